@@ -1,0 +1,3 @@
+//! A FastCGI client for programs that own their mio event loop.
+
+pub mod wire;

@@ -1,1 +1,52 @@
-//! The FastCGI 1.0 wire format.
+//! The FastCGI 1.0 wire format, for either side of a transport connection.
+//!
+//! Nothing here does I/O, allocates on the way in, or knows which side it runs on: a Web server and an
+//! application both build on it.
+//!
+//! - `record` (specification 3.3, 5 and 8): the header, the types, roles and statuses, the 8-octet bodies,
+//!   and the functions that append whole records to a `Vec<u8>`.
+//! - `params` (3.4): name-value pairs, as `FCGI_PARAMS`, `FCGI_GET_VALUES` and `FCGI_GET_VALUES_RESULT`
+//!   carry them.
+//! - `demux`: [`Demux`] turns octets, cut anywhere, into [`Item`]s that borrow them.
+//! - `error`: what can be wrong with octets on their way out ([`EncodeError`]) and in ([`DecodeError`]).
+//!
+//! One request, as a Web server writes it, and what an application reads:
+//!
+//! ```
+//! use mio_fcgi::wire::{self, BeginRequest, Demux, Item, RecordType, Role};
+//!
+//! let mut params = Vec::new();
+//! wire::write_pair(&mut params, b"REQUEST_METHOD", b"GET")?;
+//!
+//! let mut octets = Vec::new();
+//! wire::write_begin_request(&mut octets, 1, Role::Responder, true);
+//! wire::write_params_records(&mut octets, 1, &[&params]);
+//! wire::write_stream_end(&mut octets, RecordType::Params, 1);
+//! wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
+//!
+//! let mut demux = Demux::default();
+//! let mut input = octets.as_slice();
+//! let body = BeginRequest { role: Role::Responder.to_wire(), flags: wire::KEEP_CONN };
+//! assert_eq!(demux.next(&mut input)?, Some(Item::Begin { request_id: 1, body }));
+//! let Some(Item::Stream { record_type: RecordType::Params, request_id: 1, data }) = demux.next(&mut input)? else {
+//!     panic!("the parameters come second");
+//! };
+//! let pair = wire::Pairs::new(data).next().transpose()?;
+//! assert_eq!(pair, Some((&b"REQUEST_METHOD"[..], &b"GET"[..])));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod demux;
+mod error;
+mod params;
+mod record;
+
+pub use demux::{Demux, Item};
+pub use error::{DecodeError, EncodeError};
+pub use params::{Pairs, pair_len, write_pair, write_params_records};
+pub use record::{
+    BeginRequest, EndRequest, HEADER_LEN, Header, KEEP_CONN, MANAGEMENT_ID,
+    MAX_ALIGNED_CONTENT_LEN, MAX_CONNS, MAX_CONTENT_LEN, MAX_REQS, MPXS_CONNS, ProtocolStatus,
+    RecordType, Role, UnknownType, VERSION, write_abort_request, write_begin_request,
+    write_end_request, write_record, write_stream, write_stream_end, write_unknown_type,
+};

@@ -1,0 +1,259 @@
+//! Name-value pairs: their lengths, reading them, and framing them as `FCGI_PARAMS` (FastCGI 1.0, 3.4 and 5.2).
+
+use std::iter::FusedIterator;
+
+use super::record::write_parts;
+use super::{
+    DecodeError, EncodeError, HEADER_LEN, Header, MAX_ALIGNED_CONTENT_LEN, RecordType,
+    write_record, write_stream,
+};
+
+/// Appends one name-value pair.
+///
+/// Names and values are octets: neither has to be UTF-8, and both may be empty.
+///
+/// # Errors
+/// [`EncodeError::LengthTooLong`] when name or value exceeds 2,147,483,647 octets; nothing is appended then.
+#[inline]
+pub fn write_pair(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
+    let name_len = checked_len(name.len())?;
+    let value_len = checked_len(value.len())?;
+    out.reserve(pair_len(name.len(), value.len()));
+    write_len(out, name_len);
+    write_len(out, value_len);
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+    Ok(())
+}
+
+/// How many octets [`write_pair`] appends for a name and a value of these lengths; stops at `usize::MAX`.
+#[inline]
+pub const fn pair_len(name_len: usize, value_len: usize) -> usize {
+    (len_octets(name_len) + len_octets(value_len))
+        .saturating_add(name_len)
+        .saturating_add(value_len)
+}
+
+/// Appends encoded pairs as `FCGI_PARAMS` records, without the empty record that ends the stream.
+///
+/// `encoded` is the block of pairs in slices, each of whole pairs, as [`write_pair`] made them. Records hold at
+/// most 65,528 octets, and no pair straddles two of them (php-fpm resets the connection otherwise), with two
+/// exceptions: a pair of 65,529 to 65,535 octets is a record of its own, and a longer one is split, which only
+/// some applications understand. Refuse it beforehand ([`pair_len`]) where that matters.
+///
+/// Slices that do not hold whole pairs are a bug in the caller: debug builds panic, release builds send what
+/// is left of such a slice as it is.
+pub fn write_params_records(out: &mut Vec<u8>, request_id: u16, encoded: &[&[u8]]) {
+    debug_assert!(
+        encoded
+            .iter()
+            .all(|pairs| Pairs::new(pairs).all(|pair| pair.is_ok())),
+        "each slice holds whole pairs"
+    );
+    let total = encoded
+        .iter()
+        .fold(0_usize, |sum, pairs| sum.saturating_add(pairs.len()));
+    if total == 0 {
+        return;
+    }
+    if total <= MAX_ALIGNED_CONTENT_LEN {
+        write_parts(
+            out,
+            Header::padded(RecordType::Params, request_id, total as u16),
+            encoded,
+        );
+        return;
+    }
+    let mut packer = Packer {
+        out,
+        request_id,
+        content_len: 0,
+    };
+    for pairs in encoded {
+        let mut rest = *pairs;
+        while !rest.is_empty() {
+            let pair_len = PairLens::read(rest).map_or(rest.len(), PairLens::total);
+            let (pair, after) = rest.split_at(pair_len);
+            packer.push(pair);
+            rest = after;
+        }
+    }
+    packer.close();
+}
+
+/// The name-value pairs in encoded octets, in order, duplicates included.
+///
+/// Each item is a name and a value, borrowed, or [`DecodeError::TruncatedPair`] where the octets end inside a
+/// pair; after an error there are no more items.
+#[derive(Debug, Clone)]
+pub struct Pairs<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Pairs<'a> {
+    /// Reads pairs from the whole of `encoded`, which may hold none.
+    #[inline]
+    pub const fn new(encoded: &'a [u8]) -> Self {
+        Self { rest: encoded }
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = Result<(&'a [u8], &'a [u8]), DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        // Emptied first, so that an error leaves nothing to go on with.
+        let pair = std::mem::take(&mut self.rest);
+        let lens = match PairLens::read(pair) {
+            Ok(lens) => lens,
+            Err(error) => return Some(Err(error)),
+        };
+        let (body, rest) = pair[lens.octets..].split_at(lens.name + lens.value);
+        self.rest = rest;
+        Some(Ok(body.split_at(lens.name)))
+    }
+}
+
+impl FusedIterator for Pairs<'_> {}
+
+/// The lengths of a pair that is there in full.
+#[derive(Clone, Copy)]
+struct PairLens {
+    /// The octets that the two lengths take.
+    octets: usize,
+    name: usize,
+    value: usize,
+}
+
+impl PairLens {
+    /// Reads the lengths of the first pair and checks that all of it is there.
+    #[inline]
+    fn read(pair: &[u8]) -> Result<Self, DecodeError> {
+        let (name, name_octets) = read_len(pair, 0)?;
+        let (value, octets) = read_len(pair, name_octets)?;
+        // In 64 bits: two lengths of nearly 2^31 exceed a 32-bit usize.
+        let needed = octets as u64 + u64::from(name) + u64::from(value);
+        if needed > pair.len() as u64 {
+            return Err(DecodeError::TruncatedPair {
+                needed,
+                available: pair.len(),
+            });
+        }
+        Ok(Self {
+            octets,
+            name: name as usize,
+            value: value as usize,
+        })
+    }
+
+    fn total(self) -> usize {
+        self.octets + self.name + self.value
+    }
+}
+
+/// Reads the length at `at` and returns it with the position after it.
+#[inline]
+fn read_len(pair: &[u8], at: usize) -> Result<(u32, usize), DecodeError> {
+    let truncated = |needed: usize| DecodeError::TruncatedPair {
+        needed: needed as u64,
+        available: pair.len(),
+    };
+    let octets = pair.get(at..).unwrap_or_default();
+    match octets {
+        [] => Err(truncated(at + 1)),
+        [len, ..] if *len < 0x80 => Ok((u32::from(*len), at + 1)),
+        [len3, len2, len1, len0, ..] => Ok((
+            u32::from_be_bytes([*len3 & 0x7f, *len2, *len1, *len0]),
+            at + 4,
+        )),
+        _ => Err(truncated(at + 4)),
+    }
+}
+
+/// Fills `FCGI_PARAMS` records with whole pairs, one after the other.
+struct Packer<'a> {
+    out: &'a mut Vec<u8>,
+    request_id: u16,
+    /// The octets after the header of the record at the end of `out`; 0 when none is open.
+    content_len: usize,
+}
+
+impl Packer<'_> {
+    fn push(&mut self, pair: &[u8]) {
+        if self.content_len + pair.len() > MAX_ALIGNED_CONTENT_LEN {
+            self.close();
+        }
+        if pair.len() > MAX_ALIGNED_CONTENT_LEN {
+            if write_record(self.out, RecordType::Params, self.request_id, pair).is_err() {
+                write_stream(self.out, RecordType::Params, self.request_id, pair);
+            }
+            return;
+        }
+        if self.content_len == 0 {
+            self.out.extend_from_slice(&[0; HEADER_LEN]);
+        }
+        self.out.extend_from_slice(pair);
+        self.content_len += pair.len();
+    }
+
+    /// Fills in the header that `push` left room for, and pads.
+    fn close(&mut self) {
+        if self.content_len == 0 {
+            return;
+        }
+        let header = Header::padded(RecordType::Params, self.request_id, self.content_len as u16);
+        let start = self.out.len() - self.content_len - HEADER_LEN;
+        self.out[start..start + HEADER_LEN].copy_from_slice(&header.encode());
+        self.out
+            .resize(self.out.len() + usize::from(header.padding_len), 0);
+        self.content_len = 0;
+    }
+}
+
+#[inline]
+fn checked_len(len: usize) -> Result<u32, EncodeError> {
+    match u32::try_from(len) {
+        Ok(checked) if checked <= MAX_LEN => Ok(checked),
+        _ => Err(EncodeError::LengthTooLong { len }),
+    }
+}
+
+#[inline]
+fn write_len(out: &mut Vec<u8>, len: u32) {
+    match u8::try_from(len) {
+        Ok(short) if short < 0x80 => out.push(short),
+        _ => out.extend_from_slice(&(len | LONG_FORM).to_be_bytes()),
+    }
+}
+
+const fn len_octets(len: usize) -> usize {
+    if len < 0x80 { 1 } else { 4 }
+}
+
+/// The bit that says that a length takes 4 octets, in such a length (3.4).
+const LONG_FORM: u32 = 1 << 31;
+
+/// What is left of 4 octets without [`LONG_FORM`].
+const MAX_LEN: u32 = LONG_FORM - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_31_bits_is_the_longest() {
+        assert_eq!(checked_len(0x7fff_ffff), Ok(0x7fff_ffff));
+        assert_eq!(
+            checked_len(0x8000_0000),
+            Err(EncodeError::LengthTooLong { len: 0x8000_0000 })
+        );
+        assert_eq!(
+            checked_len(usize::MAX),
+            Err(EncodeError::LengthTooLong { len: usize::MAX })
+        );
+    }
+}

@@ -47,7 +47,7 @@ pub enum DecodeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The content does not fit one record: 65,535 octets at most (3.3).
+    /// The content does not fit one record: 65,535 octets at most, padding included where there is any (3.3).
     #[error("the caller gave {len} octets of content for one record, which holds 65535 at most")]
     ContentTooLong {
         /// The length of the content, in octets.

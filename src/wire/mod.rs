@@ -43,7 +43,7 @@ mod record;
 
 pub use demux::{Demux, Item};
 pub use error::{DecodeError, EncodeError};
-pub use params::{Pairs, pair_len, write_pair, write_params_records};
+pub use params::{Pairs, pair_len, write_get_values, write_pair, write_params_records};
 pub use record::{
     BeginRequest, EndRequest, HEADER_LEN, Header, KEEP_CONN, MANAGEMENT_ID,
     MAX_ALIGNED_CONTENT_LEN, MAX_CONNS, MAX_CONTENT_LEN, MAX_REQS, MPXS_CONNS, ProtocolStatus,

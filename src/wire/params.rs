@@ -4,8 +4,8 @@ use std::iter::FusedIterator;
 
 use super::record::write_parts;
 use super::{
-    DecodeError, EncodeError, HEADER_LEN, Header, MAX_ALIGNED_CONTENT_LEN, RecordType,
-    write_record, write_stream,
+    DecodeError, EncodeError, HEADER_LEN, Header, MANAGEMENT_ID, MAX_ALIGNED_CONTENT_LEN,
+    RecordType, write_record, write_stream,
 };
 
 /// Appends one name-value pair.
@@ -79,6 +79,34 @@ pub fn write_params_records(out: &mut Vec<u8>, request_id: u16, encoded: &[&[u8]
         }
     }
     packer.close();
+}
+
+/// Appends an `FCGI_GET_VALUES` record that asks about these names (4.1).
+///
+/// Pads it by 1 to 8 octets, never by none: libfcgi answers only when an octet follows the content, and the
+/// three names of FastCGI 1.0 make 48 octets, which [`write_record`] would leave unpadded.
+///
+/// # Errors
+/// [`EncodeError::ContentTooLong`] when the names do not fit one record of 65,528 octets, padding included;
+/// [`EncodeError::LengthTooLong`] as [`write_pair`]. Nothing is appended then.
+pub fn write_get_values(out: &mut Vec<u8>, names: &[&str]) -> Result<(), EncodeError> {
+    let mut content = Vec::new();
+    for name in names {
+        write_pair(&mut content, name.as_bytes(), b"")?;
+    }
+    if content.len() >= MAX_ALIGNED_CONTENT_LEN {
+        return Err(EncodeError::ContentTooLong { len: content.len() });
+    }
+    let content_len = content.len() as u16;
+    let padding_len = 8 - (content_len % 8) as u8;
+    let header = Header {
+        record_type: RecordType::GetValues,
+        request_id: MANAGEMENT_ID,
+        content_len,
+        padding_len,
+    };
+    write_parts(out, header, &[&content]);
+    Ok(())
 }
 
 /// The name-value pairs in encoded octets, in order, duplicates included.

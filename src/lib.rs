@@ -1,3 +1,23 @@
 //! A FastCGI client for programs that own their mio event loop.
 
+mod address;
+mod config;
+mod error;
+mod event;
+mod report;
+mod request;
 pub mod wire;
+
+pub use address::{Address, AddressError};
+pub use config::{
+    AtLimit, Backoff, Config, ConfigError, Limits, Multiplex, Stall, Timeouts, UnknownLength,
+};
+pub use error::{
+    BodyError, ConnectError, Delivery, Failure, LostReason, Phase, ProtocolError, RequestError,
+    StdinError, SubmitError, TimeoutKind,
+};
+pub use event::{
+    Completion, ConnectionHandle, Event, Outcome, OwnedEvent, RequestHandle, ServerValues, Tag,
+};
+pub use report::{Report, Timings};
+pub use request::{Body, Params, Request, Retry, SharedParams};

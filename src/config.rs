@@ -1,0 +1,382 @@
+//! Settings of a client. Each limit states its unit and the memory it bounds.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::address::Address;
+
+/// Everything that can be set when a client is made.
+///
+/// The defaults suit a php-fpm pool on the same machine. [`Limits`] can be changed later, see
+/// [`Engine::set_limits`](crate::Engine::set_limits).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The servers; requests go to the one with the fewest in flight. At least one, at most 1,024.
+    pub servers: Vec<Address>,
+    /// Caps on connections and on the queue.
+    pub limits: Limits,
+    /// Time limits of a request that has none of its own.
+    pub timeouts: Timeouts,
+    /// Longest time from the start of a connect to its success, waiting for a full Unix backlog
+    /// included. Default 3 s.
+    pub connect_timeout: Duration,
+    /// How long a request that was not sent may outwait servers that refuse connections, being
+    /// tried again with back-off, before it fails. Default zero: it fails with the first refusal
+    /// that leaves no other server.
+    pub connect_patience: Duration,
+    /// First and longest pause before a server that refused or was overloaded is tried again;
+    /// doubled each time. Default 50 ms to 2 s.
+    pub backoff: Backoff,
+    /// Ask the application to keep connections open (`FCGI_KEEP_CONN`). Default true. When false,
+    /// each connection serves one request and is closed right after `FCGI_END_REQUEST`.
+    pub keep_connections: bool,
+    /// Whether several requests may share a connection. Default [`Multiplex::Auto`].
+    pub multiplex: Multiplex,
+    /// Longest wait for the answer to `FCGI_GET_VALUES`. Default 1 s.
+    pub probe_timeout: Duration,
+    /// How long a shared connection may take to end a request that was aborted. Default 5 s.
+    pub abort_grace: Duration,
+    /// Times a request is sent again by itself, all reasons together. Default 2.
+    pub max_retries: u8,
+    /// How much is held for paused requests that share a connection, and what happens then.
+    pub stall: Stall,
+    /// Octets of a pushed body held for a request before `write_stdin` takes no more. Default 64 KiB.
+    pub stdin_high_water: usize,
+    /// What to do with a body whose length is not known. Default: refuse.
+    pub unknown_length: UnknownLength,
+    /// Encoded octets of one request's parameters. Default 1 MiB.
+    pub max_params_len: usize,
+    /// Allow a name-value pair that does not fit one record (65,535 octets) and split it. php-fpm
+    /// resets the connection then and flup misreads it; default false: refused by `submit`.
+    pub split_long_pairs: bool,
+    /// On a server that serves one request per connection: when a *new* connection has waited this
+    /// long for its first octet, the next connection to end its request is closed rather than
+    /// used again, so that the process behind it can turn to the waiting one. At most once for each
+    /// new connection. Default 20 ms; `None` never does.
+    pub yield_after: Option<Duration>,
+}
+
+impl Config {
+    /// Settings for one server, all else by default.
+    pub fn new(server: Address) -> Self {
+        Self::with_servers(vec![server])
+    }
+
+    /// Settings for several servers, all else by default.
+    pub fn with_servers(servers: Vec<Address>) -> Self {
+        Self {
+            servers,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            connect_timeout: Duration::from_secs(3),
+            connect_patience: Duration::ZERO,
+            backoff: Backoff::default(),
+            keep_connections: true,
+            multiplex: Multiplex::default(),
+            probe_timeout: Duration::from_secs(1),
+            abort_grace: Duration::from_secs(5),
+            max_retries: 2,
+            stall: Stall::default(),
+            stdin_high_water: 64 * 1024,
+            unknown_length: UnknownLength::default(),
+            max_params_len: 1024 * 1024,
+            split_long_pairs: false,
+            yield_after: Some(Duration::from_millis(20)),
+        }
+    }
+
+    /// Checks what can be wrong before anything is connected.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.servers.is_empty() {
+            return Err(ConfigError::NoServer);
+        }
+        if self.servers.len() > MAX_SERVERS {
+            return Err(ConfigError::TooManyServers {
+                count: self.servers.len(),
+                limit: MAX_SERVERS,
+            });
+        }
+        if let Multiplex::On { max: 0 } = self.multiplex {
+            return Err(ConfigError::MultiplexZero);
+        }
+        if self.stdin_high_water == 0 {
+            return Err(ConfigError::StdinHighWaterZero);
+        }
+        if self.backoff.first.is_zero() || self.backoff.longest < self.backoff.first {
+            return Err(ConfigError::Backoff);
+        }
+        self.limits.validate()
+    }
+}
+
+const MAX_SERVERS: usize = 1024;
+
+/// Caps that can be changed while the client runs. Lowering one closes what is idle above it;
+/// what is busy above it goes when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections to one server, connecting and idle ones included. Default 8. A connection costs
+    /// a socket, its slab entry (below 512 octets) and, while it has something unsent, an outbox
+    /// of at most about 128 KiB.
+    pub max_connections: usize,
+    /// Idle connections kept to one server. Default 4. Each holds a php-fpm worker.
+    pub max_idle: usize,
+    /// Connections to one server that are opened beforehand and not closed for idling. Default 0.
+    pub min_idle: usize,
+    /// Idle time after which a connection is closed. Default 10 s.
+    pub idle_timeout: Duration,
+    /// Age after which a connection takes no further request. Default: no limit.
+    pub max_age: Option<Duration>,
+    /// Requests after which a connection is closed. Default: no limit.
+    pub max_requests_per_connection: Option<u32>,
+    /// Requests waiting for a connection, over all servers. Default 1,024. A waiting request costs
+    /// its parameters and below 1 KiB.
+    pub max_queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 8,
+            max_idle: 4,
+            min_idle: 0,
+            idle_timeout: Duration::from_secs(10),
+            max_age: None,
+            max_requests_per_connection: None,
+            max_queue: 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// Checks the limits against each other.
+    ///
+    /// # Errors
+    /// [`ConfigError::MaxConnectionsZero`], [`ConfigError::MaxRequestsZero`],
+    /// [`ConfigError::MinIdle`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.max_connections == 0 {
+            return Err(ConfigError::MaxConnectionsZero);
+        }
+        if self.max_requests_per_connection == Some(0) {
+            return Err(ConfigError::MaxRequestsZero);
+        }
+        if self.min_idle > self.max_idle || self.min_idle > self.max_connections {
+            return Err(ConfigError::MinIdle {
+                min_idle: self.min_idle,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Time limits of a request; each has an error of its own ([`TimeoutKind`](crate::TimeoutKind)).
+/// `None`: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// Waiting for a connection, connecting included. Default 10 s.
+    pub queue: Option<Duration>,
+    /// Something to send and nothing taken by the transport. Default 30 s.
+    pub write: Option<Duration>,
+    /// From the last octet of the request sent to the first octet of output. Default 60 s.
+    pub first_octet: Option<Duration>,
+    /// Between two octets of output, and from the last one to `FCGI_END_REQUEST`. Default 60 s.
+    /// Time in which the request is paused does not count.
+    pub silence: Option<Duration>,
+    /// From `submit` to `End`, retries included. Default: no limit.
+    pub total: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            queue: Some(Duration::from_secs(10)),
+            write: Some(Duration::from_secs(30)),
+            first_octet: Some(Duration::from_secs(60)),
+            silence: Some(Duration::from_secs(60)),
+            total: None,
+        }
+    }
+}
+
+impl Timeouts {
+    /// No time limit at all.
+    pub const NONE: Self = Self {
+        queue: None,
+        write: None,
+        first_octet: None,
+        silence: None,
+        total: None,
+    };
+
+    /// Only a limit on the whole.
+    pub const fn total(limit: Duration) -> Self {
+        Self {
+            total: Some(limit),
+            ..Self::NONE
+        }
+    }
+}
+
+/// Whether requests share a connection (`FCGI_MPXS_CONNS`, FastCGI 1.0, 4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Multiplex {
+    /// One request per connection, always.
+    Off,
+    /// The embedder knows that the application multiplexes.
+    On {
+        /// Most requests in flight on a connection.
+        max: u32,
+    },
+    /// Each server is asked once with `FCGI_GET_VALUES`, on a connection of its own, while requests
+    /// go one per connection. Only a plain yes changes that; then at most 1,024 share a connection,
+    /// or as many as the server's `FCGI_MAX_REQS` allows.
+    #[default]
+    Auto,
+}
+
+/// Pauses before a server is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// After the first failure; not zero.
+    pub first: Duration,
+    /// The longest, after repeated failures; at least `first`.
+    pub longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(50),
+            longest: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Backoff {
+    /// The pause after a number of failures in a row.
+    pub(crate) fn after(self, failures: u32) -> Duration {
+        let doubled = 1_u32
+            .checked_shl(failures.saturating_sub(1))
+            .unwrap_or(u32::MAX);
+        self.first.saturating_mul(doubled.max(1)).min(self.longest)
+    }
+}
+
+/// Memory for output that arrives for paused requests on shared connections.
+///
+/// A request alone on its connection is paused by not reading the socket and needs none of this,
+/// but for the rest of what one read had already brought in. That same rest, at most the read
+/// buffer's size for each connection, may come on top of each figure here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stall {
+    /// Octets held for one request. Default 64 KiB.
+    pub per_request: usize,
+    /// Octets held for all requests of a connection. Default 1 MiB.
+    pub per_connection: usize,
+    /// Octets held for the whole client. Default 64 MiB.
+    pub per_client: usize,
+    /// What happens when one of them is reached.
+    pub at_limit: AtLimit,
+}
+
+impl Default for Stall {
+    fn default() -> Self {
+        Self {
+            per_request: 64 * 1024,
+            per_connection: 1024 * 1024,
+            per_client: 64 * 1024 * 1024,
+            at_limit: AtLimit::default(),
+        }
+    }
+}
+
+/// What happens when a paused request's output has filled its budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtLimit {
+    /// The connection is not read until room is made; its other requests wait too.
+    #[default]
+    PauseConnection,
+    /// The slow request fails with [`RequestError::Stalled`](crate::RequestError::Stalled); its
+    /// neighbours go on.
+    FailRequest,
+}
+
+/// What to do with a body whose length is not known beforehand and not declared as a parameter.
+///
+/// php-fpm takes such a body as empty, so the safe choices are the first two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownLength {
+    /// `submit` refuses it with [`SubmitError::LengthRequired`](crate::SubmitError::LengthRequired),
+    /// which a proxy maps to 411.
+    #[default]
+    Refuse,
+    /// It is collected in memory up to so many octets, then sent with `CONTENT_LENGTH`.
+    Buffer {
+        /// Most octets of one body.
+        limit: usize,
+    },
+    /// It is sent as it comes, without `CONTENT_LENGTH`: for applications that read to the end of
+    /// `FCGI_STDIN`, such as Go's.
+    Stream,
+}
+
+/// What is wrong with a [`Config`]: the embedder's to mend.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No server was given.
+    #[error("no server: give at least one address")]
+    NoServer,
+    /// More servers than a client can hold.
+    #[error("{count} servers, but a client holds at most {limit}")]
+    TooManyServers {
+        /// As configured.
+        count: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// A host name where a numeric address is needed.
+    #[error("'{name}' is a name: resolve it with Address::resolve before the loop starts")]
+    UnresolvedHost {
+        /// The name.
+        name: String,
+    },
+    /// `max_connections` is zero.
+    #[error("max_connections is 0: no request could ever be sent")]
+    MaxConnectionsZero,
+    /// `max_requests_per_connection` is zero.
+    #[error("max_requests_per_connection is 0: use None for no limit")]
+    MaxRequestsZero,
+    /// `min_idle` is above `max_idle` or `max_connections`.
+    #[error("min_idle {min_idle} is above max_idle or max_connections")]
+    MinIdle {
+        /// As configured.
+        min_idle: usize,
+    },
+    /// [`Multiplex::On`] with no request.
+    #[error("multiplexing with at most 0 requests: use Multiplex::Off")]
+    MultiplexZero,
+    /// `stdin_high_water` is zero.
+    #[error("stdin_high_water is 0: no pushed body could ever be taken")]
+    StdinHighWaterZero,
+    /// The back-off's first pause is zero or above its longest.
+    #[error("the back-off's first pause must be above zero and not above its longest")]
+    Backoff,
+    /// The token range cannot name every connection that the limits allow.
+    #[error("the token range holds {tokens}, but {connections} connections are allowed")]
+    TooFewTokens {
+        /// Length of the range.
+        tokens: usize,
+        /// `max_connections` times the number of servers.
+        connections: usize,
+    },
+}

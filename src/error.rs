@@ -1,0 +1,331 @@
+//! Every error, split by whose fault it is.
+//!
+//! | type                | whose fault                                | where it appears               |
+//! |---------------------|--------------------------------------------|--------------------------------|
+//! | [`SubmitError`], [`StdinError`], [`ConfigError`](crate::ConfigError) | the embedder | returned by the call |
+//! | [`ProtocolError`]   | the application: octets that are not FastCGI | inside [`RequestError`]      |
+//! | [`ConnectError`], [`LostReason`] | the transport                 | inside [`RequestError`]        |
+//! | [`RequestError`]    | what became of a request, one of these as its source | [`Failure`], in `End` |
+
+use std::fmt;
+use std::io;
+
+use thiserror::Error;
+
+use crate::report::Report;
+use crate::wire::{DecodeError, RecordType};
+
+/// Why a request was not accepted. Nothing was sent, no `End` follows; the request is dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// As many requests wait for a connection as the limits allow: answer 503, or try later.
+    #[error("the queue is full: {limit} requests wait for a connection already")]
+    QueueFull {
+        /// [`Limits::max_queue`](crate::Limits::max_queue).
+        limit: usize,
+    },
+    /// `shutdown` was called.
+    #[error("the client is shutting down and takes no further request")]
+    ShuttingDown,
+    /// A pair that one record cannot carry.
+    #[error(
+        "a parameter of {len} octets does not fit one record ({limit}): shorten it, or set split_long_pairs if the application can join records"
+    )]
+    ParamTooLarge {
+        /// Encoded length of the longest pair.
+        len: usize,
+        /// The most that fits.
+        limit: usize,
+    },
+    /// All parameters together are too long.
+    #[error("parameters of {len} octets exceed max_params_len {limit}")]
+    ParamsTooLarge {
+        /// Encoded length.
+        len: usize,
+        /// [`Config::max_params_len`](crate::Config::max_params_len).
+        limit: usize,
+    },
+    /// `CONTENT_LENGTH` or `FCGI_DATA_LENGTH` is not a number, or was given twice with two values.
+    #[error("{name} is not a number or was given twice")]
+    InvalidLength {
+        /// The parameter.
+        name: &'static str,
+    },
+    /// `CONTENT_LENGTH` or `FCGI_DATA_LENGTH` does not say the length of the body.
+    #[error("{name} says {declared}, but the body has {actual} octets")]
+    LengthMismatch {
+        /// The parameter.
+        name: &'static str,
+        /// What it says.
+        declared: u64,
+        /// The body's length.
+        actual: u64,
+    },
+    /// A body of unknown length, which the configuration refuses: a proxy answers 411.
+    #[error(
+        "the body's length is unknown: give it, declare CONTENT_LENGTH, or choose another Config::unknown_length"
+    )]
+    LengthRequired,
+    /// A body of unknown length that is longer than may be buffered: a proxy answers 413.
+    #[error("the body is longer than the {limit} octets that may be buffered")]
+    BodyTooLarge {
+        /// [`UnknownLength::Buffer`](crate::UnknownLength::Buffer)'s limit.
+        limit: usize,
+    },
+    /// The body's reader failed while it was buffered.
+    #[error("the body could not be read: {0}")]
+    BodyRead(io::ErrorKind),
+    /// A body on a role that has none, or `FCGI_DATA` for a role other than Filter, or pushed `FCGI_DATA`.
+    #[error(
+        "the role has no such stream: an Authorizer has no body, and only a Filter has data, which cannot be pushed"
+    )]
+    StreamNotAllowed,
+}
+
+/// Why octets of a pushed body were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StdinError {
+    /// After `finish_stdin`.
+    #[error("the body was finished already")]
+    Finished,
+    /// The request has ended: its `End` is queued or was taken.
+    #[error("the request has ended")]
+    Gone,
+    /// The request's body is not [`Body::pushed`](crate::Body::pushed).
+    #[error("the request's body is not a pushed one")]
+    NotPushed,
+    /// More octets than were declared. Nothing of this call was taken.
+    #[error("{declared} octets were declared and {offered} offered in all")]
+    TooLong {
+        /// The length given with the body or as `CONTENT_LENGTH`.
+        declared: u64,
+        /// Taken so far plus offered now.
+        offered: u64,
+    },
+    /// `finish_stdin` before the declared length was reached. The request fails with
+    /// [`BodyError::TooShort`].
+    #[error("{declared} octets were declared, {written} written")]
+    TooShort {
+        /// The length given with the body or as `CONTENT_LENGTH`.
+        declared: u64,
+        /// Written in all.
+        written: u64,
+    },
+    /// A body of unknown length is longer than may be buffered. Nothing of this call was taken.
+    #[error("the body is longer than the {limit} octets that may be buffered")]
+    BodyTooLarge {
+        /// [`UnknownLength::Buffer`](crate::UnknownLength::Buffer)'s limit.
+        limit: usize,
+    },
+}
+
+/// A request that did not complete.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("{error} ({delivery})")]
+#[non_exhaustive]
+pub struct Failure {
+    /// What happened.
+    #[source]
+    pub error: RequestError,
+    /// How far it had come.
+    pub phase: Phase,
+    /// Whether the application can have acted on it: what a retry is decided from.
+    pub delivery: Delivery,
+    /// What it took.
+    pub report: Report,
+}
+
+/// How far a request had come when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// Its body was being collected, to know its length.
+    Collecting,
+    /// In the queue, a connection perhaps being opened for it.
+    Waiting,
+    /// Being sent.
+    Sending,
+    /// Sent as a whole; no output yet.
+    Sent,
+    /// Output had begun.
+    Receiving,
+}
+
+/// Whether the application can have acted on a request that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Delivery {
+    /// It cannot: no octet left, or it refused the request. Safe to send again.
+    NotSent,
+    /// It may have: octets were sent, none came back. Safe only for idempotent requests.
+    MaybeSent,
+    /// It has: output arrived.
+    Responded,
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSent => "not sent: safe to send again",
+            Self::MaybeSent => "sent, no answer: the application may have acted",
+            Self::Responded => "a response had begun",
+        })
+    }
+}
+
+/// What became of a request that did not complete.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No server could be connected to.
+    #[error("no connection to the application: {0}")]
+    Connect(#[from] ConnectError),
+    /// The connection ended before the request did. A response in progress is cut short.
+    #[error("the connection to the application was lost: {0}")]
+    Lost(LostReason),
+    /// The application sent something that is not FastCGI; its connection was closed.
+    #[error("the application broke the protocol: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// A time limit.
+    #[error("timed out: {0}")]
+    TimedOut(TimeoutKind),
+    /// The embedder asked.
+    #[error("aborted")]
+    Aborted,
+    /// `FCGI_OVERLOADED`, also after the retries.
+    #[error("the application is overloaded: try later, or lower max_connections")]
+    Overloaded,
+    /// `FCGI_CANT_MPX_CONN`, also after the retries.
+    #[error("the application refuses to share a connection")]
+    CantMultiplex,
+    /// `FCGI_UNKNOWN_ROLE`.
+    #[error("the application does not know the role")]
+    UnknownRole,
+    /// A protocol status that FastCGI 1.0 does not define (5.5).
+    #[error("the application ended the request with the unknown protocol status {0}")]
+    UnknownStatus(u8),
+    /// A paused request's output filled its budget, and
+    /// [`AtLimit::FailRequest`](crate::AtLimit::FailRequest) was chosen.
+    #[error("paused for too long: {held} octets of output were held")]
+    Stalled {
+        /// Octets held for the request, now dropped.
+        held: usize,
+    },
+    /// The embedder's body broke its promise.
+    #[error("the request's body: {0}")]
+    Body(#[from] BodyError),
+    /// The deadline given to `shutdown` came first.
+    #[error("the client was shut down")]
+    ShutDown,
+}
+
+/// Why no connection could be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The system refused: no listener, no such socket, no permission, no file descriptor left.
+    #[error("{0}")]
+    Failed(io::ErrorKind),
+    /// No answer within [`Config::connect_timeout`](crate::Config::connect_timeout).
+    #[error("no answer within connect_timeout")]
+    TimedOut,
+    /// The Unix socket's backlog stayed full: the application is there, but busy.
+    #[error("the listener's backlog is full: the application is busy")]
+    Busy,
+}
+
+/// Why a connection that had been open ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LostReason {
+    /// The application closed it.
+    #[error("closed by the application")]
+    Closed,
+    /// The system reported an error, a reset as a rule.
+    #[error("{0}")]
+    Io(io::ErrorKind),
+    /// The client closed it, because another request on it did not end within the grace time after
+    /// its abort.
+    #[error("closed after another request on it could not be aborted")]
+    Abandoned,
+}
+
+/// Octets from the application that are not what FastCGI 1.0 allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A record that cannot be decoded.
+    #[error("{0}")]
+    Decode(#[from] DecodeError),
+    /// A record for a request ID that was never used on this connection.
+    #[error("{record_type:?} for request ID {request_id}, which was never used")]
+    UnknownRequest {
+        /// Its type.
+        record_type: RecordType,
+        /// Its request ID.
+        request_id: u16,
+    },
+    /// A record that only a Web server sends.
+    #[error("{record_type:?} from the application, which only a Web server sends")]
+    Direction {
+        /// Its type.
+        record_type: RecordType,
+    },
+    /// Octets on a connection without a request.
+    #[error("octets on a connection that has no request")]
+    OutOfTurn,
+}
+
+/// Which time limit passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TimeoutKind {
+    /// [`Timeouts::queue`](crate::Timeouts::queue).
+    Queue,
+    /// [`Timeouts::write`](crate::Timeouts::write).
+    Write,
+    /// [`Timeouts::first_octet`](crate::Timeouts::first_octet).
+    FirstOctet,
+    /// [`Timeouts::silence`](crate::Timeouts::silence).
+    Silence,
+    /// [`Timeouts::total`](crate::Timeouts::total).
+    Total,
+    /// [`Config::probe_timeout`](crate::Config::probe_timeout), for `get_values`.
+    Probe,
+}
+
+impl fmt::Display for TimeoutKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Queue => "no connection became free in time",
+            Self::Write => "the application took no octet of the request",
+            Self::FirstOctet => "no octet of a response",
+            Self::Silence => "the response stopped",
+            Self::Total => "the request as a whole",
+            Self::Probe => "no answer to FCGI_GET_VALUES",
+        })
+    }
+}
+
+/// What was wrong with a body while it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// It ended before its length.
+    #[error("ended after {sent} of {declared} octets")]
+    TooShort {
+        /// The promised length.
+        declared: u64,
+        /// What there was.
+        sent: u64,
+    },
+    /// Its reader had more than its length; the excess was not sent.
+    #[error("longer than the {declared} octets declared")]
+    TooLong {
+        /// The promised length.
+        declared: u64,
+    },
+    /// Its reader failed.
+    #[error("could not be read: {0}")]
+    Read(io::ErrorKind),
+}

@@ -1,0 +1,207 @@
+//! What a client reports, and the names by which requests and connections are known outside.
+
+use crate::error::Failure;
+use crate::report::Report;
+
+/// The embedder's own number for a request, echoed in each of its events (what
+/// `mio::Token` is to a socket). Never interpreted, need not be unique.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(pub u64);
+
+/// Names one submitted request. A handle whose request has ended is harmless: commands on it
+/// do nothing, or say [`StdinError::Gone`](crate::StdinError::Gone).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestHandle {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// Names one transport connection of an [`Engine`](crate::Engine). A stale one is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionHandle {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl ConnectionHandle {
+    /// A small number that no other open connection of this engine has at the same time, and
+    /// which later ones use again: an index for the driver's own table.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// Something that happened to a request. Output is lent from the buffer it was read into.
+///
+/// Per request: any number of `Stdout` and `Stderr`, at most one `StdoutEnd`, then exactly one `End`,
+/// after which its handle never appears again.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Octets of `FCGI_STDOUT`, never empty, in the pieces they arrived in.
+    Stdout {
+        /// Whose.
+        request: RequestHandle,
+        /// The embedder's number.
+        tag: Tag,
+        /// The octets.
+        data: &'a [u8],
+    },
+    /// Octets of `FCGI_STDERR`, never empty. Says nothing about success.
+    Stderr {
+        /// Whose.
+        request: RequestHandle,
+        /// The embedder's number.
+        tag: Tag,
+        /// The octets.
+        data: &'a [u8],
+    },
+    /// The output is complete; the request may go on (stderr, work after the response). Not every
+    /// application sends this: php-fpm never does.
+    StdoutEnd {
+        /// Whose.
+        request: RequestHandle,
+        /// The embedder's number.
+        tag: Tag,
+    },
+    /// A pushed body that was full has room again.
+    StdinReady {
+        /// Whose.
+        request: RequestHandle,
+        /// The embedder's number.
+        tag: Tag,
+    },
+    /// The answer to `get_values`; its `End` follows.
+    Values {
+        /// Whose.
+        request: RequestHandle,
+        /// The embedder's number.
+        tag: Tag,
+        /// What the server said of itself.
+        values: ServerValues,
+    },
+    /// The request is over.
+    End {
+        /// Whose; stale from now on.
+        request: RequestHandle,
+        /// The embedder's number.
+        tag: Tag,
+        /// How it went.
+        outcome: Outcome,
+    },
+    /// After `shutdown`: no request and no connection is left. Reported once.
+    ShutDown,
+}
+
+/// How a request went: its completion (`FCGI_REQUEST_COMPLETE`), or why not.
+pub type Outcome = Result<Completion, Failure>;
+
+/// A request that the application ended with `FCGI_REQUEST_COMPLETE`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Completion {
+    /// The application status (FastCGI 1.0, 5.5). For information: php-fpm always says 0, and libfcgi
+    /// repeats that of an earlier request.
+    pub app_status: u32,
+    /// What it took.
+    pub report: Report,
+}
+
+/// What a server says of itself (`FCGI_GET_VALUES_RESULT`, FastCGI 1.0, 4.1). `None`: not said, or not
+/// a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerValues {
+    /// `FCGI_MAX_CONNS`: transport connections accepted at a time.
+    pub max_conns: Option<u32>,
+    /// `FCGI_MAX_REQS`: requests accepted at a time.
+    pub max_reqs: Option<u32>,
+    /// `FCGI_MPXS_CONNS`: whether requests may share a connection.
+    pub multiplexes: Option<bool>,
+}
+
+/// An [`Event`] that owns its octets: for tests and for handing on to another thread.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the variants and fields are those of Event")]
+pub enum OwnedEvent {
+    Stdout {
+        request: RequestHandle,
+        tag: Tag,
+        data: Vec<u8>,
+    },
+    Stderr {
+        request: RequestHandle,
+        tag: Tag,
+        data: Vec<u8>,
+    },
+    StdoutEnd {
+        request: RequestHandle,
+        tag: Tag,
+    },
+    StdinReady {
+        request: RequestHandle,
+        tag: Tag,
+    },
+    Values {
+        request: RequestHandle,
+        tag: Tag,
+        values: ServerValues,
+    },
+    End {
+        request: RequestHandle,
+        tag: Tag,
+        outcome: Outcome,
+    },
+    ShutDown,
+}
+
+impl Event<'_> {
+    /// Copies the octets.
+    pub fn into_owned(self) -> OwnedEvent {
+        match self {
+            Self::Stdout { request, tag, data } => {
+                let data = data.to_vec();
+                OwnedEvent::Stdout { request, tag, data }
+            }
+            Self::Stderr { request, tag, data } => {
+                let data = data.to_vec();
+                OwnedEvent::Stderr { request, tag, data }
+            }
+            Self::StdoutEnd { request, tag } => OwnedEvent::StdoutEnd { request, tag },
+            Self::StdinReady { request, tag } => OwnedEvent::StdinReady { request, tag },
+            Self::Values {
+                request,
+                tag,
+                values,
+            } => OwnedEvent::Values {
+                request,
+                tag,
+                values,
+            },
+            Self::End {
+                request,
+                tag,
+                outcome,
+            } => OwnedEvent::End {
+                request,
+                tag,
+                outcome,
+            },
+            Self::ShutDown => OwnedEvent::ShutDown,
+        }
+    }
+
+    /// The request it belongs to; `None` for [`Event::ShutDown`].
+    pub fn request(&self) -> Option<RequestHandle> {
+        match self {
+            Self::Stdout { request, .. }
+            | Self::Stderr { request, .. }
+            | Self::StdoutEnd { request, .. }
+            | Self::StdinReady { request, .. }
+            | Self::Values { request, .. }
+            | Self::End { request, .. } => Some(*request),
+            Self::ShutDown => None,
+        }
+    }
+}

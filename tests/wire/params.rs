@@ -191,6 +191,10 @@ fn a_pair_that_does_not_fit_the_rest_of_a_record_opens_the_next() {
     let (most, rest) = (pair_of(60_000), pair_of(5_529));
     assert_eq!(lens(&framed(&[&most, &rest])), [60_000, 5_529]);
     assert_eq!(lens(&framed(&[&[most, rest].concat()])), [60_000, 5_529]);
+    assert_eq!(
+        lens(&framed(&[&pair_of(60_000), &pair_of(5_528), &pair_of(8)])),
+        [65_528, 8]
+    );
 
     let small = pair_of(10);
     let block = small.repeat(30_000);

@@ -1,0 +1,275 @@
+//! One transport connection: from the wish to connect to its close.
+//!
+//! # States
+//!
+//! | state      | connected | backlog full | closed | deadline | retire | last request off |
+//! |------------|-----------|--------------|--------|----------|--------|------------------|
+//! | Connecting | Open      | Redial       | Failed | Failed   | Failed | -                |
+//! | Redialing  | -         | -            | Failed | Dial     | Failed | -                |
+//! | Probing    | -         | -            | Gone   | Close    | Close  | -                |
+//! | Open       | -         | -            | Gone   | Close    | Drain  | Pool             |
+//! | Draining   | -         | -            | Gone   | none     | none   | Close            |
+//!
+//! *Redialing*: the listener's backlog was full (`EAGAIN` on a Unix socket), a new socket is tried
+//! when the pause is over. *Probing*: `FCGI_GET_VALUES` was sent and nothing else. *Open*: idle or with
+//! requests. *Draining*: takes no further request.
+//!
+//! Inputs: facts from the driver (*connected*, *backlog full*, *closed*), its own *deadline* (connect
+//! time-out or end of a pause; idle or age limit; probe time-out), *retire* (this client is done with it:
+//! shut down, limits lowered, an abort not answered) and *last request off*.
+//!
+//! Steps: `Open` makes it usable; `Redial` waits; `Dial` connects again, or `Failed` when the connect
+//! time-out has passed; `Gone` loses its requests; `Close` closes it; `Drain` closes it once no request
+//! is left; `Pool` makes it idle, or closes it where a limit says so.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::exchange::Progress;
+use super::ids::RequestIds;
+use super::outbox::Outbox;
+use crate::event::{ConnectionHandle, RequestHandle};
+use crate::wire::Demux;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) generation: u32,
+    pub(super) server: u16,
+    pub(super) state: State,
+    /// Most requests at a time; above 1 only by proof or the embedder's word.
+    pub(super) max_requests: u32,
+    /// Requests on it whose `End` is not out, or whose abort is not over.
+    pub(super) live: u32,
+    /// Of these, paused by the embedder.
+    pub(super) paused: u32,
+    /// Of these, with their stall budget used up.
+    pub(super) full: u32,
+    /// Requests that have ended on it.
+    pub(super) served: u32,
+    /// Octets held for its requests.
+    pub(super) held: usize,
+    pub(super) flush_asked: bool,
+    /// The driver was told, by `wants_read`, not to read.
+    pub(super) read_blocked: bool,
+    /// No octet has come since it was last idle.
+    pub(super) quiet: bool,
+    /// It must not serve another request: stray records, an early end, a limit.
+    pub(super) spent: Option<CloseReason>,
+    /// Number of this connection in the order of opening.
+    pub(super) serial: u64,
+    pub(super) opened: Instant,
+    /// When it became idle; when octets last left it, or its outbox was last empty.
+    pub(super) moved: Instant,
+    pub(super) demux: Demux,
+    pub(super) outbox: Outbox,
+    pub(super) ids: RequestIds,
+    /// Requests with more body to send, in turn.
+    pub(super) round: VecDeque<RequestHandle>,
+    /// Requests put into the outbox as a whole, with the position behind their last octet.
+    pub(super) unsent: VecDeque<(u64, RequestHandle)>,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Connecting { since: Instant },
+    Redialing { since: Instant, pauses: u32, until: Instant },
+    Probing(Box<Probe>),
+    Open,
+    Draining,
+}
+
+/// What a probing connection collects.
+#[derive(Debug)]
+pub(super) struct Probe {
+    pub(super) since: Instant,
+    /// The embedder's `get_values`; `None` for the client's own question.
+    pub(super) asked_by: Option<RequestHandle>,
+    /// Content of `FCGI_GET_VALUES_RESULT` so far.
+    pub(super) content: Vec<u8>,
+}
+
+/// See the module's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    Connected,
+    BacklogFull,
+    Closed,
+    Deadline,
+    Retire,
+    LastRequestOff,
+}
+
+/// See the module's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Open,
+    Redial,
+    Dial,
+    Failed,
+    Gone,
+    Close,
+    Drain,
+    Pool,
+    None,
+    Impossible,
+}
+
+impl State {
+    /// The table. What follows from a step is the engine's.
+    pub(super) fn step(&self, input: Input) -> Step {
+        use Input as I;
+        match (self, input) {
+            (Self::Connecting { .. }, I::Connected) => Step::Open,
+            (Self::Connecting { .. }, I::BacklogFull) => Step::Redial,
+            (Self::Connecting { .. }, I::Closed | I::Deadline | I::Retire) => Step::Failed,
+            (Self::Connecting { .. }, I::LastRequestOff) => Step::Impossible,
+            (Self::Redialing { .. }, I::Deadline) => Step::Dial,
+            (Self::Redialing { .. }, I::Closed | I::Retire) => Step::Failed,
+            (Self::Redialing { .. }, I::Connected | I::BacklogFull | I::LastRequestOff) => {
+                Step::Impossible
+            }
+            (Self::Probing(_), I::Closed) => Step::Gone,
+            (Self::Probing(_), I::Deadline | I::Retire) => Step::Close,
+            (Self::Probing(_), I::Connected | I::BacklogFull | I::LastRequestOff) => {
+                Step::Impossible
+            }
+            (Self::Open, I::Closed) => Step::Gone,
+            (Self::Open, I::Deadline) => Step::Close,
+            (Self::Open, I::Retire) => Step::Drain,
+            (Self::Open, I::LastRequestOff) => Step::Pool,
+            (Self::Open, I::Connected | I::BacklogFull) => Step::Impossible,
+            (Self::Draining, I::Closed) => Step::Gone,
+            (Self::Draining, I::Deadline | I::Retire) => Step::None,
+            (Self::Draining, I::LastRequestOff) => Step::Close,
+            (Self::Draining, I::Connected | I::BacklogFull) => Step::Impossible,
+        }
+    }
+}
+
+/// Why a connection was closed, by whichever side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// Idle for [`Limits::idle_timeout`](crate::Limits::idle_timeout).
+    IdleTimeout,
+    /// More idle connections than [`Limits::max_idle`](crate::Limits::max_idle).
+    MaxIdle,
+    /// Older than [`Limits::max_age`](crate::Limits::max_age).
+    MaxAge,
+    /// Served [`Limits::max_requests_per_connection`](crate::Limits::max_requests_per_connection), or
+    /// ran out of request IDs.
+    MaxRequests,
+    /// [`Config::keep_connections`](crate::Config::keep_connections) is off.
+    KeepOff,
+    /// A request that was alone on it was aborted or timed out: closing is the only abort that php-fpm and
+    /// libfcgi notice.
+    Aborted,
+    /// The application ended a request before it was sent as a whole.
+    EarlyEnd,
+    /// Records came for a request that had ended.
+    Stray,
+    /// Closed so that the application's process can turn to a connection that waits, see
+    /// [`Config::yield_after`](crate::Config::yield_after).
+    Yielded,
+    /// A fresh connection was needed in its place.
+    Replaced,
+    /// The probe's answer was in, or did not come.
+    ProbeDone,
+    /// A request did not end within the grace time after its abort.
+    AbortGrace,
+    /// The limits were lowered, or the client was shut down.
+    Retired,
+    /// Octets on it while it was idle.
+    OutOfTurn,
+    /// The application broke the protocol.
+    Protocol,
+    /// The connect failed or timed out.
+    ConnectFailed,
+    /// The application closed it, or the system reported an error, while it was idle.
+    ClosedIdle,
+    /// The same, with requests on it.
+    Lost,
+}
+
+impl CloseReason {
+    /// All reasons, in the order of [`Stats::closed`](crate::Stats).
+    pub const ALL: [Self; 18] = [
+        Self::IdleTimeout,
+        Self::MaxIdle,
+        Self::MaxAge,
+        Self::MaxRequests,
+        Self::KeepOff,
+        Self::Aborted,
+        Self::EarlyEnd,
+        Self::Stray,
+        Self::Yielded,
+        Self::Replaced,
+        Self::ProbeDone,
+        Self::AbortGrace,
+        Self::Retired,
+        Self::OutOfTurn,
+        Self::Protocol,
+        Self::ConnectFailed,
+        Self::ClosedIdle,
+        Self::Lost,
+    ];
+}
+
+impl Connection {
+    pub(super) fn handle(&self, index: u32) -> ConnectionHandle {
+        ConnectionHandle {
+            index,
+            generation: self.generation,
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            moved: self.moved,
+            transmitted: self.outbox.transmitted(),
+        }
+    }
+
+    /// Whether it may be given one more request now.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        matches!(self.state, State::Open)
+            && self.live < self.max_requests
+            && self.spent.is_none()
+            && self.ids.has_room()
+    }
+
+    /// Whether it is open, without a request, and at a record's end.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Open) && self.live == 0
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        matches!(self.state, State::Connecting { .. } | State::Redialing { .. })
+    }
+
+    /// Octets on the heap.
+    pub(super) fn heap_len(&self) -> usize {
+        let probe = match &self.state {
+            State::Probing(probe) => size_of::<Probe>() + probe.content.capacity(),
+            State::Connecting { .. } | State::Redialing { .. } | State::Open | State::Draining => 0,
+        };
+        self.outbox.heap_len()
+            + self.ids.heap_len()
+            + self.round.capacity() * size_of::<RequestHandle>()
+            + self.unsent.capacity() * size_of::<(u64, RequestHandle)>()
+            + probe
+    }
+
+    /// Gives back what a burst made large, when it becomes idle.
+    pub(super) fn shrink_idle(&mut self) {
+        const KEPT: usize = 4;
+        self.ids.shrink_idle();
+        if self.round.capacity() > KEPT {
+            self.round = VecDeque::new();
+        }
+        if self.unsent.capacity() > KEPT {
+            self.unsent = VecDeque::new();
+        }
+    }
+}

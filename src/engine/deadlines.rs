@@ -1,0 +1,177 @@
+//! Deadlines: a binary heap with at most one entry per owner, re-armed lazily.
+//!
+//! An owner's entry is never later than its true deadline, and as a rule earlier: traffic moves the
+//! true deadline on without touching the heap. When the entry fires, the owner looks at its clock and
+//! arms again. An entry outlives its request and serves the next one in the same slot, so a steady
+//! state touches the heap once per time limit, not once per request.
+
+use std::time::Instant;
+
+/// Whose deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Exchange(u32),
+    Connection(u32),
+    Server(u32),
+    Shutdown,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    heap: Vec<Entry>,
+    exchanges: Vec<u32>,
+    connections: Vec<u32>,
+    servers: Vec<u32>,
+    shutdown: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Instant,
+    owner: Owner,
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+impl Deadlines {
+    /// Makes sure that `owner` is woken at `at` or before.
+    #[inline]
+    pub(super) fn arm(&mut self, owner: Owner, at: Instant) {
+        let place = *self.place_mut(owner);
+        if place == NOWHERE {
+            let end = self.heap.len();
+            self.heap.push(Entry { at, owner });
+            self.sift_up(end);
+        } else if at < self.heap[place as usize].at {
+            self.heap[place as usize].at = at;
+            self.sift_up(place as usize);
+        }
+    }
+
+    /// Takes the owner of an entry that is due.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Owner> {
+        let first = *self.heap.first()?;
+        if first.at > now {
+            return None;
+        }
+        *self.place_mut(first.owner) = NOWHERE;
+        let last = self.heap.pop()?;
+        if !self.heap.is_empty() {
+            self.heap[0] = last;
+            self.sift_down(0);
+        }
+        Some(first.owner)
+    }
+
+    /// When the next entry is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.heap.first().map(|entry| entry.at)
+    }
+
+    /// Forgets all entries: nobody is left to be woken.
+    pub(super) fn clear(&mut self) {
+        while let Some(entry) = self.heap.pop() {
+            *self.place_mut(entry.owner) = NOWHERE;
+        }
+    }
+
+    fn place_mut(&mut self, owner: Owner) -> &mut u32 {
+        let (places, index) = match owner {
+            Owner::Exchange(index) => (&mut self.exchanges, index as usize),
+            Owner::Connection(index) => (&mut self.connections, index as usize),
+            Owner::Server(index) => (&mut self.servers, index as usize),
+            Owner::Shutdown => (&mut self.shutdown, 0),
+        };
+        if places.len() <= index {
+            places.resize(index + 1, NOWHERE);
+        }
+        &mut places[index]
+    }
+
+    fn sift_up(&mut self, mut child: usize) {
+        let entry = self.heap[child];
+        while child > 0 {
+            let parent = (child - 1) / 2;
+            if self.heap[parent].at <= entry.at {
+                break;
+            }
+            self.put(child, self.heap[parent]);
+            child = parent;
+        }
+        self.put(child, entry);
+    }
+
+    fn sift_down(&mut self, mut parent: usize) {
+        let entry = self.heap[parent];
+        loop {
+            let mut child = 2 * parent + 1;
+            if child >= self.heap.len() {
+                break;
+            }
+            if child + 1 < self.heap.len() && self.heap[child + 1].at < self.heap[child].at {
+                child += 1;
+            }
+            if entry.at <= self.heap[child].at {
+                break;
+            }
+            self.put(parent, self.heap[child]);
+            parent = child;
+        }
+        self.put(parent, entry);
+    }
+
+    fn put(&mut self, place: usize, entry: Entry) {
+        self.heap[place] = entry;
+        *self.place_mut(entry.owner) = place as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn owners_come_out_by_time_and_once() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut deadlines = Deadlines::default();
+        let order = [50, 10, 40, 20, 30, 0, 60, 15];
+        for (index, ms) in order.into_iter().enumerate() {
+            deadlines.arm(Owner::Exchange(index as u32), at(ms));
+        }
+        assert_eq!(deadlines.pop_due(at(9)), Some(Owner::Exchange(5)));
+        assert_eq!(deadlines.pop_due(at(9)), None);
+        let mut seen = Vec::new();
+        while let Some(Owner::Exchange(index)) = deadlines.pop_due(at(100)) {
+            seen.push(order[index as usize]);
+        }
+        assert_eq!(seen, [10, 15, 20, 30, 40, 50, 60]);
+    }
+
+    #[test]
+    fn arming_again_only_moves_an_entry_forward() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut deadlines = Deadlines::default();
+        deadlines.arm(Owner::Connection(3), at(20));
+        deadlines.arm(Owner::Connection(3), at(30));
+        assert_eq!(deadlines.next(), Some(at(20)));
+        deadlines.arm(Owner::Connection(3), at(10));
+        assert_eq!(deadlines.next(), Some(at(10)));
+        assert_eq!(deadlines.pop_due(at(50)), Some(Owner::Connection(3)));
+        assert_eq!(deadlines.pop_due(at(50)), None);
+    }
+
+    #[test]
+    fn clear_leaves_nobody_and_owners_can_arm_again() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::default();
+        deadlines.arm(Owner::Server(0), start);
+        deadlines.arm(Owner::Shutdown, start);
+        deadlines.clear();
+        assert_eq!(deadlines.next(), None);
+        deadlines.arm(Owner::Shutdown, start);
+        assert_eq!(deadlines.pop_due(start), Some(Owner::Shutdown));
+    }
+}

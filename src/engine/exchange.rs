@@ -1,0 +1,382 @@
+//! One exchange: a request and its response, from `submit` to `End`.
+//!
+//! # States
+//!
+//! | state      | assigned | ended | refused | abort   | deadline | lost | lost, may retry | taken |
+//! |------------|----------|-------|---------|---------|----------|------|-----------------|-------|
+//! | Collecting | -        | -     | -       | End     | End      | -    | -               | -     |
+//! | Waiting    | Begin    | -     | -       | End     | End      | -    | -               | -     |
+//! | Active     | -        | End   | Retry   | Abandon | Abandon  | End  | Retry           | -     |
+//! | Holding    | -        | -     | -       | End     | End      | -    | -               | End   |
+//! | Aborting   | -        | Gone  | Gone    | none    | Close    | Gone | Gone            | -     |
+//!
+//! *Collecting*: a body of unknown length is being buffered. *Waiting*: in the queue. *Active*: has a
+//! connection and a request ID. *Holding*: the application has ended it, but output held back by a
+//! pause is still to be taken. *Aborting*: its `End` is out; `FCGI_ABORT_REQUEST` was sent on a shared
+//! connection and the ID is quarantined until the connection closes.
+//!
+//! Inputs: a connection was *assigned*; the application *ended* it (`FCGI_END_REQUEST`) or *refused* it
+//! with a retry left; the embedder's *abort*; a *deadline*; the connection was *lost*, with or without
+//! leave to *retry*; the held output was *taken*.
+//!
+//! Steps: `Begin` sends it; `End` reports and removes it (by way of Holding while output is held);
+//! `Retry` puts it back to Waiting; `Abandon` reports it, then closes its connection or, where others
+//! share that, goes to Aborting; `Gone` removes it silently; `Close` gives its connection up; `-` cannot
+//! happen.
+
+use std::time::{Duration, Instant};
+
+use super::held::Held;
+use super::source::Source;
+use crate::config::Timeouts;
+use crate::error::{Delivery, Failure, Phase, RequestError, TimeoutKind};
+use crate::event::{ConnectionHandle, RequestHandle, Tag};
+use crate::report::{Report, Timings};
+use crate::request::{Params, Retry};
+use crate::wire::Role;
+
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) generation: u32,
+    pub(super) life: Life,
+    pub(super) tag: Tag,
+    pub(super) paused: bool,
+    pub(super) receiving: Receiving,
+    pub(super) sending: Sending,
+    /// It is in its connection's round of senders.
+    pub(super) in_round: bool,
+    /// `write_stdin` took less than was offered.
+    pub(super) wants_room: bool,
+    pub(super) role: Role,
+    pub(super) retry: Retry,
+    pub(super) retries: u8,
+    /// An earlier attempt may have reached the application.
+    pub(super) maybe_acted: bool,
+    /// A stale connection cost it one attempt already.
+    pub(super) stale_once: bool,
+    /// Connections opened before this one (a serial number) are not good enough.
+    pub(super) oldest_connection: u64,
+    /// Position of its first octet in the octets of its connection.
+    pub(super) first_offset: u64,
+    /// Position behind the last octet framed for it.
+    pub(super) last_offset: u64,
+    pub(super) framed: u64,
+    pub(super) received: u64,
+    pub(super) server: Option<u16>,
+    pub(super) reused: bool,
+    pub(super) clock: Clock,
+    pub(super) held: Option<Box<Held>>,
+    pub(super) timeouts: Timeouts,
+    pub(super) params: Params,
+    pub(super) stdin: Source,
+    pub(super) data: Source,
+}
+
+/// When things happened to it; of the last attempt, but for `submitted`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    pub(super) submitted: Instant,
+    /// Since when it waits in the queue: `submitted`, or the last retry.
+    pub(super) queued: Instant,
+    pub(super) assigned: Option<Instant>,
+    pub(super) connecting: Option<Duration>,
+    pub(super) sent: Option<Instant>,
+    pub(super) first_octet: Option<Instant>,
+    pub(super) last_octet: Option<Instant>,
+    pub(super) resumed: Option<Instant>,
+}
+
+/// The state, with what only makes sense in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Collecting { limit: usize },
+    Waiting { before: Option<u32>, after: Option<u32> },
+    Active { connection: ConnectionHandle, id: u16 },
+    Holding,
+    Aborting { connection: ConnectionHandle, id: u16, since: Instant },
+}
+
+/// See the module's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    Assigned,
+    Ended,
+    Refused,
+    Abort,
+    Deadline,
+    Lost,
+    LostMayRetry,
+    Taken,
+}
+
+/// See the module's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Begin,
+    End,
+    Retry,
+    Abandon,
+    Gone,
+    Close,
+    None,
+    Impossible,
+}
+
+impl Life {
+    /// The table. What follows from a step is the engine's.
+    pub(super) fn step(self, input: Input) -> Step {
+        use Input as I;
+        match (self, input) {
+            (Self::Collecting { .. }, I::Abort | I::Deadline) => Step::End,
+            (
+                Self::Collecting { .. },
+                I::Assigned | I::Ended | I::Refused | I::Lost | I::LostMayRetry | I::Taken,
+            ) => Step::Impossible,
+            (Self::Waiting { .. }, I::Assigned) => Step::Begin,
+            (Self::Waiting { .. }, I::Abort | I::Deadline) => Step::End,
+            (
+                Self::Waiting { .. },
+                I::Ended | I::Refused | I::Lost | I::LostMayRetry | I::Taken,
+            ) => Step::Impossible,
+            (Self::Active { .. }, I::Ended | I::Lost) => Step::End,
+            (Self::Active { .. }, I::Refused | I::LostMayRetry) => Step::Retry,
+            (Self::Active { .. }, I::Abort | I::Deadline) => Step::Abandon,
+            (Self::Active { .. }, I::Assigned | I::Taken) => Step::Impossible,
+            (Self::Holding, I::Abort | I::Deadline | I::Taken) => Step::End,
+            (
+                Self::Holding,
+                I::Assigned | I::Ended | I::Refused | I::Lost | I::LostMayRetry,
+            ) => Step::Impossible,
+            (Self::Aborting { .. }, I::Ended | I::Refused | I::Lost | I::LostMayRetry) => {
+                Step::Gone
+            }
+            (Self::Aborting { .. }, I::Abort) => Step::None,
+            (Self::Aborting { .. }, I::Deadline) => Step::Close,
+            (Self::Aborting { .. }, I::Assigned | I::Taken) => Step::Impossible,
+        }
+    }
+
+    pub(super) fn connection(self) -> Option<ConnectionHandle> {
+        match self {
+            Self::Active { connection, .. } | Self::Aborting { connection, .. } => Some(connection),
+            Self::Collecting { .. } | Self::Waiting { .. } | Self::Holding => None,
+        }
+    }
+}
+
+/// How far the request has been put into the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    Stdin,
+    Data,
+    Done,
+}
+
+/// How far the response has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiving {
+    Nothing,
+    Output,
+    OutputEnded,
+}
+
+/// A deadline and what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) at: Instant,
+    pub(super) kind: DueKind,
+}
+
+/// What an exchange's deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DueKind {
+    TimedOut(TimeoutKind),
+    AbortGrace,
+}
+
+/// What the exchange's connection knows of the time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// When octets last left, or the outbox was last empty.
+    pub(super) moved: Instant,
+    pub(super) transmitted: u64,
+}
+
+impl Exchange {
+    pub(super) fn handle(&self, index: u32) -> RequestHandle {
+        RequestHandle {
+            index,
+            generation: self.generation,
+        }
+    }
+
+    /// The earliest deadline as things stand; `progress` of its connection, when it has one.
+    pub(super) fn due(&self, progress: Option<Progress>, abort_grace: Duration) -> Option<Due> {
+        let timed_out = |from: Instant, limit: Option<Duration>, kind| {
+            let at = from.checked_add(limit?)?;
+            Some(Due {
+                at,
+                kind: DueKind::TimedOut(kind),
+            })
+        };
+        let total = timed_out(
+            self.clock.submitted,
+            self.timeouts.total,
+            TimeoutKind::Total,
+        );
+        let phase = match self.life {
+            Life::Collecting { .. } | Life::Holding => None,
+            Life::Waiting { .. } => {
+                timed_out(self.clock.queued, self.timeouts.queue, TimeoutKind::Queue)
+            }
+            Life::Active { .. } => self.active_due(progress, timed_out),
+            Life::Aborting { since, .. } => {
+                let kind = DueKind::AbortGrace;
+                return since.checked_add(abort_grace).map(|at| Due { at, kind });
+            }
+        };
+        match (total, phase) {
+            (Some(total), Some(phase)) if phase.at <= total.at => Some(phase),
+            (Some(total), _) => Some(total),
+            (None, phase) => phase,
+        }
+    }
+
+    fn active_due(
+        &self,
+        progress: Option<Progress>,
+        timed_out: impl Fn(Instant, Option<Duration>, TimeoutKind) -> Option<Due>,
+    ) -> Option<Due> {
+        let assigned = self.clock.assigned?;
+        let resumed = self.clock.resumed.unwrap_or(assigned);
+        let write = progress
+            .filter(|progress| progress.transmitted < self.last_offset)
+            .and_then(|progress| {
+                let from = progress.moved.max(assigned);
+                timed_out(from, self.timeouts.write, TimeoutKind::Write)
+            });
+        let read = if self.paused {
+            None
+        } else if let Some(last) = self.clock.last_octet {
+            let from = last.max(resumed);
+            timed_out(from, self.timeouts.silence, TimeoutKind::Silence)
+        } else {
+            self.clock.sent.and_then(|sent| {
+                let from = sent.max(resumed);
+                timed_out(from, self.timeouts.first_octet, TimeoutKind::FirstOctet)
+            })
+        };
+        match (write, read) {
+            (Some(write), Some(read)) if write.at <= read.at => Some(write),
+            (write, read) => read.or(write),
+        }
+    }
+
+    #[inline]
+    pub(super) fn note_output(&mut self, now: Instant, len: usize) {
+        self.received += len as u64;
+        self.clock.first_octet.get_or_insert(now);
+        self.clock.last_octet = Some(now);
+        if self.receiving == Receiving::Nothing {
+            self.receiving = Receiving::Output;
+        }
+    }
+
+    pub(super) fn has_responded(&self) -> bool {
+        self.receiving != Receiving::Nothing || self.received > 0
+    }
+
+    /// Whether everything of it was handed to the transport.
+    #[inline]
+    pub(super) fn is_sent(&self, transmitted: u64) -> bool {
+        self.sending == Sending::Done && transmitted >= self.last_offset
+    }
+
+    /// Forgets the attempt, for another one; false when a body cannot be rewound.
+    pub(super) fn rewind(&mut self, now: Instant) -> bool {
+        if !(self.stdin.rewind() && self.data.rewind()) {
+            return false;
+        }
+        self.sending = Sending::Stdin;
+        self.in_round = false;
+        self.framed = 0;
+        self.clock = Clock {
+            submitted: self.clock.submitted,
+            queued: now,
+            assigned: None,
+            connecting: None,
+            sent: None,
+            first_octet: None,
+            last_octet: None,
+            resumed: self.clock.resumed,
+        };
+        true
+    }
+
+    /// How far it has come, for a failure; `transmitted` of its connection, when it has one.
+    pub(super) fn phase(&self, transmitted: u64) -> Phase {
+        match self.life {
+            Life::Collecting { .. } => Phase::Collecting,
+            Life::Waiting { .. } => Phase::Waiting,
+            Life::Holding => Phase::Receiving,
+            Life::Active { .. } | Life::Aborting { .. } => {
+                if self.has_responded() {
+                    Phase::Receiving
+                } else if self.is_sent(transmitted) {
+                    Phase::Sent
+                } else {
+                    Phase::Sending
+                }
+            }
+        }
+    }
+
+    /// Whether the application can have acted on it.
+    pub(super) fn delivery(&self, transmitted: u64) -> Delivery {
+        if self.has_responded() {
+            return Delivery::Responded;
+        }
+        if self.maybe_acted {
+            return Delivery::MaybeSent;
+        }
+        match self.life {
+            Life::Collecting { .. } | Life::Waiting { .. } => Delivery::NotSent,
+            Life::Holding => Delivery::Responded,
+            Life::Active { .. } | Life::Aborting { .. } if transmitted <= self.first_offset => {
+                Delivery::NotSent
+            }
+            Life::Active { .. } | Life::Aborting { .. } => Delivery::MaybeSent,
+        }
+    }
+
+    pub(super) fn report(&self, now: Instant, transmitted: u64) -> Report {
+        let since = |at: Instant| at.saturating_duration_since(self.clock.submitted);
+        Report {
+            sent: transmitted
+                .saturating_sub(self.first_offset)
+                .min(self.framed),
+            received: self.received,
+            server: self.server,
+            retries: self.retries,
+            reused: self.reused,
+            stdout_ended: self.receiving == Receiving::OutputEnded,
+            timings: Timings {
+                assigned: self.clock.assigned.map(since),
+                connecting: self.clock.connecting,
+                sent: self.clock.sent.map(since),
+                first_octet: self.clock.first_octet.map(since),
+                last_octet: self.clock.last_octet.map(since),
+                end: since(now),
+            },
+        }
+    }
+
+    pub(super) fn failure(&self, now: Instant, error: RequestError, transmitted: u64) -> Failure {
+        Failure {
+            error,
+            phase: self.phase(transmitted),
+            delivery: self.delivery(transmitted),
+            report: self.report(now, transmitted),
+        }
+    }
+}

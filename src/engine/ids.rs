@@ -1,0 +1,158 @@
+//! The request IDs of one connection: which are free, which live, which must stay unused.
+//!
+//! An ID is handed out again only after its `FCGI_END_REQUEST` came for a request that had been sent
+//! as a whole. After an abort or an early end it is quarantined for the connection's life: Go's and
+//! flup's applications send late output, and a second end, for such an ID.
+
+/// What a request ID stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// Used before, free now.
+    Free,
+    /// An exchange's slab key.
+    Live(u32),
+    /// Not to be used again on this connection.
+    Quarantined,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RequestIds {
+    /// Slot of ID `index + 1`; IDs beyond were never used.
+    slots: Vec<Slot>,
+    /// IDs that may be free; one that was quarantined while free is skipped when taken.
+    free: Vec<u16>,
+    quarantined: u32,
+}
+
+/// Quarantined IDs after which a connection takes no further request: bounds the memory, 8 octets
+/// each, that an application which ends requests early can cost.
+const MAX_QUARANTINED: u32 = 4096;
+
+impl RequestIds {
+    /// Whether another request can have an ID.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.quarantined < MAX_QUARANTINED
+            && (!self.free.is_empty() || self.slots.len() < usize::from(u16::MAX))
+    }
+
+    /// Gives an ID to an exchange; the last freed first, so a connection with one request at a
+    /// time always uses 1. `None` when there is no room.
+    #[inline]
+    pub(super) fn allocate(&mut self, exchange: u32) -> Option<u16> {
+        while let Some(id) = self.free.pop() {
+            if self.slots[usize::from(id) - 1] == Slot::Free {
+                self.slots[usize::from(id) - 1] = Slot::Live(exchange);
+                return Some(id);
+            }
+        }
+        let id = u16::try_from(self.slots.len() + 1).ok()?;
+        self.slots.push(Slot::Live(exchange));
+        Some(id)
+    }
+
+    /// What an ID stands for; `None` when it was never used.
+    #[inline]
+    pub(super) fn get(&self, id: u16) -> Option<Slot> {
+        self.slots
+            .get(usize::from(id).wrapping_sub(1))
+            .copied()
+    }
+
+    /// Frees the ID of a request that ended in order.
+    #[inline]
+    pub(super) fn release(&mut self, id: u16) {
+        self.slots[usize::from(id) - 1] = Slot::Free;
+        self.free.push(id);
+    }
+
+    /// Keeps an ID from being used again.
+    pub(super) fn quarantine(&mut self, id: u16) {
+        let slot = &mut self.slots[usize::from(id) - 1];
+        if *slot != Slot::Quarantined {
+            *slot = Slot::Quarantined;
+            self.quarantined += 1;
+        }
+    }
+
+    /// The exchanges that have an ID.
+    pub(super) fn live(&self) -> impl Iterator<Item = u32> + '_ {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Live(exchange) => Some(*exchange),
+            Slot::Free | Slot::Quarantined => None,
+        })
+    }
+
+    /// Gives back what a burst of requests made large; only when no request is live.
+    pub(super) fn shrink_idle(&mut self) {
+        const KEPT: usize = 4;
+        if self.quarantined == 0 && self.slots.capacity() > KEPT {
+            // Forgetting used IDs makes late records for them a protocol error, so the table is
+            // kept as long as it says anything but "free".
+            self.free.clear();
+            self.free.extend((1..=self.slots.len() as u16).rev());
+            if self.free.len() <= KEPT {
+                self.free.shrink_to(KEPT);
+                self.slots.shrink_to(KEPT);
+            }
+        }
+    }
+
+    /// Octets held on the heap.
+    pub(super) fn heap_len(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>() + self.free.capacity() * size_of::<u16>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_request_at_a_time_always_has_id_1() {
+        let mut ids = RequestIds::default();
+        for exchange in 0..10 {
+            assert_eq!(ids.allocate(exchange), Some(1));
+            ids.release(1);
+        }
+    }
+
+    #[test]
+    fn a_quarantined_id_is_not_handed_out_again() {
+        let mut ids = RequestIds::default();
+        assert_eq!(ids.allocate(7), Some(1));
+        ids.quarantine(1);
+        assert_eq!(ids.allocate(8), Some(2));
+        ids.release(2);
+        ids.quarantine(2);
+        assert_eq!(ids.allocate(9), Some(3));
+        assert_eq!(ids.get(1), Some(Slot::Quarantined));
+        assert_eq!(ids.get(3), Some(Slot::Live(9)));
+        assert_eq!(ids.get(4), None);
+        assert_eq!(ids.get(0), None);
+    }
+
+    #[test]
+    fn all_65_535_ids_can_live_at_once_and_then_there_is_no_room() {
+        let mut ids = RequestIds::default();
+        for exchange in 0..65_535 {
+            assert!(ids.has_room());
+            assert_eq!(ids.allocate(exchange), Some(exchange as u16 + 1));
+        }
+        assert!(!ids.has_room());
+        assert_eq!(ids.allocate(0), None);
+        ids.release(40_000);
+        assert!(ids.has_room());
+        assert_eq!(ids.allocate(1), Some(40_000));
+    }
+
+    #[test]
+    fn too_many_quarantined_ids_retire_the_connection() {
+        let mut ids = RequestIds::default();
+        for exchange in 0..MAX_QUARANTINED {
+            let id = ids.allocate(exchange).expect("room");
+            ids.quarantine(id);
+        }
+        assert!(!ids.has_room());
+    }
+}

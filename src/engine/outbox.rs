@@ -1,0 +1,338 @@
+//! The outbox of one connection: framed octets, with large body slices woven in uncopied.
+//!
+//! ```text
+//! framed:  [ BEGIN PARAMS STDIN-header | STDIN-header | empty STDIN ]
+//!                                      ^              ^
+//! bodies:                       65,528 octets   40,000 octets      (stay in their exchange)
+//! ```
+//!
+//! What goes out is the framed octets with each body slice put in at its place. A body slice is named
+//! by exchange and offset; [`Bodies`] turns the name into octets when a write is prepared.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::Deref;
+
+/// Most slices of one vectored write.
+const MAX_SLICES: usize = 32;
+
+/// Where the octets of body slices are.
+pub(super) trait Bodies {
+    /// The octets of a slice that was put into the outbox and not yet taken out.
+    fn body(&self, slice: BodySlice) -> &[u8];
+}
+
+/// Names octets of an exchange's body stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BodySlice {
+    pub(super) exchange: u32,
+    pub(super) stream: Stream,
+    /// Offset in the stream.
+    pub(super) offset: u64,
+    pub(super) len: usize,
+}
+
+/// Which of a request's two body streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Stdin,
+    Data,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    framed: Vec<u8>,
+    /// Octets of `framed` that have left.
+    start: usize,
+    slices: VecDeque<Woven>,
+    unsent: usize,
+    transmitted: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Woven {
+    /// Position in `framed` before which the slice goes.
+    at: usize,
+    slice: BodySlice,
+}
+
+impl Outbox {
+    /// The buffer to frame into; follow with [`framed`](Self::framed).
+    pub(super) fn buffer(&mut self, spares: &mut Vec<Vec<u8>>) -> &mut Vec<u8> {
+        if self.framed.capacity() == 0 {
+            self.framed = spares.pop().unwrap_or_default();
+        }
+        &mut self.framed
+    }
+
+    /// Counts what was appended to the buffer since it had `before` octets.
+    pub(super) fn framed(&mut self, before: usize) {
+        self.unsent += self.framed.len() - before;
+    }
+
+    /// Puts a body slice behind all that is framed.
+    pub(super) fn weave(&mut self, slice: BodySlice) {
+        self.slices.push_back(Woven {
+            at: self.framed.len(),
+            slice,
+        });
+        self.unsent += slice.len;
+    }
+
+    /// Octets not yet handed to the transport.
+    #[inline]
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent
+    }
+
+    /// Position in the connection's stream of octets of the next octet to be queued.
+    #[inline]
+    pub(super) fn end_offset(&self) -> u64 {
+        self.transmitted + self.unsent as u64
+    }
+
+    /// Octets handed to the transport since the connection was opened.
+    #[inline]
+    pub(super) fn transmitted(&self) -> u64 {
+        self.transmitted
+    }
+
+    /// The next octets to write, in order; not necessarily all.
+    pub(super) fn slices<'a>(&'a self, bodies: &'a impl Bodies) -> Transmit<'a> {
+        let mut transmit = Transmit {
+            slices: [IoSlice::new(&[]); MAX_SLICES],
+            len: 0,
+        };
+        let mut position = self.start;
+        for woven in &self.slices {
+            if transmit.len + 2 >= MAX_SLICES {
+                return transmit;
+            }
+            transmit.push(&self.framed[position..woven.at]);
+            transmit.push(bodies.body(woven.slice));
+            position = woven.at;
+        }
+        transmit.push(&self.framed[position..]);
+        transmit
+    }
+
+    /// Takes `len` octets out that were handed to the transport; calls `sent` for each piece of a
+    /// body slice among them. Counts at most what there is.
+    pub(super) fn consume(
+        &mut self,
+        len: usize,
+        spares: &mut Vec<Vec<u8>>,
+        mut sent: impl FnMut(BodySlice),
+    ) {
+        let mut left = len.min(self.unsent);
+        self.unsent -= left;
+        self.transmitted += left as u64;
+        while let Some(woven) = self.slices.front_mut() {
+            let framed = left.min(woven.at - self.start);
+            self.start += framed;
+            left -= framed;
+            let body = left.min(woven.slice.len);
+            if self.start < woven.at || body == 0 {
+                break;
+            }
+            left -= body;
+            sent(BodySlice {
+                len: body,
+                ..woven.slice
+            });
+            woven.slice.offset += body as u64;
+            woven.slice.len -= body;
+            if woven.slice.len > 0 {
+                break;
+            }
+            self.slices.pop_front();
+        }
+        self.start += left;
+        self.reclaim(spares);
+    }
+
+    /// Copies the slices of one exchange, which is about to go, into the framed octets.
+    pub(super) fn absorb(&mut self, exchange: u32, bodies: &impl Bodies) {
+        while let Some(index) = self
+            .slices
+            .iter()
+            .position(|woven| woven.slice.exchange == exchange)
+        {
+            let Some(woven) = self.slices.remove(index) else {
+                return;
+            };
+            let octets = bodies.body(woven.slice);
+            self.framed.splice(woven.at..woven.at, octets.iter().copied());
+            for later in self.slices.range_mut(index..) {
+                later.at += octets.len();
+            }
+        }
+    }
+
+    /// Gives the buffer back when nothing is unsent, and drops the sent part of a long one.
+    fn reclaim(&mut self, spares: &mut Vec<Vec<u8>>) {
+        if self.unsent == 0 {
+            self.framed.clear();
+            self.start = 0;
+            if self.framed.capacity() > 0 {
+                recycle(spares, std::mem::take(&mut self.framed));
+            }
+            if self.slices.capacity() > 8 {
+                self.slices = VecDeque::new();
+            }
+        } else if self.start >= 16 * 1024 && self.start * 2 >= self.framed.len() {
+            self.framed.drain(..self.start);
+            for woven in &mut self.slices {
+                woven.at -= self.start;
+            }
+            self.start = 0;
+        }
+    }
+
+    /// Octets held on the heap.
+    pub(super) fn heap_len(&self) -> usize {
+        self.framed.capacity() + self.slices.capacity() * size_of::<Woven>()
+    }
+}
+
+/// Most spare buffers kept, and the largest kept: bounds the pool at 16 MiB, as a rule far less.
+const MAX_SPARES: usize = 256;
+const MAX_SPARE_LEN: usize = 64 * 1024;
+
+/// Keeps an empty buffer for the next who needs one.
+pub(super) fn recycle(spares: &mut Vec<Vec<u8>>, mut buffer: Vec<u8>) {
+    if spares.len() < MAX_SPARES && buffer.capacity() <= MAX_SPARE_LEN {
+        buffer.clear();
+        spares.push(buffer);
+    }
+}
+
+/// Slices for one vectored write, in order, without empty ones; see
+/// [`Engine::transmit`](super::Engine::transmit).
+#[derive(Debug)]
+pub struct Transmit<'a> {
+    slices: [IoSlice<'a>; MAX_SLICES],
+    len: usize,
+}
+
+impl<'a> Transmit<'a> {
+    fn push(&mut self, octets: &'a [u8]) {
+        if !octets.is_empty() {
+            self.slices[self.len] = IoSlice::new(octets);
+            self.len += 1;
+        }
+    }
+
+    pub(super) fn nothing() -> Self {
+        Self {
+            slices: [IoSlice::new(&[]); MAX_SLICES],
+            len: 0,
+        }
+    }
+}
+
+impl<'a> Deref for Transmit<'a> {
+    type Target = [IoSlice<'a>];
+
+    fn deref(&self) -> &[IoSlice<'a>] {
+        &self.slices[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Alphabet;
+
+    impl Bodies for Alphabet {
+        fn body(&self, slice: BodySlice) -> &[u8] {
+            let start = slice.offset as usize;
+            &b"abcdefghijklmnopqrstuvwxyz"[start..start + slice.len]
+        }
+    }
+
+    fn letters(exchange: u32, offset: u64, len: usize) -> BodySlice {
+        BodySlice {
+            exchange,
+            stream: Stream::Stdin,
+            offset,
+            len,
+        }
+    }
+
+    fn filled() -> Outbox {
+        let mut outbox = Outbox::default();
+        let mut spares = Vec::new();
+        for (text, slice) in [("<1>", letters(1, 0, 5)), ("<2>", letters(2, 5, 3))] {
+            let buffer = outbox.buffer(&mut spares);
+            let before = buffer.len();
+            buffer.extend_from_slice(text.as_bytes());
+            outbox.framed(before);
+            outbox.weave(slice);
+        }
+        let buffer = outbox.buffer(&mut spares);
+        let before = buffer.len();
+        buffer.extend_from_slice(b"<end>");
+        outbox.framed(before);
+        outbox
+    }
+
+    fn rest(outbox: &Outbox) -> String {
+        let octets: Vec<u8> = outbox
+            .slices(&Alphabet)
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .collect();
+        String::from_utf8(octets).expect("ASCII")
+    }
+
+    #[test]
+    fn any_partial_write_goes_on_without_repeating_or_losing() {
+        let whole = "<1>abcde<2>fgh<end>";
+        for first in 0..=whole.len() {
+            for second in 0..=whole.len() - first {
+                let mut outbox = filled();
+                let mut spares = Vec::new();
+                let mut sent = 0;
+                outbox.consume(first, &mut spares, |slice| sent += slice.len);
+                assert_eq!(rest(&outbox), whole[first..]);
+                outbox.consume(second, &mut spares, |slice| sent += slice.len);
+                assert_eq!(rest(&outbox), whole[first + second..]);
+                assert_eq!(outbox.unsent(), whole.len() - first - second);
+                let body = whole[..first + second]
+                    .chars()
+                    .filter(|c| "abcdefgh".contains(*c))
+                    .count();
+                let end = whole[..first + second].matches("e").count();
+                assert!(sent == body || sent + end >= body, "{first} {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_absorbed_slice_is_sent_as_before() {
+        for first in 0..=14 {
+            let mut outbox = filled();
+            outbox.consume(first, &mut Vec::new(), |_| {});
+            let before = rest(&outbox);
+            outbox.absorb(1, &Alphabet);
+            assert_eq!(rest(&outbox), before);
+            outbox.absorb(2, &Alphabet);
+            assert_eq!(rest(&outbox), before);
+            let len = before.len();
+            outbox.consume(len, &mut Vec::new(), |_| panic!("nothing is woven in"));
+            assert_eq!(outbox.unsent(), 0);
+        }
+    }
+
+    #[test]
+    fn an_empty_outbox_holds_no_buffer() {
+        let mut outbox = filled();
+        let mut spares = Vec::new();
+        outbox.consume(usize::MAX, &mut spares, |_| {});
+        assert_eq!(outbox.framed.capacity(), 0);
+        assert_eq!(spares.len(), 1);
+        assert_eq!(outbox.transmitted(), 19);
+    }
+}

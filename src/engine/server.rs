@@ -1,0 +1,72 @@
+//! One server: what is known of it, how loaded it is, whether it is set aside.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::event::ConnectionHandle;
+
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    pub(super) sharing: Sharing,
+    /// Connections of any state.
+    pub(super) total: usize,
+    /// Connections on their way to being open, those for probes left out.
+    pub(super) connecting: usize,
+    /// Requests on its connections.
+    pub(super) load: usize,
+    /// Idle connections that a request may have; the last used at the back.
+    pub(super) idle: VecDeque<u32>,
+    /// Open connections that several requests may share, idle ones left out.
+    pub(super) shared: Vec<u32>,
+    /// New connections with a first request that is not answered yet, and since when.
+    pub(super) unanswered: VecDeque<(ConnectionHandle, Instant)>,
+    /// Connects that failed, in a row.
+    pub(super) failures: u32,
+    /// Requests refused for overload, in a row.
+    pub(super) overloads: u32,
+    /// Set aside until then: down, or overloaded.
+    pub(super) aside_until: Option<Instant>,
+}
+
+/// Whether requests may share a connection to a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Not asked yet; one request per connection until then.
+    #[default]
+    Unknown,
+    /// A probe is under way.
+    Asking,
+    /// One request per connection.
+    Plain,
+    /// So many.
+    Upto(u32),
+}
+
+impl Sharing {
+    pub(super) fn max_requests(self) -> u32 {
+        match self {
+            Self::Unknown | Self::Asking | Self::Plain => 1,
+            Self::Upto(max) => max,
+        }
+    }
+}
+
+impl Server {
+    /// Whether it is to be left alone for now.
+    #[inline]
+    pub(super) fn is_aside(&self, now: Instant) -> bool {
+        self.aside_until.is_some_and(|until| until > now)
+    }
+
+    /// Removes a connection from the idle ones; false when it was not there.
+    pub(super) fn remove_idle(&mut self, connection: u32) -> bool {
+        let position = self.idle.iter().rposition(|key| *key == connection);
+        position.is_some_and(|index| self.idle.remove(index).is_some())
+    }
+
+    pub(super) fn remove_shared(&mut self, connection: u32) {
+        if let Some(index) = self.shared.iter().position(|key| *key == connection) {
+            self.shared.swap_remove(index);
+        }
+    }
+}

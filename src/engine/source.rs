@@ -1,0 +1,295 @@
+//! One body stream of a request: where its octets come from and how far they were taken.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use crate::error::BodyError;
+use crate::request::{Body, Content};
+
+/// A [`Body`] being sent. Positions are offsets in the stream.
+#[derive(Debug)]
+pub(super) struct Source {
+    body: Body,
+    /// The length promised to the application, where there is one.
+    declared: Option<u64>,
+    /// Octets put into the outbox.
+    taken: u64,
+    /// Where a seekable reader stood when the request was submitted.
+    origin: u64,
+    /// Of a pushed body.
+    pushed: Pushed,
+}
+
+/// Octets handed over by the embedder and not yet sent.
+#[derive(Debug, Default)]
+struct Pushed {
+    octets: Vec<u8>,
+    /// Sent part of `octets`.
+    sent: usize,
+    /// Offset in the stream of `octets[sent]`.
+    offset: u64,
+    finished: bool,
+}
+
+/// What a stream can give now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// So many octets in memory, at least one.
+    Memory(u64),
+    /// A reader has to be asked.
+    Reader,
+    /// Nothing until the embedder pushes more.
+    Starved,
+    /// The end.
+    End,
+}
+
+impl Source {
+    /// `declared` is the length the parameters promise; the body's own counts where they do not.
+    pub(super) fn new(mut body: Body, declared: Option<u64>) -> io::Result<Self> {
+        let origin = match &mut body.0 {
+            Content::Seekable { reader, .. } => reader.stream_position()?,
+            _ => 0,
+        };
+        Ok(Self {
+            declared: declared.or(body.len()),
+            body,
+            taken: 0,
+            origin,
+            pushed: Pushed::default(),
+        })
+    }
+
+    pub(super) fn empty() -> Self {
+        Self {
+            body: Body::empty(),
+            declared: Some(0),
+            taken: 0,
+            origin: 0,
+            pushed: Pushed::default(),
+        }
+    }
+
+    pub(super) fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
+    #[inline]
+    pub(super) fn ready(&self) -> Ready {
+        let left = match &self.body.0 {
+            Content::Empty => 0,
+            Content::Bytes(octets) => octets.len() as u64 - self.taken,
+            Content::Shared(octets) => octets.len() as u64 - self.taken,
+            Content::Reader { .. } | Content::Seekable { .. } => return Ready::Reader,
+            Content::Pushed { .. } => {
+                match self.pushed.offset + self.pushed.len() as u64 - self.taken {
+                    0 if self.pushed.finished => return Ready::End,
+                    0 => return Ready::Starved,
+                    left => left,
+                }
+            }
+        };
+        if left == 0 { Ready::End } else { Ready::Memory(left) }
+    }
+
+    /// Counts octets in memory as put into the outbox; gives their offset.
+    pub(super) fn take(&mut self, len: u64) -> u64 {
+        let offset = self.taken;
+        self.taken += len;
+        offset
+    }
+
+    /// Octets in memory that were taken and are not yet [released](Self::release).
+    pub(super) fn octets(&self, offset: u64, len: usize) -> &[u8] {
+        let (octets, start) = match &self.body.0 {
+            Content::Bytes(octets) => (octets.as_slice(), offset),
+            Content::Shared(octets) => (&octets[..], offset),
+            Content::Pushed { .. } => (
+                &self.pushed.octets[self.pushed.sent..],
+                offset - self.pushed.offset,
+            ),
+            Content::Empty | Content::Reader { .. } | Content::Seekable { .. } => (&[][..], 0),
+        };
+        octets.get(start as usize..start as usize + len).unwrap_or(&[])
+    }
+
+    /// Appends at most `max` octets from the reader to `out`; 0 at its end.
+    ///
+    /// # Errors
+    /// Every variant of [`BodyError`]: the reader failed, ended early, or has more than declared.
+    pub(super) fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<usize, BodyError> {
+        let reader: &mut dyn Read = match &mut self.body.0 {
+            Content::Reader { reader, .. } => reader,
+            Content::Seekable { reader, .. } => reader,
+            Content::Empty | Content::Bytes(_) | Content::Shared(_) | Content::Pushed { .. } => {
+                return Ok(0);
+            }
+        };
+        let before = out.len();
+        // One octet beyond the declared length is asked for, to see an excess.
+        let allowed = self.declared.map_or(u64::MAX, |all| all - self.taken);
+        let max = (max as u64).min(allowed.saturating_add(1)) as usize;
+        out.resize(before + max, 0);
+        let read = loop {
+            match reader.read(&mut out[before..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        let read = match read {
+            Ok(read) => read.min(max),
+            Err(error) => {
+                out.truncate(before);
+                return Err(BodyError::Read(error.kind()));
+            }
+        };
+        out.truncate(before + read);
+        let excess = read as u64 > allowed;
+        let short = read == 0 && self.declared.is_some_and(|all| self.taken < all);
+        if excess {
+            out.truncate(before);
+            return Err(BodyError::TooLong {
+                declared: self.declared.unwrap_or_default(),
+            });
+        }
+        if short {
+            return Err(BodyError::TooShort {
+                declared: self.declared.unwrap_or_default(),
+                sent: self.taken,
+            });
+        }
+        self.taken += read as u64;
+        Ok(read)
+    }
+
+    /// Gives back the memory of pushed octets that were sent.
+    pub(super) fn release(&mut self, len: usize) {
+        if let Content::Pushed { .. } = self.body.0 {
+            self.pushed.release(len);
+        }
+    }
+
+    /// Takes pushed octets, as many as fit below `high_water`.
+    pub(super) fn push(&mut self, octets: &[u8], high_water: usize) -> usize {
+        let room = high_water.saturating_sub(self.pushed.len());
+        let taken = octets.len().min(room);
+        self.pushed.octets.extend_from_slice(&octets[..taken]);
+        taken
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.pushed.finished = true;
+    }
+
+    pub(super) fn is_pushed(&self) -> bool {
+        matches!(self.body.0, Content::Pushed { .. })
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.pushed.finished
+    }
+
+    /// Pushed octets held.
+    pub(super) fn pushed_len(&self) -> usize {
+        self.pushed.len()
+    }
+
+    /// Octets pushed since the start.
+    pub(super) fn pushed_total(&self) -> u64 {
+        self.pushed.offset + self.pushed.len() as u64
+    }
+
+    /// Turns a finished pushed body into one of known length.
+    pub(super) fn settle(&mut self) {
+        let octets = std::mem::take(&mut self.pushed.octets);
+        self.declared = Some(octets.len() as u64);
+        self.body = Body::bytes(octets);
+        self.pushed = Pushed::default();
+    }
+
+    /// Goes back to the start for a retry; false when that is not possible.
+    pub(super) fn rewind(&mut self) -> bool {
+        let possible = match &mut self.body.0 {
+            Content::Empty | Content::Bytes(_) | Content::Shared(_) => true,
+            Content::Reader { .. } => self.taken == 0,
+            Content::Pushed { .. } => self.pushed.offset == 0,
+            Content::Seekable { reader, .. } => {
+                self.taken == 0 || reader.seek(SeekFrom::Start(self.origin)).is_ok()
+            }
+        };
+        if possible {
+            self.taken = 0;
+        }
+        possible
+    }
+}
+
+impl Pushed {
+    fn len(&self) -> usize {
+        self.octets.len() - self.sent
+    }
+
+    fn release(&mut self, len: usize) {
+        self.sent += len;
+        self.offset += len as u64;
+        if self.sent == self.octets.len() {
+            self.octets.clear();
+            self.sent = 0;
+        } else if self.sent * 2 >= self.octets.len() {
+            self.octets.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    fn drain(source: &mut Source) -> Result<Vec<u8>, BodyError> {
+        let mut out = Vec::new();
+        while source.read(&mut out, 3)? > 0 {}
+        Ok(out)
+    }
+
+    #[test]
+    fn a_reader_is_held_against_its_declared_length() {
+        let source = |len| Source::new(Body::reader(&b"12345678"[..], None), len).expect("new");
+        assert_eq!(drain(&mut source(Some(8))), Ok(b"12345678".to_vec()));
+        assert_eq!(drain(&mut source(None)), Ok(b"12345678".to_vec()));
+        let long = BodyError::TooLong { declared: 7 };
+        assert_eq!(drain(&mut source(Some(7))), Err(long));
+        let (declared, sent) = (9, 8);
+        let short = BodyError::TooShort { declared, sent };
+        assert_eq!(drain(&mut source(Some(9))), Err(short));
+    }
+
+    #[test]
+    fn a_seekable_reader_rewinds_to_where_it_stood() {
+        let mut cursor = Cursor::new(b"skipped,body".to_vec());
+        cursor.set_position(8);
+        let mut source = Source::new(Body::seekable(cursor, None), None).expect("new");
+        assert_eq!(drain(&mut source), Ok(b"body".to_vec()));
+        assert!(source.rewind());
+        assert_eq!(drain(&mut source), Ok(b"body".to_vec()));
+    }
+
+    #[test]
+    fn pushed_octets_are_bounded_released_and_then_not_rewindable() {
+        let mut source = Source::new(Body::pushed(None), None).expect("new");
+        assert_eq!(source.ready(), Ready::Starved);
+        assert_eq!(source.push(b"0123456789", 8), 8);
+        assert_eq!(source.ready(), Ready::Memory(8));
+        assert_eq!(source.take(5), 0);
+        assert!(source.rewind(), "nothing was released yet");
+        assert_eq!(source.take(5), 0);
+        source.release(5);
+        assert_eq!(source.octets(5, 3), b"567");
+        assert!(!source.rewind());
+        assert_eq!(source.push(b"89", 8), 2);
+        assert_eq!(source.octets(5, 5), b"56789");
+        source.take(5);
+        source.finish();
+        assert_eq!(source.ready(), Ready::End);
+    }
+}

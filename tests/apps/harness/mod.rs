@@ -1,0 +1,86 @@
+//! Starts real applications and talks to them.
+//!
+//! Each application gets a temporary directory, a Unix socket in it or a loopback port, and a log. It is killed, with
+//! every process it started, when its value is dropped, also by a panic; then the end of its log is printed too.
+
+mod app;
+mod exchange;
+mod php_fpm;
+mod process;
+mod tests;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, io};
+
+pub(crate) use app::{App, Program, cgi_script};
+pub(crate) use exchange::{Request, Response};
+pub(crate) use php_fpm::{PhpFpm, READY};
+
+/// What kind of socket an application is to listen on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Transport {
+    Unix,
+    Tcp,
+}
+
+/// Where an application listens. Displayed as `unix:/path` or `host:port`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Listen {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
+impl Listen {
+    /// Connects a blocking socket whose reads and writes fail after [`PATIENCE`].
+    pub(crate) fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        match self {
+            Self::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Ok(Box::new(stream))
+            }
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect_timeout(address, PATIENCE)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+/// A blocking connection, Unix or TCP.
+pub(crate) trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+/// The octets that the applications' `big` and `tag` pages answer with: octet `i` is `(seed + i) mod 251`.
+pub(crate) fn pattern(seed: usize, len: usize) -> Vec<u8> {
+    // The remainder is below 251, so it fits.
+    (0..len).map(|i| ((seed + i) % 251) as u8).collect()
+}
+
+/// What the applications' `echo` pages answer to `body`: its length and FNV-1a hash of 64 bits.
+pub(crate) fn echo_of(body: &[u8]) -> String {
+    let hash = body.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3)
+    });
+    format!("length={}\nfnv1a64={hash:016x}\n", body.len())
+}
+
+/// How long the harness waits for an application before it gives up: a loaded machine starts Go or Python slowly.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -242,6 +242,12 @@ pub enum Multiplex {
     Auto,
 }
 
+impl Multiplex {
+    pub(crate) fn is_auto(self) -> bool {
+        self == Self::Auto
+    }
+}
+
 /// Pauses before a server is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {

@@ -2,6 +2,7 @@
 
 mod address;
 mod config;
+mod engine;
 mod error;
 mod event;
 mod report;
@@ -11,6 +12,10 @@ pub mod wire;
 pub use address::{Address, AddressError};
 pub use config::{
     AtLimit, Backoff, Config, ConfigError, Limits, Multiplex, Stall, Timeouts, UnknownLength,
+};
+pub use engine::{
+    Action, CloseReason, ConnectionGauges, Counters, Disconnected, Engine, RequestGauges, Stats,
+    Transmit,
 };
 pub use error::{
     BodyError, ConnectError, Delivery, Failure, LostReason, Phase, ProtocolError, RequestError,

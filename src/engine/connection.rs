@@ -36,10 +36,15 @@ pub(super) struct Connection {
     pub(super) generation: u32,
     pub(super) server: u16,
     pub(super) state: State,
+    pub(super) purpose: Purpose,
+    /// What it adds to the engine's `prospects` while it connects.
+    pub(super) promised: u32,
     /// Most requests at a time; above 1 only by proof or the embedder's word.
     pub(super) max_requests: u32,
     /// Requests on it whose `End` is not out, or whose abort is not over.
     pub(super) live: u32,
+    /// Of these, with their abort not over.
+    pub(super) aborting: u32,
     /// Of these, paused by the embedder.
     pub(super) paused: u32,
     /// Of these, with their stall budget used up.
@@ -48,6 +53,8 @@ pub(super) struct Connection {
     pub(super) served: u32,
     /// Octets held for its requests.
     pub(super) held: usize,
+    /// Connects that found the backlog full.
+    pub(super) redials: u8,
     pub(super) flush_asked: bool,
     /// The driver was told, by `wants_read`, not to read.
     pub(super) read_blocked: bool,
@@ -72,10 +79,18 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) enum State {
     Connecting { since: Instant },
-    Redialing { since: Instant, pauses: u32, until: Instant },
+    Redialing { since: Instant, until: Instant },
     Probing(Box<Probe>),
     Open,
     Draining,
+}
+
+/// What a connection is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Requests,
+    /// The client's own `FCGI_GET_VALUES`.
+    Probe,
 }
 
 /// What a probing connection collects.
@@ -245,7 +260,10 @@ impl Connection {
     }
 
     pub(super) fn is_connecting(&self) -> bool {
-        matches!(self.state, State::Connecting { .. } | State::Redialing { .. })
+        matches!(
+            self.state,
+            State::Connecting { .. } | State::Redialing { .. }
+        )
     }
 
     /// Octets on the heap.

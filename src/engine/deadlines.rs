@@ -68,6 +68,11 @@ impl Deadlines {
         self.heap.first().map(|entry| entry.at)
     }
 
+    /// The next entry.
+    pub(super) fn peek(&self) -> Option<(Instant, Owner)> {
+        self.heap.first().map(|entry| (entry.at, entry.owner))
+    }
+
     /// Forgets all entries: nobody is left to be woken.
     pub(super) fn clear(&mut self) {
         while let Some(entry) = self.heap.pop() {

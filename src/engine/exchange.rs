@@ -43,6 +43,10 @@ pub(super) struct Exchange {
     pub(super) paused: bool,
     pub(super) receiving: Receiving,
     pub(super) sending: Sending,
+    /// It is a `get_values`, not a request.
+    pub(super) is_probe: bool,
+    /// Its stall budget is used up.
+    pub(super) is_full: bool,
     /// It is in its connection's round of senders.
     pub(super) in_round: bool,
     /// `write_stdin` took less than was offered.
@@ -86,14 +90,41 @@ pub(super) struct Clock {
     pub(super) resumed: Option<Instant>,
 }
 
+impl Clock {
+    pub(super) fn starting(now: Instant) -> Self {
+        Self {
+            submitted: now,
+            queued: now,
+            assigned: None,
+            connecting: None,
+            sent: None,
+            first_octet: None,
+            last_octet: None,
+            resumed: None,
+        }
+    }
+}
+
 /// The state, with what only makes sense in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
-    Collecting { limit: usize },
-    Waiting { before: Option<u32>, after: Option<u32> },
-    Active { connection: ConnectionHandle, id: u16 },
+    Collecting {
+        limit: usize,
+    },
+    Waiting {
+        before: Option<u32>,
+        after: Option<u32>,
+    },
+    Active {
+        connection: ConnectionHandle,
+        id: u16,
+    },
     Holding,
-    Aborting { connection: ConnectionHandle, id: u16, since: Instant },
+    Aborting {
+        connection: ConnectionHandle,
+        id: u16,
+        since: Instant,
+    },
 }
 
 /// See the module's table.
@@ -143,10 +174,9 @@ impl Life {
             (Self::Active { .. }, I::Abort | I::Deadline) => Step::Abandon,
             (Self::Active { .. }, I::Assigned | I::Taken) => Step::Impossible,
             (Self::Holding, I::Abort | I::Deadline | I::Taken) => Step::End,
-            (
-                Self::Holding,
-                I::Assigned | I::Ended | I::Refused | I::Lost | I::LostMayRetry,
-            ) => Step::Impossible,
+            (Self::Holding, I::Assigned | I::Ended | I::Refused | I::Lost | I::LostMayRetry) => {
+                Step::Impossible
+            }
             (Self::Aborting { .. }, I::Ended | I::Refused | I::Lost | I::LostMayRetry) => {
                 Step::Gone
             }
@@ -302,13 +332,7 @@ impl Exchange {
         self.framed = 0;
         self.clock = Clock {
             submitted: self.clock.submitted,
-            queued: now,
-            assigned: None,
-            connecting: None,
-            sent: None,
-            first_octet: None,
-            last_octet: None,
-            resumed: self.clock.resumed,
+            ..Clock::starting(now)
         };
         true
     }

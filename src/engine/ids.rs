@@ -54,9 +54,7 @@ impl RequestIds {
     /// What an ID stands for; `None` when it was never used.
     #[inline]
     pub(super) fn get(&self, id: u16) -> Option<Slot> {
-        self.slots
-            .get(usize::from(id).wrapping_sub(1))
-            .copied()
+        self.slots.get(usize::from(id).wrapping_sub(1)).copied()
     }
 
     /// Frees the ID of a request that ended in order.

@@ -162,7 +162,8 @@ impl Outbox {
                 return;
             };
             let octets = bodies.body(woven.slice);
-            self.framed.splice(woven.at..woven.at, octets.iter().copied());
+            self.framed
+                .splice(woven.at..woven.at, octets.iter().copied());
             for later in self.slices.range_mut(index..) {
                 later.at += octets.len();
             }
@@ -187,6 +188,11 @@ impl Outbox {
             }
             self.start = 0;
         }
+    }
+
+    /// The buffer of an outbox that is no longer needed.
+    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
+        (self.framed.capacity() > 0).then_some(self.framed)
     }
 
     /// Octets held on the heap.

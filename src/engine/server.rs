@@ -22,6 +22,8 @@ pub(super) struct Server {
     pub(super) unanswered: VecDeque<(ConnectionHandle, Instant)>,
     /// Connects that failed, in a row.
     pub(super) failures: u32,
+    /// Connections opened before this one (a serial number) could not know of the last failure.
+    pub(super) blind_until: u64,
     /// Requests refused for overload, in a row.
     pub(super) overloads: u32,
     /// Set aside until then: down, or overloaded.

@@ -88,7 +88,11 @@ impl Source {
                 }
             }
         };
-        if left == 0 { Ready::End } else { Ready::Memory(left) }
+        if left == 0 {
+            Ready::End
+        } else {
+            Ready::Memory(left)
+        }
     }
 
     /// Counts octets in memory as put into the outbox; gives their offset.
@@ -109,7 +113,9 @@ impl Source {
             ),
             Content::Empty | Content::Reader { .. } | Content::Seekable { .. } => (&[][..], 0),
         };
-        octets.get(start as usize..start as usize + len).unwrap_or(&[])
+        octets
+            .get(start as usize..start as usize + len)
+            .unwrap_or(&[])
     }
 
     /// Appends at most `max` octets from the reader to `out`; 0 at its end.

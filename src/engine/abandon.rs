@@ -1,0 +1,340 @@
+//! How an exchange leaves: with its end, by an abort, for another attempt.
+
+use std::time::Instant;
+
+use log::{debug, trace};
+
+use super::connection::CloseReason;
+use super::exchange::{Exchange, Input, Life, Sending, Step};
+use super::server::Sharing;
+use super::{Engine, Running};
+use crate::error::{Delivery, RequestError};
+use crate::event::{Event, Outcome};
+use crate::request::Retry;
+use crate::wire::{self, RecordType};
+
+/// Parameter buffers kept for the next request, and the largest kept: 16 MiB at most.
+const MAX_SPARE_PARAMS: usize = 1024;
+const MAX_SPARE_PARAMS_LEN: usize = 16 * 1024;
+
+impl Engine {
+    /// Ends an exchange that is on no connection (any more) with an error.
+    pub(super) fn end_with(
+        &mut self,
+        now: Instant,
+        key: u32,
+        error: RequestError,
+        transmitted: u64,
+    ) {
+        let failure = self.exchanges[key as usize].failure(now, error, transmitted);
+        if let Some(event) = self.end_event(key, Err(failure)) {
+            self.events.push_back(event);
+        }
+    }
+
+    /// The `End` of an exchange, which is then gone; `None` while held output has to be taken first.
+    pub(super) fn end_event<'b>(&mut self, key: u32, outcome: Outcome) -> Option<Event<'b>> {
+        let exchange = &mut self.exchanges[key as usize];
+        if exchange.life != Life::Holding
+            && let Some(held) = &mut exchange.held
+            && !held.is_empty()
+        {
+            held.outcome = Some(outcome);
+            exchange.life = Life::Holding;
+            self.arm_exchange(key);
+            return None;
+        }
+        let handle = exchange.handle(key);
+        let tag = exchange.tag;
+        match &outcome {
+            Ok(completion) => {
+                self.counters.completed += 1;
+                trace!("request {key}: complete, {:?}", completion.report);
+            }
+            Err(failure) => {
+                self.counters.failed += 1;
+                debug!("request {key}: {failure}, {:?}", failure.report);
+            }
+        }
+        self.forget(key);
+        Some(Event::End {
+            request: handle,
+            tag,
+            outcome,
+        })
+    }
+
+    /// Removes an exchange and keeps its memory for the next.
+    pub(super) fn forget(&mut self, key: u32) {
+        let exchange = self.exchanges.remove(key as usize);
+        if let Some(held) = &exchange.held {
+            self.held -= held.len();
+        }
+        let mut params = exchange.params;
+        if self.spares.params.len() < MAX_SPARE_PARAMS && params.capacity() <= MAX_SPARE_PARAMS_LEN
+        {
+            params.clear();
+            self.spares.params.push(params);
+        }
+        if self.connections.is_empty() && self.exchanges.is_empty() {
+            self.deadlines.clear();
+        }
+    }
+
+    /// Takes an exchange off its connection's books; [`leave`](Self::leave) follows.
+    ///
+    /// Where its request was not sent as a whole, a shared connection gets the ends of its streams and keeps
+    /// the ID out of use; a plain one is not used again, since the application may take the rest for the
+    /// next request.
+    pub(super) fn detach(&mut self, key: u32, exchange_key: u32) {
+        let exchange = &mut self.exchanges[exchange_key as usize];
+        let Life::Active { id, .. } = exchange.life else {
+            return;
+        };
+        let connection = &mut self.connections[key as usize];
+        if exchange.paused {
+            connection.paused -= 1;
+        }
+        if exchange.is_full {
+            exchange.is_full = false;
+            connection.full -= 1;
+        }
+        if let Some(held) = &exchange.held {
+            connection.held -= held.len();
+        }
+        if exchange.is_sent(connection.outbox.transmitted()) {
+            connection.ids.release(id);
+            return;
+        }
+        connection.ids.quarantine(id);
+        if connection.max_requests > 1 {
+            self.absorb(key, exchange_key);
+            self.end_streams(key, exchange_key, id);
+        } else {
+            connection.spent.get_or_insert(CloseReason::EarlyEnd);
+        }
+    }
+
+    /// Sends the ends of an exchange's streams that have not been sent.
+    fn end_streams(&mut self, key: u32, exchange_key: u32, id: u16) {
+        let exchange = &mut self.exchanges[exchange_key as usize];
+        let connection = &mut self.connections[key as usize];
+        let ends: &[RecordType] = match (exchange.sending, exchange.role) {
+            (Sending::Stdin, wire::Role::Filter) => &[RecordType::Stdin, RecordType::Data],
+            (Sending::Stdin, wire::Role::Responder | wire::Role::Authorizer) => {
+                &[RecordType::Stdin]
+            }
+            (Sending::Data, _) => &[RecordType::Data],
+            (Sending::Done, _) => &[],
+        };
+        exchange.sending = Sending::Done;
+        if ends.is_empty() {
+            return;
+        }
+        let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+        let before = buffer.len();
+        for record_type in ends {
+            wire::write_stream_end(buffer, *record_type, id);
+        }
+        connection.outbox.framed(before);
+        self.ask_flush(key);
+    }
+
+    /// Copies body slices that stand in the outbox, before their exchange goes.
+    fn absorb(&mut self, key: u32, exchange_key: u32) {
+        self.connections[key as usize]
+            .outbox
+            .absorb(exchange_key, &self.exchanges);
+    }
+
+    /// Gives an active exchange up: `End` now, then the connection is closed, or the request aborted on it.
+    pub(super) fn abandon(&mut self, now: Instant, key: u32, error: RequestError) {
+        let Life::Active { connection, id } = self.exchanges[key as usize].life else {
+            return;
+        };
+        let Some(connection_key) = self.connection_key(connection) else {
+            return;
+        };
+        let connection_key = connection_key as u32;
+        let on = &self.connections[connection_key as usize];
+        let transmitted = on.outbox.transmitted();
+        let alone = on.live - on.aborting == 1;
+        let failure = self.exchanges[key as usize].failure(now, error, transmitted);
+        self.drop_held(connection_key, key);
+        self.events.push_back(Event::End {
+            request: self.exchanges[key as usize].handle(key),
+            tag: self.exchanges[key as usize].tag,
+            outcome: Err(failure),
+        });
+        self.counters.failed += 1;
+        if self.exchanges[key as usize].is_probe {
+            self.take_probe(connection_key);
+            self.forget(key);
+            self.close(now, connection_key, CloseReason::Aborted);
+            return;
+        }
+        self.exchanges[key as usize].life = Life::Aborting {
+            connection,
+            id,
+            since: now,
+        };
+        let on = &mut self.connections[connection_key as usize];
+        on.aborting += 1;
+        if alone {
+            self.close(now, connection_key, CloseReason::Aborted);
+            return;
+        }
+        self.absorb(connection_key, key);
+        let exchange = &mut self.exchanges[key as usize];
+        exchange.sending = Sending::Done;
+        let on = &mut self.connections[connection_key as usize];
+        let buffer = on.outbox.buffer(&mut self.spares.buffers);
+        let before = buffer.len();
+        wire::write_abort_request(buffer, id);
+        on.outbox.framed(before);
+        debug!("connection {connection_key}: request {key} aborted, id {id} is out of use");
+        self.ask_flush(connection_key);
+        self.arm_exchange(key);
+        self.update_reads(connection_key);
+    }
+
+    /// An aborted exchange is over: its ID stays out of use, its connection goes on.
+    pub(super) fn finish_aborting(&mut self, now: Instant, key: u32) {
+        let Life::Aborting { connection, id, .. } = self.exchanges[key as usize].life else {
+            return;
+        };
+        if let Some(connection_key) = self.connection_key(connection) {
+            let on = &mut self.connections[connection_key];
+            on.ids.quarantine(id);
+            on.aborting -= 1;
+            self.forget(key);
+            self.leave(now, connection_key as u32);
+        }
+    }
+
+    /// Forgets output held for an exchange that is given up.
+    fn drop_held(&mut self, connection_key: u32, key: u32) {
+        let exchange = &mut self.exchanges[key as usize];
+        let connection = &mut self.connections[connection_key as usize];
+        if std::mem::take(&mut exchange.paused) {
+            connection.paused -= 1;
+        }
+        if std::mem::take(&mut exchange.is_full) {
+            connection.full -= 1;
+        }
+        if let Some(held) = exchange.held.take() {
+            connection.held -= held.len();
+            self.held -= held.len();
+        }
+    }
+
+    /// Whether an exchange whose connection was lost may be sent again.
+    pub(super) fn may_retry(&self, now: Instant, key: u32, transmitted: u64, stale: bool) -> bool {
+        let exchange = &self.exchanges[key as usize];
+        let allowed = match exchange.delivery(transmitted) {
+            Delivery::Responded => false,
+            Delivery::NotSent => exchange.retry >= Retry::IfNotSent,
+            Delivery::MaybeSent => {
+                exchange.retry == Retry::IfUnanswered
+                    || (exchange.retry == Retry::IfStale && stale && !exchange.stale_once)
+            }
+        };
+        allowed && self.has_attempt_left(now, exchange)
+    }
+
+    fn has_attempt_left(&self, now: Instant, exchange: &Exchange) -> bool {
+        let total = exchange.timeouts.total;
+        let in_time = total
+            .is_none_or(|limit| now.saturating_duration_since(exchange.clock.submitted) < limit);
+        in_time
+            && !exchange.is_probe
+            && exchange.retries < self.config.max_retries
+            && !matches!(self.running, Running::Stopped)
+    }
+
+    /// Puts an exchange that was lost back to the front of the queue, for a connection opened from now on;
+    /// ends it when its body cannot be rewound.
+    pub(super) fn retry(&mut self, now: Instant, key: u32, transmitted: u64) {
+        let delivery = self.exchanges[key as usize].delivery(transmitted);
+        let exchange = &mut self.exchanges[key as usize];
+        let lost = RequestError::Lost(crate::error::LostReason::Closed);
+        let failure = exchange.failure(now, lost, transmitted);
+        if !exchange.rewind(now) {
+            if let Some(event) = self.end_event(key, Err(failure)) {
+                self.events.push_back(event);
+            }
+            return;
+        }
+        if delivery == Delivery::MaybeSent {
+            exchange.maybe_acted = true;
+            exchange.stale_once = true;
+        }
+        exchange.oldest_connection = self.next_serial;
+        self.requeue(key);
+    }
+
+    fn requeue(&mut self, key: u32) {
+        let exchange = &mut self.exchanges[key as usize];
+        exchange.retries += 1;
+        self.counters.retries += 1;
+        debug!(
+            "request {key}: to be sent again, retry {}",
+            exchange.retries
+        );
+        self.queue.push_front(&mut self.exchanges, key);
+        self.arm_exchange(key);
+    }
+
+    /// The application rejected a request without having begun it. True when it was put back into the queue.
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        key: u32,
+        exchange_key: u32,
+        error: &RequestError,
+    ) -> bool {
+        let server = usize::from(self.connections[key as usize].server);
+        let retryable = match error {
+            RequestError::CantMultiplex => {
+                self.lower_to_plain(server);
+                true
+            }
+            RequestError::Overloaded => {
+                let overloads = self.servers[server].overloads.saturating_add(1);
+                self.servers[server].overloads = overloads;
+                let pause = self.config.backoff.after(overloads);
+                self.set_aside(now, server, pause);
+                true
+            }
+            _ => false,
+        };
+        let exchange = &self.exchanges[exchange_key as usize];
+        if !retryable
+            || exchange.retry == Retry::Never
+            || !self.has_attempt_left(now, exchange)
+            || exchange.life.step(Input::Refused) != Step::Retry
+        {
+            return false;
+        }
+        self.detach(key, exchange_key);
+        if !self.exchanges[exchange_key as usize].rewind(now) {
+            // The books are closed; the caller ends it as refused.
+            self.exchanges[exchange_key as usize].life = Life::Holding;
+            return false;
+        }
+        self.requeue(exchange_key);
+        self.leave(now, key);
+        true
+    }
+
+    /// The application does not multiplex after all: from now on one request per connection.
+    fn lower_to_plain(&mut self, server: usize) {
+        self.servers[server].sharing = Sharing::Plain;
+        self.servers[server].shared.clear();
+        for (_, connection) in &mut self.connections {
+            if usize::from(connection.server) == server {
+                connection.max_requests = 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A request gets its connection: its ID, its records, its deadline.
+
+use std::time::Instant;
+
+use log::trace;
+
+use super::Engine;
+use super::connection::State;
+use super::exchange::{Input, Life, Sending, Step};
+use crate::wire::{self, RecordType};
+
+impl Engine {
+    /// Puts a request that was taken out of the queue on a connection with room.
+    pub(super) fn assign(&mut self, now: Instant, key: u32, connection_key: u32) {
+        let exchange = &mut self.exchanges[key as usize];
+        debug_assert_eq!(exchange.life.step(Input::Assigned), Step::Begin);
+        let connection = &mut self.connections[connection_key as usize];
+        let handle = connection.handle(connection_key);
+        let server = &mut self.servers[usize::from(connection.server)];
+        self.rotation = usize::from(connection.server) + 1;
+        server.load += 1;
+        if connection.live == 0 {
+            server.remove_idle(connection_key);
+            connection.quiet = true;
+        }
+        connection.live += 1;
+        exchange.server = Some(connection.server);
+        exchange.reused = connection.served > 0;
+        self.counters.reused += u64::from(exchange.reused);
+        exchange.clock.assigned = Some(now);
+        exchange.first_offset = connection.outbox.end_offset();
+        if exchange.paused {
+            connection.paused += 1;
+        }
+        if exchange.is_probe {
+            exchange.life = Life::Active {
+                connection: handle,
+                id: wire::MANAGEMENT_ID,
+            };
+            self.begin_probe(now, connection_key, Some(key));
+            return;
+        }
+        if connection.live == 1 && connection.max_requests > 1 {
+            server.shared.push(connection_key);
+        }
+        if connection.served == 0 && connection.live == 1 {
+            let took = connection
+                .moved
+                .saturating_duration_since(connection.opened);
+            exchange.clock.connecting = Some(took);
+            let may_yield = self.config.yield_after.is_some() && self.config.keep_connections;
+            if connection.max_requests == 1 && may_yield {
+                server.unanswered.push_back((handle, now));
+                self.deadlines_for_yield(connection_key);
+            }
+        }
+        if self.begin(key, connection_key) {
+            self.update_reads(connection_key);
+            self.fill(now, connection_key);
+            self.ask_flush(connection_key);
+            self.arm_exchange(key);
+        }
+    }
+
+    /// Frames `FCGI_BEGIN_REQUEST` and `FCGI_PARAMS`, and enters the round of senders.
+    fn begin(&mut self, key: u32, connection_key: u32) -> bool {
+        let connection = &mut self.connections[connection_key as usize];
+        let exchange = &mut self.exchanges[key as usize];
+        debug_assert!(matches!(connection.state, State::Open));
+        let Some(id) = connection.ids.allocate(key) else {
+            debug_assert!(false, "has_room was checked");
+            return false;
+        };
+        exchange.life = Life::Active {
+            connection: connection.handle(connection_key),
+            id,
+        };
+        exchange.sending = Sending::Stdin;
+        // 3.5: a shared connection must outlive each of its requests.
+        let keep = self.config.keep_connections || connection.max_requests > 1;
+        let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+        let before = buffer.len();
+        wire::write_begin_request(buffer, id, exchange.role, keep);
+        wire::write_params_records(buffer, id, &exchange.params.encoded_parts());
+        wire::write_stream_end(buffer, RecordType::Params, id);
+        exchange.framed = (buffer.len() - before) as u64;
+        connection.outbox.framed(before);
+        exchange.last_offset = connection.outbox.end_offset();
+        exchange.in_round = true;
+        connection.round.push_back(exchange.handle(key));
+        trace!(
+            "connection {connection_key}: request {key} begins as id {id}, {:?}, {} octets of params",
+            exchange.role,
+            exchange.params.encoded_len()
+        );
+        true
+    }
+}

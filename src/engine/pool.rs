@@ -1,0 +1,289 @@
+//! The pool: which connection a waiting request gets, when one is opened, which are too many.
+//!
+//! The queue is served from its front. For the request at the front, a server is chosen: the one with
+//! the fewest requests, among those that can take one and are not set aside; equals take turns. On it,
+//! in this order: a shared connection with room that no paused request obstructs; the idle connection
+//! used last; a new connection, if the cap allows; a shared one with room that is obstructed. A request
+//! whose connection turned out stale takes only a connection opened after that.
+
+use std::time::Instant;
+
+use super::connection::{CloseReason, Purpose};
+use super::exchange::Exchange;
+use super::server::Sharing;
+use super::{Engine, Running};
+use crate::config::Multiplex;
+
+/// Where a waiting request can go.
+enum Place {
+    On(u32),
+    Dial {
+        server: usize,
+    },
+    /// The same, after closing an idle connection that is not good enough.
+    Replace {
+        server: usize,
+        idle: u32,
+    },
+    Nowhere,
+}
+
+impl Engine {
+    /// Gives waiting requests the places there are, and opens connections for the others.
+    pub(super) fn pump(&mut self, now: Instant) {
+        let mut next = self.queue.first();
+        while let Some(key) = next {
+            match self.find_place(now, &self.exchanges[key as usize]) {
+                Place::On(connection) => {
+                    self.queue.remove(&mut self.exchanges, key);
+                    self.assign(now, key, connection);
+                    next = self.queue.first();
+                }
+                Place::Dial { server } if self.prospects < self.queue.len() => {
+                    self.dial(now, server, Purpose::Requests);
+                }
+                Place::Replace { server, idle } if self.prospects < self.queue.len() => {
+                    debug_assert!(self.servers[server].total > 0);
+                    self.close(now, idle, CloseReason::Replaced);
+                    next = self.queue.first();
+                }
+                Place::Dial { .. } | Place::Replace { .. } | Place::Nowhere => {
+                    // A probe waits for one server; requests behind it may have others.
+                    let is_probe = self.exchanges[key as usize].is_probe;
+                    next = is_probe
+                        .then(|| self.queue.after(&self.exchanges, key))
+                        .flatten();
+                }
+            }
+        }
+        if self.unasked > 0 {
+            self.ask_servers(now);
+        }
+        if self.config.limits.min_idle > 0 {
+            self.replenish(now);
+        }
+    }
+
+    fn find_place(&self, now: Instant, exchange: &Exchange) -> Place {
+        if exchange.is_probe {
+            return self.place_on(now, exchange, exchange.server.map_or(0, usize::from));
+        }
+        let count = self.servers.len();
+        let mut best = Place::Nowhere;
+        let mut least = usize::MAX;
+        for step in 0..count {
+            let server = (self.rotation + step) % count;
+            let load = self.servers[server].load + self.servers[server].connecting;
+            if load < least {
+                match self.place_on(now, exchange, server) {
+                    Place::Nowhere => {}
+                    place => {
+                        least = load;
+                        best = place;
+                    }
+                }
+            }
+        }
+        best
+    }
+
+    /// The place that one server has for an exchange.
+    fn place_on(&self, now: Instant, exchange: &Exchange, index: usize) -> Place {
+        let server = &self.servers[index];
+        if server.is_aside(now) && server.overloads > 0 {
+            return Place::Nowhere;
+        }
+        let good = |key: &u32| self.connections[*key as usize].serial >= exchange.oldest_connection;
+        let mut obstructed = None;
+        if !exchange.is_probe {
+            let mut most = None;
+            for key in server.shared.iter().filter(|key| good(key)) {
+                let connection = &self.connections[*key as usize];
+                if !connection.has_room() {
+                    continue;
+                }
+                if connection.paused > 0 {
+                    obstructed = Some(*key);
+                } else if most.is_none_or(|(live, _)| connection.live > live) {
+                    most = Some((connection.live, *key));
+                }
+            }
+            if let Some((_, key)) = most {
+                return Place::On(key);
+            }
+        }
+        if let Some(key) = server.idle.iter().rev().find(|key| good(key)) {
+            return Place::On(*key);
+        }
+        let full = server.total >= self.config.limits.max_connections;
+        if self.may_dial(now, index) {
+            if !full {
+                return Place::Dial { server: index };
+            }
+            if let Some(idle) = server.idle.front() {
+                return Place::Replace {
+                    server: index,
+                    idle: *idle,
+                };
+            }
+        }
+        obstructed.map_or(Place::Nowhere, Place::On)
+    }
+
+    /// Whether a server may be connected to now, the cap left aside.
+    fn may_dial(&self, now: Instant, index: usize) -> bool {
+        let server = &self.servers[index];
+        if server.failures == 0 {
+            return !server.is_aside(now);
+        }
+        // After a failure, one connection at a time finds out whether it is back: when its pause
+        // is over, or for each new request when there is nowhere else to go.
+        let last_resort = self.config.connect_patience.is_zero()
+            && self.servers.iter().all(|other| other.is_aside(now));
+        server.connecting == 0 && (!server.is_aside(now) || last_resort)
+    }
+
+    /// Whether some server is neither down nor overloaded.
+    pub(super) fn has_usable_server(&self, now: Instant) -> bool {
+        self.servers.iter().any(|server| !server.is_aside(now))
+    }
+
+    /// Closes a new connection's rival, see [`Config::yield_after`](crate::Config::yield_after): true when
+    /// a connection to `server` has waited for its first octet for too long and has not been yielded to.
+    pub(super) fn must_yield(&mut self, now: Instant, server: u16) -> bool {
+        let Some(wait) = self.config.yield_after else {
+            return false;
+        };
+        while let Some((handle, since)) = self.servers[usize::from(server)].unanswered.front() {
+            let (handle, since) = (*handle, *since);
+            let waits = self
+                .connection(handle)
+                .is_some_and(|connection| connection.quiet && connection.live > 0);
+            if waits && since + wait > now {
+                return false;
+            }
+            self.servers[usize::from(server)].unanswered.pop_front();
+            if waits {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A connection's last request is off: it becomes idle, or is closed where a limit says so.
+    pub(super) fn pool(&mut self, now: Instant, key: u32) {
+        let limits = self.config.limits;
+        let keep = self.config.keep_connections;
+        let connection = &self.connections[key as usize];
+        let number = connection.server;
+        let shared = connection.max_requests > 1;
+        let server = &self.servers[usize::from(number)];
+        let is_old = limits
+            .max_age
+            .is_some_and(|age| now.saturating_duration_since(connection.opened) >= age);
+        let is_used_up = limits
+            .max_requests_per_connection
+            .is_some_and(|most| connection.served >= most)
+            || !connection.ids.has_room();
+        let reason = if let Some(reason) = connection.spent {
+            Some(reason)
+        } else if !keep && !shared && connection.served > 0 {
+            Some(CloseReason::KeepOff)
+        } else if is_used_up {
+            Some(CloseReason::MaxRequests)
+        } else if is_old {
+            Some(CloseReason::MaxAge)
+        } else if server.total > limits.max_connections {
+            Some(CloseReason::Retired)
+        } else if !shared && connection.served > 0 && self.must_yield(now, number) {
+            Some(CloseReason::Yielded)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            self.close(now, key, reason);
+            return;
+        }
+        let connection = &mut self.connections[key as usize];
+        connection.moved = now;
+        connection.quiet = true;
+        connection.shrink_idle();
+        self.servers[usize::from(number)].remove_shared(key);
+        if self.connections[key as usize].demux.at_record_boundary() {
+            self.make_available(now, key);
+        }
+        self.arm_connection(key);
+    }
+
+    /// An idle connection has consumed all of its last record, padding included: it may be handed out.
+    pub(super) fn make_available(&mut self, now: Instant, key: u32) {
+        let server = usize::from(self.connections[key as usize].server);
+        self.servers[server].idle.push_back(key);
+        self.pump(now);
+        self.trim(now, server);
+    }
+
+    /// Closes idle connections above what the limits allow, the longest idle first.
+    pub(super) fn trim(&mut self, now: Instant, index: usize) {
+        let stopping = self.running != Running::Yes && self.queue.len() == 0;
+        let limits = self.config.limits;
+        while let Some(key) = self.servers[index].idle.front().copied() {
+            let server = &self.servers[index];
+            let reason = if stopping || server.total > limits.max_connections {
+                CloseReason::Retired
+            } else if server.idle.len() > limits.max_idle {
+                CloseReason::MaxIdle
+            } else {
+                break;
+            };
+            self.close(now, key, reason);
+        }
+    }
+
+    pub(super) fn trim_all(&mut self, now: Instant) {
+        for server in 0..self.servers.len() {
+            self.trim(now, server);
+        }
+        if self.running != Running::Yes && self.queue.len() == 0 {
+            self.retire_unused(now);
+        }
+    }
+
+    /// Opens what `min_idle` asks for.
+    fn replenish(&mut self, now: Instant) {
+        if self.running != Running::Yes || self.queue.len() > 0 {
+            return;
+        }
+        let limits = self.config.limits;
+        for index in 0..self.servers.len() {
+            loop {
+                let server = &self.servers[index];
+                let ready = server.idle.len() + server.connecting;
+                if ready >= limits.min_idle
+                    || server.total >= limits.max_connections
+                    || server.is_aside(now)
+                    || !self.may_dial(now, index)
+                {
+                    break;
+                }
+                self.dial(now, index, Purpose::Requests);
+            }
+        }
+    }
+
+    pub(super) fn set_up_servers(&mut self) {
+        let sharing = match self.config.multiplex {
+            Multiplex::Off => Sharing::Plain,
+            Multiplex::On { max } => Sharing::Upto(max),
+            Multiplex::Auto => Sharing::Unknown,
+        };
+        self.servers
+            .resize_with(self.config.servers.len(), || super::Server {
+                sharing,
+                ..super::Server::default()
+            });
+        if sharing == Sharing::Unknown {
+            self.unasked = self.servers.len();
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! From octets to events: each record finds its request.
+
+use std::time::Instant;
+
+use log::{trace, warn};
+
+use super::Engine;
+use super::connection::{CloseReason, State};
+use super::exchange::{Input, Life, Receiving, Step};
+use super::ids::Slot;
+use crate::error::{Delivery, ProtocolError, RequestError};
+use crate::event::{Completion, ConnectionHandle, Event, Outcome};
+use crate::wire::{EndRequest, Item, ProtocolStatus, RecordType};
+
+/// Which stream a piece of output belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    Stdout,
+    Stderr,
+}
+
+impl Engine {
+    /// Takes the next event out of octets that were read from a connection; call it until `None`.
+    ///
+    /// `input` moves past what was consumed, and is empty with `None`: nothing is to be kept by the driver. Events
+    /// borrow from `input`. Octets for a stale handle are dropped. A protocol error closes the connection; what
+    /// that means to its requests comes out of [`poll_event`](Self::poll_event).
+    pub fn poll_received<'b>(
+        &mut self,
+        now: Instant,
+        connection: ConnectionHandle,
+        input: &mut &'b [u8],
+    ) -> Option<Event<'b>> {
+        let now = self.tick(now);
+        loop {
+            let Some(key) = self.connection_key(connection) else {
+                *input = &[];
+                return None;
+            };
+            let before = input.len();
+            let next = self.connections[key].demux.next(input);
+            self.counters.octets_received += (before - input.len()) as u64;
+            let key = key as u32;
+            match next {
+                Ok(Some(item)) => {
+                    if let Some(event) = self.receive(now, key, item) {
+                        return Some(event);
+                    }
+                }
+                Ok(None) => {
+                    if before > 0 {
+                        self.settle(now, key);
+                    }
+                    return None;
+                }
+                Err(error) => self.protocol_error(now, key, ProtocolError::Decode(error)),
+            }
+        }
+    }
+
+    /// Padding of a last record has come: an idle connection may be handed out.
+    fn settle(&mut self, now: Instant, key: u32) {
+        let connection = &self.connections[key as usize];
+        if !connection.is_idle() || !connection.demux.at_record_boundary() {
+            return;
+        }
+        let server = &self.servers[usize::from(connection.server)];
+        if !server.idle.iter().rev().any(|idle| *idle == key) {
+            self.make_available(now, key);
+        }
+    }
+
+    fn receive<'b>(&mut self, now: Instant, key: u32, item: Item<'b>) -> Option<Event<'b>> {
+        match item {
+            Item::Stream {
+                record_type: RecordType::Stdout,
+                request_id,
+                data,
+            } => self.output(now, key, request_id, Output::Stdout, data),
+            Item::Stream {
+                record_type: RecordType::Stderr,
+                request_id,
+                data,
+            } => self.output(now, key, request_id, Output::Stderr, data),
+            Item::StreamEnd {
+                record_type: RecordType::Stdout,
+                request_id,
+            } => self.stdout_end(now, key, request_id),
+            Item::StreamEnd {
+                record_type: RecordType::Stderr,
+                request_id,
+            } => {
+                self.find(now, key, request_id, RecordType::Stderr);
+                None
+            }
+            Item::End { request_id, body } => self.end_request(now, key, request_id, body),
+            Item::Values {
+                record_type: RecordType::GetValuesResult,
+                data,
+                last,
+                ..
+            } => {
+                self.values(now, key, data, last);
+                None
+            }
+            Item::UnknownType { record_type, .. } => {
+                self.unknown_type(now, key, record_type);
+                None
+            }
+            Item::Unassigned { record_type, .. } => {
+                trace!("connection {key}: record of unassigned type {record_type} skipped");
+                self.counters.records_ignored += 1;
+                self.quarrel_if_idle(now, key);
+                None
+            }
+            Item::Begin { .. } => self.wrong_way(now, key, RecordType::BeginRequest),
+            Item::Abort { .. } => self.wrong_way(now, key, RecordType::AbortRequest),
+            Item::Stream { record_type, .. }
+            | Item::StreamEnd { record_type, .. }
+            | Item::Values { record_type, .. } => self.wrong_way(now, key, record_type),
+        }
+    }
+
+    fn wrong_way<'b>(
+        &mut self,
+        now: Instant,
+        key: u32,
+        record_type: RecordType,
+    ) -> Option<Event<'b>> {
+        self.protocol_error(now, key, ProtocolError::Direction { record_type });
+        None
+    }
+
+    /// The exchange that a record is for, if it is to have it.
+    fn find(
+        &mut self,
+        now: Instant,
+        key: u32,
+        request_id: u16,
+        record_type: RecordType,
+    ) -> Option<u32> {
+        let connection = &mut self.connections[key as usize];
+        trace!("connection {key}: {record_type:?} for id {request_id}");
+        match connection.ids.get(request_id) {
+            Some(Slot::Live(exchange)) => {
+                connection.quiet = false;
+                return Some(exchange);
+            }
+            Some(stray @ (Slot::Free | Slot::Quarantined)) => {
+                if stray == Slot::Free {
+                    connection.ids.quarantine(request_id);
+                }
+                self.stray(now, key);
+            }
+            None => {
+                let error = ProtocolError::UnknownRequest {
+                    record_type,
+                    request_id,
+                };
+                self.protocol_error(now, key, error);
+            }
+        }
+        None
+    }
+
+    /// A record for a request that has ended: dropped. A connection that serves one request at a time is
+    /// not used again after that; one that is shared goes on without the ID.
+    fn stray(&mut self, now: Instant, key: u32) {
+        self.counters.records_ignored += 1;
+        let connection = &mut self.connections[key as usize];
+        if connection.max_requests > 1 {
+            return;
+        }
+        connection.spent.get_or_insert(CloseReason::Stray);
+        if connection.is_idle() {
+            self.close(now, key, CloseReason::Stray);
+        }
+    }
+
+    /// Anything on an idle connection that serves one request at a time: it is closed.
+    pub(super) fn quarrel_if_idle(&mut self, now: Instant, key: u32) {
+        let connection = &self.connections[key as usize];
+        if connection.is_idle() && connection.max_requests == 1 {
+            self.close(now, key, CloseReason::OutOfTurn);
+        }
+    }
+
+    fn output<'b>(
+        &mut self,
+        now: Instant,
+        key: u32,
+        request_id: u16,
+        output: Output,
+        data: &'b [u8],
+    ) -> Option<Event<'b>> {
+        let record_type = match output {
+            Output::Stdout => RecordType::Stdout,
+            Output::Stderr => RecordType::Stderr,
+        };
+        let exchange_key = self.find(now, key, request_id, record_type)?;
+        let exchange = &mut self.exchanges[exchange_key as usize];
+        if matches!(exchange.life, Life::Aborting { .. })
+            || (output == Output::Stdout && exchange.receiving == Receiving::OutputEnded)
+        {
+            self.counters.records_ignored += 1;
+            return None;
+        }
+        let is_first = exchange.clock.last_octet.is_none();
+        exchange.note_output(now, data.len());
+        if exchange.paused || exchange.held.is_some() {
+            self.hold(now, exchange_key, output, data);
+            return None;
+        }
+        let (request, tag) = (exchange.handle(exchange_key), exchange.tag);
+        if is_first {
+            self.arm_exchange(exchange_key);
+        }
+        Some(match output {
+            Output::Stdout => Event::Stdout { request, tag, data },
+            Output::Stderr => Event::Stderr { request, tag, data },
+        })
+    }
+
+    fn stdout_end<'b>(&mut self, now: Instant, key: u32, request_id: u16) -> Option<Event<'b>> {
+        let exchange_key = self.find(now, key, request_id, RecordType::Stdout)?;
+        let exchange = &mut self.exchanges[exchange_key as usize];
+        if matches!(exchange.life, Life::Aborting { .. })
+            || exchange.receiving == Receiving::OutputEnded
+        {
+            return None;
+        }
+        exchange.receiving = Receiving::OutputEnded;
+        exchange.clock.last_octet = Some(now);
+        if exchange.paused || exchange.held.is_some() {
+            exchange.held.get_or_insert_default().stdout_end();
+            return None;
+        }
+        let (request, tag) = (exchange.handle(exchange_key), exchange.tag);
+        self.arm_exchange(exchange_key);
+        Some(Event::StdoutEnd { request, tag })
+    }
+
+    fn end_request<'b>(
+        &mut self,
+        now: Instant,
+        key: u32,
+        request_id: u16,
+        body: EndRequest,
+    ) -> Option<Event<'b>> {
+        let exchange_key = self.find(now, key, request_id, RecordType::EndRequest)?;
+        let exchange = &self.exchanges[exchange_key as usize];
+        if exchange.life.step(Input::Ended) == Step::Gone {
+            self.finish_aborting(now, exchange_key);
+            return None;
+        }
+        let transmitted = self.connections[key as usize].outbox.transmitted();
+        let refused = !exchange.has_responded();
+        let error = match body.protocol_status {
+            ProtocolStatus::RequestComplete => {
+                let server = usize::from(self.connections[key as usize].server);
+                self.servers[server].overloads = 0;
+                let outcome = Ok(Completion {
+                    app_status: body.app_status,
+                    report: exchange.report(now, transmitted),
+                });
+                return self.end_received(now, key, exchange_key, outcome);
+            }
+            ProtocolStatus::CantMultiplex => RequestError::CantMultiplex,
+            ProtocolStatus::Overloaded => RequestError::Overloaded,
+            ProtocolStatus::UnknownRole => RequestError::UnknownRole,
+            ProtocolStatus::Unassigned(status) => RequestError::UnknownStatus(status),
+        };
+        if refused && self.refused(now, key, exchange_key, &error) {
+            return None;
+        }
+        let exchange = &self.exchanges[exchange_key as usize];
+        let mut failure = exchange.failure(now, error, transmitted);
+        if refused
+            && !exchange.maybe_acted
+            && body.protocol_status != ProtocolStatus::RequestComplete
+        {
+            // 5.5: the application rejected it, so it has not acted on it.
+            failure.delivery = Delivery::NotSent;
+        }
+        self.end_received(now, key, exchange_key, Err(failure))
+    }
+
+    /// The application has ended a request: its connection goes on, its `End` comes out.
+    fn end_received<'b>(
+        &mut self,
+        now: Instant,
+        key: u32,
+        exchange_key: u32,
+        outcome: Outcome,
+    ) -> Option<Event<'b>> {
+        self.detach(key, exchange_key);
+        let event = self.end_event(exchange_key, outcome);
+        self.leave(now, key);
+        event
+    }
+
+    /// Octets that are not FastCGI: the connection is closed, its requests fail or are sent again.
+    pub(super) fn protocol_error(&mut self, now: Instant, key: u32, error: ProtocolError) {
+        let connection = &self.connections[key as usize];
+        let handle = connection.handle(key);
+        let server = &self.config.servers[usize::from(connection.server)];
+        warn!("connection {key}: the application at {server} broke the protocol: {error}");
+        self.counters.protocol_errors += 1;
+        let reason = match connection.state {
+            State::Open if connection.live == 0 => CloseReason::OutOfTurn,
+            _ => CloseReason::Protocol,
+        };
+        self.actions.push_back(super::Action::Close {
+            connection: handle,
+            reason,
+        });
+        self.lose(now, key, reason, RequestError::Protocol(error));
+    }
+}

@@ -1,0 +1,152 @@
+//! Gauges and counters.
+
+use super::Engine;
+use super::connection::{CloseReason, State};
+use super::exchange::Life;
+
+/// A snapshot of an engine. Gauges are counted when asked for: the cost is that of walking all
+/// requests and connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections by state.
+    pub connections: ConnectionGauges,
+    /// Requests by state.
+    pub requests: RequestGauges,
+    /// Octets of output held for paused requests.
+    pub octets_held: usize,
+    /// What has happened since the start.
+    pub counters: Counters,
+}
+
+/// Connections now, by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionGauges {
+    /// Being opened, waiting for a full backlog included.
+    pub connecting: usize,
+    /// Asked for the server's values.
+    pub probing: usize,
+    /// Without a request.
+    pub idle: usize,
+    /// With requests.
+    pub busy: usize,
+    /// With requests, taking no more.
+    pub draining: usize,
+}
+
+/// Requests now, by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestGauges {
+    /// Their body is being collected.
+    pub collecting: usize,
+    /// In the queue.
+    pub waiting: usize,
+    /// On a connection.
+    pub active: usize,
+    /// Ended by the application, output still held for them.
+    pub holding: usize,
+    /// Given up, waiting for the application's end; their `End` is out.
+    pub aborting: usize,
+    /// Of all these, paused.
+    pub paused: usize,
+}
+
+/// What has happened since the start. Never goes down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Requests accepted, `get_values` included.
+    pub submitted: u64,
+    /// Ended well.
+    pub completed: u64,
+    /// Ended with a failure.
+    pub failed: u64,
+    /// Sent again by themselves.
+    pub retries: u64,
+    /// Given to a connection that had served before.
+    pub reused: u64,
+    /// Connections opened.
+    pub connected: u64,
+    /// Connects that failed or timed out.
+    pub connect_failures: u64,
+    /// Connects that found a Unix socket's backlog full.
+    pub backlog_full: u64,
+    /// Connections closed because the application broke the protocol.
+    pub protocol_errors: u64,
+    /// Records dropped: late ones, unasked-for ones, unassigned types.
+    pub records_ignored: u64,
+    /// Octets handed to the transport.
+    pub octets_sent: u64,
+    /// Octets fed.
+    pub octets_received: u64,
+    closed: [u64; CloseReason::ALL.len()],
+}
+
+impl Counters {
+    /// Connections closed for a reason.
+    pub fn closed_for(&self, reason: CloseReason) -> u64 {
+        self.closed[reason as usize]
+    }
+
+    /// Connections closed, by reason; those that never happened are left out.
+    pub fn closed_by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
+        CloseReason::ALL
+            .into_iter()
+            .zip(self.closed)
+            .filter(|(_, count)| *count > 0)
+    }
+
+    pub(super) fn closed(&mut self, reason: CloseReason) {
+        self.closed[reason as usize] += 1;
+    }
+}
+
+impl Engine {
+    /// Gauges and counters.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            octets_held: self.held,
+            counters: self.counters.clone(),
+            ..Stats::default()
+        };
+        for (_, connection) in &self.connections {
+            let gauges = &mut stats.connections;
+            *match connection.state {
+                State::Connecting { .. } | State::Redialing { .. } => &mut gauges.connecting,
+                State::Probing(_) => &mut gauges.probing,
+                State::Open if connection.live == 0 => &mut gauges.idle,
+                State::Open => &mut gauges.busy,
+                State::Draining => &mut gauges.draining,
+            } += 1;
+        }
+        for (_, exchange) in &self.exchanges {
+            let gauges = &mut stats.requests;
+            *match exchange.life {
+                Life::Collecting { .. } => &mut gauges.collecting,
+                Life::Waiting { .. } => &mut gauges.waiting,
+                Life::Active { .. } => &mut gauges.active,
+                Life::Holding => &mut gauges.holding,
+                Life::Aborting { .. } => &mut gauges.aborting,
+            } += 1;
+            gauges.paused += usize::from(exchange.paused);
+        }
+        stats
+    }
+
+    /// Octets that each idle connection costs: its slab entry and what it holds on the heap, averaged. `None` without
+    /// one.
+    pub fn idle_connection_cost(&self) -> Option<usize> {
+        let (mut count, mut heap) = (0, 0);
+        for (_, connection) in &self.connections {
+            if connection.is_idle() {
+                count += 1;
+                heap += connection.heap_len();
+            }
+        }
+        // slab adds at most a word for the state of an entry.
+        let entry = size_of::<super::Connection>() + size_of::<usize>();
+        (count > 0).then(|| entry + heap / count)
+    }
+}

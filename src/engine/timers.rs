@@ -1,0 +1,281 @@
+//! Time passes: who is due, and for what.
+
+use std::time::Instant;
+
+use log::{debug, trace};
+
+use super::connection::{CloseReason, Input as ConnectionInput, State, Step as ConnectionStep};
+use super::connections::progress_of;
+use super::deadlines::Owner;
+use super::exchange::{Due, DueKind, Input, Step};
+use super::{Action, Engine, Running};
+use crate::error::{ConnectError, RequestError, TimeoutKind};
+
+impl Engine {
+    /// Time has passed. Early, late or twice is harmless; costs what is due, not what exists.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        while let Some(owner) = self.deadlines.pop_due(now) {
+            match owner {
+                Owner::Exchange(key) => self.exchange_due(now, key),
+                Owner::Connection(key) => self.connection_due(now, key),
+                Owner::Server(index) => self.server_due(now, index),
+                Owner::Shutdown => self.shutdown_due(now),
+            }
+        }
+        if self.config.limits.min_idle > 0 || self.unasked > 0 {
+            self.pump(now);
+        }
+    }
+
+    /// Makes sure that an exchange is looked at when its next deadline comes.
+    pub(super) fn arm_exchange(&mut self, key: u32) {
+        if let Some(due) = self.exchange_next(key) {
+            self.deadlines.arm(Owner::Exchange(key), due.at);
+        }
+    }
+
+    fn exchange_next(&self, key: u32) -> Option<Due> {
+        let exchange = self.exchanges.get(key as usize)?;
+        let progress = progress_of(&self.connections, exchange);
+        exchange.due(progress, self.config.abort_grace)
+    }
+
+    fn exchange_due(&mut self, now: Instant, key: u32) {
+        let Some(due) = self.exchange_next(key) else {
+            return;
+        };
+        if due.at > now {
+            self.deadlines.arm(Owner::Exchange(key), due.at);
+            return;
+        }
+        debug!("request {key}: {:?} is due", due.kind);
+        let life = self.exchanges[key as usize].life;
+        let error = match due.kind {
+            DueKind::TimedOut(kind) => RequestError::TimedOut(kind),
+            DueKind::AbortGrace => RequestError::Aborted,
+        };
+        match life.step(Input::Deadline) {
+            Step::End | Step::Abandon => self.stop_exchange(now, key, error),
+            Step::Close => {
+                let connection = life.connection().and_then(|it| self.connection_key(it));
+                if let Some(connection) = connection {
+                    self.connections[connection].spent = Some(CloseReason::AbortGrace);
+                    self.drain(now, connection as u32, CloseReason::AbortGrace);
+                }
+                self.finish_aborting(now, key);
+            }
+            Step::Begin | Step::Retry | Step::Gone | Step::None | Step::Impossible => {
+                debug_assert!(false, "no such step for a deadline");
+            }
+        }
+    }
+
+    /// Makes sure that a connection is looked at when its next deadline comes.
+    pub(super) fn arm_connection(&mut self, key: u32) {
+        if let Some((at, _)) = self.connection_next(key) {
+            self.deadlines.arm(Owner::Connection(key), at);
+        }
+    }
+
+    fn connection_next(&self, key: u32) -> Option<(Instant, ConnectionDue)> {
+        let connection = self.connections.get(key as usize)?;
+        let limits = self.config.limits;
+        match &connection.state {
+            State::Connecting { since } => {
+                let at = since.checked_add(self.config.connect_timeout)?;
+                Some((at, ConnectionDue::Connect))
+            }
+            State::Redialing { since, until } => {
+                let last = since.checked_add(self.config.connect_timeout)?;
+                if *until <= last {
+                    Some((*until, ConnectionDue::Redial))
+                } else {
+                    Some((last, ConnectionDue::Connect))
+                }
+            }
+            State::Probing(probe) => {
+                let at = probe.since.checked_add(self.config.probe_timeout)?;
+                Some((at, ConnectionDue::Probe))
+            }
+            State::Open if connection.live == 0 => {
+                let idle = connection.moved.checked_add(limits.idle_timeout);
+                let age = limits
+                    .max_age
+                    .and_then(|age| connection.opened.checked_add(age));
+                match (idle, age) {
+                    (Some(idle), Some(age)) if age < idle => Some((age, ConnectionDue::Age)),
+                    (Some(idle), _) => Some((idle, ConnectionDue::Idle)),
+                    (None, age) => age.map(|age| (age, ConnectionDue::Age)),
+                }
+            }
+            State::Open | State::Draining => None,
+        }
+    }
+
+    fn connection_due(&mut self, now: Instant, key: u32) {
+        let Some((at, due)) = self.connection_next(key) else {
+            return;
+        };
+        if at > now {
+            self.deadlines.arm(Owner::Connection(key), at);
+            return;
+        }
+        trace!("connection {key}: {due:?} is due");
+        let connection = &mut self.connections[key as usize];
+        let server = usize::from(connection.server);
+        match connection.state.step(ConnectionInput::Deadline) {
+            ConnectionStep::Failed => self.give_up_connecting(now, key, ConnectError::TimedOut),
+            ConnectionStep::Dial if due == ConnectionDue::Connect => {
+                self.give_up_connecting(now, key, ConnectError::Busy);
+            }
+            ConnectionStep::Dial => {
+                let State::Redialing { since, .. } = connection.state else {
+                    return;
+                };
+                connection.state = State::Connecting { since };
+                let connection = connection.handle(key);
+                self.actions
+                    .push_back(Action::Connect { connection, server });
+                self.arm_connection(key);
+            }
+            ConnectionStep::Close => self.idle_or_probe_due(now, key, due),
+            ConnectionStep::Open
+            | ConnectionStep::Redial
+            | ConnectionStep::Gone
+            | ConnectionStep::Drain
+            | ConnectionStep::Pool
+            | ConnectionStep::None
+            | ConnectionStep::Impossible => {}
+        }
+    }
+
+    fn give_up_connecting(&mut self, now: Instant, key: u32, error: ConnectError) {
+        let connection = self.connections[key as usize].handle(key);
+        let reason = CloseReason::ConnectFailed;
+        self.actions.push_back(Action::Close { connection, reason });
+        self.connect_failed(now, key, error);
+    }
+
+    fn idle_or_probe_due(&mut self, now: Instant, key: u32, due: ConnectionDue) {
+        let server = usize::from(self.connections[key as usize].server);
+        let reason = match due {
+            ConnectionDue::Age => CloseReason::MaxAge,
+            ConnectionDue::Probe => {
+                let reason = CloseReason::ProbeDone;
+                let error = RequestError::TimedOut(TimeoutKind::Probe);
+                let connection = self.connections[key as usize].handle(key);
+                self.actions.push_back(Action::Close { connection, reason });
+                self.lose(now, key, reason, error);
+                return;
+            }
+            ConnectionDue::Idle | ConnectionDue::Connect | ConnectionDue::Redial => {
+                if self.servers[server].idle.len() <= self.config.limits.min_idle {
+                    self.connections[key as usize].moved = now;
+                    self.arm_connection(key);
+                    return;
+                }
+                CloseReason::IdleTimeout
+            }
+        };
+        self.close(now, key, reason);
+    }
+
+    /// A pause after failures is over, or a new connection has waited long enough for its first octet.
+    fn server_due(&mut self, now: Instant, index: u32) {
+        let server = &mut self.servers[index as usize];
+        if let Some(until) = server.aside_until {
+            if until > now {
+                self.deadlines.arm(Owner::Server(index), until);
+            } else {
+                server.aside_until = None;
+                self.pump(now);
+            }
+        }
+        while !self.servers[index as usize].idle.is_empty() && self.must_yield(now, index as u16) {
+            let longest_idle = self.servers[index as usize].idle.front().copied();
+            if let Some(key) = longest_idle {
+                self.close(now, key, CloseReason::Yielded);
+            }
+        }
+        self.arm_yield(index);
+    }
+
+    /// A connection has got its first request: look again when it should have been answered.
+    pub(super) fn deadlines_for_yield(&mut self, connection_key: u32) {
+        let server = self.connections[connection_key as usize].server;
+        self.arm_yield(u32::from(server));
+    }
+
+    fn arm_yield(&mut self, index: u32) {
+        let server = &self.servers[index as usize];
+        if let Some((_, since)) = server.unanswered.front()
+            && let Some(at) = self
+                .config
+                .yield_after
+                .and_then(|wait| since.checked_add(wait))
+            && self.clock.is_none_or(|now| at > now)
+        {
+            self.deadlines.arm(Owner::Server(index), at);
+        }
+    }
+
+    /// Leaves a server alone for a while.
+    pub(super) fn set_aside(&mut self, now: Instant, index: usize, pause: std::time::Duration) {
+        let until = now + pause;
+        self.servers[index].aside_until = Some(until);
+        self.deadlines.arm(Owner::Server(index as u32), until);
+        debug!("server {index}: set aside for {pause:?}");
+    }
+
+    fn shutdown_due(&mut self, now: Instant) {
+        let Running::Stopping {
+            deadline: Some(deadline),
+        } = self.running
+        else {
+            return;
+        };
+        if deadline > now {
+            self.deadlines.arm(Owner::Shutdown, deadline);
+            return;
+        }
+        let left: Vec<u32> = self.exchanges.iter().map(|(key, _)| key as u32).collect();
+        for key in left {
+            if self.exchanges.contains(key as usize) {
+                self.stop_exchange(now, key, RequestError::ShutDown);
+            }
+        }
+        let open: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
+        for key in open {
+            if self.connections.contains(key as usize) {
+                self.close(now, key, CloseReason::Retired);
+            }
+        }
+    }
+
+    /// The next deadline and what it is for, as far as that is known without walking all of them.
+    pub(super) fn next_due(&self) -> Option<(Instant, String)> {
+        let (at, owner) = self.deadlines.peek()?;
+        let what = match owner {
+            Owner::Exchange(key) => self
+                .exchange_next(key)
+                .map_or_else(|| "none".to_owned(), |due| format!("{:?}", due.kind)),
+            Owner::Connection(key) => self
+                .connection_next(key)
+                .map_or_else(|| "none".to_owned(), |(_, due)| format!("{due:?}")),
+            Owner::Server(index) => format!("server {index}"),
+            Owner::Shutdown => "shutdown".to_owned(),
+        };
+        Some((at, what))
+    }
+}
+
+/// What a connection's deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ConnectionDue {
+    Connect,
+    Redial,
+    Probe,
+    Idle,
+    Age,
+}

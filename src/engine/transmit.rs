@@ -1,0 +1,292 @@
+//! From bodies to the outbox: which request may frame how much, and what follows once it has left.
+//!
+//! Requests with more to send stand in their connection's round and frame one record each in turn: at
+//! most 16 KiB of content while others wait, 65,528 octets when alone. The outbox is filled up to 64 KiB,
+//! or 256 KiB when a body in memory has it to itself. So a new request's parameters wait behind at most
+//! about 80 KiB of other requests' bodies.
+
+use std::time::Instant;
+
+use log::trace;
+
+use super::Engine;
+use super::exchange::{Exchange, Life, Sending};
+use super::outbox::{BodySlice, Stream};
+use super::source::{Ready, Source};
+use crate::error::BodyError;
+use crate::event::{ConnectionHandle, Event};
+use crate::wire::{self, HEADER_LEN, Header, MAX_ALIGNED_CONTENT_LEN, RecordType, Role};
+
+/// Most content of one record while other requests of the connection have something to send.
+const FAIR_RECORD: usize = 16 * 1024;
+/// Unsent octets up to which an outbox is filled.
+const FULL: usize = 64 * 1024;
+/// The same, for a body in memory that has the connection to itself.
+const FULL_ALONE: usize = 256 * 1024;
+/// Content up to this length is copied behind its header: cheaper than a slice of its own.
+const COPIED: usize = 4 * 1024;
+/// Most octets asked of a reader at a time.
+const READ: usize = 32 * 1024;
+
+/// What became of one turn.
+enum Fed {
+    More,
+    /// The embedder has to push more.
+    Starved,
+    Done,
+}
+
+impl Engine {
+    /// The driver handed `len` octets of [`transmit`](Self::transmit) to the transport. Then look at
+    /// `transmit` again: there may be more.
+    pub fn handle_transmitted(&mut self, now: Instant, connection: ConnectionHandle, len: usize) {
+        let now = self.tick(now);
+        let Some(key) = self.connection_key(connection) else {
+            return;
+        };
+        if len == 0 {
+            return;
+        }
+        let connection = &mut self.connections[key];
+        let half = self.config.stdin_high_water / 2;
+        let (exchanges, events) = (&mut self.exchanges, &mut self.events);
+        connection.moved = now;
+        connection
+            .outbox
+            .consume(len, &mut self.spares.buffers, |slice: BodySlice| {
+                if let Some(exchange) = exchanges.get_mut(slice.exchange as usize) {
+                    let source = match slice.stream {
+                        Stream::Stdin => &mut exchange.stdin,
+                        Stream::Data => &mut exchange.data,
+                    };
+                    source.release(slice.len);
+                    announce_room(exchange, slice.exchange, half, events);
+                }
+            });
+        self.counters.octets_sent += len as u64;
+        self.note_sent(now, key as u32);
+        self.fill(now, key as u32);
+    }
+
+    /// Requests whose last octet has left wait for their response from now on.
+    fn note_sent(&mut self, now: Instant, key: u32) {
+        loop {
+            let connection = &mut self.connections[key as usize];
+            let transmitted = connection.outbox.transmitted();
+            match connection.unsent.front() {
+                Some((offset, _)) if *offset <= transmitted => {}
+                _ => return,
+            }
+            let Some((_, handle)) = connection.unsent.pop_front() else {
+                return;
+            };
+            if let Some(exchange_key) = self.exchange_key(handle) {
+                self.exchanges[exchange_key as usize].clock.sent = Some(now);
+                self.arm_exchange(exchange_key);
+            }
+        }
+    }
+
+    /// Lets the requests in the round frame what the outbox has room for.
+    pub(super) fn fill(&mut self, now: Instant, key: u32) {
+        loop {
+            let Some(connection) = self.connections.get_mut(key as usize) else {
+                return;
+            };
+            let Some(handle) = connection.round.front().copied() else {
+                return;
+            };
+            let alone = connection.round.len() == 1;
+            let own_handle = connection.handle(key);
+            let Some(exchange) = self.exchanges.get_mut(handle.index as usize).filter(|it| {
+                it.generation == handle.generation
+                    && it.life.connection() == Some(own_handle)
+                    && it.in_round
+            }) else {
+                connection.round.pop_front();
+                continue;
+            };
+            let in_memory = alone && matches!(exchange.ready(), Ready::Memory(_));
+            let full = if in_memory { FULL_ALONE } else { FULL };
+            if connection.outbox.unsent() >= full {
+                return;
+            }
+            connection.round.pop_front();
+            exchange.in_round = false;
+            let quantum = if alone {
+                MAX_ALIGNED_CONTENT_LEN
+            } else {
+                FAIR_RECORD
+            };
+            match self.feed(key, handle.index, quantum) {
+                Ok(Fed::More) => {
+                    self.exchanges[handle.index as usize].in_round = true;
+                    self.connections[key as usize].round.push_back(handle);
+                }
+                Ok(Fed::Starved | Fed::Done) => {}
+                Err(error) => self.stop_exchange(now, handle.index, error.into()),
+            }
+        }
+    }
+
+    /// Frames one record of a request's body, or the end of a stream.
+    fn feed(&mut self, key: u32, exchange_key: u32, quantum: usize) -> Result<Fed, BodyError> {
+        let connection = &mut self.connections[key as usize];
+        let exchange = &mut self.exchanges[exchange_key as usize];
+        let Life::Active { id, .. } = exchange.life else {
+            return Ok(Fed::Done);
+        };
+        let (stream, record_type) = match exchange.sending {
+            Sending::Stdin => (Stream::Stdin, RecordType::Stdin),
+            Sending::Data => (Stream::Data, RecordType::Data),
+            Sending::Done => return Ok(Fed::Done),
+        };
+        let start = connection.outbox.end_offset();
+        let ready = exchange.ready();
+        if ready == Ready::Starved {
+            return Ok(Fed::Starved);
+        }
+        let source = exchange.source(stream);
+        let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+        let before = buffer.len();
+        let mut ended = false;
+        match ready {
+            Ready::Starved | Ready::End => ended = true,
+            Ready::Memory(left) => {
+                let len = left.min(quantum as u64) as usize;
+                let header = Header::padded(record_type, id, len as u16);
+                buffer.extend_from_slice(&header.encode());
+                let offset = source.take(len as u64);
+                if len <= COPIED {
+                    buffer.extend_from_slice(source.octets(offset, len));
+                    source.release(len);
+                    connection.outbox.framed(before);
+                } else {
+                    connection.outbox.framed(before);
+                    connection.outbox.weave(BodySlice {
+                        exchange: exchange_key,
+                        stream,
+                        offset,
+                        len,
+                    });
+                }
+                let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+                let before = buffer.len();
+                buffer.resize(before + usize::from(header.padding_len), 0);
+                connection.outbox.framed(before);
+                trace!("connection {key}: {record_type:?} {len} octets for id {id}");
+            }
+            Ready::Reader => {
+                buffer.extend_from_slice(&[0; HEADER_LEN]);
+                match source.read(buffer, quantum.min(READ)) {
+                    Ok(0) => {
+                        buffer.truncate(before);
+                        ended = true;
+                    }
+                    Ok(len) => {
+                        let header = Header::padded(record_type, id, len as u16);
+                        buffer[before..before + HEADER_LEN].copy_from_slice(&header.encode());
+                        buffer.resize(buffer.len() + usize::from(header.padding_len), 0);
+                        connection.outbox.framed(before);
+                        trace!("connection {key}: {record_type:?} {len} octets for id {id}");
+                    }
+                    Err(error) => {
+                        buffer.truncate(before);
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        if ended {
+            let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+            let before = buffer.len();
+            wire::write_stream_end(buffer, record_type, id);
+            connection.outbox.framed(before);
+            exchange.sending = match (stream, exchange.role) {
+                (Stream::Stdin, Role::Filter) => Sending::Data,
+                (Stream::Stdin, Role::Responder | Role::Authorizer) | (Stream::Data, _) => {
+                    Sending::Done
+                }
+            };
+        }
+        exchange.last_offset = connection.outbox.end_offset();
+        exchange.framed += exchange.last_offset - start;
+        let half = self.config.stdin_high_water / 2;
+        announce_room(exchange, exchange_key, half, &mut self.events);
+        if exchange.sending == Sending::Done {
+            let entry = (exchange.last_offset, exchange.handle(exchange_key));
+            connection.unsent.push_back(entry);
+            return Ok(Fed::Done);
+        }
+        Ok(Fed::More)
+    }
+
+    /// More of a pushed body is there: its request enters the round again.
+    pub(super) fn send_more(&mut self, now: Instant, exchange_key: u32) {
+        let exchange = &mut self.exchanges[exchange_key as usize];
+        let Life::Active { connection, .. } = exchange.life else {
+            return;
+        };
+        let Some(key) = self.connection_key(connection) else {
+            return;
+        };
+        let exchange = &mut self.exchanges[exchange_key as usize];
+        let connection = &mut self.connections[key];
+        if connection.outbox.unsent() == 0 {
+            // The time without anything to send is nobody's stall.
+            connection.moved = now;
+        }
+        if !exchange.in_round && exchange.sending != Sending::Done {
+            exchange.in_round = true;
+            connection.round.push_back(exchange.handle(exchange_key));
+        }
+        self.fill(now, key as u32);
+        self.ask_flush(key as u32);
+        self.arm_exchange(exchange_key);
+    }
+
+    /// Asks the driver to write, once, if there is anything.
+    pub(super) fn ask_flush(&mut self, key: u32) {
+        if let Some(connection) = self.connections.get_mut(key as usize)
+            && connection.outbox.unsent() > 0
+            && !connection.flush_asked
+        {
+            connection.flush_asked = true;
+            let connection = connection.handle(key);
+            self.actions.push_back(super::Action::Flush { connection });
+        }
+    }
+}
+
+impl Exchange {
+    fn source(&mut self, stream: Stream) -> &mut Source {
+        match stream {
+            Stream::Stdin => &mut self.stdin,
+            Stream::Data => &mut self.data,
+        }
+    }
+
+    fn ready(&self) -> Ready {
+        match self.sending {
+            Sending::Stdin => self.stdin.ready(),
+            Sending::Data => self.data.ready(),
+            Sending::Done => Ready::End,
+        }
+    }
+}
+
+/// Tells the embedder of a full pushed body that half of it has left.
+fn announce_room(
+    exchange: &mut Exchange,
+    key: u32,
+    half: usize,
+    events: &mut std::collections::VecDeque<Event<'static>>,
+) {
+    if exchange.wants_room && exchange.stdin.pushed_len() <= half {
+        exchange.wants_room = false;
+        events.push_back(Event::StdinReady {
+            request: exchange.handle(key),
+            tag: exchange.tag,
+        });
+    }
+}

@@ -5,6 +5,7 @@ mod config;
 mod engine;
 mod error;
 mod event;
+mod net;
 mod report;
 mod request;
 pub mod wire;
@@ -24,5 +25,6 @@ pub use error::{
 pub use event::{
     Completion, ConnectionHandle, Event, Outcome, OwnedEvent, RequestHandle, ServerValues, Tag,
 };
+pub use net::{Client, ReadBuf};
 pub use report::{Report, Timings};
 pub use request::{Body, Params, Request, Retry, SharedParams};

@@ -1,0 +1,199 @@
+//! Content for STDOUT: prepared once for `/bench`, or made in pieces as the socket takes them.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::wire::{self, EndRequest, HEADER_LEN, Header, ProtocolStatus, RecordType};
+
+use super::Options;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) options: Options,
+    bench: Bench,
+}
+
+impl Site {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            options: options.clone(),
+            bench: Bench::new(options.bench_body_len),
+        }
+    }
+
+    /// Appends the constant answer, all its records, `FCGI_END_REQUEST` included; or only its head, and gives
+    /// what follows, if it is too long to be kept.
+    pub(super) fn write_bench(&self, out: &mut Vec<u8>, request_id: u16) -> Option<Cycle> {
+        match &self.bench {
+            Bench::Whole { octets, ids } => {
+                let start = out.len();
+                out.extend_from_slice(octets);
+                let id = request_id.to_be_bytes();
+                for at in ids {
+                    out[start + at..][..id.len()].copy_from_slice(&id);
+                }
+                None
+            }
+            Bench::Long { head, body_len } => {
+                wire::write_stream(out, RecordType::Stdout, request_id, head);
+                Some(Cycle::new(BENCH_UNIT, *body_len as u64))
+            }
+        }
+    }
+}
+
+/// The constant answer.
+#[derive(Debug)]
+enum Bench {
+    /// Its records, and where the request ID belongs in them.
+    Whole { octets: Vec<u8>, ids: Vec<usize> },
+    /// Longer than [`MAX_WHOLE_LEN`].
+    Long { head: Vec<u8>, body_len: usize },
+}
+
+impl Bench {
+    fn new(body_len: usize) -> Self {
+        let mut content =
+            format!("Content-Type: text/plain\r\nContent-Length: {body_len}\r\n\r\n").into_bytes();
+        if body_len > MAX_WHOLE_LEN {
+            return Self::Long {
+                head: content,
+                body_len,
+            };
+        }
+        content.extend(BENCH_UNIT.iter().cycle().take(body_len));
+        let complete = EndRequest {
+            app_status: 0,
+            protocol_status: ProtocolStatus::RequestComplete,
+        };
+        let mut octets = Vec::new();
+        let mut ids = Vec::new();
+        for piece in content.chunks(wire::MAX_ALIGNED_CONTENT_LEN) {
+            ids.push(octets.len() + ID_OFFSET);
+            wire::write_stream(&mut octets, RecordType::Stdout, 0, piece);
+        }
+        ids.push(octets.len() + ID_OFFSET);
+        wire::write_stream_end(&mut octets, RecordType::Stdout, 0);
+        ids.push(octets.len() + ID_OFFSET);
+        wire::write_end_request(&mut octets, 0, complete);
+        Self::Whole { octets, ids }
+    }
+}
+
+/// Octets that repeat, up to a length; held as one round of them.
+#[derive(Debug)]
+pub(super) struct Cycle {
+    unit: Cow<'static, [u8]>,
+    at: u64,
+    len: u64,
+}
+
+impl Cycle {
+    /// `len` octets that repeat `unit`; none if `unit` is empty.
+    pub(super) fn new(unit: impl Into<Cow<'static, [u8]>>, len: u64) -> Self {
+        let unit = unit.into();
+        let len = if unit.is_empty() { 0 } else { len };
+        Self { unit, at: 0, len }
+    }
+
+    /// Appends a record with the next octets; false when there are none left.
+    pub(super) fn write_piece(&mut self, out: &mut Vec<u8>, request_id: u16) -> bool {
+        let piece_len = (self.len - self.at).min(u64::from(PIECE_LEN)) as u16;
+        if piece_len == 0 {
+            return false;
+        }
+        let header = Header::padded(RecordType::Stdout, request_id, piece_len);
+        let (content_len, padding_len) = (usize::from(piece_len), usize::from(header.padding_len));
+        out.reserve(HEADER_LEN + content_len + padding_len);
+        out.extend_from_slice(&header.encode());
+        let end = out.len() + content_len;
+        let mut offset = (self.at % self.unit.len() as u64) as usize;
+        while out.len() < end {
+            let round = &self.unit[offset..];
+            out.extend_from_slice(&round[..round.len().min(end - out.len())]);
+            offset = 0;
+        }
+        out.resize(end + padding_len, 0);
+        self.at += u64::from(piece_len);
+        true
+    }
+}
+
+/// Lines that come one at a time.
+#[derive(Debug)]
+pub(super) struct Lines {
+    next: u64,
+    count: u64,
+    every: Duration,
+    /// When the next line comes.
+    pub(super) due: Instant,
+}
+
+impl Lines {
+    pub(super) fn new(count: u64, every: Duration, now: Instant) -> Self {
+        Self {
+            next: 1,
+            count,
+            every,
+            due: now,
+        }
+    }
+
+    /// Appends a record with the next line; false when there are none left.
+    pub(super) fn write_line(&mut self, out: &mut Vec<u8>, request_id: u16) -> bool {
+        if self.next > self.count {
+            return false;
+        }
+        let line = format!("line {} of {}\n", self.next, self.count);
+        wire::write_stream(out, RecordType::Stdout, request_id, line.as_bytes());
+        self.next += 1;
+        // The end need not wait for a line that does not come.
+        if self.next <= self.count {
+            self.due += self.every;
+        }
+        true
+    }
+}
+
+/// What follows after the head of an answer.
+#[derive(Debug)]
+pub(super) enum Source {
+    Cycle(Cycle),
+    Lines(Lines),
+}
+
+/// The octet at this position of the body of `/big`: a piece that is lost, doubled or moved shows.
+pub fn pattern_octet(position: u64) -> u8 {
+    (position % PATTERN_PERIOD as u64) as u8
+}
+
+/// The body of `/big`.
+pub(super) fn pattern(len: u64) -> Cycle {
+    Cycle::new(&PATTERN[..], len)
+}
+
+/// A prime, so that no length of a buffer is a multiple of it.
+const PATTERN_PERIOD: usize = 251;
+
+/// Some rounds of the pattern, so that it is copied in large pieces.
+static PATTERN: [u8; PATTERN_PERIOD * 64] = {
+    let mut octets = [0; PATTERN_PERIOD * 64];
+    let mut at = 0;
+    while at < octets.len() {
+        octets[at] = (at % PATTERN_PERIOD) as u8;
+        at += 1;
+    }
+    octets
+};
+
+const BENCH_UNIT: &[u8] = &[b'x'; 4096];
+
+/// The longest `/bench` body that is kept ready.
+const MAX_WHOLE_LEN: usize = 64 * 1024;
+
+/// The content of a record that is made on the way.
+const PIECE_LEN: u16 = 32 * 1024;
+
+/// Where the request ID is in a record header (3.3).
+const ID_OFFSET: usize = 2;

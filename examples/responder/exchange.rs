@@ -1,0 +1,151 @@
+//! One request: what has come of it, and what is still to be done.
+
+use std::time::Instant;
+
+use mio_fcgi::wire::{RecordType, Role};
+
+use super::answer::{Cycle, Lines};
+use super::buffers::Pool;
+use super::page::{Page, Route};
+
+/// An open request.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) id: u16,
+    pub(super) keep_conn: bool,
+    pub(super) role: Role,
+    /// The pairs, encoded.
+    pub(super) params: Vec<u8>,
+    pub(super) stage: Stage,
+}
+
+/// How far a request is; none goes back.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Parameters come.
+    Params,
+    /// The body comes.
+    Body { route: Route, body: Body },
+    /// Everything is there; the answer comes when it is due.
+    Waiting {
+        page: Page,
+        body: Body,
+        due: Instant,
+    },
+    /// The answer's head is out, its body follows as the socket takes it.
+    Sending(Cycle),
+    /// The answer's head is out, its body follows as time passes.
+    Streaming(Lines),
+}
+
+/// What becomes of a request's body.
+#[derive(Debug)]
+pub(super) enum Body {
+    Ignored,
+    /// Each piece goes back at once.
+    Echoed,
+    /// Kept, up to [`MAX_FORM_LEN`].
+    Kept {
+        octets: Vec<u8>,
+        is_cut: bool,
+    },
+    /// Counted and hashed.
+    Tallied(Tally),
+}
+
+impl Exchange {
+    pub(super) fn new(id: u16, role: Role, keep_conn: bool, params: Vec<u8>) -> Self {
+        Self {
+            id,
+            keep_conn,
+            role,
+            params,
+            stage: Stage::Params,
+        }
+    }
+
+    /// The stream that the body comes in: a Filter's STDIN is not what it filters (6.4).
+    pub(super) fn body_stream(&self) -> RecordType {
+        match self.role {
+            Role::Filter => RecordType::Data,
+            Role::Responder | Role::Authorizer => RecordType::Stdin,
+        }
+    }
+
+    /// When the request goes on by itself.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Waiting { due, .. } => Some(*due),
+            Stage::Streaming(lines) => Some(lines.due),
+            Stage::Params | Stage::Body { .. } | Stage::Sending(_) => None,
+        }
+    }
+
+    /// The octets that it holds of what the peer sent.
+    pub(super) fn held_len(&self) -> usize {
+        let body_len = match &self.stage {
+            Stage::Body { body, .. } | Stage::Waiting { body, .. } => body.held_len(),
+            Stage::Params | Stage::Sending(_) | Stage::Streaming(_) => 0,
+        };
+        self.params.len() + body_len
+    }
+
+    /// Gives its memory back.
+    pub(super) fn recycle(self, pool: &mut Pool) {
+        pool.give(self.params);
+        if let Stage::Body { body, .. } | Stage::Waiting { body, .. } = self.stage
+            && let Body::Kept { octets, .. } = body
+        {
+            pool.give(octets);
+        }
+    }
+}
+
+impl Body {
+    pub(super) fn of(page: Page) -> Self {
+        match page {
+            Page::Echo => Self::Echoed,
+            Page::Form => Self::Kept {
+                octets: Vec::new(),
+                is_cut: false,
+            },
+            Page::Upload => Self::Tallied(Tally::default()),
+            _ => Self::Ignored,
+        }
+    }
+
+    fn held_len(&self) -> usize {
+        match self {
+            Self::Kept { octets, .. } => octets.len(),
+            Self::Ignored | Self::Echoed | Self::Tallied(_) => 0,
+        }
+    }
+}
+
+/// The length and the 64-bit FNV-1a hash of some octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) len: u64,
+    pub(super) hash: u64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            len: 0,
+            hash: 0xcbf2_9ce4_8422_2325,
+        }
+    }
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, octets: &[u8]) {
+        self.len += octets.len() as u64;
+        for octet in octets {
+            self.hash = (self.hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+/// The longest form that is read.
+pub(super) const MAX_FORM_LEN: usize = 64 * 1024;

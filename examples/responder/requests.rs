@@ -1,0 +1,270 @@
+//! The open requests of one transport connection: answered, carried on, ended.
+
+use std::mem;
+use std::time::Instant;
+
+use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
+
+use super::answer::Source;
+use super::buffers::{Outbox, Pool};
+use super::event_loop::Context;
+use super::exchange::{Body, Exchange, Stage};
+use super::page::Page;
+use super::render::{self, Reply};
+
+/// The open requests, in no order; a place is good until the next request ends.
+#[derive(Debug, Default)]
+pub(super) struct OpenRequests {
+    open: Vec<Exchange>,
+    /// Where the last record's request was: its next one follows most of the time.
+    recent: usize,
+    /// The sum of what they hold.
+    held_len: usize,
+    /// Whether the connection ends with the last of them.
+    closing: bool,
+    /// The earliest deadline, or an earlier one.
+    due: Option<Instant>,
+    /// How many have output that waits only for room.
+    sending: usize,
+    /// Where the next of those is looked for.
+    next_sender: usize,
+}
+
+impl OpenRequests {
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn held_len(&self) -> usize {
+        self.held_len
+    }
+
+    /// The earliest deadline, or an earlier one.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub(super) fn get_mut(&mut self, at: usize) -> &mut Exchange {
+        &mut self.open[at]
+    }
+
+    pub(super) fn find(&mut self, id: u16) -> Option<usize> {
+        let is_it = |exchange: &Exchange| exchange.id == id;
+        if !self.open.get(self.recent).is_some_and(is_it) {
+            self.recent = self.open.iter().position(is_it)?;
+        }
+        Some(self.recent)
+    }
+
+    pub(super) fn push(&mut self, exchange: Exchange) {
+        self.recent = self.open.len();
+        self.open.push(exchange);
+    }
+
+    /// Makes the last open request the connection's last one.
+    pub(super) fn close_after(&mut self) {
+        self.closing = true;
+    }
+
+    /// Whether there is nothing more to say than what has been said.
+    pub(super) fn is_finished(&self) -> bool {
+        self.closing && self.open.is_empty()
+    }
+
+    /// Whether there is more output as soon as there is room.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending > 0
+    }
+
+    /// The peer sends no more: what is not complete never will be.
+    pub(super) fn finish_input(&mut self, cx: &mut Context<'_>) {
+        self.closing = true;
+        let mut at = 0;
+        while let Some(exchange) = self.open.get(at) {
+            match exchange.stage {
+                Stage::Params | Stage::Body { .. } => self.remove(cx, at),
+                Stage::Waiting { .. } | Stage::Sending(_) | Stage::Streaming(_) => at += 1,
+            }
+        }
+    }
+
+    /// Does what is due, and makes output while there is room for it.
+    pub(super) fn advance(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
+        if self.due.is_some_and(|due| due <= cx.now) {
+            self.handle_due(cx, out);
+        }
+        while self.sending > 0 && out.unsent_len() < cx.site.options.output_limit.min(FILL_LEN) {
+            self.send_piece(cx, out);
+        }
+    }
+
+    /// The request is as complete as it needs to be: answers now, or when it is due.
+    pub(super) fn schedule(&mut self, cx: &mut Context<'_>, out: &mut Outbox, at: usize) {
+        let exchange = &mut self.open[at];
+        let Stage::Body { route, body } = mem::replace(&mut exchange.stage, Stage::Params) else {
+            return;
+        };
+        let delay = route.delay + cx.site.options.delay;
+        if delay.is_zero() {
+            return self.answer(cx, out, at, route.page, body);
+        }
+        let due = cx.now + delay;
+        exchange.stage = Stage::Waiting {
+            page: route.page,
+            body,
+            due,
+        };
+        self.due = self.due.into_iter().chain([due]).min();
+    }
+
+    /// Counts input that request `at` now holds; a request that exceeds the limit is refused.
+    pub(super) fn hold(&mut self, cx: &mut Context<'_>, out: &mut Outbox, at: usize, len: usize) {
+        self.held_len += len;
+        if self.held_len > cx.site.options.input_limit {
+            self.refuse(cx, out, at, ProtocolStatus::Overloaded);
+        }
+    }
+
+    /// Ends a request without an answer.
+    pub(super) fn refuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Outbox,
+        at: usize,
+        protocol_status: ProtocolStatus,
+    ) {
+        let end = EndRequest {
+            app_status: 0,
+            protocol_status,
+        };
+        wire::write_end_request(out.octets(), self.open[at].id, end);
+        self.remove(cx, at);
+    }
+
+    /// Gives the memory of what is still open back.
+    pub(super) fn recycle(&mut self, pool: &mut Pool) {
+        for exchange in self.open.drain(..) {
+            exchange.recycle(pool);
+        }
+    }
+
+    fn answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Outbox,
+        at: usize,
+        page: Page,
+        body: Body,
+    ) {
+        let exchange = &mut self.open[at];
+        if page == Page::Bench {
+            match cx.site.write_bench(out.octets(), exchange.id) {
+                None => self.remove(cx, at),
+                Some(cycle) => {
+                    exchange.stage = Stage::Sending(cycle);
+                    self.sending += 1;
+                }
+            }
+            return;
+        }
+        let mut reply = Reply::new(cx.pool.take());
+        if !matches!(body, Body::Echoed) {
+            render::render(&mut reply, page, &exchange.params, &body, cx.now);
+        }
+        let octets = out.octets();
+        if !reply.stderr.is_empty() {
+            wire::write_stream(octets, RecordType::Stderr, exchange.id, &reply.stderr);
+            wire::write_stream_end(octets, RecordType::Stderr, exchange.id);
+        }
+        wire::write_stream(octets, RecordType::Stdout, exchange.id, &reply.stdout);
+        cx.pool.give(reply.stdout);
+        if let Body::Kept { octets, .. } = body {
+            self.held_len -= octets.len();
+            cx.pool.give(octets);
+        }
+        match reply.source {
+            None => self.end(cx, out, at, reply.app_status),
+            Some(Source::Cycle(cycle)) => {
+                exchange.stage = Stage::Sending(cycle);
+                self.sending += 1;
+            }
+            Some(Source::Lines(lines)) => {
+                self.due = self.due.into_iter().chain([lines.due]).min();
+                exchange.stage = Stage::Streaming(lines);
+            }
+        }
+    }
+
+    fn handle_due(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
+        let limit = cx.site.options.output_limit;
+        let mut at = 0;
+        while let Some(exchange) = self.open.get_mut(at) {
+            let is_due = exchange.due().is_some_and(|due| due <= cx.now);
+            if !is_due || out.unsent_len() >= limit {
+                at += 1;
+                continue;
+            }
+            let id = exchange.id;
+            match mem::replace(&mut exchange.stage, Stage::Params) {
+                Stage::Waiting { page, body, .. } => self.answer(cx, out, at, page, body),
+                Stage::Streaming(mut lines) => {
+                    if lines.write_line(out.octets(), id) {
+                        exchange.stage = Stage::Streaming(lines);
+                    } else {
+                        self.end(cx, out, at, 0);
+                    }
+                }
+                stage => exchange.stage = stage,
+            }
+            // The same place again: another request may be there now, or its next line is due too.
+        }
+        self.due = self.open.iter().filter_map(Exchange::due).min();
+    }
+
+    /// Gives the next request that is sending a record's worth of room.
+    fn send_piece(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
+        for _ in 0..self.open.len() {
+            let at = if self.next_sender < self.open.len() {
+                self.next_sender
+            } else {
+                0
+            };
+            self.next_sender = at + 1;
+            let exchange = &mut self.open[at];
+            if let Stage::Sending(cycle) = &mut exchange.stage {
+                if !cycle.write_piece(out.octets(), exchange.id) {
+                    self.end(cx, out, at, 0);
+                }
+                return;
+            }
+        }
+        // Nobody was: the count would be wrong, and the caller must not go on with it.
+        self.sending = 0;
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>, out: &mut Outbox, at: usize, app_status: u32) {
+        let id = self.open[at].id;
+        wire::write_stream_end(out.octets(), RecordType::Stdout, id);
+        let end = EndRequest {
+            app_status,
+            protocol_status: ProtocolStatus::RequestComplete,
+        };
+        wire::write_end_request(out.octets(), id, end);
+        self.remove(cx, at);
+    }
+
+    /// Forgets a request whose `FCGI_END_REQUEST` is written.
+    fn remove(&mut self, cx: &mut Context<'_>, at: usize) {
+        let exchange = self.open.swap_remove(at);
+        self.closing |= !exchange.keep_conn;
+        self.held_len -= exchange.held_len();
+        if matches!(exchange.stage, Stage::Sending(_)) {
+            self.sending -= 1;
+        }
+        cx.counters.requests += 1;
+        exchange.recycle(cx.pool);
+    }
+}
+
+/// How much output is made ahead of the socket.
+const FILL_LEN: usize = 128 * 1024;

@@ -354,6 +354,20 @@ fn a_head_may_have_its_limit_and_no_octet_more() {
 }
 
 #[test]
+fn a_long_line_in_single_octets_is_not_searched_again_each_time() {
+    let octets = format!("A: {}\n\n", "x".repeat(1 << 20));
+    let mut parser = HeadParser::new(HeadRules {
+        max_len: octets.len(),
+        ..HeadRules::default()
+    });
+    let start = std::time::Instant::now();
+    let pieces: Vec<&[u8]> = octets.as_bytes().chunks(1).collect();
+    assert!(read(&mut parser, &pieces).is_ok());
+    // A search of all that came so far at each octet would be 5 * 10^11 steps: minutes, not milliseconds.
+    assert!(start.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
 fn a_head_may_have_its_limit_of_fields_and_no_more() {
     let head_of = |count| format!("Status: 200\n{}\n", "A: b\n".repeat(count));
     assert_eq!(head(head_of(256)).map(|seen| seen.fields.len()), Ok(256));

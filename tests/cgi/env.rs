@@ -275,10 +275,7 @@ fn octets_that_break_lines_are_refused_everywhere() {
             write(&[("A", &bad)]),
             Err(EnvError::FieldValue { index: 0, octet })
         );
-        assert_eq!(
-            write(&[("A", &format!("b{}", char::from(octet)))]).is_ok(),
-            false
-        );
+        assert!(write(&[("A", &format!("b{}", char::from(octet)))]).is_err());
         assert!(
             write(&[("Proxy", &bad)]).is_err(),
             "also in what is dropped"

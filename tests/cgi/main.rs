@@ -2,5 +2,6 @@
 
 mod env;
 mod head;
+mod pieces;
 mod response;
 mod script;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use mio_fcgi::Params;
 use mio_fcgi::cgi::{Env, EnvError, FieldRules, Script, site_params};
+use proptest::prelude::*;
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
@@ -447,4 +448,37 @@ fn the_number_of_fields_and_options_is_bounded() {
         write(&[("Connection", &options(33))]),
         Err(EnvError::ConnectionOptions { limit: 32 })
     );
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_client_sends_names_are_unique_and_values_break_no_line(
+        fields in proptest::collection::vec(
+            (
+                proptest::sample::select(&[
+                    "Host", "host", "Cookie", "COOKIE", "Proxy", "pRoXy", "Accept", "accept", "Connection",
+                    "X-A", "X_A", "x-a", "TE", "Content-Type", "Content-Length", "Authorization", "A B", "",
+                ][..]),
+                proptest::collection::vec(proptest::sample::select(b"a:8 ,;\0\r\n\t-Te\xe9".as_slice()), 0..6),
+            ),
+            0..6,
+        ),
+    ) {
+        let script = Script::new("/srv", "/x.php", "/y");
+        let octets = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
+        let mut params = Params::default();
+        params.push("HTTP_X_A", "set");
+        if Env::new(b"GET", b"/x.php/y", octets, &script).write_to(&mut params).is_ok() {
+            let mut names = std::collections::HashSet::new();
+            for (name, value) in params.iter() {
+                prop_assert!(names.insert(name), "{:?} twice", String::from_utf8_lossy(name));
+                prop_assert!(!value.iter().any(|octet| b"\0\r\n".contains(octet)));
+            }
+            let len: usize = params.iter().map(|(n, v)| mio_fcgi::wire::pair_len(n.len(), v.len())).sum();
+            prop_assert_eq!(len, params.encoded_len());
+            for hidden in ["HTTP_PROXY", "HTTP_AUTHORIZATION", "HTTP_TE", "HTTP_CONNECTION", "HTTP_CONTENT_LENGTH"] {
+                prop_assert_eq!(params.get(hidden), None);
+            }
+        }
+    }
 }

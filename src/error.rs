@@ -137,6 +137,23 @@ pub struct Failure {
     pub report: Report,
 }
 
+impl Failure {
+    /// A failure as the client reports it, for code that stands in for the client.
+    pub const fn new(
+        error: RequestError,
+        phase: Phase,
+        delivery: Delivery,
+        report: Report,
+    ) -> Self {
+        Self {
+            error,
+            phase,
+            delivery,
+            report,
+        }
+    }
+}
+
 /// How far a request had come when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {

@@ -107,6 +107,13 @@ pub struct Completion {
     pub report: Report,
 }
 
+impl Completion {
+    /// A completion as the client reports it, for code that stands in for the client.
+    pub const fn new(app_status: u32, report: Report) -> Self {
+        Self { app_status, report }
+    }
+}
+
 /// What a server says of itself (`FCGI_GET_VALUES_RESULT`, FastCGI 1.0, 4.1). `None`: not said, or not
 /// a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -148,6 +148,26 @@ impl Params {
         self
     }
 
+    /// Appends a pair whose name and value `write` appends, one after the other, in the lengths stated.
+    /// If it appends any other number of octets there is no pair: the next ones would be misread.
+    pub(crate) fn push_with(
+        &mut self,
+        name_len: usize,
+        value_len: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let pair_len = wire::pair_len(name_len, value_len);
+        let start = self.encoded.len();
+        self.longest_pair = self.longest_pair.max(pair_len);
+        if wire::write_pair_lens(&mut self.encoded, name_len, value_len).is_err() {
+            return;
+        }
+        write(&mut self.encoded);
+        if self.encoded.len() != start + pair_len {
+            self.encoded.truncate(start);
+        }
+    }
+
     /// The pairs, those of the shared block first.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.encoded_parts()
@@ -432,6 +452,21 @@ mod tests {
         assert_eq!(declared(&["12", "13"]), Declared::Invalid);
         assert_eq!(declared(&["+12"]), Declared::Invalid);
         assert_eq!(declared(&["99999999999999999999"]), Declared::Invalid);
+    }
+
+    #[test]
+    fn a_pair_that_is_not_as_long_as_stated_is_left_out() {
+        let mut params = Params::default();
+        params.push("A", "1");
+        for value in ["", "2", "222"] {
+            params.push_with(1, 2, |out| {
+                out.push(b'B');
+                out.extend_from_slice(value.as_bytes());
+            });
+        }
+        params.push_with(1, 200, |out| out.extend_from_slice(&[b'C'; 201]));
+        let lens: Vec<usize> = params.iter().map(|pair| pair.1.len()).collect();
+        assert_eq!(lens, [1, 200]);
     }
 
     #[test]

@@ -16,13 +16,24 @@ use super::{
 /// [`EncodeError::LengthTooLong`] when name or value exceeds 2,147,483,647 octets; nothing is appended then.
 #[inline]
 pub fn write_pair(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
-    let name_len = checked_len(name.len())?;
-    let value_len = checked_len(value.len())?;
-    out.reserve(pair_len(name.len(), value.len()));
-    write_len(out, name_len);
-    write_len(out, value_len);
+    write_pair_lens(out, name.len(), value.len())?;
     out.extend_from_slice(name);
     out.extend_from_slice(value);
+    Ok(())
+}
+
+/// Appends the lengths that a pair begins with, and makes room for the rest of it.
+#[inline]
+pub(crate) fn write_pair_lens(
+    out: &mut Vec<u8>,
+    name_len: usize,
+    value_len: usize,
+) -> Result<(), EncodeError> {
+    let name = checked_len(name_len)?;
+    let value = checked_len(value_len)?;
+    out.reserve(pair_len(name_len, value_len));
+    write_len(out, name);
+    write_len(out, value);
     Ok(())
 }
 

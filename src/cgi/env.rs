@@ -1,0 +1,447 @@
+//! From an HTTP request to the parameters of a FastCGI one (RFC 3875, 4.1).
+
+use std::fmt;
+use std::io::Write;
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+use super::fields::{self, FieldRules};
+use super::head_parser::is_token;
+use super::script::Script;
+use crate::request::Params;
+
+/// An HTTP request, as an application is to see it.
+///
+/// [`write_to`](Self::write_to) appends the variables of RFC 3875, 4.1, those which PHP expects beside them, and the
+/// request's fields as `HTTP_*`. **What is in the [`Params`] already wins**: a name that the embedder has pushed,
+/// or shares between requests, is not written again, whether it would come from here or from the client.
+///
+/// | variables | from |
+/// |-----------|------|
+/// | `GATEWAY_INTERFACE`, `SERVER_SOFTWARE`, `REDIRECT_STATUS` | constant |
+/// | `REQUEST_METHOD`, `SERVER_PROTOCOL`, `REQUEST_URI`, `QUERY_STRING` | the request line |
+/// | `DOCUMENT_ROOT`, `SCRIPT_FILENAME`, `SCRIPT_NAME`, `DOCUMENT_URI`, `PATH_INFO`, `PATH_TRANSLATED` | [`script`](Self::script) |
+/// | `REQUEST_SCHEME`, `HTTPS` | [`https`](Self::https) |
+/// | `SERVER_NAME`, `SERVER_ADDR`, `SERVER_PORT`, `REMOTE_ADDR`, `REMOTE_PORT` | the addresses and `Host` |
+/// | `CONTENT_LENGTH` | [`content_length`](Self::content_length), never the client's field |
+/// | `CONTENT_TYPE`, `HTTP_*` | the fields, as far as [`FieldRules`] pass them |
+///
+/// Not there unless pushed: `AUTH_TYPE`, `REMOTE_USER`, `REMOTE_IDENT`, `REMOTE_HOST`.
+///
+/// ```
+/// use mio_fcgi::Params;
+/// use mio_fcgi::cgi::{Env, Script};
+///
+/// let script = Script::new("/srv/www", "/index.php", "/news");
+/// let fields = [(&b"Host"[..], &b"example.org"[..]), (b"Proxy", b"http://evil.example")];
+///
+/// let mut params = Params::default();
+/// params.push("SERVER_NAME", "www.example.org"); // stays
+/// Env::new(b"GET", b"/index.php/news?page=2", fields.into_iter(), &script)
+///     .with_remote(([192, 0, 2, 1], 49152).into())
+///     .write_to(&mut params)?;
+///
+/// assert_eq!(params.get("SCRIPT_FILENAME"), Some(&b"/srv/www/index.php"[..]));
+/// assert_eq!(params.get("QUERY_STRING"), Some(&b"page=2"[..]));
+/// assert_eq!(params.get("REMOTE_ADDR"), Some(&b"192.0.2.1"[..]));
+/// assert_eq!(params.get("SERVER_NAME"), Some(&b"www.example.org"[..]));
+/// assert_eq!(params.get("HTTP_PROXY"), None);
+/// # Ok::<(), mio_fcgi::cgi::EnvError>(())
+/// ```
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Env<'a, F> {
+    /// The method.
+    pub method: &'a [u8],
+    /// The target as it came, undecoded: a path with perhaps a query, or `*`.
+    pub target: &'a [u8],
+    /// Default `HTTP/1.1`.
+    pub protocol: &'a [u8],
+    /// The fields in their order, iterated more than once.
+    pub fields: F,
+    /// Which of them are passed, and how.
+    pub rules: FieldRules,
+    /// What the target stands for.
+    pub script: &'a Script,
+    /// Whether the client came by TLS.
+    pub https: bool,
+    /// The listener's address; none for a Unix socket.
+    pub server: Option<SocketAddr>,
+    /// The client's address.
+    pub remote: Option<SocketAddr>,
+    /// Instead of what the client's `Host` says.
+    pub server_name: Option<&'a [u8]>,
+    /// Octets of the body. `None`: left to the submitted body, or to the embedder.
+    pub content_length: Option<u64>,
+    /// For an Authorizer: without `CONTENT_LENGTH`, `PATH_INFO`, `PATH_TRANSLATED` and `SCRIPT_NAME` (FastCGI 1.0, 6.3).
+    pub authorizer: bool,
+}
+
+impl<'a, F> Env<'a, F>
+where
+    F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+{
+    /// A request over HTTP/1.1 without TLS, its addresses unknown.
+    pub fn new(method: &'a [u8], target: &'a [u8], fields: F, script: &'a Script) -> Self {
+        Self {
+            method,
+            target,
+            protocol: b"HTTP/1.1",
+            fields,
+            rules: FieldRules::default(),
+            script,
+            https: false,
+            server: None,
+            remote: None,
+            server_name: None,
+            content_length: None,
+            authorizer: false,
+        }
+    }
+
+    /// Sets the client's address; for chains.
+    #[must_use]
+    pub fn with_remote(mut self, address: SocketAddr) -> Self {
+        self.remote = Some(address);
+        self
+    }
+
+    /// Sets the listener's address; for chains.
+    #[must_use]
+    pub fn with_server(mut self, address: SocketAddr) -> Self {
+        self.server = Some(address);
+        self
+    }
+
+    /// Sets the length of the body; for chains.
+    #[must_use]
+    pub fn with_content_length(mut self, octets: u64) -> Self {
+        self.content_length = Some(octets);
+        self
+    }
+
+    /// Appends the parameters. Allocates only where `params` has to grow.
+    ///
+    /// # Errors
+    /// [`EnvError`]: the client's fault, as a rule; a server answers 400. `params` holds a part then: clear it.
+    pub fn write_to(&self, params: &mut Params) -> Result<(), EnvError> {
+        let query = self.check()?;
+        let mut writer = Writer::new(params);
+        self.write_request(query, &mut writer);
+        self.write_script(&mut writer);
+        let host = fields::write(self.fields.clone(), self.rules, &mut writer)?;
+        self.write_addresses(host, &mut writer);
+        Ok(())
+    }
+
+    /// Refuses what could be read differently further on, and returns the query.
+    fn check(&self) -> Result<&'a [u8], EnvError> {
+        if !is_token(self.method) {
+            return Err(EnvError::Method);
+        }
+        if !self.protocol.iter().all(u8::is_ascii_graphic) {
+            return Err(EnvError::Protocol);
+        }
+        if self.target != b"*" && !self.target.starts_with(b"/") {
+            return Err(EnvError::TargetForm);
+        }
+        let outside = |octet: &&u8| octet.is_ascii_control() || **octet == b' ';
+        if let Some(octet) = self.target.iter().find(outside) {
+            return Err(EnvError::Target { octet: *octet });
+        }
+        let script = self.script;
+        for part in [
+            &script.root,
+            &script.filename,
+            &script.name,
+            &script.path_info,
+        ] {
+            if let Some(octet) = breaks_lines(part) {
+                return Err(EnvError::Script { octet });
+            }
+        }
+        if let Some(octet) = self.server_name.and_then(breaks_lines) {
+            return Err(EnvError::ServerName { octet });
+        }
+        let question = self.target.iter().position(|octet| *octet == b'?');
+        Ok(question.map_or(&[], |at| &self.target[at + 1..]))
+    }
+
+    fn write_request(&self, query: &[u8], writer: &mut Writer<'_>) {
+        writer.put("GATEWAY_INTERFACE", b"CGI/1.1");
+        writer.put("SERVER_SOFTWARE", SOFTWARE.as_bytes());
+        // PHP built with force-cgi-redirect runs nothing without it.
+        writer.put("REDIRECT_STATUS", b"200");
+        writer.put("REQUEST_METHOD", self.method);
+        writer.put("SERVER_PROTOCOL", self.protocol);
+        writer.put("REQUEST_URI", self.target);
+        writer.put("QUERY_STRING", query);
+        if self.https {
+            writer.put("REQUEST_SCHEME", b"https");
+            writer.put("HTTPS", b"on");
+        } else {
+            writer.put("REQUEST_SCHEME", b"http");
+        }
+        if let Some(octets) = self.content_length
+            && !self.authorizer
+        {
+            writer.put_shown("CONTENT_LENGTH", octets);
+        }
+    }
+
+    fn write_script(&self, writer: &mut Writer<'_>) {
+        let script = self.script;
+        if !script.root.is_empty() {
+            writer.put("DOCUMENT_ROOT", &script.root);
+        }
+        if !script.filename.is_empty() {
+            writer.put("SCRIPT_FILENAME", &script.filename);
+        }
+        writer.put_joined("DOCUMENT_URI", [&script.name, &script.path_info]);
+        if self.authorizer {
+            return;
+        }
+        writer.put("SCRIPT_NAME", &script.name);
+        if script.path_info.is_empty() {
+            return;
+        }
+        writer.put("PATH_INFO", &script.path_info);
+        if !script.root.is_empty() {
+            writer.put_joined("PATH_TRANSLATED", [&script.root, &script.path_info]);
+        }
+    }
+
+    fn write_addresses(&self, host: Option<&[u8]>, writer: &mut Writer<'_>) {
+        let host = host.map(fields::host_name).filter(|name| !name.is_empty());
+        match (self.server_name.or(host), self.server) {
+            (Some(name), _) => writer.put("SERVER_NAME", name),
+            (None, Some(SocketAddr::V6(address))) => {
+                writer.put_shown("SERVER_NAME", format_args!("[{}]", address.ip()));
+            }
+            (None, Some(SocketAddr::V4(address))) => {
+                writer.put_shown("SERVER_NAME", address.ip());
+            }
+            (None, None) => writer.put("SERVER_NAME", b"localhost"),
+        }
+        let by_scheme = if self.https { 443 } else { 80 };
+        let port = self.server.map_or(by_scheme, |address| address.port());
+        writer.put_shown("SERVER_PORT", port);
+        if let Some(address) = self.server {
+            writer.put_shown("SERVER_ADDR", address.ip().to_canonical());
+        }
+        if let Some(address) = self.remote {
+            writer.put_shown("REMOTE_ADDR", address.ip().to_canonical());
+            writer.put_shown("REMOTE_PORT", address.port());
+        }
+    }
+}
+
+/// Shows neither the query nor the value of any field.
+impl<'a, F> fmt::Debug for Env<'a, F>
+where
+    F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let path = self.target.split(|octet| *octet == b'?').next();
+        let fields = self.fields.clone();
+        let names: Vec<String> = fields.map(|(name, _)| shown(name)).collect();
+        f.debug_struct("Env")
+            .field("method", &shown(self.method))
+            .field("path", &shown(path.unwrap_or_default()))
+            .field("fields", &names)
+            .field("script", &self.script)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The constants of a site, to be shared between its requests: `GATEWAY_INTERFACE`, `SERVER_SOFTWARE`, `REDIRECT_STATUS` and
+/// `DOCUMENT_ROOT`. Push what else is constant, then make it [shared](Params::into_shared).
+///
+/// ```
+/// use mio_fcgi::{Params, cgi};
+///
+/// let mut constants = cgi::site_params("/srv/www");
+/// constants.push("SERVER_NAME", "www.example.org").push("APP_ENV", "production");
+/// let constants = constants.into_shared(); // once
+/// let params = Params::with_shared(&constants); // per request
+/// assert_eq!(params.get("DOCUMENT_ROOT"), Some(&b"/srv/www"[..]));
+/// ```
+pub fn site_params(document_root: impl AsRef<[u8]>) -> Params {
+    let mut params = Params::default();
+    params
+        .push("GATEWAY_INTERFACE", "CGI/1.1")
+        .push("SERVER_SOFTWARE", SOFTWARE)
+        .push("REDIRECT_STATUS", "200")
+        .push("DOCUMENT_ROOT", document_root);
+    params
+}
+
+/// Why a request does not become parameters. Fields are counted from 0, and no value is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EnvError {
+    /// Not an HTTP token (RFC 9110, 9.1).
+    #[error("the method is not a token")]
+    Method,
+    /// Not printable ASCII.
+    #[error("the protocol version is not printable")]
+    Protocol,
+    /// Neither a path nor `*`: take scheme and authority off first, the authority taking the place of `Host` (RFC
+    /// 9112, 3.2.2).
+    #[error("the target does not begin with a slash")]
+    TargetForm,
+    /// A control octet or a blank in the target.
+    #[error("the target holds the octet {octet:#04x}")]
+    Target {
+        /// The first such octet.
+        octet: u8,
+    },
+    /// NUL, CR or LF in the script's names.
+    #[error("the script's path holds the octet {octet:#04x}")]
+    Script {
+        /// The first such octet.
+        octet: u8,
+    },
+    /// NUL, CR or LF in [`Env::server_name`].
+    #[error("the server's name holds the octet {octet:#04x}")]
+    ServerName {
+        /// The first such octet.
+        octet: u8,
+    },
+    /// A name that is no HTTP token (RFC 9110, 5.1), such as one with a blank, `=` or a line break.
+    #[error("the name of field {index} is not a token")]
+    FieldName {
+        /// Which field.
+        index: usize,
+    },
+    /// NUL, CR or LF in a value (RFC 9110, 5.5).
+    #[error("the value of field {index} holds the octet {octet:#04x}")]
+    FieldValue {
+        /// Which field.
+        index: usize,
+        /// The first such octet.
+        octet: u8,
+    },
+    /// A field that may be there once only: `Host` or `Content-Type`.
+    #[error("the field {name} is repeated")]
+    Repeated {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A `Host` that is not a host with perhaps a port (RFC 9110, 7.2).
+    #[error("the field Host is not a host and port")]
+    Host,
+    /// More fields than [`FieldRules::max_fields`]: a server answers 431.
+    #[error("more than {limit} fields")]
+    TooManyFields {
+        /// The limit.
+        limit: usize,
+    },
+    /// More options in `Connection` than are looked at.
+    #[error("the field Connection lists more than {limit} options")]
+    ConnectionOptions {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Appends parameters that are not there yet.
+pub(super) struct Writer<'p> {
+    params: &'p mut Params,
+    /// How many pairs there were before: the embedder's own.
+    given: usize,
+}
+
+impl<'p> Writer<'p> {
+    fn new(params: &'p mut Params) -> Self {
+        let given = params.iter().count();
+        Self { params, given }
+    }
+
+    fn is_given(&self, named: impl Fn(&[u8]) -> bool) -> bool {
+        self.params
+            .iter()
+            .take(self.given)
+            .any(|pair| named(pair.0))
+    }
+
+    pub(super) fn put(&mut self, name: &str, value: &[u8]) {
+        if !self.is_given(|given| given == name.as_bytes()) {
+            self.params.push(name, value);
+        }
+    }
+
+    fn put_joined(&mut self, name: &str, parts: [&[u8]; 2]) {
+        if self.is_given(|given| given == name.as_bytes()) {
+            return;
+        }
+        let value_len = parts[0].len() + parts[1].len();
+        self.params.push_with(name.len(), value_len, |out| {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(parts[0]);
+            out.extend_from_slice(parts[1]);
+        });
+    }
+
+    /// Puts an address or a number.
+    fn put_shown(&mut self, name: &str, value: impl fmt::Display) {
+        // An IPv6 address with brackets takes 47 octets at most, u64::MAX takes 20.
+        let mut text = [0; 64];
+        let mut rest = &mut text[..];
+        if write!(rest, "{value}").is_ok() {
+            let len = 64 - rest.len();
+            self.put(name, &text[..len]);
+        }
+    }
+
+    /// Puts a field as `HTTP_*`: its values, in their order, with a separator between them.
+    pub(super) fn put_field<'v>(
+        &mut self,
+        name: &[u8],
+        values: impl Iterator<Item = &'v [u8]> + Clone,
+        separator: &[u8],
+    ) {
+        let mapped = || {
+            HTTP.iter()
+                .copied()
+                .chain(name.iter().map(|o| map_octet(*o)))
+        };
+        let name_len = HTTP.len() + name.len();
+        if self.is_given(|given| given.len() == name_len && given.iter().copied().eq(mapped())) {
+            return;
+        }
+        let lens = values.clone().map(|value| value.len() + separator.len());
+        let value_len = lens.sum::<usize>().saturating_sub(separator.len());
+        self.params.push_with(name_len, value_len, |out| {
+            out.extend(mapped());
+            for (index, value) in values.enumerate() {
+                if index > 0 {
+                    out.extend_from_slice(separator);
+                }
+                out.extend_from_slice(value);
+            }
+        });
+    }
+}
+
+/// The first octet that must not be in any parameter: applications take values for C strings and write
+/// them to logs and fields.
+pub(super) fn breaks_lines(octets: &[u8]) -> Option<u8> {
+    octets
+        .iter()
+        .copied()
+        .find(|octet| matches!(octet, 0 | b'\r' | b'\n'))
+}
+
+/// RFC 3875, 4.1.18.
+const fn map_octet(octet: u8) -> u8 {
+    match octet {
+        b'-' => b'_',
+        octet => octet.to_ascii_uppercase(),
+    }
+}
+
+const HTTP: &[u8] = b"HTTP_";
+const SOFTWARE: &str = concat!("mio-fcgi/", env!("CARGO_PKG_VERSION"));

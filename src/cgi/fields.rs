@@ -1,0 +1,198 @@
+//! Which fields of an HTTP request an application gets to see, and in which form.
+
+use super::env::{EnvError, Writer, breaks_lines};
+use super::head_parser::is_token;
+
+/// What is passed of a request's fields.
+///
+/// Whatever the rules: `Proxy` is dropped, since `HTTP_PROXY` means something else to many programs; names with
+/// anything but letters, digits and `-` are dropped, so that `X_Forwarded_For` cannot pose as
+/// `X-Forwarded-For`; `Content-Length` and `Content-Type` do not become `HTTP_*`. Repeated fields are joined by `", "`,
+/// `Cookie` by `"; "` (RFC 9110, 5.2; RFC 6265, 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldRules {
+    /// Passes `Authorization`; default false (RFC 3875, 4.1.18). PHP reads basic credentials from it.
+    pub pass_authorization: bool,
+    /// Passes `Proxy-Authorization`; default false: those are credentials for a proxy.
+    pub pass_proxy_authorization: bool,
+    /// Passes what belongs to the client's connection (RFC 9110, 7.6.1): `Connection` and the fields listed there,
+    /// `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade`. Default false.
+    pub pass_hop_by_hop: bool,
+    /// The most fields of a request; default 256. Work grows with its square.
+    pub max_fields: usize,
+}
+
+impl Default for FieldRules {
+    fn default() -> Self {
+        Self {
+            pass_authorization: false,
+            pass_proxy_authorization: false,
+            pass_hop_by_hop: false,
+            max_fields: 256,
+        }
+    }
+}
+
+/// Writes the fields and returns the value of `Host`.
+pub(super) fn write<'a, F>(
+    fields: F,
+    rules: FieldRules,
+    writer: &mut Writer<'_>,
+) -> Result<Option<&'a [u8]>, EnvError>
+where
+    F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+{
+    if !rules.pass_hop_by_hop && connection_options(&fields).nth(MAX_OPTIONS).is_some() {
+        return Err(EnvError::ConnectionOptions { limit: MAX_OPTIONS });
+    }
+    let mut host = None;
+    for (index, (name, value)) in fields.clone().enumerate() {
+        if index == rules.max_fields {
+            let limit = rules.max_fields;
+            return Err(EnvError::TooManyFields { limit });
+        }
+        if !is_token(name) {
+            return Err(EnvError::FieldName { index });
+        }
+        if let Some(octet) = breaks_lines(value) {
+            return Err(EnvError::FieldValue { index, octet });
+        }
+        let mut earlier = fields.clone().take(index);
+        let repeated = earlier.any(|field| field.0.eq_ignore_ascii_case(name));
+        let class = Class::of(name);
+        match class {
+            Class::Host | Class::ContentType if repeated => {
+                let name = match class {
+                    Class::Host => "Host",
+                    _ => "Content-Type",
+                };
+                return Err(EnvError::Repeated { name });
+            }
+            Class::Host => {
+                let value = value.trim_ascii();
+                if !is_host(value) {
+                    return Err(EnvError::Host);
+                }
+                host = Some(value);
+                writer.put_field(name, std::iter::once(value), b"");
+            }
+            Class::ContentType => writer.put("CONTENT_TYPE", value.trim_ascii()),
+            _ if repeated || !class.is_passed(rules) => {}
+            _ if !rules.pass_hop_by_hop
+                && connection_options(&fields).any(|option| option.eq_ignore_ascii_case(name)) => {}
+            Class::Cookie => writer.put_field(name, values(&fields, name), b"; "),
+            _ => writer.put_field(name, values(&fields, name), b", "),
+        }
+    }
+    Ok(host)
+}
+
+/// A `Host` without its port. An IPv6 address keeps its brackets (RFC 3875, 4.1.14).
+pub(super) fn host_name(host: &[u8]) -> &[u8] {
+    let from = match host.first() {
+        Some(b'[') => host.iter().position(|octet| *octet == b']').unwrap_or(0),
+        _ => 0,
+    };
+    let colon = host[from..].iter().position(|octet| *octet == b':');
+    &host[..colon.map_or(host.len(), |at| from + at)]
+}
+
+/// What is special about a field.
+#[derive(Clone, Copy)]
+enum Class {
+    Host,
+    ContentType,
+    Cookie,
+    Authorization,
+    ProxyAuthorization,
+    HopByHop,
+    /// Passed by no rule.
+    Never,
+    Other,
+}
+
+impl Class {
+    fn of(name: &[u8]) -> Self {
+        let mapped = |octet: &u8| octet.is_ascii_alphanumeric() || *octet == b'-';
+        if !name.iter().all(mapped) {
+            return Self::Never;
+        }
+        SPECIAL
+            .iter()
+            .find(|special| special.0.as_bytes().eq_ignore_ascii_case(name))
+            .map_or(Self::Other, |special| special.1)
+    }
+
+    fn is_passed(self, rules: FieldRules) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Authorization => rules.pass_authorization,
+            Self::ProxyAuthorization => rules.pass_proxy_authorization,
+            Self::HopByHop => rules.pass_hop_by_hop,
+            Self::Host | Self::ContentType | Self::Cookie | Self::Other => true,
+        }
+    }
+}
+
+/// The options of all `Connection` fields.
+fn connection_options<'a, F>(fields: &F) -> impl Iterator<Item = &'a [u8]> + use<'a, F>
+where
+    F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+{
+    values(fields, b"connection")
+        .flat_map(|value| value.split(|octet| *octet == b','))
+        .map(<[u8]>::trim_ascii)
+}
+
+/// The values of all fields of one name.
+fn values<'a, 'n, F>(
+    fields: &F,
+    name: &'n [u8],
+) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a, 'n, F>
+where
+    F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+{
+    fields
+        .clone()
+        .filter(move |field| field.0.eq_ignore_ascii_case(name))
+        .map(|field| field.1.trim_ascii())
+}
+
+/// A host with perhaps a port, or nothing (RFC 9110, 7.2; RFC 3986, 3.2.2 without the comma, at which
+/// some programs would split it).
+fn is_host(host: &[u8]) -> bool {
+    let name = host_name(host);
+    let port = &host[name.len()..];
+    let bracketed = name.strip_prefix(b"[").map(|name| name.strip_suffix(b"]"));
+    let valid_name = match bracketed {
+        Some(Some(address)) => address
+            .iter()
+            .all(|octet| octet.is_ascii_hexdigit() || matches!(octet, b':' | b'.')),
+        Some(None) => false,
+        None => name
+            .iter()
+            .all(|octet| octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(octet)),
+    };
+    // What follows the name begins with a colon, if there is anything.
+    valid_name && port.iter().skip(1).all(u8::is_ascii_digit)
+}
+
+const SPECIAL: &[(&str, Class)] = &[
+    ("host", Class::Host),
+    ("cookie", Class::Cookie),
+    ("content-type", Class::ContentType),
+    ("content-length", Class::Never),
+    ("proxy", Class::Never),
+    ("authorization", Class::Authorization),
+    ("proxy-authorization", Class::ProxyAuthorization),
+    ("connection", Class::HopByHop),
+    ("keep-alive", Class::HopByHop),
+    ("proxy-connection", Class::HopByHop),
+    ("te", Class::HopByHop),
+    ("trailer", Class::HopByHop),
+    ("transfer-encoding", Class::HopByHop),
+    ("upgrade", Class::HopByHop),
+];
+
+/// Options of `Connection` that are looked at; browsers send two. Each is compared with each field.
+const MAX_OPTIONS: usize = 32;

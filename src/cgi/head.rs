@@ -1,0 +1,278 @@
+//! The head of a response: what it says, what it may be, what can be wrong with it (RFC 3875, 6).
+
+use std::fmt;
+use std::ops::Range;
+
+use thiserror::Error;
+
+/// A complete head, borrowed from the piece it came in or from the parser.
+///
+/// `Debug` shows names and lengths, no values.
+#[derive(Clone, Copy)]
+pub struct Head<'a> {
+    pub(super) octets: &'a [u8],
+    pub(super) spans: &'a [Span],
+    pub(super) facts: &'a Facts,
+}
+
+impl<'a> Head<'a> {
+    /// The status, 100 to 999: as stated, else 302 with a `Location`, else 200 (RFC 3875, 6.3.3).
+    pub fn status(&self) -> u16 {
+        match (self.facts.status, &self.facts.location) {
+            (Some(status), _) => status,
+            (None, Some(_)) => 302,
+            (None, None) => 200,
+        }
+    }
+
+    /// The reason phrase; empty where there is none.
+    pub fn reason(&self) -> &'a [u8] {
+        &self.octets[self.facts.reason.clone()]
+    }
+
+    /// The fields in their order, repeats kept, blanks around values removed. Without `Status`, and with one
+    /// `Content-Length` where equal ones were repeated.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
+        let octets = self.octets;
+        self.spans
+            .iter()
+            .map(move |span| (&octets[span.name.clone()], &octets[span.value.clone()]))
+    }
+
+    /// The first value of a field; names compare without case.
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&'a [u8]> {
+        let name = name.as_ref();
+        self.fields()
+            .find(|field| field.0.eq_ignore_ascii_case(name))
+            .map(|field| field.1)
+    }
+
+    /// The declared length of the body, in octets; below 2^63.
+    pub fn content_length(&self) -> Option<u64> {
+        self.facts.content_length
+    }
+
+    /// True for 1xx: the final head is still to come.
+    pub fn is_interim(&self) -> bool {
+        self.status() < 200
+    }
+
+    /// The path of a local redirect: a `Location` of one slash and more, without `Status` (RFC 3875, 6.2.2). The
+    /// embedder may run that path itself, or send the client there with [`status`](Self::status) 302.
+    ///
+    /// The specification allows no other field beside it; PHP adds some, so they are not looked at.
+    pub fn local_redirect(&self) -> Option<&'a [u8]> {
+        let location = &self.octets[self.facts.location.clone()?];
+        let local = location.starts_with(b"/") && !location.starts_with(b"//");
+        (local && self.facts.status.is_none()).then_some(location)
+    }
+
+    /// True with a `Transfer-Encoding` field, which is among [`fields`](Self::fields) as it came. The body is handed
+    /// on as it came too, decoded by nobody: do not pass the field on together with framing of your own.
+    pub fn has_transfer_encoding(&self) -> bool {
+        self.facts.transfer_encoding
+    }
+
+    /// Octets of the head, the blank line included.
+    pub fn encoded_len(&self) -> usize {
+        self.octets.len()
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Head");
+        shown.field("status", &self.status());
+        for (name, value) in self.fields() {
+            let len = format!("{} octets", value.len());
+            shown.field(&String::from_utf8_lossy(name), &len);
+        }
+        shown.finish()
+    }
+}
+
+/// What a head may be. The defaults are lenient, with 64 KiB and 256 fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadRules {
+    /// The most octets of a head, line ends included; interim heads count with the final one. The
+    /// most memory that a parser's buffer holds.
+    pub max_len: usize,
+    /// The most fields of one head, `Status` not counted.
+    pub max_fields: usize,
+    /// Refuses two things that CGI does not know: interim (1xx) heads, and an HTTP status line
+    /// (`HTTP/1.1 404 Not Found`) in place of a `Status` field.
+    pub strict: bool,
+}
+
+impl Default for HeadRules {
+    fn default() -> Self {
+        Self {
+            max_len: 64 * 1024,
+            max_fields: 256,
+            strict: false,
+        }
+    }
+}
+
+/// What the application did instead of sending a head. Lines count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// No output at all.
+    #[error("the application sent nothing: no head, no body")]
+    Missing,
+    /// The output ended inside a head, or after an interim one.
+    #[error("the application's output ended after {len} octets, before its head was complete")]
+    Truncated {
+        /// Octets of heads received.
+        len: usize,
+    },
+    /// A blank line first.
+    #[error("the application sent a blank line where its head should begin")]
+    Empty,
+    /// A line without a colon: as a rule the body, or a message, came first.
+    #[error(
+        "line {line} of the application's head has no colon: it printed something before its head, or no head at all"
+    )]
+    NoColon {
+        /// Which line.
+        line: usize,
+    },
+    /// An empty name, or one with an octet that is not of an HTTP token (RFC 9110, 5.6.2), such as a blank.
+    #[error("line {line} of the application's head has no valid field name before its colon")]
+    FieldName {
+        /// Which line.
+        line: usize,
+    },
+    /// A control octet in a value: NUL, CR without LF, or another, the tab excepted.
+    #[error("line {line} of the application's head holds the control octet {octet:#04x}")]
+    FieldValue {
+        /// Which line.
+        line: usize,
+        /// The first such octet.
+        octet: u8,
+    },
+    /// A line that begins with a blank.
+    #[error(
+        "line {line} of the application's head begins with a blank: CGI has no continuation lines"
+    )]
+    Folded {
+        /// Which line.
+        line: usize,
+    },
+    /// A status that is not three digits from 100 on, with a blank before its reason.
+    #[error("line {line} of the application's head states a status that is not 100 to 999")]
+    Status {
+        /// Which line.
+        line: usize,
+    },
+    /// Two different statuses.
+    #[error("the application's head states two statuses: {first} and {second}")]
+    Statuses {
+        /// The first.
+        first: u16,
+        /// The other.
+        second: u16,
+    },
+    /// An HTTP status line, in strict mode.
+    #[error(
+        "the application's head begins with an HTTP status line, where CGI wants a Status field"
+    )]
+    StatusLine,
+    /// 1xx in strict mode, and 101 always: no FastCGI connection can change its protocol.
+    #[error("the application answered with the interim status {0}, which is not accepted")]
+    Interim(u16),
+    /// A `Content-Length` that is not a number below 2^63.
+    #[error(
+        "line {line} of the application's head states a Content-Length that is not a number below 2^63"
+    )]
+    ContentLength {
+        /// Which line.
+        line: usize,
+    },
+    /// Two different values of `Content-Length`.
+    #[error("the application's head states two lengths: {first} and {second}")]
+    ContentLengths {
+        /// The first.
+        first: u64,
+        /// The other.
+        second: u64,
+    },
+    /// More octets than [`HeadRules::max_len`].
+    #[error("the application's head exceeds {limit} octets: raise max_len if that is right")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// More fields than [`HeadRules::max_fields`].
+    #[error(
+        "the application's head has more than {limit} fields: raise max_fields if that is right"
+    )]
+    TooManyFields {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// A field, as positions in the head.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
+}
+
+/// What the fields say of the response.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) status: Option<u16>,
+    pub(super) reason: Range<usize>,
+    /// The first that is not empty.
+    pub(super) location: Option<Range<usize>>,
+    pub(super) content_length: Option<u64>,
+    pub(super) transfer_encoding: bool,
+}
+
+impl Facts {
+    /// Notes a status that was parsed from `value`.
+    pub(super) fn note_status(
+        &mut self,
+        octets: &[u8],
+        status: u16,
+        value: Range<usize>,
+    ) -> Result<(), HeadError> {
+        match self.status.replace(status) {
+            Some(first) if first != status => Err(HeadError::Statuses {
+                first,
+                second: status,
+            }),
+            Some(_) => Ok(()),
+            None => {
+                self.reason = trimmed(octets, value.start + 3..value.end);
+                Ok(())
+            }
+        }
+    }
+
+    /// Checks a complete head.
+    pub(super) fn check(&self, line_count: usize, strict: bool) -> Result<(), HeadError> {
+        match self.status {
+            _ if line_count == 0 => Err(HeadError::Empty),
+            Some(101) => Err(HeadError::Interim(101)),
+            Some(status @ 100..=199) if strict => Err(HeadError::Interim(status)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The part of `range` without the blanks around it.
+pub(super) fn trimmed(octets: &[u8], range: Range<usize>) -> Range<usize> {
+    let blank = |octet: &u8| matches!(octet, b' ' | b'\t');
+    let value = &octets[range.clone()];
+    let leading = value.iter().take_while(|octet| blank(octet)).count();
+    let trailing = value[leading..]
+        .iter()
+        .rev()
+        .take_while(|octet| blank(octet))
+        .count();
+    range.start + leading..range.end - trailing
+}

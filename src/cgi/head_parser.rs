@@ -1,0 +1,360 @@
+//! Reads the head of a response from pieces of any size.
+
+use std::ops::Range;
+
+use super::head::{Facts, Head, HeadError, HeadRules, Span, trimmed};
+
+/// Reads response heads incrementally. One parser serves any number of responses and keeps its memory.
+///
+/// A head that arrives in one piece is not copied: the [`Head`] borrows the piece. Otherwise its pieces
+/// are joined in a buffer of at most [`HeadRules::max_len`] octets. Each octet is looked at a fixed number of times,
+/// whatever the pieces. Lines end in CRLF or LF, also mixed.
+///
+/// What must not reach an HTTP response is refused: control octets, bad names, lengths that contradict
+/// each other. A line that begins with a blank is refused too: CGI has no continuation lines (6.3).
+///
+/// ```
+/// use mio_fcgi::cgi::HeadParser;
+///
+/// let mut parser = HeadParser::default();
+/// assert!(parser.push(b"Status: 404 Not Found\r\nContent-")?.is_none());
+/// let (head, body) = parser.push(b"Type: text/plain\r\n\r\nno such page")?.expect("complete");
+/// assert_eq!((head.status(), head.reason()), (404, &b"Not Found"[..]));
+/// assert_eq!(head.get("content-type"), Some(&b"text/plain"[..]));
+/// assert_eq!(body, b"no such page");
+/// # Ok::<(), mio_fcgi::cgi::HeadError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct HeadParser {
+    rules: HeadRules,
+    state: State,
+    /// The pieces of an incomplete head; empty while a head is read where it lies.
+    buffer: Vec<u8>,
+    spans: Vec<Span>,
+    facts: Facts,
+    /// Octets of the interim heads before this one.
+    interim_len: usize,
+    place: Place,
+    /// The start of the first line that is not parsed yet, from the start of the head.
+    line_start: usize,
+    line_count: usize,
+}
+
+impl HeadParser {
+    /// A parser with rules of its own.
+    pub fn new(rules: HeadRules) -> Self {
+        Self {
+            rules,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the next piece of `FCGI_STDOUT`. `None`: the head goes on. Otherwise the head, and what
+    /// follows it in the piece: the body.
+    ///
+    /// After an [interim](Head::is_interim) head, push what follows it: another head comes. After any other,
+    /// the next push begins a new response.
+    ///
+    /// # Errors
+    /// [`HeadError`], as soon as the faulty line is complete, and again until [`clear`](Self::clear).
+    pub fn push<'h, 'c: 'h>(
+        &'h mut self,
+        piece: &'c [u8],
+    ) -> Result<Option<(Head<'h>, &'c [u8])>, HeadError> {
+        match self.state {
+            State::Failed(error) => return Err(error),
+            _ if piece.is_empty() => return Ok(None),
+            State::Reading => {}
+            State::Interim => self.next_head(),
+            State::Done => self.clear(),
+        }
+        let taken = match self.advance(piece) {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                self.state = State::Failed(error);
+                return Err(error);
+            }
+        };
+        let octets = if self.buffer.is_empty() {
+            &piece[..taken]
+        } else {
+            &self.buffer
+        };
+        let head = Head {
+            octets,
+            spans: &self.spans,
+            facts: &self.facts,
+        };
+        if head.is_interim() {
+            self.interim_len += octets.len();
+            self.state = State::Interim;
+        } else {
+            self.state = State::Done;
+        }
+        Ok(Some((head, &piece[taken..])))
+    }
+
+    /// Says that the output has ended: fine after a final head.
+    ///
+    /// # Errors
+    /// [`HeadError::Missing`] when there was no output, [`HeadError::Truncated`] when it ended in a head or after an
+    /// interim one; an earlier error again.
+    pub fn end(&self) -> Result<(), HeadError> {
+        let len = match self.state {
+            State::Done => return Ok(()),
+            State::Failed(error) => return Err(error),
+            State::Interim => self.interim_len,
+            State::Reading => self.interim_len + self.buffer.len(),
+        };
+        Err(match len {
+            0 => HeadError::Missing,
+            len => HeadError::Truncated { len },
+        })
+    }
+
+    /// Forgets the response, errors too; the memory stays for the next.
+    pub fn clear(&mut self) {
+        self.next_head();
+        self.interim_len = 0;
+    }
+
+    /// The octets of a head that is incomplete, or was refused after it came in more than one piece.
+    pub fn buffered(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    fn next_head(&mut self) {
+        self.state = State::Reading;
+        self.buffer.clear();
+        self.spans.clear();
+        self.facts = Facts::default();
+        self.place = Place::LineStart;
+        self.line_start = 0;
+        self.line_count = 0;
+    }
+
+    /// Returns how many octets of the piece complete the head.
+    fn advance(&mut self, piece: &[u8]) -> Result<Option<usize>, HeadError> {
+        let room = self.rules.max_len - self.interim_len - self.buffer.len();
+        let visible = &piece[..piece.len().min(room)];
+        let before = self.buffer.len();
+        let scan = self.place.scan(visible);
+        let taken = scan.head_end.unwrap_or(visible.len());
+        // Where it ends here and began here, the head stays where it lies.
+        if before > 0 || scan.head_end.is_none() {
+            self.buffer.extend_from_slice(&visible[..taken]);
+        }
+        if let Some(lines_end) = scan.lines_end {
+            let buffer = std::mem::take(&mut self.buffer);
+            let octets = if buffer.is_empty() { visible } else { &buffer };
+            let parsed = self.parse_lines(octets, before + lines_end);
+            self.buffer = buffer;
+            parsed?;
+        }
+        if scan.head_end.is_some() {
+            self.facts.check(self.line_count, self.rules.strict)?;
+            return Ok(Some(taken));
+        }
+        if piece.len() > room {
+            return Err(HeadError::TooLarge {
+                limit: self.rules.max_len,
+            });
+        }
+        Ok(None)
+    }
+
+    /// Parses the complete lines before `end`. Not called without one, so that a long line which grows
+    /// by an octet at a time is not searched again each time.
+    fn parse_lines(&mut self, octets: &[u8], end: usize) -> Result<(), HeadError> {
+        while let Some(len) = find_lf(&octets[self.line_start..end]) {
+            let start = self.line_start;
+            self.line_start += len + 1;
+            let line = &octets[start..start + len];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if !line.is_empty() {
+                self.line_count += 1;
+                self.parse_line(octets, start..start + line.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn parse_line(&mut self, octets: &[u8], at: Range<usize>) -> Result<(), HeadError> {
+        let line = self.line_count;
+        let content = &octets[at.clone()];
+        if matches!(content[0], b' ' | b'\t') {
+            return Err(HeadError::Folded { line });
+        }
+        if line == 1 && content.starts_with(b"HTTP/") {
+            return self.parse_status_line(octets, at);
+        }
+        let Some(colon) = content.iter().position(|octet| *octet == b':') else {
+            return Err(HeadError::NoColon { line });
+        };
+        let name = &content[..colon];
+        if !is_token(name) {
+            return Err(HeadError::FieldName { line });
+        }
+        let value = trimmed(octets, at.start + colon + 1..at.end);
+        check_value(&octets[value.clone()], line)?;
+        let span = Span {
+            name: at.start..at.start + colon,
+            value,
+        };
+        self.keep(octets, span)
+    }
+
+    /// Notes what a field says of the response and keeps it, unless it is `Status` or a repeated length.
+    fn keep(&mut self, octets: &[u8], span: Span) -> Result<(), HeadError> {
+        let line = self.line_count;
+        let name = &octets[span.name.clone()];
+        let value = &octets[span.value.clone()];
+        if name.eq_ignore_ascii_case(b"status") {
+            let Some(status) = parse_status(value) else {
+                return Err(HeadError::Status { line });
+            };
+            return self.facts.note_status(octets, status, span.value);
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let Some(len) = parse_length(value) else {
+                return Err(HeadError::ContentLength { line });
+            };
+            match self.facts.content_length.replace(len) {
+                None => {}
+                Some(first) if first == len => return Ok(()),
+                Some(first) => return Err(HeadError::ContentLengths { first, second: len }),
+            }
+        } else if name.eq_ignore_ascii_case(b"location") {
+            if self.facts.location.is_none() && !value.is_empty() {
+                self.facts.location = Some(span.value.clone());
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.facts.transfer_encoding = true;
+        }
+        if self.spans.len() == self.rules.max_fields {
+            return Err(HeadError::TooManyFields {
+                limit: self.rules.max_fields,
+            });
+        }
+        self.spans.push(span);
+        Ok(())
+    }
+
+    fn parse_status_line(&mut self, octets: &[u8], at: Range<usize>) -> Result<(), HeadError> {
+        if self.rules.strict {
+            return Err(HeadError::StatusLine);
+        }
+        let line = &octets[at.clone()];
+        check_value(line, 1)?;
+        let blank = line.iter().position(|octet| *octet == b' ');
+        let rest = trimmed(octets, at.start + blank.unwrap_or(line.len())..at.end);
+        let Some(status) = parse_status(&octets[rest.clone()]) else {
+            return Err(HeadError::Status { line: 1 });
+        };
+        self.facts.note_status(octets, status, rest)
+    }
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Reading,
+    /// An interim head was given out.
+    Interim,
+    /// A final head was given out.
+    Done,
+    Failed(HeadError),
+}
+
+/// Where the search for the blank line stands.
+#[derive(Clone, Copy, Debug, Default)]
+enum Place {
+    #[default]
+    LineStart,
+    /// After a CR at the start of a line.
+    LineStartCr,
+    Inside,
+}
+
+/// What a search found, as positions after the octet in question.
+struct Scan {
+    head_end: Option<usize>,
+    lines_end: Option<usize>,
+}
+
+impl Place {
+    fn scan(&mut self, octets: &[u8]) -> Scan {
+        let mut at = 0;
+        let mut lines_end = None;
+        let head_end = loop {
+            let Some(octet) = octets.get(at) else {
+                break None;
+            };
+            match (*self, octet) {
+                (Self::LineStart | Self::LineStartCr, b'\n') => {
+                    lines_end = Some(at + 1);
+                    break Some(at + 1);
+                }
+                (Self::LineStart, b'\r') => {
+                    *self = Self::LineStartCr;
+                    at += 1;
+                }
+                (Self::LineStart | Self::LineStartCr, _) => *self = Self::Inside,
+                (Self::Inside, _) => {
+                    let Some(len) = find_lf(&octets[at..]) else {
+                        break None;
+                    };
+                    at += len + 1;
+                    lines_end = Some(at);
+                    *self = Self::LineStart;
+                }
+            }
+        };
+        Scan {
+            head_end,
+            lines_end,
+        }
+    }
+}
+
+fn find_lf(octets: &[u8]) -> Option<usize> {
+    octets.iter().position(|octet| *octet == b'\n')
+}
+
+fn check_value(value: &[u8], line: usize) -> Result<(), HeadError> {
+    let control = |octet: &&u8| octet.is_ascii_control() && **octet != b'\t';
+    match value.iter().find(control) {
+        Some(octet) => Err(HeadError::FieldValue {
+            line,
+            octet: *octet,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn parse_status(value: &[u8]) -> Option<u16> {
+    let (digits, rest) = value.split_first_chunk::<3>()?;
+    let ended = matches!(rest, [] | [b' ' | b'\t', ..]);
+    let valid = ended && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit);
+    valid.then(|| {
+        digits
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))
+    })
+}
+
+fn parse_length(value: &[u8]) -> Option<u64> {
+    // "+5" is a number to `parse`.
+    if !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let len: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    (len <= i64::MAX as u64).then_some(len)
+}
+
+/// RFC 9110, 5.6.2.
+pub(super) fn is_token(octets: &[u8]) -> bool {
+    let in_token = |octet: &u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet);
+    !octets.is_empty() && octets.iter().all(in_token)
+}

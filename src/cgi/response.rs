@@ -1,0 +1,229 @@
+//! A response as a value, whole or in part.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::HeadError;
+use crate::event::Outcome;
+use crate::request::Params;
+
+/// A name and a value.
+pub type Field = (Vec<u8>, Vec<u8>);
+
+/// A whole response, or inside [`Incomplete`] a part of one.
+///
+/// `Debug` shows names and lengths, no values and no content.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Response {
+    /// See [`Head::status`](super::Head::status).
+    pub status: u16,
+    /// The reason phrase; may be empty.
+    pub reason: Vec<u8>,
+    /// The fields in their order, repeats kept. Without `Status` and without `Transfer-Encoding`.
+    pub fields: Vec<Field>,
+    /// The `Content-Length` stated. Of a whole response it is the length of `body`, unless the response has none
+    /// (see [`has_body`](super::has_body)).
+    pub content_length: Option<u64>,
+    /// See [`Head::local_redirect`](super::Head::local_redirect).
+    pub local_redirect: Option<Vec<u8>>,
+    /// The first `Transfer-Encoding`, which an application should leave to the server. It was taken from the
+    /// fields; the body is as it came, decoded by nobody.
+    pub transfer_encoding: Option<Vec<u8>>,
+    /// The interim heads before the final one.
+    pub interim: Vec<Interim>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Octets of output dropped: a body where none belongs, output after its end.
+    pub discarded: u64,
+    /// What came on stderr. Says nothing about success.
+    pub stderr: Vec<u8>,
+    /// Octets of stderr not kept.
+    pub stderr_dropped: u64,
+    /// From what it is known that the response is whole.
+    pub completeness: Completeness,
+    /// How the request ended.
+    pub outcome: Outcome,
+}
+
+impl Response {
+    /// The first value of a field; names compare without case.
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
+        self.get_all(name).next()
+    }
+
+    /// All values of a field, in their order.
+    pub fn get_all(&self, name: impl AsRef<[u8]>) -> impl Iterator<Item = &[u8]> {
+        self.fields
+            .iter()
+            .filter(move |field| field.0.eq_ignore_ascii_case(name.as_ref()))
+            .map(|field| field.1.as_slice())
+    }
+
+    /// True for an Authorizer's consent: status 200 (FastCGI 1.0, 6.3). With any other, the response goes to
+    /// the client.
+    pub fn is_authorized(&self) -> bool {
+        self.status == 200
+    }
+
+    /// The variables that an Authorizer hands on in `Variable-NAME` fields (FastCGI 1.0, 6.3), names
+    /// without that prefix.
+    pub fn variables(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().filter_map(|(name, value)| {
+            let (prefix, rest) = name.split_at_checked(VARIABLE.len())?;
+            let named = prefix.eq_ignore_ascii_case(VARIABLE) && !rest.is_empty();
+            named.then_some((rest, value.as_slice()))
+        })
+    }
+
+    /// Adds the [variables](Self::variables) to the parameters of the request that was authorized. Push them before
+    /// [`Env::write_to`](super::Env::write_to), which leaves alone what is set.
+    pub fn write_variables(&self, params: &mut Params) {
+        for (name, value) in self.variables() {
+            params.push(name, value);
+        }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("fields", &Names(&self.fields))
+            .field("interim", &self.interim)
+            .field("body_len", &self.body.len())
+            .field("stderr_len", &self.stderr.len())
+            .field("completeness", &self.completeness)
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An interim (1xx) head, such as 103 with its `Link` fields (RFC 8297).
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Interim {
+    /// 100 to 199, never 101.
+    pub status: u16,
+    /// Its fields, in their order.
+    pub fields: Vec<Field>,
+}
+
+impl fmt::Debug for Interim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interim")
+            .field("status", &self.status)
+            .field("fields", &Names(&self.fields))
+            .finish()
+    }
+}
+
+/// From what it is known that a response is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Completeness {
+    /// The request completed.
+    Complete,
+    /// The application ended its output, but not the request: see [`Response::outcome`].
+    StdoutEnded,
+    /// The body has its `Content-Length` or cannot have any octet, but the request did not end: see
+    /// [`Response::outcome`].
+    LengthReached,
+    /// It is not whole; only inside [`Incomplete`].
+    Partial,
+}
+
+/// Why there is no whole response, and all that was received.
+#[derive(Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub struct Incomplete {
+    /// Why.
+    #[source]
+    pub error: ResponseError,
+    /// How the request ended.
+    pub outcome: Outcome,
+    /// What there is, once a head was complete.
+    pub response: Option<Response>,
+    /// Without a response: the output that is not a head, up to [`HeadRules::max_len`](super::HeadRules::max_len).
+    pub stdout: Vec<u8>,
+    /// Without a response: what came on stderr. Otherwise it is there; [`stderr`](Self::stderr) finds either.
+    pub stderr: Vec<u8>,
+}
+
+impl Incomplete {
+    /// What came on stderr, which often names the reason.
+    pub fn stderr(&self) -> &[u8] {
+        self.response
+            .as_ref()
+            .map_or(&self.stderr, |response| &response.stderr)
+    }
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outcome {
+            Ok(_) => write!(f, "{}", self.error),
+            Err(failure) => write!(f, "{}: {failure}", self.error),
+        }
+    }
+}
+
+impl fmt::Debug for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incomplete")
+            .field("error", &self.error)
+            .field("outcome", &self.outcome)
+            .field("response", &self.response)
+            .field("stdout_len", &self.stdout.len())
+            .field("stderr_len", &self.stderr().len())
+            .finish()
+    }
+}
+
+/// Why there is no whole response.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// The request completed without any output.
+    #[error("the application ended the request without a response")]
+    Empty,
+    /// The head cannot be accepted.
+    #[error("{0}")]
+    Head(#[from] HeadError),
+    /// The connection was lost in the middle of the response.
+    #[error("the response was cut short")]
+    Cut,
+    /// The body has not the length that the head states.
+    #[error("the application declared a body of {declared} octets and sent {received}")]
+    Inconsistent {
+        /// `Content-Length`.
+        declared: u64,
+        /// Octets received.
+        received: u64,
+    },
+    /// The body exceeds [`ResponseLimits::max_body`](super::ResponseLimits::max_body), or its `Content-Length` says that it will.
+    #[error("the response exceeds {limit} octets: raise max_body, or pass the body on as it comes")]
+    BodyTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The request failed; [`Incomplete::outcome`] says how.
+    #[error("the request failed")]
+    Failed,
+}
+
+/// Shows names and the lengths of values.
+struct Names<'a>(&'a [Field]);
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.iter().map(|(name, value)| {
+            let len = format!("{} octets", value.len());
+            (String::from_utf8_lossy(name).into_owned(), len)
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+const VARIABLE: &[u8] = b"Variable-";

@@ -1,0 +1,405 @@
+//! From the target of a request to the script that serves it: the only place here that looks at files.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::env::breaks_lines;
+
+/// A script, and what of the path is left for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Script {
+    /// The document root. Empty: there is none, and nothing that derives from it is sent.
+    pub root: Vec<u8>,
+    /// The file to run, `SCRIPT_FILENAME`. Empty: not sent.
+    pub filename: Vec<u8>,
+    /// The script's path in URLs, decoded: `SCRIPT_NAME`.
+    pub name: Vec<u8>,
+    /// What follows it in the target, decoded: `PATH_INFO`.
+    pub path_info: Vec<u8>,
+}
+
+impl Script {
+    /// A script whose file lies below the root under its own name.
+    pub fn new(
+        root: impl AsRef<[u8]>,
+        name: impl AsRef<[u8]>,
+        path_info: impl AsRef<[u8]>,
+    ) -> Self {
+        let (root, name) = (root.as_ref(), name.as_ref());
+        Self {
+            root: root.to_vec(),
+            filename: [root, name].concat(),
+            name: name.to_vec(),
+            path_info: path_info.as_ref().to_vec(),
+        }
+    }
+}
+
+/// Finds what the target of a request stands for, below a document root.
+///
+/// The path is decoded once; then `.` and `..` and repeated slashes are resolved. A script is the first segment that
+/// ends in the extension (`.php`, ASCII without regard to case) and is a file; what follows it is its path info.
+/// So `/upload.jpg/x.php` is no script, and `/a.php.jpg/x.php` only where `a.php.jpg` is a directory with one.
+///
+/// [`ScriptMap::local`] looks at the file system: one `metadata` for each segment that could be a script or else for the
+/// path, one for each index tried, and one `canonicalize` (a system call per segment) for what was found. These calls block;
+/// on a slow file system, make them on a thread of their own. Between them and the application's own
+/// opening of the file anything may change; this is no sandbox for those who can write below the root.
+///
+/// [`ScriptMap::remote`] maps names only, for an application with a file system of its own. There
+/// `/upload.jpg/x.php` is mapped to a script: have the application refuse what does not exist (PHP:
+/// `cgi.fix_pathinfo=0`, or php-fpm's `security.limit_extensions`).
+///
+/// ```
+/// use mio_fcgi::cgi::{Resolution, Script, ScriptMap};
+///
+/// let map = ScriptMap::remote("/srv/www");
+/// let Resolution::Script(script) = map.resolve(b"/blog/index.php/2024/a%20b?c=d") else { panic!() };
+/// assert_eq!(script, Script::new("/srv/www", "/blog/index.php", "/2024/a b"));
+/// assert!(matches!(map.resolve(b"/../etc/passwd"), Resolution::Forbidden(_)));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ScriptMap {
+    root: PathBuf,
+    /// The root without symbolic links when the map was made; `None` for a remote one.
+    canonical_root: Option<PathBuf>,
+    /// What ends a script's name; default `.php`.
+    pub extension: String,
+    /// Names tried in a directory, in this order; default `index.php`. One that ends in the extension is run.
+    pub index: Vec<String>,
+    /// Refuses files and directories whose name begins with a dot, `.well-known` excepted (RFC 8615). Default true.
+    pub hide_dot_files: bool,
+}
+
+impl ScriptMap {
+    /// A map of files on this machine.
+    ///
+    /// # Errors
+    /// When the root cannot be found or is no directory.
+    pub fn local(root: impl AsRef<Path>) -> io::Result<Self> {
+        let root = std::path::absolute(root)?;
+        let canonical = root.canonicalize()?;
+        if !canonical.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self {
+            canonical_root: Some(canonical),
+            ..Self::remote(root)
+        })
+    }
+
+    /// A map of names, which looks at no file.
+    pub fn remote(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            canonical_root: None,
+            extension: ".php".to_owned(),
+            index: vec!["index.php".to_owned()],
+            hide_dot_files: true,
+        }
+    }
+
+    /// Finds what a target stands for. A query is ignored.
+    pub fn resolve(&self, target: &[u8]) -> Resolution {
+        let (raw_path, query) = match target.iter().position(|octet| *octet == b'?') {
+            Some(at) => target.split_at(at),
+            None => (target, &[][..]),
+        };
+        let path = match normalized(raw_path) {
+            Ok(path) => path,
+            Err(Refusal::Invalid(why)) => return Resolution::Invalid(why),
+            Err(Refusal::Forbidden(why)) => return Resolution::Forbidden(why),
+        };
+        for end in segment_ends(&path) {
+            if !self.is_script(&path[..end]) {
+                continue;
+            }
+            if self.is_hidden(&path[..end]) {
+                return Resolution::Forbidden(Forbidden::DotFile);
+            }
+            match self.kind(&path[..end]) {
+                Kind::File => return self.script(&path[..end], &path[end..]),
+                Kind::Directory => {}
+                Kind::Absent => return Resolution::NotFound,
+            }
+        }
+        self.resolve_plain(&path, query)
+    }
+
+    /// A path without a script in it.
+    fn resolve_plain(&self, path: &[u8], query: &[u8]) -> Resolution {
+        // Before the look at the file: whether it exists is nobody's business.
+        if self.is_hidden(path) {
+            return Resolution::Forbidden(Forbidden::DotFile);
+        }
+        let is_directory = path.ends_with(b"/");
+        match self.kind(path.strip_suffix(b"/").unwrap_or(path)) {
+            Kind::Absent => Resolution::NotFound,
+            Kind::Directory if is_directory => self.resolve_index(path),
+            Kind::Directory => match self.refusal(path) {
+                Some(refusal) => refusal,
+                None => Resolution::Redirect {
+                    location: location(path, query),
+                },
+            },
+            Kind::File if self.canonical_root.is_none() && is_directory => self.resolve_index(path),
+            Kind::File if is_directory => Resolution::NotFound,
+            Kind::File => self.static_file(path),
+        }
+    }
+
+    fn resolve_index(&self, directory: &[u8]) -> Resolution {
+        if let Some(refusal) = self.refusal(directory) {
+            return refusal;
+        }
+        for index in &self.index {
+            let path = [directory, index.as_bytes()].concat();
+            match self.kind(&path) {
+                Kind::File if self.is_script(&path) => return self.script(&path, &[]),
+                Kind::File => return self.static_file(&path),
+                Kind::Directory | Kind::Absent => {}
+            }
+        }
+        Resolution::Forbidden(Forbidden::NoIndex)
+    }
+
+    fn script(&self, name: &[u8], path_info: &[u8]) -> Resolution {
+        if let Some(refusal) = self.refusal(name) {
+            return refusal;
+        }
+        let root = self.root_octets();
+        Resolution::Script(Script::new(root, name, path_info))
+    }
+
+    fn static_file(&self, path: &[u8]) -> Resolution {
+        match (self.refusal(path), self.file(path)) {
+            (Some(refusal), _) => refusal,
+            (None, Some(path)) => Resolution::StaticFile { path },
+            (None, None) => Resolution::NotFound,
+        }
+    }
+
+    /// Why something that exists is not given out.
+    fn refusal(&self, path: &[u8]) -> Option<Resolution> {
+        let canonical_root = self.canonical_root.as_ref()?;
+        let Some(Ok(canonical)) = self.file(path).map(|file| file.canonicalize()) else {
+            return Some(Resolution::NotFound);
+        };
+        // The root itself may be a link that has been changed since, as some deployments do.
+        let inside = canonical.starts_with(canonical_root)
+            || matches!(self.root.canonicalize(), Ok(root) if canonical.starts_with(&root));
+        (!inside).then_some(Resolution::Forbidden(Forbidden::OutsideRoot))
+    }
+
+    fn is_hidden(&self, path: &[u8]) -> bool {
+        let dotted = |segment: &[u8]| segment.starts_with(b".") && segment != b".well-known";
+        self.hide_dot_files && path.split(|octet| *octet == b'/').any(dotted)
+    }
+
+    fn is_script(&self, name: &[u8]) -> bool {
+        let extension = self.extension.as_bytes();
+        let Some(at) = name.len().checked_sub(extension.len()) else {
+            return false;
+        };
+        name[at..].eq_ignore_ascii_case(extension) && !name[..at].ends_with(b"/")
+    }
+
+    fn kind(&self, path: &[u8]) -> Kind {
+        if self.canonical_root.is_none() {
+            return Kind::File;
+        }
+        let metadata = self.file(path).map(std::fs::metadata);
+        match metadata {
+            Some(Ok(metadata)) if metadata.is_file() => Kind::File,
+            Some(Ok(metadata)) if metadata.is_dir() => Kind::Directory,
+            // Also sockets and devices, and what may not be looked at.
+            _ => Kind::Absent,
+        }
+    }
+
+    /// The file of a path, if the path can name one on this system.
+    fn file(&self, path: &[u8]) -> Option<PathBuf> {
+        let relative = path.strip_prefix(b"/").unwrap_or(path);
+        let relative = to_path(relative)?;
+        // On Windows, `c:x` or `a\b` would lead elsewhere.
+        let plain = relative
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_)))
+            && !(cfg!(windows) && path.iter().any(|octet| matches!(octet, b'\\' | b':')));
+        plain.then(|| self.root.join(relative))
+    }
+
+    fn root_octets(&self) -> &[u8] {
+        let root = self.root.as_os_str().as_encoded_bytes();
+        root.strip_suffix(b"/").unwrap_or(root)
+    }
+}
+
+/// What a target stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resolution {
+    /// A script, for [`Env`](super::Env).
+    Script(Script),
+    /// A file to be sent as it is.
+    StaticFile {
+        /// Where it lies.
+        path: PathBuf,
+    },
+    /// A directory whose name lacks its last slash: a server answers 301.
+    Redirect {
+        /// Where to: path and query, encoded, beginning with one slash.
+        location: Vec<u8>,
+    },
+    /// There is no such file: 404. The application was not asked.
+    NotFound,
+    /// It is not to be had: 403.
+    Forbidden(Forbidden),
+    /// The target is no path: 400.
+    Invalid(Invalid),
+}
+
+/// Why something is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Forbidden {
+    /// The path, or a symbolic link, leads out of the document root.
+    OutsideRoot,
+    /// A name begins with a dot.
+    DotFile,
+    /// A directory without an index.
+    NoIndex,
+}
+
+/// What is wrong with a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// It does not begin with a slash.
+    NoSlash,
+    /// A `%` without two hexadecimal digits.
+    Encoding,
+    /// NUL, CR or LF, encoded or not.
+    Control,
+}
+
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OutsideRoot => "the path leads out of the document root",
+            Self::DotFile => "a name in the path begins with a dot",
+            Self::NoIndex => "the directory has no index",
+        })
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSlash => "the target does not begin with a slash",
+            Self::Encoding => "the target has a % without two hexadecimal digits",
+            Self::Control => "the target holds NUL, CR or LF",
+        })
+    }
+}
+
+enum Kind {
+    File,
+    Directory,
+    Absent,
+}
+
+enum Refusal {
+    Invalid(Invalid),
+    Forbidden(Forbidden),
+}
+
+/// Decodes a path once and resolves its dot segments. Begins with a slash; ends with one if it names a directory.
+fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
+    if raw.first() != Some(&b'/') {
+        return Err(Refusal::Invalid(Invalid::NoSlash));
+    }
+    let decoded = decoded(raw).ok_or(Refusal::Invalid(Invalid::Encoding))?;
+    if breaks_lines(&decoded).is_some() {
+        return Err(Refusal::Invalid(Invalid::Control));
+    }
+    let mut path = Vec::with_capacity(decoded.len());
+    let mut is_directory = false;
+    for segment in decoded.split(|octet| *octet == b'/') {
+        is_directory = matches!(segment, b"" | b"." | b"..");
+        match segment {
+            b"" | b"." => {}
+            b".." => {
+                let parent = path.iter().rposition(|octet| *octet == b'/');
+                path.truncate(parent.ok_or(Refusal::Forbidden(Forbidden::OutsideRoot))?);
+            }
+            segment => {
+                path.push(b'/');
+                path.extend_from_slice(segment);
+            }
+        }
+    }
+    if is_directory {
+        path.push(b'/');
+    }
+    Ok(path)
+}
+
+fn decoded(raw: &[u8]) -> Option<Vec<u8>> {
+    let digit = |octet: &u8| char::from(*octet).to_digit(16);
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((octet, after)) = rest.split_first() {
+        rest = after;
+        if *octet != b'%' {
+            decoded.push(*octet);
+            continue;
+        }
+        let ([high, low], after) = rest.split_first_chunk()?;
+        // Two hexadecimal digits are one octet.
+        decoded.push((digit(high)? * 16 + digit(low)?) as u8);
+        rest = after;
+    }
+    Some(decoded)
+}
+
+/// Where the segments of a path end.
+fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
+    let slashes = path.iter().enumerate().skip(1);
+    slashes
+        .filter(|(_, octet)| **octet == b'/')
+        .map(|(at, _)| at)
+        .chain(std::iter::once(path.len()))
+}
+
+/// The target with a slash after its path, encoded anew, so that it cannot lead to another host.
+fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut location = Vec::with_capacity(path.len() + query.len() + 1);
+    for octet in path {
+        if octet.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(octet) {
+            location.push(*octet);
+        } else {
+            let digits = [octet >> 4, octet & 15].map(|digit| DIGITS[usize::from(digit)]);
+            location.push(b'%');
+            location.extend_from_slice(&digits);
+        }
+    }
+    location.push(b'/');
+    location.extend_from_slice(query);
+    location
+}
+
+#[cfg(unix)]
+fn to_path(octets: &[u8]) -> Option<&Path> {
+    use std::os::unix::ffi::OsStrExt;
+    Some(Path::new(std::ffi::OsStr::from_bytes(octets)))
+}
+
+#[cfg(not(unix))]
+fn to_path(octets: &[u8]) -> Option<&Path> {
+    std::str::from_utf8(octets).ok().map(Path::new)
+}

@@ -1,0 +1,484 @@
+//! What of an HTTP request becomes a parameter, and what does not.
+
+use std::net::SocketAddr;
+
+use mio_fcgi::Params;
+use mio_fcgi::cgi::{Env, EnvError, FieldRules, Script, site_params};
+use proptest::prelude::*;
+
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
+fn octets<'a>(fields: Fields<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
+    let octets = |(name, value): &(&'a str, &'a str)| (name.as_bytes(), value.as_bytes());
+    fields.iter().map(octets)
+}
+
+fn pairs(params: &Params) -> Vec<(String, String)> {
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    params.iter().map(|(n, v)| (text(n), text(v))).collect()
+}
+
+fn write_with(rules: FieldRules, fields: Fields<'_>) -> Result<Params, EnvError> {
+    let script = Script::new("/srv/www", "/x.php", "");
+    let mut env = Env::new(b"GET", b"/x.php", octets(fields), &script);
+    env.rules = rules;
+    let mut params = Params::default();
+    env.write_to(&mut params).map(|()| params)
+}
+
+fn write(fields: Fields<'_>) -> Result<Params, EnvError> {
+    write_with(FieldRules::default(), fields)
+}
+
+/// The `HTTP_*` parameters of the fields.
+fn http_with(rules: FieldRules, fields: Fields<'_>) -> Vec<(String, String)> {
+    let mut pairs = pairs(&write_with(rules, fields).expect("valid fields"));
+    pairs.retain(|pair| pair.0.starts_with("HTTP_"));
+    pairs
+}
+
+fn http(fields: Fields<'_>) -> Vec<(String, String)> {
+    http_with(FieldRules::default(), fields)
+}
+
+fn owned(pairs: Fields<'_>) -> Vec<(String, String)> {
+    let owned = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+    pairs.iter().map(owned).collect()
+}
+
+fn get(params: &Params, name: &str) -> Option<String> {
+    let value = params.get(name)?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+#[test]
+fn a_whole_request_becomes_these_parameters_in_this_order() {
+    let script = Script::new("/srv/www", "/a b/index.php", "/more");
+    let fields = octets(&[
+        ("Host", "Example.org:8443"),
+        ("Content-Type", "text/plain"),
+        ("Content-Length", "999"),
+        ("X-Id", " 7 "),
+    ]);
+    let mut env = Env::new(b"POST", b"/a%20b/index.php/more?q=1?2", fields, &script)
+        .with_server(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8443)))
+        .with_remote("[::ffff:192.0.2.9]:50000".parse().expect("an address"))
+        .with_content_length(5);
+    env.https = true;
+    let mut params = Params::default();
+    env.write_to(&mut params).expect("a valid request");
+    let software = format!("mio-fcgi/{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        pairs(&params),
+        owned(&[
+            ("GATEWAY_INTERFACE", "CGI/1.1"),
+            ("SERVER_SOFTWARE", &software),
+            ("REDIRECT_STATUS", "200"),
+            ("REQUEST_METHOD", "POST"),
+            ("SERVER_PROTOCOL", "HTTP/1.1"),
+            ("REQUEST_URI", "/a%20b/index.php/more?q=1?2"),
+            ("QUERY_STRING", "q=1?2"),
+            ("REQUEST_SCHEME", "https"),
+            ("HTTPS", "on"),
+            ("CONTENT_LENGTH", "5"),
+            ("DOCUMENT_ROOT", "/srv/www"),
+            ("SCRIPT_FILENAME", "/srv/www/a b/index.php"),
+            ("DOCUMENT_URI", "/a b/index.php/more"),
+            ("SCRIPT_NAME", "/a b/index.php"),
+            ("PATH_INFO", "/more"),
+            ("PATH_TRANSLATED", "/srv/www/more"),
+            ("HTTP_HOST", "Example.org:8443"),
+            ("CONTENT_TYPE", "text/plain"),
+            ("HTTP_X_ID", "7"),
+            ("SERVER_NAME", "Example.org"),
+            ("SERVER_PORT", "8443"),
+            ("SERVER_ADDR", "::1"),
+            ("REMOTE_ADDR", "192.0.2.9"),
+            ("REMOTE_PORT", "50000"),
+        ])
+    );
+}
+
+#[test]
+fn the_least_of_requests_still_has_what_rfc_3875_demands() {
+    let params = write(&[]).expect("valid");
+    for (name, value) in [
+        ("QUERY_STRING", "".to_owned()),
+        ("SERVER_NAME", "localhost".to_owned()),
+        ("SERVER_PORT", "80".to_owned()),
+        ("REQUEST_SCHEME", "http".to_owned()),
+    ] {
+        assert_eq!(get(&params, name), Some(value), "{name}");
+    }
+    for name in ["HTTPS", "PATH_INFO", "PATH_TRANSLATED", "CONTENT_LENGTH"] {
+        assert_eq!(get(&params, name), None, "{name}");
+    }
+}
+
+#[test]
+fn the_servers_name_is_set_or_from_host_or_its_address() {
+    let name = |fields: Fields<'_>, set: Option<&str>, server: Option<&str>| {
+        let script = Script::default();
+        let mut env = Env::new(b"GET", b"/", octets(fields), &script);
+        env.server_name = set.map(str::as_bytes);
+        env.server = server.map(|server| server.parse().expect("an address"));
+        let mut params = Params::default();
+        env.write_to(&mut params).expect("valid");
+        get(&params, "SERVER_NAME").expect("always there")
+    };
+    let host: Fields<'_> = &[("Host", "a.example:80")];
+    assert_eq!(name(host, None, Some("192.0.2.1:80")), "a.example");
+    assert_eq!(name(host, Some("b.example"), None), "b.example");
+    assert_eq!(
+        name(&[("Host", "[2001:db8::1]:80")], None, None),
+        "[2001:db8::1]"
+    );
+    assert_eq!(
+        name(&[("Host", "")], None, Some("192.0.2.1:80")),
+        "192.0.2.1"
+    );
+    assert_eq!(name(&[], None, Some("[2001:db8::1]:80")), "[2001:db8::1]");
+}
+
+#[test]
+fn an_authorizer_is_not_told_of_path_and_body() {
+    let script = Script::new("/srv", "/x.php", "/y");
+    let mut env = Env::new(b"POST", b"/x.php/y", octets(&[]), &script).with_content_length(3);
+    env.authorizer = true;
+    let mut params = Params::default();
+    env.write_to(&mut params).expect("valid");
+    for name in [
+        "CONTENT_LENGTH",
+        "PATH_INFO",
+        "PATH_TRANSLATED",
+        "SCRIPT_NAME",
+    ] {
+        assert_eq!(get(&params, name), None, "{name}");
+    }
+    assert_eq!(
+        get(&params, "SCRIPT_FILENAME").as_deref(),
+        Some("/srv/x.php")
+    );
+}
+
+// case 113
+#[test]
+fn proxy_never_becomes_http_proxy() {
+    let everything = FieldRules {
+        pass_authorization: true,
+        pass_proxy_authorization: true,
+        pass_hop_by_hop: true,
+        ..FieldRules::default()
+    };
+    for name in ["Proxy", "proxy", "PROXY"] {
+        assert_eq!(http_with(everything, &[(name, "http://evil")]), []);
+    }
+    assert_eq!(http(&[("Proxy-X", "1")]), owned(&[("HTTP_PROXY_X", "1")]));
+}
+
+// case 114
+#[test]
+fn a_name_with_an_underscore_cannot_pose_as_another() {
+    for name in [
+        "X_Forwarded_For",
+        "X-Forwarded_For",
+        "X.Forwarded",
+        "X~",
+        "Content_Length",
+        "_",
+    ] {
+        assert_eq!(
+            http(&[(name, "evil"), ("X-Forwarded-For", "192.0.2.1")]),
+            owned(&[("HTTP_X_FORWARDED_FOR", "192.0.2.1")]),
+            "{name}"
+        );
+    }
+}
+
+// case 115
+#[test]
+fn content_fields_are_not_repeated_as_http() {
+    let fields: Fields<'_> = &[("content-type", "a/b"), ("Content-Length", "7")];
+    assert_eq!(http(fields), []);
+    let params = write(fields).expect("valid");
+    assert_eq!(get(&params, "CONTENT_TYPE").as_deref(), Some("a/b"));
+    assert_eq!(get(&params, "CONTENT_LENGTH"), None, "the body states it");
+    assert_eq!(
+        write(&[("Content-Type", "a/b"), ("content-type", "a/b")]),
+        Err(EnvError::Repeated {
+            name: "Content-Type"
+        })
+    );
+}
+
+// case 116
+#[test]
+fn names_that_are_no_tokens_are_refused() {
+    for name in [
+        "A=B", "A\0", "A\r", "A\n", "A B", " A", "A ", "", "A:", "\u{e4}", "A/",
+    ] {
+        assert_eq!(
+            write(&[("Ok", "1"), (name, "v")]),
+            Err(EnvError::FieldName { index: 1 }),
+            "{name:?}"
+        );
+    }
+}
+
+// case 117
+#[test]
+fn repeated_fields_are_joined_and_a_repeated_host_is_refused() {
+    assert_eq!(
+        http(&[
+            ("Cookie", "a=1"),
+            ("Accept", "x"),
+            ("cookie", " b=2"),
+            ("ACCEPT", ""),
+            ("COOKIE", "c=3"),
+            ("Accept", "z"),
+        ]),
+        owned(&[("HTTP_COOKIE", "a=1; b=2; c=3"), ("HTTP_ACCEPT", "x, , z")])
+    );
+    assert_eq!(
+        write(&[("Host", "a"), ("host", "a")]),
+        Err(EnvError::Repeated { name: "Host" })
+    );
+}
+
+#[test]
+fn a_host_that_is_no_host_is_refused() {
+    for host in [
+        "a/b", "a b", "a,b", "user@a", "a:80:90", "a:x", "[::1", "[::1]x", "[x]", "a\"", "<a>",
+        "a\\b", "a?b", "a#b", "::1",
+    ] {
+        assert_eq!(write(&[("Host", host)]), Err(EnvError::Host), "{host:?}");
+    }
+    for host in [
+        "",
+        "a",
+        "a:",
+        "a:80",
+        "192.0.2.1:80",
+        "[::1]",
+        "[::1]:80",
+        "a_b.example",
+    ] {
+        assert!(write(&[("Host", host)]).is_ok(), "{host:?}");
+    }
+}
+
+// case 118
+#[test]
+fn octets_that_break_lines_are_refused_everywhere() {
+    for octet in [0, b'\r', b'\n'] {
+        let bad = format!("a{}b", char::from(octet));
+        assert_eq!(
+            write(&[("A", &bad)]),
+            Err(EnvError::FieldValue { index: 0, octet })
+        );
+        assert!(write(&[("A", &format!("b{}", char::from(octet)))]).is_err());
+        assert!(
+            write(&[("Proxy", &bad)]).is_err(),
+            "also in what is dropped"
+        );
+
+        let good = Script::new("/srv", "/x.php", "");
+        let with = |target: &str, script: &Script| {
+            Env::new(b"GET", target.as_bytes(), octets(&[]), script)
+                .write_to(&mut Params::default())
+        };
+        assert_eq!(with("/x.php", &good), Ok(()));
+        for target in [format!("/{bad}"), format!("/x?{bad}")] {
+            assert_eq!(with(&target, &good), Err(EnvError::Target { octet }));
+        }
+        for script in [
+            Script::new(&bad, "/x.php", ""),
+            Script::new("/srv", &bad, ""),
+            Script::new("/srv", "/x.php", &bad),
+        ] {
+            assert_eq!(with("/x", &script), Err(EnvError::Script { octet }));
+        }
+        let mut env = Env::new(b"GET", b"/", octets(&[]), &good);
+        env.server_name = Some(bad.as_bytes());
+        assert_eq!(
+            env.write_to(&mut Params::default()),
+            Err(EnvError::ServerName { octet })
+        );
+        env.server_name = None;
+        env.method = bad.as_bytes();
+        assert_eq!(env.write_to(&mut Params::default()), Err(EnvError::Method));
+        env.method = b"GET";
+        env.protocol = bad.as_bytes();
+        assert_eq!(
+            env.write_to(&mut Params::default()),
+            Err(EnvError::Protocol)
+        );
+    }
+}
+
+#[test]
+fn a_target_is_a_path_or_an_asterisk() {
+    let script = Script::default();
+    let with = |target: &'static str| {
+        Env::new(b"GET", target.as_bytes(), octets(&[]), &script).write_to(&mut Params::default())
+    };
+    assert_eq!(with("*"), Ok(()));
+    for target in ["", "x", "http://a/", "*x", "?a"] {
+        assert_eq!(with(target), Err(EnvError::TargetForm), "{target:?}");
+    }
+    assert_eq!(with("/a b"), Err(EnvError::Target { octet: b' ' }));
+    assert_eq!(with("/\x7f"), Err(EnvError::Target { octet: 0x7f }));
+}
+
+// case 120
+#[test]
+fn what_the_embedder_set_wins_over_the_client() {
+    let shared = {
+        let mut constants = site_params("/elsewhere");
+        constants.push("SERVER_NAME", "set");
+        constants.into_shared()
+    };
+    let mut params = Params::with_shared(&shared);
+    params
+        .push("HTTP_X_REAL_IP", "192.0.2.1")
+        .push("SCRIPT_FILENAME", "/elsewhere/x.php")
+        .push("CONTENT_TYPE", "set")
+        .push("DOCUMENT_URI", "set")
+        .push("SERVER_PORT", "1");
+    let given = pairs(&params);
+    let script = Script::new("/srv", "/x.php", "");
+    let fields: Fields<'_> = &[
+        ("X-Real-IP", "evil"),
+        ("Content-Type", "evil"),
+        ("Host", "evil"),
+        ("X-Other", "fine"),
+    ];
+    Env::new(b"GET", b"/x.php", octets(fields), &script)
+        .write_to(&mut params)
+        .expect("valid");
+    let all = pairs(&params);
+    assert_eq!(all[..given.len()], given);
+    for (name, value) in &given {
+        let values: Vec<&String> = all.iter().filter(|p| p.0 == *name).map(|p| &p.1).collect();
+        assert_eq!(values, [value], "{name} is there once");
+    }
+    assert_eq!(get(&params, "HTTP_X_OTHER").as_deref(), Some("fine"));
+    assert_eq!(get(&params, "HTTP_HOST").as_deref(), Some("evil"));
+}
+
+// case 121
+#[test]
+fn debug_shows_no_value_of_the_request() {
+    let script = Script::new("/srv", "/x.php", "");
+    let fields = octets(&[("Authorization", "secret"), ("Cookie", "secret")]);
+    let env = Env::new(b"GET", b"/x.php?secret", fields, &script);
+    let shown = format!("{env:?}");
+    assert!(shown.contains("Authorization") && shown.contains("/x.php"));
+    assert!(!shown.contains("secret"), "{shown}");
+    let mut params = Params::default();
+    env.write_to(&mut params).expect("valid");
+    assert!(!format!("{params:?}").contains("secret"));
+}
+
+const HOP_BY_HOP: Fields<'_> = &[
+    ("Connection", "close, X-Gone ,, TE"),
+    ("connection", "x-also-gone"),
+    ("Keep-Alive", "1"),
+    ("Proxy-Connection", "1"),
+    ("TE", "1"),
+    ("Trailer", "1"),
+    ("Transfer-Encoding", "chunked"),
+    ("Upgrade", "1"),
+    ("X-Gone", "1"),
+    ("X-Also-Gone", "1"),
+    ("X-Stays", "1"),
+];
+
+#[test]
+fn hop_by_hop_fields_stay_behind_unless_passed() {
+    assert_eq!(http(HOP_BY_HOP), owned(&[("HTTP_X_STAYS", "1")]));
+    let rules = FieldRules {
+        pass_hop_by_hop: true,
+        ..FieldRules::default()
+    };
+    let passed = http_with(rules, HOP_BY_HOP);
+    assert_eq!(passed.len(), HOP_BY_HOP.len() - 1, "two are joined");
+    assert_eq!(passed[0].1, "close, X-Gone ,, TE, x-also-gone");
+}
+
+#[test]
+fn connection_cannot_take_away_host_and_type() {
+    let params = write(&[
+        ("Connection", "Host, Content-Type"),
+        ("Host", "a"),
+        ("Content-Type", "b"),
+    ])
+    .expect("valid");
+    assert_eq!(get(&params, "HTTP_HOST").as_deref(), Some("a"));
+    assert_eq!(get(&params, "CONTENT_TYPE").as_deref(), Some("b"));
+}
+
+#[test]
+fn credentials_stay_behind_unless_passed() {
+    let fields: Fields<'_> = &[("Authorization", "a"), ("Proxy-Authorization", "b")];
+    let rules = |pass_authorization, pass_proxy_authorization| FieldRules {
+        pass_authorization,
+        pass_proxy_authorization,
+        ..FieldRules::default()
+    };
+    assert_eq!(http(fields), []);
+    assert_eq!(
+        http_with(rules(true, false), fields),
+        owned(&[("HTTP_AUTHORIZATION", "a")])
+    );
+    assert_eq!(
+        http_with(rules(false, true), fields),
+        owned(&[("HTTP_PROXY_AUTHORIZATION", "b")])
+    );
+}
+
+#[test]
+fn the_number_of_fields_and_options_is_bounded() {
+    let many = vec![("A", "b"); 257];
+    assert!(write(&many[..256]).is_ok());
+    assert_eq!(write(&many), Err(EnvError::TooManyFields { limit: 256 }));
+    let options = |count: usize| "x,".repeat(count - 1) + "x";
+    assert!(write(&[("Connection", &options(32))]).is_ok());
+    assert_eq!(
+        write(&[("Connection", &options(33))]),
+        Err(EnvError::ConnectionOptions { limit: 32 })
+    );
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_client_sends_names_are_unique_and_values_break_no_line(
+        fields in proptest::collection::vec(
+            (
+                proptest::sample::select(&[
+                    "Host", "host", "Cookie", "COOKIE", "Proxy", "pRoXy", "Accept", "accept", "Connection",
+                    "X-A", "X_A", "x-a", "TE", "Content-Type", "Content-Length", "Authorization", "A B", "",
+                ][..]),
+                proptest::collection::vec(proptest::sample::select(b"a:8 ,;\0\r\n\t-Te\xe9".as_slice()), 0..6),
+            ),
+            0..6,
+        ),
+    ) {
+        let script = Script::new("/srv", "/x.php", "/y");
+        let octets = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
+        let mut params = Params::default();
+        params.push("HTTP_X_A", "set");
+        if Env::new(b"GET", b"/x.php/y", octets, &script).write_to(&mut params).is_ok() {
+            let mut names = std::collections::HashSet::new();
+            for (name, value) in params.iter() {
+                prop_assert!(names.insert(name), "{:?} twice", String::from_utf8_lossy(name));
+                prop_assert!(!value.iter().any(|octet| b"\0\r\n".contains(octet)));
+            }
+            let len: usize = params.iter().map(|(n, v)| mio_fcgi::wire::pair_len(n.len(), v.len())).sum();
+            prop_assert_eq!(len, params.encoded_len());
+            for hidden in ["HTTP_PROXY", "HTTP_AUTHORIZATION", "HTTP_TE", "HTTP_CONNECTION", "HTTP_CONTENT_LENGTH"] {
+                prop_assert_eq!(params.get(hidden), None);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Response heads in pieces: every cut, the limits, no copy.
+
+use mio_fcgi::cgi::{HeadError, HeadParser, HeadRules};
+use proptest::prelude::*;
+
+use super::head::{head, read, read_with, text};
+
+/// Heads for the tests of every cut, good and bad.
+const HEADS: &[&[u8]] = &[
+    b"Status: 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nbody",
+    b"Content-Type: a\nSet-Cookie: a=b\r\nSet-Cookie: c\n\r\n\r\n\n",
+    b"HTTP/1.1 500 Oh\nTransfer-Encoding: chunked\n\n0\r\n\r\n",
+    b"Status: 103\nLink: x\n\nStatus: 102\r\n\r\nLocation: /x\r\n\r\nbody",
+    b"A: b\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nbody!",
+    b"A: b\nC: d\re\n\n",
+    b"A: b\r\r\n\r\n",
+    b"\r\nbody",
+    b"<html>\n\n",
+    b"A: b\r\n folded\r\n\r\n",
+];
+
+// cases 1 and 36
+#[test]
+fn every_cut_gives_the_same_result() {
+    for octets in HEADS {
+        let whole = read(&mut HeadParser::default(), &[octets]);
+        let mut parser = HeadParser::default();
+        for cut in 0..=octets.len() {
+            let (one, two) = octets.split_at(cut);
+            for second in 0..=two.len() {
+                let (two, three) = two.split_at(second);
+                parser.clear();
+                assert_eq!(
+                    read(&mut parser, &[one, two, three]),
+                    whole,
+                    "{:?} cut at {cut} and {}",
+                    text(octets),
+                    cut + second
+                );
+            }
+        }
+        let single: Vec<&[u8]> = octets.chunks(1).collect();
+        parser.clear();
+        assert_eq!(read(&mut parser, &single), whole);
+    }
+}
+
+// case 38
+#[test]
+fn a_head_may_have_its_limit_and_no_octet_more() {
+    for extra in [61_000, 65_536, 1_000_000] {
+        let octets = format!("A: {}\r\n\r\n", "x".repeat(extra));
+        let expected = match octets.len() {
+            ..=65_536 => Ok(octets.len()),
+            _ => Err(HeadError::TooLarge { limit: 65_536 }),
+        };
+        assert_eq!(head(&octets).map(|seen| seen.encoded_len), expected);
+    }
+    let exact = format!("A: {}\n\n", "x".repeat(65_536 - 5));
+    let rules = |max_len| HeadRules {
+        max_len,
+        ..HeadRules::default()
+    };
+    assert_eq!(exact.len(), 65_536);
+    let bodied = [exact.as_bytes(), b"body"].concat();
+    for octets in [exact.as_bytes(), &bodied] {
+        for len in [1, 100, 65_536, 70_000] {
+            let pieces: Vec<&[u8]> = octets.chunks(len).collect();
+            assert!(read(&mut HeadParser::new(rules(65_536)), &pieces).is_ok());
+            assert_eq!(
+                read(&mut HeadParser::new(rules(65_535)), &pieces),
+                Err(HeadError::TooLarge { limit: 65_535 })
+            );
+        }
+    }
+}
+
+#[test]
+fn a_long_line_in_single_octets_is_not_searched_again_each_time() {
+    let octets = format!("A: {}\n\n", "x".repeat(1 << 20));
+    let mut parser = HeadParser::new(HeadRules {
+        max_len: octets.len(),
+        ..HeadRules::default()
+    });
+    let start = std::time::Instant::now();
+    let pieces: Vec<&[u8]> = octets.as_bytes().chunks(1).collect();
+    assert!(read(&mut parser, &pieces).is_ok());
+    // A search of all that came so far at each octet would be 5 * 10^11 steps: minutes, not milliseconds.
+    assert!(start.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
+fn a_head_may_have_its_limit_of_fields_and_no_more() {
+    let head_of = |count| format!("Status: 200\n{}\n", "A: b\n".repeat(count));
+    assert_eq!(head(head_of(256)).map(|seen| seen.fields.len()), Ok(256));
+    assert_eq!(
+        head(head_of(257)),
+        Err(HeadError::TooManyFields { limit: 256 })
+    );
+}
+
+#[test]
+fn interim_heads_share_the_limit_of_the_final_one() {
+    let rules = HeadRules {
+        max_len: 1000,
+        ..HeadRules::default()
+    };
+    let flood = b"Status: 103\n\n".repeat(100);
+    assert_eq!(
+        read_with(rules, &flood),
+        Err(HeadError::TooLarge { limit: 1000 })
+    );
+    // The next response has the whole limit again.
+    let mut parser = HeadParser::new(rules);
+    let near = format!("Status: 103\n\nA: {}\n\n", "x".repeat(900));
+    for _ in 0..3 {
+        let (heads, _) = read(&mut parser, &[near.as_bytes()]).expect("two heads");
+        assert_eq!(heads.len(), 2);
+    }
+}
+
+#[test]
+fn a_head_in_one_piece_is_not_copied() {
+    let octets = b"A: b\n\nbody".to_vec();
+    let mut parser = HeadParser::default();
+    let (head, body) = parser.push(&octets).expect("valid").expect("complete");
+    let value = head.get("a").expect("there");
+    assert!(std::ptr::eq(value.as_ptr(), &raw const octets[3]));
+    assert!(std::ptr::eq(body.as_ptr(), &raw const octets[6]));
+}
+
+proptest! {
+    #[test]
+    fn any_octets_in_any_pieces_give_one_result(
+        octets in proptest::collection::vec(
+            proptest::sample::select(b"\r\n\r\n: \tAStatus20013\0\x7f\xe9".as_slice()), 0..80),
+        len in 1_usize..20,
+    ) {
+        let whole = read(&mut HeadParser::default(), &[&octets]);
+        let pieces: Vec<&[u8]> = octets.chunks(len).collect();
+        prop_assert_eq!(read(&mut HeadParser::default(), &pieces), whole);
+    }
+}

@@ -1,0 +1,341 @@
+//! From targets to scripts, by name and on a real file system.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mio_fcgi::cgi::{Forbidden, Invalid, Resolution, Script, ScriptMap};
+
+/// A document root of its own, removed when the test is over.
+struct Site {
+    _dir: tempfile::TempDir,
+    root: PathBuf,
+    outside: PathBuf,
+}
+
+impl Site {
+    fn new() -> io::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let root = dir.path().join("www");
+        let outside = dir.path().join("outside");
+        fs::create_dir_all(&outside)?;
+        fs::write(outside.join("secret.php"), "")?;
+        fs::write(outside.join("secret.txt"), "")?;
+        for directory in [
+            "blog",
+            "empty",
+            "a.php.jpg",
+            "dir.php",
+            "pages",
+            ".git",
+            ".well-known",
+        ] {
+            fs::create_dir_all(root.join(directory))?;
+        }
+        for file in [
+            "index.php",
+            "blog/index.php",
+            "blog/UPPER.PHP",
+            "upload.jpg",
+            "style.css",
+            "a.php.jpg/x.php",
+            "dir.php/x.php",
+            "pages/index.html",
+            ".env",
+            ".git/config",
+            ".hidden.php",
+            ".well-known/security.txt",
+            "b.phpx",
+        ] {
+            fs::write(root.join(file), "")?;
+        }
+        Ok(Self {
+            _dir: dir,
+            root,
+            outside,
+        })
+    }
+
+    fn map(&self) -> ScriptMap {
+        let mut map = ScriptMap::local(&self.root).expect("the root was made");
+        map.index.push("index.html".to_owned());
+        map
+    }
+
+    fn resolve(&self, target: &str) -> Resolution {
+        self.map().resolve(target.as_bytes())
+    }
+
+    fn script(&self, name: &str, path_info: &str) -> Resolution {
+        let root = self.root.as_os_str().as_encoded_bytes();
+        Resolution::Script(Script::new(root, name, path_info))
+    }
+
+    fn file(&self, path: &str) -> Resolution {
+        let path = self.root.join(path);
+        Resolution::StaticFile { path }
+    }
+}
+
+fn redirect(location: &str) -> Resolution {
+    Resolution::Redirect {
+        location: location.into(),
+    }
+}
+
+fn remote(target: &str) -> Resolution {
+    ScriptMap::remote("/srv/www").resolve(target.as_bytes())
+}
+
+fn remote_script(name: &str, path_info: &str) -> Resolution {
+    Resolution::Script(Script::new("/srv/www", name, path_info))
+}
+
+const NOT_FOUND: Resolution = Resolution::NotFound;
+const OUTSIDE: Resolution = Resolution::Forbidden(Forbidden::OutsideRoot);
+const DOT_FILE: Resolution = Resolution::Forbidden(Forbidden::DotFile);
+
+#[test]
+fn scripts_files_and_directories_are_told_apart() -> io::Result<()> {
+    let site = Site::new()?;
+    for (target, expected) in [
+        ("/", site.script("/index.php", "")),
+        ("/index.php", site.script("/index.php", "")),
+        ("/index.php?a=/../b", site.script("/index.php", "")),
+        ("/index.php/a/b", site.script("/index.php", "/a/b")),
+        ("/index.php/", site.script("/index.php", "/")),
+        ("/index.php/x.php/y", site.script("/index.php", "/x.php/y")),
+        ("/blog/", site.script("/blog/index.php", "")),
+        ("/blog", redirect("/blog/")),
+        ("/blog?a=b", redirect("/blog/?a=b")),
+        ("/pages/", site.file("pages/index.html")),
+        ("/style.css", site.file("style.css")),
+        ("/style.css/", NOT_FOUND),
+        ("/style.css/x", NOT_FOUND),
+        ("/b.phpx", site.file("b.phpx")),
+        ("/empty/", Resolution::Forbidden(Forbidden::NoIndex)),
+        ("/none", NOT_FOUND),
+        ("/none.php", NOT_FOUND),
+        ("/none/", NOT_FOUND),
+    ] {
+        assert_eq!(site.resolve(target), expected, "{target}");
+    }
+    Ok(())
+}
+
+// case 119
+#[test]
+fn path_info_begins_after_a_segment_that_is_a_script() -> io::Result<()> {
+    let site = Site::new()?;
+    for (target, expected) in [
+        ("/upload.jpg/x.php", NOT_FOUND),
+        ("/upload.jpg%2fx.php", NOT_FOUND),
+        ("/upload.jpg/x.php/more", NOT_FOUND),
+        ("/a.php.jpg/x.php", site.script("/a.php.jpg/x.php", "")),
+        ("/a.php.jpg/none.php", NOT_FOUND),
+        ("/dir.php/x.php/y", site.script("/dir.php/x.php", "/y")),
+        ("/dir.php", redirect("/dir.php/")),
+        ("/none.php/index.php", NOT_FOUND),
+        ("/blog/upper.php", NOT_FOUND),
+        ("/blog/UPPER.PHP", site.script("/blog/UPPER.PHP", "")),
+    ] {
+        assert_eq!(site.resolve(target), expected, "{target}");
+    }
+    // In lower case these letters have another length: positions must be those of the path as it is.
+    assert_eq!(
+        remote("/\u{130}\u{130}/\u{212a}.php/y"),
+        remote_script("/\u{130}\u{130}/\u{212a}.php", "/y")
+    );
+    assert_eq!(
+        remote("/a.php.jpg/x.php/y"),
+        remote_script("/a.php.jpg/x.php", "/y")
+    );
+    assert_eq!(
+        remote("/x.php7/y.PHP/z"),
+        remote_script("/x.php7/y.PHP", "/z")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_path_that_leaves_the_root_is_forbidden() -> io::Result<()> {
+    let site = Site::new()?;
+    for target in [
+        "/..",
+        "/../outside/secret.php",
+        "/%2e%2e/outside/secret.php",
+        "/%2E%2e%2foutside/secret.txt",
+        "/blog/../../outside/secret.txt",
+        "/./.././outside/",
+        "/blog/..//../x",
+    ] {
+        assert_eq!(site.resolve(target), OUTSIDE, "{target}");
+        assert_eq!(remote(target), OUTSIDE, "{target}");
+    }
+    assert_eq!(
+        site.resolve("/blog/../index.php"),
+        site.script("/index.php", "")
+    );
+    assert_eq!(
+        site.resolve("//blog///.//index.php"),
+        site.script("/blog/index.php", "")
+    );
+    assert_eq!(site.resolve("/blog/.."), site.script("/index.php", ""));
+    Ok(())
+}
+
+#[test]
+fn a_path_is_decoded_once() {
+    assert_eq!(
+        remote("/a%20b%2ephp/%2541"),
+        remote_script("/a b.php", "/%41")
+    );
+    assert_eq!(
+        remote("/%252e%252e/x.php"),
+        remote_script("/%2e%2e/x.php", "")
+    );
+    for target in ["/%", "/%4", "/%4g", "/%%41", "/a%-1", "/%+1"] {
+        assert_eq!(
+            remote(target),
+            Resolution::Invalid(Invalid::Encoding),
+            "{target}"
+        );
+    }
+    for target in ["", "x", "*", "http://a/x.php", "%2fx.php"] {
+        assert_eq!(
+            remote(target),
+            Resolution::Invalid(Invalid::NoSlash),
+            "{target}"
+        );
+    }
+}
+
+// case 118
+#[test]
+fn octets_that_break_lines_are_refused_in_a_path() {
+    for target in ["/x.php/%00", "/%0d", "/a%0Ab.php", "/a\n", "/x.php\0.jpg"] {
+        assert_eq!(
+            remote(target),
+            Resolution::Invalid(Invalid::Control),
+            "{target:?}"
+        );
+    }
+}
+
+#[test]
+fn dot_files_are_hidden_whether_they_exist_or_not() -> io::Result<()> {
+    let site = Site::new()?;
+    for target in [
+        "/.env",
+        "/.git/config",
+        "/.git/",
+        "/.git",
+        "/.hidden.php",
+        "/.none",
+        "/.none/x.php",
+        "/%2eenv",
+    ] {
+        assert_eq!(site.resolve(target), DOT_FILE, "{target}");
+    }
+    assert_eq!(
+        site.resolve("/.well-known/security.txt"),
+        site.file(".well-known/security.txt")
+    );
+    assert_eq!(
+        site.resolve("/index.php/.x"),
+        site.script("/index.php", "/.x")
+    );
+    let mut open = site.map();
+    open.hide_dot_files = false;
+    assert_eq!(open.resolve(b"/.env"), site.file(".env"));
+    assert_eq!(
+        open.resolve(b"/.hidden.php"),
+        site.script("/.hidden.php", "")
+    );
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn symbolic_links_are_followed_inside_the_root_only() -> io::Result<()> {
+    use std::os::unix::fs::symlink;
+    let site = Site::new()?;
+    symlink(site.outside.join("secret.php"), site.root.join("out.php"))?;
+    symlink(site.outside.join("secret.txt"), site.root.join("out.txt"))?;
+    symlink(&site.outside, site.root.join("out"))?;
+    symlink(site.root.join("blog"), site.root.join("in"))?;
+    symlink("nowhere", site.root.join("dangling.php"))?;
+    for (target, expected) in [
+        ("/out.php", OUTSIDE),
+        ("/out.txt", OUTSIDE),
+        ("/out/secret.php/x", OUTSIDE),
+        ("/out", OUTSIDE),
+        ("/out/", OUTSIDE),
+        ("/in/index.php", site.script("/in/index.php", "")),
+        ("/in/", site.script("/in/index.php", "")),
+        ("/dangling.php", NOT_FOUND),
+    ] {
+        assert_eq!(site.resolve(target), expected, "{target}");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_root_that_is_a_link_may_be_changed_while_in_use() -> io::Result<()> {
+    use std::os::unix::fs::symlink;
+    let (one, two) = (Site::new()?, Site::new()?);
+    let current = one.outside.join("current");
+    symlink(&one.root, &current)?;
+    let map = ScriptMap::local(&current)?;
+    let root = current.as_os_str().as_encoded_bytes();
+    let expected = Resolution::Script(Script::new(root, "/index.php", ""));
+    assert_eq!(map.resolve(b"/index.php"), expected);
+    fs::remove_file(&current)?;
+    symlink(&two.root, &current)?;
+    assert_eq!(map.resolve(b"/index.php"), expected);
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_not_given_out() -> io::Result<()> {
+    let site = Site::new()?;
+    let _socket = std::os::unix::net::UnixListener::bind(site.root.join("s.php"))?;
+    assert_eq!(site.resolve("/s.php"), NOT_FOUND);
+    Ok(())
+}
+
+#[test]
+fn a_redirect_cannot_lead_to_another_host() -> io::Result<()> {
+    let site = Site::new()?;
+    fs::create_dir_all(site.root.join("evil.example").join("a b"))?;
+    assert_eq!(site.resolve("//evil.example"), redirect("/evil.example/"));
+    assert_eq!(
+        site.resolve("//evil.example/a%20b?c"),
+        redirect("/evil.example/a%20b/?c")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_remote_map_looks_at_no_file() {
+    assert_eq!(remote("/none.php/x"), remote_script("/none.php", "/x"));
+    assert_eq!(remote("/a/"), remote_script("/a/index.php", ""));
+    assert_eq!(remote("/"), remote_script("/index.php", ""));
+    let path = Path::new("/srv/www/a.css").to_path_buf();
+    assert_eq!(remote("/a.css"), Resolution::StaticFile { path });
+    assert_eq!(remote("/.env"), DOT_FILE);
+}
+
+#[test]
+fn a_root_must_be_a_directory() -> io::Result<()> {
+    let site = Site::new()?;
+    let of = |path: &Path| ScriptMap::local(path).map_err(|error| error.kind()).err();
+    assert_eq!(of(&site.root.join("none")), Some(io::ErrorKind::NotFound));
+    assert_eq!(
+        of(&site.root.join("index.php")),
+        Some(io::ErrorKind::NotADirectory)
+    );
+    Ok(())
+}

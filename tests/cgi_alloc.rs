@@ -1,0 +1,77 @@
+//! Steady state allocates nothing: parameters from a request, heads from output.
+
+use mio_fcgi::Params;
+use mio_fcgi::cgi::{Env, HeadParser, Script, site_params};
+
+/// Allocations of the second call and all later ones.
+fn allocations(mut step: impl FnMut()) -> u64 {
+    step();
+    let counted = allocation_counter::measure(|| (0..100).for_each(|_| step()));
+    counted.count_total
+}
+
+#[test]
+fn the_counter_counts() {
+    let mut sum = 0;
+    let counted = allocations(|| sum += std::hint::black_box(vec![1_u8; 10]).len());
+    assert_eq!((counted, sum), (100, 1010));
+}
+
+#[test]
+fn a_request_becomes_parameters_without_allocation() {
+    let constants = site_params("/srv/www").into_shared();
+    let script = Script::new("/srv/www", "/index.php", "/more");
+    let fields: [(&[u8], &[u8]); 8] = [
+        (b"Host", b"[2001:db8::1]:8443"),
+        (b"Cookie", b"a=1"),
+        (b"Cookie", b"b=2"),
+        (b"Connection", b"keep-alive, X-Gone"),
+        (b"X-Gone", b"1"),
+        (b"Content-Type", b"text/plain"),
+        (b"Accept", b"text/html"),
+        (b"Accept", b"*/*"),
+    ];
+    let mut params = Params::default();
+    let counted = allocations(|| {
+        params.clear();
+        params
+            .set_shared(&constants)
+            .push("REMOTE_USER", "somebody");
+        Env::new(
+            b"POST",
+            b"/index.php/more?a=b",
+            fields.iter().copied(),
+            &script,
+        )
+        .with_server(([127, 0, 0, 1], 8443).into())
+        .with_remote("[2001:db8::2]:50000".parse().expect("an address"))
+        .with_content_length(u64::MAX)
+        .write_to(&mut params)
+        .expect("a valid request");
+    });
+    assert_eq!(params.get("HTTP_COOKIE"), Some(&b"a=1; b=2"[..]));
+    assert_eq!(counted, 0);
+}
+
+#[test]
+fn heads_are_parsed_without_allocation() {
+    let octets = b"Status: 103\nLink: x\n\nStatus: 404 Not Found\r\nContent-Type: text/html\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nContent-Length: 4\r\n\r\nbody";
+    for piece_len in [octets.len(), 50, 7, 1] {
+        let mut parser = HeadParser::default();
+        let mut responses = 0;
+        let counted = allocations(|| {
+            'response: for piece in octets.chunks(piece_len) {
+                let mut rest = piece;
+                while let Some((head, after)) = parser.push(rest).expect("a valid head") {
+                    if !head.is_interim() {
+                        assert_eq!((head.status(), head.fields().count()), (404, 4));
+                        responses += 1;
+                        break 'response;
+                    }
+                    rest = after;
+                }
+            }
+        });
+        assert_eq!((responses, counted), (101, 0), "pieces of {piece_len}");
+    }
+}

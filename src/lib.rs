@@ -1,6 +1,7 @@
 //! A FastCGI client for programs that own their mio event loop.
 
 mod address;
+pub mod blocking;
 pub mod cgi;
 mod config;
 mod engine;

@@ -186,7 +186,7 @@ impl Engine {
             self.lose_exchange(now, exchange, &error, progress, stale);
         }
         if let Some(probe) = probe {
-            self.end_probe(now, server, probe, Err(error));
+            self.end_probe(now, server, &probe, Err(error));
         }
         self.pump(now);
     }

@@ -140,7 +140,7 @@ impl Engine {
             return;
         };
         let server = usize::from(self.connections[key as usize].server);
-        self.end_probe(now, server, probe, answer);
+        self.end_probe(now, server, &probe, answer);
         let connection = &mut self.connections[key as usize];
         let was_asked = connection.live > 0;
         connection.max_requests = self.servers[server].sharing.max_requests();
@@ -170,7 +170,7 @@ impl Engine {
         &mut self,
         now: Instant,
         server: usize,
-        probe: Box<Probe>,
+        probe: &Probe,
         answer: Result<ServerValues, RequestError>,
     ) {
         if probe.asked_by.is_none() || self.servers[server].sharing == Sharing::Unknown {

@@ -187,8 +187,9 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// From the last octet of the request sent to the first octet of output. Default 60 s.
     pub first_octet: Option<Duration>,
-    /// Between two octets of output, and from the last one to `FCGI_END_REQUEST`. Default 60 s.
-    /// Time in which the request is paused does not count.
+    /// Between two octets of output, and from the last one to `FCGI_END_REQUEST`, once the request
+    /// is sent as a whole. Default 60 s. Time in which the request is paused, or its connection is not
+    /// read because a neighbour is, does not count.
     pub silence: Option<Duration>,
     /// From `submit` to `End`, retries included. Default: no limit.
     pub total: Option<Duration>,

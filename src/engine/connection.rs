@@ -58,6 +58,8 @@ pub(super) struct Connection {
     pub(super) flush_asked: bool,
     /// The driver was told, by `wants_read`, not to read.
     pub(super) read_blocked: bool,
+    /// When the driver was last told to read again.
+    pub(super) unblocked: Option<Instant>,
     /// No octet has come since it was last idle.
     pub(super) quiet: bool,
     /// It must not serve another request: stray records, an early end, a limit.
@@ -242,6 +244,8 @@ impl Connection {
         Progress {
             moved: self.moved,
             transmitted: self.outbox.transmitted(),
+            read_blocked: self.read_blocked,
+            unblocked: self.unblocked,
         }
     }
 

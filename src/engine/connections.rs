@@ -39,6 +39,7 @@ impl Engine {
             redials: 0,
             flush_asked: false,
             read_blocked: false,
+            unblocked: None,
             quiet: true,
             spent: None,
             serial: self.next_serial,
@@ -285,8 +286,9 @@ impl Engine {
         connection.live -= 1;
         connection.served = connection.served.saturating_add(1);
         self.servers[usize::from(connection.server)].load -= 1;
+        self.update_reads(key);
+        let connection = &self.connections[key as usize];
         if connection.live > 0 {
-            self.update_reads(key);
             if self.queue.len() > 0 {
                 self.pump(now);
             }

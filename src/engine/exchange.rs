@@ -230,6 +230,9 @@ pub(super) struct Progress {
     /// When octets last left, or the outbox was last empty.
     pub(super) moved: Instant,
     pub(super) transmitted: u64,
+    pub(super) read_blocked: bool,
+    /// When it was last read again after it had not been.
+    pub(super) unblocked: Option<Instant>,
 }
 
 impl Exchange {
@@ -285,17 +288,20 @@ impl Exchange {
                 let from = progress.moved.max(assigned);
                 timed_out(from, self.timeouts.write, TimeoutKind::Write)
             });
-        let read = if self.paused {
-            None
-        } else if let Some(last) = self.clock.last_octet {
-            let from = last.max(resumed);
-            timed_out(from, self.timeouts.silence, TimeoutKind::Silence)
-        } else {
-            self.clock.sent.and_then(|sent| {
-                let from = sent.max(resumed);
-                timed_out(from, self.timeouts.first_octet, TimeoutKind::FirstOctet)
-            })
-        };
+        // What the application has not been sent, or what is not read, is not its silence.
+        let waited_for = progress
+            .filter(|progress| !self.paused && !progress.read_blocked)
+            .and_then(|progress| Some((self.clock.sent?, progress.unblocked)));
+        let read = waited_for.and_then(|(sent, unblocked)| {
+            let from = sent.max(resumed).max(unblocked.unwrap_or(sent));
+            match self.clock.last_octet {
+                Some(last) => {
+                    let from = from.max(last);
+                    timed_out(from, self.timeouts.silence, TimeoutKind::Silence)
+                }
+                None => timed_out(from, self.timeouts.first_octet, TimeoutKind::FirstOctet),
+            }
+        });
         match (write, read) {
             (Some(write), Some(read)) if write.at <= read.at => Some(write),
             (write, read) => read.or(write),

@@ -212,8 +212,14 @@ impl Engine {
             || (spent && (alone || stall.at_limit == AtLimit::PauseConnection));
         let was_blocked = std::mem::replace(&mut connection.read_blocked, blocked);
         if was_blocked && !blocked {
-            let connection = connection.handle(key);
-            self.actions.push_back(Action::Read { connection });
+            connection.unblocked = self.clock;
+            let handle = connection.handle(key);
+            let live: Vec<u32> = connection.ids.live().collect();
+            self.actions.push_back(Action::Read { connection: handle });
+            // Their time limits stood still and may have no entry.
+            for exchange in live {
+                self.arm_exchange(exchange);
+            }
         }
     }
 

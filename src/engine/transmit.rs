@@ -122,6 +122,7 @@ impl Engine {
                 Ok(Fed::More) => {
                     self.exchanges[handle.index as usize].in_round = true;
                     self.connections[key as usize].round.push_back(handle);
+                    self.arm_exchange(handle.index);
                 }
                 Ok(Fed::Starved | Fed::Done) => {}
                 Err(error) => self.stop_exchange(now, handle.index, error.into()),

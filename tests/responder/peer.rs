@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -39,14 +39,29 @@ pub(crate) fn params(id: u16, uri: &str, more: &[(&str, &str)]) -> Vec<u8> {
     octets
 }
 
-trait Socket: Read + Write + Send {}
-impl<T: Read + Write + Send> Socket for T {}
+trait Socket: Read + Write {
+    fn shutdown_write(&self) -> io::Result<()>;
+}
+
+impl Socket for TcpStream {
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+#[cfg(unix)]
+impl Socket for UnixStream {
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
 
 /// A connection.
 pub(crate) struct Peer {
     socket: Box<dyn Socket>,
     demux: Demux,
     answers: Answers,
+    was_reset: bool,
 }
 
 /// What came, by request.
@@ -92,6 +107,7 @@ impl Peer {
             socket,
             demux: Demux::default(),
             answers: Answers::default(),
+            was_reset: false,
         }
     }
 
@@ -104,7 +120,10 @@ impl Peer {
         let mut buf = vec![0; max];
         let len = match self.socket.read(&mut buf) {
             Ok(len) => len,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                self.was_reset = true;
+                0
+            }
             Err(error) => panic!("nothing came: {error}; so far: {:?}", self.answers.ended),
         };
         let mut input = &buf[..len];
@@ -132,6 +151,15 @@ impl Peer {
     pub(crate) fn rest(&mut self) -> Answers {
         while self.read_some(64 * 1024) {}
         std::mem::take(&mut self.answers)
+    }
+
+    /// Whether the connection ended by a reset.
+    pub(crate) fn was_reset(&self) -> bool {
+        self.was_reset
+    }
+
+    pub(crate) fn shutdown_write(&self) {
+        self.socket.shutdown_write().expect("it is open");
     }
 
     pub(crate) fn so_far(&self) -> &Answers {

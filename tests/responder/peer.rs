@@ -41,11 +41,17 @@ pub(crate) fn params(id: u16, uri: &str, more: &[(&str, &str)]) -> Vec<u8> {
 
 trait Socket: Read + Write {
     fn shutdown_write(&self) -> io::Result<()>;
+
+    fn pending_error(&self) -> io::Result<Option<io::Error>>;
 }
 
 impl Socket for TcpStream {
     fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn pending_error(&self) -> io::Result<Option<io::Error>> {
+        self.take_error()
     }
 }
 
@@ -53,6 +59,10 @@ impl Socket for TcpStream {
 impl Socket for UnixStream {
     fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn pending_error(&self) -> io::Result<Option<io::Error>> {
+        self.take_error()
     }
 }
 
@@ -153,9 +163,10 @@ impl Peer {
         std::mem::take(&mut self.answers)
     }
 
-    /// Whether the connection ended by a reset.
+    /// Whether the connection ended by a reset, even one behind the regular end: Linux hands out what came
+    /// before it, other systems throw that away.
     pub(crate) fn was_reset(&self) -> bool {
-        self.was_reset
+        self.was_reset || !matches!(self.socket.pending_error(), Ok(None))
     }
 
     pub(crate) fn shutdown_write(&self) {

@@ -4,6 +4,7 @@
 mod app;
 mod pages;
 mod peer;
+mod random;
 
 use std::time::{Duration, Instant};
 

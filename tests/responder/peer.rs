@@ -125,6 +125,30 @@ impl Peer {
         self.socket.write_all(octets).expect("the peer reads");
     }
 
+    /// Sends as far as the other side does not close.
+    pub(crate) fn send_or_lose(&mut self, octets: &[u8]) {
+        if let Err(error) = self.socket.write_all(octets) {
+            let is_lost = matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            );
+            assert!(is_lost, "{error}");
+        }
+    }
+
+    /// Reads what comes up to the end, whatever it is.
+    pub(crate) fn drain(&mut self) {
+        let mut buf = vec![0; 64 * 1024];
+        loop {
+            match self.socket.read(&mut buf) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+                Err(error) => panic!("it does not close: {error}"),
+            }
+        }
+    }
+
     /// Reads once; false at the end, by close or reset.
     pub(crate) fn read_some(&mut self, max: usize) -> bool {
         let mut buf = vec![0; max];
@@ -170,7 +194,10 @@ impl Peer {
     }
 
     pub(crate) fn shutdown_write(&self) {
-        self.socket.shutdown_write().expect("it is open");
+        match self.socket.shutdown_write() {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => panic!("{error}"),
+            _ => {}
+        }
     }
 
     pub(crate) fn so_far(&self) -> &Answers {

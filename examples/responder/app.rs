@@ -97,6 +97,16 @@ pub fn spawn(options: Options) -> io::Result<Running> {
         let any_port = Address::Tcp(([127, 0, 0, 1], 0).into());
         (Listener::bind(&any_port)?, None)
     };
+    let mut running = spawn_on(listener, options)?;
+    running.directory = directory;
+    Ok(running)
+}
+
+/// Serves a listener on a thread.
+///
+/// # Errors
+/// The system's, when it gives no thread.
+pub fn spawn_on(listener: Listener, options: Options) -> io::Result<Running> {
     let address = listener.address().clone();
     let control = Arc::new(Control::default());
     let thread = std::thread::Builder::new()
@@ -109,17 +119,18 @@ pub fn spawn(options: Options) -> io::Result<Running> {
         address,
         control,
         thread: Some(thread),
-        _directory: directory,
+        directory: None,
     })
 }
 
-/// An application on a thread; dropping it ends the thread and removes the socket.
+/// An application on a thread; dropping it ends the thread and removes the socket that [`spawn`] made.
 #[derive(Debug)]
 pub struct Running {
     address: Address,
     control: Arc<Control>,
     thread: Option<JoinHandle<io::Result<()>>>,
-    _directory: Option<TempDir>,
+    /// Where its socket is; removed when this is dropped.
+    directory: Option<TempDir>,
 }
 
 impl Running {

@@ -71,5 +71,6 @@ impl Pool {
     }
 }
 
+/// With the next one: what the pool of a loop keeps, 16 MiB at most.
 const MAX_SPARE: usize = 64;
-const MAX_SPARE_CAPACITY: usize = 512 * 1024;
+const MAX_SPARE_CAPACITY: usize = 256 * 1024;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -39,14 +39,39 @@ pub(crate) fn params(id: u16, uri: &str, more: &[(&str, &str)]) -> Vec<u8> {
     octets
 }
 
-trait Socket: Read + Write + Send {}
-impl<T: Read + Write + Send> Socket for T {}
+trait Socket: Read + Write {
+    fn shutdown_write(&self) -> io::Result<()>;
+
+    fn pending_error(&self) -> io::Result<Option<io::Error>>;
+}
+
+impl Socket for TcpStream {
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn pending_error(&self) -> io::Result<Option<io::Error>> {
+        self.take_error()
+    }
+}
+
+#[cfg(unix)]
+impl Socket for UnixStream {
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn pending_error(&self) -> io::Result<Option<io::Error>> {
+        self.take_error()
+    }
+}
 
 /// A connection.
 pub(crate) struct Peer {
     socket: Box<dyn Socket>,
     demux: Demux,
     answers: Answers,
+    was_reset: bool,
 }
 
 /// What came, by request.
@@ -92,6 +117,7 @@ impl Peer {
             socket,
             demux: Demux::default(),
             answers: Answers::default(),
+            was_reset: false,
         }
     }
 
@@ -99,12 +125,39 @@ impl Peer {
         self.socket.write_all(octets).expect("the peer reads");
     }
 
+    /// Sends as far as the other side does not close.
+    pub(crate) fn send_or_lose(&mut self, octets: &[u8]) {
+        if let Err(error) = self.socket.write_all(octets) {
+            let is_lost = matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            );
+            assert!(is_lost, "{error}");
+        }
+    }
+
+    /// Reads what comes up to the end, whatever it is.
+    pub(crate) fn drain(&mut self) {
+        let mut buf = vec![0; 64 * 1024];
+        loop {
+            match self.socket.read(&mut buf) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+                Err(error) => panic!("it does not close: {error}"),
+            }
+        }
+    }
+
     /// Reads once; false at the end, by close or reset.
     pub(crate) fn read_some(&mut self, max: usize) -> bool {
         let mut buf = vec![0; max];
         let len = match self.socket.read(&mut buf) {
             Ok(len) => len,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                self.was_reset = true;
+                0
+            }
             Err(error) => panic!("nothing came: {error}; so far: {:?}", self.answers.ended),
         };
         let mut input = &buf[..len];
@@ -132,6 +185,19 @@ impl Peer {
     pub(crate) fn rest(&mut self) -> Answers {
         while self.read_some(64 * 1024) {}
         std::mem::take(&mut self.answers)
+    }
+
+    /// Whether the connection ended by a reset, even one behind the regular end: Linux hands out what came
+    /// before it, other systems throw that away.
+    pub(crate) fn was_reset(&self) -> bool {
+        self.was_reset || !matches!(self.socket.pending_error(), Ok(None))
+    }
+
+    pub(crate) fn shutdown_write(&self) {
+        match self.socket.shutdown_write() {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => panic!("{error}"),
+            _ => {}
+        }
     }
 
     pub(crate) fn so_far(&self) -> &Answers {

@@ -1,0 +1,278 @@
+//! The command line: what is asked of whom.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+use mio_fcgi::cgi::{Env, EnvError, Script};
+use mio_fcgi::{Address, Body, Params};
+
+/// The command line, checked.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    /// `None`: the demo application of this program.
+    pub(crate) connect: Option<Address>,
+    script: Option<OsString>,
+    uri: Option<String>,
+    method: Option<String>,
+    data: Option<Data>,
+    params: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Show the head.
+    pub(crate) include: bool,
+    /// An error status is a failure.
+    pub(crate) fail: bool,
+    /// Ask for the server's values instead of running a script.
+    pub(crate) values: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Arguments {
+    /// Reads the command line; `None` when it asks for help.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a person.
+    pub(crate) fn parse() -> Result<Option<Self>, lexopt::Error> {
+        let mut arguments = Self {
+            connect: None,
+            script: None,
+            uri: None,
+            method: None,
+            data: None,
+            params: Vec::new(),
+            include: false,
+            fail: false,
+            values: false,
+            timeout: None,
+        };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("connect") => {
+                    let address = parser.value()?.parse_with(str::parse::<Address>)?;
+                    arguments.connect = Some(address);
+                }
+                Long("script") => arguments.script = Some(parser.value()?),
+                Long("uri") => arguments.uri = Some(parser.value()?.parse_with(uri)?),
+                Long("method") => arguments.method = Some(parser.value()?.string()?),
+                Long("data") => arguments.data = Some(Data::from_argument(parser.value()?)?),
+                Long("param") => arguments.params.push(parser.value()?.parse_with(pair)?),
+                Long("timeout") => {
+                    arguments.timeout = Some(parser.value()?.parse_with(seconds)?);
+                }
+                Short('i') | Long("include") => arguments.include = true,
+                Short('f') | Long("fail") => arguments.fail = true,
+                Long("values") => arguments.values = true,
+                Short('h') | Long("help") => return Ok(None),
+                Value(ref value) => {
+                    let value = value.to_string_lossy();
+                    let hint = "what to ask for goes behind --script or --uri";
+                    return Err(format!("'{value}' stands alone: {hint}").into());
+                }
+                _ => return Err(argument.unexpected()),
+            }
+        }
+        if arguments.connect.is_some() && arguments.script.is_none() && !arguments.values {
+            return Err(
+                "--connect needs --script: the path of a file as the application sees it, \
+                 or /status for php-fpm's status page"
+                    .into(),
+            );
+        }
+        Ok(Some(arguments))
+    }
+
+    /// The method: as given, else POST with data and GET without.
+    pub(crate) fn method(&self) -> &str {
+        match &self.method {
+            Some(method) => method,
+            None if self.data.is_some() => "POST",
+            None => "GET",
+        }
+    }
+
+    /// The script as it is sent: a relative path counts from the current directory.
+    pub(crate) fn script_filename(&self) -> Vec<u8> {
+        let Some(script) = &self.script else {
+            return Vec::new();
+        };
+        match std::path::absolute(script) {
+            Ok(path) => path.into_os_string().into_encoded_bytes(),
+            Err(_) => script.as_encoded_bytes().to_vec(),
+        }
+    }
+
+    /// Writes the parameters; those of `--param` win over what is derived.
+    ///
+    /// # Errors
+    /// What could not be sent safely, such as a blank in the URI.
+    pub(crate) fn write_params(&self, params: &mut Params) -> Result<(), EnvError> {
+        for (name, value) in &self.params {
+            params.push(name, value);
+        }
+        let filename = self.script_filename();
+        let file_name = filename.rsplit(|octet| *octet == b'/').next();
+        let named = [b"/", file_name.unwrap_or_default()].concat();
+        let uri = self.uri.as_deref().map_or(&named[..], str::as_bytes);
+        let script = locate(&filename, uri);
+
+        let fields = [
+            (&b"Host"[..], &b"localhost"[..]),
+            // What a form sends, and what curl says of its data.
+            (b"Content-Type", b"application/x-www-form-urlencoded"),
+        ];
+        let fields = &fields[..if self.data.is_some() { 2 } else { 1 }];
+        Env::new(
+            self.method().as_bytes(),
+            uri,
+            fields.iter().copied(),
+            &script,
+        )
+        .with_remote(([127, 0, 0, 1], 0).into())
+        .write_to(params)
+    }
+
+    /// Opens what is to be sent.
+    ///
+    /// # Errors
+    /// The system's, when a file cannot be opened.
+    pub(crate) fn open_body(&self) -> io::Result<Body> {
+        match &self.data {
+            None => Ok(Body::empty()),
+            Some(Data::Text(octets)) => Ok(Body::bytes(octets.as_slice())),
+            Some(Data::Stdin) => Ok(Body::reader(io::stdin(), None)),
+            Some(Data::File(path)) => {
+                open(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+            }
+        }
+    }
+}
+
+/// Where the request's body comes from.
+#[derive(Debug)]
+enum Data {
+    Text(Vec<u8>),
+    Stdin,
+    File(String),
+}
+
+impl Data {
+    fn from_argument(argument: OsString) -> Result<Self, &'static str> {
+        if argument == "-" {
+            return Ok(Self::Stdin);
+        }
+        match argument.to_str().map(|text| text.strip_prefix('@')) {
+            Some(Some("")) => Err("--data @ names no file"),
+            Some(Some(path)) => Ok(Self::File(path.to_owned())),
+            None if argument.as_encoded_bytes().starts_with(b"@") => {
+                Err("the name of a file behind @ has to be UTF-8")
+            }
+            Some(None) | None => Ok(Self::Text(argument.into_encoded_bytes())),
+        }
+    }
+}
+
+fn open(path: &str) -> io::Result<Body> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(if metadata.is_file() {
+        Body::seekable(file, Some(metadata.len()))
+    } else {
+        // A pipe or a device: its length is known at its end.
+        Body::reader(file, None)
+    })
+}
+
+/// Divides what is known of a script: the part of the URI's path that the file's path ends with names it, what
+/// follows there is its path info, what precedes it here is the document root. A script that the URI does not name
+/// is a front controller, at the root under its own name.
+fn locate(filename: &[u8], uri: &[u8]) -> Script {
+    let path = uri.split(|octet| *octet == b'?').next().unwrap_or(uri);
+    let mut script = Script::default();
+    if filename.is_empty() {
+        script.name = path.to_vec();
+        return script;
+    }
+    let ends = (1..=path.len()).rev();
+    let mut whole_segments = ends.filter(|end| matches!(path.get(*end), None | Some(b'/')));
+    let (name, path_info) = match whole_segments.find(|end| filename.ends_with(&path[..*end])) {
+        Some(end) if path[end - 1] != b'/' => path.split_at(end),
+        _ => {
+            let slash = filename.iter().rposition(|octet| *octet == b'/');
+            (&filename[slash.unwrap_or(0)..], &b""[..])
+        }
+    };
+    script.root = filename[..filename.len() - name.len()].to_vec();
+    script.name = name.to_vec();
+    script.path_info = path_info.to_vec();
+    script.filename = filename.to_vec();
+    script
+}
+
+fn uri(text: &str) -> Result<String, &'static str> {
+    if text.starts_with('/') {
+        Ok(text.to_owned())
+    } else {
+        Err("a URI begins with a slash, such as /x.php?a=b")
+    }
+}
+
+fn pair(text: &str) -> Result<(Vec<u8>, Vec<u8>), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("a parameter is written NAME=VALUE"),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    text.parse()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or("a time is a number of seconds above zero, such as 2 or 0.5")
+}
+
+pub(crate) const HELP: &str = "\
+get: sends one request to a FastCGI application, as curl does to an HTTP server
+
+  get --connect unix:/run/php/php8.2-fpm.sock --script /var/www/hello.php
+  get --connect 127.0.0.1:9000 --script /var/www/form.php --data 'name=world' -i
+  get --connect 127.0.0.1:9000 --values
+  get --uri /stream        asks a demo application that is part of this program
+
+The body goes to stdout as it comes, the application's own stderr to stderr.
+
+  --connect ADDR   unix:/path, unix:@abstract-name, host:port or [v6]:port;
+                   without it, the demo application is asked
+  --script PATH    the file to run, as the application sees it (SCRIPT_FILENAME);
+                   a relative path counts from the current directory
+  --uri URI        what a browser would have asked for, query included;
+                   by default the script's own name, or / without a script
+  --method M       GET by default, POST with --data
+  --data DATA      the request's body: the text itself, @FILE for a file's content,
+                   - for stdin, which is read to its end first (64 MiB at most)
+  --param K=V      one more parameter, or another value for one; as often as needed
+  -i, --include    show the response's head before its body
+  -f, --fail       an error status (400 and above) is a failure, its body is not shown
+  --timeout S      give up after so many seconds; by default only the connect is limited
+  --values         run no script, ask the application for its FCGI_* values (a health check)
+  -h, --help       this text
+
+exit status
+   0  the response is complete, whatever its status says (but see --fail)
+   1  something went wrong on this machine
+   2  the command line is wrong
+   6  the host's name cannot be resolved
+   7  no connection: nobody listens, no such socket, no permission
+   8  what answered does not speak FastCGI, or sent no valid head
+   9  the application refused the request (overloaded, unknown role)
+  18  the response was cut short
+  22  an error status, with --fail
+  23  stdout cannot be written; nothing is said when its reader has gone
+  26  --data cannot be read
+  28  the time is up
+  52  the connection was closed, or the request ended, without any response";

@@ -1,0 +1,148 @@
+//! What went wrong, as one line and an exit status.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use mio_fcgi::cgi::HeadError;
+use mio_fcgi::{BodyError, ConnectError, Delivery, LostReason, RequestError, SubmitError};
+
+/// Why there is no complete response.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    /// Empty: nothing is said.
+    line: String,
+}
+
+/// The exit statuses; the help text explains them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Here = 1,
+    Usage = 2,
+    Resolve = 6,
+    Connect = 7,
+    NotFastCgi = 8,
+    Refused = 9,
+    CutShort = 18,
+    HttpError = 22,
+    Stdout = 23,
+    Data = 26,
+    TimedOut = 28,
+    NoResponse = 52,
+}
+
+impl Failure {
+    pub(crate) fn new(status: Status, line: impl fmt::Display) -> Self {
+        let line = line.to_string();
+        Self { status, line }
+    }
+
+    /// A write to stdout failed. That its reader has gone (`get … | head`) needs no words.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        let line = match error.kind() {
+            io::ErrorKind::BrokenPipe => String::new(),
+            _ => format!("stdout cannot be written: {error}"),
+        };
+        Self::new(Status::Stdout, line)
+    }
+
+    /// The request was not accepted.
+    pub(crate) fn submit(error: &SubmitError) -> Self {
+        let status = match error {
+            SubmitError::BodyRead(_) | SubmitError::BodyTooLarge { .. } => Status::Data,
+            _ => Status::Usage,
+        };
+        Self::new(status, error)
+    }
+
+    /// The output does not begin with a head.
+    pub(crate) fn head(error: &HeadError) -> Self {
+        Self::new(Status::NotFastCgi, error)
+    }
+
+    /// The request failed after so many octets of its body had come.
+    pub(crate) fn request(error: &RequestError, delivery: Delivery, body_len: u64) -> Self {
+        let (status, line) = match error {
+            RequestError::Connect(ConnectError::Failed(kind)) => {
+                (Status::Connect, refusal(*kind).to_owned())
+            }
+            RequestError::Connect(ConnectError::Busy) => (Status::Connect, error.to_string()),
+            RequestError::Connect(ConnectError::TimedOut) => {
+                (Status::TimedOut, "no connection in time".to_owned())
+            }
+            RequestError::TimedOut(_) => {
+                let what = match delivery {
+                    Delivery::NotSent => "no connection in time",
+                    Delivery::MaybeSent => "no response in time",
+                    Delivery::Responded => "the response did not end in time",
+                };
+                (Status::TimedOut, what.to_owned())
+            }
+            RequestError::Lost(reason) if delivery != Delivery::Responded => {
+                (Status::NoResponse, no_response(*reason))
+            }
+            RequestError::Lost(reason) => (
+                Status::CutShort,
+                format!("the response was cut short after {body_len} octets of its body: {reason}"),
+            ),
+            RequestError::Protocol(_) => (Status::NotFastCgi, error.to_string()),
+            RequestError::Overloaded
+            | RequestError::CantMultiplex
+            | RequestError::UnknownRole
+            | RequestError::UnknownStatus(_) => (Status::Refused, error.to_string()),
+            RequestError::Body(
+                BodyError::Read(_) | BodyError::TooShort { .. } | BodyError::TooLong { .. },
+            ) => (Status::Data, error.to_string()),
+            _ => (Status::Here, error.to_string()),
+        };
+        Self { status, line }
+    }
+
+    /// Puts the application's name in front of the line, where the application has to do with it.
+    pub(crate) fn of(mut self, application: impl fmt::Display) -> Self {
+        match self.status {
+            Status::Here | Status::Usage | Status::Data | Status::Stdout => {}
+            Status::Resolve
+            | Status::Connect
+            | Status::NotFastCgi
+            | Status::Refused
+            | Status::CutShort
+            | Status::HttpError
+            | Status::TimedOut
+            | Status::NoResponse => self.line = format!("{application}: {}", self.line),
+        }
+        self
+    }
+
+    /// Prints the line, if there is any, and gives the exit status.
+    pub(crate) fn report(self) -> ExitCode {
+        if !self.line.is_empty() {
+            eprintln!("get: {}", self.line);
+        }
+        ExitCode::from(self.status as u8)
+    }
+}
+
+fn refusal(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::ConnectionRefused => "connection refused: nobody listens there",
+        io::ErrorKind::NotFound => "there is no such socket: is the application running?",
+        io::ErrorKind::PermissionDenied => {
+            "no permission: the user of this program may not write to that socket"
+        }
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "the host cannot be reached"
+        }
+        _ => "no connection can be made",
+    }
+}
+
+fn no_response(reason: LostReason) -> String {
+    match reason {
+        LostReason::Closed => {
+            "closed without a response: does a FastCGI application listen there?".to_owned()
+        }
+        reason => format!("no response: {reason}; does a FastCGI application listen there?"),
+    }
+}

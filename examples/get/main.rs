@@ -1,0 +1,155 @@
+//! One request to a FastCGI application, as curl does for HTTP.
+//!
+//! `cargo run --example get` asks a demo application that is part of this program;
+//! `cargo run --example get -- --help` says what else it does.
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+use mio_fcgi::{
+    Address, Client, Config, Event, Failure as RequestFailure, Multiplex, Outcome, ReadBuf,
+    Request, ServerValues, Tag, Timeouts, UnknownLength,
+};
+
+use answer::Answer;
+use arguments::Arguments;
+use failure::{Failure, Status};
+
+mod answer;
+#[path = "../responder/app.rs"]
+mod app;
+mod arguments;
+mod failure;
+
+fn main() -> ExitCode {
+    env_logger::init();
+    let arguments = match Arguments::parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            return match writeln!(io::stdout(), "{}", arguments::HELP) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => Failure::stdout(&error).report(),
+            };
+        }
+        Err(error) => {
+            let line = format!("{error}; --help says more");
+            return Failure::new(Status::Usage, line).report();
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(address) = &arguments.connect {
+        return ask(address, arguments).map_err(|failure| failure.of(address));
+    }
+    let demo = app::spawn(app::Options::default())
+        .map_err(|error| Failure::new(Status::Here, format!("the demo application: {error}")))?;
+    ask(demo.address(), arguments).map_err(|failure| failure.of("the demo application"))
+}
+
+fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
+    let here = |error: io::Error| Failure::new(Status::Here, error);
+    let servers = address
+        .resolve()
+        .map_err(|error| Failure::new(Status::Resolve, error))?;
+    let mut poll = Poll::new().map_err(here)?;
+    // One connection to one server at a time; there is a token for each.
+    let tokens = Token(0)..Token(servers.len());
+    let config = configure(servers, arguments);
+    let mut client = Client::new(poll.registry(), tokens, config).map_err(here)?;
+
+    let now = Instant::now();
+    if arguments.values {
+        let asked = client.get_values(now, 0, Tag(0));
+        asked.map_err(|error| Failure::submit(&error))?;
+    } else {
+        let mut request = Request::responder();
+        arguments
+            .write_params(&mut request.params)
+            .map_err(|error| Failure::new(Status::Usage, error))?;
+        request.body = arguments
+            .open_body()
+            .map_err(|error| Failure::new(Status::Data, error))?;
+        let submitted = client.submit(now, request, Tag(0));
+        submitted.map_err(|error| Failure::submit(&error))?;
+    }
+
+    let mut answer = Answer::new(arguments, BufWriter::new(io::stdout().lock()));
+    let mut events = Events::with_capacity(8);
+    let mut buf = ReadBuf::default();
+    loop {
+        match poll.poll(&mut events, client.timeout(Instant::now())) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other.map_err(here)?,
+        }
+        let now = Instant::now();
+        for event in &events {
+            client.handle_event(event);
+        }
+        client.handle_timeout(now);
+        while let Some(event) = client.poll_event(now, &mut buf) {
+            match event {
+                Event::Stdout { data, .. } => answer.stdout(data)?,
+                Event::Stderr { data, .. } => answer.stderr(data),
+                Event::StdoutEnd { .. } => answer.stdout_end(),
+                Event::Values { values, .. } => show_values(values)?,
+                Event::End { outcome, .. } if arguments.values => return values_end(outcome),
+                Event::End { outcome, .. } => return answer.finish(&outcome),
+                // Nothing is pushed here, and the client is not shut down.
+                _ => {}
+            }
+        }
+        answer.flush()?;
+    }
+}
+
+/// For a single request: one connection, which ends with it, and no time limit that was not asked for.
+fn configure(servers: Vec<Address>, arguments: &Arguments) -> Config {
+    let mut config = Config::with_servers(servers);
+    config.limits.max_connections = 1;
+    config.keep_connections = false;
+    config.multiplex = Multiplex::Off;
+    config.timeouts = Timeouts::NONE;
+    config.unknown_length = UnknownLength::Buffer {
+        limit: 64 * 1024 * 1024,
+    };
+    config.probe_timeout = arguments.timeout.unwrap_or(Duration::from_secs(10));
+    if let Some(timeout) = arguments.timeout {
+        config.timeouts = Timeouts::total(timeout);
+        config.connect_timeout = timeout;
+    }
+    config
+}
+
+fn show_values(values: ServerValues) -> Result<(), Failure> {
+    let multiplexes = values.multiplexes.map(u32::from);
+    let named = [
+        ("FCGI_MAX_CONNS", values.max_conns),
+        ("FCGI_MAX_REQS", values.max_reqs),
+        ("FCGI_MPXS_CONNS", multiplexes),
+    ];
+    let mut stdout = io::stdout();
+    for (name, value) in named {
+        if let Some(value) = value {
+            let written = writeln!(stdout, "{name}={value}");
+            written.map_err(|error| Failure::stdout(&error))?;
+        }
+    }
+    Ok(())
+}
+
+fn values_end(outcome: Outcome) -> Result<(), Failure> {
+    let Err(RequestFailure {
+        error, delivery, ..
+    }) = outcome
+    else {
+        return Ok(());
+    };
+    Err(Failure::request(&error, delivery, 0))
+}

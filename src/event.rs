@@ -211,4 +211,17 @@ impl Event<'_> {
             Self::ShutDown => None,
         }
     }
+
+    /// The tag of that request.
+    pub fn tag(&self) -> Option<Tag> {
+        match self {
+            Self::Stdout { tag, .. }
+            | Self::Stderr { tag, .. }
+            | Self::StdoutEnd { tag, .. }
+            | Self::StdinReady { tag, .. }
+            | Self::Values { tag, .. }
+            | Self::End { tag, .. } => Some(*tag),
+            Self::ShutDown => None,
+        }
+    }
 }

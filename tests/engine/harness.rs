@@ -1,0 +1,406 @@
+//! A bench for the engine: it plays the driver and the application, with its own time.
+//!
+//! Copy it for tests of your own. A test says what the application does and looks at what came of it:
+//!
+//! ```text
+//! let mut bench = Bench::plain();                    // one request per connection
+//! bench.submit(request());                           // tags count from 1; it is connected, sent, flushed
+//! bench.feed(0, records().stdout(1, "hi").end(1, 0)); // connection 0: the first that was opened
+//! assert_eq!(bench.seen(), [out(1, "hi"), done(1)]);
+//! bench.finish();                                    // nothing may be left
+//! ```
+//!
+//! Reading is edge-triggered, as with mio: octets fed while the engine does not want to read stay in the "socket" until
+//! `Action::Read`, and nobody announces them again. Each bench checks, in every test, that no event follows a
+//! request's `End`, that each accepted request gets one, and that the caps on connections hold after every step.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::wire::Demux;
+use mio_fcgi::{
+    Action, CloseReason, Config, ConnectionHandle, Disconnected, Engine, Multiplex, OwnedEvent,
+    Request, RequestHandle, Stats, SubmitError, Tag,
+};
+
+use crate::script::{Seen, Sent, config};
+
+/// How the application's listener answers a connect.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Accept,
+    Refuse,
+    BacklogFull,
+    /// Not at all, until [`Bench::accept`].
+    Hang,
+}
+
+/// One transport connection, from its first connect on; it stays in the list when it is gone.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) handle: ConnectionHandle,
+    pub(crate) server: usize,
+    /// Why the engine closed it.
+    pub(crate) closed: Option<CloseReason>,
+    /// Octets that the "socket" still takes.
+    pub(crate) window: usize,
+    /// Every octet that it took.
+    pub(crate) sent: Vec<u8>,
+    shown: usize,
+    demux: Demux,
+    inbox: VecDeque<u8>,
+    ending: Option<Disconnected>,
+}
+
+/// The engine with a driver and an application around it.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) now: Instant,
+    /// Connections in the order of their first connect.
+    pub(crate) peers: Vec<Peer>,
+    /// Answers to the next connects, before those of `servers` count.
+    pub(crate) answers: VecDeque<Answer>,
+    /// How each server answers as a rule.
+    pub(crate) servers: Vec<Answer>,
+    /// Most octets of one read, and of one write.
+    pub(crate) read_len: usize,
+    pub(crate) write_len: usize,
+    /// For tests that lower the cap while connections are busy.
+    pub(crate) most_connections: usize,
+    events: Vec<OwnedEvent>,
+    /// Accepted requests and whether their `End` has come.
+    requests: BTreeMap<RequestHandle, bool>,
+    next_tag: u64,
+}
+
+impl Bench {
+    pub(crate) fn new(config: Config) -> Self {
+        let servers = vec![Answer::Accept; config.servers.len()];
+        Self {
+            engine: Engine::new(config).expect("a test's config is valid"),
+            // The only look at a clock: an origin to count from.
+            now: Instant::now(),
+            peers: Vec::new(),
+            answers: VecDeque::new(),
+            servers,
+            read_len: usize::MAX,
+            write_len: usize::MAX,
+            most_connections: 0,
+            events: Vec::new(),
+            requests: BTreeMap::new(),
+            next_tag: 1,
+        }
+    }
+
+    /// One request per connection.
+    pub(crate) fn plain() -> Self {
+        Self::new(config(Multiplex::Off))
+    }
+
+    /// Up to `max` requests on one connection.
+    pub(crate) fn shared(max: u32) -> Self {
+        let mut config = config(Multiplex::On { max });
+        config.limits.max_connections = 1;
+        Self::new(config)
+    }
+
+    /// Submits a request under the next tag (1, 2, ...) and lets everything happen that follows.
+    pub(crate) fn submit(&mut self, request: Request) -> RequestHandle {
+        self.try_submit(request).expect("the request is accepted")
+    }
+
+    pub(crate) fn try_submit(&mut self, request: Request) -> Result<RequestHandle, SubmitError> {
+        let handle = self.engine.submit(self.now, request, Tag(self.next_tag))?;
+        self.accepted(handle);
+        Ok(handle)
+    }
+
+    pub(crate) fn get_values(&mut self, server: usize) -> RequestHandle {
+        let handle = self.engine.get_values(self.now, server, Tag(self.next_tag));
+        let handle = handle.expect("not shutting down");
+        self.accepted(handle);
+        handle
+    }
+
+    fn accepted(&mut self, handle: RequestHandle) {
+        self.next_tag += 1;
+        assert_eq!(self.requests.insert(handle, false), None, "a new handle");
+        self.run();
+    }
+
+    /// Calls a command of the engine, then lets everything happen that follows.
+    pub(crate) fn command<T>(&mut self, command: impl FnOnce(&mut Engine, Instant) -> T) -> T {
+        let result = command(&mut self.engine, self.now);
+        self.run();
+        result
+    }
+
+    /// Octets arrive on a connection.
+    pub(crate) fn feed(&mut self, peer: usize, octets: impl AsRef<[u8]>) {
+        self.peers[peer].inbox.extend(octets.as_ref());
+        self.read(peer);
+        self.run();
+    }
+
+    /// The application closes a connection, behind what it has sent.
+    pub(crate) fn eof(&mut self, peer: usize) {
+        self.lose(peer, Disconnected::Eof);
+    }
+
+    /// The application resets a connection; what has arrived before can still be read.
+    pub(crate) fn reset(&mut self, peer: usize) {
+        self.lose(peer, Disconnected::Failed(io::ErrorKind::ConnectionReset));
+    }
+
+    fn lose(&mut self, peer: usize, why: Disconnected) {
+        self.peers[peer].ending = Some(why);
+        self.read(peer);
+        self.run();
+    }
+
+    /// A connect that hung succeeds.
+    pub(crate) fn accept(&mut self, peer: usize) {
+        let handle = self.peers[peer].handle;
+        self.engine.handle_connected(self.now, handle);
+        self.run();
+    }
+
+    /// The "socket" takes so many octets more.
+    pub(crate) fn open_window(&mut self, peer: usize, len: usize) {
+        self.peers[peer].window = self.peers[peer].window.saturating_add(len);
+        self.write(peer);
+        self.run();
+    }
+
+    /// Lets time pass, stopping at each deadline on the way.
+    pub(crate) fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..100_000 {
+            match self.engine.poll_timeout().filter(|at| *at <= end) {
+                Some(at) => self.wake(at.max(self.now)),
+                None => return self.wake(end),
+            }
+        }
+        panic!("deadlines that never go away: {:?}", self.engine);
+    }
+
+    /// Lets time pass up to the next deadline; false when there is none.
+    pub(crate) fn advance_to_timeout(&mut self) -> bool {
+        let next = self.engine.poll_timeout();
+        if let Some(at) = next {
+            self.wake(at.max(self.now));
+        }
+        next.is_some()
+    }
+
+    fn wake(&mut self, now: Instant) {
+        self.now = now;
+        self.engine.handle_timeout(now);
+        self.run();
+    }
+
+    /// What the engine has sent on a connection since this was last asked, record by record.
+    pub(crate) fn sent(&mut self, peer: usize) -> Vec<Sent> {
+        let peer = &mut self.peers[peer];
+        let mut input = &peer.sent[peer.shown..];
+        let mut items = Vec::new();
+        let next = |demux: &mut Demux, input: &mut &[u8]| match demux.next(input) {
+            Ok(Some(item)) => Some(Sent::from(item)),
+            Ok(None) => None,
+            Err(error) => panic!("the engine has sent what is not FastCGI: {error}"),
+        };
+        while let Some(item) = next(&mut peer.demux, &mut input) {
+            items.push(item);
+        }
+        peer.shown = peer.sent.len();
+        items
+    }
+
+    /// Every event since this was last asked.
+    pub(crate) fn events(&mut self) -> Vec<OwnedEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The same, told shorter and independent of how octets were cut.
+    pub(crate) fn seen(&mut self) -> Vec<Seen> {
+        Seen::all(&self.events())
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// Shuts down without force and checks that nothing is left of any request or connection.
+    pub(crate) fn finish(mut self) {
+        self.engine.shutdown(self.now, None);
+        self.run();
+        // Grace times of aborts, pauses of back-off.
+        self.advance(Duration::from_secs(60));
+        let open: Vec<_> = self.requests.iter().filter(|(_, ended)| !**ended).collect();
+        assert!(open.is_empty(), "requests without an End: {open:?}");
+        assert!(
+            self.engine.is_idle(),
+            "something is left: {:?}",
+            self.engine
+        );
+        let stats = self.stats();
+        let counters = stats.counters.clone();
+        let nothing = Stats::default();
+        assert_eq!(stats.connections, nothing.connections);
+        assert_eq!((stats.requests, stats.octets_held), (nothing.requests, 0));
+        assert_eq!(counters.submitted, self.requests.len() as u64);
+        assert_eq!(counters.completed + counters.failed, counters.submitted);
+        let stops = self.events.iter().filter(|it| **it == OwnedEvent::ShutDown);
+        assert_eq!(stops.count(), 1, "ShutDown is reported once");
+        assert_eq!(
+            self.engine.poll_timeout(),
+            None,
+            "nobody is left to be woken"
+        );
+    }
+
+    /// Performs actions and takes events until there are none.
+    pub(crate) fn run(&mut self) {
+        let mut scratch = [0; 4096];
+        for _ in 0..1_000_000 {
+            self.check_caps();
+            if let Some(action) = self.engine.poll_action() {
+                self.perform(action);
+            } else if let Some(event) = self.engine.poll_event(&mut scratch) {
+                let event = event.into_owned();
+                self.note(event);
+            } else {
+                return;
+            }
+        }
+        panic!("the engine never comes to rest: {:?}", self.engine);
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Connect { connection, server } => self.connect(connection, server),
+            Action::Close { connection, reason } => {
+                if let Some(peer) = self.peer_of(connection) {
+                    let before = self.peers[peer].closed.replace(reason);
+                    assert_eq!(before, None, "connection {peer} is closed once");
+                }
+            }
+            Action::Flush { connection } => {
+                let peer = self.peer_of(connection).expect("connected before flushed");
+                self.write(peer);
+            }
+            Action::Read { connection } => {
+                let peer = self.peer_of(connection).expect("connected before read");
+                self.read(peer);
+            }
+            other => panic!("an action unknown to the bench: {other:?}"),
+        }
+    }
+
+    fn connect(&mut self, handle: ConnectionHandle, server: usize) {
+        if self.peer_of(handle).is_none() {
+            self.peers.push(Peer {
+                handle,
+                server,
+                closed: None,
+                window: usize::MAX,
+                sent: Vec::new(),
+                shown: 0,
+                demux: Demux::default(),
+                inbox: VecDeque::new(),
+                ending: None,
+            });
+        }
+        let answer = self.answers.pop_front().unwrap_or(self.servers[server]);
+        let refused = Disconnected::ConnectFailed(io::ErrorKind::ConnectionRefused);
+        match answer {
+            Answer::Accept => self.engine.handle_connected(self.now, handle),
+            Answer::Refuse => self.engine.handle_closed(self.now, handle, refused),
+            Answer::BacklogFull => {
+                let why = Disconnected::BacklogFull;
+                self.engine.handle_closed(self.now, handle, why);
+            }
+            Answer::Hang => {}
+        }
+    }
+
+    fn peer_of(&self, handle: ConnectionHandle) -> Option<usize> {
+        self.peers.iter().rposition(|peer| peer.handle == handle)
+    }
+
+    /// Writes until the engine has nothing, or the "socket" is full.
+    fn write(&mut self, peer: usize) {
+        let peer = &mut self.peers[peer];
+        loop {
+            let mut room = peer.window.min(self.write_len);
+            let before = peer.sent.len();
+            for slice in self.engine.transmit(peer.handle).iter() {
+                let len = slice.len().min(room);
+                peer.sent.extend_from_slice(&slice[..len]);
+                room -= len;
+            }
+            let written = peer.sent.len() - before;
+            if written == 0 {
+                return;
+            }
+            peer.window = peer.window.saturating_sub(written);
+            self.engine
+                .handle_transmitted(self.now, peer.handle, written);
+        }
+    }
+
+    /// Reads until the "socket" is empty, or the engine does not want more.
+    fn read(&mut self, peer: usize) {
+        let handle = self.peers[peer].handle;
+        while self.engine.wants_read(handle) {
+            let len = self.peers[peer].inbox.len().min(self.read_len);
+            if len == 0 {
+                if let Some(why) = self.peers[peer].ending.take() {
+                    self.engine.handle_closed(self.now, handle, why);
+                }
+                return;
+            }
+            let octets: Vec<u8> = self.peers[peer].inbox.drain(..len).collect();
+            let mut input = &octets[..];
+            while let Some(event) = self.engine.poll_received(self.now, handle, &mut input) {
+                let event = event.into_owned();
+                self.note(event);
+            }
+            assert!(input.is_empty(), "None leaves nothing behind");
+        }
+    }
+
+    fn note(&mut self, event: OwnedEvent) {
+        let (request, ends) = match &event {
+            OwnedEvent::Stdout { request, data, .. } | OwnedEvent::Stderr { request, data, .. } => {
+                assert!(!data.is_empty(), "output is never empty");
+                (request, false)
+            }
+            OwnedEvent::End { request, .. } => (request, true),
+            OwnedEvent::StdoutEnd { request, .. }
+            | OwnedEvent::StdinReady { request, .. }
+            | OwnedEvent::Values { request, .. } => (request, false),
+            _ => return self.events.push(event),
+        };
+        // An End may come out before `submit` has given us the handle.
+        let ended = self.requests.entry(*request).or_insert(false);
+        assert!(!*ended, "an event after End: {event:?}");
+        *ended = ends;
+        self.events.push(event);
+    }
+
+    fn check_caps(&self) {
+        let config = self.engine.config();
+        let stats = self.stats();
+        let gauges = stats.connections;
+        let most = self.most_connections.max(config.limits.max_connections) * config.servers.len();
+        let all = gauges.connecting + gauges.probing + gauges.idle + gauges.busy + gauges.draining;
+        assert!(all <= most, "{gauges:?}, but {most} are allowed");
+        let most = config.limits.max_idle * config.servers.len();
+        assert!(gauges.idle <= most, "{gauges:?}, but {most} idle ones");
+        let most = config.limits.max_queue + stats.counters.retries as usize;
+        assert!(stats.requests.waiting <= most, "{:?}", stats.requests);
+    }
+}

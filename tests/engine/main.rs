@@ -1,0 +1,5 @@
+//! The engine, driven by hand: no socket, no clock, every octet and every instant chosen by the test.
+
+mod harness;
+mod receive;
+mod script;

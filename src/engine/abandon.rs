@@ -104,6 +104,9 @@ impl Engine {
         }
         if exchange.is_sent(connection.outbox.transmitted()) {
             connection.ids.release(id);
+            if !connection.more_read {
+                connection.ids.end_rest();
+            }
             return;
         }
         connection.ids.quarantine(id);

@@ -60,6 +60,8 @@ pub(super) struct Connection {
     pub(super) read_blocked: bool,
     /// When the driver was last told to read again.
     pub(super) unblocked: Option<Instant>,
+    /// The read being taken apart has octets behind the record being dealt with.
+    pub(super) more_read: bool,
     /// No octet has come since it was last idle.
     pub(super) quiet: bool,
     /// It must not serve another request: stray records, an early end, a limit.

@@ -40,6 +40,7 @@ impl Engine {
             flush_asked: false,
             read_blocked: false,
             unblocked: None,
+            more_read: false,
             quiet: true,
             spent: None,
             serial: self.next_serial,

@@ -1,7 +1,7 @@
 //! The request IDs of one connection: which are free, which live, which must stay unused.
 //!
 //! An ID is handed out again only after its `FCGI_END_REQUEST` came for a request that had been sent
-//! as a whole. After an abort or an early end it is quarantined for the connection's life: Go's and
+//! as a whole, and rests until the read that brought it is used up. After an abort or an early end it is quarantined for the connection's life: Go's and
 //! flup's applications send late output, and a second end, for such an ID.
 
 /// What a request ID stands for.
@@ -19,8 +19,9 @@ pub(super) enum Slot {
 pub(super) struct RequestIds {
     /// Slot of ID `index + 1`; IDs beyond were never used.
     slots: Vec<Slot>,
-    /// IDs that may be free; one that was quarantined while free is skipped when taken.
+    /// The free IDs; those from `rested` on still rest.
     free: Vec<u16>,
+    rested: u16,
     quarantined: u32,
 }
 
@@ -33,18 +34,18 @@ impl RequestIds {
     #[inline]
     pub(super) fn has_room(&self) -> bool {
         self.quarantined < MAX_QUARANTINED
-            && (!self.free.is_empty() || self.slots.len() < usize::from(u16::MAX))
+            && (self.rested > 0 || self.slots.len() < usize::from(u16::MAX))
     }
 
     /// Gives an ID to an exchange; the last freed first, so a connection with one request at a
     /// time always uses 1. `None` when there is no room.
     #[inline]
     pub(super) fn allocate(&mut self, exchange: u32) -> Option<u16> {
-        while let Some(id) = self.free.pop() {
-            if self.slots[usize::from(id) - 1] == Slot::Free {
-                self.slots[usize::from(id) - 1] = Slot::Live(exchange);
-                return Some(id);
-            }
+        if self.rested > 0 {
+            self.rested -= 1;
+            let id = self.free.swap_remove(usize::from(self.rested));
+            self.slots[usize::from(id) - 1] = Slot::Live(exchange);
+            return Some(id);
         }
         let id = u16::try_from(self.slots.len() + 1).ok()?;
         self.slots.push(Slot::Live(exchange));
@@ -57,20 +58,34 @@ impl RequestIds {
         self.slots.get(usize::from(id).wrapping_sub(1)).copied()
     }
 
-    /// Frees the ID of a request that ended in order.
+    /// Frees the ID of a request that ended in order; it rests until [`end_rest`](Self::end_rest).
     #[inline]
     pub(super) fn release(&mut self, id: u16) {
         self.slots[usize::from(id) - 1] = Slot::Free;
         self.free.push(id);
     }
 
+    /// Lets all free IDs be handed out.
+    #[inline]
+    pub(super) fn end_rest(&mut self) {
+        // At most 65,535: no ID is in the list twice.
+        self.rested = self.free.len() as u16;
+    }
+
     /// Keeps an ID from being used again.
     pub(super) fn quarantine(&mut self, id: u16) {
         let slot = &mut self.slots[usize::from(id) - 1];
-        if *slot != Slot::Quarantined {
-            *slot = Slot::Quarantined;
-            self.quarantined += 1;
+        match std::mem::replace(slot, Slot::Quarantined) {
+            Slot::Quarantined => return,
+            Slot::Live(_) => {}
+            Slot::Free => {
+                if let Some(place) = self.free.iter().position(|free| *free == id) {
+                    self.free.remove(place);
+                    self.rested -= u16::from(place < usize::from(self.rested));
+                }
+            }
         }
+        self.quarantined += 1;
     }
 
     /// The exchanges that have an ID.
@@ -89,6 +104,7 @@ impl RequestIds {
             // kept as long as it says anything but "free".
             self.free.clear();
             self.free.extend((1..=self.slots.len() as u16).rev());
+            self.end_rest();
             if self.free.len() <= KEPT {
                 self.free.shrink_to(KEPT);
                 self.slots.shrink_to(KEPT);
@@ -112,6 +128,7 @@ mod tests {
         for exchange in 0..10 {
             assert_eq!(ids.allocate(exchange), Some(1));
             ids.release(1);
+            ids.end_rest();
         }
     }
 
@@ -122,12 +139,31 @@ mod tests {
         ids.quarantine(1);
         assert_eq!(ids.allocate(8), Some(2));
         ids.release(2);
+        ids.end_rest();
         ids.quarantine(2);
         assert_eq!(ids.allocate(9), Some(3));
         assert_eq!(ids.get(1), Some(Slot::Quarantined));
         assert_eq!(ids.get(3), Some(Slot::Live(9)));
         assert_eq!(ids.get(4), None);
         assert_eq!(ids.get(0), None);
+    }
+
+    #[test]
+    fn a_released_id_rests_and_one_that_is_quarantined_meanwhile_never_comes_back() {
+        let mut ids = RequestIds::default();
+        for exchange in 0..3 {
+            ids.allocate(exchange);
+        }
+        ids.release(2);
+        ids.end_rest();
+        ids.release(1);
+        ids.release(3);
+        assert_eq!(ids.allocate(5), Some(2));
+        assert_eq!(ids.allocate(6), Some(4), "1 and 3 rest");
+        ids.quarantine(3);
+        ids.end_rest();
+        assert_eq!(ids.allocate(7), Some(1));
+        assert_eq!(ids.allocate(8), Some(5));
     }
 
     #[test]
@@ -140,6 +176,7 @@ mod tests {
         assert!(!ids.has_room());
         assert_eq!(ids.allocate(0), None);
         ids.release(40_000);
+        ids.end_rest();
         assert!(ids.has_room());
         assert_eq!(ids.allocate(1), Some(40_000));
     }

@@ -209,7 +209,10 @@ impl Engine {
         connection.quiet = true;
         connection.shrink_idle();
         self.servers[usize::from(number)].remove_shared(key);
-        if self.connections[key as usize].demux.at_record_boundary() {
+        // Otherwise when the read is used up, and the padding has come: what is behind the end of a request must
+        // not reach the next one.
+        let connection = &self.connections[key as usize];
+        if connection.demux.at_record_boundary() && !connection.more_read {
             self.make_available(now, key);
         }
         self.arm_connection(key);

@@ -38,7 +38,9 @@ impl Engine {
                 return None;
             };
             let before = input.len();
-            let next = self.connections[key].demux.next(input);
+            let own = &mut self.connections[key];
+            let next = own.demux.next(input);
+            own.more_read = !input.is_empty();
             self.counters.octets_received += (before - input.len()) as u64;
             let key = key as u32;
             match next {
@@ -48,9 +50,7 @@ impl Engine {
                     }
                 }
                 Ok(None) => {
-                    if before > 0 {
-                        self.settle(now, key);
-                    }
+                    self.settle(now, key);
                     return None;
                 }
                 Err(error) => self.protocol_error(now, key, ProtocolError::Decode(error)),
@@ -58,15 +58,25 @@ impl Engine {
         }
     }
 
-    /// Padding of a last record has come: an idle connection may be handed out.
+    /// A read is used up. What it ended may be used again: IDs at once, an idle connection if it stands at a
+    /// record's end. One that has begun to speak while it was idle may not.
     fn settle(&mut self, now: Instant, key: u32) {
-        let connection = &self.connections[key as usize];
-        if !connection.is_idle() || !connection.demux.at_record_boundary() {
+        let connection = &mut self.connections[key as usize];
+        connection.ids.end_rest();
+        if !connection.is_idle() {
             return;
         }
-        let server = &self.servers[usize::from(connection.server)];
-        if !server.idle.iter().rev().any(|idle| *idle == key) {
-            self.make_available(now, key);
+        let is_plain = connection.max_requests == 1;
+        let at_boundary = connection.demux.at_record_boundary();
+        let server = usize::from(connection.server);
+        let is_available = self.servers[server].idle.iter().rev().any(|it| *it == key);
+        match (is_available, at_boundary) {
+            (false, true) => self.make_available(now, key),
+            (true, false) if is_plain => self.close(now, key, CloseReason::OutOfTurn),
+            (true, false) => {
+                self.servers[server].remove_idle(key);
+            }
+            (true, true) | (false, false) => {}
         }
     }
 

@@ -2,4 +2,5 @@
 
 mod harness;
 mod receive;
+mod regressions;
 mod script;

@@ -1,0 +1,86 @@
+//! Mistakes that were made once.
+
+use mio_fcgi::{CloseReason, Multiplex};
+
+use crate::harness::Bench;
+use crate::script::{Sent, config, done, out, records, request};
+
+/// Two requests and one plain connection: the second waits.
+fn one_connection() -> Bench {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.submit(request());
+    bench
+}
+
+/// The waiting request was sent as soon as `FCGI_END_REQUEST` was decoded, and got what stood behind it in the same read.
+#[test]
+fn late_output_in_the_read_of_the_end_does_not_reach_the_next_request() {
+    let mut bench = one_connection();
+    bench.feed(0, records().stdout(1, "a").end(1, 0).stdout(1, "late"));
+    assert_eq!(bench.seen(), [out(1, "a"), done(1)]);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+    bench.feed(1, records().stdout(1, "b").end(1, 0));
+    assert_eq!(bench.seen(), [out(2, "b"), done(2)]);
+    bench.finish();
+}
+
+#[test]
+fn a_second_end_in_the_read_of_the_end_does_not_end_the_next_request() {
+    let mut bench = one_connection();
+    bench.feed(0, records().end(1, 0).end(1, 9));
+    assert_eq!(bench.seen(), [done(1)]);
+    bench.feed(1, records().stdout(1, "b").end(1, 0));
+    assert_eq!(bench.seen(), [out(2, "b"), done(2)]);
+    bench.finish();
+}
+
+/// The same where the connection is shared: the ID was handed out again within the read.
+#[test]
+fn an_id_is_not_used_again_before_the_read_with_its_end_is_used_up() {
+    let mut bench = Bench::shared(2);
+    for _ in 0..3 {
+        bench.submit(request());
+    }
+    bench.sent(0);
+    bench.feed(0, records().end(1, 0).stdout(1, "late").stdout(2, "b"));
+    assert_eq!(bench.seen(), [done(1), out(2, "b")]);
+    assert_eq!(bench.sent(0), Sent::whole(3), "not id 1");
+    bench.feed(0, records().end(2, 0).end(3, 0));
+    assert_eq!(bench.seen(), [done(2), done(3)]);
+    bench.finish();
+}
+
+/// Octets that are not yet a record left the connection among the idle ones.
+#[test]
+fn a_piece_of_a_header_on_an_idle_connection_closes_it() {
+    let mut bench = Bench::plain();
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    bench.feed(0, [1, 6, 0]);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::OutOfTurn));
+    bench.submit(request());
+    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}
+
+#[test]
+fn a_piece_of_a_header_on_an_idle_shared_connection_keeps_it_from_being_used_before_the_rest() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.limits.max_connections = 2;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    let late = records().stdout(1, "late");
+    let (piece, rest) = late.as_ref().split_at(5);
+    bench.feed(0, piece);
+    bench.submit(request());
+    assert_eq!(bench.peers.len(), 2);
+    bench.feed(0, rest);
+    bench.feed(1, records().stdout(1, "b").end(1, 0));
+    assert_eq!(bench.seen(), [done(1), out(2, "b"), done(2)]);
+    bench.finish();
+}

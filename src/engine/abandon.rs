@@ -8,7 +8,7 @@ use super::connection::CloseReason;
 use super::exchange::{Exchange, Input, Life, Sending, Step};
 use super::server::Sharing;
 use super::{Engine, Running};
-use crate::error::{Delivery, RequestError};
+use crate::error::{Delivery, Failure, RequestError};
 use crate::event::{Event, Outcome};
 use crate::request::Retry;
 use crate::wire::{self, RecordType};
@@ -256,13 +256,14 @@ impl Engine {
     }
 
     /// Puts an exchange that was lost back to the front of the queue, for a connection opened from now on;
-    /// ends it when its body cannot be rewound.
-    pub(super) fn retry(&mut self, now: Instant, key: u32, transmitted: u64) {
-        let delivery = self.exchanges[key as usize].delivery(transmitted);
+    /// ends it with `error` when its body cannot be rewound.
+    pub(super) fn retry(&mut self, now: Instant, key: u32, error: &RequestError, transmitted: u64) {
         let exchange = &mut self.exchanges[key as usize];
-        let lost = RequestError::Lost(crate::error::LostReason::Closed);
-        let failure = exchange.failure(now, lost, transmitted);
+        let delivery = exchange.delivery(transmitted);
+        let report = exchange.report(now, transmitted);
+        let phase = exchange.phase(transmitted);
         if !exchange.rewind(now) {
+            let failure = Failure::new(error.clone(), phase, delivery, report);
             if let Some(event) = self.end_event(key, Err(failure)) {
                 self.events.push_back(event);
             }

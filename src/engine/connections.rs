@@ -213,7 +213,7 @@ impl Engine {
             debug_assert!(held.len() <= self.held);
         }
         match exchange.life.step(input) {
-            Step::Retry => self.retry(now, key, progress.transmitted),
+            Step::Retry => self.retry(now, key, error, progress.transmitted),
             Step::End => self.end_with(now, key, error.clone(), progress.transmitted),
             Step::Gone => self.forget(key),
             Step::Begin | Step::Abandon | Step::Close | Step::None | Step::Impossible => {

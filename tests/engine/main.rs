@@ -1,5 +1,6 @@
 //! The engine, driven by hand: no socket, no clock, every octet and every instant chosen by the test.
 
+mod end;
 mod harness;
 mod receive;
 mod regressions;

@@ -1,0 +1,273 @@
+//! The loop contract: any order of calls, the wait, the tokens, the read buffer.
+
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token};
+use mio_fcgi::wire::{Demux, Item, RecordType};
+use mio_fcgi::{Client, ConfigError, Event, ReadBuf, Tag};
+
+use crate::peer::{PATIENCE, Peer};
+use crate::{Loop, body, demo, get, plain};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Wait,
+    Note,
+    Timeout,
+    Drain,
+}
+
+#[test]
+fn any_order_of_the_calls_in_a_turn_is_right() {
+    let demo = demo();
+    let steps = [Step::Wait, Step::Note, Step::Timeout, Step::Drain];
+    for order in permutations(&steps) {
+        let mut turns = Loop::plain(demo.address().clone());
+        turns.submit(get("/tag?tag=ordered"), 1);
+        let began = Instant::now();
+        while turns.ends().is_empty() {
+            for step in &order {
+                match step {
+                    Step::Wait => turns.wait(PATIENCE),
+                    Step::Note => turns.note(),
+                    Step::Timeout => turns.client.handle_timeout(Instant::now()),
+                    Step::Drain => turns.drain(),
+                }
+            }
+            assert!(began.elapsed() < PATIENCE, "{order:?}");
+        }
+        assert!(turns.outcome(1).is_ok(), "{order:?}: {:?}", turns.tail());
+        assert_eq!(body(&turns.stdout(1)), b"ordered", "{order:?}");
+        // The first time limit of a request is 10 s: it did not take one to be sent.
+        assert!(began.elapsed() < Duration::from_secs(8), "{order:?}");
+    }
+}
+
+fn permutations(steps: &[Step]) -> Vec<Vec<Step>> {
+    if steps.is_empty() {
+        return vec![Vec::new()];
+    }
+    let each = steps.iter().flat_map(|first| {
+        let others: Vec<Step> = steps.iter().copied().filter(|step| step != first).collect();
+        permutations(&others)
+            .into_iter()
+            .map(|rest| [vec![*first], rest].concat())
+    });
+    each.collect()
+}
+
+#[test]
+fn the_wait_is_zero_with_work_and_without_limit_when_nothing_is_due() {
+    let demo = demo();
+    let mut config = plain(demo.address().clone());
+    config.keep_connections = false;
+    config.timeouts = mio_fcgi::Timeouts::NONE;
+    let mut turns = Loop::new(config);
+    let now = Instant::now();
+    assert_eq!(turns.client.timeout(now), None);
+
+    let request = turns.submit(get("/slow?ms=60000"), 1);
+    assert_eq!(turns.client.timeout(now), Some(Duration::ZERO), "submitted");
+    turns.drain();
+    let connecting = turns.client.timeout(now).expect("a limit on the connect");
+    assert!(
+        connecting > Duration::ZERO && connecting <= Duration::from_secs(3),
+        "{connecting:?}"
+    );
+    turns.run_until(|it| it.client.stats().requests.active == 1);
+    turns.run_for(Duration::from_millis(20));
+    assert_eq!(
+        turns.client.timeout(Instant::now()),
+        None,
+        "sent, and no limit was set"
+    );
+
+    turns.client.abort(Instant::now(), request);
+    assert_eq!(
+        turns.client.timeout(now),
+        Some(Duration::ZERO),
+        "an end to report"
+    );
+    turns.drain();
+    assert_eq!(turns.ends(), [1]);
+    assert_eq!(turns.client.timeout(now), None);
+    assert!(turns.client.is_idle());
+}
+
+#[test]
+fn an_idle_connection_limits_the_wait_and_goes_in_time() {
+    let demo = demo();
+    let mut config = plain(demo.address().clone());
+    config.limits.idle_timeout = Duration::from_millis(50);
+    let mut turns = Loop::new(config);
+    assert!(turns.ask(get("/bench")).0.is_ok());
+    let wait = turns.client.timeout(Instant::now()).expect("idle");
+    assert!(wait <= Duration::from_millis(50), "{wait:?}");
+    turns.run_until(|it| it.client.is_idle());
+    assert_eq!(turns.client.timeout(Instant::now()), None);
+}
+
+#[test]
+fn events_of_the_embedder_are_left_to_it_and_tokens_stay_in_their_range() {
+    let demo = demo();
+    let mut poll = Poll::new().expect("a poll");
+    let tokens = Token(7)..Token(15);
+    let config = plain(demo.address().clone());
+    let mut client = Client::new(poll.registry(), tokens.clone(), config).expect("enough tokens");
+    let (mut ours, theirs) = mio::net::UnixStream::pair().expect("a pair");
+    poll.registry()
+        .register(&mut ours, Token(6), Interest::READABLE)
+        .expect("a socket");
+    drop(theirs);
+    let now = Instant::now();
+    for tag in 0..50 {
+        client
+            .submit(now, get("/tag?tag=x&delay=20"), Tag(tag))
+            .expect("room");
+    }
+    let (mut events, mut buf) = (Events::with_capacity(64), ReadBuf::default());
+    let (mut embedders, mut clients, mut ended) = (0, 0, 0);
+    let deadline = Instant::now() + PATIENCE;
+    while ended < 50 || embedders == 0 {
+        assert!(Instant::now() < deadline);
+        poll.poll(&mut events, client.timeout(Instant::now()))
+            .expect("a poll");
+        for event in &events {
+            let token = event.token();
+            assert_eq!(client.handle_event(event), tokens.contains(&token));
+            if tokens.contains(&token) {
+                clients += 1;
+            } else {
+                assert_eq!(token, Token(6));
+                embedders += 1;
+            }
+        }
+        client.handle_timeout(Instant::now());
+        while let Some(event) = client.poll_event(Instant::now(), &mut buf) {
+            if let Event::End { outcome, .. } = event {
+                outcome.expect("a response");
+                ended += 1;
+            }
+        }
+    }
+    assert!(clients > 0);
+}
+
+#[test]
+fn too_few_tokens_for_the_limits_are_refused() {
+    let poll = Poll::new().expect("a poll");
+    let config = plain("127.0.0.1:9000".parse().expect("an address"));
+    let too_few = |connections| ConfigError::TooFewTokens {
+        tokens: 8,
+        connections,
+    };
+    let tokens = Token(0)..Token(8);
+    let mut nine = config.clone();
+    nine.limits.max_connections = 9;
+    let error = Client::new(poll.registry(), tokens.clone(), nine).expect_err("one too few");
+    let source = error
+        .get_ref()
+        .and_then(|it| it.downcast_ref::<ConfigError>());
+    assert_eq!(source, Some(&too_few(9)));
+
+    let mut client = Client::new(poll.registry(), tokens, config).expect("just enough");
+    let mut limits = client.config().limits;
+    limits.max_connections = 10;
+    assert_eq!(
+        client.set_limits(Instant::now(), limits),
+        Err(too_few(10)),
+        "and later too"
+    );
+    assert_eq!(client.config().limits.max_connections, 8);
+}
+
+/// Brings a client to the point where its buffer holds more than the event that it has lent.
+fn with_octets_in_the_buffer() -> Loop {
+    let demo = demo();
+    let mut turns = Loop::plain(demo.address().clone());
+    turns.submit(get("/bench"), 1);
+    loop {
+        turns.wait(PATIENCE);
+        turns.note();
+        let event = turns.client.poll_event(Instant::now(), &mut turns.buf);
+        if let Some(Event::Stdout { .. }) = event {
+            return turns;
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "another ReadBuf was passed while the former holds octets")]
+fn another_buffer_is_refused_while_the_first_holds_octets() {
+    let mut turns = with_octets_in_the_buffer();
+    let mut other = ReadBuf::default();
+    turns.client.poll_event(Instant::now(), &mut other);
+}
+
+#[test]
+fn another_buffer_is_fine_once_the_first_is_empty() {
+    let mut turns = with_octets_in_the_buffer();
+    assert_eq!(
+        turns.client.timeout(Instant::now()),
+        Some(Duration::ZERO),
+        "octets are waiting"
+    );
+    turns.drain();
+    assert_eq!(turns.ends(), [1]);
+    turns.buf = ReadBuf::with_len(0);
+    let (outcome, output) = turns.ask(get("/big?size=300000"));
+    assert!(outcome.is_ok());
+    assert_eq!(body(&output).len(), 300_000, "in pieces of 512 octets");
+}
+
+#[test]
+fn requests_submitted_in_one_turn_leave_in_one_write() {
+    let peer = Peer::unix(|listener| {
+        let mut connection = listener.accept();
+        let mut counts = Vec::new();
+        for _ in 0..3 {
+            let mut octets = vec![0; 256 * 1024];
+            let len = connection.read(&mut octets).expect("requests");
+            let ids = whole_requests(&octets[..len]);
+            counts.push(ids.len());
+            for id in ids {
+                connection.answer(id, b"done");
+            }
+        }
+        counts
+    });
+    let mut config = plain(peer.address());
+    config.multiplex = mio_fcgi::Multiplex::On { max: 100 };
+    config.limits.max_connections = 1;
+    let mut turns = Loop::new(config);
+    for round in 0..3 {
+        for tag in 0..10 {
+            turns.submit(get("/small"), round * 10 + tag);
+        }
+        turns.run_to_ends((round as usize + 1) * 10);
+    }
+    assert_eq!(
+        peer.join(),
+        [10, 10, 10],
+        "the first round waited for the connect"
+    );
+}
+
+/// The IDs of the requests; each is there with everything up to the end of its STDIN.
+fn whole_requests(octets: &[u8]) -> Vec<u16> {
+    let mut demux = Demux::default();
+    let mut input = octets;
+    let (mut begun, mut ended) = (Vec::new(), Vec::new());
+    while let Some(item) = demux.next(&mut input).expect("FastCGI") {
+        match item {
+            Item::Begin { request_id, .. } => begun.push(request_id),
+            Item::StreamEnd {
+                record_type: RecordType::Stdin,
+                request_id,
+            } => ended.push(request_id),
+            _ => {}
+        }
+    }
+    assert_eq!(begun, ended);
+    begun
+}

@@ -1,0 +1,193 @@
+//! The client on real sockets, against threads that play an application and against the example `responder`.
+//!
+//! Time is real here, so a test waits for what has to happen, and never for a time to pass in which it should.
+#![cfg(unix)]
+
+#[path = "../../examples/responder/app.rs"]
+mod app;
+mod closing;
+mod connecting;
+mod contract;
+mod fairness;
+mod handles;
+mod pausing;
+mod peer;
+mod uploads;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+use mio_fcgi::{
+    Address, Client, Completion, Config, Failure, Multiplex, Outcome, OwnedEvent, ReadBuf, Request,
+    RequestHandle, Tag,
+};
+
+use peer::PATIENCE;
+
+/// A client and the loop that drives it; events are kept in the order in which they came.
+#[derive(Debug)]
+struct Loop {
+    poll: Poll,
+    events: Events,
+    client: Client,
+    buf: ReadBuf,
+    seen: Vec<OwnedEvent>,
+}
+
+/// Tokens of the tests' clients.
+const TOKENS: std::ops::Range<Token> = Token(1000)..Token(5000);
+
+impl Loop {
+    fn new(config: Config) -> Self {
+        let poll = Poll::new().expect("a poll");
+        let client = Client::new(poll.registry(), TOKENS, config).expect("a valid configuration");
+        Self {
+            poll,
+            events: Events::with_capacity(64),
+            client,
+            buf: ReadBuf::default(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// A client of one server that sends one request at a time on a connection, and does not ask first.
+    fn plain(address: Address) -> Self {
+        Self::new(plain(address))
+    }
+
+    fn submit(&mut self, request: Request, tag: u64) -> RequestHandle {
+        self.client
+            .submit(Instant::now(), request, Tag(tag))
+            .expect("a request that can be sent")
+    }
+
+    /// Waits for readiness, as long as the client says and no longer than `most`.
+    fn wait(&mut self, most: Duration) {
+        let timeout = self.client.timeout(Instant::now());
+        let timeout = timeout.unwrap_or(most).min(most);
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            other => other.expect("a poll"),
+        }
+    }
+
+    /// Hands over what `wait` has brought.
+    fn note(&mut self) {
+        for event in &self.events {
+            assert!(self.client.handle_event(event), "nobody else has tokens");
+        }
+    }
+
+    fn drain(&mut self) {
+        let now = Instant::now();
+        while let Some(event) = self.client.poll_event(now, &mut self.buf) {
+            self.seen.push(event.into_owned());
+        }
+    }
+
+    fn turn(&mut self, most: Duration) {
+        self.wait(most);
+        self.note();
+        self.client.handle_timeout(Instant::now());
+        self.drain();
+    }
+
+    /// Turns until `done`.
+    fn run_until(&mut self, mut done: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            let now = Instant::now();
+            assert!(now < deadline, "{:?}, {:?}", self.client, self.tail());
+            // A client that never said "now" again would be found out by this wait.
+            self.turn(deadline - now);
+        }
+    }
+
+    /// Turns for a while, in which nothing is waited for.
+    fn run_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            self.turn(left.max(Duration::from_millis(1)));
+        }
+    }
+
+    /// Turns until so many requests have ended in all.
+    fn run_to_ends(&mut self, count: usize) {
+        self.run_until(|it| it.ends().len() >= count);
+        assert_eq!(self.ends().len(), count);
+    }
+
+    /// Sends a request and gives its outcome and its output.
+    fn ask(&mut self, request: Request) -> (Outcome, Vec<u8>) {
+        let count = self.ends().len() + 1;
+        let tag = 1_000_000 + count as u64;
+        self.submit(request, tag);
+        self.run_to_ends(count);
+        (self.outcome(tag), self.stdout(tag))
+    }
+
+    /// The tags of the requests that have ended, in that order.
+    fn ends(&self) -> Vec<u64> {
+        let ends = self.seen.iter().filter_map(|event| match event {
+            OwnedEvent::End { tag, .. } => Some(tag.0),
+            _ => None,
+        });
+        ends.collect()
+    }
+
+    fn outcome(&self, wanted: u64) -> Outcome {
+        let mut outcomes = self.seen.iter().filter_map(|event| match event {
+            OwnedEvent::End { tag, outcome, .. } if tag.0 == wanted => Some(outcome.clone()),
+            _ => None,
+        });
+        let outcome = outcomes.next().expect("it has ended");
+        assert!(outcomes.next().is_none(), "a second end");
+        outcome
+    }
+
+    fn completion(&self, tag: u64) -> Completion {
+        self.outcome(tag).expect("a complete response")
+    }
+
+    fn failure(&self, tag: u64) -> Failure {
+        self.outcome(tag).expect_err("a failure")
+    }
+
+    fn stdout(&self, wanted: u64) -> Vec<u8> {
+        let pieces = self.seen.iter().filter_map(|event| match event {
+            OwnedEvent::Stdout { tag, data, .. } if tag.0 == wanted => Some(data.as_slice()),
+            _ => None,
+        });
+        pieces.flatten().copied().collect()
+    }
+
+    fn tail(&self) -> &[OwnedEvent] {
+        &self.seen[self.seen.len().saturating_sub(3)..]
+    }
+}
+
+fn plain(address: Address) -> Config {
+    let mut config = Config::new(address);
+    config.multiplex = Multiplex::Off;
+    config
+}
+
+fn get(uri: &str) -> Request {
+    Request::responder()
+        .param("REQUEST_METHOD", "GET")
+        .param("REQUEST_URI", uri)
+}
+
+/// What a response's output is after its head.
+fn body(stdout: &[u8]) -> &[u8] {
+    let end = stdout
+        .windows(4)
+        .position(|octets| octets == b"\r\n\r\n")
+        .expect("a head");
+    &stdout[end + 4..]
+}
+
+fn demo() -> app::Running {
+    app::spawn(app::Options::default()).expect("the demo application starts")
+}

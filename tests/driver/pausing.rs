@@ -1,0 +1,107 @@
+//! Back-pressure on real sockets, where readiness that was seen while paused is not announced again.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::OwnedEvent;
+
+use crate::peer::{self, PATIENCE, Peer};
+use crate::{Loop, app, body, demo, get};
+
+/// Pauses in the middle of the output, lets the sockets fill, resumes, and expects all of it.
+#[test]
+fn a_paused_answer_goes_on_to_its_end_when_it_is_resumed() {
+    const LEN: usize = 4 * 1024 * 1024;
+    let demo = demo();
+    let mut turns = Loop::plain(demo.address().clone());
+    for round in 0..12 {
+        let request = turns.submit(get(&format!("/big?size={LEN}")), round);
+        turns.run_until(|it| !it.stdout(round).is_empty());
+        turns.client.pause(Instant::now(), request);
+        let received = turns.stdout(round).len();
+        assert!(received < LEN, "the pause comes in the middle");
+        turns.run_for(Duration::from_millis(15));
+        assert_eq!(turns.stdout(round).len(), received, "nothing while paused");
+        assert_eq!(turns.client.stats().requests.paused, 1);
+        turns.client.resume(Instant::now(), request);
+        turns.run_to_ends(round as usize + 1);
+        assert!(turns.outcome(round).is_ok());
+        let output = turns.stdout(round);
+        let pattern = |(at, octet): (usize, &u8)| *octet == app::pattern_octet(at as u64);
+        assert_eq!(body(&output).len(), LEN);
+        assert!(body(&output).iter().enumerate().all(pattern));
+    }
+    assert_eq!(turns.client.stats().octets_held, 0);
+}
+
+/// All that was to come has come, and the connection is closed, before the request is resumed: no event follows.
+#[test]
+fn what_came_while_paused_is_read_though_no_event_follows() {
+    let (resume, sent) = mpsc::channel();
+    let peer = Peer::unix(move |listener| {
+        let mut connection = listener.accept();
+        let request = connection.request().expect("a request");
+        connection.send(&peer::stdout(request.id, b"\r\n\r\nfirst "));
+        resume.send(()).expect("the test waits");
+        // Only after the pause, so that it is in no read before it.
+        let mut rest = peer::stdout(request.id, b"second");
+        rest.extend(peer::end(request.id));
+        connection.send(&rest);
+        drop(connection);
+        resume.send(()).expect("the test waits");
+    });
+    let mut turns = Loop::plain(peer.address());
+    let request = turns.submit(get("/"), 1);
+    turns.run_until(|it| !it.stdout(1).is_empty());
+    turns.client.pause(Instant::now(), request);
+    sent.recv_timeout(PATIENCE).expect("sent");
+    sent.recv_timeout(PATIENCE).expect("closed");
+    turns.run_for(Duration::from_millis(10));
+    let before = turns.ends().len();
+    turns.client.resume(Instant::now(), request);
+    turns.run_to_ends(1);
+    assert!(turns.outcome(1).is_ok(), "{:?}", turns.tail());
+    assert_eq!(body(&turns.stdout(1)), b"first second");
+    // The peer may have sent everything before the pause; as a rule it has not.
+    assert!(before <= 1);
+    peer.join();
+}
+
+#[test]
+fn a_paused_request_that_is_aborted_ends_once_and_its_connection_goes() {
+    let demo = demo();
+    let mut turns = Loop::plain(demo.address().clone());
+    let request = turns.submit(get("/big?size=100000000"), 1);
+    turns.run_until(|it| !it.stdout(1).is_empty());
+    turns.client.pause(Instant::now(), request);
+    turns.run_for(Duration::from_millis(5));
+    turns.client.abort(Instant::now(), request);
+    turns.client.resume(Instant::now(), request);
+    turns.run_for(Duration::from_millis(5));
+    assert_eq!(turns.ends(), [1]);
+    assert!(turns.client.is_idle(), "{:?}", turns.client);
+    assert!(turns.ask(get("/bench")).0.is_ok());
+}
+
+#[test]
+fn a_neighbour_on_the_same_connection_goes_on_beside_a_paused_request() {
+    let demo = demo();
+    let mut config = crate::plain(demo.address().clone());
+    config.multiplex = mio_fcgi::Multiplex::On { max: 10 };
+    config.limits.max_connections = 1;
+    let mut turns = Loop::new(config);
+    let paused = turns.submit(get("/stream?n=3&ms=10"), 1);
+    turns.client.pause(Instant::now(), paused);
+    turns.submit(get("/tag?tag=neighbour&delay=40"), 2);
+    turns.run_until(|it| it.ends() == [2]);
+    assert_eq!(body(&turns.stdout(2)), b"neighbour");
+    assert_eq!(turns.stdout(1), b"");
+    turns.client.resume(Instant::now(), paused);
+    turns.run_to_ends(2);
+    assert_eq!(
+        body(&turns.stdout(1)),
+        b"line 1 of 3\nline 2 of 3\nline 3 of 3\n"
+    );
+    let is_end = |event: &OwnedEvent| matches!(event, OwnedEvent::End { tag, .. } if tag.0 == 1);
+    assert!(is_end(&turns.seen[turns.seen.len() - 1]));
+}

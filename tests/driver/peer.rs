@@ -1,0 +1,336 @@
+//! An application played by a thread, on a real socket, that does what a script says: answers, stalls, breaks off.
+
+#![allow(
+    dead_code,
+    reason = "each test program that includes this file uses its own part"
+)]
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mio_fcgi::Address;
+use mio_fcgi::wire::{self, Demux, EndRequest, Item, ProtocolStatus, RecordType};
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails: much, since the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running script; `T` is what it returns.
+#[derive(Debug)]
+pub(crate) struct Peer<T = ()> {
+    address: Address,
+    thread: JoinHandle<T>,
+    _directory: Option<TempDir>,
+}
+
+impl<T: Send + 'static> Peer<T> {
+    /// On a socket of a kind.
+    pub(crate) fn on(kind: Kind, script: impl FnOnce(Listener) -> T + Send + 'static) -> Self {
+        match kind {
+            Kind::Unix => Self::unix(script),
+            Kind::Tcp => Self::tcp(script),
+        }
+    }
+
+    /// On a Unix socket in a directory of its own.
+    pub(crate) fn unix(script: impl FnOnce(Listener) -> T + Send + 'static) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("peer.sock");
+        let listener = UnixListener::bind(&path).expect("the directory is ours");
+        Self::run(
+            Listener::Unix(listener),
+            Address::Unix(path),
+            Some(directory),
+            script,
+        )
+    }
+
+    /// On a free TCP port of 127.0.0.1.
+    pub(crate) fn tcp(script: impl FnOnce(Listener) -> T + Send + 'static) -> Self {
+        Self::tcp_on(([127, 0, 0, 1], 0), script)
+    }
+
+    /// On a free TCP port of ::1.
+    pub(crate) fn tcp_v6(script: impl FnOnce(Listener) -> T + Send + 'static) -> Self {
+        Self::tcp_on((Ipv6Addr::LOCALHOST, 0), script)
+    }
+
+    fn tcp_on(
+        address: impl Into<std::net::SocketAddr>,
+        script: impl FnOnce(Listener) -> T + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address.into()).expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        Self::run(Listener::Tcp(listener), Address::Tcp(address), None, script)
+    }
+
+    /// On a listener that the test has made.
+    pub(crate) fn run(
+        listener: Listener,
+        address: Address,
+        directory: Option<TempDir>,
+        script: impl FnOnce(Listener) -> T + Send + 'static,
+    ) -> Self {
+        Self {
+            address,
+            thread: thread::spawn(move || script(listener)),
+            _directory: directory,
+        }
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.address.clone()
+    }
+
+    /// Waits for the end of the script, which must not have panicked.
+    pub(crate) fn join(self) -> T {
+        match self.thread.join() {
+            Ok(returned) => returned,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// For tests that hold for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Unix,
+    Tcp,
+}
+
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    /// The next connection, within [`PATIENCE`].
+    pub(crate) fn accept(&self) -> Connection {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(connection) = self.try_accept() {
+                return connection;
+            }
+            assert!(Instant::now() < deadline, "nobody connected");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// A connection that is there already.
+    pub(crate) fn try_accept(&self) -> Option<Connection> {
+        let accepted = match self {
+            Self::Unix(listener) => {
+                listener.set_nonblocking(true).expect("a listener");
+                listener.accept().map(|(stream, _)| Socket::Unix(stream))
+            }
+            Self::Tcp(listener) => {
+                listener.set_nonblocking(true).expect("a listener");
+                listener.accept().map(|(stream, _)| Socket::Tcp(stream))
+            }
+        };
+        match accepted {
+            Ok(socket) => Some(Connection::new(socket)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => panic!("accept: {error}"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+/// One connection, the application's side. Reads and writes block, within [`PATIENCE`].
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: Socket,
+    demux: Demux,
+}
+
+/// A request as it came.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Received {
+    pub(crate) id: u16,
+    pub(crate) keep: bool,
+    pub(crate) params: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Connection {
+    fn new(socket: Socket) -> Self {
+        let connection = Self {
+            socket,
+            demux: Demux::default(),
+        };
+        connection.set_nonblocking(false);
+        match &connection.socket {
+            Socket::Unix(stream) => {
+                stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+                stream.set_write_timeout(Some(PATIENCE)).expect("a time");
+            }
+            Socket::Tcp(stream) => {
+                stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+                stream.set_write_timeout(Some(PATIENCE)).expect("a time");
+            }
+        }
+        connection
+    }
+
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        match &self.socket {
+            Socket::Unix(stream) => stream.set_nonblocking(nonblocking),
+            Socket::Tcp(stream) => stream.set_nonblocking(nonblocking),
+        }
+        .expect("a socket");
+    }
+
+    /// Reads once.
+    pub(crate) fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        match &mut self.socket {
+            Socket::Unix(stream) => stream.read(octets),
+            Socket::Tcp(stream) => stream.read(octets),
+        }
+    }
+
+    pub(crate) fn try_send(&mut self, octets: &[u8]) -> io::Result<()> {
+        match &mut self.socket {
+            Socket::Unix(stream) => stream.write_all(octets),
+            Socket::Tcp(stream) => stream.write_all(octets),
+        }
+    }
+
+    pub(crate) fn send(&mut self, octets: &[u8]) {
+        self.try_send(octets).expect("the client reads");
+    }
+
+    /// Writes what the socket takes without waiting; how much that was.
+    pub(crate) fn send_some(&mut self, octets: &[u8]) -> usize {
+        self.set_nonblocking(true);
+        let mut sent = 0;
+        while sent < octets.len() {
+            let rest = &octets[sent..];
+            let written = match &mut self.socket {
+                Socket::Unix(stream) => stream.write(rest),
+                Socket::Tcp(stream) => stream.write(rest),
+            };
+            match written {
+                Ok(len) => sent += len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => panic!("write: {error}"),
+            }
+        }
+        self.set_nonblocking(false);
+        sent
+    }
+
+    /// Reads a request to the end of its `FCGI_STDIN`; `None` when the client closed instead. One at a time.
+    pub(crate) fn request(&mut self) -> Option<Received> {
+        self.receive(64 * 1024, RecordType::Stdin)
+    }
+
+    /// Reads a request to the end of its parameters and not an octet further.
+    pub(crate) fn head(&mut self) -> Option<Received> {
+        self.receive(1, RecordType::Params)
+    }
+
+    /// Reads to the end of a stream.
+    fn receive(&mut self, read_len: usize, last: RecordType) -> Option<Received> {
+        let mut received = Received::default();
+        let mut octets = vec![0; read_len];
+        loop {
+            let len = match self.read(&mut octets) {
+                Ok(0) => return None,
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("read: {error}"),
+            };
+            let mut input = &octets[..len];
+            while let Some(item) = self.demux.next(&mut input).expect("FastCGI") {
+                if matches!(item, Item::StreamEnd { record_type, .. } if record_type == last) {
+                    assert!(input.is_empty(), "octets behind the request");
+                    return Some(received);
+                }
+                received.take(item);
+            }
+        }
+    }
+
+    /// Answers with a whole response and `FCGI_END_REQUEST`.
+    pub(crate) fn answer(&mut self, id: u16, body: &[u8]) {
+        self.send(&answer(id, body));
+    }
+
+    /// Waits for the client's close; what came before it.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let mut octets = vec![0; 64 * 1024];
+        loop {
+            match self.read(&mut octets) {
+                Ok(0) => return rest,
+                Ok(len) => rest.extend_from_slice(&octets[..len]),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return rest,
+                Err(error) => panic!("the client did not close: {error}"),
+            }
+        }
+    }
+}
+
+impl Received {
+    fn take(&mut self, item: Item<'_>) {
+        match item {
+            Item::Begin { request_id, body } => {
+                self.id = request_id;
+                self.keep = body.keep_conn();
+            }
+            Item::Stream {
+                record_type: RecordType::Params,
+                data,
+                ..
+            } => self.params.extend_from_slice(data),
+            Item::Stream {
+                record_type: RecordType::Stdin,
+                data,
+                ..
+            } => self.body.extend_from_slice(data),
+            Item::StreamEnd { .. } => {}
+            other => panic!("a client of one Responder request does not send {other:?}"),
+        }
+    }
+
+    pub(crate) fn param(&self, name: &str) -> Option<String> {
+        wire::Pairs::new(&self.params)
+            .map(|pair| pair.expect("whole pairs"))
+            .find(|pair| pair.0 == name.as_bytes())
+            .map(|pair| String::from_utf8_lossy(pair.1).into_owned())
+    }
+}
+
+/// A whole response as its records.
+pub(crate) fn answer(id: u16, body: &[u8]) -> Vec<u8> {
+    let mut octets = stdout(id, b"Content-Type: text/plain\r\n\r\n");
+    octets.extend(stdout(id, body));
+    octets.extend(end(id));
+    octets
+}
+
+pub(crate) fn stdout(id: u16, content: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::new();
+    wire::write_stream(&mut octets, RecordType::Stdout, id, content);
+    octets
+}
+
+pub(crate) fn end(id: u16) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let body = EndRequest {
+        app_status: 0,
+        protocol_status: ProtocolStatus::RequestComplete,
+    };
+    wire::write_end_request(&mut octets, id, body);
+    octets
+}

@@ -1,0 +1,147 @@
+//! Bodies that meet slow, impatient and careful readers.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::{Body, OwnedEvent};
+
+use crate::peer::{Kind, Peer};
+use crate::{Loop, body, get};
+
+const LEN: usize = 8 * 1024 * 1024;
+
+fn pattern() -> Vec<u8> {
+    (0..LEN).map(|at| (at % 251) as u8).collect()
+}
+
+/// The same octets in each form that a body can have.
+fn bodies() -> [Body; 4] {
+    let octets = pattern();
+    let len = Some(LEN as u64);
+    [
+        Body::bytes(octets.clone()),
+        Body::shared(Arc::from(octets.as_slice())),
+        Body::reader(Cursor::new(octets.clone()), len),
+        Body::seekable(Cursor::new(octets), len),
+    ]
+}
+
+#[test]
+fn a_large_upload_that_is_answered_early_ends_with_the_answer() {
+    for kind in [Kind::Unix, Kind::Tcp] {
+        for upload in bodies() {
+            let peer = Peer::on(kind, |listener| {
+                let mut connection = listener.accept();
+                let request = connection.head().expect("a request");
+                connection.answer(request.id, b"no, thanks");
+                // Not a word of the body was read, and the client closes, since the application reads nothing.
+                assert!(connection.rest().len() < LEN);
+            });
+            let mut turns = Loop::plain(peer.address());
+            let (outcome, output) = turns.ask(get("/").with_body(upload));
+            assert!(outcome.is_ok(), "{outcome:?}");
+            assert_eq!(body(&output), b"no, thanks");
+            turns.run_until(|it| it.client.is_idle());
+            peer.join();
+        }
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_the_whole_upload() {
+    let peer = Peer::unix(|listener| {
+        let mut received = Vec::new();
+        for _ in bodies() {
+            let mut connection = listener.accept();
+            let id = connection.head().expect("a request").id;
+            // Slowly at first, so that the client meets a full socket.
+            let mut piece = [0; 1000];
+            let mut octets = Vec::new();
+            for _ in 0..20 {
+                thread::sleep(Duration::from_millis(1));
+                let len = connection.read(&mut piece).expect("more of the body");
+                octets.extend_from_slice(&piece[..len]);
+            }
+            let len = whole(&mut connection, octets);
+            received.push(len);
+            connection.answer(id, b"thanks");
+            connection.rest();
+        }
+        received
+    });
+    for upload in bodies() {
+        let mut turns = Loop::plain(peer.address());
+        let (outcome, output) = turns.ask(get("/").with_body(upload));
+        let report = outcome.expect("an answer").report;
+        assert_eq!(body(&output), b"thanks");
+        assert!(report.sent > LEN as u64);
+    }
+    assert_eq!(peer.join(), [LEN; 4]);
+}
+
+/// Reads a body to its end, of which some records are there already; checks and counts it.
+fn whole(connection: &mut crate::peer::Connection, first: Vec<u8>) -> usize {
+    use mio_fcgi::wire::{Demux, Item};
+    let mut demux = Demux::default();
+    let mut octets = first;
+    let mut len = 0;
+    loop {
+        let mut input = &octets[..];
+        while let Some(item) = demux.next(&mut input).expect("FastCGI") {
+            match item {
+                Item::Stream { data, .. } => {
+                    let expected = |(at, octet): (usize, &u8)| *octet == ((len + at) % 251) as u8;
+                    assert!(data.iter().enumerate().all(expected), "at {len}");
+                    len += data.len();
+                }
+                Item::StreamEnd { .. } => return len,
+                other => panic!("{other:?} in a body"),
+            }
+        }
+        octets.resize(64 * 1024, 0);
+        let read = connection.read(&mut octets).expect("more of the body");
+        octets.truncate(read);
+    }
+}
+
+#[test]
+fn a_pushed_body_goes_on_when_there_is_room() {
+    let peer = Peer::unix(|listener| {
+        let mut connection = listener.accept();
+        let id = connection.head().expect("a request").id;
+        thread::sleep(Duration::from_millis(20));
+        let len = whole(&mut connection, Vec::new());
+        connection.answer(id, b"thanks");
+        connection.rest();
+        len
+    });
+    let octets = pattern();
+    let mut turns = Loop::plain(peer.address());
+    let request = turns.submit(get("/").with_body(Body::pushed(Some(LEN as u64))), 1);
+    let (mut at, mut offers) = (0, 0);
+    while at < LEN {
+        let end = LEN.min(at + 100_000);
+        let taken = turns
+            .client
+            .write_stdin(Instant::now(), request, &octets[at..end])
+            .expect("the request goes on");
+        at += taken;
+        offers += 1;
+        if at < end {
+            let announced = turns.seen.len();
+            turns.run_until(|it| {
+                let ready = |event: &OwnedEvent| matches!(event, OwnedEvent::StdinReady { .. });
+                it.seen[announced..].iter().any(ready)
+            });
+        }
+    }
+    assert!(offers > 80, "64 KiB are held at most");
+    let finished = turns.client.finish_stdin(Instant::now(), request);
+    assert_eq!(finished, Ok(()));
+    turns.run_to_ends(1);
+    assert_eq!(body(&turns.stdout(1)), b"thanks");
+    drop(turns);
+    assert_eq!(peer.join(), LEN);
+}

@@ -48,9 +48,7 @@ fn killed_under_load(transport: Transport) {
         assert_eq!(client.peak().active, 1000);
         // Some are answered, some not yet.
         let moment = u64::from(round) * COUNT / u64::from(ROUNDS + 5);
-        client.run_until("some answers", |it| {
-            it.unended() as u64 <= COUNT - moment
-        });
+        client.run_until("some answers", |it| it.unended() as u64 <= COUNT - moment);
         app.kill();
         let killed = Instant::now();
         client.run_for(Duration::from_millis(u64::from(round) * 10));

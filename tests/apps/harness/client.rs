@@ -118,9 +118,7 @@ impl Loop {
 
     /// Waits for the end of a request.
     pub(crate) fn finish(&mut self, tag: Tag) -> Exchange {
-        self.run_until("the request's end", |it| {
-            it.exchange(tag).outcome.is_some()
-        });
+        self.run_until("the request's end", |it| it.exchange(tag).outcome.is_some());
         self.exchanges.remove(&tag).expect("it was looked at")
     }
 

@@ -3,8 +3,9 @@
 //! The queue is served from its front. For the request at the front, a server is chosen: the one with
 //! the fewest requests, among those that can take one and are not set aside; equals take turns. On it,
 //! in this order: a shared connection with room that no paused request obstructs; the idle connection
-//! used last; a new connection, if the cap allows; a shared one with room that is obstructed. A request
-//! whose connection turned out stale takes only a connection opened after that.
+//! used last; a new connection, if the cap allows; a shared one with room that is obstructed, unless
+//! another is on its way. A request whose connection turned out stale takes only a connection opened
+//! after that.
 
 use std::time::Instant;
 
@@ -127,7 +128,10 @@ impl Engine {
                 };
             }
         }
-        obstructed.map_or(Place::Nowhere, Place::On)
+        match obstructed {
+            Some(key) if server.connecting == 0 => Place::On(key),
+            _ => Place::Nowhere,
+        }
     }
 
     /// Whether a server may be connected to now, the cap left aside.
@@ -288,5 +292,47 @@ impl Engine {
         if sharing == Sharing::Unknown {
             self.unasked = self.servers.len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Action, Config, ConnectionHandle, Request, Tag};
+
+    fn connect(engine: &mut Engine) -> Option<ConnectionHandle> {
+        while let Some(action) = engine.poll_action() {
+            if let Action::Connect { connection, .. } = action {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn requests_wait_for_a_connection_on_its_way_rather_than_behind_a_paused_one() {
+        let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        config.multiplex = Multiplex::On { max: 100 };
+        config.limits.max_connections = 2;
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        let now = Instant::now();
+        let mut submit = |engine: &mut Engine| {
+            engine
+                .submit(now, Request::responder(), Tag(0))
+                .expect("accepted")
+        };
+        let paused = submit(&mut engine);
+        let first = connect(&mut engine).expect("the first request's");
+        engine.handle_connected(now, first);
+        engine.pause(now, paused);
+        for _ in 0..5 {
+            submit(&mut engine);
+        }
+        let second = connect(&mut engine).expect("one beside the paused request's");
+        assert_eq!(engine.stats().requests.waiting, 5);
+        engine.handle_connected(now, second);
+        assert_eq!(engine.stats().requests.waiting, 0);
+        let key = engine.connection_key(second).expect("it is open");
+        assert_eq!(engine.connections[key].live, 5);
     }
 }

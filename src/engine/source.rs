@@ -102,6 +102,11 @@ impl Source {
         offset
     }
 
+    /// Whether octets taken now may be released before those taken earlier leave: pushed ones are given back in order.
+    pub(super) fn releases_next(&self) -> bool {
+        !self.is_pushed() || self.taken == self.pushed.offset
+    }
+
     /// Octets in memory that were taken and are not yet [released](Self::release).
     pub(super) fn octets(&self, offset: u64, len: usize) -> &[u8] {
         let (octets, start) = match &self.body.0 {

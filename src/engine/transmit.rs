@@ -157,8 +157,9 @@ impl Engine {
                 let len = left.min(quantum as u64) as usize;
                 let header = Header::padded(record_type, id, len as u16);
                 buffer.extend_from_slice(&header.encode());
+                let copied = len <= COPIED && source.releases_next();
                 let offset = source.take(len as u64);
-                if len <= COPIED {
+                if copied {
                     buffer.extend_from_slice(source.octets(offset, len));
                     source.release(len);
                     connection.outbox.framed(before);
@@ -289,5 +290,57 @@ fn announce_room(
             request: exchange.handle(key),
             tag: exchange.tag,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Demux, Item};
+    use crate::{Action, Body, Config, Request, Tag};
+
+    #[test]
+    fn a_short_piece_behind_a_long_one_is_sent_behind_it() {
+        let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        let now = Instant::now();
+        let request = Request::responder().with_body(Body::pushed(Some(COPIED as u64 + 11)));
+        let request = engine.submit(now, request, Tag(0)).expect("accepted");
+        let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+            panic!("a request needs a connection");
+        };
+        engine.handle_connected(now, connection);
+        let mut body = vec![b'a'; COPIED + 1];
+        body.extend([b'b'; 10]);
+        for piece in [&body[..=COPIED], &body[COPIED + 1..]] {
+            let taken = engine.write_stdin(now, request, piece);
+            assert_eq!(taken, Ok(piece.len()));
+        }
+        assert_eq!(engine.finish_stdin(now, request), Ok(()));
+
+        let mut octets = Vec::new();
+        loop {
+            let slices = engine.transmit(connection);
+            let sent: usize = slices.iter().map(|slice| slice.len()).sum();
+            for slice in slices.iter() {
+                octets.extend_from_slice(slice);
+            }
+            if sent == 0 {
+                break;
+            }
+            engine.handle_transmitted(now, connection, sent);
+        }
+        let (mut demux, mut input, mut stdin) = (Demux::default(), &octets[..], Vec::new());
+        while let Ok(Some(item)) = demux.next(&mut input) {
+            if let Item::Stream {
+                record_type: RecordType::Stdin,
+                data,
+                ..
+            } = item
+            {
+                stdin.extend_from_slice(data);
+            }
+        }
+        assert!(stdin == body, "{} octets, out of order", stdin.len());
     }
 }

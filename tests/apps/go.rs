@@ -1,5 +1,9 @@
 //! Go's net/http/fcgi: multiplexes, and answers out of order.
 
+mod crash;
+mod multiplexing;
+mod stall;
+
 use crate::harness::{App, Program, Request, Transport, echo_of, pattern};
 
 #[test]

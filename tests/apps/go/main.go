@@ -13,6 +13,7 @@ import (
 	"net/http/fcgi"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -41,15 +42,38 @@ func echo(w http.ResponseWriter, r *http.Request) {
 }
 
 // tag answers after a delay of at most ?delay= milliseconds with its own ?tag= and ?size= octets of
-// the pattern that starts at the tag. The delay is drawn from the tag, so that a run can be repeated.
+// the pattern that starts at the tag. The delay is drawn from the tag, so that a run can be repeated. With
+// ?together= it begins only when so many requests are here at once.
 func tag(w http.ResponseWriter, r *http.Request) {
 	seed := number(r, "tag", 0)
+	if count := number(r, "together", 0); count > 0 {
+		gather(count)
+	}
 	if limit := number(r, "delay", 0); limit > 0 {
 		drawn := rand.New(rand.NewSource(int64(seed))).Intn(limit + 1)
 		time.Sleep(time.Duration(drawn) * time.Millisecond)
 	}
 	w.Header().Set("X-Tag", strconv.Itoa(seed))
 	writePattern(w, seed, number(r, "size", 0))
+}
+
+var (
+	gathered  int
+	gathering sync.Mutex
+	complete  = make(chan struct{})
+)
+
+// gather returns when so many requests have called it.
+func gather(count int) {
+	gathering.Lock()
+	gathered++
+	here := complete
+	if gathered == count {
+		gathered, complete = 0, make(chan struct{})
+		close(here)
+	}
+	gathering.Unlock()
+	<-here
 }
 
 // early answers without reading the body.

@@ -4,6 +4,7 @@
 //! every process it started, when its value is dropped, also by a panic; then the end of its log is printed too.
 
 mod app;
+pub(crate) mod client;
 mod exchange;
 mod php_fpm;
 mod process;

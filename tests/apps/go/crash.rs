@@ -1,0 +1,90 @@
+//! The application is killed under load, again and again.
+
+use std::time::{Duration, Instant};
+
+use mio_fcgi::{Config, Delivery, Multiplex, RequestError, Retry, Tag};
+
+use crate::harness::client::{Loop, get, is_pattern};
+use crate::harness::{App, Program, Transport};
+
+#[test]
+#[ignore = "needs Go; run tests/run"]
+fn each_of_a_thousand_requests_ends_once_when_the_application_is_killed_over_tcp() {
+    killed_under_load(Transport::Tcp);
+}
+
+#[test]
+#[ignore = "needs Go; run tests/run"]
+fn each_of_a_thousand_requests_ends_once_when_the_application_is_killed_over_unix() {
+    killed_under_load(Transport::Unix);
+}
+
+const ROUNDS: u32 = 10;
+const COUNT: u64 = 1000;
+
+/// Every second request may be sent again when it was not answered; the others must not run twice.
+fn killed_under_load(transport: Transport) {
+    let mut app = App::start(Program::Go, transport);
+    let mut config = Config::new(app.listen().address());
+    config.multiplex = Multiplex::On { max: 300 };
+    config.limits.max_connections = 4;
+    config.connect_patience = Duration::from_secs(20);
+    config.backoff.longest = Duration::from_millis(100);
+    let mut client = Loop::new(config);
+    let (mut lost, mut responded, mut again) = (0, 0, 0);
+    for round in 0..ROUNDS {
+        for number in 0..COUNT {
+            let retry = match number % 2 {
+                0 => Retry::IfUnanswered,
+                _ => Retry::Never,
+            };
+            let uri = format!("/tag?tag={number}&size=500&delay=200");
+            client.submit(get(&uri).with_retry(retry));
+        }
+        client.run_until("every request on the wire", |it| {
+            let requests = it.client.stats().requests;
+            requests.waiting == 0 && requests.active > 0
+        });
+        assert_eq!(client.peak().active, 1000);
+        // Some are answered, some not yet.
+        let moment = u64::from(round) * COUNT / u64::from(ROUNDS + 5);
+        client.run_until("some answers", |it| it.unended() as u64 <= COUNT - moment);
+        app.kill();
+        let killed = Instant::now();
+        client.run_for(Duration::from_millis(u64::from(round) * 10));
+        app.restart();
+        let answers = client.finish_all();
+        assert_eq!(answers.len() as u64, COUNT);
+        for (Tag(tag), exchange) in answers {
+            let number = tag % COUNT;
+            match &exchange.outcome {
+                Some(Ok(completion)) => {
+                    again += u64::from(completion.report.retries > 0);
+                    let response = exchange.response();
+                    assert_eq!(response.get("X-Tag"), Some(number.to_string().as_bytes()));
+                    assert_eq!(response.body.len(), 500);
+                    assert!(is_pattern(number as usize, &response.body));
+                }
+                Some(Err(failure)) => {
+                    assert!(matches!(failure.error, RequestError::Lost(_)), "{failure}");
+                    match failure.delivery {
+                        // Killed between the records of its response.
+                        Delivery::Responded => responded += 1,
+                        Delivery::MaybeSent | Delivery::NotSent => {
+                            assert!(number % 2 == 1, "not sent again: {failure:?}");
+                            assert_eq!(failure.report.retries, 0);
+                            lost += 1;
+                        }
+                    }
+                }
+                None => panic!("no end"),
+            }
+        }
+        assert!(killed.elapsed() < Duration::from_secs(5));
+    }
+    let all = u64::from(ROUNDS) * COUNT;
+    println!("{again} sent again, {lost} lost unanswered, {responded} cut short of {all}");
+    assert!(again > all / 20 && lost > all / 20, "killed too late");
+    assert!(responded < all / 20);
+    client.shut_down();
+}

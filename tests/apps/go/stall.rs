@@ -1,0 +1,159 @@
+//! A consumer that stops reading one large response beside many small ones on the same connection.
+
+use std::time::{Duration, Instant};
+
+use mio_fcgi::{AtLimit, Config, Multiplex, RequestError, Stall, Tag};
+
+use crate::harness::client::{Exchange, Loop, get, is_pattern};
+use crate::harness::{App, Program, Transport};
+
+const LARGE: usize = 64 << 20;
+const SMALL: usize = 100;
+const STOPPED: Duration = Duration::from_secs(2);
+
+#[test]
+#[ignore = "needs Go; run tests/run"]
+fn small_requests_finish_beside_a_stopped_one_that_fits_the_budget() {
+    let budget = LARGE + (1 << 20);
+    let mut run = Run::new(1, budget, AtLimit::PauseConnection);
+    let began = Instant::now();
+    run.client.pause(run.large);
+    run.all_small_finish();
+    assert!(began.elapsed() < STOPPED);
+    run.client.run_for(STOPPED.saturating_sub(began.elapsed()));
+    run.client.resume(run.large);
+    run.check_large();
+    let peak = run.client.peak().octets_held;
+    assert!(peak > 1 << 20 && peak <= budget, "{peak} octets held");
+    assert_eq!(run.client.shut_down().counters.connected, 1);
+}
+
+#[test]
+#[ignore = "needs Go; run tests/run"]
+fn small_requests_go_to_another_connection_when_the_budget_is_small() {
+    let budget = 256 * 1024;
+    let mut run = Run::new(2, budget, AtLimit::PauseConnection);
+    let began = Instant::now();
+    run.client.pause(run.large);
+    run.all_small_finish();
+    assert!(began.elapsed() < STOPPED);
+    run.client.run_for(STOPPED.saturating_sub(began.elapsed()));
+    run.client.resume(run.large);
+    run.check_large();
+    run.held_at_most(budget);
+    assert_eq!(run.client.shut_down().counters.connected, 2);
+}
+
+#[test]
+#[ignore = "needs Go; run tests/run"]
+fn a_connection_whose_budget_is_used_up_waits_and_then_goes_on() {
+    let budget = 256 * 1024;
+    let mut run = Run::new(1, budget, AtLimit::PauseConnection);
+    let small: Vec<_> = run.submit_small();
+    run.client.pause(run.large);
+    run.client.run_for(Duration::from_millis(500));
+    let waiting = small
+        .iter()
+        .filter(|tag| run.client.exchange(**tag).outcome.is_none())
+        .count();
+    assert!(waiting > 0, "the budget was never used up");
+    run.client.resume(run.large);
+    for (number, tag) in small.into_iter().enumerate() {
+        check_small(number, run.client.finish(tag));
+    }
+    run.check_large();
+    run.held_at_most(budget);
+    assert_eq!(run.client.shut_down().counters.connected, 1);
+}
+
+#[test]
+#[ignore = "needs Go; run tests/run"]
+fn the_stopped_request_fails_alone_where_that_was_chosen() {
+    let budget = 256 * 1024;
+    let mut run = Run::new(1, budget, AtLimit::FailRequest);
+    let small: Vec<_> = run.submit_small();
+    run.client.pause(run.large);
+    let large = run.client.finish(run.large);
+    let RequestError::Stalled { held } = large.failure().error else {
+        panic!("{:?}", large.outcome);
+    };
+    assert!(held > budget);
+    for (number, tag) in small.into_iter().enumerate() {
+        check_small(number, run.client.finish(tag));
+    }
+    run.held_at_most(budget);
+    run.client.run_until("the end of the large one", |it| {
+        it.client.stats().requests.aborting == 0
+    });
+    assert_eq!(run.client.shut_down().counters.connected, 1);
+}
+
+/// A client in the middle of one large response.
+struct Run {
+    client: Loop,
+    large: Tag,
+    // After the client: it ends when both are done.
+    _app: App,
+}
+
+impl Run {
+    fn new(max_connections: usize, budget: usize, at_limit: AtLimit) -> Self {
+        let app = App::start(Program::Go, Transport::Unix);
+        let mut config = Config::new(app.listen().address());
+        config.multiplex = Multiplex::On { max: 1024 };
+        config.limits.max_connections = max_connections;
+        let mut stall = Stall::default();
+        stall.per_request = budget;
+        stall.per_connection = budget;
+        stall.per_client = budget;
+        stall.at_limit = at_limit;
+        config.stall = stall;
+        let mut client = Loop::new(config);
+        let large = client.submit(get(&format!("/big?size={LARGE}&seed=5")));
+        client.run_until("the large response's begin", |it| {
+            it.exchange(large).stdout.len() > 100_000
+        });
+        Self {
+            client,
+            large,
+            _app: app,
+        }
+    }
+
+    fn submit_small(&mut self) -> Vec<Tag> {
+        (0..SMALL)
+            .map(|number| {
+                let uri = format!("/tag?tag={number}&size=2000&delay=20");
+                self.client.submit(get(&uri))
+            })
+            .collect()
+    }
+
+    fn all_small_finish(&mut self) {
+        for (number, tag) in self.submit_small().into_iter().enumerate() {
+            check_small(number, self.client.finish(tag));
+        }
+        let large = self.client.exchange(self.large);
+        assert!(large.outcome.is_none() && large.stdout.len() < LARGE);
+    }
+
+    fn check_large(&mut self) {
+        let response = self.client.finish(self.large).response();
+        assert_eq!(response.body.len(), LARGE);
+        assert!(is_pattern(5, &response.body));
+    }
+
+    /// Held beyond the budget is at most what one read has brought in.
+    fn held_at_most(&self, budget: usize) {
+        let held = self.client.peak().octets_held;
+        let read = mio_fcgi::ReadBuf::DEFAULT_LEN;
+        assert!(held <= budget + read, "{held} octets held");
+    }
+}
+
+fn check_small(number: usize, exchange: Exchange) {
+    let response = exchange.response();
+    assert_eq!(response.get("X-Tag"), Some(number.to_string().as_bytes()));
+    assert_eq!(response.body.len(), 2000);
+    assert!(is_pattern(number, &response.body));
+}

@@ -1,0 +1,124 @@
+//! Whether a response is the one wanted.
+
+use mio_fcgi::cgi::{HeadError, HeadParser};
+use thiserror::Error;
+
+/// Reads the responses of one request after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    head: HeadParser,
+    /// The parser holds something of this response.
+    parsing: bool,
+    status: Option<u16>,
+    body_len: u64,
+    error: Option<HeadError>,
+}
+
+/// What all responses are held against.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    body_len: Option<u64>,
+    /// A head that was read already, and its status: the next one is most likely the same.
+    known: Option<(Vec<u8>, u16)>,
+}
+
+/// What is wrong with a response that is complete.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(crate) enum Wrong {
+    #[error("status {0}")]
+    Status(u16),
+    #[error("a response head that is none: {0}")]
+    Head(HeadError),
+    #[error("a body of another length than --body-expected")]
+    BodyLen,
+    #[error("application status {0}")]
+    AppStatus(u32),
+}
+
+impl Wanted {
+    /// `body_len`: of each body, in octets.
+    pub(crate) fn new(body_len: Option<u64>) -> Self {
+        Self {
+            body_len,
+            known: None,
+        }
+    }
+}
+
+impl Answer {
+    /// Takes a piece of `FCGI_STDOUT`.
+    pub(crate) fn push(&mut self, wanted: &mut Wanted, mut piece: &[u8]) {
+        if self.status.is_none() && self.error.is_none() {
+            piece = self.push_head(wanted, piece);
+        }
+        self.body_len += piece.len() as u64;
+    }
+
+    /// Judges the response and makes ready for the next.
+    ///
+    /// # Errors
+    /// [`Wrong`].
+    pub(crate) fn end(&mut self, wanted: &Wanted, app_status: u32) -> Result<(), Wrong> {
+        let verdict = self.judge(wanted, app_status);
+        self.clear();
+        verdict
+    }
+
+    /// Forgets the response.
+    pub(crate) fn clear(&mut self) {
+        if std::mem::take(&mut self.parsing) {
+            self.head.clear();
+        }
+        self.status = None;
+        self.body_len = 0;
+        self.error = None;
+    }
+
+    fn judge(&self, wanted: &Wanted, app_status: u32) -> Result<(), Wrong> {
+        match (self.status, self.error) {
+            (_, Some(error)) => return Err(Wrong::Head(error)),
+            (None, None) => self.head.end().map_err(Wrong::Head)?,
+            (Some(status), None) if status >= 400 => return Err(Wrong::Status(status)),
+            (Some(_), None) => {}
+        }
+        if app_status != 0 {
+            return Err(Wrong::AppStatus(app_status));
+        }
+        match wanted.body_len {
+            Some(len) if len != self.body_len => Err(Wrong::BodyLen),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes what belongs to the head; gives the rest.
+    fn push_head<'a>(&mut self, wanted: &mut Wanted, piece: &'a [u8]) -> &'a [u8] {
+        if !self.parsing
+            && let Some((octets, status)) = &wanted.known
+            && let Some(body) = piece.strip_prefix(octets.as_slice())
+        {
+            self.status = Some(*status);
+            return body;
+        }
+        self.parsing = true;
+        let mut rest = piece;
+        loop {
+            match self.head.push(rest) {
+                Ok(None) => return &[],
+                Ok(Some((head, body))) if head.is_interim() => rest = body,
+                Ok(Some((head, body))) => {
+                    let status = head.status();
+                    self.status = Some(status);
+                    let head_len = piece.len() - body.len();
+                    if rest.len() == piece.len() && head.encoded_len() == head_len {
+                        wanted.known = Some((piece[..head_len].to_vec(), status));
+                    }
+                    return body;
+                }
+                Err(error) => {
+                    self.error = Some(error);
+                    return &[];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Before the load: which address it goes to, and whether the application shares connections.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use log::debug;
+use mio::{Events, Poll, Token};
+use mio_fcgi::{Address, Client, Config, Event, Multiplex as Shared, ReadBuf, Tag};
+
+use crate::arguments::{Arguments, Multiplex};
+
+/// A numeric address for a name; of several, the first that accepts a connection.
+///
+/// # Errors
+/// The resolver's, or why the last of them refused.
+pub(crate) fn choose(address: &Address) -> io::Result<Address> {
+    let mut all = address.resolve()?;
+    if let [_] = all[..] {
+        return Ok(all.remove(0));
+    }
+    let mut refusal = io::Error::from(io::ErrorKind::NotFound);
+    for address in all {
+        match Stream::connect(&address) {
+            Ok(_) => return Ok(address),
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
+}
+
+/// How many requests a connection carries at a time.
+///
+/// # Errors
+/// The system's, when the application has to be asked.
+pub(crate) fn sharing(address: &Address, arguments: &Arguments) -> io::Result<u32> {
+    let wanted = arguments.inflight.div_ceil(arguments.conns) as u32;
+    let may = wanted > 1
+        && match arguments.multiplex {
+            Multiplex::On => true,
+            Multiplex::Off => false,
+            Multiplex::Auto => says_yes(address)?,
+        };
+    Ok(if may { wanted } else { 1 })
+}
+
+/// Asks the application whether requests may share a connection; silence is a no.
+fn says_yes(address: &Address) -> io::Result<bool> {
+    let mut config = Config::new(address.clone());
+    config.multiplex = Shared::Off;
+    config.limits.max_connections = 1;
+    let mut poll = Poll::new()?;
+    let mut client = Client::new(poll.registry(), Token(0)..Token(1), config)?;
+    let mut events = Events::with_capacity(8);
+    let mut buf = ReadBuf::default();
+    let asked = client.get_values(Instant::now(), 0, Tag(0));
+    asked.map_err(io::Error::other)?;
+    let mut answer = false;
+    loop {
+        wait(&mut poll, &mut events, client.timeout(Instant::now()))?;
+        let now = Instant::now();
+        for event in &events {
+            client.handle_event(event);
+        }
+        client.handle_timeout(now);
+        while let Some(event) = client.poll_event(now, &mut buf) {
+            match event {
+                Event::Values { values, .. } => answer = values.multiplexes == Some(true),
+                Event::End { outcome, .. } => {
+                    if let Err(failure) = outcome {
+                        debug!("no answer to FCGI_GET_VALUES: {failure}");
+                    }
+                    return Ok(answer);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Waits for readiness; an interrupted wait is a short one.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn wait(
+    poll: &mut Poll,
+    events: &mut Events,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    match poll.poll(events, timeout) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            events.clear();
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// A blocking socket.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// # Errors
+    /// The system's.
+    pub(crate) fn connect(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address)?;
+                stream.set_nodelay(true)?;
+                Ok(Self::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Address::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+            #[cfg(target_os = "linux")]
+            Address::Abstract(name) => {
+                use std::os::linux::net::SocketAddrExt;
+                let name = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+                UnixStream::connect_addr(&name).map(Self::Unix)
+            }
+            other => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("{other} cannot be connected to on this system"),
+            )),
+        }
+    }
+
+    /// # Errors
+    /// The system's.
+    pub(crate) fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))
+            }
+            #[cfg(unix)]
+            Self::Unix(stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))
+            }
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(octets),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.read(octets),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(octets),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.write(octets),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! The load, sent with the library.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+use mio_fcgi::{Address, Client, Config, Event, Multiplex, Outcome, ReadBuf, RequestHandle, Tag};
+
+use crate::answer::{Answer, Wanted};
+use crate::arguments::Arguments;
+use crate::connect::wait;
+use crate::pace::{Next, Pace};
+use crate::request::Template;
+use crate::summary::Totals;
+use crate::tally::Tally;
+
+/// Runs until all requests have ended.
+///
+/// # Errors
+/// The system's, where there is no going on; what goes wrong with a request is tallied.
+pub(crate) fn run(
+    address: &Address,
+    arguments: &Arguments,
+    template: &Template,
+    sharing: u32,
+    pace: Pace,
+    tally: &mut Tally,
+) -> io::Result<Totals> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(1024);
+    let tokens = Token(0)..Token(arguments.conns);
+    let config = configure(address, arguments, sharing);
+    let start = pace.start();
+    let mut load = Load {
+        client: Client::new(poll.registry(), tokens, config)?,
+        template,
+        pace,
+        tally,
+        flights: Vec::new(),
+        grounded: (0..arguments.inflight as u32).rev().collect(),
+        wanted: Wanted::new(arguments.body_expected),
+        later: None,
+    };
+    load.flights
+        .resize_with(arguments.inflight, || Flight::at(start));
+    let mut buf = ReadBuf::default();
+    let mut now = Instant::now();
+    load.depart(now);
+    loop {
+        load.client.handle_timeout(now);
+        while let Some(event) = load.client.poll_event(now, &mut buf) {
+            load.handle(now, event);
+        }
+        load.tally.show_progress(now);
+        if load.is_over() {
+            break;
+        }
+        let timeout = load.timeout(now);
+        wait(&mut poll, &mut events, timeout)?;
+        now = Instant::now();
+        for event in &events {
+            load.client.handle_event(event);
+        }
+        load.depart(now);
+    }
+    let counters = load.client.stats().counters;
+    Ok(Totals {
+        elapsed: now.saturating_duration_since(start),
+        connections: counters.connected,
+        retries: counters.retries,
+        octets_sent: counters.octets_sent,
+        octets_received: counters.octets_received,
+    })
+}
+
+fn configure(address: &Address, arguments: &Arguments, sharing: u32) -> Config {
+    let mut config = Config::new(address.clone());
+    config.limits.max_connections = arguments.conns;
+    config.limits.max_idle = arguments.conns;
+    config.limits.max_queue = arguments.inflight;
+    config.timeouts.total = Some(arguments.timeout);
+    config.multiplex = match sharing {
+        1 => Multiplex::Off,
+        max => Multiplex::On { max },
+    };
+    config
+}
+
+struct Load<'a> {
+    client: Client,
+    template: &'a Template,
+    pace: Pace,
+    tally: &'a mut Tally,
+    /// By tag.
+    flights: Vec<Flight>,
+    /// Tags that are not in use.
+    grounded: Vec<u32>,
+    wanted: Wanted,
+    /// When the next request is due, while none is.
+    later: Option<Instant>,
+}
+
+/// A request in flight.
+struct Flight {
+    due: Instant,
+    answer: Answer,
+}
+
+impl Flight {
+    fn at(due: Instant) -> Self {
+        Self {
+            due,
+            answer: Answer::default(),
+        }
+    }
+}
+
+impl Load<'_> {
+    /// Sends what is due, as far as the number in flight allows.
+    fn depart(&mut self, now: Instant) {
+        self.later = None;
+        while let Some(tag) = self.grounded.pop() {
+            match self.pace.next(now) {
+                Next::Due(due) => self.send(now, due, tag),
+                other => {
+                    self.grounded.push(tag);
+                    if let Next::Later(at) = other {
+                        self.later = Some(at);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant, due: Instant, tag: u32) {
+        self.flights[tag as usize].due = due;
+        let mut request = self.client.new_request();
+        self.template.fill(&mut request);
+        if let Err(error) = self.client.submit(now, request, Tag(u64::from(tag))) {
+            self.fail(tag, error);
+        }
+    }
+
+    fn handle(&mut self, now: Instant, event: Event<'_>) {
+        match event {
+            Event::Stdout { tag, data, .. } => {
+                let flight = &mut self.flights[tag.0 as usize];
+                flight.answer.push(&mut self.wanted, data);
+            }
+            Event::End {
+                request,
+                tag,
+                outcome,
+            } => {
+                self.land(now, request, tag.0 as u32, outcome);
+                // Sent right here, the next request finds its connection's data in the cache.
+                self.depart(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn land(&mut self, now: Instant, request: RequestHandle, tag: u32, outcome: Outcome) {
+        let flight = &mut self.flights[tag as usize];
+        let completion = match outcome {
+            Ok(completion) => completion,
+            Err(failure) => {
+                log::debug!("{request:?}: {failure}");
+                flight.answer.clear();
+                return self.fail(tag, failure.error);
+            }
+        };
+        match flight.answer.end(&self.wanted, completion.app_status) {
+            Ok(()) => {
+                let latency = now.saturating_duration_since(flight.due);
+                self.tally.succeeded(latency, 1);
+                self.grounded.push(tag);
+            }
+            Err(wrong) => self.fail(tag, wrong),
+        }
+    }
+
+    fn fail(&mut self, tag: u32, kind: impl std::fmt::Display) {
+        self.grounded.push(tag);
+        self.tally.failed(kind);
+        if self.tally.is_hopeless() {
+            self.pace.stop();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.grounded.len() == self.flights.len() && self.pace.is_over()
+    }
+
+    /// How long to wait: for the client, the next request, the next line of progress.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let own = [self.later, self.tally.progress_due()];
+        let own = own.into_iter().flatten().min();
+        let own = own.map(|at| at.saturating_duration_since(now));
+        let client = self.client.timeout(now);
+        own.into_iter().chain(client).min()
+    }
+}

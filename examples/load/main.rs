@@ -1,0 +1,81 @@
+//! A load generator for FastCGI applications: how many requests, how fast, at what cost.
+//!
+//! `cargo run --release --example load -- --connect unix:/run/php/php8.2-fpm.sock --script /var/www/x.php`
+//!
+//! With `--raw` it sends the same octets over bare sockets, without the library: the floor that the
+//! library's own cost is measured against.
+
+use std::io;
+use std::process::ExitCode;
+
+mod answer;
+mod arguments;
+mod connect;
+mod library;
+mod pace;
+mod progress;
+mod raw;
+mod request;
+mod summary;
+mod tally;
+mod usage;
+
+use arguments::{Arguments, USAGE};
+use pace::Pace;
+use progress::Progress;
+use request::Template;
+use summary::Summary;
+use tally::Tally;
+use usage::Usage;
+
+fn main() -> ExitCode {
+    env_logger::init();
+    let arguments = match Arguments::parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("load: {error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let summary = match run(&arguments) {
+        Ok(summary) => summary,
+        Err(error) => {
+            eprintln!("load: {}: {error}", arguments.connect);
+            return ExitCode::FAILURE;
+        }
+    };
+    let shown = if arguments.json {
+        summary.print_json()
+    } else {
+        summary.print_text()
+    };
+    match shown {
+        Ok(()) if summary.is_good() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("load: the figures cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> io::Result<Summary> {
+    let address = connect::choose(&arguments.connect)?;
+    let template = Template::new(arguments);
+    let sharing = connect::sharing(&address, arguments)?;
+    let mut tally = Tally::new(Progress::new(arguments.progress));
+    let before = Usage::now();
+    let pace = Pace::starting_now(arguments);
+    let totals = if arguments.raw {
+        raw::run(&address, arguments, &template, sharing, pace, &mut tally)?
+    } else {
+        library::run(&address, arguments, &template, sharing, pace, &mut tally)?
+    };
+    let usage = Usage::now().since(before);
+    tally.end_progress();
+    Ok(Summary::new(tally, totals, usage))
+}

@@ -1,0 +1,359 @@
+//! The load without the library: the same octets over as many sockets, and nothing else.
+//!
+//! What a response looks like is learnt from a first one. From then on, octets are counted: as many as
+//! the first one had are a response, to the request that its connection has waited for longest. So all
+//! responses must have one length, and come in order where requests share a connection.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::time::Instant;
+
+use mio::event::Source;
+use mio::net::TcpStream;
+#[cfg(unix)]
+use mio::net::UnixStream;
+use mio::{Events, Interest, Poll, Registry, Token};
+use mio_fcgi::wire::{Demux, Item, RecordType};
+use mio_fcgi::{Address, ReadBuf};
+
+use crate::answer::{Answer, Wanted};
+use crate::arguments::Arguments;
+use crate::connect::{self, wait};
+use crate::pace::{Next, Pace};
+use crate::request::Template;
+use crate::summary::Totals;
+use crate::tally::Tally;
+
+/// Runs until all responses have come.
+///
+/// # Errors
+/// The system's; an application that closes a connection, is silent for too long, or answers in
+/// another length than before.
+pub(crate) fn run(
+    address: &Address,
+    arguments: &Arguments,
+    template: &Template,
+    sharing: u32,
+    pace: Pace,
+    tally: &mut Tally,
+) -> io::Result<Totals> {
+    let mut floor = Floor {
+        requests: Requests::prepare(template, sharing)?,
+        response_len: 0,
+        lanes: Vec::new(),
+        places: VecDeque::new(),
+        in_flight: 0,
+        pace,
+        tally,
+        later: None,
+        totals: Totals::default(),
+    };
+    let mut poll = Poll::new()?;
+    for index in 0..arguments.conns {
+        let mut socket = connect::Stream::connect(address)?;
+        if index == 0 {
+            floor.first_exchange(&mut socket, arguments)?;
+        }
+        let socket = Socket::adopt(socket, poll.registry(), Token(index))?;
+        floor.lanes.push(Lane::new(socket));
+        floor.totals.connections += 1;
+    }
+    let places = arguments.inflight.min(arguments.conns * sharing as usize);
+    floor
+        .places
+        .extend((0..places).map(|place| place % arguments.conns));
+    floor.places.make_contiguous().sort_unstable();
+    let mut events = Events::with_capacity(1024);
+    let mut memory = vec![0; ReadBuf::DEFAULT_LEN];
+    let mut now = Instant::now();
+    let mut heard = now;
+    while floor.depart(now)? {
+        floor.tally.show_progress(now);
+        let silence = heard.checked_add(arguments.timeout);
+        let next = [silence, floor.later, floor.tally.progress_due()];
+        let next = next.into_iter().flatten().min();
+        let timeout = next.map(|at| at.saturating_duration_since(now));
+        wait(&mut poll, &mut events, timeout)?;
+        now = Instant::now();
+        if !events.is_empty() || floor.in_flight == 0 {
+            heard = now;
+        } else if silence.is_some_and(|silence| silence <= now) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        for event in &events {
+            let index = event.token().0;
+            if event.is_writable() {
+                floor.lanes[index].writable = true;
+                floor.write(index)?;
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                floor.read(index, now, &mut memory, event.is_read_closed())?;
+            }
+        }
+    }
+    floor.totals.elapsed = now.saturating_duration_since(floor.pace.start());
+    Ok(floor.totals)
+}
+
+struct Floor<'a> {
+    requests: Requests,
+    /// Octets of a whole response.
+    response_len: usize,
+    lanes: Vec<Lane>,
+    /// One entry for each request that may be sent: the lane it would go out on.
+    places: VecDeque<usize>,
+    in_flight: u64,
+    pace: Pace,
+    tally: &'a mut Tally,
+    /// When the next request is due, while none is.
+    later: Option<Instant>,
+    totals: Totals,
+}
+
+/// Requests as octets, one for each request ID, back to back.
+struct Requests {
+    octets: Vec<u8>,
+    /// Of each.
+    len: usize,
+}
+
+impl Requests {
+    fn prepare(template: &Template, count: u32) -> io::Result<Self> {
+        let mut octets = Vec::new();
+        template.write(&mut octets, 1).map_err(io::Error::other)?;
+        let len = octets.len();
+        let Ok(count) = u16::try_from(count) else {
+            return Err(too_much("request IDs end at 65,535"));
+        };
+        if len.saturating_mul(usize::from(count)) > MAX_PREPARED {
+            return Err(too_much("prepared requests would take more than 1 GiB"));
+        }
+        for id in 2..=count {
+            template.write(&mut octets, id).map_err(io::Error::other)?;
+        }
+        Ok(Self { octets, len })
+    }
+}
+
+/// One connection.
+struct Lane {
+    socket: Socket,
+    writable: bool,
+    /// Where in the prepared octets the next write begins.
+    at: usize,
+    /// Octets to be written.
+    owed: usize,
+    /// Octets of a response that has not come as a whole.
+    partial: usize,
+    /// Requests without a response: when they were due, and how many of them.
+    waiting: VecDeque<(Instant, u64)>,
+}
+
+impl Lane {
+    fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            writable: true,
+            at: 0,
+            owed: 0,
+            partial: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+}
+
+impl Floor<'_> {
+    /// Sends one request and takes its response apart, to know what all of them look like.
+    fn first_exchange(
+        &mut self,
+        socket: &mut connect::Stream,
+        arguments: &Arguments,
+    ) -> io::Result<()> {
+        socket.set_timeout(arguments.timeout)?;
+        socket.write_all(&self.requests.octets[..self.requests.len])?;
+        let mut wanted = Wanted::new(arguments.body_expected);
+        let mut answer = Answer::default();
+        let mut demux = Demux::default();
+        let mut memory = vec![0; ReadBuf::DEFAULT_LEN];
+        let mut ended = None;
+        while ended.is_none() || !demux.at_record_boundary() {
+            let len = socket.read(&mut memory)?;
+            if len == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.response_len += len;
+            let mut input = &memory[..len];
+            while let Some(item) = demux.next(&mut input).map_err(io::Error::other)? {
+                match item {
+                    Item::Stream {
+                        record_type: RecordType::Stdout,
+                        data,
+                        ..
+                    } => answer.push(&mut wanted, data),
+                    Item::End { body, .. } => ended = Some(body.app_status),
+                    _ => {}
+                }
+            }
+        }
+        answer
+            .end(&wanted, ended.unwrap_or_default())
+            .map_err(io::Error::other)
+    }
+
+    /// Sends what is due, as far as the number in flight allows; false when the run is over.
+    fn depart(&mut self, now: Instant) -> io::Result<bool> {
+        self.later = None;
+        let mut lane = None;
+        while let Some(index) = self.places.front().copied() {
+            match self.pace.next(now) {
+                Next::Due(due) => {
+                    self.places.pop_front();
+                    if let Some(last) = lane.replace(index)
+                        && last != index
+                    {
+                        self.write(last)?;
+                    }
+                    self.owe(index, due);
+                }
+                Next::Later(at) => {
+                    self.later = Some(at);
+                    break;
+                }
+                Next::Over => break,
+            }
+        }
+        if let Some(last) = lane {
+            self.write(last)?;
+        }
+        Ok(!self.pace.is_over() || self.in_flight > 0)
+    }
+
+    fn owe(&mut self, index: usize, due: Instant) {
+        let lane = &mut self.lanes[index];
+        lane.owed += self.requests.len;
+        self.in_flight += 1;
+        match lane.waiting.back_mut() {
+            Some((last, count)) if *last == due => *count += 1,
+            _ => lane.waiting.push_back((due, 1)),
+        }
+    }
+
+    fn write(&mut self, index: usize) -> io::Result<()> {
+        let lane = &mut self.lanes[index];
+        while lane.owed > 0 && lane.writable {
+            let all = &self.requests.octets;
+            let end = all.len().min(lane.at + lane.owed);
+            match lane.socket.write(&all[lane.at..end]) {
+                Ok(written) => {
+                    lane.writable = lane.at + written == end;
+                    lane.owed -= written;
+                    lane.at = (lane.at + written) % all.len();
+                    self.totals.octets_sent += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => lane.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once, or until the socket is empty where a closed one would not be announced again.
+    fn read(
+        &mut self,
+        index: usize,
+        now: Instant,
+        memory: &mut [u8],
+        to_the_end: bool,
+    ) -> io::Result<()> {
+        loop {
+            let len = match self.lanes[index].socket.read(memory) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.totals.octets_received += len as u64;
+            self.count(index, now, len)?;
+            if len < memory.len() && !to_the_end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes octets as responses.
+    fn count(&mut self, index: usize, now: Instant, len: usize) -> io::Result<()> {
+        let lane = &mut self.lanes[index];
+        lane.partial += len;
+        while lane.partial >= self.response_len {
+            let Some((due, count)) = lane.waiting.front_mut() else {
+                return Err(io::Error::other("a response is longer than the first one"));
+            };
+            let came = (*count).min((lane.partial / self.response_len) as u64);
+            lane.partial -= came as usize * self.response_len;
+            self.tally
+                .succeeded(now.saturating_duration_since(*due), came);
+            *count -= came;
+            self.in_flight -= came;
+            if *count == 0 {
+                lane.waiting.pop_front();
+            }
+            self.places.extend((0..came).map(|_| index));
+        }
+        Ok(())
+    }
+}
+
+/// A socket of the event loop.
+enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn adopt(socket: connect::Stream, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut socket = match socket {
+            connect::Stream::Tcp(stream) => {
+                stream.set_nonblocking(true)?;
+                Self::Tcp(TcpStream::from_std(stream))
+            }
+            #[cfg(unix)]
+            connect::Stream::Unix(stream) => {
+                stream.set_nonblocking(true)?;
+                Self::Unix(UnixStream::from_std(stream))
+            }
+        };
+        let source: &mut dyn Source = match &mut socket {
+            Self::Tcp(stream) => stream,
+            #[cfg(unix)]
+            Self::Unix(stream) => stream,
+        };
+        registry.register(source, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(socket)
+    }
+
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(octets),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.read(octets),
+        }
+    }
+
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(octets),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.write(octets),
+        }
+    }
+}
+
+fn too_much(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+/// Octets of prepared requests.
+const MAX_PREPARED: usize = 1024 * 1024 * 1024;

@@ -1,0 +1,140 @@
+//! The figures at the end: for people, or as one line of JSON.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::tally::Tally;
+use crate::usage::Usage;
+
+/// What a way of sending requests says of its run as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    /// From the start to the last end.
+    pub(crate) elapsed: Duration,
+    pub(crate) connections: u64,
+    pub(crate) retries: u64,
+    pub(crate) octets_sent: u64,
+    pub(crate) octets_received: u64,
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    tally: Tally,
+    totals: Totals,
+    usage: Usage,
+}
+
+impl Summary {
+    pub(crate) fn new(tally: Tally, totals: Totals, usage: Usage) -> Self {
+        Self {
+            tally,
+            totals,
+            usage,
+        }
+    }
+
+    /// There were responses, and no error.
+    pub(crate) fn is_good(&self) -> bool {
+        self.tally.errors == 0 && self.tally.requests > 0
+    }
+
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn print_json(&self) -> io::Result<()> {
+        let latencies = &self.tally.latencies;
+        let micros = |nanos: u64| nanos as f64 / 1e3;
+        let at = |quantile| micros(latencies.value_at_quantile(quantile));
+        let line = json!({
+            "requests": self.tally.requests,
+            "seconds": self.totals.elapsed.as_secs_f64(),
+            "cpu_user_s": self.usage.user.as_secs_f64(),
+            "cpu_sys_s": self.usage.system.as_secs_f64(),
+            "errors": self.tally.errors,
+            "rss_kb": self.usage.peak_rss_kib,
+            "requests_per_s": self.rate(),
+            "latency_us": {
+                "mean": latencies.mean() / 1e3,
+                "p50": at(0.5),
+                "p90": at(0.9),
+                "p99": at(0.99),
+                "p99_9": at(0.999),
+                "max": micros(latencies.max()),
+            },
+            "connections": self.totals.connections,
+            "retries": self.totals.retries,
+            "octets_sent": self.totals.octets_sent,
+            "octets_received": self.totals.octets_received,
+            "errors_by_kind": self.tally.errors_by_kind,
+        });
+        writeln!(io::stdout(), "{line}")
+    }
+
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn print_text(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let Self {
+            tally,
+            totals,
+            usage,
+        } = self;
+        let count = tally.requests.max(1) as f64;
+        let seconds = totals.elapsed.as_secs_f64();
+        writeln!(
+            out,
+            "requests     {} in {seconds:.2} s, {:.0}/s",
+            tally.requests,
+            self.rate()
+        )?;
+        writeln!(
+            out,
+            "connections  {} opened, {} retries",
+            totals.connections, totals.retries
+        )?;
+        write!(out, "latency     ")?;
+        for (name, quantile) in QUANTILES {
+            let nanos = tally.latencies.value_at_quantile(quantile);
+            write!(out, " {name} {}", milliseconds(nanos))?;
+        }
+        writeln!(out, " max {}", milliseconds(tally.latencies.max()))?;
+        writeln!(
+            out,
+            "octets       {} sent, {} received, {:.1} MiB/s",
+            totals.octets_sent,
+            totals.octets_received,
+            (totals.octets_sent + totals.octets_received) as f64 / seconds.max(0.001) / 1_048_576.0
+        )?;
+        writeln!(
+            out,
+            "processor    {:.2} s user, {:.2} s system, {:.2} µs per request",
+            usage.user.as_secs_f64(),
+            usage.system.as_secs_f64(),
+            (usage.user + usage.system).as_secs_f64() * 1e6 / count
+        )?;
+        writeln!(out, "memory       {} KiB at most", usage.peak_rss_kib)?;
+        writeln!(out, "errors       {}", tally.errors)?;
+        for (kind, count) in &tally.errors_by_kind {
+            writeln!(out, "             {count} times: {kind}")?;
+        }
+        Ok(())
+    }
+
+    fn rate(&self) -> f64 {
+        self.tally.requests as f64 / self.totals.elapsed.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Nanoseconds, to be read.
+pub(crate) fn milliseconds(nanos: u64) -> String {
+    format!("{:.3} ms", nanos as f64 / 1e6)
+}
+
+const QUANTILES: [(&str, f64); 4] = [
+    ("median", 0.5),
+    ("p90", 0.9),
+    ("p99", 0.99),
+    ("p99.9", 0.999),
+];

@@ -1,0 +1,284 @@
+//! The load generator as a process, against the demo application.
+
+#[path = "../examples/responder/app.rs"]
+mod app;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use app::{Options, Running};
+use serde_json::Value;
+
+#[test]
+fn as_many_requests_as_asked_for_go_over_as_many_connections() {
+    let application = start(Options::default());
+    for (more, extra) in [(&[][..], 0), (&["--raw"], 1)] {
+        let before = application.counters();
+        let mut arguments = vec!["--conns", "3", "--requests", "200", "--body-expected", "16"];
+        arguments.extend(more);
+        let figures = json(&application, &arguments);
+        assert_eq!(figures["requests"], 200, "{figures}");
+        assert_eq!(figures["errors"], 0, "{figures}");
+        assert_eq!(figures["connections"], 3, "{figures}");
+        for field in ["seconds", "rss_kb"] {
+            assert!(figures[field].as_f64() > Some(0.0), "{field} of {figures}");
+        }
+        for field in ["cpu_user_s", "cpu_sys_s"] {
+            assert!(figures[field].is_f64(), "{field} of {figures}");
+        }
+        let latencies = &figures["latency_us"];
+        assert!(latencies["p50"].as_f64() > Some(0.0), "{figures}");
+        assert!(
+            latencies["p50"].as_f64() <= latencies["max"].as_f64(),
+            "{figures}"
+        );
+        // The floor learns from one request of its own.
+        assert_eventually(|| {
+            let after = application.counters();
+            after.requests - before.requests == 200 + extra
+                && after.connections - before.connections == 3
+        });
+    }
+}
+
+#[test]
+fn the_floor_sends_and_receives_the_same_octets_as_the_library() {
+    let application = start(Options::default());
+    let arguments = ["--requests", "50", "--stdin", "100000", "--conns", "2"];
+    let with = json(&application, &arguments);
+    let without = json(&application, &[&arguments[..], &["--raw"]].concat());
+    for field in ["requests", "octets_sent", "octets_received"] {
+        assert_eq!(with[field], without[field], "{field}");
+    }
+    assert!(with["octets_sent"].as_u64() > Some(50 * 100_000), "{with}");
+}
+
+#[test]
+fn requests_share_connections_where_the_application_can() {
+    let application = start(Options::default());
+    for raw in [&[][..], &["--raw"]] {
+        let arguments = ["--conns", "2", "--inflight", "64", "--requests", "1000"];
+        let figures = json(&application, &[&arguments[..], raw].concat());
+        assert_eq!(figures["requests"], 1000);
+        assert_eq!(figures["errors"], 0);
+        assert_eq!(figures["connections"], 2);
+    }
+}
+
+#[test]
+fn an_application_that_does_not_multiplex_gets_one_request_at_a_time() {
+    let application = start(Options {
+        multiplex: false,
+        ..Options::default()
+    });
+    for raw in [&[][..], &["--raw"]] {
+        let arguments = ["--conns", "2", "--inflight", "64", "--requests", "300"];
+        let figures = json(&application, &[&arguments[..], raw].concat());
+        assert_eq!(figures["requests"], 300);
+        assert_eq!(figures["errors"], 0, "{figures}");
+        assert_eq!(figures["retries"], 0, "{figures}");
+    }
+}
+
+#[test]
+fn a_body_of_another_length_is_an_error() {
+    let application = start(Options::default());
+    let output = load(
+        &application,
+        &["--requests", "20", "--body-expected", "17", "--json"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let figures = figures(&output);
+    assert_eq!(
+        (&figures["requests"], &figures["errors"]),
+        (&20.into(), &20.into())
+    );
+    assert_eq!(
+        figures["errors_by_kind"]["a body of another length than --body-expected"],
+        20
+    );
+    let output = load(
+        &application,
+        &["--requests", "20", "--body-expected", "17", "--raw"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("another length"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn an_upload_comes_back_whole() {
+    let application = start(Options::default());
+    let arguments = [
+        "--requests",
+        "5",
+        "--conns",
+        "2",
+        "--stdin",
+        "300000",
+        "--body-expected",
+        "300000",
+    ];
+    let echo = ["--param", "REQUEST_URI=/echo"];
+    let figures = json(&application, &[&arguments[..], &echo].concat());
+    assert_eq!(figures["requests"], 5);
+}
+
+#[test]
+fn a_status_of_an_error_is_one_and_is_shown() {
+    let application = start(Options::default());
+    let output = load(&application, &["--requests", "7", "--script", "/no/such"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stdout).contains("7 times: status 404"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn at_a_rate_latencies_count_from_when_a_request_was_due() {
+    let delay = Duration::from_millis(20);
+    let application = start(Options {
+        delay,
+        ..Options::default()
+    });
+    let median = |more: &[&str]| {
+        let figures = json(&application, &[&["--requests", "20"], more].concat());
+        assert_eq!(figures["errors"], 0);
+        figures["latency_us"]["p50"].as_f64().expect("a number")
+    };
+    let each = delay.as_secs_f64() * 1e6;
+    assert!(median(&[]) >= each);
+    // All are due within 20 ms, and the one in the middle has nine before it.
+    assert!(median(&["--rate", "1000"]) >= 9.0 * each - 20_000.0);
+    let start = Instant::now();
+    median(&["--rate", "40"]);
+    assert!(
+        start.elapsed() >= Duration::from_millis(475),
+        "19 gaps of 25 ms"
+    );
+}
+
+#[test]
+fn a_duration_ends_the_run() {
+    let application = start(Options::default());
+    for raw in [&[][..], &["--raw"]] {
+        let figures = json(&application, &[&["--duration", "0.3"], raw].concat());
+        let seconds = figures["seconds"].as_f64().expect("a number");
+        assert!((0.3..5.0).contains(&seconds), "{figures}");
+        assert!(figures["requests"].as_u64() > Some(10), "{figures}");
+    }
+}
+
+#[test]
+fn progress_is_shown_where_it_is_wanted() {
+    let application = start(Options::default());
+    let arguments = ["--duration", "1.2", "--rate", "100"];
+    let quiet = load(&application, &arguments);
+    assert_eq!(text(&quiet.stderr), "");
+    let told = load(&application, &[&arguments[..], &["--progress"]].concat());
+    let told = text(&told.stderr);
+    assert!(
+        told.contains(" requests ") && told.contains(" 0 errors"),
+        "{told}"
+    );
+}
+
+#[test]
+fn nobody_listening_is_an_error_and_not_a_hang() {
+    let gone = start(Options::default());
+    let address = gone.address().to_string();
+    drop(gone);
+    for raw in [&[][..], &["--raw"]] {
+        let output = run(&[&["--connect", &address, "--requests", "20"], raw].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert!(told.to_lowercase().contains("no such file") || told.contains("not found"));
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_told_from_a_failed_run() {
+    let wrong: [&[&str]; 5] = [
+        &[],
+        &["--connect", "localhost"],
+        &["--connect", "unix:/x", "--conns", "0"],
+        &["--connect", "unix:/x", "--requests", "1", "--duration", "1"],
+        &["--connect", "unix:/x", "--param", "NAME"],
+    ];
+    for arguments in wrong {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains("usage:"));
+    }
+    let output = run(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("--body-expected"));
+}
+
+fn start(options: Options) -> Running {
+    app::spawn(options).expect("a socket and a thread")
+}
+
+/// Runs the load against the application.
+fn load(application: &Running, arguments: &[&str]) -> Output {
+    let address = application.address().to_string();
+    run(&[&["--connect", &address], arguments].concat())
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(program())
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+/// The figures of a run against the application that went well.
+fn json(application: &Running, arguments: &[&str]) -> Value {
+    let output = load(application, &[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{output:?}");
+    figures(&output)
+}
+
+fn figures(output: &Output) -> Value {
+    let line = text(&output.stdout);
+    assert_eq!(line.matches('\n').count(), 1, "one line: {line}");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8(octets.to_vec()).expect("text")
+}
+
+fn assert_eventually(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "it never came true"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The program, built as it is now: `cargo test --test load` alone would leave an old one in its place.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let own = std::env::current_exe().expect("a path");
+        let profile = own.ancestors().nth(2).expect("this test is in deps/");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--example", "load"]);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo starts").success());
+        let name = format!("load{}", std::env::consts::EXE_SUFFIX);
+        profile.join("examples").join(name)
+    })
+}

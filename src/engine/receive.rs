@@ -280,17 +280,13 @@ impl Engine {
             ProtocolStatus::UnknownRole => RequestError::UnknownRole,
             ProtocolStatus::Unassigned(status) => RequestError::UnknownStatus(status),
         };
-        if refused && self.refused(now, key, exchange_key, &error) {
-            return None;
-        }
-        let exchange = &self.exchanges[exchange_key as usize];
         let mut failure = exchange.failure(now, error, transmitted);
-        if refused
-            && !exchange.maybe_acted
-            && body.protocol_status != ProtocolStatus::RequestComplete
-        {
+        if refused && !exchange.maybe_acted {
             // 5.5: the application rejected it, so it has not acted on it.
             failure.delivery = Delivery::NotSent;
+        }
+        if refused && self.refused(now, key, exchange_key, &failure.error) {
+            return None;
         }
         self.end_received(now, key, exchange_key, Err(failure))
     }

@@ -5,3 +5,4 @@ mod harness;
 mod receive;
 mod regressions;
 mod script;
+mod status;

@@ -264,7 +264,9 @@ impl Engine {
             return None;
         }
         let transmitted = self.connections[key as usize].outbox.transmitted();
-        let refused = !exchange.has_responded();
+        // 5.5: with these it was rejected; what another number means, nobody knows.
+        let refused = !exchange.has_responded()
+            && !matches!(body.protocol_status, ProtocolStatus::Unassigned(_));
         let error = match body.protocol_status {
             ProtocolStatus::RequestComplete => {
                 let server = usize::from(self.connections[key as usize].server);
@@ -282,7 +284,6 @@ impl Engine {
         };
         let mut failure = exchange.failure(now, error, transmitted);
         if refused && !exchange.maybe_acted {
-            // 5.5: the application rejected it, so it has not acted on it.
             failure.delivery = Delivery::NotSent;
         }
         if refused && self.refused(now, key, exchange_key, &failure.error) {

@@ -8,7 +8,7 @@ use super::connection::CloseReason;
 use super::exchange::{Exchange, Input, Life, Sending, Step};
 use super::server::Sharing;
 use super::{Engine, Running};
-use crate::error::{Delivery, Failure, RequestError};
+use crate::error::{Delivery, RequestError};
 use crate::event::{Event, Outcome};
 use crate::request::Retry;
 use crate::wire::{self, RecordType};
@@ -110,7 +110,8 @@ impl Engine {
             return;
         }
         connection.ids.quarantine(id);
-        if connection.max_requests > 1 {
+        // It may have others on it, though it was lowered to one request at a time.
+        if connection.max_requests > 1 || connection.live > 1 {
             self.absorb(key, exchange_key);
             self.end_streams(key, exchange_key, id);
         } else {
@@ -259,11 +260,9 @@ impl Engine {
     /// ends it with `error` when its body cannot be rewound.
     pub(super) fn retry(&mut self, now: Instant, key: u32, error: &RequestError, transmitted: u64) {
         let exchange = &mut self.exchanges[key as usize];
-        let delivery = exchange.delivery(transmitted);
-        let report = exchange.report(now, transmitted);
-        let phase = exchange.phase(transmitted);
+        let failure = exchange.failure(now, error.clone(), transmitted);
+        let delivery = failure.delivery;
         if !exchange.rewind(now) {
-            let failure = Failure::new(error.clone(), phase, delivery, report);
             if let Some(event) = self.end_event(key, Err(failure)) {
                 self.events.push_back(event);
             }

@@ -264,7 +264,9 @@ impl Engine {
             return None;
         }
         let transmitted = self.connections[key as usize].outbox.transmitted();
-        let refused = !exchange.has_responded();
+        // 5.5: with these it was rejected; what another number means, nobody knows.
+        let refused = !exchange.has_responded()
+            && !matches!(body.protocol_status, ProtocolStatus::Unassigned(_));
         let error = match body.protocol_status {
             ProtocolStatus::RequestComplete => {
                 let server = usize::from(self.connections[key as usize].server);
@@ -280,17 +282,12 @@ impl Engine {
             ProtocolStatus::UnknownRole => RequestError::UnknownRole,
             ProtocolStatus::Unassigned(status) => RequestError::UnknownStatus(status),
         };
-        if refused && self.refused(now, key, exchange_key, &error) {
-            return None;
-        }
-        let exchange = &self.exchanges[exchange_key as usize];
         let mut failure = exchange.failure(now, error, transmitted);
-        if refused
-            && !exchange.maybe_acted
-            && body.protocol_status != ProtocolStatus::RequestComplete
-        {
-            // 5.5: the application rejected it, so it has not acted on it.
+        if refused && !exchange.maybe_acted {
             failure.delivery = Delivery::NotSent;
+        }
+        if refused && self.refused(now, key, exchange_key, &failure.error) {
+            return None;
         }
         self.end_received(now, key, exchange_key, Err(failure))
     }

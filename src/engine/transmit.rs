@@ -1,9 +1,9 @@
 //! From bodies to the outbox: which request may frame how much, and what follows once it has left.
 //!
 //! Requests with more to send stand in their connection's round and frame one record each in turn: at
-//! most 16 KiB of content while others wait, 65,528 octets when alone. The outbox is filled up to 64 KiB,
-//! or 256 KiB when a body in memory has it to itself. So a new request's parameters wait behind at most
-//! about 80 KiB of other requests' bodies.
+//! most 16 KiB of content while others wait, 65,528 octets when alone. The outbox is filled up to 64 KiB, or
+//! 256 KiB with a body in memory on a connection that is not shared. So a new request's parameters wait
+//! behind at most 128 KiB of other requests' bodies, headers and padding aside.
 
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::wire::{self, HEADER_LEN, Header, MAX_ALIGNED_CONTENT_LEN, RecordType,
 const FAIR_RECORD: usize = 16 * 1024;
 /// Unsent octets up to which an outbox is filled.
 const FULL: usize = 64 * 1024;
-/// The same, for a body in memory that has the connection to itself.
+/// The same, for a body in memory on a connection that serves one request at a time.
 const FULL_ALONE: usize = 256 * 1024;
 /// Content up to this length is copied behind its header: cheaper than a slice of its own.
 const COPIED: usize = 4 * 1024;
@@ -106,8 +106,11 @@ impl Engine {
                 connection.round.pop_front();
                 continue;
             };
-            let in_memory = alone && matches!(exchange.ready(), Ready::Memory(_));
-            let full = if in_memory { FULL_ALONE } else { FULL };
+            let nobody_waits = alone && connection.max_requests == 1;
+            let full = match exchange.ready() {
+                Ready::Memory(_) if nobody_waits => FULL_ALONE,
+                Ready::Memory(_) | Ready::Reader | Ready::Starved | Ready::End => FULL,
+            };
             if connection.outbox.unsent() >= full {
                 return;
             }

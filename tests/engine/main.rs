@@ -5,3 +5,5 @@ mod harness;
 mod receive;
 mod regressions;
 mod script;
+mod send;
+mod status;

@@ -1,0 +1,364 @@
+//! Refusals, by status or by connect: who is asked again, when, and what the embedder hears of it.
+
+use std::io;
+use std::time::Duration;
+
+use mio_fcgi::wire::{ProtocolStatus, RecordType};
+use mio_fcgi::{
+    Body, ConnectError, Delivery, LostReason, Multiplex, Phase, RequestError, Retry, TimeoutKind,
+    Timeouts,
+};
+
+use crate::harness::{Answer, Bench};
+use crate::script::{Records, Sent, config, content, done, failed, out, records, request};
+
+fn refusal(id: u16, status: ProtocolStatus) -> Records {
+    records().end_as(id, 0, status)
+}
+
+fn overloaded() -> Records {
+    refusal(1, ProtocolStatus::Overloaded)
+}
+
+/// Up to `max` connections that the embedder declared shared.
+fn sharing(max: usize) -> Bench {
+    let mut config = config(Multiplex::On { max: 8 });
+    config.limits.max_connections = max;
+    Bench::new(config)
+}
+
+fn two_servers() -> Bench {
+    let mut config = config(Multiplex::Off);
+    config.servers.push(config.servers[0].clone());
+    Bench::new(config)
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+// case 59
+#[test]
+fn a_request_that_may_not_share_is_sent_elsewhere_and_the_others_go_on() {
+    let mut bench = sharing(2);
+    for _ in 0..3 {
+        bench.submit(request());
+    }
+    bench.sent(0);
+    bench.feed(0, refusal(2, ProtocolStatus::CantMultiplex));
+    assert_eq!(bench.sent(1), Sent::whole(1), "on a connection of its own");
+    bench.feed(
+        0,
+        records().stdout(1, "a").end(1, 0).stdout(3, "c").end(3, 0),
+    );
+    bench.feed(1, records().stdout(1, "b").end(1, 0));
+    let seen = [
+        out(1, "a"),
+        done(1),
+        out(3, "c"),
+        done(3),
+        out(2, "b"),
+        done(2),
+    ];
+    assert_eq!(bench.seen(), seen);
+    assert_eq!(bench.stats().counters.retries, 1);
+    bench.finish();
+}
+
+// case 59
+#[test]
+fn after_one_refusal_to_share_no_two_requests_share_a_connection() {
+    let mut bench = sharing(2);
+    bench.submit(request());
+    bench.submit(request());
+    bench.feed(0, refusal(2, ProtocolStatus::CantMultiplex));
+    for _ in 0..2 {
+        bench.submit(request());
+    }
+    assert_eq!(
+        bench.stats().requests.waiting,
+        2,
+        "two connections, two requests"
+    );
+    bench.sent(0);
+    bench.feed(0, records().end(1, 0));
+    assert_eq!(bench.sent(0).len(), 4, "one of the two");
+    assert_eq!(bench.stats().requests.waiting, 1);
+    bench.feed(1, records().end(1, 0));
+    bench.feed(0, records().end(1, 0));
+    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1), done(2), done(3), done(4)]);
+    bench.finish();
+}
+
+// case 59
+#[test]
+fn a_refusal_to_share_that_never_stops_is_an_error_in_the_end() {
+    let mut bench = Bench::plain();
+    bench.submit(request());
+    for _ in 0..=2 {
+        bench.feed(0, refusal(1, ProtocolStatus::CantMultiplex));
+    }
+    let error = RequestError::CantMultiplex;
+    assert_eq!(
+        bench.seen(),
+        [failed(1, error, Phase::Sent, Delivery::NotSent)]
+    );
+    bench.finish();
+}
+
+// case 59
+#[test]
+fn a_request_refused_while_its_body_is_sent_leaves_the_connection_in_order() {
+    let text = "x".repeat(150_000);
+    let mut bench = sharing(2);
+    bench.submit(request());
+    bench.peers[0].window = 10_000;
+    bench.submit(request().with_body(Body::bytes(text.as_bytes())));
+    bench.feed(0, refusal(2, ProtocolStatus::CantMultiplex));
+    assert_eq!(
+        content(&bench.sent(1), RecordType::Stdin, 1),
+        text.as_bytes()
+    );
+    bench.feed(1, records().end(1, 0));
+    // Its place is taken by another request, its octets on connection 0 are still to be sent.
+    let other = "y".repeat(150_000);
+    bench.submit(request().with_body(Body::bytes(other.as_bytes())));
+    bench.open_window(0, usize::MAX);
+    let sent = bench.sent(0);
+    let begun = content(&sent, RecordType::Stdin, 2);
+    assert!(begun.iter().all(|octet| *octet == b'x'), "not the other's");
+    assert_eq!(sent.last(), Some(&Sent::StreamEnd(RecordType::Stdin, 2)));
+    bench.feed(0, records().stdout(1, "a").end(1, 0));
+    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(2), out(1, "a"), done(1), done(3)]);
+    bench.finish();
+}
+
+// case 60
+#[test]
+fn an_overloaded_application_is_tried_again_after_a_pause_that_doubles() {
+    let mut bench = Bench::plain();
+    bench.submit(request());
+    assert_eq!(bench.sent(0), Sent::whole(1));
+    for pause in [50, 100] {
+        bench.feed(0, overloaded());
+        bench.advance(MS * (pause - 1));
+        assert_eq!(bench.sent(0), [], "not yet");
+        bench.advance(MS);
+        assert_eq!(bench.sent(0), Sent::whole(1));
+    }
+    bench.feed(0, records().stdout(1, "hi").end(1, 0));
+    assert_eq!(bench.seen(), [out(1, "hi"), done(1)]);
+    bench.finish();
+}
+
+// case 60
+#[test]
+fn an_overload_that_lasts_is_its_own_error_and_safe() {
+    let mut bench = Bench::plain();
+    bench.submit(request());
+    for _ in 0..2 {
+        bench.feed(0, overloaded());
+        bench.advance(MS * 100);
+    }
+    bench.feed(0, overloaded());
+    let error = RequestError::Overloaded;
+    assert_eq!(
+        bench.seen(),
+        [failed(1, error, Phase::Sent, Delivery::NotSent)]
+    );
+    bench.finish();
+}
+
+// case 60
+#[test]
+fn a_request_that_is_never_retried_hears_of_the_overload_at_once() {
+    let mut bench = Bench::plain();
+    bench.submit(request().with_retry(Retry::Never));
+    bench.feed(0, overloaded());
+    let error = RequestError::Overloaded;
+    assert_eq!(
+        bench.seen(),
+        [failed(1, error, Phase::Sent, Delivery::NotSent)]
+    );
+    bench.finish();
+}
+
+// case 60
+#[test]
+fn an_overloaded_server_leaves_its_requests_to_the_others() {
+    let mut bench = two_servers();
+    bench.submit(request());
+    assert_eq!(bench.peers[0].server, 0);
+    bench.feed(0, overloaded());
+    assert_eq!(bench.peers[1].server, 1);
+    assert_eq!(bench.sent(1), Sent::whole(1), "without a pause");
+    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1)]);
+    bench.finish();
+}
+
+// case 60
+#[test]
+fn a_refused_request_that_cannot_be_replayed_is_safe_all_the_same() {
+    let mut bench = Bench::plain();
+    let reader = io::Cursor::new("12345");
+    bench.submit(request().with_body(Body::reader(reader, Some(5))));
+    bench.feed(0, overloaded());
+    let error = RequestError::Overloaded;
+    assert_eq!(
+        bench.seen(),
+        [failed(1, error, Phase::Sent, Delivery::NotSent)]
+    );
+    bench.finish();
+}
+
+// case 61
+#[test]
+fn an_unknown_role_is_its_own_error_and_the_others_go_on() {
+    let mut bench = sharing(1);
+    bench.submit(request());
+    bench.submit(request());
+    bench.feed(
+        0,
+        refusal(1, ProtocolStatus::UnknownRole)
+            .stdout(2, "hi")
+            .end(2, 0),
+    );
+    let unknown = failed(1, RequestError::UnknownRole, Phase::Sent, Delivery::NotSent);
+    assert_eq!(bench.seen(), [unknown, out(2, "hi"), done(2)]);
+    assert_eq!(bench.stats().counters.retries, 0);
+    bench.finish();
+}
+
+// case 62
+#[test]
+fn a_refusal_after_output_is_not_retried() {
+    for (status, error) in [
+        (ProtocolStatus::Overloaded, RequestError::Overloaded),
+        (ProtocolStatus::CantMultiplex, RequestError::CantMultiplex),
+        (ProtocolStatus::UnknownRole, RequestError::UnknownRole),
+    ] {
+        let mut bench = Bench::plain();
+        bench.submit(request());
+        bench.feed(0, records().stdout(1, "part").end_as(1, 0, status));
+        let end = failed(1, error, Phase::Receiving, Delivery::Responded);
+        assert_eq!(bench.seen(), [out(1, "part"), end]);
+        bench.finish();
+    }
+}
+
+// case 63
+#[test]
+fn a_server_that_refuses_the_connect_is_passed_over_for_a_while() {
+    let mut bench = two_servers();
+    bench.servers[0] = Answer::Refuse;
+    bench.submit(request());
+    let servers = |bench: &Bench| bench.peers.iter().map(|it| it.server).collect::<Vec<_>>();
+    assert_eq!(servers(&bench), [0, 1]);
+    assert_eq!(bench.sent(1), Sent::whole(1));
+    bench.submit(request());
+    bench.submit(request());
+    assert_eq!(servers(&bench), [0, 1, 1, 1], "set aside");
+    assert_eq!(bench.stats().counters.connect_failures, 1);
+    bench.servers[0] = Answer::Accept;
+    bench.advance(MS * 50);
+    bench.submit(request());
+    assert_eq!(servers(&bench), [0, 1, 1, 1, 0], "tried again");
+    for peer in 1..=4 {
+        bench.feed(peer, records().end(1, 0));
+    }
+    assert_eq!(bench.seen(), [done(1), done(2), done(3), done(4)]);
+    bench.finish();
+}
+
+// case 64
+#[test]
+fn when_all_servers_refuse_the_request_fails_at_once_and_nothing_is_left() {
+    let mut bench = two_servers();
+    bench.servers.fill(Answer::Refuse);
+    bench.submit(request());
+    let error = ConnectError::Failed(io::ErrorKind::ConnectionRefused);
+    let seen = [failed(1, error, Phase::Waiting, Delivery::NotSent)];
+    assert_eq!(bench.seen(), seen);
+    assert_eq!(bench.stats().connections, Default::default());
+    bench.finish();
+}
+
+// case 64
+#[test]
+fn a_connect_that_is_never_answered_fails_at_its_time_limit() {
+    let mut bench = Bench::plain();
+    bench.servers[0] = Answer::Hang;
+    bench.submit(request());
+    bench.advance(bench.engine.config().connect_timeout - MS);
+    assert_eq!(bench.seen(), []);
+    bench.advance(MS);
+    let error = ConnectError::TimedOut;
+    assert_eq!(
+        bench.seen(),
+        [failed(1, error, Phase::Waiting, Delivery::NotSent)]
+    );
+    assert!(bench.peers[0].closed.is_some());
+    bench.finish();
+}
+
+// case 65
+#[test]
+fn no_retry_goes_beyond_the_total_time_limit() {
+    let mut bench = Bench::plain();
+    bench.submit(request().with_timeouts(Timeouts::total(MS * 60)));
+    bench.feed(0, overloaded());
+    bench.advance(MS * 50);
+    bench.feed(0, overloaded());
+    bench.advance(MS * 9);
+    assert_eq!(bench.seen(), []);
+    bench.advance(MS);
+    let error = RequestError::TimedOut(TimeoutKind::Total);
+    assert_eq!(
+        bench.seen(),
+        [failed(1, error, Phase::Waiting, Delivery::NotSent)]
+    );
+    bench.finish();
+}
+
+// case 65
+#[test]
+fn a_loss_at_the_total_time_limit_is_not_retried_any_more() {
+    let mut bench = Bench::plain();
+    let limits = Timeouts::total(MS * 60);
+    let again = request()
+        .with_timeouts(limits)
+        .with_retry(Retry::IfUnanswered);
+    bench.submit(again);
+    // The loss is seen before the deadline, at the same instant.
+    bench.now += MS * 60;
+    bench.eof(0);
+    let error = RequestError::Lost(LostReason::Closed);
+    assert_eq!(
+        bench.seen(),
+        [failed(1, error, Phase::Sent, Delivery::MaybeSent)]
+    );
+    bench.finish();
+}
+
+// case 66
+#[test]
+fn a_request_that_must_not_run_twice_is_not_sent_again_once_an_octet_has_left() {
+    for (retry, is_retried) in [(Retry::IfNotSent, false), (Retry::IfStale, true)] {
+        let mut bench = Bench::plain();
+        bench.submit(request());
+        bench.feed(0, records().end(1, 0));
+        bench.peers[0].window = 1;
+        bench.submit(request().with_retry(retry));
+        bench.eof(0);
+        if is_retried {
+            bench.feed(1, records().end(1, 0));
+            assert_eq!(bench.seen(), [done(1), done(2)]);
+        } else {
+            let error = RequestError::Lost(LostReason::Closed);
+            let end = failed(2, error, Phase::Sending, Delivery::MaybeSent);
+            assert_eq!(bench.seen(), [done(1), end]);
+        }
+        bench.finish();
+    }
+}

@@ -38,8 +38,10 @@ pub struct Client {
     tokens: Range<usize>,
     /// By [`ConnectionHandle::index`], which is also the offset in `tokens`.
     slots: Vec<Option<Slot>>,
-    /// Indices of slots that have something to do, each once.
+    /// Indices of slots that have something to do in this round.
     ready: VecDeque<u32>,
+    /// The same for the next round: they have had their turn. An index is in one of both, once.
+    next_round: VecDeque<u32>,
     /// Whose octets are in the read buffer, and which buffer that is.
     reading: Option<(ConnectionHandle, u64)>,
 }
@@ -56,7 +58,7 @@ struct Slot {
     writable: bool,
     /// The peer has closed: a short read is not the last.
     peer_closed: bool,
-    /// It is in `ready`.
+    /// It is in `ready` or `next_round`.
     queued: bool,
 }
 
@@ -94,13 +96,15 @@ impl Client {
             tokens,
             slots: Vec::new(),
             ready: VecDeque::new(),
+            next_round: VecDeque::new(),
             reading: None,
         })
     }
 
     /// How long to wait in `poll`: zero while there is work, `None` when nothing is due.
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.reading.is_some() || !self.ready.is_empty() || self.engine.has_output() {
+        let has_turns = !(self.ready.is_empty() && self.next_round.is_empty());
+        if self.reading.is_some() || has_turns || self.engine.has_output() {
             return Some(Duration::ZERO);
         }
         let due = self.engine.poll_timeout()?;
@@ -130,7 +134,9 @@ impl Client {
         self.engine.handle_timeout(now);
     }
 
-    /// The next event. Reads, writes and connects as needed; `None` when nothing more can be done now.
+    /// The next event. Reads, writes and connects as needed; `None` when the round is over: each connection with
+    /// something to do had its turn. Those that have more to do make [`timeout`](Self::timeout) zero, and go on
+    /// after the embedder has looked at its own sockets.
     ///
     /// Octets already read come first, then what the engine has to say, then waiting writes, then the next
     /// connection is read: one buffer's worth, after which it goes to the back of the queue.
@@ -261,7 +267,10 @@ impl Client {
                 self.act(now, action);
                 continue;
             }
-            let index = self.ready.pop_front()?;
+            let Some(index) = self.ready.pop_front() else {
+                std::mem::swap(&mut self.ready, &mut self.next_round);
+                return None;
+            };
             self.turn(now, index as usize, buf);
         }
     }
@@ -430,7 +439,7 @@ impl Client {
                         return;
                     }
                     if left == 0 {
-                        self.enqueue(index);
+                        self.enqueue_again(index);
                         return;
                     }
                 }
@@ -474,7 +483,7 @@ impl Client {
                 buf.filled(len);
                 self.reading = Some((handle, buf.identity()));
                 if !drained {
-                    self.enqueue(index);
+                    self.enqueue_again(index);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => slot.readable = false,
@@ -512,12 +521,23 @@ impl Client {
         Token(self.tokens.start + handle.index())
     }
 
+    /// Has a connection go on in this round.
     fn enqueue(&mut self, index: usize) {
         if let Some(Some(slot)) = self.slots.get_mut(index)
             && !slot.queued
         {
             slot.queued = true;
             self.ready.push_back(index as u32);
+        }
+    }
+
+    /// Has a connection go on in the next round.
+    fn enqueue_again(&mut self, index: usize) {
+        if let Some(Some(slot)) = self.slots.get_mut(index)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.next_round.push_back(index as u32);
         }
     }
 }
@@ -535,7 +555,7 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("engine", &self.engine)
             .field("tokens", &self.tokens)
-            .field("ready", &self.ready.len())
+            .field("ready", &(self.ready.len() + self.next_round.len()))
             .finish_non_exhaustive()
     }
 }

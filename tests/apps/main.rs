@@ -12,3 +12,5 @@ mod harness;
 mod libfcgi;
 mod perl;
 mod php_fpm;
+#[path = "../programs/program.rs"]
+mod program;

@@ -1,5 +1,7 @@
 //! php-fpm 8.2: one request at a time per child, no multiplexing.
 
+mod get;
+
 use crate::harness::{PhpFpm, READY, Request, Response, echo_of, pattern};
 
 #[test]

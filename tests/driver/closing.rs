@@ -27,7 +27,7 @@ fn an_answer_in_the_socket_is_read_when_a_write_fails() {
         let begun = turns.client.write_stdin(Instant::now(), request, b"begun");
         assert_eq!(begun, Ok(5));
         turns.drain();
-        turns.run_until(|_| is_closed.try_recv().is_ok());
+        turns.run_until_told(&is_closed);
         // Whatever readiness has told: the next thing that the client does is to write.
         for _ in 0..3 {
             let _ = turns
@@ -58,7 +58,7 @@ fn a_reset_behind_a_complete_answer_is_no_failure() {
         let mut turns = Loop::plain(peer.address());
         turns.submit(get("/").with_body(Body::bytes(vec![b'x'; 2000])), 1);
         turns.drain();
-        turns.run_until(|_| is_reset.try_recv().is_ok());
+        turns.run_until_told(&is_reset);
         turns.run_to_ends(1);
         assert!(turns.outcome(1).is_ok(), "{:?}", turns.tail());
         assert_eq!(body(&turns.stdout(1)).len(), 100_000);
@@ -135,7 +135,7 @@ fn dropping_the_client_closes_every_connection() {
     for tag in 0..4 {
         turns.submit(get("/"), tag);
     }
-    turns.run_until(|_| are_all.try_recv().is_ok());
+    turns.run_until_told(&are_all);
     let Loop {
         mut poll,
         mut events,

@@ -7,7 +7,7 @@ use mio_fcgi::wire::{Demux, Item, RecordType};
 use mio_fcgi::{Client, ConfigError, Event, ReadBuf, Tag};
 
 use crate::peer::{PATIENCE, Peer};
-use crate::{Loop, body, demo, get, plain};
+use crate::{Loop, app, body, demo, get, plain};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
@@ -70,16 +70,14 @@ fn the_wait_is_zero_with_work_and_without_limit_when_nothing_is_due() {
     assert_eq!(turns.client.timeout(now), Some(Duration::ZERO), "submitted");
     turns.drain();
     let connecting = turns.client.timeout(now).expect("a limit on the connect");
-    assert!(
-        connecting > Duration::ZERO && connecting <= Duration::from_secs(3),
-        "{connecting:?}"
-    );
+    assert!(connecting > Duration::from_secs(1), "{connecting:?}");
     turns.run_until(|it| it.client.stats().requests.active == 1);
     turns.run_for(Duration::from_millis(20));
-    assert_eq!(
-        turns.client.timeout(Instant::now()),
-        None,
-        "sent, and no limit was set"
+    let waiting = turns.client.timeout(Instant::now());
+    assert_ne!(
+        waiting,
+        Some(Duration::ZERO),
+        "it is the application's turn"
     );
 
     turns.client.abort(Instant::now(), request);
@@ -182,8 +180,7 @@ fn too_few_tokens_for_the_limits_are_refused() {
 }
 
 /// Brings a client to the point where its buffer holds more than the event that it has lent.
-fn with_octets_in_the_buffer() -> Loop {
-    let demo = demo();
+fn with_octets_in_the_buffer(demo: &app::Running) -> Loop {
     let mut turns = Loop::plain(demo.address().clone());
     turns.submit(get("/bench"), 1);
     loop {
@@ -199,14 +196,16 @@ fn with_octets_in_the_buffer() -> Loop {
 #[test]
 #[should_panic(expected = "another ReadBuf was passed while the former holds octets")]
 fn another_buffer_is_refused_while_the_first_holds_octets() {
-    let mut turns = with_octets_in_the_buffer();
+    let demo = demo();
+    let mut turns = with_octets_in_the_buffer(&demo);
     let mut other = ReadBuf::default();
     turns.client.poll_event(Instant::now(), &mut other);
 }
 
 #[test]
 fn another_buffer_is_fine_once_the_first_is_empty() {
-    let mut turns = with_octets_in_the_buffer();
+    let demo = demo();
+    let mut turns = with_octets_in_the_buffer(&demo);
     assert_eq!(
         turns.client.timeout(Instant::now()),
         Some(Duration::ZERO),

@@ -15,6 +15,7 @@ mod peer;
 mod uploads;
 
 use std::io;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -104,6 +105,15 @@ impl Loop {
         }
     }
 
+    /// Turns until the peer has said something, which no socket tells.
+    fn run_until_told(&mut self, peer: &Receiver<()>) {
+        let deadline = Instant::now() + PATIENCE;
+        while peer.try_recv().is_err() {
+            assert!(Instant::now() < deadline, "the peer says nothing");
+            self.turn(Duration::from_millis(2));
+        }
+    }
+
     /// Turns for a while, in which nothing is waited for.
     fn run_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
@@ -124,7 +134,7 @@ impl Loop {
         let tag = 1_000_000 + count as u64;
         self.submit(request, tag);
         self.run_to_ends(count);
-        (self.outcome(tag), self.stdout(tag))
+        (self.outcome(tag).clone(), self.stdout(tag))
     }
 
     /// The tags of the requests that have ended, in that order.
@@ -136,9 +146,9 @@ impl Loop {
         ends.collect()
     }
 
-    fn outcome(&self, wanted: u64) -> Outcome {
+    fn outcome(&self, wanted: u64) -> &Outcome {
         let mut outcomes = self.seen.iter().filter_map(|event| match event {
-            OwnedEvent::End { tag, outcome, .. } if tag.0 == wanted => Some(outcome.clone()),
+            OwnedEvent::End { tag, outcome, .. } if tag.0 == wanted => Some(outcome),
             _ => None,
         });
         let outcome = outcomes.next().expect("it has ended");
@@ -147,11 +157,11 @@ impl Loop {
     }
 
     fn completion(&self, tag: u64) -> Completion {
-        self.outcome(tag).expect("a complete response")
+        self.outcome(tag).clone().expect("a complete response")
     }
 
     fn failure(&self, tag: u64) -> Failure {
-        self.outcome(tag).expect_err("a failure")
+        self.outcome(tag).clone().expect_err("a failure")
     }
 
     fn stdout(&self, wanted: u64) -> Vec<u8> {

@@ -120,6 +120,16 @@ impl Listener {
         }
     }
 
+    /// The next connection that brings a request; one that asks for values first is closed, which means: plain.
+    pub(crate) fn accept_request(&self) -> (Connection, Received) {
+        loop {
+            let mut connection = self.accept();
+            if let Some(request) = connection.request() {
+                return (connection, request);
+            }
+        }
+    }
+
     /// A connection that is there already.
     pub(crate) fn try_accept(&self) -> Option<Connection> {
         let accepted = match self {
@@ -229,7 +239,7 @@ impl Connection {
         sent
     }
 
-    /// Reads a request to the end of its `FCGI_STDIN`; `None` when the client closed instead. One at a time.
+    /// Reads a request to the end of its `FCGI_STDIN`; `None` when the client closed or asked for values instead.
     pub(crate) fn request(&mut self) -> Option<Received> {
         self.receive(64 * 1024, RecordType::Stdin)
     }
@@ -255,6 +265,9 @@ impl Connection {
                 if matches!(item, Item::StreamEnd { record_type, .. } if record_type == last) {
                     assert!(input.is_empty(), "octets behind the request");
                     return Some(received);
+                }
+                if matches!(item, Item::Values { .. }) {
+                    return None;
                 }
                 received.take(item);
             }

@@ -1,0 +1,385 @@
+//! `get`: what it shows, and what it says and returns for each way in which there is nothing to show.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Stdio;
+use std::sync::mpsc;
+
+use mio_fcgi::wire::{self, EndRequest, ProtocolStatus};
+
+use crate::peer::{self, Connection, PATIENCE, Peer};
+use crate::program::{Ended, example, run, wait};
+
+fn get(arguments: &[&str]) -> Ended {
+    run(example("get").args(arguments), b"")
+}
+
+/// Asks a peer that plays `script` with one request.
+fn get_from<T: Send + 'static>(
+    script: impl FnOnce(&mut Connection, u16) -> T + Send + 'static,
+    arguments: &[&str],
+) -> (Ended, T) {
+    let peer = Peer::unix(move |listener| {
+        let mut connection = listener.accept();
+        let id = connection.request().expect("a request").id;
+        script(&mut connection, id)
+    });
+    let address = peer.address().to_string();
+    let ended = run(
+        example("get")
+            .args(["--connect", &address, "--script", "/srv/www/x.php"])
+            .args(arguments),
+        b"",
+    );
+    (ended, peer.join())
+}
+
+fn end_with(protocol_status: ProtocolStatus) -> impl FnOnce(&mut Connection, u16) {
+    move |connection, id| {
+        let mut octets = Vec::new();
+        let body = EndRequest {
+            app_status: 0,
+            protocol_status,
+        };
+        wire::write_end_request(&mut octets, id, body);
+        connection.send(&octets);
+    }
+}
+
+#[test]
+fn without_an_address_the_demo_application_answers() {
+    let page = get(&[]);
+    page.succeeded();
+    assert!(page.text().contains("<form"), "{page:?}");
+    let hello = get(&["--uri", "/tag?tag=hello", "-i"]);
+    hello.succeeded();
+    let text = hello.text();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("Status: 200"), "{text}");
+    assert!(head.contains("Content-Length: 5"), "{text}");
+    assert_eq!(body, "hello");
+}
+
+#[test]
+fn a_large_body_arrives_whole() {
+    let big = get(&["--uri", "/big?size=20000000"]);
+    big.succeeded();
+    assert_eq!(big.stdout.len(), 20_000_000);
+    let pattern = |(at, octet): (usize, &u8)| *octet == (at % 251) as u8;
+    assert!(big.stdout.iter().enumerate().all(pattern));
+}
+
+#[test]
+fn the_body_is_shown_as_it_comes() {
+    let (shown, is_shown) = mpsc::channel::<()>();
+    let peer = Peer::unix(move |listener| {
+        let mut connection = listener.accept();
+        let id = connection.request().expect("a request").id;
+        connection.send(&peer::stdout(id, b"X: y\r\n\r\nfirst"));
+        is_shown.recv_timeout(PATIENCE).expect("it was shown");
+        connection.send(&peer::stdout(id, b" second"));
+        connection.send(&peer::end(id));
+    });
+    let mut child = example("get")
+        .args(["--connect", &peer.address().to_string(), "--script", "/x"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    let mut stdout = child.stdout.take().expect("it is a pipe");
+    let mut octets = [0; 5];
+    stdout.read_exact(&mut octets).expect("the first piece");
+    assert_eq!(&octets, b"first");
+    shown.send(()).expect("the peer waits");
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("the rest");
+    assert_eq!((rest.as_str(), wait(&mut child)), (" second", Some(0)));
+    peer.join();
+}
+
+#[test]
+fn the_request_is_what_the_command_line_says() {
+    let peer = Peer::unix(|listener| {
+        let mut connection = listener.accept();
+        let request = connection.request().expect("a request");
+        connection.answer(request.id, b"ok");
+        request
+    });
+    let ended = run(
+        example("get")
+            .args(["--connect", &peer.address().to_string()])
+            .args(["--script", "/srv/www/app/x.php", "--method", "PUT"])
+            .args(["--uri", "/app/x.php/path?a=b", "--data", "k=v"])
+            .args(["--param", "HTTP_HOST=example.org", "--param", "X_EMPTY="]),
+        b"",
+    );
+    ended.succeeded();
+    assert_eq!(ended.text(), "ok");
+    let request = peer.join();
+    assert!(!request.keep);
+    assert_eq!(request.body, b"k=v");
+    for (name, value) in [
+        ("REQUEST_METHOD", "PUT"),
+        ("REQUEST_URI", "/app/x.php/path?a=b"),
+        ("QUERY_STRING", "a=b"),
+        ("SCRIPT_FILENAME", "/srv/www/app/x.php"),
+        ("SCRIPT_NAME", "/app/x.php"),
+        ("PATH_INFO", "/path"),
+        ("DOCUMENT_ROOT", "/srv/www"),
+        ("CONTENT_LENGTH", "3"),
+        ("CONTENT_TYPE", "application/x-www-form-urlencoded"),
+        ("HTTP_HOST", "example.org"),
+        ("X_EMPTY", ""),
+    ] {
+        assert_eq!(request.param(name).as_deref(), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn data_comes_from_the_command_line_a_file_or_stdin() {
+    let text = get(&["--uri", "/echo", "--data", "name=world"]);
+    text.succeeded();
+    assert_eq!(text.text(), "name=world");
+
+    let octets: Vec<u8> = (0..3_000_000).map(|at| (at % 249) as u8).collect();
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(&octets).expect("room for 3 MB");
+    let name = format!("@{}", file.path().display());
+    let from_file = get(&["--uri", "/echo", "--data", &name]);
+    from_file.succeeded();
+    assert!(from_file.stdout == octets);
+
+    let stdin = run(
+        example("get").args(["--uri", "/echo", "--data", "-"]),
+        &octets,
+    );
+    stdin.succeeded();
+    assert!(stdin.stdout == octets);
+
+    get(&["--uri", "/echo", "--data", "@/nowhere/at/all"]).failed(26, &["/nowhere/at/all"]);
+    let too_long = run(
+        example("get").args(["--uri", "/echo", "--data", "-"]),
+        &vec![0; 64 * 1024 * 1024 + 1],
+    );
+    too_long.failed(26, &["67108864"]);
+}
+
+#[test]
+fn the_applications_stderr_is_kept_apart() {
+    let (ended, ()) = get_from(
+        |connection, id| {
+            let mut octets = Vec::new();
+            wire::write_stream(&mut octets, wire::RecordType::Stderr, id, b"PHP Notice: hm");
+            octets.extend(peer::answer(id, b"fine"));
+            connection.send(&octets);
+        },
+        &[],
+    );
+    assert_eq!(ended.status, Some(0));
+    assert_eq!(
+        (ended.text().as_str(), ended.stderr.as_str()),
+        ("fine", "PHP Notice: hm\n")
+    );
+}
+
+#[test]
+fn an_error_status_is_told_and_with_fail_it_is_a_failure() {
+    let told = get(&["--uri", "/status?code=404"]);
+    told.failed(0, &["answered 404"]);
+    assert_eq!(told.text(), "status 404\n");
+    let failed = get(&["--uri", "/status?code=503", "--fail"]);
+    failed.failed(22, &["answered 503"]);
+    assert_eq!(failed.text(), "");
+    let script = |connection: &mut Connection, id| {
+        let mut octets = peer::stdout(id, b"Status: 404 Not Found\r\n\r\nFile not found.\n");
+        octets.extend(peer::end(id));
+        connection.send(&octets);
+    };
+    let (ended, ()) = get_from(script, &["--fail"]);
+    ended.failed(22, &["404 Not Found", "/srv/www/x.php"]);
+}
+
+#[test]
+fn nobody_listening_and_no_socket_are_told_apart() {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let refused = get(&["--connect", &address, "--script", "/x.php"]);
+    refused.failed(7, &[&address, "refused"]);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let address = format!("unix:{}/none.sock", directory.path().display());
+    let missing = get(&["--connect", &address, "--script", "/x.php"]);
+    missing.failed(7, &[&address, "no such socket"]);
+}
+
+#[test]
+fn an_unknown_host_is_told() {
+    let ended = get(&["--connect", "no-such-host.invalid:9000", "--script", "/x"]);
+    ended.failed(6, &["no-such-host.invalid"]);
+}
+
+#[test]
+fn an_http_server_is_recognised() {
+    let (ended, _) = get_from(
+        |connection, _| {
+            connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\nwhat?");
+            connection.rest()
+        },
+        &[],
+    );
+    ended.failed(8, &["HTTP server"]);
+}
+
+#[test]
+fn what_is_no_head_is_told() {
+    let (ended, ()) = get_from(
+        |connection, id| {
+            let mut octets = peer::stdout(id, b"hello, world\n");
+            octets.extend(peer::end(id));
+            connection.send(&octets);
+        },
+        &[],
+    );
+    ended.failed(8, &["line 1", "colon"]);
+}
+
+#[test]
+fn a_silent_server_is_given_up_in_time() {
+    let (ended, _) = get_from(|connection, _| connection.rest(), &["--timeout", "0.2"]);
+    ended.failed(28, &["no response in time"]);
+    let begun = |connection: &mut Connection, id| {
+        connection.send(&peer::stdout(id, b"X: y\r\n\r\nbegun\n"));
+        connection.rest()
+    };
+    let (ended, _) = get_from(begun, &["--timeout", "0.2"]);
+    ended.failed(28, &["did not end in time"]);
+    assert_eq!(ended.text(), "begun\n");
+}
+
+#[test]
+fn a_response_that_is_cut_short_is_told() {
+    let (ended, ()) = get_from(
+        |connection, id| connection.send(&peer::stdout(id, b"X: y\r\n\r\nhalf")),
+        &[],
+    );
+    ended.failed(18, &["cut short after 4 octets"]);
+    assert_eq!(ended.text(), "half");
+    let (ended, ()) = get_from(
+        |connection, id| {
+            let mut octets = peer::stdout(id, b"Content-Length: 10\r\n\r\nhalf");
+            octets.extend(peer::end(id));
+            connection.send(&octets);
+        },
+        &[],
+    );
+    ended.failed(18, &["10 octets", "4 came"]);
+    let (ended, ()) = get_from(
+        |connection, id| connection.send(&peer::stdout(id, b"Content-")),
+        &[],
+    );
+    ended.failed(18, &["cut short"]);
+}
+
+#[test]
+fn no_response_at_all_is_told() {
+    let (ended, ()) = get_from(|_, _| (), &[]);
+    ended.failed(52, &["closed without a response"]);
+    let (ended, ()) = get_from(end_with(ProtocolStatus::RequestComplete), &[]);
+    ended.failed(52, &["ended without a response"]);
+}
+
+#[test]
+fn a_refused_request_is_told() {
+    let (ended, ()) = get_from(end_with(ProtocolStatus::UnknownRole), &[]);
+    ended.failed(9, &["role"]);
+}
+
+#[test]
+fn a_whole_body_counts_though_the_request_did_not_end() {
+    let (ended, ()) = get_from(
+        |connection, id| connection.send(&peer::stdout(id, b"Content-Length: 5\r\n\r\nwhole")),
+        &[],
+    );
+    ended.failed(0, &["complete, but"]);
+    assert_eq!(ended.text(), "whole");
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_it_without_a_word() {
+    let mut child = example("get")
+        .args(["--uri", "/big?size=1000000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    let mut octets = [0; 10];
+    let mut stdout = child.stdout.take().expect("it is a pipe");
+    stdout.read_exact(&mut octets).expect("its first octets");
+    drop(stdout);
+    assert_eq!(wait(&mut child), Some(23));
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().expect("it is a pipe");
+    stderr.read_to_string(&mut said).expect("text");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn the_servers_values_are_a_health_check() {
+    let values = get(&["--values"]);
+    values.succeeded();
+    assert!(values.text().contains("FCGI_MPXS_CONNS=1\n"), "{values:?}");
+    let peer = Peer::unix(|listener| listener.accept().rest());
+    let address = peer.address().to_string();
+    let silent = get(&["--connect", &address, "--values", "--timeout", "0.2"]);
+    silent.failed(28, &["in time"]);
+    peer.join();
+}
+
+#[test]
+fn each_wrong_option_has_its_line() {
+    let wrong: [(&[&str], &[&str]); 12] = [
+        (&["--bogus"], &["--bogus"]),
+        (&["/x.php"], &["/x.php", "--script"]),
+        (&["--connect", "localhost"], &["no port"]),
+        (&["--connect", "127.0.0.1:9000"], &["--script"]),
+        (&["--connect"], &["missing argument", "--connect"]),
+        (&["--timeout", "soon"], &["seconds"]),
+        (&["--timeout", "0"], &["seconds"]),
+        (&["--param", "novalue"], &["NAME=VALUE"]),
+        (&["--uri", "x.php"], &["begins with a slash"]),
+        (&["--uri", "/a b"], &["octet 0x20"]),
+        (&["--method", "GET /"], &["method"]),
+        (&["--data", "@"], &["names no file"]),
+    ];
+    for (arguments, words) in wrong {
+        let ended = get(arguments);
+        ended.failed(2, words);
+        assert_eq!(ended.text(), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_explains_every_option_and_every_status() {
+    let help = get(&["--help"]);
+    help.succeeded();
+    let text = help.text();
+    for word in [
+        "--connect",
+        "--script",
+        "--uri",
+        "--method",
+        "--data",
+        "--param",
+        "--include",
+        "--fail",
+        "--timeout",
+        "--values",
+        "exit status",
+    ] {
+        assert!(text.contains(word), "{word}");
+    }
+    for status in [0, 1, 2, 6, 7, 8, 9, 18, 22, 23, 26, 28, 52] {
+        let line = format!("\n{status:4}  ");
+        assert!(text.contains(&line), "{status}");
+    }
+    assert!(text.lines().all(|line| line.len() <= 100));
+}

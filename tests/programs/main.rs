@@ -1,0 +1,8 @@
+//! The examples as a person has them: processes with a command line, an exit status and two outputs.
+#![cfg(unix)]
+
+mod get;
+#[path = "../driver/peer.rs"]
+mod peer;
+mod program;
+mod servers;

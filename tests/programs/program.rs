@@ -1,0 +1,153 @@
+//! Runs the examples that Cargo has built beside this test.
+
+#![allow(
+    dead_code,
+    reason = "each test program that includes this file uses its own part"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a program may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a program has left behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// `None`: ended by a signal.
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Checks the status, and that what is said on stderr is one line with these words.
+    #[track_caller]
+    pub(crate) fn failed(&self, status: i32, words: &[&str]) {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} in {self:?}");
+        }
+    }
+
+    /// Checks that it went well and had nothing to say.
+    #[track_caller]
+    pub(crate) fn succeeded(&self) {
+        assert_eq!(
+            (self.status, self.stderr.as_str()),
+            (Some(0), ""),
+            "{self:?}"
+        );
+    }
+}
+
+/// An example's command.
+pub(crate) fn example(name: &str) -> Command {
+    // target/debug/deps/programs-0123456789abcdef
+    let this = std::env::current_exe().expect("a running test has a path");
+    let mut path: PathBuf = this;
+    path.pop();
+    path.pop();
+    path.extend(["examples", name]);
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(
+        path.is_file(),
+        "{} is not there: `cargo test` builds it, `cargo test --test` does not; see cargo build --examples",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end with something to read.
+pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Ended {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    let mut input = child.stdin.take().expect("it is a pipe");
+    let octets = stdin.to_vec();
+    // A program that does not read its stdin closes it, which is no failure here.
+    let writer = thread::spawn(move || drop(input.write_all(&octets)));
+    let mut stdout = child.stdout.take().expect("it is a pipe");
+    let reader = thread::spawn(move || {
+        let mut octets = Vec::new();
+        stdout.read_to_end(&mut octets).expect("a pipe");
+        octets
+    });
+    let mut stderr = child.stderr.take().expect("it is a pipe");
+    let errors = thread::spawn(move || {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).expect("text");
+        text
+    });
+    let status = wait(&mut child);
+    writer.join().expect("no panic");
+    Ended {
+        status,
+        stdout: reader.join().expect("no panic"),
+        stderr: errors.join().expect("no panic"),
+    }
+}
+
+/// Waits for a process to end by itself.
+pub(crate) fn wait(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().expect("it can be waited for") {
+            return status.code();
+        }
+        if Instant::now() >= deadline {
+            child.kill().expect("it has not ended");
+            child.wait().expect("it was killed");
+            panic!("the program does not end");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// An example that serves; killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Held open: its next line would end it otherwise.
+    _stdout: BufReader<ChildStdout>,
+    /// Where it says it listens.
+    pub(crate) address: String,
+}
+
+impl Server {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("a pipe");
+        let address = line.trim_end().strip_prefix("listening on ");
+        Self {
+            address: address.expect("it says where it listens").to_owned(),
+            child,
+            _stdout: stdout,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

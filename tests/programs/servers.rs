@@ -1,0 +1,165 @@
+//! `embed` and `responder`, spoken to as their guests and Web servers do.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use mio_fcgi::{Request, blocking};
+
+use crate::peer::{PATIENCE, Peer};
+use crate::program::{Server, example, run};
+
+fn embed(arguments: &[&str]) -> Server {
+    Server::start(
+        example("embed")
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments),
+    )
+}
+
+fn visit(server: &Server) -> TcpStream {
+    let guest = TcpStream::connect(&server.address).expect("it listens");
+    guest.set_read_timeout(Some(PATIENCE)).expect("a time");
+    guest.set_write_timeout(Some(PATIENCE)).expect("a time");
+    guest
+}
+
+/// Sends lines, half-closes, and reads to the end.
+fn say(server: &Server, lines: &str) -> String {
+    let mut guest = visit(server);
+    guest.write_all(lines.as_bytes()).expect("it reads");
+    guest.shutdown(Shutdown::Write).expect("it is open");
+    let mut reply = String::new();
+    guest.read_to_string(&mut reply).expect("it closes");
+    reply
+}
+
+#[test]
+fn embed_answers_each_line_in_its_order() {
+    let server = embed(&[]);
+    assert_eq!(
+        say(
+            &server,
+            "/tag?tag=one&delay=30\n/tag?tag=two\r\n/status?code=404\n"
+        ),
+        "200 3\none200 3\ntwo404 11\nstatus 404\n"
+    );
+    assert_eq!(say(&server, ""), "");
+    assert_eq!(say(&server, "/half a line"), "");
+    assert_eq!(
+        say(&server, "/a b\nx\n/tag?tag=fine\n"),
+        "failed: the target holds the octet 0x20\n\
+         failed: the target does not begin with a slash\n\
+         200 4\nfine"
+    );
+    assert!(say(&server, "/big?size=5000000\n").starts_with("failed: the response exceeds"));
+}
+
+#[test]
+fn embed_serves_many_guests_at_a_time_and_outlives_rude_ones() {
+    let server = embed(&[]);
+    let mut guests: Vec<TcpStream> = (0..50).map(|_| visit(&server)).collect();
+    for (at, guest) in guests.iter_mut().enumerate() {
+        let line = format!("/tag?tag={at}&delay=20\n");
+        guest.write_all(line.as_bytes()).expect("it reads");
+    }
+    // One leaves before its answer, one sends a line without end.
+    drop(guests.remove(0));
+    let mut endless = visit(&server);
+    let mut octets = Vec::new();
+    let _ = endless.write_all(&[b'/'; 100_000]);
+    let _ = endless.read_to_end(&mut octets);
+    assert_eq!(octets, b"");
+    for (at, guest) in guests.iter_mut().enumerate() {
+        let expected = (at + 1).to_string();
+        let mut reply = BufReader::new(guest);
+        let mut line = String::new();
+        reply.read_line(&mut line).expect("a reply");
+        assert_eq!(line, format!("200 {}\n", expected.len()));
+        let mut body = vec![0; expected.len()];
+        reply.read_exact(&mut body).expect("a body");
+        assert_eq!(body, expected.as_bytes());
+    }
+}
+
+#[test]
+fn embed_turns_away_more_guests_than_it_has_room_for() {
+    let server = embed(&[]);
+    let mut guests: Vec<TcpStream> = (0..256).map(|_| visit(&server)).collect();
+    // The last one has been let in when it is served.
+    let last = guests.last_mut().expect("256 guests");
+    last.write_all(b"/tag?tag=in\n").expect("it reads");
+    let mut reply = [0; 8];
+    last.read_exact(&mut reply).expect("a reply");
+    assert_eq!(&reply, b"200 2\nin");
+    let mut octets = Vec::new();
+    let turned_away = visit(&server).read_to_end(&mut octets);
+    assert!(matches!(turned_away, Ok(0)), "{turned_away:?}");
+    drop(guests);
+    let mut reply = String::new();
+    for _ in 0..1000 {
+        reply = say(&server, "/tag?tag=again\n");
+        if !reply.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(reply, "200 5\nagain");
+}
+
+#[test]
+fn embed_tells_a_guest_what_went_wrong_and_goes_on() {
+    let peer = Peer::unix(|listener| {
+        drop(listener.accept_request());
+        let (mut connection, request) = listener.accept_request();
+        connection.answer(request.id, b"better");
+        let script = request.param("SCRIPT_FILENAME");
+        connection.rest();
+        script
+    });
+    let server = embed(&[
+        "--connect",
+        &peer.address().to_string(),
+        "--script",
+        "/srv/www/index.php",
+    ]);
+    let reply = say(&server, "/one\n/two\n");
+    let (failed, better) = reply.split_once('\n').expect("two replies");
+    assert!(
+        failed.starts_with("failed: ") && failed.contains("closed"),
+        "{failed}"
+    );
+    assert_eq!(better, "200 6\nbetter");
+    drop(server);
+    assert_eq!(peer.join().as_deref(), Some("/srv/www/index.php"));
+}
+
+#[test]
+fn responder_is_an_application_of_its_own() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let listen = format!("unix:{}/r.sock", directory.path().display());
+    for (listen, body_len) in [(listen.as_str(), 16), ("127.0.0.1:0", 100)] {
+        let server = Server::start(
+            example("responder")
+                .args(["--listen", listen, "--threads", "2"])
+                .args(["--body", &body_len.to_string()]),
+        );
+        let address = server.address.parse().expect("an address");
+        let request = Request::responder().param("REQUEST_URI", "/bench");
+        let response = blocking::call(&address, request, PATIENCE).expect("a response");
+        assert_eq!((response.status, response.body.len()), (200, body_len));
+    }
+}
+
+#[test]
+fn servers_say_what_is_wrong_with_their_command_line() {
+    let responder = run(&mut example("responder"), b"");
+    assert_eq!(responder.status, Some(2));
+    assert!(responder.stderr.contains("--listen"), "{responder:?}");
+    let embed = run(example("embed").args(["--listen", "here"]), b"");
+    embed.failed(1, &["here"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let embed = run(example("embed").args(["--listen", &address]), b"");
+    embed.failed(1, &["in use"]);
+}

@@ -27,7 +27,8 @@ pub struct Config {
     /// that leaves no other server.
     pub connect_patience: Duration,
     /// First and longest pause before a server that refused or was overloaded is tried again;
-    /// doubled each time. Default 50 ms to 2 s.
+    /// doubled each time. Default 50 ms to 2 s. A Unix socket whose backlog is full is tried again
+    /// after at most four times the first pause.
     pub backoff: Backoff,
     /// Ask the application to keep connections open (`FCGI_KEEP_CONN`). Default true. When false,
     /// each connection serves one request and is closed right after `FCGI_END_REQUEST`.

@@ -41,7 +41,7 @@ impl Engine {
                     return;
                 };
                 connection.redials = connection.redials.saturating_add(1);
-                let pauses = u32::from(connection.redials);
+                let pauses = u32::from(connection.redials).min(LONGEST_REDIAL_PAUSE);
                 let until = now + self.config.backoff.after(pauses);
                 connection.state = State::Redialing { since, until };
                 self.counters.backlog_full += 1;
@@ -77,5 +77,43 @@ impl Engine {
             | Step::None
             | Step::Impossible => {}
         }
+    }
+}
+
+/// A full backlog is tried again after at most the third pause (200 ms by default): the server is there, a try
+/// costs one system call, and whoever comes too seldom finds the free place taken until `connect_timeout`.
+const LONGEST_REDIAL_PAUSE: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Action, Config, Request, Tag};
+    use std::time::Duration;
+
+    #[test]
+    fn a_full_backlog_is_tried_again_soon_until_the_connect_times_out() {
+        let mut config = Config::new("unix:/full.sock".parse().expect("an address"));
+        config.multiplex = crate::Multiplex::Off;
+        let began = Instant::now();
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        engine
+            .submit(began, Request::responder(), Tag(0))
+            .expect("accepted");
+        let mut now = began;
+        let mut tries = Vec::new();
+        while engine.stats().requests.waiting > 0 {
+            while let Some(action) = engine.poll_action() {
+                if let Action::Connect { connection, .. } = action {
+                    tries.push((now - began).as_millis());
+                    engine.handle_closed(now, connection, Disconnected::BacklogFull);
+                }
+            }
+            now = engine.poll_timeout().expect("a waiting request");
+            engine.handle_timeout(now);
+        }
+        assert_eq!(tries[..6], [0, 50, 150, 350, 550, 750]);
+        let last = now - began;
+        assert_eq!(last, Duration::from_secs(3));
+        assert!(tries.windows(2).all(|pair| pair[1] - pair[0] <= 200));
     }
 }

@@ -316,7 +316,7 @@ mod tests {
         config.limits.max_connections = 2;
         let mut engine = Engine::new(config).expect("a valid configuration");
         let now = Instant::now();
-        let mut submit = |engine: &mut Engine| {
+        let submit = |engine: &mut Engine| {
             engine
                 .submit(now, Request::responder(), Tag(0))
                 .expect("accepted")

@@ -1,0 +1,125 @@
+//! A line for each request: the combined log format, then the time the application took.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Lines that wait for the end of the turn, so that a turn costs one write.
+#[derive(Debug, Default)]
+pub(crate) struct AccessLog {
+    lines: Vec<u8>,
+    is_on: bool,
+}
+
+/// What a line needs of a head that will be gone by then. Reused from one request to the next.
+#[derive(Debug, Default)]
+pub(crate) struct LogEntry {
+    octets: Vec<u8>,
+    /// Where the request line ends, and the referrer.
+    line_end: usize,
+    referrer_end: usize,
+}
+
+impl LogEntry {
+    /// Notes the request line.
+    pub(crate) fn start(&mut self, line: &[u8]) {
+        self.octets.clear();
+        push_escaped(&mut self.octets, line);
+        self.line_end = self.octets.len();
+        self.referrer_end = self.line_end;
+    }
+
+    /// Notes the fields that are logged; `None` for one that is not there.
+    pub(crate) fn set_fields(&mut self, referrer: Option<&[u8]>, agent: Option<&[u8]>) {
+        self.octets.truncate(self.line_end);
+        push_escaped(&mut self.octets, referrer.unwrap_or(b"-"));
+        self.referrer_end = self.octets.len();
+        push_escaped(&mut self.octets, agent.unwrap_or(b"-"));
+    }
+
+    fn parts(&self) -> [&[u8]; 3] {
+        let (line, rest) = self.octets.split_at(self.line_end);
+        let (referrer, agent) = rest.split_at(self.referrer_end - self.line_end);
+        [line, referrer, agent]
+    }
+}
+
+/// How a request went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Served {
+    pub(crate) status: u16,
+    /// Octets of the body.
+    pub(crate) body_len: u64,
+    pub(crate) application_time: Option<Duration>,
+}
+
+impl AccessLog {
+    pub(crate) fn new(is_on: bool) -> Self {
+        let lines = Vec::new();
+        Self { lines, is_on }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    pub(crate) fn request(&mut self, client: IpAddr, date: &str, entry: &LogEntry, served: Served) {
+        if !self.is_on {
+            return;
+        }
+        let [line, referrer, agent] = entry.parts();
+        // Writing to memory does not fail.
+        let _ = write!(self.lines, "{client} - - [{date}] \"");
+        self.lines.extend_from_slice(line);
+        let _ = write!(self.lines, "\" {} {} \"", served.status, served.body_len);
+        self.lines.extend_from_slice(referrer);
+        self.lines.extend_from_slice(b"\" \"");
+        self.lines.extend_from_slice(agent);
+        let _ = match served.application_time {
+            Some(time) => writeln!(self.lines, "\" {:.3}", time.as_secs_f64()),
+            None => writeln!(self.lines, "\" -"),
+        };
+    }
+
+    /// Something an operator has to know, whether or not requests are logged.
+    pub(crate) fn problem(&mut self, date: &str, what: std::fmt::Arguments<'_>) {
+        let _ = writeln!(self.lines, "proxy: [{date}] {what}");
+    }
+
+    /// What the application wrote for its log, in lines.
+    pub(crate) fn stderr(&mut self, date: &str, octets: &[u8]) {
+        for line in octets.split(|octet| *octet == b'\n') {
+            let line = line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            let _ = write!(self.lines, "application: [{date}] ");
+            push_escaped(&mut self.lines, line);
+            self.lines.push(b'\n');
+        }
+    }
+
+    /// Writes the lines out. A log that cannot be written stops nobody.
+    pub(crate) fn flush(&mut self) {
+        if !self.lines.is_empty() {
+            let _ = io::stderr().lock().write_all(&self.lines);
+            self.lines.clear();
+        }
+    }
+
+    /// More than this is not left waiting.
+    pub(crate) fn is_long(&self) -> bool {
+        self.lines.len() > 64 * 1024
+    }
+}
+
+/// Whatever could end a line or a quoted part becomes `\xNN`.
+fn push_escaped(out: &mut Vec<u8>, octets: &[u8]) {
+    for octet in octets {
+        if (octet.is_ascii_graphic() && !b"\"\\".contains(octet)) || *octet == b' ' {
+            out.push(*octet);
+        } else {
+            let _ = write!(out, "\\x{octet:02X}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A body in chunks, decoded as it comes (RFC 9112, 7.1).
+
+use super::head::Refusal;
+
+/// Where in the chunks a body stands.
+#[derive(Debug)]
+pub(crate) struct Chunked {
+    place: Place,
+    /// Octets of the line, or of the trailer section, so far.
+    line_len: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the digits of a size.
+    Size {
+        size: u64,
+        digits: u32,
+    },
+    /// In an extension, which is ignored.
+    Extension {
+        size: u64,
+    },
+    /// After the CR of a size line.
+    SizeLf {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
+    DataCr,
+    DataLf,
+    /// At the start of a line of the trailer section.
+    TrailerStart,
+    /// In one, which is ignored.
+    Trailer,
+    TrailerLf,
+    /// After the CR of the last line.
+    LastLf,
+    Done,
+}
+
+/// What was decoded of a piece.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decoded<'a> {
+    /// Octets of the piece that were used.
+    pub(crate) used: usize,
+    /// Content among them, if there is any.
+    pub(crate) content: &'a [u8],
+}
+
+impl Chunked {
+    pub(crate) fn new() -> Self {
+        Self {
+            place: Place::Size { size: 0, digits: 0 },
+            line_len: 0,
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.place == Place::Done
+    }
+
+    /// Decodes up to the next end of content; call it again with the rest while there is any.
+    ///
+    /// # Errors
+    /// Sizes, lines and trailers that are not what the RFC says, or longer than needed. Lines end in CR and LF, nothing
+    /// else.
+    pub(crate) fn decode<'a>(&mut self, piece: &'a [u8]) -> Result<Decoded<'a>, Refusal> {
+        let mut used = 0;
+        while self.place != Place::Done {
+            if let Place::Data { left } = &mut self.place {
+                let rest = &piece[used..];
+                let len = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= len as u64;
+                if *left == 0 {
+                    self.place = Place::DataCr;
+                }
+                let content = &rest[..len];
+                let used = used + len;
+                return Ok(Decoded { used, content });
+            }
+            let Some(octet) = piece.get(used) else {
+                break;
+            };
+            used += 1;
+            self.line_len += 1;
+            if self.line_len > MAX_LINES {
+                return refuse("a chunk's line or the trailer section is too long");
+            }
+            self.place = self.step(*octet)?;
+        }
+        let content = &[];
+        Ok(Decoded { used, content })
+    }
+
+    fn step(&mut self, octet: u8) -> Result<Place, Refusal> {
+        Ok(match (self.place, octet) {
+            (Place::Size { size, digits }, octet) if octet.is_ascii_hexdigit() => {
+                if digits == MAX_DIGITS {
+                    return refuse("a chunk's size is too large");
+                }
+                let digit = char::from(octet).to_digit(16).unwrap_or(0);
+                Place::Size {
+                    size: size * 16 + u64::from(digit),
+                    digits: digits + 1,
+                }
+            }
+            (Place::Size { digits: 0, .. }, _) => return refuse("a chunk has no size"),
+            (Place::Size { size, .. } | Place::Extension { size }, b'\r') => Place::SizeLf { size },
+            (Place::Size { size, .. }, b';') => Place::Extension { size },
+            (Place::Extension { .. }, octet) if is_text(octet) => self.place,
+            (Place::SizeLf { size: 0 }, b'\n') => {
+                self.line_len = 0;
+                Place::TrailerStart
+            }
+            (Place::SizeLf { size }, b'\n') => {
+                self.line_len = 0;
+                Place::Data { left: size }
+            }
+            (Place::DataCr, b'\r') => Place::DataLf,
+            (Place::DataLf, b'\n') => {
+                self.line_len = 0;
+                Place::Size { size: 0, digits: 0 }
+            }
+            (Place::TrailerStart, b'\r') => Place::LastLf,
+            (Place::Trailer, b'\r') => Place::TrailerLf,
+            (Place::TrailerStart, octet) if is_text(octet) && !octet.is_ascii_whitespace() => {
+                Place::Trailer
+            }
+            (Place::Trailer, octet) if is_text(octet) => Place::Trailer,
+            (Place::TrailerLf, b'\n') => Place::TrailerStart,
+            (Place::LastLf, b'\n') => Place::Done,
+            _ => return refuse("the chunks of the body cannot be read"),
+        })
+    }
+}
+
+fn is_text(octet: u8) -> bool {
+    octet == b'\t' || !octet.is_ascii_control()
+}
+
+const fn refuse<T>(why: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { status: 400, why })
+}
+
+/// 15 hexadecimal digits cannot overflow.
+const MAX_DIGITS: u32 = 15;
+
+/// Octets of one size line, and of the whole trailer section.
+const MAX_LINES: usize = 4096;

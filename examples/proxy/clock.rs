@@ -1,0 +1,58 @@
+//! The time of a turn, read once, and its two written forms, made once a second.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+#[derive(Debug)]
+pub(crate) struct Clock {
+    pub(crate) now: Instant,
+    second: u64,
+    http: String,
+    log: String,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        let mut clock = Self {
+            now: Instant::now(),
+            second: u64::MAX,
+            http: String::new(),
+            log: String::new(),
+        };
+        clock.advance();
+        clock
+    }
+
+    /// Reads the clocks: at the start of a turn.
+    pub(crate) fn advance(&mut self) {
+        self.now = Instant::now();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let second = since.unwrap_or_default().as_secs();
+        if second == self.second {
+            return;
+        }
+        self.second = second;
+        self.http = http_date(UNIX_EPOCH + Duration::from_secs(second));
+        self.log = log_date(&self.http).unwrap_or_default();
+    }
+
+    /// As in `Date` (RFC 9110, 5.6.7).
+    pub(crate) fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// As in the common log format.
+    pub(crate) fn log(&self) -> &str {
+        &self.log
+    }
+}
+
+pub(crate) fn http_date(time: SystemTime) -> String {
+    httpdate::fmt_http_date(time)
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` as `06/Nov/1994:08:49:37 +0000`.
+fn log_date(http: &str) -> Option<String> {
+    let mut parts = http.split(' ').skip(1);
+    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    Some(format!("{day}/{month}/{year}:{time} +0000"))
+}

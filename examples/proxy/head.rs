@@ -1,0 +1,283 @@
+//! The head of an HTTP/1 request, and what it says of the body (RFC 9112).
+//!
+//! Whatever two programs could read in two ways is refused: where one request ends decides whose the next one is.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Error, Header, ParserConfig, Status};
+
+/// The longest head.
+pub(crate) const MAX_HEAD: usize = 32 * 1024;
+/// The longest request line.
+pub(crate) const MAX_LINE: usize = 8 * 1024;
+/// The most fields.
+pub(crate) const MAX_FIELDS: usize = 100;
+
+/// A request without its body.
+#[derive(Debug)]
+pub(crate) struct RequestHead<'h, 'b> {
+    pub(crate) method: &'b str,
+    /// The target as a path, without scheme and authority, or `*`.
+    pub(crate) target: &'b str,
+    /// The authority of a target that had one; it takes the place of `Host`.
+    pub(crate) authority: Option<&'b str>,
+    /// HTTP/1.0 otherwise.
+    pub(crate) is_http11: bool,
+    pub(crate) fields: &'h [Header<'b>],
+    pub(crate) body: BodyLength,
+    pub(crate) keeps_alive: bool,
+    /// The client waits for `100 Continue`.
+    pub(crate) waits: bool,
+}
+
+impl<'h, 'b> RequestHead<'h, 'b> {
+    /// The first value of a field.
+    pub(crate) fn field(&self, name: &str) -> Option<&'b [u8]> {
+        self.fields
+            .iter()
+            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value)
+    }
+
+    /// The fields with the authority of the target, if it had one, in the place of `Host` (RFC 9112, 3.2.2).
+    pub(crate) fn fields_for_application(
+        &self,
+    ) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + Clone + use<'h, 'b> {
+        let authority = self.authority;
+        let host = authority.map(|authority| (&b"Host"[..], authority.as_bytes()));
+        let fields = self
+            .fields
+            .iter()
+            .filter(move |field| authority.is_none() || !field.name.eq_ignore_ascii_case("host"));
+        let fields = fields.map(|field| (field.name.as_bytes(), field.value));
+        host.into_iter().chain(fields)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyLength {
+    Counted(u64),
+    Chunked,
+}
+
+/// A request that is not served, and what the client is told; the connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) why: &'static str,
+}
+
+const fn refuse<T>(status: u16, why: &'static str) -> Result<T, Refusal> {
+    Err(Refusal { status, why })
+}
+
+/// The length of the head at the start of `octets`, blank line included; `None` when it goes on.
+///
+/// `seen` is how much of it was searched before, which is brought up to date.
+///
+/// # Errors
+/// A head that is too long, or that is none from its first octet on.
+pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>, Refusal> {
+    let first = octets.first().copied().unwrap_or(b'G');
+    if !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n') {
+        // A TLS greeting, for one, would otherwise be waited on until the time-out.
+        return refuse(400, "this is not HTTP/1");
+    }
+    let from = seen.saturating_sub(END.len() - 1);
+    let within = octets.len().min(MAX_HEAD);
+    if let Some(at) = octets[from..within]
+        .windows(END.len())
+        .position(|window| window == END)
+    {
+        return Ok(Some(from + at + END.len()));
+    }
+    *seen = within;
+    let line = &octets[..octets.len().min(MAX_LINE)];
+    if line.len() == MAX_LINE && !line[2..].contains(&b'\n') {
+        return refuse(414, "the request line is too long");
+    }
+    if octets.len() >= MAX_HEAD {
+        return refuse(431, "the head of the request is too long");
+    }
+    Ok(None)
+}
+
+const END: &[u8] = b"\r\n\r\n";
+
+/// Memory for the fields of one head.
+pub(crate) type FieldSpace<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
+
+/// Reads a complete head.
+///
+/// # Errors
+/// What is not to be served.
+pub(crate) fn parse<'h, 'b>(
+    octets: &'b [u8],
+    space: &'h mut FieldSpace<'b>,
+) -> Result<RequestHead<'h, 'b>, Refusal> {
+    check_line_ends(octets)?;
+    let mut request = httparse::Request::new(&mut []);
+    match ParserConfig::default().parse_request_with_uninit_headers(&mut request, octets, space) {
+        Ok(Status::Complete(_)) => {}
+        Ok(Status::Partial) => return refuse(400, "the head breaks off"),
+        Err(Error::TooManyHeaders) => return refuse(431, "too many fields"),
+        Err(Error::Version) => return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
+        Err(Error::HeaderName) => return refuse(400, "the name of a field is not a token"),
+        Err(Error::HeaderValue) => {
+            return refuse(400, "the value of a field holds a control octet");
+        }
+        Err(Error::NewLine | Error::Status | Error::Token) => {
+            return refuse(400, "the request line cannot be read");
+        }
+    }
+    let (Some(method), Some(target), Some(version)) =
+        (request.method, request.path, request.version)
+    else {
+        return refuse(400, "the request line cannot be read");
+    };
+    if target.len() > MAX_LINE {
+        return refuse(414, "the target is too long");
+    }
+    let is_http11 = version == 1;
+    let (target, authority) = split_target(method, target)?;
+    let facts = Facts::gather(request.headers)?;
+    if is_http11 && facts.hosts == 0 {
+        return refuse(400, "HTTP/1.1 wants a Host");
+    }
+    Ok(RequestHead {
+        method,
+        target,
+        authority,
+        is_http11,
+        fields: request.headers,
+        body: facts.body(is_http11)?,
+        keeps_alive: !facts.close && (is_http11 || facts.keep_alive),
+        waits: is_http11 && facts.expects,
+    })
+}
+
+/// RFC 9112, 2.2: a CR alone could be a line's end to somebody else, and an LF alone could be none.
+fn check_line_ends(octets: &[u8]) -> Result<(), Refusal> {
+    let mut before = 0;
+    for (at, octet) in octets.iter().enumerate() {
+        let is_pair = match octet {
+            b'\n' => before == b'\r',
+            b'\r' => octets.get(at + 1) == Some(&b'\n'),
+            _ => true,
+        };
+        if !is_pair {
+            return refuse(400, "lines end in CR and LF");
+        }
+        before = *octet;
+    }
+    Ok(())
+}
+
+/// RFC 9112, 3.2: a path, a whole URI, or `*`.
+fn split_target<'b>(method: &str, target: &'b str) -> Result<(&'b str, Option<&'b str>), Refusal> {
+    if method == "CONNECT" || method == "TRACE" {
+        return refuse(405, "this method is not served");
+    }
+    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+        return Ok((target, None));
+    }
+    let scheme_len = "http://".len();
+    let is_absolute = target
+        .get(..scheme_len)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    if !is_absolute {
+        return refuse(400, "the target is neither a path nor a URI");
+    }
+    let rest = &target[scheme_len..];
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if authority.is_empty() || authority.contains('@') {
+        return refuse(400, "the target's authority is not a host");
+    }
+    match path {
+        "" => Ok(("/", Some(authority))),
+        path if path.starts_with('/') => Ok((path, Some(authority))),
+        _ => refuse(400, "the target has no path"),
+    }
+}
+
+/// What the fields say that concerns the connection.
+#[derive(Default)]
+struct Facts {
+    hosts: u32,
+    content_length: Option<u64>,
+    transfer_codings: u32,
+    is_chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expects: bool,
+}
+
+impl Facts {
+    fn gather(fields: &[Header<'_>]) -> Result<Self, Refusal> {
+        let mut facts = Self::default();
+        for field in fields {
+            // The length sorts most of them out before a comparison.
+            match field.name.len() {
+                4 if field.name.eq_ignore_ascii_case("host") => facts.hosts += 1,
+                6 if field.name.eq_ignore_ascii_case("expect") => facts.note_expect(field.value)?,
+                10 if field.name.eq_ignore_ascii_case("connection") => {
+                    facts.note_connection(field.value);
+                }
+                14 if field.name.eq_ignore_ascii_case("content-length") => {
+                    facts.note_length(field.value)?;
+                }
+                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    facts.transfer_codings += 1;
+                    facts.is_chunked = field.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+                }
+                _ => {}
+            }
+        }
+        if facts.hosts > 1 {
+            return refuse(400, "more than one Host");
+        }
+        Ok(facts)
+    }
+
+    /// Not a list and not twice, even if all are equal: RFC 9110, 8.6 allows to refuse that.
+    fn note_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        let value = value.trim_ascii();
+        // "+5" is a number to `parse`.
+        let digits = value.iter().all(u8::is_ascii_digit);
+        let len = std::str::from_utf8(value).ok().filter(|_| digits);
+        let Some(len) = len.and_then(|value| value.parse::<u64>().ok()) else {
+            return refuse(400, "Content-Length is not a number");
+        };
+        match self.content_length.replace(len) {
+            None => Ok(()),
+            Some(_) => refuse(400, "more than one Content-Length"),
+        }
+    }
+
+    fn note_connection(&mut self, value: &[u8]) {
+        for option in value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    fn note_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        if !value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
+            return refuse(417, "only 100-continue can be expected");
+        }
+        self.expects = true;
+        Ok(())
+    }
+
+    /// RFC 9112, 6.1 and 6.3.
+    fn body(&self, is_http11: bool) -> Result<BodyLength, Refusal> {
+        match (self.transfer_codings, self.content_length) {
+            (0, length) => Ok(BodyLength::Counted(length.unwrap_or(0))),
+            (_, Some(_)) => refuse(400, "both Content-Length and Transfer-Encoding"),
+            (_, None) if !is_http11 => refuse(400, "Transfer-Encoding in HTTP/1.0"),
+            (1, None) if self.is_chunked => Ok(BodyLength::Chunked),
+            (_, None) => refuse(501, "no transfer coding but chunked is understood"),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Where clients come in: bound once for each loop, and left alone while there is no room.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    /// It may have a connection: edges are not repeated.
+    pub(crate) is_ready: bool,
+    /// The system had no descriptor left: nothing announces that it has one again.
+    retry_at: Option<Instant>,
+}
+
+impl Listener {
+    /// # Errors
+    /// The system's.
+    pub(crate) fn bind(address: SocketAddr, is_shared: bool) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        #[cfg(unix)]
+        {
+            socket.set_reuse_address(true)?;
+            socket.set_reuse_port(is_shared)?;
+        }
+        #[cfg(not(unix))]
+        let _ = is_shared;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(socket.into());
+        let address = socket.local_addr()?;
+        Ok(Self {
+            socket,
+            address,
+            is_ready: true,
+            retry_at: None,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// # Errors
+    /// The system's.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.socket, token, Interest::READABLE)
+    }
+
+    /// The next connection: its socket, the client's address, and ours.
+    ///
+    /// # Errors
+    /// Out of descriptors or memory: the next attempt is [`retry_at`](Self::retry_at).
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+    ) -> io::Result<Option<(TcpStream, SocketAddr, SocketAddr)>> {
+        if !self.is_ready || self.retry_at.is_some_and(|at| now < at) {
+            return Ok(None);
+        }
+        loop {
+            match self.socket.accept() {
+                Ok((socket, peer)) => {
+                    self.retry_at = None;
+                    // Each answer leaves in one write, so there is nothing to wait for.
+                    let _ = socket.set_nodelay(true);
+                    let local = if self.address.ip().is_unspecified() {
+                        socket.local_addr().unwrap_or(self.address)
+                    } else {
+                        self.address
+                    };
+                    return Ok(Some((socket, peer, local)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_ready = false;
+                    return Ok(None);
+                }
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    self.retry_at = Some(now + PAUSE);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// When to try again although nothing announces anything.
+    pub(crate) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+}
+
+/// What went wrong with the one connection that was to be accepted.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+const BACKLOG: i32 = 1024;
+const PAUSE: Duration = Duration::from_millis(100);

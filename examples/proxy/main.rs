@@ -1,0 +1,145 @@
+//! An HTTP/1.1 server that asks FastCGI applications: one event loop per thread, each on one `mio_fcgi::Client`.
+//!
+//! `cargo run --release --example proxy`, then http://127.0.0.1:8080. All options: `-- --help`.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use mio_fcgi::{Address, Config, Params, cgi};
+
+mod access_log;
+mod chunked;
+mod clock;
+mod connection;
+mod files;
+mod head;
+mod intake;
+mod listener;
+mod options;
+mod outbox;
+mod relay;
+mod respond;
+mod routes;
+mod signals;
+mod spool;
+mod status;
+mod timers;
+mod upload;
+mod worker;
+
+#[path = "../responder/app.rs"]
+mod app;
+
+use options::{Options, USAGE};
+use status::Board;
+use worker::Worker;
+
+fn main() -> ExitCode {
+    env_logger::init();
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("proxy: {error} (see --help)");
+            return ExitCode::from(2);
+        }
+    };
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("proxy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> io::Result<()> {
+    raise_descriptor_limit();
+    // Lives as long as the loops do.
+    let demo = match options.upstreams[..] {
+        [] => Some(app::spawn(app::Options::default())?),
+        _ => None,
+    };
+    let servers = match &demo {
+        Some(demo) => vec![demo.address().clone()],
+        None => options.upstreams.clone(),
+    };
+    let constants = constants(&options).into_shared();
+    let options = Arc::new(options);
+    let board = Arc::new(Board::new(options.status, options.threads));
+    let mut workers = Vec::new();
+    let mut address = options.listen;
+    for index in 0..options.threads {
+        let config = config(&options, servers.clone(), index);
+        let mut worker = Worker::new(index, &options, &board, config, &constants)?;
+        // The first one takes the free port that was perhaps asked for.
+        address = worker.listen(address).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
+        })?;
+        workers.push(worker);
+    }
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on http://{address}")?;
+    stdout.flush()?;
+    drop(stdout);
+    thread::scope(|scope| {
+        let threads: Vec<_> = workers
+            .into_iter()
+            .map(|worker| scope.spawn(move || worker.run()))
+            .collect();
+        let mut result = Ok(());
+        for thread in threads {
+            match thread.join() {
+                Ok(ended) => result = result.and(ended),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        result
+    })
+}
+
+/// What all requests tell the application.
+fn constants(options: &Options) -> Params {
+    match &options.root {
+        Some(root) => cgi::site_params(root.as_os_str().as_encoded_bytes()),
+        None => cgi::site_params(""),
+    }
+}
+
+/// One loop's part of the FastCGI connections.
+fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
+    let share =
+        |whole: usize| whole / options.threads + usize::from(index < whole % options.threads);
+    let mut config = Config::with_servers(servers);
+    config.multiplex = options.multiplex;
+    config.connect_timeout = options.connect_timeout;
+    // An application that restarts is back within this, as a rule.
+    config.connect_patience = Duration::from_secs(2);
+    config.limits.max_connections = share(options.max_connections);
+    config.limits.max_idle = share(options.max_idle);
+    config.limits.idle_timeout = options.idle_timeout;
+    config.limits.max_queue = share(options.queue);
+    config.timeouts.write = Some(options.write_timeout);
+    config.timeouts.first_octet = Some(options.read_timeout);
+    config.timeouts.silence = Some(options.read_timeout);
+    config.timeouts.total = options.request_timeout;
+    config
+}
+
+/// Each client and each FastCGI connection takes one, and the usual limit is 1,024.
+fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Without it, accepting pauses earlier.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}

@@ -1,0 +1,133 @@
+//! What goes to a client, and the rule of back-pressure.
+//!
+//! **The rule.** Output up to [`SMALL`] octets waits for the end of the loop's turn, so that a head, its body and the end of
+//! the body leave in one write. Beyond that it is written at once, out of the buffer it was read into. What the socket does
+//! not take is kept, and from then on the request is paused: nothing more is read for it until the socket took all of
+//! that. So a client that does not read costs what one read of the application brought, and no more.
+
+use std::io::{self, IoSlice, Write};
+
+/// Octets that wait for the end of the turn.
+pub(crate) const SMALL: usize = 16 * 1024;
+
+/// Octets on their way to a client.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    octets: Vec<u8>,
+    /// Those before this were sent.
+    start: usize,
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.octets.len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.octets.len() - self.start
+    }
+
+    /// To append to.
+    pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.octets
+    }
+
+    /// Puts `buffer` in the place of an empty one without memory.
+    pub(crate) fn lend(&mut self, spare: impl FnOnce() -> Option<Vec<u8>>) {
+        if self.octets.capacity() == 0
+            && let Some(spare) = spare()
+        {
+            self.octets = spare;
+        }
+    }
+
+    /// Takes the memory of an empty one.
+    pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
+        if !self.is_empty() || self.octets.capacity() == 0 {
+            return None;
+        }
+        self.start = 0;
+        let mut octets = std::mem::take(&mut self.octets);
+        octets.clear();
+        Some(octets)
+    }
+
+    /// Sends what is kept; `Ok(false)` when the socket is full.
+    ///
+    /// # Errors
+    /// The socket's: the client is gone.
+    pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<bool> {
+        self.send(socket, &[])
+    }
+
+    /// Sends what is kept and then `parts`, and keeps what the socket does not take; `Ok(false)` when it is full.
+    ///
+    /// # Errors
+    /// The socket's: the client is gone.
+    pub(crate) fn send(&mut self, socket: &mut impl Write, parts: &[&[u8]]) -> io::Result<bool> {
+        let parts_len: usize = parts.iter().map(|part| part.len()).sum();
+        let mut sent = 0;
+        loop {
+            let kept = self.len();
+            let left = kept + parts_len - sent;
+            if left == 0 {
+                self.octets.clear();
+                self.start = 0;
+                return Ok(true);
+            }
+            let written = if parts_len == 0 {
+                socket.write(&self.octets[self.start..])
+            } else {
+                let mut slices = [IoSlice::new(&[]); MAX_PARTS + 1];
+                slices[0] = IoSlice::new(&self.octets[self.start..]);
+                let mut count = 1;
+                each_left(parts, sent, |part| {
+                    slices[count] = IoSlice::new(part);
+                    count += 1;
+                });
+                socket.write_vectored(&slices[..count])
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => {
+                    let of_kept = len.min(kept);
+                    self.start += of_kept;
+                    sent += len - of_kept;
+                    // On Linux a short write means that the socket is full, and an edge will tell.
+                    if len < left && cfg!(target_os = "linux") {
+                        self.keep(parts, sent);
+                        return Ok(false);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.keep(parts, sent);
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Keeps what follows the first `sent` octets of `parts`.
+    pub(crate) fn keep(&mut self, parts: &[&[u8]], sent: usize) {
+        if self.start > 0 {
+            self.octets.drain(..self.start);
+            self.start = 0;
+        }
+        each_left(parts, sent, |part| self.octets.extend_from_slice(part));
+    }
+}
+
+/// A chunk: its size, its octets, its end.
+const MAX_PARTS: usize = 3;
+
+fn each_left<'p>(parts: &[&'p [u8]], mut sent: usize, mut take: impl FnMut(&'p [u8])) {
+    for part in parts {
+        let skipped = sent.min(part.len());
+        sent -= skipped;
+        if skipped < part.len() {
+            take(&part[skipped..]);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a target stands for: looked up in the document root, and remembered for a second.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::cgi::{Forbidden, Resolution, Script, ScriptMap};
+
+use super::options::Options;
+
+/// The document root of one loop.
+///
+/// Looking at the file system costs more system calls than all the rest of a small request. So what was found is
+/// believed for a second: a new file is seen that much later, and for one that is gone its opening fails.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    map: ScriptMap,
+    fallback: Option<Script>,
+    known: HashMap<Vec<u8>, (Instant, Resolution)>,
+}
+
+impl Routes {
+    /// # Errors
+    /// A document root that cannot be read.
+    pub(crate) fn new(options: &Options) -> io::Result<Self> {
+        let mut map = match &options.root {
+            // The demo application: the first segment of every path is a script.
+            None => {
+                let mut map = ScriptMap::remote("");
+                map.extension = String::new();
+                map
+            }
+            Some(root) if options.remote => ScriptMap::remote(root),
+            Some(root) => ScriptMap::local(root)?,
+        };
+        map.index = vec![options.index.clone()];
+        if options.index != "index.html" && options.root.is_some() {
+            map.index.push("index.html".to_owned());
+        }
+        let fallback = match &options.fallback {
+            None => None,
+            Some(path) => match map.resolve(path.as_bytes()) {
+                Resolution::Script(script) => Some(script),
+                _ => {
+                    let why = format!("--fallback {path} is no script below the root");
+                    return Err(io::Error::new(io::ErrorKind::NotFound, why));
+                }
+            },
+        };
+        Ok(Self {
+            map,
+            fallback,
+            known: HashMap::new(),
+        })
+    }
+
+    /// A redirect has lost its query: it is one path for all of them.
+    pub(crate) fn resolve(&mut self, now: Instant, target: &str) -> &Resolution {
+        let target = target.as_bytes();
+        let question = target.iter().position(|octet| *octet == b'?');
+        let path = &target[..question.unwrap_or(target.len())];
+        let is_known = self
+            .known
+            .get(path)
+            .is_some_and(|known| now < known.0 + REMEMBERED);
+        if !is_known {
+            if self.known.len() >= MAX_KNOWN {
+                self.known.clear();
+            }
+            let found = self.look_up(path);
+            self.known.insert(path.to_vec(), (now, found));
+        }
+        self.known
+            .get(path)
+            .map_or(&Resolution::NotFound, |known| &known.1)
+    }
+
+    fn look_up(&self, target: &[u8]) -> Resolution {
+        let found = self.map.resolve(target);
+        match (&found, &self.fallback) {
+            (Resolution::NotFound | Resolution::Forbidden(Forbidden::NoIndex), Some(script)) => {
+                Resolution::Script(script.clone())
+            }
+            _ => found,
+        }
+    }
+}
+
+const REMEMBERED: Duration = Duration::from_secs(1);
+const MAX_KNOWN: usize = 1024;

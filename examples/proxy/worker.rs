@@ -1,0 +1,483 @@
+//! One event loop: its poll, its clients, its part of the FastCGI connections, the order of a turn.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token};
+use mio_fcgi::cgi::HeadParser;
+use mio_fcgi::{Client, Config, Event, ReadBuf, SharedParams, Tag};
+use slab::Slab;
+
+use super::access_log::{AccessLog, LogEntry};
+use super::clock::Clock;
+use super::connection::{Connection, Stage};
+use super::listener::Listener;
+use super::options::Options;
+use super::routes::Routes;
+use super::signals::Signals;
+use super::status::{Board, Figures, Publisher};
+use super::timers::Timers;
+
+/// An event loop. What it does for clients is in `intake`, what it does with answers in `relay`.
+pub(crate) struct Worker {
+    pub(crate) options: Arc<Options>,
+    pub(crate) publisher: Publisher,
+    /// Requests answered.
+    pub(crate) answered: u64,
+    poll: Poll,
+    listener: Option<Listener>,
+    signals: Signals,
+    pub(crate) fcgi: Client,
+    pub(crate) connections: Slab<Connection>,
+    max_connections: usize,
+    ready: VecDeque<usize>,
+    dirty: Vec<usize>,
+    timers: Timers,
+    pub(crate) clock: Clock,
+    pub(crate) routes: Routes,
+    /// What all requests tell the application.
+    pub(crate) constants: SharedParams,
+    pub(crate) log: AccessLog,
+    /// What clients' octets are read into; those not used move to the connection.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) spares: Spares,
+    pub(crate) running: Running,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Running {
+    Yes,
+    /// Nothing new is taken; what is left at the deadline is dropped.
+    Stopping {
+        deadline: Instant,
+    },
+    Stopped,
+}
+
+/// Memory that served one request and serves the next.
+#[derive(Default)]
+pub(crate) struct Spares {
+    pub(crate) buffers: Vec<Vec<u8>>,
+    pub(crate) entries: Vec<LogEntry>,
+    #[expect(
+        clippy::vec_box,
+        reason = "they go from here to an exchange as they are"
+    )]
+    pub(crate) parsers: Vec<Box<HeadParser>>,
+}
+
+impl Worker {
+    /// # Errors
+    /// The system's; a configuration that the client refuses; a document root that cannot be read.
+    pub(crate) fn new(
+        index: usize,
+        options: &Arc<Options>,
+        board: &Arc<Board>,
+        config: Config,
+        constants: &SharedParams,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let share = |whole: usize| {
+            // What does not divide goes to the first ones.
+            whole / options.threads + usize::from(index < whole % options.threads)
+        };
+        let max_connections = share(options.clients);
+        let tokens = Token(FIRST_CLIENT.0 + max_connections)..Token(usize::MAX);
+        let fcgi = Client::new(poll.registry(), tokens, config)?;
+        let clock = Clock::new();
+        let signals = Signals::new(poll.registry(), SIGNALS)?;
+        Ok(Self {
+            options: Arc::clone(options),
+            publisher: Publisher::new(board, index, clock.now),
+            answered: 0,
+            poll,
+            listener: None,
+            signals,
+            fcgi,
+            connections: Slab::new(),
+            max_connections,
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            timers: Timers::default(),
+            clock,
+            routes: Routes::new(options)?,
+            constants: constants.clone(),
+            log: AccessLog::new(options.access_log),
+            scratch: vec![0; SCRATCH_LEN],
+            spares: Spares::default(),
+            running: Running::Yes,
+        })
+    }
+
+    /// Listens; gives the address, where a free port was asked for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let mut listener = Listener::bind(address, self.options.threads > 1)?;
+        listener.register(self.poll.registry(), LISTENER)?;
+        let address = listener.address();
+        self.listener = Some(listener);
+        Ok(address)
+    }
+
+    /// Serves until it is told to stop and has stopped.
+    ///
+    /// # Errors
+    /// The system's, when it cannot wait for events.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut buf = ReadBuf::default();
+        while self.running != Running::Stopped {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            self.clock.advance();
+            for event in &events {
+                if !self.fcgi.handle_event(event) {
+                    self.note(event);
+                }
+            }
+            self.fcgi.handle_timeout(self.clock.now);
+            self.fire_timers();
+            for _ in 0..ROUNDS {
+                self.accept();
+                self.run_ready();
+                self.take_events(&mut buf);
+                self.flush_dirty();
+                if self.is_out_of_work() {
+                    break;
+                }
+            }
+            self.stop_when_empty();
+            self.publish();
+            self.log.flush();
+        }
+        Ok(())
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || self.may_accept() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.now;
+        let retry = self.listener.as_ref().and_then(Listener::retry_at);
+        let retry = retry.filter(|_| self.connections.len() < self.max_connections);
+        let deadline = match self.running {
+            Running::Stopping { deadline } => Some(deadline),
+            Running::Yes | Running::Stopped => None,
+        };
+        let own = [self.timers.next(), retry, deadline, self.publisher.due()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|due| due.saturating_duration_since(now));
+        match (self.fcgi.timeout(now), own) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn is_out_of_work(&self) -> bool {
+        self.ready.is_empty() && self.fcgi.timeout(self.clock.now) != Some(Duration::ZERO)
+    }
+
+    fn note(&mut self, event: &mio::event::Event) {
+        match event.token() {
+            LISTENER => {
+                if let Some(listener) = &mut self.listener {
+                    listener.is_ready = true;
+                }
+            }
+            SIGNALS => self.take_signals(),
+            Token(token) => {
+                let key = token - FIRST_CLIENT.0;
+                if let Some(connection) = self.connections.get_mut(key) {
+                    let failed = event.is_error();
+                    let ended = event.is_read_closed() || failed;
+                    connection.is_readable |= event.is_readable() || ended;
+                    connection.is_writable |= event.is_writable() || failed;
+                    connection.is_ended |= ended;
+                    self.enqueue(key);
+                }
+            }
+        }
+    }
+
+    /// Gives a connection a turn.
+    pub(crate) fn enqueue(&mut self, key: usize) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !connection.is_queued
+        {
+            connection.is_queued = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    fn may_accept(&self) -> bool {
+        let now = self.clock.now;
+        self.connections.len() < self.max_connections
+            && self.listener.as_ref().is_some_and(|listener| {
+                listener.is_ready && listener.retry_at().is_none_or(|at| now >= at)
+            })
+    }
+
+    /// Takes in some clients, while there is room. The others wait in the system's queue.
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS {
+            if !self.may_accept() {
+                return;
+            }
+            let now = self.clock.now;
+            let Some(listener) = &mut self.listener else {
+                return;
+            };
+            let (mut socket, peer, local) = match listener.accept(now) {
+                Ok(Some(accepted)) => accepted,
+                Ok(None) => return,
+                Err(error) => {
+                    let date = self.clock.log();
+                    self.log
+                        .problem(date, format_args!("accepting pauses: {error}"));
+                    return;
+                }
+            };
+            let entry = self.connections.vacant_entry();
+            let token = Token(FIRST_CLIENT.0 + entry.key());
+            let interests = Interest::READABLE | Interest::WRITABLE;
+            if let Err(error) = self.poll.registry().register(&mut socket, token, interests) {
+                let date = self.clock.log();
+                self.log
+                    .problem(date, format_args!("a client is not taken: {error}"));
+                continue;
+            }
+            let key = entry.key();
+            entry.insert(Connection::new(socket, peer, local, now));
+            self.enqueue(key);
+        }
+    }
+
+    /// One turn for each connection that had something to do.
+    fn run_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else {
+                return;
+            };
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.is_queued = false;
+                self.turn(key);
+                self.settle(key);
+            }
+        }
+    }
+
+    /// What the applications say, up to a bound; the rest has its turn after the sending.
+    fn take_events(&mut self, buf: &mut ReadBuf) {
+        for _ in 0..EVENTS {
+            let Some(event) = self.fcgi.poll_event(self.clock.now, buf) else {
+                return;
+            };
+            let tag = match event {
+                Event::Stdout { request, tag, data } => {
+                    self.take_stdout(key_of(tag), request, data);
+                    tag
+                }
+                Event::Stderr { tag, data, .. } => {
+                    self.log.stderr(self.clock.log(), data);
+                    tag
+                }
+                Event::StdoutEnd { request, tag } => {
+                    self.end_output(key_of(tag), request);
+                    tag
+                }
+                Event::StdinReady { request, tag } => {
+                    self.continue_upload(key_of(tag), request);
+                    tag
+                }
+                Event::End {
+                    request,
+                    tag,
+                    outcome,
+                } => {
+                    self.end_request(key_of(tag), request, outcome);
+                    tag
+                }
+                Event::ShutDown => {
+                    self.running = Running::Stopped;
+                    continue;
+                }
+                _ => continue,
+            };
+            self.settle(key_of(tag));
+            if self.log.is_long() {
+                self.log.flush();
+            }
+        }
+    }
+
+    fn flush_dirty(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for key in dirty.drain(..) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.is_dirty = false;
+                self.send(key);
+                self.settle(key);
+            }
+        }
+        // Settling may have found more to send.
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    fn fire_timers(&mut self) {
+        let now = self.clock.now;
+        while let Some(key) = self.timers.pop(now) {
+            let Some(connection) = self.connections.get_mut(key) else {
+                continue;
+            };
+            connection.armed.fired();
+            if connection
+                .deadline(&self.options)
+                .is_some_and(|due| due <= now)
+            {
+                self.expire(key);
+            }
+            self.settle(key);
+        }
+    }
+
+    /// What follows for a connection from what was just done to it: the one place where it goes on to its next
+    /// request, is sent, is timed or is let go.
+    pub(crate) fn settle(&mut self, key: usize) {
+        self.conclude(key);
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if let Stage::Gone = connection.stage {
+            self.timers.disarm(key, &mut connection.armed);
+            // Dropping the socket closes it, and so takes it off the poll.
+            let connection = self.connections.remove(key);
+            self.spares.recycle(connection.input);
+            return;
+        }
+        if !connection.out.is_empty() && connection.is_writable && !connection.is_dirty {
+            connection.is_dirty = true;
+            self.dirty.push(key);
+        }
+        if let Some(buffer) = connection.out.reclaim() {
+            self.spares.recycle(buffer);
+        }
+        if connection.input.is_empty() && connection.input.capacity() > 0 {
+            let buffer = std::mem::take(&mut connection.input);
+            self.spares.recycle(buffer);
+        }
+        let due = connection.deadline(&self.options);
+        self.timers.arm(key, &mut connection.armed, due);
+    }
+
+    fn take_signals(&mut self) {
+        for _ in 0..self.signals.pending() {
+            match self.running {
+                Running::Yes => self.stop(),
+                Running::Stopping { .. } | Running::Stopped => self.running = Running::Stopped,
+            }
+        }
+    }
+
+    /// Stops taking clients, and says so to those who are there.
+    fn stop(&mut self) {
+        // Those whom the system has let in already would otherwise be reset.
+        self.accept();
+        self.listener = None;
+        let deadline = self.clock.now + self.options.grace;
+        self.running = Running::Stopping { deadline };
+        let keys: Vec<usize> = self.connections.iter().map(|entry| entry.0).collect();
+        for key in keys {
+            if let Some(connection) = self.connections.get_mut(key)
+                && matches!(connection.stage, Stage::Head)
+                && connection.input.is_empty()
+                && connection.out.is_empty()
+                && !connection.is_queued
+            {
+                connection.stage = Stage::Gone;
+                self.settle(key);
+            }
+        }
+    }
+
+    /// While stopping: with the last client the FastCGI connections go, and then the loop.
+    fn stop_when_empty(&mut self) {
+        let Running::Stopping { deadline } = self.running else {
+            return;
+        };
+        let now = self.clock.now;
+        if now >= deadline {
+            let left = self.connections.len();
+            if left > 0 {
+                let date = self.clock.log();
+                self.log
+                    .problem(date, format_args!("{left} clients did not end in time"));
+            }
+            self.running = Running::Stopped;
+        } else if self.connections.is_empty() {
+            self.fcgi.shutdown(now, Some(deadline));
+        }
+    }
+
+    fn publish(&mut self) {
+        let now = self.clock.now;
+        let (fcgi, clients, answered) = (&self.fcgi, self.connections.len(), self.answered);
+        self.publisher.publish(now, || Figures {
+            stats: fcgi.stats(),
+            clients,
+            answered,
+        });
+    }
+
+    /// The figures of all loops, this one's as they are now.
+    pub(crate) fn status(&mut self, as_json: bool) -> String {
+        let now = self.clock.now;
+        let figures = Figures {
+            stats: self.fcgi.stats(),
+            clients: self.connections.len(),
+            answered: self.answered,
+        };
+        self.publisher.publish_now(now, figures);
+        self.publisher.board().render(as_json, now)
+    }
+
+    pub(crate) fn tag_of(key: usize) -> Tag {
+        Tag(key as u64)
+    }
+}
+
+fn key_of(tag: Tag) -> usize {
+    tag.0 as usize
+}
+
+impl Spares {
+    pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if self.buffers.len() < MAX_SPARES && (1..=SCRATCH_LEN).contains(&buffer.capacity()) {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+}
+
+const LISTENER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const FIRST_CLIENT: Token = Token(2);
+
+/// One read of a client; a whole head fits.
+const SCRATCH_LEN: usize = 64 * 1024;
+/// Rounds of work before the poll is looked at again.
+const ROUNDS: usize = 16;
+/// Clients taken in and events taken in a round.
+const ACCEPTS: usize = 64;
+const EVENTS: usize = 1024;
+pub(crate) const MAX_SPARES: usize = 64;

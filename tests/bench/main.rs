@@ -1,0 +1,113 @@
+//! What the parts of the library cost, in nanoseconds or in instructions.
+//!
+//! ```text
+//! cargo bench                              all parts, in nanoseconds
+//! cargo bench -- engine                    those with "engine" in their names
+//! cargo bench -- --instructions            in instructions, counted by valgrind: the same on each run
+//! ```
+//!
+//! Nanoseconds are the median and the best of 30 samples of about 10 ms each: compare figures of one machine
+//! and one hour. Instructions are those of user space, the system calls' own left out; they are the
+//! difference of two runs of different length, so what happens once is not in them.
+//!
+//! To see where they go, run one part under callgrind:
+//! `valgrind --tool=callgrind target/release/deps/bench-… --rounds 20000 "engine, one request"`.
+
+use std::hint::black_box;
+use std::io;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+mod parts;
+mod request;
+
+use parts::Part;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_flag = |argument: &&String| argument.starts_with("--");
+    let wanted: Vec<&String> = arguments.iter().filter(|it| !is_flag(it)).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    if let [flag, rounds, name] = &arguments[..]
+        && flag == "--rounds"
+    {
+        return run_rounds(rounds, name);
+    }
+    for part in parts::all() {
+        if !wanted.is_empty() && !wanted.iter().any(|text| part.name.contains(*text)) {
+            continue;
+        }
+        if has("--instructions") {
+            match instructions(&part) {
+                Ok(count) => println!("{:<44} {count:>10.0} instructions", part.name),
+                Err(error) => {
+                    eprintln!("bench: {error}");
+                    return ExitCode::FAILURE;
+                }
+            }
+        } else {
+            time(part);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs a part so many times, for a profiler.
+fn run_rounds(rounds: &str, name: &str) -> ExitCode {
+    let part = parts::all().find(|part| part.name == name);
+    let (Some(part), Ok(rounds)) = (part, rounds.parse::<u64>()) else {
+        eprintln!("bench: --rounds NUMBER NAME");
+        return ExitCode::from(2);
+    };
+    let mut round = (part.set_up)();
+    for _ in 0..rounds {
+        round();
+    }
+    ExitCode::SUCCESS
+}
+
+fn time(part: Part) {
+    let mut round = (part.set_up)();
+    let mut sample = |rounds: u64| {
+        let start = Instant::now();
+        for _ in 0..rounds {
+            black_box(&mut round)();
+        }
+        start.elapsed()
+    };
+    let mut rounds = 1;
+    while sample(rounds) < SAMPLE {
+        rounds *= 2;
+    }
+    let per_round = |took: Duration| took.as_secs_f64() * 1e9 / rounds as f64;
+    let mut samples: Vec<f64> = (0..SAMPLES).map(|_| per_round(sample(rounds))).collect();
+    samples.sort_unstable_by(f64::total_cmp);
+    let (best, median) = (samples[0], samples[SAMPLES / 2]);
+    println!("{:<44} {median:>10.1} ns, best {best:.1}", part.name);
+}
+
+/// Counts the instructions of one round.
+///
+/// # Errors
+/// When valgrind is not there, or does not say.
+fn instructions(part: &Part) -> io::Result<f64> {
+    let (few, many) = (part.rounds, 3 * part.rounds);
+    let more = collected(part, many)? - collected(part, few)?;
+    Ok(more as f64 / (many - few) as f64)
+}
+
+fn collected(part: &Part, rounds: u64) -> io::Result<i64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe()?)
+        .args(["--rounds", &rounds.to_string(), part.name])
+        .output()
+        .map_err(|error| io::Error::new(error.kind(), format!("valgrind: {error}")))?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    told.lines()
+        .find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
+        .ok_or_else(|| io::Error::other(format!("valgrind does not say: {told}")))
+}
+
+const SAMPLE: Duration = Duration::from_millis(10);
+const SAMPLES: usize = 30;

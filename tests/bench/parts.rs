@@ -1,0 +1,231 @@
+//! The parts that are measured.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::wire::{self, Demux, RecordType, Role};
+use mio_fcgi::{
+    Action, Body, Config, ConnectionHandle, Engine, Event, Multiplex, Params, Request, Tag,
+};
+
+use crate::request::{PARAMS, response};
+
+/// Something to be measured.
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    /// Gives what is done in each round.
+    pub(crate) set_up: fn() -> Box<dyn FnMut()>,
+    /// Rounds that make a short run under valgrind.
+    pub(crate) rounds: u64,
+}
+
+pub(crate) fn all() -> impl Iterator<Item = Part> {
+    let part = |name, set_up, rounds| Part {
+        name,
+        set_up,
+        rounds,
+    };
+    [
+        part("encode 25 params", encode_params as fn() -> _, 10_000),
+        part("encode a request", encode_request, 10_000),
+        part("demux a response", demux_response, 10_000),
+        part("demux 1 MiB", demux_mebibyte, 500),
+        part("engine, one request", one_request, 10_000),
+        part("engine, 1,024 requests shared", many_requests, 10),
+        part("engine, 1 MiB up", upload, 200),
+        part("engine, 1 MiB down", download, 200),
+    ]
+    .into_iter()
+}
+
+fn encode_params() -> Box<dyn FnMut()> {
+    let mut params = Params::default();
+    Box::new(move || {
+        params.clear();
+        push_all(&mut params);
+        black_box(&params);
+    })
+}
+
+fn push_all(params: &mut Params) {
+    for (name, value) in black_box(PARAMS) {
+        params.push(name, value);
+    }
+}
+
+fn encode_request() -> Box<dyn FnMut()> {
+    let mut pairs = Vec::new();
+    let mut out = Vec::new();
+    Box::new(move || {
+        pairs.clear();
+        out.clear();
+        for (name, value) in black_box(PARAMS) {
+            let _ = wire::write_pair(&mut pairs, name.as_bytes(), value.as_bytes());
+        }
+        wire::write_begin_request(&mut out, 1, Role::Responder, true);
+        wire::write_params_records(&mut out, 1, &[&pairs]);
+        wire::write_stream_end(&mut out, RecordType::Params, 1);
+        wire::write_stream_end(&mut out, RecordType::Stdin, 1);
+        black_box(&out);
+    })
+}
+
+fn demux_response() -> Box<dyn FnMut()> {
+    let octets = response(1);
+    let mut demux = Demux::default();
+    Box::new(move || demux_all(&mut demux, black_box(&octets)))
+}
+
+fn demux_mebibyte() -> Box<dyn FnMut()> {
+    let mut octets = Vec::new();
+    wire::write_stream(&mut octets, RecordType::Stdout, 1, &vec![b'x'; MEBIBYTE]);
+    let mut demux = Demux::default();
+    Box::new(move || {
+        for piece in octets.chunks(64 * 1024) {
+            demux_all(&mut demux, black_box(piece));
+        }
+    })
+}
+
+fn demux_all(demux: &mut Demux, mut input: &[u8]) {
+    while let Ok(Some(item)) = demux.next(&mut input) {
+        black_box(item);
+    }
+}
+
+fn one_request() -> Box<dyn FnMut()> {
+    let mut bench = Bench::new(Multiplex::Off);
+    let octets = response(1);
+    Box::new(move || {
+        bench.submit(Body::empty());
+        bench.transmit();
+        assert_eq!(bench.receive(&octets), 1);
+    })
+}
+
+fn many_requests() -> Box<dyn FnMut()> {
+    let mut bench = Bench::new(Multiplex::On { max: 1024 });
+    let octets: Vec<u8> = (1..=1024).flat_map(response).collect();
+    Box::new(move || {
+        for _ in 0..1024 {
+            bench.submit(Body::empty());
+        }
+        bench.transmit();
+        let ended: usize = octets
+            .chunks(64 * 1024)
+            .map(|piece| bench.receive(piece))
+            .sum();
+        assert_eq!(ended, 1024);
+    })
+}
+
+fn upload() -> Box<dyn FnMut()> {
+    let mut bench = Bench::new(Multiplex::Off);
+    let body = std::sync::Arc::<[u8]>::from(vec![b'x'; MEBIBYTE]);
+    let octets = response(1);
+    Box::new(move || {
+        bench.submit(Body::shared(body.clone()));
+        bench.transmit();
+        assert_eq!(bench.receive(&octets), 1);
+    })
+}
+
+fn download() -> Box<dyn FnMut()> {
+    let mut bench = Bench::new(Multiplex::Off);
+    let mut octets = Vec::new();
+    wire::write_stream(&mut octets, RecordType::Stdout, 1, &vec![b'x'; MEBIBYTE]);
+    octets.extend(response(1));
+    Box::new(move || {
+        bench.submit(Body::empty());
+        bench.transmit();
+        let ended: usize = octets
+            .chunks(64 * 1024)
+            .map(|piece| bench.receive(piece))
+            .sum();
+        assert_eq!(ended, 1);
+    })
+}
+
+/// An engine with one open connection, whose application takes everything at once.
+struct Bench {
+    engine: Engine,
+    connection: ConnectionHandle,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(multiplex: Multiplex) -> Self {
+        let address = mio_fcgi::Address::Tcp(([127, 0, 0, 1], 9000).into());
+        let mut config = Config::new(address);
+        config.multiplex = multiplex;
+        config.limits.max_connections = 1;
+        let mut engine = Engine::new(config).expect("a good configuration");
+        let now = Instant::now();
+        let first = Request::responder();
+        engine.submit(now, first, Tag(0)).expect("room");
+        let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+            panic!("the first request needs a connection");
+        };
+        engine.handle_connected(now, connection);
+        let mut bench = Self {
+            engine,
+            connection,
+            now,
+        };
+        bench.transmit();
+        assert_eq!(bench.receive(&response(1)), 1);
+        bench
+    }
+
+    fn submit(&mut self, body: Body) {
+        let mut request = self.engine.new_request();
+        push_all(&mut request.params);
+        if !body.is_empty() {
+            // CONTENT_LENGTH was pushed as that of a request without a body.
+            request.params.clear();
+            request.params.push("REQUEST_METHOD", "POST");
+        }
+        request.body = body;
+        self.engine
+            .submit(self.now, request, Tag(7))
+            .expect("the queue is not full");
+    }
+
+    /// Takes everything that is to be written, as a driver would.
+    fn transmit(&mut self) {
+        self.now += Duration::from_micros(3);
+        while let Some(action) = self.engine.poll_action() {
+            black_box(action);
+        }
+        loop {
+            let slices = self.engine.transmit(self.connection);
+            let len = slices.iter().map(|slice| slice.len()).sum();
+            if len == 0 {
+                return;
+            }
+            black_box(&slices[..]);
+            self.engine
+                .handle_transmitted(self.now, self.connection, len);
+        }
+    }
+
+    /// Feeds octets; gives the number of requests that ended.
+    fn receive(&mut self, mut octets: &[u8]) -> usize {
+        self.now += Duration::from_micros(40);
+        let mut ended = 0;
+        while let Some(event) = self
+            .engine
+            .poll_received(self.now, self.connection, &mut octets)
+        {
+            if let Event::End { outcome, .. } = &event {
+                assert!(outcome.is_ok(), "{outcome:?}");
+                ended += 1;
+            }
+            black_box(event);
+        }
+        assert!(self.engine.poll_event(&mut []).is_none());
+        ended
+    }
+}
+
+const MEBIBYTE: usize = 1024 * 1024;

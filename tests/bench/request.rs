@@ -1,0 +1,55 @@
+//! A request as a Web server has it, and the response to it.
+
+use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
+
+/// 25 parameters.
+pub(crate) const PARAMS: [(&str, &str); 25] = [
+    ("GATEWAY_INTERFACE", "CGI/1.1"),
+    ("SERVER_SOFTWARE", "bench/1.0"),
+    ("QUERY_STRING", "id=4711&sort=up"),
+    ("REQUEST_METHOD", "GET"),
+    ("CONTENT_TYPE", ""),
+    ("CONTENT_LENGTH", ""),
+    ("SCRIPT_FILENAME", "/srv/www/shop/index.php"),
+    ("SCRIPT_NAME", "/index.php"),
+    ("REQUEST_URI", "/list/shoes?id=4711&sort=up"),
+    ("DOCUMENT_URI", "/index.php"),
+    ("DOCUMENT_ROOT", "/srv/www/shop"),
+    ("SERVER_PROTOCOL", "HTTP/1.1"),
+    ("REQUEST_SCHEME", "https"),
+    ("REMOTE_ADDR", "192.0.2.17"),
+    ("REMOTE_PORT", "52614"),
+    ("SERVER_ADDR", "192.0.2.1"),
+    ("SERVER_PORT", "443"),
+    ("SERVER_NAME", "shop.example.org"),
+    ("REDIRECT_STATUS", "200"),
+    ("HTTP_HOST", "shop.example.org"),
+    (
+        "HTTP_USER_AGENT",
+        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    ),
+    (
+        "HTTP_ACCEPT",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ),
+    ("HTTP_ACCEPT_ENCODING", "gzip, deflate, br, zstd"),
+    ("HTTP_ACCEPT_LANGUAGE", "en-GB,en;q=0.8,de;q=0.5,fr;q=0.3"),
+    (
+        "HTTP_COOKIE",
+        "session=0123456789abcdef0123456789abcdef; theme=light; cart=9f86d081884c7d65",
+    ),
+];
+
+/// A whole response of one record of content.
+pub(crate) fn response(request_id: u16) -> Vec<u8> {
+    let content = b"Content-Type: text/plain\r\nContent-Length: 16\r\n\r\nxxxxxxxxxxxxxxxx";
+    let mut octets = Vec::new();
+    wire::write_stream(&mut octets, RecordType::Stdout, request_id, content);
+    wire::write_stream_end(&mut octets, RecordType::Stdout, request_id);
+    let end = EndRequest {
+        app_status: 0,
+        protocol_status: ProtocolStatus::RequestComplete,
+    };
+    wire::write_end_request(&mut octets, request_id, end);
+    octets
+}

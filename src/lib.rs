@@ -10,6 +10,8 @@ mod event;
 mod net;
 mod report;
 mod request;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod wire;
 
 pub use address::{Address, AddressError};

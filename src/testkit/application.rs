@@ -1,0 +1,89 @@
+//! The other side: what an application is told and what it can do.
+
+use std::time::Duration;
+
+use crate::wire::{DecodeError, Item};
+
+/// An application behind a virtual server; [`Scripted`](super::Scripted) is one.
+///
+/// Connections are named by a number that is never used twice. What the application does goes into
+/// [`Replies`] and happens when the call returns, in that order.
+pub trait Application {
+    /// A connection was made. It is read from now on.
+    fn accepted(&mut self, connection: usize, replies: &mut Replies) {
+        let _ = (connection, replies);
+    }
+
+    /// Something has come from the Web server: a record, or a piece of one.
+    fn received(&mut self, connection: usize, item: Item<'_>, replies: &mut Replies);
+
+    /// What came cannot be decoded. By default the connection is reset.
+    fn broken(&mut self, connection: usize, error: DecodeError, replies: &mut Replies) {
+        let _ = error;
+        replies.reset(connection);
+    }
+
+    /// The Web server has closed the connection; what is still sent is lost.
+    fn closed(&mut self, connection: usize, replies: &mut Replies) {
+        let _ = (connection, replies);
+    }
+
+    /// A time asked for with [`Replies::wake`] has come, whatever became of the connection since.
+    fn woken(&mut self, connection: usize, token: u64, replies: &mut Replies) {
+        let _ = (connection, token, replies);
+    }
+}
+
+/// What an application does, collected.
+#[derive(Debug, Default)]
+pub struct Replies {
+    pub(super) list: Vec<(usize, Reply)>,
+}
+
+#[derive(Debug)]
+pub(super) enum Reply {
+    Send(Vec<u8>),
+    HalfClose,
+    Close,
+    Reset,
+    Read(bool),
+    Discard,
+    Wake(Duration, u64),
+}
+
+impl Replies {
+    /// Sends octets.
+    pub fn send(&mut self, connection: usize, octets: impl Into<Vec<u8>>) {
+        self.list.push((connection, Reply::Send(octets.into())));
+    }
+
+    /// Ends its own direction (`SHUT_WR`) behind what was sent; goes on reading.
+    pub fn half_close(&mut self, connection: usize) {
+        self.list.push((connection, Reply::HalfClose));
+    }
+
+    /// Closes behind what was sent; reads no more.
+    pub fn close(&mut self, connection: usize) {
+        self.list.push((connection, Reply::Close));
+    }
+
+    /// Resets: what the Web server has not read when the reset arrives is lost.
+    pub fn reset(&mut self, connection: usize) {
+        self.list.push((connection, Reply::Reset));
+    }
+
+    /// Stops or goes on reading. Unread octets fill the wire until nothing more can be written.
+    pub fn read(&mut self, connection: usize, reads: bool) {
+        self.list.push((connection, Reply::Read(reads)));
+    }
+
+    /// Throws away what has arrived and was not read, as libfcgi does between requests.
+    pub fn discard(&mut self, connection: usize) {
+        self.list.push((connection, Reply::Discard));
+    }
+
+    /// Asks for [`Application::woken`] after a time.
+    pub fn wake(&mut self, connection: usize, after: Duration, token: u64) {
+        self.list.push((connection, Reply::Wake(after, token)));
+    }
+}

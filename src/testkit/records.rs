@@ -1,0 +1,189 @@
+//! A little language for what an application sends, right or wrong.
+//!
+//! ```
+//! use mio_fcgi::testkit::records;
+//!
+//! let conversation = records::stdout(1, b"Status: 200 OK\r\n\r\n")
+//!     .stderr(1, b"a warning")
+//!     .stdout(1, b"hello")
+//!     .stdout_end(1)
+//!     .end(1, 0);
+//! assert_eq!(conversation.octets()[..2], [1, 6], "version 1, FCGI_STDOUT");
+//! ```
+
+use crate::wire::{self, EndRequest, ProtocolStatus, RecordType};
+
+/// Records in a row, as octets. Methods append; what they write need not be legal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    octets: Vec<u8>,
+}
+
+/// No record yet.
+pub const fn new() -> Records {
+    Records { octets: Vec::new() }
+}
+
+/// Begins with `FCGI_STDOUT`.
+pub fn stdout(request_id: u16, content: &[u8]) -> Records {
+    new().stdout(request_id, content)
+}
+
+/// Begins with `FCGI_STDERR`.
+pub fn stderr(request_id: u16, content: &[u8]) -> Records {
+    new().stderr(request_id, content)
+}
+
+/// Begins with `FCGI_END_REQUEST`, request complete.
+pub fn end(request_id: u16, app_status: u32) -> Records {
+    new().end(request_id, app_status)
+}
+
+/// Begins with `FCGI_END_REQUEST` of any protocol status.
+pub fn refuse(request_id: u16, protocol_status: ProtocolStatus) -> Records {
+    new().refuse(request_id, protocol_status)
+}
+
+/// Begins with `FCGI_GET_VALUES_RESULT`.
+pub fn values(pairs: &[(&str, &str)]) -> Records {
+    new().values(pairs)
+}
+
+/// Begins with octets as they are.
+pub fn raw(octets: &[u8]) -> Records {
+    new().raw(octets)
+}
+
+impl Records {
+    /// `FCGI_STDOUT`, in as many records as the content needs, none for none.
+    #[must_use]
+    pub fn stdout(mut self, request_id: u16, content: &[u8]) -> Self {
+        wire::write_stream(&mut self.octets, RecordType::Stdout, request_id, content);
+        self
+    }
+
+    /// The empty `FCGI_STDOUT`.
+    #[must_use]
+    pub fn stdout_end(mut self, request_id: u16) -> Self {
+        wire::write_stream_end(&mut self.octets, RecordType::Stdout, request_id);
+        self
+    }
+
+    /// `FCGI_STDERR`, in as many records as the content needs, none for none.
+    #[must_use]
+    pub fn stderr(mut self, request_id: u16, content: &[u8]) -> Self {
+        wire::write_stream(&mut self.octets, RecordType::Stderr, request_id, content);
+        self
+    }
+
+    /// The empty `FCGI_STDERR`.
+    #[must_use]
+    pub fn stderr_end(mut self, request_id: u16) -> Self {
+        wire::write_stream_end(&mut self.octets, RecordType::Stderr, request_id);
+        self
+    }
+
+    /// `FCGI_END_REQUEST` with `FCGI_REQUEST_COMPLETE`.
+    #[must_use]
+    pub fn end(mut self, request_id: u16, app_status: u32) -> Self {
+        let protocol_status = ProtocolStatus::RequestComplete;
+        let body = EndRequest {
+            app_status,
+            protocol_status,
+        };
+        wire::write_end_request(&mut self.octets, request_id, body);
+        self
+    }
+
+    /// `FCGI_END_REQUEST` with any protocol status.
+    #[must_use]
+    pub fn refuse(mut self, request_id: u16, protocol_status: ProtocolStatus) -> Self {
+        let app_status = 0;
+        let body = EndRequest {
+            app_status,
+            protocol_status,
+        };
+        wire::write_end_request(&mut self.octets, request_id, body);
+        self
+    }
+
+    /// `FCGI_GET_VALUES_RESULT`. Pairs that no record can carry are left out.
+    #[must_use]
+    pub fn values(self, pairs: &[(&str, &str)]) -> Self {
+        let mut content = Vec::new();
+        for (name, value) in pairs {
+            let mut pair = Vec::new();
+            let written = wire::write_pair(&mut pair, name.as_bytes(), value.as_bytes());
+            if written.is_ok() && content.len() + pair.len() <= wire::MAX_CONTENT_LEN {
+                content.append(&mut pair);
+            }
+        }
+        self.record(
+            RecordType::GetValuesResult,
+            wire::MANAGEMENT_ID,
+            &content,
+            0,
+        )
+    }
+
+    /// `FCGI_UNKNOWN_TYPE`.
+    #[must_use]
+    pub fn unknown_type(mut self, record_type: u8) -> Self {
+        wire::write_unknown_type(&mut self.octets, record_type);
+        self
+    }
+
+    /// One record of any type, ID, content (at most 65,535 octets, the rest is cut off) and padding.
+    #[must_use]
+    pub fn record(
+        mut self,
+        record_type: RecordType,
+        request_id: u16,
+        content: &[u8],
+        padding_len: u8,
+    ) -> Self {
+        let content = &content[..content.len().min(wire::MAX_CONTENT_LEN)];
+        let header = wire::Header {
+            record_type,
+            request_id,
+            content_len: content.len() as u16,
+            padding_len,
+        };
+        self.octets.extend_from_slice(&header.encode());
+        self.octets.extend_from_slice(content);
+        let padded = self.octets.len() + usize::from(padding_len);
+        self.octets.resize(padded, 0);
+        self
+    }
+
+    /// Octets as they are.
+    #[must_use]
+    pub fn raw(mut self, octets: &[u8]) -> Self {
+        self.octets.extend_from_slice(octets);
+        self
+    }
+
+    /// Cuts all but the first `len` octets off: what an application that dies in mid-record has sent.
+    #[must_use]
+    pub fn cut(mut self, len: usize) -> Self {
+        self.octets.truncate(len);
+        self
+    }
+
+    /// The records of another in behind these.
+    #[must_use]
+    pub fn then(mut self, other: &Self) -> Self {
+        self.octets.extend_from_slice(&other.octets);
+        self
+    }
+
+    /// The octets.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// The octets, owned.
+    pub fn into_octets(self) -> Vec<u8> {
+        self.octets
+    }
+}

@@ -1,0 +1,219 @@
+//! The virtual wire: one direction of one transport connection.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::rng::Rng;
+
+/// How the transport connections to a server behave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wire {
+    /// Time from one side to the other; a connect takes it twice. Default zero.
+    pub latency: Duration,
+    /// Octets that pass in a second, each way. Default: no limit.
+    pub octets_per_second: Option<u64>,
+    /// Octets that may be under way or unread in one direction, at least 1; at that, a write takes nothing
+    /// more. Default 64 KiB.
+    pub capacity: usize,
+    /// How many octets one read brings. Default: all there are.
+    pub reads: Fragments,
+    /// How many octets one write takes. Default: all that fit.
+    pub writes: Fragments,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self {
+            latency: Duration::ZERO,
+            octets_per_second: None,
+            capacity: 64 * 1024,
+            reads: Fragments::Whole,
+            writes: Fragments::Whole,
+        }
+    }
+}
+
+/// Where a run of octets is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragments {
+    /// Nowhere.
+    #[default]
+    Whole,
+    /// After each so many octets (0 counts as 1).
+    Each(usize),
+    /// After 1 to so many octets, drawn from the seed.
+    UpTo(usize),
+}
+
+impl Fragments {
+    /// How many of `available` octets, at least 1 of them, come at once.
+    pub(super) fn cut(self, available: usize, rng: &mut Rng) -> usize {
+        match self {
+            Self::Whole => available,
+            Self::Each(len) => available.min(len.max(1)),
+            Self::UpTo(most) => available.min(1 + rng.below(most.max(1) as u64) as usize),
+        }
+    }
+}
+
+/// One direction. What is sent waits outside while the pipe is full, then flies, then lies unread.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    wire: Wire,
+    outside: VecDeque<Segment>,
+    flying: VecDeque<(Instant, Segment)>,
+    unread: VecDeque<u8>,
+    /// What lies behind the unread octets.
+    end: Option<End>,
+    in_flight: usize,
+    busy_until: Instant,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Octets(Vec<u8>),
+    End(End),
+}
+
+/// How a direction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// In order, behind the octets.
+    Fin,
+    /// At once; what was not read is lost.
+    Reset,
+}
+
+impl Pipe {
+    pub(super) fn new(wire: Wire, now: Instant) -> Self {
+        Self {
+            wire,
+            outside: VecDeque::new(),
+            flying: VecDeque::new(),
+            unread: VecDeque::new(),
+            end: None,
+            in_flight: 0,
+            busy_until: now,
+        }
+    }
+
+    /// Octets that one more write can bring in.
+    pub(super) fn room(&self) -> usize {
+        let taken = self.in_flight + self.unread.len();
+        self.wire.capacity.max(1).saturating_sub(taken)
+    }
+
+    /// Sends octets; they wait outside for room. Returns when something arrives, if that is news.
+    pub(super) fn send(&mut self, now: Instant, octets: Vec<u8>) -> Option<Instant> {
+        if octets.is_empty() {
+            return None;
+        }
+        self.outside.push_back(Segment::Octets(octets));
+        self.take_off(now)
+    }
+
+    pub(super) fn finish(&mut self, now: Instant, end: End) -> Option<Instant> {
+        if end == End::Reset {
+            self.outside.clear();
+            let at = now + self.wire.latency;
+            self.flying.retain(|(arrival, _)| *arrival <= at);
+            self.flying.push_back((at, Segment::End(end)));
+            self.count_flying();
+            return Some(at);
+        }
+        self.outside.push_back(Segment::End(end));
+        self.take_off(now)
+    }
+
+    /// Moves what fits from outside into flight; the last arrival.
+    fn take_off(&mut self, now: Instant) -> Option<Instant> {
+        let mut last = None;
+        loop {
+            let room = self.room();
+            let segment = match self.outside.front_mut() {
+                Some(Segment::Octets(_)) if room == 0 => return last,
+                Some(Segment::Octets(octets)) if octets.len() > room => {
+                    let rest = octets.split_off(room);
+                    Segment::Octets(std::mem::replace(octets, rest))
+                }
+                Some(_) => match self.outside.pop_front() {
+                    Some(segment) => segment,
+                    None => return last,
+                },
+                None => return last,
+            };
+            let len = match &segment {
+                Segment::Octets(octets) => octets.len(),
+                Segment::End(_) => 0,
+            };
+            self.in_flight += len;
+            let passing = self.wire.octets_per_second.map_or(Duration::ZERO, |rate| {
+                Duration::from_nanos(len as u64 * 1_000_000_000 / rate.max(1))
+            });
+            self.busy_until = self.busy_until.max(now) + passing;
+            let at = self.busy_until + self.wire.latency;
+            self.flying.push_back((at, segment));
+            last = Some(at);
+        }
+    }
+
+    /// Takes in what has arrived by now; true when there was anything.
+    pub(super) fn arrive(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while self.flying.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, segment)) = self.flying.pop_front() else {
+                break;
+            };
+            any = true;
+            match segment {
+                Segment::Octets(octets) => {
+                    self.in_flight -= octets.len();
+                    self.unread.extend(octets);
+                }
+                Segment::End(End::Fin) => self.end = Some(End::Fin),
+                Segment::End(End::Reset) => {
+                    self.unread.clear();
+                    self.end = Some(End::Reset);
+                }
+            }
+        }
+        any
+    }
+
+    /// Moves up to `len` unread octets to `out`; the arrival of what that made room for.
+    pub(super) fn read(&mut self, now: Instant, len: usize, out: &mut Vec<u8>) -> Option<Instant> {
+        out.extend(self.unread.drain(..len.min(self.unread.len())));
+        self.take_off(now)
+    }
+
+    /// Puts octets back in front of the unread ones.
+    pub(super) fn put_back(&mut self, octets: &[u8]) {
+        for octet in octets.iter().rev() {
+            self.unread.push_front(*octet);
+        }
+    }
+
+    /// Drops what is unread, and what comes.
+    pub(super) fn discard(&mut self, now: Instant) -> Option<Instant> {
+        self.unread.clear();
+        self.take_off(now)
+    }
+
+    pub(super) fn unread_len(&self) -> usize {
+        self.unread.len()
+    }
+
+    /// How it has ended, once all octets were read.
+    pub(super) fn ended(&self) -> Option<End> {
+        self.end.filter(|_| self.unread.is_empty())
+    }
+
+    fn count_flying(&mut self) {
+        let len = |segment: &Segment| match segment {
+            Segment::Octets(octets) => octets.len(),
+            Segment::End(_) => 0,
+        };
+        self.in_flight = self.flying.iter().map(|(_, segment)| len(segment)).sum();
+    }
+}

@@ -215,9 +215,13 @@ impl Engine {
         self.servers[usize::from(number)].remove_shared(key);
         // Otherwise when the read is used up, and the padding has come: what is behind the end of a request must
         // not reach the next one.
-        let connection = &self.connections[key as usize];
-        if connection.demux.at_record_boundary() && !connection.more_read {
-            self.make_available(now, key);
+        let connection = &mut self.connections[key as usize];
+        if connection.demux.at_record_boundary() {
+            if !connection.more_read {
+                self.make_available(now, key);
+            } else if !shared {
+                connection.spent = Some(CloseReason::OutOfTurn);
+            }
         }
         self.arm_connection(key);
     }

@@ -66,6 +66,10 @@ impl Engine {
         if !connection.is_idle() {
             return;
         }
+        if let Some(reason) = connection.spent {
+            self.close(now, key, reason);
+            return;
+        }
         let is_plain = connection.max_requests == 1;
         let at_boundary = connection.demux.at_record_boundary();
         let server = usize::from(connection.server);

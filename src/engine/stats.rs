@@ -75,7 +75,8 @@ pub struct Counters {
     pub backlog_full: u64,
     /// Connections closed because the application broke the protocol.
     pub protocol_errors: u64,
-    /// Records dropped: late ones, unasked-for ones, unassigned types.
+    /// Records dropped: late ones, unasked-for ones, unassigned types. One that arrives in several reads counts
+    /// for each.
     pub records_ignored: u64,
     /// Octets handed to the transport.
     pub octets_sent: u64,

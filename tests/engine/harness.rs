@@ -69,8 +69,10 @@ pub(crate) struct Bench {
     pub(crate) write_len: usize,
     /// For tests that lower the cap while connections are busy.
     pub(crate) most_connections: usize,
+    /// Accepted requests in their order.
+    pub(crate) handles: Vec<RequestHandle>,
     events: Vec<OwnedEvent>,
-    /// Accepted requests and whether their `End` has come.
+    /// The same and whether their `End` has come.
     requests: BTreeMap<RequestHandle, bool>,
     next_tag: u64,
 }
@@ -88,6 +90,7 @@ impl Bench {
             read_len: usize::MAX,
             write_len: usize::MAX,
             most_connections: 0,
+            handles: Vec::new(),
             events: Vec::new(),
             requests: BTreeMap::new(),
             next_tag: 1,
@@ -127,6 +130,7 @@ impl Bench {
     fn accepted(&mut self, handle: RequestHandle) {
         self.next_tag += 1;
         assert_eq!(self.requests.insert(handle, false), None, "a new handle");
+        self.handles.push(handle);
         self.run();
     }
 

@@ -1,9 +1,11 @@
 //! The engine, driven by hand: no socket, no clock, every octet and every instant chosen by the test.
 
+mod body;
+mod cuts;
 mod end;
 mod harness;
+mod params;
 mod receive;
 mod regressions;
 mod script;
-mod send;
 mod status;

@@ -284,6 +284,7 @@ fn half_a_record_behind_the_end_keeps_the_connection_from_being_used_again() {
     bench.submit(request());
     bench.feed(0, records().end(1, 0).raw([1, 6, 0]));
     assert_eq!(bench.seen(), [done(1)]);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::OutOfTurn));
     bench.submit(request());
     assert_eq!(bench.peers.len(), 2);
     bench.feed(1, records().end(1, 0));

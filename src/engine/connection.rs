@@ -297,3 +297,55 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::{Table, cell};
+    use super::*;
+
+    #[test]
+    fn every_cell_of_the_table_above_is_what_the_code_does() {
+        let since = Instant::now();
+        let probe = Probe {
+            since,
+            asked_by: None,
+            content: Vec::new(),
+        };
+        let states = [
+            State::Connecting { since },
+            State::Redialing {
+                since,
+                until: since,
+            },
+            State::Probing(Box::new(probe)),
+            State::Open,
+            State::Draining,
+        ];
+        // Without a wildcard, so that a new state or input asks for its place in the table.
+        let states = states.map(|state| match state {
+            State::Connecting { .. } => ("Connecting", state),
+            State::Redialing { .. } => ("Redialing", state),
+            State::Probing(_) => ("Probing", state),
+            State::Open => ("Open", state),
+            State::Draining => ("Draining", state),
+        });
+        let inputs = [
+            Input::Connected,
+            Input::BacklogFull,
+            Input::Closed,
+            Input::Deadline,
+            Input::Retire,
+            Input::LastRequestOff,
+        ];
+        let inputs = inputs.map(|input| match input {
+            Input::Connected => ("connected", input),
+            Input::BacklogFull => ("backlog full", input),
+            Input::Closed => ("closed", input),
+            Input::Deadline => ("deadline", input),
+            Input::Retire => ("retire", input),
+            Input::LastRequestOff => ("last request off", input),
+        });
+        let table = Table::parse(include_str!("connection.rs"));
+        table.check(&states, &inputs, |state, input| cell(state.step(input)));
+    }
+}

@@ -410,3 +410,62 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::{Table, cell};
+    use super::*;
+
+    #[test]
+    fn every_cell_of_the_table_above_is_what_the_code_does() {
+        let since = Instant::now();
+        let connection = ConnectionHandle {
+            index: 0,
+            generation: 0,
+        };
+        let states = [
+            Life::Collecting { limit: 1 },
+            Life::Waiting {
+                before: None,
+                after: None,
+            },
+            Life::Active { connection, id: 1 },
+            Life::Holding,
+            Life::Aborting {
+                connection,
+                id: 1,
+                since,
+            },
+        ];
+        // Without a wildcard, so that a new state or input asks for its place in the table.
+        let states = states.map(|state| match state {
+            Life::Collecting { .. } => ("Collecting", state),
+            Life::Waiting { .. } => ("Waiting", state),
+            Life::Active { .. } => ("Active", state),
+            Life::Holding => ("Holding", state),
+            Life::Aborting { .. } => ("Aborting", state),
+        });
+        let inputs = [
+            Input::Assigned,
+            Input::Ended,
+            Input::Refused,
+            Input::Abort,
+            Input::Deadline,
+            Input::Lost,
+            Input::LostMayRetry,
+            Input::Taken,
+        ];
+        let inputs = inputs.map(|input| match input {
+            Input::Assigned => ("assigned", input),
+            Input::Ended => ("ended", input),
+            Input::Refused => ("refused", input),
+            Input::Abort => ("abort", input),
+            Input::Deadline => ("deadline", input),
+            Input::Lost => ("lost", input),
+            Input::LostMayRetry => ("lost, may retry", input),
+            Input::Taken => ("taken", input),
+        });
+        let table = Table::parse(include_str!("exchange.rs"));
+        table.check(&states, &inputs, |state, input| cell(state.step(input)));
+    }
+}

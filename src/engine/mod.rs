@@ -71,6 +71,8 @@ mod server;
 mod source;
 mod stall;
 mod stats;
+#[cfg(test)]
+mod table;
 mod timers;
 mod transmit;
 

@@ -1,4 +1,68 @@
 //! A FastCGI client for programs that own their mio event loop.
+//!
+//! One thread, the embedder's [`mio::Poll`], any number of requests in flight over pooled and, where the application
+//! can, shared connections. Output is handed on in the pieces it arrives in, lent from the embedder's [`ReadBuf`].
+//!
+//! # The loop contract
+//! 1. Wait in `poll` for as long as [`Client::timeout`] says: not at all while the client has work, without limit when
+//!    nothing is due.
+//! 2. Give each event to [`Client::handle_event`]; `false` means that it is the embedder's own.
+//! 3. Call [`Client::handle_timeout`].
+//! 4. Take [`Client::poll_event`] until `None`. All reading, writing and connecting is done in there; each connection
+//!    gets one turn.
+//!
+//! Commands ([`submit`](Client::submit), [`write_stdin`](Client::write_stdin), [`abort`](Client::abort),
+//! [`pause`](Client::pause), …) may come at any point, also while an event's data is looked at. Any order is right, and
+//! calling too often or too early is harmless. Each accepted request gets exactly one [`Event::End`]; a failed one says
+//! what happened and whether the application can have acted on it ([`Delivery`]).
+//!
+//! # A complete program
+//! ```rust,no_run
+//! use std::io::{self, ErrorKind, Write};
+//! use std::time::Instant;
+//!
+//! use mio::{Events, Poll, Token};
+//! use mio_fcgi::{Client, Config, Event, ReadBuf, Request, Tag};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut poll = Poll::new()?;
+//!     let config = Config::new("unix:/run/php/php8.2-fpm.sock".parse()?);
+//!     let mut fcgi = Client::new(poll.registry(), Token(0)..Token(8), config)?;
+//!     let request = Request::responder()
+//!         .param("REQUEST_METHOD", "GET")
+//!         .param("SCRIPT_FILENAME", "/var/www/hello.php");
+//!     fcgi.submit(Instant::now(), request, Tag(1))?;
+//!
+//!     let (mut events, mut buf) = (Events::with_capacity(64), ReadBuf::default());
+//!     loop {
+//!         match poll.poll(&mut events, fcgi.timeout(Instant::now())) {
+//!             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+//!             other => other?,
+//!         }
+//!         let now = Instant::now();
+//!         for event in &events {
+//!             let _is_mine = !fcgi.handle_event(event);
+//!         }
+//!         fcgi.handle_timeout(now);
+//!         while let Some(event) = fcgi.poll_event(now, &mut buf) {
+//!             match event {
+//!                 Event::Stdout { data, .. } => io::stdout().write_all(data)?,
+//!                 Event::Stderr { data, .. } => io::stderr().write_all(data)?,
+//!                 Event::End { outcome, .. } => return Ok(outcome.map(drop)?),
+//!                 _ => {}
+//!             }
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! # Layers
+//! - [`wire`]: records and name-value pairs, to and from octets.
+//! - [`Engine`]: requests, connections, the pool and all time limits, as a state machine over octets and instants. Drive
+//!   it yourself for another runtime, for completion-based I/O, or in a test with virtual time.
+//! - [`Client`]: the engine on mio's sockets. Most programs need this and what follows.
+//! - [`cgi`]: an HTTP request as parameters, and output as status, fields and body.
+//! - [`blocking`]: one call on a loop of its own, for tools, health checks and tests.
 
 mod address;
 pub mod blocking;
@@ -32,3 +96,8 @@ pub use event::{
 pub use net::{Client, ReadBuf};
 pub use report::{Report, Timings};
 pub use request::{Body, Params, Request, Retry, SharedParams};
+
+/// Its program is compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! File descriptors: a client takes what it needs and gives back all of it.
+//! What a client takes from the system: file descriptors, which it gives back, and a write for each request.
 //!
 //! They are counted for the whole process, so this is a program of its own with one test.
 #![cfg(target_os = "linux")]
@@ -39,6 +39,14 @@ fn sequential_requests_take_one_connection_and_dropping_the_client_gives_it_back
     }
     assert_eq!(client.stats().counters.connected, 1);
     assert_eq!(client.stats().counters.completed, 10_001);
+
+    // Its reads tell of our writes: one for each request. It counts them when it is about to wait again.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while demo.counters().requests < 10_001 {
+        assert!(Instant::now() < deadline, "{:?}", demo.counters());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(demo.counters().reads, 10_001);
 
     for tag in 0..5 {
         let request = Request::responder().param("REQUEST_URI", "/slow?ms=60000");

@@ -54,8 +54,8 @@ pub struct Config {
     pub split_long_pairs: bool,
     /// On a server that serves one request per connection: when a *new* connection has waited this
     /// long for its first octet, the next connection to end its request is closed rather than
-    /// used again, so that the process behind it can turn to the waiting one. At most once for each
-    /// new connection. Default 20 ms; `None` never does.
+    /// used again, so that the process behind it can turn to the waiting one. Again after twice
+    /// that time, and so on, while it still waits. Default 20 ms; `None` never does.
     pub yield_after: Option<Duration>,
 }
 

@@ -7,6 +7,7 @@ use log::trace;
 use super::Engine;
 use super::connection::State;
 use super::exchange::{Input, Life, Sending, Step};
+use super::server::Unanswered;
 use crate::wire::{self, RecordType};
 
 impl Engine {
@@ -48,9 +49,16 @@ impl Engine {
                 .moved
                 .saturating_duration_since(connection.opened);
             exchange.clock.connecting = Some(took);
-            let may_yield = self.config.yield_after.is_some() && self.config.keep_connections;
-            if connection.max_requests == 1 && may_yield {
-                server.unanswered.push_back((handle, now));
+            let wait = self.config.yield_after;
+            if let Some(wait) = wait.filter(|_| self.config.keep_connections)
+                && connection.max_requests == 1
+                && let Some(due) = now.checked_add(wait)
+            {
+                server.note_unanswered(Unanswered {
+                    connection: handle,
+                    due,
+                    wait,
+                });
                 self.deadlines_for_yield(connection_key);
             }
         }

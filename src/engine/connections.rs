@@ -233,7 +233,7 @@ impl Engine {
         server.remove_idle(key);
         server.remove_shared(key);
         let handle = connection.handle(key);
-        server.unanswered.retain(|(waiting, _)| *waiting != handle);
+        server.unanswered.retain(|it| it.connection != handle);
         if let Some(buffer) = connection.outbox.into_buffer() {
             outbox::recycle(&mut self.spares.buffers, buffer);
         }

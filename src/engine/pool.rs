@@ -152,22 +152,29 @@ impl Engine {
         self.servers.iter().any(|server| !server.is_aside(now))
     }
 
-    /// Closes a new connection's rival, see [`Config::yield_after`](crate::Config::yield_after): true when
-    /// a connection to `server` has waited for its first octet for too long and has not been yielded to.
+    /// Whether a connection is to be closed in favour of another, see
+    /// [`Config::yield_after`](crate::Config::yield_after): one to `server` has waited too long for its first octet. It
+    /// then has to wait twice as long for the next one: the process that was set free may have turned to
+    /// somebody else.
     pub(super) fn must_yield(&mut self, now: Instant, server: u16) -> bool {
-        let Some(wait) = self.config.yield_after else {
-            return false;
-        };
-        while let Some((handle, since)) = self.servers[usize::from(server)].unanswered.front() {
-            let (handle, since) = (*handle, *since);
+        while let Some(front) = self.servers[usize::from(server)].unanswered.front() {
+            let mut front = *front;
             let waits = self
-                .connection(handle)
+                .connection(front.connection)
                 .is_some_and(|connection| connection.quiet && connection.live > 0);
-            if waits && since + wait > now {
+            if waits && front.due > now {
+                self.arm_yield(u32::from(server));
                 return false;
             }
-            self.servers[usize::from(server)].unanswered.pop_front();
+            let of = &mut self.servers[usize::from(server)];
+            of.unanswered.pop_front();
             if waits {
+                front.wait = front.wait.saturating_mul(2);
+                if let Some(due) = now.checked_add(front.wait) {
+                    front.due = due;
+                    of.note_unanswered(front);
+                }
+                self.arm_yield(u32::from(server));
                 return true;
             }
         }

@@ -1,7 +1,7 @@
 //! One server: what is known of it, how loaded it is, whether it is set aside.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::event::ConnectionHandle;
 
@@ -18,8 +18,8 @@ pub(super) struct Server {
     pub(super) idle: VecDeque<u32>,
     /// Open connections that several requests may share, idle ones left out.
     pub(super) shared: Vec<u32>,
-    /// New connections with a first request that is not answered yet, and since when.
-    pub(super) unanswered: VecDeque<(ConnectionHandle, Instant)>,
+    /// New connections whose first request is not answered yet, the one to be yielded to first at the front.
+    pub(super) unanswered: VecDeque<Unanswered>,
     /// Connects that failed, in a row.
     pub(super) failures: u32,
     /// Connections opened before this one (a serial number) could not know of the last failure.
@@ -28,6 +28,16 @@ pub(super) struct Server {
     pub(super) overloads: u32,
     /// Set aside until then: down, or overloaded.
     pub(super) aside_until: Option<Instant>,
+}
+
+/// A new connection that waits for its first octet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unanswered {
+    pub(super) connection: ConnectionHandle,
+    /// From then on, another connection is to be closed in its favour.
+    pub(super) due: Instant,
+    /// How long it was given.
+    pub(super) wait: Duration,
 }
 
 /// Whether requests may share a connection to a server.
@@ -58,6 +68,13 @@ impl Server {
     #[inline]
     pub(super) fn is_aside(&self, now: Instant) -> bool {
         self.aside_until.is_some_and(|until| until > now)
+    }
+
+    /// Notes a connection that waits for its first octet; keeps the order.
+    pub(super) fn note_unanswered(&mut self, unanswered: Unanswered) {
+        let later = |other: &Unanswered| other.due <= unanswered.due;
+        let index = self.unanswered.partition_point(later);
+        self.unanswered.insert(index, unanswered);
     }
 
     /// Removes a connection from the idle ones; false when it was not there.

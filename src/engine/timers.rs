@@ -207,16 +207,11 @@ impl Engine {
         self.arm_yield(u32::from(server));
     }
 
-    fn arm_yield(&mut self, index: u32) {
-        let server = &self.servers[index as usize];
-        if let Some((_, since)) = server.unanswered.front()
-            && let Some(at) = self
-                .config
-                .yield_after
-                .and_then(|wait| since.checked_add(wait))
-            && self.clock.is_none_or(|now| at > now)
+    pub(super) fn arm_yield(&mut self, index: u32) {
+        if let Some(front) = self.servers[index as usize].unanswered.front()
+            && self.clock.is_none_or(|now| front.due > now)
         {
-            self.deadlines.arm(Owner::Server(index), at);
+            self.deadlines.arm(Owner::Server(index), front.due);
         }
     }
 

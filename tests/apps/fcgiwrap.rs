@@ -1,5 +1,9 @@
 //! fcgiwrap, which is built on libfcgi and runs a CGI script per request.
 
+use mio_fcgi::Body;
+
+use crate::common::{Subject, behaviours};
+use crate::harness::client::Loop;
 use crate::harness::{App, Program, Request, Transport, cgi_script, pattern};
 
 #[test]
@@ -42,4 +46,31 @@ fn a_body_that_the_script_does_not_read_is_a_502_with_bare_line_feeds() {
         stdout.starts_with("Status: 502 Bad Gateway\nContent-type: text/plain\n\n"),
         "{stdout}"
     );
+}
+
+behaviours!(
+    "needs fcgiwrap; run tests/run",
+    Program::Fcgiwrap { workers: 2 },
+    gets_and_posts_are_answered,
+    stderr_is_kept_apart,
+    auto_finds_out_that_it_does_not_multiplex,
+    more_requests_than_processes_are_all_answered,
+    an_abort_closes_and_the_process_is_free_again,
+    an_idle_connection_is_closed_in_time,
+    keep_off_uses_a_connection_for_each_request,
+    a_restart_between_requests_is_not_noticed,
+);
+
+#[test]
+#[ignore = "needs fcgiwrap; run tests/run"]
+fn its_502_with_bare_line_feeds_is_a_response() {
+    let subject = Subject::start(Program::Fcgiwrap { workers: 1 }, Transport::Unix);
+    let mut client = Loop::new(subject.config());
+    for _ in 0..2 {
+        let request = subject.post("/early", Body::bytes(vec![b'x'; 200_000]));
+        let response = client.call(request).response();
+        assert_eq!(response.status, 502);
+        assert_eq!(response.get("Content-type"), Some(&b"text/plain"[..]));
+    }
+    client.shut_down();
 }

@@ -1,5 +1,6 @@
 //! Perl's FCGI module, which is built on libfcgi.
 
+use crate::common::behaviours;
 use crate::harness::{App, Program, Request, Transport, echo_of, pattern};
 
 #[test]
@@ -29,3 +30,17 @@ fn the_perl_script_answers_on_each_of_its_paths() {
         );
     }
 }
+
+behaviours!(
+    "needs Perl's FCGI; run tests/run",
+    Program::Perl,
+    gets_and_posts_are_answered,
+    stderr_is_kept_apart,
+    auto_finds_out_that_it_does_not_multiplex,
+    more_requests_than_processes_are_all_answered,
+    an_abort_closes_and_the_process_is_free_again,
+    an_early_answer_is_whole_and_costs_the_connection,
+    an_idle_connection_is_closed_in_time,
+    keep_off_uses_a_connection_for_each_request,
+    a_restart_between_requests_is_not_noticed,
+);

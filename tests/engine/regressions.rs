@@ -1,5 +1,7 @@
 //! Mistakes that were made once.
 
+use std::time::Duration;
+
 use mio_fcgi::{CloseReason, Multiplex};
 
 use crate::harness::Bench;
@@ -82,5 +84,28 @@ fn a_piece_of_a_header_on_an_idle_shared_connection_keeps_it_from_being_used_bef
     bench.feed(0, rest);
     bench.feed(1, records().stdout(1, "b").end(1, 0));
     assert_eq!(bench.seen(), [done(1), out(2, "b"), done(2)]);
+    bench.finish();
+}
+
+/// A connection was yielded to once; when the process that was set free turned to another one, which then stayed idle, it
+/// waited for `idle_timeout`.
+#[test]
+fn a_waiting_connection_is_yielded_to_until_it_is_answered() {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_connections = 3;
+    let mut bench = Bench::new(config);
+    for _ in 0..3 {
+        bench.submit(request());
+    }
+    bench.advance(Duration::from_millis(30));
+    bench.feed(0, records().stdout(1, "a").end(1, 0));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::Yielded));
+    // The only process turns to the third, not to the second.
+    bench.feed(2, records().stdout(1, "c").end(1, 0));
+    bench.advance(Duration::from_millis(100));
+    assert_eq!(bench.peers[2].closed, Some(CloseReason::Yielded));
+    bench.feed(1, records().stdout(1, "b").end(1, 0));
+    assert_eq!(bench.peers[1].closed, None);
+    bench.seen();
     bench.finish();
 }

@@ -72,7 +72,9 @@ fn auto_finds_out_that_go_multiplexes() {
         }
         // 1,024 on a connection, and the application had all of them at once.
         assert_eq!(client.peak().active, COUNT);
-        assert!(client.shut_down().counters.connected <= 4);
+        assert!(client.peak().connections <= 4);
+        // Go's second, empty answer to FCGI_GET_VALUES may cost the connection it comes on, but no request.
+        assert!(client.shut_down().counters.connected <= 5);
     }
 }
 

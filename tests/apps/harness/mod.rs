@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
 
-pub(crate) use app::{App, Program, cgi_script};
+pub(crate) use app::{App, Program, cgi_script, source};
 pub(crate) use exchange::{Request, Response};
 pub(crate) use php_fpm::{PhpFpm, READY};
 

@@ -140,11 +140,13 @@ impl Params {
             b"FCGI_DATA_LENGTH" => self.data_length.note(value),
             _ => {}
         }
-        self.longest_pair = self
-            .longest_pair
-            .max(wire::pair_len(name.len(), value.len()));
-        // Only lengths above 2^31 - 1 fail; `longest_pair` keeps them from being sent.
-        let _ = wire::write_pair(&mut self.encoded, name, value);
+        let before = self.encoded.len();
+        let pair_len = match wire::write_pair(&mut self.encoded, name, value) {
+            Ok(()) => self.encoded.len() - before,
+            // Only lengths above 2^31 - 1 fail; `longest_pair` keeps them from being sent.
+            Err(_) => wire::pair_len(name.len(), value.len()),
+        };
+        self.longest_pair = self.longest_pair.max(pair_len);
         self
     }
 

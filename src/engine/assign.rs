@@ -63,10 +63,11 @@ impl Engine {
             }
         }
         if self.begin(key, connection_key) {
+            let limit = self.exchanges[key as usize].timeouts.write;
+            self.arm_limit(now, key, limit);
             self.update_reads(connection_key);
             self.fill(now, connection_key);
             self.ask_flush(connection_key);
-            self.arm_exchange(key);
         }
     }
 

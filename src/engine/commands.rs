@@ -69,12 +69,12 @@ impl Engine {
         };
         let key = self.exchanges.insert(exchange) as u32;
         let handle = self.exchanges[key as usize].handle(key);
+        self.arm_limit(now, key, self.exchanges[key as usize].timeouts.total);
         match collecting {
             Some(limit) => self.exchanges[key as usize].life = Life::Collecting { limit },
             None => self.enqueue(now, key)?,
         }
         self.counters.submitted += 1;
-        self.arm_exchange(key);
         debug!(
             "request {key}.{}: accepted, tag {}",
             handle.generation, tag.0
@@ -86,13 +86,17 @@ impl Engine {
     fn enqueue(&mut self, now: Instant, key: u32) -> Result<(), SubmitError> {
         self.queue.push_back(&mut self.exchanges, key);
         self.pump(now);
-        let limit = self.config.limits.max_queue;
-        if self.queue.len() > limit
-            && matches!(self.exchanges[key as usize].life, Life::Waiting { .. })
-        {
-            self.queue.remove(&mut self.exchanges, key);
-            self.forget(key);
-            return Err(SubmitError::QueueFull { limit });
+        let Some(exchange) = self.exchanges.get(key as usize) else {
+            return Ok(());
+        };
+        if matches!(exchange.life, Life::Waiting { .. }) {
+            let limit = self.config.limits.max_queue;
+            if self.queue.len() > limit {
+                self.queue.remove(&mut self.exchanges, key);
+                self.forget(key);
+                return Err(SubmitError::QueueFull { limit });
+            }
+            self.arm_limit(now, key, exchange.timeouts.queue);
         }
         Ok(())
     }

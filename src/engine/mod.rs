@@ -15,7 +15,8 @@
 //! * **Outputs**, each taken until `None`: [`poll_received`](Engine::poll_received) while there are
 //!   octets to feed, [`poll_event`](Engine::poll_event), [`poll_action`](Engine::poll_action),
 //!   [`poll_timeout`](Engine::poll_timeout).
-//! * **Getters**: [`transmit`](Engine::transmit), [`wants_read`](Engine::wants_read),
+//! * **Getters**: [`transmit`](Engine::transmit), [`wants_write`](Engine::wants_write),
+//!   [`wants_read`](Engine::wants_read),
 //!   [`is_idle`](Engine::is_idle), [`has_output`](Engine::has_output), [`stats`](Engine::stats).
 //!
 //! Any order is right, and `now` may stand still or come late; an instant earlier than one seen before
@@ -286,6 +287,13 @@ impl Engine {
             }
             _ => Transmit::nothing(),
         }
+    }
+
+    /// Whether [`transmit`](Self::transmit) has something.
+    #[inline]
+    pub fn wants_write(&self, connection: ConnectionHandle) -> bool {
+        self.connection(connection)
+            .is_some_and(|connection| !connection.is_connecting() && connection.outbox.unsent() > 0)
     }
 
     /// Whether a connection is to be read: false while it is being opened, while its only request is

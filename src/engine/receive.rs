@@ -227,7 +227,8 @@ impl Engine {
         }
         let (request, tag) = (exchange.handle(exchange_key), exchange.tag);
         if is_first {
-            self.arm_exchange(exchange_key);
+            let limit = exchange.timeouts.silence;
+            self.arm_limit(now, exchange_key, limit);
         }
         Some(match output {
             Output::Stdout => Event::Stdout { request, tag, data },
@@ -244,13 +245,16 @@ impl Engine {
             return None;
         }
         exchange.receiving = Receiving::OutputEnded;
-        exchange.clock.last_octet = Some(now);
+        let is_first = exchange.clock.last_octet.replace(now).is_none();
         if exchange.paused || exchange.held.is_some() {
             exchange.held.get_or_insert_default().stdout_end();
             return None;
         }
         let (request, tag) = (exchange.handle(exchange_key), exchange.tag);
-        self.arm_exchange(exchange_key);
+        if is_first {
+            let limit = exchange.timeouts.silence;
+            self.arm_limit(now, exchange_key, limit);
+        }
         Some(Event::StdoutEnd { request, tag })
     }
 

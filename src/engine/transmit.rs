@@ -81,8 +81,13 @@ impl Engine {
                 return;
             };
             if let Some(exchange_key) = self.exchange_key(handle) {
-                self.exchanges[exchange_key as usize].clock.sent = Some(now);
-                self.arm_exchange(exchange_key);
+                let exchange = &mut self.exchanges[exchange_key as usize];
+                exchange.clock.sent = Some(now);
+                let limit = match exchange.clock.last_octet {
+                    Some(_) => exchange.timeouts.silence,
+                    None => exchange.timeouts.first_octet,
+                };
+                self.arm_limit(now, exchange_key, limit);
             }
         }
     }

@@ -416,11 +416,11 @@ impl Client {
     fn write(&mut self, now: Instant, index: usize) {
         let mut left = WRITE_TURN;
         while let Some(Some(slot)) = self.slots.get_mut(index) {
-            let slices = self.engine.transmit(slot.handle);
-            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-            if offered == 0 {
+            if !self.engine.wants_write(slot.handle) {
                 return;
             }
+            let slices = self.engine.transmit(slot.handle);
+            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
             let written = match slices[..] {
                 [slice] => slot.socket.write(&slice),
                 _ => slot.socket.write_vectored(&slices),

@@ -56,6 +56,10 @@ impl Demux {
         loop {
             match self.stage {
                 Stage::Header => {
+                    // The end of most inputs.
+                    if input.is_empty() {
+                        return Ok(None);
+                    }
                     let Some(octets) = self.take_eight(input) else {
                         return self.check_partial_header().map(|()| None);
                     };

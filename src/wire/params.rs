@@ -29,6 +29,20 @@ pub(crate) fn write_pair_lens(
     name_len: usize,
     value_len: usize,
 ) -> Result<(), EncodeError> {
+    if name_len < 0x80 && value_len < 0x80 {
+        out.reserve(2 + name_len + value_len);
+        out.extend_from_slice(&[name_len as u8, value_len as u8]);
+        return Ok(());
+    }
+    write_long_pair_lens(out, name_len, value_len)
+}
+
+/// The same where one of them takes 4 octets: apart, because nearly all pairs are short.
+fn write_long_pair_lens(
+    out: &mut Vec<u8>,
+    name_len: usize,
+    value_len: usize,
+) -> Result<(), EncodeError> {
     let name = checked_len(name_len)?;
     let value = checked_len(value_len)?;
     out.reserve(pair_len(name_len, value_len));

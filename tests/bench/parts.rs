@@ -48,7 +48,7 @@ fn encode_params() -> Box<dyn FnMut()> {
 }
 
 fn push_all(params: &mut Params) {
-    for (name, value) in black_box(PARAMS) {
+    for (name, value) in black_box(&PARAMS) {
         params.push(name, value);
     }
 }
@@ -59,7 +59,7 @@ fn encode_request() -> Box<dyn FnMut()> {
     Box::new(move || {
         pairs.clear();
         out.clear();
-        for (name, value) in black_box(PARAMS) {
+        for (name, value) in black_box(&PARAMS) {
             let _ = wire::write_pair(&mut pairs, name.as_bytes(), value.as_bytes());
         }
         wire::write_begin_request(&mut out, 1, Role::Responder, true);
@@ -89,7 +89,7 @@ fn demux_mebibyte() -> Box<dyn FnMut()> {
 
 fn demux_all(demux: &mut Demux, mut input: &[u8]) {
     while let Ok(Some(item)) = demux.next(&mut input) {
-        black_box(item);
+        black_box(&item);
     }
 }
 
@@ -197,12 +197,9 @@ impl Bench {
         while let Some(action) = self.engine.poll_action() {
             black_box(action);
         }
-        loop {
+        while self.engine.wants_write(self.connection) {
             let slices = self.engine.transmit(self.connection);
             let len = slices.iter().map(|slice| slice.len()).sum();
-            if len == 0 {
-                return;
-            }
             black_box(&slices[..]);
             self.engine
                 .handle_transmitted(self.now, self.connection, len);
@@ -221,7 +218,7 @@ impl Bench {
                 assert!(outcome.is_ok(), "{outcome:?}");
                 ended += 1;
             }
-            black_box(event);
+            black_box(&event);
         }
         assert!(self.engine.poll_event(&mut []).is_none());
         ended

@@ -261,10 +261,6 @@ pub enum LostReason {
     /// The system reported an error, a reset as a rule.
     #[error("{0}")]
     Io(io::ErrorKind),
-    /// The client closed it, because another request on it did not end within the grace time after
-    /// its abort.
-    #[error("closed after another request on it could not be aborted")]
-    Abandoned,
 }
 
 /// Octets from the application that are not what FastCGI 1.0 allows.

@@ -10,7 +10,7 @@ use crate::address::Address;
 ///
 /// The defaults suit a php-fpm pool on the same machine. [`Limits`] can be changed later, see
 /// [`Engine::set_limits`](crate::Engine::set_limits).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
     /// The servers; requests go to the one with the fewest in flight. At least one, at most 1,024.
@@ -365,7 +365,7 @@ pub enum ConfigError {
     #[error("max_requests_per_connection is 0: use None for no limit")]
     MaxRequestsZero,
     /// `min_idle` is above `max_idle` or `max_connections`.
-    #[error("min_idle {min_idle} is above max_idle or max_connections")]
+    #[error("min_idle is {min_idle}, above max_idle or max_connections: lower it, or raise those")]
     MinIdle {
         /// As configured.
         min_idle: usize,
@@ -380,7 +380,9 @@ pub enum ConfigError {
     #[error("the back-off's first pause must be above zero and not above its longest")]
     Backoff,
     /// The token range cannot name every connection that the limits allow.
-    #[error("the token range holds {tokens}, but {connections} connections are allowed")]
+    #[error(
+        "the token range holds {tokens} tokens for {connections} connections: widen it, or lower max_connections"
+    )]
     TooFewTokens {
         /// Length of the range.
         tokens: usize,

@@ -20,7 +20,9 @@ use crate::wire::{DecodeError, RecordType};
 #[non_exhaustive]
 pub enum SubmitError {
     /// As many requests wait for a connection as the limits allow: answer 503, or try later.
-    #[error("the queue is full: {limit} requests wait for a connection already")]
+    #[error(
+        "the queue is full: {limit} requests wait for a connection already; try later, or raise max_queue"
+    )]
     QueueFull {
         /// [`Limits::max_queue`](crate::Limits::max_queue).
         limit: usize,
@@ -39,7 +41,7 @@ pub enum SubmitError {
         limit: usize,
     },
     /// All parameters together are too long.
-    #[error("parameters of {len} octets exceed max_params_len {limit}")]
+    #[error("parameters of {len} octets: shorten them, or raise max_params_len, which is {limit}")]
     ParamsTooLarge {
         /// Encoded length.
         len: usize,
@@ -47,13 +49,15 @@ pub enum SubmitError {
         limit: usize,
     },
     /// `CONTENT_LENGTH` or `FCGI_DATA_LENGTH` is not a number, or was given twice with two values.
-    #[error("{name} is not a number or was given twice")]
+    #[error("{name} is not a number, or was given twice with two values")]
     InvalidLength {
         /// The parameter.
         name: &'static str,
     },
     /// `CONTENT_LENGTH` or `FCGI_DATA_LENGTH` does not say the length of the body.
-    #[error("{name} says {declared}, but the body has {actual} octets")]
+    #[error(
+        "{name} says {declared}, but the body has {actual} octets: leave it out, and it is set right"
+    )]
     LengthMismatch {
         /// The parameter.
         name: &'static str,
@@ -68,13 +72,15 @@ pub enum SubmitError {
     )]
     LengthRequired,
     /// A body of unknown length that is longer than may be buffered: a proxy answers 413.
-    #[error("the body is longer than the {limit} octets that may be buffered")]
+    #[error(
+        "the body, of unknown length, is longer than the {limit} octets that UnknownLength::Buffer allows"
+    )]
     BodyTooLarge {
         /// [`UnknownLength::Buffer`](crate::UnknownLength::Buffer)'s limit.
         limit: usize,
     },
     /// The body's reader failed while it was buffered.
-    #[error("the body could not be read: {0}")]
+    #[error("the body could not be read from its reader: {0}")]
     BodyRead(io::ErrorKind),
     /// A body on a role that has none, or `FCGI_DATA` for a role other than Filter, or pushed `FCGI_DATA`.
     #[error(
@@ -88,16 +94,16 @@ pub enum SubmitError {
 #[non_exhaustive]
 pub enum StdinError {
     /// After `finish_stdin`.
-    #[error("the body was finished already")]
+    #[error("the body was finished already: nothing can be added to it")]
     Finished,
     /// The request has ended: its `End` is queued or was taken.
     #[error("the request has ended")]
     Gone,
     /// The request's body is not [`Body::pushed`](crate::Body::pushed).
-    #[error("the request's body is not a pushed one")]
+    #[error("the request's body is not a pushed one: give it Body::pushed")]
     NotPushed,
     /// More octets than were declared. Nothing of this call was taken.
-    #[error("{declared} octets were declared and {offered} offered in all")]
+    #[error("{declared} octets of body were declared and {offered} offered in all")]
     TooLong {
         /// The length given with the body or as `CONTENT_LENGTH`.
         declared: u64,
@@ -106,7 +112,7 @@ pub enum StdinError {
     },
     /// `finish_stdin` before the declared length was reached. The request fails with
     /// [`BodyError::TooShort`].
-    #[error("{declared} octets were declared, {written} written")]
+    #[error("{declared} octets of body were declared and {written} written before its end")]
     TooShort {
         /// The length given with the body or as `CONTENT_LENGTH`.
         declared: u64,
@@ -114,7 +120,9 @@ pub enum StdinError {
         written: u64,
     },
     /// A body of unknown length is longer than may be buffered. Nothing of this call was taken.
-    #[error("the body is longer than the {limit} octets that may be buffered")]
+    #[error(
+        "the body, of unknown length, is longer than the {limit} octets that UnknownLength::Buffer allows"
+    )]
     BodyTooLarge {
         /// [`UnknownLength::Buffer`](crate::UnknownLength::Buffer)'s limit.
         limit: usize,
@@ -207,23 +215,25 @@ pub enum RequestError {
     #[error("timed out: {0}")]
     TimedOut(TimeoutKind),
     /// The embedder asked.
-    #[error("aborted")]
+    #[error("aborted by this program")]
     Aborted,
     /// `FCGI_OVERLOADED`, also after the retries.
     #[error("the application is overloaded: try later, or lower max_connections")]
     Overloaded,
     /// `FCGI_CANT_MPX_CONN`, also after the retries.
-    #[error("the application refuses to share a connection")]
+    #[error("the application refuses to share a connection: use Multiplex::Off")]
     CantMultiplex,
     /// `FCGI_UNKNOWN_ROLE`.
-    #[error("the application does not know the role")]
+    #[error("the application does not know the role: most are Responders and nothing else")]
     UnknownRole,
     /// A protocol status that FastCGI 1.0 does not define (5.5).
     #[error("the application ended the request with the unknown protocol status {0}")]
     UnknownStatus(u8),
     /// A paused request's output filled its budget, and
     /// [`AtLimit::FailRequest`](crate::AtLimit::FailRequest) was chosen.
-    #[error("paused for too long: {held} octets of output were held")]
+    #[error(
+        "given up while paused: {held} octets of its output were held, and Stall allows no more"
+    )]
     Stalled {
         /// Octets held for the request, now dropped.
         held: usize,
@@ -232,7 +242,7 @@ pub enum RequestError {
     #[error("the request's body: {0}")]
     Body(#[from] BodyError),
     /// The deadline given to `shutdown` came first.
-    #[error("the client was shut down")]
+    #[error("the client was shut down before the request was done")]
     ShutDown,
 }
 
@@ -241,14 +251,40 @@ pub enum RequestError {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The system refused: no listener, no such socket, no permission, no file descriptor left.
-    #[error("{0}")]
+    #[error("{}", Refusal(*.0))]
     Failed(io::ErrorKind),
     /// No answer within [`Config::connect_timeout`](crate::Config::connect_timeout).
-    #[error("no answer within connect_timeout")]
+    #[error("no answer within connect_timeout: check the address, and the network in between")]
     TimedOut,
     /// The Unix socket's backlog stayed full: the application is there, but busy.
-    #[error("the listener's backlog is full: the application is busy")]
+    #[error(
+        "the listener's backlog is full: the application is busy, or has fewer processes than connections"
+    )]
     Busy,
+}
+
+/// What a failed connect says, and what to look at.
+struct Refusal(io::ErrorKind);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what_to_check = match self.0 {
+            io::ErrorKind::ConnectionRefused => "connection refused: nobody listens there",
+            io::ErrorKind::NotFound => {
+                "no such socket: is the application running, and is the path right?"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "permission denied: this program's user may not write to the socket"
+            }
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                "the host cannot be reached: check the address, and the network in between"
+            }
+            io::ErrorKind::Unsupported => "this system has no sockets of that kind",
+            // Too many open files, for one, has no kind of its own.
+            other => return write!(f, "{other}; the log says more at level debug"),
+        };
+        f.write_str(what_to_check)
+    }
 }
 
 /// Why a connection that had been open ended.
@@ -261,10 +297,6 @@ pub enum LostReason {
     /// The system reported an error, a reset as a rule.
     #[error("{0}")]
     Io(io::ErrorKind),
-    /// The client closed it, because another request on it did not end within the grace time after
-    /// its abort.
-    #[error("closed after another request on it could not be aborted")]
-    Abandoned,
 }
 
 /// Octets from the application that are not what FastCGI 1.0 allows.
@@ -275,7 +307,7 @@ pub enum ProtocolError {
     #[error("{0}")]
     Decode(#[from] DecodeError),
     /// A record for a request ID that was never used on this connection.
-    #[error("{record_type:?} for request ID {request_id}, which was never used")]
+    #[error("{record_type} for request ID {request_id}, which was never used")]
     UnknownRequest {
         /// Its type.
         record_type: RecordType,
@@ -283,7 +315,7 @@ pub enum ProtocolError {
         request_id: u16,
     },
     /// A record that only a Web server sends.
-    #[error("{record_type:?} from the application, which only a Web server sends")]
+    #[error("{record_type}, which only a Web server sends")]
     Direction {
         /// Its type.
         record_type: RecordType,
@@ -314,12 +346,12 @@ pub enum TimeoutKind {
 impl fmt::Display for TimeoutKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Queue => "no connection became free in time",
-            Self::Write => "the application took no octet of the request",
-            Self::FirstOctet => "no octet of a response",
-            Self::Silence => "the response stopped",
-            Self::Total => "the request as a whole",
-            Self::Probe => "no answer to FCGI_GET_VALUES",
+            Self::Queue => "no connection became free within timeouts.queue",
+            Self::Write => "the application took no octet of the request within timeouts.write",
+            Self::FirstOctet => "no octet of a response within timeouts.first_octet",
+            Self::Silence => "the response stopped for longer than timeouts.silence",
+            Self::Total => "not done within timeouts.total",
+            Self::Probe => "no answer to FCGI_GET_VALUES within probe_timeout",
         })
     }
 }

@@ -71,6 +71,7 @@ mod config;
 mod engine;
 mod error;
 mod event;
+pub mod guide;
 mod net;
 mod report;
 mod request;

@@ -283,14 +283,14 @@ pub fn site_params(document_root: impl AsRef<[u8]>) -> Params {
 #[non_exhaustive]
 pub enum EnvError {
     /// Not an HTTP token (RFC 9110, 9.1).
-    #[error("the method is not a token")]
+    #[error("the method is not an HTTP token")]
     Method,
     /// Not printable ASCII.
-    #[error("the protocol version is not printable")]
+    #[error("the protocol version is not printable ASCII")]
     Protocol,
     /// Neither a path nor `*`: take scheme and authority off first, the authority taking the place of `Host` (RFC
     /// 9112, 3.2.2).
-    #[error("the target does not begin with a slash")]
+    #[error("the target does not begin with a slash: take scheme and authority off first")]
     TargetForm,
     /// A control octet or a blank in the target.
     #[error("the target holds the octet {octet:#04x}")]
@@ -311,7 +311,7 @@ pub enum EnvError {
         octet: u8,
     },
     /// A name that is no HTTP token (RFC 9110, 5.1), such as one with a blank, `=` or a line break.
-    #[error("the name of field {index} is not a token")]
+    #[error("the name of field {index} is not an HTTP token")]
     FieldName {
         /// Which field.
         index: usize,
@@ -325,7 +325,7 @@ pub enum EnvError {
         octet: u8,
     },
     /// A field that may be there once only: `Host` or `Content-Type`.
-    #[error("the field {name} is repeated")]
+    #[error("the field {name} is there more than once")]
     Repeated {
         /// Its name.
         name: &'static str,
@@ -334,7 +334,7 @@ pub enum EnvError {
     #[error("the field Host is not a host and port")]
     Host,
     /// More fields than [`FieldRules::max_fields`]: a server answers 431.
-    #[error("more than {limit} fields")]
+    #[error("more than {limit} fields: raise max_fields if that is right")]
     TooManyFields {
         /// The limit.
         limit: usize,

@@ -186,7 +186,7 @@ impl fmt::Debug for Incomplete {
 #[non_exhaustive]
 pub enum ResponseError {
     /// The request completed without any output.
-    #[error("the application ended the request without a response")]
+    #[error("the application ended the request without a response: its stderr may say why")]
     Empty,
     /// The head cannot be accepted.
     #[error("{0}")]

@@ -155,8 +155,8 @@ impl Engine {
         }
         let connection = self.connections[key as usize].handle(key);
         self.actions.push_back(Action::Close { connection, reason });
-        let lost = RequestError::Lost(crate::error::LostReason::Abandoned);
-        self.lose(now, key, reason, lost);
+        // Nobody is left to be told but a probe of the client's own.
+        self.lose(now, key, reason, RequestError::Aborted);
     }
 
     fn settle_promise_for_close(&mut self, key: u32) {

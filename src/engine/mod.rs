@@ -88,6 +88,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
+use crate::address::Address;
 use crate::config::{Config, ConfigError};
 use crate::event::{ConnectionHandle, Event, RequestHandle};
 use crate::request::{Params, Request};
@@ -197,6 +198,12 @@ impl Engine {
     /// Every variant of [`ConfigError`] but [`ConfigError::TooFewTokens`].
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
+        // Of all limits this one is the engine's own: a `Client` resolves names first.
+        for server in &config.servers {
+            if let Address::Host { name, .. } = server {
+                return Err(ConfigError::UnresolvedHost { name: name.clone() });
+            }
+        }
         let mut engine = Self {
             servers: Vec::new(),
             connections: Slab::new(),

@@ -154,7 +154,7 @@ impl Engine {
         record_type: RecordType,
     ) -> Option<u32> {
         let connection = &mut self.connections[key as usize];
-        trace!("connection {key}: {record_type:?} for id {request_id}");
+        trace!("connection {key}: {record_type} for id {request_id}");
         match connection.ids.get(request_id) {
             Some(Slot::Live(exchange)) => {
                 connection.quiet = false;

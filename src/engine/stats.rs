@@ -151,3 +151,23 @@ impl Engine {
         (count > 0).then(|| entry + heap / count)
     }
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::super::{Connection, Exchange};
+
+    /// The documented costs, and what a change of these two types is measured by.
+    #[test]
+    fn slab_entries_cost_what_the_limits_say() {
+        let connection = size_of::<Connection>();
+        let exchange = size_of::<Exchange>();
+        assert!(
+            connection <= 360,
+            "{connection} octets; `Limits::max_connections` says below 512"
+        );
+        assert!(
+            exchange <= 632,
+            "{exchange} octets; `Limits::max_queue` says below 1 KiB"
+        );
+    }
+}

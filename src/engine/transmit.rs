@@ -184,7 +184,7 @@ impl Engine {
                 let before = buffer.len();
                 buffer.resize(before + usize::from(header.padding_len), 0);
                 connection.outbox.framed(before);
-                trace!("connection {key}: {record_type:?} {len} octets for id {id}");
+                trace!("connection {key}: {record_type} {len} octets for id {id}");
             }
             Ready::Reader => {
                 buffer.extend_from_slice(&[0; HEADER_LEN]);
@@ -198,7 +198,7 @@ impl Engine {
                         buffer[before..before + HEADER_LEN].copy_from_slice(&header.encode());
                         buffer.resize(buffer.len() + usize::from(header.padding_len), 0);
                         connection.outbox.framed(before);
-                        trace!("connection {key}: {record_type:?} {len} octets for id {id}");
+                        trace!("connection {key}: {record_type} {len} octets for id {id}");
                     }
                     Err(error) => {
                         buffer.truncate(before);

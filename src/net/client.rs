@@ -359,7 +359,10 @@ impl Client {
                 self.enqueue(index);
             }
             Err(error) => {
-                debug!("connecting to {address}: {error}");
+                debug!(
+                    "connection {}: not connected to {address}, {error}",
+                    handle.index
+                );
                 let why = match (error.kind(), address) {
                     (io::ErrorKind::WouldBlock, Address::Unix(_) | Address::Abstract(_)) => {
                         Disconnected::BacklogFull
@@ -392,6 +395,7 @@ impl Client {
                     return;
                 }
                 Err(error) => {
+                    debug!("connection {index}: not connected, {error}");
                     let why = Disconnected::ConnectFailed(error.kind());
                     self.lose(now, index, why);
                     return;
@@ -449,7 +453,7 @@ impl Client {
                     return;
                 }
                 other => {
-                    debug!("connection {index}: write failed: {other:?}");
+                    debug!("connection {index}: write failed, {other:?}");
                     // The application may have answered before it closed: that is read first.
                     slot.phase = Phase::ReadOnly;
                     slot.readable = true;
@@ -487,7 +491,10 @@ impl Client {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => slot.readable = false,
-            Err(error) => self.lose(now, index, Disconnected::Failed(error.kind())),
+            Err(error) => {
+                debug!("connection {index}: read failed, {error}");
+                self.lose(now, index, Disconnected::Failed(error.kind()));
+            }
         }
     }
 

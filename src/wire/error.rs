@@ -22,7 +22,7 @@ pub enum DecodeError {
     Http,
     /// The body of a discrete record is shorter than the 8 octets that its type has (5.1, 5.5, 4.2).
     #[error(
-        "the peer sent a {record_type:?} record with {len} octets of content instead of 8: a bug in the peer"
+        "the peer sent a {record_type} record with {len} octets of content instead of 8: a bug in the peer"
     )]
     ShortBody {
         /// The type of the record.

@@ -37,6 +37,7 @@
 //! ```
 
 mod demux;
+mod display;
 mod error;
 mod params;
 mod record;

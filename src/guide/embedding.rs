@@ -1,0 +1,171 @@
+//! The client in your event loop, step by step, and what may not be assumed.
+//!
+//! The loop, its [`mio::Poll`], the clock and the read buffer are yours. The client opens its own sockets on your poll,
+//! under tokens of a range that you give it, and does all of its reading and writing when you ask for the next event.
+//! It starts no thread, blocks nowhere but in [`Client::new`], and never reads the clock.
+//!
+//! # A whole loop
+//!
+//! This one runs as it stands. Nobody listens at the address, so the one event is the end of the request.
+//!
+//! ```
+//! use std::io::ErrorKind;
+//! use std::time::Instant;
+//! use mio::{Events, Poll, Token};
+//! use mio_fcgi::{Client, Config, Event, ReadBuf, Request, RequestError, Tag};
+//!
+//! let mut poll = Poll::new()?;
+//! let mut events = Events::with_capacity(256);
+//! let mut buf = ReadBuf::default();
+//! let config = Config::new("unix:/no/such.sock".parse()?);
+//! // One token for each connection that the limits allow; 0 to 999 stay yours.
+//! let mut client = Client::new(poll.registry(), Token(1_000)..Token(2_000), config)?;
+//!
+//! let request = Request::responder()
+//!     .param("REQUEST_METHOD", "GET")
+//!     .param("SCRIPT_FILENAME", "/var/www/index.php");
+//! client.submit(Instant::now(), request, Tag(1))?;
+//! let mut requests_left = 1;
+//!
+//! while requests_left > 0 {
+//!     // 1. Wait, no longer than the client allows.
+//!     match poll.poll(&mut events, client.timeout(Instant::now())) {
+//!         Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+//!         other => other?,
+//!     }
+//!     let now = Instant::now(); // once per turn is enough
+//!     // 2. Hand the client its readiness.
+//!     for event in &events {
+//!         if !client.handle_event(event) {
+//!             // Yours: a listener, a guest, a waker.
+//!         }
+//!     }
+//!     // 3. Hand it the time.
+//!     client.handle_timeout(now);
+//!     // 4. Take what has happened. Connecting, writing and reading are done in here.
+//!     while let Some(event) = client.poll_event(now, &mut buf) {
+//!         if let Event::End { tag, outcome, .. } = event {
+//!             let failure = outcome.expect_err("nobody listens there");
+//!             assert!(tag == Tag(1) && matches!(failure.error, RequestError::Connect(_)));
+//!             requests_left -= 1;
+//!         }
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The steps
+//!
+//! **1. Wait.** [`timeout`](Client::timeout) is zero while the client has work, `None` when nothing is due. Ask it
+//! right before each `poll`, after the last command: a value kept from before does not know of a request submitted
+//! since. With deadlines of your own, wait for the smaller of the two. `poll` may return
+//! [`Interrupted`](std::io::ErrorKind::Interrupted) when a signal comes: go on.
+//!
+//! **2. Sort.** [`handle_event`](Client::handle_event) only takes a note. It says `true` for every token of the
+//! client's range, also for a connection that has been closed since. Never register, re-register or deregister anything
+//! under such a token.
+//!
+//! **3. Time.** [`handle_timeout`](Client::handle_timeout) once per turn. Early, late or twice does no harm; without it
+//! no time limit ever passes. It does not look at sockets: when the loop was held up for longer than a time limit, it
+//! ends requests whose answers have come meanwhile. Where that can be, take step 4 before this one.
+//!
+//! **4. Take.** [`poll_event`](Client::poll_event) until it says `None`. You may stop before that, for the sake of your
+//! own sockets: [`timeout`](Client::timeout) is zero then, and the next turn goes on where this one stopped.
+//!
+//! The order of the steps is the one that wastes nothing, but any order is right: nothing is lost by a command in an
+//! odd place, because the client knows that it has work, and says so.
+//!
+//! # One request
+//!
+//! An accepted [`submit`](Client::submit) has exactly one [`Event::End`]; a refused one has none. In between come, in
+//! any number, [`Event::Stdout`] and [`Event::Stderr`], and at most one [`Event::StdoutEnd`]. Keep the handle where you
+//! may want to abort, pause or push a body. Keep your own state under the [`Tag`]: the client echoes it and never looks
+//! at it.
+//!
+//! Data is lent from the [`ReadBuf`], not from the client. So commands are allowed while it is looked at:
+//!
+//! ```
+//! # use std::time::Instant;
+//! # use mio_fcgi::{Client, Event, ReadBuf, Tag};
+//! const MOST: usize = 1024 * 1024;
+//!
+//! fn take_all(client: &mut Client, now: Instant, buf: &mut ReadBuf, page: &mut Vec<u8>) {
+//!     while let Some(event) = client.poll_event(now, buf) {
+//!         match event {
+//!             Event::Stdout { request, data, .. } => {
+//!                 if page.len() + data.len() > MOST {
+//!                     client.abort(now, request); // `data` is still there
+//!                 }
+//!                 page.extend_from_slice(&data[..data.len().min(MOST - page.len())]);
+//!             }
+//!             Event::Stderr { data, .. } => eprintln!("{}", String::from_utf8_lossy(data)),
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! The data is gone with the next `poll_event`. What is to last longer is copied, with
+//! [`into_owned`](Event::into_owned) for instance.
+//!
+//! # What may not be assumed
+//!
+//! - *That output comes in certain pieces.* An event is what one read of the socket brought of one record. A head may
+//!   come octet by octet; [`cgi::HeadParser`](crate::cgi::HeadParser) takes it in any pieces.
+//! - *That requests end in the order they were submitted*, or that the events of one come without those of others in
+//!   between.
+//! - *That [`Event::StdoutEnd`] comes.* php-fpm never sends it. `End` is the end.
+//! - *That `End` comes later than the output before it.* Both may be in one turn.
+//! - *That stderr means failure*, or that an application status other than 0 does.
+//! - *That the outcome says whether the response is whole.* An application may complete a request in the middle of its
+//!   own head. [`cgi::Collector`](crate::cgi::Collector) gives the verdict.
+//! - *That a request that was aborted stops running.* See [`failure`](super::failure#after-an-abort).
+//!
+//! # Traps
+//!
+//! **Two buffers.** Between two calls the client may have left octets in the [`ReadBuf`]: the buffer is part of its
+//! state. Passing another one panics, since it would lose them. One client, one buffer; a thread each, if there are
+//! several.
+//!
+//! **Your own edges.** mio announces a change once. The client keeps that in mind for its sockets: after
+//! [`resume`](Client::resume) it reads what came during the pause. Your sockets are yours: when you stopped reading a
+//! guest because [`write_stdin`](Client::write_stdin) took no more, then [`Event::StdinReady`] is the moment to read
+//! on. No event of mio's will come for octets that were there before.
+//!
+//! **Tags that come back too early.** When a guest goes away you [`abort`](Client::abort) its request, but its `End` is
+//! still to come. If the tag is the guest's slot and the slot is given to the next guest at once, that `End` finds the
+//! wrong one. Free the slot at `End`, or compare the handle too.
+//!
+//! **Readers that block.** A [`Body::reader`](crate::Body::reader) is read inside the loop. A file on a local disk is
+//! fine, a pipe or a socket is not: push such a body with `write_stdin`. One of unknown length that is to be
+//! [collected](crate::UnknownLength::Buffer) is read to its end inside `submit`.
+//!
+//! **Names.** [`Client::new`] resolves host names, which blocks, and counts each address of a name as a server:
+//! `localhost` is often two, of which one refuses. The token range must hold `max_connections` times the number of
+//! servers.
+//!
+//! **Dropping.** A dropped client closes its sockets and says nothing. For a clean end, shut it down and go on with the
+//! loop until [`Event::ShutDown`]:
+//!
+//! ```
+//! # use std::time::{Duration, Instant};
+//! # use mio_fcgi::{Config, Engine, Event, Request, SubmitError, Tag};
+//! # let mut client = Engine::new(Config::new("127.0.0.1:9000".parse()?))?;
+//! # let now = Instant::now();
+//! client.shutdown(now, Some(now + Duration::from_secs(10))); // what is left then fails
+//! let late = client.submit(now, Request::responder(), Tag(0));
+//! assert_eq!(late, Err(SubmitError::ShuttingDown));
+//! # let mut buf = [0; 512];
+//! # let event = client.poll_event(&mut buf);
+//! assert_eq!(event, Some(Event::ShutDown)); // nothing was in flight
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Several threads
+//!
+//! A client lives on one thread at a time. Give each thread its own poll, client and buffer, and divide the connections
+//! among them: see [`php_fpm`](super::php_fpm#how-many-connections). To hand in requests from elsewhere, put them in a
+//! queue and wake the loop with a [`mio::Waker`] under a token of yours.
+
+#[cfg(doc)]
+use crate::{Client, Event, ReadBuf, Tag};

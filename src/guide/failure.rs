@@ -1,0 +1,153 @@
+//! What each error means, what a proxy answers, whether to send again.
+//!
+//! An accepted request ends with [`Event::End`](crate::Event::End). Its outcome is a [`Completion`](crate::Completion),
+//! or a [`Failure`] that answers three questions apart:
+//!
+//! - [`error`](Failure::error): what happened.
+//! - [`phase`](Failure::phase): how far the request had come.
+//! - [`delivery`](Failure::delivery): whether the application can have acted on it.
+//!
+//! # May it be sent again?
+//!
+//! Look at the delivery and at nothing else. The same error comes with different ones: a connect that fails is *not
+//! sent* as a rule, but *maybe sent* when it was the second attempt of a request whose first had been lost.
+//!
+//! | delivery | what is known | send again |
+//! |----------|---------------|------------|
+//! | [`NotSent`](Delivery::NotSent) | no octet left, or the application refused it | yes, any request |
+//! | [`MaybeSent`](Delivery::MaybeSent) | octets left, none came back | only what may run twice |
+//! | [`Responded`](Delivery::Responded) | output had begun | no: it ran, at least in part |
+//!
+//! The client itself has sent again what [`Request::retry`](crate::Request::retry) allows, up to
+//! [`Config::max_retries`](crate::Config::max_retries) times, before it reports a failure;
+//! [`Report::retries`](crate::Report::retries) says how often. A retry of your own, if any, goes to another place or
+//! comes later.
+//!
+//! # What a proxy answers
+//!
+//! When the head of the response has been passed on already, there is nothing to answer: break the HTTP connection, or
+//! reset the stream, so that the guest sees a response cut short. Ending it in order would make half a page look whole.
+//! Before that:
+//!
+//! ```
+//! use mio_fcgi::{BodyError, ConnectError, RequestError, TimeoutKind};
+//!
+//! /// The status for a request that failed before its head was passed on. `None`: nobody is there to read it.
+//! fn status(error: &RequestError) -> Option<u16> {
+//!     Some(match error {
+//!         RequestError::Connect(ConnectError::Busy) => 503,
+//!         RequestError::Connect(ConnectError::TimedOut) => 504,
+//!         RequestError::Connect(_) => 502,
+//!         RequestError::TimedOut(TimeoutKind::Queue) => 503,
+//!         RequestError::TimedOut(_) => 504,
+//!         RequestError::Overloaded | RequestError::ShutDown => 503,
+//!         // The guest's upload broke off, or was longer than announced.
+//!         RequestError::Body(BodyError::TooShort { .. } | BodyError::TooLong { .. }) => 400,
+//!         RequestError::Body(_) | RequestError::Stalled { .. } => 500,
+//!         RequestError::Aborted => return None,
+//!         _ => 502,
+//!     })
+//! }
+//!
+//! assert_eq!(status(&RequestError::TimedOut(TimeoutKind::Queue)), Some(503));
+//! assert_eq!(status(&RequestError::UnknownRole), Some(502));
+//! ```
+//!
+//! # Every error
+//!
+//! N, M and R stand for the deliveries [`NotSent`](Delivery::NotSent), [`MaybeSent`](Delivery::MaybeSent) and
+//! [`Responded`](Delivery::Responded) that an error comes with; N/M: as a rule the first, the second only after an
+//! earlier attempt was lost. R means that output had begun, so the answer may be no longer yours to choose.
+//!
+//! | error | delivery | answer | what to check |
+//! |-------|----------|--------|---------------|
+//! | [`Connect`](RequestError::Connect), [`Failed`](ConnectError::Failed) | N/M | 502 | does it run, is the path or port right, may this user write to the socket, file descriptors |
+//! | [`Connect`](RequestError::Connect), [`TimedOut`](ConnectError::TimedOut) | N/M | 504 | network and firewall; a full backlog over TCP |
+//! | [`Connect`](RequestError::Connect), [`Busy`](ConnectError::Busy) | N/M | 503 | more connections than processes, slow scripts, `listen.backlog` |
+//! | [`Lost`](RequestError::Lost), [`Closed`](LostReason::Closed) | N, M, R | 502 | the application's log: it ended the connection; does it speak FastCGI at all |
+//! | [`Lost`](RequestError::Lost), [`Io`](LostReason::Io) | N, M, R | 502 | a process that died or was killed: `request_terminate_timeout`, memory |
+//! | [`Protocol`](RequestError::Protocol) | N, M, R | 502 | the address: HTTP, or another protocol, listens there; otherwise a bug of the application |
+//! | [`TimedOut`](RequestError::TimedOut), [`Queue`](TimeoutKind::Queue) | N/M | 503 | `max_connections` against what the application can do; slow scripts |
+//! | [`TimedOut`](RequestError::TimedOut), [`Write`](TimeoutKind::Write) | N, M, R | 504 | an application that does not read: all its processes are busy, or it hangs |
+//! | [`TimedOut`](RequestError::TimedOut), [`FirstOctet`](TimeoutKind::FirstOctet) | M | 504 | a slow script; `fastcgi_finish_request` on kept connections |
+//! | [`TimedOut`](RequestError::TimedOut), [`Silence`](TimeoutKind::Silence) | R | 504 | a script that stopped in the middle, or works on after its output |
+//! | [`TimedOut`](RequestError::TimedOut), [`Total`](TimeoutKind::Total) | N, M, R | 504 | the timings in the [`Report`](crate::Report): where the time went |
+//! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | M | - | only `get_values`: connected, and no answer |
+//! | [`Aborted`](RequestError::Aborted) | N, M, R | - | nothing: you asked for it |
+//! | [`Overloaded`](RequestError::Overloaded) | N, M, R | 503 | the application said so, also to the retries |
+//! | [`CantMultiplex`](RequestError::CantMultiplex) | N, M, R | 502 | [`Multiplex::On`](crate::Multiplex::On) for an application that cannot |
+//! | [`UnknownRole`](RequestError::UnknownRole) | N, M, R | 502 | the request's role: most applications are Responders only |
+//! | [`UnknownStatus`](RequestError::UnknownStatus) | M, R | 502 | a bug of the application |
+//! | [`Stalled`](RequestError::Stalled) | R | 500 | a guest that reads too slowly; [`Stall`](crate::Stall) |
+//! | [`Body`](RequestError::Body), [`TooShort`](BodyError::TooShort) | N, M, R | 400 | the upload broke off, or `CONTENT_LENGTH` is wrong |
+//! | [`Body`](RequestError::Body), [`TooLong`](BodyError::TooLong) | N, M, R | 400 | `CONTENT_LENGTH` is wrong |
+//! | [`Body`](RequestError::Body), [`Read`](BodyError::Read) | N, M, R | 500 | the reader you gave |
+//! | [`ShutDown`](RequestError::ShutDown) | N, M, R | 503 | the deadline that `shutdown` was given |
+//!
+//! # Refused at once
+//!
+//! [`SubmitError`]: nothing was sent, and no `End` follows.
+//!
+//! | error | answer | what to do |
+//! |-------|--------|------------|
+//! | [`QueueFull`](SubmitError::QueueFull) | 503 | shed load; a longer queue only makes guests wait for the same refusal |
+//! | [`ShuttingDown`](SubmitError::ShuttingDown) | 503 | |
+//! | [`ParamTooLarge`](SubmitError::ParamTooLarge), [`ParamsTooLarge`](SubmitError::ParamsTooLarge) | 431 or 414 | a field or a target too long for one record, or all together for `max_params_len` |
+//! | [`LengthRequired`](SubmitError::LengthRequired) | 411 | or collect the body: [`UnknownLength`](crate::UnknownLength) |
+//! | [`BodyTooLarge`](SubmitError::BodyTooLarge) | 413 | |
+//! | [`InvalidLength`](SubmitError::InvalidLength), [`LengthMismatch`](SubmitError::LengthMismatch) | 400 | the parameters and the body disagree |
+//! | [`BodyRead`](SubmitError::BodyRead) | 500 | the reader you gave |
+//! | [`StreamNotAllowed`](SubmitError::StreamNotAllowed) | 500 | a mistake in the program: a body for a role that has none |
+//!
+//! # Complete is not whole
+//!
+//! An outcome of `Ok` says that the application ended the request in order, not that its output is a response. It may
+//! have ended without output, in the middle of the head, or short of its own `Content-Length`. And a connection that is
+//! lost after the whole response did no harm to that response. [`cgi::Collector`](crate::cgi::Collector) weighs both:
+//!
+//! ```
+//! use mio_fcgi::cgi::{Collector, Completeness, ResponseError};
+//! use mio_fcgi::{Completion, Delivery, Failure, LostReason, Phase, Report, RequestError};
+//!
+//! let lost = || {
+//!     let error = RequestError::Lost(LostReason::Closed);
+//!     Err(Failure::new(error, Phase::Receiving, Delivery::Responded, Report::default()))
+//! };
+//! let collect = |output: &[u8]| {
+//!     let mut collector = Collector::default();
+//!     collector.stdout(output).map(|()| collector)
+//! };
+//!
+//! // Completed, and yet short: the length says so.
+//! let short = collect(b"Content-Length: 5\n\nhel")?.finish(Ok(Completion::new(0, Report::default())));
+//! let incomplete = short.expect_err("two octets are missing");
+//! assert_eq!(incomplete.error, ResponseError::Inconsistent { declared: 5, received: 3 });
+//!
+//! // Lost, and yet whole.
+//! let whole = collect(b"Content-Length: 5\n\nhello")?.finish(lost())?;
+//! assert_eq!(whole.completeness, Completeness::LengthReached);
+//!
+//! // Lost, and nobody can know whether there was more: cut short.
+//! let cut = collect(b"Content-Type: text/plain\n\nhello")?.finish(lost());
+//! assert_eq!(cut.expect_err("no end, no length").error, ResponseError::Cut);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # After an abort
+//!
+//! [`abort`](crate::Engine::abort) and every time limit end the request here and now; `End` comes with the next
+//! `poll_event`. What becomes of the script is the application's choice. php-fpm notices a closed connection when it
+//! next writes, and runs to the end if it writes nothing; no application can be stopped in the middle of a database
+//! query. So an abort frees the connection's place in the client's limits sooner than the process at the other end.
+//!
+//! # What to log
+//!
+//! One line per failure with the `Display` of the [`Failure`], its phase, and the tag. From the
+//! [`Report`](crate::Report): `server`, `retries`, `reused`, `received` and the timings. The client logs the same with
+//! the `log` crate: `warn` when an application breaks the protocol, `debug` per connection and request, `trace` per
+//! record. Values of parameters and content are never logged.
+
+#[cfg(doc)]
+use crate::{
+    BodyError, ConnectError, Delivery, Failure, LostReason, RequestError, SubmitError, TimeoutKind,
+};

@@ -1,0 +1,20 @@
+//! The guide: how to use this library well, and what the programs at the other end really do.
+//!
+//! It has no code of its own. Every snippet is compiled, and run unless it needs a socket.
+//!
+//! - [`embedding`]: the client in your event loop, step by step, and what may not be assumed.
+//! - [`php_fpm`]: choosing limits for php-fpm, where a connection is a process.
+//! - [`multiplexing`]: several requests on one connection, when it pays and when it breaks things.
+//! - [`failure`]: what each error means, what a proxy answers, whether to send again.
+//! - [`back_pressure`]: slow readers, slow writers, and what they may cost.
+//! - [`without_mio`]: driving an [`Engine`](crate::Engine) yourself, here without any socket.
+//!
+//! What is said of applications was seen with php-fpm 8.2, libfcgi 2.4 (with it Perl's FCGI and fcgiwrap), Go's
+//! `net/http/fcgi` and Python's flup 1.0. Other versions may differ.
+
+pub mod back_pressure;
+pub mod embedding;
+pub mod failure;
+pub mod multiplexing;
+pub mod php_fpm;
+pub mod without_mio;

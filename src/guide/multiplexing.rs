@@ -1,0 +1,96 @@
+//! Several requests on one connection: when it pays and when it breaks things.
+//!
+//! FastCGI numbers its requests, so that many can be under way on one connection. Few applications can do it. One that
+//! cannot does not always say so: it may lose the second request, or take it for the end of the first one's body. So
+//! this is a fact about the application, never a matter of tuning.
+//!
+//! # What each application does
+//!
+//! | application | shares a connection | says so when asked | choose |
+//! |-------------|---------------------|--------------------|--------|
+//! | php-fpm | no: takes the second request for the end of the first one's body | no, and older ones then close | `Off` |
+//! | libfcgi, Perl FCGI, fcgiwrap | no: refuses the second request, or loses it | no | `Off` |
+//! | Go `net/http/fcgi` | yes, answers come in any order | yes | `Auto` or `On` |
+//! | flup, plain | no: refuses the second request | no | `Off` |
+//! | flup, `multiplexed=True` | yes | answers with nothing | `On` |
+//!
+//! # The three settings
+//!
+//! [`Multiplex::Off`]: one request per connection. Always right.
+//!
+//! [`Multiplex::Auto`], the default: each server is asked with `FCGI_GET_VALUES`, once, on a connection of its own,
+//! while requests go one per connection; none waits for the answer. Only `FCGI_MPXS_CONNS=1` counts as yes. Silence, a
+//! closed connection or an empty answer mean no. The answer holds until the server has been down, since what listens
+//! there afterwards may be another program. The question costs one connection for a moment; where you know the answer,
+//! spare it.
+//!
+//! [`Multiplex::On`]: you know that the application multiplexes. If that is wrong, requests are damaged: only the
+//! polite applications refuse with `FCGI_CANT_MPX_CONN`, upon which the client goes back to one request per connection
+//! for that server and sends the refused request again.
+//!
+//! ```
+//! use std::time::Instant;
+//! use mio_fcgi::{Action, Config, Engine, Event, Multiplex, Request, Tag};
+//! use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
+//!
+//! let mut config = Config::new("127.0.0.1:9000".parse()?);
+//! config.multiplex = Multiplex::On { max: 100 };
+//! let mut engine = Engine::new(config)?;
+//! let now = Instant::now();
+//! engine.submit(now, Request::responder(), Tag(10))?;
+//! engine.submit(now, Request::responder(), Tag(20))?;
+//!
+//! // One connection for both.
+//! let Some(Action::Connect { connection, .. }) = engine.poll_action() else { panic!() };
+//! assert_eq!(engine.poll_action(), None);
+//! engine.handle_connected(now, connection);
+//! let sent = engine.transmit(connection).iter().map(|slice| slice.len()).sum();
+//! engine.handle_transmitted(now, connection, sent);
+//!
+//! // The application answers the second one first. The numbers 1 and 2 never leave the engine.
+//! let mut octets = Vec::new();
+//! wire::write_stream(&mut octets, RecordType::Stdout, 2, b"second");
+//! wire::write_stream(&mut octets, RecordType::Stdout, 1, b"first");
+//! for id in [1, 2] {
+//!     let protocol_status = ProtocolStatus::RequestComplete;
+//!     wire::write_end_request(&mut octets, id, EndRequest { app_status: 0, protocol_status });
+//! }
+//! let mut input = &octets[..];
+//! let mut seen = Vec::new();
+//! while let Some(event) = engine.poll_received(now, connection, &mut input) {
+//!     if let Event::Stdout { tag, data, .. } = event {
+//!         seen.push((tag, data));
+//!     }
+//! }
+//! assert_eq!(seen, [(Tag(20), &b"second"[..]), (Tag(10), b"first")]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it gives
+//!
+//! Fewer sockets and fewer connects. That counts when many small requests are under way at a time, and the application
+//! is on another machine, or its connections are dear. On the same machine, one connection per request and a few of
+//! them kept is hardly slower; an idle connection costs the client below 512 octets.
+//!
+//! # What it costs
+//!
+//! - *Neighbours.* Octets of all requests come through one pipe. One that is paused has its output held in memory, up
+//!   to a budget; then its neighbours wait, or it fails: see [`back_pressure`](super::back_pressure#a-slow-reader). The
+//!   client puts new requests on connections without a paused one, where there are any.
+//! - *The application's reader.* In Go, a handler that does not read its body stops the whole connection, the other
+//!   requests on it too. For large uploads, `Off` is better even there.
+//! - *One fate.* A lost connection fails all requests on it. A panic in a Go handler ends the process.
+//! - *Aborts.* Alone on its connection, a request is aborted by closing that, which every application notices sooner or
+//!   later. On a shared one it can only be asked for, and is not always heard: Go ends the request at once but may
+//!   still send its output, flup never ends it. The client drops such output, keeps the request's number out of use for
+//!   as long as that connection lives, and gives the connection no further request when [`Config::abort_grace`] has
+//!   passed without an end.
+//!
+//! # How many at a time
+//!
+//! With [`Multiplex::On`] it is `max`; with [`Multiplex::Auto`] what the server says in `FCGI_MAX_REQS`, at most 1,024.
+//! An application whose handlers use threads or a database has its own limit, and does not say it: start with what it
+//! can really do at a time.
+
+#[cfg(doc)]
+use crate::{Config, Multiplex};

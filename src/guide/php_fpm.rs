@@ -1,0 +1,143 @@
+//! Choosing limits for php-fpm, where a connection is a process.
+//!
+//! A php-fpm child accepts one connection, serves the requests on it one after the other, and has nothing else to do
+//! until that connection is closed. So the number of connections is the number of children in use, and an idle
+//! connection uses one as much as a busy one. Most trouble with php-fpm behind a proxy follows from this.
+//!
+//! # A configuration to start from
+//!
+//! ```
+//! use std::time::Duration;
+//! use mio_fcgi::{Config, Multiplex};
+//!
+//! let children = 24; // pm.max_children
+//! let spare = 4;     // see below
+//! let threads = 4;   // of this program, with a client each
+//!
+//! let mut config = Config::new("unix:/run/php/php8.2-fpm.sock".parse()?);
+//! config.multiplex = Multiplex::Off;                              // php-fpm says no when asked
+//! config.limits.max_connections = (children - spare) / threads;
+//! config.limits.max_idle = 2;                                     // children held for nobody
+//! config.limits.idle_timeout = Duration::from_secs(5);
+//! config.limits.max_queue = 100;                                  // beyond: 503 at once
+//! config.timeouts.queue = Some(Duration::from_secs(5));           // in the queue for so long: 503
+//! config.timeouts.first_octet = Some(Duration::from_secs(35));    // above request_terminate_timeout
+//! config.validate()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How many connections
+//!
+//! All clients together, those of other threads and programs too, should have fewer connections than `pm.max_children`.
+//! Where requests wait then makes the difference:
+//!
+//! - *In the client's queue*, when the connections are fewer than the children. A waiting request costs its parameters,
+//!   can be aborted without a trace, and when it has waited for too long it fails as *not sent*: a 503, and safe to
+//!   send again.
+//! - *In the listener's backlog*, when they are more. The kernel accepts the connection and the request for a process
+//!   that has no time for them. To the client they are sent; when the wait gets too long, the application *may* have
+//!   acted, and nobody can know.
+//!
+//! The same on an [`Engine`], with one connection and a queue's limit of 5 s:
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use mio_fcgi::{Action, Config, Delivery, Engine, Event, Multiplex, Request, RequestError, Tag, TimeoutKind};
+//!
+//! let mut config = Config::new("127.0.0.1:9000".parse()?);
+//! config.multiplex = Multiplex::Off;
+//! config.limits.max_connections = 1;
+//! config.limits.max_idle = 1;
+//! config.timeouts.queue = Some(Duration::from_secs(5));
+//! let mut engine = Engine::new(config)?;
+//! let mut now = Instant::now();
+//! engine.submit(now, Request::responder(), Tag(1))?; // takes the connection
+//! engine.submit(now, Request::responder(), Tag(2))?; // waits for it
+//! let Some(Action::Connect { connection, .. }) = engine.poll_action() else { panic!() };
+//! engine.handle_connected(now, connection);
+//!
+//! now += Duration::from_secs(5);
+//! engine.handle_timeout(now);
+//! let Some(Event::End { tag, outcome: Err(failure), .. }) = engine.poll_event(&mut []) else { panic!() };
+//! assert_eq!((tag, failure.error), (Tag(2), RequestError::TimedOut(TimeoutKind::Queue)));
+//! assert_eq!(failure.delivery, Delivery::NotSent);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **Leave some to spare.** Children are in use that no client counts: those that still run a script whose connection
+//! was closed, by an abort or a time limit; those that work on after `fastcgi_finish_request`; and php-fpm's own status
+//! and ping pages, which are served by the same children.
+//!
+//! **Change them together.** [`Engine::set_limits`] changes the limits while the client runs, when the pool has grown.
+//!
+//! # Idle connections
+//!
+//! A kept connection spares a connect, some tens of microseconds on the same machine, and costs a child until
+//! [`Limits::idle_timeout`]. When others use the pool too, such as a second proxy or a status page, they starve while
+//! connections idle. Few and short: [`Limits::max_idle`] and `idle_timeout`; or none at all, with
+//! [`Config::keep_connections`] off. Then each connection is closed right after its request: php-fpm waits for that,
+//! and its child is busy until it happens.
+//!
+//! [`Limits::min_idle`] is not for php-fpm. A connection on which nothing is sent holds a child for 5 s, after which
+//! php-fpm closes it.
+//!
+//! [`Config::yield_after`] helps where connections are more than children after all. The children then serve those
+//! connections they already have, while new ones wait in the backlog, for as long as there is always a next request.
+//! When a new connection has waited that long for its first octet, the next one to end its request is closed, and its
+//! child turns to the backlog.
+//!
+//! # The settings of a pool and their counterparts
+//!
+//! | php-fpm | here | how they go together |
+//! |---------|------|----------------------|
+//! | `pm.max_children` | [`Limits::max_connections`] | of all clients together below it |
+//! | `pm.max_requests` | [`Retry`] | see below |
+//! | `request_terminate_timeout` | [`Timeouts::first_octet`], [`Timeouts::total`] | ours a little longer |
+//! | `listen.backlog` | [`Config::connect_timeout`] | how long to try while it is full |
+//! | `process_control_timeout` | [`Limits::idle_timeout`] | ours shorter |
+//!
+//! **`pm.max_requests`.** After so many requests a child ends: the last response is complete, then the connection is
+//! closed. The client sees that and does not use it again. If the next request had just been sent on it, the connection
+//! is found closed before the first octet of a response; [`Retry::IfStale`], the default, sends such a request once
+//! more on a fresh connection. One that must never run twice is given [`Retry::IfNotSent`] and may fail then.
+//! [`Limits::max_requests_per_connection`] does not replace that, since a child counts the
+//! requests of earlier connections too.
+//!
+//! **`request_terminate_timeout`.** The child is killed: the connection is reset and output not yet sent is lost, so
+//! the request ends with [`LostReason::Io`](crate::LostReason::Io). That is the better limit of the two, because it
+//! frees the child. Ours only closes the connection, which PHP notices when it next writes; until then the script runs
+//! on. So let the pool's limit pass first, and ours catch what it does not: a pool that is stuck.
+//!
+//! **A full backlog.** A Unix socket whose backlog is full refuses a connect at once (`EAGAIN`). The client takes that
+//! for *busy*, not for *down*, and tries again with pauses until [`Config::connect_timeout`]; then the request fails
+//! with [`ConnectError::Busy`](crate::ConnectError::Busy). Over TCP the system itself tries again, and nothing is seen
+//! but a slow connect. Either means more connections than children, or scripts that have become slow.
+//!
+//! **Reload.** On `SIGUSR2` idle connections delay php-fpm until `process_control_timeout`; busy ones may be reset when
+//! they are done. New connections work all the time.
+//!
+//! # `fastcgi_finish_request`
+//!
+//! A script that calls it ends its response, and the request, and works on. The connection looks idle, but the next
+//! request on it waits until the script is through. The sign is a long
+//! [`Timings::first_octet`](crate::Timings::first_octet) together with [`Report::reused`](crate::Report::reused). Where
+//! scripts do this, switch [`Config::keep_connections`] off: a fresh connection goes to a child that is free.
+//!
+//! # Bodies and parameters
+//!
+//! php-fpm reads `CONTENT_LENGTH` octets of a body, and none without it: a body of unknown length has to be refused (a
+//! proxy answers 411) or collected first, see [`UnknownLength`](crate::UnknownLength). The client states the length of
+//! every body it knows. A child waits for a body that ends early until the connection is closed, which is why a body
+//! that falls short ends the request and its connection.
+//!
+//! # What else to know
+//!
+//! - [`Event::StdoutEnd`](crate::Event::StdoutEnd) never comes, and the application status is always 0.
+//! - A script that does not exist is a 404 with a line on stderr; a fatal error is a 500 with one, if it came before
+//!   the head. A 404 that the site did not make means as a rule that `SCRIPT_FILENAME` is not the path that *php-fpm*
+//!   sees: its `chroot`, its container.
+//! - To ask whether a pool is up, and not just whether it is busy, use [`Engine::get_values`]: php-fpm answers it, and
+//!   no script runs. It takes a child for that moment.
+
+#[cfg(doc)]
+use crate::{Config, Engine, Limits, Retry, Timeouts};

@@ -1,0 +1,467 @@
+//! Errors read aloud: the text of each one, and what every text has in common.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use mio_fcgi::cgi::{EnvError, Forbidden, HeadError, Invalid, ResponseError};
+use mio_fcgi::wire::{DecodeError, EncodeError, RecordType};
+use mio_fcgi::{
+    AddressError, BodyError, ConfigError, ConnectError, Delivery, Failure, LostReason, Phase,
+    ProtocolError, Report, RequestError, StdinError, SubmitError, TimeoutKind,
+};
+
+/// One error of each kind; with the words that tell what to do, where something can be done.
+fn errors() -> Vec<(Box<dyn Error>, &'static str)> {
+    let mut errors: Vec<(Box<dyn Error>, &'static str)> = Vec::new();
+    let mut add = |error: Box<dyn Error>, hint| errors.push((error, hint));
+    for (error, hint) in addresses() {
+        add(Box::new(error), hint);
+    }
+    for (error, hint) in configurations() {
+        add(Box::new(error), hint);
+    }
+    for (error, hint) in submissions() {
+        add(Box::new(error), hint);
+    }
+    for (error, hint) in pushes() {
+        add(Box::new(error), hint);
+    }
+    for (error, hint) in requests() {
+        add(Box::new(error), hint);
+    }
+    for (error, hint) in connects() {
+        add(Box::new(error), hint);
+    }
+    add(Box::new(LostReason::Closed), "");
+    add(Box::new(LostReason::Io(ErrorKind::ConnectionReset)), "");
+    for error in protocols() {
+        add(Box::new(error), "");
+    }
+    for error in bodies() {
+        add(Box::new(error), "");
+    }
+    for (error, hint) in decodings() {
+        add(Box::new(error), hint);
+    }
+    add(
+        Box::new(EncodeError::ContentTooLong { len: 70_000 }),
+        "at most",
+    );
+    add(
+        Box::new(EncodeError::LengthTooLong { len: 1 << 31 }),
+        "at most",
+    );
+    for (error, hint) in environments() {
+        add(Box::new(error), hint);
+    }
+    for (error, hint) in heads() {
+        add(Box::new(error), hint);
+    }
+    for (error, hint) in responses() {
+        add(Box::new(error), hint);
+    }
+    add(Box::new(failure()), "safe to send again");
+    errors
+}
+
+fn failure() -> Failure {
+    let error = RequestError::TimedOut(TimeoutKind::Queue);
+    Failure::new(error, Phase::Waiting, Delivery::NotSent, Report::default())
+}
+
+fn addresses() -> Vec<(AddressError, &'static str)> {
+    vec![
+        (AddressError::Empty, "unix:/path"),
+        (AddressError::Nul, "must not"),
+        (
+            AddressError::MissingPort {
+                text: "localhost".into(),
+            },
+            "host:port",
+        ),
+        (
+            AddressError::Port {
+                port: "http".into(),
+            },
+            "between 0 and 65535",
+        ),
+        (AddressError::Host { name: "::1".into() }, "in brackets"),
+    ]
+}
+
+fn configurations() -> Vec<(ConfigError, &'static str)> {
+    vec![
+        (ConfigError::NoServer, "at least one address"),
+        (
+            ConfigError::TooManyServers {
+                count: 2000,
+                limit: 1024,
+            },
+            "at most 1024",
+        ),
+        (
+            ConfigError::UnresolvedHost {
+                name: "php.local".into(),
+            },
+            "Address::resolve",
+        ),
+        (ConfigError::MaxConnectionsZero, "max_connections"),
+        (ConfigError::MaxRequestsZero, "use None"),
+        (ConfigError::MinIdle { min_idle: 9 }, "lower it"),
+        (ConfigError::MultiplexZero, "use Multiplex::Off"),
+        (ConfigError::StdinHighWaterZero, "stdin_high_water"),
+        (ConfigError::Backoff, "must be"),
+        (
+            ConfigError::TooFewTokens {
+                tokens: 4,
+                connections: 8,
+            },
+            "lower max_connections",
+        ),
+    ]
+}
+
+fn submissions() -> Vec<(SubmitError, &'static str)> {
+    let name = "CONTENT_LENGTH";
+    vec![
+        (SubmitError::QueueFull { limit: 1024 }, "raise max_queue"),
+        (SubmitError::ShuttingDown, ""),
+        (
+            SubmitError::ParamTooLarge {
+                len: 70_000,
+                limit: 65_535,
+            },
+            "split_long_pairs",
+        ),
+        (
+            SubmitError::ParamsTooLarge {
+                len: 70_000,
+                limit: 65_536,
+            },
+            "raise max_params_len",
+        ),
+        (SubmitError::InvalidLength { name }, name),
+        (
+            SubmitError::LengthMismatch {
+                name,
+                declared: 3,
+                actual: 4,
+            },
+            "leave it out",
+        ),
+        (SubmitError::LengthRequired, "declare CONTENT_LENGTH"),
+        (
+            SubmitError::BodyTooLarge { limit: 65_536 },
+            "UnknownLength::Buffer",
+        ),
+        (SubmitError::BodyRead(ErrorKind::BrokenPipe), "broken pipe"),
+        (SubmitError::StreamNotAllowed, "only a Filter"),
+    ]
+}
+
+fn pushes() -> Vec<(StdinError, &'static str)> {
+    vec![
+        (StdinError::Finished, ""),
+        (StdinError::Gone, ""),
+        (StdinError::NotPushed, "Body::pushed"),
+        (
+            StdinError::TooLong {
+                declared: 3,
+                offered: 4,
+            },
+            "",
+        ),
+        (
+            StdinError::TooShort {
+                declared: 4,
+                written: 3,
+            },
+            "",
+        ),
+        (
+            StdinError::BodyTooLarge { limit: 65_536 },
+            "UnknownLength::Buffer",
+        ),
+    ]
+}
+
+fn requests() -> Vec<(RequestError, &'static str)> {
+    vec![
+        (RequestError::Connect(ConnectError::Busy), "no connection"),
+        (
+            RequestError::Lost(LostReason::Closed),
+            "closed by the application",
+        ),
+        (RequestError::Protocol(ProtocolError::OutOfTurn), ""),
+        (RequestError::TimedOut(TimeoutKind::Total), "timeouts.total"),
+        (RequestError::Aborted, "by this program"),
+        (RequestError::Overloaded, "lower max_connections"),
+        (RequestError::CantMultiplex, "use Multiplex::Off"),
+        (RequestError::UnknownRole, ""),
+        (RequestError::UnknownStatus(9), "9"),
+        (RequestError::Stalled { held: 65_537 }, "Stall"),
+        (RequestError::Body(BodyError::TooLong { declared: 3 }), ""),
+        (RequestError::ShutDown, ""),
+    ]
+}
+
+fn connects() -> Vec<(ConnectError, &'static str)> {
+    vec![
+        (
+            ConnectError::Failed(ErrorKind::ConnectionRefused),
+            "nobody listens",
+        ),
+        (ConnectError::TimedOut, "connect_timeout"),
+        (ConnectError::Busy, "processes"),
+    ]
+}
+
+fn protocols() -> Vec<ProtocolError> {
+    let record_type = RecordType::Stdin;
+    vec![
+        ProtocolError::Decode(DecodeError::Http),
+        ProtocolError::UnknownRequest {
+            record_type,
+            request_id: 7,
+        },
+        ProtocolError::Direction { record_type },
+        ProtocolError::OutOfTurn,
+    ]
+}
+
+fn bodies() -> Vec<BodyError> {
+    vec![
+        BodyError::TooShort {
+            declared: 4,
+            sent: 3,
+        },
+        BodyError::TooLong { declared: 3 },
+        BodyError::Read(ErrorKind::BrokenPipe),
+    ]
+}
+
+fn decodings() -> Vec<(DecodeError, &'static str)> {
+    let record_type = RecordType::EndRequest;
+    vec![
+        (DecodeError::Version { found: 72 }, "does not speak FastCGI"),
+        (DecodeError::Http, "HTTP server"),
+        (
+            DecodeError::ShortBody {
+                record_type,
+                len: 3,
+            },
+            "FCGI_END_REQUEST",
+        ),
+        (
+            DecodeError::TruncatedPair {
+                needed: 9,
+                available: 3,
+            },
+            "cut short",
+        ),
+    ]
+}
+
+fn environments() -> Vec<(EnvError, &'static str)> {
+    vec![
+        (EnvError::Method, ""),
+        (EnvError::Protocol, ""),
+        (EnvError::TargetForm, "take scheme and authority off"),
+        (EnvError::Target { octet: 13 }, "0x0d"),
+        (EnvError::Script { octet: 0 }, "0x00"),
+        (EnvError::ServerName { octet: 10 }, "0x0a"),
+        (EnvError::FieldName { index: 3 }, "3"),
+        (
+            EnvError::FieldValue {
+                index: 3,
+                octet: 10,
+            },
+            "0x0a",
+        ),
+        (EnvError::Repeated { name: "Host" }, "Host"),
+        (EnvError::Host, "Host"),
+        (EnvError::TooManyFields { limit: 100 }, "raise max_fields"),
+        (EnvError::ConnectionOptions { limit: 16 }, "Connection"),
+    ]
+}
+
+fn heads() -> Vec<(HeadError, &'static str)> {
+    vec![
+        (HeadError::Missing, ""),
+        (HeadError::Truncated { len: 3 }, ""),
+        (HeadError::Empty, ""),
+        (HeadError::NoColon { line: 1 }, "printed something"),
+        (HeadError::FieldName { line: 2 }, "line 2"),
+        (HeadError::FieldValue { line: 2, octet: 0 }, "0x00"),
+        (HeadError::Folded { line: 2 }, "continuation"),
+        (HeadError::Status { line: 1 }, "100 to 999"),
+        (
+            HeadError::Statuses {
+                first: 200,
+                second: 404,
+            },
+            "404",
+        ),
+        (HeadError::StatusLine, "Status field"),
+        (HeadError::Interim(101), "101"),
+        (HeadError::ContentLength { line: 3 }, "line 3"),
+        (
+            HeadError::ContentLengths {
+                first: 3,
+                second: 4,
+            },
+            "3 and 4",
+        ),
+        (HeadError::TooLarge { limit: 65_536 }, "raise max_len"),
+        (HeadError::TooManyFields { limit: 256 }, "raise max_fields"),
+    ]
+}
+
+fn responses() -> Vec<(ResponseError, &'static str)> {
+    vec![
+        (ResponseError::Empty, "stderr"),
+        (ResponseError::Head(HeadError::Empty), "blank line"),
+        (ResponseError::Cut, "cut short"),
+        (
+            ResponseError::Inconsistent {
+                declared: 5,
+                received: 3,
+            },
+            "5",
+        ),
+        (
+            ResponseError::BodyTooLarge { limit: 65_536 },
+            "raise max_body",
+        ),
+        (ResponseError::Failed, ""),
+    ]
+}
+
+/// What every text has in common, so that it can stand behind a colon and before another one.
+fn check(text: &str) {
+    let longest = 220;
+    assert!(
+        !text.is_empty() && text.len() <= longest,
+        "length: {text:?}"
+    );
+    assert!(!text.ends_with(['.', '!', ' ', ':']), "its end: {text}");
+    assert!(
+        !text.contains(['{', '}', '\n', '"']),
+        "not for reading: {text}"
+    );
+    assert!(
+        !text.contains("  ") && !text.contains("Some("),
+        "not for reading: {text}"
+    );
+    let word = text.split(' ').next().unwrap_or_default();
+    let is_name = word.chars().skip(1).any(char::is_uppercase);
+    let begins_low = !text.starts_with(char::is_uppercase);
+    assert!(begins_low || is_name, "begins with a capital: {text}");
+}
+
+#[test]
+fn every_text_reads_well_and_says_what_to_do() {
+    for (error, hint) in errors() {
+        let text = error.to_string();
+        check(&text);
+        assert!(text.contains(hint), "no '{hint}' in: {text}");
+    }
+}
+
+#[test]
+fn no_two_errors_of_a_type_have_the_same_text() {
+    let mut seen = BTreeMap::new();
+    for (error, _) in errors() {
+        let debug = format!("{error:?}");
+        if let Some(other) = seen.insert(error.to_string(), debug.clone()) {
+            // The limit of a buffered body is met at two calls; a wrapper may repeat what is in it.
+            let both = debug.contains("BodyTooLarge") && other.contains("BodyTooLarge");
+            let wraps = debug.contains(&other) || other.contains(&debug);
+            assert!(both || wraps, "{debug} and {other} say the same");
+        }
+    }
+}
+
+/// A variant that is added without a sample above fails here.
+#[test]
+fn every_error_attribute_in_the_sources_has_a_sample() {
+    fn count(dir: &Path) -> usize {
+        let entries = fs::read_dir(dir).expect("the sources lie beside the tests");
+        entries
+            .map(|entry| entry.expect("a directory that can be read").path())
+            .map(|path| match path.is_dir() {
+                true => count(&path),
+                false => fs::read_to_string(&path)
+                    .expect("a source that is UTF-8")
+                    .lines()
+                    .map(str::trim_start)
+                    .filter(|line| line.starts_with("#[error("))
+                    .filter(|line| !line.contains("transparent"))
+                    .count(),
+            })
+            .sum()
+    }
+    let attributes = count(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert_eq!(
+        errors().len(),
+        attributes,
+        "an error has no sample in this test"
+    );
+}
+
+#[test]
+fn each_time_limit_names_its_setting() {
+    for (kind, setting) in [
+        (TimeoutKind::Queue, "timeouts.queue"),
+        (TimeoutKind::Write, "timeouts.write"),
+        (TimeoutKind::FirstOctet, "timeouts.first_octet"),
+        (TimeoutKind::Silence, "timeouts.silence"),
+        (TimeoutKind::Total, "timeouts.total"),
+        (TimeoutKind::Probe, "probe_timeout"),
+    ] {
+        let text = RequestError::TimedOut(kind).to_string();
+        check(&text);
+        assert!(text.ends_with(setting), "{text}");
+    }
+}
+
+#[test]
+fn a_refused_connect_says_what_to_look_at() {
+    let text = |kind| RequestError::Connect(ConnectError::Failed(kind)).to_string();
+    for (kind, hint) in [
+        (ErrorKind::ConnectionRefused, "nobody listens there"),
+        (ErrorKind::NotFound, "is the application running"),
+        (ErrorKind::PermissionDenied, "may not write to the socket"),
+        (ErrorKind::HostUnreachable, "check the address"),
+        (ErrorKind::Unsupported, "this system"),
+        (ErrorKind::Other, "the log says more"),
+    ] {
+        let text = text(kind);
+        check(&text);
+        assert!(text.contains(hint), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_error_type_but_is_shown_reads_well_too() {
+    for forbidden in [
+        Forbidden::OutsideRoot,
+        Forbidden::DotFile,
+        Forbidden::NoIndex,
+    ] {
+        check(&forbidden.to_string());
+    }
+    for invalid in [Invalid::NoSlash, Invalid::Encoding, Invalid::Control] {
+        check(&invalid.to_string());
+    }
+    for delivery in [Delivery::NotSent, Delivery::MaybeSent, Delivery::Responded] {
+        check(&delivery.to_string());
+    }
+    assert_eq!(
+        failure().to_string(),
+        "timed out: no connection became free within timeouts.queue (not sent: safe to send again)"
+    );
+}

@@ -1,0 +1,100 @@
+//! What the public types promise without a call: threads, sizes, common traits.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use mio_fcgi::cgi::{
+    self, Collector, Completeness, EnvError, FieldRules, Head, HeadError, HeadParser, HeadRules,
+    Incomplete, Interim, Resolution, Response, ResponseError, ResponseLimits, Script, ScriptMap,
+};
+use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, RecordType, Role};
+use mio_fcgi::{
+    Action, Address, AddressError, AtLimit, Backoff, Body, BodyError, Client, CloseReason,
+    Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle, Counters,
+    Delivery, Disconnected, Engine, Event, Failure, Limits, LostReason, Multiplex, OwnedEvent,
+    Params, Phase, ProtocolError, ReadBuf, Report, Request, RequestError, RequestGauges,
+    RequestHandle, Retry, ServerValues, SharedParams, Stall, Stats, StdinError, SubmitError, Tag,
+    TimeoutKind, Timeouts, Timings, Transmit, UnknownLength, blocking,
+};
+
+/// Calls a function for each type of a list.
+macro_rules! each {
+    ($check:ident: $($type:ty),+ $(,)?) => { $($check::<$type>();)+ };
+}
+
+#[test]
+fn everything_can_move_to_another_thread() {
+    fn is_send<T: Send>() {}
+    each!(is_send: Client, Engine, ReadBuf, Request, Body, Params, Event<'static>, OwnedEvent);
+    each!(is_send: Config, Stats, Transmit<'static>, Collector, HeadParser, ScriptMap, Demux);
+}
+
+#[test]
+fn values_and_errors_can_be_shared_among_threads() {
+    fn is_shared<T: Send + Sync>() {}
+    each!(is_shared: Address, Config, Limits, Timeouts, Stall, Params, SharedParams, Stats, Report);
+    each!(is_shared: Event<'static>, OwnedEvent, Response, Incomplete, Script, ScriptMap);
+    each!(is_shared: RequestHandle, ConnectionHandle, Tag, Action, Disconnected);
+}
+
+#[test]
+fn errors_are_errors_that_can_be_cloned_and_compared() {
+    fn is_error<T: std::error::Error + Clone + PartialEq + Send + Sync + 'static>() {}
+    each!(is_error: AddressError, ConfigError, SubmitError, StdinError, Failure, RequestError);
+    each!(is_error: ConnectError, LostReason, ProtocolError, BodyError, DecodeError, EncodeError);
+    each!(is_error: EnvError, HeadError, ResponseError, Incomplete);
+    // Holds an `io::Error`, which can be neither.
+    fn is_plain_error<T: std::error::Error + Send + Sync + 'static>() {}
+    each!(is_plain_error: blocking::CallError);
+}
+
+#[test]
+fn names_and_kinds_are_copied_compared_and_hashed() {
+    fn is_key<T: Copy + Eq + Hash + Debug>() {}
+    each!(is_key: Tag, RequestHandle, ConnectionHandle, TimeoutKind, Delivery, Phase, CloseReason);
+    each!(is_key: Retry, Role, RecordType, Completeness, cgi::Forbidden, cgi::Invalid);
+    fn is_ordered<T: Ord>() {}
+    each!(is_ordered: Tag, RequestHandle, ConnectionHandle, Retry, Delivery, Phase);
+    fn hashes<T: Eq + Hash>() {}
+    each!(hashes: Address, Header, wire::EndRequest);
+}
+
+#[test]
+fn settings_and_figures_are_cloned_compared_and_shown() {
+    fn is_value<T: Clone + PartialEq + Debug>() {}
+    each!(is_value: Limits, Timeouts, Stall, AtLimit, Backoff, Multiplex, UnknownLength, Config);
+    each!(is_value: Report, Timings, Completion, ServerValues, Stats, Counters);
+    each!(is_value: ConnectionGauges, RequestGauges, Action, Disconnected, Event<'static>);
+    each!(is_value: OwnedEvent, Params, SharedParams, Script, Resolution, Response, Interim);
+    each!(is_value: HeadRules, FieldRules, ResponseLimits, Item<'static>);
+    fn is_shown<T: Debug>() {}
+    each!(is_shown: Client, Engine, ReadBuf, Request, Body, Collector, HeadParser, Head<'static>);
+}
+
+/// What is handed out for each piece of output is small: it is moved several times on its way.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn what_passes_by_often_is_small() {
+    let at_most = |what: &str, len: usize, most: usize| assert!(len <= most, "{what}: {len}");
+    at_most("RequestHandle", size_of::<RequestHandle>(), 8);
+    at_most("ConnectionHandle", size_of::<ConnectionHandle>(), 8);
+    at_most("Item", size_of::<Item<'_>>(), 24);
+    at_most("Action", size_of::<Action>(), 24);
+    at_most("RequestError", size_of::<RequestError>(), 32);
+    at_most("Failure", size_of::<Failure>(), 160);
+    at_most("Event", size_of::<Event<'_>>(), 176);
+}
+
+#[test]
+fn an_engine_takes_no_name_that_is_still_to_be_resolved() {
+    let config = Config::new(Address::Host {
+        name: "php.local".into(),
+        port: 9000,
+    });
+    assert_eq!(config.validate(), Ok(()), "a client resolves it");
+    let name = "php.local".into();
+    assert_eq!(
+        Engine::new(config).err(),
+        Some(ConfigError::UnresolvedHost { name })
+    );
+}

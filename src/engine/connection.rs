@@ -285,6 +285,14 @@ impl Connection {
             + probe
     }
 
+    /// Makes room for one request, and no more: most connections never have a second one at a time, and by
+    /// default the first would make room for four.
+    pub(super) fn make_room_for_one(&mut self) {
+        self.ids.make_room_for_one();
+        self.round.reserve_exact(1);
+        self.unsent.reserve_exact(1);
+    }
+
     /// Gives back what a burst made large, when it becomes idle.
     pub(super) fn shrink_idle(&mut self) {
         const KEPT: usize = 4;

@@ -92,6 +92,9 @@ impl Engine {
             self.unasked += 1;
         }
         connection.max_requests = server.sharing.max_requests();
+        if connection.max_requests == 1 {
+            connection.make_room_for_one();
+        }
         connection.state = State::Open;
         connection.moved = now;
         self.counters.connected += 1;

@@ -17,8 +17,9 @@ pub(super) enum Slot {
 
 #[derive(Debug, Default)]
 pub(super) struct RequestIds {
-    /// Slot of ID `index + 1`; IDs beyond were never used.
+    /// Slot of ID `index + 1`; IDs beyond are free up to `used`, and were never used from there on.
     slots: Vec<Slot>,
+    used: u16,
     /// The free IDs; those from `rested` on still rest.
     free: Vec<u16>,
     rested: u16,
@@ -49,13 +50,17 @@ impl RequestIds {
         }
         let id = u16::try_from(self.slots.len() + 1).ok()?;
         self.slots.push(Slot::Live(exchange));
+        self.used = self.used.max(id);
         Some(id)
     }
 
     /// What an ID stands for; `None` when it was never used.
     #[inline]
     pub(super) fn get(&self, id: u16) -> Option<Slot> {
-        self.slots.get(usize::from(id).wrapping_sub(1)).copied()
+        match self.slots.get(usize::from(id).wrapping_sub(1)) {
+            Some(slot) => Some(*slot),
+            None => (1..=self.used).contains(&id).then_some(Slot::Free),
+        }
     }
 
     /// Frees the ID of a request that ended in order; it rests until [`end_rest`](Self::end_rest).
@@ -74,6 +79,10 @@ impl RequestIds {
 
     /// Keeps an ID from being used again.
     pub(super) fn quarantine(&mut self, id: u16) {
+        while self.slots.len() < usize::from(id) {
+            self.slots.push(Slot::Free);
+            self.free.push(self.slots.len() as u16);
+        }
         let slot = &mut self.slots[usize::from(id) - 1];
         match std::mem::replace(slot, Slot::Quarantined) {
             Slot::Quarantined => return,
@@ -96,19 +105,20 @@ impl RequestIds {
         })
     }
 
+    /// Makes room for one ID.
+    pub(super) fn make_room_for_one(&mut self) {
+        self.slots.reserve_exact(1);
+        self.free.reserve_exact(1);
+    }
+
     /// Gives back what a burst of requests made large; only when no request is live.
     pub(super) fn shrink_idle(&mut self) {
         const KEPT: usize = 4;
         if self.quarantined == 0 && self.slots.capacity() > KEPT {
-            // Forgetting used IDs makes late records for them a protocol error, so the table is
-            // kept as long as it says anything but "free".
-            self.free.clear();
-            self.free.extend((1..=self.slots.len() as u16).rev());
-            self.end_rest();
-            if self.free.len() <= KEPT {
-                self.free.shrink_to(KEPT);
-                self.slots.shrink_to(KEPT);
-            }
+            // That they were used is not forgotten: a late record for one of them is no protocol error.
+            self.slots = Vec::new();
+            self.free = Vec::new();
+            self.rested = 0;
         }
     }
 
@@ -164,6 +174,28 @@ mod tests {
         ids.end_rest();
         assert_eq!(ids.allocate(7), Some(1));
         assert_eq!(ids.allocate(8), Some(5));
+    }
+
+    #[test]
+    fn after_a_burst_nothing_is_held_but_the_ids_are_known_as_used() {
+        let mut ids = RequestIds::default();
+        for exchange in 0..100 {
+            ids.allocate(exchange);
+        }
+        for id in 1..=100 {
+            ids.release(id);
+        }
+        ids.end_rest();
+        ids.shrink_idle();
+        assert_eq!(ids.heap_len(), 0);
+        assert_eq!(ids.get(100), Some(Slot::Free));
+        assert_eq!(ids.get(101), None);
+        assert_eq!(ids.get(0), None);
+        ids.quarantine(3);
+        ids.end_rest();
+        let mut given: Vec<_> = (0..4).filter_map(|it| ids.allocate(it)).collect();
+        given.sort_unstable();
+        assert_eq!(given, [1, 2, 4, 5]);
     }
 
     #[test]

@@ -1,0 +1,260 @@
+//! Budgets that are counted: a steady state allocates nothing, an idle connection costs at most 512 octets.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::wire::{self, Demux, EndRequest, Item, ProtocolStatus, RecordType};
+use mio_fcgi::{Action, Body, Config, ConnectionHandle, Engine, Event, Multiplex, Tag};
+
+/// A driver that keeps what it needs, so that only the engine can allocate.
+struct Driver {
+    engine: Engine,
+    now: Instant,
+    /// By the index of the connection's handle.
+    demuxes: Vec<Demux>,
+    /// Requests that were sent as a whole, in order: where, and under which request ID.
+    sent: VecDeque<(ConnectionHandle, u16)>,
+    answer: Vec<u8>,
+    submitted: u64,
+    ended: u64,
+    stdout_len: u64,
+}
+
+impl Driver {
+    fn new(multiplex: Multiplex, connections: usize) -> Self {
+        let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        config.multiplex = multiplex;
+        config.limits.max_connections = connections;
+        config.limits.max_idle = connections;
+        config.yield_after = None;
+        Self {
+            engine: Engine::new(config).expect("a valid config"),
+            now: Instant::now(),
+            demuxes: vec![Demux::default(); connections],
+            sent: VecDeque::with_capacity(connections * 256),
+            answer: Vec::with_capacity(1024),
+            submitted: 0,
+            ended: 0,
+            stdout_len: 0,
+        }
+    }
+
+    fn submit(&mut self, body: Body) {
+        let mut request = self.engine.new_request();
+        request
+            .params
+            .push("REQUEST_METHOD", "GET")
+            .push("SCRIPT_FILENAME", "/srv/www/index.php")
+            .push("QUERY_STRING", "a=b");
+        request.body = body;
+        let tag = Tag(self.submitted);
+        let result = self.engine.submit(self.now, request, tag);
+        result.expect("room in the queue");
+        self.submitted += 1;
+        self.act();
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Connect { connection, .. } => {
+                    self.demuxes[connection.index()] = Demux::default();
+                    self.engine.handle_connected(self.now, connection);
+                }
+                Action::Flush { connection } => self.flush(connection),
+                Action::Close { .. } | Action::Read { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn flush(&mut self, connection: ConnectionHandle) {
+        loop {
+            let mut written = 0;
+            let demux = &mut self.demuxes[connection.index()];
+            for slice in self.engine.transmit(connection).iter() {
+                let mut octets: &[u8] = slice;
+                while let Some(item) = demux.next(&mut octets).expect("FastCGI") {
+                    if let Item::StreamEnd {
+                        record_type: RecordType::Stdin,
+                        request_id,
+                    } = item
+                    {
+                        self.sent.push_back((connection, request_id));
+                    }
+                }
+                written += slice.len();
+            }
+            if written == 0 {
+                return;
+            }
+            self.engine
+                .handle_transmitted(self.now, connection, written);
+        }
+    }
+
+    /// Answers the request that was sent first.
+    fn answer(&mut self) {
+        let (connection, id) = self.sent.pop_front().expect("a request was sent");
+        let mut answer = std::mem::take(&mut self.answer);
+        answer.clear();
+        wire::write_stream(&mut answer, RecordType::Stderr, id, b"a notice");
+        let head = b"Content-Type: text/plain\r\n\r\nhello";
+        wire::write_stream(&mut answer, RecordType::Stdout, id, head);
+        wire::write_stream_end(&mut answer, RecordType::Stdout, id);
+        let body = EndRequest {
+            app_status: 0,
+            protocol_status: ProtocolStatus::RequestComplete,
+        };
+        wire::write_end_request(&mut answer, id, body);
+        self.now += Duration::from_micros(100);
+        self.engine.handle_timeout(self.now);
+        self.feed(connection, &answer);
+        self.answer = answer;
+        self.act();
+    }
+
+    fn feed(&mut self, connection: ConnectionHandle, octets: &[u8]) {
+        let mut input = octets;
+        while let Some(event) = self.engine.poll_received(self.now, connection, &mut input) {
+            match event {
+                Event::Stdout { data, .. } => self.stdout_len += data.len() as u64,
+                Event::End { outcome, .. } => {
+                    assert!(outcome.is_ok());
+                    self.ended += 1;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(self.engine.poll_event(&mut [0; 64]), None);
+    }
+
+    /// Runs 20,000 requests with so many in flight; gives the allocations of the last 10,000.
+    fn allocations(&mut self, in_flight: usize, body: impl Fn() -> Body) -> u64 {
+        for _ in 0..in_flight {
+            self.submit(body());
+        }
+        let run = |driver: &mut Self| {
+            for _ in 0..10_000 {
+                driver.answer();
+                driver.submit(body());
+            }
+        };
+        run(self);
+        let counted = allocation_counter::measure(|| run(self));
+        for _ in 0..in_flight {
+            self.answer();
+        }
+        let counters = self.engine.stats().counters;
+        assert_eq!(
+            (self.ended, counters.completed),
+            (self.submitted, self.ended)
+        );
+        assert_eq!(self.submitted, 20_000 + in_flight as u64);
+        assert_eq!(counters.connected, self.demuxes.len() as u64);
+        counted.count_total
+    }
+}
+
+#[test]
+fn one_connection_serves_requests_one_at_a_time_without_allocation() {
+    let mut driver = Driver::new(Multiplex::Off, 1);
+    assert_eq!(driver.allocations(1, Body::empty), 0);
+}
+
+#[test]
+fn a_body_that_is_shared_is_sent_without_allocation() {
+    let body: std::sync::Arc<[u8]> = vec![b'x'; 100_000].into();
+    let mut driver = Driver::new(Multiplex::Off, 1);
+    assert_eq!(driver.allocations(1, || Body::shared(body.clone())), 0);
+}
+
+#[test]
+fn sixty_four_connections_serve_requests_without_allocation() {
+    let mut driver = Driver::new(Multiplex::Off, 64);
+    assert_eq!(driver.allocations(64, Body::empty), 0);
+}
+
+#[test]
+fn requests_that_wait_in_the_queue_are_served_without_allocation() {
+    let mut driver = Driver::new(Multiplex::Off, 4);
+    assert_eq!(driver.allocations(256, Body::empty), 0);
+}
+
+#[test]
+fn four_shared_connections_serve_256_requests_at_a_time_without_allocation() {
+    let mut driver = Driver::new(Multiplex::On { max: 64 }, 4);
+    assert_eq!(driver.allocations(256, Body::empty), 0);
+}
+
+#[test]
+fn an_idle_connection_costs_at_most_512_octets() {
+    for (multiplex, connections, in_flight) in [
+        (Multiplex::Off, 10_000, 10_000),
+        (Multiplex::On { max: 4 }, 1_000, 4_000),
+        (Multiplex::On { max: 256 }, 10, 2_560),
+    ] {
+        let mut driver = Driver::new(multiplex, connections);
+        for _ in 0..in_flight {
+            driver.submit(Body::empty());
+        }
+        for _ in 0..in_flight {
+            driver.answer();
+        }
+        let idle = driver.engine.stats().connections.idle;
+        assert_eq!(idle, connections);
+        let cost = driver.engine.idle_connection_cost().expect("idle ones");
+        println!("{multiplex:?}: {cost} octets for each of {idle} idle connections");
+        assert!(cost <= 512, "{multiplex:?}: {cost} octets");
+    }
+}
+
+#[test]
+fn all_memory_of_an_engine_with_idle_connections_is_at_most_512_octets_for_each() {
+    // A power of two, to which the tables grow.
+    const CONNECTIONS: usize = 16_384;
+    let mut driver = Driver::new(Multiplex::Off, CONNECTIONS);
+    let mut limits = driver.engine.config().limits;
+    limits.min_idle = CONNECTIONS;
+    let now = driver.now;
+    let counted = allocation_counter::measure(|| {
+        driver.engine.set_limits(now, limits).expect("valid");
+        driver.act();
+        // The last of them serves all requests; the tables of requests are in use as well.
+        for _ in 0..100 {
+            driver.submit(Body::empty());
+            driver.answer();
+        }
+    });
+    assert_eq!(driver.engine.stats().connections.idle, CONNECTIONS);
+    let each = counted.bytes_current as usize / CONNECTIONS;
+    println!("{each} octets of heap for each of {CONNECTIONS} idle connections");
+    assert!(each <= 512, "{each} octets");
+}
+
+// case 22
+#[test]
+fn sixteen_mebibytes_in_records_of_one_octet_cost_time_in_proportion_and_no_memory() {
+    const RECORDS: usize = 16 * 1024 * 1024;
+    let mut driver = Driver::new(Multiplex::Off, 1);
+    driver.submit(Body::empty());
+    let (connection, id) = driver.sent[0];
+    let mut octets = Vec::new();
+    while octets.len() < 64 * 1024 {
+        wire::write_record(&mut octets, RecordType::Stdout, id, b"x").expect("fits");
+    }
+    // Header, octet, padding.
+    let in_one = octets.len() / 16;
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..RECORDS / in_one {
+            // Cut at odd places, so that records are carried over.
+            for piece in octets.chunks(32 * 1024 - 5) {
+                driver.feed(connection, piece);
+            }
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+    assert_eq!(driver.stdout_len, (RECORDS / in_one * in_one) as u64);
+    driver.answer();
+    assert_eq!(driver.ended, 1);
+}

@@ -135,7 +135,7 @@ impl Engine {
         if ends.is_empty() {
             return;
         }
-        let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+        let buffer = connection.outbox.buffer(&mut self.spares.outbox);
         let before = buffer.len();
         for record_type in ends {
             wire::write_stream_end(buffer, *record_type, id);
@@ -192,7 +192,7 @@ impl Engine {
         let exchange = &mut self.exchanges[key as usize];
         exchange.sending = Sending::Done;
         let on = &mut self.connections[connection_key as usize];
-        let buffer = on.outbox.buffer(&mut self.spares.buffers);
+        let buffer = on.outbox.buffer(&mut self.spares.outbox);
         let before = buffer.len();
         wire::write_abort_request(buffer, id);
         on.outbox.framed(before);

@@ -87,7 +87,7 @@ impl Engine {
         exchange.sending = Sending::Stdin;
         // 3.5: a shared connection must outlive each of its requests.
         let keep = self.config.keep_connections || connection.max_requests > 1;
-        let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+        let buffer = connection.outbox.buffer(&mut self.spares.outbox);
         let before = buffer.len();
         wire::write_begin_request(buffer, id, exchange.role, keep);
         wire::write_params_records(buffer, id, &exchange.params.encoded_parts());

@@ -8,7 +8,7 @@ use slab::Slab;
 use super::connection::{CloseReason, Connection, Input, Purpose, State, Step};
 use super::exchange::{Exchange, Life, Progress};
 use super::ids::RequestIds;
-use super::outbox::{self, Outbox};
+use super::outbox::Outbox;
 use super::server::Sharing;
 use super::{Action, Engine};
 use crate::error::{ConnectError, RequestError};
@@ -237,9 +237,7 @@ impl Engine {
         server.remove_shared(key);
         let handle = connection.handle(key);
         server.unanswered.retain(|it| it.connection != handle);
-        if let Some(buffer) = connection.outbox.into_buffer() {
-            outbox::recycle(&mut self.spares.buffers, buffer);
-        }
+        connection.outbox.recycle(&mut self.spares.outbox);
         connection.state = State::Draining;
         self.counters.closed(reason);
         let generation = connection.generation;

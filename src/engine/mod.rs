@@ -131,7 +131,7 @@ pub struct Engine {
 /// Memory that went through a request and serves the next.
 #[derive(Default)]
 struct Spares {
-    buffers: Vec<Vec<u8>>,
+    outbox: outbox::Spares,
     params: Vec<Params>,
 }
 

@@ -58,9 +58,9 @@ struct Woven {
 
 impl Outbox {
     /// The buffer to frame into; follow with [`framed`](Self::framed).
-    pub(super) fn buffer(&mut self, spares: &mut Vec<Vec<u8>>) -> &mut Vec<u8> {
+    pub(super) fn buffer(&mut self, spares: &mut Spares) -> &mut Vec<u8> {
         if self.framed.capacity() == 0 {
-            self.framed = spares.pop().unwrap_or_default();
+            self.framed = spares.buffers.pop().unwrap_or_default();
         }
         &mut self.framed
     }
@@ -71,7 +71,10 @@ impl Outbox {
     }
 
     /// Puts a body slice behind all that is framed.
-    pub(super) fn weave(&mut self, slice: BodySlice) {
+    pub(super) fn weave(&mut self, slice: BodySlice, spares: &mut Spares) {
+        if self.slices.capacity() == 0 {
+            self.slices = spares.slices.pop().unwrap_or_default();
+        }
         self.slices.push_back(Woven {
             at: self.framed.len(),
             slice,
@@ -121,7 +124,7 @@ impl Outbox {
     pub(super) fn consume(
         &mut self,
         len: usize,
-        spares: &mut Vec<Vec<u8>>,
+        spares: &mut Spares,
         mut sent: impl FnMut(BodySlice),
     ) {
         let mut left = len.min(self.unsent);
@@ -171,16 +174,10 @@ impl Outbox {
     }
 
     /// Gives the buffer back when nothing is unsent, and drops the sent part of a long one.
-    fn reclaim(&mut self, spares: &mut Vec<Vec<u8>>) {
+    fn reclaim(&mut self, spares: &mut Spares) {
         if self.unsent == 0 {
-            self.framed.clear();
             self.start = 0;
-            if self.framed.capacity() > 0 {
-                recycle(spares, std::mem::take(&mut self.framed));
-            }
-            if self.slices.capacity() > 8 {
-                self.slices = VecDeque::new();
-            }
+            self.recycle(spares);
         } else if self.start >= 16 * 1024 && self.start * 2 >= self.framed.len() {
             self.framed.drain(..self.start);
             for woven in &mut self.slices {
@@ -190,9 +187,20 @@ impl Outbox {
         }
     }
 
-    /// The buffer of an outbox that is no longer needed.
-    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
-        (self.framed.capacity() > 0).then_some(self.framed)
+    /// Gives the memory of an outbox with nothing to send, or that is no longer needed, to the next.
+    pub(super) fn recycle(&mut self, spares: &mut Spares) {
+        let mut framed = std::mem::take(&mut self.framed);
+        let fits = (1..=MAX_SPARE_LEN).contains(&framed.capacity());
+        if fits && spares.buffers.len() < MAX_SPARES {
+            framed.clear();
+            spares.buffers.push(framed);
+        }
+        let mut slices = std::mem::take(&mut self.slices);
+        let fits = (1..=MAX_SPARE_SLICES).contains(&slices.capacity());
+        if fits && spares.slices.len() < MAX_SPARES {
+            slices.clear();
+            spares.slices.push(slices);
+        }
     }
 
     /// Octets held on the heap.
@@ -201,17 +209,17 @@ impl Outbox {
     }
 }
 
-/// Most spare buffers kept, and the largest kept: bounds the pool at 16 MiB, as a rule far less.
+/// Memory of outboxes that have nothing to send, for those that have.
+#[derive(Debug, Default)]
+pub(super) struct Spares {
+    buffers: Vec<Vec<u8>>,
+    slices: Vec<VecDeque<Woven>>,
+}
+
+/// Most spares kept of each kind, and the largest kept: bounds them at 17 MiB, as a rule far less.
 const MAX_SPARES: usize = 256;
 const MAX_SPARE_LEN: usize = 64 * 1024;
-
-/// Keeps an empty buffer for the next who needs one.
-pub(super) fn recycle(spares: &mut Vec<Vec<u8>>, mut buffer: Vec<u8>) {
-    if spares.len() < MAX_SPARES && buffer.capacity() <= MAX_SPARE_LEN {
-        buffer.clear();
-        spares.push(buffer);
-    }
-}
+const MAX_SPARE_SLICES: usize = 64;
 
 /// Slices for one vectored write, in order, without empty ones; see
 /// [`Engine::transmit`](super::Engine::transmit).
@@ -269,13 +277,13 @@ mod tests {
 
     fn filled() -> Outbox {
         let mut outbox = Outbox::default();
-        let mut spares = Vec::new();
+        let mut spares = Spares::default();
         for (text, slice) in [("<1>", letters(1, 0, 5)), ("<2>", letters(2, 5, 3))] {
             let buffer = outbox.buffer(&mut spares);
             let before = buffer.len();
             buffer.extend_from_slice(text.as_bytes());
             outbox.framed(before);
-            outbox.weave(slice);
+            outbox.weave(slice, &mut spares);
         }
         let buffer = outbox.buffer(&mut spares);
         let before = buffer.len();
@@ -299,7 +307,7 @@ mod tests {
         for first in 0..=whole.len() {
             for second in 0..=whole.len() - first {
                 let mut outbox = filled();
-                let mut spares = Vec::new();
+                let mut spares = Spares::default();
                 let mut sent = 0;
                 outbox.consume(first, &mut spares, |slice| sent += slice.len);
                 assert_eq!(rest(&outbox), whole[first..]);
@@ -320,14 +328,16 @@ mod tests {
     fn an_absorbed_slice_is_sent_as_before() {
         for first in 0..=14 {
             let mut outbox = filled();
-            outbox.consume(first, &mut Vec::new(), |_| {});
+            outbox.consume(first, &mut Spares::default(), |_| {});
             let before = rest(&outbox);
             outbox.absorb(1, &Alphabet);
             assert_eq!(rest(&outbox), before);
             outbox.absorb(2, &Alphabet);
             assert_eq!(rest(&outbox), before);
             let len = before.len();
-            outbox.consume(len, &mut Vec::new(), |_| panic!("nothing is woven in"));
+            outbox.consume(len, &mut Spares::default(), |_| {
+                panic!("nothing is woven in")
+            });
             assert_eq!(outbox.unsent(), 0);
         }
     }
@@ -335,10 +345,10 @@ mod tests {
     #[test]
     fn an_empty_outbox_holds_no_buffer() {
         let mut outbox = filled();
-        let mut spares = Vec::new();
+        let mut spares = Spares::default();
         outbox.consume(usize::MAX, &mut spares, |_| {});
         assert_eq!(outbox.framed.capacity(), 0);
-        assert_eq!(spares.len(), 1);
+        assert_eq!(spares.buffers.len(), 1);
         assert_eq!(outbox.transmitted(), 19);
     }
 }

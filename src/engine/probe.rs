@@ -70,7 +70,7 @@ impl Engine {
             asked_by,
             content: Vec::new(),
         }));
-        let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+        let buffer = connection.outbox.buffer(&mut self.spares.outbox);
         let before = buffer.len();
         let names = [wire::MAX_CONNS, wire::MAX_REQS, wire::MPXS_CONNS];
         let fits = wire::write_get_values(buffer, &names);

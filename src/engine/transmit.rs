@@ -53,7 +53,7 @@ impl Engine {
         connection.moved = now;
         connection
             .outbox
-            .consume(len, &mut self.spares.buffers, |slice: BodySlice| {
+            .consume(len, &mut self.spares.outbox, |slice: BodySlice| {
                 if let Some(exchange) = exchanges.get_mut(slice.exchange as usize) {
                     let source = match slice.stream {
                         Stream::Stdin => &mut exchange.stdin,
@@ -156,7 +156,7 @@ impl Engine {
             return Ok(Fed::Starved);
         }
         let source = exchange.source(stream);
-        let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+        let buffer = connection.outbox.buffer(&mut self.spares.outbox);
         let before = buffer.len();
         let mut ended = false;
         match ready {
@@ -173,14 +173,15 @@ impl Engine {
                     connection.outbox.framed(before);
                 } else {
                     connection.outbox.framed(before);
-                    connection.outbox.weave(BodySlice {
+                    let slice = BodySlice {
                         exchange: exchange_key,
                         stream,
                         offset,
                         len,
-                    });
+                    };
+                    connection.outbox.weave(slice, &mut self.spares.outbox);
                 }
-                let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+                let buffer = connection.outbox.buffer(&mut self.spares.outbox);
                 let before = buffer.len();
                 buffer.resize(before + usize::from(header.padding_len), 0);
                 connection.outbox.framed(before);
@@ -208,7 +209,7 @@ impl Engine {
             }
         }
         if ended {
-            let buffer = connection.outbox.buffer(&mut self.spares.buffers);
+            let buffer = connection.outbox.buffer(&mut self.spares.outbox);
             let before = buffer.len();
             wire::write_stream_end(buffer, record_type, id);
             connection.outbox.framed(before);

@@ -280,7 +280,8 @@ fn a_reused_connection_lost_while_half_was_sent_is_retried_where_the_body_can_be
 #[test]
 fn a_body_that_cannot_be_replayed_fails_with_the_reason_of_the_loss() {
     let version = DecodeError::Version { found: b'x' };
-    let losses: [(fn(&mut Bench), RequestError); 3] = [
+    type Loss = (fn(&mut Bench), RequestError);
+    let losses: [Loss; 3] = [
         (|bench| bench.eof(0), lost()),
         (|bench| bench.reset(0), reset()),
         (

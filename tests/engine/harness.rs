@@ -317,17 +317,13 @@ impl Bench {
                 ending: None,
             });
         }
-        let answer = self.answers.pop_front().unwrap_or(self.servers[server]);
-        let refused = Disconnected::ConnectFailed(io::ErrorKind::ConnectionRefused);
-        match answer {
-            Answer::Accept => self.engine.handle_connected(self.now, handle),
-            Answer::Refuse => self.engine.handle_closed(self.now, handle, refused),
-            Answer::BacklogFull => {
-                let why = Disconnected::BacklogFull;
-                self.engine.handle_closed(self.now, handle, why);
-            }
-            Answer::Hang => {}
-        }
+        let why = match self.answers.pop_front().unwrap_or(self.servers[server]) {
+            Answer::Accept => return self.engine.handle_connected(self.now, handle),
+            Answer::Refuse => Disconnected::ConnectFailed(io::ErrorKind::ConnectionRefused),
+            Answer::BacklogFull => Disconnected::BacklogFull,
+            Answer::Hang => return,
+        };
+        self.engine.handle_closed(self.now, handle, why);
     }
 
     fn peer_of(&self, handle: ConnectionHandle) -> Option<usize> {
@@ -377,21 +373,21 @@ impl Bench {
     }
 
     fn note(&mut self, event: OwnedEvent) {
-        let (request, ends) = match &event {
+        let request = match &event {
             OwnedEvent::Stdout { request, data, .. } | OwnedEvent::Stderr { request, data, .. } => {
                 assert!(!data.is_empty(), "output is never empty");
-                (request, false)
+                request
             }
-            OwnedEvent::End { request, .. } => (request, true),
-            OwnedEvent::StdoutEnd { request, .. }
+            OwnedEvent::End { request, .. }
+            | OwnedEvent::StdoutEnd { request, .. }
             | OwnedEvent::StdinReady { request, .. }
-            | OwnedEvent::Values { request, .. } => (request, false),
+            | OwnedEvent::Values { request, .. } => request,
             _ => return self.events.push(event),
         };
         // An End may come out before `submit` has given us the handle.
         let ended = self.requests.entry(*request).or_insert(false);
         assert!(!*ended, "an event after End: {event:?}");
-        *ended = ends;
+        *ended = matches!(event, OwnedEvent::End { .. });
         self.events.push(event);
     }
 

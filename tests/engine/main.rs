@@ -5,6 +5,7 @@ mod cuts;
 mod end;
 mod harness;
 mod params;
+mod promises;
 mod receive;
 mod regressions;
 mod script;

@@ -302,6 +302,21 @@ fn a_connect_that_is_never_answered_fails_at_its_time_limit() {
     bench.finish();
 }
 
+#[test]
+fn a_full_backlog_is_waited_for() {
+    let mut bench = Bench::plain();
+    bench.answers = [Answer::BacklogFull, Answer::BacklogFull].into();
+    bench.submit(request());
+    assert_eq!(bench.sent(0), []);
+    for _ in 0..2 {
+        assert!(bench.advance_to_timeout());
+    }
+    assert_eq!(bench.sent(0), Sent::whole(1), "the third connect");
+    bench.feed(0, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1)]);
+    bench.finish();
+}
+
 // case 65
 #[test]
 fn no_retry_goes_beyond_the_total_time_limit() {

@@ -210,13 +210,8 @@ impl Bench {
         let peer = &mut self.peers[peer];
         let mut input = &peer.sent[peer.shown..];
         let mut items = Vec::new();
-        let next = |demux: &mut Demux, input: &mut &[u8]| match demux.next(input) {
-            Ok(Some(item)) => Some(Sent::from(item)),
-            Ok(None) => None,
-            Err(error) => panic!("the engine has sent what is not FastCGI: {error}"),
-        };
-        while let Some(item) = next(&mut peer.demux, &mut input) {
-            items.push(item);
+        while let Some(item) = peer.demux.next(&mut input).expect("FastCGI is sent") {
+            items.push(Sent::from(item));
         }
         peer.shown = peer.sent.len();
         items
@@ -242,8 +237,8 @@ impl Bench {
         self.run();
         // Grace times of aborts, pauses of back-off.
         self.advance(Duration::from_secs(60));
-        let open: Vec<_> = self.requests.iter().filter(|(_, ended)| !**ended).collect();
-        assert!(open.is_empty(), "requests without an End: {open:?}");
+        let all_ended = self.requests.values().all(|ended| *ended);
+        assert!(all_ended, "requests without an End: {:?}", self.requests);
         assert!(
             self.engine.is_idle(),
             "something is left: {:?}",

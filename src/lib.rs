@@ -63,6 +63,8 @@
 //! - [`Client`]: the engine on mio's sockets. Most programs need this and what follows.
 //! - [`cgi`]: an HTTP request as parameters, and output as status, fields and body.
 //! - [`blocking`]: one call on a loop of its own, for tools, health checks and tests.
+//!
+//! The [`guide`] says how to use them well, and what the applications at the other end really do.
 
 mod address;
 pub mod blocking;

@@ -100,7 +100,7 @@ pub use net::{Client, ReadBuf};
 pub use report::{Report, Timings};
 pub use request::{Body, Params, Request, Retry, SharedParams};
 
-/// Its program is compiled with the documentation tests.
+// The program in README.md is compiled with the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-struct Readme;
+mod readme {}

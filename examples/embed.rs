@@ -239,17 +239,23 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             Long("connect") => application = Some(parser.value()?.parse()?),
             Long("script") => script = Script::new("", parser.value()?.string()?, ""),
             Short('h') | Long("help") => {
-                println!("usage: embed [--listen IP:PORT] [--connect ADDR --script PATH]");
-                return Ok(());
+                return Ok(writeln!(io::stdout(), "{USAGE}")?);
             }
             _ => return Err(argument.unexpected().into()),
         }
     }
     let listener = TcpListener::bind(listen)?;
-    println!("listening on {}", listener.local_addr()?);
+    writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
     if let Some(application) = application {
         return Ok(serve(listener, application, script)?);
     }
     let demo = app::spawn(app::Options::default())?;
     Ok(serve(listener, demo.address().clone(), script)?)
 }
+
+const USAGE: &str = "\
+usage: embed [--listen IP:PORT] [--connect ADDR --script PATH]
+
+  --listen IP:PORT  where guests come (127.0.0.1:7000)
+  --connect ADDR    the application: unix:/path, unix:@name or host:port; without it, a demo application
+  --script PATH     what it runs for each line (SCRIPT_FILENAME)";

@@ -27,7 +27,7 @@ const CGI: &[&str] = &["cgi"];
 const ENGINE: &[&str] = &["engine"];
 const NET: &[&str] = &["net"];
 
-const LAYERS: [Layer; 7] = [
+const LAYERS: [Layer; 8] = [
     Layer {
         modules: WIRE,
         below: &[],
@@ -65,6 +65,13 @@ const LAYERS: [Layer; 7] = [
         below: &[WIRE, WORDS, CGI, ENGINE, NET],
         crates: &["mio", "log", "thiserror"],
         allowed: &["Instant::now"],
+    },
+    Layer {
+        // Words only, and the names that they link to.
+        modules: &["guide"],
+        below: &[WIRE, WORDS, CGI, ENGINE, NET, &["blocking"]],
+        crates: &[],
+        allowed: &[],
     },
     Layer {
         modules: &["testkit"],

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use mio_fcgi::cgi::HeadError;
-use mio_fcgi::{BodyError, ConnectError, Delivery, LostReason, RequestError, SubmitError};
+use mio_fcgi::{BodyError, ConnectError, Delivery, RequestError, SubmitError};
 
 /// Why there is no complete response.
 #[derive(Debug)]
@@ -64,13 +64,10 @@ impl Failure {
     /// The request failed after so many octets of its body had come.
     pub(crate) fn request(error: &RequestError, delivery: Delivery, body_len: u64) -> Self {
         let (status, line) = match error {
-            RequestError::Connect(ConnectError::Failed(kind)) => {
-                (Status::Connect, refusal(*kind).to_owned())
-            }
-            RequestError::Connect(ConnectError::Busy) => (Status::Connect, error.to_string()),
             RequestError::Connect(ConnectError::TimedOut) => {
                 (Status::TimedOut, "no connection in time".to_owned())
             }
+            RequestError::Connect(why) => (Status::Connect, why.to_string()),
             RequestError::TimedOut(_) => {
                 let what = match delivery {
                     Delivery::NotSent => "no connection in time",
@@ -79,9 +76,10 @@ impl Failure {
                 };
                 (Status::TimedOut, what.to_owned())
             }
-            RequestError::Lost(reason) if delivery != Delivery::Responded => {
-                (Status::NoResponse, no_response(*reason))
-            }
+            RequestError::Lost(reason) if delivery != Delivery::Responded => (
+                Status::NoResponse,
+                format!("no response: {reason}; is that a FastCGI application?"),
+            ),
             RequestError::Lost(reason) => (
                 Status::CutShort,
                 format!("the response was cut short after {body_len} octets of its body: {reason}"),
@@ -121,28 +119,5 @@ impl Failure {
             eprintln!("get: {}", self.line);
         }
         ExitCode::from(self.status as u8)
-    }
-}
-
-fn refusal(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::ConnectionRefused => "connection refused: nobody listens there",
-        io::ErrorKind::NotFound => "there is no such socket: is the application running?",
-        io::ErrorKind::PermissionDenied => {
-            "no permission: the user of this program may not write to that socket"
-        }
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            "the host cannot be reached"
-        }
-        _ => "no connection can be made",
-    }
-}
-
-fn no_response(reason: LostReason) -> String {
-    match reason {
-        LostReason::Closed => {
-            "closed without a response: does a FastCGI application listen there?".to_owned()
-        }
-        reason => format!("no response: {reason}; does a FastCGI application listen there?"),
     }
 }

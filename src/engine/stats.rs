@@ -154,7 +154,7 @@ impl Engine {
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
-    use super::super::{Connection, Exchange};
+    use crate::engine::{Connection, Exchange};
 
     /// The documented costs, and what a change of these two types is measured by.
     #[test]

@@ -26,9 +26,9 @@ fn an_answer_in_the_socket_is_read_when_a_write_fails() {
         let request = turns.submit(get("/").with_body(Body::pushed(Some(1_000_000))), 1);
         let begun = turns.client.write_stdin(Instant::now(), request, b"begun");
         assert_eq!(begun, Ok(5));
-        turns.drain();
-        turns.run_until_told(&is_closed);
-        // Whatever readiness has told: the next thing that the client does is to write.
+        turns.run_until(|it| it.client.stats().counters.octets_sent >= 5);
+        // The loop stands still until the answer is there, so the next thing that the client does is to write.
+        is_closed.recv_timeout(PATIENCE).expect("closed");
         for _ in 0..3 {
             let _ = turns
                 .client

@@ -54,26 +54,55 @@ fn a_socket_in_the_abstract_namespace_is_connected_to() {
     peer.join();
 }
 
-/// `localhost` may be `::1` first: that nobody listens there is no failure while another address is left.
+/// `localhost` may be `::1` first and 127.0.0.1 next, or the other way round: the peer listens where it is tried last.
 #[test]
 fn a_host_name_is_resolved_and_each_of_its_addresses_is_tried() {
-    let peer = Peer::tcp(serve_once);
-    let Address::Tcp(address) = peer.address() else {
-        panic!("a TCP peer");
-    };
-    is_served(Address::Host {
+    let localhost = |port| Address::Host {
         name: "localhost".to_owned(),
-        port: address.port(),
-    });
+        port,
+    };
+    let resolved = localhost(0).resolve().expect("every system knows it");
+    let Some(Address::Tcp(last)) = resolved.last() else {
+        panic!("numeric addresses");
+    };
+    let listener = TcpListener::bind(last).expect("loopback has a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let peer = Peer::run(Listener::Tcp(listener), localhost(port), None, serve_once);
+    is_served(peer.address());
     peer.join();
 }
 
 #[test]
-fn a_refused_connect_fails_what_was_not_sent() {
+fn a_server_that_refuses_is_passed_over_for_another() {
+    let peer = Peer::tcp(|listener| {
+        let mut connection = listener.accept();
+        for _ in 0..10 {
+            let id = connection.request().expect("a request").id;
+            connection.answer(id, b"here");
+        }
+    });
+    let mut config = plain(refusing());
+    config.servers.push(peer.address());
+    config.limits.max_connections = 1;
+    let mut turns = Loop::new(config);
+    for _ in 0..10 {
+        let (outcome, output) = turns.ask(get("/"));
+        let report = outcome.expect("a response").report;
+        assert_eq!((report.server, body(&output)), (Some(1), &b"here"[..]));
+    }
+    assert!(turns.client.stats().counters.connect_failures > 0);
+    peer.join();
+}
+
+/// An address at which nobody listens.
+fn refusing() -> Address {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let address = free.local_addr().expect("it is bound");
-    drop(free);
-    let mut turns = Loop::plain(Address::Tcp(address));
+    Address::Tcp(free.local_addr().expect("it is bound"))
+}
+
+#[test]
+fn a_refused_connect_fails_what_was_not_sent() {
+    let mut turns = Loop::plain(refusing());
     turns.submit(get("/"), 1);
     turns.run_to_ends(1);
     let failure = turns.failure(1);

@@ -169,7 +169,7 @@ impl Loop {
             OwnedEvent::Stdout { tag, data, .. } if tag.0 == wanted => Some(data.as_slice()),
             _ => None,
         });
-        pieces.flatten().copied().collect()
+        pieces.collect::<Vec<_>>().concat()
     }
 
     fn tail(&self) -> &[OwnedEvent] {

@@ -282,7 +282,7 @@ fn a_response_that_is_cut_short_is_told() {
 #[test]
 fn no_response_at_all_is_told() {
     let (ended, ()) = get_from(|_, _| (), &[]);
-    ended.failed(52, &["closed without a response"]);
+    ended.failed(52, &["no response", "closed by the application"]);
     let (ended, ()) = get_from(end_with(ProtocolStatus::RequestComplete), &[]);
     ended.failed(52, &["ended without a response"]);
 }

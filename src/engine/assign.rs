@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use log::trace;
+use log::debug;
 
 use super::Engine;
 use super::connection::State;
@@ -97,8 +97,8 @@ impl Engine {
         exchange.last_offset = connection.outbox.end_offset();
         exchange.in_round = true;
         connection.round.push_back(exchange.handle(key));
-        trace!(
-            "connection {connection_key}: request {key} begins as id {id}, {:?}, {} octets of params",
+        debug!(
+            "request {key}: begins on connection {connection_key} as id {id}, {}, {} octets of params",
             exchange.role,
             exchange.params.encoded_len()
         );

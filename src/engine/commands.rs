@@ -69,16 +69,13 @@ impl Engine {
         };
         let key = self.exchanges.insert(exchange) as u32;
         let handle = self.exchanges[key as usize].handle(key);
+        debug!("request {key}, tag {}: submitted", tag.0);
         self.arm_limit(now, key, self.exchanges[key as usize].timeouts.total);
         match collecting {
             Some(limit) => self.exchanges[key as usize].life = Life::Collecting { limit },
             None => self.enqueue(now, key)?,
         }
         self.counters.submitted += 1;
-        debug!(
-            "request {key}.{}: accepted, tag {}",
-            handle.generation, tag.0
-        );
         Ok(handle)
     }
 
@@ -92,6 +89,7 @@ impl Engine {
         if matches!(exchange.life, Life::Waiting { .. }) {
             let limit = self.config.limits.max_queue;
             if self.queue.len() > limit {
+                debug!("request {key}: refused, {limit} wait already");
                 self.queue.remove(&mut self.exchanges, key);
                 self.forget(key);
                 return Err(SubmitError::QueueFull { limit });

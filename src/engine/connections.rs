@@ -63,7 +63,8 @@ impl Engine {
             server: index,
         });
         self.arm_connection(key);
-        debug!("connection {key}.{generation}: connecting to server {index}");
+        let address = &self.config.servers[index];
+        debug!("connection {key}: connecting to server {index}, {address}");
     }
 
     /// A connection is no longer on its way: its promise is kept or broken.
@@ -240,8 +241,7 @@ impl Engine {
         connection.outbox.recycle(&mut self.spares.outbox);
         connection.state = State::Draining;
         self.counters.closed(reason);
-        let generation = connection.generation;
-        debug!("connection {key}.{generation}: closed, {reason:?}");
+        debug!("connection {key}: closed, {reason:?}");
         if self.connections.is_empty() && self.exchanges.is_empty() {
             self.deadlines.clear();
         }

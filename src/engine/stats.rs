@@ -1,5 +1,7 @@
 //! Gauges and counters.
 
+use std::fmt;
+
 use super::Engine;
 use super::connection::{CloseReason, State};
 use super::exchange::Life;
@@ -82,25 +84,39 @@ pub struct Counters {
     pub octets_sent: u64,
     /// Octets fed.
     pub octets_received: u64,
-    closed: [u64; CloseReason::ALL.len()],
+    closed: Closed,
 }
+
+/// By the reason's number.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Closed([u64; CloseReason::ALL.len()]);
 
 impl Counters {
     /// Connections closed for a reason.
     pub fn closed_for(&self, reason: CloseReason) -> u64 {
-        self.closed[reason as usize]
+        self.closed.0[reason as usize]
     }
 
     /// Connections closed, by reason; those that never happened are left out.
     pub fn closed_by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
         CloseReason::ALL
             .into_iter()
-            .zip(self.closed)
+            .zip(self.closed.0)
             .filter(|(_, count)| *count > 0)
     }
 
     pub(super) fn closed(&mut self, reason: CloseReason) {
-        self.closed[reason as usize] += 1;
+        self.closed.0[reason as usize] += 1;
+    }
+}
+
+/// Shows the reasons that occurred.
+impl fmt::Debug for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = CloseReason::ALL.into_iter().zip(self.0);
+        f.debug_map()
+            .entries(counts.filter(|(_, count)| *count > 0))
+            .finish()
     }
 }
 

@@ -58,7 +58,7 @@ impl Engine {
             self.deadlines.arm(Owner::Exchange(key), due.at);
             return;
         }
-        debug!("request {key}: {:?} is due", due.kind);
+        trace!("request {key}: {:?} is due", due.kind);
         let life = self.exchanges[key as usize].life;
         let error = match due.kind {
             DueKind::TimedOut(kind) => RequestError::TimedOut(kind),

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use log::trace;
+use log::{debug, trace};
 
 use super::Engine;
 use super::exchange::{Exchange, Life, Sending};
@@ -82,6 +82,7 @@ impl Engine {
             };
             if let Some(exchange_key) = self.exchange_key(handle) {
                 let exchange = &mut self.exchanges[exchange_key as usize];
+                debug!("request {exchange_key}: sent");
                 exchange.clock.sent = Some(now);
                 let limit = match exchange.clock.last_octet {
                     Some(_) => exchange.timeouts.silence,

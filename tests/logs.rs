@@ -1,0 +1,276 @@
+//! What the client logs: the story of a request in order, and nothing that is nobody's business.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use log::{LevelFilter, Log, Metadata, Record};
+use mio::{Events, Poll, Token};
+use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
+use mio_fcgi::{
+    Action, Body, Client, Config, ConnectionHandle, Disconnected, Engine, Event, Multiplex,
+    ReadBuf, Request, Tag, Timeouts,
+};
+
+/// Keeps every line.
+struct Capture(Mutex<Vec<String>>);
+
+static CAPTURE: Capture = Capture(Mutex::new(Vec::new()));
+
+impl Log for Capture {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("mio_fcgi")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let line = format!("{} {}", record.level(), record.args());
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.push(line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// One test at a time has the logger, empty and at a level.
+fn capture(level: LevelFilter) -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    INSTALLED.get_or_init(|| log::set_logger(&CAPTURE).expect("no other logger in this program"));
+    log::set_max_level(level);
+    lines();
+    turn
+}
+
+/// Takes the lines so far.
+fn lines() -> Vec<String> {
+    let mut lines = CAPTURE.0.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::take(&mut *lines)
+}
+
+fn engine() -> Engine {
+    let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+    config.multiplex = Multiplex::Off;
+    Engine::new(config).expect("a valid configuration")
+}
+
+/// Connects what the engine asks for and sends all it has.
+fn connect_and_send(engine: &mut Engine, now: Instant) -> ConnectionHandle {
+    let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+        panic!("a connection is needed");
+    };
+    engine.handle_connected(now, connection);
+    let len = engine.transmit(connection).iter().map(|it| it.len()).sum();
+    engine.handle_transmitted(now, connection, len);
+    connection
+}
+
+/// Checks that some lines contain these words, one after the other.
+fn assert_story(lines: &[String], story: &[&str]) {
+    let mut rest = lines.iter();
+    for words in story {
+        let found = rest.any(|line| line.contains(words));
+        assert!(
+            found,
+            "'{words}' is not in its place in:\n{}",
+            lines.join("\n")
+        );
+    }
+}
+
+#[test]
+fn a_lost_request_tells_its_story_in_order() {
+    let _turn = capture(LevelFilter::Debug);
+    let mut engine = engine();
+    let now = Instant::now();
+    let request = Request::responder().param("SCRIPT_NAME", "/x.php");
+    engine.submit(now, request, Tag(7)).expect("accepted");
+    let connection = connect_and_send(&mut engine, now);
+    engine.handle_closed(now, connection, Disconnected::Eof);
+    let story = [
+        "request 0, tag 7: submitted",
+        "connection 0: connecting to server 0, 127.0.0.1:9000",
+        "connection 0: open",
+        "request 0: begins on connection 0 as id 1",
+        "request 0: sent",
+        "connection 0: closed, Lost",
+        "request 0, tag 7: the connection to the application was lost: closed by the application",
+    ];
+    assert_story(&lines(), &story);
+}
+
+#[test]
+fn a_stale_connection_and_a_time_limit_tell_theirs() {
+    let _turn = capture(LevelFilter::Debug);
+    let mut engine = engine();
+    let mut now = Instant::now();
+    engine
+        .submit(now, Request::responder(), Tag(1))
+        .expect("accepted");
+    let connection = connect_and_send(&mut engine, now);
+    let answer = answer(b"hi");
+    let mut input = &answer[..];
+    while engine.poll_received(now, connection, &mut input).is_some() {}
+    engine
+        .submit(now, Request::responder(), Tag(2))
+        .expect("accepted");
+    engine.handle_closed(
+        now,
+        connection,
+        Disconnected::Failed(ErrorKind::ConnectionReset),
+    );
+    while !matches!(engine.poll_action(), Some(Action::Flush { .. }) | None) {}
+    let story = [
+        "request 0, tag 1: complete; ",
+        "request 0, tag 2: submitted",
+        "connection 0: closed, Lost",
+        "request 0: to be sent again, retry 1",
+        "connection 0: connecting to server 0",
+    ];
+    assert_story(&lines(), &story);
+
+    now += Duration::from_secs(10);
+    engine.handle_timeout(now);
+    let story = [
+        "connection 0: closed, ConnectFailed",
+        "server 0: set aside for 50ms",
+        "request 0, tag 2: no connection to the application: no answer within connect_timeout",
+    ];
+    assert_story(&lines(), &story);
+}
+
+const SECRETS: [&str; 4] = ["Basic dXNlcg", "sid=4711", "in the body", "in the answer"];
+
+/// A request that has something to hide in each of its parts.
+fn confidential() -> Request {
+    Request::responder()
+        .param("REQUEST_METHOD", "POST")
+        .param("HTTP_AUTHORIZATION", SECRETS[0])
+        .param("HTTP_COOKIE", SECRETS[1])
+        .with_body(Body::bytes(SECRETS[2]))
+}
+
+fn answer(output: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::new();
+    wire::write_stream(&mut octets, RecordType::Stderr, 1, output);
+    wire::write_stream(&mut octets, RecordType::Stdout, 1, output);
+    let protocol_status = ProtocolStatus::RequestComplete;
+    let body = EndRequest {
+        app_status: 0,
+        protocol_status,
+    };
+    wire::write_end_request(&mut octets, 1, body);
+    octets
+}
+
+/// Checks that records were logged, and none of the secrets, in whatever way octets are shown.
+fn assert_discreet(lines: &[String]) {
+    let log = lines.join("\n");
+    for record in [
+        "FCGI_STDIN",
+        "FCGI_STDOUT",
+        "FCGI_STDERR",
+        "FCGI_END_REQUEST",
+    ] {
+        assert!(log.contains(record), "no {record} in:\n{log}");
+    }
+    for secret in SECRETS {
+        assert!(!log.contains(secret), "'{secret}' is in:\n{log}");
+        let octets = format!("{:?}", secret.as_bytes());
+        let part = &octets[1..20];
+        assert!(
+            !log.contains(part),
+            "the octets of '{secret}' are in:\n{log}"
+        );
+    }
+}
+
+#[test]
+fn at_trace_level_the_engine_shows_records_but_no_value_and_no_content() {
+    let _turn = capture(LevelFilter::Trace);
+    let mut engine = engine();
+    let now = Instant::now();
+    let request = confidential();
+    log::trace!(target: "mio_fcgi", "{request:?}");
+    engine.submit(now, request, Tag(1)).expect("accepted");
+    let connection = connect_and_send(&mut engine, now);
+    let answer = answer(SECRETS[3].as_bytes());
+    let mut input = &answer[..];
+    while engine.poll_received(now, connection, &mut input).is_some() {}
+
+    // A second one that fails: what breaks the protocol is not shown either.
+    engine
+        .submit(now, confidential(), Tag(2))
+        .expect("accepted");
+    let len = engine.transmit(connection).iter().map(|it| it.len()).sum();
+    engine.handle_transmitted(now, connection, len);
+    let mut input = SECRETS[3].as_bytes();
+    assert_eq!(engine.poll_received(now, connection, &mut input), None);
+    log::trace!(target: "mio_fcgi", "{engine:?}");
+
+    let lines = lines();
+    assert_discreet(&lines);
+    assert_story(
+        &lines,
+        &[
+            "HTTP_AUTHORIZATION",
+            "WARN connection 0: the application at",
+        ],
+    );
+}
+
+#[test]
+fn at_trace_level_the_client_shows_records_but_no_value_and_no_content() {
+    let _turn = capture(LevelFilter::Trace);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let application = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept()?;
+        let mut request = Vec::new();
+        let mut piece = [0; 1024];
+        // The empty FCGI_STDIN is the last record of the request.
+        while !request.ends_with(&[1, 5, 0, 1, 0, 0, 0, 0]) {
+            let len = socket.read(&mut piece)?;
+            request.extend_from_slice(&piece[..len]);
+        }
+        socket.write_all(&answer(SECRETS[3].as_bytes()))
+    });
+
+    let mut config = Config::new(address.into());
+    config.multiplex = Multiplex::Off;
+    config.timeouts = Timeouts::total(Duration::from_secs(30));
+    let mut poll = Poll::new().expect("a poll");
+    let mut events = Events::with_capacity(8);
+    let mut buf = ReadBuf::default();
+    let mut client =
+        Client::new(poll.registry(), Token(0)..Token(64), config).expect("a valid configuration");
+    client
+        .submit(Instant::now(), confidential(), Tag(1))
+        .expect("accepted");
+    let mut ended = false;
+    while !ended {
+        match poll.poll(&mut events, client.timeout(Instant::now())) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            polled => polled.expect("a poll that works"),
+        }
+        for event in &events {
+            client.handle_event(event);
+        }
+        let now = Instant::now();
+        client.handle_timeout(now);
+        while let Some(event) = client.poll_event(now, &mut buf) {
+            if let Event::End { outcome, .. } = event {
+                outcome.expect("complete");
+                ended = true;
+            }
+        }
+    }
+    application
+        .join()
+        .expect("no panic")
+        .expect("the answer was written");
+    assert_discreet(&lines());
+}

@@ -388,11 +388,11 @@ impl Worker {
                         }
                     }
                     (Answer::Complete, Upload::Done) => self.finish(key),
-                    (Answer::Complete, Upload::Skipped { left }) => {
-                        if *left > SKIP_LEN || !exchange.asked.keeps_alive {
-                            exchange.asked.keeps_alive = false;
-                            self.finish(key);
-                        }
+                    (Answer::Complete, Upload::Skipped { left })
+                        if *left > SKIP_LEN || !exchange.asked.keeps_alive =>
+                    {
+                        exchange.asked.keeps_alive = false;
+                        self.finish(key);
                     }
                     _ => {}
                 }

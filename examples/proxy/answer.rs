@@ -23,6 +23,8 @@ impl Worker {
             return;
         };
         let request = exchange.request.take();
+        // Who sends one thing that cannot be read may have sent another behind it.
+        exchange.asked.keeps_alive &= status != 400;
         exchange.application_time = exchange.submitted.map(|at| now.duration_since(at));
         if !matches!(exchange.upload, Upload::Done | Upload::Skipped { .. }) {
             // Where a body that nobody wants ends is known, but not when.

@@ -128,7 +128,8 @@ fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
     config.limits.max_connections = share(options.max_connections);
     config.limits.max_idle = share(options.max_idle);
     config.limits.idle_timeout = options.idle_timeout;
-    config.limits.max_queue = share(options.queue);
+    // Requests for which a connection is being opened are in the queue too, so a shorter one would refuse the first.
+    config.limits.max_queue = share(options.queue).max(config.limits.max_connections);
     config.timeouts.write = Some(options.write_timeout);
     config.timeouts.first_octet = Some(options.read_timeout);
     config.timeouts.silence = Some(options.read_timeout);

@@ -108,7 +108,6 @@ impl Worker {
                 (Upload::Pushed { left, is_full }, 0)
             }
             BodyLength::Chunked => {
-                self.invite(key, head, following);
                 let spooled = Spooled {
                     chunked: Chunked::new(),
                     spool: Spool::default(),
@@ -117,6 +116,7 @@ impl Worker {
                 if let Some(exchange) = self.exchange(key) {
                     exchange.upload = Upload::Spooled(Box::new(spooled));
                 }
+                self.invite(key, head, following);
                 return 0;
             }
         };

@@ -1,0 +1,11 @@
+//! The proxy as a process, spoken to over raw sockets; the application behind it is the demo one, or a scripted one.
+
+mod attacks;
+mod failures;
+mod files;
+mod flow;
+mod harness;
+mod limits;
+mod options;
+mod stop;
+mod uploads;

@@ -1,13 +1,18 @@
 //! Starts the proxy, speaks HTTP to it octet by octet, and plays FastCGI applications that misbehave.
 
+#![allow(
+    dead_code,
+    reason = "each test program that includes this file uses its own part"
+)]
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
+
+use crate::program::example;
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,7 +28,7 @@ impl Proxy {
     /// Starts it on a free port with the demo application.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let log = NamedTempFile::new().expect("a file");
-        let mut child = Command::new(program())
+        let mut child = example("proxy")
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdin(Stdio::null())
@@ -403,7 +408,7 @@ pub(crate) fn eventually(condition: impl Fn() -> bool, what: impl Fn() -> String
 
 /// Runs the program to its end: for wrong command lines.
 pub(crate) fn run(arguments: &[&str]) -> std::process::Output {
-    Command::new(program())
+    example("proxy")
         .args(arguments)
         .output()
         .expect("the proxy starts")
@@ -413,22 +418,4 @@ fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
     octets
         .windows(wanted.len())
         .position(|window| window == wanted)
-}
-
-/// The program, built as it is now: `cargo test --test proxy` alone would leave an old one in its place.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let own = std::env::current_exe().expect("a path");
-        let profile = own.ancestors().nth(2).expect("this test is in deps/");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--example", "proxy"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo starts").success());
-        let name = format!("proxy{}", std::env::consts::EXE_SUFFIX);
-        profile.join("examples").join(name)
-    })
 }

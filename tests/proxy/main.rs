@@ -7,5 +7,7 @@ mod flow;
 mod harness;
 mod limits;
 mod options;
+#[path = "../programs/program.rs"]
+mod program;
 mod stop;
 mod uploads;

@@ -1,16 +1,10 @@
 //! From a client to the application: reads, finds heads, and starts exchanges.
 
 use std::mem::MaybeUninit;
-use std::path::PathBuf;
 
-use mio_fcgi::cgi::{Env, EnvError, Resolution};
-use mio_fcgi::{Body, Request, Retry, SubmitError};
-
-use super::chunked::Chunked;
-use super::connection::{Answer, Exchange, Spooled, Stage, Upload};
-use super::head::{self, BodyLength, FieldSpace, MAX_FIELDS, MAX_LINE, Refusal, RequestHead};
+use super::connection::{Answer, Exchange, Stage, Upload};
+use super::head::{self, FieldSpace, MAX_FIELDS, MAX_LINE, Refusal};
 use super::respond::Asked;
-use super::spool::Spool;
 use super::worker::Worker;
 
 impl Worker {
@@ -210,7 +204,7 @@ impl Worker {
     }
 
     /// Puts a connection into an exchange that has no answer yet.
-    fn open_exchange(&mut self, key: usize, asked: Asked, upload: Upload, line: &[u8]) {
+    pub(crate) fn open_exchange(&mut self, key: usize, asked: Asked, upload: Upload, line: &[u8]) {
         let mut entry = self.spares.entries.pop().unwrap_or_default();
         if self.log.is_on() {
             entry.start(line);
@@ -233,226 +227,19 @@ impl Worker {
         }
     }
 
-    /// Starts serving a request; returns how many of the octets that follow its head were used.
-    fn start(
-        &mut self,
-        key: usize,
-        head: &RequestHead<'_, '_>,
-        octets: &[u8],
-        following: &[u8],
-    ) -> usize {
-        let is_running = self.running == super::worker::Running::Yes;
-        let asked = Asked {
-            is_http11: head.is_http11,
-            is_head: head.method == "HEAD",
-            keeps_alive: head.keeps_alive && is_running,
-        };
-        // Until somebody wants the body: what is not read decides whether the connection can go on.
-        let upload = match head.body {
-            BodyLength::Counted(0) => Upload::Done,
-            BodyLength::Counted(left) if !head.waits => Upload::Skipped { left },
-            // Its end is not known, or whether it will come.
-            BodyLength::Counted(_) | BodyLength::Chunked => Upload::Skipped { left: u64::MAX },
-        };
-        self.open_exchange(key, asked, upload, line_of(octets));
-        if self.log.is_on()
-            && let Some(exchange) = self.exchange(key)
-        {
-            let field = |name| head.field(name);
-            exchange
-                .entry
-                .set_fields(field("referer"), field("user-agent"));
-        }
-        if let BodyLength::Counted(len) = head.body
-            && len > self.options.max_body
-        {
-            self.answer_error(key, 413, "the body is too long");
-            return 0;
-        }
-        if head.target == "*" {
-            self.answer_own(key, 204, &[], "", "");
-            return 0;
-        }
-        if self.publisher.board().is_on() && self.answer_status(key, head) {
-            return 0;
-        }
-        let now = self.clock.now;
-        let plan = match self.routes.resolve(now, head.target) {
-            Resolution::Script(_) => Plan::Ask,
-            Resolution::StaticFile { path } => Plan::File(path.clone()),
-            Resolution::Redirect { location } => Plan::Redirect(location.clone()),
-            Resolution::Forbidden(_) => Plan::Refuse(403, "this is not given out"),
-            Resolution::Invalid(_) => Plan::Refuse(400, "the target cannot be read"),
-            _ => Plan::Refuse(404, "there is nothing here"),
-        };
-        match plan {
-            Plan::Ask => return self.ask(key, head, following),
-            Plan::File(path) => self.answer_file(key, head, &path),
-            Plan::Redirect(mut location) => {
-                if let Some((_, query)) = head.target.split_once('?') {
-                    location.push(b'?');
-                    location.extend_from_slice(query.as_bytes());
-                }
-                self.answer_own(key, 301, &[(b"Location", &location)], TEXT, "");
-            }
-            Plan::Refuse(status, why) => self.answer_error(key, status, why),
-        }
-        0
-    }
-
-    /// Makes a FastCGI request of it, and sends it unless its body has to be collected first.
-    fn ask(&mut self, key: usize, head: &RequestHead<'_, '_>, following: &[u8]) -> usize {
-        let mut request = self.fcgi.new_request();
-        if let Err(error) = self.write_params(key, head, &mut request) {
-            let status = match error {
-                EnvError::TooManyFields { .. } => 431,
-                _ => 400,
-            };
-            self.answer_error(key, status, "the request cannot be handed on");
-            return 0;
-        }
-        request.retry = retry(head.method);
-        let (upload, used) = match head.body {
-            BodyLength::Counted(0) => (Upload::Done, 0),
-            BodyLength::Counted(len) if following.len() as u64 >= len => {
-                // It fits the buffer it came in.
-                let len = len as usize;
-                request.body = Body::bytes(&following[..len]);
-                (Upload::Done, len)
-            }
-            BodyLength::Counted(left) => {
-                request.body = Body::pushed(Some(left));
-                let is_full = false;
-                (Upload::Pushed { left, is_full }, 0)
-            }
-            BodyLength::Chunked => {
-                self.invite(key, head, following);
-                let spooled = Spooled {
-                    chunked: Chunked::new(),
-                    spool: Spool::default(),
-                    request,
-                };
-                if let Some(exchange) = self.exchange(key) {
-                    exchange.upload = Upload::Spooled(Box::new(spooled));
-                }
-                return 0;
-            }
-        };
-        if let Some(exchange) = self.exchange(key) {
-            exchange.upload = upload;
-        }
-        self.submit(key, request);
-        self.invite(key, head, following);
-        used
-    }
-
-    fn write_params(
-        &mut self,
-        key: usize,
-        head: &RequestHead<'_, '_>,
-        request: &mut Request,
-    ) -> Result<(), EnvError> {
-        let now = self.clock.now;
-        let Resolution::Script(script) = self.routes.resolve(now, head.target) else {
-            return Ok(());
-        };
-        request.params.set_shared(&self.constants);
-        let mut env = Env::new(
-            head.method.as_bytes(),
-            head.target.as_bytes(),
-            head.fields_for_application(),
-            script,
-        );
-        if !head.is_http11 {
-            env.protocol = b"HTTP/1.0";
-        }
-        if let Some(connection) = self.connections.get(key) {
-            env.server = Some(connection.local);
-            env.remote = Some(connection.peer);
-        }
-        env.write_to(&mut request.params)
-    }
-
-    /// Tells a client that waits for it to send its body.
-    fn invite(&mut self, key: usize, head: &RequestHead<'_, '_>, following: &[u8]) {
-        if !head.waits || !following.is_empty() {
-            return;
-        }
-        if let Some(connection) = self.connections.get_mut(key)
-            && let Stage::Exchange(exchange) = &connection.stage
-            && matches!(exchange.upload, Upload::Pushed { .. } | Upload::Spooled(_))
-        {
-            connection
-                .out
-                .tail()
-                .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
-    }
-
-    /// Hands a request to the client library.
-    pub(crate) fn submit(&mut self, key: usize, request: Request) {
-        let now = self.clock.now;
-        match self.fcgi.submit(now, request, Self::tag_of(key)) {
-            Ok(handle) => {
-                let parser = self.spares.parsers.pop().unwrap_or_default();
-                if let Some(exchange) = self.exchange(key) {
-                    exchange.request = Some(handle);
-                    exchange.submitted = Some(now);
-                    exchange.answer = Answer::Awaited(parser);
-                }
-            }
-            Err(error) => {
-                let (status, why) = match error {
-                    SubmitError::QueueFull { .. } | SubmitError::ShuttingDown => {
-                        (503, "the server is busy")
-                    }
-                    SubmitError::ParamTooLarge { .. } | SubmitError::ParamsTooLarge { .. } => {
-                        (431, "the fields are too long")
-                    }
-                    _ => (500, "the request cannot be handed on"),
-                };
-                let date = self.clock.log();
-                self.log.problem(
-                    date,
-                    format_args!("a request is answered with {status}: {error}"),
-                );
-                self.answer_error(key, status, why);
-            }
-        }
-    }
-
     pub(crate) fn exchange(&mut self, key: usize) -> Option<&mut Exchange> {
         self.connections.get_mut(key)?.exchange()
     }
 }
 
-/// What is done about a request.
-enum Plan {
-    Ask,
-    File(PathBuf),
-    Redirect(Vec<u8>),
-    Refuse(u16, &'static str),
-}
-
-/// RFC 9110, 9.2.2: what is idempotent may run twice, so it is sent again when a connection died without an answer. The
-/// rest is sent again only where it cannot have run.
-fn retry(method: &str) -> Retry {
-    match method {
-        "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" => Retry::IfUnanswered,
-        _ => Retry::IfNotSent,
-    }
-}
-
 /// The request line, for the log.
-fn line_of(octets: &[u8]) -> &[u8] {
+pub(crate) fn line_of(octets: &[u8]) -> &[u8] {
     let within = &octets[..octets.len().min(MAX_LINE)];
     let end = within
         .iter()
         .position(|octet| matches!(octet, b'\r' | b'\n'));
     &within[..end.unwrap_or(within.len())]
 }
-
-pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Octets of empty lines before a request.
 const MAX_BLANK: usize = 8;

@@ -11,10 +11,12 @@ use std::time::Duration;
 use mio_fcgi::{Address, Config, Params, cgi};
 
 mod access_log;
+mod answer;
 mod chunked;
 mod clock;
 mod connection;
 mod files;
+mod flow;
 mod head;
 mod intake;
 mod listener;
@@ -25,7 +27,9 @@ mod respond;
 mod routes;
 mod signals;
 mod spool;
+mod start;
 mod status;
+mod stop;
 mod timers;
 mod upload;
 mod worker;
@@ -124,7 +128,8 @@ fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
     config.limits.max_connections = share(options.max_connections);
     config.limits.max_idle = share(options.max_idle);
     config.limits.idle_timeout = options.idle_timeout;
-    config.limits.max_queue = share(options.queue);
+    // Requests for which a connection is being opened are in the queue too, so a shorter one would refuse the first.
+    config.limits.max_queue = share(options.queue).max(config.limits.max_connections);
     config.timeouts.write = Some(options.write_timeout);
     config.timeouts.first_octet = Some(options.read_timeout);
     config.timeouts.silence = Some(options.read_timeout);

@@ -311,11 +311,12 @@ what is served
   --no-access-log        do not write a line for each request to stderr
 
 towards the applications
-  --multiplex auto|on|off  whether requests share a connection; auto asks the application (auto)
+  --multiplex auto|on|off  whether requests share a connection; auto asks the application (auto). Then a
+                         browser that does not read can hold up others, until --client-timeout
   --max-conns N          connections to each application; for php-fpm, its pm.max_children (8)
   --max-idle N           of these, kept while idle (4)
   --idle-timeout S       how long (10)
-  --queue N              requests that may wait for a connection; more are answered with 503 (1024)
+  --queue N              requests that may wait, at least --max-conns; more are answered with 503 (1024)
   --connect-timeout S    until a connection stands (3)
   --read-timeout S       silence of the application, before and within its answer (60)
   --write-timeout S      the application takes nothing of the request (30)

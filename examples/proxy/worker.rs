@@ -28,8 +28,8 @@ pub(crate) struct Worker {
     /// Requests answered.
     pub(crate) answered: u64,
     poll: Poll,
-    listener: Option<Listener>,
-    signals: Signals,
+    pub(crate) listener: Option<Listener>,
+    pub(crate) signals: Signals,
     pub(crate) fcgi: Client,
     pub(crate) connections: Slab<Connection>,
     max_connections: usize,
@@ -228,7 +228,7 @@ impl Worker {
     }
 
     /// Takes in some clients, while there is room. The others wait in the system's queue.
-    fn accept(&mut self) {
+    pub(crate) fn accept(&mut self) {
         for _ in 0..ACCEPTS {
             if !self.may_accept() {
                 return;
@@ -378,55 +378,6 @@ impl Worker {
         }
         let due = connection.deadline(&self.options);
         self.timers.arm(key, &mut connection.armed, due);
-    }
-
-    fn take_signals(&mut self) {
-        for _ in 0..self.signals.pending() {
-            match self.running {
-                Running::Yes => self.stop(),
-                Running::Stopping { .. } | Running::Stopped => self.running = Running::Stopped,
-            }
-        }
-    }
-
-    /// Stops taking clients, and says so to those who are there.
-    fn stop(&mut self) {
-        // Those whom the system has let in already would otherwise be reset.
-        self.accept();
-        self.listener = None;
-        let deadline = self.clock.now + self.options.grace;
-        self.running = Running::Stopping { deadline };
-        let keys: Vec<usize> = self.connections.iter().map(|entry| entry.0).collect();
-        for key in keys {
-            if let Some(connection) = self.connections.get_mut(key)
-                && matches!(connection.stage, Stage::Head)
-                && connection.input.is_empty()
-                && connection.out.is_empty()
-                && !connection.is_queued
-            {
-                connection.stage = Stage::Gone;
-                self.settle(key);
-            }
-        }
-    }
-
-    /// While stopping: with the last client the FastCGI connections go, and then the loop.
-    fn stop_when_empty(&mut self) {
-        let Running::Stopping { deadline } = self.running else {
-            return;
-        };
-        let now = self.clock.now;
-        if now >= deadline {
-            let left = self.connections.len();
-            if left > 0 {
-                let date = self.clock.log();
-                self.log
-                    .problem(date, format_args!("{left} clients did not end in time"));
-            }
-            self.running = Running::Stopped;
-        } else if self.connections.is_empty() {
-            self.fcgi.shutdown(now, Some(deadline));
-        }
     }
 
     fn publish(&mut self) {

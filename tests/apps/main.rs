@@ -9,8 +9,11 @@ mod fcgiwrap;
 mod flup;
 mod go;
 mod harness;
+#[path = "../proxy/harness.rs"]
+mod http;
 mod libfcgi;
 mod perl;
 mod php_fpm;
 #[path = "../programs/program.rs"]
 mod program;
+mod proxy;

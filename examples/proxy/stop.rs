@@ -1,0 +1,55 @@
+//! The end: at a signal, what is being served is finished, for a while.
+
+use super::connection::Stage;
+use super::worker::{Running, Worker};
+
+impl Worker {
+    pub(crate) fn take_signals(&mut self) {
+        for _ in 0..self.signals.pending() {
+            match self.running {
+                Running::Yes => self.stop(),
+                Running::Stopping { .. } | Running::Stopped => self.running = Running::Stopped,
+            }
+        }
+    }
+
+    /// Stops taking clients, and says so to those who are there.
+    pub(crate) fn stop(&mut self) {
+        // Those whom the system has let in already would otherwise be reset.
+        self.accept();
+        self.listener = None;
+        let deadline = self.clock.now + self.options.grace;
+        self.running = Running::Stopping { deadline };
+        let keys: Vec<usize> = self.connections.iter().map(|entry| entry.0).collect();
+        for key in keys {
+            if let Some(connection) = self.connections.get_mut(key)
+                && matches!(connection.stage, Stage::Head)
+                && connection.input.is_empty()
+                && connection.out.is_empty()
+                && !connection.is_queued
+            {
+                connection.stage = Stage::Gone;
+                self.settle(key);
+            }
+        }
+    }
+
+    /// While stopping: with the last client the FastCGI connections go, and then the loop.
+    pub(crate) fn stop_when_empty(&mut self) {
+        let Running::Stopping { deadline } = self.running else {
+            return;
+        };
+        let now = self.clock.now;
+        if now >= deadline {
+            let left = self.connections.len();
+            if left > 0 {
+                let date = self.clock.log();
+                self.log
+                    .problem(date, format_args!("{left} clients did not end in time"));
+            }
+            self.running = Running::Stopped;
+        } else if self.connections.is_empty() {
+            self.fcgi.shutdown(now, Some(deadline));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Requests that two programs could read in two ways, or that nobody should have to read: refused, and the connection
+//! closed, so that nothing behind them is taken for a request.
+
+use super::harness::{Proxy, get};
+
+/// What follows each of them; were it served, it would be a request smuggled in.
+const SMUGGLED: &str = "GET /tag?tag=smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
+
+fn assert_refused(request: &[u8], status: u16) {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    browser.send([request, SMUGGLED.as_bytes()].concat());
+    let answer = browser.answer();
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert_eq!(answer.field("connection"), Some("close"));
+    browser.assert_closed();
+    // The others are served as before.
+    assert_eq!(proxy.get("/tag?tag=fine").text(), "fine");
+}
+
+macro_rules! refused {
+    ($($name:ident: $status:literal, $request:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                assert_refused($request.as_ref(), $status);
+            }
+        )*
+    };
+}
+
+refused! {
+    // Where does the body end? (RFC 9112, 6.3)
+    a_length_and_chunks: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    chunks_and_a_length: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n";
+    two_lengths_that_differ: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 4\r\n\r\n";
+    two_lengths_that_agree: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nabcd";
+    a_list_of_lengths: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4, 4\r\n\r\nabcd";
+    a_length_with_a_sign: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: +4\r\n\r\nabcd";
+    a_negative_length: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -4\r\n\r\n";
+    a_hexadecimal_length: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0x4\r\n\r\nabcd";
+    an_empty_length: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n";
+    a_length_beyond_64_bits: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\n";
+    another_coding: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n";
+    a_coding_before_chunked: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    chunked_twice: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    chunked_and_identity: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n";
+    chunked_in_disguise: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n";
+    chunks_in_http_1_0: 400, "POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+
+    // Where does a line end? (2.2)
+    a_bare_lf: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\nX: b\r\n\r\n";
+    a_bare_cr_in_a_value: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX: b\rContent-Length: 4\r\n\r\n";
+    a_bare_cr_in_the_target: 400, "GET /tag\r?tag=a HTTP/1.1\r\nHost: a\r\n\r\n";
+    a_folded_line: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX: b\r\n Content-Length: 4\r\n\r\n";
+    a_first_line_that_is_folded: 400, "GET /tag?tag=a HTTP/1.1\r\n Host: a\r\nHost: b\r\n\r\n";
+
+    // What is a name? (5.1)
+    a_blank_before_the_colon: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length : 4\r\n\r\nabcd";
+    a_tab_before_the_colon: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n";
+    a_blank_in_a_name: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX Y: b\r\n\r\n";
+    an_empty_name: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n";
+    a_line_without_a_colon: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nXY\r\n\r\n";
+    a_nul_in_a_name: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX\0Y: b\r\n\r\n";
+    a_nul_in_a_value: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX: b\0c\r\n\r\n";
+    a_nul_in_the_target: 400, "GET /tag\0 HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    // Whose request is it? (3.2)
+    no_host: 400, "GET /tag?tag=a HTTP/1.1\r\n\r\n";
+    two_hosts: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
+    a_host_with_a_path: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a/b\r\n\r\n";
+    an_authority_with_a_user: 400, "GET http://u@a/tag HTTP/1.1\r\nHost: a\r\n\r\n";
+    a_target_without_a_slash: 400, "GET tag HTTP/1.1\r\nHost: a\r\n\r\n";
+    another_scheme: 400, "GET ftp://a/tag HTTP/1.1\r\nHost: a\r\n\r\n";
+    a_tunnel: 405, "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n";
+    a_trace: 405, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n";
+    another_version: 505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n";
+    no_version: 400, "GET /\r\nHost: a\r\n\r\n";
+    a_tls_greeting: 400, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    another_expectation: 417, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: tea\r\n\r\nabcd";
+
+    // How long is a chunk? (7.1)
+    a_chunk_without_a_size: 400, chunked("\r\nabcd\r\n0\r\n\r\n");
+    a_chunk_size_with_a_sign: 400, chunked("+4\r\nabcd\r\n0\r\n\r\n");
+    a_chunk_size_with_a_prefix: 400, chunked("0x4\r\nabcd\r\n0\r\n\r\n");
+    a_chunk_size_with_a_blank: 400, chunked(" 4\r\nabcd\r\n0\r\n\r\n");
+    a_chunk_size_with_a_blank_behind: 400, chunked("4 \r\nabcd\r\n0\r\n\r\n");
+    a_chunk_size_that_overflows: 400, chunked("10000000000000004\r\nabcd\r\n0\r\n\r\n");
+    a_chunk_size_line_with_a_bare_lf: 400, chunked("4\nabcd\r\n0\r\n\r\n");
+    a_chunk_that_is_longer_than_its_size: 400, chunked("4\r\nabcdef\r\n0\r\n\r\n");
+    a_chunk_that_ends_in_a_bare_lf: 400, chunked("4\r\nabcd\n0\r\n\r\n");
+    a_chunk_extension_with_a_bare_cr: 400, chunked("4;a\rb\r\nabcd\r\n0\r\n\r\n");
+    a_chunk_extension_without_end: 400, chunked(&format!("4;{}", "a".repeat(5000)));
+    a_trailer_section_without_end: 400, chunked(&format!("0\r\n{}", "X: y\r\n".repeat(1000)));
+    a_folded_trailer: 400, chunked("0\r\n X: y\r\n\r\n");
+
+    // How much is too much?
+    a_long_target: 414, get(&format!("/{}", "a".repeat(9000)));
+    a_long_field: 431, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(40_000));
+    many_fields: 431, format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(101));
+    a_long_body: 413, format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", u64::MAX);
+}
+
+fn chunked(body: &str) -> String {
+    format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+}
+
+#[test]
+fn what_looks_odd_but_is_right_is_served() {
+    let proxy = Proxy::start(&[]);
+    let fine = [
+        "\r\n\r\nGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /tag?tag=a HTTP/1.1\r\nHOST:a\r\n\r\n",
+        "GET /tag?tag=a HTTP/1.1\r\nHost: \t a \t \r\n\r\n",
+        "GET /tag?tag=a HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET http://a/tag?tag=a HTTP/1.1\r\nHost: b\r\n\r\n",
+        "GET HTTP://a/tag?tag=a HTTP/1.1\r\nHost: b\r\n\r\n",
+        "GET /./x/../tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /tag?tag=a HTTP/1.0\r\n\r\n",
+        "DELETE /tag?tag=a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+        "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX-Latin: \u{e9}\r\n\r\n",
+        "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX_Y: dropped\r\nProxy: dropped\r\n\r\n",
+    ];
+    for request in fine {
+        let answer = proxy.ask(request);
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "a"),
+            "{request}"
+        );
+    }
+    let answer = proxy.ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(answer.status, 204);
+}
+
+#[test]
+fn a_field_cannot_pose_as_another_one() {
+    let proxy = Proxy::start(&[]);
+    let answer = proxy.ask(
+        "GET http://right/ HTTP/1.1\r\nHost: wrong\r\nProxy: evil\r\nX_Forwarded_For: evil\r\nX-Forwarded-For: good\r\n\r\n",
+    );
+    let page = answer.text();
+    assert!(
+        page.contains("HTTP_X_FORWARDED_FOR") && page.contains("good"),
+        "{page}"
+    );
+    assert!(
+        !page.contains("evil") && !page.contains("HTTP_PROXY"),
+        "{page}"
+    );
+    assert!(page.contains("right") && !page.contains("wrong"), "{page}");
+}

@@ -1,0 +1,299 @@
+//! Applications that are down, silent, busy or broken.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::wire::ProtocolStatus;
+
+use super::harness::{PATIENCE, Proxy, application, end, get, post, read_request, stdout};
+
+const OFF: &[&str] = &["--multiplex", "off"];
+
+#[test]
+fn an_application_that_is_down_is_a_bad_gateway() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let proxy = Proxy::in_front_of(&address, OFF);
+    let mut browser = proxy.connect();
+    let start = Instant::now();
+    browser.send(get("/index.php"));
+    let answer = browser.answer();
+    assert_eq!(answer.status, 502);
+    // It might have been restarting.
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    // The client's connection has nothing to do with it.
+    browser.send("GET /index.txt HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(browser.answer().status, 404);
+}
+
+#[test]
+fn an_application_that_comes_back_in_time_is_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let proxy = Proxy::in_front_of(&address.to_string(), OFF);
+    let mut browser = proxy.connect();
+    browser.send(get("/index.php"));
+    std::thread::sleep(Duration::from_millis(300));
+    let listener = TcpListener::bind(address).expect("the port is still free");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            read_request(&mut stream);
+            let _ = stream.write_all(&whole(b"Content-Length: 4\r\n\r\nback"));
+            std::thread::sleep(PATIENCE);
+        }
+    });
+    assert_eq!(browser.answer().text(), "back");
+}
+
+/// A regular response.
+fn whole(content: &[u8]) -> Vec<u8> {
+    [stdout(content), end(ProtocolStatus::RequestComplete)].concat()
+}
+
+/// What a client is told when the application answers each request with these octets and closes.
+fn answered_with(octets: Vec<u8>) -> (super::harness::Answer, Proxy) {
+    let (address, _thread) = application(move |_, mut stream| {
+        if read_request(&mut stream) {
+            let _ = stream.write_all(&octets);
+        }
+    });
+    let proxy = Proxy::in_front_of(&address, OFF);
+    let answer = proxy.ask(post("/index.php", b""));
+    (answer, proxy)
+}
+
+#[test]
+fn answers_that_are_none_are_a_bad_gateway() {
+    let complete = end(ProtocolStatus::RequestComplete);
+    let cases = [
+        ("garbage", b"HTTP/1.1 200 OK\r\n\r\nnot FastCGI".to_vec()),
+        ("nothing", Vec::new()),
+        ("an end", complete.clone()),
+        (
+            "half a head",
+            [stdout(b"Status: 200 OK\r\nX"), complete.clone()].concat(),
+        ),
+        ("half a head and a close", stdout(b"Status: 200 OK\r\nX")),
+        (
+            "no head",
+            [stdout(b"Hello, world\n\n"), complete.clone()].concat(),
+        ),
+        (
+            "a blank line",
+            [stdout(b"\r\nHello"), complete.clone()].concat(),
+        ),
+        (
+            "a NUL",
+            [stdout(b"X: a\0b\r\n\r\nHello"), complete.clone()].concat(),
+        ),
+        (
+            "two lengths",
+            [
+                stdout(b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+                complete,
+            ]
+            .concat(),
+        ),
+        ("a role", end(ProtocolStatus::UnknownRole)),
+    ];
+    for (what, octets) in cases {
+        let (answer, proxy) = answered_with(octets);
+        assert_eq!(answer.status, 502, "{what}: {answer:?}");
+        proxy.wait_for_log("answered with 502: ");
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_is_seen_to_be() {
+    for head in [
+        "Content-Length: 100\r\n\r\n",
+        "Content-Type: text/plain\r\n\r\n",
+    ] {
+        let (answer, proxy) = answered_with(stdout(format!("{head}half of").as_bytes()));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "half of"));
+        assert!(!answer.is_whole, "{head}");
+        proxy.wait_for_log("a response is cut short: ");
+    }
+    // Ended in due form, but shorter than it said.
+    let (answer, proxy) = answered_with(whole(b"Content-Length: 100\r\n\r\nhalf of"));
+    assert!(!answer.is_whole);
+    proxy.wait_for_log("shorter than its Content-Length");
+}
+
+#[test]
+fn a_cut_answer_to_http_1_0_is_reset() {
+    let (address, _thread) = application(|_, mut stream| {
+        read_request(&mut stream);
+        let _ = stream.write_all(&stdout(b"Content-Type: text/plain\r\n\r\nhalf of"));
+    });
+    let proxy = Proxy::in_front_of(&address, OFF);
+    let mut browser = proxy.connect();
+    browser.send("POST /index.php HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
+    let mut octets = Vec::new();
+    let read = std::io::Read::read_to_end(&mut browser.stream, &mut octets);
+    assert_eq!(
+        read.map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::ConnectionReset)
+    );
+}
+
+#[test]
+fn more_than_the_length_that_was_said_does_not_become_a_response() {
+    let (address, _thread) = application(|_, mut stream| {
+        while read_request(&mut stream) {
+            let more =
+                b"Content-Length: 4\r\n\r\nfourHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+            let _ = stream.write_all(&whole(more));
+        }
+    });
+    let proxy = Proxy::in_front_of(&address, OFF);
+    let mut browser = proxy.connect();
+    for _ in 0..3 {
+        browser.send(get("/index.php"));
+        assert_eq!(browser.answer().text(), "four");
+    }
+    browser.assert_silent(Duration::from_millis(50));
+}
+
+#[test]
+fn framing_of_the_application_does_not_reach_the_client() {
+    let head = "Transfer-Encoding: chunked\r\nConnection: close\r\nKeep-Alive: 5\r\nX: y\r\n\r\n4\r\nabcd\r\n0\r\n\r\n";
+    let (answer, _proxy) = answered_with(whole(head.as_bytes()));
+    assert_eq!(answer.text(), "4\r\nabcd\r\n0\r\n\r\n");
+    let names = answer
+        .fields
+        .iter()
+        .map(|field| field.0.to_ascii_lowercase());
+    let count = |wanted: &str| names.clone().filter(|name| name == wanted).count();
+    assert_eq!(
+        [
+            count("transfer-encoding"),
+            count("connection"),
+            count("keep-alive"),
+            count("x")
+        ],
+        [1, 0, 0, 1]
+    );
+}
+
+#[test]
+fn interim_heads_are_passed_on() {
+    let head = "Status: 103 Early Hints\r\nLink: </a.css>\r\n\r\nStatus: 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+    let (address, _thread) = application(move |_, mut stream| {
+        while read_request(&mut stream) {
+            let _ = stream.write_all(&whole(head.as_bytes()));
+        }
+    });
+    let proxy = Proxy::in_front_of(&address, OFF);
+    let mut browser = proxy.connect();
+    browser.send(get("/index.php"));
+    let early = browser.head();
+    assert_eq!((early.status, early.field("link")), (103, Some("</a.css>")));
+    assert_eq!(browser.answer().text(), "body");
+    // HTTP/1.0 does not know them.
+    let mut browser = proxy.connect();
+    browser.send("GET /index.php HTTP/1.0\r\n\r\n");
+    assert_eq!(browser.answer().text(), "body");
+}
+
+#[test]
+fn an_application_that_says_nothing_is_a_gateway_time_out() {
+    let (address, _thread) = application(|_, mut stream| {
+        read_request(&mut stream);
+        std::thread::sleep(PATIENCE);
+    });
+    let proxy = Proxy::in_front_of(&address, &["--multiplex", "off", "--read-timeout", "0.3"]);
+    let start = Instant::now();
+    assert_eq!(proxy.get("/index.php").status, 504);
+    assert!((250..5000).contains(&start.elapsed().as_millis()));
+}
+
+#[test]
+fn an_application_that_falls_silent_in_its_answer_is_cut() {
+    let (address, _thread) = application(|_, mut stream| {
+        read_request(&mut stream);
+        let _ = stream.write_all(&stdout(b"Content-Length: 100\r\n\r\nhalf of"));
+        std::thread::sleep(PATIENCE);
+    });
+    let proxy = Proxy::in_front_of(&address, &["--multiplex", "off", "--read-timeout", "0.3"]);
+    let answer = proxy.get("/index.php");
+    assert_eq!((answer.status, answer.is_whole), (200, false));
+}
+
+#[test]
+fn a_request_as_a_whole_has_a_time_limit() {
+    let proxy = Proxy::start(&["--request-timeout", "0.3"]);
+    assert_eq!(proxy.get("/slow?ms=30000").status, 504);
+    assert!(!proxy.get("/stream?n=10000&ms=20").is_whole);
+}
+
+#[test]
+fn a_full_queue_is_told_at_once() {
+    let (address, _thread) = application(|_, mut stream| {
+        read_request(&mut stream);
+        std::thread::sleep(PATIENCE);
+    });
+    let arguments = [
+        "--multiplex",
+        "off",
+        "--max-conns",
+        "1",
+        "--queue",
+        "2",
+        "--status",
+    ];
+    let proxy = Proxy::in_front_of(&address, &arguments);
+    let mut waiting: Vec<_> = (0..3).map(|_| proxy.connect()).collect();
+    for (index, browser) in waiting.iter_mut().enumerate() {
+        browser.send(get("/index.php"));
+        // The first one has its connection before the others come to wait.
+        proxy.wait_for_figure("requests.in_flight", 1);
+        proxy.wait_for_figure("requests.queued", index as u64);
+    }
+    let mut browser = proxy.connect();
+    for _ in 0..2 {
+        browser.send(get("/index.php"));
+        let answer = browser.answer();
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.field("retry-after"), Some("1"));
+    }
+    // Who goes away gives up the place.
+    waiting.pop();
+    proxy.wait_for_figure("requests.queued", 1);
+}
+
+#[test]
+fn an_overloaded_application_is_told_from_a_broken_one() {
+    let (address, _thread) = application(|_, mut stream| {
+        while read_request(&mut stream) {
+            let _ = stream.write_all(&end(ProtocolStatus::Overloaded));
+        }
+    });
+    let proxy = Proxy::in_front_of(&address, OFF);
+    let answer = proxy.get("/index.php");
+    assert_eq!(
+        (answer.status, answer.field("retry-after")),
+        (503, Some("1"))
+    );
+}
+
+#[test]
+fn only_what_may_run_twice_is_sent_again() {
+    // The first connection dies without an answer.
+    let flaky = |index: usize, mut stream: std::net::TcpStream| {
+        if read_request(&mut stream) && index % 2 == 1 {
+            let _ = stream.write_all(&whole(b"Content-Length: 6\r\n\r\nsecond"));
+            read_request(&mut stream);
+        }
+    };
+    let (address, _thread) = application(flaky);
+    let proxy = Proxy::in_front_of(&address, OFF);
+    assert_eq!(proxy.get("/index.php").text(), "second");
+    let (address, _thread) = application(flaky);
+    let proxy = Proxy::in_front_of(&address, OFF);
+    assert_eq!(proxy.ask(post("/index.php", b"once")).status, 502);
+}

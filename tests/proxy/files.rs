@@ -1,0 +1,203 @@
+//! Files below the document root.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use super::harness::{Answer, Proxy, get, pattern};
+
+struct Site {
+    proxy: Proxy,
+    root: TempDir,
+}
+
+/// A document root with some files; the application behind it is not there.
+fn site(arguments: &[&str]) -> Site {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| root.path().join(name);
+    fs::write(path("page.html"), "<p>page</p>").expect("a file");
+    fs::write(path("digits.txt"), "0123456789").expect("a file");
+    fs::write(path("large.bin"), pattern(3_000_001)).expect("a file");
+    fs::write(path("empty.css"), "").expect("a file");
+    fs::write(path(".htpasswd"), "secret").expect("a file");
+    fs::write(path("index.php"), "<?php").expect("a file");
+    fs::create_dir(path("sub")).expect("a directory");
+    fs::write(path("sub/index.html"), "sub index").expect("a file");
+    fs::create_dir(path("bare")).expect("a directory");
+    let root_path = root.path().to_str().expect("UTF-8");
+    let fixed = [
+        "--upstream",
+        "unix:/nonexistent/fcgi.sock",
+        "--root",
+        root_path,
+    ];
+    let proxy = Proxy::start(&[&fixed[..], arguments].concat());
+    Site { proxy, root }
+}
+
+fn with(proxy: &Proxy, target: &str, fields: &str) -> Answer {
+    proxy.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
+}
+
+#[test]
+fn files_are_sent_with_their_type() {
+    let site = site(&[]);
+    let mut browser = site.proxy.connect();
+    for (target, kind, body) in [
+        ("/page.html", "text/html; charset=utf-8", "<p>page</p>"),
+        (
+            "/digits.txt?query",
+            "text/plain; charset=utf-8",
+            "0123456789",
+        ),
+        ("/empty.css", "text/css; charset=utf-8", ""),
+        ("/sub/", "text/html; charset=utf-8", "sub index"),
+    ] {
+        browser.send(get(target));
+        let answer = browser.answer();
+        assert_eq!((answer.status, answer.text().as_str()), (200, body));
+        assert_eq!(answer.field("content-type"), Some(kind));
+        assert_eq!(answer.field("accept-ranges"), Some("bytes"));
+    }
+    browser.send(get("/large.bin"));
+    let answer = browser.answer();
+    assert_eq!(
+        answer.field("content-type"),
+        Some("application/octet-stream")
+    );
+    assert!(answer.body == pattern(3_000_001));
+    browser.send("HEAD /digits.txt HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(browser.head().field("content-length"), Some("10"));
+    browser.send(get("/digits.txt"));
+    assert_eq!(browser.answer().text(), "0123456789");
+}
+
+#[test]
+fn what_is_not_a_file_is_not_sent() {
+    let site = site(&[]);
+    let proxy = &site.proxy;
+    for (target, status) in [
+        ("/nothing", 404),
+        ("/digits.txt/", 404),
+        ("/digits.txt/x.php", 404),
+        ("/.htpasswd", 403),
+        ("/%2ehtpasswd", 403),
+        ("/../secret", 403),
+        ("/%2e%2e/secret", 403),
+        ("/sub/..%2f..%2fsecret", 403),
+        ("/bare/", 403),
+        ("/%00", 400),
+        ("/%zz", 400),
+    ] {
+        assert_eq!(proxy.get(target).status, status, "{target}");
+    }
+    let answer = proxy.get("/sub?a=b");
+    assert_eq!(
+        (answer.status, answer.field("location")),
+        (301, Some("/sub/?a=b"))
+    );
+    let answer = proxy.ask("DELETE /digits.txt HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(
+        (answer.status, answer.field("allow")),
+        (405, Some("GET, HEAD"))
+    );
+    // A script is never sent as it is.
+    assert_eq!(proxy.get("/index.php").status, 502);
+    assert_eq!(proxy.get("/INDEX.PHP").status, 404);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_out_of_the_root_is_not_followed() {
+    let site = site(&[]);
+    std::os::unix::fs::symlink("/etc/passwd", site.root.path().join("link.txt")).expect("a link");
+    assert_eq!(site.proxy.get("/link.txt").status, 403);
+}
+
+#[test]
+fn a_part_of_a_file_is_sent() {
+    let site = site(&[]);
+    for (range, status, content_range, body) in [
+        ("bytes=0-3", 206, Some("bytes 0-3/10"), "0123"),
+        ("bytes=7-", 206, Some("bytes 7-9/10"), "789"),
+        ("bytes=-2", 206, Some("bytes 8-9/10"), "89"),
+        ("bytes=5-100", 206, Some("bytes 5-9/10"), "56789"),
+        ("bytes=-100", 206, Some("bytes 0-9/10"), "0123456789"),
+        ("bytes=10-", 416, Some("bytes */10"), ""),
+        ("bytes=-0", 416, Some("bytes */10"), ""),
+        ("bytes=3-2", 200, None, "0123456789"),
+        ("bytes=0-1,3-4", 200, None, "0123456789"),
+        ("lines=0-1", 200, None, "0123456789"),
+        ("bytes=+1-2", 200, None, "0123456789"),
+    ] {
+        let answer = with(&site.proxy, "/digits.txt", &format!("Range: {range}\r\n"));
+        assert_eq!(answer.status, status, "{range}");
+        assert_eq!(answer.field("content-range"), content_range, "{range}");
+        assert_eq!(answer.text(), body, "{range}");
+    }
+}
+
+#[test]
+fn what_the_client_has_is_not_sent_again() {
+    let site = site(&[]);
+    let first = site.proxy.get("/digits.txt");
+    let etag = first.field("etag").expect("a tag");
+    let modified = first.field("last-modified").expect("a date");
+    for fields in [
+        format!("If-None-Match: {etag}\r\n"),
+        format!("If-None-Match: \"x\", W/{etag}\r\n"),
+        "If-None-Match: *\r\n".to_owned(),
+        format!("If-Modified-Since: {modified}\r\n"),
+        format!("If-None-Match: {etag}\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
+    ] {
+        let answer = with(&site.proxy, "/digits.txt", &fields);
+        assert_eq!((answer.status, answer.body.len()), (304, 0), "{fields}");
+        assert_eq!(answer.field("etag"), Some(etag));
+    }
+    for fields in [
+        "If-None-Match: \"x\"\r\n".to_owned(),
+        format!("If-None-Match: \"x\"\r\nIf-Modified-Since: {modified}\r\n"),
+        "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n".to_owned(),
+        "If-Modified-Since: yesterday\r\n".to_owned(),
+    ] {
+        assert_eq!(
+            with(&site.proxy, "/digits.txt", &fields).status,
+            200,
+            "{fields}"
+        );
+    }
+    // A part of another version than the one at hand would not fit.
+    for (condition, status) in [(etag, 206), (modified, 206), ("\"x\"", 200)] {
+        let fields = format!("Range: bytes=0-1\r\nIf-Range: {condition}\r\n");
+        assert_eq!(
+            with(&site.proxy, "/digits.txt", &fields).status,
+            status,
+            "{condition}"
+        );
+    }
+    let file = fs::File::options()
+        .append(true)
+        .open(site.root.path().join("digits.txt"));
+    let later = SystemTime::now() + Duration::from_secs(10);
+    file.and_then(|file| file.set_modified(later))
+        .expect("a file");
+    let answer = with(
+        &site.proxy,
+        "/digits.txt",
+        &format!("If-None-Match: {etag}\r\n"),
+    );
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn a_front_controller_gets_what_is_no_file() {
+    let site = site(&["--fallback", "/index.php"]);
+    for (target, status) in [("/page.html", 200), ("/.git/config", 403)] {
+        assert_eq!(site.proxy.get(target).status, status, "{target}");
+    }
+    // The application is not there, so 502 or 503 says that it was to be asked.
+    for target in ["/news/2024", "/bare/"] {
+        assert!(site.proxy.get(target).status >= 502, "{target}");
+    }
+}

@@ -1,0 +1,265 @@
+//! Requests and responses of well-behaved clients.
+
+use std::time::Duration;
+
+use super::harness::{Proxy, get, pattern, post};
+
+#[test]
+fn a_connection_serves_one_request_after_the_other() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    for index in 0..20 {
+        browser.send(get(&format!("/tag?tag=n{index}")));
+        let answer = browser.answer();
+        assert_eq!(answer.text(), format!("n{index}"));
+        assert_eq!(answer.field("connection"), None);
+        assert!(
+            answer
+                .field("date")
+                .is_some_and(|date| date.ends_with(" GMT"))
+        );
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_their_order() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    let mut octets = Vec::new();
+    for index in 0..50 {
+        // The first ones take longest.
+        let delay = if index < 3 { 60 - 20 * index } else { 0 };
+        octets.extend(get(&format!("/tag?tag=n{index}&delay={delay}")).into_bytes());
+        octets.extend(post("/echo", format!("body {index}").as_bytes()));
+    }
+    browser.send(octets);
+    for index in 0..50 {
+        assert_eq!(browser.answer().text(), format!("n{index}"));
+        assert_eq!(browser.answer().text(), format!("body {index}"));
+    }
+}
+
+#[test]
+fn a_head_may_come_in_single_octets() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    for octet in post("/echo", b"abc") {
+        browser.send([octet]);
+    }
+    assert_eq!(browser.answer().text(), "abc");
+}
+
+#[test]
+fn a_client_that_wants_to_close_is_closed() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    browser.send("GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nConnection: foo, Close\r\n\r\n");
+    let answer = browser.answer();
+    assert_eq!(
+        (answer.text().as_str(), answer.field("connection")),
+        ("a", Some("close"))
+    );
+    browser.assert_closed();
+}
+
+#[test]
+fn http_1_0_is_closed_unless_it_asks_otherwise() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    browser.send("GET /tag?tag=a HTTP/1.0\r\n\r\n");
+    let answer = browser.answer();
+    assert_eq!(
+        (answer.text().as_str(), answer.field("connection")),
+        ("a", Some("close"))
+    );
+    browser.assert_closed();
+
+    let mut browser = proxy.connect();
+    for _ in 0..3 {
+        browser.send("GET /tag?tag=a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        let answer = browser.answer();
+        assert_eq!(answer.field("connection"), Some("keep-alive"));
+        assert_eq!(answer.text(), "a");
+    }
+    // Without a length, the end of the connection is the end of the body.
+    browser.send("GET /stream?n=2&ms=1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let answer = browser.answer();
+    assert_eq!(answer.field("transfer-encoding"), None);
+    assert_eq!(answer.field("connection"), Some("close"));
+    assert_eq!(answer.text(), "line 1 of 2\nline 2 of 2\n");
+    browser.assert_closed();
+}
+
+#[test]
+fn a_response_without_a_length_comes_in_chunks_as_it_is_made() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    browser.send(get("/stream?n=3&ms=100"));
+    let head = browser.head();
+    assert_eq!(head.field("transfer-encoding"), Some("chunked"));
+    assert_eq!(head.field("content-length"), None);
+    let start = std::time::Instant::now();
+    let mut first = [0; 17];
+    std::io::Read::read_exact(&mut browser.stream, &mut first).ok();
+    assert!(
+        start.elapsed() < Duration::from_millis(150),
+        "it was held back"
+    );
+}
+
+#[test]
+fn a_response_without_a_length_leaves_the_connection_open() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    for _ in 0..3 {
+        browser.send(get("/stream?n=3&ms=1"));
+        let answer = browser.answer();
+        assert!(answer.is_whole);
+        assert_eq!(answer.text(), "line 1 of 3\nline 2 of 3\nline 3 of 3\n");
+    }
+}
+
+#[test]
+fn a_head_is_answered_without_a_body() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    for target in [
+        "/tag?tag=abc",
+        "/stream?n=2&ms=1",
+        "/status?code=404",
+        "/big?size=100000",
+    ] {
+        browser.send(format!("HEAD {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let head = browser.head();
+        assert!(matches!(head.status, 200 | 404), "{target}");
+        if target.starts_with("/tag") {
+            assert_eq!(head.field("content-length"), Some("3"));
+        }
+    }
+    browser.send(get("/tag?tag=next"));
+    assert_eq!(browser.answer().text(), "next");
+}
+
+#[test]
+fn statuses_without_a_body_have_none() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    for status in [204, 304] {
+        browser.send(get(&format!("/status?code={status}")));
+        let head = browser.head();
+        assert_eq!(head.status, status);
+        assert_eq!(head.field("transfer-encoding"), None);
+        assert_eq!(head.field("content-length"), None);
+    }
+    browser.send(get("/tag?tag=next"));
+    assert_eq!(browser.answer().text(), "next");
+}
+
+#[test]
+fn repeated_fields_stay_apart_and_in_order() {
+    let proxy = Proxy::start(&[]);
+    let answer = proxy.get("/headers");
+    let cookies = answer
+        .fields
+        .iter()
+        .filter(|field| field.0.eq_ignore_ascii_case("set-cookie"));
+    let cookies: Vec<&str> = cookies.map(|field| field.1.as_str()).collect();
+    assert!(cookies.len() > 1, "{answer:?}");
+    let mut sorted = cookies.clone();
+    sorted.dedup();
+    assert_eq!(sorted, cookies);
+}
+
+#[test]
+fn a_large_response_arrives_whole() {
+    let proxy = Proxy::start(&[]);
+    let len = 20_000_003;
+    let answer = proxy.get(&format!("/big?size={len}"));
+    assert!(answer.is_whole && answer.body == pattern(len));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_does_not_read_costs_little_memory() {
+    // On a shared connection a client that does not read holds the others up in the end.
+    let proxy = Proxy::start(&["--status", "--multiplex", "off"]);
+    assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
+    let before = proxy.resident();
+    let len: usize = 64 * 1024 * 1024;
+    let mut slow: Vec<_> = (0..4).map(|_| proxy.connect()).collect();
+    for browser in &mut slow {
+        browser.send(get(&format!("/big?size={len}")));
+    }
+    proxy.wait_for_figure("requests.paused", 4);
+    let grown = proxy.resident().saturating_sub(before);
+    // Of 256 MiB; the demo application lives in the same process.
+    assert!(grown < 16 * 1024 * 1024, "{grown} octets");
+    // The others are served meanwhile.
+    assert_eq!(proxy.get("/tag?tag=quick").text(), "quick");
+    for mut browser in slow {
+        let answer = browser.answer();
+        assert!(answer.is_whole && answer.body.len() == len);
+        assert_eq!(answer.body[len - 1], ((len - 1) % 251) as u8);
+    }
+}
+
+#[test]
+fn a_client_that_goes_away_is_served_no_longer() {
+    let proxy = Proxy::start(&["--status"]);
+    let mut browser = proxy.connect();
+    browser.send(get("/slow?ms=50000"));
+    proxy.wait_for_figure("requests.in_flight", 1);
+    drop(browser);
+    proxy.wait_for_figure("requests.in_flight", 0);
+    proxy.wait_for_log("/slow?ms=50000 HTTP/1.1\" 499 0");
+    // Also in the middle of its answer.
+    let mut browser = proxy.connect();
+    browser.send(get("/stream?n=10000&ms=20"));
+    browser.head();
+    drop(browser);
+    proxy.wait_for_figure("requests.in_flight", 0);
+}
+
+#[test]
+fn requests_are_logged_in_the_combined_format() {
+    let proxy = Proxy::start(&[]);
+    proxy
+        .ask("GET /tag?tag=a\"b HTTP/1.1\r\nHost: a\r\nUser-Agent: x\\y\r\nReferer: r\x7f\r\n\r\n");
+    proxy.ask(
+        "GET /tag?tag=abc HTTP/1.1\r\nHost: a\r\nUser-Agent: x\\y\"\tz\r\nReferer: /from\r\n\r\n",
+    );
+    let expected = "\"GET /tag?tag=abc HTTP/1.1\" 200 3 \"/from\" \"x\\x5Cy\\x22\\x09z\" 0.0";
+    proxy.wait_for_log(expected);
+    let log = proxy.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("tag=abc"))
+        .expect("a line");
+    assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+}
+
+#[test]
+fn what_the_application_writes_to_stderr_is_logged() {
+    let proxy = Proxy::start(&[]);
+    assert_eq!(proxy.get("/stderr").status, 200);
+    proxy.wait_for_log("application: [");
+}
+
+#[test]
+fn the_status_page_adds_up() {
+    let proxy = Proxy::start(&["--status", "--threads", "2"]);
+    for _ in 0..8 {
+        assert_eq!(proxy.get("/tag?tag=a").text(), "a");
+    }
+    // Another loop's figures are at most a tenth of a second old.
+    proxy.wait_for_figure("requests.completed", 8);
+    let json = proxy.get("/-/status.json");
+    assert_eq!(json.field("content-type"), Some("application/json"));
+    let value: serde_json::Value = serde_json::from_slice(&json.body).expect("JSON");
+    assert_eq!(value["requests"]["completed"], 8);
+    assert_eq!(value["requests"]["in_flight"], 0);
+    assert_eq!(value["server"]["threads"], 2);
+    // Without the option it is a page like any other.
+    let proxy = Proxy::start(&[]);
+    assert_eq!(proxy.get("/-/status").status, 404);
+}

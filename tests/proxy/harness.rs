@@ -1,0 +1,421 @@
+//! Starts the proxy, speaks HTTP to it octet by octet, and plays FastCGI applications that misbehave.
+
+#![allow(
+    dead_code,
+    reason = "each test program that includes this file uses its own part"
+)]
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::NamedTempFile;
+
+use crate::program::example;
+
+/// How long anything may take before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running proxy; killed when it is dropped.
+pub(crate) struct Proxy {
+    child: Child,
+    address: SocketAddr,
+    log: NamedTempFile,
+}
+
+impl Proxy {
+    /// Starts it on a free port with the demo application.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let log = NamedTempFile::new().expect("a file");
+        let mut child = example("proxy")
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.reopen().expect("the same file"))
+            .spawn()
+            .expect("the proxy starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let address = line
+            .trim()
+            .strip_prefix("listening on http://")
+            .and_then(|address| address.parse().ok());
+        let Some(address) = address else {
+            let said = std::fs::read_to_string(log.path()).unwrap_or_default();
+            panic!("the proxy said '{line}' and '{said}'");
+        };
+        Self {
+            child,
+            address,
+            log,
+        }
+    }
+
+    /// Starts it in front of an application of ours.
+    pub(crate) fn in_front_of(address: &str, arguments: &[&str]) -> Self {
+        let fixed = ["--upstream", address, "--root", "/srv/www", "--remote"];
+        Self::start(&[&fixed[..], arguments].concat())
+    }
+
+    pub(crate) fn connect(&self) -> Browser {
+        let stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_nodelay(true).expect("a socket");
+        Browser {
+            stream,
+            input: Vec::new(),
+        }
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
+        let mut browser = self.connect();
+        browser.send(request);
+        browser.answer()
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Answer {
+        self.ask(get(target))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).expect("the log")
+    }
+
+    /// Waits until something is in the log.
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        eventually(
+            || self.log().contains(text),
+            || format!("'{text}' in {}", self.log()),
+        );
+    }
+
+    /// A figure of the status page, which has to be on.
+    pub(crate) fn figure(&self, name: &str) -> u64 {
+        let text = self.get("/-/status").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|figure| figure.trim().parse().ok())
+            .unwrap_or_else(|| panic!("{name} in {text}"))
+    }
+
+    /// Waits until a figure of the status page is what it should be.
+    pub(crate) fn wait_for_figure(&self, name: &str, value: u64) {
+        let start = Instant::now();
+        while self.figure(name) != value {
+            let status = || self.get("/-/status").text();
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{name} is not {value}: {}",
+                status()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends SIGTERM.
+    #[cfg(unix)]
+    pub(crate) fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "the proxy does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Resident memory in octets.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("it lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kilobytes
+            .and_then(|kb| kb.parse::<u64>().ok())
+            .expect("a number")
+            * 1024
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the proxy's log:\n{}", self.log());
+        }
+    }
+}
+
+/// A client's side of one connection.
+pub(crate) struct Browser {
+    pub(crate) stream: TcpStream,
+    input: Vec<u8>,
+}
+
+/// A response, its chunks joined.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// It was as long as its head said.
+    pub(crate) is_whole: bool,
+}
+
+impl Answer {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let named = self
+            .fields
+            .iter()
+            .find(|field| field.0.eq_ignore_ascii_case(name));
+        named.map(|field| field.1.as_str())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl Browser {
+    pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {
+        self.stream
+            .write_all(octets.as_ref())
+            .expect("it takes octets");
+    }
+
+    /// The next response, to a request other than HEAD.
+    pub(crate) fn answer(&mut self) -> Answer {
+        let mut answer = self.head();
+        if answer.status < 200 || matches!(answer.status, 204 | 304) {
+            return answer;
+        }
+        let len = answer
+            .field("content-length")
+            .map(|len| len.parse().expect("a number"));
+        if answer.field("transfer-encoding") == Some("chunked") {
+            answer.is_whole = self.read_chunks(&mut answer.body);
+        } else {
+            let len: usize = len.unwrap_or(usize::MAX);
+            while self.input.len() < len && self.read_some() {}
+            answer.is_whole = len == usize::MAX || self.input.len() >= len;
+            let len = len.min(self.input.len());
+            answer.body = self.input.drain(..len).collect();
+        }
+        answer
+    }
+
+    /// The head of the next response.
+    pub(crate) fn head(&mut self) -> Answer {
+        let end = loop {
+            if let Some(at) = find(&self.input, b"\r\n\r\n") {
+                break at + 4;
+            }
+            assert!(
+                self.read_some(),
+                "closed after '{}'",
+                String::from_utf8_lossy(&self.input)
+            );
+        };
+        let head: Vec<u8> = self.input.drain(..end).collect();
+        let head = String::from_utf8(head).expect("ASCII");
+        let mut lines = head.trim_end().split("\r\n");
+        let status = lines.next().unwrap_or_default();
+        let status = status
+            .strip_prefix("HTTP/1.1 ")
+            .and_then(|rest| rest.get(..3)?.parse().ok())
+            .unwrap_or_else(|| panic!("a status line, not '{status}'"));
+        let fields = lines.map(|line| {
+            let (name, value) = line.split_once(": ").expect("a field");
+            (name.to_owned(), value.to_owned())
+        });
+        Answer {
+            status,
+            fields: fields.collect(),
+            body: Vec::new(),
+            is_whole: true,
+        }
+    }
+
+    /// The next octets, whatever they are.
+    pub(crate) fn read_exactly(&mut self, body: &mut [u8]) {
+        while self.input.len() < body.len() {
+            assert!(self.read_some(), "closed after {} octets", self.input.len());
+        }
+        body.copy_from_slice(&self.input[..body.len()]);
+        self.input.drain(..body.len());
+    }
+
+    /// Nothing but the end of the stream comes any more.
+    pub(crate) fn assert_closed(&mut self) {
+        while self.read_some() {}
+        assert_eq!(String::from_utf8_lossy(&self.input), "");
+    }
+
+    /// Nothing comes for a while.
+    pub(crate) fn assert_silent(&mut self, time: Duration) {
+        self.stream.set_read_timeout(Some(time)).expect("a socket");
+        let read = self.stream.read(&mut [0]);
+        assert!(
+            read.as_ref().is_err_and(|error| matches!(
+                error.kind(),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut
+            )),
+            "{read:?}"
+        );
+        self.stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a socket");
+    }
+
+    fn read_chunks(&mut self, body: &mut Vec<u8>) -> bool {
+        loop {
+            let Some(end) = find(&self.input, b"\r\n") else {
+                if self.read_some() {
+                    continue;
+                }
+                return false;
+            };
+            let line = std::str::from_utf8(&self.input[..end]).expect("ASCII");
+            let len = usize::from_str_radix(line, 16).expect("a size");
+            let whole = end + 2 + len + 2;
+            while self.input.len() < whole {
+                if !self.read_some() {
+                    return false;
+                }
+            }
+            body.extend_from_slice(&self.input[end + 2..end + 2 + len]);
+            assert_eq!(&self.input[whole - 2..whole], b"\r\n");
+            self.input.drain(..whole);
+            if len == 0 {
+                return true;
+            }
+        }
+    }
+
+    /// False at the end of the stream, however it ended.
+    fn read_some(&mut self) -> bool {
+        let mut piece = [0; 64 * 1024];
+        match self.stream.read(&mut piece) {
+            Ok(0) => false,
+            Ok(len) => {
+                self.input.extend_from_slice(&piece[..len]);
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("waiting for the proxy: {error}"),
+        }
+    }
+}
+
+/// A plain request.
+pub(crate) fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+/// A request with a body.
+pub(crate) fn post(target: &str, body: &[u8]) -> Vec<u8> {
+    let len = body.len();
+    let head = format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {len}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// Octets that show when a piece is lost, doubled or moved.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at % 251) as u8).collect()
+}
+
+/// An application that does with each connection, one after the other, what it is told to. Its thread ends with the
+/// test's process.
+pub(crate) fn application(
+    serve: impl Fn(usize, TcpStream) + Send + 'static,
+) -> (String, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let thread = std::thread::spawn(move || {
+        for (index, stream) in listener.incoming().enumerate() {
+            let stream = stream.expect("a connection");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            serve(index, stream);
+        }
+    });
+    (address, thread)
+}
+
+/// Reads records until an empty STDIN: the end of a request.
+pub(crate) fn read_request(stream: &mut TcpStream) -> bool {
+    loop {
+        let mut header = [0; 8];
+        if stream.read_exact(&mut header).is_err() {
+            return false;
+        }
+        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        let mut content = vec![0; len + usize::from(header[6])];
+        if stream.read_exact(&mut content).is_err() {
+            return false;
+        }
+        if header[1] == 5 && len == 0 {
+            return true;
+        }
+    }
+}
+
+/// STDOUT records with this content for request 1.
+pub(crate) fn stdout(content: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::new();
+    mio_fcgi::wire::write_stream(&mut octets, mio_fcgi::wire::RecordType::Stdout, 1, content);
+    octets
+}
+
+/// A regular END for request 1, or one with another protocol status.
+pub(crate) fn end(protocol_status: mio_fcgi::wire::ProtocolStatus) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let end = mio_fcgi::wire::EndRequest {
+        app_status: 0,
+        protocol_status,
+    };
+    mio_fcgi::wire::write_end_request(&mut octets, 1, end);
+    octets
+}
+
+pub(crate) fn eventually(condition: impl Fn() -> bool, what: impl Fn() -> String) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "never came true: {}", what());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs the program to its end: for wrong command lines.
+pub(crate) fn run(arguments: &[&str]) -> std::process::Output {
+    example("proxy")
+        .args(arguments)
+        .output()
+        .expect("the proxy starts")
+}
+
+fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
+    octets
+        .windows(wanted.len())
+        .position(|window| window == wanted)
+}

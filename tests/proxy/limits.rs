@@ -1,0 +1,91 @@
+//! Clients that are slow, idle or many.
+
+use std::time::{Duration, Instant};
+
+use super::harness::{Proxy, get};
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let proxy = Proxy::start(&["--keep-alive", "0.3"]);
+    let start = Instant::now();
+    let mut browser = proxy.connect();
+    browser.send(get("/tag?tag=a"));
+    assert_eq!(browser.answer().text(), "a");
+    browser.assert_closed();
+    assert!((250..5000).contains(&start.elapsed().as_millis()));
+    proxy.connect().assert_closed();
+}
+
+#[test]
+fn a_head_that_trickles_is_a_time_out() {
+    let proxy = Proxy::start(&["--head-timeout", "0.4"]);
+    let mut browser = proxy.connect();
+    let start = Instant::now();
+    for octet in "GET /tag?tag=a".bytes() {
+        browser.send([octet]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let answer = browser.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (408, Some("close"))
+    );
+    assert!((350..5000).contains(&start.elapsed().as_millis()));
+    browser.assert_closed();
+}
+
+#[test]
+fn a_client_that_takes_no_octet_is_dropped() {
+    let proxy = Proxy::start(&["--client-timeout", "0.3", "--status"]);
+    let mut browser = proxy.connect();
+    browser.send(get("/big?size=100000000"));
+    proxy.wait_for_log("\"GET /big?size=100000000 HTTP/1.1\" 200 ");
+    assert_eq!(proxy.figure("requests.in_flight"), 0);
+}
+
+#[test]
+fn clients_above_the_limit_wait_and_are_served_then() {
+    let proxy = Proxy::start(&["--clients", "2"]);
+    let mut first = proxy.connect();
+    let mut second = proxy.connect();
+    for browser in [&mut first, &mut second] {
+        browser.send(get("/tag?tag=a"));
+        assert_eq!(browser.answer().text(), "a");
+    }
+    let mut third = proxy.connect();
+    third.send(get("/tag?tag=third"));
+    third.assert_silent(Duration::from_millis(200));
+    drop(first);
+    assert_eq!(third.answer().text(), "third");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_does_nothing_while_nothing_happens() {
+    let proxy = Proxy::start(&["--clients", "1", "--status"]);
+    let mut browser = proxy.connect();
+    browser.send(get("/tag?tag=a"));
+    assert_eq!(browser.answer().text(), "a");
+    // One that waits for its turn, and one that is being served.
+    let _other = proxy.connect();
+    browser.send(get("/slow?ms=900"));
+    std::thread::sleep(Duration::from_millis(200));
+    let before = processor_time(&proxy);
+    std::thread::sleep(Duration::from_millis(500));
+    let used = processor_time(&proxy) - before;
+    assert!(used <= 3, "{used} ticks of 10 ms in half a second");
+    assert_eq!(browser.answer().status, 200);
+}
+
+/// In ticks of the system, as a rule 10 ms.
+#[cfg(target_os = "linux")]
+fn processor_time(proxy: &Proxy) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", proxy.pid())).expect("it lives");
+    let fields = stat.rsplit_once(") ").expect("a name in brackets").1;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    // User and system time are the fields 14 and 15; the third one comes first here.
+    fields[11..13]
+        .iter()
+        .map(|ticks| ticks.parse::<u64>().expect("a number"))
+        .sum()
+}

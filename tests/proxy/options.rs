@@ -1,0 +1,124 @@
+//! The command line.
+
+use super::harness::{Proxy, get, run};
+
+#[test]
+fn a_wrong_option_is_told_in_one_line() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["--nonsense"], "--nonsense"),
+        (&["nonsense"], "nonsense"),
+        (&["-x"], "-x"),
+        (&["--listen"], "--listen wants a value"),
+        (&["--listen", "here"], "--listen wants HOST:PORT"),
+        (&["--listen", "127.0.0.1:99999"], "--listen wants HOST:PORT"),
+        (&["--threads", "0"], "--threads wants a number from 1"),
+        (&["--threads", "many"], "'many'"),
+        (&["--max-conns", "-1"], "--max-conns wants a number"),
+        (&["--max-body", "10x"], "--max-body wants a size"),
+        (&["--max-body", "99999999999g"], "--max-body wants a size"),
+        (&["--read-timeout", "0"], "--read-timeout wants seconds"),
+        (&["--read-timeout", "nan"], "--read-timeout wants seconds"),
+        (&["--read-timeout", "1e99"], "--read-timeout wants seconds"),
+        (&["--multiplex", "maybe"], "auto, on or off"),
+        (&["--index", "a/b"], "--index wants a file's name"),
+        (
+            &["--upstream", "nowhere", "--root", "/"],
+            "--upstream nowhere: ",
+        ),
+        (&["--upstream", "127.0.0.1:9000"], "--root DIR"),
+        (
+            &["--upstream", "127.0.0.1:9000", "--root", "/nonexistent"],
+            "--remote",
+        ),
+        (
+            &[
+                "--upstream",
+                "127.0.0.1:9000",
+                "--root",
+                "/",
+                "--fallback",
+                "x.php",
+            ],
+            "--fallback wants a path",
+        ),
+        (&["--root", "/"], "--upstream"),
+        (&["--threads", "9"], "--max-conns 8"),
+        (&["--status=yes"], "--status"),
+    ];
+    for (arguments, expected) in cases {
+        let output = run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let proxy = Proxy::start(&[]);
+    let output = run(&["--listen", &proxy.address().to_string()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("cannot listen at 127.0.0.1:"), "{said}");
+}
+
+#[test]
+fn help_names_every_option() {
+    let output = run(&["--help"]);
+    assert!(output.status.success());
+    let help = String::from_utf8(output.stdout).expect("UTF-8");
+    for option in [
+        "listen",
+        "upstream",
+        "root",
+        "index",
+        "multiplex",
+        "max-conns",
+        "max-idle",
+        "idle-timeout",
+        "connect-timeout",
+        "read-timeout",
+        "write-timeout",
+        "request-timeout",
+        "queue",
+        "max-body",
+        "threads",
+        "fallback",
+        "remote",
+        "status",
+        "no-access-log",
+        "clients",
+        "keep-alive",
+        "head-timeout",
+        "client-timeout",
+        "grace",
+    ] {
+        assert!(help.contains(&format!("--{option} ")), "{option}");
+    }
+    assert!(help.lines().all(|line| line.len() <= 110), "{help}");
+}
+
+#[test]
+fn every_thread_serves() {
+    let proxy = Proxy::start(&["--threads", "3"]);
+    for _ in 0..20 {
+        let mut browser = proxy.connect();
+        browser.send(get("/tag?tag=a"));
+        assert_eq!(browser.answer().text(), "a");
+    }
+}
+
+#[test]
+fn every_way_to_multiplex_works() {
+    for choice in ["auto", "on", "off"] {
+        let proxy = Proxy::start(&["--multiplex", choice]);
+        for index in 0..5 {
+            assert_eq!(
+                proxy.get(&format!("/tag?tag=n{index}")).text(),
+                format!("n{index}")
+            );
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The end of the process.
+#![cfg(unix)]
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::harness::{Proxy, eventually, get, post};
+
+#[test]
+fn what_is_being_served_is_finished() {
+    let mut proxy = Proxy::start(&["--threads", "2"]);
+    let mut idle = proxy.connect();
+    idle.send(get("/tag?tag=a"));
+    assert_eq!(idle.answer().text(), "a");
+    let mut slow = proxy.connect();
+    slow.send(get("/slow?ms=500"));
+    let mut streaming = proxy.connect();
+    streaming.send(get("/stream?n=30&ms=20"));
+    streaming.head();
+    let mut uploading = proxy.connect();
+    let request = post("/echo", b"abcdef");
+    uploading.send(&request[..request.len() - 3]);
+    let mut in_head = proxy.connect();
+    in_head.send("GET /tag?tag=late HTTP/1.1\r\n");
+    std::thread::sleep(Duration::from_millis(100));
+    proxy.terminate();
+    idle.assert_closed();
+    eventually(
+        || TcpStream::connect(proxy.address()).is_err(),
+        || "it still listens".to_owned(),
+    );
+    uploading.send(&request[request.len() - 3..]);
+    assert_eq!(uploading.answer().text(), "abcdef");
+    in_head.send("Host: a\r\n\r\n");
+    let answer = in_head.answer();
+    assert_eq!(
+        (answer.text().as_str(), answer.field("connection")),
+        ("late", Some("close"))
+    );
+    let answer = slow.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (200, Some("close"))
+    );
+    slow.assert_closed();
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut streaming.stream, &mut rest).expect("it ends in due form");
+    assert!(rest.ends_with(b"line 30 of 30\n\r\n0\r\n\r\n"), "{rest:?}");
+    assert!(proxy.wait().success());
+}
+
+#[test]
+fn an_idle_proxy_stops_at_once() {
+    let mut proxy = Proxy::start(&["--threads", "2"]);
+    assert_eq!(proxy.get("/tag?tag=a").text(), "a");
+    let start = Instant::now();
+    proxy.terminate();
+    assert!(proxy.wait().success());
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn the_deadline_ends_what_does_not_end() {
+    let mut proxy = Proxy::start(&["--grace", "0.3"]);
+    let mut slow = proxy.connect();
+    slow.send(get("/slow?ms=60000"));
+    std::thread::sleep(Duration::from_millis(100));
+    let start = Instant::now();
+    proxy.terminate();
+    assert!(proxy.wait().success());
+    assert!((250..10_000).contains(&start.elapsed().as_millis()));
+    slow.assert_closed();
+    proxy.wait_for_log("did not end in time");
+}
+
+#[test]
+fn a_second_signal_ends_everything() {
+    let mut proxy = Proxy::start(&[]);
+    let mut slow = proxy.connect();
+    slow.send(get("/slow?ms=60000"));
+    std::thread::sleep(Duration::from_millis(100));
+    proxy.terminate();
+    std::thread::sleep(Duration::from_millis(100));
+    let start = Instant::now();
+    proxy.terminate();
+    proxy.wait();
+    assert!(start.elapsed() < Duration::from_secs(5));
+}

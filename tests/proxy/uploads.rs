@@ -1,0 +1,230 @@
+//! Bodies of requests.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::harness::{Proxy, get, pattern, post};
+
+#[test]
+fn bodies_of_any_length_come_back_whole() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    for len in [0, 1, 4096, 16_384, 65_535, 65_536, 65_537, 1_000_003] {
+        let body = pattern(len);
+        browser.send(post("/echo", &body));
+        let answer = browser.answer();
+        assert!(answer.body == body, "{len} octets");
+    }
+}
+
+#[test]
+fn chunks_of_any_length_come_back_as_one_body_of_known_length() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    for (len, chunk) in [(0, 1), (10, 1), (100_000, 999), (1_000_003, 70_000)] {
+        let body = pattern(len);
+        let mut octets =
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n".to_vec();
+        for piece in body.chunks(chunk) {
+            octets.extend(format!("{:X};name=value\r\n", piece.len()).bytes());
+            octets.extend_from_slice(piece);
+            octets.extend_from_slice(b"\r\n");
+        }
+        octets.extend_from_slice(b"0\r\nTrailer: ignored\r\n\r\n");
+        browser.send(octets);
+        let answer = browser.answer();
+        assert!(answer.body == body, "{len} octets in chunks of {chunk}");
+        assert_eq!(
+            answer.field("content-length"),
+            Some(len.to_string().as_str())
+        );
+    }
+}
+
+#[test]
+fn chunks_in_single_octets_come_back_whole() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    let request = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0002\r\nde\r\n0\r\n\r\n";
+    for octet in request.bytes() {
+        browser.send([octet]);
+    }
+    assert_eq!(browser.answer().text(), "abcde");
+    browser.send(get("/tag?tag=next"));
+    assert_eq!(browser.answer().text(), "next");
+}
+
+#[test]
+fn chunks_beyond_the_limit_are_refused_however_they_come() {
+    let proxy = Proxy::start(&["--max-body", "10000"]);
+    let mut browser = proxy.connect();
+    browser.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunk = [&b"3e8\r\n"[..], &[b'x'; 1000], b"\r\n"].concat();
+    for _ in 0..11 {
+        browser.send(&chunk);
+    }
+    let answer = browser.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (413, Some("close"))
+    );
+    let answer = proxy.ask(post("/echo", &pattern(10_001)));
+    assert_eq!(answer.status, 413);
+    assert_eq!(
+        proxy.ask(post("/echo", &pattern(10_000))).body,
+        pattern(10_000)
+    );
+}
+
+#[test]
+fn a_client_that_waits_is_told_to_go_on() {
+    let proxy = Proxy::start(&[]);
+    for framing in ["Content-Length: 3", "Transfer-Encoding: chunked"] {
+        let mut browser = proxy.connect();
+        browser.send(format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\n{framing}\r\nExpect: 100-Continue\r\n\r\n"
+        ));
+        assert_eq!(browser.head().status, 100);
+        let is_chunked = framing.ends_with("chunked");
+        browser.send(if is_chunked {
+            "3\r\nabc\r\n0\r\n\r\n"
+        } else {
+            "abc"
+        });
+        assert_eq!(browser.answer().text(), "abc");
+        browser.send(get("/tag?tag=next"));
+        assert_eq!(browser.answer().text(), "next");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_wait_after_all_is_not_told() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    browser.send(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc",
+    );
+    assert_eq!(browser.answer().text(), "abc");
+}
+
+#[test]
+fn a_client_that_waits_for_nothing_is_not_let_send() {
+    let proxy = Proxy::start(&["--max-body", "10"]);
+    let mut browser = proxy.connect();
+    browser.send(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n",
+    );
+    let answer = browser.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (413, Some("close"))
+    );
+    browser.assert_closed();
+}
+
+#[test]
+fn an_answer_that_does_not_wait_for_the_body_arrives() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    let len = 8 * 1024 * 1024;
+    browser.send(format!(
+        "POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"
+    ));
+    let mut sender = browser.stream.try_clone().expect("a socket");
+    let body = vec![b'x'; len];
+    let thread = std::thread::spawn(move || {
+        // It may be closed before all of that is sent.
+        let _ = sender.write_all(&body);
+    });
+    let answer = browser.answer();
+    assert!(answer.status == 200 && answer.is_whole, "{answer:?}");
+    thread.join().expect("it ends");
+}
+
+#[test]
+fn a_short_body_that_nobody_wants_does_not_cost_the_connection() {
+    let proxy = Proxy::start(&["--status"]);
+    let mut browser = proxy.connect();
+    browser.send(post("/-/status", &pattern(5000)));
+    assert_eq!(browser.answer().status, 200);
+    browser.send(get("/tag?tag=next"));
+    assert_eq!(browser.answer().text(), "next");
+}
+
+#[test]
+fn both_directions_stream_at_once() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    let len = 200_000;
+    browser.send(format!(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"
+    ));
+    browser.send(pattern(100_000));
+    let head = browser.head();
+    assert_eq!(head.field("content-length"), Some("200000"));
+    browser.send(&pattern(200_000)[100_000..]);
+    let mut body = vec![0; 200_000];
+    // What came behind the head is in the browser's own buffer.
+    browser.read_exactly(&mut body);
+    assert!(body == pattern(len));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_upload_that_nobody_reads_costs_little_memory() {
+    let proxy = Proxy::start(&["--status", "--max-body", "1g"]);
+    assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
+    let before = proxy.resident();
+    let mut browser = proxy.connect();
+    // The echo stops reading while its answer is not taken, so the upload comes to a stand.
+    browser.send(format!(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        256 << 20
+    ));
+    let stalled = Duration::from_millis(300);
+    browser
+        .stream
+        .set_write_timeout(Some(stalled))
+        .expect("a socket");
+    let piece = vec![b'x'; 1 << 20];
+    let mut sent = 0_u64;
+    while sent < 256 << 20 {
+        match browser.stream.write(&piece) {
+            Ok(len) => sent += len as u64,
+            Err(_) => break,
+        }
+    }
+    assert!(sent < 128 << 20, "it never came to a stand");
+    let grown = proxy.resident().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} octets");
+    drop(browser);
+    proxy.wait_for_figure("requests.in_flight", 0);
+}
+
+#[test]
+fn a_body_that_stops_is_a_time_out() {
+    let proxy = Proxy::start(&["--client-timeout", "0.3"]);
+    for framing in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let mut browser = proxy.connect();
+        browser.send(format!(
+            "POST /upload HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n4"
+        ));
+        let answer = browser.answer();
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (408, Some("close"))
+        );
+        browser.assert_closed();
+    }
+}
+
+#[test]
+fn a_form_is_understood_by_the_application() {
+    let proxy = Proxy::start(&[]);
+    let body = "name=somebody&number=42";
+    let answer = proxy.ask(format!(
+        "POST /form HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert!(answer.text().contains("somebody"), "{}", answer.text());
+}

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Body, Delivery, RequestError, StdinError, TimeoutKind, Timeouts};
+use mio_fcgi::{Body, Delivery, Event, RequestError, StdinError, Tag, TimeoutKind, Timeouts};
 
 use crate::peer::{self, PATIENCE, Peer};
 use crate::{Loop, body, demo, get};
@@ -75,6 +75,52 @@ fn the_octets_of_a_timed_out_connection_never_reach_the_next_request() {
     assert_eq!(turns.ends(), [1]);
     late.send(()).expect("the peer waits");
     turns.run_to_ends(2);
+    assert_eq!(body(&turns.stdout(2)), b"of the second");
+    drop(turns);
+    peer.join();
+}
+
+/// Aborted in the middle of its octets: the rest of them is still in the read buffer when the slot of its connection, and
+/// its request ID, go to the next request.
+#[test]
+fn octets_left_in_the_buffer_never_reach_the_next_request() {
+    let peer = Peer::unix(|listener| {
+        let mut first = listener.accept();
+        let id = first.request().expect("the first request").id;
+        let mut octets = peer::stdout(id, b"\r\n\r\nof the first");
+        octets.extend(peer::stdout(id, b"more of it"));
+        octets.extend(peer::end(id));
+        first.send(&octets);
+        let mut second = listener.accept();
+        assert_eq!(second.request().expect("the second request").id, id);
+        second.answer(id, b"of the second");
+        second.rest();
+    });
+    let mut config = crate::plain(peer.address());
+    config.limits.max_connections = 1;
+    let mut turns = Loop::new(config);
+    let first = turns.submit(get("/first"), 1);
+    let deadline = Instant::now() + PATIENCE;
+    let mut second = None;
+    while turns.ends().len() < 2 {
+        assert!(Instant::now() < deadline, "{:?}", turns.client);
+        turns.wait(PATIENCE);
+        turns.note();
+        let now = Instant::now();
+        while let Some(event) = turns.client.poll_event(now, &mut turns.buf) {
+            let is_output = matches!(event, Event::Stdout { .. });
+            turns.seen.push(event.into_owned());
+            if is_output && second.is_none() {
+                turns.client.abort(now, first);
+                let submitted = turns.client.submit(now, get("/second"), Tag(2));
+                second = Some(submitted.expect("there is room"));
+            }
+        }
+    }
+    assert_eq!(turns.ends(), [1, 2]);
+    assert_eq!(turns.failure(1).error, RequestError::Aborted);
+    assert_eq!(body(&turns.stdout(1)), b"of the first");
+    assert!(turns.outcome(2).is_ok());
     assert_eq!(body(&turns.stdout(2)), b"of the second");
     drop(turns);
     peer.join();

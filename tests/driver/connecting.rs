@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio_fcgi::{Address, ConnectError, Delivery, Phase, RequestError};
 use rustix::net::listen;
 
-use crate::peer::{Listener, Peer};
+use crate::peer::{Listener, PATIENCE, Peer};
 use crate::{Loop, body, get, plain};
 
 /// Answers one request with the kind of its socket.
@@ -145,7 +145,9 @@ fn full_unix() -> (tempfile::TempDir, UnixListener, Address, UnixStream) {
 #[test]
 fn a_full_unix_backlog_is_tried_again_until_there_is_room() {
     let (_directory, listener, address, filler) = full_unix();
-    let mut turns = Loop::plain(address.clone());
+    let mut config = plain(address.clone());
+    config.connect_timeout = PATIENCE;
+    let mut turns = Loop::new(config);
     turns.submit(get("/patient"), 1);
     turns.run_until(|it| it.client.stats().counters.backlog_full >= 2);
     assert_eq!(turns.ends(), [], "busy is not down");
@@ -209,7 +211,9 @@ fn a_connect_under_way_is_not_taken_for_a_connection() {
 #[test]
 fn a_slow_connect_is_finished_when_the_system_says_so() {
     let (listener, address, fillers) = full_tcp();
-    let mut turns = Loop::plain(Address::Tcp(address));
+    let mut config = plain(Address::Tcp(address));
+    config.connect_timeout = PATIENCE;
+    let mut turns = Loop::new(config);
     turns.submit(get("/late"), 1);
     turns.run_for(Duration::from_millis(20));
     assert_eq!(turns.client.stats().connections.connecting, 1);

@@ -244,13 +244,13 @@ fn what_is_no_head_is_told() {
 
 #[test]
 fn a_silent_server_is_given_up_in_time() {
-    let (ended, _) = get_from(|connection, _| connection.rest(), &["--timeout", "0.2"]);
+    let (ended, _) = get_from(|connection, _| connection.rest(), &["--timeout", "0.4"]);
     ended.failed(28, &["no response in time"]);
     let begun = |connection: &mut Connection, id| {
         connection.send(&peer::stdout(id, b"X: y\r\n\r\nbegun\n"));
         connection.rest()
     };
-    let (ended, _) = get_from(begun, &["--timeout", "0.2"]);
+    let (ended, _) = get_from(begun, &["--timeout", "0.4"]);
     ended.failed(28, &["did not end in time"]);
     assert_eq!(ended.text(), "begun\n");
 }
@@ -329,7 +329,7 @@ fn the_servers_values_are_a_health_check() {
     assert!(values.text().contains("FCGI_MPXS_CONNS=1\n"), "{values:?}");
     let peer = Peer::unix(|listener| listener.accept().rest());
     let address = peer.address().to_string();
-    let silent = get(&["--connect", &address, "--values", "--timeout", "0.2"]);
+    let silent = get(&["--connect", &address, "--values", "--timeout", "0.4"]);
     silent.failed(28, &["in time"]);
     peer.join();
 }

@@ -88,7 +88,7 @@ fn it_tells_a_response_that_is_late_cut_short_or_missing() {
             "--uri",
             uri,
             "--timeout",
-            "0.3",
+            "0.5",
         ],
         b"",
     );

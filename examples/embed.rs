@@ -25,22 +25,21 @@ const LISTENER: Token = Token(0);
 const GUESTS: Range<usize> = 1..257;
 const FASTCGI: Range<Token> = Token(GUESTS.end)..Token(GUESTS.end + 1024);
 
-fn serve(listener: TcpListener, application: Address, script: Script) -> io::Result<()> {
+fn serve(mut listener: TcpListener, application: Address, script: Script) -> io::Result<()> {
     let mut poll = Poll::new()?;
+    let registry = poll.registry().try_clone()?;
+    registry.register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut server = Server {
-        fcgi: Client::new(poll.registry(), FASTCGI, Config::new(application))?,
+        fcgi: Client::new(&registry, FASTCGI, Config::new(application))?,
         guests: Slab::new(),
-        registry: poll.registry().try_clone()?,
         listener,
+        registry,
         script,
     };
-    let readable = Interest::READABLE;
-    poll.registry()
-        .register(&mut server.listener, LISTENER, readable)?;
     let mut events = Events::with_capacity(256);
     let mut buf = ReadBuf::default();
     loop {
-        // Wait as long as the client allows: not at all while it has work, without end when nothing is due.
+        // 1. Wait as long as the client allows: not at all while it has work, without end when nothing is due.
         // A signal is no reason to stop.
         match poll.poll(&mut events, server.fcgi.timeout(Instant::now())) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -48,7 +47,7 @@ fn serve(listener: TcpListener, application: Address, script: Script) -> io::Res
         }
         // The clock is read once a turn. The client never reads it.
         let now = Instant::now();
-        // Sort the events. The client only takes note of its own here.
+        // 2. Sort the events. The client only takes note of its own here.
         for event in &events {
             match event.token() {
                 _ if server.fcgi.handle_event(event) => {}
@@ -56,9 +55,10 @@ fn serve(listener: TcpListener, application: Address, script: Script) -> io::Res
                 Token(guest) => server.attend(now, guest - GUESTS.start),
             }
         }
+        // 3. Time limits pass.
         server.fcgi.handle_timeout(now);
-        // The client reads and writes in here. An event's data lies in `buf`, not in the client: commands may be
-        // given while it is looked at.
+        // 4. The client connects, reads and writes in here, each connection in its turn. An event's data lies in
+        // `buf`, not in the client: commands may be given while it is looked at.
         while let Some(event) = server.fcgi.poll_event(now, &mut buf) {
             server.on_fastcgi(now, event);
         }
@@ -177,7 +177,7 @@ impl Guest {
             }
             if let Some(end) = self.input.iter().position(|octet| *octet == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
-                self.ask(now, key, line.trim_ascii_end(), fcgi, script);
+                self.ask(now, key, line.trim_ascii_end(), fcgi, script)?;
                 continue;
             }
             if self.input.len() >= MAX_INPUT {
@@ -193,12 +193,19 @@ impl Guest {
         Ok(())
     }
 
-    fn ask(&mut self, now: Instant, key: usize, uri: &[u8], fcgi: &mut Client, script: &Script) {
+    /// Sends a request. Who does not write a URI is shown out, so that no guest keeps the loop busy by itself.
+    fn ask(
+        &mut self,
+        now: Instant,
+        key: usize,
+        uri: &[u8],
+        fcgi: &mut Client,
+        script: &Script,
+    ) -> io::Result<()> {
         let mut request = fcgi.new_request();
-        let env = Env::new(b"GET", uri, std::iter::empty(), script);
-        if let Err(error) = env.write_to(&mut request.params) {
-            return self.reply(format_args!("failed: {error}"));
-        }
+        Env::new(b"GET", uri, std::iter::empty(), script)
+            .write_to(&mut request.params)
+            .map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
         match fcgi.submit(now, request, Tag(key as u64)) {
             Ok(_) => {
                 let limits = ResponseLimits {
@@ -207,9 +214,10 @@ impl Guest {
                 };
                 self.asked = Some(Collector::new(limits));
             }
-            // Nothing follows: the queue is full, as a rule.
+            // No `End` follows, and nothing was sent.
             Err(error) => self.reply(format_args!("failed: {error}")),
         }
+        Ok(())
     }
 
     fn reply(&mut self, line: std::fmt::Arguments<'_>) {

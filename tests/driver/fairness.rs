@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{OwnedEvent, ReadBuf};
+use mio_fcgi::{Body, OwnedEvent, ReadBuf};
 
 use crate::peer::{self, PATIENCE, Peer};
 use crate::{Loop, get, plain};
@@ -112,4 +112,30 @@ fn a_round_ends_although_there_is_more_to_read() {
     turns.run_to_ends(1);
     drop(turns);
     peer.join();
+}
+
+/// The same for a body that leaves as fast as it can.
+#[test]
+fn a_round_ends_although_there_is_more_to_write() {
+    const LEN: usize = 32 * 1024 * 1024;
+    let peer = Peer::tcp(|listener| {
+        let mut connection = listener.accept();
+        let request = connection.request().expect("a request");
+        connection.answer(request.id, b"thanks");
+        request.body.len()
+    });
+    let mut turns = Loop::plain(peer.address());
+    turns.submit(get("/upload").with_body(Body::bytes(vec![b'x'; LEN])), 0);
+    let (mut before, mut most) = (0, 0);
+    turns.run_until(|it| {
+        let sent = it.client.stats().counters.octets_sent;
+        most = most.max(sent - before);
+        before = sent;
+        it.ends().len() == 1
+    });
+    assert!(turns.outcome(0).is_ok());
+    // A mebibyte when the request is new and another in its turn; one write may go a little beyond.
+    assert!(most <= 2 * (1024 + 256) * 1024, "{most} octets in a round");
+    drop(turns);
+    assert_eq!(peer.join(), LEN);
 }

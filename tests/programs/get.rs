@@ -4,11 +4,12 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus};
 
 use crate::peer::{self, Connection, PATIENCE, Peer};
-use crate::program::{Ended, example, run, wait};
+use crate::program::{Ended, example, interrupt, run, wait};
 
 fn get(arguments: &[&str]) -> Ended {
     run(example("get").args(arguments), b"")
@@ -93,6 +94,38 @@ fn the_body_is_shown_as_it_comes() {
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).expect("the rest");
     assert_eq!((rest.as_str(), wait(&mut child)), (" second", Some(0)));
+    peer.join();
+}
+
+#[test]
+fn a_signal_while_it_waits_is_no_reason_to_stop() {
+    let (asked, is_asked) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let peer = Peer::unix(move |listener| {
+        let mut connection = listener.accept();
+        let id = connection.request().expect("a request").id;
+        asked.send(()).expect("the test waits");
+        may_go_on.recv_timeout(PATIENCE).expect("the test goes on");
+        connection.answer(id, b"all the same");
+    });
+    let mut child = example("get")
+        .args(["--connect", &peer.address().to_string(), "--script", "/x"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    is_asked.recv_timeout(PATIENCE).expect("a request");
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(5));
+        interrupt(&child);
+    }
+    go_on.send(()).expect("the peer waits");
+    let mut shown = String::new();
+    let mut stdout = child.stdout.take().expect("it is a pipe");
+    stdout.read_to_string(&mut shown).expect("text");
+    assert_eq!(
+        (shown.as_str(), wait(&mut child)),
+        ("all the same", Some(0))
+    );
     peer.join();
 }
 

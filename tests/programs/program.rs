@@ -11,6 +11,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// How long a program may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -117,10 +119,23 @@ pub(crate) fn wait(child: &mut Child) -> Option<i32> {
     }
 }
 
+/// Stops a process and lets it go on, which interrupts what it waits in (signal(7)).
+pub(crate) fn interrupt(child: &Child) {
+    let pid = Pid::from_child(child);
+    kill_process(pid, Signal::STOP).expect("a child can be signalled");
+    let stat = format!("/proc/{}/stat", child.id());
+    let deadline = Instant::now() + PATIENCE;
+    while !std::fs::read_to_string(&stat).is_ok_and(|text| text.contains(") T ")) {
+        assert!(Instant::now() < deadline, "the program does not stop");
+        thread::sleep(Duration::from_millis(1));
+    }
+    kill_process(pid, Signal::CONT).expect("a child can be signalled");
+}
+
 /// An example that serves; killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
+    pub(crate) child: Child,
     /// Held open: its next line would end it otherwise.
     _stdout: BufReader<ChildStdout>,
     /// Where it says it listens.

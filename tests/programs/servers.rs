@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio_fcgi::{Request, blocking};
 
 use crate::peer::{PATIENCE, Peer};
-use crate::program::{Server, example, run};
+use crate::program::{Server, example, interrupt, run};
 
 fn embed(arguments: &[&str]) -> Server {
     Server::start(
@@ -79,6 +79,21 @@ fn embed_serves_many_guests_at_a_time_and_outlives_rude_ones() {
         let mut body = vec![0; expected.len()];
         reply.read_exact(&mut body).expect("a body");
         assert_eq!(body, expected.as_bytes());
+    }
+}
+
+#[test]
+fn servers_go_on_after_a_signal() {
+    let embed = embed(&[]);
+    let responder = Server::start(example("responder").args(["--listen", "127.0.0.1:0"]));
+    let address = responder.address.parse().expect("an address");
+    for _ in 0..5 {
+        assert_eq!(say(&embed, "/tag?tag=x\n"), "200 1\nx");
+        let request = Request::responder().param("REQUEST_URI", "/bench");
+        blocking::call(&address, request, PATIENCE).expect("a response");
+        std::thread::sleep(Duration::from_millis(5));
+        interrupt(&embed.child);
+        interrupt(&responder.child);
     }
 }
 

@@ -73,6 +73,7 @@ impl Engine {
     /// Removes an exchange and keeps its memory for the next.
     pub(super) fn forget(&mut self, key: u32) {
         let exchange = self.exchanges.remove(key as usize);
+        self.collecting -= usize::from(matches!(exchange.life, Life::Collecting { .. }));
         if let Some(held) = &exchange.held {
             self.held -= held.len();
         }

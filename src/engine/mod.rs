@@ -106,6 +106,8 @@ pub struct Engine {
     connections: Slab<Connection>,
     exchanges: Slab<Exchange>,
     queue: Queue,
+    /// Requests whose body is being collected: they will be in the queue.
+    collecting: usize,
     deadlines: Deadlines,
     events: VecDeque<Event<'static>>,
     /// Requests whose held output may be taken.
@@ -209,6 +211,7 @@ impl Engine {
             connections: Slab::new(),
             exchanges: Slab::new(),
             queue: Queue::default(),
+            collecting: 0,
             deadlines: Deadlines::default(),
             events: VecDeque::new(),
             drains: VecDeque::new(),

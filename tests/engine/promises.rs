@@ -12,7 +12,7 @@ use mio_fcgi::{
 use proptest::prelude::*;
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Records, Seen, Sent, config, done, failed, records, request};
+use crate::script::{Records, Seen, Sent, config, done, failed, out, records, request};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -220,6 +220,49 @@ fn an_attempt_that_may_have_been_seen_is_not_forgotten_by_the_next() {
 }
 
 #[test]
+fn a_connection_that_spoke_to_another_request_was_not_stale() {
+    let mut bench = Bench::shared(4);
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    bench.submit(request());
+    bench.submit(request());
+    bench.feed(0, records().stdout(1, "hi"));
+    bench.eof(0);
+    let lost = || RequestError::Lost(LostReason::Closed);
+    let seen = [
+        done(1),
+        out(2, "hi"),
+        failed(2, lost(), Phase::Receiving, Delivery::Responded),
+        failed(3, lost(), Phase::Sent, Delivery::MaybeSent),
+    ];
+    assert_eq!(bench.seen(), seen);
+    bench.finish();
+}
+
+#[test]
+fn a_request_is_excused_by_a_stale_connection_once_though_the_next_one_was_used_before_it() {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    bench.submit(request());
+    bench.servers[0] = Answer::Hang;
+    bench.eof(0);
+    // Goes before request 2, on the new connection.
+    bench.get_values(0);
+    bench.accept(1);
+    bench.feed(1, records().values(&[]));
+    assert_eq!(bench.sent(1)[1..], Sent::whole(1));
+    bench.events();
+    bench.eof(1);
+    let lost = RequestError::Lost(LostReason::Closed);
+    let end = failed(2, lost, Phase::Sent, Delivery::MaybeSent);
+    assert_eq!(bench.seen(), [end]);
+    bench.finish();
+}
+
+#[test]
 fn requests_are_sent_again_at_most_max_retries_times() {
     for max_retries in [0, 1, 2, 5] {
         let mut config = config(Multiplex::Off);
@@ -365,7 +408,11 @@ fn play(max: u32, happenings: &[(Happening, prop::sample::Index)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_octet_reaches_the_wrong_request(

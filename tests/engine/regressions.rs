@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{CloseReason, Multiplex};
+use mio_fcgi::{Body, CloseReason, Multiplex, SubmitError, UnknownLength};
 
-use crate::harness::Bench;
+use crate::harness::{Answer, Bench};
 use crate::script::{Sent, config, done, out, records, request};
 
 /// Two requests and one plain connection: the second waits.
@@ -107,5 +107,39 @@ fn a_waiting_connection_is_yielded_to_until_it_is_answered() {
     bench.feed(1, records().stdout(1, "b").end(1, 0));
     assert_eq!(bench.peers[1].closed, None);
     bench.seen();
+    bench.finish();
+}
+
+/// Requests whose body is being collected went into the queue without a look at its length.
+#[test]
+fn bodies_that_are_collected_count_towards_the_length_of_the_queue() {
+    let mut config = config(Multiplex::Off);
+    config.unknown_length = UnknownLength::Buffer { limit: 5 };
+    config.limits.max_queue = 2;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Hang;
+    let collected = || request().with_body(Body::pushed(None));
+    let first = bench.submit(collected());
+    let second = bench.submit(collected());
+    let full = Err(SubmitError::QueueFull { limit: 2 });
+    assert_eq!(bench.try_submit(collected()), full);
+    assert_eq!(bench.try_submit(request()), full);
+    // Room is made by an abort, and by whatever takes a request out of the queue.
+    bench.command(|engine, now| engine.abort(now, first));
+    let third = bench.submit(collected());
+    for handle in [second, third] {
+        assert_eq!(
+            bench.command(|it, now| it.finish_stdin(now, handle)),
+            Ok(())
+        );
+    }
+    assert_eq!(bench.try_submit(collected()), full);
+    bench.accept(0);
+    bench.accept(1);
+    bench.submit(request());
+    for peer in [0, 1, 0] {
+        bench.feed(peer, records().end(1, 0));
+    }
+    assert_eq!(bench.seen()[1..], [done(2), done(3), done(4)]);
     bench.finish();
 }

@@ -8,5 +8,6 @@ mod params;
 mod promises;
 mod receive;
 mod regressions;
+mod regressions_pool;
 mod script;
 mod status;

@@ -1,0 +1,711 @@
+//! Mistakes that were made once: the pool, the clock, back-pressure, refusals.
+
+use std::io;
+use std::time::Duration;
+
+use mio_fcgi::wire::{ProtocolStatus, RecordType};
+use mio_fcgi::{
+    AtLimit, Body, CloseReason, Config, ConnectError, Delivery, LostReason, Multiplex, OwnedEvent,
+    Phase, Request, RequestError, Retry, StdinError, TimeoutKind, Timeouts,
+};
+
+use crate::harness::{Answer, Bench};
+use crate::script::{Seen, Sent, config, content, done, failed, out, records, request};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn servers(count: u16, multiplex: Multiplex) -> Config {
+    let address = |n| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
+    let mut config = Config::with_servers((0..count).map(address).collect());
+    config.multiplex = multiplex;
+    config
+}
+
+/// The pause of a server lost its deadline when the last request and connection went: whoever came then
+/// waited for the queue's time-out.
+#[test]
+fn a_request_that_comes_while_its_server_is_set_aside_is_sent_when_the_pause_is_over() {
+    let mut config = config(Multiplex::Off);
+    config.connect_patience = SECOND;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Refuse;
+    let first = bench.submit(request());
+    bench.command(|engine, now| engine.abort(now, first));
+    assert!(bench.engine.is_idle());
+    bench.servers[0] = Answer::Accept;
+    bench.submit(request());
+    assert_eq!(bench.peers.len(), 1, "set aside for 50 ms");
+    bench.advance(49 * MS);
+    assert_eq!(bench.peers.len(), 1);
+    bench.advance(MS);
+    assert_eq!(bench.peers.len(), 2);
+    bench.feed(1, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn connections_opened_beforehand_are_tried_again_after_a_refusal_that_failed_the_last_request() {
+    let mut config = config(Multiplex::Off);
+    config.limits.min_idle = 1;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Refuse;
+    bench.submit(request());
+    assert!(bench.engine.is_idle());
+    bench.servers[0] = Answer::Accept;
+    bench.advance(SECOND);
+    assert_eq!(bench.stats().connections.idle, 1);
+    bench.finish();
+}
+
+/// A connection of a pool that had been lowered by `FCGI_CANT_MPX_CONN` was taken for one that closes at once: the
+/// refused request's body stayed woven into its outbox.
+#[test]
+fn a_refused_request_whose_body_is_half_sent_leaves_its_neighbour_on_the_connection_intact() {
+    let mut config = config(Multiplex::On { max: 4 });
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request().with_body(Body::bytes(vec![b'a'; 30_000])));
+    bench.peers[0].window = 20_000;
+    let refused = bench.submit(request().with_body(Body::bytes(vec![b'b'; 30_000])));
+    let cant = ProtocolStatus::CantMultiplex;
+    bench.feed(0, records().end_as(2, 0, cant));
+    assert_eq!(bench.stats().requests.waiting, 1);
+    bench.command(|engine, now| engine.abort(now, refused));
+    bench.open_window(0, usize::MAX);
+    let sent = bench.sent(0);
+    assert_eq!(content(&sent, RecordType::Stdin, 1), vec![b'a'; 30_000]);
+    assert_eq!(content(&sent, RecordType::Stdin, 2), vec![b'b'; 30_000]);
+    assert!(sent.contains(&Sent::StreamEnd(RecordType::Stdin, 1)));
+    assert!(sent.contains(&Sent::StreamEnd(RecordType::Stdin, 2)));
+    bench.feed(0, records().stdout(1, "a").end(1, 0));
+    let aborted = failed(2, RequestError::Aborted, Phase::Waiting, Delivery::NotSent);
+    assert_eq!(bench.seen(), [aborted, out(1, "a"), done(1)]);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::EarlyEnd));
+    bench.finish();
+}
+
+/// Its octets were released while they left on the old connection, and missing on the new one.
+#[test]
+fn a_refused_pushed_body_is_sent_again_whole() {
+    let mut config = config(Multiplex::On { max: 4 });
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.sent(0);
+    bench.peers[0].window = 50;
+    let pushed = bench.submit(request().with_body(Body::pushed(Some(20_000))));
+    let octets: Vec<u8> = (0..20_000_u32).map(|n| n as u8).collect();
+    let taken = bench.command(|engine, now| engine.write_stdin(now, pushed, &octets));
+    assert_eq!(taken, Ok(20_000));
+    bench
+        .command(|engine, now| engine.finish_stdin(now, pushed))
+        .expect("whole");
+    bench.feed(0, records().end_as(2, 0, ProtocolStatus::CantMultiplex));
+    bench.open_window(0, usize::MAX);
+    bench.feed(0, records().end(1, 0));
+    let peer = bench.peers.len() - 1;
+    assert_eq!(content(&bench.sent(peer), RecordType::Stdin, 1), octets);
+    bench.feed(peer, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}
+
+/// The old connection's outbox told when the request "was sent", while it waited for another connection.
+#[test]
+fn the_first_octet_is_waited_for_from_when_the_retry_was_sent() {
+    let mut config = config(Multiplex::On { max: 4 });
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.peers[0].window = 100;
+    let mut timeouts = Timeouts::NONE;
+    timeouts.first_octet = Some(SECOND);
+    let body = Body::bytes(vec![b'b'; 3_000]);
+    bench.submit(request().with_body(body).with_timeouts(timeouts));
+    bench.feed(0, records().end_as(2, 0, ProtocolStatus::CantMultiplex));
+    bench.answers.push_back(Answer::Hang);
+    bench.open_window(0, usize::MAX);
+    bench.feed(0, records().end(1, 0));
+    bench.advance(900 * MS);
+    let peer = bench.peers.len() - 1;
+    bench.peers[peer].window = 100;
+    if peer > 0 {
+        bench.accept(peer);
+    }
+    bench.advance(1_100 * MS);
+    assert_eq!(
+        bench.seen(),
+        [done(1)],
+        "not sent yet: its time has not begun"
+    );
+    bench.open_window(peer, usize::MAX);
+    bench.advance(999 * MS);
+    assert_eq!(bench.seen(), []);
+    bench.advance(MS);
+    let error = RequestError::TimedOut(TimeoutKind::FirstOctet);
+    assert_eq!(
+        bench.seen(),
+        [failed(2, error, Phase::Sent, Delivery::MaybeSent)]
+    );
+    bench.finish();
+}
+
+/// Why the connection was lost was forgotten on the way.
+#[test]
+fn a_request_that_cannot_be_rewound_says_why_its_connection_was_lost() {
+    let mut bench = Bench::plain();
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    let body = Body::reader(&b"12345"[..], Some(5));
+    bench.submit(request().with_body(body));
+    bench.reset(0);
+    let lost = RequestError::Lost(LostReason::Io(io::ErrorKind::ConnectionReset));
+    assert_eq!(
+        bench.seen(),
+        [done(1), failed(2, lost, Phase::Sent, Delivery::MaybeSent)]
+    );
+    bench.finish();
+}
+
+/// A refused request that could not be rewound was said to have got a response.
+#[test]
+fn a_refused_request_that_cannot_be_rewound_was_sent_and_not_answered() {
+    let mut bench = Bench::plain();
+    bench.submit(request().with_body(Body::reader(&b"12345"[..], Some(5))));
+    bench.feed(0, records().end_as(1, 0, ProtocolStatus::Overloaded));
+    let error = RequestError::Overloaded;
+    assert_eq!(
+        bench.seen(),
+        [failed(1, error, Phase::Sent, Delivery::NotSent)]
+    );
+    bench.finish();
+}
+
+/// The read that brought the end left the connection idle and never to be read again.
+#[test]
+fn a_connection_whose_paused_request_has_ended_is_read_while_idle() {
+    let mut bench = Bench::plain();
+    let handle = bench.submit(request());
+    bench.read_len = 32;
+    bench.feed(0, records().stdout(1, "one"));
+    bench.read_len = usize::MAX;
+    // One read brings output and end; the pause comes between the two.
+    let octets = records().stdout(1, "two").end(1, 0);
+    let mut input = octets.as_ref();
+    let connection = bench.peers[0].handle;
+    let now = bench.now;
+    let first = bench
+        .engine
+        .poll_received(now, connection, &mut input)
+        .map(|it| it.into_owned());
+    assert!(matches!(first, Some(OwnedEvent::Stdout { .. })));
+    bench.engine.pause(now, handle);
+    let second = bench
+        .engine
+        .poll_received(now, connection, &mut input)
+        .map(|it| it.into_owned());
+    assert!(matches!(second, Some(OwnedEvent::End { .. })));
+    assert_eq!(
+        bench.engine.poll_received(now, connection, &mut input),
+        None
+    );
+    assert!(bench.engine.wants_read(connection), "idle ones are read");
+}
+
+#[test]
+fn pausing_a_probe_leaves_nothing_behind() {
+    let mut bench = Bench::plain();
+    let probe = bench.get_values(0);
+    bench.command(|engine, now| engine.pause(now, probe));
+    bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "0")]));
+    assert!(matches!(
+        bench.seen()[..],
+        [Seen::Values(1, _), Seen::Done(1, 0)]
+    ));
+    bench.submit(request());
+    bench.feed(0, records().stdout(1, "hi").end(1, 0));
+    assert_eq!(bench.seen(), [out(2, "hi"), done(2)]);
+    bench.finish();
+}
+
+/// Only output that was taken made room for others; output that was dropped did not.
+#[test]
+fn an_abort_that_frees_the_clients_budget_lets_other_connections_be_read_again() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.limits.max_connections = 2;
+    config.stall.per_client = 1_000;
+    config.stall.at_limit = AtLimit::PauseConnection;
+    let mut bench = Bench::new(config);
+    let handles: Vec<_> = (0..4).map(|_| bench.submit(request())).collect();
+    // Tags 1 and 2 share connection 0; 3 and 4 connection 1.
+    for handle in [handles[0], handles[2]] {
+        bench.command(|engine, now| engine.pause(now, handle));
+    }
+    bench.feed(0, records().stdout(1, vec![b'x'; 990]));
+    bench.feed(1, records().stdout(1, vec![b'x'; 20]));
+    assert_eq!(bench.stats().octets_held, 1_010);
+    bench.feed(1, records().stdout(2, "neighbour"));
+    assert_eq!(bench.seen(), [], "the client's budget is used up");
+    bench.command(|engine, now| engine.abort(now, handles[0]));
+    assert!(bench.seen().contains(&out(4, "neighbour")));
+    for handle in &handles {
+        bench.command(|engine, now| engine.abort(now, *handle));
+    }
+    bench.finish();
+}
+
+/// A connection that took longer to open than it may live was closed before it served anyone, again and again.
+#[test]
+fn a_connection_that_is_old_when_it_opens_serves_one_request() {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_age = Some(SECOND);
+    let mut bench = Bench::new(config);
+    bench.answers.push_back(Answer::Hang);
+    bench.submit(request());
+    bench.advance(2 * SECOND);
+    bench.accept(0);
+    assert_eq!(bench.peers.len(), 1);
+    bench.feed(0, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1)]);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxAge));
+    bench.finish();
+}
+
+#[test]
+fn an_idle_connection_past_its_age_is_not_handed_out_by_a_late_tick() {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_age = Some(SECOND);
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    bench.now += 2 * SECOND;
+    bench.submit(request());
+    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}
+
+/// A shared connection that was never idle never met its limits.
+#[test]
+fn a_shared_connection_that_is_never_idle_takes_no_more_requests_than_allowed() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.limits.max_requests_per_connection = Some(3);
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    for _ in 0..4 {
+        bench.submit(request());
+    }
+    bench.feed(0, records().end(1, 0));
+    assert_eq!(bench.stats().requests.waiting, 1, "3 served or in flight");
+    bench.feed(0, records().end(2, 0));
+    assert_eq!(bench.peers.len(), 1);
+    let last = bench.sent(0).iter().rev().find_map(|sent| match sent {
+        Sent::Begin { id, .. } => Some(*id),
+        _ => None,
+    });
+    bench.feed(0, records().end(last.expect("a third request"), 0));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxRequests));
+    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1), done(2), done(3), done(4)]);
+    bench.finish();
+}
+
+#[test]
+fn a_shared_connection_past_its_age_takes_no_further_request() {
+    let mut config = config(Multiplex::On { max: 8 });
+    config.limits.max_age = Some(SECOND);
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.advance(SECOND);
+    bench.submit(request());
+    assert_eq!(bench.peers.len(), 2);
+    bench.feed(0, records().end(1, 0));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxAge));
+    bench.feed(1, records().end(1, 0));
+    bench.finish();
+}
+
+/// Entries in the heap stood where the old limits had put them.
+#[test]
+fn limits_lowered_at_run_time_count_for_connections_that_are_idle_already() {
+    let mut bench = Bench::plain();
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    let mut limits = bench.engine.config().limits;
+    limits.idle_timeout = SECOND;
+    bench
+        .command(|engine, now| engine.set_limits(now, limits))
+        .expect("valid");
+    bench.advance(SECOND);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::IdleTimeout));
+    bench.finish();
+}
+
+/// The write limit of a request that had just nothing in the outbox was not armed for its next record.
+#[test]
+fn a_body_that_stalls_after_its_turn_came_late_times_out() {
+    let mut config = config(Multiplex::On { max: 8 });
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    let mut timeouts = Timeouts::NONE;
+    timeouts.write = Some(SECOND);
+    bench.submit(request());
+    bench.peers[0].window = 0;
+    // Five bodies take turns of 16 KiB in an outbox of 64 KiB.
+    for _ in 0..5 {
+        let body = Body::reader(io::repeat(b'x'), Some(1 << 30));
+        bench.submit(request().with_body(body).with_timeouts(timeouts));
+    }
+    // The octets trickle, so that each limit is looked at while one of the five has nothing in the outbox.
+    for _ in 0..60 {
+        bench.open_window(0, 16 * 1024 + 40);
+        bench.advance(90 * MS);
+    }
+    assert_eq!(bench.stats().requests.active, 6);
+    bench.advance(SECOND);
+    assert_eq!(
+        bench.stats().requests.active,
+        1,
+        "each of the five has stalled"
+    );
+    bench.eof(0);
+    bench.finish();
+}
+
+/// With neither request nor connection the probe's slot counted twice, and a drained client asked again.
+#[test]
+fn no_server_is_asked_during_a_shut_down() {
+    let mut config = config(Multiplex::Auto);
+    config.limits.max_connections = 2;
+    let mut bench = Bench::new(config);
+    bench.answers.extend([Answer::Accept, Answer::Refuse]);
+    bench.submit(request());
+    let deadline = bench.now + SECOND;
+    bench.command(|engine, now| engine.shutdown(now, Some(deadline)));
+    bench.servers[0] = Answer::Hang;
+    bench.advance(SECOND);
+    assert!(
+        bench.engine.is_idle(),
+        "the deadline is hard: {:?}",
+        bench.engine
+    );
+    assert_eq!(bench.peers.len(), 2, "no further probe");
+    bench.finish();
+}
+
+/// A connection that waits for the padding of its last record was kept as if it were an idle one of `min_idle`.
+#[test]
+fn a_connection_whose_last_padding_never_comes_is_closed_although_min_idle_asks_for_one() {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_connections = 1;
+    config.limits.max_idle = 1;
+    config.limits.min_idle = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    let answer = records().padded(8).end(1, 0);
+    bench.feed(0, &answer.as_ref()[..20]);
+    assert_eq!(bench.seen(), [done(1)]);
+    bench.advance(Duration::from_secs(11));
+    assert!(bench.peers[0].closed.is_some());
+    bench.finish();
+}
+
+#[test]
+fn a_shut_down_does_not_wait_for_padding() {
+    let mut config = config(Multiplex::Off);
+    config.limits.min_idle = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.command(|engine, now| engine.shutdown(now, None));
+    let answer = records().padded(8).end(1, 0);
+    bench.feed(0, &answer.as_ref()[..20]);
+    assert!(bench.engine.is_idle());
+    bench.finish();
+}
+
+/// Idle connections were looked at on the server of the last request only.
+#[test]
+fn a_shut_down_closes_idle_connections_of_every_server_when_the_queue_is_empty() {
+    let mut config = servers(2, Multiplex::Off);
+    config.limits.max_connections = 1;
+    config.limits.max_idle = 1;
+    config.limits.min_idle = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.submit(request());
+    bench.get_values(0);
+    let peer = |bench: &Bench, server| {
+        bench
+            .peers
+            .iter()
+            .position(|peer| peer.server == server && peer.closed.is_none())
+    };
+    let (zero, one) = (
+        peer(&bench, 0).expect("open"),
+        peer(&bench, 1).expect("open"),
+    );
+    bench.feed(one, records().end(1, 0));
+    bench.command(|engine, now| engine.shutdown(now, None));
+    bench.feed(zero, records().end(1, 0));
+    bench.feed(zero, records().values(&[]));
+    assert!(bench.engine.is_idle(), "{:?}", bench.engine);
+    bench.finish();
+}
+
+/// A server that accepts and closes at once was dialled again without a pause.
+#[test]
+fn connections_opened_beforehand_are_not_dialled_in_a_hot_loop() {
+    let mut config = config(Multiplex::Off);
+    config.limits.min_idle = 1;
+    let mut bench = Bench::new(config);
+    bench.command(|engine, now| engine.handle_timeout(now));
+    for _ in 0..100 {
+        let last = bench.peers.len() - 1;
+        if bench.peers[last].closed.is_none() {
+            bench.eof(last);
+        }
+    }
+    assert!(
+        bench.peers.len() <= 2,
+        "{} connects at one instant",
+        bench.peers.len()
+    );
+    bench.advance(10 * SECOND);
+    assert_eq!(bench.stats().connections.idle, 1);
+    bench.finish();
+}
+
+/// An application that had answered early ended well, and then badly because of its own client.
+#[test]
+fn finishing_a_body_short_does_not_spoil_a_response_that_is_held() {
+    let mut bench = Bench::shared(4);
+    bench.submit(request());
+    let handle = bench.submit(request().with_body(Body::pushed(Some(10))));
+    bench.command(|engine, now| engine.pause(now, handle));
+    bench.feed(0, records().stdout(2, "hi").end(2, 0));
+    let finished = bench.command(|engine, now| engine.finish_stdin(now, handle));
+    assert_eq!(finished, Err(StdinError::Gone));
+    bench.command(|engine, now| engine.resume(now, handle));
+    assert_eq!(bench.seen(), [out(2, "hi"), done(2)]);
+    bench.feed(0, records().end(1, 0));
+    bench.finish();
+}
+
+/// The reader's failure had ended the request inside `submit`.
+#[test]
+fn a_body_that_fails_at_once_while_the_queue_is_over_its_limit_does_not_panic() {
+    let mut config = servers(2, Multiplex::Off);
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.submit(request());
+    let server = bench.peers[0].server;
+    let other = bench.peers[1].server;
+    bench.feed(1, records().end(1, 0));
+    let mut limits = bench.engine.config().limits;
+    limits.max_queue = 0;
+    bench
+        .command(|engine, now| engine.set_limits(now, limits))
+        .expect("valid");
+    bench
+        .engine
+        .get_values(bench.now, server, mio_fcgi::Tag(9))
+        .expect("accepted");
+    assert_ne!(server, other);
+    let body = Body::reader(io::empty(), Some(5));
+    let handle = bench
+        .engine
+        .submit(bench.now, request().with_body(body), mio_fcgi::Tag(10));
+    assert!(handle.is_ok(), "it was sent: {handle:?}");
+}
+
+/// A health check of an idle server waited for the connect to another one.
+#[test]
+fn a_probe_does_not_wait_for_a_connect_to_another_server() {
+    let mut bench = Bench::new(servers(2, Multiplex::On { max: 10 }));
+    bench.servers = vec![Answer::Hang; 2];
+    bench.submit(request());
+    let hanging = bench.peers[0].server;
+    bench.servers = vec![Answer::Accept; 2];
+    bench.get_values(1 - hanging);
+    assert_eq!(bench.peers.len(), 2);
+    bench.feed(1, records().values(&[]));
+    assert!(matches!(
+        bench.seen()[..],
+        [Seen::Values(2, _), Seen::Done(2, 0)]
+    ));
+    bench.accept(0);
+    let busy = if bench.sent(0).len() > 1 { 0 } else { 1 };
+    bench.feed(busy, records().end(1, 0));
+    bench.finish();
+}
+
+/// The answer was kept for ever once it was yes.
+#[test]
+fn a_server_that_multiplexed_is_asked_again_after_it_was_down() {
+    let mut bench = Bench::new(config(Multiplex::Auto));
+    bench.submit(request());
+    assert_eq!(bench.sent(1), [Sent::GetValues]);
+    bench.feed(1, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    bench.feed(0, records().end(1, 0));
+    bench.eof(0);
+    bench.eof(1);
+    bench.answers.push_back(Answer::Refuse);
+    bench.submit(request());
+    bench.seen();
+    // What listens there now is a php-fpm.
+    bench.submit(request());
+    bench.submit(request());
+    let mut begins = Vec::new();
+    let mut probes = 0;
+    for peer in 2..bench.peers.len() {
+        let sent = bench.sent(peer);
+        begins.push(
+            sent.iter()
+                .filter(|it| matches!(it, Sent::Begin { .. }))
+                .count(),
+        );
+        probes += usize::from(sent.contains(&Sent::GetValues));
+    }
+    assert_eq!(probes, 1);
+    assert!(begins.iter().all(|count| *count <= 1), "{begins:?}");
+    for peer in 2..bench.peers.len() {
+        if bench.peers[peer].closed.is_none() {
+            bench.eof(peer);
+        }
+    }
+    bench.finish();
+}
+
+/// 3.5: the first request had gone without `FCGI_KEEP_CONN`, so the application closes at its end.
+#[test]
+fn a_connection_begun_without_keep_is_not_shared_when_the_server_turns_out_to_multiplex() {
+    let mut config = config(Multiplex::Auto);
+    config.keep_connections = false;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.feed(1, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    bench.submit(request());
+    let second = bench
+        .sent(0)
+        .iter()
+        .filter(|it| matches!(it, Sent::Begin { .. }))
+        .count();
+    assert_eq!(second, 1, "nobody joins it");
+    bench.feed(0, records().end(1, 0));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::KeepOff));
+    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}
+
+/// A refused server was dialled twice when its pause was over: once for a request, once to ask it.
+#[test]
+fn a_server_that_may_be_down_is_not_asked_besides() {
+    let mut config = config(Multiplex::Auto);
+    config.connect_patience = 10 * SECOND;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Refuse;
+    bench.submit(request());
+    let dials = bench.peers.len();
+    bench.servers[0] = Answer::Hang;
+    bench.advance(50 * MS);
+    assert_eq!(
+        bench.peers.len(),
+        dials + 1,
+        "a single connection finds out"
+    );
+    bench.accept(dials);
+    bench.feed(dials, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1)]);
+    bench.finish();
+}
+
+/// An idle connection's last sign of life was taken for the time it took to connect.
+#[test]
+fn a_connection_opened_beforehand_took_as_long_as_its_connect() {
+    let mut config = config(Multiplex::Off);
+    config.limits.min_idle = 1;
+    let mut bench = Bench::new(config);
+    bench.command(|engine, now| engine.handle_timeout(now));
+    bench.advance(Duration::from_secs(35));
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    let events = bench.events();
+    let Some(OwnedEvent::End {
+        outcome: Ok(completion),
+        ..
+    }) = events.last()
+    else {
+        panic!("{events:?}");
+    };
+    let took = completion.report.timings.connecting;
+    assert!(took.is_none_or(|took| took.is_zero()), "{took:?}");
+    bench.finish();
+}
+
+/// Up to 256 KiB of a body that had been alone stood before a new request's parameters.
+#[test]
+fn parameters_wait_behind_a_bounded_part_of_a_body_that_was_alone() {
+    let mut bench = Bench::shared(2);
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    bench.peers[0].window = 1_000;
+    bench.submit(request().with_body(Body::bytes(vec![b'a'; 1 << 20])));
+    let before = bench.peers[0].sent.len();
+    bench.submit(request());
+    bench.write_len = 1_000;
+    let mut waited = 0;
+    while !bench.sent(0).contains(&Sent::begin(2)) {
+        bench.open_window(0, 1_000);
+        waited = bench.peers[0].sent.len() - before;
+        assert!(waited < 1 << 20);
+    }
+    assert!(waited <= 136 * 1024, "{waited} octets");
+    bench.open_window(0, usize::MAX);
+    bench.feed(0, records().end(2, 0).end(1, 0));
+    bench.finish();
+}
+
+/// They went to the front of the queue one by one, so the last came first.
+#[test]
+fn requests_lost_together_are_sent_again_in_their_order() {
+    let mut config = config(Multiplex::On { max: 3 });
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    let named = |name: &str| Request::responder().param("N", name);
+    for name in ["a", "b", "c"] {
+        bench.submit(named(name).with_retry(Retry::IfUnanswered));
+    }
+    bench.eof(0);
+    let sent = bench.sent(1);
+    let names: Vec<u8> = (1..=3)
+        .flat_map(|id| content(&sent, RecordType::Params, id).last().copied())
+        .collect();
+    assert_eq!(names, b"abc");
+    bench.feed(1, records().end(1, 0).end(2, 0).end(3, 0));
+    bench.finish();
+}
+
+/// A clock that came late by minutes dialled once more and called a busy server down.
+#[test]
+fn a_late_clock_finds_a_full_backlog_busy_and_not_down() {
+    let mut bench = Bench::plain();
+    bench.servers[0] = Answer::BacklogFull;
+    bench.submit(request());
+    bench.now += Duration::from_secs(300);
+    let timeouts = bench.command(|engine, now| engine.handle_timeout(now));
+    let () = timeouts;
+    bench.advance(SECOND);
+    let seen = bench.seen();
+    // Queued for 10 s at most: whichever of the two limits is looked at first.
+    let busy = RequestError::Connect(ConnectError::Busy);
+    let queue = RequestError::TimedOut(TimeoutKind::Queue);
+    let either = [busy, queue].map(|it| vec![failed(1, it, Phase::Waiting, Delivery::NotSent)]);
+    assert!(either.contains(&seen), "{seen:?}");
+    assert_eq!(bench.stats().counters.connect_failures, 1);
+    bench.finish();
+}

@@ -71,7 +71,7 @@ impl Engine {
                 if connection.live == 0 && connection.served == 0 {
                     // Or min_idle would have it opened and closed again without a pause.
                     let index = connection.server;
-                    let until = now + self.config.backoff.longest;
+                    let until = now + self.config.backoff.after(u32::MAX);
                     self.servers[usize::from(index)].refill_at = Some(until);
                     self.deadlines.arm(Owner::Server(u32::from(index)), until);
                 }

@@ -23,7 +23,7 @@
 //! is left; `Pool` makes it idle, or closes it where a limit says so.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::exchange::Progress;
 use super::ids::RequestIds;
@@ -70,8 +70,8 @@ pub(super) struct Connection {
     /// Number of this connection in the order of opening.
     pub(super) serial: u64,
     pub(super) opened: Instant,
-    /// How long the connect took.
-    pub(super) took: Duration,
+    /// How long the connect took, in microseconds: an hour fits.
+    pub(super) took_us: u32,
     /// When it became idle; when octets last left it, or its outbox was last empty.
     pub(super) moved: Instant,
     pub(super) demux: Demux,

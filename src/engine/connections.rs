@@ -1,6 +1,6 @@
 //! Connections come and go: dialled, opened, refused, closed, lost.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::debug;
 use slab::Slab;
@@ -45,7 +45,7 @@ impl Engine {
             spent: None,
             serial: self.next_serial,
             opened: now,
-            took: Duration::ZERO,
+            took_us: 0,
             moved: now,
             demux: Demux::default(),
             outbox: Outbox::default(),
@@ -100,7 +100,8 @@ impl Engine {
         }
         connection.state = State::Open;
         connection.moved = now;
-        connection.took = now.saturating_duration_since(connection.opened);
+        let took = now.saturating_duration_since(connection.opened);
+        connection.took_us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         self.counters.connected += 1;
         debug!("connection {key}: open");
         match connection.purpose {
@@ -191,6 +192,13 @@ impl Engine {
             )
         };
         self.servers[server].load -= self.connections[key as usize].live as usize;
+        let is_useless = matches!(
+            reason,
+            CloseReason::ClosedIdle | CloseReason::OutOfTurn | CloseReason::Protocol
+        );
+        if is_useless && self.connections[key as usize].served == 0 {
+            self.pause_refill(now, server);
+        }
         self.remove(key, reason);
         let (again, over): (Vec<u32>, Vec<u32>) = live
             .into_iter()

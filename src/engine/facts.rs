@@ -4,7 +4,6 @@ use std::io;
 use std::time::Instant;
 
 use super::connection::{CloseReason, Input, State, Step};
-use super::deadlines::Owner;
 use super::{Disconnected, Engine};
 use crate::error::{ConnectError, LostReason, RequestError};
 use crate::event::ConnectionHandle;
@@ -68,13 +67,6 @@ impl Engine {
                     }
                     Disconnected::Eof | Disconnected::BacklogFull => LostReason::Closed,
                 };
-                if connection.live == 0 && connection.served == 0 {
-                    // Or min_idle would have it opened and closed again without a pause.
-                    let index = connection.server;
-                    let until = now + self.config.backoff.after(u32::MAX);
-                    self.servers[usize::from(index)].refill_at = Some(until);
-                    self.deadlines.arm(Owner::Server(u32::from(index)), until);
-                }
                 self.lose(now, key, reason, RequestError::Lost(lost));
             }
             Step::Open

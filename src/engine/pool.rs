@@ -18,6 +18,8 @@ use crate::config::Multiplex;
 /// Where a waiting request can go.
 enum Place {
     On(u32),
+    /// The same, but a paused request may keep it from being read.
+    Behind(u32),
     Dial {
         server: usize,
     },
@@ -35,7 +37,7 @@ impl Engine {
         let mut next = self.queue.first();
         while let Some(key) = next {
             match self.find_place(now, &self.exchanges[key as usize]) {
-                Place::On(connection) => {
+                Place::On(connection) | Place::Behind(connection) => {
                     self.queue.remove(&mut self.exchanges, key);
                     self.assign(now, key, connection);
                     next = self.queue.first();
@@ -94,6 +96,8 @@ impl Engine {
             return self.place_on(now, exchange, exchange.server.map_or(0, usize::from));
         }
         let count = self.servers.len();
+        // Nothing is opened while what is on its way has room for all: then only what is there counts.
+        let is_enough = self.prospects >= self.queue.len();
         let mut best = Place::Nowhere;
         let mut least = usize::MAX;
         for step in 0..count {
@@ -102,6 +106,7 @@ impl Engine {
             if load < least {
                 match self.place_on(now, exchange, server) {
                     Place::Nowhere => {}
+                    Place::Dial { .. } | Place::Replace { .. } | Place::Behind(_) if is_enough => {}
                     place => {
                         least = load;
                         best = place;
@@ -157,7 +162,7 @@ impl Engine {
             }
         }
         match obstructed {
-            Some(key) if server.connecting == 0 => Place::On(key),
+            Some(key) if server.connecting == 0 => Place::Behind(key),
             _ => Place::Nowhere,
         }
     }

@@ -248,6 +248,14 @@ impl Engine {
         debug!("server {index}: set aside for {pause:?}");
     }
 
+    /// A connection has ended before it served. Another one that `min_idle` asks for would be opened and lost
+    /// without a pause.
+    pub(super) fn pause_refill(&mut self, now: Instant, index: usize) {
+        let until = now + self.config.backoff.after(u32::MAX);
+        self.servers[index].refill_at = Some(until);
+        self.deadlines.arm(Owner::Server(index as u32), until);
+    }
+
     fn shutdown_due(&mut self, now: Instant) {
         let Running::Stopping {
             deadline: Some(deadline),

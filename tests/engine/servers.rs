@@ -250,6 +250,27 @@ fn a_hanging_server_costs_its_request_the_connect_limit_and_then_the_others_serv
 }
 
 #[test]
+fn a_request_takes_a_connection_that_falls_idle_while_another_servers_connect_hangs() {
+    let mut bench = Bench::new(servers(2));
+    for _ in 0..8 {
+        bench.submit(request());
+    }
+    for peer in [1, 3, 5, 7] {
+        bench.feed(peer, records().end(1, 0));
+        bench.eof(peer);
+    }
+    bench.servers[1] = Answer::Hang;
+    bench.submit(request());
+    assert_eq!(order(&bench)[8], 1, "the one with fewer in flight");
+    bench.feed(0, records().end(1, 0));
+    assert_eq!(bench.stats().requests.waiting, 0);
+    bench.accept(8);
+    end_all(&mut bench);
+    bench.feed(0, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
 fn the_queue_limit_ends_a_wait_for_servers_that_are_all_down() {
     let mut config = servers(2);
     config.connect_patience = Duration::from_secs(60);

@@ -256,7 +256,7 @@ impl Multiplex {
 pub struct Backoff {
     /// After the first failure; not zero.
     pub first: Duration,
-    /// The longest, after repeated failures; at least `first`.
+    /// The longest, after repeated failures; at least `first`. More than an hour counts as an hour.
     pub longest: Duration,
 }
 
@@ -269,13 +269,16 @@ impl Default for Backoff {
     }
 }
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 impl Backoff {
     /// The pause after a number of failures in a row.
     pub(crate) fn after(self, failures: u32) -> Duration {
         let doubled = 1_u32
             .checked_shl(failures.saturating_sub(1))
             .unwrap_or(u32::MAX);
-        self.first.saturating_mul(doubled.max(1)).min(self.longest)
+        let pause = self.first.saturating_mul(doubled.max(1));
+        pause.min(self.longest).min(HOUR)
     }
 }
 

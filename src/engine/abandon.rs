@@ -75,7 +75,7 @@ impl Engine {
         let exchange = self.exchanges.remove(key as usize);
         self.collecting -= usize::from(matches!(exchange.life, Life::Collecting { .. }));
         if let Some(held) = &exchange.held {
-            self.held -= held.len();
+            self.make_room(held.len());
         }
         let mut params = exchange.params;
         if self.spares.params.len() < MAX_SPARE_PARAMS && params.capacity() <= MAX_SPARE_PARAMS_LEN
@@ -117,12 +117,13 @@ impl Engine {
             return;
         }
         connection.ids.quarantine(id);
+        if connection.max_requests == 1 {
+            connection.spent.get_or_insert(CloseReason::EarlyEnd);
+        }
         // It may have others on it, though it was lowered to one request at a time.
         if connection.max_requests > 1 || connection.live > 1 {
             self.absorb(key, exchange_key);
             self.end_streams(key, exchange_key, id);
-        } else {
-            connection.spent.get_or_insert(CloseReason::EarlyEnd);
         }
     }
 
@@ -242,7 +243,7 @@ impl Engine {
         }
         if let Some(held) = exchange.held.take() {
             connection.held -= held.len();
-            self.held -= held.len();
+            self.make_room(held.len());
         }
     }
 
@@ -346,7 +347,8 @@ impl Engine {
 
     /// The application does not multiplex after all: from now on one request per connection.
     fn lower_to_plain(&mut self, server: usize) {
-        self.servers[server].sharing = Sharing::Plain;
+        let before = std::mem::replace(&mut self.servers[server].sharing, Sharing::Plain);
+        self.unasked -= usize::from(before == Sharing::Unknown);
         self.servers[server].shared.clear();
         for (_, connection) in &mut self.connections {
             if usize::from(connection.server) == server {

@@ -1,6 +1,6 @@
 //! A request gets its connection: its ID, its records, its deadline.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::debug;
 
@@ -45,10 +45,7 @@ impl Engine {
             server.shared.push(connection_key);
         }
         if connection.served == 0 && connection.live == 1 {
-            let took = connection
-                .moved
-                .saturating_duration_since(connection.opened);
-            exchange.clock.connecting = Some(took);
+            exchange.clock.connecting = Some(Duration::from_micros(connection.took_us.into()));
             let wait = self.config.yield_after;
             if let Some(wait) = wait.filter(|_| self.config.keep_connections)
                 && connection.max_requests == 1

@@ -234,6 +234,9 @@ impl Engine {
         if exchange.stdin.is_finished() {
             return Err(StdinError::Finished);
         }
+        if exchange.life == Life::Holding {
+            return Err(StdinError::Gone);
+        }
         let written = exchange.stdin.pushed_total();
         if let Some(declared) = exchange.stdin.declared().filter(|all| written < *all) {
             let sent = written;
@@ -295,8 +298,14 @@ impl Engine {
         let now = self.tick(now);
         limits.validate()?;
         self.config.limits = limits;
+        self.close_used_up(now);
         self.trim_all(now);
         self.pump(now);
+        let open: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
+        for key in open {
+            // What was armed may be later than the new limits.
+            self.arm_connection(key);
+        }
         Ok(())
     }
 

@@ -28,6 +28,7 @@ use std::time::Instant;
 use super::exchange::Progress;
 use super::ids::RequestIds;
 use super::outbox::Outbox;
+use crate::config::Limits;
 use crate::event::{ConnectionHandle, RequestHandle};
 use crate::wire::Demux;
 
@@ -69,6 +70,8 @@ pub(super) struct Connection {
     /// Number of this connection in the order of opening.
     pub(super) serial: u64,
     pub(super) opened: Instant,
+    /// How long the connect took, in microseconds: an hour fits.
+    pub(super) took_us: u32,
     /// When it became idle; when octets last left it, or its outbox was last empty.
     pub(super) moved: Instant,
     pub(super) demux: Demux,
@@ -260,7 +263,28 @@ impl Connection {
             && self.ids.has_room()
     }
 
-    /// Whether it is open, without a request, and at a record's end.
+    /// Whether it has served, or serves, as many requests as it may.
+    pub(super) fn has_served_most(&self, limits: &Limits) -> bool {
+        limits
+            .max_requests_per_connection
+            .is_some_and(|most| self.served.saturating_add(self.live) >= most)
+    }
+
+    /// Whether it has its age. One that has not served yet may, however long it took to connect: the next
+    /// would be no younger.
+    pub(super) fn is_old(&self, now: Instant, limits: &Limits) -> bool {
+        (self.served > 0 || self.live > 0)
+            && limits
+                .max_age
+                .is_some_and(|age| now.saturating_duration_since(self.opened) >= age)
+    }
+
+    /// Whether a limit keeps it from taking one more request.
+    pub(super) fn is_used_up(&self, now: Instant, limits: &Limits) -> bool {
+        self.has_served_most(limits) || self.is_old(now, limits)
+    }
+
+    /// Whether it is open and without a request.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.state, State::Open) && self.live == 0
     }

@@ -45,6 +45,7 @@ impl Engine {
             spent: None,
             serial: self.next_serial,
             opened: now,
+            took_us: 0,
             moved: now,
             demux: Demux::default(),
             outbox: Outbox::default(),
@@ -87,7 +88,8 @@ impl Engine {
         if server.overloads == 0 {
             server.aside_until = None;
         }
-        if was_down && server.sharing == Sharing::Plain && self.config.multiplex.is_auto() {
+        let is_known = matches!(server.sharing, Sharing::Plain | Sharing::Upto(_));
+        if was_down && is_known && self.config.multiplex.is_auto() {
             // What listens there now may be another program.
             server.sharing = Sharing::Unknown;
             self.unasked += 1;
@@ -98,6 +100,8 @@ impl Engine {
         }
         connection.state = State::Open;
         connection.moved = now;
+        let took = now.saturating_duration_since(connection.opened);
+        connection.took_us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         self.counters.connected += 1;
         debug!("connection {key}: open");
         match connection.purpose {
@@ -177,7 +181,8 @@ impl Engine {
         error: RequestError,
     ) {
         let probe = self.take_probe(key);
-        let live: Vec<u32> = self.connections[key as usize].ids.live().collect();
+        let mut live: Vec<u32> = self.connections[key as usize].ids.live().collect();
+        live.sort_unstable_by_key(|it| self.exchanges[*it as usize].first_offset);
         let server = usize::from(self.connections[key as usize].server);
         let (progress, stale) = {
             let connection = &self.connections[key as usize];
@@ -187,8 +192,19 @@ impl Engine {
             )
         };
         self.servers[server].load -= self.connections[key as usize].live as usize;
+        let is_useless = matches!(
+            reason,
+            CloseReason::ClosedIdle | CloseReason::OutOfTurn | CloseReason::Protocol
+        );
+        if is_useless && self.connections[key as usize].served == 0 {
+            self.pause_refill(now, server);
+        }
         self.remove(key, reason);
-        for exchange in live {
+        let (again, over): (Vec<u32>, Vec<u32>) = live
+            .into_iter()
+            .partition(|it| self.may_retry(now, *it, progress.transmitted, stale));
+        // Each that is sent again goes to the front of the queue: the last first.
+        for exchange in over.into_iter().chain(again.into_iter().rev()) {
             self.lose_exchange(now, exchange, &error, progress, stale);
         }
         if let Some(probe) = probe {

@@ -73,10 +73,14 @@ impl Deadlines {
         self.heap.first().map(|entry| (entry.at, entry.owner))
     }
 
-    /// Forgets all entries: nobody is left to be woken.
+    /// Forgets requests and connections: none is left to be woken. A server's pause goes on, for whoever
+    /// comes before it is over.
     pub(super) fn clear(&mut self) {
-        while let Some(entry) = self.heap.pop() {
+        for entry in std::mem::take(&mut self.heap) {
             *self.place_mut(entry.owner) = NOWHERE;
+            if let Owner::Server(_) = entry.owner {
+                self.arm(entry.owner, entry.at);
+            }
         }
     }
 
@@ -169,14 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn clear_leaves_nobody_and_owners_can_arm_again() {
+    fn clear_leaves_only_servers_and_owners_can_arm_again() {
         let start = Instant::now();
+        let later = start + Duration::from_millis(1);
         let mut deadlines = Deadlines::default();
-        deadlines.arm(Owner::Server(0), start);
+        deadlines.arm(Owner::Exchange(0), start);
+        deadlines.arm(Owner::Server(0), later);
         deadlines.arm(Owner::Shutdown, start);
         deadlines.clear();
-        assert_eq!(deadlines.next(), None);
+        assert_eq!(deadlines.next(), Some(later));
         deadlines.arm(Owner::Shutdown, start);
-        assert_eq!(deadlines.pop_due(start), Some(Owner::Shutdown));
+        assert_eq!(deadlines.pop_due(later), Some(Owner::Shutdown));
+        assert_eq!(deadlines.pop_due(later), Some(Owner::Server(0)));
+        assert_eq!(deadlines.next(), None);
     }
 }

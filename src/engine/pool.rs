@@ -18,6 +18,8 @@ use crate::config::Multiplex;
 /// Where a waiting request can go.
 enum Place {
     On(u32),
+    /// The same, but a paused request may keep it from being read.
+    Behind(u32),
     Dial {
         server: usize,
     },
@@ -35,15 +37,15 @@ impl Engine {
         let mut next = self.queue.first();
         while let Some(key) = next {
             match self.find_place(now, &self.exchanges[key as usize]) {
-                Place::On(connection) => {
+                Place::On(connection) | Place::Behind(connection) => {
                     self.queue.remove(&mut self.exchanges, key);
                     self.assign(now, key, connection);
                     next = self.queue.first();
                 }
-                Place::Dial { server } if self.prospects < self.queue.len() => {
+                Place::Dial { server } if self.may_hope_for(key, server) => {
                     self.dial(now, server, Purpose::Requests);
                 }
-                Place::Replace { server, idle } if self.prospects < self.queue.len() => {
+                Place::Replace { server, idle } if self.may_hope_for(key, server) => {
                     debug_assert!(self.servers[server].total > 0);
                     self.close(now, idle, CloseReason::Replaced);
                     next = self.queue.first();
@@ -57,6 +59,10 @@ impl Engine {
                 }
             }
         }
+        if self.running != Running::Yes {
+            self.retire_idle(now);
+            return;
+        }
         if self.unasked > 0 {
             self.ask_servers(now);
         }
@@ -65,11 +71,33 @@ impl Engine {
         }
     }
 
+    /// Whether a connection is to be opened for the waiting requests: those on their way have no room for all of
+    /// them, or none goes where a probe has to.
+    fn may_hope_for(&self, key: u32, server: usize) -> bool {
+        let is_probe = self.exchanges[key as usize].is_probe;
+        self.prospects < self.queue.len() || (is_probe && self.servers[server].connecting == 0)
+    }
+
+    /// While the client shuts down: closes idle connections once nobody waits for one.
+    fn retire_idle(&mut self, now: Instant) {
+        if self.queue.len() > 0 {
+            return;
+        }
+        for index in 0..self.servers.len() {
+            // Taken as a whole: each close comes back here.
+            for key in std::mem::take(&mut self.servers[index].idle) {
+                self.close(now, key, CloseReason::Retired);
+            }
+        }
+    }
+
     fn find_place(&self, now: Instant, exchange: &Exchange) -> Place {
         if exchange.is_probe {
             return self.place_on(now, exchange, exchange.server.map_or(0, usize::from));
         }
         let count = self.servers.len();
+        // Nothing is opened while what is on its way has room for all: then only what is there counts.
+        let is_enough = self.prospects >= self.queue.len();
         let mut best = Place::Nowhere;
         let mut least = usize::MAX;
         for step in 0..count {
@@ -78,6 +106,7 @@ impl Engine {
             if load < least {
                 match self.place_on(now, exchange, server) {
                     Place::Nowhere => {}
+                    Place::Dial { .. } | Place::Replace { .. } | Place::Behind(_) if is_enough => {}
                     place => {
                         least = load;
                         best = place;
@@ -94,7 +123,11 @@ impl Engine {
         if server.is_aside(now) && server.overloads > 0 {
             return Place::Nowhere;
         }
-        let good = |key: &u32| self.connections[*key as usize].serial >= exchange.oldest_connection;
+        let limits = &self.config.limits;
+        let good = |key: &u32| {
+            let connection = &self.connections[*key as usize];
+            connection.serial >= exchange.oldest_connection && !connection.is_used_up(now, limits)
+        };
         let mut obstructed = None;
         if !exchange.is_probe {
             let mut most = None;
@@ -116,20 +149,20 @@ impl Engine {
         if let Some(key) = server.idle.iter().rev().find(|key| good(key)) {
             return Place::On(*key);
         }
-        let full = server.total >= self.config.limits.max_connections;
+        let full = server.total >= limits.max_connections;
         if self.may_dial(now, index) {
             if !full {
                 return Place::Dial { server: index };
             }
-            if let Some(idle) = server.idle.front() {
+            if let Some(idle) = server.idle.front().copied() {
                 return Place::Replace {
                     server: index,
-                    idle: *idle,
+                    idle,
                 };
             }
         }
         match obstructed {
-            Some(key) if server.connecting == 0 => Place::On(key),
+            Some(key) if server.connecting == 0 => Place::Behind(key),
             _ => Place::Nowhere,
         }
     }
@@ -189,20 +222,16 @@ impl Engine {
         let number = connection.server;
         let shared = connection.max_requests > 1;
         let server = &self.servers[usize::from(number)];
-        let is_old = limits
-            .max_age
-            .is_some_and(|age| now.saturating_duration_since(connection.opened) >= age);
-        let is_used_up = limits
-            .max_requests_per_connection
-            .is_some_and(|most| connection.served >= most)
-            || !connection.ids.has_room();
+        let is_over = self.running != Running::Yes && self.queue.len() == 0;
         let reason = if let Some(reason) = connection.spent {
             Some(reason)
+        } else if is_over {
+            Some(CloseReason::Retired)
         } else if !keep && !shared && connection.served > 0 {
             Some(CloseReason::KeepOff)
-        } else if is_used_up {
+        } else if connection.has_served_most(&limits) || !connection.ids.has_room() {
             Some(CloseReason::MaxRequests)
-        } else if is_old {
+        } else if connection.is_old(now, &limits) {
             Some(CloseReason::MaxAge)
         } else if server.total > limits.max_connections {
             Some(CloseReason::Retired)
@@ -220,6 +249,8 @@ impl Engine {
         connection.quiet = true;
         connection.shrink_idle();
         self.servers[usize::from(number)].remove_shared(key);
+        // It may have been paused or full when its last request ended.
+        self.update_reads(key);
         // Otherwise when the read is used up, and the padding has come: what is behind the end of a request must
         // not reach the next one.
         let connection = &mut self.connections[key as usize];
@@ -258,6 +289,36 @@ impl Engine {
         }
     }
 
+    /// Closes idle connections that new limits find too old or too often used.
+    pub(super) fn close_used_up(&mut self, now: Instant) {
+        let limits = self.config.limits;
+        let used_up: Vec<(u32, CloseReason)> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.is_idle())
+            .filter_map(|(key, connection)| {
+                let reason = if connection.has_served_most(&limits) {
+                    CloseReason::MaxRequests
+                } else if connection.is_old(now, &limits) {
+                    CloseReason::MaxAge
+                } else {
+                    return None;
+                };
+                Some((key as u32, reason))
+            })
+            .collect();
+        for (key, reason) in used_up {
+            // A close may have handed out or closed another of them.
+            if self
+                .connections
+                .get(key as usize)
+                .is_some_and(|it| it.is_idle())
+            {
+                self.close(now, key, reason);
+            }
+        }
+    }
+
     pub(super) fn trim_all(&mut self, now: Instant) {
         for server in 0..self.servers.len() {
             self.trim(now, server);
@@ -280,6 +341,7 @@ impl Engine {
                 if ready >= limits.min_idle
                     || server.total >= limits.max_connections
                     || server.is_aside(now)
+                    || server.refill_at.is_some_and(|at| at > now)
                     || !self.may_dial(now, index)
                 {
                     break;

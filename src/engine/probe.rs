@@ -1,6 +1,7 @@
 //! `FCGI_GET_VALUES` (FastCGI 1.0, 4.1): does this server multiplex?
 //!
-//! The question goes out on a connection of its own, while requests go one per connection. Only
+//! The question goes out on a connection of its own, while requests go one per connection; a request waits for
+//! the answer only where the cap leaves no other connection, and never longer than the time-out. Only
 //! `FCGI_MPXS_CONNS=1` counts as yes. Silence until the time-out, an early close, `FCGI_UNKNOWN_TYPE`, an
 //! empty or unreadable answer all mean no. The answer holds for the server until it has been down.
 
@@ -85,7 +86,8 @@ impl Engine {
     pub(super) fn ask_servers(&mut self, now: Instant) {
         for index in 0..self.servers.len() {
             let server = &self.servers[index];
-            if server.sharing != Sharing::Unknown || server.total == 0 || server.is_aside(now) {
+            let is_down = server.failures > 0 || server.is_aside(now);
+            if server.sharing != Sharing::Unknown || server.total == 0 || is_down {
                 continue;
             }
             let idle = server.idle.back().copied();
@@ -218,9 +220,13 @@ impl Engine {
         if max_requests > 1 {
             for (key, connection) in &mut self.connections {
                 if usize::from(connection.server) == index {
-                    connection.max_requests = max_requests;
                     let busy = matches!(connection.state, State::Open) && connection.live > 0;
-                    if busy {
+                    // 3.5: begun without FCGI_KEEP_CONN, it is closed by the application at the first end.
+                    if busy && connection.max_requests == 1 && !self.config.keep_connections {
+                        continue;
+                    }
+                    connection.max_requests = max_requests;
+                    if busy && !self.servers[index].shared.contains(&(key as u32)) {
                         self.servers[index].shared.push(key as u32);
                     }
                 }

@@ -26,6 +26,8 @@ pub(super) struct Server {
     pub(super) blind_until: u64,
     /// Requests refused for overload, in a row.
     pub(super) overloads: u32,
+    /// No connection is opened beforehand until then: the last such was closed before it served.
+    pub(super) refill_at: Option<Instant>,
     /// Set aside until then: down, or overloaded.
     pub(super) aside_until: Option<Instant>,
 }

@@ -28,7 +28,8 @@ impl Engine {
             return;
         };
         let exchange = &mut self.exchanges[key as usize];
-        if std::mem::replace(&mut exchange.paused, true) {
+        // A probe's only output is its end, which is never held.
+        if exchange.is_probe || std::mem::replace(&mut exchange.paused, true) {
             return;
         }
         if let Some(connection) = exchange.life.connection()
@@ -169,11 +170,7 @@ impl Engine {
             Taken::Nothing => return Drained::Dry,
         };
         let in_all = held.len();
-        let was_over = self.held >= self.config.stall.per_client;
-        self.held -= len;
-        if was_over && self.held < self.config.stall.per_client {
-            self.update_all_reads();
-        }
+        self.make_room(len);
         let exchange = &mut self.exchanges[key as usize];
         if let Some(connection) = exchange.life.connection()
             && let Some(connection_key) = self.connection_key(connection)
@@ -220,6 +217,15 @@ impl Engine {
             for exchange in live {
                 self.arm_exchange(exchange);
             }
+        }
+    }
+
+    /// Octets are held no longer: connections that wait for the client's budget may be read again.
+    pub(super) fn make_room(&mut self, len: usize) {
+        let was_over = self.held >= self.config.stall.per_client;
+        self.held -= len;
+        if was_over && self.held < self.config.stall.per_client {
+            self.update_all_reads();
         }
     }
 

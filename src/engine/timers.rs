@@ -142,6 +142,11 @@ impl Engine {
                 let State::Redialing { since, .. } = connection.state else {
                     return;
                 };
+                if now.saturating_duration_since(since) >= self.config.connect_timeout {
+                    // The clock came late.
+                    self.give_up_connecting(now, key, ConnectError::Busy);
+                    return;
+                }
                 connection.state = State::Connecting { since };
                 let connection = connection.handle(key);
                 self.actions
@@ -179,7 +184,10 @@ impl Engine {
                 return;
             }
             ConnectionDue::Idle | ConnectionDue::Connect | ConnectionDue::Redial => {
-                if self.servers[server].idle.len() <= self.config.limits.min_idle {
+                // One that still waits for its last padding is of no use.
+                let is_available = self.servers[server].idle.contains(&key);
+                let kept = self.config.limits.min_idle;
+                if is_available && self.servers[server].idle.len() <= kept {
                     self.connections[key as usize].moved = now;
                     self.arm_connection(key);
                     return;
@@ -193,6 +201,14 @@ impl Engine {
     /// A pause after failures is over, or a new connection has waited long enough for its first octet.
     fn server_due(&mut self, now: Instant, index: u32) {
         let server = &mut self.servers[index as usize];
+        if let Some(at) = server.refill_at {
+            if at > now {
+                // min_idle is looked at behind every time-out.
+                self.deadlines.arm(Owner::Server(index), at);
+            } else {
+                server.refill_at = None;
+            }
+        }
         if let Some(until) = server.aside_until {
             if until > now {
                 self.deadlines.arm(Owner::Server(index), until);
@@ -230,6 +246,14 @@ impl Engine {
         self.servers[index].aside_until = Some(until);
         self.deadlines.arm(Owner::Server(index as u32), until);
         debug!("server {index}: set aside for {pause:?}");
+    }
+
+    /// A connection has ended before it served. Another one that `min_idle` asks for would be opened and lost
+    /// without a pause.
+    pub(super) fn pause_refill(&mut self, now: Instant, index: usize) {
+        let until = now + self.config.backoff.after(u32::MAX);
+        self.servers[index].refill_at = Some(until);
+        self.deadlines.arm(Owner::Server(index as u32), until);
     }
 
     fn shutdown_due(&mut self, now: Instant) {

@@ -80,8 +80,14 @@ impl Engine {
             let Some((_, handle)) = connection.unsent.pop_front() else {
                 return;
             };
+            let own_handle = connection.handle(key);
             if let Some(exchange_key) = self.exchange_key(handle) {
                 let exchange = &mut self.exchanges[exchange_key as usize];
+                // It may have been refused, and be on its way elsewhere.
+                if exchange.life.connection() != Some(own_handle) || !exchange.is_sent(transmitted)
+                {
+                    continue;
+                }
                 debug!("request {exchange_key}: sent");
                 exchange.clock.sent = Some(now);
                 let limit = match exchange.clock.last_octet {
@@ -127,14 +133,18 @@ impl Engine {
             } else {
                 FAIR_RECORD
             };
+            let was_sent = exchange.last_offset <= connection.outbox.transmitted();
             match self.feed(key, handle.index, quantum) {
                 Ok(Fed::More) => {
                     self.exchanges[handle.index as usize].in_round = true;
                     self.connections[key as usize].round.push_back(handle);
-                    self.arm_exchange(handle.index);
                 }
                 Ok(Fed::Starved | Fed::Done) => {}
                 Err(error) => self.stop_exchange(now, handle.index, error.into()),
+            }
+            if was_sent {
+                // Its write limit did not run, and may have no entry.
+                self.arm_exchange(handle.index);
             }
         }
     }

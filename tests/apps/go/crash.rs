@@ -45,7 +45,7 @@ fn killed_under_load(transport: Transport) {
             let requests = it.client.stats().requests;
             requests.waiting == 0 && requests.active > 0
         });
-        assert_eq!(client.peak().active, 1000);
+        assert!(client.peak().active > 900);
         // Some are answered, some not yet.
         let moment = u64::from(round) * COUNT / u64::from(ROUNDS + 5);
         client.run_until("some answers", |it| it.unended() as u64 <= COUNT - moment);

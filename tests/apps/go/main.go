@@ -23,6 +23,7 @@ func main() {
 	http.HandleFunc("/early", early)
 	http.HandleFunc("/big", big)
 	http.HandleFunc("/slow", slow)
+	http.HandleFunc("/late", late)
 	fmt.Fprintln(os.Stderr, "ready")
 	if err := fcgi.Serve(nil, nil); err != nil {
 		fmt.Fprintln(os.Stderr, "serve:", err)
@@ -90,6 +91,13 @@ func big(w http.ResponseWriter, r *http.Request) {
 func slow(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(time.Duration(number(r, "ms", 100)) * time.Millisecond)
 	io.WriteString(w, "awake\n")
+}
+
+// late reads the body up to its end or an abort, and answers ?ms= milliseconds after that in any case.
+func late(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
+	time.Sleep(time.Duration(number(r, "ms", 100)) * time.Millisecond)
+	io.WriteString(w, "late\n")
 }
 
 func number(r *http.Request, name string, byDefault int) int {

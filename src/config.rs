@@ -229,6 +229,7 @@ impl Timeouts {
 
 /// Whether requests share a connection (`FCGI_MPXS_CONNS`, FastCGI 1.0, 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Multiplex {
     /// One request per connection, always.
     Off,
@@ -309,6 +310,7 @@ impl Default for Stall {
 
 /// What happens when a paused request's output has filled its budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AtLimit {
     /// The connection is not read until room is made; its other requests wait too.
     #[default]
@@ -322,6 +324,7 @@ pub enum AtLimit {
 ///
 /// php-fpm takes such a body as empty, so the safe choices are the first two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UnknownLength {
     /// `submit` refuses it with [`SubmitError::LengthRequired`](crate::SubmitError::LengthRequired),
     /// which a proxy maps to 411.

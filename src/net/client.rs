@@ -73,6 +73,7 @@ impl Client {
     }
 
     /// How long to wait in `poll`: zero while there is work, `None` when nothing is due.
+    #[must_use]
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
         let has_turns = !(self.ready.is_empty() && self.next_round.is_empty());
         if self.reading.is_some() || has_turns || self.engine.has_output() {
@@ -114,6 +115,7 @@ impl Client {
     ///
     /// # Panics
     /// When another buffer is passed while the former still holds octets of the client's.
+    #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, now: Instant, buf: &'b mut ReadBuf) -> Option<Event<'b>> {
         let event = self.advance(now, buf)?;
         Some(event.lend(buf))
@@ -204,11 +206,13 @@ impl Client {
     }
 
     /// As [`Engine::is_idle`].
+    #[must_use]
     pub fn is_idle(&self) -> bool {
         self.engine.is_idle()
     }
 
     /// As [`Engine::stats`].
+    #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }

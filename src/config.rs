@@ -124,7 +124,7 @@ const MAX_SERVERS: usize = 1024;
 pub struct Limits {
     /// Connections to one server, connecting and idle ones included. Default 8. A connection costs
     /// a socket, its slab entry (below 512 octets) and, while it has something unsent, an outbox
-    /// of at most about 128 KiB.
+    /// of at most about 128 KiB beside the parameters of its requests, until they have left.
     pub max_connections: usize,
     /// Idle connections kept to one server. Default 4. Each holds a php-fpm worker.
     pub max_idle: usize,
@@ -230,6 +230,7 @@ impl Timeouts {
 
 /// Whether requests share a connection (`FCGI_MPXS_CONNS`, FastCGI 1.0, 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Multiplex {
     /// One request per connection, always.
     Off,
@@ -313,6 +314,7 @@ impl Default for Stall {
 
 /// What happens when a paused request's output has filled its budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AtLimit {
     /// The connection is not read until room is made; its other requests wait too.
     #[default]
@@ -326,6 +328,7 @@ pub enum AtLimit {
 ///
 /// php-fpm takes such a body as empty, so the safe choices are the first two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UnknownLength {
     /// `submit` refuses it with [`SubmitError::LengthRequired`](crate::SubmitError::LengthRequired),
     /// which a proxy maps to 411.

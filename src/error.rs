@@ -164,6 +164,7 @@ impl Failure {
 
 /// How far a request had come when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Phase {
     /// Its body was being collected, to know its length.
     Collecting,

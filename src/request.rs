@@ -87,6 +87,7 @@ impl Request {
 /// [`Config::max_retries`](crate::Config::max_retries). A body that cannot be
 /// [rewound](Body#rewinding) limits every choice to what was not sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Retry {
     /// Never: the first failure is reported.
     Never,

@@ -247,6 +247,7 @@ impl Engine {
     }
 
     /// The next thing the driver is asked to do. In the order given.
+    #[must_use = "an action is asked for once"]
     pub fn poll_action(&mut self) -> Option<Action> {
         loop {
             let action = self.actions.pop_front()?;
@@ -268,12 +269,14 @@ impl Engine {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next, perhaps a little early; `None` when
     /// nothing is due.
+    #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.next()
     }
 
     /// Whether [`poll_event`](Self::poll_event) or [`poll_action`](Self::poll_action) has something.
     #[inline]
+    #[must_use]
     pub fn has_output(&self) -> bool {
         !self.events.is_empty()
             || !self.actions.is_empty()
@@ -282,6 +285,7 @@ impl Engine {
     }
 
     /// Whether no request and no connection is left: the check against leaks.
+    #[must_use]
     pub fn is_idle(&self) -> bool {
         self.exchanges.is_empty() && self.connections.is_empty()
     }
@@ -290,6 +294,7 @@ impl Engine {
     /// [`handle_transmitted`](Self::handle_transmitted), then look again. Empty when there is nothing, or
     /// when the handle is stale.
     #[inline]
+    #[must_use]
     pub fn transmit(&self, connection: ConnectionHandle) -> Transmit<'_> {
         match self.connection(connection) {
             Some(connection) if !connection.is_connecting() => {
@@ -310,6 +315,7 @@ impl Engine {
     /// paused, and while its budget for paused requests is used up. Idle ones are read too: one that closes or
     /// speaks is evicted at once.
     #[inline]
+    #[must_use]
     pub fn wants_read(&self, connection: ConnectionHandle) -> bool {
         self.connection(connection)
             .is_some_and(|connection| !connection.is_connecting() && !connection.read_blocked)

@@ -104,6 +104,7 @@ impl Engine {
     /// that was held and is copied to the front of `scratch`, as much as fits.
     ///
     /// `scratch` must not be empty while requests are paused and resumed; its content is overwritten.
+    #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<'b>> {
         while let Some(event) = self.events.pop_front() {
             let is_late = matches!(event, Event::StdinReady { request, .. }

@@ -122,12 +122,12 @@
 //! | what | octets at most | set by |
 //! |------|----------------|--------|
 //! | the read buffer | one for the client, 64 KiB by default | [`ReadBuf::with_len`] |
-//! | an outbox | about 128 KiB for each connection with something unsent | - |
+//! | an outbox | about 128 KiB for each connection with something unsent, and the parameters of its requests until they have left | - |
 //! | pushed bodies | 64 KiB for each request | [`Config::stdin_high_water`] |
 //! | bodies of unknown length | the limit, for each request | [`UnknownLength::Buffer`](crate::UnknownLength::Buffer) |
 //! | held output | 64 KiB for a request, 1 MiB for a connection, 64 MiB in all; one read buffer for each connection may come on top | [`Stall`] |
 //! | parameters | 1 MiB for each request, waiting ones too | [`Config::max_params_len`] |
-//! | memory kept for reuse | 16 MiB of outboxes and 16 MiB of parameters, as a rule far less | - |
+//! | memory kept for reuse | a few tens of MiB after a burst, as a rule far less | - |
 //! | the queue | 1,024 requests of below 1 KiB each and their parameters | [`Limits::max_queue`] |
 //!
 //! [`Stats`](crate::Stats) shows what of it is in use.

@@ -72,14 +72,14 @@
 //!
 //! # Idle connections
 //!
-//! A kept connection spares a connect, some tens of microseconds on the same machine, and costs a child until
+//! A kept connection spares a connect, which is little on the same machine, and costs a child until
 //! [`Limits::idle_timeout`]. When others use the pool too, such as a second proxy or a status page, they starve while
 //! connections idle. Few and short: [`Limits::max_idle`] and `idle_timeout`; or none at all, with
 //! [`Config::keep_connections`] off. Then each connection is closed right after its request: php-fpm waits for that,
 //! and its child is busy until it happens.
 //!
-//! [`Limits::min_idle`] is not for php-fpm. A connection on which nothing is sent holds a child for 5 s, after which
-//! php-fpm closes it.
+//! [`Limits::min_idle`] is not for php-fpm. A connection on which nothing is sent holds a child for 5 s, and
+//! an idle one holds it for as long as it is kept.
 //!
 //! [`Config::yield_after`] helps where connections are more than children after all. The children then serve those
 //! connections they already have, while new ones wait in the backlog, for as long as there is always a next request.

@@ -144,6 +144,9 @@
 //! had to say was taken: the last `End` may come out when the engine is idle already. The connections of the other two
 //! requests were closed on the way, as idle ones are.
 //!
+//! To test a program that embeds the client, there is such a loop ready in the module `testkit`, a feature: with
+//! applications that misbehave, a clock of its own, and octets that arrive in any pieces.
+//!
 //! # Rules for a driver
 //!
 //! - A connection is known by its [`ConnectionHandle`]. Keep sockets by [`index`](ConnectionHandle::index) and compare

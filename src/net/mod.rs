@@ -1,8 +1,10 @@
 //! The mio driver: an [`Engine`](crate::Engine) with real sockets.
 
 mod client;
+mod located;
 mod read_buf;
 mod socket;
+mod turns;
 
 pub use client::Client;
 pub use read_buf::ReadBuf;

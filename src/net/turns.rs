@@ -1,0 +1,346 @@
+//! What the client does in `poll_event`: connections take turns at connecting, writing and reading.
+
+use std::io::{self, Read, Write};
+use std::time::Instant;
+
+use log::{debug, trace};
+use mio::{Interest, Token};
+
+use super::client::Client;
+use super::located::Located;
+use super::read_buf::ReadBuf;
+use super::socket::Socket;
+use crate::address::Address;
+use crate::engine::{Action, Disconnected};
+use crate::event::{ConnectionHandle, Event};
+
+/// A socket and what is known of it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    handle: ConnectionHandle,
+    pub(super) socket: Socket,
+    phase: Phase,
+    /// May have something to read, or its end.
+    pub(super) readable: bool,
+    /// May take octets.
+    pub(super) writable: bool,
+    /// The peer has closed: a short read is not the last.
+    pub(super) peer_closed: bool,
+    /// It is in `ready` or `next_round`.
+    queued: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Open,
+    /// A write failed; what the application had sent before is still read.
+    ReadOnly,
+}
+
+impl Client {
+    /// The next event, after as many turns as it takes.
+    pub(super) fn advance(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<Located> {
+        loop {
+            if let Some((connection, identity)) = self.reading {
+                assert_eq!(
+                    identity,
+                    buf.identity(),
+                    "another ReadBuf was passed while the former holds octets of the client's"
+                );
+                if let Some(event) = self.take_read(now, connection, buf) {
+                    return Some(event);
+                }
+                self.reading = None;
+            }
+            if let Some(event) = self.engine.poll_event(buf.memory()) {
+                return Some(Located::at_start(event));
+            }
+            if let Some(action) = self.engine.poll_action() {
+                self.act(now, action);
+                continue;
+            }
+            let Some(index) = self.ready.pop_front() else {
+                std::mem::swap(&mut self.ready, &mut self.next_round);
+                return None;
+            };
+            self.turn(now, index as usize, buf);
+        }
+    }
+
+    /// The next event out of octets that are in the buffer.
+    fn take_read(
+        &mut self,
+        now: Instant,
+        connection: ConnectionHandle,
+        buf: &mut ReadBuf,
+    ) -> Option<Located> {
+        let mut input = buf.unread();
+        let event = self.engine.poll_received(now, connection, &mut input);
+        let left = input.len();
+        match event {
+            Some(Event::Stdout { request, tag, data }) => {
+                let len = data.len();
+                let end = buf.keep_last(left);
+                Some(Located::Stdout(request, tag, end - len..end))
+            }
+            Some(Event::Stderr { request, tag, data }) => {
+                let len = data.len();
+                let end = buf.keep_last(left);
+                Some(Located::Stderr(request, tag, end - len..end))
+            }
+            Some(event) => {
+                let located = Located::at_start(event);
+                buf.keep_last(left);
+                Some(located)
+            }
+            None => {
+                buf.keep_last(left);
+                None
+            }
+        }
+    }
+
+    fn act(&mut self, now: Instant, action: Action) {
+        match action {
+            Action::Connect { connection, server } => self.connect(now, connection, server),
+            Action::Close { connection, reason } => {
+                if let Some(slot) = self.take_slot(connection) {
+                    trace!("token {}: closed, {reason:?}", self.token(slot.handle).0);
+                }
+            }
+            Action::Flush { connection } => {
+                if let Some(slot) = self.slot_mut(connection) {
+                    let may_write = slot.writable && slot.phase == Phase::Open;
+                    if may_write {
+                        self.write(now, connection.index());
+                    }
+                }
+            }
+            Action::Read { connection } => {
+                if self.slot_mut(connection).is_some_and(|slot| slot.readable) {
+                    self.enqueue(connection.index());
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, now: Instant, handle: ConnectionHandle, server: usize) {
+        let address = &self.engine.config().servers[server];
+        let socket = Socket::connect(address).and_then(|mut socket| {
+            let interests = Interest::READABLE | Interest::WRITABLE;
+            let token = self.token(handle);
+            self.registry.register(&mut socket, token, interests)?;
+            Ok(socket)
+        });
+        match socket {
+            Ok(socket) => {
+                let index = handle.index();
+                if self.slots.len() <= index {
+                    self.slots.resize_with(index + 1, || None);
+                }
+                self.slots[index] = Some(Slot {
+                    handle,
+                    socket,
+                    phase: Phase::Connecting,
+                    readable: false,
+                    // A Unix socket is connected at once, without an event to say so.
+                    writable: true,
+                    peer_closed: false,
+                    queued: false,
+                });
+                self.enqueue(index);
+            }
+            Err(error) => {
+                debug!(
+                    "connection {}: not connected to {address}, {error}",
+                    handle.index
+                );
+                let why = match (error.kind(), address) {
+                    (io::ErrorKind::WouldBlock, Address::Unix(_) | Address::Abstract(_)) => {
+                        Disconnected::BacklogFull
+                    }
+                    (kind, _) => Disconnected::ConnectFailed(kind),
+                };
+                self.engine.handle_closed(now, handle, why);
+            }
+        }
+    }
+
+    /// One connection's turn: finish its connect, write what waits, read one buffer's worth.
+    fn turn(&mut self, now: Instant, index: usize, buf: &mut ReadBuf) {
+        let Some(Some(slot)) = self.slots.get_mut(index) else {
+            return;
+        };
+        slot.queued = false;
+        if slot.phase == Phase::Connecting {
+            if !slot.writable {
+                return;
+            }
+            match slot.socket.is_connected() {
+                Ok(true) => {
+                    slot.phase = Phase::Open;
+                    let handle = slot.handle;
+                    self.engine.handle_connected(now, handle);
+                }
+                Ok(false) => {
+                    slot.writable = false;
+                    return;
+                }
+                Err(error) => {
+                    debug!("connection {index}: not connected, {error}");
+                    let why = Disconnected::ConnectFailed(error.kind());
+                    self.lose(now, index, why);
+                    return;
+                }
+            }
+        }
+        let Some(Some(slot)) = self.slots.get(index) else {
+            return;
+        };
+        if slot.writable && slot.phase == Phase::Open {
+            self.write(now, index);
+        }
+        let Some(Some(slot)) = self.slots.get(index) else {
+            return;
+        };
+        if slot.readable && self.engine.wants_read(slot.handle) {
+            self.read(now, index, buf);
+        }
+    }
+
+    /// Writes until there is nothing more, the socket is full, or the turn is over.
+    fn write(&mut self, now: Instant, index: usize) {
+        let mut left = WRITE_TURN;
+        while let Some(Some(slot)) = self.slots.get_mut(index) {
+            if !self.engine.wants_write(slot.handle) {
+                return;
+            }
+            let slices = self.engine.transmit(slot.handle);
+            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+            let written = match slices[..] {
+                [slice] => slot.socket.write(&slice),
+                _ => slot.socket.write_vectored(&slices),
+            };
+            match written {
+                Ok(written) if written > 0 => {
+                    let handle = slot.handle;
+                    // A short write means a full socket on Linux, and an edge will tell.
+                    if written < offered && cfg!(target_os = "linux") {
+                        slot.writable = false;
+                    }
+                    let is_full = !slot.writable;
+                    self.engine.handle_transmitted(now, handle, written);
+                    left = left.saturating_sub(written);
+                    if is_full {
+                        return;
+                    }
+                    if left == 0 {
+                        self.enqueue_again(index);
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    slot.writable = false;
+                    return;
+                }
+                other => {
+                    debug!("connection {index}: write failed, {other:?}");
+                    // The application may have answered before it closed: that is read first.
+                    slot.phase = Phase::ReadOnly;
+                    slot.readable = true;
+                    slot.peer_closed = true;
+                    self.enqueue(index);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, now: Instant, index: usize, buf: &mut ReadBuf) {
+        let Some(Some(slot)) = self.slots.get_mut(index) else {
+            return;
+        };
+        let memory = buf.memory();
+        let read = loop {
+            match slot.socket.read(memory) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        match read {
+            Ok(0) => self.lose(now, index, Disconnected::Eof),
+            Ok(len) => {
+                // Edge-triggered: a short read has drained the socket, and what comes later is announced;
+                // the end of the stream was perhaps announced already.
+                let drained = len < memory.len() && cfg!(unix) && !slot.peer_closed;
+                let handle = slot.handle;
+                slot.readable = !drained;
+                buf.filled(len);
+                self.reading = Some((handle, buf.identity()));
+                if !drained {
+                    self.enqueue_again(index);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => slot.readable = false,
+            Err(error) => {
+                debug!("connection {index}: read failed, {error}");
+                self.lose(now, index, Disconnected::Failed(error.kind()));
+            }
+        }
+    }
+
+    /// A connection ended on its own.
+    fn lose(&mut self, now: Instant, index: usize, why: Disconnected) {
+        if let Some(Some(slot)) = self.slots.get(index) {
+            let handle = slot.handle;
+            self.take_slot(handle);
+            self.engine.handle_closed(now, handle, why);
+        }
+    }
+
+    /// Deregisters and drops a socket.
+    fn take_slot(&mut self, handle: ConnectionHandle) -> Option<Slot> {
+        let slot = self.slots.get_mut(handle.index())?;
+        if slot.as_ref()?.handle != handle {
+            return None;
+        }
+        let mut slot = slot.take()?;
+        // It is closed next, which takes it off the poll in any case.
+        let _ = self.registry.deregister(&mut slot.socket);
+        Some(slot)
+    }
+
+    fn slot_mut(&mut self, handle: ConnectionHandle) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(handle.index())?.as_mut()?;
+        (slot.handle == handle).then_some(slot)
+    }
+
+    fn token(&self, handle: ConnectionHandle) -> Token {
+        Token(self.tokens.start + handle.index())
+    }
+
+    /// Has a connection go on in this round.
+    pub(super) fn enqueue(&mut self, index: usize) {
+        if let Some(Some(slot)) = self.slots.get_mut(index)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.ready.push_back(index as u32);
+        }
+    }
+
+    /// Has a connection go on in the next round.
+    fn enqueue_again(&mut self, index: usize) {
+        if let Some(Some(slot)) = self.slots.get_mut(index)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.next_round.push_back(index as u32);
+        }
+    }
+}
+
+/// Octets written for one connection before it goes to the back of the queue.
+const WRITE_TURN: usize = 1024 * 1024;

@@ -39,6 +39,21 @@ fn pipelined_requests_are_answered_in_their_order() {
     }
 }
 
+/// More answers than wait for the end of a turn.
+#[test]
+fn pipelined_requests_go_on_behind_many_answers() {
+    let proxy = Proxy::start(&["--status"]);
+    for (target, len) in [("/tag?tag=a&size=12000", Some(12_000)), ("/-/status", None)] {
+        let mut browser = proxy.connect();
+        browser.send(get(target).repeat(300));
+        for _ in 0..300 {
+            let answer = browser.answer();
+            assert_eq!(answer.status, 200);
+            assert!(len.is_none_or(|len| answer.body.len() == len));
+        }
+    }
+}
+
 #[test]
 fn a_head_may_come_in_single_octets() {
     let proxy = Proxy::start(&[]);

@@ -26,7 +26,7 @@ impl LogEntry {
         self.octets.clear();
         push_escaped(&mut self.octets, line);
         self.line_end = self.octets.len();
-        self.referrer_end = self.line_end;
+        self.set_fields(None, None);
     }
 
     /// Notes the fields that are logged; `None` for one that is not there.

@@ -17,6 +17,12 @@ use super::respond::{Asked, Framing};
 use super::spool::Spool;
 use super::timers::Armed;
 
+/// A client's connection.
+///
+/// # Memory
+/// Idle: this struct, no buffer. In a head: the octets that came, below 32 KiB. In an upload: one read of the client, 64
+/// KiB, and what the FastCGI client holds of it, 64 KiB; in chunks, 64 KiB and the rest in a file. In an answer: what a
+/// client that does not read leaves of one read of the application, 64 KiB, and the 16 KiB before it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: TcpStream,

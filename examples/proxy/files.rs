@@ -87,6 +87,12 @@ impl Worker {
 
     /// Sends some more of a file, while the socket takes it.
     pub(crate) fn send_file(&mut self, key: usize) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.send_pieces(key, &mut scratch);
+        self.scratch = scratch;
+    }
+
+    fn send_pieces(&mut self, key: usize, scratch: &mut [u8]) {
         for _ in 0..PIECES {
             let Some(exchange) = self.exchange(key) else {
                 return;
@@ -94,9 +100,9 @@ impl Worker {
             let Answer::File { file, left } = &mut exchange.answer else {
                 return;
             };
-            let mut piece = [0; PIECE_LEN];
-            let wanted = usize::try_from(*left).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
-            let len = match file.read(&mut piece[..wanted]) {
+            let most = scratch.len();
+            let wanted = usize::try_from(*left).map_or(most, |left| left.min(most));
+            let len = match file.read(&mut scratch[..wanted]) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Ok(0) | Err(_) => return self.cut(key),
                 Ok(len) => len,
@@ -106,7 +112,7 @@ impl Worker {
                 exchange.answer = Answer::Complete;
             }
             exchange.body_len += len as u64;
-            self.put(key, [&piece[..len], b"", b""]);
+            self.put(key, [&scratch[..len], b"", b""]);
             let is_full = self
                 .connections
                 .get(key)
@@ -212,6 +218,5 @@ fn date_of(head: &RequestHead<'_, '_>, name: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(value.trim()).ok()
 }
 
-/// What is read of a file at once, and how often in a turn.
-const PIECE_LEN: usize = 64 * 1024;
+/// How often a file is read in a turn.
 const PIECES: usize = 4;

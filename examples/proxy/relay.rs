@@ -41,6 +41,9 @@ impl Worker {
         let Answer::Awaited(parser) = &mut exchange.answer else {
             return Ok(data);
         };
+        if connection.out.is_empty() {
+            connection.since = self.clock.now;
+        }
         let spares = &mut self.spares.buffers;
         connection.out.lend(|| spares.pop());
         let out = connection.out.tail();
@@ -102,6 +105,10 @@ impl Worker {
             return;
         };
         let len: usize = parts.iter().map(|part| part.len()).sum();
+        if connection.out.is_empty() {
+            // Before that, the client was not waited for.
+            connection.since = now;
+        }
         let spares = &mut self.spares.buffers;
         if !connection.is_writable || connection.out.len() + len <= SMALL {
             connection.out.lend(|| spares.pop());

@@ -15,6 +15,7 @@ use super::options::Options;
 #[derive(Debug)]
 pub(crate) struct Routes {
     map: ScriptMap,
+    is_remote: bool,
     fallback: Option<Script>,
     known: HashMap<Vec<u8>, (Instant, Resolution)>,
 }
@@ -49,6 +50,7 @@ impl Routes {
         };
         Ok(Self {
             map,
+            is_remote: options.remote,
             fallback,
             known: HashMap::new(),
         })
@@ -76,11 +78,17 @@ impl Routes {
     }
 
     fn look_up(&self, target: &[u8]) -> Resolution {
-        let found = self.map.resolve(target);
-        match (&found, &self.fallback) {
-            (Resolution::NotFound | Resolution::Forbidden(Forbidden::NoIndex), Some(script)) => {
-                Resolution::Script(script.clone())
-            }
+        let found = match self.map.resolve(target) {
+            // Where no file is looked at, none is sent either.
+            Resolution::StaticFile { .. } if self.is_remote => Resolution::NotFound,
+            found => found,
+        };
+        let is_absent = matches!(
+            found,
+            Resolution::NotFound | Resolution::Forbidden(Forbidden::NoIndex)
+        );
+        match &self.fallback {
+            Some(script) if is_absent => Resolution::Script(script.clone()),
             _ => found,
         }
     }

@@ -1,4 +1,7 @@
 //! `/-/status`: what all loops together are doing, as text and as JSON.
+//!
+//! Only for clients on this machine. Whoever comes through another proxy on this machine is taken for one: have that
+//! proxy refuse the path.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -16,7 +16,9 @@ impl Worker {
     /// Stops taking clients, and says so to those who are there.
     pub(crate) fn stop(&mut self) {
         // Those whom the system has let in already would otherwise be reset.
-        self.accept();
+        while self.may_accept() {
+            self.accept();
+        }
         self.listener = None;
         let deadline = self.clock.now + self.options.grace;
         self.running = Running::Stopping { deadline };

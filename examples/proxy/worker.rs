@@ -219,7 +219,7 @@ impl Worker {
         }
     }
 
-    fn may_accept(&self) -> bool {
+    pub(crate) fn may_accept(&self) -> bool {
         let now = self.clock.now;
         self.connections.len() < self.max_connections
             && self.listener.as_ref().is_some_and(|listener| {

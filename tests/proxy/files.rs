@@ -201,3 +201,11 @@ fn a_front_controller_gets_what_is_no_file() {
         assert!(site.proxy.get(target).status >= 502, "{target}");
     }
 }
+
+#[test]
+fn a_remote_root_has_no_files_here() {
+    let site = site(&["--remote"]);
+    assert_eq!(site.proxy.get("/page.html").status, 404);
+    let site = self::site(&["--remote", "--fallback", "/index.php"]);
+    assert_eq!(site.proxy.get("/page.html").status, 502);
+}

@@ -61,6 +61,33 @@ fn clients_above_the_limit_wait_and_are_served_then() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
+    let proxy = Proxy::start(&["--keep-alive", "60"]);
+    assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
+    // So many as are open now, and some more.
+    let open = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()))
+        .expect("it lives")
+        .count() as u64;
+    let pid = rustix::process::Pid::from_raw(proxy.pid() as i32).expect("a pid");
+    let limit = rustix::process::Rlimit {
+        current: Some(open + 5),
+        maximum: Some(open + 5),
+    };
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).expect("ours");
+    let mut browsers: Vec<_> = (0..30).map(|_| proxy.connect()).collect();
+    proxy.wait_for_log("accepting pauses: ");
+    let before = processor_time(&proxy);
+    std::thread::sleep(Duration::from_millis(500));
+    let used = processor_time(&proxy) - before;
+    assert!(used <= 3, "{used} ticks of 10 ms in half a second");
+    let mut last = browsers.pop().expect("30 of them");
+    last.send(get("/tag?tag=last"));
+    drop(browsers);
+    assert_eq!(last.answer().text(), "last");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn it_does_nothing_while_nothing_happens() {
     let proxy = Proxy::start(&["--clients", "1", "--status"]);
     let mut browser = proxy.connect();

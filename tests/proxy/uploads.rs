@@ -151,6 +151,25 @@ fn a_short_body_that_nobody_wants_does_not_cost_the_connection() {
     assert_eq!(browser.answer().text(), "next");
 }
 
+/// RFC 9112, 9.6: closed at once, the connection would be reset, and the answer could be lost with it.
+#[test]
+fn a_refused_body_may_be_sent_to_its_end() {
+    let proxy = Proxy::start(&["--max-body", "10"]);
+    let mut browser = proxy.connect();
+    let piece = pattern(60_000);
+    let len = 10 * piece.len();
+    browser.send(format!(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"
+    ));
+    for _ in 0..10 {
+        browser.send(&piece);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let answer = browser.answer();
+    assert_eq!((answer.status, answer.is_whole), (413, true));
+    browser.assert_closed();
+}
+
 #[test]
 fn both_directions_stream_at_once() {
     let proxy = Proxy::start(&[]);

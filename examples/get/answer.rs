@@ -99,7 +99,7 @@ impl<'a, W: Write> Answer<'a, W> {
     /// The request is over: was that the whole response?
     ///
     /// # Errors
-    /// When it was not; with `--fail`, when it has an error status.
+    /// When it was not, and when it has an error status.
     pub(crate) fn finish(mut self, outcome: &Outcome) -> Result<(), Failure> {
         self.flush()?;
         self.end_line();
@@ -124,11 +124,7 @@ impl<'a, W: Write> Answer<'a, W> {
             return Err(Failure::new(Status::CutShort, line));
         }
         if head.status >= 400 {
-            let line = self.complaint(head);
-            if self.arguments.fail {
-                return Err(Failure::new(Status::HttpError, line));
-            }
-            eprintln!("get: {line}");
+            return Err(Failure::new(Status::HttpError, self.complaint(head)));
         }
         Ok(())
     }

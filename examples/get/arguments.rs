@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     params: Vec<(Vec<u8>, Vec<u8>)>,
     /// Show the head.
     pub(crate) include: bool,
-    /// An error status is a failure.
+    /// The body of an error status is not shown.
     pub(crate) fail: bool,
     /// Ask for the server's values instead of running a script.
     pub(crate) values: bool,
@@ -257,13 +257,13 @@ The body goes to stdout as it comes, the application's own stderr to stderr.
                    - for stdin, which is read to its end first (64 MiB at most)
   --param K=V      one more parameter, or another value for one; as often as needed
   -i, --include    show the response's head before its body
-  -f, --fail       an error status (400 and above) is a failure, its body is not shown
+  -f, --fail       do not show the body of an error status (400 and above)
   --timeout S      give up after so many seconds; by default only the connect is limited
   --values         run no script, ask the application for its FCGI_* values (a health check)
   -h, --help       this text
 
 exit status
-   0  the response is complete, whatever its status says (but see --fail)
+   0  the response is complete, and has no error status
    1  something went wrong on this machine
    2  the command line is wrong
    6  the host's name cannot be resolved
@@ -271,7 +271,7 @@ exit status
    8  what answered does not speak FastCGI, or sent no valid head
    9  the application refused the request (overloaded, unknown role)
   18  the response was cut short
-  22  an error status, with --fail
+  22  the response is complete, with an error status (400 and above)
   23  stdout cannot be written; nothing is said when its reader has gone
   26  --data cannot be read
   28  the time is up

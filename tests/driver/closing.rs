@@ -117,6 +117,7 @@ fn a_kept_connection_that_was_closed_is_replaced_without_a_word() {
     peer.join();
 }
 
+// case 111
 #[test]
 fn dropping_the_client_closes_every_connection() {
     let (all, are_all) = mpsc::channel();

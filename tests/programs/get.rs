@@ -215,9 +215,9 @@ fn the_applications_stderr_is_kept_apart() {
 }
 
 #[test]
-fn an_error_status_is_told_and_with_fail_it_is_a_failure() {
+fn an_error_status_is_a_failure_and_with_fail_its_body_is_not_shown() {
     let told = get(&["--uri", "/status?code=404"]);
-    told.failed(0, &["answered 404"]);
+    told.failed(22, &["answered 404"]);
     assert_eq!(told.text(), "status 404\n");
     let failed = get(&["--uri", "/status?code=503", "--fail"]);
     failed.failed(22, &["answered 503"]);

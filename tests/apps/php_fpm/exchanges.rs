@@ -9,13 +9,24 @@ use super::{get, post, script};
 use crate::harness::client::{Loop, is_pattern, post_with};
 use crate::harness::{PhpFpm, echo_of, pattern, source};
 
+// case 75
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
 fn bodies_of_every_size_arrive_over_unix_and_tcp() {
     for builder in [PhpFpm::builder().unix(), PhpFpm::builder().tcp()] {
         let fpm = builder.start();
         let mut client = Loop::to(fpm.listen());
-        let sizes = [0, 1, 65_527, 65_528, 65_529, 65_535, 65_536, 1 << 20];
+        let sizes = [
+            0,
+            1,
+            65_527,
+            65_528,
+            65_529,
+            65_535,
+            65_536,
+            65_537,
+            1 << 20,
+        ];
         for size in sizes {
             let body = pattern(size, size);
             let exchange = client.call(post("echo.php", "/echo.php", body.clone()));
@@ -128,6 +139,7 @@ fn errors_go_to_stderr_beside_the_response() {
     client.shut_down();
 }
 
+// case 71
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
 fn parameters_of_300_kilobytes_arrive_in_whole_pairs() {

@@ -51,7 +51,7 @@ fn it_shows_what_a_script_answers() {
 fn it_tells_a_script_that_is_not_there_or_breaks() {
     let fpm = PhpFpm::builder().start();
     let nowhere = get(&fpm, &["--script", "/nowhere/x.php"], b"");
-    assert_eq!(nowhere.status, Some(0), "a page was shown");
+    assert_eq!(nowhere.status, Some(22), "a page was shown");
     assert_eq!(nowhere.text(), "File not found.\n");
     assert_eq!(
         nowhere.stderr,
@@ -62,7 +62,7 @@ fn it_tells_a_script_that_is_not_there_or_breaks() {
     assert_eq!((nowhere.status, nowhere.text().as_str()), (Some(22), ""));
 
     let fatal = get(&fpm, &["--script", &script("fatal")], b"");
-    assert_eq!(fatal.status, Some(0));
+    assert_eq!(fatal.status, Some(22));
     for words in [
         "this_function_does_not_exist",
         "get: the application answered 500",

@@ -55,8 +55,11 @@ fn it_tells_a_script_that_is_not_there_or_breaks() {
     assert_eq!(nowhere.text(), "File not found.\n");
     assert_eq!(
         nowhere.stderr,
-        "Primary script unknown\n\
-         get: the application answered 404 Not Found; it was to run /nowhere/x.php\n"
+        format!(
+            "Primary script unknown\n\
+             get: {}: the application answered 404 Not Found; it was to run /nowhere/x.php\n",
+            fpm.listen()
+        )
     );
     let nowhere = get(&fpm, &["--script", "/nowhere/x.php", "--fail"], b"");
     assert_eq!((nowhere.status, nowhere.text().as_str()), (Some(22), ""));
@@ -65,7 +68,7 @@ fn it_tells_a_script_that_is_not_there_or_breaks() {
     assert_eq!(fatal.status, Some(22));
     for words in [
         "this_function_does_not_exist",
-        "get: the application answered 500",
+        "the application answered 500",
     ] {
         assert!(fatal.stderr.contains(words), "{fatal:?}");
     }

@@ -244,9 +244,8 @@ impl Bench {
             "something is left: {:?}",
             self.engine
         );
-        let stats = self.stats();
-        let counters = stats.counters.clone();
-        let nothing = Stats::default();
+        let (stats, nothing) = (self.stats(), Stats::default());
+        let counters = stats.counters;
         assert_eq!(stats.connections, nothing.connections);
         assert_eq!((stats.requests, stats.octets_held), (nothing.requests, 0));
         assert_eq!(counters.submitted, self.requests.len() as u64);

@@ -1,7 +1,6 @@
 //! The engine, driven by hand: no socket, no clock, every octet and every instant chosen by the test.
 
 mod bodies;
-mod body;
 mod cuts;
 mod end;
 mod harness;
@@ -22,4 +21,5 @@ mod script;
 mod servers;
 mod stall;
 mod status;
+mod streams;
 mod time;

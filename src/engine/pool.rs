@@ -249,8 +249,6 @@ impl Engine {
         connection.quiet = true;
         connection.shrink_idle();
         self.servers[usize::from(number)].remove_shared(key);
-        // It may have been paused or full when its last request ended.
-        self.update_reads(key);
         // Otherwise when the read is used up, and the padding has come: what is behind the end of a request must
         // not reach the next one.
         let connection = &mut self.connections[key as usize];

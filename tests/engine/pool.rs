@@ -218,6 +218,18 @@ fn a_connection_of_age_is_closed_when_idle_and_after_its_request_when_busy() {
     bench.finish();
 }
 
+#[test]
+fn an_age_counts_where_idling_has_no_limit() {
+    let mut config = config(Multiplex::Off);
+    config.limits.idle_timeout = Duration::MAX;
+    config.limits.max_age = Some(5 * SECOND);
+    let mut bench = Bench::new(config);
+    serve(&mut bench, 1);
+    bench.advance(5 * SECOND);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxAge));
+    bench.finish();
+}
+
 // case 105
 #[test]
 fn with_keep_off_the_connection_is_closed_right_after_the_end() {

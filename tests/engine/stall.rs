@@ -346,6 +346,27 @@ fn the_silence_of_a_resumed_request_counts_from_the_resume() {
 }
 
 #[test]
+fn the_silence_of_a_resumed_request_counts_from_the_resume_on_a_shared_connection_too() {
+    let mut bench = sharing(|_| {});
+    let mut timeouts = Timeouts::NONE;
+    timeouts.silence = Some(SECOND);
+    let slow = bench.submit(request().with_timeouts(timeouts));
+    bench.submit(request().with_timeouts(Timeouts::NONE));
+    bench.feed(0, records().stdout(1, "x"));
+    pause(&mut bench, slow);
+    bench.advance(10 * SECOND);
+    resume(&mut bench, slow);
+    bench.advance(SECOND - Duration::from_millis(1));
+    assert_eq!(bench.seen(), [out(1, "x")]);
+    bench.advance(Duration::from_millis(1));
+    let silence = RequestError::TimedOut(TimeoutKind::Silence);
+    let end = failed(1, silence, Phase::Receiving, Delivery::Responded);
+    assert_eq!(bench.seen(), [end]);
+    bench.feed(0, records().end(1, 0).end(2, 0));
+    bench.finish();
+}
+
+#[test]
 fn an_abort_while_output_is_held_drops_it() {
     for ended in [false, true] {
         let mut bench = sharing(|_| {});

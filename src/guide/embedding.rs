@@ -54,6 +54,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The example `embed` is a server with guests of its own and the client in one such loop, to copy from.
+//!
 //! # The steps
 //!
 //! **1. Wait.** [`timeout`](Client::timeout) is zero while the client has work, `None` when nothing is due. Ask it

@@ -5,7 +5,9 @@
 //! | [`SubmitError`], [`StdinError`], [`ConfigError`](crate::ConfigError) | the embedder | returned by the call |
 //! | [`ProtocolError`]   | the application: octets that are not FastCGI | inside [`RequestError`]      |
 //! | [`ConnectError`], [`LostReason`] | the transport                 | inside [`RequestError`]        |
-//! | [`RequestError`]    | what became of a request, one of these as its source | [`Failure`], in `End` |
+//! | [`RequestError`]    | what became of a request, one of these inside it | [`Failure`], in `End` |
+//!
+//! Each text is whole, what is inside included; none has a source besides.
 
 use std::fmt;
 use std::io;
@@ -130,12 +132,11 @@ pub enum StdinError {
 }
 
 /// A request that did not complete.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{error} ({delivery})")]
 #[non_exhaustive]
 pub struct Failure {
     /// What happened.
-    #[source]
     pub error: RequestError,
     /// How far it had come.
     pub phase: Phase,
@@ -205,13 +206,13 @@ impl fmt::Display for Delivery {
 pub enum RequestError {
     /// No server could be connected to.
     #[error("no connection to the application: {0}")]
-    Connect(#[from] ConnectError),
+    Connect(ConnectError),
     /// The connection ended before the request did. A response in progress is cut short.
     #[error("the connection to the application was lost: {0}")]
     Lost(LostReason),
     /// The application sent something that is not FastCGI; its connection was closed.
     #[error("the application broke the protocol: {0}")]
-    Protocol(#[from] ProtocolError),
+    Protocol(ProtocolError),
     /// A time limit.
     #[error("timed out: {0}")]
     TimedOut(TimeoutKind),
@@ -241,10 +242,29 @@ pub enum RequestError {
     },
     /// The embedder's body broke its promise.
     #[error("the request's body: {0}")]
-    Body(#[from] BodyError),
+    Body(BodyError),
     /// The deadline given to `shutdown` came first.
     #[error("the client was shut down before the request was done")]
     ShutDown,
+}
+
+// Without `#[from]`, which would make them sources: the text of each is in that of the whole already.
+impl From<ConnectError> for RequestError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl From<ProtocolError> for RequestError {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<BodyError> for RequestError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
 }
 
 /// Why no connection could be made.
@@ -305,7 +325,7 @@ pub enum LostReason {
 #[non_exhaustive]
 pub enum ProtocolError {
     /// A record that cannot be decoded.
-    #[error("{0}")]
+    #[error(transparent)]
     Decode(#[from] DecodeError),
     /// A record for a request ID that was never used on this connection.
     #[error("{record_type} for request ID {request_id}, which was never used")]

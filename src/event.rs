@@ -35,7 +35,7 @@ impl ConnectionHandle {
 ///
 /// Per request: any number of `Stdout` and `Stderr`, at most one `StdoutEnd`, then exactly one `End`,
 /// after which its handle never appears again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// Octets of `FCGI_STDOUT`, never empty, in the pieces they arrived in.
@@ -97,7 +97,7 @@ pub enum Event<'a> {
 pub type Outcome = Result<Completion, Failure>;
 
 /// A request that the application ended with `FCGI_REQUEST_COMPLETE`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
     /// The application status (FastCGI 1.0, 5.5). For information: php-fpm always says 0, and libfcgi
@@ -128,7 +128,7 @@ pub struct ServerValues {
 }
 
 /// An [`Event`] that owns its octets: for tests and for handing on to another thread.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the variants and fields are those of Event")]
 pub enum OwnedEvent {

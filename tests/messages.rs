@@ -222,7 +222,6 @@ fn connects() -> Vec<(ConnectError, &'static str)> {
 fn protocols() -> Vec<ProtocolError> {
     let record_type = RecordType::Stdin;
     vec![
-        ProtocolError::Decode(DecodeError::Http),
         ProtocolError::UnknownRequest {
             record_type,
             request_id: 7,
@@ -323,7 +322,6 @@ fn heads() -> Vec<(HeadError, &'static str)> {
 fn responses() -> Vec<(ResponseError, &'static str)> {
     vec![
         (ResponseError::Empty, "stderr"),
-        (ResponseError::Head(HeadError::Empty), "blank line"),
         (ResponseError::Cut, "cut short"),
         (
             ResponseError::Inconsistent {
@@ -381,6 +379,19 @@ fn no_two_errors_of_a_type_have_the_same_text() {
             let both = debug.contains("BodyTooLarge") && other.contains("BodyTooLarge");
             let wraps = debug.contains(&other) || other.contains(&debug);
             assert!(both || wraps, "{debug} and {other} say the same");
+        }
+    }
+}
+
+/// For reporters that print the chain: either a text holds that of its cause, or the cause is a source.
+#[test]
+fn a_chain_of_sources_says_nothing_twice() {
+    for (error, _) in errors() {
+        let text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            assert!(!text.contains(&cause.to_string()), "{text}; {cause}");
+            source = cause.source();
         }
     }
 }

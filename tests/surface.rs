@@ -39,7 +39,7 @@ fn values_and_errors_can_be_shared_among_threads() {
 
 #[test]
 fn errors_are_errors_that_can_be_cloned_and_compared() {
-    fn is_error<T: std::error::Error + Clone + PartialEq + Send + Sync + 'static>() {}
+    fn is_error<T: std::error::Error + Clone + Eq + Send + Sync + 'static>() {}
     each!(is_error: AddressError, ConfigError, SubmitError, StdinError, Failure, RequestError);
     each!(is_error: ConnectError, LostReason, ProtocolError, BodyError, DecodeError, EncodeError);
     each!(is_error: EnvError, HeadError, ResponseError, Incomplete);
@@ -61,7 +61,7 @@ fn names_and_kinds_are_copied_compared_and_hashed() {
 
 #[test]
 fn settings_and_figures_are_cloned_compared_and_shown() {
-    fn is_value<T: Clone + PartialEq + Debug>() {}
+    fn is_value<T: Clone + Eq + Debug>() {}
     each!(is_value: Limits, Timeouts, Stall, AtLimit, Backoff, Multiplex, UnknownLength, Config);
     each!(is_value: Report, Timings, Completion, ServerValues, Stats, Counters);
     each!(is_value: ConnectionGauges, RequestGauges, Action, Disconnected, Event<'static>);

@@ -14,7 +14,7 @@ pub type Field = (Vec<u8>, Vec<u8>);
 /// A whole response, or inside [`Incomplete`] a part of one.
 ///
 /// `Debug` shows names and lengths, no values and no content.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Response {
     /// See [`Head::status`](super::Head::status).
@@ -135,11 +135,10 @@ pub enum Completeness {
 }
 
 /// Why there is no whole response, and all that was received.
-#[derive(Clone, PartialEq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub struct Incomplete {
     /// Why.
-    #[source]
     pub error: ResponseError,
     /// How the request ended.
     pub outcome: Outcome,
@@ -189,7 +188,7 @@ pub enum ResponseError {
     #[error("the application ended the request without a response: its stderr may say why")]
     Empty,
     /// The head cannot be accepted.
-    #[error("{0}")]
+    #[error(transparent)]
     Head(#[from] HeadError),
     /// The connection was lost in the middle of the response.
     #[error("the response was cut short")]

@@ -214,8 +214,8 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// All reasons, in the order of [`Stats::closed`](crate::Stats).
-    pub const ALL: [Self; 18] = [
+    /// All reasons, in the order of [`Counters::closed_by_reason`](crate::Counters::closed_by_reason).
+    pub const ALL: &'static [Self] = &[
         Self::IdleTimeout,
         Self::MaxIdle,
         Self::MaxAge,

@@ -157,19 +157,10 @@ impl Engine {
 
     /// Closes a connection that has no request whose `End` is not out.
     pub(super) fn close(&mut self, now: Instant, key: u32, reason: CloseReason) {
-        let connection = &self.connections[key as usize];
-        if connection.is_connecting() {
-            self.settle_promise_for_close(key);
-        }
         let connection = self.connections[key as usize].handle(key);
         self.actions.push_back(Action::Close { connection, reason });
         // Nobody is left to be told but a probe of the client's own.
         self.lose(now, key, reason, RequestError::Aborted);
-    }
-
-    fn settle_promise_for_close(&mut self, key: u32) {
-        self.settle_promise(key);
-        self.connections[key as usize].state = State::Draining;
     }
 
     /// Takes a connection away and deals with the requests that are still on it.
@@ -255,7 +246,6 @@ impl Engine {
         let handle = connection.handle(key);
         server.unanswered.retain(|it| it.connection != handle);
         connection.outbox.recycle(&mut self.spares.outbox);
-        connection.state = State::Draining;
         self.counters.closed(reason);
         debug!("connection {key}: closed, {reason:?}");
         if self.connections.is_empty() && self.exchanges.is_empty() {

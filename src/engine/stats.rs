@@ -100,7 +100,8 @@ impl Counters {
     /// Connections closed, by reason; those that never happened are left out.
     pub fn closed_by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
         CloseReason::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .zip(self.closed.0)
             .filter(|(_, count)| *count > 0)
     }
@@ -113,7 +114,7 @@ impl Counters {
 /// Shows the reasons that occurred.
 impl fmt::Debug for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = CloseReason::ALL.into_iter().zip(self.0);
+        let counts = CloseReason::ALL.iter().zip(self.0);
         f.debug_map()
             .entries(counts.filter(|(_, count)| *count > 0))
             .finish()

@@ -54,6 +54,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The example `embed` is a server with guests of its own and the client in one such loop, to copy from.
+//!
 //! # The steps
 //!
 //! **1. Wait.** [`timeout`](Client::timeout) is zero while the client has work, `None` when nothing is due. Ask it
@@ -139,6 +141,7 @@
 //! **Readers that block.** A [`Body::reader`](crate::Body::reader) is read inside the loop. A file on a local disk is
 //! fine, a pipe or a socket is not: push such a body with `write_stdin`. One of unknown length that is to be
 //! [collected](crate::UnknownLength::Buffer) is read to its end inside `submit`.
+//! And [`cgi::ScriptMap::local`](crate::cgi::ScriptMap::local) looks at files whenever it resolves a target.
 //!
 //! **Names.** [`Client::new`] resolves host names, which blocks, and counts each address of a name as a server:
 //! `localhost` is often two, of which one refuses. The token range must hold `max_connections` times the number of

@@ -53,6 +53,8 @@
 //! assert_eq!(status(&RequestError::UnknownRole), Some(502));
 //! ```
 //!
+//! The example `proxy` does it much like this, and the example `get` turns the same errors into exit statuses.
+//!
 //! # Every error
 //!
 //! N, M and R stand for the deliveries [`NotSent`](Delivery::NotSent), [`MaybeSent`](Delivery::MaybeSent) and

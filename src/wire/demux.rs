@@ -326,7 +326,7 @@ impl Default for Demux {
 }
 
 /// A record, or a piece of one, that borrows the octets it came in.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item<'a> {
     /// `FCGI_BEGIN_REQUEST` (5.1).
     Begin {

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
 use tempfile::NamedTempFile;
 
 use crate::program::example;
@@ -61,7 +62,18 @@ impl Proxy {
     }
 
     pub(crate) fn connect(&self) -> Browser {
-        let stream = TcpStream::connect(self.address).expect("it listens");
+        Self::browse(TcpStream::connect(self.address).expect("it listens"))
+    }
+
+    /// A connection on which the system holds little of what is not read.
+    pub(crate) fn connect_narrow(&self) -> Browser {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(16 * 1024).expect("a socket");
+        socket.connect(&self.address.into()).expect("it listens");
+        Self::browse(socket.into())
+    }
+
+    fn browse(stream: TcpStream) -> Browser {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_nodelay(true).expect("a socket");

@@ -6,6 +6,7 @@ mod files;
 mod flow;
 mod harness;
 mod limits;
+mod noise;
 mod options;
 #[path = "../programs/program.rs"]
 mod program;

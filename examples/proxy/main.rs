@@ -26,6 +26,7 @@ mod relay;
 mod respond;
 mod routes;
 mod signals;
+mod spares;
 mod spool;
 mod start;
 mod status;

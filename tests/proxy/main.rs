@@ -1,5 +1,6 @@
 //! The proxy as a process, spoken to over raw sockets; the application behind it is the demo one, or a scripted one.
 
+mod application;
 mod attacks;
 mod failures;
 mod files;

@@ -3,8 +3,8 @@
 use std::net::Shutdown;
 
 use super::access_log::Served;
-use super::connection::{Answer, Exchange, SKIP_LEN, Stage, Upload};
-use super::worker::{MAX_SPARES, Running, Spares, Worker};
+use super::connection::{Answer, SKIP_LEN, Stage, Upload};
+use super::worker::{Running, Worker};
 
 impl Worker {
     /// The client has gone: nobody wants the answer.
@@ -118,24 +118,6 @@ impl Worker {
         }
         self.spares.recycle_exchange(exchange);
         self.enqueue(key);
-    }
-}
-
-impl Spares {
-    pub(crate) fn recycle_parser(&mut self, answer: Answer) {
-        if let Answer::Awaited(mut parser) = answer
-            && self.parsers.len() < MAX_SPARES
-        {
-            parser.clear();
-            self.parsers.push(parser);
-        }
-    }
-
-    fn recycle_exchange(&mut self, exchange: Exchange) {
-        self.recycle_parser(exchange.answer);
-        if self.entries.len() < MAX_SPARES {
-            self.entries.push(exchange.entry);
-        }
     }
 }
 

@@ -26,6 +26,7 @@ mod relay;
 mod respond;
 mod routes;
 mod signals;
+mod spares;
 mod spool;
 mod start;
 mod status;
@@ -130,6 +131,10 @@ fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
     config.limits.idle_timeout = options.idle_timeout;
     // Requests for which a connection is being opened are in the queue too, so a shorter one would refuse the first.
     config.limits.max_queue = share(options.queue).max(config.limits.max_connections);
+    // Where requests share a connection, a browser that is slow to take a page does not hold up the others: most pages
+    // are shorter than this.
+    config.stall.per_request = 1024 * 1024;
+    config.stall.per_connection = 8 * 1024 * 1024;
     config.timeouts.write = Some(options.write_timeout);
     config.timeouts.first_octet = Some(options.read_timeout);
     config.timeouts.silence = Some(options.read_timeout);

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use mio_fcgi::Stats;
 use serde_json::{Value, json};
 
+use super::worker::Worker;
+
 /// Where each loop puts its figures, for whichever of them is asked.
 #[derive(Debug)]
 pub(crate) struct Board {
@@ -156,6 +158,30 @@ impl Publisher {
     /// When the figures have to be put there although nothing happens.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.is_stale.then_some(self.next)
+    }
+}
+
+impl Worker {
+    pub(crate) fn publish(&mut self) {
+        let now = self.clock.now;
+        let (fcgi, clients, answered) = (&self.fcgi, self.connections.len(), self.answered);
+        self.publisher.publish(now, || Figures {
+            stats: fcgi.stats(),
+            clients,
+            answered,
+        });
+    }
+
+    /// The figures of all loops, this one's as they are now.
+    pub(crate) fn status(&mut self, as_json: bool) -> String {
+        let now = self.clock.now;
+        let figures = Figures {
+            stats: self.fcgi.stats(),
+            clients: self.connections.len(),
+            answered: self.answered,
+        };
+        self.publisher.publish_now(now, figures);
+        self.publisher.board().render(as_json, now)
     }
 }
 

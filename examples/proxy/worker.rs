@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
-use mio_fcgi::cgi::HeadParser;
 use mio_fcgi::{Client, Config, Event, ReadBuf, SharedParams, Tag};
 use slab::Slab;
 
-use super::access_log::{AccessLog, LogEntry};
+use super::access_log::AccessLog;
 use super::clock::Clock;
 use super::connection::{Connection, Stage};
 use super::listener::Listener;
 use super::options::Options;
 use super::routes::Routes;
 use super::signals::Signals;
-use super::status::{Board, Figures, Publisher};
+use super::spares::Spares;
+use super::status::{Board, Publisher};
 use super::timers::Timers;
 
 /// An event loop. What it does for clients is in `intake`, what it does with answers in `relay`.
@@ -55,18 +55,6 @@ pub(crate) enum Running {
         deadline: Instant,
     },
     Stopped,
-}
-
-/// Memory that served one request and serves the next.
-#[derive(Default)]
-pub(crate) struct Spares {
-    pub(crate) buffers: Vec<Vec<u8>>,
-    pub(crate) entries: Vec<LogEntry>,
-    #[expect(
-        clippy::vec_box,
-        reason = "they go from here to an exchange as they are"
-    )]
-    pub(crate) parsers: Vec<Box<HeadParser>>,
 }
 
 impl Worker {
@@ -380,28 +368,6 @@ impl Worker {
         self.timers.arm(key, &mut connection.armed, due);
     }
 
-    fn publish(&mut self) {
-        let now = self.clock.now;
-        let (fcgi, clients, answered) = (&self.fcgi, self.connections.len(), self.answered);
-        self.publisher.publish(now, || Figures {
-            stats: fcgi.stats(),
-            clients,
-            answered,
-        });
-    }
-
-    /// The figures of all loops, this one's as they are now.
-    pub(crate) fn status(&mut self, as_json: bool) -> String {
-        let now = self.clock.now;
-        let figures = Figures {
-            stats: self.fcgi.stats(),
-            clients: self.connections.len(),
-            answered: self.answered,
-        };
-        self.publisher.publish_now(now, figures);
-        self.publisher.board().render(as_json, now)
-    }
-
     pub(crate) fn tag_of(key: usize) -> Tag {
         Tag(key as u64)
     }
@@ -409,15 +375,6 @@ impl Worker {
 
 fn key_of(tag: Tag) -> usize {
     tag.0 as usize
-}
-
-impl Spares {
-    pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if self.buffers.len() < MAX_SPARES && (1..=SCRATCH_LEN).contains(&buffer.capacity()) {
-            buffer.clear();
-            self.buffers.push(buffer);
-        }
-    }
 }
 
 const LISTENER: Token = Token(0);
@@ -431,4 +388,3 @@ const ROUNDS: usize = 16;
 /// Clients taken in and events taken in a round.
 const ACCEPTS: usize = 64;
 const EVENTS: usize = 1024;
-pub(crate) const MAX_SPARES: usize = 64;

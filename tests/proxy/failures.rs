@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::wire::ProtocolStatus;
 
-use super::harness::{PATIENCE, Proxy, application, end, get, post, read_request, stdout};
+use super::application::{application, end, read_request, stdout};
+use super::harness::{PATIENCE, Proxy, get, post};
 
 const OFF: &[&str] = &["--multiplex", "off"];
 

@@ -219,6 +219,35 @@ fn a_client_that_does_not_read_costs_little_memory() {
 }
 
 #[test]
+fn a_slow_client_does_not_hold_up_those_it_shares_a_connection_with() {
+    let proxy = Proxy::start(&["--status", "--multiplex", "on", "--max-conns", "1"]);
+    let ask = |len: usize| {
+        let mut browser = proxy.connect_narrow();
+        browser.send(get(&format!("/big?size={len}")));
+        browser
+    };
+    // A little more than the system holds between the two of us.
+    let (len, slow) = (1..20)
+        .map(|step| step * 500_000)
+        .find_map(|len| {
+            let browser = ask(len);
+            std::thread::sleep(Duration::from_millis(100));
+            (proxy.figure("requests.paused") == 1).then_some((len, browser))
+        })
+        .expect("the system holds less than 10 MB");
+    let mut slow = vec![slow, ask(len), ask(len)];
+    proxy.wait_for_figure("requests.paused", 3);
+    for index in 0..10 {
+        let answer = proxy.get(&format!("/tag?tag=n{index}"));
+        assert_eq!(answer.text(), format!("n{index}"));
+    }
+    assert_eq!(proxy.figure("pool.connected"), 1);
+    for browser in &mut slow {
+        assert!(browser.answer().body == pattern(len));
+    }
+}
+
+#[test]
 fn a_client_that_goes_away_is_served_no_longer() {
     let proxy = Proxy::start(&["--status"]);
     let mut browser = proxy.connect();

@@ -1,4 +1,4 @@
-//! Starts the proxy, speaks HTTP to it octet by octet, and plays FastCGI applications that misbehave.
+//! Starts the proxy and speaks HTTP to it, octet by octet.
 
 #![allow(
     dead_code,
@@ -6,10 +6,11 @@
 )]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
 use tempfile::NamedTempFile;
 
 use crate::program::example;
@@ -61,7 +62,18 @@ impl Proxy {
     }
 
     pub(crate) fn connect(&self) -> Browser {
-        let stream = TcpStream::connect(self.address).expect("it listens");
+        Self::browse(TcpStream::connect(self.address).expect("it listens"))
+    }
+
+    /// A connection on which the system holds little of what is not read.
+    pub(crate) fn connect_narrow(&self) -> Browser {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(16 * 1024).expect("a socket");
+        socket.connect(&self.address.into()).expect("it listens");
+        Self::browse(socket.into())
+    }
+
+    fn browse(stream: TcpStream) -> Browser {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
         stream.set_nodelay(true).expect("a socket");
@@ -343,59 +355,6 @@ pub(crate) fn post(target: &str, body: &[u8]) -> Vec<u8> {
 /// Octets that show when a piece is lost, doubled or moved.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
-}
-
-/// An application that does with each connection, one after the other, what it is told to. Its thread ends with the
-/// test's process.
-pub(crate) fn application(
-    serve: impl Fn(usize, TcpStream) + Send + 'static,
-) -> (String, std::thread::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    let thread = std::thread::spawn(move || {
-        for (index, stream) in listener.incoming().enumerate() {
-            let stream = stream.expect("a connection");
-            stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-            serve(index, stream);
-        }
-    });
-    (address, thread)
-}
-
-/// Reads records until an empty STDIN: the end of a request.
-pub(crate) fn read_request(stream: &mut TcpStream) -> bool {
-    loop {
-        let mut header = [0; 8];
-        if stream.read_exact(&mut header).is_err() {
-            return false;
-        }
-        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let mut content = vec![0; len + usize::from(header[6])];
-        if stream.read_exact(&mut content).is_err() {
-            return false;
-        }
-        if header[1] == 5 && len == 0 {
-            return true;
-        }
-    }
-}
-
-/// STDOUT records with this content for request 1.
-pub(crate) fn stdout(content: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    mio_fcgi::wire::write_stream(&mut octets, mio_fcgi::wire::RecordType::Stdout, 1, content);
-    octets
-}
-
-/// A regular END for request 1, or one with another protocol status.
-pub(crate) fn end(protocol_status: mio_fcgi::wire::ProtocolStatus) -> Vec<u8> {
-    let mut octets = Vec::new();
-    let end = mio_fcgi::wire::EndRequest {
-        app_status: 0,
-        protocol_status,
-    };
-    mio_fcgi::wire::write_end_request(&mut octets, 1, end);
-    octets
 }
 
 pub(crate) fn eventually(condition: impl Fn() -> bool, what: impl Fn() -> String) {

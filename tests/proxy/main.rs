@@ -1,11 +1,13 @@
 //! The proxy as a process, spoken to over raw sockets; the application behind it is the demo one, or a scripted one.
 
+mod application;
 mod attacks;
 mod failures;
 mod files;
 mod flow;
 mod harness;
 mod limits;
+mod noise;
 mod options;
 #[path = "../programs/program.rs"]
 mod program;

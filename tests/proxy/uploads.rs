@@ -220,6 +220,29 @@ fn an_upload_that_nobody_reads_costs_little_memory() {
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_body_in_chunks_is_not_kept_in_memory() {
+    let proxy = Proxy::start(&["--max-body", "1g"]);
+    assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
+    let before = proxy.resident();
+    let mut browser = proxy.connect();
+    browser.send("POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunk = [&b"100000\r\n"[..], &pattern(1 << 20), b"\r\n"].concat();
+    for _ in 0..48 {
+        browser.send(&chunk);
+    }
+    let grown = proxy.resident().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} octets");
+    browser.send("0\r\n\r\n");
+    let answer = browser.answer();
+    assert!(
+        answer.text().contains(&(48 << 20).to_string()),
+        "{}",
+        answer.text()
+    );
+}
+
 #[test]
 fn a_body_that_stops_is_a_time_out() {
     let proxy = Proxy::start(&["--client-timeout", "0.3"]);

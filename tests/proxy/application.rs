@@ -1,0 +1,61 @@
+//! FastCGI applications that misbehave, record by record.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+
+use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
+
+use super::harness::PATIENCE;
+
+/// An application that does with each connection, one after the other, what it is told to. Its thread ends with the
+/// test's process.
+pub(crate) fn application(
+    serve: impl Fn(usize, TcpStream) + Send + 'static,
+) -> (String, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let thread = std::thread::spawn(move || {
+        for (index, stream) in listener.incoming().enumerate() {
+            let stream = stream.expect("a connection");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            serve(index, stream);
+        }
+    });
+    (address, thread)
+}
+
+/// Reads records until an empty STDIN: the end of a request.
+pub(crate) fn read_request(stream: &mut TcpStream) -> bool {
+    loop {
+        let mut header = [0; 8];
+        if stream.read_exact(&mut header).is_err() {
+            return false;
+        }
+        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        let mut content = vec![0; len + usize::from(header[6])];
+        if stream.read_exact(&mut content).is_err() {
+            return false;
+        }
+        if header[1] == 5 && len == 0 {
+            return true;
+        }
+    }
+}
+
+/// STDOUT records with this content for request 1.
+pub(crate) fn stdout(content: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::new();
+    wire::write_stream(&mut octets, RecordType::Stdout, 1, content);
+    octets
+}
+
+/// A regular END for request 1, or one with another protocol status.
+pub(crate) fn end(protocol_status: ProtocolStatus) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let end = EndRequest {
+        app_status: 0,
+        protocol_status,
+    };
+    wire::write_end_request(&mut octets, 1, end);
+    octets
+}

@@ -111,9 +111,8 @@ impl Network {
 
     /// Sockets that the client has to a server, connecting ones included.
     pub fn open_sockets(&self, server: usize) -> usize {
-        let links = self.links.iter().flatten();
-        links
-            .filter(|link| link.server == server && !link.client_closed)
+        self.open_links()
+            .filter(|link| link.server == server)
             .count()
     }
 
@@ -156,9 +155,8 @@ impl Network {
     /// A connection that the engine wants to use while nothing was asked of the driver: an action that the engine
     /// forgot. To be called when [`step`](Self::step) is false.
     pub fn forgotten(&self, engine: &Engine) -> Option<ConnectionHandle> {
-        let mut links = self.links.iter().flatten();
-        let forgotten = links.find(|link| {
-            if !link.is_open || link.client_closed {
+        let forgotten = self.open_links().find(|link| {
+            if !link.is_open {
                 return false;
             }
             let unasked = !link.flushing && !link.write_failed;
@@ -167,6 +165,12 @@ impl Network {
             unsent || unread
         });
         forgotten.map(|link| link.handle)
+    }
+
+    /// The connections that the client has a socket for.
+    fn open_links(&self) -> impl Iterator<Item = &Link> {
+        let numbers = self.by_index.iter().flatten();
+        numbers.filter_map(|number| self.links[*number].as_deref())
     }
 
     pub(super) fn note(&mut self, what: fmt::Arguments<'_>) {

@@ -40,6 +40,7 @@ pub(super) enum Step {
     Send(Records),
     Echo,
     Then(Box<dyn FnOnce(&Received) -> Script>),
+    Ended,
     HalfClose,
     Close,
     Reset,
@@ -111,6 +112,12 @@ impl Script {
     #[must_use]
     pub fn send(self, records: Records) -> Self {
         self.with(Step::Send(records))
+    }
+
+    /// Counts the request as ended without sending anything: for behind records of one's own that end it.
+    #[must_use]
+    pub fn ended(self) -> Self {
+        self.with(Step::Ended)
     }
 
     /// Goes on with a script made from what has come by then; its own further steps are dropped.

@@ -291,6 +291,7 @@ impl Scripted {
                     }
                 }
                 Step::End(app_status, status) => self.end(key, app_status, status, replies),
+                Step::Ended => self.finish(key, replies),
                 Step::Send(records) => replies.send(connection, records.into_octets()),
                 Step::Then(make) => exchange.steps = make(&exchange.received).steps,
                 Step::HalfClose => replies.half_close(connection),
@@ -307,7 +308,7 @@ impl Scripted {
         }
     }
 
-    /// Sends `FCGI_END_REQUEST` and closes where that is due.
+    /// Sends `FCGI_END_REQUEST`.
     fn end(&mut self, key: u64, app_status: u32, status: ProtocolStatus, replies: &mut Replies) {
         let Some(exchange) = self.exchanges.get_mut(&key) else {
             return;
@@ -332,6 +333,16 @@ impl Scripted {
         };
         crate::wire::write_end_request(&mut out, id, body);
         replies.send(connection, out);
+        self.finish(key, replies);
+    }
+
+    /// A request is over: closes where that is due.
+    fn finish(&mut self, key: u64, replies: &mut Replies) {
+        let Some(exchange) = self.exchanges.get_mut(&key) else {
+            return;
+        };
+        let connection = exchange.received.connection;
+        let id = exchange.received.request_id;
         let was_early = !exchange.has_stdin;
         let keeps = exchange.received.keep;
         exchange.has_ended = true;

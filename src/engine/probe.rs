@@ -30,7 +30,8 @@ impl Engine {
     /// [`RequestError::Connect`] that the server is down.
     ///
     /// # Errors
-    /// [`SubmitError::ShuttingDown`].
+    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`] with a limit of 1 while this server is being
+    /// asked already.
     ///
     /// # Panics
     /// When `server` is not an index of [`Config::servers`](crate::Config::servers).
@@ -45,6 +46,10 @@ impl Engine {
         if self.running != super::Running::Yes {
             return Err(SubmitError::ShuttingDown);
         }
+        let asked = self.servers[server].asked;
+        if asked.is_some_and(|asked| self.exchange_key(asked).is_some()) {
+            return Err(SubmitError::QueueFull { limit: 1 });
+        }
         let params = self.spares.params.pop().unwrap_or_default();
         let mut exchange = self.blank_exchange(now, Role::Responder, tag, params);
         exchange.is_probe = true;
@@ -55,6 +60,7 @@ impl Engine {
         };
         let key = self.exchanges.insert(exchange) as u32;
         let handle = self.exchanges[key as usize].handle(key);
+        self.servers[server].asked = Some(handle);
         self.counters.submitted += 1;
         self.queue.push_front(&mut self.exchanges, key);
         self.pump(now);

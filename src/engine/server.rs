@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::event::ConnectionHandle;
+use crate::event::{ConnectionHandle, RequestHandle};
 
 #[derive(Debug, Default)]
 pub(super) struct Server {
     pub(super) sharing: Sharing,
+    /// The embedder's last `get_values`.
+    pub(super) asked: Option<RequestHandle>,
     /// Connections of any state.
     pub(super) total: usize,
     /// Connections on their way to being open, those for probes left out.

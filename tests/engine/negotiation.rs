@@ -5,7 +5,7 @@ use std::time::Duration;
 use mio_fcgi::wire::Header;
 use mio_fcgi::{
     CloseReason, ConnectError, Delivery, LostReason, Multiplex, Phase, RequestError, ServerValues,
-    TimeoutKind,
+    SubmitError, Tag, TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
@@ -327,6 +327,19 @@ fn get_values_that_finds_no_free_connection_tells_busy_from_down() {
         [failed(2, error, Phase::Waiting, Delivery::NotSent)]
     );
     bench.feed(0, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn a_server_is_asked_by_the_embedder_once_at_a_time() {
+    let mut bench = Bench::plain();
+    bench.get_values(0);
+    let second = bench.engine.get_values(bench.now, 0, Tag(99));
+    assert_eq!(second, Err(SubmitError::QueueFull { limit: 1 }));
+    bench.advance(SECOND);
+    bench.get_values(0);
+    bench.advance(SECOND);
+    assert_eq!(bench.seen().len(), 2, "two ends");
     bench.finish();
 }
 

@@ -1,6 +1,12 @@
 //! An HTTP/1.1 server that asks FastCGI applications: one event loop per thread, each on one `mio_fcgi::Client`.
 //!
 //! `cargo run --release --example proxy`, then http://127.0.0.1:8080. All options: `-- --help`.
+//!
+//! - `worker`: the loop, the order of a turn. `listener`, `signals`, `timers`, `clock`: what it waits for.
+//! - `connection`: a client, and how far its request is. `intake`, `head`: reads requests. `start`, `routes`, `files`: what
+//!   they ask for. `upload`, `chunked`, `spool`: their bodies.
+//! - `relay`, `respond`, `outbox`: the way back, and the rule of back-pressure. `answer`, `status`: what the proxy says
+//!   itself. `flow`, `stop`: how things end.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

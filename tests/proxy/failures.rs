@@ -298,3 +298,66 @@ fn only_what_may_run_twice_is_sent_again() {
     let proxy = Proxy::in_front_of(&address, OFF);
     assert_eq!(proxy.ask(post("/index.php", b"once")).status, 502);
 }
+
+/// The demo application as a process of its own; killed when it is dropped.
+#[cfg(unix)]
+struct Responder(std::process::Child);
+
+#[cfg(unix)]
+impl Responder {
+    fn start(address: &str) -> Self {
+        let mut command = crate::program::example("responder");
+        command.args(["--listen", address]);
+        let child = command.stdout(std::process::Stdio::null()).spawn();
+        Self(child.expect("it starts"))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Responder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_application_that_is_killed_again_and_again_is_not_noticed_by_readers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("fcgi.sock");
+    let address = format!("unix:{}", path.display());
+    let mut responder = Responder::start(&address);
+    let arguments = ["--fallback", "/index.php", "--threads", "2", "--status"];
+    let proxy = Proxy::in_front_of(&address, &[&arguments[..], &["--no-access-log"]].concat());
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let served = std::thread::scope(|scope| {
+        let reader = || {
+            let mut browser = proxy.connect();
+            let mut served = 0;
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                browser.send(get(&format!("/tag?tag=n{served}")));
+                let answer = browser.answer();
+                assert_eq!(answer.text(), format!("n{served}"), "{}", proxy.log());
+                served += 1;
+            }
+            served
+        };
+        let readers: Vec<_> = (0..6).map(|_| scope.spawn(reader)).collect();
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(responder);
+            std::thread::sleep(Duration::from_millis(50));
+            responder = Responder::start(&address);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        let served = readers
+            .into_iter()
+            .map(|reader| reader.join().expect("no panic"));
+        served.sum::<u32>()
+    });
+    assert!(served > 100, "{served}");
+    proxy.wait_for_figure("requests.in_flight", 0);
+    assert!(proxy.figure("requests.retries") > 0);
+}

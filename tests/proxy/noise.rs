@@ -42,11 +42,11 @@ fn a_conversation_may_be_cut_anywhere() {
 fn octets_of_any_kind_harm_nobody() {
     let quick = [
         "--head-timeout",
-        "0.2",
+        "0.5",
         "--client-timeout",
-        "0.2",
+        "0.5",
         "--keep-alive",
-        "0.2",
+        "0.5",
     ];
     let proxy = Proxy::start(&[&quick[..], &["--no-access-log", "--status"]].concat());
     let (octets, _) = conversation();

@@ -8,7 +8,7 @@ use super::harness::{Proxy, eventually, get, post};
 
 #[test]
 fn what_is_being_served_is_finished() {
-    let mut proxy = Proxy::start(&["--threads", "2"]);
+    let mut proxy = Proxy::start(&["--threads", "2", "--status"]);
     let mut idle = proxy.connect();
     idle.send(get("/tag?tag=a"));
     assert_eq!(idle.answer().text(), "a");
@@ -22,7 +22,8 @@ fn what_is_being_served_is_finished() {
     uploading.send(&request[..request.len() - 3]);
     let mut in_head = proxy.connect();
     in_head.send("GET /tag?tag=late HTTP/1.1\r\n");
-    std::thread::sleep(Duration::from_millis(100));
+    proxy.wait_for_figure("requests.in_flight", 3);
+    std::thread::sleep(Duration::from_millis(200));
     proxy.terminate();
     idle.assert_closed();
     eventually(
@@ -61,10 +62,10 @@ fn an_idle_proxy_stops_at_once() {
 
 #[test]
 fn the_deadline_ends_what_does_not_end() {
-    let mut proxy = Proxy::start(&["--grace", "0.3"]);
+    let mut proxy = Proxy::start(&["--grace", "0.3", "--status"]);
     let mut slow = proxy.connect();
     slow.send(get("/slow?ms=60000"));
-    std::thread::sleep(Duration::from_millis(100));
+    proxy.wait_for_figure("requests.in_flight", 1);
     let start = Instant::now();
     proxy.terminate();
     assert!(proxy.wait().success());
@@ -75,10 +76,10 @@ fn the_deadline_ends_what_does_not_end() {
 
 #[test]
 fn a_second_signal_ends_everything() {
-    let mut proxy = Proxy::start(&[]);
+    let mut proxy = Proxy::start(&["--status"]);
     let mut slow = proxy.connect();
     slow.send(get("/slow?ms=60000"));
-    std::thread::sleep(Duration::from_millis(100));
+    proxy.wait_for_figure("requests.in_flight", 1);
     proxy.terminate();
     std::thread::sleep(Duration::from_millis(100));
     let start = Instant::now();

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
-use mio_fcgi::{Disconnected, RequestHandle};
+use mio_fcgi::{Disconnected, Event, Outcome, RequestHandle, Tag};
 
+use crate::random_app::response_octet;
 use crate::random_sim::Sim;
 
 const RUNS: u64 = 2_000;
@@ -187,11 +188,13 @@ impl Sim {
         let connection = &mut self.connections[index];
         if let Some(ending) = ending {
             connection.ending = connection.ending.or(ending);
+            connection.ready = true;
             return;
         }
         if connection.ending.is_some() {
             return;
         }
+        connection.ready = true;
         let app = &mut connection.app;
         match random.below(100) {
             0..2 => app.garbage(random),
@@ -209,6 +212,49 @@ impl Sim {
             45..55 => app.stdout_end(random),
             _ => app.output(random),
         }
+    }
+}
+
+/// An accepted request and what has come of it.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    pub(crate) handle: RequestHandle,
+    /// Octets pushed and in all, while the pushed body is not finished.
+    pub(crate) pushed: Option<(u64, u64)>,
+    pub(crate) received: u64,
+    pub(crate) stdout_ended: bool,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// Holds an event against what the application can have meant.
+pub(crate) fn note(requests: &mut [Submitted], shut_downs: &mut usize, event: Event<'_>) {
+    let Some(Tag(tag)) = event.tag() else {
+        *shut_downs += 1;
+        return;
+    };
+    // Tags count from 1.
+    let request = &mut requests[tag as usize - 1];
+    assert_eq!(event.request(), Some(request.handle));
+    assert_eq!(request.outcome, None, "{event:?} after End");
+    match event {
+        Event::Stdout { data, .. } => {
+            assert!(!data.is_empty() && !request.stdout_ended);
+            for octet in data {
+                let expected = response_octet(tag, request.received);
+                assert_eq!(*octet, expected, "of {tag} at {}", request.received);
+                request.received += 1;
+            }
+        }
+        Event::StdoutEnd { .. } => request.stdout_ended = true,
+        Event::End { outcome, .. } => {
+            if let Ok(completion) = &outcome {
+                // The application says how much it sent in its status.
+                assert_eq!(u64::from(completion.app_status), request.received);
+            }
+            request.outcome = Some(outcome);
+            request.pushed = None;
+        }
+        _ => {}
     }
 }
 

@@ -5,22 +5,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::{
-    Action, AtLimit, Body, Config, ConnectionHandle, Disconnected, Engine, Event, Multiplex,
-    Outcome, RequestHandle, Retry, Stats, Tag, Timeouts, UnknownLength,
+    Action, AtLimit, Body, Config, ConnectionHandle, Disconnected, Engine, Multiplex, RequestHandle, Retry, Stats, Tag, Timeouts, UnknownLength,
 };
 
-use crate::random::Random;
-use crate::random_app::{App, Kind, request_octet, response_octet};
-
-#[derive(Debug)]
-pub(crate) struct Submitted {
-    pub(crate) handle: RequestHandle,
-    /// Octets pushed and in all, while the pushed body is not finished.
-    pub(crate) pushed: Option<(u64, u64)>,
-    received: u64,
-    stdout_ended: bool,
-    outcome: Option<Outcome>,
-}
+use crate::random::{Random, Submitted, note};
+use crate::random_app::{App, Kind, request_octet};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -39,8 +28,9 @@ pub(crate) struct Connection {
     window: usize,
     pub(crate) app: App,
     pub(crate) ending: Option<Disconnected>,
-    /// The driver was told to read, or octets came since it last found none.
-    ready: bool,
+    /// Edge-triggered: octets have come, or the engine said `Action::Read`, since the last read found nothing or
+    /// was not wanted.
+    pub(crate) ready: bool,
 }
 
 #[derive(Debug)]
@@ -336,7 +326,8 @@ impl Sim {
     /// One read of at most `most` octets, when the engine wants it; false when there was nothing to do.
     fn read_from(&mut self, index: usize, most: usize) -> bool {
         let handle = self.connections[index].handle;
-        if !self.engine.wants_read(handle) {
+        if !self.connections[index].ready || !self.engine.wants_read(handle) {
+            self.connections[index].ready = false;
             return false;
         }
         let inbox: &mut VecDeque<u8> = &mut self.connections[index].app.outbox;
@@ -412,7 +403,7 @@ impl Sim {
         }
     }
 
-    /// For the end of a run: every socket takes and gives what it can; applications answer, or are silent.
+    /// For the end of a run: sockets take and give what they can; applications answer, or are silent.
     pub(crate) fn settle(&mut self, answers: bool) {
         for index in self.indices(State::Connecting) {
             self.connected(index);
@@ -420,9 +411,12 @@ impl Sim {
         for index in self.indices(State::Open) {
             self.connections[index].window = usize::MAX;
             self.write(index);
+            let connection = &mut self.connections[index];
+            let before = connection.app.outbox.len();
             if answers {
-                self.connections[index].app.answer_all();
+                connection.app.answer_all();
             }
+            connection.ready |= connection.app.outbox.len() > before;
             while self.connections[index].state == State::Open && self.read_from(index, 8_192) {}
         }
     }
@@ -466,37 +460,5 @@ impl Sim {
         for request in &self.requests {
             assert!(request.outcome.is_some(), "no End: {request:?}");
         }
-    }
-}
-
-/// Holds an event against what the application can have meant.
-fn note(requests: &mut [Submitted], shut_downs: &mut usize, event: Event<'_>) {
-    let Some(Tag(tag)) = event.tag() else {
-        *shut_downs += 1;
-        return;
-    };
-    // Tags count from 1.
-    let request = &mut requests[tag as usize - 1];
-    assert_eq!(event.request(), Some(request.handle));
-    assert_eq!(request.outcome, None, "{event:?} after End");
-    match event {
-        Event::Stdout { data, .. } => {
-            assert!(!data.is_empty() && !request.stdout_ended);
-            for octet in data {
-                let expected = response_octet(tag, request.received);
-                assert_eq!(*octet, expected, "of {tag} at {}", request.received);
-                request.received += 1;
-            }
-        }
-        Event::StdoutEnd { .. } => request.stdout_ended = true,
-        Event::End { outcome, .. } => {
-            if let Ok(completion) = &outcome {
-                // The application says how much it sent in its status.
-                assert_eq!(u64::from(completion.app_status), request.received);
-            }
-            request.outcome = Some(outcome);
-            request.pushed = None;
-        }
-        _ => {}
     }
 }

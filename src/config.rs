@@ -139,6 +139,8 @@ pub struct Limits {
     /// Requests waiting for a connection, over all servers; those whose body is being
     /// [collected](UnknownLength::Buffer) count as well. Default 1,024. A waiting request costs its
     /// parameters, what was collected, and below 1 KiB.
+    /// One whose connection is still being opened waits too, so a figure below `max_connections` refuses
+    /// requests on a pool that is cold.
     pub max_queue: usize,
 }
 

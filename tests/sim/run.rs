@@ -68,6 +68,7 @@ impl<'p> World<'p> {
                 Multiplex::Off => false,
                 Multiplex::On { max } => max > 1,
                 Multiplex::Auto => setup.habits.multiplexes,
+                other => panic!("the runs do not know {other:?}"),
             };
             let connects = setup.connects.clone();
             network

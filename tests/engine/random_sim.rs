@@ -5,7 +5,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::{
-    Action, AtLimit, Body, Config, ConnectionHandle, Disconnected, Engine, Multiplex, RequestHandle, Retry, Stats, Tag, Timeouts, UnknownLength,
+    Action, AtLimit, Body, Config, ConnectionHandle, Disconnected, Engine, Multiplex,
+    RequestHandle, Retry, Stats, Tag, Timeouts, UnknownLength,
 };
 
 use crate::random::{Random, Submitted, note};

@@ -136,8 +136,9 @@ pub struct Limits {
     pub max_age: Option<Duration>,
     /// Requests after which a connection is closed. Default: no limit.
     pub max_requests_per_connection: Option<u32>,
-    /// Requests waiting for a connection, over all servers. Default 1,024. A waiting request costs
-    /// its parameters and below 1 KiB.
+    /// Requests waiting for a connection, over all servers, those whose body is still being
+    /// collected included. Default 1,024. A waiting request costs its parameters and below 1 KiB; one
+    /// being collected also its body, see [`UnknownLength::Buffer`].
     pub max_queue: usize,
 }
 

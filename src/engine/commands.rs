@@ -57,6 +57,10 @@ impl Engine {
             }
             _ => None,
         };
+        let limit = self.config.limits.max_queue;
+        if collecting.is_some() && self.queue.len() + self.collecting >= limit {
+            return Err(SubmitError::QueueFull { limit });
+        }
         let exchange = Exchange {
             stdin: Source::new(request.body, stdin_len).map_err(read)?,
             data: Source::new(request.data, data_len).map_err(read)?,
@@ -72,7 +76,10 @@ impl Engine {
         debug!("request {key}, tag {}: submitted", tag.0);
         self.arm_limit(now, key, self.exchanges[key as usize].timeouts.total);
         match collecting {
-            Some(limit) => self.exchanges[key as usize].life = Life::Collecting { limit },
+            Some(limit) => {
+                self.exchanges[key as usize].life = Life::Collecting { limit };
+                self.collecting += 1;
+            }
             None => self.enqueue(now, key)?,
         }
         self.counters.submitted += 1;
@@ -88,7 +95,7 @@ impl Engine {
         };
         if matches!(exchange.life, Life::Waiting { .. }) {
             let limit = self.config.limits.max_queue;
-            if self.queue.len() > limit {
+            if self.queue.len() + self.collecting > limit {
                 debug!("request {key}: refused, {limit} wait already");
                 self.queue.remove(&mut self.exchanges, key);
                 self.forget(key);
@@ -239,6 +246,7 @@ impl Engine {
             let len = exchange.stdin.declared().unwrap_or_default();
             push_length(&mut exchange.params, "CONTENT_LENGTH", len);
             exchange.clock.queued = now;
+            self.collecting -= 1;
             self.queue.push_back(&mut self.exchanges, key);
             self.pump(now);
             self.arm_exchange(key);

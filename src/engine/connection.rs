@@ -28,6 +28,7 @@ use std::time::Instant;
 use super::exchange::Progress;
 use super::ids::RequestIds;
 use super::outbox::Outbox;
+use crate::config::Limits;
 use crate::event::{ConnectionHandle, RequestHandle};
 use crate::wire::Demux;
 
@@ -253,8 +254,13 @@ impl Connection {
 
     /// Whether it may be given one more request now.
     #[inline]
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self, now: Instant, limits: &Limits) -> bool {
+        let begun = self.served.saturating_add(self.live);
+        let is_used_up = |most| begun >= most;
+        let is_old = |age| now.saturating_duration_since(self.opened) >= age;
         matches!(self.state, State::Open)
+            && !limits.max_requests_per_connection.is_some_and(is_used_up)
+            && !limits.max_age.is_some_and(is_old)
             && self.live < self.max_requests
             && self.spent.is_none()
             && self.ids.has_room()

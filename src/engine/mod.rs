@@ -124,6 +124,8 @@ pub struct Engine {
     unasked: usize,
     /// Octets held for paused requests.
     held: usize,
+    /// Requests whose body is being collected.
+    collecting: usize,
     running: Running,
     counters: Counters,
 }
@@ -221,6 +223,7 @@ impl Engine {
             prospects: 0,
             unasked: 0,
             held: 0,
+            collecting: 0,
             running: Running::Yes,
             counters: Counters::default(),
             config,

@@ -10,6 +10,7 @@
 use std::time::Instant;
 
 use super::connection::{CloseReason, Purpose};
+use super::deadlines::Owner;
 use super::exchange::Exchange;
 use super::server::Sharing;
 use super::{Engine, Running};
@@ -57,11 +58,24 @@ impl Engine {
                 }
             }
         }
+        if self.queue.len() > 0 {
+            self.await_servers(now);
+        }
         if self.unasked > 0 {
             self.ask_servers(now);
         }
         if self.config.limits.min_idle > 0 {
             self.replenish(now);
+        }
+    }
+
+    /// Requests wait: makes sure that they are looked at when a server's pause is over. That deadline is
+    /// forgotten when no request and no connection is left.
+    fn await_servers(&mut self, now: Instant) {
+        for (index, server) in self.servers.iter().enumerate() {
+            if let Some(until) = server.aside_until.filter(|until| *until > now) {
+                self.deadlines.arm(Owner::Server(index as u32), until);
+            }
         }
     }
 
@@ -100,7 +114,7 @@ impl Engine {
             let mut most = None;
             for key in server.shared.iter().filter(|key| good(key)) {
                 let connection = &self.connections[*key as usize];
-                if !connection.has_room() {
+                if !connection.has_room(now, &self.config.limits) {
                     continue;
                 }
                 if connection.paused > 0 {

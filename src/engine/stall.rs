@@ -28,7 +28,8 @@ impl Engine {
             return;
         };
         let exchange = &mut self.exchanges[key as usize];
-        if std::mem::replace(&mut exchange.paused, true) {
+        // A `get_values` has no output, and its connection is read for its answer.
+        if exchange.is_probe || std::mem::replace(&mut exchange.paused, true) {
             return;
         }
         if let Some(connection) = exchange.life.connection()

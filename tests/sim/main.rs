@@ -13,6 +13,7 @@
 mod far;
 mod model;
 mod plan;
+mod regressions;
 mod run;
 mod shrink;
 

@@ -170,7 +170,9 @@ impl Model {
     }
 
     fn check_outcome(&mut self, tag: u64, at: Duration, outcome: &Outcome) -> Check {
-        let is_punctual = self.is_punctual;
+        // A pause may stop the reading of others on the same connection, and their limits with it.
+        let any_pause = self.requests.values().any(|request| request.was_paused);
+        let is_punctual = self.is_punctual && !any_pause;
         let Some(request) = self.requests.get_mut(&tag) else {
             return Ok(());
         };

@@ -137,3 +137,22 @@ fn a_paused_get_values_does_not_leave_its_connection_unread() {
     sim.advance(MS);
     assert!(sim.outcome(request).is_some_and(Result::is_ok));
 }
+
+#[test]
+fn a_stall_budget_of_nothing_is_free_again_when_nothing_is_held() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.stall.per_request = 0;
+    let mut sim = Sim::new(config, 1).expect("valid");
+    sim.serve(
+        0,
+        Scripted::new(|_| Script::new().stdout("one").wait(MS).stdout("two").end(0)),
+    );
+    let first = sim.submit(Request::responder(), Tag(1)).expect("room");
+    let second = sim.submit(Request::responder(), Tag(2)).expect("room");
+    sim.pause(first);
+    sim.advance(5 * MS);
+    sim.resume(first);
+    sim.advance(5 * MS);
+    assert_eq!(sim.stdout(first), b"onetwo");
+    assert!(sim.outcome(second).is_some_and(Result::is_ok));
+}

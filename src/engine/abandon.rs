@@ -171,7 +171,11 @@ impl Engine {
         let on = &self.connections[connection_key as usize];
         let transmitted = on.outbox.transmitted();
         let alone = on.live - on.aborting == 1;
-        let failure = self.exchanges[key as usize].failure(now, error, transmitted);
+        let mut failure = self.exchanges[key as usize].failure(now, error, transmitted);
+        if !alone && failure.delivery == Delivery::NotSent {
+            // What is framed for it still leaves, ahead of its FCGI_ABORT_REQUEST.
+            failure.delivery = Delivery::MaybeSent;
+        }
         self.drop_held(connection_key, key);
         let tag = self.exchanges[key as usize].tag;
         debug!(

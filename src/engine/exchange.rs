@@ -283,7 +283,8 @@ impl Exchange {
         let assigned = self.clock.assigned?;
         let resumed = self.clock.resumed.unwrap_or(assigned);
         let write = progress
-            .filter(|progress| progress.transmitted < self.last_offset)
+            // In the round: its turn to frame more does not come while others' octets fill the outbox.
+            .filter(|progress| self.in_round || progress.transmitted < self.last_offset)
             .and_then(|progress| {
                 let from = progress.moved.max(assigned);
                 timed_out(from, self.timeouts.write, TimeoutKind::Write)

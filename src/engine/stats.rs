@@ -31,7 +31,7 @@ pub struct ConnectionGauges {
     pub probing: usize,
     /// Without a request.
     pub idle: usize,
-    /// With requests.
+    /// With requests, or with padding of the last response still to come.
     pub busy: usize,
     /// With requests, taking no more.
     pub draining: usize,
@@ -134,7 +134,9 @@ impl Engine {
             *match connection.state {
                 State::Connecting { .. } | State::Redialing { .. } => &mut gauges.connecting,
                 State::Probing(_) => &mut gauges.probing,
-                State::Open if connection.live == 0 => &mut gauges.idle,
+                State::Open if connection.live == 0 && connection.demux.at_record_boundary() => {
+                    &mut gauges.idle
+                }
                 State::Open => &mut gauges.busy,
                 State::Draining => &mut gauges.draining,
             } += 1;

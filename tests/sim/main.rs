@@ -13,6 +13,7 @@
 mod far;
 mod model;
 mod plan;
+mod regressions;
 mod run;
 mod shrink;
 
@@ -67,7 +68,10 @@ fn report(seed: u64, what: &str) -> String {
         text += &format!("  {op:?}\n");
     }
     if let Err(violation) = catch_unwind(AssertUnwindSafe(|| run(&small, true))).unwrap_or(Ok(0)) {
-        let noise = [" takes ", " brings ", " of stdout", " of stderr", "Flush"];
+        let noise: &[&str] = match number("FULL") {
+            Some(_) => &[],
+            None => &[" takes ", " brings ", " of stdout", " of stderr", "Flush"],
+        };
         let is_telling = |line: &&String| !noise.iter().any(|word| line.contains(word));
         let lines: Vec<_> = violation.trace.iter().filter(is_telling).collect();
         for line in &lines[lines.len().saturating_sub(60)..] {

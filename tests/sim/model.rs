@@ -159,6 +159,9 @@ impl Model {
             }
             Event::End { outcome, .. } => {
                 request.has_ended = true;
+                if std::mem::take(&mut request.paused) {
+                    request.resumed = at;
+                }
                 self.ended += 1;
                 self.check_outcome(tag, at, outcome)
             }
@@ -167,7 +170,9 @@ impl Model {
     }
 
     fn check_outcome(&mut self, tag: u64, at: Duration, outcome: &Outcome) -> Check {
-        let is_punctual = self.is_punctual;
+        // A pause may stop the reading of others on the same connection, and their limits with it.
+        let any_pause = self.requests.values().any(|request| request.was_paused);
+        let is_punctual = self.is_punctual && !any_pause;
         let Some(request) = self.requests.get_mut(&tag) else {
             return Ok(());
         };
@@ -319,6 +324,10 @@ impl Model {
                 return Err("requests wait, no connection, and nothing will wake them".into());
             }
         }
+        // A connection that is not read because of one request makes the limits of the others stand still.
+        let any_paused = self.requests.values().any(|request| request.paused);
+        let resumed = self.requests.values().map(|request| request.resumed);
+        let resumed = resumed.max().unwrap_or_default();
         for (tag, request) in &self.requests {
             let Some(submit) = request.submit.as_ref().filter(|_| !request.has_ended) else {
                 continue;
@@ -330,9 +339,9 @@ impl Model {
                 return Err(format!("tag {tag}: its total time limit was missed"));
             }
             let far = self.far.borrow();
-            let is_plain = far.attempts.get(tag) == Some(&1) && !request.paused;
+            let is_plain = far.attempts.get(tag) == Some(&1) && !any_paused;
             if let Some(last) = request.last_output.filter(|_| is_plain)
-                && missed(last.max(request.resumed), submit.timeouts.silence)
+                && missed(last.max(resumed), submit.timeouts.silence)
                 && stats.octets_held == 0
             {
                 return Err(format!("tag {tag}: its limit on silence was missed"));
@@ -341,7 +350,7 @@ impl Model {
             if let Some(arrived) = arrived
                 && request.last_output.is_none()
                 && stats.counters.retries == 0
-                && missed((*arrived).max(request.resumed), submit.timeouts.first_octet)
+                && missed((*arrived).max(resumed), submit.timeouts.first_octet)
                 && stats.octets_held == 0
             {
                 return Err(format!(

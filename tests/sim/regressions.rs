@@ -1,0 +1,158 @@
+//! What the random runs have found, each as the shortest run that shows it.
+
+use std::time::Duration;
+
+use mio_fcgi::testkit::{Connect, Script, Scripted, Sim, Wire};
+use mio_fcgi::{
+    Body, Config, Delivery, Multiplex, Request, RequestError, SubmitError, Tag, TimeoutKind,
+    Timeouts, UnknownLength,
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn config(multiplex: Multiplex) -> Config {
+    let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+    config.multiplex = multiplex;
+    config.limits.max_connections = 1;
+    config
+}
+
+fn narrow(capacity: usize) -> Wire {
+    let mut wire = Wire::default();
+    wire.capacity = capacity;
+    wire
+}
+
+fn error(sim: &Sim, handle: mio_fcgi::RequestHandle) -> Option<RequestError> {
+    let outcome = sim.outcome(handle)?;
+    outcome.as_ref().err().map(|failure| failure.error.clone())
+}
+
+#[test]
+fn an_abort_of_what_still_leaves_the_outbox_does_not_say_not_sent() {
+    let mut sim = Sim::new(config(Multiplex::On { max: 2 }), 1).expect("valid");
+    sim.serve(0, Scripted::new(|_| Script::new()));
+    sim.submit(Request::responder(), Tag(1)).expect("room");
+    sim.advance(MS);
+    let second = sim.submit(Request::responder(), Tag(2)).expect("room");
+    sim.abort(second);
+    sim.settle();
+    let outcome = sim.outcome(second).expect("aborted");
+    let failure = outcome.as_ref().expect_err("aborted");
+    assert_eq!(failure.delivery, Delivery::MaybeSent);
+}
+
+#[test]
+fn a_shared_connection_that_is_never_idle_retires_at_its_limit() {
+    let mut config = config(Multiplex::On { max: 3 });
+    config.limits.max_requests_per_connection = Some(4);
+    let mut sim = Sim::new(config, 1).expect("valid");
+    sim.serve(
+        0,
+        Scripted::new(|_| Script::new().await_stdin().wait(10 * MS).end(0)),
+    );
+    for tag in 0..12 {
+        sim.submit(Request::responder(), Tag(tag)).expect("room");
+        sim.advance(4 * MS);
+    }
+    assert!(sim.run_to_end());
+    assert_eq!(sim.engine().stats().counters.connected, 3);
+}
+
+#[test]
+fn a_waiting_request_is_woken_by_a_server_whose_failure_nobody_was_left_to_see() {
+    let mut config = config(Multiplex::Off);
+    config.connect_patience = 5000 * MS;
+    let mut sim = Sim::new(config, 1).expect("valid");
+    let refused = Connect::Refuse(std::io::ErrorKind::ConnectionRefused);
+    sim.serve(0, Scripted::new(|_| Script::answer("up")))
+        .on_connect(move |attempt| {
+            if attempt == 0 {
+                refused
+            } else {
+                Connect::Accept
+            }
+        });
+    let first = sim.submit(Request::responder(), Tag(1)).expect("room");
+    sim.settle();
+    sim.abort(first);
+    sim.settle();
+    let second = sim.submit(Request::responder(), Tag(2)).expect("room");
+    assert!(sim.run_to_end());
+    assert!(sim.outcome(second).is_some_and(Result::is_ok));
+    assert_eq!(sim.elapsed(), sim.engine().config().backoff.first);
+}
+
+#[test]
+fn the_write_limit_holds_for_a_body_that_waits_behind_the_octets_of_others() {
+    let mut sim = Sim::new(config(Multiplex::On { max: 3 }), 1).expect("valid");
+    sim.serve(0, Scripted::new(|_| Script::new().stop_reading()))
+        .wire(narrow(100));
+    let mut timeouts = Timeouts::NONE;
+    timeouts.write = Some(40 * MS);
+    let mut handles = Vec::new();
+    for tag in 0..3 {
+        let mut request = Request::responder().with_timeouts(timeouts);
+        request.params.push("FILLING", vec![b'x'; 60_000]);
+        request.body = Body::reader(std::io::Cursor::new(vec![0; 9000]), Some(9000));
+        handles.push(sim.submit(request, Tag(tag)).expect("room"));
+    }
+    assert!(sim.run_to_end());
+    for handle in handles {
+        let timed_out = RequestError::TimedOut(TimeoutKind::Write);
+        assert_eq!(error(&sim, handle), Some(timed_out));
+    }
+}
+
+#[test]
+fn requests_whose_body_is_being_collected_count_as_waiting() {
+    let mut config = config(Multiplex::Off);
+    config.unknown_length = UnknownLength::Buffer { limit: 1000 };
+    config.limits.max_queue = 2;
+    let mut sim = Sim::new(config, 1).expect("valid");
+    sim.serve(0, Scripted::new(|_| Script::answer("ok")));
+    let pushed = || Request::responder().with_body(Body::pushed(None));
+    let first = sim.submit(pushed(), Tag(1)).expect("room");
+    sim.submit(pushed(), Tag(2)).expect("room");
+    let full = Err(SubmitError::QueueFull { limit: 2 });
+    assert_eq!(sim.submit(pushed(), Tag(3)), full);
+    sim.abort(first);
+    let third = sim.submit(pushed(), Tag(3)).expect("room again");
+    sim.finish_stdin(third).expect("pushed");
+    sim.settle();
+    assert!(sim.outcome(third).is_some_and(Result::is_ok));
+    sim.submit(pushed(), Tag(4)).expect("room again");
+}
+
+#[test]
+fn a_paused_get_values_does_not_leave_its_connection_unread() {
+    let mut sim = Sim::new(config(Multiplex::On { max: 2 }), 1).expect("valid");
+    sim.serve(0, Scripted::new(|_| Script::answer("ok")));
+    let probe = sim.get_values(0, Tag(1)).expect("room");
+    sim.step();
+    sim.step();
+    sim.pause(probe);
+    sim.advance(MS);
+    let request = sim.submit(Request::responder(), Tag(2)).expect("room");
+    sim.advance(MS);
+    assert!(sim.outcome(request).is_some_and(Result::is_ok));
+}
+
+#[test]
+fn a_stall_budget_of_nothing_is_free_again_when_nothing_is_held() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.stall.per_request = 0;
+    let mut sim = Sim::new(config, 1).expect("valid");
+    sim.serve(
+        0,
+        Scripted::new(|_| Script::new().stdout("one").wait(MS).stdout("two").end(0)),
+    );
+    let first = sim.submit(Request::responder(), Tag(1)).expect("room");
+    let second = sim.submit(Request::responder(), Tag(2)).expect("room");
+    sim.pause(first);
+    sim.advance(5 * MS);
+    sim.resume(first);
+    sim.advance(5 * MS);
+    assert_eq!(sim.stdout(first), b"onetwo");
+    assert!(sim.outcome(second).is_some_and(Result::is_ok));
+}

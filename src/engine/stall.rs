@@ -179,7 +179,7 @@ impl Engine {
             let connection = &mut self.connections[connection_key];
             connection.held -= len;
             let exchange = &mut self.exchanges[key as usize];
-            if exchange.is_full && in_all < self.config.stall.per_request {
+            if exchange.is_full && (in_all == 0 || in_all < self.config.stall.per_request) {
                 exchange.is_full = false;
                 connection.full -= 1;
             }

@@ -129,6 +129,18 @@ fn an_upload_comes_back_whole() {
 }
 
 #[test]
+fn a_run_of_nothing_but_failures_is_given_up() {
+    let gone = start(Options::default());
+    let address = gone.address().to_string();
+    drop(gone);
+    let start = Instant::now();
+    let output = run(&["--connect", &address, "--duration", "60"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(start.elapsed() < Duration::from_secs(50));
+    assert!(text(&output.stderr).contains("given up"), "{output:?}");
+}
+
+#[test]
 fn a_status_of_an_error_is_one_and_is_shown() {
     let application = start(Options::default());
     let output = load(&application, &["--requests", "7", "--script", "/no/such"]);

@@ -193,7 +193,7 @@ how much
   --requests N        stop after N requests
   --duration S        send none after S seconds (10)
   --rate R            R requests per second, whatever the application does; latencies then count from
-                      when each was due, so a stall shows in all that it held up
+                      when each was due, so a stall shows in all that it held up; sent to the millisecond
   --multiplex WHAT    share connections where M is above K: auto asks the application first (auto)
   --timeout S         the longest that a request may take (30)
 

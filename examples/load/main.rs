@@ -77,5 +77,8 @@ fn run(arguments: &Arguments) -> io::Result<Summary> {
     };
     let usage = Usage::now().since(before);
     tally.end_progress();
+    if tally.is_hopeless() {
+        eprintln!("load: given up, nothing but failures for a while");
+    }
     Ok(Summary::new(tally, totals, usage))
 }

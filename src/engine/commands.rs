@@ -61,16 +61,15 @@ impl Engine {
         if collecting.is_some() && self.queue.len() + self.collecting >= limit {
             return Err(SubmitError::QueueFull { limit });
         }
-        let exchange = Exchange {
-            stdin: Source::new(request.body, stdin_len).map_err(read)?,
-            data: Source::new(request.data, data_len).map_err(read)?,
-            timeouts: request.timeouts.unwrap_or(self.config.timeouts),
-            ..self.blank_exchange(now, request.role, tag, request.params)
-        };
-        let exchange = Exchange {
-            retry: request.retry,
-            ..exchange
-        };
+        let stdin = Source::new(request.body, stdin_len).map_err(read)?;
+        let data = Source::new(request.data, data_len).map_err(read)?;
+        let mut exchange = self.blank_exchange(now, request.role, tag, request.params);
+        exchange.stdin = stdin;
+        exchange.data = data;
+        exchange.retry = request.retry;
+        if let Some(timeouts) = request.timeouts {
+            exchange.timeouts = timeouts;
+        }
         let key = self.exchanges.insert(exchange) as u32;
         let handle = self.exchanges[key as usize].handle(key);
         debug!("request {key}, tag {}: submitted", tag.0);

@@ -61,6 +61,7 @@ impl Outbox {
     pub(super) fn buffer(&mut self, spares: &mut Spares) -> &mut Vec<u8> {
         if self.framed.capacity() == 0 {
             self.framed = spares.buffers.pop().unwrap_or_default();
+            spares.capacity -= self.framed.capacity();
         }
         &mut self.framed
     }
@@ -190,10 +191,12 @@ impl Outbox {
     /// Gives the memory of an outbox with nothing to send, or that is no longer needed, to the next.
     pub(super) fn recycle(&mut self, spares: &mut Spares) {
         let mut framed = std::mem::take(&mut self.framed);
-        let fits = (1..=MAX_SPARE_LEN).contains(&framed.capacity());
+        let capacity = spares.capacity + framed.capacity();
+        let fits = framed.capacity() > 0 && capacity <= MAX_SPARE_CAPACITY;
         if fits && spares.buffers.len() < MAX_SPARES {
             framed.clear();
             spares.buffers.push(framed);
+            spares.capacity = capacity;
         }
         let mut slices = std::mem::take(&mut self.slices);
         let fits = (1..=MAX_SPARE_SLICES).contains(&slices.capacity());
@@ -212,13 +215,18 @@ impl Outbox {
 /// Memory of outboxes that have nothing to send, for those that have.
 #[derive(Debug, Default)]
 pub(super) struct Spares {
+    /// Large ones too: to grow one anew for each burst on a shared connection is a quarter of what the
+    /// burst costs.
     buffers: Vec<Vec<u8>>,
+    /// Of all buffers.
+    capacity: usize,
     slices: Vec<VecDeque<Woven>>,
 }
 
-/// Most spares kept of each kind, and the largest kept: bounds them at 17 MiB, as a rule far less.
+/// Most spares kept of each kind, the octets of all buffers, and the longest list kept: 17 MiB in all, as a
+/// rule far less.
 const MAX_SPARES: usize = 256;
-const MAX_SPARE_LEN: usize = 64 * 1024;
+const MAX_SPARE_CAPACITY: usize = 16 * 1024 * 1024;
 const MAX_SPARE_SLICES: usize = 64;
 
 /// Slices for one vectored write, in order, without empty ones; see

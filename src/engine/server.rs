@@ -83,6 +83,10 @@ impl Server {
 
     /// Removes a connection from the idle ones; false when it was not there.
     pub(super) fn remove_idle(&mut self, connection: u32) -> bool {
+        // As a rule it is the one used last.
+        if self.idle.back() == Some(&connection) {
+            return self.idle.pop_back().is_some();
+        }
         let position = self.idle.iter().rposition(|key| *key == connection);
         position.is_some_and(|index| self.idle.remove(index).is_some())
     }

@@ -417,7 +417,7 @@ pub fn write_stream(out: &mut Vec<u8>, record_type: RecordType, request_id: u16,
 /// Appends the empty record that ends a stream (3.3).
 #[inline]
 pub fn write_stream_end(out: &mut Vec<u8>, record_type: RecordType, request_id: u16) {
-    write_parts(out, Header::padded(record_type, request_id, 0), &[]);
+    out.extend_from_slice(&Header::padded(record_type, request_id, 0).encode());
 }
 
 /// Appends a record whose content is the parts in order; the caller has counted them into the header.
@@ -434,7 +434,8 @@ pub(super) fn write_parts(out: &mut Vec<u8>, header: Header, parts: &[&[u8]]) {
 
 #[inline]
 fn write_discrete(out: &mut Vec<u8>, record_type: RecordType, request_id: u16, body: [u8; 8]) {
-    write_parts(out, Header::padded(record_type, request_id, 8), &[&body]);
+    out.extend_from_slice(&Header::padded(record_type, request_id, 8).encode());
+    out.extend_from_slice(&body);
 }
 
 /// Says what octets are that begin with something else than [`VERSION`].

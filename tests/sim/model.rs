@@ -340,13 +340,15 @@ impl Model {
             }
             let far = self.far.borrow();
             let is_plain = far.attempts.get(tag) == Some(&1) && !any_paused;
-            if let Some(last) = request.last_output.filter(|_| is_plain)
-                && missed(last.max(resumed), submit.timeouts.silence)
+            // What was not sent as a whole is not the application's silence.
+            let arrived = far.arrived.get(tag).filter(|_| is_plain);
+            if let (Some(arrived), Some(last)) = (arrived, request.last_output)
+                && missed(last.max(*arrived).max(resumed), submit.timeouts.silence)
                 && stats.octets_held == 0
+                && stats.counters.retries == 0
             {
                 return Err(format!("tag {tag}: its limit on silence was missed"));
             }
-            let arrived = far.arrived.get(tag).filter(|_| is_plain);
             if let Some(arrived) = arrived
                 && request.last_output.is_none()
                 && stats.counters.retries == 0
@@ -416,7 +418,11 @@ fn check_timeout(request: &Request, at: Duration, failure: &Failure, is_punctual
         ),
         TimeoutKind::Total => (Some(Duration::ZERO), limits.total, true),
         TimeoutKind::FirstOctet => (timings.sent, limits.first_octet, !request.was_paused),
-        TimeoutKind::Silence => (timings.last_octet, limits.silence, !request.was_paused),
+        TimeoutKind::Silence => (
+            timings.last_octet.max(timings.sent),
+            limits.silence,
+            !request.was_paused,
+        ),
         TimeoutKind::Write => (timings.assigned, limits.write, false),
         _ => return Ok(()),
     };

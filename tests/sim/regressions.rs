@@ -156,3 +156,35 @@ fn a_stall_budget_of_nothing_is_free_again_when_nothing_is_held() {
     assert_eq!(sim.stdout(first), b"onetwo");
     assert!(sim.outcome(second).is_some_and(Result::is_ok));
 }
+
+#[test]
+fn a_shutdown_closes_what_became_idle_while_another_server_was_waited_for() {
+    let mut config = config(Multiplex::Off);
+    config
+        .servers
+        .push("127.0.0.1:9001".parse().expect("an address"));
+    config.limits.min_idle = 1;
+    config.limits.max_connections = 2;
+    let mut sim = Sim::new(config, 1).expect("valid");
+    let slow = || Scripted::new(|_| Script::new().await_stdin().wait(50 * MS).end(0));
+    let mut wire = Wire::default();
+    wire.latency = 10 * MS;
+    sim.serve(0, slow());
+    sim.serve(1, slow()).wire(wire);
+    sim.get_values(1, Tag(1)).expect("room");
+    sim.submit(Request::responder(), Tag(2)).expect("room");
+    sim.shutdown(None);
+    sim.advance(60_000 * MS);
+    assert!(sim.engine().is_idle(), "{:?}", sim.engine());
+}
+
+#[test]
+fn a_shutdown_at_its_deadline_opens_nothing_to_ask_a_server() {
+    let mut sim = Sim::new(config(Multiplex::Auto), 1).expect("valid");
+    sim.serve(0, Scripted::new(|_| Script::new()));
+    sim.submit(Request::responder(), Tag(1)).expect("room");
+    sim.settle();
+    sim.shutdown(Some(MS));
+    sim.advance(MS);
+    assert!(sim.engine().is_idle(), "{:?}", sim.engine());
+}

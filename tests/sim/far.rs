@@ -45,6 +45,8 @@ pub(crate) struct Far {
     pub(crate) refused: BTreeMap<u64, usize>,
     /// When the whole of a request had arrived.
     pub(crate) arrived: BTreeMap<u64, Duration>,
+    /// An application refuses what the client was told it may send; then bodies are cut short.
+    pub(crate) refuses_to_share: bool,
     pub(crate) most_per_connection: Option<u32>,
     /// The first thing the client did wrong.
     pub(crate) violation: Option<String>,
@@ -210,6 +212,7 @@ fn end_stream(own: &mut Use, record_type: RecordType, far: &mut Far) -> Result<(
                 || submit.behaviour.refusals > 0
                 || submit.behaviour.fault != Fault::None
                 || own.aborted
+                || far.refuses_to_share
                 || far
                     .attempts
                     .get(&own.tag)

@@ -70,6 +70,7 @@ impl<'p> World<'p> {
                 Multiplex::Auto => setup.habits.multiplexes,
                 other => panic!("the runs do not know {other:?}"),
             };
+            far.borrow_mut().refuses_to_share |= shares && !setup.habits.multiplexes;
             let connects = setup.connects.clone();
             network
                 .server(index)

@@ -9,7 +9,7 @@ use mio_fcgi::{
 };
 
 /// An application sends these octets, cut at places drawn from the first ones. Each request ends once.
-pub fn received(input: &[u8]) {
+pub(crate) fn received(input: &[u8]) {
     let Some((cuts, mut octets)) = input.split_at_checked(4) else {
         return;
     };
@@ -40,7 +40,7 @@ pub fn received(input: &[u8]) {
 }
 
 /// Parameters: what is decoded, encoded again, is the same.
-pub fn params(input: &[u8]) {
+pub(crate) fn params(input: &[u8]) {
     let mut encoded = Vec::new();
     for pair in Pairs::new(input) {
         let Ok((name, value)) = pair else {
@@ -54,7 +54,7 @@ pub fn params(input: &[u8]) {
 }
 
 /// A response head: the same in one piece and octet by octet.
-pub fn head(input: &[u8]) {
+pub(crate) fn head(input: &[u8]) {
     let mut whole = HeadParser::default();
     let mut pieces = HeadParser::default();
     let seen = |head: mio_fcgi::cgi::Head<'_>| format!("{head:?}");
@@ -74,7 +74,7 @@ pub fn head(input: &[u8]) {
 }
 
 /// Each octet is a call of the engine. Nothing panics, each request ends once, nothing is left.
-pub fn calls(input: &[u8]) {
+pub(crate) fn calls(input: &[u8]) {
     let mut octets = input.iter().copied();
     let multiplex = match octets.next() {
         Some(first) if first % 2 == 1 => Multiplex::On { max: 2 },

@@ -157,6 +157,7 @@ fn claims() -> BTreeMap<usize, Vec<String>> {
         for (index, line) in lines.iter().enumerate() {
             for case in claimed(line) {
                 let test = test_of(&lines, index)
+                    .filter(|test| is_test(&lines, test))
                     .unwrap_or_else(|| panic!("{name}:{}: a claim outside a test", index + 1));
                 let tests = claims.entry(case).or_default();
                 let test = format!("{name}::{test}");
@@ -233,6 +234,20 @@ fn test_of(lines: &[&str], index: usize) -> Option<String> {
         .rev()
         .find(|line| is_start(line) && indent(line) < indent(lines[index]))
         .and_then(|line| name(line))
+}
+
+/// Whether a function has the attribute of a test, so that a helper cannot pass for one.
+fn is_test(lines: &[&str], name: &str) -> bool {
+    let start = format!("fn {name}(");
+    lines.iter().enumerate().any(|(index, line)| {
+        line.contains(&start)
+            && lines[..index]
+                .iter()
+                .rev()
+                .map(|line| line.trim_start())
+                .take_while(|line| line.starts_with("//") || line.starts_with("#["))
+                .any(|line| line == "#[test]")
+    })
 }
 
 fn table(claims: &BTreeMap<usize, Vec<String>>) -> String {

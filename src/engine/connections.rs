@@ -20,6 +20,8 @@ impl Engine {
         let generation = self.generation();
         let server = &mut self.servers[index];
         let promised = match purpose {
+            // Whether a server that was down is back is found out beside the requests: they need not wait for it.
+            Purpose::Requests if server.failures > 0 => 0,
             Purpose::Requests => server.sharing.max_requests(),
             Purpose::Probe => 0,
         };

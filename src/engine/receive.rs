@@ -184,6 +184,9 @@ impl Engine {
         self.counters.records_ignored += 1;
         let connection = &mut self.connections[key as usize];
         if connection.max_requests > 1 {
+            if connection.is_idle() && !connection.ids.has_room() {
+                self.close(now, key, CloseReason::Stray);
+            }
             return;
         }
         connection.spent.get_or_insert(CloseReason::Stray);

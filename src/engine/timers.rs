@@ -189,7 +189,11 @@ impl Engine {
                 let kept = self.config.limits.min_idle;
                 if is_available && self.servers[server].idle.len() <= kept {
                     self.connections[key as usize].moved = now;
-                    self.arm_connection(key);
+                    if let Some((at, _)) = self.connection_next(key) {
+                        // Without an idle time it is due again at once, and this call would never return.
+                        let at = if at > now { at } else { now + KEPT_AGAIN };
+                        self.deadlines.arm(Owner::Connection(key), at);
+                    }
                     return;
                 }
                 CloseReason::IdleTimeout
@@ -297,6 +301,9 @@ impl Engine {
         Some((at, what))
     }
 }
+
+/// When a connection that `min_idle` keeps, and that is due all the time, is looked at again.
+const KEPT_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a connection's deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

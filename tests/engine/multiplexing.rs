@@ -1,12 +1,12 @@
 //! Requests that share a connection, and the request IDs they have there.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio_fcgi::wire::RecordType;
 use mio_fcgi::{
-    Body, CloseReason, Delivery, LostReason, Multiplex, Phase, RequestError, Retry, TimeoutKind,
-    Timeouts,
+    Action, Body, CloseReason, Delivery, Engine, LostReason, Multiplex, Phase, RequestError, Retry,
+    Tag, TimeoutKind, Timeouts,
 };
 
 use crate::harness::Bench;
@@ -293,4 +293,42 @@ fn bodies_that_share_a_connection_take_turns_record_by_record() {
     assert!(sent.values().all(|len| *len == 200_000), "{sent:?}");
     bench.feed(0, records().end(1, 0).end(2, 0).end(3, 0).end(4, 0));
     bench.finish();
+}
+
+/// Ten times over, and without asking the driver more than once for each turn.
+#[test]
+fn requests_submitted_in_one_turn_leave_in_one_flush_and_one_write() {
+    const TURN: usize = 10;
+    let mut engine = Engine::new(config(Multiplex::On { max: 1000 })).expect("a configuration");
+    let now = Instant::now();
+    let submit = |engine: &mut Engine, tag| {
+        let accepted = engine.submit(now, request(), Tag(tag));
+        accepted.expect("room in the queue");
+    };
+    submit(&mut engine, 0);
+    let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+        panic!("a request needs a connection");
+    };
+    engine.handle_connected(now, connection);
+    for turn in 0..TURN {
+        // The first request of all goes out with the first turn.
+        let expected = if turn == 0 { TURN + 1 } else { TURN };
+        for _ in 0..TURN {
+            submit(&mut engine, 1);
+        }
+        assert_eq!(engine.poll_action(), Some(Action::Flush { connection }));
+        assert_eq!(engine.poll_action(), None);
+        let octets: Vec<u8> = engine
+            .transmit(connection)
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .collect();
+        let begun = split(&octets)
+            .iter()
+            .filter(|(header, _)| header.record_type == RecordType::BeginRequest)
+            .count();
+        assert_eq!(begun, expected);
+        engine.handle_transmitted(now, connection, octets.len());
+        assert!(!engine.wants_write(connection), "one write was not enough");
+    }
 }

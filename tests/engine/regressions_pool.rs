@@ -392,3 +392,24 @@ fn a_late_clock_finds_a_full_backlog_busy_and_not_down() {
     assert_eq!(bench.stats().counters.connect_failures, 1);
     bench.finish();
 }
+
+/// What `min_idle` keeps was due again in the same instant: the call never returned.
+#[test]
+fn connections_are_kept_without_an_idle_time() {
+    let mut config = config(Multiplex::Off);
+    config.limits.min_idle = 1;
+    config.limits.max_connections = 2;
+    config.limits.idle_timeout = Duration::ZERO;
+    let mut bench = Bench::new(config);
+    for _ in 0..2 {
+        bench.submit(request());
+    }
+    for peer in 0..2 {
+        bench.feed(peer, records().end(1, 0));
+    }
+    bench.advance(10 * SECOND);
+    assert_eq!(bench.peers.len(), 2);
+    assert_eq!(bench.stats().connections.idle, 1);
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}

@@ -338,3 +338,25 @@ fn requests_lost_together_are_sent_again_in_their_order() {
     bench.feed(1, records().end(1, 0).end(2, 0).end(3, 0));
     bench.finish();
 }
+
+/// It was handed out again, and with all IDs quarantined the request on it would never have ended.
+#[test]
+fn an_idle_shared_connection_whose_ids_are_used_up_by_strays_is_closed() {
+    const IDS: u16 = 4096;
+    let mut bench = Bench::shared(IDS.into());
+    for _ in 0..IDS {
+        bench.submit(request());
+    }
+    for id in 1..=IDS {
+        bench.feed(0, records().end(id, 0));
+    }
+    assert_eq!(bench.stats().connections.idle, 1);
+    for id in 1..=IDS {
+        assert_eq!(bench.peers[0].closed, None);
+        bench.feed(0, records().end(id, 0));
+    }
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+    bench.submit(request());
+    bench.feed(1, records().end(1, 0));
+    bench.finish();
+}

@@ -285,3 +285,22 @@ fn the_queue_limit_ends_a_wait_for_servers_that_are_all_down() {
     );
     bench.finish();
 }
+
+/// The connect that finds out whether a server is back may take as long as it likes: nobody waits for it who has
+/// another server.
+#[test]
+fn a_request_does_not_wait_for_the_server_that_it_tries_again() {
+    let mut bench = Bench::new(servers(2));
+    bench.answers.push_back(Answer::Refuse);
+    bench.submit(request());
+    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.peers[0].server, 0);
+    bench.advance(Duration::from_secs(60));
+    bench.answers.push_back(Answer::Hang);
+    bench.submit(request());
+    let tried: Vec<usize> = bench.peers[2..].iter().map(|peer| peer.server).collect();
+    assert_eq!(tried, [0, 1], "one to try, one to serve");
+    bench.feed(3, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}

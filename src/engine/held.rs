@@ -11,6 +11,8 @@ pub(super) struct Held {
     /// Taken part of `octets`.
     taken: usize,
     pieces: VecDeque<Piece>,
+    /// Pieces of stdout and stderr among them.
+    runs: usize,
     /// The outcome, once the application has ended the request or the connection is lost.
     pub(super) outcome: Option<Outcome>,
 }
@@ -22,6 +24,9 @@ enum Piece {
     Stderr(usize),
     StdoutEnd,
 }
+
+/// Runs whose bookkeeping is not counted: an ordinary response has fewer.
+const FREE_RUNS: usize = 4;
 
 /// What is taken out next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +46,7 @@ impl Held {
         self.append(data);
         match self.pieces.back_mut() {
             Some(Piece::Stdout(len)) => *len += data.len(),
-            _ => self.pieces.push_back(Piece::Stdout(data.len())),
+            _ => self.begin_run(Piece::Stdout(data.len())),
         }
     }
 
@@ -49,7 +54,7 @@ impl Held {
         self.append(data);
         match self.pieces.back_mut() {
             Some(Piece::Stderr(len)) => *len += data.len(),
-            _ => self.pieces.push_back(Piece::Stderr(data.len())),
+            _ => self.begin_run(Piece::Stderr(data.len())),
         }
     }
 
@@ -65,9 +70,15 @@ impl Held {
         self.octets.extend_from_slice(data);
     }
 
-    /// Octets held.
+    fn begin_run(&mut self, piece: Piece) {
+        self.pieces.push_back(piece);
+        self.runs += 1;
+    }
+
+    /// Octets held. Stdout and stderr that alternate in small pieces cost their bookkeeping as well.
     pub(super) fn len(&self) -> usize {
-        self.octets.len() - self.taken
+        let bookkeeping = self.runs.saturating_sub(FREE_RUNS) * size_of::<Piece>();
+        self.octets.len() - self.taken + bookkeeping
     }
 
     /// Moves the next piece to the front of `scratch`, as much as fits.
@@ -98,6 +109,7 @@ impl Held {
         }
         if left == 0 {
             self.pieces.pop_front();
+            self.runs -= usize::from(taken != Taken::StdoutEnd);
         }
         taken
     }
@@ -110,6 +122,19 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_pieces_in_alternation_count_with_their_bookkeeping() {
+        let mut held = Held::default();
+        for _ in 0..1000 {
+            held.stdout(b"o");
+            held.stderr(b"e");
+        }
+        held.stdout_end();
+        assert_eq!(held.len(), 2000 + (2000 - FREE_RUNS) * size_of::<Piece>());
+        while held.take(&mut [0; 8]) != Taken::Nothing {}
+        assert_eq!(held.len(), 0);
+    }
 
     #[test]
     fn pieces_come_out_in_order_and_cut_to_the_buffer() {

@@ -67,12 +67,14 @@ impl Engine {
     pub(super) fn hold(&mut self, now: Instant, key: u32, output: Output, data: &[u8]) {
         let exchange = &mut self.exchanges[key as usize];
         let held = exchange.held.get_or_insert_default();
+        let before = held.len();
         match output {
             Output::Stdout => held.stdout(data),
             Output::Stderr => held.stderr(data),
         }
         let in_all = held.len();
-        self.held += data.len();
+        let more = in_all - before;
+        self.held += more;
         let Some(connection_key) = exchange
             .life
             .connection()
@@ -82,7 +84,7 @@ impl Engine {
         };
         let stall = self.config.stall;
         let connection = &mut self.connections[connection_key];
-        connection.held += data.len();
+        connection.held += more;
         let shared = connection.live > 1;
         let exchange = &mut self.exchanges[key as usize];
         if in_all >= stall.per_request && !exchange.is_full {
@@ -164,20 +166,22 @@ impl Engine {
         let Some(held) = &mut exchange.held else {
             return Drained::Dry;
         };
-        let (drained, len) = match held.take(scratch) {
-            Taken::Stdout(len) => (Drained::Output(Output::Stdout, len), len),
-            Taken::Stderr(len) => (Drained::Output(Output::Stderr, len), len),
+        let before = held.len();
+        let drained = match held.take(scratch) {
+            Taken::Stdout(len) => Drained::Output(Output::Stdout, len),
+            Taken::Stderr(len) => Drained::Output(Output::Stderr, len),
             Taken::StdoutEnd => return Drained::StdoutEnd,
             Taken::Nothing => return Drained::Dry,
         };
         let in_all = held.len();
-        self.make_room(len);
+        let less = before - in_all;
+        self.make_room(less);
         let exchange = &mut self.exchanges[key as usize];
         if let Some(connection) = exchange.life.connection()
             && let Some(connection_key) = self.connection_key(connection)
         {
             let connection = &mut self.connections[connection_key];
-            connection.held -= len;
+            connection.held -= less;
             let exchange = &mut self.exchanges[key as usize];
             if exchange.is_full && (in_all == 0 || in_all < self.config.stall.per_request) {
                 exchange.is_full = false;

@@ -312,7 +312,8 @@ impl Declared {
 ///
 /// # Rewinding
 /// A retry needs the body from its start. Octets and seekable readers can be rewound; a plain
-/// reader and a pushed body only as long as nothing was taken from them.
+/// reader and a pushed body only as long as nothing was taken from them, and that begins when the
+/// request gets its connection, before an octet has left.
 pub struct Body(pub(crate) Content);
 
 pub(crate) enum Content {

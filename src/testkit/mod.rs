@@ -89,6 +89,7 @@
 //! records is accepted by all habits. What the octets cost in real time, only real sockets tell.
 
 mod application;
+mod connects;
 mod far_side;
 mod habits;
 mod link;

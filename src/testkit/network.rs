@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::link::{Connect, Link, Server};
+use super::link::{Link, Server};
 use super::rng::Rng;
 use super::trace::Trace;
 use super::wire::End;
@@ -26,7 +26,7 @@ pub struct Network {
     pub(super) servers: Vec<Server>,
     pub(super) links: Vec<Option<Box<Link>>>,
     /// Numbers of links, by [`ConnectionHandle::index`].
-    by_index: Vec<Option<usize>>,
+    pub(super) by_index: Vec<Option<usize>>,
     agenda: BinaryHeap<Reverse<(Instant, u64, Appointment)>>,
     next_appointment: u64,
     ready: VecDeque<usize>,
@@ -256,61 +256,6 @@ impl Network {
         true
     }
 
-    fn connect(&mut self, engine: &mut Engine, handle: ConnectionHandle, index: usize) {
-        let server = &mut self.servers[index];
-        let decision = (server.connects)(server.attempts);
-        server.attempts += 1;
-        let wire = server.wire.clone();
-        self.note(format_args!("connect to server {index}: {decision:?}"));
-        if decision == Connect::BacklogFull {
-            engine.handle_closed(self.now, handle, Disconnected::BacklogFull);
-            return;
-        }
-        let number = self.links.len();
-        let link = Link::new(index, handle, &wire, self.now);
-        self.links.push(Some(Box::new(link)));
-        if self.by_index.len() <= handle.index() {
-            self.by_index.resize(handle.index() + 1, None);
-        }
-        self.by_index[handle.index()] = Some(number);
-        let after = self.now + 2 * wire.latency;
-        match decision {
-            Connect::Accept => self.appoint(Some(after), Appointment::Connected(number)),
-            Connect::AcceptAfter(more) => {
-                self.appoint(Some(after + more), Appointment::Connected(number));
-            }
-            Connect::Refuse(kind) => {
-                self.appoint(Some(after), Appointment::Refused(number, kind));
-            }
-            Connect::Hang | Connect::BacklogFull => {}
-        }
-    }
-
-    fn connected(&mut self, engine: &mut Engine, number: usize) {
-        let Some(link) = self.links[number].as_mut().filter(|it| !it.client_closed) else {
-            return;
-        };
-        link.is_open = true;
-        let (handle, server) = (link.handle, link.server);
-        self.note(format_args!(
-            "connection {number} to server {server} is open"
-        ));
-        engine.handle_connected(self.now, handle);
-        self.tell(server, |application, replies| {
-            application.accepted(number, replies);
-        });
-    }
-
-    fn refused(&mut self, engine: &mut Engine, number: usize, kind: io::ErrorKind) {
-        let Some(link) = self.links[number].as_ref().filter(|it| !it.client_closed) else {
-            return;
-        };
-        let handle = link.handle;
-        self.note(format_args!("connection {number} is refused"));
-        self.hang_up(number);
-        engine.handle_closed(self.now, handle, Disconnected::ConnectFailed(kind));
-    }
-
     /// The next ready connection writes, or reads once.
     fn take_turn(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
         let place = if self.is_shuffled {
@@ -420,7 +365,7 @@ impl Network {
     }
 
     /// The client drops a socket.
-    fn hang_up(&mut self, number: usize) {
+    pub(super) fn hang_up(&mut self, number: usize) {
         let Some(link) = &mut self.links[number] else {
             return;
         };

@@ -296,7 +296,7 @@ fn draw_limits(rng: &mut Rng) -> Limits {
     if rng.chance(15) {
         limits.min_idle = limits.max_idle.min(limits.max_connections).min(1);
     }
-    limits.idle_timeout = millis(rng, 800) + Duration::from_millis(1);
+    limits.idle_timeout = millis(rng, 800) + Duration::from_millis(20);
     limits.max_age = rng
         .chance(20)
         .then(|| millis(rng, 800) + Duration::from_millis(50));

@@ -188,3 +188,17 @@ fn a_shutdown_at_its_deadline_opens_nothing_to_ask_a_server() {
     sim.advance(MS);
     assert!(sim.engine().is_idle(), "{:?}", sim.engine());
 }
+
+#[test]
+fn an_idle_time_of_nothing_with_connections_to_be_kept_is_no_endless_loop() {
+    let mut config = config(Multiplex::Off);
+    config.limits.min_idle = 1;
+    config.limits.idle_timeout = Duration::ZERO;
+    let mut sim = Sim::new(config, 1).expect("valid");
+    sim.serve(0, Scripted::new(|_| Script::answer("ok")));
+    let request = sim.submit(Request::responder(), Tag(1)).expect("room");
+    for _ in 0..100 {
+        sim.step();
+    }
+    assert!(sim.outcome(request).is_some_and(Result::is_ok));
+}

@@ -258,7 +258,8 @@ The body goes to stdout as it comes, the application's own stderr to stderr.
   --param K=V      one more parameter, or another value for one; as often as needed
   -i, --include    show the response's head before its body
   -f, --fail       do not show the body of an error status (400 and above)
-  --timeout S      give up after so many seconds; by default only the connect is limited
+  --timeout S      give up after so many seconds; by default the connect may take 3 s,
+                   the first octet 60 s, and so may each silence after it
   --values         run no script, ask the application for its FCGI_* values (a health check)
   -h, --help       this text
 

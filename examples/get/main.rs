@@ -109,13 +109,13 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// For a single request: one connection, which ends with it, and no time limit that was not asked for.
+/// For a single request: one connection, which ends with it. Something that takes the octets and stays silent, an
+/// HTTP server perhaps, is not waited for without end.
 fn configure(servers: Vec<Address>, arguments: &Arguments) -> Config {
     let mut config = Config::with_servers(servers);
     config.limits.max_connections = 1;
     config.keep_connections = false;
     config.multiplex = Multiplex::Off;
-    config.timeouts = Timeouts::NONE;
     config.unknown_length = UnknownLength::Buffer {
         limit: 64 * 1024 * 1024,
     };

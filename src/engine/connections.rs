@@ -5,8 +5,10 @@ use std::time::Instant;
 use log::debug;
 use slab::Slab;
 
-use super::connection::{CloseReason, Connection, Input, Purpose, State, Step};
-use super::exchange::{Exchange, Life, Progress};
+use super::connection::{
+    CloseReason, Connection, Input as ConnectionInput, Purpose, State, Step as ConnectionStep,
+};
+use super::exchange::{Exchange, Input, Life, Progress, Step};
 use super::ids::RequestIds;
 use super::outbox::Outbox;
 use super::server::Sharing;
@@ -197,8 +199,11 @@ impl Engine {
             .into_iter()
             .partition(|it| self.may_retry(now, *it, progress.transmitted, stale));
         // Each that is sent again goes to the front of the queue: the last first.
-        for exchange in over.into_iter().chain(again.into_iter().rev()) {
-            self.lose_exchange(now, exchange, &error, progress, stale);
+        for exchange in over {
+            self.lose_exchange(now, exchange, Input::Lost, &error, progress);
+        }
+        for exchange in again.into_iter().rev() {
+            self.lose_exchange(now, exchange, Input::LostMayRetry, &error, progress);
         }
         if let Some(probe) = probe {
             self.end_probe(now, server, &probe, Err(error));
@@ -210,22 +215,11 @@ impl Engine {
         &mut self,
         now: Instant,
         key: u32,
+        input: Input,
         error: &RequestError,
         progress: Progress,
-        stale: bool,
     ) {
-        use super::exchange::{Input, Step};
-        let input = if self.may_retry(now, key, progress.transmitted, stale) {
-            Input::LostMayRetry
-        } else {
-            Input::Lost
-        };
-        let exchange = &mut self.exchanges[key as usize];
-        if let Some(held) = &exchange.held {
-            // Its octets stay held for the client, no longer for the connection.
-            debug_assert!(held.len() <= self.held);
-        }
-        match exchange.life.step(input) {
+        match self.exchanges[key as usize].life.step(input) {
             Step::Retry => self.retry(now, key, error, progress.transmitted),
             Step::End => self.end_with(now, key, error.clone(), progress.transmitted),
             Step::Gone => self.forget(key),
@@ -274,11 +268,17 @@ impl Engine {
             .connections
             .iter()
             .filter(
-                |(_, connection)| match connection.state.step(Input::Retire) {
-                    Step::Failed => true,
-                    Step::Close => !self.probe_was_asked(connection),
-                    Step::Drain => connection.live == 0,
-                    _ => false,
+                |(_, connection)| match connection.state.step(ConnectionInput::Retire) {
+                    ConnectionStep::Failed => true,
+                    ConnectionStep::Close => !self.probe_was_asked(connection),
+                    ConnectionStep::Drain => connection.live == 0,
+                    ConnectionStep::Open
+                    | ConnectionStep::Redial
+                    | ConnectionStep::Dial
+                    | ConnectionStep::Gone
+                    | ConnectionStep::Pool
+                    | ConnectionStep::None
+                    | ConnectionStep::Impossible => false,
                 },
             )
             .map(|(key, _)| key as u32)
@@ -304,20 +304,22 @@ impl Engine {
             }
             return;
         }
-        match connection.state.step(Input::LastRequestOff) {
-            Step::Pool => self.pool(now, key),
-            Step::Close => {
+        match connection.state.step(ConnectionInput::LastRequestOff) {
+            ConnectionStep::Pool => self.pool(now, key),
+            ConnectionStep::Close => {
                 let reason = connection.spent.unwrap_or(CloseReason::Retired);
                 self.close(now, key, reason);
             }
-            Step::Open
-            | Step::Redial
-            | Step::Dial
-            | Step::Failed
-            | Step::Gone
-            | Step::Drain
-            | Step::None
-            | Step::Impossible => debug_assert!(false, "requests are on open connections"),
+            ConnectionStep::Open
+            | ConnectionStep::Redial
+            | ConnectionStep::Dial
+            | ConnectionStep::Failed
+            | ConnectionStep::Gone
+            | ConnectionStep::Drain
+            | ConnectionStep::None
+            | ConnectionStep::Impossible => {
+                debug_assert!(false, "requests are on open connections")
+            }
         }
     }
 }

@@ -63,17 +63,11 @@ impl Engine {
             self.retire_idle(now);
             return;
         }
-        if self.unasked > 0 && self.running == Running::Yes {
+        if self.unasked > 0 {
             self.ask_servers(now);
         }
         if self.config.limits.min_idle > 0 {
             self.replenish(now);
-        }
-        if self.running != Running::Yes && self.queue.len() == 0 {
-            // What became idle while a request still waited is not needed any more.
-            for server in 0..self.servers.len() {
-                self.trim(now, server);
-            }
         }
     }
 
@@ -334,7 +328,7 @@ impl Engine {
 
     /// Opens what `min_idle` asks for.
     fn replenish(&mut self, now: Instant) {
-        if self.running != Running::Yes || self.queue.len() > 0 {
+        if self.queue.len() > 0 {
             return;
         }
         let limits = self.config.limits;

@@ -15,7 +15,6 @@ use super::options::Options;
 #[derive(Debug)]
 pub(crate) struct Routes {
     map: ScriptMap,
-    is_remote: bool,
     fallback: Option<Script>,
     known: HashMap<Vec<u8>, (Instant, Resolution)>,
 }
@@ -50,7 +49,6 @@ impl Routes {
         };
         Ok(Self {
             map,
-            is_remote: options.remote,
             fallback,
             known: HashMap::new(),
         })
@@ -78,14 +76,13 @@ impl Routes {
     }
 
     fn look_up(&self, target: &[u8]) -> Resolution {
-        let found = match self.map.resolve(target) {
-            // Where no file is looked at, none is sent either.
-            Resolution::StaticFile { .. } if self.is_remote => Resolution::NotFound,
-            found => found,
-        };
+        let found = self.map.resolve(target);
+        // Where no file is looked at, none is sent either.
         let is_absent = matches!(
             found,
-            Resolution::NotFound | Resolution::Forbidden(Forbidden::NoIndex)
+            Resolution::NotFound
+                | Resolution::RemoteFile { .. }
+                | Resolution::Forbidden(Forbidden::NoIndex)
         );
         match &self.fallback {
             Some(script) if is_absent => Resolution::Script(script.clone()),

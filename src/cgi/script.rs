@@ -48,7 +48,8 @@ impl Script {
 /// on a slow file system, make them on a thread of their own. Between them and the application's own
 /// opening of the file anything may change; this is no sandbox for those who can write below the root.
 ///
-/// [`ScriptMap::remote`] maps names only, for an application with a file system of its own. There
+/// [`ScriptMap::remote`] maps names only, for an application with a file system of its own: what is no script by its
+/// name is a [`RemoteFile`](Resolution::RemoteFile), whether or not it exists. There
 /// `/upload.jpg/x.php` is mapped to a script: have the application refuse what does not exist (PHP:
 /// `cgi.fix_pathinfo=0`, or php-fpm's `security.limit_extensions`).
 ///
@@ -177,6 +178,7 @@ impl ScriptMap {
     fn static_file(&self, path: &[u8]) -> Resolution {
         match (self.refusal(path), self.file(path)) {
             (Some(refusal), _) => refusal,
+            (None, Some(path)) if self.canonical_root.is_none() => Resolution::RemoteFile { path },
             (None, Some(path)) => Resolution::StaticFile { path },
             (None, None) => Resolution::NotFound,
         }
@@ -244,9 +246,15 @@ impl ScriptMap {
 pub enum Resolution {
     /// A script, for [`Env`](super::Env).
     Script(Script),
-    /// A file to be sent as it is.
+    /// A file to be sent as it is. Only from [`ScriptMap::local`]: it is there.
     StaticFile {
         /// Where it lies.
+        path: PathBuf,
+    },
+    /// No script, by its name. Only from [`ScriptMap::remote`]: nobody looked whether there is such a file, and a file
+    /// of that name on this machine has nothing to do with it.
+    RemoteFile {
+        /// Where it would lie on the application's machine.
         path: PathBuf,
     },
     /// A directory whose name lacks its last slash: a server answers 301.

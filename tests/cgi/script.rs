@@ -324,7 +324,11 @@ fn a_remote_map_looks_at_no_file() {
     assert_eq!(remote("/a/"), remote_script("/a/index.php", ""));
     assert_eq!(remote("/"), remote_script("/index.php", ""));
     let path = Path::new("/srv/www/a.css").to_path_buf();
-    assert_eq!(remote("/a.css"), Resolution::StaticFile { path });
+    assert_eq!(remote("/a.css"), Resolution::RemoteFile { path });
+    let mut map = ScriptMap::remote("/srv/www");
+    map.index = vec!["index.html".to_owned()];
+    let path = Path::new("/srv/www/a/index.html").to_path_buf();
+    assert_eq!(map.resolve(b"/a/"), Resolution::RemoteFile { path });
     assert_eq!(remote("/.env"), DOT_FILE);
 }
 

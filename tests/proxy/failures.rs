@@ -11,6 +11,7 @@ use super::harness::{PATIENCE, Proxy, get, post};
 
 const OFF: &[&str] = &["--multiplex", "off"];
 
+// edge: nobody listens | 502
 #[test]
 fn an_application_that_is_down_is_a_bad_gateway() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -67,6 +68,7 @@ fn answered_with(octets: Vec<u8>) -> (super::harness::Answer, Proxy) {
     (answer, proxy)
 }
 
+// edge: garbage, an empty answer, half a head, NUL, two lengths | 502
 #[test]
 fn answers_that_are_none_are_a_bad_gateway() {
     let complete = end(ProtocolStatus::RequestComplete);
@@ -108,6 +110,7 @@ fn answers_that_are_none_are_a_bad_gateway() {
     }
 }
 
+// edge: an answer cut after its head | the connection closes before the end of the body
 #[test]
 fn an_answer_that_is_cut_is_seen_to_be() {
     for head in [
@@ -125,6 +128,7 @@ fn an_answer_that_is_cut_is_seen_to_be() {
     proxy.wait_for_log("shorter than its Content-Length");
 }
 
+// edge: the same to HTTP/1.0 without a length | a reset
 #[test]
 fn a_cut_answer_to_http_1_0_is_reset() {
     let (address, _thread) = application(|_, mut stream| {
@@ -142,6 +146,7 @@ fn a_cut_answer_to_http_1_0_is_reset() {
     );
 }
 
+// edge: an application that sends more than its Content-Length | cut off: no response smuggled in
 #[test]
 fn more_than_the_length_that_was_said_does_not_become_a_response() {
     let (address, _thread) = application(|_, mut stream| {
@@ -160,6 +165,7 @@ fn more_than_the_length_that_was_said_does_not_become_a_response() {
     browser.assert_silent(Duration::from_millis(50));
 }
 
+// edge: Transfer-Encoding and Connection from the application | dropped
 #[test]
 fn framing_of_the_application_does_not_reach_the_client() {
     let head = "Transfer-Encoding: chunked\r\nConnection: close\r\nKeep-Alive: 5\r\nX: y\r\n\r\n4\r\nabcd\r\n0\r\n\r\n";
@@ -181,6 +187,7 @@ fn framing_of_the_application_does_not_reach_the_client() {
     );
 }
 
+// edge: 103 from the application | passed on to HTTP/1.1
 #[test]
 fn interim_heads_are_passed_on() {
     let head = "Status: 103 Early Hints\r\nLink: </a.css>\r\n\r\nStatus: 200 OK\r\nContent-Length: 4\r\n\r\nbody";
@@ -201,6 +208,7 @@ fn interim_heads_are_passed_on() {
     assert_eq!(browser.answer().text(), "body");
 }
 
+// edge: an application that says nothing | 504 after `--read-timeout`
 #[test]
 fn an_application_that_says_nothing_is_a_gateway_time_out() {
     let (address, _thread) = application(|_, mut stream| {
@@ -213,6 +221,7 @@ fn an_application_that_says_nothing_is_a_gateway_time_out() {
     assert!((250..5000).contains(&start.elapsed().as_millis()));
 }
 
+// edge: an application that falls silent in its answer | cut after `--read-timeout`
 #[test]
 fn an_application_that_falls_silent_in_its_answer_is_cut() {
     let (address, _thread) = application(|_, mut stream| {
@@ -225,6 +234,7 @@ fn an_application_that_falls_silent_in_its_answer_is_cut() {
     assert_eq!((answer.status, answer.is_whole), (200, false));
 }
 
+// edge: longer than `--request-timeout` | 504, or cut if begun
 #[test]
 fn a_request_as_a_whole_has_a_time_limit() {
     let proxy = Proxy::start(&["--request-timeout", "0.3"]);
@@ -232,6 +242,7 @@ fn a_request_as_a_whole_has_a_time_limit() {
     assert!(!proxy.get("/stream?n=10000&ms=20").is_whole);
 }
 
+// edge: a full queue | 503 with Retry-After
 #[test]
 fn a_full_queue_is_told_at_once() {
     let (address, _thread) = application(|_, mut stream| {
@@ -267,6 +278,7 @@ fn a_full_queue_is_told_at_once() {
     proxy.wait_for_figure("requests.queued", 1);
 }
 
+// edge: FCGI_OVERLOADED | 503 with Retry-After
 #[test]
 fn an_overloaded_application_is_told_from_a_broken_one() {
     let (address, _thread) = application(|_, mut stream| {
@@ -282,6 +294,7 @@ fn an_overloaded_application_is_told_from_a_broken_one() {
     );
 }
 
+// edge: a connection that dies unanswered | GET sent again, POST 502
 #[test]
 fn only_what_may_run_twice_is_sent_again() {
     // The first connection dies without an answer.

@@ -73,6 +73,7 @@ fn files_are_sent_with_their_type() {
     assert_eq!(browser.answer().text(), "0123456789");
 }
 
+// edge: `..` and dot files, encoded or not | 403; scripts are never sent as they are
 #[test]
 fn what_is_not_a_file_is_not_sent() {
     let site = site(&[]);
@@ -107,6 +108,7 @@ fn what_is_not_a_file_is_not_sent() {
     assert_eq!(proxy.get("/INDEX.PHP").status, 404);
 }
 
+// edge: a symbolic link out of the root | 403
 #[cfg(unix)]
 #[test]
 fn a_link_out_of_the_root_is_not_followed() {
@@ -115,6 +117,7 @@ fn a_link_out_of_the_root_is_not_followed() {
     assert_eq!(site.proxy.get("/link.txt").status, 403);
 }
 
+// edge: ranges, right and wrong ones | 206, 416 or the whole
 #[test]
 fn a_part_of_a_file_is_sent() {
     let site = site(&[]);

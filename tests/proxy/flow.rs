@@ -21,6 +21,7 @@ fn a_connection_serves_one_request_after_the_other() {
     }
 }
 
+// edge: 100 pipelined requests, the first the slowest | answered in order
 #[test]
 fn pipelined_requests_are_answered_in_their_order() {
     let proxy = Proxy::start(&[]);
@@ -40,6 +41,7 @@ fn pipelined_requests_are_answered_in_their_order() {
 }
 
 /// More answers than wait for the end of a turn.
+// edge: pipelined requests whose answers are not read meanwhile | answered as they are read
 #[test]
 fn pipelined_requests_go_on_behind_many_answers() {
     let proxy = Proxy::start(&["--status"]);
@@ -77,6 +79,7 @@ fn a_client_that_wants_to_close_is_closed() {
     browser.assert_closed();
 }
 
+// edge: HTTP/1.0 with and without keep-alive | kept when asked, never in chunks
 #[test]
 fn http_1_0_is_closed_unless_it_asks_otherwise() {
     let proxy = Proxy::start(&[]);
@@ -132,6 +135,7 @@ fn a_response_without_a_length_leaves_the_connection_open() {
     }
 }
 
+// edge: HEAD | no body, whatever the application sends
 #[test]
 fn a_head_is_answered_without_a_body() {
     let proxy = Proxy::start(&[]);
@@ -153,6 +157,7 @@ fn a_head_is_answered_without_a_body() {
     assert_eq!(browser.answer().text(), "next");
 }
 
+// edge: 204 and 304 with a body from the application | without
 #[test]
 fn statuses_without_a_body_have_none() {
     let proxy = Proxy::start(&[]);
@@ -191,6 +196,7 @@ fn a_large_response_arrives_whole() {
     assert!(answer.is_whole && answer.body == pattern(len));
 }
 
+// edge: 24 MiB that are not read | paused, memory bounded
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_does_not_read_costs_little_memory() {
@@ -245,6 +251,7 @@ fn a_slow_client_does_not_hold_up_those_it_shares_a_connection_with() {
     }
 }
 
+// edge: a client that goes away | the request is aborted, 499 in the log
 #[test]
 fn a_client_that_goes_away_is_served_no_longer() {
     let proxy = Proxy::start(&["--status"]);
@@ -262,6 +269,7 @@ fn a_client_that_goes_away_is_served_no_longer() {
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 
+// edge: quotes and control octets in what is logged | escaped
 #[test]
 fn requests_are_logged_in_the_combined_format() {
     let proxy = Proxy::start(&[]);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::{Proxy, get};
 
+// edge: nothing, or nothing after an answer | closed after `--keep-alive`
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
     let proxy = Proxy::start(&["--keep-alive", "0.3"]);
@@ -16,6 +17,7 @@ fn an_idle_connection_is_closed_without_a_word() {
     proxy.connect().assert_closed();
 }
 
+// edge: a head in single octets without end (slow loris) | 408 after `--head-timeout`, closed
 #[test]
 fn a_head_that_trickles_is_a_time_out() {
     let proxy = Proxy::start(&["--head-timeout", "0.4"]);
@@ -34,6 +36,7 @@ fn a_head_that_trickles_is_a_time_out() {
     browser.assert_closed();
 }
 
+// edge: an answer that is never read | dropped after `--client-timeout`
 #[test]
 fn a_client_that_takes_no_octet_is_dropped() {
     let proxy = Proxy::start(&["--client-timeout", "0.3", "--status"]);
@@ -43,6 +46,7 @@ fn a_client_that_takes_no_octet_is_dropped() {
     assert_eq!(proxy.figure("requests.in_flight"), 0);
 }
 
+// edge: more clients than `--clients` | wait, then served
 #[test]
 fn clients_above_the_limit_wait_and_are_served_then() {
     let proxy = Proxy::start(&["--clients", "2"]);
@@ -59,6 +63,7 @@ fn clients_above_the_limit_wait_and_are_served_then() {
     assert_eq!(third.answer().text(), "third");
 }
 
+// edge: more clients than descriptors | wait without work, then served
 #[cfg(target_os = "linux")]
 #[test]
 fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
@@ -86,6 +91,7 @@ fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
     assert_eq!(last.answer().text(), "last");
 }
 
+// edge: clients that wait | no work
 #[cfg(target_os = "linux")]
 #[test]
 fn it_does_nothing_while_nothing_happens() {

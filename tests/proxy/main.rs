@@ -12,4 +12,5 @@ mod options;
 #[path = "../programs/program.rs"]
 mod program;
 mod stop;
+mod table;
 mod uploads;

@@ -20,6 +20,7 @@ fn conversation() -> (Vec<u8>, Vec<&'static str>) {
     (octets, vec!["one", "two", "three", "four"])
 }
 
+// edge: pipelined requests with bodies, cut at every octet | the same answers
 #[test]
 fn a_conversation_may_be_cut_anywhere() {
     let proxy = Proxy::start(&["--no-access-log"]);
@@ -38,6 +39,7 @@ fn a_conversation_may_be_cut_anywhere() {
 }
 
 /// Whatever a client sends is answered or closed, and harms nobody else.
+// edge: 800 spoiled conversations | answered or closed, nobody else harmed
 #[test]
 fn octets_of_any_kind_harm_nobody() {
     let quick = [

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::{Proxy, eventually, get, post};
 
+// edge: SIGTERM | what is being served is finished, then closed
 #[test]
 fn what_is_being_served_is_finished() {
     let mut proxy = Proxy::start(&["--threads", "2", "--status"]);

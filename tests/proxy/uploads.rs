@@ -41,6 +41,7 @@ fn chunks_of_any_length_come_back_as_one_body_of_known_length() {
     }
 }
 
+// edge: chunks in single octets | served
 #[test]
 fn chunks_in_single_octets_come_back_whole() {
     let proxy = Proxy::start(&[]);
@@ -54,6 +55,7 @@ fn chunks_in_single_octets_come_back_whole() {
     assert_eq!(browser.answer().text(), "next");
 }
 
+// edge: chunks that together exceed `--max-body` | 413, closed
 #[test]
 fn chunks_beyond_the_limit_are_refused_however_they_come() {
     let proxy = Proxy::start(&["--max-body", "10000"]);
@@ -76,6 +78,7 @@ fn chunks_beyond_the_limit_are_refused_however_they_come() {
     );
 }
 
+// edge: `Expect: 100-continue` | 100, then served
 #[test]
 fn a_client_that_waits_is_told_to_go_on() {
     let proxy = Proxy::start(&[]);
@@ -97,6 +100,7 @@ fn a_client_that_waits_is_told_to_go_on() {
     }
 }
 
+// edge: `Expect: 100-continue` and the body at once | served without 100
 #[test]
 fn a_client_that_does_not_wait_after_all_is_not_told() {
     let proxy = Proxy::start(&[]);
@@ -107,6 +111,7 @@ fn a_client_that_does_not_wait_after_all_is_not_told() {
     assert_eq!(browser.answer().text(), "abc");
 }
 
+// edge: `Expect: 100-continue` for a body beyond the limit | 413 without 100, closed
 #[test]
 fn a_client_that_waits_for_nothing_is_not_let_send() {
     let proxy = Proxy::start(&["--max-body", "10"]);
@@ -122,6 +127,7 @@ fn a_client_that_waits_for_nothing_is_not_let_send() {
     browser.assert_closed();
 }
 
+// edge: an answer while 8 MiB are being sent | arrives whole
 #[test]
 fn an_answer_that_does_not_wait_for_the_body_arrives() {
     let proxy = Proxy::start(&[]);
@@ -141,6 +147,7 @@ fn an_answer_that_does_not_wait_for_the_body_arrives() {
     thread.join().expect("it ends");
 }
 
+// edge: a body that nobody wants, short | read and dropped, connection kept
 #[test]
 fn a_short_body_that_nobody_wants_does_not_cost_the_connection() {
     let proxy = Proxy::start(&["--status"]);
@@ -152,6 +159,7 @@ fn a_short_body_that_nobody_wants_does_not_cost_the_connection() {
 }
 
 /// RFC 9112, 9.6: closed at once, the connection would be reset, and the answer could be lost with it.
+// edge: a refused body that is sent all the same | the 413 is not lost by a reset
 #[test]
 fn a_refused_body_may_be_sent_to_its_end() {
     let proxy = Proxy::start(&["--max-body", "10"]);
@@ -188,6 +196,7 @@ fn both_directions_stream_at_once() {
     assert!(body == pattern(len));
 }
 
+// edge: 256 MiB that the application does not read | the client is stopped, memory bounded
 #[cfg(target_os = "linux")]
 #[test]
 fn an_upload_that_nobody_reads_costs_little_memory() {
@@ -220,6 +229,7 @@ fn an_upload_that_nobody_reads_costs_little_memory() {
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 
+// edge: 48 MiB in chunks | in a file, memory bounded
 #[cfg(target_os = "linux")]
 #[test]
 fn a_large_body_in_chunks_is_not_kept_in_memory() {
@@ -243,6 +253,7 @@ fn a_large_body_in_chunks_is_not_kept_in_memory() {
     );
 }
 
+// edge: a body that stops | 408 after `--client-timeout`, closed
 #[test]
 fn a_body_that_stops_is_a_time_out() {
     let proxy = Proxy::start(&["--client-timeout", "0.3"]);

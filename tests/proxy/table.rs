@@ -1,0 +1,123 @@
+//! What clients may do to a proxy, and what becomes of it: `tests/proxy/attacks.md`, kept in step with the tests.
+//!
+//! The first part is what `attacks` refuses. The second is what other tests claim with a comment right before their
+//! attributes, `// edge: what | outcome`. `UPDATE_CASES=1 cargo test --test proxy table` writes the file anew.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use super::attacks::refused;
+
+#[test]
+fn the_table_is_what_the_tests_do() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxy");
+    let table = table(&folder);
+    let file = folder.join("attacks.md");
+    if std::env::var_os("UPDATE_CASES").is_some() {
+        fs::write(&file, &table).expect("the table can be written");
+    }
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        written == table,
+        "tests/proxy/attacks.md is out of date: UPDATE_CASES=1 cargo test --test proxy table"
+    );
+}
+
+fn table(folder: &Path) -> String {
+    let mut table = String::from(
+        "# HTTP attacks and edge cases, and what the proxy does\n\n\
+         Written by `UPDATE_CASES=1 cargo test --test proxy table` from the tests; each row is one, on a raw socket.\n\n\
+         ## Refused\n\n\
+         Each of these gets the status and the end of its connection, so that the request which every test sends right \
+         behind it is not served; other clients are served as before.\n",
+    );
+    for (group, cases) in refused() {
+        write(&mut table, format_args!("\n### {group}\n\n"));
+        table.push_str("| test in `attacks` | sent | status |\n|---|---|---|\n");
+        for case in cases {
+            let (name, status) = (case.name, case.status);
+            let sent = shown(&case.sent);
+            write(
+                &mut table,
+                format_args!("| `{name}` | {sent} | {status} |\n"),
+            );
+        }
+    }
+    table.push_str("\n## Served, answered with an error, waited for or cut\n");
+    for module in MODULES {
+        let path = folder.join(format!("{module}.rs"));
+        let text = fs::read_to_string(&path).expect("a module of this test");
+        write(&mut table, format_args!("\n### `{module}`\n\n"));
+        table.push_str("| test | what | outcome |\n|---|---|---|\n");
+        for edge in edges(&text) {
+            let [what, outcome, test] = edge;
+            write(
+                &mut table,
+                format_args!("| `{test}` | {what} | {outcome} |\n"),
+            );
+        }
+    }
+    table
+}
+
+/// The claims of a module: what, outcome, test.
+fn edges(text: &str) -> Vec<[String; 3]> {
+    let lines: Vec<&str> = text.lines().collect();
+    let claims = lines
+        .iter()
+        .enumerate()
+        .filter_map(|(at, line)| Some((at, line.trim_start().strip_prefix("// edge: ")?)));
+    let edges = claims.map(|(at, claim)| {
+        let (what, outcome) = claim.split_once(" | ").expect("what and outcome");
+        // Between a claim and its test: other claims and attributes, `#[test]` among them.
+        let between = lines[at..]
+            .iter()
+            .take_while(|line| line.starts_with("//") || line.starts_with("#["))
+            .count();
+        let is_test = lines[at..at + between].contains(&"#[test]");
+        let test = lines[at + between].strip_prefix("fn ").filter(|_| is_test);
+        let test = test.and_then(|rest| rest.split('(').next());
+        let test = test.unwrap_or_else(|| panic!("'{claim}' is not right before a test"));
+        [what.to_owned(), outcome.to_owned(), test.to_owned()]
+    });
+    let edges: Vec<_> = edges.collect();
+    assert!(!edges.is_empty(), "a module without a claim");
+    edges
+}
+
+/// Octets as they may stand in a cell, the middle of long ones left out.
+fn shown(octets: &[u8]) -> String {
+    let text = |octets: &[u8]| {
+        let text: String = octets
+            .iter()
+            .map(|octet| match octet {
+                b'\r' => "\\r".to_owned(),
+                b'\n' => "\\n".to_owned(),
+                b'\t' => "\\t".to_owned(),
+                b'|' => "\\x7c".to_owned(),
+                b' '..=b'~' => char::from(*octet).to_string(),
+                _ => format!("\\x{octet:02x}"),
+            })
+            .collect();
+        format!("`{text}`")
+    };
+    if octets.len() <= LONGEST {
+        return text(octets);
+    }
+    let (head, tail) = (&octets[..LONGEST / 2], &octets[octets.len() - 16..]);
+    let left_out = octets.len() - head.len() - tail.len();
+    format!("{} and {left_out} octets, then {}", text(head), text(tail))
+}
+
+fn write(table: &mut String, text: std::fmt::Arguments<'_>) {
+    table.write_fmt(text).expect("a String takes every text");
+}
+
+/// Those with claims.
+const MODULES: &[&str] = &[
+    "attacks", "noise", "limits", "uploads", "flow", "files", "failures", "stop",
+];
+
+/// Octets that are shown whole.
+const LONGEST: usize = 160;

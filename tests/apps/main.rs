@@ -4,6 +4,7 @@
 //! those and runs them. A test belongs into the module of its application; `tests/run` counts by module.
 #![cfg(unix)]
 
+mod browser;
 mod common;
 mod fcgiwrap;
 mod flup;

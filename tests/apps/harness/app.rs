@@ -146,7 +146,7 @@ fn launch(program: Program, socket: OwnedFd, directory: &Path) -> Process {
             command
         }
         Program::Flup | Program::FlupMultiplexed => {
-            let mut command = command(build_directory().join("venv/bin/python"));
+            let mut command = command(python());
             let mode = if program == Program::Flup {
                 "plain"
             } else {
@@ -170,6 +170,11 @@ fn launch(program: Program, socket: OwnedFd, directory: &Path) -> Process {
         panic!("{program:?} does not start: {why}; run tests/run");
     }
     process
+}
+
+/// Python with the packages that `tests/run` installs.
+pub(super) fn python() -> PathBuf {
+    build_directory().join("venv/bin/python")
 }
 
 /// Where `tests/run` and this harness keep what they build for the applications: `apps` in Cargo's target directory.

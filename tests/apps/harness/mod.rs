@@ -9,6 +9,7 @@ mod exchange;
 mod php_fpm;
 mod process;
 mod tests;
+mod tool;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,6 +21,7 @@ use std::{fmt, io};
 pub(crate) use app::{App, Program, cgi_script, source};
 pub(crate) use exchange::{Request, Response};
 pub(crate) use php_fpm::{PhpFpm, READY};
+pub(crate) use tool::Tool;
 
 /// What kind of socket an application is to listen on.
 #[derive(Clone, Copy, Debug, PartialEq)]

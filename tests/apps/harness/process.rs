@@ -105,6 +105,15 @@ impl Process {
         self.ended.expect("has_ended was true")
     }
 
+    /// Waits at most so long for a program that ends by itself.
+    pub(crate) fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        while !self.has_ended() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.ended
+    }
+
     /// Whether the program has ended; its workers may live on.
     pub(crate) fn has_ended(&mut self) -> bool {
         if self.ended.is_none() {

@@ -1,0 +1,122 @@
+"""The page of the demo application."""
+
+from session import main
+
+# Keeps what an element has held, each time it changes.
+WATCH = """
+const [element, read] = [document.querySelector(arguments[0]), new Function("element", "return " + arguments[1])];
+window.seen = [];
+new MutationObserver(() => window.seen.push(read(element)))
+  .observe(element, { attributes: true, childList: true, subtree: true });
+"""
+
+
+def output_of(session, css):
+    return session.run("return document.querySelector(arguments[0]).closest('section').querySelector('output').innerText", css)
+
+
+def request(session):
+    """The page shows the parameters of its own request."""
+    session.open("/?a=b%20c")
+    assert session.driver.title == "It works"
+    text = session.find("table").text
+    for line in ["QUERY_STRING a=b%20c", "REQUEST_METHOD GET", "HTTP_USER_AGENT Mozilla/5.0", "SERVER_PROTOCOL HTTP/1.1"]:
+        assert line in text, text
+
+
+def form(session):
+    """A form is sent, its answer is a page, and that leads back."""
+    session.open("/")
+    session.fill("#form [name=name]", 'Ada & "Zoë"')
+    session.fill("#form [name=number]", "42")
+    session.click("#form button")
+    session.wait(lambda: session.driver.title == "The form", "the answer")
+    text = session.find("table").text
+    assert 'name Ada & "Zoë"' in text and "number 42" in text, text
+    session.picture("form-answer")
+    session.click("main a")
+    session.wait(lambda: session.driver.title == "It works", "back")
+
+
+def upload(session):
+    """An upload shows its progress, and then what arrived."""
+    path, size, digest = session.arguments
+    session.open("/")
+    # So slow that the browser has something to tell.
+    limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": int(size)}
+    session.driver.execute_cdp_cmd("Network.enable", {})
+    session.driver.execute_cdp_cmd("Network.emulateNetworkConditions", limits)
+    session.run(WATCH, "#upload progress", "element.value")
+    session.find("#upload [type=file]").send_keys(path)
+    session.click("#upload button")
+    session.wait(lambda: session.run("return window.seen.some(value => value > 0 && value < 1)"), "progress")
+    session.picture("upload-progress")
+    session.wait(lambda: digest in output_of(session, "#upload"), "the hash")
+    assert f"{size} octets arrived" in output_of(session, "#upload")
+    seen = session.run("return window.seen")
+    steps = sorted(set(value for value in seen if value > 0))
+    assert len(steps) > 2 and seen == sorted(seen) and steps[-1] == 1, seen
+
+
+def stream(session):
+    """A streamed answer is shown piece by piece while it is being made."""
+    session.open("/")
+    session.run(WATCH, "#stream ~ output", "element.innerText")
+    session.click("#stream button")
+    session.wait(lambda: "line 3 of 10" in output_of(session, "#stream"), "the third line")
+    assert "line 10 of 10" not in output_of(session, "#stream"), "it came all at once"
+    session.picture("stream-half")
+    session.wait(lambda: "line 10 of 10" in output_of(session, "#stream"), "the last line")
+    last = [text.split("\n")[-2].split("  ")[1] for text in session.run("return window.seen") if text.count("\n")]
+    assert last == [f"line {number} of 10" for number in range(1, 11)], last
+
+
+def stop(session):
+    """A streamed answer that is no longer wanted ends at once, for the page and for the application."""
+    session.open("/")
+    session.click("#stream button")
+    session.wait(lambda: "line 1 of 10" in output_of(session, "#stream"), "the first line")
+    assert status(session)["requests"]["in_flight"] == 1
+    session.click("#stream button.plain")
+    session.wait(lambda: "stopped" in output_of(session, "#stream"), "the stop")
+    session.wait(lambda: status(session)["requests"]["in_flight"] == 0, "the end of the request")
+
+
+def slow(session):
+    """While a slow answer is awaited, others are served."""
+    session.open("/")
+    session.click("#slow button")
+    session.wait(lambda: "waiting" in output_of(session, "#slow"), "the clock")
+    tags = session.run_async("""
+        const [done, tags] = [arguments[arguments.length - 1], [1, 2, 3, 4]];
+        Promise.all(tags.map(tag => fetch("/tag?tag=n" + tag).then(answer => answer.text()))).then(done);
+    """)
+    assert tags == ["n1", "n2", "n3", "n4"], tags
+    assert "waiting" in output_of(session, "#slow"), "it was not slow"
+    session.wait(lambda: "answered after 1500 ms" in output_of(session, "#slow"), "the answer")
+
+
+def echo(session):
+    """Text goes to the application and back."""
+    session.open("/")
+    session.fill("#echo input", "¡Hola! 你好")
+    session.click("#echo button")
+    session.wait(lambda: output_of(session, "#echo") == "¡Hola! 你好", "the echo")
+
+
+def small(session):
+    """On a narrow screen nothing sticks out."""
+    session.driver.set_window_size(500, 1400)
+    session.open("/")
+    width = session.run("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert width[0] <= width[1], width
+
+
+def status(session):
+    return session.run_async("""
+        const done = arguments[arguments.length - 1];
+        fetch("/-/status.json").then(answer => answer.json()).then(done);
+    """)
+
+
+main({each.__name__: each for each in [request, form, upload, stream, stop, slow, echo, small]})

@@ -1,0 +1,47 @@
+//! Programs that do something and end: load generators, a browser and what drives it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::app::{python, source, temporary_directory};
+use super::process::{Process, command};
+
+/// A program and its arguments.
+#[derive(Debug)]
+pub(crate) struct Tool(Command);
+
+impl Tool {
+    pub(crate) fn new(program: impl AsRef<Path>) -> Self {
+        Self(command(program))
+    }
+
+    /// A script of `tests/apps`.
+    pub(crate) fn python(script: &str) -> Self {
+        let mut tool = Self::new(python());
+        tool.0.arg(source(script));
+        tool
+    }
+
+    pub(crate) fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    /// Runs it; returns what it has printed, errors included. Fails with that unless it ends well.
+    pub(crate) fn run(self) -> String {
+        let shown = format!("{:?}", self.0);
+        let directory = temporary_directory();
+        let mut process = Process::start(self.0, &directory.path().join("log"));
+        let status = process.wait(TOOL_PATIENCE);
+        let printed = process.log();
+        match status {
+            Some(status) if status.success() => printed,
+            Some(status) => panic!("{shown} ended with {status}:\n{printed}"),
+            None => panic!("{shown} does not end:\n{printed}"),
+        }
+    }
+}
+
+/// A browser takes its time to start.
+const TOOL_PATIENCE: Duration = Duration::from_secs(180);

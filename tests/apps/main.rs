@@ -18,3 +18,5 @@ mod php_fpm;
 #[path = "../programs/program.rs"]
 mod program;
 mod proxy;
+mod tools;
+mod wiki;

@@ -61,11 +61,13 @@ class Session:
     def picture(self, name):
         self.driver.save_screenshot(os.path.join(self.folder, name + ".png"))
 
-    def complaints(self):
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+    def complaints(self, expected):
+        """What the browser has logged as errors, without those that name something expected."""
+        messages = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        return [message for message in messages if not any(each in message for each in expected)]
 
 
-def main(scenarios):
+def main(scenarios, expected=()):
     name, base, folder, *arguments = sys.argv[1:]
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
@@ -79,7 +81,7 @@ def main(scenarios):
         try:
             driver.set_script_timeout(PATIENCE)
             scenarios[name](session)
-            complaints = session.complaints()
+            complaints = session.complaints(expected)
             assert not complaints, complaints
         finally:
             session.picture(name)

@@ -13,12 +13,14 @@ use super::app::{source, temporary_directory};
 use super::process::{Process, command, wait_until};
 use super::{Listen, Transport};
 
-/// A running php-fpm. Status page `/status`, ping page `/ping`; no ini file and no extension that is not built in.
+/// A running php-fpm. Status page `/status`, ping page `/ping`; no ini file and no extension that is not built in, unless
+/// asked for.
 #[derive(Debug)]
 pub(crate) struct PhpFpm {
     // Before the directory: the log must be there until the process is dropped.
     process: Process,
     listen: Listen,
+    system_ini: bool,
     directory: TempDir,
 }
 
@@ -28,6 +30,7 @@ pub(crate) struct Builder {
     transport: Transport,
     global: Vec<(String, String)>,
     pool: Vec<(String, String)>,
+    system_ini: bool,
 }
 
 impl PhpFpm {
@@ -37,6 +40,7 @@ impl PhpFpm {
             transport: Transport::Unix,
             global: Vec::new(),
             pool: Vec::new(),
+            system_ini: false,
         }
         .max_children(1)
     }
@@ -108,7 +112,7 @@ impl PhpFpm {
         if !self.process.has_ended() {
             self.stop();
         }
-        self.process = launch(&self.directory)
+        self.process = launch(&self.directory, self.system_ini)
             .unwrap_or_else(|why| panic!("php-fpm does not start again: {why}"));
     }
 }
@@ -165,6 +169,12 @@ impl Builder {
         self.pool(&format!("php_admin_value[{name}]"), value)
     }
 
+    /// Reads the system's ini files, and so has the extensions that are installed.
+    pub(crate) fn system_ini(mut self) -> Self {
+        self.system_ini = true;
+        self
+    }
+
     /// Any directive of the pool. The last value of a name wins.
     pub(crate) fn pool(mut self, name: &str, value: impl ToString) -> Self {
         self.pool.retain(|(known, _)| known != name);
@@ -187,11 +197,12 @@ impl Builder {
             };
             fs::write(configuration(&directory), self.text(&listen))
                 .expect("the temporary directory is ours");
-            match launch(&directory) {
+            match launch(&directory, self.system_ini) {
                 Ok(process) => {
                     return PhpFpm {
                         process,
                         listen,
+                        system_ini: self.system_ini,
                         directory,
                     };
                 }
@@ -231,12 +242,14 @@ impl Builder {
     }
 }
 
-fn launch(directory: &TempDir) -> Result<Process, String> {
+fn launch(directory: &TempDir, system_ini: bool) -> Result<Process, String> {
     let mut command = command("php-fpm8.2");
-    // -F: in the foreground; -n: no ini file of the system; -R: root may run the children too.
-    command
-        .args(["-F", "-n", "-R", "-y"])
-        .arg(configuration(directory));
+    // -F: in the foreground; -R: root may run the children too; -n: no ini file of the system.
+    command.args(["-F", "-R"]);
+    if !system_ini {
+        command.arg("-n");
+    }
+    command.arg("-y").arg(configuration(directory));
     // Debian keeps it in sbin, which a user's search path may lack.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/usr/bin:/bin"));

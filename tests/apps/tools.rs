@@ -1,0 +1,188 @@
+//! curl, wrk and ab in front of the proxy: each with its own idea of HTTP, and none may have reason to complain.
+
+use std::fs;
+
+use crate::harness::{PhpFpm, Tool, pattern};
+use crate::http::Proxy;
+
+/// What curl prints of these targets and options, without its progress.
+fn curl(proxy: &Proxy, target: &str, arguments: &[&str]) -> String {
+    let fixed = ["-sS", "--fail", "--max-time", "30"];
+    Tool::new("curl")
+        .args(fixed)
+        .args(arguments.iter().copied())
+        .args([&*url(proxy, target)])
+        .run()
+}
+
+fn url(proxy: &Proxy, target: &str) -> String {
+    format!("http://{}{target}", proxy.address())
+}
+
+#[test]
+#[ignore = "needs curl; run tests/run"]
+fn curl_gets_what_it_asks_for() {
+    let proxy = Proxy::start(&[]);
+    for version in ["--http1.1", "--http1.0", "--http2"] {
+        // The upgrade that HTTP/2 asks for is not taken up, which curl accepts.
+        assert_eq!(curl(&proxy, "/tag?tag=a", &[version]), "a", "{version}");
+        let streamed = curl(&proxy, "/stream?n=3&ms=1", &[version]);
+        assert_eq!(streamed, "line 1 of 3\nline 2 of 3\nline 3 of 3\n");
+    }
+    let head = curl(&proxy, "/tag?tag=abc", &["--head"]);
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains("\r\nContent-Length: 3\r\n"), "{head}");
+    // --fail makes 22 of the status, so only the code is looked at.
+    let code = ["--no-fail", "-o", "/dev/null", "-w", "%{http_code}"];
+    assert_eq!(curl(&proxy, "/status?code=503", &code), "503");
+}
+
+#[test]
+#[ignore = "needs curl; run tests/run"]
+fn curl_uses_one_connection_for_many_requests() {
+    let proxy = Proxy::start(&[]);
+    let mut targets: Vec<String> = (0..20)
+        .map(|index| url(&proxy, &format!("/tag?tag=n{index}")))
+        .collect();
+    targets.push("-w".to_owned());
+    targets.push("%{num_connects}\n".to_owned());
+    let arguments: Vec<&str> = targets.iter().map(String::as_str).collect();
+    let printed = curl(&proxy, "/tag?tag=last", &arguments);
+    let connects: Vec<&str> = printed
+        .lines()
+        .map(|line| &line[line.len() - 1..])
+        .collect();
+    assert_eq!(connects.len(), 21, "{printed}");
+    assert_eq!(connects[0], "1");
+    assert!(connects[1..].iter().all(|new| *new == "0"), "{printed}");
+}
+
+#[test]
+#[ignore = "needs curl; run tests/run"]
+fn curl_sends_bodies_of_every_kind() {
+    let proxy = Proxy::start(&[]);
+    let form = curl(&proxy, "/form", &["-d", "name=Ada&number=7"]);
+    assert!(form.contains("<td>Ada</td>"), "{form}");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let (sent, came) = (path("sent"), path("came"));
+    fs::write(&sent, pattern(3, 5_000_001)).expect("a file");
+    let sent_path = sent.to_str().expect("UTF-8");
+    let came_path = came.to_str().expect("UTF-8");
+    let data = format!("@{sent_path}");
+    let ways: [&[&str]; 4] = [
+        // Above 1 MiB, curl waits for 100 Continue.
+        &["--data-binary", &data],
+        &["-T", sent_path],
+        &["-T", sent_path, "-H", "Transfer-Encoding: chunked"],
+        &["-T", sent_path, "-H", "Expect:"],
+    ];
+    for way in ways {
+        curl(&proxy, "/echo", &[way, &["-o", came_path]].concat());
+        assert!(
+            fs::read(&came).ok() == fs::read(&sent).ok(),
+            "{way:?} came back otherwise"
+        );
+    }
+    let field = format!("file={data}");
+    let page = curl(&proxy, "/upload", &["-F", &field]);
+    assert!(page.contains("octets arrived"), "{page}");
+}
+
+#[test]
+#[ignore = "needs curl; run tests/run"]
+fn curl_fetches_parts_and_goes_on_where_it_stopped() {
+    let root = tempfile::tempdir().expect("a directory");
+    let whole = pattern(0, 1_000_003);
+    fs::write(root.path().join("file.bin"), &whole).expect("a file");
+    let fixed = ["--upstream", "unix:/nonexistent", "--root"];
+    let proxy = Proxy::start(&[&fixed[..], &[root.path().to_str().expect("UTF-8")]].concat());
+    let came = root.path().join("came");
+    let came_path = came.to_str().expect("UTF-8");
+    curl(&proxy, "/file.bin", &["-r", "1000-1999", "-o", came_path]);
+    assert_eq!(fs::read(&came).expect("a file"), whole[1000..2000]);
+    fs::write(&came, &whole[..400_000]).expect("a file");
+    curl(&proxy, "/file.bin", &["-C", "-", "-o", came_path]);
+    assert!(fs::read(&came).expect("a file") == whole);
+    let again = ["-z", came_path, "-w", "%{http_code}", "-o", "/dev/null"];
+    assert_eq!(curl(&proxy, "/file.bin", &again), "304");
+}
+
+#[test]
+#[ignore = "needs wrk; run tests/run"]
+fn wrk_sees_no_error() {
+    for arguments in [&["--threads", "2"][..], &["--multiplex", "off"]] {
+        let proxy = Proxy::start(&[arguments, &["--no-access-log", "--status"]].concat());
+        for target in [
+            "/bench",
+            "/tag?tag=abc&size=100000",
+            "/stream?n=2&ms=1",
+            "/",
+        ] {
+            let load = ["-t", "2", "-c", "32", "-d", "1s"];
+            let url = url(&proxy, target);
+            let printed = Tool::new("wrk").args(load).args([&*url]).run();
+            assert!(printed.contains("Requests/sec:"), "{printed}");
+            for complaint in ["Socket errors", "Non-2xx"] {
+                assert!(!printed.contains(complaint), "{target}: {printed}");
+            }
+        }
+        // wrk closes in the middle of its last requests.
+        proxy.wait_for_figure("requests.in_flight", 0);
+    }
+}
+
+#[test]
+#[ignore = "needs ab; run tests/run"]
+fn ab_sees_no_error() {
+    let proxy = Proxy::start(&["--no-access-log"]);
+    let body = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(body.path(), "name=Ada").expect("a file");
+    let body = body.path().to_str().expect("UTF-8").to_owned();
+    let form = ["-p", &body, "-T", "application/x-www-form-urlencoded"];
+    let ways: [(&str, &[&str]); 4] = [
+        ("/bench", &["-k"]),
+        ("/tag?tag=abc&size=100000", &[]),
+        ("/form", &form),
+        ("/echo", &["-k", "-u", &body]),
+    ];
+    for (target, way) in ways {
+        assert_all_complete(&proxy, target, way, 2000);
+    }
+}
+
+#[test]
+#[ignore = "needs ab and php-fpm; run tests/run"]
+fn ab_sees_no_error_from_php() {
+    let root = tempfile::tempdir().expect("a directory");
+    let script = "<?php print str_repeat('0123456789', 1000);";
+    fs::write(root.path().join("ten.php"), script).expect("a file");
+    let fpm = PhpFpm::builder().max_children(4).start();
+    let address = fpm.listen().to_string();
+    let root = root.path().to_str().expect("UTF-8");
+    let arguments = ["--upstream", &address, "--root", root, "--max-conns", "4"];
+    let proxy = Proxy::start(&[&arguments[..], &["--no-access-log"]].concat());
+    // Without a length from PHP there is no -k: ab speaks HTTP/1.0.
+    assert_all_complete(&proxy, "/ten.php", &[], 2000);
+}
+
+/// ab counts as failed what is cut, and what is not as long as its first answer.
+fn assert_all_complete(proxy: &Proxy, target: &str, way: &[&str], count: usize) {
+    let number = count.to_string();
+    let printed = Tool::new("ab")
+        .args(["-q", "-n", &number, "-c", "16"])
+        .args(way.iter().copied())
+        .args([&*url(proxy, target)])
+        .run();
+    let figure = |name: &str| {
+        let line = printed.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<usize>().ok())
+    };
+    assert_eq!(figure("Complete requests:"), Some(count), "{printed}");
+    assert_eq!(figure("Failed requests:"), Some(0), "{printed}");
+    assert_eq!(figure("Non-2xx responses:"), None, "{printed}");
+    if way.contains(&"-k") {
+        let kept = figure("Keep-Alive requests:").unwrap_or(0);
+        assert!(kept >= count - 16, "{printed}");
+    }
+}

@@ -61,10 +61,7 @@ pub fn call_with(
     request.timeouts = Some(Timeouts::total(timeout));
     let handle = client.submit(Instant::now(), request, Tag(0))?;
     loop {
-        match poll.poll(&mut events, client.timeout(Instant::now())) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        }
+        client.wait(Instant::now(), &mut poll, &mut events)?;
         let now = Instant::now();
         for event in &events {
             client.handle_event(event);
@@ -99,6 +96,7 @@ pub enum CallError {
 
 impl CallError {
     /// What was wrong with the response, where that is the reason.
+    #[must_use]
     pub fn response_error(&self) -> Option<&ResponseError> {
         match self {
             Self::Incomplete(incomplete) => Some(&incomplete.error),

@@ -4,8 +4,8 @@
 //! can, shared connections. Output is handed on in the pieces it arrives in, lent from the embedder's [`ReadBuf`].
 //!
 //! # The loop contract
-//! 1. Wait in `poll` for as long as [`Client::timeout`] says: not at all while the client has work, without limit when
-//!    nothing is due.
+//! 1. [`Client::wait`], or wait in `poll` for as long as [`Client::timeout`] says: not at all while the client has
+//!    work, without limit when nothing is due.
 //! 2. Give each event to [`Client::handle_event`]; `false` means that it is the embedder's own.
 //! 3. Call [`Client::handle_timeout`].
 //! 4. Take [`Client::poll_event`] until `None`. All reading, writing and connecting is done in there; each connection
@@ -18,7 +18,7 @@
 //!
 //! # A complete program
 //! ```rust,no_run
-//! use std::io::{self, ErrorKind, Write};
+//! use std::io::{self, Write};
 //! use std::time::Instant;
 //!
 //! use mio::{Events, Poll, Token};
@@ -35,10 +35,7 @@
 //!
 //!     let (mut events, mut buf) = (Events::with_capacity(64), ReadBuf::default());
 //!     loop {
-//!         match poll.poll(&mut events, fcgi.timeout(Instant::now())) {
-//!             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-//!             other => other?,
-//!         }
+//!         fcgi.wait(Instant::now(), &mut poll, &mut events)?;
 //!         let now = Instant::now();
 //!         for event in &events {
 //!             let _is_mine = !fcgi.handle_event(event);

@@ -60,6 +60,13 @@ impl Collector {
         self
     }
 
+    /// Sets the one limit that most programs choose: [`ResponseLimits::max_body`].
+    #[must_use]
+    pub fn with_max_body(mut self, octets: usize) -> Self {
+        self.limits.max_body = octets;
+        self
+    }
+
     /// Takes `Stdout`, `StdoutEnd` and `Stderr`, and ignores the others. `End` is for [`finish`](Self::finish).
     ///
     /// # Errors

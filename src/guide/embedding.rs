@@ -9,7 +9,6 @@
 //! This one runs as it stands. Nobody listens at the address, so the one event is the end of the request.
 //!
 //! ```
-//! use std::io::ErrorKind;
 //! use std::time::Instant;
 //! use mio::{Events, Poll, Token};
 //! use mio_fcgi::{Client, Config, Event, ReadBuf, Request, RequestError, Tag};
@@ -29,10 +28,7 @@
 //!
 //! while requests_left > 0 {
 //!     // 1. Wait, no longer than the client allows.
-//!     match poll.poll(&mut events, client.timeout(Instant::now())) {
-//!         Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-//!         other => other?,
-//!     }
+//!     client.wait(Instant::now(), &mut poll, &mut events)?;
 //!     let now = Instant::now(); // once per turn is enough
 //!     // 2. Hand the client its readiness.
 //!     for event in &events {
@@ -58,10 +54,11 @@
 //!
 //! # The steps
 //!
-//! **1. Wait.** [`timeout`](Client::timeout) is zero while the client has work, `None` when nothing is due. Ask it
-//! right before each `poll`, after the last command: a value kept from before does not know of a request submitted
-//! since. With deadlines of your own, wait for the smaller of the two. `poll` may return
-//! [`Interrupted`](std::io::ErrorKind::Interrupted) when a signal comes: go on.
+//! **1. Wait.** [`wait`](Client::wait) does it all. With deadlines of your own, call [`mio::Poll::poll`] yourself, with
+//! the shortest of them and of [`timeout`](Client::timeout), which is zero while the client has work and `None` when
+//! nothing is due. Ask it right before each `poll`, after the last command: a value kept from before does not know of a
+//! request submitted since. `poll` may return [`Interrupted`](std::io::ErrorKind::Interrupted) when a signal comes: go
+//! on.
 //!
 //! **2. Sort.** [`handle_event`](Client::handle_event) only takes a note. It says `true` for every token of the
 //! client's range, also for a connection that has been closed since. Never register, re-register or deregister anything

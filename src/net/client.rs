@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use mio::{Registry, Token};
+use mio::{Events, Poll, Registry, Token};
 
 use super::read_buf::ReadBuf;
 use super::turns::Slot;
@@ -20,7 +20,7 @@ use crate::request::Request;
 ///
 /// Each turn of the loop:
 ///
-/// 1. `poll.poll(&mut events, client.timeout(now))`
+/// 1. [`wait`](Self::wait), which is `poll.poll(&mut events, client.timeout(now))`
 /// 2. [`handle_event`](Self::handle_event) for each event; `false` means that it is the embedder's own
 /// 3. [`handle_timeout`](Self::handle_timeout)
 /// 4. [`poll_event`](Self::poll_event) until `None`: all reading and writing happens in there
@@ -70,6 +70,23 @@ impl Client {
             next_round: VecDeque::new(),
             reading: None,
         })
+    }
+
+    /// Waits in `poll` for as long as [`timeout`](Self::timeout) says. A signal that interrupts it is no error:
+    /// `events` is empty then.
+    ///
+    /// For a loop without deadlines of its own. With some, wait for the shortest of them and `timeout`.
+    ///
+    /// # Errors
+    /// Those of [`Poll::poll`] but for [`io::ErrorKind::Interrupted`].
+    pub fn wait(&self, now: Instant, poll: &mut Poll, events: &mut Events) -> io::Result<()> {
+        match poll.poll(events, self.timeout(now)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            polled => polled,
+        }
     }
 
     /// How long to wait in `poll`: zero while there is work, `None` when nothing is due.

@@ -9,12 +9,8 @@ use mio_fcgi::{Request, blocking};
 use crate::peer::{PATIENCE, Peer};
 use crate::program::{Server, example, interrupt, run};
 
-fn embed(arguments: &[&str]) -> Server {
-    Server::start(
-        example("embed")
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments),
-    )
+fn embed(application: &[&str]) -> Server {
+    Server::start(example("embed").arg("127.0.0.1:0").args(application))
 }
 
 fn visit(server: &Server) -> TcpStream {
@@ -131,12 +127,7 @@ fn embed_tells_a_guest_what_went_wrong_and_goes_on() {
         connection.rest();
         script
     });
-    let server = embed(&[
-        "--connect",
-        &peer.address().to_string(),
-        "--script",
-        "/srv/www/index.php",
-    ]);
+    let server = embed(&[&peer.address().to_string(), "/srv/www/index.php"]);
     let reply = say(&server, "/one\n/two\n");
     let (failed, better) = reply.split_once('\n').expect("two replies");
     assert!(
@@ -170,10 +161,12 @@ fn servers_say_what_is_wrong_with_their_command_line() {
     let responder = run(&mut example("responder"), b"");
     assert_eq!(responder.status, Some(2));
     assert!(responder.stderr.contains("--listen"), "{responder:?}");
-    let embed = run(example("embed").args(["--listen", "here"]), b"");
-    embed.failed(1, &["here"]);
+    let embed = run(&mut example("embed"), b"");
+    embed.failed(1, &["usage: embed IP:PORT"]);
+    let embed = run(example("embed").arg("here"), b"");
+    embed.failed(1, &["address"]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("it is bound").to_string();
-    let embed = run(example("embed").args(["--listen", &address]), b"");
+    let embed = run(example("embed").arg(&address), b"");
     embed.failed(1, &["in use"]);
 }

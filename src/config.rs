@@ -61,11 +61,13 @@ pub struct Config {
 
 impl Config {
     /// Settings for one server, all else by default.
+    #[must_use]
     pub fn new(server: Address) -> Self {
         Self::with_servers(vec![server])
     }
 
     /// Settings for several servers, all else by default.
+    #[must_use]
     pub fn with_servers(servers: Vec<Address>) -> Self {
         Self {
             servers,
@@ -222,6 +224,7 @@ impl Timeouts {
     };
 
     /// Only a limit on the whole.
+    #[must_use]
     pub const fn total(limit: Duration) -> Self {
         Self {
             total: Some(limit),

@@ -148,6 +148,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure as the client reports it, for code that stands in for the client.
+    #[must_use]
     pub const fn new(
         error: RequestError,
         phase: Phase,
@@ -177,6 +178,19 @@ pub enum Phase {
     Sent,
     /// Output had begun.
     Receiving,
+}
+
+/// For a log, behind the failure.
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Collecting => "while its body was collected",
+            Self::Waiting => "before it had a connection",
+            Self::Sending => "while it was sent",
+            Self::Sent => "after it was sent, before any output",
+            Self::Receiving => "after its output had begun",
+        })
+    }
 }
 
 /// Whether the application can have acted on a request that failed.

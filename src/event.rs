@@ -26,6 +26,7 @@ pub struct ConnectionHandle {
 impl ConnectionHandle {
     /// A small number that no other open connection of this engine has at the same time, and
     /// which later ones use again: an index for the driver's own table.
+    #[must_use]
     pub fn index(self) -> usize {
         self.index as usize
     }
@@ -109,6 +110,7 @@ pub struct Completion {
 
 impl Completion {
     /// A completion as the client reports it, for code that stands in for the client.
+    #[must_use]
     pub const fn new(app_status: u32, report: Report) -> Self {
         Self { app_status, report }
     }
@@ -165,6 +167,7 @@ pub enum OwnedEvent {
 
 impl Event<'_> {
     /// Copies the octets.
+    #[must_use]
     pub fn into_owned(self) -> OwnedEvent {
         match self {
             Self::Stdout { request, tag, data } => {
@@ -200,6 +203,7 @@ impl Event<'_> {
     }
 
     /// The request it belongs to; `None` for [`Event::ShutDown`].
+    #[must_use]
     pub fn request(&self) -> Option<RequestHandle> {
         match self {
             Self::Stdout { request, .. }
@@ -213,6 +217,7 @@ impl Event<'_> {
     }
 
     /// The tag of that request.
+    #[must_use]
     pub fn tag(&self) -> Option<Tag> {
         match self {
             Self::Stdout { tag, .. }

@@ -19,6 +19,7 @@ use crate::wire::{self, Pairs, Role};
 /// request.body = Body::bytes("name=world"); // CONTENT_LENGTH is added when it is missing
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Request {
     /// What is asked of the application (FastCGI 1.0, section 6).
     pub role: Role,
@@ -36,11 +37,13 @@ pub struct Request {
 
 impl Request {
     /// An empty Responder request (FastCGI 1.0, 6.2).
+    #[must_use]
     pub fn responder() -> Self {
         Self::new(Role::Responder)
     }
 
     /// An empty request for a role.
+    #[must_use]
     pub fn new(role: Role) -> Self {
         Self {
             role,
@@ -118,6 +121,7 @@ pub struct Params {
 
 impl Params {
     /// Pairs that begin with those of a shared block, which is not copied.
+    #[must_use]
     pub fn with_shared(shared: &SharedParams) -> Self {
         let mut params = Self::default();
         params.set_shared(shared);
@@ -188,11 +192,13 @@ impl Params {
     }
 
     /// Encoded octets, the shared block included.
+    #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.encoded_parts().iter().map(|part| part.len()).sum()
     }
 
     /// True when there is no pair.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.encoded_len() == 0
     }
@@ -207,6 +213,7 @@ impl Params {
     }
 
     /// Encodes once what many requests have in common, such as a site's constants.
+    #[must_use]
     pub fn into_shared(mut self) -> SharedParams {
         if let Some(inner) = self.shared.take() {
             let mut encoded = inner.0.encoded.clone();
@@ -249,6 +256,23 @@ impl Params {
 
     pub(crate) fn capacity(&self) -> usize {
         self.encoded.capacity()
+    }
+}
+
+/// Pushes each pair, in order.
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(N, V)> for Params {
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, pairs: I) {
+        for (name, value) in pairs {
+            self.push(name, value);
+        }
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Params {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        let mut params = Self::default();
+        params.extend(pairs);
+        params
     }
 }
 
@@ -338,6 +362,7 @@ impl<T: Read + Seek> ReadSeek for T {}
 
 impl Body {
     /// No content; the stream is ended at once.
+    #[must_use]
     pub const fn empty() -> Self {
         Self(Content::Empty)
     }
@@ -348,6 +373,7 @@ impl Body {
     }
 
     /// Octets shared with others, never copied as a whole.
+    #[must_use]
     pub fn shared(octets: Arc<[u8]>) -> Self {
         Self(Content::Shared(octets))
     }
@@ -373,11 +399,13 @@ impl Body {
     }
 
     /// A body that the embedder hands over with `write_stdin` and ends with `finish_stdin`.
+    #[must_use]
     pub const fn pushed(len: Option<u64>) -> Self {
         Self(Content::Pushed { len })
     }
 
     /// The number of octets, where it is known beforehand.
+    #[must_use]
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
             Content::Empty => Some(0),
@@ -390,6 +418,7 @@ impl Body {
     }
 
     /// True when it is known that there is no octet.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
     }
@@ -482,5 +511,10 @@ mod tests {
         let names: Vec<&[u8]> = params.iter().map(|pair| pair.0).collect();
         assert_eq!(names, [&b"SERVER_SOFTWARE"[..], b"A", b"A"]);
         assert_eq!(params.get("A"), Some(&b"2"[..]));
+        params.extend([("A", "3"), ("CONTENT_LENGTH", "4")]);
+        assert_eq!(params.get("A"), Some(&b"3"[..]));
+        assert_eq!(params.content_length(), Declared::Octets(4));
+        let copy: Params = params.iter().collect();
+        assert!(copy.iter().eq(params.iter()));
     }
 }

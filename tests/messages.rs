@@ -468,6 +468,15 @@ fn what_is_no_error_type_but_is_shown_reads_well_too() {
     for invalid in [Invalid::NoSlash, Invalid::Encoding, Invalid::Control] {
         check(&invalid.to_string());
     }
+    for phase in [
+        Phase::Collecting,
+        Phase::Waiting,
+        Phase::Sending,
+        Phase::Sent,
+        Phase::Receiving,
+    ] {
+        check(&phase.to_string());
+    }
     for delivery in [Delivery::NotSent, Delivery::MaybeSent, Delivery::Responded] {
         check(&delivery.to_string());
     }

@@ -45,6 +45,7 @@ pub struct Collector {
 
 impl Collector {
     /// A collector with limits of its own.
+    #[must_use]
     pub fn new(limits: ResponseLimits) -> Self {
         Self {
             parser: HeadParser::new(limits.head),
@@ -265,6 +266,7 @@ impl Collector {
 
 /// What a [`Collector`] may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ResponseLimits {
     /// What the head may be.
     pub head: HeadRules,

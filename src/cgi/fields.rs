@@ -10,6 +10,7 @@ use super::head_parser::is_token;
 /// `X-Forwarded-For`; `Content-Length` and `Content-Type` do not become `HTTP_*`. Repeated fields are joined by `", "`,
 /// `Cookie` by `"; "` (RFC 9110, 5.2; RFC 6265, 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FieldRules {
     /// Passes `Authorization`; default false (RFC 3875, 4.1.18). PHP reads basic credentials from it.
     pub pass_authorization: bool,

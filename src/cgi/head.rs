@@ -17,6 +17,7 @@ pub struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// The status, 100 to 999: as stated, else 302 with a `Location`, else 200 (RFC 3875, 6.3.3).
+    #[must_use]
     pub fn status(&self) -> u16 {
         match (self.facts.status, &self.facts.location) {
             (Some(status), _) => status,
@@ -26,6 +27,7 @@ impl<'a> Head<'a> {
     }
 
     /// The reason phrase; empty where there is none.
+    #[must_use]
     pub fn reason(&self) -> &'a [u8] {
         &self.octets[self.facts.reason.clone()]
     }
@@ -48,11 +50,13 @@ impl<'a> Head<'a> {
     }
 
     /// The declared length of the body, in octets; below 2^63.
+    #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         self.facts.content_length
     }
 
     /// True for 1xx: the final head is still to come.
+    #[must_use]
     pub fn is_interim(&self) -> bool {
         self.status() < 200
     }
@@ -61,6 +65,7 @@ impl<'a> Head<'a> {
     /// embedder may run that path itself, or send the client there with [`status`](Self::status) 302.
     ///
     /// The specification allows no other field beside it; PHP adds some, so they are not looked at.
+    #[must_use]
     pub fn local_redirect(&self) -> Option<&'a [u8]> {
         let location = &self.octets[self.facts.location.clone()?];
         let local = location.starts_with(b"/") && !location.starts_with(b"//");
@@ -69,11 +74,13 @@ impl<'a> Head<'a> {
 
     /// True with a `Transfer-Encoding` field, which is among [`fields`](Self::fields) as it came. The body is handed
     /// on as it came too, decoded by nobody: do not pass the field on together with framing of your own.
+    #[must_use]
     pub fn has_transfer_encoding(&self) -> bool {
         self.facts.transfer_encoding
     }
 
     /// Octets of the head, the blank line included.
+    #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.octets.len()
     }
@@ -93,6 +100,7 @@ impl fmt::Debug for Head<'_> {
 
 /// What a head may be. The defaults are lenient, with 64 KiB and 256 fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HeadRules {
     /// The most octets of a head, line ends included; interim heads count with the final one. The
     /// most memory that a parser's buffer holds.

@@ -42,6 +42,7 @@ pub struct HeadParser {
 
 impl HeadParser {
     /// A parser with rules of its own.
+    #[must_use]
     pub fn new(rules: HeadRules) -> Self {
         Self {
             rules,
@@ -120,6 +121,7 @@ impl HeadParser {
     }
 
     /// The octets of a head that is incomplete, or was refused after it came in more than one piece.
+    #[must_use]
     pub fn buffered(&self) -> &[u8] {
         &self.buffer
     }

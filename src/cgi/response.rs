@@ -63,6 +63,7 @@ impl Response {
 
     /// True for an Authorizer's consent: status 200 (FastCGI 1.0, 6.3). With any other, the response goes to
     /// the client.
+    #[must_use]
     pub fn is_authorized(&self) -> bool {
         self.status == 200
     }
@@ -152,6 +153,7 @@ pub struct Incomplete {
 
 impl Incomplete {
     /// What came on stderr, which often names the reason.
+    #[must_use]
     pub fn stderr(&self) -> &[u8] {
         self.response
             .as_ref()

@@ -104,6 +104,7 @@ impl ScriptMap {
     }
 
     /// Finds what a target stands for. A query is ignored.
+    #[must_use]
     pub fn resolve(&self, target: &[u8]) -> Resolution {
         let (raw_path, query) = match target.iter().position(|octet| *octet == b'?') {
             Some(at) => target.split_at(at),

@@ -233,6 +233,7 @@ impl Engine {
     }
 
     /// The configuration, with the limits as they are now.
+    #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -306,6 +307,7 @@ impl Engine {
 
     /// Whether [`transmit`](Self::transmit) has something.
     #[inline]
+    #[must_use]
     pub fn wants_write(&self, connection: ConnectionHandle) -> bool {
         self.connection(connection)
             .is_some_and(|connection| !connection.is_connecting() && connection.outbox.unsent() > 0)

@@ -93,6 +93,7 @@ struct Closed([u64; CloseReason::ALL.len()]);
 
 impl Counters {
     /// Connections closed for a reason.
+    #[must_use]
     pub fn closed_for(&self, reason: CloseReason) -> u64 {
         self.closed.0[reason as usize]
     }
@@ -123,6 +124,7 @@ impl fmt::Debug for Closed {
 
 impl Engine {
     /// Gauges and counters.
+    #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
             octets_held: self.held,
@@ -157,6 +159,7 @@ impl Engine {
 
     /// Octets that each idle connection costs: its slab entry and what it holds on the heap, averaged. `None` without
     /// one.
+    #[must_use]
     pub fn idle_connection_cost(&self) -> Option<usize> {
         let (mut count, mut heap) = (0, 0);
         for (_, connection) in &self.connections {

@@ -235,6 +235,7 @@ impl Client {
     }
 
     /// As [`Engine::config`], the servers resolved.
+    #[must_use]
     pub fn config(&self) -> &Config {
         self.engine.config()
     }

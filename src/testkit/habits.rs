@@ -114,6 +114,7 @@ pub enum AppStatus {
 
 impl Habits {
     /// As FastCGI 1.0 has it, multiplexing.
+    #[must_use]
     pub fn ideal() -> Self {
         Self {
             multiplexes: true,
@@ -133,6 +134,7 @@ impl Habits {
     }
 
     /// php-fpm with so many children.
+    #[must_use]
     pub fn php_fpm(workers: usize) -> Self {
         Self {
             multiplexes: false,
@@ -150,6 +152,7 @@ impl Habits {
     }
 
     /// libfcgi (C, Perl, fcgiwrap) with so many processes.
+    #[must_use]
     pub fn libfcgi(workers: usize) -> Self {
         Self {
             multiplexes: false,
@@ -169,6 +172,7 @@ impl Habits {
     }
 
     /// Go's net/http/fcgi.
+    #[must_use]
     pub fn go() -> Self {
         Self {
             values: Values::PairsAndEmpty(vec![(crate::wire::MPXS_CONNS, "1")]),
@@ -181,6 +185,7 @@ impl Habits {
     }
 
     /// flup for Python 3, one request at a time.
+    #[must_use]
     pub fn flup() -> Self {
         Self {
             multiplexes: false,
@@ -192,6 +197,7 @@ impl Habits {
     }
 
     /// flup with `multiplexed=True`.
+    #[must_use]
     pub fn flup_multiplexed() -> Self {
         Self {
             multiplexes: true,

@@ -52,6 +52,7 @@ const BUFFER_LEN: usize = 64 * 1024;
 impl Network {
     /// A network of so many servers that refuse to be connected to, until told otherwise. `origin` is the
     /// virtual clock's first instant; which one it is changes nothing.
+    #[must_use]
     pub fn new(servers: usize, origin: Instant, seed: u64) -> Self {
         Self {
             origin,
@@ -90,26 +91,31 @@ impl Network {
     }
 
     /// The lines of the trace since [`keep_trace`](Self::keep_trace).
+    #[must_use]
     pub fn trace(&self) -> &[String] {
         self.trace.lines()
     }
 
     /// A hash over everything that has happened: equal for equal seeds and calls.
+    #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.trace.hash()
     }
 
     /// The virtual time.
+    #[must_use]
     pub fn now(&self) -> Instant {
         self.now
     }
 
     /// The virtual time since the beginning.
+    #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.now - self.origin
     }
 
     /// Sockets that the client has to a server, connecting ones included.
+    #[must_use]
     pub fn open_sockets(&self, server: usize) -> usize {
         self.open_links()
             .filter(|link| link.server == server)
@@ -117,6 +123,7 @@ impl Network {
     }
 
     /// When something happens next: on the wire, in an application, in the engine. `None`: never.
+    #[must_use]
     pub fn next(&self, engine: &Engine) -> Option<Instant> {
         let agenda = self.agenda.peek().map(|Reverse((at, _, _))| *at);
         match (agenda, engine.poll_timeout()) {
@@ -154,6 +161,7 @@ impl Network {
 
     /// A connection that the engine wants to use while nothing was asked of the driver: an action that the engine
     /// forgot. To be called when [`step`](Self::step) is false.
+    #[must_use]
     pub fn forgotten(&self, engine: &Engine) -> Option<ConnectionHandle> {
         let forgotten = self.open_links().find(|link| {
             if !link.is_open {

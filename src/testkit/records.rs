@@ -20,36 +20,43 @@ pub struct Records {
 }
 
 /// No record yet.
+#[must_use]
 pub const fn new() -> Records {
     Records { octets: Vec::new() }
 }
 
 /// Begins with `FCGI_STDOUT`.
+#[must_use]
 pub fn stdout(request_id: u16, content: &[u8]) -> Records {
     new().stdout(request_id, content)
 }
 
 /// Begins with `FCGI_STDERR`.
+#[must_use]
 pub fn stderr(request_id: u16, content: &[u8]) -> Records {
     new().stderr(request_id, content)
 }
 
 /// Begins with `FCGI_END_REQUEST`, request complete.
+#[must_use]
 pub fn end(request_id: u16, app_status: u32) -> Records {
     new().end(request_id, app_status)
 }
 
 /// Begins with `FCGI_END_REQUEST` of any protocol status.
+#[must_use]
 pub fn refuse(request_id: u16, protocol_status: ProtocolStatus) -> Records {
     new().refuse(request_id, protocol_status)
 }
 
 /// Begins with `FCGI_GET_VALUES_RESULT`.
+#[must_use]
 pub fn values(pairs: &[(&str, &str)]) -> Records {
     new().values(pairs)
 }
 
 /// Begins with octets as they are.
+#[must_use]
 pub fn raw(octets: &[u8]) -> Records {
     new().raw(octets)
 }
@@ -178,11 +185,13 @@ impl Records {
     }
 
     /// The octets.
+    #[must_use]
     pub fn octets(&self) -> &[u8] {
         &self.octets
     }
 
     /// The octets, owned.
+    #[must_use]
     pub fn into_octets(self) -> Vec<u8> {
         self.octets
     }

@@ -10,6 +10,7 @@ pub struct Rng {
 
 impl Rng {
     /// A generator; any seed is as good as another.
+    #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { state: seed }
     }

@@ -49,6 +49,7 @@ pub(super) enum Step {
 
 impl Script {
     /// Does nothing yet.
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -192,6 +193,7 @@ pub struct Received {
 
 impl Received {
     /// The last value given for a name.
+    #[must_use]
     pub fn param(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.params.iter().rev();
         let found = values.find(|(own, _)| own == name.as_bytes());

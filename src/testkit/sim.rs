@@ -87,11 +87,13 @@ impl Sim {
     }
 
     /// The virtual time.
+    #[must_use]
     pub fn now(&self) -> Instant {
         self.network.now()
     }
 
     /// The virtual time since the beginning.
+    #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.network.elapsed()
     }
@@ -232,11 +234,13 @@ impl Sim {
     }
 
     /// All events so far, with their times since the beginning.
+    #[must_use]
     pub fn events(&self) -> &[(Duration, OwnedEvent)] {
         &self.events
     }
 
     /// The `FCGI_STDOUT` octets of a request so far, joined.
+    #[must_use]
     pub fn stdout(&self, handle: RequestHandle) -> Vec<u8> {
         let pieces = self.events.iter().filter_map(|(_, event)| match event {
             OwnedEvent::Stdout { request, data, .. } if *request == handle => Some(&data[..]),
@@ -246,6 +250,7 @@ impl Sim {
     }
 
     /// The `FCGI_STDERR` octets of a request so far, joined.
+    #[must_use]
     pub fn stderr(&self, handle: RequestHandle) -> Vec<u8> {
         let pieces = self.events.iter().filter_map(|(_, event)| match event {
             OwnedEvent::Stderr { request, data, .. } if *request == handle => Some(&data[..]),
@@ -255,11 +260,13 @@ impl Sim {
     }
 
     /// How a request ended; `None` as long as it has not.
+    #[must_use]
     pub fn outcome(&self, handle: RequestHandle) -> Option<&Outcome> {
         self.end(handle).map(|(_, outcome)| outcome)
     }
 
     /// When a request ended, since the beginning.
+    #[must_use]
     pub fn ended_at(&self, handle: RequestHandle) -> Option<Duration> {
         self.end(handle).map(|(at, _)| at)
     }
@@ -274,6 +281,7 @@ impl Sim {
     }
 
     /// A hash over everything that has happened.
+    #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.network.trace_hash()
     }

@@ -97,6 +97,7 @@ impl Demux {
     ///
     /// True before the first octet, false after an error.
     #[inline]
+    #[must_use]
     pub fn at_record_boundary(&self) -> bool {
         matches!(self.stage, Stage::Header) && self.carried == 0
     }

@@ -53,6 +53,7 @@ fn write_long_pair_lens(
 
 /// How many octets [`write_pair`] appends for a name and a value of these lengths; stops at `usize::MAX`.
 #[inline]
+#[must_use]
 pub const fn pair_len(name_len: usize, value_len: usize) -> usize {
     (len_octets(name_len) + len_octets(value_len))
         .saturating_add(name_len)
@@ -146,6 +147,7 @@ pub struct Pairs<'a> {
 impl<'a> Pairs<'a> {
     /// Reads pairs from the whole of `encoded`, which may hold none.
     #[inline]
+    #[must_use]
     pub const fn new(encoded: &'a [u8]) -> Self {
         Self { rest: encoded }
     }

@@ -21,6 +21,7 @@ impl Header {
     /// Content of more than 65,528 octets gets no padding: php-fpm resets the connection when content and
     /// padding together exceed 65,535 octets.
     #[inline]
+    #[must_use]
     pub const fn padded(record_type: RecordType, request_id: u16, content_len: u16) -> Self {
         let padding_len = if content_len as usize > MAX_ALIGNED_CONTENT_LEN {
             0
@@ -37,6 +38,7 @@ impl Header {
 
     /// The header as it goes on the wire; the reserved octet is 0.
     #[inline]
+    #[must_use]
     pub fn encode(self) -> [u8; HEADER_LEN] {
         let [id1, id0] = self.request_id.to_be_bytes();
         let [len1, len0] = self.content_len.to_be_bytes();
@@ -116,6 +118,7 @@ pub enum RecordType {
 impl RecordType {
     /// Whether the type is a management record's: about the connection, not about a request (4).
     #[inline]
+    #[must_use]
     pub const fn is_management(self) -> bool {
         matches!(
             self,
@@ -125,6 +128,7 @@ impl RecordType {
 
     /// Whether the type's records form a stream that an empty record ends (3.3, "Types of record").
     #[inline]
+    #[must_use]
     pub const fn is_stream(self) -> bool {
         matches!(
             self,
@@ -187,6 +191,7 @@ pub enum Role {
 impl Role {
     /// The role's number in [`BeginRequest::role`].
     #[inline]
+    #[must_use]
     pub const fn to_wire(self) -> u16 {
         match self {
             Self::Responder => 1,
@@ -197,6 +202,7 @@ impl Role {
 
     /// The role with this number; `None` for one that FastCGI 1.0 does not define.
     #[inline]
+    #[must_use]
     pub const fn from_wire(number: u16) -> Option<Self> {
         match number {
             1 => Some(Self::Responder),
@@ -262,12 +268,14 @@ pub struct BeginRequest {
 impl BeginRequest {
     /// Whether the application is to keep the transport connection open after the request (`FCGI_KEEP_CONN`).
     #[inline]
+    #[must_use]
     pub const fn keep_conn(self) -> bool {
         self.flags & KEEP_CONN != 0
     }
 
     /// The body as it goes on the wire; reserved octets are 0.
     #[inline]
+    #[must_use]
     pub const fn encode(self) -> [u8; 8] {
         let [role1, role0] = self.role.to_be_bytes();
         [role1, role0, self.flags, 0, 0, 0, 0, 0]
@@ -275,6 +283,7 @@ impl BeginRequest {
 
     /// Reads a body; reserved octets may hold anything.
     #[inline]
+    #[must_use]
     pub const fn decode(octets: &[u8; 8]) -> Self {
         let [role1, role0, flags, ..] = *octets;
         Self {
@@ -296,6 +305,7 @@ pub struct EndRequest {
 impl EndRequest {
     /// The body as it goes on the wire; reserved octets are 0.
     #[inline]
+    #[must_use]
     pub fn encode(self) -> [u8; 8] {
         let [status3, status2, status1, status0] = self.app_status.to_be_bytes();
         [
@@ -312,6 +322,7 @@ impl EndRequest {
 
     /// Reads a body; reserved octets may hold anything (php-fpm leaves rubbish there).
     #[inline]
+    #[must_use]
     pub fn decode(octets: &[u8; 8]) -> Self {
         let [status3, status2, status1, status0, protocol_status, ..] = *octets;
         Self {
@@ -331,12 +342,14 @@ pub struct UnknownType {
 impl UnknownType {
     /// The body as it goes on the wire; reserved octets are 0.
     #[inline]
+    #[must_use]
     pub const fn encode(self) -> [u8; 8] {
         [self.record_type, 0, 0, 0, 0, 0, 0, 0]
     }
 
     /// Reads a body; reserved octets may hold anything.
     #[inline]
+    #[must_use]
     pub const fn decode(octets: &[u8; 8]) -> Self {
         Self {
             record_type: octets[0],

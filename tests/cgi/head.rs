@@ -66,10 +66,9 @@ fn status(octets: impl AsRef<[u8]>) -> Result<u16, HeadError> {
 }
 
 fn strict() -> HeadRules {
-    HeadRules {
-        strict: true,
-        ..HeadRules::default()
-    }
+    let mut rules = HeadRules::default();
+    rules.strict = true;
+    rules
 }
 
 fn fields(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

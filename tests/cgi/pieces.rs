@@ -5,6 +5,12 @@ use proptest::prelude::*;
 
 use super::head::{head, read, read_with, text};
 
+fn rules(max_len: usize) -> HeadRules {
+    let mut rules = HeadRules::default();
+    rules.max_len = max_len;
+    rules
+}
+
 /// Heads for the tests of every cut, good and bad.
 const HEADS: &[&[u8]] = &[
     b"Status: 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nbody",
@@ -57,10 +63,6 @@ fn a_head_may_have_its_limit_and_no_octet_more() {
         assert_eq!(head(&octets).map(|seen| seen.encoded_len), expected);
     }
     let exact = format!("A: {}\n\n", "x".repeat(65_536 - 5));
-    let rules = |max_len| HeadRules {
-        max_len,
-        ..HeadRules::default()
-    };
     assert_eq!(exact.len(), 65_536);
     let bodied = [exact.as_bytes(), b"body"].concat();
     for octets in [exact.as_bytes(), &bodied] {
@@ -78,10 +80,7 @@ fn a_head_may_have_its_limit_and_no_octet_more() {
 #[test]
 fn a_long_line_in_single_octets_is_not_searched_again_each_time() {
     let octets = format!("A: {}\n\n", "x".repeat(1 << 20));
-    let mut parser = HeadParser::new(HeadRules {
-        max_len: octets.len(),
-        ..HeadRules::default()
-    });
+    let mut parser = HeadParser::new(rules(octets.len()));
     let start = std::time::Instant::now();
     let pieces: Vec<&[u8]> = octets.as_bytes().chunks(1).collect();
     assert!(read(&mut parser, &pieces).is_ok());
@@ -101,17 +100,13 @@ fn a_head_may_have_its_limit_of_fields_and_no_more() {
 
 #[test]
 fn interim_heads_share_the_limit_of_the_final_one() {
-    let rules = HeadRules {
-        max_len: 1000,
-        ..HeadRules::default()
-    };
     let flood = b"Status: 103\n\n".repeat(100);
     assert_eq!(
-        read_with(rules, &flood),
+        read_with(rules(1000), &flood),
         Err(HeadError::TooLarge { limit: 1000 })
     );
     // The next response has the whole limit again.
-    let mut parser = HeadParser::new(rules);
+    let mut parser = HeadParser::new(rules(1000));
     let near = format!("Status: 103\n\nA: {}\n\n", "x".repeat(900));
     for _ in 0..3 {
         let (heads, _) = read(&mut parser, &[near.as_bytes()]).expect("two heads");

@@ -8,8 +8,8 @@
 use std::io;
 
 use mio_fcgi::cgi::{
-    Collector, Completeness, HeadError, HeadRules, Incomplete, Response, ResponseError,
-    ResponseLimits, has_body,
+    Collector, Completeness, HeadError, Incomplete, Response, ResponseError, ResponseLimits,
+    has_body,
 };
 use mio_fcgi::{
     Completion, Delivery, Failure, LostReason, Outcome, Params, Phase, Report, RequestError,
@@ -142,13 +142,8 @@ fn output_that_is_no_head_is_handed_back() {
 // case 38
 #[test]
 fn a_head_beyond_its_limit_is_refused_and_kept_up_to_it() {
-    let limits = ResponseLimits {
-        head: HeadRules {
-            max_len: 100,
-            ..HeadRules::default()
-        },
-        ..ResponseLimits::default()
-    };
+    let mut limits = ResponseLimits::default();
+    limits.head.max_len = 100;
     let octets = format!("A: {}\n\n", "x".repeat(1000));
     let incomplete = collect_with(Collector::new(limits), &octets, ended()).expect_err("large");
     assert_eq!(
@@ -337,17 +332,15 @@ fn an_application_status_decides_nothing() {
 
 #[test]
 fn a_body_beyond_the_limit_is_refused_as_soon_as_it_is_known() {
-    let limits = ResponseLimits {
-        max_body: 10,
-        ..ResponseLimits::default()
-    };
     let too_large = ResponseError::BodyTooLarge { limit: 10 };
+    let mut limits = ResponseLimits::default();
+    limits.max_body = 10;
     let mut collector = Collector::new(limits);
     assert_eq!(
         collector.stdout(b"Content-Length: 11\n\n"),
         Err(too_large.clone())
     );
-    let mut collector = Collector::new(limits);
+    let mut collector = Collector::default().with_max_body(10);
     assert_eq!(collector.stdout(b"A: b\n\n0123456789"), Ok(()));
     assert_eq!(collector.stdout(b"x"), Err(too_large.clone()));
     let incomplete = collector.finish(ended()).expect_err("too large");
@@ -357,10 +350,8 @@ fn a_body_beyond_the_limit_is_refused_as_soon_as_it_is_known() {
 
 #[test]
 fn stderr_beyond_its_limit_is_counted_and_never_fails() {
-    let limits = ResponseLimits {
-        max_stderr: 5,
-        ..ResponseLimits::default()
-    };
+    let mut limits = ResponseLimits::default();
+    limits.max_stderr = 5;
     let mut collector = Collector::new(limits);
     for piece in [&b"abc"[..], b"def", b"ghi"] {
         collector.stderr(piece);

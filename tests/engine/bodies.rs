@@ -206,20 +206,15 @@ fn a_filter_gets_its_stdin_and_then_its_data() {
 fn an_authorizer_has_an_empty_stdin_and_neither_body_nor_data() {
     let mut bench = Bench::plain();
     let authorizer = || Request::new(Role::Authorizer).param("SCRIPT_NAME", "/x.php");
+    let with_data = |mut request: Request, data| {
+        request.data = data;
+        request
+    };
     for request in [
         authorizer().with_body(Body::bytes("x")),
-        Request {
-            data: Body::bytes("x"),
-            ..authorizer()
-        },
-        Request {
-            data: Body::bytes("x"),
-            ..Request::responder()
-        },
-        Request {
-            data: Body::pushed(Some(1)),
-            ..Request::new(Role::Filter)
-        },
+        with_data(authorizer(), Body::bytes("x")),
+        with_data(Request::responder(), Body::bytes("x")),
+        with_data(Request::new(Role::Filter), Body::pushed(Some(1))),
     ] {
         assert_eq!(
             bench.try_submit(request),

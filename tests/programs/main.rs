@@ -5,4 +5,5 @@ mod get;
 #[path = "../driver/peer.rs"]
 mod peer;
 mod program;
+mod readme;
 mod servers;

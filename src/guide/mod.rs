@@ -1,6 +1,6 @@
 //! The guide: how to use this library well, and what the programs at the other end really do.
 //!
-//! It has no code of its own. Every snippet is compiled, and run unless it needs a socket.
+//! It has no code of its own. Every snippet is compiled and run.
 //!
 //! - [`embedding`]: the client in your event loop, step by step, and what may not be assumed.
 //! - [`php_fpm`]: choosing limits for php-fpm, where a connection is a process.
@@ -8,6 +8,14 @@
 //! - [`failure`]: what each error means, what a proxy answers, whether to send again.
 //! - [`back_pressure`]: slow readers, slow writers, and what they may cost.
 //! - [`without_mio`]: driving an [`Engine`](crate::Engine) yourself, here without any socket.
+#![cfg_attr(
+    feature = "testkit",
+    doc = "- [`testkit`](crate::testkit#testing-your-server): testing your server, without sockets and in no time."
+)]
+#![cfg_attr(
+    not(feature = "testkit"),
+    doc = "- `testkit`, a feature of this crate: testing your server, without sockets and in no time."
+)]
 //!
 //! What is said of applications was seen with php-fpm 8.2, libfcgi 2.4 (with it Perl's FCGI and fcgiwrap), Go's
 //! `net/http/fcgi` and Python's flup 1.0. Other versions may differ.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::wire::{DecodeError, Item};
+use crate::wire::{DecodeError, HEADER_LEN, Header, Item};
 
 /// An application behind a virtual server; [`Scripted`](super::Scripted) is one.
 ///
@@ -14,10 +14,26 @@ pub trait Application {
         let _ = (connection, replies);
     }
 
+    /// A record begins, with this header. False refuses it: nothing more of the connection is read, and what
+    /// becomes of it the application says with `replies`. By default, version 1 is accepted and any other is
+    /// [`broken`](Self::broken).
+    fn begins(
+        &mut self,
+        connection: usize,
+        header: [u8; HEADER_LEN],
+        replies: &mut Replies,
+    ) -> bool {
+        let decoded = Header::decode(&header);
+        if let Err(error) = &decoded {
+            self.broken(connection, *error, replies);
+        }
+        decoded.is_ok()
+    }
+
     /// Something has come from the Web server: a record, or a piece of one.
     fn received(&mut self, connection: usize, item: Item<'_>, replies: &mut Replies);
 
-    /// What came cannot be decoded. By default the connection is reset.
+    /// What came cannot be decoded. By default the connection is reset. Nothing more of it is read.
     fn broken(&mut self, connection: usize, error: DecodeError, replies: &mut Replies) {
         let _ = error;
         replies.reset(connection);
@@ -77,7 +93,8 @@ impl Replies {
         self.list.push((connection, Reply::Read(reads)));
     }
 
-    /// Throws away what has arrived and was not read, as libfcgi does between requests.
+    /// Throws away what came together with the last octets that were read and was not used, as libfcgi does
+    /// between requests: whatever comes next is read as the header of a record.
     pub fn discard(&mut self, connection: usize) {
         self.list.push((connection, Reply::Discard));
     }

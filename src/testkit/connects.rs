@@ -12,12 +12,14 @@ impl Network {
         let server = &mut self.servers[index];
         let decision = (server.connects)(server.attempts);
         server.attempts += 1;
-        let wire = server.wire.clone();
+        let attempt = server.attempts - 1;
         self.note(format_args!("connect to server {index}: {decision:?}"));
+        self.tally.connect(decision);
         if decision == Connect::BacklogFull {
             engine.handle_closed(self.now, handle, Disconnected::BacklogFull);
             return;
         }
+        let wire = (self.servers[index].wires)(attempt);
         let number = self.links.len();
         let link = Link::new(index, handle, &wire, self.now);
         self.links.push(Some(Box::new(link)));
@@ -51,6 +53,7 @@ impl Network {
         self.tell(server, |application, replies| {
             application.accepted(number, replies);
         });
+        self.break_if_due(number);
     }
 
     pub(super) fn refused(&mut self, engine: &mut Engine, number: usize, kind: io::ErrorKind) {

@@ -1,8 +1,9 @@
 //! The network's other half: what arrives at applications, and what they do.
 
 use super::application::{Application, Replies, Reply};
+use super::framing::Framing;
 use super::network::{Appointment, Network};
-use super::wire::End;
+use super::wire::{End, Towards};
 
 impl Network {
     /// Octets, or the end of them, have come to the application.
@@ -19,6 +20,7 @@ impl Network {
             return;
         };
         link.discard_rest = false;
+        link.put_back = 0;
         let server = link.server;
         if link.application_closed {
             let arrival = link.to_application.discard(self.now);
@@ -28,7 +30,8 @@ impl Network {
         }
         let mut octets = Vec::new();
         if link.application_reads {
-            let arrival = link.to_application.read(self.now, usize::MAX, &mut octets);
+            let most = link.before_break(Towards::Application);
+            let arrival = link.to_application.read(self.now, most, &mut octets);
             self.appoint(arrival, Appointment::AtApplication(number));
         }
         let mut input = &octets[..];
@@ -41,6 +44,9 @@ impl Network {
         }
         if let Some(link) = &mut self.links[number] {
             link.to_application.put_back(input);
+            link.put_back = input.len();
+            link.count(Towards::Application, octets.len() - input.len());
+            self.break_if_due(number);
             self.write_if_waiting(number);
             self.tell_closed(server, number);
         }
@@ -52,7 +58,8 @@ impl Network {
         };
         let mut replies = Replies::default();
         if let Some(application) = &mut self.servers[server].application {
-            link.read_item(number, input, application.as_mut(), &mut replies);
+            let framing = &mut link.framing;
+            framing.read_item(number, input, application.as_mut(), &mut replies);
         }
         self.links[number] = Some(link);
         self.apply(server, replies);
@@ -117,7 +124,11 @@ impl Network {
                 continue;
             }
             let (at_client, at_application) = match reply {
-                Reply::Send(octets) => (link.to_client.send(self.now, octets), None),
+                Reply::Send(mut octets) => {
+                    octets.truncate(link.before_break(Towards::Client));
+                    link.count(Towards::Client, octets.len());
+                    (link.to_client.send(self.now, octets), None)
+                }
                 Reply::HalfClose => (link.to_client.finish(self.now, End::Fin), None),
                 Reply::Close => {
                     link.application_closed = true;
@@ -134,13 +145,39 @@ impl Network {
                 }
                 Reply::Discard => {
                     link.discard_rest = true;
-                    (None, link.to_application.discard(self.now))
+                    link.framing = Framing::default();
+                    let len = std::mem::take(&mut link.put_back);
+                    let arrival = link.to_application.read(self.now, len, &mut Vec::new());
+                    (None, arrival)
                 }
                 Reply::Wake(..) => (None, None),
             };
             self.appoint(at_client, Appointment::AtClient(number));
             self.appoint(at_application, Appointment::AtApplication(number));
+            self.break_if_due(number);
             self.forget_if_over(number);
         }
+    }
+
+    /// Ends a connection whose wire is to break here; the application is told as by the Web server's close.
+    pub(super) fn break_if_due(&mut self, number: usize) {
+        let Some(link) = &mut self.links[number] else {
+            return;
+        };
+        let Some(end) = link.breaks_now() else {
+            return;
+        };
+        link.application_closed = true;
+        link.told_closed = true;
+        let server = link.server;
+        let at_client = link.to_client.finish(self.now, end);
+        self.tally.breaks += 1;
+        self.note(format_args!("connection {number} breaks: {end:?}"));
+        self.appoint(at_client, Appointment::AtClient(number));
+        let now = self.now;
+        self.appoint(Some(now), Appointment::AtApplication(number));
+        self.tell(server, |application, replies| {
+            application.closed(number, replies);
+        });
     }
 }

@@ -1,17 +1,25 @@
 //! How applications differ where FastCGI leaves them free, or where they take the liberty.
 //!
 //! The figures are observations of php-fpm 8.2, libfcgi 2.4, Go 1.19's net/http/fcgi and flup 1.0 for
-//! Python 3. Not modelled: a name-value pair split over two records, versions other than 1.
+//! Python 3. The repository's tests hold these habits against those applications, octets for octets.
+
+use super::wire::End;
+use crate::wire::{MAX_CONNS, MAX_REQS, MPXS_CONNS};
 
 /// What an application does by habit, whatever its script says.
 ///
-/// | habit                       | [`ideal`] | [`php_fpm`] | [`libfcgi`] | [`go`] | [`flup`] |
-/// |-----------------------------|-----------|-------------|-------------|--------|----------|
-/// | requests on a connection    | many      | one         | one         | many   | one, or many |
-/// | empty `FCGI_STDOUT` at the end | yes    | never       | yes         | yes    | yes      |
-/// | `FCGI_GET_VALUES`           | MPXS 1    | MPXS 0      | all, if an octet follows | MPXS 1, then an empty one | empty |
-/// | `FCGI_ABORT_REQUEST`        | end       | ignored     | end, close  | end, output later | never ends |
-/// | application status          | as set    | always 0    | sticks      | 0      | as set   |
+/// | habit                         | [`ideal`] | [`php_fpm`] | [`libfcgi`] | [`go`] | [`flup`] |
+/// |-------------------------------|-----------|-------------|-------------|--------|----------|
+/// | requests on a connection      | many      | one         | one         | many   | one, or many |
+/// | the script starts             | with the parameters | with the body | with the parameters | with `FCGI_STDIN` | with the parameters |
+/// | empty `FCGI_STDOUT` at the end | yes      | never       | yes         | yes    | if used |
+/// | `FCGI_GET_VALUES`             | MPXS 1    | MPXS 0      | all, if an octet follows | MPXS 1, then an empty one | empty |
+/// | `FCGI_ABORT_REQUEST`          | end       | cuts the body | cuts the body | end, output later | nothing |
+/// | a second request meanwhile    | served    | cuts the body | refused, cuts the body | served | refused, or served |
+/// | a second request right behind | served    | served      | lost        | served | served |
+/// | application status            | as set    | always 0    | sticks      | 0      | as set |
+/// | a pair in two records         | joined    | reset       | joined      | joined | misread |
+/// | versions                      | 1         | from 1 on   | 1           | 1      | any |
 ///
 /// [`ideal`]: Habits::ideal
 /// [`php_fpm`]: Habits::php_fpm
@@ -23,30 +31,75 @@
 pub struct Habits {
     /// Serves several requests on a connection at a time.
     pub multiplexes: bool,
-    /// What becomes of a second request where it does not.
+    /// When it turns to a request.
+    pub starts: Starts,
+    /// When it reads.
+    pub reads: Reads,
+    /// What becomes of a second request where it does not multiplex.
     pub second_begin: SecondBegin,
-    /// Sends an empty `FCGI_STDOUT` before `FCGI_END_REQUEST`; if not, it never sends one.
-    pub ends_stdout: bool,
-    /// The body is complete with `CONTENT_LENGTH` octets, not with the empty `FCGI_STDIN`.
-    pub counts_stdin: bool,
+    /// What a record does that has no place where it comes.
+    pub out_of_turn: OutOfTurn,
+    /// Which streams it ends with an empty record, and how it holds them back.
+    pub outputs: Outputs,
     /// The answer to `FCGI_GET_VALUES`.
     pub values: Values,
-    /// The answer to a management record of another type.
-    pub answers_unknown_type: bool,
+    /// The answer is held back until another octet has come, padding of the question included.
+    pub values_need_an_octet: bool,
+    /// What is answered to a record of an unknown type.
+    pub unknown_type: UnknownType,
     /// What `FCGI_ABORT_REQUEST` does.
     pub abort: Abort,
     /// Serves Authorizers and Filters.
     pub all_roles: bool,
     /// What becomes of a request for a role it does not serve.
     pub unknown_role: UnknownRole,
+    /// The versions it accepts; another one costs the connection.
+    pub versions: Versions,
+    /// How it ends a connection that it finds broken.
+    pub refuses_with: End,
+    /// Serves a request with ID 0; if not, that costs the connection.
+    pub serves_id_zero: bool,
+    /// Tells requests apart by their IDs; if not, a record belongs to the request of its connection.
+    pub compares_ids: bool,
+    /// An ID is in use until `FCGI_STDIN` has ended, not until the request has; begun again it costs the connection.
+    pub holds_ids: bool,
+    /// What becomes of a name-value pair that is in two records.
+    pub split_pairs: SplitPairs,
+    /// Most content and padding of one record, in octets; more costs the connection.
+    pub max_record_len: usize,
     /// What its application statuses are.
     pub app_status: AppStatus,
-    /// Closes, even a kept connection, after an end that came before the end of `FCGI_STDIN`.
-    pub closes_after_early_end: bool,
+    /// How it ends a connection that is not to be kept.
+    pub not_kept: NotKept,
+    /// Loses what it has read together with a request and not used when that ends.
+    pub loses_what_follows: bool,
     /// Most content of one `FCGI_STDOUT` record.
     pub record_len: usize,
     /// Connections served at a time; others wait, connected but not read. `None`: any number.
     pub workers: Option<usize>,
+}
+
+/// When an application turns to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starts {
+    /// When its parameters are complete.
+    WithParams,
+    /// With the first record of `FCGI_STDIN`, the empty one included.
+    WithStdin,
+    /// When `CONTENT_LENGTH` octets have come, whether `FCGI_STDIN` has ended or not. What exceeds them costs
+    /// the connection, what lacks is waited for.
+    WithBody,
+}
+
+/// When an application reads a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Always.
+    Always,
+    /// Between requests, and when a script waits for the body.
+    OnDemand,
+    /// Until octets of a body come that its script does not wait for: they stop the whole connection.
+    UntilUnused,
 }
 
 /// What becomes of a second `FCGI_BEGIN_REQUEST` on an application that serves one at a time.
@@ -54,10 +107,36 @@ pub struct Habits {
 pub enum SecondBegin {
     /// `FCGI_CANT_MPX_CONN`, and the first request goes on.
     CantMultiplex,
-    /// The same, but the first request's body is taken to end there.
+    /// The same, but of the first request's body nothing more counts.
     CantMultiplexCutsBody,
-    /// The first request's body ends there, and the connection is closed after its answer.
-    EndsBody,
+    /// It is a record out of turn.
+    OutOfTurn,
+}
+
+/// What a record does that has no place where it comes: of a type that only applications send, of an unknown
+/// one, of the body when there is no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfTurn {
+    /// Nothing.
+    Ignored,
+    /// The request goes on with the body as it is, and the connection is closed behind its answer, or at once where
+    /// there is none.
+    CutsBody,
+    /// The same, without the octets of the body since its last empty record.
+    EmptiesBody,
+}
+
+/// Which streams an application ends with an empty record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// None.
+    NeverEnded,
+    /// `FCGI_STDOUT`.
+    StdoutEnded,
+    /// Each that was used, `FCGI_STDOUT` first.
+    EndedIfUsed,
+    /// `FCGI_STDERR` if it was used, then `FCGI_STDOUT`; both are held back up to 8 KiB.
+    Buffered,
 }
 
 /// The answer to `FCGI_GET_VALUES`.
@@ -65,14 +144,31 @@ pub enum SecondBegin {
 pub enum Values {
     /// None, ever.
     Silent,
-    /// These pairs.
+    /// Those of these pairs that were asked for.
     Pairs(Vec<(&'static str, &'static str)>),
-    /// These pairs, then a second result without any.
+    /// These pairs, asked for or not, then a second result without any.
     PairsAndEmpty(Vec<(&'static str, &'static str)>),
     /// `FCGI_UNKNOWN_TYPE`.
     UnknownType,
     /// The connection is closed.
     Close,
+    /// The pairs, and then the connection is closed: php-fpm before 8.3, by its sources.
+    PairsAndClose(Vec<(&'static str, &'static str)>),
+}
+
+/// What is answered to a record of an unknown type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownType {
+    /// `FCGI_UNKNOWN_TYPE`.
+    Answered,
+    /// The same, to a management record; any other is out of turn.
+    AnsweredToManagement,
+    /// The same, and a content that the record has costs the connection.
+    AnsweredWithoutContent,
+    /// The same, to a record with the ID of a request.
+    AnsweredToRequests,
+    /// It is out of turn.
+    OutOfTurn,
 }
 
 /// What `FCGI_ABORT_REQUEST` does.
@@ -82,12 +178,10 @@ pub enum Abort {
     Ignored,
     /// The request ends at once; its script is dropped.
     Ends,
-    /// The same before the body's end, and the connection is closed; after it, nothing.
-    EndsAndCloses,
     /// The request ends at once before the body's end, and its script runs on, with a second end; after it, nothing.
     EndsAndRunsOn,
-    /// The request never ends.
-    NeverEnds,
+    /// It is a record out of turn.
+    OutOfTurn,
 }
 
 /// What becomes of a request for a role that is not served.
@@ -95,10 +189,30 @@ pub enum Abort {
 pub enum UnknownRole {
     /// `FCGI_UNKNOWN_ROLE`.
     Refused,
-    /// The connection is closed.
+    /// It costs the connection.
     Closed,
-    /// The connection is reset.
-    Reset,
+}
+
+/// Which versions a record may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// 1.
+    One,
+    /// 1 and above.
+    Positive,
+    /// Any.
+    All,
+}
+
+/// What becomes of a name-value pair that is in two records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitPairs {
+    /// It is put together again.
+    Joined,
+    /// It costs the connection.
+    Refused,
+    /// Its first part makes a shorter pair, and the rest is read as further ones.
+    Misread,
 }
 
 /// What application statuses are.
@@ -112,22 +226,44 @@ pub enum AppStatus {
     Zero,
 }
 
+/// How an application ends a connection without `FCGI_KEEP_CONN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotKept {
+    /// It ends its own direction behind the first answer, and waits for the Web server to close.
+    HalfCloses,
+    /// The same, behind the last answer.
+    HalfClosesAtLast,
+    /// It closes behind the first answer.
+    Closes,
+}
+
 impl Habits {
     /// As FastCGI 1.0 has it, multiplexing.
     #[must_use]
     pub fn ideal() -> Self {
         Self {
             multiplexes: true,
+            starts: Starts::WithParams,
+            reads: Reads::Always,
             second_begin: SecondBegin::CantMultiplex,
-            ends_stdout: true,
-            counts_stdin: false,
-            values: Values::Pairs(vec![(crate::wire::MPXS_CONNS, "1")]),
-            answers_unknown_type: true,
+            out_of_turn: OutOfTurn::Ignored,
+            outputs: Outputs::StdoutEnded,
+            values: Values::Pairs(vec![(MPXS_CONNS, "1")]),
+            values_need_an_octet: false,
+            unknown_type: UnknownType::Answered,
             abort: Abort::Ends,
             all_roles: true,
             unknown_role: UnknownRole::Refused,
+            versions: Versions::One,
+            refuses_with: End::Fin,
+            serves_id_zero: true,
+            compares_ids: true,
+            holds_ids: false,
+            split_pairs: SplitPairs::Joined,
+            max_record_len: usize::MAX,
             app_status: AppStatus::AsSet,
-            closes_after_early_end: false,
+            not_kept: NotKept::HalfCloses,
+            loses_what_follows: false,
             record_len: crate::wire::MAX_ALIGNED_CONTENT_LEN,
             workers: None,
         }
@@ -138,13 +274,20 @@ impl Habits {
     pub fn php_fpm(workers: usize) -> Self {
         Self {
             multiplexes: false,
-            second_begin: SecondBegin::EndsBody,
-            ends_stdout: false,
-            counts_stdin: true,
-            values: Values::Pairs(vec![(crate::wire::MPXS_CONNS, "0")]),
-            answers_unknown_type: false,
-            abort: Abort::Ignored,
-            unknown_role: UnknownRole::Reset,
+            starts: Starts::WithBody,
+            reads: Reads::OnDemand,
+            second_begin: SecondBegin::OutOfTurn,
+            out_of_turn: OutOfTurn::EmptiesBody,
+            outputs: Outputs::NeverEnded,
+            values: Values::Pairs(vec![(MPXS_CONNS, "0")]),
+            unknown_type: UnknownType::OutOfTurn,
+            abort: Abort::OutOfTurn,
+            unknown_role: UnknownRole::Closed,
+            versions: Versions::Positive,
+            refuses_with: End::Reset,
+            compares_ids: false,
+            split_pairs: SplitPairs::Refused,
+            max_record_len: crate::wire::MAX_CONTENT_LEN,
             app_status: AppStatus::Zero,
             workers: Some(workers),
             ..Self::ideal()
@@ -156,16 +299,19 @@ impl Habits {
     pub fn libfcgi(workers: usize) -> Self {
         Self {
             multiplexes: false,
+            reads: Reads::OnDemand,
             second_begin: SecondBegin::CantMultiplexCutsBody,
-            values: Values::Pairs(vec![
-                (crate::wire::MAX_CONNS, "1"),
-                (crate::wire::MAX_REQS, "1"),
-                (crate::wire::MPXS_CONNS, "0"),
-            ]),
-            abort: Abort::EndsAndCloses,
+            out_of_turn: OutOfTurn::CutsBody,
+            outputs: Outputs::Buffered,
+            values: Values::Pairs(vec![(MAX_CONNS, "1"), (MAX_REQS, "1"), (MPXS_CONNS, "0")]),
+            values_need_an_octet: true,
+            unknown_type: UnknownType::AnsweredWithoutContent,
+            abort: Abort::OutOfTurn,
             unknown_role: UnknownRole::Closed,
+            serves_id_zero: false,
             app_status: AppStatus::Sticky,
-            closes_after_early_end: true,
+            not_kept: NotKept::Closes,
+            loses_what_follows: true,
             workers: Some(workers),
             ..Self::ideal()
         }
@@ -175,11 +321,15 @@ impl Habits {
     #[must_use]
     pub fn go() -> Self {
         Self {
-            values: Values::PairsAndEmpty(vec![(crate::wire::MPXS_CONNS, "1")]),
-            answers_unknown_type: false,
+            starts: Starts::WithStdin,
+            reads: Reads::UntilUnused,
+            values: Values::PairsAndEmpty(vec![(MPXS_CONNS, "1")]),
+            unknown_type: UnknownType::AnsweredToRequests,
             abort: Abort::EndsAndRunsOn,
             all_roles: false,
+            holds_ids: true,
             app_status: AppStatus::Zero,
+            not_kept: NotKept::Closes,
             ..Self::ideal()
         }
     }
@@ -189,10 +339,8 @@ impl Habits {
     pub fn flup() -> Self {
         Self {
             multiplexes: false,
-            values: Values::Pairs(Vec::new()),
-            abort: Abort::NeverEnds,
-            all_roles: false,
-            ..Self::ideal()
+            reads: Reads::OnDemand,
+            ..Self::flup_multiplexed()
         }
     }
 
@@ -200,8 +348,15 @@ impl Habits {
     #[must_use]
     pub fn flup_multiplexed() -> Self {
         Self {
-            multiplexes: true,
-            ..Self::flup()
+            outputs: Outputs::EndedIfUsed,
+            values: Values::Pairs(Vec::new()),
+            unknown_type: UnknownType::AnsweredToManagement,
+            abort: Abort::Ignored,
+            all_roles: false,
+            versions: Versions::All,
+            split_pairs: SplitPairs::Misread,
+            not_kept: NotKept::HalfClosesAtLast,
+            ..Self::ideal()
         }
     }
 }

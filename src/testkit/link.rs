@@ -4,18 +4,22 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::application::{Application, Replies};
-use super::wire::{End, Pipe, Wire};
+use super::application::Application;
+use super::framing::Framing;
+use super::wire::{End, Pipe, Towards, Wire};
 use crate::event::ConnectionHandle;
-use crate::wire::Demux;
 
 /// A server of the virtual network: how it is connected to, and what runs there.
 pub struct Server {
-    pub(super) wire: Wire,
+    pub(super) wires: Box<dyn FnMut(usize) -> Wire>,
     pub(super) application: Option<Box<dyn Application>>,
     pub(super) connects: Box<dyn FnMut(usize) -> Connect>,
+    pub(super) tap: Option<Tap>,
     pub(super) attempts: usize,
 }
+
+/// Sees what is written: the connection's number, the octets.
+type Tap = Box<dyn FnMut(usize, &[u8])>;
 
 /// What becomes of one attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +39,23 @@ pub enum Connect {
 impl Server {
     pub(super) fn nowhere() -> Self {
         Self {
-            wire: Wire::default(),
+            wires: Box::new(|_| Wire::default()),
             application: None,
             connects: Box::new(|_| Connect::Refuse(io::ErrorKind::ConnectionRefused)),
+            tap: None,
             attempts: 0,
         }
     }
 
     /// How connections made from now on behave.
     pub fn wire(&mut self, wire: Wire) -> &mut Self {
-        self.wire = wire;
+        self.wires(move |_| wire.clone())
+    }
+
+    /// Gives each connection a wire of its own, a slow one and a fast one say; the argument counts connects,
+    /// from 0.
+    pub fn wires(&mut self, choose: impl FnMut(usize) -> Wire + 'static) -> &mut Self {
+        self.wires = Box::new(choose);
         self
     }
 
@@ -52,6 +63,13 @@ impl Server {
     pub fn serve(&mut self, application: impl Application + 'static) -> &mut Self {
         self.application = Some(Box::new(application));
         self.connects = Box::new(|_| Connect::Accept);
+        self
+    }
+
+    /// Shows all octets that the client writes, with the connection's number, whether the application reads them
+    /// or not.
+    pub fn tap(&mut self, tap: impl FnMut(usize, &[u8]) + 'static) -> &mut Self {
+        self.tap = Some(Box::new(tap));
         self
     }
 
@@ -65,7 +83,6 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("wire", &self.wire)
             .field("attempts", &self.attempts)
             .finish_non_exhaustive()
     }
@@ -84,11 +101,16 @@ pub(super) struct Link {
     pub(super) flushing: bool,
     pub(super) write_failed: bool,
     pub(super) queued: bool,
-    pub(super) demux: Demux,
+    pub(super) wire: Wire,
+    pub(super) framing: Framing,
+    /// Octets that have passed in the direction that the wire's [`Break`](super::Break) counts.
+    pub(super) passed: u64,
     pub(super) application_reads: bool,
     pub(super) application_closed: bool,
     /// The application has asked for the rest of what it was reading to be dropped.
     pub(super) discard_rest: bool,
+    /// Octets that were read and put back.
+    pub(super) put_back: usize,
     pub(super) told_closed: bool,
 }
 
@@ -104,16 +126,42 @@ impl Link {
             flushing: false,
             write_failed: false,
             queued: false,
-            demux: Demux::default(),
+            wire: wire.clone(),
+            framing: Framing::default(),
+            passed: 0,
             application_reads: true,
             application_closed: false,
             discard_rest: false,
+            put_back: 0,
             told_closed: false,
         }
     }
 
     pub(super) fn has_input(&self) -> bool {
         self.to_client.unread_len() > 0 || self.to_client.ended().is_some()
+    }
+
+    /// Octets that can still pass before the wire breaks.
+    pub(super) fn before_break(&self, towards: Towards) -> usize {
+        match self.wire.breaks {
+            Some(own) if own.counts == towards => {
+                usize::try_from(own.after.saturating_sub(self.passed)).unwrap_or(usize::MAX)
+            }
+            _ => usize::MAX,
+        }
+    }
+
+    pub(super) fn count(&mut self, towards: Towards, len: usize) {
+        if self.wire.breaks.is_some_and(|own| own.counts == towards) {
+            self.passed += len as u64;
+        }
+    }
+
+    /// How it ends, if its wire breaks at this octet.
+    pub(super) fn breaks_now(&self) -> Option<End> {
+        let own = self.wire.breaks?;
+        let is_due = self.is_open && !self.application_closed && self.passed >= own.after;
+        is_due.then_some(own.end)
     }
 
     /// The client drops its socket; the application learns it behind what was sent.
@@ -126,27 +174,5 @@ impl Link {
     /// Nobody will do anything with it any more.
     pub(super) fn is_over(&self) -> bool {
         self.client_closed && (self.application_closed || self.told_closed || !self.is_open)
-    }
-
-    /// Hands what the application can read to it, one item at a time; false when there was none.
-    pub(super) fn read_item(
-        &mut self,
-        number: usize,
-        input: &mut &[u8],
-        application: &mut dyn Application,
-        replies: &mut Replies,
-    ) -> bool {
-        match self.demux.next(input) {
-            Ok(Some(item)) => {
-                application.received(number, item, replies);
-                true
-            }
-            Ok(None) => false,
-            Err(error) => {
-                application.broken(number, error, replies);
-                *input = &[];
-                false
-            }
-        }
     }
 }

@@ -85,13 +85,18 @@
 //! # Limits
 //!
 //! A virtual connection is neither TCP nor a Unix socket: there are no packets, no Nagle, no lingering close, and a
-//! write to a connection that the application has closed fails without an answer. A pair split over
-//! records is accepted by all habits. What the octets cost in real time, only real sockets tell.
+//! write to a connection that the application has closed fails without an answer. [`Habits`] are those of the versions
+//! named there. What the octets cost in real time, only real sockets tell.
 
+mod acting;
 mod application;
 mod connects;
+mod dialogue;
+mod exchange;
 mod far_side;
+mod framing;
 mod habits;
+mod hearing;
 mod link;
 mod network;
 pub mod records;
@@ -99,11 +104,16 @@ mod rng;
 mod script;
 mod scripted;
 mod sim;
+mod tally;
 mod trace;
 mod wire;
 
 pub use application::{Application, Replies};
-pub use habits::{Abort, AppStatus, Habits, SecondBegin, UnknownRole, Values};
+pub use dialogue::Dialogue;
+pub use habits::{
+    Abort, AppStatus, Habits, NotKept, OutOfTurn, Outputs, Reads, SecondBegin, SplitPairs, Starts,
+    UnknownRole, UnknownType, Values, Versions,
+};
 pub use link::{Connect, Server};
 pub use network::{Network, OnEvent};
 pub use records::Records;
@@ -111,4 +121,5 @@ pub use rng::Rng;
 pub use script::{Received, Script};
 pub use scripted::Scripted;
 pub use sim::Sim;
-pub use wire::{Fragments, Wire};
+pub use tally::Tally;
+pub use wire::{Break, End, Fragments, Towards, Wire};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::link::{Link, Server};
 use super::rng::Rng;
+use super::tally::Tally;
 use super::trace::Trace;
 use super::wire::End;
 use crate::engine::{Action, Disconnected, Engine};
@@ -23,6 +24,7 @@ pub struct Network {
     pub(super) now: Instant,
     rng: Rng,
     trace: Trace,
+    pub(super) tally: Tally,
     pub(super) servers: Vec<Server>,
     pub(super) links: Vec<Option<Box<Link>>>,
     /// Numbers of links, by [`ConnectionHandle::index`].
@@ -59,6 +61,7 @@ impl Network {
             now: origin,
             rng: Rng::new(seed),
             trace: Trace::new(),
+            tally: Tally::default(),
             servers: (0..servers).map(|_| Server::nowhere()).collect(),
             links: Vec::new(),
             by_index: Vec::new(),
@@ -100,6 +103,12 @@ impl Network {
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.trace.hash()
+    }
+
+    /// How often the network has made things hard so far: whether a test has had the faults that it is about.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// The virtual time.
@@ -307,16 +316,19 @@ impl Network {
         let slices = engine.transmit(link.handle);
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         if offered == 0 || link.application_closed {
-            link.write_failed |= offered > 0;
+            if offered > 0 && !std::mem::replace(&mut link.write_failed, true) {
+                self.tally.failed_writes += 1;
+            }
             link.flushing = false;
             return false;
         }
         let room = link.to_application.room().min(offered);
         if room == 0 {
+            self.tally.full_wires += 1;
             return false;
         }
-        let writes = self.servers[link.server].wire.writes;
-        let len = writes.cut(room, &mut self.rng);
+        let len = link.wire.writes.cut(room, &mut self.rng);
+        self.tally.short_writes += u64::from(len < offered);
         let mut octets = Vec::with_capacity(len);
         for slice in slices.iter() {
             let missing = len - octets.len();
@@ -324,6 +336,9 @@ impl Network {
         }
         let handle = link.handle;
         self.trace.octets(&octets);
+        if let Some(tap) = &mut self.servers[link.server].tap {
+            tap(number, &octets);
+        }
         let arrival = link.to_application.send(self.now, octets);
         self.note(format_args!(
             "connection {number} takes {len} of {offered} octets"
@@ -339,6 +354,8 @@ impl Network {
         };
         let handle = link.handle;
         if let Some(end) = link.to_client.ended() {
+            self.tally.ends += 1;
+            self.tally.resets += u64::from(end == End::Reset);
             let why = match end {
                 End::Fin => Disconnected::Eof,
                 End::Reset => Disconnected::Failed(io::ErrorKind::ConnectionReset),
@@ -348,9 +365,9 @@ impl Network {
             engine.handle_closed(self.now, handle, why);
             return;
         }
-        let reads = self.servers[link.server].wire.reads;
         let available = link.to_client.unread_len().min(BUFFER_LEN);
-        let len = reads.cut(available, &mut self.rng);
+        let len = link.wire.reads.cut(available, &mut self.rng);
+        self.tally.short_reads += u64::from(len < available);
         let mut octets = std::mem::take(&mut self.octets);
         octets.clear();
         let arrival = link.to_client.read(self.now, len, &mut octets);

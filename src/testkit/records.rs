@@ -11,7 +11,7 @@
 //! assert_eq!(conversation.octets()[..2], [1, 6], "version 1, FCGI_STDOUT");
 //! ```
 
-use crate::wire::{self, EndRequest, ProtocolStatus, RecordType};
+use crate::wire::{self, EndRequest, ProtocolStatus, RecordType, Role};
 
 /// Records in a row, as octets. Methods append; what they write need not be legal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,18 @@ pub fn refuse(request_id: u16, protocol_status: ProtocolStatus) -> Records {
 #[must_use]
 pub fn values(pairs: &[(&str, &str)]) -> Records {
     new().values(pairs)
+}
+
+/// Begins with `FCGI_BEGIN_REQUEST`: records of a Web server, for a [`Dialogue`](super::Dialogue).
+#[must_use]
+pub fn begin(request_id: u16, role: Role, keep: bool) -> Records {
+    new().begin(request_id, role, keep)
+}
+
+/// Begins with `FCGI_GET_VALUES`, padded.
+#[must_use]
+pub fn get_values(names: &[&str]) -> Records {
+    new().get_values(names)
 }
 
 /// Begins with octets as they are.
@@ -137,6 +149,63 @@ impl Records {
     #[must_use]
     pub fn unknown_type(mut self, record_type: u8) -> Self {
         wire::write_unknown_type(&mut self.octets, record_type);
+        self
+    }
+
+    /// `FCGI_BEGIN_REQUEST`.
+    #[must_use]
+    pub fn begin(mut self, request_id: u16, role: Role, keep: bool) -> Self {
+        wire::write_begin_request(&mut self.octets, request_id, role, keep);
+        self
+    }
+
+    /// `FCGI_PARAMS`, in whole pairs, without their end. Pairs that no record can carry are left out.
+    #[must_use]
+    pub fn params(mut self, request_id: u16, pairs: &[(&str, &str)]) -> Self {
+        for (name, value) in pairs {
+            let mut pair = Vec::new();
+            let written = wire::write_pair(&mut pair, name.as_bytes(), value.as_bytes());
+            if written.is_ok() && pair.len() <= wire::MAX_CONTENT_LEN {
+                let record_type = RecordType::Params;
+                wire::write_stream(&mut self.octets, record_type, request_id, &pair);
+            }
+        }
+        self
+    }
+
+    /// The empty `FCGI_PARAMS`.
+    #[must_use]
+    pub fn params_end(mut self, request_id: u16) -> Self {
+        wire::write_stream_end(&mut self.octets, RecordType::Params, request_id);
+        self
+    }
+
+    /// `FCGI_STDIN`, in as many records as the content needs, none for none.
+    #[must_use]
+    pub fn stdin(mut self, request_id: u16, content: &[u8]) -> Self {
+        wire::write_stream(&mut self.octets, RecordType::Stdin, request_id, content);
+        self
+    }
+
+    /// The empty `FCGI_STDIN`.
+    #[must_use]
+    pub fn stdin_end(mut self, request_id: u16) -> Self {
+        wire::write_stream_end(&mut self.octets, RecordType::Stdin, request_id);
+        self
+    }
+
+    /// `FCGI_ABORT_REQUEST`.
+    #[must_use]
+    pub fn abort(mut self, request_id: u16) -> Self {
+        wire::write_abort_request(&mut self.octets, request_id);
+        self
+    }
+
+    /// `FCGI_GET_VALUES`, padded. Names that no record can carry make none of it.
+    #[must_use]
+    pub fn get_values(mut self, names: &[&str]) -> Self {
+        // Nothing is appended then.
+        let _ = wire::write_get_values(&mut self.octets, names);
         self
     }
 

@@ -189,6 +189,8 @@ pub struct Received {
     pub stdin: Vec<u8>,
     /// The `FCGI_DATA` stream as far as it has come.
     pub data: Vec<u8>,
+    /// The Web server has given it up, and the application has read that.
+    pub is_aborted: bool,
 }
 
 impl Received {

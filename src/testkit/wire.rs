@@ -20,6 +20,8 @@ pub struct Wire {
     pub reads: Fragments,
     /// How many octets one write takes. Default: all that fit.
     pub writes: Fragments,
+    /// Ends each connection by itself, at any octet. Default: never.
+    pub breaks: Option<Break>,
 }
 
 impl Default for Wire {
@@ -30,6 +32,7 @@ impl Default for Wire {
             capacity: 64 * 1024,
             reads: Fragments::Whole,
             writes: Fragments::Whole,
+            breaks: None,
         }
     }
 }
@@ -57,6 +60,26 @@ impl Fragments {
     }
 }
 
+/// An end that no script asks for: the application's process or its machine dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// Which octets count.
+    pub counts: Towards,
+    /// How many of them pass before the end: 0 ends the connection when it has been made.
+    pub after: u64,
+    /// How it ends.
+    pub end: End,
+}
+
+/// A direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Towards {
+    /// What the application sends.
+    Client,
+    /// What it reads.
+    Application,
+}
+
 /// One direction. What is sent waits outside while the pipe is full, then flies, then lies unread.
 #[derive(Debug)]
 pub(super) struct Pipe {
@@ -78,7 +101,7 @@ enum Segment {
 
 /// How a direction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// In order, behind the octets.
     Fin,
     /// At once; what was not read is lost.

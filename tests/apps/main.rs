@@ -14,6 +14,8 @@ mod harness;
 mod http;
 mod libfcgi;
 mod perl;
+#[cfg(feature = "testkit")]
+mod personalities;
 mod php_fpm;
 #[path = "../programs/program.rs"]
 mod program;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Application, Received, Replies, Script, Scripted, records};
-use mio_fcgi::wire::{DecodeError, Item, ProtocolStatus, RecordType};
+use mio_fcgi::testkit::{Received, Script, records};
+use mio_fcgi::wire::{Demux, Item, ProtocolStatus, RecordType};
 
 use crate::plan::{Behaviour, Fault, Submit};
 
@@ -40,11 +40,13 @@ pub(crate) const fn data_of(tag: u64) -> u64 {
 pub(crate) struct Far {
     pub(crate) now: Duration,
     pub(crate) submits: BTreeMap<u64, Submit>,
-    /// Times that each request's parameters arrived whole.
+    /// Times that each request's parameters were sent whole.
+    pub(crate) sent: BTreeMap<u64, usize>,
+    /// Times that an application turned to each request.
     pub(crate) attempts: BTreeMap<u64, usize>,
     pub(crate) refused: BTreeMap<u64, usize>,
-    /// When the whole of a request had arrived.
-    pub(crate) arrived: BTreeMap<u64, Duration>,
+    /// When the whole of a request had been sent.
+    pub(crate) written: BTreeMap<u64, Duration>,
     /// An application refuses what the client was told it may send; then bodies are cut short.
     pub(crate) refuses_to_share: bool,
     pub(crate) most_per_connection: Option<u32>,
@@ -58,9 +60,8 @@ impl Far {
     }
 }
 
-/// Watches the client's records, then hands them on.
-pub(crate) struct Watched {
-    inner: Scripted,
+/// Watches what the client writes to a server.
+pub(crate) struct Tap {
     far: Rc<RefCell<Far>>,
     shares: bool,
     connections: BTreeMap<usize, Watch>,
@@ -68,6 +69,7 @@ pub(crate) struct Watched {
 
 #[derive(Default)]
 struct Watch {
+    demux: Demux,
     begun: u32,
     ids: BTreeMap<u16, Use>,
 }
@@ -91,20 +93,44 @@ impl Use {
     }
 }
 
-impl Watched {
+impl Tap {
     /// `shares`: the client may have several requests on a connection.
-    pub(crate) fn new(inner: Scripted, far: Rc<RefCell<Far>>, shares: bool) -> Self {
+    pub(crate) fn new(far: Rc<RefCell<Far>>, shares: bool) -> Self {
         Self {
-            inner,
             far,
             shares,
             connections: BTreeMap::new(),
         }
     }
 
-    fn watch(&mut self, number: usize, item: &Item<'_>) -> Result<(), String> {
-        let mut far = self.far.borrow_mut();
-        let watch = self.connections.entry(number).or_default();
+    pub(crate) fn hear(&mut self, number: usize, mut octets: &[u8]) {
+        let mut watch = self.connections.remove(&number).unwrap_or_default();
+        let far = Rc::clone(&self.far);
+        let mut far = far.borrow_mut();
+        loop {
+            match watch.demux.next(&mut octets) {
+                Ok(None) => break,
+                Ok(Some(item)) => {
+                    if let Err(what) = self.watch(&mut watch, &mut far, number, &item) {
+                        far.accuse(what);
+                    }
+                }
+                Err(error) => {
+                    far.accuse(format!("the client sent {error}"));
+                    break;
+                }
+            }
+        }
+        self.connections.insert(number, watch);
+    }
+
+    fn watch(
+        &self,
+        watch: &mut Watch,
+        far: &mut Far,
+        number: usize,
+        item: &Item<'_>,
+    ) -> Result<(), String> {
         match item {
             Item::Begin { request_id, body } => {
                 watch.begun += 1;
@@ -156,7 +182,7 @@ impl Watched {
             } => {
                 let own = watch.ids.get_mut(request_id);
                 let own = own.ok_or_else(|| format!("{record_type:?} for ID {request_id}"))?;
-                end_stream(own, *record_type, &mut far)
+                end_stream(own, *record_type, far)
             }
             Item::Values {
                 record_type: RecordType::GetValues,
@@ -202,6 +228,7 @@ fn end_stream(own: &mut Use, record_type: RecordType, far: &mut Far) -> Result<(
             let tag = pairs.find(|(name, _)| *name == b"TAG").map(|pair| pair.1);
             let tag = tag.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
             own.tag = tag.ok_or("a request without its tag")?;
+            *far.sent.entry(own.tag).or_default() += 1;
             Ok(())
         }
         RecordType::Stdin if own.stdin_ended => twice,
@@ -213,10 +240,7 @@ fn end_stream(own: &mut Use, record_type: RecordType, far: &mut Far) -> Result<(
                 || submit.behaviour.fault != Fault::None
                 || own.aborted
                 || far.refuses_to_share
-                || far
-                    .attempts
-                    .get(&own.tag)
-                    .is_none_or(|attempts| *attempts > 1);
+                || far.sent[&own.tag] > 1;
             let is_pushed = submit.body == crate::plan::BodyKind::Pushed;
             if !excuses && !is_pushed && own.stdin != submit.body_len as u64 {
                 return Err(format!(
@@ -225,46 +249,17 @@ fn end_stream(own: &mut Use, record_type: RecordType, far: &mut Far) -> Result<(
                 ));
             }
             if !own.is_filter {
-                far.arrived.insert(own.tag, far.now);
+                far.written.insert(own.tag, far.now);
             }
             Ok(())
         }
         RecordType::Data if own.data_ended => twice,
         RecordType::Data => {
             own.data_ended = true;
-            far.arrived.insert(own.tag, far.now);
+            far.written.insert(own.tag, far.now);
             Ok(())
         }
         _ => Err(format!("the client ended {record_type:?}")),
-    }
-}
-
-impl Application for Watched {
-    fn accepted(&mut self, connection: usize, replies: &mut Replies) {
-        self.inner.accepted(connection, replies);
-    }
-
-    fn received(&mut self, connection: usize, item: Item<'_>, replies: &mut Replies) {
-        if let Err(what) = self.watch(connection, &item) {
-            self.far.borrow_mut().accuse(what);
-        }
-        self.inner.received(connection, item, replies);
-    }
-
-    fn broken(&mut self, connection: usize, error: DecodeError, replies: &mut Replies) {
-        self.far
-            .borrow_mut()
-            .accuse(format!("the client sent {error}"));
-        self.inner.broken(connection, error, replies);
-    }
-
-    fn closed(&mut self, connection: usize, replies: &mut Replies) {
-        self.connections.remove(&connection);
-        self.inner.closed(connection, replies);
-    }
-
-    fn woken(&mut self, connection: usize, token: u64, replies: &mut Replies) {
-        self.inner.woken(connection, token, replies);
     }
 }
 

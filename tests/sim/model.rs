@@ -339,9 +339,9 @@ impl Model {
                 return Err(format!("tag {tag}: its total time limit was missed"));
             }
             let far = self.far.borrow();
-            let is_plain = far.attempts.get(tag) == Some(&1) && !any_paused;
+            let is_plain = far.sent.get(tag) == Some(&1) && !any_paused;
             // What was not sent as a whole is not the application's silence.
-            let arrived = far.arrived.get(tag).filter(|_| is_plain);
+            let arrived = far.written.get(tag).filter(|_| is_plain);
             if let (Some(arrived), Some(last)) = (arrived, request.last_output)
                 && missed(last.max(*arrived).max(resumed), submit.timeouts.silence)
                 && stats.octets_held == 0

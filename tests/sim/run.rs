@@ -10,7 +10,7 @@ use mio_fcgi::testkit::{Network, Scripted};
 use mio_fcgi::wire::Role;
 use mio_fcgi::{Body, Engine, Multiplex, Request, StdinError, Tag};
 
-use crate::far::{Far, Watched, answer, data_of, pattern, stdin_of};
+use crate::far::{Far, Tap, answer, data_of, pattern, stdin_of};
 use crate::model::Model;
 use crate::plan::{BodyKind, Op, Plan, Submit};
 
@@ -72,10 +72,12 @@ impl<'p> World<'p> {
             };
             far.borrow_mut().refuses_to_share |= shares && !setup.habits.multiplexes;
             let connects = setup.connects.clone();
+            let mut tap = Tap::new(Rc::clone(&far), shares);
             network
                 .server(index)
                 .wire(setup.wire.clone())
-                .serve(Watched::new(inner, Rc::clone(&far), shares))
+                .serve(inner)
+                .tap(move |number, octets| tap.hear(number, octets))
                 .on_connect(move |attempt| connects[attempt % connects.len()]);
         }
         let limits = plan.config.limits;

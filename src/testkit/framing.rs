@@ -1,0 +1,85 @@
+//! What an application reads: records, header by header.
+
+use super::application::{Application, Replies};
+use crate::wire::{Demux, HEADER_LEN, Header, VERSION};
+
+/// Takes the octets of one connection apart for an application, asking it about each header first.
+#[derive(Debug, Default)]
+pub(super) struct Framing {
+    demux: Demux,
+    /// What there is of the next record's header.
+    header: [u8; HEADER_LEN],
+    header_len: usize,
+    /// Octets of the record that are still to come.
+    rest: usize,
+    /// The application takes nothing more.
+    refused: bool,
+}
+
+impl Framing {
+    /// Hands what can be read to the application: a header, or one item. `input` moves past it; what is
+    /// read behind a refusal is lost.
+    pub(super) fn read_item(
+        &mut self,
+        number: usize,
+        input: &mut &[u8],
+        application: &mut dyn Application,
+        replies: &mut Replies,
+    ) {
+        if self.refused {
+            *input = &[];
+            return;
+        }
+        if self.rest > 0 {
+            let (mut piece, _) = input.split_at(input.len().min(self.rest));
+            let offered = piece.len();
+            self.decode(number, &mut piece, application, replies);
+            let taken = offered - piece.len();
+            self.rest -= taken;
+            *input = &input[taken..];
+            return;
+        }
+        let missing = HEADER_LEN - self.header_len;
+        let (octets, rest) = input.split_at(input.len().min(missing));
+        self.header[self.header_len..self.header_len + octets.len()].copy_from_slice(octets);
+        self.header_len += octets.len();
+        *input = rest;
+        if self.header_len < HEADER_LEN {
+            return;
+        }
+        self.header_len = 0;
+        let mut header = self.header;
+        if !application.begins(number, header, replies) {
+            self.refused = true;
+            return;
+        }
+        // A version that the application accepts is one that the decoder has to bear.
+        header[0] = VERSION;
+        if let Ok(Header {
+            content_len,
+            padding_len,
+            ..
+        }) = Header::decode(&header)
+        {
+            self.rest = usize::from(content_len) + usize::from(padding_len);
+        }
+        self.decode(number, &mut &header[..], application, replies);
+    }
+
+    fn decode(
+        &mut self,
+        number: usize,
+        octets: &mut &[u8],
+        application: &mut dyn Application,
+        replies: &mut Replies,
+    ) {
+        match self.demux.next(octets) {
+            Ok(Some(item)) => application.received(number, item, replies),
+            Ok(None) => {}
+            Err(error) => {
+                self.refused = true;
+                application.broken(number, error, replies);
+            }
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The test kit's personalities against the applications that they are modelled on.
+//!
+//! The same octets go to the real application and to a scripted one with its habits, each conversation on a
+//! connection of its own. After each part what has come back must be the same, and nothing may follow.
+
+mod scenarios;
+mod transcript;
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::testkit::{Dialogue, Habits, Received, Script, Scripted};
+
+use crate::harness::{App, Listen, PATIENCE, PhpFpm, Program, Transport, echo_of};
+use scenarios::{Pages, Scenario, scenarios};
+use transcript::Transcript;
+
+/// An application, and what is known of it.
+#[derive(Clone, Copy)]
+struct Subject {
+    name: &'static str,
+    pages: Pages,
+    /// What the pages do, as scripts.
+    page: fn(&Received) -> Script,
+    habits: fn() -> Habits,
+    at_a_time: usize,
+    /// Conversations that no habit describes, and why.
+    left_out: &'static [(&'static str, &'static str)],
+}
+
+/// Of an application whose pages go by the path.
+const BY_PATH: Subject = Subject {
+    name: "",
+    pages: Pages { script: |_| None },
+    page,
+    habits: Habits::ideal,
+    at_a_time: 50,
+    left_out: &[],
+};
+
+#[test]
+#[ignore = "needs php-fpm"]
+fn php_fpm_does_as_its_personality() {
+    // Some conversations hold a child for ever.
+    let app = PhpFpm::builder().unix().max_children(60).start();
+    let script = |path: &str| {
+        let name = match path {
+            "/echo" => "echo.php",
+            "/stderr" => "stderr.php",
+            _ => "sleep.php",
+        };
+        Some(PhpFpm::script(name))
+    };
+    let subject = Subject {
+        name: "php-fpm",
+        pages: Pages { script },
+        page: |request| match request.param("SCRIPT_FILENAME") {
+            Some(_) => page(request),
+            None => Script::new().end(0),
+        },
+        habits: || Habits::php_fpm(1),
+        ..BY_PATH
+    };
+    compare(app.listen(), subject);
+}
+
+#[test]
+#[ignore = "needs libfcgi"]
+fn libfcgi_does_as_its_personality() {
+    // Some conversations hold a process for ever.
+    let app = App::start(Program::LibFcgi { workers: 60 }, Transport::Unix);
+    let subject = Subject {
+        name: "libfcgi",
+        habits: || Habits::libfcgi(1),
+        ..BY_PATH
+    };
+    compare(app.listen(), subject);
+}
+
+#[test]
+#[ignore = "needs Go"]
+fn go_does_as_its_personality() {
+    let app = App::start(Program::Go, Transport::Unix);
+    let subject = Subject {
+        name: "Go",
+        page: |request| match request.param("REQUEST_URI") {
+            Some(b"/stderr") => Script::new().stdout("\r\n\r\n404 page not found\n").end(0),
+            _ => page(request),
+        },
+        habits: Habits::go,
+        ..BY_PATH
+    };
+    compare(app.listen(), subject);
+}
+
+/// Its threads do not keep up with more connections at a time.
+const FLUP: Subject = Subject {
+    name: "flup",
+    habits: Habits::flup,
+    at_a_time: 3,
+    left_out: &[(
+        "the same ID during a body",
+        "the parameters' second end starts it again within itself, up to an assertion",
+    )],
+    ..BY_PATH
+};
+
+#[test]
+#[ignore = "needs flup"]
+fn flup_does_as_its_personality() {
+    let app = App::start(Program::Flup, Transport::Unix);
+    compare(app.listen(), FLUP);
+}
+
+#[test]
+#[ignore = "needs flup"]
+fn multiplexing_flup_does_as_its_personality() {
+    let app = App::start(Program::FlupMultiplexed, Transport::Unix);
+    let subject = Subject {
+        name: "multiplexing flup",
+        habits: Habits::flup_multiplexed,
+        left_out: &[],
+        ..FLUP
+    };
+    compare(app.listen(), subject);
+}
+
+/// Runs all conversations; fails with those in which the two differ.
+fn compare(listen: &Listen, subject: Subject) {
+    let Listen::Unix(path) = listen else {
+        panic!("the conversations are on a Unix socket");
+    };
+    let mut all = scenarios(subject.pages);
+    let count = all.len();
+    let is_left_out = |name| subject.left_out.iter().any(|(other, _)| *other == name);
+    all.retain(|scenario| !is_left_out(scenario.name));
+    assert_eq!(all.len() + subject.left_out.len(), count);
+    let mut differences: Vec<String> = Vec::new();
+    for group in all.chunks(subject.at_a_time) {
+        thread::scope(|scope| {
+            let started: Vec<_> = (group.iter())
+                .map(|scenario| scope.spawn(move || converse(path, scenario, subject)))
+                .collect();
+            let results = started.into_iter().map(|it| it.join().expect("no panic"));
+            differences.extend(results.flatten());
+        });
+    }
+    let (name, compared) = (subject.name, all.len());
+    println!(
+        "{name}: {compared} conversations, {} differ",
+        differences.len()
+    );
+    for (left_out, why) in subject.left_out {
+        println!("{name}: left out: {left_out}: {why}");
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// One conversation with both; how they differ.
+fn converse(path: &Path, scenario: &Scenario, subject: Subject) -> Option<String> {
+    let application = Scripted::new(subject.page).with_habits((subject.habits)());
+    let mut dialogue = Dialogue::new(application);
+    let connection = dialogue.connect();
+    let mut real = Real::connect(path);
+    for (index, part) in scenario.parts.iter().enumerate() {
+        if dialogue.end(connection).is_none() {
+            dialogue.send(connection, part);
+        }
+        dialogue.advance(Duration::from_secs(5));
+        let has_ended = dialogue.end(connection).is_some();
+        let expected = Transcript::of(dialogue.received(connection), has_ended);
+        real.send(part);
+        let seen = real.settle(&expected);
+        if seen != expected {
+            let name = scenario.name;
+            return Some(format!(
+                "{name}, part {index}:\n  real  {seen}\n  model {expected}"
+            ));
+        }
+    }
+    None
+}
+
+/// The pages that the applications have, as scripts.
+fn page(request: &Received) -> Script {
+    let text = |name| String::from_utf8_lossy(request.param(name).unwrap_or_default());
+    let answer = |body: &str| format!("Content-Type: text/plain\r\n\r\n{body}");
+    let uri = text("REQUEST_URI");
+    let (path, query) = uri.split_once('?').unwrap_or((&uri, ""));
+    let milliseconds = query.strip_prefix("ms=").and_then(|it| it.parse().ok());
+    let time = Duration::from_millis(milliseconds.unwrap_or_default());
+    match path {
+        "/echo" => Script::new().await_stdin().then(move |request| {
+            let text = match request.is_aborted {
+                true => "fcgi: request aborted by web server\n".into(),
+                false => echo_of(&request.stdin),
+            };
+            Script::new().stdout(answer(&text)).end(0)
+        }),
+        "/stderr" => {
+            // php-fpm's page has a text of its own.
+            let line = match request.param("SCRIPT_FILENAME") {
+                Some(_) => "line 0 for the error log",
+                None => "a line for the error log",
+            };
+            Script::new()
+                .stderr(line)
+                .stdout(answer("answered\n"))
+                .end(0)
+        }
+        "/slow" => Script::new().wait(time).stdout(answer("awake\n")).end(0),
+        _ => Script::new().stdout(answer("no such path\n")).end(0),
+    }
+}
+
+/// The real application's end of a conversation.
+struct Real {
+    stream: UnixStream,
+    received: Vec<u8>,
+    has_ended: bool,
+}
+
+impl Real {
+    fn connect(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).expect("it listens");
+        let pause = Some(Duration::from_millis(20));
+        stream.set_read_timeout(pause).expect("a time above 0");
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a time above 0");
+        Self {
+            stream,
+            received: Vec::new(),
+            has_ended: false,
+        }
+    }
+
+    fn send(&mut self, octets: &[u8]) {
+        // It may have closed, which is seen when it is read.
+        let _ = self.stream.write_all(octets);
+    }
+
+    /// Reads until what has come is what is expected, and then for a while, in which nothing may come.
+    fn settle(&mut self, expected: &Transcript) -> Transcript {
+        let began = Instant::now();
+        loop {
+            self.read();
+            let seen = Transcript::of(&self.received, self.has_ended);
+            if seen == *expected || began.elapsed() > LONGEST {
+                break;
+            }
+        }
+        let quiet = Instant::now();
+        while quiet.elapsed() < QUIET && !self.has_ended {
+            self.read();
+        }
+        Transcript::of(&self.received, self.has_ended)
+    }
+
+    fn read(&mut self) {
+        if self.has_ended {
+            thread::sleep(Duration::from_millis(20));
+            return;
+        }
+        let mut octets = [0; 65_536];
+        match self.stream.read(&mut octets) {
+            Ok(0) => self.has_ended = true,
+            Ok(len) => self.received.extend_from_slice(&octets[..len]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => self.has_ended = true,
+        }
+    }
+}
+
+/// How long what is expected may take.
+const LONGEST: Duration = Duration::from_secs(8);
+
+/// How long nothing more may come.
+const QUIET: Duration = Duration::from_millis(250);

@@ -386,20 +386,28 @@ fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
 
 /// The target with a slash after its path, encoded anew, so that it cannot lead to another host.
 fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut location = Vec::with_capacity(path.len() + query.len() + 1);
     for octet in path {
-        if octet.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(octet) {
-            location.push(*octet);
-        } else {
-            let digits = [octet >> 4, octet & 15].map(|digit| DIGITS[usize::from(digit)]);
-            location.push(b'%');
-            location.extend_from_slice(&digits);
-        }
+        let is_plain = octet.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(octet);
+        push_encoded(&mut location, *octet, is_plain);
     }
     location.push(b'/');
-    location.extend_from_slice(query);
+    for octet in query {
+        // It came encoded; what is not would end the field.
+        push_encoded(&mut location, *octet, octet.is_ascii_graphic());
+    }
     location
+}
+
+fn push_encoded(out: &mut Vec<u8>, octet: u8, is_plain: bool) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if is_plain {
+        out.push(octet);
+    } else {
+        let digits = [octet >> 4, octet & 15].map(|digit| DIGITS[usize::from(digit)]);
+        out.push(b'%');
+        out.extend_from_slice(&digits);
+    }
 }
 
 #[cfg(unix)]

@@ -123,6 +123,16 @@ fn scripts_files_and_directories_are_told_apart() -> io::Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_query_cannot_break_out_of_the_location_of_a_redirect() -> io::Result<()> {
+    let site = Site::new()?;
+    assert_eq!(
+        site.resolve("/blog?a=%0d b\r\nSet-Cookie: c\0\u{e9}"),
+        redirect("/blog/?a=%0d%20b%0D%0ASet-Cookie:%20c%00%C3%A9")
+    );
+    Ok(())
+}
+
 // case 119
 #[test]
 fn path_info_begins_after_a_segment_that_is_a_script() -> io::Result<()> {

@@ -83,6 +83,11 @@ pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>,
         // A TLS greeting, for one, would otherwise be waited on until the time-out.
         return refuse(400, "this is not HTTP/1");
     }
+    // Before the end is looked for: whether it is there already is a matter of how the octets were cut.
+    let line = &octets[..octets.len().min(MAX_LINE)];
+    if line.len() == MAX_LINE && !line[2..].contains(&b'\n') {
+        return refuse(414, "the request line is too long");
+    }
     let from = seen.saturating_sub(END.len() - 1);
     let within = octets.len().min(MAX_HEAD);
     if let Some(at) = octets[from..within]
@@ -92,10 +97,6 @@ pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>,
         return Ok(Some(from + at + END.len()));
     }
     *seen = within;
-    let line = &octets[..octets.len().min(MAX_LINE)];
-    if line.len() == MAX_LINE && !line[2..].contains(&b'\n') {
-        return refuse(414, "the request line is too long");
-    }
     if octets.len() >= MAX_HEAD {
         return refuse(431, "the head of the request is too long");
     }

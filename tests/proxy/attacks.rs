@@ -151,6 +151,8 @@ refused! {
     }
     "How much is too much?": {
         a_long_target: 414, get(&format!("/{}", "a".repeat(9000)));
+        a_long_target_before_its_line_ends: 414, format!("GET /{}", "a".repeat(9000));
+        a_long_line_whose_target_is_not_too_long: 414, get(&format!("/{}", "a".repeat(8180)));
         a_long_field: 431, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(40_000));
         many_fields: 431, format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(101));
         a_long_body: 413, format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", u64::MAX);

@@ -2,7 +2,8 @@
 //!
 //! `FUZZ_RUNS=1000000 cargo test --release --test fuzz_corpus` mutates for longer.
 
-#[path = "fuzz/entries.rs"]
+#[path = "fuzz/entries/mod.rs"]
+#[allow(unreachable_pub, reason = "they are a library to the fuzz targets")]
 mod entries;
 
 use std::fs;
@@ -74,4 +75,14 @@ fn response_heads() {
 #[test]
 fn calls_of_the_engine() {
     run("calls", entries::calls);
+}
+
+#[test]
+fn requests_over_http() {
+    run("http", entries::http);
+}
+
+#[test]
+fn parameters_from_requests() {
+    run("env", entries::env);
 }

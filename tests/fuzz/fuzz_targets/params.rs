@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../entries.rs"]
-mod entries;
-
-libfuzzer_sys::fuzz_target!(|input: &[u8]| entries::params(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| mio_fcgi_fuzz::params(input));

@@ -1,0 +1,63 @@
+//! Choices and cuts, drawn from the front of an input.
+
+/// What is left of an input. Used up, it gives zeros.
+pub(super) struct Choices<'a>(&'a [u8]);
+
+impl<'a> Choices<'a> {
+    pub(super) fn new(input: &'a [u8]) -> Self {
+        Self(input)
+    }
+
+    pub(super) fn octet(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        *first
+    }
+
+    pub(super) fn is_even(&mut self) -> bool {
+        self.octet().is_multiple_of(2)
+    }
+
+    pub(super) fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::from(self.octet()) % all.len()]
+    }
+
+    /// Where an input that follows is cut.
+    pub(super) fn cuts(&mut self) -> Cuts {
+        Cuts([self.octet(), self.octet(), self.octet()])
+    }
+
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Three lengths that take turns; the small ones are exact, the others grow.
+#[derive(Clone, Copy)]
+pub(super) struct Cuts([u8; 3]);
+
+impl Cuts {
+    pub(super) fn pieces(self, octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let lens = self.0.map(|octet| match usize::from(octet) {
+            small @ 0..128 => 1 + small,
+            large => (large - 100) * 16,
+        });
+        let mut lens = lens.into_iter().cycle();
+        let mut rest = octets;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let len = lens.next().unwrap_or(1).min(rest.len());
+            let (piece, after) = rest.split_at(len);
+            rest = after;
+            Some(piece)
+        })
+    }
+}

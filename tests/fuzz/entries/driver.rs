@@ -1,0 +1,499 @@
+//! Drives an engine as a program would, and holds what comes out of it against the promises.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::wire::ProtocolStatus;
+use mio_fcgi::{
+    Action, Config, ConnectionHandle, Delivery, Disconnected, Engine, Event, Limits, Multiplex,
+    Request, RequestHandle, Tag,
+};
+
+use super::asked::{Asked, note};
+use super::far::{Far, Manners};
+
+pub(super) struct Driver {
+    pub(super) engine: Engine,
+    pub(super) now: Instant,
+    pub(super) links: Vec<Link>,
+    pub(super) requests: BTreeMap<u64, Asked>,
+    /// What is done when output comes.
+    pub(super) reaction: u8,
+    /// The application's octets are anybody's: nothing is known of what they mean.
+    pub(super) is_wild: bool,
+    /// New connections have an application that takes octets for nothing.
+    pub(super) is_deaf: bool,
+    next_tag: u64,
+    manners: Manners,
+    seen: Vec<u64>,
+    refused: Vec<u64>,
+    /// Servers that said that requests may share a connection.
+    sharing: Vec<usize>,
+    /// The highest limits so far.
+    most: Limits,
+    is_stopping: bool,
+    shut_downs: usize,
+}
+
+/// A socket, as far as there is one.
+pub(super) struct Link {
+    connection: ConnectionHandle,
+    server: usize,
+    is_open: bool,
+    is_deaf: bool,
+    pub(super) far: Far,
+}
+
+impl Driver {
+    pub(super) fn new(config: Config) -> Self {
+        let sharing = match config.multiplex {
+            Multiplex::Off => Some(1),
+            Multiplex::On { max } => Some(max),
+            _ => None,
+        };
+        let manners = Manners {
+            sharing,
+            keeps: config.keep_connections,
+        };
+        Self {
+            most: config.limits,
+            engine: Engine::new(config).expect("the configuration is valid"),
+            now: Instant::now(),
+            links: Vec::new(),
+            requests: BTreeMap::new(),
+            reaction: 0,
+            is_wild: false,
+            is_deaf: false,
+            next_tag: 1,
+            manners,
+            seen: Vec::new(),
+            refused: Vec::new(),
+            sharing: Vec::new(),
+            is_stopping: false,
+            shut_downs: 0,
+        }
+    }
+
+    /// Tags count from 1.
+    pub(super) fn next_tag(&self) -> u64 {
+        self.next_tag
+    }
+
+    pub(super) fn submit(&mut self, mut request: Request) {
+        let tag = self.next_tag;
+        request.params.push("TAG", tag.to_string());
+        let timeouts = request.timeouts;
+        let timeouts = timeouts.unwrap_or_else(|| self.engine.config().timeouts);
+        if let Ok(handle) = self.engine.submit(self.now, request, Tag(tag)) {
+            assert!(!self.is_stopping, "accepted after shutdown");
+            self.add(handle, timeouts.total);
+        }
+    }
+
+    pub(super) fn get_values(&mut self, server: usize) {
+        let tag = Tag(self.next_tag);
+        if let Ok(handle) = self.engine.get_values(self.now, server, tag) {
+            self.add(handle, None);
+        }
+    }
+
+    fn add(&mut self, handle: RequestHandle, total: Option<Duration>) {
+        let asked = Asked {
+            handle,
+            submitted: self.now,
+            total,
+            pushed: 0,
+            is_paused: false,
+            stdout: 0,
+            stderr: 0,
+            stdout_ended: false,
+            outcome: None,
+        };
+        self.requests.insert(self.next_tag, asked);
+        self.next_tag += 1;
+    }
+
+    /// One of the requests, the last ones first.
+    pub(super) fn tag(&self, place: u8) -> Option<u64> {
+        let place = usize::from(place) % self.requests.len().max(1);
+        self.requests.keys().rev().nth(place).copied()
+    }
+
+    pub(super) fn pause(&mut self, tag: u64) {
+        let asked = self.requests.get_mut(&tag).expect("it was submitted");
+        // A probe has no output but its end.
+        asked.is_paused = asked.outcome.is_none();
+        self.engine.pause(self.now, asked.handle);
+    }
+
+    pub(super) fn resume(&mut self, tag: u64) {
+        let asked = self.requests.get_mut(&tag).expect("it was submitted");
+        asked.is_paused = false;
+        self.engine.resume(self.now, asked.handle);
+    }
+
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.most.max_connections = self.most.max_connections.max(limits.max_connections);
+        self.most.max_idle = self.most.max_idle.max(limits.max_idle);
+        self.most.max_queue = self.most.max_queue.max(limits.max_queue);
+        let most = self.most.max_requests_per_connection;
+        let both = most.zip(limits.max_requests_per_connection);
+        self.most.max_requests_per_connection = both.map(|(a, b)| a.max(b));
+        let changed = self.engine.set_limits(self.now, limits);
+        assert_eq!(changed, Ok(()));
+    }
+
+    pub(super) fn advance(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    pub(super) fn time_out(&mut self) {
+        self.engine.handle_timeout(self.now);
+        let due = self.engine.poll_timeout();
+        assert!(due.is_none_or(|due| due > self.now), "due again at once");
+        self.take_events();
+        for (tag, asked) in &self.requests {
+            let is_due = asked
+                .total
+                .is_some_and(|total| self.now >= asked.submitted + total);
+            assert!(
+                !is_due || asked.outcome.is_some(),
+                "the total limit of {tag} was missed"
+            );
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, deadline: Option<Instant>) {
+        self.is_stopping = true;
+        self.engine.shutdown(self.now, deadline);
+    }
+
+    pub(super) fn take_events(&mut self) {
+        let mut scratch = [0; 300];
+        let mut left = 100_000;
+        while let Some(event) = self.engine.poll_event(&mut scratch) {
+            note(
+                &mut self.requests,
+                &mut self.shut_downs,
+                self.is_wild,
+                &event,
+            );
+            self.react(&event);
+            left -= 1;
+            assert!(left > 0, "events without end");
+        }
+    }
+
+    /// Commands in the middle of events.
+    fn react(&mut self, event: &Event<'_>) {
+        let Event::Stdout { tag, .. } = event else {
+            return;
+        };
+        match std::mem::take(&mut self.reaction) % 4 {
+            1 => self.pause(tag.0),
+            2 => self.engine.abort(self.now, self.requests[&tag.0].handle),
+            3 => {
+                self.pause(tag.0);
+                self.resume(tag.0);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes one action; what it asks for is done if `does` says so.
+    pub(super) fn take_action(&mut self, does: bool) -> bool {
+        let Some(action) = self.engine.poll_action() else {
+            return false;
+        };
+        match action {
+            Action::Connect { connection, server } => {
+                let is_new = self.place(connection).is_none();
+                if is_new {
+                    let far = Far::new(self.manners);
+                    let (is_open, is_deaf) = (false, self.is_deaf);
+                    self.links.push(Link {
+                        connection,
+                        server,
+                        is_open,
+                        is_deaf,
+                        far,
+                    });
+                }
+                if does && let Some(place) = self.place(connection) {
+                    self.connected(place);
+                }
+            }
+            Action::Close { connection, .. } => {
+                if let Some(place) = self.place(connection) {
+                    self.remove(place);
+                }
+            }
+            Action::Flush { connection } => {
+                if does && let Some(place) = self.place(connection) {
+                    self.transmit(place, usize::MAX);
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Does all that is asked for.
+    pub(super) fn act(&mut self) {
+        let mut left = 100_000;
+        while self.take_action(true) {
+            self.take_events();
+            left -= 1;
+            assert!(left > 0, "actions without end");
+        }
+        self.take_events();
+    }
+
+    fn place(&self, connection: ConnectionHandle) -> Option<usize> {
+        self.links
+            .iter()
+            .position(|link| link.connection == connection)
+    }
+
+    pub(super) fn link(&self, choice: u8) -> Option<usize> {
+        (!self.links.is_empty()).then(|| usize::from(choice) % self.links.len())
+    }
+
+    fn remove(&mut self, place: usize) {
+        let link = self.links.remove(place);
+        self.seen.extend(link.far.seen);
+        self.refused.extend(link.far.refused);
+        if link.far.says_yes {
+            self.sharing.push(link.server);
+        }
+    }
+
+    pub(super) fn connected(&mut self, place: usize) {
+        let link = &mut self.links[place];
+        if !std::mem::replace(&mut link.is_open, true) {
+            self.engine.handle_connected(self.now, link.connection);
+        }
+    }
+
+    /// The connection is lost, or was never made.
+    pub(super) fn lose(&mut self, place: usize, how: u8) {
+        let link = &self.links[place];
+        let (connection, kind) = (link.connection, std::io::ErrorKind::ConnectionRefused);
+        let why = match (link.is_open, how % 2) {
+            (false, 0) => Disconnected::ConnectFailed(kind),
+            // It is asked for again.
+            (false, _) => {
+                return self
+                    .engine
+                    .handle_closed(self.now, connection, Disconnected::BacklogFull);
+            }
+            (true, 0) => Disconnected::Eof,
+            (true, _) => Disconnected::Failed(std::io::ErrorKind::ConnectionReset),
+        };
+        self.remove(place);
+        self.engine.handle_closed(self.now, connection, why);
+    }
+
+    /// Writes octets to the application, as many as it takes.
+    pub(super) fn transmit(&mut self, place: usize, most: usize) -> bool {
+        let link = &mut self.links[place];
+        let mut left = most;
+        while left > 0 {
+            let mut taken = Vec::new();
+            for slice in self.engine.transmit(link.connection).iter() {
+                let len = slice.len().min(left - taken.len());
+                taken.extend_from_slice(&slice[..len]);
+            }
+            assert_eq!(taken.is_empty(), !self.engine.wants_write(link.connection));
+            if taken.is_empty() {
+                break;
+            }
+            assert!(link.is_open, "octets for a connection that is not open");
+            if !link.is_deaf {
+                link.far.receive(&taken);
+            }
+            left -= taken.len();
+            self.engine
+                .handle_transmitted(self.now, link.connection, taken.len());
+        }
+        left < most
+    }
+
+    /// Reads what the application has sent.
+    pub(super) fn read(&mut self, place: usize, most: usize) -> bool {
+        let outbox = &mut self.links[place].far.outbox;
+        let len = outbox.len().min(most).min(LONGEST_READ);
+        let octets: Vec<u8> = outbox.drain(..len).collect();
+        self.feed(place, &octets) || self.put_back(place, octets)
+    }
+
+    fn put_back(&mut self, place: usize, octets: Vec<u8>) -> bool {
+        if let Some(link) = self.links.get_mut(place) {
+            link.far.outbox.splice(..0, octets);
+        }
+        false
+    }
+
+    /// False, and nothing is done, where the engine wants nothing.
+    pub(super) fn feed(&mut self, place: usize, octets: &[u8]) -> bool {
+        let connection = self.links[place].connection;
+        if octets.is_empty() || !self.engine.wants_read(connection) {
+            return false;
+        }
+        assert!(self.links[place].is_open, "wants to read before it is open");
+        let mut input = octets;
+        while let Some(event) = self.engine.poll_received(self.now, connection, &mut input) {
+            note(
+                &mut self.requests,
+                &mut self.shut_downs,
+                self.is_wild,
+                &event,
+            );
+            self.react(&event);
+        }
+        assert!(input.is_empty());
+        true
+    }
+
+    /// What holds at every moment.
+    pub(super) fn check(&self) {
+        let stats = self.engine.stats();
+        let gauges = stats.connections;
+        let all = gauges.connecting + gauges.probing + gauges.idle + gauges.busy + gauges.draining;
+        let servers = self.engine.config().servers.len();
+        assert!(all <= self.most.max_connections * servers, "{gauges:?}");
+        assert!(gauges.idle <= self.most.max_idle * servers, "{gauges:?}");
+        if !self.engine.has_output() {
+            assert_eq!(all, self.links.len(), "{gauges:?}");
+            for server in 0..servers {
+                let open = self
+                    .links
+                    .iter()
+                    .filter(|link| link.server == server)
+                    .count();
+                assert!(open <= self.most.max_connections, "{open} to one server");
+            }
+        }
+        let requests = stats.requests;
+        let counters = &stats.counters;
+        let unended = requests.collecting + requests.waiting + requests.active + requests.holding;
+        assert_eq!(counters.submitted, self.next_tag - 1);
+        assert_eq!(
+            counters.submitted - counters.completed - counters.failed,
+            unended as u64
+        );
+        let waiting = (requests.waiting + requests.collecting) as u64;
+        let most = self.most.max_queue as u64 + counters.retries + servers as u64;
+        assert!(waiting <= most, "{requests:?}, {most} may wait");
+        let rests = 2 * LONGEST_READ * (self.links.len() + requests.holding + 1);
+        let held = stats.octets_held;
+        assert!(
+            held <= self.engine.config().stall.per_client + rests,
+            "{held} held"
+        );
+        for link in &self.links {
+            let server = link.server;
+            let said_yes = |other: &Link| other.server == server && other.far.says_yes;
+            assert!(
+                !link.far.is_shared
+                    || self.manners.sharing.is_some()
+                    || self.sharing.contains(&server)
+                    || self.links.iter().any(said_yes),
+                "shared without a yes"
+            );
+            let most = self.most.max_requests_per_connection;
+            assert!(
+                most.is_none_or(|most| link.far.begun <= most),
+                "too many requests on one"
+            );
+        }
+    }
+
+    /// Shuts down at once, or lets the application answer all that is left first.
+    pub(super) fn finish(mut self, at_once: bool) {
+        self.reaction = 0;
+        if at_once {
+            self.shutdown(Some(self.now));
+            self.time_out();
+            self.act();
+        } else {
+            self.wind_up();
+        }
+        for (tag, asked) in &self.requests {
+            assert!(
+                asked.outcome.is_some(),
+                "{tag} has not ended: {asked:?}, {:?}",
+                self.engine
+            );
+        }
+        while !self.links.is_empty() {
+            self.remove(0);
+        }
+        self.check();
+        assert!(self.engine.is_idle(), "{:?}", self.engine);
+        assert_eq!(self.shut_downs, 1);
+        assert_eq!(self.engine.stats().octets_held, 0);
+        assert!(!self.engine.has_output());
+        let count = |tags: &[u64], tag| tags.iter().filter(|it| **it == tag).count();
+        for (tag, asked) in &self.requests {
+            let Some(Err(failure)) = &asked.outcome else {
+                continue;
+            };
+            if failure.delivery == Delivery::NotSent && !self.is_wild {
+                let seen = count(&self.seen, *tag);
+                assert!(
+                    seen <= count(&self.refused, *tag),
+                    "{tag} was sent: {failure:?}"
+                );
+            }
+        }
+    }
+
+    /// Everything that can go on goes on, until nothing is left.
+    fn wind_up(&mut self) {
+        for tag in self.requests.keys().copied().collect::<Vec<_>>() {
+            self.resume(tag);
+            // A body that is too short ends its request.
+            let _ = self
+                .engine
+                .finish_stdin(self.now, self.requests[&tag].handle);
+        }
+        self.shutdown(None);
+        for _ in 0..10_000 {
+            self.act();
+            self.check();
+            if self.engine.is_idle() {
+                return;
+            }
+            let mut moved = false;
+            for place in (0..self.links.len()).rev() {
+                moved |= self.serve(place);
+            }
+            if !moved {
+                let due = self.engine.poll_timeout();
+                let due = due.unwrap_or_else(|| panic!("nothing will wake {:?}", self.engine));
+                self.now = self.now.max(due);
+                self.time_out();
+            }
+        }
+        panic!("no end of {:?}", self.engine);
+    }
+
+    /// One connection is served as well as can be.
+    fn serve(&mut self, place: usize) -> bool {
+        if !self.links[place].is_open {
+            self.connected(place);
+            return true;
+        }
+        let sent = self.transmit(place, usize::MAX);
+        let far = &mut self.links[place].far;
+        for _ in 0..8 {
+            far.end(0, ProtocolStatus::RequestComplete);
+        }
+        far.answer_values(1);
+        self.read(place, usize::MAX) || sent
+    }
+}
+
+/// The caller's buffer.
+const LONGEST_READ: usize = 4096;

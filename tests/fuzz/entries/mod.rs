@@ -1,0 +1,22 @@
+//! What the fuzz targets do with their octets. `tests/fuzz_corpus.rs` runs the same over the corpus.
+//!
+//! Each entry panics where a promise is broken. None of them depends on anything but its input.
+
+mod asked;
+mod calls;
+mod choices;
+mod driver;
+mod env;
+mod far;
+mod head;
+mod http;
+mod params;
+mod received;
+mod settings;
+
+pub use calls::calls;
+pub use env::env;
+pub use head::head;
+pub use http::http;
+pub use params::params;
+pub use received::received;

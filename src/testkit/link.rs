@@ -93,6 +93,8 @@ impl fmt::Debug for Server {
 pub(super) struct Link {
     pub(super) server: usize,
     pub(super) handle: ConnectionHandle,
+    /// When its connect began.
+    pub(super) since: Instant,
     pub(super) to_application: Pipe,
     pub(super) to_client: Pipe,
     pub(super) is_open: bool,
@@ -119,6 +121,7 @@ impl Link {
         Self {
             server,
             handle,
+            since: now,
             to_application: Pipe::new(wire.clone(), now),
             to_client: Pipe::new(wire.clone(), now),
             is_open: false,

@@ -131,6 +131,13 @@ impl Network {
             .count()
     }
 
+    /// How long the oldest of the sockets that are still being connected has been.
+    #[must_use]
+    pub fn longest_connect(&self) -> Option<Duration> {
+        let connecting = self.open_links().filter(|link| !link.is_open);
+        connecting.map(|link| self.now - link.since).max()
+    }
+
     /// When something happens next: on the wire, in an application, in the engine. `None`: never.
     #[must_use]
     pub fn next(&self, engine: &Engine) -> Option<Instant> {

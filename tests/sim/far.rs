@@ -45,6 +45,8 @@ pub(crate) struct Far {
     /// Times that an application turned to each request.
     pub(crate) attempts: BTreeMap<u64, usize>,
     pub(crate) refused: BTreeMap<u64, usize>,
+    /// How often each fault was played.
+    pub(crate) faults: BTreeMap<Fault, u64>,
     /// When the whole of a request had been sent.
     pub(crate) written: BTreeMap<u64, Duration>,
     /// An application refuses what the client was told it may send; then bodies are cut short.
@@ -64,6 +66,7 @@ impl Far {
 pub(crate) struct Tap {
     far: Rc<RefCell<Far>>,
     shares: bool,
+    all_roles: bool,
     connections: BTreeMap<usize, Watch>,
 }
 
@@ -85,6 +88,7 @@ struct Use {
     data_ended: bool,
     aborted: bool,
     is_filter: bool,
+    is_refused: bool,
 }
 
 impl Use {
@@ -94,11 +98,12 @@ impl Use {
 }
 
 impl Tap {
-    /// `shares`: the client may have several requests on a connection.
-    pub(crate) fn new(far: Rc<RefCell<Far>>, shares: bool) -> Self {
+    /// `shares`: the client may have several requests on a connection. `all_roles`: none is refused.
+    pub(crate) fn new(far: Rc<RefCell<Far>>, shares: bool, all_roles: bool) -> Self {
         Self {
             far,
             shares,
+            all_roles,
             connections: BTreeMap::new(),
         }
     }
@@ -155,6 +160,7 @@ impl Tap {
                 }
                 let own = Use {
                     is_filter: body.role == 3,
+                    is_refused: body.role != 1 && !self.all_roles,
                     ..Use::default()
                 };
                 watch.ids.insert(*request_id, own);
@@ -239,6 +245,7 @@ fn end_stream(own: &mut Use, record_type: RecordType, far: &mut Far) -> Result<(
                 || submit.behaviour.refusals > 0
                 || submit.behaviour.fault != Fault::None
                 || own.aborted
+                || own.is_refused
                 || far.refuses_to_share
                 || far.sent[&own.tag] > 1;
             let is_pushed = submit.body == crate::plan::BodyKind::Pushed;
@@ -284,6 +291,9 @@ pub(crate) fn answer(far: &Rc<RefCell<Far>>, request: &Received) -> Script {
             script.await_stdin()
         };
         return script.refuse(behaviour.refusal);
+    }
+    if behaviour.fault != Fault::None {
+        *far.faults.entry(behaviour.fault).or_default() += 1;
     }
     script_of(tag, request.request_id, behaviour)
 }

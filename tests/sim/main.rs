@@ -8,9 +8,11 @@
 //! SEED=1234 cargo test --features testkit --test sim
 //! ```
 //!
-//! `SIM_RUNS=100000` runs more seeds, `SIM_START` sets the first one.
+//! `SIM_RUNS=100000` runs more seeds, `SIM_START` sets the first one. With `--nocapture` the runs tell at their end which
+//! faults they have had, of applications and of the wire, how often, and for how much virtual time.
 
 mod far;
+mod figures;
 mod model;
 mod plan;
 mod regressions;
@@ -21,6 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use figures::Figures;
 use plan::Plan;
 use run::run;
 
@@ -28,11 +31,11 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs one seed; what is wrong with it.
-fn try_seed(seed: u64) -> Result<(), String> {
+/// Runs one seed; what it has gone through, or what is wrong with it.
+fn try_seed(seed: u64) -> Result<Figures, String> {
     let plan = Plan::draw(seed);
     let first = outcome(&plan);
-    let Err(what) = first else {
+    let Err(what) = &first else {
         // Once more for a part of them: the same calls give the same trace.
         let again = if seed.is_multiple_of(16) {
             outcome(&plan)
@@ -40,15 +43,15 @@ fn try_seed(seed: u64) -> Result<(), String> {
             first.clone()
         };
         return match again == first {
-            true => Ok(()),
+            true => first.map(|(_, figures)| figures),
             false => Err("the same seed, another trace".into()),
         };
     };
-    Err(what)
+    Err(what.clone())
 }
 
 /// The hash of a run's trace, or what was wrong; a panic is wrong, too.
-fn outcome(plan: &Plan) -> Result<u64, String> {
+fn outcome(plan: &Plan) -> Result<(u64, Figures), String> {
     match catch_unwind(AssertUnwindSafe(|| run(plan, false))) {
         Ok(result) => result.map_err(|violation| violation.what),
         Err(panic) => {
@@ -61,13 +64,14 @@ fn outcome(plan: &Plan) -> Result<u64, String> {
 
 /// Makes the smallest run that fails too, and prints all about it.
 fn report(seed: u64, what: &str) -> String {
-    let small = shrink::shrink(&Plan::draw(seed), outcome);
+    let small = shrink::shrink(&Plan::draw(seed), |plan| outcome(plan).is_err());
     let mut text = format!("seed {seed}: {what}\nsmallest run: {:?}\n", small.config);
     text += &format!("shuffled {}, {:?}\n", small.is_shuffled, small.servers);
     for op in &small.ops {
         text += &format!("  {op:?}\n");
     }
-    if let Err(violation) = catch_unwind(AssertUnwindSafe(|| run(&small, true))).unwrap_or(Ok(0)) {
+    let again = catch_unwind(AssertUnwindSafe(|| run(&small, true)));
+    if let Ok(Err(violation)) = again {
         let noise: &[&str] = match number("FULL") {
             Some(_) => &[],
             None => &[" takes ", " brings ", " of stdout", " of stderr", "Flush"],
@@ -94,31 +98,41 @@ fn random_runs_keep_every_promise() {
     let runs = number("SIM_RUNS").unwrap_or(2_000);
     let next = AtomicU64::new(start);
     let threads = thread::available_parallelism().map_or(1, |count| count.get().min(4));
-    let mut failures: Vec<(u64, String)> = thread::scope(|scope| {
+    let mut all = Figures::default();
+    let mut failures: Vec<(u64, String)> = Vec::new();
+    thread::scope(|scope| {
         let work = || {
-            let mut found = Vec::new();
+            let (mut figures, mut found) = (Figures::default(), Vec::new());
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
                 if seed >= start + runs || found.len() >= 10 {
-                    return found;
+                    return (figures, found);
                 }
-                if let Err(what) = try_seed(seed) {
-                    found.push((seed, what));
+                match try_seed(seed) {
+                    Ok(more) => figures.merge(&more),
+                    Err(what) => found.push((seed, what)),
                 }
             }
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let results = workers
-            .into_iter()
-            .map(|worker| worker.join().expect("caught inside"));
-        results.flatten().collect()
+        for worker in workers {
+            let (figures, found) = worker.join().expect("caught inside");
+            all.merge(&figures);
+            failures.extend(found);
+        }
     });
     failures.sort();
-    println!("{runs} runs from seed {start}");
+    println!("from seed {start}: {all}");
     for (seed, what) in &failures {
         println!("SEED={seed}: {what}");
     }
     if let Some((seed, what)) = failures.first() {
         panic!("{}", report(*seed, what));
+    }
+    // What is never tried proves nothing.
+    if runs >= 2_000 {
+        assert_eq!(all.names("faults of applications"), plan::FAULTS.len() + 5);
+        assert_eq!(all.names("faults of the wire"), 11);
+        assert_eq!(all.names("commands"), 13);
     }
 }

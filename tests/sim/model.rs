@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::{
-    Delivery, Engine, Event, Failure, Limits, Outcome, Phase, RequestError, RequestHandle,
+    Delivery, Engine, Event, Failure, Limits, Outcome, Phase, RequestError, RequestHandle, Stats,
     TimeoutKind,
 };
 
 use crate::far::{Far, octet, stderr_of, stdout_of};
-use crate::plan::{Fault, Reaction, Submit};
+use crate::plan::{BodyKind, Fault, Reaction, Submit};
 
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -45,10 +45,25 @@ pub(crate) struct Model {
     pub(crate) queue_ceiling: usize,
     pub(crate) probes: usize,
     pub(crate) ended: u64,
+    /// Failures by error.
+    pub(crate) errors: BTreeMap<String, u64>,
+    /// When an octet passed last, or a connection was made, or limits were set; and the octets up to then.
+    pub(crate) last_traffic: Duration,
+    pub(crate) last_octets: u64,
+    /// When a request was given up last.
+    pub(crate) last_abandoned: Duration,
     pub(crate) shut_down: bool,
     pub(crate) shutting_down: bool,
     pub(crate) is_winding_up: bool,
     pub(crate) far: Rc<RefCell<Far>>,
+}
+
+impl Request {
+    /// The length of a pushed body that was told.
+    pub(crate) fn declared(&self) -> Option<usize> {
+        let submit = self.submit.as_ref()?;
+        (submit.body == BodyKind::PushedKnown).then_some(submit.body_len)
+    }
 }
 
 type Check = Result<(), String>;
@@ -215,6 +230,18 @@ impl Model {
             }
             Err(failure) => {
                 request.delivery = Some(failure.delivery);
+                self.last_abandoned = at;
+                let name = match &failure.error {
+                    RequestError::TimedOut(kind) => format!("TimedOut({kind:?})"),
+                    error => {
+                        let text = format!("{error:?}");
+                        text.split([' ', '{', '('])
+                            .next()
+                            .unwrap_or_default()
+                            .into()
+                    }
+                };
+                *self.errors.entry(name).or_default() += 1;
                 let has_output = request.stdout + request.stderr > 0 || request.stdout_ended;
                 if has_output && failure.delivery != Delivery::Responded {
                     return Err(format!(
@@ -235,7 +262,12 @@ impl Model {
     }
 
     /// What must hold after each step.
-    pub(crate) fn check_state(&mut self, engine: &Engine, sockets: &[usize]) -> Check {
+    pub(crate) fn check_state(
+        &mut self,
+        engine: &Engine,
+        sockets: &[usize],
+        now: Instant,
+    ) -> Check {
         if let Some(what) = self.far.borrow_mut().violation.take() {
             return Err(what);
         }
@@ -249,11 +281,12 @@ impl Model {
         }
         let stats = engine.stats();
         let connections = stats.connections;
-        let all = connections.connecting
-            + connections.probing
-            + connections.idle
-            + connections.busy
-            + connections.draining;
+        let all = count(&stats);
+        let counters = &stats.counters;
+        let octets = counters.octets_sent + counters.octets_received + counters.connected;
+        if std::mem::replace(&mut self.last_octets, octets) != octets {
+            self.last_traffic = now - self.origin;
+        }
         for (ceiling, open) in self.ceilings.iter_mut().zip(sockets) {
             // What was above a limit when that was lowered may go on, and goes away.
             let left = all.max(*open);
@@ -302,12 +335,38 @@ impl Model {
     }
 
     /// What must hold when nothing can be done at this instant.
-    pub(crate) fn check_rest(&self, engine: &Engine, now: Instant) -> Check {
+    ///
+    /// `sockets`: that there are. `waits`: a connection may be waiting for a full backlog, without one.
+    pub(crate) fn check_rest(
+        &self,
+        engine: &mut Engine,
+        now: Instant,
+        sockets: usize,
+        waits: bool,
+    ) -> Check {
         if engine.has_output() {
             return Err("output was not taken".into());
         }
+        if engine.poll_action().is_some() || engine.poll_event(&mut [0; 64]).is_some() {
+            return Err("output without a word of it".into());
+        }
+        if engine.poll_timeout().is_some_and(|due| due <= now) {
+            return Err("a deadline that has passed is still there".into());
+        }
         let at = now - self.origin;
         let stats = engine.stats();
+        let all = count(&stats);
+        if sockets > all || (sockets < all && !waits) {
+            return Err(format!("{sockets} sockets for {:?}", stats.connections));
+        }
+        let kept = self.limits.min_idle * self.ceilings.len();
+        if stats.connections.idle > kept && at > self.last_traffic + self.limits.idle_timeout {
+            return Err(format!("{} have idled too long", stats.connections.idle));
+        }
+        let is_overdue = at > self.last_abandoned + engine.config().abort_grace;
+        if stats.requests.aborting > 0 && is_overdue && stats.connections.draining == 0 {
+            return Err("the grace for an abort is over, and its connection goes on".into());
+        }
         let taken = stats.counters.completed + stats.counters.failed;
         if taken != self.ended {
             return Err(format!("{taken} have ended, {} End events", self.ended));
@@ -387,6 +446,11 @@ impl Model {
         }
         Ok(())
     }
+}
+
+fn count(stats: &Stats) -> usize {
+    let it = &stats.connections;
+    it.connecting + it.probing + it.idle + it.busy + it.draining
 }
 
 fn check_octets(stream: u64, at: &mut u64, data: &[u8]) -> Check {

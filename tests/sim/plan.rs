@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Connect, Fragments, Habits, Rng, SecondBegin, Values, Wire};
+use mio_fcgi::testkit::{
+    Break, Connect, End, Fragments, Habits, Rng, SecondBegin, Towards, Values, Wire,
+};
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{
     AtLimit, Backoff, Config, Limits, Multiplex, Retry, Stall, Timeouts, UnknownLength,
@@ -21,6 +23,8 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct ServerPlan {
     pub(crate) wire: Wire,
+    /// Every second connection has this one.
+    pub(crate) other_wire: Option<Wire>,
     pub(crate) habits: Habits,
     /// Taken in turn, over and over.
     pub(crate) connects: Vec<Connect>,
@@ -70,6 +74,10 @@ pub(crate) enum BodyKind {
     Reader,
     Seekable,
     Pushed,
+    /// The same, its length told.
+    PushedKnown,
+    /// A reader that goes on behind its declared length.
+    Long,
     /// A reader that ends before its declared length.
     Short,
 }
@@ -99,7 +107,7 @@ pub(crate) struct Behaviour {
 }
 
 /// How it departs from what it should do.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     None,
     /// Nothing of the last piece of output, and no end.
@@ -127,15 +135,14 @@ pub(crate) enum Fault {
     UnknownStatus,
 }
 
-const FAULTS: [Fault; 21] = [
+/// All that may be had with any wire.
+pub(crate) const FAULTS: [Fault; 19] = [
     Fault::Hangs,
     Fault::ClosesInTheMiddle,
     Fault::ResetsInTheMiddle,
     Fault::ClosesAfterEnd,
     Fault::ResetsAfterEnd,
     Fault::StopsReading,
-    Fault::LateOutput,
-    Fault::SecondEnd,
     Fault::OutputAfterItsEnd,
     Fault::UnaskedValues,
     Fault::UnknownType,
@@ -155,19 +162,19 @@ impl Plan {
     pub(crate) fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let rng = &mut rng;
-        let count = 1 + rng.below(3).saturating_sub(1) as usize;
-        let has_faults = rng.chance(70);
+        let count = *rng.pick(&[1, 1, 2, 3]);
+        let has_faults = rng.chance(60);
         let servers = (0..count).map(|_| draw_server(rng, has_faults)).collect();
         let config = draw_config(rng, count);
         // Records behind an end are told from the next response only if both come in one read.
-        let in_one_read = |server: &ServerPlan| {
-            let wire = &server.wire;
-            wire.reads == Fragments::Whole
-                && wire.capacity >= 256 * 1024
-                && wire.octets_per_second.is_none()
-        };
-        let servers: Vec<ServerPlan> = servers;
-        let may_be_late = servers.iter().all(in_one_read);
+        let is_late = has_faults && rng.chance(12);
+        let mut servers: Vec<ServerPlan> = servers;
+        for server in servers.iter_mut().filter(|_| is_late) {
+            server.other_wire = None;
+            server.wire.reads = Fragments::Whole;
+            server.wire.capacity = 256 * 1024;
+            server.wire.octets_per_second = None;
+        }
         let is_shuffled = rng.chance(60);
         let may_jump = rng.chance(15);
         let ops_len = 4 + rng.below(60);
@@ -176,12 +183,17 @@ impl Plan {
             .map(|_| draw_op(rng, &mut next_tag, count, has_faults, may_jump))
             .collect();
         // On a wire that takes a few octets at a time, long streams take long and show nothing more.
-        let is_narrow = |server: &ServerPlan| {
-            let wire = &server.wire;
+        let is_narrow = |wire: &Wire| {
             let is_fine = |cut| matches!(cut, Fragments::Each(_) | Fragments::UpTo(0..=64));
             wire.capacity < 1000 || is_fine(wire.reads) || is_fine(wire.writes)
         };
-        let most = if servers.iter().any(is_narrow) {
+        let wires = |server: &ServerPlan| [Some(server.wire.clone()), server.other_wire.clone()];
+        let most = if servers
+            .iter()
+            .flat_map(wires)
+            .flatten()
+            .any(|it| is_narrow(&it))
+        {
             1500
         } else {
             usize::MAX
@@ -193,10 +205,11 @@ impl Plan {
                 submit.behaviour.stdout = submit.behaviour.stdout.min(most);
             }
             if let Op::Submit(submit) = op
-                && matches!(submit.behaviour.fault, Fault::LateOutput | Fault::SecondEnd)
-                && (!may_be_late || submit.behaviour.stdout > 1000)
+                && is_late
+                && rng.chance(30)
             {
-                submit.behaviour.fault = Fault::None;
+                submit.behaviour.stdout = submit.behaviour.stdout.min(1000);
+                submit.behaviour.fault = *rng.pick(&[Fault::LateOutput, Fault::SecondEnd]);
             }
         }
         if rng.chance(10) {
@@ -239,7 +252,7 @@ fn draw_fragments(rng: &mut Rng) -> Fragments {
     }
 }
 
-fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
+fn draw_wire(rng: &mut Rng, has_faults: bool) -> Wire {
     let mut wire = Wire::default();
     wire.latency = *rng.pick(&[0, 0, 1, 20]) * Duration::from_millis(1);
     wire.octets_per_second = *rng.pick(&[None, None, Some(200_000), Some(5_000_000)]);
@@ -250,6 +263,20 @@ fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
     }
     wire.reads = draw_fragments(rng);
     wire.writes = draw_fragments(rng);
+    if has_faults && rng.chance(10) {
+        let most = *rng.pick(&[1, 200, 3000, 100_000]);
+        wire.breaks = Some(Break {
+            counts: *rng.pick(&[Towards::Client, Towards::Application]),
+            after: rng.below(most),
+            end: *rng.pick(&[End::Fin, End::Reset]),
+        });
+    }
+    wire
+}
+
+fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
+    let wire = draw_wire(rng, has_faults);
+    let other_wire = rng.chance(20).then(|| draw_wire(rng, has_faults));
     let mut habits = match rng.below(7) {
         0 => Habits::php_fpm(1 + rng.below(4) as usize),
         1 => Habits::libfcgi(1 + rng.below(4) as usize),
@@ -260,7 +287,12 @@ fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
     };
     if has_faults && rng.chance(20) {
         habits.values = rng
-            .pick(&[Values::Silent, Values::UnknownType, Values::Close])
+            .pick(&[
+                Values::Silent,
+                Values::UnknownType,
+                Values::Close,
+                Values::PairsAndClose(vec![("FCGI_MPXS_CONNS", "0")]),
+            ])
             .clone();
     }
     if rng.chance(10) {
@@ -284,6 +316,7 @@ fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
     }
     ServerPlan {
         wire,
+        other_wire,
         habits,
         connects,
     }
@@ -397,13 +430,21 @@ fn draw_submit(rng: &mut Rng, tag: u64, has_faults: bool) -> Submit {
     };
     let mut body = *rng.pick(&[
         BodyKind::None,
+        BodyKind::None,
+        BodyKind::Bytes,
         BodyKind::Bytes,
         BodyKind::Bytes,
         BodyKind::Shared,
+        BodyKind::Shared,
+        BodyKind::Reader,
         BodyKind::Reader,
         BodyKind::Seekable,
+        BodyKind::Seekable,
         BodyKind::Pushed,
+        BodyKind::Pushed,
+        BodyKind::PushedKnown,
         BodyKind::Short,
+        BodyKind::Long,
     ]);
     if role == Role::Authorizer {
         body = BodyKind::None;

@@ -11,6 +11,7 @@ use mio_fcgi::wire::Role;
 use mio_fcgi::{Body, Engine, Multiplex, Request, StdinError, Tag};
 
 use crate::far::{Far, Tap, answer, data_of, pattern, stdin_of};
+use crate::figures::Figures;
 use crate::model::Model;
 use crate::plan::{BodyKind, Op, Plan, Submit};
 
@@ -30,17 +31,18 @@ struct World<'p> {
     far: Rc<RefCell<Far>>,
     next_probe: u64,
     steps: usize,
+    busy: Duration,
 }
 
 /// Steps after which a loop without end is suspected.
 const MAX_STEPS: usize = 400_000;
 
-/// Runs a plan; the hash of its trace, or what was wrong.
-pub(crate) fn run(plan: &Plan, keep_trace: bool) -> Result<u64, Violation> {
+/// Runs a plan; the hash of its trace and what it has gone through, or what was wrong.
+pub(crate) fn run(plan: &Plan, keep_trace: bool) -> Result<(u64, Figures), Violation> {
     let mut world = World::new(plan, keep_trace);
     let result = world.carry_out();
     result
-        .map(|()| world.network.trace_hash())
+        .map(|()| (world.network.trace_hash(), world.figures()))
         .map_err(|what| Violation {
             at: world.network.elapsed(),
             what,
@@ -72,10 +74,14 @@ impl<'p> World<'p> {
             };
             far.borrow_mut().refuses_to_share |= shares && !setup.habits.multiplexes;
             let connects = setup.connects.clone();
-            let mut tap = Tap::new(Rc::clone(&far), shares);
+            let mut tap = Tap::new(Rc::clone(&far), shares, setup.habits.all_roles);
+            let (wire, other) = (setup.wire.clone(), setup.other_wire.clone());
             network
                 .server(index)
-                .wire(setup.wire.clone())
+                .wires(move |attempt| match &other {
+                    Some(other) if attempt % 2 == 1 => other.clone(),
+                    _ => wire.clone(),
+                })
                 .serve(inner)
                 .tap(move |number, octets| tap.hear(number, octets))
                 .on_connect(move |attempt| connects[attempt % connects.len()]);
@@ -92,6 +98,10 @@ impl<'p> World<'p> {
             queue_ceiling: limits.max_queue,
             probes: 0,
             ended: 0,
+            errors: Default::default(),
+            last_traffic: Duration::ZERO,
+            last_octets: 0,
+            last_abandoned: Duration::ZERO,
             shut_down: false,
             shutting_down: false,
             is_winding_up: false,
@@ -105,6 +115,7 @@ impl<'p> World<'p> {
             far,
             next_probe: 1_000_000,
             steps: 0,
+            busy: Duration::ZERO,
         }
     }
 
@@ -157,6 +168,7 @@ impl<'p> World<'p> {
             Op::Limits(limits) => {
                 let model = &mut self.model;
                 model.limits = *limits;
+                model.last_traffic = self.network.elapsed();
                 for ceiling in &mut model.ceilings {
                     *ceiling = limits.max_connections.max(*ceiling);
                 }
@@ -215,7 +227,12 @@ impl<'p> World<'p> {
             BodyKind::Reader => Body::reader(Cursor::new(octets), len),
             BodyKind::Seekable => Body::seekable(Cursor::new(octets), len),
             BodyKind::Short => Body::reader(Cursor::new(octets).take(9), len),
+            BodyKind::Long => {
+                let longer = [&octets[..], &[0; 9]].concat();
+                Body::reader(Cursor::new(longer), len)
+            }
             BodyKind::Pushed => Body::pushed(None),
+            BodyKind::PushedKnown => Body::pushed(len),
         };
         if submit.role == Role::Filter {
             request.data = Body::bytes(pattern(data_of(submit.tag), 0..500));
@@ -254,11 +271,18 @@ impl<'p> World<'p> {
         let Some(request) = self.model.requests.get_mut(&tag) else {
             return Ok(());
         };
-        let octets = pattern(stdin_of(tag), request.pushed..request.pushed + len);
+        let declared = request.declared();
+        let most = match declared {
+            // Every second one offers too much.
+            Some(declared) if tag.is_multiple_of(2) => len.min(declared - request.pushed),
+            _ => len,
+        };
+        let octets = pattern(stdin_of(tag), request.pushed..request.pushed + most);
         let now = self.network.now();
         match self.engine.write_stdin(now, request.handle, &octets) {
             Ok(taken) if taken <= octets.len() => request.pushed += taken,
-            Ok(taken) => return Err(format!("took {taken} of {len}")),
+            Ok(taken) => return Err(format!("took {taken} of {most}")),
+            Err(StdinError::TooLong { .. }) if declared < Some(request.pushed + most) => {}
             // Its End may be on its way.
             Err(StdinError::Gone | StdinError::NotPushed | StdinError::BodyTooLarge { .. }) => {}
             Err(StdinError::Finished) if request.finished => {}
@@ -273,6 +297,7 @@ impl<'p> World<'p> {
         };
         match self.engine.finish_stdin(self.network.now(), request.handle) {
             Ok(()) => request.finished = true,
+            Err(StdinError::TooShort { .. }) if Some(request.pushed) < request.declared() => {}
             Err(StdinError::Gone | StdinError::NotPushed) => {}
             Err(StdinError::Finished) if request.finished => {}
             Err(error) => return Err(format!("tag {tag}: {error}")),
@@ -302,10 +327,14 @@ impl<'p> World<'p> {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        let sockets: Vec<usize> = (0..self.plan.servers.len())
-            .map(|server| self.network.open_sockets(server))
-            .collect();
-        self.model.check_state(&self.engine, &sockets)
+        let sockets = self.sockets();
+        self.model
+            .check_state(&self.engine, &sockets, self.network.now())
+    }
+
+    fn sockets(&self) -> Vec<usize> {
+        let servers = 0..self.plan.servers.len();
+        servers.map(|it| self.network.open_sockets(it)).collect()
     }
 
     /// All that can happen now.
@@ -314,7 +343,16 @@ impl<'p> World<'p> {
         if let Some(connection) = self.network.forgotten(&self.engine) {
             return Err(format!("{connection:?} was forgotten"));
         }
-        self.model.check_rest(&self.engine, self.network.now())
+        let sockets = self.sockets().iter().sum();
+        let waits = self.network.tally().full_backlogs > 0;
+        let now = self.network.now();
+        self.model
+            .check_rest(&mut self.engine, now, sockets, waits)?;
+        let connecting = self.network.longest_connect();
+        if self.plan.is_punctual() && connecting > Some(self.plan.config.connect_timeout) {
+            return Err(format!("a socket has been connecting for {connecting:?}"));
+        }
+        Ok(())
     }
 
     fn advance(&mut self, time: Duration) -> Result<(), String> {
@@ -331,12 +369,24 @@ impl<'p> World<'p> {
     /// Lets everything come to its end.
     fn wind_up(&mut self) -> Result<(), String> {
         self.settle()?;
+        self.busy = self.network.elapsed();
         self.model.is_winding_up = true;
         let tags: Vec<u64> = self.model.requests.keys().copied().collect();
         for tag in &tags {
             self.resume(*tag);
-            if !self.model.requests[tag].has_ended {
-                self.finish(*tag)?;
+            let request = &self.model.requests[tag];
+            if request.has_ended {
+                continue;
+            }
+            if let Some(declared) = request.declared() {
+                self.push(*tag, declared - request.pushed)?;
+            }
+            self.finish(*tag)?;
+            let request = &self.model.requests[tag];
+            if request.declared() > Some(request.pushed) {
+                // Nobody will push the rest, and no limit is set to a Web server that is slow.
+                let handle = request.handle;
+                self.engine.abort(self.network.now(), handle);
             }
         }
         self.advance(Duration::from_secs(120))?;
@@ -353,5 +403,71 @@ impl<'p> World<'p> {
         }
         self.advance(Duration::from_secs(120))?;
         self.model.check_end(&self.engine)
+    }
+
+    /// What the run has gone through.
+    fn figures(&self) -> Figures {
+        let mut figures = Figures::of_a_run(self.busy, self.network.elapsed());
+        for (fault, count) in &self.far.borrow().faults {
+            figures.add("faults of applications", format!("{fault:?}"), *count);
+        }
+        for (tag, count) in &self.far.borrow().refused {
+            let refusal = self.far.borrow().submits[tag].behaviour.refusal;
+            figures.add(
+                "faults of applications",
+                format!("{refusal:?}"),
+                *count as u64,
+            );
+        }
+        let tally = self.network.tally();
+        for (name, count) in [
+            ("connects refused", tally.refused_connects),
+            ("connects that hang", tally.hanging_connects),
+            ("connects that are late", tally.late_connects),
+            ("full backlogs", tally.full_backlogs),
+            ("short reads", tally.short_reads),
+            ("short writes", tally.short_writes),
+            ("full wires", tally.full_wires),
+            ("failed writes", tally.failed_writes),
+            ("ends of file", tally.ends - tally.resets),
+            ("resets", tally.resets),
+            ("breaks at any octet", tally.breaks),
+        ] {
+            figures.add("faults of the wire", name, count);
+        }
+        for op in &self.plan.ops {
+            let name = match op {
+                Op::Submit(_) => "submit",
+                Op::GetValues(_) => "get_values",
+                Op::Abort(_) => "abort",
+                Op::Pause(_) => "pause",
+                Op::Resume(_) => "resume",
+                Op::Push(..) => "write_stdin",
+                Op::Finish(_) => "finish_stdin",
+                Op::Limits(_) => "set_limits",
+                Op::Shutdown(_) => "shutdown",
+                Op::Steps(_) => "steps",
+                Op::Advance(_) => "the clock, step by step",
+                Op::Jump(_) => "the clock, in a jump",
+                Op::Timeout { .. } => "handle_timeout, early",
+            };
+            figures.add("commands", name, 1);
+        }
+        let counters = self.engine.stats().counters;
+        for (name, count) in [
+            ("accepted", counters.submitted),
+            ("completed", counters.completed),
+            ("failed", counters.failed),
+            ("retries", counters.retries),
+        ] {
+            figures.add("requests", name, count);
+        }
+        for (reason, count) in counters.closed_by_reason() {
+            figures.add("connections closed", format!("{reason:?}"), count);
+        }
+        for (error, count) in &self.model.errors {
+            figures.add("failures", error.clone(), *count);
+        }
+        figures
     }
 }

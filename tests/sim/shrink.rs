@@ -1,40 +1,112 @@
 //! Cuts a failing run down to what it takes.
 
-use crate::plan::Plan;
+use std::time::Duration;
+
+use mio_fcgi::testkit::{Connect, Habits, Wire};
+use mio_fcgi::wire::Role;
+
+use crate::plan::{BodyKind, Fault, Op, Plan, Reaction, ServerPlan, Submit};
 
 /// Runs that are tried at most.
-const MAX_TRIES: usize = 600;
+const MAX_TRIES: usize = 1000;
 
-/// The plan with as many commands left out as can be, still failing in some way.
-pub(crate) fn shrink(plan: &Plan, outcome: impl Fn(&Plan) -> Result<u64, String>) -> Plan {
-    let mut smallest = plan.clone();
-    let mut tries = 0;
-    let mut len = smallest.ops.len().div_ceil(2);
-    while len > 0 {
-        let mut start = 0;
-        let before = smallest.ops.len();
-        while start < smallest.ops.len() && tries < MAX_TRIES {
-            let mut candidate = smallest.clone();
-            let end = (start + len).min(candidate.ops.len());
-            candidate.ops.drain(start..end);
-            tries += 1;
-            if outcome(&candidate).is_err() {
-                smallest = candidate;
-            } else {
-                start += len;
+/// The plan with as many commands left out and as much made simple as can be, still failing in some way.
+pub(crate) fn shrink(plan: &Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
+    let mut shrinker = Shrinker {
+        smallest: plan.clone(),
+        tries: 0,
+        fails,
+    };
+    shrinker.leave_out();
+    shrinker.simplify();
+    // What is simple now may not have to be there at all.
+    shrinker.leave_out();
+    shrinker.smallest
+}
+
+struct Shrinker<F> {
+    smallest: Plan,
+    tries: usize,
+    fails: F,
+}
+
+impl<F: Fn(&Plan) -> bool> Shrinker<F> {
+    /// Takes a change over when the run still fails with it.
+    fn attempt(&mut self, change: impl FnOnce(&mut Plan)) -> bool {
+        if self.tries >= MAX_TRIES {
+            return false;
+        }
+        self.tries += 1;
+        let mut candidate = self.smallest.clone();
+        change(&mut candidate);
+        let fails = (self.fails)(&candidate);
+        if fails {
+            self.smallest = candidate;
+        }
+        fails
+    }
+
+    fn leave_out(&mut self) {
+        let mut len = self.smallest.ops.len().div_ceil(2);
+        while len > 0 {
+            let mut start = 0;
+            let before = self.smallest.ops.len();
+            while start < self.smallest.ops.len() && self.tries < MAX_TRIES {
+                let end = (start + len).min(self.smallest.ops.len());
+                if !self.attempt(|plan| drop(plan.ops.drain(start..end))) {
+                    start += len;
+                }
+            }
+            if len > 1 || self.smallest.ops.len() == before || self.tries >= MAX_TRIES {
+                len /= 2;
             }
         }
-        if len > 1 || smallest.ops.len() == before || tries >= MAX_TRIES {
-            len /= 2;
+    }
+
+    fn simplify(&mut self) {
+        self.attempt(|plan| plan.is_shuffled = false);
+        for index in 0..self.smallest.servers.len() {
+            for change in SERVERS {
+                self.attempt(|plan| change(&mut plan.servers[index]));
+            }
+        }
+        for index in 0..self.smallest.ops.len() {
+            for change in SUBMITS {
+                if matches!(self.smallest.ops[index], Op::Submit(_)) {
+                    self.attempt(|plan| {
+                        if let Op::Submit(submit) = &mut plan.ops[index] {
+                            change(submit);
+                        }
+                    });
+                }
+            }
         }
     }
-    smallest
 }
+
+/// What makes a server simple.
+const SERVERS: [fn(&mut ServerPlan); 4] = [
+    |server| server.other_wire = None,
+    |server| server.wire = Wire::default(),
+    |server| server.connects = vec![Connect::Accept],
+    |server| server.habits = Habits::ideal(),
+];
+
+/// What makes a request simple.
+const SUBMITS: [fn(&mut Submit); 8] = [
+    |submit| submit.behaviour.fault = Fault::None,
+    |submit| submit.reaction = Reaction::None,
+    |submit| submit.role = Role::Responder,
+    |submit| (submit.body, submit.body_len) = (BodyKind::None, 0),
+    |submit| submit.params_len = 0,
+    |submit| submit.behaviour.stderr = 0,
+    |submit| (submit.behaviour.stdout, submit.behaviour.pieces) = (1, 1),
+    |submit| (submit.behaviour.wait, submit.behaviour.refusals) = (Duration::ZERO, 0),
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Op;
 
     #[test]
     fn only_the_commands_that_matter_are_left() {
@@ -42,13 +114,21 @@ mod tests {
         let mark = |op: &Op| matches!(op, Op::Submit(submit) if submit.tag <= 2);
         let both = |plan: &Plan| plan.ops.iter().filter(|op| mark(op)).count() == 2;
         assert!(both(&plan) && plan.ops.len() > 4);
-        let small = shrink(&plan, |plan| {
-            if both(plan) {
-                Err("fails".into())
-            } else {
-                Ok(0)
-            }
-        });
+        let small = shrink(&plan, both);
         assert_eq!(small.ops.len(), 2);
+    }
+
+    #[test]
+    fn what_does_not_matter_is_made_simple() {
+        let plan = Plan::draw(3);
+        let small = shrink(&plan, |plan| {
+            plan.ops.iter().any(|op| matches!(op, Op::Submit(_)))
+        });
+        let [Op::Submit(submit)] = &small.ops[..] else {
+            panic!("{:?}", small.ops);
+        };
+        assert_eq!((submit.body, submit.params_len), (BodyKind::None, 0));
+        assert_eq!(submit.behaviour.fault, Fault::None);
+        assert!(small.servers.iter().all(|it| it.wire == Wire::default()));
     }
 }

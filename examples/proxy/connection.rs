@@ -160,6 +160,15 @@ impl Connection {
         }
     }
 
+    /// Between requests, with nothing to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Head)
+            && self.input.is_empty()
+            && self.out.is_empty()
+            && !self.is_readable
+            && !self.is_queued
+    }
+
     /// Whether octets from the client are of use now. While they are not, they stay in the system's buffer.
     pub(crate) fn wants_input(&self) -> bool {
         match &self.stage {

@@ -1,7 +1,7 @@
 //! Files that are sent as they are: conditions, ranges, types (RFC 9110, 13 and 14).
 
 use std::fs::{File, Metadata};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,10 +23,8 @@ impl Worker {
         });
         let (mut file, metadata) = match opened {
             Ok((file, metadata)) if metadata.is_file() => (file, metadata),
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                return self.answer_error(key, 403, "this is not given out");
-            }
-            _ => return self.answer_error(key, 404, "there is nothing here"),
+            Ok(_) => return self.answer_error(key, 404, "there is nothing here"),
+            Err(error) => return self.answer_unopened(key, &error),
         };
         let version = Version::of(&metadata);
         if version.is_known(head) {
@@ -85,6 +83,22 @@ impl Worker {
         }
     }
 
+    fn answer_unopened(&mut self, key: usize, error: &io::Error) {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                self.answer_error(key, 404, "there is nothing here");
+            }
+            ErrorKind::PermissionDenied => self.answer_error(key, 403, "this is not given out"),
+            // No descriptor left, for one.
+            _ => {
+                let date = self.clock.log();
+                self.log
+                    .problem(date, format_args!("a file is not opened: {error}"));
+                self.answer_error(key, 503, "the file cannot be opened now");
+            }
+        }
+    }
+
     /// Sends some more of a file, while the socket takes it.
     pub(crate) fn send_file(&mut self, key: usize) {
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -103,7 +117,7 @@ impl Worker {
             let most = scratch.len();
             let wanted = usize::try_from(*left).map_or(most, |left| left.min(most));
             let len = match file.read(&mut scratch[..wanted]) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Ok(0) | Err(_) => return self.cut(key),
                 Ok(len) => len,
             };

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release --example proxy`, then http://127.0.0.1:8080. All options: `-- --help`.
 //!
-//! - `worker`: the loop, the order of a turn. `listener`, `signals`, `timers`, `clock`: what it waits for.
+//! - `worker`: the loop, the order of a turn. `listener`, `signals`, `timers`, `clock`: what it waits for. `room`,
+//!   `descriptors`: how many clients there can be, and who goes when there are more.
 //! - `connection`: a client, and how far its request is. `intake`, `head`: reads requests. `start`, `routes`, `files`: what
 //!   they ask for. `upload`, `chunked`, `spool`: their bodies.
 //! - `relay`, `respond`, `outbox`: the way back, and the rule of back-pressure. `answer`, `status`: what the proxy says
@@ -21,6 +22,7 @@ mod answer;
 mod chunked;
 mod clock;
 mod connection;
+mod descriptors;
 mod files;
 mod flow;
 mod head;
@@ -30,6 +32,7 @@ mod options;
 mod outbox;
 mod relay;
 mod respond;
+mod room;
 mod routes;
 mod signals;
 mod spares;
@@ -70,8 +73,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> io::Result<()> {
-    raise_descriptor_limit();
+fn run(mut options: Options) -> io::Result<()> {
+    descriptors::fit(&mut options).map_err(io::Error::other)?;
     // Lives as long as the loops do.
     let demo = match options.upstreams[..] {
         [] => Some(app::spawn(app::Options::default())?),
@@ -146,16 +149,4 @@ fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
     config.timeouts.silence = Some(options.read_timeout);
     config.timeouts.total = options.request_timeout;
     config
-}
-
-/// Each client and each FastCGI connection takes one, and the usual limit is 1,024.
-fn raise_descriptor_limit() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        let mut limit = getrlimit(Resource::Nofile);
-        limit.current = limit.maximum;
-        // Without it, accepting pauses earlier.
-        let _ = setrlimit(Resource::Nofile, limit);
-    }
 }

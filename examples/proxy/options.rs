@@ -324,7 +324,7 @@ towards the applications
 
 towards the browsers
   --threads N            event loops; connections and queue are shared out among them (1)
-  --clients N            connections at a time; more wait in the system's queue (8192)
+  --clients N            connections at a time, within ulimit -n; more wait in the system's queue (8192)
   --keep-alive S         between two requests (60)
   --head-timeout S       for the head of a request (10)
   --client-timeout S     a browser that sends no body or takes no answer (30)

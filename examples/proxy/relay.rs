@@ -7,7 +7,7 @@ use super::answer::status_of;
 use super::connection::{Answer, Exchange, Stage};
 use super::outbox::SMALL;
 use super::respond::{self, ChunkSize, Framing, LAST_CHUNK};
-use super::worker::{Running, Worker};
+use super::worker::Worker;
 
 impl Worker {
     /// Output of an application: a head, or a part of one, or a body.
@@ -31,7 +31,7 @@ impl Worker {
         key: usize,
         mut data: &'d [u8],
     ) -> Result<&'d [u8], HeadError> {
-        let is_running = self.running == Running::Yes;
+        let keeps_clients = self.keeps_clients();
         let Some(connection) = self.connections.get_mut(key) else {
             return Ok(&[]);
         };
@@ -56,7 +56,7 @@ impl Worker {
                 }
                 continue;
             }
-            exchange.asked.keeps_alive &= is_running;
+            exchange.asked.keeps_alive &= keeps_clients;
             exchange.status = head.status();
             let written = respond::write_head(out, &head, exchange.asked, self.clock.http());
             exchange.asked.keeps_alive = written.keeps_alive;

@@ -12,7 +12,7 @@ use super::head::{BodyLength, RequestHead};
 use super::intake::line_of;
 use super::respond::Asked;
 use super::spool::Spool;
-use super::worker::{Running, Worker};
+use super::worker::Worker;
 
 impl Worker {
     /// Starts serving a request; returns how many of the octets that follow its head were used.
@@ -23,11 +23,10 @@ impl Worker {
         octets: &[u8],
         following: &[u8],
     ) -> usize {
-        let is_running = self.running == Running::Yes;
         let asked = Asked {
             is_http11: head.is_http11,
             is_head: head.method == "HEAD",
-            keeps_alive: head.keeps_alive && is_running,
+            keeps_alive: head.keeps_alive && self.keeps_clients(),
         };
         // Until somebody wants the body: what is not read decides whether the connection can go on.
         let upload = match head.body {

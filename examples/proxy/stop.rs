@@ -1,6 +1,5 @@
 //! The end: at a signal, what is being served is finished, for a while.
 
-use super::connection::Stage;
 use super::worker::{Running, Worker};
 
 impl Worker {
@@ -22,18 +21,7 @@ impl Worker {
         self.listener = None;
         let deadline = self.clock.now + self.options.grace;
         self.running = Running::Stopping { deadline };
-        let keys: Vec<usize> = self.connections.iter().map(|entry| entry.0).collect();
-        for key in keys {
-            if let Some(connection) = self.connections.get_mut(key)
-                && matches!(connection.stage, Stage::Head)
-                && connection.input.is_empty()
-                && connection.out.is_empty()
-                && !connection.is_queued
-            {
-                connection.stage = Stage::Gone;
-                self.settle(key);
-            }
-        }
+        self.let_idle_go(Some(self.clock.now), usize::MAX);
     }
 
     /// While stopping: with the last client the FastCGI connections go, and then the loop.

@@ -124,7 +124,7 @@ fn within(left: u64, octets: &[u8]) -> usize {
 fn not_kept(error: std::io::Error) -> Refusal {
     log::warn!("a body cannot be kept: {error}");
     Refusal {
-        status: 500,
-        why: "the body cannot be kept",
+        status: 503,
+        why: "the body cannot be kept now",
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use mio_fcgi::{Client, Config, Event, ReadBuf, SharedParams, Tag};
 use slab::Slab;
 
@@ -27,12 +27,14 @@ pub(crate) struct Worker {
     pub(crate) publisher: Publisher,
     /// Requests answered.
     pub(crate) answered: u64,
-    poll: Poll,
+    pub(crate) poll: Poll,
     pub(crate) listener: Option<Listener>,
     pub(crate) signals: Signals,
     pub(crate) fcgi: Client,
     pub(crate) connections: Slab<Connection>,
-    max_connections: usize,
+    pub(crate) max_connections: usize,
+    /// When to look for room next, if there is none.
+    pub(crate) next_room: Instant,
     ready: VecDeque<usize>,
     dirty: Vec<usize>,
     timers: Timers,
@@ -87,6 +89,7 @@ impl Worker {
             fcgi,
             connections: Slab::new(),
             max_connections,
+            next_room: clock.now,
             ready: VecDeque::new(),
             dirty: Vec::new(),
             timers: Timers::default(),
@@ -133,10 +136,13 @@ impl Worker {
             }
             self.fcgi.handle_timeout(self.clock.now);
             self.fire_timers();
-            for _ in 0..ROUNDS {
+            self.make_room();
+            // Whoever comes now is seen after so many turns of the others, each of which moves a buffer at most.
+            let mut turns = TURNS;
+            while turns > 0 {
                 self.accept();
-                self.run_ready();
-                self.take_events(&mut buf);
+                turns -= self.run_ready(turns);
+                turns -= self.take_events(&mut buf, turns);
                 self.flush_dirty();
                 if self.is_out_of_work() {
                     break;
@@ -155,16 +161,22 @@ impl Worker {
         }
         let now = self.clock.now;
         let retry = self.listener.as_ref().and_then(Listener::retry_at);
-        let retry = retry.filter(|_| self.connections.len() < self.max_connections);
+        let retry = retry.filter(|_| self.has_room());
         let deadline = match self.running {
             Running::Stopping { deadline } => Some(deadline),
             Running::Yes | Running::Stopped => None,
         };
-        let own = [self.timers.next(), retry, deadline, self.publisher.due()]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|due| due.saturating_duration_since(now));
+        let own = [
+            self.timers.next(),
+            retry,
+            self.room_due(),
+            deadline,
+            self.publisher.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|due| due.saturating_duration_since(now));
         match (self.fcgi.timeout(now), own) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -207,54 +219,12 @@ impl Worker {
         }
     }
 
-    pub(crate) fn may_accept(&self) -> bool {
-        let now = self.clock.now;
-        self.connections.len() < self.max_connections
-            && self.listener.as_ref().is_some_and(|listener| {
-                listener.is_ready && listener.retry_at().is_none_or(|at| now >= at)
-            })
-    }
-
-    /// Takes in some clients, while there is room. The others wait in the system's queue.
-    pub(crate) fn accept(&mut self) {
-        for _ in 0..ACCEPTS {
-            if !self.may_accept() {
-                return;
-            }
-            let now = self.clock.now;
-            let Some(listener) = &mut self.listener else {
-                return;
-            };
-            let (mut socket, peer, local) = match listener.accept(now) {
-                Ok(Some(accepted)) => accepted,
-                Ok(None) => return,
-                Err(error) => {
-                    let date = self.clock.log();
-                    self.log
-                        .problem(date, format_args!("accepting pauses: {error}"));
-                    return;
-                }
-            };
-            let entry = self.connections.vacant_entry();
-            let token = Token(FIRST_CLIENT.0 + entry.key());
-            let interests = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = self.poll.registry().register(&mut socket, token, interests) {
-                let date = self.clock.log();
-                self.log
-                    .problem(date, format_args!("a client is not taken: {error}"));
-                continue;
-            }
-            let key = entry.key();
-            entry.insert(Connection::new(socket, peer, local, now));
-            self.enqueue(key);
-        }
-    }
-
-    /// One turn for each connection that had something to do.
-    fn run_ready(&mut self) {
-        for _ in 0..self.ready.len() {
+    /// A turn for each connection that has something to do, up to a bound; returns how many.
+    fn run_ready(&mut self, most: usize) -> usize {
+        let count = self.ready.len().min(most);
+        for _ in 0..count {
             let Some(key) = self.ready.pop_front() else {
-                return;
+                break;
             };
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.is_queued = false;
@@ -262,13 +232,14 @@ impl Worker {
                 self.settle(key);
             }
         }
+        count
     }
 
-    /// What the applications say, up to a bound; the rest has its turn after the sending.
-    fn take_events(&mut self, buf: &mut ReadBuf) {
-        for _ in 0..EVENTS {
+    /// What the applications say, up to a bound; returns how much there was. The rest has its turn after the sending.
+    fn take_events(&mut self, buf: &mut ReadBuf, most: usize) -> usize {
+        for taken in 0..most {
             let Some(event) = self.fcgi.poll_event(self.clock.now, buf) else {
-                return;
+                return taken;
             };
             let tag = match event {
                 Event::Stdout { request, tag, data } => {
@@ -306,6 +277,7 @@ impl Worker {
                 self.log.flush();
             }
         }
+        most
     }
 
     fn flush_dirty(&mut self) {
@@ -379,12 +351,9 @@ fn key_of(tag: Tag) -> usize {
 
 const LISTENER: Token = Token(0);
 const SIGNALS: Token = Token(1);
-const FIRST_CLIENT: Token = Token(2);
+pub(crate) const FIRST_CLIENT: Token = Token(2);
 
 /// One read of a client; a whole head fits.
 const SCRATCH_LEN: usize = 64 * 1024;
-/// Rounds of work before the poll is looked at again.
-const ROUNDS: usize = 16;
-/// Clients taken in and events taken in a round.
-const ACCEPTS: usize = 64;
-const EVENTS: usize = 1024;
+/// Turns of clients and events of applications before the poll is looked at again: 8 MiB at most.
+const TURNS: usize = 128;

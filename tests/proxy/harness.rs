@@ -7,7 +7,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -28,10 +28,16 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts it on a free port with the demo application.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut command = example("proxy");
+        command.args(arguments);
+        Self::launch(command)
+    }
+
+    /// Starts it by a command that only its address is missing from.
+    pub(crate) fn launch(mut command: Command) -> Self {
         let log = NamedTempFile::new().expect("a file");
-        let mut child = example("proxy")
+        let mut child = command
             .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.reopen().expect("the same file"))
@@ -158,14 +164,48 @@ impl Proxy {
     /// Resident memory in octets.
     #[cfg(target_os = "linux")]
     pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// One of the figures of memory in proc_pid_status(5), in octets.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).expect("it lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
         kilobytes
             .and_then(|kb| kb.parse::<u64>().ok())
             .expect("a number")
             * 1024
+    }
+
+    /// How many descriptors are open.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn descriptors(&self) -> usize {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        folder.expect("it lives").count()
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_for_descriptors(&self, is_right: impl Fn(usize) -> bool) {
+        eventually(
+            || is_right(self.descriptors()),
+            || format!("the number of descriptors, {}", self.descriptors()),
+        );
+    }
+
+    /// In ticks of the system, as a rule 10 ms.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn processor_time(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it lives");
+        let fields = stat.rsplit_once(") ").expect("a name in brackets").1;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        // User and system time are the fields 14 and 15; the third one comes first here.
+        fields[11..13]
+            .iter()
+            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .sum()
     }
 }
 

@@ -52,27 +52,47 @@ fn clients_above_the_limit_wait_and_are_served_then() {
     let proxy = Proxy::start(&["--clients", "2"]);
     let mut first = proxy.connect();
     let mut second = proxy.connect();
-    for browser in [&mut first, &mut second] {
-        browser.send(get("/tag?tag=a"));
-        assert_eq!(browser.answer().text(), "a");
+    first.send(get("/slow?ms=60000"));
+    second.send(get("/slow?ms=400"));
+    let mut others: Vec<_> = (0..5).map(|_| proxy.connect()).collect();
+    for (index, browser) in others.iter_mut().enumerate() {
+        browser.send(get(&format!("/tag?tag=n{index}")));
     }
-    let mut third = proxy.connect();
-    third.send(get("/tag?tag=third"));
-    third.assert_silent(Duration::from_millis(200));
-    drop(first);
-    assert_eq!(third.answer().text(), "third");
+    others[0].assert_silent(Duration::from_millis(100));
+    // Each that was answered makes room for the next.
+    let answer = second.answer();
+    assert_eq!(answer.field("connection"), Some("close"));
+    for (index, browser) in others.iter_mut().enumerate() {
+        assert_eq!(browser.answer().text(), format!("n{index}"));
+    }
 }
 
 // edge: more clients than descriptors | wait without work, then served
+// edge: clients that are idle while others wait beyond `--clients` | the idle ones are closed
+#[test]
+fn an_idle_client_makes_room_for_one_that_waits() {
+    let proxy = Proxy::start(&["--clients", "3"]);
+    let mut idle = proxy.connect();
+    idle.send(get("/tag?tag=a"));
+    assert_eq!(idle.answer().text(), "a");
+    let mut silent = proxy.connect();
+    let mut busy = proxy.connect();
+    busy.send(get("/slow?ms=3000"));
+    let mut waiting = proxy.connect();
+    waiting.send(get("/tag?tag=waiting"));
+    assert_eq!(waiting.answer().text(), "waiting");
+    idle.assert_closed();
+    silent.assert_closed();
+    assert_eq!(busy.answer().status, 200);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
     let proxy = Proxy::start(&["--keep-alive", "60"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     // So many as are open now, and some more.
-    let open = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()))
-        .expect("it lives")
-        .count() as u64;
+    let open = proxy.descriptors() as u64;
     let pid = rustix::process::Pid::from_raw(proxy.pid() as i32).expect("a pid");
     let limit = rustix::process::Rlimit {
         current: Some(open + 5),
@@ -81,9 +101,9 @@ fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
     rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).expect("ours");
     let mut browsers: Vec<_> = (0..30).map(|_| proxy.connect()).collect();
     proxy.wait_for_log("accepting pauses: ");
-    let before = processor_time(&proxy);
+    let before = proxy.processor_time();
     std::thread::sleep(Duration::from_millis(500));
-    let used = processor_time(&proxy) - before;
+    let used = proxy.processor_time() - before;
     assert!(used <= 3, "{used} ticks of 10 ms in half a second");
     let mut last = browsers.pop().expect("30 of them");
     last.send(get("/tag?tag=last"));
@@ -96,29 +116,14 @@ fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
 #[test]
 fn it_does_nothing_while_nothing_happens() {
     let proxy = Proxy::start(&["--clients", "1", "--status"]);
+    // One that is being served, and one that waits for its turn.
     let mut browser = proxy.connect();
-    browser.send(get("/tag?tag=a"));
-    assert_eq!(browser.answer().text(), "a");
-    // One that waits for its turn, and one that is being served.
-    let _other = proxy.connect();
     browser.send(get("/slow?ms=900"));
+    let _other = proxy.connect();
     std::thread::sleep(Duration::from_millis(200));
-    let before = processor_time(&proxy);
+    let before = proxy.processor_time();
     std::thread::sleep(Duration::from_millis(500));
-    let used = processor_time(&proxy) - before;
+    let used = proxy.processor_time() - before;
     assert!(used <= 3, "{used} ticks of 10 ms in half a second");
     assert_eq!(browser.answer().status, 200);
-}
-
-/// In ticks of the system, as a rule 10 ms.
-#[cfg(target_os = "linux")]
-fn processor_time(proxy: &Proxy) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", proxy.pid())).expect("it lives");
-    let fields = stat.rsplit_once(") ").expect("a name in brackets").1;
-    let fields: Vec<&str> = fields.split(' ').collect();
-    // User and system time are the fields 14 and 15; the third one comes first here.
-    fields[11..13]
-        .iter()
-        .map(|ticks| ticks.parse::<u64>().expect("a number"))
-        .sum()
 }

@@ -1,0 +1,61 @@
+//! How many clients the system's limit of file descriptors allows, so that an application can be reached however many
+//! there are.
+
+use super::options::Options;
+
+/// Lowers `--clients` to what fits; the error says what to do when nothing does.
+///
+/// Each client takes a descriptor, and so does each FastCGI connection. A file on its way to a client, and a long body in
+/// chunks, take another: when there is none, they are answered with 503.
+pub(crate) fn fit(options: &mut Options) -> Result<(), String> {
+    let Some(limit) = raise_limit() else {
+        return Ok(());
+    };
+    let connections = options
+        .max_connections
+        .saturating_mul(options.upstreams.len().max(1));
+    let connections = if options.upstreams.is_empty() {
+        // The demo application has the other ends.
+        connections.saturating_mul(2)
+    } else {
+        connections
+    };
+    let own = connections.saturating_add(options.threads * EACH_LOOP + RESERVE);
+    let room = limit.saturating_sub(own);
+    if room < options.threads {
+        return Err(format!(
+            "the system allows {limit} open files (ulimit -n), and {own} are wanted before the first client: lower --max-conns or --threads"
+        ));
+    }
+    if room < options.clients {
+        eprintln!(
+            "proxy: the system allows {limit} open files (ulimit -n): {room} clients at a time, not {}; more wait",
+            options.clients
+        );
+        options.clients = room;
+    }
+    Ok(())
+}
+
+/// Raises the limit as far as the system lets us: the usual one is 1,024. `None`: there is none.
+fn raise_limit() -> Option<usize> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        let usual = limit.current;
+        limit.current = limit.maximum;
+        let now = match setrlimit(Resource::Nofile, limit) {
+            Ok(()) => limit.maximum,
+            Err(_) => usual,
+        };
+        now.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// A loop's poll, listener and signals.
+const EACH_LOOP: usize = 8;
+/// The standard streams, and some files.
+const RESERVE: usize = 16;

@@ -6,6 +6,7 @@
 
 mod browser;
 mod common;
+mod crowd;
 mod fcgiwrap;
 mod flup;
 mod go;

@@ -1,0 +1,238 @@
+//! A thousand clients at once: slow ones, and more than there are descriptors. One test at a time, since each fills up to
+//! a gigabyte of the system's socket buffers.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::http::{Browser, Proxy, get, pattern};
+use crate::program::{Server, example};
+
+const CLIENTS: usize = 1000;
+
+/// Of the response that is read slowly.
+const LEN: usize = 16 * 1024 * 1024;
+
+/// What the proxy may take for all of them.
+const MEMORY: u64 = 128 * 1024 * 1024;
+
+#[test]
+#[ignore = "takes thousands of connections; run tests/run"]
+fn slow_readers_cost_little_memory_and_hold_up_nobody() {
+    let _turn = take_turn();
+    // A connection for each, as php-fpm wants it, and all of them on shared ones.
+    for multiplex in ["off", "auto"] {
+        let responder = responder();
+        let more = ["--multiplex", multiplex, "--max-conns", "1100"];
+        let proxy = demo(&responder, &more);
+        let slow = read_slowly(&proxy, &format!("/big?size={LEN}"));
+        // Where they share a connection, those who read wait for those who do not.
+        if multiplex == "off" {
+            slow.read_all_of_some();
+        } else {
+            drop(slow);
+        }
+        proxy.wait_for_figure("requests.in_flight", 0);
+    }
+}
+
+#[test]
+#[ignore = "takes thousands of connections; run tests/run"]
+fn slow_readers_of_a_file_hold_up_nobody() {
+    let _turn = take_turn();
+    let responder = responder();
+    let root = tempfile::tempdir().expect("a directory");
+    std::fs::write(root.path().join("file.bin"), pattern(LEN)).expect("a file");
+    std::fs::write(root.path().join("index.php"), "").expect("a file");
+    let root = root.path().to_str().expect("UTF-8");
+    let fixed = ["--upstream", &responder.address, "--root", root];
+    let more = ["--fallback", "/index.php", "--no-access-log", "--status"];
+    let proxy = Proxy::start(&[&fixed[..], &more].concat());
+    read_slowly(&proxy, "/file.bin").read_all_of_some();
+    proxy.wait_for_figure("server.clients", 1);
+}
+
+#[test]
+#[ignore = "takes thousands of connections; run tests/run"]
+fn more_clients_than_descriptors_wait_and_are_all_served() {
+    let _turn = take_turn();
+    let responder = responder();
+    let proxy = with_few_descriptors(&responder, &["--max-conns", "32"]);
+    for _ in 0..2 {
+        let mut browsers = ask_for_tags(&proxy, 1500);
+        // Until as many are let in as can be.
+        proxy.wait_for_descriptors(|open| open > 200);
+        std::thread::sleep(Duration::from_millis(300));
+        let before = proxy.processor_time();
+        std::thread::sleep(Duration::from_millis(500));
+        let used = proxy.processor_time() - before;
+        assert!(used <= 5, "{used} ticks of 10 ms while everybody waits");
+        assert!(proxy.descriptors() <= 256);
+        for (index, browser) in browsers.iter_mut().enumerate() {
+            let answer = browser.answer();
+            let got = (answer.status, answer.text());
+            assert_eq!(got, (200, format!("n{index}")));
+        }
+        drop(browsers);
+        proxy.wait_for_figure("server.clients", 1);
+        assert_recovered(&proxy);
+    }
+}
+
+#[test]
+#[ignore = "takes thousands of connections; run tests/run"]
+fn a_crowd_before_a_short_queue_is_told_to_come_again() {
+    let _turn = take_turn();
+    let responder = responder();
+    let queue = ["--multiplex", "off", "--max-conns", "8", "--queue", "8"];
+    let proxy = with_few_descriptors(&responder, &queue);
+    let mut browsers = ask_for_tags(&proxy, 20);
+    let mut statuses = BTreeMap::new();
+    for (index, browser) in browsers.iter_mut().enumerate() {
+        let answer = browser.answer();
+        *statuses.entry(answer.status).or_insert(0) += 1;
+        if answer.status == 200 {
+            assert_eq!(answer.text(), format!("n{index}"));
+        } else {
+            assert_eq!(answer.field("retry-after"), Some("1"), "{answer:?}");
+        }
+    }
+    println!("{statuses:?}");
+    let known: Vec<u16> = statuses.keys().copied().collect();
+    assert_eq!(known, [200, 503], "{statuses:?}");
+    drop(browsers);
+    proxy.wait_for_figure("server.clients", 1);
+    assert_recovered(&proxy);
+}
+
+/// All is as it was before the crowd.
+fn assert_recovered(proxy: &Proxy) {
+    for index in 0..50 {
+        let answer = proxy.get(&format!("/tag?tag=n{index}"));
+        assert_eq!((answer.status, answer.text()), (200, format!("n{index}")));
+    }
+    assert_eq!(proxy.figure("requests.in_flight"), 0);
+    proxy.wait_for_descriptors(|open| open < 40);
+}
+
+/// A client for each number that asks for a tag of its own, which takes its time.
+fn ask_for_tags(proxy: &Proxy, delay: u32) -> Vec<Browser> {
+    let clients = (0..CLIENTS).map(|index| {
+        let mut browser = proxy.connect();
+        browser.send(get(&format!("/tag?tag=n{index}&delay={delay}")));
+        browser
+    });
+    clients.collect()
+}
+
+/// Quick requests go on while a long response is read little by little by everybody else; nobody is cut off, and what is
+/// held for all of them has a bound.
+fn read_slowly(proxy: &Proxy, target: &str) -> Slow {
+    let mut slow = Slow::ask(proxy, target);
+    let mut read = 0;
+    for round in 0..ROUNDS {
+        for index in 0..QUICK {
+            let tag = format!("n{round}.{index}");
+            assert_eq!(proxy.get(&format!("/tag?tag={tag}")).text(), tag);
+        }
+        read += slow.read_some();
+        assert!(proxy.resident() < MEMORY, "{} octets", proxy.resident());
+    }
+    let (least, whole) = (ROUNDS * CLIENTS * PIECE / 2, CLIENTS * LEN);
+    assert!(read > least, "{read} octets: they do not come on");
+    assert!(read < whole / 10, "{read} octets: they are not slow");
+    let highest = proxy.memory("VmHWM:");
+    assert!(highest < MEMORY, "{highest} octets");
+    println!(
+        "{target}: {} quick answers, {read} of {whole} octets read slowly, {highest} octets resident at most",
+        ROUNDS * QUICK
+    );
+    slow
+}
+
+/// Clients that have asked for something long.
+struct Slow(Vec<Browser>);
+
+impl Slow {
+    fn ask(proxy: &Proxy, target: &str) -> Self {
+        let clients = (0..CLIENTS).map(|_| {
+            let mut browser = proxy.connect_narrow();
+            browser.send(get(target));
+            browser
+        });
+        Self(clients.collect())
+    }
+
+    /// All but the first ones read a piece, if there is one; returns how much they read.
+    fn read_some(&mut self) -> usize {
+        let mut piece = [0; PIECE];
+        let mut read = 0;
+        for browser in &mut self.0[WHOLE..] {
+            browser.stream.set_nonblocking(true).expect("a socket");
+            match browser.stream.read(&mut piece) {
+                Ok(0) => panic!("a slow reader was cut off"),
+                Ok(len) => read += len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => panic!("a slow reader was cut off: {error}"),
+            }
+            browser.stream.set_nonblocking(false).expect("a socket");
+        }
+        read
+    }
+
+    /// The first ones go on to the end.
+    fn read_all_of_some(mut self) {
+        for browser in &mut self.0[..WHOLE] {
+            let answer = browser.answer();
+            assert!(answer.is_whole && answer.body == pattern(LEN));
+        }
+    }
+}
+
+/// The demo application as a process of its own, so that its memory is not the proxy's.
+fn responder() -> Server {
+    Server::start(example("responder").args(["--listen", "127.0.0.1:0"]))
+}
+
+fn demo(responder: &Server, more: &[&str]) -> Proxy {
+    let fixed = ["--fallback", "/index.php", "--no-access-log", "--status"];
+    Proxy::in_front_of(&responder.address, &[&fixed[..], more].concat())
+}
+
+/// A proxy that the system allows 256 descriptors, whatever it does.
+fn with_few_descriptors(responder: &Server, more: &[&str]) -> Proxy {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\""]);
+    command.arg(example("proxy").get_program());
+    command.args(["--upstream", &responder.address, "--root", "/srv/www"]);
+    command.args(["--remote", "--fallback", "/index.php"]);
+    command.args(["--no-access-log", "--status"]).args(more);
+    let proxy = Proxy::launch(command);
+    proxy.wait_for_log("proxy: the system allows 256 open files");
+    proxy
+}
+
+/// Waits until no other test of this file runs, and raises the limit for this process and those it starts.
+fn take_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("up to the hard limit");
+    let is_enough = limit.maximum.is_none_or(|most| most >= 4096);
+    assert!(is_enough, "4096 open files are needed (ulimit -Hn)");
+    turn
+}
+
+/// Rounds of quick requests, the requests of each, and what a slow reader reads in each.
+const ROUNDS: usize = 10;
+const QUICK: usize = 100;
+const PIECE: usize = 4096;
+
+/// Slow readers that read everything in the end.
+const WHOLE: usize = 4;

@@ -99,13 +99,15 @@ pub enum StdinError {
     #[error("the body was finished already: nothing can be added to it")]
     Finished,
     /// The request has ended: its `End` is queued or was taken.
-    #[error("the request has ended")]
+    #[error("the request has ended: its End event says how")]
     Gone,
     /// The request's body is not [`Body::pushed`](crate::Body::pushed).
     #[error("the request's body is not a pushed one: give it Body::pushed")]
     NotPushed,
     /// More octets than were declared. Nothing of this call was taken.
-    #[error("{declared} octets of body were declared and {offered} offered in all")]
+    #[error(
+        "{declared} octets of body were declared and {offered} offered in all: finish it before these, or abort"
+    )]
     TooLong {
         /// The length given with the body or as `CONTENT_LENGTH`.
         declared: u64,
@@ -114,7 +116,9 @@ pub enum StdinError {
     },
     /// `finish_stdin` before the declared length was reached. The request fails with
     /// [`BodyError::TooShort`].
-    #[error("{declared} octets of body were declared and {written} written before its end")]
+    #[error(
+        "{declared} octets of body were declared and {written} written before its end: the request fails"
+    )]
     TooShort {
         /// The length given with the body or as `CONTENT_LENGTH`.
         declared: u64,
@@ -222,7 +226,7 @@ pub enum RequestError {
     #[error("no connection to the application: {0}")]
     Connect(ConnectError),
     /// The connection ended before the request did. A response in progress is cut short.
-    #[error("the connection to the application was lost: {0}")]
+    #[error("the connection to the application was lost: {0}; its log may say why")]
     Lost(LostReason),
     /// The application sent something that is not FastCGI; its connection was closed.
     #[error("the application broke the protocol: {0}")]
@@ -243,7 +247,7 @@ pub enum RequestError {
     #[error("the application does not know the role: most are Responders and nothing else")]
     UnknownRole,
     /// A protocol status that FastCGI 1.0 does not define (5.5).
-    #[error("the application ended the request with the unknown protocol status {0}")]
+    #[error("the application ended the request with the unknown protocol status {0}: a bug in it")]
     UnknownStatus(u8),
     /// A paused request's output filled its budget, and
     /// [`AtLimit::FailRequest`](crate::AtLimit::FailRequest) was chosen.

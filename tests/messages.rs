@@ -165,21 +165,21 @@ fn submissions() -> Vec<(SubmitError, &'static str)> {
 fn pushes() -> Vec<(StdinError, &'static str)> {
     vec![
         (StdinError::Finished, ""),
-        (StdinError::Gone, ""),
+        (StdinError::Gone, "End event"),
         (StdinError::NotPushed, "Body::pushed"),
         (
             StdinError::TooLong {
                 declared: 3,
                 offered: 4,
             },
-            "",
+            "or abort",
         ),
         (
             StdinError::TooShort {
                 declared: 4,
                 written: 3,
             },
-            "",
+            "fails",
         ),
         (
             StdinError::BodyTooLarge { limit: 65_536 },
@@ -193,7 +193,7 @@ fn requests() -> Vec<(RequestError, &'static str)> {
         (RequestError::Connect(ConnectError::Busy), "no connection"),
         (
             RequestError::Lost(LostReason::Closed),
-            "closed by the application",
+            "closed by the application; its log",
         ),
         (RequestError::Protocol(ProtocolError::OutOfTurn), ""),
         (RequestError::TimedOut(TimeoutKind::Total), "timeouts.total"),
@@ -421,6 +421,39 @@ fn every_error_attribute_in_the_sources_has_a_sample() {
         attributes,
         "an error has no sample in this test"
     );
+}
+
+#[test]
+fn the_guide_has_a_row_for_each_error_that_a_call_or_a_request_can_have() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide/failure.rs");
+    let guide = fs::read_to_string(path).expect("the guide");
+    let rows: Vec<&str> = guide
+        .lines()
+        .filter(|line| line.starts_with("//! | ["))
+        .collect();
+    let has_row = |owner: &str, error: &dyn std::fmt::Debug| {
+        let shown = format!("{error:?}");
+        let name = shown.split([' ', '(']).next().unwrap_or_default();
+        let link = format!("({owner}::{name})");
+        assert!(
+            rows.iter().any(|row| row.contains(&link)),
+            "no row for {link}"
+        );
+    };
+    submissions()
+        .iter()
+        .for_each(|it| has_row("SubmitError", &it.0));
+    pushes().iter().for_each(|it| has_row("StdinError", &it.0));
+    requests()
+        .iter()
+        .for_each(|it| has_row("RequestError", &it.0));
+    connects()
+        .iter()
+        .for_each(|it| has_row("ConnectError", &it.0));
+    bodies().iter().for_each(|it| has_row("BodyError", it));
+    responses()
+        .iter()
+        .for_each(|it| has_row("ResponseError", &it.0));
 }
 
 #[test]

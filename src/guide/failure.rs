@@ -101,6 +101,19 @@
 //! | [`BodyRead`](SubmitError::BodyRead) | 500 | the reader you gave |
 //! | [`StreamNotAllowed`](SubmitError::StreamNotAllowed) | 500 | a mistake in the program: a body for a role that has none |
 //!
+//! # Refused octets of a body
+//!
+//! [`StdinError`], from [`write_stdin`](crate::Client::write_stdin) and [`finish_stdin`](crate::Client::finish_stdin).
+//! Nothing of that call was taken.
+//!
+//! | error | answer | what to do |
+//! |-------|--------|------------|
+//! | [`Gone`](StdinError::Gone) | that of its end | stop: its `End` is waiting, or was taken |
+//! | [`TooLong`](StdinError::TooLong) | 400 | the guest sends more than it announced: abort, or finish with what was taken |
+//! | [`TooShort`](StdinError::TooShort) | 400 | nothing: the request fails with [`BodyError::TooShort`] |
+//! | [`BodyTooLarge`](StdinError::BodyTooLarge) | 413 | abort |
+//! | [`Finished`](StdinError::Finished), [`NotPushed`](StdinError::NotPushed) | 500 | a mistake in the program |
+//!
 //! # Complete is not whole
 //!
 //! An outcome of `Ok` says that the application ended the request in order, not that its output is a response. It may
@@ -135,6 +148,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What it can find:
+//!
+//! | error | answer | what to check |
+//! |-------|--------|---------------|
+//! | [`Empty`](ResponseError::Empty) | 502 | stderr: a script that died before it said anything |
+//! | [`Head`](ResponseError::Head) | 502 | the text names the line; often something was printed before the head |
+//! | [`Cut`](ResponseError::Cut) | 502 | a process that died or was killed in the middle |
+//! | [`Inconsistent`](ResponseError::Inconsistent) | 502 | a bug of the application |
+//! | [`BodyTooLarge`](ResponseError::BodyTooLarge) | 502 | [`ResponseLimits`](crate::cgi::ResponseLimits), or pass the body on as it comes |
+//! | [`Failed`](ResponseError::Failed) | that of its outcome | the outcome inside is a [`Failure`] |
+//!
 //! # After an abort
 //!
 //! [`abort`](crate::Engine::abort) and every time limit end the request here and now; `End` comes with the next
@@ -144,12 +168,33 @@
 //!
 //! # What to log
 //!
-//! One line per failure with the `Display` of the [`Failure`], its phase, and the tag. From the
-//! [`Report`](crate::Report): `server`, `retries`, `reused`, `received` and the timings. The client logs the same with
-//! the `log` crate: `warn` when an application breaks the protocol, `debug` per connection and request, `trace` per
-//! record. Values of parameters and content are never logged.
+//! One line per failure with the tag, and the `Display` of the [`Failure`], of its phase and of its
+//! [`Report`](crate::Report), which has the server, the retries, whether the connection was reused, and the timings:
+//!
+//! ```
+//! use mio_fcgi::{Delivery, Failure, Phase, Report, RequestError, Tag, TimeoutKind};
+//!
+//! fn line(tag: Tag, failure: &Failure) -> String {
+//!     format!("guest {}: {failure}, {}; {}", tag.0, failure.phase, failure.report)
+//! }
+//!
+//! let error = RequestError::TimedOut(TimeoutKind::FirstOctet);
+//! let failure = Failure::new(error, Phase::Sent, Delivery::MaybeSent, Report::default());
+//! assert_eq!(
+//!     line(Tag(7), &failure),
+//!     "guest 7: timed out: no octet of a response within timeouts.first_octet (sent, no answer: the application may \
+//!      have acted), after it was sent, before any output; 0 octets sent, 0 received; ended after 0.0ns"
+//! );
+//! ```
+//!
+//! The client logs the same with the `log` crate: `warn` when an application breaks the protocol, `debug` per connection
+//! and request, `trace` per record. `RUST_LOG=mio_fcgi=debug`, with `env_logger`, tells the story of each request in
+//! order. Values of parameters and content are never logged.
 
 #[cfg(doc)]
+use crate::cgi::ResponseError;
+#[cfg(doc)]
 use crate::{
-    BodyError, ConnectError, Delivery, Failure, LostReason, RequestError, SubmitError, TimeoutKind,
+    BodyError, ConnectError, Delivery, Failure, LostReason, RequestError, StdinError, SubmitError,
+    TimeoutKind,
 };

@@ -69,8 +69,8 @@
 //! # What it gives
 //!
 //! Fewer sockets and fewer connects. That counts when many small requests are under way at a time, and the application
-//! is on another machine, or its connections are dear. On the same machine there is
-//! little to gain over one connection per request with a few of them kept: an idle connection costs the client below 512 octets.
+//! is on another machine, or its connections are dear. On the same machine there is little to gain over one connection
+//! per request with a few of them kept: an idle connection costs the client below 512 octets.
 //!
 //! # What it costs
 //!
@@ -80,11 +80,11 @@
 //! - *The application's reader.* In Go, a handler that does not read its body stops the whole connection, the other
 //!   requests on it too. For large uploads, `Off` is better even there.
 //! - *One fate.* A lost connection fails all requests on it. A panic in a Go handler ends the process.
-//! - *Aborts.* Alone on its connection, a request is aborted by closing that, which an application notices
-//!   when it next writes, if not before. On a shared one it can only be asked for, and is not always heard: Go ends the request at once but may
-//!   still send its output, flup never ends it. The client drops such output, keeps the request's number out of use for
-//!   as long as that connection lives, and gives the connection no further request when [`Config::abort_grace`] has
-//!   passed without an end.
+//! - *Aborts.* Alone on its connection, a request is aborted by closing that, which an application notices when it next
+//!   writes, if not before. On a shared one it can only be asked for, and is not always heard: Go ends the request at
+//!   once but may still send its output, flup never ends it. The client drops such output, keeps the request's number
+//!   out of use for as long as that connection lives, and gives the connection no further request when
+//!   [`Config::abort_grace`] has passed without an end.
 //!
 //! # How many at a time
 //!

@@ -14,6 +14,7 @@ mod harness;
 #[path = "../proxy/harness.rs"]
 mod http;
 mod libfcgi;
+mod mixed;
 mod perl;
 #[cfg(feature = "testkit")]
 mod personalities;

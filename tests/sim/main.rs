@@ -11,6 +11,8 @@
 //! `SIM_RUNS=100000` runs more seeds, `SIM_START` sets the first one. With `--nocapture` the runs tell at their end which
 //! faults they have had, of applications and of the wire, how often, and for how much virtual time.
 
+mod checks;
+mod draw;
 mod far;
 mod figures;
 mod model;

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::{
-    Delivery, Engine, Event, Failure, Limits, Outcome, Phase, RequestError, RequestHandle, Stats,
-    TimeoutKind,
+    Delivery, Engine, Event, Limits, Outcome, Phase, RequestError, RequestHandle, Stats,
 };
 
-use crate::far::{Far, octet, stderr_of, stdout_of};
+use crate::checks::{check_octets, check_timeout};
+use crate::far::{Far, stderr_of, stdout_of};
 use crate::plan::{BodyKind, Fault, Reaction, Submit};
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Request {
     }
 }
 
-type Check = Result<(), String>;
+pub(crate) type Check = Result<(), String>;
 
 impl Model {
     pub(crate) fn add(
@@ -451,54 +451,4 @@ impl Model {
 fn count(stats: &Stats) -> usize {
     let it = &stats.connections;
     it.connecting + it.probing + it.idle + it.busy + it.draining
-}
-
-fn check_octets(stream: u64, at: &mut u64, data: &[u8]) -> Check {
-    if data.is_empty() {
-        return Err("an empty piece of output".into());
-    }
-    for seen in data {
-        if *seen != octet(stream, *at) {
-            return Err(format!("octet {at} of tag {} is another's", stream / 4));
-        }
-        *at += 1;
-    }
-    Ok(())
-}
-
-/// Neither early nor, without a jump of the clock, late.
-fn check_timeout(request: &Request, at: Duration, failure: &Failure, is_punctual: bool) -> Check {
-    let (RequestError::TimedOut(kind), Some(submit)) = (&failure.error, &request.submit) else {
-        return Ok(());
-    };
-    let timings = failure.report.timings;
-    let limits = submit.timeouts;
-    let is_first = failure.report.retries == 0;
-    let (from, limit, is_exact) = match kind {
-        TimeoutKind::Queue => (
-            Some(Duration::ZERO),
-            limits.queue,
-            is_first && !submit.is_collected(),
-        ),
-        TimeoutKind::Total => (Some(Duration::ZERO), limits.total, true),
-        TimeoutKind::FirstOctet => (timings.sent, limits.first_octet, !request.was_paused),
-        TimeoutKind::Silence => (
-            timings.last_octet.max(timings.sent),
-            limits.silence,
-            !request.was_paused,
-        ),
-        TimeoutKind::Write => (timings.assigned, limits.write, false),
-        _ => return Ok(()),
-    };
-    let (Some(from), Some(limit)) = (from, limit) else {
-        return Err("timed out without a limit or before its start".into());
-    };
-    let due = request.submitted + from + limit;
-    if at < due {
-        return Err(format!("{:?} early", due - at));
-    }
-    if is_exact && is_punctual && at > due {
-        return Err(format!("{:?} late", at - due));
-    }
-    Ok(())
 }

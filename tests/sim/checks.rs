@@ -1,0 +1,64 @@
+//! Checks of a single event.
+
+use std::time::Duration;
+
+use mio_fcgi::{Failure, RequestError, TimeoutKind};
+
+use crate::far::octet;
+use crate::model::{Check, Request};
+
+/// Output is its request's own, and follows on what has come.
+pub(crate) fn check_octets(stream: u64, at: &mut u64, data: &[u8]) -> Check {
+    if data.is_empty() {
+        return Err("an empty piece of output".into());
+    }
+    for seen in data {
+        if *seen != octet(stream, *at) {
+            return Err(format!("octet {at} of tag {} is another's", stream / 4));
+        }
+        *at += 1;
+    }
+    Ok(())
+}
+
+/// Neither early nor, without a jump of the clock, late.
+pub(crate) fn check_timeout(
+    request: &Request,
+    at: Duration,
+    failure: &Failure,
+    is_punctual: bool,
+) -> Check {
+    let (RequestError::TimedOut(kind), Some(submit)) = (&failure.error, &request.submit) else {
+        return Ok(());
+    };
+    let timings = failure.report.timings;
+    let limits = submit.timeouts;
+    let is_first = failure.report.retries == 0;
+    let (from, limit, is_exact) = match kind {
+        TimeoutKind::Queue => (
+            Some(Duration::ZERO),
+            limits.queue,
+            is_first && !submit.is_collected(),
+        ),
+        TimeoutKind::Total => (Some(Duration::ZERO), limits.total, true),
+        TimeoutKind::FirstOctet => (timings.sent, limits.first_octet, !request.was_paused),
+        TimeoutKind::Silence => (
+            timings.last_octet.max(timings.sent),
+            limits.silence,
+            !request.was_paused,
+        ),
+        TimeoutKind::Write => (timings.assigned, limits.write, false),
+        _ => return Ok(()),
+    };
+    let (Some(from), Some(limit)) = (from, limit) else {
+        return Err("timed out without a limit or before its start".into());
+    };
+    let due = request.submitted + from + limit;
+    if at < due {
+        return Err(format!("{:?} early", due - at));
+    }
+    if is_exact && is_punctual && at > due {
+        return Err(format!("{:?} late", at - due));
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! The parts of a plan, drawn.
+
+use std::time::Duration;
+
+use mio_fcgi::testkit::{
+    Break, Connect, End, Fragments, Habits, Rng, SecondBegin, Towards, Values, Wire,
+};
+use mio_fcgi::wire::{ProtocolStatus, Role};
+use mio_fcgi::{
+    AtLimit, Backoff, Config, Limits, Multiplex, Retry, Stall, Timeouts, UnknownLength,
+};
+
+use crate::plan::{Behaviour, BodyKind, FAULTS, Fault, Op, Reaction, ServerPlan, Submit};
+
+pub(crate) fn millis(rng: &mut Rng, most: u64) -> Duration {
+    Duration::from_millis(rng.below(most))
+}
+
+fn draw_fragments(rng: &mut Rng) -> Fragments {
+    match rng.below(5) {
+        0 | 1 => Fragments::Whole,
+        2 => Fragments::Each(1 + rng.below(20) as usize),
+        3 => Fragments::UpTo(64),
+        _ => Fragments::UpTo(4096),
+    }
+}
+
+fn draw_wire(rng: &mut Rng, has_faults: bool) -> Wire {
+    let mut wire = Wire::default();
+    wire.latency = *rng.pick(&[0, 0, 1, 20]) * Duration::from_millis(1);
+    wire.octets_per_second = *rng.pick(&[None, None, Some(200_000), Some(5_000_000)]);
+    wire.capacity = *rng.pick(&[64 * 1024, 64 * 1024, 1000, 37, 256 * 1024]);
+    if wire.capacity < 1000 {
+        // Each filling takes two latencies: a long body would take minutes.
+        wire.latency = Duration::ZERO;
+    }
+    wire.reads = draw_fragments(rng);
+    wire.writes = draw_fragments(rng);
+    if has_faults && rng.chance(10) {
+        let most = *rng.pick(&[1, 200, 3000, 100_000]);
+        wire.breaks = Some(Break {
+            counts: *rng.pick(&[Towards::Client, Towards::Application]),
+            after: rng.below(most),
+            end: *rng.pick(&[End::Fin, End::Reset]),
+        });
+    }
+    wire
+}
+
+pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
+    let wire = draw_wire(rng, has_faults);
+    let other_wire = rng.chance(20).then(|| draw_wire(rng, has_faults));
+    let mut habits = match rng.below(7) {
+        0 => Habits::php_fpm(1 + rng.below(4) as usize),
+        1 => Habits::libfcgi(1 + rng.below(4) as usize),
+        2 | 3 => Habits::go(),
+        4 => Habits::flup(),
+        5 => Habits::flup_multiplexed(),
+        _ => Habits::ideal(),
+    };
+    if has_faults && rng.chance(20) {
+        habits.values = rng
+            .pick(&[
+                Values::Silent,
+                Values::UnknownType,
+                Values::Close,
+                Values::PairsAndClose(vec![("FCGI_MPXS_CONNS", "0")]),
+            ])
+            .clone();
+    }
+    if rng.chance(10) {
+        habits.second_begin = SecondBegin::CantMultiplex;
+    }
+    let mut connects = vec![Connect::Accept];
+    if has_faults && rng.chance(40) {
+        for _ in 0..1 + rng.below(4) {
+            let place = rng.below(connects.len() as u64 + 1) as usize;
+            connects.insert(
+                place,
+                match rng.below(5) {
+                    0 => Connect::Refuse(std::io::ErrorKind::ConnectionRefused),
+                    1 => Connect::Hang,
+                    2 => Connect::BacklogFull,
+                    3 => Connect::AcceptAfter(millis(rng, 400)),
+                    _ => Connect::Accept,
+                },
+            );
+        }
+    }
+    ServerPlan {
+        wire,
+        other_wire,
+        habits,
+        connects,
+    }
+}
+
+fn draw_limits(rng: &mut Rng) -> Limits {
+    let mut limits = Limits::default();
+    limits.max_connections = 1 + rng.below(4) as usize;
+    limits.max_idle = rng.below(4) as usize;
+    if rng.chance(15) {
+        limits.min_idle = limits.max_idle.min(limits.max_connections).min(1);
+    }
+    limits.idle_timeout = millis(rng, 800) + Duration::from_millis(20);
+    limits.max_age = rng
+        .chance(20)
+        .then(|| millis(rng, 800) + Duration::from_millis(50));
+    limits.max_requests_per_connection = rng.chance(30).then(|| 1 + rng.below(4) as u32);
+    limits.max_queue = *rng.pick(&[0, 1, 3, 100, 100]);
+    limits
+}
+
+fn draw_timeouts(rng: &mut Rng) -> Timeouts {
+    let mut timeouts = Timeouts::NONE;
+    timeouts.queue = Some(millis(rng, 1500));
+    timeouts.write = Some(millis(rng, 600) + Duration::from_millis(1));
+    timeouts.first_octet = Some(millis(rng, 900));
+    timeouts.silence = Some(millis(rng, 600));
+    timeouts.total = rng.chance(40).then(|| millis(rng, 2500));
+    timeouts
+}
+
+pub(crate) fn draw_config(rng: &mut Rng, servers: usize) -> Config {
+    let addresses = (0..servers)
+        .map(|index| std::net::SocketAddr::from(([127, 0, 0, 1], 9000 + index as u16)).into());
+    let mut config = Config::with_servers(addresses.collect());
+    config.limits = draw_limits(rng);
+    config.timeouts = draw_timeouts(rng);
+    config.connect_timeout = millis(rng, 400) + Duration::from_millis(50);
+    config.connect_patience = *rng.pick(&[0, 0, 300]) * Duration::from_millis(1);
+    config.backoff = Backoff {
+        first: Duration::from_millis(20),
+        longest: Duration::from_millis(200),
+    };
+    config.keep_connections = rng.chance(85);
+    config.multiplex = match rng.below(4) {
+        0 => Multiplex::Off,
+        1 => Multiplex::On {
+            max: 1 + rng.below(6) as u32,
+        },
+        _ => Multiplex::Auto,
+    };
+    config.probe_timeout = Duration::from_millis(200);
+    config.abort_grace = millis(rng, 300);
+    config.max_retries = rng.below(4) as u8;
+    let mut stall = Stall::default();
+    stall.per_request = *rng.pick(&[0, 100, 5000, 65_536]);
+    stall.per_connection = *rng.pick(&[200, 8000, 1 << 20]);
+    stall.per_client = *rng.pick(&[300, 20_000, 1 << 26]);
+    stall.at_limit = *rng.pick(&[AtLimit::PauseConnection, AtLimit::FailRequest]);
+    config.stall = stall;
+    config.stdin_high_water = *rng.pick(&[1, 100, 65_536]);
+    config.unknown_length = *rng.pick(&[
+        UnknownLength::Refuse,
+        UnknownLength::Stream,
+        UnknownLength::Buffer { limit: 5000 },
+    ]);
+    config.yield_after = rng.chance(50).then_some(Duration::from_millis(20));
+    config
+}
+
+pub(crate) fn draw_op(
+    rng: &mut Rng,
+    next_tag: &mut u64,
+    servers: usize,
+    has_faults: bool,
+    may_jump: bool,
+) -> Op {
+    let request = rng.below(40) as usize;
+    match rng.below(100) {
+        0..40 => {
+            *next_tag += 1;
+            Op::Submit(draw_submit(rng, *next_tag, has_faults))
+        }
+        40..43 => Op::GetValues(rng.below(servers as u64) as usize),
+        43..47 => Op::Abort(request),
+        47..51 => Op::Pause(request),
+        51..56 => Op::Resume(request),
+        56..62 => Op::Push(request, 1 + rng.below(3000) as usize),
+        62..66 => Op::Finish(request),
+        66..68 => Op::Limits(draw_limits(rng)),
+        68..80 => Op::Steps(1 + rng.below(30) as usize),
+        80..82 => Op::Timeout {
+            early: millis(rng, 50),
+        },
+        82..84 if may_jump => Op::Jump(millis(rng, 2000)),
+        82..90 => Op::Advance(millis(rng, 10)),
+        _ => Op::Advance(millis(rng, 500)),
+    }
+}
+
+fn draw_len(rng: &mut Rng) -> usize {
+    let most = *rng.pick(&[1, 10, 300, 3000, 3000, 30_000, 140_000]);
+    rng.below(most) as usize
+}
+
+fn draw_submit(rng: &mut Rng, tag: u64, has_faults: bool) -> Submit {
+    let role = match rng.below(20) {
+        0 => Role::Authorizer,
+        1 => Role::Filter,
+        _ => Role::Responder,
+    };
+    let mut body = *rng.pick(&[
+        BodyKind::None,
+        BodyKind::None,
+        BodyKind::Bytes,
+        BodyKind::Bytes,
+        BodyKind::Bytes,
+        BodyKind::Shared,
+        BodyKind::Shared,
+        BodyKind::Reader,
+        BodyKind::Reader,
+        BodyKind::Seekable,
+        BodyKind::Seekable,
+        BodyKind::Pushed,
+        BodyKind::Pushed,
+        BodyKind::PushedKnown,
+        BodyKind::Short,
+        BodyKind::Long,
+    ]);
+    if role == Role::Authorizer {
+        body = BodyKind::None;
+    }
+    let body_len = match body {
+        BodyKind::None => 0,
+        BodyKind::Short => 10 + rng.below(3000) as usize,
+        _ => draw_len(rng),
+    };
+    Submit {
+        tag,
+        role,
+        body,
+        body_len,
+        params_len: *rng.pick(&[0, 0, 100, 70_000]),
+        retry: *rng.pick(&[
+            Retry::Never,
+            Retry::IfNotSent,
+            Retry::IfStale,
+            Retry::IfUnanswered,
+        ]),
+        timeouts: draw_timeouts(rng),
+        behaviour: draw_behaviour(rng, has_faults),
+        reaction: *rng.pick(&[
+            Reaction::None,
+            Reaction::None,
+            Reaction::None,
+            Reaction::Pause,
+            Reaction::Abort,
+        ]),
+    }
+}
+
+fn draw_behaviour(rng: &mut Rng, has_faults: bool) -> Behaviour {
+    let fault = if has_faults && rng.chance(35) {
+        *rng.pick(&FAULTS)
+    } else {
+        Fault::None
+    };
+    let refuses = has_faults && rng.chance(10);
+    Behaviour {
+        stdout: draw_len(rng),
+        stderr: rng.below(200).saturating_sub(150) as usize,
+        pieces: 1 + rng.below(4) as usize,
+        wait: *rng.pick(&[0, 0, 1, 30, 400]) * Duration::from_millis(1),
+        is_early: rng.chance(20),
+        ends_stdout_first: rng.chance(20),
+        refusals: if refuses {
+            1 + rng.below(3) as usize
+        } else {
+            0
+        },
+        refusal: *rng.pick(&[
+            ProtocolStatus::CantMultiplex,
+            ProtocolStatus::Overloaded,
+            ProtocolStatus::Overloaded,
+            ProtocolStatus::UnknownRole,
+        ]),
+        fault,
+    }
+}

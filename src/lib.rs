@@ -58,6 +58,7 @@
 //! - [`Engine`]: requests, connections, the pool and all time limits, as a state machine over octets and instants. Drive
 //!   it yourself for another runtime, for completion-based I/O, or in a test with virtual time.
 //! - [`Client`]: the engine on mio's sockets. Most programs need this and what follows.
+//! - [`Commands`]: what both can be asked, so that a server's code runs on sockets and in a test without.
 //! - [`cgi`]: an HTTP request as parameters, and output as status, fields and body.
 //! - [`blocking`]: one call on a loop of its own, for tools, health checks and tests.
 //!
@@ -66,6 +67,7 @@
 mod address;
 pub mod blocking;
 pub mod cgi;
+mod commands;
 mod config;
 mod engine;
 mod error;
@@ -79,6 +81,7 @@ pub mod testkit;
 pub mod wire;
 
 pub use address::{Address, AddressError};
+pub use commands::Commands;
 pub use config::{
     AtLimit, Backoff, Config, ConfigError, Limits, Multiplex, Stall, Timeouts, UnknownLength,
 };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! testkit   blocking -> net -> engine -> words -> wire        words: address, config, error, event, report, request
-//!      \________________________/                             cgi -> words; guide: prose
+//!      \________________________/                             cgi -> words; commands -> net; guide: prose
 //! ```
 
 use std::fs;
@@ -27,8 +27,10 @@ const CGI: &[&str] = &["cgi"];
 const ENGINE: &[&str] = &["engine"];
 const NET: &[&str] = &["net"];
 const BLOCKING: &[&str] = &["blocking"];
+const COMMANDS: &[&str] = &["commands"];
+const TESTKIT: &[&str] = &["testkit"];
 
-const LAYERS: [Layer; 8] = [
+const LAYERS: [Layer; 9] = [
     Layer {
         modules: WIRE,
         below: &[],
@@ -62,6 +64,13 @@ const LAYERS: [Layer; 8] = [
         allowed: &["std::net", "std::os"],
     },
     Layer {
+        // What the engine and the driver have in common.
+        modules: COMMANDS,
+        below: &[WIRE, WORDS, ENGINE, NET],
+        crates: &[],
+        allowed: &[],
+    },
+    Layer {
         modules: BLOCKING,
         below: &[WIRE, WORDS, CGI, ENGINE, NET],
         crates: &["mio", "log", "thiserror"],
@@ -70,12 +79,12 @@ const LAYERS: [Layer; 8] = [
     Layer {
         // Prose; what it imports it links to.
         modules: &["guide"],
-        below: &[WIRE, WORDS, CGI, ENGINE, NET, BLOCKING],
+        below: &[WIRE, WORDS, CGI, ENGINE, NET, COMMANDS, BLOCKING, TESTKIT],
         crates: &[],
         allowed: &[],
     },
     Layer {
-        modules: &["testkit"],
+        modules: TESTKIT,
         below: &[WIRE, WORDS, ENGINE],
         crates: &[],
         // The origin from which its time is counted.

@@ -10,11 +10,11 @@ use mio_fcgi::cgi::{
 use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, RecordType, Role};
 use mio_fcgi::{
     Action, Address, AddressError, AtLimit, Backoff, Body, BodyError, Client, CloseReason,
-    Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle, Counters,
-    Delivery, Disconnected, Engine, Event, Failure, Limits, LostReason, Multiplex, OwnedEvent,
-    Params, Phase, ProtocolError, ReadBuf, Report, Request, RequestError, RequestGauges,
-    RequestHandle, Retry, ServerValues, SharedParams, Stall, Stats, StdinError, SubmitError, Tag,
-    TimeoutKind, Timeouts, Timings, Transmit, UnknownLength, blocking,
+    Commands, Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle,
+    Counters, Delivery, Disconnected, Engine, Event, Failure, Limits, LostReason, Multiplex,
+    OwnedEvent, Params, Phase, ProtocolError, ReadBuf, Report, Request, RequestError,
+    RequestGauges, RequestHandle, Retry, ServerValues, SharedParams, Stall, Stats, StdinError,
+    SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit, UnknownLength, blocking,
 };
 
 /// Calls a function for each type of a list.
@@ -97,4 +97,10 @@ fn an_engine_takes_no_name_that_is_still_to_be_resolved() {
         Engine::new(config).err(),
         Some(ConfigError::UnresolvedHost { name })
     );
+}
+
+#[test]
+fn clients_and_engines_take_the_same_commands() {
+    fn takes_commands<T: Commands>() {}
+    each!(takes_commands: Client, Engine);
 }

@@ -10,11 +10,11 @@
 //! - [`without_mio`]: driving an [`Engine`](crate::Engine) yourself, here without any socket.
 #![cfg_attr(
     feature = "testkit",
-    doc = "- [`testkit`](crate::testkit#testing-your-server): testing your server, without sockets and in no time."
+    doc = "- [`testing`]: testing your server, without sockets and in no time."
 )]
 #![cfg_attr(
     not(feature = "testkit"),
-    doc = "- `testkit`, a feature of this crate: testing your server, without sockets and in no time."
+    doc = "- `testing`, there with the feature `testkit`: testing your server, without sockets and in no time."
 )]
 //!
 //! What is said of applications was seen with php-fpm 8.2, libfcgi 2.4 (with it Perl's FCGI and fcgiwrap), Go's
@@ -25,4 +25,6 @@ pub mod embedding;
 pub mod failure;
 pub mod multiplexing;
 pub mod php_fpm;
+#[cfg(feature = "testkit")]
+pub mod testing;
 pub mod without_mio;

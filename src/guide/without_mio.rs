@@ -145,7 +145,7 @@
 //! requests were closed on the way, as idle ones are.
 //!
 //! To test a program that embeds the client, there is such a loop ready in the module `testkit`, a feature: with
-//! applications that misbehave, a clock of its own, and octets that arrive in any pieces.
+//! applications that misbehave, a clock of its own, and octets that arrive in any pieces. See the page `testing`.
 //!
 //! # Rules for a driver
 //!

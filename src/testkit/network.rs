@@ -17,8 +17,7 @@ use crate::event::{ConnectionHandle, Event};
 /// The driver of an [`Engine`] in a test: what mio, the sockets and the applications are in a program.
 ///
 /// [`Sim`](super::Sim) owns an engine and one of these. Code that has its own engine calls
-/// [`step`](Self::step) until it is false, gives commands in between as it likes, and moves the clock on with
-/// [`advance_to`](Self::advance_to).
+/// [`advance`](Self::advance), and gives commands before, behind and from within as it likes.
 pub struct Network {
     origin: Instant,
     pub(super) now: Instant,
@@ -50,6 +49,9 @@ pub(super) enum Appointment {
 pub type OnEvent<'a> = dyn FnMut(&mut Engine, Instant, Event<'_>) + 'a;
 
 const BUFFER_LEN: usize = 64 * 1024;
+
+/// Steps after which a run gives up: a loop without end would be a bug.
+pub(super) const MAX_STEPS: u64 = 50_000_000;
 
 impl Network {
     /// A network of so many servers that refuse to be connected to, until told otherwise. `origin` is the
@@ -151,6 +153,33 @@ impl Network {
     /// Moves the clock on; never back. What was due in between happens late, in the next steps.
     pub fn advance_to(&mut self, now: Instant) {
         self.now = self.now.max(now);
+    }
+
+    /// Lets so much time pass, and all happen that falls into it.
+    ///
+    /// # Panics
+    /// When something goes on happening at one instant without end.
+    pub fn advance(&mut self, engine: &mut Engine, time: Duration, on_event: &mut OnEvent<'_>) {
+        let until = self.now + time;
+        self.settle(engine, on_event);
+        while let Some(next) = self.next(engine).filter(|at| *at <= until) {
+            self.advance_to(next);
+            self.settle(engine, on_event);
+        }
+        self.advance_to(until);
+        self.settle(engine, on_event);
+    }
+
+    /// Lets everything happen that can happen now.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn settle(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) {
+        let mut steps = 0;
+        while self.step(engine, on_event) {
+            steps += 1;
+            assert!(steps < MAX_STEPS, "no end at {:?}", self.elapsed());
+        }
     }
 
     /// Does one thing that can be done now: an arrival, a write, a read, a deadline, an event. False when there is

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::application::Application;
 use super::link::Server;
-use super::network::Network;
+use super::network::{MAX_STEPS, Network};
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::{StdinError, SubmitError};
@@ -37,9 +37,6 @@ pub struct Sim {
     submitted: usize,
     ended: usize,
 }
-
-/// Steps after which a run gives up: a loop without end would be a bug.
-const MAX_STEPS: u64 = 50_000_000;
 
 impl Sim {
     /// A client of this configuration. Its servers refuse connections until [`serve`](Self::serve).

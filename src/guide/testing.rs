@@ -1,0 +1,164 @@
+//! Testing your server: without sockets, without sleeping, the same in every run (feature `testkit`).
+//!
+//! ```toml
+//! [dev-dependencies]
+//! mio-fcgi = { version = "0.1", features = ["testkit"] }
+//! ```
+//!
+//! # A time limit, in thirty lines
+//!
+//! A proxy is to answer 504 when php-fpm has said nothing for three seconds. Its code takes [`Commands`] where it has
+//! something to ask: a [`Client`](crate::Client) in the program, an [`Engine`](crate::Engine) in the test.
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use std::time::{Duration, Instant};
+//! use mio_fcgi::testkit::{Habits, Network, Script, Scripted};
+//! use mio_fcgi::{Commands, Config, Engine, Event, Request, RequestError, Tag};
+//!
+//! /// What is tested: it answers browsers, by number.
+//! #[derive(Default)]
+//! struct Proxy {
+//!     answers: HashMap<u64, u16>,
+//! }
+//!
+//! impl Proxy {
+//!     fn on_request(&mut self, fcgi: &mut impl Commands, now: Instant, browser: u64, path: &str) {
+//!         let request = Request::responder().param("SCRIPT_FILENAME", path);
+//!         if fcgi.submit(now, request, Tag(browser)).is_err() {
+//!             self.answers.insert(browser, 503);
+//!         }
+//!     }
+//!
+//!     fn on_event(&mut self, _fcgi: &mut impl Commands, _now: Instant, event: Event<'_>) {
+//!         if let Event::End { tag, outcome, .. } = event {
+//!             let status = match outcome {
+//!                 Ok(_) => 200,
+//!                 Err(failure) if matches!(failure.error, RequestError::TimedOut(_)) => 504,
+//!                 Err(_) => 502,
+//!             };
+//!             self.answers.insert(tag.0, status);
+//!         }
+//!     }
+//! }
+//!
+//! let mut config = Config::new("unix:/run/php.sock".parse()?); // never connected to
+//! config.timeouts.first_octet = Some(Duration::from_secs(3));
+//! let mut engine = Engine::new(config)?;
+//! let mut network = Network::new(1, Instant::now(), 1);
+//! let php = Scripted::new(|request| match request.param("SCRIPT_FILENAME") {
+//!     Some(b"/slow.php") => Script::new().wait(Duration::from_secs(60)).end(0),
+//!     _ => Script::answer("Content-Type: text/plain\r\n\r\nhello"),
+//! });
+//! network.server(0).serve(php.with_habits(Habits::php_fpm(2)));
+//!
+//! let mut proxy = Proxy::default();
+//! proxy.on_request(&mut engine, network.now(), 1, "/slow.php");
+//! proxy.on_request(&mut engine, network.now(), 2, "/quick.php");
+//! let mut pass = |time| network.advance(&mut engine, time, &mut |fcgi, now, event| {
+//!     proxy.on_event(fcgi, now, event);
+//! });
+//! pass(Duration::from_millis(2_999));
+//! pass(Duration::from_millis(1)); // not earlier, not later:
+//! assert_eq!(proxy.answers, HashMap::from([(1, 504), (2, 200)]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The three seconds took no time, and every run is the same: a test like this can be run ten thousand times.
+//! [`Network::advance`] does what your loop does, wait and drain, and moves the clock from one happening to the
+//! next. Timers of your own go in between: advance to their instant, call what they call.
+//!
+//! In the program, the loop hands on the same way, for an event borrows the buffer and not the client:
+//!
+//! ```
+//! # use std::time::Instant;
+//! # use mio_fcgi::{Client, Commands, Event, ReadBuf};
+//! # struct Proxy;
+//! # impl Proxy { fn on_event(&mut self, _: &mut impl Commands, _: Instant, _: Event<'_>) {} }
+//! fn drain(fcgi: &mut Client, proxy: &mut Proxy, now: Instant, buf: &mut ReadBuf) {
+//!     while let Some(event) = fcgi.poll_event(now, buf) {
+//!         proxy.on_event(fcgi, now, event);
+//!     }
+//! }
+//! ```
+//!
+//! What such a test leaves out is that loop itself, and the sockets. One request through the whole program, with an
+//! application on a socket, is enough for them: they have no time limits and no faults of their own to go wrong.
+//!
+//! # Without code of your own
+//!
+//! [`Sim`] has the engine in it and collects the events, for questions about a configuration rather than a program:
+//!
+//! ```
+//! use std::time::Duration;
+//! use mio_fcgi::testkit::{Habits, Script, Scripted, Sim};
+//! use mio_fcgi::{Config, Request, Tag};
+//!
+//! // Eight requests at a time, and php-fpm has two children: who waits how long?
+//! let mut config = Config::new("unix:/run/php.sock".parse()?);
+//! config.limits.max_connections = 2;
+//! let mut sim = Sim::new(config, 1)?;
+//! let work = |_: &_| Script::new().await_stdin().wait(Duration::from_millis(100)).end(0);
+//! sim.serve(0, Scripted::new(work).with_habits(Habits::php_fpm(2)));
+//! let mut requests = Vec::new();
+//! for tag in 0..8 {
+//!     requests.push(sim.submit(Request::responder(), Tag(tag))?);
+//! }
+//! assert!(sim.run_to_end());
+//! assert_eq!(sim.ended_at(requests[7]), Some(Duration::from_millis(400)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Faults
+//!
+//! What an application must not do is a few octets more. Whether a response that was cut short is noticed:
+//!
+//! ```
+//! use mio_fcgi::testkit::{Fragments, Script, Scripted, Sim, Wire};
+//! use mio_fcgi::{Config, Delivery, Request, Tag};
+//!
+//! let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 7)?;
+//! let mut wire = Wire::default();
+//! wire.reads = Fragments::UpTo(5); // cut where the seed says
+//! sim.serve(0, Scripted::new(|_| Script::new().await_stdin().stdout("half of").close()))
+//!     .wire(wire);
+//! let request = sim.submit(Request::responder(), Tag(1))?;
+//! sim.run_to_end();
+//! assert_eq!(sim.stdout(request), b"half of");
+//! let failure = sim.outcome(request).and_then(|outcome| outcome.as_ref().err());
+//! assert_eq!(failure.map(|failure| failure.delivery), Some(Delivery::Responded));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | to have | take |
+//! |---|---|
+//! | octets in any pieces, few at a time | [`Wire::reads`], [`Wire::writes`], [`Fragments`] |
+//! | delay, a slow line, full buffers | [`Wire::latency`], [`Wire::octets_per_second`], [`Wire::capacity`], [`Script::stop_reading`] |
+//! | connections that overtake one another | [`Server::wires`], [`Network::shuffle`] |
+//! | an end of file or a reset at any octet | [`Break`], [`Records::cut`]; by a script [`Script::close`], [`Script::reset`], [`Script::half_close`] |
+//! | connects that fail, hang, come late, find the backlog full | [`Server::on_connect`], [`Connect`] |
+//! | an application that thinks, or never ends | [`Script::wait`], a script without [`Script::end`] |
+//! | an answer before the body was read | a script without [`Script::await_stdin`] |
+//! | refusals | [`Script::refuse`], by turns with the closure of [`Scripted::new`] |
+//! | padding, foreign IDs, records in no order, no FastCGI at all | [`Script::send`] with [`records`] |
+//! | php-fpm, libfcgi, Go, flup | [`Habits`]; any mixture by setting its fields |
+//! | anything else | an [`Application`] of your own |
+//!
+//! [`Network::tally`] says whether a test had the fault that it is about.
+//!
+//! # Ends that must be tested
+//!
+//! * [`Sim::run_to_end`] is false when a request never ends; [`Engine::is_idle`](crate::Engine::is_idle) after a
+//!   shutdown is the check against leaks.
+//! * [`Sim::trace_hash`] is equal for equal runs: a difference means that something outside has got in.
+//! * [`Network::shuffle`] draws the order of what happens at one instant from the seed. Run many seeds, and print the one
+//!   that failed.
+//! * [`Network::keep_trace`] and [`Network::trace`] tell what happened, line by line.
+
+#[cfg(doc)]
+use crate::Commands;
+#[cfg(doc)]
+use crate::testkit::{
+    Application, Break, Connect, Fragments, Habits, Network, Records, Script, Scripted, Server,
+    Sim, Wire, records,
+};

@@ -63,6 +63,7 @@ impl Arguments {
                     options.delay = Duration::from_millis(parser.value()?.parse::<u32>()?.into());
                 }
                 Long("body") => options.bench_body_len = parser.value()?.parse()?,
+                Long("max-connections") => options.max_connections = parser.value()?.parse()?,
                 Long("no-multiplex") => options.multiplex = false,
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(argument.unexpected()),
@@ -77,10 +78,12 @@ impl Arguments {
 
 const USAGE: &str = "\
 usage: responder --listen unix:/path|unix:@name|host:port [--threads N] [--delay MS] [--body BYTES]
-                 [--no-multiplex]
+                 [--max-connections N] [--no-multiplex]
 
   --listen ADDR    where to listen; port 0 takes a free one, which is printed
   --threads N      event loops, each on a thread of its own (1)
   --delay MS       wait before each answer (0)
   --body BYTES     the length of the constant answer at /bench (16)
+  --max-connections N
+                   the connections of each loop; further ones are closed (4096)
   --no-multiplex   refuse a second request on a connection while one is open";

@@ -1,0 +1,136 @@
+//! What the clients of other crates share: the request of `load`, a count of what is left, the figures.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use lexopt::prelude::*;
+use serde_json::json;
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+
+/// The options of `load` that are used here.
+pub(crate) struct Arguments {
+    pub(crate) socket: String,
+    pub(crate) conns: usize,
+    pub(crate) inflight: usize,
+    requests: u64,
+    pub(crate) stdin_len: usize,
+    /// Octets of each response's body.
+    pub(crate) body_expected: u64,
+}
+
+impl Arguments {
+    pub(crate) fn parse() -> Result<Self> {
+        let mut given = Self {
+            socket: String::new(),
+            conns: 1,
+            inflight: 1,
+            requests: 1000,
+            stdin_len: 0,
+            body_expected: 0,
+        };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("connect") => {
+                    let address = parser.value()?.string()?;
+                    let socket = address.strip_prefix("unix:").context("unix:/path")?;
+                    given.socket = socket.to_owned();
+                }
+                Long("conns") => given.conns = parser.value()?.parse()?,
+                Long("inflight") => given.inflight = parser.value()?.parse()?,
+                Long("requests") => given.requests = parser.value()?.parse()?,
+                Long("stdin") => given.stdin_len = parser.value()?.parse()?,
+                Long("body-expected") => given.body_expected = parser.value()?.parse()?,
+                Long("json") => {}
+                _ => return Err(argument.unexpected().into()),
+            }
+        }
+        Ok(given)
+    }
+
+    /// Those of `load`.
+    pub(crate) fn params(&self) -> Vec<(Bytes, Bytes)> {
+        let (method, content_type, content_length) = match self.stdin_len {
+            0 => ("GET", "", String::new()),
+            len => ("POST", "application/octet-stream", len.to_string()),
+        };
+        [
+            ("GATEWAY_INTERFACE", "CGI/1.1"),
+            ("SERVER_SOFTWARE", "mio-fcgi-load/0.1"),
+            ("QUERY_STRING", ""),
+            ("REQUEST_METHOD", method),
+            ("CONTENT_TYPE", content_type),
+            ("CONTENT_LENGTH", &content_length),
+            ("SCRIPT_FILENAME", "/srv/www/bench"),
+            ("SCRIPT_NAME", "/bench"),
+            ("REQUEST_URI", "/bench"),
+            ("DOCUMENT_URI", "/bench"),
+            ("DOCUMENT_ROOT", "/srv/www"),
+            ("SERVER_PROTOCOL", "HTTP/1.1"),
+            ("REQUEST_SCHEME", "http"),
+            ("REMOTE_ADDR", "192.0.2.17"),
+            ("REMOTE_PORT", "52614"),
+            ("SERVER_ADDR", "192.0.2.1"),
+            ("SERVER_PORT", "80"),
+            ("SERVER_NAME", "www.example.org"),
+            ("REDIRECT_STATUS", "200"),
+            ("HTTP_HOST", "www.example.org"),
+            ("HTTP_USER_AGENT", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+            ("HTTP_ACCEPT", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            ("HTTP_ACCEPT_ENCODING", "gzip, deflate, br, zstd"),
+            ("HTTP_ACCEPT_LANGUAGE", "en-GB,en;q=0.8,de;q=0.5,fr;q=0.3"),
+            (
+                "HTTP_COOKIE",
+                "session=0123456789abcdef0123456789abcdef; theme=light; consent=all; cart=9f86d081884c7d65",
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned().into(), value.to_owned().into()))
+        .into()
+    }
+}
+
+/// Requests that are left, for all tasks together.
+#[derive(Clone)]
+pub(crate) struct Countdown(Rc<Cell<u64>>);
+
+impl Countdown {
+    /// One of them; false when there are none.
+    pub(crate) fn take(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+/// Sends all requests on one thread and prints what that cost.
+pub(crate) fn run<F>(arguments: &Arguments, send_all: impl FnOnce(Countdown) -> F) -> Result<()>
+where
+    F: Future<Output = Result<()>>,
+{
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let requests = Countdown(Rc::new(Cell::new(arguments.requests)));
+    let (start, before) = (Instant::now(), cpu_time()?);
+    LocalSet::new().block_on(&runtime, send_all(requests))?;
+    let cpu = cpu_time()?.saturating_sub(before);
+    let figures = json!({
+        "requests": arguments.requests,
+        "seconds": start.elapsed().as_secs_f64(),
+        "cpu_user_s": cpu.as_secs_f64(),
+        // The sum is what is looked at.
+        "cpu_sys_s": 0.0,
+        "rss_kb": 0,
+    });
+    println!("{figures}");
+    Ok(())
+}
+
+/// Of this thread, which is the only one that does anything.
+fn cpu_time() -> Result<Duration> {
+    let text = std::fs::read_to_string("/proc/self/schedstat")?;
+    let nanos = text.split_whitespace().next().context("schedstat")?;
+    Ok(Duration::from_nanos(nanos.parse()?))
+}

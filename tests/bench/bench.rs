@@ -18,8 +18,11 @@ use std::io;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+mod cgi;
 mod parts;
 mod request;
+#[cfg(unix)]
+mod round_trip;
 
 use parts::Part;
 

@@ -8,7 +8,10 @@ use mio_fcgi::{
     Action, Body, Config, ConnectionHandle, Engine, Event, Multiplex, Params, Request, Tag,
 };
 
-use crate::request::{PARAMS, response};
+use crate::cgi;
+use crate::request::{PARAMS, push_all, response};
+#[cfg(unix)]
+use crate::round_trip;
 
 /// Something to be measured.
 pub(crate) struct Part {
@@ -25,7 +28,7 @@ pub(crate) fn all() -> impl Iterator<Item = Part> {
         set_up,
         rounds,
     };
-    [
+    let parts = [
         part("encode 25 params", encode_params as fn() -> _, 10_000),
         part("encode a request", encode_request, 10_000),
         part("demux a response", demux_response, 10_000),
@@ -34,8 +37,31 @@ pub(crate) fn all() -> impl Iterator<Item = Part> {
         part("engine, 1,024 requests shared", many_requests, 10),
         part("engine, 1 MiB up", upload, 200),
         part("engine, 1 MiB down", download, 200),
-    ]
-    .into_iter()
+        part("cgi, an HTTP request to params", cgi::env, 10_000),
+        part("cgi, a response head", cgi::head, 10_000),
+    ];
+    #[cfg(unix)]
+    let over_sockets = [
+        part(
+            "floor, prebuilt octets",
+            round_trip::floor_prebuilt as fn() -> _,
+            10_000,
+        ),
+        part("floor, params encoded", round_trip::floor_encoding, 10_000),
+        part(
+            "client, one request",
+            round_trip::client_one_request,
+            10_000,
+        ),
+        part(
+            "client, 64 requests shared",
+            round_trip::client_64_shared,
+            200,
+        ),
+    ];
+    #[cfg(not(unix))]
+    let over_sockets = [];
+    parts.into_iter().chain(over_sockets)
 }
 
 fn encode_params() -> Box<dyn FnMut()> {
@@ -45,12 +71,6 @@ fn encode_params() -> Box<dyn FnMut()> {
         push_all(&mut params);
         black_box(&params);
     })
-}
-
-fn push_all(params: &mut Params) {
-    for (name, value) in black_box(&PARAMS) {
-        params.push(name, value);
-    }
 }
 
 fn encode_request() -> Box<dyn FnMut()> {

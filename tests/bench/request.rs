@@ -1,5 +1,8 @@
 //! A request as a Web server has it, and the response to it.
 
+use std::hint::black_box;
+
+use mio_fcgi::Params;
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 
 /// 25 parameters.
@@ -39,6 +42,12 @@ pub(crate) const PARAMS: [(&str, &str); 25] = [
         "session=0123456789abcdef0123456789abcdef; theme=light; cart=9f86d081884c7d65",
     ),
 ];
+
+pub(crate) fn push_all(params: &mut Params) {
+    for (name, value) in black_box(&PARAMS) {
+        params.push(name, value);
+    }
+}
 
 /// A whole response of one record of content.
 pub(crate) fn response(request_id: u16) -> Vec<u8> {

@@ -135,6 +135,9 @@ fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
     config.connect_timeout = options.connect_timeout;
     // An application that restarts is back within this, as a rule.
     config.connect_patience = Duration::from_secs(2);
+    // A php-fpm that is stopped takes a request with it up to three times: with the child that has it, with another that
+    // is about to end too, and with its listener's queue. Only what may run twice is sent again.
+    config.max_retries = 4;
     config.limits.max_connections = share(options.max_connections);
     config.limits.max_idle = share(options.max_idle);
     config.limits.idle_timeout = options.idle_timeout;

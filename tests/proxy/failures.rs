@@ -312,6 +312,18 @@ fn only_what_may_run_twice_is_sent_again() {
     assert_eq!(proxy.ask(post("/index.php", b"once")).status, 502);
 }
 
+#[test]
+fn an_application_that_ends_child_by_child_is_outlived() {
+    let (address, _thread) = application(|index, mut stream| {
+        if read_request(&mut stream) && index >= 4 {
+            let _ = stream.write_all(&whole(b"Content-Length: 5\r\n\r\nfifth"));
+            read_request(&mut stream);
+        }
+    });
+    let proxy = Proxy::in_front_of(&address, OFF);
+    assert_eq!(proxy.get("/index.php").text(), "fifth");
+}
+
 /// The demo application as a process of its own; killed when it is dropped.
 #[cfg(unix)]
 struct Responder(std::process::Child);

@@ -1,0 +1,130 @@
+//! Whether the test kit can have every edge case of a FastCGI client: each is played here in a few lines.
+//!
+//! What the library makes of them is tested one by one elsewhere (tests/cases.md, whose numbers these are); here it
+//! is shown what to take from the kit. `table.md` says it in a word for each; `UPDATE_CASES=1 cargo test --features
+//! testkit --test kit` writes it anew.
+
+mod answers;
+mod receiving;
+mod sending;
+mod sharing;
+mod waiting;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use mio_fcgi::testkit::{Received, Script, Scripted, Server, Sim};
+use mio_fcgi::{Config, Failure, Multiplex, Request, RequestError, RequestHandle, Tag};
+
+/// A case by its number, what of the kit plays it, and the play.
+type Case = (u32, &'static str, fn());
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Played elsewhere, and why.
+const ELSEWHERE: [(u32, &str); 2] = [
+    (
+        89,
+        "case 88 played 65,535 times, too long for here: tests/engine",
+    ),
+    (111, "sockets of the system: tests/driver"),
+];
+
+#[test]
+fn every_case_can_be_played() {
+    let mut numbers: Vec<u32> = ELSEWHERE.iter().map(|(number, _)| *number).collect();
+    for (number, with, play) in cases() {
+        println!("case {number}: {with}");
+        play();
+        numbers.push(number);
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=112).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_table_is_what_is_played() {
+    let mut rows: Vec<(u32, &str)> = ELSEWHERE.to_vec();
+    rows.extend(cases().iter().map(|(number, with, _)| (*number, *with)));
+    rows.sort_unstable();
+    let mut table = String::from(
+        "# What of the test kit plays which edge case\n\n\
+         Written by `UPDATE_CASES=1 cargo test --features testkit --test kit` from the plays in this folder. The numbers are\n\
+         those of [cases.md](../cases.md).\n\n| case | take |\n|---|---|\n",
+    );
+    for (number, with) in rows {
+        writeln!(table, "| {number} | {with} |").expect("a String takes every text");
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kit/table.md");
+    if std::env::var_os("UPDATE_CASES").is_some() {
+        std::fs::write(path, &table).expect("the repository can be written to");
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(written == table, "table.md is not up to date");
+}
+
+fn cases() -> Vec<Case> {
+    let all = [
+        receiving::CASES,
+        answers::CASES,
+        sending::CASES,
+        sharing::CASES,
+    ];
+    [all.concat(), waiting::CASES.to_vec()].concat()
+}
+
+/// One connection, one request on it at a time.
+fn plain() -> Config {
+    let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+    config.multiplex = Multiplex::Off;
+    config.limits.max_connections = 1;
+    config
+}
+
+/// One connection for eight requests.
+fn shared() -> Config {
+    let mut config = plain();
+    config.multiplex = Multiplex::On { max: 8 };
+    config
+}
+
+/// A client of one server, which answers by scripts.
+fn sim(config: Config, script: impl FnMut(&Received) -> Script + 'static) -> Sim {
+    sim_of(config, Scripted::new(script))
+}
+
+fn sim_of(config: Config, application: Scripted) -> Sim {
+    let mut sim = Sim::new(config, 1).expect("valid");
+    sim.serve(0, application);
+    sim
+}
+
+fn submit(sim: &mut Sim, tag: u64) -> RequestHandle {
+    let request = Request::responder().param("TAG", tag.to_string());
+    sim.submit(request, Tag(tag)).expect("there is room")
+}
+
+/// One request, played to its end.
+fn play(script: impl FnMut(&Received) -> Script + 'static) -> (Sim, RequestHandle) {
+    let mut sim = sim(plain(), script);
+    let handle = submit(&mut sim, 1);
+    assert!(sim.run_to_end());
+    (sim, handle)
+}
+
+fn server(sim: &mut Sim) -> &mut Server {
+    sim.server(0)
+}
+
+fn is_complete(sim: &Sim, handle: RequestHandle) -> bool {
+    sim.outcome(handle).is_some_and(Result::is_ok)
+}
+
+fn failure(sim: &Sim, handle: RequestHandle) -> &Failure {
+    let outcome = sim.outcome(handle).expect("it has ended");
+    outcome.as_ref().expect_err("it failed")
+}
+
+fn error(sim: &Sim, handle: RequestHandle) -> &RequestError {
+    &failure(sim, handle).error
+}

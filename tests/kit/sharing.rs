@@ -1,0 +1,188 @@
+//! Several requests on a connection, and what an application says of that.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use mio_fcgi::testkit::{Habits, Script, Scripted, Sim, Values};
+use mio_fcgi::{Config, Multiplex, OwnedEvent, RequestHandle, Tag};
+
+use crate::{Case, MS, error, is_complete, plain, shared, sim, sim_of, submit};
+
+pub(crate) const CASES: &[Case] = &[
+    (84, "`Habits::libfcgi`, which would lose the second", || {
+        let (mut sim, handles) = six(auto(), Habits::libfcgi(6));
+        assert!(handles.iter().all(|handle| is_complete(&sim, *handle)));
+        assert_eq!(sim.ended_at(handles[5]), Some(10 * MS));
+        let counters = sim.engine().stats().counters;
+        assert!(counters.connected >= 6, "{counters:?}");
+    }),
+    (85, "`Received::keep`", || {
+        let keeps = Rc::new(RefCell::new(Vec::new()));
+        let sees = Rc::clone(&keeps);
+        let mut sim = sim(shared(), move |request| {
+            sees.borrow_mut().push(request.keep);
+            Script::answer("ok")
+        });
+        submit(&mut sim, 1);
+        submit(&mut sim, 2);
+        assert!(sim.run_to_end());
+        assert_eq!(*keeps.borrow(), [true, true]);
+    }),
+    (86, "`Script::wait` of different times", || {
+        let mut sim = sim(shared(), |request| {
+            let tag = request.param("TAG").unwrap_or_default()[0] - b'0';
+            Script::new()
+                .await_stdin()
+                .wait(MS * (9 - u32::from(tag)))
+                .stdout([tag])
+                .end(0)
+        });
+        let handles: Vec<_> = (1..4).map(|tag| submit(&mut sim, tag)).collect();
+        assert!(sim.run_to_end());
+        for (tag, handle) in (1..4).zip(&handles) {
+            assert_eq!(sim.stdout(*handle), [tag]);
+        }
+        assert!(sim.ended_at(handles[2]) < sim.ended_at(handles[0]));
+    }),
+    (87, "`Sim::pause`", || {
+        let mut sim = sim(shared(), |_| Script::answer(vec![b'x'; 10_000]));
+        let slow = submit(&mut sim, 1);
+        let quick = submit(&mut sim, 2);
+        sim.pause(slow);
+        sim.advance(MS);
+        assert!(is_complete(&sim, quick) && sim.stdout(slow).is_empty());
+        sim.resume(slow);
+        assert!(sim.run_to_end() && is_complete(&sim, slow));
+    }),
+    (
+        88,
+        "`Received::request_id`, `Habits::flup_multiplexed`, which never ends what is aborted",
+        || {
+            let ids = Rc::new(RefCell::new(Vec::new()));
+            let sees = Rc::clone(&ids);
+            let application = Scripted::new(move |request| {
+                sees.borrow_mut().push(request.request_id);
+                Script::new().await_stdin().wait(MS).end(0)
+            });
+            let mut sim = sim_of(shared(), application.with_habits(Habits::go()));
+            submit(&mut sim, 1);
+            let aborted = submit(&mut sim, 2);
+            sim.settle();
+            sim.abort(aborted);
+            submit(&mut sim, 3);
+            assert!(sim.run_to_end());
+            let ids = ids.borrow();
+            assert!(ids.len() == 3 && !ids[..2].contains(&ids[2]), "{ids:?}");
+        },
+    ),
+    (90, "`Script::reset` of one of them", || {
+        let mut sim = sim(shared(), |request| match request.param("TAG") {
+            Some(b"5") => Script::new().wait(MS).reset(),
+            _ => Script::new(),
+        });
+        let handles: Vec<_> = (1..6).map(|tag| submit(&mut sim, tag)).collect();
+        assert!(sim.run_to_end());
+        assert!(handles.iter().all(|handle| !is_complete(&sim, *handle)));
+    }),
+    (
+        91,
+        "a script without `Script::end`, `Habits::flup_multiplexed`",
+        || {
+            let mut config = shared();
+            config.timeouts.total = Some(10 * MS);
+            config.abort_grace = 20 * MS;
+            let script = |request: &mio_fcgi::testkit::Received| match request.param("TAG") {
+                Some(b"1") => Script::new(),
+                _ => Script::answer("ok"),
+            };
+            let application = Scripted::new(script).with_habits(Habits::flup_multiplexed());
+            let mut sim = sim_of(config, application);
+            let stuck = submit(&mut sim, 1);
+            let quick = submit(&mut sim, 2);
+            sim.advance(40 * MS);
+            assert!(!is_complete(&sim, stuck) && is_complete(&sim, quick));
+            assert_eq!(sim.ended_at(stuck), Some(10 * MS));
+            assert_eq!(sim.network().open_sockets(0), 0, "the grace is over");
+        },
+    ),
+    (
+        92,
+        "`Habits::values_need_an_octet`, as libfcgi has it",
+        || {
+            let (sim, handle) = asked(Habits::libfcgi(1));
+            assert!(is_complete(&sim, handle));
+        },
+    ),
+    (93, "`Values::Silent`", || is_served_with(Values::Silent)),
+    (94, "`Values::PairsAndClose`, `Values::Close`", || {
+        is_served_with(Values::Close);
+        is_served_with(Values::PairsAndClose(vec![("FCGI_MPXS_CONNS", "0")]));
+    }),
+    (95, "`Values::UnknownType`", || {
+        is_served_with(Values::UnknownType)
+    }),
+    (
+        96,
+        "`Values::Pairs` without any, `Values::PairsAndEmpty`",
+        || {
+            is_served_with(Values::Pairs(Vec::new()));
+            is_served_with(Values::PairsAndEmpty(vec![("FCGI_MPXS_CONNS", "1")]));
+        },
+    ),
+    (97, "`Values::Pairs` with such values", || {
+        for value in ["", "no", "-1", "0", "99999999999999999999"] {
+            is_served_with(Values::Pairs(vec![
+                ("FCGI_MAX_REQS", value),
+                ("FCGI_MPXS_CONNS", "1"),
+            ]));
+        }
+    }),
+    (98, "`Habits::libfcgi` of several processes", || {
+        let (sim, handles) = six(auto(), Habits::libfcgi(6));
+        assert_eq!(
+            sim.ended_at(handles[5]),
+            Some(10 * MS),
+            "all at the same time"
+        );
+    }),
+];
+
+fn auto() -> Config {
+    let mut config = plain();
+    config.multiplex = Multiplex::Auto;
+    config.limits.max_connections = 8;
+    config
+}
+
+/// Six requests of ten milliseconds, played to their end.
+fn six(config: Config, habits: Habits) -> (Sim, Vec<RequestHandle>) {
+    let script = |_: &_| Script::new().await_stdin().wait(10 * MS).end(0);
+    let mut sim = sim_of(config, Scripted::new(script).with_habits(habits));
+    let handles = (0..6).map(|tag| submit(&mut sim, tag)).collect();
+    assert!(sim.run_to_end());
+    (sim, handles)
+}
+
+/// A server that is asked for its values.
+fn asked(habits: Habits) -> (Sim, RequestHandle) {
+    let application = Scripted::new(|_| Script::answer("ok")).with_habits(habits);
+    let mut sim = sim_of(plain(), application);
+    let handle = sim.get_values(0, Tag(1)).expect("room");
+    assert!(sim.run_to_end());
+    let has_values = |(_, event): &(_, OwnedEvent)| matches!(event, OwnedEvent::Values { .. });
+    if is_complete(&sim, handle) {
+        assert!(sim.events().iter().any(has_values));
+    } else {
+        error(&sim, handle);
+    }
+    (sim, handle)
+}
+
+/// Requests do not depend on what the server says of itself.
+fn is_served_with(values: Values) {
+    let mut habits = Habits::ideal();
+    habits.values = values;
+    asked(habits.clone());
+    let (sim, handles) = six(auto(), habits);
+    assert!(handles.iter().all(|handle| is_complete(&sim, *handle)));
+}

@@ -74,6 +74,7 @@ mod error;
 mod event;
 pub mod guide;
 mod net;
+mod params;
 mod report;
 mod request;
 #[cfg(feature = "testkit")]
@@ -97,8 +98,9 @@ pub use event::{
     Completion, ConnectionHandle, Event, Outcome, OwnedEvent, RequestHandle, ServerValues, Tag,
 };
 pub use net::{Client, ReadBuf};
+pub use params::{Params, SharedParams};
 pub use report::{Report, Timings};
-pub use request::{Body, Params, Request, Retry, SharedParams};
+pub use request::{Body, Request, Retry};
 
 // The program in README.md is compiled with the documentation tests.
 #[cfg(doctest)]

@@ -1,7 +1,7 @@
 //! The layers of the library: who may import what. Reads the sources and fails on a forbidden import.
 //!
 //! ```text
-//! testkit   blocking -> net -> engine -> words -> wire        words: address, config, error, event, report, request
+//! testkit   blocking -> net -> engine -> words -> wire        words: address, config, error, event, params, report, request
 //!      \________________________/                             cgi -> words; commands -> net; guide: prose
 //! ```
 
@@ -22,7 +22,9 @@ struct Layer {
 }
 
 const WIRE: &[&str] = &["wire"];
-const WORDS: &[&str] = &["address", "config", "error", "event", "report", "request"];
+const WORDS: &[&str] = &[
+    "address", "config", "error", "event", "params", "report", "request",
+];
 const CGI: &[&str] = &["cgi"];
 const ENGINE: &[&str] = &["engine"];
 const NET: &[&str] = &["net"];

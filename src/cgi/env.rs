@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::fields::{self, FieldRules};
 use super::head_parser::is_token;
 use super::script::Script;
-use crate::request::Params;
+use crate::params::Params;
 
 /// An HTTP request, as an application is to see it.
 ///
@@ -378,10 +378,10 @@ impl<'p> Writer<'p> {
             return;
         }
         let value_len = parts[0].len() + parts[1].len();
-        self.params.push_with(name.len(), value_len, |out| {
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(parts[0]);
-            out.extend_from_slice(parts[1]);
+        self.params.push_with(name.len(), value_len, |place| {
+            place.write_all(name.as_bytes())?;
+            place.write_all(parts[0])?;
+            place.write_all(parts[1])
         });
     }
 
@@ -414,14 +414,17 @@ impl<'p> Writer<'p> {
         }
         let lens = values.clone().map(|value| value.len() + separator.len());
         let value_len = lens.sum::<usize>().saturating_sub(separator.len());
-        self.params.push_with(name_len, value_len, |out| {
-            out.extend(mapped());
+        self.params.push_with(name_len, value_len, |place| {
+            for octet in mapped() {
+                place.write_all(&[octet])?;
+            }
             for (index, value) in values.enumerate() {
                 if index > 0 {
-                    out.extend_from_slice(separator);
+                    place.write_all(separator)?;
                 }
-                out.extend_from_slice(value);
+                place.write_all(value)?;
             }
+            Ok(())
         });
     }
 }

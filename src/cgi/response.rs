@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::HeadError;
 use crate::event::Outcome;
-use crate::request::Params;
+use crate::params::Params;
 
 /// A name and a value.
 pub type Field = (Vec<u8>, Vec<u8>);

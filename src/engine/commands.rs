@@ -12,7 +12,8 @@ use super::{Engine, Running};
 use crate::config::{ConfigError, Limits, UnknownLength};
 use crate::error::{BodyError, RequestError, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
-use crate::request::{Body, Content, Declared, Params, Request};
+use crate::params::{Declared, Params};
+use crate::request::{Body, Content, Request};
 use crate::wire::{MAX_CONTENT_LEN, Role};
 
 impl Engine {

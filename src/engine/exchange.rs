@@ -31,8 +31,9 @@ use super::source::Source;
 use crate::config::Timeouts;
 use crate::error::{Delivery, Failure, Phase, RequestError, TimeoutKind};
 use crate::event::{ConnectionHandle, RequestHandle, Tag};
+use crate::params::Params;
 use crate::report::{Report, Timings};
-use crate::request::{Params, Retry};
+use crate::request::Retry;
 use crate::wire::Role;
 
 #[derive(Debug)]

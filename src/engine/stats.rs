@@ -188,7 +188,7 @@ mod tests {
             "{connection} octets; `Limits::max_connections` says below 512"
         );
         assert!(
-            exchange <= 632,
+            exchange <= 640,
             "{exchange} octets; `Limits::max_queue` says below 1 KiB"
         );
     }

@@ -44,7 +44,7 @@ mod record;
 
 pub use demux::{Demux, Item};
 pub use error::{DecodeError, EncodeError};
-pub(crate) use params::write_pair_lens;
+pub(crate) use params::LenOctets;
 pub use params::{Pairs, pair_len, write_get_values, write_pair, write_params_records};
 pub use record::{
     BeginRequest, EndRequest, HEADER_LEN, Header, KEEP_CONN, MANAGEMENT_ID,

@@ -16,39 +16,58 @@ use super::{
 /// [`EncodeError::LengthTooLong`] when name or value exceeds 2,147,483,647 octets; nothing is appended then.
 #[inline]
 pub fn write_pair(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
-    write_pair_lens(out, name.len(), value.len())?;
+    if (name.len() | value.len()) < 0x80 {
+        out.reserve(2 + name.len() + value.len());
+        out.extend_from_slice(&[name.len() as u8, value.len() as u8]);
+    } else {
+        let lens = LenOctets::of(name.len(), value.len())?;
+        out.reserve(lens.octets().len() + name.len() + value.len());
+        out.extend_from_slice(lens.octets());
+    }
     out.extend_from_slice(name);
     out.extend_from_slice(value);
     Ok(())
 }
 
-/// Appends the lengths that a pair begins with, and makes room for the rest of it.
-#[inline]
-pub(crate) fn write_pair_lens(
-    out: &mut Vec<u8>,
-    name_len: usize,
-    value_len: usize,
-) -> Result<(), EncodeError> {
-    if name_len < 0x80 && value_len < 0x80 {
-        out.reserve(2 + name_len + value_len);
-        out.extend_from_slice(&[name_len as u8, value_len as u8]);
-        return Ok(());
-    }
-    write_long_pair_lens(out, name_len, value_len)
+/// The two lengths that a pair begins with, as they go on the wire.
+pub(crate) struct LenOctets {
+    octets: [u8; 8],
+    len: usize,
 }
 
-/// The same where one of them takes 4 octets: apart, because nearly all pairs are short.
-fn write_long_pair_lens(
-    out: &mut Vec<u8>,
-    name_len: usize,
-    value_len: usize,
-) -> Result<(), EncodeError> {
-    let name = checked_len(name_len)?;
-    let value = checked_len(value_len)?;
-    out.reserve(pair_len(name_len, value_len));
-    write_len(out, name);
-    write_len(out, value);
-    Ok(())
+impl LenOctets {
+    /// # Errors
+    /// [`EncodeError::LengthTooLong`] when one of them exceeds 2,147,483,647.
+    #[inline]
+    pub(crate) fn of(name_len: usize, value_len: usize) -> Result<Self, EncodeError> {
+        let mut lens = Self {
+            octets: [0; 8],
+            len: 0,
+        };
+        lens.push(checked_len(name_len)?);
+        lens.push(checked_len(value_len)?);
+        Ok(lens)
+    }
+
+    #[inline]
+    fn push(&mut self, len: u32) {
+        let place = &mut self.octets[self.len..];
+        match u8::try_from(len) {
+            Ok(short) if short < 0x80 => {
+                place[0] = short;
+                self.len += 1;
+            }
+            _ => {
+                place[..4].copy_from_slice(&(len | LONG_FORM).to_be_bytes());
+                self.len += 4;
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.octets[..self.len]
+    }
 }
 
 /// How many octets [`write_pair`] appends for a name and a value of these lengths; stops at `usize::MAX`.
@@ -274,14 +293,6 @@ fn checked_len(len: usize) -> Result<u32, EncodeError> {
     match u32::try_from(len) {
         Ok(checked) if checked <= MAX_LEN => Ok(checked),
         _ => Err(EncodeError::LengthTooLong { len }),
-    }
-}
-
-#[inline]
-fn write_len(out: &mut Vec<u8>, len: u32) {
-    match u8::try_from(len) {
-        Ok(short) if short < 0x80 => out.push(short),
-        _ => out.extend_from_slice(&(len | LONG_FORM).to_be_bytes()),
     }
 }
 

@@ -1,0 +1,390 @@
+//! The parameters of a request: name-value pairs, encoded as they come.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::wire::{self, Pairs};
+
+/// Name-value pairs, encoded as they are pushed (FastCGI 1.0, 3.4).
+///
+/// Order and duplicates are kept; PHP lets the last of a name win. Octets need not be UTF-8.
+/// `Debug` shows names and lengths, no values.
+#[derive(Clone, Default)]
+pub struct Params {
+    shared: Option<SharedParams>,
+    /// The encoded pairs, `len` octets, and zeroes behind them. With the room for a pair there beforehand, it is one
+    /// slice to be filled, which takes two thirds of the instructions of appending it to a `Vec` piece by piece.
+    memory: Vec<u8>,
+    len: usize,
+    /// Of the pairs with a length of 4 octets; the others are shorter than what anybody asks for.
+    longest_pair: usize,
+    content_length: Declared,
+    data_length: Declared,
+}
+
+impl Params {
+    /// Pairs that begin with those of a shared block, which is not copied.
+    #[must_use]
+    pub fn with_shared(shared: &SharedParams) -> Self {
+        let mut params = Self::default();
+        params.set_shared(shared);
+        params
+    }
+
+    /// Puts a shared block in front of the pairs, in the place of an earlier one.
+    pub fn set_shared(&mut self, shared: &SharedParams) -> &mut Self {
+        self.shared = Some(shared.clone());
+        self
+    }
+
+    /// Appends a pair.
+    ///
+    /// `CONTENT_LENGTH` (and `FCGI_DATA_LENGTH`) is noted and held against the body. A pair that no
+    /// record can carry is refused by `submit`, not here.
+    #[inline]
+    pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        match name {
+            b"CONTENT_LENGTH" => self.content_length.note(value),
+            b"FCGI_DATA_LENGTH" => self.data_length.note(value),
+            _ => {}
+        }
+        if (name.len() | value.len()) < 0x80 {
+            fill(self.short_place(name.len(), value.len()), name, value);
+        } else if let Some(place) = self.long_place(name.len(), value.len()) {
+            fill(place, name, value);
+        }
+        self
+    }
+
+    /// Appends a pair whose name and value `write` writes, one after the other, in the lengths stated.
+    /// If it writes any other number of octets there is no pair: the next ones would be misread.
+    pub(crate) fn push_with(
+        &mut self,
+        name_len: usize,
+        value_len: usize,
+        write: impl FnOnce(&mut &mut [u8]) -> io::Result<()>,
+    ) {
+        let start = self.len;
+        let place = if (name_len | value_len) < 0x80 {
+            Some(self.short_place(name_len, value_len))
+        } else {
+            self.long_place(name_len, value_len)
+        };
+        if let Some(mut place) = place {
+            let written = write(&mut place);
+            if written.is_err() || !place.is_empty() {
+                self.len = start;
+            }
+        }
+    }
+
+    /// Appends the lengths of a pair, both below 128; gives the place of its name and value.
+    #[inline]
+    fn short_place(&mut self, name_len: usize, value_len: usize) -> &mut [u8] {
+        let pair = self.append(2 + name_len + value_len);
+        pair[0] = name_len as u8;
+        pair[1] = value_len as u8;
+        &mut pair[2..]
+    }
+
+    /// The same where a length takes 4 octets. `None` when one is above 2^31 - 1: `longest_pair` keeps such a
+    /// request from being sent.
+    fn long_place(&mut self, name_len: usize, value_len: usize) -> Option<&mut [u8]> {
+        let pair_len = wire::pair_len(name_len, value_len);
+        self.longest_pair = self.longest_pair.max(pair_len);
+        let lens = wire::LenOctets::of(name_len, value_len).ok()?;
+        let pair = self.append(pair_len);
+        let (place, rest) = pair.split_at_mut(lens.octets().len());
+        place.copy_from_slice(lens.octets());
+        Some(rest)
+    }
+
+    /// Appends octets that are to be filled.
+    #[inline]
+    fn append(&mut self, len: usize) -> &mut [u8] {
+        let (start, end) = (self.len, self.len + len);
+        if end > self.memory.len() {
+            self.grow(end);
+        }
+        self.len = end;
+        &mut self.memory[start..end]
+    }
+
+    #[cold]
+    fn grow(&mut self, least: usize) {
+        let len = least.max(2 * self.memory.len()).max(FIRST_LEN);
+        self.memory.resize(len, 0);
+    }
+
+    /// The pairs, those of the shared block first.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.encoded_parts()
+            .into_iter()
+            .flat_map(|part| Pairs::new(part).filter_map(Result::ok))
+    }
+
+    /// The last value given for a name.
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
+        let name = name.as_ref();
+        self.iter()
+            .filter(|pair| pair.0 == name)
+            .last()
+            .map(|pair| pair.1)
+    }
+
+    /// Encoded octets, the shared block included.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.encoded_parts().iter().map(|part| part.len()).sum()
+    }
+
+    /// True when there is no pair.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.encoded_len() == 0
+    }
+
+    /// Removes all pairs, the shared block too; the memory stays for the next.
+    pub fn clear(&mut self) {
+        self.shared = None;
+        self.len = 0;
+        self.longest_pair = 0;
+        self.content_length = Declared::Absent;
+        self.data_length = Declared::Absent;
+    }
+
+    /// Encodes once what many requests have in common, such as a site's constants.
+    #[must_use]
+    pub fn into_shared(mut self) -> SharedParams {
+        if let Some(inner) = self.shared.take() {
+            let encoded = [inner.0.encoded(), self.encoded()].concat();
+            self.len = encoded.len();
+            self.memory = encoded;
+            self.longest_pair = self.longest_pair.max(inner.0.longest_pair);
+            self.content_length = inner.0.content_length.joined(self.content_length);
+            self.data_length = inner.0.data_length.joined(self.data_length);
+        }
+        self.memory.truncate(self.len);
+        self.memory.shrink_to_fit();
+        SharedParams(Arc::new(self))
+    }
+
+    /// Its own pairs, those of the shared block left out.
+    #[inline]
+    fn encoded(&self) -> &[u8] {
+        &self.memory[..self.len]
+    }
+
+    pub(crate) fn encoded_parts(&self) -> [&[u8]; 2] {
+        let shared = match &self.shared {
+            // Never nested: `into_shared` flattens.
+            Some(shared) => shared.0.encoded(),
+            None => &[],
+        };
+        [shared, self.encoded()]
+    }
+
+    /// The length of the longest pair; 0 when all are short.
+    pub(crate) fn longest_pair(&self) -> usize {
+        let shared = self.shared.as_ref().map_or(0, |s| s.0.longest_pair);
+        self.longest_pair.max(shared)
+    }
+
+    pub(crate) fn content_length(&self) -> Declared {
+        let shared = self.shared.as_ref();
+        shared
+            .map_or(Declared::Absent, |s| s.0.content_length)
+            .joined(self.content_length)
+    }
+
+    pub(crate) fn data_length(&self) -> Declared {
+        let shared = self.shared.as_ref();
+        shared
+            .map_or(Declared::Absent, |s| s.0.data_length)
+            .joined(self.data_length)
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.memory.capacity()
+    }
+}
+
+/// Equal pairs in the same order, the same of them shared.
+impl PartialEq for Params {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.shared, self.encoded()) == (&other.shared, other.encoded())
+    }
+}
+
+impl Eq for Params {}
+
+/// Pushes each pair, in order.
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(N, V)> for Params {
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, pairs: I) {
+        for (name, value) in pairs {
+            self.push(name, value);
+        }
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Params {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        let mut params = Self::default();
+        params.extend(pairs);
+        params
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| {
+                (
+                    String::from_utf8_lossy(name).into_owned(),
+                    format!("{} octets", value.len()),
+                )
+            }))
+            .finish()
+    }
+}
+
+/// Pairs encoded once and shared by many requests; cloning copies a pointer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedParams(Arc<Params>);
+
+/// A length that a parameter promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Declared {
+    #[default]
+    Absent,
+    Octets(u64),
+    Invalid,
+}
+
+impl Declared {
+    fn note(&mut self, value: &[u8]) {
+        *self = self.joined(Self::parse(value));
+    }
+
+    fn parse(value: &[u8]) -> Self {
+        // RFC 3875, 4.1.2: an empty CONTENT_LENGTH says that there is no body.
+        if value.is_empty() {
+            return Self::Octets(0);
+        }
+        let digits = std::str::from_utf8(value)
+            .ok()
+            .filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
+        match digits.and_then(|text| text.parse().ok()) {
+            Some(octets) => Self::Octets(octets),
+            None => Self::Invalid,
+        }
+    }
+
+    /// Two statements about one length: they must agree.
+    fn joined(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Absent, other) => other,
+            (known, Self::Absent) => known,
+            (Self::Octets(one), Self::Octets(two)) if one == two => self,
+            (Self::Octets(_) | Self::Invalid, Self::Octets(_) | Self::Invalid) => Self::Invalid,
+        }
+    }
+}
+
+#[inline]
+fn fill(place: &mut [u8], name: &[u8], value: &[u8]) {
+    let (name_place, value_place) = place.split_at_mut(name.len());
+    name_place.copy_from_slice(name);
+    value_place.copy_from_slice(value);
+}
+
+/// Octets that the first pair makes room for.
+const FIRST_LEN: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn debug_shows_names_and_lengths_but_no_value() {
+        let mut params = Params::default();
+        params.push("HTTP_AUTHORIZATION", "Basic secret");
+        let shown = format!("{params:?}");
+        assert!(shown.contains("HTTP_AUTHORIZATION") && shown.contains("12 octets"));
+        assert!(!shown.contains("secret"));
+    }
+
+    #[test]
+    fn content_length_is_noted_and_conflicts_are_invalid() {
+        let declared = |values: &[&str]| {
+            let mut params = Params::default();
+            for value in values {
+                params.push("CONTENT_LENGTH", value);
+            }
+            params.content_length()
+        };
+        assert_eq!(declared(&[]), Declared::Absent);
+        assert_eq!(declared(&[""]), Declared::Octets(0));
+        assert_eq!(declared(&["12"]), Declared::Octets(12));
+        assert_eq!(declared(&["12", "12"]), Declared::Octets(12));
+        assert_eq!(declared(&["12", "13"]), Declared::Invalid);
+        assert_eq!(declared(&["+12"]), Declared::Invalid);
+        assert_eq!(declared(&["99999999999999999999"]), Declared::Invalid);
+    }
+
+    #[test]
+    fn a_pair_that_is_not_as_long_as_stated_is_left_out() {
+        let mut params = Params::default();
+        params.push("A", "1");
+        for value in ["", "2", "222"] {
+            params.push_with(1, 2, |place| {
+                place.write_all(b"B")?;
+                place.write_all(value.as_bytes())
+            });
+        }
+        params.push_with(1, 200, |place| place.write_all(&[b'C'; 201]));
+        let lens: Vec<usize> = params.iter().map(|pair| pair.1.len()).collect();
+        assert_eq!(lens, [1, 200]);
+    }
+
+    #[test]
+    fn memory_that_served_before_holds_only_what_is_pushed() {
+        let mut params = Params::default();
+        for len in [1000, 0, 127, 128, 300] {
+            params.clear();
+            params.push("A", vec![b'x'; len]).push("B", "2");
+            let mut expected = Vec::new();
+            for (name, value) in [(&b"A"[..], vec![b'x'; len]), (b"B", b"2".to_vec())] {
+                wire::write_pair(&mut expected, name, &value).expect("short");
+            }
+            assert_eq!(params.encoded_parts(), [&[][..], &expected]);
+            assert_eq!(
+                params,
+                Params::default()
+                    .push("A", vec![b'x'; len])
+                    .push("B", "2")
+                    .clone()
+            );
+        }
+    }
+
+    #[test]
+    fn shared_pairs_come_first_and_the_last_of_a_name_is_found() {
+        let mut constants = Params::default();
+        constants.push("SERVER_SOFTWARE", "x").push("A", "1");
+        let mut params = Params::with_shared(&constants.into_shared());
+        params.push("A", "2");
+        let names: Vec<&[u8]> = params.iter().map(|pair| pair.0).collect();
+        assert_eq!(names, [&b"SERVER_SOFTWARE"[..], b"A", b"A"]);
+        assert_eq!(params.get("A"), Some(&b"2"[..]));
+        params.extend([("A", "3"), ("CONTENT_LENGTH", "4")]);
+        assert_eq!(params.get("A"), Some(&b"3"[..]));
+        assert_eq!(params.content_length(), Declared::Octets(4));
+        let copy: Params = params.iter().collect();
+        assert!(copy.iter().eq(params.iter()));
+    }
+}

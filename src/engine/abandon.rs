@@ -1,12 +1,11 @@
 //! How an exchange leaves: with its end, by an abort, for another attempt.
 
-use std::time::Instant;
-
 use log::debug;
 
 use super::connection::CloseReason;
 use super::exchange::{Exchange, Input, Life, Sending, Step};
 use super::server::Sharing;
+use super::time::Time;
 use super::{Engine, Running};
 use crate::error::{Delivery, RequestError};
 use crate::event::{Event, Outcome};
@@ -19,13 +18,7 @@ const MAX_SPARE_PARAMS_LEN: usize = 16 * 1024;
 
 impl Engine {
     /// Ends an exchange that is on no connection (any more) with an error.
-    pub(super) fn end_with(
-        &mut self,
-        now: Instant,
-        key: u32,
-        error: RequestError,
-        transmitted: u64,
-    ) {
+    pub(super) fn end_with(&mut self, now: Time, key: u32, error: RequestError, transmitted: u64) {
         let failure = self.exchanges[key as usize].failure(now, error, transmitted);
         if let Some(event) = self.end_event(key, Err(failure)) {
             self.events.push_back(event);
@@ -72,16 +65,18 @@ impl Engine {
 
     /// Removes an exchange and keeps its memory for the next.
     pub(super) fn forget(&mut self, key: u32) {
-        let exchange = self.exchanges.remove(key as usize);
+        let exchange = &mut self.exchanges[key as usize];
         self.collecting -= usize::from(matches!(exchange.life, Life::Collecting { .. }));
-        if let Some(held) = &exchange.held {
-            self.make_room(held.len());
-        }
-        let mut params = exchange.params;
+        let params = &mut exchange.params;
         if self.spares.params.len() < MAX_SPARE_PARAMS && params.capacity() <= MAX_SPARE_PARAMS_LEN
         {
             params.clear();
-            self.spares.params.push(params);
+            self.spares.params.push(std::mem::take(params));
+        }
+        let held = exchange.held.take();
+        self.exchanges.remove(key as usize);
+        if let Some(held) = held {
+            self.make_room(held.len());
         }
         if self.connections.is_empty() && self.exchanges.is_empty() {
             self.deadlines.clear();
@@ -160,7 +155,7 @@ impl Engine {
     }
 
     /// Gives an active exchange up: `End` now, then the connection is closed, or the request aborted on it.
-    pub(super) fn abandon(&mut self, now: Instant, key: u32, error: RequestError) {
+    pub(super) fn abandon(&mut self, now: Time, key: u32, error: RequestError) {
         let Life::Active { connection, id } = self.exchanges[key as usize].life else {
             return;
         };
@@ -222,7 +217,7 @@ impl Engine {
     }
 
     /// An aborted exchange is over: its ID stays out of use, its connection goes on.
-    pub(super) fn finish_aborting(&mut self, now: Instant, key: u32) {
+    pub(super) fn finish_aborting(&mut self, now: Time, key: u32) {
         let Life::Aborting { connection, id, .. } = self.exchanges[key as usize].life else {
             return;
         };
@@ -252,7 +247,7 @@ impl Engine {
     }
 
     /// Whether an exchange whose connection was lost may be sent again.
-    pub(super) fn may_retry(&self, now: Instant, key: u32, transmitted: u64, stale: bool) -> bool {
+    pub(super) fn may_retry(&self, now: Time, key: u32, transmitted: u64, stale: bool) -> bool {
         let exchange = &self.exchanges[key as usize];
         let allowed = match exchange.delivery(transmitted) {
             Delivery::Responded => false,
@@ -265,7 +260,7 @@ impl Engine {
         allowed && self.has_attempt_left(now, exchange)
     }
 
-    fn has_attempt_left(&self, now: Instant, exchange: &Exchange) -> bool {
+    fn has_attempt_left(&self, now: Time, exchange: &Exchange) -> bool {
         let total = exchange.timeouts.total;
         let in_time = total
             .is_none_or(|limit| now.saturating_duration_since(exchange.clock.submitted) < limit);
@@ -277,7 +272,7 @@ impl Engine {
 
     /// Puts an exchange that was lost back to the front of the queue, for a connection opened from now on;
     /// ends it with `error` when its body cannot be rewound.
-    pub(super) fn retry(&mut self, now: Instant, key: u32, error: &RequestError, transmitted: u64) {
+    pub(super) fn retry(&mut self, now: Time, key: u32, error: &RequestError, transmitted: u64) {
         let exchange = &mut self.exchanges[key as usize];
         let failure = exchange.failure(now, error.clone(), transmitted);
         let delivery = failure.delivery;
@@ -310,7 +305,7 @@ impl Engine {
     /// The application rejected a request without having begun it. True when it was put back into the queue.
     pub(super) fn refused(
         &mut self,
-        now: Instant,
+        now: Time,
         key: u32,
         exchange_key: u32,
         error: &RequestError,

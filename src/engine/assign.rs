@@ -1,6 +1,6 @@
 //! A request gets its connection: its ID, its records, its deadline.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::debug;
 
@@ -9,11 +9,12 @@ use super::connection::State;
 use super::exchange::{Input, Life, Sending, Step};
 use super::server::Unanswered;
 use super::source::Ready;
+use super::time::Time;
 use crate::wire::{self, RecordType, Role};
 
 impl Engine {
     /// Puts a request that was taken out of the queue on a connection with room.
-    pub(super) fn assign(&mut self, now: Instant, key: u32, connection_key: u32) {
+    pub(super) fn assign(&mut self, now: Time, key: u32, connection_key: u32) {
         let exchange = &mut self.exchanges[key as usize];
         debug_assert_eq!(exchange.life.step(Input::Assigned), Step::Begin);
         let connection = &mut self.connections[connection_key as usize];

@@ -8,6 +8,7 @@ use log::debug;
 use super::deadlines::Owner;
 use super::exchange::{Clock, Exchange, Input, Life, Receiving, Sending, Step};
 use super::source::Source;
+use super::time::Time;
 use super::{Engine, Running};
 use crate::config::{ConfigError, Limits, UnknownLength};
 use crate::error::{BodyError, RequestError, StdinError, SubmitError};
@@ -63,10 +64,11 @@ impl Engine {
             return Err(SubmitError::QueueFull { limit });
         }
         let stdin = Source::new(request.body, stdin_len).map_err(read)?;
-        let data = Source::new(request.data, data_len).map_err(read)?;
-        let mut exchange = self.blank_exchange(now, request.role, tag, request.params);
-        exchange.stdin = stdin;
-        exchange.data = data;
+        let mut exchange = self.new_exchange(now, request.role, tag, request.params, stdin);
+        if request.role == Role::Filter {
+            let data = Source::new(request.data, data_len).map_err(read)?;
+            exchange.data = Some(Box::new(data));
+        }
         exchange.retry = request.retry;
         if let Some(timeouts) = request.timeouts {
             exchange.timeouts = timeouts;
@@ -87,7 +89,7 @@ impl Engine {
     }
 
     /// Puts a new exchange into the queue, from where it is sent at once if it can be.
-    fn enqueue(&mut self, now: Instant, key: u32) -> Result<(), SubmitError> {
+    fn enqueue(&mut self, now: Time, key: u32) -> Result<(), SubmitError> {
         self.queue.push_back(&mut self.exchanges, key);
         self.pump(now);
         let Some(exchange) = self.exchanges.get(key as usize) else {
@@ -106,12 +108,14 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn blank_exchange(
+    #[inline]
+    pub(super) fn new_exchange(
         &mut self,
-        now: Instant,
+        now: Time,
         role: Role,
         tag: Tag,
         params: Params,
+        stdin: Source,
     ) -> Exchange {
         Exchange {
             generation: self.generation(),
@@ -140,8 +144,8 @@ impl Engine {
             held: None,
             timeouts: self.config.timeouts,
             params,
-            stdin: Source::empty(),
-            data: Source::empty(),
+            stdin,
+            data: None,
         }
     }
 
@@ -273,7 +277,7 @@ impl Engine {
     }
 
     /// Ends an exchange whose `End` is not out, for a reason of ours.
-    pub(super) fn stop_exchange(&mut self, now: Instant, key: u32, error: RequestError) {
+    pub(super) fn stop_exchange(&mut self, now: Time, key: u32, error: RequestError) {
         match self.exchanges[key as usize].life.step(Input::Abort) {
             Step::End => {
                 self.queue.remove(&mut self.exchanges, key);
@@ -317,6 +321,7 @@ impl Engine {
         if self.running == Running::Stopped {
             return;
         }
+        let deadline = deadline.map(|deadline| self.timeline.time(deadline));
         self.running = Running::Stopping { deadline };
         if let Some(deadline) = deadline {
             self.deadlines.arm(Owner::Shutdown, deadline);
@@ -326,7 +331,22 @@ impl Engine {
 }
 
 /// Brings a body and the parameter that states its length together; the length, where there is one.
+#[inline]
 fn settle_length(
+    name: &'static str,
+    declared: Declared,
+    body: &mut Body,
+    params: &mut Params,
+    unknown: UnknownLength,
+) -> Result<Option<u64>, SubmitError> {
+    match (declared, &body.0) {
+        (Declared::Absent | Declared::Octets(0), Content::Empty) => Ok(Some(0)),
+        _ => settle_length_of_some(name, declared, body, params, unknown),
+    }
+}
+
+/// The same where there is a body, or one is declared.
+fn settle_length_of_some(
     name: &'static str,
     declared: Declared,
     body: &mut Body,

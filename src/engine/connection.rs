@@ -23,11 +23,11 @@
 //! is left; `Pool` makes it idle, or closes it where a limit says so.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use super::exchange::Progress;
 use super::ids::RequestIds;
 use super::outbox::Outbox;
+use super::time::Time;
 use crate::config::Limits;
 use crate::event::{ConnectionHandle, RequestHandle};
 use crate::wire::Demux;
@@ -60,7 +60,7 @@ pub(super) struct Connection {
     /// The driver was told, by `wants_read`, not to read.
     pub(super) read_blocked: bool,
     /// When the driver was last told to read again.
-    pub(super) unblocked: Option<Instant>,
+    pub(super) unblocked: Option<Time>,
     /// The read being taken apart has octets behind the record being dealt with.
     pub(super) more_read: bool,
     /// No octet has come since it was last idle.
@@ -69,11 +69,11 @@ pub(super) struct Connection {
     pub(super) spent: Option<CloseReason>,
     /// Number of this connection in the order of opening.
     pub(super) serial: u64,
-    pub(super) opened: Instant,
+    pub(super) opened: Time,
     /// How long the connect took, in microseconds: an hour fits.
     pub(super) took_us: u32,
     /// When it became idle; when octets last left it, or its outbox was last empty.
-    pub(super) moved: Instant,
+    pub(super) moved: Time,
     pub(super) demux: Demux,
     pub(super) outbox: Outbox,
     pub(super) ids: RequestIds,
@@ -85,8 +85,8 @@ pub(super) struct Connection {
 
 #[derive(Debug)]
 pub(super) enum State {
-    Connecting { since: Instant },
-    Redialing { since: Instant, until: Instant },
+    Connecting { since: Time },
+    Redialing { since: Time, until: Time },
     Probing(Box<Probe>),
     Open,
     Draining,
@@ -103,7 +103,7 @@ pub(super) enum Purpose {
 /// What a probing connection collects.
 #[derive(Debug)]
 pub(super) struct Probe {
-    pub(super) since: Instant,
+    pub(super) since: Time,
     /// The embedder's `get_values`; `None` for the client's own question.
     pub(super) asked_by: Option<RequestHandle>,
     /// Content of `FCGI_GET_VALUES_RESULT` so far.
@@ -272,7 +272,7 @@ impl Connection {
 
     /// Whether it has its age. One that has not served yet may, however long it took to connect: the next
     /// would be no younger.
-    pub(super) fn is_old(&self, now: Instant, limits: &Limits) -> bool {
+    pub(super) fn is_old(&self, now: Time, limits: &Limits) -> bool {
         (self.served > 0 || self.live > 0)
             && limits
                 .max_age
@@ -280,7 +280,7 @@ impl Connection {
     }
 
     /// Whether a limit keeps it from taking one more request.
-    pub(super) fn is_used_up(&self, now: Instant, limits: &Limits) -> bool {
+    pub(super) fn is_used_up(&self, now: Time, limits: &Limits) -> bool {
         self.has_served_most(limits) || self.is_old(now, limits)
     }
 
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn every_cell_of_the_table_above_is_what_the_code_does() {
-        let since = Instant::now();
+        let since = Time::START;
         let probe = Probe {
             since,
             asked_by: None,

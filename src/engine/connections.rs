@@ -1,7 +1,5 @@
 //! Connections come and go: dialled, opened, refused, closed, lost.
 
-use std::time::Instant;
-
 use log::debug;
 use slab::Slab;
 
@@ -12,13 +10,14 @@ use super::exchange::{Exchange, Input, Life, Progress, Step};
 use super::ids::RequestIds;
 use super::outbox::Outbox;
 use super::server::Sharing;
+use super::time::Time;
 use super::{Action, Engine};
 use crate::error::{ConnectError, RequestError};
 use crate::wire::Demux;
 
 impl Engine {
     /// Opens a connection to a server.
-    pub(super) fn dial(&mut self, now: Instant, index: usize, purpose: Purpose) {
+    pub(super) fn dial(&mut self, now: Time, index: usize, purpose: Purpose) {
         let generation = self.generation();
         let server = &mut self.servers[index];
         let promised = match purpose {
@@ -83,7 +82,7 @@ impl Engine {
     }
 
     /// Step `Open`: the transport is there.
-    pub(super) fn open(&mut self, now: Instant, key: u32) {
+    pub(super) fn open(&mut self, now: Time, key: u32) {
         self.settle_promise(key);
         let connection = &mut self.connections[key as usize];
         let server = &mut self.servers[usize::from(connection.server)];
@@ -116,7 +115,7 @@ impl Engine {
 
     /// Step `Failed`: it could not be connected. The server is set aside, unless it is only busy; requests
     /// that have nowhere else to go and no patience left fail.
-    pub(super) fn connect_failed(&mut self, now: Instant, key: u32, error: ConnectError) {
+    pub(super) fn connect_failed(&mut self, now: Time, key: u32, error: ConnectError) {
         let connection = &self.connections[key as usize];
         let (started, serial) = (connection.opened, connection.serial);
         let index = usize::from(connection.server);
@@ -160,7 +159,7 @@ impl Engine {
     }
 
     /// Closes a connection that has no request whose `End` is not out.
-    pub(super) fn close(&mut self, now: Instant, key: u32, reason: CloseReason) {
+    pub(super) fn close(&mut self, now: Time, key: u32, reason: CloseReason) {
         let connection = self.connections[key as usize].handle(key);
         self.actions.push_back(Action::Close { connection, reason });
         // Nobody is left to be told but a probe of the client's own.
@@ -168,13 +167,7 @@ impl Engine {
     }
 
     /// Takes a connection away and deals with the requests that are still on it.
-    pub(super) fn lose(
-        &mut self,
-        now: Instant,
-        key: u32,
-        reason: CloseReason,
-        error: RequestError,
-    ) {
+    pub(super) fn lose(&mut self, now: Time, key: u32, reason: CloseReason, error: RequestError) {
         let probe = self.take_probe(key);
         let mut live: Vec<u32> = self.connections[key as usize].ids.live().collect();
         live.sort_unstable_by_key(|it| self.exchanges[*it as usize].first_offset);
@@ -213,7 +206,7 @@ impl Engine {
 
     fn lose_exchange(
         &mut self,
-        now: Instant,
+        now: Time,
         key: u32,
         input: Input,
         error: &RequestError,
@@ -250,7 +243,7 @@ impl Engine {
     }
 
     /// Step `Drain`: it takes no further request and closes once none is left.
-    pub(super) fn drain(&mut self, now: Instant, key: u32, reason: CloseReason) {
+    pub(super) fn drain(&mut self, now: Time, key: u32, reason: CloseReason) {
         let connection = &mut self.connections[key as usize];
         connection.spent.get_or_insert(reason);
         connection.state = State::Draining;
@@ -263,7 +256,7 @@ impl Engine {
     }
 
     /// Closes what is being opened or asked while nobody will use it.
-    pub(super) fn retire_unused(&mut self, now: Instant) {
+    pub(super) fn retire_unused(&mut self, now: Time) {
         let unused: Vec<u32> = self
             .connections
             .iter()
@@ -291,7 +284,7 @@ impl Engine {
     }
 
     /// A request has left its connection, by `FCGI_END_REQUEST` or after an abort.
-    pub(super) fn leave(&mut self, now: Instant, key: u32) {
+    pub(super) fn leave(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
         connection.live -= 1;
         connection.served = connection.served.saturating_add(1);

@@ -5,7 +5,7 @@
 //! arms again. An entry outlives its request and serves the next one in the same slot, so a steady
 //! state touches the heap once per time limit, not once per request.
 
-use std::time::Instant;
+use super::time::Time;
 
 /// Whose deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Deadlines {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    at: Instant,
+    at: Time,
     owner: Owner,
 }
 
@@ -36,7 +36,7 @@ const NOWHERE: u32 = u32::MAX;
 impl Deadlines {
     /// Makes sure that `owner` is woken at `at` or before.
     #[inline]
-    pub(super) fn arm(&mut self, owner: Owner, at: Instant) {
+    pub(super) fn arm(&mut self, owner: Owner, at: Time) {
         let place = *self.place_mut(owner);
         if place == NOWHERE {
             let end = self.heap.len();
@@ -49,7 +49,7 @@ impl Deadlines {
     }
 
     /// Takes the owner of an entry that is due.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Owner> {
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<Owner> {
         let first = *self.heap.first()?;
         if first.at > now {
             return None;
@@ -64,12 +64,12 @@ impl Deadlines {
     }
 
     /// When the next entry is due.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Time> {
         self.heap.first().map(|entry| entry.at)
     }
 
     /// The next entry.
-    pub(super) fn peek(&self) -> Option<(Instant, Owner)> {
+    pub(super) fn peek(&self) -> Option<(Time, Owner)> {
         self.heap.first().map(|entry| (entry.at, entry.owner))
     }
 
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn owners_come_out_by_time_and_once() {
-        let start = Instant::now();
+        let start = Time::START;
         let at = |ms| start + Duration::from_millis(ms);
         let mut deadlines = Deadlines::default();
         let order = [50, 10, 40, 20, 30, 0, 60, 15];
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn arming_again_only_moves_an_entry_forward() {
-        let start = Instant::now();
+        let start = Time::START;
         let at = |ms| start + Duration::from_millis(ms);
         let mut deadlines = Deadlines::default();
         deadlines.arm(Owner::Connection(3), at(20));
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn clear_leaves_only_servers_and_owners_can_arm_again() {
-        let start = Instant::now();
+        let start = Time::START;
         let later = start + Duration::from_millis(1);
         let mut deadlines = Deadlines::default();
         deadlines.arm(Owner::Exchange(0), start);

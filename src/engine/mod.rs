@@ -74,6 +74,7 @@ mod stall;
 mod stats;
 #[cfg(test)]
 mod table;
+mod time;
 mod timers;
 mod transmit;
 
@@ -99,6 +100,7 @@ use exchange::{Exchange, Life};
 use outbox::{Bodies, BodySlice, Stream};
 use queue::Queue;
 use server::Server;
+use time::{Time, Timeline};
 
 /// The client's state machine: requests, connections, the pool, the deadlines.
 pub struct Engine {
@@ -115,8 +117,7 @@ pub struct Engine {
     drains: VecDeque<RequestHandle>,
     actions: VecDeque<Action>,
     spares: Spares,
-    /// The latest instant seen.
-    clock: Option<Instant>,
+    timeline: Timeline,
     next_generation: u32,
     next_serial: u64,
     /// Where the search for a server begins, so that equals take turns.
@@ -141,7 +142,7 @@ struct Spares {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Running {
     Yes,
-    Stopping { deadline: Option<Instant> },
+    Stopping { deadline: Option<Time> },
     Stopped,
 }
 
@@ -218,7 +219,7 @@ impl Engine {
             drains: VecDeque::new(),
             actions: VecDeque::new(),
             spares: Spares::default(),
-            clock: None,
+            timeline: Timeline::new(),
             next_generation: 0,
             next_serial: 0,
             rotation: 0,
@@ -249,8 +250,16 @@ impl Engine {
     }
 
     /// The next thing the driver is asked to do. In the order given.
+    #[inline]
     #[must_use = "an action is asked for once"]
     pub fn poll_action(&mut self) -> Option<Action> {
+        if self.actions.is_empty() {
+            return None;
+        }
+        self.next_action()
+    }
+
+    fn next_action(&mut self) -> Option<Action> {
         loop {
             let action = self.actions.pop_front()?;
             match action {
@@ -273,7 +282,7 @@ impl Engine {
     /// nothing is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.next()
+        self.timeline.instant(self.deadlines.next()?)
     }
 
     /// Whether [`poll_event`](Self::poll_event) or [`poll_action`](Self::poll_action) has something.
@@ -324,12 +333,9 @@ impl Engine {
             .is_some_and(|connection| !connection.is_connecting() && !connection.read_blocked)
     }
 
-    /// The latest instant: time never goes back.
     #[inline]
-    fn tick(&mut self, now: Instant) -> Instant {
-        let latest = self.clock.map_or(now, |clock| clock.max(now));
-        self.clock = Some(latest);
-        latest
+    fn tick(&mut self, now: Instant) -> Time {
+        self.timeline.tick(now)
     }
 
     fn generation(&mut self) -> u32 {
@@ -368,7 +374,10 @@ impl Bodies for Slab<Exchange> {
         };
         match slice.stream {
             Stream::Stdin => exchange.stdin.octets(slice.offset, slice.len),
-            Stream::Data => exchange.data.octets(slice.offset, slice.len),
+            Stream::Data => match &exchange.data {
+                Some(data) => data.octets(slice.offset, slice.len),
+                None => &[],
+            },
         }
     }
 }

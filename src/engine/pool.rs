@@ -7,11 +7,10 @@
 //! another is on its way. A request whose connection turned out stale takes only a connection opened
 //! after that.
 
-use std::time::Instant;
-
 use super::connection::{CloseReason, Purpose};
 use super::exchange::Exchange;
 use super::server::Sharing;
+use super::time::Time;
 use super::{Engine, Running};
 use crate::config::Multiplex;
 
@@ -33,7 +32,16 @@ enum Place {
 
 impl Engine {
     /// Gives waiting requests the places there are, and opens connections for the others.
-    pub(super) fn pump(&mut self, now: Instant) {
+    #[inline]
+    pub(super) fn pump(&mut self, now: Time) {
+        let is_settled =
+            self.running == Running::Yes && self.unasked == 0 && self.config.limits.min_idle == 0;
+        if self.queue.len() > 0 || !is_settled {
+            self.serve_queue(now);
+        }
+    }
+
+    fn serve_queue(&mut self, now: Time) {
         let mut next = self.queue.first();
         while let Some(key) = next {
             match self.find_place(now, &self.exchanges[key as usize]) {
@@ -79,7 +87,7 @@ impl Engine {
     }
 
     /// While the client shuts down: closes idle connections once nobody waits for one.
-    fn retire_idle(&mut self, now: Instant) {
+    fn retire_idle(&mut self, now: Time) {
         if self.queue.len() > 0 {
             return;
         }
@@ -91,7 +99,7 @@ impl Engine {
         }
     }
 
-    fn find_place(&self, now: Instant, exchange: &Exchange) -> Place {
+    fn find_place(&self, now: Time, exchange: &Exchange) -> Place {
         if exchange.is_probe {
             return self.place_on(now, exchange, exchange.server.map_or(0, usize::from));
         }
@@ -118,7 +126,7 @@ impl Engine {
     }
 
     /// The place that one server has for an exchange.
-    fn place_on(&self, now: Instant, exchange: &Exchange, index: usize) -> Place {
+    fn place_on(&self, now: Time, exchange: &Exchange, index: usize) -> Place {
         let server = &self.servers[index];
         if server.is_aside(now) && server.overloads > 0 {
             return Place::Nowhere;
@@ -168,7 +176,7 @@ impl Engine {
     }
 
     /// Whether a server may be connected to now, the cap left aside.
-    fn may_dial(&self, now: Instant, index: usize) -> bool {
+    fn may_dial(&self, now: Time, index: usize) -> bool {
         let server = &self.servers[index];
         if server.failures == 0 {
             return !server.is_aside(now);
@@ -181,7 +189,7 @@ impl Engine {
     }
 
     /// Whether some server is neither down nor overloaded.
-    pub(super) fn has_usable_server(&self, now: Instant) -> bool {
+    pub(super) fn has_usable_server(&self, now: Time) -> bool {
         self.servers.iter().any(|server| !server.is_aside(now))
     }
 
@@ -189,7 +197,7 @@ impl Engine {
     /// [`Config::yield_after`](crate::Config::yield_after): one to `server` has waited too long for its first octet. It
     /// then has to wait twice as long for the next one: the process that was set free may have turned to
     /// somebody else.
-    pub(super) fn must_yield(&mut self, now: Instant, server: u16) -> bool {
+    pub(super) fn must_yield(&mut self, now: Time, server: u16) -> bool {
         while let Some(front) = self.servers[usize::from(server)].unanswered.front() {
             let mut front = *front;
             let waits = self
@@ -215,8 +223,8 @@ impl Engine {
     }
 
     /// A connection's last request is off: it becomes idle, or is closed where a limit says so.
-    pub(super) fn pool(&mut self, now: Instant, key: u32) {
-        let limits = self.config.limits;
+    pub(super) fn pool(&mut self, now: Time, key: u32) {
+        let limits = &self.config.limits;
         let keep = self.config.keep_connections;
         let connection = &self.connections[key as usize];
         let number = connection.server;
@@ -229,9 +237,9 @@ impl Engine {
             Some(CloseReason::Retired)
         } else if !keep && !shared && connection.served > 0 {
             Some(CloseReason::KeepOff)
-        } else if connection.has_served_most(&limits) || !connection.ids.has_room() {
+        } else if connection.has_served_most(limits) || !connection.ids.has_room() {
             Some(CloseReason::MaxRequests)
-        } else if connection.is_old(now, &limits) {
+        } else if connection.is_old(now, limits) {
             Some(CloseReason::MaxAge)
         } else if server.total > limits.max_connections {
             Some(CloseReason::Retired)
@@ -263,7 +271,7 @@ impl Engine {
     }
 
     /// An idle connection has consumed all of its last record, padding included: it may be handed out.
-    pub(super) fn make_available(&mut self, now: Instant, key: u32) {
+    pub(super) fn make_available(&mut self, now: Time, key: u32) {
         let server = usize::from(self.connections[key as usize].server);
         self.servers[server].idle.push_back(key);
         self.pump(now);
@@ -271,11 +279,11 @@ impl Engine {
     }
 
     /// Closes idle connections above what the limits allow, the longest idle first.
-    pub(super) fn trim(&mut self, now: Instant, index: usize) {
+    pub(super) fn trim(&mut self, now: Time, index: usize) {
         let stopping = self.running != Running::Yes && self.queue.len() == 0;
-        let limits = self.config.limits;
         while let Some(key) = self.servers[index].idle.front().copied() {
             let server = &self.servers[index];
+            let limits = &self.config.limits;
             let reason = if stopping || server.total > limits.max_connections {
                 CloseReason::Retired
             } else if server.idle.len() > limits.max_idle {
@@ -288,7 +296,7 @@ impl Engine {
     }
 
     /// Closes idle connections that new limits find too old or too often used.
-    pub(super) fn close_used_up(&mut self, now: Instant) {
+    pub(super) fn close_used_up(&mut self, now: Time) {
         let limits = self.config.limits;
         let used_up: Vec<(u32, CloseReason)> = self
             .connections
@@ -317,7 +325,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn trim_all(&mut self, now: Instant) {
+    pub(super) fn trim_all(&mut self, now: Time) {
         for server in 0..self.servers.len() {
             self.trim(now, server);
         }
@@ -327,7 +335,7 @@ impl Engine {
     }
 
     /// Opens what `min_idle` asks for.
-    fn replenish(&mut self, now: Instant) {
+    fn replenish(&mut self, now: Time) {
         if self.queue.len() > 0 {
             return;
         }
@@ -370,6 +378,7 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::{Action, Config, ConnectionHandle, Request, Tag};
+    use std::time::Instant;
 
     fn connect(engine: &mut Engine) -> Option<ConnectionHandle> {
         while let Some(action) = engine.poll_action() {

@@ -5,14 +5,15 @@
 //! `FCGI_MPXS_CONNS=1` counts as yes. Silence until the time-out, an early close, `FCGI_UNKNOWN_TYPE`, an
 //! empty or unreadable answer all mean no. The answer holds for the server until it has been down.
 
-use std::time::Instant;
-
 use log::debug;
+use std::time::Instant;
 
 use super::Engine;
 use super::connection::{CloseReason, Connection, Probe, Purpose, State};
 use super::exchange::Life;
 use super::server::Sharing;
+use super::source::Source;
+use super::time::Time;
 use crate::config::Timeouts;
 use crate::error::{RequestError, SubmitError};
 use crate::event::{Completion, Event, RequestHandle, ServerValues, Tag};
@@ -51,7 +52,7 @@ impl Engine {
             return Err(SubmitError::QueueFull { limit: 1 });
         }
         let params = self.spares.params.pop().unwrap_or_default();
-        let mut exchange = self.blank_exchange(now, Role::Responder, tag, params);
+        let mut exchange = self.new_exchange(now, Role::Responder, tag, params, Source::empty());
         exchange.is_probe = true;
         exchange.server = Some(server as u16);
         exchange.timeouts = Timeouts {
@@ -69,7 +70,7 @@ impl Engine {
     }
 
     /// Sends the question on an open connection without a request.
-    pub(super) fn begin_probe(&mut self, now: Instant, key: u32, asked_by: Option<u32>) {
+    pub(super) fn begin_probe(&mut self, now: Time, key: u32, asked_by: Option<u32>) {
         let asked_by = asked_by.map(|exchange| self.exchanges[exchange as usize].handle(exchange));
         let connection = &mut self.connections[key as usize];
         connection.state = State::Probing(Box::new(Probe {
@@ -89,7 +90,7 @@ impl Engine {
     }
 
     /// Opens probes for servers in use that were not asked yet.
-    pub(super) fn ask_servers(&mut self, now: Instant) {
+    pub(super) fn ask_servers(&mut self, now: Time) {
         for index in 0..self.servers.len() {
             let server = &self.servers[index];
             let is_down = server.failures > 0 || server.is_aside(now);
@@ -112,7 +113,7 @@ impl Engine {
     }
 
     /// A piece of `FCGI_GET_VALUES_RESULT`.
-    pub(super) fn values(&mut self, now: Instant, key: u32, data: &[u8], last: bool) {
+    pub(super) fn values(&mut self, now: Time, key: u32, data: &[u8], last: bool) {
         let connection = &mut self.connections[key as usize];
         let State::Probing(probe) = &mut connection.state else {
             self.counters.records_ignored += 1;
@@ -131,7 +132,7 @@ impl Engine {
     }
 
     /// `FCGI_UNKNOWN_TYPE`: the answer of applications that do not know the question.
-    pub(super) fn unknown_type(&mut self, now: Instant, key: u32, record_type: u8) {
+    pub(super) fn unknown_type(&mut self, now: Time, key: u32, record_type: u8) {
         let is_probing = matches!(self.connections[key as usize].state, State::Probing(_));
         if is_probing && record_type == u8::from(wire::RecordType::GetValues) {
             self.finish_probe(now, key, Ok(ServerValues::default()));
@@ -143,7 +144,7 @@ impl Engine {
 
     /// The answer is in: the connection joins the pool where requests may share it, and is closed
     /// where it would hold a process.
-    fn finish_probe(&mut self, now: Instant, key: u32, answer: Result<ServerValues, RequestError>) {
+    fn finish_probe(&mut self, now: Time, key: u32, answer: Result<ServerValues, RequestError>) {
         let Some(probe) = self.take_probe(key) else {
             return;
         };
@@ -176,7 +177,7 @@ impl Engine {
     /// Draws the conclusion from an answer, or from its absence.
     pub(super) fn end_probe(
         &mut self,
-        now: Instant,
+        now: Time,
         server: usize,
         probe: &Probe,
         answer: Result<ServerValues, RequestError>,

@@ -1,13 +1,13 @@
 //! From octets to events: each record finds its request.
 
-use std::time::Instant;
-
 use log::{trace, warn};
+use std::time::Instant;
 
 use super::Engine;
 use super::connection::{CloseReason, State};
 use super::exchange::{Input, Life, Receiving, Step};
 use super::ids::Slot;
+use super::time::Time;
 use crate::error::{Delivery, ProtocolError, RequestError};
 use crate::event::{Completion, ConnectionHandle, Event, Outcome};
 use crate::wire::{EndRequest, Item, ProtocolStatus, RecordType};
@@ -61,7 +61,7 @@ impl Engine {
 
     /// A read is used up. What it ended may be used again: IDs at once, an idle connection if it stands at a
     /// record's end. One that has begun to speak while it was idle may not.
-    fn settle(&mut self, now: Instant, key: u32) {
+    fn settle(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
         connection.ids.end_rest();
         if !connection.is_idle() {
@@ -85,7 +85,7 @@ impl Engine {
         }
     }
 
-    fn receive<'b>(&mut self, now: Instant, key: u32, item: Item<'b>) -> Option<Event<'b>> {
+    fn receive<'b>(&mut self, now: Time, key: u32, item: Item<'b>) -> Option<Event<'b>> {
         match item {
             Item::Stream {
                 record_type: RecordType::Stdout,
@@ -136,12 +136,7 @@ impl Engine {
         }
     }
 
-    fn wrong_way<'b>(
-        &mut self,
-        now: Instant,
-        key: u32,
-        record_type: RecordType,
-    ) -> Option<Event<'b>> {
+    fn wrong_way<'b>(&mut self, now: Time, key: u32, record_type: RecordType) -> Option<Event<'b>> {
         self.protocol_error(now, key, ProtocolError::Direction { record_type });
         None
     }
@@ -149,7 +144,7 @@ impl Engine {
     /// The exchange that a record is for, if it is to have it.
     fn find(
         &mut self,
-        now: Instant,
+        now: Time,
         key: u32,
         request_id: u16,
         record_type: RecordType,
@@ -180,7 +175,7 @@ impl Engine {
 
     /// A record for a request that has ended: dropped. A connection that serves one request at a time is
     /// not used again after that; one that is shared goes on without the ID.
-    fn stray(&mut self, now: Instant, key: u32) {
+    fn stray(&mut self, now: Time, key: u32) {
         self.counters.records_ignored += 1;
         let connection = &mut self.connections[key as usize];
         if connection.max_requests > 1 {
@@ -196,7 +191,7 @@ impl Engine {
     }
 
     /// Anything on an idle connection that serves one request at a time: it is closed.
-    pub(super) fn quarrel_if_idle(&mut self, now: Instant, key: u32) {
+    pub(super) fn quarrel_if_idle(&mut self, now: Time, key: u32) {
         let connection = &self.connections[key as usize];
         if connection.is_idle() && connection.max_requests == 1 {
             self.close(now, key, CloseReason::OutOfTurn);
@@ -205,7 +200,7 @@ impl Engine {
 
     fn output<'b>(
         &mut self,
-        now: Instant,
+        now: Time,
         key: u32,
         request_id: u16,
         output: Output,
@@ -240,7 +235,7 @@ impl Engine {
         })
     }
 
-    fn stdout_end<'b>(&mut self, now: Instant, key: u32, request_id: u16) -> Option<Event<'b>> {
+    fn stdout_end<'b>(&mut self, now: Time, key: u32, request_id: u16) -> Option<Event<'b>> {
         let exchange_key = self.find(now, key, request_id, RecordType::Stdout)?;
         let exchange = &mut self.exchanges[exchange_key as usize];
         if matches!(exchange.life, Life::Aborting { .. })
@@ -264,7 +259,7 @@ impl Engine {
 
     fn end_request<'b>(
         &mut self,
-        now: Instant,
+        now: Time,
         key: u32,
         request_id: u16,
         body: EndRequest,
@@ -307,7 +302,7 @@ impl Engine {
     /// The application has ended a request: its connection goes on, its `End` comes out.
     fn end_received<'b>(
         &mut self,
-        now: Instant,
+        now: Time,
         key: u32,
         exchange_key: u32,
         outcome: Outcome,
@@ -319,7 +314,7 @@ impl Engine {
     }
 
     /// Octets that are not FastCGI: the connection is closed, its requests fail or are sent again.
-    pub(super) fn protocol_error(&mut self, now: Instant, key: u32, error: ProtocolError) {
+    pub(super) fn protocol_error(&mut self, now: Time, key: u32, error: ProtocolError) {
         let connection = &self.connections[key as usize];
         let handle = connection.handle(key);
         let server = &self.config.servers[usize::from(connection.server)];

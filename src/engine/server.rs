@@ -1,8 +1,9 @@
 //! One server: what is known of it, how loaded it is, whether it is set aside.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::time::Time;
 use crate::event::{ConnectionHandle, RequestHandle};
 
 #[derive(Debug, Default)]
@@ -29,9 +30,9 @@ pub(super) struct Server {
     /// Requests refused for overload, in a row.
     pub(super) overloads: u32,
     /// No connection is opened beforehand until then: the last such was closed before it served.
-    pub(super) refill_at: Option<Instant>,
+    pub(super) refill_at: Option<Time>,
     /// Set aside until then: down, or overloaded.
-    pub(super) aside_until: Option<Instant>,
+    pub(super) aside_until: Option<Time>,
 }
 
 /// A new connection that waits for its first octet.
@@ -39,7 +40,7 @@ pub(super) struct Server {
 pub(super) struct Unanswered {
     pub(super) connection: ConnectionHandle,
     /// From then on, another connection is to be closed in its favour.
-    pub(super) due: Instant,
+    pub(super) due: Time,
     /// How long it was given.
     pub(super) wait: Duration,
 }
@@ -70,7 +71,7 @@ impl Sharing {
 impl Server {
     /// Whether it is to be left alone for now.
     #[inline]
-    pub(super) fn is_aside(&self, now: Instant) -> bool {
+    pub(super) fn is_aside(&self, now: Time) -> bool {
         self.aside_until.is_some_and(|until| until > now)
     }
 

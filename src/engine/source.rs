@@ -1,26 +1,38 @@
 //! One body stream of a request: where its octets come from and how far they were taken.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fmt;
+use std::io::{self, Read, SeekFrom};
+use std::sync::Arc;
 
 use crate::error::BodyError;
-use crate::request::{Body, Content};
+use crate::request::{Body, Content, ReadSeek};
 
 /// A [`Body`] being sent. Positions are offsets in the stream.
 #[derive(Debug)]
 pub(super) struct Source {
-    body: Body,
+    supply: Supply,
     /// The length promised to the application, where there is one.
     declared: Option<u64>,
     /// Octets put into the outbox.
     taken: u64,
-    /// Where a seekable reader stood when the request was submitted.
-    origin: u64,
-    /// Of a pushed body.
-    pushed: Pushed,
+}
+
+/// Where the octets come from.
+enum Supply {
+    Empty,
+    Bytes(Vec<u8>),
+    Shared(Arc<[u8]>),
+    Reader(Box<dyn Read + Send>),
+    Seekable {
+        reader: Box<dyn ReadSeek + Send>,
+        /// Where it stood when the request was submitted.
+        origin: u64,
+    },
+    Pushed(Box<Pushed>),
 }
 
 /// Octets handed over by the embedder and not yet sent.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Pushed {
     octets: Vec<u8>,
     /// Sent part of `octets`.
@@ -45,27 +57,31 @@ pub(super) enum Ready {
 
 impl Source {
     /// `declared` is the length the parameters promise; the body's own counts where they do not.
-    pub(super) fn new(mut body: Body, declared: Option<u64>) -> io::Result<Self> {
-        let origin = match &mut body.0 {
-            Content::Seekable { reader, .. } => reader.stream_position()?,
-            _ => 0,
+    pub(super) fn new(body: Body, declared: Option<u64>) -> io::Result<Self> {
+        let declared = declared.or(body.len());
+        let supply = match body.0 {
+            Content::Empty => Supply::Empty,
+            Content::Bytes(octets) => Supply::Bytes(octets),
+            Content::Shared(octets) => Supply::Shared(octets),
+            Content::Reader { reader, .. } => Supply::Reader(reader),
+            Content::Seekable { mut reader, .. } => {
+                let origin = reader.stream_position()?;
+                Supply::Seekable { reader, origin }
+            }
+            Content::Pushed { .. } => Supply::Pushed(Box::default()),
         };
         Ok(Self {
-            declared: declared.or(body.len()),
-            body,
+            supply,
+            declared,
             taken: 0,
-            origin,
-            pushed: Pushed::default(),
         })
     }
 
     pub(super) fn empty() -> Self {
         Self {
-            body: Body::empty(),
+            supply: Supply::Empty,
             declared: Some(0),
             taken: 0,
-            origin: 0,
-            pushed: Pushed::default(),
         }
     }
 
@@ -75,18 +91,16 @@ impl Source {
 
     #[inline]
     pub(super) fn ready(&self) -> Ready {
-        let left = match &self.body.0 {
-            Content::Empty => 0,
-            Content::Bytes(octets) => octets.len() as u64 - self.taken,
-            Content::Shared(octets) => octets.len() as u64 - self.taken,
-            Content::Reader { .. } | Content::Seekable { .. } => return Ready::Reader,
-            Content::Pushed { .. } => {
-                match self.pushed.offset + self.pushed.len() as u64 - self.taken {
-                    0 if self.pushed.finished => return Ready::End,
-                    0 => return Ready::Starved,
-                    left => left,
-                }
-            }
+        let left = match &self.supply {
+            Supply::Empty => 0,
+            Supply::Bytes(octets) => octets.len() as u64 - self.taken,
+            Supply::Shared(octets) => octets.len() as u64 - self.taken,
+            Supply::Reader(_) | Supply::Seekable { .. } => return Ready::Reader,
+            Supply::Pushed(pushed) => match pushed.total() - self.taken {
+                0 if pushed.finished => return Ready::End,
+                0 => return Ready::Starved,
+                left => left,
+            },
         };
         if left == 0 {
             Ready::End
@@ -104,19 +118,16 @@ impl Source {
 
     /// Whether octets taken now may be released before those taken earlier leave: pushed ones are given back in order.
     pub(super) fn releases_next(&self) -> bool {
-        !self.is_pushed() || self.taken == self.pushed.offset
+        self.pushed().is_none_or(|it| it.offset == self.taken)
     }
 
     /// Octets in memory that were taken and are not yet [released](Self::release).
     pub(super) fn octets(&self, offset: u64, len: usize) -> &[u8] {
-        let (octets, start) = match &self.body.0 {
-            Content::Bytes(octets) => (octets.as_slice(), offset),
-            Content::Shared(octets) => (&octets[..], offset),
-            Content::Pushed { .. } => (
-                &self.pushed.octets[self.pushed.sent..],
-                offset - self.pushed.offset,
-            ),
-            Content::Empty | Content::Reader { .. } | Content::Seekable { .. } => (&[][..], 0),
+        let (octets, start) = match &self.supply {
+            Supply::Bytes(octets) => (octets.as_slice(), offset),
+            Supply::Shared(octets) => (&octets[..], offset),
+            Supply::Pushed(pushed) => (&pushed.octets[pushed.sent..], offset - pushed.offset),
+            Supply::Empty | Supply::Reader(_) | Supply::Seekable { .. } => (&[][..], 0),
         };
         octets
             .get(start as usize..start as usize + len)
@@ -128,10 +139,10 @@ impl Source {
     /// # Errors
     /// Every variant of [`BodyError`]: the reader failed, ended early, or has more than declared.
     pub(super) fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<usize, BodyError> {
-        let reader: &mut dyn Read = match &mut self.body.0 {
-            Content::Reader { reader, .. } => reader,
-            Content::Seekable { reader, .. } => reader,
-            Content::Empty | Content::Bytes(_) | Content::Shared(_) | Content::Pushed { .. } => {
+        let reader: &mut dyn Read = match &mut self.supply {
+            Supply::Reader(reader) => reader,
+            Supply::Seekable { reader, .. } => reader,
+            Supply::Empty | Supply::Bytes(_) | Supply::Shared(_) | Supply::Pushed(_) => {
                 return Ok(0);
             }
         };
@@ -174,57 +185,63 @@ impl Source {
 
     /// Gives back the memory of pushed octets that were sent.
     pub(super) fn release(&mut self, len: usize) {
-        if let Content::Pushed { .. } = self.body.0 {
-            self.pushed.release(len);
+        if let Some(pushed) = self.pushed_mut() {
+            pushed.release(len);
         }
     }
 
     /// Takes pushed octets, as many as fit below `high_water`.
     pub(super) fn push(&mut self, octets: &[u8], high_water: usize) -> usize {
-        let room = high_water.saturating_sub(self.pushed.len());
+        let Some(pushed) = self.pushed_mut() else {
+            return 0;
+        };
+        let room = high_water.saturating_sub(pushed.len());
         let taken = octets.len().min(room);
-        self.pushed.octets.extend_from_slice(&octets[..taken]);
+        pushed.octets.extend_from_slice(&octets[..taken]);
         taken
     }
 
     pub(super) fn finish(&mut self) {
-        self.pushed.finished = true;
+        if let Some(pushed) = self.pushed_mut() {
+            pushed.finished = true;
+        }
     }
 
     pub(super) fn is_pushed(&self) -> bool {
-        matches!(self.body.0, Content::Pushed { .. })
+        self.pushed().is_some()
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.pushed.finished
+        self.pushed().is_some_and(|it| it.finished)
     }
 
     /// Pushed octets held.
     pub(super) fn pushed_len(&self) -> usize {
-        self.pushed.len()
+        self.pushed().map_or(0, Pushed::len)
     }
 
     /// Octets pushed since the start.
     pub(super) fn pushed_total(&self) -> u64 {
-        self.pushed.offset + self.pushed.len() as u64
+        self.pushed().map_or(0, Pushed::total)
     }
 
     /// Turns a finished pushed body into one of known length.
     pub(super) fn settle(&mut self) {
-        let octets = std::mem::take(&mut self.pushed.octets);
-        self.declared = Some(octets.len() as u64);
-        self.body = Body::bytes(octets);
-        self.pushed = Pushed::default();
+        if let Some(pushed) = self.pushed_mut() {
+            let octets = std::mem::take(&mut pushed.octets);
+            self.declared = Some(octets.len() as u64);
+            self.supply = Supply::Bytes(octets);
+        }
     }
 
     /// Goes back to the start for a retry; false when that is not possible.
     pub(super) fn rewind(&mut self) -> bool {
-        let possible = match &mut self.body.0 {
-            Content::Empty | Content::Bytes(_) | Content::Shared(_) => true,
-            Content::Reader { .. } => self.taken == 0,
-            Content::Pushed { .. } => self.pushed.offset == 0,
-            Content::Seekable { reader, .. } => {
-                self.taken == 0 || reader.seek(SeekFrom::Start(self.origin)).is_ok()
+        let possible = match &mut self.supply {
+            Supply::Empty | Supply::Bytes(_) | Supply::Shared(_) => true,
+            Supply::Reader(_) => self.taken == 0,
+            Supply::Pushed(pushed) => pushed.offset == 0,
+            Supply::Seekable { reader, origin } => {
+                self.taken == 0 || reader.seek(SeekFrom::Start(*origin)).is_ok()
             }
         };
         if possible {
@@ -232,11 +249,44 @@ impl Source {
         }
         possible
     }
+
+    #[inline]
+    fn pushed(&self) -> Option<&Pushed> {
+        match &self.supply {
+            Supply::Pushed(pushed) => Some(pushed),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn pushed_mut(&mut self) -> Option<&mut Pushed> {
+        match &mut self.supply {
+            Supply::Pushed(pushed) => Some(pushed),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Supply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Bytes(_) => "Bytes",
+            Self::Shared(_) => "Shared",
+            Self::Reader(_) => "Reader",
+            Self::Seekable { .. } => "Seekable",
+            Self::Pushed(_) => "Pushed",
+        })
+    }
 }
 
 impl Pushed {
     fn len(&self) -> usize {
         self.octets.len() - self.sent
+    }
+
+    fn total(&self) -> u64 {
+        self.offset + self.len() as u64
     }
 
     fn release(&mut self, len: usize) {

@@ -4,13 +4,13 @@
 //! shares it has its output held, up to the budgets of [`Stall`](crate::Stall); at a budget's end either
 //! the connection is not read, or the slow request fails.
 
-use std::time::Instant;
-
 use log::debug;
+use std::time::Instant;
 
 use super::exchange::{Input, Step};
 use super::held::Taken;
 use super::receive::Output;
+use super::time::Time;
 use super::{Action, Engine, Running};
 use crate::config::AtLimit;
 use crate::error::RequestError;
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Keeps a piece of output for later.
-    pub(super) fn hold(&mut self, now: Instant, key: u32, output: Output, data: &[u8]) {
+    pub(super) fn hold(&mut self, now: Time, key: u32, output: Output, data: &[u8]) {
         let exchange = &mut self.exchanges[key as usize];
         let held = exchange.held.get_or_insert_default();
         let before = held.len();
@@ -106,8 +106,16 @@ impl Engine {
     /// that was held and is copied to the front of `scratch`, as much as fits.
     ///
     /// `scratch` must not be empty while requests are paused and resumed; its content is overwritten.
+    #[inline]
     #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<'b>> {
+        if self.events.is_empty() && self.drains.is_empty() && self.running == Running::Yes {
+            return None;
+        }
+        self.next_event(scratch)
+    }
+
+    fn next_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<'b>> {
         while let Some(event) = self.events.pop_front() {
             let is_late = matches!(event, Event::StdinReady { request, .. }
                 if self.exchange_key(request).is_none());
@@ -205,6 +213,10 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(key as usize) else {
             return;
         };
+        let is_plain = connection.paused == 0 && connection.held == 0 && connection.full == 0;
+        if is_plain && !connection.read_blocked {
+            return;
+        }
         let stall = self.config.stall;
         let alone = connection.live == 1;
         let spent = connection.full > 0
@@ -214,7 +226,7 @@ impl Engine {
             || (spent && (alone || stall.at_limit == AtLimit::PauseConnection));
         let was_blocked = std::mem::replace(&mut connection.read_blocked, blocked);
         if was_blocked && !blocked {
-            connection.unblocked = self.clock;
+            connection.unblocked = Some(self.timeline.now());
             let handle = connection.handle(key);
             let live: Vec<u32> = connection.ids.live().collect();
             self.actions.push_back(Action::Read { connection: handle });

@@ -8,6 +8,7 @@ use super::connection::{CloseReason, Input as ConnectionInput, State, Step as Co
 use super::connections::progress_of;
 use super::deadlines::Owner;
 use super::exchange::{Due, DueKind, Input, Step};
+use super::time::Time;
 use super::{Action, Engine, Running};
 use crate::error::{ConnectError, RequestError, TimeoutKind};
 
@@ -38,7 +39,7 @@ impl Engine {
     /// Makes sure that an exchange is looked at when a limit that begins now is over. All of its deadlines
     /// begin in this way, and later ones need no entry: a fifth of the cost of finding the earliest.
     #[inline]
-    pub(super) fn arm_limit(&mut self, now: Instant, key: u32, limit: Option<Duration>) {
+    pub(super) fn arm_limit(&mut self, now: Time, key: u32, limit: Option<Duration>) {
         if let Some(at) = limit.and_then(|limit| now.checked_add(limit)) {
             self.deadlines.arm(Owner::Exchange(key), at);
         }
@@ -50,7 +51,7 @@ impl Engine {
         exchange.due(progress, self.config.abort_grace)
     }
 
-    fn exchange_due(&mut self, now: Instant, key: u32) {
+    fn exchange_due(&mut self, now: Time, key: u32) {
         let Some(due) = self.exchange_next(key) else {
             return;
         };
@@ -87,9 +88,9 @@ impl Engine {
         }
     }
 
-    fn connection_next(&self, key: u32) -> Option<(Instant, ConnectionDue)> {
+    fn connection_next(&self, key: u32) -> Option<(Time, ConnectionDue)> {
         let connection = self.connections.get(key as usize)?;
-        let limits = self.config.limits;
+        let limits = &self.config.limits;
         match &connection.state {
             State::Connecting { since } => {
                 let at = since.checked_add(self.config.connect_timeout)?;
@@ -122,7 +123,7 @@ impl Engine {
         }
     }
 
-    fn connection_due(&mut self, now: Instant, key: u32) {
+    fn connection_due(&mut self, now: Time, key: u32) {
         let Some((at, due)) = self.connection_next(key) else {
             return;
         };
@@ -164,14 +165,14 @@ impl Engine {
         }
     }
 
-    fn give_up_connecting(&mut self, now: Instant, key: u32, error: ConnectError) {
+    fn give_up_connecting(&mut self, now: Time, key: u32, error: ConnectError) {
         let connection = self.connections[key as usize].handle(key);
         let reason = CloseReason::ConnectFailed;
         self.actions.push_back(Action::Close { connection, reason });
         self.connect_failed(now, key, error);
     }
 
-    fn idle_or_probe_due(&mut self, now: Instant, key: u32, due: ConnectionDue) {
+    fn idle_or_probe_due(&mut self, now: Time, key: u32, due: ConnectionDue) {
         let server = usize::from(self.connections[key as usize].server);
         let reason = match due {
             ConnectionDue::Age => CloseReason::MaxAge,
@@ -203,7 +204,7 @@ impl Engine {
     }
 
     /// A pause after failures is over, or a new connection has waited long enough for its first octet.
-    fn server_due(&mut self, now: Instant, index: u32) {
+    fn server_due(&mut self, now: Time, index: u32) {
         let server = &mut self.servers[index as usize];
         if let Some(at) = server.refill_at {
             if at > now {
@@ -238,14 +239,14 @@ impl Engine {
 
     pub(super) fn arm_yield(&mut self, index: u32) {
         if let Some(front) = self.servers[index as usize].unanswered.front()
-            && self.clock.is_none_or(|now| front.due > now)
+            && front.due > self.timeline.now()
         {
             self.deadlines.arm(Owner::Server(index), front.due);
         }
     }
 
     /// Leaves a server alone for a while.
-    pub(super) fn set_aside(&mut self, now: Instant, index: usize, pause: Duration) {
+    pub(super) fn set_aside(&mut self, now: Time, index: usize, pause: Duration) {
         let until = now + pause;
         self.servers[index].aside_until = Some(until);
         self.deadlines.arm(Owner::Server(index as u32), until);
@@ -254,13 +255,13 @@ impl Engine {
 
     /// A connection has ended before it served. Another one that `min_idle` asks for would be opened and lost
     /// without a pause.
-    pub(super) fn pause_refill(&mut self, now: Instant, index: usize) {
+    pub(super) fn pause_refill(&mut self, now: Time, index: usize) {
         let until = now + self.config.backoff.after(u32::MAX);
         self.servers[index].refill_at = Some(until);
         self.deadlines.arm(Owner::Server(index as u32), until);
     }
 
-    fn shutdown_due(&mut self, now: Instant) {
+    fn shutdown_due(&mut self, now: Time) {
         let Running::Stopping {
             deadline: Some(deadline),
         } = self.running
@@ -298,7 +299,7 @@ impl Engine {
             Owner::Server(index) => format!("server {index}"),
             Owner::Shutdown => "shutdown".to_owned(),
         };
-        Some((at, what))
+        Some((self.timeline.instant(at)?, what))
     }
 }
 

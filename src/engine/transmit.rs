@@ -5,14 +5,14 @@
 //! 256 KiB with a body in memory on a connection that is not shared. So a new request's parameters wait
 //! behind at most 128 KiB of other requests' bodies, headers and padding aside.
 
-use std::time::Instant;
-
 use log::{debug, trace};
+use std::time::Instant;
 
 use super::Engine;
 use super::exchange::{Exchange, Life, Sending};
 use super::outbox::{BodySlice, Stream};
 use super::source::{Ready, Source};
+use super::time::Time;
 use crate::error::BodyError;
 use crate::event::{ConnectionHandle, Event};
 use crate::wire::{self, HEADER_LEN, Header, MAX_ALIGNED_CONTENT_LEN, RecordType, Role};
@@ -55,11 +55,9 @@ impl Engine {
             .outbox
             .consume(len, &mut self.spares.outbox, |slice: BodySlice| {
                 if let Some(exchange) = exchanges.get_mut(slice.exchange as usize) {
-                    let source = match slice.stream {
-                        Stream::Stdin => &mut exchange.stdin,
-                        Stream::Data => &mut exchange.data,
-                    };
-                    source.release(slice.len);
+                    if let Some(source) = exchange.source(slice.stream) {
+                        source.release(slice.len);
+                    }
                     announce_room(exchange, slice.exchange, half, events);
                 }
             });
@@ -69,7 +67,7 @@ impl Engine {
     }
 
     /// Requests whose last octet has left wait for their response from now on.
-    fn note_sent(&mut self, now: Instant, key: u32) {
+    fn note_sent(&mut self, now: Time, key: u32) {
         loop {
             let connection = &mut self.connections[key as usize];
             let transmitted = connection.outbox.transmitted();
@@ -100,7 +98,7 @@ impl Engine {
     }
 
     /// Lets the requests in the round frame what the outbox has room for.
-    pub(super) fn fill(&mut self, now: Instant, key: u32) {
+    pub(super) fn fill(&mut self, now: Time, key: u32) {
         loop {
             let Some(connection) = self.connections.get_mut(key as usize) else {
                 return;
@@ -166,7 +164,10 @@ impl Engine {
         if ready == Ready::Starved {
             return Ok(Fed::Starved);
         }
-        let source = exchange.source(stream);
+        let Some(source) = exchange.source(stream) else {
+            debug_assert!(false, "only a Filter sends data");
+            return Ok(Fed::Done);
+        };
         let buffer = connection.outbox.buffer(&mut self.spares.outbox);
         let before = buffer.len();
         let mut ended = false;
@@ -244,7 +245,7 @@ impl Engine {
     }
 
     /// More of a pushed body is there: its request enters the round again.
-    pub(super) fn send_more(&mut self, now: Instant, exchange_key: u32) {
+    pub(super) fn send_more(&mut self, now: Time, exchange_key: u32) {
         let exchange = &mut self.exchanges[exchange_key as usize];
         let Life::Active { connection, .. } = exchange.life else {
             return;
@@ -281,17 +282,17 @@ impl Engine {
 }
 
 impl Exchange {
-    fn source(&mut self, stream: Stream) -> &mut Source {
+    fn source(&mut self, stream: Stream) -> Option<&mut Source> {
         match stream {
-            Stream::Stdin => &mut self.stdin,
-            Stream::Data => &mut self.data,
+            Stream::Stdin => Some(&mut self.stdin),
+            Stream::Data => self.data.as_deref_mut(),
         }
     }
 
     fn ready(&self) -> Ready {
         match self.sending {
             Sending::Stdin => self.stdin.ready(),
-            Sending::Data => self.data.ready(),
+            Sending::Data => self.data.as_ref().map_or(Ready::End, |data| data.ready()),
             Sending::Done => Ready::End,
         }
     }

@@ -213,10 +213,10 @@ impl Client {
     fn write(&mut self, now: Instant, index: usize) {
         let mut left = WRITE_TURN;
         while let Some(Some(slot)) = self.slots.get_mut(index) {
-            if !self.engine.wants_write(slot.handle) {
+            let slices = self.engine.transmit(slot.handle);
+            if slices.is_empty() {
                 return;
             }
-            let slices = self.engine.transmit(slot.handle);
             let offered: usize = slices.iter().map(|slice| slice.len()).sum();
             let written = match slices[..] {
                 [slice] => slot.socket.write(&slice),

@@ -26,7 +26,7 @@ impl Engine {
     }
 
     /// The `End` of an exchange, which is then gone; `None` while held output has to be taken first.
-    pub(super) fn end_event<'b>(&mut self, key: u32, outcome: Outcome) -> Option<Event<'b>> {
+    pub(super) fn end_event(&mut self, key: u32, outcome: Outcome) -> Option<Event<'static>> {
         let exchange = &mut self.exchanges[key as usize];
         if exchange.life != Life::Holding
             && let Some(held) = &mut exchange.held

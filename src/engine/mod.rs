@@ -68,6 +68,7 @@ mod pool;
 mod probe;
 mod queue;
 mod receive;
+mod received;
 mod server;
 mod source;
 mod stall;
@@ -80,6 +81,7 @@ mod transmit;
 
 pub use connection::CloseReason;
 pub use outbox::Transmit;
+pub(crate) use received::Received;
 pub use stats::{ConnectionGauges, Counters, RequestGauges, Stats};
 
 use std::collections::VecDeque;

@@ -3,11 +3,11 @@
 use log::{trace, warn};
 use std::time::Instant;
 
-use super::Engine;
 use super::connection::{CloseReason, State};
 use super::exchange::{Input, Life, Receiving, Step};
 use super::ids::Slot;
 use super::time::Time;
+use super::{Engine, Received};
 use crate::error::{Delivery, ProtocolError, RequestError};
 use crate::event::{Completion, ConnectionHandle, Event, Outcome};
 use crate::wire::{EndRequest, Item, ProtocolStatus, RecordType};
@@ -32,6 +32,18 @@ impl Engine {
         connection: ConnectionHandle,
         input: &mut &'b [u8],
     ) -> Option<Event<'b>> {
+        let whole = *input;
+        let received = self.next_received(now, connection, input)?;
+        Some(received.lend(&whole[..whole.len() - input.len()]))
+    }
+
+    /// As [`poll_received`](Self::poll_received); output is what `input` held last before the octets it is left with.
+    pub(crate) fn next_received(
+        &mut self,
+        now: Instant,
+        connection: ConnectionHandle,
+        input: &mut &[u8],
+    ) -> Option<Received> {
         let now = self.tick(now);
         loop {
             let Some(key) = self.connection_key(connection) else {
@@ -46,8 +58,8 @@ impl Engine {
             let key = key as u32;
             match next {
                 Ok(Some(item)) => {
-                    if let Some(event) = self.receive(now, key, item) {
-                        return Some(event);
+                    if let Some(received) = self.receive(now, key, item) {
+                        return Some(received);
                     }
                 }
                 Ok(None) => {
@@ -85,7 +97,7 @@ impl Engine {
         }
     }
 
-    fn receive<'b>(&mut self, now: Time, key: u32, item: Item<'b>) -> Option<Event<'b>> {
+    fn receive(&mut self, now: Time, key: u32, item: Item<'_>) -> Option<Received> {
         match item {
             Item::Stream {
                 record_type: RecordType::Stdout,
@@ -136,7 +148,7 @@ impl Engine {
         }
     }
 
-    fn wrong_way<'b>(&mut self, now: Time, key: u32, record_type: RecordType) -> Option<Event<'b>> {
+    fn wrong_way(&mut self, now: Time, key: u32, record_type: RecordType) -> Option<Received> {
         self.protocol_error(now, key, ProtocolError::Direction { record_type });
         None
     }
@@ -198,14 +210,14 @@ impl Engine {
         }
     }
 
-    fn output<'b>(
+    fn output(
         &mut self,
         now: Time,
         key: u32,
         request_id: u16,
         output: Output,
-        data: &'b [u8],
-    ) -> Option<Event<'b>> {
+        data: &[u8],
+    ) -> Option<Received> {
         let record_type = match output {
             Output::Stdout => RecordType::Stdout,
             Output::Stderr => RecordType::Stderr,
@@ -229,13 +241,14 @@ impl Engine {
             let limit = exchange.timeouts.silence;
             self.arm_limit(now, exchange_key, limit);
         }
+        let len = data.len();
         Some(match output {
-            Output::Stdout => Event::Stdout { request, tag, data },
-            Output::Stderr => Event::Stderr { request, tag, data },
+            Output::Stdout => Received::Stdout { request, tag, len },
+            Output::Stderr => Received::Stderr { request, tag, len },
         })
     }
 
-    fn stdout_end<'b>(&mut self, now: Time, key: u32, request_id: u16) -> Option<Event<'b>> {
+    fn stdout_end(&mut self, now: Time, key: u32, request_id: u16) -> Option<Received> {
         let exchange_key = self.find(now, key, request_id, RecordType::Stdout)?;
         let exchange = &mut self.exchanges[exchange_key as usize];
         if matches!(exchange.life, Life::Aborting { .. })
@@ -254,16 +267,16 @@ impl Engine {
             let limit = exchange.timeouts.silence;
             self.arm_limit(now, exchange_key, limit);
         }
-        Some(Event::StdoutEnd { request, tag })
+        Some(Received::Other(Event::StdoutEnd { request, tag }))
     }
 
-    fn end_request<'b>(
+    fn end_request(
         &mut self,
         now: Time,
         key: u32,
         request_id: u16,
         body: EndRequest,
-    ) -> Option<Event<'b>> {
+    ) -> Option<Received> {
         let exchange_key = self.find(now, key, request_id, RecordType::EndRequest)?;
         let exchange = &self.exchanges[exchange_key as usize];
         if exchange.life.step(Input::Ended) == Step::Gone {
@@ -300,17 +313,18 @@ impl Engine {
     }
 
     /// The application has ended a request: its connection goes on, its `End` comes out.
-    fn end_received<'b>(
+    #[inline]
+    fn end_received(
         &mut self,
         now: Time,
         key: u32,
         exchange_key: u32,
         outcome: Outcome,
-    ) -> Option<Event<'b>> {
+    ) -> Option<Received> {
         self.detach(key, exchange_key);
         let event = self.end_event(exchange_key, outcome);
         self.leave(now, key);
-        event
+        event.map(Received::Other)
     }
 
     /// Octets that are not FastCGI: the connection is closed, its requests fail or are sent again.

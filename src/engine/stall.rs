@@ -11,7 +11,7 @@ use super::exchange::{Input, Step};
 use super::held::Taken;
 use super::receive::Output;
 use super::time::Time;
-use super::{Action, Engine, Running};
+use super::{Action, Engine, Received, Running};
 use crate::config::AtLimit;
 use crate::error::RequestError;
 use crate::event::{Event, RequestHandle};
@@ -109,18 +109,25 @@ impl Engine {
     #[inline]
     #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<'b>> {
+        let received = self.next_event(scratch)?;
+        Some(received.lend_front(scratch))
+    }
+
+    /// As [`poll_event`](Self::poll_event); output is at the front of `scratch`.
+    #[inline]
+    pub(crate) fn next_event(&mut self, scratch: &mut [u8]) -> Option<Received> {
         if self.events.is_empty() && self.drains.is_empty() && self.running == Running::Yes {
             return None;
         }
-        self.next_event(scratch)
+        self.next_kept(scratch)
     }
 
-    fn next_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<'b>> {
+    fn next_kept(&mut self, scratch: &mut [u8]) -> Option<Received> {
         while let Some(event) = self.events.pop_front() {
             let is_late = matches!(event, Event::StdinReady { request, .. }
                 if self.exchange_key(request).is_none());
             if !is_late {
-                return Some(event);
+                return Some(Received::Other(event));
             }
         }
         while let Some(request) = self.drains.pop_front() {
@@ -131,23 +138,21 @@ impl Engine {
                 Drained::Output(Output::Stdout, len) => {
                     self.drains.push_back(request);
                     let tag = self.exchanges[key as usize].tag;
-                    let data = &scratch[..len];
-                    return Some(Event::Stdout { request, tag, data });
+                    return Some(Received::Stdout { request, tag, len });
                 }
                 Drained::Output(Output::Stderr, len) => {
                     self.drains.push_back(request);
                     let tag = self.exchanges[key as usize].tag;
-                    let data = &scratch[..len];
-                    return Some(Event::Stderr { request, tag, data });
+                    return Some(Received::Stderr { request, tag, len });
                 }
                 Drained::StdoutEnd => {
                     self.drains.push_back(request);
                     let tag = self.exchanges[key as usize].tag;
-                    return Some(Event::StdoutEnd { request, tag });
+                    return Some(Received::Other(Event::StdoutEnd { request, tag }));
                 }
                 Drained::Dry => {
                     if let Some(event) = self.end_dry(key) {
-                        return Some(event);
+                        return Some(Received::Other(event));
                     }
                 }
                 Drained::Paused => {}
@@ -155,7 +160,7 @@ impl Engine {
         }
         if self.is_stopped_now() {
             self.running = Running::Stopped;
-            return Some(Event::ShutDown);
+            return Some(Received::Other(Event::ShutDown));
         }
         None
     }

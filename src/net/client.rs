@@ -134,8 +134,7 @@ impl Client {
     /// When another buffer is passed while the former still holds octets of the client's.
     #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, now: Instant, buf: &'b mut ReadBuf) -> Option<Event<'b>> {
-        let event = self.advance(now, buf)?;
-        Some(event.lend(buf))
+        self.advance(now, buf)
     }
 
     /// As [`Engine::submit`].

@@ -1,7 +1,6 @@
 //! The mio driver: an [`Engine`](crate::Engine) with real sockets.
 
 mod client;
-mod located;
 mod read_buf;
 mod socket;
 mod turns;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::slice::SliceIndex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Memory that sockets are read into and events are lent from; the embedder's, one for each client.
@@ -57,7 +58,7 @@ impl ReadBuf {
         self.unread.start
     }
 
-    pub(super) fn octets(&self, range: Range<usize>) -> &[u8] {
+    pub(super) fn octets(&self, range: impl SliceIndex<[u8], Output = [u8]>) -> &[u8] {
         &self.octets[range]
     }
 }

@@ -7,7 +7,6 @@ use log::{debug, trace};
 use mio::{Interest, Token};
 
 use super::client::Client;
-use super::located::Located;
 use super::read_buf::ReadBuf;
 use super::socket::Socket;
 use crate::address::Address;
@@ -40,7 +39,8 @@ enum Phase {
 
 impl Client {
     /// The next event, after as many turns as it takes.
-    pub(super) fn advance(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<Located> {
+    #[inline]
+    pub(super) fn advance<'b>(&mut self, now: Instant, buf: &'b mut ReadBuf) -> Option<Event<'b>> {
         loop {
             if let Some((connection, identity)) = self.reading {
                 assert_eq!(
@@ -48,13 +48,17 @@ impl Client {
                     buf.identity(),
                     "another ReadBuf was passed while the former holds octets of the client's"
                 );
-                if let Some(event) = self.take_read(now, connection, buf) {
-                    return Some(event);
+                let mut input = buf.unread();
+                let received = self.engine.next_received(now, connection, &mut input);
+                let left = input.len();
+                let end = buf.keep_last(left);
+                if let Some(received) = received {
+                    return Some(received.lend(buf.octets(..end)));
                 }
                 self.reading = None;
             }
-            if let Some(event) = self.engine.poll_event(buf.memory()) {
-                return Some(Located::at_start(event));
+            if let Some(received) = self.engine.next_event(buf.memory()) {
+                return Some(received.lend_front(buf.octets(..)));
             }
             if let Some(action) = self.engine.poll_action() {
                 self.act(now, action);
@@ -65,39 +69,6 @@ impl Client {
                 return None;
             };
             self.turn(now, index as usize, buf);
-        }
-    }
-
-    /// The next event out of octets that are in the buffer.
-    fn take_read(
-        &mut self,
-        now: Instant,
-        connection: ConnectionHandle,
-        buf: &mut ReadBuf,
-    ) -> Option<Located> {
-        let mut input = buf.unread();
-        let event = self.engine.poll_received(now, connection, &mut input);
-        let left = input.len();
-        match event {
-            Some(Event::Stdout { request, tag, data }) => {
-                let len = data.len();
-                let end = buf.keep_last(left);
-                Some(Located::Stdout(request, tag, end - len..end))
-            }
-            Some(Event::Stderr { request, tag, data }) => {
-                let len = data.len();
-                let end = buf.keep_last(left);
-                Some(Located::Stderr(request, tag, end - len..end))
-            }
-            Some(event) => {
-                let located = Located::at_start(event);
-                buf.keep_last(left);
-                Some(located)
-            }
-            None => {
-                buf.keep_last(left);
-                None
-            }
         }
     }
 

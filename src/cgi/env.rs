@@ -1,7 +1,6 @@
 //! From an HTTP request to the parameters of a FastCGI one (RFC 3875, 4.1).
 
 use std::fmt;
-use std::io::Write;
 use std::net::SocketAddr;
 
 use thiserror::Error;
@@ -9,6 +8,7 @@ use thiserror::Error;
 use super::fields::{self, FieldRules};
 use super::head_parser::is_token;
 use super::script::Script;
+use super::writer::{Writer, breaks_lines};
 use crate::params::Params;
 
 /// An HTTP request, as an application is to see it.
@@ -186,7 +186,7 @@ where
         if let Some(octets) = self.content_length
             && !self.authorizer
         {
-            writer.put_shown("CONTENT_LENGTH", octets);
+            writer.put_number("CONTENT_LENGTH", octets);
         }
     }
 
@@ -220,19 +220,19 @@ where
                 writer.put_shown("SERVER_NAME", format_args!("[{}]", address.ip()));
             }
             (None, Some(SocketAddr::V4(address))) => {
-                writer.put_shown("SERVER_NAME", address.ip());
+                writer.put_address("SERVER_NAME", (*address.ip()).into());
             }
             (None, None) => writer.put("SERVER_NAME", b"localhost"),
         }
         let by_scheme = if self.https { 443 } else { 80 };
         let port = self.server.map_or(by_scheme, |address| address.port());
-        writer.put_shown("SERVER_PORT", port);
+        writer.put_number("SERVER_PORT", port.into());
         if let Some(address) = self.server {
-            writer.put_shown("SERVER_ADDR", address.ip().to_canonical());
+            writer.put_address("SERVER_ADDR", address.ip().to_canonical());
         }
         if let Some(address) = self.remote {
-            writer.put_shown("REMOTE_ADDR", address.ip().to_canonical());
-            writer.put_shown("REMOTE_PORT", address.port());
+            writer.put_address("REMOTE_ADDR", address.ip().to_canonical());
+            writer.put_number("REMOTE_PORT", address.port().into());
         }
     }
 }
@@ -347,104 +347,4 @@ pub enum EnvError {
     },
 }
 
-/// Appends parameters that are not there yet.
-pub(super) struct Writer<'p> {
-    params: &'p mut Params,
-    /// How many pairs there were before: the embedder's own.
-    given: usize,
-}
-
-impl<'p> Writer<'p> {
-    fn new(params: &'p mut Params) -> Self {
-        let given = params.iter().count();
-        Self { params, given }
-    }
-
-    fn is_given(&self, named: impl Fn(&[u8]) -> bool) -> bool {
-        self.params
-            .iter()
-            .take(self.given)
-            .any(|pair| named(pair.0))
-    }
-
-    pub(super) fn put(&mut self, name: &str, value: &[u8]) {
-        if !self.is_given(|given| given == name.as_bytes()) {
-            self.params.push(name, value);
-        }
-    }
-
-    fn put_joined(&mut self, name: &str, parts: [&[u8]; 2]) {
-        if self.is_given(|given| given == name.as_bytes()) {
-            return;
-        }
-        let value_len = parts[0].len() + parts[1].len();
-        self.params.push_with(name.len(), value_len, |place| {
-            place.write_all(name.as_bytes())?;
-            place.write_all(parts[0])?;
-            place.write_all(parts[1])
-        });
-    }
-
-    /// Puts an address or a number.
-    fn put_shown(&mut self, name: &str, value: impl fmt::Display) {
-        // An IPv6 address with brackets takes 47 octets at most, u64::MAX takes 20.
-        let mut text = [0; 64];
-        let mut rest = &mut text[..];
-        if write!(rest, "{value}").is_ok() {
-            let len = 64 - rest.len();
-            self.put(name, &text[..len]);
-        }
-    }
-
-    /// Puts a field as `HTTP_*`: its values, in their order, with a separator between them.
-    pub(super) fn put_field<'v>(
-        &mut self,
-        name: &[u8],
-        values: impl Iterator<Item = &'v [u8]> + Clone,
-        separator: &[u8],
-    ) {
-        let mapped = || {
-            HTTP.iter()
-                .copied()
-                .chain(name.iter().map(|o| map_octet(*o)))
-        };
-        let name_len = HTTP.len() + name.len();
-        if self.is_given(|given| given.len() == name_len && given.iter().copied().eq(mapped())) {
-            return;
-        }
-        let lens = values.clone().map(|value| value.len() + separator.len());
-        let value_len = lens.sum::<usize>().saturating_sub(separator.len());
-        self.params.push_with(name_len, value_len, |place| {
-            for octet in mapped() {
-                place.write_all(&[octet])?;
-            }
-            for (index, value) in values.enumerate() {
-                if index > 0 {
-                    place.write_all(separator)?;
-                }
-                place.write_all(value)?;
-            }
-            Ok(())
-        });
-    }
-}
-
-/// The first octet that must not be in any parameter: applications take values for C strings and write
-/// them to logs and fields.
-pub(super) fn breaks_lines(octets: &[u8]) -> Option<u8> {
-    octets
-        .iter()
-        .copied()
-        .find(|octet| matches!(octet, 0 | b'\r' | b'\n'))
-}
-
-/// RFC 3875, 4.1.18.
-const fn map_octet(octet: u8) -> u8 {
-    match octet {
-        b'-' => b'_',
-        octet => octet.to_ascii_uppercase(),
-    }
-}
-
-const HTTP: &[u8] = b"HTTP_";
 const SOFTWARE: &str = concat!("mio-fcgi/", env!("CARGO_PKG_VERSION"));

@@ -1,7 +1,8 @@
 //! Which fields of an HTTP request an application gets to see, and in which form.
 
-use super::env::{EnvError, Writer, breaks_lines};
+use super::env::EnvError;
 use super::head_parser::is_token;
+use super::writer::{Names, Writer, breaks_lines};
 
 /// What is passed of a request's fields.
 ///
@@ -43,8 +44,21 @@ pub(super) fn write<'a, F>(
 where
     F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
-    if !rules.pass_hop_by_hop && connection_options(&fields).nth(MAX_OPTIONS).is_some() {
-        return Err(EnvError::ConnectionOptions { limit: MAX_OPTIONS });
+    let mut options = Names::EMPTY;
+    if !rules.pass_hop_by_hop {
+        for (index, option) in connection_options(&fields).enumerate() {
+            if index == MAX_OPTIONS {
+                return Err(EnvError::ConnectionOptions { limit: MAX_OPTIONS });
+            }
+            options.insert(option);
+        }
+    }
+    let (mut names, mut repeated_names) = (Names::EMPTY, Names::EMPTY);
+    for (name, _) in fields.clone() {
+        if names.may_have(name) {
+            repeated_names.insert(name);
+        }
+        names.insert(name);
     }
     let mut host = None;
     for (index, (name, value)) in fields.clone().enumerate() {
@@ -59,7 +73,8 @@ where
             return Err(EnvError::FieldValue { index, octet });
         }
         let mut earlier = fields.clone().take(index);
-        let repeated = earlier.any(|field| field.0.eq_ignore_ascii_case(name));
+        let may_repeat = repeated_names.may_have(name);
+        let repeated = may_repeat && earlier.any(|field| field.0.eq_ignore_ascii_case(name));
         let class = Class::of(name);
         match class {
             Class::Host | Class::ContentType if repeated => {
@@ -79,8 +94,9 @@ where
             }
             Class::ContentType => writer.put("CONTENT_TYPE", value.trim_ascii()),
             _ if repeated || !class.is_passed(rules) => {}
-            _ if !rules.pass_hop_by_hop
+            _ if options.may_have(name)
                 && connection_options(&fields).any(|option| option.eq_ignore_ascii_case(name)) => {}
+            _ if !may_repeat => writer.put_field(name, std::iter::once(value.trim_ascii()), b""),
             Class::Cookie => writer.put_field(name, values(&fields, name), b"; "),
             _ => writer.put_field(name, values(&fields, name), b", "),
         }
@@ -114,14 +130,15 @@ enum Class {
 
 impl Class {
     fn of(name: &[u8]) -> Self {
-        let mapped = |octet: &u8| octet.is_ascii_alphanumeric() || *octet == b'-';
-        if !name.iter().all(mapped) {
+        if !name.iter().all(|octet| IS_MAPPED[usize::from(*octet)]) {
             return Self::Never;
         }
-        SPECIAL
-            .iter()
-            .find(|special| special.0.as_bytes().eq_ignore_ascii_case(name))
-            .map_or(Self::Other, |special| special.1)
+        if !SPECIAL_NAMES.may_have(name) {
+            return Self::Other;
+        }
+        let is = |special: &&str| special.as_bytes().eq_ignore_ascii_case(name);
+        let found = SPECIAL.iter().find(|special| is(&special.0));
+        found.map_or(Self::Other, |special| special.1)
     }
 
     fn is_passed(self, rules: FieldRules) -> bool {
@@ -178,6 +195,17 @@ fn is_host(host: &[u8]) -> bool {
     valid_name && port.iter().skip(1).all(u8::is_ascii_digit)
 }
 
+/// By octet: what names consist of that are passed. A table, since each octet of each name is looked at.
+static IS_MAPPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0_u8;
+    while octet < 128 {
+        table[octet as usize] = octet.is_ascii_alphanumeric() || octet == b'-';
+        octet += 1;
+    }
+    table
+};
+
 const SPECIAL: &[(&str, Class)] = &[
     ("host", Class::Host),
     ("cookie", Class::Cookie),
@@ -194,6 +222,16 @@ const SPECIAL: &[(&str, Class)] = &[
     ("transfer-encoding", Class::HopByHop),
     ("upgrade", Class::HopByHop),
 ];
+
+const SPECIAL_NAMES: Names = {
+    let mut names = Names::EMPTY;
+    let mut index = 0;
+    while index < SPECIAL.len() {
+        names = names.with(SPECIAL[index].0.as_bytes());
+        index += 1;
+    }
+    names
+};
 
 /// Options of `Connection` that are looked at; browsers send two. Each is compared with each field.
 const MAX_OPTIONS: usize = 32;

@@ -357,6 +357,20 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 
 /// RFC 9110, 5.6.2.
 pub(super) fn is_token(octets: &[u8]) -> bool {
-    let in_token = |octet: &u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet);
-    !octets.is_empty() && octets.iter().all(in_token)
+    !octets.is_empty() && octets.iter().all(|octet| IN_TOKEN[usize::from(*octet)])
 }
+
+/// By octet. A table, since each octet of each name is looked at: a third of the comparisons' instructions.
+static IN_TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0_u8;
+    while octet < 128 {
+        let is_mark = matches!(
+            octet,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        );
+        table[octet as usize] = octet.is_ascii_alphanumeric() || is_mark;
+        octet += 1;
+    }
+    table
+};

@@ -12,6 +12,7 @@ mod head;
 mod head_parser;
 mod response;
 mod script;
+mod writer;
 
 pub use collector::{Collector, ResponseLimits, has_body};
 pub use env::{Env, EnvError, site_params};

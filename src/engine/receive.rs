@@ -25,6 +25,7 @@ impl Engine {
     /// `input` moves past what was consumed, and is empty with `None`: nothing is to be kept by the driver. Events
     /// borrow from `input`. Octets for a stale handle are dropped. A protocol error closes the connection; what
     /// that means to its requests comes out of [`poll_event`](Self::poll_event).
+    #[inline]
     #[must_use = "an event is not announced twice"]
     pub fn poll_received<'b>(
         &mut self,

@@ -1,0 +1,212 @@
+//! Writes parameters: those that are not there yet, in the forms that a request has them in.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::params::Params;
+
+/// Appends parameters that are not there yet.
+pub(super) struct Writer<'p> {
+    params: &'p mut Params,
+    /// How many pairs there were before: the embedder's own.
+    given: usize,
+    given_names: Names,
+}
+
+/// A set of names in one word. Says for most names at once that they are not among others, whatever the case of their
+/// letters: without it, comparing names is half of all that parameters cost.
+#[derive(Clone, Copy)]
+pub(super) struct Names(u64);
+
+impl Names {
+    pub(super) const EMPTY: Self = Self(0);
+
+    pub(super) const fn with(self, name: &[u8]) -> Self {
+        Self(self.0 | Self::bit(name.len(), name.last()))
+    }
+
+    pub(super) fn insert(&mut self, name: &[u8]) {
+        *self = self.with(name);
+    }
+
+    /// False when the name is not in the set.
+    pub(super) fn may_have(self, name: &[u8]) -> bool {
+        self.may_have_like(name.len(), name.last())
+    }
+
+    fn may_have_like(self, len: usize, last: Option<&u8>) -> bool {
+        self.0 & Self::bit(len, last) != 0
+    }
+
+    /// Names in use differ in their lengths and last letters, as a rule.
+    const fn bit(len: usize, last: Option<&u8>) -> u64 {
+        let last = match last {
+            Some(last) => map_octet(*last),
+            None => 0,
+        };
+        1 << (len.wrapping_mul(7).wrapping_add(last as usize) % 64)
+    }
+}
+
+impl<'p> Writer<'p> {
+    pub(super) fn new(params: &'p mut Params) -> Self {
+        let mut given = 0;
+        let mut given_names = Names::EMPTY;
+        for (name, _) in params.iter() {
+            given += 1;
+            given_names.insert(name);
+        }
+        Self {
+            params,
+            given,
+            given_names,
+        }
+    }
+
+    fn is_given(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        self.given_names.may_have(name) && self.has_given(|given| given == name)
+    }
+
+    fn has_given(&self, named: impl Fn(&[u8]) -> bool) -> bool {
+        let mut given = self.params.iter().take(self.given);
+        given.any(|pair| named(pair.0))
+    }
+
+    pub(super) fn put(&mut self, name: &str, value: &[u8]) {
+        if !self.is_given(name) {
+            self.params.push(name, value);
+        }
+    }
+
+    pub(super) fn put_joined(&mut self, name: &str, parts: [&[u8]; 2]) {
+        if self.is_given(name) {
+            return;
+        }
+        let value_len = parts[0].len() + parts[1].len();
+        self.params.push_with(name.len(), value_len, |place| {
+            place.write_all(name.as_bytes())?;
+            place.write_all(parts[0])?;
+            place.write_all(parts[1])
+        });
+    }
+
+    pub(super) fn put_number(&mut self, name: &str, number: u64) {
+        self.put(name, Digits::of(number).octets());
+    }
+
+    pub(super) fn put_address(&mut self, name: &str, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.put_written(name, |out| write_v4(out, address)),
+            IpAddr::V6(address) => self.put_shown(name, address),
+        }
+    }
+
+    pub(super) fn put_shown(&mut self, name: &str, value: impl fmt::Display) {
+        self.put_written(name, |out| write!(out, "{value}"));
+    }
+
+    fn put_written(&mut self, name: &str, write: impl FnOnce(&mut &mut [u8]) -> io::Result<()>) {
+        // An IPv6 address with brackets takes 47 octets at most.
+        let mut text = [0; 64];
+        let mut rest = &mut text[..];
+        if write(&mut rest).is_ok() {
+            let len = 64 - rest.len();
+            self.put(name, &text[..len]);
+        }
+    }
+
+    /// Puts a field as `HTTP_*`: its values, in their order, with a separator between them.
+    pub(super) fn put_field<'v>(
+        &mut self,
+        name: &[u8],
+        values: impl Iterator<Item = &'v [u8]> + Clone,
+        separator: &[u8],
+    ) {
+        let mapped = |given: &[u8]| match given.strip_prefix(HTTP) {
+            Some(given) => given.iter().copied().eq(name.iter().map(|o| map_octet(*o))),
+            None => false,
+        };
+        let name_len = HTTP.len() + name.len();
+        if self.given_names.may_have_like(name_len, name.last()) && self.has_given(mapped) {
+            return;
+        }
+        let lens = values.clone().map(|value| value.len() + separator.len());
+        let value_len = lens.sum::<usize>().saturating_sub(separator.len());
+        self.params.push_with(name_len, value_len, |place| {
+            place.write_all(HTTP)?;
+            let (name_place, rest) = std::mem::take(place).split_at_mut(name.len());
+            for (to, from) in name_place.iter_mut().zip(name) {
+                *to = map_octet(*from);
+            }
+            *place = rest;
+            for (index, value) in values.enumerate() {
+                if index > 0 {
+                    place.write_all(separator)?;
+                }
+                place.write_all(value)?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// The first octet that must not be in any parameter: applications take values for C strings and write
+/// them to logs and fields.
+pub(super) fn breaks_lines(octets: &[u8]) -> Option<u8> {
+    let breaks = |octet: u8| matches!(octet, 0 | b'\r' | b'\n');
+    // All of them are looked at, as a rule: without an early exit that takes several at a time.
+    let is_broken = octets
+        .iter()
+        .fold(false, |so_far, octet| so_far | breaks(*octet));
+    if !is_broken {
+        return None;
+    }
+    octets.iter().copied().find(|octet| breaks(*octet))
+}
+
+/// A number in decimal.
+struct Digits {
+    octets: [u8; 20],
+    start: usize,
+}
+
+impl Digits {
+    fn of(mut number: u64) -> Self {
+        // 20 digits hold every u64.
+        let (mut octets, mut start) = ([b'0'; 20], 20);
+        loop {
+            start -= 1;
+            octets[start] += (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return Self { octets, start };
+            }
+        }
+    }
+
+    fn octets(&self) -> &[u8] {
+        &self.octets[self.start..]
+    }
+}
+
+fn write_v4(out: &mut &mut [u8], address: Ipv4Addr) -> io::Result<()> {
+    let [first, others @ ..] = address.octets();
+    out.write_all(Digits::of(first.into()).octets())?;
+    for octet in others {
+        out.write_all(b".")?;
+        out.write_all(Digits::of(octet.into()).octets())?;
+    }
+    Ok(())
+}
+
+/// RFC 3875, 4.1.18.
+const fn map_octet(octet: u8) -> u8 {
+    match octet {
+        b'-' => b'_',
+        octet => octet.to_ascii_uppercase(),
+    }
+}
+
+const HTTP: &[u8] = b"HTTP_";

@@ -1,4 +1,5 @@
-//! Budgets that are counted: a steady state allocates nothing, an idle connection costs at most 512 octets.
+//! Budgets that are counted: a steady state allocates nothing, an idle connection costs at most 512 octets, a request in
+//! flight 1 KiB and its parameters, a large body is not copied.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -233,6 +234,61 @@ fn all_memory_of_an_engine_with_idle_connections_is_at_most_512_octets_for_each(
     let each = counted.bytes_current as usize / CONNECTIONS;
     println!("{each} octets of heap for each of {CONNECTIONS} idle connections");
     assert!(each <= 512, "{each} octets");
+}
+
+#[test]
+fn all_memory_of_an_engine_with_requests_in_flight_is_at_most_a_kibibyte_and_the_params_for_each() {
+    // A power of two, to which the tables grow.
+    const REQUESTS: usize = 16_384;
+    // What `submit` pushes, encoded.
+    const PARAMS_LEN: usize = 71;
+    let mut driver = Driver::new(Multiplex::On { max: 65_535 }, 1);
+    driver.sent.reserve(REQUESTS);
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..REQUESTS {
+            driver.submit(Body::empty());
+        }
+    });
+    assert_eq!(driver.engine.stats().requests.active, REQUESTS);
+    let each = counted.bytes_current as usize / REQUESTS;
+    println!("{each} octets of heap for each of {REQUESTS} requests in flight");
+    assert!(each <= 1024 + PARAMS_LEN, "{each} octets");
+}
+
+#[test]
+fn a_large_body_leaves_from_where_it_lies() {
+    // Whole records: a rest of less than 4 KiB would be copied behind its header.
+    const LEN: usize = 16 * 65_528;
+    let body: Arc<[u8]> = vec![b'x'; LEN].into();
+    let places = body.as_ptr_range();
+    let mut driver = Driver::new(Multiplex::Off, 1);
+    let request = driver
+        .engine
+        .new_request()
+        .with_body(Body::shared(body.clone()));
+    driver
+        .engine
+        .submit(driver.now, request, Tag(0))
+        .expect("room in the queue");
+    let Some(Action::Connect { connection, .. }) = driver.engine.poll_action() else {
+        panic!("a request needs a connection");
+    };
+    driver.engine.handle_connected(driver.now, connection);
+    let (mut uncopied, mut others) = (0, 0);
+    while driver.engine.wants_write(connection) {
+        let mut written = 0;
+        for slice in driver.engine.transmit(connection).iter() {
+            let is_body = places.contains(&slice.as_ptr());
+            *if is_body { &mut uncopied } else { &mut others } += slice.len();
+            written += slice.len();
+        }
+        driver
+            .engine
+            .handle_transmitted(driver.now, connection, written);
+    }
+    assert_eq!(uncopied, LEN);
+    // The headers of its 16 records, and what is before and behind it.
+    assert!(others <= 16 * 8 + 128, "{others} octets");
 }
 
 // case 22

@@ -1,0 +1,117 @@
+//! Budgets of system calls, counted by strace: what the client asks of the kernel for each request.
+//!
+//! `cargo test --test syscalls -- --ignored --nocapture` prints the counts; strace has to be installed.
+
+#![cfg(target_os = "linux")]
+
+#[path = "../examples/responder/app.rs"]
+mod app;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use app::{Options, Running};
+
+/// System calls per request.
+#[derive(Clone, Copy, Debug)]
+struct Calls {
+    reads: f64,
+    writes: f64,
+    waits: f64,
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn saturated_connections_cost_one_read_and_one_write_for_each_request() {
+    let calls = count(1000, "--conns 64 --inflight 64 --multiplex off");
+    within(calls, [1.0, 1.0, 0.5]);
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn one_request_at_a_time_costs_a_read_a_write_and_a_wait() {
+    let calls = count(500, "--conns 1 --inflight 1 --multiplex off");
+    within(calls, [1.0, 1.0, 1.0]);
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn requests_that_share_a_connection_share_its_system_calls() {
+    let calls = count(20_000, "--conns 4 --inflight 4096 --multiplex on");
+    within(calls, [0.05, 0.05, 0.05]);
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn a_mebibyte_up_takes_as_many_writes_as_the_socket_makes_of_it() {
+    let calls = count(50, "--conns 1 --inflight 1 --multiplex off --stdin 1048576");
+    // Of 208 KiB, which a Unix socket holds by default, the kernel takes what is free: 8 KiB at least.
+    within(calls, [1.0, 128.0, 128.0]);
+}
+
+/// Checks that no figure is more than a twentieth above its budget: the application's answers may come cut.
+#[track_caller]
+fn within(calls: Calls, budget: [f64; 3]) {
+    println!("per request: {calls:.3?}");
+    for (calls, budget) in [calls.reads, calls.writes, calls.waits].iter().zip(budget) {
+        assert!(*calls <= budget * 1.05, "more than {budget}: {calls:.3}");
+    }
+}
+
+/// The calls per request between a run of so many requests and one of three times as many.
+fn count(requests: u64, arguments: &str) -> Calls {
+    let application = app::spawn(Options::default()).expect("a socket and a thread");
+    let few = trace(&application, requests, arguments);
+    let many = trace(&application, 3 * requests, arguments);
+    let per_request = |names: &[&str]| {
+        let sum = |run: &HashMap<String, f64>| names.iter().filter_map(|it| run.get(*it)).sum();
+        let (few, many): (f64, f64) = (sum(&few), sum(&many));
+        assert!(many > 0.0, "none of {names:?}");
+        (many - few) / (2 * requests) as f64
+    };
+    Calls {
+        reads: per_request(&["read", "readv", "recvfrom", "recvmsg"]),
+        writes: per_request(&["write", "writev", "sendto", "sendmsg"]),
+        waits: per_request(&["epoll_wait", "epoll_pwait", "epoll_pwait2"]),
+    }
+}
+
+/// Runs the load; the calls by name.
+fn trace(application: &Running, requests: u64, arguments: &str) -> HashMap<String, f64> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let table = dir.path().join("table");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-c", "-o"]).arg(&table).arg(load());
+    strace.args(["--connect", &application.address().to_string()]);
+    strace.args(["--json", "--requests", &requests.to_string()]);
+    strace.args(arguments.split(' '));
+    let output = strace.output().expect("strace starts");
+    assert!(output.status.success(), "{output:?}");
+    let text = std::fs::read_to_string(&table).expect("a table");
+    // % time, seconds, usecs/call, calls, errors where there are some, syscall
+    let row = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (name, calls) = (columns.last()?, columns.get(3)?);
+        Some((name.to_string(), calls.parse().ok()?))
+    };
+    text.lines().filter_map(row).collect()
+}
+
+/// The load generator, built as it is now.
+fn load() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let own = std::env::current_exe().expect("a path");
+        let profile = own.ancestors().nth(2).expect("this test is in deps/");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--example", "load"]);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo starts").success());
+        profile.join("examples").join("load")
+    })
+}

@@ -96,7 +96,8 @@ pub enum Starts {
 pub enum Reads {
     /// Always.
     Always,
-    /// Between requests, and when a script waits for the body.
+    /// Between requests, and when a script waits for the body. A script that runs on behind its end, as PHP's do
+    /// behind `fastcgi_finish_request`, keeps the next request waiting.
     OnDemand,
     /// Until octets of a body come that its script does not wait for: they stop the whole connection.
     UntilUnused,

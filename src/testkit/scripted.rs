@@ -130,6 +130,12 @@ impl Scripted {
         }
     }
 
+    /// Requests that have not ended, or whose scripts run on.
+    fn exchanges_of(&self, connection: usize) -> impl Iterator<Item = &Exchange> {
+        let all = self.exchanges.values();
+        all.filter(move |exchange| exchange.received.connection == connection)
+    }
+
     /// Reads, or stops reading, as it does by habit.
     pub(super) fn turn(&mut self, connection: usize, replies: &mut Replies) {
         let Some(own) = self.connections.get(&connection) else {
@@ -138,13 +144,12 @@ impl Scripted {
         let reads = (own.has_worker || self.habits.workers.is_none())
             && match self.habits.reads {
                 Reads::Always => true,
-                Reads::OnDemand => own.live.values().all(|key| {
-                    let exchange = self.exchanges.get(key);
-                    exchange.is_none_or(|it| !it.has_started || it.awaits_stdin())
-                }),
-                Reads::UntilUnused => !self.exchanges.values().any(|exchange| {
-                    exchange.received.connection == connection && exchange.has_unused
-                }),
+                Reads::OnDemand => self
+                    .exchanges_of(connection)
+                    .all(|exchange| !exchange.has_started || exchange.awaits_stdin()),
+                Reads::UntilUnused => !self
+                    .exchanges_of(connection)
+                    .any(|exchange| exchange.has_unused),
             };
         if let Some(own) = self.connections.get_mut(&connection)
             && std::mem::replace(&mut own.reads, reads) != reads

@@ -5,6 +5,7 @@
 //! testkit --test kit` writes it anew.
 
 mod answers;
+mod habits;
 mod receiving;
 mod sending;
 mod sharing;

@@ -1,0 +1,49 @@
+//! What applications do for a time, which conversations with the real ones do not show.
+
+use mio_fcgi::testkit::{Habits, Script, Scripted};
+
+use crate::{MS, is_complete, plain, sim_of, submit};
+
+#[test]
+fn a_script_that_runs_on_behind_its_end_keeps_the_next_request_waiting() {
+    let script = |_: &_| Script::new().await_stdin().end(0).wait(1000 * MS);
+    let ended_at = |habits| {
+        let mut sim = sim_of(plain(), Scripted::new(script).with_habits(habits));
+        let first = submit(&mut sim, 1);
+        let second = submit(&mut sim, 2);
+        assert!(sim.run_to_end() && is_complete(&sim, second));
+        assert_eq!(sim.ended_at(first), Some(0 * MS));
+        sim.ended_at(second)
+    };
+    assert_eq!(ended_at(Habits::php_fpm(1)), Some(1000 * MS));
+    assert_eq!(ended_at(Habits::ideal()), Some(0 * MS));
+}
+
+#[test]
+fn a_kept_connection_holds_its_child_until_it_is_closed() {
+    let mut config = plain();
+    config.limits.max_connections = 2;
+    config.limits.idle_timeout = 300 * MS;
+    config.yield_after = None;
+    let script = |_: &_| Script::new().await_stdin().wait(10 * MS).end(0);
+    let application = Scripted::new(script).with_habits(Habits::php_fpm(1));
+    let mut sim = sim_of(config, application);
+    let first = submit(&mut sim, 1);
+    // On a connection of its own, which no child turns to while the first one idles.
+    let second = submit(&mut sim, 2);
+    assert!(sim.run_to_end());
+    assert_eq!(sim.ended_at(first), Some(10 * MS));
+    assert_eq!(sim.ended_at(second), Some(320 * MS));
+}
+
+#[test]
+fn a_child_whose_connection_it_closed_itself_serves_the_next() {
+    let script = |_: &_| Script::new().await_stdin().stdout("ok").close();
+    let application = Scripted::new(script).with_habits(Habits::php_fpm(1));
+    let mut sim = sim_of(plain(), application);
+    for tag in 0..3 {
+        let handle = submit(&mut sim, tag);
+        assert!(sim.run_to_end());
+        assert_eq!(sim.stdout(handle), b"ok");
+    }
+}

@@ -1,5 +1,7 @@
 //! What applications do for a time, which conversations with the real ones do not show.
 
+use std::time::Duration;
+
 use mio_fcgi::testkit::{Habits, Script, Scripted};
 
 use crate::{MS, is_complete, plain, sim_of, submit};
@@ -12,11 +14,11 @@ fn a_script_that_runs_on_behind_its_end_keeps_the_next_request_waiting() {
         let first = submit(&mut sim, 1);
         let second = submit(&mut sim, 2);
         assert!(sim.run_to_end() && is_complete(&sim, second));
-        assert_eq!(sim.ended_at(first), Some(0 * MS));
+        assert_eq!(sim.ended_at(first), Some(Duration::ZERO));
         sim.ended_at(second)
     };
     assert_eq!(ended_at(Habits::php_fpm(1)), Some(1000 * MS));
-    assert_eq!(ended_at(Habits::ideal()), Some(0 * MS));
+    assert_eq!(ended_at(Habits::ideal()), Some(Duration::ZERO));
 }
 
 #[test]

@@ -152,6 +152,37 @@ fn a_status_of_an_error_is_one_and_is_shown() {
 }
 
 #[test]
+fn several_scripts_are_asked_for_in_turns() {
+    let application = start(Options::default());
+    let arguments = [
+        "--param",
+        "REMOTE_USER=everybody",
+        "--script",
+        "/srv/bench",
+        "--script",
+        "/srv/status",
+        "--param",
+        "QUERY_STRING=code=404",
+        "--requests",
+        "31",
+        "--json",
+    ];
+    let output = load(&application, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let figures = figures(&output);
+    assert_eq!(figures["requests"], 31, "{figures}");
+    let sets = figures["sets"].as_array().expect("a list");
+    let of = |field: &str| -> Vec<&Value> { sets.iter().map(|set| &set[field]).collect() };
+    assert_eq!(of("script"), ["/srv/bench", "/srv/status"]);
+    assert_eq!(of("requests"), [16, 15], "the first one first");
+    assert_eq!(of("errors"), [0, 15], "{figures}");
+    let output = load(&application, &arguments[..arguments.len() - 1]);
+    let told = text(&output.stdout);
+    assert!(told.contains("/srv/status\n"), "{told}");
+    assert!(told.contains("15 requests, 15 errors"), "{told}");
+}
+
+#[test]
 fn at_a_rate_latencies_count_from_when_a_request_was_due() {
     let delay = Duration::from_millis(20);
     let application = start(Options {
@@ -219,12 +250,21 @@ fn nobody_listening_is_an_error_and_not_a_hang() {
 
 #[test]
 fn a_wrong_command_line_is_told_from_a_failed_run() {
-    let wrong: [&[&str]; 5] = [
+    let wrong: [&[&str]; 6] = [
         &[],
         &["--connect", "localhost"],
         &["--connect", "unix:/x", "--conns", "0"],
         &["--connect", "unix:/x", "--requests", "1", "--duration", "1"],
         &["--connect", "unix:/x", "--param", "NAME"],
+        &[
+            "--connect",
+            "unix:/x",
+            "--script",
+            "/a",
+            "--script",
+            "/b",
+            "--raw",
+        ],
     ];
     for arguments in wrong {
         let output = run(arguments);

@@ -15,8 +15,8 @@ pub(crate) struct Arguments {
     pub(crate) end: End,
     /// Requests per second; `None`: each as soon as a former one has ended.
     pub(crate) rate: Option<f64>,
-    pub(crate) script: Option<String>,
-    pub(crate) params: Vec<(String, String)>,
+    /// What is asked for, in turns; at least one.
+    pub(crate) sets: Vec<Set>,
     /// Octets of the request body.
     pub(crate) stdin_len: usize,
     pub(crate) body_expected: Option<u64>,
@@ -25,6 +25,13 @@ pub(crate) struct Arguments {
     pub(crate) raw: bool,
     pub(crate) json: bool,
     pub(crate) progress: bool,
+}
+
+/// A script and its parameters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Set {
+    pub(crate) script: Option<String>,
+    pub(crate) params: Vec<(String, String)>,
 }
 
 /// When no further request is sent.
@@ -59,8 +66,8 @@ impl Arguments {
                 Long("requests") => given.requests = Some(parser.value()?.parse()?),
                 Long("duration") => given.duration = Some(seconds(parser.value()?)?),
                 Long("rate") => given.rate = Some(rate(parser.value()?)?),
-                Long("script") => given.script = Some(parser.value()?.string()?),
-                Long("param") => given.params.push(pair(parser.value()?)?),
+                Long("script") => given.add_script(parser.value()?.string()?),
+                Long("param") => given.last_set().params.push(pair(parser.value()?)?),
                 Long("stdin") => given.stdin_len = parser.value()?.parse()?,
                 Long("body-expected") => given.body_expected = Some(parser.value()?.parse()?),
                 Long("multiplex") => given.multiplex = Some(multiplex(parser.value()?)?),
@@ -85,8 +92,9 @@ struct Given {
     requests: Option<u64>,
     duration: Option<Duration>,
     rate: Option<f64>,
-    script: Option<String>,
-    params: Vec<(String, String)>,
+    /// What comes before the first script.
+    for_all: Set,
+    scripts: Vec<Set>,
     stdin_len: usize,
     body_expected: Option<u64>,
     multiplex: Option<Multiplex>,
@@ -97,6 +105,17 @@ struct Given {
 }
 
 impl Given {
+    /// Begins a set, with what all have.
+    fn add_script(&mut self, script: String) {
+        let mut set = self.for_all.clone();
+        set.script = Some(script);
+        self.scripts.push(set);
+    }
+
+    fn last_set(&mut self) -> &mut Set {
+        self.scripts.last_mut().unwrap_or(&mut self.for_all)
+    }
+
     fn complete(self) -> Result<Arguments, lexopt::Error> {
         let Some(connect) = self.connect else {
             return Err("--connect is missing".into());
@@ -106,6 +125,13 @@ impl Given {
             (Some(requests), None) => End::Requests(requests),
             (None, duration) => End::After(duration.unwrap_or(DEFAULT_DURATION)),
         };
+        if self.raw && self.scripts.len() > 1 {
+            return Err("--raw sends the same octets again and again: one --script".into());
+        }
+        let sets = match self.scripts {
+            scripts if scripts.is_empty() => vec![self.for_all],
+            scripts => scripts,
+        };
         let inflight = self.inflight.or(self.conns).unwrap_or(1);
         Ok(Arguments {
             connect,
@@ -114,8 +140,7 @@ impl Given {
             inflight,
             end,
             rate: self.rate,
-            script: self.script,
-            params: self.params,
+            sets,
             stdin_len: self.stdin_len,
             body_expected: self.body_expected,
             multiplex: self.multiplex.unwrap_or(Multiplex::Auto),
@@ -176,15 +201,18 @@ const MAX_INFLIGHT: usize = 1_048_576;
 
 pub(crate) const USAGE: &str = "\
 usage: load --connect unix:/path|unix:@name|host:port [--conns K] [--inflight M]
-            [--requests N | --duration S] [--rate R] [--script PATH] [--param NAME=VALUE]...
+            [--requests N | --duration S] [--rate R]
+            [--param NAME=VALUE]... [--script PATH [--param NAME=VALUE]...]...
             [--stdin BYTES] [--body-expected B] [--multiplex auto|on|off] [--timeout S]
             [--raw] [--json] [--progress]
 
 what is sent
   --connect ADDR      the application
   --script PATH       the script to run, as SCRIPT_FILENAME; without it /bench is asked for, which
-                      the example application `responder` answers
-  --param NAME=VALUE  a parameter, in the place of the default one of that name
+                      the example application `responder` answers; several are asked for in turns,
+                      and each has figures of its own
+  --param NAME=VALUE  a parameter, in the place of the default one of that name: of the script before
+                      it, or of all where none is
   --stdin BYTES       POST a body of so many octets (0)
 
 how much

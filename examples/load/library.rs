@@ -21,7 +21,7 @@ use crate::tally::Tally;
 pub(crate) fn run(
     address: &Address,
     arguments: &Arguments,
-    template: &Template,
+    templates: &[Template],
     sharing: u32,
     pace: Pace,
     tally: &mut Tally,
@@ -33,7 +33,8 @@ pub(crate) fn run(
     let start = pace.start();
     let mut load = Load {
         client: Client::new(poll.registry(), tokens, config)?,
-        template,
+        templates,
+        next_set: 0,
         pace,
         tally,
         flights: Vec::new(),
@@ -88,7 +89,9 @@ fn configure(address: &Address, arguments: &Arguments, sharing: u32) -> Config {
 
 struct Load<'a> {
     client: Client,
-    template: &'a Template,
+    templates: &'a [Template],
+    /// The one that the next request is made from.
+    next_set: usize,
     pace: Pace,
     tally: &'a mut Tally,
     /// By tag.
@@ -103,6 +106,8 @@ struct Load<'a> {
 /// A request in flight.
 struct Flight {
     due: Instant,
+    /// Which template it was made from.
+    set: usize,
     answer: Answer,
 }
 
@@ -110,6 +115,7 @@ impl Flight {
     fn at(due: Instant) -> Self {
         Self {
             due,
+            set: 0,
             answer: Answer::default(),
         }
     }
@@ -134,9 +140,12 @@ impl Load<'_> {
     }
 
     fn send(&mut self, now: Instant, due: Instant, tag: u32) {
-        self.flights[tag as usize].due = due;
+        let set = self.next_set;
+        self.next_set = (set + 1) % self.templates.len();
+        let flight = &mut self.flights[tag as usize];
+        (flight.due, flight.set) = (due, set);
         let mut request = self.client.new_request();
-        self.template.fill(&mut request);
+        self.templates[set].fill(&mut request);
         if let Err(error) = self.client.submit(now, request, Tag(u64::from(tag))) {
             self.fail(tag, error);
         }
@@ -174,7 +183,7 @@ impl Load<'_> {
         match flight.answer.end(&self.wanted, completion.app_status) {
             Ok(()) => {
                 let latency = now.saturating_duration_since(flight.due);
-                self.tally.succeeded(latency, 1);
+                self.tally.succeeded(flight.set, latency, 1);
                 self.grounded.push(tag);
             }
             Err(wrong) => self.fail(tag, wrong),
@@ -183,7 +192,7 @@ impl Load<'_> {
 
     fn fail(&mut self, tag: u32, kind: impl std::fmt::Display) {
         self.grounded.push(tag);
-        self.tally.failed(kind);
+        self.tally.failed(self.flights[tag as usize].set, kind);
         if self.tally.is_hopeless() {
             self.pace.stop();
         }

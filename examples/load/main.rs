@@ -65,15 +65,23 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> io::Result<Summary> {
     let address = connect::choose(&arguments.connect)?;
-    let template = Template::new(arguments);
+    let sets = arguments.sets.iter();
+    let templates: Vec<_> = sets.map(|set| Template::new(arguments, set)).collect();
     let sharing = connect::sharing(&address, arguments)?;
-    let mut tally = Tally::new(Progress::new(arguments.progress));
+    let mut tally = Tally::new(&arguments.sets, Progress::new(arguments.progress));
     let before = Usage::now();
     let pace = Pace::starting_now(arguments);
     let totals = if arguments.raw {
-        raw::run(&address, arguments, &template, sharing, pace, &mut tally)?
+        raw::run(
+            &address,
+            arguments,
+            &templates[0],
+            sharing,
+            pace,
+            &mut tally,
+        )?
     } else {
-        library::run(&address, arguments, &template, sharing, pace, &mut tally)?
+        library::run(&address, arguments, &templates, sharing, pace, &mut tally)?
     };
     let usage = Usage::now().since(before);
     tally.end_progress();

@@ -293,7 +293,7 @@ impl Floor<'_> {
             let came = (*count).min((lane.partial / self.response_len) as u64);
             lane.partial -= came as usize * self.response_len;
             self.tally
-                .succeeded(now.saturating_duration_since(*due), came);
+                .succeeded(0, now.saturating_duration_since(*due), came);
             *count -= came;
             self.in_flight -= came;
             if *count == 0 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mio_fcgi::wire::{self, RecordType, Role};
 use mio_fcgi::{Body, Request};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Set};
 
 /// What each request is made from.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    pub(crate) fn new(arguments: &Arguments) -> Self {
-        let path = arguments.script.as_deref().unwrap_or("/srv/www/bench");
+    pub(crate) fn new(arguments: &Arguments, set: &Set) -> Self {
+        let path = set.script.as_deref().unwrap_or("/srv/www/bench");
         let (root, name) = path.rsplit_once('/').unwrap_or((".", path));
         let uri = format!("/{name}");
         let (method, content_type, content_length) = match arguments.stdin_len {
@@ -61,7 +61,7 @@ impl Template {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-        for (name, value) in &arguments.params {
+        for (name, value) in &set.params {
             match params.iter_mut().find(|param| param.0 == *name) {
                 Some(param) => param.1.clone_from(value),
                 None => params.push((name.clone(), value.clone())),

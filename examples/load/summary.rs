@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde_json::json;
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
 
 use crate::tally::Tally;
 use crate::usage::Usage;
@@ -44,9 +45,14 @@ impl Summary {
     /// # Errors
     /// Those of standard output.
     pub(crate) fn print_json(&self) -> io::Result<()> {
-        let latencies = &self.tally.latencies;
-        let micros = |nanos: u64| nanos as f64 / 1e3;
-        let at = |quantile| micros(latencies.value_at_quantile(quantile));
+        let sets = self.tally.sets.iter().map(|set| {
+            json!({
+                "script": set.name,
+                "requests": set.requests,
+                "errors": set.errors,
+                "latency_us": latencies_as_json(&set.latencies),
+            })
+        });
         let line = json!({
             "requests": self.tally.requests,
             "seconds": self.totals.elapsed.as_secs_f64(),
@@ -55,14 +61,8 @@ impl Summary {
             "errors": self.tally.errors,
             "rss_kb": self.usage.peak_rss_kib,
             "requests_per_s": self.rate(),
-            "latency_us": {
-                "mean": latencies.mean() / 1e3,
-                "p50": at(0.5),
-                "p90": at(0.9),
-                "p99": at(0.99),
-                "p99_9": at(0.999),
-                "max": micros(latencies.max()),
-            },
+            "latency_us": latencies_as_json(&self.tally.latencies()),
+            "sets": sets.collect::<Vec<_>>(),
             "connections": self.totals.connections,
             "retries": self.totals.retries,
             "octets_sent": self.totals.octets_sent,
@@ -94,12 +94,11 @@ impl Summary {
             "connections  {} opened, {} retries",
             totals.connections, totals.retries
         )?;
-        write!(out, "latency     ")?;
-        for (name, quantile) in QUANTILES {
-            let nanos = tally.latencies.value_at_quantile(quantile);
-            write!(out, " {name} {}", milliseconds(nanos))?;
-        }
-        writeln!(out, " max {}", milliseconds(tally.latencies.max()))?;
+        writeln!(
+            out,
+            "latency      {}",
+            latencies_as_text(&tally.latencies())
+        )?;
         writeln!(
             out,
             "octets       {} sent, {} received, {:.1} MiB/s",
@@ -119,12 +118,45 @@ impl Summary {
         for (kind, count) in &tally.errors_by_kind {
             writeln!(out, "             {count} times: {kind}")?;
         }
+        if tally.sets.len() > 1 {
+            for set in &tally.sets {
+                let (requests, errors) = (set.requests, set.errors);
+                writeln!(
+                    out,
+                    "{}\n             {requests} requests, {errors} errors, {}",
+                    set.name,
+                    latencies_as_text(&set.latencies)
+                )?;
+            }
+        }
         Ok(())
     }
 
     fn rate(&self) -> f64 {
         self.tally.requests as f64 / self.totals.elapsed.as_secs_f64().max(1e-9)
     }
+}
+
+fn latencies_as_json(latencies: &Histogram<u64>) -> Value {
+    let micros = |nanos: u64| nanos as f64 / 1e3;
+    let at = |quantile| micros(latencies.value_at_quantile(quantile));
+    json!({
+        "mean": latencies.mean() / 1e3,
+        "p50": at(0.5),
+        "p90": at(0.9),
+        "p99": at(0.99),
+        "p99_9": at(0.999),
+        "max": micros(latencies.max()),
+    })
+}
+
+fn latencies_as_text(latencies: &Histogram<u64>) -> String {
+    let mut text = String::new();
+    for (name, quantile) in QUANTILES {
+        let nanos = latencies.value_at_quantile(quantile);
+        text += &format!("{name} {} ", milliseconds(nanos));
+    }
+    text + "max " + &milliseconds(latencies.max())
 }
 
 /// Nanoseconds, to be read.

@@ -5,6 +5,7 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, ParserConfig, Status};
+use memchr::{memchr_iter, memchr2_iter};
 
 /// The longest head.
 pub(crate) const MAX_HEAD: usize = 32 * 1024;
@@ -90,11 +91,12 @@ pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>,
     }
     let from = seen.saturating_sub(END.len() - 1);
     let within = octets.len().min(MAX_HEAD);
-    if let Some(at) = octets[from..within]
-        .windows(END.len())
-        .position(|window| window == END)
-    {
-        return Ok(Some(from + at + END.len()));
+    // Line by line: a tenth of the instructions of a look at each octet, for a browser's head.
+    for at in memchr_iter(b'\n', &octets[from..within]) {
+        let end = from + at + 1;
+        if octets[..end].ends_with(END) {
+            return Ok(Some(end));
+        }
     }
     *seen = within;
     if octets.len() >= MAX_HEAD {
@@ -159,17 +161,14 @@ pub(crate) fn parse<'h, 'b>(
 
 /// RFC 9112, 2.2: a CR alone could be a line's end to somebody else, and an LF alone could be none.
 fn check_line_ends(octets: &[u8]) -> Result<(), Refusal> {
-    let mut before = 0;
-    for (at, octet) in octets.iter().enumerate() {
-        let is_pair = match octet {
-            b'\n' => before == b'\r',
+    for at in memchr2_iter(b'\r', b'\n', octets) {
+        let is_pair = match octets[at] {
             b'\r' => octets.get(at + 1) == Some(&b'\n'),
-            _ => true,
+            _ => at > 0 && octets[at - 1] == b'\r',
         };
         if !is_pair {
             return refuse(400, "lines end in CR and LF");
         }
-        before = *octet;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use mio_fcgi::{Address, Config, Params, cgi};
 
+// Those that tests/proxy_alloc.rs runs in a process of its own are open to it.
 mod access_log;
 mod answer;
 mod chunked;
@@ -28,7 +29,7 @@ mod flow;
 mod head;
 mod intake;
 mod listener;
-mod options;
+pub(crate) mod options;
 mod outbox;
 mod relay;
 mod respond;
@@ -38,14 +39,14 @@ mod signals;
 mod spares;
 mod spool;
 mod start;
-mod status;
+pub(crate) mod status;
 mod stop;
 mod timers;
 mod upload;
-mod worker;
+pub(crate) mod worker;
 
 #[path = "../responder/app.rs"]
-mod app;
+pub(crate) mod app;
 
 use options::{Options, USAGE};
 use status::Board;
@@ -119,7 +120,7 @@ fn run(mut options: Options) -> io::Result<()> {
 }
 
 /// What all requests tell the application.
-fn constants(options: &Options) -> Params {
+pub(crate) fn constants(options: &Options) -> Params {
     match &options.root {
         Some(root) => cgi::site_params(root.as_os_str().as_encoded_bytes()),
         None => cgi::site_params(""),
@@ -127,7 +128,7 @@ fn constants(options: &Options) -> Params {
 }
 
 /// One loop's part of the FastCGI connections.
-fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
+pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
     let share =
         |whole: usize| whole / options.threads + usize::from(index < whole % options.threads);
     let mut config = Config::with_servers(servers);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::cgi::{Forbidden, Resolution, Script, ScriptMap};
@@ -16,7 +17,8 @@ use super::options::Options;
 pub(crate) struct Routes {
     map: ScriptMap,
     fallback: Option<Script>,
-    known: HashMap<Vec<u8>, (Instant, Resolution)>,
+    /// By path: since when, and what; shared, so that a request finds its route once and keeps it while it is made.
+    known: HashMap<Vec<u8>, (Instant, Arc<Resolution>)>,
 }
 
 impl Routes {
@@ -55,24 +57,21 @@ impl Routes {
     }
 
     /// A redirect has lost its query: it is one path for all of them.
-    pub(crate) fn resolve(&mut self, now: Instant, target: &str) -> &Resolution {
+    pub(crate) fn resolve(&mut self, now: Instant, target: &str) -> Arc<Resolution> {
         let target = target.as_bytes();
         let question = target.iter().position(|octet| *octet == b'?');
         let path = &target[..question.unwrap_or(target.len())];
-        let is_known = self
-            .known
-            .get(path)
-            .is_some_and(|known| now < known.0 + REMEMBERED);
-        if !is_known {
-            if self.known.len() >= MAX_KNOWN {
-                self.known.clear();
-            }
-            let found = self.look_up(path);
-            self.known.insert(path.to_vec(), (now, found));
+        if let Some((since, found)) = self.known.get(path)
+            && now < *since + REMEMBERED
+        {
+            return Arc::clone(found);
         }
-        self.known
-            .get(path)
-            .map_or(&Resolution::NotFound, |known| &known.1)
+        if self.known.len() >= MAX_KNOWN {
+            self.known.clear();
+        }
+        let found = Arc::new(self.look_up(path));
+        self.known.insert(path.to_vec(), (now, Arc::clone(&found)));
+        found
     }
 
     fn look_up(&self, target: &[u8]) -> Resolution {

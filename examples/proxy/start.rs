@@ -1,8 +1,6 @@
 //! A request that was read: what it asks for, and how the application is asked.
 
-use std::path::PathBuf;
-
-use mio_fcgi::cgi::{Env, EnvError, Resolution};
+use mio_fcgi::cgi::{Env, EnvError, Resolution, Script};
 use mio_fcgi::{Body, Request, Retry, SubmitError};
 
 use super::answer::TEXT;
@@ -58,33 +56,34 @@ impl Worker {
             return 0;
         }
         let now = self.clock.now;
-        let plan = match self.routes.resolve(now, head.target) {
-            Resolution::Script(_) => Plan::Ask,
-            Resolution::StaticFile { path } => Plan::File(path.clone()),
-            Resolution::Redirect { location } => Plan::Redirect(location.clone()),
-            Resolution::Forbidden(_) => Plan::Refuse(403, "this is not given out"),
-            Resolution::Invalid(_) => Plan::Refuse(400, "the target cannot be read"),
-            _ => Plan::Refuse(404, "there is nothing here"),
-        };
-        match plan {
-            Plan::Ask => return self.ask(key, head, following),
-            Plan::File(path) => self.answer_file(key, head, &path),
-            Plan::Redirect(mut location) => {
+        match &*self.routes.resolve(now, head.target) {
+            Resolution::Script(script) => return self.ask(key, head, script, following),
+            Resolution::StaticFile { path } => self.answer_file(key, head, path),
+            Resolution::Redirect { location } => {
+                let mut location = location.clone();
                 if let Some((_, query)) = head.target.split_once('?') {
                     location.push(b'?');
                     location.extend_from_slice(query.as_bytes());
                 }
                 self.answer_own(key, 301, &[(b"Location", &location)], TEXT, "");
             }
-            Plan::Refuse(status, why) => self.answer_error(key, status, why),
+            Resolution::Forbidden(_) => self.answer_error(key, 403, "this is not given out"),
+            Resolution::Invalid(_) => self.answer_error(key, 400, "the target cannot be read"),
+            _ => self.answer_error(key, 404, "there is nothing here"),
         }
         0
     }
 
     /// Makes a FastCGI request of it, and sends it unless its body has to be collected first.
-    fn ask(&mut self, key: usize, head: &RequestHead<'_, '_>, following: &[u8]) -> usize {
+    fn ask(
+        &mut self,
+        key: usize,
+        head: &RequestHead<'_, '_>,
+        script: &Script,
+        following: &[u8],
+    ) -> usize {
         let mut request = self.fcgi.new_request();
-        if let Err(error) = self.write_params(key, head, &mut request) {
+        if let Err(error) = self.write_params(key, head, script, &mut request) {
             let status = match error {
                 EnvError::TooManyFields { .. } => 431,
                 _ => 400,
@@ -128,15 +127,12 @@ impl Worker {
     }
 
     fn write_params(
-        &mut self,
+        &self,
         key: usize,
         head: &RequestHead<'_, '_>,
+        script: &Script,
         request: &mut Request,
     ) -> Result<(), EnvError> {
-        let now = self.clock.now;
-        let Resolution::Script(script) = self.routes.resolve(now, head.target) else {
-            return Ok(());
-        };
         request.params.set_shared(&self.constants);
         let mut env = Env::new(
             head.method.as_bytes(),
@@ -201,14 +197,6 @@ impl Worker {
             }
         }
     }
-}
-
-/// What is done about a request.
-enum Plan {
-    Ask,
-    File(PathBuf),
-    Redirect(Vec<u8>),
-    Refuse(u16, &'static str),
 }
 
 /// RFC 9110, 9.2.2: what is idempotent may run twice, so it is sent again when a connection died without an answer. The

@@ -1,0 +1,114 @@
+//! The proxy's own path allocates nothing per request, once it has served a few.
+#![cfg(unix)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the program as it is, without its main"
+)]
+#[path = "../examples/proxy/main.rs"]
+mod proxy;
+
+use proxy::{app, options, status, worker};
+
+/// Of each length of run; what happens once a second hardly shows in it.
+const REQUESTS: usize = 4000;
+
+/// How many of them are sent before their answers are read. Beyond four at a time, a shared connection gives its lists of
+/// requests back when the last one ends, and makes new ones.
+const CLIENTS: usize = 4;
+
+#[test]
+fn a_steady_state_allocates_nothing_per_request() {
+    for arguments in [
+        &["--multiplex", "off", "--max-idle", "4"][..],
+        &["--multiplex", "on", "--max-conns", "1"],
+    ] {
+        for path in ["/bench", "/headers"] {
+            let few = allocations(arguments, path, REQUESTS);
+            let many = allocations(arguments, path, 2 * REQUESTS);
+            let more = many.saturating_sub(few);
+            // A path is looked up anew once a second, and the date is written anew.
+            assert!(
+                more * 50 < REQUESTS as u64,
+                "{arguments:?} {path}: {more} allocations for {REQUESTS} requests, {few} before"
+            );
+        }
+    }
+}
+
+/// What the loop's thread allocates from its start to its end, for so many requests.
+fn allocations(arguments: &[&str], path: &'static str, requests: usize) -> u64 {
+    let application = app::spawn(app::Options::default()).expect("a socket and a thread");
+    let upstream = application.address().clone();
+    let fixed = ["--listen", "127.0.0.1:0", "--no-access-log"];
+    let arguments = fixed.iter().chain(arguments).map(Into::into);
+    let options = options::Options::parse(arguments)
+        .expect("right ones")
+        .expect("not only help");
+    let (tell, listening) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let constants = proxy::constants(&options).into_shared();
+        let config = proxy::config(&options, vec![upstream], 0);
+        let address = options.listen;
+        let board = Arc::new(status::Board::new(false, 1));
+        let options = Arc::new(options);
+        let mut worker = worker::Worker::new(0, &options, &board, config, &constants)
+            .expect("the system gives a poll");
+        tell.send(worker.listen(address).expect("a free port"))
+            .expect("somebody waits");
+        let counted = allocation_counter::measure(move || worker.run().expect("it goes on"));
+        counted.count_total
+    });
+    ask(listening.recv().expect("it listens"), path, requests);
+    signal_hook::low_level::raise(signal_hook::consts::SIGTERM).expect("a signal");
+    server.join().expect("no panic")
+}
+
+/// Sends requests over a few connections, on each as soon as its answer came.
+fn ask(address: SocketAddr, path: &str, requests: usize) {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: test\r\nAccept: */*\r\nCookie: a=b\r\n\r\n"
+    );
+    let connect = |_| TcpStream::connect(address).expect("it listens");
+    let mut clients: Vec<TcpStream> = (0..CLIENTS).map(connect).collect();
+    let mut input = vec![0; 64 * 1024];
+    for _ in 0..requests / CLIENTS {
+        for client in &mut clients {
+            client.write_all(request.as_bytes()).expect("it reads");
+        }
+        for client in &mut clients {
+            read_answer(client, &mut input);
+        }
+    }
+}
+
+/// Reads one answer, whose body has a length or is in chunks.
+fn read_answer(client: &mut TcpStream, input: &mut [u8]) {
+    let mut len = 0;
+    loop {
+        let came = client.read(&mut input[len..]).expect("an answer");
+        assert!(came > 0, "the proxy closes");
+        len += came;
+        let answer = &input[..len];
+        if answer.ends_with(b"0\r\n\r\n") || is_whole(answer) {
+            assert!(answer.starts_with(b"HTTP/1.1 200 "), "{answer:?}");
+            return;
+        }
+    }
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    let len = fields.find(|field| field.0.eq_ignore_ascii_case("content-length"));
+    len.is_some_and(|field| field.1.parse() == Ok(body.len()))
+}

@@ -1,6 +1,8 @@
 //! The proxy example in front of php-fpm.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -188,6 +190,49 @@ fn more_clients_than_children_are_all_served() {
         assert_eq!(browser.answer().text(), "slept");
     }
     assert_eq!(site.proxy.figure("pool.connect_failures"), 0);
+}
+
+/// Clients that ask as soon as they were answered, far more than there are children: nobody gets less than a third of what
+/// the one in the middle gets.
+#[test]
+#[ignore = "needs php-fpm; run tests/run"]
+fn no_client_starves_before_a_small_pool() {
+    // A pool as Debian's, before a proxy that knows nothing of it and has more connections than there are children; and
+    // one that the proxy was told the size of.
+    let stranger = PhpFpm::builder()
+        .dynamic(5)
+        .pool("pm.start_servers", 2)
+        .pool("pm.max_spare_servers", 3);
+    let known = PhpFpm::builder().max_children(8);
+    for (builder, arguments) in [(stranger, &[][..]), (known, &["--max-conns", "8"])] {
+        let site = site(builder.start(), arguments);
+        let mut shares = answers_of_each(&site.proxy, 64, 12_800);
+        shares.sort_unstable();
+        let (least, middle) = (shares[0], shares[shares.len() / 2]);
+        assert!(least * 3 >= middle, "{arguments:?}: {shares:?}");
+        assert_eq!(site.proxy.figure("requests.failed"), 0);
+    }
+}
+
+/// How many of the answers each client gets.
+fn answers_of_each(proxy: &Proxy, clients: usize, answers: usize) -> Vec<usize> {
+    let left = AtomicUsize::new(answers);
+    let take = || left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+    let client = || {
+        let mut browser = proxy.connect();
+        let mut got = 0;
+        while take().is_ok() {
+            browser.send(get("/hello.php"));
+            assert_eq!(browser.answer().text(), "Hello, world");
+            got += 1;
+        }
+        got
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
+        let results = clients.into_iter().map(|client| client.join());
+        results.map(|got| got.expect("no panic")).collect()
+    })
 }
 
 #[test]

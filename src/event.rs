@@ -39,7 +39,8 @@ impl ConnectionHandle {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Octets of `FCGI_STDOUT`, never empty, in the pieces they arrived in.
+    /// Octets of `FCGI_STDOUT`, never empty, in the pieces they arrived in, none longer than the buffer that it is
+    /// lent from.
     Stdout {
         /// Whose.
         request: RequestHandle,
@@ -216,6 +217,18 @@ impl Event<'_> {
         }
     }
 
+    /// The figures of that request; only [`Event::End`] has them, whichever way it went.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            Self::End { outcome, .. } => Some(match outcome {
+                Ok(completion) => &completion.report,
+                Err(failure) => &failure.report,
+            }),
+            _ => None,
+        }
+    }
+
     /// The tag of that request.
     #[must_use]
     pub fn tag(&self) -> Option<Tag> {
@@ -227,6 +240,108 @@ impl Event<'_> {
             | Self::Values { tag, .. }
             | Self::End { tag, .. } => Some(*tag),
             Self::ShutDown => None,
+        }
+    }
+}
+
+impl OwnedEvent {
+    /// The event it was made from, its octets lent: for what takes an [`Event`], such as
+    /// [`Collector::on_event`](crate::cgi::Collector::on_event).
+    #[must_use]
+    pub fn as_event(&self) -> Event<'_> {
+        match self {
+            Self::Stdout { request, tag, data } => Event::Stdout {
+                request: *request,
+                tag: *tag,
+                data,
+            },
+            Self::Stderr { request, tag, data } => Event::Stderr {
+                request: *request,
+                tag: *tag,
+                data,
+            },
+            Self::StdoutEnd { request, tag } => Event::StdoutEnd {
+                request: *request,
+                tag: *tag,
+            },
+            Self::StdinReady { request, tag } => Event::StdinReady {
+                request: *request,
+                tag: *tag,
+            },
+            Self::Values {
+                request,
+                tag,
+                values,
+            } => Event::Values {
+                request: *request,
+                tag: *tag,
+                values: *values,
+            },
+            Self::End {
+                request,
+                tag,
+                outcome,
+            } => Event::End {
+                request: *request,
+                tag: *tag,
+                outcome: outcome.clone(),
+            },
+            Self::ShutDown => Event::ShutDown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Delivery, Phase, RequestError};
+
+    #[test]
+    fn an_owned_event_lends_the_event_it_was_made_from() {
+        let request = RequestHandle {
+            index: 1,
+            generation: 2,
+        };
+        let tag = Tag(3);
+        let report = Report {
+            received: 4,
+            ..Report::default()
+        };
+        let failure = Failure::new(
+            RequestError::Aborted,
+            Phase::Receiving,
+            Delivery::Responded,
+            report,
+        );
+        let ends = [Ok(Completion::new(5, report)), Err(failure)];
+        for outcome in ends {
+            let event = Event::End {
+                request,
+                tag,
+                outcome,
+            };
+            assert_eq!(event.report(), Some(&report));
+            assert_eq!(event.clone().into_owned().as_event(), event);
+        }
+        let values = ServerValues {
+            max_reqs: Some(6),
+            ..ServerValues::default()
+        };
+        let data = b"octets";
+        for event in [
+            Event::Stdout { request, tag, data },
+            Event::Stderr { request, tag, data },
+            Event::StdoutEnd { request, tag },
+            Event::StdinReady { request, tag },
+            Event::Values {
+                request,
+                tag,
+                values,
+            },
+            Event::ShutDown,
+        ] {
+            assert_eq!(event.report(), None);
+            assert_eq!(event.clone().into_owned().as_event(), event);
         }
     }
 }

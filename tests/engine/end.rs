@@ -39,13 +39,9 @@ fn collected(answer: Records, eof: bool) -> (bool, bool) {
     let mut collector = Collector::new(ResponseLimits::default());
     let mut outcome = None;
     for event in bench.events() {
-        match event {
-            OwnedEvent::Stdout { data, .. } => {
-                let _ = collector.stdout(&data);
-            }
-            OwnedEvent::StdoutEnd { .. } => collector.stdout_end(),
-            OwnedEvent::End { outcome: end, .. } => outcome = Some(end),
-            other => panic!("{other:?}"),
+        let _ = collector.on_event(&event.as_event());
+        if let OwnedEvent::End { outcome: end, .. } = event {
+            outcome = Some(end);
         }
     }
     let outcome = outcome.expect("an End");

@@ -6,6 +6,7 @@
 
 #[path = "../../examples/responder/app.rs"]
 mod app;
+mod asking;
 mod closing;
 mod connecting;
 mod contract;

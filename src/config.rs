@@ -35,7 +35,7 @@ pub struct Config {
     pub keep_connections: bool,
     /// Whether several requests may share a connection. Default [`Multiplex::Auto`].
     pub multiplex: Multiplex,
-    /// Longest wait for the answer to `FCGI_GET_VALUES`. Default 1 s.
+    /// Longest wait for the answer to `FCGI_GET_VALUES`, once connected. Default 1 s.
     pub probe_timeout: Duration,
     /// How long a shared connection may take to end a request that was aborted. Default 5 s.
     pub abort_grace: Duration,
@@ -197,7 +197,7 @@ pub struct Timeouts {
     /// is sent as a whole. Default 60 s. Time in which the request is paused, or its connection is not
     /// read because a neighbour is, does not count.
     pub silence: Option<Duration>,
-    /// From `submit` to `End`, retries included. Default: no limit.
+    /// From `submit` to `End`, the wait in the queue and retries included. Default: no limit.
     pub total: Option<Duration>,
 }
 

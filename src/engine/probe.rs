@@ -26,9 +26,16 @@ const MAX_SHARING: u32 = 1024;
 
 impl Engine {
     /// Asks a server what it says of itself, on a connection that no request uses meanwhile: a health
-    /// check that runs no script. [`Event::Values`] and `End` follow; it waits at the front of the queue, so
-    /// [`TimeoutKind::Queue`](crate::TimeoutKind::Queue) means that every connection is busy, and
-    /// [`RequestError::Connect`] that the server is down.
+    /// check that runs no script. [`Event::Values`] and `End` follow; it waits at the front of the queue.
+    ///
+    /// | without an answer, `End` says | as a rule |
+    /// |-------------------------------|-----------|
+    /// | [`TimeoutKind::Queue`](crate::TimeoutKind::Queue) | every connection of this client is busy |
+    /// | [`TimeoutKind::Probe`](crate::TimeoutKind::Probe), [`ConnectError::Busy`](crate::ConnectError::Busy) | every process of the application is busy |
+    /// | [`RequestError::Connect`] otherwise | the server is down |
+    /// | [`RequestError::Protocol`], [`RequestError::Lost`] | something else listens there; lost also while the application restarts |
+    ///
+    /// What is connected to and says nothing need not be an application: some HTTP servers wait for the end of a line.
     ///
     /// # Errors
     /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`] with a limit of 1 while this server is being

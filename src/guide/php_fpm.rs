@@ -134,10 +134,64 @@
 //!
 //! - [`Event::StdoutEnd`](crate::Event::StdoutEnd) never comes, and the application status is always 0.
 //! - A script that does not exist is a 404 with a line on stderr; a fatal error is a 500 with one, if it came before
-//!   the head. A 404 that the site did not make means as a rule that `SCRIPT_FILENAME` is not the path that *php-fpm*
+//!   the head. With `display_errors` on, as it is without an ini file, it is a **200** with the message in the body.
+//! - A 404 that the site did not make means as a rule that `SCRIPT_FILENAME` is not the path that *php-fpm*
 //!   sees: its `chroot`, its container.
-//! - To ask whether a pool is up, and not just whether it is busy, use [`Engine::get_values`]: php-fpm answers it, and
-//!   no script runs. It takes a child for that moment.
+//!
+//! # Is it up?
+//!
+//! | asked | what it needs | answered |
+//! |---|---|---|
+//! | [`blocking::get_values`], [`Client::get_values`] | nothing | by a child, without a script |
+//! | the ping page | `ping.path` | by a child: `pong` |
+//! | the status page, `QUERY_STRING` `json` or none | `pm.status_path` | by a child: how many are active and idle |
+//! | either page at `pm.status_listen` | that setting, PHP 8.0 | also while every child is busy |
+//!
+//! A page is asked for by all of `REQUEST_METHOD`, `SCRIPT_NAME` and `SCRIPT_FILENAME`, the latter two with the
+//! page's path; without one of them it is a 404. A whole health check, for a program without a loop:
+//!
+//! ```
+//! use std::time::Duration;
+//! use mio_fcgi::blocking::{self, CallError};
+//! use mio_fcgi::{Address, ConnectError, Request, RequestError};
+//!
+//! #[derive(Debug, PartialEq)]
+//! enum Health {
+//!     Up,
+//!     Busy,        // every child is
+//!     Down,
+//!     SomethingElse, // an HTTP server, another pool
+//! }
+//!
+//! fn check(pool: &Address, limit: Duration) -> Health {
+//!     let ping = Request::responder()
+//!         .param("LINE", "\r\n\r\n") // some HTTP servers say nothing before the end of a line
+//!         .param("REQUEST_METHOD", "GET")
+//!         .param("SCRIPT_NAME", "/ping")
+//!         .param("SCRIPT_FILENAME", "/ping");
+//!     match blocking::call(pool, ping, limit) {
+//!         Ok(response) if response.body == b"pong" => Health::Up,
+//!         Ok(_) => Health::SomethingElse,
+//!         Err(error) => why(&error),
+//!     }
+//! }
+//!
+//! fn why(error: &CallError) -> Health {
+//!     match error.failure().map(|failure| &failure.error) {
+//!         // Connected, and no child has taken the connection; or the backlog is full.
+//!         Some(RequestError::TimedOut(_) | RequestError::Connect(ConnectError::Busy)) => Health::Busy,
+//!         Some(RequestError::Protocol(_)) => Health::SomethingElse,
+//!         // Nobody listens, a name that cannot be resolved, a child that died.
+//!         _ => Health::Down,
+//!     }
+//! }
+//!
+//! assert_eq!(check(&"unix:/no/such.sock".parse()?, Duration::from_secs(2)), Health::Down);
+//! # Ok::<(), mio_fcgi::AddressError>(())
+//! ```
+//!
+//! The check itself wants a child: give it a limit that a short rush of requests does not exceed, or ask at
+//! `pm.status_listen`.
 
 #[cfg(doc)]
-use crate::{Config, Engine, Limits, Retry, Timeouts};
+use crate::{Client, Config, Engine, Limits, Retry, Timeouts, blocking};

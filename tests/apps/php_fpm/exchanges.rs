@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mio_fcgi::cgi::{Completeness, Env, HeadParser, Resolution, ResponseError, ScriptMap};
-use mio_fcgi::{Body, Config, Request, SubmitError, Tag, blocking};
+use mio_fcgi::{Body, Config, Request, RequestError, SubmitError, Tag, TimeoutKind, blocking};
 
 use super::{get, post, script};
 use crate::harness::client::{Loop, is_pattern, post_with};
@@ -310,6 +310,47 @@ fn a_blocking_call_gives_the_response_or_says_why_not() {
         let slow = slow.expect_err("it takes longer");
         assert_eq!(slow.response_error(), Some(&ResponseError::Failed));
         assert!(slow.to_string().contains("timed out"), "{slow}");
+    }
+}
+
+#[test]
+#[ignore = "needs php-fpm; run tests/run"]
+fn a_pool_is_asked_whether_it_is_up_or_busy() {
+    const SHORT: Duration = Duration::from_millis(200);
+    let page = |path: &str| {
+        Request::responder()
+            .param("LINE", "\r\n\r\n")
+            .param("REQUEST_METHOD", "GET")
+            .param("SCRIPT_NAME", path)
+            .param("SCRIPT_FILENAME", path)
+    };
+    for builder in [PhpFpm::builder().unix(), PhpFpm::builder().tcp()] {
+        let fpm = builder.max_children(1).start();
+        let address = fpm.listen().address();
+        // A kept connection is a child in use.
+        let mut client = Loop::to(fpm.listen());
+        client.call(get("echo.php", "/echo.php")).response();
+        let asked = blocking::get_values(&address, SHORT).expect_err("nobody is free");
+        let why = asked.failure().map(|failure| failure.error.clone());
+        assert_eq!(why, Some(RequestError::TimedOut(TimeoutKind::Probe)));
+        let pinged = blocking::call(&address, page("/ping"), SHORT).expect_err("nobody is free");
+        let why = pinged.failure().map(|failure| failure.error.clone());
+        assert_eq!(why, Some(RequestError::TimedOut(TimeoutKind::Total)));
+        client.shut_down();
+
+        const LIMIT: Duration = Duration::from_secs(10);
+        let said = blocking::get_values(&address, LIMIT).expect("an answer");
+        assert_eq!(said.multiplexes, Some(false));
+        let pong = blocking::call(&address, page("/ping"), LIMIT).expect("a response");
+        assert_eq!(pong.body, b"pong");
+        let status = page("/status").param("QUERY_STRING", "json");
+        let status = blocking::call(&address, status, LIMIT).expect("a response");
+        assert!(status.body.starts_with(b"{\"pool\":"));
+        let incomplete = Request::responder()
+            .param("REQUEST_METHOD", "GET")
+            .param("SCRIPT_FILENAME", "/ping");
+        let incomplete = blocking::call(&address, incomplete, LIMIT).expect("a response");
+        assert_eq!(incomplete.status, 404);
     }
 }
 

@@ -137,7 +137,8 @@ impl Client {
         self.advance(now, buf)
     }
 
-    /// As [`Engine::submit`].
+    /// Accepts a request, to be sent on an idle connection or to wait in the queue for one; exactly one
+    /// [`Event::End`] with its handle and `tag` follows. As [`Engine::submit`].
     ///
     /// # Errors
     /// As there.
@@ -150,12 +151,13 @@ impl Client {
         self.engine.submit(now, request, tag)
     }
 
-    /// As [`Engine::new_request`].
+    /// An empty request in the memory of one that has ended. As [`Engine::new_request`].
     pub fn new_request(&mut self) -> Request {
         self.engine.new_request()
     }
 
-    /// As [`Engine::write_stdin`].
+    /// Hands over octets of a pushed body and returns how many were taken; when fewer than offered,
+    /// [`Event::StdinReady`] follows. As [`Engine::write_stdin`].
     ///
     /// # Errors
     /// As there.
@@ -168,7 +170,7 @@ impl Client {
         self.engine.write_stdin(now, request, octets)
     }
 
-    /// As [`Engine::finish_stdin`].
+    /// Ends a pushed body. As [`Engine::finish_stdin`].
     ///
     /// # Errors
     /// As there.
@@ -176,22 +178,23 @@ impl Client {
         self.engine.finish_stdin(now, request)
     }
 
-    /// As [`Engine::abort`].
+    /// Ends a request early; its [`Event::End`] is still to come. As [`Engine::abort`].
     pub fn abort(&mut self, now: Instant, request: RequestHandle) {
         self.engine.abort(now, request);
     }
 
-    /// As [`Engine::pause`].
+    /// Stops the output of a request until [`resume`](Self::resume). As [`Engine::pause`].
     pub fn pause(&mut self, now: Instant, request: RequestHandle) {
         self.engine.pause(now, request);
     }
 
-    /// As [`Engine::resume`].
+    /// Lets the output of a paused request come again. As [`Engine::resume`].
     pub fn resume(&mut self, now: Instant, request: RequestHandle) {
         self.engine.resume(now, request);
     }
 
-    /// As [`Engine::get_values`].
+    /// Asks a server what it says of itself: a health check that runs no script. [`Event::Values`] and
+    /// [`Event::End`] follow. As [`Engine::get_values`], which says what no answer means.
     ///
     /// # Errors
     /// As there.
@@ -207,7 +210,7 @@ impl Client {
         self.engine.get_values(now, server, tag)
     }
 
-    /// As [`Engine::set_limits`].
+    /// Changes the caps. As [`Engine::set_limits`].
     ///
     /// # Errors
     /// As there, and [`ConfigError::TooFewTokens`].
@@ -216,24 +219,25 @@ impl Client {
         self.engine.set_limits(now, limits)
     }
 
-    /// As [`Engine::shutdown`].
+    /// Takes no further request and finishes those accepted, until `deadline`; then [`Event::ShutDown`]. As
+    /// [`Engine::shutdown`].
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         self.engine.shutdown(now, deadline);
     }
 
-    /// As [`Engine::is_idle`].
+    /// Whether no request and no connection is left. As [`Engine::is_idle`].
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.engine.is_idle()
     }
 
-    /// As [`Engine::stats`].
+    /// Gauges and counters. As [`Engine::stats`].
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
 
-    /// As [`Engine::config`], the servers resolved.
+    /// The configuration, with the limits as they are now and the servers resolved.
     #[must_use]
     pub fn config(&self) -> &Config {
         self.engine.config()

@@ -60,6 +60,25 @@
 //! request submitted since. `poll` may return [`Interrupted`](std::io::ErrorKind::Interrupted) when a signal comes: go
 //! on.
 //!
+//! ```
+//! # use std::io;
+//! # use std::time::Instant;
+//! # use mio::{Events, Poll};
+//! # use mio_fcgi::Client;
+//! fn wait(poll: &mut Poll, events: &mut Events, client: &Client, mine: Option<Instant>) -> io::Result<()> {
+//!     let now = Instant::now();
+//!     let mine = mine.map(|deadline| deadline.saturating_duration_since(now));
+//!     let shortest = [mine, client.timeout(now)].into_iter().flatten().min();
+//!     match poll.poll(events, shortest) {
+//!         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+//!             events.clear(); // a signal, and no event
+//!             Ok(())
+//!         }
+//!         polled => polled,
+//!     }
+//! }
+//! ```
+//!
 //! **2. Sort.** [`handle_event`](Client::handle_event) only takes a note. It says `true` for every token of the
 //! client's range, also for a connection that has been closed since. Never register, re-register or deregister anything
 //! under such a token.
@@ -144,8 +163,9 @@
 //! `localhost` is often two, of which one refuses. The token range must hold `max_connections` times the number of
 //! servers.
 //!
-//! **Dropping.** A dropped client closes its sockets and says nothing. For a clean end, shut it down and go on with the
-//! loop until [`Event::ShutDown`]:
+//! **Dropping.** A dropped client closes its sockets and says nothing. For a clean end, at a SIGTERM for instance, shut
+//! it down and go on with the loop until [`Event::ShutDown`]. (To the loop a signal is one more socket of yours: have
+//! the handler write to a pipe that is registered under a token of yours, as the crate `signal-hook` does.)
 //!
 //! ```
 //! # use std::time::{Duration, Instant};

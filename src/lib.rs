@@ -17,6 +17,8 @@
 //! what happened and whether the application can have acted on it ([`Delivery`]).
 //!
 //! # A complete program
+//! It needs `mio`, version 1, as a dependency of its own, with the feature `os-poll`, and `net` for sockets of its own.
+//!
 //! ```rust,no_run
 //! use std::io::{self, Write};
 //! use std::time::Instant;

@@ -393,12 +393,13 @@ pub enum ConfigError {
     Backoff,
     /// The token range cannot name every connection that the limits allow.
     #[error(
-        "the token range holds {tokens} tokens for {connections} connections: widen it, or lower max_connections"
+        "the token range holds {tokens} tokens for {connections} connections (max_connections for each address of each server): \
+         widen it, or lower max_connections"
     )]
     TooFewTokens {
         /// Length of the range.
         tokens: usize,
-        /// `max_connections` times the number of servers.
+        /// `max_connections` times the number of servers, a host name counted once for each of its addresses.
         connections: usize,
     },
 }

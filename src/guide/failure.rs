@@ -21,7 +21,8 @@
 //! The client itself has sent again what [`Request::retry`](crate::Request::retry) allows, up to
 //! [`Config::max_retries`](crate::Config::max_retries) times, before it reports a failure;
 //! [`Report::retries`](crate::Report::retries) says how often. A retry of your own, if any, goes to another place or
-//! comes later.
+//! comes later. For a server that is away for a moment, as while it restarts, there need be none:
+//! [`Config::connect_patience`](crate::Config::connect_patience) is how long a request that was not sent waits for it.
 //!
 //! # What a proxy answers
 //!

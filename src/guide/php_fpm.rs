@@ -114,7 +114,8 @@
 //! but a slow connect. Either means more connections than children, or scripts that have become slow.
 //!
 //! **Reload.** On `SIGUSR2` idle connections delay php-fpm until `process_control_timeout`; busy ones may be reset when
-//! they are done. New connections work all the time.
+//! they are done. New connections work all the time. While php-fpm is stopped and started they are refused:
+//! [`Config::connect_patience`] lets requests wait for that long.
 //!
 //! # `fastcgi_finish_request`
 //!

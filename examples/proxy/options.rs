@@ -24,8 +24,8 @@ pub(crate) struct Options {
     pub(crate) multiplex: Multiplex,
     /// FastCGI connections to each upstream, over all threads.
     pub(crate) max_connections: usize,
-    /// Of these, idle ones kept.
-    pub(crate) max_idle: usize,
+    /// Of these, idle ones kept; none: four, or all if there are fewer.
+    pub(crate) max_idle: Option<usize>,
     pub(crate) idle_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) read_timeout: Duration,
@@ -61,7 +61,7 @@ impl Default for Options {
             fallback: None,
             multiplex: Multiplex::Auto,
             max_connections: 8,
-            max_idle: 4,
+            max_idle: None,
             idle_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(3),
             read_timeout: Duration::from_secs(60),
@@ -149,7 +149,7 @@ impl Options {
             }
             "multiplex" => self.multiplex = multiplex(value)?,
             "max-conns" => self.max_connections = number(name, value, 1, 100_000)?,
-            "max-idle" => self.max_idle = number(name, value, 0, 100_000)?,
+            "max-idle" => self.max_idle = Some(number(name, value, 0, 100_000)?),
             "queue" => self.queue = number(name, value, 0, 10_000_000)?,
             "threads" => self.threads = number(name, value, 1, 1024)?,
             "clients" => self.clients = number(name, value, 1, 10_000_000)?,
@@ -169,7 +169,7 @@ impl Options {
     }
 
     /// What each option allows by itself but not together.
-    fn check(&mut self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         if self.threads > self.max_connections || self.threads > self.clients {
             return Err(format!(
                 "--threads {} is more than --max-conns {} or --clients {}: each thread needs one",
@@ -179,8 +179,12 @@ impl Options {
         if self.threads > 1 && cfg!(not(unix)) {
             return Err("--threads above 1 needs a Unix system".to_owned());
         }
-        // Its default would otherwise be in the way of a small --max-conns.
-        self.max_idle = self.max_idle.min(self.max_connections);
+        if let Some(idle) = self.max_idle
+            && idle > self.max_connections
+        {
+            let most = self.max_connections;
+            return Err(format!("--max-idle {idle} is more than --max-conns {most}"));
+        }
         if self.upstreams.is_empty() {
             if self.root.is_some() || self.fallback.is_some() || self.remote {
                 return Err(
@@ -316,7 +320,7 @@ towards the applications
   --max-conns N          connections to each application; for php-fpm, its pm.max_children (8)
   --max-idle N           of these, kept while idle (4)
   --idle-timeout S       how long (10)
-  --queue N              requests that may wait, at least --max-conns; more are answered with 503 (1024)
+  --queue N              requests that may wait, at least --max-conns, 10 s each; others get 503 (1024)
   --connect-timeout S    until a connection stands (3)
   --read-timeout S       silence of the application, before and within its answer (60)
   --write-timeout S      the application takes nothing of the request (30)

@@ -44,6 +44,10 @@ fn a_wrong_option_is_told_in_one_line() {
         (&["--root", "/"], "--upstream"),
         (&["--threads", "9"], "--max-conns 8"),
         (&["--status=yes"], "--status"),
+        (
+            &["--max-idle", "9"],
+            "--max-idle 9 is more than --max-conns 8",
+        ),
     ];
     for (arguments, expected) in cases {
         let output = run(arguments);

@@ -42,7 +42,8 @@ pub(crate) struct Options {
     pub(crate) keep_alive: Duration,
     /// From the first octet of a head to its last.
     pub(crate) head_timeout: Duration,
-    /// A client that neither sends its body nor takes its answer.
+    /// A client that neither sends its body nor takes its answer. What the system's buffer holds of an answer counts as
+    /// taken, and there is room in it again when a third is gone: up to a megabyte on Linux.
     pub(crate) client_timeout: Duration,
     /// How long a stop waits for what is being served.
     pub(crate) grace: Duration,
@@ -73,7 +74,7 @@ impl Default for Options {
             clients: 8192,
             keep_alive: Duration::from_secs(60),
             head_timeout: Duration::from_secs(10),
-            client_timeout: Duration::from_secs(30),
+            client_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(30),
             status: false,
             access_log: true,
@@ -331,7 +332,7 @@ towards the browsers
   --clients N            connections at a time, within ulimit -n; more wait in the system's queue (8192)
   --keep-alive S         between two requests (60)
   --head-timeout S       for the head of a request (10)
-  --client-timeout S     a browser that sends no body or takes no answer (30)
+  --client-timeout S     a browser that sends no body or takes no answer (60)
   --grace S              at SIGTERM or SIGINT, for what is being served; a second signal stops at once (30)
 
 Seconds may have a fraction. RUST_LOG=mio_fcgi=debug shows what happens to the FastCGI connections.";

@@ -29,8 +29,10 @@ fn slow_readers_cost_little_memory_and_hold_up_nobody() {
     for multiplex in ["off", "auto"] {
         let responder = responder();
         let more = ["--multiplex", multiplex, "--max-conns", "1100"];
-        let proxy = demo(&responder, &more);
-        let slow = read_slowly(&proxy, &format!("/big?size={LEN}"));
+        let proxy = demo(&responder, &[&more[..], PATIENT].concat());
+        let slow = Slow::ask(&proxy, &format!("/big?size={LEN}"));
+        assert_newcomers_wait_little(&proxy);
+        let slow = read_slowly(&proxy, slow);
         // Where they share a connection, those who read wait for those who do not.
         if multiplex == "off" {
             slow.read_all_of_some();
@@ -52,8 +54,9 @@ fn slow_readers_of_a_file_hold_up_nobody() {
     let root = root.path().to_str().expect("UTF-8");
     let fixed = ["--upstream", &responder.address, "--root", root];
     let more = ["--fallback", "/index.php", "--no-access-log", "--status"];
-    let proxy = Proxy::start(&[&fixed[..], &more].concat());
-    read_slowly(&proxy, "/file.bin").read_all_of_some();
+    let proxy = Proxy::start(&[&fixed[..], &more, PATIENT].concat());
+    let slow = Slow::ask(&proxy, "/file.bin");
+    read_slowly(&proxy, slow).read_all_of_some();
     proxy.wait_for_figure("server.clients", 1);
 }
 
@@ -130,10 +133,20 @@ fn ask_for_tags(proxy: &Proxy, delay: u32) -> Vec<Browser> {
     clients.collect()
 }
 
+/// While as much as the system's buffers hold is on its way to all of them: whoever comes then waits for a part of that.
+fn assert_newcomers_wait_little(proxy: &Proxy) {
+    let mut received = vec![proxy.figure("octets.received")];
+    // Each of these is a connection of its own.
+    received.extend((0..20).map(|_| proxy.figure("octets.received")));
+    let waited = received.windows(2).map(|two| two[1] - two[0]).max();
+    println!("while a newcomer waits, {waited:?} octets come for others");
+    assert!(waited > Some(0), "nothing went on: {received:?}");
+    assert!(waited < Some(NEWCOMER), "{received:?}");
+}
+
 /// Quick requests go on while a long response is read little by little by everybody else; nobody is cut off, and what is
 /// held for all of them has a bound.
-fn read_slowly(proxy: &Proxy, target: &str) -> Slow {
-    let mut slow = Slow::ask(proxy, target);
+fn read_slowly(proxy: &Proxy, mut slow: Slow) -> Slow {
     let mut read = 0;
     for round in 0..ROUNDS {
         for index in 0..QUICK {
@@ -149,11 +162,14 @@ fn read_slowly(proxy: &Proxy, target: &str) -> Slow {
     let highest = proxy.memory("VmHWM:");
     assert!(highest < MEMORY, "{highest} octets");
     println!(
-        "{target}: {} quick answers, {read} of {whole} octets read slowly, {highest} octets resident at most",
+        "{} quick answers, {read} of {whole} octets read slowly, {highest} octets resident at most",
         ROUNDS * QUICK
     );
     slow
 }
+
+/// On a busy machine the readers are slower than slow.
+const PATIENT: &[&str] = &["--client-timeout", "600"];
 
 /// Clients that have asked for something long.
 struct Slow(Vec<Browser>);
@@ -233,6 +249,9 @@ fn take_turn() -> MutexGuard<'static, ()> {
 const ROUNDS: usize = 10;
 const QUICK: usize = 100;
 const PIECE: usize = 4096;
+
+/// Octets that may come for others while one request is accepted, asked, answered and sent.
+const NEWCOMER: u64 = 48 * 1024 * 1024;
 
 /// Slow readers that read everything in the end.
 const WHOLE: usize = 4;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::ops::AddAssign;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -95,6 +96,8 @@ fn run(proxy: &Proxy, end: Instant, mut beside: impl FnMut(Duration)) -> Tally {
         look_at_file,
         leave,
     ];
+    let is_over = AtomicBool::new(false);
+    let is_over = &is_over;
     std::thread::scope(|scope| {
         let clients: Vec<_> = kinds
             .into_iter()
@@ -102,7 +105,7 @@ fn run(proxy: &Proxy, end: Instant, mut beside: impl FnMut(Duration)) -> Tally {
             .map(|(index, kind)| {
                 scope.spawn(move || {
                     let mut client = Client::new(proxy, index);
-                    while Instant::now() < end {
+                    while Instant::now() < end && !is_over.load(Ordering::Relaxed) {
                         kind(&mut client);
                     }
                     client.tally
@@ -115,6 +118,8 @@ fn run(proxy: &Proxy, end: Instant, mut beside: impl FnMut(Duration)) -> Tally {
                 break;
             }
         }
+        // One that found a fault ends before the others.
+        is_over.store(true, Ordering::Relaxed);
         let mut tally = Tally::default();
         for client in clients {
             tally += client.join().expect("a client that found no fault");

@@ -159,7 +159,7 @@
 //! #[derive(Debug, PartialEq)]
 //! enum Health {
 //!     Up,
-//!     Busy,        // every child is
+//!     Busy, // every child is
 //!     Down,
 //!     SomethingElse, // an HTTP server, another pool
 //! }
@@ -182,6 +182,7 @@
 //!         // Connected, and no child has taken the connection; or the backlog is full.
 //!         Some(RequestError::TimedOut(_) | RequestError::Connect(ConnectError::Busy)) => Health::Busy,
 //!         Some(RequestError::Protocol(_)) => Health::SomethingElse,
+//!         None if error.response_error().is_some() => Health::SomethingElse, // FastCGI, and no page
 //!         // Nobody listens, a name that cannot be resolved, a child that died.
 //!         _ => Health::Down,
 //!     }

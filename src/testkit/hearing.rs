@@ -104,80 +104,85 @@ impl Scripted {
             return;
         };
         own.content_left = own.content_left.saturating_sub(data.len());
-        let ends_record = own.content_left == 0;
         let ends = data.is_empty();
-        let is_input = matches!(
-            record_type,
-            RecordType::Params | RecordType::Stdin | RecordType::Data
-        );
-        if !is_input {
-            self.misplaced(connection, record_type, id, replies);
-            return;
-        }
-        let Some(key) = self.live(connection, id) else {
+        let has_place = match (record_type, self.live(connection, id)) {
+            (RecordType::Params | RecordType::Stdin | RecordType::Data, Some(key)) => {
+                match self.exchanges.get(&key) {
+                    Some(exchange) => self.has_place(exchange, record_type),
+                    // It has ended; its ID is still in use.
+                    None => true,
+                }
+            }
             // Behind its request, the end of a body is no news.
-            if record_type != RecordType::Stdin || !ends || self.habits.compares_ids {
-                self.misplaced(connection, record_type, id, replies);
-            }
-            return;
+            (RecordType::Stdin, None) => ends && !self.habits.compares_ids,
+            _ => false,
         };
-        let Some(exchange) = self.exchanges.get_mut(&key) else {
-            self.free_held_id(connection, record_type, id, ends);
-            return;
-        };
-        if record_type != RecordType::Params
-            && !exchange.has_params
-            && self.habits.out_of_turn != OutOfTurn::Ignored
-        {
+        if !has_place {
             self.misplaced(connection, record_type, id, replies);
             return;
         }
-        let split = self.habits.split_pairs;
-        match record_type {
-            RecordType::Params if exchange.has_params => {
-                self.misplaced(connection, record_type, id, replies);
-                return;
+        if let Some(key) = self.live(connection, id) {
+            match record_type {
+                RecordType::Params => self.params(key, connection, data, replies),
+                RecordType::Data => self.data(key, data, replies),
+                _ => self.stdin(key, connection, id, data, replies),
             }
-            RecordType::Params if ends => exchange.end_params(split),
-            RecordType::Params => {
-                let is_whole = exchange.add_params(data, ends_record, split);
-                if !is_whole && split == SplitPairs::Refused {
-                    self.refuse(connection, replies);
-                }
-                return;
-            }
-            RecordType::Data => {
-                exchange.received.data.extend_from_slice(data);
-                exchange.has_data |= ends;
-            }
-            _ => {
-                let fits = exchange.add_stdin(data, self.habits.starts);
-                if ends {
-                    exchange.ended_len = exchange.received.stdin.len();
-                    exchange.has_stdin |= self.habits.starts != Starts::WithBody;
-                }
-                if !fits && let Some(own) = self.connections.get_mut(&connection) {
-                    own.closes_after_answer = true;
-                }
-                self.free_held_id(connection, record_type, id, ends);
-            }
-        }
-        self.go_on(key, record_type == RecordType::Stdin, replies);
-        if let Some(exchange) = self.exchanges.get_mut(&key)
-            && record_type == RecordType::Stdin
-        {
-            exchange.has_unused = !ends && !exchange.awaits_stdin() && exchange.has_started;
         }
     }
 
-    /// Where an ID is in use until the body has ended.
-    fn free_held_id(&mut self, connection: usize, record_type: RecordType, id: u16, ends: bool) {
-        if self.habits.holds_ids
-            && record_type == RecordType::Stdin
-            && ends
-            && let Some(own) = self.connections.get_mut(&connection)
-        {
+    fn has_place(&self, exchange: &Exchange, record_type: RecordType) -> bool {
+        match record_type {
+            RecordType::Params => !exchange.has_params,
+            _ => exchange.has_params || self.habits.out_of_turn == OutOfTurn::Ignored,
+        }
+    }
+
+    fn params(&mut self, key: u64, connection: usize, data: &[u8], replies: &mut Replies) {
+        let own = self.connections.get(&connection);
+        let ends_record = own.is_none_or(|own| own.content_left == 0);
+        let Some(exchange) = self.exchanges.get_mut(&key) else {
+            return;
+        };
+        let split = self.habits.split_pairs;
+        if data.is_empty() {
+            exchange.end_params(split);
+            self.go_on(key, false, replies);
+            return;
+        }
+        let is_whole = exchange.add_params(data, ends_record, split);
+        if !is_whole && split == SplitPairs::Refused {
+            self.refuse(connection, replies);
+        }
+    }
+
+    fn data(&mut self, key: u64, data: &[u8], replies: &mut Replies) {
+        if let Some(exchange) = self.exchanges.get_mut(&key) {
+            exchange.received.data.extend_from_slice(data);
+            exchange.has_data |= data.is_empty();
+            self.go_on(key, false, replies);
+        }
+    }
+
+    fn stdin(&mut self, key: u64, connection: usize, id: u16, data: &[u8], replies: &mut Replies) {
+        let ends = data.is_empty();
+        let Some(own) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        if ends && self.habits.holds_ids {
             own.live.remove(&id);
+        }
+        let Some(exchange) = self.exchanges.get_mut(&key) else {
+            return;
+        };
+        own.closes_after_answer |= !exchange.add_stdin(data, self.habits.starts);
+        if ends {
+            exchange.ended_len = exchange.received.stdin.len();
+            exchange.has_stdin |= self.habits.starts != Starts::WithBody;
+        }
+        self.go_on(key, true, replies);
+        if let Some(exchange) = self.exchanges.get_mut(&key) {
+            let is_used = ends || exchange.awaits_stdin() || exchange.has_ended;
+            exchange.has_unused = exchange.has_started && !is_used;
         }
     }
 

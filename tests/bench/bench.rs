@@ -4,13 +4,15 @@
 //! cargo bench                              all parts, in nanoseconds
 //! cargo bench -- engine                    those with "engine" in their names
 //! cargo bench -- --instructions            in instructions, counted by valgrind: the same on each run
+//! cargo bench -- --scale                   instructions of a request among more and more others, as tables
 //! ```
 //!
 //! Nanoseconds are the median and the best of 30 samples of about 10 ms each: compare figures of one machine
 //! and one hour. Instructions are those of user space, the system calls' own left out; they are the
 //! difference of two runs of different length, so what happens once is not in them.
 //!
-//! To see where they go, run one part under callgrind:
+//! README.md beside this file has figures, and says how to compare two revisions. To see where they go, run one part
+//! under callgrind:
 //! `valgrind --tool=callgrind target/release/deps/bench-… --rounds 20000 "engine, one request"`.
 
 use std::hint::black_box;
@@ -23,8 +25,10 @@ mod parts;
 mod request;
 #[cfg(unix)]
 mod round_trip;
+mod scale;
 
 use parts::Part;
+use scale::{AXES, Axis};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,17 +40,17 @@ fn main() -> ExitCode {
     {
         return run_rounds(rounds, name);
     }
+    if has("--scale") {
+        return tell(AXES.iter().try_for_each(print_axis));
+    }
     for part in parts::all() {
         if !wanted.is_empty() && !wanted.iter().any(|text| part.name.contains(*text)) {
             continue;
         }
         if has("--instructions") {
-            match instructions(&part) {
+            match instructions(part.name, part.rounds) {
                 Ok(count) => println!("{:<44} {count:>10.0} instructions", part.name),
-                Err(error) => {
-                    eprintln!("bench: {error}");
-                    return ExitCode::FAILURE;
-                }
+                Err(error) => return tell(Err(error)),
             }
         } else {
             time(part);
@@ -55,14 +59,44 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn tell(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A table in Markdown.
+fn print_axis(axis: &Axis) -> io::Result<()> {
+    println!("| {} | instructions per request |", axis.name);
+    println!("|---:|---:|");
+    for size in axis.sizes {
+        let count = instructions(&format!("{} {size}", axis.name), 1000)?;
+        println!("| {size} | {count:.0} |");
+    }
+    println!();
+    Ok(())
+}
+
+/// The rounds of a part by its name, or of an axis by its name and a size.
+fn find(name: &str) -> Option<Box<dyn FnMut()>> {
+    if let Some(part) = parts::all().find(|part| part.name == name) {
+        return Some((part.set_up)());
+    }
+    let (name, size) = name.rsplit_once(' ')?;
+    let axis = AXES.iter().find(|axis| axis.name == name)?;
+    Some((axis.set_up)(size.parse().ok()?))
+}
+
 /// Runs a part so many times, for a profiler.
 fn run_rounds(rounds: &str, name: &str) -> ExitCode {
-    let part = parts::all().find(|part| part.name == name);
-    let (Some(part), Ok(rounds)) = (part, rounds.parse::<u64>()) else {
+    let (Some(mut round), Ok(rounds)) = (find(name), rounds.parse::<u64>()) else {
         eprintln!("bench: --rounds NUMBER NAME");
         return ExitCode::from(2);
     };
-    let mut round = (part.set_up)();
     for _ in 0..rounds {
         round();
     }
@@ -93,21 +127,22 @@ fn time(part: Part) {
 ///
 /// # Errors
 /// When valgrind is not there, or does not say.
-fn instructions(part: &Part) -> io::Result<f64> {
-    let (few, many) = (part.rounds, 3 * part.rounds);
-    let more = collected(part, many)? - collected(part, few)?;
+fn instructions(name: &str, rounds: u64) -> io::Result<f64> {
+    let (few, many) = (rounds, 3 * rounds);
+    let more = collected(name, many)? - collected(name, few)?;
     Ok(more as f64 / (many - few) as f64)
 }
 
-fn collected(part: &Part, rounds: u64) -> io::Result<i64> {
+fn collected(name: &str, rounds: u64) -> io::Result<i64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(std::env::current_exe()?)
-        .args(["--rounds", &rounds.to_string(), part.name])
+        .args(["--rounds", &rounds.to_string(), name])
         .output()
         .map_err(|error| io::Error::new(error.kind(), format!("valgrind: {error}")))?;
     let told = String::from_utf8_lossy(&output.stderr);
     told.lines()
+        .filter(|_| output.status.success())
         .find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
         .ok_or_else(|| io::Error::other(format!("valgrind does not say: {told}")))
 }

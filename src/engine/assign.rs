@@ -21,7 +21,7 @@ impl Engine {
         let handle = connection.handle(connection_key);
         let server = &mut self.servers[usize::from(connection.server)];
         self.rotation = usize::from(connection.server) + 1;
-        server.load += 1;
+        self.loads[usize::from(connection.server)] += 1;
         if connection.live == 0 {
             server.remove_idle(connection_key);
             connection.quiet = true;

@@ -58,7 +58,10 @@ impl Engine {
         };
         self.next_serial += 1;
         server.total += 1;
-        server.connecting += usize::from(purpose == Purpose::Requests);
+        if purpose == Purpose::Requests {
+            server.connecting += 1;
+            self.loads[index] += 1;
+        }
         self.prospects += promised as usize;
         let key = self.connections.insert(connection) as u32;
         let connection = self.connections[key as usize].handle(key);
@@ -78,6 +81,7 @@ impl Engine {
         self.prospects -= promised as usize;
         if connection.purpose == Purpose::Requests {
             self.servers[usize::from(connection.server)].connecting -= 1;
+            self.loads[usize::from(connection.server)] -= 1;
         }
     }
 
@@ -179,7 +183,7 @@ impl Engine {
                 connection.quiet && connection.served > 0,
             )
         };
-        self.servers[server].load -= self.connections[key as usize].live as usize;
+        self.loads[server] -= self.connections[key as usize].live;
         let is_useless = matches!(
             reason,
             CloseReason::ClosedIdle | CloseReason::OutOfTurn | CloseReason::Protocol
@@ -288,7 +292,7 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         connection.live -= 1;
         connection.served = connection.served.saturating_add(1);
-        self.servers[usize::from(connection.server)].load -= 1;
+        self.loads[usize::from(connection.server)] -= 1;
         self.update_reads(key);
         let connection = &self.connections[key as usize];
         if connection.live > 0 {

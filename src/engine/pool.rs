@@ -106,23 +106,43 @@ impl Engine {
         let count = self.servers.len();
         // Nothing is opened while what is on its way has room for all: then only what is there counts.
         let is_enough = self.prospects >= self.queue.len();
+        let place_on = |server| match self.place_on(now, exchange, server) {
+            Place::Dial { .. } | Place::Replace { .. } | Place::Behind(_) if is_enough => {
+                Place::Nowhere
+            }
+            place => place,
+        };
+        let start = self.rotation % count;
+        // As a rule the one with the least has a place, and the others need not be asked.
+        match self.least_loaded(start).map(place_on) {
+            Some(Place::Nowhere) | None => {}
+            Some(place) => return place,
+        }
         let mut best = Place::Nowhere;
-        let mut least = usize::MAX;
-        for step in 0..count {
-            let server = (self.rotation + step) % count;
-            let load = self.servers[server].load + self.servers[server].connecting;
-            if load < least {
-                match self.place_on(now, exchange, server) {
+        let mut least = u32::MAX;
+        for server in (start..count).chain(0..start) {
+            if self.loads[server] < least {
+                match place_on(server) {
                     Place::Nowhere => {}
-                    Place::Dial { .. } | Place::Replace { .. } | Place::Behind(_) if is_enough => {}
                     place => {
-                        least = load;
+                        least = self.loads[server];
                         best = place;
                     }
                 }
             }
         }
         best
+    }
+
+    /// The server with the least to do; the first such from `start` on.
+    fn least_loaded(&self, start: usize) -> Option<usize> {
+        let least = self.loads.iter().copied().min()?;
+        let (before, after) = self.loads.split_at(start);
+        let mut after = after.iter();
+        match after.position(|load| *load == least) {
+            Some(index) => Some(start + index),
+            None => before.iter().position(|load| *load == least),
+        }
     }
 
     /// The place that one server has for an exchange.
@@ -368,6 +388,7 @@ impl Engine {
                 sharing,
                 ..super::Server::default()
             });
+        self.loads.resize(self.servers.len(), 0);
         if sharing == Sharing::Unknown {
             self.unasked = self.servers.len();
         }

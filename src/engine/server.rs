@@ -15,8 +15,6 @@ pub(super) struct Server {
     pub(super) total: usize,
     /// Connections on their way to being open, those for probes left out.
     pub(super) connecting: usize,
-    /// Requests on its connections.
-    pub(super) load: usize,
     /// Idle connections that a request may have; the last used at the back.
     pub(super) idle: VecDeque<u32>,
     /// Open connections that several requests may share, idle ones left out.

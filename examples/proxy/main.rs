@@ -140,7 +140,9 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     // is about to end too, and with its listener's queue. Only what may run twice is sent again.
     config.max_retries = 4;
     config.limits.max_connections = share(options.max_connections);
-    let max_idle = options.max_idle.unwrap_or(options.max_connections.min(4));
+    let max_idle = options
+        .max_idle
+        .unwrap_or_else(|| options.max_connections.min(4));
     config.limits.max_idle = share(max_idle);
     config.limits.idle_timeout = options.idle_timeout;
     // Requests for which a connection is being opened are in the queue too, so a shorter one would refuse the first.

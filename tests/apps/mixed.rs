@@ -51,10 +51,8 @@ fn restarts_lose_nothing_and_mix_nothing_up() {
         proxy.figure("requests.retries") > 0,
         "no restart hit anything"
     );
-    assert!(
-        descriptors_after <= descriptors,
-        "{descriptors} -> {descriptors_after}"
-    );
+    // The one that asked last may be closing.
+    proxy.wait_for_descriptors(|open| open <= descriptors);
     assert!(
         memory_after < memory + MEMORY_GROWTH,
         "{memory} -> {memory_after}"

@@ -17,11 +17,11 @@ use super::{
 #[inline]
 pub fn write_pair(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
     if (name.len() | value.len()) < 0x80 {
-        out.reserve(2 + name.len() + value.len());
+        out.reserve(pair_len(name.len(), value.len()));
         out.extend_from_slice(&[name.len() as u8, value.len() as u8]);
     } else {
         let lens = LenOctets::of(name.len(), value.len())?;
-        out.reserve(lens.octets().len() + name.len() + value.len());
+        out.reserve(pair_len(name.len(), value.len()));
         out.extend_from_slice(lens.octets());
     }
     out.extend_from_slice(name);

@@ -225,6 +225,9 @@ fn wrk(clients: u32, duration: Duration, address: SocketAddr) -> Result<Load> {
         format!("-c{clients}"),
         format!("-d{seconds:.0}s"),
         "--latency".to_owned(),
+        // A client that waits for long is a bad 99th percentile, and no failure.
+        "--timeout".to_owned(),
+        "20s".to_owned(),
         format!("http://{address}/bench"),
     ];
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     pub(crate) input: Vec<u8>,
     /// How much of an incomplete head was searched for its end.
     pub(crate) seen: usize,
+    /// Octets of empty lines let pass before the next head.
+    pub(crate) blank: usize,
     pub(crate) out: Outbox,
     pub(crate) stage: Stage,
     pub(crate) is_readable: bool,
@@ -136,6 +138,7 @@ impl Connection {
             local,
             input: Vec::new(),
             seen: 0,
+            blank: 0,
             out: Outbox::default(),
             stage: Stage::Head,
             // A request is often there already; if not, one read says so.

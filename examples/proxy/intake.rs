@@ -147,23 +147,27 @@ impl Worker {
 
     /// Starts an exchange if there is a whole head; returns the octets used.
     fn take_head(&mut self, key: usize, octets: &[u8]) -> usize {
-        // RFC 9112, 2.2: an empty line before a request is let pass.
+        let Some(connection) = self.connections.get_mut(key) else {
+            return octets.len();
+        };
+        // RFC 9112, 2.2: an empty line before a request is let pass. Not any number of them, nor by any number of
+        // reads: each would count as progress.
         let blank = octets
             .iter()
             .take_while(|octet| b"\r\n".contains(octet))
             .count();
-        let blank = if blank <= MAX_BLANK { blank } else { 0 };
+        let is_little = connection.blank + blank <= MAX_BLANK;
+        let blank = if is_little { blank } else { 0 };
+        connection.blank += blank;
         let octets = &octets[blank..];
         if octets.is_empty() {
             return blank;
         }
-        let Some(connection) = self.connections.get_mut(key) else {
-            return octets.len();
-        };
         match head::find_end(octets, &mut connection.seen) {
             Ok(None) => blank,
             Ok(Some(end)) => {
                 connection.seen = 0;
+                connection.blank = 0;
                 let (octets, following) = octets.split_at(end);
                 let mut space: FieldSpace<'_> = [MaybeUninit::uninit(); MAX_FIELDS];
                 let taken = match head::parse(octets, &mut space) {

@@ -192,6 +192,23 @@ fn what_looks_odd_but_is_right_is_served() {
     assert_eq!(answer.status, 204);
 }
 
+// edge: more than a few empty lines before a request, in one piece or in many | 400
+#[test]
+fn empty_lines_without_end_are_refused_however_they_are_cut() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    browser.send("\r\n".repeat(6));
+    assert_eq!(browser.answer().status, 400);
+    let mut browser = proxy.connect();
+    for _ in 0..6 {
+        browser.send("\r\n");
+        // An answer on another connection: the line was read meanwhile.
+        assert_eq!(proxy.get("/tag?tag=other").text(), "other");
+    }
+    assert_eq!(browser.answer().status, 400);
+    browser.assert_closed();
+}
+
 // edge: a field `Proxy`, a field with underscores, a URI with another host than `Host` | neither reaches the application; the host of the URI counts
 #[test]
 fn a_field_cannot_pose_as_another_one() {

@@ -34,7 +34,7 @@ struct World<'p> {
     busy: Duration,
 }
 
-/// Steps after which a loop without end is suspected.
+/// Steps at one instant after which a loop without end is suspected.
 const MAX_STEPS: usize = 400_000;
 
 /// Runs a plan; the hash of its trace and what it has gone through, or what was wrong.
@@ -307,7 +307,10 @@ impl<'p> World<'p> {
 
     /// One step, and the checks after it.
     fn step(&mut self) -> Result<bool, String> {
-        self.far.borrow_mut().now = self.network.elapsed();
+        let now = self.network.elapsed();
+        if std::mem::replace(&mut self.far.borrow_mut().now, now) != now {
+            self.steps = 0;
+        }
         self.steps += 1;
         if self.steps > MAX_STEPS {
             return Err("no end".into());

@@ -1,0 +1,96 @@
+//! A mutant against the tests.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::options::Options;
+
+pub(crate) struct Trial {
+    tree: PathBuf,
+    /// With how long each may take.
+    binaries: Vec<(PathBuf, Duration)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Caught,
+    TimedOut,
+    Missed,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Caught => "caught",
+            Self::TimedOut => "timeout",
+            Self::Missed => "missed",
+        })
+    }
+}
+
+impl Trial {
+    /// Runs the tests without a mutant, for how long they take.
+    ///
+    /// # Errors
+    /// When they fail.
+    pub(crate) fn new(options: &Options, binaries: Vec<PathBuf>) -> Result<Self> {
+        let mut trial = Self {
+            tree: options.tree.clone(),
+            binaries: Vec::new(),
+        };
+        for binary in binaries {
+            let began = Instant::now();
+            if trial.run(&binary, 0, Duration::from_secs(600)) != Verdict::Missed {
+                bail!("{} fails without a mutant", binary.display());
+            }
+            let took = began.elapsed();
+            eprintln!("{}: {took:.1?}", binary.display());
+            // Generous: the machine may have other work.
+            trial
+                .binaries
+                .push((binary, took * 8 + Duration::from_secs(10)));
+        }
+        trial.binaries.sort_by_key(|(_, limit)| *limit);
+        Ok(trial)
+    }
+
+    pub(crate) fn try_one(&self, id: u32) -> Verdict {
+        let verdicts = self
+            .binaries
+            .iter()
+            .map(|(binary, limit)| self.run(binary, id, *limit));
+        verdicts
+            .into_iter()
+            .find(|it| *it != Verdict::Missed)
+            .unwrap_or(Verdict::Missed)
+    }
+
+    fn run(&self, binary: &PathBuf, id: u32, limit: Duration) -> Verdict {
+        // A mutant may ask for all memory there is, or run for ever.
+        let status = Command::new("prlimit")
+            .arg("--as=6000000000")
+            .args(["timeout", "-s", "KILL", &limit.as_secs().to_string()])
+            .arg(binary)
+            .current_dir(&self.tree)
+            .env("MUTANT", id.to_string())
+            .env("CARGO_MANIFEST_DIR", &self.tree)
+            .env(
+                "SIM_RUNS",
+                std::env::var("SIM_RUNS").unwrap_or_else(|_| "300".to_owned()),
+            )
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        match status.map(|status| status.code()) {
+            Ok(Some(0)) => Verdict::Missed,
+            Ok(Some(124 | 137) | None) => Verdict::TimedOut,
+            _ => Verdict::Caught,
+        }
+    }
+}

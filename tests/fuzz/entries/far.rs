@@ -40,6 +40,7 @@ struct Exchange {
     params: Vec<u8>,
     params_ended: bool,
     tag: u64,
+    declared: Option<u64>,
     stdin: u64,
     stdin_ended: bool,
     data: u64,
@@ -109,9 +110,10 @@ impl Far {
                 let others = self.live.len() as u32;
                 if let Some(most) = self.manners.sharing {
                     assert!(others < most, "{others} others, at most {most} share");
-                    // A server may have taken its word back, so a shared one need not be.
-                    let keeps = self.manners.keeps;
-                    assert_eq!(body.keep_conn(), keeps || (most > 1 && body.keep_conn()));
+                    let keeps = body.keep_conn();
+                    assert!(keeps || !self.manners.keeps);
+                    // Where they share, it may have been lowered to one at a time.
+                    assert!(!keeps || self.manners.keeps || most > 1);
                 }
                 self.is_shared |= others > 0;
                 self.begun += 1;
@@ -189,6 +191,8 @@ impl Far {
             );
             *at += 1;
         }
+        let declared = exchange.declared.unwrap_or(u64::MAX);
+        assert!(exchange.stdin <= declared, "more than {declared} of stdin");
     }
 
     fn stream_end(&mut self, record_type: RecordType, id: u16) {
@@ -204,9 +208,14 @@ impl Far {
             "{record_type:?} ended twice"
         );
         if record_type == RecordType::Params {
-            let mut pairs = Pairs::new(&exchange.params).map(|pair| pair.expect("whole pairs"));
-            let tag = pairs.find(|pair| pair.0 == b"TAG").expect("each has one").1;
-            exchange.tag = String::from_utf8_lossy(tag).parse().expect("a number");
+            let number = |name: &[u8]| {
+                let pairs = Pairs::new(&exchange.params).map(|pair| pair.expect("whole pairs"));
+                let value = pairs.filter(|pair| pair.0 == name).last()?.1;
+                String::from_utf8_lossy(value).parse().ok()
+            };
+            let (tag, declared) = (number(b"TAG"), number(b"CONTENT_LENGTH"));
+            exchange.tag = tag.expect("each has one");
+            exchange.declared = declared;
             let tag = exchange.tag;
             self.seen.push(tag);
         }

@@ -8,6 +8,7 @@ mod choices;
 mod driver;
 mod env;
 mod far;
+mod finish;
 mod head;
 mod http;
 mod params;

@@ -87,7 +87,7 @@ pub use stats::{ConnectionGauges, Counters, RequestGauges, Stats};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -289,6 +289,12 @@ impl Engine {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timeline.instant(self.deadlines.next()?)
+    }
+
+    /// How long it is until then.
+    pub(crate) fn until_timeout(&self, now: Instant) -> Option<Duration> {
+        let due = self.deadlines.next()?;
+        Some(due.saturating_duration_since(self.timeline.peek(now)))
     }
 
     /// Whether [`poll_event`](Self::poll_event) or [`poll_action`](Self::poll_action) has something.

@@ -66,9 +66,18 @@ impl Timeline {
     }
 
     fn advance(&mut self, now: Instant) {
-        self.last = Some(now);
         self.first.get_or_insert(now);
-        self.now = self.now.max(self.time(now));
+        self.now = self.peek(now);
+        self.last = Some(now);
+    }
+
+    /// What [`tick`](Self::tick) would give.
+    #[inline]
+    pub(super) fn peek(&self, now: Instant) -> Time {
+        if self.last == Some(now) {
+            return self.now;
+        }
+        self.now.max(self.time(now))
     }
 
     #[inline]
@@ -100,6 +109,7 @@ mod tests {
         let later = timeline.tick(first + Duration::from_millis(2));
         assert_eq!(later, Time::START + Duration::from_millis(2));
         for earlier in [first, first - Duration::from_millis(500)] {
+            assert_eq!(timeline.peek(earlier), later);
             assert_eq!(timeline.tick(earlier), later);
             assert_eq!(timeline.time(earlier), Time::START);
         }

@@ -96,8 +96,7 @@ impl Client {
         if self.reading.is_some() || has_turns || self.engine.has_output() {
             return Some(Duration::ZERO);
         }
-        let due = self.engine.poll_timeout()?;
-        Some(due.saturating_duration_since(now))
+        self.engine.until_timeout(now)
     }
 
     /// Notes a readiness event. False when its token is not one of the client's: then it is the

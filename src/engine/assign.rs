@@ -1,7 +1,5 @@
 //! A request gets its connection: its ID, its records, its deadline.
 
-use std::time::Duration;
-
 use log::debug;
 
 use super::Engine;
@@ -10,6 +8,7 @@ use super::exchange::{Input, Life, Sending, Step};
 use super::server::Unanswered;
 use super::source::Ready;
 use super::time::Time;
+use crate::report::Elapsed;
 use crate::wire::{self, RecordType, Role};
 
 impl Engine {
@@ -47,7 +46,8 @@ impl Engine {
             server.shared.push(connection_key);
         }
         if connection.served == 0 && connection.live == 1 {
-            exchange.clock.connecting = Some(Duration::from_micros(connection.took_us.into()));
+            exchange.clock.connecting =
+                Some(Elapsed::from_nanos(u64::from(connection.took_us) * 1000));
             let wait = self.config.yield_after;
             if let Some(wait) = wait.filter(|_| self.config.keep_connections)
                 && connection.max_requests == 1

@@ -33,7 +33,7 @@ use crate::config::Timeouts;
 use crate::error::{Delivery, Failure, Phase, RequestError, TimeoutKind};
 use crate::event::{ConnectionHandle, RequestHandle, Tag};
 use crate::params::Params;
-use crate::report::{Report, Timings};
+use crate::report::{Elapsed, Report, Timings};
 use crate::request::Retry;
 use crate::wire::Role;
 
@@ -86,7 +86,7 @@ pub(super) struct Clock {
     /// Since when it waits in the queue: `submitted`, or the last retry.
     pub(super) queued: Time,
     pub(super) assigned: Option<Time>,
-    pub(super) connecting: Option<Duration>,
+    pub(super) connecting: Option<Elapsed>,
     pub(super) sent: Option<Time>,
     pub(super) first_octet: Option<Time>,
     pub(super) last_octet: Option<Time>,
@@ -386,8 +386,7 @@ impl Exchange {
 
     pub(super) fn report(&self, now: Time, transmitted: u64) -> Report {
         let submitted = self.clock.submitted;
-        let end = now.saturating_duration_since(submitted);
-        let since = |at: Time| at.saturating_duration_since(submitted);
+        let since = |at: Time| at.saturating_elapsed_since(submitted);
         Report {
             sent: transmitted
                 .saturating_sub(self.first_offset)
@@ -403,7 +402,7 @@ impl Exchange {
                 sent: self.clock.sent.map(since),
                 first_octet: self.clock.first_octet.map(since),
                 last_octet: self.clock.last_octet.map(since),
-                end,
+                end: since(now),
             },
         }
     }

@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
+use crate::report::Elapsed;
+
 /// A point in time. One word where an [`Instant`] has two: a request compares, adds and keeps dozens of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Time(NonZeroU64);
@@ -23,6 +25,11 @@ impl Time {
     #[inline]
     pub(super) fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+    }
+
+    #[inline]
+    pub(super) fn saturating_elapsed_since(self, earlier: Self) -> Elapsed {
+        Elapsed::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 

@@ -136,7 +136,7 @@
 //! assert!(outcomes[&1].is_ok() && outcomes[&3].is_ok());
 //! let failure = outcomes[&2].as_ref().expect_err("it was never answered");
 //! assert_eq!(failure.error, RequestError::TimedOut(TimeoutKind::FirstOctet));
-//! assert_eq!(failure.report.timings.end, Duration::from_secs(60));
+//! assert_eq!(failure.report.timings.end(), Duration::from_secs(60));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -144,7 +144,7 @@ pub(crate) fn more_requests_than_processes_are_all_answered(subject: &mut Subjec
         client.submit(subject.get("/slow?ms=3"));
     }
     for (_, exchange) in client.finish_all() {
-        let end = exchange.completion().report.timings.end;
+        let end = exchange.completion().report.timings.end();
         assert!(end < Duration::from_secs(5), "{end:?}");
         assert_eq!(exchange.response().body, b"awake\n");
     }
@@ -161,7 +161,7 @@ pub(crate) fn an_abort_closes_and_the_process_is_free_again(subject: &mut Subjec
         assert_eq!(aborted.failure().error, RequestError::Aborted);
         assert_eq!(aborted.failure().delivery, Delivery::MaybeSent);
         let next = client.call(subject.get("/slow?ms=1"));
-        let end = next.completion().report.timings.end;
+        let end = next.completion().report.timings.end();
         assert!(end < Duration::from_secs(2), "{end:?}");
         assert_eq!(next.response().body, b"awake\n");
     }

@@ -1,10 +1,5 @@
 //! One exchange, collected: when it is whole, when it is not, and what is left of it then.
 
-#![expect(
-    clippy::result_large_err,
-    reason = "Outcome is what the library reports"
-)]
-
 use std::io;
 
 use mio_fcgi::cgi::{

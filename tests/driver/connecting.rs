@@ -229,7 +229,7 @@ fn a_slow_connect_is_finished_when_the_system_says_so() {
     );
     turns.run_to_ends(1);
     assert_eq!(body(&turns.stdout(1)), b"/late");
-    let connecting = turns.completion(1).report.timings.connecting;
+    let connecting = turns.completion(1).report.timings.connecting();
     assert!(connecting.is_some_and(|it| it <= began.elapsed() + Duration::from_secs(1)));
     drop(turns);
     peer.join();

@@ -41,13 +41,13 @@ pub(crate) fn check_timeout(
             is_first && !submit.is_collected(),
         ),
         TimeoutKind::Total => (Some(Duration::ZERO), limits.total, true),
-        TimeoutKind::FirstOctet => (timings.sent, limits.first_octet, !request.was_paused),
+        TimeoutKind::FirstOctet => (timings.sent(), limits.first_octet, !request.was_paused),
         TimeoutKind::Silence => (
-            timings.last_octet.max(timings.sent),
+            timings.last_octet().max(timings.sent()),
             limits.silence,
             !request.was_paused,
         ),
-        TimeoutKind::Write => (timings.assigned, limits.write, false),
+        TimeoutKind::Write => (timings.assigned(), limits.write, false),
         _ => return Ok(()),
     };
     let (Some(from), Some(limit)) = (from, limit) else {

@@ -41,7 +41,7 @@ fn ten_thousand_at_once(transport: Transport) {
     let mut overtaken = 0;
     let mut latest = Duration::ZERO;
     for (Tag(tag), exchange) in answers {
-        let end = exchange.completion().report.timings.end;
+        let end = exchange.completion().report.timings.end();
         overtaken += usize::from(end < latest);
         latest = latest.max(end);
         check_tagged(tag as usize, exchange.response());

@@ -279,7 +279,7 @@ fn pieces_come_as_they_are_flushed() {
         it.exchange(tag).stdout.ends_with(b"chunk 0\n")
     });
     let timings = client.finish(tag).completion().report.timings;
-    let (first, last) = (timings.first_octet, timings.last_octet);
+    let (first, last) = (timings.first_octet(), timings.last_octet());
     let spread = last.expect("output") - first.expect("output");
     assert!(spread >= Duration::from_millis(150), "{timings:?}");
     client.shut_down();

@@ -32,7 +32,7 @@ fn more_requests_than_children_are_all_answered_and_nobody_starves() {
         // 64 of 10 ms each would take one child 640 ms; starved ones take as long as a time-out.
         let slowest = answers
             .iter()
-            .map(|it| it.completion().report.timings.end)
+            .map(|it| it.completion().report.timings.end())
             .max();
         let slowest = slowest.expect("64 requests");
         assert!(slowest < Duration::from_secs(4), "{slowest:?}");
@@ -143,7 +143,7 @@ fn an_idle_connection_is_closed_in_time_and_its_child_is_free_again() {
     assert!(client.client.is_idle());
     let mut other = Loop::new(plain(fpm.listen()));
     let answer = other.call(get("echo.php", "/echo.php"));
-    assert!(answer.completion().report.timings.end < Duration::from_secs(1));
+    assert!(answer.completion().report.timings.end() < Duration::from_secs(1));
     other.shut_down();
     let stats = client.shut_down();
     assert_eq!(stats.counters.closed_for(CloseReason::IdleTimeout), 1);
@@ -174,7 +174,7 @@ fn a_request_behind_fastcgi_finish_request_is_answered_when_the_child_is_free() 
     let fpm = PhpFpm::builder().start();
     let mut client = Loop::new(plain(fpm.listen()));
     let finished = client.call(get("finish.php", "/finish.php?ms=400"));
-    let end = finished.completion().report.timings.end;
+    let end = finished.completion().report.timings.end();
     assert!(end < Duration::from_millis(300), "{end:?}");
     assert_eq!(finished.response().body, b"finished\n");
     let next = client.call(get("echo.php", "/echo.php"));

@@ -241,11 +241,13 @@ fn a_slow_client_does_not_hold_up_those_it_shares_a_connection_with() {
         .expect("the system holds less than 10 MB");
     let mut slow = vec![slow, ask(len), ask(len)];
     proxy.wait_for_figure("requests.paused", 3);
+    // One that was given up while the length was looked for may have taken its connection with it.
+    let connected = proxy.figure("pool.connected");
     for index in 0..10 {
         let answer = proxy.get(&format!("/tag?tag=n{index}"));
         assert_eq!(answer.text(), format!("n{index}"));
     }
-    assert_eq!(proxy.figure("pool.connected"), 1);
+    assert_eq!(proxy.figure("pool.connected"), connected);
     for browser in &mut slow {
         assert!(browser.answer().body == pattern(len));
     }

@@ -64,17 +64,18 @@ impl Engine {
             return Err(SubmitError::QueueFull { limit });
         }
         let stdin = Source::new(request.body, stdin_len).map_err(read)?;
-        let mut exchange = self.new_exchange(now, request.role, tag, request.params, stdin);
-        if request.role == Role::Filter {
-            let data = Source::new(request.data, data_len).map_err(read)?;
-            exchange.data = Some(Box::new(data));
-        }
+        let data = match request.role {
+            Role::Filter => Some(Box::new(Source::new(request.data, data_len).map_err(read)?)),
+            Role::Responder | Role::Authorizer => None,
+        };
+        let key = self.add_exchange(now, request.role, tag, request.params, stdin);
+        let exchange = &mut self.exchanges[key as usize];
+        exchange.data = data;
         exchange.retry = request.retry;
         if let Some(timeouts) = request.timeouts {
             exchange.timeouts = timeouts;
         }
-        let key = self.exchanges.insert(exchange) as u32;
-        let handle = self.exchanges[key as usize].handle(key);
+        let handle = exchange.handle(key);
         debug!("request {key}, tag {}: submitted", tag.0);
         self.arm_limit(now, key, self.exchanges[key as usize].timeouts.total);
         match collecting {
@@ -108,16 +109,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Adds an exchange and gives its key. What is particular to it is set where it then is: to move one costs 64
+    /// instructions.
     #[inline]
-    pub(super) fn new_exchange(
+    pub(super) fn add_exchange(
         &mut self,
         now: Time,
         role: Role,
         tag: Tag,
         params: Params,
         stdin: Source,
-    ) -> Exchange {
-        Exchange {
+    ) -> u32 {
+        let exchange = Exchange {
             generation: self.generation(),
             life: Life::Holding,
             tag,
@@ -146,7 +149,8 @@ impl Engine {
             params,
             stdin,
             data: None,
-        }
+        };
+        self.exchanges.insert(exchange) as u32
     }
 
     fn check_streams(&self, request: &Request) -> Result<(), SubmitError> {

@@ -59,15 +59,15 @@ impl Engine {
             return Err(SubmitError::QueueFull { limit: 1 });
         }
         let params = self.spares.params.pop().unwrap_or_default();
-        let mut exchange = self.new_exchange(now, Role::Responder, tag, params, Source::empty());
+        let key = self.add_exchange(now, Role::Responder, tag, params, Source::empty());
+        let exchange = &mut self.exchanges[key as usize];
         exchange.is_probe = true;
         exchange.server = Some(server as u16);
         exchange.timeouts = Timeouts {
             queue: self.config.timeouts.queue,
             ..Timeouts::NONE
         };
-        let key = self.exchanges.insert(exchange) as u32;
-        let handle = self.exchanges[key as usize].handle(key);
+        let handle = exchange.handle(key);
         self.servers[server].asked = Some(handle);
         self.counters.submitted += 1;
         self.queue.push_front(&mut self.exchanges, key);

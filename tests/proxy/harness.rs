@@ -10,6 +10,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use tempfile::NamedTempFile;
 
@@ -143,11 +145,15 @@ impl Proxy {
         }
     }
 
-    /// Sends SIGTERM.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("it lives");
+    }
+
     #[cfg(unix)]
     pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it lives");
+        self.signal(Signal::TERM);
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {

@@ -1,6 +1,11 @@
 //! Clients that are slow, idle or many.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+#[cfg(unix)]
+use rustix::process::Signal;
 
 use super::harness::{Proxy, get};
 
@@ -67,7 +72,6 @@ fn clients_above_the_limit_wait_and_are_served_then() {
     }
 }
 
-// edge: more clients than descriptors | wait without work, then served
 // edge: clients that are idle while others wait beyond `--clients` | the idle ones are closed
 #[test]
 fn an_idle_client_makes_room_for_one_that_waits() {
@@ -86,6 +90,37 @@ fn an_idle_client_makes_room_for_one_that_waits() {
     busy.assert_silent(Duration::from_millis(100));
 }
 
+// edge: more clients than a loop has turns, each with requests in reserve | the application's answers come meanwhile
+#[cfg(unix)]
+#[test]
+fn a_crowd_that_always_has_more_holds_up_no_answer() {
+    let proxy = Proxy::start(&["--no-access-log", "--clients", "1000"]);
+    let connect = |_| TcpStream::connect(proxy.address()).expect("it listens");
+    let mut crowd: Vec<TcpStream> = (0..400).map(connect).collect();
+    let mut browser = proxy.connect();
+    browser.send(get("/tag?tag=warm"));
+    assert_eq!(browser.answer().text(), "warm");
+    // So that all of it is there at once.
+    proxy.signal(Signal::STOP);
+    browser.send(get("/tag?tag=a"));
+    // The proxy answers these by itself.
+    let requests = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1500);
+    for client in &mut crowd {
+        client.set_nonblocking(true).expect("a socket");
+        let written = client.write(requests.as_bytes()).expect("room");
+        assert!(written > requests.len() / 3, "{written} octets");
+    }
+    proxy.signal(Signal::CONT);
+    assert_eq!(browser.answer().text(), "a");
+    // The crowd is far from its end: its first answers at most have come.
+    let few = 64 * 1024;
+    let mut octets = vec![0; few];
+    let served = |client: &mut TcpStream| matches!(client.read(&mut octets), Ok(len) if len == few);
+    let ahead = crowd.iter_mut().map(served).filter(|it| *it).count();
+    assert!(ahead < 200, "{ahead} of 400 were served first");
+}
+
+// edge: more clients than descriptors | wait without work, then served
 #[cfg(target_os = "linux")]
 #[test]
 fn clients_beyond_the_descriptors_wait_and_cost_nothing() {

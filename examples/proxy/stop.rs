@@ -21,15 +21,16 @@ impl Worker {
         self.listener = None;
         let deadline = self.clock.now + self.options.grace;
         self.running = Running::Stopping { deadline };
-        self.let_idle_go(Some(self.clock.now), usize::MAX);
     }
 
-    /// While stopping: with the last client the FastCGI connections go, and then the loop.
+    /// While stopping: idle clients go, also those that turn out to be after their first turn; with the last client the
+    /// FastCGI connections, and then the loop.
     pub(crate) fn stop_when_empty(&mut self) {
         let Running::Stopping { deadline } = self.running else {
             return;
         };
         let now = self.clock.now;
+        self.let_idle_go(Some(now), usize::MAX);
         if now >= deadline {
             let left = self.connections.len();
             if left > 0 {

@@ -4,6 +4,8 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::harness::{Proxy, eventually, get, post};
 
 // edge: SIGTERM | what is being served is finished, then closed
@@ -59,6 +61,22 @@ fn an_idle_proxy_stops_at_once() {
     proxy.terminate();
     assert!(proxy.wait().success());
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+// edge: a connection in the system's queue at SIGTERM | served when it has asked, closed when it says nothing
+#[test]
+fn who_comes_as_it_stops_does_not_hold_it_up() {
+    let mut proxy = Proxy::start(&["--grace", "60"]);
+    assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
+    proxy.signal(Signal::STOP);
+    let mut silent = proxy.connect();
+    let mut asking = proxy.connect();
+    asking.send(get("/tag?tag=a"));
+    proxy.terminate();
+    proxy.signal(Signal::CONT);
+    assert_eq!(asking.answer().text(), "a");
+    silent.assert_closed();
+    assert!(proxy.wait().success());
 }
 
 #[test]

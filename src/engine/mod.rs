@@ -55,6 +55,8 @@
 
 mod abandon;
 mod assign;
+#[cfg(debug_assertions)]
+mod books;
 mod commands;
 mod connection;
 mod connections;

@@ -126,6 +126,8 @@ impl Engine {
     /// Gauges and counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        #[cfg(debug_assertions)]
+        self.check_books();
         let mut stats = Stats {
             octets_held: self.held,
             counters: self.counters.clone(),

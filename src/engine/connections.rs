@@ -123,7 +123,8 @@ impl Engine {
         let connection = &self.connections[key as usize];
         let (started, serial) = (connection.opened, connection.serial);
         let index = usize::from(connection.server);
-        if connection.purpose == Purpose::Probe {
+        // Meanwhile a refusal may have told, or the server may have come back as another program.
+        if connection.purpose == Purpose::Probe && self.servers[index].sharing == Sharing::Asking {
             self.servers[index].sharing = Sharing::Unknown;
             self.unasked += 1;
         }

@@ -1,10 +1,12 @@
 //! Mistakes that were made once: the pool, the clock, the servers.
 
+use std::io;
 use std::time::Duration;
 
+use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{
-    CloseReason, Config, ConnectError, Delivery, Multiplex, OwnedEvent, Phase, RequestError,
-    TimeoutKind,
+    CloseReason, Config, ConnectError, Delivery, Disconnected, Multiplex, OwnedEvent, Phase,
+    RequestError, TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
@@ -410,6 +412,32 @@ fn connections_are_kept_without_an_idle_time() {
     bench.advance(10 * SECOND);
     assert_eq!(bench.peers.len(), 2);
     assert_eq!(bench.stats().connections.idle, 1);
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}
+
+/// The client's question could not connect: what a refusal had told meanwhile was forgotten, and a server was counted
+/// twice among those to be asked.
+#[test]
+fn what_a_refusal_has_told_outlives_a_question_that_cannot_connect() {
+    let mut config = servers(1, Multiplex::Auto);
+    config.limits.max_connections = 2;
+    let mut bench = Bench::new(config);
+    bench.answers = [Answer::Accept, Answer::Hang].into();
+    bench.submit(request());
+    bench.feed(0, records().end_as(1, 0, ProtocolStatus::CantMultiplex));
+    let question = bench.peers[1].handle;
+    let refused = Disconnected::ConnectFailed(io::ErrorKind::ConnectionRefused);
+    bench.command(|engine, now| engine.handle_closed(now, question, refused));
+    bench.advance(SECOND);
+    bench.submit(request());
+    let questions = (0..bench.peers.len())
+        .filter(|peer| bench.sent(*peer).contains(&Sent::GetValues))
+        .count();
+    assert_eq!(questions, 0, "the answer is known");
+    for peer in [0, 2] {
+        bench.feed(peer, records().end(1, 0));
+    }
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
 }

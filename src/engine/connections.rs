@@ -297,9 +297,7 @@ impl Engine {
         self.update_reads(key);
         let connection = &self.connections[key as usize];
         if connection.live > 0 {
-            if self.queue.len() > 0 {
-                self.pump(now);
-            }
+            self.pump(now);
             return;
         }
         match connection.state.step(ConnectionInput::LastRequestOff) {

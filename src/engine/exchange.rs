@@ -306,10 +306,8 @@ impl Exchange {
                 None => timed_out(from, self.timeouts.first_octet, TimeoutKind::FirstOctet),
             }
         });
-        match (write, read) {
-            (Some(write), Some(read)) if write.at <= read.at => Some(write),
-            (write, read) => read.or(write),
-        }
+        // Never both: with its last octet sent, nothing is left to be written.
+        read.or(write)
     }
 
     #[inline]
@@ -323,7 +321,7 @@ impl Exchange {
     }
 
     pub(super) fn has_responded(&self) -> bool {
-        self.receiving != Receiving::Nothing || self.received > 0
+        self.receiving != Receiving::Nothing
     }
 
     /// Whether everything of it was handed to the transport.

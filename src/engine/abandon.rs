@@ -356,3 +356,41 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Request, Tag};
+    use std::time::Instant;
+
+    fn ended(requests: impl IntoIterator<Item = Request>) -> Engine {
+        let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        config.limits.max_queue = 2 * MAX_SPARE_PARAMS;
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        let now = Instant::now();
+        let submit = |request| engine.submit(now, request, Tag(0)).expect("accepted");
+        let handles: Vec<_> = requests.into_iter().map(submit).collect();
+        for handle in handles {
+            engine.abort(now, handle);
+        }
+        engine
+    }
+
+    #[test]
+    fn the_parameter_buffers_that_are_kept_are_bounded_in_number() {
+        for (requests, kept) in [(3, 3), (MAX_SPARE_PARAMS + 1, MAX_SPARE_PARAMS)] {
+            let engine = ended((0..requests).map(|_| Request::responder().param("A", "1")));
+            assert_eq!(engine.spares.params.len(), kept);
+        }
+    }
+
+    #[test]
+    fn the_parameter_buffers_that_are_kept_are_bounded_in_length() {
+        for (len, kept) in [(MAX_SPARE_PARAMS_LEN, 1), (MAX_SPARE_PARAMS_LEN + 1, 0)] {
+            // Its name, and lengths of one octet and four.
+            let request = Request::responder().param("A", "x".repeat(len - 6));
+            assert_eq!(request.params.capacity(), len);
+            assert_eq!(ended([request]).spares.params.len(), kept, "{len}");
+        }
+    }
+}

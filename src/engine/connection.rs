@@ -334,6 +334,67 @@ impl Connection {
 mod tests {
     use super::super::table::{Table, cell};
     use super::*;
+    use crate::{Action, Config, Engine, Multiplex, Request, Tag};
+    use std::time::Instant;
+
+    /// With its only connection open and the first request on it.
+    fn opened(multiplex: Multiplex) -> Engine {
+        let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        config.multiplex = multiplex;
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        let now = Instant::now();
+        let submitted = engine.submit(now, Request::responder(), Tag(0));
+        submitted.expect("accepted");
+        let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+            panic!("a request needs a connection");
+        };
+        engine.handle_connected(now, connection);
+        engine
+    }
+
+    #[test]
+    fn memory_on_the_heap_is_all_that_it_holds() {
+        let mut engine = opened(Multiplex::Off);
+        let connection = &mut engine.connections[0];
+        connection.round = VecDeque::with_capacity(3);
+        connection.unsent = VecDeque::with_capacity(5);
+        let parts = connection.outbox.heap_len() + connection.ids.heap_len() + 3 * 8 + 5 * 16;
+        assert!(connection.outbox.heap_len() > 0 && connection.ids.heap_len() > 0);
+        assert_eq!(connection.heap_len(), parts);
+        connection.state = State::Probing(Box::new(Probe {
+            since: Time::START,
+            asked_by: None,
+            content: Vec::with_capacity(100),
+        }));
+        let probe = size_of::<Probe>() + 100;
+        assert_eq!(connection.heap_len(), parts + probe);
+    }
+
+    #[test]
+    fn one_that_is_not_shared_makes_room_for_one_request() {
+        let engine = opened(Multiplex::Off);
+        let connection = &engine.connections[0];
+        let room = [connection.round.capacity(), connection.unsent.capacity()];
+        assert_eq!(room, [1, 1]);
+        let engine = opened(Multiplex::On { max: 9 });
+        assert!(
+            engine.connections[0].unsent.capacity() > 1,
+            "it is to have more"
+        );
+    }
+
+    #[test]
+    fn what_a_burst_made_large_is_given_back() {
+        let mut engine = opened(Multiplex::Off);
+        let connection = &mut engine.connections[0];
+        for (capacity, kept) in [(4, 4), (5, 0)] {
+            connection.round = VecDeque::with_capacity(capacity);
+            connection.unsent = VecDeque::with_capacity(capacity);
+            connection.shrink_idle();
+            let left = [connection.round.capacity(), connection.unsent.capacity()];
+            assert_eq!(left, [kept; 2]);
+        }
+    }
 
     #[test]
     fn every_cell_of_the_table_above_is_what_the_code_does() {

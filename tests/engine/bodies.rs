@@ -392,3 +392,17 @@ fn an_answer_before_the_body_is_pushed_makes_the_rest_unwanted() {
     assert_eq!(finish(&mut bench, handle), Err(StdinError::Gone));
     bench.finish();
 }
+
+#[test]
+fn a_pushed_body_whose_length_is_known_is_not_collected() {
+    let mut config = config(Multiplex::Off);
+    config.unknown_length = UnknownLength::Buffer { limit: 3 };
+    let mut bench = Bench::new(config);
+    let handle = bench.submit(request().with_body(Body::pushed(Some(5))));
+    assert_eq!(bench.stats().requests.active, 1, "before the body is there");
+    assert_eq!(push(&mut bench, handle, b"hello"), Ok(5));
+    assert_eq!(finish(&mut bench, handle), Ok(()));
+    assert_eq!(content(&bench.sent(0), RecordType::Stdin, 1), b"hello");
+    bench.feed(0, records().end(1, 0));
+    bench.finish();
+}

@@ -3,6 +3,7 @@
 mod bodies;
 mod cuts;
 mod end;
+mod figures;
 mod harness;
 mod multiplexing;
 mod negotiation;

@@ -332,3 +332,22 @@ fn requests_submitted_in_one_turn_leave_in_one_flush_and_one_write() {
         assert!(!engine.wants_write(connection), "one write was not enough");
     }
 }
+
+#[test]
+fn a_shared_connection_serves_on_when_the_only_request_on_it_ends_early() {
+    let mut bench = Bench::shared(8);
+    bench.submit(request().with_body(Body::pushed(Some(10))));
+    bench.sent(0);
+    bench.feed(0, records().end(1, 0));
+    let rest = [Sent::StreamEnd(RecordType::Stdin, 1)];
+    assert_eq!(
+        bench.sent(0),
+        rest,
+        "so that the application finds the next record"
+    );
+    bench.submit(request());
+    assert_eq!(bench.sent(0), Sent::whole(2));
+    bench.feed(0, records().end(2, 0));
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}

@@ -1,11 +1,12 @@
 //! `FCGI_GET_VALUES`: what a server says of itself, and what follows from it.
 
+use std::io;
 use std::time::Duration;
 
 use mio_fcgi::wire::Header;
 use mio_fcgi::{
-    CloseReason, ConnectError, Delivery, LostReason, Multiplex, Phase, RequestError, ServerValues,
-    SubmitError, Tag, TimeoutKind,
+    CloseReason, ConnectError, Delivery, Disconnected, LostReason, Multiplex, Phase, RequestError,
+    ServerValues, SubmitError, Tag, TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
@@ -382,5 +383,26 @@ fn a_server_that_was_down_is_asked_again() {
             bench.eof(peer);
         }
     }
+    bench.finish();
+}
+
+#[test]
+fn a_question_of_the_embedder_waits_for_its_server_and_not_for_another() {
+    let mut config = config(Multiplex::Off);
+    config.servers.push(config.servers[0].clone());
+    let mut bench = Bench::new(config);
+    bench.servers = vec![Answer::Hang; 2];
+    bench.submit(request());
+    bench.get_values(1);
+    let [other, asked] = [bench.peers[0].handle, bench.peers[1].handle];
+    let refused = Disconnected::ConnectFailed(io::ErrorKind::ConnectionRefused);
+    bench.command(|engine, now| engine.handle_closed(now, other, refused));
+    assert_eq!(bench.seen(), [], "server 1 has not said no");
+    bench.command(|engine, now| engine.handle_connected(now, asked));
+    bench.feed(1, records().values(&[]));
+    let values = Seen::Values(2, ServerValues::default());
+    assert_eq!(bench.seen(), [values, done(2)]);
+    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
 }

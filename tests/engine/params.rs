@@ -198,3 +198,27 @@ fn the_empty_record_ends_the_parameters_once_even_if_there_are_none() {
         bench.finish();
     }
 }
+
+#[test]
+fn parameters_may_be_as_long_as_the_limit() {
+    let mut config = config(Multiplex::Off);
+    config.max_params_len = request().params.encoded_len();
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn a_length_that_agrees_with_the_body_is_sent_as_it_was_given() {
+    let mut bench = Bench::plain();
+    let request = request().param("CONTENT_LENGTH", "5");
+    bench.submit(request.with_body(Body::bytes("hello")));
+    let lengths: Vec<Pair> = pairs_sent(&bench)
+        .into_iter()
+        .filter(|(name, _)| name == b"CONTENT_LENGTH")
+        .collect();
+    assert_eq!(lengths, [(b"CONTENT_LENGTH".to_vec(), b"5".to_vec())]);
+    bench.feed(0, records().end(1, 0));
+    bench.finish();
+}

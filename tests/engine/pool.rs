@@ -406,3 +406,15 @@ fn an_idle_connection_yields_to_a_new_one_that_is_not_answered() {
     bench.feed(1, records().end(1, 0));
     bench.finish();
 }
+
+#[test]
+fn a_kept_connection_that_has_served_and_is_closed_is_replaced_at_once() {
+    let mut config = config(Multiplex::Off);
+    config.limits.min_idle = 1;
+    let mut bench = Bench::new(config);
+    serve(&mut bench, 1);
+    bench.eof(0);
+    assert_eq!(bench.peers.len(), 2);
+    assert_eq!(bench.stats().connections.idle, 1);
+    bench.finish();
+}

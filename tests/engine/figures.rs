@@ -1,0 +1,87 @@
+//! Figures: what reports, counters and the engine's own description say.
+
+use std::time::Duration;
+
+use mio_fcgi::{OwnedEvent, Report};
+
+use crate::harness::{Answer, Bench};
+use crate::script::{records, request};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The reports of the requests that have ended well since this was last asked.
+fn reports(bench: &mut Bench) -> Vec<Report> {
+    let events = bench.events();
+    let reports = events.into_iter().filter_map(|event| match event {
+        OwnedEvent::End {
+            outcome: Ok(completion),
+            ..
+        } => Some(completion.report),
+        _ => None,
+    });
+    reports.collect()
+}
+
+#[test]
+fn a_report_says_whether_its_connection_had_served_and_else_how_long_it_took_to_open() {
+    let mut bench = Bench::plain();
+    bench.servers[0] = Answer::Hang;
+    bench.submit(request());
+    bench.advance(20 * MS);
+    bench.accept(0);
+    bench.feed(0, records().end(1, 0));
+    for _ in 0..2 {
+        bench.submit(request());
+        bench.feed(0, records().end(1, 0));
+    }
+    let told: Vec<_> = reports(&mut bench)
+        .iter()
+        .map(|report| (report.reused, report.timings.connecting()))
+        .collect();
+    assert_eq!(told, [(false, Some(20 * MS)), (true, None), (true, None)]);
+    assert_eq!(bench.stats().counters.reused, 2);
+    bench.finish();
+}
+
+#[test]
+fn a_connection_was_opened_for_the_first_of_those_that_share_it() {
+    let mut bench = Bench::shared(2);
+    bench.submit(request());
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0).end(2, 0));
+    let told: Vec<_> = reports(&mut bench)
+        .iter()
+        .map(|report| (report.reused, report.timings.connecting()))
+        .collect();
+    assert_eq!(told, [(false, Some(Duration::ZERO)), (false, None)]);
+    bench.finish();
+}
+
+#[test]
+fn a_report_counts_the_octets_of_its_own_request() {
+    let mut bench = Bench::shared(8);
+    bench.submit(request());
+    bench.peers[0].window = 0;
+    for _ in 0..3 {
+        bench.submit(request());
+    }
+    bench.open_window(0, usize::MAX);
+    let each = bench.peers[0].sent.len() as u64 / 4;
+    bench.feed(0, records().end(1, 0).end(2, 0).end(3, 0).end(4, 0));
+    let sent: Vec<u64> = reports(&mut bench).iter().map(|it| it.sent).collect();
+    assert_eq!(sent, [each; 4]);
+    bench.finish();
+}
+
+#[test]
+fn the_engine_shows_what_is_due_next() {
+    let mut bench = Bench::plain();
+    assert!(format!("{:?}", bench.engine).contains("next_due: None"));
+    bench.servers[0] = Answer::Hang;
+    bench.submit(request());
+    let shown = format!("{:?}", bench.engine);
+    assert!(shown.contains("\"Connect\""), "{shown}");
+    bench.accept(0);
+    bench.feed(0, records().end(1, 0));
+    bench.finish();
+}

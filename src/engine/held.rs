@@ -154,4 +154,29 @@ mod tests {
         assert_eq!(held.take(&mut scratch), Taken::StdoutEnd);
         assert_eq!(held.take(&mut scratch), Taken::Nothing);
     }
+
+    #[test]
+    fn adjacent_pieces_of_one_kind_come_out_as_one() {
+        let mut held = Held::default();
+        for piece in [b"ab", b"cd"] {
+            held.stderr(piece);
+        }
+        let mut scratch = [0; 8];
+        assert_eq!(held.take(&mut scratch), Taken::Stderr(4));
+        assert_eq!(&scratch[..4], b"abcd");
+        assert_eq!(held.take(&mut scratch), Taken::Nothing);
+        assert!(held.is_empty());
+    }
+
+    #[test]
+    fn what_was_taken_is_given_back_when_it_is_more_than_the_rest() {
+        for (taken, kept) in [(30, 101), (50, 101), (60, 41)] {
+            let mut held = Held::default();
+            held.stdout(&[b'x'; 100]);
+            held.take(&mut vec![0; taken]);
+            held.stdout(b"y");
+            assert_eq!(held.octets.len(), kept, "{taken} of 100 were taken");
+            assert_eq!(held.len(), 101 - taken);
+        }
+    }
 }

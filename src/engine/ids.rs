@@ -222,4 +222,35 @@ mod tests {
         }
         assert!(!ids.has_room());
     }
+
+    #[test]
+    fn room_is_made_for_one_id_and_no_more() {
+        let mut ids = RequestIds::default();
+        ids.make_room_for_one();
+        let one = size_of::<Slot>() + size_of::<u16>();
+        assert_eq!(ids.heap_len(), one);
+        ids.allocate(0);
+        ids.release(1);
+        assert_eq!(ids.heap_len(), one);
+    }
+
+    #[test]
+    fn a_few_ids_keep_their_room_and_quarantined_ones_are_never_forgotten() {
+        let mut few = RequestIds::default();
+        for _ in 0..4 {
+            few.make_room_for_one();
+            few.allocate(0);
+        }
+        let held = few.heap_len();
+        few.shrink_idle();
+        assert_eq!((few.heap_len(), few.slots.capacity()), (held, 4));
+
+        let mut many = RequestIds::default();
+        for exchange in 0..100 {
+            many.allocate(exchange);
+        }
+        many.quarantine(50);
+        many.shrink_idle();
+        assert_eq!(many.get(50), Some(Slot::Quarantined));
+    }
 }

@@ -322,10 +322,9 @@ impl Engine {
     #[must_use]
     pub fn transmit(&self, connection: ConnectionHandle) -> Transmit<'_> {
         match self.connection(connection) {
-            Some(connection) if !connection.is_connecting() => {
-                connection.outbox.slices(&self.exchanges)
-            }
-            _ => Transmit::nothing(),
+            // One that is being opened has nothing to send yet.
+            Some(connection) => connection.outbox.slices(&self.exchanges),
+            None => Transmit::nothing(),
         }
     }
 
@@ -334,7 +333,7 @@ impl Engine {
     #[must_use]
     pub fn wants_write(&self, connection: ConnectionHandle) -> bool {
         self.connection(connection)
-            .is_some_and(|connection| !connection.is_connecting() && connection.outbox.unsent() > 0)
+            .is_some_and(|connection| connection.outbox.unsent() > 0)
     }
 
     /// Whether a connection is to be read: false while it is being opened, while its only request is

@@ -110,14 +110,14 @@ impl Outbox {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut len = 0;
         let mut push = |octets: &'a [u8]| {
-            if !octets.is_empty() && len < MAX_SLICES {
+            if !octets.is_empty() {
                 slices[len] = IoSlice::new(octets);
                 len += 1;
             }
         };
         let mut position = self.start;
-        // Each gives two at most.
-        for woven in self.slices.iter().take(MAX_SLICES / 2 - 1) {
+        // Each gives two at most; fewer leave a place for what is behind them.
+        for woven in self.slices.iter().take(MAX_SLICES / 2) {
             push(&self.framed[position..woven.at]);
             push(bodies.body(woven.slice));
             position = woven.at;
@@ -144,7 +144,8 @@ impl Outbox {
             self.start += framed;
             left -= framed;
             let body = left.min(woven.slice.len);
-            if self.start < woven.at || body == 0 {
+            // Octets framed before it, where some are left, are all that was taken.
+            if body == 0 {
                 break;
             }
             left -= body;
@@ -379,5 +380,97 @@ mod tests {
         assert_eq!(outbox.framed.capacity(), 0);
         assert_eq!(spares.buffers.len(), 1);
         assert_eq!(outbox.transmitted(), 19);
+    }
+
+    fn frame(outbox: &mut Outbox, len: usize, spares: &mut Spares) {
+        let buffer = outbox.buffer(spares);
+        let before = buffer.len();
+        buffer.resize(before + len, b'.');
+        outbox.framed(before);
+    }
+
+    #[test]
+    fn any_number_of_body_slices_leaves_whole_in_order_and_without_empty_slices() {
+        for (count, all_framed) in (0..30).flat_map(|it| [(it, false), (it, true)]) {
+            let mut outbox = Outbox::default();
+            let mut spares = Spares::default();
+            let mut whole = String::new();
+            for index in 0..count {
+                // Or every third follows another at once.
+                if all_framed || index % 3 > 0 {
+                    frame(&mut outbox, 1, &mut spares);
+                    whole.push('.');
+                }
+                outbox.weave(letters(1, index % 26, 1), &mut spares);
+                whole.push(char::from(b'a' + (index % 26) as u8));
+            }
+            frame(&mut outbox, 1, &mut spares);
+            whole.push('.');
+            let mut sent = String::new();
+            while outbox.unsent() > 0 {
+                let slices = outbox.slices(&Alphabet);
+                assert!(slices.iter().all(|slice| !slice.is_empty()));
+                assert!(slices.len() <= MAX_SLICES);
+                let octets = rest(&outbox);
+                outbox.consume(octets.len(), &mut spares, |_| {});
+                sent += &octets;
+            }
+            assert_eq!(sent, whole, "{count} slices");
+        }
+    }
+
+    #[test]
+    fn the_sent_part_of_a_long_buffer_is_given_back_when_it_is_the_larger_one() {
+        for (len, sent, kept) in [
+            (40_000, 30_000, 10_000),
+            (40_000, 17_000, 40_000),
+            (2_000, 1_500, 2_000),
+        ] {
+            let mut outbox = Outbox::default();
+            let mut spares = Spares::default();
+            frame(&mut outbox, len, &mut spares);
+            outbox.weave(letters(1, 0, 3), &mut spares);
+            outbox.consume(sent, &mut spares, |_| {});
+            assert_eq!(outbox.framed.len(), kept, "{sent} of {len}");
+            let expected = ".".repeat(len - sent) + "abc";
+            assert_eq!(rest(&outbox), expected);
+        }
+    }
+
+    #[test]
+    fn spare_memory_is_bounded_in_number_and_in_octets() {
+        let mut spares = Spares::default();
+        let mut boxes: Vec<Outbox> = (0..MAX_SPARES + 10).map(|_| filled()).collect();
+        for outbox in &mut boxes {
+            outbox.recycle(&mut spares);
+        }
+        assert_eq!(spares.buffers.len(), MAX_SPARES);
+        assert_eq!(spares.slices.len(), MAX_SPARES);
+        while spares.buffers.len() > 1 {
+            boxes[0] = Outbox::default();
+            frame(&mut boxes[0], 1, &mut spares);
+        }
+        assert_eq!(spares.capacity, spares.buffers[0].capacity());
+
+        let mut large = Outbox {
+            framed: Vec::with_capacity(MAX_SPARE_CAPACITY + 1),
+            slices: VecDeque::with_capacity(2 * MAX_SPARE_SLICES),
+            ..Outbox::default()
+        };
+        large.recycle(&mut spares);
+        Outbox::default().recycle(&mut spares);
+        assert_eq!(spares.buffers.len(), 1);
+        assert_eq!(spares.slices.len(), MAX_SPARES);
+    }
+
+    #[test]
+    fn both_the_buffer_and_the_list_of_slices_count_as_held() {
+        let mut outbox = Outbox {
+            framed: Vec::with_capacity(100),
+            ..Outbox::default()
+        };
+        assert_eq!(outbox.heap_len(), 100);
+        outbox.slices.reserve_exact(3);
+        assert_eq!(outbox.heap_len(), 100 + 3 * size_of::<Woven>());
     }
 }

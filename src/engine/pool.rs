@@ -300,11 +300,10 @@ impl Engine {
 
     /// Closes idle connections above what the limits allow, the longest idle first.
     pub(super) fn trim(&mut self, now: Time, index: usize) {
-        let stopping = self.running != Running::Yes && self.queue.len() == 0;
         while let Some(key) = self.servers[index].idle.front().copied() {
             let server = &self.servers[index];
             let limits = &self.config.limits;
-            let reason = if stopping || server.total > limits.max_connections {
+            let reason = if server.total > limits.max_connections {
                 CloseReason::Retired
             } else if server.idle.len() > limits.max_idle {
                 CloseReason::MaxIdle

@@ -8,6 +8,7 @@ mod harness;
 mod multiplexing;
 mod negotiation;
 mod params;
+mod places;
 mod pool;
 mod promises;
 mod queue;

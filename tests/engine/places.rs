@@ -1,0 +1,222 @@
+//! Which of several places a request or a question gets, and which connections are left alone for it.
+
+use std::time::Duration;
+
+use mio_fcgi::{CloseReason, Config, Multiplex};
+
+use crate::harness::{Answer, Bench};
+use crate::script::{Sent, config, records, request};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Up to so many connections, each used for five seconds.
+fn aging(max_connections: usize) -> Bench {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_connections = max_connections;
+    config.limits.max_idle = max_connections;
+    config.limits.max_age = Some(5 * SECOND);
+    Bench::new(config)
+}
+
+/// A connection that was opened for a request which has ended on another: 0 is open and 1 on its way.
+fn leave_one_on_its_way(bench: &mut Bench) {
+    bench.submit(request());
+    bench.servers[0] = Answer::Hang;
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    assert_eq!((bench.peers.len(), bench.stats().requests.waiting), (2, 0));
+}
+
+#[test]
+fn an_idle_connection_too_old_to_be_used_makes_place_for_a_new_one() {
+    let mut bench = aging(1);
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    // The driver is late: nobody has closed it yet.
+    bench.now += 6 * SECOND;
+    bench.submit(request());
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::Replaced));
+    assert_eq!(bench.sent(1), Sent::whole(1));
+    bench.feed(1, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn a_question_takes_a_connection_on_its_way_rather_than_the_place_of_an_idle_one() {
+    let mut bench = aging(2);
+    leave_one_on_its_way(&mut bench);
+    bench.feed(0, records().end(1, 0));
+    bench.now += 6 * SECOND;
+    bench.get_values(0);
+    assert_eq!((bench.peers.len(), bench.peers[0].closed), (2, None));
+    bench.accept(1);
+    assert_eq!(bench.sent(1), [Sent::GetValues]);
+    bench.feed(1, records().values(&[]));
+    bench.finish();
+}
+
+#[test]
+fn a_question_takes_a_connection_on_its_way_rather_than_one_more() {
+    let mut bench = aging(3);
+    leave_one_on_its_way(&mut bench);
+    bench.get_values(0);
+    assert_eq!(bench.peers.len(), 2);
+    bench.accept(1);
+    assert_eq!(bench.sent(1), [Sent::GetValues]);
+    bench.feed(1, records().values(&[]));
+    bench.feed(0, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn of_equals_behind_a_server_that_is_down_the_first_in_turn_is_chosen() {
+    let address = |n: u16| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
+    let mut config = Config::with_servers((0..3).map(address).collect());
+    config.multiplex = Multiplex::Off;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Refuse;
+    bench.submit(request());
+    let servers: Vec<usize> = bench.peers.iter().map(|peer| peer.server).collect();
+    assert_eq!(servers, [0, 1]);
+    bench.feed(1, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn of_shared_connections_with_room_the_fullest_is_chosen_and_of_equals_the_first() {
+    let mut config = config(Multiplex::On { max: 3 });
+    config.limits.max_connections = 2;
+    let mut bench = Bench::new(config);
+    for _ in 0..5 {
+        bench.submit(request());
+    }
+    // One request on the first, two on the second.
+    bench.feed(0, records().end(1, 0).end(2, 0));
+    bench.sent(0);
+    bench.sent(1);
+    bench.submit(request());
+    assert_eq!((bench.sent(0).len(), bench.sent(1).len()), (0, 4));
+    // Now one and three; then two and two.
+    bench.submit(request());
+    bench.feed(1, records().end(1, 0));
+    bench.sent(0);
+    bench.submit(request());
+    assert_eq!((bench.sent(0).len(), bench.sent(1).len()), (4, 0));
+    bench.feed(0, records().end(1, 0).end(2, 0).end(3, 0));
+    bench.feed(1, records().end(2, 0).end(3, 0));
+    bench.finish();
+}
+
+#[test]
+fn while_a_connection_is_on_its_way_nobody_is_sent_behind_a_paused_request() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.limits.max_connections = 2;
+    let mut bench = Bench::new(config);
+    let paused = bench.submit(request());
+    bench.command(|engine, now| engine.pause(now, paused));
+    bench.servers[0] = Answer::Hang;
+    for _ in 0..3 {
+        bench.submit(request());
+    }
+    assert_eq!(
+        bench.stats().requests.waiting,
+        3,
+        "one more than it can take"
+    );
+    bench.accept(1);
+    assert_eq!(
+        bench.stats().requests.waiting,
+        0,
+        "the last has no other place"
+    );
+    bench.command(|engine, now| engine.resume(now, paused));
+    bench.feed(0, records().end(1, 0).end(2, 0));
+    bench.feed(1, records().end(1, 0).end(2, 0));
+    bench.finish();
+}
+
+#[test]
+fn nothing_yields_to_connections_that_were_answered_and_are_idle() {
+    let mut bench = Bench::plain();
+    for _ in 0..2 {
+        bench.submit(request());
+    }
+    for peer in 0..2 {
+        bench.feed(peer, records().end(1, 0));
+    }
+    bench.advance(500 * MS);
+    assert_eq!(bench.stats().connections.idle, 2);
+    bench.finish();
+}
+
+#[test]
+fn an_engine_shows_its_figures_and_what_is_due_next() {
+    let mut bench = Bench::plain();
+    bench.submit(request());
+    let shown = format!("{:?}", bench.engine);
+    assert!(shown.contains("submitted: 1"), "{shown}");
+    assert!(shown.contains("next_due: Some("), "{shown}");
+    bench.feed(0, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn with_keep_off_a_shared_connection_outlives_its_requests() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.keep_connections = false;
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    for _ in 0..2 {
+        bench.submit(request());
+        bench.feed(0, records().end(1, 0));
+    }
+    assert_eq!((bench.peers.len(), bench.peers[0].closed), (1, None));
+    bench.finish();
+}
+
+#[test]
+fn nothing_is_opened_beforehand_while_a_request_waits() {
+    let mut config = config(Multiplex::Off);
+    config.limits.min_idle = 2;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Hang;
+    bench.submit(request());
+    bench.command(|engine, now| engine.handle_timeout(now));
+    assert_eq!(bench.peers.len(), 1);
+    bench.accept(0);
+    assert_eq!(bench.peers.len(), 3, "two beside the busy one");
+    bench.accept(1);
+    bench.accept(2);
+    bench.feed(0, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn new_limits_close_at_once_what_is_idle_and_used_up_by_them() {
+    for (max_requests, max_age, reason) in [
+        (Some(2), None, CloseReason::MaxRequests),
+        (None, Some(6 * SECOND), CloseReason::MaxAge),
+    ] {
+        let mut bench = Bench::plain();
+        for _ in 0..2 {
+            bench.submit(request());
+            bench.feed(0, records().end(1, 0));
+        }
+        bench.advance(3 * SECOND);
+        bench.submit(request());
+        bench.submit(request());
+        bench.feed(0, records().end(1, 0));
+        bench.feed(1, records().end(1, 0));
+        bench.now += 3 * SECOND;
+        let mut limits = bench.engine.config().limits;
+        limits.max_requests_per_connection = max_requests;
+        limits.max_age = max_age;
+        bench
+            .command(|engine, now| engine.set_limits(now, limits))
+            .expect("valid");
+        let closed: Vec<_> = bench.peers.iter().map(|peer| peer.closed).collect();
+        assert_eq!(closed, [Some(reason), None]);
+        bench.finish();
+    }
+}

@@ -88,9 +88,10 @@ impl Trial {
             .stderr(Stdio::null())
             .status();
         match status.map(|status| status.code()) {
-            Ok(Some(0)) => Verdict::Missed,
+            // What could not be run has noticed nothing.
+            Ok(Some(0)) | Err(_) => Verdict::Missed,
             Ok(Some(124 | 137) | None) => Verdict::TimedOut,
-            _ => Verdict::Caught,
+            Ok(Some(_)) => Verdict::Caught,
         }
     }
 }

@@ -120,11 +120,12 @@ fn remote(target: &[u8]) {
             assert_eq!(script.filename, [&b"/srv/www"[..], &script.name].concat());
             ([script.name, script.path_info].concat(), true)
         }
-        Resolution::StaticFile { path } => {
+        Resolution::RemoteFile { path } => {
             let relative = path.strip_prefix("/srv/www").expect("below the root");
             let octets = relative.as_os_str().as_encoded_bytes();
             ([b"/", octets].concat(), false)
         }
+        Resolution::StaticFile { path } => panic!("{path:?}, where nobody looked"),
         Resolution::Redirect { location } => panic!("{location:?} for names that no file backs"),
         _ => return,
     };

@@ -214,16 +214,17 @@ impl Engine {
     }
 
     /// Whether a connection is to be closed in favour of another, see
-    /// [`Config::yield_after`](crate::Config::yield_after): one to `server` has waited too long for its first octet. It
-    /// then has to wait twice as long for the next one: the process that was set free may have turned to
-    /// somebody else.
+    /// [`Config::yield_after`](crate::Config::yield_after): one to `server` has waited too long for its first octet, and
+    /// longer than others do. It then has to wait twice as long for the next one: the process that was set free may
+    /// have turned to somebody else.
     pub(super) fn must_yield(&mut self, now: Time, server: u16) -> bool {
         while let Some(front) = self.servers[usize::from(server)].unanswered.front() {
             let mut front = *front;
             let waits = self
                 .connection(front.connection)
-                .is_some_and(|connection| connection.quiet && connection.live > 0);
-            if waits && front.due > now {
+                .is_some_and(|it| it.quiet && it.live > 0 && it.served == 0);
+            let of = &self.servers[usize::from(server)];
+            if waits && of.yields_at().is_none_or(|at| at > now) {
                 self.arm_yield(u32::from(server));
                 return false;
             }

@@ -166,7 +166,9 @@ impl Engine {
         trace!("connection {key}: {record_type} for id {request_id}");
         match connection.ids.get(request_id) {
             Some(Slot::Live(exchange)) => {
-                connection.quiet = false;
+                if std::mem::take(&mut connection.quiet) {
+                    self.note_answered(now, key, exchange);
+                }
                 return Some(exchange);
             }
             Some(stray @ (Slot::Free | Slot::Quarantined)) => {
@@ -184,6 +186,14 @@ impl Engine {
             }
         }
         None
+    }
+
+    /// The first octet has come for the first request since a connection was idle.
+    fn note_answered(&mut self, now: Time, key: u32, exchange: u32) {
+        if let Some(assigned) = self.exchanges[exchange as usize].clock.assigned {
+            let server = &mut self.servers[usize::from(self.connections[key as usize].server)];
+            server.note_answered(now.saturating_duration_since(assigned));
+        }
     }
 
     /// A record for a request that has ended: dropped. A connection that serves one request at a time is

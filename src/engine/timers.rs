@@ -238,10 +238,10 @@ impl Engine {
     }
 
     pub(super) fn arm_yield(&mut self, index: u32) {
-        if let Some(front) = self.servers[index as usize].unanswered.front()
-            && front.due > self.timeline.now()
+        if let Some(at) = self.servers[index as usize].yields_at()
+            && at > self.timeline.now()
         {
-            self.deadlines.arm(Owner::Server(index), front.due);
+            self.deadlines.arm(Owner::Server(index), at);
         }
     }
 

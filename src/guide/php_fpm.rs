@@ -83,8 +83,9 @@
 //!
 //! [`Config::yield_after`] helps where connections are more than children after all. The children then serve those
 //! connections they already have, while new ones wait in the backlog, for as long as there is always a next request.
-//! When a new connection has waited that long for its first octet, the next one to end its request is closed, and its
-//! child turns to the backlog.
+//! When a new connection has waited that much longer for its first octet than requests do on average, one that is idle
+//! or the next to end its request is closed, and its child turns to the backlog. Scripts that are all slow are not taken
+//! for starved ones: their connections are kept.
 //!
 //! # The settings of a pool and their counterparts
 //!

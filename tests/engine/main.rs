@@ -25,3 +25,4 @@ mod stall;
 mod status;
 mod streams;
 mod time;
+mod yielding;

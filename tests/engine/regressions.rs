@@ -99,6 +99,7 @@ fn a_waiting_connection_is_yielded_to_until_it_is_answered() {
     }
     bench.advance(Duration::from_millis(30));
     bench.feed(0, records().stdout(1, "a").end(1, 0));
+    bench.advance(Duration::from_millis(20));
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Yielded));
     // The only process turns to the third, not to the second.
     bench.feed(2, records().stdout(1, "c").end(1, 0));

@@ -1,0 +1,225 @@
+//! `Config::yield_after`: a slow application keeps its connections; one with few processes starves nobody.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use mio_fcgi::{CloseReason, Multiplex, OwnedEvent, Tag};
+
+use crate::harness::Bench;
+use crate::script::{config, records, request};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// An application with so many processes. Each serves one connection until that is closed; the others wait in the
+/// backlog, connected and unheard.
+struct App {
+    bench: Bench,
+    processes: usize,
+    /// What the next request costs, by its number.
+    work: fn(usize) -> Duration,
+    begun: usize,
+    held: Vec<(usize, Option<Instant>)>,
+    backlog: VecDeque<usize>,
+    known: usize,
+}
+
+impl App {
+    fn new(processes: usize, connections: usize, work: fn(usize) -> Duration) -> Self {
+        let mut config = config(Multiplex::Off);
+        config.limits.max_connections = connections;
+        config.limits.max_idle = connections;
+        Self {
+            bench: Bench::new(config),
+            processes,
+            work,
+            begun: 0,
+            held: Vec::new(),
+            backlog: VecDeque::new(),
+            known: 0,
+        }
+    }
+
+    fn submit(&mut self) {
+        self.bench.submit(request());
+    }
+
+    /// One millisecond; gives the requests that have ended in it.
+    fn advance(&mut self) -> Vec<Tag> {
+        self.bench.advance(MS);
+        self.accept();
+        for place in 0..self.held.len() {
+            let (peer, until) = self.held[place];
+            if until.is_some_and(|until| until <= self.bench.now) {
+                self.held[place].1 = None;
+                self.bench.feed(peer, records().stdout(1, "x").end(1, 0));
+            }
+        }
+        self.accept();
+        let end = |event| match event {
+            OwnedEvent::End { tag, outcome, .. } => {
+                assert!(outcome.is_ok(), "{tag:?}: {outcome:?}");
+                Some(tag)
+            }
+            _ => None,
+        };
+        self.bench.events().into_iter().filter_map(end).collect()
+    }
+
+    fn accept(&mut self) {
+        let bench = &mut self.bench;
+        self.backlog.extend(self.known..bench.peers.len());
+        self.known = bench.peers.len();
+        let is_open = |peer: usize| bench.peers[peer].closed.is_none();
+        self.held.retain(|(peer, _)| is_open(*peer));
+        self.backlog.retain(|peer| is_open(*peer));
+        while self.held.len() < self.processes
+            && let Some(peer) = self.backlog.pop_front()
+        {
+            self.held.push((peer, None));
+        }
+        for (peer, until) in &mut self.held {
+            if until.is_none() && !bench.sent(*peer).is_empty() {
+                *until = Some(bench.now + (self.work)(self.begun));
+                self.begun += 1;
+            }
+        }
+    }
+
+    fn yields(&self) -> u64 {
+        let counters = self.bench.stats().counters;
+        counters.closed_for(CloseReason::Yielded)
+    }
+
+    /// So many clients, the first requests a millisecond apart, each of the next when the one before has ended. Gives,
+    /// of the request that was overtaken by most, by how many that came later and ended earlier.
+    fn serve(&mut self, clients: usize, requests: usize) -> usize {
+        let mut ended: Vec<Option<usize>> = vec![None; requests];
+        let (mut submitted, mut count, mut most) = (0, 0, 0);
+        while count < requests {
+            assert!(self.begun < 2 * requests, "requests are sent once");
+            if submitted < clients {
+                self.submit();
+                submitted += 1;
+            }
+            for Tag(tag) in self.advance() {
+                let number = tag as usize - 1;
+                let later = ended[number..].iter().filter(|it| it.is_some());
+                most = most.max(later.count());
+                ended[number] = Some(count);
+                count += 1;
+                if submitted < requests {
+                    self.submit();
+                    submitted += 1;
+                }
+            }
+        }
+        most
+    }
+}
+
+#[test]
+fn a_slow_application_with_enough_processes_keeps_its_connections() {
+    // Around 50 ms, and far apart enough to overtake each other.
+    for work in [
+        |_| 50 * MS,
+        |number| Duration::from_millis(42 + number as u64 * 7 % 17),
+        |_| Duration::from_secs(1),
+    ] as [fn(usize) -> Duration; 3]
+    {
+        let mut app = App::new(64, 64, work);
+        app.serve(64, 1_000);
+        assert_eq!(app.yields(), 0);
+        assert!(app.bench.peers.len() <= 64);
+        app.bench.finish();
+    }
+}
+
+#[test]
+fn idle_connections_do_not_yield_to_new_ones_of_a_slow_application() {
+    let mut app = App::new(64, 64, |_| 50 * MS);
+    // Ever more at a time, so that each time one is new, and all others are idle before it is answered.
+    for at_once in 1..20 {
+        for _ in 0..at_once {
+            app.submit();
+            app.advance();
+        }
+        for _ in 0..100 {
+            app.advance();
+        }
+    }
+    assert_eq!((app.yields(), app.bench.peers.len()), (0, 19));
+    app.bench.finish();
+}
+
+#[test]
+fn a_slow_request_among_fast_ones_costs_a_connection_each_time_its_wait_has_doubled() {
+    let slow = 15;
+    let mut app = App::new(64, 64, |number| if number == 15 { 1_000 * MS } else { MS });
+    for _ in 0..=slow {
+        app.submit();
+    }
+    let (mut waited, mut yields) = (0, Vec::new());
+    loop {
+        let ended = app.advance();
+        waited += 1;
+        yields.resize(app.yields() as usize, waited);
+        if ended.contains(&Tag(slow + 1)) {
+            break;
+        }
+        for _ in ended {
+            app.submit();
+        }
+    }
+    assert_eq!(yields.len(), 5, "{yields:?}");
+    let wait = |pair: &[i32]| pair[1] - pair[0];
+    let waits: Vec<_> = [0].into_iter().chain(yields).collect();
+    let waits: Vec<_> = waits.windows(2).map(wait).collect();
+    let expected = [20, 40, 80, 160, 320];
+    // The means and the turns of the fast ones come on top.
+    let pairs = waits.iter().zip(expected);
+    assert!(
+        pairs
+            .into_iter()
+            .all(|(it, least)| (least..least + 4).contains(it)),
+        "{waits:?}"
+    );
+    app.bench.finish();
+}
+
+#[test]
+fn nobody_starves_before_two_processes_behind_eight_connections() {
+    // Applications that end many requests while one waits for `yield_after`, few, and none.
+    for (work, most) in [
+        ((|_| MS) as fn(usize) -> Duration, 100),
+        (|_| 5 * MS, 40),
+        (|_| 50 * MS, 20),
+        (|_| Duration::from_secs(1), 20),
+        (|number| if number % 10 == 0 { 200 * MS } else { MS }, 200),
+    ] {
+        let mut app = App::new(2, 8, work);
+        let overtaken = app.serve(8, 1_000);
+        println!("overtaken by {overtaken}, {} closed", app.yields());
+        assert!(overtaken <= most, "overtaken by {overtaken}");
+        app.bench.finish();
+    }
+}
+
+#[test]
+fn a_burst_before_one_process_is_served_one_after_the_other() {
+    for work in [|_| 5 * MS, |_| Duration::from_secs(1)] as [fn(usize) -> Duration; 2] {
+        let mut app = App::new(1, 8, work);
+        for _ in 0..8 {
+            app.submit();
+        }
+        let mut pauses = 0;
+        let mut ended = 0;
+        while ended < 8 {
+            ended += app.advance().len();
+            // Nothing to do, and requests that wait.
+            pauses += usize::from(app.held.iter().all(|(_, until)| until.is_none()));
+            assert!(pauses <= 8 * 30, "{ended} have ended");
+        }
+        println!("{pauses} ms of pauses");
+        app.bench.finish();
+    }
+}

@@ -129,7 +129,8 @@ const MAX_SERVERS: usize = 1024;
 pub struct Limits {
     /// Connections to one server, connecting and idle ones included. Default 8. A connection costs
     /// a socket, its slab entry (below 512 octets) and, while it has something unsent, an outbox
-    /// of at most about 128 KiB beside the parameters of its requests, until they have left.
+    /// of at most about 128 KiB beside the parameters of its requests, until they have left. A shared
+    /// one keeps its lists, up to 68 octets for each request of its largest burst, for a second of idling.
     pub max_connections: usize,
     /// Idle connections kept to one server. Default 4. Each holds a php-fpm worker.
     pub max_idle: usize,

@@ -190,6 +190,28 @@ fn four_shared_connections_serve_256_requests_at_a_time_without_allocation() {
 }
 
 #[test]
+fn bursts_on_shared_connections_that_are_idle_in_between_are_served_without_allocation() {
+    for (connections, burst) in [(1, 5), (1, 8), (1, 64), (1, 1_024), (4, 256)] {
+        let mut driver = Driver::new(Multiplex::On { max: 1_024 }, connections);
+        driver.sent.reserve(burst);
+        let run = |driver: &mut Driver, bursts: usize| {
+            for _ in 0..bursts {
+                for _ in 0..burst {
+                    driver.submit(Body::empty());
+                }
+                for _ in 0..burst {
+                    driver.answer();
+                }
+                assert_eq!(driver.ended, driver.submitted);
+            }
+        };
+        run(&mut driver, 2);
+        let counted = allocation_counter::measure(|| run(&mut driver, 20));
+        assert_eq!(counted.count_total, 0, "{burst} over {connections}");
+    }
+}
+
+#[test]
 fn an_idle_connection_costs_at_most_512_octets() {
     for (multiplex, connections, in_flight) in [
         (Multiplex::Off, 10_000, 10_000),
@@ -207,10 +229,35 @@ fn an_idle_connection_costs_at_most_512_octets() {
         }
         let idle = driver.engine.stats().connections.idle;
         assert_eq!(idle, connections);
+        // What a burst has made large is kept for a second, in case another follows.
+        driver.now += Duration::from_secs(1);
+        driver.engine.handle_timeout(driver.now);
         let cost = driver.engine.idle_connection_cost().expect("idle ones");
         println!("{multiplex:?}: {cost} octets for each of {idle} idle connections");
         assert!(cost <= 512, "{multiplex:?}: {cost} octets");
     }
+}
+
+#[test]
+fn an_idle_connection_that_is_kept_beyond_its_time_gives_its_lists_back_too() {
+    let mut driver = Driver::new(Multiplex::On { max: 256 }, 1);
+    let mut limits = driver.engine.config().limits;
+    limits.min_idle = 1;
+    // Sooner than lists are given back, and begun anew each time.
+    limits.idle_timeout = Duration::from_millis(500);
+    let set = driver.engine.set_limits(driver.now, limits);
+    set.expect("valid");
+    for _ in 0..256 {
+        driver.submit(Body::empty());
+    }
+    for _ in 0..256 {
+        driver.answer();
+    }
+    driver.now += Duration::from_millis(500);
+    driver.engine.handle_timeout(driver.now);
+    assert_eq!(driver.engine.stats().connections.idle, 1);
+    let cost = driver.engine.idle_connection_cost().expect("an idle one");
+    assert!(cost <= 512, "{cost} octets");
 }
 
 #[test]

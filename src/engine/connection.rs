@@ -15,7 +15,7 @@
 //! requests. *Draining*: takes no further request.
 //!
 //! Inputs: facts from the driver (*connected*, *backlog full*, *closed*), its own *deadline* (connect
-//! time-out or end of a pause; idle or age limit; probe time-out), *retire* (this client is done with it:
+//! time-out or end of a pause; idle or age limit, lists to be given back; probe time-out), *retire* (this client is done with it:
 //! shut down, limits lowered, an abort not answered) and *last request off*.
 //!
 //! Steps: `Open` makes it usable; `Redial` waits; `Dial` connects again, or `Failed` when the connect
@@ -237,6 +237,9 @@ impl CloseReason {
     ];
 }
 
+/// Requests for which an idle connection keeps room in its lists.
+pub(super) const KEPT: usize = 4;
+
 impl Connection {
     pub(super) fn handle(&self, index: u32) -> ConnectionHandle {
         ConnectionHandle {
@@ -317,10 +320,16 @@ impl Connection {
         self.unsent.reserve_exact(1);
     }
 
-    /// Gives back what a burst made large, when it becomes idle.
+    /// Whether a burst of requests has made its lists large, and they can be given back.
+    pub(super) fn is_large(&self) -> bool {
+        self.ids.is_large() || self.round.capacity() > KEPT || self.unsent.capacity() > KEPT
+    }
+
+    /// Gives back what a burst made large; only while it is idle.
     pub(super) fn shrink_idle(&mut self) {
-        const KEPT: usize = 4;
-        self.ids.shrink_idle();
+        if self.ids.is_large() {
+            self.ids.shrink_idle();
+        }
         if self.round.capacity() > KEPT {
             self.round = VecDeque::new();
         }

@@ -4,6 +4,8 @@
 //! as a whole, and rests until the read that brought it is used up. After an abort or an early end it is quarantined for the connection's life: Go's and
 //! flup's applications send late output, and a second end, for such an ID.
 
+use super::connection::KEPT;
+
 /// What a request ID stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
@@ -111,15 +113,18 @@ impl RequestIds {
         self.free.reserve_exact(1);
     }
 
-    /// Gives back what a burst of requests made large; only when no request is live.
+    /// Whether a burst of requests has made it large, and nothing of it has to be kept.
+    pub(super) fn is_large(&self) -> bool {
+        self.quarantined == 0 && self.slots.capacity() > KEPT
+    }
+
+    /// Gives back what a burst of requests made large; only when no request is live, and `is_large`.
     pub(super) fn shrink_idle(&mut self) {
-        const KEPT: usize = 4;
-        if self.quarantined == 0 && self.slots.capacity() > KEPT {
-            // That they were used is not forgotten: a late record for one of them is no protocol error.
-            self.slots = Vec::new();
-            self.free = Vec::new();
-            self.rested = 0;
-        }
+        debug_assert_eq!(self.quarantined, 0);
+        // That they were used is not forgotten: a late record for one of them is no protocol error.
+        self.slots = Vec::new();
+        self.free = Vec::new();
+        self.rested = 0;
     }
 
     /// Octets held on the heap.

@@ -276,7 +276,6 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         connection.moved = now;
         connection.quiet = true;
-        connection.shrink_idle();
         self.servers[usize::from(number)].remove_shared(key);
         // Otherwise when the read is used up, and the padding has come: what is behind the end of a request must
         // not reach the next one.

@@ -113,11 +113,17 @@ impl Engine {
                 let age = limits
                     .max_age
                     .and_then(|age| connection.opened.checked_add(age));
-                match (idle, age) {
+                let end = match (idle, age) {
                     (Some(idle), Some(age)) if age < idle => Some((age, ConnectionDue::Age)),
                     (Some(idle), _) => Some((idle, ConnectionDue::Idle)),
                     (None, age) => age.map(|age| (age, ConnectionDue::Age)),
+                };
+                if !connection.is_large() {
+                    return end;
                 }
+                let lists = connection.moved + LISTS_KEPT;
+                end.filter(|(at, _)| *at <= lists)
+                    .or(Some((lists, ConnectionDue::Lists)))
             }
             State::Open | State::Draining => None,
         }
@@ -176,6 +182,11 @@ impl Engine {
         let server = usize::from(self.connections[key as usize].server);
         let reason = match due {
             ConnectionDue::Age => CloseReason::MaxAge,
+            ConnectionDue::Lists => {
+                self.connections[key as usize].shrink_idle();
+                self.arm_connection(key);
+                return;
+            }
             ConnectionDue::Probe => {
                 let reason = CloseReason::ProbeDone;
                 let error = RequestError::TimedOut(TimeoutKind::Probe);
@@ -189,7 +200,10 @@ impl Engine {
                 let is_available = self.servers[server].idle.contains(&key);
                 let kept = self.config.limits.min_idle;
                 if is_available && self.servers[server].idle.len() <= kept {
-                    self.connections[key as usize].moved = now;
+                    let connection = &mut self.connections[key as usize];
+                    connection.moved = now;
+                    // Its lists would never be due.
+                    connection.shrink_idle();
                     if let Some((at, _)) = self.connection_next(key) {
                         // Without an idle time it is due again at once, and this call would never return.
                         let at = if at > now { at } else { now + KEPT_AGAIN };
@@ -306,6 +320,10 @@ impl Engine {
 /// When a connection that `min_idle` keeps, and that is due all the time, is looked at again.
 const KEPT_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long an idle connection keeps what a burst of requests made large: bursts that follow each other allocate
+/// nothing.
+const LISTS_KEPT: Duration = Duration::from_secs(1);
+
 /// What a connection's deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnectionDue {
@@ -314,4 +332,6 @@ enum ConnectionDue {
     Probe,
     Idle,
     Age,
+    /// Lists that a burst made large were not used again.
+    Lists,
 }

@@ -30,7 +30,7 @@ impl Names {
         *self = self.with(name);
     }
 
-    /// False when the name is not in the set.
+    /// False: the name is not in the set. True: it may be, or another like it.
     pub(super) fn may_have(self, name: &[u8]) -> bool {
         self.may_have_like(name.len(), name.last())
     }

@@ -1,6 +1,6 @@
 //! An application that sends any octets.
 
-use mio_fcgi::wire::Demux;
+use mio_fcgi::wire::{DecodeError, Demux, Item};
 use mio_fcgi::{Body, Config, Multiplex, Request, Retry, Timeouts};
 
 use super::choices::{Choices, Cuts};
@@ -55,28 +55,54 @@ pub fn received(input: &[u8]) {
     assert_eq!(whole, answered(max, cuts.pieces(octets)));
 }
 
-/// The items are the same in one piece and in many.
+/// The items are the same in one piece and in many, but for where their content is cut.
 fn demuxed(octets: &[u8], cuts: Cuts) {
-    let mut whole = Demux::default();
-    let mut pieces = Demux::default();
-    let mut rest = octets;
-    let mut used = 0;
-    while let Ok(Some(_)) = whole.next(&mut rest) {
-        assert!(octets.len() - rest.len() > used, "an item takes an octet");
-        used = octets.len() - rest.len();
-    }
-    let mut error = None;
-    for mut piece in cuts.pieces(octets) {
+    assert_eq!(items([octets].into_iter()), items(cuts.pieces(octets)));
+}
+
+/// Items, their content joined; the error they end with; whether a record ends there.
+type Items = (Vec<(String, Vec<u8>)>, Option<DecodeError>, bool);
+
+fn items<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Items {
+    let mut demux = Demux::default();
+    let mut items: Vec<(String, Vec<u8>)> = Vec::new();
+    for mut piece in pieces {
         loop {
-            match pieces.next(&mut piece) {
-                Ok(Some(_)) => {}
+            let before = piece.len();
+            let item = match demux.next(&mut piece) {
+                Ok(Some(item)) => item,
                 Ok(None) => break assert!(piece.is_empty()),
-                Err(seen) => break error = Some(seen),
+                Err(error) => {
+                    let again = demux.next(&mut &b""[..]).err();
+                    assert_eq!(again, Some(error.clone()), "again");
+                    return (items, Some(error), demux.at_record_boundary());
+                }
+            };
+            assert!(piece.len() < before, "an item takes an octet");
+            let (name, data, is_end) = match item {
+                Item::Stream {
+                    record_type,
+                    request_id,
+                    data,
+                } => (format!("{record_type:?} of {request_id}"), data, false),
+                Item::Values {
+                    record_type,
+                    request_id,
+                    data,
+                    last,
+                } => (format!("{record_type:?} of {request_id}"), data, last),
+                other => (format!("{other:?}"), &[][..], true),
+            };
+            match items.last_mut() {
+                Some(last) if last.0 == name && !data.is_empty() => last.1.extend_from_slice(data),
+                _ => items.push((name, data.to_vec())),
+            }
+            if is_end {
+                items.push(("end".to_owned(), Vec::new()));
             }
         }
     }
-    assert_eq!(whole.next(&mut &b""[..]).err(), error);
-    assert_eq!(whole.at_record_boundary(), pieces.at_record_boundary());
+    (items, None, demux.at_record_boundary())
 }
 
 /// What becomes of requests that have one connection, and no other chance.

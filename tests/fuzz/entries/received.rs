@@ -74,7 +74,7 @@ fn items<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Items {
                 Ok(None) => break assert!(piece.is_empty()),
                 Err(error) => {
                     let again = demux.next(&mut &b""[..]).err();
-                    assert_eq!(again, Some(error.clone()), "again");
+                    assert_eq!(again, Some(error), "again");
                     return (items, Some(error), demux.at_record_boundary());
                 }
             };

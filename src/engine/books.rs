@@ -14,9 +14,7 @@ impl Engine {
     pub(super) fn check_books(&self) {
         self.check_totals();
         self.check_connections();
-        for index in 0..self.servers.len() {
-            self.check_server(index);
-        }
+        self.check_servers();
     }
 
     fn check_totals(&self) {
@@ -76,40 +74,39 @@ impl Engine {
         }
     }
 
-    fn check_server(&self, index: usize) {
-        let server = &self.servers[index];
-        let of = |is_it: fn(&Connection) -> bool| {
-            let all = self.connections.iter();
-            let own = all.filter(move |(_, it)| usize::from(it.server) == index && is_it(it));
-            own.map(|(key, _)| key as u32)
-        };
-        assert_eq!(
-            server.total,
-            of(|_| true).count(),
-            "server {index}: connections"
-        );
-        let connecting = |it: &Connection| it.is_connecting() && it.purpose == Purpose::Requests;
-        let connecting = of(connecting).count();
-        assert_eq!(
-            server.connecting, connecting,
-            "server {index}: on their way"
-        );
-        let live = self.connections.iter().map(|(_, it)| it);
-        let live = live.filter(|it| usize::from(it.server) == index);
-        let load = live.map(|it| it.live).sum::<u32>() + connecting as u32;
-        assert_eq!(self.loads[index], load, "server {index}: load");
-        let mut shared: Vec<u32> =
-            of(|it| matches!(it.state, State::Open) && it.live > 0 && it.max_requests > 1)
-                .collect();
-        let mut noted = server.shared.clone();
-        shared.sort_unstable();
-        noted.sort_unstable();
-        assert_eq!(noted, shared, "server {index}: shared connections");
-        for key in &server.idle {
-            let connection = &self.connections[*key as usize];
-            assert!(connection.is_idle(), "server {index}: {key} is not idle");
+    fn check_servers(&self) {
+        let mut counted = vec![[0; 4]; self.servers.len()];
+        for (_, connection) in &self.connections {
+            let connecting = connection.is_connecting() && connection.purpose == Purpose::Requests;
+            let more = [
+                1,
+                usize::from(connecting),
+                connection.live as usize + usize::from(connecting),
+                usize::from(is_shared(connection)),
+            ];
+            let of_server = &mut counted[usize::from(connection.server)];
+            for (sum, more) in of_server.iter_mut().zip(more) {
+                *sum += more;
+            }
+        }
+        for (index, server) in self.servers.iter().enumerate() {
+            let load = self.loads[index] as usize;
+            let noted = [server.total, server.connecting, load, server.shared.len()];
+            assert_eq!(
+                noted, counted[index],
+                "server {index}: connections, on their way, load, shared"
+            );
+            let shared = |key: &u32| is_shared(&self.connections[*key as usize]);
+            assert!(server.shared.iter().all(shared), "server {index}: shared");
+            let idle = |key: &u32| self.connections[*key as usize].is_idle();
+            assert!(server.idle.iter().all(idle), "server {index}: idle");
         }
     }
+}
+
+/// Whether it is among those that requests may share, with one on it.
+fn is_shared(connection: &Connection) -> bool {
+    matches!(connection.state, State::Open) && connection.live > 0 && connection.max_requests > 1
 }
 
 fn held_for(exchange: &Exchange) -> usize {

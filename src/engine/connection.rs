@@ -396,13 +396,19 @@ mod tests {
     fn what_a_burst_made_large_is_given_back() {
         let mut engine = opened(Multiplex::Off);
         let connection = &mut engine.connections[0];
-        for (capacity, kept) in [(4, 4), (5, 0)] {
-            connection.round = VecDeque::with_capacity(capacity);
-            connection.unsent = VecDeque::with_capacity(capacity);
+        for (round, unsent) in [(4, 4), (5, 4), (4, 5), (5, 5)] {
+            connection.round = VecDeque::with_capacity(round);
+            connection.unsent = VecDeque::with_capacity(unsent);
+            assert_eq!(connection.is_large(), round + unsent > 8);
             connection.shrink_idle();
             let left = [connection.round.capacity(), connection.unsent.capacity()];
-            assert_eq!(left, [kept; 2]);
+            assert_eq!(left, [round, unsent].map(|it| if it > 4 { 0 } else { it }));
+            assert!(!connection.is_large());
         }
+        for exchange in 0..5 {
+            connection.ids.allocate(exchange);
+        }
+        assert!(connection.is_large());
     }
 
     #[test]

@@ -242,20 +242,21 @@ mod tests {
     #[test]
     fn a_few_ids_keep_their_room_and_quarantined_ones_are_never_forgotten() {
         let mut few = RequestIds::default();
-        for _ in 0..4 {
+        for _ in 0..KEPT {
             few.make_room_for_one();
             few.allocate(0);
         }
-        let held = few.heap_len();
-        few.shrink_idle();
-        assert_eq!((few.heap_len(), few.slots.capacity()), (held, 4));
+        assert_eq!((few.is_large(), few.slots.capacity()), (false, KEPT));
+        few.make_room_for_one();
+        few.allocate(0);
+        assert!(few.is_large());
 
         let mut many = RequestIds::default();
         for exchange in 0..100 {
             many.allocate(exchange);
         }
         many.quarantine(50);
-        many.shrink_idle();
+        assert!(!many.is_large());
         assert_eq!(many.get(50), Some(Slot::Quarantined));
     }
 }

@@ -416,28 +416,44 @@ fn connections_are_kept_without_an_idle_time() {
     bench.finish();
 }
 
-/// The client's question could not connect: what a refusal had told meanwhile was forgotten, and a server was counted
-/// twice among those to be asked.
+/// A question could not connect, after a refusal had told the answer and the server had been down and back: it was counted
+/// twice among those to be asked, and looked for with each request from then on.
 #[test]
-fn what_a_refusal_has_told_outlives_a_question_that_cannot_connect() {
+fn a_server_is_to_be_asked_once_whatever_came_of_the_question_before() {
     let mut config = servers(1, Multiplex::Auto);
-    config.limits.max_connections = 2;
+    config.limits.max_connections = 3;
     let mut bench = Bench::new(config);
-    bench.answers = [Answer::Accept, Answer::Hang].into();
+    bench.answers = [Answer::Accept, Answer::Hang, Answer::Refuse].into();
     bench.submit(request());
     bench.feed(0, records().end_as(1, 0, ProtocolStatus::CantMultiplex));
+    bench.submit(request());
+    bench.advance(100 * MS);
+    bench.submit(request());
+    assert_eq!(bench.stats().requests.active, 2, "it is back, at the cap");
     let question = bench.peers[1].handle;
     let refused = Disconnected::ConnectFailed(io::ErrorKind::ConnectionRefused);
+    // The bench looks at the gauges, which count again.
     bench.command(|engine, now| engine.handle_closed(now, question, refused));
-    bench.advance(SECOND);
+    for peer in [0, 3] {
+        bench.feed(peer, records().end(1, 0));
+    }
+    bench.finish();
+}
+
+/// So that the check above is about something: one that could not connect is asked again.
+#[test]
+fn a_question_that_cannot_connect_is_asked_again_when_the_server_is_back() {
+    let mut bench = Bench::new(servers(1, Multiplex::Auto));
+    bench.answers = [Answer::Accept, Answer::Refuse].into();
     bench.submit(request());
-    let questions = (0..bench.peers.len())
-        .filter(|peer| bench.sent(*peer).contains(&Sent::GetValues))
-        .count();
-    assert_eq!(questions, 0, "the answer is known");
+    bench.advance(100 * MS);
+    bench.submit(request());
+    assert_eq!(bench.sent(2), Sent::whole(1));
+    assert_eq!(bench.sent(3), [Sent::GetValues]);
     for peer in [0, 2] {
         bench.feed(peer, records().end(1, 0));
     }
+    bench.eof(3);
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
 }

@@ -29,6 +29,8 @@ enum Supply {
         origin: u64,
     },
     Pushed(Box<Pushed>),
+    /// A pushed body that was finished before any of it was sent.
+    Collected(Vec<u8>),
 }
 
 /// Octets handed over by the embedder and not yet sent.
@@ -93,7 +95,7 @@ impl Source {
     pub(super) fn ready(&self) -> Ready {
         let left = match &self.supply {
             Supply::Empty => 0,
-            Supply::Bytes(octets) => octets.len() as u64 - self.taken,
+            Supply::Bytes(octets) | Supply::Collected(octets) => octets.len() as u64 - self.taken,
             Supply::Shared(octets) => octets.len() as u64 - self.taken,
             Supply::Reader(_) | Supply::Seekable { .. } => return Ready::Reader,
             Supply::Pushed(pushed) => match pushed.total() - self.taken {
@@ -124,7 +126,7 @@ impl Source {
     /// Octets in memory that were taken and are not yet [released](Self::release).
     pub(super) fn octets(&self, offset: u64, len: usize) -> &[u8] {
         let (octets, start) = match &self.supply {
-            Supply::Bytes(octets) => (octets.as_slice(), offset),
+            Supply::Bytes(octets) | Supply::Collected(octets) => (octets.as_slice(), offset),
             Supply::Shared(octets) => (&octets[..], offset),
             Supply::Pushed(pushed) => (&pushed.octets[pushed.sent..], offset - pushed.offset),
             Supply::Empty | Supply::Reader(_) | Supply::Seekable { .. } => (&[][..], 0),
@@ -142,7 +144,11 @@ impl Source {
         let reader: &mut dyn Read = match &mut self.supply {
             Supply::Reader(reader) => reader,
             Supply::Seekable { reader, .. } => reader,
-            Supply::Empty | Supply::Bytes(_) | Supply::Shared(_) | Supply::Pushed(_) => {
+            Supply::Empty
+            | Supply::Bytes(_)
+            | Supply::Shared(_)
+            | Supply::Pushed(_)
+            | Supply::Collected(_) => {
                 return Ok(0);
             }
         };
@@ -208,11 +214,15 @@ impl Source {
     }
 
     pub(super) fn is_pushed(&self) -> bool {
-        self.pushed().is_some()
+        matches!(self.supply, Supply::Pushed(_) | Supply::Collected(_))
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.pushed().is_some_and(|it| it.finished)
+        match &self.supply {
+            Supply::Pushed(pushed) => pushed.finished,
+            Supply::Collected(_) => true,
+            _ => false,
+        }
     }
 
     /// Pushed octets held.
@@ -230,14 +240,14 @@ impl Source {
         if let Some(pushed) = self.pushed_mut() {
             let octets = std::mem::take(&mut pushed.octets);
             self.declared = Some(octets.len() as u64);
-            self.supply = Supply::Bytes(octets);
+            self.supply = Supply::Collected(octets);
         }
     }
 
     /// Goes back to the start for a retry; false when that is not possible.
     pub(super) fn rewind(&mut self) -> bool {
         let possible = match &mut self.supply {
-            Supply::Empty | Supply::Bytes(_) | Supply::Shared(_) => true,
+            Supply::Empty | Supply::Bytes(_) | Supply::Shared(_) | Supply::Collected(_) => true,
             Supply::Reader(_) => self.taken == 0,
             Supply::Pushed(pushed) => pushed.offset == 0,
             Supply::Seekable { reader, origin } => {
@@ -276,6 +286,7 @@ impl fmt::Debug for Supply {
             Self::Reader(_) => "Reader",
             Self::Seekable { .. } => "Seekable",
             Self::Pushed(_) => "Pushed",
+            Self::Collected(_) => "Collected",
         })
     }
 }

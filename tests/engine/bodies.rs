@@ -139,6 +139,9 @@ fn a_body_of_unknown_length_is_collected_and_sent_with_its_length() {
     assert_eq!(push(&mut bench, handle, b"ghijkl"), Err(too_large));
     assert_eq!(push(&mut bench, handle, b"ghij"), Ok(4));
     assert_eq!(finish(&mut bench, handle), Ok(()));
+    let finished = StdinError::Finished;
+    assert_eq!(push(&mut bench, handle, b"k"), Err(finished));
+    assert_eq!(finish(&mut bench, handle), Err(finished));
     let sent = bench.sent(0);
     let params = content(&sent, RecordType::Params, 1);
     assert!(params.ends_with(b"\x0e\x02CONTENT_LENGTH10"));

@@ -24,7 +24,7 @@ impl Engine {
                 Owner::Shutdown => self.shutdown_due(now),
             }
         }
-        if self.config.limits.min_idle > 0 || self.unasked > 0 {
+        if self.config.limits.min_idle > 0 {
             self.pump(now);
         }
     }

@@ -20,6 +20,7 @@ mod regressions;
 mod regressions_pool;
 mod regressions_requests;
 mod script;
+mod sending;
 mod servers;
 mod stall;
 mod status;

@@ -116,6 +116,36 @@ fn with_a_cap_of_one_the_question_waits_until_no_request_does() {
     bench.finish();
 }
 
+#[test]
+fn of_an_answer_only_the_first_kilobyte_counts_however_it_is_cut() {
+    let filler = "x".repeat(100);
+    for (before, shared) in [(9, 3), (10, 1)] {
+        let mut pairs = vec![("X", &filler[..]); before];
+        pairs.push(("FCGI_MPXS_CONNS", "1"));
+        for cut in [usize::MAX, 100, 1] {
+            let mut bench = asking();
+            bench.read_len = cut;
+            bench.feed(1, records().values(&pairs));
+            assert_eq!(shared_by(bench), shared, "in reads of {cut}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_the_embedder_asked_for_first_counts_for_its_requests() {
+    let mut config = config(Multiplex::Auto);
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.get_values(0);
+    assert_eq!(bench.sent(0), [Sent::GetValues]);
+    bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    bench.submit(request());
+    bench.submit(request());
+    assert_eq!(bench.sent(0), [Sent::whole(1), Sent::whole(2)].concat());
+    bench.feed(0, records().end(1, 0).end(2, 0));
+    bench.finish();
+}
+
 // case 94
 #[test]
 fn a_connection_closed_over_the_question_means_plain() {

@@ -19,6 +19,13 @@ fn aging(max_connections: usize) -> Bench {
     Bench::new(config)
 }
 
+fn servers(count: u16) -> Config {
+    let address = |n| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
+    let mut config = Config::with_servers((0..count).map(address).collect());
+    config.multiplex = Multiplex::Off;
+    config
+}
+
 /// A connection that was opened for a request which has ended on another: 0 is open and 1 on its way.
 fn leave_one_on_its_way(bench: &mut Bench) {
     bench.submit(request());
@@ -71,10 +78,7 @@ fn a_question_takes_a_connection_on_its_way_rather_than_one_more() {
 
 #[test]
 fn of_equals_behind_a_server_that_is_down_the_first_in_turn_is_chosen() {
-    let address = |n: u16| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
-    let mut config = Config::with_servers((0..3).map(address).collect());
-    config.multiplex = Multiplex::Off;
-    let mut bench = Bench::new(config);
+    let mut bench = Bench::new(servers(3));
     bench.servers[0] = Answer::Refuse;
     bench.submit(request());
     let servers: Vec<usize> = bench.peers.iter().map(|peer| peer.server).collect();
@@ -142,7 +146,8 @@ fn nothing_yields_to_connections_that_were_answered_and_are_idle() {
     for _ in 0..2 {
         bench.submit(request());
     }
-    for peer in 0..2 {
+    // The one that would be yielded to first last: the other is still remembered as waiting.
+    for peer in [1, 0] {
         bench.feed(peer, records().end(1, 0));
     }
     bench.advance(500 * MS);
@@ -219,4 +224,26 @@ fn new_limits_close_at_once_what_is_idle_and_used_up_by_them() {
         assert_eq!(closed, [Some(reason), None]);
         bench.finish();
     }
+}
+
+#[test]
+fn while_a_question_waits_a_shutdown_closes_no_idle_connection() {
+    let mut config = servers(2);
+    config.limits.max_connections = 1;
+    config.limits.max_idle = 1;
+    config.limits.min_idle = 1;
+    let mut bench = Bench::new(config);
+    bench.command(|engine, now| engine.handle_timeout(now));
+    bench.submit(request());
+    assert_eq!((bench.peers.len(), bench.stats().connections.idle), (2, 1));
+    let busy = usize::from(bench.sent(0).is_empty());
+    let server = bench.peers[busy].server;
+    bench.get_values(server);
+    bench.command(|engine, now| engine.shutdown(now, None));
+    bench.command(|engine, now| engine.handle_timeout(now));
+    assert_eq!(bench.stats().connections.idle, 1);
+    bench.feed(busy, records().end(1, 0));
+    bench.feed(busy, records().values(&[]));
+    assert_eq!(bench.stats().connections.idle, 0);
+    bench.finish();
 }

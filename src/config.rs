@@ -55,8 +55,8 @@ pub struct Config {
     /// On a server that serves one request per connection: when a *new* connection has waited for its
     /// first octet this much longer than requests do on average, one that is idle, or the next to end
     /// its request, is closed rather than used again, so that the process behind it can turn to the
-    /// waiting one. Again when it has waited for twice that time more, and so on, while it still
-    /// waits. A slow request on a new connection costs some others their connection in that way, one
+    /// waiting one. Again when it has waited for that average and twice this time, and so on, while it
+    /// still waits. A slow request on a new connection costs some others their connection in that way, one
     /// for each doubling of its wait; an application that is slow as a whole does not. Default 20 ms;
     /// `None` never does.
     pub yield_after: Option<Duration>,

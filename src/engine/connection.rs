@@ -15,8 +15,9 @@
 //! requests. *Draining*: takes no further request.
 //!
 //! Inputs: facts from the driver (*connected*, *backlog full*, *closed*), its own *deadline* (connect
-//! time-out or end of a pause; idle or age limit, lists to be given back; probe time-out), *retire* (this client is done with it:
-//! shut down, limits lowered, an abort not answered) and *last request off*.
+//! time-out or end of a pause; idle or age limit, lists to be given back; probe time-out), *retire*
+//! (this client is done with it: shut down, limits lowered, an abort not answered) and *last request
+//! off*.
 //!
 //! Steps: `Open` makes it usable; `Redial` waits; `Dial` connects again, or `Failed` when the connect
 //! time-out has passed; `Gone` loses its requests; `Close` closes it; `Drain` closes it once no request

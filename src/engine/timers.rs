@@ -142,15 +142,12 @@ impl Engine {
         let server = usize::from(connection.server);
         match connection.state.step(ConnectionInput::Deadline) {
             ConnectionStep::Failed => self.give_up_connecting(now, key, ConnectError::TimedOut),
-            ConnectionStep::Dial if due == ConnectionDue::Connect => {
-                self.give_up_connecting(now, key, ConnectError::Busy);
-            }
             ConnectionStep::Dial => {
                 let State::Redialing { since, .. } = connection.state else {
                     return;
                 };
                 if now.saturating_duration_since(since) >= self.config.connect_timeout {
-                    // The clock came late.
+                    // No pause is left, or the clock came late.
                     self.give_up_connecting(now, key, ConnectError::Busy);
                     return;
                 }

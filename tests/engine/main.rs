@@ -1,6 +1,7 @@
 //! The engine, driven by hand: no socket, no clock, every octet and every instant chosen by the test.
 
 mod bodies;
+mod budgets;
 mod cuts;
 mod end;
 mod figures;

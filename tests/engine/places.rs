@@ -247,3 +247,25 @@ fn while_a_question_waits_a_shutdown_closes_no_idle_connection() {
     assert_eq!(bench.stats().connections.idle, 0);
     bench.finish();
 }
+
+#[test]
+fn a_shutdown_closes_idle_connections_once_the_last_question_is_answered() {
+    let mut config = servers(2);
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    let server = bench.peers[1].server;
+    bench.get_values(server);
+    bench.command(|engine, now| engine.shutdown(now, None));
+    bench.feed(1, records().end(1, 0));
+    bench.feed(1, records().values(&[]));
+    assert!(bench.peers[0].closed.is_some());
+    for (reason, count) in bench.stats().counters.closed_by_reason() {
+        assert_eq!(bench.stats().counters.closed_for(reason), count);
+    }
+    assert_eq!(bench.stats().counters.closed_for(CloseReason::Retired), 2);
+    assert_eq!(bench.stats().counters.closed_for(CloseReason::Stray), 0);
+    bench.finish();
+}

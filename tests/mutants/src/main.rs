@@ -88,10 +88,16 @@ fn write_mutants(options: &Options, left_out: &BTreeSet<u32>) -> Result<Vec<Muta
     Ok(mutants)
 }
 
+/// All files below, without those that only tests are built with.
 fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
+    let modules = fs::read_to_string(directory.join("mod.rs")).unwrap_or_default();
     for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         let path = entry?.path();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        if modules.contains(&format!("#[cfg(test)]\nmod {stem};")) {
+            continue;
+        }
         if path.is_dir() {
             found.extend(sources(&path)?);
         } else if path.extension().is_some_and(|it| it == "rs") {

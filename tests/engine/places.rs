@@ -269,3 +269,14 @@ fn a_shutdown_closes_idle_connections_once_the_last_question_is_answered() {
     assert_eq!(bench.stats().counters.closed_for(CloseReason::Stray), 0);
     bench.finish();
 }
+
+#[test]
+fn an_idle_connection_costs_its_entry_and_little_more() {
+    let mut bench = Bench::plain();
+    assert_eq!(bench.engine.idle_connection_cost(), None);
+    bench.submit(request());
+    bench.feed(0, records().end(1, 0));
+    let cost = bench.engine.idle_connection_cost().expect("one is idle");
+    assert!((100..=512).contains(&cost), "{cost}");
+    bench.finish();
+}

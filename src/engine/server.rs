@@ -116,3 +116,41 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_aside_until_its_instant_and_not_at_it() {
+        let pause = Duration::from_millis(5);
+        let server = Server {
+            aside_until: Some(Time::START + pause),
+            ..Server::default()
+        };
+        assert!(server.is_aside(Time::START));
+        assert!(!server.is_aside(Time::START + pause));
+    }
+
+    #[test]
+    fn unanswered_connections_stand_by_their_instants_and_equals_as_they_came() {
+        let mut server = Server::default();
+        for (index, wait) in [(0, 3), (1, 1), (2, 3), (3, 2)] {
+            let wait = Duration::from_millis(wait);
+            server.note_unanswered(Unanswered {
+                connection: ConnectionHandle {
+                    index,
+                    generation: 0,
+                },
+                due: Time::START + wait,
+                wait,
+            });
+        }
+        let order: Vec<u32> = server
+            .unanswered
+            .iter()
+            .map(|it| it.connection.index)
+            .collect();
+        assert_eq!(order, [1, 3, 0, 2]);
+    }
+}

@@ -364,4 +364,21 @@ mod tests {
         source.finish();
         assert_eq!(source.ready(), Ready::End);
     }
+
+    #[test]
+    fn a_reader_that_is_interrupted_is_asked_again() {
+        struct Once(bool);
+        impl Read for Once {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                if !std::mem::replace(&mut self.0, true) {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                b"x".as_slice().read(out)
+            }
+        }
+        let mut source = Source::new(Body::reader(Once(false), None), None).expect("new");
+        let mut out = Vec::new();
+        assert_eq!(source.read(&mut out, 3), Ok(1));
+        assert_eq!(out, b"x");
+    }
 }

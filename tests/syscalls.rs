@@ -26,14 +26,16 @@ struct Calls {
 #[ignore = "needs strace: tests/run installs it"]
 fn saturated_connections_cost_one_read_and_one_write_for_each_request() {
     let calls = count(1000, "--conns 64 --inflight 64 --multiplex off");
-    within(calls, [1.0, 1.0, 0.5]);
+    within(calls, [1.0, 1.0, 1.0]);
 }
 
 #[test]
 #[ignore = "needs strace: tests/run installs it"]
 fn one_request_at_a_time_costs_a_read_a_write_and_a_wait() {
     let calls = count(500, "--conns 1 --inflight 1 --multiplex off");
-    within(calls, [1.0, 1.0, 1.0]);
+    // That the socket has room again, once the request was read, is an edge of its own: seen together with the answer,
+    // or before it.
+    within(calls, [1.0, 1.0, 2.0]);
 }
 
 #[test]

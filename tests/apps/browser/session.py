@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -46,6 +47,11 @@ class Session:
     def click(self, css):
         self.find(css).click()
 
+    def reads(self, css, *parts):
+        """Waits until an element shows each of these texts. A page on its way in shows them later than the element."""
+        for part in parts:
+            self.wait(lambda: part in self.find(css).text, f"{css} reads {part!r}")
+
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
 
@@ -54,9 +60,10 @@ class Session:
         return self.driver.execute_async_script(script)
 
     def wait(self, condition, what):
-        """Waits until a condition holds; returns its value."""
+        """Waits until a condition holds; returns its value. It is asked again when the page is replaced meanwhile."""
         message = f"never came true: {what}"
-        return WebDriverWait(self.driver, PATIENCE, 0.02).until(lambda _: condition(), message)
+        again = [StaleElementReferenceException]
+        return WebDriverWait(self.driver, PATIENCE, 0.02, again).until(lambda _: condition(), message)
 
     def picture(self, name):
         self.driver.save_screenshot(os.path.join(self.folder, name + ".png"))

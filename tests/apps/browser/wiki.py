@@ -14,8 +14,8 @@ def wiki(session):
     install(session)
     log_in(session)
     edit(session, "====== Written here ======\nFirst //version// of this page.")
-    assert session.find("#dokuwiki__content h1").text == "Written here"
-    assert session.find("#dokuwiki__content em").text == "version"
+    session.reads("#dokuwiki__content h1", "Written here")
+    session.reads("#dokuwiki__content em", "version")
     upload(session)
     edit(session, "====== Written here ======\nNow with a picture: {{:noise.png}}")
     look(session)
@@ -32,7 +32,7 @@ def install(session):
     session.fill("[name='d[confirm]']", "seventeen")
     session.picture("wiki-install")
     session.click("[name=submit]")
-    session.wait(lambda: "The configuration was finished successfully" in session.find("body").text, "the end of the installation")
+    session.reads("body", "The configuration was finished successfully")
 
 
 def log_in(session):
@@ -40,7 +40,7 @@ def log_in(session):
     session.fill("#dw__login [name=u]", "ada")
     session.fill("#dw__login [name=p]", "seventeen")
     session.click("#dw__login [type=submit]")
-    assert "Ada" in session.find("#dokuwiki__usertools .user").text
+    session.reads("#dokuwiki__usertools .user", "Ada")
 
 
 def edit(session, text):

@@ -138,17 +138,16 @@ impl ScriptMap {
             return Resolution::Forbidden(Forbidden::DotFile);
         }
         let is_directory = path.ends_with(b"/");
-        match self.kind(path.strip_suffix(b"/").unwrap_or(path)) {
+        // With its slash, with which no file is found; in a remote map it is what tells a directory.
+        match self.kind(path) {
             Kind::Absent => Resolution::NotFound,
-            Kind::Directory if is_directory => self.resolve_index(path),
+            Kind::Directory | Kind::File if is_directory => self.resolve_index(path),
             Kind::Directory => match self.refusal(path) {
                 Some(refusal) => refusal,
                 None => Resolution::Redirect {
                     location: location(path, query),
                 },
             },
-            Kind::File if self.canonical_root.is_none() && is_directory => self.resolve_index(path),
-            Kind::File if is_directory => Resolution::NotFound,
             Kind::File => self.static_file(path),
         }
     }
@@ -386,7 +385,7 @@ fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
 
 /// The target with a slash after its path, encoded anew, so that it cannot lead to another host.
 fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
-    let mut location = Vec::with_capacity(path.len() + query.len() + 1);
+    let mut location = Vec::new();
     for octet in path {
         let is_plain = octet.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(octet);
         push_encoded(&mut location, *octet, is_plain);

@@ -113,6 +113,7 @@ fn scripts_files_and_directories_are_told_apart() -> io::Result<()> {
         ("/style.css/", NOT_FOUND),
         ("/style.css/x", NOT_FOUND),
         ("/b.phpx", site.file("b.phpx")),
+        ("/b.phpx/?a", NOT_FOUND),
         ("/empty/", Resolution::Forbidden(Forbidden::NoIndex)),
         ("/none", NOT_FOUND),
         ("/none.php", NOT_FOUND),
@@ -313,6 +314,32 @@ fn what_is_no_regular_file_is_not_given_out() -> io::Result<()> {
     let site = Site::new()?;
     let _socket = std::os::unix::net::UnixListener::bind(site.root.join("s.php"))?;
     assert_eq!(site.resolve("/s.php"), NOT_FOUND);
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_colon_or_backslash_in_a_name_means_nothing_on_unix() -> io::Result<()> {
+    let site = Site::new()?;
+    for name in ["c:x.txt", "a\\b.txt"] {
+        fs::write(site.root.join(name), "")?;
+        assert_eq!(site.resolve(&format!("/{name}")), site.file(name));
+    }
+    Ok(())
+}
+
+#[test]
+fn an_index_is_a_name_in_its_directory_and_leads_nowhere_else() -> io::Result<()> {
+    let site = Site::new()?;
+    let mut map = site.map();
+    for elsewhere in ["../style.css", "../../outside/secret.txt"] {
+        map.index = vec![elsewhere.to_owned()];
+        assert_eq!(
+            map.resolve(b"/blog/"),
+            Resolution::Forbidden(Forbidden::NoIndex),
+            "{elsewhere}"
+        );
+    }
     Ok(())
 }
 

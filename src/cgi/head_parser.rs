@@ -166,7 +166,7 @@ impl HeadParser {
         Ok(None)
     }
 
-    /// Parses the complete lines before `end`. Not called without one, so that a long line which grows
+    /// Parses the complete lines before `end`, none of them blank. Not called without one, so that a long line which grows
     /// by an octet at a time is not searched again each time.
     fn parse_lines(&mut self, octets: &[u8], end: usize) -> Result<(), HeadError> {
         while let Some(len) = find_lf(&octets[self.line_start..end]) {
@@ -174,10 +174,8 @@ impl HeadParser {
             self.line_start += len + 1;
             let line = &octets[start..start + len];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if !line.is_empty() {
-                self.line_count += 1;
-                self.parse_line(octets, start..start + line.len())?;
-            }
+            self.line_count += 1;
+            self.parse_line(octets, start..start + line.len())?;
         }
         Ok(())
     }
@@ -185,7 +183,7 @@ impl HeadParser {
     fn parse_line(&mut self, octets: &[u8], at: Range<usize>) -> Result<(), HeadError> {
         let line = self.line_count;
         let content = &octets[at.clone()];
-        if matches!(content[0], b' ' | b'\t') {
+        if matches!(content, [b' ' | b'\t', ..]) {
             return Err(HeadError::Folded { line });
         }
         if line == 1 && content.starts_with(b"HTTP/") {
@@ -281,7 +279,9 @@ enum Place {
 
 /// What a search found, as positions after the octet in question.
 struct Scan {
+    /// The end of the blank line.
     head_end: Option<usize>,
+    /// The end of the last line before that.
     lines_end: Option<usize>,
 }
 
@@ -294,10 +294,7 @@ impl Place {
                 break None;
             };
             match (*self, octet) {
-                (Self::LineStart | Self::LineStartCr, b'\n') => {
-                    lines_end = Some(at + 1);
-                    break Some(at + 1);
-                }
+                (Self::LineStart | Self::LineStartCr, b'\n') => break Some(at + 1),
                 (Self::LineStart, b'\r') => {
                     *self = Self::LineStartCr;
                     at += 1;

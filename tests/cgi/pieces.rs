@@ -20,6 +20,7 @@ const HEADS: &[&[u8]] = &[
     b"A: b\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nbody!",
     b"A: b\nC: d\re\n\n",
     b"A: b\r\r\n\r\n",
+    b"A: b\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n",
     b"\r\nbody",
     b"<html>\n\n",
     b"A: b\r\n folded\r\n\r\n",
@@ -75,6 +76,22 @@ fn a_head_may_have_its_limit_and_no_octet_more() {
             );
         }
     }
+}
+
+#[test]
+fn an_incomplete_head_of_just_its_limit_is_not_too_large_yet() {
+    let octets = b"A: 456789";
+    let push = |max_len, pieces: &[&[u8]]| read(&mut HeadParser::new(rules(max_len)), pieces);
+    assert_eq!(
+        push(9, &[octets]),
+        Err(HeadError::Truncated { len: 9 }),
+        "all that came was accepted"
+    );
+    assert_eq!(
+        push(9, &[octets, b"\n"]),
+        Err(HeadError::TooLarge { limit: 9 })
+    );
+    assert_eq!(push(8, &[octets]), Err(HeadError::TooLarge { limit: 8 }));
 }
 
 #[test]

@@ -58,7 +58,8 @@ impl LenOctets {
                 self.len += 1;
             }
             _ => {
-                place[..4].copy_from_slice(&(len | LONG_FORM).to_be_bytes());
+                // `checked_len` has left that bit free.
+                place[..4].copy_from_slice(&(LONG_FORM + len).to_be_bytes());
                 self.len += 4;
             }
         }
@@ -261,7 +262,7 @@ impl Packer<'_> {
         if self.content_len + pair.len() > MAX_ALIGNED_CONTENT_LEN {
             self.close();
         }
-        if pair.len() > MAX_ALIGNED_CONTENT_LEN {
+        if pair.len() >= MAX_ALIGNED_CONTENT_LEN {
             if write_record(self.out, RecordType::Params, self.request_id, pair).is_err() {
                 write_stream(self.out, RecordType::Params, self.request_id, pair);
             }

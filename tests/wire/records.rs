@@ -199,3 +199,18 @@ fn a_stream_is_cut_into_aligned_records() {
         );
     }
 }
+
+#[test]
+fn room_for_a_record_is_made_once_and_not_more_than_it_needs() {
+    for len in [1, 1001, 65_528] {
+        let mut out = Vec::new();
+        wire::write_stream(&mut out, RecordType::Stdin, 9, &vec![b'x'; len]);
+        // Room for the header, the content or the padding alone would have been doubled.
+        assert!(
+            out.capacity() <= out.len() + 64,
+            "{} for {}",
+            out.capacity(),
+            out.len()
+        );
+    }
+}

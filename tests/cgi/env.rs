@@ -364,6 +364,64 @@ fn what_the_embedder_set_wins_over_the_client() {
     assert_eq!(get(&params, "HTTP_HOST").as_deref(), Some("evil"));
 }
 
+#[test]
+fn a_set_parameter_that_only_resembles_another_takes_nothing_away() {
+    let script = Script::new("/srv/www", "/x.php", "/y");
+    let fields = octets(&[
+        ("Host", "a.example"),
+        ("Accept", "x"),
+        ("Cookie", "a=1"),
+        ("Cookie", "b=2"),
+    ]);
+    let env = Env::new(b"GET", b"/x.php/y?a=b", fields, &script)
+        .with_remote(([192, 0, 2, 9], 50_000).into());
+    let mut alone = Params::default();
+    env.write_to(&mut alone).expect("valid");
+    for (name, _) in alone.iter() {
+        for at in [0, name.len() / 2, name.len() - 2] {
+            let mut resembling = name.to_vec();
+            resembling[at] = b'#';
+            let mut params = Params::default();
+            params
+                .push(&resembling, "set")
+                .push("REQUEST_METHOD", "GET");
+            env.write_to(&mut params).expect("valid");
+            assert_eq!(params.get(&resembling), Some(&b"set"[..]));
+            for (name, value) in alone.iter() {
+                let shown = String::from_utf8_lossy(name);
+                assert_eq!(params.get(name), Some(value), "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_constants_of_a_site_are_those_of_each_of_its_requests() {
+    let script = Script::new("/srv/www", "/x.php", "");
+    let env = Env::new(b"GET", b"/x.php", octets(&[]), &script);
+    let mut alone = Params::default();
+    env.write_to(&mut alone).expect("valid");
+    let constants = site_params("/srv/www");
+    let names: Vec<String> = pairs(&constants).into_iter().map(|pair| pair.0).collect();
+    assert_eq!(
+        names,
+        [
+            "GATEWAY_INTERFACE",
+            "SERVER_SOFTWARE",
+            "REDIRECT_STATUS",
+            "DOCUMENT_ROOT"
+        ]
+    );
+    let mut params = Params::with_shared(&constants.into_shared());
+    env.write_to(&mut params).expect("valid");
+    let sorted = |params: &Params| {
+        let mut pairs = pairs(params);
+        pairs.sort();
+        pairs
+    };
+    assert_eq!(sorted(&params), sorted(&alone));
+}
+
 // case 121
 #[test]
 fn debug_shows_no_value_of_the_request() {

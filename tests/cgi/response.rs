@@ -185,12 +185,21 @@ fn a_body_that_does_not_belong_there_is_discarded() {
     }
     assert!(has_body("GET", 200) && has_body("head", 200) && has_body("POST", 404));
     assert!(!has_body("GET", 100) && !has_body("GET", 199));
-    let collected = collect_with(
-        Collector::default().with_method("HEAD"),
-        "Content-Length: 100\n\n",
-        closed(),
-    );
-    whole(collected, Completeness::LengthReached);
+}
+
+// case 50
+#[test]
+fn a_response_that_has_no_body_is_whole_with_its_head() {
+    for (method, octets) in [
+        ("HEAD", "Content-Length: 100\n\n"),
+        ("HEAD", "A: b\n\n"),
+        ("GET", "Status: 204\n\n"),
+        ("GET", "Status: 304\nContent-Length: 100\n\n"),
+    ] {
+        let collector = Collector::default().with_method(method);
+        let collected = collect_with(collector, octets, closed());
+        whole(collected, Completeness::LengthReached);
+    }
 }
 
 // case 47
@@ -344,6 +353,26 @@ fn a_body_beyond_the_limit_is_refused_as_soon_as_it_is_known() {
 }
 
 #[test]
+fn a_body_may_have_its_limit_whether_its_length_is_declared_or_not() {
+    for head in ["Content-Length: 10\n\n", "A: b\n\n"] {
+        let collector = Collector::default().with_max_body(10);
+        let collected = collect_with(collector, &format!("{head}0123456789"), ended());
+        assert_eq!(
+            whole(collected, Completeness::Complete).body,
+            b"0123456789",
+            "{head:?}"
+        );
+    }
+}
+
+#[test]
+fn by_default_a_body_has_64_mib_and_stderr_64_kib() {
+    let limits = ResponseLimits::default();
+    assert_eq!((limits.max_body, limits.max_stderr), (67_108_864, 65_536));
+    assert_eq!(limits.head.max_len, 65_536);
+}
+
+#[test]
 fn stderr_beyond_its_limit_is_counted_and_never_fails() {
     let mut limits = ResponseLimits::default();
     limits.max_stderr = 5;
@@ -381,5 +410,10 @@ fn debug_shows_no_value_and_no_content() {
     let shown = format!("{response:?}");
     assert!(shown.contains("Set-Cookie") && !shown.contains("secret"));
     let incomplete = collect(octets, closed()).expect_err("cut");
-    assert!(!format!("{incomplete:?}").contains("secret"));
+    let shown = format!("{incomplete:?}");
+    assert!(shown.contains("Cut") && shown.contains("body_len: 6") && !shown.contains("secret"));
+    let octets = "Status: 103\nLink: secret\n\nA: b\n\n";
+    let response = whole(collect(octets, ended()), Completeness::Complete);
+    let shown = format!("{:?}", response.interim);
+    assert!(shown.contains("103") && shown.contains("Link") && !shown.contains("secret"));
 }

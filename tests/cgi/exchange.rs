@@ -1,0 +1,119 @@
+//! A collector that is given the events of an engine, as an embedder has them.
+
+use std::time::Instant;
+
+use mio_fcgi::cgi::{Collector, Completeness, HeadError, Response, ResponseError};
+use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
+use mio_fcgi::{Action, Config, Disconnected, Engine, Event, Multiplex, Request, Tag};
+
+/// Streams with their content; an empty one ends its stream.
+type Answer<'a> = &'a [(RecordType, &'a str)];
+
+/// What comes behind the answer.
+enum Last {
+    EndRequest,
+    EndOfFile,
+}
+
+/// What a collector makes of a request that is answered so, and what it says of each event.
+fn exchange(
+    answer: Answer<'_>,
+    last: Last,
+) -> (Result<Response, ResponseError>, Vec<ResponseError>) {
+    let mut octets = Vec::new();
+    for (record_type, content) in answer {
+        wire::write_record(&mut octets, *record_type, 1, content.as_bytes()).expect("short");
+    }
+    if matches!(last, Last::EndRequest) {
+        let protocol_status = ProtocolStatus::RequestComplete;
+        let end = EndRequest {
+            app_status: 0,
+            protocol_status,
+        };
+        wire::write_end_request(&mut octets, 1, end);
+    }
+
+    let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+    config.multiplex = Multiplex::Off;
+    let mut engine = Engine::new(config).expect("a valid configuration");
+    let now = Instant::now();
+    engine
+        .submit(now, Request::responder(), Tag(0))
+        .expect("accepted");
+    let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+        panic!("no connect");
+    };
+    engine.handle_connected(now, connection);
+    loop {
+        let sent = engine.transmit(connection).iter().map(|it| it.len()).sum();
+        if sent == 0 {
+            break;
+        }
+        engine.handle_transmitted(now, connection, sent);
+    }
+
+    let (mut collector, mut outcome, mut errors) = (Collector::default(), None, Vec::new());
+    let mut note = |event: Event<'_>| {
+        errors.extend(collector.on_event(&event).err());
+        if let Event::End { outcome: end, .. } = event {
+            outcome = Some(end);
+        }
+    };
+    let mut input = &octets[..];
+    while let Some(event) = engine.poll_received(now, connection, &mut input) {
+        note(event);
+    }
+    if matches!(last, Last::EndOfFile) {
+        engine.handle_closed(now, connection, Disconnected::Eof);
+    }
+    while let Some(event) = engine.poll_event(&mut [0; 64]) {
+        note(event);
+    }
+    let response = collector.finish(outcome.expect("an End"));
+    (response.map_err(|incomplete| incomplete.error), errors)
+}
+
+#[test]
+fn output_and_stderr_reach_the_response() {
+    let answer = [
+        (RecordType::Stdout, "Status: 404\n\nnot"),
+        (RecordType::Stderr, "PHP Warning"),
+        (RecordType::Stdout, " found"),
+    ];
+    let (response, errors) = exchange(&answer, Last::EndRequest);
+    let response = response.expect("a whole response");
+    assert_eq!(errors, []);
+    assert_eq!(
+        (response.status, &response.body[..]),
+        (404, &b"not found"[..])
+    );
+    assert_eq!(response.stderr, b"PHP Warning");
+}
+
+#[test]
+fn only_output_whose_end_was_reported_is_whole_when_the_connection_is_lost() {
+    let answer = [
+        (RecordType::Stdout, "A: b\n\nbody"),
+        (RecordType::Stdout, ""),
+    ];
+    let (response, _) = exchange(&answer, Last::EndOfFile);
+    let response = response.expect("all of it is there");
+    assert_eq!(
+        (&response.body[..], response.completeness),
+        (&b"body"[..], Completeness::StdoutEnded)
+    );
+    let (response, _) = exchange(&answer[..1], Last::EndOfFile);
+    assert_eq!(response, Err(ResponseError::Cut));
+}
+
+#[test]
+fn an_event_that_cannot_belong_to_a_response_is_an_error_at_once() {
+    let answer = [
+        (RecordType::Stdout, "no head\n"),
+        (RecordType::Stderr, "PHP Warning"),
+    ];
+    let (response, errors) = exchange(&answer, Last::EndRequest);
+    let no_head = ResponseError::Head(HeadError::NoColon { line: 1 });
+    assert_eq!(errors, std::slice::from_ref(&no_head));
+    assert_eq!(response, Err(no_head));
+}

@@ -198,13 +198,13 @@ impl Mutator<'_> {
 
 impl VisitMut for Mutator<'_> {
     fn visit_item_mod_mut(&mut self, item: &mut syn::ItemMod) {
-        if !is_test(&item.attrs) {
+        if !is_left_out(&item.attrs) {
             visit_mut::visit_item_mod_mut(self, item);
         }
     }
 
     fn visit_item_impl_mut(&mut self, item: &mut syn::ItemImpl) {
-        if is_test(&item.attrs) {
+        if is_left_out(&item.attrs) {
             return;
         }
         let of = &item.self_ty;
@@ -221,7 +221,7 @@ impl VisitMut for Mutator<'_> {
     }
 
     fn visit_item_fn_mut(&mut self, item: &mut syn::ItemFn) {
-        if is_test(&item.attrs) {
+        if is_left_out(&item.attrs) {
             return;
         }
         let name = item.sig.ident.to_string();
@@ -231,7 +231,7 @@ impl VisitMut for Mutator<'_> {
     }
 
     fn visit_impl_item_fn_mut(&mut self, item: &mut syn::ImplItemFn) {
-        if is_test(&item.attrs) {
+        if is_left_out(&item.attrs) {
             return;
         }
         let name = item.sig.ident.to_string();
@@ -317,11 +317,13 @@ fn has_let(expr: &Expr) -> bool {
     }
 }
 
-fn is_test(attributes: &[syn::Attribute]) -> bool {
+/// What only tests are built with, and what this system does not build.
+fn is_left_out(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let written = quote!(#attribute).to_string();
+        let elsewhere = cfg!(unix) && written.contains("not (unix)");
         attribute.path().is_ident("test")
-            || (attribute.path().is_ident("cfg") && written.contains("test"))
+            || (attribute.path().is_ident("cfg") && (written.contains("test") || elsewhere))
     })
 }
 

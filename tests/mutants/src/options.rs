@@ -81,8 +81,8 @@ impl Options {
     /// Test targets that are about the module; the library's own tests come on top.
     pub(crate) fn test_targets(&self) -> &'static [&'static str] {
         match &*self.module {
-            "wire" => &["wire", "fuzz_corpus"],
-            "cgi" => &["cgi", "fuzz_corpus"],
+            "wire" => &["wire", "fuzz_corpus", "messages"],
+            "cgi" => &["cgi", "fuzz_corpus", "messages"],
             _ => &["engine", "fuzz_corpus", "sim"],
         }
     }

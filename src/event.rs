@@ -245,6 +245,30 @@ impl Event<'_> {
 }
 
 impl OwnedEvent {
+    /// As [`Event::request`].
+    #[must_use]
+    pub fn request(&self) -> Option<RequestHandle> {
+        self.ids().map(|ids| ids.0)
+    }
+
+    /// As [`Event::tag`].
+    #[must_use]
+    pub fn tag(&self) -> Option<Tag> {
+        self.ids().map(|ids| ids.1)
+    }
+
+    fn ids(&self) -> Option<(RequestHandle, Tag)> {
+        match self {
+            Self::Stdout { request, tag, .. }
+            | Self::Stderr { request, tag, .. }
+            | Self::StdoutEnd { request, tag }
+            | Self::StdinReady { request, tag }
+            | Self::Values { request, tag, .. }
+            | Self::End { request, tag, .. } => Some((*request, *tag)),
+            Self::ShutDown => None,
+        }
+    }
+
     /// The event it was made from, its octets lent: for what takes an [`Event`], such as
     /// [`Collector::on_event`](crate::cgi::Collector::on_event).
     #[must_use]
@@ -321,7 +345,7 @@ mod tests {
                 outcome,
             };
             assert_eq!(event.report(), Some(&report));
-            assert_eq!(event.clone().into_owned().as_event(), event);
+            check(&event, Some((request, tag)));
         }
         let values = ServerValues {
             max_reqs: Some(6),
@@ -338,10 +362,17 @@ mod tests {
                 tag,
                 values,
             },
-            Event::ShutDown,
         ] {
             assert_eq!(event.report(), None);
-            assert_eq!(event.clone().into_owned().as_event(), event);
+            check(&event, Some((request, tag)));
         }
+        check(&Event::ShutDown, None);
+    }
+
+    fn check(event: &Event<'_>, ids: Option<(RequestHandle, Tag)>) {
+        let owned = event.clone().into_owned();
+        assert_eq!(owned.as_event(), *event);
+        assert_eq!((event.request(), event.tag()), ids.unzip());
+        assert_eq!((owned.request(), owned.tag()), ids.unzip());
     }
 }

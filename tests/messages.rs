@@ -1,6 +1,6 @@
 //! Errors read aloud: the text of each one, and what every text has in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
 use std::io::ErrorKind;
@@ -9,8 +9,8 @@ use std::path::Path;
 use mio_fcgi::cgi::{EnvError, Forbidden, HeadError, Invalid, ResponseError};
 use mio_fcgi::wire::{DecodeError, EncodeError, RecordType};
 use mio_fcgi::{
-    AddressError, BodyError, ConfigError, ConnectError, Delivery, Failure, LostReason, Phase,
-    ProtocolError, Report, RequestError, StdinError, SubmitError, TimeoutKind,
+    AddressError, BodyError, CloseReason, ConfigError, ConnectError, Delivery, Failure, LostReason,
+    Phase, ProtocolError, Report, RequestError, StdinError, SubmitError, TimeoutKind,
 };
 
 /// An error, and the words in its text that tell what to do, where something can be done.
@@ -482,6 +482,10 @@ fn what_is_no_error_type_but_is_shown_reads_well_too() {
     for delivery in [Delivery::NotSent, Delivery::MaybeSent, Delivery::Responded] {
         check(&delivery.to_string());
     }
+    let reasons: Vec<String> = CloseReason::ALL.iter().map(ToString::to_string).collect();
+    reasons.iter().for_each(|reason| check(reason));
+    let unlike: BTreeSet<&String> = reasons.iter().collect();
+    assert_eq!(unlike.len(), reasons.len(), "{reasons:?}");
     assert_eq!(
         failure().to_string(),
         "timed out: no connection became free within timeouts.queue (not sent: safe to send again)"

@@ -24,6 +24,7 @@
 //! is left; `Pool` makes it idle, or closes it where a limit says so.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use super::exchange::Progress;
 use super::ids::RequestIds;
@@ -236,6 +237,31 @@ impl CloseReason {
         Self::ClosedIdle,
         Self::Lost,
     ];
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IdleTimeout => "idle for limits.idle_timeout",
+            Self::MaxIdle => "more idle than limits.max_idle",
+            Self::MaxAge => "older than limits.max_age",
+            Self::MaxRequests => "served limits.max_requests_per_connection",
+            Self::KeepOff => "connections are not kept",
+            Self::Aborted => "its request was given up",
+            Self::EarlyEnd => "its request ended before it was sent as a whole",
+            Self::Stray => "records came for a request that had ended",
+            Self::Yielded => "the application has others to turn to",
+            Self::Replaced => "a fresh connection was needed in its place",
+            Self::ProbeDone => "the probe is over",
+            Self::AbortGrace => "a request did not end after its abort",
+            Self::Retired => "the limits were lowered or the client shut down",
+            Self::OutOfTurn => "the application spoke out of turn",
+            Self::Protocol => "the application broke the protocol",
+            Self::ConnectFailed => "it could not be established",
+            Self::ClosedIdle => "closed by the other side while idle",
+            Self::Lost => "lost with requests on it",
+        })
+    }
 }
 
 /// Requests for which an idle connection keeps room in its lists.

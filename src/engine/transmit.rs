@@ -131,7 +131,6 @@ impl Engine {
             } else {
                 FAIR_RECORD
             };
-            let was_sent = exchange.last_offset <= connection.outbox.transmitted();
             match self.feed(key, handle.index, quantum) {
                 Ok(Fed::More) => {
                     self.exchanges[handle.index as usize].in_round = true;
@@ -139,10 +138,6 @@ impl Engine {
                 }
                 Ok(Fed::Starved | Fed::Done) => {}
                 Err(error) => self.stop_exchange(now, handle.index, error.into()),
-            }
-            if was_sent {
-                // Its write limit did not run, and may have no entry.
-                self.arm_exchange(handle.index);
             }
         }
     }
@@ -259,7 +254,7 @@ impl Engine {
             // The time without anything to send is nobody's stall.
             connection.moved = now;
         }
-        if !exchange.in_round && exchange.sending != Sending::Done {
+        if !exchange.in_round {
             exchange.in_round = true;
             connection.round.push_back(exchange.handle(exchange_key));
         }

@@ -222,7 +222,7 @@ impl Engine {
             let mut front = *front;
             let waits = self
                 .connection(front.connection)
-                .is_some_and(|it| it.quiet && it.live > 0 && it.served == 0);
+                .is_some_and(|it| it.quiet && it.served == 0);
             let of = &self.servers[usize::from(server)];
             if waits && of.yields_at().is_none_or(|at| at > now) {
                 self.arm_yield(u32::from(server));

@@ -218,7 +218,7 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(key as usize) else {
             return;
         };
-        let is_plain = connection.paused == 0 && connection.held == 0 && connection.full == 0;
+        let is_plain = connection.paused == 0 && connection.held == 0;
         if is_plain && !connection.read_blocked {
             return;
         }

@@ -1,6 +1,10 @@
 //! Budgets for paused requests: whose octets count, and when the slow request fails.
 
-use mio_fcgi::{AtLimit, Config, Delivery, Multiplex, Phase, RequestError};
+use std::time::Duration;
+
+use mio_fcgi::{
+    AtLimit, Config, Delivery, Multiplex, Phase, RequestError, RequestHandle, TimeoutKind, Timeouts,
+};
 
 use crate::harness::Bench;
 use crate::script::{Seen, config, done, failed, out, records, request};
@@ -79,5 +83,78 @@ fn a_request_goes_to_a_resumed_ones_connection_rather_than_to_a_new_one() {
     assert_eq!(bench.peers.len(), 2);
     bench.feed(0, records().end(1, 0).end(2, 0));
     bench.feed(1, records().end(1, 0));
+    bench.finish();
+}
+
+/// Two requests on one connection, which is not read at a budget's end; the first is paused.
+fn first_paused(change: impl FnOnce(&mut Config)) -> (Bench, RequestHandle) {
+    let mut config = config(Multiplex::On { max: 4 });
+    config.limits.max_connections = 1;
+    config.stall.at_limit = AtLimit::PauseConnection;
+    change(&mut config);
+    let mut bench = Bench::new(config);
+    let slow = bench.submit(request());
+    bench.submit(request());
+    bench.command(|engine, now| engine.pause(now, slow));
+    (bench, slow)
+}
+
+fn wants_read(bench: &Bench) -> bool {
+    bench.engine.wants_read(bench.peers[0].handle)
+}
+
+#[test]
+fn a_connection_is_read_again_as_soon_as_less_than_the_requests_budget_is_held() {
+    let (mut bench, slow) = first_paused(|config| config.stall.per_request = 100);
+    bench.feed(0, records().stdout(1, [b'x'; 110]));
+    assert!(!wants_read(&bench));
+    bench.engine.resume(bench.now, slow);
+    for (taken, is_read) in [(10, false), (1, true)] {
+        let mut scratch = [0; 10];
+        let event = bench.engine.poll_event(&mut scratch[..taken]);
+        assert!(event.is_some());
+        assert_eq!(wants_read(&bench), is_read, "{taken} octets more");
+    }
+    bench.run();
+    bench.feed(0, records().end(1, 0).end(2, 0));
+    bench.finish();
+}
+
+#[test]
+fn output_that_a_resumed_request_has_not_taken_counts_as_well() {
+    let (mut bench, slow) = first_paused(|config| config.stall.per_connection = 100);
+    bench.feed(0, records().stdout(1, [b'x'; 60]));
+    bench.engine.resume(bench.now, slow);
+    let octets = records().stdout(1, [b'x'; 60]);
+    let (mut input, connection) = (octets.as_ref(), bench.peers[0].handle);
+    let event = bench
+        .engine
+        .poll_received(bench.now, connection, &mut input);
+    assert_eq!(event, None, "it stands behind what is held");
+    assert!(!wants_read(&bench));
+    bench.run();
+    assert_eq!(bench.seen(), [out(1, &"x".repeat(120))]);
+    assert!(wants_read(&bench));
+    bench.feed(0, records().end(1, 0).end(2, 0));
+    bench.finish();
+}
+
+#[test]
+fn a_pause_that_leaves_its_connection_read_asks_for_no_read_and_gives_nobody_more_time() {
+    let mut timeouts = Timeouts::NONE;
+    timeouts.first_octet = Some(Duration::from_secs(1));
+    let mut bench = Bench::shared(2);
+    let slow = bench.submit(request().with_timeouts(Timeouts::NONE));
+    bench.submit(request().with_timeouts(timeouts));
+    bench.advance(Duration::from_millis(500));
+    bench.engine.pause(bench.now, slow);
+    assert_eq!(bench.engine.poll_action(), None);
+    assert_eq!(bench.stats().requests.paused, 1);
+    bench.advance(Duration::from_millis(500));
+    let error = RequestError::TimedOut(TimeoutKind::FirstOctet);
+    let late = failed(2, error, Phase::Sent, Delivery::MaybeSent);
+    assert_eq!(bench.seen(), [late]);
+    bench.command(|engine, now| engine.resume(now, slow));
+    bench.feed(0, records().end(1, 0).end(2, 0));
     bench.finish();
 }

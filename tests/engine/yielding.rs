@@ -223,3 +223,57 @@ fn a_burst_before_one_process_is_served_one_after_the_other() {
         app.bench.finish();
     }
 }
+
+/// Connections of so many requests that were submitted at once.
+fn at_once(requests: usize) -> Bench {
+    let mut bench = Bench::new(config(Multiplex::Off));
+    for _ in 0..requests {
+        bench.submit(request());
+    }
+    bench
+}
+
+fn yields(bench: &Bench) -> u64 {
+    bench.stats().counters.closed_for(CloseReason::Yielded)
+}
+
+#[test]
+fn a_connection_whose_response_goes_on_is_not_yielded_to() {
+    let mut bench = at_once(2);
+    bench.advance(MS);
+    bench.feed(0, records().stdout(1, "x").end(1, 0));
+    bench.feed(1, records().stdout(1, "x"));
+    bench.advance(1_000 * MS);
+    assert_eq!(yields(&bench), 0);
+    bench.feed(1, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn a_connection_that_has_served_is_not_yielded_to_while_it_is_idle() {
+    let mut bench = at_once(2);
+    bench.advance(MS);
+    bench.feed(1, records().stdout(1, "x").end(1, 0));
+    // Just before the other one would have to yield to it.
+    bench.advance(19 * MS + MS / 2);
+    bench.feed(0, records().stdout(1, "x").end(1, 0));
+    bench.advance(1_000 * MS);
+    assert_eq!(yields(&bench), 0);
+    bench.finish();
+}
+
+#[test]
+fn an_idle_connection_yields_to_one_that_a_retried_request_needs() {
+    let mut bench = at_once(2);
+    for peer in 0..2 {
+        bench.feed(peer, records().end(1, 0));
+    }
+    bench.advance(100 * MS);
+    bench.submit(request());
+    bench.reset(1);
+    assert_eq!(bench.peers.len(), 3, "the idle one may be as stale");
+    bench.advance(20 * MS);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::Yielded));
+    bench.feed(2, records().end(1, 0));
+    bench.finish();
+}

@@ -37,7 +37,6 @@ use crate::report::{Elapsed, Report, Timings};
 use crate::request::Retry;
 use crate::wire::Role;
 
-#[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) generation: u32,
     pub(super) life: Life,

@@ -1,6 +1,5 @@
 //! One body stream of a request: where its octets come from and how far they were taken.
 
-use std::fmt;
 use std::io::{self, Read, SeekFrom};
 use std::sync::Arc;
 
@@ -8,7 +7,6 @@ use crate::error::BodyError;
 use crate::request::{Body, Content, ReadSeek};
 
 /// A [`Body`] being sent. Positions are offsets in the stream.
-#[derive(Debug)]
 pub(super) struct Source {
     supply: Supply,
     /// The length promised to the application, where there is one.
@@ -277,20 +275,6 @@ impl Source {
     }
 }
 
-impl fmt::Debug for Supply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "Empty",
-            Self::Bytes(_) => "Bytes",
-            Self::Shared(_) => "Shared",
-            Self::Reader(_) => "Reader",
-            Self::Seekable { .. } => "Seekable",
-            Self::Pushed(_) => "Pushed",
-            Self::Collected(_) => "Collected",
-        })
-    }
-}
-
 impl Pushed {
     fn len(&self) -> usize {
         self.octets.len() - self.sent
@@ -380,5 +364,18 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(source.read(&mut out, 3), Ok(1));
         assert_eq!(out, b"x");
+    }
+
+    #[test]
+    fn a_pushed_body_that_never_runs_dry_takes_no_more_memory_the_longer_it_gets() {
+        let mut source = Source::new(Body::pushed(None), None).expect("new");
+        assert_eq!(source.push(&[0; 64], 64), 64);
+        for _ in 0..1_000 {
+            source.take(32);
+            source.release(32);
+            assert_eq!(source.push(&[0; 64], 64), 32);
+        }
+        let memory = source.pushed().map(|pushed| pushed.octets.capacity());
+        assert!(memory <= Some(4 * 64), "{memory:?}");
     }
 }

@@ -100,11 +100,7 @@ impl Counters {
 
     /// Connections closed, by reason; those that never happened are left out.
     pub fn closed_by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
-        CloseReason::ALL
-            .iter()
-            .copied()
-            .zip(self.closed.0)
-            .filter(|(_, count)| *count > 0)
+        self.closed.occurred()
     }
 
     pub(super) fn closed(&mut self, reason: CloseReason) {
@@ -112,13 +108,17 @@ impl Counters {
     }
 }
 
+impl Closed {
+    fn occurred(&self) -> impl Iterator<Item = (CloseReason, u64)> {
+        let all = CloseReason::ALL.iter().copied().zip(self.0);
+        all.filter(|(_, count)| *count > 0)
+    }
+}
+
 /// Shows the reasons that occurred.
 impl fmt::Debug for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = CloseReason::ALL.iter().zip(self.0);
-        f.debug_map()
-            .entries(counts.filter(|(_, count)| *count > 0))
-            .finish()
+        f.debug_map().entries(self.occurred()).finish()
     }
 }
 
@@ -178,8 +178,10 @@ impl Engine {
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
-    use crate::Event;
     use crate::engine::{Action, Connection, Exchange};
+    use crate::{Config, Engine, Event, RequestHandle};
+    use std::collections::VecDeque;
+    use std::time::Instant;
 
     /// Each is moved or walked for every request; the first two are costs documented in `Limits`.
     #[test]
@@ -194,5 +196,29 @@ mod tests {
         ];
         let grown: Vec<_> = sizes.into_iter().filter(|it| it.1 > it.2).collect();
         assert!(grown.is_empty(), "(type, octets, at most): {grown:?}");
+    }
+
+    #[test]
+    fn idle_connections_cost_their_entries_and_the_mean_of_what_they_hold() {
+        let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        config.limits.min_idle = 2;
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        assert_eq!(engine.idle_connection_cost(), None);
+        let now = Instant::now();
+        engine.handle_timeout(now);
+        while let Some(action) = engine.poll_action() {
+            if let Action::Connect { connection, .. } = action {
+                engine.handle_connected(now, connection);
+            }
+        }
+        for (index, held) in [(0, 30), (1, 50)] {
+            let connection = &mut engine.connections[index];
+            connection.unsent = VecDeque::with_capacity(held);
+            connection.round = VecDeque::new();
+            connection.ids = Default::default();
+        }
+        let entry = size_of::<Connection>() + size_of::<usize>();
+        let mean = 40 * size_of::<(u64, RequestHandle)>();
+        assert_eq!(engine.idle_connection_cost(), Some(entry + mean));
     }
 }

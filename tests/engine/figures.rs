@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{OwnedEvent, Report};
+use mio_fcgi::{Body, CloseReason, OwnedEvent, Report};
 
 use crate::harness::{Answer, Bench};
 use crate::script::{records, request};
@@ -60,10 +60,11 @@ fn a_connection_was_opened_for_the_first_of_those_that_share_it() {
 #[test]
 fn a_report_counts_the_octets_of_its_own_request() {
     let mut bench = Bench::shared(8);
-    bench.submit(request());
+    let with_body = || request().with_body(Body::bytes(vec![b'x'; 40_000]));
+    bench.submit(with_body());
     bench.peers[0].window = 0;
     for _ in 0..3 {
-        bench.submit(request());
+        bench.submit(with_body());
     }
     bench.open_window(0, usize::MAX);
     let each = bench.peers[0].sent.len() as u64 / 4;
@@ -83,5 +84,31 @@ fn the_engine_shows_what_is_due_next() {
     assert!(shown.contains("\"Connect\""), "{shown}");
     bench.accept(0);
     bench.feed(0, records().end(1, 0));
+    bench.finish();
+}
+
+#[test]
+fn closed_connections_are_told_by_reason_and_what_never_happened_is_left_out() {
+    let mut bench = Bench::plain();
+    for _ in 0..3 {
+        bench.submit(request());
+    }
+    for peer in 0..2 {
+        bench.feed(peer, records().end(1, 0));
+        bench.eof(peer);
+    }
+    let aborted = bench.handles[2];
+    bench.command(|engine, now| engine.abort(now, aborted));
+    let counters = bench.stats().counters;
+    let closed: Vec<_> = counters.closed_by_reason().collect();
+    let expected = [(CloseReason::Aborted, 1), (CloseReason::ClosedIdle, 2)];
+    assert_eq!(closed, expected);
+    for (reason, count) in expected {
+        assert_eq!(counters.closed_for(reason), count);
+    }
+    assert_eq!(counters.closed_for(CloseReason::Stray), 0);
+    let shown = format!("{counters:?}");
+    let told = "closed: {Aborted: 1, ClosedIdle: 2}";
+    assert!(shown.contains(told), "{shown}");
     bench.finish();
 }

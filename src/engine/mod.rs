@@ -403,3 +403,27 @@ impl fmt::Debug for Engine {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tag;
+
+    #[test]
+    fn the_wait_for_the_next_deadline_counts_from_the_callers_instant_and_is_nothing_behind_it() {
+        let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        let now = Instant::now();
+        assert_eq!(engine.until_timeout(now), None);
+        let submitted = engine.submit(now, Request::responder(), Tag(0));
+        submitted.expect("accepted");
+        let connect = engine.config.connect_timeout;
+        let third = connect / 3;
+        assert_eq!(engine.until_timeout(now), Some(connect));
+        assert_eq!(engine.until_timeout(now + third), Some(connect - third));
+        assert_eq!(
+            engine.until_timeout(now + 2 * connect),
+            Some(Duration::ZERO)
+        );
+    }
+}

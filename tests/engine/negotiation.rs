@@ -436,3 +436,26 @@ fn a_question_of_the_embedder_waits_for_its_server_and_not_for_another() {
     assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
 }
+
+#[test]
+fn without_kept_connections_one_that_was_opened_for_nobody_is_shared_after_a_yes() {
+    let mut config = config(Multiplex::Auto);
+    config.keep_connections = false;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Hang;
+    let given_up = bench.submit(request());
+    bench.command(|engine, now| engine.abort(now, given_up));
+    for peer in 0..2 {
+        bench.accept(peer);
+    }
+    let yes = [("FCGI_MPXS_CONNS", "1"), ("FCGI_MAX_REQS", "2")];
+    bench.feed(1, records().values(&yes));
+    for _ in 0..4 {
+        bench.submit(request());
+    }
+    assert_eq!(bench.sent(0), [Sent::whole(1), Sent::whole(2)].concat());
+    for peer in 0..2 {
+        bench.feed(peer, records().end(1, 0).end(2, 0));
+    }
+    bench.finish();
+}

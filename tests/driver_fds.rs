@@ -31,17 +31,15 @@ fn sequential_requests_take_one_connection_and_dropping_the_client_gives_it_back
     };
     // The application runs in this process too, and has all that it opens with the first request.
     let with_one = request();
-    let began = Instant::now();
     for _ in 0..100 {
         let counts: Vec<usize> = (0..100).map(|_| request()).collect();
         assert_eq!(counts, [with_one; 100]);
-        assert!(began.elapsed() < Duration::from_secs(60));
     }
     assert_eq!(client.stats().counters.connected, 1);
     assert_eq!(client.stats().counters.completed, 10_001);
 
     // Its reads tell of our writes: one for each request. It counts them when it is about to wait again.
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while demo.counters().requests < 10_001 {
         assert!(Instant::now() < deadline, "{:?}", demo.counters());
         std::thread::sleep(Duration::from_millis(1));
@@ -61,7 +59,7 @@ fn sequential_requests_take_one_connection_and_dropping_the_client_gives_it_back
     // The connection had two ends here, and the client a copy of the registry. The application closes its ends when
     // it sees that ours are closed.
     let before = with_one - 3;
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while open_files() > before {
         assert!(Instant::now() < deadline, "{} of {before}", open_files());
         std::thread::sleep(Duration::from_millis(5));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mio_fcgi::wire::{self, DecodeError, RecordType};
 use mio_fcgi::{Address, ConnectError, ProtocolError, RequestError, TimeoutKind, blocking};
 
-use crate::peer::{Listener, PATIENCE, Peer};
+use crate::peer::{self, Listener, PATIENCE, Peer};
 
 /// Answers one question.
 fn answer(listener: Listener) {
@@ -39,10 +39,10 @@ fn a_server_without_a_process_to_spare_is_told_from_one_that_is_down() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
     let address = Address::Tcp(listener.local_addr().expect("it is bound"));
     // The system accepts, nobody else does.
-    let busy = failure(&address, Duration::from_millis(20));
+    let busy = failure(&address, Duration::from_millis(200));
     assert_eq!(busy, RequestError::TimedOut(TimeoutKind::Probe));
-    drop(listener);
-    let down = failure(&address, PATIENCE);
+    let (address, _socket) = peer::refusing();
+    let down = failure(&Address::Tcp(address), PATIENCE);
     let refused = ConnectError::Failed(std::io::ErrorKind::ConnectionRefused);
     assert_eq!(down, RequestError::Connect(refused));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio_fcgi::{Address, ConnectError, Delivery, Phase, RequestError};
 use rustix::net::listen;
 
-use crate::peer::{Listener, PATIENCE, Peer};
+use crate::peer::{self, Listener, PATIENCE, Peer};
 use crate::{Loop, body, get, plain};
 
 /// Answers one request with the kind of its socket.
@@ -81,7 +81,8 @@ fn a_server_that_refuses_is_passed_over_for_another() {
             connection.answer(id, b"here");
         }
     });
-    let mut config = plain(refusing());
+    let (down, _socket) = peer::refusing();
+    let mut config = plain(Address::Tcp(down));
     config.servers.push(peer.address());
     config.limits.max_connections = 1;
     let mut turns = Loop::new(config);
@@ -94,15 +95,10 @@ fn a_server_that_refuses_is_passed_over_for_another() {
     peer.join();
 }
 
-/// An address at which nobody listens.
-fn refusing() -> Address {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    Address::Tcp(free.local_addr().expect("it is bound"))
-}
-
 #[test]
 fn a_refused_connect_fails_what_was_not_sent() {
-    let mut turns = Loop::plain(refusing());
+    let (down, _socket) = peer::refusing();
+    let mut turns = Loop::plain(Address::Tcp(down));
     turns.submit(get("/"), 1);
     turns.run_to_ends(1);
     let failure = turns.failure(1);
@@ -177,11 +173,17 @@ fn a_backlog_that_stays_full_is_reported_as_busy() {
 }
 
 /// A TCP listener that takes no further connection: the system drops what knocks, so a connect stays under way.
+///
+/// The first connection has room. The system may notice a moment late that it was the last, so one is seen to fail.
 fn full_tcp() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listen(&listener, 0).expect("a listener");
     let address = listener.local_addr().expect("it is bound");
-    let fillers = vec![TcpStream::connect(address).expect("the first has room")];
+    let mut fillers = vec![TcpStream::connect(address).expect("the first has room")];
+    let moment = Duration::from_millis(50);
+    while let Ok(filler) = TcpStream::connect_timeout(&address, moment) {
+        fillers.push(filler);
+    }
     (listener, address, fillers)
 }
 
@@ -214,10 +216,10 @@ fn a_slow_connect_is_finished_when_the_system_says_so() {
     let mut config = plain(Address::Tcp(address));
     config.connect_timeout = PATIENCE;
     let mut turns = Loop::new(config);
+    let began = Instant::now();
     turns.submit(get("/late"), 1);
     turns.run_for(Duration::from_millis(20));
     assert_eq!(turns.client.stats().connections.connecting, 1);
-    let began = Instant::now();
     let peer = Peer::run(
         Listener::Tcp(listener),
         Address::Tcp(address),
@@ -230,7 +232,7 @@ fn a_slow_connect_is_finished_when_the_system_says_so() {
     turns.run_to_ends(1);
     assert_eq!(body(&turns.stdout(1)), b"/late");
     let connecting = turns.completion(1).report.timings.connecting();
-    assert!(connecting.is_some_and(|it| it <= began.elapsed() + Duration::from_secs(1)));
+    assert!(connecting.is_some_and(|it| it <= began.elapsed()));
     drop(turns);
     peer.join();
 }

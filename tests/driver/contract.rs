@@ -22,7 +22,11 @@ fn any_order_of_the_calls_in_a_turn_is_right() {
     let demo = demo();
     let steps = [Step::Wait, Step::Note, Step::Timeout, Step::Drain];
     for order in permutations(&steps) {
-        let mut turns = Loop::plain(demo.address().clone());
+        let mut config = plain(demo.address().clone());
+        // None of its times wakes a client that has forgotten its request.
+        config.connect_timeout = 2 * PATIENCE;
+        config.timeouts = mio_fcgi::Timeouts::NONE;
+        let mut turns = Loop::new(config);
         turns.submit(get("/tag?tag=ordered"), 1);
         let began = Instant::now();
         while turns.ends().is_empty() {
@@ -38,8 +42,6 @@ fn any_order_of_the_calls_in_a_turn_is_right() {
         }
         assert!(turns.outcome(1).is_ok(), "{order:?}: {:?}", turns.tail());
         assert_eq!(body(&turns.stdout(1)), b"ordered", "{order:?}");
-        // The first time limit of a request is 10 s: it did not take one to be sent.
-        assert!(began.elapsed() < Duration::from_secs(8), "{order:?}");
     }
 }
 
@@ -128,8 +130,10 @@ fn events_of_the_embedder_are_left_to_it_and_tokens_stay_in_their_range() {
     let deadline = Instant::now() + PATIENCE;
     while ended < 50 || embedders == 0 {
         assert!(Instant::now() < deadline);
-        poll.poll(&mut events, client.timeout(Instant::now()))
-            .expect("a poll");
+        match poll.poll(&mut events, client.timeout(Instant::now())) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            other => other.expect("a poll"),
+        }
         for event in &events {
             let token = event.token();
             assert_eq!(client.handle_event(event), tokens.contains(&token));

@@ -6,13 +6,22 @@ use std::time::{Duration, Instant};
 use mio_fcgi::{Body, Delivery, Event, RequestError, StdinError, Tag, TimeoutKind, Timeouts};
 
 use crate::peer::{self, PATIENCE, Peer};
-use crate::{Loop, body, demo, get};
+use crate::{Loop, body, get};
 
 #[test]
 fn commands_with_a_stale_handle_do_nothing_to_the_request_in_its_place() {
-    let demo = demo();
-    let mut turns = Loop::plain(demo.address().clone());
-    let stale = turns.submit(get("/bench").with_body(Body::pushed(Some(3))), 1);
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let peer = Peer::unix(move |listener| {
+        let mut connection = listener.accept();
+        let id = connection.request().expect("the first request").id;
+        connection.answer(id, b"stale");
+        let id = connection.request().expect("the second request").id;
+        may_go_on.recv_timeout(PATIENCE).expect("the test goes on");
+        connection.answer(id, b"fresh");
+        connection.rest();
+    });
+    let mut turns = Loop::plain(peer.address());
+    let stale = turns.submit(get("/").with_body(Body::pushed(Some(3))), 1);
     assert_eq!(
         turns.client.write_stdin(Instant::now(), stale, b"abc"),
         Ok(3)
@@ -20,7 +29,7 @@ fn commands_with_a_stale_handle_do_nothing_to_the_request_in_its_place() {
     assert_eq!(turns.client.finish_stdin(Instant::now(), stale), Ok(()));
     turns.run_to_ends(1);
 
-    let fresh = turns.submit(get("/tag?tag=fresh&delay=30"), 2);
+    let fresh = turns.submit(get("/"), 2);
     assert_ne!(stale, fresh);
     turns.run_until(|it| it.client.stats().requests.active == 1);
     let now = Instant::now();
@@ -37,11 +46,14 @@ fn commands_with_a_stale_handle_do_nothing_to_the_request_in_its_place() {
         Err(StdinError::NotPushed)
     );
     assert_eq!(turns.client.stats().requests.paused, 0);
+    go_on.send(()).expect("the peer waits");
     turns.run_to_ends(2);
     assert_eq!(body(&turns.stdout(2)), b"fresh");
     turns.client.abort(now, fresh);
     turns.run_for(Duration::from_millis(5));
     assert_eq!(turns.ends(), [1, 2]);
+    drop(turns);
+    peer.join();
 }
 
 /// The connection that timed out leaves its slot and its token to the next one.

@@ -116,11 +116,16 @@ impl Loop {
         }
     }
 
-    /// Turns for a while, in which nothing is waited for.
+    /// Turns for a while, in which nothing is waited for: once at least, however late it is.
     fn run_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
-        while let Some(left) = end.checked_duration_since(Instant::now()) {
+        let mut left = time;
+        loop {
             self.turn(left.max(Duration::from_millis(1)));
+            match end.checked_duration_since(Instant::now()) {
+                Some(more) => left = more,
+                None => return,
+            }
         }
     }
 

@@ -6,17 +6,18 @@
 )]
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv6Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mio_fcgi::Address;
 use mio_fcgi::wire::{self, Demux, EndRequest, Item, ProtocolStatus, RecordType};
+use socket2::{Domain, Socket as System, Type};
 use tempfile::TempDir;
 
 /// How long anything may take before a test fails: much, since the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A running script; `T` is what it returns.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl<T: Send + 'static> Peer<T> {
     }
 
     fn tcp_on(
-        address: impl Into<std::net::SocketAddr>,
+        address: impl Into<SocketAddr>,
         script: impl FnOnce(Listener) -> T + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind(address.into()).expect("loopback has a free port");
@@ -148,6 +149,17 @@ impl Listener {
             Err(error) => panic!("accept: {error}"),
         }
     }
+}
+
+/// A TCP address at which nobody listens: bound as long as the socket is kept, so that nobody else gets it meanwhile.
+pub(crate) fn refusing() -> (SocketAddr, System) {
+    let socket = System::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket
+        .bind(&any_port.into())
+        .expect("loopback has a free port");
+    let address = socket.local_addr().expect("it is bound").as_socket();
+    (address.expect("an IPv4 address"), socket)
 }
 
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! `get`: what it shows, and what it says and returns for each way in which there is nothing to show.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -233,9 +232,8 @@ fn an_error_status_is_a_failure_and_with_fail_its_body_is_not_shown() {
 
 #[test]
 fn nobody_listening_and_no_socket_are_told_apart() {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let address = free.local_addr().expect("it is bound").to_string();
-    drop(free);
+    let (down, _socket) = peer::refusing();
+    let address = down.to_string();
     let refused = get(&["--connect", &address, "--script", "/x.php"]);
     refused.failed(7, &[&address, "refused"]);
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -283,7 +281,8 @@ fn a_silent_server_is_given_up_in_time() {
         connection.send(&peer::stdout(id, b"X: y\r\n\r\nbegun\n"));
         connection.rest()
     };
-    let (ended, _) = get_from(begun, &["--timeout", "0.4"]);
+    // Longer: the peer has its part to do in it.
+    let (ended, _) = get_from(begun, &["--timeout", "3"]);
     ended.failed(28, &["did not end in time"]);
     assert_eq!(ended.text(), "begun\n");
 }

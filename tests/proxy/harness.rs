@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 use crate::program::example;
 
 /// How long anything may take before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A running proxy; killed when it is dropped.
 pub(crate) struct Proxy {
@@ -213,6 +213,17 @@ impl Proxy {
             .map(|ticks| ticks.parse::<u64>().expect("a number"))
             .sum()
     }
+
+    /// Waits until it does nothing for a while. It may have been about to do something, but not on and on.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_for_rest(&self) {
+        let is_at_rest = || {
+            let before = self.processor_time();
+            std::thread::sleep(Duration::from_millis(500));
+            self.processor_time() - before <= 3
+        };
+        eventually(is_at_rest, || "it has always something to do".to_owned());
+    }
 }
 
 impl Drop for Proxy {
@@ -220,7 +231,10 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("the proxy's log:\n{}", self.log());
+            let log = self.log();
+            let from = log.char_indices().rev().nth(LOG_SHOWN);
+            let from = from.map_or(0, |(at, _)| at);
+            eprintln!("the end of the proxy's log:\n{}", &log[from..]);
         }
     }
 }
@@ -418,6 +432,9 @@ pub(crate) fn run(arguments: &[&str]) -> std::process::Output {
         .output()
         .expect("the proxy starts")
 }
+
+/// How many characters of a log a failing test prints.
+const LOG_SHOWN: usize = 16_000;
 
 fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
     octets

@@ -1,24 +1,24 @@
 //! Clients that are slow, idle or many.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 #[cfg(unix)]
 use rustix::process::Signal;
 
-use super::harness::{Proxy, get};
+use super::harness::{Proxy, get, post};
 
 // edge: nothing, or nothing after an answer | closed after `--keep-alive`
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    let proxy = Proxy::start(&["--keep-alive", "0.3"]);
+    let proxy = Proxy::start(&["--keep-alive", "1"]);
     let start = Instant::now();
     let mut browser = proxy.connect();
     browser.send(get("/tag?tag=a"));
     assert_eq!(browser.answer().text(), "a");
     browser.assert_closed();
-    assert!((250..5000).contains(&start.elapsed().as_millis()));
+    assert!(start.elapsed() >= Duration::from_millis(900));
     proxy.connect().assert_closed();
 }
 
@@ -26,19 +26,24 @@ fn an_idle_connection_is_closed_without_a_word() {
 #[test]
 fn a_head_that_trickles_is_a_time_out() {
     let proxy = Proxy::start(&["--head-timeout", "0.4"]);
-    let mut browser = proxy.connect();
     let start = Instant::now();
-    for octet in "GET /tag?tag=a".bytes() {
-        browser.send([octet]);
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut browser = proxy.connect();
+    browser.send("GET /");
+    let mut stream = browser.stream.try_clone().expect("a socket");
+    // On and on, until the proxy has closed.
+    let trickle = std::thread::spawn(move || {
+        while stream.write_all(b"a").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
     let answer = browser.answer();
     assert_eq!(
         (answer.status, answer.field("connection")),
         (408, Some("close"))
     );
-    assert!((350..5000).contains(&start.elapsed().as_millis()));
+    assert!(start.elapsed() >= Duration::from_millis(350));
     browser.assert_closed();
+    trickle.join().expect("no panic");
 }
 
 // edge: an answer that is never read | dropped after `--client-timeout`
@@ -48,7 +53,7 @@ fn a_client_that_takes_no_octet_is_dropped() {
     let mut browser = proxy.connect();
     browser.send(get("/big?size=100000000"));
     proxy.wait_for_log("\"GET /big?size=100000000 HTTP/1.1\" 200 ");
-    assert_eq!(proxy.figure("requests.in_flight"), 0);
+    proxy.wait_for_figure("requests.in_flight", 0);
 }
 
 // edge: more clients than `--clients` | wait, then served
@@ -58,13 +63,16 @@ fn clients_above_the_limit_wait_and_are_served_then() {
     let mut first = proxy.connect();
     let mut second = proxy.connect();
     first.send(get("/slow?ms=60000"));
-    second.send(get("/slow?ms=1500"));
+    // Served until the rest of its body comes.
+    let request = post("/form", b"name=a");
+    second.send(&request[..request.len() - 1]);
     let mut others: Vec<_> = (0..5).map(|_| proxy.connect()).collect();
     for (index, browser) in others.iter_mut().enumerate() {
         browser.send(get(&format!("/tag?tag=n{index}")));
     }
     others[0].assert_silent(Duration::from_millis(100));
     // Each that was answered makes room for the next.
+    second.send(&request[request.len() - 1..]);
     let answer = second.answer();
     assert_eq!(answer.field("connection"), Some("close"));
     for (index, browser) in others.iter_mut().enumerate() {
@@ -94,7 +102,7 @@ fn an_idle_client_makes_room_for_one_that_waits() {
 #[cfg(unix)]
 #[test]
 fn a_crowd_that_always_has_more_holds_up_no_answer() {
-    let proxy = Proxy::start(&["--no-access-log", "--clients", "1000"]);
+    let proxy = Proxy::start(&["--clients", "1000"]);
     let connect = |_| TcpStream::connect(proxy.address()).expect("it listens");
     let mut crowd: Vec<TcpStream> = (0..400).map(connect).collect();
     let mut browser = proxy.connect();
@@ -112,12 +120,12 @@ fn a_crowd_that_always_has_more_holds_up_no_answer() {
     }
     proxy.signal(Signal::CONT);
     assert_eq!(browser.answer().text(), "a");
-    // The crowd is far from its end: its first answers at most have come.
-    let few = 64 * 1024;
-    let mut octets = vec![0; few];
-    let served = |client: &mut TcpStream| matches!(client.read(&mut octets), Ok(len) if len == few);
-    let ahead = crowd.iter_mut().map(served).filter(|it| *it).count();
-    assert!(ahead < 200, "{ahead} of 400 were served first");
+    // The log tells in which order they were answered.
+    proxy.wait_for_log("/tag?tag=a HTTP");
+    let log = proxy.log();
+    let others = log.lines().take_while(|it| !it.contains("/tag?tag=a HTTP"));
+    let ahead = others.count();
+    assert!(ahead < 400 * 1500 / 2, "{ahead} of the crowd's came first");
 }
 
 // edge: more clients than descriptors | wait without work, then served
@@ -136,10 +144,7 @@ fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
     rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).expect("ours");
     let mut browsers: Vec<_> = (0..30).map(|_| proxy.connect()).collect();
     proxy.wait_for_log("accepting pauses: ");
-    let before = proxy.processor_time();
-    std::thread::sleep(Duration::from_millis(500));
-    let used = proxy.processor_time() - before;
-    assert!(used <= 3, "{used} ticks of 10 ms in half a second");
+    proxy.wait_for_rest();
     let mut last = browsers.pop().expect("30 of them");
     last.send(get("/tag?tag=last"));
     drop(browsers);
@@ -153,12 +158,8 @@ fn it_does_nothing_while_nothing_happens() {
     let proxy = Proxy::start(&["--clients", "1", "--status"]);
     // One that is being served, and one that waits for its turn.
     let mut browser = proxy.connect();
-    browser.send(get("/slow?ms=900"));
+    browser.send(get("/slow?ms=60000"));
     let _other = proxy.connect();
     std::thread::sleep(Duration::from_millis(200));
-    let before = proxy.processor_time();
-    std::thread::sleep(Duration::from_millis(500));
-    let used = proxy.processor_time() - before;
-    assert!(used <= 3, "{used} ticks of 10 ms in half a second");
-    assert_eq!(browser.answer().status, 200);
+    proxy.wait_for_rest();
 }

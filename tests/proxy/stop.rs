@@ -16,9 +16,9 @@ fn what_is_being_served_is_finished() {
     idle.send(get("/tag?tag=a"));
     assert_eq!(idle.answer().text(), "a");
     let mut slow = proxy.connect();
-    slow.send(get("/slow?ms=500"));
+    slow.send(get("/slow?ms=3000"));
     let mut streaming = proxy.connect();
-    streaming.send(get("/stream?n=30&ms=20"));
+    streaming.send(get("/stream?n=100&ms=30"));
     streaming.head();
     let mut uploading = proxy.connect();
     let request = post("/echo", b"abcdef");
@@ -26,7 +26,6 @@ fn what_is_being_served_is_finished() {
     let mut in_head = proxy.connect();
     in_head.send("GET /tag?tag=late HTTP/1.1\r\n");
     proxy.wait_for_figure("requests.in_flight", 3);
-    std::thread::sleep(Duration::from_millis(200));
     proxy.terminate();
     idle.assert_closed();
     eventually(
@@ -49,18 +48,19 @@ fn what_is_being_served_is_finished() {
     slow.assert_closed();
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut streaming.stream, &mut rest).expect("it ends in due form");
-    assert!(rest.ends_with(b"line 30 of 30\n\r\n0\r\n\r\n"), "{rest:?}");
+    assert!(
+        rest.ends_with(b"line 100 of 100\n\r\n0\r\n\r\n"),
+        "{rest:?}"
+    );
     assert!(proxy.wait().success());
 }
 
 #[test]
 fn an_idle_proxy_stops_at_once() {
-    let mut proxy = Proxy::start(&["--threads", "2"]);
+    let mut proxy = Proxy::start(&["--threads", "2", "--grace", "3600"]);
     assert_eq!(proxy.get("/tag?tag=a").text(), "a");
-    let start = Instant::now();
     proxy.terminate();
     assert!(proxy.wait().success());
-    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 // edge: a connection in the system's queue at SIGTERM | served when it has asked, closed when it says nothing
@@ -88,21 +88,23 @@ fn the_deadline_ends_what_does_not_end() {
     let start = Instant::now();
     proxy.terminate();
     assert!(proxy.wait().success());
-    assert!((250..10_000).contains(&start.elapsed().as_millis()));
+    assert!(start.elapsed() >= Duration::from_millis(250));
     slow.assert_closed();
     proxy.wait_for_log("did not end in time");
 }
 
 #[test]
 fn a_second_signal_ends_everything() {
-    let mut proxy = Proxy::start(&["--status"]);
+    let mut proxy = Proxy::start(&["--status", "--grace", "3600"]);
     let mut slow = proxy.connect();
     slow.send(get("/slow?ms=60000"));
     proxy.wait_for_figure("requests.in_flight", 1);
     proxy.terminate();
-    std::thread::sleep(Duration::from_millis(100));
-    let start = Instant::now();
+    // Two at once would be one.
+    eventually(
+        || TcpStream::connect(proxy.address()).is_err(),
+        || "it still listens".to_owned(),
+    );
     proxy.terminate();
     proxy.wait();
-    assert!(start.elapsed() < Duration::from_secs(5));
 }

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Instant;
 
 #[allow(
     dead_code,
@@ -16,8 +17,11 @@ mod proxy;
 
 use proxy::{app, options, status, worker};
 
-/// Of each length of run; what happens once a second hardly shows in it.
+/// Of each length of run.
 const REQUESTS: usize = 4000;
+
+/// A path is looked up anew once a second, the date is written anew, and who was idle for a second gives lists back.
+const ONCE_A_SECOND: u64 = 40;
 
 /// How many of them are sent before their answers are read. Beyond four at a time, a shared connection gives its lists of
 /// requests back when the last one ends, and makes new ones.
@@ -31,12 +35,14 @@ fn a_steady_state_allocates_nothing_per_request() {
     ] {
         for path in ["/bench", "/headers"] {
             let few = allocations(arguments, path, REQUESTS);
+            let began = Instant::now();
             let many = allocations(arguments, path, 2 * REQUESTS);
             let more = many.saturating_sub(few);
-            // A path is looked up anew once a second, and the date is written anew.
+            // A busy machine takes its time for the requests.
+            let of_the_clock = ONCE_A_SECOND * began.elapsed().as_secs();
             assert!(
-                more * 50 < REQUESTS as u64,
-                "{arguments:?} {path}: {more} allocations for {REQUESTS} requests, {few} before"
+                more < REQUESTS as u64 / 50 + of_the_clock,
+                "{arguments:?} {path}: {more} allocations for {REQUESTS} requests, {few} before, {of_the_clock} of them by the clock"
             );
         }
     }

@@ -96,13 +96,13 @@ fn an_incomplete_head_of_just_its_limit_is_not_too_large_yet() {
 
 #[test]
 fn a_long_line_in_single_octets_is_not_searched_again_each_time() {
-    let octets = format!("A: {}\n\n", "x".repeat(1 << 20));
+    let octets = format!("A: {}\n\n", "x".repeat(1 << 21));
     let mut parser = HeadParser::new(rules(octets.len()));
     let start = std::time::Instant::now();
     let pieces: Vec<&[u8]> = octets.as_bytes().chunks(1).collect();
     assert!(read(&mut parser, &pieces).is_ok());
-    // A search of all that came so far at each octet would be 5 * 10^11 steps: minutes, not milliseconds.
-    assert!(start.elapsed() < std::time::Duration::from_secs(20));
+    // A search of all that came so far at each octet would be 2 * 10^12 steps and as good as hang.
+    assert!(start.elapsed() < std::time::Duration::from_secs(60));
 }
 
 #[test]

@@ -130,16 +130,15 @@ fn an_unknown_management_record_is_answered() {
 fn an_aborted_request_ends_at_once_and_alone() {
     let application = start();
     let mut peer = Peer::connect(application.address());
-    let mut octets = request(1, true, "/slow?ms=50000", b"");
+    // Longer than a peer waits for an answer.
+    let mut octets = request(1, true, "/slow?ms=60000", b"");
     octets.extend(request(2, true, "/tag?tag=other&delay=100", b""));
     octets.extend(open_request(3, true, "/form", &[]));
     wire::write_abort_request(&mut octets, 1);
     wire::write_abort_request(&mut octets, 3);
     wire::write_abort_request(&mut octets, 4);
-    let start = Instant::now();
     peer.send(&octets);
     let answers = peer.answers(3);
-    assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(answers.ended, [1, 3, 2]);
     let ended = answers.one(1);
     assert_eq!(ended.stdout, b"");
@@ -324,7 +323,7 @@ fn what_is_not_fastcgi_closes_its_connection_only() {
         let mut peer = Peer::connect(application.address());
         peer.send(&request(9, true, "/tag?tag=before", b""));
         assert_eq!(peer.answers(1).one(9).body(), b"before");
-        peer.send(&octets);
+        peer.send_or_lose(&octets);
         let head = &octets[..octets.len().min(40)];
         assert!(
             peer.rest()

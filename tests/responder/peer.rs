@@ -96,7 +96,7 @@ pub(crate) struct Answer {
 
 impl Peer {
     pub(crate) fn connect(address: &Address) -> Self {
-        let time_out = Some(Duration::from_secs(20));
+        let time_out = Some(Duration::from_secs(45));
         let socket: Box<dyn Socket> = match address {
             #[cfg(unix)]
             Address::Unix(path) => {

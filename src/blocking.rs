@@ -200,7 +200,9 @@ impl CallError {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
+
+    use socket2::{Domain, Socket, Type};
 
     use super::*;
     use crate::error::TimeoutKind;
@@ -210,8 +212,12 @@ mod tests {
         // The system accepts, nobody else does: the time limit shows that this one was asked.
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let silent = Address::Tcp(listener.local_addr()?);
-        let refusing = Address::Tcp(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?);
-        let answer = ask_first(vec![refusing, silent], Duration::from_millis(20));
+        // Bound, so that nobody else gets the port, and not listening.
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+        let refusing = bound.local_addr()?.as_socket().expect("an IPv4 address");
+        let addresses = vec![Address::Tcp(refusing), silent];
+        let answer = ask_first(addresses, Duration::from_millis(200));
         let error = answer.expect_err("nobody answers");
         let timed_out = RequestError::TimedOut(TimeoutKind::Probe);
         assert_eq!(error.failure().map(|it| &it.error), Some(&timed_out));

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use mio_fcgi::{
-    Body, CloseReason, Config, Delivery, Multiplex, Request, RequestError, ServerValues, blocking,
+    Body, CloseReason, Config, Delivery, Multiplex, Request, RequestError, ServerValues, Timeouts,
+    blocking,
 };
 
 use crate::harness::client::{self, Loop, post_with};
-use crate::harness::{App, Program, Transport, cgi_script, echo_of, pattern};
+use crate::harness::{App, PATIENCE, Program, Transport, cgi_script, echo_of, pattern};
 
 /// One test for each behaviour, in the module of its application.
 macro_rules! behaviours {
@@ -105,7 +106,7 @@ pub(crate) fn gets_and_posts_are_answered(subject: &mut Subject) {
     let address = subject.app.listen().address();
     // The only process may be held by the client's idle connection.
     client.shut_down();
-    let called = blocking::call(&address, subject.get("/slow?ms=1"), Duration::from_secs(10));
+    let called = blocking::call(&address, subject.get("/slow?ms=1"), PATIENCE);
     assert_eq!(called.expect("a response").body, b"awake\n");
 }
 
@@ -139,13 +140,15 @@ pub(crate) fn auto_finds_out_that_it_does_not_multiplex(subject: &mut Subject) {
 }
 
 pub(crate) fn more_requests_than_processes_are_all_answered(subject: &mut Subject) {
-    let mut client = Loop::new(subject.config());
+    let mut config = subject.config();
+    // Connections are not given up for being idle, nor requests for being late: they make room for each other.
+    config.limits.idle_timeout = Duration::from_secs(3600);
+    config.timeouts = Timeouts::NONE;
+    let mut client = Loop::new(config);
     for _ in 0..40 {
         client.submit(subject.get("/slow?ms=3"));
     }
     for (_, exchange) in client.finish_all() {
-        let end = exchange.completion().report.timings.end();
-        assert!(end < Duration::from_secs(5), "{end:?}");
         assert_eq!(exchange.response().body, b"awake\n");
     }
     client.shut_down();
@@ -154,15 +157,16 @@ pub(crate) fn more_requests_than_processes_are_all_answered(subject: &mut Subjec
 pub(crate) fn an_abort_closes_and_the_process_is_free_again(subject: &mut Subject) {
     let mut client = Loop::new(subject.plain());
     for _ in 0..3 {
+        let before = client.client.stats().counters.octets_sent;
         let tag = client.submit(subject.get("/slow?ms=200"));
-        client.run_for(Duration::from_millis(50));
+        client.run_until("the request on its way", |it| {
+            it.client.stats().counters.octets_sent > before
+        });
         client.abort(tag);
         let aborted = client.finish(tag);
         assert_eq!(aborted.failure().error, RequestError::Aborted);
         assert_eq!(aborted.failure().delivery, Delivery::MaybeSent);
         let next = client.call(subject.get("/slow?ms=1"));
-        let end = next.completion().report.timings.end();
-        assert!(end < Duration::from_secs(2), "{end:?}");
         assert_eq!(next.response().body, b"awake\n");
     }
     let stats = client.shut_down();

@@ -3,12 +3,11 @@
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::harness::PhpFpm;
-use crate::http::{Proxy, get, post};
+use crate::http::{Proxy, eventually, get, post};
 
 /// A document root with scripts of its own, php-fpm, and the proxy before it.
 struct Site {
@@ -244,8 +243,12 @@ fn a_restart_is_not_noticed_by_those_who_come_then() {
     assert_eq!(browser.answer().text(), "Hello, world");
     for _ in 0..3 {
         site.fpm.stop();
+        let before = site.proxy.figure("pool.connect_failures");
         browser.send(get("/hello.php"));
-        std::thread::sleep(Duration::from_millis(100));
+        eventually(
+            || site.proxy.figure("pool.connect_failures") > before,
+            || "a connect that fails".to_owned(),
+        );
         site.fpm.restart();
         assert_eq!(browser.answer().text(), "Hello, world");
     }

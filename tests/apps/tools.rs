@@ -7,7 +7,7 @@ use crate::http::Proxy;
 
 /// What curl prints of these targets and options, without its progress.
 fn curl(proxy: &Proxy, target: &str, arguments: &[&str]) -> String {
-    let fixed = ["-sS", "--fail", "--max-time", "30"];
+    let fixed = ["-sS", "--fail", "--max-time", "120"];
     Tool::new("curl")
         .args(fixed)
         .args(arguments.iter().copied())
@@ -119,7 +119,7 @@ fn wrk_sees_no_error() {
             "/stream?n=2&ms=1",
             "/",
         ] {
-            let load = ["-t", "2", "-c", "32", "-d", "1s"];
+            let load = ["-t", "2", "-c", "32", "-d", "1s", "--timeout", "60s"];
             let url = url(&proxy, target);
             let printed = Tool::new("wrk").args(load).args([&*url]).run();
             assert!(printed.contains("Requests/sec:"), "{printed}");
@@ -170,7 +170,7 @@ fn ab_sees_no_error_from_php() {
 fn assert_all_complete(proxy: &Proxy, target: &str, way: &[&str], count: usize) {
     let number = count.to_string();
     let printed = Tool::new("ab")
-        .args(["-q", "-n", &number, "-c", "16"])
+        .args(["-q", "-s", "120", "-n", &number, "-c", "16"])
         .args(way.iter().copied())
         .args([&*url(proxy, target)])
         .run();

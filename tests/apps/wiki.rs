@@ -30,6 +30,9 @@ fn a_wiki_is_installed_written_and_illustrated() {
     ];
     let proxy = Proxy::start(&arguments);
     browse("wiki.py", "wiki", &proxy, &[]);
+    // The browser is gone, and what it had asked for last too.
+    proxy.wait_for_figure("server.clients", 1);
+    proxy.wait_for_figure("requests.aborting", 0);
     let log = proxy.log();
     assert!(!log.contains("proxy: ["), "{log}");
     let failed = log.lines().find(|line| line.contains(" HTTP/1.1\" 5"));

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::{Process, command};
-use super::{Listen, Transport};
+use super::{Listen, Port, Transport};
 
 /// Which application to start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,22 +43,27 @@ pub(crate) struct App {
     listen: Listen,
     program: Program,
     directory: TempDir,
+    _port: Option<Port>,
 }
 
 impl App {
     /// Starts `program` and waits until it says that it is ready.
     pub(crate) fn start(program: Program, transport: Transport) -> Self {
         let directory = temporary_directory();
-        let (listen, socket) = match transport {
-            Transport::Unix => listen_on(&Listen::Unix(directory.path().join("app.sock"))),
-            Transport::Tcp => listen_on(&Listen::Tcp(([127, 0, 0, 1], 0).into())),
+        let (listen, port) = match transport {
+            Transport::Unix => (Listen::Unix(directory.path().join("app.sock")), None),
+            Transport::Tcp => {
+                let port = Port::reserve();
+                (Listen::Tcp(port.address()), Some(port))
+            }
         };
-        let process = launch(program, socket, directory.path());
+        let process = launch(program, listen_on(&listen), directory.path());
         Self {
             process,
             listen,
             program,
             directory,
+            _port: port,
         }
     }
 
@@ -88,7 +93,7 @@ impl App {
         if let Listen::Unix(path) = &self.listen {
             fs::remove_file(path).expect("the old socket's file is there");
         }
-        let (_, socket) = listen_on(&self.listen);
+        let socket = listen_on(&self.listen);
         self.process = launch(self.program, socket, self.directory.path());
     }
 }
@@ -115,19 +120,15 @@ pub(crate) fn temporary_directory() -> TempDir {
         .expect("a temporary directory can be made")
 }
 
-fn listen_on(address: &Listen) -> (Listen, OwnedFd) {
+fn listen_on(address: &Listen) -> OwnedFd {
     match address {
         Listen::Unix(path) => {
-            let listener = UnixListener::bind(path).expect("the temporary directory is ours");
-            (address.clone(), listener.into())
+            let listener = UnixListener::bind(path);
+            listener.expect("the temporary directory is ours").into()
         }
-        Listen::Tcp(wanted) => {
-            let listener = TcpListener::bind(wanted)
-                .unwrap_or_else(|error| panic!("cannot bind {wanted}: {error}"));
-            let bound = listener
-                .local_addr()
-                .expect("a bound socket has an address");
-            (Listen::Tcp(bound), listener.into())
+        Listen::Tcp(address) => {
+            let listener = TcpListener::bind(address);
+            listener.expect("the port is reserved").into()
         }
     }
 }

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
 
+use socket2::{Domain, Socket, Type};
+
 pub(crate) use app::{App, Program, cgi_script, source};
 pub(crate) use exchange::{Request, Response};
 pub(crate) use php_fpm::{PhpFpm, READY};
@@ -66,6 +68,27 @@ impl fmt::Display for Listen {
     }
 }
 
+/// A port of loopback that nobody else is given while this is kept, whether or not an application listens at it.
+///
+/// A socket that is bound there and does not listen: the application's may be bound beside it, since both allow that.
+#[derive(Debug)]
+pub(crate) struct Port(Socket);
+
+impl Port {
+    pub(crate) fn reserve() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("a socket");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).expect("loopback has a free port");
+        Self(socket)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.0.local_addr().expect("it is bound").as_socket();
+        address.expect("an IPv4 address")
+    }
+}
+
 /// A blocking connection, Unix or TCP.
 pub(crate) trait Stream: Read + Write {}
 
@@ -86,4 +109,4 @@ pub(crate) fn echo_of(body: &[u8]) -> String {
 }
 
 /// How long the harness waits for an application before it gives up: a loaded machine starts Go or Python slowly.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 
 use super::app::{source, temporary_directory};
 use super::process::{Process, command, wait_until};
-use super::{Listen, Transport};
+use super::{Listen, Port, Transport};
 
 /// A running php-fpm. Status page `/status`, ping page `/ping`; no ini file and no extension that is not built in, unless
 /// asked for.
@@ -22,6 +21,7 @@ pub(crate) struct PhpFpm {
     listen: Listen,
     system_ini: bool,
     directory: TempDir,
+    _port: Option<Port>,
 }
 
 /// The configuration of a [`PhpFpm`].
@@ -185,32 +185,24 @@ impl Builder {
     /// Starts php-fpm and waits until it accepts connections.
     pub(crate) fn start(&self) -> PhpFpm {
         let directory = temporary_directory();
-        // php-fpm binds its port itself, so somebody else may take one that was just found free.
-        for _ in 0..PORTS_TRIED {
-            let listen = match self.transport {
-                Transport::Unix => Listen::Unix(directory.path().join("fpm.sock")),
-                Transport::Tcp => Listen::Tcp(
-                    TcpListener::bind("127.0.0.1:0")
-                        .and_then(|listener| listener.local_addr())
-                        .expect("loopback has a free port"),
-                ),
-            };
-            fs::write(configuration(&directory), self.text(&listen))
-                .expect("the temporary directory is ours");
-            match launch(&directory, self.system_ini) {
-                Ok(process) => {
-                    return PhpFpm {
-                        process,
-                        listen,
-                        system_ini: self.system_ini,
-                        directory,
-                    };
-                }
-                Err(why) if why.contains("Address already in use") => {}
-                Err(why) => panic!("php-fpm does not start: {why}; run tests/run"),
+        let (listen, port) = match self.transport {
+            Transport::Unix => (Listen::Unix(directory.path().join("fpm.sock")), None),
+            Transport::Tcp => {
+                let port = Port::reserve();
+                (Listen::Tcp(port.address()), Some(port))
             }
+        };
+        fs::write(configuration(&directory), self.text(&listen))
+            .expect("the temporary directory is ours");
+        let process = launch(&directory, self.system_ini)
+            .unwrap_or_else(|why| panic!("php-fpm does not start: {why}; run tests/run"));
+        PhpFpm {
+            process,
+            listen,
+            system_ini: self.system_ini,
+            directory,
+            _port: port,
         }
-        panic!("{PORTS_TRIED} ports in a row were taken between looking and binding");
     }
 
     fn text(&self, listen: &Listen) -> String {
@@ -277,5 +269,3 @@ php_admin_value[log_errors] = 1
 php_admin_value[html_errors] = 0
 php_admin_value[post_max_size] = 0
 ";
-
-const PORTS_TRIED: u32 = 5;

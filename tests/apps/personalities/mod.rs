@@ -276,7 +276,7 @@ impl Real {
 }
 
 /// How long what is expected may take.
-const LONGEST: Duration = Duration::from_secs(8);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// How long nothing more may come.
 const QUIET: Duration = Duration::from_millis(250);

@@ -7,7 +7,7 @@ use mio_fcgi::{Body, Config, Request, RequestError, SubmitError, Tag, TimeoutKin
 
 use super::{get, post, script};
 use crate::harness::client::{Loop, is_pattern, post_with};
-use crate::harness::{PhpFpm, echo_of, pattern, source};
+use crate::harness::{PATIENCE, PhpFpm, echo_of, pattern, source};
 
 // case 75
 #[test]
@@ -274,21 +274,21 @@ fn heads_keep_repeated_fields_and_their_order() {
 fn pieces_come_as_they_are_flushed() {
     let fpm = PhpFpm::builder().start();
     let mut client = Loop::to(fpm.listen());
-    let tag = client.submit(get("slow.php", "/slow.php?chunks=3&ms=100"));
+    // The second piece comes later than a loop waits for the first.
+    let tag = client.submit(get("slow.php", "/slow.php?chunks=2&ms=600000"));
     client.run_until("the first piece", |it| {
         it.exchange(tag).stdout.ends_with(b"chunk 0\n")
     });
-    let timings = client.finish(tag).completion().report.timings;
-    let (first, last) = (timings.first_octet(), timings.last_octet());
-    let spread = last.expect("output") - first.expect("output");
-    assert!(spread >= Duration::from_millis(150), "{timings:?}");
+    assert!(client.exchange(tag).outcome.is_none());
+    client.abort(tag);
+    client.finish(tag);
     client.shut_down();
 }
 
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
 fn a_blocking_call_gives_the_response_or_says_why_not() {
-    const LIMIT: Duration = Duration::from_secs(10);
+    const LIMIT: Duration = PATIENCE;
     for builder in [PhpFpm::builder().unix(), PhpFpm::builder().tcp()] {
         let fpm = builder.max_children(2).start();
         let address = fpm.listen().address();
@@ -306,7 +306,7 @@ fn a_blocking_call_gives_the_response_or_says_why_not() {
         assert_eq!(cut.response_error(), Some(&ResponseError::Cut));
 
         let short = Duration::from_millis(100);
-        let slow = blocking::call(&address, get("sleep.php", "/?ms=1000"), short);
+        let slow = blocking::call(&address, get("sleep.php", "/?ms=5000"), short);
         let slow = slow.expect_err("it takes longer");
         assert_eq!(slow.response_error(), Some(&ResponseError::Failed));
         assert!(slow.to_string().contains("timed out"), "{slow}");
@@ -338,7 +338,7 @@ fn a_pool_is_asked_whether_it_is_up_or_busy() {
         assert_eq!(why, Some(RequestError::TimedOut(TimeoutKind::Total)));
         client.shut_down();
 
-        const LIMIT: Duration = Duration::from_secs(10);
+        const LIMIT: Duration = PATIENCE;
         let said = blocking::get_values(&address, LIMIT).expect("an answer");
         assert_eq!(said.multiplexes, Some(false));
         let pong = blocking::call(&address, page("/ping"), LIMIT).expect("a response");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::cgi::ResponseError;
 use mio_fcgi::{
-    Body, BodyError, CloseReason, ConnectError, Delivery, Phase, RequestError, StdinError,
+    Body, BodyError, CloseReason, Config, ConnectError, Delivery, Phase, RequestError, StdinError,
     SubmitError, Tag, TimeoutKind, Timeouts,
 };
 
@@ -56,10 +56,13 @@ fn a_child_killed_from_outside_cuts_what_it_was_sending() {
 fn an_absent_php_fpm_is_told_at_once() {
     for builder in [PhpFpm::builder().unix(), PhpFpm::builder().tcp()] {
         let mut fpm = builder.start();
-        let mut client = Loop::to(fpm.listen());
+        let mut config = Config::new(fpm.listen().address());
+        // Nothing but an answer of the system ends the wait for it.
+        config.connect_timeout = Duration::from_secs(3600);
+        config.timeouts = Timeouts::NONE;
+        let mut client = Loop::new(config);
         client.call(get("echo.php", "/echo.php")).response();
         fpm.stop();
-        let began = Instant::now();
         for _ in 0..3 {
             let refused = client.call(get("echo.php", "/echo.php"));
             let failure = refused.failure();
@@ -75,7 +78,6 @@ fn an_absent_php_fpm_is_told_at_once() {
             // The first was perhaps written to the connection that php-fpm had left behind.
             assert!(failure.delivery <= Delivery::MaybeSent);
         }
-        assert!(began.elapsed() < Duration::from_secs(1));
         fpm.restart();
         let back = client.call(get("echo.php", "/echo.php")).response();
         assert_eq!(back.status, 200);
@@ -88,14 +90,13 @@ fn an_absent_php_fpm_is_told_at_once() {
 fn a_request_over_request_terminate_timeout_is_lost() {
     let fpm = PhpFpm::builder().request_terminate_timeout(1).start();
     let mut client = Loop::to(fpm.listen());
-    let terminated = client.call(get("sleep.php", "/sleep.php?ms=20000"));
+    let terminated = client.call(get("sleep.php", "/sleep.php?ms=600000"));
     let failure = terminated.failure();
     assert!(matches!(failure.error, RequestError::Lost(_)), "{failure}");
     assert_eq!(
         (failure.phase, failure.delivery),
         (Phase::Sent, Delivery::MaybeSent)
     );
-    assert!(failure.report.timings.end() < Duration::from_secs(5));
     let next = client.call(get("echo.php", "/echo.php")).response();
     assert_eq!(next.status, 200);
     client.shut_down();
@@ -112,8 +113,9 @@ fn each_time_limit_has_its_own_error() {
     let mut silence = Timeouts::NONE;
     silence.silence = limit;
     let total = Timeouts::total(Duration::from_millis(100));
-    let quiet = || get("sleep.php", "/sleep.php?ms=600");
-    let halting = || get("slow.php", "/slow.php?chunks=2&ms=600");
+    // Each of them keeps its child to the end of the test.
+    let quiet = || get("sleep.php", "/sleep.php?ms=600000");
+    let halting = || get("slow.php", "/slow.php?chunks=2&ms=600000");
     for (request, timeouts, kind) in [
         (quiet(), first_octet, TimeoutKind::FirstOctet),
         (halting(), silence, TimeoutKind::Silence),
@@ -123,8 +125,6 @@ fn each_time_limit_has_its_own_error() {
         let exchange = client.call(request.with_timeouts(timeouts));
         let failure = exchange.failure();
         assert_eq!(failure.error, RequestError::TimedOut(kind));
-        let end = failure.report.timings.end();
-        assert!(end < Duration::from_millis(500), "{end:?}");
     }
     let stats = client.shut_down();
     assert_eq!(stats.counters.closed_for(CloseReason::Aborted), 4);
@@ -177,7 +177,7 @@ fn a_body_that_is_not_as_long_as_declared_is_a_typed_error_and_nothing_hangs() {
 fn an_abort_closes_and_the_child_is_free_again() {
     let fpm = PhpFpm::builder().start();
     let mut client = Loop::to(fpm.listen());
-    let long = || get("slow.php", "/slow.php?chunks=200&ms=50");
+    let long = || get("slow.php", "/slow.php?chunks=100000&ms=50");
     for _ in 0..3 {
         let tag = client.submit(long());
         client.run_until("the first piece", |it| !it.exchange(tag).stdout.is_empty());
@@ -185,10 +185,9 @@ fn an_abort_closes_and_the_child_is_free_again() {
         let aborted = client.finish(tag);
         assert_eq!(aborted.failure().error, RequestError::Aborted);
         assert_eq!(aborted.failure().delivery, Delivery::Responded);
-        // The script would go on for 10 s; the only child notices at its next write.
+        // The script would go on for an hour; the only child notices at its next write.
         let next = client.call(get("echo.php", "/echo.php"));
-        let end = next.completion().report.timings.end();
-        assert!(end < Duration::from_secs(2), "{end:?}");
+        assert_eq!(next.response().status, 200);
     }
     // One aborted before it is sent leaves no trace.
     let tag = client.submit(long());

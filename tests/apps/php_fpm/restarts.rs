@@ -24,8 +24,9 @@ fn a_restart_between_requests_is_not_noticed() {
             fpm.restart();
             if round % 2 == 0 {
                 // The loop sees the ends of its connections, or else finds out with the next request.
-                client.run_for(Duration::from_millis(20));
-                assert_eq!(client.client.stats().connections.idle, 0);
+                client.run_until("the ends of its connections", |it| {
+                    it.client.stats().connections.idle == 0
+                });
             }
         }
         let stats = client.shut_down();

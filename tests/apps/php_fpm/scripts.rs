@@ -140,7 +140,7 @@ fn a_child_that_dies_cuts_its_response_and_is_replaced() {
 #[ignore = "needs php-fpm; run tests/run"]
 fn a_request_over_its_time_is_terminated() {
     let mut fpm = PhpFpm::builder().request_terminate_timeout(1).start();
-    get("sleep.php", "/sleep.php?ms=15000")
+    get("sleep.php", "/sleep.php?ms=600000")
         .send(fpm.listen())
         .expect_err("no END_REQUEST comes");
     fpm.wait_for_log("execution timed out");

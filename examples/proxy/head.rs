@@ -72,6 +72,12 @@ const fn refuse<T>(status: u16, why: &'static str) -> Result<T, Refusal> {
     Err(Refusal { status, why })
 }
 
+/// The octets of the empty lines that `octets` begins with: CR and LF. Either alone is none (RFC 9112, 2.2).
+pub(crate) fn empty_lines(octets: &[u8]) -> usize {
+    let (pairs, _) = octets.as_chunks::<2>();
+    2 * pairs.iter().take_while(|pair| *pair == b"\r\n").count()
+}
+
 /// The length of the head at the start of `octets`, blank line included; `None` when it goes on.
 ///
 /// `seen` is how much of it was searched before, which is brought up to date.
@@ -79,10 +85,12 @@ const fn refuse<T>(status: u16, why: &'static str) -> Result<T, Refusal> {
 /// # Errors
 /// A head that is too long, or that is none from its first octet on.
 pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>, Refusal> {
-    let first = octets.first().copied().unwrap_or(b'G');
-    if !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n') {
+    match octets {
+        // A CR may be the half of an empty line.
+        [] | [b'\r'] => return Ok(None),
+        [first, ..] if first.is_ascii_alphabetic() => {}
         // A TLS greeting, for one, would otherwise be waited on until the time-out.
-        return refuse(400, "this is not HTTP/1");
+        _ => return refuse(400, "this is not HTTP/1"),
     }
     // Before the end is looked for: whether it is there already is a matter of how the octets were cut.
     let line = &octets[..octets.len().min(MAX_LINE)];

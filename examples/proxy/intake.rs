@@ -152,13 +152,13 @@ impl Worker {
         };
         // RFC 9112, 2.2: an empty line before a request is let pass. Not any number of them, nor by any number of
         // reads: each would count as progress.
-        let blank = octets
-            .iter()
-            .take_while(|octet| b"\r\n".contains(octet))
-            .count();
-        let is_little = connection.blank + blank <= MAX_BLANK;
-        let blank = if is_little { blank } else { 0 };
+        let blank = head::empty_lines(octets);
         connection.blank += blank;
+        if connection.blank > MAX_BLANK {
+            let why = "empty lines, and no request";
+            self.refuse(key, octets, Refusal { status: 400, why });
+            return octets.len();
+        }
         let octets = &octets[blank..];
         if octets.is_empty() {
             return blank;

@@ -87,6 +87,9 @@ refused! {
         a_first_line_that_is_folded: 400, "GET /tag?tag=a HTTP/1.1\r\n Host: a\r\nHost: b\r\n\r\n";
         a_bare_lf_at_the_end_of_the_head: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX: b\n\r\n\r\n";
         a_bare_cr_before_the_end_of_the_head: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\rX: b\r\n\r\n";
+        a_bare_cr_before_the_request: 400, "\rGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n";
+        a_bare_lf_before_the_request: 400, "\nGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n";
+        a_bare_cr_behind_an_empty_line: 400, "\r\n\rGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n";
         a_tab_that_folds_a_line: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX: b\r\n\tc\r\n\r\n";
     }
     "What is a name? (5.1)": {
@@ -207,6 +210,16 @@ fn empty_lines_without_end_are_refused_however_they_are_cut() {
     }
     assert_eq!(browser.answer().status, 400);
     browser.assert_closed();
+    for lines in [4, 5] {
+        let mut browser = proxy.connect();
+        for octets in ["\r\n".repeat(3), "\r".to_owned(), "\n".to_owned()] {
+            browser.send(octets);
+            assert_eq!(proxy.get("/tag?tag=other").text(), "other");
+        }
+        browser.send("\r\n".repeat(lines - 4) + &get("/tag?tag=a"));
+        let expected = if lines == 4 { 200 } else { 400 };
+        assert_eq!(browser.answer().status, expected, "{lines}");
+    }
 }
 
 // edge: a field `Proxy`, a field with underscores, a URI with another host than `Host` | neither reaches the application; the host of the URI counts

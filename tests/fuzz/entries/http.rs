@@ -68,7 +68,7 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Served {
 fn advance(stage: &mut Stage, held: &[u8], served: &mut Served) -> usize {
     let result = match stage {
         // RFC 9112, 2.2: an empty line before a request is let pass.
-        Stage::Head { seen: 0 } if held.first().is_some_and(|it| b"\r\n".contains(it)) => Ok(1),
+        Stage::Head { seen: 0 } if head::empty_lines(held) > 0 => Ok(head::empty_lines(held)),
         Stage::Head { seen } => {
             let found = head::find_end(held, seen);
             let end = match found {

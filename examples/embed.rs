@@ -81,6 +81,9 @@ impl Server {
             let mut socket = match listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // Nothing is wrong with those behind, and mio does not announce them again.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
                 // As a rule too many open files: those who wait are let in with the next to come.
                 Err(error) => return log::warn!("no guest can be let in: {error}"),
             };

@@ -1,4 +1,4 @@
-//! Budgets of system calls, counted by strace: what the client asks of the kernel for each request.
+//! System calls, by strace: how many the client makes for each request, and what becomes of one that fails.
 //!
 //! `cargo test --test syscalls -- --ignored --nocapture` prints the counts; strace has to be installed.
 
@@ -8,9 +8,11 @@
 mod app;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use app::{Options, Running};
 
@@ -53,6 +55,42 @@ fn a_mebibyte_up_takes_as_many_writes_as_the_socket_makes_of_it() {
     within(calls, [1.0, 128.0, 128.0]);
 }
 
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn a_guest_is_let_in_although_the_first_accept_failed() {
+    for error in ["EINTR", "ECONNABORTED"] {
+        let mut strace = Command::new("strace");
+        // With -D what is started here is the program itself.
+        strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4"]);
+        strace
+            .arg("-e")
+            .arg(format!("inject=accept4:error={error}:when=1"));
+        strace.arg(example("embed")).arg("127.0.0.1:0");
+        let mut embed = strace
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("strace starts");
+        let mut line = String::new();
+        let stdout = embed.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let address = line
+            .trim()
+            .strip_prefix("listening on ")
+            .expect("an address");
+        let mut guest = TcpStream::connect(address).expect("it listens");
+        guest
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("a socket");
+        guest.write_all(b"/tag?tag=hello\n").expect("a socket");
+        let mut answer = String::new();
+        let answered = BufReader::new(guest).read_line(&mut answer);
+        embed.kill().expect("ours");
+        embed.wait().expect("ours");
+        assert!(answered.is_ok(), "{error}: {answered:?}");
+        assert_eq!(answer, "200 5\n", "{error}");
+    }
+}
+
 /// Checks that no figure is more than a twentieth above its budget: the application's answers may come cut.
 #[track_caller]
 fn within(calls: Calls, budget: [f64; 3]) {
@@ -85,7 +123,10 @@ fn trace(application: &Running, requests: u64, arguments: &str) -> HashMap<Strin
     let dir = tempfile::tempdir().expect("a directory");
     let table = dir.path().join("table");
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-c", "-o"]).arg(&table).arg(load());
+    strace
+        .args(["-f", "-c", "-o"])
+        .arg(&table)
+        .arg(example("load"));
     strace.args(["--connect", &application.address().to_string()]);
     strace.args(["--json", "--requests", &requests.to_string()]);
     strace.args(arguments.split(' '));
@@ -101,19 +142,16 @@ fn trace(application: &Running, requests: u64, arguments: &str) -> HashMap<Strin
     text.lines().filter_map(row).collect()
 }
 
-/// The load generator, built as it is now.
-fn load() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let own = std::env::current_exe().expect("a path");
-        let profile = own.ancestors().nth(2).expect("this test is in deps/");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--example", "load"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo starts").success());
-        profile.join("examples").join("load")
-    })
+/// A program, built as it is now.
+fn example(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a path");
+    let profile = own.ancestors().nth(2).expect("this test is in deps/");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--example", name]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().expect("cargo starts").success());
+    profile.join("examples").join(name)
 }

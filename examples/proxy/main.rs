@@ -75,6 +75,7 @@ fn main() -> ExitCode {
 }
 
 fn run(mut options: Options) -> io::Result<()> {
+    options.upstreams = resolved(&options.upstreams)?;
     descriptors::fit(&mut options).map_err(io::Error::other)?;
     // Lives as long as the loops do.
     let demo = match options.upstreams[..] {
@@ -117,6 +118,18 @@ fn run(mut options: Options) -> io::Result<()> {
         }
         result
     })
+}
+
+/// The addresses that names stand for, once for all loops: each is a server with connections of its own.
+fn resolved(upstreams: &[Address]) -> io::Result<Vec<Address>> {
+    let mut all = Vec::new();
+    for upstream in upstreams {
+        let found = upstream.resolve().map_err(|error| {
+            io::Error::new(error.kind(), format!("--upstream {upstream}: {error}"))
+        })?;
+        all.extend(found);
+    }
+    Ok(all)
 }
 
 /// What all requests tell the application.

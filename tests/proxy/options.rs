@@ -69,6 +69,17 @@ fn a_port_that_is_taken_is_told() {
 }
 
 #[test]
+fn an_upstream_that_is_not_found_is_named() {
+    // A label of more than 63 octets is no name: no resolver is asked.
+    let nowhere = format!("{}:9000", "a".repeat(64));
+    let output = run(&["--upstream", &nowhere, "--root", "/", "--remote"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("--upstream {nowhere}: ")), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
 fn help_names_every_option() {
     let output = run(&["--help"]);
     assert!(output.status.success());

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
-use crate::http::{Browser, Proxy, get, pattern};
+use crate::http::{Browser, PATIENCE, Proxy, get, pattern};
 use crate::program::{Server, example};
 
 const CLIENTS: usize = 1000;
@@ -29,11 +30,13 @@ fn slow_readers_cost_little_memory_and_hold_up_nobody() {
         let responder = responder();
         let more = ["--multiplex", multiplex, "--max-conns", "1100"];
         let proxy = demo(&responder, &[&more[..], PATIENT].concat());
-        let slow = Slow::ask(&proxy, &format!("/big?size={LEN}"));
-        assert_newcomers_wait_little(&proxy);
-        let slow = read_slowly(&proxy, slow);
+        let target = format!("/big?size={LEN}");
+        let mut slow = Slow::ask(&proxy, &target);
+        assert_newcomers_wait_little(&proxy, &mut slow, &target);
+        let shares = multiplex != "off";
+        let slow = read_slowly(&proxy, slow, shares);
         // Where they share a connection, those who read wait for those who do not.
-        if multiplex == "off" {
+        if !shares {
             slow.read_all_of_some();
         } else {
             drop(slow);
@@ -55,7 +58,7 @@ fn slow_readers_of_a_file_hold_up_nobody() {
     let more = ["--fallback", "/index.php", "--no-access-log", "--status"];
     let proxy = Proxy::start(&[&fixed[..], &more, PATIENT].concat());
     let slow = Slow::ask(&proxy, "/file.bin");
-    read_slowly(&proxy, slow).read_all_of_some();
+    read_slowly(&proxy, slow, false).read_all_of_some();
     proxy.wait_for_figure("server.clients", 1);
 }
 
@@ -131,10 +134,14 @@ fn ask_for_tags(proxy: &Proxy, delay: u32) -> Vec<Browser> {
 }
 
 /// While as much as the system's buffers hold is on its way to all of them: whoever comes then waits for a part of that.
-fn assert_newcomers_wait_little(proxy: &Proxy) {
+fn assert_newcomers_wait_little(proxy: &Proxy, slow: &mut Slow, target: &str) {
     let mut received = vec![proxy.figure("octets.received")];
-    // Each of these is a connection of its own.
-    received.extend((0..20).map(|_| proxy.figure("octets.received")));
+    for _ in 0..20 {
+        // The buffers of those before may all be full by now.
+        slow.0.push(Slow::ask_one(proxy, target));
+        // On a connection of its own.
+        received.push(proxy.figure("octets.received"));
+    }
     let waited = received.windows(2).map(|two| two[1] - two[0]).max();
     println!("while a newcomer waits, {waited:?} octets come for others");
     assert!(waited > Some(0), "nothing went on: {received:?}");
@@ -143,12 +150,20 @@ fn assert_newcomers_wait_little(proxy: &Proxy) {
 
 /// Quick requests go on while a long response is read little by little by everybody else; nobody is cut off, and what is
 /// held for all of them has a bound.
-fn read_slowly(proxy: &Proxy, mut slow: Slow) -> Slow {
+///
+/// On shared connections a quick request may get between slow ones before they have come to a stand, and then waits for
+/// some of their reading.
+fn read_slowly(proxy: &Proxy, mut slow: Slow, shares: bool) -> Slow {
     let mut read = 0;
     for round in 0..ROUNDS {
         for index in 0..QUICK {
             let tag = format!("n{round}.{index}");
-            assert_eq!(proxy.get(&format!("/tag?tag={tag}")).text(), tag);
+            let mut browser = proxy.connect();
+            browser.send(get(&format!("/tag?tag={tag}")));
+            while shares && !comes_soon(&browser) {
+                read += slow.read_some();
+            }
+            assert_eq!(browser.answer().text(), tag);
         }
         read += slow.read_some();
         assert!(proxy.resident() < MEMORY, "{} octets", proxy.resident());
@@ -165,6 +180,15 @@ fn read_slowly(proxy: &Proxy, mut slow: Slow) -> Slow {
     slow
 }
 
+/// Whether there is an answer within a second.
+fn comes_soon(browser: &Browser) -> bool {
+    let stream = &browser.stream;
+    stream.set_read_timeout(Some(SOON)).expect("a socket");
+    let seen = stream.peek(&mut [0]);
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    seen.is_ok()
+}
+
 /// On a busy machine the readers are slower than slow.
 const PATIENT: &[&str] = &["--client-timeout", "600"];
 
@@ -173,12 +197,13 @@ struct Slow(Vec<Browser>);
 
 impl Slow {
     fn ask(proxy: &Proxy, target: &str) -> Self {
-        let clients = (0..CLIENTS).map(|_| {
-            let mut browser = proxy.connect_narrow();
-            browser.send(get(target));
-            browser
-        });
-        Self(clients.collect())
+        Self((0..CLIENTS).map(|_| Self::ask_one(proxy, target)).collect())
+    }
+
+    fn ask_one(proxy: &Proxy, target: &str) -> Browser {
+        let mut browser = proxy.connect_narrow();
+        browser.send(get(target));
+        browser
     }
 
     /// All but the first ones read a piece, if there is one; returns how much they read.
@@ -253,6 +278,8 @@ const PIECE: usize = 4096;
 
 /// Octets that may come for others while one request is accepted, asked, answered and sent.
 const NEWCOMER: u64 = 48 * 1024 * 1024;
+
+const SOON: Duration = Duration::from_secs(1);
 
 /// Slow readers that read everything in the end.
 const WHOLE: usize = 4;

@@ -37,13 +37,14 @@ fn an_answer_in_the_socket_is_read_when_a_write_fails() {
         }
         turns.run_to_ends(1);
         assert_eq!(body(&turns.stdout(1)), b"enough");
-        assert!(turns.outcome(1).is_ok(), "{:?}", turns.tail());
+        assert!(turns.outcome(1).is_ok(), "{:?}", turns.outcome(1));
         assert!(turns.client.is_idle(), "that connection is not used again");
         peer.join();
     }
 }
 
-/// A close with octets unread is a reset. The answer was complete before it.
+/// A close with octets unread is a reset. The answer was complete before it: it fits the window of a TCP connection
+/// whose other end reads nothing, or the reset would take its rest away.
 #[test]
 fn a_reset_behind_a_complete_answer_is_no_failure() {
     for kind in [Kind::Unix, Kind::Tcp] {
@@ -51,7 +52,7 @@ fn a_reset_behind_a_complete_answer_is_no_failure() {
         let peer = Peer::on(kind, move |listener| {
             let mut connection = listener.accept();
             let request = connection.head().expect("a request");
-            connection.answer(request.id, &[b'y'; 100_000]);
+            connection.answer(request.id, &[b'y'; 30_000]);
             drop(connection);
             reset.send(()).expect("the test waits");
         });
@@ -60,8 +61,8 @@ fn a_reset_behind_a_complete_answer_is_no_failure() {
         turns.drain();
         turns.run_until_told(&is_reset);
         turns.run_to_ends(1);
-        assert!(turns.outcome(1).is_ok(), "{:?}", turns.tail());
-        assert_eq!(body(&turns.stdout(1)).len(), 100_000);
+        assert!(turns.outcome(1).is_ok(), "{:?}", turns.outcome(1));
+        assert_eq!(body(&turns.stdout(1)).len(), 30_000);
         turns.run_until(|it| it.client.is_idle());
         peer.join();
     }

@@ -89,7 +89,11 @@ fn an_idle_client_makes_room_for_one_that_waits() {
     assert_eq!(idle.answer().text(), "a");
     let mut silent = proxy.connect();
     let mut busy = proxy.connect();
-    busy.send(get("/slow?ms=60000"));
+    busy.send(get("/stream?n=2&ms=60000"));
+    busy.head();
+    busy.read_exactly(&mut [0; 17]);
+    // All three are there. After a second the two may have to go, and both then.
+    std::thread::sleep(Duration::from_millis(1100));
     let mut waiting = proxy.connect();
     waiting.send(get("/tag?tag=waiting"));
     assert_eq!(waiting.answer().text(), "waiting");

@@ -166,8 +166,8 @@ impl HeadParser {
         Ok(None)
     }
 
-    /// Parses the complete lines before `end`, none of them blank. Not called without one, so that a long line which grows
-    /// by an octet at a time is not searched again each time.
+    /// Parses the complete lines before `end`, none of them blank. Not called without one, so that a long line which
+    /// grows by an octet at a time is not searched again each time.
     fn parse_lines(&mut self, octets: &[u8], end: usize) -> Result<(), HeadError> {
         while let Some(len) = find_lf(&octets[self.line_start..end]) {
             let start = self.line_start;

@@ -83,7 +83,7 @@ impl Options {
         match &*self.module {
             "wire" => &["wire", "fuzz_corpus", "messages"],
             "cgi" => &["cgi", "fuzz_corpus", "messages"],
-            _ => &["engine", "fuzz_corpus", "sim"],
+            _ => &["engine", "fuzz_corpus", "messages", "sim"],
         }
     }
 

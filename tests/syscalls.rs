@@ -79,7 +79,7 @@ fn a_guest_is_let_in_although_the_first_accept_failed() {
             .expect("an address");
         let mut guest = TcpStream::connect(address).expect("it listens");
         guest
-            .set_read_timeout(Some(Duration::from_secs(20)))
+            .set_read_timeout(Some(Duration::from_secs(60)))
             .expect("a socket");
         guest.write_all(b"/tag?tag=hello\n").expect("a socket");
         let mut answer = String::new();

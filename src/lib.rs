@@ -8,8 +8,8 @@
 //!    work, without limit when nothing is due.
 //! 2. Give each event to [`Client::handle_event`]; `false` means that it is the embedder's own.
 //! 3. Call [`Client::handle_timeout`].
-//! 4. Take [`Client::poll_event`] until `None`. All reading, writing and connecting is done in there; each connection
-//!    gets one turn.
+//! 4. Take [`Client::poll_event`] until `None`. All reading, writing and connecting is done in there; connections take
+//!    turns, up to a bound.
 //!
 //! Commands ([`submit`](Client::submit), [`write_stdin`](Client::write_stdin), [`abort`](Client::abort),
 //! [`pause`](Client::pause), …) may come at any point, also while an event's data is looked at. Any order is right, and

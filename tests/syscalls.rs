@@ -57,6 +57,20 @@ fn a_mebibyte_up_takes_as_many_writes_as_the_socket_makes_of_it() {
 
 #[test]
 #[ignore = "needs strace: tests/run installs it"]
+fn a_mebibyte_down_comes_in_large_reads_on_one_connection() {
+    // A look at the poll after each read would be 17 of them, which are all that 64 KiB a read make of it.
+    large_answers("--conns 1 --inflight 1", 8.5);
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn a_mebibyte_down_comes_in_large_reads_on_four_connections() {
+    // The same on four would be 4.25.
+    large_answers("--conns 4 --inflight 4", 3.0);
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
 fn a_guest_is_let_in_although_the_first_accept_failed() {
     for error in ["EINTR", "ECONNABORTED"] {
         let mut strace = Command::new("strace");
@@ -91,6 +105,27 @@ fn a_guest_is_let_in_although_the_first_accept_failed() {
     }
 }
 
+/// Checks the calls for answers of 1 MiB. A read takes what is there: on a busy machine the application may get no further
+/// than to one piece of 32 KiB before each is waited for and read, of which another attempt knows nothing.
+#[track_caller]
+fn large_answers(load: &str, most_waits: f64) {
+    let arguments = format!("{load} --multiplex off --body-expected {MIB}");
+    let options = Options {
+        bench_body_len: MIB,
+        ..Options::default()
+    };
+    for _ in 0..4 {
+        let calls = count_with(options.clone(), 100, &arguments);
+        println!("per request: {calls:.3?}");
+        // Each read was announced, or the socket was not empty; and there is an edge when a request has left.
+        assert!(calls.writes <= 1.05 && calls.waits <= calls.reads + 2.0);
+        if calls.reads <= 20.0 && calls.waits <= most_waits {
+            return;
+        }
+    }
+    panic!("more than 20 reads or {most_waits} waits each time");
+}
+
 /// Checks that no figure is more than a twentieth above its budget: the application's answers may come cut.
 #[track_caller]
 fn within(calls: Calls, budget: [f64; 3]) {
@@ -102,7 +137,12 @@ fn within(calls: Calls, budget: [f64; 3]) {
 
 /// The calls per request between a run of so many requests and one of three times as many.
 fn count(requests: u64, arguments: &str) -> Calls {
-    let application = app::spawn(Options::default()).expect("a socket and a thread");
+    count_with(Options::default(), requests, arguments)
+}
+
+/// As [`count`], with an application of these options.
+fn count_with(options: Options, requests: u64, arguments: &str) -> Calls {
+    let application = app::spawn(options).expect("a socket and a thread");
     let few = trace(&application, requests, arguments);
     let many = trace(&application, 3 * requests, arguments);
     let per_request = |names: &[&str]| {
@@ -155,3 +195,5 @@ fn example(name: &str) -> PathBuf {
     assert!(build.status().expect("cargo starts").success());
     profile.join("examples").join(name)
 }
+
+const MIB: usize = 1024 * 1024;

@@ -40,6 +40,8 @@ pub struct Client {
     pub(super) ready: VecDeque<u32>,
     /// The same for the next round: they have had their turn. An index is in one of both, once.
     pub(super) next_round: VecDeque<u32>,
+    /// Octets read and written since `poll_event` last said `None`.
+    pub(super) moved: usize,
     /// Whose octets are in the read buffer, and which buffer that is.
     pub(super) reading: Option<(ConnectionHandle, u64)>,
 }
@@ -68,6 +70,7 @@ impl Client {
             slots: Vec::new(),
             ready: VecDeque::new(),
             next_round: VecDeque::new(),
+            moved: 0,
             reading: None,
         })
     }
@@ -122,12 +125,14 @@ impl Client {
         self.engine.handle_timeout(now);
     }
 
-    /// The next event. Reads, writes and connects as needed; `None` when the round is over: each connection with
-    /// something to do had its turn. Those that have more to do make [`timeout`](Self::timeout) zero, and go on
-    /// after the embedder has looked at its own sockets.
+    /// The next event. Reads, writes and connects as needed; `None` when each connection with something to do had
+    /// its turn, or several.
     ///
     /// Octets already read come first, then what the engine has to say, then waiting writes, then the next
-    /// connection is read: one buffer's worth, after which it goes to the back of the queue.
+    /// connection is read: one buffer's worth, after which it goes to the back of the queue. When all have had their
+    /// turn, those with more to do have another, in rounds, until 16 buffers' worth have been read and written since
+    /// the last `None`; the round in which that happens is the last. What is left then makes
+    /// [`timeout`](Self::timeout) zero, and goes on after the embedder has looked at its own sockets.
     ///
     /// # Panics
     /// When another buffer is passed while the former still holds octets of the client's.

@@ -25,13 +25,18 @@ impl ReadBuf {
     pub const DEFAULT_LEN: usize = 64 * 1024;
 
     /// A buffer of `len` octets, at least [`MIN_LEN`](Self::MIN_LEN). It is also the most that one connection
-    /// is read in its turn.
+    /// is read in its turn, and 16 times as much is what all turns move before
+    /// [`Client::poll_event`](crate::Client::poll_event) says `None`, the last round aside.
     pub fn with_len(len: usize) -> Self {
         Self {
             octets: vec![0; len.max(Self::MIN_LEN)].into_boxed_slice(),
             unread: 0..0,
             identity: NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed),
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.octets.len()
     }
 
     pub(super) fn identity(&self) -> u64 {

@@ -65,11 +65,23 @@ impl Client {
                 continue;
             }
             let Some(index) = self.ready.pop_front() else {
-                std::mem::swap(&mut self.ready, &mut self.next_round);
+                if self.begin_round(buf.len()) {
+                    continue;
+                }
                 return None;
             };
             self.turn(now, index as usize, buf);
         }
+    }
+
+    /// A round is over; false when the next one has to wait until the embedder has looked at its own sockets.
+    fn begin_round(&mut self, buf_len: usize) -> bool {
+        std::mem::swap(&mut self.ready, &mut self.next_round);
+        let goes_on = !self.ready.is_empty() && self.moved < buf_len.saturating_mul(BUFFERS);
+        if !goes_on {
+            self.moved = 0;
+        }
+        goes_on
     }
 
     fn act(&mut self, now: Instant, action: Action) {
@@ -202,6 +214,7 @@ impl Client {
                     }
                     let is_full = !slot.writable;
                     self.engine.handle_transmitted(now, handle, written);
+                    self.moved = self.moved.saturating_add(written);
                     left = left.saturating_sub(written);
                     if is_full {
                         return;
@@ -249,6 +262,7 @@ impl Client {
                 let handle = slot.handle;
                 slot.readable = !drained;
                 buf.filled(len);
+                self.moved = self.moved.saturating_add(len);
                 self.reading = Some((handle, buf.identity()));
                 if !drained {
                     self.enqueue_again(index);
@@ -315,3 +329,7 @@ impl Client {
 
 /// Octets written for one connection before it goes to the back of the queue.
 const WRITE_TURN: usize = 1024 * 1024;
+
+/// Read buffers' worth of octets after which no further round begins. With 1 instead of 16, so with a look at the poll
+/// after each round, the example `proxy` takes 8 % longer for answers of 100 KiB and of 1 MiB, with 4 it takes 2 to 5 %.
+const BUFFERS: usize = 16;

@@ -1,9 +1,10 @@
-//! One buffer for each connection in its turn: a large response keeps nobody waiting.
+//! One buffer for each connection in its turn, 16 in all before `None`: a large response keeps nobody waiting.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Body, OwnedEvent, ReadBuf};
+use mio::Events;
+use mio_fcgi::{Body, OwnedEvent, ReadBuf, Tag};
 
 use crate::peer::{self, PATIENCE, Peer};
 use crate::{Loop, get, plain};
@@ -46,6 +47,8 @@ fn a_large_response_does_not_starve_small_ones() {
     config.limits.max_connections = SMALL + 1;
     let mut turns = Loop::new(config);
     turns.buf = ReadBuf::with_len(16 * 1024);
+    // Room for all, or the large response would go on before some of the small ones are known of.
+    turns.events = Events::with_capacity(2 * SMALL);
     turns.submit(get("/large"), 0);
     for tag in 1..=SMALL as u64 {
         turns.submit(get("/small"), tag);
@@ -83,33 +86,82 @@ fn a_large_response_does_not_starve_small_ones() {
     peer.join();
 }
 
-/// The embedder has other sockets: it is asked back to its poll after a round, even while one peer never falls silent.
+/// The embedder has other sockets: it is asked back to its poll after some rounds, even while one peer never falls
+/// silent; and not after each of them, which would cost more than the reads.
 #[test]
-fn a_round_ends_although_there_is_more_to_read() {
-    let (filled, is_filled) = mpsc::channel();
-    let peer = Peer::unix(move |listener| {
-        let mut connection = listener.accept();
-        let id = connection.request().expect("a request").id;
-        let mut octets = peer::stdout(id, &vec![b'x'; 1024 * 1024]);
-        octets.extend(peer::end(id));
-        let sent = connection.send_some(&octets);
-        filled.send(sent).expect("the test waits");
-        connection.send(&octets[sent..]);
-        connection.rest();
-    });
+fn the_rounds_end_although_there_is_more_to_read() {
+    let (peer, filled) = large_answers(1);
     let mut turns = Loop::plain(peer.address());
-    turns.buf = ReadBuf::with_len(16 * 1024);
+    turns.buf = ReadBuf::with_len(BUF);
     turns.submit(get("/large"), 0);
     turns.drain();
-    let in_the_socket = is_filled.recv_timeout(PATIENCE).expect("an answer");
-    assert!(in_the_socket > 4 * 16 * 1024, "{in_the_socket} octets wait");
-    let now = Instant::now();
-    for round in 1..4 {
+    await_filled(&filled, 1);
+    for times in 1..4 {
         turns.turn(PATIENCE);
-        assert!(turns.stdout(0).len() <= round * 16 * 1024, "round {round}");
-        assert_eq!(turns.client.timeout(now), Some(Duration::ZERO));
+        assert_eq!(reads(&turns, 0), times * 16);
+        assert_eq!(turns.client.timeout(Instant::now()), Some(Duration::ZERO));
     }
+    turns.buf = ReadBuf::default();
     turns.run_to_ends(1);
+    drop(turns);
+    peer.join();
+}
+
+/// However many the rounds, no connection is ahead of another by more than its turn.
+#[test]
+fn connections_go_on_side_by_side_in_all_rounds() {
+    const COUNT: usize = 5;
+    let (peer, filled) = large_answers(COUNT);
+    let mut config = plain(peer.address());
+    config.limits.max_connections = COUNT;
+    let mut turns = Loop::new(config);
+    turns.buf = ReadBuf::with_len(BUF);
+    for tag in 0..COUNT as u64 {
+        turns.submit(get("/large"), tag);
+    }
+    turns.drain();
+    await_filled(&filled, COUNT);
+    for times in 1..4 {
+        turns.turn(PATIENCE);
+        let reads: Vec<usize> = (0..COUNT as u64).map(|tag| reads(&turns, tag)).collect();
+        // Four rounds: with the third, 15 buffers were read, and the fourth is the last.
+        assert_eq!(reads, [times * 4; COUNT]);
+    }
+    turns.buf = ReadBuf::default();
+    turns.run_to_ends(COUNT);
+    drop(turns);
+    peer.join();
+}
+
+/// A pause holds from the first octet on: the rounds go on without the connection, and nothing is read that nobody takes.
+#[test]
+fn a_connection_that_is_paused_has_no_turn_in_the_rounds_that_follow() {
+    let (peer, filled) = large_answers(2);
+    let mut config = plain(peer.address());
+    config.limits.max_connections = 2;
+    let mut turns = Loop::new(config);
+    turns.buf = ReadBuf::with_len(BUF);
+    let paused = turns.submit(get("/large"), 0);
+    turns.submit(get("/large"), 1);
+    turns.drain();
+    await_filled(&filled, 2);
+    turns.wait(PATIENCE);
+    turns.note();
+    let now = Instant::now();
+    while let Some(event) = turns.client.poll_event(now, &mut turns.buf) {
+        if event.tag() == Some(Tag(0)) {
+            turns.client.pause(now, paused);
+        }
+        turns.seen.push(event.into_owned());
+    }
+    let received = turns.client.stats().counters.octets_received;
+    assert_eq!(received, 16 * BUF as u64);
+    assert_eq!(reads(&turns, 1), 15);
+    // What the one read brought is there, taken or held.
+    assert!(turns.stdout(0).len() + turns.client.stats().octets_held <= BUF);
+    turns.client.resume(now, paused);
+    turns.buf = ReadBuf::default();
+    turns.run_to_ends(2);
     drop(turns);
     peer.join();
 }
@@ -138,4 +190,52 @@ fn a_round_ends_although_there_is_more_to_write() {
     assert!(most <= 2 * (1024 + 256) * 1024, "{most} octets in a round");
     drop(turns);
     assert_eq!(peer.join(), LEN);
+}
+
+/// The read buffer of tests that count reads: far smaller than what waits in a socket.
+const BUF: usize = 1024;
+
+/// A peer that answers so many requests with a mebibyte each. It says when each socket is as full as it gets, with how
+/// much, and sends the rest when that is taken.
+fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
+    let (filled, is_filled) = mpsc::channel();
+    let peer = Peer::unix(move |listener| {
+        let mut answers = Vec::new();
+        for _ in 0..count {
+            let mut connection = listener.accept();
+            let id = connection.request().expect("a request").id;
+            let mut octets = peer::stdout(id, &vec![b'x'; 1024 * 1024]);
+            octets.extend(peer::end(id));
+            answers.push((connection, octets));
+        }
+        let mut unsent = Vec::new();
+        for (mut connection, octets) in answers {
+            let sent = connection.send_some(&octets);
+            filled.send(sent).expect("the test waits");
+            unsent.push((connection, octets, sent));
+        }
+        // The client may wait for any of them, so none may wait for another.
+        std::thread::scope(|scope| {
+            for (connection, octets, sent) in &mut unsent {
+                scope.spawn(move || {
+                    connection.send(&octets[*sent..]);
+                    connection.rest();
+                });
+            }
+        });
+    });
+    (peer, is_filled)
+}
+
+/// Waits until so many sockets hold far more than is read of them before the peer is let write again.
+fn await_filled(filled: &Receiver<usize>, count: usize) {
+    for _ in 0..count {
+        let in_the_socket = filled.recv_timeout(PATIENCE).expect("an answer");
+        assert!(in_the_socket > 64 * BUF, "{in_the_socket} octets wait");
+    }
+}
+
+/// How many reads have brought a request's output: all full, and hardly any of it headers.
+fn reads(turns: &Loop, tag: u64) -> usize {
+    turns.stdout(tag).len().div_ceil(BUF)
 }

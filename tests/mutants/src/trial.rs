@@ -11,7 +11,7 @@ use crate::options::Options;
 
 pub(crate) struct Trial {
     tree: PathBuf,
-    /// With how long each may take.
+    /// With how long each may compute.
     binaries: Vec<(PathBuf, Duration)>,
 }
 
@@ -49,7 +49,7 @@ impl Trial {
             }
             let took = began.elapsed();
             eprintln!("{}: {took:.1?}", binary.display());
-            // Generous: the machine may have other work.
+            // Generous: with threads on several cores it computes for longer.
             trial
                 .binaries
                 .push((binary, took * 8 + Duration::from_secs(10)));
@@ -70,10 +70,12 @@ impl Trial {
     }
 
     fn run(&self, binary: &PathBuf, id: u32, limit: Duration) -> Verdict {
-        // A mutant may ask for all memory there is, or run for ever.
+        // A mutant may ask for all memory there is, or run for ever. What counts is the time that it computes: one that
+        // waits because the machine has other work is not noticed by that.
+        let (computing, waiting) = (limit.as_secs(), limit.as_secs() * 20);
         let status = Command::new("prlimit")
-            .arg("--as=6000000000")
-            .args(["timeout", "-s", "KILL", &limit.as_secs().to_string()])
+            .args(["--as=6000000000", &format!("--cpu={computing}")])
+            .args(["timeout", "-s", "KILL", &waiting.to_string()])
             .arg(binary)
             .current_dir(&self.tree)
             .env("MUTANT", id.to_string())

@@ -41,7 +41,13 @@ impl Worker {
             Some(Err(_)) => self.lose_client(key),
             Some(Ok(len)) => {
                 connection.input.clear();
-                if held == 0 || !matches!(connection.stage, Stage::Head) {
+                // Neither a head nor the end of a connection is put off by octets that trickle in.
+                let is_progress = match connection.stage {
+                    Stage::Head => held == 0,
+                    Stage::Exchange(_) => true,
+                    Stage::Lingering { .. } | Stage::Gone => false,
+                };
+                if is_progress {
                     connection.since = now;
                 }
                 let len = held + len;

@@ -46,6 +46,21 @@ fn a_head_that_trickles_is_a_time_out() {
     trickle.join().expect("no panic");
 }
 
+// edge: single octets without end after the last answer | closed soon, however often they come
+#[test]
+fn a_client_that_goes_on_after_its_last_answer_is_closed() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    browser.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\na");
+    assert_eq!(browser.answer().status, 413);
+    // Far more often than the proxy waits for, and far less than it would read.
+    let is_closed = (0..1000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        browser.stream.write_all(b"a").is_err()
+    });
+    assert!(is_closed);
+}
+
 // edge: an answer that is never read | dropped after `--client-timeout`
 #[test]
 fn a_client_that_takes_no_octet_is_dropped() {

@@ -348,7 +348,7 @@ impl Engine {
     fn lower_to_plain(&mut self, server: usize) {
         let before = std::mem::replace(&mut self.servers[server].sharing, Sharing::Plain);
         self.unasked -= usize::from(before == Sharing::Unknown);
-        self.servers[server].shared.clear();
+        self.servers[server].roomy.clear();
         for (_, connection) in &mut self.connections {
             if usize::from(connection.server) == server {
                 connection.max_requests = 1;

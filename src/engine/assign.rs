@@ -42,8 +42,10 @@ impl Engine {
             self.begin_probe(now, connection_key, Some(key));
             return;
         }
-        if connection.live == 1 && connection.max_requests > 1 {
-            server.shared.push(connection_key);
+        if connection.live == connection.max_requests {
+            server.remove_roomy(connection_key);
+        } else if connection.live == 1 {
+            server.roomy.push(connection_key);
         }
         if connection.served == 0 && connection.live == 1 {
             exchange.clock.connecting =

@@ -4,7 +4,7 @@
 //! assertions count again whenever [`Engine::stats`] does, which walks all of it anyway.
 
 use super::Engine;
-use super::connection::{Connection, Purpose, State};
+use super::connection::Purpose;
 use super::exchange::{Exchange, Life};
 use super::server::Sharing;
 
@@ -82,7 +82,7 @@ impl Engine {
                 1,
                 usize::from(connecting),
                 connection.live as usize + usize::from(connecting),
-                usize::from(is_shared(connection)),
+                usize::from(connection.is_roomy()),
             ];
             let of_server = &mut counted[usize::from(connection.server)];
             for (sum, more) in of_server.iter_mut().zip(more) {
@@ -91,22 +91,17 @@ impl Engine {
         }
         for (index, server) in self.servers.iter().enumerate() {
             let load = self.loads[index] as usize;
-            let noted = [server.total, server.connecting, load, server.shared.len()];
+            let noted = [server.total, server.connecting, load, server.roomy.len()];
             assert_eq!(
                 noted, counted[index],
-                "server {index}: connections, on their way, load, shared"
+                "server {index}: connections, on their way, load, with room"
             );
-            let shared = |key: &u32| is_shared(&self.connections[*key as usize]);
-            assert!(server.shared.iter().all(shared), "server {index}: shared");
+            let roomy = |key: &u32| self.connections[*key as usize].is_roomy();
+            assert!(server.roomy.iter().all(roomy), "server {index}: with room");
             let idle = |key: &u32| self.connections[*key as usize].is_idle();
             assert!(server.idle.iter().all(idle), "server {index}: idle");
         }
     }
-}
-
-/// Whether it is among those that requests may share, with one on it.
-fn is_shared(connection: &Connection) -> bool {
-    matches!(connection.state, State::Open) && connection.live > 0 && connection.max_requests > 1
 }
 
 fn held_for(exchange: &Exchange) -> usize {
@@ -136,7 +131,7 @@ mod tests {
             |engine| engine.servers[0].total += 1,
             |engine| engine.servers[0].connecting += 1,
             |engine| engine.loads[0] += 1,
-            |engine| engine.servers[0].shared.push(0),
+            |engine| engine.servers[0].roomy.push(0),
             |engine| engine.servers[0].idle.push_back(0),
         ];
         for (number, change) in std::iter::once(right).chain(wrong).enumerate() {

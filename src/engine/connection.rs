@@ -293,6 +293,13 @@ impl Connection {
             && self.ids.has_room()
     }
 
+    /// Whether it is among those that requests share, with room for one more. Others of [`has_room`](Self::has_room)'s
+    /// reasons are rare, and looked at when it is its turn.
+    #[inline]
+    pub(super) fn is_roomy(&self) -> bool {
+        matches!(self.state, State::Open) && (1..self.max_requests).contains(&self.live)
+    }
+
     /// Whether it has served, or serves, as many requests as it may.
     pub(super) fn has_served_most(&self, limits: &Limits) -> bool {
         limits

@@ -236,7 +236,7 @@ impl Engine {
         let server = &mut self.servers[usize::from(connection.server)];
         server.total -= 1;
         server.remove_idle(key);
-        server.remove_shared(key);
+        server.remove_roomy(key);
         let handle = connection.handle(key);
         server.unanswered.retain(|it| it.connection != handle);
         connection.outbox.recycle(&mut self.spares.outbox);
@@ -254,7 +254,7 @@ impl Engine {
         connection.state = State::Draining;
         let server = usize::from(connection.server);
         self.servers[server].remove_idle(key);
-        self.servers[server].remove_shared(key);
+        self.servers[server].remove_roomy(key);
         if self.connections[key as usize].live == 0 {
             self.close(now, key, reason);
         }
@@ -291,9 +291,13 @@ impl Engine {
     /// A request has left its connection, by `FCGI_END_REQUEST` or after an abort.
     pub(super) fn leave(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
+        let server = usize::from(connection.server);
         connection.live -= 1;
         connection.served = connection.served.saturating_add(1);
-        self.loads[usize::from(connection.server)] -= 1;
+        self.loads[server] -= 1;
+        if connection.live + 1 == connection.max_requests && connection.is_roomy() {
+            self.servers[server].roomy.push(key);
+        }
         self.update_reads(key);
         let connection = &self.connections[key as usize];
         if connection.live > 0 {

@@ -2,8 +2,8 @@
 //!
 //! The queue is served from its front. For the request at the front, a server is chosen: the one with
 //! the fewest requests, among those that can take one and are not set aside; equals take turns. On it,
-//! in this order: a shared connection with room that no paused request obstructs; the idle connection
-//! used last; a new connection, if the cap allows; a shared one with room that is obstructed, unless
+//! in this order: a shared connection with room that no paused request obstructs, the one filled last, so that others
+//! empty; the idle connection used last; a new connection, if the cap allows; a shared one with room that is obstructed, unless
 //! another is on its way. A request whose connection turned out stale takes only a connection opened
 //! after that.
 
@@ -158,20 +158,15 @@ impl Engine {
         };
         let mut obstructed = None;
         if !exchange.is_probe {
-            let mut most = None;
-            for key in server.shared.iter().filter(|key| good(key)) {
+            for key in server.roomy.iter().rev().filter(|key| good(key)) {
                 let connection = &self.connections[*key as usize];
                 if !connection.has_room() {
                     continue;
                 }
-                if connection.paused > 0 {
-                    obstructed = Some(*key);
-                } else if most.is_none_or(|(live, _)| connection.live > live) {
-                    most = Some((connection.live, *key));
+                if connection.paused == 0 {
+                    return Place::On(*key);
                 }
-            }
-            if let Some((_, key)) = most {
-                return Place::On(key);
+                obstructed = Some(*key);
             }
         }
         if let Some(key) = server.idle.iter().rev().find(|key| good(key)) {
@@ -276,7 +271,7 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         connection.moved = now;
         connection.quiet = true;
-        self.servers[usize::from(number)].remove_shared(key);
+        self.servers[usize::from(number)].remove_roomy(key);
         // Otherwise when the read is used up, and the padding has come: what is behind the end of a request must
         // not reach the next one.
         let connection = &mut self.connections[key as usize];

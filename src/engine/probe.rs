@@ -240,8 +240,10 @@ impl Engine {
                         continue;
                     }
                     connection.max_requests = max_requests;
-                    if busy && !self.servers[index].shared.contains(&(key as u32)) {
-                        self.servers[index].shared.push(key as u32);
+                    let server = &mut self.servers[index];
+                    server.remove_roomy(key as u32);
+                    if connection.is_roomy() {
+                        server.roomy.push(key as u32);
                     }
                 }
             }

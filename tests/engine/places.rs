@@ -88,27 +88,46 @@ fn of_equals_behind_a_server_that_is_down_the_first_in_turn_is_chosen() {
 }
 
 #[test]
-fn of_shared_connections_with_room_the_fullest_is_chosen_and_of_equals_the_first() {
+fn of_shared_connections_with_room_the_one_filled_last_is_chosen() {
     let mut config = config(Multiplex::On { max: 3 });
-    config.limits.max_connections = 2;
+    config.limits.max_connections = 3;
     let mut bench = Bench::new(config);
-    for _ in 0..5 {
+    for _ in 0..9 {
         bench.submit(request());
     }
-    // One request on the first, two on the second.
+    // Two free on the first, then one on the last and one on the second.
     bench.feed(0, records().end(1, 0).end(2, 0));
-    bench.sent(0);
+    bench.feed(2, records().end(1, 0));
+    bench.feed(1, records().end(1, 0));
+    let mut begun = Vec::new();
+    for _ in 0..4 {
+        for peer in 0..3 {
+            bench.sent(peer);
+        }
+        bench.submit(request());
+        begun.extend((0..3).filter(|peer| !bench.sent(*peer).is_empty()));
+    }
+    assert_eq!(begun, [1, 2, 0, 0]);
+    for peer in 0..3 {
+        bench.feed(peer, records().end(1, 0).end(2, 0).end(3, 0));
+    }
+    bench.finish();
+}
+
+#[test]
+fn a_shared_connection_that_empties_is_left_alone_while_another_has_room() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.limits.max_connections = 2;
+    let mut bench = Bench::new(config);
+    for _ in 0..4 {
+        bench.submit(request());
+    }
+    bench.feed(1, records().end(1, 0));
+    bench.feed(0, records().end(1, 0).end(2, 0));
     bench.sent(1);
     bench.submit(request());
-    assert_eq!((bench.sent(0).len(), bench.sent(1).len()), (0, 4));
-    // Now one and three; then two and two.
-    bench.submit(request());
-    bench.feed(1, records().end(1, 0));
-    bench.sent(0);
-    bench.submit(request());
-    assert_eq!((bench.sent(0).len(), bench.sent(1).len()), (4, 0));
-    bench.feed(0, records().end(1, 0).end(2, 0).end(3, 0));
-    bench.feed(1, records().end(2, 0).end(3, 0));
+    assert_eq!(bench.sent(1).len(), 4);
+    bench.feed(1, records().end(1, 0).end(2, 0));
     bench.finish();
 }
 

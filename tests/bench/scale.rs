@@ -15,11 +15,16 @@ pub(crate) struct Axis {
     pub(crate) set_up: fn(usize) -> Box<dyn FnMut()>,
 }
 
-pub(crate) const AXES: [Axis; 4] = [
+pub(crate) const AXES: [Axis; 5] = [
     Axis {
         name: "requests in flight on a shared connection",
         sizes: &[1, 16, 256, 4096, 60_000],
         set_up: in_flight,
+    },
+    Axis {
+        name: "shared connections, all full",
+        sizes: &[1, 4, 16, 64, 256],
+        set_up: full,
     },
     Axis {
         name: "idle connections",
@@ -42,6 +47,17 @@ fn in_flight(others: usize) -> Box<dyn FnMut()> {
     let mut crowd = Crowd::new(1, 1, Multiplex::On { max: 65_535 });
     (0..others).for_each(|_| crowd.submit());
     Box::new(move || crowd.round())
+}
+
+fn full(count: usize) -> Box<dyn FnMut()> {
+    const MAX: u32 = 16;
+    let mut crowd = Crowd::new(1, count, Multiplex::On { max: MAX });
+    (0..count * MAX as usize).for_each(|_| crowd.submit());
+    assert_eq!(crowd.engine.stats().connections.busy, count);
+    Box::new(move || {
+        crowd.answer();
+        crowd.begin_round();
+    })
 }
 
 fn idle(others: usize) -> Box<dyn FnMut()> {
@@ -105,10 +121,14 @@ impl Crowd {
     }
 
     fn round(&mut self) {
+        self.begin_round();
+        self.answer();
+    }
+
+    fn begin_round(&mut self) {
         self.now += Duration::from_micros(20);
         self.engine.handle_timeout(self.now);
         self.submit();
-        self.answer();
     }
 
     fn submit(&mut self) {

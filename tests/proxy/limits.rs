@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[cfg(unix)]
@@ -30,13 +32,16 @@ fn a_head_that_trickles_is_a_time_out() {
     let mut browser = proxy.connect();
     browser.send("GET /");
     let mut stream = browser.stream.try_clone().expect("a socket");
-    // On and on, until the proxy has closed.
+    // On and on, until there is an answer.
+    let is_answered = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&is_answered);
     let trickle = std::thread::spawn(move || {
-        while stream.write_all(b"a").is_ok() {
+        while !is_over.load(Ordering::Relaxed) && stream.write_all(b"a").is_ok() {
             std::thread::sleep(Duration::from_millis(20));
         }
     });
     let answer = browser.answer();
+    is_answered.store(true, Ordering::Relaxed);
     assert_eq!(
         (answer.status, answer.field("connection")),
         (408, Some("close"))

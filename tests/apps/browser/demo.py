@@ -39,8 +39,8 @@ def upload(session):
     """An upload shows its progress, and then what arrived."""
     path, size, digest = session.arguments
     session.open("/")
-    # So slow that the browser has something to tell.
-    limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": int(size)}
+    # So slow that the browser has something to tell, also on a busy machine.
+    limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": int(size) // 3}
     session.driver.execute_cdp_cmd("Network.enable", {})
     session.driver.execute_cdp_cmd("Network.emulateNetworkConditions", limits)
     session.run(WATCH, "#upload progress", "element.value")
@@ -61,36 +61,47 @@ def stream(session):
     session.run(WATCH, "#stream ~ output", "element.innerText")
     session.click("#stream button")
     session.wait(lambda: "line 3 of 10" in output_of(session, "#stream"), "the third line")
-    assert "line 10 of 10" not in output_of(session, "#stream"), "it came all at once"
     session.picture("stream-half")
     session.wait(lambda: "line 10 of 10" in output_of(session, "#stream"), "the last line")
-    last = [text.split("\n")[-2].split("  ")[1] for text in session.run("return window.seen") if text.count("\n")]
-    assert last == [f"line {number} of 10" for number in range(1, 11)], last
+    seen = session.run("return window.seen")
+    # A busy machine may show several at once, but not all.
+    counts = [text.count(" of 10\n") for text in seen]
+    assert len(set(counts)) > 2 and counts == sorted(counts), seen
+    lines = [f"line {number} of 10" for number in range(1, 11)]
+    assert [line.split("  ")[-1] for line in seen[-1].splitlines()] == lines, seen[-1]
 
 
 def stop(session):
     """A streamed answer that is no longer wanted ends at once, for the page and for the application."""
     session.open("/")
-    session.click("#stream button")
-    session.wait(lambda: "line 1 of 10" in output_of(session, "#stream"), "the first line")
-    assert status(session)["requests"]["in_flight"] == 1
-    session.click("#stream button.plain")
+    # By the page itself, which is never too late.
+    session.run("""
+        const [start, stop] = document.querySelectorAll("#stream button");
+        const output = document.querySelector("#stream ~ output");
+        new MutationObserver(() => { if (output.innerText.includes("line 1 of 10")) stop.click(); })
+          .observe(output, { childList: true });
+        start.click();
+    """)
     session.wait(lambda: "stopped" in output_of(session, "#stream"), "the stop")
-    session.wait(lambda: status(session)["requests"]["in_flight"] == 0, "the end of the request")
+    session.wait(lambda: status(session)["requests"]["failed"] == 1, "the end of the request")
+    assert status(session)["requests"]["in_flight"] == 0
+    assert "line 10 of 10" not in output_of(session, "#stream")
 
 
 def slow(session):
     """While a slow answer is awaited, others are served."""
     session.open("/")
+    session.run(WATCH, "#slow ~ output", "element.innerText")
     session.click("#slow button")
-    session.wait(lambda: "waiting" in output_of(session, "#slow"), "the clock")
+    session.wait(lambda: "answered after 1500 ms" in output_of(session, "#slow"), "the answer")
+    assert any("waiting" in text for text in session.run("return window.seen"))
     tags = session.run_async("""
         const [done, tags] = [arguments[arguments.length - 1], [1, 2, 3, 4]];
-        Promise.all(tags.map(tag => fetch("/tag?tag=n" + tag).then(answer => answer.text()))).then(done);
+        const [slow, tag] = [new AbortController(), each => fetch("/tag?tag=n" + each).then(answer => answer.text())];
+        const late = fetch("/slow?ms=25000", { signal: slow.signal }).then(() => ["it was not slow"], () => []);
+        Promise.race([late, Promise.all(tags.map(tag))]).then(first => { slow.abort(); done(first); });
     """)
     assert tags == ["n1", "n2", "n3", "n4"], tags
-    assert "waiting" in output_of(session, "#slow"), "it was not slow"
-    session.wait(lambda: "answered after 1500 ms" in output_of(session, "#slow"), "the answer")
 
 
 def echo(session):

@@ -1,4 +1,5 @@
-//! The layers of the library: who may import what. Reads the sources and fails on a forbidden import.
+//! The layers of the library: who may import what. Reads the sources and fails on a forbidden import, and on a file
+//! that is too long.
 //!
 //! ```text
 //! testkit   blocking -> net -> engine -> words -> wire        words: address, config, error, event, params, report, request
@@ -108,6 +109,9 @@ const RESTRICTED: [&str; 7] = [
     "SystemTime::now",
 ];
 
+/// What README promises of each file.
+const MAX_LINES: usize = 500;
+
 #[test]
 fn every_import_points_down() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -133,6 +137,18 @@ fn the_root_of_the_crate_has_no_logic() {
     for word in ["fn", "impl", "struct", "enum", "static", "macro_rules"] {
         assert!(!words.iter().any(|it| it == word), "{word} in lib.rs");
     }
+}
+
+#[test]
+fn no_file_is_too_long_to_be_read_in_one_go() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src", "examples", "tests"] {
+        find_sources(&root.join(folder), &mut files);
+    }
+    assert!(files.len() > 200, "the sources: {files:?}");
+    files.retain(|file| read(file).lines().count() > MAX_LINES);
+    assert!(files.is_empty(), "more than {MAX_LINES} lines: {files:?}");
 }
 
 #[test]
@@ -358,7 +374,7 @@ fn words(tokens: TokenStream) -> Vec<String> {
 fn find_sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
-        if path.is_dir() {
+        if path.is_dir() && !path.ends_with("target") {
             find_sources(&path, files);
         } else if path.extension().is_some_and(|it| it == "rs") {
             files.push(path);

@@ -2,6 +2,7 @@
 
 mod env;
 mod exchange;
+mod given;
 mod head;
 mod pieces;
 mod response;

@@ -245,7 +245,7 @@ impl fmt::Display for CloseReason {
             Self::IdleTimeout => "idle for limits.idle_timeout",
             Self::MaxIdle => "more idle than limits.max_idle",
             Self::MaxAge => "older than limits.max_age",
-            Self::MaxRequests => "served limits.max_requests_per_connection",
+            Self::MaxRequests => "served limits.max_requests_per_connection, or out of request IDs",
             Self::KeepOff => "connections are not kept",
             Self::Aborted => "its request was given up",
             Self::EarlyEnd => "its request ended before it was sent as a whole",

@@ -2,10 +2,10 @@
 //!
 //! The queue is served from its front. For the request at the front, a server is chosen: the one with
 //! the fewest requests, among those that can take one and are not set aside; equals take turns. On it,
-//! in this order: a shared connection with room that no paused request obstructs, the one filled last, so that others
-//! empty; the idle connection used last; a new connection, if the cap allows; a shared one with room that is obstructed, unless
-//! another is on its way. A request whose connection turned out stale takes only a connection opened
-//! after that.
+//! in this order: a shared connection with room that no paused request obstructs, the last to have come by its
+//! room, so that others empty; the idle connection used last; a new connection, if the cap allows; a shared one
+//! with room that is obstructed, unless another is on its way. A request whose connection turned out stale takes
+//! only a connection opened after that.
 
 use super::connection::{CloseReason, Purpose};
 use super::exchange::Exchange;

@@ -17,8 +17,9 @@ pub(super) struct Server {
     pub(super) connecting: usize,
     /// Idle connections that a request may have; the last used at the back.
     pub(super) idle: VecDeque<u32>,
-    /// Open connections that requests share, with room for one more; the one that had none last at the back. Full and
-    /// idle ones are left out: among 60 full ones, looking at each costs 800 instructions for a request.
+    /// Open connections that requests share, with room for one more; at the back the last that was full, or idle,
+    /// before. Those that are so now are left out: among 60 full ones, looking at each costs 800 instructions for a
+    /// request.
     pub(super) roomy: Vec<u32>,
     /// New connections whose first request is not answered yet, the one to be yielded to first at the front.
     pub(super) unanswered: VecDeque<Unanswered>,

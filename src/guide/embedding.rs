@@ -87,12 +87,12 @@
 //! no time limit ever passes. It does not look at sockets: when the loop was held up for longer than a time limit, it
 //! ends requests whose answers have come meanwhile. Where that can be, take step 4 before this one.
 //!
-//! **4. Take.** [`poll_event`](Client::poll_event) until it says `None`. Each connection has its turn, of one
-//! [`ReadBuf`] at most, then those with more to do have another, up to 16 buffers in all, 1 MiB by default: your own
-//! sockets wait for that long, or for one round where there are more connections. A smaller buffer makes it shorter. And
-//! you may stop before `None`: [`timeout`](Client::timeout) is zero then, and the next turn goes on where this one
-//! stopped. Give [`mio::Events`] room for all connections: one that `poll` had no room to report gets no turn before the
-//! next `poll`.
+//! **4. Take.** [`poll_event`](Client::poll_event) until it says `None`. Each connection has its turn, in which it reads
+//! one [`ReadBuf`] and writes 1 MiB at most. Then those with more to do have another, until 16 buffers' worth were moved
+//! in all, 1 MiB by default: your own sockets wait for that long, and for the round in which it is reached. A smaller
+//! buffer makes it shorter. And you may stop before `None`: [`timeout`](Client::timeout) is zero then, and the next turn
+//! goes on where this one stopped. Give [`mio::Events`] room for all connections: one that `poll` had no room to report
+//! gets no turn before the next `poll`.
 //!
 //! The order of the steps is the one that wastes nothing, but any order is right: nothing is lost by a command in an
 //! odd place, because the client knows that it has work, and says so.

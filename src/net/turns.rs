@@ -331,5 +331,6 @@ impl Client {
 const WRITE_TURN: usize = 1024 * 1024;
 
 /// Read buffers' worth of octets after which no further round begins. With 1 instead of 16, so with a look at the poll
-/// after each round, the example `proxy` takes 5 to 9 % longer for answers of 100 KiB and of 1 MiB, with 4 it takes 1 to 6 %.
+/// after each round, the example `proxy` takes 5 to 9 % longer for answers of 100 KiB and of 1 MiB, with 4 it takes 1
+/// to 6 %.
 const BUFFERS: usize = 16;

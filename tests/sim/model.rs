@@ -142,6 +142,10 @@ impl Model {
         if is_output && request.paused {
             return Err(format!("tag {tag}: output while paused"));
         }
+        if is_output && request.was_paused {
+            // Until it is taken, what was held may keep its connection from being read.
+            request.resumed = at;
+        }
         match event {
             Event::Stdout { data, .. } => {
                 if request.stdout_ended {

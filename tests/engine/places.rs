@@ -312,3 +312,45 @@ fn a_shutdown_closes_idle_connections_once_the_last_question_is_given_up() {
     bench.feed(1, records().end(1, 0));
     bench.finish();
 }
+
+#[test]
+fn a_later_answer_decides_anew_which_shared_connections_have_room() {
+    let mut config = config(Multiplex::Auto);
+    config.limits.max_connections = 4;
+    let mut bench = Bench::new(config);
+    let yes = |most| records().values(&[("FCGI_MPXS_CONNS", "1"), ("FCGI_MAX_REQS", most)]);
+    bench.submit(request());
+    bench.feed(1, yes("4"));
+    for _ in 0..7 {
+        bench.submit(request());
+    }
+    // It is down for a moment, and may be another program when it is back: 3 is new, and 4 asks.
+    bench.servers[0] = Answer::Refuse;
+    bench.submit(request());
+    bench.servers[0] = Answer::Accept;
+    bench.advance(SECOND);
+    bench.submit(request());
+    // Three of four, which will be too many, and one, which has room before and after.
+    bench.feed(0, records().end(1, 0));
+    bench.feed(1, records().end(1, 0).end(2, 0).end(3, 0));
+    bench.feed(4, yes("2"));
+    bench.stats();
+    bench.feed(0, records().end(2, 0));
+    let mut begun = Vec::new();
+    for _ in 0..5 {
+        for peer in 0..5 {
+            bench.sent(peer);
+        }
+        bench.submit(request());
+        begun.extend((0..5).filter(|peer| !bench.sent(*peer).is_empty()));
+    }
+    assert_eq!(begun, [3, 1, 4, 4]);
+    assert_eq!(bench.stats().requests.waiting, 1);
+    bench.feed(0, records().end(3, 0));
+    assert_eq!(bench.sent(0).len(), 4);
+    assert_eq!(bench.stats().requests.waiting, 0);
+    for (peer, ids) in [(0, [4, 1]), (1, [4, 1]), (3, [1, 2]), (4, [1, 2])] {
+        bench.feed(peer, records().end(ids[0], 0).end(ids[1], 0));
+    }
+    bench.finish();
+}

@@ -284,20 +284,17 @@ impl Connection {
         }
     }
 
-    /// Whether it may be given one more request now.
-    #[inline]
-    pub(super) fn has_room(&self) -> bool {
-        matches!(self.state, State::Open)
-            && self.live < self.max_requests
-            && self.spent.is_none()
-            && self.ids.has_room()
-    }
-
-    /// Whether it is among those that requests share, with room for one more. Others of [`has_room`](Self::has_room)'s
-    /// reasons are rare, and looked at when it is its turn.
+    /// Whether it is among those that requests share, with room for one more.
     #[inline]
     pub(super) fn is_roomy(&self) -> bool {
         matches!(self.state, State::Open) && (1..self.max_requests).contains(&self.live)
+    }
+
+    /// Whether one with room may have one more request. What keeps it from that is rare, and looked at when it is its
+    /// turn.
+    #[inline]
+    pub(super) fn takes_more(&self) -> bool {
+        self.spent.is_none() && self.ids.has_room()
     }
 
     /// Whether it has served, or serves, as many requests as it may.

@@ -160,7 +160,7 @@ impl Engine {
         if !exchange.is_probe {
             for key in server.roomy.iter().rev().filter(|key| good(key)) {
                 let connection = &self.connections[*key as usize];
-                if !connection.has_room() {
+                if !connection.takes_more() {
                     continue;
                 }
                 if connection.paused == 0 {

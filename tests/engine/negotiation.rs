@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use mio_fcgi::wire::Header;
+use mio_fcgi::wire::{Header, ProtocolStatus};
 use mio_fcgi::{
     CloseReason, ConnectError, Delivery, Disconnected, LostReason, Multiplex, Phase, RequestError,
     ServerValues, SubmitError, Tag, TimeoutKind,
@@ -456,6 +456,37 @@ fn without_kept_connections_one_that_was_opened_for_nobody_is_shared_after_a_yes
     assert_eq!(bench.sent(0), [Sent::whole(1), Sent::whole(2)].concat());
     for peer in 0..2 {
         bench.feed(peer, records().end(1, 0).end(2, 0));
+    }
+    bench.finish();
+}
+
+#[test]
+fn a_connection_with_strays_takes_no_more_though_its_server_multiplexes_again() {
+    let mut bench = asking();
+    let yes = records().values(&[("FCGI_MPXS_CONNS", "1")]);
+    bench.feed(1, &yes);
+    bench.eof(1);
+    bench.submit(request());
+    // Lowered to one request at a time, and then unsure of its IDs.
+    bench.feed(0, records().end_as(2, 0, ProtocolStatus::CantMultiplex));
+    bench.feed(0, records().stdout(2, "late"));
+    bench.eof(2);
+    bench.answers.push_back(Answer::Refuse);
+    bench.submit(request());
+    bench.submit(request());
+    let asked = bench.peers.len() - 1;
+    assert_eq!(bench.sent(asked), [Sent::GetValues]);
+    bench.feed(asked, &yes);
+    bench.feed(asked - 1, records().end(1, 0));
+    bench.sent(0);
+    bench.submit(request());
+    assert_eq!(bench.sent(0), []);
+    bench.feed(0, records().end(1, 0));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+    for peer in 3..bench.peers.len() {
+        if bench.peers[peer].closed.is_none() {
+            bench.eof(peer);
+        }
     }
     bench.finish();
 }

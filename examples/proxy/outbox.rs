@@ -29,6 +29,11 @@ impl Outbox {
 
     /// To append to.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
+        // Not after each write: a client that takes little at a time would have all the rest moved each time.
+        if self.start > 0 {
+            self.octets.drain(..self.start);
+            self.start = 0;
+        }
         &mut self.octets
     }
 
@@ -111,11 +116,7 @@ impl Outbox {
 
     /// Keeps what follows the first `sent` octets of `parts`.
     pub(crate) fn keep(&mut self, parts: &[&[u8]], sent: usize) {
-        if self.start > 0 {
-            self.octets.drain(..self.start);
-            self.start = 0;
-        }
-        each_left(parts, sent, |part| self.octets.extend_from_slice(part));
+        each_left(parts, sent, |part| self.tail().extend_from_slice(part));
     }
 }
 

@@ -1,0 +1,177 @@
+//! What the proxy copies of a response on its way to the client, in octets: nothing of a body that the client's socket takes,
+//! and once what it does not take. The socket is one of ours, which sees where the octets lie.
+
+use std::io::{self, IoSlice, Write};
+use std::ops::Range;
+
+#[allow(dead_code, reason = "the proxy uses all of it")]
+#[path = "../examples/proxy/outbox.rs"]
+mod outbox;
+
+use outbox::Outbox;
+
+/// A head that waits for its body.
+const HEAD: &[u8] = &[b'h'; 300];
+/// What one read of the application brings.
+const BODY_LEN: usize = 64 * 1024;
+
+#[test]
+fn a_body_that_the_socket_takes_is_written_out_of_the_read_buffer() {
+    let body = body();
+    for kept in [HEAD, b""] {
+        for parts in [[&body[..], b"", b""], [b"10000\r\n", &body, b"\r\n"]] {
+            let mut outbox = outbox(kept);
+            let mut socket = Socket::new(usize::MAX, &body);
+            let counted = allocation_counter::measure(|| {
+                let sent = outbox.send(&mut socket, &parts);
+                assert!(sent.expect("it takes octets"), "it is not full");
+            });
+            assert!(outbox.is_empty());
+            assert_eq!((socket.uncopied, socket.copied), (BODY_LEN, 0));
+            // Nor is there a place that it could have been copied to.
+            assert_eq!(counted.count_total, 0);
+            assert!(socket.taken == [kept, &parts.concat()].concat());
+        }
+    }
+}
+
+#[test]
+fn what_the_socket_does_not_take_is_copied_once() {
+    const SIZE: &[u8] = b"10000\r\n";
+    const BEFORE: usize = HEAD.len() + SIZE.len();
+    const LEN: usize = BEFORE + BODY_LEN + 2;
+    for room in [
+        0,
+        1,
+        299,
+        300,
+        303,
+        BEFORE,
+        BEFORE + 1,
+        40_000,
+        LEN - 3,
+        LEN - 2,
+        LEN - 1,
+    ] {
+        for step in [1_000, 30_000, LEN] {
+            let mut body = body();
+            let answer = [HEAD, SIZE, &body, b"\r\n"].concat();
+            let mut outbox = outbox(HEAD);
+            let mut socket = Socket::new(room, &body);
+            let counted = allocation_counter::measure(|| {
+                let sent = outbox.send(&mut socket, &[SIZE, &body, b"\r\n"]);
+                assert!(!sent.expect("it takes octets"), "it is full");
+            });
+            assert_eq!(counted.count_total, 0);
+            assert_eq!(outbox.len(), LEN - room);
+            // The next read of the application.
+            body.fill(b'n');
+            while !outbox.is_empty() {
+                socket.room = step;
+                outbox.flush(&mut socket).expect("it takes octets");
+            }
+            let uncopied = room.saturating_sub(BEFORE).min(BODY_LEN);
+            assert_eq!(
+                (socket.uncopied, socket.copied),
+                (uncopied, LEN - room),
+                "{room} and {step}"
+            );
+            assert!(socket.taken == answer, "{room} and {step}");
+        }
+    }
+}
+
+#[test]
+fn what_was_sent_makes_room_for_what_follows() {
+    let mut outbox = outbox(b"h");
+    let mut socket = Socket::new(0, &[]);
+    let counted = allocation_counter::measure(|| {
+        for round in 0..4 * BODY_LEN / HEAD.len() {
+            match round % 2 {
+                0 => outbox.tail().extend_from_slice(HEAD),
+                _ => outbox.keep(&[HEAD, b"", b""], 0),
+            }
+            // One octet is left each time.
+            socket.room = HEAD.len();
+            socket.taken.clear();
+            outbox.flush(&mut socket).expect("it takes octets");
+            assert_eq!(outbox.len(), 1);
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+}
+
+fn body() -> Vec<u8> {
+    (0..BODY_LEN).map(|at| (at % 251) as u8).collect()
+}
+
+/// An outbox with room for all, as those have that were used before.
+fn outbox(kept: &[u8]) -> Outbox {
+    let mut outbox = Outbox::default();
+    outbox.lend(|| Some(Vec::with_capacity(2 * BODY_LEN)));
+    outbox.tail().extend_from_slice(kept);
+    outbox
+}
+
+/// A client's socket.
+struct Socket {
+    /// So many octets, and it is full.
+    room: usize,
+    read_buffer: Range<*const u8>,
+    /// Octets taken out of the read buffer.
+    uncopied: usize,
+    /// Octets that were copied before they were offered again: each time they lie elsewhere than before.
+    copied: usize,
+    /// Where the rest of what was last offered again lies.
+    rest: Option<*const u8>,
+    taken: Vec<u8>,
+}
+
+impl Socket {
+    fn new(room: usize, read_buffer: &[u8]) -> Self {
+        Self {
+            room,
+            read_buffer: read_buffer.as_ptr_range(),
+            uncopied: 0,
+            copied: 0,
+            rest: None,
+            taken: Vec::with_capacity(2 * BODY_LEN),
+        }
+    }
+
+    fn take(&mut self, octets: &[u8]) -> usize {
+        let len = octets.len().min(self.room);
+        if self.read_buffer.contains(&octets.as_ptr()) {
+            self.uncopied += len;
+        }
+        self.room -= len;
+        self.taken.extend_from_slice(&octets[..len]);
+        len
+    }
+}
+
+impl Write for Socket {
+    /// What was kept, again.
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        if self.room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.rest != Some(octets.as_ptr()) {
+            self.copied += octets.len();
+        }
+        let len = self.take(octets);
+        self.rest = Some(octets[len..].as_ptr());
+        Ok(len)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(slices.iter().map(|slice| self.take(slice)).sum())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,4 +1,4 @@
-//! System calls, by strace: how many the client makes for each request, and what becomes of one that fails.
+//! System calls, by strace: how many the client and the proxy make for each request, and what becomes of one that fails.
 //!
 //! `cargo test --test syscalls -- --ignored --nocapture` prints the counts; strace has to be installed.
 
@@ -8,13 +8,14 @@
 mod app;
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use app::{Options, Running};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// System calls per request.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ struct Calls {
     reads: f64,
     writes: f64,
     waits: f64,
+    /// All that are none of these.
+    others: f64,
 }
 
 #[test]
@@ -67,6 +70,25 @@ fn a_mebibyte_down_comes_in_large_reads_on_one_connection() {
 fn a_mebibyte_down_comes_in_large_reads_on_four_connections() {
     // The same on four would be 4.25.
     large_answers("--conns 4 --inflight 4", 3.0);
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn the_proxy_reads_and_writes_twice_for_each_request() {
+    // The request from the client and to the application, the answer back.
+    for clients in [64, 256] {
+        let alone = "--multiplex off --max-conns 256 --max-idle 256";
+        proxied(clients, alone, [2.0, 2.0, 0.2]);
+    }
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn the_proxy_reads_and_writes_once_for_each_request_where_they_share_connections() {
+    // What the application is sent and what it answers is shared by all clients that are there at the same time.
+    for clients in [64, 256] {
+        proxied(clients, "--multiplex on --max-conns 8", [1.1, 1.1, 0.2]);
+    }
 }
 
 #[test]
@@ -126,6 +148,29 @@ fn large_answers(load: &str, most_waits: f64) {
     panic!("more than 20 reads or {most_waits} waits each time");
 }
 
+/// Checks the proxy's calls for small requests of so many clients, and that it makes no others. How many of the clients it
+/// finds at the same time is up to the machine, of which another attempt knows nothing.
+#[track_caller]
+fn proxied(clients: usize, arguments: &str, [reads, writes, waits]: [f64; 3]) {
+    let application = app::spawn(Options::default()).expect("a socket and a thread");
+    let rounds = 2048 / clients;
+    for _ in 0..4 {
+        let few = trace_proxy(&application, clients, rounds, arguments);
+        let many = trace_proxy(&application, clients, 3 * rounds, arguments);
+        let calls = per_request(&few, &many, 2 * rounds * clients);
+        println!("per request of {clients} clients: {calls:.3?}");
+        let is_within = |calls: f64, budget: f64| calls <= budget * 1.05;
+        if is_within(calls.reads, reads)
+            && is_within(calls.writes, writes)
+            && is_within(calls.waits, waits)
+            && is_within(calls.others, OTHERS)
+        {
+            return;
+        }
+    }
+    panic!("more than {reads} reads, {writes} writes, {waits} waits or {OTHERS} others each time");
+}
+
 /// Checks that no figure is more than a twentieth above its budget: the application's answers may come cut.
 #[track_caller]
 fn within(calls: Calls, budget: [f64; 3]) {
@@ -145,16 +190,29 @@ fn count_with(options: Options, requests: u64, arguments: &str) -> Calls {
     let application = app::spawn(options).expect("a socket and a thread");
     let few = trace(&application, requests, arguments);
     let many = trace(&application, 3 * requests, arguments);
-    let per_request = |names: &[&str]| {
-        let sum = |run: &HashMap<String, f64>| names.iter().filter_map(|it| run.get(*it)).sum();
-        let (few, many): (f64, f64) = (sum(&few), sum(&many));
-        assert!(many > 0.0, "none of {names:?}");
-        (many - few) / (2 * requests) as f64
+    per_request(&few, &many, 2 * requests as usize)
+}
+
+/// The calls for each of the requests that the second run had more than the first.
+fn per_request(few: &HashMap<String, f64>, many: &HashMap<String, f64>, more: usize) -> Calls {
+    let is_named = |names: &[&str], name: &String| names.contains(&name.as_str());
+    let of = |is_meant: &dyn Fn(&String) -> bool| {
+        let sum = |run: &HashMap<String, f64>| {
+            let meant = run.iter().filter(|(name, _)| is_meant(name));
+            meant.map(|(_, calls)| calls).sum::<f64>()
+        };
+        (sum(many) - sum(few)) / more as f64
+    };
+    let named = |names: &[&str]| {
+        let is_there = many.keys().any(|name| is_named(names, name));
+        assert!(is_there, "none of {names:?}");
+        of(&|name| is_named(names, name))
     };
     Calls {
-        reads: per_request(&["read", "readv", "recvfrom", "recvmsg"]),
-        writes: per_request(&["write", "writev", "sendto", "sendmsg"]),
-        waits: per_request(&["epoll_wait", "epoll_pwait", "epoll_pwait2"]),
+        reads: named(READS),
+        writes: named(WRITES),
+        waits: named(WAITS),
+        others: of(&|name| !is_named(&[READS, WRITES, WAITS, NOT_COUNTED].concat(), name)),
     }
 }
 
@@ -172,7 +230,97 @@ fn trace(application: &Running, requests: u64, arguments: &str) -> HashMap<Strin
     strace.args(arguments.split(' '));
     let output = strace.output().expect("strace starts");
     assert!(output.status.success(), "{output:?}");
-    let text = std::fs::read_to_string(&table).expect("a table");
+    read_table(&table)
+}
+
+/// Runs the proxy, has each client ask it so many times, and ends it; the calls by name.
+fn trace_proxy(
+    application: &Running,
+    clients: usize,
+    rounds: usize,
+    arguments: &str,
+) -> HashMap<String, f64> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let table = dir.path().join("table");
+    let mut strace = Command::new("strace");
+    // With -D what is started here is the program itself.
+    strace
+        .args(["-D", "-f", "-c", "-o"])
+        .arg(&table)
+        .arg(example("proxy"));
+    strace.args(["--upstream", &application.address().to_string()]);
+    strace.args(["--root", "/srv/www", "--remote", "--fallback", "/x.php"]);
+    strace.args(["--listen", "127.0.0.1:0", "--no-access-log"]);
+    strace.args(arguments.split(' '));
+    let child = strace.stdout(Stdio::piped()).spawn();
+    let mut proxy = KilledAtLast(child.expect("strace starts"));
+    let mut line = String::new();
+    let stdout = proxy.0.stdout.take().expect("it is piped");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    let address = line.trim().strip_prefix("listening on http://");
+    let address = address.expect("an address");
+    let connect = |_| {
+        let client = TcpStream::connect(address).expect("it listens");
+        let patience = Some(Duration::from_secs(60));
+        client.set_read_timeout(patience).expect("a socket");
+        client
+    };
+    let mut clients: Vec<TcpStream> = (0..clients).map(connect).collect();
+    for _ in 0..rounds {
+        for client in &mut clients {
+            let request = b"GET /bench HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n";
+            client.write_all(request).expect("it reads");
+        }
+        for client in &mut clients {
+            read_answer(client);
+        }
+    }
+    kill_process(Pid::from_child(&proxy.0), Signal::TERM).expect("it lives");
+    assert!(proxy.0.wait().expect("a child").success());
+    // strace, which nobody can wait for, writes the table after that.
+    let began = Instant::now();
+    while !std::fs::read_to_string(&table).is_ok_and(|text| text.trim_end().ends_with(" total")) {
+        assert!(began.elapsed() < Duration::from_secs(60), "no table");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    read_table(&table)
+}
+
+/// A program that does not outlive the test, however that ends.
+struct KilledAtLast(Child);
+
+impl Drop for KilledAtLast {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads one answer of the application's default length.
+fn read_answer(client: &mut TcpStream) {
+    let mut answer = Vec::new();
+    let mut piece = [0; 1024];
+    let body_len = Options::default().bench_body_len;
+    loop {
+        let len = client.read(&mut piece).expect("an answer");
+        assert!(len > 0, "the proxy closes after {answer:?}");
+        answer.extend_from_slice(&piece[..len]);
+        let text = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.len() < 12 || text.starts_with("HTTP/1.1 200"),
+            "{text}"
+        );
+        if let Some((_, body)) = text.split_once("\r\n\r\n")
+            && body.len() == body_len
+        {
+            return;
+        }
+    }
+}
+
+/// The calls by name in the table that strace has written.
+fn read_table(table: &Path) -> HashMap<String, f64> {
+    let text = std::fs::read_to_string(table).expect("a table");
     // % time, seconds, usecs/call, calls, errors where there are some, syscall
     let row = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
@@ -195,5 +343,14 @@ fn example(name: &str) -> PathBuf {
     assert!(build.status().expect("cargo starts").success());
     profile.join("examples").join(name)
 }
+
+/// Calls beside these for a request of the proxy: connections that are opened in one run and not in the other.
+const OTHERS: f64 = 0.2;
+
+const READS: &[&str] = &["read", "readv", "recvfrom", "recvmsg"];
+const WRITES: &[&str] = &["write", "writev", "sendto", "sendmsg"];
+const WAITS: &[&str] = &["epoll_wait", "epoll_pwait", "epoll_pwait2"];
+/// The table's sum; and how the clock is read where that takes a call, which is not everywhere.
+const NOT_COUNTED: &[&str] = &["total", "clock_gettime"];
 
 const MIB: usize = 1024 * 1024;

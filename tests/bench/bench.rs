@@ -9,7 +9,8 @@
 //!
 //! Nanoseconds are the median and the best of 30 samples of about 10 ms each: compare figures of one machine
 //! and one hour. Instructions are those of user space, the system calls' own left out; they are the
-//! difference of two runs of different length, so what happens once is not in them.
+//! difference of two runs of different length, so what happens once is not in them. The example `proxy` is counted as a
+//! process of its own, and not timed: `tests/bench/compare` does that.
 //!
 //! README.md beside this file has figures, and says how to compare two revisions. To see where they go, run one part
 //! under callgrind:
@@ -17,15 +18,18 @@
 
 use std::hint::black_box;
 use std::io;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 mod cgi;
 mod parts;
+#[cfg(unix)]
+mod proxy;
 mod request;
 #[cfg(unix)]
 mod round_trip;
 mod scale;
+mod valgrind;
 
 use parts::Part;
 use scale::{AXES, Axis};
@@ -43,20 +47,29 @@ fn main() -> ExitCode {
     if has("--scale") {
         return tell(AXES.iter().try_for_each(print_axis));
     }
-    for part in parts::all() {
-        if !wanted.is_empty() && !wanted.iter().any(|text| part.name.contains(*text)) {
-            continue;
-        }
-        if has("--instructions") {
-            match instructions(part.name, part.rounds) {
-                Ok(count) => println!("{:<44} {count:>10.0} instructions", part.name),
-                Err(error) => return tell(Err(error)),
-            }
-        } else {
-            time(part);
-        }
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|text| name.contains(*text));
+    let mut parts = parts::all().filter(|part| is_wanted(part.name));
+    if !has("--instructions") {
+        parts.for_each(time);
+        return ExitCode::SUCCESS;
     }
-    ExitCode::SUCCESS
+    let counted = parts.try_for_each(|part| {
+        print_instructions(part.name, instructions(part.name, part.rounds)?);
+        Ok(())
+    });
+    #[cfg(unix)]
+    let counted = counted.and_then(|()| {
+        if is_wanted(proxy::NAME) {
+            print_instructions(proxy::NAME, proxy::instructions()?);
+        }
+        Ok(())
+    });
+    tell(counted)
+}
+
+fn print_instructions(name: &str, count: f64) {
+    println!("{name:<44} {count:>10.0} instructions");
 }
 
 fn tell(result: io::Result<()>) -> ExitCode {
@@ -134,17 +147,12 @@ fn instructions(name: &str, rounds: u64) -> io::Result<f64> {
 }
 
 fn collected(name: &str, rounds: u64) -> io::Result<i64> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+    let output = valgrind::command()
         .arg(std::env::current_exe()?)
         .args(["--rounds", &rounds.to_string(), name])
         .output()
-        .map_err(|error| io::Error::new(error.kind(), format!("valgrind: {error}")))?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    told.lines()
-        .filter(|_| output.status.success())
-        .find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok())
-        .ok_or_else(|| io::Error::other(format!("valgrind does not say: {told}")))
+        .map_err(valgrind::cannot_start)?;
+    valgrind::collected(&output)
 }
 
 const SAMPLE: Duration = Duration::from_millis(10);

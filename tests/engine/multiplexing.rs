@@ -9,7 +9,7 @@ use mio_fcgi::{
     Tag, TimeoutKind, Timeouts,
 };
 
-use crate::harness::Bench;
+use crate::harness::{Answer, Bench};
 use crate::script::{Sent, config, done, failed, out, records, request, split};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -349,5 +349,25 @@ fn a_shared_connection_serves_on_when_the_only_request_on_it_ends_early() {
     assert_eq!(bench.sent(0), Sent::whole(2));
     bench.feed(0, records().end(2, 0));
     assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}
+
+#[test]
+fn connections_go_on_being_shared_though_what_listens_now_does_not_multiplex() {
+    let mut bench = Bench::new(config(Multiplex::Auto));
+    bench.submit(request());
+    bench.feed(1, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    bench.eof(1);
+    bench.answers.push_back(Answer::Refuse);
+    bench.get_values(0);
+    bench.advance(SECOND);
+    bench.get_values(0);
+    for peer in 3..bench.peers.len() {
+        bench.feed(peer, records().values(&[]));
+    }
+    bench.sent(0);
+    bench.submit(request());
+    assert_eq!(bench.sent(0), Sent::whole(2));
+    bench.feed(0, records().end(1, 0).end(2, 0));
     bench.finish();
 }

@@ -6,8 +6,8 @@
 //!   `descriptors`: how many clients there can be, and who goes when there are more.
 //! - `connection`: a client, and how far its request is. `intake`, `head`: reads requests. `start`, `routes`, `files`: what
 //!   they ask for. `upload`, `chunked`, `spool`: their bodies.
-//! - `relay`, `respond`, `outbox`: the way back, and the rule of back-pressure. `answer`, `status`: what the proxy says
-//!   itself. `flow`, `stop`: how things end.
+//! - `relay`, `respond`, `outbox`: the way back. `back_pressure`: its rule, in both directions. `answer`, `status`: what the
+//!   proxy says itself. `ending`, `stop`: how things end.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -20,12 +20,13 @@ use mio_fcgi::{Address, Config, Params, cgi};
 // Those that tests/proxy_alloc.rs runs in a process of its own are open to it.
 mod access_log;
 mod answer;
+mod back_pressure;
 mod chunked;
 mod clock;
 mod connection;
 mod descriptors;
+mod ending;
 mod files;
-mod flow;
 mod head;
 mod intake;
 mod listener;

@@ -1,9 +1,4 @@
-//! What goes to a client, and the rule of back-pressure.
-//!
-//! **The rule.** Output up to [`SMALL`] octets waits for the end of the loop's turn, so that a head, its body and the end of
-//! the body leave in one write. Beyond that it is written at once, out of the buffer it was read into. What the socket does
-//! not take is kept, and from then on the request is paused: nothing more is read for it until the socket took all of
-//! that. So a client that does not read costs what one read of the application brought, and no more.
+//! Octets on their way to a client: what the socket does not take is kept, and once only.
 
 use std::io::{self, IoSlice, Write};
 

@@ -5,7 +5,6 @@ use mio_fcgi::{Outcome, RequestHandle};
 
 use super::answer::status_of;
 use super::connection::{Answer, Exchange, Stage};
-use super::outbox::SMALL;
 use super::respond::{self, ChunkSize, Framing, LAST_CHUNK};
 use super::worker::Worker;
 
@@ -95,66 +94,6 @@ impl Worker {
                 exchange.body_len += data.len() as u64;
                 self.put(key, [data, b"", b""]);
             }
-        }
-    }
-
-    /// Sends to a client by the rule of `outbox`.
-    pub(crate) fn put(&mut self, key: usize, parts: [&[u8]; 3]) {
-        let now = self.clock.now;
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        if connection.out.is_empty() {
-            // Before that, the client was not waited for.
-            connection.since = now;
-        }
-        let spares = &mut self.spares.buffers;
-        if !connection.is_writable || connection.out.len() + len <= SMALL {
-            connection.out.lend(|| spares.pop());
-            connection.out.keep(&parts, 0);
-        } else {
-            let sent = connection.out.send(&mut connection.socket, &parts);
-            connection.since = now;
-            match sent {
-                Ok(is_writable) => connection.is_writable = is_writable,
-                Err(_) => return self.lose_client(key),
-            }
-        }
-        if !connection.is_writable
-            && !connection.out.is_empty()
-            && let Some(exchange) = connection.exchange()
-            && let Some(request) = exchange.request
-            && !exchange.is_paused
-        {
-            exchange.is_paused = true;
-            self.fcgi.pause(now, request);
-        }
-    }
-
-    /// Sends what waits, and fetches more once all of that is sent.
-    pub(crate) fn send(&mut self, key: usize) {
-        let now = self.clock.now;
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        if connection.flush(now).is_err() {
-            return self.lose_client(key);
-        }
-        if !connection.out.is_empty() {
-            return;
-        }
-        let Some(exchange) = connection.exchange() else {
-            return;
-        };
-        if exchange.is_paused {
-            exchange.is_paused = false;
-            if let Some(request) = exchange.request {
-                self.fcgi.resume(now, request);
-            }
-        }
-        if let Answer::File { .. } = exchange.answer {
-            self.send_file(key);
         }
     }
 

@@ -20,6 +20,7 @@ use mio_fcgi::{Address, Config, Params, cgi};
 // Those that tests/proxy_alloc.rs runs in a process of its own are open to it.
 mod access_log;
 mod answer;
+mod arguments;
 mod back_pressure;
 mod chunked;
 mod clock;
@@ -49,7 +50,8 @@ pub(crate) mod worker;
 #[path = "../responder/app.rs"]
 pub(crate) mod app;
 
-use options::{Options, USAGE};
+use arguments::USAGE;
+use options::Options;
 use status::Board;
 use worker::Worker;
 

@@ -16,7 +16,7 @@ use std::time::Instant;
 mod proxy;
 
 use allocation_counter::AllocationInfo;
-use proxy::{app, options, status, worker};
+use proxy::{app, board, options, worker};
 
 /// Of each length of run.
 const REQUESTS: usize = 4000;
@@ -100,7 +100,7 @@ fn allocations(
         let constants = proxy::constants(&options).into_shared();
         let config = proxy::config(&options, vec![upstream], 0);
         let address = options.listen;
-        let board = Arc::new(status::Board::new(false, 1));
+        let board = Arc::new(board::Board::new(false, 1));
         let options = Arc::new(options);
         let mut worker = worker::Worker::new(0, &options, &board, config, &constants)
             .expect("the system gives a poll");

@@ -1,10 +1,9 @@
-//! What the proxy says by itself: errors, short pages, its status.
+//! What the proxy says by itself: errors, and short pages.
 
 use mio_fcgi::cgi::HeadError;
 use mio_fcgi::{ConnectError, RequestError, TimeoutKind};
 
 use super::connection::{Answer, Stage, Upload};
-use super::head::RequestHead;
 use super::respond;
 use super::worker::Worker;
 
@@ -78,27 +77,6 @@ impl Worker {
         exchange.status = status;
         let before = std::mem::replace(&mut exchange.answer, Answer::Complete);
         self.spares.recycle_parser(before);
-    }
-
-    /// The status page, for clients on this machine; true when that is what was asked for.
-    pub(crate) fn answer_status(&mut self, key: usize, head: &RequestHead<'_, '_>) -> bool {
-        let as_json = match head.target {
-            "/-/status" => false,
-            "/-/status.json" => true,
-            _ => return false,
-        };
-        let is_near = self
-            .connections
-            .get(key)
-            .is_some_and(|connection| connection.client().is_loopback());
-        if !is_near {
-            return false;
-        }
-        let text = self.status(as_json);
-        let content_type = if as_json { "application/json" } else { TEXT };
-        let fields: &[(&[u8], &[u8])] = &[(b"Cache-Control", b"no-store")];
-        self.answer_own(key, 200, fields, content_type, &text);
-        true
     }
 }
 

@@ -6,8 +6,8 @@
 //!   `descriptors`: how many clients there can be, and who goes when there are more.
 //! - `connection`: a client, and how far its request is. `intake`, `head`: reads requests. `start`, `routes`, `files`: what
 //!   they ask for. `upload`, `chunked`, `spool`: their bodies.
-//! - `relay`, `respond`, `outbox`: the way back. `back_pressure`: its rule, in both directions. `answer`, `status`: what the
-//!   proxy says itself. `ending`, `stop`: how things end.
+//! - `relay`, `respond`, `outbox`: the way back. `back_pressure`: its rule, in both directions. `answer`, `status`, `board`:
+//!   what the proxy says itself. `ending`, `stop`: how things end.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -22,6 +22,7 @@ mod access_log;
 mod answer;
 mod arguments;
 mod back_pressure;
+pub(crate) mod board;
 mod chunked;
 mod clock;
 mod connection;
@@ -41,7 +42,7 @@ mod signals;
 mod spares;
 mod spool;
 mod start;
-pub(crate) mod status;
+mod status;
 mod stop;
 mod timers;
 mod upload;
@@ -51,8 +52,8 @@ pub(crate) mod worker;
 pub(crate) mod app;
 
 use arguments::USAGE;
+use board::Board;
 use options::Options;
-use status::Board;
 use worker::Worker;
 
 fn main() -> ExitCode {

@@ -3,186 +3,53 @@
 //! Only for clients on this machine. Whoever comes through another proxy on this machine is taken for one: have that
 //! proxy refuse the path.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-use mio_fcgi::Stats;
-use serde_json::{Value, json};
-
+use super::answer::TEXT;
+use super::board::Figures;
+use super::head::RequestHead;
 use super::worker::Worker;
 
-/// Where each loop puts its figures, for whichever of them is asked.
-#[derive(Debug)]
-pub(crate) struct Board {
-    is_on: bool,
-    started: Instant,
-    slots: Vec<Mutex<Figures>>,
-}
-
-/// What one loop is doing.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Figures {
-    pub(crate) stats: Stats,
-    pub(crate) clients: usize,
-    /// HTTP requests answered.
-    pub(crate) answered: u64,
-}
-
-impl Board {
-    pub(crate) fn new(is_on: bool, threads: usize) -> Self {
-        Self {
-            is_on,
-            started: Instant::now(),
-            slots: (0..threads).map(|_| Mutex::default()).collect(),
-        }
-    }
-
-    pub(crate) fn is_on(&self) -> bool {
-        self.is_on
-    }
-
-    /// The figures of all loops: those of the others as they were at most [`INTERVAL`] ago.
-    pub(crate) fn render(&self, as_json: bool, now: Instant) -> String {
-        let mut groups: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
-        for slot in &self.slots {
-            let figures = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            add(&mut groups, &figures);
-        }
-        let uptime = now.saturating_duration_since(self.started).as_secs();
-        let server = groups.entry("server").or_default();
-        server.insert("uptime_s".to_owned(), uptime);
-        server.insert("threads".to_owned(), self.slots.len() as u64);
-        if as_json {
-            let mut text = json!(groups).to_string();
-            text.push('\n');
-            return text;
-        }
-        let mut text = String::new();
-        for (group, figures) in &groups {
-            for (name, figure) in figures {
-                // Writing to memory does not fail.
-                let _ = writeln!(text, "{group}.{name} {}", Value::from(*figure));
-            }
-        }
-        text
-    }
-}
-
-/// Adds one loop's figures to those of the others.
-fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
-    let stats = &figures.stats;
-    let (connections, requests, counters) = (stats.connections, stats.requests, &stats.counters);
-    let gauges = |count: usize| count as u64;
-    let rows = [
-        ("server", "clients", gauges(figures.clients)),
-        ("server", "answered", figures.answered),
-        ("pool", "connecting", gauges(connections.connecting)),
-        ("pool", "probing", gauges(connections.probing)),
-        ("pool", "idle", gauges(connections.idle)),
-        ("pool", "busy", gauges(connections.busy)),
-        ("pool", "draining", gauges(connections.draining)),
-        ("pool", "connected", counters.connected),
-        ("pool", "connect_failures", counters.connect_failures),
-        ("pool", "backlog_full", counters.backlog_full),
-        ("requests", "queued", gauges(requests.waiting)),
-        ("requests", "in_flight", gauges(requests.active)),
-        ("requests", "aborting", gauges(requests.aborting)),
-        ("requests", "paused", gauges(requests.paused)),
-        ("requests", "submitted", counters.submitted),
-        ("requests", "completed", counters.completed),
-        ("requests", "failed", counters.failed),
-        ("requests", "retries", counters.retries),
-        ("requests", "reused", counters.reused),
-        ("octets", "held", gauges(stats.octets_held)),
-        ("octets", "sent", counters.octets_sent),
-        ("octets", "received", counters.octets_received),
-        ("octets", "protocol_errors", counters.protocol_errors),
-    ];
-    for (group, name, figure) in rows {
-        *groups
-            .entry(group)
-            .or_default()
-            .entry(name.to_owned())
-            .or_default() += figure;
-    }
-    let evictions = groups.entry("evictions").or_default();
-    for (reason, count) in counters.closed_by_reason() {
-        *evictions.entry(format!("{reason:?}")).or_default() += count;
-    }
-}
-
-/// One loop's way to the board.
-#[derive(Debug)]
-pub(crate) struct Publisher {
-    board: Arc<Board>,
-    index: usize,
-    next: Instant,
-    /// Something happened since the figures were put there.
-    is_stale: bool,
-}
-
-impl Publisher {
-    pub(crate) fn new(board: &Arc<Board>, index: usize, now: Instant) -> Self {
-        Self {
-            board: Arc::clone(board),
-            index,
-            next: now,
-            is_stale: false,
-        }
-    }
-
-    pub(crate) fn board(&self) -> &Board {
-        &self.board
-    }
-
-    /// At the end of each turn: puts the figures there if the last ones are old enough.
-    pub(crate) fn publish(&mut self, now: Instant, figures: impl FnOnce() -> Figures) {
-        if !self.board.is_on {
-            return;
-        }
-        self.is_stale = now < self.next;
-        if !self.is_stale {
-            self.publish_now(now, figures());
-        }
-    }
-
-    pub(crate) fn publish_now(&mut self, now: Instant, figures: Figures) {
-        self.next = now + INTERVAL;
-        if let Some(slot) = self.board.slots.get(self.index) {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = figures;
-        }
-    }
-
-    /// When the figures have to be put there although nothing happens.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.is_stale.then_some(self.next)
-    }
-}
-
 impl Worker {
+    /// The status page, for clients on this machine; true when that is what was asked for.
+    pub(crate) fn answer_status(&mut self, key: usize, head: &RequestHead<'_, '_>) -> bool {
+        let as_json = match head.target {
+            "/-/status" => false,
+            "/-/status.json" => true,
+            _ => return false,
+        };
+        let is_near = self
+            .connections
+            .get(key)
+            .is_some_and(|connection| connection.client().is_loopback());
+        if !is_near {
+            return false;
+        }
+        let text = self.status(as_json);
+        let content_type = if as_json { "application/json" } else { TEXT };
+        let fields: &[(&[u8], &[u8])] = &[(b"Cache-Control", b"no-store")];
+        self.answer_own(key, 200, fields, content_type, &text);
+        true
+    }
+
+    /// At the end of each turn.
     pub(crate) fn publish(&mut self) {
         let now = self.clock.now;
-        let (fcgi, clients, answered) = (&self.fcgi, self.connections.len(), self.answered);
-        self.publisher.publish(now, || Figures {
-            stats: fcgi.stats(),
-            clients,
-            answered,
-        });
+        if self.publisher.is_due(now) {
+            self.publisher.put(now, self.figures());
+        }
     }
 
     /// The figures of all loops, this one's as they are now.
-    pub(crate) fn status(&mut self, as_json: bool) -> String {
+    fn status(&mut self, as_json: bool) -> String {
         let now = self.clock.now;
-        let figures = Figures {
+        self.publisher.put(now, self.figures());
+        self.publisher.board().render(as_json, now)
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
             stats: self.fcgi.stats(),
             clients: self.connections.len(),
             answered: self.answered,
-        };
-        self.publisher.publish_now(now, figures);
-        self.publisher.board().render(as_json, now)
+        }
     }
 }
-
-const INTERVAL: Duration = Duration::from_millis(100);

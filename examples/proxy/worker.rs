@@ -11,6 +11,7 @@ use mio_fcgi::{Client, Config, Event, ReadBuf, SharedParams, Tag};
 use slab::Slab;
 
 use super::access_log::AccessLog;
+use super::board::{Board, Publisher};
 use super::clock::Clock;
 use super::connection::{Connection, Stage};
 use super::listener::Listener;
@@ -18,7 +19,6 @@ use super::options::Options;
 use super::routes::Routes;
 use super::signals::Signals;
 use super::spares::Spares;
-use super::status::{Board, Publisher};
 use super::timers::Timers;
 
 /// An event loop. What it does for clients is in `intake`, what it does with answers in `relay`.

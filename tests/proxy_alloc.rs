@@ -16,7 +16,7 @@ use std::time::Instant;
 mod proxy;
 
 use allocation_counter::AllocationInfo;
-use proxy::{app, board, options, worker};
+use proxy::{app, board, event_loop, fastcgi, options};
 
 /// Of each length of run.
 const REQUESTS: usize = 4000;
@@ -97,16 +97,14 @@ fn allocations(
         .expect("not only help");
     let (tell, listening) = mpsc::channel();
     let server = thread::spawn(move || {
-        let constants = proxy::constants(&options).into_shared();
-        let config = proxy::config(&options, vec![upstream], 0);
+        let config = fastcgi::config(&options, vec![upstream], 0);
         let address = options.listen;
         let board = Arc::new(board::Board::new(false, 1));
-        let options = Arc::new(options);
-        let mut worker = worker::Worker::new(0, &options, &board, config, &constants)
+        let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(options), &board, config)
             .expect("the system gives a poll");
-        tell.send(worker.listen(address).expect("a free port"))
-            .expect("somebody waits");
-        allocation_counter::measure(move || worker.run().expect("it goes on"))
+        let address = event_loop.worker.listen(address).expect("a free port");
+        tell.send(address).expect("somebody waits");
+        allocation_counter::measure(move || event_loop.run().expect("it goes on"))
     });
     ask(listening.recv().expect("it listens"), path, requests);
     signal_hook::low_level::raise(signal_hook::consts::SIGTERM).expect("a signal");

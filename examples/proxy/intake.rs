@@ -9,7 +9,7 @@ use super::worker::Worker;
 
 impl Worker {
     /// What a connection can do now: send, read once, and go on with what it read.
-    pub(crate) fn turn(&mut self, key: usize) {
+    pub(crate) fn serve(&mut self, key: usize) {
         let now = self.clock.now;
         self.send(key);
         let Some(connection) = self.connections.get_mut(key) else {

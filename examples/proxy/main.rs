@@ -2,20 +2,29 @@
 //!
 //! `cargo run --release --example proxy`, then http://127.0.0.1:8080. All options: `-- --help`.
 //!
-//! - `worker`: the loop, the order of a turn. `listener`, `signals`, `timers`, `clock`: what it waits for. `room`,
-//!   `descriptors`: how many clients there can be, and who goes when there are more.
-//! - `connection`: a client, and how far its request is. `intake`, `head`: reads requests. `start`, `routes`, `files`: what
-//!   they ask for. `upload`, `chunked`, `spool`: their bodies.
-//! - `relay`, `respond`, `outbox`: the way back. `back_pressure`: its rule, in both directions. `answer`, `status`, `board`:
-//!   what the proxy says itself. `ending`, `stop`: how things end.
+//! - `worker`: what a loop serves, the order of a turn; a guest in the loop. `event_loop`, `signals`: a loop for it.
+//!   `listener`, `timers`, `clock`: what it waits for. `room`: how many clients there can be, who goes when there are more.
+//! - `connection`: a client, and how far its request is. `intake`, `head`: read requests. `start`, `routes`, `files`: what
+//!   they ask for. `upload`, `chunked`, `spool`: their bodies. `fastcgi`: how the applications are asked.
+//! - `relay`, `respond`, `outbox`: the way back. `back_pressure`: its rule, in both directions. `answer`: what the proxy says
+//!   itself. `ending`, `stop`: how things end.
+//! - `options`, `arguments`, `descriptors`: what can be set, how, and within which limits of the system. `access_log`,
+//!   `board`, `status`: what is told of it all. `spares`: memory that is used again.
+//!
+//! # Into a server of your own
+//! Take all files but `main`, `arguments`, `descriptors`, `event_loop`, `signals` and `../responder`. Your loop takes the four
+//! steps of `event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct with defaults.
+//! Pages of your own have their place in `start`, where the status page has its.
+//!
+//! Crates: mio, slab, log; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
+//! in chunks); mime_guess (files); serde_json (the status page).
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
-use mio_fcgi::{Address, Config, Params, cgi};
+use mio_fcgi::Address;
 
 // Those that tests/proxy_alloc.rs runs in a process of its own are open to it.
 mod access_log;
@@ -28,6 +37,8 @@ mod clock;
 mod connection;
 mod descriptors;
 mod ending;
+pub(crate) mod event_loop;
+pub(crate) mod fastcgi;
 mod files;
 mod head;
 mod intake;
@@ -46,15 +57,15 @@ mod status;
 mod stop;
 mod timers;
 mod upload;
-pub(crate) mod worker;
+mod worker;
 
 #[path = "../responder/app.rs"]
 pub(crate) mod app;
 
 use arguments::USAGE;
 use board::Board;
+use event_loop::EventLoop;
 use options::Options;
-use worker::Worker;
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -90,28 +101,27 @@ fn run(mut options: Options) -> io::Result<()> {
         Some(demo) => vec![demo.address().clone()],
         None => options.upstreams.clone(),
     };
-    let constants = constants(&options).into_shared();
     let options = Arc::new(options);
     let board = Arc::new(Board::new(options.status, options.threads));
-    let mut workers = Vec::new();
+    let mut loops = Vec::new();
     let mut address = options.listen;
     for index in 0..options.threads {
-        let config = config(&options, servers.clone(), index);
-        let mut worker = Worker::new(index, &options, &board, config, &constants)?;
+        let config = fastcgi::config(&options, servers.clone(), index);
+        let mut event_loop = EventLoop::new(index, &options, &board, config)?;
         // The first one takes the free port that was perhaps asked for.
-        address = worker.listen(address).map_err(|error| {
+        address = event_loop.worker.listen(address).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
         })?;
-        workers.push(worker);
+        loops.push(event_loop);
     }
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "listening on http://{address}")?;
     stdout.flush()?;
     drop(stdout);
     thread::scope(|scope| {
-        let threads: Vec<_> = workers
+        let threads: Vec<_> = loops
             .into_iter()
-            .map(|worker| scope.spawn(move || worker.run()))
+            .map(|event_loop| scope.spawn(move || event_loop.run()))
             .collect();
         let mut result = Ok(());
         for thread in threads {
@@ -134,43 +144,4 @@ fn resolved(upstreams: &[Address]) -> io::Result<Vec<Address>> {
         all.extend(found);
     }
     Ok(all)
-}
-
-/// What all requests tell the application.
-pub(crate) fn constants(options: &Options) -> Params {
-    match &options.root {
-        Some(root) => cgi::site_params(root.as_os_str().as_encoded_bytes()),
-        None => cgi::site_params(""),
-    }
-}
-
-/// One loop's part of the FastCGI connections.
-pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
-    let share =
-        |whole: usize| whole / options.threads + usize::from(index < whole % options.threads);
-    let mut config = Config::with_servers(servers);
-    config.multiplex = options.multiplex;
-    config.connect_timeout = options.connect_timeout;
-    // An application that restarts is back within this, as a rule.
-    config.connect_patience = Duration::from_secs(2);
-    // A php-fpm that is stopped takes a request with it up to three times: with the child that has it, with another that
-    // is about to end too, and with its listener's queue. Only what may run twice is sent again.
-    config.max_retries = 4;
-    config.limits.max_connections = share(options.max_connections);
-    let max_idle = options
-        .max_idle
-        .unwrap_or_else(|| options.max_connections.min(4));
-    config.limits.max_idle = share(max_idle);
-    config.limits.idle_timeout = options.idle_timeout;
-    // Requests for which a connection is being opened are in the queue too, so a shorter one would refuse the first.
-    config.limits.max_queue = share(options.queue).max(config.limits.max_connections);
-    // Where requests share a connection, a browser that is slow to take a page does not hold up the others: most pages
-    // are shorter than this.
-    config.stall.per_request = 1024 * 1024;
-    config.stall.per_connection = 8 * 1024 * 1024;
-    config.timeouts.write = Some(options.write_timeout);
-    config.timeouts.first_octet = Some(options.read_timeout);
-    config.timeouts.silence = Some(options.read_timeout);
-    config.timeouts.total = options.request_timeout;
-    config
 }

@@ -78,3 +78,11 @@ impl Default for Options {
         }
     }
 }
+
+impl Options {
+    /// One loop's part of something that is shared out among all of them.
+    pub(crate) fn share(&self, whole: usize, index: usize) -> usize {
+        // What does not divide goes to the first ones.
+        whole / self.threads + usize::from(index < whole % self.threads)
+    }
+}

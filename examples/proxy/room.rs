@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use mio::{Interest, Token};
+use mio::Interest;
 
 use super::connection::{Connection, Stage};
-use super::worker::{FIRST_CLIENT, Running, Worker};
+use super::worker::{Running, Worker};
 
 impl Worker {
     /// For one more client.
@@ -48,9 +48,9 @@ impl Worker {
                 }
             };
             let entry = self.connections.vacant_entry();
-            let token = Token(FIRST_CLIENT.0 + entry.key());
+            let token = self.tokens.of_client(entry.key());
             let interests = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = self.poll.registry().register(&mut socket, token, interests) {
+            if let Err(error) = self.registry.register(&mut socket, token, interests) {
                 let date = self.clock.log();
                 self.log
                     .problem(date, format_args!("a client is not taken: {error}"));

@@ -1,19 +1,14 @@
-//! The end: at a signal, what is being served is finished, for a while.
+//! The end: what is being served is finished, for a while.
 
 use super::worker::{Running, Worker};
 
 impl Worker {
-    pub(crate) fn take_signals(&mut self) {
-        for _ in 0..self.signals.pending() {
-            match self.running {
-                Running::Yes => self.stop(),
-                Running::Stopping { .. } | Running::Stopped => self.running = Running::Stopped,
-            }
-        }
-    }
-
-    /// Stops taking clients, and says so to those who are there.
+    /// Stops taking clients, and says so to those who are there. The second time: ends at once.
     pub(crate) fn stop(&mut self) {
+        if self.running != Running::Yes {
+            self.running = Running::Stopped;
+            return;
+        }
         // Those whom the system has let in already would otherwise be reset.
         while self.may_accept() {
             self.accept();

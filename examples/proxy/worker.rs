@@ -1,12 +1,17 @@
-//! One event loop: its poll, its clients, its part of the FastCGI connections, the order of a turn.
+//! What one event loop serves: its listener, its clients, its part of the FastCGI connections, the order of a turn.
+//!
+//! It is a guest in the loop, as the FastCGI client is: [`handle_event`](Worker::handle_event) takes note of what is ready,
+//! [`turn`](Worker::turn) does everything else, [`timeout`](Worker::timeout) says how long it can wait. Whose loop that is
+//! does not matter: the one in `event_loop` has signals beside it, yours may have whatever it has.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token};
+use mio::{Registry, Token};
 use mio_fcgi::{Client, Config, Event, ReadBuf, SharedParams, Tag};
 use slab::Slab;
 
@@ -14,22 +19,23 @@ use super::access_log::AccessLog;
 use super::board::{Board, Publisher};
 use super::clock::Clock;
 use super::connection::{Connection, Stage};
+use super::fastcgi::site_params;
 use super::listener::Listener;
 use super::options::Options;
 use super::routes::Routes;
-use super::signals::Signals;
 use super::spares::Spares;
 use super::timers::Timers;
 
-/// An event loop. What it does for clients is in `intake`, what it does with answers in `relay`.
+/// The clients of a loop. What it does for them is in `intake`, what it does with answers in `relay`.
 pub(crate) struct Worker {
     pub(crate) options: Arc<Options>,
     pub(crate) publisher: Publisher,
     /// Requests answered.
     pub(crate) answered: u64,
-    pub(crate) poll: Poll,
+    /// The loop's.
+    pub(crate) registry: Registry,
+    pub(crate) tokens: Tokens,
     pub(crate) listener: Option<Listener>,
-    pub(crate) signals: Signals,
     pub(crate) fcgi: Client,
     pub(crate) connections: Slab<Connection>,
     pub(crate) max_connections: usize,
@@ -60,32 +66,30 @@ pub(crate) enum Running {
 }
 
 impl Worker {
+    /// `tokens` are for nothing else in the loop: one for the listener, then one for each client, the rest for FastCGI
+    /// connections. `index` is which of [`Options::threads`] loops it is.
+    ///
     /// # Errors
     /// The system's; a configuration that the client refuses; a document root that cannot be read.
     pub(crate) fn new(
+        registry: &Registry,
+        tokens: Range<Token>,
         index: usize,
         options: &Arc<Options>,
         board: &Arc<Board>,
         config: Config,
-        constants: &SharedParams,
     ) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let share = |whole: usize| {
-            // What does not divide goes to the first ones.
-            whole / options.threads + usize::from(index < whole % options.threads)
-        };
-        let max_connections = share(options.clients);
-        let tokens = Token(FIRST_CLIENT.0 + max_connections)..Token(usize::MAX);
-        let fcgi = Client::new(poll.registry(), tokens, config)?;
+        let max_connections = options.share(options.clients, index);
+        let tokens = Tokens::new(tokens, max_connections);
+        let fcgi = Client::new(registry, tokens.fastcgi.clone(), config)?;
         let clock = Clock::new();
-        let signals = Signals::new(poll.registry(), SIGNALS)?;
         Ok(Self {
             options: Arc::clone(options),
             publisher: Publisher::new(board, index, clock.now),
             answered: 0,
-            poll,
+            registry: registry.try_clone()?,
+            tokens,
             listener: None,
-            signals,
             fcgi,
             connections: Slab::new(),
             max_connections,
@@ -95,7 +99,7 @@ impl Worker {
             timers: Timers::default(),
             clock,
             routes: Routes::new(options)?,
-            constants: constants.clone(),
+            constants: site_params(options),
             log: AccessLog::new(options.access_log),
             scratch: vec![0; SCRATCH_LEN],
             spares: Spares::default(),
@@ -109,54 +113,66 @@ impl Worker {
     /// The system's.
     pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         let mut listener = Listener::bind(address, self.options.threads > 1)?;
-        listener.register(self.poll.registry(), LISTENER)?;
+        listener.register(&self.registry, self.tokens.listener)?;
         let address = listener.address();
         self.listener = Some(listener);
         Ok(address)
     }
 
-    /// Serves until it is told to stop and has stopped.
-    ///
-    /// # Errors
-    /// The system's, when it cannot wait for events.
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        let mut events = Events::with_capacity(1024);
-        let mut buf = ReadBuf::default();
-        while self.running != Running::Stopped {
-            match self.poll.poll(&mut events, self.timeout()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            self.clock.advance();
-            for event in &events {
-                if !self.fcgi.handle_event(event) {
-                    self.note(event);
-                }
-            }
-            self.fcgi.handle_timeout(self.clock.now);
-            self.fire_timers();
-            self.make_room();
-            // Whoever comes now is seen after so many turns of the others, each of which moves a buffer at most.
-            let mut turns = TURNS;
-            while turns > 0 {
-                self.accept();
-                // Half of them, or a crowd that never pauses would leave the applications none.
-                turns -= self.run_ready(turns.div_ceil(2));
-                turns -= self.take_events(&mut buf, turns);
-                self.flush_dirty();
-                if self.is_out_of_work() {
-                    break;
-                }
-            }
-            self.stop_when_empty();
-            self.publish();
-            self.log.flush();
-        }
-        Ok(())
+    /// It was told to stop, and has: there is nothing left to do.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.running == Running::Stopped
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    /// Takes note of what is ready; false for an event that is none of its tokens'.
+    pub(crate) fn handle_event(&mut self, event: &mio::event::Event) -> bool {
+        if self.fcgi.handle_event(event) {
+            return true;
+        }
+        if event.token() == self.tokens.listener {
+            if let Some(listener) = &mut self.listener {
+                listener.is_ready = true;
+            }
+            return true;
+        }
+        let Some(key) = self.tokens.key_of(event.token()) else {
+            return false;
+        };
+        if let Some(connection) = self.connections.get_mut(key) {
+            let failed = event.is_error();
+            let ended = event.is_read_closed() || failed;
+            connection.is_readable |= event.is_readable() || ended;
+            connection.is_writable |= event.is_writable() || failed;
+            connection.is_ended |= ended;
+            self.enqueue(key);
+        }
+        true
+    }
+
+    /// Everything there is to do, up to a bound: after the events, with the clock read anew.
+    pub(crate) fn turn(&mut self, buf: &mut ReadBuf) {
+        self.fcgi.handle_timeout(self.clock.now);
+        self.fire_timers();
+        self.make_room();
+        // Whoever comes now is seen after so many turns of the others, each of which moves a buffer at most.
+        let mut turns = TURNS;
+        while turns > 0 {
+            self.accept();
+            // Half of them, or a crowd that never pauses would leave the applications none.
+            turns -= self.run_ready(turns.div_ceil(2));
+            turns -= self.take_events(buf, turns);
+            self.flush_dirty();
+            if self.is_out_of_work() {
+                break;
+            }
+        }
+        self.stop_when_empty();
+        self.publish();
+        self.log.flush();
+    }
+
+    /// How long the loop may wait for events; `None`: until there are some.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         if !self.ready.is_empty() || self.may_accept() {
             return Some(Duration::ZERO);
         }
@@ -188,28 +204,6 @@ impl Worker {
         self.ready.is_empty() && self.fcgi.timeout(self.clock.now) != Some(Duration::ZERO)
     }
 
-    fn note(&mut self, event: &mio::event::Event) {
-        match event.token() {
-            LISTENER => {
-                if let Some(listener) = &mut self.listener {
-                    listener.is_ready = true;
-                }
-            }
-            SIGNALS => self.take_signals(),
-            Token(token) => {
-                let key = token - FIRST_CLIENT.0;
-                if let Some(connection) = self.connections.get_mut(key) {
-                    let failed = event.is_error();
-                    let ended = event.is_read_closed() || failed;
-                    connection.is_readable |= event.is_readable() || ended;
-                    connection.is_writable |= event.is_writable() || failed;
-                    connection.is_ended |= ended;
-                    self.enqueue(key);
-                }
-            }
-        }
-    }
-
     /// Gives a connection a turn.
     pub(crate) fn enqueue(&mut self, key: usize) {
         if let Some(connection) = self.connections.get_mut(key)
@@ -229,7 +223,7 @@ impl Worker {
             };
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.is_queued = false;
-                self.turn(key);
+                self.serve(key);
                 self.settle(key);
             }
         }
@@ -350,9 +344,35 @@ fn key_of(tag: Tag) -> usize {
     tag.0 as usize
 }
 
-const LISTENER: Token = Token(0);
-const SIGNALS: Token = Token(1);
-pub(crate) const FIRST_CLIENT: Token = Token(2);
+/// Which token is whose.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    listener: Token,
+    clients: Range<usize>,
+    fastcgi: Range<Token>,
+}
+
+impl Tokens {
+    fn new(all: Range<Token>, clients: usize) -> Self {
+        let first = all.start.0 + 1;
+        let end = first + clients;
+        Self {
+            listener: all.start,
+            clients: first..end,
+            fastcgi: Token(end)..all.end,
+        }
+    }
+
+    pub(crate) fn of_client(&self, key: usize) -> Token {
+        Token(self.clients.start + key)
+    }
+
+    /// The place in the slab.
+    fn key_of(&self, token: Token) -> Option<usize> {
+        let is_client = self.clients.contains(&token.0);
+        is_client.then(|| token.0 - self.clients.start)
+    }
+}
 
 /// One read of a client; a whole head fits.
 const SCRATCH_LEN: usize = 64 * 1024;

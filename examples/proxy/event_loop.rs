@@ -1,0 +1,72 @@
+//! A loop of the proxy's own: a poll, the signals, and one worker. The four steps are all that a worker wants of a loop.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use mio::{Events, Poll, Token};
+use mio_fcgi::{Config, ReadBuf};
+
+use super::board::Board;
+use super::options::Options;
+use super::signals::Signals;
+use super::worker::Worker;
+
+pub(crate) struct EventLoop {
+    poll: Poll,
+    signals: Signals,
+    pub(crate) worker: Worker,
+}
+
+impl EventLoop {
+    /// # Errors
+    /// Those of [`Worker::new`].
+    pub(crate) fn new(
+        index: usize,
+        options: &Arc<Options>,
+        board: &Arc<Board>,
+        config: Config,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let signals = Signals::new(poll.registry(), SIGNALS)?;
+        let worker = Worker::new(poll.registry(), WORKER, index, options, board, config)?;
+        Ok(Self {
+            poll,
+            signals,
+            worker,
+        })
+    }
+
+    /// Serves until it is told to stop and has stopped.
+    ///
+    /// # Errors
+    /// The system's, when it cannot wait for events.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut buf = ReadBuf::default();
+        while !self.worker.has_stopped() {
+            // 1. Wait as long as the worker allows.
+            match self.poll.poll(&mut events, self.worker.timeout()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            // 2. Read the clock, once a turn.
+            self.worker.clock.advance();
+            // 3. Sort the events. The worker only takes note of its own here.
+            for event in &events {
+                if !self.worker.handle_event(event) {
+                    for _ in 0..self.signals.pending() {
+                        self.worker.stop();
+                    }
+                }
+            }
+            // 4. Everything else happens in here.
+            self.worker.turn(&mut buf);
+        }
+        Ok(())
+    }
+}
+
+const SIGNALS: Token = Token(0);
+const WORKER: Range<Token> = Token(1)..Token(usize::MAX);

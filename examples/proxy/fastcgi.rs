@@ -1,0 +1,44 @@
+//! How the applications are asked, by the options: the FastCGI client's configuration, and what all requests have in common.
+
+use std::time::Duration;
+
+use mio_fcgi::{Address, Config, SharedParams, cgi};
+
+use super::options::Options;
+
+/// One loop's part of the FastCGI connections.
+pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
+    let share = |whole| options.share(whole, index);
+    let mut config = Config::with_servers(servers);
+    config.multiplex = options.multiplex;
+    config.connect_timeout = options.connect_timeout;
+    // An application that restarts is back within this, as a rule.
+    config.connect_patience = Duration::from_secs(2);
+    // A php-fpm that is stopped takes a request with it up to three times: with the child that has it, with another that
+    // is about to end too, and with its listener's queue. Only what may run twice is sent again.
+    config.max_retries = 4;
+    config.limits.max_connections = share(options.max_connections);
+    let max_idle = options
+        .max_idle
+        .unwrap_or_else(|| options.max_connections.min(4));
+    config.limits.max_idle = share(max_idle);
+    config.limits.idle_timeout = options.idle_timeout;
+    // Requests for which a connection is being opened are in the queue too, so a shorter one would refuse the first.
+    config.limits.max_queue = share(options.queue).max(config.limits.max_connections);
+    // Where requests share a connection, a browser that is slow to take a page does not hold up the others: most pages
+    // are shorter than this.
+    config.stall.per_request = 1024 * 1024;
+    config.stall.per_connection = 8 * 1024 * 1024;
+    config.timeouts.write = Some(options.write_timeout);
+    config.timeouts.first_octet = Some(options.read_timeout);
+    config.timeouts.silence = Some(options.read_timeout);
+    config.timeouts.total = options.request_timeout;
+    config
+}
+
+/// What all requests tell the application.
+pub(crate) fn site_params(options: &Options) -> SharedParams {
+    let root = options.root.as_deref();
+    cgi::site_params(root.map_or(&b""[..], |root| root.as_os_str().as_encoded_bytes()))
+        .into_shared()
+}

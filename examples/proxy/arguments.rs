@@ -40,6 +40,7 @@ impl Options {
     fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), String> {
         match name {
             "remote" => self.remote = true,
+            "pass-authorization" => self.pass_authorization = true,
             "status" => self.status = true,
             "no-access-log" => self.access_log = false,
             _ => {
@@ -67,6 +68,8 @@ impl Options {
                 self.upstreams.push(address);
             }
             "root" => self.root = Some(value.into()),
+            "extension" => self.extension = Some(extension(value)?),
+            "param" => self.params.push(param(value)?),
             "index" => self.index = file_name(name, value)?,
             "fallback" => {
                 if !value.starts_with('/') {
@@ -115,9 +118,13 @@ impl Options {
             return Err(format!("--max-idle {idle} is more than --max-conns {most}"));
         }
         if self.upstreams.is_empty() {
-            if self.root.is_some() || self.fallback.is_some() || self.remote {
+            if self.root.is_some()
+                || self.extension.is_some()
+                || self.fallback.is_some()
+                || self.remote
+            {
                 return Err(
-                    "--root, --fallback and --remote go with --upstream; without it, the demo application answers every path"
+                    "--root, --extension, --fallback and --remote go with --upstream; without it, the demo application answers every path"
                         .to_owned(),
                 );
             }
@@ -148,6 +155,27 @@ fn file_name(name: &str, value: &str) -> Result<String, String> {
         return Err(format!("--{name} wants a file's name, not '{value}'"));
     }
     Ok(value.to_owned())
+}
+
+/// Empty: every name is a script's.
+fn extension(value: &str) -> Result<String, String> {
+    if value.contains('/') {
+        return Err(format!(
+            "--extension wants what ends a script's name, such as .cgi, not '{value}'"
+        ));
+    }
+    Ok(value.to_owned())
+}
+
+fn param(value: &str) -> Result<(String, String), String> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_graphic());
+    match value.split_once('=') {
+        Some((name, text)) if is_name(name) && !text.contains(char::is_control) => {
+            Ok((name.to_owned(), text.to_owned()))
+        }
+        _ => Err(format!("--param wants NAME=VALUE, not {value:?}")),
+    }
 }
 
 fn multiplex(value: &str) -> Result<Multiplex, String> {
@@ -204,8 +232,10 @@ const VALUED: &[&str] = &[
     "listen",
     "upstream",
     "root",
+    "extension",
     "index",
     "fallback",
+    "param",
     "multiplex",
     "max-conns",
     "max-idle",
@@ -237,6 +267,7 @@ what is served
                          requests go to the one with the fewest
   --root DIR             the document root: scripts go to the application, other files are sent as they are
   --remote               DIR is on the application's machine: look at no file, send none
+  --extension .EXT       what ends the name of a script (.php); with '', every path begins with one
   --index NAME           tried in a directory (index.php)
   --fallback /PATH.php   the script for everything that is no file: a front controller
   --max-body BYTES       the longest request body; 512k, 8m and 1g are understood (64m)
@@ -244,6 +275,8 @@ what is served
   --no-access-log        do not write a line for each request to stderr
 
 towards the applications
+  --param NAME=VALUE     told with each request, whatever the request says: HTTPS=on; may be repeated
+  --pass-authorization   hand on the client's Authorization, for applications that check passwords by it
   --multiplex auto|on|off  whether requests share a connection; auto asks the application (auto). Then a
                          browser that does not read can hold up others, until --client-timeout
   --max-conns N          connections to each application; for php-fpm, its pm.max_children (8)

@@ -1,8 +1,10 @@
 //! How the applications are asked, by the options: the FastCGI client's configuration, and what all requests have in common.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use mio_fcgi::{Address, Config, SharedParams, cgi};
+use mio_fcgi::{Address, Config, Params, SharedParams, cgi};
 
 use super::options::Options;
 
@@ -37,8 +39,24 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
 }
 
 /// What all requests tell the application.
-pub(crate) fn site_params(options: &Options) -> SharedParams {
-    let root = options.root.as_deref();
-    cgi::site_params(root.map_or(&b""[..], |root| root.as_os_str().as_encoded_bytes()))
-        .into_shared()
+///
+/// # Errors
+/// A root that is relative, and nobody knows to what.
+pub(crate) fn site_params(options: &Options) -> io::Result<SharedParams> {
+    let root = match &options.root {
+        None => PathBuf::new(),
+        Some(root) if options.remote => root.clone(),
+        // As the names of its scripts are told.
+        Some(root) => std::path::absolute(root)?,
+    };
+    let mut params = Params::default();
+    for (name, value) in &options.params {
+        params.push(name, value);
+    }
+    for (name, value) in cgi::site_params(root.as_os_str().as_encoded_bytes()).iter() {
+        if params.get(name).is_none() {
+            params.push(name, value);
+        }
+    }
+    Ok(params.into_shared())
 }

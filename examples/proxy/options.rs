@@ -15,9 +15,15 @@ pub(crate) struct Options {
     pub(crate) root: Option<PathBuf>,
     /// The root lies on the applications' machine: map names, look at no file.
     pub(crate) remote: bool,
+    /// What ends the name of a script; none: `.php`.
+    pub(crate) extension: Option<String>,
     pub(crate) index: String,
     /// The script for what is not there.
     pub(crate) fallback: Option<String>,
+    /// Told to the applications with each request, whatever the request says.
+    pub(crate) params: Vec<(String, String)>,
+    /// Hands the credentials of `Authorization` on to the applications.
+    pub(crate) pass_authorization: bool,
     pub(crate) multiplex: Multiplex,
     /// FastCGI connections to each upstream, over all threads.
     pub(crate) max_connections: usize,
@@ -55,8 +61,11 @@ impl Default for Options {
             upstreams: Vec::new(),
             root: None,
             remote: false,
+            extension: None,
             index: "index.php".to_owned(),
             fallback: None,
+            params: Vec::new(),
+            pass_authorization: false,
             multiplex: Multiplex::Auto,
             max_connections: 8,
             max_idle: None,

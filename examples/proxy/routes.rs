@@ -35,6 +35,9 @@ impl Routes {
             Some(root) if options.remote => ScriptMap::remote(root),
             Some(root) => ScriptMap::local(root)?,
         };
+        if let Some(extension) = &options.extension {
+            map.extension.clone_from(extension);
+        }
         map.index = vec![options.index.clone()];
         if options.index != "index.html" && options.root.is_some() {
             map.index.push("index.html".to_owned());

@@ -140,6 +140,7 @@ impl Worker {
             head.fields_for_application(),
             script,
         );
+        env.rules.pass_authorization = self.options.pass_authorization;
         if !head.is_http11 {
             env.protocol = b"HTTP/1.0";
         }

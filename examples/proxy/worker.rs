@@ -99,7 +99,7 @@ impl Worker {
             timers: Timers::default(),
             clock,
             routes: Routes::new(options)?,
-            constants: site_params(options),
+            constants: site_params(options)?,
             log: AccessLog::new(options.access_log),
             scratch: vec![0; SCRATCH_LEN],
             spares: Spares::default(),

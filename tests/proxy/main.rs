@@ -9,6 +9,7 @@ mod harness;
 mod limits;
 mod noise;
 mod options;
+mod params;
 #[path = "../programs/program.rs"]
 mod program;
 mod stop;

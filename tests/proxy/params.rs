@@ -1,0 +1,135 @@
+//! What the application is told, by the command line and by the request.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, channel};
+
+use mio_fcgi::wire::{Pairs, ProtocolStatus};
+
+use super::application::{application, end, stdout};
+use super::harness::{PATIENCE, Proxy};
+use crate::program::example;
+
+type Told = HashMap<String, String>;
+
+/// An application that says yes to everything, and what it was told each time.
+fn listener() -> (String, Receiver<Told>) {
+    let (sender, told) = channel();
+    let (address, _) = application(move |_, mut stream| {
+        while let Some(params) = read_params(&mut stream) {
+            let answer = [
+                stdout(b"Content-Type: text/plain\r\n\r\nyes"),
+                end(ProtocolStatus::RequestComplete),
+            ];
+            stream.write_all(&answer.concat()).expect("the proxy reads");
+            if sender.send(params).is_err() {
+                return;
+            }
+        }
+    });
+    (address, told)
+}
+
+/// The parameters of a request, when its empty STDIN has come.
+fn read_params(stream: &mut TcpStream) -> Option<Told> {
+    let mut params = Vec::new();
+    loop {
+        let mut header = [0; 8];
+        stream.read_exact(&mut header).ok()?;
+        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        let mut content = vec![0; len + usize::from(header[6])];
+        stream.read_exact(&mut content).ok()?;
+        match (header[1], len) {
+            (4, _) => params.extend_from_slice(&content[..len]),
+            (5, 0) => break,
+            _ => {}
+        }
+    }
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let pairs = Pairs::new(&params).map(|pair| pair.expect("whole pairs"));
+    let mut told = Told::new();
+    for (name, value) in pairs {
+        let before = told.insert(text(name), text(value));
+        assert_eq!(before, None, "{} twice", text(name));
+    }
+    Some(told)
+}
+
+/// What an application below `/srv/www` is told of a request.
+fn told(arguments: &[&str], target: &str, fields: &str) -> Told {
+    let (address, told) = listener();
+    let fixed = ["--multiplex", "off"];
+    let proxy = Proxy::in_front_of(&address, &[&fixed[..], arguments].concat());
+    let answer = proxy.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    assert_eq!(answer.text(), "yes");
+    told.recv_timeout(PATIENCE).expect("it was told something")
+}
+
+#[test]
+fn credentials_are_handed_on_only_where_that_is_wanted() {
+    let fields = "Authorization: Basic YTpi\r\nProxy-Authorization: Basic Yzpk\r\n";
+    let hidden = told(&[], "/a.php", fields);
+    assert_eq!(hidden.get("HTTP_AUTHORIZATION"), None);
+    let passed = told(&["--pass-authorization"], "/a.php", fields);
+    assert_eq!(passed["HTTP_AUTHORIZATION"], "Basic YTpi");
+    assert_eq!(passed.get("HTTP_PROXY_AUTHORIZATION"), None);
+}
+
+#[test]
+fn parameters_of_the_command_line_win_over_all_others() {
+    let arguments = [
+        "--param",
+        "HTTPS=on",
+        "--param",
+        "HTTP_X_REAL=no=1",
+        "--param",
+        "SERVER_SOFTWARE=mine",
+        "--param",
+        "EMPTY=",
+    ];
+    let told = told(&arguments, "/a.php", "X-Real: yes\r\nHTTPS: off\r\n");
+    for (name, value) in [
+        ("HTTPS", "on"),
+        ("HTTP_X_REAL", "no=1"),
+        ("SERVER_SOFTWARE", "mine"),
+        ("EMPTY", ""),
+        ("DOCUMENT_ROOT", "/srv/www"),
+    ] {
+        assert_eq!(told[name], value, "{name}");
+    }
+}
+
+#[test]
+fn a_script_has_the_extension_that_was_said() {
+    for (extension, target, name, path_info) in [
+        (".cgi", "/a.php/b.cgi/c/d", "/a.php/b.cgi", Some("/c/d")),
+        ("", "/a/b.git/refs", "/a", Some("/b.git/refs")),
+        ("", "/a", "/a", None),
+        ("", "/", "/index.php", None),
+    ] {
+        let told = told(&["--extension", extension], target, "");
+        assert_eq!(told["SCRIPT_FILENAME"], format!("/srv/www{name}"));
+        assert_eq!(told["SCRIPT_NAME"], name);
+        assert_eq!(told.get("PATH_INFO").map(String::as_str), path_info);
+    }
+}
+
+#[test]
+fn the_document_root_is_told_from_the_root_of_the_file_system() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let directory = directory.path().canonicalize().expect("it is there");
+    std::fs::create_dir(directory.join("www")).expect("a directory");
+    std::fs::write(directory.join("www/a.php"), "<?php").expect("a file");
+    let (address, told) = listener();
+    let mut command = example("proxy");
+    command.current_dir(&directory);
+    command.args(["--upstream", &address, "--root", "www"]);
+    let proxy = Proxy::launch(command);
+    assert_eq!(proxy.get("/a.php").text(), "yes");
+    let told = told.recv_timeout(PATIENCE).expect("it was told something");
+    let root = directory.join("www");
+    let root = root.to_str().expect("UTF-8");
+    assert_eq!(told["DOCUMENT_ROOT"], root);
+    assert_eq!(told["SCRIPT_FILENAME"], format!("{root}/a.php"));
+}

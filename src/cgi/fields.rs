@@ -1,8 +1,8 @@
 //! Which fields of an HTTP request an application gets to see, and in which form.
 
-use super::env::EnvError;
-use super::head_parser::is_token;
-use super::writer::{Names, Writer, breaks_lines};
+use super::env_error::EnvError;
+use super::octets::{breaks_lines, is_token};
+use super::writer::{Names, Writer};
 
 /// What is passed of a request's fields.
 ///

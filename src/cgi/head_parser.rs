@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::head::{Facts, Head, HeadError, HeadRules, Span, trimmed};
+use super::octets::is_token;
 
 /// Reads response heads incrementally. One parser serves any number of responses and keeps its memory.
 ///
@@ -367,23 +368,3 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     let len: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
     (len <= i64::MAX as u64).then_some(len)
 }
-
-/// RFC 9110, 5.6.2.
-pub(super) fn is_token(octets: &[u8]) -> bool {
-    !octets.is_empty() && octets.iter().all(|octet| IN_TOKEN[usize::from(*octet)])
-}
-
-/// By octet. A table, since each octet of each name is looked at: 850 instructions instead of 1,400 for ten names.
-static IN_TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut octet = 0_u8;
-    while octet < 128 {
-        let is_mark = matches!(
-            octet,
-            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        );
-        table[octet as usize] = octet.is_ascii_alphanumeric() || is_mark;
-        octet += 1;
-    }
-    table
-};

@@ -7,15 +7,18 @@
 
 mod collector;
 mod env;
+mod env_error;
 mod fields;
 mod head;
 mod head_parser;
+mod octets;
 mod response;
 mod script;
 mod writer;
 
 pub use collector::{Collector, ResponseLimits, has_body};
-pub use env::{Env, EnvError, site_params};
+pub use env::{Env, site_params};
+pub use env_error::EnvError;
 pub use fields::FieldRules;
 pub use head::{Head, HeadError, HeadRules};
 pub use head_parser::HeadParser;

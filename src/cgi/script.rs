@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::writer::breaks_lines;
+use super::octets::breaks_lines;
 
 /// A script, and what of the path is left for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

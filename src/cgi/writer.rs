@@ -152,20 +152,6 @@ impl<'p> Writer<'p> {
     }
 }
 
-/// The first octet that must not be in any parameter: applications take values for C strings and write
-/// them to logs and fields.
-pub(super) fn breaks_lines(octets: &[u8]) -> Option<u8> {
-    let breaks = |octet: u8| matches!(octet, 0 | b'\r' | b'\n');
-    // All of them are looked at, as a rule: without an early exit that takes several at a time.
-    let is_broken = octets
-        .iter()
-        .fold(false, |so_far, octet| so_far | breaks(*octet));
-    if !is_broken {
-        return None;
-    }
-    octets.iter().copied().find(|octet| breaks(*octet))
-}
-
 /// A number in decimal.
 struct Digits {
     octets: [u8; 20],

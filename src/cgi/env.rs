@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::env_error::EnvError;
 use super::fields::{self, FieldRules};
 use super::octets::{breaks_lines, is_token};
-use super::script::Script;
+use super::script::{Script, base, without_slash};
 use super::writer::Writer;
 use crate::params::Params;
 
@@ -207,7 +207,7 @@ where
         }
         writer.put("PATH_INFO", &script.path_info);
         if !script.root.is_empty() {
-            writer.put_joined("PATH_TRANSLATED", [&script.root, &script.path_info]);
+            writer.put_joined("PATH_TRANSLATED", [base(&script.root), &script.path_info]);
         }
     }
 
@@ -256,7 +256,8 @@ where
 }
 
 /// The constants of a site, to be shared between its requests: `GATEWAY_INTERFACE`, `SERVER_SOFTWARE`, `REDIRECT_STATUS` and
-/// `DOCUMENT_ROOT`. Push what else is constant, then make it [shared](Params::into_shared).
+/// `DOCUMENT_ROOT`. With a [`ScriptMap`](super::ScriptMap), take its [root](super::ScriptMap::root): applications expect
+/// scripts below their document root. Push what else is constant, then make it [shared](Params::into_shared).
 ///
 /// ```
 /// use mio_fcgi::{Params, cgi};
@@ -273,7 +274,7 @@ pub fn site_params(document_root: impl AsRef<[u8]>) -> Params {
         .push("GATEWAY_INTERFACE", "CGI/1.1")
         .push("SERVER_SOFTWARE", SOFTWARE)
         .push("REDIRECT_STATUS", "200")
-        .push("DOCUMENT_ROOT", document_root);
+        .push("DOCUMENT_ROOT", without_slash(document_root.as_ref()));
     params
 }
 

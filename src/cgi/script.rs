@@ -21,16 +21,16 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script whose file lies below the root under its own name.
+    /// A script whose file lies below the root under its own name. Slashes at the end of the root are left out.
     pub fn new(
         root: impl AsRef<[u8]>,
         name: impl AsRef<[u8]>,
         path_info: impl AsRef<[u8]>,
     ) -> Self {
-        let (root, name) = (root.as_ref(), name.as_ref());
+        let (root, name) = (without_slash(root.as_ref()), name.as_ref());
         Self {
             root: root.to_vec(),
-            filename: [root, name].concat(),
+            filename: [base(root), name].concat(),
             name: name.to_vec(),
             path_info: path_info.as_ref().to_vec(),
         }
@@ -81,7 +81,8 @@ impl ScriptMap {
     /// # Errors
     /// When the root cannot be found or is no directory.
     pub fn local(root: impl AsRef<Path>) -> io::Result<Self> {
-        let root = std::path::absolute(root)?;
+        // Without a separator at its end, whichever the system has.
+        let root: PathBuf = std::path::absolute(root)?.components().collect();
         let canonical = root.canonicalize()?;
         if !canonical.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
@@ -101,6 +102,13 @@ impl ScriptMap {
             index: vec!["index.php".to_owned()],
             hide_dot_files: true,
         }
+    }
+
+    /// The document root as scripts are told of it, for [`site_params`](super::site_params): absolute in a
+    /// [local](Self::local) map, and without a slash at its end.
+    #[must_use]
+    pub fn root(&self) -> &[u8] {
+        without_slash(self.root.as_os_str().as_encoded_bytes())
     }
 
     /// Finds what a target stands for. A query is ignored.
@@ -171,8 +179,7 @@ impl ScriptMap {
         if let Some(refusal) = self.refusal(name) {
             return refusal;
         }
-        let root = self.root_octets();
-        Resolution::Script(Script::new(root, name, path_info))
+        Resolution::Script(Script::new(self.root(), name, path_info))
     }
 
     fn static_file(&self, path: &[u8]) -> Resolution {
@@ -232,11 +239,6 @@ impl ScriptMap {
             .all(|part| matches!(part, std::path::Component::Normal(_)))
             && !(cfg!(windows) && path.iter().any(|octet| matches!(octet, b'\\' | b':')));
         plain.then(|| self.root.join(relative))
-    }
-
-    fn root_octets(&self) -> &[u8] {
-        let root = self.root.as_os_str().as_encoded_bytes();
-        root.strip_suffix(b"/").unwrap_or(root)
     }
 }
 
@@ -312,6 +314,19 @@ impl fmt::Display for Invalid {
             Self::Control => "the target holds NUL, CR or LF",
         })
     }
+}
+
+/// A document root without slashes at its end. `/` is one too, as an application in a chroot sees it.
+pub(super) fn without_slash(root: &[u8]) -> &[u8] {
+    match root.iter().rposition(|octet| *octet != b'/') {
+        Some(last) => &root[..=last],
+        None => root.get(..1).unwrap_or_default(),
+    }
+}
+
+/// What a path, beginning with a slash, is appended to, to lie below a root.
+pub(super) fn base(root: &[u8]) -> &[u8] {
+    root.strip_suffix(b"/").unwrap_or(root)
 }
 
 enum Kind {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use mio_fcgi::Params;
-use mio_fcgi::cgi::{Env, EnvError, FieldRules, Script};
+use mio_fcgi::cgi::{Env, EnvError, FieldRules, Script, site_params};
 use proptest::prelude::*;
 
 pub(crate) type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -112,6 +112,32 @@ fn the_least_of_requests_still_has_what_rfc_3875_demands() {
     }
     for name in ["HTTPS", "PATH_INFO", "PATH_TRANSLATED", "CONTENT_LENGTH"] {
         assert_eq!(get(&params, name), None, "{name}");
+    }
+}
+
+#[test]
+fn the_root_of_the_file_system_is_a_document_root_too() {
+    for root in ["/", "/srv/", "/srv"] {
+        let script = Script::new(root, "/x.php", "/y");
+        let mut params = Params::default();
+        let env = Env::new(b"GET", b"/x.php/y", octets(&[]), &script);
+        env.write_to(&mut params).expect("valid");
+        let (plain, base) = if root == "/" {
+            ("/", "")
+        } else {
+            ("/srv", "/srv")
+        };
+        for (name, value) in [
+            ("DOCUMENT_ROOT", plain.to_owned()),
+            ("SCRIPT_FILENAME", format!("{base}/x.php")),
+            ("PATH_TRANSLATED", format!("{base}/y")),
+        ] {
+            assert_eq!(get(&params, name), Some(value), "{name} below {root}");
+        }
+        assert_eq!(
+            get(&site_params(root), "DOCUMENT_ROOT").as_deref(),
+            Some(plain)
+        );
     }
 }
 

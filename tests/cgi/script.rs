@@ -370,6 +370,49 @@ fn a_remote_map_looks_at_no_file() {
 }
 
 #[test]
+fn slashes_at_the_end_of_a_root_change_nothing() -> io::Result<()> {
+    for (root, plain, filename) in [
+        ("/srv/www", "/srv/www", "/srv/www/x.php"),
+        ("/srv/www/", "/srv/www", "/srv/www/x.php"),
+        ("/srv/www//", "/srv/www", "/srv/www/x.php"),
+        // As a php-fpm in a chroot sees it.
+        ("/", "/", "/x.php"),
+        ("//", "/", "/x.php"),
+        ("", "", "/x.php"),
+    ] {
+        let map = ScriptMap::remote(root);
+        assert_eq!(map.root(), plain.as_bytes(), "{root:?}");
+        let Resolution::Script(script) = map.resolve(b"/x.php/y") else {
+            panic!("{root:?}");
+        };
+        assert_eq!(script, Script::new(root, "/x.php", "/y"), "{root:?}");
+        assert_eq!(script.root, plain.as_bytes(), "{root:?}");
+        assert_eq!(script.filename, filename.as_bytes(), "{root:?}");
+    }
+    let site = Site::new()?;
+    let mut slashed = site.root.clone();
+    slashed.push("");
+    let map = ScriptMap::local(&slashed)?;
+    assert_eq!(map.root(), site.root.as_os_str().as_encoded_bytes());
+    assert_eq!(map.resolve(b"/"), site.script("/index.php", ""));
+    Ok(())
+}
+
+#[test]
+fn a_relative_root_of_this_machine_is_made_absolute() -> io::Result<()> {
+    let here = std::env::current_dir()?;
+    for (root, expected) in [
+        ("src", here.join("src")),
+        ("./src/", here.join("src")),
+        (".", here),
+    ] {
+        let expected = expected.as_os_str().as_encoded_bytes();
+        assert_eq!(ScriptMap::local(root)?.root(), expected, "{root:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_root_must_be_a_directory() -> io::Result<()> {
     let site = Site::new()?;
     let of = |path: &Path| ScriptMap::local(path).map_err(|error| error.kind()).err();

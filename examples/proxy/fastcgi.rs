@@ -1,7 +1,5 @@
 //! How the applications are asked, by the options: the FastCGI client's configuration, and what all requests have in common.
 
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mio_fcgi::{Address, Config, Params, SharedParams, cgi};
@@ -38,25 +36,16 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     config
 }
 
-/// What all requests tell the application.
-///
-/// # Errors
-/// A root that is relative, and nobody knows to what.
-pub(crate) fn site_params(options: &Options) -> io::Result<SharedParams> {
-    let root = match &options.root {
-        None => PathBuf::new(),
-        Some(root) if options.remote => root.clone(),
-        // As the names of its scripts are told.
-        Some(root) => std::path::absolute(root)?,
-    };
+/// What all requests tell the application, of a document root as the map of scripts has it: they lie below it.
+pub(crate) fn site_params(options: &Options, root: &[u8]) -> SharedParams {
     let mut params = Params::default();
     for (name, value) in &options.params {
         params.push(name, value);
     }
-    for (name, value) in cgi::site_params(root.as_os_str().as_encoded_bytes()).iter() {
+    for (name, value) in cgi::site_params(root).iter() {
         if params.get(name).is_none() {
             params.push(name, value);
         }
     }
-    Ok(params.into_shared())
+    params.into_shared()
 }

@@ -59,6 +59,11 @@ impl Routes {
         })
     }
 
+    /// The document root, as scripts are told of it.
+    pub(crate) fn root(&self) -> &[u8] {
+        self.map.root()
+    }
+
     /// A redirect has lost its query: it is one path for all of them.
     pub(crate) fn resolve(&mut self, now: Instant, target: &str) -> Arc<Resolution> {
         let target = target.as_bytes();

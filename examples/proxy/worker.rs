@@ -83,6 +83,7 @@ impl Worker {
         let tokens = Tokens::new(tokens, max_connections);
         let fcgi = Client::new(registry, tokens.fastcgi.clone(), config)?;
         let clock = Clock::new();
+        let routes = Routes::new(options)?;
         Ok(Self {
             options: Arc::clone(options),
             publisher: Publisher::new(board, index, clock.now),
@@ -98,8 +99,8 @@ impl Worker {
             dirty: Vec::new(),
             timers: Timers::default(),
             clock,
-            routes: Routes::new(options)?,
-            constants: site_params(options)?,
+            constants: site_params(options, routes.root()),
+            routes,
             log: AccessLog::new(options.access_log),
             scratch: vec![0; SCRATCH_LEN],
             spares: Spares::default(),

@@ -254,6 +254,11 @@ impl Connection {
 }
 
 impl Exchange {
+    /// For the application, or for the rest of the body.
+    pub(crate) fn waits(&self) -> bool {
+        self.request.is_some() || !matches!(self.upload, Upload::Done)
+    }
+
     /// Whether the connection can go on after an answer that the rest of the body does not wait for.
     pub(crate) fn settle_keep_alive(&mut self) {
         self.asked.keeps_alive &= match self.upload {

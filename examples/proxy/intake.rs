@@ -15,8 +15,9 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        if connection.is_ended && connection.exchange().is_some() {
-            // As nginx and Go see it: who ends the stream while being served has gone.
+        if connection.is_ended && connection.exchange().is_some_and(|it| it.waits()) {
+            // As nginx and Go see it: who ends the stream while being served has gone. A file goes on: it costs nobody
+            // else anything, and the socket says when there is no one to take it.
             self.lose_client(key);
             return;
         }
@@ -222,6 +223,8 @@ impl Worker {
         if let Some(connection) = self.connections.get_mut(key) {
             let spares = &mut self.spares.buffers;
             connection.out.lend(|| spares.pop());
+            // An end that came along with the request is not announced again.
+            let is_ended = connection.is_ended;
             connection.stage = Stage::Exchange(Exchange {
                 request: None,
                 upload,
@@ -234,6 +237,9 @@ impl Worker {
                 submitted: None,
                 application_time: None,
             });
+            if is_ended {
+                self.enqueue(key);
+            }
         }
     }
 

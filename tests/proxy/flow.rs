@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use rustix::process::Signal;
+
 use super::harness::{PATIENCE, Proxy, get, pattern, post};
 
 #[test]
@@ -285,6 +288,29 @@ fn a_client_that_goes_away_is_served_no_longer() {
     browser.send(get("/stream?n=10000&ms=20"));
     browser.head();
     drop(browser);
+    proxy.wait_for_figure("requests.in_flight", 0);
+}
+
+/// The end of its stream comes in the same event as the request, and is not announced again.
+// edge: a client that sends a request and goes at once | the request is aborted
+#[cfg(unix)]
+#[test]
+fn a_client_that_goes_with_its_request_is_not_served() {
+    let proxy = Proxy::start(&["--status"]);
+    let mut browser = proxy.connect();
+    browser.send(get("/tag?tag=warm"));
+    assert_eq!(browser.answer().text(), "warm");
+    let mut others = proxy.connect();
+    proxy.halt();
+    browser.send(get("/slow?ms=50000"));
+    drop(browser);
+    // Begun behind a request that asks no application.
+    others.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned() + &get("/slow?ms=50001"));
+    drop(others);
+    proxy.signal(Signal::CONT);
+    for target in ["/slow?ms=50000", "/slow?ms=50001"] {
+        proxy.wait_for_log(&format!("{target} HTTP/1.1\" 499 0"));
+    }
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 

@@ -151,6 +151,23 @@ impl Proxy {
         rustix::process::kill_process(pid, signal).expect("it lives");
     }
 
+    /// Halts it, all its threads, until it is sent [`Signal::CONT`]: what is sent meanwhile is there at once.
+    #[cfg(unix)]
+    pub(crate) fn halt(&self) {
+        self.signal(Signal::STOP);
+        #[cfg(target_os = "linux")]
+        eventually(
+            || {
+                let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+                tasks.expect("it lives").flatten().all(|task| {
+                    let stat = std::fs::read_to_string(task.path().join("stat"));
+                    stat.is_ok_and(|stat| stat.contains(") T "))
+                })
+            },
+            || "it goes on".to_owned(),
+        );
+    }
+
     #[cfg(unix)]
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);

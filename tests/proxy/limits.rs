@@ -133,7 +133,7 @@ fn a_crowd_that_always_has_more_holds_up_no_answer() {
     browser.send(get("/tag?tag=warm"));
     assert_eq!(browser.answer().text(), "warm");
     // So that all of it is there at once.
-    proxy.signal(Signal::STOP);
+    proxy.halt();
     browser.send(get("/tag?tag=a"));
     // The proxy answers these by itself.
     let requests = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1500);

@@ -68,7 +68,7 @@ fn an_idle_proxy_stops_at_once() {
 fn who_comes_as_it_stops_does_not_hold_it_up() {
     let mut proxy = Proxy::start(&["--grace", "60"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
-    proxy.signal(Signal::STOP);
+    proxy.halt();
     let mut silent = proxy.connect();
     let mut asking = proxy.connect();
     asking.send(get("/tag?tag=a"));

@@ -1,14 +1,15 @@
-//! Files that are sent as they are: conditions, ranges, types (RFC 9110, 13 and 14).
+//! Files that are sent as they are. What a client wants of one is found out in `version`.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::clock::http_date;
 use super::connection::{Answer, Stage};
 use super::head::RequestHead;
 use super::respond;
+use super::version::{Version, Wanted};
 use super::worker::Worker;
 
 impl Worker {
@@ -17,7 +18,7 @@ impl Worker {
         if !matches!(head.method, "GET" | "HEAD") {
             return self.answer_error(key, 405, "a file can be read only");
         }
-        let opened = File::open(path).and_then(|file| {
+        let opened = open(path).and_then(|file| {
             let metadata = file.metadata()?;
             Ok((file, metadata))
         });
@@ -27,18 +28,21 @@ impl Worker {
             Err(error) => return self.answer_unopened(key, &error),
         };
         let version = Version::of(&metadata);
-        if version.is_known(head) {
-            let fields: &[(&[u8], &[u8])] = &[
-                (b"ETag", version.etag.as_bytes()),
-                (b"Last-Modified", version.modified.as_bytes()),
-            ];
-            return self.answer_own(key, 304, fields, "", "");
-        }
         let len = metadata.len();
-        let range = match version.range(head, len) {
+        let range = match version.wanted(head, len) {
             Wanted::Part { from, to } => Some((from, to)),
             Wanted::Whole => None,
-            Wanted::Nothing => {
+            Wanted::Known => {
+                let fields: &[(&[u8], &[u8])] = &[
+                    (b"ETag", version.etag.as_bytes()),
+                    (b"Last-Modified", version.modified.as_bytes()),
+                ];
+                return self.answer_own(key, 304, fields, "", "");
+            }
+            Wanted::Another => {
+                return self.answer_error(key, 412, "the file is another one by now");
+            }
+            Wanted::Beyond => {
                 let range = format!("bytes */{len}");
                 let fields: &[(&[u8], &[u8])] = &[(b"Content-Range", range.as_bytes())];
                 return self.answer_own(key, 416, fields, "text/plain", "");
@@ -118,7 +122,12 @@ impl Worker {
             let wanted = usize::try_from(*left).map_or(most, |left| left.min(most));
             let len = match file.read(&mut scratch[..wanted]) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Ok(0) | Err(_) => return self.cut(key),
+                Ok(0) | Err(_) => {
+                    let date = self.clock.log();
+                    let what = format_args!("a file is cut short: it shrank, or cannot be read");
+                    self.log.problem(date, what);
+                    return self.cut(key);
+                }
                 Ok(len) => len,
             };
             *left -= len as u64;
@@ -139,97 +148,14 @@ impl Worker {
     }
 }
 
-/// By what a client knows a file's content again.
-struct Version {
-    etag: String,
-    modified: String,
-    seconds: SystemTime,
-}
-
-enum Wanted {
-    Whole,
-    /// From the first octet to the one behind the last.
-    Part {
-        from: u64,
-        to: u64,
-    },
-    /// No octet of the file.
-    Nothing,
-}
-
-impl Version {
-    fn of(metadata: &Metadata) -> Self {
-        let since = metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-            .unwrap_or_default();
-        let seconds = UNIX_EPOCH + Duration::from_secs(since.as_secs());
-        Self {
-            etag: format!("\"{:x}-{:x}\"", since.as_nanos(), metadata.len()),
-            modified: http_date(seconds),
-            seconds,
-        }
-    }
-
-    /// Whether the client has it already (RFC 9110, 13.2.2).
-    fn is_known(&self, head: &RequestHead<'_, '_>) -> bool {
-        if let Some(tags) = head.field("if-none-match") {
-            let tags = tags.split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
-            return tags
-                .map(|tag| tag.strip_prefix(b"W/").unwrap_or(tag))
-                .any(|tag| tag == b"*" || tag == self.etag.as_bytes());
-        }
-        date_of(head, "if-modified-since").is_some_and(|since| self.seconds <= since)
-    }
-
-    /// Which part is wanted: one range of octets, or all where there are more of them.
-    fn range(&self, head: &RequestHead<'_, '_>, len: u64) -> Wanted {
-        let Some(range) = head.field("range").filter(|_| head.method == "GET") else {
-            return Wanted::Whole;
-        };
-        if let Some(condition) = head.field("if-range") {
-            let is_same = condition.trim_ascii() == self.etag.as_bytes()
-                || date_of(head, "if-range").is_some_and(|date| date == self.seconds);
-            if !is_same {
-                return Wanted::Whole;
-            }
-        }
-        std::str::from_utf8(range)
-            .ok()
-            .and_then(|range| parse_range(range.trim(), len))
-            .unwrap_or(Wanted::Whole)
-    }
-}
-
-/// `None` for what is not one range, which is to be ignored (RFC 9110, 14.2).
-fn parse_range(range: &str, len: u64) -> Option<Wanted> {
-    let (first, last) = range.strip_prefix("bytes=")?.trim().split_once('-')?;
-    let number = |text: &str| {
-        let digits = text.bytes().all(|octet| octet.is_ascii_digit());
-        text.parse::<u64>().ok().filter(|_| digits)
-    };
-    let (from, to) = match (first, last) {
-        ("", last) => (len.saturating_sub(number(last)?), len),
-        (first, "") => (number(first)?, len),
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            if first > last {
-                return None;
-            }
-            (first, last.saturating_add(1).min(len))
-        }
-    };
-    Some(if from < to {
-        Wanted::Part { from, to }
-    } else {
-        Wanted::Nothing
-    })
-}
-
-fn date_of(head: &RequestHead<'_, '_>, name: &str) -> Option<SystemTime> {
-    let value = std::str::from_utf8(head.field(name)?).ok()?;
-    httpdate::parse_http_date(value.trim()).ok()
+/// Opens a file to read it. A FIFO that has taken its place since it was looked up does not make the loop wait for
+/// somebody to write to it.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    options.open(path)
 }
 
 /// How often a file is read in a turn.

@@ -34,9 +34,14 @@ pub(crate) struct RequestHead<'h, 'b> {
 impl<'h, 'b> RequestHead<'h, 'b> {
     /// The first value of a field.
     pub(crate) fn field(&self, name: &str) -> Option<&'b [u8]> {
+        self.values(name).next()
+    }
+
+    /// The values of a field that may be there more than once.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         self.fields
             .iter()
-            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .filter(move |field| field.name.eq_ignore_ascii_case(name))
             .map(|field| field.value)
     }
 

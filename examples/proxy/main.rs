@@ -4,8 +4,8 @@
 //!
 //! - `worker`: what a loop serves, the order of a turn; a guest in the loop. `event_loop`, `signals`: a loop for it.
 //!   `listener`, `timers`, `clock`: what it waits for. `room`: how many clients there can be, who goes when there are more.
-//! - `connection`: a client, and how far its request is. `intake`, `head`: read requests. `start`, `routes`, `files`: what
-//!   they ask for. `upload`, `chunked`, `spool`: their bodies. `fastcgi`: how the applications are asked.
+//! - `connection`: a client, and how far its request is. `intake`, `head`: read requests. `start`, `routes`, `files`,
+//!   `version`: what they ask for. `upload`, `chunked`, `spool`: their bodies. `fastcgi`: how the applications are asked.
 //! - `relay`, `respond`, `outbox`: the way back. `back_pressure`: its rule, in both directions. `answer`: what the proxy says
 //!   itself. `ending`, `stop`: how things end.
 //! - `options`, `arguments`, `descriptors`: what can be set, how, and within which limits of the system. `access_log`,
@@ -17,7 +17,7 @@
 //! Pages of your own have their place in `start`, where the status page has its.
 //!
 //! Crates: mio, slab, log; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
-//! in chunks); mime_guess (files); serde_json (the status page).
+//! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page).
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -57,6 +57,7 @@ mod status;
 mod stop;
 mod timers;
 mod upload;
+mod version;
 mod worker;
 
 #[path = "../responder/app.rs"]

@@ -1,6 +1,7 @@
 //! Files below the document root.
 
 use std::fs;
+use std::net::Shutdown;
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
@@ -127,18 +128,115 @@ fn a_part_of_a_file_is_sent() {
         ("bytes=-2", 206, Some("bytes 8-9/10"), "89"),
         ("bytes=5-100", 206, Some("bytes 5-9/10"), "56789"),
         ("bytes=-100", 206, Some("bytes 0-9/10"), "0123456789"),
+        ("Bytes=0-3", 206, Some("bytes 0-3/10"), "0123"),
+        (
+            "bytes=8-99999999999999999999",
+            206,
+            Some("bytes 8-9/10"),
+            "89",
+        ),
         ("bytes=10-", 416, Some("bytes */10"), ""),
+        ("bytes=99999999999999999999-", 416, Some("bytes */10"), ""),
         ("bytes=-0", 416, Some("bytes */10"), ""),
         ("bytes=3-2", 200, None, "0123456789"),
         ("bytes=0-1,3-4", 200, None, "0123456789"),
         ("lines=0-1", 200, None, "0123456789"),
         ("bytes=+1-2", 200, None, "0123456789"),
+        ("bytes=-", 200, None, "0123456789"),
     ] {
         let answer = with(&site.proxy, "/digits.txt", &format!("Range: {range}\r\n"));
         assert_eq!(answer.status, status, "{range}");
         assert_eq!(answer.field("content-range"), content_range, "{range}");
         assert_eq!(answer.text(), body, "{range}");
     }
+    // The last octets of none are all of it.
+    for (range, status) in [("bytes=-5", 200), ("bytes=0-", 416)] {
+        let answer = with(&site.proxy, "/empty.css", &format!("Range: {range}\r\n"));
+        assert_eq!((answer.status, answer.body.len()), (status, 0), "{range}");
+    }
+}
+
+// edge: If-Match and If-Unmodified-Since, also in several lines | 412 when they do not hold
+#[test]
+fn another_version_than_the_client_means_is_not_sent() {
+    let site = site(&[]);
+    let first = site.proxy.get("/digits.txt");
+    let etag = first.field("etag").expect("a tag");
+    let modified = first.field("last-modified").expect("a date");
+    let old = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for (fields, status) in [
+        (format!("If-Match: {etag}\r\n"), 200),
+        (format!("If-Match: \"x\", {etag}\r\n"), 200),
+        (format!("If-Match: \"x\"\r\nIf-Match: {etag}\r\n"), 200),
+        ("If-Match: *\r\n".to_owned(), 200),
+        ("If-Match: \"x\"\r\n".to_owned(), 412),
+        // A weak tag promises less than is asked for.
+        (format!("If-Match: W/{etag}\r\n"), 412),
+        (format!("If-Match: \"x\"\r\nIf-None-Match: {etag}\r\n"), 412),
+        (format!("If-Unmodified-Since: {modified}\r\n"), 200),
+        (format!("If-Unmodified-Since: {old}\r\n"), 412),
+        (
+            format!("If-Unmodified-Since: {old}\r\nIf-Match: {etag}\r\n"),
+            200,
+        ),
+        ("If-Unmodified-Since: yesterday\r\n".to_owned(), 200),
+        ("If-Match: \"x\"\r\nRange: bytes=0-1\r\n".to_owned(), 412),
+    ] {
+        let answer = with(&site.proxy, "/digits.txt", &fields);
+        assert_eq!(answer.status, status, "{fields}");
+    }
+}
+
+/// It was looked up a moment ago, which is still believed.
+// edge: a FIFO that takes the place of a file | 404, and nobody waits for somebody to write to it
+#[cfg(target_os = "linux")]
+#[test]
+fn a_fifo_in_the_place_of_a_file_does_not_stop_the_loop() {
+    use rustix::fs::{CWD, FileType, Mode};
+    let site = site(&[]);
+    let path = site.root.path().join("digits.txt");
+    assert_eq!(site.proxy.get("/digits.txt").status, 200);
+    fs::remove_file(&path).expect("a file");
+    let fifo = FileType::Fifo;
+    rustix::fs::mknodat(CWD, &path, fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+    assert_eq!(site.proxy.get("/digits.txt").status, 404);
+    assert_eq!(site.proxy.get("/page.html").status, 200);
+}
+
+// edge: a client that ends its side of the stream, and reads on | gets its file whole
+#[test]
+fn a_file_is_sent_to_a_client_that_has_ended_its_stream() {
+    let site = site(&[]);
+    let mut browser = site.proxy.connect_narrow();
+    browser.send(get("/large.bin"));
+    browser.stream.peek(&mut [0]).expect("an answer");
+    browser
+        .stream
+        .shutdown(Shutdown::Write)
+        .expect("a connection");
+    let answer = browser.answer();
+    assert!(answer.is_whole && answer.body == pattern(3_000_001));
+    browser.assert_closed();
+}
+
+// edge: a file that shrinks while it is sent | the connection closes before the end of the body
+#[test]
+fn a_file_that_shrinks_while_it_is_sent_is_cut() {
+    let site = site(&[]);
+    let mut browser = site.proxy.connect_narrow();
+    let path = site.root.path().join("large.bin");
+    fs::write(&path, pattern(30_000_000)).expect("a file");
+    browser.send(get("/large.bin"));
+    browser.stream.peek(&mut [0]).expect("an answer");
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_len(1_000_000))
+        .expect("a file");
+    let answer = browser.answer();
+    assert_eq!(answer.field("content-length"), Some("30000000"));
+    assert!(!answer.is_whole);
+    site.proxy.wait_for_log("a file is cut short");
 }
 
 #[test]

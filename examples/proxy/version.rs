@@ -1,0 +1,147 @@
+//! A file's version, and what a client that perhaps has one wants of it (RFC 9110, 13 and 14).
+
+use std::fs::Metadata;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::clock::http_date;
+use super::head::RequestHead;
+
+/// By what a client knows a file's content again.
+pub(crate) struct Version {
+    pub(crate) etag: String,
+    pub(crate) modified: String,
+    seconds: SystemTime,
+}
+
+/// What a request is answered with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Whole,
+    /// From the first octet to the one behind the last.
+    Part {
+        from: u64,
+        to: u64,
+    },
+    /// A part that begins behind the file's end.
+    Beyond,
+    /// Nothing: the client has it.
+    Known,
+    /// Nothing: the client wants another version than this one.
+    Another,
+}
+
+impl Version {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let since = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+            .unwrap_or_default();
+        let seconds = UNIX_EPOCH + Duration::from_secs(since.as_secs());
+        Self {
+            etag: format!("\"{:x}-{:x}\"", since.as_nanos(), metadata.len()),
+            modified: http_date(seconds),
+            seconds,
+        }
+    }
+
+    /// What GET or HEAD is answered with, for a file of `len` octets. The order is that of RFC 9110, 13.2.2.
+    pub(crate) fn wanted(&self, head: &RequestHead<'_, '_>, len: u64) -> Wanted {
+        if !self.is_meant(head) {
+            return Wanted::Another;
+        }
+        if self.is_known(head) {
+            return Wanted::Known;
+        }
+        match head.field("range") {
+            Some(range) if head.method == "GET" && self.is_of_range(head) => {
+                let range = std::str::from_utf8(range).ok();
+                let part = range.and_then(|range| parse_range(range.trim(), len));
+                part.unwrap_or(Wanted::Whole)
+            }
+            _ => Wanted::Whole,
+        }
+    }
+
+    /// If-Match, or else If-Unmodified-Since.
+    fn is_meant(&self, head: &RequestHead<'_, '_>) -> bool {
+        match self.is_listed(head, "if-match", |tag| tag) {
+            Some(is_listed) => is_listed,
+            None => date_of(head, "if-unmodified-since").is_none_or(|since| self.seconds <= since),
+        }
+    }
+
+    /// If-None-Match, or else If-Modified-Since.
+    fn is_known(&self, head: &RequestHead<'_, '_>) -> bool {
+        match self.is_listed(head, "if-none-match", without_weakness) {
+            Some(is_listed) => is_listed,
+            None => date_of(head, "if-modified-since").is_some_and(|since| self.seconds <= since),
+        }
+    }
+
+    /// Whether the tag, or `*`, is in a list of them; `None` without such a field.
+    fn is_listed(
+        &self,
+        head: &RequestHead<'_, '_>,
+        name: &str,
+        compared: fn(&[u8]) -> &[u8],
+    ) -> Option<bool> {
+        head.field(name)?;
+        let mut tags = head
+            .values(name)
+            .flat_map(|tags| tags.split(|octet| *octet == b','))
+            .map(<[u8]>::trim_ascii);
+        Some(tags.any(|tag| tag == b"*" || compared(tag) == self.etag.as_bytes()))
+    }
+
+    /// Whether a part of this version would fit what the client has.
+    fn is_of_range(&self, head: &RequestHead<'_, '_>) -> bool {
+        head.field("if-range").is_none_or(|condition| {
+            condition.trim_ascii() == self.etag.as_bytes()
+                || date_of(head, "if-range").is_some_and(|date| date == self.seconds)
+        })
+    }
+}
+
+fn without_weakness(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// `None` for what is not one range, which is to be ignored (RFC 9110, 14.2).
+fn parse_range(range: &str, len: u64) -> Option<Wanted> {
+    let (unit, range) = range.split_once('=')?;
+    if !unit.eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    let (from, to) = match range.trim().split_once('-')? {
+        ("", last) => match position(last)? {
+            // All of nothing is wanted, and no part says that.
+            1.. if len == 0 => return None,
+            last => (len.saturating_sub(last), len),
+        },
+        (first, "") => (position(first)?, len),
+        (first, last) => {
+            let (first, last) = (position(first)?, position(last)?);
+            if first > last {
+                return None;
+            }
+            (first, last.saturating_add(1).min(len))
+        }
+    };
+    Some(if from < to {
+        Wanted::Part { from, to }
+    } else {
+        Wanted::Beyond
+    })
+}
+
+/// A number; one that is too large for 64 bits is behind the end of every file.
+fn position(digits: &str) -> Option<u64> {
+    let are_digits = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+    are_digits.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+fn date_of(head: &RequestHead<'_, '_>, name: &str) -> Option<SystemTime> {
+    let value = std::str::from_utf8(head.field(name)?).ok()?;
+    httpdate::parse_http_date(value.trim()).ok()
+}

@@ -4,14 +4,15 @@
 //! file is written in the loop: that can wait for the disk, though as a rule it ends in the page cache.
 
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, BufWriter, IntoInnerError, Seek, Write};
 
 use mio_fcgi::Body;
 
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
     memory: Vec<u8>,
-    file: Option<File>,
+    /// Buffered, or each chunk of a few octets would cost a system call.
+    file: Option<BufWriter<File>>,
     len: u64,
 }
 
@@ -24,7 +25,7 @@ impl Spool {
     /// The file system's.
     pub(crate) fn write(&mut self, octets: &[u8]) -> io::Result<()> {
         if self.file.is_none() && self.memory.len() + octets.len() > IN_MEMORY {
-            let mut file = tempfile::tempfile()?;
+            let mut file = BufWriter::new(tempfile::tempfile()?);
             file.write_all(&self.memory)?;
             self.memory = Vec::new();
             self.file = Some(file);
@@ -43,7 +44,8 @@ impl Spool {
     /// The file system's.
     pub(crate) fn into_body(self) -> io::Result<Body> {
         match self.file {
-            Some(mut file) => {
+            Some(file) => {
+                let mut file = file.into_inner().map_err(IntoInnerError::into_error)?;
                 file.rewind()?;
                 Ok(Body::seekable(file, Some(self.len)))
             }

@@ -203,6 +203,14 @@ impl Proxy {
             * 1024
     }
 
+    /// System calls that write, to files and sockets (proc_pid_io(5)).
+    #[cfg(target_os = "linux")]
+    pub(crate) fn writes(&self) -> u64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.pid())).expect("it lives");
+        let line = io.lines().find_map(|line| line.strip_prefix("syscw: "));
+        line.and_then(|count| count.parse().ok()).expect("a number")
+    }
+
     /// How many descriptors are open.
     #[cfg(target_os = "linux")]
     pub(crate) fn descriptors(&self) -> usize {

@@ -254,6 +254,26 @@ fn a_large_body_in_chunks_is_not_kept_in_memory() {
     );
 }
 
+// edge: 200,000 chunks of one octet | few writes to the file
+#[cfg(target_os = "linux")]
+#[test]
+fn small_chunks_cost_few_system_calls() {
+    let proxy = Proxy::start(&[]);
+    assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
+    let before = proxy.writes();
+    let mut browser = proxy.connect();
+    browser.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let body = pattern(200_000);
+    let chunks = body
+        .iter()
+        .flat_map(|octet| [&b"1\r\n"[..], &[*octet], b"\r\n"].concat());
+    browser.send(chunks.collect::<Vec<u8>>());
+    browser.send("0\r\n\r\n");
+    assert!(browser.answer().body == body);
+    let writes = proxy.writes() - before;
+    assert!(writes < 2000, "{writes} writes");
+}
+
 // edge: a body that stops | 408 after `--client-timeout`, closed
 #[test]
 fn a_body_that_stops_is_a_time_out() {

@@ -275,5 +275,9 @@ pub(crate) const SKIP_LEN: u64 = 64 * 1024;
 /// How long a client may take to notice that it is being closed.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// How much of what it sends meanwhile is read.
-const LINGER_LEN: usize = 1024 * 1024;
+/// For each of these that it sends meanwhile, as one does that looks for the answer behind its whole body, that time
+/// begins anew; octets that trickle in put nothing off.
+pub(crate) const LINGER_STEP: usize = 64 * 1024;
+
+/// How much of that is read.
+const LINGER_LEN: usize = 64 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::connection::{Answer, Exchange, Stage, Upload};
+use super::connection::{Answer, Exchange, LINGER_STEP, Stage, Upload};
 use super::head::{self, FieldSpace, MAX_FIELDS, MAX_LINE, Refusal};
 use super::respond::Asked;
 use super::worker::Worker;
@@ -124,6 +124,7 @@ impl Worker {
 
     /// Uses octets from a client as far as possible; returns how many.
     fn consume(&mut self, key: usize, octets: &[u8]) -> usize {
+        let now = self.clock.now;
         let mut used = 0;
         loop {
             let rest = &octets[used..];
@@ -140,7 +141,11 @@ impl Worker {
                 },
                 Stage::Exchange(_) => used += self.take_body(key, rest),
                 Stage::Lingering { left, .. } => {
+                    let before = *left;
                     *left = left.saturating_sub(rest.len());
+                    if before / LINGER_STEP > *left / LINGER_STEP {
+                        connection.since = now;
+                    }
                     if *left == 0 {
                         connection.stage = Stage::Gone;
                     }

@@ -23,6 +23,10 @@ impl Worker {
         if !is_near {
             return false;
         }
+        if !matches!(head.method, "GET" | "HEAD") {
+            self.answer_error(key, 405, "the status can be read only");
+            return true;
+        }
         let text = self.status(as_json);
         let content_type = if as_json { "application/json" } else { TEXT };
         let fields: &[(&[u8], &[u8])] = &[(b"Cache-Control", b"no-store")];

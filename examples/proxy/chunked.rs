@@ -32,7 +32,9 @@ enum Place {
     DataLf,
     /// At the start of a line of the trailer section.
     TrailerStart,
-    /// In one, which is ignored.
+    /// In the name of a field there.
+    TrailerName,
+    /// In its value, which is ignored.
     Trailer,
     TrailerLf,
     /// After the CR of the last line.
@@ -125,9 +127,10 @@ impl Chunked {
             }
             (Place::TrailerStart, b'\r') => Place::LastLf,
             (Place::Trailer, b'\r') => Place::TrailerLf,
-            (Place::TrailerStart, octet) if is_text(octet) && !octet.is_ascii_whitespace() => {
-                Place::Trailer
+            (Place::TrailerStart | Place::TrailerName, octet) if is_of_name(octet) => {
+                Place::TrailerName
             }
+            (Place::TrailerName, b':') => Place::Trailer,
             (Place::Trailer, octet) if is_text(octet) => Place::Trailer,
             (Place::TrailerLf, b'\n') => Place::TrailerStart,
             (Place::LastLf, b'\n') => Place::Done,
@@ -138,6 +141,11 @@ impl Chunked {
 
 fn is_text(octet: u8) -> bool {
     octet == b'\t' || !octet.is_ascii_control()
+}
+
+/// RFC 9110, 5.6.2.
+fn is_of_name(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
 }
 
 const fn refuse<T>(why: &'static str) -> Result<T, Refusal> {

@@ -5,7 +5,8 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Error, Header, ParserConfig, Status};
-use memchr::{memchr_iter, memchr2_iter};
+use memchr::memchr_iter;
+use mio_fcgi::cgi;
 
 /// The longest head.
 pub(crate) const MAX_HEAD: usize = 32 * 1024;
@@ -88,7 +89,7 @@ pub(crate) fn empty_lines(octets: &[u8]) -> usize {
 /// `seen` is how much of it was searched before, which is brought up to date.
 ///
 /// # Errors
-/// A head that is too long, or that is none from its first octet on.
+/// A head that is too long, that is none from its first octet on, or with an LF behind another octet than CR.
 pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>, Refusal> {
     match octets {
         // A CR may be the half of an empty line.
@@ -110,6 +111,11 @@ pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>,
         if octets[..end].ends_with(END) {
             return Ok(Some(end));
         }
+        // An LF alone could be no line's end to somebody else. It may be all that ends the lines of a head, which would
+        // be waited for otherwise.
+        if !octets[..end].ends_with(b"\r\n") {
+            return refuse(400, LINE_ENDS);
+        }
     }
     *seen = within;
     if octets.len() >= MAX_HEAD {
@@ -120,10 +126,13 @@ pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>,
 
 const END: &[u8] = b"\r\n\r\n";
 
+/// RFC 9112, 2.2.
+const LINE_ENDS: &str = "lines end in CR and LF";
+
 /// Memory for the fields of one head.
 pub(crate) type FieldSpace<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
 
-/// Reads a complete head.
+/// Reads a complete head, as [`find_end`] found it.
 ///
 /// # Errors
 /// What is not to be served.
@@ -172,15 +181,11 @@ pub(crate) fn parse<'h, 'b>(
     })
 }
 
-/// RFC 9112, 2.2: a CR alone could be a line's end to somebody else, and an LF alone could be none.
+/// A CR alone could be a line's end to somebody else.
 fn check_line_ends(octets: &[u8]) -> Result<(), Refusal> {
-    for at in memchr2_iter(b'\r', b'\n', octets) {
-        let is_pair = match octets[at] {
-            b'\r' => octets.get(at + 1) == Some(&b'\n'),
-            _ => at > 0 && octets[at - 1] == b'\r',
-        };
-        if !is_pair {
-            return refuse(400, "lines end in CR and LF");
+    for at in memchr_iter(b'\r', octets) {
+        if octets.get(at + 1) != Some(&b'\n') {
+            return refuse(400, LINE_ENDS);
         }
     }
     Ok(())
@@ -190,6 +195,10 @@ fn check_line_ends(octets: &[u8]) -> Result<(), Refusal> {
 fn split_target<'b>(method: &str, target: &'b str) -> Result<(&'b str, Option<&'b str>), Refusal> {
     if method == "CONNECT" || method == "TRACE" {
         return refuse(405, "this method is not served");
+    }
+    if target.contains('#') {
+        // Some would cut it off there.
+        return refuse(400, "the target has a fragment");
     }
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
         return Ok((target, None));
@@ -204,10 +213,11 @@ fn split_target<'b>(method: &str, target: &'b str) -> Result<(&'b str, Option<&'
     let rest = &target[scheme_len..];
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    if authority.is_empty() || authority.contains('@') {
+    if authority.is_empty() || !cgi::is_host(authority) {
         return refuse(400, "the target's authority is not a host");
     }
     match path {
+        "" if method == "OPTIONS" => Ok(("*", Some(authority))),
         "" => Ok(("/", Some(authority))),
         path if path.starts_with('/') => Ok((path, Some(authority))),
         _ => refuse(400, "the target has no path"),
@@ -232,7 +242,7 @@ impl Facts {
         for field in fields {
             // The length sorts most of them out before a comparison.
             match field.name.len() {
-                4 if field.name.eq_ignore_ascii_case("host") => facts.hosts += 1,
+                4 if field.name.eq_ignore_ascii_case("host") => facts.note_host(field.value)?,
                 6 if field.name.eq_ignore_ascii_case("expect") => facts.note_expect(field.value)?,
                 10 if field.name.eq_ignore_ascii_case("connection") => {
                     facts.note_connection(field.value);
@@ -247,10 +257,19 @@ impl Facts {
                 _ => {}
             }
         }
-        if facts.hosts > 1 {
+        Ok(facts)
+    }
+
+    /// RFC 9112, 3.2: also where another host than this one counts, or none.
+    fn note_host(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        self.hosts += 1;
+        if self.hosts > 1 {
             return refuse(400, "more than one Host");
         }
-        Ok(facts)
+        if !cgi::is_host(value.trim_ascii()) {
+            return refuse(400, "Host is not a host and port");
+        }
+        Ok(())
     }
 
     /// Not a list and not twice, even if all are equal: RFC 9110, 8.6 allows to refuse that.

@@ -176,9 +176,19 @@ where
         .map(|field| field.1.trim_ascii())
 }
 
-/// A host with perhaps a port, or nothing (RFC 9110, 7.2; RFC 3986, 3.2.2 without the comma, at which
-/// some programs would split it).
-fn is_host(host: &[u8]) -> bool {
+/// Whether this is a host with perhaps a port, or nothing: what `Host` and the authority of a target may be, blanks around
+/// it removed (RFC 9110, 7.2; RFC 3986, 3.2.2 without the comma, at which some programs would split it).
+///
+/// [`Env`](super::Env) refuses another `Host`; a server that answers some requests by itself asks before.
+///
+/// ```
+/// use mio_fcgi::cgi::is_host;
+///
+/// assert!(is_host("example.org:8443") && is_host("[2001:db8::1]") && is_host(""));
+/// assert!(!is_host("user@example.org") && !is_host("example.org/path") && !is_host("a, b"));
+/// ```
+pub fn is_host(host: impl AsRef<[u8]>) -> bool {
+    let host = host.as_ref();
     let name = host_name(host);
     let port = &host[name.len()..];
     let bracketed = name.strip_prefix(b"[").map(|name| name.strip_suffix(b"]"));

@@ -19,7 +19,7 @@ mod writer;
 pub use collector::{Collector, ResponseLimits, has_body};
 pub use env::{Env, site_params};
 pub use env_error::EnvError;
-pub use fields::FieldRules;
+pub use fields::{FieldRules, is_host};
 pub use head::{Head, HeadError, HeadRules};
 pub use head_parser::HeadParser;
 pub use response::{Completeness, Field, Incomplete, Interim, Response, ResponseError};

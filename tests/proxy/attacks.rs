@@ -123,6 +123,10 @@ refused! {
         a_host_with_a_user: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: u@a\r\n\r\n";
         a_host_with_a_list: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a, b\r\n\r\n";
         a_host_with_a_port_that_is_none: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a:b\r\n\r\n";
+        a_host_with_a_path_for_nobody: 400, "OPTIONS * HTTP/1.1\r\nHost: a/b\r\n\r\n";
+        a_host_with_a_path_behind_an_authority: 400, "GET http://a/tag?tag=a HTTP/1.1\r\nHost: a/b\r\n\r\n";
+        an_authority_with_a_fragment: 400, "OPTIONS http://a#b/ HTTP/1.1\r\nHost: a\r\n\r\n";
+        a_fragment_in_the_target: 400, "GET /tag?tag=a#b HTTP/1.1\r\nHost: a\r\n\r\n";
         an_authority_that_is_empty: 400, "GET http:///tag HTTP/1.1\r\nHost: a\r\n\r\n";
         a_star_that_is_no_question_about_options: 400, "GET * HTTP/1.1\r\nHost: a\r\n\r\n";
         a_blank_in_the_target: 505, "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -147,6 +151,9 @@ refused! {
         a_chunk_extension_without_end: 400, chunked(&format!("4;{}", "a".repeat(5000)));
         a_trailer_section_without_end: 400, chunked(&format!("0\r\n{}", "X: y\r\n".repeat(1000)));
         a_folded_trailer: 400, chunked("0\r\n X: y\r\n\r\n");
+        a_trailer_without_a_colon: 400, chunked("0\r\nX\r\n\r\n");
+        a_trailer_with_a_blank_before_its_colon: 400, chunked("0\r\nX : y\r\n\r\n");
+        a_trailer_that_is_a_request: 400, chunked("0\r\nGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n");
         a_negative_chunk_size: 400, chunked("-4\r\nabcd\r\n0\r\n\r\n");
         a_chunk_size_that_is_no_number: 400, chunked("xyz\r\nabcd\r\n0\r\n\r\n");
         a_chunk_that_is_shorter_than_its_size: 400, chunked("6\r\nabcd\r\n0\r\n\r\n");
@@ -191,8 +198,22 @@ fn what_looks_odd_but_is_right_is_served() {
             "{request}"
         );
     }
-    let answer = proxy.ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(answer.status, 204);
+    // RFC 9112, 3.2.4: without a path, the whole server is meant.
+    for target in ["*", "http://a"] {
+        let answer = proxy.ask(format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(answer.status, 204, "{target}");
+    }
+}
+
+/// Nothing that could be taken for its end follows.
+// edge: a head whose lines end in LF | 400 at once, not 408 after `--head-timeout`
+#[test]
+fn a_head_that_ends_in_bare_lfs_is_refused_at_once() {
+    let proxy = Proxy::start(&["--head-timeout", "60"]);
+    let mut browser = proxy.connect();
+    browser.send("GET /tag?tag=a HTTP/1.1\nHost: a\n\n");
+    assert_eq!(browser.answer().status, 400);
+    browser.assert_closed();
 }
 
 // edge: more than a few empty lines before a request, in one piece or in many | 400

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use mio_fcgi::Params;
-use mio_fcgi::cgi::{Env, FieldRules, Script};
+use mio_fcgi::cgi::{self, Env, FieldRules, Script};
 
 use super::choices::Choices;
 use chunked::Chunked;
@@ -168,7 +168,10 @@ fn allowed(head: &RequestHead<'_, '_>, octets: &[u8]) {
     );
     assert!(target.iter().all(|it| *it > b' ' && *it != 0x7f));
     assert!(head.target.starts_with('/') || (head.target == "*" && method == b"OPTIONS"));
-    assert!(target.ends_with(head.target.as_bytes()) || head.target == "/");
+    assert!(!target.contains(&b'#'));
+    let is_given = target.ends_with(head.target.as_bytes());
+    assert!(is_given || head.target == "/" || head.target == "*");
+    assert!(head.authority.is_none_or(cgi::is_host));
     assert_eq!(
         head.authority.is_some(),
         !target.starts_with(b"/") && target != b"*"
@@ -192,7 +195,10 @@ fn allowed(head: &RequestHead<'_, '_>, octets: &[u8]) {
             (field.name.as_bytes(), field.value.trim_ascii())
         );
         match name.to_ascii_lowercase().as_slice() {
-            b"host" => hosts += 1,
+            b"host" => {
+                assert!(cgi::is_host(value));
+                hosts += 1;
+            }
             b"content-length" => lengths.push(value),
             b"transfer-encoding" => codings.push(value.to_ascii_lowercase()),
             _ => {}
@@ -269,7 +275,16 @@ fn joined(raw: &[u8]) -> Option<Vec<u8>> {
         content.extend_from_slice(chunk);
         rest = after.strip_prefix(b"\r\n")?;
     }
-    while !take_line(&mut rest)?.is_empty() {}
+    loop {
+        let line = take_line(&mut rest)?;
+        if line.is_empty() {
+            break;
+        }
+        let colon = line.iter().position(|it| *it == b':')?;
+        if !is_token(&line[..colon]) {
+            return None;
+        }
+    }
     rest.is_empty().then_some(content)
 }
 

@@ -111,10 +111,10 @@ pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>,
         if octets[..end].ends_with(END) {
             return Ok(Some(end));
         }
-        // An LF alone could be no line's end to somebody else. It may be all that ends the lines of a head, which would
-        // be waited for otherwise.
+        // RFC 9112, 2.2: an LF alone could be no line's end to somebody else. It may be all that ends the lines of a
+        // head, whose end would be waited for otherwise.
         if !octets[..end].ends_with(b"\r\n") {
-            return refuse(400, LINE_ENDS);
+            return refuse(400, "lines end in CR and LF");
         }
     }
     *seen = within;
@@ -125,9 +125,6 @@ pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>,
 }
 
 const END: &[u8] = b"\r\n\r\n";
-
-/// RFC 9112, 2.2.
-const LINE_ENDS: &str = "lines end in CR and LF";
 
 /// Memory for the fields of one head.
 pub(crate) type FieldSpace<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
@@ -140,7 +137,7 @@ pub(crate) fn parse<'h, 'b>(
     octets: &'b [u8],
     space: &'h mut FieldSpace<'b>,
 ) -> Result<RequestHead<'h, 'b>, Refusal> {
-    check_line_ends(octets)?;
+    // A CR alone, and a line that begins with a blank, are refused by it as well.
     let mut request = httparse::Request::new(&mut []);
     match ParserConfig::default().parse_request_with_uninit_headers(&mut request, octets, space) {
         Ok(Status::Complete(_)) => {}
@@ -179,16 +176,6 @@ pub(crate) fn parse<'h, 'b>(
         keeps_alive: !facts.close && (is_http11 || facts.keep_alive),
         waits: is_http11 && facts.expects,
     })
-}
-
-/// A CR alone could be a line's end to somebody else.
-fn check_line_ends(octets: &[u8]) -> Result<(), Refusal> {
-    for at in memchr_iter(b'\r', octets) {
-        if octets.get(at + 1) != Some(&b'\n') {
-            return refuse(400, LINE_ENDS);
-        }
-    }
-    Ok(())
 }
 
 /// RFC 9112, 3.2: a path, a whole URI, or `*`.

@@ -138,7 +138,7 @@ refused! {
         the_preface_of_http_2: 505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     }
     "How long is a chunk? (7.1)": {
-        a_chunk_without_a_size: 400, chunked("\r\nabcd\r\n0\r\n\r\n");
+        a_chunk_without_a_size: 400, chunked("\r\nX: y\r\n\r\n");
         a_chunk_size_with_a_sign: 400, chunked("+4\r\nabcd\r\n0\r\n\r\n");
         a_chunk_size_with_a_prefix: 400, chunked("0x4\r\nabcd\r\n0\r\n\r\n");
         a_chunk_size_with_a_blank: 400, chunked(" 4\r\nabcd\r\n0\r\n\r\n");
@@ -148,8 +148,8 @@ refused! {
         a_chunk_that_is_longer_than_its_size: 400, chunked("4\r\nabcdef\r\n0\r\n\r\n");
         a_chunk_that_ends_in_a_bare_lf: 400, chunked("4\r\nabcd\n0\r\n\r\n");
         a_chunk_extension_with_a_bare_cr: 400, chunked("4;a\rb\r\nabcd\r\n0\r\n\r\n");
-        a_chunk_extension_without_end: 400, chunked(&format!("4;{}", "a".repeat(5000)));
-        a_trailer_section_without_end: 400, chunked(&format!("0\r\n{}", "X: y\r\n".repeat(1000)));
+        a_long_chunk_extension: 400, chunked(&format!("4;{}\r\nabcd\r\n0\r\n\r\n", "a".repeat(5000)));
+        a_long_trailer_section: 400, chunked(&format!("0\r\n{}\r\n", "X: y\r\n".repeat(1000)));
         a_folded_trailer: 400, chunked("0\r\n X: y\r\n\r\n");
         a_trailer_without_a_colon: 400, chunked("0\r\nX\r\n\r\n");
         a_trailer_with_a_blank_before_its_colon: 400, chunked("0\r\nX : y\r\n\r\n");

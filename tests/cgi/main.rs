@@ -2,6 +2,7 @@
 
 mod env;
 mod exchange;
+mod fields;
 mod given;
 mod head;
 mod pieces;

@@ -1,5 +1,7 @@
 //! Which fields of an HTTP request an application gets to see, and in which form.
 
+use std::net::Ipv6Addr;
+
 use super::env_error::EnvError;
 use super::octets::{breaks_lines, is_token};
 use super::writer::{Names, Writer};
@@ -179,7 +181,8 @@ where
 /// Whether this is a host with perhaps a port, or nothing: what `Host` and the authority of a target may be, blanks around
 /// it removed (RFC 9110, 7.2; RFC 3986, 3.2.2 without the comma, at which some programs would split it).
 ///
-/// [`Env`](super::Env) refuses another `Host`; a server that answers some requests by itself asks before.
+/// Labels but the last are not empty, since there are programs that look for a directory of the host's name: `..` is
+/// none. [`Env`](super::Env) refuses another `Host`; a server that answers some requests by itself asks before.
 ///
 /// ```
 /// use mio_fcgi::cgi::is_host;
@@ -191,18 +194,23 @@ pub fn is_host(host: impl AsRef<[u8]>) -> bool {
     let host = host.as_ref();
     let name = host_name(host);
     let port = &host[name.len()..];
-    let bracketed = name.strip_prefix(b"[").map(|name| name.strip_suffix(b"]"));
-    let valid_name = match bracketed {
-        Some(Some(address)) => address
-            .iter()
-            .all(|octet| octet.is_ascii_hexdigit() || matches!(octet, b':' | b'.')),
-        Some(None) => false,
-        None => name
-            .iter()
-            .all(|octet| octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(octet)),
+    let valid_name = match name {
+        [] => port.is_empty(),
+        [b'[', address @ .., b']'] => is_ipv6(address),
+        [b'.', ..] => false,
+        name => name.iter().all(is_in_host) && !name.windows(2).any(|pair| pair == b".."),
     };
     // What follows the name begins with a colon, if there is anything.
     valid_name && port.iter().skip(1).all(u8::is_ascii_digit)
+}
+
+fn is_in_host(octet: &u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(octet)
+}
+
+fn is_ipv6(octets: &[u8]) -> bool {
+    let text = std::str::from_utf8(octets);
+    text.is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
 /// By octet: what names consist of that are passed. A table, since each octet of each name is looked at.

@@ -1,7 +1,7 @@
 //! From an HTTP request to the parameters of a FastCGI one (RFC 3875, 4.1).
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::env_error::EnvError;
 use super::fields::{self, FieldRules};
@@ -213,21 +213,20 @@ where
 
     fn write_addresses(&self, host: Option<&[u8]>, writer: &mut Writer<'_>) {
         let host = host.map(fields::host_name).filter(|name| !name.is_empty());
-        match (self.server_name.or(host), self.server) {
+        let server = self.server.map(|address| address.ip().to_canonical());
+        match (self.server_name.or(host), server) {
             (Some(name), _) => writer.put("SERVER_NAME", name),
-            (None, Some(SocketAddr::V6(address))) => {
-                writer.put_shown("SERVER_NAME", format_args!("[{}]", address.ip()));
+            (None, Some(IpAddr::V6(ip))) => {
+                writer.put_shown("SERVER_NAME", format_args!("[{ip}]"));
             }
-            (None, Some(SocketAddr::V4(address))) => {
-                writer.put_address("SERVER_NAME", (*address.ip()).into());
-            }
+            (None, Some(ip)) => writer.put_address("SERVER_NAME", ip),
             (None, None) => writer.put("SERVER_NAME", b"localhost"),
         }
         let by_scheme = if self.https { 443 } else { 80 };
         let port = self.server.map_or(by_scheme, |address| address.port());
         writer.put_number("SERVER_PORT", port.into());
-        if let Some(address) = self.server {
-            writer.put_address("SERVER_ADDR", address.ip().to_canonical());
+        if let Some(ip) = server {
+            writer.put_address("SERVER_ADDR", ip);
         }
         if let Some(address) = self.remote {
             writer.put_address("REMOTE_ADDR", address.ip().to_canonical());

@@ -152,6 +152,8 @@ fn the_servers_name_is_set_or_from_host_or_its_address() {
         "192.0.2.1"
     );
     assert_eq!(name(&[], None, Some("[2001:db8::1]:80")), "[2001:db8::1]");
+    // A listener for both, to which somebody came by IPv4: as `SERVER_ADDR` has it.
+    assert_eq!(name(&[], None, Some("[::ffff:192.0.2.1]:80")), "192.0.2.1");
 }
 
 #[test]

@@ -145,7 +145,8 @@ where
         if self.target != b"*" && !self.target.starts_with(b"/") {
             return Err(EnvError::TargetForm);
         }
-        let outside = |octet: &&u8| octet.is_ascii_control() || **octet == b' ';
+        // A fragment is no part of a target (RFC 9112, 3.2), and where it began would be anybody's guess.
+        let outside = |octet: &&u8| octet.is_ascii_control() || matches!(**octet, b' ' | b'#');
         if let Some(octet) = self.target.iter().find(outside) {
             return Err(EnvError::Target { octet: *octet });
         }

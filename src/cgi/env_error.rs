@@ -16,7 +16,7 @@ pub enum EnvError {
     /// 9112, 3.2.2).
     #[error("the target does not begin with a slash: take scheme and authority off first")]
     TargetForm,
-    /// A control octet or a blank in the target.
+    /// A control octet, a blank or a `#` in the target.
     #[error("the target holds the octet {octet:#04x}")]
     Target {
         /// The first such octet.

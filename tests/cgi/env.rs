@@ -237,6 +237,20 @@ fn a_target_is_a_path_or_an_asterisk() {
         assert_eq!(with(target), Err(EnvError::TargetForm), "{target:?}");
     }
     assert_eq!(with("/a b"), Err(EnvError::Target { octet: b' ' }));
+    // Some would take what follows for a fragment, others for a part of the path or query.
+    for target in ["/a#b", "/a?b#c", "/#"] {
+        assert_eq!(with(target), Err(EnvError::Target { octet: b'#' }));
+    }
+    for target in [
+        "/;a+b",
+        "//a",
+        "/a%2Fb%00",
+        "/%",
+        "/\u{e9}?a|b\"<>",
+        "/a?b?c/../d",
+    ] {
+        assert_eq!(with(target), Ok(()), "{target:?}: {0}", "sent as it came");
+    }
     assert_eq!(with("/\x7f"), Err(EnvError::Target { octet: 0x7f }));
 }
 

@@ -62,13 +62,15 @@ impl<'a> Head<'a> {
     }
 
     /// The path of a local redirect: a `Location` of one slash and more, without `Status` (RFC 3875, 6.2.2). The
-    /// embedder may run that path itself, or send the client there with [`status`](Self::status) 302.
+    /// embedder may run that path itself, or send the client there with [`status`](Self::status) 302. One with a
+    /// fragment is none: only the client can go there (6.2.3).
     ///
     /// The specification allows no other field beside it; PHP adds some, so they are not looked at.
     #[must_use]
     pub fn local_redirect(&self) -> Option<&'a [u8]> {
         let location = &self.octets[self.facts.location.clone()?];
-        let local = location.starts_with(b"/") && !location.starts_with(b"//");
+        let has_fragment = location.contains(&b'#');
+        let local = location.starts_with(b"/") && !location.starts_with(b"//") && !has_fragment;
         (local && self.facts.status.is_none()).then_some(location)
     }
 

@@ -187,6 +187,9 @@ fn a_local_location_alone_is_reported_as_a_local_redirect() {
     assert_eq!(status("Location: /x\n\n"), Ok(302));
     assert_eq!(local("Location: /x\nStatus: 302 Found\n\n"), None);
     assert_eq!(local("Location: //example.org/x\n\n"), None);
+    // Only the client can go to a fragment (RFC 3875, 6.2.3).
+    assert_eq!(local("Location: /x?a=b#c\n\n"), None);
+    assert_eq!(status("Location: /x#c\n\n"), Ok(302));
 }
 
 // case 33

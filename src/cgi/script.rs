@@ -210,10 +210,11 @@ impl ScriptMap {
 
     fn is_script(&self, name: &[u8]) -> bool {
         let extension = self.extension.as_bytes();
-        let Some(at) = name.len().checked_sub(extension.len()) else {
-            return false;
-        };
-        name[at..].eq_ignore_ascii_case(extension) && !name[..at].ends_with(b"/")
+        let slash = name.iter().rposition(|octet| *octet == b'/');
+        let segment = &name[slash.map_or(0, |at| at + 1)..];
+        let start = segment.len().checked_sub(extension.len());
+        // With an empty extension every segment is a script's name, and what follows the last slash is no segment.
+        !segment.is_empty() && start.is_some_and(|at| segment[at..].eq_ignore_ascii_case(extension))
     }
 
     fn kind(&self, path: &[u8]) -> Kind {

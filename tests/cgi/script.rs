@@ -259,10 +259,10 @@ fn dot_files_are_hidden_whether_they_exist_or_not() -> io::Result<()> {
     let mut open = site.map();
     open.hide_dot_files = false;
     assert_eq!(open.resolve(b"/.env"), site.file(".env"));
-    assert_eq!(
-        open.resolve(b"/.hidden.php"),
-        site.script("/.hidden.php", "")
-    );
+    fs::write(site.root.join(".php"), "")?;
+    for name in ["/.hidden.php", "/.php"] {
+        assert_eq!(open.resolve(name.as_bytes()), site.script(name, ""));
+    }
     Ok(())
 }
 

@@ -20,6 +20,10 @@ switch ($_GET['kind'] ?? 'plain') {
     case 'long':
         header('X-Long: ' . str_repeat('v', (int) ($_GET['size'] ?? 10000)));
         break;
+    case 'none':
+        ini_set('default_mimetype', '');
+        header_remove();
+        break;
     case 'empty':
         http_response_code(204);
         exit;

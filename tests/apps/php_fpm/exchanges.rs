@@ -264,6 +264,9 @@ fn heads_keep_repeated_fields_and_their_order() {
     assert_eq!(status(&mut client, "many&count=150").fields.len(), 152);
     let long = status(&mut client, "long&size=20000");
     assert_eq!(long.get("X-Long").map(<[u8]>::len), Some(20_000));
+    let none = status(&mut client, "none");
+    assert_eq!((none.status, none.fields.len()), (200, 0));
+    assert_eq!(none.body, b"body\n");
     let empty = status(&mut client, "empty");
     assert_eq!((empty.status, empty.body.len()), (204, 0));
     client.shut_down();

@@ -234,11 +234,10 @@ impl ScriptMap {
     fn file(&self, path: &[u8]) -> Option<PathBuf> {
         let relative = path.strip_prefix(b"/").unwrap_or(path);
         let relative = to_path(relative)?;
-        // On Windows, `c:x` or `a\b` would lead elsewhere.
         let plain = relative
             .components()
             .all(|part| matches!(part, std::path::Component::Normal(_)))
-            && !(cfg!(windows) && path.iter().any(|octet| matches!(octet, b'\\' | b':')));
+            && !(cfg!(windows) && has_other_names_on_windows(path));
         plain.then(|| self.root.join(relative))
     }
 }
@@ -425,6 +424,18 @@ fn push_encoded(out: &mut Vec<u8>, octet: u8, is_plain: bool) {
     }
 }
 
+/// Names by which Windows finds other files: `c:x` and `a\b`, which are paths; `x.php.` and `x.php ` for `x.php`, whose
+/// source would be sent; `ENV~1` for `.env`.
+fn has_other_names_on_windows(path: &[u8]) -> bool {
+    path.split(|octet| *octet == b'/').any(|segment| {
+        matches!(segment.last(), Some(b'.' | b' '))
+            || segment.iter().any(|octet| matches!(octet, b'\\' | b':'))
+            || segment
+                .windows(2)
+                .any(|pair| pair[0] == b'~' && pair[1].is_ascii_digit())
+    })
+}
+
 #[cfg(unix)]
 fn to_path(octets: &[u8]) -> Option<&Path> {
     use std::os::unix::ffi::OsStrExt;
@@ -434,4 +445,29 @@ fn to_path(octets: &[u8]) -> Option<&Path> {
 #[cfg(not(unix))]
 fn to_path(octets: &[u8]) -> Option<&Path> {
     std::str::from_utf8(octets).ok().map(Path::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_by_which_windows_finds_other_files_are_known() {
+        for path in [
+            "/x.php.",
+            "/x.php ",
+            "/a./x.txt",
+            "/a /x",
+            "/x.php::$DATA",
+            "/c:x",
+            "/a\\b",
+            "/ENV~1",
+            "/SECRET~2.TXT",
+        ] {
+            assert!(has_other_names_on_windows(path.as_bytes()), "{path:?}");
+        }
+        for path in ["/", "/a.b/ c/.d/x.txt", "/~user/a~b.txt", "/caf\u{e9}"] {
+            assert!(!has_other_names_on_windows(path.as_bytes()), "{path:?}");
+        }
+    }
 }

@@ -46,6 +46,7 @@ impl Site {
             ".hidden.php",
             ".well-known/security.txt",
             "b.phpx",
+            "index.php.txt",
         ] {
             fs::write(root.join(file), "")?;
         }
@@ -105,6 +106,10 @@ fn scripts_files_and_directories_are_told_apart() -> io::Result<()> {
         ("/index.php/a/b", site.script("/index.php", "/a/b")),
         ("/index.php/", site.script("/index.php", "/")),
         ("/index.php/x.php/y", site.script("/index.php", "/x.php/y")),
+        ("/index.php/..", site.script("/index.php", "")),
+        ("/index.php/../style.css", site.file("style.css")),
+        ("/index.php/a//b;c+d", site.script("/index.php", "/a/b;c+d")),
+        ("/index.php.txt", site.file("index.php.txt")),
         ("/blog/", site.script("/blog/index.php", "")),
         ("/blog", redirect("/blog/")),
         ("/blog?a=b", redirect("/blog/?a=b")),
@@ -200,6 +205,10 @@ fn a_path_is_decoded_once() {
     assert_eq!(
         remote("/a%20b%2ephp/%2541"),
         remote_script("/a b.php", "/%41")
+    );
+    assert_eq!(
+        remote("/x.php%2Fa%2f%2Fb/+;%3B"),
+        remote_script("/x.php", "/a/b/+;;")
     );
     assert_eq!(
         remote("/%252e%252e/x.php"),
@@ -325,6 +334,41 @@ fn a_colon_or_backslash_in_a_name_means_nothing_on_unix() -> io::Result<()> {
         fs::write(site.root.join(name), "")?;
         assert_eq!(site.resolve(&format!("/{name}")), site.file(name));
     }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn names_need_not_be_utf_8() -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let site = Site::new()?;
+    let name = b"caf\xe9.php";
+    fs::write(site.root.join(std::ffi::OsStr::from_bytes(name)), "")?;
+    let root = site.root.as_os_str().as_encoded_bytes();
+    let expected = Script::new(root, [b"/", &name[..]].concat(), b"/\xff");
+    for target in [&b"/caf%e9.php/%FF"[..], b"/caf\xe9.php/\xff"] {
+        assert_eq!(
+            site.map().resolve(target),
+            Resolution::Script(expected.clone())
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_path_may_be_of_any_length() -> io::Result<()> {
+    let site = Site::new()?;
+    let long = "x".repeat(1_000_000);
+    let deep = "/dir.php".repeat(100_000);
+    for target in [format!("/{long}"), format!("/{long}.php/{long}"), deep] {
+        assert_eq!(site.resolve(&target), NOT_FOUND);
+    }
+    assert_eq!(
+        site.resolve(&format!("/index.php/{long}")),
+        site.script("/index.php", &format!("/{long}"))
+    );
+    let out_and_in = "/../www".repeat(100_000);
+    assert_eq!(site.resolve(&out_and_in), OUTSIDE, "though it comes back");
     Ok(())
 }
 

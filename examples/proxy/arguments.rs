@@ -280,7 +280,8 @@ towards the applications
   --multiplex auto|on|off  whether requests share a connection; auto asks the application (auto). Then a
                          browser that does not read can hold up others, until --client-timeout
   --max-conns N          connections to each application; for php-fpm, its pm.max_children (8)
-  --max-idle N           of these, kept while idle (4)
+  --max-idle N           of these, kept while idle (4); 0: a connection for each request, for scripts that
+                         work on after their answer (fastcgi_finish_request)
   --idle-timeout S       how long (10)
   --queue N              requests that may wait, at least --max-conns, 10 s each; others get 503 (1024)
   --connect-timeout S    until a connection stands (3)

@@ -22,6 +22,9 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
         .max_idle
         .unwrap_or_else(|| options.max_connections.min(4));
     config.limits.max_idle = share(max_idle);
+    // Not even handed on to a request that waits: a script may work on after its answer, and the next request on its
+    // connection waits for that.
+    config.keep_connections = max_idle > 0;
     config.limits.idle_timeout = options.idle_timeout;
     // Requests for which a connection is being opened are in the queue too, so a shorter one would refuse the first.
     config.limits.max_queue = share(options.queue).max(config.limits.max_connections);

@@ -120,8 +120,9 @@
 //!
 //! # `fastcgi_finish_request`
 //!
-//! A script that calls it ends its response, and the request, and works on. The connection looks idle, but the next
-//! request on it waits until the script is through. The sign is a long
+//! A script that calls it ends its response, and the request, and works on: WordPress for `wp-cron.php`, MediaWiki for
+//! every page. The connection looks idle, but the next request on it waits until the script is through, without end where
+//! the script waits for that very request, as MediaWiki does for its jobs. The sign is a long
 //! [`Timings::first_octet`](crate::Timings::first_octet) together with [`Report::reused`](crate::Report::reused). Where
 //! scripts do this, switch [`Config::keep_connections`] off: a fresh connection goes to a child that is free.
 //!

@@ -43,6 +43,13 @@ fn site(fpm: PhpFpm, arguments: &[&str]) -> Site {
         "large.php",
         "<?php for ($i = 0; $i < 1000; $i++) print str_repeat('0123456789', 1000);",
     );
+    write(
+        "after.php",
+        "<?php print 'answered';
+        fastcgi_finish_request();
+        $page = file_get_contents('http://' . $_SERVER['SERVER_ADDR'] . ':' . $_SERVER['SERVER_PORT'] . '/hello.php');
+        file_put_contents('came', $page);",
+    );
     let address = fpm.listen().to_string();
     let path = root.path().to_str().expect("UTF-8").to_owned();
     let fixed = ["--upstream", &address, "--root", &path, "--status"];
@@ -253,4 +260,16 @@ fn a_restart_is_not_noticed_by_those_who_come_then() {
         site.fpm.restart();
         assert_eq!(browser.answer().text(), "Hello, world");
     }
+}
+
+/// As MediaWiki does for its jobs, which then wait for the end of the script that waits for them where a connection is
+/// kept.
+#[test]
+#[ignore = "needs php-fpm; run tests/run"]
+fn a_script_may_ask_its_own_site_after_its_answer() {
+    let builder = PhpFpm::builder().max_children(4);
+    let site = site(builder.start(), &["--max-idle", "0"]);
+    assert_eq!(site.proxy.get("/after.php").text(), "answered");
+    let came = || fs::read_to_string(site.root.path().join("came")).unwrap_or_default();
+    eventually(|| came() == "Hello, world", || site.proxy.log());
 }

@@ -11,19 +11,26 @@ use super::application::{application, end, stdout};
 use super::harness::{PATIENCE, Proxy};
 use crate::program::example;
 
-type Told = HashMap<String, String>;
+type Params = HashMap<String, String>;
+
+/// What an application is told of a request.
+struct Told {
+    /// That the connection is to stay open afterwards.
+    keeps: bool,
+    params: Params,
+}
 
 /// An application that says yes to everything, and what it was told each time.
 fn listener() -> (String, Receiver<Told>) {
     let (sender, told) = channel();
     let (address, _) = application(move |_, mut stream| {
-        while let Some(params) = read_params(&mut stream) {
+        while let Some(told) = read_request(&mut stream) {
             let answer = [
                 stdout(b"Content-Type: text/plain\r\n\r\nyes"),
                 end(ProtocolStatus::RequestComplete),
             ];
             stream.write_all(&answer.concat()).expect("the proxy reads");
-            if sender.send(params).is_err() {
+            if sender.send(told).is_err() {
                 return;
             }
         }
@@ -31,9 +38,9 @@ fn listener() -> (String, Receiver<Told>) {
     (address, told)
 }
 
-/// The parameters of a request, when its empty STDIN has come.
-fn read_params(stream: &mut TcpStream) -> Option<Told> {
-    let mut params = Vec::new();
+/// Reads a request to its empty STDIN.
+fn read_request(stream: &mut TcpStream) -> Option<Told> {
+    let (mut keeps, mut octets) = (false, Vec::new());
     loop {
         let mut header = [0; 8];
         stream.read_exact(&mut header).ok()?;
@@ -41,19 +48,20 @@ fn read_params(stream: &mut TcpStream) -> Option<Told> {
         let mut content = vec![0; len + usize::from(header[6])];
         stream.read_exact(&mut content).ok()?;
         match (header[1], len) {
-            (4, _) => params.extend_from_slice(&content[..len]),
+            (1, 8) => keeps = content[2] & 1 == 1,
+            (4, _) => octets.extend_from_slice(&content[..len]),
             (5, 0) => break,
             _ => {}
         }
     }
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    let pairs = Pairs::new(&params).map(|pair| pair.expect("whole pairs"));
-    let mut told = Told::new();
-    for (name, value) in pairs {
-        let before = told.insert(text(name), text(value));
+    let mut params = Params::new();
+    for pair in Pairs::new(&octets) {
+        let (name, value) = pair.expect("whole pairs");
+        let before = params.insert(text(name), text(value));
         assert_eq!(before, None, "{} twice", text(name));
     }
-    Some(told)
+    Some(Told { keeps, params })
 }
 
 /// What an application below `/srv/www` is told of a request.
@@ -63,15 +71,15 @@ fn told(arguments: &[&str], target: &str, fields: &str) -> Told {
     let proxy = Proxy::in_front_of(&address, &[&fixed[..], arguments].concat());
     let answer = proxy.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
     assert_eq!(answer.text(), "yes");
-    told.recv_timeout(PATIENCE).expect("it was told something")
+    told.recv_timeout(PATIENCE).expect("a request")
 }
 
 #[test]
 fn credentials_are_handed_on_only_where_that_is_wanted() {
     let fields = "Authorization: Basic YTpi\r\nProxy-Authorization: Basic Yzpk\r\n";
-    let hidden = told(&[], "/a.php", fields);
+    let hidden = told(&[], "/a.php", fields).params;
     assert_eq!(hidden.get("HTTP_AUTHORIZATION"), None);
-    let passed = told(&["--pass-authorization"], "/a.php", fields);
+    let passed = told(&["--pass-authorization"], "/a.php", fields).params;
     assert_eq!(passed["HTTP_AUTHORIZATION"], "Basic YTpi");
     assert_eq!(passed.get("HTTP_PROXY_AUTHORIZATION"), None);
 }
@@ -88,7 +96,7 @@ fn parameters_of_the_command_line_win_over_all_others() {
         "--param",
         "EMPTY=",
     ];
-    let told = told(&arguments, "/a.php", "X-Real: yes\r\nHTTPS: off\r\n");
+    let told = told(&arguments, "/a.php", "X-Real: yes\r\nHTTPS: off\r\n").params;
     for (name, value) in [
         ("HTTPS", "on"),
         ("HTTP_X_REAL", "no=1"),
@@ -108,7 +116,7 @@ fn a_script_has_the_extension_that_was_said() {
         ("", "/a", "/a", None),
         ("", "/", "/index.php", None),
     ] {
-        let told = told(&["--extension", extension], target, "");
+        let told = told(&["--extension", extension], target, "").params;
         assert_eq!(told["SCRIPT_FILENAME"], format!("/srv/www{name}"));
         assert_eq!(told["SCRIPT_NAME"], name);
         assert_eq!(told.get("PATH_INFO").map(String::as_str), path_info);
@@ -127,9 +135,16 @@ fn the_document_root_is_told_from_the_root_of_the_file_system() {
     command.args(["--upstream", &address, "--root", "www"]);
     let proxy = Proxy::launch(command);
     assert_eq!(proxy.get("/a.php").text(), "yes");
-    let told = told.recv_timeout(PATIENCE).expect("it was told something");
+    let told = told.recv_timeout(PATIENCE).expect("a request").params;
     let root = directory.join("www");
     let root = root.to_str().expect("UTF-8");
     assert_eq!(told["DOCUMENT_ROOT"], root);
     assert_eq!(told["SCRIPT_FILENAME"], format!("{root}/a.php"));
+}
+
+#[test]
+fn where_nothing_is_kept_while_idle_each_request_has_a_connection_of_its_own() {
+    for (idle, keeps) in [("0", false), ("1", true)] {
+        assert_eq!(told(&["--max-idle", idle], "/a.php", "").keeps, keeps);
+    }
 }

@@ -46,7 +46,8 @@ pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, asked: Asked, date:
     let (mut has_date, mut has_server) = (false, false);
     for (name, value) in head.fields() {
         match name.len() {
-            _ if is_hop_by_hop(name) => continue,
+            // Also `Transfer-Encoding`: an application that sets it has not framed anything, FastCGI has.
+            _ if cgi::is_hop_by_hop(name) => continue,
             // RFC 9110, 8.6: none with 204; elsewhere it is what the framing goes by.
             14 if name.eq_ignore_ascii_case(b"content-length") && status == 204 => continue,
             4 => has_date |= name.eq_ignore_ascii_case(b"date"),
@@ -75,7 +76,7 @@ pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, asked: Asked, date:
 pub(crate) fn write_interim(out: &mut Vec<u8>, head: &Head<'_>) {
     write_status(out, head.status(), head.reason());
     for (name, value) in head.fields() {
-        if !is_hop_by_hop(name) && !name.eq_ignore_ascii_case(b"content-length") {
+        if !cgi::is_hop_by_hop(name) && !name.eq_ignore_ascii_case(b"content-length") {
             write_field(out, name, value);
         }
     }
@@ -155,24 +156,5 @@ fn write_status(out: &mut Vec<u8>, status: u16, phrase: &[u8]) {
     }
     out.extend_from_slice(b"\r\n");
 }
-
-/// RFC 9110, 7.6.1: what concerns one connection only. `Transfer-Encoding` too: an application that sets it has not
-/// framed anything, FastCGI has.
-fn is_hop_by_hop(name: &[u8]) -> bool {
-    matches!(name.len(), 2 | 7 | 10 | 16 | 17)
-        && HOP_BY_HOP
-            .iter()
-            .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
-}
-
-const HOP_BY_HOP: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 const SERVER: &str = concat!("mio-fcgi/", env!("CARGO_PKG_VERSION"));

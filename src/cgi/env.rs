@@ -26,7 +26,8 @@ use crate::params::Params;
 /// | `CONTENT_LENGTH` | [`content_length`](Self::content_length), never the client's field |
 /// | `CONTENT_TYPE`, `HTTP_*` | the fields, as far as [`FieldRules`] pass them |
 ///
-/// Not there unless pushed: `AUTH_TYPE`, `REMOTE_USER`, `REMOTE_IDENT`, `REMOTE_HOST`.
+/// Not there unless pushed: `AUTH_TYPE`, `REMOTE_USER`, `REMOTE_IDENT`, `REMOTE_HOST`; and `REMOTE_ADDR`, which
+/// applications rely on, where [`remote`](Self::remote) is not set, as with clients of a Unix socket.
 ///
 /// ```
 /// use mio_fcgi::Params;

@@ -19,8 +19,8 @@ pub struct FieldRules {
     pub pass_authorization: bool,
     /// Passes `Proxy-Authorization`; default false: those are credentials for a proxy.
     pub pass_proxy_authorization: bool,
-    /// Passes what belongs to the client's connection (RFC 9110, 7.6.1): `Connection` and the fields listed there,
-    /// `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade`. Default false.
+    /// Passes what belongs to the client's connection: [`is_hop_by_hop`], and the fields listed in `Connection`. Default
+    /// false.
     pub pass_hop_by_hop: bool,
     /// The most fields of a request; default 256. Work grows with its square.
     pub max_fields: usize,
@@ -176,6 +176,14 @@ where
         .clone()
         .filter(move |field| field.0.eq_ignore_ascii_case(name))
         .map(|field| field.1.trim_ascii())
+}
+
+/// Whether a field is about a connection and not about what passes over it: `Connection`, `Keep-Alive`,
+/// `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade` (RFC 9110, 7.6.1; names compare without case).
+///
+/// An application that sends such a field cannot know the server's connection: leave it out of the response.
+pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
+    matches!(Class::of(name.as_ref()), Class::HopByHop)
 }
 
 /// Whether this is a host with perhaps a port, or nothing: what `Host` and the authority of a target may be, blanks around

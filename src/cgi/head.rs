@@ -33,7 +33,7 @@ impl<'a> Head<'a> {
     }
 
     /// The fields in their order, repeats kept, blanks around values removed. Without `Status`, and with one
-    /// `Content-Length` where equal ones were repeated.
+    /// `Content-Length` where equal ones were repeated. A server leaves some out: [`is_hop_by_hop`](super::is_hop_by_hop).
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
         let octets = self.octets;
         self.spans

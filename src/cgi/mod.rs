@@ -4,6 +4,85 @@
 //! - [`Env`] turns a request into parameters.
 //! - [`HeadParser`] reads the head of a response from pieces of any size.
 //! - [`Collector`] gathers one exchange into a [`Response`], and tells a complete one from one cut short.
+//!
+//! # There and back
+//!
+//! All that a server does between HTTP and FastCGI: it has read the head of a request, and keeps what it gets for the
+//! client. The target is a path here; where it came with scheme and authority, the server has taken them off and put
+//! the authority in the place of `Host`.
+//!
+//! ```
+//! use std::net::SocketAddr;
+//!
+//! use mio_fcgi::cgi::{self, Collector, Env, Resolution, Response, Script, ScriptMap};
+//! use mio_fcgi::{Body, Completion, Report, Request};
+//!
+//! struct Asked<'a> {
+//!     method: &'a str,
+//!     target: &'a str,
+//!     fields: &'a [(&'a [u8], &'a [u8])],
+//!     body: &'a [u8],
+//! }
+//!
+//! /// What to submit, or the status of the server's own answer.
+//! fn request(map: &ScriptMap, asked: &Asked<'_>, client: SocketAddr) -> Result<Request, u16> {
+//!     let script = match map.resolve(asked.target.as_bytes()) {
+//!         Resolution::Script(script) => script,
+//!         // Many programs want to be asked about all that is no file. Others: 404.
+//!         Resolution::NotFound | Resolution::RemoteFile { .. } => {
+//!             Script::new(map.root(), "/index.php", "")
+//!         }
+//!         Resolution::StaticFile { .. } => return Err(200), // to be read and sent
+//!         Resolution::Redirect { .. } => return Err(301),
+//!         Resolution::Forbidden(_) => return Err(403),
+//!         _ => return Err(400),
+//!     };
+//!     let mut request = Request::responder();
+//!     let fields = asked.fields.iter().copied();
+//!     Env::new(asked.method.as_bytes(), asked.target.as_bytes(), fields, &script)
+//!         .with_remote(client)
+//!         .write_to(&mut request.params)
+//!         .map_err(|_| 400_u16)?;
+//!     request.body = Body::bytes(asked.body); // the client states its length
+//!     Ok(request)
+//! }
+//!
+//! fn answer(asked: &Asked<'_>, response: &Response) -> Vec<u8> {
+//!     let mut out = format!("HTTP/1.1 {} ", response.status).into_bytes();
+//!     out.extend_from_slice(&response.reason); // may be empty
+//!     out.extend_from_slice(b"\r\n");
+//!     for (name, value) in &response.fields {
+//!         if !cgi::is_hop_by_hop(name) {
+//!             out.extend_from_slice(&[name, &b": "[..], value, b"\r\n"].concat());
+//!         }
+//!     }
+//!     if cgi::has_body(asked.method, response.status) && response.content_length.is_none() {
+//!         out.extend_from_slice(format!("Content-Length: {}\r\n", response.body.len()).as_bytes());
+//!     }
+//!     out.extend_from_slice(b"\r\n");
+//!     out.extend_from_slice(&response.body);
+//!     out
+//! }
+//!
+//! let map = ScriptMap::remote("/srv/www");
+//! let fields = [(&b"Host"[..], &b"example.org"[..])];
+//! let asked = Asked { method: "GET", target: "/news/7?page=2", fields: &fields, body: b"" };
+//! let request = request(&map, &asked, ([192, 0, 2, 1], 49152).into()).expect("a script");
+//! assert_eq!(request.params.get("SCRIPT_FILENAME"), Some(&b"/srv/www/index.php"[..]));
+//! assert_eq!(request.params.get("REQUEST_URI"), Some(&b"/news/7?page=2"[..]));
+//!
+//! // The client's events go to the collector, the outcome of the last to `finish`.
+//! let mut collector = Collector::default().with_method(asked.method);
+//! collector.stdout(b"Content-Type: text/plain\n\npage 2")?;
+//! let response = collector.finish(Ok(Completion::new(0, Report::default())))?;
+//! assert_eq!(
+//!     answer(&asked, &response),
+//!     b"HTTP/1.1 200 \r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\npage 2"
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The example `proxy` does the same with pieces as they come, and with requests and responses of any size.
 
 mod collector;
 mod env;
@@ -19,7 +98,7 @@ mod writer;
 pub use collector::{Collector, ResponseLimits, has_body};
 pub use env::{Env, site_params};
 pub use env_error::EnvError;
-pub use fields::{FieldRules, is_host};
+pub use fields::{FieldRules, is_hop_by_hop, is_host};
 pub use head::{Head, HeadError, HeadRules};
 pub use head_parser::HeadParser;
 pub use response::{Completeness, Field, Incomplete, Interim, Response, ResponseError};

@@ -21,7 +21,8 @@ pub struct Response {
     pub status: u16,
     /// The reason phrase; may be empty.
     pub reason: Vec<u8>,
-    /// The fields in their order, repeats kept. Without `Status` and without `Transfer-Encoding`.
+    /// The fields in their order, repeats kept. Without `Status` and without `Transfer-Encoding`; others may be there
+    /// that a server leaves out, see [`is_hop_by_hop`](super::is_hop_by_hop).
     pub fields: Vec<Field>,
     /// The `Content-Length` stated. Of a whole response it is the length of `body`, unless the response has none
     /// (see [`has_body`](super::has_body)).

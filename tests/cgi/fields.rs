@@ -1,7 +1,7 @@
 //! Which fields of a request become parameters, and which do not.
 
 use mio_fcgi::Params;
-use mio_fcgi::cgi::{Env, EnvError, FieldRules, Script};
+use mio_fcgi::cgi::{Env, EnvError, FieldRules, Script, is_hop_by_hop};
 use proptest::prelude::*;
 
 use crate::env::{Fields, get, owned, pairs, write, write_with};
@@ -173,6 +173,32 @@ fn hop_by_hop_fields_stay_behind_unless_passed() {
     let passed = http_with(rules, HOP_BY_HOP);
     assert_eq!(passed.len(), HOP_BY_HOP.len() - 1, "two are joined");
     assert_eq!(passed[0].1, "close, X-Gone ,, TE, x-also-gone");
+}
+
+#[test]
+fn what_is_about_a_connection_is_known_in_any_case_of_its_letters() {
+    for name in [
+        "Connection",
+        "KEEP-ALIVE",
+        "proxy-connection",
+        "te",
+        "Trailer",
+        "Transfer-Encoding",
+        "upgrade",
+    ] {
+        assert!(is_hop_by_hop(name), "{name}");
+    }
+    for name in [
+        "",
+        "Content-Length",
+        "Host",
+        "Proxy",
+        "TEA",
+        "Upgrade_",
+        "Set-Cookie",
+    ] {
+        assert!(!is_hop_by_hop(name), "{name}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::Instant;
 mod proxy;
 
 use allocation_counter::AllocationInfo;
-use proxy::{app, board, event_loop, fastcgi, options};
+use proxy::{app, arguments, board, event_loop, fastcgi, options};
 
 /// Of each length of run.
 const REQUESTS: usize = 4000;
@@ -92,15 +92,16 @@ fn allocations(
     let upstream = application.address().clone();
     let fixed = ["--listen", "127.0.0.1:0", "--no-access-log"];
     let arguments = fixed.iter().chain(arguments).map(Into::into);
-    let options = options::Options::parse(arguments)
-        .expect("right ones")
-        .expect("not only help");
+    let asked = options::Options::parse(arguments).expect("right ones");
+    let arguments::Asked::Serve(options) = asked else {
+        panic!("not only help");
+    };
     let (tell, listening) = mpsc::channel();
     let server = thread::spawn(move || {
         let config = fastcgi::config(&options, vec![upstream], 0);
         let address = options.listen;
         let board = Arc::new(board::Board::new(false, 1));
-        let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(options), &board, config)
+        let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(*options), &board, config)
             .expect("the system gives a poll");
         let address = event_loop.worker.listen(address).expect("a free port");
         tell.send(address).expect("somebody waits");

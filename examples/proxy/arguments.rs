@@ -2,46 +2,37 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use lexopt::prelude::*;
-use mio_fcgi::Multiplex;
+use mio_fcgi::{Address, Multiplex};
 
 use super::options::Options;
 
+/// What a command line asks for.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Serve(Box<Options>),
+    Help,
+    Version,
+}
+
 impl Options {
-    /// Reads the command line; `None` when it asks for help.
+    /// Reads the command line.
     ///
     /// # Errors
     /// One line that names the option and says what it wants.
-    pub(crate) fn parse(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Option<Self>, String> {
-        let mut options = Self::default();
-        let mut parser = lexopt::Parser::from_args(arguments);
-        while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
-            let Long(name) = argument else {
-                if argument == Short('h') {
-                    return Ok(None);
-                }
-                return Err(argument.unexpected().to_string());
-            };
-            if name == "help" {
-                return Ok(None);
-            }
-            let name = name.to_owned();
-            options.set(&name, &mut parser)?;
-        }
-        options.check()?;
-        Ok(Some(options))
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+        read(arguments).map_err(|error| in_one_line(&error))
     }
 
     fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), String> {
         match name {
             "remote" => self.remote = true,
-            "pass-authorization" => self.pass_authorization = true,
             "status" => self.status = true,
+            "pass-authorization" => self.pass_authorization = true,
             "no-access-log" => self.access_log = false,
             _ => {
                 if !VALUED.contains(&name) {
@@ -49,9 +40,14 @@ impl Options {
                 }
                 let value = parser
                     .value()
-                    .ok()
-                    .and_then(|value| value.into_string().ok())
-                    .ok_or_else(|| format!("--{name} wants a value"))?;
+                    .map_err(|_| format!("--{name} wants a value"))?;
+                if name == "root" {
+                    self.root = Some(value.into());
+                    return Ok(());
+                }
+                let value = value
+                    .into_string()
+                    .map_err(|value| format!("--{name} wants text, not {value:?}"))?;
                 self.set_value(name, &value)?;
             }
         }
@@ -65,9 +61,11 @@ impl Options {
                 let address = value
                     .parse()
                     .map_err(|error| format!("--upstream {value}: {error}"))?;
+                if let Some(why) = unreachable(&address) {
+                    return Err(format!("--upstream {value}: {why}"));
+                }
                 self.upstreams.push(address);
             }
-            "root" => self.root = Some(value.into()),
             "extension" => self.extension = Some(extension(value)?),
             "param" => self.params.push(param(value)?),
             "index" => self.index = file_name(name, value)?,
@@ -88,6 +86,8 @@ impl Options {
             "max-body" => self.max_body = octets(name, value)?,
             "idle-timeout" => self.idle_timeout = seconds(name, value)?,
             "connect-timeout" => self.connect_timeout = seconds(name, value)?,
+            "connect-patience" if value == "0" => self.connect_patience = Duration::ZERO,
+            "connect-patience" => self.connect_patience = seconds(name, value)?,
             "read-timeout" => self.read_timeout = seconds(name, value)?,
             "write-timeout" => self.write_timeout = seconds(name, value)?,
             "request-timeout" => self.request_timeout = Some(seconds(name, value)?),
@@ -133,25 +133,88 @@ impl Options {
         match &self.root {
             None => Err("--upstream wants --root DIR, where the scripts lie".to_owned()),
             Some(root) if !self.remote && !root.is_dir() => Err(format!(
-                "--root {} is not a directory here; if it is one on the application's machine, say --remote",
+                "--root '{}' is not a directory here; if it is one on the application's machine, say --remote",
                 root.display()
             )),
+            Some(root) if !self.remote => match std::fs::metadata(root.join(".")) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("--root '{}': {error}", root.display())),
+            },
             Some(_) => Ok(()),
         }
     }
 }
 
+fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+    let mut options = Options::default();
+    let mut parser = lexopt::Parser::from_args(arguments);
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Asked::Help),
+            Short('V') | Long("version") => return Ok(Asked::Version),
+            Long(name) => {
+                let name = name.to_owned();
+                options.set(&name, &mut parser)?;
+            }
+            Short(_) | Value(_) => return Err(argument.unexpected().to_string()),
+        }
+    }
+    options.check()?;
+    Ok(Asked::Serve(Box::new(options)))
+}
+
+/// What somebody typed may hold line ends.
+fn in_one_line(text: &str) -> String {
+    let mut line = String::new();
+    for sign in text.chars() {
+        if sign.is_control() {
+            line.extend(sign.escape_default());
+        } else {
+            line.push(sign);
+        }
+    }
+    line
+}
+
+/// Why no connection to an address can ever be made, if that can be said now.
+fn unreachable(address: &Address) -> Option<&'static str> {
+    match address {
+        Address::Tcp(address) if address.port() == 0 => Some(PORT_0),
+        Address::Host { port: 0, .. } => Some(PORT_0),
+        #[cfg(unix)]
+        Address::Unix(path) => {
+            let address = std::os::unix::net::SocketAddr::from_pathname(path);
+            address.is_err().then_some(TOO_LONG)
+        }
+        #[cfg(target_os = "linux")]
+        Address::Abstract(name) => {
+            use std::os::linux::net::SocketAddrExt;
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(name);
+            address.is_err().then_some(TOO_LONG)
+        }
+        _ => None,
+    }
+}
+
+const PORT_0: &str = "nobody can listen at port 0";
+const TOO_LONG: &str = "the path is longer than the system allows for a socket";
+
 fn listen_address(value: &str) -> Result<SocketAddr, String> {
-    let mut addresses = value.to_socket_addrs().map_err(|error| {
-        format!("--listen wants HOST:PORT, such as 127.0.0.1:8080; '{value}': {error}")
-    })?;
+    let mut addresses = value
+        .to_socket_addrs()
+        .map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => {
+                format!("--listen wants HOST:PORT, such as 127.0.0.1:8080, not '{value}'")
+            }
+            _ => format!("--listen {value}: {error}"),
+        })?;
     addresses
         .next()
         .ok_or_else(|| format!("--listen {value}: the name has no address"))
 }
 
 fn file_name(name: &str, value: &str) -> Result<String, String> {
-    if value.is_empty() || value.contains('/') {
+    if matches!(value, "" | "." | "..") || value.contains('/') {
         return Err(format!("--{name} wants a file's name, not '{value}'"));
     }
     Ok(value.to_owned())
@@ -245,6 +308,7 @@ const VALUED: &[&str] = &[
     "max-body",
     "idle-timeout",
     "connect-timeout",
+    "connect-patience",
     "read-timeout",
     "write-timeout",
     "request-timeout",
@@ -285,6 +349,8 @@ towards the applications
   --idle-timeout S       how long (10)
   --queue N              requests that may wait, at least --max-conns, 10 s each; others get 503 (1024)
   --connect-timeout S    until a connection stands (3)
+  --connect-patience S   an application that refuses connections, as one that restarts does, is tried again
+                         for about so long before the answer is 502; 0: not at all (2)
   --read-timeout S       silence of the application, before and within its answer (60)
   --write-timeout S      the application takes nothing of the request (30)
   --request-timeout S    a request as a whole (none)
@@ -297,4 +363,7 @@ towards the browsers
   --client-timeout S     a browser that sends no body or takes no answer (60)
   --grace S              at SIGTERM or SIGINT, for what is being served; a second signal stops at once (30)
 
-Seconds may have a fraction. RUST_LOG=mio_fcgi=debug shows what happens to the FastCGI connections.";
+  --help, --version      instead of all this
+
+Seconds may have a fraction. Of an option given twice the last one counts, but for --upstream and --param.
+RUST_LOG=mio_fcgi=debug shows what happens to the FastCGI connections.";

@@ -1,7 +1,5 @@
 //! How the applications are asked, by the options: the FastCGI client's configuration, and what all requests have in common.
 
-use std::time::Duration;
-
 use mio_fcgi::{Address, Config, Params, SharedParams, cgi};
 
 use super::options::Options;
@@ -12,8 +10,7 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     let mut config = Config::with_servers(servers);
     config.multiplex = options.multiplex;
     config.connect_timeout = options.connect_timeout;
-    // An application that restarts is back within this, as a rule.
-    config.connect_patience = Duration::from_secs(2);
+    config.connect_patience = options.connect_patience;
     // A php-fpm that is stopped takes a request with it up to three times: with the child that has it, with another that
     // is about to end too, and with its listener's queue. Only what may run twice is sent again.
     config.max_retries = 4;

@@ -19,22 +19,18 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Whether nobody else has the address: a shared one would be given to us all the same.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn check(address: SocketAddr) -> io::Result<()> {
+        bound(address, false).map(drop)
+    }
+
     /// # Errors
     /// The system's.
     pub(crate) fn bind(address: SocketAddr, is_shared: bool) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        #[cfg(unix)]
-        {
-            socket.set_reuse_address(true)?;
-            socket.set_reuse_port(is_shared)?;
-        }
-        #[cfg(not(unix))]
-        let _ = is_shared;
-        socket.bind(&address.into())?;
+        let socket = bound(address, is_shared)?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket.into());
@@ -98,6 +94,23 @@ impl Listener {
     pub(crate) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
+}
+
+fn bound(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    #[cfg(unix)]
+    {
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(is_shared)?;
+    }
+    #[cfg(not(unix))]
+    let _ = is_shared;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// What went wrong with the one connection that was to be accepted.

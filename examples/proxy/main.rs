@@ -20,6 +20,7 @@
 //! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page).
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -29,7 +30,7 @@ use mio_fcgi::Address;
 // Those that tests/proxy_alloc.rs runs in a process of its own are open to it.
 mod access_log;
 mod answer;
-mod arguments;
+pub(crate) mod arguments;
 mod back_pressure;
 pub(crate) mod board;
 mod chunked;
@@ -63,19 +64,18 @@ mod worker;
 #[path = "../responder/app.rs"]
 pub(crate) mod app;
 
-use arguments::USAGE;
+use arguments::{Asked, USAGE};
 use board::Board;
 use event_loop::EventLoop;
+use listener::Listener;
 use options::Options;
 
 fn main() -> ExitCode {
     env_logger::init();
     let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
+        Ok(Asked::Serve(options)) => *options,
+        Ok(Asked::Help) => return say(USAGE),
+        Ok(Asked::Version) => return say(VERSION),
         Err(error) => {
             eprintln!("proxy: {error} (see --help)");
             return ExitCode::from(2);
@@ -89,6 +89,14 @@ fn main() -> ExitCode {
         }
     }
 }
+
+fn say(text: &str) -> ExitCode {
+    // Whoever does not read on has read enough.
+    let _ = writeln!(io::stdout(), "{text}");
+    ExitCode::SUCCESS
+}
+
+const VERSION: &str = concat!("proxy ", env!("CARGO_PKG_VERSION"));
 
 fn run(mut options: Options) -> io::Result<()> {
     options.upstreams = resolved(&options.upstreams)?;
@@ -105,14 +113,24 @@ fn run(mut options: Options) -> io::Result<()> {
     let options = Arc::new(options);
     let board = Arc::new(Board::new(options.status, options.threads));
     let mut loops = Vec::new();
+    let cannot_listen = |address: SocketAddr| {
+        move |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
+        }
+    };
     let mut address = options.listen;
+    if options.threads > 1 {
+        // Sharing the port among threads would share it with another proxy too.
+        Listener::check(address).map_err(cannot_listen(address))?;
+    }
     for index in 0..options.threads {
         let config = fastcgi::config(&options, servers.clone(), index);
         let mut event_loop = EventLoop::new(index, &options, &board, config)?;
         // The first one takes the free port that was perhaps asked for.
-        address = event_loop.worker.listen(address).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
-        })?;
+        address = event_loop
+            .worker
+            .listen(address)
+            .map_err(cannot_listen(address))?;
         loops.push(event_loop);
     }
     let mut stdout = io::stdout().lock();

@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) max_idle: Option<usize>,
     pub(crate) idle_timeout: Duration,
     pub(crate) connect_timeout: Duration,
+    /// How long an application that refuses connections is tried again: one that restarts is back within the default.
+    pub(crate) connect_patience: Duration,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
     pub(crate) request_timeout: Option<Duration>,
@@ -71,6 +73,7 @@ impl Default for Options {
             max_idle: None,
             idle_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(3),
+            connect_patience: Duration::from_secs(2),
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             request_timeout: None,

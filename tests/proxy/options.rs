@@ -1,9 +1,14 @@
 //! The command line.
 
 use super::harness::{Proxy, get, run};
+use crate::program::example;
 
 #[test]
 fn a_wrong_option_is_told_in_one_line() {
+    // A label of more than 63 octets is no name: no resolver is asked.
+    let nowhere = format!("{}:9000", "a".repeat(64));
+    let long = format!("unix:/{}", "a".repeat(108));
+    let long_name = format!("unix:@{}", "a".repeat(108));
     let cases: &[(&[&str], &str)] = &[
         (&["--nonsense"], "--nonsense"),
         (&["nonsense"], "nonsense"),
@@ -21,6 +26,24 @@ fn a_wrong_option_is_told_in_one_line() {
         (&["--read-timeout", "1e99"], "--read-timeout wants seconds"),
         (&["--multiplex", "maybe"], "auto, on or off"),
         (&["--index", "a/b"], "--index wants a file's name"),
+        (&["--index", ".."], "--index wants a file's name"),
+        (&["--threads", "1\n2"], "not '1\\n2'"),
+        (&["--two\nlines"], "--two\\nlines"),
+        (&["--listen", &nowhere], &format!("--listen {nowhere}: ")),
+        (
+            &["--upstream", &long, "--root", "/"],
+            "longer than the system allows",
+        ),
+        (
+            &["--upstream", &long_name, "--root", "/"],
+            "longer than the system allows",
+        ),
+        (&["--upstream", "127.0.0.1:0", "--root", "/"], "port 0"),
+        (&["--upstream", "nowhere:0", "--root", "/"], "port 0"),
+        (
+            &["--connect-patience", "-1"],
+            "--connect-patience wants seconds",
+        ),
         (
             &["--upstream", "nowhere", "--root", "/"],
             "--upstream nowhere: ",
@@ -74,6 +97,72 @@ fn a_port_that_is_taken_is_told() {
     assert!(said.contains("cannot listen at 127.0.0.1:"), "{said}");
 }
 
+// With several threads the port is shared: only among them.
+#[cfg(unix)]
+#[test]
+fn a_port_that_another_proxy_shares_among_its_threads_is_taken() {
+    let proxy = Proxy::start(&["--threads", "2"]);
+    let output = run(&["--threads", "2", "--listen", &proxy.address().to_string()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot listen at 127.0.0.1:"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_is_any_octets_and_other_values_are_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let odd = OsStr::from_bytes(b"odd\xff");
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join(odd);
+    // Some file systems want text.
+    if std::fs::create_dir(&root).is_ok() {
+        std::fs::write(root.join("a.txt"), "there").expect("a file");
+        let mut command = example("proxy");
+        command.args(["--upstream", "127.0.0.1:1", "--root"]);
+        command.arg(&root);
+        assert_eq!(Proxy::launch(command).get("/a.txt").text(), "there");
+    }
+    let output = example("proxy").arg("--threads").arg(odd).output();
+    let output = output.expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--threads wants text"), "{said}");
+}
+
+#[test]
+fn the_version_is_told() {
+    for option in ["--version", "-V"] {
+        let output = run(&[option]);
+        assert!(output.status.success());
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(said, concat!("proxy ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
+}
+
+#[test]
+fn how_long_an_application_that_refuses_is_tried_can_be_set() {
+    // A port that was free a moment ago, and that nobody listens at.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let failures = |patience| {
+        let arguments = [
+            "--connect-patience",
+            patience,
+            "--max-conns",
+            "1",
+            "--status",
+        ];
+        let proxy = Proxy::in_front_of(&address, &arguments);
+        assert_eq!(proxy.get("/a.php").status, 502);
+        proxy.figure("pool.connect_failures")
+    };
+    assert_eq!(failures("0"), 1);
+    assert!(failures("0.3") > 1);
+}
+
 #[test]
 fn an_upstream_that_is_not_found_is_named() {
     // A label of more than 63 octets is no name: no resolver is asked.
@@ -100,6 +189,7 @@ fn help_names_every_option() {
         "max-idle",
         "idle-timeout",
         "connect-timeout",
+        "connect-patience",
         "read-timeout",
         "write-timeout",
         "request-timeout",
@@ -118,6 +208,7 @@ fn help_names_every_option() {
         "head-timeout",
         "client-timeout",
         "grace",
+        "version",
     ] {
         assert!(help.contains(&format!("--{option} ")), "{option}");
     }

@@ -4,11 +4,14 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::log_writer::LogWriter;
+
 /// Lines that wait for the end of the turn, so that a turn costs one write.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AccessLog {
     lines: Vec<u8>,
     is_on: bool,
+    writer: LogWriter,
 }
 
 /// What a line needs of a head that will be gone by then. Reused from one request to the next.
@@ -54,9 +57,16 @@ pub(crate) struct Served {
 }
 
 impl AccessLog {
-    pub(crate) fn new(is_on: bool) -> Self {
-        let lines = Vec::new();
-        Self { lines, is_on }
+    /// Writes to stderr; requests only if it `is_on`.
+    ///
+    /// # Errors
+    /// The system's, when it has no thread left.
+    pub(crate) fn new(is_on: bool) -> io::Result<Self> {
+        Ok(Self {
+            lines: Vec::new(),
+            is_on,
+            writer: LogWriter::spawn(io::stderr())?,
+        })
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -99,10 +109,10 @@ impl AccessLog {
         }
     }
 
-    /// Writes the lines out. A log that cannot be written stops nobody.
+    /// Hands the lines to whoever writes them.
     pub(crate) fn flush(&mut self) {
         if !self.lines.is_empty() {
-            let _ = io::stderr().lock().write_all(&self.lines);
+            self.writer.write(&self.lines);
             self.lines.clear();
         }
     }

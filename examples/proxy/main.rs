@@ -9,7 +9,7 @@
 //! - `relay`, `respond`, `outbox`: the way back. `back_pressure`: its rule, in both directions. `answer`: what the proxy says
 //!   itself. `ending`, `stop`: how things end.
 //! - `options`, `arguments`, `descriptors`: what can be set, how, and within which limits of the system. `access_log`,
-//!   `board`, `status`: what is told of it all. `spares`: memory that is used again.
+//!   `log_writer`, `board`, `status`: what is told of it all. `spares`: memory that is used again.
 //!
 //! # Into a server of your own
 //! Take all files but `main`, `arguments`, `descriptors`, `event_loop`, `signals` and `../responder`. Your loop takes the four
@@ -44,6 +44,7 @@ mod files;
 mod head;
 mod intake;
 mod listener;
+mod log_writer;
 pub(crate) mod options;
 mod outbox;
 mod relay;

@@ -101,7 +101,7 @@ impl Worker {
             clock,
             constants: site_params(options, routes.root()),
             routes,
-            log: AccessLog::new(options.access_log),
+            log: AccessLog::new(options.access_log)?,
             scratch: vec![0; SCRATCH_LEN],
             spares: Spares::default(),
             running: Running::Yes,

@@ -36,13 +36,19 @@ impl Proxy {
     }
 
     /// Starts it by a command that only its address is missing from.
-    pub(crate) fn launch(mut command: Command) -> Self {
+    pub(crate) fn launch(command: Command) -> Self {
         let log = NamedTempFile::new().expect("a file");
+        let stderr = log.reopen().expect("the same file");
+        Self::launch_logging(command, log, stderr.into())
+    }
+
+    /// Starts it with its log somewhere else.
+    pub(crate) fn launch_logging(mut command: Command, log: NamedTempFile, to: Stdio) -> Self {
         let mut child = command
             .args(["--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log.reopen().expect("the same file"))
+            .stderr(to)
             .spawn()
             .expect("the proxy starts");
         let mut line = String::new();

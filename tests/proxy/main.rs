@@ -7,6 +7,8 @@ mod files;
 mod flow;
 mod harness;
 mod limits;
+#[cfg(unix)]
+mod log;
 mod noise;
 mod options;
 mod params;

@@ -1,0 +1,119 @@
+//! Writes a log from a thread of its own: a file system that is slow, or a pipe that nobody empties, does not stop the loop.
+//!
+//! What waits is bounded. Beyond that lines are lost, and their number is told as soon as something can be written.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// The loop's end of it. Dropping it waits a moment for what is not written yet.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<u8>,
+    /// Lines for which there was no room.
+    lost: usize,
+    is_writing: bool,
+    is_over: bool,
+}
+
+impl LogWriter {
+    /// # Errors
+    /// The system's, when it has no thread left.
+    pub(crate) fn spawn(out: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let of_thread = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || of_thread.write_to(out))?;
+        Ok(Self { shared })
+    }
+
+    /// Takes whole lines; never waits for whoever reads them.
+    pub(crate) fn write(&self, lines: &[u8]) {
+        let mut state = self.shared.lock();
+        if state.waiting.len() + lines.len() > MOST {
+            state.lost += lines.iter().filter(|octet| **octet == b'\n').count();
+            return;
+        }
+        state.waiting.extend_from_slice(lines);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.is_over = true;
+        self.shared.changed.notify_all();
+        let is_left = |state: &mut State| state.has_work() || state.is_writing;
+        let _ = self
+            .shared
+            .changed
+            .wait_timeout_while(state, AT_THE_END, is_left);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread.
+    fn write_to(&self, mut out: impl Write) {
+        let mut lines = Vec::new();
+        loop {
+            let mut state = self.lock();
+            state.is_writing = false;
+            while !state.has_work() {
+                if state.is_over {
+                    self.changed.notify_all();
+                    return;
+                }
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            std::mem::swap(&mut lines, &mut state.waiting);
+            let lost = std::mem::take(&mut state.lost);
+            state.is_writing = true;
+            drop(state);
+            if lost > 0 {
+                // Writing to memory does not fail.
+                let _ = writeln!(
+                    lines,
+                    "proxy: {lost} lines of the log are lost: it was not read"
+                );
+            }
+            // A log that cannot be written stops nobody.
+            let _ = out.write_all(&lines);
+            lines.clear();
+            lines.shrink_to(KEPT);
+        }
+    }
+}
+
+impl State {
+    fn has_work(&self) -> bool {
+        !self.waiting.is_empty() || self.lost > 0
+    }
+}
+
+/// Octets that wait, of each loop. As many again may be being written.
+const MOST: usize = 1024 * 1024;
+/// Memory that is kept when nothing waits.
+const KEPT: usize = 64 * 1024;
+/// How long the end waits for the last lines.
+const AT_THE_END: Duration = Duration::from_secs(1);

@@ -1,0 +1,74 @@
+//! The access log: its lines, and a reader of it that does not read.
+
+use std::io::{PipeReader, Read};
+
+use tempfile::NamedTempFile;
+
+use super::harness::{Proxy, get};
+use crate::program::example;
+
+/// As many lines, each of so many octets, are more than the proxy keeps for a log that is not read, and than a pipe holds.
+const REQUESTS: usize = 1000;
+const LINE_LEN: usize = 4000;
+
+// edge: nobody reads the log | clients are served, lines beyond 1 MiB are lost and counted
+#[test]
+fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
+    let (mut proxy, mut log) = piped();
+    ask(&proxy);
+    let mut text = String::new();
+    let mut octets = vec![0; 64 * 1024];
+    let is_told = |text: &str| text.contains(" lines of the log are lost");
+    while !is_told(&text) {
+        let len = log.read(&mut octets).expect("a pipe");
+        text.push_str(std::str::from_utf8(&octets[..len]).expect("UTF-8"));
+    }
+    end(&mut proxy);
+    log.read_to_string(&mut text).expect("a pipe");
+    assert!(text.ends_with('\n'));
+    let (mut whole, mut lost) = (0, 0);
+    for line in text.lines() {
+        match line.strip_prefix("proxy: ") {
+            Some(said) => {
+                let count = said.split(' ').next().and_then(|count| count.parse().ok());
+                lost += count.unwrap_or(0);
+            }
+            None => {
+                assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+                assert!(line.len() > LINE_LEN, "{line}");
+                whole += 1;
+            }
+        }
+    }
+    assert!(lost > 0);
+    assert_eq!(whole + lost, REQUESTS);
+}
+
+#[test]
+fn a_log_that_is_not_read_does_not_hold_up_the_end() {
+    let (mut proxy, _log) = piped();
+    ask(&proxy);
+    end(&mut proxy);
+}
+
+fn piped() -> (Proxy, PipeReader) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let unused = NamedTempFile::new().expect("a file");
+    let proxy = Proxy::launch_logging(example("proxy"), unused, writer.into());
+    (proxy, reader)
+}
+
+fn ask(proxy: &Proxy) {
+    let target = format!("/tag?tag=a&long={}", "x".repeat(LINE_LEN));
+    let mut browser = proxy.connect();
+    for _ in 0..REQUESTS {
+        browser.send(get(&target));
+        assert_eq!(browser.answer().text(), "a");
+    }
+}
+
+#[cfg(unix)]
+fn end(proxy: &mut Proxy) {
+    proxy.terminate();
+    assert!(proxy.wait().success());
+}

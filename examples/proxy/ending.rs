@@ -9,6 +9,11 @@ use super::worker::{Running, Worker};
 impl Worker {
     /// The client has gone: nobody wants the answer.
     pub(crate) fn lose_client(&mut self, key: usize) {
+        self.end_client(key, CLIENT_GONE);
+    }
+
+    /// Ends a connection as it is; `status` is for the log, where the request has got none.
+    pub(crate) fn end_client(&mut self, key: usize, status: u16) {
         let now = self.clock.now;
         let Some(connection) = self.connections.get_mut(key) else {
             return;
@@ -18,7 +23,7 @@ impl Worker {
                 self.fcgi.abort(now, request);
             }
             if !matches!(exchange.answer, Answer::Complete | Answer::Cut) && exchange.status == 0 {
-                exchange.status = CLIENT_GONE;
+                exchange.status = status;
             }
             self.finish(key);
         }
@@ -100,12 +105,15 @@ impl Worker {
         else {
             return;
         };
-        connection.since = self.clock.now;
+        let now = self.clock.now;
+        connection.since = now;
         self.answered += 1;
+        // Who was not waited for to the end took until now.
+        let until_now = || exchange.submitted.map(|at| now.duration_since(at));
         let served = Served {
             status: exchange.status,
             body_len: exchange.body_len,
-            application_time: exchange.application_time,
+            application_time: exchange.application_time.or_else(until_now),
         };
         let client = connection.client();
         self.log
@@ -123,3 +131,5 @@ impl Worker {
 
 /// In the log only, as nginx has it: the client did not wait for an answer.
 const CLIENT_GONE: u16 = 499;
+/// In the log only, as nginx has it: the connection was closed without an answer.
+pub(crate) const NOT_ANSWERED: u16 = 444;

@@ -1,13 +1,13 @@
 //! The end: what is being served is finished, for a while.
 
+use super::ending::NOT_ANSWERED;
 use super::worker::{Running, Worker};
 
 impl Worker {
     /// Stops taking clients, and says so to those who are there. The second time: ends at once.
     pub(crate) fn stop(&mut self) {
         if self.running != Running::Yes {
-            self.running = Running::Stopped;
-            return;
+            return self.end();
         }
         // Those whom the system has let in already would otherwise be reset.
         while self.may_accept() {
@@ -27,15 +27,24 @@ impl Worker {
         let now = self.clock.now;
         self.let_idle_go(Some(now), usize::MAX);
         if now >= deadline {
-            let left = self.connections.len();
-            if left > 0 {
-                let date = self.clock.log();
-                self.log
-                    .problem(date, format_args!("{left} clients did not end in time"));
-            }
-            self.running = Running::Stopped;
+            self.end();
         } else if self.connections.is_empty() {
             self.fcgi.shutdown(now, Some(deadline));
         }
+    }
+
+    /// Ends at once, and says what that cut off.
+    fn end(&mut self) {
+        let left = self.connections.len();
+        if left > 0 {
+            let date = self.clock.log();
+            self.log
+                .problem(date, format_args!("{left} clients did not end in time"));
+        }
+        let keys: Vec<usize> = self.connections.iter().map(|entry| entry.0).collect();
+        for key in keys {
+            self.end_client(key, NOT_ANSWERED);
+        }
+        self.running = Running::Stopped;
     }
 }

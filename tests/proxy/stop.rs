@@ -91,6 +91,7 @@ fn the_deadline_ends_what_does_not_end() {
     assert!(start.elapsed() >= Duration::from_millis(250));
     slow.assert_closed();
     proxy.wait_for_log("did not end in time");
+    assert_logged_as_not_answered(&proxy);
 }
 
 #[test]
@@ -107,4 +108,17 @@ fn a_second_signal_ends_everything() {
     );
     proxy.terminate();
     proxy.wait();
+    assert_logged_as_not_answered(&proxy);
+}
+
+/// What was cut off stands in the log too, with the time that the application had.
+fn assert_logged_as_not_answered(proxy: &Proxy) {
+    let log = proxy.log();
+    let line = log.lines().find(|line| line.contains("\"GET /slow?"));
+    let end = line.and_then(|line| line.split("HTTP/1.1\" ").nth(1));
+    let time = end.and_then(|end| end.strip_prefix("444 0 \"-\" \"-\" "));
+    assert!(
+        time.is_some_and(|time| time.parse::<f64>().is_ok()),
+        "{log}"
+    );
 }

@@ -335,8 +335,10 @@ what is served
   --index NAME           tried in a directory (index.php)
   --fallback /PATH.php   the script for everything that is no file: a front controller
   --max-body BYTES       the longest request body; 512k, 8m and 1g are understood (64m)
-  --status               GET /-/status and /-/status.json from this machine: pool, queue, counters
-  --no-access-log        do not write a line for each request to stderr
+  --status               GET /-/status and /-/status.json from this machine: pool, queue, counters, all
+                         summed up over the threads
+  --no-access-log        no line on stderr for each request: the combined format, then the seconds that the
+                         application took, or -. Lines are lost, and counted, if nobody reads them
 
 towards the applications
   --param NAME=VALUE     told with each request, whatever the request says: HTTPS=on; may be repeated
@@ -365,5 +367,6 @@ towards the browsers
 
   --help, --version      instead of all this
 
+Exit status: 0 told to stop, also if --grace cut something off; 1 cannot serve; 2 a wrong option.
 Seconds may have a fraction. Of an option given twice the last one counts, but for --upstream and --param.
 RUST_LOG=mio_fcgi=debug shows what happens to the FastCGI connections.";

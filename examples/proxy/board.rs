@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mio_fcgi::Stats;
+use mio_fcgi::{CloseReason, Stats};
 use serde_json::{Value, json};
 
 /// Where each loop puts its figures, for whichever of them is asked.
@@ -103,9 +103,21 @@ fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
             .or_default() += figure;
     }
     let evictions = groups.entry("evictions").or_default();
-    for (reason, count) in counters.closed_by_reason() {
-        *evictions.entry(format!("{reason:?}")).or_default() += count;
+    for reason in CloseReason::ALL {
+        *evictions.entry(name_of(*reason)).or_default() += counters.closed_for(*reason);
     }
+}
+
+/// `MaxIdle` as `max_idle`, like all other names.
+fn name_of(reason: CloseReason) -> String {
+    let mut name = String::new();
+    for letter in format!("{reason:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
 }
 
 /// One loop's way to the board.

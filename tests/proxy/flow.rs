@@ -356,6 +356,15 @@ fn the_status_page_adds_up() {
     assert_eq!(value["requests"]["completed"], 8);
     assert_eq!(value["requests"]["in_flight"], 0);
     assert_eq!(value["server"]["threads"], 2);
+    // Also what never happened has its row.
+    assert_eq!(value["evictions"]["max_age"], 0);
+    let text = proxy.get("/-/status").text();
+    for (group, figures) in value.as_object().expect("groups") {
+        for name in figures.as_object().expect("figures").keys() {
+            let is_row = |line: &str| line.starts_with(&format!("{group}.{name} "));
+            assert!(text.lines().any(is_row), "{group}.{name} in {text}");
+        }
+    }
     // Without the option it is a page like any other.
     let proxy = Proxy::start(&[]);
     assert_eq!(proxy.get("/-/status").status, 404);

@@ -1,8 +1,9 @@
-//! curl, wrk and ab in front of the proxy: each with its own idea of HTTP, and none may have reason to complain.
+//! curl, wrk, ab and git in front of the proxy: each with its own idea of HTTP, and none may have reason to complain.
 
 use std::fs;
+use std::path::Path;
 
-use crate::harness::{PhpFpm, Tool, pattern};
+use crate::harness::{App, PhpFpm, Program, Tool, Transport, pattern};
 use crate::http::Proxy;
 
 /// What curl prints of these targets and options, without its progress.
@@ -185,4 +186,102 @@ fn assert_all_complete(proxy: &Proxy, target: &str, way: &[&str], count: usize) 
         let kept = figure("Keep-Alive requests:").unwrap_or(0);
         assert!(kept >= count - 16, "{printed}");
     }
+}
+
+/// To `git http-backend`, a CGI program that fcgiwrap runs: bodies of each kind that git sends, each told by its trace.
+#[test]
+#[ignore = "needs git and fcgiwrap; run tests/run"]
+fn git_pushes_and_clones() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let (here, there) = (path("here"), path("there"));
+    let programs = git(directory.path(), &["--exec-path"]);
+    let projects = format!("GIT_PROJECT_ROOT={}", directory.path().display());
+    let wrap = App::start(Program::Fcgiwrap { workers: 4 }, Transport::Unix);
+    let address = wrap.listen().to_string();
+    let fixed = [
+        "--upstream",
+        &address,
+        "--remote",
+        "--root",
+        programs.trim(),
+    ];
+    let params = [
+        "--param",
+        "REMOTE_USER=ada",
+        "--param",
+        "GIT_HTTP_EXPORT_ALL=",
+    ];
+    let own = ["--extension", "", "--param", &projects];
+    let proxy = Proxy::start(&[&fixed[..], &params, &own].concat());
+    let remote = url(&proxy, "/git-http-backend/project.git");
+
+    let init = ["init", "-q", "-b", "main"];
+    git(
+        directory.path(),
+        &[&init[..], &["--bare", "project.git"]].concat(),
+    );
+    git(directory.path(), &[&init[..], &["here"]].concat());
+    // A commit of its own for each branch: what is asked for then is longer than git sends as it is.
+    for number in 0..40 {
+        git(&here, &["commit", "-q", "--allow-empty", "-m", "empty"]);
+        git(&here, &["branch", &format!("b{number}")]);
+    }
+    let trace = git(&here, &["push", &remote, "--all"]);
+    assert!(trace.contains("=> Send header: Content-Length:"), "{trace}");
+    // Longer than http.postBuffer, which is 1 MiB: in chunks, and with a body of four octets before.
+    let waits = "http.extraHeader=Expect: 100-continue";
+    for (seed, options) in [(1, &[][..]), (2, &["-c", waits])] {
+        fs::write(here.join("file"), noise(seed, 3_000_001)).expect("a file");
+        git(&here, &["add", "file"]);
+        git(&here, &["commit", "-q", "-m", "a file"]);
+        let trace = git(&here, &[options, &["push", &remote, "main"]].concat());
+        let (chunks, goes_on) = (
+            "=> Send header: Transfer-Encoding: chunked",
+            " 100 Continue",
+        );
+        assert!(trace.contains(chunks), "{trace}");
+        assert_eq!(trace.contains(goes_on), !options.is_empty(), "{trace}");
+    }
+    let trace = git(directory.path(), &["clone", &remote, "there"]);
+    assert!(
+        trace.contains("=> Send header: Content-Encoding: gzip"),
+        "{trace}"
+    );
+    git(&there, &["fsck", "--strict"]);
+    assert!(fs::read(there.join("file")).ok() == fs::read(here.join("file")).ok());
+    let branches = git(&there, &["branch", "--remotes"]);
+    assert!(branches.contains("origin/b39"), "{branches}");
+    let log = proxy.log();
+    assert!(
+        log.lines().all(|line| line.contains(" HTTP/1.1\" 200 ")),
+        "{log}"
+    );
+}
+
+/// What git prints, with its trace of HTTP.
+fn git(directory: &Path, arguments: &[&str]) -> String {
+    let directory = directory.to_str().expect("UTF-8");
+    let fixed = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"];
+    Tool::new("git")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_TRACE_CURL", "1")
+        .env("GIT_TRACE_CURL_NO_DATA", "1")
+        .args(["-C", directory])
+        .args(fixed)
+        .args(arguments.iter().copied())
+        .run()
+}
+
+/// Octets that no compressor makes fewer of.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
 }

@@ -28,6 +28,11 @@ impl Tool {
         self
     }
 
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
     /// Runs it; returns what it has printed, errors included. Fails with that unless it ends well.
     pub(crate) fn run(self) -> String {
         let shown = format!("{:?}", self.0);

@@ -13,7 +13,8 @@
 //!
 //! # Into a server of your own
 //! Take all files but `main`, `arguments`, `descriptors`, `event_loop`, `signals` and `../responder`. Your loop takes the four
-//! steps of `event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct with defaults.
+//! steps of `event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct with defaults,
+//! of which `listen`, `upstreams` and `status` are for `main` alone. `tests/proxy_guest.rs` is such a server.
 //! Pages of your own have their place in `start`, where the status page has its.
 //!
 //! Crates: mio, slab, log; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
@@ -27,7 +28,7 @@ use std::thread;
 
 use mio_fcgi::Address;
 
-// Those that tests/proxy_alloc.rs runs in a process of its own are open to it.
+// Those that tests/proxy_alloc.rs and tests/proxy_guest.rs run in a process of their own are open to them.
 mod access_log;
 mod answer;
 pub(crate) mod arguments;
@@ -60,7 +61,7 @@ mod stop;
 mod timers;
 mod upload;
 mod version;
-mod worker;
+pub(crate) mod worker;
 
 #[path = "../responder/app.rs"]
 pub(crate) mod app;

@@ -52,6 +52,8 @@ impl Worker {
             self.answer_own(key, 204, &[], "", "");
             return 0;
         }
+        // Pages of your own have their place here, as this one; so has a bound on what is asked of the applications, such as
+        // one path and what lies below it.
         if self.publisher.board().is_on() && self.answer_status(key, head) {
             return 0;
         }

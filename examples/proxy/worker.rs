@@ -70,7 +70,7 @@ impl Worker {
     /// connections. `index` is which of [`Options::threads`] loops it is.
     ///
     /// # Errors
-    /// The system's; a configuration that the client refuses; a document root that cannot be read.
+    /// The system's; a configuration that the client refuses, or too few tokens for it; a document root that cannot be read.
     pub(crate) fn new(
         registry: &Registry,
         tokens: Range<Token>,

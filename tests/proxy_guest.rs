@@ -1,0 +1,234 @@
+//! The proxy's worker as a guest in a loop that is somebody else's: the lift that `examples/proxy/main.rs` describes.
+#![cfg(unix)]
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use mio_fcgi::{Address, ReadBuf};
+
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the program as it is, without its main"
+)]
+#[path = "../examples/proxy/main.rs"]
+mod proxy;
+
+use proxy::{app, board, fastcgi, options, worker};
+
+const HEALTH: Token = Token(3);
+const PEER: Token = Token(4);
+const WORKER: Range<Token> = Token(100)..Token(10_000);
+
+#[test]
+fn a_worker_serves_beside_a_listener_of_another_kind() {
+    let application = app::spawn(app::Options::default()).expect("a socket and a thread");
+    let upstream = application.address().clone();
+    let (tell, addresses) = mpsc::channel();
+    let server = thread::spawn(move || serve(upstream, &tell));
+    let (web, health) = addresses.recv().expect("it listens");
+    let mut lines = BufReader::new(connect(health));
+    // Both are served while the other one is, in any order.
+    for count in 0..20 {
+        assert_eq!(ask(web, &format!("/tag?tag=n{count}")), format!("n{count}"));
+        assert_eq!(say(&mut lines, "how many"), (count + 1).to_string());
+    }
+    // A stop of the worker lets what it serves come to its end.
+    let mut slow = connect(web);
+    send(&mut slow, "/slow?ms=300");
+    while say(&mut lines, "in flight") != "1" {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(say(&mut lines, "stop"), "stopping");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.ends_with("answered after 300 ms\n"), "{answer}");
+    server.join().expect("no panic").expect("it goes on");
+}
+
+#[test]
+fn fewer_tokens_than_clients_and_connections_are_refused() {
+    let poll = Poll::new().expect("a poll");
+    let options = Arc::new(options::Options::default());
+    let config = || fastcgi::config(&options, vec!["127.0.0.1:1".parse().expect("one")], 0);
+    let board = Arc::new(board::Board::new(false, 1));
+    // The listener's, the clients', and one for each FastCGI connection.
+    let enough = 1 + options.clients + options.max_connections;
+    for (count, is_enough) in [
+        (0, false),
+        (100, false),
+        (enough - 1, false),
+        (enough, true),
+    ] {
+        let tokens = Token(5)..Token(5 + count);
+        let made = worker::Worker::new(poll.registry(), tokens, 0, &options, &board, config());
+        assert_eq!(made.is_ok(), is_enough, "{count}: {:?}", made.err());
+    }
+}
+
+/// The loop: a listener for one peer that sends lines, and the worker.
+fn serve(upstream: Address, tell: &mpsc::Sender<(SocketAddr, SocketAddr)>) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut health = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
+    poll.registry()
+        .register(&mut health, HEALTH, Interest::READABLE)?;
+    let options = Arc::new(options::Options {
+        access_log: false,
+        ..options::Options::default()
+    });
+    let config = fastcgi::config(&options, vec![upstream], 0);
+    let board = Arc::new(board::Board::new(false, 1));
+    let mut worker = worker::Worker::new(poll.registry(), WORKER, 0, &options, &board, config)?;
+    let web = worker.listen(([127, 0, 0, 1], 0).into())?;
+    tell.send((web, health.local_addr()?)).expect("it waits");
+    let mut peer: Option<Peer> = None;
+    let mut events = Events::with_capacity(64);
+    let mut buf = ReadBuf::default();
+    while !worker.has_stopped() {
+        match poll.poll(&mut events, worker.timeout()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        worker.clock.advance();
+        for event in &events {
+            match event.token() {
+                HEALTH => {
+                    assert!(!worker.handle_event(event), "it is not the worker's");
+                    let (mut socket, _) = health.accept()?;
+                    poll.registry()
+                        .register(&mut socket, PEER, Interest::READABLE)?;
+                    let input = Vec::new();
+                    peer = Some(Peer { socket, input });
+                }
+                PEER => {
+                    assert!(!worker.handle_event(event), "it is not the worker's");
+                    if let Some(peer) = &mut peer {
+                        peer.attend(&mut worker)?;
+                    }
+                }
+                _ => assert!(worker.handle_event(event), "it is the worker's"),
+            }
+        }
+        worker.turn(&mut buf);
+    }
+    Ok(())
+}
+
+struct Peer {
+    socket: mio::net::TcpStream,
+    input: Vec<u8>,
+}
+
+impl Peer {
+    fn attend(&mut self, worker: &mut worker::Worker) -> io::Result<()> {
+        let mut octets = [0; 256];
+        loop {
+            match self.socket.read(&mut octets) {
+                Ok(0) => return Ok(()),
+                Ok(len) => self.input.extend_from_slice(&octets[..len]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            while let Some(end) = self.input.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = self.input.drain(..=end).collect();
+                let reply = match line.trim_ascii() {
+                    b"how many" => worker.answered.to_string(),
+                    b"in flight" => worker.fcgi.stats().requests.active.to_string(),
+                    b"stop" => {
+                        worker.stop();
+                        "stopping".to_owned()
+                    }
+                    other => panic!("{other:?}"),
+                };
+                writeln!(self.socket, "{reply}")?;
+            }
+        }
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(45)))
+        .expect("a socket");
+    stream
+}
+
+fn send(stream: &mut TcpStream, target: &str) {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+}
+
+/// The body of an answer, which ends with its connection.
+fn ask(address: SocketAddr, target: &str) -> String {
+    let mut stream = connect(address);
+    send(&mut stream, target);
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let body = answer.split("\r\n\r\n").nth(1);
+    body.expect("a head").to_owned()
+}
+
+fn say(lines: &mut BufReader<TcpStream>, line: &str) -> String {
+    writeln!(lines.get_mut(), "{line}").expect("it reads");
+    let mut said = String::new();
+    lines.read_line(&mut said).expect("a line");
+    said.trim().to_owned()
+}
+
+/// The files that are not taken along.
+const LEFT: &[&str] = &["main", "arguments", "descriptors", "event_loop", "signals"];
+
+#[test]
+fn what_is_taken_needs_nothing_that_is_left_and_no_crate_that_is_not_named() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/proxy");
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a file of the proxy");
+    let told = read(&folder.join("main.rs"));
+    for left in LEFT {
+        assert!(told.contains(&format!("`{left}`")), "{left}");
+    }
+    let manifest = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    let crates = manifest
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, _)| name.replace('-', "_"));
+    let crates: Vec<String> = crates.collect();
+    let named = told.split("//! Crates:").nth(1).expect("the crates");
+    let named = named.split("\n\n").next().unwrap_or_default();
+    let mut taken = 0;
+    for entry in std::fs::read_dir(&folder).expect("the proxy") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().and_then(|stem| stem.to_str());
+        let name = name.expect("a name");
+        if LEFT.contains(&name) {
+            continue;
+        }
+        taken += 1;
+        let code = read(&path);
+        for left in LEFT {
+            assert!(
+                !code.contains(&format!("super::{left}")),
+                "{name} needs {left}"
+            );
+        }
+        for used in &crates {
+            let is_used = code.contains(&format!("use {used}::"))
+                || code.contains(&format!(" {used}::"))
+                || code.contains(&format!("({used}::"));
+            assert!(
+                !is_used || named.contains(used),
+                "{name} needs the crate {used}"
+            );
+        }
+    }
+    assert!(taken > 20);
+}

@@ -113,11 +113,20 @@ def echo(session):
 
 
 def small(session):
-    """On a narrow screen nothing sticks out."""
-    session.driver.set_window_size(500, 1400)
+    """On a narrow screen nothing sticks out, and no name of a parameter is cut."""
+    screen = {"width": 400, "height": 1400, "deviceScaleFactor": 1, "mobile": True}
+    session.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     session.open("/")
     width = session.run("return [document.documentElement.scrollWidth, window.innerWidth]")
-    assert width[0] <= width[1], width
+    assert width == [400, 400], width
+    cut = session.run("""
+        return Array.from(document.querySelectorAll("th")).filter(name => {
+          const range = document.createRange();
+          range.selectNodeContents(name);
+          return range.getClientRects().length > 1;
+        }).map(name => name.innerText);
+    """)
+    assert not cut, cut
 
 
 def status(session):

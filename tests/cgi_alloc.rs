@@ -54,6 +54,43 @@ fn a_request_becomes_parameters_without_allocation() {
 }
 
 #[test]
+fn no_form_of_a_request_is_an_exception() {
+    let script = Script::new("/srv/www", "/index.php", "/more");
+    let long = "x".repeat(70_000);
+    let fields: [(&[u8], &[u8]); 5] = [
+        (b"Connection", b"close, X-Long"),
+        (b"X-Long", long.as_bytes()),
+        (b"TE", b"trailers"),
+        (b"Authorization", b"Basic YTpi"),
+        (b"X-Y", long.as_bytes()),
+    ];
+    let mut params = Params::default();
+    for (server, name) in [
+        ("[2001:db8::1]:443", "[2001:db8::1]"),
+        ("[::ffff:192.0.2.1]:443", "192.0.2.1"),
+        ("192.0.2.1:443", "192.0.2.1"),
+    ] {
+        for (passes, authorizer) in [(false, false), (true, false), (true, true)] {
+            let counted = allocations(|| {
+                params.clear();
+                let mut env = Env::new(b"GET", b"/index.php/more", fields.iter().copied(), &script)
+                    .with_server(server.parse().expect("an address"))
+                    .with_remote("[fe80::1%7]:1".parse().expect("an address"));
+                env.https = true;
+                env.authorizer = authorizer;
+                env.rules.pass_hop_by_hop = passes;
+                env.rules.pass_authorization = passes;
+                env.write_to(&mut params).expect("a valid request");
+            });
+            assert_eq!(params.get("SERVER_NAME"), Some(name.as_bytes()));
+            assert_eq!(params.get("REMOTE_ADDR"), Some(&b"fe80::1"[..]));
+            assert_eq!(params.get("HTTP_TE").is_some(), passes);
+            assert_eq!(counted, 0, "{server}, {passes}, {authorizer}");
+        }
+    }
+}
+
+#[test]
 fn heads_are_parsed_without_allocation() {
     let octets = b"Status: 103\nLink: x\n\nStatus: 404 Not Found\r\nContent-Type: text/html\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nContent-Length: 4\r\n\r\nbody";
     for piece_len in [octets.len(), 50, 7, 1] {

@@ -21,7 +21,8 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script whose file lies below the root under its own name. Slashes at the end of the root are left out.
+    /// A script whose file lies below the root under its own name, which begins with a slash, as a path info does unless
+    /// it is empty. Slashes at the end of the root are left out.
     pub fn new(
         root: impl AsRef<[u8]>,
         name: impl AsRef<[u8]>,

@@ -68,7 +68,7 @@ pub struct ScriptMap {
     root: PathBuf,
     /// The root without symbolic links when the map was made; `None` for a remote one.
     canonical_root: Option<PathBuf>,
-    /// What ends a script's name; default `.php`.
+    /// What ends a script's name; default `.php`. Empty: every file is a script.
     pub extension: String,
     /// Names tried in a directory, in this order; default `index.php`. One that ends in the extension is run.
     pub index: Vec<String>,

@@ -414,6 +414,28 @@ fn a_remote_map_looks_at_no_file() {
 }
 
 #[test]
+fn without_an_extension_every_file_is_a_script() -> io::Result<()> {
+    let site = Site::new()?;
+    let (mut here, mut there) = (site.map(), ScriptMap::remote("/srv/www"));
+    here.extension = String::new();
+    there.extension = String::new();
+    for (target, expected) in [
+        ("/", site.script("/index.php", "")),
+        ("/blog/", site.script("/blog/index.php", "")),
+        ("/pages/", site.script("/pages/index.html", "")),
+        ("/style.css/a/b", site.script("/style.css", "/a/b")),
+        ("/pages/index.html", site.script("/pages/index.html", "")),
+        ("/none/style.css", NOT_FOUND),
+    ] {
+        assert_eq!(here.resolve(target.as_bytes()), expected, "{target}");
+    }
+    assert_eq!(there.resolve(b"/"), remote_script("/index.php", ""));
+    assert_eq!(there.resolve(b"/a/"), remote_script("/a", "/"));
+    assert_eq!(there.resolve(b"/a/b"), remote_script("/a", "/b"));
+    Ok(())
+}
+
+#[test]
 fn slashes_at_the_end_of_a_root_change_nothing() -> io::Result<()> {
     for (root, plain, filename) in [
         ("/srv/www", "/srv/www", "/srv/www/x.php"),

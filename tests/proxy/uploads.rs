@@ -100,15 +100,29 @@ fn a_client_that_waits_is_told_to_go_on() {
     }
 }
 
-// edge: `Expect: 100-continue` and the body at once | served without 100
+// edge: `Expect: 100-continue` and the body, or a part of it, at once | served without 100
 #[test]
 fn a_client_that_does_not_wait_after_all_is_not_told() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
-    browser.send(
-        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc",
-    );
-    assert_eq!(browser.answer().text(), "abc");
+    for (framing, begun, rest) in [
+        ("Content-Length: 3", "abc", ""),
+        ("Content-Length: 3", "a", "bc"),
+        ("Transfer-Encoding: chunked", "3\r\na", "bc\r\n0\r\n\r\n"),
+    ] {
+        let mut browser = proxy.connect();
+        browser.send(format!(
+            "POST /echo HTTP/1.1\r\nHost: a\r\n{framing}\r\nExpect: 100-continue\r\n\r\n{begun}"
+        ));
+        // An answer on another connection: that was read meanwhile.
+        assert_eq!(proxy.get("/tag?tag=other").text(), "other");
+        browser.send(rest);
+        let answer = browser.answer();
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "abc"),
+            "{framing}, {begun}"
+        );
+    }
 }
 
 // edge: `Expect: 100-continue` for a body beyond the limit | 413 without 100, closed

@@ -14,7 +14,8 @@ use super::harness::{Proxy, get, post};
 // edge: nothing, or nothing after an answer | closed after `--keep-alive`
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    let proxy = Proxy::start(&["--keep-alive", "1"]);
+    // By that limit and by no other.
+    let proxy = Proxy::start(&["--keep-alive", "1", "--head-timeout", "60"]);
     let start = Instant::now();
     let mut browser = proxy.connect();
     browser.send(get("/tag?tag=a"));

@@ -100,10 +100,10 @@ pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>,
     }
     // Before the end is looked for: whether it is there already is a matter of how the octets were cut.
     let line = &octets[..octets.len().min(MAX_LINE)];
-    if line.len() == MAX_LINE && !line[2..].contains(&b'\n') {
+    if line.len() == MAX_LINE && !line.contains(&b'\n') {
         return refuse(414, "the request line is too long");
     }
-    let from = seen.saturating_sub(END.len() - 1);
+    let from = *seen;
     let within = octets.len().min(MAX_HEAD);
     // Line by line: a tenth of the instructions of a look at each octet, for a browser's head.
     for at in memchr_iter(b'\n', &octets[from..within]) {

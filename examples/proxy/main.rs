@@ -17,7 +17,7 @@
 //! of which `listen`, `upstreams` and `status` are for `main` alone. `tests/proxy_guest.rs` is such a server.
 //! Pages of your own have their place in `start`, where the status page has its.
 //!
-//! Crates: mio, slab, log; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
+//! Crates: mio, slab; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
 //! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page).
 
 use std::io::{self, Write};

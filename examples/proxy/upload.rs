@@ -1,5 +1,7 @@
 //! A request's body on its way to the application.
 
+use std::io;
+
 use mio_fcgi::RequestHandle;
 
 use super::connection::{Exchange, Upload};
@@ -17,8 +19,15 @@ impl Worker {
             Upload::Pushed { .. } => self.push(key, octets),
             Upload::Spooled(_) => match self.spool(key, octets) {
                 Ok(used) => used,
-                Err(refusal) => {
-                    self.answer_error(key, refusal.status, refusal.why);
+                Err(NotTaken::Refused(Refusal { status, why })) => {
+                    self.answer_error(key, status, why);
+                    octets.len()
+                }
+                Err(NotTaken::NotKept(error)) => {
+                    let date = self.clock.log();
+                    self.log
+                        .problem(date, format_args!("a body cannot be kept: {error}"));
+                    self.answer_error(key, 503, "the body cannot be kept now");
                     octets.len()
                 }
             },
@@ -71,7 +80,7 @@ impl Worker {
     }
 
     /// Collects a body in chunks, and sends the request when it is whole.
-    fn spool(&mut self, key: usize, octets: &[u8]) -> Result<usize, Refusal> {
+    fn spool(&mut self, key: usize, octets: &[u8]) -> Result<usize, NotTaken> {
         let max_body = self.options.max_body;
         let Some(exchange) = self.exchange(key) else {
             return Ok(octets.len());
@@ -84,18 +93,16 @@ impl Worker {
             let decoded = spooled.chunked.decode(&octets[used..])?;
             used += decoded.used;
             if spooled.spool.len() + decoded.content.len() as u64 > max_body {
-                return Err(Refusal {
-                    status: 413,
-                    why: "the body is too long",
-                });
+                let why = "the body is too long";
+                return Err(Refusal { status: 413, why }.into());
             }
-            spooled.spool.write(decoded.content).map_err(not_kept)?;
+            spooled.spool.write(decoded.content)?;
         }
         if spooled.chunked.is_done()
             && let Upload::Spooled(spooled) = std::mem::replace(&mut exchange.upload, Upload::Done)
         {
             let mut request = spooled.request;
-            request.body = spooled.spool.into_body().map_err(not_kept)?;
+            request.body = spooled.spool.into_body()?;
             self.submit(key, request);
         }
         Ok(used)
@@ -121,10 +128,21 @@ fn within(left: u64, octets: &[u8]) -> usize {
     usize::try_from(left).map_or(octets.len(), |left| left.min(octets.len()))
 }
 
-fn not_kept(error: std::io::Error) -> Refusal {
-    log::warn!("a body cannot be kept: {error}");
-    Refusal {
-        status: 503,
-        why: "the body cannot be kept now",
+/// Why a body in chunks is not collected any further.
+enum NotTaken {
+    Refused(Refusal),
+    /// There is no room for it.
+    NotKept(io::Error),
+}
+
+impl From<Refusal> for NotTaken {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<io::Error> for NotTaken {
+    fn from(error: io::Error) -> Self {
+        Self::NotKept(error)
     }
 }

@@ -44,6 +44,7 @@ fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
     assert_eq!(whole + lost, REQUESTS);
 }
 
+// edge: nobody reads the log at SIGTERM | it ends without the lines that wait
 #[test]
 fn a_log_that_is_not_read_does_not_hold_up_the_end() {
     let (mut proxy, _log) = piped();

@@ -116,7 +116,7 @@ fn write(table: &mut String, text: std::fmt::Arguments<'_>) {
 
 /// Those with claims.
 const MODULES: &[&str] = &[
-    "attacks", "noise", "limits", "uploads", "flow", "files", "failures", "stop",
+    "attacks", "noise", "limits", "uploads", "flow", "files", "failures", "stop", "log",
 ];
 
 /// Octets that are shown whole.

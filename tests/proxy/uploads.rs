@@ -320,3 +320,23 @@ fn a_form_is_understood_by_the_application() {
     ));
     assert!(answer.text().contains("somebody"), "{}", answer.text());
 }
+
+// edge: no room for a long body in chunks | 503, and the operator is told why
+#[cfg(unix)]
+#[test]
+fn a_body_that_cannot_be_kept_is_told_to_the_operator() {
+    let mut command = crate::program::example("proxy");
+    command.args(["--upstream", "127.0.0.1:1", "--root", "/", "--remote"]);
+    command.env("TMPDIR", "/nonexistent");
+    let proxy = Proxy::launch(command);
+    let body = [pattern(200_000), Vec::new()];
+    let mut request =
+        b"POST /a.php HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for chunk in &body {
+        request.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        request.extend_from_slice(chunk);
+        request.extend_from_slice(b"\r\n");
+    }
+    assert_eq!(proxy.ask(request).status, 503);
+    proxy.wait_for_log("a body cannot be kept: No such file or directory");
+}

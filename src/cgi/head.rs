@@ -109,9 +109,8 @@ pub struct HeadRules {
     pub max_len: usize,
     /// The most fields of one head, `Status` not counted.
     pub max_fields: usize,
-    /// Refuses three things that CGI does not know: interim (1xx) heads, an HTTP status line
-    /// (`HTTP/1.1 404 Not Found`) in place of a `Status` field, and a head of nothing but its blank line, which is
-    /// status 200 otherwise. php-fpm sends one for a script that removes all its fields, and servers accept it.
+    /// Refuses two things that CGI does not know: interim (1xx) heads, and an HTTP status line
+    /// (`HTTP/1.1 404 Not Found`) in place of a `Status` field.
     pub strict: bool,
 }
 
@@ -138,7 +137,7 @@ pub enum HeadError {
         /// Octets of heads received.
         len: usize,
     },
-    /// A blank line first, in strict mode.
+    /// A blank line first.
     #[error("the application sent a blank line where its head should begin")]
     Empty,
     /// A line without a colon: as a rule the body, or a message, came first.
@@ -267,7 +266,7 @@ impl Facts {
     /// Checks a complete head.
     pub(super) fn check(&self, line_count: usize, strict: bool) -> Result<(), HeadError> {
         match self.status {
-            _ if line_count == 0 && strict => Err(HeadError::Empty),
+            _ if line_count == 0 => Err(HeadError::Empty),
             Some(101) => Err(HeadError::Interim(101)),
             Some(status @ 100..=199) if strict => Err(HeadError::Interim(status)),
             _ => Ok(()),

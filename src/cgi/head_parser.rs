@@ -12,8 +12,7 @@ use super::octets::is_token;
 /// whatever the pieces. Lines end in CRLF or LF, also mixed.
 ///
 /// What must not reach an HTTP response is refused: control octets, bad names, lengths that contradict
-/// each other. A line that begins with a blank is refused too: CGI has no continuation lines (6.3). A blank line alone
-/// is a head without fields, unless the rules are [strict](HeadRules::strict).
+/// each other. A line that begins with a blank is refused too: CGI has no continuation lines (6.3).
 ///
 /// ```
 /// use mio_fcgi::cgi::HeadParser;

@@ -138,8 +138,9 @@
 //! - [`Event::StdoutEnd`](crate::Event::StdoutEnd) never comes, and the application status is always 0.
 //! - A script that does not exist is a 404 with a line on stderr; a fatal error is a 500 with one, if it came before
 //!   the head. With `display_errors` on, as it is without an ini file, it is a **200** with the message in the body.
-//! - A script may remove all its fields: the head is a blank line then, which
-//!   [`HeadRules::strict`](crate::cgi::HeadRules::strict) refuses.
+//! - A script that removes all its fields, `default_mimetype` among them, sends a blank line for a head. CGI wants a field
+//!   at least (RFC 3875, 6.2), so that is [`HeadError::Empty`](crate::cgi::HeadError::Empty), though nginx makes a 200
+//!   of it.
 //! - A 404 that the site did not make means as a rule that `SCRIPT_FILENAME` is not the path that *php-fpm*
 //!   sees: its `chroot`, its container.
 //!

@@ -271,27 +271,8 @@ fn a_body_without_a_head_is_malformed() {
         status("<b>Notice</b>: undefined\n\n"),
         Err(HeadError::FieldName { line: 1 })
     );
-}
-
-#[test]
-fn a_head_without_fields_is_200_unless_strict() {
-    for octets in ["\n\nbody", "\r\nA: b\r\n\r\n"] {
-        let (heads, body) = read(&mut HeadParser::default(), &[octets.as_bytes()]).expect("a head");
-        let blank = octets.find('\n').expect("there is one") + 1;
-        assert_eq!(
-            heads,
-            [Seen {
-                status: 200,
-                encoded_len: blank,
-                ..Seen::default()
-            }]
-        );
-        assert_eq!(text(&body), octets[blank..], "all the rest is the body");
-        assert_eq!(
-            read_with(strict(), octets.as_bytes()),
-            Err(HeadError::Empty)
-        );
-    }
+    assert_eq!(status("\n\nbody"), Err(HeadError::Empty));
+    assert_eq!(status("\r\nA: b\r\n\r\n"), Err(HeadError::Empty));
 }
 
 // case 39

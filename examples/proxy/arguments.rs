@@ -66,6 +66,7 @@ impl Options {
                 }
                 self.upstreams.push(address);
             }
+            "links-to" => self.links_to.push(value.into()),
             "extension" => self.extension = Some(extension(value)?),
             "param" => self.params.push(param(value)?),
             "index" => self.index = file_name(name, value)?,
@@ -119,12 +120,13 @@ impl Options {
         }
         if self.upstreams.is_empty() {
             if self.root.is_some()
+                || !self.links_to.is_empty()
                 || self.extension.is_some()
                 || self.fallback.is_some()
                 || self.remote
             {
                 return Err(
-                    "--root, --extension, --fallback and --remote go with --upstream; without it, the demo application answers every path"
+                    "--root, --links-to, --extension, --fallback and --remote go with --upstream; without it, the demo application answers every path"
                         .to_owned(),
                 );
             }
@@ -295,6 +297,7 @@ const VALUED: &[&str] = &[
     "listen",
     "upstream",
     "root",
+    "links-to",
     "extension",
     "index",
     "fallback",
@@ -331,6 +334,8 @@ what is served
                          requests go to the one with the fewest
   --root DIR             the document root: scripts go to the application, other files are sent as they are
   --remote               DIR is on the application's machine: look at no file, send none
+  --links-to DIR         where symbolic links below the root may lead to beside it, such as
+                         /usr/share/javascript; may be repeated
   --extension .EXT       what ends the name of a script (.php); with '', every path begins with one
   --index NAME           tried in a directory (index.php)
   --fallback /PATH.php   the script for everything that is no file: a front controller

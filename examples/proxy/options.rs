@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub(crate) root: Option<PathBuf>,
     /// The root lies on the applications' machine: map names, look at no file.
     pub(crate) remote: bool,
+    /// Where symbolic links below the root may lead to beside it.
+    pub(crate) links_to: Vec<PathBuf>,
     /// What ends the name of a script; none: `.php`.
     pub(crate) extension: Option<String>,
     pub(crate) index: String,
@@ -63,6 +65,7 @@ impl Default for Options {
             upstreams: Vec::new(),
             root: None,
             remote: false,
+            links_to: Vec::new(),
             extension: None,
             index: "index.php".to_owned(),
             fallback: None,

@@ -35,6 +35,12 @@ impl Routes {
             Some(root) if options.remote => ScriptMap::remote(root),
             Some(root) => ScriptMap::local(root)?,
         };
+        for directory in &options.links_to {
+            map.allow_links_into(directory).map_err(|error| {
+                let why = format!("--links-to {}: {error}", directory.display());
+                io::Error::new(error.kind(), why)
+            })?;
+        }
         if let Some(extension) = &options.extension {
             map.extension.clone_from(extension);
         }

@@ -1,6 +1,6 @@
 //! A request that was read: what it asks for, and how the application is asked.
 
-use mio_fcgi::cgi::{Env, EnvError, Resolution, Script};
+use mio_fcgi::cgi::{Env, EnvError, Forbidden, Resolution, Script};
 use mio_fcgi::{Body, Request, Retry, SubmitError};
 
 use super::answer::TEXT;
@@ -68,6 +68,9 @@ impl Worker {
                     location.extend_from_slice(query.as_bytes());
                 }
                 self.answer_own(key, 301, &[(b"Location", &location)], TEXT, "");
+            }
+            Resolution::Forbidden(Forbidden::OutsideRoot) => {
+                self.answer_error(key, 403, "this leads out of the document root");
             }
             Resolution::Forbidden(_) => self.answer_error(key, 403, "this is not given out"),
             Resolution::Invalid(_) => self.answer_error(key, 400, "the target cannot be read"),

@@ -68,6 +68,8 @@ pub struct ScriptMap {
     root: PathBuf,
     /// The root without symbolic links when the map was made; `None` for a remote one.
     canonical_root: Option<PathBuf>,
+    /// Where links may lead to beside it, without symbolic links.
+    link_targets: Vec<PathBuf>,
     /// What ends a script's name; default `.php`. Empty: every file is a script.
     pub extension: String,
     /// Names tried in a directory, in this order; default `index.php`. One that ends in the extension is run.
@@ -84,12 +86,8 @@ impl ScriptMap {
     pub fn local(root: impl AsRef<Path>) -> io::Result<Self> {
         // Without a separator at its end, whichever the system has.
         let root: PathBuf = std::path::absolute(root)?.components().collect();
-        let canonical = root.canonicalize()?;
-        if !canonical.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
         Ok(Self {
-            canonical_root: Some(canonical),
+            canonical_root: Some(directory(&root)?),
             ..Self::remote(root)
         })
     }
@@ -99,6 +97,7 @@ impl ScriptMap {
         Self {
             root: root.into(),
             canonical_root: None,
+            link_targets: Vec::new(),
             extension: ".php".to_owned(),
             index: vec!["index.php".to_owned()],
             hide_dot_files: true,
@@ -110,6 +109,16 @@ impl ScriptMap {
     #[must_use]
     pub fn root(&self) -> &[u8] {
         without_slash(self.root.as_os_str().as_encoded_bytes())
+    }
+
+    /// Lets symbolic links below the root lead into `target` too, all of which can be had by them then. For applications
+    /// whose files a package has spread, such as Debian's with `/usr/share/javascript`. A remote map has no links.
+    ///
+    /// # Errors
+    /// When it cannot be found or is no directory.
+    pub fn allow_links_into(&mut self, target: impl AsRef<Path>) -> io::Result<()> {
+        self.link_targets.push(directory(target.as_ref())?);
+        Ok(())
     }
 
     /// Finds what a target stands for. A query is ignored.
@@ -198,8 +207,9 @@ impl ScriptMap {
         let Some(Ok(canonical)) = self.file(path).map(|file| file.canonicalize()) else {
             return Some(Resolution::NotFound);
         };
+        let mut inside = std::iter::once(canonical_root).chain(&self.link_targets);
         // The root itself may be a link that has been changed since, as some deployments do.
-        let inside = canonical.starts_with(canonical_root)
+        let inside = inside.any(|directory| canonical.starts_with(directory))
             || matches!(self.root.canonicalize(), Ok(root) if canonical.starts_with(&root));
         (!inside).then_some(Resolution::Forbidden(Forbidden::OutsideRoot))
     }
@@ -328,6 +338,16 @@ pub(super) fn without_slash(root: &[u8]) -> &[u8] {
 /// What a path, beginning with a slash, is appended to, to lie below a root.
 pub(super) fn base(root: &[u8]) -> &[u8] {
     root.strip_suffix(b"/").unwrap_or(root)
+}
+
+/// Where a directory really lies.
+fn directory(path: &Path) -> io::Result<PathBuf> {
+    let canonical = path.canonicalize()?;
+    if canonical.is_dir() {
+        Ok(canonical)
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    }
 }
 
 enum Kind {

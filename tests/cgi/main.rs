@@ -5,6 +5,7 @@ mod exchange;
 mod fields;
 mod given;
 mod head;
+mod links;
 mod pieces;
 mod response;
 mod script;

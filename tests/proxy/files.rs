@@ -115,7 +115,19 @@ fn what_is_not_a_file_is_not_sent() {
 fn a_link_out_of_the_root_is_not_followed() {
     let site = site(&[]);
     std::os::unix::fs::symlink("/etc/passwd", site.root.path().join("link.txt")).expect("a link");
-    assert_eq!(site.proxy.get("/link.txt").status, 403);
+    let answer = site.proxy.get("/link.txt");
+    assert_eq!(answer.status, 403);
+    assert!(answer.text().contains("leads out of the document root"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_out_of_the_root_is_followed_where_that_is_allowed() {
+    let shared = tempfile::tempdir().expect("a directory");
+    fs::write(shared.path().join("a.js"), "shared").expect("a file");
+    let site = site(&["--links-to", shared.path().to_str().expect("UTF-8")]);
+    std::os::unix::fs::symlink(shared.path(), site.root.path().join("lib")).expect("a link");
+    assert_eq!(site.proxy.get("/lib/a.js").text(), "shared");
 }
 
 // edge: ranges, right and wrong ones | 206, 416 or the whole

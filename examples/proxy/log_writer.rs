@@ -24,6 +24,8 @@ struct State {
     waiting: Vec<u8>,
     /// Lines for which there was no room.
     lost: usize,
+    /// The thread waits for lines.
+    is_idle: bool,
     is_writing: bool,
     is_over: bool,
 }
@@ -47,8 +49,12 @@ impl LogWriter {
             state.lost += lines.iter().filter(|octet| **octet == b'\n').count();
             return;
         }
+        let before = state.waiting.len();
         state.waiting.extend_from_slice(lines);
-        self.shared.changed.notify_all();
+        let is_much = before < MUCH && state.waiting.len() >= MUCH;
+        if std::mem::take(&mut state.is_idle) || is_much {
+            self.shared.changed.notify_all();
+        }
     }
 }
 
@@ -81,11 +87,19 @@ impl Shared {
                     self.changed.notify_all();
                     return;
                 }
+                state.is_idle = true;
                 state = self
                     .changed
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
             }
+            // Waking up for each turn of the loop would cost the more, the less there is to do in one.
+            let is_little = |state: &mut State| !state.is_over && state.waiting.len() < MUCH;
+            let waited = self
+                .changed
+                .wait_timeout_while(state, A_LITTLE, is_little)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
             std::mem::swap(&mut lines, &mut state.waiting);
             let lost = std::mem::take(&mut state.lost);
             state.is_writing = true;
@@ -100,7 +114,7 @@ impl Shared {
             // A log that cannot be written stops nobody.
             let _ = out.write_all(&lines);
             lines.clear();
-            lines.shrink_to(KEPT);
+            lines.shrink_to(MUCH);
         }
     }
 }
@@ -111,9 +125,11 @@ impl State {
     }
 }
 
-/// Octets that wait, of each loop. As many again may be being written.
-const MOST: usize = 1024 * 1024;
-/// Memory that is kept when nothing waits.
-const KEPT: usize = 64 * 1024;
+/// Octets that wait, of each loop: half a second of the most that a loop can say. As many again may be being written.
+const MOST: usize = 8 * 1024 * 1024;
+/// So many are written at once; and so much memory is kept when nothing waits.
+const MUCH: usize = 64 * 1024;
+/// How long fewer than that are left waiting for more.
+const A_LITTLE: Duration = Duration::from_millis(20);
 /// How long the end waits for the last lines.
 const AT_THE_END: Duration = Duration::from_secs(1);

@@ -8,14 +8,14 @@ use super::harness::{Proxy, get};
 use crate::program::example;
 
 /// As many lines, each of so many octets, are more than the proxy keeps for a log that is not read, and than a pipe holds.
-const REQUESTS: usize = 1000;
-const LINE_LEN: usize = 4000;
+const REQUESTS: usize = 1600;
+const LINE_LEN: usize = 7000;
 
-// edge: nobody reads the log | clients are served, lines beyond 1 MiB are lost and counted
+// edge: nobody reads the log | clients are served, lines beyond 8 MiB are lost and counted
 #[test]
 fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
     let (mut proxy, mut log) = piped();
-    ask(&proxy);
+    ask(&proxy, REQUESTS);
     let mut text = String::new();
     let mut octets = vec![0; 64 * 1024];
     let is_told = |text: &str| text.contains(" lines of the log are lost");
@@ -48,7 +48,8 @@ fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
 #[test]
 fn a_log_that_is_not_read_does_not_hold_up_the_end() {
     let (mut proxy, _log) = piped();
-    ask(&proxy);
+    // More than the pipe holds.
+    ask(&proxy, 50);
     end(&mut proxy);
 }
 
@@ -59,10 +60,10 @@ fn piped() -> (Proxy, PipeReader) {
     (proxy, reader)
 }
 
-fn ask(proxy: &Proxy) {
+fn ask(proxy: &Proxy, requests: usize) {
     let target = format!("/tag?tag=a&long={}", "x".repeat(LINE_LEN));
     let mut browser = proxy.connect();
-    for _ in 0..REQUESTS {
+    for _ in 0..requests {
         browser.send(get(&target));
         assert_eq!(browser.answer().text(), "a");
     }

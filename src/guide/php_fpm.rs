@@ -68,6 +68,10 @@
 //! was closed, by an abort or a time limit; those that work on after `fastcgi_finish_request`; and php-fpm's own status
 //! and ping pages, which are served by the same children.
 //!
+//! A script that asks its own site for something needs a second child. One that does not wait for the answer, as those of
+//! WordPress do to start its cron, is gone after a second: if its request is in the client's queue then, and a server
+//! aborts what nobody waits for, it never ran. In the backlog it would have.
+//!
 //! **Change them together.** [`Engine::set_limits`] changes the limits while the client runs, when the pool has grown.
 //!
 //! # Idle connections

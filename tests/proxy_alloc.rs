@@ -93,7 +93,7 @@ fn allocations(
     let fixed = ["--listen", "127.0.0.1:0", "--no-access-log"];
     let arguments = fixed.iter().chain(arguments).map(Into::into);
     let asked = options::Options::parse(arguments).expect("right ones");
-    let arguments::Asked::Serve(options) = asked else {
+    let arguments::CommandLine::Serve(options) = asked else {
         panic!("not only help");
     };
     let (tell, listening) = mpsc::channel();

@@ -13,7 +13,7 @@ use super::options::Options;
 
 /// What a command line asks for.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum CommandLine {
     Serve(Box<Options>),
     Help,
     Version,
@@ -24,7 +24,9 @@ impl Options {
     ///
     /// # Errors
     /// One line that names the option and says what it wants.
-    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+    pub(crate) fn parse(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<CommandLine, String> {
         read(arguments).map_err(|error| in_one_line(&error))
     }
 
@@ -41,14 +43,17 @@ impl Options {
                 let value = parser
                     .value()
                     .map_err(|_| format!("--{name} wants a value"))?;
-                if name == "root" {
-                    self.root = Some(value.into());
-                    return Ok(());
+                match name {
+                    // Paths are any octets.
+                    "root" => self.root = Some(value.into()),
+                    "links-to" => self.links_to.push(value.into()),
+                    _ => {
+                        let value = value
+                            .into_string()
+                            .map_err(|value| format!("--{name} wants text, not {value:?}"))?;
+                        self.set_value(name, &value)?;
+                    }
                 }
-                let value = value
-                    .into_string()
-                    .map_err(|value| format!("--{name} wants text, not {value:?}"))?;
-                self.set_value(name, &value)?;
             }
         }
         Ok(())
@@ -66,7 +71,6 @@ impl Options {
                 }
                 self.upstreams.push(address);
             }
-            "links-to" => self.links_to.push(value.into()),
             "extension" => self.extension = Some(extension(value)?),
             "param" => self.params.push(param(value)?),
             "index" => self.index = file_name(name, value)?,
@@ -147,13 +151,13 @@ impl Options {
     }
 }
 
-fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, String> {
     let mut options = Options::default();
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
-            Short('h') | Long("help") => return Ok(Asked::Help),
-            Short('V') | Long("version") => return Ok(Asked::Version),
+            Short('h') | Long("help") => return Ok(CommandLine::Help),
+            Short('V') | Long("version") => return Ok(CommandLine::Version),
             Long(name) => {
                 let name = name.to_owned();
                 options.set(&name, &mut parser)?;
@@ -162,7 +166,7 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> 
         }
     }
     options.check()?;
-    Ok(Asked::Serve(Box::new(options)))
+    Ok(CommandLine::Serve(Box::new(options)))
 }
 
 /// What somebody typed may hold line ends.
@@ -373,5 +377,5 @@ towards the browsers
   --help, --version      instead of all this
 
 Exit status: 0 told to stop, also if --grace cut something off; 1 cannot serve; 2 a wrong option.
-Seconds may have a fraction. Of an option given twice the last one counts, but for --upstream and --param.
+Seconds may have a fraction. Of an option given twice the last one counts, unless it may be repeated.
 RUST_LOG=mio_fcgi=debug shows what happens to the FastCGI connections.";

@@ -14,8 +14,8 @@
 //! # Into a server of your own
 //! Take all files but `main`, `arguments`, `descriptors`, `event_loop`, `signals` and `../responder`. Your loop takes the four
 //! steps of `event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct with defaults,
-//! of which `listen`, `upstreams` and `status` are for `main` alone. `tests/proxy_guest.rs` is such a server.
-//! Pages of your own have their place in `start`, where the status page has its.
+//! of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`. `tests/proxy_guest.rs` is such
+//! a server. Pages of your own have their place in `start`, where the status page has its.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
 //! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page).
@@ -66,7 +66,7 @@ pub(crate) mod worker;
 #[path = "../responder/app.rs"]
 pub(crate) mod app;
 
-use arguments::{Asked, USAGE};
+use arguments::{CommandLine, USAGE};
 use board::Board;
 use event_loop::EventLoop;
 use listener::Listener;
@@ -75,9 +75,9 @@ use options::Options;
 fn main() -> ExitCode {
     env_logger::init();
     let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(Asked::Serve(options)) => *options,
-        Ok(Asked::Help) => return say(USAGE),
-        Ok(Asked::Version) => return say(VERSION),
+        Ok(CommandLine::Serve(options)) => *options,
+        Ok(CommandLine::Help) => return say(USAGE),
+        Ok(CommandLine::Version) => return say(VERSION),
         Err(error) => {
             eprintln!("proxy: {error} (see --help)");
             return ExitCode::from(2);

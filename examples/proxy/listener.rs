@@ -79,6 +79,8 @@ impl Listener {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_ready = false;
+                    // Linux runs out of descriptors before it looks whether anybody waits.
+                    self.retry_at = None;
                     return Ok(None);
                 }
                 Err(error) if is_of_the_connection(&error) => {}

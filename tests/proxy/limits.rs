@@ -161,12 +161,7 @@ fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     // So many as are open now, and some more.
     let open = proxy.descriptors() as u64;
-    let pid = rustix::process::Pid::from_raw(proxy.pid() as i32).expect("a pid");
-    let limit = rustix::process::Rlimit {
-        current: Some(open + 5),
-        maximum: Some(open + 5),
-    };
-    rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).expect("ours");
+    limit_descriptors(&proxy, open + 5);
     let mut browsers: Vec<_> = (0..30).map(|_| proxy.connect()).collect();
     proxy.wait_for_log("accepting pauses: ");
     proxy.wait_for_rest();
@@ -174,6 +169,43 @@ fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
     last.send(get("/tag?tag=last"));
     drop(browsers);
     assert_eq!(last.answer().text(), "last");
+}
+
+/// The system says that it has no descriptor left before it looks whether anybody waits for one.
+// edge: no descriptor left, and nobody waits for one | no work
+#[cfg(target_os = "linux")]
+#[test]
+fn running_out_of_descriptors_with_the_last_client_costs_nothing() {
+    let proxy = Proxy::start(&["--keep-alive", "600"]);
+    // Nothing for the application, which would have a descriptor or two for some time.
+    let own = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut first = proxy.connect();
+    first.send(own);
+    assert_eq!(first.answer().status, 204);
+    // What the test was started with may have left gaps between the numbers.
+    let is_free = |number: &u64| {
+        let path = format!("/proc/{}/fd/{number}", proxy.pid());
+        std::fs::symlink_metadata(path).is_err()
+    };
+    let free = (0..).find(is_free).expect("a number");
+    limit_descriptors(&proxy, free + 1);
+    let mut last = proxy.connect();
+    last.send(own);
+    assert_eq!(last.answer().status, 204);
+    proxy.wait_for_log("accepting pauses: ");
+    limit_descriptors(&proxy, 1000);
+    proxy.wait_for_rest();
+    assert_eq!(proxy.get("/tag?tag=next").text(), "next");
+}
+
+#[cfg(target_os = "linux")]
+fn limit_descriptors(proxy: &Proxy, most: u64) {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let pid = Pid::from_raw(proxy.pid() as i32).expect("a pid");
+    // Only root could raise the other one again.
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let current = Some(most);
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum }).expect("ours");
 }
 
 // edge: clients that wait | no work

@@ -98,12 +98,15 @@ impl Worker {
             }
             spooled.spool.write(decoded.content)?;
         }
-        if spooled.chunked.is_done()
-            && let Upload::Spooled(spooled) = std::mem::replace(&mut exchange.upload, Upload::Done)
-        {
-            let mut request = spooled.request;
-            request.body = spooled.spool.into_body()?;
-            self.submit(key, request);
+        if spooled.chunked.is_done() {
+            // First: what cannot be kept after all is not done, so that the connection closes behind the answer.
+            let body = std::mem::take(&mut spooled.spool).into_body()?;
+            if let Upload::Spooled(spooled) = std::mem::replace(&mut exchange.upload, Upload::Done)
+            {
+                let mut request = spooled.request;
+                request.body = body;
+                self.submit(key, request);
+            }
         }
         Ok(used)
     }

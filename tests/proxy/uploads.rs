@@ -340,3 +340,40 @@ fn a_body_that_cannot_be_kept_is_told_to_the_operator() {
     assert_eq!(proxy.ask(request).status, 503);
     proxy.wait_for_log("a body cannot be kept: No such file or directory");
 }
+
+/// The end of a file that is written in pieces may be what the disk has no room for. What follows in the same read is
+/// not the body's, and what follows in the next one may be the middle of a request.
+// edge: no room for the end of a long body in chunks, and a request behind it | 503, closed
+#[cfg(target_os = "linux")]
+#[test]
+fn a_request_behind_a_body_that_cannot_be_kept_is_not_taken_for_its_rest() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let example = crate::program::example("proxy");
+    let mut command = std::process::Command::new("sh");
+    // A write beyond the limit is to fail, and not to end the process.
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+    command.arg(example.get_program());
+    let proxy = Proxy::launch(command);
+    let pid = Pid::from_raw(proxy.pid() as i32).expect("a pid");
+    let limit = Rlimit {
+        current: Some(66_000),
+        maximum: Some(66_000),
+    };
+    prlimit(Some(pid), Resource::Fsize, limit).expect("ours");
+    let mut octets =
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for len in [65_000, 4000] {
+        octets.extend(format!("{len:x}\r\n").bytes());
+        octets.extend(pattern(len));
+        octets.extend_from_slice(b"\r\n");
+    }
+    let mut browser = proxy.connect();
+    browser.send(&octets);
+    browser.send("0\r\n\r\n".to_owned() + &get("/tag?tag=next"));
+    let answer = browser.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (503, Some("close"))
+    );
+    browser.assert_closed();
+}

@@ -83,8 +83,7 @@ impl Worker {
                 }
             }
             Stage::Lingering { is_shut, left } if is_sent && !*is_shut => {
-                let is_over = *left == 0 || connection.is_ended;
-                if is_over || connection.socket.shutdown(Shutdown::Write).is_err() {
+                if *left == 0 || connection.socket.shutdown(Shutdown::Write).is_err() {
                     connection.stage = Stage::Gone;
                 } else {
                     *is_shut = true;

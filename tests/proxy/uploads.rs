@@ -377,3 +377,26 @@ fn a_request_behind_a_body_that_cannot_be_kept_is_not_taken_for_its_rest() {
     );
     browser.assert_closed();
 }
+
+/// RFC 9112, 9.6, once more: closed while there is something unread, the connection would be reset.
+// edge: a refused request, far more behind it, and the end of the stream, all there at once | the 400 is not lost by a reset
+#[cfg(target_os = "linux")]
+#[test]
+fn a_refused_client_may_end_its_stream() {
+    use rustix::process::Signal;
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    // The system makes room for more than one read.
+    browser.send(post("/upload", &pattern(8 << 20)));
+    assert_eq!(browser.answer().status, 200);
+    proxy.halt();
+    browser.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    browser.send(pattern(200_000));
+    let shut = browser.stream.shutdown(std::net::Shutdown::Write);
+    shut.expect("a connection");
+    proxy.signal(Signal::CONT);
+    let answer = browser.answer();
+    assert_eq!((answer.status, answer.is_whole), (400, true));
+    let read = std::io::Read::read(&mut browser.stream, &mut [0]);
+    assert!(matches!(read, Ok(0)), "{read:?}");
+}

@@ -5,7 +5,7 @@ use mio_fcgi::cgi::{self, Head};
 /// How the client learns where a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// There is none: HEAD, 1xx, 204, 304. What the application sends all the same is dropped.
+    /// There is none: HEAD, 1xx, 204, 205, 304. What the application sends all the same is dropped.
     None,
     /// By its length; these octets are still to come.
     Counted { left: u64 },
@@ -36,7 +36,7 @@ pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, asked: Asked, date:
     let status = head.status();
     let method = if asked.is_head { "HEAD" } else { "GET" };
     let framing = match head.content_length() {
-        _ if !cgi::has_body(method, status) => Framing::None,
+        _ if status == RESET_CONTENT || !cgi::has_body(method, status) => Framing::None,
         Some(left) => Framing::Counted { left },
         None if asked.is_http11 => Framing::Chunked,
         None => Framing::Close,
@@ -49,7 +49,11 @@ pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, asked: Asked, date:
             // Also `Transfer-Encoding`: an application that sets it has not framed anything, FastCGI has.
             _ if cgi::is_hop_by_hop(name) => continue,
             // RFC 9110, 8.6: none with 204; elsewhere it is what the framing goes by.
-            14 if name.eq_ignore_ascii_case(b"content-length") && status == 204 => continue,
+            14 if matches!(status, 204 | RESET_CONTENT)
+                && name.eq_ignore_ascii_case(b"content-length") =>
+            {
+                continue;
+            }
             4 => has_date |= name.eq_ignore_ascii_case(b"date"),
             6 => has_server |= name.eq_ignore_ascii_case(b"server"),
             _ => {}
@@ -61,6 +65,9 @@ pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, asked: Asked, date:
     }
     if !has_server {
         write_field(out, b"Server", SERVER.as_bytes());
+    }
+    if status == RESET_CONTENT {
+        write_number(out, b"Content-Length", 0);
     }
     if framing == Framing::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
@@ -156,5 +163,8 @@ fn write_status(out: &mut Vec<u8>, status: u16, phrase: &[u8]) {
     }
     out.extend_from_slice(b"\r\n");
 }
+
+/// Has no body, and unlike 204 has to say so (RFC 9110, 15.3.6).
+const RESET_CONTENT: u16 = 205;
 
 const SERVER: &str = concat!("mio-fcgi/", env!("CARGO_PKG_VERSION"));

@@ -175,6 +175,27 @@ fn statuses_without_a_body_have_none() {
     assert_eq!(browser.answer().text(), "next");
 }
 
+/// RFC 9110, 15.3.6. Unlike the others, it says so: a client would look for a body otherwise.
+// edge: 205 with a body from the application | a body of no octet
+#[test]
+fn a_reset_of_content_has_an_empty_body() {
+    let proxy = Proxy::start(&[]);
+    let mut browser = proxy.connect();
+    for method in ["GET", "HEAD"] {
+        browser.send(format!(
+            "{method} /status?code=205 HTTP/1.1\r\nHost: a\r\n\r\n"
+        ));
+        let head = browser.head();
+        assert_eq!(head.status, 205);
+        assert_eq!(head.field("transfer-encoding"), None);
+        let named = |field: &&(String, String)| field.0.eq_ignore_ascii_case("content-length");
+        let lengths: Vec<_> = head.fields.iter().filter(named).collect();
+        assert!(matches!(lengths[..], [(_, len)] if len == "0"), "{head:?}");
+    }
+    browser.send(get("/tag?tag=next"));
+    assert_eq!(browser.answer().text(), "next");
+}
+
 #[test]
 fn repeated_fields_stay_apart_and_in_order() {
     let proxy = Proxy::start(&[]);

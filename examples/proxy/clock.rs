@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub(crate) struct Clock {
     pub(crate) now: Instant,
+    /// Since the epoch.
     second: u64,
     http: String,
     log: String,
@@ -31,8 +32,13 @@ impl Clock {
             return;
         }
         self.second = second;
-        self.http = http_date(UNIX_EPOCH + Duration::from_secs(second));
+        self.http = http_date(self.second());
         self.log = log_date(&self.http).unwrap_or_default();
+    }
+
+    /// The second that both forms stand for.
+    pub(crate) fn second(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(self.second)
     }
 
     /// As in `Date` (RFC 9110, 5.6.7).

@@ -27,7 +27,7 @@ impl Worker {
             Ok(_) => return self.answer_error(key, 404, "there is nothing here"),
             Err(error) => return self.answer_unopened(key, &error),
         };
-        let version = Version::of(&metadata);
+        let version = Version::of(&metadata, self.clock.second());
         let len = metadata.len();
         let range = match version.wanted(head, len) {
             Wanted::Part { from, to } => Some((from, to)),

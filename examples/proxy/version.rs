@@ -9,6 +9,7 @@ use super::head::RequestHead;
 /// By what a client knows a file's content again.
 pub(crate) struct Version {
     pub(crate) etag: String,
+    /// For `Last-Modified`.
     pub(crate) modified: String,
     seconds: SystemTime,
 }
@@ -31,7 +32,8 @@ pub(crate) enum Wanted {
 }
 
 impl Version {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
+    /// `now` is the time of the answer.
+    pub(crate) fn of(metadata: &Metadata, now: SystemTime) -> Self {
         let since = metadata
             .modified()
             .ok()
@@ -40,7 +42,8 @@ impl Version {
         let seconds = UNIX_EPOCH + Duration::from_secs(since.as_secs());
         Self {
             etag: format!("\"{:x}-{:x}\"", since.as_nanos(), metadata.len()),
-            modified: http_date(seconds),
+            // RFC 9110, 8.8.2.1: a later one would be believed until then.
+            modified: http_date(seconds.min(now)),
             seconds,
         }
     }

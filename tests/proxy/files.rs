@@ -306,6 +306,35 @@ fn what_the_client_has_is_not_sent_again() {
     assert_eq!(answer.status, 200);
 }
 
+/// RFC 9110, 8.8.2.1. A copy of such a date would be believed until then.
+// edge: a file that was modified in the future | its date is that of the answer, and no part is sent by that
+#[test]
+fn no_file_is_younger_than_the_answer() {
+    let site = site(&[]);
+    let file = fs::File::options()
+        .append(true)
+        .open(site.root.path().join("digits.txt"));
+    let future = SystemTime::now() + Duration::from_secs(86_400);
+    file.and_then(|file| file.set_modified(future))
+        .expect("a file");
+    let first = site.proxy.get("/digits.txt");
+    let modified = first.field("last-modified").expect("a date");
+    assert_eq!(first.field("date"), Some(modified));
+    let range = format!("Range: bytes=0-1\r\nIf-Range: {modified}\r\n");
+    for (fields, status) in [
+        (
+            format!("If-None-Match: {}\r\n", first.field("etag").expect("a tag")),
+            304,
+        ),
+        (format!("If-Modified-Since: {modified}\r\n"), 200),
+        (range, 200),
+    ] {
+        let answer = with(&site.proxy, "/digits.txt", &fields);
+        assert_eq!(answer.status, status, "{fields}");
+        assert_eq!(answer.field("last-modified"), answer.field("date"));
+    }
+}
+
 #[test]
 fn a_front_controller_gets_what_is_no_file() {
     let site = site(&["--fallback", "/index.php"]);

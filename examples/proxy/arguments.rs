@@ -376,6 +376,7 @@ towards the browsers
 
   --help, --version      instead of all this
 
+A browser that ends its side of the connection has gone: what an application does for it is aborted.
 Exit status: 0 told to stop, also if --grace cut something off; 1 cannot serve; 2 a wrong option.
 Seconds may have a fraction. Of an option given twice the last one counts, unless it may be repeated.
 RUST_LOG=mio_fcgi=debug shows what happens to the FastCGI connections.";

@@ -335,6 +335,21 @@ fn a_client_that_goes_with_its_request_is_not_served() {
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 
+/// As nginx and Go see it; a file is sent all the same.
+// edge: a client that ends its side of the stream while an application is at its request | taken for gone
+#[test]
+fn a_client_that_ends_its_stream_while_it_is_served_has_gone() {
+    let proxy = Proxy::start(&["--status"]);
+    let mut browser = proxy.connect();
+    browser.send(get("/slow?ms=50000"));
+    proxy.wait_for_figure("requests.in_flight", 1);
+    let shut = browser.stream.shutdown(std::net::Shutdown::Write);
+    shut.expect("a connection");
+    browser.assert_closed();
+    proxy.wait_for_log("/slow?ms=50000 HTTP/1.1\" 499 0");
+    proxy.wait_for_figure("requests.in_flight", 0);
+}
+
 // edge: quotes and control octets in what is logged | escaped
 #[test]
 fn requests_are_logged_in_the_combined_format() {

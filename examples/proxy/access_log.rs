@@ -65,7 +65,7 @@ impl AccessLog {
         Ok(Self {
             lines: Vec::new(),
             is_on,
-            writer: LogWriter::spawn(io::stderr())?,
+            writer: LogWriter::spawn()?,
         })
     }
 

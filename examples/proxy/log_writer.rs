@@ -31,15 +31,23 @@ struct State {
 }
 
 impl LogWriter {
+    /// Writes to stderr.
+    ///
     /// # Errors
     /// The system's, when it has no thread left.
-    pub(crate) fn spawn(out: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn spawn() -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
-        thread::Builder::new()
+        let spawned = thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || of_thread.write_to(out))?;
-        Ok(Self { shared })
+            .spawn(move || of_thread.write_on());
+        match spawned {
+            Ok(_) => Ok(Self { shared }),
+            Err(error) => {
+                let why = format!("no thread for the log: {error}");
+                Err(io::Error::new(error.kind(), why))
+            }
+        }
     }
 
     /// Takes whole lines; never waits for whoever reads them.
@@ -77,7 +85,7 @@ impl Shared {
     }
 
     /// The thread.
-    fn write_to(&self, mut out: impl Write) {
+    fn write_on(&self) {
         let mut lines = Vec::new();
         loop {
             let mut state = self.lock();
@@ -111,8 +119,8 @@ impl Shared {
                     "proxy: {lost} lines of the log are lost: it was not read"
                 );
             }
-            // A log that cannot be written stops nobody.
-            let _ = out.write_all(&lines);
+            // Locked, so that the lines of several loops stay whole.
+            write_whole(&mut io::stderr().lock(), &lines);
             lines.clear();
             lines.shrink_to(MUCH);
         }
@@ -125,11 +133,27 @@ impl State {
     }
 }
 
+/// A log that cannot be written stops nobody.
+fn write_whole(out: &mut impl Write, mut lines: &[u8]) {
+    while !lines.is_empty() {
+        match out.write(lines) {
+            Ok(0) => return,
+            Ok(len) => lines = &lines[len..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Another process that has the same pipe or terminal may have made it so.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(A_MOMENT),
+            Err(_) => return,
+        }
+    }
+}
+
 /// Octets that wait, of each loop: half a second of the most that a loop can say. As many again may be being written.
 const MOST: usize = 8 * 1024 * 1024;
 /// So many are written at once; and so much memory is kept when nothing waits.
 const MUCH: usize = 64 * 1024;
 /// How long fewer than that are left waiting for more.
 const A_LITTLE: Duration = Duration::from_millis(20);
+/// How often a log is tried that has no room for now, and says so instead of waiting.
+const A_MOMENT: Duration = Duration::from_millis(2);
 /// How long the end waits for the last lines.
 const AT_THE_END: Duration = Duration::from_secs(1);

@@ -1,10 +1,13 @@
 //! The access log: its lines, and a reader of it that does not read.
 
-use std::io::{PipeReader, Read};
+use std::io::{PipeReader, PipeWriter, Read};
+use std::sync::mpsc;
+use std::thread;
 
+use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
-use super::harness::{Proxy, get};
+use super::harness::{PATIENCE, Proxy, get};
 use crate::program::example;
 
 /// As many lines, each of so many octets, are more than the proxy keeps for a log that is not read, and than a pipe holds.
@@ -44,6 +47,39 @@ fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
     assert_eq!(whole + lost, REQUESTS);
 }
 
+/// As one is that another process has, too, and has set so.
+// edge: a log that does not wait for its reader | its lines stay whole, and none is lost
+#[test]
+fn a_log_that_does_not_block_is_written_whole() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let flags = rustix::fs::fcntl_getfl(&writer).expect("a pipe");
+    rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("a pipe");
+    let (mut proxy, mut log) = logging_to(reader, writer);
+    // Far more than the pipe holds, and less than is kept.
+    ask(&proxy, 300);
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let mut piece = vec![0; 64 * 1024];
+        while let Ok(len @ 1..) = log.read(&mut piece) {
+            if tell.send(piece[..len].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut octets = Vec::new();
+    while octets.iter().filter(|octet| **octet == b'\n').count() < 300 {
+        octets.extend(told.recv_timeout(PATIENCE).expect("more lines"));
+    }
+    end(&mut proxy);
+    octets.extend(told.iter().flatten());
+    let text = String::from_utf8(octets).expect("UTF-8");
+    assert_eq!(text.lines().count(), 300);
+    for line in text.lines() {
+        assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+        assert!(line.len() > LINE_LEN, "{line}");
+    }
+}
+
 // edge: nobody reads the log at SIGTERM | it ends without the lines that wait
 #[test]
 fn a_log_that_is_not_read_does_not_hold_up_the_end() {
@@ -55,6 +91,10 @@ fn a_log_that_is_not_read_does_not_hold_up_the_end() {
 
 fn piped() -> (Proxy, PipeReader) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
+    logging_to(reader, writer)
+}
+
+fn logging_to(reader: PipeReader, writer: PipeWriter) -> (Proxy, PipeReader) {
     let unused = NamedTempFile::new().expect("a file");
     let proxy = Proxy::launch_logging(example("proxy"), unused, writer.into());
     (proxy, reader)

@@ -135,24 +135,27 @@ fn run(mut options: Options) -> io::Result<()> {
             .map_err(cannot_listen(address))?;
         loops.push(event_loop);
     }
+    let mut threads = Vec::new();
+    for event_loop in loops {
+        // Where the system has no thread left, the process ends, and with it those that run already.
+        let spawned = thread::Builder::new().spawn(move || event_loop.run());
+        let thread = spawned.map_err(|error| {
+            io::Error::new(error.kind(), format!("no thread for a loop: {error}"))
+        })?;
+        threads.push(thread);
+    }
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "listening on http://{address}")?;
     stdout.flush()?;
     drop(stdout);
-    thread::scope(|scope| {
-        let threads: Vec<_> = loops
-            .into_iter()
-            .map(|event_loop| scope.spawn(move || event_loop.run()))
-            .collect();
-        let mut result = Ok(());
-        for thread in threads {
-            match thread.join() {
-                Ok(ended) => result = result.and(ended),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+    let mut result = Ok(());
+    for thread in threads {
+        match thread.join() {
+            Ok(ended) => result = result.and(ended),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
-        result
-    })
+    }
+    result
 }
 
 /// The addresses that names stand for, once for all loops: each is a server with connections of its own.

@@ -124,9 +124,8 @@ impl Params {
 
     /// The pairs, those of the shared block first.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.encoded_parts()
-            .into_iter()
-            .flat_map(|part| Pairs::new(part).filter_map(Result::ok))
+        let [shared, own] = self.encoded_parts().map(Pairs::new);
+        shared.chain(own).filter_map(Result::ok)
     }
 
     /// The last value given for a name.

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::env_error::EnvError;
-use super::octets::{breaks_lines, is_token};
+use super::octets::{alphanumeric_or, breaks_lines, is_token};
 use super::writer::{Names, Writer};
 
 /// What is passed of a request's fields.
@@ -183,7 +183,10 @@ where
 ///
 /// An application that sends such a field cannot know the server's connection: leave it out of the response.
 pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
-    matches!(Class::of(name.as_ref()), Class::HopByHop)
+    let name = name.as_ref();
+    let is = |special: &str| special.as_bytes().eq_ignore_ascii_case(name);
+    let mut special = SPECIAL.iter();
+    special.any(|special| matches!(special.1, Class::HopByHop) && is(special.0))
 }
 
 /// Whether this is a host with perhaps a port, or nothing: what `Host` and the authority of a target may be, blanks around
@@ -206,14 +209,13 @@ pub fn is_host(host: impl AsRef<[u8]>) -> bool {
         [] => port.is_empty(),
         [b'[', address @ .., b']'] => is_ipv6(address),
         [b'.', ..] => false,
-        name => name.iter().all(is_in_host) && !name.windows(2).any(|pair| pair == b".."),
+        name => {
+            name.iter().all(|octet| IN_HOST[usize::from(*octet)])
+                && !name.windows(2).any(|pair| pair == b"..")
+        }
     };
     // What follows the name begins with a colon, if there is anything.
     valid_name && port.iter().skip(1).all(u8::is_ascii_digit)
-}
-
-fn is_in_host(octet: &u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(octet)
 }
 
 fn is_ipv6(octets: &[u8]) -> bool {
@@ -221,16 +223,10 @@ fn is_ipv6(octets: &[u8]) -> bool {
     text.is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
-/// By octet: what names consist of that are passed. A table, since each octet of each name is looked at.
-static IS_MAPPED: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut octet = 0_u8;
-    while octet < 128 {
-        table[octet as usize] = octet.is_ascii_alphanumeric() || octet == b'-';
-        octet += 1;
-    }
-    table
-};
+/// What names consist of that are passed.
+static IS_MAPPED: [bool; 256] = alphanumeric_or(b"-");
+/// What names of hosts consist of.
+static IN_HOST: [bool; 256] = alphanumeric_or(b"-._~%!$&'()*+;=");
 
 const SPECIAL: &[(&str, Class)] = &[
     ("host", Class::Host),

@@ -19,17 +19,21 @@ pub(super) fn breaks_lines(octets: &[u8]) -> Option<u8> {
     octets.iter().copied().find(|octet| breaks(*octet))
 }
 
-/// By octet. A table, since each octet of each name is looked at: 850 instructions instead of 1,400 for ten names.
-static IN_TOKEN: [bool; 256] = {
+/// By octet: letters, digits and these marks. A table, where each octet of each name is looked at: 850 instructions instead
+/// of 1,400 for ten names.
+pub(super) const fn alphanumeric_or(marks: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut octet = 0_u8;
     while octet < 128 {
-        let is_mark = matches!(
-            octet,
-            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        );
-        table[octet as usize] = octet.is_ascii_alphanumeric() || is_mark;
+        table[octet as usize] = octet.is_ascii_alphanumeric();
         octet += 1;
     }
+    let mut index = 0;
+    while index < marks.len() {
+        table[marks[index] as usize] = true;
+        index += 1;
+    }
     table
-};
+}
+
+static IN_TOKEN: [bool; 256] = alphanumeric_or(b"!#$%&'*+-.^_`|~");

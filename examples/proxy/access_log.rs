@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::log_writer::LogWriter;
 
-/// Lines that wait for the end of the turn, so that a turn costs one write.
+/// Lines that wait for the end of the turn, so that a turn costs one handing over, unless they are many.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     lines: Vec<u8>,
@@ -89,6 +89,7 @@ impl AccessLog {
             Some(time) => writeln!(self.lines, "\" {:.3}", time.as_secs_f64()),
             None => writeln!(self.lines, "\" -"),
         };
+        self.flush_many();
     }
 
     /// Something an operator has to know, whether or not requests are logged.
@@ -107,6 +108,7 @@ impl AccessLog {
             push_escaped(&mut self.lines, line);
             self.lines.push(b'\n');
         }
+        self.flush_many();
     }
 
     /// Hands the lines to whoever writes them.
@@ -117,11 +119,16 @@ impl AccessLog {
         }
     }
 
-    /// More than this is not left waiting.
-    pub(crate) fn is_long(&self) -> bool {
-        self.lines.len() > 64 * 1024
+    /// Those of one turn may be more than the writer takes at once.
+    fn flush_many(&mut self) {
+        if self.lines.len() > MANY {
+            self.flush();
+        }
     }
 }
+
+/// Octets of lines that do not wait for more.
+const MANY: usize = 64 * 1024;
 
 /// Whatever could end a line or a quoted part becomes `\xNN`.
 fn push_escaped(out: &mut Vec<u8>, octets: &[u8]) {

@@ -269,9 +269,6 @@ impl Worker {
                 _ => continue,
             };
             self.settle(key_of(tag));
-            if self.log.is_long() {
-                self.log.flush();
-            }
         }
         most
     }

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use rustix::fs::OFlags;
+use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
 use super::harness::{PATIENCE, Proxy, get};
@@ -45,6 +46,34 @@ fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
     }
     assert!(lost > 0);
     assert_eq!(whole + lost, REQUESTS);
+}
+
+/// Each quote is four octets in the log.
+// edge: more than 8 MiB of lines at once, with a log that is read | none is lost
+#[test]
+fn many_lines_at_once_are_not_too_many() {
+    let mut proxy = Proxy::start(&[]);
+    let mut crowd: Vec<_> = (0..60).map(|_| proxy.connect()).collect();
+    let mut last = proxy.connect();
+    last.send(get("/tag?tag=warm"));
+    assert_eq!(last.answer().text(), "warm");
+    // So that all of it is there in one turn.
+    proxy.halt();
+    // The proxy answers these by itself.
+    let request = get(&format!("/../?{}", "\"".repeat(LINE_LEN)));
+    for browser in &mut crowd {
+        browser.send(request.repeat(7));
+    }
+    proxy.signal(Signal::CONT);
+    for browser in &mut crowd {
+        for _ in 0..7 {
+            assert_eq!(browser.answer().status, 403);
+        }
+    }
+    end(&mut proxy);
+    let log = proxy.log();
+    let lines = log.lines().filter(|line| line.ends_with("\"-\" \"-\" -"));
+    assert_eq!(lines.count(), 60 * 7, "of {} octets", log.len());
 }
 
 /// As one is that another process has, too, and has set so.

@@ -156,4 +156,4 @@ const A_LITTLE: Duration = Duration::from_millis(20);
 /// How often a log is tried that has no room for now, and says so instead of waiting.
 const A_MOMENT: Duration = Duration::from_millis(2);
 /// How long the end waits for the last lines.
-const AT_THE_END: Duration = Duration::from_secs(1);
+const AT_THE_END: Duration = Duration::from_secs(3);

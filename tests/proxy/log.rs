@@ -109,13 +109,27 @@ fn a_log_that_does_not_block_is_written_whole() {
     }
 }
 
-// edge: nobody reads the log at SIGTERM | it ends without the lines that wait
+// edge: nobody reads the log at SIGTERM | it ends without the lines that wait, after a moment
 #[test]
 fn a_log_that_is_not_read_does_not_hold_up_the_end() {
     let (mut proxy, _log) = piped();
     // More than the pipe holds.
     ask(&proxy, 50);
     end(&mut proxy);
+}
+
+// edge: a log that is read again at SIGTERM | it ends with the last line
+#[test]
+fn the_end_waits_for_the_last_lines() {
+    let (mut proxy, mut log) = piped();
+    // More than the pipe holds.
+    ask(&proxy, 200);
+    proxy.terminate();
+    let mut text = String::new();
+    log.read_to_string(&mut text).expect("a pipe");
+    assert!(proxy.wait().success());
+    assert!(text.ends_with('\n'));
+    assert_eq!(text.lines().count(), 200);
 }
 
 fn piped() -> (Proxy, PipeReader) {

@@ -73,6 +73,69 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
     }
 }
 
+/// In time that the test makes: nobody else moves the worker's clock.
+#[test]
+fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
+    let mut poll = Poll::new().expect("a poll");
+    let options = Arc::new(options::Options {
+        access_log: false,
+        max_body: 10,
+        ..options::Options::default()
+    });
+    let config = fastcgi::config(&options, vec!["127.0.0.1:1".parse().expect("one")], 0);
+    let board = Arc::new(board::Board::new(false, 1));
+    let worker = worker::Worker::new(poll.registry(), WORKER, 0, &options, &board, config);
+    let mut worker = worker.expect("a worker");
+    let address = worker
+        .listen(([127, 0, 0, 1], 0).into())
+        .expect("a free port");
+    let mut client = connect(address);
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
+    client.write_all(head).expect("room");
+    run(&mut poll, &mut worker);
+    let mut answer = [0; 512];
+    let len = client.read(&mut answer).expect("an answer");
+    assert!(answer[..len].starts_with(b"HTTP/1.1 413 "));
+    client.set_nonblocking(true).expect("a socket");
+    // Less than it may take to notice the end, and together far more.
+    let pause = Duration::from_millis(1500);
+    for len in [100_000; 5] {
+        let mut left = len;
+        while left > 0 {
+            match client.write(&vec![b'x'; left]) {
+                Ok(written) => left -= written,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+            run(&mut poll, &mut worker);
+        }
+        worker.clock.now += pause;
+        run(&mut poll, &mut worker);
+        assert_eq!(worker.connections.len(), 1);
+    }
+    client.write_all(b"x").expect("room");
+    run(&mut poll, &mut worker);
+    worker.clock.now += pause;
+    run(&mut poll, &mut worker);
+    assert!(worker.connections.is_empty());
+}
+
+/// Until there is nothing to do at that time.
+fn run(poll: &mut Poll, worker: &mut worker::Worker) {
+    let mut events = Events::with_capacity(64);
+    let mut buf = ReadBuf::default();
+    loop {
+        poll.poll(&mut events, Some(Duration::from_millis(20)))
+            .expect("events");
+        for event in &events {
+            assert!(worker.handle_event(event), "it is the worker's");
+        }
+        worker.turn(&mut buf);
+        if events.is_empty() && worker.timeout() != Some(Duration::ZERO) {
+            return;
+        }
+    }
+}
+
 /// The loop: a listener for one peer that sends lines, and the worker.
 fn serve(upstream: Address, tell: &mpsc::Sender<(SocketAddr, SocketAddr)>) -> io::Result<()> {
     let mut poll = Poll::new()?;

@@ -77,15 +77,11 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
 #[test]
 fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
     let mut poll = Poll::new().expect("a poll");
-    let options = Arc::new(options::Options {
-        access_log: false,
+    let options = options::Options {
         max_body: 10,
         ..options::Options::default()
-    });
-    let config = fastcgi::config(&options, vec!["127.0.0.1:1".parse().expect("one")], 0);
-    let board = Arc::new(board::Board::new(false, 1));
-    let worker = worker::Worker::new(poll.registry(), WORKER, 0, &options, &board, config);
-    let mut worker = worker.expect("a worker");
+    };
+    let mut worker = worker_of(&poll, options);
     let address = worker
         .listen(([127, 0, 0, 1], 0).into())
         .expect("a free port");
@@ -117,6 +113,34 @@ fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
     worker.clock.now += pause;
     run(&mut poll, &mut worker);
     assert!(worker.connections.is_empty());
+}
+
+#[test]
+fn who_is_cut_off_by_a_stop_is_closed_although_the_loop_goes_on() {
+    let mut poll = Poll::new().expect("a poll");
+    let mut worker = worker_of(&poll, options::Options::default());
+    let address = worker
+        .listen(([127, 0, 0, 1], 0).into())
+        .expect("a free port");
+    let mut client = connect(address);
+    client.write_all(b"GET / HTTP/1.1\r\n").expect("room");
+    run(&mut poll, &mut worker);
+    worker.stop();
+    run(&mut poll, &mut worker);
+    assert_eq!(worker.connections.len(), 1);
+    worker.stop();
+    assert!(worker.has_stopped() && worker.connections.is_empty());
+    assert_eq!(client.read(&mut [0]).ok(), Some(0));
+}
+
+fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
+    let options = Arc::new(options::Options {
+        access_log: false,
+        ..options
+    });
+    let config = fastcgi::config(&options, vec!["127.0.0.1:1".parse().expect("one")], 0);
+    let board = Arc::new(board::Board::new(false, 1));
+    worker::Worker::new(poll.registry(), WORKER, 0, &options, &board, config).expect("a worker")
 }
 
 /// Until there is nothing to do at that time.

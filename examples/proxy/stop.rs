@@ -44,6 +44,7 @@ impl Worker {
         let keys: Vec<usize> = self.connections.iter().map(|entry| entry.0).collect();
         for key in keys {
             self.end_client(key, NOT_ANSWERED);
+            self.settle(key);
         }
         self.running = Running::Stopped;
     }

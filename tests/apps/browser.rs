@@ -42,8 +42,11 @@ fn an_upload_shows_its_progress_and_what_arrived() {
 
 /// Shows the demo application to a browser; nobody may have reason to complain.
 fn show(scenario: &str, arguments: &[&str]) {
-    let proxy = Proxy::start(&["--status"]);
+    let mut proxy = Proxy::start(&["--status"]);
     browse("demo.py", scenario, &proxy, arguments);
+    // Its log is whole then.
+    proxy.terminate();
+    assert!(proxy.wait().success());
     let log = proxy.log();
     assert!(!log.contains("proxy: ["), "{log}");
 }

@@ -213,7 +213,7 @@ fn git_pushes_and_clones() {
         "GIT_HTTP_EXPORT_ALL=",
     ];
     let own = ["--extension", "", "--param", &projects];
-    let proxy = Proxy::start(&[&fixed[..], &params, &own].concat());
+    let mut proxy = Proxy::start(&[&fixed[..], &params, &own].concat());
     let remote = url(&proxy, "/git-http-backend/project.git");
 
     let init = ["init", "-q", "-b", "main"];
@@ -252,6 +252,9 @@ fn git_pushes_and_clones() {
     assert!(fs::read(there.join("file")).ok() == fs::read(here.join("file")).ok());
     let branches = git(&there, &["branch", "--remotes"]);
     assert!(branches.contains("origin/b39"), "{branches}");
+    // Its log is whole then.
+    proxy.terminate();
+    assert!(proxy.wait().success());
     let log = proxy.log();
     assert!(
         log.lines().all(|line| line.contains(" HTTP/1.1\" 200 ")),

@@ -28,21 +28,24 @@ fn a_wiki_is_installed_written_and_illustrated() {
         "4",
         "--status",
     ];
-    let proxy = Proxy::start(&arguments);
+    let mut proxy = Proxy::start(&arguments);
     browse("wiki.py", "wiki", &proxy, &[]);
     // The browser is gone, and what it had asked for last too.
     proxy.wait_for_figure("server.clients", 1);
     proxy.wait_for_figure("requests.aborting", 0);
+    let [failed, in_flight] = ["requests.failed", "requests.in_flight"].map(|it| proxy.figure(it));
+    // Its log is whole then.
+    proxy.terminate();
+    assert!(proxy.wait().success());
     let log = proxy.log();
     assert!(!log.contains("proxy: ["), "{log}");
-    let failed = log.lines().find(|line| line.contains(" HTTP/1.1\" 5"));
-    assert_eq!(failed, None, "{log}");
+    let broken = log.lines().find(|line| line.contains(" HTTP/1.1\" 5"));
+    assert_eq!(broken, None, "{log}");
     let page = fs::read_to_string(wiki.data("pages/start.txt")).expect("it was saved");
     assert!(page.ends_with("{{:noise.png}}"), "{page}");
     // What the browser no longer wanted is aborted, nothing else has failed.
     let unwanted = log.lines().filter(|line| line.contains("\" 499 ")).count();
-    assert_eq!(proxy.figure("requests.failed"), unwanted as u64, "{log}");
-    assert_eq!(proxy.figure("requests.in_flight"), 0);
+    assert_eq!((failed, in_flight), (unwanted as u64, 0), "{log}");
 }
 
 /// A DokuWiki before its installation: Debian's files, with a configuration and data of their own.

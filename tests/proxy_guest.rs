@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
-use mio_fcgi::{Address, ReadBuf};
+use mio_fcgi::wire::{self, RecordType};
+use mio_fcgi::{Address, Multiplex, ReadBuf};
 
 #[allow(
     dead_code,
@@ -133,12 +134,70 @@ fn who_is_cut_off_by_a_stop_is_closed_although_the_loop_goes_on() {
     assert_eq!(client.read(&mut [0]).ok(), Some(0));
 }
 
+/// The end of the body finds a socket that the body's last part has filled: there is nothing left to be waited for.
+#[test]
+fn a_request_is_not_left_paused_by_the_end_of_its_answer() {
+    let mut poll = Poll::new().expect("a poll");
+    let application = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let upstream = application.local_addr().expect("an address");
+    let options = options::Options {
+        upstreams: vec![upstream.into()],
+        multiplex: Multiplex::Off,
+        ..options::Options::default()
+    };
+    let mut worker = worker_of(&poll, options);
+    let address = worker
+        .listen(([127, 0, 0, 1], 0).into())
+        .expect("a free port");
+    let mut client = connect(address);
+    send(&mut client, "/");
+    run(&mut poll, &mut worker);
+    let (mut application, _) = application.accept().expect("a connection");
+    let mut say = |worker: &mut worker::Worker, content: &[u8]| {
+        let mut record = Vec::new();
+        match content {
+            [] => wire::write_stream_end(&mut record, RecordType::Stdout, 1),
+            _ => wire::write_stream(&mut record, RecordType::Stdout, 1, content),
+        }
+        application.write_all(&record).expect("it reads");
+        run(&mut poll, worker);
+    };
+    say(&mut worker, b"Content-Type: a/b\r\n\r\n");
+    let socket = socket2::SockRef::from(&worker.connections[0].socket);
+    socket.set_send_buffer_size(16 * 1024).expect("a socket");
+    // Each part waits for the end of the turn, until one is not taken whole.
+    let mut len = 0;
+    while worker.connections[0].is_writable {
+        say(&mut worker, &[b'x'; 8000]);
+        len += 8000;
+    }
+    assert_eq!(worker.fcgi.stats().requests.paused, 0);
+    say(&mut worker, b"");
+    assert_eq!(worker.fcgi.stats().requests.paused, 0);
+    assert_eq!(worker.answered, 1);
+    let reader = thread::spawn(move || {
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).map(|_| answer)
+    });
+    while !worker.connections.is_empty() {
+        run(&mut poll, &mut worker);
+    }
+    let answer = reader.join().expect("no panic").expect("an answer");
+    assert_eq!(answer.iter().filter(|octet| **octet == b'x').count(), len);
+    assert!(answer.ends_with(b"\r\n0\r\n\r\n"));
+}
+
 fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
     let options = Arc::new(options::Options {
         access_log: false,
         ..options
     });
-    let config = fastcgi::config(&options, vec!["127.0.0.1:1".parse().expect("one")], 0);
+    let nobody = || vec!["127.0.0.1:1".parse().expect("one")];
+    let servers = match &options.upstreams[..] {
+        [] => nobody(),
+        upstreams => upstreams.to_vec(),
+    };
+    let config = fastcgi::config(&options, servers, 0);
     let board = Arc::new(board::Board::new(false, 1));
     worker::Worker::new(poll.registry(), WORKER, 0, &options, &board, config).expect("a worker")
 }

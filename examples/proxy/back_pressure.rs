@@ -44,6 +44,8 @@ impl Worker {
             && let Some(exchange) = connection.exchange()
             && let Some(request) = exchange.request
             && !exchange.is_paused
+            // Behind its end nothing comes that could be more, and nobody stays who would resume it.
+            && !matches!(exchange.answer, Answer::Complete)
         {
             exchange.is_paused = true;
             self.fcgi.pause(now, request);

@@ -1,7 +1,9 @@
 //! Writes a log from a thread of its own: a file system that is slow, or a pipe that nobody empties, does not stop the loop.
 //!
-//! What waits is bounded. Beyond that lines are lost, and their number is told as soon as something can be written.
+//! What waits is bounded. Lines beyond that are lost, as are those that the system refuses to write, and their number is told
+//! behind the next that can be written.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -54,7 +56,7 @@ impl LogWriter {
     pub(crate) fn write(&self, lines: &[u8]) {
         let mut state = self.shared.lock();
         if state.waiting.len() + lines.len() > MOST {
-            state.lost += lines.iter().filter(|octet| **octet == b'\n').count();
+            state.lost += line_count(lines);
             return;
         }
         let before = state.waiting.len();
@@ -87,6 +89,7 @@ impl Shared {
     /// The thread.
     fn write_on(&self) {
         let mut lines = Vec::new();
+        let mut lost = Lost::default();
         loop {
             let mut state = self.lock();
             state.is_writing = false;
@@ -109,18 +112,11 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner);
             state = waited.0;
             std::mem::swap(&mut lines, &mut state.waiting);
-            let lost = std::mem::take(&mut state.lost);
+            lost.add(std::mem::take(&mut state.lost), "it was not read");
             state.is_writing = true;
             drop(state);
-            if lost > 0 {
-                // Writing to memory does not fail.
-                let _ = writeln!(
-                    lines,
-                    "proxy: {lost} lines of the log are lost: it was not read"
-                );
-            }
             // Locked, so that the lines of several loops stay whole.
-            write_whole(&mut io::stderr().lock(), &lines);
+            lost.write(&mut io::stderr().lock(), &lines);
             lines.clear();
             lines.shrink_to(MUCH);
         }
@@ -133,18 +129,73 @@ impl State {
     }
 }
 
-/// A log that cannot be written stops nobody.
-fn write_whole(out: &mut impl Write, mut lines: &[u8]) {
+/// Lines that are not in the log, and of which it does not tell yet.
+#[derive(Debug, Default)]
+struct Lost {
+    count: usize,
+    /// The last reason.
+    why: String,
+    /// The log ends within a line.
+    is_cut: bool,
+}
+
+impl Lost {
+    fn add(&mut self, count: usize, why: impl Display) {
+        if count > 0 {
+            self.count += count;
+            self.why = why.to_string();
+        }
+    }
+
+    /// Writes whole lines, then how many are lost. A log that cannot be written stops nobody.
+    fn write(&mut self, out: &mut impl Write, lines: &[u8]) {
+        if let Err((rest, error)) = self.put(out, lines) {
+            self.add(line_count(rest), error);
+        } else if self.count > 0 {
+            let told = format!(
+                "proxy: {} lines of the log are lost: {}\n",
+                self.count, self.why
+            );
+            if self.put(out, told.as_bytes()).is_ok() {
+                self.count = 0;
+            }
+        }
+    }
+
+    /// Writes whole lines, at the start of one; an error comes with what is left of them.
+    fn put<'l>(&mut self, out: &mut impl Write, lines: &'l [u8]) -> Result<(), Refused<'l>> {
+        if self.is_cut {
+            write_whole(out, b"\n").map_err(|(_, error)| (lines, error))?;
+            self.is_cut = false;
+        }
+        let written = write_whole(out, lines);
+        if let Err((rest, _)) = &written {
+            let taken = &lines[..lines.len() - rest.len()];
+            self.is_cut = taken.last().is_some_and(|octet| *octet != b'\n');
+        }
+        written
+    }
+}
+
+/// What is left to write, and why.
+type Refused<'l> = (&'l [u8], io::Error);
+
+fn write_whole<'l>(out: &mut impl Write, mut lines: &'l [u8]) -> Result<(), Refused<'l>> {
     while !lines.is_empty() {
         match out.write(lines) {
-            Ok(0) => return,
+            Ok(0) => return Err((lines, io::ErrorKind::WriteZero.into())),
             Ok(len) => lines = &lines[len..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Another process that has the same pipe or terminal may have made it so.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(A_MOMENT),
-            Err(_) => return,
+            Err(error) => return Err((lines, error)),
         }
     }
+    Ok(())
+}
+
+fn line_count(lines: &[u8]) -> usize {
+    lines.iter().filter(|octet| **octet == b'\n').count()
 }
 
 /// Octets that wait, of each loop: half a second of the most that a loop can say. As many again may be being written.

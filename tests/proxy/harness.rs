@@ -467,7 +467,7 @@ pub(crate) fn run(arguments: &[&str]) -> std::process::Output {
 /// How many characters of a log a failing test prints.
 const LOG_SHOWN: usize = 16_000;
 
-fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
+pub(crate) fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
     octets
         .windows(wanted.len())
         .position(|window| window == wanted)

@@ -1,14 +1,21 @@
 //! The access log: its lines, and a reader of it that does not read.
 
-use std::io::{PipeReader, PipeWriter, Read};
-use std::sync::mpsc;
+#[cfg(target_os = "linux")]
+use std::fs::File;
+use std::io::{PipeReader, Read};
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Stdio;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
 use rustix::fs::OFlags;
+#[cfg(target_os = "linux")]
+use rustix::fs::{CWD, FileType, Mode};
 use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
-use super::harness::{PATIENCE, Proxy, get};
+use super::harness::{PATIENCE, Proxy, find, get};
 use crate::program::example;
 
 /// As many lines, each of so many octets, are more than the proxy keeps for a log that is not read, and than a pipe holds.
@@ -18,34 +25,79 @@ const LINE_LEN: usize = 7000;
 // edge: nobody reads the log | clients are served, lines beyond 8 MiB are lost and counted
 #[test]
 fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
-    let (mut proxy, mut log) = piped();
+    let (mut proxy, log) = piped();
     ask(&proxy, REQUESTS);
-    let mut text = String::new();
-    let mut octets = vec![0; 64 * 1024];
-    let is_told = |text: &str| text.contains(" lines of the log are lost");
-    while !is_told(&text) {
-        let len = log.read(&mut octets).expect("a pipe");
-        text.push_str(std::str::from_utf8(&octets[..len]).expect("UTF-8"));
+    let counts = counts(&mut proxy, LogReader::new(log));
+    assert!(counts.lost > 0);
+    assert_eq!(counts.whole + counts.lost, REQUESTS);
+    assert_eq!(counts.cut, 0);
+}
+
+// edge: the log's reader goes | clients are served, the lines are counted and told to the next reader
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_tells_what_it_lost() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("log");
+    let mode = Mode::RUSR | Mode::WUSR;
+    rustix::fs::mknodat(CWD, &path, FileType::Fifo, mode, 0).expect("a FIFO");
+    // Neither end waits for the other one here, nor below, where the proxy has the one.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = File::options();
+    options.read(true).custom_flags(nonblocking);
+    let reader = options.open(&path).expect("a FIFO");
+    let writer = File::options().write(true).open(&path).expect("a FIFO");
+    let mut proxy = logging_to(writer);
+    // More than the FIFO holds, and keeps for the next reader.
+    ask(&proxy, 20);
+    drop(reader);
+    for _ in 0..2 {
+        // Each time all of it is tried and refused, so that the numbers have to be added.
+        ask(&proxy, 3);
+        proxy.wait_for_rest();
     }
-    end(&mut proxy);
-    log.read_to_string(&mut text).expect("a pipe");
+    let log = LogReader::new(File::open(&path).expect("a FIFO"));
+    ask(&proxy, 1);
+    let counts = counts(&mut proxy, log);
+    assert!(counts.lost > 6, "{counts:?}");
+    assert_eq!(counts.whole + counts.lost, 20 + 6 + 1, "{counts:?}");
+    assert_eq!(counts.cut, 1);
+}
+
+/// Lines of a log.
+#[derive(Debug, Default)]
+struct Counts {
+    whole: usize,
+    /// Ended before their end; these are lost, too.
+    cut: usize,
+    /// As the log tells.
+    lost: usize,
+}
+
+/// Reads until the loss is told, and then to the end, which comes.
+fn counts(proxy: &mut Proxy, mut log: LogReader) -> Counts {
+    let told = b" lines of the log are lost";
+    log.read_until(|octets| find(&octets[octets.len().saturating_sub(100)..], told).is_some());
+    end(proxy);
+    let mut counts = Counts::default();
+    let text = log.rest();
     assert!(text.ends_with('\n'));
-    let (mut whole, mut lost) = (0, 0);
     for line in text.lines() {
         match line.strip_prefix("proxy: ") {
             Some(said) => {
                 let count = said.split(' ').next().and_then(|count| count.parse().ok());
-                lost += count.unwrap_or(0);
+                counts.lost += count.unwrap_or(0);
             }
             None => {
                 assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
-                assert!(line.len() > LINE_LEN, "{line}");
-                whole += 1;
+                match line.len() > LINE_LEN {
+                    true => counts.whole += 1,
+                    false => counts.cut += 1,
+                }
             }
         }
     }
-    assert!(lost > 0);
-    assert_eq!(whole + lost, REQUESTS);
+    counts
 }
 
 /// Each quote is four octets in the log.
@@ -83,25 +135,13 @@ fn a_log_that_does_not_block_is_written_whole() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let flags = rustix::fs::fcntl_getfl(&writer).expect("a pipe");
     rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("a pipe");
-    let (mut proxy, mut log) = logging_to(reader, writer);
+    let mut proxy = logging_to(writer);
     // Far more than the pipe holds, and less than is kept.
     ask(&proxy, 300);
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || {
-        let mut piece = vec![0; 64 * 1024];
-        while let Ok(len @ 1..) = log.read(&mut piece) {
-            if tell.send(piece[..len].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
-    let mut octets = Vec::new();
-    while octets.iter().filter(|octet| **octet == b'\n').count() < 300 {
-        octets.extend(told.recv_timeout(PATIENCE).expect("more lines"));
-    }
+    let mut log = LogReader::new(reader);
+    log.read_until(|octets| octets.iter().filter(|octet| **octet == b'\n').count() == 300);
     end(&mut proxy);
-    octets.extend(told.iter().flatten());
-    let text = String::from_utf8(octets).expect("UTF-8");
+    let text = log.rest();
     assert_eq!(text.lines().count(), 300);
     for line in text.lines() {
         assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
@@ -121,26 +161,65 @@ fn a_log_that_is_not_read_does_not_hold_up_the_end() {
 // edge: a log that is read again at SIGTERM | it ends with the last line
 #[test]
 fn the_end_waits_for_the_last_lines() {
-    let (mut proxy, mut log) = piped();
+    let (mut proxy, log) = piped();
     // More than the pipe holds.
     ask(&proxy, 200);
     proxy.terminate();
-    let mut text = String::new();
-    log.read_to_string(&mut text).expect("a pipe");
+    let text = LogReader::new(log).rest();
     assert!(proxy.wait().success());
     assert!(text.ends_with('\n'));
     assert_eq!(text.lines().count(), 200);
 }
 
-fn piped() -> (Proxy, PipeReader) {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    logging_to(reader, writer)
+/// The end of a log that is read, within [`PATIENCE`].
+struct LogReader {
+    pieces: mpsc::Receiver<Vec<u8>>,
+    octets: Vec<u8>,
 }
 
-fn logging_to(reader: PipeReader, writer: PipeWriter) -> (Proxy, PipeReader) {
+impl LogReader {
+    fn new(mut log: impl Read + Send + 'static) -> Self {
+        let (tell, pieces) = mpsc::channel();
+        thread::spawn(move || {
+            let mut piece = vec![0; 64 * 1024];
+            while let Ok(len @ 1..) = log.read(&mut piece) {
+                if tell.send(piece[..len].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let octets = Vec::new();
+        Self { pieces, octets }
+    }
+
+    fn read_until(&mut self, is_enough: impl Fn(&[u8]) -> bool) {
+        while !is_enough(&self.octets) {
+            let piece = self.pieces.recv_timeout(PATIENCE);
+            self.octets.extend(piece.expect("more lines"));
+        }
+    }
+
+    /// All of it, when whoever writes it has gone.
+    fn rest(mut self) -> String {
+        loop {
+            match self.pieces.recv_timeout(PATIENCE) {
+                Ok(piece) => self.octets.extend(piece),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("the log does not end"),
+            }
+        }
+        String::from_utf8(self.octets).expect("UTF-8")
+    }
+}
+
+fn piped() -> (Proxy, PipeReader) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    (logging_to(writer), reader)
+}
+
+fn logging_to(writer: impl Into<Stdio>) -> Proxy {
     let unused = NamedTempFile::new().expect("a file");
-    let proxy = Proxy::launch_logging(example("proxy"), unused, writer.into());
-    (proxy, reader)
+    Proxy::launch_logging(example("proxy"), unused, writer.into())
 }
 
 fn ask(proxy: &Proxy, requests: usize) {

@@ -228,9 +228,10 @@ fn file_name(name: &str, value: &str) -> Result<String, String> {
 
 /// Empty: every name is a script's.
 fn extension(value: &str) -> Result<String, String> {
-    if value.contains('/') {
+    let is_extension = value.starts_with('.') && !value.contains('/');
+    if !(value.is_empty() || is_extension) {
         return Err(format!(
-            "--extension wants what ends a script's name, such as .cgi, not '{value}'"
+            "--extension wants a dot and what ends a script's name, such as .cgi, or '', not '{value}'"
         ));
     }
     Ok(value.to_owned())

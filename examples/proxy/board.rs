@@ -144,8 +144,8 @@ impl Publisher {
         &self.board
     }
 
-    /// Whether the figures have to be put there: something happened, and the last ones are old enough.
-    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+    /// Takes note that something happened; true if the figures have to be put there now, because the last are old enough.
+    pub(crate) fn note_change(&mut self, now: Instant) -> bool {
         self.is_stale = self.board.is_on && now < self.next;
         self.board.is_on && !self.is_stale
     }

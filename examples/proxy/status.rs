@@ -37,7 +37,7 @@ impl Worker {
     /// At the end of each turn.
     pub(crate) fn publish(&mut self) {
         let now = self.clock.now;
-        if self.publisher.is_due(now) {
+        if self.publisher.note_change(now) {
             self.publisher.put(now, self.figures());
         }
     }

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use mio::Waker;
 use mio_fcgi::Address;
-use tempfile::TempDir;
 
 mod answer;
 mod buffers;
@@ -83,23 +82,35 @@ pub fn serve(listener: Listener, options: &Options, control: &Control) -> io::Re
     event_loop::run(listener, options, control)
 }
 
-/// Serves on a thread, at a Unix socket in a directory of its own, or at a free port of 127.0.0.1 where the
-/// system has no Unix sockets.
+/// Serves on a thread, at a Unix socket that has no file on Linux, at a free port of 127.0.0.1 elsewhere: neither leaves
+/// anything behind, however the process ends, and both are open to every user of the machine.
 ///
 /// # Errors
-/// The system's: no directory, no socket, no thread.
+/// The system's: no socket, no thread.
 pub fn spawn(options: Options) -> io::Result<Running> {
-    let (listener, directory) = if cfg!(unix) {
-        let directory = tempfile::Builder::new().prefix("responder-").tempdir()?;
-        let path = directory.path().join("fcgi.sock");
-        (Listener::bind(&Address::Unix(path))?, Some(directory))
-    } else {
-        let any_port = Address::Tcp(([127, 0, 0, 1], 0).into());
-        (Listener::bind(&any_port)?, None)
-    };
-    let mut running = spawn_on(listener, options)?;
-    running.directory = directory;
-    Ok(running)
+    #[cfg(target_os = "linux")]
+    let listener = bind_unused_name()?;
+    #[cfg(not(target_os = "linux"))]
+    let listener = Listener::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()))?;
+    spawn_on(listener, options)
+}
+
+/// Listens at an abstract name; the first one may be taken where processes see each other's sockets but not their numbers.
+#[cfg(target_os = "linux")]
+fn bind_unused_name() -> io::Result<Listener> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let process = std::process::id();
+    let mut tries_left = 1000;
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("responder-{process}-{number}");
+        match Listener::bind(&Address::Abstract(name)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries_left > 0 => {
+                tries_left -= 1;
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// Serves a listener on a thread.
@@ -119,18 +130,15 @@ pub fn spawn_on(listener: Listener, options: Options) -> io::Result<Running> {
         address,
         control,
         thread: Some(thread),
-        directory: None,
     })
 }
 
-/// An application on a thread; dropping it ends the thread and removes the socket that [`spawn`] made.
+/// An application on a thread; dropping it ends the thread.
 #[derive(Debug)]
 pub struct Running {
     address: Address,
     control: Arc<Control>,
     thread: Option<JoinHandle<io::Result<()>>>,
-    /// Where its socket is; removed when this is dropped.
-    directory: Option<TempDir>,
 }
 
 impl Running {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt;
+#[cfg(target_os = "linux")]
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::Duration;
 
 use mio_fcgi::Address;
@@ -55,7 +57,7 @@ impl Socket for TcpStream {
     }
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 impl Socket for UnixStream {
     fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
@@ -98,9 +100,10 @@ impl Peer {
     pub(crate) fn connect(address: &Address) -> Self {
         let time_out = Some(Duration::from_secs(45));
         let socket: Box<dyn Socket> = match address {
-            #[cfg(unix)]
-            Address::Unix(path) => {
-                let socket = UnixStream::connect(path).expect("it listens");
+            #[cfg(target_os = "linux")]
+            Address::Abstract(name) => {
+                let name = SocketAddr::from_abstract_name(name).expect("a short name");
+                let socket = UnixStream::connect_addr(&name).expect("it listens");
                 socket.set_read_timeout(time_out).expect("a time");
                 socket.set_write_timeout(time_out).expect("a time");
                 Box::new(socket)

@@ -137,54 +137,87 @@ fn who_is_cut_off_by_a_stop_is_closed_although_the_loop_goes_on() {
 /// The end of the body finds a socket that the body's last part has filled: there is nothing left to be waited for.
 #[test]
 fn a_request_is_not_left_paused_by_the_end_of_its_answer() {
-    let mut poll = Poll::new().expect("a poll");
-    let application = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let upstream = application.local_addr().expect("an address");
-    let options = options::Options {
-        upstreams: vec![upstream.into()],
-        multiplex: Multiplex::Off,
-        ..options::Options::default()
-    };
-    let mut worker = worker_of(&poll, options);
-    let address = worker
-        .listen(([127, 0, 0, 1], 0).into())
-        .expect("a free port");
-    let mut client = connect(address);
-    send(&mut client, "/");
-    run(&mut poll, &mut worker);
-    let (mut application, _) = application.accept().expect("a connection");
-    let mut say = |worker: &mut worker::Worker, content: &[u8]| {
+    let mut served = Served::new("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    served.say(b"Content-Type: a/b\r\n\r\n");
+    let socket = socket2::SockRef::from(&served.worker.connections[0].socket);
+    socket.set_send_buffer_size(16 * 1024).expect("a socket");
+    // Each part waits for the end of the turn, until one is not taken whole.
+    let mut len = 0;
+    while served.worker.connections[0].is_writable {
+        served.say(&[b'x'; 8000]);
+        len += 8000;
+    }
+    assert_eq!(served.worker.fcgi.stats().requests.paused, 0);
+    served.say(b"");
+    assert_eq!(served.worker.fcgi.stats().requests.paused, 0);
+    assert_eq!(served.worker.answered, 1);
+    let mut client = served.client;
+    let reader = thread::spawn(move || {
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).map(|_| answer)
+    });
+    while !served.worker.connections.is_empty() {
+        run(&mut served.poll, &mut served.worker);
+    }
+    let answer = reader.join().expect("no panic").expect("an answer");
+    assert_eq!(answer.iter().filter(|octet| **octet == b'x').count(), len);
+    assert!(answer.ends_with(b"\r\n0\r\n\r\n"));
+}
+
+/// Its body will not come any more, and until it has, the application's silence is nobody's fault.
+#[test]
+fn a_request_whose_client_is_cut_off_in_its_body_is_aborted() {
+    let mut served = Served::new("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbody");
+    served.say(b"Content-Type: a/b\r\nContent-Length: 9\r\n\r\nbody");
+    assert_eq!(served.worker.fcgi.stats().requests.active, 1);
+    // Shorter than it said.
+    served.say(b"");
+    assert!(served.worker.connections.is_empty());
+    assert_eq!(served.worker.fcgi.stats().requests.active, 0);
+}
+
+/// A worker that serves one request of a client, and the application's end of it.
+struct Served {
+    poll: Poll,
+    worker: worker::Worker,
+    client: TcpStream,
+    application: TcpStream,
+}
+
+impl Served {
+    fn new(request: &str) -> Self {
+        let mut poll = Poll::new().expect("a poll");
+        let application = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let upstream = application.local_addr().expect("an address");
+        let options = options::Options {
+            upstreams: vec![upstream.into()],
+            multiplex: Multiplex::Off,
+            ..options::Options::default()
+        };
+        let mut worker = worker_of(&poll, options);
+        let any = ([127, 0, 0, 1], 0).into();
+        let mut client = connect(worker.listen(any).expect("a free port"));
+        client.write_all(request.as_bytes()).expect("room");
+        run(&mut poll, &mut worker);
+        let (application, _) = application.accept().expect("a connection");
+        Self {
+            poll,
+            worker,
+            client,
+            application,
+        }
+    }
+
+    /// Output of the application; none: its end.
+    fn say(&mut self, content: &[u8]) {
         let mut record = Vec::new();
         match content {
             [] => wire::write_stream_end(&mut record, RecordType::Stdout, 1),
             _ => wire::write_stream(&mut record, RecordType::Stdout, 1, content),
         }
-        application.write_all(&record).expect("it reads");
-        run(&mut poll, worker);
-    };
-    say(&mut worker, b"Content-Type: a/b\r\n\r\n");
-    let socket = socket2::SockRef::from(&worker.connections[0].socket);
-    socket.set_send_buffer_size(16 * 1024).expect("a socket");
-    // Each part waits for the end of the turn, until one is not taken whole.
-    let mut len = 0;
-    while worker.connections[0].is_writable {
-        say(&mut worker, &[b'x'; 8000]);
-        len += 8000;
+        self.application.write_all(&record).expect("it reads");
+        run(&mut self.poll, &mut self.worker);
     }
-    assert_eq!(worker.fcgi.stats().requests.paused, 0);
-    say(&mut worker, b"");
-    assert_eq!(worker.fcgi.stats().requests.paused, 0);
-    assert_eq!(worker.answered, 1);
-    let reader = thread::spawn(move || {
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer).map(|_| answer)
-    });
-    while !worker.connections.is_empty() {
-        run(&mut poll, &mut worker);
-    }
-    let answer = reader.join().expect("no panic").expect("an answer");
-    assert_eq!(answer.iter().filter(|octet| **octet == b'x').count(), len);
-    assert!(answer.ends_with(b"\r\n0\r\n\r\n"));
 }
 
 fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {

@@ -107,6 +107,12 @@ impl Worker {
         let now = self.clock.now;
         connection.since = now;
         self.answered += 1;
+        if let Some(request) = exchange.request
+            && !matches!(exchange.upload, Upload::Done)
+        {
+            // The rest of its body will not come, and no time-out runs for an application that waits for it.
+            self.fcgi.abort(now, request);
+        }
         // Who was not waited for to the end took until now.
         let until_now = || exchange.submitted.map(|at| now.duration_since(at));
         let served = Served {

@@ -22,8 +22,10 @@ use mio_fcgi::{Address, Multiplex, ReadBuf};
 #[path = "../examples/proxy/main.rs"]
 mod proxy;
 
-use proxy::{app, board, fastcgi, options, worker};
+use proxy::{app, board, event_loop, fastcgi, loops, options, worker};
 
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(45);
 const HEALTH: Token = Token(3);
 const PEER: Token = Token(4);
 const WORKER: Range<Token> = Token(100)..Token(10_000);
@@ -220,6 +222,29 @@ impl Served {
     }
 }
 
+/// Waiting for all of them ends only where the healthy one is stopped.
+#[test]
+fn a_loop_that_fails_or_panics_stops_the_others() {
+    type Run = Box<dyn FnOnce() -> io::Result<()> + Send>;
+    let failing: [(Run, &str); 2] = [
+        (Box::new(|| Err(io::Error::other("no poll"))), "no poll"),
+        (Box::new(|| panic!("wanted by a test")), "a loop panicked"),
+    ];
+    for (fail, expected) in failing {
+        let options = Arc::new(options::Options::default());
+        let nobody = vec!["127.0.0.1:1".parse().expect("one")];
+        let config = fastcgi::config(&options, nobody, 0);
+        let board = Arc::new(board::Board::new(false, 2));
+        let healthy = event_loop::EventLoop::new(0, &options, &board, config).expect("a loop");
+        let runs: [Run; 2] = [Box::new(move || healthy.run()), fail];
+        let (tell, told) = mpsc::channel();
+        let loops = loops::Loops::start(runs).expect("threads");
+        thread::spawn(move || tell.send(loops.wait()));
+        let result = told.recv_timeout(PATIENCE).expect("all stop");
+        assert_eq!(result.expect_err("one failed").to_string(), expected);
+    }
+}
+
 fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
     let options = Arc::new(options::Options {
         access_log: false,
@@ -335,9 +360,7 @@ impl Peer {
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it listens");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(45)))
-        .expect("a socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     stream
 }
 
@@ -365,7 +388,14 @@ fn say(lines: &mut BufReader<TcpStream>, line: &str) -> String {
 }
 
 /// The files that are not taken along.
-const LEFT: &[&str] = &["main", "arguments", "descriptors", "event_loop", "signals"];
+const LEFT: &[&str] = &[
+    "main",
+    "arguments",
+    "descriptors",
+    "event_loop",
+    "loops",
+    "signals",
+];
 
 #[test]
 fn what_is_taken_needs_nothing_that_is_left_and_no_crate_that_is_not_named() {

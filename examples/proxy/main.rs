@@ -3,7 +3,8 @@
 //! `cargo run --release --example proxy`, then http://127.0.0.1:8080. All options: `-- --help`.
 //!
 //! - `worker`: what a loop serves, the order of a turn; a guest in the loop. `event_loop`, `signals`: a loop for it.
-//!   `listener`, `timers`, `clock`: what it waits for. `room`: how many clients there can be, who goes when there are more.
+//!   `loops`: their threads. `listener`, `timers`, `clock`: what it waits for. `room`: how many clients there can be, who goes
+//!   when there are more.
 //! - `connection`: a client, and how far its request is. `intake`, `head`: read requests. `start`, `routes`, `files`,
 //!   `version`: what they ask for. `upload`, `chunked`, `spool`: their bodies. `fastcgi`: how the applications are asked.
 //! - `relay`, `respond`, `outbox`: the way back. `back_pressure`: its rule, in both directions. `answer`: what the proxy says
@@ -12,10 +13,10 @@
 //!   `log_writer`, `board`, `status`: what is told of it all. `spares`: memory that is used again.
 //!
 //! # Into a server of your own
-//! Take all files but `main`, `arguments`, `descriptors`, `event_loop`, `signals` and `../responder`. Your loop takes the four
-//! steps of `event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct with defaults,
-//! of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`. `tests/proxy_guest.rs` is such
-//! a server. Pages of your own have their place in `start`, where the status page has its.
+//! Take all files but `main`, `arguments`, `descriptors`, `event_loop`, `loops`, `signals` and `../responder`. Your loop
+//! takes the four steps of `event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct
+//! with defaults, of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`.
+//! `tests/proxy_guest.rs` is such a server. Pages of your own have their place in `start`, where the status page has its.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
 //! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page).
@@ -24,7 +25,6 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 
 use mio_fcgi::Address;
 
@@ -46,6 +46,7 @@ mod head;
 mod intake;
 mod listener;
 mod log_writer;
+pub(crate) mod loops;
 pub(crate) mod options;
 mod outbox;
 mod relay;
@@ -70,6 +71,7 @@ use arguments::{CommandLine, USAGE};
 use board::Board;
 use event_loop::EventLoop;
 use listener::Listener;
+use loops::Loops;
 use options::Options;
 
 fn main() -> ExitCode {
@@ -135,27 +137,13 @@ fn run(mut options: Options) -> io::Result<()> {
             .map_err(cannot_listen(address))?;
         loops.push(event_loop);
     }
-    let mut threads = Vec::new();
-    for event_loop in loops {
-        // Where the system has no thread left, the process ends, and with it those that run already.
-        let spawned = thread::Builder::new().spawn(move || event_loop.run());
-        let thread = spawned.map_err(|error| {
-            io::Error::new(error.kind(), format!("no thread for a loop: {error}"))
-        })?;
-        threads.push(thread);
-    }
+    // Where the system has no thread left, the process ends, and with it those that run already.
+    let loops = Loops::start(loops.into_iter().map(|one| move || one.run()))?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "listening on http://{address}")?;
     stdout.flush()?;
     drop(stdout);
-    let mut result = Ok(());
-    for thread in threads {
-        match thread.join() {
-            Ok(ended) => result = result.and(ended),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    }
-    result
+    loops.wait()
 }
 
 /// The addresses that names stand for, once for all loops: each is a server with connections of its own.

@@ -40,3 +40,14 @@ impl Signals {
         0
     }
 }
+
+/// Tells all loops to stop, as SIGTERM does.
+#[cfg(unix)]
+pub(crate) fn stop_all() {
+    // It fails for a number that is no signal's.
+    let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTERM);
+}
+
+/// There is one loop.
+#[cfg(not(unix))]
+pub(crate) fn stop_all() {}

@@ -70,7 +70,7 @@ pub struct ScriptMap {
     canonical_root: Option<PathBuf>,
     /// Where links may lead to beside it, without symbolic links.
     link_targets: Vec<PathBuf>,
-    /// What ends a script's name; default `.php`. Empty: every file is a script.
+    /// What ends a script's name, its dot included; default `.php`. Empty: every file is a script.
     pub extension: String,
     /// Names tried in a directory, in this order; default `index.php`. One that ends in the extension is run.
     pub index: Vec<String>,
@@ -287,7 +287,8 @@ pub enum Resolution {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Forbidden {
-    /// The path, or a symbolic link, leads out of the document root.
+    /// The path leads out of the document root, or a symbolic link does, and not into a directory that
+    /// [`allow_links_into`](ScriptMap::allow_links_into) named.
     OutsideRoot,
     /// A name begins with a dot.
     DotFile,

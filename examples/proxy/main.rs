@@ -28,7 +28,8 @@ use std::sync::Arc;
 
 use mio_fcgi::Address;
 
-// Those that tests/proxy_alloc.rs and tests/proxy_guest.rs run in a process of their own are open to them.
+// Those that tests/proxy_alloc.rs, tests/proxy_chaos.rs and tests/proxy_guest.rs run in a process of their own are open to
+// them.
 mod access_log;
 mod answer;
 pub(crate) mod arguments;

@@ -1,10 +1,10 @@
 //! From the target of a request to the script that serves it: the only place here that looks at files.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::octets::breaks_lines;
+use super::path::{has_other_names_on_windows, location, normalized, segment_ends};
+use super::refusal::{Forbidden, Invalid, Refusal};
 
 /// A script, and what of the path is left for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -283,51 +283,6 @@ pub enum Resolution {
     Invalid(Invalid),
 }
 
-/// Why something is not to be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Forbidden {
-    /// The path leads out of the document root, or a symbolic link does, and not into a directory that
-    /// [`allow_links_into`](ScriptMap::allow_links_into) named.
-    OutsideRoot,
-    /// A name begins with a dot.
-    DotFile,
-    /// A directory without an index.
-    NoIndex,
-}
-
-/// What is wrong with a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Invalid {
-    /// It does not begin with a slash.
-    NoSlash,
-    /// A `%` without two hexadecimal digits.
-    Encoding,
-    /// NUL, CR or LF, encoded or not.
-    Control,
-}
-
-impl fmt::Display for Forbidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OutsideRoot => "the path leads out of the document root",
-            Self::DotFile => "a name in the path begins with a dot",
-            Self::NoIndex => "the directory has no index",
-        })
-    }
-}
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoSlash => "the target does not begin with a slash",
-            Self::Encoding => "the target has a % without two hexadecimal digits",
-            Self::Control => "the target holds NUL, CR or LF",
-        })
-    }
-}
-
 /// A document root without slashes at its end. `/` is one too, as an application in a chroot sees it.
 pub(super) fn without_slash(root: &[u8]) -> &[u8] {
     match root.iter().rposition(|octet| *octet != b'/') {
@@ -357,107 +312,6 @@ enum Kind {
     Absent,
 }
 
-enum Refusal {
-    Invalid(Invalid),
-    Forbidden(Forbidden),
-}
-
-/// Decodes a path once and resolves its dot segments. Begins with a slash; ends with one if it names a directory.
-fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
-    if raw.first() != Some(&b'/') {
-        return Err(Refusal::Invalid(Invalid::NoSlash));
-    }
-    let decoded = decoded(raw).ok_or(Refusal::Invalid(Invalid::Encoding))?;
-    if breaks_lines(&decoded).is_some() {
-        return Err(Refusal::Invalid(Invalid::Control));
-    }
-    let mut path = Vec::with_capacity(decoded.len());
-    let mut is_directory = false;
-    for segment in decoded.split(|octet| *octet == b'/') {
-        is_directory = matches!(segment, b"" | b"." | b"..");
-        match segment {
-            b"" | b"." => {}
-            b".." => {
-                let parent = path.iter().rposition(|octet| *octet == b'/');
-                path.truncate(parent.ok_or(Refusal::Forbidden(Forbidden::OutsideRoot))?);
-            }
-            segment => {
-                path.push(b'/');
-                path.extend_from_slice(segment);
-            }
-        }
-    }
-    if is_directory {
-        path.push(b'/');
-    }
-    Ok(path)
-}
-
-fn decoded(raw: &[u8]) -> Option<Vec<u8>> {
-    let digit = |octet: &u8| char::from(*octet).to_digit(16);
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((octet, after)) = rest.split_first() {
-        rest = after;
-        if *octet != b'%' {
-            decoded.push(*octet);
-            continue;
-        }
-        let ([high, low], after) = rest.split_first_chunk()?;
-        // Two hexadecimal digits are one octet.
-        decoded.push((digit(high)? * 16 + digit(low)?) as u8);
-        rest = after;
-    }
-    Some(decoded)
-}
-
-/// Where the segments of a path end.
-fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
-    let slashes = path.iter().enumerate().skip(1);
-    slashes
-        .filter(|(_, octet)| **octet == b'/')
-        .map(|(at, _)| at)
-        .chain(std::iter::once(path.len()))
-}
-
-/// The target with a slash after its path, encoded anew, so that it cannot lead to another host.
-fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
-    let mut location = Vec::new();
-    for octet in path {
-        let is_plain = octet.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(octet);
-        push_encoded(&mut location, *octet, is_plain);
-    }
-    location.push(b'/');
-    for octet in query {
-        // It came encoded; what is not would end the field.
-        push_encoded(&mut location, *octet, octet.is_ascii_graphic());
-    }
-    location
-}
-
-fn push_encoded(out: &mut Vec<u8>, octet: u8, is_plain: bool) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    if is_plain {
-        out.push(octet);
-    } else {
-        let digits = [octet >> 4, octet & 15].map(|digit| DIGITS[usize::from(digit)]);
-        out.push(b'%');
-        out.extend_from_slice(&digits);
-    }
-}
-
-/// Names by which Windows finds other files: `c:x` and `a\b`, which are paths; `x.php.` and `x.php ` for `x.php`, whose
-/// source would be sent; `ENV~1` for `.env`.
-fn has_other_names_on_windows(path: &[u8]) -> bool {
-    path.split(|octet| *octet == b'/').any(|segment| {
-        matches!(segment.last(), Some(b'.' | b' '))
-            || segment.iter().any(|octet| matches!(octet, b'\\' | b':'))
-            || segment
-                .windows(2)
-                .any(|pair| pair[0] == b'~' && pair[1].is_ascii_digit())
-    })
-}
-
 #[cfg(unix)]
 fn to_path(octets: &[u8]) -> Option<&Path> {
     use std::os::unix::ffi::OsStrExt;
@@ -467,29 +321,4 @@ fn to_path(octets: &[u8]) -> Option<&Path> {
 #[cfg(not(unix))]
 fn to_path(octets: &[u8]) -> Option<&Path> {
     std::str::from_utf8(octets).ok().map(Path::new)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_by_which_windows_finds_other_files_are_known() {
-        for path in [
-            "/x.php.",
-            "/x.php ",
-            "/a./x.txt",
-            "/a /x",
-            "/x.php::$DATA",
-            "/c:x",
-            "/a\\b",
-            "/ENV~1",
-            "/SECRET~2.TXT",
-        ] {
-            assert!(has_other_names_on_windows(path.as_bytes()), "{path:?}");
-        }
-        for path in ["/", "/a.b/ c/.d/x.txt", "/~user/a~b.txt", "/caf\u{e9}"] {
-            assert!(!has_other_names_on_windows(path.as_bytes()), "{path:?}");
-        }
-    }
 }

@@ -1,0 +1,125 @@
+//! The path of a target as octets: decoded, its segments, encoded anew. No file is looked at.
+
+use super::octets::breaks_lines;
+use super::refusal::{Forbidden, Invalid, Refusal};
+
+/// Decodes a path once and resolves its dot segments. Begins with a slash; ends with one if it names a directory.
+pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
+    if raw.first() != Some(&b'/') {
+        return Err(Refusal::Invalid(Invalid::NoSlash));
+    }
+    let decoded = decoded(raw).ok_or(Refusal::Invalid(Invalid::Encoding))?;
+    if breaks_lines(&decoded).is_some() {
+        return Err(Refusal::Invalid(Invalid::Control));
+    }
+    let mut path = Vec::with_capacity(decoded.len());
+    let mut is_directory = false;
+    for segment in decoded.split(|octet| *octet == b'/') {
+        is_directory = matches!(segment, b"" | b"." | b"..");
+        match segment {
+            b"" | b"." => {}
+            b".." => {
+                let parent = path.iter().rposition(|octet| *octet == b'/');
+                path.truncate(parent.ok_or(Refusal::Forbidden(Forbidden::OutsideRoot))?);
+            }
+            segment => {
+                path.push(b'/');
+                path.extend_from_slice(segment);
+            }
+        }
+    }
+    if is_directory {
+        path.push(b'/');
+    }
+    Ok(path)
+}
+
+fn decoded(raw: &[u8]) -> Option<Vec<u8>> {
+    let digit = |octet: &u8| char::from(*octet).to_digit(16);
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((octet, after)) = rest.split_first() {
+        rest = after;
+        if *octet != b'%' {
+            decoded.push(*octet);
+            continue;
+        }
+        let ([high, low], after) = rest.split_first_chunk()?;
+        // Two hexadecimal digits are one octet.
+        decoded.push((digit(high)? * 16 + digit(low)?) as u8);
+        rest = after;
+    }
+    Some(decoded)
+}
+
+/// Where the segments of a path end.
+pub(super) fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
+    let slashes = path.iter().enumerate().skip(1);
+    slashes
+        .filter(|(_, octet)| **octet == b'/')
+        .map(|(at, _)| at)
+        .chain(std::iter::once(path.len()))
+}
+
+/// The target with a slash after its path, encoded anew, so that it cannot lead to another host.
+pub(super) fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
+    let mut location = Vec::new();
+    for octet in path {
+        let is_plain = octet.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(octet);
+        push_encoded(&mut location, *octet, is_plain);
+    }
+    location.push(b'/');
+    for octet in query {
+        // It came encoded; what is not would end the field.
+        push_encoded(&mut location, *octet, octet.is_ascii_graphic());
+    }
+    location
+}
+
+fn push_encoded(out: &mut Vec<u8>, octet: u8, is_plain: bool) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if is_plain {
+        out.push(octet);
+    } else {
+        let digits = [octet >> 4, octet & 15].map(|digit| DIGITS[usize::from(digit)]);
+        out.push(b'%');
+        out.extend_from_slice(&digits);
+    }
+}
+
+/// Names by which Windows finds other files: `c:x` and `a\b`, which are paths; `x.php.` and `x.php ` for `x.php`, whose
+/// source would be sent; `ENV~1` for `.env`.
+pub(super) fn has_other_names_on_windows(path: &[u8]) -> bool {
+    path.split(|octet| *octet == b'/').any(|segment| {
+        matches!(segment.last(), Some(b'.' | b' '))
+            || segment.iter().any(|octet| matches!(octet, b'\\' | b':'))
+            || segment
+                .windows(2)
+                .any(|pair| pair[0] == b'~' && pair[1].is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_by_which_windows_finds_other_files_are_known() {
+        for path in [
+            "/x.php.",
+            "/x.php ",
+            "/a./x.txt",
+            "/a /x",
+            "/x.php::$DATA",
+            "/c:x",
+            "/a\\b",
+            "/ENV~1",
+            "/SECRET~2.TXT",
+        ] {
+            assert!(has_other_names_on_windows(path.as_bytes()), "{path:?}");
+        }
+        for path in ["/", "/a.b/ c/.d/x.txt", "/~user/a~b.txt", "/caf\u{e9}"] {
+            assert!(!has_other_names_on_windows(path.as_bytes()), "{path:?}");
+        }
+    }
+}

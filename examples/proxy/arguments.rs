@@ -203,6 +203,7 @@ fn unreachable(address: &Address) -> Option<&'static str> {
 }
 
 const PORT_0: &str = "nobody can listen at port 0";
+#[cfg(unix)]
 const TOO_LONG: &str = "the path is longer than the system allows for a socket";
 
 fn listen_address(value: &str) -> Result<SocketAddr, String> {

@@ -118,6 +118,27 @@ fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
     assert!(worker.connections.is_empty());
 }
 
+/// Closed with octets unread, or on their way, the socket would reset, and take the answer from the client (RFC 9112, 9.6).
+#[test]
+fn what_follows_a_head_that_is_refused_is_read_too() {
+    let mut poll = Poll::new().expect("a poll");
+    let mut worker = worker_of(&poll, options::Options::default());
+    let any = ([127, 0, 0, 1], 0).into();
+    let mut client = connect(worker.listen(any).expect("a free port"));
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}", "a".repeat(32 * 1024));
+    client.write_all(head.as_bytes()).expect("room");
+    run(&mut poll, &mut worker);
+    client.write_all(&[b'a'; 1000]).expect("room");
+    run(&mut poll, &mut worker);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("no reset");
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert_eq!(worker.connections.len(), 1);
+    drop(client);
+    run(&mut poll, &mut worker);
+    assert!(worker.connections.is_empty());
+}
+
 #[test]
 fn who_is_cut_off_by_a_stop_is_closed_although_the_loop_goes_on() {
     let mut poll = Poll::new().expect("a poll");

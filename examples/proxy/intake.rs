@@ -205,7 +205,9 @@ impl Worker {
             is_head: octets.starts_with(b"HEAD "),
             keeps_alive: false,
         };
-        self.open_exchange(key, asked, Upload::Done, line_of(octets));
+        // Where it ends is not known, and more of it may be on its way.
+        let left = u64::MAX;
+        self.open_exchange(key, asked, Upload::Skipped { left }, line_of(octets));
         self.answer_error(key, refusal.status, refusal.why);
     }
 

@@ -28,6 +28,9 @@ use proxy::{board, fastcgi, options, worker};
 const RUNS: u64 = 400;
 const STEPS: usize = 300;
 
+/// An upload whose answer was cut; a write limit that a command set and that was over already, which held up a turn for good.
+const ONCE_FAILED: [u64; 2] = [1648, 5812];
+
 /// In a process of its own, for its log: it has a line for each request, and is long.
 #[test]
 fn when_all_fall_silent_time_brings_all_to_an_end() {
@@ -62,7 +65,10 @@ fn text(octets: &[u8]) -> String {
 fn run_all() {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let (seed, runs) = (number("SEED"), number("RUNS").unwrap_or(RUNS));
-    let seeds = seed.map_or(1..runs + 1, |seed| seed..seed + 1);
+    let seeds: Vec<u64> = match seed {
+        Some(seed) => vec![seed],
+        None => (1..=runs).chain(ONCE_FAILED).collect(),
+    };
     let (mut answered, mut heads) = (0, 0);
     for seed in seeds {
         let failed = Failed(seed);

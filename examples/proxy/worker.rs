@@ -158,12 +158,14 @@ impl Worker {
         // Whoever comes now is seen after so many turns of the others, each of which moves a buffer at most.
         let mut turns = TURNS;
         while turns > 0 {
+            let before = turns;
             self.accept();
             // Half of them, or a crowd that never pauses would leave the applications none.
             turns -= self.run_ready(turns.div_ceil(2));
             turns -= self.take_events(buf, turns);
             self.flush_dirty();
-            if self.is_out_of_work() {
+            // A time limit that a command set and that is due already is none of what is done here, but of the next turn.
+            if turns == before || self.is_out_of_work() {
                 break;
             }
         }

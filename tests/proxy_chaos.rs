@@ -14,6 +14,8 @@ use std::time::Duration;
 use mio::{Events, Poll, Token};
 use mio_fcgi::wire::{self, Demux, EndRequest, Item, ProtocolStatus, RecordType};
 use mio_fcgi::{Multiplex, ReadBuf};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 #[allow(
     dead_code,
@@ -27,6 +29,9 @@ use proxy::{board, fastcgi, options, worker};
 
 const RUNS: u64 = 400;
 const STEPS: usize = 300;
+
+/// Of a seed, which takes about a hundredth of one.
+const PROCESSOR_SECONDS: u64 = 20;
 
 /// An upload whose answer was cut; a write limit that a command set and that was over already, which held up a turn for good.
 const ONCE_FAILED: [u64; 2] = [1648, 5812];
@@ -52,7 +57,13 @@ fn when_all_fall_silent_time_brings_all_to_an_end() {
         .into_iter()
         .filter(|line| !line.starts_with("proxy: "))
         .collect();
-    assert!(output.status.success(), "{}\n{said}", others.join("\n"));
+    let last_seed = said.rsplit("SEED=").next().unwrap_or_default();
+    assert!(
+        output.status.success(),
+        "{}, the last seed is {last_seed}\n{}",
+        output.status,
+        others.join("\n")
+    );
     let answered = said.split("answered: ").nth(1).expect("how many");
     let answered = answered.split_whitespace().next();
     assert_eq!(answered, Some(&*requests.len().to_string()), "log lines");
@@ -72,6 +83,7 @@ fn run_all() {
     let (mut answered, mut heads) = (0, 0);
     for seed in seeds {
         let failed = Failed(seed);
+        limit_processor_time(seed);
         let mut world = World::new(seed);
         for _ in 0..STEPS {
             world.act();
@@ -89,6 +101,15 @@ fn run_all() {
     let enough = answered > runs * 10 && heads > runs;
     assert!(seed.is_some() || enough, "{answered} answers, {heads} came");
     println!("answered: {answered}");
+}
+
+/// A turn that never ends would not fail, but stay: the system ends the process then, and the seed told last is the one.
+fn limit_processor_time(seed: u64) {
+    println!("SEED={seed}");
+    let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec.unsigned_abs();
+    let mut limit = getrlimit(Resource::Cpu);
+    limit.current = Some(used + PROCESSOR_SECONDS);
+    setrlimit(Resource::Cpu, limit).expect("below the hard limit");
 }
 
 /// Tells the seed of a run that panics.

@@ -193,7 +193,8 @@ impl Limits {
 pub struct Timeouts {
     /// Waiting for a connection, connecting included. Default 10 s.
     pub queue: Option<Duration>,
-    /// Something to send and nothing taken by the transport. Default 30 s.
+    /// Something to send and nothing taken by the transport. Default 30 s. It is the connection that is timed: a piece of
+    /// a pushed body behind a neighbour's octets, of which none have been taken for so long, is late at once.
     pub write: Option<Duration>,
     /// From the last octet of the request sent to the first octet of output. Default 60 s.
     pub first_octet: Option<Duration>,

@@ -92,7 +92,7 @@ impl Engine {
     /// Puts a new exchange into the queue, from where it is sent at once if it can be.
     fn enqueue(&mut self, now: Time, key: u32) -> Result<(), SubmitError> {
         self.queue.push_back(&mut self.exchanges, key);
-        self.pump(now);
+        self.settle(now);
         let Some(exchange) = self.exchanges.get(key as usize) else {
             return Ok(());
         };
@@ -223,6 +223,7 @@ impl Engine {
         let taken = exchange.stdin.push(octets, high_water);
         exchange.wants_room = taken < octets.len();
         self.send_more(now, key);
+        self.settle(now);
         Ok(taken)
     }
 
@@ -249,6 +250,7 @@ impl Engine {
         if let Some(declared) = exchange.stdin.declared().filter(|all| written < *all) {
             let sent = written;
             self.stop_exchange(now, key, BodyError::TooShort { declared, sent }.into());
+            self.settle(now);
             return Err(StdinError::TooShort { declared, written });
         }
         exchange.stdin.finish();
@@ -259,11 +261,11 @@ impl Engine {
             exchange.clock.queued = now;
             self.collecting -= 1;
             self.queue.push_back(&mut self.exchanges, key);
-            self.pump(now);
             self.arm_exchange(key);
         } else {
             self.send_more(now, key);
         }
+        self.settle(now);
         Ok(())
     }
 
@@ -277,6 +279,7 @@ impl Engine {
         let now = self.tick(now);
         if let Some(key) = self.exchange_key(request) {
             self.stop_exchange(now, key, RequestError::Aborted);
+            self.settle(now);
         }
     }
 
@@ -286,7 +289,6 @@ impl Engine {
             Step::End => {
                 self.queue.remove(&mut self.exchanges, key);
                 self.end_with(now, key, error, 0);
-                self.pump(now);
             }
             Step::Abandon => self.abandon(now, key, error),
             Step::Begin
@@ -307,8 +309,8 @@ impl Engine {
         limits.validate()?;
         self.config.limits = limits;
         self.close_used_up(now);
-        self.trim_all(now);
-        self.pump(now);
+        self.is_untrimmed = true;
+        self.settle(now);
         let open: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
         for key in open {
             // What was armed may be later than the new limits.
@@ -330,7 +332,8 @@ impl Engine {
         if let Some(deadline) = deadline {
             self.deadlines.arm(Owner::Shutdown, deadline);
         }
-        self.trim_all(now);
+        self.is_untrimmed = true;
+        self.settle(now);
     }
 }
 

@@ -154,7 +154,6 @@ impl Engine {
                 }
             }
         }
-        self.pump(now);
     }
 
     /// Whether a waiting exchange had hopes of a server.
@@ -206,7 +205,6 @@ impl Engine {
         if let Some(probe) = probe {
             self.end_probe(now, server, &probe, Err(error));
         }
-        self.pump(now);
     }
 
     fn lose_exchange(
@@ -301,7 +299,6 @@ impl Engine {
         self.update_reads(key);
         let connection = &self.connections[key as usize];
         if connection.live > 0 {
-            self.pump(now);
             return;
         }
         match connection.state.step(ConnectionInput::LastRequestOff) {

@@ -17,6 +17,7 @@ impl Engine {
         };
         if self.connections[key].state.step(Input::Connected) == Step::Open {
             self.open(now, key as u32);
+            self.settle(now);
         }
     }
 
@@ -77,6 +78,7 @@ impl Engine {
             | Step::None
             | Step::Impossible => {}
         }
+        self.settle(now);
     }
 }
 

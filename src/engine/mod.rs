@@ -135,6 +135,8 @@ pub struct Engine {
     unasked: usize,
     /// Octets held for paused requests.
     held: usize,
+    /// There may be more idle connections, or connections, than the limits allow.
+    is_untrimmed: bool,
     running: Running,
     counters: Counters,
 }
@@ -234,6 +236,7 @@ impl Engine {
             prospects: 0,
             unasked: 0,
             held: 0,
+            is_untrimmed: false,
             running: Running::Yes,
             counters: Counters::default(),
             config,

@@ -31,13 +31,33 @@ enum Place {
 }
 
 impl Engine {
-    /// Gives waiting requests the places there are, and opens connections for the others.
+    /// What follows from a change, whichever it was: waiting requests get the places there are, connections are opened
+    /// for the others, and those that are too many are closed. Each public method that may change something calls this
+    /// once, at its end, and nothing inside does: no change can set off another one of its kind, however many there are.
     #[inline]
-    pub(super) fn pump(&mut self, now: Time) {
-        let is_settled =
-            self.running == Running::Yes && self.unasked == 0 && self.config.limits.min_idle == 0;
-        if self.queue.len() > 0 || !is_settled {
-            self.serve_queue(now);
+    pub(super) fn settle(&mut self, now: Time) {
+        let has_changed = self.queue.len() > 0 || self.unasked > 0 || self.is_untrimmed;
+        if has_changed || self.running != Running::Yes || self.config.limits.min_idle > 0 {
+            self.settle_pool(now);
+        }
+    }
+
+    fn settle_pool(&mut self, now: Time) {
+        self.serve_queue(now);
+        if std::mem::take(&mut self.is_untrimmed) {
+            self.trim_all(now);
+        }
+        if self.running != Running::Yes {
+            if self.queue.len() == 0 {
+                self.retire_unused(now);
+            }
+            return;
+        }
+        if self.unasked > 0 {
+            self.ask_servers(now);
+        }
+        if self.config.limits.min_idle > 0 {
+            self.replenish(now);
         }
     }
 
@@ -67,16 +87,6 @@ impl Engine {
                 }
             }
         }
-        if self.running != Running::Yes {
-            self.retire_idle(now);
-            return;
-        }
-        if self.unasked > 0 {
-            self.ask_servers(now);
-        }
-        if self.config.limits.min_idle > 0 {
-            self.replenish(now);
-        }
     }
 
     /// Whether a connection is to be opened for the waiting requests: those on their way have no room for all of
@@ -84,19 +94,6 @@ impl Engine {
     fn may_hope_for(&self, key: u32, server: usize) -> bool {
         let is_probe = self.exchanges[key as usize].is_probe;
         self.prospects < self.queue.len() || (is_probe && self.servers[server].connecting == 0)
-    }
-
-    /// While the client shuts down: closes idle connections once nobody waits for one.
-    fn retire_idle(&mut self, now: Time) {
-        if self.queue.len() > 0 {
-            return;
-        }
-        for index in 0..self.servers.len() {
-            // Taken as a whole: each close comes back here.
-            for key in std::mem::take(&mut self.servers[index].idle) {
-                self.close(now, key, CloseReason::Retired);
-            }
-        }
     }
 
     fn find_place(&self, now: Time, exchange: &Exchange) -> Place {
@@ -277,7 +274,7 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         if connection.demux.at_record_boundary() {
             if !connection.more_read {
-                self.make_available(now, key);
+                self.make_available(key);
             } else if !shared {
                 connection.spent = Some(CloseReason::OutOfTurn);
             }
@@ -286,15 +283,16 @@ impl Engine {
     }
 
     /// An idle connection has consumed all of its last record, padding included: it may be handed out.
-    pub(super) fn make_available(&mut self, now: Time, key: u32) {
-        let server = usize::from(self.connections[key as usize].server);
-        self.servers[server].idle.push_back(key);
-        self.pump(now);
-        self.trim(now, server);
+    pub(super) fn make_available(&mut self, key: u32) {
+        let server = &mut self.servers[usize::from(self.connections[key as usize].server)];
+        server.idle.push_back(key);
+        let limits = &self.config.limits;
+        self.is_untrimmed |=
+            server.idle.len() > limits.max_idle || server.total > limits.max_connections;
     }
 
     /// Closes idle connections above what the limits allow, the longest idle first.
-    pub(super) fn trim(&mut self, now: Time, index: usize) {
+    fn trim(&mut self, now: Time, index: usize) {
         while let Some(key) = self.servers[index].idle.front().copied() {
             let server = &self.servers[index];
             let limits = &self.config.limits;
@@ -328,23 +326,13 @@ impl Engine {
             })
             .collect();
         for (key, reason) in used_up {
-            // A close may have handed out or closed another of them.
-            if self
-                .connections
-                .get(key as usize)
-                .is_some_and(|it| it.is_idle())
-            {
-                self.close(now, key, reason);
-            }
+            self.close(now, key, reason);
         }
     }
 
-    pub(super) fn trim_all(&mut self, now: Time) {
+    fn trim_all(&mut self, now: Time) {
         for server in 0..self.servers.len() {
             self.trim(now, server);
-        }
-        if self.running != Running::Yes && self.queue.len() == 0 {
-            self.retire_unused(now);
         }
     }
 

@@ -71,8 +71,8 @@ impl Engine {
         self.servers[server].asked = Some(handle);
         self.counters.submitted += 1;
         self.queue.push_front(&mut self.exchanges, key);
-        self.pump(now);
         self.arm_exchange(key);
+        self.settle(now);
         Ok(handle)
     }
 

@@ -49,6 +49,7 @@ impl Engine {
         loop {
             let Some(key) = self.connection_key(connection) else {
                 *input = &[];
+                self.settle(now);
                 return None;
             };
             let before = input.len();
@@ -60,11 +61,13 @@ impl Engine {
             match next {
                 Ok(Some(item)) => {
                     if let Some(received) = self.receive(now, key, item) {
+                        self.settle(now);
                         return Some(received);
                     }
                 }
                 Ok(None) => {
-                    self.settle(now, key);
+                    self.finish_read(now, key);
+                    self.settle(now);
                     return None;
                 }
                 Err(error) => self.protocol_error(now, key, ProtocolError::Decode(error)),
@@ -74,7 +77,7 @@ impl Engine {
 
     /// A read is used up. What it ended may be used again: IDs at once, an idle connection if it stands at a
     /// record's end. One that has begun to speak while it was idle may not.
-    fn settle(&mut self, now: Time, key: u32) {
+    fn finish_read(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
         connection.ids.end_rest();
         if !connection.is_idle() {
@@ -89,7 +92,7 @@ impl Engine {
         let server = usize::from(connection.server);
         let is_available = self.servers[server].idle.iter().rev().any(|it| *it == key);
         match (is_available, at_boundary) {
-            (false, true) => self.make_available(now, key),
+            (false, true) => self.make_available(key),
             (true, false) if is_plain => self.close(now, key, CloseReason::OutOfTurn),
             (true, false) => {
                 self.servers[server].remove_idle(key);

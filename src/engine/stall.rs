@@ -61,6 +61,7 @@ impl Engine {
             self.update_reads(connection_key as u32);
         }
         self.arm_exchange(key);
+        self.settle(now);
     }
 
     /// Keeps a piece of output for later.

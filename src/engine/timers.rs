@@ -24,9 +24,7 @@ impl Engine {
                 Owner::Shutdown => self.shutdown_due(now),
             }
         }
-        if self.config.limits.min_idle > 0 {
-            self.pump(now);
-        }
+        self.settle(now);
     }
 
     /// Makes sure that an exchange is looked at when its next deadline comes.
@@ -230,7 +228,6 @@ impl Engine {
                 self.deadlines.arm(Owner::Server(index), until);
             } else {
                 server.aside_until = None;
-                self.pump(now);
             }
         }
         while !self.servers[index as usize].idle.is_empty() && self.must_yield(now, index as u16) {

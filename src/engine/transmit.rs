@@ -64,6 +64,7 @@ impl Engine {
         self.counters.octets_sent += len as u64;
         self.note_sent(now, key as u32);
         self.fill(now, key as u32);
+        self.settle(now);
     }
 
     /// Requests whose last octet has left wait for their response from now on.

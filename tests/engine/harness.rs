@@ -217,6 +217,25 @@ impl Bench {
         items
     }
 
+    /// The connection that the last request went out on.
+    pub(crate) fn busy_peer(&self) -> usize {
+        let last = self.peers.iter().enumerate();
+        let last = last.filter(|(_, peer)| peer.closed.is_none() && peer.sent.len() > peer.shown);
+        last.map(|(index, _)| index)
+            .next_back()
+            .expect("a request was sent")
+    }
+
+    /// The request ID that a connection's last `FCGI_BEGIN_REQUEST` bears; what was sent counts as shown.
+    pub(crate) fn last_id(&mut self, peer: usize) -> u16 {
+        let sent = self.sent(peer);
+        let begins = sent.iter().filter_map(|sent| match sent {
+            Sent::Begin { id, .. } => Some(*id),
+            _ => None,
+        });
+        begins.last().expect("a request was begun")
+    }
+
     /// Every event since this was last asked.
     pub(crate) fn events(&mut self) -> Vec<OwnedEvent> {
         std::mem::take(&mut self.events)

@@ -21,6 +21,7 @@ mod regressions;
 mod regressions_pool;
 mod regressions_requests;
 mod script;
+mod seams;
 mod sending;
 mod servers;
 mod stall;

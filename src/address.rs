@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -14,6 +14,7 @@ use thiserror::Error;
 /// |--------------------|-------------------------------------------------------------|
 /// | `unix:/run/x.sock` | Unix socket at a path                                       |
 /// | `unix:@name`       | Unix socket in the abstract namespace (Linux)               |
+/// | `unix:./@name`     | Unix socket at a path that begins with `@`                  |
 /// | `127.0.0.1:9000`   | TCP over IPv4                                               |
 /// | `[::1]:9000`       | TCP over IPv6                                               |
 /// | `php.local:9000`   | TCP, a name that has to be [resolved](Self::resolve) first  |
@@ -67,55 +68,130 @@ impl Address {
         }
         Ok(found)
     }
+
+    /// What no system call would take, in an address that was parsed or put together by hand.
+    pub(crate) fn check(&self) -> Result<(), AddressError> {
+        let path = match self {
+            Self::Tcp(_) | Self::Host { .. } => return Ok(()),
+            Self::Unix(path) => path.as_os_str().as_encoded_bytes(),
+            Self::Abstract(name) => name.as_bytes(),
+        };
+        if path.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        if matches!(self, Self::Unix(_)) && path.contains(&0) {
+            return Err(AddressError::Nul);
+        }
+        if path.len() > MAX_SOCKET_PATH {
+            return Err(AddressError::PathTooLong {
+                len: path.len(),
+                limit: MAX_SOCKET_PATH,
+            });
+        }
+        Ok(())
+    }
 }
+
+/// Bytes of a path or an abstract name in the system's `sockaddr_un`, which has one more for the NUL.
+const MAX_SOCKET_PATH: usize = if cfg!(any(
+    target_vendor = "apple",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd"
+)) {
+    103
+} else {
+    107
+};
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path.strip_prefix('@') {
-                Some("") => Err(AddressError::Empty),
-                Some(name) => Ok(Self::Abstract(name.to_owned())),
-                None if path.is_empty() => Err(AddressError::Empty),
-                None if path.contains('\0') => Err(AddressError::Nul),
-                None => Ok(Self::Unix(PathBuf::from(path))),
-            };
-        }
-        if text.is_empty() {
-            return Err(AddressError::Empty);
-        }
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self::Tcp(address));
-        }
-        let Some((name, port)) = text.rsplit_once(':') else {
-            return Err(AddressError::MissingPort {
-                text: text.to_owned(),
-            });
+        let address = match text.strip_prefix("unix:") {
+            Some(path) => match path.strip_prefix('@') {
+                Some(name) => Self::Abstract(name.to_owned()),
+                None => Self::Unix(PathBuf::from(without_escape(path))),
+            },
+            None => parse_tcp(text)?,
         };
-        let Ok(port) = port.parse::<u16>() else {
-            return Err(AddressError::Port {
-                port: port.to_owned(),
-            });
-        };
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-        if name.is_empty() || !name.chars().all(is_name) {
-            return Err(AddressError::Host {
-                name: name.to_owned(),
-            });
-        }
-        Ok(Self::Host {
-            name: name.to_owned(),
-            port,
-        })
+        address.check()?;
+        Ok(address)
     }
+}
+
+fn parse_tcp(text: &str) -> Result<Address, AddressError> {
+    if text.is_empty() {
+        return Err(AddressError::Empty);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(Address::Tcp(address));
+    }
+    let host_error = |name: &str| AddressError::Host {
+        name: name.to_owned(),
+    };
+    let missing_port = || AddressError::MissingPort {
+        text: text.to_owned(),
+    };
+    // Without brackets, nobody can tell where an IPv6 address ends and a port begins.
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err(host_error(text));
+    }
+    let is_bracketed = text.starts_with('[');
+    let (name, port) = if is_bracketed {
+        let end = text.find(']').ok_or_else(|| host_error(text))? + 1;
+        match (&text[..end], &text[end..]) {
+            (_, "") => return Err(missing_port()),
+            (name, rest) => (
+                name,
+                rest.strip_prefix(':').ok_or_else(|| host_error(text))?,
+            ),
+        }
+    } else {
+        text.rsplit_once(':').ok_or_else(missing_port)?
+    };
+    if port.is_empty() {
+        return Err(missing_port());
+    }
+    // "+80" is a number to `parse`.
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(port) = port.parse::<u16>().ok().filter(|_| is_number) else {
+        return Err(AddressError::Port {
+            port: port.to_owned(),
+        });
+    };
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if is_bracketed || name.is_empty() || !name.chars().all(is_part) {
+        return Err(host_error(name));
+    }
+    Ok(Address::Host {
+        name: name.to_owned(),
+        port,
+    })
+}
+
+/// Whether a path could be read as an abstract name, so that it is written with one more `./` in front.
+fn needs_escape(path: &str) -> bool {
+    path.trim_start_matches("./").starts_with('@')
+}
+
+/// Takes off what `Display` has put in front of a path.
+fn without_escape(path: &str) -> &str {
+    let rest = path.strip_prefix("./");
+    rest.filter(|rest| needs_escape(rest)).unwrap_or(path)
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
+            // Names are compared without regard to case, and the prefix of a path is not.
+            Self::Host { name, port } if name == "unix" => write!(f, "UNIX:{port}"),
             Self::Host { name, port } => write!(f, "{name}:{port}"),
+            Self::Unix(path) if path.to_str().is_some_and(needs_escape) => {
+                write!(f, "unix:./{}", path.display())
+            }
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Abstract(name) => write!(f, "unix:@{name}"),
         }
@@ -135,22 +211,32 @@ pub enum AddressError {
     /// Nothing was written, or nothing after `unix:`.
     #[error("empty address: write unix:/path, unix:@name, host:port or [v6]:port")]
     Empty,
-    /// A path with a NUL octet, which no system call takes.
+    /// A path with a NUL byte, which no system call takes.
     #[error("the path of a Unix socket must not contain a NUL")]
     Nul,
+    /// A Unix socket's path or abstract name that does not fit the system's address structure.
+    #[error(
+        "the path of a Unix socket is too long: {len} bytes, and this system takes at most {limit}"
+    )]
+    PathTooLong {
+        /// Bytes of the path or name.
+        len: usize,
+        /// The most that the system takes.
+        limit: usize,
+    },
     /// No port in a TCP address.
     #[error("'{text}' has no port: write host:port, or unix:/path for a Unix socket")]
     MissingPort {
         /// The address as given.
         text: String,
     },
-    /// The part after the last colon is not a port.
-    #[error("'{port}' is not a port between 0 and 65535")]
+    /// What stands for the port is not one: digits and nothing else.
+    #[error("'{port}' is not a port: write a number between 0 and 65535")]
     Port {
         /// The text in the port's place.
         port: String,
     },
-    /// The part before the last colon is neither a name nor an address.
+    /// What stands for the host is neither a name nor an address, or it is an IPv6 address without brackets.
     #[error("'{name}' is not a host: IPv6 addresses are written in brackets, [::1]:9000")]
     Host {
         /// The text in the host's place.
@@ -162,11 +248,16 @@ pub enum AddressError {
 mod tests {
     use super::*;
 
+    fn error(text: &str) -> AddressError {
+        text.parse::<Address>().expect_err("not an address")
+    }
+
     #[test]
     fn each_form_displays_as_it_was_written() {
         for text in [
             "unix:/run/a.sock",
             "unix:relative.sock",
+            "unix:./dotted.sock",
             "unix:@name",
             "127.0.0.1:9000",
             "[::1]:9000",
@@ -178,22 +269,113 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        let error = |text: &str| text.parse::<Address>().expect_err("not an address");
+    fn what_is_displayed_parses_back_as_the_same_address() {
+        let paths = [
+            "@x", "./@x", "././@x", ".@x", "./x", "a/@x", "/@x", "80", ".",
+        ];
+        let mut addresses: Vec<Address> = paths
+            .into_iter()
+            .map(|path| Address::Unix(path.into()))
+            .collect();
+        addresses.extend(["@", "@x", "./@x"].map(|name| Address::Abstract(name.to_owned())));
+        for address in addresses {
+            let text = address.to_string();
+            let again = text.parse::<Address>();
+            assert_eq!(again.as_ref(), Ok(&address), "{text}");
+        }
+        let socket: Address = "unix:./@x".parse().expect("a path");
+        assert_eq!(socket, Address::Unix("@x".into()));
+    }
+
+    #[test]
+    fn a_host_that_is_called_unix_is_not_displayed_as_a_path() {
+        let name = "unix".to_owned();
+        let text = Address::Host { name, port: 80 }.to_string();
+        let again: Address = text.parse().expect("a host and a port");
+        assert!(
+            matches!(again, Address::Host { name, port: 80 } if name.eq_ignore_ascii_case("unix"))
+        );
+    }
+
+    #[test]
+    fn a_port_is_digits_and_nothing_else() {
+        for host in ["localhost", "127.0.0.1", "[::1]"] {
+            for port in [
+                "+80", "-1", " 80", "80 ", "http", "65536", "0x50", "\u{661}",
+            ] {
+                let text = format!("{host}:{port}");
+                let port = port.to_owned();
+                assert_eq!(error(&text), AddressError::Port { port }, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_told_as_that() {
+        for text in [
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            "localhost:",
+            "[::1]:",
+            "php.local",
+        ] {
+            let text = text.to_owned();
+            assert_eq!(error(&text), AddressError::MissingPort { text });
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_told_whole() {
+        for (text, name) in [
+            ("::1", "::1"),
+            ("::1:9000", "::1:9000"),
+            (":9000", ""),
+            ("a b:9000", "a b"),
+            ("[::1:9000", "[::1:9000"),
+            ("[::1]9000", "[::1]9000"),
+            ("[name]:9000", "[name]"),
+            ("[127.0.0.1]:9000", "[127.0.0.1]"),
+            ("[]:9000", "[]"),
+        ] {
+            let name = name.to_owned();
+            assert_eq!(error(text), AddressError::Host { name }, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_of_a_socket_is_told() {
         assert_eq!(error(""), AddressError::Empty);
         assert_eq!(error("unix:"), AddressError::Empty);
         assert_eq!(error("unix:@"), AddressError::Empty);
         assert_eq!(error("unix:/a\0b"), AddressError::Nul);
-        assert!(matches!(
-            error("localhost"),
-            AddressError::MissingPort { .. }
-        ));
-        assert!(matches!(error("localhost:http"), AddressError::Port { .. }));
-        assert!(matches!(
-            error("localhost:65536"),
-            AddressError::Port { .. }
-        ));
-        assert!(matches!(error("::1:9000"), AddressError::Host { .. }));
-        assert!(matches!(error(":9000"), AddressError::Host { .. }));
+    }
+
+    #[test]
+    fn the_length_of_a_path_or_name_is_limited_by_the_system() {
+        let limit = MAX_SOCKET_PATH;
+        let longest = "a".repeat(limit);
+        for prefix in ["unix:", "unix:@"] {
+            assert!(format!("{prefix}{longest}").parse::<Address>().is_ok());
+            let len = limit + 1;
+            let too_long = AddressError::PathTooLong { len, limit };
+            assert_eq!(error(&format!("{prefix}{longest}a")), too_long);
+        }
+        // In bytes, not in characters.
+        let len = 2 * limit;
+        let too_long = AddressError::PathTooLong { len, limit };
+        assert_eq!(error(&format!("unix:{}", "\u{e9}".repeat(limit))), too_long);
+    }
+
+    /// The limit is the system's: one byte more does not fit its structure.
+    #[cfg(unix)]
+    #[test]
+    fn the_longest_path_is_the_one_that_the_system_takes() {
+        use std::os::unix::net::SocketAddr;
+        let fits = |len: usize| SocketAddr::from_pathname("a".repeat(len)).is_ok();
+        assert_eq!(
+            (fits(MAX_SOCKET_PATH), fits(MAX_SOCKET_PATH + 1)),
+            (true, false)
+        );
     }
 }

@@ -54,41 +54,25 @@ fn failure() -> Failure {
 }
 
 fn addresses() -> Vec<(AddressError, &'static str)> {
+    let (len, limit) = (120, 107);
+    let (text, port, name) = ("localhost".into(), "http".into(), "::1".into());
     vec![
         (AddressError::Empty, "unix:/path"),
         (AddressError::Nul, "must not"),
-        (
-            AddressError::MissingPort {
-                text: "localhost".into(),
-            },
-            "host:port",
-        ),
-        (
-            AddressError::Port {
-                port: "http".into(),
-            },
-            "between 0 and 65535",
-        ),
-        (AddressError::Host { name: "::1".into() }, "in brackets"),
+        (AddressError::PathTooLong { len, limit }, "at most 107"),
+        (AddressError::MissingPort { text }, "host:port"),
+        (AddressError::Port { port }, "between 0 and 65535"),
+        (AddressError::Host { name }, "in brackets"),
     ]
 }
 
 fn configurations() -> Vec<(ConfigError, &'static str)> {
+    let (count, limit) = (2000, 1024);
+    let name = "php.local".into();
     vec![
         (ConfigError::NoServer, "at least one address"),
-        (
-            ConfigError::TooManyServers {
-                count: 2000,
-                limit: 1024,
-            },
-            "at most 1024",
-        ),
-        (
-            ConfigError::UnresolvedHost {
-                name: "php.local".into(),
-            },
-            "Address::resolve",
-        ),
+        (ConfigError::TooManyServers { count, limit }, "at most 1024"),
+        (ConfigError::UnresolvedHost { name }, "Address::resolve"),
         (ConfigError::MaxConnectionsZero, "max_connections"),
         (ConfigError::MaxRequestsZero, "use None"),
         (ConfigError::MinIdle { min_idle: 9 }, "lower it"),

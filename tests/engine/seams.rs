@@ -9,7 +9,6 @@ use mio_fcgi::{Body, Multiplex, Retry, Timeouts};
 use crate::harness::Bench;
 use crate::script::{config, records, request};
 
-// case 139
 #[test]
 fn thousands_of_uploads_whose_readers_fail_one_after_the_other_overflow_no_stack() {
     const COUNT: usize = 1_000;

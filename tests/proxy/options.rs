@@ -32,11 +32,11 @@ fn a_wrong_option_is_told_in_one_line() {
         (&["--listen", &nowhere], &format!("--listen {nowhere}: ")),
         (
             &["--upstream", &long, "--root", "/"],
-            "longer than the system allows",
+            "is too long",
         ),
         (
             &["--upstream", &long_name, "--root", "/"],
-            "longer than the system allows",
+            "is too long",
         ),
         (&["--upstream", "127.0.0.1:0", "--root", "/"], "port 0"),
         (&["--upstream", "nowhere:0", "--root", "/"], "port 0"),

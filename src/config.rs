@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::address::Address;
+use crate::address::{Address, AddressError};
 
 /// Everything that can be set when a client is made.
 ///
@@ -106,6 +106,11 @@ impl Config {
                 count: self.servers.len(),
                 limit: MAX_SERVERS,
             });
+        }
+        for (server, address) in self.servers.iter().enumerate() {
+            if let Err(error) = address.check() {
+                return Err(ConfigError::Address { server, error });
+            }
         }
         if let Multiplex::On { max: 0 } = self.multiplex {
             return Err(ConfigError::MultiplexZero);
@@ -368,6 +373,15 @@ pub enum ConfigError {
         count: usize,
         /// The most.
         limit: usize,
+    },
+    /// An address that no system call would take, such as a path too long for a Unix socket. Only one that was put
+    /// together by hand: parsing refuses it.
+    #[error("server {server}: {error}")]
+    Address {
+        /// Its index in [`Config::servers`].
+        server: usize,
+        /// What is wrong with it.
+        error: AddressError,
     },
     /// A host name where a numeric address is needed.
     #[error("'{name}' is a name: resolve it with Address::resolve before the loop starts")]

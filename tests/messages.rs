@@ -68,10 +68,12 @@ fn addresses() -> Vec<(AddressError, &'static str)> {
 
 fn configurations() -> Vec<(ConfigError, &'static str)> {
     let (count, limit) = (2000, 1024);
+    let (server, error) = (1, AddressError::Nul);
     let name = "php.local".into();
     vec![
         (ConfigError::NoServer, "at least one address"),
         (ConfigError::TooManyServers { count, limit }, "at most 1024"),
+        (ConfigError::Address { server, error }, "server 1"),
         (ConfigError::UnresolvedHost { name }, "Address::resolve"),
         (ConfigError::MaxConnectionsZero, "max_connections"),
         (ConfigError::MaxRequestsZero, "use None"),

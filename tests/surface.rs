@@ -100,6 +100,29 @@ fn an_engine_takes_no_name_that_is_still_to_be_resolved() {
 }
 
 #[test]
+fn an_address_that_no_system_call_would_take_is_refused_before_it_is_connected_to() {
+    let too_long = Address::Unix("a".repeat(200).into());
+    let addresses = [
+        Address::Unix("".into()),
+        Address::Unix("a\0b".into()),
+        Address::Abstract(String::new()),
+        Address::Abstract("a".repeat(200)),
+        too_long.clone(),
+    ];
+    for address in addresses {
+        let mut config = Config::new(Address::Abstract("fine".into()));
+        config.servers.push(address.clone());
+        let Err(ConfigError::Address { server: 1, error }) = config.validate() else {
+            panic!("{address:?} counts as an address");
+        };
+        if address == too_long {
+            assert!(matches!(error, AddressError::PathTooLong { len: 200, .. }));
+        }
+        assert!(Engine::new(config).is_err());
+    }
+}
+
+#[test]
 fn clients_and_engines_take_the_same_commands() {
     fn takes_commands<T: Commands>() {}
     each!(takes_commands: Client, Engine);

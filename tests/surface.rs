@@ -34,6 +34,7 @@ fn values_and_errors_can_be_shared_among_threads() {
     fn is_shared<T: Send + Sync>() {}
     each!(is_shared: Address, Config, Limits, Timeouts, Stall, Params, SharedParams, Stats, Report);
     each!(is_shared: Event<'static>, OwnedEvent, Response, Incomplete, Script, ScriptMap);
+    each!(is_shared: blocking::Call<'static>);
     each!(is_shared: RequestHandle, ConnectionHandle, Tag, Action, Disconnected);
 }
 

@@ -1,23 +1,26 @@
 //! One call, or one question, on a private loop: for tools, health checks and tests, not for servers.
 
+mod turns;
+mod values;
+
 use std::io;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token};
 use thiserror::Error;
 
 use crate::address::Address;
 use crate::cgi::{Collector, Incomplete, Response, ResponseError, ResponseLimits};
 use crate::config::{Config, Multiplex, Timeouts};
-use crate::error::{Failure, RequestError, SubmitError};
-use crate::event::{Event, Outcome, ServerValues, Tag};
-use crate::net::{Client, ReadBuf};
+use crate::error::{Failure, SubmitError};
+use crate::event::{Event, ServerValues, Tag};
 use crate::request::Request;
+use turns::Turns;
 
 /// Sends one request on a connection of its own, waits for the end, and gives the collected response.
 ///
-/// `timeout` bounds the whole, connecting included; resolving a host name comes before it. The response is kept
-/// in memory up to [`ResponseLimits::default`].
+/// `timeout` bounds the whole: resolving a host name, connecting, the response. A name's addresses share it, and
+/// [`Call`] says how they are tried. The response is kept in memory up to [`ResponseLimits::default`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -28,47 +31,33 @@ use crate::request::Request;
 ///     .param("SCRIPT_FILENAME", "/var/www/hello.php");
 /// let address = "unix:/run/php/php8.2-fpm.sock".parse()?;
 /// let response = blocking::call(&address, request, Duration::from_secs(5))?;
-/// println!("{}, {} octets", response.status, response.body.len());
+/// println!("{}, {} bytes", response.status, response.body.len());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// Every variant of [`CallError`].
+/// Every variant of [`CallError`] but [`CallError::Unanswered`].
 pub fn call(address: &Address, request: Request, timeout: Duration) -> Result<Response, CallError> {
-    let limits = ResponseLimits::default();
-    call_with(address, request, timeout, Collector::new(limits))
+    Call::new(address, timeout).send(request)
 }
 
 /// As [`call`], with a [`Collector`] of the caller's: other limits, or a method that has no body.
 ///
 /// # Errors
-/// Every variant of [`CallError`].
+/// As [`call`].
 pub fn call_with(
     address: &Address,
-    mut request: Request,
+    request: Request,
     timeout: Duration,
-    mut collector: Collector,
+    collector: Collector,
 ) -> Result<Response, CallError> {
-    let mut config = one_question(address.clone(), timeout);
-    config.keep_connections = false;
-    let mut poll = Poll::new()?;
-    let tokens = Token(0)..Token(config.limits.max_connections * 64);
-    let mut client = Client::new(poll.registry(), tokens, config)?;
-    request.timeouts = Some(Timeouts::total(timeout));
-    let handle = client.submit(Instant::now(), request, Tag(0))?;
-    let outcome = run(&mut poll, &mut client, |client, now, event| {
-        if collector.on_event(&event).is_err() {
-            // The collector keeps the error; the request has no more to give.
-            client.abort(now, handle);
-        }
-    })?;
-    Ok(collector.finish(outcome)?)
+    Call::new(address, timeout).send_with(request, collector)
 }
 
 /// Asks an application what it says of itself (`FCGI_GET_VALUES`, FastCGI 1.0, 4.1): whether it is up, without a script
 /// that runs.
 ///
-/// `timeout` bounds each connect, and the answer. Of a host name's addresses the first that can be connected to is
+/// `timeout` bounds the whole, as with [`call`]. Of a host name's addresses, the first that can be connected to is
 /// asked. The table of [`Engine::get_values`](crate::Engine::get_values) says what no answer means;
 /// for a php-fpm pool see [the guide](crate::guide::php_fpm#is-it-up).
 ///
@@ -85,76 +74,122 @@ pub fn call_with(
 /// # Errors
 /// [`CallError::Io`], [`CallError::Unanswered`].
 pub fn get_values(address: &Address, timeout: Duration) -> Result<ServerValues, CallError> {
-    ask_first(address.resolve()?, timeout)
+    Call::new(address, timeout).get_values()
 }
 
-/// Asks the first that can be connected to; its answer, or the last refusal.
-fn ask_first(addresses: Vec<Address>, timeout: Duration) -> Result<ServerValues, CallError> {
-    let mut last = None;
-    for address in addresses {
-        match ask(address, timeout) {
-            Err(CallError::Unanswered(failure))
-                if matches!(failure.error, RequestError::Connect(_)) =>
-            {
-                last = Some(failure);
-            }
-            answer => return answer,
+/// What [`call`] and [`get_values`] do, with more settings.
+///
+/// A host name may stand for several addresses. They are tried in the resolver's order: after a refusal the next one at
+/// once, after a connect that has hung for 250 ms the next one as well (RFC 8305, 5). The first that is connected to is
+/// used. All of it together has `timeout`; if none can be connected to, the error is that of one of them.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use mio_fcgi::blocking::Call;
+///
+/// // An application that is being started: wait until it listens, at most for 50 ms here.
+/// let address = "unix:/no/such.sock".parse()?;
+/// let call = Call::new(&address, Duration::from_secs(30))
+///     .with_connect_retry_timeout(Duration::from_millis(50));
+/// let began = Instant::now();
+/// assert!(call.get_values().is_err());
+/// assert!(began.elapsed() >= Duration::from_millis(50));
+/// # Ok::<(), mio_fcgi::AddressError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    address: &'a Address,
+    timeout: Duration,
+    connect_retry_timeout: Duration,
+}
+
+impl<'a> Call<'a> {
+    /// A call that may take `timeout` in all and fails when the server refuses the connection.
+    ///
+    /// Resolving a host name cannot be interrupted; the time that it took is subtracted. [`Duration::ZERO`] is over at
+    /// once, [`Duration::MAX`] never.
+    #[must_use]
+    pub const fn new(address: &'a Address, timeout: Duration) -> Self {
+        Self {
+            address,
+            timeout,
+            connect_retry_timeout: Duration::ZERO,
         }
     }
-    Err(last.map_or_else(
-        || CallError::Io(io::ErrorKind::NotFound.into()),
-        CallError::Unanswered,
-    ))
-}
 
-fn ask(address: Address, timeout: Duration) -> Result<ServerValues, CallError> {
-    let mut config = one_question(address, timeout);
-    config.probe_timeout = timeout;
-    let mut poll = Poll::new()?;
-    let tokens = Token(0)..Token(config.limits.max_connections);
-    let mut client = Client::new(poll.registry(), tokens, config)?;
-    client.get_values(Instant::now(), 0, Tag(0))?;
-    let mut said = ServerValues::default();
-    let outcome = run(&mut poll, &mut client, |_, _, event| {
-        if let Event::Values { values, .. } = event {
-            said = values;
-        }
-    })?;
-    match outcome {
-        Ok(_) => Ok(said),
-        Err(failure) => Err(CallError::Unanswered(Box::new(failure))),
+    /// Sets how long a server that refuses connections, or whose socket does not exist yet, is tried again, with
+    /// [`Config::backoff`]'s pauses. `timeout` bounds this as well. Default: [`Duration::ZERO`], one refusal is enough.
+    #[must_use]
+    pub const fn with_connect_retry_timeout(mut self, limit: Duration) -> Self {
+        self.connect_retry_timeout = limit;
+        self
+    }
+
+    /// Sends one request on a connection of its own, see [`call`].
+    ///
+    /// # Errors
+    /// As [`call`].
+    pub fn send(&self, request: Request) -> Result<Response, CallError> {
+        self.send_with(request, Collector::new(ResponseLimits::default()))
+    }
+
+    /// The same with a [`Collector`] of the caller's, see [`call_with`].
+    ///
+    /// # Errors
+    /// As [`call`].
+    pub fn send_with(&self, request: Request, collector: Collector) -> Result<Response, CallError> {
+        let began = Instant::now();
+        let config = self.configure(began, self.address.resolve()?);
+        send_to(config, request, collector)
+    }
+
+    /// Asks for the server's values, see [`get_values`].
+    ///
+    /// # Errors
+    /// As [`get_values`].
+    pub fn get_values(&self) -> Result<ServerValues, CallError> {
+        let began = Instant::now();
+        let config = self.configure(began, self.address.resolve()?);
+        values::ask(config)
+    }
+
+    /// For one request or question at a time, in what is left of the time.
+    fn configure(&self, began: Instant, servers: Vec<Address>) -> Config {
+        let left = self.timeout.saturating_sub(began.elapsed());
+        let mut config = Config::with_servers(servers);
+        config.limits.max_connections = 1;
+        config.keep_connections = false;
+        config.multiplex = Multiplex::Off;
+        config.timeouts = Timeouts::total(left);
+        config.connect_timeout = left;
+        config.connect_patience = self.connect_retry_timeout.min(left);
+        config
     }
 }
 
-fn one_question(address: Address, timeout: Duration) -> Config {
-    let mut config = Config::new(address);
-    config.multiplex = Multiplex::Off;
-    config.connect_timeout = timeout;
-    // Or it would end a longer connect.
-    config.timeouts.queue = None;
-    config
-}
-
-/// Turns the loop until the one request has its `End`, and shows each event before that.
-fn run(
-    poll: &mut Poll,
-    client: &mut Client,
-    mut on_event: impl FnMut(&mut Client, Instant, Event<'_>),
-) -> io::Result<Outcome> {
-    let mut events = Events::with_capacity(8);
-    let mut buf = ReadBuf::default();
+fn send_to(
+    config: Config,
+    mut request: Request,
+    mut collector: Collector,
+) -> Result<Response, CallError> {
+    request.timeouts = Some(config.timeouts);
+    let mut turns = Turns::new(config)?;
+    let handle = turns.client.submit(Instant::now(), request, Tag(0))?;
+    let mut end = None;
     loop {
-        client.wait(Instant::now(), poll, &mut events)?;
-        let now = Instant::now();
-        for event in &events {
-            client.handle_event(event);
-        }
-        client.handle_timeout(now);
-        while let Some(event) = client.poll_event(now, &mut buf) {
+        turns.turn(None, |client, now, event| {
             if let Event::End { outcome, .. } = event {
-                return Ok(outcome);
+                end = Some(outcome);
+                return ControlFlow::Break(());
             }
-            on_event(client, now, event);
+            if collector.on_event(&event).is_err() {
+                // The collector keeps the error; the request has no more to give.
+                client.abort(now, handle);
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(outcome) = end {
+            return Ok(collector.finish(outcome)?);
         }
     }
 }
@@ -198,29 +233,210 @@ impl CallError {
     }
 }
 
+/// Several addresses; the rest is tested with real peers, in tests/driver/asking.rs.
 #[cfg(test)]
 mod tests {
-    use std::net::{SocketAddr, TcpListener};
+    use std::io::{self, Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     use socket2::{Domain, Socket, Type};
 
     use super::*;
-    use crate::error::TimeoutKind;
+    use crate::error::{ConnectError, RequestError, TimeoutKind};
+    use crate::wire::{self, EndRequest, ProtocolStatus, RecordType};
+
+    /// For what is to come: much, since the machine may be busy.
+    const PATIENCE: Duration = Duration::from_secs(45);
+
+    /// An address, and what keeps it as it is.
+    type Kept<T> = (Address, T);
+
+    fn any_port() -> socket2::SockAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0)).into()
+    }
+
+    fn address_of(socket: &Socket) -> SocketAddr {
+        let address = socket.local_addr().expect("it is bound");
+        address.as_socket().expect("an IPv4 address")
+    }
+
+    /// Bound, so that nobody else gets the port, and not listening.
+    fn refusing() -> Kept<Socket> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&any_port()).expect("loopback has a free port");
+        (Address::Tcp(address_of(&socket)), socket)
+    }
+
+    /// The backlog is full, so that a connect stays under way.
+    fn hanging() -> Kept<(Socket, Vec<TcpStream>)> {
+        let (address, socket) = refusing();
+        socket.listen(0).expect("a listener");
+        let to = address_of(&socket);
+        let mut fillers = Vec::new();
+        while let Ok(filler) = TcpStream::connect_timeout(&to, Duration::from_millis(50)) {
+            fillers.push(filler);
+        }
+        (address, (socket, fillers))
+    }
+
+    /// The system accepts, nobody else does.
+    fn silent() -> Kept<TcpListener> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        (Address::Tcp(address), listener)
+    }
+
+    /// Answers the first question or request, and says how many more connections there are.
+    fn answering() -> Kept<thread::JoinHandle<io::Result<usize>>> {
+        let (address, listener) = silent();
+        let peer = thread::spawn(move || {
+            let (mut stream, _) = listener.accept()?;
+            let mut received = [0; 4096];
+            let len = stream.read(&mut received)?;
+            assert!(len >= 8, "a header comes whole");
+            let id = u16::from_be_bytes([received[2], received[3]]);
+            let mut records = Vec::new();
+            if id == 0 {
+                let values = b"\x0f\x01FCGI_MPXS_CONNS0";
+                wire::write_record(&mut records, RecordType::GetValuesResult, 0, values)
+                    .expect("a short record");
+            } else {
+                wire::write_stream(&mut records, RecordType::Stdout, id, b"X: y\r\n\r\nhere");
+                let body = EndRequest {
+                    app_status: 0,
+                    protocol_status: ProtocolStatus::RequestComplete,
+                };
+                wire::write_end_request(&mut records, id, body);
+            }
+            stream.write_all(&records)?;
+            while stream.read(&mut received)? > 0 {}
+            listener.set_nonblocking(true)?;
+            Ok(listener.incoming().map_while(Result::ok).count())
+        });
+        (address, peer)
+    }
+
+    fn config(servers: Vec<Address>, timeout: Duration) -> Config {
+        Call::new(&servers[0], timeout).configure(Instant::now(), servers.clone())
+    }
+
+    fn ask(servers: Vec<Address>, timeout: Duration) -> Result<ServerValues, CallError> {
+        values::ask(config(servers, timeout))
+    }
+
+    fn send(servers: Vec<Address>, timeout: Duration) -> Result<Response, CallError> {
+        let collector = Collector::new(ResponseLimits::default());
+        send_to(config(servers, timeout), Request::responder(), collector)
+    }
+
+    #[track_caller]
+    fn failed<T: std::fmt::Debug>(answer: &Result<T, CallError>) -> &RequestError {
+        let error = answer.as_ref().expect_err("it cannot succeed");
+        &error.failure().expect("it was tried").error
+    }
+
+    fn timed_out(kind: TimeoutKind) -> RequestError {
+        RequestError::TimedOut(kind)
+    }
 
     #[test]
-    fn an_address_that_refuses_is_passed_over() -> io::Result<()> {
-        // The system accepts, nobody else does: the time limit shows that this one was asked.
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let silent = Address::Tcp(listener.local_addr()?);
-        // Bound, so that nobody else gets the port, and not listening.
-        let bound = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
-        let refusing = bound.local_addr()?.as_socket().expect("an IPv4 address");
-        let addresses = vec![Address::Tcp(refusing), silent];
-        let answer = ask_first(addresses, Duration::from_millis(200));
-        let error = answer.expect_err("nobody answers");
-        let timed_out = RequestError::TimedOut(TimeoutKind::Probe);
-        assert_eq!(error.failure().map(|it| &it.error), Some(&timed_out));
-        Ok(())
+    fn an_address_that_refuses_is_passed_over_at_once() {
+        let (down, _down) = refusing();
+        let (up, peer) = answering();
+        let began = Instant::now();
+        let values = ask(vec![down.clone(), up], PATIENCE).expect("an answer");
+        assert_eq!(values.multiplexes, Some(false));
+        assert_eq!(peer.join().expect("no panic").expect("sockets"), 0);
+        let (up, peer) = answering();
+        let response = send(vec![down, up], PATIENCE).expect("a response");
+        assert_eq!(response.body, b"here");
+        assert_eq!(peer.join().expect("no panic").expect("sockets"), 0);
+        assert!(began.elapsed() < PATIENCE / 2);
+    }
+
+    #[test]
+    fn an_address_that_hangs_is_passed_over_after_250_ms() {
+        let (hung, _hung) = hanging();
+        let (down, _down) = refusing();
+        let (up, peer) = answering();
+        let began = Instant::now();
+        let values = ask(vec![hung, down, up], PATIENCE).expect("an answer");
+        let took = began.elapsed();
+        assert_eq!(values.multiplexes, Some(false));
+        assert_eq!(peer.join().expect("no panic").expect("sockets"), 0);
+        assert!(took >= Duration::from_millis(250), "{took:?}");
+        assert!(took < PATIENCE / 2, "{took:?}");
+    }
+
+    #[test]
+    #[ignore = "needs the engine's connect race"]
+    fn a_request_passes_an_address_that_hangs_after_250_ms() {
+        let (hung, _hung) = hanging();
+        let (down, _down) = refusing();
+        let (up, peer) = answering();
+        let began = Instant::now();
+        let response = send(vec![hung, down, up], PATIENCE).expect("a response");
+        let took = began.elapsed();
+        assert_eq!(response.body, b"here");
+        assert_eq!(peer.join().expect("no panic").expect("sockets"), 0);
+        assert!(took >= Duration::from_millis(250), "{took:?}");
+        assert!(took < PATIENCE / 2, "{took:?}");
+    }
+
+    #[test]
+    fn one_limit_covers_all_addresses() {
+        let limit = Duration::from_millis(600);
+        let hung: Vec<_> = (0..5).map(|_| hanging()).collect();
+        let servers = || hung.iter().map(|(address, _)| address.clone()).collect();
+        let began = Instant::now();
+        let asked = ask(servers(), limit);
+        let took = began.elapsed();
+        assert_eq!(
+            *failed(&asked),
+            RequestError::Connect(ConnectError::TimedOut)
+        );
+        assert!((limit..4 * limit).contains(&took), "{took:?}");
+        let began = Instant::now();
+        let sent = send(servers(), limit);
+        let took = began.elapsed();
+        let late = [
+            RequestError::Connect(ConnectError::TimedOut),
+            timed_out(TimeoutKind::Total),
+        ];
+        assert!(late.contains(failed(&sent)), "{sent:?}");
+        assert!((limit..4 * limit).contains(&took), "{took:?}");
+    }
+
+    #[test]
+    fn the_first_address_that_is_connected_to_is_the_one_that_is_asked() {
+        let (busy, _listener) = silent();
+        let (other, listener) = silent();
+        let asked = ask(vec![busy, other], Duration::from_millis(600));
+        assert_eq!(*failed(&asked), timed_out(TimeoutKind::Probe));
+        listener.set_nonblocking(true).expect("a listener");
+        let nobody = listener.accept().expect_err("nobody connects");
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn of_several_failures_the_most_telling_is_reported() {
+        let limit = Duration::from_millis(400);
+        let (down, _down) = refusing();
+        let (hung, _hung) = hanging();
+        let (busy, _busy) = silent();
+        let refused = RequestError::Connect(ConnectError::Failed(io::ErrorKind::ConnectionRefused));
+        let no_connection = RequestError::Connect(ConnectError::TimedOut);
+        for (servers, expected) in [
+            ([&down, &down], refused),
+            ([&down, &hung], no_connection.clone()),
+            ([&hung, &down], no_connection),
+            ([&down, &busy], timed_out(TimeoutKind::Probe)),
+            ([&hung, &busy], timed_out(TimeoutKind::Probe)),
+        ] {
+            let asked = ask(servers.map(Address::clone).to_vec(), limit);
+            assert_eq!(*failed(&asked), expected, "{servers:?}");
+        }
     }
 }

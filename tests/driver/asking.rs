@@ -1,10 +1,14 @@
-//! `blocking::get_values`: each way in which a server is up, or is not.
+//! `blocking::get_values` and `blocking::call`: each way in which a server is up, or is not.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::time::Duration;
+use std::os::unix::net::UnixListener;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use mio_fcgi::blocking::{self, Call};
 use mio_fcgi::wire::{self, DecodeError, RecordType};
-use mio_fcgi::{Address, ConnectError, ProtocolError, RequestError, TimeoutKind, blocking};
+use mio_fcgi::{Address, ConnectError, ProtocolError, Request, RequestError, TimeoutKind};
 
 use crate::peer::{self, Listener, PATIENCE, Peer};
 
@@ -43,7 +47,7 @@ fn a_server_without_a_process_to_spare_is_told_from_one_that_is_down() {
     assert_eq!(busy, RequestError::TimedOut(TimeoutKind::Probe));
     let (address, _socket) = peer::refusing();
     let down = failure(&Address::Tcp(address), PATIENCE);
-    let refused = ConnectError::Failed(std::io::ErrorKind::ConnectionRefused);
+    let refused = ConnectError::Failed(ErrorKind::ConnectionRefused);
     assert_eq!(down, RequestError::Connect(refused));
 }
 
@@ -59,4 +63,96 @@ fn an_http_server_is_told_as_such() {
     let found = failure(&peer.address(), PATIENCE);
     assert_eq!(found, RequestError::Protocol(http));
     peer.join();
+}
+
+/// Answers one request.
+fn respond(listener: Listener) {
+    let (mut connection, request) = listener.accept_request();
+    connection.answer(request.id, b"up");
+    connection.rest();
+}
+
+#[test]
+fn without_any_time_it_is_over_at_once_and_nobody_is_connected_to() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("never.sock");
+    let listener = UnixListener::bind(&path).expect("the directory is ours");
+    let address = Address::Unix(path);
+    let began = Instant::now();
+    let asked = failure(&address, Duration::ZERO);
+    let called = blocking::call(&address, Request::responder(), Duration::ZERO);
+    let called = called.expect_err("no time");
+    let called = called.failure().expect("a failure").error.clone();
+    for error in [asked, called] {
+        let in_time = matches!(
+            error,
+            RequestError::TimedOut(_) | RequestError::Connect(ConnectError::TimedOut)
+        );
+        assert!(in_time, "{error}");
+    }
+    assert!(began.elapsed() < PATIENCE / 2);
+    listener.set_nonblocking(true).expect("a listener");
+    let nobody = listener.accept().expect_err("nobody connects");
+    assert_eq!(nobody.kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn the_longest_time_is_no_limit() {
+    let peer = Peer::tcp(answer);
+    blocking::get_values(&peer.address(), Duration::MAX).expect("an answer");
+    peer.join();
+    let peer = Peer::tcp(respond);
+    let address = peer.address();
+    let called = blocking::call(&address, Request::responder(), Duration::MAX);
+    assert_eq!(called.expect("a response").body, b"up");
+    peer.join();
+}
+
+/// Has somebody listen at `address` after a while, who then does what `script` says.
+fn start_late(address: &Address, script: fn(Listener)) -> thread::JoinHandle<()> {
+    let Address::Unix(path) = address.clone() else {
+        panic!("a Unix socket");
+    };
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(150));
+        let listener = UnixListener::bind(&path).expect("the directory is ours");
+        script(Listener::Unix(listener));
+        std::fs::remove_file(path).expect("the socket is still there");
+    })
+}
+
+#[test]
+fn an_application_that_is_being_started_is_waited_for_where_that_is_wanted() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let address = Address::Unix(directory.path().join("late.sock"));
+    let missing = RequestError::Connect(ConnectError::Failed(ErrorKind::NotFound));
+    assert_eq!(failure(&address, PATIENCE), missing, "one refusal ends it");
+    for limit in [PATIENCE, Duration::MAX] {
+        let call = Call::new(&address, limit).with_connect_retry_timeout(limit);
+        let starting = start_late(&address, answer);
+        call.get_values().expect("an answer");
+        starting.join().expect("no panic");
+        let starting = start_late(&address, respond);
+        let response = call.send(Request::responder()).expect("a response");
+        assert_eq!(response.body, b"up");
+        starting.join().expect("no panic");
+    }
+}
+
+#[test]
+fn an_application_that_does_not_come_up_is_waited_for_no_longer_than_that() {
+    let (address, _socket) = peer::refusing();
+    let address = Address::Tcp(address);
+    let refused = RequestError::Connect(ConnectError::Failed(ErrorKind::ConnectionRefused));
+    let limit = Duration::from_millis(200);
+    let call = Call::new(&address, PATIENCE).with_connect_retry_timeout(limit);
+    let began = Instant::now();
+    let asked = call.get_values().expect_err("nobody listens");
+    let called = call.send(Request::responder()).expect_err("nobody listens");
+    let took = began.elapsed();
+    for error in [asked, called] {
+        let failure = error.failure().expect("it was tried");
+        assert_eq!(failure.error, refused);
+    }
+    assert!((2 * limit..PATIENCE / 2).contains(&took), "{took:?}");
 }

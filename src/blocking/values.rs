@@ -1,0 +1,121 @@
+//! `FCGI_GET_VALUES` to the first of several addresses that can be connected to.
+//!
+//! A question belongs to one server, so each address has a question of its own; the first answer counts, and the other
+//! questions end with the client.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use super::CallError;
+use super::turns::Turns;
+use crate::config::Config;
+use crate::error::{ConnectError, Failure, Phase, RequestError, TimeoutKind};
+use crate::event::{Event, RequestHandle, ServerValues, Tag};
+
+/// How long a connect may hang before the next address is tried as well (RFC 8305, 5 and 8).
+const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Asks the servers of `config` one after the other, all within its total time limit.
+pub(super) fn ask(mut config: Config) -> Result<ServerValues, CallError> {
+    let left = config.timeouts.total.unwrap_or(Duration::MAX);
+    config.timeouts.queue = None;
+    config.probe_timeout = left;
+    let mut servers = 0..config.servers.len();
+    let mut turns = Turns::new(config)?;
+    let mut found = Found::default();
+    let mut refusals = 0;
+    // A question has no total limit of its own. The engine's limit of the first connect passes at this very instant.
+    let mut now = Instant::now();
+    let end = now.checked_add(left);
+    let mut next_at = now;
+    loop {
+        let counters = turns.client.stats().counters;
+        let is_next = now >= next_at || counters.connect_failures > refusals;
+        refusals = counters.connect_failures;
+        // The first that is connected to is the one that counts.
+        if counters.connected > 0 {
+            servers = 0..0;
+        }
+        if is_next && let Some(server) = servers.next() {
+            let asked = turns.client.get_values(now, server, Tag(0))?;
+            found.waiting.push(asked);
+            next_at = now + CONNECTION_ATTEMPT_DELAY;
+        }
+        let next_at = (!servers.is_empty()).then_some(next_at);
+        let until = [end, next_at].into_iter().flatten().min();
+        turns.turn(until, |_, _, event| found.note(event))?;
+        now = Instant::now();
+        if end.is_some_and(|end| now >= end) {
+            servers = 0..0;
+            found.is_late = true;
+            for asked in &found.waiting {
+                turns.client.abort(now, *asked);
+            }
+        }
+        if let Some(values) = found.values {
+            return Ok(values);
+        }
+        let is_over = servers.is_empty() && found.waiting.is_empty();
+        let failure = found.failure.take_if(|it| is_over || !is_connect(it));
+        if let Some(failure) = failure {
+            return Err(CallError::Unanswered(Box::new(failure)));
+        }
+    }
+}
+
+/// What has come of the questions.
+#[derive(Debug, Default)]
+struct Found {
+    waiting: Vec<RequestHandle>,
+    values: Option<ServerValues>,
+    /// The most telling one.
+    failure: Option<Failure>,
+    /// The questions that have not ended were aborted for the time limit.
+    is_late: bool,
+}
+
+impl Found {
+    fn note(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Values { values, .. } => self.values = Some(values),
+            Event::End {
+                request, outcome, ..
+            } => {
+                self.waiting.retain(|waiting| *waiting != request);
+                if let Err(mut failure) = outcome {
+                    if self.is_late && failure.error == RequestError::Aborted {
+                        failure.error = match failure.phase {
+                            Phase::Waiting => RequestError::Connect(ConnectError::TimedOut),
+                            _ => RequestError::TimedOut(TimeoutKind::Probe),
+                        };
+                    }
+                    self.keep_most_telling(failure);
+                }
+            }
+            _ => return ControlFlow::Continue(()),
+        }
+        ControlFlow::Break(())
+    }
+
+    /// A server that was connected to says more than one that is busy, that one more than silence, and that more than a
+    /// refusal; of equals, the last.
+    fn keep_most_telling(&mut self, failure: Failure) {
+        let rank = |failure: &Failure| match failure.error {
+            RequestError::Connect(ConnectError::Failed(_)) => 0,
+            RequestError::Connect(ConnectError::TimedOut) => 1,
+            RequestError::Connect(_) => 2,
+            _ => 3,
+        };
+        if self
+            .failure
+            .as_ref()
+            .is_none_or(|kept| rank(kept) <= rank(&failure))
+        {
+            self.failure = Some(failure);
+        }
+    }
+}
+
+fn is_connect(failure: &Failure) -> bool {
+    matches!(failure.error, RequestError::Connect(_))
+}

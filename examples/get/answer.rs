@@ -7,14 +7,16 @@ use mio_fcgi::{Outcome, RequestError};
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Status};
+use crate::shown::{self, Escaper, Output};
 
 /// One response on its way to stdout. Holds no more of it than a head.
 #[derive(Debug)]
 pub(crate) struct Answer<'a, W> {
     arguments: &'a Arguments,
-    out: W,
+    out: Output<W>,
     parser: HeadParser,
     head: Option<Final>,
+    stderr: Escaper,
     /// The application's stderr ended inside a line.
     in_line: bool,
     stdout_ended: bool,
@@ -32,12 +34,13 @@ struct Final {
 }
 
 impl<'a, W: Write> Answer<'a, W> {
-    pub(crate) fn new(arguments: &'a Arguments, out: W) -> Self {
+    pub(crate) fn new(arguments: &'a Arguments, out: Output<W>) -> Self {
         Self {
             arguments,
             out,
             parser: HeadParser::default(),
             head: None,
+            stderr: Escaper::default(),
             in_line: false,
             stdout_ended: false,
             body_len: 0,
@@ -77,7 +80,8 @@ impl<'a, W: Write> Answer<'a, W> {
 
     /// Passes on a piece of the application's stderr. That nobody reads ours is no reason to stop.
     pub(crate) fn stderr(&mut self, piece: &[u8]) {
-        let _ = io::stderr().write_all(piece);
+        let shown = self.stderr.push(piece);
+        let _ = io::stderr().write_all(shown.as_bytes());
         self.in_line = piece.last() != Some(&b'\n');
     }
 
@@ -89,19 +93,12 @@ impl<'a, W: Write> Answer<'a, W> {
         self.out.flush().map_err(|error| Failure::stdout(&error))
     }
 
-    /// Begins a line of our own on stderr.
-    pub(crate) fn end_line(&mut self) {
-        if std::mem::take(&mut self.in_line) {
-            eprintln!();
-        }
-    }
-
     /// The request is over: was that the whole response?
     ///
     /// # Errors
     /// When it was not, and when it has an error status.
     pub(crate) fn finish(mut self, outcome: &Outcome) -> Result<(), Failure> {
-        self.flush()?;
+        self.out.finish().map_err(|error| Failure::stdout(&error))?;
         self.end_line();
         let Some(head) = &self.head else {
             return Err(self.without_head(outcome));
@@ -114,7 +111,8 @@ impl<'a, W: Write> Answer<'a, W> {
                 let delivery = failure.delivery;
                 return Err(Failure::request(&failure.error, delivery, self.body_len));
             }
-            eprintln!("get: the response is complete, but {}", failure.error);
+            let line = format!("the response is complete, but {}", failure.error);
+            let _ = writeln!(io::stderr(), "get: {}", shown::line(&line));
         }
         if let Some(declared) = declared.filter(|declared| *declared != self.body_len) {
             let line = format!(
@@ -147,6 +145,23 @@ impl<'a, W: Write> Answer<'a, W> {
             return format!("{}; it was to run {script}", said.trim_end());
         }
         said.trim_end().to_owned()
+    }
+}
+
+impl<W> Answer<'_, W> {
+    /// Begins a line of our own on stderr.
+    fn end_line(&mut self) {
+        let rest = self.stderr.finish();
+        if std::mem::take(&mut self.in_line) {
+            let _ = writeln!(io::stderr(), "{rest}");
+        }
+    }
+}
+
+/// Whatever ended it: a line of our own follows, as a rule.
+impl<W> Drop for Answer<'_, W> {
+    fn drop(&mut self) {
+        self.end_line();
     }
 }
 

@@ -244,7 +244,9 @@ get: sends one request to a FastCGI application, as curl does to an HTTP server
   get --connect 127.0.0.1:9000 --values
   get --uri /stream        asks a demo application that is part of this program
 
-The body goes to stdout as it comes, the application's own stderr to stderr.
+The body goes to stdout as it comes, the application's own stderr to stderr. Its stderr has
+control characters escaped, such as \\x1b, and so has the body on a terminal; one that is not
+text (it holds a NUL) is not written to a terminal. A file or a pipe gets the body as it is.
 
   --connect ADDR   unix:/path, unix:@abstract-name, host:port or [v6]:port;
                    without it, the demo application is asked
@@ -273,7 +275,8 @@ exit status
    9  the application refused the request (overloaded, unknown role)
   18  the response was cut short
   22  the response is complete, with an error status (400 and above)
-  23  stdout cannot be written; nothing is said when its reader has gone
+  23  stdout cannot be written, or is a terminal and the response no text; nothing is said
+      when its reader has gone
   26  --data cannot be read
   28  the time is up
   52  the connection was closed, or the request ended, without any response";

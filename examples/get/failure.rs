@@ -1,11 +1,13 @@
 //! What went wrong, as one line and an exit status.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use mio_fcgi::cgi::HeadError;
 use mio_fcgi::{BodyError, ConnectError, Delivery, RequestError, SubmitError};
+
+use crate::shown;
 
 /// Why there is no complete response.
 #[derive(Debug)]
@@ -38,10 +40,11 @@ impl Failure {
         Self { status, line }
     }
 
-    /// A write to stdout failed. That its reader has gone (`get … | head`) needs no words.
+    /// A write to stdout failed, or was refused. That its reader has gone (`get … | head`) needs no words.
     pub(crate) fn stdout(error: &io::Error) -> Self {
         let line = match error.kind() {
             io::ErrorKind::BrokenPipe => String::new(),
+            io::ErrorKind::InvalidData => error.to_string(),
             _ => format!("stdout cannot be written: {error}"),
         };
         Self::new(Status::Stdout, line)
@@ -116,7 +119,8 @@ impl Failure {
     /// Prints the line, if there is any, and gives the exit status.
     pub(crate) fn report(self) -> ExitCode {
         if !self.line.is_empty() {
-            eprintln!("get: {}", self.line);
+            // That nobody reads it changes nothing.
+            let _ = writeln!(io::stderr(), "get: {}", shown::line(&self.line));
         }
         ExitCode::from(self.status as u8)
     }

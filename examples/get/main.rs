@@ -3,7 +3,7 @@
 //! `cargo run --example get` asks a demo application that is part of this program;
 //! `cargo run --example get -- --help` says what else it does.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,14 @@ use mio_fcgi::{
 use answer::Answer;
 use arguments::Arguments;
 use failure::{Failure, Status};
+use shown::Output;
 
 mod answer;
 #[path = "../responder/app.rs"]
 mod app;
 mod arguments;
 mod failure;
+mod shown;
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -80,7 +82,10 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
         submitted.map_err(|error| Failure::submit(&error))?;
     }
 
-    let mut answer = Answer::new(arguments, BufWriter::new(io::stdout().lock()));
+    let stdout = io::stdout();
+    let is_terminal = stdout.is_terminal();
+    let out = Output::new(BufWriter::new(stdout.lock()), is_terminal);
+    let mut answer = Answer::new(arguments, out);
     let mut events = Events::with_capacity(8);
     let mut buf = ReadBuf::default();
     loop {

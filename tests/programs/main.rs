@@ -7,3 +7,4 @@ mod peer;
 mod program;
 mod readme;
 mod servers;
+mod terminal;

@@ -1,0 +1,157 @@
+//! The application's text on a terminal: control characters are shown, not obeyed. They could move the cursor, rewrite
+//! lines that were read already, or have the terminal type on the person's behalf.
+
+use std::io::{self, Write};
+
+/// Escapes text that comes in pieces, cut anywhere. Line ends and tabs pass.
+#[derive(Debug, Default)]
+pub(crate) struct Escaper {
+    /// The end of the last piece that may be half a character, or half a line end.
+    cut: Vec<u8>,
+}
+
+impl Escaper {
+    /// What a piece looks like, as far as it is known.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> String {
+        let mut text = std::mem::take(&mut self.cut);
+        text.extend_from_slice(piece);
+        let whole = text.len() - unfinished_len(&text);
+        self.cut = text.split_off(whole);
+        escape(&text, true)
+    }
+
+    /// What is left when no further piece comes.
+    pub(crate) fn finish(&mut self) -> String {
+        escape(&std::mem::take(&mut self.cut), true)
+    }
+}
+
+/// A line of this program, which may quote the application: without any control character.
+pub(crate) fn line(text: &str) -> String {
+    escape(text.as_bytes(), false)
+}
+
+/// How many bytes at the end may get another meaning by what follows.
+fn unfinished_len(text: &[u8]) -> usize {
+    if text.last() == Some(&b'\r') {
+        return 1;
+    }
+    match text.utf8_chunks().last().map(|chunk| chunk.invalid()) {
+        Some(invalid)
+            if std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none()) =>
+        {
+            invalid.len()
+        }
+        _ => 0,
+    }
+}
+
+fn escape(text: &[u8], passes_lines: bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        let mut chars = chunk.valid().chars().peekable();
+        while let Some(c) = chars.next() {
+            let is_line_end = c == '\n' || (c == '\r' && chars.peek() == Some(&'\n'));
+            if (passes_lines && (is_line_end || c == '\t')) || !is_dangerous(c) {
+                shown.push(c);
+            } else {
+                match u8::try_from(c) {
+                    Ok(byte) if byte.is_ascii() => push_byte(&mut shown, byte),
+                    _ => shown.extend(c.escape_unicode()),
+                }
+            }
+        }
+        for byte in chunk.invalid() {
+            push_byte(&mut shown, *byte);
+        }
+    }
+    shown
+}
+
+/// Control characters, and those that turn the direction of writing around.
+fn is_dangerous(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn push_byte(shown: &mut String, byte: u8) {
+    shown.extend(std::ascii::escape_default(byte).map(char::from));
+}
+
+/// Stdout: every byte as it is, or, for a terminal, text with its control characters escaped.
+#[derive(Debug)]
+pub(crate) struct Output<W> {
+    to: W,
+    escaper: Option<Escaper>,
+}
+
+impl<W: Write> Output<W> {
+    pub(crate) fn new(to: W, is_terminal: bool) -> Self {
+        Self {
+            to,
+            escaper: is_terminal.then(Escaper::default),
+        }
+    }
+
+    /// Writes what is left, when no further piece comes.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if let Some(escaper) = &mut self.escaper {
+            self.to.write_all(escaper.finish().as_bytes())?;
+        }
+        self.to.flush()
+    }
+}
+
+/// A piece with a NUL is no text, and refused for a terminal, as curl does: [`io::ErrorKind::InvalidData`].
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let Some(escaper) = &mut self.escaper else {
+            return self.to.write(piece);
+        };
+        if piece.contains(&0) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the response is not text, and stdout is a terminal: send it to a file or through a pipe",
+            ));
+        }
+        self.to.write_all(escaper.push(piece).as_bytes())?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(pieces: &[&[u8]]) -> String {
+        let mut escaper = Escaper::default();
+        let mut shown: String = pieces.iter().map(|piece| escaper.push(piece)).collect();
+        shown.push_str(&escaper.finish());
+        shown
+    }
+
+    #[test]
+    fn wherever_it_is_cut_text_is_shown_alike() {
+        let text = "caf\u{e9}\t\u{20ac}\r\n\rx\x1b[2J\u{9b}1m\u{202e}\x7f\n\r".as_bytes();
+        let text = [text, b"\x80\xe2\x82 \xf0\x9f\xff\xe2\x82"].concat();
+        let whole = "caf\u{e9}\t\u{20ac}\r\n\\rx\\x1b[2J\\u{9b}1m\\u{202e}\\x7f\n\\r\
+                     \\x80\\xe2\\x82 \\xf0\\x9f\\xff\\xe2\\x82";
+        assert_eq!(shown(&[&text]), whole);
+        for cut in 0..=text.len() {
+            assert_eq!(shown(&[&text[..cut], &text[cut..]]), whole, "{cut}");
+        }
+        let bytes: Vec<&[u8]> = text.chunks(1).collect();
+        assert_eq!(shown(&bytes), whole);
+    }
+
+    #[test]
+    fn a_line_of_this_program_stays_one() {
+        assert_eq!(line("a\r\nb\tc\x1b]0;d\x07"), "a\\r\\nb\\tc\\x1b]0;d\\x07");
+    }
+}

@@ -140,11 +140,15 @@ impl<'a, W: Write> Answer<'a, W> {
     fn complaint(&self, head: &Final) -> String {
         let script = self.arguments.script_filename();
         let said = format!("the application answered {} {}", head.status, head.reason);
-        if head.status == 404 && !script.is_empty() {
-            let script = String::from_utf8_lossy(&script);
-            return format!("{}; it was to run {script}", said.trim_end());
+        let said = said.trim_end();
+        if head.status != 404 || self.arguments.connect.is_none() {
+            return said.to_owned();
         }
-        said.trim_end().to_owned()
+        if script.is_empty() {
+            return format!("{said}; no --script was given, and php-fpm needs one");
+        }
+        let script = String::from_utf8_lossy(&script);
+        format!("{said}; it was to run {script}")
     }
 }
 

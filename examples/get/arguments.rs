@@ -3,11 +3,14 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::path::{self, Path};
 use std::time::Duration;
 
 use lexopt::prelude::*;
-use mio_fcgi::cgi::{Env, EnvError, Script};
+use mio_fcgi::cgi::{Env, EnvError};
 use mio_fcgi::{Address, Body, Params};
+
+use crate::script;
 
 /// The command line, checked.
 #[derive(Debug)]
@@ -73,10 +76,11 @@ impl Arguments {
                 _ => return Err(argument.unexpected()),
             }
         }
-        if arguments.connect.is_some() && arguments.script.is_none() && !arguments.values {
+        let is_nothing = arguments.script.is_none() && arguments.uri.is_none();
+        if arguments.connect.is_some() && is_nothing && !arguments.values {
             return Err(
-                "--connect needs --script: the path of a file as the application sees it, \
-                 or /status for php-fpm's status page"
+                "--connect needs --script, the path of a file as the application sees it or /status for \
+                 php-fpm's status page, or --uri for an application without scripts"
                     .into(),
             );
         }
@@ -97,7 +101,7 @@ impl Arguments {
         let Some(script) = &self.script else {
             return Vec::new();
         };
-        match std::path::absolute(script) {
+        match path::absolute(script) {
             Ok(path) => path.into_os_string().into_encoded_bytes(),
             Err(_) => script.as_encoded_bytes().to_vec(),
         }
@@ -112,10 +116,13 @@ impl Arguments {
             params.push(name, value);
         }
         let filename = self.script_filename();
-        let file_name = filename.rsplit(|octet| *octet == b'/').next();
-        let named = [b"/", file_name.unwrap_or_default()].concat();
-        let uri = self.uri.as_deref().map_or(&named[..], str::as_bytes);
-        let script = locate(&filename, uri);
+        let is_whole_path = self
+            .script
+            .as_ref()
+            .is_some_and(|it| Path::new(it).is_absolute());
+        let default = script::default_uri(&filename, is_whole_path);
+        let uri = self.uri.as_deref().unwrap_or(&default).as_bytes();
+        let script = script::locate(&filename, uri);
 
         let fields = [
             (&b"Host"[..], &b"localhost"[..]),
@@ -187,32 +194,6 @@ fn open(path: &str) -> io::Result<Body> {
     })
 }
 
-/// Divides what is known of a script: the part of the URI's path that the file's path ends with names it, what
-/// follows there is its path info, what precedes it here is the document root. A script that the URI does not name
-/// is a front controller, at the root under its own name.
-fn locate(filename: &[u8], uri: &[u8]) -> Script {
-    let path = uri.split(|octet| *octet == b'?').next().unwrap_or(uri);
-    let mut script = Script::default();
-    if filename.is_empty() {
-        script.name = path.to_vec();
-        return script;
-    }
-    let ends = (1..=path.len()).rev();
-    let mut whole_segments = ends.filter(|end| matches!(path.get(*end), None | Some(b'/')));
-    let (name, path_info) = match whole_segments.find(|end| filename.ends_with(&path[..*end])) {
-        Some(end) if path[end - 1] != b'/' => path.split_at(end),
-        _ => {
-            let slash = filename.iter().rposition(|octet| *octet == b'/');
-            (&filename[slash.unwrap_or(0)..], &b""[..])
-        }
-    };
-    script.root = filename[..filename.len() - name.len()].to_vec();
-    script.name = name.to_vec();
-    script.path_info = path_info.to_vec();
-    script.filename = filename.to_vec();
-    script
-}
-
 fn uri(text: &str) -> Result<String, &'static str> {
     if text.starts_with('/') {
         Ok(text.to_owned())
@@ -241,6 +222,8 @@ get: sends one request to a FastCGI application, as curl does to an HTTP server
 
   get --connect unix:/run/php/php8.2-fpm.sock --script /var/www/hello.php
   get --connect 127.0.0.1:9000 --script /var/www/form.php --data 'name=world' -i
+  get --connect 127.0.0.1:9000 --script /fpm/ping
+  get --connect 127.0.0.1:9000 --uri '/app?a=b'
   get --connect 127.0.0.1:9000 --values
   get --uri /stream        asks a demo application that is part of this program
 
@@ -251,9 +234,12 @@ text (it holds a NUL) is not written to a terminal. A file or a pipe gets the bo
   --connect ADDR   unix:/path, unix:@abstract-name, host:port or [v6]:port;
                    without it, the demo application is asked
   --script PATH    the file to run, as the application sees it (SCRIPT_FILENAME);
-                   a relative path counts from the current directory
-  --uri URI        what a browser would have asked for, query included;
-                   by default the script's own name, or / without a script
+                   a relative path counts from the current directory. Not for
+                   applications without scripts, such as Go's: --uri is enough there
+  --uri URI        what a browser would have asked for, query included; by default the
+                   file's own name, or the whole of an absolute path without an extension,
+                   such as /fpm/ping, which is a page of php-fpm's. Without --script, the
+                   path is PATH_INFO, and SCRIPT_NAME is empty
   --method M       GET by default, POST with --data
   --data DATA      the request's body: the text itself, @FILE for a file's content,
                    - for stdin, which is read to its end first (64 MiB at most)

@@ -23,6 +23,7 @@ mod answer;
 mod app;
 mod arguments;
 mod failure;
+mod script;
 mod shown;
 
 fn main() -> ExitCode {

@@ -166,6 +166,71 @@ fn the_request_is_what_the_command_line_says() {
     }
 }
 
+/// The parameters that an application is sent for a command line.
+fn sent(arguments: &[&str]) -> peer::Received {
+    let peer = Peer::unix(|listener| {
+        let mut connection = listener.accept();
+        let request = connection.request().expect("a request");
+        connection.answer(request.id, b"ok");
+        request
+    });
+    let address = peer.address().to_string();
+    let ended = get(&[&["--connect", &address], arguments].concat());
+    ended.succeeded();
+    peer.join()
+}
+
+#[test]
+fn a_page_of_php_fpm_is_asked_for_by_its_whole_path() {
+    let request = sent(&["--script", "/fpm/ping"]);
+    for name in ["SCRIPT_NAME", "SCRIPT_FILENAME", "REQUEST_URI"] {
+        assert_eq!(request.param(name).as_deref(), Some("/fpm/ping"), "{name}");
+    }
+    assert_eq!(request.param("DOCUMENT_ROOT"), None);
+}
+
+#[test]
+fn a_404_without_a_script_says_so() {
+    let peer = Peer::unix(|listener| {
+        let (mut connection, request) = listener.accept_request();
+        let mut bytes = peer::stdout(request.id, b"Status: 404 Not Found\r\n\r\n");
+        bytes.extend(peer::end(request.id));
+        connection.send(&bytes);
+    });
+    let address = peer.address().to_string();
+    let ended = get(&["--connect", &address, "--uri", "/x"]);
+    ended.failed(22, &["404 Not Found", "no --script"]);
+    peer.join();
+}
+
+#[test]
+fn an_application_without_scripts_needs_none() {
+    let request = sent(&["--uri", "/caf%C3%A9/x?a=b"]);
+    for (name, value) in [
+        ("REQUEST_URI", Some("/caf%C3%A9/x?a=b")),
+        ("SCRIPT_NAME", Some("")),
+        ("PATH_INFO", Some("/caf\u{e9}/x")),
+        ("QUERY_STRING", Some("a=b")),
+        ("SCRIPT_FILENAME", None),
+        ("DOCUMENT_ROOT", None),
+    ] {
+        assert_eq!(request.param(name).as_deref(), value, "{name}");
+    }
+}
+
+#[test]
+fn a_script_whose_name_no_uri_can_hold_is_asked_for_all_the_same() {
+    let request = sent(&["--script", "/srv/www/50 %.php"]);
+    for (name, value) in [
+        ("REQUEST_URI", "/50%20%25.php"),
+        ("SCRIPT_NAME", "/50 %.php"),
+        ("SCRIPT_FILENAME", "/srv/www/50 %.php"),
+        ("DOCUMENT_ROOT", "/srv/www"),
+    ] {
+        assert_eq!(request.param(name).as_deref(), Some(value), "{name}");
+    }
+}
+
 #[test]
 fn data_comes_from_the_command_line_a_file_or_stdin() {
     let text = get(&["--uri", "/echo", "--data", "name=world"]);
@@ -372,7 +437,7 @@ fn each_wrong_option_has_its_line() {
         (&["--bogus"], &["--bogus"]),
         (&["/x.php"], &["/x.php", "--script"]),
         (&["--connect", "localhost"], &["no port"]),
-        (&["--connect", "127.0.0.1:9000"], &["--script"]),
+        (&["--connect", "127.0.0.1:9000"], &["--script", "--uri"]),
         (&["--connect"], &["missing argument", "--connect"]),
         (&["--timeout", "soon"], &["seconds"]),
         (&["--timeout", "0"], &["seconds"]),

@@ -72,7 +72,7 @@ pub fn call_with(
 /// ```
 ///
 /// # Errors
-/// [`CallError::Io`], [`CallError::Unanswered`].
+/// [`CallError::Resolve`], [`CallError::Io`], [`CallError::Unanswered`].
 pub fn get_values(address: &Address, timeout: Duration) -> Result<ServerValues, CallError> {
     Call::new(address, timeout).get_values()
 }
@@ -139,7 +139,7 @@ impl<'a> Call<'a> {
     /// As [`call`].
     pub fn send_with(&self, request: Request, collector: Collector) -> Result<Response, CallError> {
         let began = Instant::now();
-        let config = self.configure(began, self.address.resolve()?);
+        let config = self.configure(began, self.resolve()?);
         send_to(config, request, collector)
     }
 
@@ -149,8 +149,12 @@ impl<'a> Call<'a> {
     /// As [`get_values`].
     pub fn get_values(&self) -> Result<ServerValues, CallError> {
         let began = Instant::now();
-        let config = self.configure(began, self.address.resolve()?);
+        let config = self.configure(began, self.resolve()?);
         values::ask(config)
+    }
+
+    fn resolve(&self) -> Result<Vec<Address>, CallError> {
+        self.address.resolve().map_err(CallError::Resolve)
     }
 
     /// For one request or question at a time, in what is left of the time.
@@ -201,7 +205,10 @@ pub enum CallError {
     /// The request was not accepted.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// The address could not be resolved, or the system has no poll or file descriptor left.
+    /// The host name could not be resolved.
+    #[error(transparent)]
+    Resolve(io::Error),
+    /// The address is none that a system call takes, or the system has no poll or file descriptor left.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The request or its response failed; what there is of it is inside.
@@ -218,7 +225,7 @@ impl CallError {
     pub fn response_error(&self) -> Option<&ResponseError> {
         match self {
             Self::Incomplete(incomplete) => Some(&incomplete.error),
-            Self::Submit(_) | Self::Io(_) | Self::Unanswered(_) => None,
+            Self::Submit(_) | Self::Resolve(_) | Self::Io(_) | Self::Unanswered(_) => None,
         }
     }
 
@@ -228,7 +235,7 @@ impl CallError {
         match self {
             Self::Incomplete(incomplete) => incomplete.outcome.as_ref().err(),
             Self::Unanswered(failure) => Some(failure),
-            Self::Submit(_) | Self::Io(_) => None,
+            Self::Submit(_) | Self::Resolve(_) | Self::Io(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::blocking::{self, Call};
+use mio_fcgi::blocking::{self, Call, CallError};
 use mio_fcgi::wire::{self, DecodeError, RecordType};
 use mio_fcgi::{Address, ConnectError, ProtocolError, Request, RequestError, TimeoutKind};
 
@@ -63,6 +63,15 @@ fn an_http_server_is_told_as_such() {
     let found = failure(&peer.address(), PATIENCE);
     assert_eq!(found, RequestError::Protocol(http));
     peer.join();
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_is_told_as_that() {
+    let address = "no-such-host.invalid:9000".parse().expect("an address");
+    let asked = blocking::get_values(&address, PATIENCE);
+    assert!(matches!(asked, Err(CallError::Resolve(_))), "{asked:?}");
+    let called = blocking::call(&address, Request::responder(), PATIENCE);
+    assert!(matches!(called, Err(CallError::Resolve(_))), "{called:?}");
 }
 
 /// Answers one request.

@@ -29,6 +29,8 @@ pub(crate) struct Arguments {
     /// Ask for the server's values instead of running a script.
     pub(crate) values: bool,
     pub(crate) timeout: Option<Duration>,
+    /// How long a server that refuses is tried again.
+    pub(crate) connect_retry: Duration,
 }
 
 impl Arguments {
@@ -48,6 +50,7 @@ impl Arguments {
             fail: false,
             values: false,
             timeout: None,
+            connect_retry: Duration::ZERO,
         };
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
@@ -63,6 +66,9 @@ impl Arguments {
                 Long("param") => arguments.params.push(parser.value()?.parse_with(pair)?),
                 Long("timeout") => {
                     arguments.timeout = Some(parser.value()?.parse_with(seconds)?);
+                }
+                Long("connect-retry") => {
+                    arguments.connect_retry = parser.value()?.parse_with(seconds)?;
                 }
                 Short('i') | Long("include") => arguments.include = true,
                 Short('f') | Long("fail") => arguments.fail = true,
@@ -231,6 +237,9 @@ The body goes to stdout as it comes, the application's own stderr to stderr. Its
 control characters escaped, such as \\x1b, and so has the body on a terminal; one that is not
 text (it holds a NUL) is not written to a terminal. A file or a pipe gets the body as it is.
 
+Of a name with several addresses, the first that can be connected to is asked: after a
+refusal the next one is tried at once, after 250 ms without a connection the next as well.
+
   --connect ADDR   unix:/path, unix:@abstract-name, host:port or [v6]:port;
                    without it, the demo application is asked
   --script PATH    the file to run, as the application sees it (SCRIPT_FILENAME);
@@ -246,9 +255,14 @@ text (it holds a NUL) is not written to a terminal. A file or a pipe gets the bo
   --param K=V      one more parameter, or another value for one; as often as needed
   -i, --include    show the response's head before its body
   -f, --fail       do not show the body of an error status (400 and above)
-  --timeout S      give up after so many seconds; by default the connect may take 3 s,
-                   the first octet 60 s, and so may each silence after it
-  --values         run no script, ask the application for its FCGI_* values (a health check)
+  --timeout S      give up after so many seconds, whatever they were needed for; by default
+                   the connect may take 3 s, the first byte 60 s, and so may each silence
+                   after it
+  --connect-retry S
+                   keep trying to connect for so many seconds while the application
+                   refuses or its socket does not exist: it may be starting
+  --values         run no script, ask the application for its FCGI_* values (a health check);
+                   by default this may take 10 s in all
   -h, --help       this text
 
 exit status

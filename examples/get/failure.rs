@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use mio_fcgi::blocking::CallError;
 use mio_fcgi::cgi::HeadError;
 use mio_fcgi::{BodyError, ConnectError, Delivery, RequestError, SubmitError};
 
@@ -98,6 +99,15 @@ impl Failure {
             _ => (Status::Here, error.to_string()),
         };
         Self { status, line }
+    }
+
+    /// There is no answer to the question for its values.
+    pub(crate) fn call(error: &CallError) -> Self {
+        match error {
+            CallError::Unanswered(failure) => Self::request(&failure.error, failure.delivery, 0),
+            CallError::Resolve(error) => Self::new(Status::Resolve, error),
+            _ => Self::new(Status::Here, error),
+        }
     }
 
     /// Puts the application's name in front of the line, where the application has to do with it.

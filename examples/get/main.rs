@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
+use mio_fcgi::blocking::Call;
 use mio_fcgi::{
-    Address, Client, Config, Event, Failure as RequestFailure, Multiplex, Outcome, ReadBuf,
-    Request, ServerValues, Tag, Timeouts, UnknownLength,
+    Address, Client, Config, Event, Multiplex, ReadBuf, Request, ServerValues, Tag, Timeouts,
+    UnknownLength,
 };
 
 use answer::Answer;
@@ -57,31 +58,29 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.values {
+        return ask_for_values(address, arguments);
+    }
     let here = |error: io::Error| Failure::new(Status::Here, error);
+    let began = Instant::now();
     let servers = address
         .resolve()
         .map_err(|error| Failure::new(Status::Resolve, error))?;
     let mut poll = Poll::new().map_err(here)?;
     // One connection to one server at a time; there is a token for each.
     let tokens = Token(0)..Token(servers.len());
-    let config = configure(servers, arguments);
+    let config = configure(servers, arguments, began.elapsed());
     let mut client = Client::new(poll.registry(), tokens, config).map_err(here)?;
 
-    let now = Instant::now();
-    if arguments.values {
-        let asked = client.get_values(now, 0, Tag(0));
-        asked.map_err(|error| Failure::submit(&error))?;
-    } else {
-        let mut request = Request::responder();
-        arguments
-            .write_params(&mut request.params)
-            .map_err(|error| Failure::new(Status::Usage, error))?;
-        request.body = arguments
-            .open_body()
-            .map_err(|error| Failure::new(Status::Data, error))?;
-        let submitted = client.submit(now, request, Tag(0));
-        submitted.map_err(|error| Failure::submit(&error))?;
-    }
+    let mut request = Request::responder();
+    arguments
+        .write_params(&mut request.params)
+        .map_err(|error| Failure::new(Status::Usage, error))?;
+    request.body = arguments
+        .open_body()
+        .map_err(|error| Failure::new(Status::Data, error))?;
+    let submitted = client.submit(Instant::now(), request, Tag(0));
+    submitted.map_err(|error| Failure::submit(&error))?;
 
     let stdout = io::stdout();
     let is_terminal = stdout.is_terminal();
@@ -102,8 +101,6 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
                 Event::Stdout { data, .. } => answer.stdout(data)?,
                 Event::Stderr { data, .. } => answer.stderr(data),
                 Event::StdoutEnd { .. } => answer.stdout_end(),
-                Event::Values { values, .. } => show_values(values)?,
-                Event::End { outcome, .. } if arguments.values => return values_end(outcome),
                 Event::End { outcome, .. } => return answer.finish(&outcome),
                 // Nothing is pushed here, and the client is not shut down.
                 _ => {}
@@ -113,9 +110,9 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// For a single request: one connection, which ends with it. Something that takes the octets and stays silent, an
+/// For a single request: one connection, which ends with it. Something that takes the bytes and stays silent, an
 /// HTTP server perhaps, is not waited for without end.
-fn configure(servers: Vec<Address>, arguments: &Arguments) -> Config {
+fn configure(servers: Vec<Address>, arguments: &Arguments, spent: Duration) -> Config {
     let mut config = Config::with_servers(servers);
     config.limits.max_connections = 1;
     config.keep_connections = false;
@@ -123,12 +120,24 @@ fn configure(servers: Vec<Address>, arguments: &Arguments) -> Config {
     config.unknown_length = UnknownLength::Buffer {
         limit: 64 * 1024 * 1024,
     };
-    config.probe_timeout = arguments.timeout.unwrap_or(Duration::from_secs(10));
+    config.connect_patience = arguments.connect_retry;
+    // It waits for nothing but its connect, which has limits of its own.
+    config.timeouts.queue = None;
     if let Some(timeout) = arguments.timeout {
-        config.timeouts = Timeouts::total(timeout);
-        config.connect_timeout = timeout;
+        let left = timeout.saturating_sub(spent);
+        config.timeouts = Timeouts::total(left);
+        config.connect_timeout = left;
     }
     config
+}
+
+fn ask_for_values(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
+    let limit = arguments.timeout.unwrap_or_else(|| {
+        let default = Duration::from_secs(10);
+        default.saturating_add(arguments.connect_retry)
+    });
+    let call = Call::new(address, limit).with_connect_retry_timeout(arguments.connect_retry);
+    show_values(call.get_values().map_err(|error| Failure::call(&error))?)
 }
 
 fn show_values(values: ServerValues) -> Result<(), Failure> {
@@ -146,14 +155,4 @@ fn show_values(values: ServerValues) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn values_end(outcome: Outcome) -> Result<(), Failure> {
-    let Err(RequestFailure {
-        error, delivery, ..
-    }) = outcome
-    else {
-        return Ok(());
-    };
-    Err(Failure::request(&error, delivery, 0))
 }

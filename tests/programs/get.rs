@@ -433,7 +433,7 @@ fn the_servers_values_are_a_health_check() {
 
 #[test]
 fn each_wrong_option_has_its_line() {
-    let wrong: [(&[&str], &[&str]); 12] = [
+    let wrong: [(&[&str], &[&str]); 13] = [
         (&["--bogus"], &["--bogus"]),
         (&["/x.php"], &["/x.php", "--script"]),
         (&["--connect", "localhost"], &["no port"]),
@@ -441,6 +441,7 @@ fn each_wrong_option_has_its_line() {
         (&["--connect"], &["missing argument", "--connect"]),
         (&["--timeout", "soon"], &["seconds"]),
         (&["--timeout", "0"], &["seconds"]),
+        (&["--connect-retry", "-1"], &["seconds"]),
         (&["--param", "novalue"], &["NAME=VALUE"]),
         (&["--uri", "x.php"], &["begins with a slash"]),
         (&["--uri", "/a b"], &["octet 0x20"]),
@@ -469,6 +470,7 @@ fn help_explains_every_option_and_every_status() {
         "--include",
         "--fail",
         "--timeout",
+        "--connect-retry",
         "--values",
         "exit status",
     ] {

@@ -8,3 +8,4 @@ mod program;
 mod readme;
 mod servers;
 mod terminal;
+mod waiting;

@@ -5,6 +5,7 @@ mod multiplexing;
 mod stall;
 
 use crate::harness::{App, Program, Request, Transport, echo_of, pattern};
+use crate::program::{example, run};
 
 #[test]
 #[ignore = "needs Go; run tests/run"]
@@ -27,4 +28,17 @@ fn the_go_program_answers_on_each_of_its_paths() {
         assert_eq!(missing.field("Status"), Some("404 Not Found"));
         assert_eq!(app.log(), "ready\n");
     }
+}
+
+#[test]
+#[ignore = "needs Go; run tests/run"]
+fn the_program_get_asks_it_without_a_script() {
+    let app = App::start(Program::Go, Transport::Unix);
+    let address = app.listen().to_string();
+    let ended = run(
+        example("get").args(["--connect", &address, "--uri", "/slow?ms=1"]),
+        b"",
+    );
+    ended.succeeded();
+    assert_eq!(ended.text(), "awake\n");
 }

@@ -42,6 +42,12 @@ pub enum SubmitError {
         /// The most that fits.
         limit: usize,
     },
+    /// A name or a value of 2^31 bytes or more, whose length cannot be encoded (FastCGI 1.0, 3.4); or on a machine of 32
+    /// bits, pairs that exceed its memory.
+    #[error(
+        "a parameter's name or value is longer than 2147483647 bytes, the most that FastCGI can state: shorten it"
+    )]
+    ParamLengthTooLong,
     /// All parameters together are too long.
     #[error("parameters of {len} octets: shorten them, or raise max_params_len, which is {limit}")]
     ParamsTooLarge {

@@ -110,6 +110,7 @@ fn submissions() -> Vec<(SubmitError, &'static str)> {
             },
             "raise max_params_len",
         ),
+        (SubmitError::ParamLengthTooLong, "shorten it"),
         (SubmitError::InvalidLength { name }, name),
         (
             SubmitError::LengthMismatch {

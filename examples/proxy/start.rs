@@ -189,9 +189,9 @@ impl Worker {
                     SubmitError::QueueFull { .. } | SubmitError::ShuttingDown => {
                         (503, "the server is busy")
                     }
-                    SubmitError::ParamTooLarge { .. } | SubmitError::ParamsTooLarge { .. } => {
-                        (431, "the fields are too long")
-                    }
+                    SubmitError::ParamTooLarge { .. }
+                    | SubmitError::ParamsTooLarge { .. }
+                    | SubmitError::ParamLengthTooLong => (431, "the fields are too long"),
                     _ => (500, "the request cannot be handed on"),
                 };
                 let date = self.clock.log();

@@ -96,6 +96,7 @@
 //! | [`QueueFull`](SubmitError::QueueFull) | 503 | shed load; a longer queue only makes guests wait for the same refusal |
 //! | [`ShuttingDown`](SubmitError::ShuttingDown) | 503 | |
 //! | [`ParamTooLarge`](SubmitError::ParamTooLarge), [`ParamsTooLarge`](SubmitError::ParamsTooLarge) | 431 or 414 | a field or a target too long for one record, or all together for `max_params_len` |
+//! | [`ParamLengthTooLong`](SubmitError::ParamLengthTooLong) | 431 or 414 | a name or a value of 2 GiB |
 //! | [`LengthRequired`](SubmitError::LengthRequired) | 411 | or collect the body: [`UnknownLength`](crate::UnknownLength) |
 //! | [`BodyTooLarge`](SubmitError::BodyTooLarge) | 413 | |
 //! | [`InvalidLength`](SubmitError::InvalidLength), [`LengthMismatch`](SubmitError::LengthMismatch) | 400 | the parameters and the body disagree |

@@ -4,11 +4,14 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use crate::error::SubmitError;
 use crate::wire::{self, Pairs};
 
 mod declared;
+mod lengths;
 
 pub(crate) use declared::Declared;
+use lengths::{MAX_MEMORY, UNENCODABLE, encodable};
 
 /// Name-value pairs, encoded as they are pushed (FastCGI 1.0, 3.4).
 ///
@@ -22,7 +25,8 @@ pub struct Params {
     /// instructions for 25 pairs.
     memory: Vec<u8>,
     len: usize,
-    /// Of the pairs with a length of 4 octets; the others are shorter than what anybody asks for.
+    /// Of the pairs with a length of 4 octets; the others are shorter than what anybody asks for. [`UNENCODABLE`] once
+    /// there was a pair that cannot be encoded.
     longest_pair: usize,
     content_length: Declared,
     data_length: Declared,
@@ -97,12 +101,13 @@ impl Params {
         &mut pair[2..]
     }
 
-    /// The same where a length takes 4 octets. `None` when one is above 2^31 - 1: `longest_pair` keeps such a
+    /// The same where a length takes 4 octets. `None` for a pair that cannot be encoded: `longest_pair` keeps such a
     /// request from being sent.
     fn long_place(&mut self, name_len: usize, value_len: usize) -> Option<&mut [u8]> {
-        let pair_len = wire::pair_len(name_len, value_len);
+        let lens = encodable(name_len, value_len, self.len, MAX_MEMORY);
+        let pair_len = lens.as_ref().map_or(UNENCODABLE, |(_, pair_len)| *pair_len);
         self.longest_pair = self.longest_pair.max(pair_len);
-        let lens = wire::LenOctets::of(name_len, value_len).ok()?;
+        let (lens, pair_len) = lens?;
         let pair = self.append(pair_len);
         let (place, rest) = pair.split_at_mut(lens.octets().len());
         place.copy_from_slice(lens.octets());
@@ -122,7 +127,9 @@ impl Params {
 
     #[cold]
     fn grow(&mut self, least: usize) {
-        let len = least.max(2 * self.memory.len()).max(FIRST_LEN);
+        // Twice as much may be more than any memory, where what is needed is not.
+        let twice = self.memory.len().saturating_mul(2).min(MAX_MEMORY);
+        let len = least.max(twice).max(FIRST_LEN);
         self.memory.resize(len, 0);
     }
 
@@ -191,6 +198,30 @@ impl Params {
             None => &[],
         };
         [shared, self.encoded()]
+    }
+
+    /// Checks that all pairs can be sent, whatever the configuration allows beside: at most `max_len` bytes together, and
+    /// with `split_long_pairs` a pair of more than one record.
+    ///
+    /// # Errors
+    /// [`SubmitError::ParamLengthTooLong`], [`SubmitError::ParamTooLarge`], [`SubmitError::ParamsTooLarge`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "`submit` calls it next"))]
+    #[inline]
+    pub(crate) fn check(&self, max_len: usize, split_long_pairs: bool) -> Result<(), SubmitError> {
+        let (len, limit) = (self.longest_pair(), wire::MAX_CONTENT_LEN);
+        if len > limit {
+            if len == UNENCODABLE {
+                return Err(SubmitError::ParamLengthTooLong);
+            }
+            if !split_long_pairs || len > max_len {
+                return Err(SubmitError::ParamTooLarge { len, limit });
+            }
+        }
+        let (len, limit) = (self.encoded_len(), max_len);
+        if len > limit {
+            return Err(SubmitError::ParamsTooLarge { len, limit });
+        }
+        Ok(())
     }
 
     /// The length of the longest pair; 0 when all are short.

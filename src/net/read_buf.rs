@@ -3,20 +3,31 @@
 use std::fmt;
 use std::ops::Range;
 use std::slice::SliceIndex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 /// Memory that sockets are read into and events are lent from; the embedder's, one for each client.
 ///
-/// While it holds octets that were not handed on, it belongs to that client: another in its place would
-/// lose them, so [`Client::poll_event`](crate::Client::poll_event) refuses it.
+/// While it holds bytes that were not handed on, it belongs to the client that read them:
+/// [`Client::poll_event`](crate::Client::poll_event) panics when that client is given another buffer, which would lose
+/// the bytes, and when another client is given this one, which would get them. A client that was dropped owns nothing.
 pub struct ReadBuf {
     octets: Box<[u8]>,
     unread: Range<usize>,
-    identity: u64,
+    /// Who took the buffer last.
+    owner: Weak<()>,
+    /// The owner has not taken all yet, so that no other may have the buffer.
+    is_taken: bool,
+    identity: usize,
 }
 
+/// Tells a client from all others. Nothing is counted: as long as a buffer knows the client, the memory that
+/// stands for it is not given to another.
+#[derive(Debug, Default)]
+pub(super) struct Owner(Arc<()>);
+
 /// Identities only have to differ.
-static NEXT_IDENTITY: AtomicU64 = AtomicU64::new(0);
+static NEXT_IDENTITY: AtomicUsize = AtomicUsize::new(0);
 
 impl ReadBuf {
     /// The smallest buffer.
@@ -31,6 +42,8 @@ impl ReadBuf {
         Self {
             octets: vec![0; len.max(Self::MIN_LEN)].into_boxed_slice(),
             unread: 0..0,
+            owner: Weak::new(),
+            is_taken: false,
             identity: NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -40,7 +53,45 @@ impl ReadBuf {
     }
 
     pub(super) fn identity(&self) -> u64 {
-        self.identity
+        self.identity as u64
+    }
+
+    /// Lends the buffer to a client for a call. `is_reading`: the client has not taken all that it read into
+    /// its buffer, so this has to be the one.
+    ///
+    /// # Panics
+    /// When the buffer holds bytes of another client, and when it is not the one that holds those of this client.
+    #[cfg_attr(not(test), expect(dead_code, reason = "`advance` calls it next"))]
+    #[inline]
+    pub(super) fn claim(&mut self, client: &Owner, is_reading: bool) {
+        if self.is_taken != is_reading || !self.is_owned_by(client) {
+            self.change_owner(client, is_reading);
+        }
+    }
+
+    #[inline]
+    fn is_owned_by(&self, client: &Owner) -> bool {
+        std::ptr::eq(self.owner.as_ptr(), Arc::as_ptr(&client.0))
+    }
+
+    #[cold]
+    fn change_owner(&mut self, client: &Owner, is_reading: bool) {
+        assert!(
+            !is_reading,
+            "another ReadBuf was passed while the former holds bytes of the client's"
+        );
+        assert!(
+            !self.is_taken || self.is_owned_by(client) || self.owner.strong_count() == 0,
+            "the ReadBuf holds bytes of another client: give each client a buffer of its own, or poll the other until it says None"
+        );
+        self.owner = Arc::downgrade(&client.0);
+        self.release();
+    }
+
+    /// All that was read has been taken, or the connection it came from is gone: any client may have the buffer.
+    pub(super) fn release(&mut self) {
+        self.unread = 0..0;
+        self.is_taken = false;
     }
 
     /// All of the memory, to read into.
@@ -51,6 +102,7 @@ impl ReadBuf {
     /// The first `len` octets were read from a socket.
     pub(super) fn filled(&mut self, len: usize) {
         self.unread = 0..len;
+        self.is_taken = true;
     }
 
     pub(super) fn unread(&self) -> &[u8] {
@@ -80,5 +132,73 @@ impl fmt::Debug for ReadBuf {
             .field("len", &self.octets.len())
             .field("unread", &self.unread.len())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// Why a client is refused the buffer.
+    fn refusal(buf: &mut ReadBuf, client: &Owner, is_reading: bool) -> String {
+        let claim = AssertUnwindSafe(|| buf.claim(client, is_reading));
+        let panic = catch_unwind(claim).expect_err("the buffer is refused");
+        panic
+            .downcast_ref::<&str>()
+            .map(|it| (*it).to_owned())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_buffer_with_bytes_of_one_client_is_refused_to_another_until_all_are_taken() {
+        let (one, other) = (Owner::default(), Owner::default());
+        let mut buf = ReadBuf::with_len(0);
+        buf.claim(&one, false);
+        buf.filled(10);
+        let why = refusal(&mut buf, &other, false);
+        assert!(why.contains("bytes of another client"), "{why}");
+        // Refused, it is as it was.
+        buf.claim(&one, true);
+        assert_eq!(buf.unread().len(), 10);
+        assert_eq!(buf.keep_last(0), 10);
+        // The last bytes are lent, and what they end may still follow from them.
+        refusal(&mut buf, &other, false);
+        buf.claim(&one, true);
+        buf.release();
+        buf.claim(&other, false);
+        buf.claim(&one, false);
+        buf.claim(&other, false);
+    }
+
+    #[test]
+    fn a_client_whose_bytes_are_in_one_buffer_is_refused_another() {
+        let (one, other) = (Owner::default(), Owner::default());
+        let mut first = ReadBuf::with_len(0);
+        first.claim(&one, false);
+        first.filled(10);
+        let mut second = ReadBuf::with_len(0);
+        for used_before in [false, true] {
+            let why = refusal(&mut second, &one, true);
+            assert!(why.contains("another ReadBuf"), "{why} {used_before}");
+            second.claim(&one, false);
+        }
+        second.claim(&other, false);
+        second.filled(10);
+        refusal(&mut second, &one, true);
+        first.claim(&one, true);
+    }
+
+    #[test]
+    fn the_buffer_of_a_client_that_was_dropped_serves_the_next() {
+        let mut buf = ReadBuf::with_len(0);
+        for _ in 0..3 {
+            // The next client may come to lie where the last one was.
+            let client = Owner::default();
+            buf.claim(&client, false);
+            assert!(buf.unread().is_empty());
+            buf.filled(10);
+        }
     }
 }

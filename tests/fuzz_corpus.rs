@@ -1,12 +1,13 @@
 //! The fuzz targets' entry functions over the committed corpus, and over mutations of it drawn from a seed.
 //!
-//! `FUZZ_RUNS=1000000 cargo test --release --test fuzz_corpus` mutates for longer.
+//! `FUZZ_RUNS=1000000 cargo test --profile sim --test fuzz_corpus` mutates for longer.
 
 #[path = "fuzz/entries/mod.rs"]
 #[allow(unreachable_pub, reason = "they are a library to the fuzz targets")]
 mod entries;
 
 use std::fs;
+use std::hint::black_box;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -55,6 +56,15 @@ fn run(target: &str, entry: fn(&[u8])) {
     if let Err(error) = result {
         panic!("{target}: {error}");
     }
+}
+
+#[test]
+fn overflow_is_checked_in_this_build() {
+    let sum = std::panic::catch_unwind(|| black_box(u8::MAX) + black_box(1));
+    assert!(
+        sum.is_err(),
+        "build with --profile sim instead of --release"
+    );
 }
 
 #[test]

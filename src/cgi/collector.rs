@@ -54,17 +54,30 @@ impl Collector {
         }
     }
 
-    /// States the request's method: the response to a HEAD has no body, whatever its length says.
+    /// States the request's method: the response to a HEAD has no body, whatever its length says. A body that is there
+    /// already is [discarded](Response::discarded); one that was discarded does not come back.
     #[must_use]
     pub fn with_method(mut self, method: impl AsRef<[u8]>) -> Self {
         self.head_only = method.as_ref() == b"HEAD";
+        if let Some(head) = &mut self.head {
+            let may_have_one = head.has_body || self.discarded == 0;
+            head.has_body = may_have_one && !self.head_only && has_body("", head.status);
+            if !head.has_body {
+                self.discarded += self.body.len() as u64;
+                self.body = Vec::new();
+            }
+        }
         self
     }
 
-    /// Sets the one limit that most programs choose: [`ResponseLimits::max_body`].
+    /// Sets the one limit that most programs choose: [`ResponseLimits::max_body`]. A body that exceeds it already is
+    /// too large from now on.
     #[must_use]
     pub fn with_max_body(mut self, octets: usize) -> Self {
         self.limits.max_body = octets;
+        if self.error.is_none() {
+            self.error = self.take_body(&[]).err();
+        }
         self
     }
 
@@ -107,7 +120,7 @@ impl Collector {
 
     /// Takes a piece of stderr. What exceeds [`ResponseLimits::max_stderr`] is counted, not kept.
     pub fn stderr(&mut self, piece: &[u8]) {
-        let room = self.limits.max_stderr - self.stderr.len();
+        let room = self.limits.max_stderr.saturating_sub(self.stderr.len());
         let kept = piece.len().min(room);
         self.stderr.extend_from_slice(&piece[..kept]);
         self.stderr_dropped += (piece.len() - kept) as u64;
@@ -208,6 +221,8 @@ impl Collector {
         let received = self.body.len().saturating_add(piece.len());
         let declared = head.content_length.unwrap_or(u64::MAX);
         let wanted = limit.min(usize::try_from(declared).unwrap_or(usize::MAX));
+        // The limit may have been lowered below what is there.
+        self.body.truncate(wanted);
         let kept = piece.len().min(wanted - self.body.len());
         self.body.extend_from_slice(&piece[..kept]);
         match head.content_length {

@@ -84,7 +84,8 @@ impl<'p> Writer<'p> {
         if self.is_given(name) {
             return;
         }
-        let value_len = parts[0].len() + parts[1].len();
+        // Lengths that no memory holds are refused by `push_with`, so that they may stop at the greatest.
+        let value_len = parts[0].len().saturating_add(parts[1].len());
         self.params.push_with(name.len(), value_len, |place| {
             place.write_all(name.as_bytes())?;
             place.write_all(parts[0])?;
@@ -132,8 +133,11 @@ impl<'p> Writer<'p> {
         if self.given_names.may_have_like(name_len, name.last()) && self.has_given(mapped) {
             return;
         }
-        let lens = values.clone().map(|value| value.len() + separator.len());
-        let value_len = lens.sum::<usize>().saturating_sub(separator.len());
+        // As in `put_joined`.
+        let value_len = values.clone().fold(0_usize, |len, value| {
+            len.saturating_add(value.len() + separator.len())
+        });
+        let value_len = value_len.saturating_sub(separator.len());
         self.params.push_with(name_len, value_len, |place| {
             place.write_all(HTTP)?;
             let (name_place, rest) = std::mem::take(place).split_at_mut(name.len());

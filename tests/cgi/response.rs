@@ -353,6 +353,64 @@ fn a_body_beyond_the_limit_is_refused_as_soon_as_it_is_known() {
 }
 
 #[test]
+fn a_limit_set_later_holds_for_the_body_that_is_there() {
+    let too_large = ResponseError::BodyTooLarge { limit: 5 };
+    for head in ["A: b\n\n", "Content-Length: 10\n\n"] {
+        let begun = || {
+            let mut collector = Collector::default();
+            let octets = format!("{head}012345");
+            assert_eq!(collector.stdout(octets.as_bytes()), Ok(()));
+            collector.with_max_body(5)
+        };
+        assert_eq!(begun().stdout(b"6789"), Err(too_large.clone()));
+        let incomplete = begun().finish(ended()).expect_err("too large");
+        assert_eq!(incomplete.error, too_large);
+        assert_eq!(incomplete.response.expect("a part").body, b"01234");
+    }
+    // What is there may be all there is, and a limit may be raised.
+    let mut collector = Collector::default().with_max_body(5);
+    assert_eq!(collector.stdout(b"A: b\n\n0123"), Ok(()));
+    let mut collector = collector.with_max_body(4);
+    assert_eq!(collector.stdout(b""), Ok(()));
+    let mut collector = collector.with_max_body(usize::MAX);
+    assert_eq!(collector.stdout(b"456789"), Ok(()));
+    let response = whole(collector.finish(ended()), Completeness::Complete);
+    assert_eq!(response.body, b"0123456789");
+}
+
+#[test]
+fn a_method_stated_later_holds_for_the_body_that_is_there() {
+    let mut collector = Collector::default();
+    assert_eq!(collector.stdout(b"Content-Length: 10\n\n0123"), Ok(()));
+    let mut collector = collector.with_method("HEAD");
+    assert_eq!(collector.stdout(b"45"), Ok(()));
+    let response = whole(collector.finish(closed()), Completeness::LengthReached);
+    assert_eq!((response.body.len(), response.discarded), (0, 6));
+
+    let mut collector = Collector::default().with_method("HEAD");
+    assert_eq!(collector.stdout(b"A: b\n\n"), Ok(()));
+    let mut collector = collector.with_method("GET");
+    assert_eq!(collector.stdout(b"body"), Ok(()));
+    let response = whole(collector.finish(ended()), Completeness::Complete);
+    assert_eq!(response.body, b"body");
+}
+
+#[test]
+fn limits_of_zero_leave_a_response_without_a_body() {
+    let mut limits = ResponseLimits::default();
+    (limits.max_body, limits.max_stderr) = (0, 0);
+    let mut collector = Collector::new(limits);
+    assert_eq!(collector.stdout(b"A: b\n\n"), Ok(()));
+    collector.stderr(b"noise");
+    let response = whole(collector.finish(ended()), Completeness::Complete);
+    assert_eq!((response.stderr.len(), response.stderr_dropped), (0, 5));
+    limits.head.max_len = 0;
+    let mut collector = Collector::new(limits);
+    let too_large = ResponseError::Head(HeadError::TooLarge { limit: 0 });
+    assert_eq!(collector.stdout(b"A"), Err(too_large));
+}
+
+#[test]
 fn a_body_may_have_its_limit_whether_its_length_is_declared_or_not() {
     for head in ["Content-Length: 10\n\n", "A: b\n\n"] {
         let collector = Collector::default().with_max_body(10);

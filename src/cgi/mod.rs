@@ -51,16 +51,24 @@
 //!     let mut out = format!("HTTP/1.1 {} ", response.status).into_bytes();
 //!     out.extend_from_slice(&response.reason); // may be empty
 //!     out.extend_from_slice(b"\r\n");
+//!     let has_body = cgi::has_body(asked.method, response.status);
 //!     for (name, value) in &response.fields {
-//!         if !cgi::is_hop_by_hop(name) {
+//!         // Left to the application are the lengths of bodies that stay away: HEAD, 304. A 204 has none (RFC 9110, 8.6).
+//!         let is_length = name.eq_ignore_ascii_case(b"Content-Length");
+//!         let is_left_out = is_length && (has_body || response.status == 204);
+//!         if !cgi::is_hop_by_hop(name) && !is_left_out {
 //!             out.extend_from_slice(&[name, &b": "[..], value, b"\r\n"].concat());
 //!         }
 //!     }
-//!     if cgi::has_body(asked.method, response.status) && response.content_length.is_none() {
-//!         out.extend_from_slice(format!("Content-Length: {}\r\n", response.body.len()).as_bytes());
+//!     let body = match response.status {
+//!         205 => &[], // whatever the application sends (15.3.6)
+//!         _ => &response.body[..],
+//!     };
+//!     if has_body {
+//!         out.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
 //!     }
 //!     out.extend_from_slice(b"\r\n");
-//!     out.extend_from_slice(&response.body);
+//!     out.extend_from_slice(body);
 //!     out
 //! }
 //!
@@ -79,6 +87,17 @@
 //!     answer(&asked, &response),
 //!     b"HTTP/1.1 200 \r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\npage 2"
 //! );
+//! # for (status, sent) in [
+//! #     (200, &b"HTTP/1.1 200 \r\nContent-Length: 4\r\n\r\nbody"[..]),
+//! #     (204, b"HTTP/1.1 204 \r\n\r\n"),
+//! #     (205, b"HTTP/1.1 205 \r\nContent-Length: 0\r\n\r\n"),
+//! #     (304, b"HTTP/1.1 304 \r\nContent-Length: 4\r\n\r\n"),
+//! # ] {
+//! #     let mut collector = Collector::default();
+//! #     collector.stdout(format!("Status: {status}\nContent-Length: 4\n\nbody").as_bytes())?;
+//! #     let response = collector.finish(Ok(Completion::new(0, Report::default())))?;
+//! #     assert_eq!(answer(&asked, &response), sent);
+//! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -99,6 +99,73 @@ pub(super) fn has_other_names_on_windows(path: &[u8]) -> bool {
     })
 }
 
+/// Whether a name begins with a dot, also to a file system that leaves out code points which are not seen: HFS+, and ext4
+/// where a directory folds case.
+pub(super) fn begins_with_dot(segment: &[u8]) -> bool {
+    match segment.first() {
+        None => false,
+        Some(b'.') => true,
+        Some(byte) if byte.is_ascii() => false,
+        Some(_) => String::from_utf8_lossy(segment)
+            .trim_start_matches(is_ignorable)
+            .starts_with('.'),
+    }
+}
+
+/// Whether such a file system, or one that compares names in another case or form, could take a segment for a name with
+/// this extension, which is not empty: `x.ph\u{200c}p` for `x.php`, whose source would be sent.
+pub(super) fn hides_extension(path: &[u8], extension: &str) -> bool {
+    path.split(|byte| *byte == b'/').any(|segment| {
+        // One that has the extension hides nothing: it is a script's name as it is.
+        if segment.is_ascii() || has_extension(segment, extension) {
+            return false;
+        }
+        let text = String::from_utf8_lossy(segment);
+        let seen = text.chars().filter(|char| !is_ignorable(*char));
+        let seen: String = seen.map(ascii_of).collect();
+        has_extension(seen.as_bytes(), extension)
+    })
+}
+
+/// Whether a segment ends in an extension, without regard to case.
+pub(super) fn has_extension(segment: &[u8], extension: &str) -> bool {
+    let start = segment.len().checked_sub(extension.len());
+    start.is_some_and(|at| segment[at..].eq_ignore_ascii_case(extension.as_bytes()))
+}
+
+/// The letter of ASCII that a code point is in lower case, or decomposed: these two have one.
+fn ascii_of(char: char) -> char {
+    match char {
+        '\u{212a}' => 'k',
+        '\u{17f}' => 's',
+        other => other,
+    }
+}
+
+/// Unicode's `Default_Ignorable_Code_Point`, which has all of HFS+'s.
+fn is_ignorable(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::path::{has_other_names_on_windows, location, normalized, segment_ends};
+use super::path::{
+    begins_with_dot, has_extension, has_other_names_on_windows, hides_extension, location,
+    normalized, segment_ends,
+};
 use super::refusal::{Forbidden, Invalid, Refusal};
 
 /// A script, and what of the path is left for it.
@@ -43,6 +46,8 @@ impl Script {
 /// The path is decoded once; then `.` and `..` and repeated slashes are resolved. A script is the first segment that
 /// ends in the extension (`.php`, ASCII without regard to case) and is a file; what follows it is its path info.
 /// So `/upload.jpg/x.php` is no script, and `/a.php.jpg/x.php` only where `a.php.jpg` is a directory with one.
+/// Nothing is found under a name that some file systems take for a script's, such as `x.ph` and `p` with a zero-width
+/// code point between them on HFS+.
 ///
 /// [`ScriptMap::local`] looks at the file system: one `metadata` for each segment that could be a script or else for the
 /// path, one for each index tried, and one `canonicalize` (a system call per segment) for what was found. These calls block;
@@ -215,17 +220,15 @@ impl ScriptMap {
     }
 
     fn is_hidden(&self, path: &[u8]) -> bool {
-        let dotted = |segment: &[u8]| segment.starts_with(b".") && segment != b".well-known";
+        let dotted = |segment: &[u8]| begins_with_dot(segment) && segment != b".well-known";
         self.hide_dot_files && path.split(|octet| *octet == b'/').any(dotted)
     }
 
     fn is_script(&self, name: &[u8]) -> bool {
-        let extension = self.extension.as_bytes();
         let slash = name.iter().rposition(|octet| *octet == b'/');
         let segment = &name[slash.map_or(0, |at| at + 1)..];
-        let start = segment.len().checked_sub(extension.len());
         // With an empty extension every segment is a script's name, and what follows the last slash is no segment.
-        !segment.is_empty() && start.is_some_and(|at| segment[at..].eq_ignore_ascii_case(extension))
+        !segment.is_empty() && has_extension(segment, &self.extension)
     }
 
     fn kind(&self, path: &[u8]) -> Kind {
@@ -248,7 +251,8 @@ impl ScriptMap {
         let plain = relative
             .components()
             .all(|part| matches!(part, std::path::Component::Normal(_)))
-            && !(cfg!(windows) && has_other_names_on_windows(path));
+            && !(cfg!(windows) && has_other_names_on_windows(path))
+            && (self.extension.is_empty() || !hides_extension(path, &self.extension));
         plain.then(|| self.root.join(relative))
     }
 }

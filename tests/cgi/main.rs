@@ -6,6 +6,7 @@ mod fields;
 mod given;
 mod head;
 mod links;
+mod names;
 mod pieces;
 mod response;
 mod script;

@@ -5,6 +5,7 @@ use std::io::{Read, Seek};
 use std::sync::Arc;
 
 use crate::config::Timeouts;
+use crate::error::SubmitError;
 use crate::params::Params;
 use crate::wire::Role;
 
@@ -26,7 +27,7 @@ pub struct Request {
     pub role: Role,
     /// The name-value pairs, sent in this order.
     pub params: Params,
-    /// The `FCGI_STDIN` stream. An Authorizer has none.
+    /// The `FCGI_STDIN` stream. An Authorizer has none: its body is empty.
     pub body: Body,
     /// The `FCGI_DATA` stream, for a Filter only; [`Body::pushed`] is not possible here.
     pub data: Body,
@@ -82,6 +83,32 @@ impl Request {
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = Some(timeouts);
         self
+    }
+
+    /// Checks the streams against the role. One that is known to be empty is none, whatever it was made from; only a
+    /// pushed body stays what it is, since its `finish_stdin` comes.
+    ///
+    /// # Errors
+    /// [`SubmitError::StreamNotAllowed`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "`submit` calls it next"))]
+    pub(crate) fn check_streams(&mut self) -> Result<(), SubmitError> {
+        if self.data.is_empty() {
+            self.data = Body::empty();
+        }
+        let is_pushed = |body: &Body| matches!(body.0, Content::Pushed { .. });
+        let allowed = match self.role {
+            Role::Responder => self.data.is_empty(),
+            Role::Authorizer => self.body.is_empty() && self.data.is_empty(),
+            Role::Filter => !is_pushed(&self.data),
+        };
+        if !allowed {
+            return Err(SubmitError::StreamNotAllowed);
+        }
+        // FastCGI 1.0, 6.3: an Authorizer is told no CONTENT_LENGTH.
+        if self.role == Role::Authorizer && !is_pushed(&self.body) {
+            self.body = Body::empty();
+        }
+        Ok(())
     }
 }
 
@@ -228,5 +255,61 @@ impl From<Vec<u8>> for Body {
 impl From<Arc<[u8]>> for Body {
     fn from(octets: Arc<[u8]>) -> Self {
         Self::shared(octets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Make = fn(&'static [u8]) -> Body;
+
+    /// Each kind of body of these bytes.
+    const KINDS: [Make; 5] = [
+        |bytes| Body::bytes(bytes),
+        |bytes| Body::shared(bytes.into()),
+        |bytes| Body::reader(bytes, Some(bytes.len() as u64)),
+        |bytes| Body::seekable(std::io::Cursor::new(bytes), Some(bytes.len() as u64)),
+        |bytes| Body::pushed(Some(bytes.len() as u64)),
+    ];
+
+    fn request(role: Role, body: Body, data: Body) -> Request {
+        let mut request = Request::new(role).with_body(body);
+        request.data = data;
+        request
+    }
+
+    #[test]
+    fn an_empty_stream_is_none_whatever_its_kind() {
+        for make in KINDS {
+            for role in [Role::Responder, Role::Authorizer, Role::Filter] {
+                let mut request = request(role, make(b""), make(b""));
+                assert_eq!(request.check_streams(), Ok(()), "{request:?}");
+                assert!(matches!(request.data.0, Content::Empty), "{request:?}");
+                let is_left = matches!(request.body.0, Content::Empty | Content::Pushed { .. });
+                assert!(is_left || role != Role::Authorizer, "{request:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_that_a_role_has_not_is_refused() {
+        let refused = Err(SubmitError::StreamNotAllowed);
+        for make in KINDS {
+            let with_body = |role| request(role, make(b"x"), Body::empty()).check_streams();
+            assert_eq!(with_body(Role::Authorizer), refused);
+            assert_eq!(with_body(Role::Responder), Ok(()));
+            assert_eq!(with_body(Role::Filter), Ok(()));
+            let mut with_data = request(Role::Responder, Body::empty(), make(b"x"));
+            assert_eq!(with_data.check_streams(), refused);
+            with_data.role = Role::Authorizer;
+            assert_eq!(with_data.check_streams(), refused);
+            with_data.role = Role::Filter;
+            let is_pushed = matches!(with_data.data.0, Content::Pushed { .. });
+            assert_eq!(with_data.check_streams().is_err(), is_pushed);
+        }
+        let unknown = Body::reader(&b""[..], None);
+        let mut unknown = request(Role::Authorizer, unknown, Body::empty());
+        assert_eq!(unknown.check_streams(), refused);
     }
 }

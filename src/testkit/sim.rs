@@ -34,8 +34,8 @@ pub struct Sim {
     engine: Engine,
     network: Network,
     events: Vec<(Duration, OwnedEvent)>,
-    submitted: usize,
-    ended: usize,
+    /// Requests whose `End` was among the events.
+    ended: u64,
 }
 
 impl Sim {
@@ -52,7 +52,6 @@ impl Sim {
             engine,
             network: Network::new(servers, origin, seed),
             events: Vec::new(),
-            submitted: 0,
             ended: 0,
         })
     }
@@ -73,7 +72,8 @@ impl Sim {
         self.network.server(server)
     }
 
-    /// The engine, for its commands and getters; pair its commands with [`now`](Self::now).
+    /// The engine, for its commands and getters; pair its commands with [`now`](Self::now). Its outputs are for
+    /// the simulation to take.
     pub fn engine(&mut self) -> &mut Engine {
         &mut self.engine
     }
@@ -100,9 +100,7 @@ impl Sim {
     /// # Errors
     /// As there.
     pub fn submit(&mut self, request: Request, tag: Tag) -> Result<RequestHandle, SubmitError> {
-        let handle = self.engine.submit(self.network.now(), request, tag)?;
-        self.submitted += 1;
-        Ok(handle)
+        self.engine.submit(self.network.now(), request, tag)
     }
 
     /// As [`Engine::get_values`].
@@ -113,9 +111,7 @@ impl Sim {
     /// # Panics
     /// As there.
     pub fn get_values(&mut self, server: usize, tag: Tag) -> Result<RequestHandle, SubmitError> {
-        let handle = self.engine.get_values(self.network.now(), server, tag)?;
-        self.submitted += 1;
-        Ok(handle)
+        self.engine.get_values(self.network.now(), server, tag)
     }
 
     /// As [`Engine::write_stdin`].
@@ -165,7 +161,7 @@ impl Sim {
         let elapsed = self.network.elapsed();
         let (events, ended) = (&mut self.events, &mut self.ended);
         self.network.step(&mut self.engine, &mut |_, _, event| {
-            *ended += usize::from(matches!(event, Event::End { .. }));
+            *ended += u64::from(matches!(event, Event::End { .. }));
             events.push((elapsed, event.into_owned()));
         })
     }
@@ -227,7 +223,9 @@ impl Sim {
     /// # Panics
     /// As [`run_until`](Self::run_until).
     pub fn run_to_end(&mut self) -> bool {
-        self.run_until(|sim| sim.ended >= sim.submitted)
+        // Those submitted to the engine itself are among them. No more are submitted in the meantime.
+        let submitted = self.engine.stats().counters.submitted;
+        self.run_until(|sim| sim.ended >= submitted)
     }
 
     /// All events so far, with their times since the beginning.

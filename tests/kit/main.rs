@@ -129,3 +129,24 @@ fn failure(sim: &Sim, handle: RequestHandle) -> &Failure {
 fn error(sim: &Sim, handle: RequestHandle) -> &RequestError {
     &failure(sim, handle).error
 }
+
+#[test]
+fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
+    let mut sim = sim(plain(), |request| match request.param("TAG") {
+        Some(b"2") => Script::new().wait(5_000 * MS).stdout("slow").end(0),
+        _ => Script::answer("fast"),
+    });
+    let now = sim.now();
+    let request = Request::responder().param("TAG", "1");
+    let direct = sim.engine().submit(now, request, Tag(1)).expect("room");
+    let slow = submit(&mut sim, 2);
+    assert!(sim.run_to_end());
+    assert!(is_complete(&sim, direct) && is_complete(&sim, slow));
+    // With nothing submitted since, it is over at once; with one more, it goes on.
+    let at = sim.elapsed();
+    assert!(sim.run_to_end());
+    assert_eq!(sim.elapsed(), at);
+    let now = sim.now();
+    let asked = sim.engine().get_values(now, 0, Tag(3)).expect("room");
+    assert!(sim.run_to_end() && sim.outcome(asked).is_some());
+}

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::later::later;
 use super::link::{Connect, Link};
 use super::network::{Appointment, Network};
 use crate::engine::{Disconnected, Engine};
@@ -27,11 +28,11 @@ impl Network {
             self.by_index.resize(handle.index() + 1, None);
         }
         self.by_index[handle.index()] = Some(number);
-        let after = self.now + 2 * wire.latency;
+        let after = later(self.now, wire.latency.saturating_mul(2));
         match decision {
             Connect::Accept => self.appoint(Some(after), Appointment::Connected(number)),
             Connect::AcceptAfter(more) => {
-                self.appoint(Some(after + more), Appointment::Connected(number));
+                self.appoint(Some(later(after, more)), Appointment::Connected(number));
             }
             Connect::Refuse(kind) => {
                 self.appoint(Some(after), Appointment::Refused(number, kind));

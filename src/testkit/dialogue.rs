@@ -97,7 +97,7 @@ impl Dialogue {
 
     /// Lets so much time pass.
     pub fn advance(&mut self, time: Duration) {
-        let until = self.now + time;
+        let until = self.now.saturating_add(time);
         while let Some(entry) = self.wakes.first_entry()
             && entry.key().0 <= until
         {
@@ -155,7 +155,7 @@ impl Dialogue {
     fn apply(&mut self, replies: Replies) {
         for (number, reply) in replies.list {
             if let Reply::Wake(after, token) = reply {
-                let at = (self.now + after, self.next_wake);
+                let at = (self.now.saturating_add(after), self.next_wake);
                 self.next_wake += 1;
                 self.wakes.insert(at, (number, token));
                 continue;

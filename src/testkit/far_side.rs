@@ -2,6 +2,7 @@
 
 use super::application::{Application, Replies, Reply};
 use super::framing::Framing;
+use super::later::later;
 use super::network::{Appointment, Network};
 use super::wire::{End, Towards};
 
@@ -113,7 +114,7 @@ impl Network {
     fn apply(&mut self, server: usize, replies: Replies) {
         for (number, reply) in replies.list {
             if let Reply::Wake(after, token) = reply {
-                let at = self.now + after;
+                let at = later(self.now, after);
                 self.appoint(Some(at), Appointment::Wake(server, number, token));
                 continue;
             }

@@ -18,7 +18,8 @@
 //! # Limits
 //!
 //! A virtual connection is neither TCP nor a Unix socket: there are no packets, no Nagle, no lingering close, and a
-//! write to a connection that the application has closed fails without an answer. [`Habits`] are those of the versions
+//! write to a connection that the application has closed fails without an answer. A duration of more than a hundred years
+//! counts as a hundred years. [`Habits`] are those of the versions
 //! named there. What the octets cost in real time, only real sockets tell.
 
 mod acting;
@@ -30,6 +31,7 @@ mod far_side;
 mod framing;
 mod habits;
 mod hearing;
+mod later;
 mod link;
 mod network;
 pub mod records;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::later::later;
 use super::link::{Link, Server};
 use super::rng::Rng;
 use super::tally::Tally;
@@ -160,7 +161,7 @@ impl Network {
     /// # Panics
     /// When something goes on happening at one instant without end.
     pub fn advance(&mut self, engine: &mut Engine, time: Duration, on_event: &mut OnEvent<'_>) {
-        let until = self.now + time;
+        let until = later(self.now, time);
         self.settle(engine, on_event);
         while let Some(next) = self.next(engine).filter(|at| *at <= until) {
             self.advance_to(next);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::application::Application;
+use super::later::later;
 use super::link::Server;
 use super::network::{MAX_STEPS, Network};
 use crate::config::{Config, ConfigError};
@@ -180,7 +181,7 @@ impl Sim {
 
     /// Lets so much time pass, and all happen that falls into it.
     pub fn advance(&mut self, time: Duration) {
-        let until = self.network.now() + time;
+        let until = later(self.network.now(), time);
         self.settle();
         while let Some(next) = self.network.next(&self.engine).filter(|at| *at <= until) {
             self.network.advance_to(next);
@@ -193,7 +194,7 @@ impl Sim {
     /// Moves the clock on without anything happening in between: a program that was stopped, a loop that came
     /// late. What was due happens after that.
     pub fn jump(&mut self, time: Duration) {
-        let until = self.network.now() + time;
+        let until = later(self.network.now(), time);
         self.network.advance_to(until);
     }
 

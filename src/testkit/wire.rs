@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::later::later;
 use super::rng::Rng;
 
 /// How the transport connections to a server behave.
@@ -139,7 +140,7 @@ impl Pipe {
     pub(super) fn finish(&mut self, now: Instant, end: End) -> Option<Instant> {
         if end == End::Reset {
             self.outside.clear();
-            let at = now + self.wire.latency;
+            let at = later(now, self.wire.latency);
             self.flying.retain(|(arrival, _)| *arrival <= at);
             self.flying.push_back((at, Segment::End(end)));
             self.count_flying();
@@ -172,10 +173,10 @@ impl Pipe {
             };
             self.in_flight += len;
             let passing = self.wire.octets_per_second.map_or(Duration::ZERO, |rate| {
-                Duration::from_nanos(len as u64 * 1_000_000_000 / rate.max(1))
+                Duration::from_nanos((len as u64).saturating_mul(1_000_000_000) / rate.max(1))
             });
-            self.busy_until = self.busy_until.max(now) + passing;
-            let at = self.busy_until + self.wire.latency;
+            self.busy_until = later(self.busy_until.max(now), passing);
+            let at = later(self.busy_until, self.wire.latency);
             self.flying.push_back((at, segment));
             last = Some(at);
         }

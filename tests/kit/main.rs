@@ -14,7 +14,10 @@ mod waiting;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Received, Script, Scripted, Server, Sim};
+use mio_fcgi::testkit::{
+    Connect, Dialogue, Fragments, Received, Script, Scripted, Server, Sim, Wire, records,
+};
+use mio_fcgi::wire::Role;
 use mio_fcgi::{Config, Failure, Multiplex, Request, RequestError, RequestHandle, Tag};
 
 /// A case by its number, what of the kit plays it, and the play.
@@ -149,4 +152,41 @@ fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
     let now = sim.now();
     let asked = sim.engine().get_values(now, 0, Tag(3)).expect("room");
     assert!(sim.run_to_end() && sim.outcome(asked).is_some());
+}
+
+/// Whatever takes as long as there is: it happens after a hundred years, and nothing overflows.
+#[test]
+fn the_longest_duration_is_one_like_others() {
+    let mut wire = Wire::default();
+    (wire.latency, wire.octets_per_second, wire.capacity) = (Duration::MAX, Some(0), usize::MAX);
+    (wire.reads, wire.writes) = (Fragments::UpTo(usize::MAX), Fragments::Each(usize::MAX));
+    for (wire, connect, wait) in [
+        (wire, Connect::Accept, Duration::ZERO),
+        (Wire::default(), Connect::AcceptAfter(Duration::MAX), MS),
+        (Wire::default(), Connect::Accept, Duration::MAX),
+    ] {
+        let mut config = plain();
+        config.connect_timeout = Duration::MAX;
+        config.timeouts = mio_fcgi::Timeouts::NONE;
+        let mut sim = sim(config, move |_| {
+            Script::new().wait(wait).stdout("late").end(0)
+        });
+        server(&mut sim).wire(wire).on_connect(move |_| connect);
+        let handle = submit(&mut sim, 1);
+        sim.advance(Duration::from_secs(1));
+        assert_eq!(sim.outcome(handle), None);
+        sim.advance(Duration::MAX);
+        sim.jump(Duration::MAX);
+        assert!(sim.run_to_end() && is_complete(&sim, handle));
+    }
+    let mut dialogue = Dialogue::new(Scripted::new(|_| {
+        Script::new().wait(Duration::MAX).stdout("late").end(0)
+    }));
+    let connection = dialogue.connect();
+    let request = records::begin(1, Role::Responder, false).params_end(1);
+    dialogue.send(connection, request.stdin_end(1).octets());
+    dialogue.advance(Duration::from_secs(1));
+    assert!(dialogue.received(connection).is_empty());
+    dialogue.advance(Duration::MAX);
+    assert!(!dialogue.received(connection).is_empty());
 }

@@ -422,3 +422,34 @@ pub enum ConfigError {
         connections: usize,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_doubles_up_to_the_longest_and_an_hour_whatever_the_numbers() {
+        let seconds = Duration::from_secs;
+        let backoff = |first, longest| Backoff { first, longest };
+        let usual = backoff(seconds(1), seconds(10));
+        for (failures, pause) in [
+            (0, 1),
+            (1, 1),
+            (2, 2),
+            (4, 8),
+            (5, 10),
+            (33, 10),
+            (u32::MAX, 10),
+        ] {
+            assert_eq!(usual.after(failures), seconds(pause), "{failures}");
+        }
+        let nanosecond = Duration::from_nanos(1);
+        assert_eq!(backoff(nanosecond, nanosecond).after(u32::MAX), nanosecond);
+        let slow = backoff(nanosecond, Duration::MAX);
+        assert_eq!(slow.after(32), Duration::from_nanos(1 << 31));
+        assert_eq!(slow.after(33), Duration::from_nanos(u32::MAX.into()));
+        for failures in [0, 1, 33, u32::MAX] {
+            assert_eq!(backoff(Duration::MAX, Duration::MAX).after(failures), HOUR);
+        }
+    }
+}

@@ -408,12 +408,15 @@ impl Bench {
         let config = self.engine.config();
         let stats = self.stats();
         let gauges = stats.connections;
-        let most = self.most_connections.max(config.limits.max_connections) * config.servers.len();
+        let servers = config.servers.len();
+        let most = self.most_connections.max(config.limits.max_connections);
+        let most = most.saturating_mul(servers);
         let all = gauges.connecting + gauges.probing + gauges.idle + gauges.busy + gauges.draining;
         assert!(all <= most, "{gauges:?}, but {most} are allowed");
-        let most = config.limits.max_idle * config.servers.len();
+        let most = config.limits.max_idle.saturating_mul(servers);
         assert!(gauges.idle <= most, "{gauges:?}, but {most} idle ones");
-        let most = config.limits.max_queue + stats.counters.retries as usize;
+        let retries = stats.counters.retries as usize;
+        let most = config.limits.max_queue.saturating_add(retries);
         assert!(stats.requests.waiting <= most, "{:?}", stats.requests);
     }
 }

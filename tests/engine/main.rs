@@ -4,6 +4,7 @@ mod bodies;
 mod budgets;
 mod cuts;
 mod end;
+mod extremes;
 mod figures;
 mod harness;
 mod multiplexing;

@@ -25,7 +25,7 @@ pub struct Params {
     /// instructions for 25 pairs.
     memory: Vec<u8>,
     len: usize,
-    /// Of the pairs with a length of 4 octets; the others are shorter than what anybody asks for. [`UNENCODABLE`] once
+    /// Of the pairs with a length of 4 bytes; the others are shorter than what anybody asks for. [`UNENCODABLE`] once
     /// there was a pair that cannot be encoded.
     longest_pair: usize,
     content_length: Declared,
@@ -101,7 +101,7 @@ impl Params {
         &mut pair[2..]
     }
 
-    /// The same where a length takes 4 octets. `None` for a pair that cannot be encoded: `longest_pair` keeps such a
+    /// The same where a length takes 4 bytes. `None` for a pair that cannot be encoded: `longest_pair` keeps such a
     /// request from being sent.
     fn long_place(&mut self, name_len: usize, value_len: usize) -> Option<&mut [u8]> {
         let lens = encodable(name_len, value_len, self.len, MAX_MEMORY);

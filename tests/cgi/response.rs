@@ -358,8 +358,8 @@ fn a_limit_set_later_holds_for_the_body_that_is_there() {
     for head in ["A: b\n\n", "Content-Length: 10\n\n"] {
         let begun = || {
             let mut collector = Collector::default();
-            let octets = format!("{head}012345");
-            assert_eq!(collector.stdout(octets.as_bytes()), Ok(()));
+            let output = format!("{head}012345");
+            assert_eq!(collector.stdout(output.as_bytes()), Ok(()));
             collector.with_max_body(5)
         };
         assert_eq!(begun().stdout(b"6789"), Err(too_large.clone()));

@@ -40,19 +40,25 @@ fn serve(mut listener: TcpListener, config: Config, script: Script) -> io::Resul
         server.fcgi.wait(Instant::now(), &mut poll, &mut events)?;
         // The clock is read once a turn. The client never reads it.
         let now = Instant::now();
-        // 2. Sort the events. The client only takes note of its own here.
+        // 2. The client takes note of the events that are its own, and leaves the others alone.
         for event in &events {
-            match event.token() {
-                _ if server.fcgi.handle_event(event) => {}
-                LISTENER => server.welcome(now, &listener, poll.registry()),
-                Token(guest) => server.attend(now, guest - GUESTS.start),
-            }
+            server.fcgi.handle_event(event);
         }
         // 3. Time limits pass.
         server.fcgi.handle_timeout(now);
         // 4. The client connects, reads and writes in here, each connection in its turn.
         while let Some(event) = server.fcgi.poll_event(now, &mut buf) {
             server.on_fastcgi(now, event);
+        }
+        // 5. Our own sockets, last: by now the client knows which of its connections are free, and which have ended.
+        for event in &events {
+            match event.token() {
+                LISTENER => server.welcome(now, &listener, poll.registry()),
+                Token(guest) if GUESTS.contains(&guest) => {
+                    server.attend(now, guest - GUESTS.start);
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::config::{ConfigError, Limits};
 use crate::engine::{Engine, Stats};
-use crate::error::{StdinError, SubmitError};
+use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
 use crate::net::Client;
 use crate::request::Request;
@@ -17,9 +17,9 @@ use crate::request::Request;
 ///
 /// ```
 /// use std::time::Instant;
-/// use mio_fcgi::{Commands, Config, Engine, Request, SubmitError, Tag};
+/// use mio_fcgi::{Commands, Config, Engine, Refused, Request, Tag};
 ///
-/// fn fetch(fcgi: &mut impl Commands, now: Instant, path: &str, browser: u64) -> Result<(), SubmitError> {
+/// fn fetch(fcgi: &mut impl Commands, now: Instant, path: &str, browser: u64) -> Result<(), Box<Refused>> {
 ///     let request = Request::responder().param("SCRIPT_FILENAME", path);
 ///     fcgi.submit(now, request, Tag(browser)).map(drop)
 /// }
@@ -38,7 +38,13 @@ pub trait Commands: Sealed {
         now: Instant,
         request: Request,
         tag: Tag,
-    ) -> Result<RequestHandle, SubmitError>;
+    ) -> Result<RequestHandle, Box<Refused>>;
+
+    /// As [`Engine::ready`].
+    ///
+    /// # Errors
+    /// As there.
+    fn ready(&self, now: Instant) -> Result<(), SubmitError>;
 
     /// As [`Engine::new_request`].
     fn new_request(&mut self) -> Request;
@@ -115,8 +121,12 @@ macro_rules! commands {
                 now: Instant,
                 request: Request,
                 tag: Tag,
-            ) -> Result<RequestHandle, SubmitError> {
+            ) -> Result<RequestHandle, Box<Refused>> {
                 Self::submit(self, now, request, tag)
+            }
+
+            fn ready(&self, now: Instant) -> Result<(), SubmitError> {
+                Self::ready(self, now)
             }
 
             fn new_request(&mut self) -> Request {

@@ -13,37 +13,43 @@ use crate::address::{Address, AddressError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The servers; requests go to the one with the fewest in flight. At least one, at most 1,024.
+    /// The servers; requests go to the one with the fewest in flight. At least one, at most 1,024. A connect that hangs
+    /// keeps no request from another server for longer than 250 ms.
     pub servers: Vec<Address>,
     /// Caps on connections and on the queue.
     pub limits: Limits,
     /// Time limits of a request that has none of its own.
     pub timeouts: Timeouts,
     /// Longest time from the start of a connect to its success, waiting for a full Unix backlog
-    /// included. Default 3 s.
+    /// included. Default 3 s; [`Duration::MAX`]: no limit.
     pub connect_timeout: Duration,
     /// How long a request that was not sent may outwait servers that refuse connections, being
     /// tried again with back-off, before it fails. Default zero: it fails with the first refusal
     /// that leaves no other server.
     pub connect_patience: Duration,
-    /// First and longest pause before a server that refused or was overloaded is tried again;
-    /// doubled each time. Default 50 ms to 2 s. A Unix socket whose backlog is full is tried again
-    /// after at most four times the first pause.
+    /// First and longest pause before a server is tried again that refused, was overloaded, or could not be connected to
+    /// for want of a descriptor, port or memory on this side; doubled each time. Default 50 ms to 2 s. A Unix socket
+    /// whose backlog is full is tried again after at most four times the first pause.
     pub backoff: Backoff,
-    /// Ask the application to keep connections open (`FCGI_KEEP_CONN`). Default true. When false,
-    /// each connection serves one request and is closed right after `FCGI_END_REQUEST`.
+    /// Ask the application to keep connections open (`FCGI_KEEP_CONN`). Default true. When false, each connection serves
+    /// one request, whatever `multiplex` is, and is closed right after `FCGI_END_REQUEST`.
     pub keep_connections: bool,
     /// Whether several requests may share a connection. Default [`Multiplex::Auto`].
     pub multiplex: Multiplex,
-    /// Longest wait for the answer to `FCGI_GET_VALUES`, once connected. Default 1 s.
+    /// Which request IDs follow each other on a connection. Default [`RequestIds::Distinct`].
+    pub request_ids: RequestIds,
+    /// Longest wait for the answer to `FCGI_GET_VALUES`, on a connection without a request. Default 1 s.
     pub probe_timeout: Duration,
     /// How long a shared connection may take to end a request that was aborted. Default 5 s.
     pub abort_grace: Duration,
     /// Times a request is sent again by itself, all reasons together. Default 2.
     pub max_retries: u8,
+    /// How long after the last byte of a request was sent the loss of its connection can mean that the application had
+    /// closed the connection before: a request that may be sent again is, then, and not later. Default 1 s; zero: never.
+    pub stale_window: Duration,
     /// How much is held for paused requests that share a connection, and what happens then.
     pub stall: Stall,
-    /// Octets of a pushed body held for a request before `write_stdin` takes no more. Default 64 KiB.
+    /// Bytes of a pushed body held for a request before `write_stdin` takes no more. Default 64 KiB.
     pub stdin_high_water: usize,
     /// What to do with a body whose length is not known. Default: refuse.
     pub unknown_length: UnknownLength,
@@ -81,9 +87,11 @@ impl Config {
             backoff: Backoff::default(),
             keep_connections: true,
             multiplex: Multiplex::default(),
+            request_ids: RequestIds::default(),
             probe_timeout: Duration::from_secs(1),
             abort_grace: Duration::from_secs(5),
             max_retries: 2,
+            stale_window: Duration::from_secs(1),
             stall: Stall::default(),
             stdin_high_water: 64 * 1024,
             unknown_length: UnknownLength::default(),
@@ -132,26 +140,28 @@ const MAX_SERVERS: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections to one server, connecting and idle ones included. Default 8. A connection costs
-    /// a socket, its slab entry (below 512 octets) and, while it has something unsent, an outbox
+    /// Connections to one server, connecting and idle ones included. Default 8. A server that multiplexes and answers
+    /// [`Multiplex::Auto`] with a lower `FCGI_MAX_CONNS` gets no more than that. A connection costs
+    /// a socket, its slab entry (below 512 bytes) and, while it has something unsent, an outbox
     /// of at most about 128 KiB beside the parameters of its requests, until they have left. A shared
-    /// one keeps its lists, up to 68 octets for each request of its largest burst, for a second of idling.
+    /// one keeps its lists, up to 68 bytes for each request of its largest burst, for a second of idling.
     pub max_connections: usize,
     /// Idle connections kept to one server. Default 4. Each holds a php-fpm worker.
     pub max_idle: usize,
-    /// Connections to one server that are opened beforehand and not closed for idling. Default 0.
+    /// Connections to one server that are opened beforehand, from the first turn on, and not closed for idling. At most
+    /// 16 are being opened at a time. Default 0.
     pub min_idle: usize,
-    /// Idle time after which a connection is closed. Default 10 s.
+    /// Idle time after which a connection takes no request and is closed. Default 10 s.
     pub idle_timeout: Duration,
     /// Age after which a connection takes no further request. Default: no limit.
     pub max_age: Option<Duration>,
     /// Requests after which a connection is closed. Default: no limit.
     pub max_requests_per_connection: Option<u32>,
-    /// Requests waiting for a connection, over all servers; those whose body is being
-    /// [collected](UnknownLength::Buffer) count as well. Default 1,024. A waiting request costs its
-    /// parameters, what was collected, and below 1 KiB.
-    /// One whose connection is still being opened waits too, so a figure below `max_connections` refuses
-    /// requests on a pool that is cold.
+    /// Requests that wait for a connection while none is being opened for them, over all servers. Default 1,024. Requests
+    /// whose body is being [collected](UnknownLength::Buffer) count as well, and so do those that wait to be sent again.
+    /// With 0, as many requests are served as the connections have places, and the next is refused; so is every body that
+    /// is to be collected from `write_stdin`. A waiting request costs its parameters, its body, and below 1 KiB. Lowering
+    /// the limit ends no request that waits.
     pub max_queue: usize,
 }
 
@@ -191,21 +201,22 @@ impl Limits {
     }
 }
 
-/// Time limits of a request; each has an error of its own ([`TimeoutKind`](crate::TimeoutKind)).
-/// `None`: no limit.
+/// Time limits of a request; each has an error of its own ([`TimeoutKind`](crate::TimeoutKind)). `None` and
+/// [`Duration::MAX`]: no limit. On a connection, a limit counts when the socket was read and has not brought the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Waiting for a connection, connecting included. Default 10 s.
+    /// Waiting for a connection, connecting included; anew before each further attempt. Default 10 s.
     pub queue: Option<Duration>,
-    /// Something to send and nothing taken by the transport. Default 30 s. It is the connection that is timed: a piece of
-    /// a pushed body behind a neighbour's octets, of which none have been taken for so long, is late at once.
+    /// How long a request may wait for its bytes to leave. Default 30 s. The clock belongs to the connection: it runs
+    /// while the connection has unsent bytes and restarts whenever the transport takes some. On a shared connection a
+    /// request therefore times out together with its neighbours.
     pub write: Option<Duration>,
-    /// From the last octet of the request sent to the first octet of output. Default 60 s.
+    /// From the last byte of the request sent to the first byte of output. Default 60 s.
     pub first_octet: Option<Duration>,
-    /// Between two octets of output, and from the last one to `FCGI_END_REQUEST`, once the request
-    /// is sent as a whole. Default 60 s. Time in which the request is paused, or its connection is not
-    /// read because a neighbour is, does not count.
+    /// Between two bytes of output, and from the last one to `FCGI_END_REQUEST`, once the request is sent as a whole.
+    /// Default 60 s. For this limit and the two before it, time does not count in which the request is paused, or its
+    /// connection is not read because a neighbour is.
     pub silence: Option<Duration>,
     /// From `submit` to `End`, the wait in the queue and retries included. Default: no limit.
     pub total: Option<Duration>,
@@ -254,9 +265,10 @@ pub enum Multiplex {
         /// Most requests in flight on a connection.
         max: u32,
     },
-    /// Each server is asked once with `FCGI_GET_VALUES`, on a connection of its own, while requests
-    /// go one per connection. Only a plain yes changes that; then at most 1,024 share a connection,
-    /// or as many as the server's `FCGI_MAX_REQS` allows.
+    /// Requests go one per connection until the server has said that it multiplexes. It is asked once, with
+    /// `FCGI_GET_VALUES` on a connection that is idle or serves a request, when requests wait and no connection can be
+    /// opened for them. After a plain yes at most 1,024 requests share a connection, and `FCGI_MAX_CONNS` and
+    /// `FCGI_MAX_REQS` are totals over all connections to the server.
     #[default]
     Auto,
 }
@@ -267,7 +279,25 @@ impl Multiplex {
     }
 }
 
-/// Pauses before a server is tried again.
+/// Which request IDs follow each other on a connection that serves one request at a time.
+///
+/// FastCGI 1.0, 3.3, lets the client choose them, and applications answer with the ID of the request. Different ones
+/// keep a record that comes late for one request from being taken for the next one's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestIds {
+    /// Consecutive requests have different IDs. An application that is found to answer with ID 1 whatever it was asked, or
+    /// not to answer another ID three times in a row, gets one request per connection from then on; the request that
+    /// showed it fails with [`ProtocolError::OnlyIdOne`](crate::ProtocolError::OnlyIdOne) if it may not be sent again.
+    /// Until another ID was answered once, requests that may not be sent again get new connections, the first of them.
+    #[default]
+    Distinct,
+    /// Every request has ID 1: for an application that knows no other, and is trusted not to send anything after the
+    /// end of a request. Connections that requests share are not affected.
+    AlwaysOne,
+}
+
+/// Pauses before a server is tried again, see [`Config::backoff`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// After the first failure; not zero.

@@ -2,7 +2,7 @@
 //!
 //! | type                | whose fault                                | where it appears               |
 //! |---------------------|--------------------------------------------|--------------------------------|
-//! | [`SubmitError`], [`StdinError`], [`ConfigError`](crate::ConfigError) | the embedder | returned by the call |
+//! | [`Refused`] with a [`SubmitError`], [`StdinError`], [`ConfigError`](crate::ConfigError) | the embedder | returned by the call |
 //! | [`ProtocolError`]   | the application: octets that are not FastCGI | inside [`RequestError`]      |
 //! | [`ConnectError`], [`LostReason`] | the transport                 | inside [`RequestError`]        |
 //! | [`RequestError`]    | what became of a request, one of these inside it | [`Failure`], in `End` |
@@ -15,13 +15,51 @@ use std::io;
 use thiserror::Error;
 
 use crate::report::Report;
+use crate::request::Request;
 use crate::wire::{DecodeError, RecordType};
 
-/// Why a request was not accepted. Nothing was sent, no `End` follows; the request is dropped.
+/// A request that was not accepted, and why. Nothing was sent, and no `End` follows.
+///
+/// The request is given back as it was, so that another client can have it:
+///
+/// ```
+/// # use std::time::Instant;
+/// # use mio_fcgi::{Commands, Refused, Request, RequestHandle, Tag};
+/// fn submit_to_either(
+///     first: &mut impl Commands,
+///     second: &mut impl Commands,
+///     (now, request, tag): (Instant, Request, Tag),
+/// ) -> Result<RequestHandle, Box<Refused>> {
+///     first.submit(now, request, tag).or_else(|it| second.submit(now, it.request, tag))
+/// }
+/// ```
+///
+/// A body may hold a reader that threads cannot share: where an error has to be `Sync`, keep the reason alone, with
+/// `SubmitError::from`.
+#[derive(Debug, Error)]
+#[error("{error}")]
+#[non_exhaustive]
+pub struct Refused {
+    /// Why.
+    pub error: SubmitError,
+    /// The request. Its body was read, perhaps in part, if the reason is [`SubmitError::BodyRead`] or
+    /// [`SubmitError::BodyTooLarge`].
+    pub request: Request,
+}
+
+/// The reason alone; the request is dropped.
+impl From<Box<Refused>> for SubmitError {
+    fn from(refused: Box<Refused>) -> Self {
+        refused.error
+    }
+}
+
+/// Why a request was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// As many requests wait for a connection as the limits allow: answer 503, or try later.
+    /// As many requests wait for a connection as the limits allow, and none can be opened: answer 503, or try later. From
+    /// `get_values`, with a limit of 1: the server is being asked already.
     #[error(
         "the queue is full: {limit} requests wait for a connection already; try later, or raise max_queue"
     )]
@@ -206,9 +244,9 @@ impl fmt::Display for Phase {
 /// Whether the application can have acted on a request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Delivery {
-    /// It cannot: no octet left, or it refused the request. Safe to send again.
+    /// It cannot: no byte was handed to the transport, or it refused the request. Safe to send again.
     NotSent,
-    /// It may have: octets were sent, none came back. Safe only for idempotent requests.
+    /// It may have: bytes were handed to the transport, none came back. Safe only for idempotent requests.
     MaybeSent,
     /// It has: output arrived.
     Responded,
@@ -264,6 +302,15 @@ pub enum RequestError {
         /// Octets held for the request, now dropped.
         held: usize,
     },
+    /// It had to wait after all, and the queue is full: the connection that was being opened for it was not, or takes
+    /// fewer requests than expected.
+    #[error(
+        "no connection could be had for it, and the queue is full: {limit} requests wait; try later, or raise max_queue"
+    )]
+    QueueFull {
+        /// [`Limits::max_queue`](crate::Limits::max_queue).
+        limit: usize,
+    },
     /// The embedder's body broke its promise.
     #[error("the request's body: {0}")]
     Body(BodyError),
@@ -295,7 +342,8 @@ impl From<BodyError> for RequestError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The system refused: no listener, no such socket, no permission, no file descriptor left.
+    /// The system refused: no listener, no such socket, no permission. A shortage on this side, such as of file
+    /// descriptors, is none: the request waits.
     #[error("{}", Refusal(*.0))]
     Failed(io::ErrorKind),
     /// No answer within [`Config::connect_timeout`](crate::Config::connect_timeout).
@@ -325,7 +373,7 @@ impl fmt::Display for Refusal {
                 "the host cannot be reached: check the address, and the network in between"
             }
             io::ErrorKind::Unsupported => "this system has no sockets of that kind",
-            // Too many open files, for one, has no kind of its own.
+            // Many errors have no kind of their own.
             other => return write!(f, "{other}; the log says more at level debug"),
         };
         f.write_str(what_to_check)
@@ -359,6 +407,22 @@ pub enum ProtocolError {
         /// Its request ID.
         request_id: u16,
     },
+    /// A record that came before a byte of the request in flight was sent: it belongs to an earlier one.
+    #[error(
+        "{record_type} for request ID {request_id}, before a byte of the request in flight was sent"
+    )]
+    Premature {
+        /// Its type.
+        record_type: RecordType,
+        /// Its request ID.
+        request_id: u16,
+    },
+    /// A request with another ID was answered with ID 1. From then on each connection to this server serves one
+    /// request, with ID 1; see [`RequestIds`](crate::RequestIds).
+    #[error(
+        "a request with another ID was answered as request 1: the application knows no other ID; RequestIds::AlwaysOne is for such"
+    )]
+    OnlyIdOne,
     /// A record that only a Web server sends.
     #[error("{record_type}, which only a Web server sends")]
     Direction {

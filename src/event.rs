@@ -66,7 +66,7 @@ pub enum Event<'a> {
         /// The embedder's number.
         tag: Tag,
     },
-    /// A pushed body that was full has room again.
+    /// A pushed body that was full has room again. Once for each time it was full, never after `finish_stdin`.
     StdinReady {
         /// Whose.
         request: RequestHandle,
@@ -91,7 +91,7 @@ pub enum Event<'a> {
         /// How it went.
         outcome: Outcome,
     },
-    /// After `shutdown`: no request and no connection is left. Reported once.
+    /// After `shutdown`: no request is left, and every socket is closed. Reported once.
     ShutDown,
 }
 

@@ -10,11 +10,13 @@
 //! 3. Call [`Client::handle_timeout`].
 //! 4. Take [`Client::poll_event`] until `None`. All reading, writing and connecting is done in there; connections take
 //!    turns, up to a bound.
+//! 5. Serve sockets of your own.
 //!
 //! Commands ([`submit`](Client::submit), [`write_stdin`](Client::write_stdin), [`abort`](Client::abort),
 //! [`pause`](Client::pause), …) may come at any point, also while an event's data is looked at. Any order is right, and
-//! calling too often or too early is harmless. Each accepted request gets exactly one [`Event::End`]; a failed one says
-//! what happened and whether the application can have acted on it ([`Delivery`]).
+//! calling too often or too early is harmless; commands in steps 4 and 5 find the most connections free
+//! ([why](guide::embedding#the-steps)). Each accepted request gets exactly one [`Event::End`]; a failed one reports what
+//! happened and whether the application can have acted on it ([`Delivery`]).
 //!
 //! # A complete program
 //! It needs `mio`, version 1, as a dependency of its own, with the feature `os-poll`, and `net` for sockets of its own.
@@ -86,15 +88,16 @@ pub mod wire;
 pub use address::{Address, AddressError};
 pub use commands::Commands;
 pub use config::{
-    AtLimit, Backoff, Config, ConfigError, Limits, Multiplex, Stall, Timeouts, UnknownLength,
+    AtLimit, Backoff, Config, ConfigError, Limits, Multiplex, RequestIds, Stall, Timeouts,
+    UnknownLength,
 };
 pub use engine::{
     Action, CloseReason, ConnectionGauges, Counters, Disconnected, Engine, RequestGauges, Stats,
     Transmit,
 };
 pub use error::{
-    BodyError, ConnectError, Delivery, Failure, LostReason, Phase, ProtocolError, RequestError,
-    StdinError, SubmitError, TimeoutKind,
+    BodyError, ConnectError, Delivery, Failure, LostReason, Phase, ProtocolError, Refused,
+    RequestError, StdinError, SubmitError, TimeoutKind,
 };
 pub use event::{
     Completion, ConnectionHandle, Event, Outcome, OwnedEvent, RequestHandle, ServerValues, Tag,

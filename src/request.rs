@@ -1,12 +1,12 @@
 //! One request: its role, its parameters, its body, and how it may be timed and retried.
 
 use std::fmt;
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 use std::sync::Arc;
 
 use crate::config::Timeouts;
 use crate::error::SubmitError;
-use crate::params::Params;
+use crate::params::{Declared, Params};
 use crate::wire::Role;
 
 /// A request as the embedder states it, before it is submitted.
@@ -38,6 +38,35 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether it has no body and no data, and declares none.
+    #[inline]
+    pub(crate) fn is_without_streams(&self) -> bool {
+        let none = |declared| matches!(declared, Declared::Absent | Declared::Octets(0));
+        matches!(
+            (&self.body.0, &self.data.0),
+            (Content::Empty, Content::Empty)
+        ) && none(self.params.content_length())
+            && none(self.params.data_length())
+    }
+
+    /// When it may be sent again, the method looked at.
+    pub(crate) fn effective_retry(&self) -> Retry {
+        match self.retry {
+            Retry::ByMethod if self.params.is_idempotent() => Retry::IfStale,
+            Retry::ByMethod => Retry::IfNotSent,
+            other => other,
+        }
+    }
+
+    /// Whether it may not be sent a second time once some of it was sent.
+    pub(crate) fn runs_once(&self) -> bool {
+        let is_read_once =
+            |body: &Body| matches!(body.0, Content::Reader { .. } | Content::Pushed { .. });
+        self.effective_retry() < Retry::IfStale
+            || is_read_once(&self.body)
+            || is_read_once(&self.data)
+    }
+
     /// An empty Responder request (FastCGI 1.0, 6.2).
     #[must_use]
     pub fn responder() -> Self {
@@ -90,7 +119,6 @@ impl Request {
     ///
     /// # Errors
     /// [`SubmitError::StreamNotAllowed`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "`submit` calls it next"))]
     pub(crate) fn check_streams(&mut self) -> Result<(), SubmitError> {
         if self.data.is_empty() {
             self.data = Body::empty();
@@ -117,29 +145,40 @@ impl Request {
 /// Each further choice includes the former ones; how often is bounded by
 /// [`Config::max_retries`](crate::Config::max_retries). A body that cannot be
 /// [rewound](Body#rewinding) limits every choice to what was not sent.
+///
+/// A connect that fails is no attempt: the request waits for another server, or for
+/// [`Config::connect_patience`](crate::Config::connect_patience), whatever is chosen here.
+///
+/// Before a request that may not be sent a second time leaves on a reused connection, its socket is read once: a
+/// connection that the application has closed by then costs it nothing. The guide has
+/// [all cases](crate::guide::failure#what-the-client-sends-again).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Retry {
     /// Never: the first failure is reported.
     Never,
-    /// When the application cannot have seen it: no octet left, or it was refused
+    /// When the application cannot have acted on it: no byte was handed to the transport, or it was refused
     /// (`FCGI_CANT_MPX_CONN`, `FCGI_OVERLOADED`). Right for requests that must not run twice.
     IfNotSent,
-    /// Also when a *reused* connection closed before the first octet of a response, once and on a
-    /// fresh connection: as a rule the application had closed it while it was idle.
+    /// As [`IfStale`](Self::IfStale) when `REQUEST_METHOD` is idempotent (RFC 9110, 9.2.2: GET, HEAD, OPTIONS, TRACE,
+    /// PUT, DELETE), and as [`IfNotSent`](Self::IfNotSent) otherwise.
     #[default]
+    ByMethod,
+    /// Also when a *reused* connection was lost without a byte of a response, sooner than
+    /// [`Config::stale_window`](crate::Config::stale_window) after the last byte of the request was sent; once, and on a
+    /// fresh connection. As a rule the application had closed the connection while it was idle, but nothing proves that:
+    /// the request may run twice.
     IfStale,
-    /// Also when a fresh connection closed before the first octet of a response. The application
-    /// may run the request twice: for idempotent ones.
+    /// Also when a *fresh* connection was lost in that way, or a shared one on which others were answered; once in all.
+    /// For requests that may run twice.
     IfUnanswered,
 }
 
-/// What goes to the application on a stream.
+/// What goes to the application on a stream. It is dropped no later than the request's `End` comes.
 ///
 /// # Rewinding
-/// A retry needs the body from its start. Octets and seekable readers can be rewound; a plain
-/// reader and a pushed body only as long as nothing was taken from them, and that begins when the
-/// request gets its connection, before an octet has left.
+/// A retry needs the body from its start. Bytes and seekable readers can be rewound; a plain reader and a pushed body
+/// only as long as no byte of the request has left: until then, all that was taken from them is in memory.
 pub struct Body(pub(crate) Content);
 
 pub(crate) enum Content {
@@ -169,12 +208,12 @@ impl Body {
         Self(Content::Empty)
     }
 
-    /// Octets owned by the request. Large ones leave by vectored writes, uncopied.
+    /// Bytes owned by the request. Large ones leave by vectored writes, uncopied.
     pub fn bytes(octets: impl Into<Vec<u8>>) -> Self {
         Self(Content::Bytes(octets.into()))
     }
 
-    /// Octets shared with others, never copied as a whole.
+    /// Bytes shared with others, never copied as a whole.
     #[must_use]
     pub fn shared(octets: Arc<[u8]>) -> Self {
         Self(Content::Shared(octets))
@@ -204,6 +243,14 @@ impl Body {
     #[must_use]
     pub const fn pushed(len: Option<u64>) -> Self {
         Self(Content::Pushed { len })
+    }
+
+    /// Where a seekable reader stands; 0 for all others.
+    pub(crate) fn position(&mut self) -> io::Result<u64> {
+        match &mut self.0 {
+            Content::Seekable { reader, .. } => reader.stream_position(),
+            _ => Ok(0),
+        }
     }
 
     /// The number of octets, where it is known beforehand.

@@ -20,7 +20,8 @@ struct Pair {
     listener: UnixListener,
     streams: Vec<UnixStream>,
     requests: Vec<u8>,
-    answer: Vec<u8>,
+    /// To a request with ID 1, and to one with ID 2.
+    answers: [Vec<u8>; 2],
     /// First and last place of output.
     lent: Option<(usize, usize)>,
     received: usize,
@@ -42,14 +43,17 @@ impl Pair {
         let poll = Poll::new().expect("a poll");
         let tokens = Token(0)..Token(connections);
         let client = Client::new(poll.registry(), tokens, config).expect("a client");
-        let mut answer = Vec::new();
-        wire::write_stream(&mut answer, RecordType::Stdout, 1, content);
-        wire::write_stream_end(&mut answer, RecordType::Stdout, 1);
-        let end = EndRequest {
-            app_status: 0,
-            protocol_status: ProtocolStatus::RequestComplete,
-        };
-        wire::write_end_request(&mut answer, 1, end);
+        let answers = [1, 2].map(|id| {
+            let mut answer = Vec::new();
+            wire::write_stream(&mut answer, RecordType::Stdout, id, content);
+            wire::write_stream_end(&mut answer, RecordType::Stdout, id);
+            let end = EndRequest {
+                app_status: 0,
+                protocol_status: ProtocolStatus::RequestComplete,
+            };
+            wire::write_end_request(&mut answer, id, end);
+            answer
+        });
         Self {
             client,
             poll,
@@ -58,7 +62,7 @@ impl Pair {
             listener,
             streams: Vec::new(),
             requests: vec![0; 4096],
-            answer,
+            answers,
             lent: None,
             received: 0,
             now: Instant::now(),
@@ -84,7 +88,10 @@ impl Pair {
         }
         for stream in &mut self.streams {
             assert!(stream.read(&mut self.requests).expect("a request") > 0);
-            stream.write_all(&self.answer).expect("room in the socket");
+            // The ID in the header of FCGI_BEGIN_REQUEST.
+            let id = usize::from(self.requests[3]);
+            let answer = &self.answers[id - 1];
+            stream.write_all(answer).expect("room in the socket");
         }
         while ended < connections {
             let timeout = self.client.timeout(now);

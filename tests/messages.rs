@@ -5,12 +5,14 @@ use std::error::Error;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Instant;
 
 use mio_fcgi::cgi::{EnvError, Forbidden, HeadError, Invalid, ResponseError};
 use mio_fcgi::wire::{DecodeError, EncodeError, RecordType};
 use mio_fcgi::{
-    AddressError, BodyError, CloseReason, ConfigError, ConnectError, Delivery, Failure, LostReason,
-    Phase, ProtocolError, Report, RequestError, StdinError, SubmitError, TimeoutKind,
+    AddressError, BodyError, CloseReason, Config, ConfigError, ConnectError, Delivery, Engine,
+    Failure, LostReason, Phase, ProtocolError, Refused, Report, Request, RequestError, StdinError,
+    SubmitError, Tag, TimeoutKind,
 };
 
 /// An error, and the words in its text that tell what to do, where something can be done.
@@ -45,12 +47,22 @@ fn errors() -> Vec<Sample> {
         .chain(boxed(heads()))
         .chain(boxed(responses()))
         .chain(boxed(vec![(failure(), "safe to send again")]))
+        .chain(boxed(vec![(refused(), "takes no further request")]))
         .collect()
 }
 
 fn failure() -> Failure {
     let error = RequestError::TimedOut(TimeoutKind::Queue);
     Failure::new(error, Phase::Waiting, Delivery::NotSent, Report::default())
+}
+
+fn refused() -> Refused {
+    let address = "127.0.0.1:9000".parse().expect("an address");
+    let mut engine = Engine::new(Config::new(address)).expect("a valid configuration");
+    let now = Instant::now();
+    engine.shutdown(now, None);
+    let refused = engine.submit(now, Request::responder(), Tag(1));
+    *refused.expect_err("it is shutting down")
 }
 
 fn addresses() -> Vec<(AddressError, &'static str)> {
@@ -171,6 +183,7 @@ fn requests() -> Vec<(RequestError, &'static str)> {
         (RequestError::UnknownRole, ""),
         (RequestError::UnknownStatus(9), "9"),
         (RequestError::Stalled { held: 65_537 }, "Stall"),
+        (RequestError::QueueFull { limit: 8 }, "raise max_queue"),
         (RequestError::Body(BodyError::TooLong { declared: 3 }), ""),
         (RequestError::ShutDown, ""),
     ]
@@ -194,8 +207,14 @@ fn protocols() -> Vec<(ProtocolError, &'static str)> {
         record_type,
         request_id,
     };
+    let premature = ProtocolError::Premature {
+        record_type,
+        request_id,
+    };
     vec![
         (unknown, "request ID 7"),
+        (premature, "request ID 7, before"),
+        (ProtocolError::OnlyIdOne, "RequestIds::AlwaysOne"),
         (ProtocolError::Direction { record_type }, "Web server"),
         (ProtocolError::OutOfTurn, ""),
     ]

@@ -54,8 +54,9 @@ fn requests_that_share_a_connection_share_its_system_calls() {
 #[ignore = "needs strace: tests/run installs it"]
 fn a_mebibyte_up_takes_as_many_writes_as_the_socket_makes_of_it() {
     let calls = count(50, "--conns 1 --inflight 1 --multiplex off --stdin 1048576");
-    // Of 208 KiB, which a Unix socket holds by default, the kernel takes what is free: 8 KiB at least.
-    within(calls, [1.0, 128.0, 128.0]);
+    // Of 208 KiB, which a Unix socket holds by default, the kernel takes what is free: 8 KiB at least. Before a request that
+    // may not be sent again leaves on a connection that has served, it is read once more.
+    within(calls, [2.0, 128.0, 128.0]);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
         .open_body()
         .map_err(|error| Failure::new(Status::Data, error))?;
     let submitted = client.submit(Instant::now(), request, Tag(0));
-    submitted.map_err(|error| Failure::submit(&error))?;
+    submitted.map_err(|refused| Failure::submit(&refused.error))?;
 
     let stdout = io::stdout();
     let is_terminal = stdout.is_terminal();

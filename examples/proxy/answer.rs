@@ -85,6 +85,7 @@ pub(crate) fn status_of(error: &RequestError) -> u16 {
     match error {
         RequestError::Connect(ConnectError::Busy)
         | RequestError::TimedOut(TimeoutKind::Queue)
+        | RequestError::QueueFull { .. }
         | RequestError::Overloaded
         | RequestError::ShutDown => 503,
         RequestError::Connect(ConnectError::TimedOut) | RequestError::TimedOut(_) => 504,

@@ -187,24 +187,11 @@ fn unreachable(address: &Address) -> Option<&'static str> {
     match address {
         Address::Tcp(address) if address.port() == 0 => Some(PORT_0),
         Address::Host { port: 0, .. } => Some(PORT_0),
-        #[cfg(unix)]
-        Address::Unix(path) => {
-            let address = std::os::unix::net::SocketAddr::from_pathname(path);
-            address.is_err().then_some(TOO_LONG)
-        }
-        #[cfg(target_os = "linux")]
-        Address::Abstract(name) => {
-            use std::os::linux::net::SocketAddrExt;
-            let address = std::os::unix::net::SocketAddr::from_abstract_name(name);
-            address.is_err().then_some(TOO_LONG)
-        }
         _ => None,
     }
 }
 
 const PORT_0: &str = "nobody can listen at port 0";
-#[cfg(unix)]
-const TOO_LONG: &str = "the path is longer than the system allows for a socket";
 
 fn listen_address(value: &str) -> Result<SocketAddr, String> {
     let mut addresses = value
@@ -360,7 +347,7 @@ towards the applications
   --max-idle N           of these, kept while idle (4); 0: a connection for each request, for scripts that
                          work on after their answer (fastcgi_finish_request)
   --idle-timeout S       how long (10)
-  --queue N              requests that may wait, at least --max-conns, 10 s each; others get 503 (1024)
+  --queue N              requests that may wait, 10 s each; others get 503 (1024)
   --connect-timeout S    until a connection stands (3)
   --connect-patience S   an application that refuses connections, as one that restarts does, is tried again
                          for about so long before the answer is 502; 0: not at all (2)

@@ -11,8 +11,8 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     config.multiplex = options.multiplex;
     config.connect_timeout = options.connect_timeout;
     config.connect_patience = options.connect_patience;
-    // A php-fpm that is stopped takes a request with it up to three times: with the child that has it, with another that
-    // is about to end too, and with its listener's queue. Only what may run twice is sent again.
+    // A php-fpm that is stopped closes connections before a byte of a request has left, one after the other. What may have
+    // run is sent again once at most, whatever this says.
     config.max_retries = 4;
     config.limits.max_connections = share(options.max_connections);
     let max_idle = options
@@ -23,8 +23,7 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     // connection waits for that.
     config.keep_connections = max_idle > 0;
     config.limits.idle_timeout = options.idle_timeout;
-    // Requests for which a connection is being opened are in the queue too, so a shorter one would refuse the first.
-    config.limits.max_queue = share(options.queue).max(config.limits.max_connections);
+    config.limits.max_queue = share(options.queue);
     // Where requests share a connection, a browser that is slow to take a page does not hold up the others: most pages
     // are shorter than this.
     config.stall.per_request = 1024 * 1024;

@@ -1,7 +1,7 @@
 //! A request that was read: what it asks for, and how the application is asked.
 
 use mio_fcgi::cgi::{Env, EnvError, Forbidden, Resolution, Script};
-use mio_fcgi::{Body, Request, Retry, SubmitError};
+use mio_fcgi::{Body, Request, SubmitError};
 
 use super::answer::TEXT;
 use super::chunked::Chunked;
@@ -96,7 +96,6 @@ impl Worker {
             self.answer_error(key, status, "the request cannot be handed on");
             return 0;
         }
-        request.retry = retry(head.method);
         let (upload, used) = match head.body {
             BodyLength::Counted(0) => (Upload::Done, 0),
             BodyLength::Counted(len) if following.len() as u64 >= len => {
@@ -184,7 +183,8 @@ impl Worker {
                     exchange.answer = Answer::Awaited(parser);
                 }
             }
-            Err(error) => {
+            Err(refused) => {
+                let error = refused.error;
                 let (status, why) = match error {
                     SubmitError::QueueFull { .. } | SubmitError::ShuttingDown => {
                         (503, "the server is busy")
@@ -202,14 +202,5 @@ impl Worker {
                 self.answer_error(key, status, why);
             }
         }
-    }
-}
-
-/// RFC 9110, 9.2.2: what is idempotent may run twice, so it is sent again when a connection died without an answer. The
-/// rest is sent again only where it cannot have run.
-fn retry(method: &str) -> Retry {
-    match method {
-        "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" => Retry::IfUnanswered,
-        _ => Retry::IfNotSent,
     }
 }

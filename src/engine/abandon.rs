@@ -2,12 +2,14 @@
 
 use log::debug;
 
-use super::connection::CloseReason;
+use super::clock::Progress;
+use super::close_reason::CloseReason;
 use super::exchange::{Exchange, Input, Life, Sending, Step};
 use super::server::Sharing;
+use super::source::Source;
 use super::time::Time;
 use super::{Engine, Running};
-use crate::error::{Delivery, RequestError};
+use crate::error::{Delivery, Failure, RequestError};
 use crate::event::{Event, Outcome};
 use crate::request::Retry;
 use crate::wire::{self, RecordType};
@@ -15,6 +17,19 @@ use crate::wire::{self, RecordType};
 /// Parameter buffers kept for the next request, and the largest kept: 16 MiB at most.
 const MAX_SPARE_PARAMS: usize = 1024;
 const MAX_SPARE_PARAMS_LEN: usize = 16 * 1024;
+
+/// What the loss of a connection without a byte of response may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The client's own question: the application may have died of it.
+    Asked,
+    /// It had served before, and nothing has come since: the application may have closed it before.
+    Stale,
+    /// The request.
+    AtWork,
+    /// A part of a record has come: the application had begun to answer.
+    Answering,
+}
 
 impl Engine {
     /// Ends an exchange that is on no connection (any more) with an error.
@@ -88,7 +103,7 @@ impl Engine {
     /// Where its request was not sent as a whole, a shared connection gets the ends of its streams and keeps
     /// the ID out of use; a plain one is not used again, since the application may take the rest for the
     /// next request.
-    pub(super) fn detach(&mut self, key: u32, exchange_key: u32) {
+    pub(super) fn detach(&mut self, now: Time, key: u32, exchange_key: u32) {
         let exchange = &mut self.exchanges[exchange_key as usize];
         let Life::Active { id, .. } = exchange.life else {
             return;
@@ -118,12 +133,12 @@ impl Engine {
         // It may have others on it, though it was lowered to one request at a time.
         if connection.max_requests > 1 || connection.live > 1 {
             self.absorb(key, exchange_key);
-            self.end_streams(key, exchange_key, id);
+            self.end_streams(now, key, exchange_key, id);
         }
     }
 
     /// Sends the ends of an exchange's streams that have not been sent.
-    fn end_streams(&mut self, key: u32, exchange_key: u32, id: u16) {
+    fn end_streams(&mut self, now: Time, key: u32, exchange_key: u32, id: u16) {
         let exchange = &mut self.exchanges[exchange_key as usize];
         let connection = &mut self.connections[key as usize];
         let ends: &[RecordType] = match (exchange.sending, exchange.role) {
@@ -138,6 +153,7 @@ impl Engine {
         if ends.is_empty() {
             return;
         }
+        connection.begin_framing(now);
         let buffer = connection.outbox.buffer(&mut self.spares.outbox);
         let before = buffer.len();
         for record_type in ends {
@@ -203,7 +219,11 @@ impl Engine {
         self.absorb(connection_key, key);
         let exchange = &mut self.exchanges[key as usize];
         exchange.sending = Sending::Done;
+        // Its End is out: what was to be sent goes back to whoever gave it.
+        exchange.stdin = Source::empty();
+        exchange.data = None;
         let on = &mut self.connections[connection_key as usize];
+        on.begin_framing(now);
         let buffer = on.outbox.buffer(&mut self.spares.outbox);
         let before = buffer.len();
         wire::write_abort_request(buffer, id);
@@ -247,14 +267,22 @@ impl Engine {
     }
 
     /// Whether an exchange whose connection was lost may be sent again.
-    pub(super) fn may_retry(&self, now: Time, key: u32, transmitted: u64, stale: bool) -> bool {
+    pub(super) fn may_retry(&self, now: Time, key: u32, progress: Progress, why: Lost) -> bool {
         let exchange = &self.exchanges[key as usize];
-        let allowed = match exchange.delivery(transmitted) {
+        let allowed = match exchange.delivery_of_attempt(progress.transmitted) {
             Delivery::Responded => false,
             Delivery::NotSent => exchange.retry >= Retry::IfNotSent,
             Delivery::MaybeSent => {
-                exchange.retry == Retry::IfUnanswered
-                    || (exchange.retry == Retry::IfStale && stale && !exchange.stale_once)
+                let last_byte = exchange.clock.sent.unwrap_or(progress.moved);
+                let since = now.saturating_duration_since(last_byte);
+                let is_soon = since < self.config.stale_window;
+                let is_excused = match why {
+                    Lost::Asked => true,
+                    Lost::Stale => is_soon,
+                    Lost::AtWork => is_soon && exchange.retry == Retry::IfUnanswered,
+                    Lost::Answering => false,
+                };
+                is_excused && exchange.may_be_repeated()
             }
         };
         allowed && self.has_attempt_left(now, exchange)
@@ -275,7 +303,7 @@ impl Engine {
     pub(super) fn retry(&mut self, now: Time, key: u32, error: &RequestError, transmitted: u64) {
         let exchange = &mut self.exchanges[key as usize];
         let failure = exchange.failure(now, error.clone(), transmitted);
-        let delivery = failure.delivery;
+        let delivery = exchange.delivery_of_attempt(transmitted);
         if !exchange.rewind(now) {
             if let Some(event) = self.end_event(key, Err(failure)) {
                 self.events.push_back(event);
@@ -287,17 +315,22 @@ impl Engine {
             exchange.stale_once = true;
         }
         exchange.oldest_connection = self.next_serial;
-        self.requeue(key);
+        self.requeue(key, failure);
     }
 
-    fn requeue(&mut self, key: u32) {
+    fn requeue(&mut self, key: u32, lost: Failure) {
         let exchange = &mut self.exchanges[key as usize];
+        exchange.lost = Some(Box::new(lost));
         exchange.retries += 1;
         self.counters.retries += 1;
         debug!(
             "request {key}: to be sent again, retry {}",
             exchange.retries
         );
+        // What waited above a lowered limit has left perhaps: what is put back takes its place no more.
+        let waiting = self.queued() + self.collecting;
+        let limit = self.config.limits.max_queue;
+        self.queue_ceiling = self.queue_ceiling.min(waiting).max(limit);
         self.queue.push_front(&mut self.exchanges, key);
         self.arm_exchange(key);
     }
@@ -308,10 +341,10 @@ impl Engine {
         now: Time,
         key: u32,
         exchange_key: u32,
-        error: &RequestError,
+        failure: &Failure,
     ) -> bool {
         let server = usize::from(self.connections[key as usize].server);
-        let retryable = match error {
+        let retryable = match &failure.error {
             RequestError::CantMultiplex => {
                 self.lower_to_plain(server);
                 true
@@ -333,14 +366,15 @@ impl Engine {
         {
             return false;
         }
-        self.detach(key, exchange_key);
+        self.detach(now, key, exchange_key);
         if !self.exchanges[exchange_key as usize].rewind(now) {
             // The books are closed; the caller ends it as refused.
             self.exchanges[exchange_key as usize].life = Life::Holding;
             return false;
         }
-        self.requeue(exchange_key);
+        // The connection first: what waits then is not the request that has just left it.
         self.leave(now, key);
+        self.requeue(exchange_key, failure.clone());
         true
     }
 

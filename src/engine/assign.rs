@@ -24,12 +24,25 @@ impl Engine {
         if connection.live == 0 {
             server.remove_idle(connection_key);
             connection.quiet = true;
+            connection.is_available = false;
+            connection.reads_first = false;
+            connection.idle_offset = connection.outbox.end_offset();
+            if connection.served == 0 && !exchange.may_be_repeated() {
+                server.note_spared();
+            }
         }
+        // As long as nothing has left since it was idle, whichever request was put on it first.
+        let is_untouched = connection.outbox.transmitted() <= connection.idle_offset;
+        connection.reads_first |=
+            connection.served > 0 && is_untouched && !exchange.may_be_repeated();
         connection.live += 1;
         exchange.server = Some(connection.server);
         exchange.reused = connection.served > 0;
         self.counters.reused += u64::from(exchange.reused);
         exchange.clock.assigned = Some(now);
+        exchange.lost = None;
+        exchange.refused = None;
+        connection.begin_framing(now);
         exchange.first_offset = connection.outbox.end_offset();
         if exchange.paused {
             connection.paused += 1;
@@ -39,7 +52,7 @@ impl Engine {
                 connection: handle,
                 id: wire::MANAGEMENT_ID,
             };
-            self.begin_probe(now, connection_key, Some(key));
+            self.begin_probe(now, connection_key, key);
             return;
         }
         if connection.live == connection.max_requests {
@@ -86,8 +99,7 @@ impl Engine {
             id,
         };
         exchange.sending = Sending::Stdin;
-        // 3.5: a shared connection must outlive each of its requests.
-        let keep = self.config.keep_connections || connection.max_requests > 1;
+        let keep = self.config.keep_connections;
         let buffer = connection.outbox.buffer(&mut self.spares.outbox);
         let before = buffer.len();
         wire::write_begin_request(buffer, id, exchange.role, keep);

@@ -4,7 +4,6 @@
 //! assertions count again whenever [`Engine::stats`] does, which walks all of it anyway.
 
 use super::Engine;
-use super::connection::Purpose;
 use super::exchange::{Exchange, Life};
 use super::server::Sharing;
 
@@ -34,6 +33,16 @@ impl Engine {
             .map(|(_, it)| it.promised as usize)
             .sum();
         assert_eq!(self.prospects, promised, "room on its way");
+        let late = self.connections.iter().filter(|(_, it)| it.is_late);
+        assert_eq!(self.late, late.count(), "connects that hang");
+        let of_servers: usize = self.servers.iter().map(|server| server.late).sum();
+        assert_eq!(self.late, of_servers, "connects that hang, by server");
+        let short = self.servers.iter().filter(|it| it.short_until.is_some());
+        assert_eq!(
+            self.short,
+            short.count(),
+            "servers without a socket for them"
+        );
         let unasked = self
             .servers
             .iter()
@@ -77,7 +86,7 @@ impl Engine {
     fn check_servers(&self) {
         let mut counted = vec![[0; 4]; self.servers.len()];
         for (_, connection) in &self.connections {
-            let connecting = connection.is_connecting() && connection.purpose == Purpose::Requests;
+            let connecting = connection.is_connecting();
             let more = [
                 1,
                 usize::from(connecting),
@@ -118,12 +127,14 @@ mod tests {
     #[test]
     fn a_wrong_count_is_found_by_whoever_asks_for_the_gauges() {
         let right: fn(&mut Engine) = |_| {};
-        let wrong: [fn(&mut Engine); 14] = [
+        let wrong: [fn(&mut Engine); 16] = [
             |engine| engine.exchanges[0].life = Life::Holding,
             |engine| engine.collecting += 1,
             |engine| engine.held += 1,
             |engine| engine.prospects += 1,
             |engine| engine.unasked += 1,
+            |engine| engine.late += 1,
+            |engine| engine.short += 1,
             |engine| engine.connections[0].live += 1,
             |engine| engine.connections[0].aborting += 1,
             |engine| engine.connections[0].paused += 1,

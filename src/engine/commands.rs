@@ -1,21 +1,22 @@
 //! Commands of the embedder: submit, push a body, abort, set limits, shut down.
 
-use std::io::Write;
 use std::time::Instant;
 
 use log::debug;
 
+use super::clock::Clock;
 use super::deadlines::Owner;
-use super::exchange::{Clock, Exchange, Input, Life, Receiving, Sending, Step};
+use super::exchange::{Exchange, Input, Life, Receiving, Sending, Step};
+use super::length::{Length, push_length};
 use super::source::Source;
 use super::time::Time;
 use super::{Engine, Running};
 use crate::config::{ConfigError, Limits, UnknownLength};
-use crate::error::{BodyError, RequestError, StdinError, SubmitError};
+use crate::error::{BodyError, Refused, RequestError, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
-use crate::params::{Declared, Params};
-use crate::request::{Body, Content, Request};
-use crate::wire::{MAX_CONTENT_LEN, Role};
+use crate::params::Params;
+use crate::request::{Content, Request};
+use crate::wire::Role;
 
 impl Engine {
     /// Accepts a request: it is sent on an idle connection, or waits in the queue for one.
@@ -25,88 +26,155 @@ impl Engine {
     /// happens.
     ///
     /// # Errors
-    /// Every variant of [`SubmitError`]; then nothing was sent and no `End` follows.
+    /// [`Refused`], with the reason and the request: nothing was sent and no `End` follows. Nothing was read of its body,
+    /// unless the reason is [`SubmitError::BodyRead`] or [`SubmitError::BodyTooLarge`].
     pub fn submit(
         &mut self,
         now: Instant,
         mut request: Request,
         tag: Tag,
-    ) -> Result<RequestHandle, SubmitError> {
+    ) -> Result<RequestHandle, Box<Refused>> {
         let now = self.tick(now);
+        let accepted = match self.check(now, &mut request) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                debug!("tag {}: refused, {error}", tag.0);
+                return Err(Box::new(Refused { error, request }));
+            }
+        };
+        let handle = self.accept(now, request, accepted, tag);
+        self.settle(now);
+        // It may have ended already: its body may have.
+        if let Some(key) = self.exchange_key(handle)
+            && let exchange = &self.exchanges[key as usize]
+            && matches!(exchange.life, Life::Waiting { .. })
+        {
+            self.arm_limit(now, key, exchange.timeouts.queue);
+            self.note_refusals(key);
+        }
+        Ok(handle)
+    }
+
+    /// Whether [`submit`](Self::submit) would accept a request now, as far as that does not depend on the request: to be
+    /// asked before one is made.
+    ///
+    /// # Errors
+    /// [`SubmitError::ShuttingDown`], [`SubmitError::QueueFull`].
+    pub fn ready(&self, now: Instant) -> Result<(), SubmitError> {
         if self.running != Running::Yes {
             return Err(SubmitError::ShuttingDown);
         }
-        self.check_streams(&request)?;
-        let stdin_len = settle_length(
-            "CONTENT_LENGTH",
-            request.params.content_length(),
-            &mut request.body,
-            &mut request.params,
-            self.config.unknown_length,
-        )?;
-        let data_len = settle_length(
-            "FCGI_DATA_LENGTH",
-            request.params.data_length(),
-            &mut request.data,
-            &mut request.params,
-            self.config.unknown_length,
-        )?;
-        self.check_params(&request.params)?;
-        let read = |error: std::io::Error| SubmitError::BodyRead(error.kind());
-        let collecting = match self.config.unknown_length {
-            UnknownLength::Buffer { limit } if stdin_len.is_none() => {
+        if self.has_room(self.timeline.peek(now), None, || false) {
+            Ok(())
+        } else {
+            let limit = self.config.limits.max_queue;
+            Err(SubmitError::QueueFull { limit })
+        }
+    }
+
+    /// Checks a request. One that is refused is left as it was, but for a body that was read.
+    fn check(&mut self, now: Time, request: &mut Request) -> Result<Accepted, SubmitError> {
+        if self.running != Running::Yes {
+            return Err(SubmitError::ShuttingDown);
+        }
+        let limit = self.config.limits.max_queue;
+        if !self.has_room(now, None, || request.runs_once()) {
+            return Err(SubmitError::QueueFull { limit });
+        }
+        let unknown = self.config.unknown_length;
+        if request.is_without_streams() {
+            // The usual case: a fifth of what it costs to accept a request.
+            let (max_len, split) = (self.config.max_params_len, self.config.split_long_pairs);
+            request.params.check(0, max_len, split)?;
+            return Ok(Accepted {
+                lens: (Some(0), Some(0)),
+                origins: (0, 0),
+                collecting: None,
+            });
+        }
+        request.check_streams()?;
+        let declared = request.params.content_length();
+        let stdin_len = Length::of("CONTENT_LENGTH", declared, &mut request.body, unknown)?;
+        let declared = request.params.data_length();
+        let data_len = Length::of("FCGI_DATA_LENGTH", declared, &mut request.data, unknown)?;
+        let added = stdin_len.pair_len() + data_len.pair_len();
+        let (max_len, split) = (self.config.max_params_len, self.config.split_long_pairs);
+        request.params.check(added, max_len, split)?;
+        let collecting = match unknown {
+            UnknownLength::Buffer { limit } if stdin_len.len.is_none() => {
                 matches!(request.body.0, Content::Pushed { .. }).then_some(limit)
             }
             _ => None,
         };
-        let limit = self.config.limits.max_queue;
-        if collecting.is_some() && self.queue.len() + self.collecting >= limit {
+        if collecting.is_some() && self.queued() + self.collecting >= limit {
             return Err(SubmitError::QueueFull { limit });
         }
-        let stdin = Source::new(request.body, stdin_len).map_err(read)?;
-        let data = match request.role {
-            Role::Filter => Some(Box::new(Source::new(request.data, data_len).map_err(read)?)),
-            Role::Responder | Role::Authorizer => None,
-        };
+        let read = |error: std::io::Error| SubmitError::BodyRead(error.kind());
+        let origins = (
+            request.body.position().map_err(read)?,
+            request.data.position().map_err(read)?,
+        );
+        stdin_len.state(&mut request.params);
+        data_len.state(&mut request.params);
+        Ok(Accepted {
+            lens: (stdin_len.len, data_len.len),
+            origins,
+            collecting,
+        })
+    }
+
+    /// Gives a request that was checked its connection, where there is one, and else puts it into the queue.
+    #[inline]
+    fn accept(
+        &mut self,
+        now: Time,
+        request: Request,
+        accepted: Accepted,
+        tag: Tag,
+    ) -> RequestHandle {
+        let retry = request.effective_retry();
+        let stdin = Source::new(request.body, accepted.lens.0, accepted.origins.0);
         let key = self.add_exchange(now, request.role, tag, request.params, stdin);
         let exchange = &mut self.exchanges[key as usize];
-        exchange.data = data;
-        exchange.retry = request.retry;
+        if request.role == Role::Filter {
+            let data = Source::new(request.data, accepted.lens.1, accepted.origins.1);
+            exchange.data = Some(Box::new(data));
+        }
+        exchange.retry = retry;
         if let Some(timeouts) = request.timeouts {
             exchange.timeouts = timeouts;
         }
-        let handle = exchange.handle(key);
         debug!("request {key}, tag {}: submitted", tag.0);
-        self.arm_limit(now, key, self.exchanges[key as usize].timeouts.total);
-        match collecting {
-            Some(limit) => {
-                self.exchanges[key as usize].life = Life::Collecting { limit };
-                self.collecting += 1;
-            }
-            None => self.enqueue(now, key)?,
-        }
+        let handle = exchange.handle(key);
+        let total = exchange.timeouts.total;
+        self.arm_limit(now, key, total);
         self.counters.submitted += 1;
-        Ok(handle)
+        if let Some(limit) = accepted.collecting {
+            self.exchanges[key as usize].life = Life::Collecting { limit };
+            self.collecting += 1;
+        } else if self.queue.is_empty()
+            && let Some(connection) = self.place_at_once(now, key)
+        {
+            self.exchanges[key as usize].life = Life::WAITING;
+            self.assign(now, key, connection);
+        } else {
+            self.queue.push_back(&mut self.exchanges, key);
+        }
+        handle
     }
 
-    /// Puts a new exchange into the queue, from where it is sent at once if it can be.
-    fn enqueue(&mut self, now: Time, key: u32) -> Result<(), SubmitError> {
-        self.queue.push_back(&mut self.exchanges, key);
-        self.settle(now);
-        let Some(exchange) = self.exchanges.get(key as usize) else {
-            return Ok(());
-        };
-        if matches!(exchange.life, Life::Waiting { .. }) {
-            let limit = self.config.limits.max_queue;
-            if self.queue.len() + self.collecting > limit {
-                debug!("request {key}: refused, {limit} wait already");
-                self.queue.remove(&mut self.exchanges, key);
-                self.forget(key);
-                return Err(SubmitError::QueueFull { limit });
-            }
-            self.arm_limit(now, key, exchange.timeouts.queue);
+    /// A request that comes while no server can be connected to outwaits that for as long as it may, and no longer.
+    fn note_refusals(&mut self, key: u32) {
+        if self.config.connect_patience.is_zero() {
+            return;
         }
-        Ok(())
+        let mut refusals = self.servers.iter().map(|server| server.refused);
+        if let Some(Some(error)) = refusals.next()
+            && refusals.all(|it| it.is_some())
+        {
+            self.exchanges[key as usize].refused = Some(error);
+            self.arm_exchange(key);
+        }
     }
 
     /// Adds an exchange and gives its key. What is particular to it is set where it then is: to move one costs 64
@@ -149,39 +217,13 @@ impl Engine {
             params,
             stdin,
             data: None,
+            lost: None,
+            refused: None,
         };
         self.exchanges.insert(exchange) as u32
     }
 
-    fn check_streams(&self, request: &Request) -> Result<(), SubmitError> {
-        let has_body = !matches!(request.body.0, Content::Empty);
-        let has_data = !matches!(request.data.0, Content::Empty);
-        let allowed = match request.role {
-            Role::Responder => !has_data,
-            Role::Authorizer => !has_body && !has_data,
-            Role::Filter => !matches!(request.data.0, Content::Pushed { .. }),
-        };
-        if allowed {
-            Ok(())
-        } else {
-            Err(SubmitError::StreamNotAllowed)
-        }
-    }
-
-    fn check_params(&self, params: &Params) -> Result<(), SubmitError> {
-        let (len, limit) = (params.longest_pair(), MAX_CONTENT_LEN);
-        let splittable = self.config.split_long_pairs && len <= self.config.max_params_len;
-        if len > limit && !splittable {
-            return Err(SubmitError::ParamTooLarge { len, limit });
-        }
-        let (len, limit) = (params.encoded_len(), self.config.max_params_len);
-        if len > limit {
-            return Err(SubmitError::ParamsTooLarge { len, limit });
-        }
-        Ok(())
-    }
-
-    /// Hands over octets of a [pushed](Body::pushed) body; returns how many were taken.
+    /// Hands over octets of a [pushed](crate::Body::pushed) body; returns how many were taken.
     ///
     /// Takes as many as fit below [`Config::stdin_high_water`](crate::Config::stdin_high_water) unsent
     /// octets. Fewer than offered means full: [`Event::StdinReady`](crate::Event::StdinReady) follows once half of
@@ -221,13 +263,13 @@ impl Engine {
             }
         };
         let taken = exchange.stdin.push(octets, high_water);
-        exchange.wants_room = taken < octets.len();
+        exchange.wants_room |= taken < octets.len();
         self.send_more(now, key);
         self.settle(now);
         Ok(taken)
     }
 
-    /// Ends a [pushed](Body::pushed) body. The empty `FCGI_STDIN` record follows what was written.
+    /// Ends a [pushed](crate::Body::pushed) body. The empty `FCGI_STDIN` record follows what was written.
     ///
     /// # Errors
     /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`];
@@ -254,6 +296,7 @@ impl Engine {
             return Err(StdinError::TooShort { declared, written });
         }
         exchange.stdin.finish();
+        exchange.wants_room = false;
         if let Life::Collecting { .. } = exchange.life {
             exchange.stdin.settle();
             let len = exchange.stdin.declared().unwrap_or_default();
@@ -308,6 +351,8 @@ impl Engine {
         let now = self.tick(now);
         limits.validate()?;
         self.config.limits = limits;
+        self.is_always_unsettled = limits.min_idle > 0 || self.running != Running::Yes;
+        self.queue_ceiling = limits.max_queue.max(self.queued() + self.collecting);
         self.close_used_up(now);
         self.is_untrimmed = true;
         self.settle(now);
@@ -321,7 +366,7 @@ impl Engine {
 
     /// Takes no further request, finishes those accepted, closes connections as they become idle; then
     /// [`Event::ShutDown`](crate::Event::ShutDown), once. What is left at `deadline` fails with
-    /// [`RequestError::ShutDown`].
+    /// [`RequestError::ShutDown`], whether the rest of its answer waits in a socket or not.
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         let now = self.tick(now);
         if self.running == Running::Stopped {
@@ -333,87 +378,18 @@ impl Engine {
             self.deadlines.arm(Owner::Shutdown, deadline);
         }
         self.is_untrimmed = true;
+        self.is_always_unsettled = true;
         self.settle(now);
     }
 }
 
-/// Brings a body and the parameter that states its length together; the length, where there is one.
-#[inline]
-fn settle_length(
-    name: &'static str,
-    declared: Declared,
-    body: &mut Body,
-    params: &mut Params,
-    unknown: UnknownLength,
-) -> Result<Option<u64>, SubmitError> {
-    match (declared, &body.0) {
-        (Declared::Absent | Declared::Octets(0), Content::Empty) => Ok(Some(0)),
-        _ => settle_length_of_some(name, declared, body, params, unknown),
-    }
-}
-
-/// The same where there is a body, or one is declared.
-fn settle_length_of_some(
-    name: &'static str,
-    declared: Declared,
-    body: &mut Body,
-    params: &mut Params,
-    unknown: UnknownLength,
-) -> Result<Option<u64>, SubmitError> {
-    let declared = match declared {
-        Declared::Absent => None,
-        Declared::Octets(octets) => Some(octets),
-        Declared::Invalid => return Err(SubmitError::InvalidLength { name }),
-    };
-    if body.len().is_none() && declared.is_none() {
-        match unknown {
-            UnknownLength::Refuse => return Err(SubmitError::LengthRequired),
-            UnknownLength::Buffer { limit } => buffer_reader(body, limit)?,
-            UnknownLength::Stream => return Ok(None),
-        }
-    }
-    match (declared, body.len()) {
-        (Some(declared), Some(actual)) if declared != actual => Err(SubmitError::LengthMismatch {
-            name,
-            declared,
-            actual,
-        }),
-        (Some(declared), _) => Ok(Some(declared)),
-        (None, Some(actual)) => {
-            if !matches!(body.0, Content::Empty) {
-                push_length(params, name, actual);
-            }
-            Ok(Some(actual))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-/// Reads a reader of unknown length into memory; a pushed body is collected later.
-fn buffer_reader(body: &mut Body, limit: usize) -> Result<(), SubmitError> {
-    use std::io::Read;
-    let mut octets = Vec::new();
-    let within = limit as u64 + 1;
-    let read = match &mut body.0 {
-        Content::Reader { reader, .. } => reader.by_ref().take(within).read_to_end(&mut octets),
-        Content::Seekable { reader, .. } => reader.by_ref().take(within).read_to_end(&mut octets),
-        Content::Empty | Content::Bytes(_) | Content::Shared(_) | Content::Pushed { .. } => {
-            return Ok(());
-        }
-    };
-    read.map_err(|error| SubmitError::BodyRead(error.kind()))?;
-    if octets.len() > limit {
-        return Err(SubmitError::BodyTooLarge { limit });
-    }
-    *body = Body::bytes(octets);
-    Ok(())
-}
-
-fn push_length(params: &mut Params, name: &str, len: u64) {
-    let mut digits = [0; 20];
-    let mut rest = &mut digits[..];
-    // 20 digits hold every u64.
-    let _ = write!(rest, "{len}");
-    let unused = rest.len();
-    params.push(name, &digits[..20 - unused]);
+/// What [`Engine::check`] has found out.
+#[derive(Debug)]
+struct Accepted {
+    /// Of the body and of a Filter's data, where they are known.
+    lens: (Option<u64>, Option<u64>),
+    /// Where their readers stand.
+    origins: (u64, u64),
+    /// The body is to be collected first, up to so many bytes.
+    collecting: Option<usize>,
 }

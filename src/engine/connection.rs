@@ -2,32 +2,32 @@
 //!
 //! # States
 //!
-//! | state      | connected | backlog full | closed | deadline | retire | last request off |
-//! |------------|-----------|--------------|--------|----------|--------|------------------|
-//! | Connecting | Open      | Redial       | Failed | Failed   | Failed | -                |
-//! | Redialing  | -         | -            | Failed | Dial     | Failed | -                |
-//! | Probing    | -         | -            | Gone   | Close    | Close  | -                |
-//! | Open       | -         | -            | Gone   | Close    | Drain  | Pool             |
-//! | Draining   | -         | -            | Gone   | none     | none   | Close            |
+//! | state      | connected | backlog full | shortage | closed | deadline | retire | last request off |
+//! |------------|-----------|--------------|----------|--------|----------|--------|------------------|
+//! | Connecting | Open      | Redial       | Postpone | Failed | Failed   | Failed | -                |
+//! | Redialing  | -         | -            | -        | Failed | Dial     | Failed | -                |
+//! | Probing    | -         | -            | -        | Gone   | Close    | none   | -                |
+//! | Open       | -         | -            | -        | Gone   | Close    | Drain  | Pool             |
+//! | Draining   | -         | -            | -        | Gone   | none     | none   | Close            |
 //!
 //! *Redialing*: the listener's backlog was full (`EAGAIN` on a Unix socket), a new socket is tried
-//! when the pause is over. *Probing*: `FCGI_GET_VALUES` was sent and nothing else. *Open*: idle or with
+//! when the pause is over. *Probing*: the embedder's `FCGI_GET_VALUES` was sent and nothing else. *Open*: idle or with
 //! requests. *Draining*: takes no further request.
 //!
-//! Inputs: facts from the driver (*connected*, *backlog full*, *closed*), its own *deadline* (connect
+//! Inputs: facts from the driver (*connected*, *backlog full*, *shortage*, *closed*), its own *deadline* (connect
 //! time-out or end of a pause; idle or age limit, lists to be given back; probe time-out), *retire*
 //! (this client is done with it: shut down, limits lowered, an abort not answered) and *last request
 //! off*.
 //!
-//! Steps: `Open` makes it usable; `Redial` waits; `Dial` connects again, or `Failed` when the connect
+//! Steps: `Open` makes it usable; `Redial` waits; `Postpone` takes it away, without a word on the server; `Dial` connects again, or `Failed` when the connect
 //! time-out has passed; `Gone` loses its requests; `Close` closes it; `Drain` closes it once no request
 //! is left; `Pool` makes it idle, or closes it where a limit says so.
 
 use std::collections::VecDeque;
-use std::fmt;
 
-use super::exchange::Progress;
-use super::ids::RequestIds;
+use super::clock::Progress;
+use super::close_reason::CloseReason;
+use super::ids::IdTable;
 use super::outbox::Outbox;
 use super::time::Time;
 use crate::config::Limits;
@@ -39,9 +39,12 @@ pub(super) struct Connection {
     pub(super) generation: u32,
     pub(super) server: u16,
     pub(super) state: State,
-    pub(super) purpose: Purpose,
     /// What it adds to the engine's `prospects` while it connects.
     pub(super) promised: u32,
+    /// It has been connecting for so long that its promise counts no more.
+    pub(super) is_late: bool,
+    /// The client's own question for the server's values, sent behind a request.
+    pub(super) question: Option<Box<Question>>,
     /// Most requests at a time; above 1 only by proof or the embedder's word.
     pub(super) max_requests: u32,
     /// Requests on it whose `End` is not out, or whose abort is not over.
@@ -59,12 +62,29 @@ pub(super) struct Connection {
     /// Connects that found the backlog full.
     pub(super) redials: u8,
     pub(super) flush_asked: bool,
+    /// The driver has been asked to read, and has not taken note of it.
+    pub(super) read_asked: bool,
     /// The driver was told, by `wants_read`, not to read.
     pub(super) read_blocked: bool,
     /// When the driver was last told to read again.
     pub(super) unblocked: Option<Time>,
     /// The read being taken apart has octets behind the record being dealt with.
     pub(super) more_read: bool,
+    /// It is among its server's idle connections: it may be handed out.
+    pub(super) is_available: bool,
+    /// The driver has announced bytes or an end that it has not read yet.
+    pub(super) unread: bool,
+    /// What was announced is the end of the application's stream.
+    pub(super) is_ending: bool,
+    /// The socket is to be read once before anything is written: the request that was begun last may not be sent a
+    /// second time.
+    pub(super) reads_first: bool,
+    /// What was read is being fed, and the socket is empty behind it.
+    pub(super) is_feeding: bool,
+    /// Position behind the last byte that was queued before it was last idle.
+    pub(super) idle_offset: u64,
+    /// A time limit is over and waits for the socket to be found empty, or for so many reads.
+    pub(super) overdue: Option<u8>,
     /// No octet has come since it was last idle.
     pub(super) quiet: bool,
     /// It must not serve another request: stray records, an early end, a limit.
@@ -78,7 +98,7 @@ pub(super) struct Connection {
     pub(super) moved: Time,
     pub(super) demux: Demux,
     pub(super) outbox: Outbox,
-    pub(super) ids: RequestIds,
+    pub(super) ids: IdTable,
     /// Requests with more body to send, in turn.
     pub(super) round: VecDeque<RequestHandle>,
     /// Requests put into the outbox as a whole, with the position behind their last octet.
@@ -94,22 +114,25 @@ pub(super) enum State {
     Draining,
 }
 
-/// What a connection is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Requests,
-    /// The client's own `FCGI_GET_VALUES`.
-    Probe,
-}
-
-/// What a probing connection collects.
+/// The embedder's `get_values`.
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) since: Time,
-    /// The embedder's `get_values`; `None` for the client's own question.
-    pub(super) asked_by: Option<RequestHandle>,
-    /// Content of `FCGI_GET_VALUES_RESULT` so far.
-    pub(super) content: Vec<u8>,
+    pub(super) asked_by: RequestHandle,
+    pub(super) answer: Answer,
+}
+
+/// Content of `FCGI_GET_VALUES_RESULT` so far.
+#[derive(Debug, Default)]
+pub(super) struct Answer(pub(super) Vec<u8>);
+
+/// The client's own question.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) since: Time,
+    /// Where it begins in the connection's stream of bytes.
+    pub(super) offset: u64,
+    pub(super) answer: Answer,
 }
 
 /// See the module's table.
@@ -117,6 +140,7 @@ pub(super) struct Probe {
 pub(super) enum Input {
     Connected,
     BacklogFull,
+    Shortage,
     Closed,
     Deadline,
     Retire,
@@ -128,6 +152,7 @@ pub(super) enum Input {
 pub(super) enum Step {
     Open,
     Redial,
+    Postpone,
     Dial,
     Failed,
     Gone,
@@ -145,122 +170,31 @@ impl State {
         match (self, input) {
             (Self::Connecting { .. }, I::Connected) => Step::Open,
             (Self::Connecting { .. }, I::BacklogFull) => Step::Redial,
+            (Self::Connecting { .. }, I::Shortage) => Step::Postpone,
             (Self::Connecting { .. }, I::Closed | I::Deadline | I::Retire) => Step::Failed,
             (Self::Connecting { .. }, I::LastRequestOff) => Step::Impossible,
             (Self::Redialing { .. }, I::Deadline) => Step::Dial,
             (Self::Redialing { .. }, I::Closed | I::Retire) => Step::Failed,
-            (Self::Redialing { .. }, I::Connected | I::BacklogFull | I::LastRequestOff) => {
-                Step::Impossible
-            }
+            (
+                Self::Redialing { .. },
+                I::Connected | I::BacklogFull | I::Shortage | I::LastRequestOff,
+            ) => Step::Impossible,
             (Self::Probing(_), I::Closed) => Step::Gone,
-            (Self::Probing(_), I::Deadline | I::Retire) => Step::Close,
-            (Self::Probing(_), I::Connected | I::BacklogFull | I::LastRequestOff) => {
+            (Self::Probing(_), I::Deadline) => Step::Close,
+            (Self::Probing(_), I::Retire) => Step::None,
+            (Self::Probing(_), I::Connected | I::BacklogFull | I::Shortage | I::LastRequestOff) => {
                 Step::Impossible
             }
             (Self::Open, I::Closed) => Step::Gone,
             (Self::Open, I::Deadline) => Step::Close,
             (Self::Open, I::Retire) => Step::Drain,
             (Self::Open, I::LastRequestOff) => Step::Pool,
-            (Self::Open, I::Connected | I::BacklogFull) => Step::Impossible,
+            (Self::Open, I::Connected | I::BacklogFull | I::Shortage) => Step::Impossible,
             (Self::Draining, I::Closed) => Step::Gone,
             (Self::Draining, I::Deadline | I::Retire) => Step::None,
             (Self::Draining, I::LastRequestOff) => Step::Close,
-            (Self::Draining, I::Connected | I::BacklogFull) => Step::Impossible,
+            (Self::Draining, I::Connected | I::BacklogFull | I::Shortage) => Step::Impossible,
         }
-    }
-}
-
-/// Why a connection was closed, by whichever side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// Idle for [`Limits::idle_timeout`](crate::Limits::idle_timeout).
-    IdleTimeout,
-    /// More idle connections than [`Limits::max_idle`](crate::Limits::max_idle).
-    MaxIdle,
-    /// Older than [`Limits::max_age`](crate::Limits::max_age).
-    MaxAge,
-    /// Served [`Limits::max_requests_per_connection`](crate::Limits::max_requests_per_connection), or
-    /// ran out of request IDs.
-    MaxRequests,
-    /// [`Config::keep_connections`](crate::Config::keep_connections) is off.
-    KeepOff,
-    /// A request that was alone on it was aborted or timed out: closing is the only abort that php-fpm and
-    /// libfcgi notice.
-    Aborted,
-    /// The application ended a request before it was sent as a whole.
-    EarlyEnd,
-    /// Records came for a request that had ended.
-    Stray,
-    /// Closed so that the application's process can turn to a connection that waits, see
-    /// [`Config::yield_after`](crate::Config::yield_after).
-    Yielded,
-    /// A fresh connection was needed in its place.
-    Replaced,
-    /// The probe's answer was in, or did not come.
-    ProbeDone,
-    /// A request did not end within the grace time after its abort.
-    AbortGrace,
-    /// The limits were lowered, or the client was shut down.
-    Retired,
-    /// Octets on it while it was idle.
-    OutOfTurn,
-    /// The application broke the protocol.
-    Protocol,
-    /// The connect failed or timed out.
-    ConnectFailed,
-    /// The application closed it, or the system reported an error, while it was idle.
-    ClosedIdle,
-    /// The same, with requests on it.
-    Lost,
-}
-
-impl CloseReason {
-    /// All reasons, in the order of [`Counters::closed_by_reason`](crate::Counters::closed_by_reason).
-    pub const ALL: &'static [Self] = &[
-        Self::IdleTimeout,
-        Self::MaxIdle,
-        Self::MaxAge,
-        Self::MaxRequests,
-        Self::KeepOff,
-        Self::Aborted,
-        Self::EarlyEnd,
-        Self::Stray,
-        Self::Yielded,
-        Self::Replaced,
-        Self::ProbeDone,
-        Self::AbortGrace,
-        Self::Retired,
-        Self::OutOfTurn,
-        Self::Protocol,
-        Self::ConnectFailed,
-        Self::ClosedIdle,
-        Self::Lost,
-    ];
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::IdleTimeout => "idle for limits.idle_timeout",
-            Self::MaxIdle => "more idle than limits.max_idle",
-            Self::MaxAge => "older than limits.max_age",
-            Self::MaxRequests => "served limits.max_requests_per_connection, or out of request IDs",
-            Self::KeepOff => "connections are not kept",
-            Self::Aborted => "its request was given up",
-            Self::EarlyEnd => "its request ended before it was sent as a whole",
-            Self::Stray => "records came for a request that had ended",
-            Self::Yielded => "the application has others to turn to",
-            Self::Replaced => "a fresh connection was needed in its place",
-            Self::ProbeDone => "the probe is over",
-            Self::AbortGrace => "a request did not end after its abort",
-            Self::Retired => "the limits were lowered or the client shut down",
-            Self::OutOfTurn => "the application spoke out of turn",
-            Self::Protocol => "the application broke the protocol",
-            Self::ConnectFailed => "it could not be established",
-            Self::ClosedIdle => "closed by the other side while idle",
-            Self::Lost => "lost with requests on it",
-        })
     }
 }
 
@@ -290,11 +224,34 @@ impl Connection {
         matches!(self.state, State::Open) && (1..self.max_requests).contains(&self.live)
     }
 
+    /// Whether the rest of a record is missing, and not in the socket.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !self.demux.at_record_boundary() && !self.unread
+    }
+
+    /// Something is to be framed: the time without anything to send is nobody's lack of progress.
+    #[inline]
+    pub(super) fn begin_framing(&mut self, now: Time) {
+        if self.outbox.unsent() == 0 {
+            self.moved = now;
+        }
+    }
+
+    /// Whether nothing is left of the requests that have ended on it: no byte of a read, no padding, and nothing in
+    /// the socket that the driver knows of.
+    #[inline]
+    pub(super) fn is_clean(&self) -> bool {
+        self.demux.at_record_boundary()
+            && !self.more_read
+            && !self.unread
+            && self.question.is_none()
+    }
+
     /// Whether one with room may have one more request. What keeps it from that is rare, and looked at when it is its
     /// turn.
     #[inline]
     pub(super) fn takes_more(&self) -> bool {
-        self.spent.is_none() && self.ids.has_room()
+        self.spent.is_none() && !self.is_ending && self.ids.has_room()
     }
 
     /// Whether it has served, or serves, as many requests as it may.
@@ -333,14 +290,17 @@ impl Connection {
     /// Octets on the heap.
     pub(super) fn heap_len(&self) -> usize {
         let probe = match &self.state {
-            State::Probing(probe) => size_of::<Probe>() + probe.content.capacity(),
+            State::Probing(probe) => size_of::<Probe>() + probe.answer.0.capacity(),
             State::Connecting { .. } | State::Redialing { .. } | State::Open | State::Draining => 0,
         };
+        let question = self.question.as_ref();
+        let question = question.map_or(0, |it| size_of::<Question>() + it.answer.0.capacity());
         self.outbox.heap_len()
             + self.ids.heap_len()
             + self.round.capacity() * size_of::<RequestHandle>()
             + self.unsent.capacity() * size_of::<(u64, RequestHandle)>()
             + probe
+            + question
     }
 
     /// Makes room for one request, and no more: most connections never have a second one at a time, and by
@@ -403,8 +363,11 @@ mod tests {
         assert_eq!(connection.heap_len(), parts);
         connection.state = State::Probing(Box::new(Probe {
             since: Time::START,
-            asked_by: None,
-            content: Vec::with_capacity(100),
+            asked_by: crate::RequestHandle {
+                index: 0,
+                generation: 0,
+            },
+            answer: Answer(Vec::with_capacity(100)),
         }));
         let probe = size_of::<Probe>() + 100;
         assert_eq!(connection.heap_len(), parts + probe);
@@ -447,8 +410,11 @@ mod tests {
         let since = Time::START;
         let probe = Probe {
             since,
-            asked_by: None,
-            content: Vec::new(),
+            asked_by: crate::RequestHandle {
+                index: 0,
+                generation: 0,
+            },
+            answer: Answer::default(),
         };
         let states = [
             State::Connecting { since },
@@ -471,6 +437,7 @@ mod tests {
         let inputs = [
             Input::Connected,
             Input::BacklogFull,
+            Input::Shortage,
             Input::Closed,
             Input::Deadline,
             Input::Retire,
@@ -479,6 +446,7 @@ mod tests {
         let inputs = inputs.map(|input| match input {
             Input::Connected => ("connected", input),
             Input::BacklogFull => ("backlog full", input),
+            Input::Shortage => ("shortage", input),
             Input::Closed => ("closed", input),
             Input::Deadline => ("deadline", input),
             Input::Retire => ("retire", input),

@@ -1,37 +1,44 @@
 //! Connections come and go: dialled, opened, refused, closed, lost.
 
+use std::io;
+
 use log::debug;
 use slab::Slab;
 
-use super::connection::{
-    CloseReason, Connection, Input as ConnectionInput, Purpose, State, Step as ConnectionStep,
-};
-use super::exchange::{Exchange, Input, Life, Progress, Step};
-use super::ids::RequestIds;
+use super::clock::Progress;
+use super::close_reason::CloseReason;
+use super::connection::{Connection, Input as ConnectionInput, State, Step as ConnectionStep};
+use super::deadlines::Owner;
+use super::exchange::{Exchange, Life};
+use super::ids::IdTable;
 use super::outbox::Outbox;
+use super::pool::{Place, Seeker};
 use super::server::Sharing;
 use super::time::Time;
 use super::{Action, Engine};
+use crate::config::RequestIds;
 use crate::error::{ConnectError, RequestError};
 use crate::wire::Demux;
 
 impl Engine {
     /// Opens a connection to a server.
-    pub(super) fn dial(&mut self, now: Time, index: usize, purpose: Purpose) {
+    pub(super) fn dial(&mut self, now: Time, index: usize) {
         let generation = self.generation();
         let server = &mut self.servers[index];
-        let promised = match purpose {
-            // Whether a server that was down is back is found out beside the requests: they need not wait for it.
-            Purpose::Requests if server.failures > 0 => 0,
-            Purpose::Requests => server.sharing.max_requests(),
-            Purpose::Probe => 0,
+        // Whether a server that was down is back is found out beside the requests: they need not wait for it.
+        let promised = match server.failures {
+            0 if self.config.keep_connections => server.sharing.max_requests(),
+            0 => 1,
+            _ => 0,
         };
+        let is_late = server.failures > 0;
         let connection = Connection {
             generation,
             server: index as u16,
             state: State::Connecting { since: now },
-            purpose,
             promised,
+            is_late,
+            question: None,
             max_requests: 1,
             live: 0,
             aborting: 0,
@@ -41,9 +48,17 @@ impl Engine {
             held: 0,
             redials: 0,
             flush_asked: false,
+            read_asked: false,
             read_blocked: false,
             unblocked: None,
             more_read: false,
+            is_available: false,
+            unread: false,
+            is_ending: false,
+            reads_first: false,
+            is_feeding: false,
+            idle_offset: 0,
+            overdue: None,
             quiet: true,
             spent: None,
             serial: self.next_serial,
@@ -52,16 +67,16 @@ impl Engine {
             moved: now,
             demux: Demux::default(),
             outbox: Outbox::default(),
-            ids: RequestIds::default(),
+            ids: IdTable::default(),
             round: Default::default(),
             unsent: Default::default(),
         };
         self.next_serial += 1;
         server.total += 1;
-        if purpose == Purpose::Requests {
-            server.connecting += 1;
-            self.loads[index] += 1;
-        }
+        server.connecting += 1;
+        server.late += usize::from(is_late);
+        self.late += usize::from(is_late);
+        self.loads[index] += 1;
         self.prospects += promised as usize;
         let key = self.connections.insert(connection) as u32;
         let connection = self.connections[key as usize].handle(key);
@@ -74,14 +89,29 @@ impl Engine {
         debug!("connection {key}: connecting to server {index}, {address}");
     }
 
+    /// A connection has been on its way for long: requests that can go to another server, or over another connection,
+    /// no longer wait for it (RFC 8305, 5).
+    pub(super) fn stop_waiting_for(&mut self, key: u32) {
+        let connection = &mut self.connections[key as usize];
+        let promised = std::mem::take(&mut connection.promised);
+        self.prospects -= promised as usize;
+        connection.is_late = true;
+        self.servers[usize::from(connection.server)].late += 1;
+        self.late += 1;
+        debug!("connection {key}: still connecting, not waited for");
+    }
+
     /// A connection is no longer on its way: its promise is kept or broken.
     fn settle_promise(&mut self, key: u32) {
         let connection = &mut self.connections[key as usize];
         let promised = std::mem::take(&mut connection.promised);
         self.prospects -= promised as usize;
-        if connection.purpose == Purpose::Requests {
-            self.servers[usize::from(connection.server)].connecting -= 1;
-            self.loads[usize::from(connection.server)] -= 1;
+        let server = &mut self.servers[usize::from(connection.server)];
+        server.connecting -= 1;
+        self.loads[usize::from(connection.server)] -= 1;
+        if std::mem::take(&mut connection.is_late) {
+            server.late -= 1;
+            self.late -= 1;
         }
     }
 
@@ -92,18 +122,36 @@ impl Engine {
         let server = &mut self.servers[usize::from(connection.server)];
         let was_down = server.failures > 0;
         server.failures = 0;
+        server.refused = None;
+        server.shortages = 0;
         if server.overloads == 0 {
             server.aside_until = None;
         }
         let is_known = matches!(server.sharing, Sharing::Plain | Sharing::Upto(_));
-        if was_down && is_known && self.config.multiplex.is_auto() {
+        if was_down
+            && is_known
+            && !server.may_die_of_questions
+            && self.config.multiplex.is_auto()
+            && self.config.keep_connections
+        {
             // What listens there now may be another program.
             server.sharing = Sharing::Unknown;
+            server.max_conns = None;
+            server.max_reqs = None;
             self.unasked += 1;
         }
-        connection.max_requests = server.sharing.max_requests();
+        if was_down {
+            server.forget_ids();
+        }
+        connection.max_requests = if self.config.keep_connections {
+            server.sharing.max_requests()
+        } else {
+            1
+        };
         if connection.max_requests == 1 {
             connection.make_room_for_one();
+            let is_always_one = self.config.request_ids == RequestIds::AlwaysOne;
+            connection.ids.set_always_one(is_always_one);
         }
         connection.state = State::Open;
         connection.moved = now;
@@ -111,9 +159,32 @@ impl Engine {
         connection.took_us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         self.counters.connected += 1;
         debug!("connection {key}: open");
-        match connection.purpose {
-            Purpose::Requests => self.pool(now, key),
-            Purpose::Probe => self.begin_probe(now, key, None),
+        self.pool(now, key);
+    }
+
+    /// Step `Postpone`: this side has no descriptor, port or memory for another connection. That is no failure of the
+    /// server: requests wait, those that are connected go on, and it is tried again when a socket of this client's was
+    /// closed, or after a pause.
+    pub(super) fn postpone(&mut self, now: Time, key: u32, kind: io::ErrorKind) {
+        let index = usize::from(self.connections[key as usize].server);
+        self.counters.shortages += 1;
+        self.remove(key, CloseReason::Shortage);
+        let server = &mut self.servers[index];
+        server.shortages = server.shortages.saturating_add(1);
+        let pause = self.config.backoff.after(server.shortages);
+        let until = now + pause;
+        self.short += usize::from(server.short_until.replace(until).is_none());
+        self.deadlines.arm(Owner::Server(index as u32), until);
+        debug!("server {index}: no socket to connect with, {kind}; again in {pause:?}");
+    }
+
+    /// A socket of this client's was closed: what it took may serve another.
+    fn end_shortages(&mut self) {
+        if self.short > 0 {
+            for server in &mut self.servers {
+                server.short_until = None;
+            }
+            self.short = 0;
         }
     }
 
@@ -123,18 +194,25 @@ impl Engine {
         let connection = &self.connections[key as usize];
         let (started, serial) = (connection.opened, connection.serial);
         let index = usize::from(connection.server);
-        // Meanwhile a refusal may have told, or the server may have come back as another program.
-        if connection.purpose == Purpose::Probe && self.servers[index].sharing == Sharing::Asking {
-            self.servers[index].sharing = Sharing::Unknown;
-            self.unasked += 1;
-        }
         self.counters.connect_failures += 1;
         self.remove(key, CloseReason::ConnectFailed);
+        self.server_failed(now, index, (started, serial), error);
+    }
+
+    /// A connection to a server, opened at an instant as the so manieth, could not be had or was of no use.
+    pub(super) fn server_failed(
+        &mut self,
+        now: Time,
+        index: usize,
+        (started, serial): (Time, u64),
+        error: ConnectError,
+    ) {
         let server = &mut self.servers[index];
         // Connects that were under way together count as one failure.
         if error != ConnectError::Busy && serial >= server.blind_until {
             server.blind_until = self.next_serial;
             server.failures = server.failures.saturating_add(1);
+            server.refused = Some(error);
             let pause = self.config.backoff.after(server.failures);
             self.set_aside(now, index, pause);
         }
@@ -146,7 +224,21 @@ impl Engine {
             let queued = exchange.clock.queued;
             let stays = elsewhere && !exchange.is_probe;
             let impatient = now.saturating_duration_since(queued) >= self.config.connect_patience;
+            if !stays && !impatient && error != ConnectError::Busy {
+                self.exchanges[exchange_key as usize].refused = Some(error);
+                self.arm_exchange(exchange_key);
+            }
             if !stays && impatient && queued <= started && self.waits_for(exchange_key, index) {
+                // One that was passed over for a new connection is better than none.
+                let seeker = Seeker {
+                    runs_once: false,
+                    ..Seeker::of(&self.exchanges[exchange_key as usize])
+                };
+                if let Place::On(connection) = self.find_place(now, seeker, 0) {
+                    self.queue.remove(&mut self.exchanges, exchange_key);
+                    self.assign(now, exchange_key, connection);
+                    continue;
+                }
                 self.queue.remove(&mut self.exchanges, exchange_key);
                 self.end_with(now, exchange_key, RequestError::Connect(error), 0);
                 if error == ConnectError::Busy {
@@ -170,65 +262,13 @@ impl Engine {
         self.lose(now, key, reason, RequestError::Aborted);
     }
 
-    /// Takes a connection away and deals with the requests that are still on it.
-    pub(super) fn lose(&mut self, now: Time, key: u32, reason: CloseReason, error: RequestError) {
-        let probe = self.take_probe(key);
-        let mut live: Vec<u32> = self.connections[key as usize].ids.live().collect();
-        live.sort_unstable_by_key(|it| self.exchanges[*it as usize].first_offset);
-        let server = usize::from(self.connections[key as usize].server);
-        let (progress, stale) = {
-            let connection = &self.connections[key as usize];
-            (
-                connection.progress(),
-                connection.quiet && connection.served > 0,
-            )
-        };
-        self.loads[server] -= self.connections[key as usize].live;
-        let is_useless = matches!(
-            reason,
-            CloseReason::ClosedIdle | CloseReason::OutOfTurn | CloseReason::Protocol
-        );
-        if is_useless && self.connections[key as usize].served == 0 {
-            self.pause_refill(now, server);
-        }
-        self.remove(key, reason);
-        let (again, over): (Vec<u32>, Vec<u32>) = live
-            .into_iter()
-            .partition(|it| self.may_retry(now, *it, progress.transmitted, stale));
-        // Each that is sent again goes to the front of the queue: the last first.
-        for exchange in over {
-            self.lose_exchange(now, exchange, Input::Lost, &error, progress);
-        }
-        for exchange in again.into_iter().rev() {
-            self.lose_exchange(now, exchange, Input::LostMayRetry, &error, progress);
-        }
-        if let Some(probe) = probe {
-            self.end_probe(now, server, &probe, Err(error));
-        }
-    }
-
-    fn lose_exchange(
-        &mut self,
-        now: Time,
-        key: u32,
-        input: Input,
-        error: &RequestError,
-        progress: Progress,
-    ) {
-        match self.exchanges[key as usize].life.step(input) {
-            Step::Retry => self.retry(now, key, error, progress.transmitted),
-            Step::End => self.end_with(now, key, error.clone(), progress.transmitted),
-            Step::Gone => self.forget(key),
-            Step::Begin | Step::Abandon | Step::Close | Step::None | Step::Impossible => {
-                debug_assert!(false, "an exchange with an id is Active or Aborting");
-            }
-        }
-    }
-
     /// Forgets a connection; its requests are dealt with by the caller.
     pub(super) fn remove(&mut self, key: u32, reason: CloseReason) {
         if self.connections[key as usize].is_connecting() {
             self.settle_promise(key);
+        }
+        if reason != CloseReason::Shortage {
+            self.end_shortages();
         }
         let mut connection = self.connections.remove(key as usize);
         let server = &mut self.servers[usize::from(connection.server)];
@@ -253,6 +293,7 @@ impl Engine {
         let server = usize::from(connection.server);
         self.servers[server].remove_idle(key);
         self.servers[server].remove_roomy(key);
+        self.connections[key as usize].is_available = false;
         if self.connections[key as usize].live == 0 {
             self.close(now, key, reason);
         }
@@ -266,11 +307,12 @@ impl Engine {
             .filter(
                 |(_, connection)| match connection.state.step(ConnectionInput::Retire) {
                     ConnectionStep::Failed => true,
-                    ConnectionStep::Close => !self.probe_was_asked(connection),
                     ConnectionStep::Drain => connection.live == 0,
                     ConnectionStep::Open
                     | ConnectionStep::Redial
+                    | ConnectionStep::Postpone
                     | ConnectionStep::Dial
+                    | ConnectionStep::Close
                     | ConnectionStep::Gone
                     | ConnectionStep::Pool
                     | ConnectionStep::None
@@ -293,6 +335,7 @@ impl Engine {
         connection.live -= 1;
         connection.served = connection.served.saturating_add(1);
         self.loads[server] -= 1;
+        self.servers[server].note_served(connection.served);
         if connection.live + 1 == connection.max_requests && connection.is_roomy() {
             self.servers[server].roomy.push(key);
         }
@@ -309,6 +352,7 @@ impl Engine {
             }
             ConnectionStep::Open
             | ConnectionStep::Redial
+            | ConnectionStep::Postpone
             | ConnectionStep::Dial
             | ConnectionStep::Failed
             | ConnectionStep::Gone

@@ -24,16 +24,16 @@
 //! share that, goes to Aborting; `Gone` removes it silently; `Close` gives its connection up; `-` cannot
 //! happen.
 
-use std::time::Duration;
-
+use super::clock::Clock;
 use super::held::Held;
+use super::queue::Line;
 use super::source::Source;
 use super::time::Time;
 use crate::config::Timeouts;
-use crate::error::{Delivery, Failure, Phase, RequestError, TimeoutKind};
+use crate::error::{ConnectError, Delivery, Failure, Phase, RequestError};
 use crate::event::{ConnectionHandle, RequestHandle, Tag};
 use crate::params::Params;
-use crate::report::{Elapsed, Report, Timings};
+use crate::report::{Report, Timings};
 use crate::request::Retry;
 use crate::wire::Role;
 
@@ -76,35 +76,10 @@ pub(super) struct Exchange {
     pub(super) stdin: Source,
     /// A Filter's only.
     pub(super) data: Option<Box<Source>>,
-}
-
-/// When things happened to it; of the last attempt, but for `submitted`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    pub(super) submitted: Time,
-    /// Since when it waits in the queue: `submitted`, or the last retry.
-    pub(super) queued: Time,
-    pub(super) assigned: Option<Time>,
-    pub(super) connecting: Option<Elapsed>,
-    pub(super) sent: Option<Time>,
-    pub(super) first_octet: Option<Time>,
-    pub(super) last_octet: Option<Time>,
-    pub(super) resumed: Option<Time>,
-}
-
-impl Clock {
-    pub(super) fn starting(now: Time) -> Self {
-        Self {
-            submitted: now,
-            queued: now,
-            assigned: None,
-            connecting: None,
-            sent: None,
-            first_octet: None,
-            last_octet: None,
-            resumed: None,
-        }
-    }
+    /// How the attempt before has ended, while it waits for another one.
+    pub(super) lost: Option<Box<Failure>>,
+    /// Why no server could be connected to, while it outwaits that.
+    pub(super) refused: Option<ConnectError>,
 }
 
 /// The state, with what only makes sense in it.
@@ -116,6 +91,7 @@ pub(super) enum Life {
     Waiting {
         before: Option<u32>,
         after: Option<u32>,
+        line: Line,
     },
     Active {
         connection: ConnectionHandle,
@@ -156,6 +132,13 @@ pub(super) enum Step {
 }
 
 impl Life {
+    /// In no queue: to be assigned at once.
+    pub(super) const WAITING: Self = Self::Waiting {
+        before: None,
+        after: None,
+        line: Line::Usual,
+    };
+
     /// The table. What follows from a step is the engine's.
     pub(super) fn step(self, input: Input) -> Step {
         use Input as I;
@@ -212,101 +195,12 @@ pub(super) enum Receiving {
     OutputEnded,
 }
 
-/// A deadline and what it is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) at: Time,
-    pub(super) kind: DueKind,
-}
-
-/// What an exchange's deadline is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DueKind {
-    TimedOut(TimeoutKind),
-    AbortGrace,
-}
-
-/// What the exchange's connection knows of the time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
-    /// When octets last left, or the outbox was last empty.
-    pub(super) moved: Time,
-    pub(super) transmitted: u64,
-    pub(super) read_blocked: bool,
-    /// When it was last read again after it had not been.
-    pub(super) unblocked: Option<Time>,
-}
-
 impl Exchange {
     pub(super) fn handle(&self, index: u32) -> RequestHandle {
         RequestHandle {
             index,
             generation: self.generation,
         }
-    }
-
-    /// The earliest deadline as things stand; `progress` of its connection, when it has one.
-    pub(super) fn due(&self, progress: Option<Progress>, abort_grace: Duration) -> Option<Due> {
-        let timed_out = |from: Time, limit: Option<Duration>, kind| {
-            let at = from.checked_add(limit?)?;
-            Some(Due {
-                at,
-                kind: DueKind::TimedOut(kind),
-            })
-        };
-        let total = timed_out(
-            self.clock.submitted,
-            self.timeouts.total,
-            TimeoutKind::Total,
-        );
-        let phase = match self.life {
-            Life::Collecting { .. } | Life::Holding => None,
-            Life::Waiting { .. } => {
-                timed_out(self.clock.queued, self.timeouts.queue, TimeoutKind::Queue)
-            }
-            Life::Active { .. } => self.active_due(progress, timed_out),
-            Life::Aborting { since, .. } => {
-                let kind = DueKind::AbortGrace;
-                return since.checked_add(abort_grace).map(|at| Due { at, kind });
-            }
-        };
-        match (total, phase) {
-            (Some(total), Some(phase)) if phase.at <= total.at => Some(phase),
-            (Some(total), _) => Some(total),
-            (None, phase) => phase,
-        }
-    }
-
-    fn active_due(
-        &self,
-        progress: Option<Progress>,
-        timed_out: impl Fn(Time, Option<Duration>, TimeoutKind) -> Option<Due>,
-    ) -> Option<Due> {
-        let assigned = self.clock.assigned?;
-        let resumed = self.clock.resumed.unwrap_or(assigned);
-        let write = progress
-            // In the round: its turn to frame more does not come while others' octets fill the outbox.
-            .filter(|progress| self.in_round || progress.transmitted < self.last_offset)
-            .and_then(|progress| {
-                let from = progress.moved.max(assigned);
-                timed_out(from, self.timeouts.write, TimeoutKind::Write)
-            });
-        // What the application has not been sent, or what is not read, is not its silence.
-        let waited_for = progress
-            .filter(|progress| !self.paused && !progress.read_blocked)
-            .and_then(|progress| Some((self.clock.sent?, progress.unblocked)));
-        let read = waited_for.and_then(|(sent, unblocked)| {
-            let from = sent.max(resumed).max(unblocked.unwrap_or(sent));
-            match self.clock.last_octet {
-                Some(last) => {
-                    let from = from.max(last);
-                    timed_out(from, self.timeouts.silence, TimeoutKind::Silence)
-                }
-                None => timed_out(from, self.timeouts.first_octet, TimeoutKind::FirstOctet),
-            }
-        });
-        // Never both: with its last octet sent, nothing is left to be written.
-        read.or(write)
     }
 
     #[inline]
@@ -327,6 +221,14 @@ impl Exchange {
     #[inline]
     pub(super) fn is_sent(&self, transmitted: u64) -> bool {
         self.sending == Sending::Done && transmitted >= self.last_offset
+    }
+
+    /// Whether it may be sent again although some of it was sent.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        self.retry >= Retry::IfStale
+            && !self.stale_once
+            && self.stdin.is_repeatable()
+            && self.data.as_ref().is_none_or(|data| data.is_repeatable())
     }
 
     /// Forgets the attempt, for another one; false when a body cannot be rewound.
@@ -370,6 +272,14 @@ impl Exchange {
         }
         if self.maybe_acted {
             return Delivery::MaybeSent;
+        }
+        self.delivery_of_attempt(transmitted)
+    }
+
+    /// The same for this attempt alone.
+    pub(super) fn delivery_of_attempt(&self, transmitted: u64) -> Delivery {
+        if self.has_responded() {
+            return Delivery::Responded;
         }
         match self.life {
             Life::Collecting { .. } | Life::Waiting { .. } => Delivery::NotSent,
@@ -431,6 +341,7 @@ mod tests {
             Life::Waiting {
                 before: None,
                 after: None,
+                line: Line::Usual,
             },
             Life::Active { connection, id: 1 },
             Life::Holding,

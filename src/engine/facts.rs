@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Instant;
 
-use super::connection::{CloseReason, Input, State, Step};
+use super::close_reason::CloseReason;
+use super::connection::{Input, State, Step};
 use super::{Disconnected, Engine};
 use crate::error::{ConnectError, LostReason, RequestError};
 use crate::event::ConnectionHandle;
@@ -21,6 +22,99 @@ impl Engine {
         }
     }
 
+    /// Something is waiting in a connection's socket, bytes or an end, and was not read yet. Until a read has found the
+    /// socket empty, [`handle_drained`](Self::handle_drained), a connection without a request is not handed out: what
+    /// waits is either its end or left over from an earlier request.
+    ///
+    /// A driver on readiness calls this for each announcement, at once, so that a command given before the next read
+    /// finds the connection as it is. A driver that never calls it promises to read before it gives commands.
+    pub fn handle_readable(&mut self, now: Instant, connection: ConnectionHandle) {
+        self.tick(now);
+        self.note_readable(connection);
+    }
+
+    /// As [`handle_readable`](Self::handle_readable), when the end of the application's stream was announced, but not
+    /// read: the connection takes no further request, shared or not, unless a read finds the socket empty and no end.
+    /// [`handle_closed`](Self::handle_closed) follows once the end was read.
+    pub fn handle_read_closed(&mut self, now: Instant, connection: ConnectionHandle) {
+        self.tick(now);
+        self.note_read_closed(connection);
+    }
+
+    /// A read brought less than it had room for, where that means that the socket is empty behind it, as it does with an
+    /// edge-triggered selector. To be called before the bytes of that read are fed: a request that ends with them then
+    /// leaves a connection that can be used at once.
+    pub fn handle_short_read(&mut self, now: Instant, connection: ConnectionHandle) {
+        self.tick(now);
+        self.note_drained(connection);
+    }
+
+    /// A read found a connection's socket empty: it would have blocked. Everything that was read before has been fed.
+    pub fn handle_drained(&mut self, now: Instant, connection: ConnectionHandle) {
+        let now = self.tick(now);
+        self.note_drained(connection);
+        if let Some(key) = self.connection_key(connection) {
+            // An end that was announced would have been found.
+            self.connections[key].is_ending = false;
+            self.finish_read(now, key as u32);
+            self.settle(now);
+        }
+    }
+
+    /// The driver will report what it finds, though it has found nothing yet.
+    pub(crate) fn expect_reports(&mut self) {
+        self.reads_are_told = true;
+    }
+
+    #[inline]
+    pub(crate) fn note_readable(&mut self, connection: ConnectionHandle) {
+        self.reads_are_told = true;
+        if let Some(own) = self.connections.get_mut(connection.index as usize)
+            && own.generation == connection.generation
+        {
+            own.unread = true;
+            if std::mem::take(&mut own.is_available) {
+                let server = usize::from(own.server);
+                self.servers[server].remove_idle(connection.index);
+            }
+        }
+    }
+
+    /// Whether something was announced for a connection, or is to be looked for, and was not read.
+    pub(crate) fn is_unread(&self, connection: ConnectionHandle) -> bool {
+        self.connection(connection).is_some_and(|it| it.unread)
+    }
+
+    pub(crate) fn note_read_closed(&mut self, connection: ConnectionHandle) {
+        self.note_readable(connection);
+        if let Some(key) = self.connection_key(connection) {
+            self.connections[key].is_ending = true;
+        }
+    }
+
+    /// The socket is empty behind the bytes that are to be fed next. What follows comes with them.
+    #[inline]
+    pub(crate) fn note_drained(&mut self, connection: ConnectionHandle) {
+        self.reads_are_told = true;
+        if let Some(own) = self.connections.get_mut(connection.index as usize)
+            && own.generation == connection.generation
+        {
+            own.unread = false;
+            own.reads_first = false;
+            own.is_feeding = true;
+        }
+    }
+
+    /// Whether a connection's socket is to be read once before anything is written to it: it has served before, and the
+    /// request that is to leave may not be sent a second time. An end that is found sends it elsewhere, unharmed; so do
+    /// bytes. Over with [`handle_drained`](Self::handle_drained), or with the first byte written.
+    #[inline]
+    #[must_use]
+    pub fn reads_first(&self, connection: ConnectionHandle) -> bool {
+        self.connection(connection)
+            .is_some_and(|connection| connection.reads_first)
+    }
+
     /// The driver's socket is gone, or was never connected; the driver has dropped it. Feed everything
     /// that could be read before: a response that is complete counts, whatever came after it.
     pub fn handle_closed(&mut self, now: Instant, connection: ConnectionHandle, why: Disconnected) {
@@ -28,9 +122,12 @@ impl Engine {
         let Some(key) = self.connection_key(connection) else {
             return;
         };
+        let is_connecting = self.connections[key].is_connecting();
         let key = key as u32;
         let input = match why {
-            Disconnected::BacklogFull => Input::BacklogFull,
+            Disconnected::BacklogFull if is_connecting => Input::BacklogFull,
+            Disconnected::Shortage(_) if is_connecting => Input::Shortage,
+            Disconnected::BacklogFull | Disconnected::Shortage(_) => Input::Closed,
             Disconnected::ConnectFailed(_) | Disconnected::Eof | Disconnected::Failed(_) => {
                 Input::Closed
             }
@@ -48,9 +145,16 @@ impl Engine {
                 self.counters.backlog_full += 1;
                 self.arm_connection(key);
             }
+            Step::Postpone => {
+                if let Disconnected::Shortage(kind) = why {
+                    self.postpone(now, key, kind);
+                }
+            }
             Step::Failed => {
                 let kind = match why {
-                    Disconnected::ConnectFailed(kind) | Disconnected::Failed(kind) => kind,
+                    Disconnected::ConnectFailed(kind)
+                    | Disconnected::Failed(kind)
+                    | Disconnected::Shortage(kind) => kind,
                     Disconnected::Eof => io::ErrorKind::UnexpectedEof,
                     Disconnected::BacklogFull => io::ErrorKind::WouldBlock,
                 };
@@ -63,9 +167,9 @@ impl Engine {
                     CloseReason::Lost
                 };
                 let lost = match why {
-                    Disconnected::ConnectFailed(kind) | Disconnected::Failed(kind) => {
-                        LostReason::Io(kind)
-                    }
+                    Disconnected::ConnectFailed(kind)
+                    | Disconnected::Failed(kind)
+                    | Disconnected::Shortage(kind) => LostReason::Io(kind),
                     Disconnected::Eof | Disconnected::BacklogFull => LostReason::Closed,
                 };
                 self.lose(now, key, reason, RequestError::Lost(lost));
@@ -103,7 +207,7 @@ mod tests {
             .expect("accepted");
         let mut now = began;
         let mut tries = Vec::new();
-        while engine.stats().requests.waiting > 0 {
+        while engine.stats().requests.connecting > 0 {
             while let Some(action) = engine.poll_action() {
                 if let Action::Connect { connection, .. } = action {
                     tries.push((now - began).as_millis());

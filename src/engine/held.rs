@@ -117,6 +117,14 @@ impl Held {
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
+
+    /// Whether output comes next, and room is needed for it.
+    pub(super) fn needs_room(&self) -> bool {
+        matches!(
+            self.pieces.front(),
+            Some(Piece::Stdout(_) | Piece::Stderr(_))
+        )
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! The request IDs of one connection: which are free, which live, which must stay unused.
 //!
-//! An ID is handed out again only after its `FCGI_END_REQUEST` came for a request that had been sent
-//! as a whole, and rests until the read that brought it is used up. After an abort or an early end it is quarantined for the connection's life: Go's and
-//! flup's applications send late output, and a second end, for such an ID.
+//! An ID is handed out again only after its `FCGI_END_REQUEST` came for a request that had been sent as a whole, and
+//! rests until the read that brought it is used up. The ID that was freed first is used first, and never the one that
+//! was freed last: two requests that follow each other on a connection have different IDs, so a record that comes late
+//! for the first cannot be taken for one of the second. After an abort or an early end an ID is quarantined for the
+//! connection's life: Go's and flup's applications send late output, and a second end, for such an ID.
+
+use std::collections::VecDeque;
 
 use super::connection::KEPT;
 
@@ -18,37 +22,57 @@ pub(super) enum Slot {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct RequestIds {
+pub(super) struct IdTable {
     /// Slot of ID `index + 1`; IDs beyond are free up to `used`, and were never used from there on.
     slots: Vec<Slot>,
     used: u16,
-    /// The free IDs; those from `rested` on still rest.
-    free: Vec<u16>,
+    /// The free IDs in the order in which they became free; those from `rested` on still rest.
+    free: VecDeque<u16>,
     rested: u16,
+    last_freed: u16,
     quarantined: u32,
+    /// Always 1, for applications that know no other: then there is one request at a time.
+    is_always_one: bool,
 }
 
 /// Quarantined IDs after which a connection takes no further request: bounds the memory, 8 octets
 /// each, that an application which ends requests early can cost.
 const MAX_QUARANTINED: u32 = 4096;
 
-impl RequestIds {
+impl IdTable {
     /// Whether another request can have an ID.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
+        let most = if self.is_always_one { 1 } else { u16::MAX };
         self.quarantined < MAX_QUARANTINED
-            && (self.rested > 0 || self.slots.len() < usize::from(u16::MAX))
+            && (self.has_rested_one() || self.slots.len() < usize::from(most))
     }
 
-    /// Gives an ID to an exchange; the last freed first, so a connection with one request at a
-    /// time always uses 1. `None` when there is no room.
+    /// Whether an ID that was used before can be used again.
+    #[inline]
+    fn has_rested_one(&self) -> bool {
+        let kept_back = usize::from(!self.is_always_one);
+        self.rested > 0 && self.free.len() > kept_back
+    }
+
+    /// Whether every request has ID 1. Only for a connection with one request at a time.
+    pub(super) fn set_always_one(&mut self, is_always_one: bool) {
+        self.is_always_one = is_always_one;
+    }
+
+    /// Gives an ID to an exchange; the first freed first. `None` when there is no room.
     #[inline]
     pub(super) fn allocate(&mut self, exchange: u32) -> Option<u16> {
-        if self.rested > 0 {
+        if self.has_rested_one() {
             self.rested -= 1;
-            let id = self.free.swap_remove(usize::from(self.rested));
+            let id = self.free.pop_front()?;
             self.slots[usize::from(id) - 1] = Slot::Live(exchange);
             return Some(id);
+        }
+        if self.slots.len() + 1 == usize::from(self.last_freed) && !self.is_always_one {
+            // What was known of it was given back meanwhile.
+            self.slots.push(Slot::Free);
+            self.free.push_back(self.last_freed);
         }
         let id = u16::try_from(self.slots.len() + 1).ok()?;
         self.slots.push(Slot::Live(exchange));
@@ -69,7 +93,8 @@ impl RequestIds {
     #[inline]
     pub(super) fn release(&mut self, id: u16) {
         self.slots[usize::from(id) - 1] = Slot::Free;
-        self.free.push(id);
+        self.free.push_back(id);
+        self.last_freed = id;
     }
 
     /// Lets all free IDs be handed out.
@@ -83,13 +108,18 @@ impl RequestIds {
     pub(super) fn quarantine(&mut self, id: u16) {
         while self.slots.len() < usize::from(id) {
             self.slots.push(Slot::Free);
-            self.free.push(self.slots.len() as u16);
+            self.free.push_back(self.slots.len() as u16);
         }
         let slot = &mut self.slots[usize::from(id) - 1];
         match std::mem::replace(slot, Slot::Quarantined) {
             Slot::Quarantined => return,
             Slot::Live(_) => {}
             Slot::Free => {
+                if self.quarantined >= MAX_QUARANTINED {
+                    // None is handed out any more.
+                    self.slots[usize::from(id) - 1] = Slot::Free;
+                    return;
+                }
                 if let Some(place) = self.free.iter().position(|free| *free == id) {
                     self.free.remove(place);
                     self.rested -= u16::from(place < usize::from(self.rested));
@@ -107,10 +137,10 @@ impl RequestIds {
         })
     }
 
-    /// Makes room for one ID.
+    /// Makes room for a connection with one request at a time: two IDs take turns.
     pub(super) fn make_room_for_one(&mut self) {
-        self.slots.reserve_exact(1);
-        self.free.reserve_exact(1);
+        self.slots.reserve_exact(2);
+        self.free.reserve_exact(2);
     }
 
     /// Whether a burst of requests has made it large, and nothing of it has to be kept.
@@ -123,7 +153,7 @@ impl RequestIds {
         debug_assert_eq!(self.quarantined, 0);
         // That they were used is not forgotten: a late record for one of them is no protocol error.
         self.slots = Vec::new();
-        self.free = Vec::new();
+        self.free = VecDeque::new();
         self.rested = 0;
     }
 
@@ -138,18 +168,53 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_request_at_a_time_always_has_id_1() {
-        let mut ids = RequestIds::default();
+    fn one_request_at_a_time_has_ids_1_and_2_in_turn() {
+        let mut ids = IdTable::default();
         for exchange in 0..10 {
-            assert_eq!(ids.allocate(exchange), Some(1));
-            ids.release(1);
+            let id = 1 + exchange as u16 % 2;
+            assert_eq!(ids.allocate(exchange), Some(id));
+            ids.release(id);
             ids.end_rest();
         }
     }
 
     #[test]
+    fn an_application_that_knows_only_id_1_gets_it_always_and_one_request_at_a_time() {
+        let mut ids = IdTable::default();
+        ids.set_always_one(true);
+        for exchange in 0..10 {
+            assert!(ids.has_room());
+            assert_eq!(ids.allocate(exchange), Some(1));
+            assert!(!ids.has_room());
+            ids.release(1);
+            ids.end_rest();
+        }
+        ids.quarantine(1);
+        assert!(!ids.has_room());
+    }
+
+    #[test]
+    fn the_id_freed_last_is_never_the_next_whatever_became_of_the_lists() {
+        for last in 1..=6 {
+            let mut ids = IdTable::default();
+            for exchange in 0..6 {
+                ids.allocate(exchange);
+            }
+            for id in (1..=6).filter(|id| *id != last) {
+                ids.release(id);
+            }
+            ids.release(last);
+            ids.end_rest();
+            ids.shrink_idle();
+            let next = ids.allocate(0).expect("room");
+            assert_ne!(next, last);
+            assert!(next <= 2, "{next}");
+        }
+    }
+
+    #[test]
     fn a_quarantined_id_is_not_handed_out_again() {
-        let mut ids = RequestIds::default();
+        let mut ids = IdTable::default();
         assert_eq!(ids.allocate(7), Some(1));
         ids.quarantine(1);
         assert_eq!(ids.allocate(8), Some(2));
@@ -165,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_released_id_rests_and_one_that_is_quarantined_meanwhile_never_comes_back() {
-        let mut ids = RequestIds::default();
+        let mut ids = IdTable::default();
         for exchange in 0..3 {
             ids.allocate(exchange);
         }
@@ -177,13 +242,15 @@ mod tests {
         assert_eq!(ids.allocate(6), Some(4), "1 and 3 rest");
         ids.quarantine(3);
         ids.end_rest();
-        assert_eq!(ids.allocate(7), Some(1));
-        assert_eq!(ids.allocate(8), Some(5));
+        assert_eq!(ids.allocate(7), Some(5), "1 was freed last");
+        ids.release(5);
+        ids.end_rest();
+        assert_eq!(ids.allocate(8), Some(1));
     }
 
     #[test]
     fn after_a_burst_nothing_is_held_but_the_ids_are_known_as_used() {
-        let mut ids = RequestIds::default();
+        let mut ids = IdTable::default();
         for exchange in 0..100 {
             ids.allocate(exchange);
         }
@@ -200,12 +267,12 @@ mod tests {
         ids.end_rest();
         let mut given: Vec<_> = (0..4).filter_map(|it| ids.allocate(it)).collect();
         given.sort_unstable();
-        assert_eq!(given, [1, 2, 4, 5]);
+        assert_eq!(given, [1, 4, 5, 6], "one that is free is kept back");
     }
 
     #[test]
     fn all_65_535_ids_can_live_at_once_and_then_there_is_no_room() {
-        let mut ids = RequestIds::default();
+        let mut ids = IdTable::default();
         for exchange in 0..65_535 {
             assert!(ids.has_room());
             assert_eq!(ids.allocate(exchange), Some(exchange as u16 + 1));
@@ -214,13 +281,16 @@ mod tests {
         assert_eq!(ids.allocate(0), None);
         ids.release(40_000);
         ids.end_rest();
+        assert!(!ids.has_room(), "the last one freed is kept back");
+        ids.release(7);
+        ids.end_rest();
         assert!(ids.has_room());
         assert_eq!(ids.allocate(1), Some(40_000));
     }
 
     #[test]
     fn too_many_quarantined_ids_retire_the_connection() {
-        let mut ids = RequestIds::default();
+        let mut ids = IdTable::default();
         for exchange in 0..MAX_QUARANTINED {
             let id = ids.allocate(exchange).expect("room");
             ids.quarantine(id);
@@ -229,21 +299,25 @@ mod tests {
     }
 
     #[test]
-    fn room_is_made_for_one_id_and_no_more() {
-        let mut ids = RequestIds::default();
+    fn room_is_made_for_the_two_ids_that_take_turns_and_no_more() {
+        let mut ids = IdTable::default();
         ids.make_room_for_one();
-        let one = size_of::<Slot>() + size_of::<u16>();
-        assert_eq!(ids.heap_len(), one);
-        ids.allocate(0);
-        ids.release(1);
-        assert_eq!(ids.heap_len(), one);
+        let room = 2 * (size_of::<Slot>() + size_of::<u16>());
+        assert_eq!(ids.heap_len(), room);
+        for id in [1, 2, 1, 2] {
+            assert_eq!(ids.allocate(0), Some(id));
+            ids.release(id);
+            ids.end_rest();
+        }
+        assert_eq!(ids.heap_len(), room);
     }
 
     #[test]
     fn a_few_ids_keep_their_room_and_quarantined_ones_are_never_forgotten() {
-        let mut few = RequestIds::default();
-        for _ in 0..KEPT {
+        let mut few = IdTable::default();
+        for _ in 0..KEPT / 2 {
             few.make_room_for_one();
+            few.allocate(0);
             few.allocate(0);
         }
         assert_eq!((few.is_large(), few.slots.capacity()), (false, KEPT));
@@ -251,7 +325,7 @@ mod tests {
         few.allocate(0);
         assert!(few.is_large());
 
-        let mut many = RequestIds::default();
+        let mut many = IdTable::default();
         for exchange in 0..100 {
             many.allocate(exchange);
         }

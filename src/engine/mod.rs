@@ -10,13 +10,15 @@
 //!   [`resume`](Engine::resume), [`get_values`](Engine::get_values),
 //!   [`set_limits`](Engine::set_limits), [`shutdown`](Engine::shutdown).
 //! * **Facts** from the driver: [`handle_connected`](Engine::handle_connected),
-//!   [`handle_transmitted`](Engine::handle_transmitted), [`handle_closed`](Engine::handle_closed),
-//!   [`handle_timeout`](Engine::handle_timeout).
+//!   [`handle_readable`](Engine::handle_readable), [`handle_read_closed`](Engine::handle_read_closed),
+//!   [`handle_short_read`](Engine::handle_short_read), [`handle_drained`](Engine::handle_drained),
+//!   [`handle_transmitted`](Engine::handle_transmitted),
+//!   [`handle_closed`](Engine::handle_closed), [`handle_timeout`](Engine::handle_timeout).
 //! * **Outputs**, each taken until `None`: [`poll_received`](Engine::poll_received) while there are
 //!   octets to feed, [`poll_event`](Engine::poll_event), [`poll_action`](Engine::poll_action),
 //!   [`poll_timeout`](Engine::poll_timeout).
 //! * **Getters**: [`transmit`](Engine::transmit), [`wants_write`](Engine::wants_write),
-//!   [`wants_read`](Engine::wants_read),
+//!   [`wants_read`](Engine::wants_read), [`reads_first`](Engine::reads_first),
 //!   [`is_idle`](Engine::is_idle), [`has_output`](Engine::has_output), [`stats`](Engine::stats).
 //!
 //! Any order is right, and `now` may stand still or come late; an instant earlier than one seen before
@@ -57,6 +59,8 @@ mod abandon;
 mod assign;
 #[cfg(debug_assertions)]
 mod books;
+mod clock;
+mod close_reason;
 mod commands;
 mod connection;
 mod connections;
@@ -65,6 +69,8 @@ mod exchange;
 mod facts;
 mod held;
 mod ids;
+mod length;
+mod losses;
 mod outbox;
 mod pool;
 mod probe;
@@ -72,6 +78,7 @@ mod queue;
 mod receive;
 mod received;
 mod server;
+mod settle;
 mod source;
 mod stall;
 mod stats;
@@ -81,7 +88,7 @@ mod time;
 mod timers;
 mod transmit;
 
-pub use connection::CloseReason;
+pub use close_reason::CloseReason;
 pub use outbox::Transmit;
 pub(crate) use received::Received;
 pub use stats::{ConnectionGauges, Counters, RequestGauges, Stats};
@@ -131,12 +138,22 @@ pub struct Engine {
     rotation: usize,
     /// Requests that the connections being opened will have room for.
     prospects: usize,
+    /// Connections being opened for so long that others need not wait for them.
+    late: usize,
+    /// Servers that could not be connected to for a shortage on this side.
+    short: usize,
+    /// Most requests that may wait: the limit, or as many as waited when it was lowered.
+    queue_ceiling: usize,
     /// Servers that are to be asked whether they multiplex.
     unasked: usize,
     /// Octets held for paused requests.
     held: usize,
+    /// The driver reports when there is something to read and when there is not.
+    reads_are_told: bool,
     /// There may be more idle connections, or connections, than the limits allow.
     is_untrimmed: bool,
+    /// It is looked at after each change: while the client shuts down, and where connections are opened beforehand.
+    is_always_unsettled: bool,
     running: Running,
     counters: Counters,
 }
@@ -181,8 +198,9 @@ pub enum Action {
         /// The engine's name for it.
         connection: ConnectionHandle,
     },
-    /// [`wants_read`](Engine::wants_read) has become true: read again. Edge-triggered readiness that was
-    /// seen meanwhile is not announced again.
+    /// Read once, whether something was announced or not: [`wants_read`](Engine::wants_read) has become true, and
+    /// edge-triggered readiness that was seen meanwhile is not announced again; or a time limit is over, and what it waits
+    /// for may be there.
     Read {
         /// The engine's name for it.
         connection: ConnectionHandle,
@@ -202,10 +220,14 @@ pub enum Disconnected {
     Eof,
     /// A read or write failed. Report it after everything that could still be read was fed.
     Failed(io::ErrorKind),
+    /// The connect failed because this side has no descriptor, port or memory for it: not the server's failure. What is
+    /// connected goes on, the rest waits; tried again when a socket of this client's was closed, or after a pause.
+    Shortage(io::ErrorKind),
 }
 
 impl Engine {
-    /// An engine without a connection.
+    /// An engine without a connection. Where [`min_idle`](crate::Limits::min_idle) asks for some, the actions that open them
+    /// are there at once; time begins with the first call that is given an instant, so let that come first.
     ///
     /// # Errors
     /// Every variant of [`ConfigError`] but [`ConfigError::TooFewTokens`].
@@ -234,14 +256,21 @@ impl Engine {
             next_serial: 0,
             rotation: 0,
             prospects: 0,
+            late: 0,
+            short: 0,
+            queue_ceiling: config.limits.max_queue,
             unasked: 0,
             held: 0,
+            reads_are_told: false,
             is_untrimmed: false,
+            is_always_unsettled: config.limits.min_idle > 0,
             running: Running::Yes,
             counters: Counters::default(),
             config,
         };
         engine.set_up_servers();
+        // Connections that are to be opened beforehand wait for no request, and for no time to pass.
+        engine.settle(Time::START);
         Ok(engine)
     }
 
@@ -279,7 +308,11 @@ impl Engine {
                     Some(key) => self.connections[key].flush_asked = false,
                     None => continue,
                 },
-                Action::Connect { connection, .. } | Action::Read { connection } => {
+                Action::Read { connection } => match self.connection_key(connection) {
+                    Some(key) => self.connections[key].read_asked = false,
+                    None => continue,
+                },
+                Action::Connect { connection, .. } => {
                     if self.connection_key(connection).is_none() {
                         continue;
                     }
@@ -321,6 +354,9 @@ impl Engine {
     /// What to write to a connection next: slices for one vectored write. Report what was taken with
     /// [`handle_transmitted`](Self::handle_transmitted), then look again. Empty when there is nothing, or
     /// when the handle is stale.
+    ///
+    /// The slices are valid until the next `&mut` call on the engine, which may move or drop what they show: for a write
+    /// that is not over by then, [`poll_transmit`](Self::poll_transmit) copies.
     #[inline]
     #[must_use]
     pub fn transmit(&self, connection: ConnectionHandle) -> Transmit<'_> {

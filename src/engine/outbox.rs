@@ -128,6 +128,28 @@ impl Outbox {
         Transmit(Slices::Many(slices, len))
     }
 
+    /// Shows everything from a position in the connection's stream of bytes on, in order.
+    pub(super) fn pieces_from(
+        &self,
+        position: u64,
+        bodies: &impl Bodies,
+        mut show: impl FnMut(&[u8]),
+    ) {
+        let mut skipped = position.saturating_sub(self.transmitted);
+        let mut show = |bytes: &[u8]| {
+            let skip = skipped.min(bytes.len() as u64);
+            skipped -= skip;
+            show(&bytes[skip as usize..]);
+        };
+        let mut start = self.start;
+        for woven in &self.slices {
+            show(&self.framed[start..woven.at]);
+            show(bodies.body(woven.slice));
+            start = woven.at;
+        }
+        show(&self.framed[start..]);
+    }
+
     /// Takes `len` octets out that were handed to the transport; calls `sent` for each piece of a
     /// body slice among them. Counts at most what there is.
     pub(super) fn consume(

@@ -1,21 +1,24 @@
 //! The pool: which connection a waiting request gets, when one is opened, which are too many.
 //!
-//! The queue is served from its front. For the request at the front, a server is chosen: the one with
+//! For the request at the front of the queue, a server is chosen: the one with
 //! the fewest requests, among those that can take one and are not set aside; equals take turns. On it,
 //! in this order: a shared connection with room that no paused request obstructs, the last to have come by its
 //! room, so that others empty; the idle connection used last; a new connection, if the cap allows; a shared one
 //! with room that is obstructed, unless another is on its way. A request whose connection turned out stale takes
-//! only a connection opened after that.
+//! only a connection opened after that. One that may not be sent again takes none that has served as many requests as the
+//! server closes its connections after: a new one costs less than a request that nobody answers. For the same reason the
+//! first such request to a server takes none that has served, while it is not known whether the application answers other
+//! request IDs than 1.
 
-use super::connection::{CloseReason, Purpose};
+use super::close_reason::CloseReason;
 use super::exchange::Exchange;
-use super::server::Sharing;
+use super::server::{KnownIds, Sharing};
 use super::time::Time;
 use super::{Engine, Running};
-use crate::config::Multiplex;
+use crate::config::{Multiplex, RequestIds};
 
 /// Where a waiting request can go.
-enum Place {
+pub(super) enum Place {
     On(u32),
     /// The same, but a paused request may keep it from being read.
     Behind(u32),
@@ -30,81 +33,59 @@ enum Place {
     Nowhere,
 }
 
-impl Engine {
-    /// What follows from a change, whichever it was: waiting requests get the places there are, connections are opened
-    /// for the others, and those that are too many are closed. Each public method that may change something calls this
-    /// once, at its end, and nothing inside does: no change can set off another one of its kind, however many there are.
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seeker {
+    /// The server that is to be asked for its values; a request goes to any.
+    pub(super) probed: Option<u16>,
+    /// Connections opened before this one (a serial number) are not good enough.
+    pub(super) oldest_connection: u64,
+    /// It may not be sent a second time.
+    pub(super) runs_once: bool,
+}
+
+impl Seeker {
     #[inline]
-    pub(super) fn settle(&mut self, now: Time) {
-        let has_changed = self.queue.len() > 0 || self.unasked > 0 || self.is_untrimmed;
-        if has_changed || self.running != Running::Yes || self.config.limits.min_idle > 0 {
-            self.settle_pool(now);
+    pub(super) fn of(exchange: &Exchange) -> Self {
+        Self {
+            probed: exchange.server.filter(|_| exchange.is_probe),
+            oldest_connection: exchange.oldest_connection,
+            runs_once: !exchange.may_be_repeated(),
+        }
+    }
+}
+
+impl Engine {
+    /// The connection that a new request can have while no other waits.
+    #[inline]
+    pub(super) fn place_at_once(&self, now: Time, key: u32) -> Option<u32> {
+        let seeker = Seeker::of(&self.exchanges[key as usize]);
+        match self.find_place(now, seeker, 1) {
+            Place::On(connection) | Place::Behind(connection) => Some(connection),
+            Place::Dial { .. } | Place::Replace { .. } | Place::Nowhere => None,
         }
     }
 
-    fn settle_pool(&mut self, now: Time) {
-        self.serve_queue(now);
-        if std::mem::take(&mut self.is_untrimmed) {
-            self.trim_all(now);
-        }
-        if self.running != Running::Yes {
-            if self.queue.len() == 0 {
-                self.retire_unused(now);
-            }
-            return;
-        }
-        if self.unasked > 0 {
-            self.ask_servers(now);
-        }
-        if self.config.limits.min_idle > 0 {
-            self.replenish(now);
-        }
-    }
-
-    fn serve_queue(&mut self, now: Time) {
-        let mut next = self.queue.first();
-        while let Some(key) = next {
-            match self.find_place(now, &self.exchanges[key as usize]) {
-                Place::On(connection) | Place::Behind(connection) => {
-                    self.queue.remove(&mut self.exchanges, key);
-                    self.assign(now, key, connection);
-                    next = self.queue.first();
-                }
-                Place::Dial { server } if self.may_hope_for(key, server) => {
-                    self.dial(now, server, Purpose::Requests);
-                }
-                Place::Replace { server, idle } if self.may_hope_for(key, server) => {
-                    debug_assert!(self.servers[server].total > 0);
-                    self.close(now, idle, CloseReason::Replaced);
-                    next = self.queue.first();
-                }
-                Place::Dial { .. } | Place::Replace { .. } | Place::Nowhere => {
-                    // A probe waits for one server; requests behind it may have others.
-                    let is_probe = self.exchanges[key as usize].is_probe;
-                    next = is_probe
-                        .then(|| self.queue.after(&self.exchanges, key))
-                        .flatten();
-                }
-            }
-        }
-    }
-
-    /// Whether a connection is to be opened for the waiting requests: those on their way have no room for all of
-    /// them, or none goes where a probe has to.
-    fn may_hope_for(&self, key: u32, server: usize) -> bool {
-        let is_probe = self.exchanges[key as usize].is_probe;
-        self.prospects < self.queue.len() || (is_probe && self.servers[server].connecting == 0)
-    }
-
-    fn find_place(&self, now: Time, exchange: &Exchange) -> Place {
-        if exchange.is_probe {
-            return self.place_on(now, exchange, exchange.server.map_or(0, usize::from));
+    /// The place that there is now; `waiting` is how many look for one.
+    pub(super) fn find_place(&self, now: Time, seeker: Seeker, waiting: usize) -> Place {
+        if let Some(server) = seeker.probed {
+            return self.place_on(now, seeker, usize::from(server));
         }
         let count = self.servers.len();
+        if count == 1 {
+            let place = self.place_on(now, seeker, 0);
+            let is_there = matches!(place, Place::On(_) | Place::Nowhere);
+            return if is_there || !self.is_enough(0, waiting) {
+                place
+            } else {
+                Place::Nowhere
+            };
+        }
         // Nothing is opened while what is on its way has room for all: then only what is there counts.
-        let is_enough = self.prospects >= self.queue.len();
-        let place_on = |server| match self.place_on(now, exchange, server) {
-            Place::Dial { .. } | Place::Replace { .. } | Place::Behind(_) if is_enough => {
+        let place_on = |server| match self.place_on(now, seeker, server) {
+            Place::Dial { .. } | Place::Replace { .. } | Place::Behind(_)
+                if self.is_enough(server, waiting) =>
+            {
                 Place::Nowhere
             }
             place => place,
@@ -142,19 +123,29 @@ impl Engine {
         }
     }
 
-    /// The place that one server has for an exchange.
-    fn place_on(&self, now: Time, exchange: &Exchange, index: usize) -> Place {
+    /// The place that one server has.
+    fn place_on(&self, now: Time, seeker: Seeker, index: usize) -> Place {
         let server = &self.servers[index];
         if server.is_aside(now) && server.overloads > 0 {
+            return Place::Nowhere;
+        }
+        // What it is asked is no request.
+        if seeker.probed.is_none() && server.is_at_capacity(self.loads[index]) {
             return Place::Nowhere;
         }
         let limits = &self.config.limits;
         let good = |key: &u32| {
             let connection = &self.connections[*key as usize];
-            connection.serial >= exchange.oldest_connection && !connection.is_used_up(now, limits)
+            connection.serial >= seeker.oldest_connection && !connection.is_used_up(now, limits)
+        };
+        // One that has idled for too long is closed by the next tick, unless it is one of those to be kept.
+        let may_idle = server.idle.len() <= limits.min_idle;
+        let is_fresh = |key: &u32| {
+            let since = self.connections[*key as usize].moved;
+            may_idle || since == now || since + limits.idle_timeout > now
         };
         let mut obstructed = None;
-        if !exchange.is_probe {
+        if seeker.probed.is_none() {
             for key in server.roomy.iter().rev().filter(|key| good(key)) {
                 let connection = &self.connections[*key as usize];
                 if !connection.takes_more() {
@@ -166,10 +157,21 @@ impl Engine {
                 obstructed = Some(*key);
             }
         }
-        if let Some(key) = server.idle.iter().rev().find(|key| good(key)) {
+        let is_safe = |key: &u32| {
+            let connection = &self.connections[*key as usize];
+            let served = connection.served;
+            !seeker.runs_once
+                || served == 0
+                || (!server.is_about_to_close(now, served, connection.moved)
+                    && (server.takes_other_ids()
+                        || connection.max_requests > 1
+                        || self.config.request_ids == RequestIds::AlwaysOne))
+        };
+        let is_good = |key: &&u32| good(key) && is_fresh(key) && is_safe(key);
+        if let Some(key) = server.idle.iter().rev().find(is_good) {
             return Place::On(*key);
         }
-        let full = server.total >= limits.max_connections;
+        let full = server.total >= server.max_connections(limits.max_connections);
         if self.may_dial(now, index) {
             if !full {
                 return Place::Dial { server: index };
@@ -181,6 +183,17 @@ impl Engine {
                 };
             }
         }
+        // Where a new connection cannot be had, one that was passed over for it is better than none.
+        if seeker.runs_once
+            && !self.may_dial(now, index)
+            && let Some(key) = server
+                .idle
+                .iter()
+                .rev()
+                .find(|key| good(key) && is_fresh(key))
+        {
+            return Place::On(*key);
+        }
         match obstructed {
             Some(key) if server.connecting == 0 => Place::Behind(key),
             _ => Place::Nowhere,
@@ -190,6 +203,9 @@ impl Engine {
     /// Whether a server may be connected to now, the cap left aside.
     fn may_dial(&self, now: Time, index: usize) -> bool {
         let server = &self.servers[index];
+        if server.is_short(now) {
+            return false;
+        }
         if server.failures == 0 {
             return !server.is_aside(now);
         }
@@ -243,18 +259,20 @@ impl Engine {
         let number = connection.server;
         let shared = connection.max_requests > 1;
         let server = &self.servers[usize::from(number)];
-        let is_over = self.running != Running::Yes && self.queue.len() == 0;
+        let is_over = self.running != Running::Yes && self.queue.is_empty();
         let reason = if let Some(reason) = connection.spent {
             Some(reason)
         } else if is_over {
             Some(CloseReason::Retired)
-        } else if !keep && !shared && connection.served > 0 {
+        } else if !keep && connection.served > 0 {
             Some(CloseReason::KeepOff)
+        } else if connection.served > 0 && self.serves_once(number) {
+            Some(CloseReason::OnlyIdOne)
         } else if connection.has_served_most(limits) || !connection.ids.has_room() {
             Some(CloseReason::MaxRequests)
         } else if connection.is_old(now, limits) {
             Some(CloseReason::MaxAge)
-        } else if server.total > limits.max_connections {
+        } else if server.total > server.max_connections(limits.max_connections) {
             Some(CloseReason::Retired)
         } else if !shared && connection.served > 0 && self.must_yield(now, number) {
             Some(CloseReason::Yielded)
@@ -268,27 +286,44 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         connection.moved = now;
         connection.quiet = true;
+        connection.overdue = None;
         self.servers[usize::from(number)].remove_roomy(key);
-        // Otherwise when the read is used up, and the padding has come: what is behind the end of a request must
-        // not reach the next one.
+        // Otherwise when the read is used up, the padding has come, and the socket was found empty: what is behind the
+        // end of a request must not reach the next one.
         let connection = &mut self.connections[key as usize];
-        if connection.demux.at_record_boundary() {
-            if !connection.more_read {
-                self.make_available(key);
-            } else if !shared {
-                connection.spent = Some(CloseReason::OutOfTurn);
-            }
+        connection.is_available = false;
+        if !shared && self.ask_on_idle(now, key) {
+            self.arm_connection(key);
+            return;
+        }
+        let connection = &mut self.connections[key as usize];
+        if connection.is_clean() {
+            self.make_available(key);
+        } else if connection.demux.at_record_boundary() && connection.more_read && !shared {
+            connection.spent = Some(CloseReason::OutOfTurn);
         }
         self.arm_connection(key);
     }
 
-    /// An idle connection has consumed all of its last record, padding included: it may be handed out.
+    /// Whether each connection to a server serves one request, because its application answers with ID 1 only and two
+    /// requests that follow each other could not be told apart.
+    pub(super) fn serves_once(&self, server: u16) -> bool {
+        self.servers[usize::from(server)].ids == KnownIds::OnlyOne
+            && self.config.request_ids == RequestIds::Distinct
+    }
+
+    /// An idle connection has consumed all of its last record, padding included, and its socket is empty: it may be
+    /// handed out.
     pub(super) fn make_available(&mut self, key: u32) {
-        let server = &mut self.servers[usize::from(self.connections[key as usize].server)];
+        let connection = &mut self.connections[key as usize];
+        let server = &mut self.servers[usize::from(connection.server)];
+        if std::mem::replace(&mut connection.is_available, true) {
+            return;
+        }
         server.idle.push_back(key);
         let limits = &self.config.limits;
-        self.is_untrimmed |=
-            server.idle.len() > limits.max_idle || server.total > limits.max_connections;
+        self.is_untrimmed |= server.idle.len() > limits.max_idle
+            || server.total > server.max_connections(limits.max_connections);
     }
 
     /// Closes idle connections above what the limits allow, the longest idle first.
@@ -296,8 +331,11 @@ impl Engine {
         while let Some(key) = self.servers[index].idle.front().copied() {
             let server = &self.servers[index];
             let limits = &self.config.limits;
-            let reason = if server.total > limits.max_connections {
+            let has_served = self.connections[key as usize].served > 0;
+            let reason = if server.total > server.max_connections(limits.max_connections) {
                 CloseReason::Retired
+            } else if has_served && self.serves_once(index as u16) {
+                CloseReason::OnlyIdOne
             } else if server.idle.len() > limits.max_idle {
                 CloseReason::MaxIdle
             } else {
@@ -330,15 +368,15 @@ impl Engine {
         }
     }
 
-    fn trim_all(&mut self, now: Time) {
+    pub(super) fn trim_all(&mut self, now: Time) {
         for server in 0..self.servers.len() {
             self.trim(now, server);
         }
     }
 
     /// Opens what `min_idle` asks for.
-    fn replenish(&mut self, now: Time) {
-        if self.queue.len() > 0 {
+    pub(super) fn replenish(&mut self, now: Time) {
+        if !self.queue.is_empty() {
             return;
         }
         let limits = self.config.limits;
@@ -347,14 +385,15 @@ impl Engine {
                 let server = &self.servers[index];
                 let ready = server.idle.len() + server.connecting;
                 if ready >= limits.min_idle
-                    || server.total >= limits.max_connections
+                    || server.connecting >= MOST_BEFOREHAND
+                    || server.total >= server.max_connections(limits.max_connections)
                     || server.is_aside(now)
                     || server.refill_at.is_some_and(|at| at > now)
                     || !self.may_dial(now, index)
                 {
                     break;
                 }
-                self.dial(now, index, Purpose::Requests);
+                self.dial(now, index);
             }
         }
     }
@@ -363,19 +402,21 @@ impl Engine {
         let sharing = match self.config.multiplex {
             Multiplex::Off => Sharing::Plain,
             Multiplex::On { max } => Sharing::Upto(max),
+            // Of no use where each connection serves one request.
+            Multiplex::Auto if !self.config.keep_connections => Sharing::Plain,
             Multiplex::Auto => Sharing::Unknown,
         };
         self.servers
-            .resize_with(self.config.servers.len(), || super::Server {
-                sharing,
-                ..super::Server::default()
-            });
+            .resize_with(self.config.servers.len(), || super::Server::new(sharing));
         self.loads.resize(self.servers.len(), 0);
         if sharing == Sharing::Unknown {
             self.unasked = self.servers.len();
         }
     }
 }
+
+/// Connections to a server that are being opened beforehand at a time, whatever `min_idle` says.
+const MOST_BEFOREHAND: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -412,9 +453,9 @@ mod tests {
             submit(&mut engine);
         }
         let second = connect(&mut engine).expect("one beside the paused request's");
-        assert_eq!(engine.stats().requests.waiting, 5);
+        assert_eq!(engine.stats().requests.connecting, 5);
         engine.handle_connected(now, second);
-        assert_eq!(engine.stats().requests.waiting, 0);
+        assert_eq!(engine.stats().requests.connecting, 0);
         let key = engine.connection_key(second).expect("it is open");
         assert_eq!(engine.connections[key].live, 5);
     }

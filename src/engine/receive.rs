@@ -3,9 +3,11 @@
 use log::{trace, warn};
 use std::time::Instant;
 
-use super::connection::{CloseReason, State};
+use super::close_reason::CloseReason;
+use super::connection::State;
 use super::exchange::{Input, Life, Receiving, Step};
 use super::ids::Slot;
+use super::server::KnownIds;
 use super::time::Time;
 use super::{Engine, Received};
 use crate::error::{Delivery, ProtocolError, RequestError};
@@ -61,7 +63,9 @@ impl Engine {
             match next {
                 Ok(Some(item)) => {
                     if let Some(received) = self.receive(now, key, item) {
-                        self.settle(now);
+                        if let Received::Other(_) = received {
+                            self.settle(now);
+                        }
                         return Some(received);
                     }
                 }
@@ -77,9 +81,19 @@ impl Engine {
 
     /// A read is used up. What it ended may be used again: IDs at once, an idle connection if it stands at a
     /// record's end. One that has begun to speak while it was idle may not.
-    fn finish_read(&mut self, now: Time, key: u32) {
+    pub(super) fn finish_read(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
         connection.ids.end_rest();
+        connection.is_feeding = false;
+        if let Some(reads) = &mut connection.overdue {
+            *reads = reads.saturating_sub(1);
+            if *reads == 0 || !connection.unread {
+                self.look_is_over(now, key);
+            }
+        }
+        let Some(connection) = self.connections.get(key as usize) else {
+            return;
+        };
         if !connection.is_idle() {
             return;
         }
@@ -87,17 +101,24 @@ impl Engine {
             self.close(now, key, reason);
             return;
         }
-        let is_plain = connection.max_requests == 1;
-        let at_boundary = connection.demux.at_record_boundary();
-        let server = usize::from(connection.server);
-        let is_available = self.servers[server].idle.iter().rev().any(|it| *it == key);
-        match (is_available, at_boundary) {
-            (false, true) => self.make_available(key),
-            (true, false) if is_plain => self.close(now, key, CloseReason::OutOfTurn),
-            (true, false) => {
-                self.servers[server].remove_idle(key);
+        if !connection.is_clean() {
+            let is_unasked = connection.is_available || !connection.demux.is_skipping();
+            let is_unasked = is_unasked && connection.question.is_none();
+            if is_unasked && !connection.demux.at_record_boundary() {
+                if connection.max_requests == 1 {
+                    self.close(now, key, CloseReason::OutOfTurn);
+                } else {
+                    self.servers[usize::from(connection.server)].remove_idle(key);
+                    self.connections[key as usize].is_available = false;
+                }
             }
-            (true, true) | (false, false) => {}
+            self.arm_connection(key);
+            return;
+        }
+        if !connection.is_available {
+            self.make_available(key);
+            // It idles until another instant than the one by which its last record was to be complete.
+            self.arm_connection(key);
         }
     }
 
@@ -169,8 +190,18 @@ impl Engine {
         trace!("connection {key}: {record_type} for id {request_id}");
         match connection.ids.get(request_id) {
             Some(Slot::Live(exchange)) => {
+                let own = &self.exchanges[exchange as usize];
+                if !own.has_responded() && connection.outbox.transmitted() <= own.first_offset {
+                    // Not a byte of the request has left: the record cannot be its.
+                    let error = ProtocolError::Premature {
+                        record_type,
+                        request_id,
+                    };
+                    self.protocol_error(now, key, error);
+                    return None;
+                }
                 if std::mem::take(&mut connection.quiet) {
-                    self.note_answered(now, key, exchange);
+                    self.note_answered(now, key, exchange, request_id);
                 }
                 return Some(exchange);
             }
@@ -178,7 +209,19 @@ impl Engine {
                 if stray == Slot::Free {
                     connection.ids.quarantine(request_id);
                 }
-                self.stray(now, key);
+                if self.is_before_its_request(key) {
+                    let error = ProtocolError::Premature {
+                        record_type,
+                        request_id,
+                    };
+                    self.protocol_error(now, key, error);
+                } else if record_type == RecordType::EndRequest
+                    && self.answers_as_1(key, request_id)
+                {
+                    self.protocol_error(now, key, ProtocolError::OnlyIdOne);
+                } else {
+                    self.stray(now, key);
+                }
             }
             None => {
                 let error = ProtocolError::UnknownRequest {
@@ -192,11 +235,48 @@ impl Engine {
     }
 
     /// The first octet has come for the first request since a connection was idle.
-    fn note_answered(&mut self, now: Time, key: u32, exchange: u32) {
+    fn note_answered(&mut self, now: Time, key: u32, exchange: u32, request_id: u16) {
+        let server = &mut self.servers[usize::from(self.connections[key as usize].server)];
+        if request_id != 1 {
+            server.ids = KnownIds::Any;
+        }
         if let Some(assigned) = self.exchanges[exchange as usize].clock.assigned {
-            let server = &mut self.servers[usize::from(self.connections[key as usize].server)];
             server.note_answered(now.saturating_duration_since(assigned));
         }
+    }
+
+    /// Whether a connection with one request at a time has one of which not a byte was sent: what comes meanwhile is left
+    /// over from another, and may not be all of it.
+    fn is_before_its_request(&self, key: u32) -> bool {
+        let connection = &self.connections[key as usize];
+        let transmitted = connection.outbox.transmitted();
+        let mut live = connection.ids.live();
+        connection.max_requests == 1
+            && live
+                .next()
+                .is_some_and(|it| transmitted <= self.exchanges[it as usize].first_offset)
+    }
+
+    /// Whether the end of a request with ID 1 shows that the application gives this ID to whatever it answers: a request
+    /// that ended is ended again, the one in flight has another ID, was sent as a whole and is not answered, and nothing
+    /// ever came from this server for another ID. Remembered; the response is nobody's.
+    fn answers_as_1(&mut self, key: u32, request_id: u16) -> bool {
+        let connection = &self.connections[key as usize];
+        let server = &mut self.servers[usize::from(connection.server)];
+        let transmitted = connection.outbox.transmitted();
+        let mut live = connection.ids.live();
+        let is_so = request_id == 1
+            && server.ids == KnownIds::Unknown
+            && connection.max_requests == 1
+            && connection.quiet
+            && live
+                .next()
+                .is_some_and(|it| self.exchanges[it as usize].is_sent(transmitted));
+        if is_so {
+            server.only_id_1(connection.server);
+            self.is_untrimmed = true;
+        }
+        is_so
     }
 
     /// A record for a request that has ended: dropped. A connection that serves one request at a time is
@@ -320,7 +400,7 @@ impl Engine {
         if refused && !exchange.maybe_acted {
             failure.delivery = Delivery::NotSent;
         }
-        if refused && self.refused(now, key, exchange_key, &failure.error) {
+        if refused && self.refused(now, key, exchange_key, &failure) {
             return None;
         }
         self.end_received(now, key, exchange_key, Err(failure))
@@ -335,7 +415,7 @@ impl Engine {
         exchange_key: u32,
         outcome: Outcome,
     ) -> Option<Received> {
-        self.detach(key, exchange_key);
+        self.detach(now, key, exchange_key);
         let event = self.end_event(exchange_key, outcome);
         self.leave(now, key);
         event.map(Received::Other)

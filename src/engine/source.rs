@@ -57,24 +57,22 @@ pub(super) enum Ready {
 
 impl Source {
     /// `declared` is the length the parameters promise; the body's own counts where they do not.
-    pub(super) fn new(body: Body, declared: Option<u64>) -> io::Result<Self> {
+    /// `origin` is where a seekable reader stands.
+    pub(super) fn new(body: Body, declared: Option<u64>, origin: u64) -> Self {
         let declared = declared.or(body.len());
         let supply = match body.0 {
             Content::Empty => Supply::Empty,
             Content::Bytes(octets) => Supply::Bytes(octets),
             Content::Shared(octets) => Supply::Shared(octets),
             Content::Reader { reader, .. } => Supply::Reader(reader),
-            Content::Seekable { mut reader, .. } => {
-                let origin = reader.stream_position()?;
-                Supply::Seekable { reader, origin }
-            }
+            Content::Seekable { reader, .. } => Supply::Seekable { reader, origin },
             Content::Pushed { .. } => Supply::Pushed(Box::default()),
         };
-        Ok(Self {
+        Self {
             supply,
             declared,
             taken: 0,
-        })
+        }
     }
 
     pub(super) fn empty() -> Self {
@@ -184,6 +182,12 @@ impl Source {
             });
         }
         self.taken += read as u64;
+        if read == 0
+            && let Supply::Reader(reader) = &mut self.supply
+        {
+            // It has ended, and is not asked again.
+            *reader = Box::new(io::empty());
+        }
         Ok(read)
     }
 
@@ -240,6 +244,46 @@ impl Source {
             self.declared = Some(octets.len() as u64);
             self.supply = Supply::Collected(octets);
         }
+    }
+
+    /// Whether it can be sent again, however much of it was sent.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match &self.supply {
+            Supply::Empty
+            | Supply::Bytes(_)
+            | Supply::Shared(_)
+            | Supply::Collected(_)
+            | Supply::Seekable { .. } => true,
+            Supply::Reader(_) | Supply::Pushed(_) => false,
+        }
+    }
+
+    /// Takes back all that was taken from it, of which nothing has left.
+    pub(super) fn take_back(&mut self, taken: Vec<u8>) {
+        debug_assert_eq!(taken.len() as u64, self.taken);
+        match &mut self.supply {
+            Supply::Pushed(pushed) => {
+                let rest = pushed.sent + (self.taken - pushed.offset) as usize;
+                let rest = pushed.octets.split_off(rest);
+                let octets = [taken, rest].concat();
+                **pushed = Pushed {
+                    octets,
+                    finished: pushed.finished,
+                    ..Pushed::default()
+                };
+            }
+            Supply::Reader(reader) => {
+                let rest = std::mem::replace(reader, Box::new(io::empty()));
+                *reader = Box::new(io::Cursor::new(taken).chain(rest));
+            }
+            // Read again from its start, which `rewind` goes to.
+            Supply::Empty
+            | Supply::Bytes(_)
+            | Supply::Shared(_)
+            | Supply::Collected(_)
+            | Supply::Seekable { .. } => return,
+        }
+        self.taken = 0;
     }
 
     /// Goes back to the start for a retry; false when that is not possible.
@@ -310,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_reader_is_held_against_its_declared_length() {
-        let source = |len| Source::new(Body::reader(&b"12345678"[..], None), len).expect("new");
+        let source = |len| Source::new(Body::reader(&b"12345678"[..], None), len, 0);
         assert_eq!(drain(&mut source(Some(8))), Ok(b"12345678".to_vec()));
         assert_eq!(drain(&mut source(None)), Ok(b"12345678".to_vec()));
         let long = BodyError::TooLong { declared: 7 };
@@ -324,7 +368,7 @@ mod tests {
     fn a_seekable_reader_rewinds_to_where_it_stood() {
         let mut cursor = Cursor::new(b"skipped,body".to_vec());
         cursor.set_position(8);
-        let mut source = Source::new(Body::seekable(cursor, None), None).expect("new");
+        let mut source = Source::new(Body::seekable(cursor, None), None, 8);
         assert_eq!(drain(&mut source), Ok(b"body".to_vec()));
         assert!(source.rewind());
         assert_eq!(drain(&mut source), Ok(b"body".to_vec()));
@@ -332,7 +376,7 @@ mod tests {
 
     #[test]
     fn pushed_octets_are_bounded_released_and_then_not_rewindable() {
-        let mut source = Source::new(Body::pushed(None), None).expect("new");
+        let mut source = Source::new(Body::pushed(None), None, 0);
         assert_eq!(source.ready(), Ready::Starved);
         assert_eq!(source.push(b"0123456789", 8), 8);
         assert_eq!(source.ready(), Ready::Memory(8));
@@ -360,7 +404,7 @@ mod tests {
                 b"x".as_slice().read(out)
             }
         }
-        let mut source = Source::new(Body::reader(Once(false), None), None).expect("new");
+        let mut source = Source::new(Body::reader(Once(false), None), None, 0);
         let mut out = Vec::new();
         assert_eq!(source.read(&mut out, 3), Ok(1));
         assert_eq!(out, b"x");
@@ -368,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_pushed_body_that_never_runs_dry_takes_no_more_memory_the_longer_it_gets() {
-        let mut source = Source::new(Body::pushed(None), None).expect("new");
+        let mut source = Source::new(Body::pushed(None), None, 0);
         assert_eq!(source.push(&[0; 64], 64), 64);
         for _ in 0..1_000 {
             source.take(32);

@@ -11,7 +11,7 @@ use super::exchange::{Input, Step};
 use super::held::Taken;
 use super::receive::Output;
 use super::time::Time;
-use super::{Action, Engine, Received, Running};
+use super::{Engine, Received, Running};
 use crate::config::AtLimit;
 use crate::error::RequestError;
 use crate::event::{Event, RequestHandle};
@@ -106,7 +106,10 @@ impl Engine {
     /// The next event that does not come out of octets just read: ends, room for pushed bodies, and output
     /// that was held and is copied to the front of `scratch`, as much as fits.
     ///
-    /// `scratch` must not be empty while requests are paused and resumed; its content is overwritten.
+    /// The content of `scratch` is overwritten.
+    ///
+    /// # Panics
+    /// When `scratch` is empty while there is output to be copied to it.
     #[inline]
     #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<'b>> {
@@ -126,7 +129,8 @@ impl Engine {
     fn next_kept(&mut self, scratch: &mut [u8]) -> Option<Received> {
         while let Some(event) = self.events.pop_front() {
             let is_late = matches!(event, Event::StdinReady { request, .. }
-                if self.exchange_key(request).is_none());
+                if self.exchange_key(request)
+                    .is_none_or(|key| self.exchanges[key as usize].stdin.is_finished()));
             if !is_late {
                 return Some(Received::Other(event));
             }
@@ -168,7 +172,11 @@ impl Engine {
 
     /// Whether the report that a shut-down is complete is due.
     pub(super) fn is_stopped_now(&self) -> bool {
-        matches!(self.running, Running::Stopping { .. }) && self.is_idle() && self.events.is_empty()
+        // Not before the driver has closed the sockets.
+        matches!(self.running, Running::Stopping { .. })
+            && self.is_idle()
+            && self.events.is_empty()
+            && self.actions.is_empty()
     }
 
     /// Takes the next piece of held output; accounts for the room made.
@@ -181,6 +189,10 @@ impl Engine {
             return Drained::Dry;
         };
         let before = held.len();
+        assert!(
+            !scratch.is_empty() || !held.needs_room(),
+            "poll_event was given an empty scratch, and output is to be copied to it"
+        );
         let drained = match held.take(scratch) {
             Taken::Stdout(len) => Drained::Output(Output::Stdout, len),
             Taken::Stderr(len) => Drained::Output(Output::Stderr, len),
@@ -215,14 +227,19 @@ impl Engine {
     }
 
     /// Decides whether a connection is to be read, and tells the driver when that becomes true.
+    #[inline]
     pub(super) fn update_reads(&mut self, key: u32) {
+        // As a rule nothing is paused.
+        let connection = self.connections.get(key as usize);
+        if connection.is_some_and(|it| it.paused > 0 || it.held > 0 || it.read_blocked) {
+            self.decide_on_reads(key);
+        }
+    }
+
+    fn decide_on_reads(&mut self, key: u32) {
         let Some(connection) = self.connections.get_mut(key as usize) else {
             return;
         };
-        let is_plain = connection.paused == 0 && connection.held == 0;
-        if is_plain && !connection.read_blocked {
-            return;
-        }
         let stall = self.config.stall;
         let alone = connection.live == 1;
         let spent = connection.full > 0
@@ -231,11 +248,14 @@ impl Engine {
         let blocked = (alone && connection.paused == 1)
             || (spent && (alone || stall.at_limit == AtLimit::PauseConnection));
         let was_blocked = std::mem::replace(&mut connection.read_blocked, blocked);
+        if blocked && connection.overdue.is_some() {
+            self.stop_looking(key);
+            return;
+        }
         if was_blocked && !blocked {
             connection.unblocked = Some(self.timeline.now());
-            let handle = connection.handle(key);
             let live: Vec<u32> = connection.ids.live().collect();
-            self.actions.push_back(Action::Read { connection: handle });
+            self.ask_read(key);
             // Their time limits stood still and may have no entry.
             for exchange in live {
                 self.arm_exchange(exchange);

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::Engine;
-use super::connection::{CloseReason, State};
+use super::close_reason::CloseReason;
+use super::connection::State;
 use super::exchange::Life;
 
 /// A snapshot of an engine. Gauges are counted when asked for: the cost is that of walking all
@@ -27,11 +28,11 @@ pub struct Stats {
 pub struct ConnectionGauges {
     /// Being opened, waiting for a full backlog included.
     pub connecting: usize,
-    /// Asked for the server's values.
+    /// Without a request, asked for the server's values.
     pub probing: usize,
-    /// Without a request.
+    /// Without a request: a request may have it.
     pub idle: usize,
-    /// With requests, or with padding of the last response still to come.
+    /// With requests, or with something of the last response still to come or to be read.
     pub busy: usize,
     /// With requests, taking no more.
     pub draining: usize,
@@ -43,8 +44,10 @@ pub struct ConnectionGauges {
 pub struct RequestGauges {
     /// Their body is being collected.
     pub collecting: usize,
-    /// In the queue.
+    /// In the queue, with no connection being opened for them.
     pub waiting: usize,
+    /// In the queue, a connection being opened for each.
+    pub connecting: usize,
     /// On a connection.
     pub active: usize,
     /// Ended by the application, output still held for them.
@@ -75,6 +78,8 @@ pub struct Counters {
     pub connect_failures: u64,
     /// Connects that found a Unix socket's backlog full.
     pub backlog_full: u64,
+    /// Connects put off because this side had no descriptor, port or memory for them.
+    pub shortages: u64,
     /// Connections closed because the application broke the protocol.
     pub protocol_errors: u64,
     /// Records dropped: late ones, unasked-for ones, unassigned types. One that arrives in several reads counts
@@ -138,9 +143,10 @@ impl Engine {
             *match connection.state {
                 State::Connecting { .. } | State::Redialing { .. } => &mut gauges.connecting,
                 State::Probing(_) => &mut gauges.probing,
-                State::Open if connection.live == 0 && connection.demux.at_record_boundary() => {
-                    &mut gauges.idle
+                State::Open if connection.live == 0 && connection.question.is_some() => {
+                    &mut gauges.probing
                 }
+                State::Open if connection.live == 0 && connection.is_clean() => &mut gauges.idle,
                 State::Open => &mut gauges.busy,
                 State::Draining => &mut gauges.draining,
             } += 1;
@@ -156,6 +162,9 @@ impl Engine {
             } += 1;
             gauges.paused += usize::from(exchange.paused);
         }
+        let gauges = &mut stats.requests;
+        gauges.connecting = gauges.waiting - self.queued();
+        gauges.waiting = self.queued();
         stats
     }
 
@@ -187,11 +196,11 @@ mod tests {
     #[test]
     fn hot_types_are_no_larger_than_they_were() {
         let sizes = [
-            ("Connection", size_of::<Connection>(), 328),
-            ("Exchange", size_of::<Exchange>(), 392),
+            ("Connection", size_of::<Connection>(), 368),
+            ("Exchange", size_of::<Exchange>(), 408),
             ("Event", size_of::<Event<'_>>(), 128),
             ("Action", size_of::<Action>(), 24),
-            ("Request", size_of::<crate::Request>(), 248),
+            ("Request", size_of::<crate::Request>(), 256),
             ("Demux", size_of::<crate::wire::Demux>(), 18),
         ];
         let grown: Vec<_> = sizes.into_iter().filter(|it| it.1 > it.2).collect();

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use log::{debug, trace};
 
-use super::connection::{CloseReason, Input as ConnectionInput, State, Step as ConnectionStep};
+use super::clock::{Due, DueKind};
+use super::close_reason::CloseReason;
+use super::connection::{Input as ConnectionInput, State, Step as ConnectionStep};
 use super::connections::progress_of;
 use super::deadlines::Owner;
-use super::exchange::{Due, DueKind, Input, Step};
+use super::exchange::{Input, Life, Step};
 use super::time::Time;
 use super::{Action, Engine, Running};
 use crate::error::{ConnectError, RequestError, TimeoutKind};
@@ -46,7 +48,7 @@ impl Engine {
     fn exchange_next(&self, key: u32) -> Option<Due> {
         let exchange = self.exchanges.get(key as usize)?;
         let progress = progress_of(&self.connections, exchange);
-        exchange.due(progress, self.config.abort_grace)
+        exchange.due(progress, &self.config)
     }
 
     fn exchange_due(&mut self, now: Time, key: u32) {
@@ -57,10 +59,25 @@ impl Engine {
             self.deadlines.arm(Owner::Exchange(key), due.at);
             return;
         }
-        trace!("request {key}: {:?} is due", due.kind);
         let life = self.exchanges[key as usize].life;
+        if let Life::Active { connection, .. } = life
+            && let Some(connection) = self.connection_key(connection)
+            && self.looks_first(connection)
+        {
+            return;
+        }
+        trace!("request {key}: {:?} is due", due.kind);
         let error = match due.kind {
             DueKind::TimedOut(kind) => RequestError::TimedOut(kind),
+            DueKind::Refused(error) => {
+                if self.servers.iter().any(|server| server.refused.is_none()) {
+                    // One is back meanwhile: it waits as all others do.
+                    self.exchanges[key as usize].refused = None;
+                    self.arm_exchange(key);
+                    return;
+                }
+                RequestError::Connect(error)
+            }
             DueKind::AbortGrace => RequestError::Aborted,
         };
         match life.step(Input::Deadline) {
@@ -79,6 +96,53 @@ impl Engine {
         }
     }
 
+    /// A time limit is over, and what it waits for may be in the socket already, announced or not: this process may have
+    /// been stopped, or busy. The limit counts once the socket was found empty, or was read for so many times: false then.
+    ///
+    /// Only for drivers that report what they find.
+    fn looks_first(&mut self, key: usize) -> bool {
+        let connection = &mut self.connections[key];
+        if !self.reads_are_told || connection.read_blocked {
+            return false;
+        }
+        match connection.overdue {
+            Some(reads) => reads > 0 && (connection.unread || connection.is_feeding),
+            None => {
+                connection.overdue = Some(READS);
+                if !connection.is_feeding {
+                    connection.unread = true;
+                    self.ask_read(key as u32);
+                }
+                true
+            }
+        }
+    }
+
+    /// A connection is not read any more: limits that waited for that wait no longer. How often it was read counts on, or
+    /// an embedder that pauses and resumes with each piece would never see a limit.
+    pub(super) fn stop_looking(&mut self, key: u32) {
+        let live: Vec<u32> = self.connections[key as usize].ids.live().collect();
+        for exchange in live {
+            self.arm_exchange(exchange);
+        }
+    }
+
+    /// A connection with a limit that is over was read, and its socket found empty.
+    pub(super) fn look_is_over(&mut self, now: Time, key: u32) {
+        let live: Vec<u32> = self.connections[key as usize].ids.live().collect();
+        for exchange in live {
+            if self.exchanges.contains(exchange as usize) {
+                self.exchange_due(now, exchange);
+            }
+        }
+        if self.connections.contains(key as usize) {
+            self.connection_due(now, key);
+        }
+        if let Some(connection) = self.connections.get_mut(key as usize) {
+            connection.overdue = None;
+        }
+    }
+
     /// Makes sure that a connection is looked at when its next deadline comes.
     pub(super) fn arm_connection(&mut self, key: u32) {
         if let Some((at, _)) = self.connection_next(key) {
@@ -91,20 +155,34 @@ impl Engine {
         let limits = &self.config.limits;
         match &connection.state {
             State::Connecting { since } => {
-                let at = since.checked_add(self.config.connect_timeout)?;
-                Some((at, ConnectionDue::Connect))
+                let last = since.checked_add(self.config.connect_timeout);
+                // Where a request can go elsewhere: to another server, or over another connection that is shared.
+                let can_help = self.servers.len() > 1 && connection.promised > 0;
+                let can_help = can_help || connection.promised > 1;
+                let waited_for = can_help.then_some(*since + WAITED_FOR);
+                match (waited_for, last) {
+                    (Some(at), None) => Some((at, ConnectionDue::Late)),
+                    (Some(at), Some(last)) if at < last => Some((at, ConnectionDue::Late)),
+                    (_, last) => last.map(|at| (at, ConnectionDue::Connect)),
+                }
             }
             State::Redialing { since, until } => {
-                let last = since.checked_add(self.config.connect_timeout)?;
-                if *until <= last {
-                    Some((*until, ConnectionDue::Redial))
-                } else {
-                    Some((last, ConnectionDue::Connect))
+                let last = since.checked_add(self.config.connect_timeout);
+                match last.filter(|last| last < until) {
+                    Some(last) => Some((last, ConnectionDue::Connect)),
+                    None => Some((*until, ConnectionDue::Redial)),
                 }
             }
             State::Probing(probe) => {
                 let at = probe.since.checked_add(self.config.probe_timeout)?;
                 Some((at, ConnectionDue::Probe))
+            }
+            State::Open if connection.live == 0 && connection.question.is_some() => {
+                let at = connection.moved.checked_add(self.config.probe_timeout)?;
+                Some((at, ConnectionDue::Probe))
+            }
+            State::Open if connection.live == 0 && connection.is_unfinished() => {
+                Some((connection.moved + REST_AWAITED, ConnectionDue::Unfinished))
             }
             State::Open if connection.live == 0 => {
                 let idle = connection.moved.checked_add(limits.idle_timeout);
@@ -135,6 +213,14 @@ impl Engine {
             self.deadlines.arm(Owner::Connection(key), at);
             return;
         }
+        if due == ConnectionDue::Late {
+            self.stop_waiting_for(key);
+            self.arm_connection(key);
+            return;
+        }
+        if due == ConnectionDue::Probe && self.looks_first(key as usize) {
+            return;
+        }
         trace!("connection {key}: {due:?} is due");
         let connection = &mut self.connections[key as usize];
         let server = usize::from(connection.server);
@@ -158,6 +244,7 @@ impl Engine {
             ConnectionStep::Close => self.idle_or_probe_due(now, key, due),
             ConnectionStep::Open
             | ConnectionStep::Redial
+            | ConnectionStep::Postpone
             | ConnectionStep::Gone
             | ConnectionStep::Drain
             | ConnectionStep::Pool
@@ -177,10 +264,15 @@ impl Engine {
         let server = usize::from(self.connections[key as usize].server);
         let reason = match due {
             ConnectionDue::Age => CloseReason::MaxAge,
+            ConnectionDue::Unfinished => CloseReason::Protocol,
             ConnectionDue::Lists => {
                 self.connections[key as usize].shrink_idle();
                 self.arm_connection(key);
                 return;
+            }
+            ConnectionDue::Probe if self.connections[key as usize].question.is_some() => {
+                self.unanswered(key);
+                CloseReason::ProbeDone
             }
             ConnectionDue::Probe => {
                 let reason = CloseReason::ProbeDone;
@@ -190,7 +282,10 @@ impl Engine {
                 self.lose(now, key, reason, error);
                 return;
             }
-            ConnectionDue::Idle | ConnectionDue::Connect | ConnectionDue::Redial => {
+            ConnectionDue::Idle
+            | ConnectionDue::Connect
+            | ConnectionDue::Redial
+            | ConnectionDue::Late => {
                 // One that still waits for its last padding is of no use.
                 let is_available = self.servers[server].idle.contains(&key);
                 let kept = self.config.limits.min_idle;
@@ -223,6 +318,15 @@ impl Engine {
                 server.refill_at = None;
             }
         }
+        if let Some(until) = server.short_until {
+            if until > now {
+                self.deadlines.arm(Owner::Server(index), until);
+            } else {
+                server.short_until = None;
+                self.short -= 1;
+            }
+        }
+        let server = &mut self.servers[index as usize];
         if let Some(until) = server.aside_until {
             if until > now {
                 self.deadlines.arm(Owner::Server(index), until);
@@ -311,6 +415,17 @@ impl Engine {
     }
 }
 
+/// How long requests wait for a connection on its way before it counts for its own server only: the pause between two
+/// attempts of RFC 8305, 5.
+const WAITED_FOR: Duration = Duration::from_millis(250);
+
+/// How long the rest of a record may take to come once no request is left: a connection that waits for it serves nobody.
+const REST_AWAITED: Duration = Duration::from_secs(1);
+
+/// After how many reads a time limit that is over counts although its connection was never found empty: no socket's
+/// buffer holds as much as they bring.
+const READS: u8 = 128;
+
 /// When a connection that `min_idle` keeps, and that is due all the time, is looked at again.
 const KEPT_AGAIN: Duration = Duration::from_secs(1);
 
@@ -322,6 +437,10 @@ const LISTS_KEPT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnectionDue {
     Connect,
+    /// The rest of the last record, its padding as a rule, has not come.
+    Unfinished,
+    /// It has been connecting for so long that nobody waits for it.
+    Late,
     Redial,
     Probe,
     Idle,

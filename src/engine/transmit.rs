@@ -50,7 +50,9 @@ impl Engine {
         let connection = &mut self.connections[key];
         let half = self.config.stdin_high_water / 2;
         let (exchanges, events) = (&mut self.exchanges, &mut self.events);
+        let before = connection.outbox.transmitted();
         connection.moved = now;
+        connection.reads_first = false;
         connection
             .outbox
             .consume(len, &mut self.spares.outbox, |slice: BodySlice| {
@@ -61,10 +63,36 @@ impl Engine {
                     announce_room(exchange, slice.exchange, half, events);
                 }
             });
-        self.counters.octets_sent += len as u64;
+        self.counters.octets_sent += connection.outbox.transmitted() - before;
         self.note_sent(now, key as u32);
         self.fill(now, key as u32);
         self.settle(now);
+    }
+
+    /// Appends what is to be written to a connection next to `out`, and counts it as handed over: for completion-based
+    /// I/O, where a write goes on while the engine is used. The number of bytes appended, 0 when there is nothing or the
+    /// handle is stale; at most about 256 KiB a call, and more may follow.
+    ///
+    /// From here on the bytes may reach the application, so a request fails as [`Delivery::MaybeSent`] even if the write
+    /// does not complete. Keep `out` until it has, also when [`Action::Close`] comes meanwhile. When it takes less, write
+    /// the rest before anything else.
+    ///
+    /// [`Delivery::MaybeSent`]: crate::Delivery::MaybeSent
+    /// [`Action::Close`]: super::Action::Close
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        connection: ConnectionHandle,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let slices = self.transmit(connection);
+        let len = slices.iter().map(|slice| slice.len()).sum();
+        out.reserve(len);
+        for slice in slices.iter() {
+            out.extend_from_slice(slice);
+        }
+        self.handle_transmitted(now, connection, len);
+        len
     }
 
     /// Requests whose last octet has left wait for their response from now on.
@@ -273,6 +301,15 @@ impl Engine {
             connection.flush_asked = true;
             let connection = connection.handle(key);
             self.actions.push_back(super::Action::Flush { connection });
+        }
+    }
+
+    /// Asks the driver to read, once.
+    pub(super) fn ask_read(&mut self, key: u32) {
+        let connection = &mut self.connections[key as usize];
+        if !std::mem::replace(&mut connection.read_asked, true) {
+            let connection = connection.handle(key);
+            self.actions.push_back(super::Action::Read { connection });
         }
     }
 }

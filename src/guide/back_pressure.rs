@@ -53,9 +53,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Time.** While a request is paused, [`Timeouts::first_octet`] and [`Timeouts::silence`] stand still: its guest is
-//! slow, not the application. Only [`Timeouts::total`] goes on. So a guest that never reads keeps a connection, and
-//! with php-fpm a process, for as long as you let it: set `total`, or a limit of your own on guests that stand still.
+//! **Time.** While a request on a connection is paused, [`Timeouts::write`], [`Timeouts::first_octet`] and
+//! [`Timeouts::silence`] stand still: its guest is slow, not the application. Only [`Timeouts::total`] goes on. So a
+//! guest that never reads keeps a connection, and with php-fpm a process, for as long as you let it: set `total`, or a
+//! limit of your own on guests that stand still.
 //!
 //! **While paused** no output comes, but `End` may, for instance after [`abort`](Client::abort) or a time limit; then
 //! output still held is dropped. When the application itself has ended the request, or the connection was lost, what is
@@ -66,9 +67,9 @@
 //!
 //! # A slow application
 //!
-//! A body that is given as octets or a reader leaves at the pace the application takes it. A pushed body asks for some
-//! care: [`write_stdin`](Client::write_stdin) says how many octets it took, at most [`Config::stdin_high_water`] unsent
-//! ones in all. The rest stays with you, and so should your guest's next octets: stop reading until
+//! A body that is given as bytes or a reader leaves at the pace the application takes it. A pushed body asks for some
+//! care: [`write_stdin`](Client::write_stdin) returns how many bytes it took, at most [`Config::stdin_high_water`] unsent
+//! ones in all. The rest stays with you, and so should your guest's next bytes: stop reading until
 //! [`Event::StdinReady`](crate::Event::StdinReady).
 //!
 //! ```
@@ -96,9 +97,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `StdinReady` comes once for each time that `write_stdin` took less than it was offered, when half of the high-water
-//! mark has left. Then read your guest on at once: octets that came while you did not read are not announced by mio
-//! again.
+//! After `write_stdin` took less than it was offered, `StdinReady` comes once, when half of the high-water mark has left,
+//! whatever was offered in between. None comes after `finish_stdin`. Then read your guest on at once: bytes that came
+//! while you did not read are not announced by mio again.
 //!
 //! [`finish_stdin`](Client::finish_stdin) is a duty. A body that is not finished leaves the application waiting, and no
 //! time limit but `total` counts while there is nothing to send. When the guest is gone, `abort`.
@@ -113,22 +114,32 @@
 //!
 //! # Too many requests
 //!
-//! Requests beyond the connections wait in a queue of at most [`Limits::max_queue`], for at most [`Timeouts::queue`].
-//! The one more is refused with [`SubmitError::QueueFull`](crate::SubmitError::QueueFull), at once and at no cost. A
-//! short queue is kind: a request that waits longer than its guest does is work for nobody.
+//! A request that finds no connection, and for which none can be opened, waits in a queue of at most
+//! [`Limits::max_queue`], for at most [`Timeouts::queue`]. The one more is refused at once with
+//! [`SubmitError::QueueFull`](crate::SubmitError::QueueFull). The refusal reads nothing of the body and gives the request
+//! back, see [`Refused`](crate::Refused). [`ready`](Client::ready) gives the same answer before there is a request.
+//!
+//! A request whose connection is being opened does not count. So a queue of 0 serves as many requests at a time as there
+//! may be connections, and refuses the next; on connections that are shared, as many as they have places. If the
+//! connection then cannot be opened and the queue is full, the request that came last fails with the connect's error or
+//! with [`RequestError::QueueFull`](crate::RequestError::QueueFull). A request that is to be sent again needs room as
+//! well: without it, it fails as it would have without another attempt.
+//!
+//! A short queue is kind: a request that waits longer than its guest does is work for nobody.
 //!
 //! # The most that it costs
 //!
-//! | what | octets at most | set by |
+//! | what | bytes at most | set by |
 //! |------|----------------|--------|
 //! | the read buffer | one for the client, 64 KiB by default | [`ReadBuf::with_len`] |
 //! | an outbox | about 128 KiB for each connection with something unsent, and the parameters of its requests until they have left | - |
+//! | bodies as bytes | what you gave, until `End` comes, also after an abort | - |
 //! | pushed bodies | 64 KiB for each request | [`Config::stdin_high_water`] |
 //! | bodies of unknown length | the limit, for each request | [`UnknownLength::Buffer`](crate::UnknownLength::Buffer) |
 //! | held output | 64 KiB for a request, 1 MiB for a connection, 64 MiB in all; one read buffer for each connection may come on top | [`Stall`] |
 //! | parameters | 1 MiB for each request, waiting ones too | [`Config::max_params_len`] |
 //! | memory kept for reuse | a few tens of MiB after a burst, as a rule far less | - |
-//! | the queue | 1,024 requests of below 1 KiB each and their parameters | [`Limits::max_queue`] |
+//! | the queue | 1,024 requests of below 1 KiB each, their parameters and bodies; on top those whose connection is being opened | [`Limits::max_queue`] |
 //!
 //! [`Stats`](crate::Stats) shows what of it is in use.
 

@@ -30,10 +30,10 @@
 //!     // 1. Wait, no longer than the client allows.
 //!     client.wait(Instant::now(), &mut poll, &mut events)?;
 //!     let now = Instant::now(); // once per turn is enough
-//!     // 2. Hand the client its readiness.
+//!     // 2. Hand the client its readiness, all of it.
 //!     for event in &events {
 //!         if !client.handle_event(event) {
-//!             // Yours: a listener, a guest, a waker.
+//!             // Yours: a listener, a guest, a waker. Note it for step 5.
 //!         }
 //!     }
 //!     // 3. Hand it the time.
@@ -46,6 +46,7 @@
 //!             requests_left -= 1;
 //!         }
 //!     }
+//!     // 5. Serve your own sockets: `submit` for what they ask, `write_stdin` for what they send.
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -79,30 +80,45 @@
 //! }
 //! ```
 //!
-//! **2. Sort.** [`handle_event`](Client::handle_event) only takes a note. It says `true` for every token of the
-//! client's range, also for a connection that has been closed since. Never register, re-register or deregister anything
-//! under such a token.
+//! **2. Sort.** [`handle_event`](Client::handle_event) takes a note and does no I/O. An idle connection that has anything
+//! to read is out of the pool from then on, until a read has found its socket open and empty. It returns `true` for
+//! every token of the client's range, also for a connection that has been closed since. Never register, re-register or
+//! deregister anything under such a token.
 //!
 //! **3. Time.** [`handle_timeout`](Client::handle_timeout) once per turn. Early, late or twice does no harm; without it
-//! no time limit ever passes. It does not look at sockets: when the loop was held up for longer than a time limit, it
-//! ends requests whose answers have come meanwhile. Where that can be, take step 4 before this one.
+//! no time limit ever passes. A limit of a request that is on a connection counts when the socket was read and found
+//! empty, which is done in step 4: an answer that came while the loop was held up, or the process stopped, is
+//! delivered. The limit of a request in the queue counts at once.
 //!
 //! **4. Take.** [`poll_event`](Client::poll_event) until it says `None`. Each connection has its turn, in which it reads
 //! one [`ReadBuf`] and writes 1 MiB at most. Then those with more to do have another, until 16 buffers' worth were moved
 //! in all, 1 MiB by default: your own sockets wait for that long, and for the round in which it is reached. A smaller
 //! buffer makes it shorter. And you may stop before `None`: [`timeout`](Client::timeout) is zero then, and the next turn
 //! goes on where this one stopped. Give [`mio::Events`] room for all connections: one that `poll` had no room to report
-//! gets no turn before the next `poll`.
+//! gets no turn before the next `poll`, and its end is not known until then.
 //!
-//! The order of the steps is the one that wastes nothing, but any order is right: nothing is lost by a command in an
-//! odd place, because the client knows that it has work, and says so.
+//! **5. Your own sockets,** last, and with them most commands. [`timeout`](Client::timeout) is zero after a command that
+//! makes work, and the next turn sends it.
+//!
+//! Any order is right: a command in another place loses nothing, because the client knows that it has work. But this
+//! order profits most:
+//!
+//! - *Between `poll` and `handle_event`* the client does not know what was announced. A request may get a connection
+//!   that the application has closed; it then has to be sent again, or it fails.
+//! - *Between `handle_event` and `poll_event`* no announced connection is in the pool. Those whose answer has arrived will
+//!   be free after the read, but a `submit` now opens a new connection instead, or waits.
+//! - *After `poll_event`* every announced connection has been read: it is free, busy or gone.
+//!
+//! Commands on an event, such as the next `submit` at an `End`, belong to step 4. They find the connections free that
+//! were read before.
 //!
 //! # One request
 //!
-//! An accepted [`submit`](Client::submit) has exactly one [`Event::End`]; a refused one has none. In between come, in
-//! any number, [`Event::Stdout`] and [`Event::Stderr`], and at most one [`Event::StdoutEnd`]. Keep the handle where you
-//! may want to abort, pause or push a body. Keep your own state under the [`Tag`]: the client echoes it and never looks
-//! at it.
+//! An accepted [`submit`](Client::submit) has exactly one [`Event::End`]; a refused one has none, and its error,
+//! [`Refused`](crate::Refused), gives the request back. [`ready`](Client::ready) answers before a request is made whether
+//! there is room for one. Between `submit` and `End` come, in any number, [`Event::Stdout`] and [`Event::Stderr`], and at
+//! most one [`Event::StdoutEnd`]. Keep the handle where you may want to abort, pause or push a body. Keep your own state
+//! under the [`Tag`]: the client echoes it and never interprets it.
 //!
 //! Data is lent from the [`ReadBuf`], not from the client. So commands are allowed while it is looked at:
 //!
@@ -145,9 +161,9 @@
 //!
 //! # Traps
 //!
-//! **Two buffers.** Between two calls the client may have left octets in the [`ReadBuf`]: the buffer is part of its
-//! state. Passing another one panics, since it would lose them. One client, one buffer; a thread each, if there are
-//! several.
+//! **Two buffers.** Between two calls the client may have left bytes in the [`ReadBuf`]. The buffer belongs to that
+//! client until they were taken. [`poll_event`](Client::poll_event) panics when the client is given another buffer,
+//! which would lose the bytes, and when another client is given this one, which would get them. One client, one buffer.
 //!
 //! **Your own edges.** mio announces a change once. The client keeps that in mind for its sockets: after
 //! [`resume`](Client::resume) it reads what came during the pause. Your sockets are yours: when you stopped reading a
@@ -164,12 +180,13 @@
 //! And [`cgi::ScriptMap::local`](crate::cgi::ScriptMap::local) looks at files whenever it resolves a target.
 //!
 //! **Names.** [`Client::new`] resolves host names, which blocks, and counts each address of a name as a server:
-//! `localhost` is often two, of which one refuses. The token range must hold `max_connections` times the number of
-//! servers.
+//! `localhost` is often two, of which one refuses. An address that does not answer keeps no request from another one for
+//! longer than 250 ms. The token range must hold `max_connections` times the number of servers.
 //!
-//! **Dropping.** A dropped client closes its sockets and says nothing. For a clean end, at a SIGTERM for instance, shut
-//! it down and go on with the loop until [`Event::ShutDown`]. (To the loop a signal is one more socket of yours: have
-//! the handler write to a pipe that is registered under a token of yours, as the crate `signal-hook` does.)
+//! **Dropping.** A dropped client closes its sockets and reports nothing. For a clean end, at a SIGTERM for instance,
+//! shut it down and go on with the loop until [`Event::ShutDown`], which comes after the last socket was closed. (To the
+//! loop a signal is one more socket of yours: have the handler write to a pipe that is registered under a token of
+//! yours, as the crate `signal-hook` does.)
 //!
 //! ```
 //! # use std::time::{Duration, Instant};
@@ -178,10 +195,10 @@
 //! # let now = Instant::now();
 //! client.shutdown(now, Some(now + Duration::from_secs(10))); // what is left then fails
 //! let late = client.submit(now, Request::responder(), Tag(0));
-//! assert_eq!(late, Err(SubmitError::ShuttingDown));
+//! assert_eq!(late.map_err(SubmitError::from), Err(SubmitError::ShuttingDown));
 //! # let mut buf = [0; 512];
 //! # let event = client.poll_event(&mut buf);
-//! assert_eq!(event, Some(Event::ShutDown)); // nothing was in flight
+//! assert_eq!(event, Some(Event::ShutDown)); // nothing was in flight, and no socket open
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -14,15 +14,45 @@
 //!
 //! | delivery | what is known | send again |
 //! |----------|---------------|------------|
-//! | [`NotSent`](Delivery::NotSent) | no octet left, or the application refused it | yes, any request |
-//! | [`MaybeSent`](Delivery::MaybeSent) | octets left, none came back | only what may run twice |
+//! | [`NotSent`](Delivery::NotSent) | no byte was handed to the transport, or the application refused it | yes, any request |
+//! | [`MaybeSent`](Delivery::MaybeSent) | bytes were handed to the transport, none came back | only what may run twice |
 //! | [`Responded`](Delivery::Responded) | output had begun | no: it ran, at least in part |
 //!
-//! The client itself has sent again what [`Request::retry`](crate::Request::retry) allows, up to
-//! [`Config::max_retries`](crate::Config::max_retries) times, before it reports a failure;
-//! [`Report::retries`](crate::Report::retries) says how often. A retry of your own, if any, goes to another place or
-//! comes later. For a server that is away for a moment, as while it restarts, there need be none:
-//! [`Config::connect_patience`](crate::Config::connect_patience) is how long a request that was not sent waits for it.
+//! # What the client sends again
+//!
+//! Before it reports a failure, the client has sent the request again where [`Request::retry`](crate::Request::retry)
+//! allows it:
+//!
+//! | the attempt ended, without a byte of a response | `Never` | `IfNotSent` | `IfStale` | `IfUnanswered` |
+//! |-------------------------------------------------|---------|-------------|-----------|----------------|
+//! | the connection was lost, no byte of the request handed to it | - | again | again | again |
+//! | refused: `FCGI_OVERLOADED`, `FCGI_CANT_MPX_CONN` | - | again | again | again |
+//! | a *reused* connection was lost within `stale_window`, without a byte for any of its requests | - | - | once | once |
+//! | another connection was lost within `stale_window` | - | - | - | once |
+//! | the connection was lost with the client's own `FCGI_GET_VALUES` on it | - | - | once | once |
+//! | the connection was lost later | - | - | - | - |
+//! | a time limit, an abort | - | - | - | - |
+//!
+//! - [`Retry::ByMethod`], the default, is `IfStale` for GET, HEAD, OPTIONS, TRACE, PUT and DELETE, and `IfNotSent` for
+//!   every other method and without a `REQUEST_METHOD`.
+//! - [`Config::stale_window`](crate::Config::stale_window), 1 s by default, begins with the last byte sent. A connection
+//!   that is lost later was lost at work: the script was killed, or killed the process, and would do it again.
+//! - *Once* is once per request. *Again* is at most [`Config::max_retries`](crate::Config::max_retries) times, *once*
+//!   counted with it. After a loss the request takes only a connection that is opened from then on.
+//! - A body has to be [rewound](crate::Body#rewinding). Where no byte of the request has left, every body can be.
+//! - A connect that fails is no attempt. The request stays in the queue while another server may be connected to, and
+//!   for [`Config::connect_patience`](crate::Config::connect_patience), which bridges a restart. A shortage on this side
+//!   (descriptors, ports, memory) is no failure at all: the request waits, up to
+//!   [`Timeouts::queue`](crate::Timeouts::queue).
+//!
+//! A request that may not be sent twice is protected further. Before it leaves on a reused connection, the socket is read
+//! once: an end that is found there sends it elsewhere, unharmed. And it gets a new connection where the used one has
+//! served as many requests as the application closed its connections after
+//! ([`pm.max_requests`](super::php_fpm#the-settings-of-a-pool-and-their-counterparts)). Between that read and the write
+//! the application may still close the connection: then the request fails as *maybe sent*.
+//!
+//! [`Report::retries`](crate::Report::retries) counts what was sent again. A retry of your own, if any, goes to another
+//! place or comes later.
 //!
 //! # What a proxy answers
 //!
@@ -39,7 +69,7 @@
 //!         RequestError::Connect(ConnectError::Busy) => 503,
 //!         RequestError::Connect(ConnectError::TimedOut) => 504,
 //!         RequestError::Connect(_) => 502,
-//!         RequestError::TimedOut(TimeoutKind::Queue) => 503,
+//!         RequestError::TimedOut(TimeoutKind::Queue) | RequestError::QueueFull { .. } => 503,
 //!         RequestError::TimedOut(_) => 504,
 //!         RequestError::Overloaded | RequestError::ShutDown => 503,
 //!         // The guest's upload broke off, or was longer than announced.
@@ -64,13 +94,14 @@
 //!
 //! | error | delivery | answer | what to check |
 //! |-------|----------|--------|---------------|
-//! | [`Connect`](RequestError::Connect), [`Failed`](ConnectError::Failed) | N/M | 502 | does it run, is the path or port right, may this user write to the socket, file descriptors |
+//! | [`Connect`](RequestError::Connect), [`Failed`](ConnectError::Failed) | N/M | 502 | does it run, is the path or port right, may this user write to the socket |
 //! | [`Connect`](RequestError::Connect), [`TimedOut`](ConnectError::TimedOut) | N/M | 504 | network and firewall; a full backlog over TCP |
 //! | [`Connect`](RequestError::Connect), [`Busy`](ConnectError::Busy) | N/M | 503 | more connections than processes, slow scripts, `listen.backlog` |
 //! | [`Lost`](RequestError::Lost), [`Closed`](LostReason::Closed) | N, M, R | 502 | the application's log: it ended the connection; does it speak FastCGI at all |
 //! | [`Lost`](RequestError::Lost), [`Io`](LostReason::Io) | N, M, R | 502 | a process that died or was killed: `request_terminate_timeout`, memory |
-//! | [`Protocol`](RequestError::Protocol) | N, M, R | 502 | the address: HTTP, or another protocol, listens there; otherwise a bug of the application |
-//! | [`TimedOut`](RequestError::TimedOut), [`Queue`](TimeoutKind::Queue) | N/M | 503 | `max_connections` against what the application can do; slow scripts |
+//! | [`Protocol`](RequestError::Protocol) | N, M, R | 502 | the address: HTTP, or another protocol, listens there; with `OnlyIdOne`, [`RequestIds`](crate::RequestIds); otherwise a bug of the application |
+//! | [`TimedOut`](RequestError::TimedOut), [`Queue`](TimeoutKind::Queue) | N/M | 503 | `max_connections` against what the application can do; slow scripts; file descriptors and ports, if [`Counters::shortages`](crate::Counters::shortages) grows |
+//! | [`QueueFull`](RequestError::QueueFull) | N/M | 503 | `max_queue`, and why no connection could be opened for it, or one for fewer requests than expected |
 //! | [`TimedOut`](RequestError::TimedOut), [`Write`](TimeoutKind::Write) | N, M, R | 504 | an application that does not read: all its processes are busy, or it hangs |
 //! | [`TimedOut`](RequestError::TimedOut), [`FirstOctet`](TimeoutKind::FirstOctet) | M | 504 | a slow script; `fastcgi_finish_request` on kept connections |
 //! | [`TimedOut`](RequestError::TimedOut), [`Silence`](TimeoutKind::Silence) | R | 504 | a script that stopped in the middle, or works on after its output |
@@ -89,11 +120,13 @@
 //!
 //! # Refused at once
 //!
-//! [`SubmitError`]: nothing was sent, and no `End` follows.
+//! [`SubmitError`]: nothing was sent, and no `End` follows. [`submit`](crate::Client::submit) returns it inside
+//! [`Refused`](crate::Refused), beside the request. Nothing was read of the body, unless the error is `BodyRead` or
+//! `BodyTooLarge`.
 //!
 //! | error | answer | what to do |
 //! |-------|--------|------------|
-//! | [`QueueFull`](SubmitError::QueueFull) | 503 | shed load; a longer queue only makes guests wait for the same refusal |
+//! | [`QueueFull`](SubmitError::QueueFull) | 503 | shed load; a longer queue only makes guests wait for the same refusal. From `get_values` with a limit of 1: this server is being asked already |
 //! | [`ShuttingDown`](SubmitError::ShuttingDown) | 503 | |
 //! | [`ParamTooLarge`](SubmitError::ParamTooLarge), [`ParamsTooLarge`](SubmitError::ParamsTooLarge) | 431 or 414 | a field or a target too long for one record, or all together for `max_params_len` |
 //! | [`ParamLengthTooLong`](SubmitError::ParamLengthTooLong) | 431 or 414 | a name or a value of 2 GiB |
@@ -163,10 +196,11 @@
 //!
 //! # After an abort
 //!
-//! [`abort`](crate::Engine::abort) and every time limit end the request here and now; `End` comes with the next
-//! `poll_event`. What becomes of the script is the application's choice. php-fpm notices a closed connection when it
-//! next writes, and runs to the end if it writes nothing; no application can be stopped in the middle of a database
-//! query. So an abort frees the connection's place in the client's limits sooner than the process at the other end.
+//! [`abort`](crate::Engine::abort) ends the request here and now; `End` comes with the next `poll_event`. So does a time
+//! limit, once the socket was read and has not brought the answer. The client drops the body no later than `End` comes.
+//! What becomes of the script is the application's choice. php-fpm notices a closed connection when it next writes, and
+//! runs to the end if it writes nothing; no application can be stopped in the middle of a database query. So an abort
+//! frees the connection's place in the client's limits sooner than the process at the other end.
 //!
 //! # What to log
 //!
@@ -197,6 +231,6 @@
 use crate::cgi::ResponseError;
 #[cfg(doc)]
 use crate::{
-    BodyError, ConnectError, Delivery, Failure, LostReason, RequestError, StdinError, SubmitError,
-    TimeoutKind,
+    BodyError, ConnectError, Delivery, Failure, LostReason, RequestError, Retry, StdinError,
+    SubmitError, TimeoutKind,
 };

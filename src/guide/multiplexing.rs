@@ -18,15 +18,27 @@
 //!
 //! [`Multiplex::Off`]: one request per connection. Always right.
 //!
-//! [`Multiplex::Auto`], the default: each server is asked with `FCGI_GET_VALUES`, once, on a connection of its own,
-//! while requests go one per connection; none waits for the answer. Only `FCGI_MPXS_CONNS=1` counts as yes. Silence, a
-//! closed connection or an empty answer mean no. The answer holds until the server has been down, since what listens
-//! there afterwards may be another program. The question costs one connection for a moment; where you know the answer,
-//! spare it.
+//! [`Multiplex::Auto`], the default: requests go one per connection until the server has said that it multiplexes. The
+//! client asks a server once, with `FCGI_GET_VALUES`, and only when the answer can help: when a request waits in the
+//! queue because no further connection can be opened. Below that load no server is asked.
+//!
+//! - The question goes out on the next connection that becomes idle, which takes no request until the answer is in. If
+//!   none becomes idle, the question follows a small request without a body that has held its connection for a second.
+//!   No connection is opened for it.
+//! - Only `FCGI_MPXS_CONNS=1` counts as yes. Silence for [`Config::probe_timeout`] on a connection without a request, a
+//!   closed connection or an empty answer mean no.
+//! - The answer holds until the server has been down, since what listens there afterwards may be another program. Some
+//!   applications die of the question: after one connection was lost with it, the client never asks that server again.
+//!   The request on that connection is sent again where [`Retry`] allows it after a stale connection.
+//! - [`get_values`](crate::Client::get_values) asks at a time of your choice, and the client learns from that answer too.
+//!
+//! Where you know the answer, choose `Off` or `On` and spare the question.
 //!
 //! [`Multiplex::On`]: you know that the application multiplexes. If that is wrong, requests are damaged: only the
 //! polite applications refuse with `FCGI_CANT_MPX_CONN`, upon which the client goes back to one request per connection
 //! for that server and sends the refused request again.
+//!
+//! With [`Config::keep_connections`] off, each connection serves one request, whichever of the three is set.
 //!
 //! ```
 //! use std::time::Instant;
@@ -70,11 +82,11 @@
 //!
 //! Fewer sockets and fewer connects. That counts when many small requests are under way at a time, and the application
 //! is on another machine, or its connections are dear. On the same machine there is little to gain over one connection
-//! per request with a few of them kept: an idle connection costs the client below 512 octets.
+//! per request with a few of them kept: an idle connection costs the client below 512 bytes.
 //!
 //! # What it costs
 //!
-//! - *Neighbours.* Octets of all requests come through one pipe. One that is paused has its output held in memory, up
+//! - *Neighbours.* Bytes of all requests come through one pipe. One that is paused has its output held in memory, up
 //!   to a budget; then its neighbours wait, or it fails: see [`back_pressure`](super::back_pressure#a-slow-reader). The
 //!   client puts new requests on connections without a paused one, where there are any.
 //! - *The application's reader.* In Go, a handler that does not read its body stops the whole connection, the other
@@ -88,9 +100,14 @@
 //!
 //! # How many at a time
 //!
-//! With [`Multiplex::On`] it is `max`; with [`Multiplex::Auto`] what the server says in `FCGI_MAX_REQS`, at most 1,024.
-//! An application whose handlers use threads or a database has its own limit, and does not say it: start with what it
+//! With [`Multiplex::On`] it is `max` on each connection. With [`Multiplex::Auto`] it is at most 1,024 on each connection,
+//! and an application that shares connections also sets totals: the client has no more connections to it than
+//! `FCGI_MAX_CONNS`, and no more requests in flight over all of them than `FCGI_MAX_REQS`; the others wait in the queue.
+//! What an application that does not share says of itself is ignored: libfcgi says 1 for each of its processes, however
+//! many listen on one socket.
+//!
+//! An application whose handlers use threads or a database has its own limit, and does not report it: start with what it
 //! can really do at a time.
 
 #[cfg(doc)]
-use crate::{Config, Multiplex};
+use crate::{Config, Multiplex, Retry};

@@ -31,9 +31,9 @@
 //! All clients together, those of other threads and programs too, should have fewer connections than `pm.max_children`.
 //! Where requests wait then makes the difference:
 //!
-//! - *In the client's queue*, when the connections are fewer than the children. A waiting request costs its parameters,
-//!   can be aborted without a trace, and when it has waited for too long it fails as *not sent*: a 503, and safe to
-//!   send again.
+//! - *In the client's queue*, when the connections are fewer than the children. A waiting request costs its parameters
+//!   and what you gave as its body, can be aborted without a trace, and when it has waited for too long it fails as *not
+//!   sent*: a 503, and safe to send again.
 //! - *In the listener's backlog*, when they are more. The kernel accepts the connection and the request for a process
 //!   that has no time for them. To the client they are sent; when the wait gets too long, the application *may* have
 //!   acted, and nobody can know.
@@ -96,20 +96,29 @@
 //! | php-fpm | here | how they go together |
 //! |---------|------|----------------------|
 //! | `pm.max_children` | [`Limits::max_connections`] | of all clients together below it |
-//! | `pm.max_requests` | [`Retry`] | see below |
+//! | `pm.max_requests` | nothing, it is learned; [`Retry`] | see below |
 //! | `request_terminate_timeout` | [`Timeouts::first_octet`], [`Timeouts::total`] | ours a little longer |
 //! | `listen.backlog` | [`Config::connect_timeout`] | how long to try while it is full |
 //! | `process_control_timeout` | [`Limits::idle_timeout`] | ours shorter |
 //!
-//! **`pm.max_requests`.** After so many requests a child ends: the last response is complete, then the connection is
-//! closed. The client sees that and does not use it again. If the next request had just been sent on it, the connection
-//! is found closed before the first octet of a response; [`Retry::IfStale`], the default, sends such a request once
-//! more on a fresh connection. One that must never run twice is given [`Retry::IfNotSent`] and may fail then.
-//! [`Limits::max_requests_per_connection`] does not replace that, since a child counts the
-//! requests of earlier connections too.
+//! **`pm.max_requests`.** After N requests a child ends: the last response is complete, then the connection is closed. A
+//! request that is sent just then is lost. The client keeps requests out of that gap:
 //!
-//! **`request_terminate_timeout`.** The child is killed: the connection is reset and output not yet sent is lost, so
-//! the request ends with [`LostReason::Io`](crate::LostReason::Io). That is the better limit of the two, because it
+//! - A connection whose close was announced gets no request, read or not.
+//! - A GET that was lost on a reused connection, no later than [`Config::stale_window`] after it was sent, is sent once
+//!   more on a fresh one ([`Retry::ByMethod`], the default). So it runs twice at most.
+//! - A POST is not sent again once a byte of it has left. Before it leaves on a reused connection, the socket is read
+//!   once. And the client remembers after how many requests the server last closed a connection behind an answer: a
+//!   POST gets no connection that has served that many, but a new one.
+//! - What is left is a close between that read and the write. Then the POST fails as *maybe sent*, a 502.
+//!
+//! [`Limits::max_requests_per_connection`] does not replace that, since a child counts the requests of earlier
+//! connections too. For the same reason the remembered number is a guess.
+//!
+//! **`request_terminate_timeout`.** The child is killed, the connection is lost, and output that was not sent is lost with
+//! it: the request ends with [`RequestError::Lost`](crate::RequestError::Lost) and is not sent again, whatever its
+//! method. The limit is at least a second, so it passes after [`Config::stale_window`]. (A script that kills its child
+//! sooner, on a reused connection, runs twice if it was a GET.) The pool's limit is the better one of the two, because it
 //! frees the child. Ours only closes the connection, which PHP notices when it next writes; until then the script runs
 //! on. So let the pool's limit pass first, and ours catch what it does not: a pool that is stuck.
 //!

@@ -82,8 +82,10 @@
 //! }
 //! ```
 //!
-//! What such a test leaves out is that loop itself, and the sockets. One request through the whole program, with an
-//! application on a socket, is enough for them: they have no time limits and no faults of their own to go wrong.
+//! What such a test leaves out is that loop itself, the sockets, and what lies between an announcement and the read: this
+//! network reports what it has read and nothing before ([why that matters](super::without_mio#on-readiness)). So a time
+//! limit counts at its instant, without a last look into the socket. One request through the whole program, with an
+//! application on a socket, is enough for the rest.
 //!
 //! # Without code of your own
 //!
@@ -111,7 +113,7 @@
 //!
 //! # Faults
 //!
-//! What an application must not do is a few octets more. Whether a response that was cut short is noticed:
+//! What an application must not do is a few bytes more. Whether a response that was cut short is noticed:
 //!
 //! ```
 //! use mio_fcgi::testkit::{Fragments, Script, Scripted, Sim, Wire};
@@ -136,7 +138,11 @@
 //! | delay, a slow line, full buffers | [`Wire::latency`], [`Wire::octets_per_second`], [`Wire::capacity`], [`Script::stop_reading`] |
 //! | connections that overtake one another | [`Server::wires`], [`Network::shuffle`] |
 //! | an end of file or a reset at any octet | [`Break`], [`Records::cut`]; by a script [`Script::close`], [`Script::reset`], [`Script::half_close`] |
-//! | connects that fail, hang, come late, find the backlog full | [`Server::on_connect`], [`Connect`] |
+//! | connects that fail, hang, come late, find the backlog full or no descriptor | [`Server::on_connect`], [`Connect`], [`Network::limit_sockets`] |
+//! | an end that is announced and not read yet | [`Sim::step`], [`Network::shuffle`]; [`Server::on_notice`] shows it |
+//! | reads that end exactly at the end of their buffer, selectors that are not edge-triggered | [`Wire::reads`], [`Wire::reads_until_blocked`] |
+//! | writes into a connection that the application has closed | [`Wire::after_close`], [`Script::take_nothing`] |
+//! | a process that was stopped | [`Network::hold_up`], [`Network::unread_since`] |
 //! | an application that thinks, or never ends | [`Script::wait`], a script without [`Script::end`] |
 //! | an answer before the body was read | a script without [`Script::await_stdin`] |
 //! | refusals | [`Script::refuse`], by turns with the closure of [`Scripted::new`] |

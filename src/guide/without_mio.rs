@@ -1,25 +1,25 @@
 //! Driving an [`Engine`] yourself: for another runtime, for `io_uring`, for tests without sockets.
 //!
-//! [`Client`](crate::Client) is an engine with a driver for mio. The engine decides, the driver does: it moves octets,
-//! reports what became of sockets, and says what time it is. Any other driver has the same duties:
+//! [`Client`](crate::Client) is an engine with a driver for mio. The engine decides, the driver does: it moves bytes,
+//! reports what became of sockets, and passes the time in. Any other driver has the same duties:
 //!
 //! 1. **Actions.** Take [`poll_action`](Engine::poll_action) until `None`, and do each: connect, close, write, read.
 //! 2. **Facts.** Report a connect that succeeded with [`handle_connected`](Engine::handle_connected), and a connect
 //!    that failed, an end of file or an error with [`handle_closed`](Engine::handle_closed), after everything that
-//!    could still be read.
-//! 3. **Octets out.** Write what [`transmit`](Engine::transmit) shows, report how much the transport took with
-//!    [`handle_transmitted`](Engine::handle_transmitted), look again. With completions instead of readiness: copy, or
-//!    keep the slices' octets unchanged by reporting only when the write is done.
-//! 4. **Octets in.** While [`wants_read`](Engine::wants_read), read, and feed all of it to
+//!    could still be read. Report what waits in a socket, see [below](#on-readiness).
+//! 3. **Bytes out.** Write what [`transmit`](Engine::transmit) shows, report how much the transport took with
+//!    [`handle_transmitted`](Engine::handle_transmitted), look again. The slices are valid until the next `&mut` call on
+//!    the engine. For a write that is not over by then, [`poll_transmit`](Engine::poll_transmit) copies.
+//! 4. **Bytes in.** While [`wants_read`](Engine::wants_read), read, and feed all of it to
 //!    [`poll_received`](Engine::poll_received) until `None`. Nothing has to be kept afterwards. What was read before it
 //!    became false is fed all the same.
 //! 5. **Events.** Take [`poll_event`](Engine::poll_event) until `None`; its buffer is only scratch memory for output
 //!    that was held back.
-//! 6. **Time.** Call [`handle_timeout`](Engine::handle_timeout) when [`poll_timeout`](Engine::poll_timeout) says so. It
-//!    may say it a little early: then ask again.
+//! 6. **Time.** Call [`handle_timeout`](Engine::handle_timeout) when [`poll_timeout`](Engine::poll_timeout) is due. It
+//!    may be due a little early: then ask again.
 //!
-//! Work makes work, so repeat 1 to 5 until nothing moves, then wait. The order does not matter, and an engine with
-//! something to do says so: [`has_output`](Engine::has_output).
+//! Work makes work, so repeat 1 to 5 until nothing moves, then wait. Any order is right, and an engine with something to
+//! do reports it: [`has_output`](Engine::has_output).
 //!
 //! # A complete loop in memory
 //!
@@ -145,21 +145,230 @@
 //! requests were closed on the way, as idle ones are.
 //!
 //! To test a program that embeds the client, there is such a loop ready in the module `testkit`, a feature: with
-//! applications that misbehave, a clock of its own, and octets that arrive in any pieces. See the page `testing`.
+//! applications that misbehave, a clock of its own, and bytes that arrive in any pieces. See the page `testing`.
 //!
-//! # Rules for a driver
+//! # On readiness
+//!
+//! A request must not get a connection that the application has closed, or that still holds bytes of an earlier request.
+//! So the engine has to know what the driver knows of each socket:
+//!
+//! | what happened | report | when |
+//! |---------------|--------|------|
+//! | a socket was announced readable | [`handle_readable`](Engine::handle_readable) | at once, before the next command |
+//! | the end of the application's stream, a hang-up or an error was announced | [`handle_read_closed`](Engine::handle_read_closed) | at once, before the next command |
+//! | a read brought bytes, and more may be behind them | `handle_readable` | before they are fed |
+//! | a read brought less than it had room for, and this means an empty socket | [`handle_short_read`](Engine::handle_short_read) | before they are fed |
+//! | a read would have blocked | [`handle_drained`](Engine::handle_drained) | after all bytes were fed |
+//! | a read found the end, or failed | [`handle_closed`](Engine::handle_closed) | after all bytes were fed |
+//!
+//! A short read means an empty socket with an edge-triggered selector, which announces what comes later, unless an end
+//! or an urgent byte was announced: then read on, until a read finds the end or would block.
+//!
+//! Report all of them or none. An announced connection takes no request until it was reported empty. And a time limit
+//! that is over asks for a read first, with [`Action::Read`]: it counts when the socket was reported empty or closed, or
+//! was read 128 times.
+//! A driver that reports nothing has to read every socket before it gives a command and before
+//! [`handle_timeout`](Engine::handle_timeout); its time limits count at once.
+//!
+//! [`reads_first`](Engine::reads_first) asks for one read before the first write: the request may not be sent twice, and
+//! its connection has served others. Whether [`Action::Flush`] or the selector's first word that a new connection takes
+//! bytes comes first does not matter: a write that would block does no harm.
+//!
+//! ```
+//! use std::io::{ErrorKind, Read, Write};
+//! use std::time::Instant;
+//! use mio_fcgi::{ConnectionHandle, Disconnected, Engine, Event};
+//!
+//! /// At each announcement, with the sockets left alone.
+//! fn announced(engine: &mut Engine, now: Instant, connection: ConnectionHandle, is_end: bool) {
+//!     if is_end {
+//!         engine.handle_read_closed(now, connection);
+//!     } else {
+//!         engine.handle_readable(now, connection);
+//!     }
+//! }
+//!
+//! /// Once all announcements are in: reads until the socket is empty.
+//! fn read(
+//!     engine: &mut Engine,
+//!     now: Instant,
+//!     connection: ConnectionHandle,
+//!     socket: &mut impl Read,
+//!     on_event: &mut dyn FnMut(&mut Engine, Event<'_>),
+//! ) {
+//!     let mut buffer = [0; 16 * 1024];
+//!     while engine.wants_read(connection) || engine.reads_first(connection) {
+//!         match socket.read(&mut buffer) {
+//!             Ok(0) => return engine.handle_closed(now, connection, Disconnected::Eof),
+//!             Ok(len) => {
+//!                 engine.handle_readable(now, connection); // right with any selector
+//!                 let mut input = &buffer[..len];
+//!                 while let Some(event) = engine.poll_received(now, connection, &mut input) {
+//!                     on_event(engine, event); // gives commands, too
+//!                 }
+//!             }
+//!             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+//!             Err(error) if error.kind() == ErrorKind::WouldBlock => {
+//!                 return engine.handle_drained(now, connection);
+//!             }
+//!             Err(error) => {
+//!                 return engine.handle_closed(now, connection, Disconnected::Failed(error.kind()));
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! /// At [`Action::Flush`](mio_fcgi::Action::Flush), and when the socket takes more.
+//! fn write(
+//!     engine: &mut Engine,
+//!     now: Instant,
+//!     connection: ConnectionHandle,
+//!     socket: &mut (impl Read + Write),
+//!     on_event: &mut dyn FnMut(&mut Engine, Event<'_>),
+//! ) {
+//!     if engine.reads_first(connection) {
+//!         read(engine, now, connection, socket, on_event);
+//!     }
+//!     loop {
+//!         let slices = engine.transmit(connection);
+//!         if slices.is_empty() {
+//!             return;
+//!         }
+//!         match socket.write_vectored(&slices) {
+//!             Ok(len) if len > 0 => engine.handle_transmitted(now, connection, len),
+//!             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+//!             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+//!             failed => {
+//!                 // The application may have answered before it closed. With nothing left to read, it is lost. What
+//!                 // is paused is not read here: a driver that keeps such answers reports the failure behind them.
+//!                 let kind = failed.err().map_or(ErrorKind::WriteZero, |error| error.kind());
+//!                 read(engine, now, connection, socket, on_event);
+//!                 return engine.handle_closed(now, connection, Disconnected::Failed(kind));
+//!             }
+//!         }
+//!     }
+//! }
+//! # use std::io;
+//! # use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
+//! # use mio_fcgi::{Action, Config, Multiplex, Request, Tag};
+//! # #[derive(Default)]
+//! # struct Socket { arrived: Vec<u8>, left: Vec<u8> }
+//! # impl Read for Socket {
+//! #     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+//! #         let len = self.arrived.len().min(buffer.len());
+//! #         if len == 0 { return Err(ErrorKind::WouldBlock.into()); }
+//! #         buffer[..len].copy_from_slice(&self.arrived[..len]);
+//! #         self.arrived.drain(..len);
+//! #         Ok(len)
+//! #     }
+//! # }
+//! # impl Write for Socket {
+//! #     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> { self.left.write(bytes) }
+//! #     fn flush(&mut self) -> io::Result<()> { Ok(()) }
+//! # }
+//! # let mut config = Config::new("127.0.0.1:9000".parse()?);
+//! # config.multiplex = Multiplex::Off;
+//! # let mut engine = Engine::new(config)?;
+//! # let (now, mut socket, mut ends) = (Instant::now(), Socket::default(), 0);
+//! # engine.submit(now, Request::responder(), Tag(1))?;
+//! # let Some(Action::Connect { connection, .. }) = engine.poll_action() else { panic!() };
+//! # engine.handle_connected(now, connection);
+//! # // All on one connection: the last, which may not run twice, waits for a read.
+//! # for (id, next) in [(1, "GET"), (2, "POST"), (1, "")] {
+//! #     while engine.poll_action().is_some() {}
+//! #     assert_eq!(engine.reads_first(connection), next.is_empty());
+//! #     write(&mut engine, now, connection, &mut socket, &mut |_, _| panic!());
+//! #     assert_eq!(socket.left[..4], [1, 1, 0, id]);
+//! #     socket.left.clear();
+//! #     let protocol_status = ProtocolStatus::RequestComplete;
+//! #     wire::write_end_request(&mut socket.arrived, id.into(), EndRequest { app_status: 0, protocol_status });
+//! #     announced(&mut engine, now, connection, false);
+//! #     read(&mut engine, now, connection, &mut socket, &mut |_, event| {
+//! #         ends += usize::from(matches!(event, Event::End { .. }));
+//! #     });
+//! #     engine.submit(now, Request::responder().param("REQUEST_METHOD", next), Tag(2))?;
+//! # }
+//! # assert_eq!(ends, 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # On completions
+//!
+//! With `io_uring` and the like, the system uses the driver's memory until a completion comes, and the engine goes on
+//! meanwhile. The rules:
+//!
+//! - **Copy at hand-over.** [`poll_transmit`](Engine::poll_transmit) appends what is next to a buffer of the driver's, and
+//!   counts it as handed over: a request that is lost after that is [`Delivery::MaybeSent`], even if the write does not
+//!   complete. Call it when the write can be submitted, and not before. One write at a time on a connection: call it at
+//!   [`Action::Flush`] if none is under way, and at the completion of one. After a completion with fewer bytes, submit the
+//!   rest before anything else.
+//! - **Time.** [`Timeouts::first_octet`] begins when the last byte was copied. [`Timeouts::write`] runs only while
+//!   something waits in the engine. So a write that never completes ends with one of the other limits.
+//! - **Reads.** One read is under way while [`wants_read`](Engine::wants_read). When it completes, feed what it brought,
+//!   also if `wants_read` is false by then. At [`Action::Read`] submit one, if none is under way.
+//! - **[`Action::Close`]** means: cancel what is under way, keep its memory until its completion has come, then close the
+//!   socket. The handle is stale, so nothing is reported any more, and what a late read has brought is dropped.
+//! - **A failed write** is not reported at once. The application may have answered before it closed, so the read goes on
+//!   to its end. Report [`handle_closed`](Engine::handle_closed) when the read has found the end or failed, or when it is
+//!   still under way after all completions were taken: then nothing is left to read.
+//! - **[`Disconnected::BacklogFull`]** is a connect that completes with `EAGAIN`. Where the system holds the connect until
+//!   the backlog has room, there is nothing to report: [`Config::connect_timeout`] ends it with [`Action::Close`].
+//! - **What waits in a socket.** Take all completions before you give a command and before
+//!   [`handle_timeout`](Engine::handle_timeout). Then either report nothing of the table above, or report these: a read
+//!   that filled its buffer is [`handle_readable`](Engine::handle_readable), before its bytes are fed; a read that is still
+//!   under way after all completions were taken is [`handle_drained`](Engine::handle_drained). The second is also the
+//!   answer to `Action::Read` and to [`reads_first`](Engine::reads_first). A driver that reports nothing may hand out a
+//!   connection whose end is in the socket: its requests are protected by their IDs only.
+//!
+//! An abort while a write is under way:
+//!
+//! ```
+//! use std::time::Instant;
+//! use mio_fcgi::{Action, Config, Delivery, Engine, Event, Request, Tag};
+//!
+//! let mut engine = Engine::new(Config::new("127.0.0.1:9000".parse()?))?;
+//! let now = Instant::now();
+//! let request = engine.submit(now, Request::responder(), Tag(1))?;
+//! let Some(Action::Connect { connection, .. }) = engine.poll_action() else { panic!() };
+//! engine.handle_connected(now, connection); // its completion came
+//! assert_eq!(engine.poll_action(), Some(Action::Flush { connection }));
+//!
+//! let mut out = Vec::new(); // the connection's own
+//! let len = engine.poll_transmit(now, connection, &mut out);
+//! assert!(len > 0 && len == out.len());
+//! // Here the write of `out` is submitted to the system. It is not over when the guest leaves:
+//! engine.abort(now, request);
+//! let event = engine.poll_event(&mut []);
+//! let Some(Event::End { outcome: Err(failure), .. }) = event else { panic!() };
+//! assert_eq!(failure.delivery, Delivery::MaybeSent); // it may still reach the application
+//!
+//! // Cancel the write, and keep `out`.
+//! assert!(matches!(engine.poll_action(), Some(Action::Close { .. })));
+//! // The write completes, whole or not. Nothing is reported; the memory is free again.
+//! drop(out);
+//! assert!(engine.is_idle());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Rules for every driver
 //!
 //! - A connection is known by its [`ConnectionHandle`]. Keep sockets by [`index`](ConnectionHandle::index) and compare
 //!   the whole handle: an index is used again, a handle is not. A stale handle is harmless in every call.
-//! - After [`Action::Close`] the handle is stale: drop the socket, report nothing.
+//! - After [`Action::Close`] the handle is stale: drop the socket, report nothing. After
+//!   [`shutdown`](Engine::shutdown), [`Event::ShutDown`](crate::Event::ShutDown) comes when the last of these actions was
+//!   taken.
 //! - A socket that dies is reported once, and *last*: feed what it still had to give. An application may answer and
-//!   close at once, and an answer that is complete counts.
-//! - A connect of a Unix socket that says `EAGAIN` is [`Disconnected::BacklogFull`]: the engine asks for a new socket
-//!   under the same handle when a pause is over.
+//!   close at once, and an answer that is complete counts. A write that failed with nothing left to read is reported at
+//!   once: nothing else will come.
+//! - A connect of a Unix socket that fails with `EAGAIN` is [`Disconnected::BacklogFull`]: the engine asks for a new
+//!   socket under the same handle when a pause is over.
+//! - A connect that fails because this side has no descriptor, port or memory left (`EMFILE`, `ENFILE`, `ENOBUFS`,
+//!   `EADDRNOTAVAIL`, `ENOMEM`) is [`Disconnected::Shortage`]: the handle is stale then, the requests wait, and the engine
+//!   asks again when another socket was closed or a pause is over.
 //! - [`Action::Flush`] comes when there is something new to write, not again for what did not fit: go on by yourself
 //!   when the transport takes more.
-//! - [`Action::Read`] means that reading was held off and may go on; readiness that is announced by edges will not come
-//!   again.
+//! - [`Action::Read`] asks for a read now: reading was held off and may go on, or a time limit is over. Readiness that was
+//!   announced by an edge does not come again.
 
 #[cfg(doc)]
-use crate::{Action, ConnectionHandle, Disconnected, Engine};
+use crate::{Action, Config, ConnectionHandle, Delivery, Disconnected, Engine, Timeouts};

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Registry, Token};
 
-use super::read_buf::ReadBuf;
+use super::read_buf::{Owner, ReadBuf};
 use super::turns::Slot;
 use crate::config::{Config, ConfigError, Limits};
 use crate::engine::{Engine, Stats};
-use crate::error::{StdinError, SubmitError};
+use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{ConnectionHandle, Event, RequestHandle, Tag};
 use crate::request::Request;
 
@@ -24,10 +24,12 @@ use crate::request::Request;
 /// 2. [`handle_event`](Self::handle_event) for each event; `false` means that it is the embedder's own
 /// 3. [`handle_timeout`](Self::handle_timeout)
 /// 4. [`poll_event`](Self::poll_event) until `None`: all reading and writing happens in there
+/// 5. sockets of the embedder's own
 ///
 /// Commands may be given at any time, also while an event's data is being looked at: events borrow the
 /// [`ReadBuf`], not the client. Any order is right: as long as there is work, [`timeout`](Self::timeout) is
-/// zero.
+/// zero. Commands in steps 4 and 5 find the most connections free: one that `handle_event` has noted as readable is out
+/// of the pool until it was read.
 ///
 /// Not promised: which connection a request goes out on, and how output is cut into events.
 pub struct Client {
@@ -42,8 +44,12 @@ pub struct Client {
     pub(super) next_round: VecDeque<u32>,
     /// Octets read and written since `poll_event` last said `None`.
     pub(super) moved: usize,
-    /// Whose octets are in the read buffer, and which buffer that is.
-    pub(super) reading: Option<(ConnectionHandle, u64)>,
+    /// Sockets that are being connected.
+    pub(super) connecting: usize,
+    /// The connection whose bytes are in the read buffer.
+    pub(super) reading: Option<ConnectionHandle>,
+    /// What the read buffer knows this client by.
+    pub(super) owner: Owner,
 }
 
 impl Client {
@@ -63,15 +69,19 @@ impl Client {
         config.servers = servers;
         let tokens = tokens.start.0..tokens.end.0;
         check_tokens(&tokens, config.servers.len(), &config.limits).map_err(invalid)?;
+        let mut engine = Engine::new(config).map_err(invalid)?;
+        engine.expect_reports();
         Ok(Self {
-            engine: Engine::new(config).map_err(invalid)?,
+            engine,
             registry: registry.try_clone()?,
             tokens,
             slots: Vec::new(),
             ready: VecDeque::new(),
             next_round: VecDeque::new(),
             moved: 0,
+            connecting: 0,
             reading: None,
+            owner: Owner::default(),
         })
     }
 
@@ -102,8 +112,11 @@ impl Client {
         self.engine.until_timeout(now)
     }
 
-    /// Notes a readiness event. False when its token is not one of the client's: then it is the
+    /// Notes a readiness event, without any I/O. False when its token is not one of the client's: then it is the
     /// embedder's. A late event of a closed connection is a spurious readiness and harmless.
+    ///
+    /// An idle connection with something to read is given to no request from here on, until a read in
+    /// [`poll_event`](Self::poll_event) has found it open and empty.
     pub fn handle_event(&mut self, event: &mio::event::Event) -> bool {
         let token = event.token().0;
         if !self.tokens.contains(&token) {
@@ -115,44 +128,67 @@ impl Client {
             slot.readable |= event.is_readable() || event.is_read_closed() || failed;
             slot.writable |= event.is_writable() || event.is_write_closed() || failed;
             slot.peer_closed |= event.is_read_closed() || failed;
+            slot.is_urgent |= is_urgent(event);
+            let (handle, ends) = (slot.handle, slot.peer_closed);
+            if ends {
+                self.engine.note_read_closed(handle);
+            } else if slot.readable {
+                self.engine.note_readable(handle);
+            }
             self.enqueue(index);
         }
         true
     }
 
     /// Time has passed; early or twice is harmless.
+    ///
+    /// A limit of a request on a connection that is over has the socket read in [`poll_event`](Self::poll_event) first,
+    /// and counts when the answer was not in it. The limits of requests in the queue count at once.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.connecting > 0 && self.engine.until_timeout(now) == Some(Duration::ZERO) {
+            self.finish_connects(now);
+        }
         self.engine.handle_timeout(now);
     }
 
     /// The next event. Reads, writes and connects as needed; `None` when each connection with something to do had
     /// its turn, or several.
     ///
-    /// Octets already read come first, then what the engine has to say, then waiting writes, then the next
+    /// Bytes already read come first, then what the engine has to report, then waiting writes, then the next
     /// connection is read: one buffer's worth, after which it goes to the back of the queue. When all have had their
     /// turn, those with more to do have another, in rounds, until 16 buffers' worth have been read and written since
     /// the last `None`; the round in which that happens is the last. What is left then makes
     /// [`timeout`](Self::timeout) zero, and goes on after the embedder has looked at its own sockets.
     ///
     /// # Panics
-    /// When another buffer is passed while the former still holds octets of the client's.
+    /// When another buffer is passed while the former still holds bytes of the client's, and when this one holds bytes of
+    /// another client's.
     #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, now: Instant, buf: &'b mut ReadBuf) -> Option<Event<'b>> {
         self.advance(now, buf)
     }
 
-    /// Accepts a request: it goes out on an idle connection, or waits in the queue for one. Exactly one
+    /// Accepts a request: it goes out on an idle connection, or waits until one is free or opened for it. Exactly one
     /// [`Event::End`] with its handle and `tag` follows. More at [`Engine::submit`].
     ///
     /// # Errors
-    /// Every variant of [`SubmitError`]; then nothing was sent, and no `End` follows.
+    /// [`Refused`], with the reason and the request; then nothing was sent, and no `End` follows.
     pub fn submit(
         &mut self,
         now: Instant,
         request: Request,
         tag: Tag,
-    ) -> Result<RequestHandle, SubmitError> {
+    ) -> Result<RequestHandle, Box<Refused>> {
         self.engine.submit(now, request, tag)
+    }
+
+    /// Whether [`submit`](Self::submit) would accept a request now, as far as that does not depend on the request. More at
+    /// [`Engine::ready`].
+    ///
+    /// # Errors
+    /// [`SubmitError::ShuttingDown`], [`SubmitError::QueueFull`].
+    pub fn ready(&self, now: Instant) -> Result<(), SubmitError> {
+        self.engine.ready(now)
     }
 
     /// An empty request whose memory comes from one that has ended: with it, a steady state allocates nothing.
@@ -206,8 +242,8 @@ impl Client {
     /// More at [`Engine::get_values`].
     ///
     /// # Errors
-    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`] with a limit of 1 while this server is being asked
-    /// already.
+    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`], with a limit of 1 while this server is being asked
+    /// already, with that of [`Limits::max_queue`] when there is no room to wait.
     ///
     /// # Panics
     /// When `server` is not an index of [`Config::servers`], the resolved ones: see [`config`](Self::config).
@@ -230,7 +266,7 @@ impl Client {
     }
 
     /// Takes no further request, finishes those accepted, closes connections as they become idle; then
-    /// [`Event::ShutDown`], once. What is left at `deadline` fails with
+    /// [`Event::ShutDown`], once, when the last socket is closed. What is left at `deadline` fails with
     /// [`RequestError::ShutDown`](crate::RequestError::ShutDown).
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         self.engine.shutdown(now, deadline);
@@ -271,6 +307,11 @@ impl fmt::Debug for Client {
             .field("ready", &(self.ready.len() + self.next_round.len()))
             .finish_non_exhaustive()
     }
+}
+
+/// Whether an event says that an urgent byte has come: it cuts reads short.
+fn is_urgent(event: &mio::event::Event) -> bool {
+    cfg!(any(target_os = "linux", target_os = "android")) && event.is_priority()
 }
 
 fn check_tokens(tokens: &Range<usize>, servers: usize, limits: &Limits) -> Result<(), ConfigError> {

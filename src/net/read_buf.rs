@@ -3,7 +3,6 @@
 use std::fmt;
 use std::ops::Range;
 use std::slice::SliceIndex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Memory that sockets are read into and events are lent from; the embedder's, one for each client.
@@ -16,9 +15,10 @@ pub struct ReadBuf {
     unread: Range<usize>,
     /// Who took the buffer last.
     owner: Weak<()>,
+    /// Where the owner is, to be compared in one step.
+    place: usize,
     /// The owner has not taken all yet, so that no other may have the buffer.
     is_taken: bool,
-    identity: usize,
 }
 
 /// Tells a client from all others. Nothing is counted: as long as a buffer knows the client, the memory that
@@ -26,8 +26,13 @@ pub struct ReadBuf {
 #[derive(Debug, Default)]
 pub(super) struct Owner(Arc<()>);
 
-/// Identities only have to differ.
-static NEXT_IDENTITY: AtomicUsize = AtomicUsize::new(0);
+impl Owner {
+    /// No other's, while a buffer remembers this one.
+    #[inline]
+    fn place(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
 
 impl ReadBuf {
     /// The smallest buffer.
@@ -38,13 +43,14 @@ impl ReadBuf {
     /// A buffer of `len` octets, at least [`MIN_LEN`](Self::MIN_LEN). It is also the most that one connection
     /// is read in its turn, and 16 times as much is what all turns move before
     /// [`Client::poll_event`](crate::Client::poll_event) says `None`, the last round aside.
+    #[must_use]
     pub fn with_len(len: usize) -> Self {
         Self {
             octets: vec![0; len.max(Self::MIN_LEN)].into_boxed_slice(),
             unread: 0..0,
             owner: Weak::new(),
+            place: 0,
             is_taken: false,
-            identity: NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -52,19 +58,15 @@ impl ReadBuf {
         self.octets.len()
     }
 
-    pub(super) fn identity(&self) -> u64 {
-        self.identity as u64
-    }
-
     /// Lends the buffer to a client for a call. `is_reading`: the client has not taken all that it read into
     /// its buffer, so this has to be the one.
     ///
     /// # Panics
     /// When the buffer holds bytes of another client, and when it is not the one that holds those of this client.
-    #[cfg_attr(not(test), expect(dead_code, reason = "`advance` calls it next"))]
     #[inline]
     pub(super) fn claim(&mut self, client: &Owner, is_reading: bool) {
-        if self.is_taken != is_reading || !self.is_owned_by(client) {
+        // As a rule it is this client's, and holds nothing.
+        if self.is_taken != is_reading || self.place != client.place() {
             self.change_owner(client, is_reading);
         }
     }
@@ -85,6 +87,7 @@ impl ReadBuf {
             "the ReadBuf holds bytes of another client: give each client a buffer of its own, or poll the other until it says None"
         );
         self.owner = Arc::downgrade(&client.0);
+        self.place = client.place();
         self.release();
     }
 

@@ -41,6 +41,27 @@ impl Socket {
         }
     }
 
+    /// Whether a read that brings less than it has room for has drained the socket, and what comes later is announced.
+    ///
+    /// So it is with edge-triggered selectors, not with mio's use of `poll`, which announces again only after a read
+    /// would have blocked. An urgent byte of TCP cuts a read short with more to come, and only Linux tells of one.
+    pub(super) fn is_drained_by_short_reads(&self) -> bool {
+        let has_epoll = cfg!(any(target_os = "linux", target_os = "android"));
+        let has_kqueue = cfg!(any(
+            target_vendor = "apple",
+            target_os = "dragonfly",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd"
+        ));
+        let is_edge_triggered = !cfg!(mio_unsupported_force_poll_poll);
+        match self {
+            Self::Tcp(_) => is_edge_triggered && has_epoll,
+            #[cfg(unix)]
+            Self::Unix(_) => is_edge_triggered && (has_epoll || has_kqueue),
+        }
+    }
+
     /// Whether the connect has succeeded; an error when it failed. mio documents these steps: a pending
     /// error first, then whether there is a peer.
     pub(super) fn is_connected(&self) -> io::Result<bool> {

@@ -16,7 +16,7 @@ use crate::event::{ConnectionHandle, Event};
 /// A socket and what is known of it.
 #[derive(Debug)]
 pub(super) struct Slot {
-    handle: ConnectionHandle,
+    pub(super) handle: ConnectionHandle,
     pub(super) socket: Socket,
     phase: Phase,
     /// May have something to read, or its end.
@@ -25,6 +25,8 @@ pub(super) struct Slot {
     pub(super) writable: bool,
     /// The peer has closed: a short read is not the last.
     pub(super) peer_closed: bool,
+    /// An urgent byte has come: a short read is not the last.
+    pub(super) is_urgent: bool,
     /// It is in `ready` or `next_round`.
     queued: bool,
 }
@@ -34,20 +36,16 @@ enum Phase {
     Connecting,
     Open,
     /// A write failed; what the application had sent before is still read.
-    ReadOnly,
+    ReadOnly(io::ErrorKind),
 }
 
 impl Client {
     /// The next event, after as many turns as it takes.
     #[inline]
     pub(super) fn advance<'b>(&mut self, now: Instant, buf: &'b mut ReadBuf) -> Option<Event<'b>> {
+        buf.claim(&self.owner, self.reading.is_some());
         loop {
-            if let Some((connection, identity)) = self.reading {
-                assert_eq!(
-                    identity,
-                    buf.identity(),
-                    "another ReadBuf was passed while the former holds octets of the client's"
-                );
+            if let Some(connection) = self.reading {
                 let mut input = buf.unread();
                 let received = self.engine.next_received(now, connection, &mut input);
                 let left = input.len();
@@ -56,6 +54,7 @@ impl Client {
                     return Some(received.lend(buf.octets(..end)));
                 }
                 self.reading = None;
+                buf.release();
             }
             if let Some(received) = self.engine.next_event(buf.memory()) {
                 return Some(received.lend_front(buf.octets(..)));
@@ -93,16 +92,25 @@ impl Client {
                 }
             }
             Action::Flush { connection } => {
+                let reads_first = self.engine.reads_first(connection);
                 if let Some(slot) = self.slot_mut(connection) {
                     let may_write = slot.writable && slot.phase == Phase::Open;
-                    if may_write {
+                    if may_write && reads_first {
+                        // Read once before, and late: an application that closes behind its last answer is about to.
+                        self.enqueue_again(connection.index());
+                    } else if may_write {
                         self.write(now, connection.index());
                     }
                 }
             }
             Action::Read { connection } => {
-                if self.slot_mut(connection).is_some_and(|slot| slot.readable) {
-                    self.enqueue(connection.index());
+                let is_unread = self.engine.is_unread(connection);
+                if let Some(slot) = self.slot_mut(connection) {
+                    // Perhaps nothing was announced: a time limit is over, and the answer may be there all the same.
+                    slot.readable |= is_unread;
+                    if slot.readable {
+                        self.enqueue(connection.index());
+                    }
                 }
             }
         }
@@ -111,7 +119,7 @@ impl Client {
     fn connect(&mut self, now: Instant, handle: ConnectionHandle, server: usize) {
         let address = &self.engine.config().servers[server];
         let socket = Socket::connect(address).and_then(|mut socket| {
-            let interests = Interest::READABLE | Interest::WRITABLE;
+            let interests = interests();
             let token = self.token(handle);
             self.registry.register(&mut socket, token, interests)?;
             Ok(socket)
@@ -130,8 +138,10 @@ impl Client {
                     // A Unix socket is connected at once, without an event to say so.
                     writable: true,
                     peer_closed: false,
+                    is_urgent: false,
                     queued: false,
                 });
+                self.connecting += 1;
                 self.enqueue(index);
             }
             Err(error) => {
@@ -143,6 +153,7 @@ impl Client {
                     (io::ErrorKind::WouldBlock, Address::Unix(_) | Address::Abstract(_)) => {
                         Disconnected::BacklogFull
                     }
+                    (kind, _) if is_shortage(&error) => Disconnected::Shortage(kind),
                     (kind, _) => Disconnected::ConnectFailed(kind),
                 };
                 self.engine.handle_closed(now, handle, why);
@@ -156,39 +167,67 @@ impl Client {
             return;
         };
         slot.queued = false;
-        if slot.phase == Phase::Connecting {
-            if !slot.writable {
-                return;
-            }
-            match slot.socket.is_connected() {
-                Ok(true) => {
-                    slot.phase = Phase::Open;
-                    let handle = slot.handle;
-                    self.engine.handle_connected(now, handle);
-                }
-                Ok(false) => {
-                    slot.writable = false;
-                    return;
-                }
-                Err(error) => {
-                    debug!("connection {index}: not connected, {error}");
-                    let why = Disconnected::ConnectFailed(error.kind());
-                    self.lose(now, index, why);
-                    return;
-                }
-            }
+        if slot.phase == Phase::Connecting && slot.writable {
+            self.finish_connect(now, index);
         }
         let Some(Some(slot)) = self.slots.get(index) else {
             return;
         };
+        let handle = slot.handle;
         if slot.writable && slot.phase == Phase::Open {
+            if self.engine.reads_first(handle) {
+                self.read(now, index, buf);
+                if self.reading.is_some() || self.engine.reads_first(handle) {
+                    // Bytes came, or perhaps not all of them: they are fed first, and it is this one's turn again.
+                    self.enqueue(index);
+                    return;
+                }
+            }
             self.write(now, index);
         }
         let Some(Some(slot)) = self.slots.get(index) else {
             return;
         };
-        if slot.readable && self.engine.wants_read(slot.handle) {
+        if slot.readable && self.reading.is_none() && self.engine.wants_read(slot.handle) {
             self.read(now, index, buf);
+        }
+    }
+
+    /// Looks whether a socket is connected.
+    fn finish_connect(&mut self, now: Instant, index: usize) {
+        let Some(Some(slot)) = self.slots.get_mut(index) else {
+            return;
+        };
+        match slot.socket.is_connected() {
+            Ok(true) => {
+                slot.phase = Phase::Open;
+                self.connecting -= 1;
+                let handle = slot.handle;
+                self.engine.handle_connected(now, handle);
+            }
+            Ok(false) => slot.writable = false,
+            Err(error) => {
+                debug!("connection {index}: not connected, {error}");
+                let why = if is_shortage(&error) {
+                    Disconnected::Shortage(error.kind())
+                } else {
+                    Disconnected::ConnectFailed(error.kind())
+                };
+                self.lose(now, index, why);
+            }
+        }
+    }
+
+    /// A time limit is over: sockets that are connected by now, and were not announced, are not late.
+    pub(super) fn finish_connects(&mut self, now: Instant) {
+        for index in 0..self.slots.len() {
+            if let Some(Some(slot)) = self.slots.get(index)
+                && slot.phase == Phase::Connecting
+            {
+                self.finish_connect(now, index);
+                // What an event said before may be waiting for the turn.
+                self.enqueue(index);
+            }
         }
     }
 
@@ -232,7 +271,8 @@ impl Client {
                 other => {
                     debug!("connection {index}: write failed, {other:?}");
                     // The application may have answered before it closed: that is read first.
-                    slot.phase = Phase::ReadOnly;
+                    let kind = other.err().map_or(io::ErrorKind::WriteZero, |it| it.kind());
+                    slot.phase = Phase::ReadOnly(kind);
                     slot.readable = true;
                     slot.peer_closed = true;
                     self.enqueue(index);
@@ -258,17 +298,29 @@ impl Client {
             Ok(len) => {
                 // Edge-triggered: a short read has drained the socket, and what comes later is announced;
                 // the end of the stream was perhaps announced already.
-                let drained = len < memory.len() && cfg!(unix) && !slot.peer_closed;
+                let may_be_cut = slot.peer_closed || slot.is_urgent;
+                let drained =
+                    len < memory.len() && slot.socket.is_drained_by_short_reads() && !may_be_cut;
                 let handle = slot.handle;
                 slot.readable = !drained;
                 buf.filled(len);
                 self.moved = self.moved.saturating_add(len);
-                self.reading = Some((handle, buf.identity()));
-                if !drained {
+                self.reading = Some(handle);
+                if drained {
+                    self.engine.note_drained(handle);
+                } else {
+                    self.engine.note_readable(handle);
                     self.enqueue_again(index);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => slot.readable = false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                slot.readable = false;
+                let handle = slot.handle;
+                match slot.phase {
+                    Phase::ReadOnly(kind) => self.lose(now, index, Disconnected::Failed(kind)),
+                    Phase::Connecting | Phase::Open => self.engine.handle_drained(now, handle),
+                }
+            }
             Err(error) => {
                 debug!("connection {index}: read failed, {error}");
                 self.lose(now, index, Disconnected::Failed(error.kind()));
@@ -292,6 +344,7 @@ impl Client {
             return None;
         }
         let mut slot = slot.take()?;
+        self.connecting -= usize::from(slot.phase == Phase::Connecting);
         // It is closed next, which takes it off the poll in any case.
         let _ = self.registry.deregister(&mut slot.socket);
         Some(slot)
@@ -325,6 +378,36 @@ impl Client {
             self.next_round.push_back(index as u32);
         }
     }
+}
+
+/// What sockets are registered for. An urgent byte is asked for where it can be: it cuts reads short, and nothing else
+/// tells.
+fn interests() -> Interest {
+    let interests = Interest::READABLE | Interest::WRITABLE;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let interests = interests | Interest::PRIORITY;
+    interests
+}
+
+/// Whether a connect has failed because this side has no descriptor, port or memory for it.
+fn is_shortage(error: &io::Error) -> bool {
+    if matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory | io::ErrorKind::StorageFull
+    ) {
+        return true;
+    }
+    // EMFILE and ENFILE, and ENOBUFS, which have no kind.
+    let codes: &[i32] = if cfg!(windows) {
+        &[10024, 10055]
+    } else if cfg!(any(target_os = "linux", target_os = "android")) {
+        &[24, 23, 105]
+    } else {
+        &[24, 23, 55]
+    };
+    error
+        .raw_os_error()
+        .is_some_and(|code| codes.contains(&code))
 }
 
 /// Octets written for one connection before it goes to the back of the queue.

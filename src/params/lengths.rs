@@ -36,6 +36,7 @@ mod tests {
         params.push_with(name_len, value_len, |_| panic!("a place for 2^31 bytes"));
     }
 
+    // case 149
     #[test]
     fn a_name_or_a_value_of_2_to_the_31_is_refused_in_every_configuration() {
         for (name_len, value_len) in [
@@ -56,20 +57,21 @@ mod tests {
                 params.push("A", "1");
                 push_lengths(&mut params, name_len, value_len);
                 let refused = Err(SubmitError::ParamLengthTooLong);
-                assert_eq!(params.check(max_len, split_long_pairs), refused);
+                assert_eq!(params.check(0, max_len, split_long_pairs), refused);
                 // Nor behind others, nor from a block that is shared.
                 params.push("B", "x".repeat(70_000));
-                assert_eq!(params.check(max_len, split_long_pairs), refused);
+                assert_eq!(params.check(0, max_len, split_long_pairs), refused);
                 let shared = params.into_shared();
                 let mut params = Params::with_shared(&shared);
-                assert_eq!(params.check(max_len, split_long_pairs), refused);
+                assert_eq!(params.check(0, max_len, split_long_pairs), refused);
                 assert_eq!(params.iter().count(), 2);
                 params.clear();
-                assert_eq!(params.check(max_len, split_long_pairs), Ok(()));
+                assert_eq!(params.check(0, max_len, split_long_pairs), Ok(()));
             }
         }
     }
 
+    // case 149
     #[test]
     fn the_longest_name_and_value_are_encoded_where_memory_can_hold_them() {
         let longest = 0x7fff_ffff;
@@ -96,15 +98,15 @@ mod tests {
     #[test]
     fn limits_of_zero_and_of_the_greatest_length_hold_as_they_are() {
         let mut params = Params::default();
-        assert_eq!(params.check(0, false), Ok(()));
+        assert_eq!(params.check(0, 0, false), Ok(()));
         params.push("A", "");
         let refused = Err(SubmitError::ParamsTooLarge { len: 3, limit: 0 });
-        assert_eq!(params.check(0, true), refused);
-        assert_eq!(params.check(usize::MAX, false), Ok(()));
+        assert_eq!(params.check(0, 0, true), refused);
+        assert_eq!(params.check(0, usize::MAX, false), Ok(()));
         params.push("B", "x".repeat(65_536));
         let (len, limit) = (65_542, 65_535);
         let refused = Err(SubmitError::ParamTooLarge { len, limit });
-        assert_eq!(params.check(usize::MAX, false), refused);
-        assert_eq!(params.check(usize::MAX, true), Ok(()));
+        assert_eq!(params.check(0, usize::MAX, false), refused);
+        assert_eq!(params.check(0, usize::MAX, true), Ok(()));
     }
 }

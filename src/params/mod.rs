@@ -9,9 +9,11 @@ use crate::wire::{self, Pairs};
 
 mod declared;
 mod lengths;
+mod method;
 
 pub(crate) use declared::Declared;
 use lengths::{MAX_MEMORY, UNENCODABLE, encodable};
+use method::Method;
 
 /// Name-value pairs, encoded as they are pushed (FastCGI 1.0, 3.4).
 ///
@@ -30,6 +32,7 @@ pub struct Params {
     longest_pair: usize,
     content_length: Declared,
     data_length: Declared,
+    method: Method,
 }
 
 impl Params {
@@ -57,6 +60,7 @@ impl Params {
         match name {
             b"CONTENT_LENGTH" => self.content_length.note(value),
             b"FCGI_DATA_LENGTH" => self.data_length.note(value),
+            b"REQUEST_METHOD" => self.method = Method::of(value),
             _ => {}
         }
         if (name.len() | value.len()) < 0x80 {
@@ -167,6 +171,7 @@ impl Params {
         self.longest_pair = 0;
         self.content_length = Declared::Absent;
         self.data_length = Declared::Absent;
+        self.method = Method::Absent;
     }
 
     /// Encodes once what many requests have in common, such as a site's constants.
@@ -179,6 +184,7 @@ impl Params {
             self.longest_pair = self.longest_pair.max(inner.0.longest_pair);
             self.content_length = inner.0.content_length.joined(self.content_length);
             self.data_length = inner.0.data_length.joined(self.data_length);
+            self.method = inner.0.method.followed_by(self.method);
         }
         self.memory.truncate(self.len);
         self.memory.shrink_to_fit();
@@ -200,14 +206,18 @@ impl Params {
         [shared, self.encoded()]
     }
 
-    /// Checks that all pairs can be sent, whatever the configuration allows beside: at most `max_len` bytes together, and
-    /// with `split_long_pairs` a pair of more than one record.
+    /// Checks that all pairs can be sent, whatever the configuration allows beside: at most `max_len` bytes together, with
+    /// `added` bytes of pairs that are to follow, and with `split_long_pairs` a pair of more than one record.
     ///
     /// # Errors
     /// [`SubmitError::ParamLengthTooLong`], [`SubmitError::ParamTooLarge`], [`SubmitError::ParamsTooLarge`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "`submit` calls it next"))]
     #[inline]
-    pub(crate) fn check(&self, max_len: usize, split_long_pairs: bool) -> Result<(), SubmitError> {
+    pub(crate) fn check(
+        &self,
+        added: usize,
+        max_len: usize,
+        split_long_pairs: bool,
+    ) -> Result<(), SubmitError> {
         let (len, limit) = (self.longest_pair(), wire::MAX_CONTENT_LEN);
         if len > limit {
             if len == UNENCODABLE {
@@ -217,7 +227,7 @@ impl Params {
                 return Err(SubmitError::ParamTooLarge { len, limit });
             }
         }
-        let (len, limit) = (self.encoded_len(), max_len);
+        let (len, limit) = (self.encoded_len().saturating_add(added), max_len);
         if len > limit {
             return Err(SubmitError::ParamsTooLarge { len, limit });
         }
@@ -225,7 +235,7 @@ impl Params {
     }
 
     /// The length of the longest pair; 0 when all are short.
-    pub(crate) fn longest_pair(&self) -> usize {
+    fn longest_pair(&self) -> usize {
         let shared = self.shared.as_ref().map_or(0, |s| s.0.longest_pair);
         self.longest_pair.max(shared)
     }
@@ -242,6 +252,13 @@ impl Params {
         shared
             .map_or(Declared::Absent, |s| s.0.data_length)
             .joined(self.data_length)
+    }
+
+    /// Whether `REQUEST_METHOD` names an idempotent method.
+    pub(crate) fn is_idempotent(&self) -> bool {
+        let shared = self.shared.as_ref();
+        let shared = shared.map_or(Method::Absent, |it| it.0.method);
+        shared.followed_by(self.method) == Method::Idempotent
     }
 
     pub(crate) fn capacity(&self) -> usize {

@@ -57,6 +57,7 @@ impl Scripted {
                 }
                 Step::Then(make) => exchange.steps = make(&exchange.received).steps,
                 Step::HalfClose => replies.half_close(connection),
+                Step::TakeNothing => replies.take_nothing(connection),
                 Step::Close => self.hang_up(connection, replies),
                 Step::Reset => {
                     replies.reset(connection);

@@ -60,6 +60,7 @@ pub struct Replies {
 pub(super) enum Reply {
     Send(Vec<u8>),
     HalfClose,
+    TakeNothing,
     Close,
     Reset,
     Read(bool),
@@ -76,6 +77,12 @@ impl Replies {
     /// Ends its own direction (`SHUT_WR`) behind what was sent; goes on reading.
     pub fn half_close(&mut self, connection: usize) {
         self.list.push((connection, Reply::HalfClose));
+    }
+
+    /// Ends the other direction (`SHUT_RD` on a Unix socket): the client's writes fail, and nothing comes back for
+    /// that. Goes on sending.
+    pub fn take_nothing(&mut self, connection: usize) {
+        self.list.push((connection, Reply::TakeNothing));
     }
 
     /// Closes behind what was sent; reads no more.

@@ -184,6 +184,7 @@ impl Dialogue {
                     side.framing = Framing::default();
                     side.unread.drain(..std::mem::take(&mut side.put_back));
                 }
+                Reply::TakeNothing => side.reads = false,
                 Reply::Send(_) | Reply::Wake(..) => {}
             }
         }

@@ -23,10 +23,11 @@ impl Network {
         link.discard_rest = false;
         link.put_back = 0;
         let server = link.server;
-        if link.application_closed {
-            let arrival = link.to_application.discard(self.now);
-            self.appoint(arrival, Appointment::AtApplication(number));
-            self.write_if_waiting(number);
+        if link.application_closed || link.takes_nothing {
+            if link.application_closed && link.to_application.unread_len() > 0 {
+                self.send_reset_back(number);
+            }
+            self.discard(number);
             return;
         }
         let mut octets = Vec::new();
@@ -50,6 +51,33 @@ impl Network {
             self.break_if_due(number);
             self.write_if_waiting(number);
             self.tell_closed(server, number);
+        }
+    }
+
+    /// What comes is nobody's.
+    fn discard(&mut self, number: usize) {
+        let Some(link) = &mut self.links[number] else {
+            return;
+        };
+        let server = link.server;
+        let arrival = link.to_application.discard(self.now);
+        self.appoint(arrival, Appointment::AtApplication(number));
+        self.write_if_waiting(number);
+        if let Some(link) = &self.links[number]
+            && !link.application_closed
+        {
+            self.tell_closed(server, number);
+        }
+    }
+
+    /// Something has come for a socket that is closed: its system answers with a reset.
+    fn send_reset_back(&mut self, number: usize) {
+        if let Some(link) = &mut self.links[number]
+            && !link.client_closed
+            && !std::mem::replace(&mut link.reset_is_due, true)
+        {
+            let at = later(self.now, link.wire.latency);
+            self.appoint(Some(at), Appointment::ResetAtClient(number));
         }
     }
 
@@ -131,6 +159,10 @@ impl Network {
                     (link.to_client.send(self.now, octets), None)
                 }
                 Reply::HalfClose => (link.to_client.finish(self.now, End::Fin), None),
+                Reply::TakeNothing => {
+                    link.takes_nothing = true;
+                    (None, Some(self.now))
+                }
                 Reply::Close => {
                     link.application_closed = true;
                     (link.to_client.finish(self.now, End::Fin), Some(self.now))

@@ -61,6 +61,8 @@ pub struct Habits {
     pub serves_id_zero: bool,
     /// Tells requests apart by their IDs; if not, a record belongs to the request of its connection.
     pub compares_ids: bool,
+    /// Takes every request for one with ID 1, and answers it as such. For one request at a time.
+    pub knows_only_id_one: bool,
     /// An ID is in use until `FCGI_STDIN` has ended, not until the request has; begun again it costs the connection.
     pub holds_ids: bool,
     /// What becomes of a name-value pair that is in two records.
@@ -259,6 +261,7 @@ impl Habits {
             refuses_with: End::Fin,
             serves_id_zero: true,
             compares_ids: true,
+            knows_only_id_one: false,
             holds_ids: false,
             split_pairs: SplitPairs::Joined,
             max_record_len: usize::MAX,

@@ -17,10 +17,9 @@
 //!
 //! # Limits
 //!
-//! A virtual connection is neither TCP nor a Unix socket: there are no packets, no Nagle, no lingering close, and a
-//! write to a connection that the application has closed fails without an answer. A duration of more than a hundred years
-//! counts as a hundred years. [`Habits`] are those of the versions
-//! named there. What the octets cost in real time, only real sockets tell.
+//! A virtual connection is neither TCP nor a Unix socket: there are no packets, no Nagle, no lingering close, and what
+//! was received before a reset came back for a lost write can still be read. A duration of more than a hundred years
+//! counts as a hundred years. [`Habits`] are those of the versions named there. What the octets cost in real time, only real sockets tell.
 
 mod acting;
 mod application;
@@ -41,6 +40,7 @@ mod scripted;
 mod sim;
 mod tally;
 mod trace;
+mod turns;
 mod wire;
 
 pub use application::{Application, Replies};
@@ -49,7 +49,7 @@ pub use habits::{
     Abort, AppStatus, Habits, NotKept, OutOfTurn, Outputs, Reads, SecondBegin, SplitPairs, Starts,
     UnknownRole, UnknownType, Values, Versions,
 };
-pub use link::{Connect, Server};
+pub use link::{Connect, Notice, Server};
 pub use network::{Network, OnEvent};
 pub use records::Records;
 pub use rng::Rng;
@@ -57,4 +57,4 @@ pub use script::{Received, Script};
 pub use scripted::Scripted;
 pub use sim::Sim;
 pub use tally::Tally;
-pub use wire::{Break, End, Fragments, Towards, Wire};
+pub use wire::{AfterClose, Break, End, Fragments, Towards, Wire};

@@ -3,16 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
-use std::io;
 use std::time::{Duration, Instant};
 
 use super::later::later;
-use super::link::{Link, Server};
+use super::link::{Link, Notice, Server};
 use super::rng::Rng;
 use super::tally::Tally;
 use super::trace::Trace;
-use super::wire::End;
-use crate::engine::{Action, Disconnected, Engine};
+use crate::engine::{Action, Engine};
 use crate::event::{ConnectionHandle, Event};
 
 /// The driver of an [`Engine`] in a test: what mio, the sockets and the applications are in a program.
@@ -22,8 +20,8 @@ use crate::event::{ConnectionHandle, Event};
 pub struct Network {
     origin: Instant,
     pub(super) now: Instant,
-    rng: Rng,
-    trace: Trace,
+    pub(super) rng: Rng,
+    pub(super) trace: Trace,
     pub(super) tally: Tally,
     pub(super) servers: Vec<Server>,
     pub(super) links: Vec<Option<Box<Link>>>,
@@ -32,24 +30,28 @@ pub struct Network {
     agenda: BinaryHeap<Reverse<(Instant, u64, Appointment)>>,
     next_appointment: u64,
     ready: VecDeque<usize>,
+    /// The engine has been driven.
+    has_started: bool,
     is_shuffled: bool,
+    pub(super) max_sockets: Option<usize>,
     buffer: Vec<u8>,
-    octets: Vec<u8>,
+    pub(super) octets: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Appointment {
-    Connected(usize),
-    Refused(usize, io::ErrorKind),
+    /// A connect has succeeded, or failed.
+    Decided(usize),
     AtApplication(usize),
     AtClient(usize),
+    ResetAtClient(usize),
     Wake(usize, usize, u64),
 }
 
 /// Reacts to an event; may give commands.
 pub type OnEvent<'a> = dyn FnMut(&mut Engine, Instant, Event<'_>) + 'a;
 
-const BUFFER_LEN: usize = 64 * 1024;
+pub(super) const BUFFER_LEN: usize = 64 * 1024;
 
 /// Steps after which a run gives up: a loop without end would be a bug.
 pub(super) const MAX_STEPS: u64 = 50_000_000;
@@ -71,7 +73,9 @@ impl Network {
             agenda: BinaryHeap::new(),
             next_appointment: 0,
             ready: VecDeque::new(),
+            has_started: false,
             is_shuffled: false,
+            max_sockets: None,
             buffer: vec![0; BUFFER_LEN],
             octets: Vec::new(),
         }
@@ -89,6 +93,12 @@ impl Network {
     /// too, instead of always in the same one.
     pub fn shuffle(&mut self) {
         self.is_shuffled = true;
+    }
+
+    /// Lets the client have so many sockets at a time, whichever server they lead to; a connect above that is a shortage,
+    /// see [`Disconnected::Shortage`](crate::Disconnected::Shortage). `None`: no limit.
+    pub fn limit_sockets(&mut self, most: Option<usize>) {
+        self.max_sockets = most;
     }
 
     /// Keeps the trace as lines, see [`trace`](Self::trace).
@@ -141,6 +151,15 @@ impl Network {
         connecting.map(|link| self.now - link.since).max()
     }
 
+    /// Since when something has been waiting in the client's socket, bytes or the end, announced or not, counted from
+    /// the beginning. Connections are counted from 0 in the order of their connects.
+    #[must_use]
+    pub fn unread_since(&self, connection: usize) -> Option<Duration> {
+        let link = self.links.get(connection)?.as_deref()?;
+        let since = link.to_client.waits_since(self.now)?;
+        (!link.client_closed).then(|| since - self.origin)
+    }
+
     /// When something happens next: on the wire, in an application, in the engine. `None`: never.
     #[must_use]
     pub fn next(&self, engine: &Engine) -> Option<Instant> {
@@ -183,9 +202,17 @@ impl Network {
         }
     }
 
-    /// Does one thing that can be done now: an arrival, a write, a read, a deadline, an event. False when there is
+    /// Does one thing that can be done now: an announcement, a write, a read, a deadline, an event. False when there is
     /// none.
+    ///
+    /// What arrives is announced in one step and read in a later one. In between come what was announced before and the
+    /// engine's outputs, and with [`shuffle`](Self::shuffle) anything else.
     pub fn step(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
+        if !std::mem::replace(&mut self.has_started, true) {
+            // As a program's first turn does, before anything is connected.
+            engine.expect_reports();
+            engine.handle_timeout(self.now);
+        }
         let first = if self.is_shuffled {
             self.rng.below(4)
         } else {
@@ -198,6 +225,7 @@ impl Network {
             _ => {
                 let is_due = engine.poll_timeout().is_some_and(|at| at <= self.now);
                 if is_due {
+                    self.finish_connects(engine);
                     engine.handle_timeout(self.now);
                 }
                 is_due
@@ -222,7 +250,7 @@ impl Network {
     }
 
     /// The connections that the client has a socket for.
-    fn open_links(&self) -> impl Iterator<Item = &Link> {
+    pub(super) fn open_links(&self) -> impl Iterator<Item = &Link> {
         let numbers = self.by_index.iter().flatten();
         numbers.filter_map(|number| self.links[*number].as_deref())
     }
@@ -239,32 +267,42 @@ impl Network {
         }
     }
 
+    /// The next appointment, if it is due by then.
+    pub(super) fn next_appointment_until(
+        &mut self,
+        until: Instant,
+    ) -> Option<(Instant, Appointment)> {
+        let Reverse((at, _, what)) = *self.agenda.peek()?;
+        if at > until {
+            return None;
+        }
+        self.agenda.pop();
+        Some((at, what))
+    }
+
     fn keep_appointment(&mut self, engine: &mut Engine) -> bool {
-        let due = matches!(self.agenda.peek(), Some(Reverse((at, _, _))) if *at <= self.now);
-        let Some(Reverse((_, _, what))) = due.then(|| self.agenda.pop()).flatten() else {
+        let Some((_, what)) = self.next_appointment_until(self.now) else {
             return false;
         };
         match what {
-            Appointment::Connected(number) => self.connected(engine, number),
-            Appointment::Refused(number, kind) => self.refused(engine, number, kind),
+            Appointment::Decided(number) => {
+                self.finish_connect(engine, number);
+            }
             Appointment::AtApplication(number) => self.deliver(number),
-            Appointment::AtClient(number) => {
-                if let Some(link) = &mut self.links[number]
-                    && link.to_client.arrive(self.now)
-                {
-                    self.enqueue(number);
-                }
-            }
-            Appointment::Wake(server, connection, token) => {
-                self.note(format_args!(
-                    "application {server} wakes, {connection} {token}"
-                ));
-                self.tell(server, |application, replies| {
-                    application.woken(connection, token, replies);
-                });
-            }
+            Appointment::AtClient(number) => self.announce(engine, number),
+            Appointment::ResetAtClient(number) => self.reset_at_client(engine, number),
+            Appointment::Wake(server, connection, token) => self.wake(server, connection, token),
         }
         true
+    }
+
+    pub(super) fn wake(&mut self, server: usize, connection: usize, token: u64) {
+        self.note(format_args!(
+            "application {server} wakes, {connection} {token}"
+        ));
+        self.tell(server, |application, replies| {
+            application.woken(connection, token, replies);
+        });
     }
 
     fn take_output(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
@@ -302,7 +340,11 @@ impl Network {
                 }
             }
             Action::Read { connection } => {
-                if let Some(number) = self.number(connection) {
+                if let Some(number) = self.number(connection)
+                    && let Some(link) = &mut self.links[number]
+                {
+                    // Perhaps nothing was announced, and something is there all the same.
+                    link.readable |= engine.is_unread(connection);
                     self.enqueue(number);
                 }
             }
@@ -310,120 +352,14 @@ impl Network {
         true
     }
 
-    /// The next ready connection writes, or reads once.
-    fn take_turn(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
+    /// The connection whose turn it is.
+    pub(super) fn next_turn(&mut self) -> Option<usize> {
         let place = if self.is_shuffled {
             self.rng.below(self.ready.len() as u64) as usize
         } else {
             0
         };
-        let Some(number) = self.ready.remove(place) else {
-            return false;
-        };
-        let Some(link) = &mut self.links[number] else {
-            return true;
-        };
-        link.queued = false;
-        if link.client_closed || !link.is_open {
-            return true;
-        }
-        let has_written = link.flushing && self.write(engine, number);
-        let Some(link) = &self.links[number] else {
-            return true;
-        };
-        if !link.has_input() || !engine.wants_read(link.handle) {
-            if has_written {
-                self.enqueue(number);
-            }
-            return true;
-        }
-        if has_written {
-            self.enqueue(number);
-        } else {
-            self.read(engine, number, on_event);
-        }
-        true
-    }
-
-    /// True when something was taken and more may be.
-    fn write(&mut self, engine: &mut Engine, number: usize) -> bool {
-        let Some(link) = &mut self.links[number] else {
-            return false;
-        };
-        let slices = engine.transmit(link.handle);
-        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        if offered == 0 || link.application_closed {
-            if offered > 0 && !std::mem::replace(&mut link.write_failed, true) {
-                self.tally.failed_writes += 1;
-            }
-            link.flushing = false;
-            return false;
-        }
-        let room = link.to_application.room().min(offered);
-        if room == 0 {
-            self.tally.full_wires += 1;
-            return false;
-        }
-        let len = link.wire.writes.cut(room, &mut self.rng);
-        self.tally.short_writes += u64::from(len < offered);
-        let mut octets = Vec::with_capacity(len);
-        for slice in slices.iter() {
-            let missing = len - octets.len();
-            octets.extend_from_slice(&slice[..slice.len().min(missing)]);
-        }
-        let handle = link.handle;
-        self.trace.octets(&octets);
-        if let Some(tap) = &mut self.servers[link.server].tap {
-            tap(number, &octets);
-        }
-        let arrival = link.to_application.send(self.now, octets);
-        self.note(format_args!(
-            "connection {number} takes {len} of {offered} octets"
-        ));
-        self.appoint(arrival, Appointment::AtApplication(number));
-        engine.handle_transmitted(self.now, handle, len);
-        true
-    }
-
-    fn read(&mut self, engine: &mut Engine, number: usize, on_event: &mut OnEvent<'_>) {
-        let Some(link) = &mut self.links[number] else {
-            return;
-        };
-        let handle = link.handle;
-        if let Some(end) = link.to_client.ended() {
-            self.tally.ends += 1;
-            self.tally.resets += u64::from(end == End::Reset);
-            let why = match end {
-                End::Fin => Disconnected::Eof,
-                End::Reset => Disconnected::Failed(io::ErrorKind::ConnectionReset),
-            };
-            self.note(format_args!("connection {number} has ended, {why:?}"));
-            self.hang_up(number);
-            engine.handle_closed(self.now, handle, why);
-            return;
-        }
-        let available = link.to_client.unread_len().min(BUFFER_LEN);
-        let len = link.wire.reads.cut(available, &mut self.rng);
-        self.tally.short_reads += u64::from(len < available);
-        let mut octets = std::mem::take(&mut self.octets);
-        octets.clear();
-        let arrival = link.to_client.read(self.now, len, &mut octets);
-        self.appoint(arrival, Appointment::AtClient(number));
-        self.trace.octets(&octets);
-        self.note(format_args!("connection {number} brings {len} octets"));
-        let elapsed = self.now - self.origin;
-        let mut input = &octets[..];
-        while let Some(event) = engine.poll_received(self.now, handle, &mut input) {
-            note_event(&mut self.trace, elapsed, &event);
-            on_event(engine, self.now, event);
-        }
-        self.octets = octets;
-        if self.links[number]
-            .as_ref()
-            .is_some_and(|link| link.has_input())
-        {
-            self.enqueue(number);
-        }
+        self.ready.remove(place)
     }
 
     /// The client drops a socket.
@@ -432,7 +368,10 @@ impl Network {
             return;
         };
         let index = link.handle.index();
+        let is_unread = link.to_client.unread_len() > 0;
+        self.tally.closed_unread += u64::from(is_unread);
         let arrival = link.hang_up(self.now);
+        self.show(number, Notice::Closed);
         if self.by_index[index] == Some(number) {
             self.by_index[index] = None;
         }
@@ -474,7 +413,7 @@ impl fmt::Debug for Network {
     }
 }
 
-fn note_event(trace: &mut Trace, elapsed: Duration, event: &Event<'_>) {
+pub(super) fn note_event(trace: &mut Trace, elapsed: Duration, event: &Event<'_>) {
     match event {
         Event::Stdout { request, data, .. } => {
             trace.octets(data);

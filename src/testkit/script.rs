@@ -42,6 +42,7 @@ pub(super) enum Step {
     Then(Box<dyn FnOnce(&Received) -> Script>),
     Ended,
     HalfClose,
+    TakeNothing,
     Close,
     Reset,
     Read(bool),
@@ -131,6 +132,12 @@ impl Script {
     #[must_use]
     pub fn half_close(self) -> Self {
         self.with(Step::HalfClose)
+    }
+
+    /// Ends the client's direction of the connection (`SHUT_RD` on a Unix socket): its writes fail from now on.
+    #[must_use]
+    pub fn take_nothing(self) -> Self {
+        self.with(Step::TakeNothing)
     }
 
     /// Closes the connection.

@@ -187,18 +187,22 @@ impl Application for Scripted {
         if self.connections.get(&connection).is_none_or(is_deaf) {
             return;
         }
+        let knows_only_one = self.habits.knows_only_id_one;
+        let known = |id: u16| if knows_only_one { 1 } else { id };
         match item {
-            Item::Begin { request_id, body } => self.begin(connection, request_id, body, replies),
-            Item::Abort { request_id } => self.abort(connection, request_id, replies),
+            Item::Begin { request_id, body } => {
+                self.begin(connection, known(request_id), body, replies);
+            }
+            Item::Abort { request_id } => self.abort(connection, known(request_id), replies),
             Item::Stream {
                 record_type,
                 request_id,
                 data,
-            } => self.stream(connection, record_type, request_id, data, replies),
+            } => self.stream(connection, record_type, known(request_id), data, replies),
             Item::StreamEnd {
                 record_type,
                 request_id,
-            } => self.stream(connection, record_type, request_id, &[], replies),
+            } => self.stream(connection, record_type, known(request_id), &[], replies),
             Item::Values {
                 record_type: RecordType::GetValues,
                 data,

@@ -101,7 +101,8 @@ impl Sim {
     /// # Errors
     /// As there.
     pub fn submit(&mut self, request: Request, tag: Tag) -> Result<RequestHandle, SubmitError> {
-        self.engine.submit(self.network.now(), request, tag)
+        let submitted = self.engine.submit(self.network.now(), request, tag);
+        submitted.map_err(SubmitError::from)
     }
 
     /// As [`Engine::get_values`].

@@ -14,12 +14,20 @@ pub struct Tally {
     pub late_connects: u64,
     /// Connects that found the backlog full.
     pub full_backlogs: u64,
+    /// Connects for which this side had no descriptor, port or memory.
+    pub shortages: u64,
     /// Reads that brought less than there was.
     pub short_reads: u64,
+    /// Reads that brought all there was and filled their buffer exactly.
+    pub exact_reads: u64,
+    /// Reads that found nothing.
+    pub empty_reads: u64,
     /// Writes that took less than was offered.
     pub short_writes: u64,
     /// Writes that could take nothing.
     pub full_wires: u64,
+    /// Writes that were taken and lost, for the application had closed.
+    pub lost_writes: u64,
     /// Connections on which a write failed, for the application had closed.
     pub failed_writes: u64,
     /// Connections that the client saw end, by a reset or not.
@@ -28,6 +36,10 @@ pub struct Tally {
     pub resets: u64,
     /// Connections ended by their wire's [`Break`](super::Break).
     pub breaks: u64,
+    /// Connections closed by the client that had something unread, announced or not.
+    pub closed_unread: u64,
+    /// Times that the client was held up.
+    pub hold_ups: u64,
 }
 
 impl Tally {
@@ -38,6 +50,7 @@ impl Tally {
             Connect::Refuse(_) => &mut self.refused_connects,
             Connect::Hang => &mut self.hanging_connects,
             Connect::BacklogFull => &mut self.full_backlogs,
+            Connect::Shortage(_) => &mut self.shortages,
         };
         *count += 1;
     }

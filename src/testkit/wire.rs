@@ -17,12 +17,28 @@ pub struct Wire {
     /// Octets that may be under way or unread in one direction, at least 1; at that, a write takes nothing
     /// more. Default 64 KiB.
     pub capacity: usize,
-    /// How many octets one read brings. Default: all there are.
+    /// How long the buffer of one read is. A read that brings less has emptied the socket; one that fills its buffer
+    /// exactly is followed by another. Default: 64 KiB, as [`Fragments::Whole`].
     pub reads: Fragments,
+    /// The driver reads until a read would block, because a read that brings less than its buffer proves nothing: so
+    /// it is with selectors that are not edge-triggered. Default false.
+    pub reads_until_blocked: bool,
     /// How many octets one write takes. Default: all that fit.
     pub writes: Fragments,
+    /// What becomes of a write once the application has closed. Default [`AfterClose::Taken`].
+    pub after_close: AfterClose,
     /// Ends each connection by itself, at any octet. Default: never.
     pub breaks: Option<Break>,
+}
+
+/// What becomes of a write to a connection that the application has closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterClose {
+    /// It succeeds, and what was written is lost, until a reset has come back; then it fails. As TCP.
+    #[default]
+    Taken,
+    /// It fails at once. As a Unix socket.
+    Fails,
 }
 
 impl Default for Wire {
@@ -32,7 +48,9 @@ impl Default for Wire {
             octets_per_second: None,
             capacity: 64 * 1024,
             reads: Fragments::Whole,
+            reads_until_blocked: false,
             writes: Fragments::Whole,
+            after_close: AfterClose::Taken,
             breaks: None,
         }
     }
@@ -51,6 +69,11 @@ pub enum Fragments {
 }
 
 impl Fragments {
+    /// The length of the next buffer, at most `whole`.
+    pub(super) fn buffer_len(self, whole: usize, rng: &mut Rng) -> usize {
+        self.cut(whole, rng)
+    }
+
     /// How many of `available` octets, at least 1 of them, come at once.
     pub(super) fn cut(self, available: usize, rng: &mut Rng) -> usize {
         match self {
@@ -88,8 +111,10 @@ pub(super) struct Pipe {
     outside: VecDeque<Segment>,
     flying: VecDeque<(Instant, Segment)>,
     unread: VecDeque<u8>,
-    /// What lies behind the unread octets.
-    end: Option<End>,
+    /// When the unread octets arrived, and how many at a time.
+    arrivals: VecDeque<(Instant, usize)>,
+    /// What comes after the unread octets, and since when.
+    end: Option<(Instant, End)>,
     in_flight: usize,
     busy_until: Instant,
 }
@@ -116,6 +141,7 @@ impl Pipe {
             outside: VecDeque::new(),
             flying: VecDeque::new(),
             unread: VecDeque::new(),
+            arrivals: VecDeque::new(),
             end: None,
             in_flight: 0,
             busy_until: now,
@@ -186,19 +212,21 @@ impl Pipe {
     pub(super) fn arrive(&mut self, now: Instant) -> bool {
         let mut any = false;
         while self.flying.front().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, segment)) = self.flying.pop_front() else {
+            let Some((at, segment)) = self.flying.pop_front() else {
                 break;
             };
             any = true;
             match segment {
                 Segment::Octets(octets) => {
                     self.in_flight -= octets.len();
+                    self.arrivals.push_back((at, octets.len()));
                     self.unread.extend(octets);
                 }
-                Segment::End(End::Fin) => self.end = Some(End::Fin),
+                Segment::End(End::Fin) => self.end = Some((at, End::Fin)),
                 Segment::End(End::Reset) => {
                     self.unread.clear();
-                    self.end = Some(End::Reset);
+                    self.arrivals.clear();
+                    self.end = Some((at, End::Reset));
                 }
             }
         }
@@ -207,7 +235,9 @@ impl Pipe {
 
     /// Moves up to `len` unread octets to `out`; the arrival of what that made room for.
     pub(super) fn read(&mut self, now: Instant, len: usize, out: &mut Vec<u8>) -> Option<Instant> {
-        out.extend(self.unread.drain(..len.min(self.unread.len())));
+        let len = len.min(self.unread.len());
+        out.extend(self.unread.drain(..len));
+        self.forget_arrivals(len);
         self.take_off(now)
     }
 
@@ -218,10 +248,41 @@ impl Pipe {
         }
     }
 
+    fn forget_arrivals(&mut self, mut len: usize) {
+        while let Some((_, arrived)) = self.arrivals.front_mut() {
+            if *arrived > len {
+                *arrived -= len;
+                return;
+            }
+            len -= *arrived;
+            self.arrivals.pop_front();
+        }
+    }
+
     /// Drops what is unread, and what comes.
     pub(super) fn discard(&mut self, now: Instant) -> Option<Instant> {
         self.unread.clear();
+        self.arrivals.clear();
         self.take_off(now)
+    }
+
+    /// Since when there has been something to read, or the end, whether anybody was told or not.
+    pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
+        let read = self.arrivals.front().map(|(at, _)| *at);
+        let flying = self.flying.front().map(|(at, _)| *at);
+        let end = self.end.map(|(at, _)| at);
+        let arrived = flying.filter(|at| *at <= now);
+        read.or(end).or(arrived)
+    }
+
+    /// Whether it has ended, however much is unread before that.
+    pub(super) fn has_end(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Whether a reset has arrived.
+    pub(super) fn was_reset(&self) -> bool {
+        matches!(self.end, Some((_, End::Reset)))
     }
 
     pub(super) fn unread_len(&self) -> usize {
@@ -230,7 +291,8 @@ impl Pipe {
 
     /// How it has ended, once all octets were read.
     pub(super) fn ended(&self) -> Option<End> {
-        self.end.filter(|_| self.unread.is_empty())
+        let (_, end) = self.end.filter(|_| self.unread.is_empty())?;
+        Some(end)
     }
 
     fn count_flying(&mut self) {

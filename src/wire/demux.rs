@@ -102,6 +102,11 @@ impl Demux {
         matches!(self.stage, Stage::Header) && self.carried == 0
     }
 
+    /// Whether what is missing of the record that was begun is skipped: its padding, as a rule.
+    pub(crate) fn is_skipping(&self) -> bool {
+        matches!(self.stage, Stage::Skip)
+    }
+
     /// Starts on the record after its header; the item, if the header is all it takes.
     #[inline]
     fn begin_record<'a>(

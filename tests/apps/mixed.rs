@@ -12,9 +12,11 @@ use tempfile::TempDir;
 use crate::harness::PhpFpm;
 use crate::http::{Answer, Browser, Proxy, get, pattern};
 
+const CLIENTS: u64 = 10;
+
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
-fn restarts_lose_nothing_and_mix_nothing_up() {
+fn restarts_lose_what_is_being_worked_on_and_mix_nothing_up() {
     let seconds = number("MIXED_SECONDS", 20);
     let restart = Duration::from_secs(number("MIXED_RESTART", 2));
     let root = root();
@@ -47,6 +49,8 @@ fn restarts_lose_nothing_and_mix_nothing_up() {
         "descriptors {descriptors} -> {descriptors_after}, resident {memory} -> {memory_after} octets"
     );
     assert!(restarts > 0 && tally.answered > 100 * restarts, "{tally:?}");
+    // Each client has one request in flight: on a new connection it may have run, and is not sent again.
+    assert!(tally.lost <= CLIENTS * restarts, "{tally:?}");
     assert!(
         proxy.figure("requests.retries") > 0,
         "no restart hit anything"
@@ -65,6 +69,8 @@ struct Tally {
     answered: u64,
     /// Not to be sent again, and answered with an error.
     refused: u64,
+    /// Might be sent again, and were on a new connection when php-fpm was stopped: answered with an error.
+    lost: u64,
     /// Cut in the middle, and seen to be.
     cut: u64,
     /// Nobody waited for the answer.
@@ -75,6 +81,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.answered += other.answered;
         self.refused += other.refused;
+        self.lost += other.lost;
         self.cut += other.cut;
         self.left += other.left;
     }
@@ -82,7 +89,7 @@ impl AddAssign for Tally {
 
 /// Lets all clients do what they do until the end, and somebody something else beside them.
 fn run(proxy: &Proxy, end: Instant, mut beside: impl FnMut(Duration)) -> Tally {
-    let kinds: [fn(&mut Client<'_>); 10] = [
+    let kinds: [fn(&mut Client<'_>); CLIENTS as usize] = [
         read,
         read,
         read,
@@ -160,9 +167,13 @@ impl<'p> Client<'p> {
         answer
     }
 
-    /// What may be sent again is answered, and with its own tag.
+    /// What may be sent again is answered, and with its own tag; or it was on a new connection, and that is told.
     fn expect(&mut self, expected: &str) {
         let answer = self.answer();
+        if answer.status == 502 {
+            self.tally.lost += 1;
+            return;
+        }
         let got = (answer.status, answer.is_whole, answer.text());
         assert_eq!(got, (200, true, expected.to_owned()), "a request was lost");
         self.tally.answered += 1;

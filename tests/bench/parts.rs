@@ -9,7 +9,7 @@ use mio_fcgi::{
 };
 
 use crate::cgi;
-use crate::request::{PARAMS, push_all, response};
+use crate::request::{Answers, PARAMS, push_all, response};
 #[cfg(unix)]
 use crate::round_trip;
 
@@ -115,23 +115,24 @@ fn demux_all(demux: &mut Demux, mut input: &[u8]) {
 
 fn one_request() -> Box<dyn FnMut()> {
     let mut bench = Bench::new(Multiplex::Off);
-    let octets = response(1);
+    let mut answers = Answers::new(1, response);
     Box::new(move || {
         bench.submit(Body::empty());
         bench.transmit();
-        assert_eq!(bench.receive(&octets), 1);
+        assert_eq!(bench.receive(answers.next_round()), 1);
     })
 }
 
 fn many_requests() -> Box<dyn FnMut()> {
     let mut bench = Bench::new(Multiplex::On { max: 1024 });
-    let octets: Vec<u8> = (1..=1024).flat_map(response).collect();
+    let mut answers = Answers::new(1024, response);
     Box::new(move || {
         for _ in 0..1024 {
             bench.submit(Body::empty());
         }
         bench.transmit();
-        let ended: usize = octets
+        let ended: usize = answers
+            .next_round()
             .chunks(64 * 1024)
             .map(|piece| bench.receive(piece))
             .sum();
@@ -142,23 +143,27 @@ fn many_requests() -> Box<dyn FnMut()> {
 fn upload() -> Box<dyn FnMut()> {
     let mut bench = Bench::new(Multiplex::Off);
     let body = std::sync::Arc::<[u8]>::from(vec![b'x'; MEBIBYTE]);
-    let octets = response(1);
+    let mut answers = Answers::new(1, response);
     Box::new(move || {
         bench.submit(Body::shared(body.clone()));
         bench.transmit();
-        assert_eq!(bench.receive(&octets), 1);
+        assert_eq!(bench.receive(answers.next_round()), 1);
     })
 }
 
 fn download() -> Box<dyn FnMut()> {
     let mut bench = Bench::new(Multiplex::Off);
-    let mut octets = Vec::new();
-    wire::write_stream(&mut octets, RecordType::Stdout, 1, &vec![b'x'; MEBIBYTE]);
-    octets.extend(response(1));
+    let mut answers = Answers::new(1, |id| {
+        let mut octets = Vec::new();
+        wire::write_stream(&mut octets, RecordType::Stdout, id, &vec![b'x'; MEBIBYTE]);
+        octets.extend(response(id));
+        octets
+    });
     Box::new(move || {
         bench.submit(Body::empty());
         bench.transmit();
-        let ended: usize = octets
+        let ended: usize = answers
+            .next_round()
             .chunks(64 * 1024)
             .map(|piece| bench.receive(piece))
             .sum();

@@ -62,3 +62,39 @@ pub(crate) fn response(request_id: u16) -> Vec<u8> {
     wire::write_end_request(&mut octets, request_id, end);
     octets
 }
+
+/// What an application answers to rounds of so many requests at a time on one connection, in their order; the IDs of a
+/// connection take turns, with one more of them than there are requests at a time.
+pub(crate) struct Answers {
+    /// Of all IDs in their order, twice.
+    octets: Vec<u8>,
+    /// Where the IDs have begun again, and of one round.
+    cycle: usize,
+    round: usize,
+    next: usize,
+}
+
+impl Answers {
+    /// `response` gives one of the same length for each ID. A request with ID 1 has been answered before.
+    pub(crate) fn new(at_a_time: u16, response: impl Fn(u16) -> Vec<u8>) -> Self {
+        let all: Vec<u8> = (1..=at_a_time + 1).flat_map(response).collect();
+        let len = all.len() / usize::from(at_a_time + 1);
+        Self {
+            octets: [&all[..], &all[..]].concat(),
+            cycle: all.len(),
+            round: all.len() - len,
+            next: len,
+        }
+    }
+
+    pub(crate) fn next_round(&mut self) -> &[u8] {
+        let start = self.next;
+        let end = start + self.round;
+        self.next = if end < self.cycle {
+            end
+        } else {
+            end - self.cycle
+        };
+        &self.octets[start..end]
+    }
+}

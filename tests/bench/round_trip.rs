@@ -14,20 +14,20 @@ use mio_fcgi::wire::{self, RecordType, Role};
 use mio_fcgi::{Address, Client, Config, Event, Multiplex, ReadBuf, Tag};
 use tempfile::TempDir;
 
-use crate::request::{PARAMS, push_all, response};
+use crate::request::{Answers, PARAMS, push_all, response};
 
 /// One request at a time on one connection.
 pub(crate) fn client_one_request() -> Box<dyn FnMut()> {
     let mut caller = Caller::new(Multiplex::Off, 1);
-    let answer = response(1);
-    Box::new(move || caller.round(&answer))
+    let mut answers = Answers::new(1, response);
+    Box::new(move || caller.round(answers.next_round()))
 }
 
 /// 64 at a time on one connection; they leave in one write and come back in one read.
 pub(crate) fn client_64_shared() -> Box<dyn FnMut()> {
     let mut caller = Caller::new(Multiplex::On { max: 64 }, 64);
-    let answers: Vec<u8> = (1..=64).flat_map(response).collect();
-    Box::new(move || caller.round(&answers))
+    let mut answers = Answers::new(64, response);
+    Box::new(move || caller.round(answers.next_round()))
 }
 
 /// The same octets without the library: prebuilt out, only the end looked for in what comes back.

@@ -81,6 +81,7 @@ fn respond(listener: Listener) {
     connection.rest();
 }
 
+// case 136
 #[test]
 fn without_any_time_it_is_over_at_once_and_nobody_is_connected_to() {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -105,6 +106,7 @@ fn without_any_time_it_is_over_at_once_and_nobody_is_connected_to() {
     assert_eq!(nobody.kind(), ErrorKind::WouldBlock);
 }
 
+// case 136
 #[test]
 fn the_longest_time_is_no_limit() {
     let peer = Peer::tcp(answer);

@@ -198,12 +198,43 @@ fn with_octets_in_the_buffer(demo: &app::Running) -> Loop {
 }
 
 #[test]
-#[should_panic(expected = "another ReadBuf was passed while the former holds octets")]
+#[should_panic(expected = "another ReadBuf was passed while the former holds bytes")]
 fn another_buffer_is_refused_while_the_first_holds_octets() {
     let demo = demo();
     let mut turns = with_octets_in_the_buffer(&demo);
     let mut other = ReadBuf::default();
     let _ = turns.client.poll_event(Instant::now(), &mut other);
+}
+
+// case 147
+#[test]
+#[should_panic(expected = "the ReadBuf holds bytes of another client")]
+fn a_buffer_with_bytes_of_one_client_is_refused_by_another() {
+    let demo = demo();
+    let mut turns = with_octets_in_the_buffer(&demo);
+    let mut other = Loop::plain(demo.address().clone());
+    let _ = other.client.poll_event(Instant::now(), &mut turns.buf);
+}
+
+// case 147
+#[test]
+fn one_buffer_serves_two_clients_in_turn() {
+    let demo = demo();
+    let mut one = with_octets_in_the_buffer(&demo);
+    one.drain();
+    let mut other = Loop::plain(demo.address().clone());
+    for round in 1..=3 {
+        std::mem::swap(&mut one.buf, &mut other.buf);
+        let (outcome, output) = other.ask(get("/big?size=300000"));
+        assert!(outcome.is_ok() && body(&output).len() == 300_000, "{round}");
+        std::mem::swap(&mut one, &mut other);
+    }
+    // Dropped with bytes left in it, a client gives it free, too.
+    let left = with_octets_in_the_buffer(&demo);
+    one.buf = left.buf;
+    drop(left.client);
+    let (outcome, output) = one.ask(get("/big?size=300000"));
+    assert!(outcome.is_ok() && body(&output).len() == 300_000);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod fairness;
 mod handles;
 mod pausing;
 mod peer;
+mod seams;
 mod uploads;
 
 use std::io;

@@ -6,7 +6,7 @@
 )]
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -229,6 +229,26 @@ impl Connection {
 
     pub(crate) fn send(&mut self, octets: &[u8]) {
         self.try_send(octets).expect("the client reads");
+    }
+
+    /// From now on a write of the other side fails.
+    pub(crate) fn shut_down_reading(&self) {
+        match &self.socket {
+            Socket::Unix(stream) => stream.shutdown(Shutdown::Read),
+            Socket::Tcp(stream) => stream.shutdown(Shutdown::Read),
+        }
+        .expect("a socket");
+    }
+
+    /// Sends a byte out of band.
+    pub(crate) fn send_urgent(&mut self, byte: u8) {
+        let Socket::Tcp(stream) = &self.socket else {
+            panic!("only TCP has urgent bytes");
+        };
+        let stream = socket2::SockRef::from(stream);
+        stream
+            .send_out_of_band(&[byte])
+            .expect("room in the socket");
     }
 
     /// Writes what the socket takes without waiting; how much that was.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mio_fcgi::wire::{RecordType, Role};
 use mio_fcgi::{
-    Body, BodyError, Config, Delivery, Multiplex, Phase, Request, RequestError, RequestHandle,
-    Retry, StdinError, SubmitError, UnknownLength,
+    Body, BodyError, Config, Delivery, LostReason, Multiplex, Phase, Request, RequestError,
+    RequestHandle, Retry, StdinError, SubmitError, UnknownLength,
 };
 
 use crate::harness::Bench;
@@ -19,7 +19,7 @@ fn blocked(change: impl FnOnce(&mut Config)) -> Bench {
     change(&mut config);
     let mut bench = Bench::new(config);
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.sent(0);
     bench.seen();
     bench.peers[0].window = 0;
@@ -61,8 +61,9 @@ fn a_pushed_body_is_taken_up_to_the_mark_and_asked_for_again_at_half() {
     assert_eq!(bench.seen(), [Seen::StdinReady(2)]);
     assert_eq!(push(&mut bench, handle, &body[20_000..]), Ok(5_000));
     assert_eq!(finish(&mut bench, handle), Ok(()));
-    assert_eq!(content(&bench.sent(0), RecordType::Stdin, 1), body);
-    bench.feed(0, records().end(1, 0));
+    let id = bench.id(0);
+    assert_eq!(content(&bench.sent(0), RecordType::Stdin, id), body);
+    bench.end(0);
     bench.finish();
 }
 
@@ -76,9 +77,10 @@ fn octets_pushed_while_the_request_waits_are_sent_with_it() {
     assert_eq!(push(&mut bench, handle, b"abc"), Ok(3));
     assert_eq!(finish(&mut bench, handle), Ok(()));
     bench.sent(0);
-    bench.feed(0, records().end(1, 0));
-    assert_eq!(content(&bench.sent(0), RecordType::Stdin, 1), b"abc");
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
+    let id = bench.id(0);
+    assert_eq!(content(&bench.sent(0), RecordType::Stdin, id), b"abc");
+    bench.end(0);
     bench.finish();
 }
 
@@ -102,9 +104,9 @@ fn a_pushed_body_says_what_is_wrong_with_a_call() {
     assert_eq!(push(&mut bench, handle, b"f"), Err(StdinError::Finished));
     assert_eq!(finish(&mut bench, handle), Err(StdinError::Finished));
     assert_eq!(content(&bench.sent(1), RecordType::Stdin, 1), b"abcde");
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     assert_eq!(push(&mut bench, handle, b"f"), Err(StdinError::Gone));
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -146,7 +148,7 @@ fn a_body_of_unknown_length_is_collected_and_sent_with_its_length() {
     let params = content(&sent, RecordType::Params, 1);
     assert!(params.ends_with(b"\x0e\x02CONTENT_LENGTH10"));
     assert_eq!(content(&sent, RecordType::Stdin, 1), b"abcdefghij");
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     let aborted = bench.submit(request().with_body(Body::pushed(None)));
     bench.command(|engine, now| engine.abort(now, aborted));
     let end = failed(
@@ -174,7 +176,7 @@ fn a_body_of_unknown_length_is_refused_or_streamed_as_chosen() {
     assert_eq!(content(&sent, RecordType::Stdin, 1), b"abc", "at once");
     assert_eq!(sent[1], Sent::whole(1)[1], "no CONTENT_LENGTH");
     assert_eq!(finish(&mut bench, handle), Ok(()));
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -201,7 +203,7 @@ fn a_filter_gets_its_stdin_and_then_its_data() {
     assert_eq!(after[0], Sent::StreamEnd(RecordType::Stdin, 1));
     assert_eq!(content(&after, RecordType::Data, 1), octets(70_000));
     assert_eq!(after.last(), Some(&Sent::StreamEnd(RecordType::Data, 1)));
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -234,7 +236,7 @@ fn an_authorizer_has_an_empty_stdin_and_neither_body_nor_data() {
         }
     ));
     assert_eq!(sent[1..], Sent::whole(1)[1..]);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -292,7 +294,7 @@ fn a_body_of_a_gibibyte_is_read_only_as_the_socket_takes_it() {
             }
             bench.engine.handle_transmitted(now, handle, unsent);
         }
-        bench.feed(0, records().end(1, 0));
+        bench.feed(0, records().end(2, 0));
         assert_eq!(bench.seen(), [done(1), done(2)]);
         bench.finish();
     }
@@ -313,7 +315,8 @@ fn a_body_in_memory_is_offered_uncopied_and_in_bounded_pieces() {
         assert!(own.contains(&slice.as_ptr()), "a copy");
     }
     bench.open_window(0, usize::MAX);
-    assert_eq!(content(&bench.sent(0), RecordType::Stdin, 1), &body[..]);
+    let id = bench.id(0);
+    assert_eq!(content(&bench.sent(0), RecordType::Stdin, id), &body[..]);
     bench.feed(0, records().end(1, 0));
     bench.finish();
 }
@@ -345,7 +348,7 @@ fn replayed(body: Body) -> bool {
     let is_replayed = bench.peers.len() == 2;
     if is_replayed {
         assert_eq!(content(&bench.sent(1), RecordType::Stdin, 1), b"body");
-        bench.feed(1, records().end(1, 0));
+        bench.end(1);
         assert_eq!(bench.seen(), [done(2)]);
         assert_eq!(bench.stats().counters.retries, 1);
     }
@@ -371,17 +374,29 @@ fn bodies_that_can_be_rewound_are_sent_again_and_others_are_not() {
 }
 
 #[test]
-fn a_pushed_body_of_which_nothing_was_taken_is_sent_again() {
+fn a_pushed_body_is_pushed_on_after_another_connection_was_found_for_it() {
     let mut bench = blocked(|_| {});
-    bench.open_window(0, usize::MAX);
     let handle = bench.submit(request().with_body(Body::pushed(Some(4))));
     bench.eof(0);
     assert_eq!(bench.peers.len(), 2);
     assert_eq!(push(&mut bench, handle, b"body"), Ok(4));
     assert_eq!(finish(&mut bench, handle), Ok(()));
     assert_eq!(content(&bench.sent(1), RecordType::Stdin, 1), b"body");
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     assert_eq!(bench.seen(), [done(2)]);
+    bench.finish();
+}
+
+#[test]
+fn a_pushed_body_is_not_sent_again_once_a_byte_of_its_request_has_left() {
+    let mut bench = blocked(|_| {});
+    bench.open_window(0, 1);
+    let body = Body::pushed(Some(4));
+    bench.submit(request().with_body(body).with_retry(Retry::IfStale));
+    bench.eof(0);
+    let lost = RequestError::Lost(LostReason::Closed);
+    let end = failed(2, lost, Phase::Sending, Delivery::MaybeSent);
+    assert_eq!(bench.seen(), [end]);
     bench.finish();
 }
 
@@ -406,6 +421,6 @@ fn a_pushed_body_whose_length_is_known_is_not_collected() {
     assert_eq!(push(&mut bench, handle, b"hello"), Ok(5));
     assert_eq!(finish(&mut bench, handle), Ok(()));
     assert_eq!(content(&bench.sent(0), RecordType::Stdin, 1), b"hello");
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }

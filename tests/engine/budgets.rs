@@ -82,7 +82,7 @@ fn a_request_goes_to_a_resumed_ones_connection_rather_than_to_a_new_one() {
     bench.submit(request());
     assert_eq!(bench.peers.len(), 2);
     bench.feed(0, records().end(1, 0).end(2, 0));
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.finish();
 }
 

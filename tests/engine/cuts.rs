@@ -8,7 +8,7 @@ use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{Body, CloseReason, Multiplex, Request};
 
 use crate::harness::Bench;
-use crate::script::{Records, Seen, config, records, request};
+use crate::script::{Records, Seen, config, records, repeatable, request};
 
 /// A conversation in which one piece of it is cut.
 struct Scenario {
@@ -257,7 +257,7 @@ fn scenarios() -> Vec<Scenario> {
         Scenario {
             then: |bench| {
                 bench.advance(Duration::from_millis(50));
-                bench.feed(0, records().stdout(1, "hi").end(1, 0));
+                bench.answer(0, |id| records().stdout(id, "hi").end(id, 0));
             },
             ..simple(
                 "overload",
@@ -292,7 +292,7 @@ fn scenarios() -> Vec<Scenario> {
                 bench.submit(request().with_body(Body::bytes("x".repeat(9_000))));
                 bench
             },
-            ..simple("an early end", hi())
+            ..simple("an early end", records().stdout(2, "hi").end(2, 0))
         },
         Scenario {
             start: uploading_shared,
@@ -341,15 +341,18 @@ fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             start: || {
-                let mut bench = Bench::new(config(Multiplex::Auto));
-                bench.submit(request());
+                let mut config = config(Multiplex::Auto);
+                config.limits.max_connections = 1;
+                let mut bench = Bench::new(config);
+                for _ in 0..2 {
+                    bench.submit(repeatable());
+                }
+                // A request has held its connection for long.
+                bench.advance(Duration::from_secs(1));
                 bench
             },
-            peer: 1,
             then: |bench| {
-                for _ in 0..2 {
-                    bench.submit(request());
-                }
+                bench.submit(repeatable());
                 bench.feed(0, records().end(1, 0).end(2, 0).end(3, 0));
             },
             ..simple(

@@ -29,10 +29,10 @@ fn a_report_says_whether_its_connection_had_served_and_else_how_long_it_took_to_
     bench.submit(request());
     bench.advance(20 * MS);
     bench.accept(0);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     for _ in 0..2 {
         bench.submit(request());
-        bench.feed(0, records().end(1, 0));
+        bench.end(0);
     }
     let told: Vec<_> = reports(&mut bench)
         .iter()
@@ -76,14 +76,42 @@ fn a_report_counts_the_octets_of_its_own_request() {
 
 #[test]
 fn the_engine_shows_what_is_due_next() {
+    // Late where a request could go elsewhere: over another connection that is shared.
+    for (mut bench, can_be_late) in [(Bench::plain(), false), (Bench::shared(2), true)] {
+        assert!(format!("{:?}", bench.engine).contains("next_due: None"));
+        bench.servers[0] = Answer::Hang;
+        bench.submit(request());
+        let shown = format!("{:?}", bench.engine);
+        assert_eq!(shown.contains("\"Late\""), can_be_late, "{shown}");
+        bench.advance(250 * MS);
+        let shown = format!("{:?}", bench.engine);
+        assert!(shown.contains("\"Connect\""), "{shown}");
+        bench.accept(0);
+        bench.end(0);
+        bench.finish();
+    }
+}
+
+#[test]
+fn idle_are_the_connections_that_a_request_may_have_now() {
     let mut bench = Bench::plain();
-    assert!(format!("{:?}", bench.engine).contains("next_due: None"));
-    bench.servers[0] = Answer::Hang;
+    bench.tells_reads = true;
+    let gauges = |bench: &Bench| {
+        let connections = bench.stats().connections;
+        (connections.idle, connections.busy)
+    };
     bench.submit(request());
-    let shown = format!("{:?}", bench.engine);
-    assert!(shown.contains("\"Connect\""), "{shown}");
-    bench.accept(0);
-    bench.feed(0, records().end(1, 0));
+    assert_eq!(gauges(&bench), (0, 1));
+    let answer = records().padded(3).end(1, 0);
+    let (answer, padding) = answer.as_ref().split_at(answer.as_ref().len() - 1);
+    bench.feed(0, answer);
+    assert_eq!(gauges(&bench), (0, 1), "its padding is to come");
+    bench.feed(0, padding);
+    assert_eq!(gauges(&bench), (1, 0));
+    bench.arrive(0, "");
+    assert_eq!(gauges(&bench), (0, 1), "something is to be read");
+    bench.catch_up(0);
+    assert_eq!(gauges(&bench), (1, 0), "nothing was");
     bench.finish();
 }
 
@@ -94,7 +122,7 @@ fn closed_connections_are_told_by_reason_and_what_never_happened_is_left_out() {
         bench.submit(request());
     }
     for peer in 0..2 {
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
         bench.eof(peer);
     }
     let aborted = bench.handles[2];

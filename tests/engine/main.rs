@@ -1,11 +1,14 @@
 //! The engine, driven by hand: no socket, no clock, every octet and every instant chosen by the test.
 
+mod asking;
 mod bodies;
 mod budgets;
 mod cuts;
 mod end;
 mod extremes;
 mod figures;
+mod get_values;
+mod hand;
 mod harness;
 mod multiplexing;
 mod negotiation;
@@ -23,6 +26,12 @@ mod regressions_pool;
 mod regressions_requests;
 mod script;
 mod seams;
+mod seams_again;
+mod seams_edges;
+mod seams_ids;
+mod seams_limits;
+mod seams_queue;
+mod seams_time;
 mod sending;
 mod servers;
 mod stall;

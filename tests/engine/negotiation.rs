@@ -1,45 +1,56 @@
 //! `FCGI_GET_VALUES`: what a server says of itself, and what follows from it.
 
-use std::io;
 use std::time::Duration;
 
-use mio_fcgi::wire::{Header, ProtocolStatus};
-use mio_fcgi::{
-    CloseReason, ConnectError, Delivery, Disconnected, LostReason, Multiplex, Phase, RequestError,
-    ServerValues, SubmitError, Tag, TimeoutKind,
-};
+use mio_fcgi::wire::{ProtocolStatus, RecordType};
+use mio_fcgi::{Body, CloseReason, Multiplex};
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Records, Seen, Sent, config, done, failed, out, records, request};
+use crate::script::{Records, Sent, config, done, out, records, repeatable, split};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
 
-/// A bench with a request on connection 0 and the client's question on connection 1.
+/// A bench whose only connection has a request and behind it the client's question; a second request waits.
 fn asking() -> Bench {
-    let mut bench = Bench::new(config(Multiplex::Auto));
-    bench.submit(request());
-    assert_eq!(
-        bench.sent(0),
-        Sent::whole(1),
-        "the request does not wait for the answer"
-    );
-    assert_eq!(bench.sent(1), [Sent::GetValues]);
+    let mut config = config(Multiplex::Auto);
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(repeatable());
+    assert_eq!(bench.sent(0), Sent::whole(1), "and nothing is asked");
+    bench.submit(repeatable());
+    bench.advance(999 * MS);
+    assert_eq!(bench.sent(0), [], "a connection may become idle");
+    bench.advance(MS);
+    assert_eq!(bench.sent(0), [Sent::GetValues]);
     bench
 }
 
-/// How many requests run side by side on connection 0, after the answer to the question is in.
+/// The connection that the question went out on, among all that something was sent on.
+fn asked(bench: &mut Bench) -> usize {
+    bench.advance(SECOND);
+    let mut asked = bench.talked_to();
+    asked.retain(|peer| bench.sent(*peer).contains(&Sent::GetValues));
+    assert_eq!(asked.len(), 1, "asked once");
+    asked[0]
+}
+
+/// How many requests run side by side, after the answer to the question is in; then ends all of them.
 fn shared_by(mut bench: Bench) -> usize {
-    bench.submit(request());
-    bench.submit(request());
-    let mut shared = 1;
-    for peer in 0..bench.peers.len() {
-        let sent = bench.sent(peer);
+    bench.submit(repeatable());
+    let shared = bench.stats().requests.active;
+    let mut live = vec![1];
+    while bench.stats().requests.active > 0 {
+        let open = bench.peers.iter().rposition(|peer| peer.closed.is_none());
+        let open = open.expect("something is in flight");
+        let sent = bench.sent(open);
         assert!(!sent.contains(&Sent::GetValues), "asked once");
-        let begins = sent.iter().filter(|it| matches!(it, Sent::Begin { .. }));
-        shared += if peer == 0 { begins.count() } else { 0 };
-        if bench.peers[peer].closed.is_none() {
-            bench.eof(peer);
-        }
+        live.extend(sent.iter().filter_map(|sent| match sent {
+            Sent::Begin { id, .. } => Some(*id),
+            _ => None,
+        }));
+        let id = live.pop().expect("it was begun");
+        bench.feed(open, records().end(id, 0));
     }
     bench.finish();
     shared
@@ -47,72 +58,129 @@ fn shared_by(mut bench: Bench) -> usize {
 
 fn answered(answer: Records) -> usize {
     let mut bench = asking();
-    bench.feed(1, answer);
-    // One that does not multiplex would hold a process for nothing.
-    let shared_now = bench.peers[1].closed != Some(CloseReason::ProbeDone);
-    let shared = shared_by(bench);
-    assert_eq!(shared_now, shared > 1);
-    shared
+    bench.feed(0, answer);
+    assert_eq!(bench.seen(), [], "an answer is no response");
+    shared_by(bench)
 }
 
 // case 92
 #[test]
 fn the_question_has_padding_so_that_libfcgi_answers_at_once() {
     let bench = asking();
-    let header = bench.peers[1].sent.first_chunk().expect("a record");
-    let header = Header::decode(header).expect("a header");
+    let records = split(&bench.peers[0].sent);
+    let (header, _) = records.last().expect("the question");
+    assert_eq!(header.record_type, RecordType::GetValues);
     assert!(header.padding_len >= 1);
     assert_eq!(header.request_id, 0);
-    shared_by(bench);
+    bench_is_over(bench);
 }
 
-// case 93
-#[test]
-fn silence_until_the_limit_means_one_request_per_connection() {
-    let mut bench = asking();
-    bench.advance(999 * Duration::from_millis(1));
-    assert_eq!(bench.peers[1].closed, None);
-    bench.advance(Duration::from_millis(1));
-    assert_eq!(bench.peers[1].closed, Some(CloseReason::ProbeDone));
-    assert_eq!(bench.seen(), [], "no request noticed");
-    assert_eq!(shared_by(bench), 1);
+/// Plain or not, whatever is in flight is ended by the application's death.
+fn bench_is_over(mut bench: Bench) {
+    for peer in 0.. {
+        if peer == bench.peers.len() {
+            break;
+        }
+        if bench.peers[peer].closed.is_none() {
+            bench.eof(peer);
+        }
+    }
+    bench.finish();
 }
 
-// case 93
 #[test]
-fn at_the_cap_a_request_waits_for_the_clients_question_no_longer_than_its_limit() {
+fn nobody_is_asked_while_a_connection_can_be_opened_for_each_request() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 2;
+    config.limits.max_connections = 3;
     let mut bench = Bench::new(config);
-    bench.submit(request());
-    bench.submit(request());
-    assert_eq!(bench.stats().requests.waiting, 1, "request, question, cap");
+    for _ in 0..3 {
+        bench.submit(repeatable());
+    }
     bench.advance(SECOND);
-    assert_eq!(bench.stats().requests.active, 2);
-    bench.feed(0, records().end(1, 0));
-    bench.feed(2, records().end(1, 0));
+    for peer in 0..3 {
+        assert_eq!(bench.sent(peer), Sent::whole(1));
+    }
+    bench.submit(repeatable());
+    asked(&mut bench);
+    bench_is_over(bench);
+}
+
+#[test]
+fn nobody_is_asked_behind_a_request_with_a_body() {
+    let mut config = config(Multiplex::Auto);
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    let body = Body::pushed(Some(1));
+    let uploading = bench.submit(repeatable().with_body(body));
+    bench.submit(repeatable());
+    let sent = bench.sent(0);
+    assert!(!sent.contains(&Sent::GetValues), "{sent:?}");
+    bench.peers[0].window = 0;
+    let pushed = bench.command(|engine, now| engine.write_stdin(now, uploading, b"x"));
+    assert_eq!(pushed, Ok(1));
+    let finished = bench.command(|engine, now| engine.finish_stdin(now, uploading));
+    assert_eq!(finished, Ok(()));
+    bench.open_window(0, 31);
+    let sent = bench.sent(0);
+    assert_eq!(sent.last(), Some(&Sent::StreamEnd(RecordType::Stdin, 1)));
+    bench.open_window(0, usize::MAX);
+    bench.advance(SECOND);
+    assert_eq!(bench.sent(0), [], "its body may be unread");
+    bench.end(0);
+    assert_eq!(bench.sent(0), [Sent::GetValues]);
+    bench_is_over(bench);
+}
+
+#[test]
+fn an_answer_behind_the_end_of_the_request_lets_the_next_one_have_the_connection() {
+    let mut bench = asking();
+    bench.end(0);
+    assert_eq!(bench.stats().requests.waiting, 1, "the answer may come");
+    bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "0")]));
+    assert_eq!(bench.sent(0), Sent::whole(2));
+    bench.end(0);
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
 }
 
 // case 93
 #[test]
-fn with_a_cap_of_one_the_question_waits_until_no_request_does() {
+fn silence_until_the_limit_means_one_request_per_connection() {
+    let mut bench = asking();
+    bench.advance(7 * SECOND);
+    assert_eq!(bench.peers[0].closed, None, "its request may take its time");
+    bench.end(0);
+    bench.advance(999 * MS);
+    assert_eq!(bench.peers[0].closed, None);
+    assert_eq!(bench.stats().connections.probing, 1);
+    bench.advance(MS);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::ProbeDone));
+    assert_eq!(bench.seen(), [done(1)], "no request noticed");
+    assert_eq!(bench.sent(1), Sent::whole(1));
+    bench.submit(repeatable());
+    assert_eq!(bench.sent(1), [], "neither asked again nor shared");
+    for _ in 0..2 {
+        bench.end(1);
+    }
+    assert_eq!(bench.seen(), [done(2), done(3)]);
+    bench.finish();
+}
+
+// case 93
+#[test]
+fn at_the_cap_a_request_waits_for_a_connection_and_not_for_the_answer() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 1;
+    config.limits.max_connections = 2;
     let mut bench = Bench::new(config);
-    bench.submit(request());
-    bench.submit(request());
-    bench.sent(0);
-    bench.feed(0, records().end(1, 0));
-    assert_eq!(bench.sent(0), Sent::whole(1), "the second request first");
-    bench.feed(0, records().end(1, 0));
-    assert_eq!(bench.sent(0), [Sent::GetValues]);
-    bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
-    bench.submit(request());
-    bench.submit(request());
-    assert_eq!(bench.sent(0), [Sent::whole(1), Sent::whole(2)].concat());
-    bench.feed(0, records().end(1, 0).end(2, 0));
+    for _ in 0..3 {
+        bench.submit(repeatable());
+    }
+    let other = 1 - asked(&mut bench);
+    bench.end(other);
+    assert_eq!(bench.sent(other), Sent::whole(2), "the third request");
+    bench.end(other);
+    bench.end(1 - other);
+    assert_eq!(bench.seen().len(), 3);
     bench.finish();
 }
 
@@ -125,7 +193,7 @@ fn of_an_answer_only_the_first_kilobyte_counts_however_it_is_cut() {
         for cut in [usize::MAX, 100, 1] {
             let mut bench = asking();
             bench.read_len = cut;
-            bench.feed(1, records().values(&pairs));
+            bench.feed(0, records().values(&pairs));
             assert_eq!(shared_by(bench), shared, "in reads of {cut}");
         }
     }
@@ -139,8 +207,8 @@ fn an_answer_that_the_embedder_asked_for_first_counts_for_its_requests() {
     bench.get_values(0);
     assert_eq!(bench.sent(0), [Sent::GetValues]);
     bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
-    bench.submit(request());
-    bench.submit(request());
+    bench.submit(repeatable());
+    bench.submit(repeatable());
     assert_eq!(bench.sent(0), [Sent::whole(1), Sent::whole(2)].concat());
     bench.feed(0, records().end(1, 0).end(2, 0));
     bench.finish();
@@ -148,23 +216,40 @@ fn an_answer_that_the_embedder_asked_for_first_counts_for_its_requests() {
 
 // case 94
 #[test]
-fn a_connection_closed_over_the_question_means_plain() {
-    let mut bench = asking();
-    bench.eof(1);
-    assert_eq!(bench.stats().connections.busy, 1);
-    assert_eq!(shared_by(bench), 1);
-    let mut bench = asking();
-    bench.reset(1);
-    assert_eq!(shared_by(bench), 1);
+fn a_connection_lost_over_the_question_means_plain_for_good() {
+    let ends: [fn(&mut Bench); 2] = [|bench| bench.eof(0), |bench| bench.reset(0)];
+    for end in ends {
+        let mut bench = asking();
+        end(&mut bench);
+        assert_eq!(bench.sent(1), Sent::whole(1), "the request that waited");
+        bench.end(1);
+        bench.eof(1);
+        // What listens now may be another program, or die of the question as well.
+        bench.answers.push_back(Answer::Refuse);
+        bench.submit(repeatable());
+        bench.submit(repeatable());
+        let back = bench.peers.len() - 1;
+        bench.submit(repeatable());
+        assert_eq!(bench.sent(back), Sent::whole(1), "and no question");
+        bench.end(back);
+        bench.end(back);
+        bench.finish();
+    }
 }
 
 // case 94
 #[test]
 fn a_connection_closed_behind_the_answer_keeps_the_answer() {
     let mut bench = asking();
-    bench.feed(1, records().values(&[("FCGI_MPXS_CONNS", "1")]));
-    bench.eof(1);
-    assert_eq!(shared_by(bench), 3);
+    bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    bench.eof(0);
+    bench.seen();
+    for _ in 0..3 {
+        bench.submit(repeatable());
+    }
+    assert_eq!(bench.stats().requests.active, 3);
+    assert_eq!(bench.peers.len(), 2);
+    bench_is_over(bench);
 }
 
 // case 95
@@ -180,11 +265,10 @@ fn an_empty_answer_means_plain_and_a_second_one_ends_nothing() {
     let yes = records().values(&[("FCGI_MPXS_CONNS", "1")]).values(&[]);
     assert_eq!(answered(yes), 3, "Go sends two");
     let mut bench = asking();
-    bench.feed(1, records().values(&[("FCGI_MPXS_CONNS", "1")]));
-    bench.submit(request());
+    bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
     bench.feed(0, records().values(&[]).stdout(1, "hi").end(1, 0));
     assert_eq!(bench.seen(), [out(1, "hi"), done(1)]);
-    bench.feed(0, records().end(2, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -212,12 +296,16 @@ fn one_connection_and_one_request_per_process_do_not_limit_the_pool() {
         ("FCGI_MPXS_CONNS", "0"),
     ];
     let mut bench = asking();
-    bench.feed(1, records().values(&libfcgi));
-    bench.submit(request());
-    bench.submit(request());
+    bench.feed(0, records().values(&libfcgi));
+    let mut limits = bench.engine.config().limits;
+    limits.max_connections = 3;
+    bench
+        .command(|engine, now| engine.set_limits(now, limits))
+        .expect("valid");
+    bench.submit(repeatable());
     assert_eq!(bench.stats().connections.busy, 3);
-    for peer in [0, 2, 3] {
-        bench.feed(peer, records().end(1, 0));
+    for peer in 0..3 {
+        bench.end(peer);
     }
     bench.finish();
 }
@@ -230,12 +318,12 @@ fn an_answer_in_pieces_and_one_without_end_are_taken_as_far_as_they_go() {
         .values(&[("FCGI_MPXS_CONNS", "1")])
         .as_ref()
     {
-        bench.feed(1, [*octet]);
+        bench.feed(0, [*octet]);
     }
     assert_eq!(shared_by(bench), 3);
     let mut bench = asking();
     let long = records().record(10, 0, &[b'x'; 60_000]);
-    bench.feed(1, long);
+    bench.feed(0, long);
     assert_eq!(shared_by(bench), 1);
 }
 
@@ -245,218 +333,53 @@ fn a_yes_lets_the_requests_that_wait_share_the_connections_there_are() {
     config.limits.max_connections = 2;
     let mut bench = Bench::new(config);
     for _ in 0..4 {
-        bench.submit(request());
+        bench.submit(repeatable());
     }
-    bench.sent(0);
-    assert_eq!(bench.stats().requests.waiting, 3);
-    bench.feed(1, records().values(&[("FCGI_MPXS_CONNS", "1")]));
-    assert_eq!(bench.stats().requests.waiting, 0);
-    for peer in 0..2 {
-        if bench.peers[peer].closed.is_none() {
-            bench.eof(peer);
-        }
-    }
-    bench.advance(SECOND);
-    bench.seen();
-    for peer in 2..bench.peers.len() {
-        bench.eof(peer);
-    }
-    bench.finish();
-}
-
-#[test]
-fn get_values_says_what_the_server_said() {
-    let mut bench = Bench::plain();
-    bench.get_values(0);
-    assert_eq!(bench.sent(0), [Sent::GetValues]);
-    let pairs = [
-        ("FCGI_MAX_CONNS", "10"),
-        ("FCGI_MAX_REQS", "50"),
-        ("FCGI_MPXS_CONNS", "0"),
-        ("FCGI_OTHER", "1"),
-    ];
-    bench.feed(0, records().values(&pairs));
-    let mut values = ServerValues::default();
-    values.max_conns = Some(10);
-    values.max_reqs = Some(50);
-    values.multiplexes = Some(false);
-    assert_eq!(bench.seen(), [Seen::Values(1, values), done(1)]);
-    bench.finish();
-}
-
-#[test]
-fn get_values_of_a_silent_server_times_out() {
-    let mut bench = Bench::plain();
-    bench.get_values(0);
-    bench.advance(SECOND);
-    let error = RequestError::TimedOut(TimeoutKind::Probe);
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Sending, Delivery::MaybeSent)]
-    );
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::ProbeDone));
-    bench.finish();
-}
-
-#[test]
-fn get_values_of_a_server_that_is_down_says_so() {
-    let mut bench = Bench::plain();
-    bench.servers[0] = Answer::Refuse;
-    bench.get_values(0);
-    let error = ConnectError::Failed(std::io::ErrorKind::ConnectionRefused);
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Waiting, Delivery::NotSent)]
-    );
-    bench.finish();
-}
-
-#[test]
-fn get_values_of_a_server_that_closes_says_so() {
-    let mut bench = Bench::plain();
-    bench.get_values(0);
-    bench.eof(0);
-    let error = RequestError::Lost(LostReason::Closed);
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Sending, Delivery::MaybeSent)]
-    );
-    bench.finish();
-}
-
-#[test]
-fn get_values_waits_before_the_requests_while_all_connections_are_busy() {
-    let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
-    let mut bench = Bench::new(config);
-    bench.submit(request());
-    bench.submit(request());
-    bench.get_values(0);
-    bench.sent(0);
-    bench.feed(0, records().end(1, 0));
-    assert_eq!(bench.sent(0), [Sent::GetValues]);
-    bench.feed(0, records().values(&[]));
-    assert_eq!(bench.sent(0), Sent::whole(1), "on the same connection");
-    bench.feed(0, records().end(1, 0));
-    let values = Seen::Values(3, ServerValues::default());
-    assert_eq!(bench.seen(), [done(1), values, done(3), done(2)]);
-    bench.finish();
-}
-
-#[test]
-fn get_values_that_finds_no_free_connection_tells_busy_from_down() {
-    let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
-    config.timeouts.queue = Some(SECOND);
-    let mut bench = Bench::new(config);
-    bench.submit(request());
-    bench.get_values(0);
-    bench.advance(SECOND);
-    let error = RequestError::TimedOut(TimeoutKind::Queue);
-    assert_eq!(
-        bench.seen(),
-        [failed(2, error, Phase::Waiting, Delivery::NotSent)]
-    );
-    bench.feed(0, records().end(1, 0));
-    bench.finish();
-}
-
-#[test]
-fn a_server_is_asked_by_the_embedder_once_at_a_time() {
-    let mut bench = Bench::plain();
-    bench.get_values(0);
-    let second = bench.engine.get_values(bench.now, 0, Tag(99));
-    assert_eq!(second, Err(SubmitError::QueueFull { limit: 1 }));
-    bench.advance(SECOND);
-    bench.get_values(0);
-    bench.advance(SECOND);
-    assert_eq!(bench.seen().len(), 2, "two ends");
-    bench.finish();
-}
-
-#[test]
-fn an_aborted_get_values_closes_its_connection() {
-    let mut bench = Bench::plain();
-    let probe = bench.get_values(0);
-    bench.command(|engine, now| engine.abort(now, probe));
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::Aborted));
-    assert_eq!(
-        bench.seen(),
-        [failed(
-            1,
-            RequestError::Aborted,
-            Phase::Sending,
-            Delivery::MaybeSent
-        )]
-    );
-    bench.finish();
+    assert_eq!(bench.stats().requests.waiting, 2);
+    let asked = asked(&mut bench);
+    bench.feed(asked, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    let requests = bench.stats().requests;
+    assert_eq!((requests.active, requests.waiting), (4, 0));
+    bench_is_over(bench);
 }
 
 #[test]
 fn a_server_that_was_down_is_asked_again() {
     let mut bench = asking();
-    bench.feed(1, records().unknown_type(9));
-    bench.feed(0, records().end(1, 0));
+    bench.feed(0, records().unknown_type(9));
+    bench.end(0);
+    bench.end(0);
     bench.eof(0);
     bench.answers.push_back(Answer::Refuse);
-    bench.submit(request());
+    bench.submit(repeatable());
     bench.seen();
-    bench.submit(request());
-    let asked = bench.peers.len() - 1;
-    assert_eq!(bench.sent(asked), [Sent::GetValues]);
-    bench.feed(asked, records().values(&[("FCGI_MPXS_CONNS", "1")]));
-    bench.submit(request());
-    bench.submit(request());
-    assert_eq!(bench.peers.len(), asked + 1, "they share");
-    for peer in 2..bench.peers.len() {
-        if bench.peers[peer].closed.is_none() {
-            bench.eof(peer);
-        }
-    }
+    bench.submit(repeatable());
+    let back = bench.peers.len() - 1;
+    assert_eq!(bench.sent(back), Sent::whole(1));
+    bench.submit(repeatable());
+    bench.advance(SECOND);
+    assert_eq!(bench.sent(back), [Sent::GetValues]);
+    bench.feed(back, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    assert_eq!(bench.sent(back), Sent::whole(2), "they share");
+    bench.feed(back, records().end(1, 0).end(2, 0));
     bench.finish();
 }
 
 #[test]
-fn a_question_of_the_embedder_waits_for_its_server_and_not_for_another() {
-    let mut config = config(Multiplex::Off);
-    config.servers.push(config.servers[0].clone());
-    let mut bench = Bench::new(config);
-    bench.servers = vec![Answer::Hang; 2];
-    bench.submit(request());
-    bench.get_values(1);
-    let [other, asked] = [bench.peers[0].handle, bench.peers[1].handle];
-    let refused = Disconnected::ConnectFailed(io::ErrorKind::ConnectionRefused);
-    bench.command(|engine, now| engine.handle_closed(now, other, refused));
-    assert_eq!(bench.seen(), [], "server 1 has not said no");
-    bench.command(|engine, now| engine.handle_connected(now, asked));
-    bench.feed(1, records().values(&[]));
-    let values = Seen::Values(2, ServerValues::default());
-    assert_eq!(bench.seen(), [values, done(2)]);
-    bench.feed(1, records().end(1, 0));
-    assert_eq!(bench.seen(), [done(1)]);
-    bench.finish();
-}
-
-#[test]
-fn without_kept_connections_one_that_was_opened_for_nobody_is_shared_after_a_yes() {
+fn without_kept_connections_nobody_is_asked() {
     let mut config = config(Multiplex::Auto);
     config.keep_connections = false;
+    config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
-    bench.servers[0] = Answer::Hang;
-    let given_up = bench.submit(request());
-    bench.command(|engine, now| engine.abort(now, given_up));
-    for peer in 0..2 {
-        bench.accept(peer);
+    for _ in 0..3 {
+        bench.submit(repeatable());
     }
-    let yes = [("FCGI_MPXS_CONNS", "1"), ("FCGI_MAX_REQS", "2")];
-    bench.feed(1, records().values(&yes));
-    for _ in 0..4 {
-        bench.submit(request());
+    for peer in 0..3 {
+        let sent = bench.sent(peer);
+        assert!(!sent.contains(&Sent::GetValues), "{sent:?}");
+        bench.end(peer);
     }
-    assert_eq!(bench.sent(0), [Sent::whole(1), Sent::whole(2)].concat());
-    for peer in 0..2 {
-        bench.feed(peer, records().end(1, 0).end(2, 0));
-    }
+    assert_eq!(bench.seen(), [done(1), done(2), done(3)]);
     bench.finish();
 }
 
@@ -464,29 +387,59 @@ fn without_kept_connections_one_that_was_opened_for_nobody_is_shared_after_a_yes
 fn a_connection_with_strays_takes_no_more_though_its_server_multiplexes_again() {
     let mut bench = asking();
     let yes = records().values(&[("FCGI_MPXS_CONNS", "1")]);
-    bench.feed(1, &yes);
-    bench.eof(1);
-    bench.submit(request());
+    let cap = |bench: &mut Bench, max_connections| {
+        let mut limits = bench.engine.config().limits;
+        limits.max_connections = max_connections;
+        let set = bench.command(|engine, now| engine.set_limits(now, limits));
+        set.expect("valid");
+    };
+    bench.feed(0, &yes);
+    cap(&mut bench, 2);
     // Lowered to one request at a time, and then unsure of its IDs.
     bench.feed(0, records().end_as(2, 0, ProtocolStatus::CantMultiplex));
     bench.feed(0, records().stdout(2, "late"));
-    bench.eof(2);
+    bench.eof(1);
     bench.answers.push_back(Answer::Refuse);
-    bench.submit(request());
-    bench.submit(request());
-    let asked = bench.peers.len() - 1;
-    assert_eq!(bench.sent(asked), [Sent::GetValues]);
-    bench.feed(asked, &yes);
-    bench.feed(asked - 1, records().end(1, 0));
+    bench.submit(repeatable());
+    bench.seen();
+    bench.submit(repeatable());
+    let back = bench.peers.len() - 1;
+    bench.submit(repeatable());
+    bench.advance(SECOND);
+    assert_eq!(bench.sent(back).last(), Some(&Sent::GetValues));
     bench.sent(0);
-    bench.submit(request());
+    bench.feed(back, &yes);
+    assert_eq!(bench.sent(back), Sent::whole(2));
     assert_eq!(bench.sent(0), []);
+    bench.end(0);
+    assert_eq!(bench.peers[0].closed, None, "id 2 is not the one it has");
     bench.feed(0, records().end(1, 0));
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
-    for peer in 3..bench.peers.len() {
-        if bench.peers[peer].closed.is_none() {
-            bench.eof(peer);
-        }
-    }
+    bench.feed(back, records().end(1, 0).end(2, 0));
+    assert_eq!(bench.seen(), [done(1), done(4), done(5)]);
     bench.finish();
+}
+
+#[test]
+fn nobody_is_asked_within_the_body_of_a_request() {
+    let mut config = config(Multiplex::Auto);
+    config.limits.max_connections = 2;
+    config.limits.max_requests_per_connection = Some(3);
+    let mut bench = Bench::new(config);
+    bench.get_values(0);
+    bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    bench.submit(repeatable());
+    let uploading = bench.submit(repeatable().with_body(Body::pushed(Some(1))));
+    // It is down for a moment, and may be another program when it is back.
+    bench.answers.push_back(Answer::Refuse);
+    bench.get_values(0);
+    bench.advance(SECOND);
+    bench.get_values(0);
+    bench.sent(0);
+    bench.submit(repeatable());
+    assert_eq!(bench.stats().requests.waiting, 1);
+    let sent = bench.sent(0);
+    assert!(!sent.contains(&Sent::GetValues), "{sent:?}");
+    bench.command(|engine, now| engine.abort(now, uploading));
+    bench_is_over(bench);
 }

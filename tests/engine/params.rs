@@ -35,7 +35,7 @@ fn expect_pairs(request: Request) {
     bench.submit(request);
     assert_eq!(pairs_sent(&bench), expected);
     check_lengths(&bench);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -117,7 +117,7 @@ fn a_pair_that_no_record_can_carry_is_refused_before_anything_is_sent() {
     assert!(bench.peers.is_empty());
     bench.submit(request().param("A", "x".repeat(65_529)));
     assert_eq!(pairs_sent(&bench).len(), 2);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -136,7 +136,7 @@ fn a_pair_that_no_record_can_carry_is_split_where_the_application_can_join_it() 
     assert_eq!((values, params.len()), (vec![6, 200_000, 1], own));
     assert!(own > shared);
     check_lengths(&bench);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -167,7 +167,7 @@ fn lengths_are_coded_in_one_octet_or_four() {
     bench.submit(Request::responder().param("n".repeat(65_535), ""));
     let params = content(&bench.sent(0), RecordType::Params, 1);
     assert_eq!(params[..5], [0x80, 0, 0xff, 0xff, 0]);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -194,7 +194,7 @@ fn the_empty_record_ends_the_parameters_once_even_if_there_are_none() {
         let sent = bench.sent(0);
         let end = Sent::StreamEnd(RecordType::Params, 1);
         assert_eq!(sent.iter().filter(|item| **item == end).count(), 1);
-        bench.feed(0, records().end(1, 0));
+        bench.end(0);
         bench.finish();
     }
 }
@@ -205,7 +205,7 @@ fn parameters_may_be_as_long_as_the_limit() {
     config.max_params_len = request().params.encoded_len();
     let mut bench = Bench::new(config);
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -219,6 +219,6 @@ fn a_length_that_agrees_with_the_body_is_sent_as_it_was_given() {
         .filter(|(name, _)| name == b"CONTENT_LENGTH")
         .collect();
     assert_eq!(lengths, [(b"CONTENT_LENGTH".to_vec(), b"5".to_vec())]);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }

@@ -31,21 +31,23 @@ fn leave_one_on_its_way(bench: &mut Bench) {
     bench.submit(request());
     bench.servers[0] = Answer::Hang;
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
-    assert_eq!((bench.peers.len(), bench.stats().requests.waiting), (2, 0));
+    bench.end(0);
+    let requests = bench.stats().requests;
+    let waiting = (requests.waiting, requests.connecting);
+    assert_eq!((bench.peers.len(), waiting), (2, (0, 0)));
 }
 
 #[test]
 fn an_idle_connection_too_old_to_be_used_makes_place_for_a_new_one() {
     let mut bench = aging(1);
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     // The driver is late: nobody has closed it yet.
     bench.now += 6 * SECOND;
     bench.submit(request());
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Replaced));
     assert_eq!(bench.sent(1), Sent::whole(1));
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.finish();
 }
 
@@ -53,7 +55,7 @@ fn an_idle_connection_too_old_to_be_used_makes_place_for_a_new_one() {
 fn a_question_takes_a_connection_on_its_way_rather_than_the_place_of_an_idle_one() {
     let mut bench = aging(2);
     leave_one_on_its_way(&mut bench);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.now += 6 * SECOND;
     bench.get_values(0);
     assert_eq!((bench.peers.len(), bench.peers[0].closed), (2, None));
@@ -72,7 +74,7 @@ fn a_question_takes_a_connection_on_its_way_rather_than_one_more() {
     bench.accept(1);
     assert_eq!(bench.sent(1), [Sent::GetValues]);
     bench.feed(1, records().values(&[]));
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -83,7 +85,7 @@ fn of_equals_behind_a_server_that_is_down_the_first_in_turn_is_chosen() {
     bench.submit(request());
     let servers: Vec<usize> = bench.peers.iter().map(|peer| peer.server).collect();
     assert_eq!(servers, [0, 1]);
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.finish();
 }
 
@@ -142,11 +144,9 @@ fn while_a_connection_is_on_its_way_nobody_is_sent_behind_a_paused_request() {
     for _ in 0..3 {
         bench.submit(request());
     }
-    assert_eq!(
-        bench.stats().requests.waiting,
-        3,
-        "one more than it can take"
-    );
+    let requests = bench.stats().requests;
+    let waiting = (requests.waiting, requests.connecting);
+    assert_eq!(waiting, (1, 2), "one more than it can take");
     bench.accept(1);
     assert_eq!(
         bench.stats().requests.waiting,
@@ -167,7 +167,7 @@ fn nothing_yields_to_connections_that_were_answered_and_are_idle() {
     }
     // The one that would be yielded to first last: the other is still remembered as waiting.
     for peer in [1, 0] {
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
     }
     bench.advance(500 * MS);
     assert_eq!(bench.stats().connections.idle, 2);
@@ -181,38 +181,44 @@ fn an_engine_shows_its_figures_and_what_is_due_next() {
     let shown = format!("{:?}", bench.engine);
     assert!(shown.contains("submitted: 1"), "{shown}");
     assert!(shown.contains("next_due: Some("), "{shown}");
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
 #[test]
-fn with_keep_off_a_shared_connection_outlives_its_requests() {
+fn with_keep_off_a_connection_serves_one_request_although_they_may_share() {
     let mut config = config(Multiplex::On { max: 2 });
     config.keep_connections = false;
     config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
-    for _ in 0..2 {
+    for _ in 0..3 {
         bench.submit(request());
-        bench.feed(0, records().end(1, 0));
     }
-    assert_eq!((bench.peers.len(), bench.peers[0].closed), (1, None));
+    for peer in 0..3 {
+        assert_eq!(bench.stats().requests.waiting, 2 - peer);
+        bench.end(peer);
+        assert_eq!(bench.peers[peer].closed, Some(CloseReason::KeepOff));
+    }
     bench.finish();
 }
 
 #[test]
 fn nothing_is_opened_beforehand_while_a_request_waits() {
-    let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 2;
-    let mut bench = Bench::new(config);
+    let mut bench = Bench::plain();
     bench.servers[0] = Answer::Hang;
     bench.submit(request());
+    let mut limits = bench.engine.config().limits;
+    limits.min_idle = 2;
+    bench
+        .command(|engine, now| engine.set_limits(now, limits))
+        .expect("valid");
     bench.command(|engine, now| engine.handle_timeout(now));
     assert_eq!(bench.peers.len(), 1);
     bench.accept(0);
     assert_eq!(bench.peers.len(), 3, "two beside the busy one");
     bench.accept(1);
     bench.accept(2);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -225,13 +231,13 @@ fn new_limits_close_at_once_what_is_idle_and_used_up_by_them() {
         let mut bench = Bench::plain();
         for _ in 0..2 {
             bench.submit(request());
-            bench.feed(0, records().end(1, 0));
+            bench.end(0);
         }
         bench.advance(3 * SECOND);
         bench.submit(request());
         bench.submit(request());
-        bench.feed(0, records().end(1, 0));
-        bench.feed(1, records().end(1, 0));
+        bench.end(0);
+        bench.end(1);
         bench.now += 3 * SECOND;
         let mut limits = bench.engine.config().limits;
         limits.max_requests_per_connection = max_requests;
@@ -261,7 +267,7 @@ fn while_a_question_waits_a_shutdown_closes_no_idle_connection() {
     bench.command(|engine, now| engine.shutdown(now, None));
     bench.command(|engine, now| engine.handle_timeout(now));
     assert_eq!(bench.stats().connections.idle, 1);
-    bench.feed(busy, records().end(1, 0));
+    bench.end(busy);
     bench.feed(busy, records().values(&[]));
     assert_eq!(bench.stats().connections.idle, 0);
     bench.finish();
@@ -274,11 +280,11 @@ fn a_shutdown_closes_idle_connections_once_the_last_question_is_answered() {
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     let server = bench.peers[1].server;
     bench.get_values(server);
     bench.command(|engine, now| engine.shutdown(now, None));
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.feed(1, records().values(&[]));
     assert!(bench.peers[0].closed.is_some());
     assert_eq!(bench.stats().counters.closed_for(CloseReason::Retired), 2);
@@ -290,7 +296,7 @@ fn an_idle_connection_costs_its_entry_and_little_more() {
     let mut bench = Bench::plain();
     assert_eq!(bench.engine.idle_connection_cost(), None);
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     let cost = bench.engine.idle_connection_cost().expect("one is idle");
     assert!((100..=512).contains(&cost), "{cost}");
     bench.finish();
@@ -303,54 +309,56 @@ fn a_shutdown_closes_idle_connections_once_the_last_question_is_given_up() {
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     let question = bench.get_values(bench.peers[1].server);
     bench.command(|engine, now| engine.shutdown(now, None));
     assert_eq!(bench.peers[0].closed, None, "somebody waits");
     bench.command(|engine, now| engine.abort(now, question));
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Retired));
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.finish();
 }
 
+// case 143
 #[test]
-fn a_later_answer_decides_anew_which_shared_connections_have_room() {
+fn a_later_answer_decides_anew_how_many_requests_there_is_room_for() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 4;
+    config.limits.max_connections = 2;
     let mut bench = Bench::new(config);
     let yes = |most| records().values(&[("FCGI_MPXS_CONNS", "1"), ("FCGI_MAX_REQS", most)]);
-    bench.submit(request());
-    bench.feed(1, yes("4"));
-    for _ in 0..7 {
-        bench.submit(request());
-    }
-    // It is down for a moment, and may be another program when it is back: 3 is new, and 4 asks.
-    bench.servers[0] = Answer::Refuse;
-    bench.submit(request());
-    bench.servers[0] = Answer::Accept;
-    bench.advance(SECOND);
-    bench.submit(request());
-    // Three of four, which will be too many, and one, which has room before and after.
-    bench.feed(0, records().end(1, 0));
-    bench.feed(1, records().end(1, 0).end(2, 0).end(3, 0));
-    bench.feed(4, yes("2"));
-    bench.stats();
-    bench.feed(0, records().end(2, 0));
-    let mut begun = Vec::new();
+    bench.get_values(0);
+    bench.feed(0, yes("2"));
+    bench.get_values(0);
     for _ in 0..5 {
-        for peer in 0..5 {
-            bench.sent(peer);
-        }
         bench.submit(request());
-        begun.extend((0..5).filter(|peer| !bench.sent(*peer).is_empty()));
     }
-    assert_eq!(begun, [3, 1, 4, 4]);
-    assert_eq!(bench.stats().requests.waiting, 1);
-    bench.feed(0, records().end(3, 0));
-    assert_eq!(bench.sent(0).len(), 4);
-    assert_eq!(bench.stats().requests.waiting, 0);
-    for (peer, ids) in [(0, [4, 1]), (1, [4, 1]), (3, [1, 2]), (4, [1, 2])] {
-        bench.feed(peer, records().end(ids[0], 0).end(ids[1], 0));
+    bench.feed(0, yes("4"));
+    let active = |bench: &Bench| bench.stats().requests.active;
+    assert_eq!(active(&bench), 4, "as many as it says now");
+    let mut live: Vec<(usize, u16)> = Vec::new();
+    let mut end = |bench: &mut Bench| {
+        for peer in 0..2 {
+            live.extend(bench.sent(peer).iter().filter_map(|sent| match sent {
+                Sent::Begin { id, .. } => Some((peer, *id)),
+                _ => None,
+            }));
+        }
+        let (peer, id) = live.remove(0);
+        bench.feed(peer, records().end(id, 0));
+    };
+    end(&mut bench);
+    end(&mut bench);
+    assert_eq!(active(&bench), 3);
+    // The bench looks at the gauges, which count again which connections have room.
+    bench.get_values(0);
+    let idle = usize::from(bench.sent(0).is_empty());
+    bench.feed(idle, yes("2"));
+    bench.submit(request());
+    for active_then in [3, 2, 2, 1, 0] {
+        assert_eq!(active(&bench), active_then);
+        if active_then > 0 {
+            end(&mut bench);
+        }
     }
     bench.finish();
 }

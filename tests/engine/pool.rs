@@ -25,7 +25,7 @@ fn serve(bench: &mut Bench, requests: usize) {
     }
     for peer in 0..bench.peers.len() {
         if bench.peers[peer].closed.is_none() && !bench.sent(peer).is_empty() {
-            bench.feed(peer, records().end(1, 0));
+            bench.end(peer);
         }
     }
 }
@@ -62,14 +62,14 @@ fn the_connection_used_last_goes_out_first() {
     }
     for peer in [1, 0, 2] {
         bench.sent(peer);
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
     }
     for peer in [2, 0, 1] {
         bench.submit(request());
-        assert_eq!(bench.sent(peer), Sent::whole(1));
+        assert_eq!(bench.sent(peer), Sent::whole(2));
     }
     for peer in 0..3 {
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
     }
     bench.finish();
 }
@@ -80,7 +80,7 @@ fn the_idle_time_counts_from_the_end() {
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.advance(7 * SECOND);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.advance(9_999 * MS);
     assert_eq!(bench.peers[0].closed, None);
     bench.advance(MS);
@@ -108,11 +108,11 @@ fn connections_on_their_way_count_towards_the_cap() {
     bench.servers[0] = Answer::Accept;
     for _ in 0..3 {
         bench.sent(0);
-        bench.feed(0, records().end(1, 0));
+        bench.end(0);
     }
     assert_eq!(bench.peers.len(), 2);
-    bench.feed(0, records().end(1, 0));
-    bench.feed(1, records().end(1, 0));
+    bench.end(0);
+    bench.end(1);
     bench.finish();
 }
 
@@ -123,13 +123,13 @@ fn a_connection_is_not_opened_for_a_request_that_has_got_another_meanwhile() {
     bench.servers[0] = Answer::Hang;
     bench.submit(request());
     assert_eq!(bench.peers.len(), 2);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert_eq!(bench.stats().requests.waiting, 0, "it took what came first");
     bench.submit(request());
     assert_eq!(bench.peers.len(), 2, "one is on its way already");
     bench.accept(1);
-    bench.feed(0, records().end(1, 0));
-    bench.feed(1, records().end(1, 0));
+    bench.end(0);
+    bench.end(1);
     assert_eq!(bench.seen(), [done(1), done(2), done(3)]);
     bench.finish();
 }
@@ -149,7 +149,7 @@ fn with_no_idle_connection_allowed_each_request_opens_its_own() {
     let mut bench = capped(1, 0);
     for peer in 0..3 {
         bench.submit(request());
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
         assert_eq!(bench.peers[peer].closed, Some(CloseReason::MaxIdle));
     }
     bench.finish();
@@ -176,7 +176,7 @@ fn connections_are_opened_beforehand_and_outlive_the_idle_time() {
     assert_eq!(bench.stats().connections.idle, 2);
     for peer in 0..bench.peers.len() {
         if !bench.sent(peer).is_empty() {
-            bench.feed(peer, records().end(1, 0));
+            bench.end(peer);
         }
     }
     bench.finish();
@@ -192,7 +192,7 @@ fn a_connection_that_has_served_its_number_is_closed_after_the_end() {
     assert_eq!(bench.peers[0].closed, None);
     bench.submit(request());
     assert_eq!(bench.peers[0].closed, None, "not before");
-    bench.feed(0, records().stdout(1, "hi").end(1, 0));
+    bench.answer(0, |id| records().stdout(id, "hi").end(id, 0));
     assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxRequests));
     serve(&mut bench, 1);
     assert_eq!(bench.peers.len(), 2);
@@ -207,13 +207,13 @@ fn a_connection_of_age_is_closed_when_idle_and_after_its_request_when_busy() {
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.advance(4_999 * MS);
     assert_eq!(bench.stats().connections.idle, 1);
     bench.advance(MS);
     assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxAge));
     assert_eq!(bench.peers[1].closed, None);
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     assert_eq!(bench.peers[1].closed, Some(CloseReason::MaxAge));
     bench.finish();
 }
@@ -258,9 +258,9 @@ fn the_cap_can_be_raised_while_requests_wait() {
         .expect("valid");
     assert_eq!(bench.stats().connections.busy, 3);
     assert_eq!(bench.stats().requests.waiting, 1);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     for peer in 0..3 {
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
     }
     bench.finish();
 }
@@ -271,7 +271,7 @@ fn a_lowered_cap_closes_idle_connections_now_and_busy_ones_at_their_end() {
     for _ in 0..4 {
         bench.submit(request());
     }
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.most_connections = 4;
     let mut limits = bench.engine.config().limits;
     limits.max_connections = 1;
@@ -293,7 +293,7 @@ fn a_lowered_cap_closes_idle_connections_now_and_busy_ones_at_their_end() {
         1,
         "the waiting one was sent"
     );
-    bench.feed(3, records().end(1, 0));
+    bench.end(3);
     bench.finish();
 }
 
@@ -332,7 +332,7 @@ fn serve_with(processes: usize, bench: &mut Bench, requests: usize) {
         }
         for peer in busy.clone() {
             if bench.peers[peer].closed.is_none() && !bench.sent(peer).is_empty() {
-                bench.feed(peer, records().stdout(1, "x").end(1, 0));
+                bench.answer(peer, |id| records().stdout(id, "x").end(id, 0));
             }
         }
         let ends = |event: &OwnedEvent| {
@@ -375,12 +375,12 @@ fn without_yielding_a_request_in_the_backlog_waits_for_the_idle_time() {
     for _ in 0..2 {
         bench.submit(request());
     }
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.advance(9 * SECOND);
     assert_eq!(bench.peers[0].closed, None, "the only process is held");
     bench.advance(SECOND);
     assert!(bench.peers[0].closed.is_some());
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.finish();
 }
 
@@ -389,13 +389,13 @@ fn an_idle_connection_yields_to_a_new_one_that_is_not_answered() {
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.advance(19 * MS);
     assert_eq!(bench.peers[0].closed, None);
     bench.advance(MS);
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Yielded));
     bench.submit(request());
-    bench.feed(2, records().end(1, 0));
+    bench.end(2);
     bench.advance(39 * MS);
     assert_eq!(
         bench.peers[2].closed, None,
@@ -403,7 +403,7 @@ fn an_idle_connection_yields_to_a_new_one_that_is_not_answered() {
     );
     bench.advance(MS);
     assert_eq!(bench.peers[2].closed, Some(CloseReason::Yielded));
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.finish();
 }
 

@@ -193,8 +193,8 @@ fn whatever_ends_a_request_first_it_ends_once() {
 fn an_attempt_that_may_have_been_seen_is_not_forgotten_by_the_next() {
     let mut bench = Bench::plain();
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
-    bench.submit(request());
+    bench.end(0);
+    bench.submit(request().with_retry(Retry::IfStale));
     bench.servers[0] = Answer::Refuse;
     bench.eof(0);
     let error = ConnectError::Failed(io::ErrorKind::ConnectionRefused);
@@ -205,8 +205,8 @@ fn an_attempt_that_may_have_been_seen_is_not_forgotten_by_the_next() {
     // Refused the second time: that says nothing about the first.
     let mut bench = Bench::plain();
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
-    bench.submit(request());
+    bench.end(0);
+    bench.submit(request().with_retry(Retry::IfStale));
     bench.eof(0);
     bench.feed(1, records().end_as(1, 0, ProtocolStatus::UnknownRole));
     let end = failed(
@@ -224,9 +224,10 @@ fn a_connection_that_spoke_to_another_request_was_not_stale() {
     let mut bench = Bench::shared(4);
     bench.submit(request());
     bench.feed(0, records().end(1, 0));
-    bench.submit(request());
-    bench.submit(request());
-    bench.feed(0, records().stdout(1, "hi"));
+    for _ in 0..2 {
+        bench.submit(request().with_retry(Retry::IfStale));
+    }
+    bench.feed(0, records().stdout(2, "hi"));
     bench.eof(0);
     let lost = || RequestError::Lost(LostReason::Closed);
     let seen = [
@@ -244,12 +245,14 @@ fn a_request_is_excused_by_a_stale_connection_once_though_the_next_one_was_used_
     let mut config = config(Multiplex::Off);
     config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
-    bench.submit(request());
-    bench.feed(0, records().end(1, 0));
-    bench.submit(request());
+    for _ in 0..2 {
+        bench.submit(request());
+        bench.end(0);
+    }
+    bench.submit(request().with_retry(Retry::IfStale));
     bench.servers[0] = Answer::Hang;
     bench.eof(0);
-    // Goes before request 2, on the new connection.
+    // Goes before request 3, on the new connection.
     bench.get_values(0);
     bench.accept(1);
     bench.feed(1, records().values(&[]));
@@ -257,7 +260,7 @@ fn a_request_is_excused_by_a_stale_connection_once_though_the_next_one_was_used_
     bench.events();
     bench.eof(1);
     let lost = RequestError::Lost(LostReason::Closed);
-    let end = failed(2, lost, Phase::Sent, Delivery::MaybeSent);
+    let end = failed(3, lost, Phase::Sent, Delivery::MaybeSent);
     assert_eq!(bench.seen(), [end]);
     bench.finish();
 }
@@ -268,14 +271,16 @@ fn requests_are_sent_again_at_most_max_retries_times() {
         let mut config = config(Multiplex::Off);
         config.max_retries = max_retries;
         let mut bench = Bench::new(config);
-        bench.submit(request().with_retry(Retry::IfUnanswered));
+        bench.servers[0] = Answer::Hang;
+        bench.submit(request());
         for attempt in 0..=usize::from(max_retries) {
-            assert_eq!(bench.sent(attempt), Sent::whole(1));
             assert_eq!(bench.seen(), []);
+            bench.peers[attempt].window = 0;
+            bench.accept(attempt);
             bench.eof(attempt);
         }
         let lost = RequestError::Lost(LostReason::Closed);
-        let end = failed(1, lost, Phase::Sent, Delivery::MaybeSent);
+        let end = failed(1, lost, Phase::Sending, Delivery::NotSent);
         assert_eq!(bench.seen(), [end]);
         assert_eq!(bench.peers.len(), usize::from(max_retries) + 1);
         bench.finish();

@@ -31,9 +31,10 @@ fn requests_are_sent_in_the_order_they_came() {
         bench.submit(named(name));
     }
     for name in ["a", "b", "c", "d"] {
-        let params = content(&bench.sent(0), RecordType::Params, 1);
+        let id = bench.id(0);
+        let params = content(&bench.sent(0), RecordType::Params, id);
         assert_eq!(params.last(), name.as_bytes().last());
-        bench.feed(0, records().end(1, 0));
+        bench.end(0);
     }
     assert_eq!(bench.seen(), [done(1), done(2), done(3), done(4)]);
     bench.finish();
@@ -49,10 +50,10 @@ fn a_full_queue_refuses_at_once_and_has_room_again_after_an_end() {
     let refused = bench.try_submit(request());
     assert_eq!(refused, Err(SubmitError::QueueFull { limit: 2 }));
     assert_eq!(bench.seen(), []);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.submit(request());
     for _ in 0..3 {
-        bench.feed(0, records().end(1, 0));
+        bench.end(0);
     }
     assert_eq!(bench.seen(), [done(1), done(2), done(3), done(4)]);
     bench.finish();
@@ -72,7 +73,7 @@ fn a_wait_that_is_over_is_its_own_error_and_nothing_was_sent() {
         [failed(2, error, Phase::Waiting, Delivery::NotSent)]
     );
     assert_eq!(bench.sent(0), []);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -104,7 +105,7 @@ fn cancelled_in(phase: Phase, prepare: impl FnOnce(&mut Bench) -> mio_fcgi::Requ
         let Some(open) = open.filter(|_| bench.stats().requests.active > 0) else {
             break;
         };
-        bench.feed(open, records().end(1, 0));
+        bench.end(open);
     }
     let ends = bench.seen();
     assert!(
@@ -132,7 +133,7 @@ fn a_cancel_in_any_phase_frees_the_slot_exactly_once() {
     });
     cancelled_in(Phase::Sending, |bench| {
         bench.submit(request());
-        bench.feed(0, records().end(1, 0));
+        bench.end(0);
         bench.peers[0].window = 10;
         bench.submit(request())
     });
@@ -174,7 +175,7 @@ fn a_shut_down_closes_what_is_idle_finishes_what_is_busy_and_says_so_once() {
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.command(|engine, now| engine.shutdown(now, None));
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Retired));
     assert_eq!(bench.try_submit(request()), Err(SubmitError::ShuttingDown));
@@ -199,7 +200,7 @@ fn a_shut_down_sends_what_waits() {
     }
     bench.command(|engine, now| engine.shutdown(now, None));
     for _ in 0..3 {
-        bench.feed(0, records().end(1, 0));
+        bench.end(0);
     }
     assert_eq!(bench.seen(), [done(1), done(2), done(3), Seen::ShutDown]);
 }
@@ -251,7 +252,7 @@ fn a_shut_down_of_an_idle_client_is_reported_at_once_and_closes_what_was_opened_
 fn commands_on_a_request_that_has_ended_do_nothing() {
     let mut bench = Bench::plain();
     let handle = bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     // Its slot serves another one now.
     bench.submit(request());
     bench.seen();
@@ -262,7 +263,7 @@ fn commands_on_a_request_that_has_ended_do_nothing() {
         assert!(engine.write_stdin(now, handle, b"x").is_err());
         assert!(engine.finish_stdin(now, handle).is_err());
     });
-    bench.feed(0, records().stdout(1, "two").end(1, 0));
+    bench.answer(0, |id| records().stdout(id, "two").end(id, 0));
     assert_eq!(bench.seen(), [out(2, "two"), done(2)]);
     assert_eq!(bench.sent(0).len(), Sent::whole(1).len() * 2);
     bench.finish();

@@ -1,6 +1,6 @@
 //! Random commands, octets, faults and time over applications that misbehave.
 //!
-//! Each run has a seed of its own, which a failure prints: `SEED=n` runs that one again.
+//! Each run has a seed of its own, which a failure prints: `SEED=n` runs that one again, `RUNS=n` those up to n.
 
 use std::time::Duration;
 
@@ -15,8 +15,10 @@ const STEPS: usize = 120;
 
 #[test]
 fn whatever_happens_the_promises_hold() {
-    let seed = std::env::var("SEED").ok().and_then(|it| it.parse().ok());
-    let seeds = seed.map_or(1..RUNS + 1, |seed: u64| seed..seed + 1);
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let seed = number("SEED");
+    let last = seed.or_else(|| number("RUNS")).unwrap_or(RUNS);
+    let seeds = seed.unwrap_or(1)..=last;
     let mut totals = Totals::default();
     for seed in seeds {
         let failed = Failed(seed);
@@ -188,13 +190,11 @@ impl Sim {
         let connection = &mut self.connections[index];
         if let Some(ending) = ending {
             connection.ending = connection.ending.or(ending);
-            connection.ready = true;
-            return;
+            return self.announce(index);
         }
         if connection.ending.is_some() {
             return;
         }
-        connection.ready = true;
         let app = &mut connection.app;
         match random.below(100) {
             0..2 => app.garbage(random),
@@ -212,6 +212,7 @@ impl Sim {
             45..55 => app.stdout_end(random),
             _ => app.output(random),
         }
+        self.announce(index);
     }
 }
 

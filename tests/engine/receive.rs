@@ -44,14 +44,11 @@ fn padding_of_any_length_is_skipped_on_every_record() {
     for padding_len in 0..=255 {
         let tag = u64::from(padding_len) + 1;
         bench.submit(request());
-        let answer = records()
-            .padded(padding_len)
-            .stderr(1, "!")
-            .stderr_end(1)
-            .stdout(1, "hi")
-            .stdout_end(1)
-            .end(1, 0);
-        bench.feed(0, answer);
+        let padded = records().padded(padding_len);
+        bench.answer(0, |id| {
+            let output = padded.stderr(id, "!").stderr_end(id).stdout(id, "hi");
+            output.stdout_end(id).end(id, 0)
+        });
         let end = Seen::StdoutEnd(tag);
         assert_eq!(
             bench.seen(),
@@ -79,9 +76,9 @@ fn a_connection_is_not_used_again_before_the_padding_of_its_last_record_has_come
     assert_eq!(bench.sent(1), Sent::whole(1));
     bench.feed(0, later);
     bench.submit(request());
-    assert_eq!(bench.sent(0), Sent::whole(1), "now the third request");
-    bench.feed(0, records().end(1, 0));
-    bench.feed(1, records().end(1, 0));
+    assert_eq!(bench.sent(0), Sent::whole(2), "now the third request");
+    bench.end(0);
+    bench.end(1);
     bench.finish();
 }
 
@@ -182,12 +179,9 @@ fn what_comes_for_an_id_that_ended_early_reaches_nobody() {
     bench.submit(request());
     bench.peers[0].window = 0;
     bench.submit(request());
+    bench.open_window(0, 1);
     bench.feed(0, records().end(2, 0));
-    assert_eq!(
-        bench.seen(),
-        [done(2)],
-        "before a single octet of it was sent"
-    );
+    assert_eq!(bench.seen(), [done(2)], "of which a byte was sent");
     bench.submit(request());
     bench.open_window(0, usize::MAX);
     let begun = bench.sent(0);
@@ -214,7 +208,7 @@ fn a_record_after_the_end_is_dropped_and_the_plain_connection_not_used_again() {
         assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
         assert_eq!(bench.stats().counters.records_ignored, 1);
         bench.submit(request());
-        bench.feed(1, records().end(1, 0));
+        bench.end(1);
         assert_eq!(bench.seen(), [done(2)]);
         bench.finish();
     }
@@ -267,7 +261,7 @@ fn octets_on_an_idle_connection_close_it() {
     for (octets, reason) in cases {
         let mut bench = Bench::plain();
         bench.submit(request());
-        bench.feed(0, records().end(1, 0));
+        bench.end(0);
         bench.feed(0, octets.clone());
         assert_eq!(bench.peers[0].closed, Some(reason), "{octets:?}");
         bench.submit(request());
@@ -287,7 +281,7 @@ fn half_a_record_behind_the_end_keeps_the_connection_from_being_used_again() {
     assert_eq!(bench.peers[0].closed, Some(CloseReason::OutOfTurn));
     bench.submit(request());
     assert_eq!(bench.peers.len(), 2);
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.finish();
 }
 
@@ -382,7 +376,7 @@ fn of_an_end_of_more_than_8_octets_the_first_8_count() {
         bench.submit(request());
         let mut content = vec![0xff; len];
         content[..8].copy_from_slice(&[0, 0, 0, 7, 0, 0, 0, 0]);
-        bench.feed(0, records().padded(5).record(3, 1, &content));
+        bench.answer(0, |id| records().padded(5).record(3, id, &content));
         assert_eq!(bench.seen(), [Seen::Done(tag, 7)]);
     }
     assert_eq!(bench.peers.len(), 1);
@@ -411,7 +405,7 @@ fn an_application_status_other_than_0_is_a_success_and_told() {
     let mut bench = Bench::plain();
     for (tag, status) in [(1, 7), (2, u32::MAX)] {
         bench.submit(request());
-        bench.feed(0, records().stdout(1, "hi").end(1, status));
+        bench.answer(0, |id| records().stdout(id, "hi").end(id, status));
         assert_eq!(bench.seen(), [out(tag, "hi"), Seen::Done(tag, status)]);
     }
     bench.finish();
@@ -423,7 +417,8 @@ fn a_protocol_status_that_does_not_exist_is_an_error_of_its_own() {
     let mut bench = Bench::plain();
     for (tag, status) in (1..).zip(4..=255) {
         bench.submit(request());
-        bench.feed(0, records().record(3, 1, &[0, 0, 0, 0, status, 0, 0, 0]));
+        let body = [0, 0, 0, 0, status, 0, 0, 0];
+        bench.answer(0, |id| records().record(3, id, &body));
         let error = RequestError::UnknownStatus(status);
         // Nobody knows whether it is a refusal.
         let end = failed(tag, error, Phase::Sent, Delivery::MaybeSent);
@@ -443,7 +438,7 @@ fn empty_stderr_records_change_nothing() {
     bench.feed(0, answer.stderr_end(1).end(1, 0));
     assert_eq!(bench.seen(), [out(1, "ab"), Seen::StdoutEnd(1), done(1)]);
     bench.submit(request());
-    bench.feed(0, records().stderr_end(1).end(1, 0));
+    bench.answer(0, |id| records().stderr_end(id).end(id, 0));
     assert_eq!(bench.seen(), [done(2)]);
     bench.finish();
 }

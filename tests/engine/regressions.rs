@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mio_fcgi::{Body, CloseReason, Multiplex, SubmitError, UnknownLength};
 
-use crate::harness::{Answer, Bench};
-use crate::script::{Sent, config, done, out, records, request};
+use crate::harness::Bench;
+use crate::script::{Seen, Sent, config, done, out, records, request};
 
 /// Two requests and one plain connection: the second waits.
 fn one_connection() -> Bench {
@@ -60,11 +60,11 @@ fn an_id_is_not_used_again_before_the_read_with_its_end_is_used_up() {
 fn a_piece_of_a_header_on_an_idle_connection_closes_it() {
     let mut bench = Bench::plain();
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.feed(0, [1, 6, 0]);
     assert_eq!(bench.peers[0].closed, Some(CloseReason::OutOfTurn));
     bench.submit(request());
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
 }
@@ -117,8 +117,9 @@ fn bodies_that_are_collected_count_towards_the_length_of_the_queue() {
     let mut config = config(Multiplex::Off);
     config.unknown_length = UnknownLength::Buffer { limit: 5 };
     config.limits.max_queue = 2;
+    config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
-    bench.servers[0] = Answer::Hang;
+    bench.submit(request());
     let collected = || request().with_body(Body::pushed(None));
     let first = bench.submit(collected());
     let second = bench.submit(collected());
@@ -135,12 +136,12 @@ fn bodies_that_are_collected_count_towards_the_length_of_the_queue() {
         );
     }
     assert_eq!(bench.try_submit(collected()), full);
-    bench.accept(0);
-    bench.accept(1);
+    bench.end(0);
     bench.submit(request());
-    for peer in [0, 1, 0] {
-        bench.feed(peer, records().end(1, 0));
+    for _ in 0..3 {
+        bench.end(0);
     }
-    assert_eq!(bench.seen()[1..], [done(2), done(3), done(4)]);
+    let aborted = bench.seen().remove(0);
+    assert!(matches!(aborted, Seen::Failed(2, ..)));
     bench.finish();
 }

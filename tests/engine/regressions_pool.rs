@@ -1,16 +1,15 @@
 //! Mistakes that were made once: the pool, the clock, the servers.
 
-use std::io;
 use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{
-    CloseReason, Config, ConnectError, Delivery, Disconnected, Multiplex, OwnedEvent, Phase,
-    RequestError, TimeoutKind,
+    CloseReason, Config, ConnectError, Delivery, Multiplex, OwnedEvent, Phase, RequestError,
+    TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Seen, Sent, config, done, failed, records, request};
+use crate::script::{Seen, Sent, config, done, failed, records, repeatable, request};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,7 +39,7 @@ fn a_request_that_comes_while_its_server_is_set_aside_is_sent_when_the_pause_is_
     assert_eq!(bench.peers.len(), 1);
     bench.advance(MS);
     assert_eq!(bench.peers.len(), 2);
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.finish();
 }
 
@@ -69,7 +68,7 @@ fn a_connection_that_is_old_when_it_opens_serves_one_request() {
     bench.advance(2 * SECOND);
     bench.accept(0);
     assert_eq!(bench.peers.len(), 1);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert_eq!(bench.seen(), [done(1)]);
     assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxAge));
     bench.finish();
@@ -81,10 +80,10 @@ fn an_idle_connection_past_its_age_is_not_handed_out_by_a_late_tick() {
     config.limits.max_age = Some(SECOND);
     let mut bench = Bench::new(config);
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.now += 2 * SECOND;
     bench.submit(request());
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
 }
@@ -134,7 +133,7 @@ fn a_shared_connection_past_its_age_takes_no_further_request() {
 fn limits_lowered_at_run_time_count_for_connections_that_are_idle_already() {
     let mut bench = Bench::plain();
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     let mut limits = bench.engine.config().limits;
     limits.idle_timeout = SECOND;
     bench
@@ -149,20 +148,18 @@ fn limits_lowered_at_run_time_count_for_connections_that_are_idle_already() {
 #[test]
 fn no_server_is_asked_during_a_shut_down() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 2;
+    config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
-    bench.answers.extend([Answer::Accept, Answer::Refuse]);
+    bench.answers.push_back(Answer::Hang);
     bench.submit(request());
-    let deadline = bench.now + SECOND;
-    bench.command(|engine, now| engine.shutdown(now, Some(deadline)));
-    bench.servers[0] = Answer::Hang;
-    bench.advance(SECOND);
-    assert!(
-        bench.engine.is_idle(),
-        "the deadline is hard: {:?}",
-        bench.engine
-    );
-    assert_eq!(bench.peers.len(), 2, "no further probe");
+    bench.submit(request());
+    bench.command(|engine, now| engine.shutdown(now, None));
+    bench.accept(0);
+    assert_eq!(bench.sent(0), Sent::whole(1), "though a request waits");
+    bench.end(0);
+    assert_eq!(bench.sent(0), Sent::whole(2));
+    bench.end(0);
+    assert!(bench.engine.is_idle(), "{:?}", bench.engine);
     bench.finish();
 }
 
@@ -217,9 +214,9 @@ fn a_shut_down_closes_idle_connections_of_every_server_when_the_queue_is_empty()
         peer(&bench, 0).expect("open"),
         peer(&bench, 1).expect("open"),
     );
-    bench.feed(one, records().end(1, 0));
+    bench.end(one);
     bench.command(|engine, now| engine.shutdown(now, None));
-    bench.feed(zero, records().end(1, 0));
+    bench.end(zero);
     bench.feed(zero, records().values(&[]));
     assert!(bench.engine.is_idle(), "{:?}", bench.engine);
     bench.finish();
@@ -275,37 +272,26 @@ fn a_probe_does_not_wait_for_a_connect_to_another_server() {
 /// The answer was kept for ever once it was yes.
 #[test]
 fn a_server_that_multiplexed_is_asked_again_after_it_was_down() {
-    let mut bench = Bench::new(config(Multiplex::Auto));
-    bench.submit(request());
-    assert_eq!(bench.sent(1), [Sent::GetValues]);
-    bench.feed(1, records().values(&[("FCGI_MPXS_CONNS", "1")]));
-    bench.feed(0, records().end(1, 0));
+    let mut config = config(Multiplex::Auto);
+    config.limits.max_connections = 1;
+    let mut bench = Bench::new(config);
+    bench.get_values(0);
+    bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
     bench.eof(0);
-    bench.eof(1);
     bench.answers.push_back(Answer::Refuse);
-    bench.submit(request());
+    bench.submit(repeatable());
     bench.seen();
     // What listens there now is a php-fpm.
-    bench.submit(request());
-    bench.submit(request());
-    let mut begins = Vec::new();
-    let mut probes = 0;
-    for peer in 2..bench.peers.len() {
-        let sent = bench.sent(peer);
-        begins.push(
-            sent.iter()
-                .filter(|it| matches!(it, Sent::Begin { .. }))
-                .count(),
-        );
-        probes += usize::from(sent.contains(&Sent::GetValues));
-    }
-    assert_eq!(probes, 1);
-    assert!(begins.iter().all(|count| *count <= 1), "{begins:?}");
-    for peer in 2..bench.peers.len() {
-        if bench.peers[peer].closed.is_none() {
-            bench.eof(peer);
-        }
-    }
+    bench.submit(repeatable());
+    bench.submit(repeatable());
+    let back = bench.peers.len() - 1;
+    bench.advance(SECOND);
+    let asked = [&Sent::whole(1)[..], &[Sent::GetValues]].concat();
+    assert_eq!(bench.sent(back), asked);
+    bench.end(back);
+    bench.advance(SECOND);
+    bench.end(back + 1);
+    assert_eq!(bench.seen(), [done(3), done(4)]);
     bench.finish();
 }
 
@@ -316,18 +302,20 @@ fn a_connection_begun_without_keep_is_not_shared_when_the_server_turns_out_to_mu
     config.keep_connections = false;
     let mut bench = Bench::new(config);
     bench.submit(request());
+    bench.get_values(0);
     bench.feed(1, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    bench.sent(0);
     bench.submit(request());
-    let second = bench
-        .sent(0)
-        .iter()
-        .filter(|it| matches!(it, Sent::Begin { .. }))
-        .count();
-    assert_eq!(second, 1, "nobody joins it");
-    bench.feed(0, records().end(1, 0));
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::KeepOff));
-    bench.feed(1, records().end(1, 0));
-    assert_eq!(bench.seen(), [done(1), done(2)]);
+    assert_eq!(bench.sent(0), [], "nobody joins it");
+    for peer in [0, 2] {
+        bench.end(peer);
+    }
+    let closed = bench.peers.iter().map(|peer| peer.closed);
+    assert!(
+        closed
+            .into_iter()
+            .all(|it| it == Some(CloseReason::KeepOff))
+    );
     bench.finish();
 }
 
@@ -348,7 +336,7 @@ fn a_server_that_may_be_down_is_not_asked_besides() {
         "a single connection finds out"
     );
     bench.accept(dials);
-    bench.feed(dials, records().end(1, 0));
+    bench.end(dials);
     assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
 }
@@ -362,7 +350,7 @@ fn a_connection_opened_beforehand_took_as_long_as_its_connect() {
     bench.command(|engine, now| engine.handle_timeout(now));
     bench.advance(Duration::from_secs(35));
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     let events = bench.events();
     let Some(OwnedEvent::End {
         outcome: Ok(completion),
@@ -407,7 +395,7 @@ fn connections_are_kept_without_an_idle_time() {
         bench.submit(request());
     }
     for peer in 0..2 {
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
     }
     bench.advance(10 * SECOND);
     assert_eq!(bench.peers.len(), 2);
@@ -416,44 +404,32 @@ fn connections_are_kept_without_an_idle_time() {
     bench.finish();
 }
 
-/// A question could not connect, after a refusal had told the answer and the server had been down and back: it was counted
-/// twice among those to be asked, and looked for with each request from then on.
+/// A refusal had told the answer to a question that was still out: the server was counted twice among those to be asked,
+/// and looked for with each request from then on.
 #[test]
 fn a_server_is_to_be_asked_once_whatever_came_of_the_question_before() {
     let mut config = servers(1, Multiplex::Auto);
-    config.limits.max_connections = 3;
+    config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
-    bench.answers = [Answer::Accept, Answer::Hang, Answer::Refuse].into();
-    bench.submit(request());
-    bench.feed(0, records().end_as(1, 0, ProtocolStatus::CantMultiplex));
-    bench.submit(request());
-    bench.advance(100 * MS);
-    bench.submit(request());
-    assert_eq!(bench.stats().requests.active, 2, "it is back, at the cap");
-    let question = bench.peers[1].handle;
-    let refused = Disconnected::ConnectFailed(io::ErrorKind::ConnectionRefused);
+    bench.submit(repeatable());
+    bench.submit(repeatable());
+    bench.advance(SECOND);
+    assert_eq!(bench.sent(0).last(), Some(&Sent::GetValues));
     // The bench looks at the gauges, which count again.
-    bench.command(|engine, now| engine.handle_closed(now, question, refused));
-    for peer in [0, 3] {
-        bench.feed(peer, records().end(1, 0));
-    }
-    bench.finish();
-}
-
-/// So that the check above is about something: one that could not connect is asked again.
-#[test]
-fn a_question_that_cannot_connect_is_asked_again_when_the_server_is_back() {
-    let mut bench = Bench::new(servers(1, Multiplex::Auto));
-    bench.answers = [Answer::Accept, Answer::Refuse].into();
-    bench.submit(request());
-    bench.advance(100 * MS);
-    bench.submit(request());
-    assert_eq!(bench.sent(2), Sent::whole(1));
-    assert_eq!(bench.sent(3), [Sent::GetValues]);
-    for peer in [0, 2] {
-        bench.feed(peer, records().end(1, 0));
-    }
-    bench.eof(3);
-    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.feed(0, records().end_as(1, 0, ProtocolStatus::CantMultiplex));
+    bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
+    assert_eq!(bench.stats().requests.active, 2, "the last word counts");
+    bench.answers.push_back(Answer::Refuse);
+    bench.eof(0);
+    bench.seen();
+    bench.submit(repeatable());
+    bench.submit(repeatable());
+    let back = bench.peers.len() - 1;
+    bench.advance(SECOND);
+    let asked = [&Sent::whole(1)[..], &[Sent::GetValues]].concat();
+    assert_eq!(bench.sent(back), asked, "it was down");
+    bench.feed(back, records().values(&[]).end(1, 0));
+    assert_eq!(bench.sent(back), Sent::whole(2));
+    bench.end(back);
     bench.finish();
 }

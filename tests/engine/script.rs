@@ -2,7 +2,7 @@
 
 use mio_fcgi::wire::{self, EndRequest, Header, Item, ProtocolStatus, RecordType, Role};
 use mio_fcgi::{
-    Config, Delivery, Multiplex, OwnedEvent, Phase, Request, RequestError, ServerValues,
+    Config, Delivery, Multiplex, OwnedEvent, Phase, Request, RequestError, Retry, ServerValues,
 };
 
 /// A configuration with one server.
@@ -12,9 +12,14 @@ pub(crate) fn config(multiplex: Multiplex) -> Config {
     config
 }
 
-/// A request without a body.
+/// A request without a body and without a method: it may not be sent twice.
 pub(crate) fn request() -> Request {
     Request::responder().param("SCRIPT_NAME", "/x.php")
+}
+
+/// The same, and it may be sent twice.
+pub(crate) fn repeatable() -> Request {
+    request().with_retry(Retry::IfStale)
 }
 
 /// Records that the application sends.

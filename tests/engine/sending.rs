@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use mio_fcgi::wire::{ProtocolStatus, RecordType};
+use mio_fcgi::wire::{Demux, ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Body, Delivery, Multiplex, OwnedEvent, Phase, RequestError, ServerValues, TimeoutKind, Timeouts,
+    Body, Delivery, LostReason, Multiplex, OwnedEvent, Phase, RequestError, Retry, ServerValues,
+    TimeoutKind, Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Seen, Sent, config, content, done, failed, records, request};
+use crate::script::{Seen, Sent, config, content, done, failed, out, records, request};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -61,6 +62,10 @@ fn sent_elsewhere(body: usize) -> Bench {
     bench.submit(request().with_timeouts(Timeouts::NONE).with_body(other));
     let own = Body::bytes(vec![b'b'; body]);
     bench.submit(request().with_timeouts(timeouts).with_body(own));
+    // Its first bytes leave, and no more.
+    while bench.id(0) != 3 {
+        bench.open_window(0, 8);
+    }
     bench.servers[0] = Answer::Hang;
     bench.feed(0, records().end_as(3, 0, ProtocolStatus::CantMultiplex));
     bench.peers[1].window = 0;
@@ -73,11 +78,12 @@ fn a_refused_requests_body_goes_nowhere_but_to_its_new_connection() {
     // More than its new connection's outbox takes at once.
     let body = vec![b'b'; 400_000];
     let mut bench = sent_elsewhere(body.len());
-    bench.sent(0);
     bench.open_window(0, usize::MAX);
     let sent = bench.sent(0);
     assert_eq!(content(&sent, RecordType::Stdin, 2), [b'a'; 200_000]);
-    assert_eq!(content(&sent, RecordType::Stdin, 1), []);
+    let framed = content(&sent, RecordType::Stdin, 3).len();
+    assert!(framed < 64 * 1024, "{framed} bytes of it");
+    assert_eq!(content(&sent, RecordType::Stdin, 1), b"");
     bench.open_window(1, usize::MAX);
     let sent = bench.sent(1);
     assert_eq!(content(&sent, RecordType::Stdin, 1), body);
@@ -133,7 +139,7 @@ fn a_push_of_nothing_asks_for_no_write() {
     assert_eq!(bench.engine.poll_action(), None);
     let pushed = bench.command(|engine, now| engine.write_stdin(now, handle, b"x"));
     assert_eq!(pushed, Ok(1));
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -149,8 +155,8 @@ fn a_shared_connection_that_says_something_while_idle_is_used_again_behind_it() 
     bench.feed(0, rest);
     bench.sent(0);
     bench.submit(request());
-    assert_eq!(bench.sent(0), Sent::whole(1));
-    bench.feed(0, records().end(1, 0));
+    assert_eq!(bench.sent(0), Sent::whole(2));
+    bench.end(0);
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
 }
@@ -164,4 +170,94 @@ fn a_question_under_way_is_answered_during_a_shutdown() {
     bench.feed(0, records().values(&[]));
     let values = Seen::Values(1, ServerValues::default());
     assert_eq!(bench.seen(), [values, done(1), Seen::ShutDown]);
+}
+
+/// A driver whose writes go on while the engine is used: what it was given of a request, with nothing reported.
+fn handed_over(most: usize) -> (Bench, Vec<u8>) {
+    let mut bench = Bench::plain();
+    bench.submit(request());
+    bench.end(0);
+    bench.seen();
+    bench.peers[0].window = 0;
+    let mut timeouts = Timeouts::NONE;
+    timeouts.total = Some(1_000 * MS);
+    let retry = Retry::IfNotSent;
+    bench.submit(request().with_timeouts(timeouts).with_retry(retry));
+    let mut out = b"before".to_vec();
+    let mut handed = 0;
+    let handle = bench.peers[0].handle;
+    while handed < most {
+        let more = bench.engine.poll_transmit(bench.now, handle, &mut out);
+        if more == 0 {
+            break;
+        }
+        handed += more;
+    }
+    assert_eq!(out.len(), "before".len() + handed);
+    (bench, out)
+}
+
+// case 148
+#[test]
+fn what_was_handed_over_and_is_not_reported_yet_may_have_been_processed() {
+    type End = (fn(&mut Bench), RequestError);
+    let ends: [End; 3] = [
+        (
+            |bench| bench.advance(1_000 * MS),
+            RequestError::TimedOut(TimeoutKind::Total),
+        ),
+        (
+            |bench| {
+                let handle = bench.handles[1];
+                bench.command(|engine, now| engine.abort(now, handle));
+            },
+            RequestError::Aborted,
+        ),
+        (|bench| bench.eof(0), RequestError::Lost(LostReason::Closed)),
+    ];
+    for (end, error) in ends {
+        let (mut bench, out) = handed_over(usize::MAX);
+        let handle = bench.peers[0].handle;
+        assert!(!bench.engine.wants_write(handle), "all of it is on its way");
+        end(&mut bench);
+        let ended = failed(2, error, Phase::Sent, Delivery::MaybeSent);
+        assert_eq!(bench.seen(), [ended]);
+        // The driver's own copy, whatever became of the request.
+        let mut demux = Demux::default();
+        let mut input = &out["before".len()..];
+        let mut sent = Vec::new();
+        while let Some(item) = demux.next(&mut input).expect("FastCGI is sent") {
+            sent.push(Sent::from(item));
+        }
+        assert_eq!(sent, Sent::whole(2));
+        assert_eq!(
+            bench
+                .engine
+                .poll_transmit(bench.now, handle, &mut Vec::new()),
+            0
+        );
+        bench.finish();
+    }
+}
+
+// case 148
+#[test]
+fn what_was_shown_and_not_handed_over_was_not_sent() {
+    let (mut bench, _) = handed_over(0);
+    let handle = bench.peers[0].handle;
+    assert!(!bench.engine.transmit(handle).is_empty());
+    bench.eof(0);
+    assert_eq!(bench.seen(), [], "it goes elsewhere");
+    bench.end(1);
+    assert_eq!(bench.seen(), [done(2)]);
+    bench.finish();
+}
+
+// case 148
+#[test]
+fn an_answer_that_overtakes_the_report_of_the_write_counts() {
+    let (mut bench, _) = handed_over(usize::MAX);
+    bench.feed(0, records().stdout(2, "hi").end(2, 0));
+    assert_eq!(bench.seen(), [out(2, "hi"), done(2)]);
+    bench.finish();
 }

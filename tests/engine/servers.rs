@@ -7,7 +7,7 @@ use mio_fcgi::{
 };
 
 use crate::harness::{Answer, Bench};
-use crate::script::{config, done, failed, records, request};
+use crate::script::{config, done, failed, request};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ fn order(bench: &Bench) -> Vec<usize> {
 fn end_all(bench: &mut Bench) {
     for peer in 0..bench.peers.len() {
         if bench.peers[peer].closed.is_none() && !bench.sent(peer).is_empty() {
-            bench.feed(peer, records().end(1, 0));
+            bench.end(peer);
         }
     }
 }
@@ -49,9 +49,9 @@ fn the_server_with_the_fewest_in_flight_is_chosen() {
     for _ in 0..6 {
         bench.submit(request());
     }
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.eof(1);
-    bench.feed(4, records().end(1, 0));
+    bench.end(4);
     bench.eof(4);
     bench.submit(request());
     bench.submit(request());
@@ -86,8 +86,8 @@ fn a_refused_server_is_set_aside_with_pauses_that_double_and_tried_by_one_connec
     bench.servers[0] = Answer::Accept;
     bench.advance(2 * SECOND);
     let last = bench.peers.len() - 1;
-    bench.feed(last, records().end(1, 0));
-    bench.feed(1, records().end(1, 0));
+    bench.end(last);
+    bench.end(1);
     assert_eq!(bench.seen(), [done(2), done(1)]);
     bench.finish();
 }
@@ -125,7 +125,7 @@ fn patience_outwaits_a_server_that_is_restarted() {
     bench.servers[0] = Answer::Accept;
     bench.advance(500 * MS);
     let last = bench.peers.len() - 1;
-    bench.feed(last, records().end(1, 0));
+    bench.end(last);
     assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
 }
@@ -164,7 +164,7 @@ fn a_full_backlog_is_tried_again_by_timer_until_it_has_room() {
         bench.peers[0].handle, handle,
         "the same handle, new sockets"
     );
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert_eq!(bench.seen(), [done(1)]);
     assert_eq!(bench.stats().counters.connect_failures, 0);
     bench.finish();
@@ -192,7 +192,7 @@ fn a_backlog_that_stays_full_is_an_error_of_its_own_at_the_connect_limit() {
     bench.servers[0] = Answer::Accept;
     bench.submit(request());
     let last = bench.peers.len() - 1;
-    bench.feed(last, records().end(1, 0));
+    bench.end(last);
     assert_eq!(bench.seen(), [done(2)]);
     bench.finish();
 }
@@ -219,8 +219,8 @@ fn a_busy_listener_fails_the_request_at_the_front_and_the_others_wait_on() {
     bench.servers[0] = Answer::Accept;
     bench.advance(SECOND);
     let last = bench.peers.len() - 1;
-    bench.feed(last, records().end(1, 0));
-    bench.feed(last, records().end(1, 0));
+    bench.end(last);
+    bench.end(last);
     assert_eq!(bench.seen(), [done(2), done(3)]);
     bench.finish();
 }
@@ -232,7 +232,7 @@ fn a_hanging_server_costs_its_request_the_connect_limit_and_then_the_others_serv
     bench.submit(request());
     bench.submit(request());
     assert_eq!(order(&bench), [0, 1]);
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.advance(3 * SECOND);
     end_all(&mut bench);
     for _ in 0..4 {
@@ -256,17 +256,17 @@ fn a_request_takes_a_connection_that_falls_idle_while_another_servers_connect_ha
         bench.submit(request());
     }
     for peer in [1, 3, 5, 7] {
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
         bench.eof(peer);
     }
     bench.servers[1] = Answer::Hang;
     bench.submit(request());
     assert_eq!(order(&bench)[8], 1, "the one with fewer in flight");
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert_eq!(bench.stats().requests.waiting, 0);
     bench.accept(8);
     end_all(&mut bench);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -293,14 +293,14 @@ fn a_request_does_not_wait_for_the_server_that_it_tries_again() {
     let mut bench = Bench::new(servers(2));
     bench.answers.push_back(Answer::Refuse);
     bench.submit(request());
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     assert_eq!(bench.peers[0].server, 0);
     bench.advance(Duration::from_secs(60));
     bench.answers.push_back(Answer::Hang);
     bench.submit(request());
     let tried: Vec<usize> = bench.peers[2..].iter().map(|peer| peer.server).collect();
     assert_eq!(tried, [0, 1], "one to try, one to serve");
-    bench.feed(3, records().end(1, 0));
+    bench.end(3);
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
 }

@@ -59,9 +59,9 @@ fn a_request_paused_while_it_waits_is_not_read_once_it_is_sent() {
     bench.submit(request());
     let handle = bench.submit(request());
     pause(&mut bench, handle);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert!(!wants_read(&bench, 0));
-    bench.feed(0, records().stdout(1, "hi").end(1, 0));
+    bench.answer(0, |id| records().stdout(id, "hi").end(id, 0));
     assert_eq!(bench.seen(), [done(1)]);
     resume(&mut bench, handle);
     assert_eq!(bench.seen(), [out(2, "hi"), done(2)]);
@@ -460,14 +460,14 @@ fn a_paused_body_goes_on_being_sent() {
     let mut bench = Bench::plain();
     let body = Body::bytes(vec![b'x'; 1_000_000]);
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.peers[0].window = 100;
     let handle = bench.submit(request().with_body(body));
     pause(&mut bench, handle);
     bench.open_window(0, usize::MAX);
     assert!(bench.peers[0].sent.len() > 1_000_000);
     resume(&mut bench, handle);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 

@@ -16,8 +16,8 @@ fn refusal(id: u16, status: ProtocolStatus) -> Records {
     records().end_as(id, 0, status)
 }
 
-fn overloaded() -> Records {
-    refusal(1, ProtocolStatus::Overloaded)
+fn overloaded(id: u16) -> Records {
+    refusal(id, ProtocolStatus::Overloaded)
 }
 
 /// Up to `max` connections that the embedder declared shared.
@@ -82,9 +82,9 @@ fn after_one_refusal_to_share_no_two_requests_share_a_connection() {
     bench.feed(0, records().end(1, 0));
     assert_eq!(bench.sent(0).len(), 4, "one of the two");
     assert_eq!(bench.stats().requests.waiting, 1);
-    bench.feed(1, records().end(1, 0));
-    bench.feed(0, records().end(1, 0));
-    bench.feed(1, records().end(1, 0));
+    for peer in [1, 0, 1] {
+        bench.end(peer);
+    }
     assert_eq!(bench.seen(), [done(1), done(2), done(3), done(4)]);
     bench.finish();
 }
@@ -95,7 +95,7 @@ fn a_refusal_to_share_that_never_stops_is_an_error_in_the_end() {
     let mut bench = Bench::plain();
     bench.submit(request());
     for _ in 0..=2 {
-        bench.feed(0, refusal(1, ProtocolStatus::CantMultiplex));
+        bench.answer(0, |id| refusal(id, ProtocolStatus::CantMultiplex));
     }
     let error = RequestError::CantMultiplex;
     assert_eq!(
@@ -128,7 +128,7 @@ fn a_request_refused_while_its_body_is_sent_leaves_the_connection_in_order() {
     assert!(begun.iter().all(|octet| *octet == b'x'), "not the other's");
     assert_eq!(sent.last(), Some(&Sent::StreamEnd(RecordType::Stdin, 2)));
     bench.feed(0, records().stdout(1, "a").end(1, 0));
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     assert_eq!(bench.seen(), [done(2), out(1, "a"), done(1), done(3)]);
     bench.finish();
 }
@@ -139,12 +139,12 @@ fn an_overloaded_application_is_tried_again_after_a_pause_that_doubles() {
     let mut bench = Bench::plain();
     bench.submit(request());
     assert_eq!(bench.sent(0), Sent::whole(1));
-    for pause in [50, 100] {
-        bench.feed(0, overloaded());
+    for (pause, id) in [(50, 2), (100, 1)] {
+        bench.answer(0, overloaded);
         bench.advance(MS * (pause - 1));
         assert_eq!(bench.sent(0), [], "not yet");
         bench.advance(MS);
-        assert_eq!(bench.sent(0), Sent::whole(1));
+        assert_eq!(bench.sent(0), Sent::whole(id));
     }
     bench.feed(0, records().stdout(1, "hi").end(1, 0));
     assert_eq!(bench.seen(), [out(1, "hi"), done(1)]);
@@ -157,10 +157,10 @@ fn an_overload_that_lasts_is_its_own_error_and_safe() {
     let mut bench = Bench::plain();
     bench.submit(request());
     for _ in 0..2 {
-        bench.feed(0, overloaded());
+        bench.answer(0, overloaded);
         bench.advance(MS * 100);
     }
-    bench.feed(0, overloaded());
+    bench.answer(0, overloaded);
     let error = RequestError::Overloaded;
     assert_eq!(
         bench.seen(),
@@ -174,7 +174,7 @@ fn an_overload_that_lasts_is_its_own_error_and_safe() {
 fn a_request_that_is_never_retried_hears_of_the_overload_at_once() {
     let mut bench = Bench::plain();
     bench.submit(request().with_retry(Retry::Never));
-    bench.feed(0, overloaded());
+    bench.answer(0, overloaded);
     let error = RequestError::Overloaded;
     assert_eq!(
         bench.seen(),
@@ -189,10 +189,10 @@ fn an_overloaded_server_leaves_its_requests_to_the_others() {
     let mut bench = two_servers();
     bench.submit(request());
     assert_eq!(bench.peers[0].server, 0);
-    bench.feed(0, overloaded());
+    bench.answer(0, overloaded);
     assert_eq!(bench.peers[1].server, 1);
     assert_eq!(bench.sent(1), Sent::whole(1), "without a pause");
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
 }
@@ -203,7 +203,7 @@ fn a_refused_request_that_cannot_be_replayed_is_safe_all_the_same() {
     let mut bench = Bench::plain();
     let reader = io::Cursor::new("12345");
     bench.submit(request().with_body(Body::reader(reader, Some(5))));
-    bench.feed(0, overloaded());
+    bench.answer(0, overloaded);
     let error = RequestError::Overloaded;
     assert_eq!(
         bench.seen(),
@@ -266,7 +266,7 @@ fn a_server_that_refuses_the_connect_is_passed_over_for_a_while() {
     let tried = [0, 1, 1, 1, 0, 1];
     assert_eq!(servers(&bench), tried, "beside one that surely serves");
     for peer in 1..=4 {
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
     }
     assert_eq!(bench.seen(), [done(1), done(2), done(3), done(4)]);
     bench.finish();
@@ -313,7 +313,7 @@ fn a_full_backlog_is_waited_for() {
         assert!(bench.advance_to_timeout());
     }
     assert_eq!(bench.sent(0), Sent::whole(1), "the third connect");
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
 }
@@ -323,9 +323,9 @@ fn a_full_backlog_is_waited_for() {
 fn no_retry_goes_beyond_the_total_time_limit() {
     let mut bench = Bench::plain();
     bench.submit(request().with_timeouts(Timeouts::total(MS * 60)));
-    bench.feed(0, overloaded());
+    bench.answer(0, overloaded);
     bench.advance(MS * 50);
-    bench.feed(0, overloaded());
+    bench.answer(0, overloaded);
     bench.advance(MS * 9);
     assert_eq!(bench.seen(), []);
     bench.advance(MS);
@@ -363,12 +363,12 @@ fn a_request_that_must_not_run_twice_is_not_sent_again_once_an_octet_has_left() 
     for (retry, is_retried) in [(Retry::IfNotSent, false), (Retry::IfStale, true)] {
         let mut bench = Bench::plain();
         bench.submit(request());
-        bench.feed(0, records().end(1, 0));
+        bench.end(0);
         bench.peers[0].window = 1;
         bench.submit(request().with_retry(retry));
         bench.eof(0);
         if is_retried {
-            bench.feed(1, records().end(1, 0));
+            bench.end(1);
             assert_eq!(bench.seen(), [done(1), done(2)]);
         } else {
             let error = RequestError::Lost(LostReason::Closed);

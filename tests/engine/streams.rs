@@ -60,7 +60,7 @@ fn a_pushed_body_is_ended_once_by_the_embedder() {
     let again = bench.command(|it, now| it.finish_stdin(now, handle));
     assert_eq!(again, Err(StdinError::Finished));
     assert_eq!(bench.sent(0), []);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -69,34 +69,35 @@ fn a_pushed_body_is_ended_once_by_the_embedder() {
 fn each_role_has_its_streams() {
     let mut bench = Bench::plain();
     bench.submit(Request::new(Role::Authorizer));
-    let begin = |role| Sent::Begin {
-        id: 1,
+    let begin = |id, role| Sent::Begin {
+        id,
         role,
         keep: true,
     };
-    let end = |record_type| Sent::StreamEnd(record_type, 1);
+    let end = Sent::StreamEnd;
     let (params, stdin, data) = (RecordType::Params, RecordType::Stdin, RecordType::Data);
     assert_eq!(
         bench.sent(0),
-        [begin(Role::Authorizer), end(params), end(stdin)]
+        [begin(1, Role::Authorizer), end(params, 1), end(stdin, 1)]
     );
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     let mut filter = Request::new(Role::Filter).with_body(Body::bytes("in"));
     filter.data = Body::bytes("file");
     bench.submit(filter);
     let sent = bench.sent(0);
-    assert_eq!((&sent[0], &sent[2]), (&begin(Role::Filter), &end(params)));
+    assert_eq!(sent[0], begin(2, Role::Filter));
+    assert_eq!(sent[2], end(params, 2));
     let rest = [
-        Sent::Stream(stdin, 1, b"in".into()),
-        end(stdin),
-        Sent::Stream(data, 1, b"file".into()),
-        end(data),
+        Sent::Stream(stdin, 2, b"in".into()),
+        end(stdin, 2),
+        Sent::Stream(data, 2, b"file".into()),
+        end(data, 2),
     ];
     assert_eq!(sent[3..], rest);
     let lengths = &pairs_sent(&bench)[..];
     assert_eq!(lengths[0], (b"CONTENT_LENGTH".to_vec(), b"2".to_vec()));
     assert_eq!(lengths[1], (b"FCGI_DATA_LENGTH".to_vec(), b"4".to_vec()));
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 
@@ -114,6 +115,39 @@ fn a_stream_that_a_role_does_not_have_is_refused() {
     bench.finish();
 }
 
+#[test]
+fn an_empty_body_is_none_to_an_authorizer_whatever_its_kind() {
+    let mut bench = Bench::plain();
+    let authorizer = || Request::new(Role::Authorizer).param("SCRIPT_NAME", "/x.php");
+    for body in [
+        Body::empty(),
+        Body::bytes(""),
+        Body::shared([].into()),
+        Body::reader(&b""[..], Some(0)),
+        Body::seekable(std::io::empty(), Some(0)),
+        Body::pushed(Some(0)),
+    ] {
+        let shown = format!("{body:?}");
+        let is_pushed = shown.starts_with("Pushed");
+        let handle = bench.submit(authorizer().with_body(body));
+        if is_pushed {
+            let finished = bench.command(|it, now| it.finish_stdin(now, handle));
+            assert_eq!(finished, Ok(()));
+        }
+        let (id, sent) = (bench.id(0), bench.sent(0));
+        let params = content(&sent, RecordType::Params, id);
+        let name = b"CONTENT_LENGTH";
+        let has_length = params.windows(name.len()).any(|it| it == name);
+        assert_eq!(has_length, is_pushed, "{shown}");
+        let ends = sent
+            .iter()
+            .filter(|it| **it == Sent::StreamEnd(RecordType::Stdin, id));
+        assert_eq!(ends.count(), 1, "{shown}");
+        bench.end(0);
+    }
+    bench.finish();
+}
+
 /// An upload of which 10,000 octets fit the transport, as request 1 or, if shared, 2.
 fn uploading(mut bench: Bench) -> Bench {
     bench.submit(request().with_body(Body::bytes("x".repeat(150_000))));
@@ -125,12 +159,12 @@ fn uploading(mut bench: Bench) -> Bench {
 fn an_answer_before_the_body_was_read_is_delivered_and_the_plain_connection_closed() {
     let mut bench = Bench::plain();
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.peers[0].window = 10_000;
     let mut bench = uploading(bench);
-    bench.feed(0, records().stdout(1, "hi"));
+    bench.answer(0, |id| records().stdout(id, "hi"));
     assert_eq!(bench.peers[0].closed, None, "it goes on");
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert_eq!(bench.seen(), [done(1), out(2, "hi"), done(2)]);
     assert_eq!(bench.peers[0].closed, Some(CloseReason::EarlyEnd));
     bench.finish();
@@ -185,7 +219,7 @@ fn an_answer_that_was_in_the_socket_counts_although_writing_failed() {
 fn an_application_that_takes_nothing_runs_into_the_write_limit() {
     let mut bench = Bench::plain();
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.peers[0].window = 10_000;
     let mut bench = uploading(bench);
     let limit = bench.engine.config().timeouts.write.expect("a default");
@@ -309,7 +343,7 @@ fn of_a_body_beyond_its_length_the_excess_is_never_sent() {
         bench.command(|it, now| it.finish_stdin(now, handle)),
         Ok(())
     );
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
 }
@@ -359,7 +393,7 @@ fn a_body_of_unknown_length_is_buffered_up_to_a_limit_where_that_was_chosen() {
     let five = (b"CONTENT_LENGTH".to_vec(), b"5".to_vec());
     assert_eq!(pairs_sent(&bench).last(), Some(&five));
     assert_eq!(content(&bench.sent(0), RecordType::Stdin, 1), b"12345");
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
 
     let handle = bench.submit(request().with_body(Body::pushed(None)));
     let taken = bench.command(|it, now| it.write_stdin(now, handle, b"12345"));
@@ -371,9 +405,9 @@ fn a_body_of_unknown_length_is_buffered_up_to_a_limit_where_that_was_chosen() {
         bench.command(|it, now| it.finish_stdin(now, handle)),
         Ok(())
     );
-    assert_eq!(content(&bench.sent(0), RecordType::Stdin, 1), b"12345");
+    assert_eq!(content(&bench.sent(0), RecordType::Stdin, 2), b"12345");
     assert_eq!(pairs_sent(&bench).last(), Some(&five));
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
 }
@@ -389,7 +423,7 @@ fn a_body_of_unknown_length_is_sent_as_it_comes_where_the_application_can_take_t
     assert_eq!(content(&sent, RecordType::Stdin, 1), b"12345");
     assert_eq!(sent.last(), Some(&Sent::StreamEnd(RecordType::Stdin, 1)));
     assert_eq!(pairs_sent(&bench).len(), 1, "no CONTENT_LENGTH");
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.finish();
 }
 

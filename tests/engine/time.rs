@@ -75,7 +75,7 @@ fn connecting() {
 fn sending() {
     let mut bench = Bench::plain();
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.peers[0].window = 10;
     bench.submit(limited(|it| it.write = Some(SECOND)));
     bench.advance(900 * MS);
@@ -89,7 +89,7 @@ fn sending() {
 fn the_first_octet() {
     let mut bench = Bench::plain();
     bench.submit(request());
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.peers[0].window = 10;
     bench.submit(limited(|it| it.first_octet = Some(SECOND)));
     bench.advance(5 * SECOND);
@@ -170,7 +170,7 @@ fn the_limit_that_is_due_first_is_the_error() {
     due_in(bench, 4 * SECOND, end);
     let mut bench = Bench::plain();
     bench.submit(request().with_timeouts(Timeouts::NONE));
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     bench.peers[0].window = 10;
     bench.submit(limited(set));
     let end = timed_out(2, TimeoutKind::Write, Phase::Sending, Delivery::MaybeSent);
@@ -192,7 +192,7 @@ fn without_limits_nothing_is_due() {
     bench.advance(5 * SECOND);
     assert_eq!(bench.engine.poll_timeout(), None);
     bench.advance(Duration::from_secs(100 * 365 * 86_400));
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
 }
@@ -240,7 +240,7 @@ fn a_limit_of_a_request_that_has_ended_does_not_hit_the_next_in_its_slot() {
     let mut bench = Bench::plain();
     bench.submit(limited(|it| it.first_octet = Some(SECOND)));
     bench.advance(999 * MS);
-    bench.feed(0, records().end(1, 0));
+    bench.end(0);
     let next = bench.submit(limited(|it| it.first_octet = Some(60 * SECOND)));
     bench.advance(59_999 * MS);
     assert_eq!(bench.seen(), [done(1)]);
@@ -346,7 +346,7 @@ fn a_tick_that_is_late_by_minutes_fires_each_limit_once() {
         bench.submit(request());
     }
     bench.feed(0, records().stdout(1, "x"));
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.seen();
     bench.now += Duration::from_secs(600);
     bench.command(|engine, now| engine.handle_timeout(now));

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{CloseReason, Multiplex, OwnedEvent, Tag};
+use mio_fcgi::{CloseReason, Multiplex, OwnedEvent, Retry, Tag};
 
 use crate::harness::Bench;
 use crate::script::{config, records, request};
@@ -51,7 +51,8 @@ impl App {
             let (peer, until) = self.held[place];
             if until.is_some_and(|until| until <= self.bench.now) {
                 self.held[place].1 = None;
-                self.bench.feed(peer, records().stdout(1, "x").end(1, 0));
+                let answer = |id| records().stdout(id, "x").end(id, 0);
+                self.bench.answer(peer, answer);
             }
         }
         self.accept();
@@ -245,7 +246,7 @@ fn a_connection_whose_response_goes_on_is_not_yielded_to() {
     bench.feed(1, records().stdout(1, "x"));
     bench.advance(1_000 * MS);
     assert_eq!(yields(&bench), 0);
-    bench.feed(1, records().end(1, 0));
+    bench.end(1);
     bench.finish();
 }
 
@@ -266,14 +267,14 @@ fn a_connection_that_has_served_is_not_yielded_to_while_it_is_idle() {
 fn an_idle_connection_yields_to_one_that_a_retried_request_needs() {
     let mut bench = at_once(2);
     for peer in 0..2 {
-        bench.feed(peer, records().end(1, 0));
+        bench.end(peer);
     }
     bench.advance(100 * MS);
-    bench.submit(request());
+    bench.submit(request().with_retry(Retry::IfStale));
     bench.reset(1);
     assert_eq!(bench.peers.len(), 3, "the idle one may be as stale");
     bench.advance(20 * MS);
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Yielded));
-    bench.feed(2, records().end(1, 0));
+    bench.end(2);
     bench.finish();
 }

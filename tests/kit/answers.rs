@@ -165,7 +165,8 @@ pub(crate) const CASES: &[Case] = &[
                 }),
             );
             for tag in 0..2 {
-                let handle = submit(&mut sim, tag);
+                let request = Request::responder().param("REQUEST_METHOD", "GET");
+                let handle = sim.submit(request, Tag(tag)).expect("accepted");
                 assert!(sim.run_to_end() && is_complete(&sim, handle));
             }
             assert_eq!(sim.engine().stats().counters.retries, 1);
@@ -197,7 +198,9 @@ pub(crate) const CASES: &[Case] = &[
             let first = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, first));
             let body = Body::bytes(vec![b'x'; 60_000]);
-            let request = Request::responder().with_body(body);
+            let request = Request::responder()
+                .param("REQUEST_METHOD", "PUT")
+                .with_body(body);
             let second = sim.submit(request, Tag(2)).expect("room");
             assert!(sim.run_to_end() && is_complete(&sim, second));
             assert_eq!(sim.network().tally().breaks, 1);

@@ -7,6 +7,7 @@
 mod answers;
 mod habits;
 mod receiving;
+mod seams;
 mod sending;
 mod sharing;
 mod waiting;

@@ -76,6 +76,7 @@ fn an_application_that_does_not_come_up_is_told_after_that_time() {
     }
 }
 
+// case 131
 #[test]
 fn each_address_of_a_name_is_tried() {
     for arguments in [PAGE, VALUES] {

@@ -42,6 +42,18 @@ pub(crate) fn read_request(stream: &mut TcpStream) -> bool {
     }
 }
 
+/// The records of a whole response, for a request with this ID.
+pub(crate) fn whole_for(id: u16, content: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::new();
+    wire::write_stream(&mut octets, RecordType::Stdout, id, content);
+    let end = EndRequest {
+        app_status: 0,
+        protocol_status: ProtocolStatus::RequestComplete,
+    };
+    wire::write_end_request(&mut octets, id, end);
+    octets
+}
+
 /// STDOUT records with this content for request 1.
 pub(crate) fn stdout(content: &[u8]) -> Vec<u8> {
     let mut octets = Vec::new();

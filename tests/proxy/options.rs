@@ -30,14 +30,8 @@ fn a_wrong_option_is_told_in_one_line() {
         (&["--threads", "1\n2"], "not '1\\n2'"),
         (&["--two\nlines"], "--two\\nlines"),
         (&["--listen", &nowhere], &format!("--listen {nowhere}: ")),
-        (
-            &["--upstream", &long, "--root", "/"],
-            "is too long",
-        ),
-        (
-            &["--upstream", &long_name, "--root", "/"],
-            "is too long",
-        ),
+        (&["--upstream", &long, "--root", "/"], "is too long"),
+        (&["--upstream", &long_name, "--root", "/"], "is too long"),
         (&["--upstream", "127.0.0.1:0", "--root", "/"], "port 0"),
         (&["--upstream", "nowhere:0", "--root", "/"], "port 0"),
         (

@@ -1,8 +1,9 @@
 //! Checks of a single event.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use mio_fcgi::{Failure, RequestError, TimeoutKind};
+use mio_fcgi::{ConnectError, Delivery, Failure, Phase, RequestError, TimeoutKind};
 
 use crate::far::octet;
 use crate::model::{Check, Request};
@@ -19,6 +20,27 @@ pub(crate) fn check_octets(stream: u64, at: &mut u64, data: &[u8]) -> Check {
         *at += 1;
     }
     Ok(())
+}
+
+/// A shortage of this side is no failure of a server: nobody fails who could wait.
+pub(crate) fn check_shortage(tag: u64, failure: &Failure) -> Check {
+    let shortages = [ErrorKind::OutOfMemory, ErrorKind::AddrNotAvailable];
+    match &failure.error {
+        RequestError::Connect(ConnectError::Failed(kind)) if shortages.contains(kind) => {
+            Err(format!("tag {tag}: failed for a shortage, {kind:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A request that no longer finds room in the queue was not begun.
+pub(crate) fn check_full_queue(tag: u64, failure: &Failure) -> Check {
+    let is_full = matches!(failure.error, RequestError::QueueFull { .. });
+    let is_so = failure.delivery == Delivery::NotSent && failure.phase == Phase::Waiting;
+    match !is_full || is_so {
+        true => Ok(()),
+        false => Err(format!("tag {tag}: {failure:?}")),
+    }
 }
 
 /// Neither early nor, without a jump of the clock, late.
@@ -47,7 +69,13 @@ pub(crate) fn check_timeout(
             limits.silence,
             !request.was_paused,
         ),
-        TimeoutKind::Write => (timings.assigned(), limits.write, false),
+        TimeoutKind::Write => {
+            let began = match is_first {
+                true => request.writes_since.saturating_sub(request.submitted),
+                false => Duration::ZERO,
+            };
+            (timings.assigned().max(Some(began)), limits.write, false)
+        }
         _ => return Ok(()),
     };
     let (Some(from), Some(limit)) = (from, limit) else {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use mio_fcgi::testkit::{
-    Break, Connect, End, Fragments, Habits, Rng, SecondBegin, Towards, Values, Wire,
+    AfterClose, Break, Connect, End, Fragments, Habits, Rng, SecondBegin, Towards, Values, Wire,
 };
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{
-    AtLimit, Backoff, Config, Limits, Multiplex, Retry, Stall, Timeouts, UnknownLength,
+    AtLimit, Backoff, Config, Limits, Multiplex, RequestIds, Retry, Stall, Timeouts, UnknownLength,
 };
 
 use crate::plan::{Behaviour, BodyKind, FAULTS, Fault, Op, Reaction, ServerPlan, Submit};
@@ -35,6 +35,8 @@ fn draw_wire(rng: &mut Rng, has_faults: bool) -> Wire {
         wire.latency = Duration::ZERO;
     }
     wire.reads = draw_fragments(rng);
+    wire.reads_until_blocked = rng.chance(15);
+    wire.after_close = *rng.pick(&[AfterClose::Taken, AfterClose::Taken, AfterClose::Fails]);
     wire.writes = draw_fragments(rng);
     if has_faults && rng.chance(10) {
         let most = *rng.pick(&[1, 200, 3000, 100_000]);
@@ -58,11 +60,20 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
         5 => Habits::flup_multiplexed(),
         _ => Habits::ideal(),
     };
-    if has_faults && rng.chance(20) {
+    if habits.multiplexes && rng.chance(20) {
+        let (most, all) = *rng.pick(&[("1", "2"), ("2", "3"), ("3", "9")]);
+        habits.values = Values::Pairs(vec![
+            ("FCGI_MAX_CONNS", most),
+            ("FCGI_MAX_REQS", all),
+            ("FCGI_MPXS_CONNS", "1"),
+        ]);
+    }
+    if has_faults && rng.chance(25) {
         habits.values = rng
             .pick(&[
                 Values::Silent,
                 Values::UnknownType,
+                Values::Close,
                 Values::Close,
                 Values::PairsAndClose(vec![("FCGI_MPXS_CONNS", "0")]),
             ])
@@ -77,7 +88,8 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
             let place = rng.below(connects.len() as u64 + 1) as usize;
             connects.insert(
                 place,
-                match rng.below(5) {
+                match rng.below(6) {
+                    5 => Connect::Shortage(std::io::ErrorKind::AddrNotAvailable),
                     0 => Connect::Refuse(std::io::ErrorKind::ConnectionRefused),
                     1 => Connect::Hang,
                     2 => Connect::BacklogFull,
@@ -92,6 +104,7 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
         other_wire,
         habits,
         connects,
+        max_requests: rng.chance(20).then(|| 1 + rng.below(5) as u32),
     }
 }
 
@@ -134,6 +147,10 @@ pub(crate) fn draw_config(rng: &mut Rng, servers: usize) -> Config {
         longest: Duration::from_millis(200),
     };
     config.keep_connections = rng.chance(85);
+    config.stale_window = *rng.pick(&[0, 50, 1000, 1000]) * Duration::from_millis(1);
+    if rng.chance(10) {
+        config.request_ids = RequestIds::AlwaysOne;
+    }
     config.multiplex = match rng.below(4) {
         0 => Multiplex::Off,
         1 => Multiplex::On {
@@ -177,14 +194,19 @@ pub(crate) fn draw_op(
         43..47 => Op::Abort(request),
         47..51 => Op::Pause(request),
         51..56 => Op::Resume(request),
-        56..62 => Op::Push(request, 1 + rng.below(3000) as usize),
-        62..66 => Op::Finish(request),
+        56..64 => {
+            let most = *rng.pick(&[3, 40, 3000]);
+            Op::Push(rng.below(6) as usize, rng.below(most) as usize)
+        }
+        64..66 => Op::Finish(request),
         66..68 => Op::Limits(draw_limits(rng)),
-        68..80 => Op::Steps(1 + rng.below(30) as usize),
+        68..74 => Op::Steps(1 + rng.below(30) as usize),
+        74..80 => Op::Next(1 + rng.below(6) as usize),
         80..82 => Op::Timeout {
             early: millis(rng, 50),
         },
-        82..84 if may_jump => Op::Jump(millis(rng, 2000)),
+        82 if may_jump => Op::Jump(millis(rng, 2000)),
+        83..86 if may_jump => Op::HoldUp(millis(rng, 3000)),
         82..90 => Op::Advance(millis(rng, 10)),
         _ => Op::Advance(millis(rng, 500)),
     }
@@ -194,6 +216,8 @@ fn draw_len(rng: &mut Rng) -> usize {
     let most = *rng.pick(&[1, 10, 300, 3000, 3000, 30_000, 140_000]);
     rng.below(most) as usize
 }
+
+const METHODS: [&str; 6] = ["GET", "GET", "POST", "POST", "PUT", ""];
 
 fn draw_submit(rng: &mut Rng, tag: u64, has_faults: bool) -> Submit {
     let role = match rng.below(20) {
@@ -233,9 +257,12 @@ fn draw_submit(rng: &mut Rng, tag: u64, has_faults: bool) -> Submit {
         body,
         body_len,
         params_len: *rng.pick(&[0, 0, 100, 70_000]),
+        method: METHODS[rng.below(METHODS.len() as u64) as usize],
         retry: *rng.pick(&[
             Retry::Never,
             Retry::IfNotSent,
+            Retry::ByMethod,
+            Retry::ByMethod,
             Retry::IfStale,
             Retry::IfUnanswered,
         ]),
@@ -262,7 +289,7 @@ fn draw_behaviour(rng: &mut Rng, has_faults: bool) -> Behaviour {
         stdout: draw_len(rng),
         stderr: rng.below(200).saturating_sub(150) as usize,
         pieces: 1 + rng.below(4) as usize,
-        wait: *rng.pick(&[0, 0, 1, 30, 400]) * Duration::from_millis(1),
+        wait: *rng.pick(&[0, 0, 1, 30, 400, 400, 1200]) * Duration::from_millis(1),
         is_early: rng.chance(20),
         ends_stdout_first: rng.chance(20),
         refusals: if refuses {

@@ -1,14 +1,16 @@
-//! The application's side: scripts that follow a plan, and a watch on what the client sends.
+//! The application's side: scripts that follow a plan, and what is known of requests and connections.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Received, Script, records};
-use mio_fcgi::wire::{Demux, Item, ProtocolStatus, RecordType};
+use mio_fcgi::Retry;
+use mio_fcgi::testkit::{Notice, Received, Records, Script, records};
+use mio_fcgi::wire::{ProtocolStatus, RecordType};
 
-use crate::plan::{Behaviour, Fault, Submit};
+use crate::plan::{Behaviour, Fault, ServerPlan, Submit};
+use crate::watch::{Carried, Known};
 
 /// Octet `index` of the stream `stream`.
 pub(crate) fn octet(stream: u64, index: u64) -> u8 {
@@ -39,250 +41,191 @@ pub(crate) const fn data_of(tag: u64) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Far {
     pub(crate) now: Duration,
+    /// Counts what the embedder and the network do, one thing after the other.
+    pub(crate) step: u64,
+    pub(crate) always_one: bool,
+    pub(crate) stale_window: Duration,
+    pub(crate) is_punctual: bool,
     pub(crate) submits: BTreeMap<u64, Submit>,
+    /// In which step each request was accepted.
+    pub(crate) submitted_at: BTreeMap<u64, u64>,
     /// Times that each request's parameters were sent whole.
     pub(crate) sent: BTreeMap<u64, usize>,
+    /// How far each body has been sent.
+    pub(crate) stdin: BTreeMap<u64, u64>,
+    /// Over which connections each request went, in order.
+    pub(crate) carried: BTreeMap<u64, Vec<Carried>>,
     /// Times that an application turned to each request.
     pub(crate) attempts: BTreeMap<u64, usize>,
     pub(crate) refused: BTreeMap<u64, usize>,
+    /// The connection on which each request was done first.
+    done_on: BTreeMap<u64, usize>,
     /// How often each fault was played.
     pub(crate) faults: BTreeMap<Fault, u64>,
     /// When the whole of a request had been sent.
     pub(crate) written: BTreeMap<u64, Duration>,
+    /// Questions that the client has asked.
+    pub(crate) questions: usize,
     /// An application refuses what the client was told it may send; then bodies are cut short.
     pub(crate) refuses_to_share: bool,
     pub(crate) most_per_connection: Option<u32>,
+    connections: BTreeMap<usize, Connection>,
     /// The first thing the client did wrong.
     pub(crate) violation: Option<String>,
 }
 
+/// What is known of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Connection {
+    pub(crate) known: Known,
+    pub(crate) last_write: Duration,
+    /// What was written last ends a record, padding included.
+    pub(crate) is_between: bool,
+    /// When each of its requests was sent whole.
+    pub(crate) written: BTreeMap<u64, Duration>,
+    closed_at: Option<Duration>,
+    /// When a question for values had left.
+    pub(crate) asked_at: Option<Duration>,
+    /// Requests that the client has begun.
+    pub(crate) begun: u32,
+    /// Requests that the application has turned to.
+    turned: u32,
+    /// Records that are to come when the application turns to the next request, the one with this number.
+    owed: Option<(u32, Records)>,
+}
+
+impl Connection {
+    /// When a question for values was written behind a request, as a whole or the first of its bytes.
+    fn asked_behind(&self, tag: u64) -> Option<Duration> {
+        let is_begun = !self.is_between && self.written.contains_key(&tag);
+        self.asked_at
+            .or_else(|| is_begun.then_some(self.last_write))
+    }
+}
+
 impl Far {
-    fn accuse(&mut self, what: String) {
+    pub(crate) fn accuse(&mut self, what: String) {
         self.violation.get_or_insert(what);
     }
-}
 
-/// Watches what the client writes to a server.
-pub(crate) struct Tap {
-    far: Rc<RefCell<Far>>,
-    shares: bool,
-    all_roles: bool,
-    connections: BTreeMap<usize, Watch>,
-}
-
-#[derive(Default)]
-struct Watch {
-    demux: Demux,
-    begun: u32,
-    ids: BTreeMap<u16, Use>,
-}
-
-#[derive(Default)]
-struct Use {
-    tag: u64,
-    params: Vec<u8>,
-    has_params: bool,
-    stdin: u64,
-    stdin_ended: bool,
-    data: u64,
-    data_ended: bool,
-    aborted: bool,
-    is_filter: bool,
-    is_refused: bool,
-}
-
-impl Use {
-    fn is_whole(&self) -> bool {
-        self.has_params && self.stdin_ended && (self.data_ended || !self.is_filter)
+    pub(crate) fn connection(&mut self, number: usize) -> &mut Connection {
+        self.connections.entry(number).or_default()
     }
-}
 
-impl Tap {
-    /// `shares`: the client may have several requests on a connection. `all_roles`: none is refused.
-    pub(crate) fn new(far: Rc<RefCell<Far>>, shares: bool, all_roles: bool) -> Self {
-        Self {
-            far,
-            shares,
-            all_roles,
-            connections: BTreeMap::new(),
+    /// Whether all is written of a body of which so much was given, and nobody else has anything to write there.
+    pub(crate) fn is_written(&mut self, tag: u64, given: u64) -> bool {
+        let carried = self.carried.get(&tag).and_then(|all| all.last());
+        let Some(carried) = carried.filter(|it| it.is_plain).cloned() else {
+            return false;
+        };
+        self.stdin.get(&tag) == Some(&given) && self.connection(carried.connection).is_between
+    }
+
+    /// Connections with something that the driver knows of and has not read.
+    pub(crate) fn unread(&self) -> usize {
+        let open = self
+            .connections
+            .values()
+            .filter(|it| it.closed_at.is_none());
+        open.filter(|it| it.known.is_unread()).count()
+    }
+
+    /// The driver has learned something of a connection.
+    pub(crate) fn note(&mut self, number: usize, notice: Notice) {
+        let (step, now) = (self.step, self.now);
+        let connection = self.connection(number);
+        connection.known.note(step, notice);
+        if notice == Notice::Closed {
+            connection.closed_at = Some(now);
         }
     }
 
-    pub(crate) fn hear(&mut self, number: usize, mut octets: &[u8]) {
-        let mut watch = self.connections.remove(&number).unwrap_or_default();
-        let far = Rc::clone(&self.far);
-        let mut far = far.borrow_mut();
-        loop {
-            match watch.demux.next(&mut octets) {
-                Ok(None) => break,
-                Ok(Some(item)) => {
-                    if let Err(what) = self.watch(&mut watch, &mut far, number, &item) {
-                        far.accuse(what);
-                    }
-                }
-                Err(error) => {
-                    far.accuse(format!("the client sent {error}"));
-                    break;
-                }
-            }
-        }
-        self.connections.insert(number, watch);
-    }
-
-    fn watch(
-        &self,
-        watch: &mut Watch,
-        far: &mut Far,
-        number: usize,
-        item: &Item<'_>,
-    ) -> Result<(), String> {
-        match item {
-            Item::Begin { request_id, body } => {
-                watch.begun += 1;
-                if far
-                    .most_per_connection
-                    .is_some_and(|most| watch.begun > most)
-                {
-                    return Err(format!("request {} on connection {number}", watch.begun));
-                }
-                if *request_id == 0 {
-                    return Err("a request with ID 0".into());
-                }
-                if let Some(former) = watch.ids.get(request_id)
-                    && (!former.is_whole() || former.aborted)
-                {
-                    return Err(format!(
-                        "ID {request_id} used again on connection {number} after an abort or in mid-request"
-                    ));
-                }
-                if !self.shares && watch.ids.values().any(|other| !other.is_whole()) {
-                    return Err(format!("a second request on plain connection {number}"));
-                }
-                let own = Use {
-                    is_filter: body.role == 3,
-                    is_refused: body.role != 1 && !self.all_roles,
-                    ..Use::default()
-                };
-                watch.ids.insert(*request_id, own);
-                Ok(())
-            }
-            Item::Abort { request_id } => match watch.ids.get_mut(request_id) {
-                Some(own) if !own.aborted => {
-                    own.aborted = true;
-                    Ok(())
-                }
-                _ => Err(format!("abort of ID {request_id} on connection {number}")),
-            },
-            Item::Stream {
-                record_type,
-                request_id,
-                data,
-            } => {
-                let own = watch.ids.get_mut(request_id);
-                let own = own.ok_or_else(|| format!("{record_type:?} for ID {request_id}"))?;
-                receive(own, *record_type, data)
-            }
-            Item::StreamEnd {
-                record_type,
-                request_id,
-            } => {
-                let own = watch.ids.get_mut(request_id);
-                let own = own.ok_or_else(|| format!("{record_type:?} for ID {request_id}"))?;
-                end_stream(own, *record_type, far)
-            }
-            Item::Values {
-                record_type: RecordType::GetValues,
-                ..
-            } => Ok(()),
-            other => Err(format!("the client sent {other:?}")),
+    /// A request's end has come.
+    pub(crate) fn note_answered(&mut self, tag: u64) {
+        let carried = self.carried.get(&tag).and_then(|all| all.last());
+        if let Some(number) = carried.map(|it| it.connection) {
+            let step = self.step;
+            self.connection(number).known.note_answered(step);
         }
     }
-}
 
-fn receive(own: &mut Use, record_type: RecordType, data: &[u8]) -> Result<(), String> {
-    let (stream, at, ended) = match record_type {
-        RecordType::Params if !own.has_params => {
-            own.params.extend_from_slice(data);
+    /// A request was sent whole over a connection.
+    pub(crate) fn written(&mut self, tag: u64, number: usize) {
+        let now = self.now;
+        self.written.insert(tag, now);
+        self.connection(number).written.insert(tag, now);
+    }
+
+    /// Whether an application may turn to a request once more: what may not be done twice is not, and the rest only
+    /// when a kept connection was lost soon after the request had been sent.
+    fn may_be_done(&mut self, tag: u64, number: usize) -> Result<(), String> {
+        let done = self.attempts.get(&tag).copied().unwrap_or_default();
+        let done = done - self.refused.get(&tag).copied().unwrap_or_default();
+        let submit = &self.submits[&tag];
+        if done == 0 {
+            self.done_on.insert(tag, number);
             return Ok(());
         }
-        RecordType::Stdin if own.has_params => (stdin_of(own.tag), &mut own.stdin, own.stdin_ended),
-        RecordType::Data if own.stdin_ended => (data_of(own.tag), &mut own.data, own.data_ended),
-        _ => return Err(format!("{record_type:?} out of turn, tag {}", own.tag)),
-    };
-    if ended {
-        return Err(format!("{record_type:?} behind its end, tag {}", own.tag));
-    }
-    for octet_seen in data {
-        if *octet_seen != octet(stream, *at) {
+        if done > 1 || !submit.may_run_twice() {
+            return Err(format!("tag {tag}: done {} times", done + 1));
+        }
+        let retry = submit.retry;
+        // A slow wire may bring the former attempt to its application after the later one.
+        let carried = self.carried.get(&tag).map_or(&[][..], |all| all);
+        let over = |number| carried.iter().rposition(|it| Some(it.connection) == number);
+        let former = over(self.done_on.get(&tag).copied()).min(over(Some(number)));
+        let former = former.map(|index| &carried[index]);
+        let former = former.ok_or_else(|| format!("tag {tag}: done twice, not sent"))?;
+        let (number, place) = (former.connection, former.place);
+        let (window, is_late) = (self.stale_window, !self.is_punctual);
+        let connection = self.connection(number);
+        let closed = connection.closed_at;
+        let is_soon = |at: Duration| closed.is_some_and(|closed| closed < at + window || is_late);
+        if connection.asked_behind(tag).is_some_and(is_soon) {
+            // The application may have died of the client's own question, and not of the request.
+            return Ok(());
+        }
+        if place == 1 && retry != Retry::IfUnanswered {
             return Err(format!(
-                "octet {at} of {record_type:?} is not that of tag {}",
-                own.tag
+                "tag {tag}: done twice, and fresh was connection {number}"
             ));
         }
-        *at += 1;
-    }
-    Ok(())
-}
-
-fn end_stream(own: &mut Use, record_type: RecordType, far: &mut Far) -> Result<(), String> {
-    let twice = Err(format!("{record_type:?} ended twice, tag {}", own.tag));
-    match record_type {
-        RecordType::Params if own.has_params => twice,
-        RecordType::Params => {
-            own.has_params = true;
-            let mut pairs = mio_fcgi::wire::Pairs::new(&own.params).filter_map(Result::ok);
-            let tag = pairs.find(|(name, _)| *name == b"TAG").map(|pair| pair.1);
-            let tag = tag.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-            own.tag = tag.ok_or("a request without its tag")?;
-            *far.sent.entry(own.tag).or_default() += 1;
-            Ok(())
+        let last_byte = connection.written.get(&tag).copied();
+        let last_byte = last_byte.unwrap_or(connection.last_write);
+        // The engine may have given it up before the process was stopped, and the socket is closed after that.
+        match is_soon(last_byte) {
+            true => Ok(()),
+            false => Err(format!(
+                "tag {tag}: done twice; sent at {last_byte:?}, lost at {closed:?}"
+            )),
         }
-        RecordType::Stdin if own.stdin_ended => twice,
-        RecordType::Stdin => {
-            own.stdin_ended = true;
-            let submit = &far.submits[&own.tag];
-            let excuses = submit.behaviour.is_early
-                || submit.behaviour.refusals > 0
-                || submit.behaviour.fault != Fault::None
-                || own.aborted
-                || own.is_refused
-                || far.refuses_to_share
-                || far.sent[&own.tag] > 1;
-            let is_pushed = submit.body == crate::plan::BodyKind::Pushed;
-            if !excuses && !is_pushed && own.stdin != submit.body_len as u64 {
-                return Err(format!(
-                    "a body of {} octets instead of {}, tag {}",
-                    own.stdin, submit.body_len, own.tag
-                ));
-            }
-            if !own.is_filter {
-                far.written.insert(own.tag, far.now);
-            }
-            Ok(())
-        }
-        RecordType::Data if own.data_ended => twice,
-        RecordType::Data => {
-            own.data_ended = true;
-            far.written.insert(own.tag, far.now);
-            Ok(())
-        }
-        _ => Err(format!("the client ended {record_type:?}")),
     }
 }
 
 /// The script that a plan has for a request.
-pub(crate) fn answer(far: &Rc<RefCell<Far>>, request: &Received) -> Script {
-    let mut far = far.borrow_mut();
+pub(crate) fn answer(
+    shared: &Rc<RefCell<Far>>,
+    request: &Received,
+    setup: &ServerPlan,
+    is_plain: bool,
+) -> Script {
+    let mut far = shared.borrow_mut();
+    let far = &mut *far;
     let tag = request.param("TAG");
     let tag = tag.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     let Some((tag, submit)) = tag.and_then(|tag| Some((tag, far.submits.get(&tag)?.clone())))
     else {
         return Script::new().reset();
     };
-    let attempts = far.attempts.entry(tag).or_default();
-    *attempts += 1;
+    let number = request.connection;
+    let connection = far.connection(number);
+    connection.turned += 1;
+    let (turned, begun) = (connection.turned, connection.begun);
+    let owed = connection.owed.take();
     let behaviour = &submit.behaviour;
-    if *attempts <= behaviour.refusals {
+    let attempts = far.attempts.get(&tag).copied().unwrap_or_default();
+    if attempts < behaviour.refusals {
+        far.attempts.insert(tag, attempts + 1);
         *far.refused.entry(tag).or_default() += 1;
         let script = Script::new();
         let script = if behaviour.is_early {
@@ -292,33 +235,94 @@ pub(crate) fn answer(far: &Rc<RefCell<Far>>, request: &Received) -> Script {
         };
         return script.refuse(behaviour.refusal);
     }
-    if behaviour.fault != Fault::None {
-        *far.faults.entry(behaviour.fault).or_default() += 1;
+    if let Err(what) = far.may_be_done(tag, number) {
+        far.accuse(what);
     }
-    script_of(tag, request.request_id, behaviour)
+    far.attempts.insert(tag, attempts + 1);
+    let may_be_late = is_plain && !far.always_one && !setup.habits.knows_only_id_one;
+    let mut fault = behaviour.fault;
+    if matches!(fault, Fault::LateRecords | Fault::LateIntoNext) && !may_be_late {
+        fault = Fault::None;
+    }
+    if fault != Fault::None {
+        *far.faults.entry(fault).or_default() += 1;
+    }
+    let id = request.request_id;
+    let multiplexes = if setup.habits.multiplexes { "1" } else { "0" };
+    let mut script = Script::new();
+    if let Some((_, owed)) = owed.filter(|(number, _)| *number == begun) {
+        script = script.send(owed);
+    }
+    script = script_of(script, tag, id, behaviour, fault, multiplexes);
+    let late = records::stdout(id, &MARKER).end(id, status_of(tag));
+    if fault == Fault::LateIntoNext {
+        far.connection(number).owed = Some((begun + 1, late));
+    } else if fault == Fault::LateRecords {
+        let shared = Rc::clone(shared);
+        script = script.wait(behaviour.wait).then(move |_| {
+            // Not once the next request was begun: its end could come first, and let the ID be used again.
+            match shared.borrow_mut().connection(number).begun == begun {
+                true => Script::new().send(late),
+                false => Script::new(),
+            }
+        });
+    }
+    if setup.habits.knows_only_id_one && turned > 1 {
+        *far.faults.entry(Fault::OnlyIdOne).or_default() += 1;
+    }
+    if setup.max_requests.is_some_and(|most| turned >= most) {
+        *far.faults.entry(Fault::ClosesAtMaxRequests).or_default() += 1;
+        if tag % 2 == 0 {
+            script = script.wait(behaviour.wait);
+        }
+        script = script.close();
+    }
+    script
 }
 
-fn script_of(tag: u64, id: u16, behaviour: &Behaviour) -> Script {
-    let fault = behaviour.fault;
-    let mut script = Script::new();
+/// The status that a request ends with: whose end it is can be seen.
+pub(crate) fn status_of(tag: u64) -> u32 {
+    tag as u32
+}
+
+const MARKER: [u8; 20] = [0xEE; 20];
+
+fn script_of(
+    mut script: Script,
+    tag: u64,
+    id: u16,
+    behaviour: &Behaviour,
+    fault: Fault,
+    multiplexes: &'static str,
+) -> Script {
     if fault == Fault::StopsReading {
         script = script.stop_reading();
+    }
+    if fault == Fault::TakesNothing {
+        script = script.take_nothing();
     }
     if !behaviour.is_early {
         script = script.await_stdin();
     }
-    let marker = [0xEE; 20];
+    if fault == Fault::Killed {
+        let script = script.wait(behaviour.wait);
+        return match tag % 2 {
+            0 => script.close(),
+            _ => script.reset(),
+        };
+    }
     script = match fault {
-        Fault::UnaskedValues => script.send(records::values(&[("FCGI_MPXS_CONNS", "1")])),
+        // The client may have asked meanwhile: then it is the answer, and no lie.
+        Fault::UnaskedValues => script.send(records::values(&[("FCGI_MPXS_CONNS", multiplexes)])),
         Fault::UnknownType => script.send(records::new().unknown_type(99)),
         Fault::Unassigned => {
-            let padded = records::new().record(RecordType::Unassigned(77), id, &marker, 9);
+            let padded = records::new().record(RecordType::Unassigned(77), id, &MARKER, 9);
             script.send(padded)
         }
-        Fault::ForeignId => script.send(records::stdout(id.wrapping_add(900), &marker)),
-        Fault::ManagementId => script.send(records::stdout(0, &marker)),
+        Fault::ForeignId => script.send(records::stdout(id.wrapping_add(900), &MARKER)),
+        Fault::ManagementId => script.send(records::stdout(0, &MARKER)),
         Fault::ServerRecord => {
-            script.send(records::new().record(RecordType::Stdin, id, &marker, 0))
+            script.send(records::new().record(RecordType::Stdin, id, &MARKER, 0))
         }
         Fault::EmptyStderr => script.send(records::new().stderr_end(id)),
         Fault::Http => script.send(records::raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
@@ -352,19 +356,27 @@ fn script_of(tag: u64, id: u16, behaviour: &Behaviour) -> Script {
     if behaviour.ends_stdout_first {
         script = script.stdout_end().wait(behaviour.wait);
     }
+    let status = status_of(tag);
     let late = match fault {
-        Fault::LateOutput => records::new().stdout_end(id).end(id, 0).stdout(id, &marker),
-        Fault::SecondEnd => records::end(id, 0).end(id, 0),
-        Fault::OutputAfterItsEnd => records::new().stdout_end(id).stdout(id, &marker).end(id, 3),
+        Fault::LateOutput => {
+            let ended = records::new().stdout_end(id).end(id, status);
+            ended.stdout(id, &MARKER)
+        }
+        Fault::SecondEnd => records::end(id, status).end(id, status),
+        Fault::OutputAfterItsEnd => {
+            let ended = records::new().stdout_end(id).stdout(id, &MARKER);
+            ended.end(id, status)
+        }
         Fault::LongEnd => {
-            let body = [0, 0, 0, 5, 0, 9, 9, 9, 1, 2, 3, 4];
+            let [a, b, c, d] = status.to_be_bytes();
+            let body = [a, b, c, d, 0, 9, 9, 9, 1, 2, 3, 4];
             records::new().record(RecordType::EndRequest, id, &body, 4)
         }
         Fault::ShortEnd => records::new().record(RecordType::EndRequest, id, &[0; 7], 1),
         Fault::UnknownStatus => records::refuse(id, ProtocolStatus::Unassigned(9)),
-        Fault::ClosesAfterEnd => return script.end(0).close(),
-        Fault::ResetsAfterEnd => return script.end(0).reset(),
-        _ => return script.end(0),
+        Fault::ClosesAfterEnd => return script.end(status).wait(behaviour.wait).close(),
+        Fault::ResetsAfterEnd => return script.end(status).reset(),
+        _ => return script.end(status),
     };
     script.send(late).ended()
 }

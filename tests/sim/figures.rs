@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::plan::Op;
+use crate::run::World;
+
 /// Counts by name, and virtual time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Figures {
@@ -15,7 +18,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// One run: the virtual time until its commands were over, and until everything had ended.
-    pub(crate) fn of_a_run(busy: Duration, whole: Duration) -> Self {
+    fn new(busy: Duration, whole: Duration) -> Self {
         Self {
             runs: 1,
             busy,
@@ -66,4 +69,78 @@ impl fmt::Display for Figures {
         }
         Ok(())
     }
+}
+
+/// What the run has gone through.
+pub(crate) fn of_a_run(world: &World<'_>) -> Figures {
+    let mut figures = Figures::new(world.busy, world.network.elapsed());
+    for (fault, count) in &world.far.borrow().faults {
+        figures.add("faults of applications", format!("{fault:?}"), *count);
+    }
+    for (tag, count) in &world.far.borrow().refused {
+        let refusal = world.far.borrow().submits[tag].behaviour.refusal;
+        figures.add(
+            "faults of applications",
+            format!("{refusal:?}"),
+            *count as u64,
+        );
+    }
+    let tally = world.network.tally();
+    for (name, count) in [
+        ("connects refused", tally.refused_connects),
+        ("connects that hang", tally.hanging_connects),
+        ("connects without a descriptor", tally.shortages),
+        ("connects that are late", tally.late_connects),
+        ("full backlogs", tally.full_backlogs),
+        ("short reads", tally.short_reads),
+        ("reads that fill their buffer", tally.exact_reads),
+        ("reads that find nothing", tally.empty_reads),
+        ("sockets closed unread", tally.closed_unread),
+        ("times held up", tally.hold_ups),
+        ("writes that are lost", tally.lost_writes),
+        ("short writes", tally.short_writes),
+        ("full wires", tally.full_wires),
+        ("failed writes", tally.failed_writes),
+        ("ends of file", tally.ends - tally.resets),
+        ("resets", tally.resets),
+        ("breaks at any octet", tally.breaks),
+    ] {
+        figures.add("faults of the wire", name, count);
+    }
+    for op in &world.plan.ops {
+        let name = match op {
+            Op::Submit(_) => "submit",
+            Op::GetValues(_) => "get_values",
+            Op::Abort(_) => "abort",
+            Op::Pause(_) => "pause",
+            Op::Resume(_) => "resume",
+            Op::Push(..) => "write_stdin",
+            Op::Finish(_) => "finish_stdin",
+            Op::Limits(_) => "set_limits",
+            Op::Shutdown(_) => "shutdown",
+            Op::Steps(_) => "steps",
+            Op::Advance(_) => "the clock, step by step",
+            Op::Next(_) => "the clock, to the next thing",
+            Op::Jump(_) => "the clock, in a jump",
+            Op::HoldUp(_) => "a stop of the process",
+            Op::Timeout { .. } => "handle_timeout, early",
+        };
+        figures.add("commands", name, 1);
+    }
+    let counters = world.engine.stats().counters;
+    for (name, count) in [
+        ("accepted", counters.submitted),
+        ("completed", counters.completed),
+        ("failed", counters.failed),
+        ("retries", counters.retries),
+    ] {
+        figures.add("requests", name, count);
+    }
+    for (reason, count) in counters.closed_by_reason() {
+        figures.add("connections closed", format!("{reason:?}"), count);
+    }
+    for (error, count) in &world.model.errors {
+        figures.add("failures", error.clone(), *count);
+    }
+    figures
 }

@@ -8,6 +8,7 @@
 //! SEED=1234 cargo test --features testkit --test sim
 //! ```
 //!
+//! With `RUST_LOG=trace` the engine's log comes with it.
 //! `SIM_RUNS=100000` runs more seeds, `SIM_START` sets the first one; with `--profile sim` they take a tenth of the time
 //! and find the same, overflow included, which `--release` would not. With `--nocapture` the runs tell at their end which
 //! faults they have had, of applications and of the wire, how often, and for how much virtual time.
@@ -19,8 +20,11 @@ mod figures;
 mod model;
 mod plan;
 mod regressions;
+mod request;
+mod rest;
 mod run;
 mod shrink;
+mod watch;
 
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -93,6 +97,7 @@ fn report(seed: u64, what: &str) -> String {
 #[test]
 fn random_runs_keep_every_promise() {
     if let Some(seed) = number("SEED") {
+        let _ = env_logger::try_init();
         if let Err(what) = try_seed(seed) {
             panic!("{}", report(seed, &what));
         }
@@ -135,9 +140,9 @@ fn random_runs_keep_every_promise() {
     }
     // What is never tried proves nothing.
     if runs >= 2_000 {
-        assert_eq!(all.names("faults of applications"), plan::FAULTS.len() + 5);
-        assert_eq!(all.names("faults of the wire"), 11);
-        assert_eq!(all.names("commands"), 13);
+        assert_eq!(all.names("faults of applications"), plan::FAULTS.len() + 8);
+        assert_eq!(all.names("faults of the wire"), 17);
+        assert_eq!(all.names("commands"), 15);
     }
 }
 

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::{
-    Delivery, Engine, Event, Limits, Outcome, Phase, RequestError, RequestHandle, Stats,
+    Delivery, Engine, Event, Limits, Multiplex, Outcome, Phase, RequestError, RequestHandle,
+    ServerValues, Stats,
 };
 
-use crate::checks::{check_octets, check_timeout};
-use crate::far::{Far, stderr_of, stdout_of};
+use crate::checks::{check_full_queue, check_octets, check_shortage, check_timeout};
+use crate::far::{Far, status_of, stderr_of, stdout_of};
 use crate::plan::{BodyKind, Fault, Reaction, Submit};
 
 #[derive(Debug)]
@@ -29,7 +30,11 @@ pub(crate) struct Request {
     pub(crate) has_ended: bool,
     pub(crate) pushed: usize,
     pub(crate) finished: bool,
-    delivery: Option<Delivery>,
+    /// `write_stdin` has taken less than it was offered, and room was not told since.
+    pub(crate) wants_room: bool,
+    /// When there was something to write again after all was written.
+    pub(crate) writes_since: Duration,
+    pub(crate) delivery: Option<Delivery>,
 }
 
 #[derive(Debug)]
@@ -41,15 +46,29 @@ pub(crate) struct Model {
     /// Sockets and idle connections that each server may have at most now.
     pub(crate) ceilings: Vec<usize>,
     pub(crate) idle_ceiling: usize,
-    /// Requests that may wait; more than the limit after that was lowered.
+    /// Requests that may wait: as many as did when the limit was lowered, until they have left.
     pub(crate) queue_ceiling: usize,
+    /// Whether any has waited without a connection on its way.
+    pub(crate) has_waited: bool,
+    /// A server tells how much it can serve in all: then requests wait for that, too.
+    pub(crate) has_totals: bool,
+    pub(crate) is_never_down: bool,
+    /// What the only server has told of itself, to the embedder.
+    pub(crate) told: Option<ServerValues>,
+    /// Requests on connections at the last look.
+    pub(crate) active: usize,
     pub(crate) probes: usize,
+    /// A request that has timed out in this step, and when that was decided.
+    pub(crate) timed_out: Option<(u64, Duration)>,
+    /// Statuses that applications give instead of the script's.
+    pub(crate) has_zero_status: bool,
+    pub(crate) has_sticky_status: bool,
     pub(crate) ended: u64,
     /// Failures by error.
     pub(crate) errors: BTreeMap<String, u64>,
-    /// When an octet passed last, or a connection was made, or limits were set; and the octets up to then.
+    /// When an octet passed last, or a connection was made or asked, or limits were set; and how many there were then.
     pub(crate) last_traffic: Duration,
-    pub(crate) last_octets: u64,
+    pub(crate) last_octets: (u64, usize),
     /// When a request was given up last.
     pub(crate) last_abandoned: Duration,
     pub(crate) shut_down: bool,
@@ -90,9 +109,18 @@ impl Model {
             has_ended: false,
             pushed: 0,
             finished: false,
+            wants_room: false,
+            writes_since: at,
             delivery: None,
         };
         self.requests.insert(tag, request);
+    }
+
+    /// Whether a body that is not as long as it said may still be read.
+    pub(crate) fn has_wrong_body(&self) -> bool {
+        let unended = self.requests.values().filter(|it| !it.has_ended);
+        let mut submits = unended.filter_map(|it| it.submit.as_ref());
+        submits.any(|it| matches!(it.body, BodyKind::Short | BodyKind::Long))
     }
 
     /// Checks an event, then reacts to it as planned.
@@ -142,6 +170,11 @@ impl Model {
         if is_output && request.paused {
             return Err(format!("tag {tag}: output while paused"));
         }
+        let is_complete = matches!(event, Event::End { outcome: Ok(_), .. });
+        let is_answer = request.submit.is_some() && (is_output || is_complete);
+        if is_answer && !self.far.borrow().sent.contains_key(&tag) {
+            return Err(format!("tag {tag}: {event:?} before it was sent"));
+        }
         if is_output && request.was_paused {
             // Until it is taken, what was held may keep its connection from being read.
             request.resumed = at;
@@ -181,8 +214,23 @@ impl Model {
                 if std::mem::take(&mut request.paused) {
                     request.resumed = at;
                 }
+                if is_complete && !request.was_paused {
+                    self.far.borrow_mut().note_answered(tag);
+                }
                 self.ended += 1;
                 self.check_outcome(tag, at, outcome)
+            }
+            Event::Values { values, .. } => {
+                let is_alone = self.ceilings.len() == 1 && self.is_never_down;
+                self.told = is_alone.then_some(*values);
+                Ok(())
+            }
+            Event::StdinReady { .. } => {
+                request.wants_room = false;
+                match request.finished {
+                    true => Err(format!("tag {tag}: room for a body that is finished")),
+                    false => Ok(()),
+                }
             }
             _ => Ok(()),
         }
@@ -226,6 +274,11 @@ impl Model {
                         request.stdout, request.stderr
                     ));
                 }
+                let status = completion.app_status;
+                let may_be_zero = self.has_zero_status && status == 0;
+                if status != status_of(tag) && !may_be_zero && !self.has_sticky_status {
+                    return Err(format!("tag {tag}: status {status} is another's"));
+                }
                 let received = completion.report.received;
                 if received != stdout + stderr {
                     return Err(format!("tag {tag}: reports {received} octets"));
@@ -246,6 +299,13 @@ impl Model {
                     }
                 };
                 *self.errors.entry(name).or_default() += 1;
+                let is_sent = failure.phase != Phase::Waiting;
+                if matches!(failure.error, RequestError::TimedOut(_)) && is_sent && !any_pause {
+                    let decided = request.submitted + failure.report.timings.end();
+                    self.timed_out = Some((tag, decided));
+                }
+                check_shortage(tag, failure)?;
+                check_full_queue(tag, failure)?;
                 let has_output = request.stdout + request.stderr > 0 || request.stdout_ended;
                 if has_output && failure.delivery != Delivery::Responded {
                     return Err(format!(
@@ -288,6 +348,7 @@ impl Model {
         let all = count(&stats);
         let counters = &stats.counters;
         let octets = counters.octets_sent + counters.octets_received + counters.connected;
+        let octets = (octets, connections.probing);
         if std::mem::replace(&mut self.last_octets, octets) != octets {
             self.last_traffic = now - self.origin;
         }
@@ -311,7 +372,8 @@ impl Model {
             ));
         }
         let requests = stats.requests;
-        let unended = requests.collecting + requests.waiting + requests.active + requests.holding;
+        let queued = requests.waiting + requests.connecting;
+        let unended = requests.collecting + queued + requests.active + requests.holding;
         let queued_ends =
             stats.counters.submitted - stats.counters.completed - stats.counters.failed;
         if unended as u64 != queued_ends {
@@ -323,13 +385,34 @@ impl Model {
         if stats.counters.submitted != self.requests.len() as u64 {
             return Err(format!("{} submitted", stats.counters.submitted));
         }
-        let extra = self.probes as u64 + stats.counters.retries;
-        if requests.waiting as u64 > self.queue_ceiling as u64 + extra {
-            return Err(format!("{} wait", requests.waiting));
+        // A connect that fails makes somebody wait, perhaps for no longer than a step.
+        self.has_waited |= requests.waiting > 0 || counters.connect_failures > 0;
+        self.has_waited |= self.errors.contains_key("TimedOut(Queue)");
+        let waiting = requests.waiting + requests.collecting;
+        if waiting > self.queue_ceiling {
+            return Err(format!("{waiting} wait, {} may", self.queue_ceiling));
         }
-        self.queue_ceiling = (self.queue_ceiling)
-            .min(requests.waiting + requests.collecting)
-            .max(self.limits.max_queue);
+        self.queue_ceiling = waiting.max(self.limits.max_queue);
+        let has_asked = self.far.borrow().questions > 0 && self.probes == 0;
+        if has_asked && !self.has_waited && self.is_punctual {
+            return Err("a server was asked though nobody had to wait".into());
+        }
+        let active = requests.active + requests.aborting;
+        let grows = active > std::mem::replace(&mut self.active, active);
+        // A lie takes everything back.
+        let may_forget = self.far.borrow().faults.contains_key(&Fault::UnaskedValues);
+        let told = self
+            .told
+            .filter(|told| told.multiplexes == Some(true) && !may_forget);
+        if let Some(most) = told.and_then(|told| told.max_reqs)
+            && engine.config().multiplex == Multiplex::Auto
+            && grows
+            && active > most as usize + self.unended_probes()
+        {
+            return Err(format!(
+                "{active} requests, and the application serves {most}"
+            ));
+        }
         let stall = engine.config().stall;
         let slack = 64 * 1024 * all.max(1) + 64 * 1024 * requests.holding;
         if stats.octets_held > stall.per_client + slack {
@@ -337,122 +420,9 @@ impl Model {
         }
         Ok(())
     }
-
-    /// What must hold when nothing can be done at this instant.
-    ///
-    /// `sockets`: that there are. `waits`: a connection may be waiting for a full backlog, without one.
-    pub(crate) fn check_rest(
-        &self,
-        engine: &mut Engine,
-        now: Instant,
-        sockets: usize,
-        waits: bool,
-    ) -> Check {
-        if engine.has_output() {
-            return Err("output was not taken".into());
-        }
-        if engine.poll_action().is_some() || engine.poll_event(&mut [0; 64]).is_some() {
-            return Err("output without a word of it".into());
-        }
-        if engine.poll_timeout().is_some_and(|due| due <= now) {
-            return Err("a deadline that has passed is still there".into());
-        }
-        let at = now - self.origin;
-        let stats = engine.stats();
-        let all = count(&stats);
-        if sockets > all || (sockets < all && !waits) {
-            return Err(format!("{sockets} sockets for {:?}", stats.connections));
-        }
-        let kept = self.limits.min_idle * self.ceilings.len();
-        if stats.connections.idle > kept && at > self.last_traffic + self.limits.idle_timeout {
-            return Err(format!("{} have idled too long", stats.connections.idle));
-        }
-        let is_overdue = at > self.last_abandoned + engine.config().abort_grace;
-        if stats.requests.aborting > 0 && is_overdue && stats.connections.draining == 0 {
-            return Err("the grace for an abort is over, and its connection goes on".into());
-        }
-        let taken = stats.counters.completed + stats.counters.failed;
-        if taken != self.ended {
-            return Err(format!("{taken} have ended, {} End events", self.ended));
-        }
-        let longest = engine.config().backoff.longest;
-        let connections = stats.connections;
-        let alone = connections.connecting + connections.probing + connections.idle == 0
-            && connections.busy + connections.draining == 0;
-        if alone && stats.requests.waiting > 0 {
-            let soon = engine
-                .poll_timeout()
-                .is_some_and(|due| due <= now + longest);
-            if !soon {
-                return Err("requests wait, no connection, and nothing will wake them".into());
-            }
-        }
-        // A connection that is not read because of one request makes the limits of the others stand still.
-        let any_paused = self.requests.values().any(|request| request.paused);
-        let resumed = self.requests.values().map(|request| request.resumed);
-        let resumed = resumed.max().unwrap_or_default();
-        for (tag, request) in &self.requests {
-            let Some(submit) = request.submit.as_ref().filter(|_| !request.has_ended) else {
-                continue;
-            };
-            let missed = |from: Duration, limit: Option<Duration>| {
-                limit.is_some_and(|limit| at > from + limit)
-            };
-            if missed(request.submitted, submit.timeouts.total) {
-                return Err(format!("tag {tag}: its total time limit was missed"));
-            }
-            let far = self.far.borrow();
-            let is_plain = far.sent.get(tag) == Some(&1) && !any_paused;
-            // What was not sent as a whole is not the application's silence.
-            let arrived = far.written.get(tag).filter(|_| is_plain);
-            if let (Some(arrived), Some(last)) = (arrived, request.last_output)
-                && missed(last.max(*arrived).max(resumed), submit.timeouts.silence)
-                && stats.octets_held == 0
-                && stats.counters.retries == 0
-            {
-                return Err(format!("tag {tag}: its limit on silence was missed"));
-            }
-            if let Some(arrived) = arrived
-                && request.last_output.is_none()
-                && stats.counters.retries == 0
-                && missed((*arrived).max(resumed), submit.timeouts.first_octet)
-                && stats.octets_held == 0
-            {
-                return Err(format!(
-                    "tag {tag}: its limit on the first octet was missed"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// What must hold when all is over.
-    pub(crate) fn check_end(&self, engine: &Engine) -> Check {
-        for (tag, request) in &self.requests {
-            if !request.has_ended {
-                return Err(format!("tag {tag} never ended"));
-            }
-            let far = self.far.borrow();
-            let seen = far.attempts.get(tag).copied().unwrap_or_default();
-            let refused = far.refused.get(tag).copied().unwrap_or_default();
-            if request.delivery == Some(Delivery::NotSent) && seen > refused {
-                return Err(format!("tag {tag}: not sent, but the application had it"));
-            }
-        }
-        if !engine.is_idle() || engine.stats().octets_held > 0 {
-            return Err(format!("not idle at the end: {:?}", engine.stats()));
-        }
-        if engine.poll_timeout().is_some() {
-            return Err("a deadline is left over".into());
-        }
-        if !self.shut_down {
-            return Err("no ShutDown".into());
-        }
-        Ok(())
-    }
 }
 
-fn count(stats: &Stats) -> usize {
+pub(crate) fn count(stats: &Stats) -> usize {
     let it = &stats.connections;
     it.connecting + it.probing + it.idle + it.busy + it.draining
 }

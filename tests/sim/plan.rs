@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Connect, Fragments, Habits, Rng, Wire};
+use mio_fcgi::testkit::{Connect, Fragments, Habits, Rng, Values, Wire};
 use mio_fcgi::wire::{ProtocolStatus, Role};
-use mio_fcgi::{Config, Limits, Retry, Timeouts};
+use mio_fcgi::{Config, Limits, Multiplex, Retry, Timeouts};
 
 use crate::draw::{draw_config, draw_op, draw_server, millis};
 
@@ -14,6 +14,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) config: Config,
     pub(crate) servers: Vec<ServerPlan>,
+    /// Sockets that the client may have.
+    pub(crate) max_sockets: Option<usize>,
     pub(crate) is_shuffled: bool,
     pub(crate) ops: Vec<Op>,
 }
@@ -26,6 +28,8 @@ pub(crate) struct ServerPlan {
     pub(crate) habits: Habits,
     /// Taken in turn, over and over.
     pub(crate) connects: Vec<Connect>,
+    /// Requests after which a connection is closed right behind the last end.
+    pub(crate) max_requests: Option<u32>,
 }
 
 /// One thing that the embedder, or the clock, does. Requests are meant by their place among those submitted.
@@ -43,8 +47,12 @@ pub(crate) enum Op {
     /// So many steps, at the same instant.
     Steps(usize),
     Advance(Duration),
+    /// The clock moves to whatever happens next, and so many steps are done of it.
+    Next(usize),
     /// The clock moves on and nothing else does.
     Jump(Duration),
+    /// The client's process is stopped; everything else goes on.
+    HoldUp(Duration),
     /// `handle_timeout` though nothing may be due, perhaps with an instant of the past.
     Timeout {
         early: Duration,
@@ -58,6 +66,7 @@ pub(crate) struct Submit {
     pub(crate) body: BodyKind,
     pub(crate) body_len: usize,
     pub(crate) params_len: usize,
+    pub(crate) method: &'static str,
     pub(crate) retry: Retry,
     pub(crate) timeouts: Timeouts,
     pub(crate) behaviour: Behaviour,
@@ -115,9 +124,21 @@ pub(crate) enum Fault {
     ClosesAfterEnd,
     ResetsAfterEnd,
     StopsReading,
+    /// It is killed after a while, before any output.
+    Killed,
+    /// It ends the direction to it (`SHUT_RD`).
+    TakesNothing,
     /// Records behind its end, in the same write.
     LateOutput,
     SecondEnd,
+    /// Output and a second end, a while after its end.
+    LateRecords,
+    /// The same, when it has turned to the next request of its connection.
+    LateIntoNext,
+    /// Not a request's but the application's: it closes behind an end, knows ID 1 only, dies of a question.
+    ClosesAtMaxRequests,
+    OnlyIdOne,
+    DiesOfQuestions,
     OutputAfterItsEnd,
     UnaskedValues,
     UnknownType,
@@ -134,13 +155,17 @@ pub(crate) enum Fault {
 }
 
 /// All that may be had with any wire.
-pub(crate) const FAULTS: [Fault; 19] = [
+pub(crate) const FAULTS: [Fault; 23] = [
     Fault::Hangs,
     Fault::ClosesInTheMiddle,
     Fault::ResetsInTheMiddle,
     Fault::ClosesAfterEnd,
     Fault::ResetsAfterEnd,
     Fault::StopsReading,
+    Fault::Killed,
+    Fault::TakesNothing,
+    Fault::LateRecords,
+    Fault::LateIntoNext,
     Fault::OutputAfterItsEnd,
     Fault::UnaskedValues,
     Fault::UnknownType,
@@ -164,7 +189,7 @@ impl Plan {
         let has_faults = rng.chance(60);
         let servers = (0..count).map(|_| draw_server(rng, has_faults)).collect();
         let config = draw_config(rng, count);
-        // Records behind an end are told from the next response only if both come in one read.
+        // On a shared connection, records behind an end are told from the next response only if both come in one read.
         let is_late = has_faults && rng.chance(12);
         let mut servers: Vec<ServerPlan> = servers;
         for server in servers.iter_mut().filter(|_| is_late) {
@@ -173,6 +198,11 @@ impl Plan {
             server.wire.capacity = 256 * 1024;
             server.wire.octets_per_second = None;
         }
+        for server in &mut servers {
+            let is_one = !server.shares(&config) && has_faults && rng.chance(10);
+            server.habits.knows_only_id_one = is_one;
+        }
+        let max_sockets = (has_faults && rng.chance(20)).then(|| 1 + rng.below(5) as usize);
         let is_shuffled = rng.chance(60);
         let may_jump = rng.chance(15);
         let ops_len = 4 + rng.below(60);
@@ -219,18 +249,79 @@ impl Plan {
             seed,
             config,
             servers,
+            max_sockets,
             is_shuffled,
             ops,
         }
     }
 
+    /// Whether the engine, looking whether a limit counts, may give up before a socket is empty.
+    pub(crate) fn reads_little(&self) -> bool {
+        let mut servers = self.servers.iter();
+        servers.any(|server| {
+            let wires = [Some(&server.wire), server.other_wire.as_ref()];
+            wires.into_iter().flatten().any(|wire| {
+                let likely = match wire.reads {
+                    Fragments::Whole => return false,
+                    Fragments::Each(len) => len,
+                    Fragments::UpTo(most) => most / 4,
+                };
+                wire.capacity > 128 * likely
+            })
+        })
+    }
+
     /// Whether deadlines are met to the instant.
     pub(crate) fn is_punctual(&self) -> bool {
-        !self.ops.iter().any(|op| matches!(op, Op::Jump(_)))
+        let is_late = |op: &Op| matches!(op, Op::Jump(_) | Op::HoldUp(_));
+        !self.ops.iter().any(is_late)
+    }
+}
+
+impl ServerPlan {
+    pub(crate) fn is_never_down(&self) -> bool {
+        let fails = |it: &Connect| {
+            matches!(
+                it,
+                Connect::Refuse(_) | Connect::Hang | Connect::AcceptAfter(_)
+            )
+        };
+        !self.connects.iter().any(fails)
+    }
+
+    /// Whether it tells how much it can serve in all.
+    pub(crate) fn has_totals(&self) -> bool {
+        let has_totals = |(name, _): &(&str, &str)| *name == "FCGI_MAX_REQS";
+        self.habits.multiplexes
+            && matches!(&self.habits.values, Values::Pairs(pairs) if pairs.iter().any(has_totals))
+    }
+
+    /// Whether the client may have several requests on a connection to it.
+    pub(crate) fn shares(&self, config: &Config) -> bool {
+        match config.multiplex {
+            Multiplex::Off => false,
+            Multiplex::On { max } => max > 1,
+            Multiplex::Auto => self.habits.multiplexes,
+            other => panic!("the runs do not know {other:?}"),
+        }
     }
 }
 
 impl Submit {
+    /// Whether an application may turn to it twice.
+    pub(crate) fn may_run_twice(&self) -> bool {
+        let is_idempotent = ["GET", "PUT"].contains(&self.method);
+        let is_wanted = match self.retry {
+            Retry::ByMethod => is_idempotent,
+            retry => retry >= Retry::IfStale,
+        };
+        let is_gone_once_read = matches!(
+            self.body,
+            BodyKind::Reader | BodyKind::PushedKnown | BodyKind::Short | BodyKind::Long
+        );
+        is_wanted && !is_gone_once_read
+    }
+
     /// Its body is collected before it is sent, so that the wait in the queue begins late.
     pub(crate) fn is_collected(&self) -> bool {
         self.body == BodyKind::Pushed

@@ -1,19 +1,18 @@
 //! Carries a plan out, checking the promises after each step.
 
 use std::cell::RefCell;
-use std::io::{Cursor, Read};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::testkit::{Network, Scripted};
-use mio_fcgi::wire::Role;
-use mio_fcgi::{Body, Engine, Multiplex, Request, StdinError, Tag};
+use mio_fcgi::testkit::{AppStatus, Network, Scripted};
+use mio_fcgi::{Engine, RequestIds, StdinError, SubmitError, Tag};
 
-use crate::far::{Far, Tap, answer, data_of, pattern, stdin_of};
-use crate::figures::Figures;
+use crate::far::{Far, answer, pattern, stdin_of};
+use crate::figures::{self, Figures};
 use crate::model::Model;
-use crate::plan::{BodyKind, Op, Plan, Submit};
+use crate::plan::{BodyKind, Op, Plan, ServerPlan, Submit};
+use crate::request::request_of;
+use crate::watch::Tap;
 
 /// What went wrong, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,15 +22,16 @@ pub(crate) struct Violation {
     pub(crate) trace: Vec<String>,
 }
 
-struct World<'p> {
-    plan: &'p Plan,
-    engine: Engine,
-    network: Network,
-    model: Model,
-    far: Rc<RefCell<Far>>,
+pub(crate) struct World<'p> {
+    pub(crate) plan: &'p Plan,
+    pub(crate) engine: Engine,
+    pub(crate) network: Network,
+    pub(crate) model: Model,
+    pub(crate) far: Rc<RefCell<Far>>,
     next_probe: u64,
     steps: usize,
-    busy: Duration,
+    /// The virtual time until the commands were over.
+    pub(crate) busy: Duration,
 }
 
 /// Steps at one instant after which a loop without end is suspected.
@@ -42,7 +42,7 @@ pub(crate) fn run(plan: &Plan, keep_trace: bool) -> Result<(u64, Figures), Viola
     let mut world = World::new(plan, keep_trace);
     let result = world.carry_out();
     result
-        .map(|()| (world.network.trace_hash(), world.figures()))
+        .map(|()| (world.network.trace_hash(), figures::of_a_run(&world)))
         .map_err(|what| Violation {
             at: world.network.elapsed(),
             what,
@@ -62,19 +62,19 @@ impl<'p> World<'p> {
         if plan.is_shuffled {
             network.shuffle();
         }
+        network.limit_sockets(plan.max_sockets);
+        far.borrow_mut().always_one = plan.config.request_ids == RequestIds::AlwaysOne;
+        far.borrow_mut().stale_window = plan.config.stale_window;
+        far.borrow_mut().is_punctual = plan.is_punctual();
         for (index, setup) in plan.servers.iter().enumerate() {
-            let asks = Rc::clone(&far);
-            let inner = Scripted::new(move |request| answer(&asks, request))
+            let (asks, own) = (Rc::clone(&far), setup.clone());
+            let shares = setup.shares(&plan.config);
+            let inner = Scripted::new(move |request| answer(&asks, request, &own, !shares))
                 .with_habits(setup.habits.clone());
-            let shares = match plan.config.multiplex {
-                Multiplex::Off => false,
-                Multiplex::On { max } => max > 1,
-                Multiplex::Auto => setup.habits.multiplexes,
-                other => panic!("the runs do not know {other:?}"),
-            };
             far.borrow_mut().refuses_to_share |= shares && !setup.habits.multiplexes;
             let connects = setup.connects.clone();
-            let mut tap = Tap::new(Rc::clone(&far), shares, setup.habits.all_roles);
+            let mut tap = Tap::new(Rc::clone(&far), setup, shares);
+            let notes = Rc::clone(&far);
             let (wire, other) = (setup.wire.clone(), setup.other_wire.clone());
             network
                 .server(index)
@@ -84,9 +84,14 @@ impl<'p> World<'p> {
                 })
                 .serve(inner)
                 .tap(move |number, octets| tap.hear(number, octets))
+                .on_notice(move |number, notice| notes.borrow_mut().note(number, notice))
                 .on_connect(move |attempt| connects[attempt % connects.len()]);
         }
         let limits = plan.config.limits;
+        let has_status = |status| {
+            let mut servers = plan.servers.iter();
+            servers.any(|it| it.habits.app_status == status)
+        };
         far.borrow_mut().most_per_connection = limits.max_requests_per_connection;
         let model = Model {
             requests: Default::default(),
@@ -96,11 +101,19 @@ impl<'p> World<'p> {
             ceilings: vec![limits.max_connections; count],
             idle_ceiling: limits.max_idle,
             queue_ceiling: limits.max_queue,
+            has_waited: false,
+            has_totals: plan.servers.iter().any(ServerPlan::has_totals),
+            is_never_down: plan.is_punctual() && plan.servers.iter().all(ServerPlan::is_never_down),
+            told: None,
+            active: 0,
+            timed_out: None,
+            has_zero_status: has_status(AppStatus::Zero),
+            has_sticky_status: has_status(AppStatus::Sticky),
             probes: 0,
             ended: 0,
             errors: Default::default(),
             last_traffic: Duration::ZERO,
-            last_octets: 0,
+            last_octets: (0, 0),
             last_abandoned: Duration::ZERO,
             shut_down: false,
             shutting_down: false,
@@ -128,9 +141,10 @@ impl<'p> World<'p> {
     }
 
     fn perform(&mut self, op: &Op) -> Result<(), String> {
+        self.note_step();
         let now = self.network.now();
         match op {
-            Op::Submit(submit) => self.submit(submit),
+            Op::Submit(submit) => self.submit(submit)?,
             Op::GetValues(server) => {
                 let tag = self.next_probe;
                 if let Ok(handle) = self.engine.get_values(now, *server, Tag(tag)) {
@@ -173,7 +187,9 @@ impl<'p> World<'p> {
                     *ceiling = limits.max_connections.max(*ceiling);
                 }
                 model.idle_ceiling = limits.max_idle;
-                model.queue_ceiling = limits.max_queue.max(model.queue_ceiling);
+                let requests = self.engine.stats().requests;
+                let waiting = requests.waiting + requests.collecting;
+                model.queue_ceiling = limits.max_queue.max(waiting);
                 let most = limits.max_requests_per_connection;
                 let mut far = self.far.borrow_mut();
                 far.most_per_connection = far.most_per_connection.zip(most).map(|(a, b)| a.max(b));
@@ -194,7 +210,17 @@ impl<'p> World<'p> {
                 }
             }
             Op::Advance(time) => self.advance(*time)?,
+            Op::Next(count) => {
+                self.settle()?;
+                if let Some(next) = self.network.next(&self.engine) {
+                    self.network.advance_to(next);
+                }
+                for _ in 0..*count {
+                    self.step()?;
+                }
+            }
             Op::Jump(time) => self.network.advance_to(now + *time),
+            Op::HoldUp(time) => self.network.hold_up(*time),
             Op::Timeout { early } => {
                 let then = now.checked_sub(*early).unwrap_or(now);
                 self.engine.handle_timeout(then);
@@ -209,45 +235,49 @@ impl<'p> World<'p> {
         requests.keys().rev().nth(place).copied()
     }
 
-    fn submit(&mut self, submit: &Submit) {
-        let mut request = Request::new(submit.role);
-        request.params.push("TAG", submit.tag.to_string());
-        let mut left = submit.params_len;
-        while left > 0 {
-            let len = left.min(40_000);
-            request.params.push("FILLING", vec![b'x'; len]);
-            left -= len;
-        }
-        let octets = pattern(stdin_of(submit.tag), 0..submit.body_len);
-        let len = Some(octets.len() as u64);
-        request.body = match submit.body {
-            BodyKind::None => Body::empty(),
-            BodyKind::Bytes => Body::bytes(octets),
-            BodyKind::Shared => Body::shared(Arc::from(octets)),
-            BodyKind::Reader => Body::reader(Cursor::new(octets), len),
-            BodyKind::Seekable => Body::seekable(Cursor::new(octets), len),
-            BodyKind::Short => Body::reader(Cursor::new(octets).take(9), len),
-            BodyKind::Long => {
-                let longer = [&octets[..], &[0; 9]].concat();
-                Body::reader(Cursor::new(longer), len)
-            }
-            BodyKind::Pushed => Body::pushed(None),
-            BodyKind::PushedKnown => Body::pushed(len),
-        };
-        if submit.role == Role::Filter {
-            request.data = Body::bytes(pattern(data_of(submit.tag), 0..500));
-        }
-        request.retry = submit.retry;
-        request.timeouts = Some(submit.timeouts);
+    fn submit(&mut self, submit: &Submit) -> Result<(), String> {
+        let request = request_of(submit);
+        let failed = self.engine.stats().counters.failed;
         self.far
             .borrow_mut()
             .submits
             .insert(submit.tag, submit.clone());
         let now = self.network.now();
-        if let Ok(handle) = self.engine.submit(now, request, Tag(submit.tag)) {
-            let at = self.network.elapsed();
-            self.model.add(submit.tag, handle, Some(submit.clone()), at);
+        match self.engine.submit(now, request, Tag(submit.tag)) {
+            Ok(handle) => {
+                let at = self.network.elapsed();
+                self.model.add(submit.tag, handle, Some(submit.clone()), at);
+                let mut far = self.far.borrow_mut();
+                let step = far.step;
+                far.submitted_at.insert(submit.tag, step);
+                drop(far);
+                // It may be the turn of one whose body is not as long as it said.
+                let is_wrong = matches!(submit.body, BodyKind::Short | BodyKind::Long);
+                let is_read_now = is_wrong || self.model.has_wrong_body();
+                if self.engine.stats().counters.failed > failed && !is_read_now {
+                    return Err(format!("tag {}: accepted, and one has failed", submit.tag));
+                }
+            }
+            Err(refused) => {
+                let SubmitError::QueueFull { limit } = refused.error else {
+                    return Ok(());
+                };
+                // It would have waited.
+                self.model.has_waited = true;
+                let requests = self.engine.stats().requests;
+                if requests.waiting + requests.collecting < limit {
+                    return Err(format!("refused, the queue is full with {requests:?}"));
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Something is about to happen.
+    fn note_step(&mut self) {
+        let mut far = self.far.borrow_mut();
+        far.step += 1;
+        far.now = self.network.elapsed();
     }
 
     fn pause(&mut self, tag: u64) {
@@ -280,7 +310,14 @@ impl<'p> World<'p> {
         let octets = pattern(stdin_of(tag), request.pushed..request.pushed + most);
         let now = self.network.now();
         match self.engine.write_stdin(now, request.handle, &octets) {
-            Ok(taken) if taken <= octets.len() => request.pushed += taken,
+            Ok(taken) if taken <= octets.len() => {
+                let is_written = self.far.borrow_mut().is_written(tag, request.pushed as u64);
+                if is_written && taken > 0 {
+                    request.writes_since = self.network.elapsed();
+                }
+                request.pushed += taken;
+                request.wants_room |= taken < octets.len();
+            }
             Ok(taken) => return Err(format!("took {taken} of {most}")),
             Err(StdinError::TooLong { .. }) if declared < Some(request.pushed + most) => {}
             // Its End may be on its way.
@@ -308,9 +345,10 @@ impl<'p> World<'p> {
     /// One step, and the checks after it.
     fn step(&mut self) -> Result<bool, String> {
         let now = self.network.elapsed();
-        if std::mem::replace(&mut self.far.borrow_mut().now, now) != now {
+        if self.far.borrow().now != now {
             self.steps = 0;
         }
+        self.note_step();
         self.steps += 1;
         if self.steps > MAX_STEPS {
             return Err("no end".into());
@@ -326,7 +364,28 @@ impl<'p> World<'p> {
             });
         result?;
         self.check()?;
+        self.check_timeout()?;
         Ok(any)
+    }
+
+    /// A time limit is not over for what had come before.
+    fn check_timeout(&mut self) -> Result<(), String> {
+        let Some((tag, decided)) = self.model.timed_out.take() else {
+            return Ok(());
+        };
+        let far = self.far.borrow();
+        if self.plan.reads_little() {
+            // After so many reads the limit counts in any case.
+            return Ok(());
+        }
+        let last = far.carried.get(&tag).and_then(|all| all.last());
+        let since = last.and_then(|it| self.network.unread_since(it.connection));
+        match since.filter(|since| *since < decided) {
+            Some(since) => Err(format!(
+                "tag {tag}: timed out at {decided:?}, and since {since:?} something was in its socket"
+            )),
+            None => Ok(()),
+        }
     }
 
     fn check(&mut self) -> Result<(), String> {
@@ -385,6 +444,7 @@ impl<'p> World<'p> {
                 self.push(*tag, declared - request.pushed)?;
             }
             self.finish(*tag)?;
+            self.check()?;
             let request = &self.model.requests[tag];
             if request.declared() > Some(request.pushed) {
                 // Nobody will push the rest, and no limit is set to a Web server that is slow.
@@ -406,71 +466,5 @@ impl<'p> World<'p> {
         }
         self.advance(Duration::from_secs(120))?;
         self.model.check_end(&self.engine)
-    }
-
-    /// What the run has gone through.
-    fn figures(&self) -> Figures {
-        let mut figures = Figures::of_a_run(self.busy, self.network.elapsed());
-        for (fault, count) in &self.far.borrow().faults {
-            figures.add("faults of applications", format!("{fault:?}"), *count);
-        }
-        for (tag, count) in &self.far.borrow().refused {
-            let refusal = self.far.borrow().submits[tag].behaviour.refusal;
-            figures.add(
-                "faults of applications",
-                format!("{refusal:?}"),
-                *count as u64,
-            );
-        }
-        let tally = self.network.tally();
-        for (name, count) in [
-            ("connects refused", tally.refused_connects),
-            ("connects that hang", tally.hanging_connects),
-            ("connects that are late", tally.late_connects),
-            ("full backlogs", tally.full_backlogs),
-            ("short reads", tally.short_reads),
-            ("short writes", tally.short_writes),
-            ("full wires", tally.full_wires),
-            ("failed writes", tally.failed_writes),
-            ("ends of file", tally.ends - tally.resets),
-            ("resets", tally.resets),
-            ("breaks at any octet", tally.breaks),
-        ] {
-            figures.add("faults of the wire", name, count);
-        }
-        for op in &self.plan.ops {
-            let name = match op {
-                Op::Submit(_) => "submit",
-                Op::GetValues(_) => "get_values",
-                Op::Abort(_) => "abort",
-                Op::Pause(_) => "pause",
-                Op::Resume(_) => "resume",
-                Op::Push(..) => "write_stdin",
-                Op::Finish(_) => "finish_stdin",
-                Op::Limits(_) => "set_limits",
-                Op::Shutdown(_) => "shutdown",
-                Op::Steps(_) => "steps",
-                Op::Advance(_) => "the clock, step by step",
-                Op::Jump(_) => "the clock, in a jump",
-                Op::Timeout { .. } => "handle_timeout, early",
-            };
-            figures.add("commands", name, 1);
-        }
-        let counters = self.engine.stats().counters;
-        for (name, count) in [
-            ("accepted", counters.submitted),
-            ("completed", counters.completed),
-            ("failed", counters.failed),
-            ("retries", counters.retries),
-        ] {
-            figures.add("requests", name, count);
-        }
-        for (reason, count) in counters.closed_by_reason() {
-            figures.add("connections closed", format!("{reason:?}"), count);
-        }
-        for (error, count) in &self.model.errors {
-            figures.add("failures", error.clone(), *count);
-        }
-        figures
     }
 }

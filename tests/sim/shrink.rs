@@ -65,6 +65,7 @@ impl<F: Fn(&Plan) -> bool> Shrinker<F> {
 
     fn simplify(&mut self) {
         self.attempt(|plan| plan.is_shuffled = false);
+        self.attempt(|plan| plan.max_sockets = None);
         for index in 0..self.smallest.servers.len() {
             for change in SERVERS {
                 self.attempt(|plan| change(&mut plan.servers[index]));
@@ -85,8 +86,9 @@ impl<F: Fn(&Plan) -> bool> Shrinker<F> {
 }
 
 /// What makes a server simple.
-const SERVERS: [fn(&mut ServerPlan); 4] = [
+const SERVERS: [fn(&mut ServerPlan); 5] = [
     |server| server.other_wire = None,
+    |server| server.max_requests = None,
     |server| server.wire = Wire::default(),
     |server| server.connects = vec![Connect::Accept],
     |server| server.habits = Habits::ideal(),

@@ -256,10 +256,11 @@ fn a_body_that_breaks_its_promise_fails_alone() {
 
 #[test]
 #[ignore = "needs Go; run tests/run"]
-fn keep_off_does_not_cut_multiplexed_neighbours() {
+fn keep_off_is_a_connection_for_each_request_though_they_could_share() {
     let app = App::start(Program::Go, Transport::Unix);
     let mut config = shared_config(&app);
     config.keep_connections = false;
+    config.limits.max_connections = 100;
     let mut client = Loop::new(config);
     for tag in 0..100 {
         client.submit(tagged(tag, 100).with_retry(Retry::Never));
@@ -267,7 +268,8 @@ fn keep_off_does_not_cut_multiplexed_neighbours() {
     for (Tag(tag), exchange) in client.finish_all() {
         check_tagged(tag as usize, exchange.response());
     }
-    client.shut_down();
+    let stats = client.shut_down();
+    assert_eq!(stats.counters.connected, 100);
 }
 
 /// A client that puts every request on one connection.

@@ -186,7 +186,7 @@ fn a_pair_may_fill_a_record_but_not_exceed_it() {
         .client
         .submit(std::time::Instant::now(), request, Tag(0));
     assert_eq!(
-        refused,
+        refused.map_err(SubmitError::from),
         Err(SubmitError::ParamTooLarge {
             len: 65_536,
             limit: 65_535

@@ -166,6 +166,7 @@ fn a_body_that_is_not_as_long_as_declared_is_a_typed_error_and_nothing_hangs() {
 
     let lying = post("echo.php", "/echo.php", "12345").param("CONTENT_LENGTH", "6");
     let refused = client.client.submit(Instant::now(), lying, Tag(0));
+    let refused = refused.map_err(SubmitError::from);
     assert!(matches!(refused, Err(SubmitError::LengthMismatch { .. })));
     let next = client.call(reader(1000)).response();
     assert_eq!(next.status, 200);

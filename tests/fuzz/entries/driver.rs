@@ -88,12 +88,13 @@ impl Driver {
                 assert!(!self.is_stopping, "accepted after shutdown");
                 self.add(handle, timeouts.total);
             }
-            Err(SubmitError::QueueFull { limit }) => {
-                let gauges = self.engine.stats().requests;
-                let waiting = gauges.waiting + gauges.collecting;
-                assert!(waiting >= limit, "{waiting} of {limit} are no full queue");
+            Err(refused) => {
+                if let SubmitError::QueueFull { limit } = refused.error {
+                    let gauges = self.engine.stats().requests;
+                    let waiting = gauges.waiting + gauges.collecting;
+                    assert!(waiting >= limit, "{waiting} of {limit} are no full queue");
+                }
             }
-            Err(_) => {}
         }
     }
 
@@ -383,14 +384,15 @@ impl Driver {
         }
         let requests = stats.requests;
         let counters = &stats.counters;
-        let unended = requests.collecting + requests.waiting + requests.active + requests.holding;
+        let waiting = requests.waiting + requests.connecting;
+        let unended = requests.collecting + waiting + requests.active + requests.holding;
         assert_eq!(counters.submitted, self.next_tag - 1);
         assert_eq!(
             counters.submitted - counters.completed - counters.failed,
             unended as u64
         );
         let waiting = (requests.waiting + requests.collecting) as u64;
-        let most = self.most.max_queue as u64 + counters.retries + servers as u64;
+        let most = self.most.max_queue as u64;
         assert!(waiting <= most, "{requests:?}, {most} may wait");
         let rests = 2 * LONGEST_READ * (self.links.len() + requests.holding + 1);
         let held = stats.octets_held;

@@ -153,7 +153,6 @@ impl Far {
                 record_type, last, ..
             } => {
                 assert_eq!(record_type, RecordType::GetValues);
-                assert!(self.live.is_empty(), "asked beside a request");
                 self.is_asked |= last;
             }
             other => panic!("{other:?} from the engine"),

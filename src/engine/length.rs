@@ -1,0 +1,118 @@
+//! The length of a body and the parameter that states it.
+
+use std::io::Write;
+
+use crate::config::UnknownLength;
+use crate::error::SubmitError;
+use crate::params::{Declared, Params};
+use crate::request::{Body, Content};
+
+/// The length of a body, brought together with the parameter that states it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Length {
+    name: &'static str,
+    /// Where there is one.
+    pub(super) len: Option<u64>,
+    /// The parameters do not state it yet.
+    is_unstated: bool,
+}
+
+impl Length {
+    #[inline]
+    pub(super) fn of(
+        name: &'static str,
+        declared: Declared,
+        body: &mut Body,
+        unknown: UnknownLength,
+    ) -> Result<Self, SubmitError> {
+        match (declared, &body.0) {
+            (Declared::Absent | Declared::Octets(0), Content::Empty) => Ok(Self {
+                name,
+                len: Some(0),
+                is_unstated: false,
+            }),
+            _ => Self::of_some(name, declared, body, unknown),
+        }
+    }
+
+    /// The same where there is a body, or one is declared.
+    fn of_some(
+        name: &'static str,
+        declared: Declared,
+        body: &mut Body,
+        unknown: UnknownLength,
+    ) -> Result<Self, SubmitError> {
+        let declared = match declared {
+            Declared::Absent => None,
+            Declared::Octets(octets) => Some(octets),
+            Declared::Invalid => return Err(SubmitError::InvalidLength { name }),
+        };
+        if body.len().is_none() && declared.is_none() {
+            match unknown {
+                UnknownLength::Refuse => return Err(SubmitError::LengthRequired),
+                UnknownLength::Buffer { limit } => buffer_reader(body, limit)?,
+                UnknownLength::Stream => {}
+            }
+        }
+        match (declared, body.len()) {
+            (Some(declared), Some(actual)) if declared != actual => {
+                Err(SubmitError::LengthMismatch {
+                    name,
+                    declared,
+                    actual,
+                })
+            }
+            (declared, actual) => Ok(Self {
+                name,
+                len: declared.or(actual),
+                is_unstated: declared.is_none()
+                    && actual.is_some()
+                    && !matches!(body.0, Content::Empty),
+            }),
+        }
+    }
+
+    /// Bytes of the pair that is to be added.
+    pub(super) fn pair_len(self) -> usize {
+        match self.len.filter(|_| self.is_unstated) {
+            Some(len) => 2 + self.name.len() + 1 + len.checked_ilog10().unwrap_or(0) as usize,
+            None => 0,
+        }
+    }
+
+    /// Adds the parameter where it is missing.
+    pub(super) fn state(self, params: &mut Params) {
+        if let Some(len) = self.len.filter(|_| self.is_unstated) {
+            push_length(params, self.name, len);
+        }
+    }
+}
+
+/// Reads a reader of unknown length into memory; a pushed body is collected later.
+fn buffer_reader(body: &mut Body, limit: usize) -> Result<(), SubmitError> {
+    use std::io::Read;
+    let mut octets = Vec::new();
+    let within = (limit as u64).saturating_add(1);
+    let read = match &mut body.0 {
+        Content::Reader { reader, .. } => reader.by_ref().take(within).read_to_end(&mut octets),
+        Content::Seekable { reader, .. } => reader.by_ref().take(within).read_to_end(&mut octets),
+        Content::Empty | Content::Bytes(_) | Content::Shared(_) | Content::Pushed { .. } => {
+            return Ok(());
+        }
+    };
+    read.map_err(|error| SubmitError::BodyRead(error.kind()))?;
+    if octets.len() > limit {
+        return Err(SubmitError::BodyTooLarge { limit });
+    }
+    *body = Body::bytes(octets);
+    Ok(())
+}
+
+pub(super) fn push_length(params: &mut Params, name: &str, len: u64) {
+    let mut digits = [0; 20];
+    let mut rest = &mut digits[..];
+    // 20 digits hold every u64.
+    let _ = write!(rest, "{len}");
+    let unused = rest.len();
+    params.push(name, &digits[..20 - unused]);
+}

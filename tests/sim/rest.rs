@@ -1,0 +1,163 @@
+//! What must hold at rest, when nothing more can happen at an instant, and when all is over.
+
+use std::time::{Duration, Instant};
+
+use mio_fcgi::{Delivery, Engine, Stats};
+
+use crate::model::{Check, Model, Request, count};
+
+impl Model {
+    /// What must hold when nothing can be done at this instant.
+    ///
+    /// `sockets`: that there are. `waits`: a connection may be waiting for a full backlog, without one.
+    pub(crate) fn check_rest(
+        &self,
+        engine: &mut Engine,
+        now: Instant,
+        sockets: usize,
+        waits: bool,
+    ) -> Check {
+        if engine.has_output() {
+            return Err("output was not taken".into());
+        }
+        if engine.poll_action().is_some() || engine.poll_event(&mut [0; 64]).is_some() {
+            return Err("output without a word of it".into());
+        }
+        if engine.poll_timeout().is_some_and(|due| due <= now) {
+            return Err("a deadline that has passed is still there".into());
+        }
+        let at = now - self.origin;
+        let stats = engine.stats();
+        let all = count(&stats);
+        if sockets > all || (sockets < all && !waits) {
+            return Err(format!("{sockets} sockets for {:?}", stats.connections));
+        }
+        let kept = self.limits.min_idle * self.ceilings.len();
+        let longest_idle = self.limits.idle_timeout;
+        if stats.connections.idle > kept && at > self.last_traffic + longest_idle {
+            return Err(format!("{} have idled too long", stats.connections.idle));
+        }
+        let longest_probe = engine.config().probe_timeout;
+        if stats.connections.probing > 0 && at > self.last_traffic + longest_probe {
+            return Err("a question has waited too long for its answer".into());
+        }
+        self.check_waiting(&stats)?;
+        let is_overdue = at > self.last_abandoned + engine.config().abort_grace;
+        if stats.requests.aborting > 0 && is_overdue && stats.connections.draining == 0 {
+            return Err("the grace for an abort is over, and its connection goes on".into());
+        }
+        let taken = stats.counters.completed + stats.counters.failed;
+        if taken != self.ended {
+            return Err(format!("{taken} have ended, {} End events", self.ended));
+        }
+        let longest = engine.config().backoff.longest;
+        let connections = stats.connections;
+        let alone = connections.connecting + connections.probing + connections.idle == 0
+            && connections.busy + connections.draining == 0;
+        if alone && stats.requests.waiting > 0 {
+            let soon = engine
+                .poll_timeout()
+                .is_some_and(|due| due <= now + longest);
+            if !soon {
+                return Err("requests wait, no connection, and nothing will wake them".into());
+            }
+        }
+        // A connection that is not read because of one request makes the limits of the others stand still.
+        let any_paused = self.requests.values().any(|request| request.paused);
+        let resumed = self.requests.values().map(|request| request.resumed);
+        let resumed = resumed.max().unwrap_or_default();
+        for (tag, request) in &self.requests {
+            let Some(submit) = request.submit.as_ref().filter(|_| !request.has_ended) else {
+                continue;
+            };
+            let missed = |from: Duration, limit: Option<Duration>| {
+                limit.is_some_and(|limit| at > from + limit)
+            };
+            if missed(request.submitted, submit.timeouts.total) {
+                return Err(format!("tag {tag}: its total time limit was missed"));
+            }
+            let far = self.far.borrow();
+            let is_plain = far.sent.get(tag) == Some(&1) && !any_paused;
+            // What was not sent as a whole is not the application's silence.
+            let arrived = far.written.get(tag).filter(|_| is_plain);
+            if let (Some(arrived), Some(last)) = (arrived, request.last_output)
+                && missed(last.max(*arrived).max(resumed), submit.timeouts.silence)
+                && stats.octets_held == 0
+                && stats.counters.retries == 0
+            {
+                return Err(format!("tag {tag}: its limit on silence was missed"));
+            }
+            if let Some(arrived) = arrived
+                && request.last_output.is_none()
+                && stats.counters.retries == 0
+                && missed((*arrived).max(resumed), submit.timeouts.first_octet)
+                && stats.octets_held == 0
+            {
+                return Err(format!(
+                    "tag {tag}: its limit on the first octet was missed"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn unended_probes(&self) -> usize {
+        let probes = self.requests.values().filter(|it| it.submit.is_none());
+        probes.filter(|it| !it.has_ended).count()
+    }
+
+    /// What is to go on at rest: who could be served is, and who was told to wait for room is told of room.
+    fn check_waiting(&self, stats: &Stats) -> Check {
+        let far = self.far.borrow();
+        let queued = (stats.requests.waiting + stats.requests.connecting) as u64;
+        // What may not be sent twice may have to wait for a new connection.
+        let is_choosy = |(tag, request): &(&u64, &Request)| {
+            let submit = request.submit.as_ref();
+            !request.has_ended
+                && !far.sent.contains_key(tag)
+                && submit.is_some_and(|submit| !submit.may_run_twice() || submit.is_collected())
+        };
+        let choosy = self.requests.iter().filter(is_choosy).count();
+        let held_back = stats.counters.retries + (self.probes + choosy) as u64;
+        let is_undisturbed = !self.has_totals && far.refused.is_empty() && far.unread() == 0;
+        if is_undisturbed && queued > held_back && stats.connections.idle > 0 {
+            return Err(format!(
+                "{queued} wait, {held_back} of them sent again, and {} connections are idle",
+                stats.connections.idle
+            ));
+        }
+        for (tag, request) in &self.requests {
+            let is_all_written = far.stdin.get(tag) == Some(&(request.pushed as u64));
+            let wants_room = request.wants_room && !request.finished && !request.has_ended;
+            if wants_room && is_all_written {
+                return Err(format!("tag {tag}: there is room, and nobody is told"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold when all is over.
+    pub(crate) fn check_end(&self, engine: &Engine) -> Check {
+        for (tag, request) in &self.requests {
+            if !request.has_ended {
+                return Err(format!("tag {tag} never ended"));
+            }
+            let far = self.far.borrow();
+            let seen = far.attempts.get(tag).copied().unwrap_or_default();
+            let refused = far.refused.get(tag).copied().unwrap_or_default();
+            if request.delivery == Some(Delivery::NotSent) && seen > refused {
+                return Err(format!("tag {tag}: not sent, but the application had it"));
+            }
+        }
+        if !engine.is_idle() || engine.stats().octets_held > 0 {
+            return Err(format!("not idle at the end: {:?}", engine.stats()));
+        }
+        if engine.poll_timeout().is_some() {
+            return Err("a deadline is left over".into());
+        }
+        if !self.shut_down {
+            return Err("no ShutDown".into());
+        }
+        Ok(())
+    }
+}

@@ -199,7 +199,8 @@ impl Engine {
         self.server_failed(now, index, (started, serial), error);
     }
 
-    /// A connection to a server, opened at an instant as the so manieth, could not be had or was of no use.
+    /// A connection to a server could not be had or was of no use. When it was opened, and its serial number, say which
+    /// waiting requests it was for, and with which others it counts as one failure.
     pub(super) fn server_failed(
         &mut self,
         now: Time,
@@ -237,10 +238,11 @@ impl Engine {
                 if let Place::On(connection) = self.find_place(now, seeker, 0) {
                     self.queue.remove(&mut self.exchanges, exchange_key);
                     self.assign(now, exchange_key, connection);
-                    continue;
+                } else {
+                    self.queue.remove(&mut self.exchanges, exchange_key);
+                    self.end_with(now, exchange_key, RequestError::Connect(error), 0);
                 }
-                self.queue.remove(&mut self.exchanges, exchange_key);
-                self.end_with(now, exchange_key, RequestError::Connect(error), 0);
+                // A full backlog takes no more than its own connection.
                 if error == ConnectError::Busy {
                     break;
                 }

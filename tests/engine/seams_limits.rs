@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mio_fcgi::{CloseReason, Config, Delivery, Multiplex, Phase, RequestError, TimeoutKind};
 
+use crate::hand::{Hand, post, used};
 use crate::harness::{Answer, Bench};
 use crate::script::{Sent, config, done, failed, records, request};
 
@@ -237,4 +238,19 @@ fn an_idle_connection_past_its_idle_time_is_not_handed_out_by_a_submit_before_th
     assert_eq!(bench.sent(1), Sent::whole(1));
     bench.end(1);
     bench.finish();
+}
+
+#[test]
+fn a_full_backlog_costs_no_more_than_the_connection_that_it_was_told_for() {
+    let mut hand = Hand::new(Multiplex::Off, |_| {});
+    let idle = used(&mut hand);
+    hand.submit(post());
+    hand.submit(post());
+    let full = hand.dialled()[0];
+    hand.engine
+        .handle_closed(hand.now, full, mio_fcgi::Disconnected::BacklogFull);
+    hand.advance(hand.engine.config().connect_timeout);
+    // One takes the idle connection; the other's own connect hangs.
+    assert!(hand.engine.wants_write(idle));
+    assert_eq!(hand.seen(), ["3 Connect(TimedOut) NotSent"]);
 }

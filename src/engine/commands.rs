@@ -1,24 +1,27 @@
-//! Commands of the embedder: submit, push a body, abort, set limits, shut down.
+//! Commands of the embedder: submit, push a body, abort, pause, ask, set limits, shut down.
 
 use std::time::Instant;
 
 use log::debug;
 
-use super::clock::Clock;
-use super::deadlines::Owner;
-use super::exchange::{Exchange, Input, Life, Receiving, Sending, Step};
-use super::length::{Length, push_length};
-use super::source::Source;
-use super::time::Time;
-use super::{Engine, Running};
-use crate::config::{ConfigError, Limits, UnknownLength};
+use super::Engine;
+use super::requests::State;
+use super::timers::Owner;
+use crate::config::{ConfigError, Limits, Timeouts};
 use crate::error::{BodyError, Refused, RequestError, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
-use crate::params::Params;
-use crate::request::{Content, Request};
-use crate::wire::Role;
+use crate::request::Request;
 
 impl Engine {
+    /// An empty request whose memory comes from one that has ended: with it, a steady state allocates nothing.
+    pub fn new_request(&mut self) -> Request {
+        let mut request = Request::responder();
+        if let Some(params) = self.requests.spare_params() {
+            request.params = params;
+        }
+        request
+    }
+
     /// Accepts a request: it is sent on an idle connection, or waits in the queue for one.
     ///
     /// `CONTENT_LENGTH` is added when the body's length is known and the parameters do not state it; for
@@ -34,22 +37,22 @@ impl Engine {
         mut request: Request,
         tag: Tag,
     ) -> Result<RequestHandle, Box<Refused>> {
-        let now = self.tick(now);
-        let accepted = match self.check(now, &mut request) {
-            Ok(accepted) => accepted,
+        let now = self.timeline.tick(now);
+        let checked = match self.check(now, &mut request) {
+            Ok(checked) => checked,
             Err(error) => {
                 debug!("tag {}: refused, {error}", tag.0);
                 return Err(Box::new(Refused { error, request }));
             }
         };
-        let handle = self.accept(now, request, accepted, tag);
+        let handle = self.accept(now, request, checked, tag);
         self.settle(now);
         // It may have ended already: its body may have.
-        if let Some(key) = self.exchange_key(handle)
-            && let exchange = &self.exchanges[key as usize]
-            && matches!(exchange.life, Life::Waiting { .. })
+        if let Some(key) = self.requests.key(handle)
+            && let request = &self.requests[key]
+            && request.is_queued()
         {
-            self.arm_limit(now, key, exchange.timeouts.queue);
+            self.arm_limit(now, key, request.timeouts().queue);
             self.note_refusals(key);
         }
         Ok(handle)
@@ -61,7 +64,7 @@ impl Engine {
     /// # Errors
     /// [`SubmitError::ShuttingDown`], [`SubmitError::QueueFull`].
     pub fn ready(&self, now: Instant) -> Result<(), SubmitError> {
-        if self.running != Running::Yes {
+        if !self.lifecycle.is_running() {
             return Err(SubmitError::ShuttingDown);
         }
         if self.has_room(self.timeline.peek(now), None, || false) {
@@ -72,163 +75,12 @@ impl Engine {
         }
     }
 
-    /// Checks a request. One that is refused is left as it was, but for a body that was read.
-    fn check(&mut self, now: Time, request: &mut Request) -> Result<Accepted, SubmitError> {
-        if self.running != Running::Yes {
-            return Err(SubmitError::ShuttingDown);
-        }
-        let limit = self.config.limits.max_queue;
-        if !self.has_room(now, None, || request.runs_once()) {
-            return Err(SubmitError::QueueFull { limit });
-        }
-        let unknown = self.config.unknown_length;
-        if request.is_without_streams() {
-            // The usual case: a fifth of what it costs to accept a request.
-            let (max_len, split) = (self.config.max_params_len, self.config.split_long_pairs);
-            request.params.check(0, max_len, split)?;
-            return Ok(Accepted {
-                lens: (Some(0), Some(0)),
-                origins: (0, 0),
-                collecting: None,
-            });
-        }
-        request.check_streams()?;
-        let declared = request.params.content_length();
-        let stdin_len = Length::of("CONTENT_LENGTH", declared, &mut request.body, unknown)?;
-        let declared = request.params.data_length();
-        let data_len = Length::of("FCGI_DATA_LENGTH", declared, &mut request.data, unknown)?;
-        let added = stdin_len.pair_len() + data_len.pair_len();
-        let (max_len, split) = (self.config.max_params_len, self.config.split_long_pairs);
-        request.params.check(added, max_len, split)?;
-        let collecting = match unknown {
-            UnknownLength::Buffer { limit } if stdin_len.len.is_none() => {
-                matches!(request.body.0, Content::Pushed { .. }).then_some(limit)
-            }
-            _ => None,
-        };
-        if collecting.is_some() && self.queued() + self.collecting >= limit {
-            return Err(SubmitError::QueueFull { limit });
-        }
-        let read = |error: std::io::Error| SubmitError::BodyRead(error.kind());
-        let origins = (
-            request.body.position().map_err(read)?,
-            request.data.position().map_err(read)?,
-        );
-        stdin_len.state(&mut request.params);
-        data_len.state(&mut request.params);
-        Ok(Accepted {
-            lens: (stdin_len.len, data_len.len),
-            origins,
-            collecting,
-        })
-    }
-
-    /// Gives a request that was checked its connection, where there is one, and else puts it into the queue.
-    #[inline]
-    fn accept(
-        &mut self,
-        now: Time,
-        request: Request,
-        accepted: Accepted,
-        tag: Tag,
-    ) -> RequestHandle {
-        let retry = request.effective_retry();
-        let stdin = Source::new(request.body, accepted.lens.0, accepted.origins.0);
-        let key = self.add_exchange(now, request.role, tag, request.params, stdin);
-        let exchange = &mut self.exchanges[key as usize];
-        if request.role == Role::Filter {
-            let data = Source::new(request.data, accepted.lens.1, accepted.origins.1);
-            exchange.data = Some(Box::new(data));
-        }
-        exchange.retry = retry;
-        if let Some(timeouts) = request.timeouts {
-            exchange.timeouts = timeouts;
-        }
-        debug!("request {key}, tag {}: submitted", tag.0);
-        let handle = exchange.handle(key);
-        let total = exchange.timeouts.total;
-        self.arm_limit(now, key, total);
-        self.counters.submitted += 1;
-        if let Some(limit) = accepted.collecting {
-            self.exchanges[key as usize].life = Life::Collecting { limit };
-            self.collecting += 1;
-        } else if self.queue.is_empty()
-            && let Some(connection) = self.place_at_once(now, key)
-        {
-            self.exchanges[key as usize].life = Life::WAITING;
-            self.assign(now, key, connection);
-        } else {
-            self.queue.push_back(&mut self.exchanges, key);
-        }
-        handle
-    }
-
-    /// A request that comes while no server can be connected to outwaits that for as long as it may, and no longer.
-    fn note_refusals(&mut self, key: u32) {
-        if self.config.connect_patience.is_zero() {
-            return;
-        }
-        let mut refusals = self.servers.iter().map(|server| server.refused);
-        if let Some(Some(error)) = refusals.next()
-            && refusals.all(|it| it.is_some())
-        {
-            self.exchanges[key as usize].refused = Some(error);
-            self.arm_exchange(key);
-        }
-    }
-
-    /// Adds an exchange and gives its key. What is particular to it is set where it then is: to move one costs 64
-    /// instructions.
-    #[inline]
-    pub(super) fn add_exchange(
-        &mut self,
-        now: Time,
-        role: Role,
-        tag: Tag,
-        params: Params,
-        stdin: Source,
-    ) -> u32 {
-        let exchange = Exchange {
-            generation: self.generation(),
-            life: Life::Holding,
-            tag,
-            paused: false,
-            receiving: Receiving::Nothing,
-            sending: Sending::Stdin,
-            is_probe: false,
-            in_round: false,
-            wants_room: false,
-            is_full: false,
-            role,
-            retry: crate::request::Retry::Never,
-            retries: 0,
-            maybe_acted: false,
-            stale_once: false,
-            oldest_connection: 0,
-            first_offset: 0,
-            last_offset: 0,
-            framed: 0,
-            received: 0,
-            server: None,
-            reused: false,
-            clock: Clock::starting(now),
-            held: None,
-            timeouts: self.config.timeouts,
-            params,
-            stdin,
-            data: None,
-            lost: None,
-            refused: None,
-        };
-        self.exchanges.insert(exchange) as u32
-    }
-
-    /// Hands over octets of a [pushed](crate::Body::pushed) body; returns how many were taken.
+    /// Hands over bytes of a [pushed](crate::Body::pushed) body; returns how many were taken.
     ///
     /// Takes as many as fit below [`Config::stdin_high_water`](crate::Config::stdin_high_water) unsent
-    /// octets. Fewer than offered means full: [`Event::StdinReady`](crate::Event::StdinReady) follows once half of
+    /// bytes. Fewer than offered means full: [`Event::StdinReady`](crate::Event::StdinReady) follows once half of
     /// that was sent. Large pieces are copied once; they leave as `FCGI_STDIN` records of at most 65,528
-    /// octets (FastCGI 1.0, 5.3).
+    /// bytes (FastCGI 1.0, 5.3).
     ///
     /// # Errors
     /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`], [`StdinError::TooLong`],
@@ -237,33 +89,12 @@ impl Engine {
         &mut self,
         now: Instant,
         request: RequestHandle,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Result<usize, StdinError> {
-        let now = self.tick(now);
-        let key = self.exchange_key(request).ok_or(StdinError::Gone)?;
-        let exchange = &mut self.exchanges[key as usize];
-        if !exchange.stdin.is_pushed() {
-            return Err(StdinError::NotPushed);
-        }
-        if exchange.stdin.is_finished() {
-            return Err(StdinError::Finished);
-        }
-        let offered = exchange.stdin.pushed_total() + octets.len() as u64;
-        if let Some(declared) = exchange.stdin.declared().filter(|all| offered > *all) {
-            return Err(StdinError::TooLong { declared, offered });
-        }
-        let high_water = match exchange.life {
-            Life::Holding => return Err(StdinError::Gone),
-            Life::Collecting { limit } if offered > limit as u64 => {
-                return Err(StdinError::BodyTooLarge { limit });
-            }
-            Life::Collecting { limit } => limit,
-            Life::Waiting { .. } | Life::Active { .. } | Life::Aborting { .. } => {
-                self.config.stdin_high_water
-            }
-        };
-        let taken = exchange.stdin.push(octets, high_water);
-        exchange.wants_room |= taken < octets.len();
+        let now = self.timeline.tick(now);
+        let key = self.requests.key(request).ok_or(StdinError::Gone)?;
+        let high_water = self.config.stdin_high_water;
+        let taken = self.requests.push(key, bytes, high_water)?;
         self.send_more(now, key);
         self.settle(now);
         Ok(taken)
@@ -273,43 +104,26 @@ impl Engine {
     ///
     /// # Errors
     /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`];
-    /// [`StdinError::TooShort`] when fewer octets were written than declared: then the request is aborted and
+    /// [`StdinError::TooShort`] when fewer bytes were written than declared: then the request is aborted and
     /// its `End` says [`BodyError::TooShort`].
     pub fn finish_stdin(&mut self, now: Instant, request: RequestHandle) -> Result<(), StdinError> {
-        let now = self.tick(now);
-        let key = self.exchange_key(request).ok_or(StdinError::Gone)?;
-        let exchange = &mut self.exchanges[key as usize];
-        if !exchange.stdin.is_pushed() {
-            return Err(StdinError::NotPushed);
-        }
-        if exchange.stdin.is_finished() {
-            return Err(StdinError::Finished);
-        }
-        if exchange.life == Life::Holding {
-            return Err(StdinError::Gone);
-        }
-        let written = exchange.stdin.pushed_total();
-        if let Some(declared) = exchange.stdin.declared().filter(|all| written < *all) {
-            let sent = written;
-            self.stop_exchange(now, key, BodyError::TooShort { declared, sent }.into());
-            self.settle(now);
-            return Err(StdinError::TooShort { declared, written });
-        }
-        exchange.stdin.finish();
-        exchange.wants_room = false;
-        if let Life::Collecting { .. } = exchange.life {
-            exchange.stdin.settle();
-            let len = exchange.stdin.declared().unwrap_or_default();
-            push_length(&mut exchange.params, "CONTENT_LENGTH", len);
-            exchange.clock.queued = now;
-            self.collecting -= 1;
-            self.queue.push_back(&mut self.exchanges, key);
-            self.arm_exchange(key);
-        } else {
-            self.send_more(now, key);
+        let now = self.timeline.tick(now);
+        let key = self.requests.key(request).ok_or(StdinError::Gone)?;
+        let was_buffering = matches!(self.requests[key].state(), State::Buffering { .. });
+        let shortfall = self.requests.finish_body(now, key)?;
+        match shortfall {
+            Some(error) => self.stop(now, key, error.into()),
+            None if was_buffering => self.arm_request(key),
+            None => self.send_more(now, key),
         }
         self.settle(now);
-        Ok(())
+        match shortfall {
+            Some(BodyError::TooShort { declared, sent }) => Err(StdinError::TooShort {
+                declared,
+                written: sent,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Ends a request early; its `End` says [`RequestError::Aborted`]. A stale handle is ignored.
@@ -319,28 +133,98 @@ impl Engine {
     /// is aborted with `FCGI_ABORT_REQUEST` (FastCGI 1.0, 5.4); if the application does not end it within
     /// [`Config::abort_grace`](crate::Config::abort_grace), the connection takes no further request.
     pub fn abort(&mut self, now: Instant, request: RequestHandle) {
-        let now = self.tick(now);
-        if let Some(key) = self.exchange_key(request) {
-            self.stop_exchange(now, key, RequestError::Aborted);
+        let now = self.timeline.tick(now);
+        if let Some(key) = self.requests.key(request) {
+            self.stop(now, key, RequestError::Aborted);
             self.settle(now);
         }
     }
 
-    /// Ends an exchange whose `End` is not out, for a reason of ours.
-    pub(super) fn stop_exchange(&mut self, now: Time, key: u32, error: RequestError) {
-        match self.exchanges[key as usize].life.step(Input::Abort) {
-            Step::End => {
-                self.queue.remove(&mut self.exchanges, key);
-                self.end_with(now, key, error, 0);
-            }
-            Step::Abandon => self.abandon(now, key, error),
-            Step::Begin
-            | Step::Retry
-            | Step::Gone
-            | Step::Close
-            | Step::None
-            | Step::Impossible => {}
+    /// Stops the output events of a request until [`resume`](Self::resume). Its time limits for output stand
+    /// still, the total one does not. A stale handle is ignored.
+    ///
+    /// Alone on its connection, the socket is not read. On a shared one its output is kept, see
+    /// [`Stall`](crate::Stall), and new requests go to other connections where there are any.
+    pub fn pause(&mut self, now: Instant, request: RequestHandle) {
+        self.timeline.tick(now);
+        let Some(key) = self.requests.key(request) else {
+            return;
+        };
+        // A question's only output is its end, which is never kept.
+        if self.requests[key].is_probe() || !self.requests.pause(key) {
+            return;
         }
+        if let Some(connection) = self.requests[key].connection() {
+            self.connections[connection.index as usize].note_paused();
+            self.update_reads(connection.index);
+        }
+    }
+
+    /// Lets a paused request's events come again. A stale handle is ignored.
+    pub fn resume(&mut self, now: Instant, request: RequestHandle) {
+        let now = self.timeline.tick(now);
+        let Some(key) = self.requests.key(request) else {
+            return;
+        };
+        if !self.requests.resume(now, key) {
+            return;
+        }
+        if let Some(connection) = self.requests[key].connection() {
+            self.connections[connection.index as usize].note_resumed();
+            self.update_reads(connection.index);
+        }
+        self.arm_request(key);
+        self.settle(now);
+    }
+
+    /// Asks a server what it says of itself, on a connection that no request uses meanwhile: a health
+    /// check that runs no script. [`Event::Values`] and `End` follow; it waits at the front of the queue.
+    ///
+    /// | without an answer, `End` says | as a rule |
+    /// |-------------------------------|-----------|
+    /// | [`TimeoutKind::Queue`](crate::TimeoutKind::Queue) | every connection of this client is busy |
+    /// | [`TimeoutKind::Probe`](crate::TimeoutKind::Probe), [`ConnectError::Busy`](crate::ConnectError::Busy) | every process of the application is busy |
+    /// | [`RequestError::Connect`] otherwise | the server is down |
+    /// | [`RequestError::Protocol`], [`RequestError::Lost`] | something else listens there; lost also while the application restarts |
+    ///
+    /// What is connected to and says nothing need not be an application: some HTTP servers wait for the end of a line.
+    ///
+    /// # Errors
+    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`], with a limit of 1 while this server is being
+    /// asked already.
+    ///
+    /// # Panics
+    /// When `server` is not an index of [`Config::servers`](crate::Config::servers).
+    pub fn get_values(
+        &mut self,
+        now: Instant,
+        server: usize,
+        tag: Tag,
+    ) -> Result<RequestHandle, SubmitError> {
+        assert!(server < self.pool.len(), "no server {server}");
+        let now = self.timeline.tick(now);
+        let server = server as u16;
+        if !self.lifecycle.is_running() {
+            return Err(SubmitError::ShuttingDown);
+        }
+        if self.is_asked(server) {
+            return Err(SubmitError::QueueFull { limit: 1 });
+        }
+        if !self.has_room(now, Some(server), || false) {
+            let limit = self.config.limits.max_queue;
+            return Err(SubmitError::QueueFull { limit });
+        }
+        let timeouts = Timeouts {
+            queue: self.config.timeouts.queue,
+            ..Timeouts::NONE
+        };
+        let key = self.requests.add_probe(now, tag, server, timeouts);
+        let handle = self.requests[key].handle(key);
+        self.pool.set_probe_request(server, handle);
+        self.requests.enqueue_first(key);
+        self.arm_request(key);
+        self.settle(now);
+        Ok(handle)
     }
 
     /// Changes the caps. Idle connections above them are closed now, busy ones when they become idle.
@@ -348,13 +232,14 @@ impl Engine {
     /// # Errors
     /// As [`Limits::validate`]; then nothing is changed.
     pub fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError> {
-        let now = self.tick(now);
+        let now = self.timeline.tick(now);
         limits.validate()?;
         self.config.limits = limits;
-        self.is_always_unsettled = limits.min_idle > 0 || self.running != Running::Yes;
-        self.queue_ceiling = limits.max_queue.max(self.queued() + self.collecting);
+        self.lifecycle.set_opens_beforehand(limits.min_idle > 0);
+        self.requests
+            .keep_waiting(self.pool.expected(), limits.max_queue);
         self.close_used_up(now);
-        self.is_untrimmed = true;
+        self.pool.unsettle();
         self.settle(now);
         let open: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
         for key in open {
@@ -368,28 +253,16 @@ impl Engine {
     /// [`Event::ShutDown`](crate::Event::ShutDown), once. What is left at `deadline` fails with
     /// [`RequestError::ShutDown`], whether the rest of its answer waits in a socket or not.
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
-        let now = self.tick(now);
-        if self.running == Running::Stopped {
+        let now = self.timeline.tick(now);
+        if self.lifecycle.has_stopped() {
             return;
         }
         let deadline = deadline.map(|deadline| self.timeline.time(deadline));
-        self.running = Running::Stopping { deadline };
+        self.lifecycle.stop(deadline);
         if let Some(deadline) = deadline {
-            self.deadlines.arm(Owner::Shutdown, deadline);
+            self.timers.arm(Owner::Shutdown, deadline);
         }
-        self.is_untrimmed = true;
-        self.is_always_unsettled = true;
+        self.pool.unsettle();
         self.settle(now);
     }
-}
-
-/// What [`Engine::check`] has found out.
-#[derive(Debug)]
-struct Accepted {
-    /// Of the body and of a Filter's data, where they are known.
-    lens: (Option<u64>, Option<u64>),
-    /// Where their readers stand.
-    origins: (u64, u64),
-    /// The body is to be collected first, up to so many bytes.
-    collecting: Option<usize>,
 }

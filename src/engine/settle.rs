@@ -1,96 +1,105 @@
 //! What follows from a change: the queue is served, and the pool is brought within its limits.
+//!
+//! Each public method that may change something calls [`settle`](Engine::settle) once, at its end, and nothing inside
+//! does: no change can set off another one of its kind, however many there are. The order is: requests that no server can
+//! be had for, the queue, the limits on connections, questions to servers, connections to be opened beforehand.
 
 use log::debug;
 
+use super::Engine;
 use super::close_reason::CloseReason;
-use super::exchange::Life;
-use super::pool::{Place, Seeker};
-use super::queue::Line;
+use super::pool::{ConnectFailure, Placement, Seeker};
+use super::requests::Line;
 use super::time::Time;
-use super::{Engine, Running};
-use crate::error::RequestError;
+use crate::error::{ConnectError, RequestError};
+
+/// Requests that are passed over, because they take a new connection only, for those after them.
+const MOST_PASSED_OVER: usize = 64;
 
 impl Engine {
-    /// What follows from a change, whichever it was: waiting requests get the places there are, connections are opened
-    /// for the others, and those that are too many are closed. Each public method that may change something calls this
-    /// once, at its end, and nothing inside does: no change can set off another one of its kind, however many there are.
+    /// Waiting requests get the places there are, connections are opened for the others, and those that are too many are
+    /// closed.
     #[inline(always)]
     pub(super) fn settle(&mut self, now: Time) {
-        if !self.queue.is_empty() || self.is_untrimmed || self.is_always_unsettled {
-            self.settle_pool(now);
+        if !self.requests.is_queue_empty()
+            || self.pool.is_unsettled()
+            || self.requests.has_fallen_below()
+            || self.lifecycle.always_settles()
+        {
+            self.settle_all(now);
         }
     }
 
     #[inline(never)]
-    fn settle_pool(&mut self, now: Time) {
-        if !self.queue.is_empty() {
+    fn settle_all(&mut self, now: Time) {
+        self.reopen_reads();
+        while let Some(failure) = self.pool.take_failure() {
+            self.fail_what_waits(now, failure);
+        }
+        if !self.requests.is_queue_empty() {
             self.serve_queue(now, Line::Urgent);
             self.serve_queue(now, Line::Usual);
-            self.keep_to_the_limit();
+            self.keep_to_the_limit(now);
         }
-        if std::mem::take(&mut self.is_untrimmed) {
-            self.trim_all(now);
+        if self.pool.take_unsettled() {
+            self.trim(now);
         }
-        if self.running != Running::Yes {
-            if self.queue.is_empty() {
+        if !self.lifecycle.is_running() {
+            if self.requests.is_queue_empty() {
                 self.retire_unused(now);
             }
             return;
         }
-        if self.unasked > 0 && self.queued() > 0 {
-            self.ask_servers(now);
-        }
-        if self.config.limits.min_idle > 0 {
-            self.replenish(now);
-        }
-    }
-
-    /// Requests that wait for a connection while none is being opened for them.
-    #[inline]
-    pub(super) fn queued(&self) -> usize {
-        let expected = self.prospects + self.late;
-        self.queue.len().saturating_sub(expected)
-    }
-
-    /// More requests wait than may, because a connection that was being opened for some was not, or because some were
-    /// put back to be sent again: those that came last end.
-    #[inline]
-    fn keep_to_the_limit(&mut self) {
-        // As a rule all were served.
-        if !self.queue.is_empty() {
-            self.end_what_is_too_much();
-        }
-    }
-
-    fn end_what_is_too_much(&mut self) {
-        let limit = self.config.limits.max_queue;
-        loop {
-            let waiting = self.queued() + self.collecting;
-            // What waits above a limit that was lowered may wait on.
-            self.queue_ceiling = self.queue_ceiling.min(waiting).max(limit);
-            if waiting <= self.queue_ceiling {
-                return;
+        self.ask_servers(now);
+        if self.config.limits.min_idle > 0 && self.requests.is_queue_empty() {
+            while let Some(server) = self.pool.refill(now, &self.config) {
+                self.dial(now, server);
             }
-            let Some(key) = self.queue.last() else {
-                return;
+        }
+    }
+
+    /// A connection could not be had: requests that have nowhere else to go and no patience left fail.
+    fn fail_what_waits(&mut self, now: Time, failure: ConnectFailure) {
+        let ConnectFailure {
+            server,
+            opened,
+            error,
+        } = failure;
+        // The server is there, and only busy: the failure costs no more than the connection that it was told for.
+        let is_busy = error == ConnectError::Busy;
+        let is_elsewhere = !is_busy && self.pool.has_usable_server(now);
+        let mut next = self.requests.first_queued();
+        while let Some(key) = next {
+            next = self.requests.next_queued(key);
+            let request = &self.requests[key];
+            let queued = request.queued_at();
+            if is_elsewhere && !request.is_probe() {
+                continue;
+            }
+            if now.saturating_duration_since(queued) < self.config.connect_patience {
+                if !is_busy {
+                    self.requests.set_refused(key, Some(error));
+                    self.arm_request(key);
+                }
+                continue;
+            }
+            let is_waited_for = request.probed_server().is_none_or(|it| it == server);
+            if queued > opened || !is_waited_for {
+                continue;
+            }
+            // One that was passed over for a new connection is better than none.
+            let seeker = Seeker {
+                runs_once: false,
+                ..Seeker::of(request)
             };
-            let refusals = self.servers.iter().map(|server| server.refused);
-            let refused = refusals.min_by_key(Option::is_some).flatten();
-            let exchange = &mut self.exchanges[key as usize];
-            let failure = exchange.lost.take();
-            self.queue.remove(&mut self.exchanges, key);
-            match failure {
-                Some(failure) => {
-                    debug!("request {key}: not sent again, the queue is full");
-                    self.exchanges[key as usize].life = Life::Holding;
-                    if let Some(event) = self.end_event(key, Err(*failure)) {
-                        self.events.push_back(event);
-                    }
-                }
-                None => {
-                    let error = refused.map_or(RequestError::QueueFull { limit }, Into::into);
-                    self.end_with(self.timeline.now(), key, error, 0);
-                }
+            let placement = self.place(now, seeker, 0);
+            self.requests.dequeue(key);
+            match placement {
+                Placement::Use(connection) => self.assign(now, key, connection),
+                _ => self.fail(now, key, RequestError::Connect(error), 0),
+            }
+            if is_busy {
+                return;
             }
         }
     }
@@ -98,92 +107,97 @@ impl Engine {
     /// Serves a line of the queue from its front.
     fn serve_queue(&mut self, now: Time, line: Line) {
         let mut passed_over = 0;
-        let mut next = self.queue.first_of(line);
+        let mut next = self.requests.first_in_line(line);
         while let Some(key) = next {
-            let seeker = Seeker::of(&self.exchanges[key as usize]);
-            // A question waits for one server, and some requests take a new connection only: those behind them may
-            // have others.
-            let is_choosy = passed_over < MOST_PASSED_OVER
-                && (seeker.probed.is_some()
-                    || (line == Line::Usual && seeker.runs_once && self.has_idle()));
-            let waiting = if is_choosy && seeker.probed.is_none() {
-                self.queue.len_of(Line::Urgent) + passed_over + 1
-            } else {
-                self.waiting_in(line)
-            };
-            match self.find_place(now, seeker, waiting) {
-                Place::On(connection) | Place::Behind(connection) => {
-                    self.queue.remove(&mut self.exchanges, key);
-                    self.assign(now, key, connection);
-                    next = self.queue.first_of(line);
+            let request = &self.requests[key];
+            let is_probe = request.is_probe();
+            let seeker = Seeker::of(request);
+            // A question waits for one server, and some requests take a new connection only: those after them may have
+            // others.
+            let takes_new_only = line == Line::Usual && seeker.runs_once && self.pool.has_idle();
+            let is_choosy = passed_over < MOST_PASSED_OVER && (is_probe || takes_new_only);
+            let waiting = match line {
+                Line::Urgent => self.requests.queue_len_of(Line::Urgent),
+                // The urgent line is served first.
+                Line::Usual if is_choosy && !is_probe => {
+                    self.requests.queue_len_of(Line::Urgent) + passed_over + 1
                 }
-                Place::Dial { server } if self.may_hope_for(waiting, key, server) => {
+                Line::Usual => self.requests.queue_len(),
+            };
+            match self.place(now, seeker, waiting) {
+                Placement::Use(connection) | Placement::UseBlocked(connection) => {
+                    self.requests.dequeue(key);
+                    self.assign(now, key, connection);
+                    next = self.requests.first_in_line(line);
+                }
+                Placement::Dial { server } if self.should_dial(waiting, is_probe, server) => {
                     self.dial(now, server);
                 }
-                Place::Replace { server, idle } if self.may_hope_for(waiting, key, server) => {
-                    debug_assert!(self.servers[server].total > 0);
+                Placement::Replace { server, idle }
+                    if self.should_dial(waiting, is_probe, server) =>
+                {
                     self.close(now, idle, CloseReason::Replaced);
-                    next = self.queue.first_of(line);
+                    next = self.requests.first_in_line(line);
                 }
-                Place::Dial { .. } | Place::Replace { .. } | Place::Nowhere => {
+                Placement::Dial { .. } | Placement::Replace { .. } | Placement::None => {
                     passed_over += 1;
-                    next = is_choosy
-                        .then(|| self.queue.after_in_line(&self.exchanges, key))
-                        .flatten();
+                    next = is_choosy.then(|| self.requests.next_in_line(key)).flatten();
                 }
             }
         }
     }
 
-    fn has_idle(&self) -> bool {
-        self.servers.iter().any(|server| !server.idle.is_empty())
+    /// Whether a connection is to be opened for the waiting requests: those being opened have no room for all of them, or
+    /// none goes where a question has to.
+    fn should_dial(&self, waiting: usize, is_probe: bool, server: usize) -> bool {
+        !self.pool.is_enough(server, waiting) || (is_probe && !self.pool.is_connecting(server))
     }
 
-    /// Requests that the connections on their way are for, before any behind them: the urgent line is served first.
-    #[inline]
-    fn waiting_in(&self, line: Line) -> usize {
-        match line {
-            Line::Urgent => self.queue.len_of(Line::Urgent),
-            Line::Usual => self.queue.len(),
+    /// More requests wait than may, because a connection that was being opened for some was not, or because some were put
+    /// back to be sent again: those that came last end.
+    fn keep_to_the_limit(&mut self, now: Time) {
+        // As a rule all were served.
+        if self.requests.is_queue_empty() {
+            return;
+        }
+        let limit = self.config.limits.max_queue;
+        while self.requests.exceeds_ceiling(self.pool.expected(), limit) {
+            let Some(key) = self.requests.last_queued() else {
+                return;
+            };
+            self.requests.dequeue(key);
+            match self.requests.take_failed(key) {
+                Some(failure) => {
+                    debug!("request {key}: not sent again, the queue is full");
+                    self.end(key, Err(*failure));
+                }
+                None => {
+                    let refused = self.pool.last_errors().min_by_key(Option::is_some);
+                    let error = refused.flatten();
+                    let error = error.map_or(RequestError::QueueFull { limit }, Into::into);
+                    self.fail(now, key, error, 0);
+                }
+            }
         }
     }
 
-    /// Whether a connection is to be opened for the waiting requests: those on their way have no room for all of
-    /// them, or none goes where a probe has to.
-    fn may_hope_for(&self, waiting: usize, key: u32, server: usize) -> bool {
-        let is_probe = self.exchanges[key as usize].is_probe;
-        !self.is_enough(server, waiting) || (is_probe && self.servers[server].connecting == 0)
-    }
-
-    /// Whether what is on its way has room for all that wait. A connect that hangs counts for its own server only: it
-    /// holds nobody back from another.
-    #[inline]
-    pub(super) fn is_enough(&self, server: usize, waiting: usize) -> bool {
-        self.prospects + self.servers[server].late >= waiting
-    }
-
-    /// Whether one more request would be accepted: it is sent at once, or a connection is being opened for it or can be,
-    /// or it may wait.
-    pub(super) fn has_room(
-        &self,
-        now: Time,
-        probed: Option<u16>,
-        runs_once: impl FnOnce() -> bool,
-    ) -> bool {
-        let waiting = self.queue.len() + 1;
-        let expected = self.prospects + self.late;
-        let queued = waiting.saturating_sub(expected) + self.collecting;
-        if queued <= self.config.limits.max_queue {
-            return true;
+    /// Closes idle connections above what the limits allow, the longest idle first.
+    fn trim(&mut self, now: Time) {
+        for index in 0..self.pool.len() {
+            while let Some(key) = self.pool.longest_idle(index) {
+                let server = index as u16;
+                let has_served = self.connections[key as usize].served() > 0;
+                let reason = if self.pool.has_too_many(server, &self.config) {
+                    CloseReason::Retired
+                } else if has_served && self.pool.serves_once(server, &self.config) {
+                    CloseReason::OnlyIdOne
+                } else if self.pool.has_too_many_idle(server, &self.config) {
+                    CloseReason::MaxIdle
+                } else {
+                    break;
+                };
+                self.close(now, key, reason);
+            }
         }
-        let seeker = Seeker {
-            probed,
-            oldest_connection: 0,
-            runs_once: runs_once(),
-        };
-        !matches!(self.find_place(now, seeker, waiting), Place::Nowhere)
     }
 }
-
-/// Requests that are passed over, because they take a new connection only, for those behind them.
-const MOST_PASSED_OVER: usize = 64;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::Engine;
 use super::close_reason::CloseReason;
 use super::connection::State;
-use super::exchange::Life;
+use super::requests::{Counts, State as RequestState};
 
 /// A snapshot of an engine. Gauges are counted when asked for: the cost is that of walking all
 /// requests and connections.
@@ -108,8 +108,54 @@ impl Counters {
         self.closed.occurred()
     }
 
-    pub(super) fn closed(&mut self, reason: CloseReason) {
+    pub(super) fn note_closed(&mut self, reason: CloseReason) {
         self.closed.0[reason as usize] += 1;
+    }
+
+    pub(super) fn note_connected(&mut self) {
+        self.connected += 1;
+    }
+
+    pub(super) fn note_connect_failure(&mut self) {
+        self.connect_failures += 1;
+    }
+
+    pub(super) fn note_backlog_full(&mut self) {
+        self.backlog_full += 1;
+    }
+
+    pub(super) fn note_shortage(&mut self) {
+        self.shortages += 1;
+    }
+
+    pub(super) fn note_protocol_error(&mut self) {
+        self.protocol_errors += 1;
+    }
+
+    pub(super) fn note_ignored(&mut self) {
+        self.records_ignored += 1;
+    }
+
+    #[inline]
+    pub(super) fn note_sent(&mut self, len: u64) {
+        self.octets_sent += len;
+    }
+
+    #[inline]
+    pub(super) fn note_received(&mut self, len: usize) {
+        self.octets_received += len as u64;
+    }
+
+    /// With the counts of requests, which those keep.
+    fn with(&self, counts: Counts) -> Self {
+        Self {
+            submitted: counts.submitted,
+            completed: counts.completed,
+            failed: counts.failed,
+            retries: counts.retries,
+            reused: counts.reused,
+            ..self.clone()
+        }
     }
 }
 
@@ -132,39 +178,40 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> Stats {
         #[cfg(debug_assertions)]
-        self.check_books();
+        self.check_invariants();
         let mut stats = Stats {
-            octets_held: self.held,
-            counters: self.counters.clone(),
+            octets_held: self.requests.buffered(),
+            counters: self.counters.with(self.requests.counts()),
             ..Stats::default()
         };
         for (_, connection) in &self.connections {
             let gauges = &mut stats.connections;
-            *match connection.state {
+            *match connection.state() {
                 State::Connecting { .. } | State::Redialing { .. } => &mut gauges.connecting,
                 State::Probing(_) => &mut gauges.probing,
-                State::Open if connection.live == 0 && connection.question.is_some() => {
+                State::Open if connection.live() == 0 && connection.has_question() => {
                     &mut gauges.probing
                 }
-                State::Open if connection.live == 0 && connection.is_clean() => &mut gauges.idle,
+                State::Open if connection.live() == 0 && connection.is_clean() => &mut gauges.idle,
                 State::Open => &mut gauges.busy,
                 State::Draining => &mut gauges.draining,
             } += 1;
         }
-        for (_, exchange) in &self.exchanges {
+        for (_, request) in self.requests.iter() {
             let gauges = &mut stats.requests;
-            *match exchange.life {
-                Life::Collecting { .. } => &mut gauges.collecting,
-                Life::Waiting { .. } => &mut gauges.waiting,
-                Life::Active { .. } => &mut gauges.active,
-                Life::Holding => &mut gauges.holding,
-                Life::Aborting { .. } => &mut gauges.aborting,
+            *match request.state() {
+                RequestState::Buffering { .. } => &mut gauges.collecting,
+                RequestState::Queued => &mut gauges.waiting,
+                RequestState::Active { .. } => &mut gauges.active,
+                RequestState::Draining => &mut gauges.holding,
+                RequestState::Aborting { .. } => &mut gauges.aborting,
             } += 1;
-            gauges.paused += usize::from(exchange.paused);
+            gauges.paused += usize::from(request.output().is_paused());
         }
         let gauges = &mut stats.requests;
-        gauges.connecting = gauges.waiting - self.queued();
-        gauges.waiting = self.queued();
+        let queued = gauges.waiting.saturating_sub(self.pool.expected());
+        gauges.connecting = gauges.waiting - queued;
+        gauges.waiting = queued;
         stats
     }
 
@@ -187,9 +234,9 @@ impl Engine {
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
-    use crate::engine::{Action, Connection, Exchange};
-    use crate::{Config, Engine, Event, RequestHandle};
-    use std::collections::VecDeque;
+    use crate::engine::requests::Request;
+    use crate::engine::{Action, Connection};
+    use crate::{Config, Engine, Event};
     use std::time::Instant;
 
     /// Each is moved or walked for every request; the first two are costs documented in `Limits`.
@@ -197,7 +244,7 @@ mod tests {
     fn hot_types_are_no_larger_than_they_were() {
         let sizes = [
             ("Connection", size_of::<Connection>(), 368),
-            ("Exchange", size_of::<Exchange>(), 408),
+            ("Request in flight", size_of::<Request>(), 424),
             ("Event", size_of::<Event<'_>>(), 128),
             ("Action", size_of::<Action>(), 24),
             ("Request", size_of::<crate::Request>(), 256),
@@ -220,14 +267,19 @@ mod tests {
                 engine.handle_connected(now, connection);
             }
         }
-        for (index, held) in [(0, 30), (1, 50)] {
-            let connection = &mut engine.connections[index];
-            connection.unsent = VecDeque::with_capacity(held);
-            connection.round = VecDeque::new();
-            connection.ids = Default::default();
-        }
+        let held = |engine: &Engine, index: usize| engine.connections[index].heap_len();
+        let all = [held(&engine, 0), held(&engine, 1)];
+        assert!(all.iter().all(|it| *it > 0), "{all:?}");
         let entry = size_of::<Connection>() + size_of::<usize>();
-        let mean = 40 * size_of::<(u64, RequestHandle)>();
+        let mean = all.iter().sum::<usize>() / 2;
         assert_eq!(engine.idle_connection_cost(), Some(entry + mean));
+        // A busy one counts for nothing.
+        let submitted = engine.submit(now, crate::Request::responder(), crate::Tag(0));
+        submitted.expect("accepted");
+        let is_idle = |index: &usize| engine.connections[*index].is_idle();
+        let idle = (0..2).filter(is_idle).map(|it| held(&engine, it));
+        let idle: Vec<usize> = idle.collect();
+        assert_eq!(idle.len(), 1);
+        assert_eq!(engine.idle_connection_cost(), Some(entry + idle[0]));
     }
 }

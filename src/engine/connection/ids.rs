@@ -8,14 +8,14 @@
 
 use std::collections::VecDeque;
 
-use super::connection::KEPT;
+use super::KEPT;
 
 /// What a request ID stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// Used before, free now.
     Free,
-    /// An exchange's slab key.
+    /// A request's slab key.
     Live(u32),
     /// Not to be used again on this connection.
     Quarantined,
@@ -35,14 +35,14 @@ pub(super) struct IdTable {
     is_always_one: bool,
 }
 
-/// Quarantined IDs after which a connection takes no further request: bounds the memory, 8 octets
+/// Quarantined IDs after which a connection takes no further request: bounds the memory, 8 bytes
 /// each, that an application which ends requests early can cost.
 const MAX_QUARANTINED: u32 = 4096;
 
 impl IdTable {
     /// Whether another request can have an ID.
     #[inline]
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn has_free_id(&self) -> bool {
         let most = if self.is_always_one { 1 } else { u16::MAX };
         self.quarantined < MAX_QUARANTINED
             && (self.has_rested_one() || self.slots.len() < usize::from(most))
@@ -60,13 +60,13 @@ impl IdTable {
         self.is_always_one = is_always_one;
     }
 
-    /// Gives an ID to an exchange; the first freed first. `None` when there is no room.
+    /// Gives an ID to a request; the first freed first. `None` when there is no room.
     #[inline]
-    pub(super) fn allocate(&mut self, exchange: u32) -> Option<u16> {
+    pub(super) fn allocate(&mut self, request: u32) -> Option<u16> {
         if self.has_rested_one() {
             self.rested -= 1;
             let id = self.free.pop_front()?;
-            self.slots[usize::from(id) - 1] = Slot::Live(exchange);
+            self.slots[usize::from(id) - 1] = Slot::Live(request);
             return Some(id);
         }
         if self.slots.len() + 1 == usize::from(self.last_freed) && !self.is_always_one {
@@ -75,7 +75,7 @@ impl IdTable {
             self.free.push_back(self.last_freed);
         }
         let id = u16::try_from(self.slots.len() + 1).ok()?;
-        self.slots.push(Slot::Live(exchange));
+        self.slots.push(Slot::Live(request));
         self.used = self.used.max(id);
         Some(id)
     }
@@ -129,10 +129,10 @@ impl IdTable {
         self.quarantined += 1;
     }
 
-    /// The exchanges that have an ID.
+    /// The requests that have an ID.
     pub(super) fn live(&self) -> impl Iterator<Item = u32> + '_ {
         self.slots.iter().filter_map(|slot| match slot {
-            Slot::Live(exchange) => Some(*exchange),
+            Slot::Live(request) => Some(*request),
             Slot::Free | Slot::Quarantined => None,
         })
     }
@@ -170,9 +170,9 @@ mod tests {
     #[test]
     fn one_request_at_a_time_has_ids_1_and_2_in_turn() {
         let mut ids = IdTable::default();
-        for exchange in 0..10 {
-            let id = 1 + exchange as u16 % 2;
-            assert_eq!(ids.allocate(exchange), Some(id));
+        for request in 0..10 {
+            let id = 1 + request as u16 % 2;
+            assert_eq!(ids.allocate(request), Some(id));
             ids.release(id);
             ids.end_rest();
         }
@@ -182,23 +182,23 @@ mod tests {
     fn an_application_that_knows_only_id_1_gets_it_always_and_one_request_at_a_time() {
         let mut ids = IdTable::default();
         ids.set_always_one(true);
-        for exchange in 0..10 {
-            assert!(ids.has_room());
-            assert_eq!(ids.allocate(exchange), Some(1));
-            assert!(!ids.has_room());
+        for request in 0..10 {
+            assert!(ids.has_free_id());
+            assert_eq!(ids.allocate(request), Some(1));
+            assert!(!ids.has_free_id());
             ids.release(1);
             ids.end_rest();
         }
         ids.quarantine(1);
-        assert!(!ids.has_room());
+        assert!(!ids.has_free_id());
     }
 
     #[test]
     fn the_id_freed_last_is_never_the_next_whatever_became_of_the_lists() {
         for last in 1..=6 {
             let mut ids = IdTable::default();
-            for exchange in 0..6 {
-                ids.allocate(exchange);
+            for request in 0..6 {
+                ids.allocate(request);
             }
             for id in (1..=6).filter(|id| *id != last) {
                 ids.release(id);
@@ -231,8 +231,8 @@ mod tests {
     #[test]
     fn a_released_id_rests_and_one_that_is_quarantined_meanwhile_never_comes_back() {
         let mut ids = IdTable::default();
-        for exchange in 0..3 {
-            ids.allocate(exchange);
+        for request in 0..3 {
+            ids.allocate(request);
         }
         ids.release(2);
         ids.end_rest();
@@ -251,8 +251,8 @@ mod tests {
     #[test]
     fn after_a_burst_nothing_is_held_but_the_ids_are_known_as_used() {
         let mut ids = IdTable::default();
-        for exchange in 0..100 {
-            ids.allocate(exchange);
+        for request in 0..100 {
+            ids.allocate(request);
         }
         for id in 1..=100 {
             ids.release(id);
@@ -273,29 +273,29 @@ mod tests {
     #[test]
     fn all_65_535_ids_can_live_at_once_and_then_there_is_no_room() {
         let mut ids = IdTable::default();
-        for exchange in 0..65_535 {
-            assert!(ids.has_room());
-            assert_eq!(ids.allocate(exchange), Some(exchange as u16 + 1));
+        for request in 0..65_535 {
+            assert!(ids.has_free_id());
+            assert_eq!(ids.allocate(request), Some(request as u16 + 1));
         }
-        assert!(!ids.has_room());
+        assert!(!ids.has_free_id());
         assert_eq!(ids.allocate(0), None);
         ids.release(40_000);
         ids.end_rest();
-        assert!(!ids.has_room(), "the last one freed is kept back");
+        assert!(!ids.has_free_id(), "the last one freed is kept back");
         ids.release(7);
         ids.end_rest();
-        assert!(ids.has_room());
+        assert!(ids.has_free_id());
         assert_eq!(ids.allocate(1), Some(40_000));
     }
 
     #[test]
     fn too_many_quarantined_ids_retire_the_connection() {
         let mut ids = IdTable::default();
-        for exchange in 0..MAX_QUARANTINED {
-            let id = ids.allocate(exchange).expect("room");
+        for request in 0..MAX_QUARANTINED {
+            let id = ids.allocate(request).expect("room");
             ids.quarantine(id);
         }
-        assert!(!ids.has_room());
+        assert!(!ids.has_free_id());
     }
 
     #[test]
@@ -326,8 +326,8 @@ mod tests {
         assert!(few.is_large());
 
         let mut many = IdTable::default();
-        for exchange in 0..100 {
-            many.allocate(exchange);
+        for request in 0..100 {
+            many.allocate(request);
         }
         many.quarantine(50);
         assert!(!many.is_large());

@@ -1,82 +1,64 @@
-//! The outbox of one connection: framed octets, with large body slices woven in uncopied.
+//! The outbox of one connection: framed bytes, with large body slices put in uncopied.
 //!
 //! ```text
 //! framed:  [ BEGIN PARAMS STDIN-header | STDIN-header | empty STDIN ]
 //!                                      ^              ^
-//! bodies:                       65,528 octets   40,000 octets      (stay in their exchange)
+//! bodies:                       65,528 bytes   40,000 bytes      (stay in their request)
 //! ```
 //!
-//! What goes out is the framed octets with each body slice put in at its place. A body slice is named
-//! by exchange and offset; [`Bodies`] turns the name into octets when a write is prepared.
+//! What goes out is the framed bytes with each body slice put in at its place. A body slice is named
+//! by request and offset; the requests turn the name into bytes when a write is prepared.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Deref;
 
+use crate::engine::requests::BodySlice;
+
 /// Most slices of one vectored write; twice as many cost each small request 20 ns.
 const MAX_SLICES: usize = 16;
-
-/// Where the octets of body slices are.
-pub(super) trait Bodies {
-    /// The octets of a slice that was put into the outbox and not yet taken out.
-    fn body(&self, slice: BodySlice) -> &[u8];
-}
-
-/// Names octets of an exchange's body stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BodySlice {
-    pub(super) exchange: u32,
-    pub(super) stream: Stream,
-    /// Offset in the stream.
-    pub(super) offset: u64,
-    pub(super) len: usize,
-}
-
-/// Which of a request's two body streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stream {
-    Stdin,
-    Data,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     framed: Vec<u8>,
     /// Octets of `framed` that have left.
     start: usize,
-    slices: VecDeque<Woven>,
+    slices: VecDeque<BodyRef>,
     unsent: usize,
     transmitted: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Woven {
+struct BodyRef {
     /// Position in `framed` before which the slice goes.
     at: usize,
     slice: BodySlice,
 }
 
 impl Outbox {
-    /// The buffer to frame into; follow with [`framed`](Self::framed).
-    pub(super) fn buffer(&mut self, spares: &mut Spares) -> &mut Vec<u8> {
+    /// Frames what `write` appends to the buffer.
+    #[inline]
+    pub(super) fn frame<R>(
+        &mut self,
+        pool: &mut BufferPool,
+        write: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> R {
         if self.framed.capacity() == 0 {
-            self.framed = spares.buffers.pop().unwrap_or_default();
-            spares.capacity -= self.framed.capacity();
+            self.framed = pool.buffers.pop().unwrap_or_default();
+            pool.capacity -= self.framed.capacity();
         }
-        &mut self.framed
-    }
-
-    /// Counts what was appended to the buffer since it had `before` octets.
-    pub(super) fn framed(&mut self, before: usize) {
+        let before = self.framed.len();
+        let result = write(&mut self.framed);
         self.unsent += self.framed.len() - before;
+        result
     }
 
     /// Puts a body slice behind all that is framed.
-    pub(super) fn weave(&mut self, slice: BodySlice, spares: &mut Spares) {
+    pub(super) fn push_body(&mut self, slice: BodySlice, pool: &mut BufferPool) {
         if self.slices.capacity() == 0 {
-            self.slices = spares.slices.pop().unwrap_or_default();
+            self.slices = pool.slices.pop().unwrap_or_default();
         }
-        self.slices.push_back(Woven {
+        self.slices.push_back(BodyRef {
             at: self.framed.len(),
             slice,
         });
@@ -89,7 +71,7 @@ impl Outbox {
         self.unsent
     }
 
-    /// Position in the connection's stream of octets of the next octet to be queued.
+    /// Position in the connection's stream of bytes of the next byte to be queued.
     #[inline]
     pub(super) fn end_offset(&self) -> u64 {
         self.transmitted + self.unsent as u64
@@ -101,26 +83,26 @@ impl Outbox {
         self.transmitted
     }
 
-    /// The next octets to write, in order; not necessarily all.
+    /// The next bytes to write, in order; not necessarily all.
     #[inline]
-    pub(super) fn slices<'a>(&'a self, bodies: &'a impl Bodies) -> Transmit<'a> {
+    pub(super) fn slices<'a>(&'a self, body: impl Fn(BodySlice) -> &'a [u8]) -> Transmit<'a> {
         if self.slices.is_empty() {
             return Transmit::one(&self.framed[self.start..]);
         }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut len = 0;
-        let mut push = |octets: &'a [u8]| {
-            if !octets.is_empty() {
-                slices[len] = IoSlice::new(octets);
+        let mut push = |bytes: &'a [u8]| {
+            if !bytes.is_empty() {
+                slices[len] = IoSlice::new(bytes);
                 len += 1;
             }
         };
         let mut position = self.start;
         // Each gives two at most; fewer leave a place for what is behind them.
-        for woven in self.slices.iter().take(MAX_SLICES / 2) {
-            push(&self.framed[position..woven.at]);
-            push(bodies.body(woven.slice));
-            position = woven.at;
+        for body_ref in self.slices.iter().take(MAX_SLICES / 2) {
+            push(&self.framed[position..body_ref.at]);
+            push(body(body_ref.slice));
+            position = body_ref.at;
         }
         if self.slices.len() < MAX_SLICES / 2 {
             push(&self.framed[position..]);
@@ -129,10 +111,10 @@ impl Outbox {
     }
 
     /// Shows everything from a position in the connection's stream of bytes on, in order.
-    pub(super) fn pieces_from(
-        &self,
+    pub(super) fn pieces_from<'a>(
+        &'a self,
         position: u64,
-        bodies: &impl Bodies,
+        body: impl Fn(BodySlice) -> &'a [u8],
         mut show: impl FnMut(&[u8]),
     ) {
         let mut skipped = position.saturating_sub(self.transmitted);
@@ -142,30 +124,30 @@ impl Outbox {
             show(&bytes[skip as usize..]);
         };
         let mut start = self.start;
-        for woven in &self.slices {
-            show(&self.framed[start..woven.at]);
-            show(bodies.body(woven.slice));
-            start = woven.at;
+        for body_ref in &self.slices {
+            show(&self.framed[start..body_ref.at]);
+            show(body(body_ref.slice));
+            start = body_ref.at;
         }
         show(&self.framed[start..]);
     }
 
-    /// Takes `len` octets out that were handed to the transport; calls `sent` for each piece of a
+    /// Takes `len` bytes out that were handed to the transport; calls `sent` for each piece of a
     /// body slice among them. Counts at most what there is.
     pub(super) fn consume(
         &mut self,
         len: usize,
-        spares: &mut Spares,
+        pool: &mut BufferPool,
         mut sent: impl FnMut(BodySlice),
     ) {
         let mut left = len.min(self.unsent);
         self.unsent -= left;
         self.transmitted += left as u64;
-        while let Some(woven) = self.slices.front_mut() {
-            let framed = left.min(woven.at - self.start);
+        while let Some(body_ref) = self.slices.front_mut() {
+            let framed = left.min(body_ref.at - self.start);
             self.start += framed;
             left -= framed;
-            let body = left.min(woven.slice.len);
+            let body = left.min(body_ref.slice.len);
             // Octets framed before it, where some are left, are all that was taken.
             if body == 0 {
                 break;
@@ -173,95 +155,95 @@ impl Outbox {
             left -= body;
             sent(BodySlice {
                 len: body,
-                ..woven.slice
+                ..body_ref.slice
             });
-            woven.slice.offset += body as u64;
-            woven.slice.len -= body;
-            if woven.slice.len > 0 {
+            body_ref.slice.offset += body as u64;
+            body_ref.slice.len -= body;
+            if body_ref.slice.len > 0 {
                 break;
             }
             self.slices.pop_front();
         }
         self.start += left;
-        self.reclaim(spares);
+        self.reclaim(pool);
     }
 
-    /// Copies the slices of one exchange, which is about to go, into the framed octets.
-    pub(super) fn absorb(&mut self, exchange: u32, bodies: &impl Bodies) {
+    /// Copies the slices of one request, which is about to go, into the framed bytes.
+    pub(super) fn inline_bodies<'a>(&mut self, request: u32, body: impl Fn(BodySlice) -> &'a [u8]) {
         while let Some(index) = self
             .slices
             .iter()
-            .position(|woven| woven.slice.exchange == exchange)
+            .position(|body_ref| body_ref.slice.request == request)
         {
-            let Some(woven) = self.slices.remove(index) else {
+            let Some(body_ref) = self.slices.remove(index) else {
                 return;
             };
-            let octets = bodies.body(woven.slice);
+            let bytes = body(body_ref.slice);
             self.framed
-                .splice(woven.at..woven.at, octets.iter().copied());
+                .splice(body_ref.at..body_ref.at, bytes.iter().copied());
             for later in self.slices.range_mut(index..) {
-                later.at += octets.len();
+                later.at += bytes.len();
             }
         }
     }
 
     /// Gives the buffer back when nothing is unsent, and drops the sent part of a long one.
-    fn reclaim(&mut self, spares: &mut Spares) {
+    fn reclaim(&mut self, pool: &mut BufferPool) {
         if self.unsent == 0 {
             self.start = 0;
-            self.recycle(spares);
+            self.give_back(pool);
         } else if self.start >= 16 * 1024 && self.start * 2 >= self.framed.len() {
             self.framed.drain(..self.start);
-            for woven in &mut self.slices {
-                woven.at -= self.start;
+            for body_ref in &mut self.slices {
+                body_ref.at -= self.start;
             }
             self.start = 0;
         }
     }
 
     /// Gives the memory of an outbox with nothing to send, or that is no longer needed, to the next.
-    pub(super) fn recycle(&mut self, spares: &mut Spares) {
+    pub(super) fn give_back(&mut self, pool: &mut BufferPool) {
         let mut framed = std::mem::take(&mut self.framed);
-        let capacity = spares.capacity + framed.capacity();
-        let fits = framed.capacity() > 0 && capacity <= MAX_SPARE_CAPACITY;
-        if fits && spares.buffers.len() < MAX_SPARES {
+        let capacity = pool.capacity + framed.capacity();
+        let fits = framed.capacity() > 0 && capacity <= MAX_KEPT_CAPACITY;
+        if fits && pool.buffers.len() < MAX_KEPT {
             framed.clear();
-            spares.buffers.push(framed);
-            spares.capacity = capacity;
+            pool.buffers.push(framed);
+            pool.capacity = capacity;
         }
         let mut slices = std::mem::take(&mut self.slices);
-        let fits = (1..=MAX_SPARE_SLICES).contains(&slices.capacity());
-        if fits && spares.slices.len() < MAX_SPARES {
+        let fits = (1..=MAX_KEPT_SLICES).contains(&slices.capacity());
+        if fits && pool.slices.len() < MAX_KEPT {
             slices.clear();
-            spares.slices.push(slices);
+            pool.slices.push(slices);
         }
     }
 
     /// Octets held on the heap.
     pub(super) fn heap_len(&self) -> usize {
-        self.framed.capacity() + self.slices.capacity() * size_of::<Woven>()
+        self.framed.capacity() + self.slices.capacity() * size_of::<BodyRef>()
     }
 }
 
 /// Memory of outboxes that have nothing to send, for those that have.
 #[derive(Debug, Default)]
-pub(super) struct Spares {
+pub(crate) struct BufferPool {
     /// Large ones too: to grow one anew for each burst on a shared connection is a quarter of what the
     /// burst costs.
     buffers: Vec<Vec<u8>>,
     /// Of all buffers.
     capacity: usize,
-    slices: Vec<VecDeque<Woven>>,
+    slices: Vec<VecDeque<BodyRef>>,
 }
 
-/// Most spares kept of each kind, the octets of all buffers, and the longest list kept: 17 MiB in all, as a
+/// The most that is kept of each kind, the bytes of all buffers, and the longest list kept: 17 MiB in all, as a
 /// rule far less.
-const MAX_SPARES: usize = 256;
-const MAX_SPARE_CAPACITY: usize = 16 * 1024 * 1024;
-const MAX_SPARE_SLICES: usize = 64;
+const MAX_KEPT: usize = 256;
+const MAX_KEPT_CAPACITY: usize = 16 * 1024 * 1024;
+const MAX_KEPT_SLICES: usize = 64;
 
 /// Slices for one vectored write, in order, without empty ones; see
-/// [`Engine::transmit`](super::Engine::transmit).
+/// [`Engine::transmit`](crate::Engine::transmit).
 #[derive(Debug)]
 pub struct Transmit<'a>(Slices<'a>);
 
@@ -279,15 +261,15 @@ enum Slices<'a> {
 
 impl<'a> Transmit<'a> {
     #[inline]
-    fn one(octets: &'a [u8]) -> Self {
-        if octets.is_empty() {
+    fn one(bytes: &'a [u8]) -> Self {
+        if bytes.is_empty() {
             return Self::nothing();
         }
-        Self(Slices::One([IoSlice::new(octets)]))
+        Self(Slices::One([IoSlice::new(bytes)]))
     }
 
     #[inline]
-    pub(super) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self(Slices::None)
     }
 }
@@ -308,19 +290,16 @@ impl<'a> Deref for Transmit<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::requests::Stream;
 
-    struct Alphabet;
-
-    impl Bodies for Alphabet {
-        fn body(&self, slice: BodySlice) -> &[u8] {
-            let start = slice.offset as usize;
-            &b"abcdefghijklmnopqrstuvwxyz"[start..start + slice.len]
-        }
+    fn alphabet<'a>(slice: BodySlice) -> &'a [u8] {
+        let start = slice.offset as usize;
+        &b"abcdefghijklmnopqrstuvwxyz"[start..start + slice.len]
     }
 
-    fn letters(exchange: u32, offset: u64, len: usize) -> BodySlice {
+    fn letters(request: u32, offset: u64, len: usize) -> BodySlice {
         BodySlice {
-            exchange,
+            request,
             stream: Stream::Stdin,
             offset,
             len,
@@ -329,28 +308,24 @@ mod tests {
 
     fn filled() -> Outbox {
         let mut outbox = Outbox::default();
-        let mut spares = Spares::default();
+        let mut pool = BufferPool::default();
         for (text, slice) in [("<1>", letters(1, 0, 5)), ("<2>", letters(2, 5, 3))] {
-            let buffer = outbox.buffer(&mut spares);
-            let before = buffer.len();
-            buffer.extend_from_slice(text.as_bytes());
-            outbox.framed(before);
-            outbox.weave(slice, &mut spares);
+            outbox.frame(&mut pool, |buffer| {
+                buffer.extend_from_slice(text.as_bytes());
+            });
+            outbox.push_body(slice, &mut pool);
         }
-        let buffer = outbox.buffer(&mut spares);
-        let before = buffer.len();
-        buffer.extend_from_slice(b"<end>");
-        outbox.framed(before);
+        outbox.frame(&mut pool, |buffer| buffer.extend_from_slice(b"<end>"));
         outbox
     }
 
     fn rest(outbox: &Outbox) -> String {
-        let octets: Vec<u8> = outbox
-            .slices(&Alphabet)
+        let bytes: Vec<u8> = outbox
+            .slices(alphabet)
             .iter()
             .flat_map(|slice| slice.iter().copied())
             .collect();
-        String::from_utf8(octets).expect("ASCII")
+        String::from_utf8(bytes).expect("ASCII")
     }
 
     #[test]
@@ -359,11 +334,11 @@ mod tests {
         for first in 0..=whole.len() {
             for second in 0..=whole.len() - first {
                 let mut outbox = filled();
-                let mut spares = Spares::default();
+                let mut pool = BufferPool::default();
                 let mut sent = 0;
-                outbox.consume(first, &mut spares, |slice| sent += slice.len);
+                outbox.consume(first, &mut pool, |slice| sent += slice.len);
                 assert_eq!(rest(&outbox), whole[first..]);
-                outbox.consume(second, &mut spares, |slice| sent += slice.len);
+                outbox.consume(second, &mut pool, |slice| sent += slice.len);
                 assert_eq!(rest(&outbox), whole[first + second..]);
                 assert_eq!(outbox.unsent(), whole.len() - first - second);
                 let body = whole[..first + second]
@@ -377,18 +352,18 @@ mod tests {
     }
 
     #[test]
-    fn an_absorbed_slice_is_sent_as_before() {
+    fn an_inline_bodiesed_slice_is_sent_as_before() {
         for first in 0..=14 {
             let mut outbox = filled();
-            outbox.consume(first, &mut Spares::default(), |_| {});
+            outbox.consume(first, &mut BufferPool::default(), |_| {});
             let before = rest(&outbox);
-            outbox.absorb(1, &Alphabet);
+            outbox.inline_bodies(1, alphabet);
             assert_eq!(rest(&outbox), before);
-            outbox.absorb(2, &Alphabet);
+            outbox.inline_bodies(2, alphabet);
             assert_eq!(rest(&outbox), before);
             let len = before.len();
-            outbox.consume(len, &mut Spares::default(), |_| {
-                panic!("nothing is woven in")
+            outbox.consume(len, &mut BufferPool::default(), |_| {
+                panic!("nothing is a body")
             });
             assert_eq!(outbox.unsent(), 0);
         }
@@ -397,45 +372,42 @@ mod tests {
     #[test]
     fn an_empty_outbox_holds_no_buffer() {
         let mut outbox = filled();
-        let mut spares = Spares::default();
-        outbox.consume(usize::MAX, &mut spares, |_| {});
+        let mut pool = BufferPool::default();
+        outbox.consume(usize::MAX, &mut pool, |_| {});
         assert_eq!(outbox.framed.capacity(), 0);
-        assert_eq!(spares.buffers.len(), 1);
+        assert_eq!(pool.buffers.len(), 1);
         assert_eq!(outbox.transmitted(), 19);
     }
 
-    fn frame(outbox: &mut Outbox, len: usize, spares: &mut Spares) {
-        let buffer = outbox.buffer(spares);
-        let before = buffer.len();
-        buffer.resize(before + len, b'.');
-        outbox.framed(before);
+    fn frame(outbox: &mut Outbox, len: usize, pool: &mut BufferPool) {
+        outbox.frame(pool, |buffer| buffer.resize(buffer.len() + len, b'.'));
     }
 
     #[test]
     fn any_number_of_body_slices_leaves_whole_in_order_and_without_empty_slices() {
         for (count, all_framed) in (0..30).flat_map(|it| [(it, false), (it, true)]) {
             let mut outbox = Outbox::default();
-            let mut spares = Spares::default();
+            let mut pool = BufferPool::default();
             let mut whole = String::new();
             for index in 0..count {
                 // Or every third follows another at once.
                 if all_framed || index % 3 > 0 {
-                    frame(&mut outbox, 1, &mut spares);
+                    frame(&mut outbox, 1, &mut pool);
                     whole.push('.');
                 }
-                outbox.weave(letters(1, index % 26, 1), &mut spares);
+                outbox.push_body(letters(1, index % 26, 1), &mut pool);
                 whole.push(char::from(b'a' + (index % 26) as u8));
             }
-            frame(&mut outbox, 1, &mut spares);
+            frame(&mut outbox, 1, &mut pool);
             whole.push('.');
             let mut sent = String::new();
             while outbox.unsent() > 0 {
-                let slices = outbox.slices(&Alphabet);
+                let slices = outbox.slices(alphabet);
                 assert!(slices.iter().all(|slice| !slice.is_empty()));
                 assert!(slices.len() <= MAX_SLICES);
-                let octets = rest(&outbox);
-                outbox.consume(octets.len(), &mut spares, |_| {});
-                sent += &octets;
+                let bytes = rest(&outbox);
+                outbox.consume(bytes.len(), &mut pool, |_| {});
+                sent += &bytes;
             }
             assert_eq!(sent, whole, "{count} slices");
         }
@@ -449,10 +421,10 @@ mod tests {
             (2_000, 1_500, 2_000),
         ] {
             let mut outbox = Outbox::default();
-            let mut spares = Spares::default();
-            frame(&mut outbox, len, &mut spares);
-            outbox.weave(letters(1, 0, 3), &mut spares);
-            outbox.consume(sent, &mut spares, |_| {});
+            let mut pool = BufferPool::default();
+            frame(&mut outbox, len, &mut pool);
+            outbox.push_body(letters(1, 0, 3), &mut pool);
+            outbox.consume(sent, &mut pool, |_| {});
             assert_eq!(outbox.framed.len(), kept, "{sent} of {len}");
             let expected = ".".repeat(len - sent) + "abc";
             assert_eq!(rest(&outbox), expected);
@@ -460,29 +432,29 @@ mod tests {
     }
 
     #[test]
-    fn spare_memory_is_bounded_in_number_and_in_octets() {
-        let mut spares = Spares::default();
-        let mut boxes: Vec<Outbox> = (0..MAX_SPARES + 10).map(|_| filled()).collect();
+    fn kept_memory_is_bounded_in_number_and_in_bytes() {
+        let mut pool = BufferPool::default();
+        let mut boxes: Vec<Outbox> = (0..MAX_KEPT + 10).map(|_| filled()).collect();
         for outbox in &mut boxes {
-            outbox.recycle(&mut spares);
+            outbox.give_back(&mut pool);
         }
-        assert_eq!(spares.buffers.len(), MAX_SPARES);
-        assert_eq!(spares.slices.len(), MAX_SPARES);
-        while spares.buffers.len() > 1 {
+        assert_eq!(pool.buffers.len(), MAX_KEPT);
+        assert_eq!(pool.slices.len(), MAX_KEPT);
+        while pool.buffers.len() > 1 {
             boxes[0] = Outbox::default();
-            frame(&mut boxes[0], 1, &mut spares);
+            frame(&mut boxes[0], 1, &mut pool);
         }
-        assert_eq!(spares.capacity, spares.buffers[0].capacity());
+        assert_eq!(pool.capacity, pool.buffers[0].capacity());
 
         let mut large = Outbox {
-            framed: Vec::with_capacity(MAX_SPARE_CAPACITY + 1),
-            slices: VecDeque::with_capacity(2 * MAX_SPARE_SLICES),
+            framed: Vec::with_capacity(MAX_KEPT_CAPACITY + 1),
+            slices: VecDeque::with_capacity(2 * MAX_KEPT_SLICES),
             ..Outbox::default()
         };
-        large.recycle(&mut spares);
-        Outbox::default().recycle(&mut spares);
-        assert_eq!(spares.buffers.len(), 1);
-        assert_eq!(spares.slices.len(), MAX_SPARES);
+        large.give_back(&mut pool);
+        Outbox::default().give_back(&mut pool);
+        assert_eq!(pool.buffers.len(), 1);
+        assert_eq!(pool.slices.len(), MAX_KEPT);
     }
 
     #[test]
@@ -493,6 +465,6 @@ mod tests {
         };
         assert_eq!(outbox.heap_len(), 100);
         outbox.slices.reserve_exact(3);
-        assert_eq!(outbox.heap_len(), 100 + 3 * size_of::<Woven>());
+        assert_eq!(outbox.heap_len(), 100 + 3 * size_of::<BodyRef>());
     }
 }

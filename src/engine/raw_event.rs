@@ -2,10 +2,10 @@
 
 use crate::event::{Event, RequestHandle, Tag};
 
-/// An event that names its output by the length alone: the octets end where what was consumed ends. This lets a loop
-/// over borrowed octets return from its middle, and passes an `End` on without taking it apart.
+/// An event that names its output by the length alone: the bytes end where what was consumed ends. This lets a loop
+/// over borrowed bytes return from its middle, and passes an `End` on without taking it apart.
 #[derive(Debug)]
-pub(crate) enum Received {
+pub(crate) enum RawEvent {
     Stdout {
         request: RequestHandle,
         tag: Tag,
@@ -19,17 +19,17 @@ pub(crate) enum Received {
     Other(Event<'static>),
 }
 
-impl Received {
-    /// The event, its output at the front of `octets`.
+impl RawEvent {
+    /// The event, its output at the front of `bytes`.
     #[inline]
-    pub(crate) fn lend_front(self, octets: &[u8]) -> Event<'_> {
+    pub(crate) fn lend_front(self, bytes: &[u8]) -> Event<'_> {
         match self {
-            Self::Stdout { len, .. } | Self::Stderr { len, .. } => self.lend(&octets[..len]),
+            Self::Stdout { len, .. } | Self::Stderr { len, .. } => self.lend(&bytes[..len]),
             Self::Other(event) => event,
         }
     }
 
-    /// The event, its output the last of the octets that were consumed.
+    /// The event, its output the last of the bytes that were consumed.
     #[inline]
     pub(crate) fn lend(self, consumed: &[u8]) -> Event<'_> {
         let last = |len| &consumed[consumed.len() - len..];

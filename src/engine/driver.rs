@@ -1,23 +1,32 @@
-//! Facts from the driver about connections.
+//! Facts from the driver about its sockets and the time.
 
 use std::io;
 use std::time::Instant;
 
 use super::close_reason::CloseReason;
-use super::connection::{Input, State, Step};
+use super::connection::{Input, Step};
 use super::{Disconnected, Engine};
 use crate::error::{ConnectError, LostReason, RequestError};
 use crate::event::ConnectionHandle;
 
+/// A full backlog is tried again after at most the third pause (200 ms by default): the server is there, a try costs one
+/// system call, and whoever comes too seldom finds the free place taken until `connect_timeout`.
+const LONGEST_REDIAL_PAUSE: u32 = 3;
+
 impl Engine {
     /// The driver's socket is connected.
     pub fn handle_connected(&mut self, now: Instant, connection: ConnectionHandle) {
-        let now = self.tick(now);
-        let Some(key) = self.connection_key(connection) else {
+        let now = self.timeline.tick(now);
+        let Some(key) = self.key(connection) else {
             return;
         };
-        if self.connections[key].state.step(Input::Connected) == Step::Open {
-            self.open(now, key as u32);
+        if self.connections[key as usize]
+            .state()
+            .step(Input::Connected)
+            == Step::Open
+        {
+            self.open(now, key);
+            self.make_idle(now, key);
             self.settle(now);
         }
     }
@@ -29,7 +38,7 @@ impl Engine {
     /// A driver on readiness calls this for each announcement, at once, so that a command given before the next read
     /// finds the connection as it is. A driver that never calls it promises to read before it gives commands.
     pub fn handle_readable(&mut self, now: Instant, connection: ConnectionHandle) {
-        self.tick(now);
+        self.timeline.tick(now);
         self.note_readable(connection);
     }
 
@@ -37,7 +46,7 @@ impl Engine {
     /// read: the connection takes no further request, shared or not, unless a read finds the socket empty and no end.
     /// [`handle_closed`](Self::handle_closed) follows once the end was read.
     pub fn handle_read_closed(&mut self, now: Instant, connection: ConnectionHandle) {
-        self.tick(now);
+        self.timeline.tick(now);
         self.note_read_closed(connection);
     }
 
@@ -45,112 +54,71 @@ impl Engine {
     /// edge-triggered selector. To be called before the bytes of that read are fed: a request that ends with them then
     /// leaves a connection that can be used at once.
     pub fn handle_short_read(&mut self, now: Instant, connection: ConnectionHandle) {
-        self.tick(now);
+        self.timeline.tick(now);
         self.note_drained(connection);
     }
 
     /// A read found a connection's socket empty: it would have blocked. Everything that was read before has been fed.
     pub fn handle_drained(&mut self, now: Instant, connection: ConnectionHandle) {
-        let now = self.tick(now);
+        let now = self.timeline.tick(now);
         self.note_drained(connection);
-        if let Some(key) = self.connection_key(connection) {
-            // An end that was announced would have been found.
-            self.connections[key].is_ending = false;
-            self.finish_read(now, key as u32);
+        if let Some(key) = self.key(connection) {
+            self.connections[key as usize].note_no_end();
+            self.finish_read(now, key);
             self.settle(now);
         }
     }
 
-    /// The driver will report what it finds, though it has found nothing yet.
-    pub(crate) fn expect_reports(&mut self) {
-        self.reads_are_told = true;
-    }
-
-    #[inline]
-    pub(crate) fn note_readable(&mut self, connection: ConnectionHandle) {
-        self.reads_are_told = true;
-        if let Some(own) = self.connections.get_mut(connection.index as usize)
-            && own.generation == connection.generation
-        {
-            own.unread = true;
-            if std::mem::take(&mut own.is_available) {
-                let server = usize::from(own.server);
-                self.servers[server].remove_idle(connection.index);
-            }
+    /// The driver handed `len` bytes of [`transmit`](Self::transmit) to the transport. Then look at `transmit` again: there
+    /// may be more.
+    pub fn handle_transmitted(&mut self, now: Instant, connection: ConnectionHandle, len: usize) {
+        let now = self.timeline.tick(now);
+        let Some(key) = self.key(connection) else {
+            return;
+        };
+        if len > 0 {
+            self.sent(now, key, len);
+            self.settle(now);
         }
     }
 
-    /// Whether something was announced for a connection, or is to be looked for, and was not read.
-    pub(crate) fn is_unread(&self, connection: ConnectionHandle) -> bool {
-        self.connection(connection).is_some_and(|it| it.unread)
-    }
-
-    pub(crate) fn note_read_closed(&mut self, connection: ConnectionHandle) {
-        self.note_readable(connection);
-        if let Some(key) = self.connection_key(connection) {
-            self.connections[key].is_ending = true;
+    /// Time has passed. Early, late or twice is harmless; costs what is due, not what exists.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.timeline.tick(now);
+        while let Some(owner) = self.timers.pop_due(now) {
+            self.due(now, owner);
         }
-    }
-
-    /// The socket is empty behind the bytes that are to be fed next. What follows comes with them.
-    #[inline]
-    pub(crate) fn note_drained(&mut self, connection: ConnectionHandle) {
-        self.reads_are_told = true;
-        if let Some(own) = self.connections.get_mut(connection.index as usize)
-            && own.generation == connection.generation
-        {
-            own.unread = false;
-            own.reads_first = false;
-            own.is_feeding = true;
-        }
-    }
-
-    /// Whether a connection's socket is to be read once before anything is written to it: it has served before, and the
-    /// request that is to leave may not be sent a second time. An end that is found sends it elsewhere, unharmed; so do
-    /// bytes. Over with [`handle_drained`](Self::handle_drained), or with the first byte written.
-    #[inline]
-    #[must_use]
-    pub fn reads_first(&self, connection: ConnectionHandle) -> bool {
-        self.connection(connection)
-            .is_some_and(|connection| connection.reads_first)
+        self.settle(now);
     }
 
     /// The driver's socket is gone, or was never connected; the driver has dropped it. Feed everything
     /// that could be read before: a response that is complete counts, whatever came after it.
     pub fn handle_closed(&mut self, now: Instant, connection: ConnectionHandle, why: Disconnected) {
-        let now = self.tick(now);
-        let Some(key) = self.connection_key(connection) else {
+        let now = self.timeline.tick(now);
+        let Some(key) = self.key(connection) else {
             return;
         };
-        let is_connecting = self.connections[key].is_connecting();
-        let key = key as u32;
+        let connection = &mut self.connections[key as usize];
+        let is_connecting = connection.is_connecting();
         let input = match why {
             Disconnected::BacklogFull if is_connecting => Input::BacklogFull,
             Disconnected::Shortage(_) if is_connecting => Input::Shortage,
-            Disconnected::BacklogFull | Disconnected::Shortage(_) => Input::Closed,
-            Disconnected::ConnectFailed(_) | Disconnected::Eof | Disconnected::Failed(_) => {
-                Input::Closed
-            }
+            Disconnected::BacklogFull
+            | Disconnected::Shortage(_)
+            | Disconnected::ConnectFailed(_)
+            | Disconnected::Eof
+            | Disconnected::Failed(_) => Input::Closed,
         };
-        let connection = &mut self.connections[key as usize];
-        match connection.state.step(input) {
-            Step::Redial => {
-                let State::Connecting { since } = connection.state else {
-                    return;
-                };
-                connection.redials = connection.redials.saturating_add(1);
-                let pauses = u32::from(connection.redials).min(LONGEST_REDIAL_PAUSE);
-                let until = now + self.config.backoff.after(pauses);
-                connection.state = State::Redialing { since, until };
-                self.counters.backlog_full += 1;
+        match (connection.state().step(input), why) {
+            (Step::Redial, _) => {
+                let backoff = self.config.backoff;
+                let pause = |redials: u32| backoff.after(redials.min(LONGEST_REDIAL_PAUSE));
+                connection.redial(|redials| now + pause(redials));
+                self.counters.note_backlog_full();
                 self.arm_connection(key);
             }
-            Step::Postpone => {
-                if let Disconnected::Shortage(kind) = why {
-                    self.postpone(now, key, kind);
-                }
-            }
-            Step::Failed => {
+            (Step::Postpone, Disconnected::Shortage(kind)) => self.postpone(now, key, kind),
+            (Step::Failed, _) => {
                 let kind = match why {
                     Disconnected::ConnectFailed(kind)
                     | Disconnected::Failed(kind)
@@ -160,8 +128,8 @@ impl Engine {
                 };
                 self.connect_failed(now, key, ConnectError::Failed(kind));
             }
-            Step::Gone => {
-                let reason = if connection.live == 0 {
+            (Step::Gone, _) => {
+                let reason = if connection.live() == 0 {
                     CloseReason::ClosedIdle
                 } else {
                     CloseReason::Lost
@@ -174,21 +142,46 @@ impl Engine {
                 };
                 self.lose(now, key, reason, RequestError::Lost(lost));
             }
-            Step::Open
-            | Step::Dial
-            | Step::Close
-            | Step::Drain
-            | Step::Pool
-            | Step::None
-            | Step::Impossible => {}
+            _ => {}
         }
         self.settle(now);
     }
-}
 
-/// A full backlog is tried again after at most the third pause (200 ms by default): the server is there, a try
-/// costs one system call, and whoever comes too seldom finds the free place taken until `connect_timeout`.
-const LONGEST_REDIAL_PAUSE: u32 = 3;
+    // --- the same, for the driver of this crate, which gives the time with the next call ---
+
+    /// The driver will report what it finds, though it has found nothing yet.
+    pub(crate) fn expect_reports(&mut self) {
+        self.reads_are_reported = true;
+    }
+
+    #[inline]
+    pub(crate) fn note_readable(&mut self, connection: ConnectionHandle) {
+        self.reads_are_reported = true;
+        if let Some(key) = self.key(connection) {
+            let own = &mut self.connections[key as usize];
+            own.note_readable();
+            if own.take_available() {
+                self.pool.remove_idle(own.server(), key);
+            }
+        }
+    }
+
+    pub(crate) fn note_read_closed(&mut self, connection: ConnectionHandle) {
+        self.note_readable(connection);
+        if let Some(key) = self.key(connection) {
+            self.connections[key as usize].note_ending();
+        }
+    }
+
+    /// The socket is empty after the bytes that are to be fed next. What follows comes with them.
+    #[inline]
+    pub(crate) fn note_drained(&mut self, connection: ConnectionHandle) {
+        self.reads_are_reported = true;
+        if let Some(key) = self.key(connection) {
+            self.connections[key as usize].note_drained();
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! One body stream of a request: where its octets come from and how far they were taken.
+//! One body stream of a request: where its bytes come from and how far they were taken.
 
 use std::io::{self, Read, SeekFrom};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::error::BodyError;
 use crate::request::{Body, Content, ReadSeek};
 
 /// A [`Body`] being sent. Positions are offsets in the stream.
-pub(super) struct Source {
+pub(crate) struct Source {
     supply: Supply,
     /// The length promised to the application, where there is one.
     declared: Option<u64>,
@@ -15,7 +15,7 @@ pub(super) struct Source {
     taken: u64,
 }
 
-/// Where the octets come from.
+/// Where the bytes come from.
 enum Supply {
     Empty,
     Bytes(Vec<u8>),
@@ -34,18 +34,18 @@ enum Supply {
 /// Octets handed over by the embedder and not yet sent.
 #[derive(Default)]
 struct Pushed {
-    octets: Vec<u8>,
-    /// Sent part of `octets`.
+    bytes: Vec<u8>,
+    /// Sent part of `bytes`.
     sent: usize,
-    /// Offset in the stream of `octets[sent]`.
+    /// Offset in the stream of `bytes[sent]`.
     offset: u64,
     finished: bool,
 }
 
 /// What a stream can give now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ready {
-    /// So many octets in memory, at least one.
+pub(crate) enum Ready {
+    /// So many bytes in memory, at least one.
     Memory(u64),
     /// A reader has to be asked.
     Reader,
@@ -58,12 +58,12 @@ pub(super) enum Ready {
 impl Source {
     /// `declared` is the length the parameters promise; the body's own counts where they do not.
     /// `origin` is where a seekable reader stands.
-    pub(super) fn new(body: Body, declared: Option<u64>, origin: u64) -> Self {
+    pub(crate) fn new(body: Body, declared: Option<u64>, origin: u64) -> Self {
         let declared = declared.or(body.len());
         let supply = match body.0 {
             Content::Empty => Supply::Empty,
-            Content::Bytes(octets) => Supply::Bytes(octets),
-            Content::Shared(octets) => Supply::Shared(octets),
+            Content::Bytes(bytes) => Supply::Bytes(bytes),
+            Content::Shared(bytes) => Supply::Shared(bytes),
             Content::Reader { reader, .. } => Supply::Reader(reader),
             Content::Seekable { reader, .. } => Supply::Seekable { reader, origin },
             Content::Pushed { .. } => Supply::Pushed(Box::default()),
@@ -75,7 +75,7 @@ impl Source {
         }
     }
 
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             supply: Supply::Empty,
             declared: Some(0),
@@ -83,16 +83,16 @@ impl Source {
         }
     }
 
-    pub(super) fn declared(&self) -> Option<u64> {
+    pub(crate) fn declared(&self) -> Option<u64> {
         self.declared
     }
 
     #[inline]
-    pub(super) fn ready(&self) -> Ready {
+    pub(crate) fn ready(&self) -> Ready {
         let left = match &self.supply {
             Supply::Empty => 0,
-            Supply::Bytes(octets) | Supply::Collected(octets) => octets.len() as u64 - self.taken,
-            Supply::Shared(octets) => octets.len() as u64 - self.taken,
+            Supply::Bytes(bytes) | Supply::Collected(bytes) => bytes.len() as u64 - self.taken,
+            Supply::Shared(bytes) => bytes.len() as u64 - self.taken,
             Supply::Reader(_) | Supply::Seekable { .. } => return Ready::Reader,
             Supply::Pushed(pushed) => match pushed.total() - self.taken {
                 0 if pushed.finished => return Ready::End,
@@ -107,36 +107,36 @@ impl Source {
         }
     }
 
-    /// Counts octets in memory as put into the outbox; gives their offset.
-    pub(super) fn take(&mut self, len: u64) -> u64 {
+    /// Counts bytes in memory as put into the outbox; gives their offset.
+    pub(crate) fn take(&mut self, len: u64) -> u64 {
         let offset = self.taken;
         self.taken += len;
         offset
     }
 
-    /// Whether octets taken now may be released before those taken earlier leave: pushed ones are given back in order.
-    pub(super) fn releases_next(&self) -> bool {
+    /// Whether bytes taken now may be released before those taken earlier leave: pushed ones are given back in order.
+    pub(crate) fn releases_next(&self) -> bool {
         self.pushed().is_none_or(|it| it.offset == self.taken)
     }
 
     /// Octets in memory that were taken and are not yet [released](Self::release).
-    pub(super) fn octets(&self, offset: u64, len: usize) -> &[u8] {
-        let (octets, start) = match &self.supply {
-            Supply::Bytes(octets) | Supply::Collected(octets) => (octets.as_slice(), offset),
-            Supply::Shared(octets) => (&octets[..], offset),
-            Supply::Pushed(pushed) => (&pushed.octets[pushed.sent..], offset - pushed.offset),
+    pub(crate) fn bytes(&self, offset: u64, len: usize) -> &[u8] {
+        let (bytes, start) = match &self.supply {
+            Supply::Bytes(bytes) | Supply::Collected(bytes) => (bytes.as_slice(), offset),
+            Supply::Shared(bytes) => (&bytes[..], offset),
+            Supply::Pushed(pushed) => (&pushed.bytes[pushed.sent..], offset - pushed.offset),
             Supply::Empty | Supply::Reader(_) | Supply::Seekable { .. } => (&[][..], 0),
         };
-        octets
+        bytes
             .get(start as usize..start as usize + len)
             .unwrap_or(&[])
     }
 
-    /// Appends at most `max` octets from the reader to `out`; 0 at its end.
+    /// Appends at most `max` bytes from the reader to `out`; 0 at its end.
     ///
     /// # Errors
     /// Every variant of [`BodyError`]: the reader failed, ended early, or has more than declared.
-    pub(super) fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<usize, BodyError> {
+    pub(crate) fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<usize, BodyError> {
         let reader: &mut dyn Read = match &mut self.supply {
             Supply::Reader(reader) => reader,
             Supply::Seekable { reader, .. } => reader,
@@ -149,7 +149,7 @@ impl Source {
             }
         };
         let before = out.len();
-        // One octet beyond the declared length is asked for, to see an excess.
+        // One byte beyond the declared length is asked for, to see an excess.
         let allowed = self.declared.map_or(u64::MAX, |all| all - self.taken);
         let max = (max as u64).min(allowed.saturating_add(1)) as usize;
         out.resize(before + max, 0);
@@ -191,35 +191,35 @@ impl Source {
         Ok(read)
     }
 
-    /// Gives back the memory of pushed octets that were sent.
-    pub(super) fn release(&mut self, len: usize) {
+    /// Gives back the memory of pushed bytes that were sent.
+    pub(crate) fn release(&mut self, len: usize) {
         if let Some(pushed) = self.pushed_mut() {
             pushed.release(len);
         }
     }
 
-    /// Takes pushed octets, as many as fit below `high_water`.
-    pub(super) fn push(&mut self, octets: &[u8], high_water: usize) -> usize {
+    /// Takes pushed bytes, as many as fit below `high_water`.
+    pub(crate) fn push(&mut self, bytes: &[u8], high_water: usize) -> usize {
         let Some(pushed) = self.pushed_mut() else {
             return 0;
         };
         let room = high_water.saturating_sub(pushed.len());
-        let taken = octets.len().min(room);
-        pushed.octets.extend_from_slice(&octets[..taken]);
+        let taken = bytes.len().min(room);
+        pushed.bytes.extend_from_slice(&bytes[..taken]);
         taken
     }
 
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if let Some(pushed) = self.pushed_mut() {
             pushed.finished = true;
         }
     }
 
-    pub(super) fn is_pushed(&self) -> bool {
+    pub(crate) fn is_pushed(&self) -> bool {
         matches!(self.supply, Supply::Pushed(_) | Supply::Collected(_))
     }
 
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         match &self.supply {
             Supply::Pushed(pushed) => pushed.finished,
             Supply::Collected(_) => true,
@@ -227,27 +227,27 @@ impl Source {
         }
     }
 
-    /// Pushed octets held.
-    pub(super) fn pushed_len(&self) -> usize {
+    /// Pushed bytes held.
+    pub(crate) fn pushed_len(&self) -> usize {
         self.pushed().map_or(0, Pushed::len)
     }
 
     /// Octets pushed since the start.
-    pub(super) fn pushed_total(&self) -> u64 {
+    pub(crate) fn pushed_total(&self) -> u64 {
         self.pushed().map_or(0, Pushed::total)
     }
 
     /// Turns a finished pushed body into one of known length.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn fix_length(&mut self) {
         if let Some(pushed) = self.pushed_mut() {
-            let octets = std::mem::take(&mut pushed.octets);
-            self.declared = Some(octets.len() as u64);
-            self.supply = Supply::Collected(octets);
+            let bytes = std::mem::take(&mut pushed.bytes);
+            self.declared = Some(bytes.len() as u64);
+            self.supply = Supply::Collected(bytes);
         }
     }
 
     /// Whether it can be sent again, however much of it was sent.
-    pub(super) fn is_repeatable(&self) -> bool {
+    pub(crate) fn is_repeatable(&self) -> bool {
         match &self.supply {
             Supply::Empty
             | Supply::Bytes(_)
@@ -259,15 +259,15 @@ impl Source {
     }
 
     /// Takes back all that was taken from it, of which nothing has left.
-    pub(super) fn take_back(&mut self, taken: Vec<u8>) {
+    pub(crate) fn take_back(&mut self, taken: Vec<u8>) {
         debug_assert_eq!(taken.len() as u64, self.taken);
         match &mut self.supply {
             Supply::Pushed(pushed) => {
                 let rest = pushed.sent + (self.taken - pushed.offset) as usize;
-                let rest = pushed.octets.split_off(rest);
-                let octets = [taken, rest].concat();
+                let rest = pushed.bytes.split_off(rest);
+                let bytes = [taken, rest].concat();
                 **pushed = Pushed {
-                    octets,
+                    bytes,
                     finished: pushed.finished,
                     ..Pushed::default()
                 };
@@ -287,7 +287,7 @@ impl Source {
     }
 
     /// Goes back to the start for a retry; false when that is not possible.
-    pub(super) fn rewind(&mut self) -> bool {
+    pub(crate) fn rewind(&mut self) -> bool {
         let possible = match &mut self.supply {
             Supply::Empty | Supply::Bytes(_) | Supply::Shared(_) | Supply::Collected(_) => true,
             Supply::Reader(_) => self.taken == 0,
@@ -321,7 +321,7 @@ impl Source {
 
 impl Pushed {
     fn len(&self) -> usize {
-        self.octets.len() - self.sent
+        self.bytes.len() - self.sent
     }
 
     fn total(&self) -> u64 {
@@ -331,11 +331,11 @@ impl Pushed {
     fn release(&mut self, len: usize) {
         self.sent += len;
         self.offset += len as u64;
-        if self.sent == self.octets.len() {
-            self.octets.clear();
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
             self.sent = 0;
-        } else if self.sent * 2 >= self.octets.len() {
-            self.octets.drain(..self.sent);
+        } else if self.sent * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.sent);
             self.sent = 0;
         }
     }
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn pushed_octets_are_bounded_released_and_then_not_rewindable() {
+    fn pushed_bytes_are_bounded_released_and_then_not_rewindable() {
         let mut source = Source::new(Body::pushed(None), None, 0);
         assert_eq!(source.ready(), Ready::Starved);
         assert_eq!(source.push(b"0123456789", 8), 8);
@@ -384,10 +384,10 @@ mod tests {
         assert!(source.rewind(), "nothing was released yet");
         assert_eq!(source.take(5), 0);
         source.release(5);
-        assert_eq!(source.octets(5, 3), b"567");
+        assert_eq!(source.bytes(5, 3), b"567");
         assert!(!source.rewind());
         assert_eq!(source.push(b"89", 8), 2);
-        assert_eq!(source.octets(5, 5), b"56789");
+        assert_eq!(source.bytes(5, 5), b"56789");
         source.take(5);
         source.finish();
         assert_eq!(source.ready(), Ready::End);
@@ -419,7 +419,7 @@ mod tests {
             source.release(32);
             assert_eq!(source.push(&[0; 64], 64), 32);
         }
-        let memory = source.pushed().map(|pushed| pushed.octets.capacity());
+        let memory = source.pushed().map(|pushed| pushed.bytes.capacity());
         assert!(memory <= Some(4 * 64), "{memory:?}");
     }
 }

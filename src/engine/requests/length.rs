@@ -9,17 +9,17 @@ use crate::request::{Body, Content};
 
 /// The length of a body, brought together with the parameter that states it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Length {
+pub(crate) struct Length {
     name: &'static str,
     /// Where there is one.
-    pub(super) len: Option<u64>,
+    len: Option<u64>,
     /// The parameters do not state it yet.
     is_unstated: bool,
 }
 
 impl Length {
     #[inline]
-    pub(super) fn of(
+    pub(crate) fn of(
         name: &'static str,
         declared: Declared,
         body: &mut Body,
@@ -72,8 +72,12 @@ impl Length {
         }
     }
 
+    pub(crate) fn len(self) -> Option<u64> {
+        self.len
+    }
+
     /// Bytes of the pair that is to be added.
-    pub(super) fn pair_len(self) -> usize {
+    pub(crate) fn pair_len(self) -> usize {
         match self.len.filter(|_| self.is_unstated) {
             Some(len) => 2 + self.name.len() + 1 + len.checked_ilog10().unwrap_or(0) as usize,
             None => 0,
@@ -81,7 +85,7 @@ impl Length {
     }
 
     /// Adds the parameter where it is missing.
-    pub(super) fn state(self, params: &mut Params) {
+    pub(crate) fn state(self, params: &mut Params) {
         if let Some(len) = self.len.filter(|_| self.is_unstated) {
             push_length(params, self.name, len);
         }
@@ -91,20 +95,20 @@ impl Length {
 /// Reads a reader of unknown length into memory; a pushed body is collected later.
 fn buffer_reader(body: &mut Body, limit: usize) -> Result<(), SubmitError> {
     use std::io::Read;
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let within = (limit as u64).saturating_add(1);
     let read = match &mut body.0 {
-        Content::Reader { reader, .. } => reader.by_ref().take(within).read_to_end(&mut octets),
-        Content::Seekable { reader, .. } => reader.by_ref().take(within).read_to_end(&mut octets),
+        Content::Reader { reader, .. } => reader.by_ref().take(within).read_to_end(&mut bytes),
+        Content::Seekable { reader, .. } => reader.by_ref().take(within).read_to_end(&mut bytes),
         Content::Empty | Content::Bytes(_) | Content::Shared(_) | Content::Pushed { .. } => {
             return Ok(());
         }
     };
     read.map_err(|error| SubmitError::BodyRead(error.kind()))?;
-    if octets.len() > limit {
+    if bytes.len() > limit {
         return Err(SubmitError::BodyTooLarge { limit });
     }
-    *body = Body::bytes(octets);
+    *body = Body::bytes(bytes);
     Ok(())
 }
 

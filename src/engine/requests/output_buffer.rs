@@ -1,4 +1,4 @@
-//! Output held back for a paused request that shares its connection.
+//! Output that is kept for a paused request.
 
 use std::collections::VecDeque;
 
@@ -6,15 +6,15 @@ use crate::event::Outcome;
 
 /// In the order it arrived: pieces of output, the end of output, the outcome.
 #[derive(Debug, Default)]
-pub(super) struct Held {
-    octets: Vec<u8>,
-    /// Taken part of `octets`.
+pub(super) struct OutputBuffer {
+    bytes: Vec<u8>,
+    /// Taken part of `bytes`.
     taken: usize,
     pieces: VecDeque<Piece>,
     /// Pieces of stdout and stderr among them.
     runs: usize,
     /// The outcome, once the application has ended the request or the connection is lost.
-    pub(super) outcome: Option<Outcome>,
+    outcome: Option<Outcome>,
 }
 
 /// One run of output of a kind.
@@ -31,9 +31,9 @@ const FREE_RUNS: usize = 4;
 /// What is taken out next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// So many octets of `FCGI_STDOUT` were copied.
+    /// This number of bytes of `FCGI_STDOUT` was copied.
     Stdout(usize),
-    /// So many octets of `FCGI_STDERR` were copied.
+    /// This number of bytes of `FCGI_STDERR` was copied.
     Stderr(usize),
     /// The end of `FCGI_STDOUT`.
     StdoutEnd,
@@ -41,7 +41,7 @@ pub(super) enum Taken {
     Nothing,
 }
 
-impl Held {
+impl OutputBuffer {
     pub(super) fn stdout(&mut self, data: &[u8]) {
         self.append(data);
         match self.pieces.back_mut() {
@@ -63,11 +63,11 @@ impl Held {
     }
 
     fn append(&mut self, data: &[u8]) {
-        if self.taken * 2 > self.octets.len() {
-            self.octets.drain(..self.taken);
+        if self.taken * 2 > self.bytes.len() {
+            self.bytes.drain(..self.taken);
             self.taken = 0;
         }
-        self.octets.extend_from_slice(data);
+        self.bytes.extend_from_slice(data);
     }
 
     fn begin_run(&mut self, piece: Piece) {
@@ -75,10 +75,10 @@ impl Held {
         self.runs += 1;
     }
 
-    /// Octets held. Stdout and stderr that alternate in small pieces cost their bookkeeping as well.
+    /// Octets buffer. Stdout and stderr that alternate in small pieces cost their bookkeeping as well.
     pub(super) fn len(&self) -> usize {
         let bookkeeping = self.runs.saturating_sub(FREE_RUNS) * size_of::<Piece>();
-        self.octets.len() - self.taken + bookkeeping
+        self.bytes.len() - self.taken + bookkeeping
     }
 
     /// Moves the next piece to the front of `scratch`, as much as fits.
@@ -100,10 +100,10 @@ impl Held {
             }
         };
         if let Taken::Stdout(len) | Taken::Stderr(len) = taken {
-            scratch[..len].copy_from_slice(&self.octets[self.taken..self.taken + len]);
+            scratch[..len].copy_from_slice(&self.bytes[self.taken..self.taken + len]);
             self.taken += len;
-            if self.taken == self.octets.len() {
-                self.octets.clear();
+            if self.taken == self.bytes.len() {
+                self.bytes.clear();
                 self.taken = 0;
             }
         }
@@ -112,6 +112,14 @@ impl Held {
             self.runs -= usize::from(taken != Taken::StdoutEnd);
         }
         taken
+    }
+
+    pub(super) fn set_outcome(&mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+
+    pub(super) fn into_outcome(self) -> Option<Outcome> {
+        self.outcome
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -133,58 +141,58 @@ mod tests {
 
     #[test]
     fn small_pieces_in_alternation_count_with_their_bookkeeping() {
-        let mut held = Held::default();
+        let mut buffer = OutputBuffer::default();
         for _ in 0..1000 {
-            held.stdout(b"o");
-            held.stderr(b"e");
+            buffer.stdout(b"o");
+            buffer.stderr(b"e");
         }
-        held.stdout_end();
-        assert_eq!(held.len(), 2000 + (2000 - FREE_RUNS) * size_of::<Piece>());
-        while held.take(&mut [0; 8]) != Taken::Nothing {}
-        assert_eq!(held.len(), 0);
+        buffer.stdout_end();
+        assert_eq!(buffer.len(), 2000 + (2000 - FREE_RUNS) * size_of::<Piece>());
+        while buffer.take(&mut [0; 8]) != Taken::Nothing {}
+        assert_eq!(buffer.len(), 0);
     }
 
     #[test]
     fn pieces_come_out_in_order_and_cut_to_the_buffer() {
-        let mut held = Held::default();
-        held.stdout(b"abc");
-        held.stdout(b"de");
-        held.stderr(b"!");
-        held.stdout_end();
-        assert_eq!(held.len(), 6);
+        let mut buffer = OutputBuffer::default();
+        buffer.stdout(b"abc");
+        buffer.stdout(b"de");
+        buffer.stderr(b"!");
+        buffer.stdout_end();
+        assert_eq!(buffer.len(), 6);
         let mut scratch = [0; 4];
-        assert_eq!(held.take(&mut scratch), Taken::Stdout(4));
+        assert_eq!(buffer.take(&mut scratch), Taken::Stdout(4));
         assert_eq!(&scratch, b"abcd");
-        assert_eq!(held.take(&mut scratch), Taken::Stdout(1));
-        assert_eq!(held.take(&mut scratch), Taken::Stderr(1));
-        assert_eq!(held.len(), 0);
-        assert!(!held.is_empty());
-        assert_eq!(held.take(&mut scratch), Taken::StdoutEnd);
-        assert_eq!(held.take(&mut scratch), Taken::Nothing);
+        assert_eq!(buffer.take(&mut scratch), Taken::Stdout(1));
+        assert_eq!(buffer.take(&mut scratch), Taken::Stderr(1));
+        assert_eq!(buffer.len(), 0);
+        assert!(!buffer.is_empty());
+        assert_eq!(buffer.take(&mut scratch), Taken::StdoutEnd);
+        assert_eq!(buffer.take(&mut scratch), Taken::Nothing);
     }
 
     #[test]
     fn adjacent_pieces_of_one_kind_come_out_as_one() {
-        let mut held = Held::default();
+        let mut buffer = OutputBuffer::default();
         for piece in [b"ab", b"cd"] {
-            held.stderr(piece);
+            buffer.stderr(piece);
         }
         let mut scratch = [0; 8];
-        assert_eq!(held.take(&mut scratch), Taken::Stderr(4));
+        assert_eq!(buffer.take(&mut scratch), Taken::Stderr(4));
         assert_eq!(&scratch[..4], b"abcd");
-        assert_eq!(held.take(&mut scratch), Taken::Nothing);
-        assert!(held.is_empty());
+        assert_eq!(buffer.take(&mut scratch), Taken::Nothing);
+        assert!(buffer.is_empty());
     }
 
     #[test]
     fn what_was_taken_is_given_back_when_it_is_more_than_the_rest() {
         for (taken, kept) in [(30, 101), (50, 101), (60, 41)] {
-            let mut held = Held::default();
-            held.stdout(&[b'x'; 100]);
-            held.take(&mut vec![0; taken]);
-            held.stdout(b"y");
-            assert_eq!(held.octets.len(), kept, "{taken} of 100 were taken");
-            assert_eq!(held.len(), 101 - taken);
+            let mut buffer = OutputBuffer::default();
+            buffer.stdout(&[b'x'; 100]);
+            buffer.take(&mut vec![0; taken]);
+            buffer.stdout(b"y");
+            assert_eq!(buffer.bytes.len(), kept, "{taken} of 100 were taken");
+            assert_eq!(buffer.len(), 101 - taken);
         }
     }
 }

@@ -1,0 +1,68 @@
+//! Back-pressure: whether a connection is read, and what the driver is asked to do when that changes.
+//!
+//! A request that is alone on its connection is paused by not reading the socket. A request that shares its connection has
+//! its output kept, up to the budgets of [`Stall`](crate::Stall); when a budget is used up, either the connection is not
+//! read, or the paused request fails.
+
+use super::Engine;
+use super::connection::Reads;
+
+impl Engine {
+    /// Decides whether a connection is to be read, and tells the driver when that becomes true.
+    #[inline]
+    pub(super) fn update_reads(&mut self, key: u32) {
+        let connection = self.connections.get(key as usize);
+        if connection.is_some_and(|it| it.may_be_blocked()) {
+            self.decide_on_reads(key);
+        }
+    }
+
+    fn decide_on_reads(&mut self, key: u32) {
+        let now = self.timeline.now();
+        let connection = &mut self.connections[key as usize];
+        let kept = self.requests.buffered();
+        match connection.decide_on_reads(now, kept, &self.config.stall) {
+            Reads::Unchanged => return,
+            Reads::Blocked => {}
+            Reads::Reopened => self.ask_read(key),
+        }
+        // Their time limits stood still and may have no entry, or waited for what would be read.
+        self.arm_requests(key);
+    }
+
+    /// Makes sure that each request on a connection is looked at when its next deadline comes.
+    fn arm_requests(&mut self, key: u32) {
+        let requests: Vec<u32> = self.connections[key as usize].requests().collect();
+        for request in requests {
+            self.arm_request(request);
+        }
+    }
+
+    /// Less output is kept than may be: connections that wait for that may be read again.
+    pub(super) fn reopen_reads(&mut self) {
+        if self.requests.take_fallen_below() {
+            let keys: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
+            for key in keys {
+                self.update_reads(key);
+            }
+        }
+    }
+
+    /// Asks the driver to write, once, if there is anything.
+    #[inline]
+    pub(super) fn ask_flush(&mut self, key: u32) {
+        if let Some(connection) = self.connections.get_mut(key as usize)
+            && connection.ask_flush()
+        {
+            self.output.flush(connection.handle(key));
+        }
+    }
+
+    /// Asks the driver to read, once.
+    pub(super) fn ask_read(&mut self, key: u32) {
+        let connection = &mut self.connections[key as usize];
+        if connection.ask_read() {
+            self.output.read(connection.handle(key));
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! A connection becomes idle, drains, closes or is lost, and what becomes of the requests on it.
+
+use std::io;
+
+use super::Engine;
+use super::close_reason::CloseReason;
+use super::connection::{Connection, Input, Step};
+use super::pool::ConnectFailure;
+use super::requests::{Input as RequestInput, LossCause, Progress, State, Step as RequestStep};
+use super::time::Time;
+use crate::error::{ConnectError, LostReason, RequestError};
+use crate::event::RequestHandle;
+
+impl Engine {
+    /// Closes a connection that has no request whose `End` is not out.
+    pub(super) fn close(&mut self, now: Time, key: u32, reason: CloseReason) {
+        let handle = self.connections[key as usize].handle(key);
+        self.output.close(handle, reason);
+        // Nobody is left to be told but a question of the embedder's.
+        self.lose(now, key, reason, RequestError::Aborted);
+    }
+
+    /// Step `Drain`: a connection takes no further request and closes once none is left.
+    pub(super) fn drain(&mut self, now: Time, key: u32, reason: CloseReason) {
+        let connection = &mut self.connections[key as usize];
+        connection.drain(reason);
+        self.pool.withdraw(connection.server(), key);
+        if connection.live() == 0 {
+            self.close(now, key, reason);
+        }
+    }
+
+    /// A request has left its connection, by `FCGI_END_REQUEST` or after an abort.
+    pub(super) fn release(&mut self, now: Time, key: u32) {
+        let connection = &mut self.connections[key as usize];
+        connection.remove_request();
+        let server = connection.server();
+        self.pool.released(server, connection.served());
+        if connection.live() + 1 == connection.max_requests() && connection.is_shareable() {
+            self.pool.add_shareable(server, key);
+        }
+        self.update_reads(key);
+        let connection = &self.connections[key as usize];
+        if connection.live() > 0 {
+            return;
+        }
+        match connection.state().step(Input::LastRequestOff) {
+            Step::Pool => self.make_idle(now, key),
+            Step::Close => {
+                let reason = connection.retire_reason();
+                self.close(now, key, reason.unwrap_or(CloseReason::Retired));
+            }
+            _ => debug_assert!(false, "requests are on open connections"),
+        }
+    }
+
+    /// Step `Pool`: a connection's last request is off. It becomes idle, or is closed where a limit says so.
+    pub(super) fn make_idle(&mut self, now: Time, key: u32) {
+        if let Some(reason) = self.reason_to_close(now, key) {
+            self.close(now, key, reason);
+            return;
+        }
+        let connection = &mut self.connections[key as usize];
+        let server = connection.server();
+        let is_shared = connection.max_requests() > 1;
+        connection.touch(now);
+        connection.await_reply();
+        connection.end_look();
+        connection.take_available();
+        if is_shared {
+            self.pool.remove_shareable(server, key);
+        } else if self.ask_on_idle(now, key) {
+            self.arm_connection(key);
+            return;
+        }
+        // Otherwise when the read is used up, the padding has come, and the socket was found empty: what is behind the end
+        // of a request must not reach the next one.
+        let connection = &mut self.connections[key as usize];
+        if connection.is_clean() {
+            self.make_available(key);
+        } else if !is_shared && connection.has_more_records() {
+            connection.retire(CloseReason::OutOfTurn);
+        }
+        self.arm_connection(key);
+    }
+
+    /// Why a connection whose last request is off cannot be used again.
+    #[inline]
+    fn reason_to_close(&mut self, now: Time, key: u32) -> Option<CloseReason> {
+        let limits = &self.config.limits;
+        let connection = &self.connections[key as usize];
+        let server = connection.server();
+        let has_served = connection.served() > 0;
+        if let Some(reason) = connection.retire_reason() {
+            Some(reason)
+        } else if !self.lifecycle.is_running() && self.requests.is_queue_empty() {
+            Some(CloseReason::Retired)
+        } else if !self.config.keep_connections && has_served {
+            Some(CloseReason::KeepOff)
+        } else if has_served && self.pool.serves_once(server, &self.config) {
+            Some(CloseReason::OnlyIdOne)
+        } else if connection.has_served_most(limits) || connection.is_out_of_ids() {
+            Some(CloseReason::MaxRequests)
+        } else if connection.is_old(now, limits) {
+            Some(CloseReason::MaxAge)
+        } else if self.pool.has_too_many(server, &self.config) {
+            Some(CloseReason::Retired)
+        } else if connection.max_requests() == 1 && has_served && self.must_preempt(now, server) {
+            Some(CloseReason::Yielded)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a connection is to be closed so that its process can turn to one that waits, see
+    /// [`Config::yield_after`](crate::Config::yield_after).
+    pub(super) fn must_preempt(&mut self, now: Time, server: u16) -> bool {
+        if !self.pool.awaits_first_byte(server) {
+            return false;
+        }
+        let must = self.pool.must_preempt(now, server, &self.connections);
+        self.arm_server(now, server);
+        must
+    }
+
+    /// An idle connection has consumed all of its last record, padding included, and its socket is empty: it may be handed
+    /// out.
+    #[inline]
+    pub(super) fn make_available(&mut self, key: u32) {
+        let connection = &mut self.connections[key as usize];
+        if connection.set_available() {
+            self.pool.add_idle(connection.server(), key, &self.config);
+        }
+    }
+
+    /// Takes a connection away and deals with the requests that are still on it.
+    pub(super) fn lose(&mut self, now: Time, key: u32, reason: CloseReason, error: RequestError) {
+        let connection = &mut self.connections[key as usize];
+        let probe = connection.take_probe();
+        let server = connection.server();
+        let mut live: Vec<u32> = connection.requests().collect();
+        live.sort_unstable_by_key(|it| self.requests[*it].upload().first_offset());
+        let connection = &self.connections[key as usize];
+        for request in &live {
+            connection.take_back_bodies(*request, &mut self.requests);
+        }
+        let served = connection.served();
+        let is_useless = matches!(
+            reason,
+            CloseReason::ClosedIdle | CloseReason::OutOfTurn | CloseReason::Protocol
+        );
+        // One that ends before anybody had it is no better than none.
+        let is_failure = is_useless && served == 0 && live.is_empty() && probe.is_none();
+        let (opened, serial) = (connection.opened(), connection.serial());
+        let loss = Loss::of(connection, now, self.config.stale_window);
+        self.note_loss(now, key, reason);
+        self.pool
+            .lost(server, self.connections[key as usize].live());
+        if served == 0 && (is_useless || self.config.limits.min_idle > 0) {
+            self.pool.pause_refill(now, server, self.config.backoff);
+            self.arm_server(now, server);
+        }
+        self.remove(key, reason);
+        if is_failure && !self.requests.is_queue_empty() {
+            let error = ConnectError::Failed(match error {
+                RequestError::Lost(LostReason::Io(kind)) => kind,
+                RequestError::Protocol(_) => io::ErrorKind::InvalidData,
+                _ => io::ErrorKind::UnexpectedEof,
+            });
+            let failure = ConnectFailure {
+                server,
+                opened,
+                error,
+            };
+            self.server_failed(now, serial, failure);
+        }
+        self.lose_requests(now, live, loss, &error);
+        if let Some(request) = probe {
+            self.probe_failed(now, request, error);
+        }
+    }
+
+    /// What the loss of a connection says of its server.
+    fn note_loss(&mut self, now: Time, key: u32, reason: CloseReason) {
+        self.question_lost(key, reason);
+        let connection = &self.connections[key as usize];
+        let server = connection.server();
+        let is_plain = connection.max_requests() == 1;
+        let is_unanswered =
+            reason == CloseReason::Lost && connection.has_no_reply_yet() && is_plain;
+        // An application that knows ID 1 only may close a connection rather than answer another one.
+        let first = connection.only_request(&self.requests);
+        let has_other_id =
+            first.is_some_and(|it| matches!(it.state(), State::Active { id, .. } if id != 1));
+        if is_unanswered && has_other_id {
+            self.pool.other_id_unanswered(server);
+        }
+        // The application has closed it between two requests, or before it took the second.
+        let is_behind_answer = match reason {
+            CloseReason::ClosedIdle => connection.live() == 0,
+            _ => is_unanswered,
+        };
+        let served = connection.served();
+        let idle = now.saturating_duration_since(connection.idle_since());
+        if is_behind_answer && served > 0 && idle < self.config.stale_window {
+            self.pool.closed_after(now, server, served);
+        }
+    }
+
+    /// What becomes of the requests on a connection that is gone, in the order in which they were sent.
+    fn lose_requests(&mut self, now: Time, live: Vec<u32>, loss: Loss, error: &RequestError) {
+        let (again, over): (Vec<u32>, Vec<u32>) = live.into_iter().partition(|key| {
+            let request = &self.requests[*key];
+            let cause = loss.cause(request.is_reused());
+            request.may_retry_lost(now, loss.progress, cause, self.config.stale_window)
+                && request.has_attempt_left(now, self.config.max_retries)
+                && !self.lifecycle.has_stopped()
+        });
+        // Each that is sent again goes to the front of the queue: the last first.
+        let over = over.into_iter().map(|key| (key, RequestInput::Lost));
+        let again = again.into_iter().rev();
+        for (key, input) in over.chain(again.map(|key| (key, RequestInput::LostMayRetry))) {
+            let transmitted = loss.progress.transmitted;
+            match self.requests[key].state().step(input) {
+                RequestStep::Queue => {
+                    let failure = self.requests[key].failure(now, error.clone(), transmitted);
+                    let next = Some(self.pool.next_serial());
+                    if self.requests.retry(now, key, transmitted, next) {
+                        self.requeue(key, failure);
+                    } else {
+                        self.end(key, Err(failure));
+                    }
+                }
+                RequestStep::End => self.fail(now, key, error.clone(), transmitted),
+                RequestStep::Gone => {
+                    self.requests.remove(key);
+                    self.clear_timers_if_idle();
+                }
+                _ => debug_assert!(false, "a request with an ID is Active or Aborting"),
+            }
+        }
+    }
+
+    /// The embedder's question to a server stays without an answer.
+    fn probe_failed(&mut self, now: Time, request: RequestHandle, error: RequestError) {
+        if let Some(key) = self.requests.key(request) {
+            self.fail(now, key, error, u64::MAX);
+        }
+    }
+
+    /// Closes what is being opened or asked while nobody will use it.
+    pub(super) fn retire_unused(&mut self, now: Time) {
+        let is_unused = |connection: &Connection| match connection.state().step(Input::Retire) {
+            Step::Failed => true,
+            Step::Drain => connection.live() == 0,
+            _ => false,
+        };
+        self.close_where(now, |it| is_unused(it).then_some(CloseReason::Retired));
+    }
+
+    /// Closes idle connections that new limits find too old or too often used.
+    pub(super) fn close_used_up(&mut self, now: Time) {
+        let limits = self.config.limits;
+        self.close_where(now, |connection| {
+            if !connection.is_idle() {
+                None
+            } else if connection.has_served_most(&limits) {
+                Some(CloseReason::MaxRequests)
+            } else {
+                connection
+                    .is_old(now, &limits)
+                    .then_some(CloseReason::MaxAge)
+            }
+        });
+    }
+
+    /// Closes each connection for which there is a reason.
+    pub(super) fn close_where(
+        &mut self,
+        now: Time,
+        reason: impl Fn(&Connection) -> Option<CloseReason>,
+    ) {
+        let all = self.connections.iter();
+        let to_close: Vec<(u32, CloseReason)> = all
+            .filter_map(|(key, it)| Some((key as u32, reason(it)?)))
+            .collect();
+        for (key, reason) in to_close {
+            if self.connections.contains(key as usize) {
+                self.close(now, key, reason);
+            }
+        }
+    }
+}
+
+/// What was known of a connection when it was lost.
+#[derive(Clone, Copy, Debug)]
+struct Loss {
+    progress: Progress,
+    has_no_reply: bool,
+    is_within_record: bool,
+    /// The client's own question was sent on it, not long ago.
+    was_asked: bool,
+}
+
+impl Loss {
+    fn of(connection: &Connection, now: Time, stale_window: std::time::Duration) -> Self {
+        Self {
+            progress: connection.progress(),
+            has_no_reply: connection.has_no_reply_yet(),
+            is_within_record: !connection.is_at_record_boundary(),
+            // It may have died of the question, and not of its request.
+            was_asked: connection.asked().is_some_and(|(since, was_sent)| {
+                was_sent && now.saturating_duration_since(since) < stale_window
+            }),
+        }
+    }
+
+    fn cause(&self, is_reused: bool) -> LossCause {
+        if self.is_within_record {
+            LossCause::Answering
+        } else if self.was_asked {
+            LossCause::Question
+        } else if self.has_no_reply && is_reused {
+            LossCause::Stale
+        } else {
+            LossCause::Request
+        }
+    }
+}

@@ -1,0 +1,648 @@
+//! One connection: a state machine that parses records incrementally. The engine holds a slab of them.
+//!
+//! A connection owns its request IDs ([`ids`]), what it sends ([`send`], with its [`outbox`]), what it receives
+//! ([`receive`]), what the requests on it keep unread ([`budget`]) and the question that was sent on it ([`probe`]). It
+//! borrows the requests for its work and knows nothing else: what follows from a record or a fact for the pool, or for the
+//! request, goes back to the engine as a value.
+//!
+//! # States
+//!
+//! | state      | connected | backlog full | shortage | closed | deadline | retire | ask   | answered | last request off |
+//! |------------|-----------|--------------|----------|--------|----------|--------|-------|----------|------------------|
+//! | Connecting | Open      | Redial       | Postpone | Failed | Failed   | Failed | -     | -        | -                |
+//! | Redialing  | -         | -            | -        | Failed | Dial     | Failed | -     | -        | -                |
+//! | Probing    | -         | -            | -        | Gone   | Close    | none   | -     | Open     | -                |
+//! | Open       | -         | -            | -        | Gone   | Close    | Drain  | Probe | none     | Pool             |
+//! | Draining   | -         | -            | -        | Gone   | none     | none   | -     | none     | Close            |
+//!
+//! *Redialing*: the listener's backlog was full (`EAGAIN` on a Unix socket), and a new socket is tried when the pause is
+//! over. *Probing*: the embedder's `FCGI_GET_VALUES` was sent and nothing else. *Open*: idle or with requests.
+//! *Draining*: takes no further request.
+//!
+//! Inputs: facts from the driver (*connected*, *backlog full*, *shortage*, *closed*), its own *deadline* (connect time-out
+//! or end of a pause; idle or age limit, lists to be given back; probe time-out), *retire* (this client is done with it:
+//! shut down, limits lowered, an abort not answered), the embedder *asks* for the server's values, that question is
+//! *answered*, and *last request off*.
+//!
+//! Steps: `Open` makes it usable; `Redial` waits; `Postpone` takes it away, which says nothing about the server; `Dial`
+//! connects again, or `Failed` when the connect time-out has passed; `Gone` loses its requests; `Close` closes it; `Drain`
+//! closes it once no request is left; `Probe` sends the question; `Pool` makes it idle, or closes it where a limit says so.
+
+mod budget;
+mod ids;
+mod outbox;
+mod probe;
+mod receive;
+mod send;
+
+pub(super) use budget::Reads;
+pub(super) use outbox::BufferPool;
+pub use outbox::Transmit;
+pub(super) use receive::{FirstReply, Look, Received};
+pub(super) use send::Filled;
+
+use slab::Slab;
+
+use super::close_reason::CloseReason;
+use super::requests::{OutputWeight, Progress, Request, Requests};
+use super::time::Time;
+use crate::config::Limits;
+use crate::event::{ConnectionHandle, RequestHandle};
+use budget::Budget;
+use ids::IdTable;
+use probe::{Probe, Question};
+use receive::Receiving;
+use send::Sending;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// The number of this connection in the order of opening.
+    serial: u64,
+    server: u16,
+    state: State,
+    /// What the requests that wait expect of it while it connects.
+    expected: Expected,
+    opened: Time,
+    /// How long the connect took, in microseconds: an hour fits.
+    took_us: u32,
+    /// Connects that found the backlog full.
+    redials: u8,
+    /// The most requests at a time; above 1 only by proof or the embedder's word.
+    max_requests: u32,
+    /// Requests on it whose `End` is not out, or whose abort is not over: no more than there are IDs.
+    live: u16,
+    /// Requests on it whose abort is not over.
+    aborting: u16,
+    /// Requests that have ended on it.
+    served: u32,
+    /// It is among its server's idle connections: it may be handed out.
+    is_available: bool,
+    /// Why it must not serve another request: late records, an early end, a limit.
+    retire_reason: Option<CloseReason>,
+    ids: IdTable,
+    sending: Sending,
+    receiving: Receiving,
+    budget: Budget,
+    /// The client's own question for the server's values, sent after a request.
+    question: Option<Box<Question>>,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Connecting { since: Time },
+    Redialing { since: Time, until: Time },
+    Probing(Box<Probe>),
+    Open,
+    Draining,
+}
+
+/// See the module's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    Connected,
+    BacklogFull,
+    Shortage,
+    Closed,
+    Deadline,
+    Retire,
+    Ask,
+    Answered,
+    LastRequestOff,
+}
+
+/// See the module's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Open,
+    Redial,
+    Postpone,
+    Dial,
+    Failed,
+    Gone,
+    Close,
+    Drain,
+    Probe,
+    Pool,
+    None,
+    Impossible,
+}
+
+/// What a connection that is being opened is expected to bring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Expected {
+    /// Requests that it will have room for. 0 once it is late.
+    pub(super) slots: u32,
+    /// Requests that can go elsewhere do not wait for it.
+    pub(super) is_late: bool,
+}
+
+/// Requests for which an idle connection keeps room in its lists.
+const KEPT: usize = 4;
+
+impl State {
+    /// The table.
+    pub(super) fn step(&self, input: Input) -> Step {
+        use Input as I;
+        match (self, input) {
+            (Self::Connecting { .. }, I::Connected) => Step::Open,
+            (Self::Connecting { .. }, I::BacklogFull) => Step::Redial,
+            (Self::Connecting { .. }, I::Shortage) => Step::Postpone,
+            (Self::Connecting { .. }, I::Closed | I::Deadline | I::Retire) => Step::Failed,
+            (Self::Redialing { .. }, I::Deadline) => Step::Dial,
+            (Self::Redialing { .. }, I::Closed | I::Retire) => Step::Failed,
+            (Self::Probing(_) | Self::Open | Self::Draining, I::Closed) => Step::Gone,
+            (Self::Probing(_) | Self::Open, I::Deadline) => Step::Close,
+            (Self::Probing(_) | Self::Draining, I::Retire) => Step::None,
+            (Self::Probing(_), I::Answered) => Step::Open,
+            (Self::Open, I::Retire) => Step::Drain,
+            (Self::Open, I::Ask) => Step::Probe,
+            (Self::Open, I::LastRequestOff) => Step::Pool,
+            (Self::Open | Self::Draining, I::Answered) => Step::None,
+            (Self::Draining, I::Deadline) => Step::None,
+            (Self::Draining, I::LastRequestOff) => Step::Close,
+            (Self::Connecting { .. }, I::Ask | I::Answered | I::LastRequestOff)
+            | (
+                Self::Redialing { .. },
+                I::Connected
+                | I::BacklogFull
+                | I::Shortage
+                | I::Ask
+                | I::Answered
+                | I::LastRequestOff,
+            )
+            | (
+                Self::Probing(_),
+                I::Connected | I::BacklogFull | I::Shortage | I::Ask | I::LastRequestOff,
+            )
+            | (Self::Open, I::Connected | I::BacklogFull | I::Shortage)
+            | (Self::Draining, I::Connected | I::BacklogFull | I::Shortage | I::Ask) => {
+                Step::Impossible
+            }
+        }
+    }
+}
+
+/// The connection that a handle names.
+#[inline]
+pub(super) fn get(connections: &Slab<Connection>, handle: ConnectionHandle) -> Option<&Connection> {
+    let connection = connections.get(handle.index as usize)?;
+    connection.is(handle).then_some(connection)
+}
+
+impl Connection {
+    pub(super) fn new(now: Time, serial: u64, server: u16, expected: Expected) -> Self {
+        Self {
+            serial,
+            server,
+            state: State::Connecting { since: now },
+            expected,
+            opened: now,
+            took_us: 0,
+            redials: 0,
+            max_requests: 1,
+            live: 0,
+            aborting: 0,
+            served: 0,
+            is_available: false,
+            retire_reason: None,
+            ids: IdTable::default(),
+            sending: Sending::new(now),
+            receiving: Receiving::default(),
+            budget: Budget::default(),
+            question: None,
+        }
+    }
+
+    // --- what it is ---
+
+    #[inline]
+    pub(super) fn handle(&self, key: u32) -> ConnectionHandle {
+        ConnectionHandle {
+            index: key,
+            generation: self.serial as u32,
+        }
+    }
+
+    #[inline]
+    pub(super) fn is(&self, handle: ConnectionHandle) -> bool {
+        self.serial as u32 == handle.generation
+    }
+
+    #[inline]
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    #[inline]
+    pub(super) fn server(&self) -> u16 {
+        self.server
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn expected(&self) -> Expected {
+        self.expected
+    }
+
+    pub(super) fn opened(&self) -> Time {
+        self.opened
+    }
+
+    #[inline]
+    pub(super) fn max_requests(&self) -> u32 {
+        self.max_requests
+    }
+
+    #[inline]
+    pub(super) fn live(&self) -> u32 {
+        u32::from(self.live)
+    }
+
+    #[inline]
+    pub(super) fn served(&self) -> u32 {
+        self.served
+    }
+
+    /// Whether one request alone on it has no `End` yet.
+    pub(super) fn has_one_left(&self) -> bool {
+        self.live - self.aborting == 1
+    }
+
+    #[inline]
+    pub(super) fn is_available(&self) -> bool {
+        self.is_available
+    }
+
+    #[inline]
+    pub(super) fn retire_reason(&self) -> Option<CloseReason> {
+        self.retire_reason
+    }
+
+    /// Whether it is open and without a request.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Open) && self.live == 0
+    }
+
+    #[inline]
+    pub(super) fn is_connecting(&self) -> bool {
+        matches!(
+            self.state,
+            State::Connecting { .. } | State::Redialing { .. }
+        )
+    }
+
+    /// Whether it is among those that requests share, with a slot for one more.
+    #[inline]
+    pub(super) fn is_shareable(&self) -> bool {
+        matches!(self.state, State::Open) && (1..self.max_requests).contains(&self.live())
+    }
+
+    /// Whether one that is shareable may have one more request. What keeps it from that is rare, and looked at when it is
+    /// its turn.
+    #[inline]
+    pub(super) fn has_free_slot(&self) -> bool {
+        self.retire_reason.is_none() && !self.is_ending() && self.ids.has_free_id()
+    }
+
+    /// Whether nothing is left of the requests that have ended on it: no byte of a read, no padding, and nothing in the
+    /// socket that the driver knows of.
+    #[inline]
+    pub(super) fn is_clean(&self) -> bool {
+        self.is_drained() && self.question.is_none()
+    }
+
+    /// Whether it has served, or serves, as many requests as it may.
+    #[inline]
+    pub(super) fn has_served_most(&self, limits: &Limits) -> bool {
+        limits
+            .max_requests_per_connection
+            .is_some_and(|most| self.served.saturating_add(self.live()) >= most)
+    }
+
+    /// Whether another request could have no ID.
+    #[inline]
+    pub(super) fn is_out_of_ids(&self) -> bool {
+        !self.ids.has_free_id()
+    }
+
+    /// Whether it has its age. One that has not served yet may, however long it took to connect: the next would be no
+    /// younger.
+    #[inline]
+    pub(super) fn is_old(&self, now: Time, limits: &Limits) -> bool {
+        (self.served > 0 || self.live > 0)
+            && limits
+                .max_age
+                .is_some_and(|age| now.saturating_duration_since(self.opened) >= age)
+    }
+
+    /// Whether a limit keeps it from taking one more request.
+    #[inline]
+    pub(super) fn is_used_up(&self, now: Time, limits: &Limits) -> bool {
+        self.has_served_most(limits) || self.is_old(now, limits)
+    }
+
+    /// Since when it has no request; since then, nothing has been sent on it either.
+    #[inline]
+    pub(super) fn idle_since(&self) -> Time {
+        self.sending.last_activity()
+    }
+
+    /// Whether it has not served yet, and its first request waits for its first byte.
+    pub(super) fn waits_for_first_byte(&self) -> bool {
+        self.has_no_reply_yet() && self.served == 0
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            last_activity: self.sending.last_activity(),
+            transmitted: self.transmitted(),
+            read_blocked: self.is_read_blocked(),
+            unblocked: self.budget.unblocked(),
+        }
+    }
+
+    /// The requests on it.
+    pub(super) fn requests(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ids.live()
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_len(&self) -> usize {
+        let probe = match &self.state {
+            State::Probing(probe) => probe.heap_len(),
+            State::Connecting { .. } | State::Redialing { .. } | State::Open | State::Draining => 0,
+        };
+        let question = self.question.as_ref().map_or(0, |it| it.heap_len());
+        self.sending.heap_len() + self.ids.heap_len() + probe + question
+    }
+
+    // --- its state ---
+
+    /// *connected*
+    pub(super) fn connected(&mut self, now: Time, max_requests: u32, is_always_one: bool) {
+        debug_assert_eq!(self.state.step(Input::Connected), Step::Open);
+        self.state = State::Open;
+        self.max_requests = max_requests;
+        if max_requests == 1 {
+            // Most connections never have a second request at a time.
+            self.ids.make_room_for_one();
+            self.sending.make_room_for_one();
+            self.ids.set_always_one(is_always_one);
+        }
+        let took = now.saturating_duration_since(self.opened);
+        self.took_us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        self.touch(now);
+    }
+
+    /// *backlog full*: the pauses so far are counted with this one.
+    pub(super) fn redial(&mut self, until: impl FnOnce(u32) -> Time) {
+        debug_assert_eq!(self.state.step(Input::BacklogFull), Step::Redial);
+        if let State::Connecting { since } = self.state {
+            self.redials = self.redials.saturating_add(1);
+            let until = until(u32::from(self.redials));
+            self.state = State::Redialing { since, until };
+        }
+    }
+
+    /// *deadline* of a pause: it is connected again.
+    pub(super) fn dial_again(&mut self) {
+        debug_assert_eq!(self.state.step(Input::Deadline), Step::Dial);
+        if let State::Redialing { since, .. } = self.state {
+            self.state = State::Connecting { since };
+        }
+    }
+
+    /// It has been connecting for long: what was expected of it before.
+    pub(super) fn set_late(&mut self) -> Expected {
+        let before = self.expected;
+        self.expected = Expected {
+            slots: 0,
+            is_late: true,
+        };
+        before
+    }
+
+    /// It is no longer being opened: what was expected of it.
+    pub(super) fn take_expected(&mut self) -> Expected {
+        std::mem::take(&mut self.expected)
+    }
+
+    /// *retire*, or *deadline* of an abort
+    pub(super) fn drain(&mut self, reason: CloseReason) {
+        self.retire(reason);
+        self.is_available = false;
+        self.state = State::Draining;
+    }
+
+    /// *ask*
+    pub(super) fn probe(&mut self, now: Time, request: RequestHandle) {
+        debug_assert_eq!(self.state.step(Input::Ask), Step::Probe);
+        self.state = State::Probing(Box::new(Probe::new(now, request)));
+    }
+
+    /// *answered*, or given up: who has asked, where it is Probing.
+    pub(super) fn take_probe(&mut self) -> Option<RequestHandle> {
+        let State::Probing(probe) = &self.state else {
+            return None;
+        };
+        debug_assert_eq!(self.state.step(Input::Answered), Step::Open);
+        let request = probe.request();
+        self.state = State::Open;
+        Some(request)
+    }
+
+    /// It must not serve another request. The first reason counts.
+    pub(super) fn retire(&mut self, reason: CloseReason) {
+        self.retire_reason.get_or_insert(reason);
+    }
+
+    /// It may be handed out; whether that is a change.
+    #[inline]
+    pub(super) fn set_available(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_available, true)
+    }
+
+    /// It may not be handed out; whether that is a change.
+    #[inline]
+    pub(super) fn take_available(&mut self) -> bool {
+        std::mem::take(&mut self.is_available)
+    }
+
+    /// The client's own question is sent, or over.
+    pub(super) fn set_question(&mut self, question: Option<Box<Question>>) {
+        self.question = question;
+    }
+
+    /// How many requests it may have has become known.
+    pub(super) fn set_max_requests(&mut self, max_requests: u32) {
+        self.max_requests = max_requests;
+        if max_requests > 1 {
+            self.ids.set_always_one(false);
+        }
+    }
+
+    // --- its requests ---
+
+    /// An ID for a request; `None` when there is none.
+    #[inline]
+    fn allocate(&mut self, request: u32) -> Option<u16> {
+        self.ids.allocate(request)
+    }
+
+    /// A request is on it.
+    #[inline]
+    pub(super) fn add_request(&mut self, weight: OutputWeight) {
+        self.live += 1;
+        self.add_weight(weight);
+    }
+
+    /// A request has ended on it, whose `End` is out or will be.
+    #[inline]
+    pub(super) fn remove_request(&mut self) {
+        self.live -= 1;
+        self.served = self.served.saturating_add(1);
+    }
+
+    /// The ID of a request that was sent as a whole and has ended may be used again.
+    #[inline]
+    pub(super) fn release_id(&mut self, id: u16) {
+        self.ids.release(id);
+        if !self.has_unparsed_input() {
+            self.ids.end_rest();
+        }
+    }
+
+    /// An ID must not be used again on this connection.
+    pub(super) fn quarantine_id(&mut self, id: u16) {
+        self.ids.quarantine(id);
+    }
+
+    /// A read is used up: IDs that were released may be used again.
+    #[inline]
+    fn end_rest_of_ids(&mut self) {
+        self.ids.end_rest();
+    }
+
+    /// A request on it is being aborted.
+    pub(super) fn begin_abort(&mut self) {
+        self.aborting += 1;
+    }
+
+    /// The abort of a request is over.
+    pub(super) fn end_abort(&mut self, id: u16) {
+        self.ids.quarantine(id);
+        self.aborting -= 1;
+    }
+
+    /// Whether a burst of requests has made its lists large, and they can be given back.
+    pub(super) fn is_large(&self) -> bool {
+        self.ids.is_large() || self.sending.is_large()
+    }
+
+    /// Gives back what a burst made large; only while it is idle.
+    pub(super) fn shrink_idle(&mut self) {
+        if self.ids.is_large() {
+            self.ids.shrink_idle();
+        }
+        self.sending.shrink_idle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::table::{Table, cell};
+
+    /// Open, with its first request.
+    fn opened(max_requests: u32) -> Connection {
+        let mut connection = Connection::new(Time::START, 0, 0, Expected::default());
+        connection.connected(Time::START, max_requests, false);
+        connection
+    }
+
+    const REQUEST: RequestHandle = RequestHandle {
+        index: 0,
+        generation: 0,
+    };
+
+    #[test]
+    fn memory_on_the_heap_is_all_that_it_holds() {
+        let mut connection = opened(1);
+        let parts = connection.sending.heap_len() + connection.ids.heap_len();
+        assert!(connection.sending.heap_len() > 0 && connection.ids.heap_len() > 0);
+        assert_eq!(connection.heap_len(), parts);
+        connection.probe(Time::START, REQUEST);
+        connection.collect_answer(&[0; 100], false);
+        let probe = size_of::<Probe>() + 100;
+        assert_eq!(connection.heap_len(), parts + probe);
+        connection.take_probe();
+        connection.ask(Time::START);
+        connection.collect_answer(&[0; 100], false);
+        let question = size_of::<Question>() + 100;
+        assert_eq!(connection.heap_len(), parts + question);
+    }
+
+    #[test]
+    fn what_a_burst_made_large_is_given_back() {
+        let mut connection = opened(9);
+        for request in 0..KEPT as u32 {
+            connection.allocate(request);
+        }
+        assert!(!connection.is_large());
+        connection.allocate(9);
+        assert!(connection.is_large());
+        connection.shrink_idle();
+        assert!(!connection.is_large());
+    }
+
+    #[test]
+    fn every_cell_of_the_table_above_is_what_the_code_does() {
+        let since = Time::START;
+        let states = [
+            State::Connecting { since },
+            State::Redialing {
+                since,
+                until: since,
+            },
+            State::Probing(Box::new(Probe::new(since, REQUEST))),
+            State::Open,
+            State::Draining,
+        ];
+        // Without a wildcard, so that a new state or input asks for its place in the table.
+        let states = states.map(|state| match state {
+            State::Connecting { .. } => ("Connecting", state),
+            State::Redialing { .. } => ("Redialing", state),
+            State::Probing(_) => ("Probing", state),
+            State::Open => ("Open", state),
+            State::Draining => ("Draining", state),
+        });
+        let inputs = [
+            Input::Connected,
+            Input::BacklogFull,
+            Input::Shortage,
+            Input::Closed,
+            Input::Deadline,
+            Input::Retire,
+            Input::Ask,
+            Input::Answered,
+            Input::LastRequestOff,
+        ];
+        let inputs = inputs.map(|input| match input {
+            Input::Connected => ("connected", input),
+            Input::BacklogFull => ("backlog full", input),
+            Input::Shortage => ("shortage", input),
+            Input::Closed => ("closed", input),
+            Input::Deadline => ("deadline", input),
+            Input::Retire => ("retire", input),
+            Input::Ask => ("ask", input),
+            Input::Answered => ("answered", input),
+            Input::LastRequestOff => ("last request off", input),
+        });
+        let table = Table::parse(include_str!("mod.rs"));
+        table.check(&states, &inputs, |state, input| cell(state.step(input)));
+    }
+}

@@ -1,0 +1,130 @@
+//! `FCGI_GET_VALUES` (FastCGI 1.0, 4.1) on one connection: the question, and the answer as it comes in.
+
+use super::{Connection, State};
+use crate::engine::time::Time;
+use crate::event::{RequestHandle, ServerValues};
+use crate::wire::{self, Pairs};
+
+/// The embedder's question.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    since: Time,
+    request: RequestHandle,
+    answer: Answer,
+}
+
+/// The client's own question.
+#[derive(Debug)]
+pub(crate) struct Question {
+    since: Time,
+    /// Where it begins in the connection's stream of bytes.
+    offset: u64,
+    answer: Answer,
+}
+
+/// Content of `FCGI_GET_VALUES_RESULT` so far.
+#[derive(Debug, Default)]
+struct Answer(Vec<u8>);
+
+/// Bytes of an answer that are looked at; three short pairs need below 64.
+const MAX_ANSWER: usize = 1024;
+
+impl Probe {
+    pub(super) fn new(since: Time, request: RequestHandle) -> Self {
+        Self {
+            since,
+            request,
+            answer: Answer::default(),
+        }
+    }
+
+    /// When it was sent.
+    pub(crate) fn since(&self) -> Time {
+        self.since
+    }
+
+    pub(super) fn request(&self) -> RequestHandle {
+        self.request
+    }
+
+    pub(super) fn heap_len(&self) -> usize {
+        size_of::<Self>() + self.answer.0.capacity()
+    }
+}
+
+impl Question {
+    pub(super) fn heap_len(&self) -> usize {
+        size_of::<Self>() + self.answer.0.capacity()
+    }
+}
+
+impl Answer {
+    fn push(&mut self, data: &[u8]) {
+        let room = MAX_ANSWER - self.0.len();
+        self.0.extend_from_slice(&data[..data.len().min(room)]);
+    }
+
+    /// The known names; what is not a number counts as not said.
+    fn values(&self) -> ServerValues {
+        let mut values = ServerValues::default();
+        for (name, value) in Pairs::new(&self.0).map_while(Result::ok) {
+            let number = std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.parse::<u32>().ok());
+            if name == wire::MAX_CONNS.as_bytes() {
+                values.max_conns = number;
+            } else if name == wire::MAX_REQS.as_bytes() {
+                values.max_reqs = number;
+            } else if name == wire::MPXS_CONNS.as_bytes() {
+                values.multiplexes = match number {
+                    Some(0) => Some(false),
+                    Some(1) => Some(true),
+                    _ => None,
+                };
+            }
+        }
+        values
+    }
+}
+
+impl Connection {
+    /// Asks the client's own question after what is framed.
+    pub(crate) fn ask(&mut self, now: Time) {
+        self.set_question(Some(Box::new(Question {
+            since: now,
+            offset: self.end_offset(),
+            answer: Answer::default(),
+        })));
+    }
+
+    #[inline]
+    pub(crate) fn has_question(&self) -> bool {
+        self.question.is_some()
+    }
+
+    /// When the client's own question was asked, and whether a byte of it has left.
+    pub(crate) fn asked(&self) -> Option<(Time, bool)> {
+        let question = self.question.as_ref()?;
+        Some((question.since, self.transmitted() > question.offset))
+    }
+
+    /// Whether a question was sent on it.
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self.state, State::Probing(_)) || self.question.is_some()
+    }
+
+    /// A piece of the answer. `None` when nobody asked; the values once it is whole.
+    pub(super) fn collect_answer(
+        &mut self,
+        data: &[u8],
+        is_last: bool,
+    ) -> Option<Option<ServerValues>> {
+        let answer = match (&mut self.state, &mut self.question) {
+            (State::Probing(probe), _) => &mut probe.answer,
+            (_, Some(question)) => &mut question.answer,
+            _ => return None,
+        };
+        answer.push(data);
+        Some(is_last.then(|| answer.values()))
+    }
+}

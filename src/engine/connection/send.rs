@@ -1,0 +1,635 @@
+//! What leaves on a connection: which request may frame how much, and what was sent of it.
+//!
+//! Requests with more to send stand in their connection's send queue and frame one record each in turn: at most 16 KiB of
+//! content while others wait, 65,528 bytes when alone. The outbox is filled up to 64 KiB, or 256 KiB with a body in
+//! memory on a connection that is not shared. So a new request's parameters wait after at most 128 KiB of other requests'
+//! bodies, headers and padding aside.
+
+use std::collections::VecDeque;
+
+use log::{debug, trace};
+
+use super::outbox::{BufferPool, Outbox, Transmit};
+use super::{Connection, KEPT, Requests, State};
+use crate::engine::requests::{Assignment, BodySlice, Ready, Request};
+use crate::engine::time::Time;
+use crate::error::BodyError;
+use crate::event::RequestHandle;
+use crate::report::Elapsed;
+use crate::wire::{self, Demux, HEADER_LEN, Header, Item, MAX_ALIGNED_CONTENT_LEN, RecordType};
+
+#[derive(Debug)]
+pub(super) struct Sending {
+    outbox: Outbox,
+    /// Requests with more body to send, in turn.
+    queue: VecDeque<RequestHandle>,
+    /// Requests that were framed as a whole, with the position after their last byte.
+    marks: VecDeque<(u64, RequestHandle)>,
+    /// The driver has been asked to write, and has not taken note of it.
+    is_flush_asked: bool,
+    /// The socket is to be read once before anything is written: the request that was begun last may not be sent twice.
+    reads_first: bool,
+    /// Position after the last byte that was framed before it was last idle.
+    idle_offset: u64,
+    /// When it became idle, when bytes last left it, or when its outbox was last empty.
+    last_activity: Time,
+}
+
+/// Most content of one record while other requests of the connection have something to send.
+const FAIR_RECORD: usize = 16 * 1024;
+/// Unsent bytes up to which an outbox is filled.
+const FULL: usize = 64 * 1024;
+/// The same, for a body in memory on a connection that serves one request at a time.
+const FULL_ALONE: usize = 256 * 1024;
+/// Content up to this length is copied after its header: cheaper than a slice of its own.
+const COPIED: usize = 4 * 1024;
+/// Most bytes asked of a reader at a time.
+const READ: usize = 32 * 1024;
+
+/// What has come of filling an outbox.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Filled {
+    Done,
+    /// A request's body could not be read. Others may have something to send still.
+    BodyFailed {
+        request: u32,
+        error: BodyError,
+    },
+}
+
+/// What has become of one turn.
+enum Framed {
+    More,
+    /// The embedder has to push more.
+    Starved,
+    Done,
+}
+
+impl Sending {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            outbox: Outbox::default(),
+            queue: VecDeque::new(),
+            marks: VecDeque::new(),
+            is_flush_asked: false,
+            reads_first: false,
+            idle_offset: 0,
+            last_activity: now,
+        }
+    }
+
+    #[inline]
+    pub(super) fn last_activity(&self) -> Time {
+        self.last_activity
+    }
+
+    pub(super) fn make_room_for_one(&mut self) {
+        self.queue.reserve_exact(1);
+        self.marks.reserve_exact(1);
+    }
+
+    pub(super) fn heap_len(&self) -> usize {
+        self.outbox.heap_len()
+            + self.queue.capacity() * size_of::<RequestHandle>()
+            + self.marks.capacity() * size_of::<(u64, RequestHandle)>()
+    }
+
+    pub(super) fn is_large(&self) -> bool {
+        self.queue.capacity() > KEPT || self.marks.capacity() > KEPT
+    }
+
+    pub(super) fn shrink_idle(&mut self) {
+        if self.queue.capacity() > KEPT {
+            self.queue = VecDeque::new();
+        }
+        if self.marks.capacity() > KEPT {
+            self.marks = VecDeque::new();
+        }
+    }
+}
+
+impl Connection {
+    // --- what is to be sent ---
+
+    /// The next bytes to write, in order; not necessarily all.
+    #[inline]
+    pub(crate) fn transmit<'a>(&'a self, requests: &'a Requests) -> Transmit<'a> {
+        self.sending.outbox.slices(|slice| requests.body(slice))
+    }
+
+    #[inline]
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.sending.outbox.unsent() > 0
+    }
+
+    /// Bytes handed to the transport since it was opened.
+    #[inline]
+    pub(crate) fn transmitted(&self) -> u64 {
+        self.sending.outbox.transmitted()
+    }
+
+    /// Position of the next byte to be framed.
+    #[inline]
+    pub(super) fn end_offset(&self) -> u64 {
+        self.sending.outbox.end_offset()
+    }
+
+    /// Something has happened that no lack of progress counts from before.
+    #[inline]
+    pub(crate) fn touch(&mut self, now: Time) {
+        self.sending.last_activity = now;
+    }
+
+    /// Something is to be framed: the time without anything to send is nobody's lack of progress.
+    #[inline]
+    fn begin_framing(&mut self, now: Time) {
+        if self.sending.outbox.unsent() == 0 {
+            self.sending.last_activity = now;
+        }
+    }
+
+    /// Whether the driver is to be asked to write: there is something, and it was not yet.
+    #[inline]
+    pub(crate) fn ask_flush(&mut self) -> bool {
+        let is_new = self.has_unsent() && !self.sending.is_flush_asked;
+        self.sending.is_flush_asked |= is_new;
+        is_new
+    }
+
+    /// The driver has been told to write.
+    #[inline]
+    pub(crate) fn note_flush_asked(&mut self) {
+        self.sending.is_flush_asked = false;
+    }
+
+    /// Whether the socket is to be read once before anything is written.
+    #[inline]
+    pub(crate) fn reads_first(&self) -> bool {
+        self.sending.reads_first
+    }
+
+    #[inline]
+    pub(super) fn end_reading_first(&mut self) {
+        self.sending.reads_first = false;
+    }
+
+    /// Gives its memory to other connections.
+    pub(crate) fn give_back(&mut self, pool: &mut BufferPool) {
+        self.sending.outbox.give_back(pool);
+    }
+
+    // --- a request begins ---
+
+    /// Puts a request on it: frames `FCGI_BEGIN_REQUEST` and `FCGI_PARAMS`, and enters the send queue if there is a body.
+    /// False when it has no ID for it.
+    pub(crate) fn begin(
+        &mut self,
+        now: Time,
+        key: u32,
+        request_key: u32,
+        requests: &mut Requests,
+        keep: bool,
+        pool: &mut BufferPool,
+    ) -> bool {
+        debug_assert!(matches!(self.state, State::Open));
+        let Some(id) = self.allocate(request_key) else {
+            debug_assert!(false, "has_free_id was checked");
+            return false;
+        };
+        self.assign(now, key, request_key, id, requests);
+        let request = &mut requests[request_key];
+        let handle = request.handle(request_key);
+        // Without a body there is nothing to take turns for, which spares 240 of 8,500 instructions.
+        let is_whole = request.upload().is_empty();
+        let (role, parts) = (request.role(), request.params().encoded_parts());
+        let start = self.sending.outbox.end_offset();
+        self.sending.outbox.frame(pool, |buffer| {
+            wire::write_begin_request(buffer, id, role, keep);
+            wire::write_params_records(buffer, id, &parts);
+            wire::write_stream_end(buffer, RecordType::Params, id);
+            if is_whole {
+                wire::write_stream_end(buffer, RecordType::Stdin, id);
+            }
+        });
+        let end = self.sending.outbox.end_offset();
+        let upload = request.upload_mut();
+        upload.note_framed(end - start, end);
+        if is_whole {
+            upload.stop();
+            self.sending.marks.push_back((end, handle));
+        } else {
+            upload.set_queued(true);
+            self.sending.queue.push_back(handle);
+        }
+        debug!(
+            "request {request_key}: begins on connection {key} as id {id}, {role}, {} bytes of params",
+            request.params().encoded_len()
+        );
+        true
+    }
+
+    /// Puts a question on it, which has no ID of its own.
+    pub(crate) fn begin_probe(
+        &mut self,
+        now: Time,
+        key: u32,
+        request_key: u32,
+        requests: &mut Requests,
+        pool: &mut BufferPool,
+    ) {
+        self.assign(now, key, request_key, wire::MANAGEMENT_ID, requests);
+        self.probe(now, requests[request_key].handle(request_key));
+        self.frame_question(now, key, pool);
+    }
+
+    #[inline]
+    fn assign(&mut self, now: Time, key: u32, request_key: u32, id: u16, requests: &mut Requests) {
+        let runs_once = !requests[request_key].may_be_repeated();
+        let end = self.sending.outbox.end_offset();
+        if self.live == 0 {
+            self.await_reply();
+            self.take_available();
+            self.sending.reads_first = false;
+            self.sending.idle_offset = end;
+        }
+        // As long as nothing has left since it was idle, whichever request was put on it first.
+        let is_untouched = self.transmitted() <= self.sending.idle_offset;
+        self.sending.reads_first |= self.served > 0 && is_untouched && runs_once;
+        let is_first = self.served == 0 && self.live == 0;
+        self.begin_framing(now);
+        let to = Assignment {
+            connection: self.handle(key),
+            id,
+            server: self.server,
+            is_reused: self.served > 0,
+            connecting: is_first.then(|| Elapsed::from_nanos(u64::from(self.took_us) * 1000)),
+            first_offset: end,
+        };
+        requests.assign(now, request_key, to);
+        self.add_request(requests[request_key].output().weight());
+    }
+
+    /// Sends `FCGI_GET_VALUES`.
+    pub(crate) fn frame_question(&mut self, now: Time, key: u32, pool: &mut BufferPool) {
+        self.begin_framing(now);
+        let names = [wire::MAX_CONNS, wire::MAX_REQS, wire::MPXS_CONNS];
+        let framed = self
+            .sending
+            .outbox
+            .frame(pool, |buffer| wire::write_get_values(buffer, &names));
+        debug_assert!(framed.is_ok(), "three short names fit one record");
+        debug!("connection {key}: asking for the server's values");
+    }
+
+    // --- bodies ---
+
+    /// More of a pushed body is there: its request enters the send queue again.
+    pub(crate) fn send_more(&mut self, now: Time, request_key: u32, request: &mut Request) {
+        self.begin_framing(now);
+        if !request.upload().is_queued() {
+            request.upload_mut().set_queued(true);
+            self.sending.queue.push_back(request.handle(request_key));
+        }
+    }
+
+    /// Lets the requests in the send queue frame what the outbox has room for. `half` of a pushed body at most is left
+    /// when its embedder is told that there is room.
+    pub(crate) fn fill(
+        &mut self,
+        key: u32,
+        requests: &mut Requests,
+        half: usize,
+        pool: &mut BufferPool,
+    ) -> Filled {
+        while let Some(handle) = self.sending.queue.front().copied() {
+            let is_alone = self.sending.queue.len() == 1;
+            let own = self.handle(key);
+            let is_own =
+                |it: &&mut Request| it.connection() == Some(own) && it.upload().is_queued();
+            let Some(request) = requests.of_mut(handle).filter(is_own) else {
+                self.sending.queue.pop_front();
+                continue;
+            };
+            let full = match request.upload().ready() {
+                Ready::Memory(_) if is_alone && self.max_requests == 1 => FULL_ALONE,
+                Ready::Memory(_) | Ready::Reader | Ready::Starved | Ready::End => FULL,
+            };
+            if self.sending.outbox.unsent() >= full {
+                break;
+            }
+            self.sending.queue.pop_front();
+            request.upload_mut().set_queued(false);
+            let quantum = if is_alone {
+                MAX_ALIGNED_CONTENT_LEN
+            } else {
+                FAIR_RECORD
+            };
+            let framed = self.frame_record(key, handle.index, request, quantum, pool);
+            requests.notify_room(handle.index, half);
+            match framed {
+                Ok(Framed::More) => {
+                    requests[handle.index].upload_mut().set_queued(true);
+                    self.sending.queue.push_back(handle);
+                }
+                Ok(Framed::Starved | Framed::Done) => {}
+                Err(error) => {
+                    return Filled::BodyFailed {
+                        request: handle.index,
+                        error,
+                    };
+                }
+            }
+        }
+        Filled::Done
+    }
+
+    /// Frames one record of a request's body, or the end of a stream.
+    fn frame_record(
+        &mut self,
+        key: u32,
+        request_key: u32,
+        request: &mut Request,
+        quantum: usize,
+        pool: &mut BufferPool,
+    ) -> Result<Framed, BodyError> {
+        let crate::engine::requests::State::Active { id, .. } = request.state() else {
+            return Ok(Framed::Done);
+        };
+        let handle = request.handle(request_key);
+        let upload = request.upload_mut();
+        let Some((stream, record_type)) = upload.stream() else {
+            return Ok(Framed::Done);
+        };
+        let ready = upload.ready();
+        let outbox = &mut self.sending.outbox;
+        let start = outbox.end_offset();
+        let Some(source) = upload.source(stream) else {
+            debug_assert!(false, "only a Filter sends data");
+            return Ok(Framed::Done);
+        };
+        let len = match ready {
+            Ready::Starved => return Ok(Framed::Starved),
+            Ready::End => 0,
+            Ready::Memory(left) => {
+                let len = left.min(quantum as u64) as usize;
+                let header = Header::padded(record_type, id, len as u16);
+                let padding = usize::from(header.padding_len);
+                let is_copied = len <= COPIED && source.releases_next();
+                let offset = source.take(len as u64);
+                if is_copied {
+                    outbox.frame(pool, |buffer| {
+                        buffer.extend_from_slice(&header.encode());
+                        buffer.extend_from_slice(source.bytes(offset, len));
+                        buffer.resize(buffer.len() + padding, 0);
+                    });
+                    source.release(len);
+                } else {
+                    outbox.frame(pool, |buffer| buffer.extend_from_slice(&header.encode()));
+                    let slice = BodySlice {
+                        request: request_key,
+                        stream,
+                        offset,
+                        len,
+                    };
+                    outbox.push_body(slice, pool);
+                    outbox.frame(pool, |buffer| buffer.resize(buffer.len() + padding, 0));
+                }
+                len
+            }
+            Ready::Reader => outbox.frame(pool, |buffer| {
+                let before = buffer.len();
+                buffer.extend_from_slice(&[0; HEADER_LEN]);
+                match source.read(buffer, quantum.min(READ)) {
+                    Ok(len) if len > 0 => {
+                        let header = Header::padded(record_type, id, len as u16);
+                        buffer[before..before + HEADER_LEN].copy_from_slice(&header.encode());
+                        buffer.resize(buffer.len() + usize::from(header.padding_len), 0);
+                        Ok(len)
+                    }
+                    ended_or_failed => {
+                        buffer.truncate(before);
+                        ended_or_failed
+                    }
+                }
+            })?,
+        };
+        let is_done = if len == 0 {
+            outbox.frame(pool, |buffer| {
+                wire::write_stream_end(buffer, record_type, id)
+            });
+            upload.end_stream()
+        } else {
+            trace!("connection {key}: {record_type} {len} bytes for id {id}");
+            false
+        };
+        let end = outbox.end_offset();
+        upload.note_framed(end - start, end);
+        if is_done {
+            self.sending.marks.push_back((end, handle));
+            return Ok(Framed::Done);
+        }
+        Ok(Framed::More)
+    }
+
+    /// Bytes were handed to the transport: how many.
+    pub(crate) fn sent(
+        &mut self,
+        now: Time,
+        len: usize,
+        requests: &mut Requests,
+        half: usize,
+        pool: &mut BufferPool,
+    ) -> u64 {
+        let before = self.transmitted();
+        self.sending.last_activity = now;
+        self.sending.reads_first = false;
+        self.sending
+            .outbox
+            .consume(len, pool, |slice| requests.release_body(slice, half));
+        self.transmitted() - before
+    }
+
+    /// The next request whose last byte has left: it waits for its response from now on.
+    #[inline]
+    pub(crate) fn next_sent(
+        &mut self,
+        now: Time,
+        key: u32,
+        requests: &mut Requests,
+    ) -> Option<u32> {
+        let transmitted = self.transmitted();
+        let own = self.handle(key);
+        while let Some((offset, handle)) = self.sending.marks.front().copied() {
+            if offset > transmitted {
+                break;
+            }
+            self.sending.marks.pop_front();
+            let Some(request) = requests.of_mut(handle) else {
+                continue;
+            };
+            // It may have been rejected, and be on its way elsewhere; or be aborted.
+            if request.connection() == Some(own)
+                && !request.is_aborting()
+                && request.upload().is_sent(transmitted)
+            {
+                debug!("request {}: sent", handle.index);
+                request.note_sent(now);
+                return Some(handle.index);
+            }
+        }
+        None
+    }
+
+    // --- a request ends before it was sent ---
+
+    /// Sends the ends of a request's streams that have not been sent; its bodies that stand in the outbox are copied.
+    pub(crate) fn end_streams(
+        &mut self,
+        now: Time,
+        request_key: u32,
+        id: u16,
+        requests: &mut Requests,
+        pool: &mut BufferPool,
+    ) {
+        self.inline_bodies(request_key, requests);
+        let upload = requests[request_key].upload_mut();
+        let streams = upload.open_streams();
+        upload.stop();
+        if streams.is_empty() {
+            return;
+        }
+        self.begin_framing(now);
+        self.sending.outbox.frame(pool, |buffer| {
+            for record_type in streams {
+                wire::write_stream_end(buffer, *record_type, id);
+            }
+        });
+    }
+
+    /// Sends `FCGI_ABORT_REQUEST`.
+    pub(crate) fn frame_abort(&mut self, now: Time, key: u32, id: u16, pool: &mut BufferPool) {
+        self.begin_framing(now);
+        self.sending
+            .outbox
+            .frame(pool, |buffer| wire::write_abort_request(buffer, id));
+        debug!("connection {key}: FCGI_ABORT_REQUEST for id {id}, which is out of use now");
+    }
+
+    /// Copies the bodies of a request that stand in the outbox, before the request goes.
+    pub(crate) fn inline_bodies(&mut self, request_key: u32, requests: &Requests) {
+        self.sending
+            .outbox
+            .inline_bodies(request_key, |slice| requests.body(slice));
+    }
+
+    /// Gives back what was put into the outbox of a request's bodies that cannot be read again, if no byte of the request
+    /// has left.
+    pub(crate) fn take_back_bodies(&self, request_key: u32, requests: &mut Requests) {
+        let request = &requests[request_key];
+        let crate::engine::requests::State::Active { id, .. } = request.state() else {
+            return;
+        };
+        let upload = request.upload();
+        if upload.is_repeatable() || request.is_probe() || upload.has_begun(self.transmitted()) {
+            return;
+        }
+        let (mut stdin, mut data) = (Vec::new(), Vec::new());
+        let mut demux = Demux::default();
+        let first = upload.first_offset();
+        let body = |slice| requests.body(slice);
+        self.sending.outbox.pieces_from(first, body, |mut bytes| {
+            while let Ok(Some(item)) = demux.next(&mut bytes) {
+                let Item::Stream {
+                    record_type,
+                    request_id,
+                    data: content,
+                } = item
+                else {
+                    continue;
+                };
+                match record_type {
+                    RecordType::Stdin if request_id == id => stdin.extend_from_slice(content),
+                    RecordType::Data if request_id == id => data.extend_from_slice(content),
+                    _ => {}
+                }
+            }
+        });
+        requests[request_key].upload_mut().take_back(stdin, data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Action, Body, Config, Engine, Tag};
+    use std::time::Instant;
+
+    #[test]
+    fn a_short_piece_behind_a_long_one_is_sent_behind_it() {
+        let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        let now = Instant::now();
+        let request = crate::Request::responder().with_body(Body::pushed(Some(COPIED as u64 + 11)));
+        let request = engine.submit(now, request, Tag(0)).expect("accepted");
+        let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+            panic!("a request needs a connection");
+        };
+        engine.handle_connected(now, connection);
+        let mut body = vec![b'a'; COPIED + 1];
+        body.extend([b'b'; 10]);
+        for piece in [&body[..=COPIED], &body[COPIED + 1..]] {
+            let taken = engine.write_stdin(now, request, piece);
+            assert_eq!(taken, Ok(piece.len()));
+        }
+        assert_eq!(engine.finish_stdin(now, request), Ok(()));
+
+        let mut bytes = Vec::new();
+        loop {
+            let slices = engine.transmit(connection);
+            let sent: usize = slices.iter().map(|slice| slice.len()).sum();
+            for slice in slices.iter() {
+                bytes.extend_from_slice(slice);
+            }
+            if sent == 0 {
+                break;
+            }
+            engine.handle_transmitted(now, connection, sent);
+        }
+        let (mut demux, mut input, mut stdin) = (Demux::default(), &bytes[..], Vec::new());
+        while let Ok(Some(item)) = demux.next(&mut input) {
+            if let Item::Stream {
+                record_type: RecordType::Stdin,
+                data,
+                ..
+            } = item
+            {
+                stdin.extend_from_slice(data);
+            }
+        }
+        assert!(stdin == body, "{} bytes, out of order", stdin.len());
+    }
+
+    #[test]
+    fn lists_that_a_burst_made_large_are_given_back() {
+        for (queue, marks) in [(4, 4), (5, 4), (4, 5), (5, 5)] {
+            let mut sending = Sending::new(Time::START);
+            sending.queue = VecDeque::with_capacity(queue);
+            sending.marks = VecDeque::with_capacity(marks);
+            assert_eq!(sending.heap_len(), queue * 8 + marks * 16);
+            assert_eq!(sending.is_large(), queue + marks > 8);
+            sending.shrink_idle();
+            let left = [sending.queue.capacity(), sending.marks.capacity()];
+            assert_eq!(left, [queue, marks].map(|it| if it > 4 { 0 } else { it }));
+            assert!(!sending.is_large());
+        }
+    }
+
+    #[test]
+    fn room_is_made_for_one_request_and_no_more() {
+        let mut sending = Sending::new(Time::START);
+        sending.make_room_for_one();
+        let room = [sending.queue.capacity(), sending.marks.capacity()];
+        assert_eq!(room, [1, 1]);
+    }
+}

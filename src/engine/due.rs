@@ -1,0 +1,219 @@
+//! Time has passed: who is due, and what follows.
+
+use std::time::Duration;
+
+use log::trace;
+
+use super::Engine;
+use super::close_reason::CloseReason;
+use super::connection::{Input, Look, State, Step};
+use super::requests::{DueKind, Input as RequestInput, State as RequestState, Step as RequestStep};
+use super::time::Time;
+use super::timeouts::ConnectionDue;
+use super::timers::Owner;
+use crate::error::{ConnectError, RequestError, TimeoutKind};
+
+/// When a connection that `min_idle` keeps, and that is due all the time, is looked at again.
+const KEPT_AGAIN: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// What follows from one deadline that may have come.
+    pub(super) fn due(&mut self, now: Time, owner: Owner) {
+        match owner {
+            Owner::Request(key) => self.look_at_request(now, key),
+            Owner::Connection(key) => self.look_at_connection(now, key),
+            Owner::Server(index) => self.look_at_server(now, index as u16),
+            Owner::Shutdown => self.look_at_shutdown(now),
+        }
+    }
+
+    fn look_at_request(&mut self, now: Time, key: u32) {
+        let Some(due) = self.request_due(key) else {
+            return;
+        };
+        if due.at > now {
+            self.timers.arm(Owner::Request(key), due.at);
+            return;
+        }
+        let state = self.requests[key].state();
+        if let RequestState::Active { connection, .. } = state
+            && self.looks_first(connection.index)
+        {
+            return;
+        }
+        trace!("request {key}: {:?} is due", due.kind);
+        let error = match due.kind {
+            DueKind::TimedOut(kind) => RequestError::TimedOut(kind),
+            DueKind::Refused(error) => {
+                if self.pool.last_errors().any(|it| it.is_none()) {
+                    // One is back meanwhile: it waits as all others do.
+                    self.requests.set_refused(key, None);
+                    self.arm_request(key);
+                    return;
+                }
+                RequestError::Connect(error)
+            }
+            DueKind::AbortGrace => RequestError::Aborted,
+        };
+        if state.step(RequestInput::Deadline) == RequestStep::Close {
+            if let RequestState::Aborting { connection, .. } = state {
+                self.drain(now, connection.index, CloseReason::AbortGrace);
+            }
+            self.finish_abort(now, key);
+        } else {
+            self.stop(now, key, error);
+        }
+    }
+
+    /// A time limit is over, and what it waits for may be in the connection's socket already. Only for drivers that report
+    /// what they find.
+    fn looks_first(&mut self, key: u32) -> bool {
+        if !self.reads_are_reported {
+            return false;
+        }
+        match self.connections[key as usize].look_first() {
+            Look::Done => false,
+            Look::Waits => true,
+            Look::Ask => {
+                self.ask_read(key);
+                true
+            }
+        }
+    }
+
+    /// A connection with a limit that is over was read, and its socket found empty.
+    pub(super) fn look_is_over(&mut self, now: Time, key: u32) {
+        let requests: Vec<u32> = self.connections[key as usize].requests().collect();
+        for request in requests {
+            if self.requests.contains(request) {
+                self.look_at_request(now, request);
+            }
+        }
+        if self.connections.contains(key as usize) {
+            self.look_at_connection(now, key);
+        }
+        if let Some(connection) = self.connections.get_mut(key as usize) {
+            connection.end_look();
+        }
+    }
+
+    fn look_at_connection(&mut self, now: Time, key: u32) {
+        let Some((at, due)) = self.connection_due(key) else {
+            return;
+        };
+        if at > now {
+            self.timers.arm(Owner::Connection(key), at);
+            return;
+        }
+        if due == ConnectionDue::Late {
+            self.stop_waiting_for(key);
+            self.arm_connection(key);
+            return;
+        }
+        if due == ConnectionDue::Probe && self.looks_first(key) {
+            return;
+        }
+        trace!("connection {key}: {due:?} is due");
+        let connection = &mut self.connections[key as usize];
+        match connection.state().step(Input::Deadline) {
+            Step::Failed => self.give_up_connecting(now, key, ConnectError::TimedOut),
+            Step::Dial => {
+                let State::Redialing { since, .. } = connection.state() else {
+                    return;
+                };
+                if now.saturating_duration_since(*since) >= self.config.connect_timeout {
+                    // No pause is left, or the clock came late.
+                    self.give_up_connecting(now, key, ConnectError::Busy);
+                    return;
+                }
+                connection.dial_again();
+                self.output
+                    .connect(connection.handle(key), connection.server());
+                self.arm_connection(key);
+            }
+            Step::Close => self.close_due(now, key, due),
+            _ => {}
+        }
+    }
+
+    fn give_up_connecting(&mut self, now: Time, key: u32, error: ConnectError) {
+        let handle = self.connections[key as usize].handle(key);
+        self.output.close(handle, CloseReason::ConnectFailed);
+        self.connect_failed(now, key, error);
+    }
+
+    /// A connection without a request is to be closed, unless it is one of those that `min_idle` keeps.
+    fn close_due(&mut self, now: Time, key: u32, due: ConnectionDue) {
+        let connection = &mut self.connections[key as usize];
+        let reason = match due {
+            ConnectionDue::Age => CloseReason::MaxAge,
+            ConnectionDue::Unfinished => CloseReason::Protocol,
+            ConnectionDue::Lists => {
+                connection.shrink_idle();
+                self.arm_connection(key);
+                return;
+            }
+            ConnectionDue::Probe if connection.has_question() => {
+                self.question_unanswered(key);
+                CloseReason::ProbeDone
+            }
+            ConnectionDue::Probe => {
+                let reason = CloseReason::ProbeDone;
+                self.output.close(connection.handle(key), reason);
+                let error = RequestError::TimedOut(TimeoutKind::Probe);
+                self.lose(now, key, reason, error);
+                return;
+            }
+            ConnectionDue::Idle
+            | ConnectionDue::Connect
+            | ConnectionDue::Redial
+            | ConnectionDue::Late => {
+                let kept = self.config.limits.min_idle;
+                // One that still waits for its last padding is of no use.
+                if self.pool.is_kept_idle(connection.server(), key, kept) {
+                    connection.touch(now);
+                    // Its lists would never be due.
+                    connection.shrink_idle();
+                    if let Some((at, _)) = self.connection_due(key) {
+                        // Without an idle time it is due again at once, and this call would never return.
+                        let at = if at > now { at } else { now + KEPT_AGAIN };
+                        self.timers.arm(Owner::Connection(key), at);
+                    }
+                    return;
+                }
+                CloseReason::IdleTimeout
+            }
+        };
+        self.close(now, key, reason);
+    }
+
+    /// A pause after failures is over, or a new connection has waited long enough for its first byte.
+    fn look_at_server(&mut self, now: Time, server: u16) {
+        let index = usize::from(server);
+        self.pool.end_pauses(now, index);
+        while let Some(key) = self.pool.longest_idle(index) {
+            if !self.must_preempt(now, server) {
+                break;
+            }
+            self.close(now, key, CloseReason::Yielded);
+        }
+        self.arm_server(now, server);
+    }
+
+    fn look_at_shutdown(&mut self, now: Time) {
+        let Some(deadline) = self.lifecycle.deadline() else {
+            return;
+        };
+        if deadline > now {
+            self.timers.arm(Owner::Shutdown, deadline);
+            return;
+        }
+        let left: Vec<u32> = self.requests.iter().map(|(key, _)| key).collect();
+        for key in left {
+            if self.requests.contains(key) {
+                self.stop(now, key, RequestError::ShutDown);
+            }
+        }
+        self.close_where(now, |_| Some(CloseReason::Retired));
+    }
+}

@@ -1,0 +1,100 @@
+//! Getters: what the engine is asked, and does not change by it.
+
+use super::Engine;
+use super::connection::{self, Connection, Transmit};
+use crate::config::Config;
+use crate::event::ConnectionHandle;
+
+impl Engine {
+    /// The configuration, with the limits as they are now.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) or [`poll_action`](Self::poll_action) has something.
+    #[inline]
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        self.output.has_events()
+            || self.output.has_actions()
+            || self.requests.has_notices()
+            || self.is_stopped_now()
+    }
+
+    /// Whether the report that a shut-down is complete is due.
+    pub(super) fn is_stopped_now(&self) -> bool {
+        // Not before the driver has closed the sockets.
+        self.lifecycle.is_stopping()
+            && self.is_idle()
+            && !self.output.has_events()
+            && !self.output.has_actions()
+    }
+
+    /// Whether no request and no connection is left: the check against leaks.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.connections.is_empty()
+    }
+
+    /// What to write to a connection next: slices for one vectored write. Report what was taken with
+    /// [`handle_transmitted`](Self::handle_transmitted), then look again. Empty when there is nothing, or
+    /// when the handle is stale.
+    ///
+    /// The slices are valid until the next `&mut` call on the engine, which may move or drop what they show: for a write
+    /// that is not over by then, [`poll_transmit`](Self::poll_transmit) copies.
+    #[inline]
+    #[must_use]
+    pub fn transmit(&self, connection: ConnectionHandle) -> Transmit<'_> {
+        match self.connection(connection) {
+            // One that is being opened has nothing to send yet.
+            Some(connection) => connection.transmit(&self.requests),
+            None => Transmit::nothing(),
+        }
+    }
+
+    /// Whether [`transmit`](Self::transmit) has something.
+    #[inline]
+    #[must_use]
+    pub fn wants_write(&self, connection: ConnectionHandle) -> bool {
+        self.connection(connection)
+            .is_some_and(Connection::has_unsent)
+    }
+
+    /// Whether a connection is to be read: false while it is being opened, while its only request is
+    /// paused, and while its budget for paused requests is used up. Idle ones are read too: one that closes or
+    /// speaks is evicted at once.
+    #[inline]
+    #[must_use]
+    pub fn wants_read(&self, connection: ConnectionHandle) -> bool {
+        self.connection(connection)
+            .is_some_and(|it| !it.is_connecting() && !it.is_read_blocked())
+    }
+
+    /// Whether a connection's socket is to be read once before anything is written to it: it has served before, and the
+    /// request that is to leave may not be sent a second time. An end that is found sends it elsewhere, unharmed; so do
+    /// bytes. Over with [`handle_drained`](Self::handle_drained), or with the first byte written.
+    #[inline]
+    #[must_use]
+    pub fn reads_first(&self, connection: ConnectionHandle) -> bool {
+        self.connection(connection)
+            .is_some_and(Connection::reads_first)
+    }
+
+    /// Whether something was announced for a connection, or is to be looked for, and was not read.
+    pub(crate) fn is_unread(&self, connection: ConnectionHandle) -> bool {
+        self.connection(connection)
+            .is_some_and(Connection::is_unread)
+    }
+
+    #[inline]
+    fn connection(&self, handle: ConnectionHandle) -> Option<&Connection> {
+        connection::get(&self.connections, handle)
+    }
+
+    /// The key of the connection that a handle names.
+    #[inline]
+    pub(super) fn key(&self, handle: ConnectionHandle) -> Option<u32> {
+        self.connection(handle).map(|_| handle.index)
+    }
+}

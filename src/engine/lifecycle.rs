@@ -1,0 +1,68 @@
+//! Whether the client runs, stops or has stopped.
+
+use super::time::Time;
+
+#[derive(Debug)]
+pub(super) struct Lifecycle {
+    phase: Phase,
+    /// The pool is looked at after each change: while the client stops, and where connections are opened beforehand.
+    always_settles: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Stopping { deadline: Option<Time> },
+    Stopped,
+}
+
+impl Lifecycle {
+    pub(super) fn new(opens_beforehand: bool) -> Self {
+        Self {
+            phase: Phase::Running,
+            always_settles: opens_beforehand,
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// Whether it stops, and has not stopped yet.
+    pub(super) fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { .. })
+    }
+
+    pub(super) fn has_stopped(&self) -> bool {
+        self.phase == Phase::Stopped
+    }
+
+    /// When what is left fails.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        match self.phase {
+            Phase::Stopping { deadline } => deadline,
+            Phase::Running | Phase::Stopped => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn always_settles(&self) -> bool {
+        self.always_settles
+    }
+
+    pub(super) fn set_opens_beforehand(&mut self, opens_beforehand: bool) {
+        self.always_settles = opens_beforehand || !self.is_running();
+    }
+
+    /// It stops; a later call changes the deadline.
+    pub(super) fn stop(&mut self, deadline: Option<Time>) {
+        self.phase = Phase::Stopping { deadline };
+        self.always_settles = true;
+    }
+
+    /// Nothing is left, and that was reported.
+    pub(super) fn stopped(&mut self) {
+        self.phase = Phase::Stopped;
+    }
+}

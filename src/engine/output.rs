@@ -1,0 +1,58 @@
+//! What waits to be taken: events for the embedder, actions for the driver.
+
+use std::collections::VecDeque;
+
+use super::action::Action;
+use super::close_reason::CloseReason;
+use crate::event::{ConnectionHandle, Event};
+
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    events: VecDeque<Event<'static>>,
+    actions: VecDeque<Action>,
+}
+
+impl Output {
+    #[inline]
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    pub(super) fn event(&mut self, event: Event<'static>) {
+        self.events.push_back(event);
+    }
+
+    #[inline]
+    pub(super) fn take_event(&mut self) -> Option<Event<'static>> {
+        self.events.pop_front()
+    }
+
+    #[inline]
+    pub(super) fn take_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub(super) fn connect(&mut self, connection: ConnectionHandle, server: u16) {
+        let server = usize::from(server);
+        self.actions
+            .push_back(Action::Connect { connection, server });
+    }
+
+    pub(super) fn close(&mut self, connection: ConnectionHandle, reason: CloseReason) {
+        self.actions.push_back(Action::Close { connection, reason });
+    }
+
+    #[inline]
+    pub(super) fn flush(&mut self, connection: ConnectionHandle) {
+        self.actions.push_back(Action::Flush { connection });
+    }
+
+    pub(super) fn read(&mut self, connection: ConnectionHandle) {
+        self.actions.push_back(Action::Read { connection });
+    }
+}

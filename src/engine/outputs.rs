@@ -1,0 +1,212 @@
+//! Outputs of the engine, each taken until `None`: events, actions, bytes to be written, the next deadline.
+
+use std::time::{Duration, Instant};
+
+use super::connection::Received;
+use super::requests::{Kept, OutputKind};
+use super::{Action, Engine, RawEvent};
+use crate::event::{ConnectionHandle, Event};
+
+impl Engine {
+    /// Takes the next event out of bytes that were read from a connection; call it until `None`.
+    ///
+    /// `input` moves past what was consumed, and is empty with `None`: nothing is to be kept by the driver. Events
+    /// borrow from `input`. Octets for a stale handle are dropped. A protocol error closes the connection; what
+    /// that means to its requests comes out of [`poll_event`](Self::poll_event).
+    #[inline]
+    #[must_use = "an event is not announced twice"]
+    pub fn poll_received<'b>(
+        &mut self,
+        now: Instant,
+        connection: ConnectionHandle,
+        input: &mut &'b [u8],
+    ) -> Option<Event<'b>> {
+        let whole = *input;
+        let received = self.next_received(now, connection, input)?;
+        Some(received.lend(&whole[..whole.len() - input.len()]))
+    }
+
+    /// As [`poll_received`](Self::poll_received); output is what `input` held last before the bytes it is left with.
+    pub(crate) fn next_received(
+        &mut self,
+        now: Instant,
+        connection: ConnectionHandle,
+        input: &mut &[u8],
+    ) -> Option<RawEvent> {
+        let now = self.timeline.tick(now);
+        loop {
+            let Some(key) = self.key(connection) else {
+                *input = &[];
+                self.settle(now);
+                return None;
+            };
+            let before = input.len();
+            let mut reply = None;
+            let own = &mut self.connections[key as usize];
+            let received = own.receive(now, key, input, &mut self.requests, &mut reply);
+            self.counters.note_received(before - input.len());
+            if let Some(reply) = reply {
+                self.pool.answered(own.server(), reply);
+            }
+            if let Received::Nothing = received {
+                self.finish_read(now, key);
+                self.settle(now);
+                return None;
+            }
+            if let Some(event) = self.received(now, key, received) {
+                if let RawEvent::Other(_) = event {
+                    self.settle(now);
+                }
+                return Some(event);
+            }
+        }
+    }
+
+    /// The next event that does not come out of bytes just read: ends, room for pushed bodies, and output
+    /// that was held and is copied to the front of `scratch`, as much as fits.
+    ///
+    /// The content of `scratch` is overwritten.
+    ///
+    /// # Panics
+    /// When `scratch` is empty while there is output to be copied to it.
+    #[inline]
+    #[must_use = "an event is not announced twice"]
+    pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<'b>> {
+        let event = self.next_event(scratch)?;
+        Some(event.lend_front(scratch))
+    }
+
+    /// As [`poll_event`](Self::poll_event); output is at the front of `scratch`.
+    #[inline]
+    pub(crate) fn next_event(&mut self, scratch: &mut [u8]) -> Option<RawEvent> {
+        if !self.output.has_events() && !self.requests.has_notices() && self.lifecycle.is_running()
+        {
+            return None;
+        }
+        self.take_event(scratch)
+    }
+
+    fn take_event(&mut self, scratch: &mut [u8]) -> Option<RawEvent> {
+        if let Some(event) = self.output.take_event() {
+            return Some(RawEvent::Other(event));
+        }
+        while let Some(kept) = self.requests.take_notice(scratch) {
+            if let Some(event) = self.taken(kept) {
+                return Some(event);
+            }
+        }
+        if self.is_stopped_now() {
+            self.lifecycle.stopped();
+            return Some(RawEvent::Other(Event::ShutDown));
+        }
+        None
+    }
+
+    /// What comes out of what was kept for a request, or is to be told of it.
+    fn taken(&mut self, kept: Kept) -> Option<RawEvent> {
+        let key = kept.key();
+        let request = &self.requests[key];
+        let (handle, tag) = (request.handle(key), request.tag());
+        Some(match kept {
+            Kept::Output {
+                kind,
+                len,
+                less,
+                left,
+                ..
+            } => {
+                self.note_taken(key, less, left);
+                let request = handle;
+                match kind {
+                    OutputKind::Stdout => RawEvent::Stdout { request, tag, len },
+                    OutputKind::Stderr => RawEvent::Stderr { request, tag, len },
+                }
+            }
+            Kept::StdoutEnd(_) => RawEvent::Other(Event::StdoutEnd {
+                request: handle,
+                tag,
+            }),
+            Kept::Room(_) => RawEvent::Other(Event::StdinReady {
+                request: handle,
+                tag,
+            }),
+            Kept::Outcome(_, outcome) => RawEvent::Other(self.finish(key, outcome)?),
+        })
+    }
+
+    /// Output that was kept was taken: there is room for more, and its connection may be read again.
+    fn note_taken(&mut self, key: u32, less: usize, left: usize) {
+        if let Some(connection) = self.requests[key].connection() {
+            let has_room = (left == 0 || left < self.config.stall.per_request)
+                && self.requests.unfill_output(key);
+            let own = &mut self.connections[connection.index as usize];
+            own.note_taken(less, has_room);
+            self.update_reads(connection.index);
+        }
+        self.reopen_reads();
+    }
+
+    /// The next thing the driver is asked to do. In the order given.
+    #[inline]
+    #[must_use = "an action is asked for once"]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        while let Some(action) = self.output.take_action() {
+            let (Action::Connect { connection, .. }
+            | Action::Close { connection, .. }
+            | Action::Flush { connection }
+            | Action::Read { connection }) = action;
+            let own = self
+                .connections
+                .get_mut(connection.index as usize)
+                .filter(|it| it.is(connection));
+            match (action, own) {
+                (Action::Flush { .. }, Some(own)) => own.note_flush_asked(),
+                (Action::Read { .. }, Some(own)) => own.note_read_asked(),
+                (Action::Close { .. }, _) | (Action::Connect { .. }, Some(_)) => {}
+                // It is gone.
+                (_, None) => continue,
+            }
+            return Some(action);
+        }
+        None
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next, perhaps a little early; `None` when
+    /// nothing is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timeline.instant(self.timers.next()?)
+    }
+
+    /// How long it is until then.
+    pub(crate) fn until_timeout(&self, now: Instant) -> Option<Duration> {
+        let due = self.timers.next()?;
+        Some(due.saturating_duration_since(self.timeline.peek(now)))
+    }
+
+    /// Appends what is to be written to a connection next to `out`, and counts it as handed over: for completion-based
+    /// I/O, where a write goes on while the engine is used. The number of bytes appended, 0 when there is nothing or the
+    /// handle is stale; at most about 256 KiB a call, and more may follow.
+    ///
+    /// From here on the bytes may reach the application, so a request fails as [`Delivery::MaybeSent`] even if the write
+    /// does not complete. Keep `out` until it has, also when [`Action::Close`] comes meanwhile. When it takes less, write
+    /// the rest before anything else.
+    ///
+    /// [`Delivery::MaybeSent`]: crate::Delivery::MaybeSent
+    /// [`Action::Close`]: crate::Action::Close
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        connection: ConnectionHandle,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let slices = self.transmit(connection);
+        let len = slices.iter().map(|slice| slice.len()).sum();
+        out.reserve(len);
+        for slice in slices.iter() {
+            out.extend_from_slice(slice);
+        }
+        self.handle_transmitted(now, connection, len);
+        len
+    }
+}

@@ -1,0 +1,158 @@
+//! What went wrong with a server, and until when it is left alone.
+
+use std::time::Duration;
+
+use crate::config::Backoff;
+use crate::engine::time::Time;
+use crate::error::ConnectError;
+
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// Connects that failed in a row.
+    failures: u32,
+    /// Connections with an earlier number were opened before the last failure was known.
+    failure_epoch: u64,
+    /// Why the last connect failed, while none has succeeded since.
+    last_error: Option<ConnectError>,
+    /// Requests rejected for overload in a row.
+    overloads: u32,
+    /// No request is sent to it until then: it is down or overloaded.
+    backoff_until: Option<Time>,
+    /// Connects in a row for which this side had no descriptor, port or memory.
+    shortages: u32,
+    /// It is not connected to until then, for lack of these.
+    short_until: Option<Time>,
+    /// No connection is opened beforehand until then: the last such was closed before it served.
+    refill_at: Option<Time>,
+}
+
+impl Health {
+    /// Whether it is left alone for now.
+    #[inline]
+    pub(super) fn is_aside(&self, now: Time) -> bool {
+        self.backoff_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether it takes no request for now, because it is overloaded.
+    #[inline]
+    pub(super) fn is_overloaded(&self, now: Time) -> bool {
+        self.overloads > 0 && self.is_aside(now)
+    }
+
+    /// Whether this side has had nothing to connect with a moment ago.
+    #[inline]
+    pub(super) fn is_short(&self, now: Time) -> bool {
+        self.short_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether the last connect failed.
+    #[inline]
+    pub(super) fn is_down(&self) -> bool {
+        self.failures > 0
+    }
+
+    pub(super) fn waits_for_resources(&self) -> bool {
+        self.short_until.is_some()
+    }
+
+    /// Whether no connection is opened beforehand for now.
+    pub(super) fn is_refill_paused(&self, now: Time) -> bool {
+        self.refill_at.is_some_and(|at| at > now)
+    }
+
+    pub(super) fn last_error(&self) -> Option<ConnectError> {
+        self.last_error
+    }
+
+    /// A connect succeeded. True when it had failed before.
+    pub(super) fn connected(&mut self) -> bool {
+        let was_down = self.failures > 0;
+        self.failures = 0;
+        self.last_error = None;
+        self.shortages = 0;
+        if self.overloads == 0 {
+            self.backoff_until = None;
+        }
+        was_down
+    }
+
+    /// The connection with this number failed to connect; the pause, where that counts. A full backlog does not: the
+    /// server is there.
+    pub(super) fn connect_failed(
+        &mut self,
+        now: Time,
+        serial: u64,
+        next_serial: u64,
+        error: ConnectError,
+        backoff: Backoff,
+    ) -> Option<Duration> {
+        if error == ConnectError::Busy || serial < self.failure_epoch {
+            return None;
+        }
+        self.failure_epoch = next_serial;
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(error);
+        let pause = backoff.after(self.failures);
+        self.backoff_until = Some(now + pause);
+        Some(pause)
+    }
+
+    /// A request was rejected for overload; the pause.
+    pub(super) fn overloaded(&mut self, now: Time, backoff: Backoff) -> Duration {
+        self.overloads = self.overloads.saturating_add(1);
+        let pause = backoff.after(self.overloads);
+        self.backoff_until = Some(now + pause);
+        pause
+    }
+
+    #[inline]
+    pub(super) fn completed(&mut self) {
+        self.overloads = 0;
+    }
+
+    /// This side had nothing to connect with; the pause.
+    pub(super) fn ran_short(&mut self, now: Time, backoff: Backoff) -> Duration {
+        self.shortages = self.shortages.saturating_add(1);
+        let pause = backoff.after(self.shortages);
+        self.short_until = Some(now + pause);
+        pause
+    }
+
+    pub(super) fn end_shortage(&mut self) {
+        self.short_until = None;
+    }
+
+    pub(super) fn pause_refill(&mut self, now: Time, backoff: Backoff) {
+        self.refill_at = Some(now + backoff.after(u32::MAX));
+    }
+
+    /// Pauses that are over end; whether one for a shortage is among them.
+    pub(super) fn end_pauses(&mut self, now: Time) -> bool {
+        let is_over = |at: &mut Time| *at <= now;
+        self.refill_at.take_if(is_over);
+        self.backoff_until.take_if(is_over);
+        self.short_until.take_if(is_over).is_some()
+    }
+
+    /// When the next pause is over.
+    pub(super) fn next_due(&self, now: Time) -> Option<Time> {
+        let pauses = [self.refill_at, self.backoff_until, self.short_until];
+        pauses.into_iter().flatten().filter(|at| *at > now).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_aside_until_its_instant_and_not_at_it() {
+        let pause = Duration::from_millis(5);
+        let health = Health {
+            backoff_until: Some(Time::START + pause),
+            ..Health::default()
+        };
+        assert!(health.is_aside(Time::START));
+        assert!(!health.is_aside(Time::START + pause));
+    }
+}

@@ -1,0 +1,302 @@
+//! What follows from a record, and from the end of a read.
+
+use log::{debug, warn};
+
+use super::close_reason::CloseReason;
+use super::connection::{Received, State};
+use super::pool::KnownIds;
+use super::requests::{Input, OutputKind, Step};
+use super::time::Time;
+use super::{Engine, RawEvent};
+use crate::config::AtLimit;
+use crate::error::{Delivery, ProtocolError, RequestError};
+use crate::event::{Completion, Event, ServerValues};
+use crate::wire::{EndRequest, ProtocolStatus, RecordType};
+
+impl Engine {
+    /// What follows from what came on a connection; the event that comes out of it.
+    #[inline]
+    pub(super) fn received(&mut self, now: Time, key: u32, received: Received) -> Option<RawEvent> {
+        match received {
+            Received::Output {
+                key: request_key,
+                kind,
+                len,
+                is_first,
+            } => {
+                let (request, tag) = self.receives(now, request_key, is_first);
+                Some(match kind {
+                    OutputKind::Stdout => RawEvent::Stdout { request, tag, len },
+                    OutputKind::Stderr => RawEvent::Stderr { request, tag, len },
+                })
+            }
+            Received::OutputEnd {
+                key: request_key,
+                is_first,
+            } => {
+                let (request, tag) = self.receives(now, request_key, is_first);
+                Some(RawEvent::Other(Event::StdoutEnd { request, tag }))
+            }
+            Received::Ended {
+                key: request_key,
+                body,
+            } => self.ended(now, key, request_key, body),
+            received => {
+                self.received_other(now, key, received);
+                None
+            }
+        }
+    }
+
+    /// Something has come for a request: the time between two bytes is limited from the first one on.
+    #[inline]
+    fn receives(
+        &mut self,
+        now: Time,
+        key: u32,
+        is_first: bool,
+    ) -> (crate::RequestHandle, crate::Tag) {
+        let request = &self.requests[key];
+        let names = (request.handle(key), request.tag());
+        if is_first {
+            self.arm_limit(now, key, request.timeouts().silence);
+        }
+        names
+    }
+
+    fn received_other(&mut self, now: Time, key: u32, received: Received) {
+        match received {
+            Received::Kept {
+                key: request_key,
+                more,
+                in_all,
+            } => self.kept(now, key, request_key, more, in_all),
+            Received::Ignored => self.counters.note_ignored(),
+            Received::Late {
+                record_type,
+                request_id,
+            } => self.late_record(now, key, record_type, request_id),
+            Received::Unsolicited => {
+                self.counters.note_ignored();
+                self.close_if_unsolicited(now, key);
+            }
+            Received::Values(values) => self.answered(now, key, values),
+            Received::Violation(error) => self.protocol_error(now, key, error),
+            Received::Nothing
+            | Received::Unremarkable
+            | Received::Output { .. }
+            | Received::OutputEnd { .. }
+            | Received::Ended { .. } => {}
+        }
+    }
+
+    /// The application has ended a request. Its connection goes on, its `End` comes out; or it was rejected, and is sent
+    /// again.
+    fn ended(
+        &mut self,
+        now: Time,
+        key: u32,
+        request_key: u32,
+        body: EndRequest,
+    ) -> Option<RawEvent> {
+        let request = &self.requests[request_key];
+        if request.state().step(Input::Ended) == Step::Gone {
+            self.finish_abort(now, request_key);
+            return None;
+        }
+        let connection = &self.connections[key as usize];
+        let (server, transmitted) = (connection.server(), connection.transmitted());
+        let error = match body.protocol_status {
+            ProtocolStatus::RequestComplete => {
+                let completion = Completion {
+                    app_status: body.app_status,
+                    report: request.report(now, transmitted),
+                };
+                self.pool.completed(server);
+                self.detach(now, key, request_key);
+                let event = self.finish(request_key, Ok(completion));
+                self.release(now, key);
+                return event.map(RawEvent::Other);
+            }
+            ProtocolStatus::CantMultiplex => RequestError::CantMultiplex,
+            ProtocolStatus::Overloaded => RequestError::Overloaded,
+            ProtocolStatus::UnknownRole => RequestError::UnknownRole,
+            ProtocolStatus::Unassigned(status) => RequestError::UnknownStatus(status),
+        };
+        // 5.5: with these it was rejected; what another number means, nobody knows.
+        let is_rejected = !request.output().has_begun()
+            && !matches!(body.protocol_status, ProtocolStatus::Unassigned(_));
+        let mut failure = request.failure(now, error, transmitted);
+        if is_rejected && !request.maybe_processed() {
+            failure.delivery = Delivery::NotSent;
+        }
+        let is_retried = is_rejected
+            && self.note_rejection(now, server, &failure.error)
+            && self.may_retry_rejected(now, request_key);
+        self.detach(now, key, request_key);
+        if is_retried && self.requests.retry(now, request_key, transmitted, None) {
+            // The connection first: what waits then is not the request that has just left it.
+            self.release(now, key);
+            self.requeue(request_key, failure);
+            return None;
+        }
+        let event = self.finish(request_key, Err(failure));
+        self.release(now, key);
+        event.map(RawEvent::Other)
+    }
+
+    /// What a rejection says of the server; whether the request may go elsewhere.
+    fn note_rejection(&mut self, now: Time, server: u16, error: &RequestError) -> bool {
+        match error {
+            RequestError::CantMultiplex => self.lower_to_single(server),
+            RequestError::Overloaded => {
+                self.pool.overloaded(now, server, self.config.backoff);
+                self.arm_server(now, server);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn may_retry_rejected(&self, now: Time, request_key: u32) -> bool {
+        let request = &self.requests[request_key];
+        request.may_retry_rejected()
+            && request.has_attempt_left(now, self.config.max_retries)
+            && !self.lifecycle.has_stopped()
+    }
+
+    /// Output of a paused request was kept. At a budget's end either its connection is not read, or the request fails.
+    fn kept(&mut self, now: Time, key: u32, request_key: u32, more: usize, in_all: usize) {
+        let stall = self.config.stall;
+        let is_full = in_all >= stall.per_request && self.requests.fill_output(request_key);
+        let connection = &mut self.connections[key as usize];
+        connection.note_kept(more, is_full);
+        let is_over = in_all > stall.per_request
+            || connection.buffered() > stall.per_connection
+            || self.requests.buffered() > stall.per_client;
+        if is_over && connection.live() > 1 && stall.at_limit == AtLimit::FailRequest {
+            debug!("request {request_key}: {in_all} bytes kept while it was paused, given up");
+            self.stop(now, request_key, RequestError::Stalled { held: in_all });
+            return;
+        }
+        self.update_reads(key);
+    }
+
+    /// A record for a request that has ended is dropped. A connection that serves one request at a time is not used again
+    /// after that; one that is shared goes on without the ID.
+    fn late_record(&mut self, now: Time, key: u32, record_type: RecordType, request_id: u16) {
+        let connection = &self.connections[key as usize];
+        let server = connection.server();
+        // Remembered; the response is nobody's.
+        let answers_as_1 = record_type == RecordType::EndRequest
+            && self.pool.known_ids(server) == KnownIds::Unknown
+            && connection.is_answered_as_1(request_id, &self.requests);
+        if answers_as_1 {
+            self.pool.knows_only_id_1(server);
+            self.protocol_error(now, key, ProtocolError::OnlyIdOne);
+            return;
+        }
+        self.counters.note_ignored();
+        let connection = &mut self.connections[key as usize];
+        if connection.max_requests() == 1 {
+            connection.retire(CloseReason::Stray);
+        } else if !connection.is_out_of_ids() {
+            return;
+        }
+        if connection.is_idle() {
+            self.close(now, key, CloseReason::Stray);
+        }
+    }
+
+    /// Anything on an idle connection that serves one request at a time: it is closed.
+    fn close_if_unsolicited(&mut self, now: Time, key: u32) {
+        let connection = &self.connections[key as usize];
+        if connection.is_idle() && connection.max_requests() == 1 {
+            self.close(now, key, CloseReason::OutOfTurn);
+        }
+    }
+
+    /// The answer is in: the connection may be used again.
+    fn answered(&mut self, now: Time, key: u32, values: ServerValues) {
+        let connection = &mut self.connections[key as usize];
+        let server = connection.server();
+        let Some(request) = connection.take_probe() else {
+            connection.set_question(None);
+            // An idle connection is made available when the read is used up.
+            self.apply_capabilities(server, values);
+            self.arm_connection(key);
+            return;
+        };
+        self.apply_capabilities(server, values);
+        if let Some(request_key) = self.requests.key(request) {
+            self.requests.note_answer(now, request_key);
+            let of = &self.requests[request_key];
+            let completion = Completion {
+                app_status: 0,
+                report: of.report(now, 0),
+            };
+            let tag = of.tag();
+            self.output.event(Event::Values {
+                request,
+                tag,
+                values,
+            });
+            self.end(request_key, Ok(completion));
+        }
+        if self.config.keep_connections {
+            let max_requests = self.pool.max_requests(server, true);
+            self.connections[key as usize].set_max_requests(max_requests);
+        }
+        self.release(now, key);
+    }
+
+    /// Bytes that are not FastCGI: the connection is closed, its requests fail or are sent again.
+    fn protocol_error(&mut self, now: Time, key: u32, error: ProtocolError) {
+        let connection = &self.connections[key as usize];
+        let handle = connection.handle(key);
+        let server = &self.config.servers[usize::from(connection.server())];
+        warn!("connection {key}: the application at {server} broke the protocol: {error}");
+        self.counters.note_protocol_error();
+        let reason = match connection.state() {
+            State::Open if connection.live() == 0 => CloseReason::OutOfTurn,
+            _ => CloseReason::Protocol,
+        };
+        self.output.close(handle, reason);
+        self.lose(now, key, reason, RequestError::Protocol(error));
+    }
+
+    /// A read is used up. What it ended may be used again: IDs at once, an idle connection if it stands at a record's end.
+    /// One that has begun to speak while it was idle may not.
+    pub(super) fn finish_read(&mut self, now: Time, key: u32) {
+        if self.connections[key as usize].finish_read() {
+            self.look_is_over(now, key);
+        }
+        let Some(connection) = self.connections.get_mut(key as usize) else {
+            return;
+        };
+        if !connection.is_idle() {
+            return;
+        }
+        if let Some(reason) = connection.retire_reason() {
+            self.close(now, key, reason);
+            return;
+        }
+        if connection.is_clean() {
+            if !connection.is_available() {
+                self.make_available(key);
+                // It idles until another instant than the one by which its last record was to be complete.
+                self.arm_connection(key);
+            }
+            return;
+        }
+        if connection.speaks_unasked() {
+            if connection.max_requests() == 1 {
+                self.close(now, key, CloseReason::OutOfTurn);
+                return;
+            }
+            connection.take_available();
+            self.pool.remove_idle(connection.server(), key);
+        }
+        self.arm_connection(key);
+    }
+}

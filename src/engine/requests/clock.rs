@@ -1,0 +1,216 @@
+//! What happened to a request and when, and what is due next.
+
+use std::time::Duration;
+
+use super::request::{Request, State};
+use crate::config::Config;
+use crate::engine::time::Time;
+use crate::error::{ConnectError, TimeoutKind};
+use crate::report::{Elapsed, Timings};
+
+/// When things happened to a request; of the last attempt, but for `submitted`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    submitted: Time,
+    /// When it entered the queue: `submitted`, or the last retry.
+    queued: Time,
+    assigned: Option<Time>,
+    /// How long the connect took, where the request was the first on its connection.
+    connecting: Option<Elapsed>,
+    sent: Option<Time>,
+    first_byte: Option<Time>,
+    last_byte: Option<Time>,
+    resumed: Option<Time>,
+}
+
+impl Clock {
+    pub(super) fn starting(now: Time) -> Self {
+        Self {
+            submitted: now,
+            queued: now,
+            assigned: None,
+            connecting: None,
+            sent: None,
+            first_byte: None,
+            last_byte: None,
+            resumed: None,
+        }
+    }
+
+    /// Another attempt begins.
+    pub(super) fn restart(&mut self, now: Time) {
+        *self = Self {
+            submitted: self.submitted,
+            ..Self::starting(now)
+        };
+    }
+
+    pub(super) fn note_queued(&mut self, now: Time) {
+        self.queued = now;
+    }
+
+    #[inline]
+    pub(super) fn note_assigned(&mut self, now: Time, connecting: Option<Elapsed>) {
+        self.assigned = Some(now);
+        self.connecting = connecting;
+    }
+
+    #[inline]
+    pub(super) fn note_sent(&mut self, now: Time) {
+        self.sent = Some(now);
+    }
+
+    /// Output has come; whether it is the first of anything that came.
+    #[inline]
+    pub(super) fn note_output(&mut self, now: Time) -> bool {
+        self.first_byte.get_or_insert(now);
+        self.note_received(now)
+    }
+
+    /// A record has come; whether it is the first.
+    #[inline]
+    pub(super) fn note_received(&mut self, now: Time) -> bool {
+        self.last_byte.replace(now).is_none()
+    }
+
+    pub(super) fn note_resumed(&mut self, now: Time) {
+        self.resumed = Some(now);
+    }
+
+    pub(super) fn submitted(&self) -> Time {
+        self.submitted
+    }
+
+    pub(super) fn queued(&self) -> Time {
+        self.queued
+    }
+
+    #[inline]
+    pub(super) fn assigned(&self) -> Option<Time> {
+        self.assigned
+    }
+
+    pub(super) fn sent(&self) -> Option<Time> {
+        self.sent
+    }
+
+    /// Whether a record has come.
+    #[inline]
+    pub(super) fn has_received(&self) -> bool {
+        self.last_byte.is_some()
+    }
+
+    pub(super) fn timings(&self, now: Time) -> Timings {
+        let since = |at: Time| at.saturating_elapsed_since(self.submitted);
+        Timings {
+            assigned: self.assigned.map(since),
+            connecting: self.connecting,
+            sent: self.sent.map(since),
+            first_octet: self.first_byte.map(since),
+            last_octet: self.last_byte.map(since),
+            end: since(now),
+        }
+    }
+}
+
+/// A deadline and what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) at: Time,
+    pub(crate) kind: DueKind,
+}
+
+/// What a request's deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DueKind {
+    TimedOut(TimeoutKind),
+    /// The servers have refused connections for as long as the request may outwait that.
+    Refused(ConnectError),
+    AbortGrace,
+}
+
+/// What a request's connection knows of the time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// When bytes last left, or when the outbox was last empty.
+    pub(crate) last_activity: Time,
+    pub(crate) transmitted: u64,
+    pub(crate) read_blocked: bool,
+    /// When the connection was last read again after it had not been.
+    pub(crate) unblocked: Option<Time>,
+}
+
+impl Request {
+    /// The earliest deadline as things stand; `progress` of its connection, when it has one.
+    pub(crate) fn due(&self, progress: Option<Progress>, config: &Config) -> Option<Due> {
+        let clock = self.clock();
+        let timeouts = self.timeouts();
+        let timed_out = |from: Time, limit: Option<Duration>, kind| {
+            let at = from.checked_add(limit?)?;
+            Some(Due {
+                at,
+                kind: DueKind::TimedOut(kind),
+            })
+        };
+        let total = timed_out(clock.submitted, timeouts.total, TimeoutKind::Total);
+        let phase = match self.state() {
+            State::Buffering { .. } | State::Draining => None,
+            State::Queued => {
+                let queue = timed_out(clock.queued, timeouts.queue, TimeoutKind::Queue);
+                let refused = self.attempts().refused().and_then(|error| {
+                    let at = clock.queued.checked_add(config.connect_patience)?;
+                    let kind = DueKind::Refused(error);
+                    Some(Due { at, kind })
+                });
+                match (queue, refused) {
+                    (Some(queue), Some(refused)) if queue.at < refused.at => Some(queue),
+                    (queue, refused) => refused.or(queue),
+                }
+            }
+            State::Active { .. } => self.active_due(progress, timed_out),
+            State::Aborting { since, .. } => {
+                let kind = DueKind::AbortGrace;
+                let at = since.checked_add(config.abort_grace)?;
+                return Some(Due { at, kind });
+            }
+        };
+        match (total, phase) {
+            (Some(total), Some(phase)) if phase.at <= total.at => Some(phase),
+            (Some(total), _) => Some(total),
+            (None, phase) => phase,
+        }
+    }
+
+    fn active_due(
+        &self,
+        progress: Option<Progress>,
+        timed_out: impl Fn(Time, Option<Duration>, TimeoutKind) -> Option<Due>,
+    ) -> Option<Due> {
+        let clock = self.clock();
+        let timeouts = self.timeouts();
+        let assigned = clock.assigned?;
+        let resumed = clock.resumed.unwrap_or(assigned);
+        // What the application has not been sent, or what is not read, is not its silence; nor has an application that is
+        // not read a duty to read.
+        let progress =
+            progress.filter(|progress| !self.output().is_paused() && !progress.read_blocked);
+        let write = progress
+            // In the send queue: its turn to frame more does not come while others' bytes fill the outbox.
+            .filter(|progress| self.upload().is_unsent(progress.transmitted))
+            .and_then(|progress| {
+                let from = progress.last_activity.max(assigned).max(resumed);
+                let from = from.max(progress.unblocked.unwrap_or(from));
+                timed_out(from, timeouts.write, TimeoutKind::Write)
+            });
+        let waited_for = progress.and_then(|progress| Some((clock.sent?, progress.unblocked)));
+        let read = waited_for.and_then(|(sent, unblocked)| {
+            let from = sent.max(resumed).max(unblocked.unwrap_or(sent));
+            match clock.last_byte {
+                Some(last) => timed_out(from.max(last), timeouts.silence, TimeoutKind::Silence),
+                None => timed_out(from, timeouts.first_octet, TimeoutKind::FirstOctet),
+            }
+        });
+        // Never both: with its last byte sent, nothing is left to be written.
+        read.or(write)
+    }
+}

@@ -1,0 +1,142 @@
+//! The queue of waiting requests: first in, first out.
+//!
+//! It has two lines. The *urgent* one is served first: questions of the embedder's, and requests that are sent again,
+//! which take a new connection only. The others do not wait for what they can do without.
+
+/// The ends of the two lines, and the links between requests: a request leaves from the middle at no cost.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    lines: [Ends; 2],
+    /// By the request's key. What is not in the queue has links that mean nothing.
+    links: Vec<Links>,
+}
+
+#[derive(Debug, Default)]
+struct Ends {
+    first: Option<u32>,
+    last: Option<u32>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Links {
+    before: Option<u32>,
+    after: Option<u32>,
+    line: Line,
+}
+
+/// One of the queue's two lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    Urgent,
+    Usual,
+}
+
+impl Queue {
+    /// The first of a line.
+    #[inline]
+    pub(super) fn first_of(&self, line: Line) -> Option<u32> {
+        self.lines[line as usize].first
+    }
+
+    /// The first of all.
+    pub(super) fn first(&self) -> Option<u32> {
+        self.first_of(Line::Urgent)
+            .or_else(|| self.first_of(Line::Usual))
+    }
+
+    /// The last of all. The urgent ones count after the others.
+    pub(super) fn last(&self) -> Option<u32> {
+        let [urgent, usual] = &self.lines;
+        urgent.first.or(usual.last)
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        let [urgent, usual] = &self.lines;
+        urgent.first.is_none() && usual.first.is_none()
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        let [urgent, usual] = &self.lines;
+        urgent.len + usual.len
+    }
+
+    #[inline]
+    pub(super) fn len_of(&self, line: Line) -> usize {
+        self.lines[line as usize].len
+    }
+
+    /// Appends a request to the usual line.
+    pub(super) fn push_back(&mut self, key: u32) {
+        let ends = &mut self.lines[Line::Usual as usize];
+        let before = ends.last.replace(key);
+        ends.len += 1;
+        match before {
+            Some(last) => self.links[last as usize].after = Some(key),
+            None => ends.first = Some(key),
+        }
+        self.link(key, before, None, Line::Usual);
+    }
+
+    /// Puts a request in front of all.
+    pub(super) fn push_front(&mut self, key: u32) {
+        let ends = &mut self.lines[Line::Urgent as usize];
+        let after = ends.first.replace(key);
+        ends.len += 1;
+        match after {
+            Some(first) => self.links[first as usize].before = Some(key),
+            None => ends.last = Some(key),
+        }
+        self.link(key, None, after, Line::Urgent);
+    }
+
+    fn link(&mut self, key: u32, before: Option<u32>, after: Option<u32>, line: Line) {
+        let links = Links {
+            before,
+            after,
+            line,
+        };
+        if self.links.len() <= key as usize {
+            self.links.resize(key as usize + 1, links);
+        }
+        self.links[key as usize] = links;
+    }
+
+    /// Takes a request out that is in the queue.
+    pub(super) fn remove(&mut self, key: u32) {
+        let Links {
+            before,
+            after,
+            line,
+        } = self.links[key as usize];
+        let ends = &mut self.lines[line as usize];
+        ends.len -= 1;
+        match before {
+            Some(before) => self.links[before as usize].after = after,
+            None => ends.first = after,
+        }
+        match after {
+            Some(after) => self.links[after as usize].before = before,
+            None => ends.last = before,
+        }
+    }
+
+    /// The request after `key`, which is in the queue, in its line.
+    pub(super) fn after_in_line(&self, key: u32) -> Option<u32> {
+        self.links[key as usize].after
+    }
+
+    /// The request after `key`, which is in the queue, in whichever line.
+    pub(super) fn after(&self, key: u32) -> Option<u32> {
+        match self.links[key as usize] {
+            Links {
+                after: None,
+                line: Line::Urgent,
+                ..
+            } => self.first_of(Line::Usual),
+            Links { after, .. } => after,
+        }
+    }
+}

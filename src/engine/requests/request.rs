@@ -1,0 +1,583 @@
+//! One request and its response, from `submit` to `End`.
+//!
+//! # States
+//!
+//! | state     | body complete | assigned | ended | rejected | abort   | deadline | lost | lost, may retry | taken |
+//! |-----------|---------------|----------|-------|----------|---------|----------|------|-----------------|-------|
+//! | Buffering | Queue         | -        | -     | -        | End     | End      | -    | -               | -     |
+//! | Queued    | -             | Begin    | -     | -        | End     | End      | -    | -               | -     |
+//! | Active    | -             | -        | End   | Queue    | Abandon | Abandon  | End  | Queue           | -     |
+//! | Draining  | -             | -        | -     | -        | End     | End      | -    | -               | End   |
+//! | Aborting  | -             | -        | Gone  | Gone     | none    | Close    | Gone | Gone            | -     |
+//!
+//! *Buffering*: a body of unknown length is being collected. *Queued*: the request waits for a connection. *Active*: it
+//! has a connection and a request ID. *Draining*: the application has ended it, but output that was kept during a pause
+//! is still to be taken. *Aborting*: its `End` is out; `FCGI_ABORT_REQUEST` was sent on a shared connection, and the ID
+//! is quarantined until the connection closes.
+//!
+//! Inputs: the embedder's *body* is *complete*; a connection was *assigned*; the application *ended* the request
+//! (`FCGI_END_REQUEST`) or *rejected* it with a retry left; the embedder's *abort*; a *deadline*; the connection was
+//! *lost*, with or without leave to *retry*; the output that was kept was *taken*.
+//!
+//! Steps: `Queue` puts the request into the queue; `Begin` sends it; `End` reports and removes it (by way of Draining
+//! while output is kept); `Abandon` reports it, then closes its connection or, where others share that, goes to Aborting;
+//! `Gone` removes it silently; `Close` gives its connection up; `-` cannot happen.
+
+use std::time::Duration;
+
+use super::attempts::{Attempts, LossCause, is_in_time};
+use super::clock::{Clock, Progress};
+use super::output::Output;
+use super::upload::Upload;
+use crate::config::Timeouts;
+use crate::engine::time::Time;
+use crate::error::{ConnectError, Delivery, Failure, Phase, RequestError};
+use crate::event::{ConnectionHandle, RequestHandle, Tag};
+use crate::params::Params;
+use crate::report::{Elapsed, Report};
+use crate::request::Retry;
+use crate::wire::Role;
+
+pub(crate) struct Request {
+    generation: u32,
+    state: State,
+    tag: Tag,
+    role: Role,
+    /// It is a `get_values`, not a request.
+    is_probe: bool,
+    /// The server of its connection, or the one that it asks.
+    server: Option<u16>,
+    /// Its connection had served before.
+    is_reused: bool,
+    attempts: Attempts,
+    upload: Upload,
+    output: Output,
+    clock: Clock,
+    timeouts: Timeouts,
+    params: Params,
+}
+
+/// The state, with what only makes sense in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Buffering {
+        limit: usize,
+    },
+    Queued,
+    Active {
+        connection: ConnectionHandle,
+        id: u16,
+    },
+    Draining,
+    Aborting {
+        connection: ConnectionHandle,
+        id: u16,
+        since: Time,
+    },
+}
+
+/// See the module's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    BodyComplete,
+    Assigned,
+    Ended,
+    Rejected,
+    Abort,
+    Deadline,
+    Lost,
+    LostMayRetry,
+    Taken,
+}
+
+/// See the module's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Queue,
+    Begin,
+    End,
+    Abandon,
+    Gone,
+    Close,
+    None,
+    Impossible,
+}
+
+impl State {
+    /// The table.
+    pub(crate) fn step(self, input: Input) -> Step {
+        use Input as I;
+        match (self, input) {
+            (Self::Buffering { .. }, I::BodyComplete) => Step::Queue,
+            (Self::Queued, I::Assigned) => Step::Begin,
+            (Self::Buffering { .. } | Self::Queued | Self::Draining, I::Abort | I::Deadline) => {
+                Step::End
+            }
+            (Self::Active { .. }, I::Ended | I::Lost) => Step::End,
+            (Self::Active { .. }, I::Rejected | I::LostMayRetry) => Step::Queue,
+            (Self::Active { .. }, I::Abort | I::Deadline) => Step::Abandon,
+            (Self::Draining, I::Taken) => Step::End,
+            (Self::Aborting { .. }, I::Ended | I::Rejected | I::Lost | I::LostMayRetry) => {
+                Step::Gone
+            }
+            (Self::Aborting { .. }, I::Abort) => Step::None,
+            (Self::Aborting { .. }, I::Deadline) => Step::Close,
+            (
+                Self::Buffering { .. },
+                I::Assigned | I::Ended | I::Rejected | I::Lost | I::LostMayRetry | I::Taken,
+            )
+            | (
+                Self::Queued,
+                I::BodyComplete | I::Ended | I::Rejected | I::Lost | I::LostMayRetry | I::Taken,
+            )
+            | (Self::Active { .. }, I::BodyComplete | I::Assigned | I::Taken)
+            | (
+                Self::Draining,
+                I::BodyComplete | I::Assigned | I::Ended | I::Rejected | I::Lost | I::LostMayRetry,
+            )
+            | (Self::Aborting { .. }, I::BodyComplete | I::Assigned | I::Taken) => Step::Impossible,
+        }
+    }
+}
+
+/// A request gets its connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Assignment {
+    pub(crate) connection: ConnectionHandle,
+    pub(crate) id: u16,
+    pub(crate) server: u16,
+    pub(crate) is_reused: bool,
+    /// How long the connect took, where the request is the first on the connection.
+    pub(crate) connecting: Option<Elapsed>,
+    /// Position of the request's first byte in the bytes of the connection.
+    pub(crate) first_offset: u64,
+}
+
+/// What a request is made of.
+pub(super) struct Parts {
+    pub(super) generation: u32,
+    pub(super) tag: Tag,
+    pub(super) role: Role,
+    pub(super) params: Params,
+    pub(super) upload: Upload,
+    pub(super) retry: Retry,
+    pub(super) timeouts: Timeouts,
+    /// The server that is asked, where it is a `get_values`.
+    pub(super) probed: Option<u16>,
+    /// Its body is to be collected, up to this length.
+    pub(super) buffering: Option<usize>,
+}
+
+impl Request {
+    #[inline]
+    pub(super) fn new(now: Time, parts: Parts) -> Self {
+        Self {
+            generation: parts.generation,
+            state: match parts.buffering {
+                Some(limit) => State::Buffering { limit },
+                None => State::Queued,
+            },
+            tag: parts.tag,
+            role: parts.role,
+            is_probe: parts.probed.is_some(),
+            server: parts.probed,
+            is_reused: false,
+            attempts: Attempts::new(parts.retry),
+            upload: parts.upload,
+            output: Output::default(),
+            clock: Clock::starting(now),
+            timeouts: parts.timeouts,
+            params: parts.params,
+        }
+    }
+
+    // --- what it is ---
+
+    #[inline]
+    pub(crate) fn handle(&self, key: u32) -> RequestHandle {
+        RequestHandle {
+            index: key,
+            generation: self.generation,
+        }
+    }
+
+    /// Whether this is the request that a handle names.
+    #[inline]
+    pub(super) fn is(&self, handle: RequestHandle) -> bool {
+        self.generation == handle.generation
+    }
+
+    #[inline]
+    pub(crate) fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    #[inline]
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    #[inline]
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+
+    /// The server that is asked, where it is a `get_values`.
+    #[inline]
+    pub(crate) fn probed_server(&self) -> Option<u16> {
+        self.server.filter(|_| self.is_probe)
+    }
+
+    #[inline]
+    pub(crate) fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    #[inline]
+    pub(crate) fn params(&self) -> &Params {
+        &self.params
+    }
+
+    #[inline]
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    #[inline]
+    pub(crate) fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
+    #[inline]
+    pub(crate) fn upload_mut(&mut self) -> &mut Upload {
+        &mut self.upload
+    }
+
+    #[inline]
+    pub(crate) fn output(&self) -> &Output {
+        &self.output
+    }
+
+    #[inline]
+    pub(super) fn output_mut(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    #[inline]
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    #[inline]
+    pub(super) fn clock_mut(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
+    #[inline]
+    pub(super) fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
+    #[inline]
+    pub(super) fn attempts_mut(&mut self) -> &mut Attempts {
+        &mut self.attempts
+    }
+
+    /// The parameters, to add one, or to keep their memory.
+    pub(super) fn params_mut(&mut self) -> &mut Params {
+        &mut self.params
+    }
+
+    // --- its state ---
+
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        self.state == State::Queued
+    }
+
+    #[inline]
+    pub(crate) fn is_aborting(&self) -> bool {
+        matches!(self.state, State::Aborting { .. })
+    }
+
+    /// The connection that it is on.
+    #[inline]
+    pub(crate) fn connection(&self) -> Option<ConnectionHandle> {
+        match self.state {
+            State::Active { connection, .. } | State::Aborting { connection, .. } => {
+                Some(connection)
+            }
+            State::Buffering { .. } | State::Queued | State::Draining => None,
+        }
+    }
+
+    /// *body complete*
+    pub(super) fn body_complete(&mut self, now: Time) {
+        debug_assert_eq!(self.state.step(Input::BodyComplete), Step::Queue);
+        self.clock.note_queued(now);
+        self.state = State::Queued;
+    }
+
+    /// *assigned*
+    #[inline]
+    pub(super) fn assign(&mut self, now: Time, to: Assignment) {
+        debug_assert_eq!(self.state.step(Input::Assigned), Step::Begin);
+        self.state = State::Active {
+            connection: to.connection,
+            id: to.id,
+        };
+        self.server = Some(to.server);
+        self.is_reused = to.is_reused;
+        self.attempts.note_assigned();
+        self.clock.note_assigned(now, to.connecting);
+        self.upload.begin(to.first_offset);
+    }
+
+    /// *rejected*, or *lost, may retry*: false when a body cannot be rewound, and then nothing has changed.
+    pub(super) fn retry(&mut self, now: Time) -> bool {
+        debug_assert_eq!(self.state.step(Input::Rejected), Step::Queue);
+        if !self.upload.rewind() {
+            return false;
+        }
+        self.clock.restart(now);
+        self.state = State::Queued;
+        true
+    }
+
+    /// *ended*, or *lost*, with output that is still to be taken.
+    pub(super) fn drain(&mut self) {
+        debug_assert_eq!(self.state.step(Input::Ended), Step::End);
+        self.state = State::Draining;
+    }
+
+    /// *abort* or *deadline* on a connection that goes on.
+    pub(super) fn abandon(&mut self, now: Time) {
+        debug_assert_eq!(self.state.step(Input::Abort), Step::Abandon);
+        if let State::Active { connection, id } = self.state {
+            self.state = State::Aborting {
+                connection,
+                id,
+                since: now,
+            };
+        }
+        self.upload.drop_bodies();
+    }
+
+    // --- whether it may be sent again ---
+
+    /// Whether it may be sent again although some of it was sent.
+    #[inline]
+    pub(crate) fn may_be_repeated(&self) -> bool {
+        self.attempts.may_be_repeated() && self.upload.is_repeatable()
+    }
+
+    /// Connections with an earlier number are not good enough.
+    #[inline]
+    pub(crate) fn first_serial(&self) -> u64 {
+        self.attempts.first_serial()
+    }
+
+    /// Whether it has an attempt left, and time for it.
+    pub(crate) fn has_attempt_left(&self, now: Time, max_retries: u8) -> bool {
+        is_in_time(now, self.clock.submitted(), self.timeouts.total)
+            && !self.is_probe
+            && self.attempts.retries() < max_retries
+    }
+
+    /// Whether it may be sent again after the application rejected it.
+    pub(crate) fn may_retry_rejected(&self) -> bool {
+        !self.attempts.is_never_retried() && self.state.step(Input::Rejected) == Step::Queue
+    }
+
+    /// Whether it may be sent again after the loss of its connection.
+    pub(crate) fn may_retry_lost(
+        &self,
+        now: Time,
+        progress: Progress,
+        cause: LossCause,
+        stale_window: Duration,
+    ) -> bool {
+        let last_byte = self.clock.sent().unwrap_or(progress.last_activity);
+        self.attempts.may_retry(
+            self.delivery_of_attempt(progress.transmitted),
+            cause,
+            now.saturating_duration_since(last_byte),
+            stale_window,
+            self.may_be_repeated(),
+        )
+    }
+
+    // --- when ---
+
+    #[inline]
+    pub(crate) fn note_sent(&mut self, now: Time) {
+        self.clock.note_sent(now);
+    }
+
+    /// When it was sent as a whole.
+    pub(crate) fn sent_at(&self) -> Option<Time> {
+        self.clock.sent()
+    }
+
+    /// How long it has had its connection.
+    #[inline]
+    pub(crate) fn assigned_for(&self, now: Time) -> Option<Duration> {
+        let assigned = self.clock.assigned()?;
+        Some(now.saturating_duration_since(assigned))
+    }
+
+    /// Since when it waits in the queue.
+    pub(crate) fn queued_at(&self) -> Time {
+        self.clock.queued()
+    }
+
+    /// The limit on what is waited for next, once the request was sent.
+    #[inline]
+    pub(crate) fn read_limit(&self) -> Option<Duration> {
+        if self.clock.has_received() {
+            self.timeouts.silence
+        } else {
+            self.timeouts.first_octet
+        }
+    }
+
+    /// Why no server could be connected to; `None` when one may be again.
+    pub(crate) fn set_refused(&mut self, refused: Option<ConnectError>) {
+        self.attempts.set_refused(refused);
+    }
+
+    // --- what is reported ---
+
+    /// How far it has come, for a failure; `transmitted` of its connection, when it has one.
+    fn phase(&self, transmitted: u64) -> Phase {
+        match self.state {
+            State::Buffering { .. } => Phase::Collecting,
+            State::Queued => Phase::Waiting,
+            State::Draining => Phase::Receiving,
+            State::Active { .. } | State::Aborting { .. } => {
+                if self.output.has_begun() {
+                    Phase::Receiving
+                } else if self.upload.is_sent(transmitted) {
+                    Phase::Sent
+                } else {
+                    Phase::Sending
+                }
+            }
+        }
+    }
+
+    /// Whether the application can have acted on it.
+    fn delivery(&self, transmitted: u64) -> Delivery {
+        if !self.output.has_begun() && self.attempts.maybe_processed() {
+            return Delivery::MaybeSent;
+        }
+        self.delivery_of_attempt(transmitted)
+    }
+
+    /// Whether the application can have acted on this attempt.
+    pub(crate) fn delivery_of_attempt(&self, transmitted: u64) -> Delivery {
+        if self.output.has_begun() {
+            return Delivery::Responded;
+        }
+        match self.state {
+            State::Buffering { .. } | State::Queued => Delivery::NotSent,
+            State::Draining => Delivery::Responded,
+            State::Active { .. } | State::Aborting { .. } => {
+                if self.upload.has_begun(transmitted) {
+                    Delivery::MaybeSent
+                } else {
+                    Delivery::NotSent
+                }
+            }
+        }
+    }
+
+    /// Whether the application may have acted on an earlier attempt.
+    pub(crate) fn maybe_processed(&self) -> bool {
+        self.attempts.maybe_processed()
+    }
+
+    pub(crate) fn report(&self, now: Time, transmitted: u64) -> Report {
+        Report {
+            sent: self.upload.sent(transmitted),
+            received: self.output.received(),
+            server: self.server,
+            retries: self.attempts.retries(),
+            reused: self.is_reused,
+            stdout_ended: self.output.has_ended(),
+            timings: self.clock.timings(now),
+        }
+    }
+
+    pub(crate) fn failure(&self, now: Time, error: RequestError, transmitted: u64) -> Failure {
+        Failure {
+            error,
+            phase: self.phase(transmitted),
+            delivery: self.delivery(transmitted),
+            report: self.report(now, transmitted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::table::{Table, cell};
+
+    #[test]
+    fn every_cell_of_the_table_above_is_what_the_code_does() {
+        let since = Time::START;
+        let connection = ConnectionHandle {
+            index: 0,
+            generation: 0,
+        };
+        let states = [
+            State::Buffering { limit: 1 },
+            State::Queued,
+            State::Active { connection, id: 1 },
+            State::Draining,
+            State::Aborting {
+                connection,
+                id: 1,
+                since,
+            },
+        ];
+        // Without a wildcard, so that a new state or input asks for its place in the table.
+        let states = states.map(|state| match state {
+            State::Buffering { .. } => ("Buffering", state),
+            State::Queued => ("Queued", state),
+            State::Active { .. } => ("Active", state),
+            State::Draining => ("Draining", state),
+            State::Aborting { .. } => ("Aborting", state),
+        });
+        let inputs = [
+            Input::BodyComplete,
+            Input::Assigned,
+            Input::Ended,
+            Input::Rejected,
+            Input::Abort,
+            Input::Deadline,
+            Input::Lost,
+            Input::LostMayRetry,
+            Input::Taken,
+        ];
+        let inputs = inputs.map(|input| match input {
+            Input::BodyComplete => ("body complete", input),
+            Input::Assigned => ("assigned", input),
+            Input::Ended => ("ended", input),
+            Input::Rejected => ("rejected", input),
+            Input::Abort => ("abort", input),
+            Input::Deadline => ("deadline", input),
+            Input::Lost => ("lost", input),
+            Input::LostMayRetry => ("lost, may retry", input),
+            Input::Taken => ("taken", input),
+        });
+        let table = Table::parse(include_str!("request.rs"));
+        table.check(&states, &inputs, |state, input| cell(state.step(input)));
+    }
+}

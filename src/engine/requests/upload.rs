@@ -1,0 +1,306 @@
+//! What of a request is to be sent, and how far it was put into its connection's outbox.
+
+use super::source::{Ready, Source};
+use crate::error::{BodyError, StdinError};
+use crate::wire::RecordType;
+
+pub(crate) struct Upload {
+    progress: Progress,
+    stdin: Source,
+    /// A Filter's only.
+    data: Option<Box<Source>>,
+    /// It is in its connection's send queue.
+    is_queued: bool,
+    /// `write_stdin` took less than was offered.
+    awaits_room: bool,
+    /// Position of its first byte in the bytes of its connection.
+    first_offset: u64,
+    /// Position after the last byte framed for it.
+    last_offset: u64,
+    /// Bytes framed for it.
+    framed: u64,
+}
+
+/// Which stream comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Stdin,
+    Data,
+    Done,
+}
+
+/// Names bytes of a request's body stream that stand in an outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BodySlice {
+    pub(crate) request: u32,
+    pub(crate) stream: Stream,
+    /// Offset in the stream.
+    pub(crate) offset: u64,
+    pub(crate) len: usize,
+}
+
+/// Which of a request's two body streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdin,
+    Data,
+}
+
+impl Upload {
+    #[inline]
+    pub(super) fn new(stdin: Source, data: Option<Box<Source>>) -> Self {
+        Self {
+            progress: Progress::Stdin,
+            stdin,
+            data,
+            is_queued: false,
+            awaits_room: false,
+            first_offset: 0,
+            last_offset: 0,
+            framed: 0,
+        }
+    }
+
+    // --- what is left to send ---
+
+    /// The stream that comes next, and the type of its records; `None` when everything was framed.
+    #[inline]
+    pub(crate) fn stream(&self) -> Option<(Stream, RecordType)> {
+        match self.progress {
+            Progress::Stdin => Some((Stream::Stdin, RecordType::Stdin)),
+            Progress::Data => Some((Stream::Data, RecordType::Data)),
+            Progress::Done => None,
+        }
+    }
+
+    /// What the stream that comes next can give.
+    #[inline]
+    pub(crate) fn ready(&self) -> Ready {
+        match self.progress {
+            Progress::Stdin => self.stdin.ready(),
+            Progress::Data => self.data.as_ref().map_or(Ready::End, |data| data.ready()),
+            Progress::Done => Ready::End,
+        }
+    }
+
+    /// Whether there is no body at all.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.data.is_none() && self.stdin.ready() == Ready::End
+    }
+
+    /// Whether the parameters say that there is no body.
+    pub(crate) fn is_declared_empty(&self) -> bool {
+        self.stdin.declared() == Some(0)
+    }
+
+    /// Whether everything of it was handed to the transport.
+    #[inline]
+    pub(crate) fn is_sent(&self, transmitted: u64) -> bool {
+        self.progress == Progress::Done && transmitted >= self.last_offset
+    }
+
+    /// Whether something of it is to be handed to the transport.
+    pub(crate) fn is_unsent(&self, transmitted: u64) -> bool {
+        self.is_queued || transmitted < self.last_offset
+    }
+
+    /// Whether a byte of it was handed to the transport.
+    #[inline]
+    pub(crate) fn has_begun(&self, transmitted: u64) -> bool {
+        transmitted > self.first_offset
+    }
+
+    #[inline]
+    pub(crate) fn first_offset(&self) -> u64 {
+        self.first_offset
+    }
+
+    /// Bytes framed for it.
+    pub(crate) fn framed(&self) -> u64 {
+        self.framed
+    }
+
+    /// Bytes of it that were handed to the transport.
+    pub(super) fn sent(&self, transmitted: u64) -> u64 {
+        transmitted
+            .saturating_sub(self.first_offset)
+            .min(self.framed)
+    }
+
+    /// The streams whose ends were not framed.
+    pub(crate) fn open_streams(&self) -> &'static [RecordType] {
+        match (self.progress, self.data.is_some()) {
+            (Progress::Stdin, true) => &[RecordType::Stdin, RecordType::Data],
+            (Progress::Stdin, false) => &[RecordType::Stdin],
+            (Progress::Data, _) => &[RecordType::Data],
+            (Progress::Done, _) => &[],
+        }
+    }
+
+    // --- framing ---
+
+    /// Its first byte will be the next one of its connection.
+    #[inline]
+    pub(crate) fn begin(&mut self, first_offset: u64) {
+        self.progress = Progress::Stdin;
+        self.first_offset = first_offset;
+    }
+
+    /// Bytes were framed for it, up to a position.
+    #[inline]
+    pub(crate) fn note_framed(&mut self, len: u64, end_offset: u64) {
+        self.framed += len;
+        self.last_offset = end_offset;
+    }
+
+    /// The end of the stream that comes next was framed. Whether it was the last stream.
+    #[inline]
+    pub(crate) fn end_stream(&mut self) -> bool {
+        self.progress = match self.progress {
+            Progress::Stdin if self.data.is_some() => Progress::Data,
+            Progress::Stdin | Progress::Data | Progress::Done => Progress::Done,
+        };
+        self.progress == Progress::Done
+    }
+
+    /// Nothing more is framed for it.
+    pub(crate) fn stop(&mut self) {
+        self.progress = Progress::Done;
+    }
+
+    /// Nothing more is framed for it, and what was to be sent goes back to whoever gave it.
+    pub(super) fn drop_bodies(&mut self) {
+        self.progress = Progress::Done;
+        self.stdin = Source::empty();
+        self.data = None;
+    }
+
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        self.is_queued
+    }
+
+    #[inline]
+    pub(crate) fn set_queued(&mut self, is_queued: bool) {
+        self.is_queued = is_queued;
+    }
+
+    /// The source of a stream. A Filter alone has data.
+    #[inline]
+    pub(crate) fn source(&mut self, stream: Stream) -> Option<&mut Source> {
+        match stream {
+            Stream::Stdin => Some(&mut self.stdin),
+            Stream::Data => self.data.as_deref_mut(),
+        }
+    }
+
+    /// Bytes of a stream that were taken and not given back.
+    pub(super) fn bytes(&self, slice: BodySlice) -> &[u8] {
+        match slice.stream {
+            Stream::Stdin => self.stdin.bytes(slice.offset, slice.len),
+            Stream::Data => match &self.data {
+                Some(data) => data.bytes(slice.offset, slice.len),
+                None => &[],
+            },
+        }
+    }
+
+    // --- another attempt ---
+
+    /// Whether it can be sent again, however much of it was sent.
+    #[inline]
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.stdin.is_repeatable() && self.data.as_ref().is_none_or(|it| it.is_repeatable())
+    }
+
+    /// Takes back all that was taken from its bodies, of which nothing has left.
+    pub(crate) fn take_back(&mut self, stdin: Vec<u8>, data: Vec<u8>) {
+        self.stdin.take_back(stdin);
+        if let Some(source) = &mut self.data {
+            source.take_back(data);
+        }
+    }
+
+    /// Goes back to the start; false when a body cannot be rewound.
+    pub(super) fn rewind(&mut self) -> bool {
+        let data_rewinds = |data: &mut Box<Source>| data.rewind();
+        if !(self.stdin.rewind() && self.data.as_mut().is_none_or(data_rewinds)) {
+            return false;
+        }
+        self.progress = Progress::Stdin;
+        self.is_queued = false;
+        self.framed = 0;
+        true
+    }
+
+    // --- a body that the embedder pushes ---
+
+    /// Takes bytes as far as they fit below `high_water`; `max_len` is the longest body there may be.
+    ///
+    /// # Errors
+    /// [`StdinError::NotPushed`], [`StdinError::Finished`], [`StdinError::TooLong`], [`StdinError::BodyTooLarge`].
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        high_water: usize,
+        max_len: Option<usize>,
+    ) -> Result<usize, StdinError> {
+        self.check_open()?;
+        let offered = self.stdin.pushed_total() + bytes.len() as u64;
+        if let Some(declared) = self.stdin.declared().filter(|all| offered > *all) {
+            return Err(StdinError::TooLong { declared, offered });
+        }
+        if let Some(limit) = max_len.filter(|limit| offered > *limit as u64) {
+            return Err(StdinError::BodyTooLarge { limit });
+        }
+        let taken = self.stdin.push(bytes, high_water);
+        self.awaits_room |= taken < bytes.len();
+        Ok(taken)
+    }
+
+    /// # Errors
+    /// [`StdinError::NotPushed`], [`StdinError::Finished`].
+    pub(super) fn check_open(&self) -> Result<(), StdinError> {
+        if !self.stdin.is_pushed() {
+            return Err(StdinError::NotPushed);
+        }
+        if self.stdin.is_finished() {
+            return Err(StdinError::Finished);
+        }
+        Ok(())
+    }
+
+    /// What is missing of the declared length, as an error.
+    pub(super) fn shortfall(&self) -> Option<BodyError> {
+        let sent = self.stdin.pushed_total();
+        let declared = self.stdin.declared().filter(|all| sent < *all)?;
+        Some(BodyError::TooShort { declared, sent })
+    }
+
+    /// The embedder has pushed everything.
+    pub(super) fn finish(&mut self) {
+        self.stdin.finish();
+        self.awaits_room = false;
+    }
+
+    /// A body that was pushed as a whole has a known length from here on.
+    pub(super) fn fix_length(&mut self) -> u64 {
+        self.stdin.fix_length();
+        self.stdin.declared().unwrap_or_default()
+    }
+
+    /// Whether the embedder has pushed everything.
+    pub(super) fn is_finished(&self) -> bool {
+        self.stdin.is_finished()
+    }
+
+    /// Whether the embedder is to be told that there is room: it waits for that, and at most `half` bytes are left. Told
+    /// once.
+    #[inline]
+    pub(super) fn take_room(&mut self, half: usize) -> bool {
+        let has_room = self.awaits_room && self.stdin.pushed_len() <= half;
+        self.awaits_room &= !has_room;
+        has_room
+    }
+}

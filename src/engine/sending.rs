@@ -1,0 +1,107 @@
+//! A request gets its connection, and its body is put into the outbox.
+
+use super::Engine;
+use super::connection::Filled;
+use super::requests::State;
+use super::time::Time;
+
+impl Engine {
+    /// Puts a queued request that is in no queue on a connection with room.
+    pub(super) fn assign(&mut self, now: Time, request_key: u32, key: u32) {
+        let connection = &mut self.connections[key as usize];
+        let (server, others) = (connection.server(), connection.live());
+        let is_first = connection.served() == 0 && others == 0;
+        let request = &self.requests[request_key];
+        let (is_probe, runs_once) = (request.is_probe(), !request.may_be_repeated());
+        let write_limit = request.timeouts().write;
+        self.pool.assigned(server, key, others);
+        if is_first && runs_once {
+            self.pool.spared(server);
+        }
+        if is_probe {
+            connection.begin_probe(now, key, request_key, &mut self.requests, &mut self.buffers);
+            self.ask_flush(key);
+            self.arm_connection(key);
+            return;
+        }
+        let most = connection.max_requests();
+        if most == 1 {
+            if is_first {
+                self.await_first_byte(now, key);
+            }
+        } else if others + 1 == most {
+            self.pool.remove_shareable(server, key);
+        } else if others == 0 {
+            self.pool.add_shareable(server, key);
+        }
+        let has_begun = self.connections[key as usize].begin(
+            now,
+            key,
+            request_key,
+            &mut self.requests,
+            self.config.keep_connections,
+            &mut self.buffers,
+        );
+        if has_begun {
+            self.arm_limit(now, request_key, write_limit);
+            self.update_reads(key);
+            self.fill(now, key);
+            self.ask_flush(key);
+        }
+    }
+
+    /// A new connection has got its first request: it is looked at again when that should have been answered.
+    fn await_first_byte(&mut self, now: Time, key: u32) {
+        if let Some(wait) = self.config.yield_after
+            && self.config.keep_connections
+        {
+            let connection = &self.connections[key as usize];
+            let (server, handle) = (connection.server(), connection.handle(key));
+            self.pool.await_first_byte(now, server, handle, wait);
+            self.arm_server(now, server);
+        }
+    }
+
+    /// Lets the requests on a connection frame what its outbox has room for.
+    #[inline]
+    pub(super) fn fill(&mut self, now: Time, key: u32) {
+        let half = self.config.stdin_high_water / 2;
+        while let Some(connection) = self.connections.get_mut(key as usize) {
+            match connection.fill(key, &mut self.requests, half, &mut self.buffers) {
+                Filled::Done => return,
+                Filled::BodyFailed { request, error } => self.stop(now, request, error.into()),
+            }
+        }
+    }
+
+    /// More of a pushed body is there.
+    pub(super) fn send_more(&mut self, now: Time, request_key: u32) {
+        let request = &mut self.requests[request_key];
+        let State::Active { connection, .. } = request.state() else {
+            return;
+        };
+        let key = connection.index;
+        let Some(connection) = self.connections.get_mut(key as usize) else {
+            return;
+        };
+        connection.send_more(now, request_key, request);
+        self.fill(now, key);
+        self.ask_flush(key);
+        self.arm_request(request_key);
+    }
+
+    /// Bytes of a connection were handed to the transport.
+    pub(super) fn sent(&mut self, now: Time, key: u32, len: usize) {
+        let half = self.config.stdin_high_water / 2;
+        let connection = &mut self.connections[key as usize];
+        let sent = connection.sent(now, len, &mut self.requests, half, &mut self.buffers);
+        self.counters.note_sent(sent);
+        while let Some(request) =
+            self.connections[key as usize].next_sent(now, key, &mut self.requests)
+        {
+            let limit = self.requests[request].read_limit();
+            self.arm_limit(now, request, limit);
+        }
+        self.fill(now, key);
+    }
+}

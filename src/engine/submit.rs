@@ -1,0 +1,141 @@
+//! A request is checked and accepted.
+
+use log::debug;
+
+use super::Engine;
+use super::pool::{Placement, Seeker};
+use super::requests::{Checked, Length};
+use super::time::Time;
+use crate::config::UnknownLength;
+use crate::error::SubmitError;
+use crate::event::{RequestHandle, Tag};
+use crate::request::{Content, Request};
+
+impl Engine {
+    /// Checks a request. One that is rejected is left as it was, but for a body that was read.
+    pub(super) fn check(
+        &mut self,
+        now: Time,
+        request: &mut Request,
+    ) -> Result<Checked, SubmitError> {
+        if !self.lifecycle.is_running() {
+            return Err(SubmitError::ShuttingDown);
+        }
+        let limit = self.config.limits.max_queue;
+        if !self.has_room(now, None, || request.runs_once()) {
+            return Err(SubmitError::QueueFull { limit });
+        }
+        let unknown = self.config.unknown_length;
+        let (max_len, split) = (self.config.max_params_len, self.config.split_long_pairs);
+        if request.is_without_streams() {
+            // The usual case: a fifth of what it costs to accept a request.
+            request.params.check(0, max_len, split)?;
+            return Ok(Checked {
+                lens: (Some(0), Some(0)),
+                origins: (0, 0),
+                buffering: None,
+            });
+        }
+        request.check_streams()?;
+        let declared = request.params.content_length();
+        let stdin_len = Length::of("CONTENT_LENGTH", declared, &mut request.body, unknown)?;
+        let declared = request.params.data_length();
+        let data_len = Length::of("FCGI_DATA_LENGTH", declared, &mut request.data, unknown)?;
+        let added = stdin_len.pair_len() + data_len.pair_len();
+        request.params.check(added, max_len, split)?;
+        let buffering = match unknown {
+            UnknownLength::Buffer { limit } if stdin_len.len().is_none() => {
+                matches!(request.body.0, Content::Pushed { .. }).then_some(limit)
+            }
+            _ => None,
+        };
+        if buffering.is_some() && self.requests.waiting(self.pool.expected()) >= limit {
+            return Err(SubmitError::QueueFull { limit });
+        }
+        let read = |error: std::io::Error| SubmitError::BodyRead(error.kind());
+        let origins = (
+            request.body.position().map_err(read)?,
+            request.data.position().map_err(read)?,
+        );
+        stdin_len.state(&mut request.params);
+        data_len.state(&mut request.params);
+        Ok(Checked {
+            lens: (stdin_len.len(), data_len.len()),
+            origins,
+            buffering,
+        })
+    }
+
+    /// Gives a request that was checked its connection, where there is one, and else puts it into the queue.
+    #[inline]
+    pub(super) fn accept(
+        &mut self,
+        now: Time,
+        request: Request,
+        checked: Checked,
+        tag: Tag,
+    ) -> RequestHandle {
+        let is_buffering = checked.buffering.is_some();
+        let key = self
+            .requests
+            .add(now, tag, request, checked, self.config.timeouts);
+        debug!("request {key}, tag {}: submitted", tag.0);
+        let accepted = &self.requests[key];
+        let handle = accepted.handle(key);
+        self.arm_limit(now, key, accepted.timeouts().total);
+        if is_buffering {
+            return handle;
+        }
+        if self.requests.is_queue_empty() {
+            let seeker = Seeker::of(&self.requests[key]);
+            if let Placement::Use(connection) | Placement::UseBlocked(connection) =
+                self.place(now, seeker, 1)
+            {
+                self.assign(now, key, connection);
+                return handle;
+            }
+        }
+        self.requests.enqueue(key);
+        handle
+    }
+
+    /// The place that there is now; `waiting` is how many look for one.
+    #[inline]
+    pub(super) fn place(&self, now: Time, seeker: Seeker, waiting: usize) -> Placement {
+        self.pool
+            .place(now, seeker, waiting, &self.connections, &self.config)
+    }
+
+    /// Whether one more request would be accepted: it is sent at once, or a connection is being opened for it or can be, or
+    /// it may wait.
+    #[inline]
+    pub(super) fn has_room(
+        &self,
+        now: Time,
+        probed: Option<u16>,
+        runs_once: impl FnOnce() -> bool,
+    ) -> bool {
+        let waiting = self.requests.queue_len() + 1;
+        let queued = self.requests.waiting_with_one_more(self.pool.expected());
+        if queued <= self.config.limits.max_queue {
+            return true;
+        }
+        let seeker = Seeker {
+            probed,
+            first_serial: 0,
+            runs_once: runs_once(),
+        };
+        self.place(now, seeker, waiting) != Placement::None
+    }
+
+    /// A request that comes while no server can be connected to outwaits that for as long as it may, and no longer.
+    pub(super) fn note_refusals(&mut self, key: u32) {
+        if self.config.connect_patience.is_zero() {
+            return;
+        }
+        if let Some(error) = self.pool.error_of_all() {
+            self.requests.set_refused(key, Some(error));
+            self.arm_request(key);
+        }
+    }
+}

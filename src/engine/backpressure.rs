@@ -20,7 +20,7 @@ impl Engine {
     fn decide_on_reads(&mut self, key: u32) {
         let now = self.timeline.now();
         let connection = &mut self.connections[key as usize];
-        let kept = self.requests.buffered();
+        let kept = self.requests.kept();
         match connection.decide_on_reads(now, kept, &self.config.stall) {
             Reads::Unchanged => return,
             Reads::Blocked => {}

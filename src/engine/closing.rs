@@ -37,7 +37,7 @@ impl Engine {
         let server = connection.server();
         self.pool.released(server, connection.served());
         if connection.live() + 1 == connection.max_requests() && connection.is_shareable() {
-            self.pool.add_shareable(server, key);
+            self.pool.lists_mut(server).add_shareable(key);
         }
         self.update_reads(key);
         let connection = &self.connections[key as usize];
@@ -68,7 +68,7 @@ impl Engine {
         connection.end_look();
         connection.take_available();
         if is_shared {
-            self.pool.remove_shareable(server, key);
+            self.pool.lists_mut(server).remove_shareable(key);
         } else if self.ask_on_idle(now, key) {
             self.arm_connection(key);
             return;
@@ -93,7 +93,7 @@ impl Engine {
         let has_served = connection.served() > 0;
         if let Some(reason) = connection.retire_reason() {
             Some(reason)
-        } else if !self.lifecycle.is_running() && self.requests.is_queue_empty() {
+        } else if !self.lifecycle.is_running() && self.requests.queue().is_empty() {
             Some(CloseReason::Retired)
         } else if !self.config.keep_connections && has_served {
             Some(CloseReason::KeepOff)
@@ -161,7 +161,7 @@ impl Engine {
             self.arm_server(now, server);
         }
         self.remove(key, reason);
-        if is_failure && !self.requests.is_queue_empty() {
+        if is_failure && !self.requests.queue().is_empty() {
             let error = ConnectError::Failed(match error {
                 RequestError::Lost(LostReason::Io(kind)) => kind,
                 RequestError::Protocol(_) => io::ErrorKind::InvalidData,
@@ -203,7 +203,7 @@ impl Engine {
         let served = connection.served();
         let idle = now.saturating_duration_since(connection.idle_since());
         if is_behind_answer && served > 0 && idle < self.config.stale_window {
-            self.pool.closed_after(now, server, served);
+            self.pool.known_mut(server).closed_after(now, served);
         }
     }
 

@@ -94,7 +94,7 @@ impl Engine {
         let now = self.timeline.tick(now);
         let key = self.requests.key(request).ok_or(StdinError::Gone)?;
         let high_water = self.config.stdin_high_water;
-        let taken = self.requests.push(key, bytes, high_water)?;
+        let taken = self.requests[key].push(bytes, high_water)?;
         self.send_more(now, key);
         self.settle(now);
         Ok(taken)
@@ -151,7 +151,7 @@ impl Engine {
             return;
         };
         // A question's only output is its end, which is never kept.
-        if self.requests[key].is_probe() || !self.requests.pause(key) {
+        if self.requests[key].is_probe() || !self.requests[key].pause() {
             return;
         }
         if let Some(connection) = self.requests[key].connection() {
@@ -220,7 +220,7 @@ impl Engine {
         };
         let key = self.requests.add_probe(now, tag, server, timeouts);
         let handle = self.requests[key].handle(key);
-        self.pool.set_probe_request(server, handle);
+        self.pool.known_mut(server).set_probe_request(handle);
         self.requests.enqueue_first(key);
         self.arm_request(key);
         self.settle(now);

@@ -161,7 +161,7 @@ impl Engine {
             let own = &mut self.connections[key as usize];
             own.note_readable();
             if own.take_available() {
-                self.pool.remove_idle(own.server(), key);
+                self.pool.lists_mut(own.server()).remove_idle(key);
             }
         }
     }

@@ -47,7 +47,7 @@ impl Engine {
             DueKind::Refused(error) => {
                 if self.pool.last_errors().any(|it| it.is_none()) {
                     // One is back meanwhile: it waits as all others do.
-                    self.requests.set_refused(key, None);
+                    self.requests[key].set_refused(None);
                     self.arm_request(key);
                     return;
                 }
@@ -85,7 +85,7 @@ impl Engine {
     pub(super) fn look_is_over(&mut self, now: Time, key: u32) {
         let requests: Vec<u32> = self.connections[key as usize].requests().collect();
         for request in requests {
-            if self.requests.contains(request) {
+            if self.requests.get(request).is_some() {
                 self.look_at_request(now, request);
             }
         }
@@ -191,7 +191,7 @@ impl Engine {
     fn look_at_server(&mut self, now: Time, server: u16) {
         let index = usize::from(server);
         self.pool.end_pauses(now, index);
-        while let Some(key) = self.pool.longest_idle(index) {
+        while let Some(key) = self.pool.lists(index as u16).longest_idle() {
             if !self.must_preempt(now, server) {
                 break;
             }
@@ -210,7 +210,7 @@ impl Engine {
         }
         let left: Vec<u32> = self.requests.iter().map(|(key, _)| key).collect();
         for key in left {
-            if self.requests.contains(key) {
+            if self.requests.get(key).is_some() {
                 self.stop(now, key, RequestError::ShutDown);
             }
         }

@@ -58,7 +58,7 @@ impl Engine {
         } else {
             self.detach_early(now, key, request_key, id);
         }
-        self.requests.unfill_output(request_key);
+        self.requests[request_key].unfill_output();
     }
 
     fn detach_early(&mut self, now: Time, key: u32, request_key: u32, id: u16) {

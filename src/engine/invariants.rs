@@ -64,7 +64,7 @@ mod tests {
             |engine| engine.connections[0].note_kept(1, false),
             |engine| _ = engine.pool.dial(0, true),
             |engine| engine.pool.assigned(0, 0, 1),
-            |engine| engine.pool.add_shareable(0, 0),
+            |engine| engine.pool.lists_mut(0).add_shareable(0),
             |engine| engine.pool.add_idle(0, 0, &engine.config),
             |engine| engine.pool.is_late(0, Default::default()),
             |engine| drop(engine.connections.remove(0)),

@@ -24,7 +24,6 @@ impl Lifecycle {
         }
     }
 
-    #[inline]
     pub(super) fn is_running(&self) -> bool {
         self.phase == Phase::Running
     }
@@ -46,7 +45,6 @@ impl Lifecycle {
         }
     }
 
-    #[inline]
     pub(super) fn always_settles(&self) -> bool {
         self.always_settles
     }

@@ -13,12 +13,10 @@ pub(super) struct Output {
 }
 
 impl Output {
-    #[inline]
     pub(super) fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
 
-    #[inline]
     pub(super) fn has_actions(&self) -> bool {
         !self.actions.is_empty()
     }
@@ -27,12 +25,10 @@ impl Output {
         self.events.push_back(event);
     }
 
-    #[inline]
     pub(super) fn take_event(&mut self) -> Option<Event<'static>> {
         self.events.pop_front()
     }
 
-    #[inline]
     pub(super) fn take_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }

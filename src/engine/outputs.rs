@@ -138,7 +138,7 @@ impl Engine {
     fn note_taken(&mut self, key: u32, less: usize, left: usize) {
         if let Some(connection) = self.requests[key].connection() {
             let has_room = (left == 0 || left < self.config.stall.per_request)
-                && self.requests.unfill_output(key);
+                && self.requests[key].unfill_output();
             let own = &mut self.connections[connection.index as usize];
             own.note_taken(less, has_room);
             self.update_reads(connection.index);

@@ -50,7 +50,7 @@ impl Engine {
 
     /// Whether requests wait for which no connection is being opened.
     fn has_queued(&self) -> bool {
-        self.requests.queue_len() > self.pool.expected()
+        self.requests.queue().len() > self.pool.expected()
     }
 
     /// A request waits, and no connection can be opened for it: asks the servers that were not asked yet, after requests
@@ -95,12 +95,12 @@ impl Engine {
 
     /// Whether a server was not asked yet, and the embedder does not ask it now: the client learns from that, too.
     fn may_be_asked(&self, server: u16) -> bool {
-        self.pool.multiplexing(server) == Multiplexing::Unknown && !self.is_asked(server)
+        self.pool.known(server).multiplexing() == Multiplexing::Unknown && !self.is_asked(server)
     }
 
     /// Whether the embedder asks a server.
     pub(super) fn is_asked(&self, server: u16) -> bool {
-        let request = self.pool.probe_request(server);
+        let request = self.pool.known(server).probe_request();
         request.is_some_and(|it| self.requests.key(it).is_some())
     }
 
@@ -119,7 +119,7 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         connection.set_question(None);
         let server = connection.server();
-        if self.pool.multiplexing(server) == Multiplexing::Probing {
+        if self.pool.known(server).multiplexing() == Multiplexing::Probing {
             self.apply_capabilities(server, ServerValues::default());
         }
     }
@@ -141,12 +141,12 @@ impl Engine {
                     | CloseReason::OutOfTurn
             );
         if is_theirs {
-            self.pool.may_die_of_questions(server);
+            self.pool.known_mut(server).may_die_of_questions();
             self.question_unanswered(key);
             return;
         }
         connection.set_question(None);
-        if self.pool.multiplexing(server) == Multiplexing::Probing {
+        if self.pool.known(server).multiplexing() == Multiplexing::Probing {
             self.pool
                 .set_multiplexing(usize::from(server), Multiplexing::Unknown);
         }
@@ -174,9 +174,9 @@ impl Engine {
         for (key, connection) in &mut self.connections {
             if connection.server() == server {
                 connection.set_max_requests(max_requests);
-                self.pool.remove_shareable(server, key as u32);
+                self.pool.lists_mut(server).remove_shareable(key as u32);
                 if connection.is_shareable() {
-                    self.pool.add_shareable(server, key as u32);
+                    self.pool.lists_mut(server).add_shareable(key as u32);
                 }
             }
         }

@@ -168,12 +168,12 @@ impl Engine {
     /// Output of a paused request was kept. At a budget's end either its connection is not read, or the request fails.
     fn kept(&mut self, now: Time, key: u32, request_key: u32, more: usize, in_all: usize) {
         let stall = self.config.stall;
-        let is_full = in_all >= stall.per_request && self.requests.fill_output(request_key);
+        let is_full = in_all >= stall.per_request && self.requests[request_key].fill_output();
         let connection = &mut self.connections[key as usize];
         connection.note_kept(more, is_full);
         let is_over = in_all > stall.per_request
             || connection.buffered() > stall.per_connection
-            || self.requests.buffered() > stall.per_client;
+            || self.requests.kept() > stall.per_client;
         if is_over && connection.live() > 1 && stall.at_limit == AtLimit::FailRequest {
             debug!("request {request_key}: {in_all} bytes kept while it was paused, given up");
             self.stop(now, request_key, RequestError::Stalled { held: in_all });
@@ -189,7 +189,7 @@ impl Engine {
         let server = connection.server();
         // Remembered; the response is nobody's.
         let answers_as_1 = record_type == RecordType::EndRequest
-            && self.pool.known_ids(server) == KnownIds::Unknown
+            && self.pool.known(server).ids() == KnownIds::Unknown
             && connection.is_answered_as_1(request_id, &self.requests);
         if answers_as_1 {
             self.pool.knows_only_id_1(server);
@@ -229,7 +229,7 @@ impl Engine {
         };
         self.apply_capabilities(server, values);
         if let Some(request_key) = self.requests.key(request) {
-            self.requests.note_answer(now, request_key);
+            self.requests[request_key].note_answer(now);
             let of = &self.requests[request_key];
             let completion = Completion {
                 app_status: 0,
@@ -295,7 +295,7 @@ impl Engine {
                 return;
             }
             connection.take_available();
-            self.pool.remove_idle(connection.server(), key);
+            self.pool.lists_mut(connection.server()).remove_idle(key);
         }
         self.arm_connection(key);
     }

@@ -16,7 +16,7 @@ impl Engine {
         let write_limit = request.timeouts().write;
         self.pool.assigned(server, key, others);
         if is_first && runs_once {
-            self.pool.spared(server);
+            self.pool.known_mut(server).spared();
         }
         if is_probe {
             connection.begin_probe(now, key, request_key, &mut self.requests, &mut self.buffers);
@@ -30,9 +30,9 @@ impl Engine {
                 self.await_first_byte(now, key);
             }
         } else if others + 1 == most {
-            self.pool.remove_shareable(server, key);
+            self.pool.lists_mut(server).remove_shareable(key);
         } else if others == 0 {
-            self.pool.add_shareable(server, key);
+            self.pool.lists_mut(server).add_shareable(key);
         }
         let has_begun = self.connections[key as usize].begin(
             now,

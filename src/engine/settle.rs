@@ -21,7 +21,7 @@ impl Engine {
     /// closed.
     #[inline(always)]
     pub(super) fn settle(&mut self, now: Time) {
-        if !self.requests.is_queue_empty()
+        if !self.requests.queue().is_empty()
             || self.pool.is_unsettled()
             || self.requests.has_fallen_below()
             || self.lifecycle.always_settles()
@@ -36,7 +36,7 @@ impl Engine {
         while let Some(failure) = self.pool.take_failure() {
             self.fail_what_waits(now, failure);
         }
-        if !self.requests.is_queue_empty() {
+        if !self.requests.queue().is_empty() {
             self.serve_queue(now, Line::Urgent);
             self.serve_queue(now, Line::Usual);
             self.keep_to_the_limit(now);
@@ -45,13 +45,13 @@ impl Engine {
             self.trim(now);
         }
         if !self.lifecycle.is_running() {
-            if self.requests.is_queue_empty() {
+            if self.requests.queue().is_empty() {
                 self.retire_unused(now);
             }
             return;
         }
         self.ask_servers(now);
-        if self.config.limits.min_idle > 0 && self.requests.is_queue_empty() {
+        if self.config.limits.min_idle > 0 && self.requests.queue().is_empty() {
             while let Some(server) = self.pool.refill(now, &self.config) {
                 self.dial(now, server);
             }
@@ -68,9 +68,9 @@ impl Engine {
         // The server is there, and only busy: the failure costs no more than the connection that it was told for.
         let is_busy = error == ConnectError::Busy;
         let is_elsewhere = !is_busy && self.pool.has_usable_server(now);
-        let mut next = self.requests.first_queued();
+        let mut next = self.requests.queue().first();
         while let Some(key) = next {
-            next = self.requests.next_queued(key);
+            next = self.requests.queue().after(key);
             let request = &self.requests[key];
             let queued = request.queued_at();
             if is_elsewhere && !request.is_probe() {
@@ -78,7 +78,7 @@ impl Engine {
             }
             if now.saturating_duration_since(queued) < self.config.connect_patience {
                 if !is_busy {
-                    self.requests.set_refused(key, Some(error));
+                    self.requests[key].set_refused(Some(error));
                     self.arm_request(key);
                 }
                 continue;
@@ -107,7 +107,7 @@ impl Engine {
     /// Serves a line of the queue from its front.
     fn serve_queue(&mut self, now: Time, line: Line) {
         let mut passed_over = 0;
-        let mut next = self.requests.first_in_line(line);
+        let mut next = self.requests.queue().first_of(line);
         while let Some(key) = next {
             let request = &self.requests[key];
             let is_probe = request.is_probe();
@@ -117,18 +117,18 @@ impl Engine {
             let takes_new_only = line == Line::Usual && seeker.runs_once && self.pool.has_idle();
             let is_choosy = passed_over < MOST_PASSED_OVER && (is_probe || takes_new_only);
             let waiting = match line {
-                Line::Urgent => self.requests.queue_len_of(Line::Urgent),
+                Line::Urgent => self.requests.queue().len_of(Line::Urgent),
                 // The urgent line is served first.
                 Line::Usual if is_choosy && !is_probe => {
-                    self.requests.queue_len_of(Line::Urgent) + passed_over + 1
+                    self.requests.queue().len_of(Line::Urgent) + passed_over + 1
                 }
-                Line::Usual => self.requests.queue_len(),
+                Line::Usual => self.requests.queue().len(),
             };
             match self.place(now, seeker, waiting) {
                 Placement::Use(connection) | Placement::UseBlocked(connection) => {
                     self.requests.dequeue(key);
                     self.assign(now, key, connection);
-                    next = self.requests.first_in_line(line);
+                    next = self.requests.queue().first_of(line);
                 }
                 Placement::Dial { server } if self.should_dial(waiting, is_probe, server) => {
                     self.dial(now, server);
@@ -137,11 +137,13 @@ impl Engine {
                     if self.should_dial(waiting, is_probe, server) =>
                 {
                     self.close(now, idle, CloseReason::Replaced);
-                    next = self.requests.first_in_line(line);
+                    next = self.requests.queue().first_of(line);
                 }
                 Placement::Dial { .. } | Placement::Replace { .. } | Placement::None => {
                     passed_over += 1;
-                    next = is_choosy.then(|| self.requests.next_in_line(key)).flatten();
+                    next = is_choosy
+                        .then(|| self.requests.queue().after_in_line(key))
+                        .flatten();
                 }
             }
         }
@@ -150,23 +152,24 @@ impl Engine {
     /// Whether a connection is to be opened for the waiting requests: those being opened have no room for all of them, or
     /// none goes where a question has to.
     fn should_dial(&self, waiting: usize, is_probe: bool, server: usize) -> bool {
-        !self.pool.is_enough(server, waiting) || (is_probe && !self.pool.is_connecting(server))
+        !self.pool.is_enough(server, waiting)
+            || (is_probe && self.pool.lists(server as u16).connecting() == 0)
     }
 
     /// More requests wait than may, because a connection that was being opened for some was not, or because some were put
     /// back to be sent again: those that came last end.
     fn keep_to_the_limit(&mut self, now: Time) {
         // As a rule all were served.
-        if self.requests.is_queue_empty() {
+        if self.requests.queue().is_empty() {
             return;
         }
         let limit = self.config.limits.max_queue;
         while self.requests.exceeds_ceiling(self.pool.expected(), limit) {
-            let Some(key) = self.requests.last_queued() else {
+            let Some(key) = self.requests.queue().last() else {
                 return;
             };
             self.requests.dequeue(key);
-            match self.requests.take_failed(key) {
+            match self.requests[key].take_failed() {
                 Some(failure) => {
                     debug!("request {key}: not sent again, the queue is full");
                     self.end(key, Err(*failure));
@@ -184,7 +187,7 @@ impl Engine {
     /// Closes idle connections above what the limits allow, the longest idle first.
     fn trim(&mut self, now: Time) {
         for index in 0..self.pool.len() {
-            while let Some(key) = self.pool.longest_idle(index) {
+            while let Some(key) = self.pool.lists(index as u16).longest_idle() {
                 let server = index as u16;
                 let has_served = self.connections[key as usize].served() > 0;
                 let reason = if self.pool.has_too_many(server, &self.config) {

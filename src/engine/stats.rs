@@ -5,7 +5,7 @@ use std::fmt;
 use super::Engine;
 use super::close_reason::CloseReason;
 use super::connection::State;
-use super::requests::{Counts, State as RequestState};
+use super::requests::State as RequestState;
 
 /// A snapshot of an engine. Gauges are counted when asked for: the cost is that of walking all
 /// requests and connections.
@@ -90,6 +90,16 @@ pub struct Counters {
     /// Octets fed.
     pub octets_received: u64,
     closed: Closed,
+}
+
+/// Requests since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) submitted: u64,
+    pub(super) completed: u64,
+    pub(super) failed: u64,
+    pub(super) retries: u64,
+    pub(super) reused: u64,
 }
 
 /// By the reason's number.
@@ -180,7 +190,7 @@ impl Engine {
         #[cfg(debug_assertions)]
         self.check_invariants();
         let mut stats = Stats {
-            octets_held: self.requests.buffered(),
+            octets_held: self.requests.kept(),
             counters: self.counters.with(self.requests.counts()),
             ..Stats::default()
         };

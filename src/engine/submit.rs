@@ -49,7 +49,7 @@ impl Engine {
             }
             _ => None,
         };
-        if buffering.is_some() && self.requests.waiting(self.pool.expected()) >= limit {
+        if buffering.is_some() && self.requests.queue().waiting(self.pool.expected()) >= limit {
             return Err(SubmitError::QueueFull { limit });
         }
         let read = |error: std::io::Error| SubmitError::BodyRead(error.kind());
@@ -86,7 +86,7 @@ impl Engine {
         if is_buffering {
             return handle;
         }
-        if self.requests.is_queue_empty() {
+        if self.requests.queue().is_empty() {
             let seeker = Seeker::of(&self.requests[key]);
             if let Placement::Use(connection) | Placement::UseBlocked(connection) =
                 self.place(now, seeker, 1)
@@ -115,8 +115,11 @@ impl Engine {
         probed: Option<u16>,
         runs_once: impl FnOnce() -> bool,
     ) -> bool {
-        let waiting = self.requests.queue_len() + 1;
-        let queued = self.requests.waiting_with_one_more(self.pool.expected());
+        let waiting = self.requests.queue().len() + 1;
+        let queued = self
+            .requests
+            .queue()
+            .waiting_with_one_more(self.pool.expected());
         if queued <= self.config.limits.max_queue {
             return true;
         }
@@ -134,7 +137,7 @@ impl Engine {
             return;
         }
         if let Some(error) = self.pool.error_of_all() {
-            self.requests.set_refused(key, Some(error));
+            self.requests[key].set_refused(Some(error));
             self.arm_request(key);
         }
     }

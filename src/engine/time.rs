@@ -87,7 +87,6 @@ impl Timeline {
         self.now.max(self.time(now))
     }
 
-    #[inline]
     pub(super) fn now(&self) -> Time {
         self.now
     }

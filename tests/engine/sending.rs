@@ -261,3 +261,55 @@ fn an_answer_that_overtakes_the_report_of_the_write_counts() {
     assert_eq!(bench.seen(), [out(2, "hi"), done(2)]);
     bench.finish();
 }
+
+/// What is longer than this is not copied after its header.
+const COPIED: usize = 4 * 1024;
+
+#[test]
+fn a_short_piece_behind_a_long_one_is_sent_behind_it() {
+    use mio_fcgi::wire::Item;
+    use mio_fcgi::{Action, Config, Engine, Tag};
+    use std::time::Instant;
+
+    let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+    let mut engine = Engine::new(config).expect("a valid configuration");
+    let now = Instant::now();
+    let request = mio_fcgi::Request::responder().with_body(Body::pushed(Some(COPIED as u64 + 11)));
+    let request = engine.submit(now, request, Tag(0)).expect("accepted");
+    let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+        panic!("a request needs a connection");
+    };
+    engine.handle_connected(now, connection);
+    let mut body = vec![b'a'; COPIED + 1];
+    body.extend([b'b'; 10]);
+    for piece in [&body[..=COPIED], &body[COPIED + 1..]] {
+        let taken = engine.write_stdin(now, request, piece);
+        assert_eq!(taken, Ok(piece.len()));
+    }
+    assert_eq!(engine.finish_stdin(now, request), Ok(()));
+
+    let mut bytes = Vec::new();
+    loop {
+        let slices = engine.transmit(connection);
+        let sent: usize = slices.iter().map(|slice| slice.len()).sum();
+        for slice in slices.iter() {
+            bytes.extend_from_slice(slice);
+        }
+        if sent == 0 {
+            break;
+        }
+        engine.handle_transmitted(now, connection, sent);
+    }
+    let (mut demux, mut input, mut stdin) = (Demux::default(), &bytes[..], Vec::new());
+    while let Ok(Some(item)) = demux.next(&mut input) {
+        if let Item::Stream {
+            record_type: RecordType::Stdin,
+            data,
+            ..
+        } = item
+        {
+            stdin.extend_from_slice(data);
+        }
+    }
+    assert!(stdin == body, "{} bytes, out of order", stdin.len());
+}

@@ -31,7 +31,6 @@ pub(crate) enum Reads {
 }
 
 impl Budget {
-    #[inline]
     pub(super) fn is_read_blocked(&self) -> bool {
         self.read_blocked
     }
@@ -42,12 +41,10 @@ impl Budget {
 }
 
 impl Connection {
-    #[inline]
     pub(crate) fn has_paused(&self) -> bool {
         self.budget.paused > 0
     }
 
-    #[inline]
     pub(crate) fn is_read_blocked(&self) -> bool {
         self.budget.read_blocked
     }

@@ -5,41 +5,23 @@
 //! borrows the requests for its work and knows nothing else: what follows from a record or a fact for the pool, or for the
 //! request, goes back to the engine as a value.
 //!
-//! # States
-//!
-//! | state      | connected | backlog full | shortage | closed | deadline | retire | ask   | answered | last request off |
-//! |------------|-----------|--------------|----------|--------|----------|--------|-------|----------|------------------|
-//! | Connecting | Open      | Redial       | Postpone | Failed | Failed   | Failed | -     | -        | -                |
-//! | Redialing  | -         | -            | -        | Failed | Dial     | Failed | -     | -        | -                |
-//! | Probing    | -         | -            | -        | Gone   | Close    | none   | -     | Open     | -                |
-//! | Open       | -         | -            | -        | Gone   | Close    | Drain  | Probe | none     | Pool             |
-//! | Draining   | -         | -            | -        | Gone   | none     | none   | -     | none     | Close            |
-//!
-//! *Redialing*: the listener's backlog was full (`EAGAIN` on a Unix socket), and a new socket is tried when the pause is
-//! over. *Probing*: the embedder's `FCGI_GET_VALUES` was sent and nothing else. *Open*: idle or with requests.
-//! *Draining*: takes no further request.
-//!
-//! Inputs: facts from the driver (*connected*, *backlog full*, *shortage*, *closed*), its own *deadline* (connect time-out
-//! or end of a pause; idle or age limit, lists to be given back; probe time-out), *retire* (this client is done with it:
-//! shut down, limits lowered, an abort not answered), the embedder *asks* for the server's values, that question is
-//! *answered*, and *last request off*.
-//!
-//! Steps: `Open` makes it usable; `Redial` waits; `Postpone` takes it away, which says nothing about the server; `Dial`
-//! connects again, or `Failed` when the connect time-out has passed; `Gone` loses its requests; `Close` closes it; `Drain`
-//! closes it once no request is left; `Probe` sends the question; `Pool` makes it idle, or closes it where a limit says so.
+//! Its states are in [`state`].
 
 mod budget;
+mod fill;
 mod ids;
 mod outbox;
 mod probe;
 mod receive;
 mod send;
+mod state;
 
 pub(super) use budget::Reads;
+pub(super) use fill::Filled;
 pub(super) use outbox::BufferPool;
 pub use outbox::Transmit;
 pub(super) use receive::{FirstReply, Look, Received};
-pub(super) use send::Filled;
+pub(super) use state::{Input, State, Step};
 
 use slab::Slab;
 
@@ -87,46 +69,6 @@ pub(super) struct Connection {
     question: Option<Box<Question>>,
 }
 
-#[derive(Debug)]
-pub(super) enum State {
-    Connecting { since: Time },
-    Redialing { since: Time, until: Time },
-    Probing(Box<Probe>),
-    Open,
-    Draining,
-}
-
-/// See the module's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Input {
-    Connected,
-    BacklogFull,
-    Shortage,
-    Closed,
-    Deadline,
-    Retire,
-    Ask,
-    Answered,
-    LastRequestOff,
-}
-
-/// See the module's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    Open,
-    Redial,
-    Postpone,
-    Dial,
-    Failed,
-    Gone,
-    Close,
-    Drain,
-    Probe,
-    Pool,
-    None,
-    Impossible,
-}
-
 /// What a connection that is being opened is expected to bring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Expected {
@@ -138,49 +80,6 @@ pub(super) struct Expected {
 
 /// Requests for which an idle connection keeps room in its lists.
 const KEPT: usize = 4;
-
-impl State {
-    /// The table.
-    pub(super) fn step(&self, input: Input) -> Step {
-        use Input as I;
-        match (self, input) {
-            (Self::Connecting { .. }, I::Connected) => Step::Open,
-            (Self::Connecting { .. }, I::BacklogFull) => Step::Redial,
-            (Self::Connecting { .. }, I::Shortage) => Step::Postpone,
-            (Self::Connecting { .. }, I::Closed | I::Deadline | I::Retire) => Step::Failed,
-            (Self::Redialing { .. }, I::Deadline) => Step::Dial,
-            (Self::Redialing { .. }, I::Closed | I::Retire) => Step::Failed,
-            (Self::Probing(_) | Self::Open | Self::Draining, I::Closed) => Step::Gone,
-            (Self::Probing(_) | Self::Open, I::Deadline) => Step::Close,
-            (Self::Probing(_) | Self::Draining, I::Retire) => Step::None,
-            (Self::Probing(_), I::Answered) => Step::Open,
-            (Self::Open, I::Retire) => Step::Drain,
-            (Self::Open, I::Ask) => Step::Probe,
-            (Self::Open, I::LastRequestOff) => Step::Pool,
-            (Self::Open | Self::Draining, I::Answered) => Step::None,
-            (Self::Draining, I::Deadline) => Step::None,
-            (Self::Draining, I::LastRequestOff) => Step::Close,
-            (Self::Connecting { .. }, I::Ask | I::Answered | I::LastRequestOff)
-            | (
-                Self::Redialing { .. },
-                I::Connected
-                | I::BacklogFull
-                | I::Shortage
-                | I::Ask
-                | I::Answered
-                | I::LastRequestOff,
-            )
-            | (
-                Self::Probing(_),
-                I::Connected | I::BacklogFull | I::Shortage | I::Ask | I::LastRequestOff,
-            )
-            | (Self::Open, I::Connected | I::BacklogFull | I::Shortage)
-            | (Self::Draining, I::Connected | I::BacklogFull | I::Shortage | I::Ask) => {
-                Step::Impossible
-            }
-        }
-    }
-}
 
 /// The connection that a handle names.
 #[inline]
@@ -228,17 +127,14 @@ impl Connection {
         self.serial as u32 == handle.generation
     }
 
-    #[inline]
     pub(super) fn serial(&self) -> u64 {
         self.serial
     }
 
-    #[inline]
     pub(super) fn server(&self) -> u16 {
         self.server
     }
 
-    #[inline]
     pub(super) fn state(&self) -> &State {
         &self.state
     }
@@ -251,7 +147,6 @@ impl Connection {
         self.opened
     }
 
-    #[inline]
     pub(super) fn max_requests(&self) -> u32 {
         self.max_requests
     }
@@ -261,7 +156,6 @@ impl Connection {
         u32::from(self.live)
     }
 
-    #[inline]
     pub(super) fn served(&self) -> u32 {
         self.served
     }
@@ -271,12 +165,10 @@ impl Connection {
         self.live - self.aborting == 1
     }
 
-    #[inline]
     pub(super) fn is_available(&self) -> bool {
         self.is_available
     }
 
-    #[inline]
     pub(super) fn retire_reason(&self) -> Option<CloseReason> {
         self.retire_reason
     }
@@ -324,7 +216,6 @@ impl Connection {
     }
 
     /// Whether another request could have no ID.
-    #[inline]
     pub(super) fn is_out_of_ids(&self) -> bool {
         !self.ids.has_free_id()
     }
@@ -346,7 +237,6 @@ impl Connection {
     }
 
     /// Since when it has no request; since then, nothing has been sent on it either.
-    #[inline]
     pub(super) fn idle_since(&self) -> Time {
         self.sending.last_activity()
     }
@@ -555,7 +445,6 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::table::{Table, cell};
 
     /// Open, with its first request.
     fn opened(max_requests: u32) -> Connection {
@@ -597,52 +486,5 @@ mod tests {
         assert!(connection.is_large());
         connection.shrink_idle();
         assert!(!connection.is_large());
-    }
-
-    #[test]
-    fn every_cell_of_the_table_above_is_what_the_code_does() {
-        let since = Time::START;
-        let states = [
-            State::Connecting { since },
-            State::Redialing {
-                since,
-                until: since,
-            },
-            State::Probing(Box::new(Probe::new(since, REQUEST))),
-            State::Open,
-            State::Draining,
-        ];
-        // Without a wildcard, so that a new state or input asks for its place in the table.
-        let states = states.map(|state| match state {
-            State::Connecting { .. } => ("Connecting", state),
-            State::Redialing { .. } => ("Redialing", state),
-            State::Probing(_) => ("Probing", state),
-            State::Open => ("Open", state),
-            State::Draining => ("Draining", state),
-        });
-        let inputs = [
-            Input::Connected,
-            Input::BacklogFull,
-            Input::Shortage,
-            Input::Closed,
-            Input::Deadline,
-            Input::Retire,
-            Input::Ask,
-            Input::Answered,
-            Input::LastRequestOff,
-        ];
-        let inputs = inputs.map(|input| match input {
-            Input::Connected => ("connected", input),
-            Input::BacklogFull => ("backlog full", input),
-            Input::Shortage => ("shortage", input),
-            Input::Closed => ("closed", input),
-            Input::Deadline => ("deadline", input),
-            Input::Retire => ("retire", input),
-            Input::Ask => ("ask", input),
-            Input::Answered => ("answered", input),
-            Input::LastRequestOff => ("last request off", input),
-        });
-        let table = Table::parse(include_str!("mod.rs"));
-        table.check(&states, &inputs, |state, input| cell(state.step(input)));
     }
 }

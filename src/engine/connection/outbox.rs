@@ -66,7 +66,6 @@ impl Outbox {
     }
 
     /// Octets not yet handed to the transport.
-    #[inline]
     pub(super) fn unsent(&self) -> usize {
         self.unsent
     }
@@ -78,7 +77,6 @@ impl Outbox {
     }
 
     /// Octets handed to the transport since the connection was opened.
-    #[inline]
     pub(super) fn transmitted(&self) -> u64 {
         self.transmitted
     }

@@ -97,7 +97,6 @@ impl Connection {
         })));
     }
 
-    #[inline]
     pub(crate) fn has_question(&self) -> bool {
         self.question.is_some()
     }

@@ -182,7 +182,7 @@ impl Connection {
                 if request.is_aborting() || is_over {
                     return Received::Ignored;
                 }
-                match requests.note_output(now, key, data.len()) {
+                match requests[key].note_output(now, data.len()) {
                     Some(is_first) => Received::Output {
                         key,
                         kind,
@@ -202,7 +202,7 @@ impl Connection {
                 if record_type == RecordType::Stderr || is_over {
                     return Received::Unremarkable;
                 }
-                match requests.note_output_end(now, key) {
+                match requests[key].note_output_end(now) {
                     Some(is_first) => Received::OutputEnd { key, is_first },
                     None => Received::Unremarkable,
                 }
@@ -338,17 +338,14 @@ impl Connection {
         *reads == 0 || !receiving.is_unread
     }
 
-    #[inline]
     pub(crate) fn is_unread(&self) -> bool {
         self.receiving.is_unread
     }
 
-    #[inline]
     pub(crate) fn is_ending(&self) -> bool {
         self.receiving.is_ending
     }
 
-    #[inline]
     pub(super) fn has_unparsed_input(&self) -> bool {
         self.receiving.has_unparsed_input
     }
@@ -363,7 +360,6 @@ impl Connection {
             && !receiving.is_unread
     }
 
-    #[inline]
     pub(crate) fn is_at_record_boundary(&self) -> bool {
         self.receiving.demux.at_record_boundary()
     }
@@ -385,7 +381,6 @@ impl Connection {
             && !self.is_at_record_boundary()
     }
 
-    #[inline]
     pub(crate) fn has_no_reply_yet(&self) -> bool {
         self.receiving.has_no_reply_yet
     }

@@ -1,22 +1,16 @@
-//! What leaves on a connection: which request may frame how much, and what was sent of it.
-//!
-//! Requests with more to send stand in their connection's send queue and frame one record each in turn: at most 16 KiB of
-//! content while others wait, 65,528 bytes when alone. The outbox is filled up to 64 KiB, or 256 KiB with a body in
-//! memory on a connection that is not shared. So a new request's parameters wait after at most 128 KiB of other requests'
-//! bodies, headers and padding aside.
+//! What leaves on a connection: how a request begins and ends, and what was sent of it.
 
 use std::collections::VecDeque;
 
-use log::{debug, trace};
+use log::debug;
 
 use super::outbox::{BufferPool, Outbox, Transmit};
 use super::{Connection, KEPT, Requests, State};
-use crate::engine::requests::{Assignment, BodySlice, Ready, Request};
+use crate::engine::requests::{Assignment, Request, State as RequestState};
 use crate::engine::time::Time;
-use crate::error::BodyError;
 use crate::event::RequestHandle;
 use crate::report::Elapsed;
-use crate::wire::{self, Demux, HEADER_LEN, Header, Item, MAX_ALIGNED_CONTENT_LEN, RecordType};
+use crate::wire::{self, Demux, Item, RecordType};
 
 #[derive(Debug)]
 pub(super) struct Sending {
@@ -35,37 +29,6 @@ pub(super) struct Sending {
     last_activity: Time,
 }
 
-/// Most content of one record while other requests of the connection have something to send.
-const FAIR_RECORD: usize = 16 * 1024;
-/// Unsent bytes up to which an outbox is filled.
-const FULL: usize = 64 * 1024;
-/// The same, for a body in memory on a connection that serves one request at a time.
-const FULL_ALONE: usize = 256 * 1024;
-/// Content up to this length is copied after its header: cheaper than a slice of its own.
-const COPIED: usize = 4 * 1024;
-/// Most bytes asked of a reader at a time.
-const READ: usize = 32 * 1024;
-
-/// What has come of filling an outbox.
-#[derive(Debug)]
-#[must_use]
-pub(crate) enum Filled {
-    Done,
-    /// A request's body could not be read. Others may have something to send still.
-    BodyFailed {
-        request: u32,
-        error: BodyError,
-    },
-}
-
-/// What has become of one turn.
-enum Framed {
-    More,
-    /// The embedder has to push more.
-    Starved,
-    Done,
-}
-
 impl Sending {
     pub(super) fn new(now: Time) -> Self {
         Self {
@@ -79,10 +42,40 @@ impl Sending {
         }
     }
 
-    #[inline]
     pub(super) fn last_activity(&self) -> Time {
         self.last_activity
     }
+
+    // --- for those that fill it ---
+
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// The request whose turn it is, and whether it is the only one with something to send.
+    #[inline]
+    pub(super) fn next_sender(&self) -> Option<(RequestHandle, bool)> {
+        let next = self.queue.front().copied()?;
+        Some((next, self.queue.len() == 1))
+    }
+
+    /// The request whose turn it was leaves the queue.
+    pub(super) fn remove_sender(&mut self) {
+        self.queue.pop_front();
+    }
+
+    /// A request has more to send.
+    pub(super) fn add_sender(&mut self, request: RequestHandle) {
+        self.queue.push_back(request);
+    }
+
+    /// A request was framed as a whole.
+    #[inline]
+    pub(super) fn add_mark(&mut self, request: RequestHandle) {
+        self.marks.push_back((self.outbox.end_offset(), request));
+    }
+
+    // --- its memory ---
 
     pub(super) fn make_room_for_one(&mut self) {
         self.queue.reserve_exact(1);
@@ -120,17 +113,19 @@ impl Connection {
 
     #[inline]
     pub(crate) fn has_unsent(&self) -> bool {
-        self.sending.outbox.unsent() > 0
+        self.unsent() > 0
+    }
+
+    pub(super) fn unsent(&self) -> usize {
+        self.sending.outbox.unsent()
     }
 
     /// Bytes handed to the transport since it was opened.
-    #[inline]
     pub(crate) fn transmitted(&self) -> u64 {
         self.sending.outbox.transmitted()
     }
 
     /// Position of the next byte to be framed.
-    #[inline]
     pub(super) fn end_offset(&self) -> u64 {
         self.sending.outbox.end_offset()
     }
@@ -164,7 +159,6 @@ impl Connection {
     }
 
     /// Whether the socket is to be read once before anything is written.
-    #[inline]
     pub(crate) fn reads_first(&self) -> bool {
         self.sending.reads_first
     }
@@ -293,145 +287,6 @@ impl Connection {
         }
     }
 
-    /// Lets the requests in the send queue frame what the outbox has room for. `half` of a pushed body at most is left
-    /// when its embedder is told that there is room.
-    pub(crate) fn fill(
-        &mut self,
-        key: u32,
-        requests: &mut Requests,
-        half: usize,
-        pool: &mut BufferPool,
-    ) -> Filled {
-        while let Some(handle) = self.sending.queue.front().copied() {
-            let is_alone = self.sending.queue.len() == 1;
-            let own = self.handle(key);
-            let is_own =
-                |it: &&mut Request| it.connection() == Some(own) && it.upload().is_queued();
-            let Some(request) = requests.of_mut(handle).filter(is_own) else {
-                self.sending.queue.pop_front();
-                continue;
-            };
-            let full = match request.upload().ready() {
-                Ready::Memory(_) if is_alone && self.max_requests == 1 => FULL_ALONE,
-                Ready::Memory(_) | Ready::Reader | Ready::Starved | Ready::End => FULL,
-            };
-            if self.sending.outbox.unsent() >= full {
-                break;
-            }
-            self.sending.queue.pop_front();
-            request.upload_mut().set_queued(false);
-            let quantum = if is_alone {
-                MAX_ALIGNED_CONTENT_LEN
-            } else {
-                FAIR_RECORD
-            };
-            let framed = self.frame_record(key, handle.index, request, quantum, pool);
-            requests.notify_room(handle.index, half);
-            match framed {
-                Ok(Framed::More) => {
-                    requests[handle.index].upload_mut().set_queued(true);
-                    self.sending.queue.push_back(handle);
-                }
-                Ok(Framed::Starved | Framed::Done) => {}
-                Err(error) => {
-                    return Filled::BodyFailed {
-                        request: handle.index,
-                        error,
-                    };
-                }
-            }
-        }
-        Filled::Done
-    }
-
-    /// Frames one record of a request's body, or the end of a stream.
-    fn frame_record(
-        &mut self,
-        key: u32,
-        request_key: u32,
-        request: &mut Request,
-        quantum: usize,
-        pool: &mut BufferPool,
-    ) -> Result<Framed, BodyError> {
-        let crate::engine::requests::State::Active { id, .. } = request.state() else {
-            return Ok(Framed::Done);
-        };
-        let handle = request.handle(request_key);
-        let upload = request.upload_mut();
-        let Some((stream, record_type)) = upload.stream() else {
-            return Ok(Framed::Done);
-        };
-        let ready = upload.ready();
-        let outbox = &mut self.sending.outbox;
-        let start = outbox.end_offset();
-        let Some(source) = upload.source(stream) else {
-            debug_assert!(false, "only a Filter sends data");
-            return Ok(Framed::Done);
-        };
-        let len = match ready {
-            Ready::Starved => return Ok(Framed::Starved),
-            Ready::End => 0,
-            Ready::Memory(left) => {
-                let len = left.min(quantum as u64) as usize;
-                let header = Header::padded(record_type, id, len as u16);
-                let padding = usize::from(header.padding_len);
-                let is_copied = len <= COPIED && source.releases_next();
-                let offset = source.take(len as u64);
-                if is_copied {
-                    outbox.frame(pool, |buffer| {
-                        buffer.extend_from_slice(&header.encode());
-                        buffer.extend_from_slice(source.bytes(offset, len));
-                        buffer.resize(buffer.len() + padding, 0);
-                    });
-                    source.release(len);
-                } else {
-                    outbox.frame(pool, |buffer| buffer.extend_from_slice(&header.encode()));
-                    let slice = BodySlice {
-                        request: request_key,
-                        stream,
-                        offset,
-                        len,
-                    };
-                    outbox.push_body(slice, pool);
-                    outbox.frame(pool, |buffer| buffer.resize(buffer.len() + padding, 0));
-                }
-                len
-            }
-            Ready::Reader => outbox.frame(pool, |buffer| {
-                let before = buffer.len();
-                buffer.extend_from_slice(&[0; HEADER_LEN]);
-                match source.read(buffer, quantum.min(READ)) {
-                    Ok(len) if len > 0 => {
-                        let header = Header::padded(record_type, id, len as u16);
-                        buffer[before..before + HEADER_LEN].copy_from_slice(&header.encode());
-                        buffer.resize(buffer.len() + usize::from(header.padding_len), 0);
-                        Ok(len)
-                    }
-                    ended_or_failed => {
-                        buffer.truncate(before);
-                        ended_or_failed
-                    }
-                }
-            })?,
-        };
-        let is_done = if len == 0 {
-            outbox.frame(pool, |buffer| {
-                wire::write_stream_end(buffer, record_type, id)
-            });
-            upload.end_stream()
-        } else {
-            trace!("connection {key}: {record_type} {len} bytes for id {id}");
-            false
-        };
-        let end = outbox.end_offset();
-        upload.note_framed(end - start, end);
-        if is_done {
-            self.sending.marks.push_back((end, handle));
-            return Ok(Framed::Done);
-        }
-        Ok(Framed::More)
-    }
-
     /// Bytes were handed to the transport: how many.
     pub(crate) fn sent(
         &mut self,
@@ -527,7 +382,7 @@ impl Connection {
     /// has left.
     pub(crate) fn take_back_bodies(&self, request_key: u32, requests: &mut Requests) {
         let request = &requests[request_key];
-        let crate::engine::requests::State::Active { id, .. } = request.state() else {
+        let RequestState::Active { id, .. } = request.state() else {
             return;
         };
         let upload = request.upload();
@@ -562,53 +417,6 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Action, Body, Config, Engine, Tag};
-    use std::time::Instant;
-
-    #[test]
-    fn a_short_piece_behind_a_long_one_is_sent_behind_it() {
-        let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
-        let mut engine = Engine::new(config).expect("a valid configuration");
-        let now = Instant::now();
-        let request = crate::Request::responder().with_body(Body::pushed(Some(COPIED as u64 + 11)));
-        let request = engine.submit(now, request, Tag(0)).expect("accepted");
-        let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
-            panic!("a request needs a connection");
-        };
-        engine.handle_connected(now, connection);
-        let mut body = vec![b'a'; COPIED + 1];
-        body.extend([b'b'; 10]);
-        for piece in [&body[..=COPIED], &body[COPIED + 1..]] {
-            let taken = engine.write_stdin(now, request, piece);
-            assert_eq!(taken, Ok(piece.len()));
-        }
-        assert_eq!(engine.finish_stdin(now, request), Ok(()));
-
-        let mut bytes = Vec::new();
-        loop {
-            let slices = engine.transmit(connection);
-            let sent: usize = slices.iter().map(|slice| slice.len()).sum();
-            for slice in slices.iter() {
-                bytes.extend_from_slice(slice);
-            }
-            if sent == 0 {
-                break;
-            }
-            engine.handle_transmitted(now, connection, sent);
-        }
-        let (mut demux, mut input, mut stdin) = (Demux::default(), &bytes[..], Vec::new());
-        while let Ok(Some(item)) = demux.next(&mut input) {
-            if let Item::Stream {
-                record_type: RecordType::Stdin,
-                data,
-                ..
-            } = item
-            {
-                stdin.extend_from_slice(data);
-            }
-        }
-        assert!(stdin == body, "{} bytes, out of order", stdin.len());
-    }
 
     #[test]
     fn lists_that_a_burst_made_large_are_given_back() {

@@ -46,7 +46,6 @@ impl Health {
     }
 
     /// Whether the last connect failed.
-    #[inline]
     pub(super) fn is_down(&self) -> bool {
         self.failures > 0
     }

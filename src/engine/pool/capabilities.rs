@@ -8,7 +8,7 @@ use crate::engine::time::Time;
 use crate::event::{RequestHandle, ServerValues};
 
 #[derive(Debug, Default)]
-pub(super) struct Capabilities {
+pub(crate) struct Capabilities {
     multiplexing: Multiplexing,
     /// The embedder's last question.
     probe_request: Option<RequestHandle>,
@@ -85,8 +85,7 @@ impl Capabilities {
         }
     }
 
-    #[inline]
-    pub(super) fn multiplexing(&self) -> Multiplexing {
+    pub(crate) fn multiplexing(&self) -> Multiplexing {
         self.multiplexing
     }
 
@@ -95,7 +94,6 @@ impl Capabilities {
         std::mem::replace(&mut self.multiplexing, multiplexing)
     }
 
-    #[inline]
     pub(super) fn max_requests(&self) -> u32 {
         self.multiplexing.max_requests()
     }
@@ -146,22 +144,22 @@ impl Capabilities {
         is_known && !self.may_die_of_questions
     }
 
-    pub(super) fn may_die_of_questions(&mut self) {
+    pub(crate) fn may_die_of_questions(&mut self) {
         self.may_die_of_questions = true;
     }
 
-    pub(super) fn probe_request(&self) -> Option<RequestHandle> {
+    pub(crate) fn probe_request(&self) -> Option<RequestHandle> {
         self.probe_request
     }
 
-    pub(super) fn set_probe_request(&mut self, request: RequestHandle) {
+    pub(crate) fn set_probe_request(&mut self, request: RequestHandle) {
         self.probe_request = Some(request);
     }
 
     /// A connection was closed by the application right after an answer, perhaps before the client knew it: php-fpm's
     /// children end after `pm.max_requests`. What comes between their last answer and the close is accepted by the
     /// system, and never looked at.
-    pub(super) fn closed_after(&mut self, now: Time, served: u32) {
+    pub(crate) fn closed_after(&mut self, now: Time, served: u32) {
         self.closes_after = Some((served, now));
     }
 
@@ -182,8 +180,7 @@ impl Capabilities {
         })
     }
 
-    #[inline]
-    pub(super) fn ids(&self) -> KnownIds {
+    pub(crate) fn ids(&self) -> KnownIds {
         self.ids
     }
 
@@ -209,7 +206,7 @@ impl Capabilities {
         }
     }
 
-    pub(super) fn spared(&mut self) {
+    pub(crate) fn spared(&mut self) {
         self.has_spared = true;
     }
 

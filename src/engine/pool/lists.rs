@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
-pub(super) struct Lists {
+pub(crate) struct Lists {
     /// Connections in any state.
     total: usize,
     /// Connections that are being opened.
@@ -19,22 +19,18 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    #[inline]
     pub(super) fn total(&self) -> usize {
         self.total
     }
 
-    #[inline]
-    pub(super) fn connecting(&self) -> usize {
+    pub(crate) fn connecting(&self) -> usize {
         self.connecting
     }
 
-    #[inline]
     pub(super) fn late(&self) -> usize {
         self.late
     }
 
-    #[inline]
     pub(super) fn idle_len(&self) -> usize {
         self.idle.len()
     }
@@ -49,7 +45,7 @@ impl Lists {
         self.idle.contains(&key)
     }
 
-    pub(super) fn longest_idle(&self) -> Option<u32> {
+    pub(crate) fn longest_idle(&self) -> Option<u32> {
         self.idle.front().copied()
     }
 
@@ -80,7 +76,7 @@ impl Lists {
 
     /// Removes a connection from the idle ones, if it is there.
     #[inline]
-    pub(super) fn remove_idle(&mut self, key: u32) {
+    pub(crate) fn remove_idle(&mut self, key: u32) {
         // As a rule it is the one used last.
         if self.idle.back() == Some(&key) {
             self.idle.pop_back();
@@ -89,13 +85,13 @@ impl Lists {
         }
     }
 
-    pub(super) fn add_shareable(&mut self, key: u32) {
+    pub(crate) fn add_shareable(&mut self, key: u32) {
         self.shareable.push(key);
     }
 
     /// Removes a connection from those with a free slot, if it is there.
     #[inline]
-    pub(super) fn remove_shareable(&mut self, key: u32) {
+    pub(crate) fn remove_shareable(&mut self, key: u32) {
         if let Some(index) = self.shareable.iter().rposition(|it| *it == key) {
             self.shareable.remove(index);
         }

@@ -6,6 +6,8 @@
 
 mod backoff;
 mod capabilities;
+#[cfg(debug_assertions)]
+mod invariants;
 mod lists;
 mod placement;
 mod preempt;
@@ -22,7 +24,7 @@ use super::connection::{Connection, Expected, FirstReply};
 use super::time::Time;
 use crate::config::{Backoff, Config, Multiplex, RequestIds};
 use crate::error::ConnectError;
-use crate::event::{ConnectionHandle, RequestHandle, ServerValues};
+use crate::event::{ConnectionHandle, ServerValues};
 use backoff::Health;
 use capabilities::Capabilities;
 use lists::Lists;
@@ -110,6 +112,17 @@ impl Pool {
 
     // --- connections come and go ---
 
+    #[inline]
+    pub(super) fn lists(&self, server: u16) -> &Lists {
+        &self.servers[usize::from(server)].lists
+    }
+
+    /// To note what a connection to a server can be used for. What has consequences beyond that is told the pool.
+    #[inline]
+    pub(super) fn lists_mut(&mut self, server: u16) -> &mut Lists {
+        &mut self.servers[usize::from(server)].lists
+    }
+
     /// A connection to a server is being opened: its number, and what is expected of it.
     pub(super) fn dial(&mut self, server: usize, keep_connections: bool) -> (u64, Expected) {
         let of = &mut self.servers[server];
@@ -184,7 +197,7 @@ impl Pool {
 
     /// A connection takes no further request.
     pub(super) fn withdraw(&mut self, server: u16, key: u32) {
-        let lists = &mut self.servers[usize::from(server)].lists;
+        let lists = self.lists_mut(server);
         lists.remove_idle(key);
         lists.remove_shareable(key);
     }
@@ -198,37 +211,14 @@ impl Pool {
             of.lists.idle_len() > limits.max_idle || of.exceeds(limits.max_connections);
     }
 
-    /// A connection without a request may not be handed out any more.
-    pub(super) fn remove_idle(&mut self, server: u16, key: u32) {
-        self.servers[usize::from(server)].lists.remove_idle(key);
-    }
-
-    /// A connection has become one that requests share, with a free slot.
-    pub(super) fn add_shareable(&mut self, server: u16, key: u32) {
-        let lists = &mut self.servers[usize::from(server)].lists;
-        lists.add_shareable(key);
-    }
-
-    /// A connection that requests share has no free slot any more, or no request.
-    #[inline]
-    pub(super) fn remove_shareable(&mut self, server: u16, key: u32) {
-        let lists = &mut self.servers[usize::from(server)].lists;
-        lists.remove_shareable(key);
-    }
-
     /// Whether there is an idle connection, to whichever server.
     pub(super) fn has_idle(&self) -> bool {
         self.servers.iter().any(|it| it.lists.idle_len() > 0)
     }
 
-    /// The connection to a server that has been idle for longest, and how many are idle.
-    pub(super) fn longest_idle(&self, server: usize) -> Option<u32> {
-        self.servers[server].lists.longest_idle()
-    }
-
     /// Whether a connection is idle, and among the `kept` that stay whatever their age.
     pub(super) fn is_kept_idle(&self, server: u16, key: u32, kept: usize) -> bool {
-        let lists = &self.servers[usize::from(server)].lists;
+        let lists = self.lists(server);
         lists.idle_len() <= kept && lists.is_idle(key)
     }
 
@@ -239,7 +229,7 @@ impl Pool {
 
     /// Whether a server has more idle connections than it may have.
     pub(super) fn has_too_many_idle(&self, server: u16, config: &Config) -> bool {
-        self.servers[usize::from(server)].lists.idle_len() > config.limits.max_idle
+        self.lists(server).idle_len() > config.limits.max_idle
     }
 
     // --- what is too many ---
@@ -295,10 +285,6 @@ impl Pool {
     #[inline]
     pub(super) fn is_enough(&self, server: usize, waiting: usize) -> bool {
         self.expected_slots + self.servers[server].lists.late() >= waiting
-    }
-
-    pub(super) fn is_connecting(&self, server: usize) -> bool {
-        self.servers[server].lists.connecting() > 0
     }
 
     // --- what went wrong ---
@@ -397,17 +383,20 @@ impl Pool {
     // --- what is known of a server ---
 
     #[inline]
+    pub(super) fn known(&self, server: u16) -> &Capabilities {
+        &self.servers[usize::from(server)].capabilities
+    }
+
+    /// To note what was learned of a server. What has consequences for connections is told the pool.
+    pub(super) fn known_mut(&mut self, server: u16) -> &mut Capabilities {
+        &mut self.servers[usize::from(server)].capabilities
+    }
+
     pub(super) fn unprobed(&self) -> usize {
         self.unprobed
     }
 
-    #[inline]
-    pub(super) fn multiplexing(&self, server: u16) -> Multiplexing {
-        self.servers[usize::from(server)]
-            .capabilities
-            .multiplexing()
-    }
-
+    /// Whether requests may share a connection to a server has become known, or is asked.
     pub(super) fn set_multiplexing(&mut self, server: usize, multiplexing: Multiplexing) {
         let of = &mut self.servers[server].capabilities;
         let before = of.set_multiplexing(multiplexing);
@@ -426,48 +415,11 @@ impl Pool {
         multiplexing.max_requests()
     }
 
-    /// The embedder's last question to a server.
-    pub(super) fn probe_request(&self, server: u16) -> Option<RequestHandle> {
-        self.servers[usize::from(server)]
-            .capabilities
-            .probe_request()
-    }
-
-    pub(super) fn set_probe_request(&mut self, server: u16, request: RequestHandle) {
-        self.servers[usize::from(server)]
-            .capabilities
-            .set_probe_request(request);
-    }
-
-    /// A connection was lost with the client's question on it: the application may have died of it.
-    pub(super) fn may_die_of_questions(&mut self, server: u16) {
-        self.servers[usize::from(server)]
-            .capabilities
-            .may_die_of_questions();
-    }
-
-    /// The application closed a connection right after an answer, when it had served so many requests.
-    pub(super) fn closed_after(&mut self, now: Time, server: u16, served: u32) {
-        self.servers[usize::from(server)]
-            .capabilities
-            .closed_after(now, served);
-    }
-
-    /// A request that may not be sent twice has got a connection that has not served.
-    pub(super) fn spared(&mut self, server: u16) {
-        self.servers[usize::from(server)].capabilities.spared();
-    }
-
     /// A connection was lost with a request whose ID was not 1 and that was not answered.
     pub(super) fn other_id_unanswered(&mut self, server: u16) {
         let of = &mut self.servers[usize::from(server)].capabilities;
         of.other_id_unanswered(server);
         self.is_unsettled = true;
-    }
-
-    #[inline]
-    pub(super) fn known_ids(&self, server: u16) -> KnownIds {
-        self.servers[usize::from(server)].capabilities.ids()
     }
 
     /// The application answers requests with ID 1 only.
@@ -480,7 +432,7 @@ impl Pool {
     /// Whether each connection to a server serves one request, because its application answers with ID 1 only and two
     /// requests that follow each other could not be told apart.
     pub(super) fn serves_once(&self, server: u16, config: &Config) -> bool {
-        self.known_ids(server) == KnownIds::OnlyOne && config.request_ids == RequestIds::Distinct
+        self.known(server).ids() == KnownIds::OnlyOne && config.request_ids == RequestIds::Distinct
     }
 
     /// The first byte has come for the first request since a connection was idle.
@@ -534,38 +486,5 @@ impl Server {
     /// Whether it has more connections than it may have.
     fn exceeds(&self, limit: usize) -> bool {
         self.lists.total() > self.capabilities.max_connections(limit)
-    }
-}
-
-/// The counts against what they count. For builds with debug assertions.
-#[cfg(debug_assertions)]
-impl Pool {
-    /// # Panics
-    /// When a count is wrong, which is a defect of this library.
-    pub(super) fn check(&self, connections: &Slab<Connection>) {
-        let expected = connections.iter().map(|(_, it)| it.expected());
-        let slots: usize = expected.clone().map(|it| it.slots as usize).sum();
-        assert_eq!(self.expected_slots, slots, "slots that are expected");
-        let late = expected.filter(|it| it.is_late).count();
-        assert_eq!(self.late, late, "connects that hang");
-        let of_servers: usize = self.servers.iter().map(|it| it.lists.late()).sum();
-        assert_eq!(self.late, of_servers, "connects that hang, by server");
-        let short = self.servers.iter();
-        let short = short.filter(|it| it.health.waits_for_resources()).count();
-        assert_eq!(self.short, short, "servers without a socket for them");
-        let unprobed = self
-            .servers
-            .iter()
-            .filter(|it| it.capabilities.multiplexing() == Multiplexing::Unknown);
-        assert_eq!(self.unprobed, unprobed.count(), "servers to be asked");
-        for (index, server) in self.servers.iter().enumerate() {
-            let of = |it: &&Connection| usize::from(it.server()) == index;
-            let own = || connections.iter().map(|(_, it)| it).filter(of);
-            server.lists.check(index, own(), connections);
-            let load: usize = own()
-                .map(|it| it.live() as usize + usize::from(it.is_connecting()))
-                .sum();
-            assert_eq!(self.loads[index] as usize, load, "server {index}: load");
-        }
     }
 }

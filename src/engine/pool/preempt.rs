@@ -53,7 +53,6 @@ impl Preempt {
         self.awaiting.insert(index, awaiting);
     }
 
-    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.awaiting.is_empty()
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::request::{Request, State};
+use super::request::Request;
+use super::state::State;
 use crate::config::Config;
 use crate::engine::time::Time;
 use crate::error::{ConnectError, TimeoutKind};
@@ -85,7 +86,6 @@ impl Clock {
         self.queued
     }
 
-    #[inline]
     pub(super) fn assigned(&self) -> Option<Time> {
         self.assigned
     }
@@ -95,7 +95,6 @@ impl Clock {
     }
 
     /// Whether a record has come.
-    #[inline]
     pub(super) fn has_received(&self) -> bool {
         self.last_byte.is_some()
     }

@@ -17,6 +17,17 @@ pub(crate) struct Length {
     is_unstated: bool,
 }
 
+/// What the check of a request has found out.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The lengths of the body and of a Filter's data, where they are known.
+    pub(crate) lens: (Option<u64>, Option<u64>),
+    /// Where their readers stand.
+    pub(crate) origins: (u64, u64),
+    /// The body is to be collected first, up to this length.
+    pub(crate) buffering: Option<usize>,
+}
+
 impl Length {
     #[inline]
     pub(crate) fn of(

@@ -39,7 +39,6 @@ pub(crate) struct OutputWeight {
 }
 
 impl Output {
-    #[inline]
     pub(crate) fn is_paused(&self) -> bool {
         self.is_paused
     }
@@ -51,7 +50,6 @@ impl Output {
     }
 
     /// Whether the end of `FCGI_STDOUT` has come.
-    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         self.progress == Progress::Ended
     }

@@ -4,11 +4,15 @@
 //! which take a new connection only. The others do not wait for what they can do without.
 
 /// The ends of the two lines, and the links between requests: a request leaves from the middle at no cost.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
+#[derive(Debug)]
+pub(crate) struct Queue {
     lines: [Ends; 2],
     /// By the request's key. What is not in the queue has links that mean nothing.
     links: Vec<Links>,
+    /// Requests whose body is being collected: they will be in the queue.
+    buffering: usize,
+    /// The most requests that may wait: the limit, or as many as waited when it was lowered.
+    ceiling: usize,
 }
 
 #[derive(Debug, Default)]
@@ -33,38 +37,47 @@ pub(crate) enum Line {
 }
 
 impl Queue {
+    pub(super) fn new(ceiling: usize) -> Self {
+        Self {
+            lines: Default::default(),
+            links: Vec::new(),
+            buffering: 0,
+            ceiling,
+        }
+    }
+
     /// The first of a line.
     #[inline]
-    pub(super) fn first_of(&self, line: Line) -> Option<u32> {
+    pub(crate) fn first_of(&self, line: Line) -> Option<u32> {
         self.lines[line as usize].first
     }
 
     /// The first of all.
-    pub(super) fn first(&self) -> Option<u32> {
+    pub(crate) fn first(&self) -> Option<u32> {
         self.first_of(Line::Urgent)
             .or_else(|| self.first_of(Line::Usual))
     }
 
     /// The last of all. The urgent ones count after the others.
-    pub(super) fn last(&self) -> Option<u32> {
+    pub(crate) fn last(&self) -> Option<u32> {
         let [urgent, usual] = &self.lines;
         urgent.first.or(usual.last)
     }
 
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         let [urgent, usual] = &self.lines;
         urgent.first.is_none() && usual.first.is_none()
     }
 
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let [urgent, usual] = &self.lines;
         urgent.len + usual.len
     }
 
     #[inline]
-    pub(super) fn len_of(&self, line: Line) -> usize {
+    pub(crate) fn len_of(&self, line: Line) -> usize {
         self.lines[line as usize].len
     }
 
@@ -124,12 +137,12 @@ impl Queue {
     }
 
     /// The request after `key`, which is in the queue, in its line.
-    pub(super) fn after_in_line(&self, key: u32) -> Option<u32> {
+    pub(crate) fn after_in_line(&self, key: u32) -> Option<u32> {
         self.links[key as usize].after
     }
 
     /// The request after `key`, which is in the queue, in whichever line.
-    pub(super) fn after(&self, key: u32) -> Option<u32> {
+    pub(crate) fn after(&self, key: u32) -> Option<u32> {
         match self.links[key as usize] {
             Links {
                 after: None,
@@ -138,5 +151,45 @@ impl Queue {
             } => self.first_of(Line::Usual),
             Links { after, .. } => after,
         }
+    }
+
+    // --- how many wait ---
+
+    /// Requests that wait: those in the queue for which no connection is expected, and those whose body is being
+    /// collected.
+    #[inline]
+    pub(crate) fn waiting(&self, expected: usize) -> usize {
+        self.len().saturating_sub(expected) + self.buffering
+    }
+
+    /// The same with one more request in the queue.
+    #[inline]
+    pub(crate) fn waiting_with_one_more(&self, expected: usize) -> usize {
+        (self.len() + 1).saturating_sub(expected) + self.buffering
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn buffering(&self) -> usize {
+        self.buffering
+    }
+
+    /// The body of a request is to be collected.
+    pub(super) fn expect_one(&mut self) {
+        self.buffering += 1;
+    }
+
+    /// The body of a request is not collected any more.
+    pub(super) fn expect_one_less(&mut self) {
+        self.buffering -= 1;
+    }
+
+    pub(super) fn set_ceiling(&mut self, expected: usize, limit: usize) {
+        self.ceiling = limit.max(self.waiting(expected));
+    }
+
+    pub(super) fn exceeds_ceiling(&mut self, expected: usize, limit: usize) -> bool {
+        let waiting = self.waiting(expected);
+        self.ceiling = self.ceiling.min(waiting).max(limit);
+        waiting > self.ceiling
     }
 }

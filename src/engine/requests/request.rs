@@ -1,37 +1,17 @@
 //! One request and its response, from `submit` to `End`.
 //!
-//! # States
-//!
-//! | state     | body complete | assigned | ended | rejected | abort   | deadline | lost | lost, may retry | taken |
-//! |-----------|---------------|----------|-------|----------|---------|----------|------|-----------------|-------|
-//! | Buffering | Queue         | -        | -     | -        | End     | End      | -    | -               | -     |
-//! | Queued    | -             | Begin    | -     | -        | End     | End      | -    | -               | -     |
-//! | Active    | -             | -        | End   | Queue    | Abandon | Abandon  | End  | Queue           | -     |
-//! | Draining  | -             | -        | -     | -        | End     | End      | -    | -               | End   |
-//! | Aborting  | -             | -        | Gone  | Gone     | none    | Close    | Gone | Gone            | -     |
-//!
-//! *Buffering*: a body of unknown length is being collected. *Queued*: the request waits for a connection. *Active*: it
-//! has a connection and a request ID. *Draining*: the application has ended it, but output that was kept during a pause
-//! is still to be taken. *Aborting*: its `End` is out; `FCGI_ABORT_REQUEST` was sent on a shared connection, and the ID
-//! is quarantined until the connection closes.
-//!
-//! Inputs: the embedder's *body* is *complete*; a connection was *assigned*; the application *ended* the request
-//! (`FCGI_END_REQUEST`) or *rejected* it with a retry left; the embedder's *abort*; a *deadline*; the connection was
-//! *lost*, with or without leave to *retry*; the output that was kept was *taken*.
-//!
-//! Steps: `Queue` puts the request into the queue; `Begin` sends it; `End` reports and removes it (by way of Draining
-//! while output is kept); `Abandon` reports it, then closes its connection or, where others share that, goes to Aborting;
-//! `Gone` removes it silently; `Close` gives its connection up; `-` cannot happen.
+//! Its states are in [`super::state`].
 
 use std::time::Duration;
 
 use super::attempts::{Attempts, LossCause, is_in_time};
 use super::clock::{Clock, Progress};
 use super::output::Output;
+use super::state::{Input, State, Step};
 use super::upload::Upload;
 use crate::config::Timeouts;
 use crate::engine::time::Time;
-use crate::error::{ConnectError, Delivery, Failure, Phase, RequestError};
+use crate::error::{ConnectError, Delivery, Failure, Phase, RequestError, StdinError};
 use crate::event::{ConnectionHandle, RequestHandle, Tag};
 use crate::params::Params;
 use crate::report::{Elapsed, Report};
@@ -55,89 +35,6 @@ pub(crate) struct Request {
     clock: Clock,
     timeouts: Timeouts,
     params: Params,
-}
-
-/// The state, with what only makes sense in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    Buffering {
-        limit: usize,
-    },
-    Queued,
-    Active {
-        connection: ConnectionHandle,
-        id: u16,
-    },
-    Draining,
-    Aborting {
-        connection: ConnectionHandle,
-        id: u16,
-        since: Time,
-    },
-}
-
-/// See the module's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Input {
-    BodyComplete,
-    Assigned,
-    Ended,
-    Rejected,
-    Abort,
-    Deadline,
-    Lost,
-    LostMayRetry,
-    Taken,
-}
-
-/// See the module's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Queue,
-    Begin,
-    End,
-    Abandon,
-    Gone,
-    Close,
-    None,
-    Impossible,
-}
-
-impl State {
-    /// The table.
-    pub(crate) fn step(self, input: Input) -> Step {
-        use Input as I;
-        match (self, input) {
-            (Self::Buffering { .. }, I::BodyComplete) => Step::Queue,
-            (Self::Queued, I::Assigned) => Step::Begin,
-            (Self::Buffering { .. } | Self::Queued | Self::Draining, I::Abort | I::Deadline) => {
-                Step::End
-            }
-            (Self::Active { .. }, I::Ended | I::Lost) => Step::End,
-            (Self::Active { .. }, I::Rejected | I::LostMayRetry) => Step::Queue,
-            (Self::Active { .. }, I::Abort | I::Deadline) => Step::Abandon,
-            (Self::Draining, I::Taken) => Step::End,
-            (Self::Aborting { .. }, I::Ended | I::Rejected | I::Lost | I::LostMayRetry) => {
-                Step::Gone
-            }
-            (Self::Aborting { .. }, I::Abort) => Step::None,
-            (Self::Aborting { .. }, I::Deadline) => Step::Close,
-            (
-                Self::Buffering { .. },
-                I::Assigned | I::Ended | I::Rejected | I::Lost | I::LostMayRetry | I::Taken,
-            )
-            | (
-                Self::Queued,
-                I::BodyComplete | I::Ended | I::Rejected | I::Lost | I::LostMayRetry | I::Taken,
-            )
-            | (Self::Active { .. }, I::BodyComplete | I::Assigned | I::Taken)
-            | (
-                Self::Draining,
-                I::BodyComplete | I::Assigned | I::Ended | I::Rejected | I::Lost | I::LostMayRetry,
-            )
-            | (Self::Aborting { .. }, I::BodyComplete | I::Assigned | I::Taken) => Step::Impossible,
-        }
-    }
 }
 
 /// A request gets its connection.
@@ -207,17 +104,14 @@ impl Request {
         self.generation == handle.generation
     }
 
-    #[inline]
     pub(crate) fn tag(&self) -> Tag {
         self.tag
     }
 
-    #[inline]
     pub(crate) fn role(&self) -> Role {
         self.role
     }
 
-    #[inline]
     pub(crate) fn is_probe(&self) -> bool {
         self.is_probe
     }
@@ -228,57 +122,46 @@ impl Request {
         self.server.filter(|_| self.is_probe)
     }
 
-    #[inline]
     pub(crate) fn is_reused(&self) -> bool {
         self.is_reused
     }
 
-    #[inline]
     pub(crate) fn params(&self) -> &Params {
         &self.params
     }
 
-    #[inline]
     pub(crate) fn timeouts(&self) -> &Timeouts {
         &self.timeouts
     }
 
-    #[inline]
     pub(crate) fn upload(&self) -> &Upload {
         &self.upload
     }
 
-    #[inline]
     pub(crate) fn upload_mut(&mut self) -> &mut Upload {
         &mut self.upload
     }
 
-    #[inline]
     pub(crate) fn output(&self) -> &Output {
         &self.output
     }
 
-    #[inline]
     pub(super) fn output_mut(&mut self) -> &mut Output {
         &mut self.output
     }
 
-    #[inline]
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    #[inline]
     pub(super) fn clock_mut(&mut self) -> &mut Clock {
         &mut self.clock
     }
 
-    #[inline]
     pub(super) fn attempts(&self) -> &Attempts {
         &self.attempts
     }
 
-    #[inline]
     pub(super) fn attempts_mut(&mut self) -> &mut Attempts {
         &mut self.attempts
     }
@@ -290,12 +173,10 @@ impl Request {
 
     // --- its state ---
 
-    #[inline]
     pub(crate) fn state(&self) -> State {
         self.state
     }
 
-    #[inline]
     pub(crate) fn is_queued(&self) -> bool {
         self.state == State::Queued
     }
@@ -377,9 +258,13 @@ impl Request {
     }
 
     /// Connections with an earlier number are not good enough.
-    #[inline]
     pub(crate) fn first_serial(&self) -> u64 {
         self.attempts.first_serial()
+    }
+
+    /// How the attempt before has ended, where it is not sent again after all.
+    pub(crate) fn take_failed(&mut self) -> Option<Box<Failure>> {
+        self.attempts.take_failed()
     }
 
     /// Whether it has an attempt left, and time for it.
@@ -449,6 +334,68 @@ impl Request {
     /// Why no server could be connected to; `None` when one may be again.
     pub(crate) fn set_refused(&mut self, refused: Option<ConnectError>) {
         self.attempts.set_refused(refused);
+    }
+
+    // --- its body ---
+
+    /// Takes bytes of a pushed body, as far as they fit below `high_water`.
+    ///
+    /// # Errors
+    /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`], [`StdinError::TooLong`],
+    /// [`StdinError::BodyTooLarge`].
+    pub(crate) fn push(&mut self, bytes: &[u8], high_water: usize) -> Result<usize, StdinError> {
+        let (high_water, max_len) = match self.state {
+            State::Buffering { limit } => (limit, Some(limit)),
+            // Everything was checked that says more than this.
+            State::Draining => {
+                self.upload.check_open()?;
+                return Err(StdinError::Gone);
+            }
+            State::Queued | State::Active { .. } | State::Aborting { .. } => (high_water, None),
+        };
+        self.upload.push(bytes, high_water, max_len)
+    }
+
+    // --- its output ---
+
+    /// Output has come. `None` when it is to be kept; else whether it is the first of anything.
+    #[inline]
+    pub(crate) fn note_output(&mut self, now: Time, len: usize) -> Option<bool> {
+        self.output.note(len);
+        let is_first = self.clock.note_output(now);
+        (!self.output.is_buffering()).then_some(is_first)
+    }
+
+    /// The end of output has come. `None` when it was kept; else whether it is the first of anything.
+    #[inline]
+    pub(crate) fn note_output_end(&mut self, now: Time) -> Option<bool> {
+        self.output.end();
+        let is_first = self.clock.note_received(now);
+        if self.output.is_buffering() {
+            self.output.keep_end();
+            return None;
+        }
+        Some(is_first)
+    }
+
+    /// The answer to a question has come.
+    pub(crate) fn note_answer(&mut self, now: Time) {
+        self.clock.note_received(now);
+    }
+
+    /// As much output is kept as may be; whether that is new.
+    pub(crate) fn fill_output(&mut self) -> bool {
+        self.output.fill()
+    }
+
+    /// Less output is kept than may be, or it has left its connection; whether that is new.
+    pub(crate) fn unfill_output(&mut self) -> bool {
+        self.output.unfill()
+    }
+
+    /// Whether that is a change.
+    pub(crate) fn pause(&mut self) -> bool {
+        self.output.set_paused(true)
     }
 
     // --- what is reported ---
@@ -521,63 +468,5 @@ impl Request {
             delivery: self.delivery(transmitted),
             report: self.report(now, transmitted),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::table::{Table, cell};
-
-    #[test]
-    fn every_cell_of_the_table_above_is_what_the_code_does() {
-        let since = Time::START;
-        let connection = ConnectionHandle {
-            index: 0,
-            generation: 0,
-        };
-        let states = [
-            State::Buffering { limit: 1 },
-            State::Queued,
-            State::Active { connection, id: 1 },
-            State::Draining,
-            State::Aborting {
-                connection,
-                id: 1,
-                since,
-            },
-        ];
-        // Without a wildcard, so that a new state or input asks for its place in the table.
-        let states = states.map(|state| match state {
-            State::Buffering { .. } => ("Buffering", state),
-            State::Queued => ("Queued", state),
-            State::Active { .. } => ("Active", state),
-            State::Draining => ("Draining", state),
-            State::Aborting { .. } => ("Aborting", state),
-        });
-        let inputs = [
-            Input::BodyComplete,
-            Input::Assigned,
-            Input::Ended,
-            Input::Rejected,
-            Input::Abort,
-            Input::Deadline,
-            Input::Lost,
-            Input::LostMayRetry,
-            Input::Taken,
-        ];
-        let inputs = inputs.map(|input| match input {
-            Input::BodyComplete => ("body complete", input),
-            Input::Assigned => ("assigned", input),
-            Input::Ended => ("ended", input),
-            Input::Rejected => ("rejected", input),
-            Input::Abort => ("abort", input),
-            Input::Deadline => ("deadline", input),
-            Input::Lost => ("lost", input),
-            Input::LostMayRetry => ("lost, may retry", input),
-            Input::Taken => ("taken", input),
-        });
-        let table = Table::parse(include_str!("request.rs"));
-        table.check(&states, &inputs, |state, input| cell(state.step(input)));
     }
 }

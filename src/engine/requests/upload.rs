@@ -111,7 +111,6 @@ impl Upload {
         transmitted > self.first_offset
     }
 
-    #[inline]
     pub(crate) fn first_offset(&self) -> u64 {
         self.first_offset
     }
@@ -176,7 +175,6 @@ impl Upload {
         self.data = None;
     }
 
-    #[inline]
     pub(crate) fn is_queued(&self) -> bool {
         self.is_queued
     }

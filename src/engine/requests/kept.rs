@@ -1,0 +1,106 @@
+//! Output that is kept for paused requests, over all of them, and what embedders are to be told of requests.
+
+use std::collections::VecDeque;
+
+use super::output::OutputKind;
+use crate::event::{Outcome, RequestHandle};
+
+/// Bytes of output that are kept, against the limit for the whole client.
+#[derive(Debug)]
+pub(super) struct KeptBytes {
+    len: usize,
+    /// From here on, connections with such output are not read.
+    max: usize,
+    /// `len` has fallen below the limit since that was last asked.
+    has_fallen_below: bool,
+}
+
+impl KeptBytes {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            len: 0,
+            max,
+            has_fallen_below: false,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn add(&mut self, more: usize) {
+        self.len += more;
+    }
+
+    pub(super) fn remove(&mut self, less: usize) {
+        let was_over = self.len >= self.max;
+        self.len -= less;
+        self.has_fallen_below |= was_over && self.len < self.max;
+    }
+
+    pub(super) fn has_fallen_below(&self) -> bool {
+        self.has_fallen_below
+    }
+
+    pub(super) fn take_fallen_below(&mut self) -> bool {
+        std::mem::take(&mut self.has_fallen_below)
+    }
+}
+
+/// What the embedder is to be told of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Notice {
+    /// There is room for more of its pushed body.
+    Room(RequestHandle),
+    /// It is no longer paused, and output was kept for it.
+    Output(RequestHandle),
+}
+
+/// What is to be told, in turn: a request with more output goes to the back.
+#[derive(Debug, Default)]
+pub(super) struct Notices(VecDeque<Notice>);
+
+impl Notices {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn add(&mut self, notice: Notice) {
+        self.0.push_back(notice);
+    }
+
+    pub(super) fn take(&mut self) -> Option<Notice> {
+        self.0.pop_front()
+    }
+}
+
+/// What has come of a notice.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// Bytes of output, at the front of the buffer.
+    Output {
+        key: u32,
+        kind: OutputKind,
+        len: usize,
+        /// Bytes that are kept less, and still kept.
+        less: usize,
+        left: usize,
+    },
+    StdoutEnd(u32),
+    /// All output was taken, and the outcome waited after it.
+    Outcome(u32, Outcome),
+    /// There is room for more of a pushed body.
+    Room(u32),
+}
+
+impl Kept {
+    /// The request that it is about.
+    pub(crate) fn key(&self) -> u32 {
+        match self {
+            Self::Output { key, .. }
+            | Self::StdoutEnd(key)
+            | Self::Outcome(key, _)
+            | Self::Room(key) => *key,
+        }
+    }
+}

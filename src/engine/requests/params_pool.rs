@@ -1,0 +1,56 @@
+//! Memory of parameters, kept for the next requests.
+
+use crate::params::Params;
+
+#[derive(Default)]
+pub(super) struct ParamsPool(Vec<Params>);
+
+/// Buffers that are kept, and the largest that is: 16 MiB at most.
+const MAX_KEPT: usize = 1024;
+const MAX_KEPT_LEN: usize = 16 * 1024;
+
+impl ParamsPool {
+    pub(super) fn take(&mut self) -> Option<Params> {
+        self.0.pop()
+    }
+
+    /// Keeps the memory of parameters that are no longer needed, and leaves others without any in their place.
+    #[inline]
+    pub(super) fn give_back(&mut self, params: &mut Params) {
+        if self.0.len() < MAX_KEPT && params.capacity() <= MAX_KEPT_LEN {
+            params.clear();
+            self.0.push(std::mem::take(params));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buffers_that_are_kept_are_bounded_in_number() {
+        for (given, kept) in [(3, 3), (MAX_KEPT + 1, MAX_KEPT)] {
+            let mut pool = ParamsPool::default();
+            for _ in 0..given {
+                let mut params = Params::default();
+                params.push("A", "1");
+                pool.give_back(&mut params);
+            }
+            assert_eq!(pool.0.len(), kept);
+        }
+    }
+
+    #[test]
+    fn the_buffers_that_are_kept_are_bounded_in_length() {
+        for (len, kept) in [(MAX_KEPT_LEN, 1), (MAX_KEPT_LEN + 1, 0)] {
+            let mut pool = ParamsPool::default();
+            let mut params = Params::default();
+            // Its name, and lengths of one byte and four.
+            params.push("A", "x".repeat(len - 6));
+            assert_eq!(params.capacity(), len);
+            pool.give_back(&mut params);
+            assert_eq!(pool.0.len(), kept, "{len}");
+        }
+    }
+}

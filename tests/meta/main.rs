@@ -1,0 +1,3 @@
+//! What the repository promises about itself.
+
+mod layering;

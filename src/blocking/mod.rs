@@ -241,7 +241,7 @@ impl CallError {
     }
 }
 
-/// Several addresses; the rest is tested with real peers, in tests/driver/asking.rs.
+/// Several addresses; the rest is tested with real peers, in tests/net/asking.rs.
 #[cfg(test)]
 mod tests {
     use std::io::{self, Read, Write};

@@ -12,7 +12,7 @@ mod log;
 mod noise;
 mod options;
 mod params;
-#[path = "../programs/program.rs"]
+#[path = "../examples/program.rs"]
 mod program;
 mod stop;
 mod table;

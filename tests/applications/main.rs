@@ -19,7 +19,7 @@ mod perl;
 #[cfg(feature = "testkit")]
 mod personalities;
 mod php_fpm;
-#[path = "../programs/program.rs"]
+#[path = "../examples/program.rs"]
 mod program;
 mod proxy;
 mod tools;

@@ -16,7 +16,7 @@ impl Tool {
         Self(command(program))
     }
 
-    /// A script of `tests/apps`.
+    /// A script of `tests/applications`.
     pub(crate) fn python(script: &str) -> Self {
         let mut tool = Self::new(python());
         tool.0.arg(source(script));

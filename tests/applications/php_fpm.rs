@@ -11,7 +11,7 @@ use mio_fcgi::Request;
 
 use crate::harness::{PhpFpm, client};
 
-/// A GET of `uri` from a script of `tests/apps/php`.
+/// A GET of `uri` from a script of `tests/applications/php`.
 fn get(name: &str, uri: &str) -> Request {
     script(client::get(uri), name)
 }

@@ -1,4 +1,4 @@
-//! php-fpm 8.2 with a configuration of its own, serving the scripts of `tests/apps/php`.
+//! php-fpm 8.2 with a configuration of its own, serving the scripts of `tests/applications/php`.
 
 use std::fmt::Write;
 use std::fs;

@@ -2,7 +2,7 @@
 //!
 //! What the library makes of them is tested one by one elsewhere (tests/cases.md, whose numbers these are); here it
 //! is shown what to take from the kit. `table.md` says it in a word for each; `UPDATE_CASES=1 cargo test --features
-//! testkit --test kit` writes it anew.
+//! testkit --test testkit` writes it anew.
 
 mod answers;
 mod habits;
@@ -32,7 +32,7 @@ const ELSEWHERE: [(u32, &str); 2] = [
         89,
         "case 88 played 65,535 times, too long for here: tests/engine",
     ),
-    (111, "sockets of the system: tests/driver"),
+    (111, "sockets of the system: tests/net"),
 ];
 
 #[test]
@@ -54,13 +54,13 @@ fn the_table_is_what_is_played() {
     rows.sort_unstable();
     let mut table = String::from(
         "# What of the test kit plays which edge case\n\n\
-         Written by `UPDATE_CASES=1 cargo test --features testkit --test kit` from the plays in this folder. The numbers are\n\
-         those of [cases.md](../cases.md).\n\n| case | take |\n|---|---|\n",
+         Written by `UPDATE_CASES=1 cargo test --features testkit --test testkit` from the plays in this folder. The\n\
+         numbers are those of [cases.md](../cases.md).\n\n| case | take |\n|---|---|\n",
     );
     for (number, with) in rows {
         writeln!(table, "| {number} | {with} |").expect("a String takes every text");
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kit/table.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testkit/table.md");
     if std::env::var_os("UPDATE_CASES").is_some() {
         std::fs::write(path, &table).expect("the repository can be written to");
     }

@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 mod get;
-#[path = "../driver/peer.rs"]
+#[path = "../net/peer.rs"]
 mod peer;
 mod program;
 mod readme;

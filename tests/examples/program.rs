@@ -53,7 +53,7 @@ impl Ended {
 
 /// An example's command.
 pub(crate) fn example(name: &str) -> Command {
-    // target/debug/deps/programs-0123456789abcdef
+    // target/debug/deps/examples-0123456789abcdef
     let this = std::env::current_exe().expect("a running test has a path");
     let mut path: PathBuf = this;
     path.pop();

@@ -106,10 +106,10 @@ pub(crate) fn cgi_script() -> String {
         .to_owned()
 }
 
-/// A file under `tests/apps`.
+/// A file under `tests/applications`.
 pub(crate) fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/apps")
+        .join("tests/applications")
         .join(name)
 }
 

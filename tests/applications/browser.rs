@@ -1,4 +1,4 @@
-//! The demo application in a headless Chromium, driven by the scripts in `tests/apps/browser`.
+//! The demo application in a headless Chromium, driven by the scripts in `tests/applications/browser`.
 
 use std::path::{Path, PathBuf};
 

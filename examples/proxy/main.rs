@@ -16,7 +16,7 @@
 //! Take all files but `main`, `arguments`, `descriptors`, `event_loop`, `loops`, `signals` and `../responder`. Your loop
 //! takes the four steps of `event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct
 //! with defaults, of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`.
-//! `tests/proxy_guest.rs` is such a server. Pages of your own have their place in `start`, where the status page has its.
+//! `tests/proxy/guest.rs` is such a server. Pages of your own have their place in `start`, where the status page has its.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
 //! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page).
@@ -28,8 +28,7 @@ use std::sync::Arc;
 
 use mio_fcgi::Address;
 
-// Those that tests/proxy_alloc.rs, tests/proxy_chaos.rs and tests/proxy_guest.rs run in a process of their own are open to
-// them.
+// Those that tests/proxy/chaos.rs, tests/proxy/guest.rs and tests/budgets use are open to them.
 mod access_log;
 mod answer;
 pub(crate) mod arguments;
@@ -49,7 +48,7 @@ mod listener;
 mod log_writer;
 pub(crate) mod loops;
 pub(crate) mod options;
-mod outbox;
+pub(crate) mod outbox;
 mod relay;
 mod respond;
 mod room;

@@ -1,11 +1,16 @@
-//! The examples as a person has them: processes with a command line, an exit status and two outputs.
+//! The examples as a person has them: processes with a command line, an exit status and two outputs. The example `responder`
+//! is spoken to in FastCGI as well. The example `proxy` has a folder of its own.
 #![cfg(unix)]
 
+#[path = "../../examples/responder/app.rs"]
+mod app;
 mod get;
+mod load;
 #[path = "../net/peer.rs"]
 mod peer;
 mod program;
 mod readme;
+mod responder;
 mod servers;
 mod terminal;
 mod waiting;

@@ -1,4 +1,4 @@
-//! Runs the examples that Cargo has built beside this test.
+//! Runs the examples, built as they are now.
 
 #![allow(
     dead_code,
@@ -6,8 +6,9 @@
 )]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,21 +54,44 @@ impl Ended {
 
 /// An example's command.
 pub(crate) fn example(name: &str) -> Command {
-    // target/debug/deps/examples-0123456789abcdef
-    let this = std::env::current_exe().expect("a running test has a path");
-    let mut path: PathBuf = this;
-    path.pop();
-    path.pop();
-    path.extend(["examples", name]);
-    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(
-        path.is_file(),
-        "{} is not there: `cargo test` builds it, `cargo test --test` does not; see cargo build --examples",
-        path.display()
-    );
-    let mut command = Command::new(path);
+    let mut command = Command::new(path(name));
     command.stdin(Stdio::null());
     command
+}
+
+/// Where an example is. `cargo test` builds all of them, `cargo test --test NAME` none: what is there may be an old one.
+pub(crate) fn path(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        // target/debug/deps/examples-0123456789abcdef
+        let this = std::env::current_exe().expect("a running test has a path");
+        let profile = this.ancestors().nth(2).expect("this test is in deps/");
+        build_examples(profile);
+        profile.join("examples")
+    });
+    folder
+        .join(name)
+        .with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// Builds the examples by the profile and with the features of this test, so that nothing is left to do where `cargo test` has
+/// done it.
+fn build_examples(profile: &Path) {
+    let name = profile.file_name().and_then(|name| name.to_str());
+    let name = match name.expect("a profile has a name") {
+        "debug" => "dev",
+        name => name,
+    };
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args(["build", "--quiet", "--examples", "--profile", name])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .arg("--target-dir")
+        .arg(profile.parent().expect("the target directory"));
+    if cfg!(feature = "testkit") {
+        build.arg("--all-features");
+    }
+    assert!(build.status().expect("cargo starts").success());
 }
 
 /// Runs a command to its end with something to read.

@@ -1,3 +1,9 @@
-//! What the repository promises about itself.
+//! What the repository promises about itself: who may import what, what public types can do, what errors and logs say, which
+//! test proves which case, and that each planted fault can still be planted.
 
+mod cases;
+mod faults;
 mod layering;
+mod logs;
+mod messages;
+mod surface;

@@ -1,10 +1,15 @@
-//! The proxy as a process, spoken to over raw sockets; the application behind it is the demo one, or a scripted one.
+//! The proxy as a process, spoken to over raw sockets; the application behind it is the demo one, or a scripted one. `chaos`
+//! and `guest` run its worker in a loop of their own.
 
 mod application;
 mod attacks;
+#[cfg(unix)]
+mod chaos;
 mod failures;
 mod files;
 mod flow;
+#[cfg(unix)]
+mod guest;
 mod harness;
 mod limits;
 #[cfg(unix)]
@@ -14,6 +19,14 @@ mod options;
 mod params;
 #[path = "../examples/program.rs"]
 mod program;
+#[cfg(unix)]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the program as it is, without its main"
+)]
+#[path = "../../examples/proxy/main.rs"]
+mod proxy;
 mod stop;
 mod table;
 mod uploads;

@@ -81,9 +81,9 @@ impl Options {
     /// Test targets that are about the module; the library's own tests come on top.
     pub(crate) fn test_targets(&self) -> &'static [&'static str] {
         match &*self.module {
-            "wire" => &["wire", "fuzz_corpus", "messages"],
-            "cgi" => &["cgi", "fuzz_corpus", "messages"],
-            _ => &["engine", "fuzz_corpus", "messages", "sim"],
+            "wire" => &["wire", "fuzz", "meta"],
+            "cgi" => &["cgi", "fuzz", "meta"],
+            _ => &["engine", "fuzz", "meta", "sim"],
         }
     }
 

@@ -77,6 +77,8 @@ impl Trial {
             .args(["--as=6000000000", &format!("--cpu={computing}")])
             .args(["timeout", "-s", "KILL", &waiting.to_string()])
             .arg(binary)
+            // What reads the sources would read the copy's.
+            .args(["--skip", "cases::", "--skip", "faults::", "--skip", "layering::"])
             .current_dir(&self.tree)
             .env("MUTANT", id.to_string())
             .env("CARGO_MANIFEST_DIR", &self.tree)

@@ -3,7 +3,7 @@
 //! A test claims cases with a comment on the line before its attributes or in its body: `// case 7`, or
 //! `// cases 7, 8`. The tests here fail when a case has no test and `UNPROVEN` does not admit it, when a case that it
 //! lists has one, when a comment names no case, and when `tests/cases.md` is not what the comments say;
-//! `UPDATE_CASES=1 cargo test --test cases` writes it anew.
+//! `UPDATE_CASES=1 cargo test --test meta` writes it anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -178,7 +178,7 @@ fn claims() -> BTreeMap<usize, Vec<String>> {
     let mut claims: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for file in files
         .iter()
-        .filter(|file| !file.ends_with("tests/cases.rs"))
+        .filter(|file| !file.ends_with("tests/meta/cases.rs"))
     {
         let text = fs::read_to_string(file).expect("a source file of this crate");
         let name = file
@@ -286,7 +286,7 @@ fn is_test(lines: &[&str], name: &str) -> bool {
 fn table(claims: &BTreeMap<usize, Vec<String>>) -> String {
     let mut table = String::from(
         "# Edge cases and the tests that prove them\n\n\
-         Written by `UPDATE_CASES=1 cargo test --test cases` from the comments in the tests.\n\n\
+         Written by `UPDATE_CASES=1 cargo test --test meta` from the comments in the tests.\n\n\
          | case | what | proven by |\n|---|---|---|\n",
     );
     for (index, what) in CASES.iter().enumerate() {
@@ -329,6 +329,6 @@ fn the_table_is_what_the_comments_say() {
     let written = fs::read_to_string(&file).unwrap_or_default();
     assert!(
         written == table,
-        "tests/cases.md is out of date: UPDATE_CASES=1 cargo test --test cases"
+        "tests/cases.md is out of date: UPDATE_CASES=1 cargo test --test meta"
     );
 }

@@ -3,9 +3,9 @@
 use mio_fcgi::wire::{self, RecordType};
 use proptest::prelude::*;
 
-use super::app::Options;
 use super::peer::{Peer, open_request, params, request};
 use super::start_with;
+use crate::app::Options;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]

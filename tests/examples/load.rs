@@ -1,14 +1,10 @@
 //! The load generator as a process, against the demo application.
 
-#[path = "../examples/responder/app.rs"]
-mod app;
-
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
-use app::{Options, Running};
+use crate::app::{self, Options, Running};
+use crate::program::example;
 use serde_json::Value;
 
 #[test]
@@ -282,7 +278,7 @@ fn load(application: &Running, arguments: &[&str]) -> Output {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(program())
+    example("load")
         .args(arguments)
         .output()
         .expect("the program starts")
@@ -314,22 +310,4 @@ fn assert_eventually(condition: impl Fn() -> bool) {
         );
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// The program, built as it is now: `cargo test --test load` alone would leave an old one in its place.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let own = std::env::current_exe().expect("a path");
-        let profile = own.ancestors().nth(2).expect("this test is in deps/");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--example", "load"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo starts").success());
-        let name = format!("load{}", std::env::consts::EXE_SUFFIX);
-        profile.join("examples").join(name)
-    })
 }

@@ -4,11 +4,7 @@
 use std::io::{self, IoSlice, Write};
 use std::ops::Range;
 
-#[allow(dead_code, reason = "the proxy uses all of it")]
-#[path = "../examples/proxy/outbox.rs"]
-mod outbox;
-
-use outbox::Outbox;
+use crate::proxy::outbox::Outbox;
 
 /// A head that waits for its body.
 const HEAD: &[u8] = &[b'h'; 300];

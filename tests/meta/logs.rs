@@ -1,8 +1,9 @@
 //! What the client logs: the story of a request in order, and nothing that is nobody's business.
 
+use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -13,42 +14,36 @@ use mio_fcgi::{
     ReadBuf, Request, Tag, Timeouts,
 };
 
-/// Keeps every line.
-struct Capture(Mutex<Vec<String>>);
+/// Keeps each line for the test in whose thread it was logged.
+struct Capture;
 
-static CAPTURE: Capture = Capture(Mutex::new(Vec::new()));
+thread_local! {
+    static LEVEL: Cell<LevelFilter> = const { Cell::new(LevelFilter::Off) };
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
 
 impl Log for Capture {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("mio_fcgi")
+        metadata.level() <= LEVEL.get() && metadata.target().starts_with("mio_fcgi")
     }
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let line = format!("{} {}", record.level(), record.args());
-            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.push(line);
+            LINES.with_borrow_mut(|lines| lines.push(line));
         }
     }
 
     fn flush(&self) {}
 }
 
-/// One test at a time has the logger, empty and at a level.
-fn capture(level: LevelFilter) -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    INSTALLED.get_or_init(|| log::set_logger(&CAPTURE).expect("no other logger in this program"));
-    log::set_max_level(level);
-    lines();
-    turn
-}
-
-/// Takes the lines so far.
-fn lines() -> Vec<String> {
-    let mut lines = CAPTURE.0.lock().unwrap_or_else(PoisonError::into_inner);
-    std::mem::take(&mut *lines)
+/// Begins to keep the lines of this thread up to a level.
+fn capture(level: LevelFilter) {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| log::set_logger(&Capture).expect("no other logger in this program"));
+    log::set_max_level(LevelFilter::Trace);
+    LEVEL.set(level);
+    LINES.take();
 }
 
 fn engine() -> Engine {
@@ -83,7 +78,7 @@ fn assert_story(lines: &[String], story: &[&str]) {
 
 #[test]
 fn a_lost_request_tells_its_story_in_order() {
-    let _turn = capture(LevelFilter::Debug);
+    capture(LevelFilter::Debug);
     let mut engine = engine();
     let now = Instant::now();
     let request = Request::responder().param("SCRIPT_NAME", "/x.php");
@@ -99,12 +94,12 @@ fn a_lost_request_tells_its_story_in_order() {
         "connection 0: closed, Lost",
         "request 0, tag 7: the connection to the application was lost: closed by the application",
     ];
-    assert_story(&lines(), &story);
+    assert_story(&LINES.take(), &story);
 }
 
 #[test]
 fn a_stale_connection_and_a_time_limit_tell_theirs() {
-    let _turn = capture(LevelFilter::Debug);
+    capture(LevelFilter::Debug);
     let mut engine = engine();
     let mut now = Instant::now();
     engine
@@ -130,7 +125,7 @@ fn a_stale_connection_and_a_time_limit_tell_theirs() {
         "request 0: to be sent again, retry 1",
         "connection 0: connecting to server 0",
     ];
-    assert_story(&lines(), &story);
+    assert_story(&LINES.take(), &story);
 
     now += Duration::from_secs(10);
     engine.handle_timeout(now);
@@ -139,7 +134,7 @@ fn a_stale_connection_and_a_time_limit_tell_theirs() {
         "server 0: set aside for 50ms",
         "request 0, tag 2: no connection to the application: no answer within connect_timeout",
     ];
-    assert_story(&lines(), &story);
+    assert_story(&LINES.take(), &story);
 }
 
 const SECRETS: [&str; 4] = ["Basic dXNlcg", "sid=4711", "in the body", "in the answer"];
@@ -190,7 +185,7 @@ fn assert_discreet(lines: &[String]) {
 
 #[test]
 fn at_trace_level_the_engine_shows_records_but_no_value_and_no_content() {
-    let _turn = capture(LevelFilter::Trace);
+    capture(LevelFilter::Trace);
     let mut engine = engine();
     let now = Instant::now();
     let request = confidential();
@@ -211,7 +206,7 @@ fn at_trace_level_the_engine_shows_records_but_no_value_and_no_content() {
     assert_eq!(engine.poll_received(now, connection, &mut input), None);
     log::trace!(target: "mio_fcgi", "{engine:?}");
 
-    let lines = lines();
+    let lines = LINES.take();
     assert_discreet(&lines);
     assert_story(
         &lines,
@@ -224,7 +219,7 @@ fn at_trace_level_the_engine_shows_records_but_no_value_and_no_content() {
 
 #[test]
 fn at_trace_level_the_client_shows_records_but_no_value_and_no_content() {
-    let _turn = capture(LevelFilter::Trace);
+    capture(LevelFilter::Trace);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let application = std::thread::spawn(move || {
@@ -272,5 +267,5 @@ fn at_trace_level_the_client_shows_records_but_no_value_and_no_content() {
         .join()
         .expect("no panic")
         .expect("the answer was written");
-    assert_discreet(&lines());
+    assert_discreet(&LINES.take());
 }

@@ -1,5 +1,4 @@
 //! The proxy's worker as a guest in a loop that is somebody else's: the lift that `examples/proxy/main.rs` describes.
-#![cfg(unix)]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,15 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 use mio_fcgi::wire::{self, RecordType};
 use mio_fcgi::{Address, Multiplex, ReadBuf};
 
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the program as it is, without its main"
-)]
-#[path = "../examples/proxy/main.rs"]
-mod proxy;
-
-use proxy::{app, board, event_loop, fastcgi, loops, options, worker};
+use crate::proxy::{app, board, event_loop, fastcgi, loops, options, worker};
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(45);

@@ -1,8 +1,8 @@
 //! The fuzz targets' entry functions over the committed corpus, and over mutations of it drawn from a seed.
 //!
-//! `FUZZ_RUNS=1000000 cargo test --profile sim --test fuzz_corpus` mutates for longer.
+//! `FUZZ_RUNS=1000000 cargo test --profile sim --test fuzz` mutates for longer.
 
-#[path = "fuzz/entries/mod.rs"]
+#[path = "entries/mod.rs"]
 #[allow(unreachable_pub, reason = "they are a library to the fuzz targets")]
 mod entries;
 

@@ -1,5 +1,4 @@
 //! The proxy's own path allocates nothing per request, once it has served a few, and has no place for a large answer.
-#![cfg(unix)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,16 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Instant;
 
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the program as it is, without its main"
-)]
-#[path = "../examples/proxy/main.rs"]
-mod proxy;
-
 use allocation_counter::AllocationInfo;
-use proxy::{app, arguments, board, event_loop, fastcgi, options};
+
+use crate::proxy::{app, arguments, board, event_loop, fastcgi, options};
 
 /// Of each length of run.
 const REQUESTS: usize = 4000;

@@ -1,20 +1,16 @@
 //! System calls, by strace: how many the client and the proxy make for each request, and what becomes of one that fails.
 //!
-//! `cargo test --test syscalls -- --ignored --nocapture` prints the counts; strace has to be installed.
-
-#![cfg(target_os = "linux")]
-
-#[path = "../examples/responder/app.rs"]
-mod app;
+//! `cargo test --test budgets -- --ignored --nocapture` prints the counts; strace has to be installed.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use app::{Options, Running};
+use crate::app::{self, Options, Running};
+use crate::program;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// System calls per request.
@@ -102,7 +98,7 @@ fn a_guest_is_let_in_although_the_first_accept_failed() {
         strace
             .arg("-e")
             .arg(format!("inject=accept4:error={error}:when=1"));
-        strace.arg(example("embed")).arg("127.0.0.1:0");
+        strace.arg(program::path("embed")).arg("127.0.0.1:0");
         let mut embed = strace
             .stdout(Stdio::piped())
             .spawn()
@@ -225,7 +221,7 @@ fn trace(application: &Running, requests: u64, arguments: &str) -> HashMap<Strin
     strace
         .args(["-f", "-c", "-o"])
         .arg(&table)
-        .arg(example("load"));
+        .arg(program::path("load"));
     strace.args(["--connect", &application.address().to_string()]);
     strace.args(["--json", "--requests", &requests.to_string()]);
     strace.args(arguments.split(' '));
@@ -248,7 +244,7 @@ fn trace_proxy(
     strace
         .args(["-D", "-f", "-c", "-o"])
         .arg(&table)
-        .arg(example("proxy"));
+        .arg(program::path("proxy"));
     strace.args(["--upstream", &application.address().to_string()]);
     strace.args(["--root", "/srv/www", "--remote", "--fallback", "/x.php"]);
     strace.args(["--listen", "127.0.0.1:0", "--no-access-log"]);
@@ -329,20 +325,6 @@ fn read_table(table: &Path) -> HashMap<String, f64> {
         Some((name.to_string(), calls.parse().ok()?))
     };
     text.lines().filter_map(row).collect()
-}
-
-/// A program, built as it is now.
-fn example(name: &str) -> PathBuf {
-    let own = std::env::current_exe().expect("a path");
-    let profile = own.ancestors().nth(2).expect("this test is in deps/");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--example", name]);
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo starts").success());
-    profile.join("examples").join(name)
 }
 
 /// Calls beside these for a request of the proxy: connections that are opened in one run and not in the other.

@@ -1,20 +1,32 @@
 //! What a client takes from the system: file descriptors, which it gives back, and a write for each request.
 //!
-//! They are counted for the whole process, so this is a program of its own with one test.
-#![cfg(target_os = "linux")]
-
-#[path = "../examples/responder/app.rs"]
-mod app;
+//! They are counted for the whole process, so the test runs in one of its own.
 
 use std::fs;
 use std::io;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use mio_fcgi::{Client, Config, Event, Multiplex, ReadBuf, Request, Tag};
 
+use crate::app;
+
 #[test]
 fn sequential_requests_take_one_connection_and_dropping_the_client_gives_it_back() {
+    const NAME: &str = "descriptors::sequential_requests_take_one_connection_and_dropping_the_client_gives_it_back";
+    if std::env::var_os("ALONE").is_some() {
+        return count_descriptors();
+    }
+    let mut program = Command::new(std::env::current_exe().expect("a path"));
+    program.args(["--exact", NAME]).env("ALONE", "1");
+    let output = program.output().expect("a process");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "not the name of a test: {said}");
+}
+
+fn count_descriptors() {
     let demo = app::spawn(app::Options::default()).expect("the demo application starts");
     let mut poll = Poll::new().expect("a poll");
     let mut events = Events::with_capacity(16);

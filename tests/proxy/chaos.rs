@@ -3,7 +3,6 @@
 //! From wherever that led, time alone has to bring everything to its end, in steps that the worker itself asked for: so there is
 //! no state without a limit, none in which a wake-up is lost, and nothing is left over. `SEED=n` runs what a failure printed
 //! again, `RUNS=n` more of them.
-#![cfg(unix)]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,15 +16,7 @@ use mio_fcgi::{Multiplex, ReadBuf};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the program as it is, without its main"
-)]
-#[path = "../examples/proxy/main.rs"]
-mod proxy;
-
-use proxy::{board, fastcgi, options, worker};
+use crate::proxy::{board, fastcgi, options, worker};
 
 const RUNS: u64 = 400;
 const STEPS: usize = 300;
@@ -39,7 +30,7 @@ const ONCE_FAILED: [u64; 2] = [1648, 5812];
 /// In a process of its own, for its log: it has a line for each request, and is long.
 #[test]
 fn when_all_fall_silent_time_brings_all_to_an_end() {
-    const NAME: &str = "when_all_fall_silent_time_brings_all_to_an_end";
+    const NAME: &str = "chaos::when_all_fall_silent_time_brings_all_to_an_end";
     if std::env::var_os("CHAOS").is_some() {
         return run_all();
     }

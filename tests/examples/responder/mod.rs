@@ -1,14 +1,12 @@
 //! The demo application, driven over real sockets as a Web server would.
 
-#[path = "../../examples/responder/app.rs"]
-mod app;
 mod pages;
 mod peer;
 mod random;
 
 use std::time::{Duration, Instant};
 
-use app::{Options, Running};
+use crate::app::{self, Options, Running};
 use mio_fcgi::Address;
 use mio_fcgi::wire::{self, Pairs, ProtocolStatus, RecordType, Role};
 use peer::{Peer, open_request, params, request};

@@ -1,7 +1,5 @@
 //! Budgets of the client that are counted: a steady state allocates nothing, output is lent from where it was read to.
 
-#![cfg(unix)]
-
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};

@@ -6,12 +6,13 @@
 #[allow(unreachable_pub, reason = "they are a library to the fuzz targets")]
 mod entries;
 
+use std::cell::Cell;
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 fn run(target: &str, entry: fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -25,22 +26,9 @@ fn run(target: &str, entry: fn(&[u8])) {
     for seed in &seeds {
         entry(seed);
     }
-    let runs = std::env::var("FUZZ_RUNS")
-        .ok()
-        .and_then(|runs| runs.parse().ok());
-    let mut runner = TestRunner::new_with_rng(
-        Config {
-            cases: runs.unwrap_or(2000),
-            failure_persistence: None,
-            ..Config::default()
-        },
-        proptest::test_runner::TestRng::deterministic_rng(
-            proptest::test_runner::RngAlgorithm::ChaCha,
-        ),
-    );
     let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..12);
     let strategy = (prop::sample::select(seeds), edits);
-    let result = runner.run(&strategy, |(mut octets, edits)| {
+    let result = runner().run(&strategy, |(mut octets, edits)| {
         for (place, octet, kind) in edits {
             let at = place.index(octets.len() + 1);
             match kind {
@@ -56,6 +44,16 @@ fn run(target: &str, entry: fn(&[u8])) {
     if let Err(error) = result {
         panic!("{target}: {error}");
     }
+}
+
+fn runner() -> TestRunner {
+    let runs = std::env::var("FUZZ_RUNS").ok();
+    let config = Config {
+        cases: runs.and_then(|runs| runs.parse().ok()).unwrap_or(2000),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
 #[test]
@@ -84,7 +82,33 @@ fn response_heads() {
 
 #[test]
 fn calls_of_the_engine() {
-    run("calls", entries::calls);
+    run("calls", |input| {
+        entries::calls(input);
+    });
+}
+
+#[test]
+fn calls_of_the_engine_drawn_without_a_corpus() {
+    let totals = Cell::new([0; 5]);
+    let result = runner().run(&prop::collection::vec(any::<u8>(), 100..1200), |octets| {
+        let counters = entries::calls(&octets);
+        let of_this = [
+            counters.completed,
+            counters.failed,
+            counters.retries,
+            counters.protocol_errors,
+            counters.records_ignored,
+        ];
+        totals.set(std::array::from_fn(|at| totals.get()[at] + of_this[at]));
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    // What is never met proves nothing.
+    let [completed, failed, others @ ..] = totals.get();
+    let is_enough = completed.min(failed) > 2000 && others.iter().all(|count| *count > 100);
+    assert!(is_enough, "the runs are too tame: {totals:?}");
 }
 
 #[test]

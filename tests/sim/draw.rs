@@ -62,11 +62,15 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
     };
     if habits.multiplexes && rng.chance(20) {
         let (most, all) = *rng.pick(&[("1", "2"), ("2", "3"), ("3", "9")]);
-        habits.values = Values::Pairs(vec![
+        let pairs = vec![
             ("FCGI_MAX_CONNS", most),
             ("FCGI_MAX_REQS", all),
             ("FCGI_MPXS_CONNS", "1"),
-        ]);
+        ];
+        habits.values = match rng.chance(30) {
+            true => Values::PairsAndEmpty(pairs),
+            false => Values::Pairs(pairs),
+        };
     }
     if has_faults && rng.chance(25) {
         habits.values = rng

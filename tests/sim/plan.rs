@@ -293,7 +293,10 @@ impl ServerPlan {
     pub(crate) fn has_totals(&self) -> bool {
         let has_totals = |(name, _): &(&str, &str)| *name == "FCGI_MAX_REQS";
         self.habits.multiplexes
-            && matches!(&self.habits.values, Values::Pairs(pairs) if pairs.iter().any(has_totals))
+            && matches!(
+                &self.habits.values,
+                Values::Pairs(pairs) | Values::PairsAndEmpty(pairs) if pairs.iter().any(has_totals)
+            )
     }
 
     /// Whether the client may have several requests on a connection to it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio_fcgi::wire::{ProtocolStatus, Role};
-use mio_fcgi::{Body, Request, Retry, Timeouts};
+use mio_fcgi::{Body, Counters, Request, Retry, Timeouts};
 
 use super::choices::Choices;
 use super::driver::Driver;
@@ -13,7 +13,7 @@ use super::far::{Stream, octets};
 use super::settings::{SECOND, config, limits};
 
 /// About twenty octets choose the configuration; then each call takes an octet, and one or more for what it is about.
-pub fn calls(input: &[u8]) {
+pub fn calls(input: &[u8]) -> Counters {
     let mut choices = Choices::new(input);
     let config = config(&mut choices);
     let at_once = choices.is_even();
@@ -25,7 +25,7 @@ pub fn calls(input: &[u8]) {
         call(&mut driver, &mut choices);
         driver.check();
     }
-    driver.finish(at_once);
+    driver.finish(at_once)
 }
 
 fn call(driver: &mut Driver, choices: &mut Choices<'_>) {

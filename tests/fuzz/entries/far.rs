@@ -153,6 +153,8 @@ impl Far {
                 record_type, last, ..
             } => {
                 assert_eq!(record_type, RecordType::GetValues);
+                let are_whole = self.live.values().all(Exchange::is_over);
+                assert!(are_whole, "asked in the middle of a request");
                 self.is_asked |= last;
             }
             other => panic!("{other:?} from the engine"),

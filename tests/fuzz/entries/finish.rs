@@ -1,13 +1,13 @@
 //! The end of a run: everything ends, and nothing is left.
 
-use mio_fcgi::Delivery;
 use mio_fcgi::wire::ProtocolStatus;
+use mio_fcgi::{Counters, Delivery};
 
 use super::driver::Driver;
 
 impl Driver {
-    /// Shuts down at once, or lets the application answer all that is left first.
-    pub(super) fn finish(mut self, at_once: bool) {
+    /// Shuts down at once, or lets the application answer all that is left first; tells what the run has come to.
+    pub(super) fn finish(mut self, at_once: bool) -> Counters {
         self.reaction = 0;
         if at_once {
             self.shutdown(Some(self.now));
@@ -44,6 +44,7 @@ impl Driver {
                 );
             }
         }
+        self.engine.stats().counters
     }
 
     /// Everything that can go on goes on, until nothing is left.

@@ -1,39 +1,31 @@
-//! The engine without the bench of the other tests: one call at a time, in any order.
+//! The bench by hand: one call of the engine at a time, in any order, and nothing happens by itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio_fcgi::{
-    Action, Config, ConnectionHandle, Engine, Event, Multiplex, Request, RequestHandle, Tag,
+    Action, Config, ConnectionHandle, Disconnected, Multiplex, Request, RequestHandle, Tag,
     Timeouts,
 };
 
-use crate::script::{Records, config, records, request};
+use crate::harness::Bench;
+use crate::script::{Records, Seen, config, done, out, records, request};
 
-/// The engine, and the instant that its calls are given.
-pub(crate) struct Hand {
-    pub(crate) engine: Engine,
-    pub(crate) now: Instant,
-    tags: u64,
-}
-
-impl Hand {
-    pub(crate) fn new(multiplex: Multiplex, change: impl FnOnce(&mut Config)) -> Self {
+impl Bench {
+    /// Without time limits but those that `change` sets.
+    pub(crate) fn without_timeouts(multiplex: Multiplex, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(multiplex);
         config.timeouts = Timeouts::NONE;
         change(&mut config);
-        Self {
-            engine: Engine::new(config).expect("a test's config is valid"),
-            now: Instant::now(),
-            tags: 0,
-        }
+        Self::new(config)
     }
 
-    pub(crate) fn submit(&mut self, request: Request) -> RequestHandle {
-        self.tags += 1;
-        let tag = Tag(self.tags);
-        self.engine
-            .submit(self.now, request, tag)
-            .expect("accepted")
+    /// Submits a request under the next tag, no more.
+    pub(crate) fn ask(&mut self, request: Request) -> RequestHandle {
+        let tag = Tag(self.next_tag);
+        let handle = self.engine.submit(self.now, request, tag);
+        let handle = handle.expect("the request is accepted");
+        self.note_accepted(handle);
+        handle
     }
 
     /// Everything but that there is something to send.
@@ -73,60 +65,53 @@ impl Hand {
         bytes
     }
 
-    /// The events that come of received bytes, in words.
-    pub(crate) fn feed(
+    /// The events that come of received bytes.
+    pub(crate) fn receive(
         &mut self,
         connection: ConnectionHandle,
         bytes: impl AsRef<[u8]>,
-    ) -> Vec<String> {
+    ) -> Vec<Seen> {
         let mut input = bytes.as_ref();
-        let mut seen = Vec::new();
         while let Some(event) = self.engine.poll_received(self.now, connection, &mut input) {
-            seen.push(words(&event));
+            let event = event.into_owned();
+            self.note(event);
         }
-        seen
+        self.seen()
     }
 
     /// A read that found these bytes and nothing behind them.
-    pub(crate) fn read(
+    pub(crate) fn short_read(
         &mut self,
         connection: ConnectionHandle,
         bytes: impl AsRef<[u8]>,
-    ) -> Vec<String> {
+    ) -> Vec<Seen> {
         self.engine.handle_short_read(self.now, connection);
-        self.feed(connection, bytes)
+        self.receive(connection, bytes)
     }
 
-    pub(crate) fn seen(&mut self) -> Vec<String> {
+    /// A read that found nothing.
+    pub(crate) fn drained(&mut self, connection: ConnectionHandle) {
+        self.engine.handle_drained(self.now, connection);
+    }
+
+    pub(crate) fn closed(&mut self, connection: ConnectionHandle, why: Disconnected) {
+        self.engine.handle_closed(self.now, connection, why);
+    }
+
+    /// The events that the engine has by itself.
+    pub(crate) fn polled(&mut self) -> Vec<Seen> {
         let mut scratch = [0; 1024];
-        let mut seen = Vec::new();
         while let Some(event) = self.engine.poll_event(&mut scratch) {
-            seen.push(words(&event));
+            let event = event.into_owned();
+            self.note(event);
         }
-        seen
+        self.seen()
     }
 
-    pub(crate) fn advance(&mut self, by: Duration) {
+    /// Lets time pass and says so once, however many deadlines are over.
+    pub(crate) fn tick(&mut self, by: Duration) {
         self.now += by;
         self.engine.handle_timeout(self.now);
-    }
-
-    pub(crate) fn retries(&self) -> u64 {
-        self.engine.stats().counters.retries
-    }
-}
-
-/// `1 out hi`, `1 done`, `1 lost: Closed`.
-pub(crate) fn words(event: &Event<'_>) -> String {
-    match event {
-        Event::Stdout { tag, data, .. } => {
-            format!("{} out {}", tag.0, String::from_utf8_lossy(data))
-        }
-        Event::End { tag, outcome, .. } => match outcome {
-            Ok(_) => format!("{} done", tag.0),
-            Err(failure) => format!("{} {:?} {:?}", tag.0, failure.error, failure.delivery),
-        },
-        other => format!("{other:?}"),
     }
 }
 
@@ -143,9 +128,10 @@ pub(crate) fn answer(id: u16, text: &str) -> Records {
 }
 
 /// One connection that has served one GET and is idle.
-pub(crate) fn used(hand: &mut Hand) -> ConnectionHandle {
-    hand.submit(get());
+pub(crate) fn used(hand: &mut Bench) -> ConnectionHandle {
+    hand.ask(get());
     let connection = hand.connect();
-    assert_eq!(hand.read(connection, answer(1, "x")), ["1 out x", "1 done"]);
+    let seen = hand.short_read(connection, answer(1, "x"));
+    assert_eq!(seen, [out(1, "x"), done(1)]);
     connection
 }

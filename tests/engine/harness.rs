@@ -85,7 +85,7 @@ pub(crate) struct Bench {
     events: Vec<OwnedEvent>,
     /// The same and whether their `End` has come.
     requests: BTreeMap<RequestHandle, bool>,
-    next_tag: u64,
+    pub(crate) next_tag: u64,
     /// Requests that waited when the caps were last checked.
     queued_before: usize,
 }
@@ -143,10 +143,14 @@ impl Bench {
     }
 
     fn accepted(&mut self, handle: RequestHandle) {
+        self.note_accepted(handle);
+        self.run();
+    }
+
+    pub(crate) fn note_accepted(&mut self, handle: RequestHandle) {
         self.next_tag += 1;
         assert_eq!(self.requests.insert(handle, false), None, "a new handle");
         self.handles.push(handle);
-        self.run();
     }
 
     /// Calls a command of the engine, then lets everything happen that follows.
@@ -342,7 +346,7 @@ impl Bench {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Connect { connection, server } => self.connect(connection, server),
+            Action::Connect { connection, server } => self.dial(connection, server),
             Action::Close { connection, reason } => {
                 if let Some(peer) = self.peer_of(connection) {
                     let before = self.peers[peer].closed.replace(reason);
@@ -361,7 +365,7 @@ impl Bench {
         }
     }
 
-    fn connect(&mut self, handle: ConnectionHandle, server: usize) {
+    fn dial(&mut self, handle: ConnectionHandle, server: usize) {
         if self.peer_of(handle).is_none() {
             self.peers.push(Peer {
                 handle,
@@ -454,7 +458,7 @@ impl Bench {
         }
     }
 
-    fn note(&mut self, event: OwnedEvent) {
+    pub(crate) fn note(&mut self, event: OwnedEvent) {
         let request = match &event {
             OwnedEvent::Stdout { request, data, .. } | OwnedEvent::Stderr { request, data, .. } => {
                 assert!(!data.is_empty(), "output is never empty");

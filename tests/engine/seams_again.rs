@@ -9,6 +9,7 @@ use mio_fcgi::{
     Retry, Timeouts,
 };
 
+use crate::hand::post;
 use crate::harness::{Answer, Bench};
 use crate::script::{Sent, config, content, done, failed, out, records, request};
 
@@ -21,10 +22,7 @@ fn lost() -> RequestError {
 
 /// Connection 0 has served one request and is idle.
 fn used(change: impl FnOnce(&mut Config)) -> Bench {
-    let mut config = config(Multiplex::Off);
-    config.timeouts = Timeouts::NONE;
-    change(&mut config);
-    let mut bench = Bench::new(config);
+    let mut bench = Bench::without_timeouts(Multiplex::Off, change);
     bench.submit(request());
     bench.end(0);
     bench.seen();
@@ -376,4 +374,35 @@ fn a_request_whose_connection_is_lost_over_the_clients_question_goes_elsewhere_o
     }
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
+}
+
+// case 129
+#[test]
+fn a_reader_that_has_said_its_end_is_not_asked_again() {
+    struct Once(Option<&'static [u8]>);
+    impl io::Read for Once {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.take() {
+                Some(bytes) => {
+                    buffer[..bytes.len()].copy_from_slice(bytes);
+                    if !bytes.is_empty() {
+                        self.0 = Some(b"");
+                    }
+                    Ok(bytes.len())
+                }
+                None => Err(io::Error::other("asked behind its end")),
+            }
+        }
+    }
+    let mut hand = Bench::without_timeouts(Multiplex::Auto, |_| {});
+    hand.ask(post().with_body(Body::reader(Once(Some(b"body")), Some(4))));
+    let dialled = hand.dialled();
+    hand.engine.handle_connected(hand.now, dialled[0]);
+    hand.closed(dialled[0], Disconnected::Eof);
+    hand.tick(Duration::from_secs(1));
+    let dialled = hand.dialled();
+    hand.engine.handle_connected(hand.now, dialled[0]);
+    let sent = hand.send(dialled[0]);
+    assert_eq!(hand.polled(), []);
+    assert!(sent.windows(4).any(|window| window == b"body"));
 }

@@ -1,30 +1,33 @@
 //! What a driver may report at the edges: in another order than usual, too early, too often, or never.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
-use mio_fcgi::{Action, Body, Disconnected, Multiplex, RequestError, Tag, TimeoutKind, Timeouts};
+use mio_fcgi::{
+    Action, Delivery, Disconnected, Event, Multiplex, RequestError, Tag, TimeoutKind, Timeouts,
+};
 
-use crate::hand::{Hand, answer, get, post, used, words};
-use crate::script::records;
+use crate::hand::{answer, get, post, used};
+use crate::harness::Bench;
+use crate::script::{Seen, done, out, records};
 
 const MS: Duration = Duration::from_millis(1);
 
 // case 138
 #[test]
 fn a_limit_that_ends_while_its_answer_is_being_fed_has_not_ended() {
-    let mut hand = Hand::new(Multiplex::On { max: 10 }, |config| {
+    let mut hand = Bench::without_timeouts(Multiplex::On { max: 10 }, |config| {
         config.timeouts.first_octet = Some(1000 * MS);
     });
-    hand.submit(get());
+    hand.ask(get());
     let connection = hand.connect();
     hand.now += 10 * MS;
-    hand.submit(get());
+    hand.ask(get());
     hand.send(connection);
-    hand.engine.handle_drained(hand.now, connection);
+    hand.drained(connection);
     // The first limit is over: the engine wants the socket read before it says so.
-    hand.advance(995 * MS);
+    hand.tick(995 * MS);
     assert_eq!(hand.actions(), [Action::Read { connection }]);
     hand.engine.handle_short_read(hand.now, connection);
     let both: Vec<u8> = [answer(1, "one"), answer(2, "two")]
@@ -33,26 +36,27 @@ fn a_limit_that_ends_while_its_answer_is_being_fed_has_not_ended() {
         .collect();
     let mut input = &both[..];
     let first = hand.engine.poll_received(hand.now, connection, &mut input);
-    assert_eq!(first.as_ref().map(words).as_deref(), Some("1 out one"));
+    let first = first.map(Event::into_owned);
+    assert_eq!(Seen::all(first.as_slice()), [out(1, "one")]);
     // Between two events of one read, the second limit ends.
-    hand.advance(10 * MS);
+    hand.tick(10 * MS);
     assert_eq!(
-        hand.feed(connection, input),
-        ["1 done", "2 out two", "2 done"]
+        hand.receive(connection, input),
+        [done(1), out(2, "two"), done(2)]
     );
-    assert_eq!(hand.seen(), [""; 0]);
+    assert_eq!(hand.polled(), []);
 }
 
 #[test]
 fn a_server_that_accepts_and_closes_or_speaks_at_once_is_backed_off_from() {
     for how in ["closed first", "closed then", "banner"] {
-        let mut hand = Hand::new(Multiplex::Auto, |_| {});
-        hand.submit(get());
+        let mut hand = Bench::without_timeouts(Multiplex::Auto, |_| {});
+        hand.ask(get());
         let mut connects = 0;
         while let Some(connection) = hand.dialled().first().copied() {
             connects += 1;
             assert!(connects < 10, "{how}: connects at one instant");
-            let Hand { engine, now, .. } = &mut hand;
+            let Bench { engine, now, .. } = &mut hand;
             match how {
                 "closed first" => engine.handle_read_closed(*now, connection),
                 "banner" => engine.handle_readable(*now, connection),
@@ -61,8 +65,8 @@ fn a_server_that_accepts_and_closes_or_speaks_at_once_is_backed_off_from() {
             engine.handle_connected(*now, connection);
             match how {
                 "banner" => {
-                    let seen = hand.feed(connection, b"220 mail.example.org ESMTP\r\n");
-                    assert_eq!(seen, [""; 0], "{how}");
+                    let seen = hand.receive(connection, b"220 mail.example.org ESMTP\r\n");
+                    assert_eq!(seen, [], "{how}");
                 }
                 _ => {
                     engine.handle_read_closed(*now, connection);
@@ -70,9 +74,9 @@ fn a_server_that_accepts_and_closes_or_speaks_at_once_is_backed_off_from() {
                 }
             }
         }
-        let seen = hand.seen();
+        let seen = hand.polled();
         assert!(
-            seen.len() == 1 && seen[0].ends_with("NotSent"),
+            matches!(seen[..], [Seen::Failed(_, _, _, Delivery::NotSent)]),
             "{how}: {seen:?}"
         );
     }
@@ -82,48 +86,54 @@ fn a_server_that_accepts_and_closes_or_speaks_at_once_is_backed_off_from() {
 #[test]
 fn the_clients_own_question_excuses_a_loss_only_within_the_stale_window() {
     for (after, retries) in [(999 * MS, 1), (1000 * MS, 0), (30_000 * MS, 0)] {
-        let mut hand = Hand::new(Multiplex::Auto, |config| {
+        let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
             config.limits.max_connections = 1;
         });
-        hand.submit(get());
+        hand.ask(get());
         let connection = hand.connect();
-        hand.engine.handle_drained(hand.now, connection);
-        hand.submit(get());
-        hand.advance(1000 * MS);
+        hand.drained(connection);
+        hand.ask(get());
+        hand.tick(1000 * MS);
         assert!(!hand.send(connection).is_empty(), "the question");
-        hand.advance(after);
-        hand.engine
-            .handle_closed(hand.now, connection, Disconnected::Eof);
-        assert_eq!(hand.retries(), retries, "lost {after:?} after the question");
+        hand.tick(after);
+        hand.closed(connection, Disconnected::Eof);
+        assert_eq!(
+            hand.stats().counters.retries,
+            retries,
+            "lost {after:?} after the question"
+        );
     }
 }
 
 #[test]
 fn a_request_whose_record_header_has_come_is_not_sent_again() {
     for (came, retries) in [(0, 1), (1, 0), (7, 0), (8, 0), (9, 0)] {
-        let mut hand = Hand::new(Multiplex::Auto, |_| {});
+        let mut hand = Bench::without_timeouts(Multiplex::Auto, |_| {});
         let connection = used(&mut hand);
-        hand.submit(get());
+        hand.ask(get());
         hand.send(connection);
         let output = records().stdout(2, "Status: 200 OK\r\n");
-        hand.feed(connection, &output.as_ref()[..came]);
-        hand.engine
-            .handle_closed(hand.now, connection, Disconnected::Eof);
-        assert_eq!(hand.retries(), retries, "{came} bytes of the record");
+        hand.receive(connection, &output.as_ref()[..came]);
+        hand.closed(connection, Disconnected::Eof);
+        assert_eq!(
+            hand.stats().counters.retries,
+            retries,
+            "{came} bytes of the record"
+        );
     }
 }
 
 // case 126
 #[test]
 fn a_post_behind_a_get_on_an_idle_connection_is_read_for_first() {
-    let mut hand = Hand::new(Multiplex::On { max: 10 }, |_| {});
+    let mut hand = Bench::without_timeouts(Multiplex::On { max: 10 }, |_| {});
     let connection = used(&mut hand);
-    hand.submit(get());
+    hand.ask(get());
     assert!(
         !hand.engine.reads_first(connection),
         "a GET may be sent again"
     );
-    hand.submit(post());
+    hand.ask(post());
     assert!(hand.engine.reads_first(connection));
 }
 
@@ -135,27 +145,23 @@ fn whatever_reason_ends_an_open_connection_ends_its_requests() {
         Disconnected::Shortage(ErrorKind::OutOfMemory),
         Disconnected::BacklogFull,
     ] {
-        let mut hand = Hand::new(Multiplex::Auto, |_| {});
-        hand.submit(post());
+        let mut hand = Bench::without_timeouts(Multiplex::Auto, |_| {});
+        hand.ask(post());
         let connection = hand.connect();
-        hand.engine.handle_closed(hand.now, connection, why);
-        let seen = hand.seen();
+        hand.closed(connection, why);
+        let seen = hand.polled();
         assert!(
-            seen.len() == 1 && seen[0].contains("Lost("),
+            matches!(seen[..], [Seen::Failed(_, RequestError::Lost(_), ..)]),
             "{why:?}: {seen:?}"
         );
-        assert_eq!(
-            hand.engine.stats().connections,
-            Default::default(),
-            "{why:?}"
-        );
+        assert_eq!(hand.stats().connections, Default::default(), "{why:?}");
     }
 }
 
 #[test]
 fn more_bytes_reported_as_sent_than_there_were_count_as_what_there_was() {
-    let mut hand = Hand::new(Multiplex::Auto, |_| {});
-    hand.submit(get());
+    let mut hand = Bench::without_timeouts(Multiplex::Auto, |_| {});
+    hand.ask(get());
     let dialled = hand.dialled();
     let connection = dialled[0];
     hand.engine.handle_connected(hand.now, connection);
@@ -169,44 +175,50 @@ fn more_bytes_reported_as_sent_than_there_were_count_as_what_there_was() {
         hand.engine
             .handle_transmitted(hand.now, connection, usize::MAX);
     }
-    let sent = hand.engine.stats().counters.octets_sent;
+    let sent = hand.stats().counters.octets_sent;
     assert_eq!(usize::try_from(sent), Ok(len));
 }
 
 // case 124
 #[test]
 fn a_record_for_a_request_that_is_not_sent_yet_is_not_delivered_on_any_connection() {
-    let mut hand = Hand::new(Multiplex::On { max: 10 }, |_| {});
-    hand.submit(get());
+    let mut hand = Bench::without_timeouts(Multiplex::On { max: 10 }, |_| {});
+    hand.ask(get());
     let connection = hand.connect();
-    hand.submit(get());
+    hand.ask(get());
     hand.send(connection);
     // Not a byte of the third leaves, and then the application takes one request at a time.
-    hand.submit(get());
+    hand.ask(get());
     assert_eq!(
-        hand.feed(connection, records().stdout(1, "one")),
-        ["1 out one"]
+        hand.receive(connection, records().stdout(1, "one")),
+        [out(1, "one")]
     );
     let refusal = records().end_as(2, 0, ProtocolStatus::CantMultiplex);
-    assert_eq!(hand.feed(connection, refusal), [""; 0]);
-    let seen = hand.feed(connection, answer(3, "not yours"));
-    assert!(!seen.concat().contains("3 "), "{seen:?}");
+    assert_eq!(hand.receive(connection, refusal), []);
+    let seen = hand.receive(connection, answer(3, "not yours"));
+    let is_third = |it: &Seen| {
+        matches!(
+            it,
+            Seen::Stdout(3, _) | Seen::Done(3, _) | Seen::Failed(3, ..)
+        )
+    };
+    assert!(!seen.iter().any(is_third), "{seen:?}");
 }
 
 // case 144
 #[test]
 fn padding_that_never_comes_does_not_keep_the_only_connection() {
-    let mut hand = Hand::new(Multiplex::Auto, |config| {
+    let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
         config.limits.max_connections = 1;
         config.limits.idle_timeout = Duration::MAX;
     });
-    hand.submit(get());
+    hand.ask(get());
     let connection = hand.connect();
     let bytes = records().padded(8).end(1, 0);
     let without_padding = &bytes.as_ref()[..16];
-    assert_eq!(hand.feed(connection, without_padding), ["1 done"]);
-    hand.engine.handle_drained(hand.now, connection);
-    hand.submit(get());
+    assert_eq!(hand.receive(connection, without_padding), [done(1)]);
+    hand.drained(connection);
+    hand.ask(get());
     assert_eq!(hand.actions(), []);
     let start = hand.now;
     let actions = loop {
@@ -226,14 +238,14 @@ fn padding_that_never_comes_does_not_keep_the_only_connection() {
 
 #[test]
 fn an_event_that_copies_nothing_needs_no_scratch() {
-    let mut hand = Hand::new(Multiplex::On { max: 10 }, |_| {});
-    let first = hand.submit(get());
+    let mut hand = Bench::without_timeouts(Multiplex::On { max: 10 }, |_| {});
+    let first = hand.ask(get());
     let connection = hand.connect();
-    hand.submit(get());
+    hand.ask(get());
     hand.send(connection);
     hand.engine.pause(hand.now, first);
-    let seen = hand.feed(connection, records().stdout_end(1).end(1, 0));
-    assert_eq!(seen, [""; 0]);
+    let seen = hand.receive(connection, records().stdout_end(1).end(1, 0));
+    assert_eq!(seen, []);
     hand.engine.resume(hand.now, first);
     let mut events = 0;
     while hand.engine.poll_event(&mut []).is_some() {
@@ -245,15 +257,15 @@ fn an_event_that_copies_nothing_needs_no_scratch() {
 // case 133
 #[test]
 fn a_get_behind_a_post_that_waits_for_a_new_connection_takes_the_idle_one() {
-    let mut hand = Hand::new(Multiplex::Auto, |_| {});
+    let mut hand = Bench::without_timeouts(Multiplex::Auto, |_| {});
     let idle = used(&mut hand);
-    hand.submit(post());
+    hand.ask(post());
     assert_eq!(
         hand.dialled().len(),
         1,
         "a POST does not try the IDs of a server"
     );
-    hand.submit(get());
+    hand.ask(get());
     assert!(hand.engine.wants_write(idle));
     assert_eq!(hand.dialled(), []);
 }
@@ -261,13 +273,13 @@ fn a_get_behind_a_post_that_waits_for_a_new_connection_takes_the_idle_one() {
 // cases 130, 133
 #[test]
 fn what_is_connected_goes_on_while_no_connection_can_be_opened() {
-    let mut hand = Hand::new(Multiplex::Off, |config| {
+    let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
         config.timeouts.queue = Some(10_000 * MS);
     });
     let idle = used(&mut hand);
-    hand.submit(post());
+    hand.ask(post());
     for _ in 0..7 {
-        hand.submit(get());
+        hand.ask(get());
     }
     let mut seen = Vec::new();
     for _ in 0..100 {
@@ -275,51 +287,54 @@ fn what_is_connected_goes_on_while_no_connection_can_be_opened() {
             match action {
                 Action::Connect { connection, .. } => {
                     let why = Disconnected::Shortage(ErrorKind::Other);
-                    hand.engine.handle_closed(hand.now, connection, why);
+                    hand.closed(connection, why);
                 }
                 Action::Flush { connection } => {
                     assert_eq!(connection, idle);
                     // The request ID of its `FCGI_BEGIN_REQUEST`.
                     let id = hand.send(connection)[3];
-                    seen.extend(hand.read(connection, records().end(id.into(), 0)));
+                    seen.extend(hand.short_read(connection, records().end(id.into(), 0)));
                 }
                 _ => {}
             }
         }
     }
-    seen.sort();
-    let served: Vec<_> = (2..10).map(|tag| format!("{tag} done")).collect();
+    seen.sort_by_key(|it| match it {
+        Seen::Done(tag, _) => *tag,
+        _ => 0,
+    });
+    let served: Vec<_> = (2..10).map(done).collect();
     assert_eq!(seen, served, "all of them, and at once");
 }
 
 #[test]
 fn a_limit_ends_although_the_request_is_paused_with_each_piece() {
-    let mut hand = Hand::new(Multiplex::Auto, |config| {
+    let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
         config.timeouts = Timeouts::total(1000 * MS);
     });
-    let request = hand.submit(get());
+    let request = hand.ask(get());
     let connection = hand.connect();
-    hand.engine.handle_drained(hand.now, connection);
+    hand.drained(connection);
     let start = hand.now;
     let ended = loop {
         hand.engine.handle_readable(hand.now, connection);
-        hand.advance(10 * MS);
+        hand.tick(10 * MS);
         hand.actions();
         if hand.engine.wants_read(connection) {
-            for _ in hand.read(connection, records().stdout(1, "more")) {
+            for _ in hand.short_read(connection, records().stdout(1, "more")) {
                 hand.engine.pause(hand.now, request);
             }
         }
-        let seen = hand.seen();
+        let seen = hand.polled();
         if !seen.is_empty() {
             break seen;
         }
         hand.engine.resume(hand.now, request);
         assert!(hand.now - start < 10_000 * MS, "no end");
     };
-    let error = RequestError::TimedOut(TimeoutKind::Total);
+    let total = RequestError::TimedOut(TimeoutKind::Total);
     assert!(
-        ended.len() == 1 && ended[0].contains(&format!("{error:?}")),
+        matches!(&ended[..], [Seen::Failed(1, error, ..)] if *error == total),
         "{ended:?}"
     );
     // 128 reads are the most that the limit looks for.
@@ -328,25 +343,24 @@ fn a_limit_ends_although_the_request_is_paused_with_each_piece() {
 
 #[test]
 fn a_post_whose_new_connection_is_refused_takes_the_idle_one() {
-    let mut hand = Hand::new(Multiplex::Off, |_| {});
+    let mut hand = Bench::without_timeouts(Multiplex::Off, |_| {});
     let idle = used(&mut hand);
-    hand.submit(post());
+    hand.ask(post());
     let dialled = hand.dialled();
     let why = Disconnected::ConnectFailed(ErrorKind::ConnectionRefused);
-    hand.engine.handle_closed(hand.now, dialled[0], why);
-    assert_eq!(hand.seen(), [""; 0]);
+    hand.closed(dialled[0], why);
+    assert_eq!(hand.polled(), []);
     assert!(hand.engine.wants_write(idle));
 }
 
 #[test]
 fn what_one_close_behind_an_answer_taught_is_not_held_for_ever() {
-    let mut hand = Hand::new(Multiplex::Off, |_| {});
+    let mut hand = Bench::without_timeouts(Multiplex::Off, |_| {});
     let connection = used(&mut hand);
-    hand.engine
-        .handle_closed(hand.now, connection, Disconnected::Eof);
+    hand.closed(connection, Disconnected::Eof);
     let mut opened = Vec::new();
     for _ in 0..100 {
-        hand.submit(post());
+        hand.ask(post());
         if let Some(new) = hand.dialled().first().copied() {
             hand.engine.handle_connected(hand.now, new);
             opened.push(new);
@@ -354,15 +368,15 @@ fn what_one_close_behind_an_answer_taught_is_not_held_for_ever() {
         // Only one has something to send.
         let mut sent = Vec::new();
         for handle in opened.clone() {
-            hand.engine.handle_drained(hand.now, handle);
+            hand.drained(handle);
             sent = hand.send(handle);
             if !sent.is_empty() {
-                hand.read(handle, records().end(sent[3].into(), 0));
+                hand.short_read(handle, records().end(sent[3].into(), 0));
                 break;
             }
         }
         assert!(!sent.is_empty());
-        hand.advance(60 * MS);
+        hand.tick(60 * MS);
     }
     let connects = opened.len();
     assert!(connects <= 2, "{connects} connects for 100 requests");
@@ -371,36 +385,36 @@ fn what_one_close_behind_an_answer_taught_is_not_held_for_ever() {
 #[test]
 fn records_for_ended_requests_cost_no_more_the_more_there_were() {
     const REQUESTS: u16 = 20_000;
-    let mut hand = Hand::new(Multiplex::On { max: 65_535 }, |config| {
+    let mut hand = Bench::without_timeouts(Multiplex::On { max: 65_535 }, |config| {
         config.limits.max_connections = 1;
         config.limits.max_queue = usize::from(REQUESTS);
     });
     for _ in 0..REQUESTS {
-        hand.submit(get());
+        hand.ask(get());
     }
     let connection = hand.connect();
-    hand.submit(get());
+    hand.ask(get());
     hand.send(connection);
     for id in 1..=REQUESTS {
-        assert_eq!(hand.feed(connection, records().end(id, 0)).len(), 1);
+        assert_eq!(hand.receive(connection, records().end(id, 0)).len(), 1);
     }
     for id in (1..=REQUESTS).rev() {
-        assert_eq!(hand.feed(connection, records().end(id, 0)), [""; 0]);
+        assert_eq!(hand.receive(connection, records().end(id, 0)), []);
     }
-    let ignored = hand.engine.stats().counters.records_ignored;
+    let ignored = hand.stats().counters.records_ignored;
     assert_eq!(ignored, u64::from(REQUESTS));
     // It takes no more requests, and the last one ends.
     let last = REQUESTS + 1;
-    assert_eq!(hand.feed(connection, records().end(last, 0)).len(), 1);
-    hand.engine.handle_drained(hand.now, connection);
-    hand.submit(get());
+    assert_eq!(hand.receive(connection, records().end(last, 0)).len(), 1);
+    hand.drained(connection);
+    hand.ask(get());
     assert_eq!(hand.dialled().len(), 1);
 }
 
 #[test]
 fn pauses_and_resumes_between_two_polls_ask_for_one_read() {
-    let mut hand = Hand::new(Multiplex::Auto, |_| {});
-    let request = hand.submit(get());
+    let mut hand = Bench::without_timeouts(Multiplex::Auto, |_| {});
+    let request = hand.ask(get());
     let connection = hand.connect();
     for _ in 0..1000 {
         hand.engine.pause(hand.now, request);
@@ -412,49 +426,17 @@ fn pauses_and_resumes_between_two_polls_ask_for_one_read() {
     assert_eq!(hand.actions(), [Action::Read { connection }], "and again");
 }
 
-// case 129
-#[test]
-fn a_reader_that_has_said_its_end_is_not_asked_again() {
-    struct Once(Option<&'static [u8]>);
-    impl io::Read for Once {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            match self.0.take() {
-                Some(bytes) => {
-                    buffer[..bytes.len()].copy_from_slice(bytes);
-                    if !bytes.is_empty() {
-                        self.0 = Some(b"");
-                    }
-                    Ok(bytes.len())
-                }
-                None => Err(io::Error::other("asked behind its end")),
-            }
-        }
-    }
-    let mut hand = Hand::new(Multiplex::Auto, |_| {});
-    hand.submit(post().with_body(Body::reader(Once(Some(b"body")), Some(4))));
-    let dialled = hand.dialled();
-    hand.engine.handle_connected(hand.now, dialled[0]);
-    hand.engine
-        .handle_closed(hand.now, dialled[0], Disconnected::Eof);
-    hand.advance(Duration::from_secs(1));
-    let dialled = hand.dialled();
-    hand.engine.handle_connected(hand.now, dialled[0]);
-    let sent = hand.send(dialled[0]);
-    assert_eq!(hand.seen(), [""; 0]);
-    assert!(sent.windows(4).any(|window| window == b"body"));
-}
-
 #[test]
 fn the_clients_own_question_is_not_put_behind_a_request_that_may_not_run_twice() {
     for (request, asks) in [(get(), true), (post(), false)] {
-        let mut hand = Hand::new(Multiplex::Auto, |config| {
+        let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
             config.limits.max_connections = 1;
         });
         let shown = format!("{request:?}");
-        hand.submit(request);
+        hand.ask(request);
         let connection = hand.connect();
-        hand.submit(get());
-        hand.advance(5000 * MS);
+        hand.ask(get());
+        hand.tick(5000 * MS);
         assert_eq!(!hand.send(connection).is_empty(), asks, "{shown}");
     }
 }
@@ -462,33 +444,33 @@ fn the_clients_own_question_is_not_put_behind_a_request_that_may_not_run_twice()
 // case 145
 #[test]
 fn a_request_that_nothing_can_take_is_given_back_rather_than_accepted_and_ended() {
-    let mut hand = Hand::new(Multiplex::Off, |config| {
+    let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
         config.limits.max_queue = 0;
         config.limits.max_connections = 1;
     });
     let idle = used(&mut hand);
-    hand.submit(get());
+    hand.ask(get());
     // The one connection is busy, and no other may be opened.
     assert!(hand.engine.wants_write(idle));
     for request in [get(), post()] {
         assert!(hand.engine.submit(hand.now, request, Tag(9)).is_err());
     }
-    assert_eq!(hand.seen(), [""; 0]);
+    assert_eq!(hand.polled(), []);
 }
 
 // case 127
 #[test]
 fn a_question_of_which_no_byte_has_left_excuses_nothing() {
-    let mut hand = Hand::new(Multiplex::Auto, |config| {
+    let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
         config.limits.max_connections = 1;
     });
-    hand.submit(get());
+    hand.ask(get());
     let connection = hand.connect();
-    hand.submit(get());
-    hand.advance(5000 * MS);
+    hand.ask(get());
+    hand.tick(5000 * MS);
     assert!(hand.engine.wants_write(connection), "the question");
     let why = Disconnected::Failed(ErrorKind::BrokenPipe);
-    hand.engine.handle_closed(hand.now, connection, why);
-    assert_eq!(hand.retries(), 0);
-    assert_eq!(hand.seen().len(), 1);
+    hand.closed(connection, why);
+    assert_eq!(hand.stats().counters.retries, 0);
+    assert_eq!(hand.polled().len(), 1);
 }

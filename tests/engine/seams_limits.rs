@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{CloseReason, Config, Delivery, Multiplex, Phase, RequestError, TimeoutKind};
+use mio_fcgi::{
+    CloseReason, Config, ConnectError, Delivery, Multiplex, Phase, RequestError, TimeoutKind,
+};
 
-use crate::hand::{Hand, post, used};
+use crate::hand::{post, used};
 use crate::harness::{Answer, Bench};
 use crate::script::{Sent, config, done, failed, records, request};
 
@@ -242,15 +244,22 @@ fn an_idle_connection_past_its_idle_time_is_not_handed_out_by_a_submit_before_th
 
 #[test]
 fn a_full_backlog_costs_no_more_than_the_connection_that_it_was_told_for() {
-    let mut hand = Hand::new(Multiplex::Off, |_| {});
+    let mut hand = Bench::without_timeouts(Multiplex::Off, |_| {});
     let idle = used(&mut hand);
-    hand.submit(post());
-    hand.submit(post());
+    hand.ask(post());
+    hand.ask(post());
     let full = hand.dialled()[0];
-    hand.engine
-        .handle_closed(hand.now, full, mio_fcgi::Disconnected::BacklogFull);
-    hand.advance(hand.engine.config().connect_timeout);
+    hand.closed(full, mio_fcgi::Disconnected::BacklogFull);
+    hand.tick(hand.engine.config().connect_timeout);
     // One takes the idle connection; the other's own connect hangs.
     assert!(hand.engine.wants_write(idle));
-    assert_eq!(hand.seen(), ["3 Connect(TimedOut) NotSent"]);
+    assert_eq!(
+        hand.polled(),
+        [failed(
+            3,
+            ConnectError::TimedOut,
+            Phase::Waiting,
+            Delivery::NotSent
+        )]
+    );
 }

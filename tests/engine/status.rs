@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Body, ConnectError, Delivery, LostReason, Multiplex, Phase, RequestError, Retry, TimeoutKind,
-    Timeouts,
+    Body, ConnectError, Delivery, LostReason, Multiplex, OwnedEvent, Phase, Request, RequestError,
+    Retry, TimeoutKind, Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Records, Sent, config, content, done, failed, out, records, request};
+use crate::script::{Records, Seen, Sent, config, content, done, failed, out, records, request};
 
 fn refusal(id: u16, status: ProtocolStatus) -> Records {
     records().end_as(id, 0, status)
@@ -33,7 +33,183 @@ fn two_servers() -> Bench {
     Bench::new(config)
 }
 
+/// What is done to a request, one thing after the other, on the connection that was opened last.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Refuse(ProtocolStatus),
+    /// In one read with some output before it.
+    RefuseAfterOutput(ProtocolStatus),
+    End,
+    Close,
+    Wait(Duration),
+    /// The clock moves on, and the engine is not told.
+    Clock(Duration),
+}
+use Step::{Clock, Close, End, Refuse, RefuseAfterOutput, Wait};
+
+/// A row of a table: a request, what is done to it, and what its `End` says. `after`: since it was submitted.
+#[track_caller]
+fn row(
+    what: &str,
+    (mut bench, request): (Bench, Request),
+    steps: &[Step],
+    seen: &[Seen],
+    (retries, after): (u8, Duration),
+) {
+    // The last one printed is the one that failed.
+    println!("{what}: {steps:?}");
+    bench.submit(request);
+    for step in steps {
+        let peer = bench.peers.len() - 1;
+        match *step {
+            Refuse(status) => bench.answer(peer, |id| refusal(id, status)),
+            RefuseAfterOutput(status) => {
+                bench.answer(peer, |id| {
+                    records().stdout(id, "part").end_as(id, 0, status)
+                });
+            }
+            End => bench.end(peer),
+            Close => bench.eof(peer),
+            Wait(time) => bench.advance(time),
+            Clock(time) => bench.now += time,
+        }
+    }
+    let events = bench.events();
+    assert_eq!(Seen::all(&events), seen, "{what}");
+    let Some(OwnedEvent::End { outcome, .. }) = events.last() else {
+        panic!("{what}: no end");
+    };
+    let report = match outcome {
+        Ok(completion) => &completion.report,
+        Err(failure) => &failure.report,
+    };
+    let told = (report.retries, report.timings.end());
+    assert_eq!(told, (retries, after), "{what}");
+    bench.finish();
+}
+
+fn plain(request: Request) -> (Bench, Request) {
+    (Bench::plain(), request)
+}
+
+/// Sent whole on a plain connection, and refused in the end; nobody has acted on it.
+fn refused(error: RequestError) -> [Seen; 1] {
+    [failed(1, error, Phase::Sent, Delivery::NotSent)]
+}
+
 const MS: Duration = Duration::from_millis(1);
+
+// case 59
+#[test]
+fn refusals_to_share() {
+    row(
+        "one that never stops is an error in the end",
+        plain(request()),
+        &[Refuse(ProtocolStatus::CantMultiplex); 3],
+        &refused(RequestError::CantMultiplex),
+        (2, Duration::ZERO),
+    );
+}
+
+// case 60
+#[test]
+fn overloads() {
+    let overload = Refuse(ProtocolStatus::Overloaded);
+    let seen = refused(RequestError::Overloaded);
+    row(
+        "one that lasts is an error of its own, and safe",
+        plain(request()),
+        &[overload, Wait(MS * 100), overload, Wait(MS * 100), overload],
+        &seen,
+        (2, MS * 200),
+    );
+    row(
+        "a request that is never retried hears of it at once",
+        plain(request().with_retry(Retry::Never)),
+        &[overload],
+        &seen,
+        (0, Duration::ZERO),
+    );
+    let reader = Body::reader(io::Cursor::new("12345"), Some(5));
+    row(
+        "a request that cannot be replayed is safe all the same",
+        plain(request().with_body(reader)),
+        &[overload],
+        &seen,
+        (0, Duration::ZERO),
+    );
+}
+
+// case 62
+#[test]
+fn refusals_after_output_are_not_retried() {
+    for (status, error) in [
+        (ProtocolStatus::Overloaded, RequestError::Overloaded),
+        (ProtocolStatus::CantMultiplex, RequestError::CantMultiplex),
+        (ProtocolStatus::UnknownRole, RequestError::UnknownRole),
+    ] {
+        let end = failed(1, error, Phase::Receiving, Delivery::Responded);
+        row(
+            "after output",
+            plain(request()),
+            &[RefuseAfterOutput(status)],
+            &[out(1, "part"), end],
+            (0, Duration::ZERO),
+        );
+    }
+}
+
+// case 65
+#[test]
+fn the_total_time_limit_ends_retries() {
+    let limited = || request().with_timeouts(Timeouts::total(MS * 60));
+    let overload = Refuse(ProtocolStatus::Overloaded);
+    let timed_out = RequestError::TimedOut(TimeoutKind::Total);
+    row(
+        "between two of them",
+        plain(limited()),
+        &[overload, Wait(MS * 50), overload, Wait(MS * 100)],
+        &[failed(1, timed_out, Phase::Waiting, Delivery::NotSent)],
+        (2, MS * 60),
+    );
+    let lost = RequestError::Lost(LostReason::Closed);
+    row(
+        "a loss that is seen at that instant, before the deadline",
+        plain(limited().with_retry(Retry::IfUnanswered)),
+        &[Clock(MS * 60), Close],
+        &[failed(1, lost, Phase::Sent, Delivery::MaybeSent)],
+        (0, MS * 60),
+    );
+}
+
+// case 66
+#[test]
+fn a_loss_when_an_octet_has_left() {
+    // One octet of it leaves on a connection that has served.
+    let begun = |retry| {
+        let mut bench = Bench::plain();
+        bench.submit(request());
+        bench.end(0);
+        bench.peers[0].window = 1;
+        (bench, request().with_retry(retry))
+    };
+    let lost = RequestError::Lost(LostReason::Closed);
+    let end = failed(2, lost, Phase::Sending, Delivery::MaybeSent);
+    row(
+        "what must not run twice is not sent again",
+        begun(Retry::IfNotSent),
+        &[Close],
+        &[done(1), end],
+        (0, Duration::ZERO),
+    );
+    row(
+        "what may run twice is",
+        begun(Retry::IfStale),
+        &[Close, End],
+        &[done(1), done(2)],
+        (1, Duration::ZERO),
+    );
+}
 
 // case 59
 #[test]
@@ -91,22 +267,6 @@ fn after_one_refusal_to_share_no_two_requests_share_a_connection() {
 
 // case 59
 #[test]
-fn a_refusal_to_share_that_never_stops_is_an_error_in_the_end() {
-    let mut bench = Bench::plain();
-    bench.submit(request());
-    for _ in 0..=2 {
-        bench.answer(0, |id| refusal(id, ProtocolStatus::CantMultiplex));
-    }
-    let error = RequestError::CantMultiplex;
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Sent, Delivery::NotSent)]
-    );
-    bench.finish();
-}
-
-// case 59
-#[test]
 fn a_request_refused_while_its_body_is_sent_leaves_the_connection_in_order() {
     let text = "x".repeat(150_000);
     let mut bench = sharing(2);
@@ -153,38 +313,6 @@ fn an_overloaded_application_is_tried_again_after_a_pause_that_doubles() {
 
 // case 60
 #[test]
-fn an_overload_that_lasts_is_its_own_error_and_safe() {
-    let mut bench = Bench::plain();
-    bench.submit(request());
-    for _ in 0..2 {
-        bench.answer(0, overloaded);
-        bench.advance(MS * 100);
-    }
-    bench.answer(0, overloaded);
-    let error = RequestError::Overloaded;
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Sent, Delivery::NotSent)]
-    );
-    bench.finish();
-}
-
-// case 60
-#[test]
-fn a_request_that_is_never_retried_hears_of_the_overload_at_once() {
-    let mut bench = Bench::plain();
-    bench.submit(request().with_retry(Retry::Never));
-    bench.answer(0, overloaded);
-    let error = RequestError::Overloaded;
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Sent, Delivery::NotSent)]
-    );
-    bench.finish();
-}
-
-// case 60
-#[test]
 fn an_overloaded_server_leaves_its_requests_to_the_others() {
     let mut bench = two_servers();
     bench.submit(request());
@@ -194,21 +322,6 @@ fn an_overloaded_server_leaves_its_requests_to_the_others() {
     assert_eq!(bench.sent(1), Sent::whole(1), "without a pause");
     bench.end(1);
     assert_eq!(bench.seen(), [done(1)]);
-    bench.finish();
-}
-
-// case 60
-#[test]
-fn a_refused_request_that_cannot_be_replayed_is_safe_all_the_same() {
-    let mut bench = Bench::plain();
-    let reader = io::Cursor::new("12345");
-    bench.submit(request().with_body(Body::reader(reader, Some(5))));
-    bench.answer(0, overloaded);
-    let error = RequestError::Overloaded;
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Sent, Delivery::NotSent)]
-    );
     bench.finish();
 }
 
@@ -228,23 +341,6 @@ fn an_unknown_role_is_its_own_error_and_the_others_go_on() {
     assert_eq!(bench.seen(), [unknown, out(2, "hi"), done(2)]);
     assert_eq!(bench.stats().counters.retries, 0);
     bench.finish();
-}
-
-// case 62
-#[test]
-fn a_refusal_after_output_is_not_retried() {
-    for (status, error) in [
-        (ProtocolStatus::Overloaded, RequestError::Overloaded),
-        (ProtocolStatus::CantMultiplex, RequestError::CantMultiplex),
-        (ProtocolStatus::UnknownRole, RequestError::UnknownRole),
-    ] {
-        let mut bench = Bench::plain();
-        bench.submit(request());
-        bench.feed(0, records().stdout(1, "part").end_as(1, 0, status));
-        let end = failed(1, error, Phase::Receiving, Delivery::Responded);
-        assert_eq!(bench.seen(), [out(1, "part"), end]);
-        bench.finish();
-    }
 }
 
 // case 63
@@ -316,65 +412,4 @@ fn a_full_backlog_is_waited_for() {
     bench.end(0);
     assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
-}
-
-// case 65
-#[test]
-fn no_retry_goes_beyond_the_total_time_limit() {
-    let mut bench = Bench::plain();
-    bench.submit(request().with_timeouts(Timeouts::total(MS * 60)));
-    bench.answer(0, overloaded);
-    bench.advance(MS * 50);
-    bench.answer(0, overloaded);
-    bench.advance(MS * 9);
-    assert_eq!(bench.seen(), []);
-    bench.advance(MS);
-    let error = RequestError::TimedOut(TimeoutKind::Total);
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Waiting, Delivery::NotSent)]
-    );
-    bench.finish();
-}
-
-// case 65
-#[test]
-fn a_loss_at_the_total_time_limit_is_not_retried_any_more() {
-    let mut bench = Bench::plain();
-    let limits = Timeouts::total(MS * 60);
-    let again = request()
-        .with_timeouts(limits)
-        .with_retry(Retry::IfUnanswered);
-    bench.submit(again);
-    // The loss is seen before the deadline, at the same instant.
-    bench.now += MS * 60;
-    bench.eof(0);
-    let error = RequestError::Lost(LostReason::Closed);
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Sent, Delivery::MaybeSent)]
-    );
-    bench.finish();
-}
-
-// case 66
-#[test]
-fn a_request_that_must_not_run_twice_is_not_sent_again_once_an_octet_has_left() {
-    for (retry, is_retried) in [(Retry::IfNotSent, false), (Retry::IfStale, true)] {
-        let mut bench = Bench::plain();
-        bench.submit(request());
-        bench.end(0);
-        bench.peers[0].window = 1;
-        bench.submit(request().with_retry(retry));
-        bench.eof(0);
-        if is_retried {
-            bench.end(1);
-            assert_eq!(bench.seen(), [done(1), done(2)]);
-        } else {
-            let error = RequestError::Lost(LostReason::Closed);
-            let end = failed(2, error, Phase::Sending, Delivery::MaybeSent);
-            assert_eq!(bench.seen(), [done(1), end]);
-        }
-        bench.finish();
-    }
 }

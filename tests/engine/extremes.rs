@@ -164,16 +164,19 @@ fn outcomes(ends: &[Seen]) -> (usize, usize) {
     (done.count(), ends.len())
 }
 
+/// A configuration in which each limit can be set, and what comes of it as it is.
+fn plain(multiplex: Multiplex) -> (Config, (usize, usize)) {
+    let mut config = config(multiplex);
+    config.connect_patience = Duration::MAX;
+    config.unknown_length = UnknownLength::Stream;
+    let usual = outcomes(&play("usual", config.clone()));
+    (config, usual)
+}
+
 #[test]
 fn each_time_limit_may_be_zero_or_the_longest() {
     for multiplex in [Multiplex::Off, Multiplex::On { max: 3 }, Multiplex::Auto] {
-        let plain = {
-            let mut config = config(multiplex);
-            config.connect_patience = Duration::MAX;
-            config.unknown_length = UnknownLength::Stream;
-            config
-        };
-        let usual = outcomes(&play("usual", plain.clone()));
+        let (plain, usual) = plain(multiplex);
         assert!(usual.0 >= 20, "{usual:?}");
         for (name, set) in DURATIONS {
             let mut config = plain.clone();
@@ -206,13 +209,7 @@ fn each_time_limit_may_be_zero_or_the_longest() {
 #[test]
 fn each_number_may_be_zero_or_the_greatest() {
     for multiplex in [Multiplex::Off, Multiplex::On { max: 3 }] {
-        let plain = {
-            let mut config = config(multiplex);
-            config.connect_patience = Duration::MAX;
-            config.unknown_length = UnknownLength::Stream;
-            config
-        };
-        let usual = outcomes(&play("usual", plain.clone()));
+        let (plain, usual) = plain(multiplex);
         for (name, set) in NUMBERS {
             let mut config = plain.clone();
             set(&mut config, 0);

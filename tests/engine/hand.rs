@@ -65,6 +65,12 @@ impl Bench {
         bytes
     }
 
+    /// How much the engine offers to be sent.
+    pub(crate) fn unsent(&mut self, connection: ConnectionHandle) -> usize {
+        let slices = self.engine.transmit(connection);
+        slices.iter().map(|slice| slice.len()).sum()
+    }
+
     /// The events that come of received bytes.
     pub(crate) fn receive(
         &mut self,

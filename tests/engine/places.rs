@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{CloseReason, Config, Multiplex};
+use mio_fcgi::{CloseReason, Multiplex, RequestHandle};
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Sent, config, records, request};
+use crate::script::{Sent, config, records, request, servers};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -17,13 +17,6 @@ fn aging(max_connections: usize) -> Bench {
     config.limits.max_idle = max_connections;
     config.limits.max_age = Some(5 * SECOND);
     Bench::new(config)
-}
-
-fn servers(count: u16) -> Config {
-    let address = |n| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
-    let mut config = Config::with_servers((0..count).map(address).collect());
-    config.multiplex = Multiplex::Off;
-    config
 }
 
 /// A connection that was opened for a request which has ended on another: 0 is open and 1 on its way.
@@ -80,7 +73,7 @@ fn a_question_takes_a_connection_on_its_way_rather_than_one_more() {
 
 #[test]
 fn of_equals_behind_a_server_that_is_down_the_first_in_turn_is_chosen() {
-    let mut bench = Bench::new(servers(3));
+    let mut bench = Bench::new(servers(3, Multiplex::Off));
     bench.servers[0] = Answer::Refuse;
     bench.submit(request());
     let servers: Vec<usize> = bench.peers.iter().map(|peer| peer.server).collect();
@@ -253,7 +246,7 @@ fn new_limits_close_at_once_what_is_idle_and_used_up_by_them() {
 
 #[test]
 fn while_a_question_waits_a_shutdown_closes_no_idle_connection() {
-    let mut config = servers(2);
+    let mut config = servers(2, Multiplex::Off);
     config.limits.max_connections = 1;
     config.limits.max_idle = 1;
     config.limits.min_idle = 1;
@@ -273,17 +266,22 @@ fn while_a_question_waits_a_shutdown_closes_no_idle_connection() {
     bench.finish();
 }
 
-#[test]
-fn a_shutdown_closes_idle_connections_once_the_last_question_is_answered() {
-    let mut config = servers(2);
+/// One server's connection is idle, the other's is busy, and its server's values are asked for behind that.
+fn shut_down_with_a_question_open() -> (Bench, RequestHandle) {
+    let mut config = servers(2, Multiplex::Off);
     config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
     bench.end(0);
-    let server = bench.peers[1].server;
-    bench.get_values(server);
+    let question = bench.get_values(bench.peers[1].server);
     bench.command(|engine, now| engine.shutdown(now, None));
+    (bench, question)
+}
+
+#[test]
+fn a_shutdown_closes_idle_connections_once_the_last_question_is_answered() {
+    let (mut bench, _) = shut_down_with_a_question_open();
     bench.end(1);
     bench.feed(1, records().values(&[]));
     assert!(bench.peers[0].closed.is_some());
@@ -304,14 +302,7 @@ fn an_idle_connection_costs_its_entry_and_little_more() {
 
 #[test]
 fn a_shutdown_closes_idle_connections_once_the_last_question_is_given_up() {
-    let mut config = servers(2);
-    config.limits.max_connections = 1;
-    let mut bench = Bench::new(config);
-    bench.submit(request());
-    bench.submit(request());
-    bench.end(0);
-    let question = bench.get_values(bench.peers[1].server);
-    bench.command(|engine, now| engine.shutdown(now, None));
+    let (mut bench, question) = shut_down_with_a_question_open();
     assert_eq!(bench.peers[0].closed, None, "somebody waits");
     bench.command(|engine, now| engine.abort(now, question));
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Retired));

@@ -4,22 +4,14 @@ use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{
-    CloseReason, Config, ConnectError, Delivery, Multiplex, OwnedEvent, Phase, RequestError,
-    TimeoutKind,
+    CloseReason, ConnectError, Delivery, Multiplex, OwnedEvent, Phase, RequestError, TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Seen, Sent, config, done, failed, records, repeatable, request};
+use crate::script::{Seen, Sent, config, done, failed, records, repeatable, request, servers};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-
-fn servers(count: u16, multiplex: Multiplex) -> Config {
-    let address = |n| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
-    let mut config = Config::with_servers((0..count).map(address).collect());
-    config.multiplex = multiplex;
-    config
-}
 
 /// The pause of a server lost its deadline when the last request and connection went: whoever came then
 /// waited for the queue's time-out.

@@ -5,22 +5,15 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 use mio_fcgi::{
-    AtLimit, Body, CloseReason, Config, Delivery, LostReason, Multiplex, OwnedEvent, Phase,
-    Request, RequestError, Retry, StdinError, TimeoutKind, Timeouts,
+    AtLimit, Body, CloseReason, Delivery, LostReason, Multiplex, OwnedEvent, Phase, Request,
+    RequestError, Retry, StdinError, TimeoutKind, Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Seen, Sent, config, content, done, failed, out, records, request};
+use crate::script::{Seen, Sent, config, content, done, failed, out, records, request, servers};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-
-fn servers(count: u16, multiplex: Multiplex) -> Config {
-    let address = |n| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
-    let mut config = Config::with_servers((0..count).map(address).collect());
-    config.multiplex = multiplex;
-    config
-}
 
 /// A connection of a pool that had been lowered by `FCGI_CANT_MPX_CONN` was taken for one that closes at once: the
 /// refused request's body stayed woven into its outbox.

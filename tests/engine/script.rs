@@ -1,13 +1,24 @@
 //! What an application says, and what came of it, in words that a test can compare as a whole.
 
+use std::io;
+
 use mio_fcgi::wire::{self, EndRequest, Header, Item, ProtocolStatus, RecordType, Role};
 use mio_fcgi::{
-    Config, Delivery, Multiplex, OwnedEvent, Phase, Request, RequestError, Retry, ServerValues,
+    Config, ConnectError, Delivery, Multiplex, OwnedEvent, Phase, Request, RequestError, Retry,
+    ServerValues,
 };
 
 /// A configuration with one server.
 pub(crate) fn config(multiplex: Multiplex) -> Config {
     let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+    config.multiplex = multiplex;
+    config
+}
+
+/// A configuration with so many servers.
+pub(crate) fn servers(count: u16, multiplex: Multiplex) -> Config {
+    let address = |n| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
+    let mut config = Config::with_servers((0..count).map(address).collect());
     config.multiplex = multiplex;
     config
 }
@@ -279,4 +290,15 @@ pub(crate) fn failed(
     delivery: Delivery,
 ) -> Seen {
     Seen::Failed(tag, error.into(), phase, delivery)
+}
+
+/// The request failed because no connection could be opened for it.
+pub(crate) fn not_connected(tag: u64, error: ConnectError) -> Seen {
+    failed(tag, error, Phase::Waiting, Delivery::NotSent)
+}
+
+/// The listener has refused the connect.
+pub(crate) fn refused(tag: u64) -> Seen {
+    let error = ConnectError::Failed(io::ErrorKind::ConnectionRefused);
+    not_connected(tag, error)
 }

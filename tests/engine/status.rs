@@ -10,7 +10,10 @@ use mio_fcgi::{
 };
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Records, Seen, Sent, config, content, done, failed, out, records, request};
+use crate::script::{
+    Records, Seen, Sent, config, content, done, failed, not_connected, out, records, refused,
+    request,
+};
 
 fn refusal(id: u16, status: ProtocolStatus) -> Records {
     records().end_as(id, 0, status)
@@ -93,7 +96,7 @@ fn plain(request: Request) -> (Bench, Request) {
 }
 
 /// Sent whole on a plain connection, and refused in the end; nobody has acted on it.
-fn refused(error: RequestError) -> [Seen; 1] {
+fn rejected(error: RequestError) -> [Seen; 1] {
     [failed(1, error, Phase::Sent, Delivery::NotSent)]
 }
 
@@ -106,7 +109,7 @@ fn refusals_to_share() {
         "one that never stops is an error in the end",
         plain(request()),
         &[Refuse(ProtocolStatus::CantMultiplex); 3],
-        &refused(RequestError::CantMultiplex),
+        &rejected(RequestError::CantMultiplex),
         (2, Duration::ZERO),
     );
 }
@@ -115,7 +118,7 @@ fn refusals_to_share() {
 #[test]
 fn overloads() {
     let overload = Refuse(ProtocolStatus::Overloaded);
-    let seen = refused(RequestError::Overloaded);
+    let seen = rejected(RequestError::Overloaded);
     row(
         "one that lasts is an error of its own, and safe",
         plain(request()),
@@ -374,9 +377,7 @@ fn when_all_servers_refuse_the_request_fails_at_once_and_nothing_is_left() {
     let mut bench = two_servers();
     bench.servers.fill(Answer::Refuse);
     bench.submit(request());
-    let error = ConnectError::Failed(io::ErrorKind::ConnectionRefused);
-    let seen = [failed(1, error, Phase::Waiting, Delivery::NotSent)];
-    assert_eq!(bench.seen(), seen);
+    assert_eq!(bench.seen(), [refused(1)]);
     assert_eq!(bench.stats().connections, Default::default());
     bench.finish();
 }
@@ -390,11 +391,7 @@ fn a_connect_that_is_never_answered_fails_at_its_time_limit() {
     bench.advance(bench.engine.config().connect_timeout - MS);
     assert_eq!(bench.seen(), []);
     bench.advance(MS);
-    let error = ConnectError::TimedOut;
-    assert_eq!(
-        bench.seen(),
-        [failed(1, error, Phase::Waiting, Delivery::NotSent)]
-    );
+    assert_eq!(bench.seen(), [not_connected(1, ConnectError::TimedOut)]);
     assert!(bench.peers[0].closed.is_some());
     bench.finish();
 }

@@ -45,6 +45,31 @@ fn serve(connection: &mut Connection, content: &[u8]) {
     connection.answer(request.id, content);
 }
 
+/// A connection that has served so many requests and is idle. At the next step its application does something to it, and
+/// then serves the next connection. What `disturb` gives back, the connection perhaps, lives as long as the application.
+fn kept<T>(
+    kind: Kind,
+    count: usize,
+    disturb: impl FnOnce(Connection) -> T + Send + 'static,
+) -> (Peer, Loop, Steps) {
+    let (steps, told, tell) = steps();
+    let peer = Peer::on(kind, move |listener| {
+        let mut first = listener.accept();
+        for _ in 0..count {
+            serve(&mut first, b"first");
+        }
+        told.recv_timeout(PATIENCE).expect("told");
+        let _first = disturb(first);
+        tell.send(()).expect("the test waits");
+        serve(&mut listener.accept(), b"second");
+    });
+    let mut turns = Loop::plain(peer.address());
+    for _ in 0..count {
+        assert_eq!(body(&turns.ask(get("/")).1), b"first");
+    }
+    (peer, turns, steps)
+}
+
 /// Waits until an announcement is there, and hands it over without anything being read.
 fn hear(turns: &mut Loop) {
     let deadline = Instant::now() + PATIENCE;
@@ -65,17 +90,7 @@ fn hear(turns: &mut Loop) {
 fn an_idle_connection_whose_end_was_announced_gets_no_request() {
     for kind in [Kind::Unix, Kind::Tcp] {
         for retry in [Retry::Never, Retry::IfNotSent, Retry::IfStale] {
-            let (steps, told, tell) = steps();
-            let peer = Peer::on(kind, move |listener| {
-                let mut first = listener.accept();
-                serve(&mut first, b"first");
-                told.recv_timeout(PATIENCE).expect("told");
-                drop(first);
-                tell.send(()).expect("the test waits");
-                serve(&mut listener.accept(), b"second");
-            });
-            let mut turns = Loop::plain(peer.address());
-            assert_eq!(body(&turns.ask(get("/")).1), b"first");
+            let (peer, mut turns, steps) = kept(kind, 1, drop);
             steps.take();
             hear(&mut turns);
             turns.submit(post("once").with_retry(retry), 2);
@@ -150,17 +165,10 @@ fn bytes_behind_an_end_at_the_edge_of_the_buffer_reach_nobody() {
 #[test]
 fn bytes_announced_on_an_idle_connection_are_not_the_next_response() {
     for kind in [Kind::Unix, Kind::Tcp] {
-        let (steps, told, tell) = steps();
-        let peer = Peer::on(kind, move |listener| {
-            let mut first = listener.accept();
-            serve(&mut first, b"first");
-            told.recv_timeout(PATIENCE).expect("told");
+        let (peer, mut turns, steps) = kept(kind, 1, |mut first| {
             first.send(&peer::answer(2, b"nobody asked for it"));
-            tell.send(()).expect("the test waits");
-            serve(&mut listener.accept(), b"second");
+            first
         });
-        let mut turns = Loop::plain(peer.address());
-        assert_eq!(body(&turns.ask(get("/")).1), b"first");
         steps.take();
         hear(&mut turns);
         turns.submit(post("once").with_retry(Retry::Never), 2);
@@ -174,20 +182,7 @@ fn bytes_announced_on_an_idle_connection_are_not_the_next_response() {
 #[test]
 fn an_end_that_nobody_announced_is_found_before_a_request_that_may_run_once_leaves() {
     for kind in [Kind::Unix, Kind::Tcp] {
-        let (steps, told, tell) = steps();
-        let peer = Peer::on(kind, move |listener| {
-            let mut first = listener.accept();
-            serve(&mut first, b"first");
-            serve(&mut first, b"first");
-            told.recv_timeout(PATIENCE).expect("told");
-            drop(first);
-            tell.send(()).expect("the test waits");
-            serve(&mut listener.accept(), b"second");
-        });
-        let mut turns = Loop::plain(peer.address());
-        for _ in 0..2 {
-            assert_eq!(body(&turns.ask(get("/")).1), b"first");
-        }
+        let (peer, mut turns, steps) = kept(kind, 2, drop);
         steps.take();
         // Nothing of it was polled: the client does not know.
         turns.submit(post("once").with_retry(Retry::IfNotSent), 2);

@@ -104,9 +104,9 @@ const MS: Duration = Duration::from_millis(1);
 
 // case 59
 #[test]
-fn refusals_to_share() {
+fn a_refusal_to_share_that_never_stops_is_an_error_in_the_end() {
     row(
-        "one that never stops is an error in the end",
+        "refused three times",
         plain(request()),
         &[Refuse(ProtocolStatus::CantMultiplex); 3],
         &rejected(RequestError::CantMultiplex),
@@ -116,18 +116,18 @@ fn refusals_to_share() {
 
 // case 60
 #[test]
-fn overloads() {
+fn an_overload_that_lasts_or_cannot_be_waited_for_is_an_error_of_its_own_and_safe() {
     let overload = Refuse(ProtocolStatus::Overloaded);
     let seen = rejected(RequestError::Overloaded);
     row(
-        "one that lasts is an error of its own, and safe",
+        "it lasts",
         plain(request()),
         &[overload, Wait(MS * 100), overload, Wait(MS * 100), overload],
         &seen,
         (2, MS * 200),
     );
     row(
-        "a request that is never retried hears of it at once",
+        "the request is never retried",
         plain(request().with_retry(Retry::Never)),
         &[overload],
         &seen,
@@ -135,7 +135,7 @@ fn overloads() {
     );
     let reader = Body::reader(io::Cursor::new("12345"), Some(5));
     row(
-        "a request that cannot be replayed is safe all the same",
+        "the body cannot be replayed",
         plain(request().with_body(reader)),
         &[overload],
         &seen,
@@ -187,8 +187,8 @@ fn the_total_time_limit_ends_retries() {
 
 // case 66
 #[test]
-fn a_loss_when_an_octet_has_left() {
-    // One octet of it leaves on a connection that has served.
+fn a_loss_once_a_byte_has_left_is_made_up_for_only_where_the_request_may_run_twice() {
+    // One byte of it leaves on a connection that has served.
     let begun = |retry| {
         let mut bench = Bench::plain();
         bench.submit(request());
@@ -199,14 +199,14 @@ fn a_loss_when_an_octet_has_left() {
     let lost = RequestError::Lost(LostReason::Closed);
     let end = failed(2, lost, Phase::Sending, Delivery::MaybeSent);
     row(
-        "what must not run twice is not sent again",
+        "must not run twice",
         begun(Retry::IfNotSent),
         &[Close],
         &[done(1), end],
         (0, Duration::ZERO),
     );
     row(
-        "what may run twice is",
+        "may run twice",
         begun(Retry::IfStale),
         &[Close, End],
         &[done(1), done(2)],

@@ -327,3 +327,17 @@ fn nobody_is_asked_while_the_embedders_own_question_waits_for_the_same_connectio
     bench.feed(0, records().end(2, 0).end(3, 0));
     bench.finish();
 }
+
+#[test]
+fn an_idle_connection_that_has_answered_is_closed_after_its_idle_time_although_nobody_uses_it() {
+    let mut bench = auto(1, |config| config.limits.idle_timeout = SECOND / 10);
+    bench.submit(repeatable());
+    let waiting = bench.submit(repeatable());
+    bench.end(0);
+    assert!(is_asked(&mut bench, 0));
+    bench.command(|engine, now| engine.abort(now, waiting));
+    bench.feed(0, no());
+    bench.advance(SECOND / 10);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::IdleTimeout));
+    bench.finish();
+}

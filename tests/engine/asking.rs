@@ -42,6 +42,15 @@ fn asked_on_idle() -> Bench {
     bench
 }
 
+/// A connection serves a request, is asked, and serves the one that waits.
+fn is_asked_once_it_has_served(bench: &mut Bench, peer: usize) {
+    assert_eq!(bench.sent(peer), Sent::whole(1));
+    bench.end(peer);
+    assert_eq!(bench.sent(peer), [Sent::GetValues]);
+    bench.feed(peer, no());
+    bench.end(peer);
+}
+
 /// Ends what is in flight on the connections there are, one after the other.
 fn end_all(bench: &mut Bench, peers: impl IntoIterator<Item = usize>) {
     for peer in peers {
@@ -91,11 +100,7 @@ fn nobody_is_asked_on_a_connection_that_has_not_served() {
     bench.submit(repeatable());
     bench.submit(repeatable());
     bench.accept(0);
-    assert_eq!(bench.sent(0), Sent::whole(1));
-    bench.end(0);
-    assert_eq!(bench.sent(0), [Sent::GetValues]);
-    bench.feed(0, no());
-    bench.end(0);
+    is_asked_once_it_has_served(&mut bench, 0);
     bench.finish();
 }
 
@@ -245,11 +250,7 @@ fn a_question_that_ends_with_a_connection_of_our_own_closing_is_asked_again() {
     limits.max_requests_per_connection = None;
     let set = bench.command(|engine, now| engine.set_limits(now, limits));
     assert_eq!(set, Ok(()));
-    assert_eq!(bench.sent(1), Sent::whole(1));
-    bench.end(1);
-    assert_eq!(bench.sent(1), [Sent::GetValues]);
-    bench.feed(1, no());
-    bench.end(1);
+    is_asked_once_it_has_served(&mut bench, 1);
     bench.finish();
 }
 

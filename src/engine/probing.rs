@@ -171,7 +171,7 @@ impl Engine {
     }
 
     fn set_max_requests(&mut self, server: u16, max_requests: u32) {
-        for (key, connection) in &mut self.connections {
+        for (key, connection) in self.connections.iter_mut() {
             if connection.server() == server {
                 connection.set_max_requests(max_requests);
                 self.pool.lists_mut(server).remove_shareable(key as u32);

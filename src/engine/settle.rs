@@ -10,6 +10,7 @@ use super::Engine;
 use super::close_reason::CloseReason;
 use super::pool::{ConnectFailure, Placement, Seeker};
 use super::requests::Line;
+use super::submit::seeker;
 use super::time::Time;
 use crate::error::{ConnectError, RequestError};
 
@@ -88,11 +89,11 @@ impl Engine {
                 continue;
             }
             // One that was passed over for a new connection is better than none.
-            let seeker = Seeker {
+            let sought = Seeker {
                 runs_once: false,
-                ..Seeker::of(request)
+                ..seeker(request)
             };
-            let placement = self.place(now, seeker, 0);
+            let placement = self.place(now, sought, 0);
             self.requests.dequeue(key);
             match placement {
                 Placement::Use(connection) => self.assign(now, key, connection),
@@ -111,10 +112,10 @@ impl Engine {
         while let Some(key) = next {
             let request = &self.requests[key];
             let is_probe = request.is_probe();
-            let seeker = Seeker::of(request);
+            let sought = seeker(request);
             // A question waits for one server, and some requests take a new connection only: those after them may have
             // others.
-            let takes_new_only = line == Line::Usual && seeker.runs_once && self.pool.has_idle();
+            let takes_new_only = line == Line::Usual && sought.runs_once && self.pool.has_idle();
             let is_choosy = passed_over < MOST_PASSED_OVER && (is_probe || takes_new_only);
             let waiting = match line {
                 Line::Urgent => self.requests.queue().len_of(Line::Urgent),
@@ -124,7 +125,7 @@ impl Engine {
                 }
                 Line::Usual => self.requests.queue().len(),
             };
-            match self.place(now, seeker, waiting) {
+            match self.place(now, sought, waiting) {
                 Placement::Use(connection) | Placement::UseBlocked(connection) => {
                     self.requests.dequeue(key);
                     self.assign(now, key, connection);

@@ -4,12 +4,22 @@ use log::debug;
 
 use super::Engine;
 use super::pool::{Placement, Seeker};
-use super::requests::{Checked, Length};
+use super::requests::{self, Checked, Length};
 use super::time::Time;
 use crate::config::UnknownLength;
 use crate::error::SubmitError;
 use crate::event::{RequestHandle, Tag};
 use crate::request::{Content, Request};
+
+/// What a request asks of its connection.
+#[inline]
+pub(super) fn seeker(request: &requests::Request) -> Seeker {
+    Seeker {
+        probed: request.probed_server(),
+        first_serial: request.first_serial(),
+        runs_once: !request.may_be_repeated(),
+    }
+}
 
 impl Engine {
     /// Checks a request. One that is rejected is left as it was, but for a body that was read.
@@ -87,9 +97,9 @@ impl Engine {
             return handle;
         }
         if self.requests.queue().is_empty() {
-            let seeker = Seeker::of(&self.requests[key]);
+            let sought = seeker(&self.requests[key]);
             if let Placement::Use(connection) | Placement::UseBlocked(connection) =
-                self.place(now, seeker, 1)
+                self.place(now, sought, 1)
             {
                 self.assign(now, key, connection);
                 return handle;

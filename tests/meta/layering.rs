@@ -170,6 +170,7 @@ fn a_forbidden_import_is_seen_in_whatever_form() {
         ("engine/pool.rs", "use crate::{wire, event::{Tag}, net};"),
         ("engine/pool.rs", "use super::super::net::Client;"),
         ("engine/mod.rs", "use super::net::Client;"),
+        ("engine/pool/mod.rs", "use super::super::net::Client;"),
         ("wire/demux.rs", "use log::debug;"),
         ("wire/demux.rs", "use crate::event::Tag;"),
         ("config.rs", "use crate::engine::Engine;"),
@@ -201,6 +202,7 @@ fn a_forbidden_import_is_seen_in_whatever_form() {
             "engine/pool.rs",
             "use super::connection::{CloseReason, mio_like};",
         ),
+        ("engine/pool/mod.rs", "use super::connection::Connection;"),
         (
             "net/client.rs",
             "use mio::Token; use crate::{Engine2 as _, Client};",
@@ -231,7 +233,9 @@ fn faults_of(path: &Path, source: &str, exports: &[(String, String)]) -> Vec<Str
     };
     let tokens: TokenStream = source.parse().expect("Rust");
     let words = words(tokens);
-    let is_root = path.components().count() == 1 || path.ends_with("mod.rs");
+    let depth = path.components().count();
+    // Where `super` is the root of the crate.
+    let is_root = depth == 1 || (depth == 2 && path.ends_with("mod.rs"));
     let mut faults = Vec::new();
     for path in paths(&words) {
         let names: Vec<&str> = path.split("::").collect();

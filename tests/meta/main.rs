@@ -6,4 +6,7 @@ mod faults;
 mod layering;
 mod logs;
 mod messages;
+mod owners;
+mod rooms;
+mod source;
 mod surface;

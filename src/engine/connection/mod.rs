@@ -32,7 +32,7 @@ use crate::config::Limits;
 use crate::event::{ConnectionHandle, RequestHandle};
 use budget::Budget;
 use ids::IdTable;
-use probe::{Probe, Question};
+use probe::{Answer, Probe, Question};
 use receive::Receiving;
 use send::Sending;
 
@@ -360,6 +360,15 @@ impl Connection {
     #[inline]
     pub(super) fn take_available(&mut self) -> bool {
         std::mem::take(&mut self.is_available)
+    }
+
+    /// The answer to the question that was sent on it, as far as it has come.
+    fn answer(&mut self) -> Option<&mut Answer> {
+        match (&mut self.state, &mut self.question) {
+            (State::Probing(probe), _) => Some(probe.answer()),
+            (_, Some(question)) => Some(question.answer()),
+            _ => None,
+        }
     }
 
     /// The client's own question is sent, or over.

@@ -24,7 +24,7 @@ pub(crate) struct Question {
 
 /// Content of `FCGI_GET_VALUES_RESULT` so far.
 #[derive(Debug, Default)]
-struct Answer(Vec<u8>);
+pub(super) struct Answer(Vec<u8>);
 
 /// Bytes of an answer that are looked at; three short pairs need below 64.
 const MAX_ANSWER: usize = 1024;
@@ -47,12 +47,20 @@ impl Probe {
         self.request
     }
 
+    pub(super) fn answer(&mut self) -> &mut Answer {
+        &mut self.answer
+    }
+
     pub(super) fn heap_len(&self) -> usize {
         size_of::<Self>() + self.answer.0.capacity()
     }
 }
 
 impl Question {
+    pub(super) fn answer(&mut self) -> &mut Answer {
+        &mut self.answer
+    }
+
     pub(super) fn heap_len(&self) -> usize {
         size_of::<Self>() + self.answer.0.capacity()
     }
@@ -118,11 +126,7 @@ impl Connection {
         data: &[u8],
         is_last: bool,
     ) -> Option<Option<ServerValues>> {
-        let answer = match (&mut self.state, &mut self.question) {
-            (State::Probing(probe), _) => &mut probe.answer,
-            (_, Some(question)) => &mut question.answer,
-            _ => return None,
-        };
+        let answer = self.answer()?;
         answer.push(data);
         Some(is_last.then(|| answer.values()))
     }

@@ -15,7 +15,6 @@ use slab::Slab;
 
 use super::{Connection, Pool, Time};
 use crate::config::{Config, RequestIds};
-use crate::engine::requests::Request;
 
 /// Where a queued request can go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,17 +221,6 @@ impl super::Server {
                 && (known.takes_other_ids()
                     || connection.max_requests() > 1
                     || ids == RequestIds::AlwaysOne))
-    }
-}
-
-impl Seeker {
-    #[inline]
-    pub(crate) fn of(request: &Request) -> Self {
-        Self {
-            probed: request.probed_server(),
-            first_serial: request.first_serial(),
-            runs_once: !request.may_be_repeated(),
-        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Length {
 }
 
 /// What the check of a request has found out.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Checked {
     /// The lengths of the body and of a Filter's data, where they are known.
     pub(crate) lens: (Option<u64>, Option<u64>),

@@ -28,7 +28,7 @@ pub(super) use length::{Checked, Length};
 pub(super) use output::{OutputKind, OutputWeight};
 pub(super) use queue::Line;
 pub(super) use request::{Assignment, Request};
-pub(super) use source::{Ready, Source};
+pub(super) use source::Ready;
 pub(super) use state::{Input, State, Step};
 pub(super) use upload::BodySlice;
 #[cfg(test)]
@@ -45,14 +45,11 @@ use crate::config::Timeouts;
 use crate::error::{BodyError, Failure, StdinError};
 use crate::event::{Event, Outcome, RequestHandle, Tag};
 use crate::params::Params;
-use crate::request::{Request as Submitted, Retry};
-use crate::wire::Role;
+use crate::request::Request as Submitted;
 use kept::{KeptBytes, Notice, Notices};
 use output_buffer::Taken;
 use params_pool::ParamsPool;
 use queue::Queue;
-use request::Parts;
-use upload::Upload;
 
 pub(super) struct Requests {
     slab: Slab<Request>,
@@ -126,29 +123,12 @@ impl Requests {
         checked: Checked,
         timeouts: Timeouts,
     ) -> u32 {
-        let retry = request.effective_retry();
-        let (stdin_origin, data_origin) = checked.origins;
-        let stdin = Source::new(request.body, checked.lens.0, stdin_origin);
-        let data = (request.role == Role::Filter)
-            .then(|| Box::new(Source::new(request.data, checked.lens.1, data_origin)));
-        let generation = self.generation();
         if checked.buffering.is_some() {
             self.queue.expect_one();
         }
-        self.insert(
-            now,
-            Parts {
-                generation,
-                tag,
-                role: request.role,
-                params: request.params,
-                upload: Upload::new(stdin, data),
-                retry,
-                timeouts: request.timeouts.unwrap_or(timeouts),
-                probed: None,
-                buffering: checked.buffering,
-            },
-        )
+        let generation = self.generation();
+        let request = Request::new(now, generation, tag, request, checked, timeouts);
+        self.slab.insert(request) as u32
     }
 
     /// Adds a question to a server.
@@ -160,30 +140,13 @@ impl Requests {
         timeouts: Timeouts,
     ) -> u32 {
         let generation = self.generation();
-        let params = self.spare_params().unwrap_or_default();
-        self.insert(
-            now,
-            Parts {
-                generation,
-                tag,
-                role: Role::Responder,
-                params,
-                upload: Upload::new(Source::empty(), None),
-                retry: Retry::Never,
-                timeouts,
-                probed: Some(server),
-                buffering: None,
-            },
-        )
+        let request = Request::probe(now, generation, tag, server, timeouts);
+        self.slab.insert(request) as u32
     }
 
-    #[inline]
-    fn insert(&mut self, now: Time, parts: Parts) -> u32 {
-        self.counts.submitted += 1;
-        self.slab.insert(Request::new(now, parts)) as u32
-    }
-
+    /// Counts a request and gives the generation of its handle.
     fn generation(&mut self) -> u32 {
+        self.counts.submitted += 1;
         self.next_generation = self.next_generation.wrapping_add(1);
         self.next_generation
     }

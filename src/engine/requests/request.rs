@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::attempts::{Attempts, LossCause, is_in_time};
 use super::clock::{Clock, Progress};
+use super::length::Checked;
 use super::output::Output;
+use super::source::Source;
 use super::state::{Input, State, Step};
 use super::upload::Upload;
 use crate::config::Timeouts;
@@ -15,7 +17,7 @@ use crate::error::{ConnectError, Delivery, Failure, Phase, RequestError, StdinEr
 use crate::event::{ConnectionHandle, RequestHandle, Tag};
 use crate::params::Params;
 use crate::report::{Elapsed, Report};
-use crate::request::Retry;
+use crate::request::{Request as Submitted, Retry};
 use crate::wire::Role;
 
 pub(crate) struct Request {
@@ -50,41 +52,60 @@ pub(crate) struct Assignment {
     pub(crate) first_offset: u64,
 }
 
-/// What a request is made of.
-pub(super) struct Parts {
-    pub(super) generation: u32,
-    pub(super) tag: Tag,
-    pub(super) role: Role,
-    pub(super) params: Params,
-    pub(super) upload: Upload,
-    pub(super) retry: Retry,
-    pub(super) timeouts: Timeouts,
-    /// The server that is asked, where it is a `get_values`.
-    pub(super) probed: Option<u16>,
-    /// Its body is to be collected, up to this length.
-    pub(super) buffering: Option<usize>,
-}
-
 impl Request {
+    /// A request that was checked. It is queued, but not in the queue, or its body is to be collected.
     #[inline]
-    pub(super) fn new(now: Time, parts: Parts) -> Self {
+    pub(super) fn new(
+        now: Time,
+        generation: u32,
+        tag: Tag,
+        request: Submitted,
+        checked: Checked,
+        timeouts: Timeouts,
+    ) -> Self {
+        let retry = request.effective_retry();
+        let (stdin_origin, data_origin) = checked.origins;
+        let stdin = Source::new(request.body, checked.lens.0, stdin_origin);
+        let data = (request.role == Role::Filter)
+            .then(|| Box::new(Source::new(request.data, checked.lens.1, data_origin)));
         Self {
-            generation: parts.generation,
-            state: match parts.buffering {
+            generation,
+            state: match checked.buffering {
                 Some(limit) => State::Buffering { limit },
                 None => State::Queued,
             },
-            tag: parts.tag,
-            role: parts.role,
-            is_probe: parts.probed.is_some(),
-            server: parts.probed,
+            tag,
+            role: request.role,
+            is_probe: false,
+            server: None,
             is_reused: false,
-            attempts: Attempts::new(parts.retry),
-            upload: parts.upload,
+            attempts: Attempts::new(retry),
+            upload: Upload::new(stdin, data),
             output: Output::default(),
             clock: Clock::starting(now),
-            timeouts: parts.timeouts,
-            params: parts.params,
+            timeouts: request.timeouts.unwrap_or(timeouts),
+            params: request.params,
+        }
+    }
+
+    /// A question to a server.
+    pub(super) fn probe(
+        now: Time,
+        generation: u32,
+        tag: Tag,
+        server: u16,
+        timeouts: Timeouts,
+    ) -> Self {
+        let nothing = Checked {
+            lens: (Some(0), Some(0)),
+            origins: (0, 0),
+            buffering: None,
+        };
+        let request = Submitted::responder().with_retry(Retry::Never);
+        Self {
+            is_probe: true,
+            server: Some(server),
+            ..Self::new(now, generation, tag, request, nothing, timeouts)
         }
     }
 

@@ -1,0 +1,289 @@
+//! The rooms of the engine: what each may name, who calls whom, and who makes an `End`.
+//!
+//! ```text
+//! engine/*.rs     `impl Engine`: public methods -> settle -> what needs several rooms
+//!      |
+//! pool/ -> reads a Connection      connection/ -> borrows the Requests      requests/ -> knows neither
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use syn::visit::{self, Visit};
+use syn::{Expr, ExprMethodCall, ExprPath, Fields, ImplItem, Item, Type, Visibility};
+
+use crate::source::{Source, below};
+
+/// By room: the names that its files must not use.
+const FORBIDDEN: [(&str, &[&str]); 3] = [
+    ("engine/pool", &["Engine", "Requests", "requests"]),
+    ("engine/connection", &["Engine", "Pool", "pool"]),
+    (
+        "engine/requests",
+        &["Engine", "Pool", "pool", "Connection", "connection"],
+    ),
+];
+
+#[test]
+fn a_room_names_none_that_it_may_not_know() {
+    let mut faults = Vec::new();
+    for source in below("engine") {
+        let forbidden = FORBIDDEN.iter().find(|it| source.folder() == it.0);
+        let Some((_, names)) = forbidden else {
+            continue;
+        };
+        for path in paths(&source) {
+            let used = path.split("::").any(|it| names.contains(&it));
+            if used && path.starts_with("crate::") || names.contains(&path.as_str()) {
+                faults.push(format!("{}: {path}", source.path));
+            }
+        }
+    }
+    // A local variable may be called as a room is.
+    faults.retain(|it| it.contains("::") || it.ends_with("Engine"));
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn a_forbidden_name_is_seen_in_whatever_form() {
+    for code in [
+        "use crate::engine::pool::Pool;",
+        "use crate::engine::{pool::Pool, time::Time};",
+        "fn f(_: &crate::engine::pool::Pool) {}",
+    ] {
+        let source = Source::parse("engine/requests/mod.rs", code);
+        let found = paths(&source);
+        assert!(
+            found.iter().any(|it| it.contains("pool::Pool")),
+            "{code}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn the_engine_has_its_methods_in_its_own_folder() {
+    let sources = below("engine");
+    let files = sources
+        .iter()
+        .filter(|it| methods(it, "Engine").next().is_some());
+    let files: Vec<&str> = files.map(|it| it.path.as_str()).collect();
+    assert!(files.len() > 10, "{files:?}");
+    assert!(
+        files.iter().all(|it| it.matches('/').count() == 1),
+        "{files:?}"
+    );
+}
+
+#[test]
+fn no_field_in_a_room_is_open_but_those_of_values() {
+    let mut open = Vec::new();
+    for source in below("engine") {
+        if source.folder() == "engine" {
+            continue;
+        }
+        for item in &source.items {
+            let Item::Struct(item) = item else { continue };
+            let Fields::Named(fields) = &item.fields else {
+                continue;
+            };
+            // What is passed between rooms is a copy.
+            let is_value = item.attrs.iter().any(|it| {
+                it.path().is_ident("derive")
+                    && it
+                        .meta
+                        .require_list()
+                        .is_ok_and(|it| it.tokens.to_string().contains("Copy"))
+            });
+            let is_open = |it: &syn::Field| !matches!(it.vis, Visibility::Inherited);
+            if !is_value && fields.named.iter().any(is_open) {
+                open.push(format!("{}: {}", source.path, item.ident));
+            }
+        }
+    }
+    assert!(open.is_empty(), "{open:#?}");
+}
+
+/// Calls go down, in every type of the engine.
+#[test]
+fn no_method_reaches_itself() {
+    let sources = below("engine");
+    for name in ["Engine", "Pool", "Connection", "Requests", "Request"] {
+        let calls = calls(&sources, name);
+        assert!(calls.len() > 20, "the methods of {name}: {}", calls.len());
+        let circles: Vec<_> = calls.keys().filter(|it| reaches(&calls, it, it)).collect();
+        assert!(circles.is_empty(), "{name}: {circles:?}");
+    }
+}
+
+#[test]
+fn a_method_that_reaches_itself_is_seen() {
+    let code = "impl Engine { fn a(&mut self) { self.b(); } fn b(&self) { self.c(1); } fn c(&self, _: u8) { self.a() } fn d(&self) { self.a() } }";
+    let sources = [Source::parse("engine/mod.rs", code)];
+    let calls = calls(&sources, "Engine");
+    let circles: Vec<_> = calls.keys().filter(|it| reaches(&calls, it, it)).collect();
+    assert_eq!(circles, ["a", "b", "c"]);
+}
+
+/// No circle between two files either.
+#[test]
+fn the_files_of_the_engine_call_each_other_in_one_direction() {
+    let sources = below("engine");
+    let mut home = BTreeMap::new();
+    for source in &sources {
+        for (method, _) in methods(source, "Engine") {
+            home.insert(method, source.path.clone());
+        }
+    }
+    let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (method, called) in calls(&sources, "Engine") {
+        let own = &home[&method];
+        let others = called
+            .iter()
+            .map(|it| home[it].clone())
+            .filter(|it| it != own);
+        files.entry(own.clone()).or_default().extend(others);
+    }
+    let circles: Vec<_> = files.keys().filter(|it| reaches(&files, it, it)).collect();
+    assert!(circles.is_empty(), "{circles:?}");
+}
+
+#[test]
+fn an_end_is_made_in_one_place() {
+    let mut makers = Vec::new();
+    for source in below("engine") {
+        let mut finder = Ends(0);
+        for item in &source.items {
+            finder.visit_item(item);
+        }
+        makers.extend(std::iter::repeat_n(source.path, finder.0));
+    }
+    assert_eq!(makers, ["engine/requests/mod.rs"]);
+}
+
+/// Counts expressions that make an `End`.
+struct Ends(usize);
+
+impl<'ast> Visit<'ast> for Ends {
+    fn visit_expr_struct(&mut self, made: &'ast syn::ExprStruct) {
+        let names: Vec<String> = made
+            .path
+            .segments
+            .iter()
+            .map(|it| it.ident.to_string())
+            .collect();
+        self.0 += usize::from(names.ends_with(&["Event".to_owned(), "End".to_owned()]));
+        visit::visit_expr_struct(self, made);
+    }
+}
+
+/// The methods of a type in one file, with what they do.
+fn methods<'a>(source: &'a Source, name: &str) -> impl Iterator<Item = (String, &'a syn::Block)> {
+    let own = source.items.iter().filter_map(move |item| match item {
+        Item::Impl(item) if item.trait_.is_none() && is_type(&item.self_ty, name) => {
+            Some(&item.items)
+        }
+        _ => None,
+    });
+    own.flatten().filter_map(|item| match item {
+        ImplItem::Fn(method) => Some((method.sig.ident.to_string(), &method.block)),
+        _ => None,
+    })
+}
+
+fn is_type(ty: &Type, name: &str) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|it| it.ident == name))
+}
+
+/// By method of a type: the methods of that type that it calls on itself.
+fn calls(sources: &[Source], name: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let all = || sources.iter().flat_map(|it| methods(it, name));
+    let known: BTreeSet<String> = all().map(|it| it.0).collect();
+    let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (method, block) in all() {
+        let mut finder = Calls(BTreeSet::new());
+        finder.visit_block(block);
+        let called = finder.0.intersection(&known).cloned();
+        calls.entry(method).or_default().extend(called);
+    }
+    calls
+}
+
+struct Calls(BTreeSet<String>);
+
+impl<'ast> Visit<'ast> for Calls {
+    fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
+        if matches!(&*call.receiver, Expr::Path(path) if path.path.is_ident("self")) {
+            self.0.insert(call.method.to_string());
+        }
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_expr_path(&mut self, path: &'ast ExprPath) {
+        let mut segments = path.path.segments.iter();
+        if segments.next().is_some_and(|it| it.ident == "Self")
+            && let Some(method) = segments.next()
+        {
+            self.0.insert(method.ident.to_string());
+        }
+        visit::visit_expr_path(self, path);
+    }
+}
+
+/// Whether a way of one step or more leads from one to the other.
+fn reaches(graph: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut next: Vec<&String> = graph.get(from).into_iter().flatten().collect();
+    while let Some(at) = next.pop() {
+        if at == to {
+            return true;
+        }
+        if seen.insert(at) {
+            next.extend(graph.get(at).into_iter().flatten());
+        }
+    }
+    false
+}
+
+/// The paths that a file names, those in the braces of a `use` written out.
+fn paths(source: &Source) -> Vec<String> {
+    let mut finder = Paths(Vec::new());
+    for item in &source.items {
+        finder.visit_item(item);
+    }
+    finder.0
+}
+
+struct Paths(Vec<String>);
+
+impl Paths {
+    fn add_tree(&mut self, prefix: &str, tree: &syn::UseTree) {
+        match tree {
+            syn::UseTree::Path(path) => {
+                self.add_tree(&format!("{prefix}{}::", path.ident), &path.tree);
+            }
+            syn::UseTree::Name(name) => self.0.push(format!("{prefix}{}", name.ident)),
+            syn::UseTree::Rename(name) => self.0.push(format!("{prefix}{}", name.ident)),
+            syn::UseTree::Glob(_) => self.0.push(format!("{prefix}*")),
+            syn::UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.add_tree(prefix, tree);
+                }
+            }
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Paths {
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.add_tree("", &item.tree);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<String> = path
+            .segments
+            .iter()
+            .map(|it| it.ident.to_string())
+            .collect();
+        self.0.push(names.join("::"));
+        visit::visit_path(self, path);
+    }
+}

@@ -1,6 +1,5 @@
-//! The client that people embed: what they call; [`turns`](super::turns) is what it does then.
+//! The client that people embed: what they call, and what it hands them.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Registry, Token};
 
 use super::read_buf::{Owner, ReadBuf};
-use super::turns::Slot;
+use super::turns::Turns;
 use crate::config::{Config, ConfigError, Limits};
 use crate::engine::{Engine, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
@@ -33,23 +32,13 @@ use crate::request::Request;
 ///
 /// Not promised: which connection a request goes out on, and how output is cut into events.
 pub struct Client {
-    pub(super) engine: Engine,
-    pub(super) registry: Registry,
-    pub(super) tokens: Range<usize>,
-    /// By [`ConnectionHandle::index`], which is also the offset in `tokens`.
-    pub(super) slots: Vec<Option<Slot>>,
-    /// Indices of slots that have something to do in this round.
-    pub(super) ready: VecDeque<u32>,
-    /// The same for the next round: they have had their turn. An index is in one of both, once.
-    pub(super) next_round: VecDeque<u32>,
-    /// Octets read and written since `poll_event` last said `None`.
-    pub(super) moved: usize,
-    /// Sockets that are being connected.
-    pub(super) connecting: usize,
+    engine: Engine,
+    /// The sockets, and what they do in their turns.
+    turns: Turns,
     /// The connection whose bytes are in the read buffer.
-    pub(super) reading: Option<ConnectionHandle>,
+    reading: Option<ConnectionHandle>,
     /// What the read buffer knows this client by.
-    pub(super) owner: Owner,
+    owner: Owner,
 }
 
 impl Client {
@@ -73,13 +62,7 @@ impl Client {
         engine.expect_reports();
         Ok(Self {
             engine,
-            registry: registry.try_clone()?,
-            tokens,
-            slots: Vec::new(),
-            ready: VecDeque::new(),
-            next_round: VecDeque::new(),
-            moved: 0,
-            connecting: 0,
+            turns: Turns::new(registry.try_clone()?, tokens),
             reading: None,
             owner: Owner::default(),
         })
@@ -105,8 +88,7 @@ impl Client {
     /// How long to wait in `poll`: zero while there is work, `None` when nothing is due.
     #[must_use]
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
-        let has_turns = !(self.ready.is_empty() && self.next_round.is_empty());
-        if self.reading.is_some() || has_turns || self.engine.has_output() {
+        if self.reading.is_some() || !self.turns.is_empty() || self.engine.has_output() {
             return Some(Duration::ZERO);
         }
         self.engine.until_timeout(now)
@@ -118,26 +100,7 @@ impl Client {
     /// An idle connection with something to read is given to no request from here on, until a read in
     /// [`poll_event`](Self::poll_event) has found it open and empty.
     pub fn handle_event(&mut self, event: &mio::event::Event) -> bool {
-        let token = event.token().0;
-        if !self.tokens.contains(&token) {
-            return false;
-        }
-        let index = token - self.tokens.start;
-        if let Some(Some(slot)) = self.slots.get_mut(index) {
-            let failed = event.is_error();
-            slot.readable |= event.is_readable() || event.is_read_closed() || failed;
-            slot.writable |= event.is_writable() || event.is_write_closed() || failed;
-            slot.peer_closed |= event.is_read_closed() || failed;
-            slot.is_urgent |= is_urgent(event);
-            let (handle, ends) = (slot.handle, slot.peer_closed);
-            if ends {
-                self.engine.note_read_closed(handle);
-            } else if slot.readable {
-                self.engine.note_readable(handle);
-            }
-            self.enqueue(index);
-        }
-        true
+        self.turns.note_event(&mut self.engine, event)
     }
 
     /// Time has passed; early or twice is harmless.
@@ -145,8 +108,8 @@ impl Client {
     /// A limit of a request on a connection that is over has the socket read in [`poll_event`](Self::poll_event) first,
     /// and counts when the answer was not in it. The limits of requests in the queue count at once.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.connecting > 0 && self.engine.until_timeout(now) == Some(Duration::ZERO) {
-            self.finish_connects(now);
+        if self.turns.has_connects() && self.engine.until_timeout(now) == Some(Duration::ZERO) {
+            self.turns.finish_connects(&mut self.engine, now);
         }
         self.engine.handle_timeout(now);
     }
@@ -165,7 +128,29 @@ impl Client {
     /// another client's.
     #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, now: Instant, buf: &'b mut ReadBuf) -> Option<Event<'b>> {
-        self.advance(now, buf)
+        buf.claim(&self.owner, self.reading.is_some());
+        loop {
+            if let Some(connection) = self.reading {
+                let mut input = buf.unread();
+                let received = self.engine.next_received(now, connection, &mut input);
+                let left = input.len();
+                let end = buf.keep_last(left);
+                if let Some(received) = received {
+                    return Some(received.lend(buf.octets(..end)));
+                }
+                self.reading = None;
+                buf.release();
+            }
+            if let Some(received) = self.engine.next_event(buf.memory()) {
+                return Some(received.lend_front(buf.octets(..)));
+            }
+            if let Some(action) = self.engine.poll_action() {
+                self.turns.act(&mut self.engine, now, action);
+                continue;
+            }
+            let index = self.turns.next(buf.len())?;
+            self.reading = self.turns.take(&mut self.engine, now, index, buf);
+        }
     }
 
     /// Accepts a request: it goes out on an idle connection, or waits until one is free or opened for it. Exactly one
@@ -261,7 +246,11 @@ impl Client {
     /// # Errors
     /// As [`Limits::validate`], and [`ConfigError::TooFewTokens`]; then nothing is changed.
     pub fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError> {
-        check_tokens(&self.tokens, self.engine.config().servers.len(), &limits)?;
+        check_tokens(
+            self.turns.tokens(),
+            self.engine.config().servers.len(),
+            &limits,
+        )?;
         self.engine.set_limits(now, limits)
     }
 
@@ -291,27 +280,14 @@ impl Client {
     }
 }
 
-impl Drop for Client {
-    fn drop(&mut self) {
-        for slot in self.slots.iter_mut().flatten() {
-            let _ = self.registry.deregister(&mut slot.socket);
-        }
-    }
-}
-
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("engine", &self.engine)
-            .field("tokens", &self.tokens)
-            .field("ready", &(self.ready.len() + self.next_round.len()))
+            .field("tokens", self.turns.tokens())
+            .field("ready", &self.turns.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Whether an event says that an urgent byte has come: it cuts reads short.
-fn is_urgent(event: &mio::event::Event) -> bool {
-    cfg!(any(target_os = "linux", target_os = "android")) && event.is_priority()
 }
 
 fn check_tokens(tokens: &Range<usize>, servers: usize, limits: &Limits) -> Result<(), ConfigError> {

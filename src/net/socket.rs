@@ -1,155 +1,207 @@
-//! A TCP or Unix stream socket of mio.
+//! One socket, and what is known of it: whether it is connected, and what a read or a write would find.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read as _, Write as _};
 
-use mio::net::TcpStream;
-#[cfg(unix)]
-use mio::net::UnixStream;
-use mio::{Interest, Registry, Token, event};
+use log::debug;
+use mio::Registry;
+use mio::event::Event;
 
-use crate::address::Address;
+use super::stream::Stream;
+use crate::engine::Disconnected;
+use crate::event::ConnectionHandle;
 
+/// The socket of one connection.
 #[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
+pub(super) struct Socket {
+    handle: ConnectionHandle,
+    stream: Stream,
+    phase: Phase,
+    /// The socket may have something to read, or its end.
+    readable: bool,
+    /// The socket may take bytes.
+    writable: bool,
+    /// The peer has closed: a short read is not the last.
+    peer_closed: bool,
+    /// An urgent byte has come: a short read is not the last.
+    is_urgent: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Open,
+    /// A write failed; what the application had sent before is still read.
+    ReadOnly(io::ErrorKind),
+}
+
+/// What a read has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// `len` bytes. What comes after a read that has drained the socket is announced.
+    Some { len: usize, drained: bool },
+    /// No byte, for now.
+    Nothing,
+    /// The connection has ended.
+    End(Disconnected),
+}
+
+/// What a write has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// The socket has taken so many bytes, and is full now or not.
+    Some { len: usize, is_full: bool },
+    /// The socket is full.
+    Nothing,
+    /// The socket takes nothing any more.
+    Failed,
 }
 
 impl Socket {
-    /// Begins to connect. On Unix sockets `WouldBlock` says that the listener's backlog is full.
-    pub(super) fn connect(address: &Address) -> io::Result<Self> {
-        match address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(*address)?;
-                // Small records must not wait for an acknowledgement; not worth failing for.
-                let _ = stream.set_nodelay(true);
-                Ok(Self::Tcp(stream))
-            }
-            #[cfg(unix)]
-            Address::Unix(path) => UnixStream::connect(path).map(Self::Unix),
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Address::Abstract(name) => {
-                use std::os::linux::net::SocketAddrExt;
-                let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-                UnixStream::connect_addr(&address).map(Self::Unix)
-            }
-            other => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("{other} cannot be connected to on this system"),
-            )),
+    /// A socket that is being connected.
+    pub(super) fn new(handle: ConnectionHandle, stream: Stream) -> Self {
+        Self {
+            handle,
+            stream,
+            phase: Phase::Connecting,
+            readable: false,
+            // A Unix socket is connected at once, without an event to say so.
+            writable: true,
+            peer_closed: false,
+            is_urgent: false,
         }
     }
 
-    /// Whether a read that brings less than it has room for has drained the socket, and what comes later is announced.
-    ///
-    /// So it is with edge-triggered selectors, not with mio's use of `poll`, which announces again only after a read
-    /// would have blocked. An urgent byte of TCP cuts a read short with more to come, and only Linux tells of one.
-    pub(super) fn is_drained_by_short_reads(&self) -> bool {
-        let has_epoll = cfg!(any(target_os = "linux", target_os = "android"));
-        let has_kqueue = cfg!(any(
-            target_vendor = "apple",
-            target_os = "dragonfly",
-            target_os = "freebsd",
-            target_os = "netbsd",
-            target_os = "openbsd"
-        ));
-        let is_edge_triggered = !cfg!(mio_unsupported_force_poll_poll);
-        match self {
-            Self::Tcp(_) => is_edge_triggered && has_epoll,
-            #[cfg(unix)]
-            Self::Unix(_) => is_edge_triggered && (has_epoll || has_kqueue),
+    /// Takes the socket off its poll.
+    pub(super) fn deregister(&mut self, from: &Registry) -> io::Result<()> {
+        from.deregister(&mut self.stream)
+    }
+
+    #[inline]
+    pub(super) fn handle(&self) -> ConnectionHandle {
+        self.handle
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        self.phase == Phase::Connecting
+    }
+
+    /// Whether a connect may have come to its end.
+    #[inline]
+    pub(super) fn may_be_connected(&self) -> bool {
+        self.phase == Phase::Connecting && self.writable
+    }
+
+    #[inline]
+    pub(super) fn may_write(&self) -> bool {
+        self.phase == Phase::Open && self.writable
+    }
+
+    #[inline]
+    pub(super) fn may_read(&self) -> bool {
+        self.readable
+    }
+
+    /// Whether the peer has closed, as far as events have told.
+    #[inline]
+    pub(super) fn is_peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    /// A readiness event has come.
+    pub(super) fn note_event(&mut self, event: &Event) {
+        let failed = event.is_error();
+        self.readable |= event.is_readable() || event.is_read_closed() || failed;
+        self.writable |= event.is_writable() || event.is_write_closed() || failed;
+        self.peer_closed |= event.is_read_closed() || failed;
+        self.is_urgent |= is_urgent(event);
+    }
+
+    /// The engine wants to read what was perhaps not announced.
+    pub(super) fn note_unread(&mut self) {
+        self.readable = true;
+    }
+
+    /// Looks whether the socket is connected; an error when the connect has failed.
+    pub(super) fn finish_connect(&mut self) -> io::Result<bool> {
+        let is_connected = self.stream.is_connected()?;
+        if is_connected {
+            self.phase = Phase::Open;
+        } else {
+            self.writable = false;
+        }
+        Ok(is_connected)
+    }
+
+    /// Writes once.
+    #[inline]
+    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Written {
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        loop {
+            let written = match slices {
+                [slice] => self.stream.write(slice),
+                _ => self.stream.write_vectored(slices),
+            };
+            match written {
+                Ok(len) if len > 0 => {
+                    // A short write means a full socket on Linux, and an edge will tell.
+                    let is_full = len < offered && cfg!(target_os = "linux");
+                    self.writable = !is_full;
+                    return Written::Some { len, is_full };
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    return Written::Nothing;
+                }
+                other => {
+                    debug!("connection {}: write failed, {other:?}", self.handle.index);
+                    // The application may have answered before it closed: that is read first.
+                    let kind = other.err().map_or(io::ErrorKind::WriteZero, |it| it.kind());
+                    self.phase = Phase::ReadOnly(kind);
+                    self.readable = true;
+                    self.peer_closed = true;
+                    return Written::Failed;
+                }
+            }
         }
     }
 
-    /// Whether the connect has succeeded; an error when it failed. mio documents these steps: a pending
-    /// error first, then whether there is a peer.
-    pub(super) fn is_connected(&self) -> io::Result<bool> {
-        let peer = match self {
-            Self::Tcp(stream) => {
-                if let Some(error) = stream.take_error()? {
-                    return Err(error);
-                }
-                stream.peer_addr().map(drop)
-            }
-            #[cfg(unix)]
-            Self::Unix(stream) => {
-                if let Some(error) = stream.take_error()? {
-                    return Err(error);
-                }
-                stream.peer_addr().map(drop)
+    /// Reads once.
+    #[inline]
+    pub(super) fn read(&mut self, memory: &mut [u8]) -> Read {
+        let read = loop {
+            match self.stream.read(memory) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
             }
         };
-        match peer {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            // mio names this one too; it has no stable kind.
-            Err(error) if cfg!(unix) && error.raw_os_error() == Some(EINPROGRESS) => Ok(false),
-            Err(error) => Err(error),
+        match read {
+            Ok(0) => Read::End(Disconnected::Eof),
+            Ok(len) => {
+                // Edge-triggered: a short read has drained the socket, and what comes later is announced;
+                // the end of the stream was perhaps announced already.
+                let may_be_cut = self.peer_closed || self.is_urgent;
+                let drained =
+                    len < memory.len() && self.stream.is_drained_by_short_reads() && !may_be_cut;
+                self.readable = !drained;
+                Read::Some { len, drained }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                match self.phase {
+                    Phase::ReadOnly(kind) => Read::End(Disconnected::Failed(kind)),
+                    Phase::Connecting | Phase::Open => Read::Nothing,
+                }
+            }
+            Err(error) => {
+                debug!("connection {}: read failed, {error}", self.handle.index);
+                Read::End(Disconnected::Failed(error.kind()))
+            }
         }
     }
 }
 
-const EINPROGRESS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
-    115
-} else {
-    36
-};
-
-impl Read for Socket {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(octets),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.read(octets),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(octets),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.write(octets),
-        }
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write_vectored(slices),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.write_vectored(slices),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl event::Source for Socket {
-    fn register(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.register(to, token, interests),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.register(to, token, interests),
-        }
-    }
-
-    fn reregister(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.reregister(to, token, interests),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.reregister(to, token, interests),
-        }
-    }
-
-    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.deregister(from),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.deregister(from),
-        }
-    }
+/// Whether an event says that an urgent byte has come: it cuts reads short.
+fn is_urgent(event: &Event) -> bool {
+    cfg!(any(target_os = "linux", target_os = "android")) && event.is_priority()
 }

@@ -1,0 +1,135 @@
+//! The sockets of a client, and their places in the embedder's poll.
+
+use std::io;
+use std::ops::Range;
+
+use mio::event::Source as _;
+use mio::{Interest, Registry, Token};
+
+use super::socket::Socket;
+use super::stream::Stream;
+use crate::address::Address;
+use crate::event::ConnectionHandle;
+
+/// All sockets of a client, each registered under a token of the client's.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    registry: Registry,
+    tokens: Range<usize>,
+    /// By [`ConnectionHandle::index`], which is also the offset in `tokens`.
+    slots: Vec<Option<Socket>>,
+    /// Sockets that are being connected.
+    connecting: usize,
+}
+
+impl Sockets {
+    pub(super) fn new(registry: Registry, tokens: Range<usize>) -> Self {
+        Self {
+            registry,
+            tokens,
+            slots: Vec::new(),
+            connecting: 0,
+        }
+    }
+
+    pub(super) fn tokens(&self) -> &Range<usize> {
+        &self.tokens
+    }
+
+    /// The index that a token stands for; `None` when the token is not the client's.
+    #[inline]
+    pub(super) fn index_of(&self, token: Token) -> Option<usize> {
+        let is_own = self.tokens.contains(&token.0);
+        is_own.then(|| token.0 - self.tokens.start)
+    }
+
+    /// The token that a connection's socket is registered under.
+    pub(super) fn token(&self, handle: ConnectionHandle) -> Token {
+        Token(self.tokens.start + handle.index())
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<&Socket> {
+        self.slots.get(index)?.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Socket> {
+        self.slots.get_mut(index)?.as_mut()
+    }
+
+    /// The socket of a connection; `None` when another one has its place, or none.
+    #[inline]
+    pub(super) fn of(&mut self, handle: ConnectionHandle) -> Option<&mut Socket> {
+        let socket = self.get_mut(handle.index())?;
+        (socket.handle() == handle).then_some(socket)
+    }
+
+    /// Begins to connect a socket, and registers it.
+    pub(super) fn connect(
+        &mut self,
+        handle: ConnectionHandle,
+        address: &Address,
+    ) -> io::Result<()> {
+        let mut stream = Stream::connect(address)?;
+        let token = self.token(handle);
+        stream.register(&self.registry, token, interests())?;
+        let index = handle.index();
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.slots[index] = Some(Socket::new(handle, stream));
+        self.connecting += 1;
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn has_connects(&self) -> bool {
+        self.connecting > 0
+    }
+
+    /// The first socket from this index on that is being connected.
+    pub(super) fn next_connecting(&self, from: usize) -> Option<usize> {
+        (from..self.slots.len()).find(|index| self.get(*index).is_some_and(Socket::is_connecting))
+    }
+
+    /// Looks whether a socket is connected; an error when its connect has failed.
+    pub(super) fn finish_connect(&mut self, index: usize) -> io::Result<bool> {
+        let Some(socket) = self.get_mut(index) else {
+            return Ok(false);
+        };
+        let is_connected = socket.finish_connect()?;
+        self.connecting -= usize::from(is_connected);
+        Ok(is_connected)
+    }
+
+    /// Deregisters and drops the socket of a connection; false when there is none.
+    pub(super) fn close(&mut self, handle: ConnectionHandle) -> bool {
+        if self.of(handle).is_none() {
+            return false;
+        }
+        if let Some(mut socket) = self.slots[handle.index()].take() {
+            self.connecting -= usize::from(socket.is_connecting());
+            // It is closed next, which takes it off the poll in any case.
+            let _ = socket.deregister(&self.registry);
+        }
+        true
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for socket in self.slots.iter_mut().flatten() {
+            let _ = socket.deregister(&self.registry);
+        }
+    }
+}
+
+/// What sockets are registered for. An urgent byte is asked for where it can be: it cuts reads short, and nothing else
+/// tells.
+fn interests() -> Interest {
+    let interests = Interest::READABLE | Interest::WRITABLE;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let interests = interests | Interest::PRIORITY;
+    interests
+}

@@ -55,7 +55,7 @@ impl Scripted {
                     self.write(key, true, replies);
                     replies.send(connection, records.into_octets());
                 }
-                Step::Then(make) => exchange.steps = make(&exchange.received).steps,
+                Step::Then(make) => exchange.steps = make(&exchange.received).into_steps(),
                 Step::HalfClose => replies.half_close(connection),
                 Step::TakeNothing => replies.take_nothing(connection),
                 Step::Close => self.hang_up(connection, replies),

@@ -53,7 +53,7 @@ pub trait Application {
 /// What an application does, collected.
 #[derive(Debug, Default)]
 pub struct Replies {
-    pub(super) list: Vec<(usize, Reply)>,
+    list: Vec<(usize, Reply)>,
 }
 
 #[derive(Debug)]
@@ -109,5 +109,10 @@ impl Replies {
     /// Asks for [`Application::woken`] after a time.
     pub fn wake(&mut self, connection: usize, after: Duration, token: u64) {
         self.list.push((connection, Reply::Wake(after, token)));
+    }
+
+    /// What is to be done, in that order, each with its connection.
+    pub(super) fn into_list(self) -> Vec<(usize, Reply)> {
+        self.list
     }
 }

@@ -153,7 +153,7 @@ impl Dialogue {
     }
 
     fn apply(&mut self, replies: Replies) {
-        for (number, reply) in replies.list {
+        for (number, reply) in replies.into_list() {
             if let Reply::Wake(after, token) = reply {
                 let at = (self.now.saturating_add(after), self.next_wake);
                 self.next_wake += 1;

@@ -143,7 +143,7 @@ impl Exchange {
 
     pub(super) fn start(&mut self, script: Script) {
         self.has_started = true;
-        self.steps = script.steps;
+        self.steps = script.into_steps();
     }
 
     /// The body counts as complete, as far as it has come.

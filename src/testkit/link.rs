@@ -1,171 +1,110 @@
-//! One virtual transport connection, and the server it leads to.
+//! One virtual transport connection: both its ends.
 
-use std::fmt;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::application::Application;
+use super::application::{Application, Replies, Reply};
 use super::framing::Framing;
+use super::later::later;
+use super::rng::Rng;
+use super::server::Notice;
 use super::wire::{AfterClose, End, Pipe, Towards, Wire};
 use crate::event::ConnectionHandle;
 
-/// A server of the virtual network: how it is connected to, and what runs there.
-pub struct Server {
-    pub(super) wires: Box<dyn FnMut(usize) -> Wire>,
-    pub(super) application: Option<Box<dyn Application>>,
-    pub(super) connects: Box<dyn FnMut(usize) -> Connect>,
-    pub(super) tap: Option<Tap>,
-    pub(super) on_notice: Option<OnNotice>,
-    pub(super) attempts: usize,
-}
-
-/// Sees what is written: the connection's number, the octets.
-type Tap = Box<dyn FnMut(usize, &[u8])>;
-
-/// Sees what the driver is told of a connection, or finds: its number, and what it is.
-type OnNotice = Box<dyn FnMut(usize, Notice)>;
-
-/// What the driver learns of a connection, and tells the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// Bytes were announced, or a read has left some: [`Engine::handle_readable`](crate::Engine::handle_readable).
-    Readable,
-    /// The end was announced: [`Engine::handle_read_closed`](crate::Engine::handle_read_closed).
-    ReadClosed,
-    /// A read has emptied the socket: [`Engine::handle_drained`](crate::Engine::handle_drained).
-    Drained,
-    /// The socket is closed, by either side.
-    Closed,
-}
-
-/// What becomes of one attempt to connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connect {
-    /// It succeeds, after twice the latency.
-    Accept,
-    /// It succeeds, so much later than that.
-    AcceptAfter(Duration),
-    /// It fails, after twice the latency.
-    Refuse(io::ErrorKind),
-    /// Nothing ever comes back.
-    Hang,
-    /// The listener's backlog is full: `EAGAIN`, at once.
-    BacklogFull,
-    /// This side has no descriptor, port or memory for it: [`Disconnected::Shortage`](crate::Disconnected::Shortage), at
-    /// once.
-    Shortage(io::ErrorKind),
-}
-
-impl Server {
-    pub(super) fn nowhere() -> Self {
-        Self {
-            wires: Box::new(|_| Wire::default()),
-            application: None,
-            connects: Box::new(|_| Connect::Refuse(io::ErrorKind::ConnectionRefused)),
-            tap: None,
-            on_notice: None,
-            attempts: 0,
-        }
-    }
-
-    /// How connections made from now on behave.
-    pub fn wire(&mut self, wire: Wire) -> &mut Self {
-        self.wires(move |_| wire.clone())
-    }
-
-    /// Gives each connection a wire of its own, a slow one and a fast one say; the argument counts connects,
-    /// from 0.
-    pub fn wires(&mut self, choose: impl FnMut(usize) -> Wire + 'static) -> &mut Self {
-        self.wires = Box::new(choose);
-        self
-    }
-
-    /// Puts an application there, and lets connects succeed.
-    pub fn serve(&mut self, application: impl Application + 'static) -> &mut Self {
-        self.application = Some(Box::new(application));
-        self.connects = Box::new(|_| Connect::Accept);
-        self
-    }
-
-    /// Shows all octets that the client writes, with the connection's number, whether the application reads them
-    /// or not.
-    pub fn tap(&mut self, tap: impl FnMut(usize, &[u8]) + 'static) -> &mut Self {
-        self.tap = Some(Box::new(tap));
-        self
-    }
-
-    /// Shows what the driver learns of each connection, with the connection's number.
-    pub fn on_notice(&mut self, show: impl FnMut(usize, Notice) + 'static) -> &mut Self {
-        self.on_notice = Some(Box::new(show));
-        self
-    }
-
-    /// Decides about connects; the argument counts them, from 0.
-    pub fn on_connect(&mut self, decide: impl FnMut(usize) -> Connect + 'static) -> &mut Self {
-        self.connects = Box::new(decide);
-        self
-    }
-}
-
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("attempts", &self.attempts)
-            .finish_non_exhaustive()
-    }
-}
+/// How long the client's read buffer is.
+pub(super) const BUFFER_LEN: usize = 64 * 1024;
 
 /// Both ends of a connection.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) server: usize,
-    pub(super) handle: ConnectionHandle,
+    server: usize,
+    handle: ConnectionHandle,
     /// When its connect began.
-    pub(super) since: Instant,
-    pub(super) to_application: Pipe,
-    pub(super) to_client: Pipe,
-    /// When the system has decided about its connect, and the error if that fails; the client learns it later.
-    pub(super) decided: Option<(Instant, Option<io::ErrorKind>)>,
-    pub(super) is_open: bool,
-    pub(super) client_closed: bool,
+    since: Instant,
+    to_application: Pipe,
+    to_client: Pipe,
+    decided: Option<Decision>,
+    is_open: bool,
+    client_closed: bool,
     /// Something to read, or the end, was announced and is not read yet, as far as the driver knows.
-    pub(super) readable: bool,
+    readable: bool,
     /// The end was announced: a short read is not the last.
-    pub(super) end_announced: bool,
+    end_announced: bool,
     /// The engine has asked for a flush and not everything was taken yet.
-    pub(super) flushing: bool,
+    flushing: bool,
     /// A write failed; what the application had sent before is still read.
-    pub(super) write_failed: bool,
-    pub(super) queued: bool,
-    pub(super) wire: Wire,
-    pub(super) framing: Framing,
-    /// Octets that have passed in the direction that the wire's [`Break`](super::Break) counts.
-    pub(super) passed: u64,
-    pub(super) application_reads: bool,
-    pub(super) application_closed: bool,
+    write_failed: bool,
+    /// It is among those that have a turn.
+    queued: bool,
+    wire: Wire,
+    framing: Framing,
+    /// Bytes that have passed in the direction that the wire's [`Break`](super::Break) counts.
+    passed: u64,
+    application_reads: bool,
+    application_closed: bool,
     /// The application has ended the direction to it: writes fail.
-    pub(super) takes_nothing: bool,
+    takes_nothing: bool,
     /// A reset is on its way back, for something was written after the application had closed.
-    pub(super) reset_is_due: bool,
+    reset_is_due: bool,
     /// It has come: writes fail.
-    pub(super) was_reset: bool,
+    was_reset: bool,
     /// The application has asked for the rest of what it was reading to be dropped.
-    pub(super) discard_rest: bool,
-    /// Octets that were read and put back.
-    pub(super) put_back: usize,
-    pub(super) told_closed: bool,
+    discard_rest: bool,
+    /// Bytes that were read and put back.
+    put_back: usize,
+    told_closed: bool,
 }
 
+/// When the system has decided about a connect, and the error if that fails; the client learns it later.
+pub(super) type Decision = (Instant, Option<io::ErrorKind>);
+
+/// What the client's write finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// There is nothing to write, or writing is over.
+    Nothing,
+    /// The connection takes nothing any more.
+    Failed,
+    /// The wire is full.
+    Full,
+    /// The wire takes so many bytes. `is_lost`: nobody will read them.
+    Takes { len: usize, is_lost: bool },
+}
+
+/// What the client's read finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The end.
+    End(End),
+    /// Nothing for now. `is_over`: nothing will come, for a write has failed.
+    Nothing { is_over: bool },
+    Some {
+        len: usize,
+        available: usize,
+        buffer_len: usize,
+        /// The read has emptied the socket, and what comes later is announced.
+        is_drained: bool,
+        /// When more arrives at the client, for there is room for it now.
+        arrival: Option<Instant>,
+    },
+}
+
+/// The client's end.
 impl Link {
-    pub(super) fn new(server: usize, handle: ConnectionHandle, wire: &Wire, now: Instant) -> Self {
+    pub(super) fn new(
+        server: usize,
+        handle: ConnectionHandle,
+        wire: &Wire,
+        now: Instant,
+        decided: Option<Decision>,
+    ) -> Self {
         Self {
             server,
             handle,
             since: now,
             to_application: Pipe::new(wire.clone(), now),
             to_client: Pipe::new(wire.clone(), now),
-            decided: None,
+            decided,
             is_open: false,
             client_closed: false,
             readable: false,
@@ -187,12 +126,147 @@ impl Link {
         }
     }
 
-    pub(super) fn has_input(&self) -> bool {
-        self.to_client.unread_len() > 0 || self.to_client.has_end()
+    pub(super) fn server(&self) -> usize {
+        self.server
+    }
+
+    pub(super) fn handle(&self) -> ConnectionHandle {
+        self.handle
+    }
+
+    /// When its connect began, if that is not over.
+    pub(super) fn connecting_since(&self) -> Option<Instant> {
+        (!self.is_open).then_some(self.since)
+    }
+
+    /// How its connect has ended, if the client does not know yet.
+    pub(super) fn decision(&self, now: Instant) -> Option<Result<(), io::ErrorKind>> {
+        let is_new = !self.client_closed && !self.is_open;
+        let (_, error) = self.decided.filter(|(at, _)| is_new && *at <= now)?;
+        Some(error.map_or(Ok(()), Err))
+    }
+
+    /// The client knows that it is connected.
+    pub(super) fn open(&mut self) {
+        self.is_open = true;
+    }
+
+    /// Whether the client can read and write.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.is_open && !self.client_closed
+    }
+
+    /// Since when something has been waiting in the client's socket.
+    pub(super) fn unread_since(&self, now: Instant) -> Option<Instant> {
+        let since = self.to_client.waits_since(now);
+        since.filter(|_| !self.client_closed)
+    }
+
+    pub(super) fn has_unread_bytes(&self) -> bool {
+        self.to_client.unread_len() > 0
+    }
+
+    fn has_input(&self) -> bool {
+        self.has_unread_bytes() || self.to_client.has_end()
+    }
+
+    /// Whether the engine could go on with it, as it says, and has not asked for that.
+    pub(super) fn is_forgotten(&self, wants_write: bool, wants_read: bool) -> bool {
+        let unsent = !self.flushing && !self.write_failed && wants_write;
+        let unread = self.has_input() && wants_read && !self.queued;
+        self.is_open && (unsent || unread)
+    }
+
+    /// Queues it for a turn; false when it is queued.
+    pub(super) fn queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.queued, true)
+    }
+
+    /// It is its turn.
+    pub(super) fn begin_turn(&mut self) {
+        self.queued = false;
+    }
+
+    /// Takes in what has come for the client; false when nothing of it is unread, for it may have been read before it
+    /// could be announced.
+    pub(super) fn arrive_at_client(&mut self, now: Instant) -> bool {
+        self.to_client.arrive(now);
+        self.has_input()
+    }
+
+    /// A reset has come back for what was written to a closed connection.
+    pub(super) fn reset(&mut self, now: Instant) {
+        self.was_reset = true;
+        self.to_client.arrive(now);
+    }
+
+    /// What the driver is told: that something is there to be read, or the end. `None` when there is nobody to tell.
+    pub(super) fn announce(&mut self) -> Option<Notice> {
+        if !self.is_in_use() {
+            return None;
+        }
+        self.readable = true;
+        let has_end = self.to_client.has_end() || self.was_reset;
+        self.end_announced |= has_end;
+        match has_end {
+            true => Some(Notice::ReadClosed),
+            false => Some(Notice::Readable),
+        }
+    }
+
+    /// The engine wants to read. `is_unread`: though perhaps nothing was announced.
+    pub(super) fn ask_to_read(&mut self, is_unread: bool) {
+        self.readable |= is_unread;
+    }
+
+    pub(super) fn may_read(&self) -> bool {
+        self.readable && !self.client_closed
+    }
+
+    /// The engine wants to write.
+    pub(super) fn ask_to_flush(&mut self) {
+        self.flushing = true;
+    }
+
+    pub(super) fn is_flushing(&self) -> bool {
+        self.flushing
+    }
+
+    pub(super) fn has_write_failed(&self) -> bool {
+        self.write_failed
+    }
+
+    /// Looks how many of so many bytes a write takes.
+    pub(super) fn offer(&mut self, offered: usize, rng: &mut Rng) -> Offer {
+        if offered == 0 || self.write_failed {
+            self.flushing = false;
+            return Offer::Nothing;
+        }
+        if self.refuses_writes() {
+            // The application may have answered before it closed: that is read first.
+            self.flushing = false;
+            self.write_failed = true;
+            self.readable = true;
+            self.end_announced = true;
+            return Offer::Failed;
+        }
+        let room = self.to_application.room().min(offered);
+        if room == 0 {
+            return Offer::Full;
+        }
+        Offer::Takes {
+            len: self.wire.writes.cut(room, rng),
+            is_lost: self.application_closed,
+        }
+    }
+
+    /// Writes bytes; when they arrive, if that is news.
+    pub(super) fn write(&mut self, now: Instant, bytes: Vec<u8>) -> Option<Instant> {
+        self.to_application.send(now, bytes)
     }
 
     /// Whether a write fails, instead of taking something or having to wait.
-    pub(super) fn refuses_writes(&self) -> bool {
+    fn refuses_writes(&self) -> bool {
         let is_unix = self.wire.after_close == AfterClose::Fails;
         self.takes_nothing
             || self.was_reset
@@ -200,30 +274,34 @@ impl Link {
             || (self.application_closed && is_unix)
     }
 
-    /// Octets that can still pass before the wire breaks.
-    pub(super) fn before_break(&self, towards: Towards) -> usize {
-        match self.wire.breaks {
-            Some(own) if own.counts == towards => {
-                usize::try_from(own.after.saturating_sub(self.passed)).unwrap_or(usize::MAX)
-            }
-            _ => usize::MAX,
+    /// Reads once, announced or not, to `out`.
+    pub(super) fn read(&mut self, now: Instant, rng: &mut Rng, out: &mut Vec<u8>) -> Found {
+        self.to_client.arrive(now);
+        if let Some(end) = self.to_client.ended() {
+            return Found::End(end);
+        }
+        let available = self.to_client.unread_len();
+        if available == 0 {
+            self.readable = false;
+            let is_over = self.write_failed;
+            return Found::Nothing { is_over };
+        }
+        let buffer_len = self.wire.reads.buffer_len(BUFFER_LEN, rng);
+        let len = available.min(buffer_len);
+        let is_cut = self.end_announced || self.wire.reads_until_blocked;
+        let is_drained = len < buffer_len && !is_cut;
+        self.readable = !is_drained;
+        let arrival = self.to_client.read(now, len, out);
+        Found::Some {
+            len,
+            available,
+            buffer_len,
+            is_drained,
+            arrival,
         }
     }
 
-    pub(super) fn count(&mut self, towards: Towards, len: usize) {
-        if self.wire.breaks.is_some_and(|own| own.counts == towards) {
-            self.passed += len as u64;
-        }
-    }
-
-    /// How it ends, if its wire breaks at this octet.
-    pub(super) fn breaks_now(&self) -> Option<End> {
-        let own = self.wire.breaks?;
-        let is_due = self.is_open && !self.application_closed && self.passed >= own.after;
-        is_due.then_some(own.end)
-    }
-
-    /// The client drops its socket; the application learns it behind what was sent.
+    /// The client drops its socket; the application learns it after what was sent.
     pub(super) fn hang_up(&mut self, now: Instant) -> Option<Instant> {
         self.client_closed = true;
         self.flushing = false;
@@ -233,5 +311,157 @@ impl Link {
     /// Nobody will do anything with it any more.
     pub(super) fn is_over(&self) -> bool {
         self.client_closed && (self.application_closed || self.told_closed || !self.is_open)
+    }
+}
+
+/// The application's end.
+impl Link {
+    /// Takes in what has come for the application, which turns to it.
+    pub(super) fn arrive_at_application(&mut self, now: Instant) {
+        self.to_application.arrive(now);
+        self.discard_rest = false;
+        self.put_back = 0;
+    }
+
+    /// Whether the application takes anything at all.
+    pub(super) fn is_application_deaf(&self) -> bool {
+        self.application_closed || self.takes_nothing
+    }
+
+    pub(super) fn is_application_reading(&self) -> bool {
+        self.application_reads && !self.application_closed
+    }
+
+    /// Reads all that the application may read to `out`; when more arrives at it.
+    pub(super) fn read_at_application(
+        &mut self,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Option<Instant> {
+        if !self.application_reads {
+            return None;
+        }
+        let most = self.before_break(Towards::Application);
+        self.to_application.read(now, most, out)
+    }
+
+    /// Hands the application one item of what was read; `input` moves past it.
+    pub(super) fn hand_over(
+        &mut self,
+        number: usize,
+        input: &mut &[u8],
+        application: &mut dyn Application,
+        replies: &mut Replies,
+    ) {
+        self.framing.read_item(number, input, application, replies);
+    }
+
+    /// Whether the application has asked for the rest of what it was reading to be dropped; not twice.
+    pub(super) fn takes_no_rest(&mut self) -> bool {
+        std::mem::take(&mut self.discard_rest)
+    }
+
+    /// The application has read so many bytes, and leaves the rest.
+    pub(super) fn end_read(&mut self, read: usize, rest: &[u8]) {
+        self.to_application.put_back(rest);
+        self.put_back = rest.len();
+        self.count(Towards::Application, read);
+    }
+
+    /// Drops what has come; when more arrives.
+    pub(super) fn discard(&mut self, now: Instant) -> Option<Instant> {
+        self.to_application.discard(now)
+    }
+
+    /// When a reset is back at the client, because something has come for a socket that is closed.
+    pub(super) fn send_reset_back(&mut self, now: Instant) -> Option<Instant> {
+        let is_due = self.application_closed
+            && self.to_application.unread_len() > 0
+            && !self.client_closed
+            && !std::mem::replace(&mut self.reset_is_due, true);
+        is_due.then(|| later(now, self.wire.latency))
+    }
+
+    /// Whether a write of the client's waits for room that there is.
+    pub(super) fn can_flush(&self) -> bool {
+        self.flushing && self.to_application.room() > 0
+    }
+
+    pub(super) fn has_application_closed(&self) -> bool {
+        self.application_closed
+    }
+
+    /// Whether the application sees the client's end now; not twice.
+    pub(super) fn show_end(&mut self) -> bool {
+        let is_seen = self.application_reads && self.to_application.ended().is_some();
+        is_seen && !std::mem::replace(&mut self.told_closed, true)
+    }
+
+    /// Does what the application wants done; when that arrives at the client, and when something does at the application.
+    pub(super) fn apply(
+        &mut self,
+        now: Instant,
+        reply: Reply,
+    ) -> (Option<Instant>, Option<Instant>) {
+        match reply {
+            Reply::Send(mut bytes) => {
+                bytes.truncate(self.before_break(Towards::Client));
+                self.count(Towards::Client, bytes.len());
+                (self.to_client.send(now, bytes), None)
+            }
+            Reply::HalfClose => (self.to_client.finish(now, End::Fin), None),
+            Reply::TakeNothing => {
+                self.takes_nothing = true;
+                (None, Some(now))
+            }
+            Reply::Close => {
+                self.application_closed = true;
+                (self.to_client.finish(now, End::Fin), Some(now))
+            }
+            Reply::Reset => {
+                self.application_closed = true;
+                (self.to_client.finish(now, End::Reset), Some(now))
+            }
+            Reply::Read(reads) => {
+                let resumes = reads && !self.application_reads;
+                self.application_reads = reads;
+                (None, resumes.then_some(now))
+            }
+            Reply::Discard => {
+                self.discard_rest = true;
+                self.framing = Framing::default();
+                let len = std::mem::take(&mut self.put_back);
+                let arrival = self.to_application.read(now, len, &mut Vec::new());
+                (None, arrival)
+            }
+            Reply::Wake(..) => (None, None),
+        }
+    }
+
+    /// Ends it, if its wire breaks at this byte: how, and when that arrives at the client.
+    pub(super) fn break_if_due(&mut self, now: Instant) -> Option<(End, Option<Instant>)> {
+        let own = self.wire.breaks?;
+        if !self.is_open || self.application_closed || self.passed < own.after {
+            return None;
+        }
+        self.application_closed = true;
+        self.told_closed = true;
+        Some((own.end, self.to_client.finish(now, own.end)))
+    }
+
+    /// Bytes that can still pass before the wire breaks.
+    fn before_break(&self, towards: Towards) -> usize {
+        match self.wire.breaks {
+            Some(own) if own.counts == towards => {
+                usize::try_from(own.after.saturating_sub(self.passed)).unwrap_or(usize::MAX)
+            }
+            _ => usize::MAX,
+        }
+    }
+
+    fn count(&mut self, towards: Towards, len: usize) {
+        if self.wire.breaks.is_some_and(|own| own.counts == towards) {
+            self.passed += len as u64;
+        }
     }
 }

@@ -22,39 +22,42 @@
 //! counts as a hundred years. [`Habits`] are those of the versions named there. What the octets cost in real time, only real sockets tell.
 
 mod acting;
+mod agenda;
 mod application;
-mod connects;
+mod application_side;
+mod client_side;
 mod dialogue;
 mod exchange;
-mod far_side;
 mod framing;
 mod habits;
 mod hearing;
 mod later;
 mod link;
+mod medium;
 mod network;
 pub mod records;
 mod rng;
 mod script;
 mod scripted;
+mod server;
 mod sim;
 mod tally;
 mod trace;
-mod turns;
 mod wire;
 
 pub use application::{Application, Replies};
+pub use client_side::OnEvent;
 pub use dialogue::Dialogue;
 pub use habits::{
     Abort, AppStatus, Habits, NotKept, OutOfTurn, Outputs, Reads, SecondBegin, SplitPairs, Starts,
     UnknownRole, UnknownType, Values, Versions,
 };
-pub use link::{Connect, Notice, Server};
-pub use network::{Network, OnEvent};
+pub use network::Network;
 pub use records::Records;
 pub use rng::Rng;
 pub use script::{Received, Script};
 pub use scripted::Scripted;
+pub use server::{Connect, Notice, Server};
 pub use sim::Sim;
 pub use tally::Tally;
 pub use wire::{AfterClose, Break, End, Fragments, Towards, Wire};

@@ -27,7 +27,7 @@ use crate::wire::{ProtocolStatus, Role};
 /// ```
 #[derive(Default)]
 pub struct Script {
-    pub(super) steps: VecDeque<Step>,
+    steps: VecDeque<Step>,
 }
 
 pub(super) enum Step {
@@ -162,6 +162,10 @@ impl Script {
     #[must_use]
     pub fn start_reading(self) -> Self {
         self.with(Step::Read(true))
+    }
+
+    pub(super) fn into_steps(self) -> VecDeque<Step> {
+        self.steps
     }
 
     fn with(mut self, step: Step) -> Self {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::application::Application;
 use super::later::later;
-use super::link::Server;
 use super::network::{MAX_STEPS, Network};
+use super::server::Server;
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::{StdinError, SubmitError};

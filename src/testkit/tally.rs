@@ -1,6 +1,7 @@
 //! What the network has made of its chances.
 
-use super::link::Connect;
+use super::server::Connect;
+use super::wire::End;
 
 /// How often a [`Network`](super::Network) has refused, delayed, cut and ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,5 +54,49 @@ impl Tally {
             Connect::Shortage(_) => &mut self.shortages,
         };
         *count += 1;
+    }
+
+    /// A read of `len` of the `available` bytes, to a buffer of `buffer_len`.
+    pub(super) fn read(&mut self, len: usize, available: usize, buffer_len: usize) {
+        self.short_reads += u64::from(len < available);
+        self.exact_reads += u64::from(len == available && len == buffer_len);
+    }
+
+    pub(super) fn empty_read(&mut self) {
+        self.empty_reads += 1;
+    }
+
+    /// A write that took `len` of the bytes `offered`.
+    pub(super) fn write(&mut self, len: usize, offered: usize, is_lost: bool) {
+        self.short_writes += u64::from(len < offered);
+        self.lost_writes += u64::from(is_lost);
+    }
+
+    pub(super) fn full_wire(&mut self) {
+        self.full_wires += 1;
+    }
+
+    pub(super) fn failed_write(&mut self) {
+        self.failed_writes += 1;
+    }
+
+    /// The client has seen the end of a connection.
+    pub(super) fn end(&mut self, end: End) {
+        self.ends += 1;
+        self.resets += u64::from(end == End::Reset);
+    }
+
+    /// A wire has broken.
+    pub(super) fn broken(&mut self) {
+        self.breaks += 1;
+    }
+
+    /// The client has closed a connection.
+    pub(super) fn closed(&mut self, is_unread: bool) {
+        self.closed_unread += u64::from(is_unread);
+    }
+
+    pub(super) fn hold_up(&mut self) {
+        self.hold_ups += 1;
     }
 }

@@ -1,0 +1,207 @@
+//! The applications' side of the virtual network: what arrives at applications, and what they do.
+
+use std::time::Instant;
+
+use super::agenda::Appointment;
+use super::application::{Application, Replies, Reply};
+use super::later::later;
+use super::link::Link;
+use super::medium::Medium;
+use super::server::{Notice, Server};
+
+/// The servers, and the connections that lead to them.
+pub(super) struct ApplicationSide {
+    servers: Vec<Server>,
+    medium: Medium,
+}
+
+impl ApplicationSide {
+    pub(super) fn new(servers: usize, origin: Instant) -> Self {
+        Self {
+            servers: (0..servers).map(|_| Server::nowhere()).collect(),
+            medium: Medium::new(origin),
+        }
+    }
+
+    pub(super) fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    pub(super) fn server_mut(&mut self, index: usize) -> &mut Server {
+        &mut self.servers[index]
+    }
+
+    pub(super) fn medium(&self) -> &Medium {
+        &self.medium
+    }
+
+    pub(super) fn medium_mut(&mut self) -> &mut Medium {
+        &mut self.medium
+    }
+
+    /// Shows what the driver has learned of a connection.
+    pub(super) fn show(&mut self, number: usize, notice: Notice) {
+        if let Some(link) = self.medium.link(number) {
+            self.servers[link.server()].show(number, notice);
+        }
+    }
+
+    /// A connection was made.
+    pub(super) fn accept(&mut self, server: usize, number: usize) {
+        self.tell(server, |application, replies| {
+            application.accepted(number, replies);
+        });
+        self.break_if_due(number);
+    }
+
+    /// A time that an application has asked for has come.
+    pub(super) fn wake(&mut self, server: usize, connection: usize, token: u64) {
+        self.medium.note(format_args!(
+            "application {server} wakes, {connection} {token}"
+        ));
+        self.tell(server, |application, replies| {
+            application.woken(connection, token, replies);
+        });
+    }
+
+    /// Bytes, or the end of them, have come to the application, which reads all there is, as long as it reads.
+    pub(super) fn deliver(&mut self, number: usize) {
+        let now = self.medium.now();
+        let Some(link) = self.medium.link_mut(number) else {
+            return;
+        };
+        link.arrive_at_application(now);
+        let server = link.server();
+        if link.is_application_deaf() {
+            let reset = link.send_reset_back(now);
+            self.medium
+                .appoint(reset, Appointment::ResetAtClient(number));
+            self.discard(server, number);
+            return;
+        }
+        let mut bytes = Vec::new();
+        let arrival = link.read_at_application(now, &mut bytes);
+        self.medium
+            .appoint(arrival, Appointment::AtApplication(number));
+        let mut input = &bytes[..];
+        let is_reading = |medium: &Medium| {
+            let link = medium.link(number);
+            link.is_some_and(Link::is_application_reading)
+        };
+        while is_reading(&self.medium) && !input.is_empty() {
+            self.read_item(server, number, &mut input);
+        }
+        if let Some(link) = self.medium.link_mut(number) {
+            link.end_read(bytes.len() - input.len(), input);
+            self.break_if_due(number);
+            self.flush_if_possible(number);
+            self.show_end(server, number);
+        }
+    }
+
+    /// What comes is nobody's.
+    fn discard(&mut self, server: usize, number: usize) {
+        let now = self.medium.now();
+        let Some(link) = self.medium.link_mut(number) else {
+            return;
+        };
+        let arrival = link.discard(now);
+        let has_closed = link.has_application_closed();
+        self.medium
+            .appoint(arrival, Appointment::AtApplication(number));
+        self.flush_if_possible(number);
+        if !has_closed {
+            self.show_end(server, number);
+        }
+    }
+
+    fn read_item(&mut self, server: usize, number: usize, input: &mut &[u8]) {
+        let mut replies = Replies::default();
+        if let Some(link) = self.medium.link_mut(number)
+            && let Some(application) = self.servers[server].application()
+        {
+            link.hand_over(number, input, application, &mut replies);
+        }
+        self.apply(server, replies);
+        if let Some(link) = self.medium.link_mut(number)
+            && link.takes_no_rest()
+        {
+            *input = &[];
+        }
+    }
+
+    fn flush_if_possible(&mut self, number: usize) {
+        if self.medium.link(number).is_some_and(Link::can_flush) {
+            self.medium.enqueue(number);
+        }
+    }
+
+    /// Shows the application the client's end.
+    fn show_end(&mut self, server: usize, number: usize) {
+        if !self.medium.link_mut(number).is_some_and(Link::show_end) {
+            return;
+        }
+        self.medium.note(format_args!(
+            "application {server} sees the end of {number}"
+        ));
+        self.tell(server, |application, replies| {
+            application.closed(number, replies);
+        });
+        self.medium.forget_if_over(number);
+    }
+
+    /// Calls an application and does what it wants done.
+    fn tell(&mut self, server: usize, what: impl FnOnce(&mut dyn Application, &mut Replies)) {
+        let mut replies = Replies::default();
+        if let Some(application) = self.servers[server].application() {
+            what(application, &mut replies);
+        }
+        self.apply(server, replies);
+    }
+
+    fn apply(&mut self, server: usize, replies: Replies) {
+        let now = self.medium.now();
+        for (number, reply) in replies.into_list() {
+            if let Reply::Wake(after, token) = reply {
+                let wake = Appointment::Wake(server, number, token);
+                self.medium.appoint(Some(later(now, after)), wake);
+                continue;
+            }
+            let Some(link) = self.medium.link_mut(number) else {
+                continue;
+            };
+            if link.has_application_closed() {
+                continue;
+            }
+            let (at_client, at_application) = link.apply(now, reply);
+            self.medium
+                .appoint(at_client, Appointment::AtClient(number));
+            self.medium
+                .appoint(at_application, Appointment::AtApplication(number));
+            self.break_if_due(number);
+            self.medium.forget_if_over(number);
+        }
+    }
+
+    /// Ends a connection whose wire is to break here; the application is told as by the Web server's close.
+    fn break_if_due(&mut self, number: usize) {
+        let now = self.medium.now();
+        let Some(link) = self.medium.link_mut(number) else {
+            return;
+        };
+        let server = link.server();
+        let Some((end, at_client)) = link.break_if_due(now) else {
+            return;
+        };
+        self.medium.tally_mut().broken();
+        self.medium
+            .note(format_args!("connection {number} breaks: {end:?}"));
+        self.medium
+            .appoint(at_client, Appointment::AtClient(number));
+        self.medium
+            .appoint(Some(now), Appointment::AtApplication(number));
+        self.tell(server, |application, replies| {
+            application.closed(number, replies);
+        });
+    }
+}

@@ -1,0 +1,183 @@
+//! What lies between the client and the applications: the connections, the clock, and the record of what happened.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::agenda::{Agenda, Appointment};
+use super::link::Link;
+use super::tally::Tally;
+use super::trace::Trace;
+use crate::event::{ConnectionHandle, Event};
+
+/// All connections. They are told apart by numbers that are never used twice.
+pub(super) struct Medium {
+    agenda: Agenda,
+    trace: Trace,
+    tally: Tally,
+    links: Vec<Option<Box<Link>>>,
+    /// Numbers of the links that the client has a socket for, by [`ConnectionHandle::index`].
+    by_index: Vec<Option<usize>>,
+    /// Numbers of the links that have a turn.
+    ready: VecDeque<usize>,
+}
+
+impl Medium {
+    pub(super) fn new(origin: Instant) -> Self {
+        Self {
+            agenda: Agenda::new(origin),
+            trace: Trace::new(),
+            tally: Tally::default(),
+            links: Vec::new(),
+            by_index: Vec::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.agenda.now()
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.since_origin(self.now())
+    }
+
+    pub(super) fn since_origin(&self, at: Instant) -> Duration {
+        self.agenda.since_origin(at)
+    }
+
+    pub(super) fn advance_to(&mut self, now: Instant) {
+        self.agenda.advance_to(now);
+    }
+
+    /// Has something happen; never, when there is no time.
+    pub(super) fn appoint(&mut self, at: Option<Instant>, what: Appointment) {
+        if let Some(at) = at {
+            self.agenda.appoint(at, what);
+        }
+    }
+
+    pub(super) fn next_appointment(&self) -> Option<Instant> {
+        self.agenda.next()
+    }
+
+    /// Takes the next appointment, if it is due by then.
+    pub(super) fn take_appointment(&mut self, until: Instant) -> Option<(Instant, Appointment)> {
+        self.agenda.take_until(until)
+    }
+
+    pub(super) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    pub(super) fn keep_trace(&mut self) {
+        self.trace.keep_lines();
+    }
+
+    pub(super) fn note(&mut self, what: fmt::Arguments<'_>) {
+        self.trace.note(self.elapsed(), what);
+    }
+
+    pub(super) fn note_bytes(&mut self, bytes: &[u8]) {
+        self.trace.octets(bytes);
+    }
+
+    pub(super) fn note_event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Stdout { request, data, .. } => {
+                self.note_bytes(data);
+                self.note(format_args!("{request:?}: {} of stdout", data.len()));
+            }
+            Event::Stderr { request, data, .. } => {
+                self.note_bytes(data);
+                self.note(format_args!("{request:?}: {} of stderr", data.len()));
+            }
+            other => self.note(format_args!("{other:?}")),
+        }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    pub(super) fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    pub(super) fn link(&self, number: usize) -> Option<&Link> {
+        self.links.get(number)?.as_deref()
+    }
+
+    pub(super) fn link_mut(&mut self, number: usize) -> Option<&mut Link> {
+        self.links.get_mut(number)?.as_deref_mut()
+    }
+
+    /// The number of a connection that the client has a socket for.
+    pub(super) fn number(&self, handle: ConnectionHandle) -> Option<usize> {
+        let number = self.by_index.get(handle.index()).copied().flatten()?;
+        let link = self.link(number)?;
+        (link.handle() == handle).then_some(number)
+    }
+
+    /// Numbers of the connections that the client has a socket for.
+    pub(super) fn open_numbers(&self) -> impl Iterator<Item = usize> {
+        self.by_index.iter().flatten().copied()
+    }
+
+    /// The connections that the client has a socket for.
+    pub(super) fn open_links(&self) -> impl Iterator<Item = &Link> {
+        self.open_numbers().filter_map(|number| self.link(number))
+    }
+
+    /// A connection that the client has a socket for from now on; its number.
+    pub(super) fn add(&mut self, link: Link) -> usize {
+        let number = self.links.len();
+        let index = link.handle().index();
+        self.links.push(Some(Box::new(link)));
+        if self.by_index.len() <= index {
+            self.by_index.resize(index + 1, None);
+        }
+        self.by_index[index] = Some(number);
+        number
+    }
+
+    /// The client drops a socket.
+    pub(super) fn hang_up(&mut self, number: usize) {
+        let now = self.now();
+        let Some(link) = self.link_mut(number) else {
+            return;
+        };
+        let index = link.handle().index();
+        let is_unread = link.has_unread_bytes();
+        let arrival = link.hang_up(now);
+        self.tally.closed(is_unread);
+        if self.by_index[index] == Some(number) {
+            self.by_index[index] = None;
+        }
+        self.appoint(arrival, Appointment::AtApplication(number));
+        self.forget_if_over(number);
+    }
+
+    pub(super) fn forget_if_over(&mut self, number: usize) {
+        if self.link(number).is_some_and(Link::is_over) {
+            self.links[number] = None;
+        }
+    }
+
+    /// Gives a connection a turn.
+    pub(super) fn enqueue(&mut self, number: usize) {
+        if self.link_mut(number).is_some_and(Link::queue) {
+            self.ready.push_back(number);
+        }
+    }
+
+    /// Connections that have a turn.
+    pub(super) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The connection whose turn it is, at a place among those that have one.
+    pub(super) fn next_turn(&mut self, place: usize) -> Option<usize> {
+        self.ready.remove(place)
+    }
+}

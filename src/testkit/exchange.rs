@@ -3,38 +3,41 @@
 use std::collections::VecDeque;
 
 use super::habits::{SplitPairs, Starts};
+use super::output::Output;
 use super::script::{Received, Script, Step};
 use crate::wire::{Pairs, Role};
 
+/// What has come of a request, what its script has yet to do, and what was written and not sent.
 pub(super) struct Exchange {
-    pub(super) received: Received,
-    pub(super) steps: VecDeque<Step>,
-    /// Octets of `FCGI_PARAMS` that no pair was made of yet.
+    received: Received,
+    steps: VecDeque<Step>,
+    /// Bytes of `FCGI_PARAMS` that no pair was made of yet.
     encoded_params: Vec<u8>,
-    pub(super) has_params: bool,
+    has_params: bool,
     /// Its script has been asked for.
-    pub(super) has_started: bool,
-    pub(super) has_stdin: bool,
-    pub(super) has_data: bool,
-    pub(super) has_ended: bool,
-    pub(super) stdout: Output,
-    pub(super) stderr: Output,
+    has_started: bool,
+    has_stdin: bool,
+    has_data: bool,
+    has_ended: bool,
+    stdout: Output,
+    stderr: Output,
     /// A [`Script::wait`] is running.
-    pub(super) is_waiting: bool,
+    is_waiting: bool,
     /// Nothing more that comes of the body counts.
-    pub(super) is_cut: bool,
-    /// Octets of the body have come that the script does not wait for.
-    pub(super) has_unused: bool,
-    /// Octets of the body in front of its last empty record.
-    pub(super) ended_len: usize,
+    is_cut: bool,
+    /// Bytes of the body have come that the script does not wait for.
+    has_unused: bool,
+    /// Bytes of the body before its last empty record.
+    ended_len: usize,
 }
 
-/// An output stream.
-#[derive(Default)]
-pub(super) struct Output {
-    pub(super) held: Vec<u8>,
-    pub(super) is_used: bool,
-    pub(super) has_ended: bool,
+/// What a script does next.
+pub(super) enum Next {
+    Step(Step),
+    /// It waits: for time, for the body, or for more steps.
+    Later,
+    /// It is over, and so is its request.
+    Over,
 }
 
 impl Exchange {
@@ -64,6 +67,48 @@ impl Exchange {
             has_unused: false,
             ended_len: 0,
         }
+    }
+
+    pub(super) fn received(&self) -> &Received {
+        &self.received
+    }
+
+    pub(super) fn connection(&self) -> usize {
+        self.received.connection
+    }
+
+    pub(super) fn id(&self) -> u16 {
+        self.received.request_id
+    }
+
+    pub(super) fn keeps(&self) -> bool {
+        self.received.keep
+    }
+
+    pub(super) fn stdout(&mut self) -> &mut Output {
+        &mut self.stdout
+    }
+
+    pub(super) fn stderr(&mut self) -> &mut Output {
+        &mut self.stderr
+    }
+
+    pub(super) fn has_params(&self) -> bool {
+        self.has_params
+    }
+
+    pub(super) fn has_started(&self) -> bool {
+        self.has_started
+    }
+
+    /// Bytes of the body have come that the script does not wait for.
+    pub(super) fn has_unused(&self) -> bool {
+        self.has_unused
+    }
+
+    /// Whether it is read for, where that is done on demand.
+    pub(super) fn is_demanding(&self) -> bool {
+        !self.has_started || self.awaits_stdin()
     }
 
     /// Takes octets of `FCGI_PARAMS`; false when a pair is cut where none may be. `ends_record`: no more of
@@ -110,6 +155,10 @@ impl Exchange {
 
     /// Takes octets of the body; false when they exceed what is declared, where that counts.
     pub(super) fn add_stdin(&mut self, data: &[u8], starts: Starts) -> bool {
+        if data.is_empty() {
+            self.ended_len = self.received.stdin.len();
+            self.has_stdin |= starts != Starts::WithBody;
+        }
         if self.is_cut {
             return true;
         }
@@ -122,6 +171,18 @@ impl Exchange {
         let stdin = &mut self.received.stdin;
         stdin.extend_from_slice(&data[..data.len().min(most)]);
         data.len() <= most
+    }
+
+    /// The script has been asked what it makes of a piece of the body, or with no byte of its end.
+    pub(super) fn note_use(&mut self, data: &[u8]) {
+        let is_used = data.is_empty() || self.awaits_stdin() || self.has_ended;
+        self.has_unused = self.has_started && !is_used;
+    }
+
+    /// Takes bytes of `FCGI_DATA`, or with no byte its end.
+    pub(super) fn add_data(&mut self, data: &[u8]) {
+        self.received.data.extend_from_slice(data);
+        self.has_data |= data.is_empty();
     }
 
     /// Whether the application turns to it now. `with_stdin`: because of a record of `FCGI_STDIN`.
@@ -143,7 +204,65 @@ impl Exchange {
 
     pub(super) fn start(&mut self, script: Script) {
         self.has_started = true;
+        self.replace(script);
+    }
+
+    /// What its script does next.
+    pub(super) fn next(&mut self) -> Next {
+        if self.is_waiting || !self.has_started {
+            return Next::Later;
+        }
+        if self.awaits_stdin() {
+            self.has_unused = false;
+            return Next::Later;
+        }
+        match self.steps.pop_front() {
+            Some(step) => Next::Step(step),
+            None if self.has_ended => Next::Over,
+            None => Next::Later,
+        }
+    }
+
+    /// Goes on with another script.
+    pub(super) fn replace(&mut self, script: Script) {
         self.steps = script.into_steps();
+    }
+
+    /// Its script waits for time to pass.
+    pub(super) fn wait(&mut self) {
+        self.is_waiting = true;
+    }
+
+    /// The time has passed.
+    pub(super) fn wake(&mut self) {
+        self.is_waiting = false;
+    }
+
+    /// It has ended, whatever steps are left.
+    pub(super) fn finish(&mut self) {
+        self.has_ended = true;
+        self.has_unused = false;
+    }
+
+    /// Drops its script.
+    pub(super) fn drop_steps(&mut self) {
+        self.steps.clear();
+    }
+
+    /// The Web server has given it up, and its script runs on.
+    pub(super) fn abort(&mut self) {
+        self.received.is_aborted = true;
+        self.cut_body();
+    }
+
+    /// Nothing more that comes of the body counts.
+    pub(super) fn ignore_body(&mut self) {
+        self.is_cut = true;
+    }
+
+    /// What has come of the body after its last empty record does not count.
+    pub(super) fn forget_unended(&mut self) {
+        self.received.stdin.truncate(self.ended_len);
     }
 
     /// The body counts as complete, as far as it has come.
@@ -153,14 +272,10 @@ impl Exchange {
         self.has_data = true;
     }
 
-    pub(super) fn body_is_here(&self) -> bool {
-        self.has_stdin && self.has_data
-    }
-
     /// Its script waits for more of the body.
-    pub(super) fn awaits_stdin(&self) -> bool {
+    fn awaits_stdin(&self) -> bool {
         let awaits = matches!(self.steps.front(), Some(Step::AwaitStdin));
-        awaits && !self.is_waiting && !self.body_is_here()
+        awaits && !self.is_waiting && !(self.has_stdin && self.has_data)
     }
 }
 

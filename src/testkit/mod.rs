@@ -21,21 +21,28 @@
 //! was received before a reset came back for a lost write can still be read. A duration of more than a hundred years
 //! counts as a hundred years. [`Habits`] are those of the versions named there. What the octets cost in real time, only real sockets tell.
 
-mod acting;
+// Each file owns the fields of its struct, and calls only files below it. Below `network`, which is called from outside:
+// `client_side` (the driver), `application_side`, `medium` (the connections, and what happens when), `link` (both ends of
+// one connection). Below `scripted`: `receive` (takes records), `respond` (takes the steps of scripts), `connections`
+// (also has the workers), `exchange` (one request).
+
 mod agenda;
 mod application;
 mod application_side;
 mod client_side;
+mod connections;
 mod dialogue;
 mod exchange;
 mod framing;
 mod habits;
-mod hearing;
 mod later;
 mod link;
 mod medium;
 mod network;
+mod output;
+mod receive;
 pub mod records;
+mod respond;
 mod rng;
 mod script;
 mod scripted;

@@ -1,0 +1,426 @@
+//! What a scripted application makes of the records that come.
+
+use super::application::Replies;
+use super::connections::Connections;
+use super::exchange::Exchange;
+use super::habits::{
+    Abort, Habits, OutOfTurn, SecondBegin, SplitPairs, UnknownRole, UnknownType, Values, Versions,
+};
+use super::records::{self, Records};
+use super::respond::Respond;
+use super::script::{Received, Script};
+use crate::wire::{BeginRequest, HEADER_LEN, Pairs, ProtocolStatus, RecordType, Role};
+
+/// Takes the records of all connections, and starts the scripts that answer them.
+pub(super) struct Receive {
+    answer: Box<dyn FnMut(&Received) -> Script>,
+    respond: Respond,
+}
+
+impl Receive {
+    pub(super) fn new(answer: Box<dyn FnMut(&Received) -> Script>) -> Self {
+        Self {
+            answer,
+            respond: Respond::default(),
+        }
+    }
+
+    pub(super) fn connections(&self) -> &Connections {
+        self.respond.connections()
+    }
+
+    pub(super) fn connections_mut(&mut self) -> &mut Connections {
+        self.respond.connections_mut()
+    }
+
+    fn habits(&self) -> &Habits {
+        self.connections().habits()
+    }
+
+    /// A time that a script has waited for has come.
+    pub(super) fn wake(&mut self, connection: usize, key: u64, replies: &mut Replies) {
+        if let Some(exchange) = self.connections_mut().exchange_mut(key) {
+            exchange.wake();
+            self.respond.run(key, replies);
+            self.connections_mut().turn(connection, replies);
+        }
+    }
+
+    /// A record begins; false when it costs the connection.
+    pub(super) fn header(
+        &mut self,
+        connection: usize,
+        header: [u8; HEADER_LEN],
+        replies: &mut Replies,
+    ) -> bool {
+        let Some(own) = self.connections_mut().get_mut(connection) else {
+            return false;
+        };
+        let [version, _, _, _, len1, len0, padding_len, _] = header;
+        if let Some(answer) = own.begin_record(header) {
+            replies.send(connection, answer);
+        }
+        let is_doomed = own.is_doomed();
+        let is_accepted = match self.habits().versions {
+            Versions::One => version == 1,
+            Versions::Positive => version >= 1,
+            Versions::All => true,
+        };
+        let content_len = usize::from(u16::from_be_bytes([len1, len0]));
+        let record_len = content_len + usize::from(padding_len);
+        let is_too_long = record_len > self.habits().max_record_len;
+        if is_doomed || !is_accepted || is_too_long {
+            self.connections_mut().refuse(connection, replies);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        connection: usize,
+        id: u16,
+        body: BeginRequest,
+        replies: &mut Replies,
+    ) {
+        let Some(own) = self.connections().get(connection) else {
+            return;
+        };
+        let is_taken = self.habits().holds_ids && own.live(id).is_some();
+        let first = own.first();
+        if is_taken || (id == 0 && !self.habits().serves_id_zero) {
+            self.connections_mut().refuse(connection, replies);
+            return;
+        }
+        if let Some(first) = first.filter(|_| !self.habits().multiplexes) {
+            let habit = self.habits().second_begin;
+            if habit == SecondBegin::OutOfTurn {
+                self.out_of_turn(connection, id, replies);
+                return;
+            }
+            let refusal = records::refuse(id, ProtocolStatus::CantMultiplex);
+            replies.send(connection, refusal.into_octets());
+            if habit == SecondBegin::CantMultiplexCutsBody
+                && let Some(exchange) = self.connections_mut().exchange_mut(first)
+            {
+                exchange.ignore_body();
+            }
+            return;
+        }
+        let role = Role::from_wire(body.role)
+            .filter(|role| *role == Role::Responder || self.habits().all_roles);
+        let Some(role) = role else {
+            match self.habits().unknown_role {
+                UnknownRole::Refused => {
+                    let refusal = records::refuse(id, ProtocolStatus::UnknownRole);
+                    replies.send(connection, refusal.into_octets());
+                }
+                UnknownRole::Closed => self.connections_mut().refuse(connection, replies),
+            }
+            return;
+        };
+        self.connections_mut()
+            .begin(connection, id, role, body.keep_conn());
+    }
+
+    /// A piece of a stream, or with no octet its end.
+    pub(super) fn stream(
+        &mut self,
+        connection: usize,
+        record_type: RecordType,
+        id: u16,
+        data: &[u8],
+        replies: &mut Replies,
+    ) {
+        let Some(own) = self.connections_mut().get_mut(connection) else {
+            return;
+        };
+        let ends_record = own.take_content(data.len());
+        let key = self.connections().live(connection, id);
+        let has_place = match (record_type, key) {
+            (RecordType::Params | RecordType::Stdin | RecordType::Data, Some(key)) => {
+                match self.connections().exchange(key) {
+                    Some(exchange) => self.has_place(exchange, record_type),
+                    // It has ended; its ID is still in use.
+                    None => true,
+                }
+            }
+            // After its request, the end of a body is no news.
+            (RecordType::Stdin, None) => data.is_empty() && !self.habits().compares_ids,
+            _ => false,
+        };
+        if !has_place {
+            self.misplaced(connection, record_type, id, replies);
+            return;
+        }
+        if let Some(key) = key {
+            match record_type {
+                RecordType::Params => self.params(key, connection, data, ends_record, replies),
+                RecordType::Data => self.data(key, data, replies),
+                _ => self.stdin(key, connection, id, data, replies),
+            }
+        }
+    }
+
+    fn has_place(&self, exchange: &Exchange, record_type: RecordType) -> bool {
+        match record_type {
+            RecordType::Params => !exchange.has_params(),
+            _ => exchange.has_params() || self.habits().out_of_turn == OutOfTurn::Ignored,
+        }
+    }
+
+    fn params(
+        &mut self,
+        key: u64,
+        connection: usize,
+        data: &[u8],
+        ends_record: bool,
+        replies: &mut Replies,
+    ) {
+        let split = self.habits().split_pairs;
+        let Some(exchange) = self.connections_mut().exchange_mut(key) else {
+            return;
+        };
+        if data.is_empty() {
+            exchange.end_params(split);
+            self.go_on(key, false, replies);
+            return;
+        }
+        let is_whole = exchange.add_params(data, ends_record, split);
+        if !is_whole && split == SplitPairs::Refused {
+            self.connections_mut().refuse(connection, replies);
+        }
+    }
+
+    fn data(&mut self, key: u64, data: &[u8], replies: &mut Replies) {
+        if let Some(exchange) = self.connections_mut().exchange_mut(key) {
+            exchange.add_data(data);
+            self.go_on(key, false, replies);
+        }
+    }
+
+    fn stdin(&mut self, key: u64, connection: usize, id: u16, data: &[u8], replies: &mut Replies) {
+        let (holds_ids, starts) = (self.habits().holds_ids, self.habits().starts);
+        if data.is_empty()
+            && holds_ids
+            && let Some(own) = self.connections_mut().get_mut(connection)
+        {
+            own.release(id);
+        }
+        let Some(exchange) = self.connections_mut().exchange_mut(key) else {
+            return;
+        };
+        if !exchange.add_stdin(data, starts)
+            && let Some(own) = self.connections_mut().get_mut(connection)
+        {
+            own.close_after_answer();
+        }
+        self.go_on(key, true, replies);
+        if let Some(exchange) = self.connections_mut().exchange_mut(key) {
+            exchange.note_use(data);
+        }
+    }
+
+    /// Starts a request whose time has come; takes what steps can be taken.
+    fn go_on(&mut self, key: u64, with_stdin: bool, replies: &mut Replies) {
+        let connections = self.respond.connections_mut();
+        let starts = connections.habits().starts;
+        if let Some(exchange) = connections.exchange_mut(key)
+            && exchange.can_start(starts, with_stdin)
+        {
+            exchange.start((self.answer)(exchange.received()));
+        }
+        self.respond.run(key, replies);
+    }
+
+    pub(super) fn abort(&mut self, connection: usize, id: u16, replies: &mut Replies) {
+        let habit = self.habits().abort;
+        if habit == Abort::OutOfTurn {
+            self.out_of_turn(connection, id, replies);
+            return;
+        }
+        let Some(key) = self.connections().live(connection, id) else {
+            return;
+        };
+        match habit {
+            Abort::Ends => {
+                if let Some(exchange) = self.connections_mut().exchange_mut(key) {
+                    exchange.drop_steps();
+                    let status = ProtocolStatus::RequestComplete;
+                    self.respond.end(key, 0, status, replies);
+                }
+            }
+            Abort::EndsAndRunsOn => {
+                replies.send(connection, records::end(id, 0).into_octets());
+                if let Some(own) = self.connections_mut().get_mut(connection) {
+                    own.release(id);
+                }
+                let Some(exchange) = self.connections_mut().exchange_mut(key) else {
+                    return;
+                };
+                exchange.abort();
+                let keeps = exchange.keeps();
+                if exchange.has_started() {
+                    self.respond.run(key, replies);
+                } else {
+                    self.connections_mut().remove_exchange(key);
+                }
+                if !keeps {
+                    self.connections_mut().close(connection, replies);
+                }
+            }
+            Abort::Ignored | Abort::OutOfTurn => {}
+        }
+    }
+
+    pub(super) fn question(
+        &mut self,
+        connection: usize,
+        data: &[u8],
+        last: bool,
+        replies: &mut Replies,
+    ) {
+        let empties = self.habits().out_of_turn == OutOfTurn::EmptiesBody;
+        let Some(own) = self.connections_mut().get_mut(connection) else {
+            return;
+        };
+        // php-fpm looks for a question between requests only.
+        if own.first().is_some() && empties {
+            self.out_of_turn(connection, 0, replies);
+            return;
+        }
+        let Some(question) = own.add_question(data, last) else {
+            return;
+        };
+        let asked = |pairs: &[(&'static str, &'static str)]| {
+            let is_asked = |name: &str| {
+                let mut names = Pairs::new(&question).filter_map(Result::ok);
+                names.any(|(asked, _)| asked == name.as_bytes())
+            };
+            let known: Vec<_> = pairs
+                .iter()
+                .filter(|(name, _)| is_asked(name))
+                .copied()
+                .collect();
+            records::values(&known)
+        };
+        let values = &self.habits().values;
+        let answer = match values {
+            Values::Silent => return,
+            Values::Pairs(pairs) | Values::PairsAndClose(pairs) => asked(pairs),
+            Values::PairsAndEmpty(pairs) => records::values(pairs).values(&[]),
+            Values::UnknownType => Records::default().unknown_type(RecordType::GetValues.into()),
+            Values::Close => {
+                self.connections_mut().close(connection, replies);
+                return;
+            }
+        };
+        let closes = matches!(values, Values::PairsAndClose(_));
+        if self.habits().values_need_an_octet
+            && let Some(own) = self.connections_mut().get_mut(connection)
+            && !own.is_padded()
+        {
+            own.hold_back(answer.into_octets());
+            return;
+        }
+        replies.send(connection, answer.into_octets());
+        if closes {
+            self.connections_mut().close(connection, replies);
+        }
+    }
+
+    /// A record of an unknown type.
+    pub(super) fn unknown(
+        &mut self,
+        connection: usize,
+        record_type: u8,
+        id: u16,
+        replies: &mut Replies,
+    ) {
+        let habit = self.habits().unknown_type;
+        let is_answered = match habit {
+            UnknownType::Answered => true,
+            UnknownType::AnsweredToManagement | UnknownType::AnsweredWithoutContent => id == 0,
+            UnknownType::AnsweredToRequests => self.connections().live(connection, id).is_some(),
+            UnknownType::OutOfTurn => false,
+        };
+        if !is_answered {
+            self.out_of_turn(connection, id, replies);
+            return;
+        }
+        let answer = Records::default().unknown_type(record_type);
+        replies.send(connection, answer.into_octets());
+        if habit == UnknownType::AnsweredWithoutContent
+            && let Some(own) = self.connections().get(connection)
+            && own.has_content()
+        {
+            self.connections_mut().close(connection, replies);
+        }
+    }
+
+    /// A record of a known type that has no place here; judged once, though it may come in pieces.
+    pub(super) fn misplaced(
+        &mut self,
+        connection: usize,
+        record_type: RecordType,
+        id: u16,
+        replies: &mut Replies,
+    ) {
+        let Some(own) = self.connections_mut().get_mut(connection) else {
+            return;
+        };
+        if !own.judge() {
+            return;
+        }
+        let is_input = matches!(
+            record_type,
+            RecordType::Params | RecordType::Stdin | RecordType::Data
+        );
+        if self.habits().unknown_type == UnknownType::AnsweredToRequests && !is_input {
+            self.unknown(connection, record_type.into(), id, replies);
+        } else {
+            self.out_of_turn(connection, id, replies);
+        }
+    }
+
+    /// Does what a record out of turn does by habit.
+    fn out_of_turn(&mut self, connection: usize, id: u16, replies: &mut Replies) {
+        let habit = self.habits().out_of_turn;
+        if habit == OutOfTurn::Ignored {
+            return;
+        }
+        let empties = habit == OutOfTurn::EmptiesBody;
+        let split = self.habits().split_pairs;
+        let key = self.connections().live(connection, id);
+        let Some(own) = self.connections_mut().get_mut(connection) else {
+            return;
+        };
+        let Some(key) = key else {
+            if own.first().is_some() {
+                // Another request's: nothing.
+            } else if empties || own.has_ended_last(id) {
+                self.connections_mut().refuse(connection, replies);
+            } else {
+                own.doom();
+            }
+            return;
+        };
+        let Some(exchange) = self.connections_mut().exchange_mut(key) else {
+            return;
+        };
+        let has_params = exchange.has_params();
+        if !has_params {
+            exchange.end_params(split);
+        }
+        if has_params || !empties {
+            if empties {
+                exchange.forget_unended();
+            }
+            exchange.cut_body();
+            if let Some(own) = self.connections_mut().get_mut(connection) {
+                own.close_after_answer();
+            }
+        }
+        self.go_on(key, true, replies);
+    }
+}

@@ -87,6 +87,8 @@ impl Engine {
         let now = self.timeline.tick(now);
         while let Some(owner) = self.timers.pop_due(now) {
             self.due(now, owner);
+            // In the order of the deadlines, however late this call comes.
+            self.fail_for_want_of_servers(now);
         }
         self.settle(now);
     }

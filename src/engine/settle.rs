@@ -34,9 +34,7 @@ impl Engine {
     #[inline(never)]
     fn settle_all(&mut self, now: Time) {
         self.reopen_reads();
-        while let Some(failure) = self.pool.take_failure() {
-            self.fail_what_waits(now, failure);
-        }
+        self.fail_for_want_of_servers(now);
         if !self.requests.queue().is_empty() {
             self.serve_queue(now, Line::Urgent);
             self.serve_queue(now, Line::Usual);
@@ -56,6 +54,13 @@ impl Engine {
             while let Some(server) = self.pool.refill(now, &self.config) {
                 self.dial(now, server);
             }
+        }
+    }
+
+    /// Connections could not be had: requests that waited for them and may not wait longer fail.
+    pub(super) fn fail_for_want_of_servers(&mut self, now: Time) {
+        while let Some(failure) = self.pool.take_failure() {
+            self.fail_what_waits(now, failure);
         }
     }
 

@@ -12,7 +12,7 @@ use syn::{BinOp, Expr, ExprAssign, ExprBinary, ExprMethodCall, ExprReference, Fi
 use crate::source::{Source, below};
 
 /// The folders that the rule holds for.
-const FOLDERS: [&str; 1] = ["engine"];
+const FOLDERS: [&str; 3] = ["engine", "net", "testkit"];
 
 /// What changes a value of the standard library or of slab that is a field. (An element that is reached by `get_mut`,
 /// `iter_mut` or an index is changed by methods of its own.)

@@ -39,15 +39,18 @@ impl Engine {
         if connection.live() + 1 == connection.max_requests() && connection.is_shareable() {
             self.pool.lists_mut(server).add_shareable(key);
         }
+        let is_last = connection.live() == 0;
+        let (step, reason) = (
+            connection.state().step(Input::LastRequestOff),
+            connection.retire_reason(),
+        );
         self.update_reads(key);
-        let connection = &self.connections[key as usize];
-        if connection.live() > 0 {
+        if !is_last {
             return;
         }
-        match connection.state().step(Input::LastRequestOff) {
+        match step {
             Step::Pool => self.make_idle(now, key),
             Step::Close => {
-                let reason = connection.retire_reason();
                 self.close(now, key, reason.unwrap_or(CloseReason::Retired));
             }
             _ => debug_assert!(false, "requests are on open connections"),

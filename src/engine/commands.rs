@@ -48,11 +48,12 @@ impl Engine {
         let handle = self.accept(now, request, checked, tag);
         self.settle(now);
         // It may have ended already: its body may have.
-        if let Some(key) = self.requests.key(handle)
+        if !self.requests.queue().is_empty()
+            && let Some(key) = self.requests.key(handle)
             && let request = &self.requests[key]
             && request.is_queued()
         {
-            self.arm_limit(now, key, request.timeouts().queue);
+            self.timers.arm_limit(now, key, request.timeouts().queue);
             self.note_refusals(key);
         }
         Ok(handle)

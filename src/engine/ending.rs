@@ -45,20 +45,20 @@ impl Engine {
     ///
     /// Where the request was not sent as a whole, a shared connection gets the ends of its streams and keeps the ID out
     /// of use; a plain one is not used again, since the application may take the rest for the next request.
-    #[inline]
+    #[inline(always)]
     pub(super) fn detach(&mut self, now: Time, key: u32, request_key: u32) {
-        let request = &self.requests[request_key];
+        let request = &mut self.requests[request_key];
         let State::Active { id, .. } = request.state() else {
             return;
         };
         let connection = &mut self.connections[key as usize];
         connection.remove_weight(request.output().weight());
+        request.unfill_output();
         if request.upload().is_sent(connection.transmitted()) {
             connection.release_id(id);
         } else {
             self.detach_early(now, key, request_key, id);
         }
-        self.requests[request_key].unfill_output();
     }
 
     fn detach_early(&mut self, now: Time, key: u32, request_key: u32, id: u16) {

@@ -35,14 +35,15 @@ impl Engine {
     ) -> Option<RawEvent> {
         let now = self.timeline.tick(now);
         loop {
-            let Some(key) = self.key(connection) else {
+            let own = self.connections.get_mut(connection.index as usize);
+            let Some(own) = own.filter(|it| it.is(connection)) else {
                 *input = &[];
                 self.settle(now);
                 return None;
             };
+            let key = connection.index;
             let before = input.len();
             let mut reply = None;
-            let own = &mut self.connections[key as usize];
             let received = own.receive(now, key, input, &mut self.requests, &mut reply);
             self.counters.note_received(before - input.len());
             if let Some(reply) = reply {

@@ -15,26 +15,28 @@ use crate::wire::{EndRequest, ProtocolStatus, RecordType};
 
 impl Engine {
     /// What follows from what came on a connection; the event that comes out of it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn received(&mut self, now: Time, key: u32, received: Received) -> Option<RawEvent> {
         match received {
             Received::Output {
-                key: request_key,
+                request,
+                tag,
                 kind,
                 len,
                 is_first,
             } => {
-                let (request, tag) = self.receives(now, request_key, is_first);
+                self.note_received(now, request.index, is_first);
                 Some(match kind {
                     OutputKind::Stdout => RawEvent::Stdout { request, tag, len },
                     OutputKind::Stderr => RawEvent::Stderr { request, tag, len },
                 })
             }
             Received::OutputEnd {
-                key: request_key,
+                request,
+                tag,
                 is_first,
             } => {
-                let (request, tag) = self.receives(now, request_key, is_first);
+                self.note_received(now, request.index, is_first);
                 Some(RawEvent::Other(Event::StdoutEnd { request, tag }))
             }
             Received::Ended {
@@ -50,18 +52,11 @@ impl Engine {
 
     /// Something has come for a request: the time between two bytes is limited from the first one on.
     #[inline]
-    fn receives(
-        &mut self,
-        now: Time,
-        key: u32,
-        is_first: bool,
-    ) -> (crate::RequestHandle, crate::Tag) {
-        let request = &self.requests[key];
-        let names = (request.handle(key), request.tag());
+    fn note_received(&mut self, now: Time, key: u32, is_first: bool) {
         if is_first {
-            self.arm_limit(now, key, request.timeouts().silence);
+            let limit = self.requests[key].timeouts().silence;
+            self.timers.arm_limit(now, key, limit);
         }
-        names
     }
 
     fn received_other(&mut self, now: Time, key: u32, received: Received) {
@@ -224,7 +219,6 @@ impl Engine {
             connection.set_question(None);
             // An idle connection is made available when the read is used up.
             self.apply_capabilities(server, values);
-            self.arm_connection(key);
             return;
         };
         self.apply_capabilities(server, values);

@@ -43,7 +43,7 @@ impl Engine {
             &mut self.buffers,
         );
         if has_begun {
-            self.arm_limit(now, request_key, write_limit);
+            self.timers.arm_limit(now, request_key, write_limit);
             self.update_reads(key);
             self.fill(now, key);
             self.ask_flush(key);
@@ -96,11 +96,8 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         let sent = connection.sent(now, len, &mut self.requests, half, &mut self.buffers);
         self.counters.note_sent(sent);
-        while let Some(request) =
-            self.connections[key as usize].next_sent(now, key, &mut self.requests)
-        {
-            let limit = self.requests[request].read_limit();
-            self.arm_limit(now, request, limit);
+        while let Some((request, limit)) = connection.next_sent(now, key, &mut self.requests) {
+            self.timers.arm_limit(now, request, limit);
         }
         self.fill(now, key);
     }

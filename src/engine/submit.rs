@@ -77,7 +77,7 @@ impl Engine {
     }
 
     /// Gives a request that was checked its connection, where there is one, and else puts it into the queue.
-    #[inline]
+    #[inline(always)]
     pub(super) fn accept(
         &mut self,
         now: Time,
@@ -92,7 +92,7 @@ impl Engine {
         debug!("request {key}, tag {}: submitted", tag.0);
         let accepted = &self.requests[key];
         let handle = accepted.handle(key);
-        self.arm_limit(now, key, accepted.timeouts().total);
+        self.timers.arm_limit(now, key, accepted.timeouts().total);
         if is_buffering {
             return handle;
         }
@@ -110,7 +110,7 @@ impl Engine {
     }
 
     /// The place that there is now; `waiting` is how many look for one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn place(&self, now: Time, seeker: Seeker, waiting: usize) -> Placement {
         self.pool
             .place(now, seeker, waiting, &self.connections, &self.config)

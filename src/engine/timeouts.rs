@@ -45,15 +45,6 @@ impl Engine {
         }
     }
 
-    /// Makes sure that a request is looked at when a limit that begins now is over. All of its deadlines begin in this way,
-    /// and later ones need no entry: a fifth of the cost of finding the earliest.
-    #[inline]
-    pub(super) fn arm_limit(&mut self, now: Time, key: u32, limit: Option<Duration>) {
-        if let Some(at) = limit.and_then(|limit| now.checked_add(limit)) {
-            self.timers.arm(Owner::Request(key), at);
-        }
-    }
-
     /// The next deadline of a request.
     pub(super) fn request_due(&self, key: u32) -> Option<Due> {
         let request = self.requests.get(key)?;

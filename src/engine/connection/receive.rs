@@ -7,7 +7,7 @@ use super::{Connection, Request, Requests};
 use crate::engine::requests::OutputKind;
 use crate::engine::time::Time;
 use crate::error::ProtocolError;
-use crate::event::ServerValues;
+use crate::event::{RequestHandle, ServerValues, Tag};
 use crate::wire::{Demux, EndRequest, Item, RecordType};
 
 use std::time::Duration;
@@ -59,7 +59,8 @@ pub(crate) enum Received {
     Unremarkable,
     /// Output of a request: the last of the bytes that were consumed.
     Output {
-        key: u32,
+        request: RequestHandle,
+        tag: Tag,
         kind: OutputKind,
         len: usize,
         /// Nothing has come for the request before.
@@ -72,7 +73,11 @@ pub(crate) enum Received {
         in_all: usize,
     },
     /// The end of a request's `FCGI_STDOUT`.
-    OutputEnd { key: u32, is_first: bool },
+    OutputEnd {
+        request: RequestHandle,
+        tag: Tag,
+        is_first: bool,
+    },
     /// The application has ended a request.
     Ended { key: u32, body: EndRequest },
     /// A record that is dropped.
@@ -111,6 +116,7 @@ pub(crate) enum Look {
 
 impl Connection {
     /// Takes the next record, or piece of one, out of bytes that were read. `reply` is set when it is the first.
+    #[inline(always)]
     pub(crate) fn receive(
         &mut self,
         now: Time,
@@ -167,24 +173,25 @@ impl Connection {
             | Item::Values { record_type, .. } => return unexpected_direction(record_type),
         };
         trace!("connection {key}: {record_type} for id {request_id}");
-        let key = match self.find(now, request_id, record_type, requests, reply) {
-            Ok(key) => key,
+        let (key, request) = match self.find(now, request_id, record_type, requests, reply) {
+            Ok(found) => found,
             Err(received) => return received,
         };
+        let (handle, tag) = (request.handle(key), request.tag());
         match item {
             Item::Stream { data, .. } => {
                 let kind = match record_type {
                     RecordType::Stderr => OutputKind::Stderr,
                     _ => OutputKind::Stdout,
                 };
-                let request = &requests[key];
                 let is_over = kind == OutputKind::Stdout && request.output().has_ended();
                 if request.is_aborting() || is_over {
                     return Received::Ignored;
                 }
-                match requests[key].note_output(now, data.len()) {
+                match request.note_output(now, data.len()) {
                     Some(is_first) => Received::Output {
-                        key,
+                        request: handle,
+                        tag,
                         kind,
                         len: data.len(),
                         is_first,
@@ -197,13 +204,16 @@ impl Connection {
             }
             Item::End { body, .. } => Received::Ended { key, body },
             _ => {
-                let request = &requests[key];
                 let is_over = request.is_aborting() || request.output().has_ended();
                 if record_type == RecordType::Stderr || is_over {
                     return Received::Unremarkable;
                 }
-                match requests[key].note_output_end(now) {
-                    Some(is_first) => Received::OutputEnd { key, is_first },
+                match request.note_output_end(now) {
+                    Some(is_first) => Received::OutputEnd {
+                        request: handle,
+                        tag,
+                        is_first,
+                    },
                     None => Received::Unremarkable,
                 }
             }
@@ -211,20 +221,20 @@ impl Connection {
     }
 
     /// The request that a record is for, if it is to have it.
-    #[inline]
-    fn find(
+    #[inline(always)]
+    fn find<'r>(
         &mut self,
         now: Time,
         request_id: u16,
         record_type: RecordType,
-        requests: &Requests,
+        requests: &'r mut Requests,
         reply: &mut Option<FirstReply>,
-    ) -> Result<u32, Received> {
+    ) -> Result<(u32, &'r mut Request), Received> {
         let slot = self.ids.get(request_id);
         let Some(Slot::Live(key)) = slot else {
             return Err(self.not_found(slot, request_id, record_type, requests));
         };
-        let request = &requests[key];
+        let request = &mut requests[key];
         if !request.output().has_begun() && !request.upload().has_begun(self.transmitted()) {
             // Not a byte of the request has left: the record cannot be its.
             return Err(Received::Violation(ProtocolError::Premature {
@@ -238,7 +248,7 @@ impl Connection {
                 waited: request.assigned_for(now),
             });
         }
-        Ok(key)
+        Ok((key, request))
     }
 
     #[cold]

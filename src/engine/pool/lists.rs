@@ -35,10 +35,20 @@ impl Lists {
         self.idle.len()
     }
 
-    /// The idle connections, the most recently used first.
+    /// The most recently used idle connection that serves. As a rule it is the first that is looked at.
     #[inline]
-    pub(super) fn idle(&self) -> impl Iterator<Item = u32> + '_ {
-        self.idle.iter().rev().copied()
+    pub(super) fn find_idle(&self, serves: impl Fn(u32) -> bool) -> Option<u32> {
+        let last = *self.idle.back()?;
+        if serves(last) {
+            return Some(last);
+        }
+        self.find_other_idle(serves)
+    }
+
+    #[cold]
+    fn find_other_idle(&self, serves: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut others = self.idle.iter().rev().skip(1).copied();
+        others.find(|key| serves(*key))
     }
 
     pub(super) fn is_idle(&self, key: u32) -> bool {

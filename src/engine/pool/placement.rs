@@ -149,13 +149,12 @@ impl Pool {
             let since = connection.idle_since();
             is_good(connection) && (may_idle || since == now || since + limits.idle_timeout > now)
         };
-        let idle = || server.lists.idle();
-        let is_first_choice = |key: &u32| {
-            let connection = &connections[*key as usize];
+        let is_first_choice = |key: u32| {
+            let connection = &connections[key as usize];
             is_usable(connection)
                 && (!seeker.runs_once || server.is_safe(now, connection, config.request_ids))
         };
-        if let Some(key) = idle().find(is_first_choice) {
+        if let Some(key) = server.lists.find_idle(is_first_choice) {
             return Placement::Use(key);
         }
         let may_dial = self.may_dial(now, index, config);
@@ -170,7 +169,9 @@ impl Pool {
                 };
             }
         } else if seeker.runs_once
-            && let Some(key) = idle().find(|key| is_usable(&connections[*key as usize]))
+            && let Some(key) = server
+                .lists
+                .find_idle(|key| is_usable(&connections[key as usize]))
         {
             return Placement::Use(key);
         }

@@ -197,11 +197,11 @@ impl Requests {
 
     // --- they are sent ---
 
-    /// A request gets its connection.
+    /// A request is begun on a connection, which had served before or not.
     #[inline]
-    pub(super) fn assign(&mut self, now: Time, key: u32, to: Assignment) {
-        self.counts.reused += u64::from(to.is_reused);
-        self.slab[key as usize].assign(now, to);
+    pub(super) fn begin(&mut self, key: u32, is_reused: bool) -> &mut Request {
+        self.counts.reused += u64::from(is_reused);
+        &mut self.slab[key as usize]
     }
 
     /// Forgets the attempt of a request whose connection was lost, or that was rejected; false when its body cannot be
@@ -387,48 +387,20 @@ impl Requests {
             request.output_mut().keep_outcome(outcome);
             return None;
         }
-        let event = self.end(key, outcome);
+        let event = end(&mut self.counts, key, request, outcome);
         self.remove(key);
         Some(event)
     }
 
     /// Ends a request at once that stays on its connection until the application has ended it.
     pub(super) fn abandon(&mut self, now: Time, key: u32, failure: Failure) -> Event<'static> {
-        let event = self.end(key, Err(failure));
         let request = &mut self.slab[key as usize];
+        let event = end(&mut self.counts, key, request, Err(failure));
         let buffered = request.output().buffered();
         request.output_mut().discard();
         request.abandon(now);
         self.kept.remove(buffered);
         event
-    }
-
-    /// The only maker of `End`.
-    #[inline]
-    fn end(&mut self, key: u32, outcome: Outcome) -> Event<'static> {
-        let request = &self.slab[key as usize];
-        let tag = request.tag();
-        match &outcome {
-            Ok(completion) => {
-                self.counts.completed += 1;
-                debug!(
-                    "request {key}, tag {}: complete; {}",
-                    tag.0, completion.report
-                );
-            }
-            Err(failure) => {
-                self.counts.failed += 1;
-                debug!(
-                    "request {key}, tag {}: {failure}; {}",
-                    tag.0, failure.report
-                );
-            }
-        }
-        Event::End {
-            request: request.handle(key),
-            tag,
-            outcome,
-        }
     }
 
     /// Takes a request away whose `End` is out, and keeps its memory for the next.
@@ -443,6 +415,33 @@ impl Requests {
         if buffered > 0 {
             self.kept.remove(buffered);
         }
+    }
+}
+
+/// The only maker of `End`.
+#[inline]
+fn end(counts: &mut Counts, key: u32, request: &Request, outcome: Outcome) -> Event<'static> {
+    let tag = request.tag();
+    match &outcome {
+        Ok(completion) => {
+            counts.completed += 1;
+            debug!(
+                "request {key}, tag {}: complete; {}",
+                tag.0, completion.report
+            );
+        }
+        Err(failure) => {
+            counts.failed += 1;
+            debug!(
+                "request {key}, tag {}: {failure}; {}",
+                tag.0, failure.report
+            );
+        }
+    }
+    Event::End {
+        request: request.handle(key),
+        tag,
+        outcome,
     }
 }
 

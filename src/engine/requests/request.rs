@@ -227,7 +227,7 @@ impl Request {
 
     /// *assigned*
     #[inline]
-    pub(super) fn assign(&mut self, now: Time, to: Assignment) {
+    pub(crate) fn assign(&mut self, now: Time, to: Assignment) {
         debug_assert_eq!(self.state.step(Input::Assigned), Step::Begin);
         self.state = State::Active {
             connection: to.connection,

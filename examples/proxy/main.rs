@@ -2,21 +2,22 @@
 //!
 //! `cargo run --release --example proxy`, then http://127.0.0.1:8080. All options: `-- --help`.
 //!
-//! - `worker`: what a loop serves, the order of a turn; a guest in the loop. `event_loop`, `signals`: a loop for it.
-//!   `loops`: their threads. `listener`, `timers`, `clock`: what it waits for. `room`: how many clients there can be, who goes
-//!   when there are more.
-//! - `connection`: a client, and how far its request is. `intake`, `head`: read requests. `start`, `routes`, `files`,
-//!   `version`: what they ask for. `upload`, `chunked`, `spool`: their bodies. `fastcgi`: how the applications are asked.
-//! - `relay`, `respond`, `outbox`: the way back. `back_pressure`: its rule, in both directions. `answer`: what the proxy says
-//!   itself. `ending`, `stop`: how things end.
-//! - `options`, `arguments`, `descriptors`: what can be set, how, and within which limits of the system. `access_log`,
-//!   `log_writer`, `board`, `status`: what is told of it all. `spares`: memory that is used again.
+//! The way of a request:
+//! - `net`: a listener takes the client in; its bytes are read into a buffer, by readiness and by turns.
+//! - `http`: the head is found in these bytes and parsed; a body in chunks is decoded.
+//! - `request`: `start` decides who answers: an application, a file, the proxy itself. The body goes up as far as the
+//!   application takes it, the response comes down as far as the client takes it.
+//! - `log`: a line for each request, written by a thread of its own.
+//!
+//! `serve` holds it together: the worker, its clients, the order of a turn. `site` has what all requests share: options,
+//! routes, figures. `program` is around the worker: the command line, a loop with signals, threads.
 //!
 //! # Into a server of your own
-//! Take all files but `main`, `arguments`, `descriptors`, `event_loop`, `loops`, `signals` and `../responder`. Your loop
-//! takes the four steps of `event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct
-//! with defaults, of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`.
-//! `tests/proxy/guest.rs` is such a server. Pages of your own have their place in `start`, where the status page has its.
+//! Take all folders but `program`, and neither this file nor `../responder`. Your loop takes the four steps of
+//! `program::event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct with
+//! defaults, of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`.
+//! `tests/proxy/guest.rs` is such a server. Pages of your own have their place in `request::start`, where the status page
+//! has its.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
 //! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page).
@@ -28,51 +29,26 @@ use std::sync::Arc;
 
 use mio_fcgi::Address;
 
-// Those that tests/proxy/chaos.rs, tests/proxy/guest.rs and tests/budgets use are open to them.
-mod access_log;
-mod answer;
-pub(crate) mod arguments;
-mod back_pressure;
-pub(crate) mod board;
-mod chunked;
-mod clock;
-mod connection;
-mod descriptors;
-mod ending;
-pub(crate) mod event_loop;
-pub(crate) mod fastcgi;
-mod files;
-mod head;
-mod intake;
-mod listener;
-mod log_writer;
-pub(crate) mod loops;
-pub(crate) mod options;
-pub(crate) mod outbox;
-mod relay;
-mod respond;
-mod room;
-mod routes;
-mod signals;
-mod spares;
-mod spool;
-mod start;
-mod status;
-mod stop;
-mod timers;
-mod upload;
-mod version;
-pub(crate) mod worker;
+mod http;
+mod log;
+pub(crate) mod net;
+mod request;
+// What tests/proxy and tests/budgets use is open to them.
+pub(crate) mod program;
+pub(crate) mod serve;
+pub(crate) mod site;
 
 #[path = "../responder/app.rs"]
 pub(crate) mod app;
 
-use arguments::{CommandLine, USAGE};
-use board::Board;
-use event_loop::EventLoop;
-use listener::Listener;
-use loops::Loops;
-use options::Options;
+use net::listener::Listener;
+use program::arguments::{CommandLine, USAGE};
+use program::descriptors;
+use program::event_loop::EventLoop;
+use program::threads::Loops;
+use site::fastcgi;
+use site::metrics::Board;
+use site::options::Options;
 
 fn main() -> ExitCode {
     env_logger::init();

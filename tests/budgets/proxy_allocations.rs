@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use allocation_counter::AllocationInfo;
 
-use crate::proxy::{app, arguments, board, event_loop, fastcgi, options};
+use crate::proxy::app;
+use crate::proxy::program::{arguments, event_loop};
+use crate::proxy::site::{fastcgi, metrics, options};
 
 /// Of each length of run.
 const REQUESTS: usize = 4000;
@@ -92,7 +94,7 @@ fn allocations(
     let server = thread::spawn(move || {
         let config = fastcgi::config(&options, vec![upstream], 0);
         let address = options.listen;
-        let board = Arc::new(board::Board::new(false, 1));
+        let board = Arc::new(metrics::Board::new(false, 1));
         let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(*options), &board, config)
             .expect("the system gives a poll");
         let address = event_loop.worker.listen(address).expect("a free port");

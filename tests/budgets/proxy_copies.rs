@@ -4,7 +4,7 @@
 use std::io::{self, IoSlice, Write};
 use std::ops::Range;
 
-use crate::proxy::outbox::Outbox;
+use crate::proxy::net::outbox::Outbox;
 
 /// A head that waits for its body.
 const HEAD: &[u8] = &[b'h'; 300];

@@ -16,7 +16,8 @@ use mio_fcgi::{Multiplex, ReadBuf};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::proxy::{board, fastcgi, options, worker};
+use crate::proxy::serve::worker;
+use crate::proxy::site::{fastcgi, metrics, options};
 
 const RUNS: u64 = 400;
 const STEPS: usize = 300;
@@ -156,7 +157,7 @@ impl World {
         });
         let poll = Poll::new().expect("a poll");
         let config = fastcgi::config(&options, options.upstreams.clone(), 0);
-        let board = Arc::new(board::Board::new(false, 1));
+        let board = Arc::new(metrics::Board::new(false, 1));
         let tokens = Token(0)..Token(1000);
         let worker = worker::Worker::new(poll.registry(), tokens, 0, &options, &board, config);
         let mut worker = worker.expect("a worker");

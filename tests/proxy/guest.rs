@@ -13,7 +13,10 @@ use mio::{Events, Interest, Poll, Token};
 use mio_fcgi::wire::{self, RecordType};
 use mio_fcgi::{Address, Multiplex, ReadBuf};
 
-use crate::proxy::{app, board, event_loop, fastcgi, loops, options, worker};
+use crate::proxy::app;
+use crate::proxy::program::{event_loop, threads};
+use crate::proxy::serve::worker;
+use crate::proxy::site::{fastcgi, metrics, options};
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -52,7 +55,7 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
     let poll = Poll::new().expect("a poll");
     let options = Arc::new(options::Options::default());
     let config = || fastcgi::config(&options, vec!["127.0.0.1:1".parse().expect("one")], 0);
-    let board = Arc::new(board::Board::new(false, 1));
+    let board = Arc::new(metrics::Board::new(false, 1));
     // The listener's, the clients', and one for each FastCGI connection.
     let enough = 1 + options.clients + options.max_connections;
     for (count, is_enough) in [
@@ -246,11 +249,11 @@ fn a_loop_that_fails_or_panics_stops_the_others() {
         let options = Arc::new(options::Options::default());
         let nobody = vec!["127.0.0.1:1".parse().expect("one")];
         let config = fastcgi::config(&options, nobody, 0);
-        let board = Arc::new(board::Board::new(false, 2));
+        let board = Arc::new(metrics::Board::new(false, 2));
         let healthy = event_loop::EventLoop::new(0, &options, &board, config).expect("a loop");
         let runs: [Run; 2] = [Box::new(move || healthy.run()), fail];
         let (tell, told) = mpsc::channel();
-        let loops = loops::Loops::start(runs).expect("threads");
+        let loops = threads::Loops::start(runs).expect("threads");
         thread::spawn(move || tell.send(loops.wait()));
         let result = told.recv_timeout(PATIENCE).expect("all stop");
         assert_eq!(result.expect_err("one failed").to_string(), expected);
@@ -268,7 +271,7 @@ fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
         upstreams => upstreams.to_vec(),
     };
     let config = fastcgi::config(&options, servers, 0);
-    let board = Arc::new(board::Board::new(false, 1));
+    let board = Arc::new(metrics::Board::new(false, 1));
     worker::Worker::new(poll.registry(), WORKER, 0, &options, &board, config).expect("a worker")
 }
 
@@ -300,7 +303,7 @@ fn serve(upstream: Address, tell: &mpsc::Sender<(SocketAddr, SocketAddr)>) -> io
         ..options::Options::default()
     });
     let config = fastcgi::config(&options, vec![upstream], 0);
-    let board = Arc::new(board::Board::new(false, 1));
+    let board = Arc::new(metrics::Board::new(false, 1));
     let mut worker = worker::Worker::new(poll.registry(), WORKER, 0, &options, &board, config)?;
     let web = worker.listen(([127, 0, 0, 1], 0).into())?;
     tell.send((web, health.local_addr()?)).expect("it waits");
@@ -399,57 +402,52 @@ fn say(lines: &mut BufReader<TcpStream>, line: &str) -> String {
     said.trim().to_owned()
 }
 
-/// The files that are not taken along.
-const LEFT: &[&str] = &[
-    "main",
-    "arguments",
-    "descriptors",
-    "event_loop",
-    "loops",
-    "signals",
-];
-
 #[test]
 fn what_is_taken_needs_nothing_that_is_left_and_no_crate_that_is_not_named() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/proxy");
-    let read = |path: &Path| std::fs::read_to_string(path).expect("a file of the proxy");
-    let told = read(&folder.join("main.rs"));
-    for left in LEFT {
-        assert!(told.contains(&format!("`{left}`")), "{left}");
-    }
-    let manifest = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("examples/proxy");
+    let main = read(&folder.join("main.rs"));
+    assert!(main.contains("Take all folders but `program`"));
+    let manifest = read(&root.join("Cargo.toml"));
     let crates = manifest
         .lines()
         .filter_map(|line| line.split_once(" = "))
         .map(|(name, _)| name.replace('-', "_"));
     let crates: Vec<String> = crates.collect();
-    let named = told.split("//! Crates:").nth(1).expect("the crates");
+    let named = main.split("//! Crates:").nth(1).expect("the crates");
     let named = named.split("\n\n").next().unwrap_or_default();
-    let mut taken = 0;
+    let mut taken = Vec::new();
     for entry in std::fs::read_dir(&folder).expect("the proxy") {
         let path = entry.expect("an entry").path();
-        let name = path.file_stem().and_then(|stem| stem.to_str());
-        let name = name.expect("a name");
-        if LEFT.contains(&name) {
-            continue;
+        if path.is_dir() && !path.ends_with("program") {
+            let files = std::fs::read_dir(&path).expect("a folder of the proxy");
+            taken.extend(files.map(|file| file.expect("an entry").path()));
         }
-        taken += 1;
-        let code = read(&path);
-        for left in LEFT {
-            assert!(
-                !code.contains(&format!("super::{left}")),
-                "{name} needs {left}"
-            );
-        }
+    }
+    assert!(taken.len() > 20, "{taken:?}");
+    for path in &taken {
+        let name = path.strip_prefix(&folder).expect("below it").display();
+        let code = read(path);
+        let mut lines = code.lines().filter(|line| !line.trim().starts_with("//"));
+        let is_import = |line: &str| line.contains("use ") || line.contains("super::");
+        assert!(
+            !lines.any(|line| is_import(line) && line.contains("program")),
+            "{name} needs what is left"
+        );
         for used in &crates {
             let is_used = code.contains(&format!("use {used}::"))
                 || code.contains(&format!(" {used}::"))
                 || code.contains(&format!("({used}::"));
+            // `log` is a folder of its own.
+            let is_own = used == "log";
             assert!(
-                !is_used || named.contains(used),
+                !is_used || is_own || named.contains(used),
                 "{name} needs the crate {used}"
             );
         }
     }
-    assert!(taken > 20);
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("a file of the proxy")
 }

@@ -9,9 +9,9 @@ use super::choices::Choices;
 use chunked::Chunked;
 use head::{BodyLength, FieldSpace, MAX_FIELDS, MAX_HEAD, MAX_LINE, RequestHead};
 
-#[path = "../../../examples/proxy/chunked.rs"]
+#[path = "../../../examples/proxy/http/chunked.rs"]
 mod chunked;
-#[path = "../../../examples/proxy/head.rs"]
+#[path = "../../../examples/proxy/http/head.rs"]
 mod head;
 
 /// Three octets choose the cuts; then what a client sends. An octet of 0xff and the next one stand for a run of letters.

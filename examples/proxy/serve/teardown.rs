@@ -2,8 +2,8 @@
 
 use std::net::Shutdown;
 
-use super::access_log::Served;
 use super::connection::{Answer, SKIP_LEN, Stage, Upload};
+use super::log::access_log::Served;
 use super::worker::{Running, Worker};
 
 impl Worker {

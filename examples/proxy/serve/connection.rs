@@ -9,13 +9,13 @@ use mio::net::TcpStream;
 use mio_fcgi::cgi::HeadParser;
 use mio_fcgi::{Request, RequestHandle};
 
-use super::access_log::LogEntry;
-use super::chunked::Chunked;
-use super::options::Options;
-use super::outbox::{Outbox, SMALL};
-use super::respond::{Asked, Framing};
-use super::spool::Spool;
-use super::timers::Armed;
+use super::http::chunked::Chunked;
+use super::http::response_head::{Asked, Framing};
+use super::log::access_log::LogEntry;
+use super::net::outbox::{Outbox, SMALL};
+use super::net::spool::Spool;
+use super::net::timers::Armed;
+use super::site::options::Options;
 
 /// A client's connection.
 ///

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use mio::Interest;
 
-use super::connection::{Connection, Stage};
-use super::worker::{Running, Worker};
+use super::serve::connection::{Connection, Stage};
+use super::serve::worker::{Running, Worker};
 
 impl Worker {
     /// For one more client.

@@ -3,14 +3,14 @@
 use mio_fcgi::cgi::{Env, EnvError, Forbidden, Resolution, Script};
 use mio_fcgi::{Body, Request, SubmitError};
 
-use super::answer::TEXT;
-use super::chunked::Chunked;
-use super::connection::{Answer, Spooled, Stage, Upload};
-use super::head::{BodyLength, RequestHead};
-use super::intake::line_of;
-use super::respond::Asked;
-use super::spool::Spool;
-use super::worker::Worker;
+use super::error_page::TEXT;
+use super::http::chunked::Chunked;
+use super::http::head::{BodyLength, RequestHead};
+use super::http::response_head::Asked;
+use super::net::spool::Spool;
+use super::serve::connection::{Answer, Spooled, Stage, Upload};
+use super::serve::request_reader::line_of;
+use super::serve::worker::Worker;
 
 impl Worker {
     /// Starts serving a request; returns how many of the octets that follow its head were used.

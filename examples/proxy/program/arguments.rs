@@ -9,7 +9,7 @@ use std::time::Duration;
 use lexopt::prelude::*;
 use mio_fcgi::{Address, Multiplex};
 
-use super::options::Options;
+use super::site::options::Options;
 
 /// What a command line asks for.
 #[derive(Debug)]

@@ -7,13 +7,13 @@
 //! on when the socket took what was read of it.
 //!
 //! **To the application.** A body is handed on as far as the FastCGI client takes it. When it takes no more, the
-//! connection is not read ([`wants_input`](super::connection::Connection::wants_input)) until `StdinReady` comes: the rest
+//! connection is not read ([`wants_input`](super::serve::connection::Connection::wants_input)) until `StdinReady` comes: the rest
 //! stays in the system's buffers, and the client waits. Nor is the next request read before the answer to this one is
 //! complete.
 
-use super::connection::Answer;
-use super::outbox::SMALL;
-use super::worker::Worker;
+use super::net::outbox::SMALL;
+use super::serve::connection::Answer;
+use super::serve::worker::Worker;
 
 impl Worker {
     /// Sends to a client by the rule, and pauses who brings more than it takes.

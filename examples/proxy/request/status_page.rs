@@ -3,10 +3,10 @@
 //! Only for clients on this machine. Whoever comes through another proxy on this machine is taken for one: have that
 //! proxy refuse the path.
 
-use super::answer::TEXT;
-use super::board::Figures;
-use super::head::RequestHead;
-use super::worker::Worker;
+use super::error_page::TEXT;
+use super::http::head::RequestHead;
+use super::serve::worker::Worker;
+use super::site::metrics::Figures;
 
 impl Worker {
     /// The status page, for clients on this machine; true when that is what was asked for.

@@ -2,8 +2,8 @@
 
 use mio_fcgi::cgi::HeadParser;
 
-use super::access_log::LogEntry;
-use super::connection::{Answer, Exchange};
+use super::log::access_log::LogEntry;
+use super::serve::connection::{Answer, Exchange};
 
 /// Memory that served one request and serves the next.
 #[derive(Default)]

@@ -3,10 +3,10 @@
 use mio_fcgi::cgi::HeadError;
 use mio_fcgi::{Outcome, RequestHandle};
 
-use super::answer::status_of;
-use super::connection::{Answer, Exchange, Stage};
-use super::respond::{self, ChunkSize, Framing, LAST_CHUNK};
-use super::worker::Worker;
+use super::error_page::status_of;
+use super::http::response_head::{self, ChunkSize, Framing, LAST_CHUNK};
+use super::serve::connection::{Answer, Exchange, Stage};
+use super::serve::worker::Worker;
 
 impl Worker {
     /// Output of an application: a head, or a part of one, or a body.
@@ -51,13 +51,13 @@ impl Worker {
             if head.is_interim() {
                 // The client was told to continue by the proxy, if it had to be.
                 if exchange.asked.is_http11 && head.status() != 100 {
-                    respond::write_interim(out, &head);
+                    response_head::write_interim(out, &head);
                 }
                 continue;
             }
             exchange.asked.keeps_alive &= keeps_clients;
             exchange.status = head.status();
-            let written = respond::write_head(out, &head, exchange.asked, self.clock.http());
+            let written = response_head::write_head(out, &head, exchange.asked, self.clock.http());
             exchange.asked.keeps_alive = written.keeps_alive;
             let before = std::mem::replace(&mut exchange.answer, Answer::Body(written.framing));
             self.spares.recycle_parser(before);

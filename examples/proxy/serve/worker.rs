@@ -2,7 +2,7 @@
 //!
 //! It is a guest in the loop, as the FastCGI client is: [`handle_event`](Worker::handle_event) takes note of what is ready,
 //! [`turn`](Worker::turn) does everything else, [`timeout`](Worker::timeout) says how long it can wait. Whose loop that is
-//! does not matter: the one in `event_loop` has signals beside it, yours may have whatever it has.
+//! does not matter: the one in `program::event_loop` has signals beside it, yours may have whatever it has.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,18 +15,18 @@ use mio::{Registry, Token};
 use mio_fcgi::{Client, Config, Event, ReadBuf, SharedParams, Tag};
 use slab::Slab;
 
-use super::access_log::AccessLog;
-use super::board::{Board, Publisher};
-use super::clock::Clock;
 use super::connection::{Connection, Stage};
-use super::fastcgi::site_params;
-use super::listener::Listener;
-use super::options::Options;
-use super::routes::Routes;
-use super::spares::Spares;
-use super::timers::Timers;
+use super::log::access_log::AccessLog;
+use super::net::buffer_pool::Spares;
+use super::net::clock::Clock;
+use super::net::listener::Listener;
+use super::net::timers::Timers;
+use super::site::fastcgi::site_params;
+use super::site::metrics::{Board, Publisher};
+use super::site::options::Options;
+use super::site::routes::Routes;
 
-/// The clients of a loop. What it does for them is in `intake`, what it does with answers in `relay`.
+/// The clients of a loop. What it does for them is in `request_reader`, what it does with answers in `request::response`.
 pub(crate) struct Worker {
     pub(crate) options: Arc<Options>,
     pub(crate) publisher: Publisher,

@@ -3,8 +3,8 @@
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::clock::http_date;
 use super::head::RequestHead;
+use super::net::clock::http_date;
 
 /// By what a client knows a file's content again.
 pub(crate) struct Version {

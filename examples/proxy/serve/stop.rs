@@ -1,6 +1,6 @@
 //! The end: what is being served is finished, for a while.
 
-use super::ending::NOT_ANSWERED;
+use super::teardown::NOT_ANSWERED;
 use super::worker::{Running, Worker};
 
 impl Worker {

@@ -1,7 +1,7 @@
 //! How many clients the system's limit of file descriptors allows, so that an application can be reached however many
 //! there are.
 
-use super::options::Options;
+use super::site::options::Options;
 
 /// Lowers `--clients` to what fits; the error says what to do when nothing does.
 ///

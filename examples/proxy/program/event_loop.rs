@@ -7,10 +7,10 @@ use std::sync::Arc;
 use mio::{Events, Poll, Token};
 use mio_fcgi::{Config, ReadBuf};
 
-use super::board::Board;
-use super::options::Options;
+use super::serve::worker::Worker;
 use super::signals::Signals;
-use super::worker::Worker;
+use super::site::metrics::Board;
+use super::site::options::Options;
 
 pub(crate) struct EventLoop {
     poll: Poll,

@@ -3,9 +3,9 @@
 use mio_fcgi::cgi::HeadError;
 use mio_fcgi::{ConnectError, RequestError, TimeoutKind};
 
-use super::connection::{Answer, Stage, Upload};
-use super::respond;
-use super::worker::Worker;
+use super::http::response_head;
+use super::serve::connection::{Answer, Stage, Upload};
+use super::serve::worker::Worker;
 
 impl Worker {
     pub(crate) fn answer_bad_head(&mut self, key: usize, error: HeadError) {
@@ -32,7 +32,7 @@ impl Worker {
         if let Some(request) = request {
             self.fcgi.abort(now, request);
         }
-        let body = format!("{status} {}: {why}\n", respond::reason(status));
+        let body = format!("{status} {}: {why}\n", response_head::reason(status));
         let fields: &[(&[u8], &[u8])] = match status {
             503 => &[(b"Retry-After", b"1")],
             405 => &[(b"Allow", b"GET, HEAD")],
@@ -61,15 +61,15 @@ impl Worker {
         exchange.settle_keep_alive();
         let asked = exchange.asked;
         let out = connection.out.tail();
-        respond::start_own(out, status, self.clock.http());
+        response_head::start_own(out, status, self.clock.http());
         for (name, value) in fields {
-            respond::write_field(out, name, value);
+            response_head::write_field(out, name, value);
         }
         if status != 204 && status != 304 {
-            respond::write_field(out, b"Content-Type", content_type.as_bytes());
-            respond::write_number(out, b"Content-Length", body.len() as u64);
+            response_head::write_field(out, b"Content-Type", content_type.as_bytes());
+            response_head::write_number(out, b"Content-Length", body.len() as u64);
         }
-        respond::write_connection(out, asked.keeps_alive, asked.is_http11);
+        response_head::write_connection(out, asked.keeps_alive, asked.is_http11);
         if !asked.is_head {
             out.extend_from_slice(body.as_bytes());
             exchange.body_len = body.len() as u64;

@@ -3,8 +3,8 @@
 use std::mem::MaybeUninit;
 
 use super::connection::{Answer, Exchange, LINGER_STEP, Stage, Upload};
-use super::head::{self, FieldSpace, MAX_FIELDS, MAX_LINE, Refusal};
-use super::respond::Asked;
+use super::http::head::{self, FieldSpace, MAX_FIELDS, MAX_LINE, Refusal};
+use super::http::response_head::Asked;
 use super::worker::Worker;
 
 impl Worker {

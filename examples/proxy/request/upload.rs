@@ -4,9 +4,9 @@ use std::io;
 
 use mio_fcgi::RequestHandle;
 
-use super::connection::{Exchange, Upload};
-use super::head::Refusal;
-use super::worker::Worker;
+use super::http::head::Refusal;
+use super::serve::connection::{Exchange, Upload};
+use super::serve::worker::Worker;
 
 impl Worker {
     /// Uses octets of a body; returns how many.

@@ -1,4 +1,4 @@
-//! Files that are sent as they are. What a client wants of one is found out in `version`.
+//! Files that are sent as they are. What a client wants of one is found out in `http::conditional`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -6,11 +6,11 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::connection::{Answer, Stage};
-use super::head::RequestHead;
-use super::respond;
-use super::version::{Version, Wanted};
-use super::worker::Worker;
+use super::http::conditional::{Version, Wanted};
+use super::http::head::RequestHead;
+use super::http::response_head;
+use super::serve::connection::{Answer, Stage};
+use super::serve::worker::Worker;
 
 impl Worker {
     /// Answers with a file. Opening and reading it can wait for the disk.
@@ -62,7 +62,7 @@ impl Worker {
         let asked = exchange.asked;
         exchange.status = if range.is_some() { 206 } else { 200 };
         let out = connection.out.tail();
-        respond::start_own(out, exchange.status, self.clock.http());
+        response_head::start_own(out, exchange.status, self.clock.http());
         let kind = mime_guess::from_path(path).first_or_octet_stream();
         let charset = if kind.type_() == "text" {
             "; charset=utf-8"
@@ -70,16 +70,16 @@ impl Worker {
             ""
         };
         let kind = format!("{}{charset}", kind.essence_str());
-        respond::write_field(out, b"Content-Type", kind.as_bytes());
-        respond::write_number(out, b"Content-Length", left);
-        respond::write_field(out, b"Last-Modified", version.modified.as_bytes());
-        respond::write_field(out, b"ETag", version.etag.as_bytes());
-        respond::write_field(out, b"Accept-Ranges", b"bytes");
+        response_head::write_field(out, b"Content-Type", kind.as_bytes());
+        response_head::write_number(out, b"Content-Length", left);
+        response_head::write_field(out, b"Last-Modified", version.modified.as_bytes());
+        response_head::write_field(out, b"ETag", version.etag.as_bytes());
+        response_head::write_field(out, b"Accept-Ranges", b"bytes");
         if let Some((from, to)) = range {
             let range = format!("bytes {from}-{}/{len}", to - 1);
-            respond::write_field(out, b"Content-Range", range.as_bytes());
+            response_head::write_field(out, b"Content-Range", range.as_bytes());
         }
-        respond::write_connection(out, asked.keeps_alive, asked.is_http11);
+        response_head::write_connection(out, asked.keeps_alive, asked.is_http11);
         exchange.answer = Answer::Complete;
         if !asked.is_head && left > 0 {
             exchange.answer = Answer::File { file, left };

@@ -1,0 +1,8 @@
+//! HTTP/1 itself: heads, chunks, framing, conditions. No socket, no FastCGI.
+
+pub(crate) mod chunked;
+pub(crate) mod conditional;
+pub(crate) mod head;
+pub(crate) mod response_head;
+
+use super::net;

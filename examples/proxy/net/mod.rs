@@ -1,0 +1,10 @@
+//! A client's socket and what it needs: buffers, time, files for long bodies.
+
+pub(crate) mod buffer_pool;
+pub(crate) mod clock;
+pub(crate) mod listener;
+pub(crate) mod outbox;
+pub(crate) mod spool;
+pub(crate) mod timers;
+
+use super::{log, serve};

@@ -1,0 +1,9 @@
+//! What all requests of a loop have in common.
+
+pub(crate) mod admission;
+pub(crate) mod fastcgi;
+pub(crate) mod metrics;
+pub(crate) mod options;
+pub(crate) mod routes;
+
+use super::serve;

@@ -47,7 +47,7 @@ use program::descriptors;
 use program::event_loop::EventLoop;
 use program::threads::Loops;
 use site::fastcgi;
-use site::metrics::Board;
+use site::metrics::Metrics;
 use site::options::Options;
 
 fn main() -> ExitCode {
@@ -91,7 +91,7 @@ fn run(mut options: Options) -> io::Result<()> {
         None => options.upstreams.clone(),
     };
     let options = Arc::new(options);
-    let board = Arc::new(Board::new(options.status, options.threads));
+    let metrics = Arc::new(Metrics::new(options.status, options.threads));
     let mut loops = Vec::new();
     let cannot_listen = |address: SocketAddr| {
         move |error: io::Error| {
@@ -105,12 +105,9 @@ fn run(mut options: Options) -> io::Result<()> {
     }
     for index in 0..options.threads {
         let config = fastcgi::config(&options, servers.clone(), index);
-        let mut event_loop = EventLoop::new(index, &options, &board, config)?;
+        let mut event_loop = EventLoop::new(index, &options, &metrics, config)?;
         // The first one takes the free port that was perhaps asked for.
-        address = event_loop
-            .worker
-            .listen(address)
-            .map_err(cannot_listen(address))?;
+        address = event_loop.listen(address).map_err(cannot_listen(address))?;
         loops.push(event_loop);
     }
     // Where the system has no thread left, the process ends, and with it those that run already.

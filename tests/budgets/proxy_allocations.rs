@@ -94,10 +94,10 @@ fn allocations(
     let server = thread::spawn(move || {
         let config = fastcgi::config(&options, vec![upstream], 0);
         let address = options.listen;
-        let board = Arc::new(metrics::Board::new(false, 1));
-        let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(*options), &board, config)
+        let metrics = Arc::new(metrics::Metrics::new(false, 1));
+        let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(*options), &metrics, config)
             .expect("the system gives a poll");
-        let address = event_loop.worker.listen(address).expect("a free port");
+        let address = event_loop.listen(address).expect("a free port");
         tell.send(address).expect("somebody waits");
         allocation_counter::measure(move || event_loop.run().expect("it goes on"))
     });

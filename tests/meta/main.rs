@@ -7,6 +7,7 @@ mod layering;
 mod logs;
 mod messages;
 mod owners;
+mod proxy;
 mod rooms;
 mod source;
 mod surface;

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use mio_fcgi::wire::{self, Demux, EndRequest, Item, ProtocolStatus, RecordType};
@@ -85,7 +85,7 @@ fn run_all() {
             world.worker.stop();
         }
         world.fall_silent();
-        answered += world.worker.answered;
+        answered += world.worker.figures().answered;
         heads += world.heads;
         std::mem::forget(failed);
     }
@@ -117,6 +117,9 @@ struct World {
     random: Random,
     poll: Poll,
     worker: worker::Worker,
+    /// Nobody else moves the worker's clock.
+    now: Instant,
+    max_clients: usize,
     address: SocketAddr,
     listener: TcpListener,
     applications: Vec<Application>,
@@ -157,9 +160,9 @@ impl World {
         });
         let poll = Poll::new().expect("a poll");
         let config = fastcgi::config(&options, options.upstreams.clone(), 0);
-        let board = Arc::new(metrics::Board::new(false, 1));
+        let metrics = Arc::new(metrics::Metrics::new(false, 1));
         let tokens = Token(0)..Token(1000);
-        let worker = worker::Worker::new(poll.registry(), tokens, 0, &options, &board, config);
+        let worker = worker::Worker::new(poll.registry(), tokens, 0, &options, &metrics, config);
         let mut worker = worker.expect("a worker");
         let any = ([127, 0, 0, 1], 0).into();
         Self {
@@ -167,6 +170,8 @@ impl World {
             random,
             poll,
             worker,
+            now: Instant::now(),
+            max_clients: options.clients,
             listener,
             applications: Vec::new(),
             clients: Vec::new(),
@@ -193,7 +198,7 @@ impl World {
             14 if self.random.below(3) == 0 => {
                 self.with_client(|client, _| drop(client.socket.shutdown(Shutdown::Write)));
             }
-            15 => self.worker.clock.now += Duration::from_millis(self.random.below(700)),
+            15 => self.now += Duration::from_millis(self.random.below(700)),
             _ => self.serve(),
         }
         if self.random.below(3) > 0 {
@@ -247,6 +252,7 @@ impl World {
 
     /// Turns until there is nothing to do at that time.
     fn settle(&mut self) {
+        self.worker.set_time(self.now);
         let mut events = Events::with_capacity(64);
         let mut buf = ReadBuf::default();
         for _ in 0..1000 {
@@ -257,12 +263,9 @@ impl World {
             }
             self.worker.turn(&mut buf);
             if events.is_empty() && self.worker.timeout() != Some(Duration::ZERO) {
-                for (_, connection) in &self.worker.connections {
-                    let (is_due, is_sent) = (connection.is_writable, connection.out.is_empty());
-                    assert!(
-                        is_sent || !is_due,
-                        "octets that nobody sends: {connection:?}"
-                    );
+                for (_, connection) in self.worker.connections() {
+                    let is_due = connection.wants_to_send();
+                    assert!(!is_due, "bytes that nobody sends: {connection:?}");
                 }
                 return;
             }
@@ -270,20 +273,21 @@ impl World {
                 return;
             }
         }
-        panic!("it spins: {:?}", self.worker.connections);
+        panic!("it spins: {:?}", self.worker.connections());
     }
 
     fn check(&self) {
-        let clients = self.worker.connections.len();
-        assert!(clients <= self.worker.max_connections);
-        for (key, connection) in &self.worker.connections {
+        let connections = self.worker.connections();
+        let clients = self.worker.figures().clients;
+        assert!(clients <= self.max_clients && clients == connections.len());
+        for (key, connection) in connections {
             if key % 2 == 0 {
                 // So that little is enough to fill it.
-                let socket = socket2::SockRef::from(&connection.socket);
+                let socket = socket2::SockRef::from(connection.socket().stream());
                 socket.set_send_buffer_size(4096).expect("a socket");
             }
-            assert!(connection.input.len() <= 64 * 1024);
-            assert!(connection.out.len() <= 128 * 1024);
+            assert!(connection.held() <= 64 * 1024);
+            assert!(connection.socket().unsent() <= 128 * 1024);
         }
     }
 
@@ -292,24 +296,18 @@ impl World {
         let mut steps = 0;
         self.settle();
         while let Some(wait) = self.worker.timeout().filter(|_| !self.worker.has_stopped()) {
-            self.worker.clock.now += wait;
+            self.now += wait;
             self.settle();
             steps += 1;
-            assert!(
-                steps < 5_000,
-                "it never ends: {:?}",
-                self.worker.connections
-            );
+            let left = self.worker.connections();
+            assert!(steps < 5_000, "it never ends: {left:?}");
         }
-        let left = &self.worker.connections;
+        let left = self.worker.connections();
         assert!(left.is_empty(), "nothing wakes them: {left:?}");
-        let stats = self.worker.fcgi.stats();
+        let stats = self.worker.figures().stats;
         assert_eq!(stats.requests, Default::default(), "requests are left");
-        assert_eq!(
-            stats.connections,
-            Default::default(),
-            "connections are left"
-        );
+        let left = stats.connections;
+        assert_eq!(left, Default::default(), "connections are left");
         assert_eq!(stats.octets_held, 0);
     }
 }

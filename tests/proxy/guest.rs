@@ -1,12 +1,11 @@
-//! The proxy's worker as a guest in a loop that is somebody else's: the lift that `examples/proxy/main.rs` describes.
+//! The proxy's worker embedded in a loop that is not its own: the lift that `examples/proxy/main.rs` describes.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
@@ -55,7 +54,7 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
     let poll = Poll::new().expect("a poll");
     let options = Arc::new(options::Options::default());
     let config = || fastcgi::config(&options, vec!["127.0.0.1:1".parse().expect("one")], 0);
-    let board = Arc::new(metrics::Board::new(false, 1));
+    let metrics = Arc::new(metrics::Metrics::new(false, 1));
     // The listener's, the clients', and one for each FastCGI connection.
     let enough = 1 + options.clients + options.max_connections;
     for (count, is_enough) in [
@@ -65,7 +64,7 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
         (enough, true),
     ] {
         let tokens = Token(5)..Token(5 + count);
-        let made = worker::Worker::new(poll.registry(), tokens, 0, &options, &board, config());
+        let made = worker::Worker::new(poll.registry(), tokens, 0, &options, &metrics, config());
         assert_eq!(made.is_ok(), is_enough, "{count}: {:?}", made.err());
     }
 }
@@ -92,6 +91,7 @@ fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
     client.set_nonblocking(true).expect("a socket");
     // Less than it may take to notice the end, and together far more.
     let pause = Duration::from_millis(1500);
+    let mut now = Instant::now();
     for len in [100_000; 5] {
         let mut left = len;
         while left > 0 {
@@ -101,15 +101,16 @@ fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
             }
             run(&mut poll, &mut worker);
         }
-        worker.clock.now += pause;
+        now += pause;
+        worker.set_time(now);
         run(&mut poll, &mut worker);
-        assert_eq!(worker.connections.len(), 1);
+        assert_eq!(worker.figures().clients, 1);
     }
     client.write_all(b"x").expect("room");
     run(&mut poll, &mut worker);
-    worker.clock.now += pause;
+    worker.set_time(now + pause);
     run(&mut poll, &mut worker);
-    assert!(worker.connections.is_empty());
+    assert_eq!(worker.figures().clients, 0);
 }
 
 /// Closed with octets unread, or on their way, the socket would reset, and take the answer from the client (RFC 9112, 9.6).
@@ -127,10 +128,10 @@ fn what_follows_a_head_that_is_refused_is_read_too() {
     let mut answer = String::new();
     client.read_to_string(&mut answer).expect("no reset");
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    assert_eq!(worker.connections.len(), 1);
+    assert_eq!(worker.figures().clients, 1);
     drop(client);
     run(&mut poll, &mut worker);
-    assert!(worker.connections.is_empty());
+    assert_eq!(worker.figures().clients, 0);
 }
 
 #[test]
@@ -145,9 +146,9 @@ fn who_is_cut_off_by_a_stop_is_closed_although_the_loop_goes_on() {
     run(&mut poll, &mut worker);
     worker.stop();
     run(&mut poll, &mut worker);
-    assert_eq!(worker.connections.len(), 1);
+    assert_eq!(worker.figures().clients, 1);
     worker.stop();
-    assert!(worker.has_stopped() && worker.connections.is_empty());
+    assert!(worker.has_stopped() && worker.figures().clients == 0);
     assert_eq!(client.read(&mut [0]).ok(), Some(0));
 }
 
@@ -156,24 +157,24 @@ fn who_is_cut_off_by_a_stop_is_closed_although_the_loop_goes_on() {
 fn a_request_is_not_left_paused_by_the_end_of_its_answer() {
     let mut served = Served::new("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     served.say(b"Content-Type: a/b\r\n\r\n");
-    let socket = socket2::SockRef::from(&served.worker.connections[0].socket);
+    let socket = socket2::SockRef::from(served.worker.connections()[0].1.socket().stream());
     socket.set_send_buffer_size(16 * 1024).expect("a socket");
     // Each part waits for the end of the turn, until one is not taken whole.
     let mut len = 0;
-    while served.worker.connections[0].is_writable {
+    while served.worker.connections()[0].1.socket().is_writable() {
         served.say(&[b'x'; 8000]);
         len += 8000;
     }
-    assert_eq!(served.worker.fcgi.stats().requests.paused, 0);
+    assert_eq!(served.worker.figures().stats.requests.paused, 0);
     served.say(b"");
-    assert_eq!(served.worker.fcgi.stats().requests.paused, 0);
-    assert_eq!(served.worker.answered, 1);
+    assert_eq!(served.worker.figures().stats.requests.paused, 0);
+    assert_eq!(served.worker.figures().answered, 1);
     let mut client = served.client;
     let reader = thread::spawn(move || {
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).map(|_| answer)
     });
-    while !served.worker.connections.is_empty() {
+    while served.worker.figures().clients > 0 {
         run(&mut served.poll, &mut served.worker);
     }
     let answer = reader.join().expect("no panic").expect("an answer");
@@ -186,11 +187,11 @@ fn a_request_is_not_left_paused_by_the_end_of_its_answer() {
 fn a_request_whose_client_is_cut_off_in_its_body_is_aborted() {
     let mut served = Served::new("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbody");
     served.say(b"Content-Type: a/b\r\nContent-Length: 9\r\n\r\nbody");
-    assert_eq!(served.worker.fcgi.stats().requests.active, 1);
+    assert_eq!(served.worker.figures().stats.requests.active, 1);
     // Shorter than it said.
     served.say(b"");
-    assert!(served.worker.connections.is_empty());
-    assert_eq!(served.worker.fcgi.stats().requests.active, 0);
+    assert_eq!(served.worker.figures().clients, 0);
+    assert_eq!(served.worker.figures().stats.requests.active, 0);
 }
 
 /// A worker that serves one request of a client, and the application's end of it.
@@ -249,8 +250,8 @@ fn a_loop_that_fails_or_panics_stops_the_others() {
         let options = Arc::new(options::Options::default());
         let nobody = vec!["127.0.0.1:1".parse().expect("one")];
         let config = fastcgi::config(&options, nobody, 0);
-        let board = Arc::new(metrics::Board::new(false, 2));
-        let healthy = event_loop::EventLoop::new(0, &options, &board, config).expect("a loop");
+        let metrics = Arc::new(metrics::Metrics::new(false, 2));
+        let healthy = event_loop::EventLoop::new(0, &options, &metrics, config).expect("a loop");
         let runs: [Run; 2] = [Box::new(move || healthy.run()), fail];
         let (tell, told) = mpsc::channel();
         let loops = threads::Loops::start(runs).expect("threads");
@@ -271,8 +272,8 @@ fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
         upstreams => upstreams.to_vec(),
     };
     let config = fastcgi::config(&options, servers, 0);
-    let board = Arc::new(metrics::Board::new(false, 1));
-    worker::Worker::new(poll.registry(), WORKER, 0, &options, &board, config).expect("a worker")
+    let metrics = Arc::new(metrics::Metrics::new(false, 1));
+    worker::Worker::new(poll.registry(), WORKER, 0, &options, &metrics, config).expect("a worker")
 }
 
 /// Until there is nothing to do at that time.
@@ -303,8 +304,8 @@ fn serve(upstream: Address, tell: &mpsc::Sender<(SocketAddr, SocketAddr)>) -> io
         ..options::Options::default()
     });
     let config = fastcgi::config(&options, vec![upstream], 0);
-    let board = Arc::new(metrics::Board::new(false, 1));
-    let mut worker = worker::Worker::new(poll.registry(), WORKER, 0, &options, &board, config)?;
+    let metrics = Arc::new(metrics::Metrics::new(false, 1));
+    let mut worker = worker::Worker::new(poll.registry(), WORKER, 0, &options, &metrics, config)?;
     let web = worker.listen(([127, 0, 0, 1], 0).into())?;
     tell.send((web, health.local_addr()?)).expect("it waits");
     let mut peer: Option<Peer> = None;
@@ -316,7 +317,7 @@ fn serve(upstream: Address, tell: &mpsc::Sender<(SocketAddr, SocketAddr)>) -> io
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         }
-        worker.clock.advance();
+        worker.set_time(Instant::now());
         for event in &events {
             match event.token() {
                 HEALTH => {
@@ -359,8 +360,8 @@ impl Peer {
             while let Some(end) = self.input.iter().position(|octet| *octet == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
                 let reply = match line.trim_ascii() {
-                    b"how many" => worker.answered.to_string(),
-                    b"in flight" => worker.fcgi.stats().requests.active.to_string(),
+                    b"how many" => worker.figures().answered.to_string(),
+                    b"in flight" => worker.figures().stats.requests.active.to_string(),
                     b"stop" => {
                         worker.stop();
                         "stopping".to_owned()
@@ -400,54 +401,4 @@ fn say(lines: &mut BufReader<TcpStream>, line: &str) -> String {
     let mut said = String::new();
     lines.read_line(&mut said).expect("a line");
     said.trim().to_owned()
-}
-
-#[test]
-fn what_is_taken_needs_nothing_that_is_left_and_no_crate_that_is_not_named() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = root.join("examples/proxy");
-    let main = read(&folder.join("main.rs"));
-    assert!(main.contains("Take all folders but `program`"));
-    let manifest = read(&root.join("Cargo.toml"));
-    let crates = manifest
-        .lines()
-        .filter_map(|line| line.split_once(" = "))
-        .map(|(name, _)| name.replace('-', "_"));
-    let crates: Vec<String> = crates.collect();
-    let named = main.split("//! Crates:").nth(1).expect("the crates");
-    let named = named.split("\n\n").next().unwrap_or_default();
-    let mut taken = Vec::new();
-    for entry in std::fs::read_dir(&folder).expect("the proxy") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() && !path.ends_with("program") {
-            let files = std::fs::read_dir(&path).expect("a folder of the proxy");
-            taken.extend(files.map(|file| file.expect("an entry").path()));
-        }
-    }
-    assert!(taken.len() > 20, "{taken:?}");
-    for path in &taken {
-        let name = path.strip_prefix(&folder).expect("below it").display();
-        let code = read(path);
-        let mut lines = code.lines().filter(|line| !line.trim().starts_with("//"));
-        let is_import = |line: &str| line.contains("use ") || line.contains("super::");
-        assert!(
-            !lines.any(|line| is_import(line) && line.contains("program")),
-            "{name} needs what is left"
-        );
-        for used in &crates {
-            let is_used = code.contains(&format!("use {used}::"))
-                || code.contains(&format!(" {used}::"))
-                || code.contains(&format!("({used}::"));
-            // `log` is a folder of its own.
-            let is_own = used == "log";
-            assert!(
-                !is_used || is_own || named.contains(used),
-                "{name} needs the crate {used}"
-            );
-        }
-    }
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).expect("a file of the proxy")
 }

@@ -6,7 +6,7 @@ use super::head::Refusal;
 #[derive(Debug)]
 pub(crate) struct Chunked {
     place: Place,
-    /// Octets of the line, or of the trailer section, so far.
+    /// Bytes of the line, or of the trailer section, so far.
     line_len: usize,
 }
 
@@ -45,7 +45,7 @@ enum Place {
 /// What was decoded of a piece.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Decoded<'a> {
-    /// Octets of the piece that were used.
+    /// Bytes of the piece that were used.
     pub(crate) used: usize,
     /// Content among them, if there is any.
     pub(crate) content: &'a [u8],
@@ -82,7 +82,7 @@ impl Chunked {
                 let used = used + len;
                 return Ok(Decoded { used, content });
             }
-            let Some(octet) = piece.get(used) else {
+            let Some(byte) = piece.get(used) else {
                 break;
             };
             used += 1;
@@ -90,19 +90,19 @@ impl Chunked {
             if self.line_len > MAX_LINES {
                 return refuse("a chunk's line or the trailer section is too long");
             }
-            self.place = self.step(*octet)?;
+            self.place = self.step(*byte)?;
         }
         let content = &[];
         Ok(Decoded { used, content })
     }
 
-    fn step(&mut self, octet: u8) -> Result<Place, Refusal> {
-        Ok(match (self.place, octet) {
-            (Place::Size { size, digits }, octet) if octet.is_ascii_hexdigit() => {
+    fn step(&mut self, byte: u8) -> Result<Place, Refusal> {
+        Ok(match (self.place, byte) {
+            (Place::Size { size, digits }, byte) if byte.is_ascii_hexdigit() => {
                 if digits == MAX_DIGITS {
                     return refuse("a chunk's size is too large");
                 }
-                let digit = char::from(octet).to_digit(16).unwrap_or(0);
+                let digit = char::from(byte).to_digit(16).unwrap_or(0);
                 Place::Size {
                     size: size * 16 + u64::from(digit),
                     digits: digits + 1,
@@ -111,7 +111,7 @@ impl Chunked {
             (Place::Size { digits: 0, .. }, _) => return refuse("a chunk has no size"),
             (Place::Size { size, .. } | Place::Extension { size }, b'\r') => Place::SizeLf { size },
             (Place::Size { size, .. }, b';') => Place::Extension { size },
-            (Place::Extension { .. }, octet) if is_text(octet) => self.place,
+            (Place::Extension { .. }, byte) if is_text(byte) => self.place,
             (Place::SizeLf { size: 0 }, b'\n') => {
                 self.line_len = 0;
                 Place::TrailerStart
@@ -127,11 +127,11 @@ impl Chunked {
             }
             (Place::TrailerStart, b'\r') => Place::LastLf,
             (Place::Trailer, b'\r') => Place::TrailerLf,
-            (Place::TrailerStart | Place::TrailerName, octet) if is_of_name(octet) => {
+            (Place::TrailerStart | Place::TrailerName, byte) if is_of_name(byte) => {
                 Place::TrailerName
             }
             (Place::TrailerName, b':') => Place::Trailer,
-            (Place::Trailer, octet) if is_text(octet) => Place::Trailer,
+            (Place::Trailer, byte) if is_text(byte) => Place::Trailer,
             (Place::TrailerLf, b'\n') => Place::TrailerStart,
             (Place::LastLf, b'\n') => Place::Done,
             _ => return refuse("the chunks of the body cannot be read"),
@@ -139,13 +139,13 @@ impl Chunked {
     }
 }
 
-fn is_text(octet: u8) -> bool {
-    octet == b'\t' || !octet.is_ascii_control()
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || !byte.is_ascii_control()
 }
 
 /// RFC 9110, 5.6.2.
-fn is_of_name(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet)
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 const fn refuse<T>(why: &'static str) -> Result<T, Refusal> {
@@ -155,5 +155,5 @@ const fn refuse<T>(why: &'static str) -> Result<T, Refusal> {
 /// 15 hexadecimal digits cannot overflow.
 const MAX_DIGITS: u32 = 15;
 
-/// Octets of one size line, and of the whole trailer section.
+/// Bytes of one size line, and of the whole trailer section.
 const MAX_LINES: usize = 4096;

@@ -18,7 +18,7 @@ pub(crate) struct Version {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Whole,
-    /// From the first octet to the one behind the last.
+    /// From the first byte to the one behind the last.
     Part {
         from: u64,
         to: u64,
@@ -48,7 +48,7 @@ impl Version {
         }
     }
 
-    /// What GET or HEAD is answered with, for a file of `len` octets. The order is that of RFC 9110, 13.2.2.
+    /// What GET or HEAD is answered with, for a file of `len` bytes. The order is that of RFC 9110, 13.2.2.
     pub(crate) fn wanted(&self, head: &RequestHead<'_, '_>, len: u64) -> Wanted {
         if !self.is_meant(head) {
             return Wanted::Another;
@@ -92,7 +92,7 @@ impl Version {
         head.field(name)?;
         let mut tags = head
             .values(name)
-            .flat_map(|tags| tags.split(|octet| *octet == b','))
+            .flat_map(|tags| tags.split(|byte| *byte == b','))
             .map(<[u8]>::trim_ascii);
         Some(tags.any(|tag| tag == b"*" || compared(tag) == self.etag.as_bytes()))
     }
@@ -140,7 +140,7 @@ fn parse_range(range: &str, len: u64) -> Option<Wanted> {
 
 /// A number; one that is too large for 64 bits is behind the end of every file.
 fn position(digits: &str) -> Option<u64> {
-    let are_digits = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+    let are_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     are_digits.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 

@@ -78,47 +78,47 @@ const fn refuse<T>(status: u16, why: &'static str) -> Result<T, Refusal> {
     Err(Refusal { status, why })
 }
 
-/// The octets of the empty lines that `octets` begins with: CR and LF. Either alone is none (RFC 9112, 2.2).
-pub(crate) fn empty_lines(octets: &[u8]) -> usize {
-    let (pairs, _) = octets.as_chunks::<2>();
+/// The bytes of the empty lines that `bytes` begins with: CR and LF. Either alone is none (RFC 9112, 2.2).
+pub(crate) fn empty_lines(bytes: &[u8]) -> usize {
+    let (pairs, _) = bytes.as_chunks::<2>();
     2 * pairs.iter().take_while(|pair| *pair == b"\r\n").count()
 }
 
-/// The length of the head at the start of `octets`, blank line included; `None` when it goes on.
+/// The length of the head at the start of `bytes`, blank line included; `None` when it goes on.
 ///
 /// `seen` is how much of it was searched before, which is brought up to date.
 ///
 /// # Errors
-/// A head that is too long, that is none from its first octet on, or with an LF behind another octet than CR.
-pub(crate) fn find_end(octets: &[u8], seen: &mut usize) -> Result<Option<usize>, Refusal> {
-    match octets {
+/// A head that is too long, that is none from its first byte on, or with an LF behind another byte than CR.
+pub(crate) fn find_end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, Refusal> {
+    match bytes {
         // A CR may be the half of an empty line.
         [] | [b'\r'] => return Ok(None),
         [first, ..] if first.is_ascii_alphabetic() => {}
         // A TLS greeting, for one, would otherwise be waited on until the time-out.
         _ => return refuse(400, "this is not HTTP/1"),
     }
-    // Before the end is looked for: whether it is there already is a matter of how the octets were cut.
-    let line = &octets[..octets.len().min(MAX_LINE)];
+    // Before the end is looked for: whether it is there already is a matter of how the bytes were cut.
+    let line = &bytes[..bytes.len().min(MAX_LINE)];
     if line.len() == MAX_LINE && !line.contains(&b'\n') {
         return refuse(414, "the request line is too long");
     }
     let from = *seen;
-    let within = octets.len().min(MAX_HEAD);
-    // Line by line: a tenth of the instructions of a look at each octet, for a browser's head.
-    for at in memchr_iter(b'\n', &octets[from..within]) {
+    let within = bytes.len().min(MAX_HEAD);
+    // Line by line: a tenth of the instructions of a look at each byte, for a browser's head.
+    for at in memchr_iter(b'\n', &bytes[from..within]) {
         let end = from + at + 1;
-        if octets[..end].ends_with(END) {
+        if bytes[..end].ends_with(END) {
             return Ok(Some(end));
         }
         // RFC 9112, 2.2: an LF alone could be no line's end to somebody else. It may be all that ends the lines of a
         // head, whose end would be waited for otherwise.
-        if !octets[..end].ends_with(b"\r\n") {
+        if !bytes[..end].ends_with(b"\r\n") {
             return refuse(400, "lines end in CR and LF");
         }
     }
     *seen = within;
-    if octets.len() >= MAX_HEAD {
+    if bytes.len() >= MAX_HEAD {
         return refuse(431, "the head of the request is too long");
     }
     Ok(None)
@@ -134,12 +134,12 @@ pub(crate) type FieldSpace<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
 /// # Errors
 /// What is not to be served.
 pub(crate) fn parse<'h, 'b>(
-    octets: &'b [u8],
+    bytes: &'b [u8],
     space: &'h mut FieldSpace<'b>,
 ) -> Result<RequestHead<'h, 'b>, Refusal> {
     // A CR alone, and a line that begins with a blank, are refused by it as well.
     let mut request = httparse::Request::new(&mut []);
-    match ParserConfig::default().parse_request_with_uninit_headers(&mut request, octets, space) {
+    match ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, space) {
         Ok(Status::Complete(_)) => {}
         Ok(Status::Partial) => return refuse(400, "the head breaks off"),
         Err(Error::TooManyHeaders) => return refuse(431, "too many fields"),
@@ -275,7 +275,7 @@ impl Facts {
     }
 
     fn note_connection(&mut self, value: &[u8]) {
-        for option in value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii) {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }

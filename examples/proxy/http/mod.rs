@@ -3,6 +3,7 @@
 pub(crate) mod chunked;
 pub(crate) mod conditional;
 pub(crate) mod head;
+pub(crate) mod request_reader;
 pub(crate) mod response_head;
 
 use super::net;

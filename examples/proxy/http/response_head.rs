@@ -7,7 +7,7 @@ use mio_fcgi::cgi::{self, Head};
 pub(crate) enum Framing {
     /// There is none: HEAD, 1xx, 204, 205, 304. What the application sends all the same is dropped.
     None,
-    /// By its length; these octets are still to come.
+    /// By its length; these bytes are still to come.
     Counted { left: u64 },
     /// By its last chunk.
     Chunked,

@@ -12,12 +12,14 @@ pub(crate) struct AccessLog {
     lines: Vec<u8>,
     is_on: bool,
     writer: LogWriter,
+    /// Entries that are used again.
+    entries: Vec<LogEntry>,
 }
 
 /// What a line needs of a head that will be gone by then. Reused from one request to the next.
 #[derive(Debug, Default)]
 pub(crate) struct LogEntry {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Where the request line ends, and the referrer.
     line_end: usize,
     referrer_end: usize,
@@ -25,23 +27,23 @@ pub(crate) struct LogEntry {
 
 impl LogEntry {
     /// Notes the request line.
-    pub(crate) fn start(&mut self, line: &[u8]) {
-        self.octets.clear();
-        push_escaped(&mut self.octets, line);
-        self.line_end = self.octets.len();
+    fn start(&mut self, line: &[u8]) {
+        self.bytes.clear();
+        push_escaped(&mut self.bytes, line);
+        self.line_end = self.bytes.len();
         self.set_fields(None, None);
     }
 
     /// Notes the fields that are logged; `None` for one that is not there.
     pub(crate) fn set_fields(&mut self, referrer: Option<&[u8]>, agent: Option<&[u8]>) {
-        self.octets.truncate(self.line_end);
-        push_escaped(&mut self.octets, referrer.unwrap_or(b"-"));
-        self.referrer_end = self.octets.len();
-        push_escaped(&mut self.octets, agent.unwrap_or(b"-"));
+        self.bytes.truncate(self.line_end);
+        push_escaped(&mut self.bytes, referrer.unwrap_or(b"-"));
+        self.referrer_end = self.bytes.len();
+        push_escaped(&mut self.bytes, agent.unwrap_or(b"-"));
     }
 
     fn parts(&self) -> [&[u8]; 3] {
-        let (line, rest) = self.octets.split_at(self.line_end);
+        let (line, rest) = self.bytes.split_at(self.line_end);
         let (referrer, agent) = rest.split_at(self.referrer_end - self.line_end);
         [line, referrer, agent]
     }
@@ -51,7 +53,7 @@ impl LogEntry {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Served {
     pub(crate) status: u16,
-    /// Octets of the body.
+    /// Bytes of the body.
     pub(crate) body_len: u64,
     pub(crate) application_time: Option<Duration>,
 }
@@ -66,6 +68,7 @@ impl AccessLog {
             lines: Vec::new(),
             is_on,
             writer: LogWriter::spawn()?,
+            entries: Vec::new(),
         })
     }
 
@@ -73,10 +76,26 @@ impl AccessLog {
         self.is_on
     }
 
-    pub(crate) fn request(&mut self, client: IpAddr, date: &str, entry: &LogEntry, served: Served) {
-        if !self.is_on {
-            return;
+    /// Begins the entry of a request with this first line.
+    pub(crate) fn entry(&mut self, line: &[u8]) -> LogEntry {
+        let mut entry = self.entries.pop().unwrap_or_default();
+        if self.is_on {
+            entry.start(line);
         }
+        entry
+    }
+
+    /// A request that was answered.
+    pub(crate) fn request(&mut self, client: IpAddr, date: &str, entry: LogEntry, served: Served) {
+        if self.is_on {
+            self.write_request(client, date, &entry, served);
+        }
+        if self.entries.len() < MAX_ENTRIES {
+            self.entries.push(entry);
+        }
+    }
+
+    fn write_request(&mut self, client: IpAddr, date: &str, entry: &LogEntry, served: Served) {
         let [line, referrer, agent] = entry.parts();
         // Writing to memory does not fail.
         let _ = write!(self.lines, "{client} - - [{date}] \"");
@@ -98,8 +117,8 @@ impl AccessLog {
     }
 
     /// What the application wrote for its log, in lines.
-    pub(crate) fn stderr(&mut self, date: &str, octets: &[u8]) {
-        for line in octets.split(|octet| *octet == b'\n') {
+    pub(crate) fn stderr(&mut self, date: &str, bytes: &[u8]) {
+        for line in bytes.split(|byte| *byte == b'\n') {
             let line = line.trim_ascii();
             if line.is_empty() {
                 continue;
@@ -127,16 +146,18 @@ impl AccessLog {
     }
 }
 
-/// Octets of lines that do not wait for more.
+/// How many entries are kept to be used again.
+const MAX_ENTRIES: usize = 64;
+/// Bytes of lines that do not wait for more.
 const MANY: usize = 64 * 1024;
 
 /// Whatever could end a line or a quoted part becomes `\xNN`.
-fn push_escaped(out: &mut Vec<u8>, octets: &[u8]) {
-    for octet in octets {
-        if (octet.is_ascii_graphic() && !b"\"\\".contains(octet)) || *octet == b' ' {
-            out.push(*octet);
+fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    for byte in bytes {
+        if (byte.is_ascii_graphic() && !b"\"\\".contains(byte)) || *byte == b' ' {
+            out.push(*byte);
         } else {
-            let _ = write!(out, "\\x{octet:02X}");
+            let _ = write!(out, "\\x{byte:02X}");
         }
     }
 }

@@ -171,7 +171,7 @@ impl Lost {
         let written = write_whole(out, lines);
         if let Err((rest, _)) = &written {
             let taken = &lines[..lines.len() - rest.len()];
-            self.is_cut = taken.last().is_some_and(|octet| *octet != b'\n');
+            self.is_cut = taken.last().is_some_and(|byte| *byte != b'\n');
         }
         written
     }
@@ -195,10 +195,10 @@ fn write_whole<'l>(out: &mut impl Write, mut lines: &'l [u8]) -> Result<(), Refu
 }
 
 fn line_count(lines: &[u8]) -> usize {
-    lines.iter().filter(|octet| **octet == b'\n').count()
+    lines.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// Octets that wait, of each loop: half a second of the most that a loop can say. As many again may be being written.
+/// Bytes that wait, of each loop: half a second of the most that a loop can say. As many again may be being written.
 const MOST: usize = 8 * 1024 * 1024;
 /// So many are written at once; and so much memory is kept when nothing waits.
 const MUCH: usize = 64 * 1024;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[derive(Debug)]
 pub(crate) struct Clock {
-    pub(crate) now: Instant,
+    now: Instant,
     /// Since the epoch.
     second: u64,
     http: String,
@@ -19,13 +19,17 @@ impl Clock {
             http: String::new(),
             log: String::new(),
         };
-        clock.advance();
+        clock.set(clock.now);
         clock
     }
 
-    /// Reads the clocks: at the start of a turn.
-    pub(crate) fn advance(&mut self) {
-        self.now = Instant::now();
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Sets the time of a turn, and reads the date.
+    pub(crate) fn set(&mut self, now: Instant) {
+        self.now = now;
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let second = since.unwrap_or_default().as_secs();
         if second == self.second {

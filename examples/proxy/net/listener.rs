@@ -13,7 +13,7 @@ pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     /// It may have a connection: edges are not repeated.
-    pub(crate) is_ready: bool,
+    is_ready: bool,
     /// The system had no descriptor left: nothing announces that it has one again.
     retry_at: Option<Instant>,
 }
@@ -53,6 +53,21 @@ impl Listener {
         registry.register(&mut self.socket, token, Interest::READABLE)
     }
 
+    /// It may have a connection.
+    pub(crate) fn note_ready(&mut self) {
+        self.is_ready = true;
+    }
+
+    /// Whether a connection may be waiting.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Whether a connection may be waiting, and can be accepted.
+    pub(crate) fn may_accept(&self, now: Instant) -> bool {
+        self.is_ready && self.retry_at.is_none_or(|at| now >= at)
+    }
+
     /// The next connection: its socket, the client's address, and ours.
     ///
     /// # Errors
@@ -61,7 +76,7 @@ impl Listener {
         &mut self,
         now: Instant,
     ) -> io::Result<Option<(TcpStream, SocketAddr, SocketAddr)>> {
-        if !self.is_ready || self.retry_at.is_some_and(|at| now < at) {
+        if !self.may_accept(now) {
             return Ok(None);
         }
         loop {

@@ -4,7 +4,6 @@ pub(crate) mod buffer_pool;
 pub(crate) mod clock;
 pub(crate) mod listener;
 pub(crate) mod outbox;
+pub(crate) mod socket;
 pub(crate) mod spool;
 pub(crate) mod timers;
-
-use super::{log, serve};

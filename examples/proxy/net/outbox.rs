@@ -1,55 +1,55 @@
-//! Octets on their way to a client: what the socket does not take is kept, and once only.
+//! Bytes on their way to a client: what the socket does not take is kept, and once only.
 
 use std::io::{self, IoSlice, Write};
 
-/// Octets that wait for the end of the turn.
+/// Bytes that wait for the end of the turn.
 pub(crate) const SMALL: usize = 16 * 1024;
 
-/// Octets on their way to a client.
+/// Bytes on their way to a client.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Those before this were sent.
     start: usize,
 }
 
 impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.octets.len()
+        self.start == self.bytes.len()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.octets.len() - self.start
+        self.bytes.len() - self.start
     }
 
     /// To append to.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         // Not after each write: a client that takes little at a time would have all the rest moved each time.
         if self.start > 0 {
-            self.octets.drain(..self.start);
+            self.bytes.drain(..self.start);
             self.start = 0;
         }
-        &mut self.octets
+        &mut self.bytes
     }
 
     /// Puts `buffer` in the place of an empty one without memory.
     pub(crate) fn lend(&mut self, spare: impl FnOnce() -> Option<Vec<u8>>) {
-        if self.octets.capacity() == 0
+        if self.bytes.capacity() == 0
             && let Some(spare) = spare()
         {
-            self.octets = spare;
+            self.bytes = spare;
         }
     }
 
     /// Takes the memory of an empty one.
     pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
-        if !self.is_empty() || self.octets.capacity() == 0 {
+        if !self.is_empty() || self.bytes.capacity() == 0 {
             return None;
         }
         self.start = 0;
-        let mut octets = std::mem::take(&mut self.octets);
-        octets.clear();
-        Some(octets)
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        Some(bytes)
     }
 
     /// Sends what is kept; `Ok(false)` when the socket is full.
@@ -71,15 +71,15 @@ impl Outbox {
             let kept = self.len();
             let left = kept + parts_len - sent;
             if left == 0 {
-                self.octets.clear();
+                self.bytes.clear();
                 self.start = 0;
                 return Ok(true);
             }
             let written = if parts_len == 0 {
-                socket.write(&self.octets[self.start..])
+                socket.write(&self.bytes[self.start..])
             } else {
                 let mut slices = [IoSlice::new(&[]); MAX_PARTS + 1];
-                slices[0] = IoSlice::new(&self.octets[self.start..]);
+                slices[0] = IoSlice::new(&self.bytes[self.start..]);
                 let mut count = 1;
                 each_left(parts, sent, |part| {
                     slices[count] = IoSlice::new(part);
@@ -109,13 +109,13 @@ impl Outbox {
         }
     }
 
-    /// Keeps what follows the first `sent` octets of `parts`.
+    /// Keeps what follows the first `sent` bytes of `parts`.
     pub(crate) fn keep(&mut self, parts: &[&[u8]], sent: usize) {
         each_left(parts, sent, |part| self.tail().extend_from_slice(part));
     }
 }
 
-/// A chunk: its size, its octets, its end.
+/// A chunk: its size, its bytes, its end.
 const MAX_PARTS: usize = 3;
 
 fn each_left<'p>(parts: &[&'p [u8]], mut sent: usize, mut take: impl FnMut(&'p [u8])) {

@@ -11,7 +11,7 @@ use mio_fcgi::Body;
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
     memory: Vec<u8>,
-    /// Buffered, or each chunk of a few octets would cost a system call.
+    /// Buffered, or each chunk of a few bytes would cost a system call.
     file: Option<BufWriter<File>>,
     len: u64,
 }
@@ -23,18 +23,18 @@ impl Spool {
 
     /// # Errors
     /// The file system's.
-    pub(crate) fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        if self.file.is_none() && self.memory.len() + octets.len() > IN_MEMORY {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.is_none() && self.memory.len() + bytes.len() > IN_MEMORY {
             let mut file = BufWriter::new(tempfile::tempfile()?);
             file.write_all(&self.memory)?;
             self.memory = Vec::new();
             self.file = Some(file);
         }
         match &mut self.file {
-            Some(file) => file.write_all(octets)?,
-            None => self.memory.extend_from_slice(octets),
+            Some(file) => file.write_all(bytes)?,
+            None => self.memory.extend_from_slice(bytes),
         }
-        self.len += octets.len() as u64;
+        self.len += bytes.len() as u64;
         Ok(())
     }
 
@@ -54,5 +54,5 @@ impl Spool {
     }
 }
 
-/// Octets kept in memory, for each body.
+/// Bytes kept in memory, for each body.
 const IN_MEMORY: usize = 64 * 1024;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 /// When to look at which connection.
 ///
-/// A deadline that moves away, as each octet does to it, leaves its entry where it is: the entry fires early once and is
+/// A deadline that moves away, as each byte does to it, leaves its entry where it is: the entry fires early once and is
 /// put in its place then. So traffic does not touch the structure.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {

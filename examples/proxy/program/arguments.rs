@@ -44,7 +44,7 @@ impl Options {
                     .value()
                     .map_err(|_| format!("--{name} wants a value"))?;
                 match name {
-                    // Paths are any octets.
+                    // Paths are any bytes.
                     "root" => self.root = Some(value.into()),
                     "links-to" => self.links_to.push(value.into()),
                     _ => {
@@ -88,7 +88,7 @@ impl Options {
             "queue" => self.queue = number(name, value, 0, 10_000_000)?,
             "threads" => self.threads = number(name, value, 1, 1024)?,
             "clients" => self.clients = number(name, value, 1, 10_000_000)?,
-            "max-body" => self.max_body = octets(name, value)?,
+            "max-body" => self.max_body = bytes(name, value)?,
             "idle-timeout" => self.idle_timeout = seconds(name, value)?,
             "connect-timeout" => self.connect_timeout = seconds(name, value)?,
             "connect-patience" if value == "0" => self.connect_patience = Duration::ZERO,
@@ -226,8 +226,7 @@ fn extension(value: &str) -> Result<String, String> {
 }
 
 fn param(value: &str) -> Result<(String, String), String> {
-    let is_name =
-        |name: &str| !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_graphic());
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
     match value.split_once('=') {
         Some((name, text)) if is_name(name) && !text.contains(char::is_control) => {
             Ok((name.to_owned(), text.to_owned()))
@@ -257,19 +256,18 @@ where
     }
 }
 
-fn octets(name: &str, value: &str) -> Result<u64, String> {
+fn bytes(name: &str, value: &str) -> Result<u64, String> {
     let (digits, unit) = match value.as_bytes().last() {
         Some(b'k' | b'K') => (&value[..value.len() - 1], 1 << 10),
         Some(b'm' | b'M') => (&value[..value.len() - 1], 1 << 20),
         Some(b'g' | b'G') => (&value[..value.len() - 1], 1 << 30),
         _ => (value, 1),
     };
-    let octets = digits
+    let bytes = digits
         .parse::<u64>()
         .ok()
         .and_then(|count| count.checked_mul(unit));
-    octets
-        .ok_or_else(|| format!("--{name} wants a size such as 1048576, 512k or 8m, not '{value}'"))
+    bytes.ok_or_else(|| format!("--{name} wants a size such as 1048576, 512k or 8m, not '{value}'"))
 }
 
 fn seconds(name: &str, value: &str) -> Result<Duration, String> {

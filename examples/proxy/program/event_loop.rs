@@ -1,21 +1,23 @@
 //! A loop of the proxy's own: a poll, the signals, and one worker. The four steps are all that a worker wants of a loop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mio::{Events, Poll, Token};
 use mio_fcgi::{Config, ReadBuf};
 
 use super::serve::worker::Worker;
 use super::signals::Signals;
-use super::site::metrics::Board;
+use super::site::metrics::Metrics;
 use super::site::options::Options;
 
 pub(crate) struct EventLoop {
     poll: Poll,
     signals: Signals,
-    pub(crate) worker: Worker,
+    worker: Worker,
 }
 
 impl EventLoop {
@@ -24,17 +26,25 @@ impl EventLoop {
     pub(crate) fn new(
         index: usize,
         options: &Arc<Options>,
-        board: &Arc<Board>,
+        metrics: &Arc<Metrics>,
         config: Config,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
-        let worker = Worker::new(poll.registry(), WORKER, index, options, board, config)?;
+        let worker = Worker::new(poll.registry(), WORKER, index, options, metrics, config)?;
         Ok(Self {
             poll,
             signals,
             worker,
         })
+    }
+
+    /// Listens; gives the address, where a free port was asked for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.worker.listen(address)
     }
 
     /// Serves until it is told to stop and has stopped.
@@ -52,7 +62,7 @@ impl EventLoop {
                 Err(error) => return Err(error),
             }
             // 2. Read the clock, once a turn.
-            self.worker.clock.advance();
+            self.worker.set_time(Instant::now());
             // 3. Sort the events. The worker only takes note of its own here.
             for event in &events {
                 if !self.worker.handle_event(event) {

@@ -1,11 +1,11 @@
 //! One request and its response.
 
-pub(crate) mod back_pressure;
 pub(crate) mod error_page;
+pub(crate) mod exchange;
 pub(crate) mod file;
 pub(crate) mod response;
 pub(crate) mod start;
 pub(crate) mod status_page;
 pub(crate) mod upload;
 
-use super::{http, net, serve, site};
+use super::{http, log, net, site};

@@ -1,187 +1,326 @@
-//! From the application to a client: heads, bodies, ends; and what the client is told when there is none.
+//! The response on its way to the client: heads, bodies, their ends.
 
-use mio_fcgi::cgi::HeadError;
-use mio_fcgi::{Outcome, RequestHandle};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 
-use super::error_page::status_of;
-use super::http::response_head::{self, ChunkSize, Framing, LAST_CHUNK};
-use super::serve::connection::{Answer, Exchange, Stage};
-use super::serve::worker::Worker;
+use mio_fcgi::cgi::{HeadError, HeadParser};
 
-impl Worker {
-    /// Output of an application: a head, or a part of one, or a body.
-    pub(crate) fn take_stdout(&mut self, key: usize, request: RequestHandle, data: &[u8]) {
-        let Some(exchange) = self.exchange_of(key, request) else {
-            return;
-        };
-        match exchange.answer {
-            Answer::Awaited(_) => match self.take_head_of_answer(key, data) {
-                Ok(body) => self.relay(key, body),
-                Err(error) => self.answer_bad_head(key, error),
-            },
-            Answer::Body(_) => self.relay(key, data),
-            Answer::Unasked | Answer::File { .. } | Answer::Complete | Answer::Cut => {}
+use super::http::response_head::{self, Asked, ChunkSize, Framing, LAST_CHUNK};
+use super::net::socket::Socket;
+use super::site::context::Context;
+
+/// A response, as far as it went.
+#[derive(Debug)]
+pub(crate) struct Response {
+    asked: Asked,
+    state: State,
+    /// 0: there is no head yet.
+    status: u16,
+    /// Bytes of the body that were sent.
+    body_len: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The application was not asked yet.
+    Unasked,
+    /// Nothing was sent but interim heads.
+    Awaited(Box<HeadParser>),
+    Body(Framing),
+    File {
+        file: File,
+        left: u64,
+    },
+    Complete,
+    /// It ends in its middle: the connection has to show that.
+    Cut,
+}
+
+/// How far a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing was sent, and the application was not asked.
+    Unasked,
+    /// Nothing was sent; the application's head is waited for.
+    Awaited,
+    /// In the body of an application's response.
+    Body,
+    /// In a file.
+    File,
+    Complete,
+    Cut,
+}
+
+/// The body of a response that the proxy makes itself.
+#[derive(Debug)]
+pub(crate) enum OwnBody<'a> {
+    /// None, and no field that tells of one: 204 and 304.
+    None,
+    Text {
+        content_type: &'a str,
+        text: &'a str,
+    },
+    /// Of a file, so many bytes from where it stands.
+    File {
+        content_type: &'a str,
+        file: File,
+        len: u64,
+    },
+}
+
+impl Response {
+    pub(crate) fn new(asked: Asked) -> Self {
+        Self {
+            asked,
+            state: State::Unasked,
+            status: 0,
+            body_len: 0,
         }
     }
 
-    /// Takes heads; returns what follows the final one.
-    fn take_head_of_answer<'d>(
+    pub(crate) fn phase(&self) -> Phase {
+        match self.state {
+            State::Unasked => Phase::Unasked,
+            State::Awaited(_) => Phase::Awaited,
+            State::Body(_) => Phase::Body,
+            State::File { .. } => Phase::File,
+            State::Complete => Phase::Complete,
+            State::Cut => Phase::Cut,
+        }
+    }
+
+    /// The status and the bytes of the body, for the log.
+    pub(crate) fn sent(&self) -> (u16, u64) {
+        (self.status, self.body_len)
+    }
+
+    /// Whether the connection can go on after it.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        self.asked.keeps_alive
+    }
+
+    /// The connection ends with it.
+    pub(crate) fn close_after(&mut self) {
+        self.asked.keeps_alive = false;
+    }
+
+    /// The application was asked.
+    pub(crate) fn await_head(&mut self, parser: Box<HeadParser>) {
+        self.state = State::Awaited(parser);
+    }
+
+    /// Sends output of the application on: heads, or parts of one, and the body. True if a part of the body was sent.
+    ///
+    /// # Errors
+    /// A head that cannot be read.
+    pub(crate) fn push(
         &mut self,
-        key: usize,
+        cx: &mut Context,
+        socket: &mut Socket,
+        data: &[u8],
+    ) -> Result<bool, HeadError> {
+        let data = match self.state {
+            State::Awaited(_) => self.push_heads(cx, socket, data)?,
+            _ => data,
+        };
+        Ok(self.push_body(cx, socket, data))
+    }
+
+    /// Takes heads; returns what follows the final one.
+    fn push_heads<'d>(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
         mut data: &'d [u8],
     ) -> Result<&'d [u8], HeadError> {
-        let keeps_clients = self.keeps_clients();
-        let Some(connection) = self.connections.get_mut(key) else {
-            return Ok(&[]);
-        };
-        let Stage::Exchange(exchange) = &mut connection.stage else {
-            return Ok(&[]);
-        };
-        let Answer::Awaited(parser) = &mut exchange.answer else {
+        let State::Awaited(parser) = &mut self.state else {
             return Ok(data);
         };
-        if connection.out.is_empty() {
-            connection.since = self.clock.now;
+        if socket.is_sent() {
+            socket.note_progress(cx.now());
         }
-        let spares = &mut self.spares.buffers;
-        connection.out.lend(|| spares.pop());
-        let out = connection.out.tail();
+        let out = socket.tail(cx.buffers());
         while let Some((head, rest)) = parser.push(data)? {
             data = rest;
             if head.is_interim() {
                 // The client was told to continue by the proxy, if it had to be.
-                if exchange.asked.is_http11 && head.status() != 100 {
+                if self.asked.is_http11 && head.status() != 100 {
                     response_head::write_interim(out, &head);
                 }
                 continue;
             }
-            exchange.asked.keeps_alive &= keeps_clients;
-            exchange.status = head.status();
-            let written = response_head::write_head(out, &head, exchange.asked, self.clock.http());
-            exchange.asked.keeps_alive = written.keeps_alive;
-            let before = std::mem::replace(&mut exchange.answer, Answer::Body(written.framing));
-            self.spares.recycle_parser(before);
+            self.asked.keeps_alive &= cx.keeps_clients();
+            self.status = head.status();
+            let written = response_head::write_head(out, &head, self.asked, cx.http_date());
+            self.asked.keeps_alive = written.keeps_alive;
+            self.become_state(cx, State::Body(written.framing));
             return Ok(data);
         }
         Ok(&[])
     }
 
-    /// A part of a body, framed for the client.
-    fn relay(&mut self, key: usize, data: &[u8]) {
-        let Some(exchange) = self.exchange(key) else {
-            return;
-        };
-        let Answer::Body(framing) = &mut exchange.answer else {
-            return;
+    /// Sends a part of the body, framed for the client; false if that makes no bytes.
+    fn push_body(&mut self, cx: &mut Context, socket: &mut Socket, data: &[u8]) -> bool {
+        let State::Body(framing) = &mut self.state else {
+            return false;
         };
         if data.is_empty() {
-            return;
+            return false;
         }
-        match framing {
-            Framing::None => {}
+        let len = match framing {
+            Framing::None => return false,
+            // More than was said is cut off: the client would take it for the next response.
             Framing::Counted { left } => {
-                // More than was said is cut off: the client would take it for the next response.
                 let len = usize::try_from(*left).map_or(data.len(), |left| left.min(data.len()));
                 *left -= len as u64;
-                exchange.body_len += len as u64;
-                self.put(key, [&data[..len], b"", b""]);
+                len
             }
-            Framing::Chunked => {
-                exchange.body_len += data.len() as u64;
-                self.put(key, [ChunkSize::new(data.len()).line(), data, b"\r\n"]);
-            }
-            Framing::Close => {
-                exchange.body_len += data.len() as u64;
-                self.put(key, [data, b"", b""]);
-            }
-        }
-    }
-
-    /// The application's output is complete; what it does after that concerns no client.
-    pub(crate) fn end_output(&mut self, key: usize, request: RequestHandle) {
-        if let Some(exchange) = self.exchange_of(key, request)
-            && matches!(exchange.answer, Answer::Body(_))
-        {
-            self.complete(key);
-        }
-    }
-
-    /// An application's request is over.
-    pub(crate) fn end_request(&mut self, key: usize, request: RequestHandle, outcome: Outcome) {
-        let Some(exchange) = self.exchange_of(key, request) else {
-            return;
+            Framing::Chunked | Framing::Close => data.len(),
         };
-        exchange.request = None;
-        match (outcome, &exchange.answer) {
-            (Ok(_), Answer::Body(_)) => self.complete(key),
-            (Ok(_), Answer::Awaited(parser)) => {
-                let error = parser.end().err().unwrap_or(HeadError::Missing);
-                self.answer_bad_head(key, error);
-            }
-            (Err(failure), Answer::Awaited(_)) => {
-                let status = status_of(&failure.error);
-                let date = self.clock.log();
-                self.log
-                    .problem(date, format_args!("answered with {status}: {failure}"));
-                self.answer_error(key, status, "the application did not answer");
-            }
-            (Err(failure), Answer::Body(_)) => {
-                let date = self.clock.log();
-                self.log
-                    .problem(date, format_args!("a response is cut short: {failure}"));
-                self.cut(key);
-            }
-            (_, Answer::Unasked | Answer::File { .. } | Answer::Complete | Answer::Cut) => {}
+        self.body_len += len as u64;
+        if *framing == Framing::Chunked {
+            let size = ChunkSize::new(len);
+            socket.put(cx.now(), [size.line(), data, b"\r\n"], cx.buffers());
+        } else {
+            socket.put(cx.now(), [&data[..len], b"", b""], cx.buffers());
         }
+        true
     }
 
-    /// The end of a body that is whole.
-    fn complete(&mut self, key: usize) {
-        let now = self.clock.now;
-        let Some(exchange) = self.exchange(key) else {
-            return;
-        };
-        exchange.application_time = exchange.submitted.map(|at| now.duration_since(at));
-        let Answer::Body(framing) = exchange.answer else {
+    /// The application's output is complete; so is the response, or it is cut.
+    pub(crate) fn complete(&mut self, cx: &mut Context, socket: &mut Socket) {
+        let State::Body(framing) = self.state else {
             return;
         };
         match framing {
             Framing::Counted { left: 1.. } => {
-                let date = self.clock.log();
                 let what = format_args!("a response is shorter than its Content-Length");
-                self.log.problem(date, what);
-                self.cut(key);
+                cx.log_problem(what);
+                self.cut(socket);
             }
             Framing::Chunked => {
-                exchange.answer = Answer::Complete;
-                self.put(key, [LAST_CHUNK, b"", b""]);
+                self.state = State::Complete;
+                socket.put(cx.now(), [LAST_CHUNK, b"", b""], cx.buffers());
             }
             Framing::None | Framing::Counted { left: 0 } | Framing::Close => {
-                exchange.answer = Answer::Complete;
+                self.state = State::Complete;
             }
         }
     }
 
-    /// Ends a response in its middle, so that the client sees that it is not whole.
-    pub(crate) fn cut(&mut self, key: usize) {
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        let Some(exchange) = connection.exchange() else {
-            return;
-        };
-        let is_plain_end = matches!(exchange.answer, Answer::Body(Framing::Close));
-        exchange.answer = Answer::Cut;
-        if is_plain_end {
-            // Only a reset tells that end of the connection from the end of the body.
-            let _ = socket2::SockRef::from(&connection.socket)
-                .set_linger(Some(std::time::Duration::ZERO));
+    /// What is wrong with output that ended within its head.
+    pub(crate) fn missing_head(&self) -> HeadError {
+        match &self.state {
+            State::Awaited(parser) => parser.end().err().unwrap_or(HeadError::Missing),
+            _ => HeadError::Missing,
         }
     }
 
-    /// The exchange that a request belongs to, unless the client has gone or was answered otherwise.
-    fn exchange_of(&mut self, key: usize, request: RequestHandle) -> Option<&mut Exchange> {
-        self.exchange(key)
-            .filter(|exchange| exchange.request == Some(request))
+    /// Ends in the middle, so that the client sees that it is not whole.
+    pub(crate) fn cut(&mut self, socket: &Socket) {
+        if matches!(self.state, State::Body(Framing::Close)) {
+            // Only a reset tells that end of the connection from the end of the body.
+            socket.reset_when_closed();
+        }
+        self.state = State::Cut;
+    }
+
+    /// Nobody waits for it any more; `status` is for the log, if there is none yet.
+    pub(crate) fn abandon(&mut self, status: u16) {
+        if !matches!(self.state, State::Complete | State::Cut) && self.status == 0 {
+            self.status = status;
+        }
+    }
+
+    /// Writes a response of the proxy's own; of a file, [`send_file`](Self::send_file) sends the body.
+    pub(crate) fn write_own(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        status: u16,
+        fields: &[(&[u8], &[u8])],
+        body: OwnBody<'_>,
+    ) {
+        let out = socket.tail(cx.buffers());
+        response_head::start_own(out, status, cx.http_date());
+        for (name, value) in fields {
+            response_head::write_field(out, name, value);
+        }
+        let (content_type, len) = match &body {
+            OwnBody::None => ("", 0),
+            OwnBody::Text { content_type, text } => (*content_type, text.len() as u64),
+            OwnBody::File {
+                content_type, len, ..
+            } => (*content_type, *len),
+        };
+        if !matches!(body, OwnBody::None) {
+            response_head::write_field(out, b"Content-Type", content_type.as_bytes());
+            response_head::write_number(out, b"Content-Length", len);
+        }
+        response_head::write_connection(out, self.asked.keeps_alive, self.asked.is_http11);
+        self.status = status;
+        let state = match body {
+            OwnBody::Text { text, .. } if !self.asked.is_head => {
+                out.extend_from_slice(text.as_bytes());
+                self.body_len = len;
+                State::Complete
+            }
+            OwnBody::File { file, len: 1.., .. } if !self.asked.is_head => {
+                State::File { file, left: len }
+            }
+            OwnBody::None | OwnBody::Text { .. } | OwnBody::File { .. } => State::Complete,
+        };
+        self.become_state(cx, state);
+    }
+
+    /// Sends some more of a file, while the client takes it; true if it could take more.
+    pub(crate) fn send_file(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        scratch: &mut [u8],
+    ) -> bool {
+        for _ in 0..PIECES {
+            let State::File { file, left } = &mut self.state else {
+                return false;
+            };
+            let most = scratch.len();
+            let wanted = usize::try_from(*left).map_or(most, |left| left.min(most));
+            let len = match file.read(&mut scratch[..wanted]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Ok(0) | Err(_) => {
+                    let what = format_args!("a file is cut short: it shrank, or cannot be read");
+                    cx.log_problem(what);
+                    self.cut(socket);
+                    return false;
+                }
+                Ok(len) => len,
+            };
+            *left -= len as u64;
+            if *left == 0 {
+                self.state = State::Complete;
+            }
+            self.body_len += len as u64;
+            socket.put(cx.now(), [&scratch[..len], b"", b""], cx.buffers());
+            if !socket.is_writable() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Goes over; a parser is used again.
+    fn become_state(&mut self, cx: &mut Context, state: State) {
+        if let State::Awaited(parser) = std::mem::replace(&mut self.state, state) {
+            cx.buffers().give_back_parser(parser);
+        }
+    }
+
+    /// Gives the memory back that it does not need any more.
+    pub(crate) fn give_back(mut self, cx: &mut Context) {
+        self.become_state(cx, State::Complete);
     }
 }
+
+/// How often a file is read in a turn.
+const PIECES: usize = 4;

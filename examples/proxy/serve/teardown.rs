@@ -1,140 +1,74 @@
-//! How exchanges and connections end, and what follows: the one place that decides it.
+//! The end of a client's connection: ours first, and the client's soon after.
 
-use std::net::Shutdown;
+use std::time::Duration;
 
-use super::connection::{Answer, SKIP_LEN, Stage, Upload};
-use super::log::access_log::Served;
-use super::worker::{Running, Worker};
+use super::net::socket::Socket;
 
-impl Worker {
-    /// The client has gone: nobody wants the answer.
-    pub(crate) fn lose_client(&mut self, key: usize) {
-        self.end_client(key, CLIENT_GONE);
-    }
+/// The last answer is being sent; what the client still sends is thrown away, lest a reset takes the answer from it
+/// (RFC 9112, 9.6).
+#[derive(Debug)]
+pub(crate) struct Teardown {
+    /// Our side of the stream was ended.
+    is_shut: bool,
+    /// Bytes that are still thrown away.
+    left: usize,
+}
 
-    /// Ends a connection as it is; `status` is for the log, where the request has got none.
-    pub(crate) fn end_client(&mut self, key: usize, status: u16) {
-        let now = self.clock.now;
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        if let Some(exchange) = connection.exchange() {
-            if let Some(request) = exchange.request.take() {
-                self.fcgi.abort(now, request);
-            }
-            if !matches!(exchange.answer, Answer::Complete | Answer::Cut) && exchange.status == 0 {
-                exchange.status = status;
-            }
-            self.finish(key);
-        }
-        if let Some(connection) = self.connections.get_mut(key) {
-            connection.stage = Stage::Gone;
-        }
-    }
+/// What follows for the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It goes on as it is.
+    Wait,
+    /// The client's time to notice the end begins anew.
+    Progress,
+    Close,
+}
 
-    /// A client did not do in time what it had to do.
-    pub(crate) fn expire(&mut self, key: usize) {
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        let is_stuck = !connection.out.is_empty();
-        let is_in_head = !connection.input.is_empty();
-        match &connection.stage {
-            _ if is_stuck => self.lose_client(key),
-            Stage::Head if is_in_head => self.refuse_slow_head(key),
-            Stage::Exchange(exchange) => match exchange.answer {
-                Answer::Awaited(_) | Answer::Unasked => {
-                    self.answer_error(key, 408, "the body did not come in time");
-                }
-                Answer::Body(_) | Answer::File { .. } | Answer::Complete | Answer::Cut => {
-                    self.lose_client(key);
-                }
-            },
-            Stage::Head | Stage::Lingering { .. } | Stage::Gone => connection.stage = Stage::Gone,
+impl Teardown {
+    /// Ends our side once everything is sent, and the other side soon after: at once if nothing is unread.
+    pub(crate) fn new(is_unread: bool) -> Self {
+        Self {
+            is_shut: false,
+            left: if is_unread { MAX_DISCARDED } else { 0 },
         }
     }
 
-    /// What follows when both halves of an exchange are done, or one cannot be.
-    pub(crate) fn conclude(&mut self, key: usize) {
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        let is_sent = connection.out.is_empty();
-        match &mut connection.stage {
-            Stage::Exchange(exchange) => {
-                if let (None, Upload::Pushed { left, .. }) = (exchange.request, &exchange.upload) {
-                    exchange.upload = Upload::Skipped { left: *left };
-                }
-                match (&exchange.answer, &exchange.upload) {
-                    (Answer::Cut, _) if is_sent => {
-                        self.finish(key);
-                        if let Some(connection) = self.connections.get_mut(key) {
-                            connection.stage = Stage::Gone;
-                        }
-                    }
-                    (Answer::Complete, Upload::Done) => self.finish(key),
-                    (Answer::Complete, Upload::Skipped { left })
-                        if *left > SKIP_LEN || !exchange.asked.keeps_alive =>
-                    {
-                        exchange.asked.keeps_alive = false;
-                        self.finish(key);
-                    }
-                    _ => {}
-                }
-            }
-            Stage::Lingering { is_shut, left } if is_sent && !*is_shut => {
-                if *left == 0 || connection.socket.shutdown(Shutdown::Write).is_err() {
-                    connection.stage = Stage::Gone;
-                } else {
-                    *is_shut = true;
-                    connection.since = self.clock.now;
-                    self.enqueue(key);
-                }
-            }
-            Stage::Head | Stage::Lingering { .. } | Stage::Gone => {}
+    pub(crate) fn wants_input(&self) -> bool {
+        self.is_shut
+    }
+
+    /// The client sent something.
+    pub(crate) fn discard(&mut self, len: usize) -> Next {
+        let before = self.left;
+        self.left = self.left.saturating_sub(len);
+        if self.left == 0 {
+            Next::Close
+        } else if before / STEP > self.left / STEP {
+            Next::Progress
+        } else {
+            Next::Wait
         }
     }
 
-    /// Logs an exchange and lets its connection go on, or end.
-    fn finish(&mut self, key: usize) {
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        let Stage::Exchange(exchange) = std::mem::replace(&mut connection.stage, Stage::Head)
-        else {
-            return;
-        };
-        let now = self.clock.now;
-        connection.since = now;
-        self.answered += 1;
-        if let Some(request) = exchange.request
-            && !matches!(exchange.upload, Upload::Done)
-        {
-            // The rest of its body will not come, and no time-out runs for an application that waits for it.
-            self.fcgi.abort(now, request);
+    /// Everything is sent.
+    pub(crate) fn shut_down(&mut self, socket: &Socket) -> Next {
+        if self.is_shut {
+            Next::Wait
+        } else if self.left == 0 || !socket.shut_down() {
+            Next::Close
+        } else {
+            self.is_shut = true;
+            Next::Progress
         }
-        // Who was not waited for to the end took until now.
-        let until_now = || exchange.submitted.map(|at| now.duration_since(at));
-        let served = Served {
-            status: exchange.status,
-            body_len: exchange.body_len,
-            application_time: exchange.application_time.or_else(until_now),
-        };
-        let client = connection.client();
-        self.log
-            .request(client, self.clock.log(), &exchange.entry, served);
-        if !exchange.asked.keeps_alive || self.running != Running::Yes {
-            let is_unread = !matches!(exchange.upload, Upload::Done)
-                || connection.is_readable
-                || !connection.input.is_empty();
-            connection.linger(is_unread);
-        }
-        self.spares.recycle_exchange(exchange);
-        self.enqueue(key);
     }
 }
 
-/// In the log only, as nginx has it: the client did not wait for an answer.
-const CLIENT_GONE: u16 = 499;
-/// In the log only, as nginx has it: the connection was closed without an answer.
-pub(crate) const NOT_ANSWERED: u16 = 444;
+/// How long a client may take to notice that it is being closed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// For each of these that it sends meanwhile, as one does that looks for the answer after its whole body, that time
+/// begins anew; bytes that trickle in put nothing off.
+const STEP: usize = 64 * 1024;
+
+/// How much is thrown away.
+const MAX_DISCARDED: usize = 64 * 1024 * 1024;

@@ -1,62 +1,46 @@
 //! What one event loop serves: its listener, its clients, its part of the FastCGI connections, the order of a turn.
 //!
-//! It is a guest in the loop, as the FastCGI client is: [`handle_event`](Worker::handle_event) takes note of what is ready,
-//! [`turn`](Worker::turn) does everything else, [`timeout`](Worker::timeout) says how long it can wait. Whose loop that is
-//! does not matter: the one in `program::event_loop` has signals beside it, yours may have whatever it has.
+//! It can be embedded in any loop, as the FastCGI client is: [`handle_event`](Worker::handle_event) takes note of what is
+//! ready, [`turn`](Worker::turn) does everything else, [`timeout`](Worker::timeout) says how long it can wait. The loop in
+//! `program::event_loop` has signals beside it, yours may have whatever it has.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Registry, Token};
-use mio_fcgi::{Client, Config, Event, ReadBuf, SharedParams, Tag};
+use mio::{Interest, Registry, Token};
+use mio_fcgi::{Client, Config, Event, ReadBuf, Tag};
 use slab::Slab;
 
-use super::connection::{Connection, Stage};
-use super::log::access_log::AccessLog;
-use super::net::buffer_pool::Spares;
-use super::net::clock::Clock;
-use super::net::listener::Listener;
-use super::net::timers::Timers;
-use super::site::fastcgi::site_params;
-use super::site::metrics::{Board, Publisher};
+use super::connection::{Connection, NOT_ANSWERED};
+use super::net::socket::Socket;
+use super::schedule::{Marks, Schedule};
+use super::site::context::Context;
+use super::site::metrics::{LoopMetrics, Metrics};
 use super::site::options::Options;
-use super::site::routes::Routes;
 
-/// The clients of a loop. What it does for them is in `request_reader`, what it does with answers in `request::response`.
+/// The clients of a loop.
 pub(crate) struct Worker {
-    pub(crate) options: Arc<Options>,
-    pub(crate) publisher: Publisher,
-    /// Requests answered.
-    pub(crate) answered: u64,
+    cx: Context,
     /// The loop's.
-    pub(crate) registry: Registry,
-    pub(crate) tokens: Tokens,
-    pub(crate) listener: Option<Listener>,
-    pub(crate) fcgi: Client,
-    pub(crate) connections: Slab<Connection>,
-    pub(crate) max_connections: usize,
-    /// When to look for room next, if there is none.
-    pub(crate) next_room: Instant,
-    ready: VecDeque<usize>,
-    dirty: Vec<usize>,
-    timers: Timers,
-    pub(crate) clock: Clock,
-    pub(crate) routes: Routes,
-    /// What all requests tell the application.
-    pub(crate) constants: SharedParams,
-    pub(crate) log: AccessLog,
-    /// What clients' octets are read into; those not used move to the connection.
-    pub(crate) scratch: Vec<u8>,
-    pub(crate) spares: Spares,
-    pub(crate) running: Running,
+    registry: Registry,
+    tokens: Tokens,
+    clients: Slab<Slot>,
+    schedule: Schedule,
+    running: Running,
+    /// What clients' bytes and files are read into.
+    scratch: Vec<u8>,
+}
+
+struct Slot {
+    connection: Connection,
+    marks: Marks,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Running {
+enum Running {
     Yes,
     /// Nothing new is taken; what is left at the deadline is dropped.
     Stopping {
@@ -76,35 +60,21 @@ impl Worker {
         tokens: Range<Token>,
         index: usize,
         options: &Arc<Options>,
-        board: &Arc<Board>,
+        metrics: &Arc<Metrics>,
         config: Config,
     ) -> io::Result<Self> {
-        let max_connections = options.share(options.clients, index);
-        let tokens = Tokens::new(tokens, max_connections);
+        let max_clients = options.share(options.clients, index);
+        let tokens = Tokens::new(tokens, max_clients);
         let fcgi = Client::new(registry, tokens.fastcgi.clone(), config)?;
-        let clock = Clock::new();
-        let routes = Routes::new(options)?;
+        let metrics = LoopMetrics::new(metrics, index);
         Ok(Self {
-            options: Arc::clone(options),
-            publisher: Publisher::new(board, index, clock.now),
-            answered: 0,
+            cx: Context::new(options, fcgi, metrics, max_clients)?,
             registry: registry.try_clone()?,
             tokens,
-            listener: None,
-            fcgi,
-            connections: Slab::new(),
-            max_connections,
-            next_room: clock.now,
-            ready: VecDeque::new(),
-            dirty: Vec::new(),
-            timers: Timers::default(),
-            clock,
-            constants: site_params(options, routes.root()),
-            routes,
-            log: AccessLog::new(options.access_log)?,
-            scratch: vec![0; SCRATCH_LEN],
-            spares: Spares::default(),
+            clients: Slab::new(),
+            schedule: Schedule::default(),
             running: Running::Yes,
+            scratch: vec![0; SCRATCH_LEN],
         })
     }
 
@@ -113,11 +83,10 @@ impl Worker {
     /// # Errors
     /// The system's.
     pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let mut listener = Listener::bind(address, self.options.threads > 1)?;
-        listener.register(&self.registry, self.tokens.listener)?;
-        let address = listener.address();
-        self.listener = Some(listener);
-        Ok(address)
+        let is_shared = self.cx.options().threads > 1;
+        let (registry, token) = (&self.registry, self.tokens.listener);
+        let admission = self.cx.admission_mut();
+        admission.listen(address, is_shared, registry, token)
     }
 
     /// It was told to stop, and has: there is nothing left to do.
@@ -125,36 +94,38 @@ impl Worker {
         self.running == Running::Stopped
     }
 
+    /// The time of the turn that begins, after the loop has waited.
+    pub(crate) fn set_time(&mut self, now: Instant) {
+        self.cx.set_time(now);
+    }
+
     /// Takes note of what is ready; false for an event that is none of its tokens'.
     pub(crate) fn handle_event(&mut self, event: &mio::event::Event) -> bool {
-        if self.fcgi.handle_event(event) {
+        if self.cx.fcgi().handle_event(event) {
             return true;
         }
         if event.token() == self.tokens.listener {
-            if let Some(listener) = &mut self.listener {
-                listener.is_ready = true;
-            }
+            self.cx.admission_mut().note_ready();
             return true;
         }
         let Some(key) = self.tokens.key_of(event.token()) else {
             return false;
         };
-        if let Some(connection) = self.connections.get_mut(key) {
-            let failed = event.is_error();
-            let ended = event.is_read_closed() || failed;
-            connection.is_readable |= event.is_readable() || ended;
-            connection.is_writable |= event.is_writable() || failed;
-            connection.is_ended |= ended;
-            self.enqueue(key);
+        if let Some(slot) = self.clients.get_mut(key) {
+            slot.connection.note_event(event);
+            self.schedule.enqueue(key, &mut slot.marks);
         }
         true
     }
 
-    /// Everything there is to do, up to a bound: after the events, with the clock read anew.
+    /// Everything there is to do, up to a bound: after the events, with a new time.
     pub(crate) fn turn(&mut self, buf: &mut ReadBuf) {
-        self.fcgi.handle_timeout(self.clock.now);
+        let now = self.cx.now();
+        self.cx.fcgi().handle_timeout(now);
         self.fire_timers();
-        self.make_room();
+        if let Some(since) = self.cx.admission_mut().idle_since(now) {
+            self.send_idle_away(since, ACCEPTS);
+        }
         // Whoever comes now is seen after so many turns of the others, each of which moves a buffer at most.
         let mut turns = TURNS;
         while turns > 0 {
@@ -163,70 +134,105 @@ impl Worker {
             // Half of them, or a crowd that never pauses would leave the applications none.
             turns -= self.run_ready(turns.div_ceil(2));
             turns -= self.take_events(buf, turns);
-            self.flush_dirty();
+            self.send_unsent();
             // A time limit that a command set and that is due already is none of what is done here, but of the next turn.
             if turns == before || self.is_out_of_work() {
                 break;
             }
         }
         self.stop_when_empty();
-        self.publish();
-        self.log.flush();
+        self.cx.end_turn();
     }
 
     /// How long the loop may wait for events; `None`: until there are some.
     pub(crate) fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.may_accept() {
+        let now = self.cx.now();
+        if self.schedule.ready() > 0 || self.cx.admission().may_accept(now) {
             return Some(Duration::ZERO);
         }
-        let now = self.clock.now;
-        let retry = self.listener.as_ref().and_then(Listener::retry_at);
-        let retry = retry.filter(|_| self.has_room());
         let deadline = match self.running {
             Running::Stopping { deadline } => Some(deadline),
             Running::Yes | Running::Stopped => None,
         };
         let own = [
-            self.timers.next(),
-            retry,
-            self.room_due(),
+            self.schedule.next_due(),
+            self.cx.admission().due(),
+            self.cx.publish_due(),
             deadline,
-            self.publisher.due(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .map(|due| due.saturating_duration_since(now));
-        match (self.fcgi.timeout(now), own) {
+        ];
+        let due = own.into_iter().flatten().min();
+        let own = due.map(|due| due.saturating_duration_since(now));
+        match (self.cx.fcgi_timeout(), own) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         }
     }
 
     fn is_out_of_work(&self) -> bool {
-        self.ready.is_empty() && self.fcgi.timeout(self.clock.now) != Some(Duration::ZERO)
+        self.schedule.ready() == 0 && self.cx.fcgi_timeout() != Some(Duration::ZERO)
     }
 
-    /// Gives a connection a turn.
-    pub(crate) fn enqueue(&mut self, key: usize) {
-        if let Some(connection) = self.connections.get_mut(key)
-            && !connection.is_queued
-        {
-            connection.is_queued = true;
-            self.ready.push_back(key);
+    /// Takes in some clients, while there is a place for them.
+    fn accept(&mut self) {
+        let now = self.cx.now();
+        for _ in 0..ACCEPTS {
+            if !self.cx.admission().may_accept(now) {
+                return;
+            }
+            let (mut stream, peer, local) = match self.cx.admission_mut().accept(now) {
+                Ok(Some(accepted)) => accepted,
+                Ok(None) => return,
+                Err(error) => {
+                    let what = format_args!("accepting pauses: {error}");
+                    return self.cx.log_problem(what);
+                }
+            };
+            let entry = self.clients.vacant_entry();
+            let key = entry.key();
+            let interests = Interest::READABLE | Interest::WRITABLE;
+            let token = self.tokens.of_client(key);
+            if let Err(error) = self.registry.register(&mut stream, token, interests) {
+                self.cx
+                    .log_problem(format_args!("a client is not taken: {error}"));
+                continue;
+            }
+            let socket = Socket::new(stream, peer, local, now);
+            let slot = entry.insert(Slot {
+                connection: Connection::new(Tag(key as u64), socket),
+                marks: Marks::default(),
+            });
+            self.cx.admission_mut().client_came();
+            self.schedule.enqueue(key, &mut slot.marks);
         }
     }
 
-    /// A turn for each connection that has something to do, up to a bound; returns how many.
+    /// Closes clients that are between requests since some time, up to so many.
+    fn send_idle_away(&mut self, since: Instant, most: usize) {
+        let is_idle = |slot: &Slot| slot.connection.is_idle_since(since) && !slot.marks.is_ready();
+        let idle = self.clients.iter().filter(|entry| is_idle(entry.1));
+        let keys: Vec<usize> = idle.map(|entry| entry.0).take(most).collect();
+        self.end_clients(keys);
+    }
+
+    fn end_clients(&mut self, keys: Vec<usize>) {
+        for key in keys {
+            if let Some(slot) = self.clients.get_mut(key) {
+                slot.connection.end(&mut self.cx, NOT_ANSWERED);
+            }
+            self.settle(key);
+        }
+    }
+
+    /// A turn for each client that has something to do, up to a bound; returns how many.
     fn run_ready(&mut self, most: usize) -> usize {
-        let count = self.ready.len().min(most);
+        let count = self.schedule.ready().min(most);
         for _ in 0..count {
-            let Some(key) = self.ready.pop_front() else {
+            let Some(key) = self.schedule.pop_ready() else {
                 break;
             };
-            if let Some(connection) = self.connections.get_mut(key) {
-                connection.is_queued = false;
-                self.serve(key);
+            if let Some(slot) = self.clients.get_mut(key) {
+                slot.marks.begin_turn();
+                slot.connection.serve(&mut self.cx, &mut self.scratch);
                 self.settle(key);
             }
         }
@@ -235,118 +241,149 @@ impl Worker {
 
     /// What the applications say, up to a bound; returns how much there was. The rest has its turn after the sending.
     fn take_events(&mut self, buf: &mut ReadBuf, most: usize) -> usize {
+        let now = self.cx.now();
         for taken in 0..most {
-            let Some(event) = self.fcgi.poll_event(self.clock.now, buf) else {
+            let Some(event) = self.cx.fcgi().poll_event(now, buf) else {
                 return taken;
             };
-            let tag = match event {
-                Event::Stdout { request, tag, data } => {
-                    self.take_stdout(key_of(tag), request, data);
-                    tag
-                }
-                Event::Stderr { tag, data, .. } => {
-                    self.log.stderr(self.clock.log(), data);
-                    tag
-                }
-                Event::StdoutEnd { request, tag } => {
-                    self.end_output(key_of(tag), request);
-                    tag
-                }
-                Event::StdinReady { request, tag } => {
-                    self.continue_upload(key_of(tag), request);
-                    tag
-                }
-                Event::End {
-                    request,
-                    tag,
-                    outcome,
-                } => {
-                    self.end_request(key_of(tag), request, outcome);
-                    tag
-                }
-                Event::ShutDown => {
-                    self.running = Running::Stopped;
-                    continue;
-                }
-                _ => continue,
+            match event {
+                Event::Stderr { data, .. } => self.cx.log_stderr(data),
+                Event::ShutDown => self.running = Running::Stopped,
+                _ => {}
+            }
+            let Some(Tag(tag)) = event.tag() else {
+                continue;
             };
-            self.settle(key_of(tag));
+            let key = tag as usize;
+            let Some(slot) = self.clients.get_mut(key) else {
+                continue;
+            };
+            let (connection, cx) = (&mut slot.connection, &mut self.cx);
+            match event {
+                Event::Stdout { request, data, .. } => connection.take_stdout(cx, request, data),
+                Event::StdoutEnd { request, .. } => connection.end_output(cx, request),
+                Event::StdinReady { request, .. } => connection.resume_upload(cx, request),
+                Event::End {
+                    request, outcome, ..
+                } => connection.end_request(cx, request, outcome),
+                _ => {}
+            }
+            self.settle(key);
         }
         most
     }
 
-    fn flush_dirty(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for key in dirty.drain(..) {
-            if let Some(connection) = self.connections.get_mut(key) {
-                connection.is_dirty = false;
-                self.send(key);
-                self.settle(key);
+    fn send_unsent(&mut self) {
+        let unsent = self.schedule.take_unsent();
+        for key in &unsent {
+            if let Some(slot) = self.clients.get_mut(*key) {
+                slot.marks.begin_sending();
+                slot.connection.send(&mut self.cx, &mut self.scratch);
+                self.settle(*key);
             }
         }
-        // Settling may have found more to send.
-        dirty.append(&mut self.dirty);
-        self.dirty = dirty;
+        self.schedule.give_back_unsent(unsent);
     }
 
     fn fire_timers(&mut self) {
-        let now = self.clock.now;
-        while let Some(key) = self.timers.pop(now) {
-            let Some(connection) = self.connections.get_mut(key) else {
+        let now = self.cx.now();
+        while let Some(key) = self.schedule.pop_due(now) {
+            let Some(slot) = self.clients.get_mut(key) else {
                 continue;
             };
-            connection.armed.fired();
-            if connection
-                .deadline(&self.options)
-                .is_some_and(|due| due <= now)
-            {
-                self.expire(key);
+            slot.marks.timer_fired();
+            let due = slot.connection.deadline(&self.cx);
+            if due.is_some_and(|due| due <= now) {
+                slot.connection.expire(&mut self.cx);
             }
             self.settle(key);
         }
     }
 
-    /// What follows for a connection from what was just done to it: the one place where it goes on to its next
-    /// request, is sent, is timed or is let go.
-    pub(crate) fn settle(&mut self, key: usize) {
-        self.conclude(key);
-        let Some(connection) = self.connections.get_mut(key) else {
+    /// What follows for a client from what was just done to it: the one place where it goes on to its next request, is
+    /// given a turn, is sent, is timed or is dropped.
+    fn settle(&mut self, key: usize) {
+        let Some(Slot { connection, marks }) = self.clients.get_mut(key) else {
             return;
         };
-        if let Stage::Gone = connection.stage {
-            self.timers.disarm(key, &mut connection.armed);
+        connection.conclude(&mut self.cx);
+        connection.give_back(&mut self.cx);
+        if connection.is_gone() {
+            self.schedule.forget(key, marks);
+            self.cx.admission_mut().client_left();
             // Dropping the socket closes it, and so takes it off the poll.
-            let connection = self.connections.remove(key);
-            self.spares.recycle(connection.input);
+            self.clients.remove(key);
             return;
         }
-        if !connection.out.is_empty() && connection.is_writable && !connection.is_dirty {
-            connection.is_dirty = true;
-            self.dirty.push(key);
+        if connection.take_wish_for_turn() {
+            self.schedule.enqueue(key, marks);
         }
-        if let Some(buffer) = connection.out.reclaim() {
-            self.spares.recycle(buffer);
+        if connection.wants_to_send() {
+            self.schedule.note_unsent(key, marks);
         }
-        if connection.input.is_empty() && connection.input.capacity() > 0 {
-            let buffer = std::mem::take(&mut connection.input);
-            self.spares.recycle(buffer);
-        }
-        let due = connection.deadline(&self.options);
-        self.timers.arm(key, &mut connection.armed, due);
+        let due = connection.deadline(&self.cx);
+        self.schedule.arm(key, marks, due);
     }
 
-    pub(crate) fn tag_of(key: usize) -> Tag {
-        Tag(key as u64)
+    /// Stops taking clients, and says so to those who are there. The second time: ends at once.
+    pub(crate) fn stop(&mut self) {
+        if self.running != Running::Yes {
+            return self.end();
+        }
+        let now = self.cx.now();
+        // Those whom the system has let in already would otherwise be reset.
+        while self.cx.admission().may_accept(now) {
+            self.accept();
+        }
+        self.cx.admission_mut().close();
+        let deadline = now + self.cx.options().grace;
+        self.running = Running::Stopping { deadline };
+    }
+
+    /// While stopping: idle clients go, also those that turn out to be after their first turn; with the last client the
+    /// FastCGI connections, and then the loop.
+    fn stop_when_empty(&mut self) {
+        let Running::Stopping { deadline } = self.running else {
+            return;
+        };
+        let now = self.cx.now();
+        self.send_idle_away(now, usize::MAX);
+        if now >= deadline {
+            self.end();
+        } else if self.clients.is_empty() {
+            self.cx.fcgi().shutdown(now, Some(deadline));
+        }
+    }
+
+    /// Ends at once, and says what that cut off.
+    fn end(&mut self) {
+        let left = self.clients.len();
+        if left > 0 {
+            self.cx
+                .log_problem(format_args!("{left} clients did not end in time"));
+        }
+        let keys = self.clients.iter().map(|entry| entry.0).collect();
+        self.end_clients(keys);
+        self.running = Running::Stopped;
     }
 }
 
-fn key_of(tag: Tag) -> usize {
-    tag.0 as usize
+/// What only the tests look at.
+#[cfg(test)]
+impl Worker {
+    pub(crate) fn figures(&self) -> super::site::metrics::Figures {
+        self.cx.figures()
+    }
+
+    /// With their places in the slab.
+    pub(crate) fn connections(&self) -> Vec<(usize, &Connection)> {
+        let clients = self.clients.iter();
+        clients.map(|(key, slot)| (key, &slot.connection)).collect()
+    }
 }
 
 /// Which token is whose.
-#[derive(Debug)]
-pub(crate) struct Tokens {
+struct Tokens {
     listener: Token,
     clients: Range<usize>,
     fastcgi: Range<Token>,
@@ -363,7 +400,7 @@ impl Tokens {
         }
     }
 
-    pub(crate) fn of_client(&self, key: usize) -> Token {
+    fn of_client(&self, key: usize) -> Token {
         Token(self.clients.start + key)
     }
 
@@ -378,3 +415,5 @@ impl Tokens {
 const SCRATCH_LEN: usize = 64 * 1024;
 /// Turns of clients and events of applications before the poll is looked at again: 8 MiB at most.
 const TURNS: usize = 128;
+/// Clients taken in, or sent away, at a time.
+const ACCEPTS: usize = 64;

@@ -1,106 +1,138 @@
-//! Room for clients: who is let in, and who has to go when there is none.
+//! Who is let in, and who has to go when there are more clients than may be.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::Interest;
+use mio::net::TcpStream;
+use mio::{Registry, Token};
 
-use super::serve::connection::{Connection, Stage};
-use super::serve::worker::{Running, Worker};
+use super::net::listener::Listener;
 
-impl Worker {
-    /// For one more client.
-    pub(crate) fn has_room(&self) -> bool {
-        self.connections.len() < self.max_connections
+/// The listener of a loop, and how many clients there may be.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    listener: Option<Listener>,
+    clients: usize,
+    max_clients: usize,
+    /// Nobody is let in any more.
+    is_closed: bool,
+    /// When to look for idle clients next, if there are as many as may be.
+    next_look: Instant,
+}
+
+impl Admission {
+    pub(crate) fn new(max_clients: usize, now: Instant) -> Self {
+        Self {
+            listener: None,
+            clients: 0,
+            max_clients,
+            is_closed: false,
+            next_look: now,
+        }
     }
 
-    /// Whether a client may stay when it was answered: while there is no room for others, it makes some.
-    pub(crate) fn keeps_clients(&self) -> bool {
-        self.running == Running::Yes && self.has_room()
+    /// Listens; gives the address, where a free port was asked for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn listen(
+        &mut self,
+        address: SocketAddr,
+        is_shared: bool,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<SocketAddr> {
+        let mut listener = Listener::bind(address, is_shared)?;
+        listener.register(registry, token)?;
+        let address = listener.address();
+        self.listener = Some(listener);
+        Ok(address)
+    }
+
+    /// The listener may have a connection.
+    pub(crate) fn note_ready(&mut self) {
+        if let Some(listener) = &mut self.listener {
+            listener.note_ready();
+        }
     }
 
     /// Whether a client may be waiting, and can be taken in.
-    pub(crate) fn may_accept(&self) -> bool {
-        let now = self.clock.now;
-        self.has_room()
-            && self.listener.as_ref().is_some_and(|listener| {
-                listener.is_ready && listener.retry_at().is_none_or(|at| now >= at)
-            })
+    pub(crate) fn may_accept(&self, now: Instant) -> bool {
+        self.has_free_place() && self.listener.as_ref().is_some_and(|it| it.may_accept(now))
     }
 
-    /// Takes in some clients, while there is room. The others wait in the system's queue.
-    pub(crate) fn accept(&mut self) {
-        for _ in 0..ACCEPTS {
-            if !self.may_accept() {
-                return;
-            }
-            let now = self.clock.now;
-            let Some(listener) = &mut self.listener else {
-                return;
-            };
-            let (mut socket, peer, local) = match listener.accept(now) {
-                Ok(Some(accepted)) => accepted,
-                Ok(None) => return,
-                Err(error) => {
-                    let date = self.clock.log();
-                    self.log
-                        .problem(date, format_args!("accepting pauses: {error}"));
-                    return;
-                }
-            };
-            let entry = self.connections.vacant_entry();
-            let token = self.tokens.of_client(entry.key());
-            let interests = Interest::READABLE | Interest::WRITABLE;
-            if let Err(error) = self.registry.register(&mut socket, token, interests) {
-                let date = self.clock.log();
-                self.log
-                    .problem(date, format_args!("a client is not taken: {error}"));
-                continue;
-            }
-            let key = entry.key();
-            entry.insert(Connection::new(socket, peer, local, now));
-            self.enqueue(key);
+    /// The next client, if one [may be accepted](Self::may_accept): its socket, its address, and ours.
+    ///
+    /// # Errors
+    /// Out of descriptors or memory: accepting pauses.
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+    ) -> io::Result<Option<(TcpStream, SocketAddr, SocketAddr)>> {
+        match &mut self.listener {
+            Some(listener) => listener.accept(now),
+            None => Ok(None),
         }
     }
 
-    /// While others wait and there is no room, clients that have been idle for a while go: a few at a time.
-    pub(crate) fn make_room(&mut self) {
-        let now = self.clock.now;
-        if self.room_due().is_some_and(|due| due <= now) {
-            self.next_room = now + INTERVAL;
-            self.let_idle_go(now.checked_sub(IDLE), ACCEPTS);
+    pub(crate) fn client_came(&mut self) {
+        self.clients += 1;
+    }
+
+    pub(crate) fn client_left(&mut self) {
+        self.clients -= 1;
+    }
+
+    pub(crate) fn clients(&self) -> usize {
+        self.clients
+    }
+
+    fn has_free_place(&self) -> bool {
+        self.clients < self.max_clients
+    }
+
+    /// Whether a client may stay when it was answered: while there is no place for others, it makes some.
+    pub(crate) fn keeps_clients(&self) -> bool {
+        !self.is_closed && self.has_free_place()
+    }
+
+    /// Lets nobody in any more.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+        self.listener = None;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// While others wait and there is no place: since when a client has to be idle to be sent away now.
+    pub(crate) fn idle_since(&mut self, now: Instant) -> Option<Instant> {
+        if self.look_due().is_none_or(|due| due > now) {
+            return None;
+        }
+        self.next_look = now + INTERVAL;
+        now.checked_sub(IDLE)
+    }
+
+    /// When to accept again, or to look for idle clients, although nothing announces anything.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        if self.has_free_place() {
+            self.listener.as_ref().and_then(Listener::retry_at)
+        } else {
+            self.look_due()
         }
     }
 
-    /// When to look for room again, if it is wanted.
-    pub(crate) fn room_due(&self) -> Option<Instant> {
-        let is_wanted = self
-            .listener
-            .as_ref()
-            .is_some_and(|listener| listener.is_ready);
-        (is_wanted && !self.has_room()).then_some(self.next_room)
-    }
-
-    /// Closes clients that are between requests since some time, up to so many.
-    pub(crate) fn let_idle_go(&mut self, since: Option<Instant>, most: usize) {
-        let idle = self
-            .connections
-            .iter()
-            .filter(|entry| entry.1.is_idle() && Some(entry.1.since) <= since);
-        let keys: Vec<usize> = idle.map(|entry| entry.0).take(most).collect();
-        for key in keys {
-            if let Some(connection) = self.connections.get_mut(key) {
-                connection.stage = Stage::Gone;
-                self.settle(key);
-            }
-        }
+    fn look_due(&self) -> Option<Instant> {
+        let is_wanted = self.listener.as_ref().is_some_and(Listener::is_ready);
+        (is_wanted && !self.has_free_place()).then_some(self.next_look)
     }
 }
 
-/// Clients taken in, or sent away, at a time.
-const ACCEPTS: usize = 64;
-
-/// Clients that have said nothing for so long can be sent away.
+/// How long a client has to be idle to be sent away.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often they are looked for.
+/// How often idle clients are looked for.
 const INTERVAL: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! What all loops together are doing: each puts its figures on one board, and any of them reads it out.
+//! What all loops together are doing: each publishes its figures, and any of them reads all of them out.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use mio_fcgi::{CloseReason, Stats};
 use serde_json::{Value, json};
 
-/// Where each loop puts its figures, for whichever of them is asked.
+/// The figures of all loops, for whichever of them is asked.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct Metrics {
     is_on: bool,
     started: Instant,
     slots: Vec<Mutex<Figures>>,
@@ -25,7 +25,7 @@ pub(crate) struct Figures {
     pub(crate) answered: u64,
 }
 
-impl Board {
+impl Metrics {
     pub(crate) fn new(is_on: bool, threads: usize) -> Self {
         Self {
             is_on,
@@ -34,12 +34,7 @@ impl Board {
         }
     }
 
-    pub(crate) fn is_on(&self) -> bool {
-        self.is_on
-    }
-
-    /// The figures of all loops: those of the others as they were at most [`INTERVAL`] ago.
-    pub(crate) fn render(&self, as_json: bool, now: Instant) -> String {
+    fn render(&self, as_json: bool, now: Instant) -> String {
         let mut groups: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
         for slot in &self.slots {
             let figures = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,44 +115,67 @@ fn name_of(reason: CloseReason) -> String {
     name
 }
 
-/// One loop's way to the board.
+/// The figures of one loop.
 #[derive(Debug)]
-pub(crate) struct Publisher {
-    board: Arc<Board>,
+pub(crate) struct LoopMetrics {
+    metrics: Arc<Metrics>,
     index: usize,
+    /// HTTP requests answered.
+    answered: u64,
+    /// When the figures can be published next.
     next: Instant,
-    /// Something happened since the figures were put there.
+    /// Something happened since the figures were published.
     is_stale: bool,
 }
 
-impl Publisher {
-    pub(crate) fn new(board: &Arc<Board>, index: usize, now: Instant) -> Self {
+impl LoopMetrics {
+    pub(crate) fn new(metrics: &Arc<Metrics>, index: usize) -> Self {
         Self {
-            board: Arc::clone(board),
+            metrics: Arc::clone(metrics),
             index,
-            next: now,
+            answered: 0,
+            next: metrics.started,
             is_stale: false,
         }
     }
 
-    pub(crate) fn board(&self) -> &Board {
-        &self.board
+    /// Whether the figures are published.
+    pub(crate) fn is_on(&self) -> bool {
+        self.metrics.is_on
     }
 
-    /// Takes note that something happened; true if the figures have to be put there now, because the last are old enough.
+    pub(crate) fn count_answer(&mut self) {
+        self.answered += 1;
+    }
+
+    /// With what is not counted here.
+    pub(crate) fn figures(&self, stats: Stats, clients: usize) -> Figures {
+        Figures {
+            stats,
+            clients,
+            answered: self.answered,
+        }
+    }
+
+    /// The figures of all loops: those of the others as they were at most [`INTERVAL`] ago.
+    pub(crate) fn render(&self, as_json: bool, now: Instant) -> String {
+        self.metrics.render(as_json, now)
+    }
+
+    /// Takes note that something happened; true if the figures have to be published now, because the last are old enough.
     pub(crate) fn note_change(&mut self, now: Instant) -> bool {
-        self.is_stale = self.board.is_on && now < self.next;
-        self.board.is_on && !self.is_stale
+        self.is_stale = self.metrics.is_on && now < self.next;
+        self.metrics.is_on && !self.is_stale
     }
 
-    pub(crate) fn put(&mut self, now: Instant, figures: Figures) {
+    pub(crate) fn publish(&mut self, now: Instant, figures: Figures) {
         self.next = now + INTERVAL;
-        if let Some(slot) = self.board.slots.get(self.index) {
+        if let Some(slot) = self.metrics.slots.get(self.index) {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = figures;
         }
     }
 
-    /// When the figures will have to be put there although nothing happens.
+    /// When the figures have to be published although nothing happens.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.is_stale.then_some(self.next)
     }

@@ -1,9 +1,10 @@
 //! What all requests of a loop have in common.
 
 pub(crate) mod admission;
+pub(crate) mod context;
 pub(crate) mod fastcgi;
 pub(crate) mod metrics;
 pub(crate) mod options;
 pub(crate) mod routes;
 
-use super::serve;
+use super::{log, net};

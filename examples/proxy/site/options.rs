@@ -40,14 +40,14 @@ pub(crate) struct Options {
     pub(crate) request_timeout: Option<Duration>,
     /// Requests that wait for a connection, over all threads.
     pub(crate) queue: usize,
-    /// Octets of a request body.
+    /// Bytes of a request body.
     pub(crate) max_body: u64,
     pub(crate) threads: usize,
     /// HTTP connections, over all threads.
     pub(crate) clients: usize,
     /// Between two requests of a client.
     pub(crate) keep_alive: Duration,
-    /// From the first octet of a head to its last.
+    /// From the first byte of a head to its last.
     pub(crate) head_timeout: Duration,
     /// A client that neither sends its body nor takes its answer. What the system's buffer holds of an answer counts as
     /// taken, and there is room in it again when a third is gone: up to a megabyte on Linux.

@@ -73,7 +73,7 @@ impl Routes {
     /// A redirect has lost its query: it is one path for all of them.
     pub(crate) fn resolve(&mut self, now: Instant, target: &str) -> Arc<Resolution> {
         let target = target.as_bytes();
-        let question = target.iter().position(|octet| *octet == b'?');
+        let question = target.iter().position(|byte| *byte == b'?');
         let path = &target[..question.unwrap_or(target.len())];
         if let Some((since, found)) = self.known.get(path)
             && now < *since + REMEMBERED

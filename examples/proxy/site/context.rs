@@ -1,0 +1,180 @@
+//! What the requests of a loop share: the FastCGI client, the time, the options, the log, the figures.
+
+use std::fmt::Arguments;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use mio_fcgi::cgi::Resolution;
+use mio_fcgi::{Client, SharedParams};
+
+use super::admission::Admission;
+use super::fastcgi::site_params;
+use super::log::access_log::{AccessLog, LogEntry, Served};
+use super::metrics::{Figures, LoopMetrics};
+use super::net::buffer_pool::BufferPool;
+use super::net::clock::Clock;
+use super::options::Options;
+use super::routes::Routes;
+
+/// Handed down to whatever serves a request. Each part owns its state; this only puts two of them together.
+#[derive(Debug)]
+pub(crate) struct Context {
+    options: Arc<Options>,
+    clock: Clock,
+    fcgi: Client,
+    admission: Admission,
+    routes: Routes,
+    /// What all requests tell the application.
+    constants: SharedParams,
+    log: AccessLog,
+    metrics: LoopMetrics,
+    buffers: BufferPool,
+}
+
+impl Context {
+    /// # Errors
+    /// A document root that cannot be read; the system's, when it has no thread left.
+    pub(crate) fn new(
+        options: &Arc<Options>,
+        fcgi: Client,
+        metrics: LoopMetrics,
+        max_clients: usize,
+    ) -> io::Result<Self> {
+        let clock = Clock::new();
+        let routes = Routes::new(options)?;
+        Ok(Self {
+            options: Arc::clone(options),
+            fcgi,
+            admission: Admission::new(max_clients, clock.now()),
+            clock,
+            constants: site_params(options, routes.root()),
+            routes,
+            log: AccessLog::new(options.access_log)?,
+            metrics,
+            buffers: BufferPool::default(),
+        })
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn constants(&self) -> &SharedParams {
+        &self.constants
+    }
+
+    pub(crate) fn fcgi(&mut self) -> &mut Client {
+        &mut self.fcgi
+    }
+
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    pub(crate) fn admission_mut(&mut self) -> &mut Admission {
+        &mut self.admission
+    }
+
+    pub(crate) fn buffers(&mut self) -> &mut BufferPool {
+        &mut self.buffers
+    }
+
+    /// How long the FastCGI client can wait.
+    pub(crate) fn fcgi_timeout(&self) -> Option<Duration> {
+        self.fcgi.timeout(self.clock.now())
+    }
+
+    /// The time of this turn.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    pub(crate) fn set_time(&mut self, now: Instant) {
+        self.clock.set(now);
+    }
+
+    /// As in `Date`.
+    pub(crate) fn http_date(&self) -> &str {
+        self.clock.http()
+    }
+
+    /// The second that [`http_date`](Self::http_date) stands for.
+    pub(crate) fn second(&self) -> SystemTime {
+        self.clock.second()
+    }
+
+    /// Whether a client may stay when it was answered.
+    pub(crate) fn keeps_clients(&self) -> bool {
+        self.admission.keeps_clients()
+    }
+
+    /// The loop is stopping: whoever was answered goes.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.admission.is_closed()
+    }
+
+    /// What a target stands for.
+    pub(crate) fn resolve(&mut self, target: &str) -> Arc<Resolution> {
+        self.routes.resolve(self.clock.now(), target)
+    }
+
+    /// Begins the log line of a request.
+    pub(crate) fn log_entry(&mut self, line: &[u8]) -> LogEntry {
+        self.log.entry(line)
+    }
+
+    /// Whether there is a log line for each request.
+    pub(crate) fn logs_requests(&self) -> bool {
+        self.log.is_on()
+    }
+
+    /// Logs and counts a request that was answered.
+    pub(crate) fn log_request(&mut self, client: IpAddr, entry: LogEntry, served: Served) {
+        self.metrics.count_answer();
+        self.log.request(client, self.clock.log(), entry, served);
+    }
+
+    /// Logs something an operator has to know.
+    pub(crate) fn log_problem(&mut self, what: Arguments<'_>) {
+        self.log.problem(self.clock.log(), what);
+    }
+
+    /// Logs what an application wrote for its log.
+    pub(crate) fn log_stderr(&mut self, bytes: &[u8]) {
+        self.log.stderr(self.clock.log(), bytes);
+    }
+
+    /// What this loop is doing.
+    pub(crate) fn figures(&self) -> Figures {
+        let (stats, clients) = (self.fcgi.stats(), self.admission.clients());
+        self.metrics.figures(stats, clients)
+    }
+
+    /// Whether there is a status page.
+    pub(crate) fn has_status_page(&self) -> bool {
+        self.metrics.is_on()
+    }
+
+    /// The figures of all loops, this one's as they are now.
+    pub(crate) fn status(&mut self, as_json: bool) -> String {
+        let figures = self.figures();
+        self.metrics.publish(self.clock.now(), figures);
+        self.metrics.render(as_json, self.clock.now())
+    }
+
+    /// At the end of each turn: hands on the log lines, and the figures when the last are old enough.
+    pub(crate) fn end_turn(&mut self) {
+        if self.metrics.note_change(self.clock.now()) {
+            let figures = self.figures();
+            self.metrics.publish(self.clock.now(), figures);
+        }
+        self.log.flush();
+    }
+
+    /// When the figures have to be published although nothing happens.
+    pub(crate) fn publish_due(&self) -> Option<Instant> {
+        self.metrics.due()
+    }
+}

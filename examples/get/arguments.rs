@@ -6,91 +6,102 @@ use std::io;
 use std::path::{self, Path};
 use std::time::Duration;
 
-use lexopt::prelude::*;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use mio_fcgi::cgi::{Env, EnvError};
 use mio_fcgi::{Address, Body, Params};
 
-use crate::script;
+use crate::{command_line, script};
 
-/// The command line, checked.
-#[derive(Debug)]
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "get",
+    about = "Sends one request to a FastCGI application, as curl does to an HTTP server.",
+    override_usage = USAGE,
+    after_help = AFTER,
+    args_override_self = true,
+    allow_negative_numbers = true,
+    max_term_width = 100
+)]
 pub(crate) struct Arguments {
-    /// `None`: the demo application of this program.
+    /// unix:/path, unix:@abstract-name, host:port or [v6]:port; without it, a demo application is asked that is part of
+    /// this program
+    #[arg(long, value_name = "ADDR")]
     pub(crate) connect: Option<Address>,
+    /// the file to run, as the application sees it (SCRIPT_FILENAME); a relative path counts from the current directory.
+    /// Not for applications without scripts, such as Go's: --uri is enough there
+    #[arg(long, value_name = "PATH")]
     script: Option<OsString>,
+    /// what a browser would have asked for, query included; by default the file's own name, or the whole of an absolute
+    /// path without an extension, such as /fpm/ping, which is a page of php-fpm's. Without --script, the path is
+    /// PATH_INFO, and SCRIPT_NAME is empty
+    #[arg(long, value_parser = uri)]
     uri: Option<String>,
+    /// GET by default, POST with --data
+    #[arg(long, value_name = "M")]
     method: Option<String>,
+    /// the request's body: the text itself, @FILE for a file's content, - for stdin, which is read to its end first
+    /// (64 MiB at most)
+    #[arg(long, allow_hyphen_values = true, value_parser = OsStringValueParser::new().try_map(Data::from_argument))]
     data: Option<Data>,
-    params: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Show the head.
+    /// one more parameter, or another value for one; as often as needed
+    #[arg(long = "param", value_name = "K=V", value_parser = command_line::pair)]
+    params: Vec<(String, String)>,
+    /// show the response's head before its body
+    #[arg(short, long)]
     pub(crate) include: bool,
-    /// The body of an error status is not shown.
+    /// do not show the body of an error status (400 and above)
+    #[arg(short, long)]
     pub(crate) fail: bool,
-    /// Ask for the server's values instead of running a script.
-    pub(crate) values: bool,
+    /// give up after so many seconds, whatever they were needed for; by default the connect may take 3 s, the first byte
+    /// 60 s, and so may each silence after it
+    #[arg(long, value_name = "S", value_parser = command_line::any_seconds)]
     pub(crate) timeout: Option<Duration>,
-    /// How long a server that refuses is tried again.
-    pub(crate) connect_retry: Duration,
+    /// keep trying to connect for so many seconds while the application refuses or its socket does not exist: it may be
+    /// starting
+    #[arg(long, value_name = "S", value_parser = command_line::any_seconds)]
+    connect_retry: Option<Duration>,
+    /// run no script, ask the application for its FCGI_* values (a health check); by default this may take 10 s in all
+    #[arg(long)]
+    pub(crate) values: bool,
+    #[arg(hide = true)]
+    alone: Option<OsString>,
 }
 
 impl Arguments {
-    /// Reads the command line; `None` when it asks for help.
+    /// Reads the command line.
     ///
     /// # Errors
-    /// What is wrong with it, for a person.
-    pub(crate) fn parse() -> Result<Option<Self>, lexopt::Error> {
-        let mut arguments = Self {
-            connect: None,
-            script: None,
-            uri: None,
-            method: None,
-            data: None,
-            params: Vec::new(),
-            include: false,
-            fail: false,
-            values: false,
-            timeout: None,
-            connect_retry: Duration::ZERO,
-        };
-        let mut parser = lexopt::Parser::from_env();
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Long("connect") => {
-                    let address = parser.value()?.parse_with(str::parse::<Address>)?;
-                    arguments.connect = Some(address);
-                }
-                Long("script") => arguments.script = Some(parser.value()?),
-                Long("uri") => arguments.uri = Some(parser.value()?.parse_with(uri)?),
-                Long("method") => arguments.method = Some(parser.value()?.string()?),
-                Long("data") => arguments.data = Some(Data::from_argument(parser.value()?)?),
-                Long("param") => arguments.params.push(parser.value()?.parse_with(pair)?),
-                Long("timeout") => {
-                    arguments.timeout = Some(parser.value()?.parse_with(seconds)?);
-                }
-                Long("connect-retry") => {
-                    arguments.connect_retry = parser.value()?.parse_with(seconds)?;
-                }
-                Short('i') | Long("include") => arguments.include = true,
-                Short('f') | Long("fail") => arguments.fail = true,
-                Long("values") => arguments.values = true,
-                Short('h') | Long("help") => return Ok(None),
-                Value(ref value) => {
-                    let value = value.to_string_lossy();
-                    let hint = "what to ask for goes behind --script or --uri";
-                    return Err(format!("'{value}' stands alone: {hint}").into());
-                }
-                _ => return Err(argument.unexpected()),
-            }
+    /// What is wrong with it; help is an error, too.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse()?;
+        arguments
+            .check()
+            .map_err(|why| Self::command().error(ErrorKind::ArgumentConflict, why))?;
+        Ok(arguments)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if let Some(value) = &self.alone {
+            let hint = "what to ask for goes after --script or --uri";
+            return Err(format!("'{}' stands alone: {hint}", value.display()));
         }
-        let is_nothing = arguments.script.is_none() && arguments.uri.is_none();
-        if arguments.connect.is_some() && is_nothing && !arguments.values {
+        let is_nothing = self.script.is_none() && self.uri.is_none();
+        if self.connect.is_some() && is_nothing && !self.values {
             return Err(
                 "--connect needs --script, the path of a file as the application sees it or /status for \
                  php-fpm's status page, or --uri for an application without scripts"
-                    .into(),
+                    .to_owned(),
             );
         }
-        Ok(Some(arguments))
+        Ok(())
+    }
+
+    /// How long a server that refuses is tried again.
+    pub(crate) fn connect_retry(&self) -> Duration {
+        self.connect_retry.unwrap_or_default()
     }
 
     /// The method: as given, else POST with data and GET without.
@@ -163,7 +174,7 @@ impl Arguments {
 }
 
 /// Where the request's body comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Data {
     Text(Vec<u8>),
     Stdin,
@@ -176,7 +187,7 @@ impl Data {
             return Ok(Self::Stdin);
         }
         match argument.to_str().map(|text| text.strip_prefix('@')) {
-            Some(Some("")) => Err("--data @ names no file"),
+            Some(Some("")) => Err("@ names no file"),
             Some(Some(path)) => Ok(Self::File(path.to_owned())),
             None if argument.as_encoded_bytes().starts_with(b"@") => {
                 Err("the name of a file behind @ has to be UTF-8")
@@ -208,31 +219,15 @@ fn uri(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn pair(text: &str) -> Result<(Vec<u8>, Vec<u8>), &'static str> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("a parameter is written NAME=VALUE"),
-    }
-}
+const USAGE: &str = "\
+get --connect unix:/run/php/php8.2-fpm.sock --script /var/www/hello.php
+       get --connect 127.0.0.1:9000 --script /var/www/form.php --data 'name=world' -i
+       get --connect 127.0.0.1:9000 --script /fpm/ping
+       get --connect 127.0.0.1:9000 --uri '/app?a=b'
+       get --connect 127.0.0.1:9000 --values
+       get --uri /stream";
 
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|seconds| *seconds > 0.0)
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or("a time is a number of seconds above zero, such as 2 or 0.5")
-}
-
-pub(crate) const HELP: &str = "\
-get: sends one request to a FastCGI application, as curl does to an HTTP server
-
-  get --connect unix:/run/php/php8.2-fpm.sock --script /var/www/hello.php
-  get --connect 127.0.0.1:9000 --script /var/www/form.php --data 'name=world' -i
-  get --connect 127.0.0.1:9000 --script /fpm/ping
-  get --connect 127.0.0.1:9000 --uri '/app?a=b'
-  get --connect 127.0.0.1:9000 --values
-  get --uri /stream        asks a demo application that is part of this program
-
+const AFTER: &str = "\
 The body goes to stdout as it comes, the application's own stderr to stderr. Its stderr has
 control characters escaped, such as \\x1b, and so has the body on a terminal; one that is not
 text (it holds a NUL) is not written to a terminal. A file or a pipe gets the body as it is.
@@ -240,32 +235,7 @@ text (it holds a NUL) is not written to a terminal. A file or a pipe gets the bo
 Of a name with several addresses, the first that can be connected to is asked: after a
 refusal the next one is tried at once, after 250 ms without a connection the next as well.
 
-  --connect ADDR   unix:/path, unix:@abstract-name, host:port or [v6]:port;
-                   without it, the demo application is asked
-  --script PATH    the file to run, as the application sees it (SCRIPT_FILENAME);
-                   a relative path counts from the current directory. Not for
-                   applications without scripts, such as Go's: --uri is enough there
-  --uri URI        what a browser would have asked for, query included; by default the
-                   file's own name, or the whole of an absolute path without an extension,
-                   such as /fpm/ping, which is a page of php-fpm's. Without --script, the
-                   path is PATH_INFO, and SCRIPT_NAME is empty
-  --method M       GET by default, POST with --data
-  --data DATA      the request's body: the text itself, @FILE for a file's content,
-                   - for stdin, which is read to its end first (64 MiB at most)
-  --param K=V      one more parameter, or another value for one; as often as needed
-  -i, --include    show the response's head before its body
-  -f, --fail       do not show the body of an error status (400 and above)
-  --timeout S      give up after so many seconds, whatever they were needed for; by default
-                   the connect may take 3 s, the first byte 60 s, and so may each silence
-                   after it
-  --connect-retry S
-                   keep trying to connect for so many seconds while the application
-                   refuses or its socket does not exist: it may be starting
-  --values         run no script, ask the application for its FCGI_* values (a health check);
-                   by default this may take 10 s in all
-  -h, --help       this text
-
-exit status
+Exit status:
    0  the response is complete, and has no error status
    1  something went wrong on this machine
    2  the command line is wrong

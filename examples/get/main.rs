@@ -23,23 +23,25 @@ mod answer;
 #[path = "../responder/app.rs"]
 mod app;
 mod arguments;
+#[path = "../shared/command_line.rs"]
+mod command_line;
 mod failure;
 mod script;
 mod shown;
 
 fn main() -> ExitCode {
     env_logger::init();
-    let arguments = match Arguments::parse() {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            return match writeln!(io::stdout(), "{}", arguments::HELP) {
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => {
+            let line = format!("{} (see --help)", command_line::line_of(&error));
+            return Failure::new(Status::Usage, line).report();
+        }
+        Err(help) => {
+            return match write!(io::stdout(), "{}", help.render()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => Failure::stdout(&error).report(),
             };
-        }
-        Err(error) => {
-            let line = format!("{error}; --help says more");
-            return Failure::new(Status::Usage, line).report();
         }
     };
     match run(&arguments) {
@@ -120,7 +122,7 @@ fn configure(servers: Vec<Address>, arguments: &Arguments, spent: Duration) -> C
     config.unknown_length = UnknownLength::Buffer {
         limit: 64 * 1024 * 1024,
     };
-    config.connect_patience = arguments.connect_retry;
+    config.connect_patience = arguments.connect_retry();
     // It waits for nothing but its connect, which has limits of its own.
     config.timeouts.queue = None;
     if let Some(timeout) = arguments.timeout {
@@ -134,9 +136,9 @@ fn configure(servers: Vec<Address>, arguments: &Arguments, spent: Duration) -> C
 fn ask_for_values(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
     let limit = arguments.timeout.unwrap_or_else(|| {
         let default = Duration::from_secs(10);
-        default.saturating_add(arguments.connect_retry)
+        default.saturating_add(arguments.connect_retry())
     });
-    let call = Call::new(address, limit).with_connect_retry_timeout(arguments.connect_retry);
+    let call = Call::new(address, limit).with_connect_retry_timeout(arguments.connect_retry());
     show_values(call.get_values().map_err(|error| Failure::call(&error))?)
 }
 

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 mod answer;
 mod arguments;
+#[path = "../shared/command_line.rs"]
+mod command_line;
 mod connect;
 mod library;
 mod pace;
@@ -20,7 +22,7 @@ mod summary;
 mod tally;
 mod usage;
 
-use arguments::{Arguments, USAGE};
+use arguments::Arguments;
 use pace::Pace;
 use progress::Progress;
 use request::Template;
@@ -30,16 +32,9 @@ use usage::Usage;
 
 fn main() -> ExitCode {
     env_logger::init();
-    let arguments = match Arguments::parse() {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("load: {error}\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(error) => return command_line::report("load", &error),
     };
     let summary = match run(&arguments) {
         Ok(summary) => summary,

@@ -13,14 +13,15 @@
 //! routes, figures. `program` is around the worker: the command line, a loop with signals, threads.
 //!
 //! # Into a server of your own
-//! Take all folders but `program`, and neither this file nor `../responder`. Your loop takes the four steps of
-//! `program::event_loop`, with a range of tokens that it keeps for the worker; the options are a plain struct with
-//! defaults, of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`.
+//! Take all folders but `program`, and `../shared`; neither this file nor `../responder`. Your loop takes the four steps
+//! of `program::event_loop`, with a range of tokens that it keeps for the worker. The options are a struct with defaults,
+//! of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`; they can be flattened into a
+//! command line of yours.
 //! `tests/proxy/guest.rs` is such a server. Pages of your own have their place in `request::start`, where the status page
 //! has its.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
-//! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page).
+//! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page); clap (the options).
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -40,26 +41,22 @@ pub(crate) mod site;
 
 #[path = "../responder/app.rs"]
 pub(crate) mod app;
+#[path = "../shared/command_line.rs"]
+mod command_line;
 
 use net::listener::Listener;
-use program::arguments::{CommandLine, USAGE};
-use program::descriptors;
 use program::event_loop::EventLoop;
 use program::threads::Loops;
+use program::{arguments, descriptors};
 use site::fastcgi;
 use site::metrics::Metrics;
 use site::options::Options;
 
 fn main() -> ExitCode {
     env_logger::init();
-    let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(CommandLine::Serve(options)) => *options,
-        Ok(CommandLine::Help) => return say(USAGE),
-        Ok(CommandLine::Version) => return say(VERSION),
-        Err(error) => {
-            eprintln!("proxy: {error} (see --help)");
-            return ExitCode::from(2);
-        }
+    let options = match arguments::parse(std::env::args_os().skip(1)) {
+        Ok(options) => options,
+        Err(error) => return command_line::report("proxy", &error),
     };
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,14 +66,6 @@ fn main() -> ExitCode {
         }
     }
 }
-
-fn say(text: &str) -> ExitCode {
-    // Whoever does not read on has read enough.
-    let _ = writeln!(io::stdout(), "{text}");
-    ExitCode::SUCCESS
-}
-
-const VERSION: &str = concat!("proxy ", env!("CARGO_PKG_VERSION"));
 
 fn run(mut options: Options) -> io::Result<()> {
     options.upstreams = resolved(&options.upstreams)?;

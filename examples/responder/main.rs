@@ -6,30 +6,25 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lexopt::prelude::*;
+use clap::Parser;
 use mio_fcgi::Address;
 
 // Named, so that the files of `app` are found here from wherever it is included.
 #[path = "app.rs"]
 mod app;
+#[path = "../shared/command_line.rs"]
+mod command_line;
 
 fn main() -> ExitCode {
     env_logger::init();
-    let Arguments { listen, options } = match Arguments::parse() {
-        Ok(Some(arguments)) => arguments,
-        Ok(None) => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("responder: {error}\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return command_line::report("responder", &error),
     };
-    match run(&listen, &options) {
+    match run(&arguments.listen, &arguments.options()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("responder: {listen}: {error}");
+            eprintln!("responder: {}: {error}", arguments.listen);
             ExitCode::FAILURE
         }
     }
@@ -44,46 +39,38 @@ fn run(listen: &Address, options: &app::Options) -> io::Result<()> {
     app::serve(listener, options, &app::Control::default())
 }
 
+/// A small FastCGI application.
+#[derive(Debug, Parser)]
+#[command(name = "responder", args_override_self = true, max_term_width = 100)]
 struct Arguments {
+    /// where to listen: unix:/path, unix:@name or host:port; port 0 takes a free one, which is printed
+    #[arg(long, value_name = "ADDR")]
     listen: Address,
-    options: app::Options,
+    /// event loops, each on a thread of its own (1)
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// wait before each answer, in milliseconds (0)
+    #[arg(long, value_name = "MS")]
+    delay: Option<u32>,
+    /// the length of the constant answer at /bench (16)
+    #[arg(long, value_name = "BYTES")]
+    body: Option<usize>,
+    /// the connections of each loop; further ones are closed (4096)
+    #[arg(long, value_name = "N")]
+    max_connections: Option<usize>,
+    /// refuse a second request on a connection while one is open
+    #[arg(long)]
+    no_multiplex: bool,
 }
 
 impl Arguments {
-    /// Reads the command line; `None` when it asks for help.
-    fn parse() -> Result<Option<Self>, lexopt::Error> {
-        let mut listen = None;
+    fn options(&self) -> app::Options {
         let mut options = app::Options::default();
-        let mut parser = lexopt::Parser::from_env();
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Long("listen") => listen = Some(parser.value()?.parse()?),
-                Long("threads") => options.threads = parser.value()?.parse()?,
-                Long("delay") => {
-                    options.delay = Duration::from_millis(parser.value()?.parse::<u32>()?.into());
-                }
-                Long("body") => options.bench_body_len = parser.value()?.parse()?,
-                Long("max-connections") => options.max_connections = parser.value()?.parse()?,
-                Long("no-multiplex") => options.multiplex = false,
-                Short('h') | Long("help") => return Ok(None),
-                _ => return Err(argument.unexpected()),
-            }
-        }
-        let Some(listen) = listen else {
-            return Err("--listen is missing".into());
-        };
-        Ok(Some(Self { listen, options }))
+        options.threads = self.threads.unwrap_or(options.threads);
+        options.bench_body_len = self.body.unwrap_or(options.bench_body_len);
+        options.max_connections = self.max_connections.unwrap_or(options.max_connections);
+        options.delay = Duration::from_millis(self.delay.unwrap_or(0).into());
+        options.multiplex = !self.no_multiplex;
+        options
     }
 }
-
-const USAGE: &str = "\
-usage: responder --listen unix:/path|unix:@name|host:port [--threads N] [--delay MS] [--body BYTES]
-                 [--max-connections N] [--no-multiplex]
-
-  --listen ADDR    where to listen; port 0 takes a free one, which is printed
-  --threads N      event loops, each on a thread of its own (1)
-  --delay MS       wait before each answer (0)
-  --body BYTES     the length of the constant answer at /bench (16)
-  --max-connections N
-                   the connections of each loop; further ones are closed (4096)
-  --no-multiplex   refuse a second request on a connection while one is open";

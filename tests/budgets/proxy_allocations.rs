@@ -10,7 +10,7 @@ use allocation_counter::AllocationInfo;
 
 use crate::proxy::app;
 use crate::proxy::program::{arguments, event_loop};
-use crate::proxy::site::{fastcgi, metrics, options};
+use crate::proxy::site::{fastcgi, metrics};
 
 /// Of each length of run.
 const REQUESTS: usize = 4000;
@@ -86,16 +86,13 @@ fn allocations(
     let upstream = application.address().clone();
     let fixed = ["--listen", "127.0.0.1:0", "--no-access-log"];
     let arguments = fixed.iter().chain(arguments).map(Into::into);
-    let asked = options::Options::parse(arguments).expect("right ones");
-    let arguments::CommandLine::Serve(options) = asked else {
-        panic!("not only help");
-    };
+    let options = arguments::parse(arguments).expect("right ones");
     let (tell, listening) = mpsc::channel();
     let server = thread::spawn(move || {
         let config = fastcgi::config(&options, vec![upstream], 0);
         let address = options.listen;
         let metrics = Arc::new(metrics::Metrics::new(false, 1));
-        let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(*options), &metrics, config)
+        let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(options), &metrics, config)
             .expect("the system gives a poll");
         let address = event_loop.listen(address).expect("a free port");
         tell.send(address).expect("somebody waits");

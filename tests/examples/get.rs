@@ -438,7 +438,7 @@ fn each_wrong_option_has_its_line() {
         (&["/x.php"], &["/x.php", "--script"]),
         (&["--connect", "localhost"], &["no port"]),
         (&["--connect", "127.0.0.1:9000"], &["--script", "--uri"]),
-        (&["--connect"], &["missing argument", "--connect"]),
+        (&["--connect"], &["--connect wants a value"]),
         (&["--timeout", "soon"], &["seconds"]),
         (&["--timeout", "0"], &["seconds"]),
         (&["--connect-retry", "-1"], &["seconds"]),
@@ -472,7 +472,7 @@ fn help_explains_every_option_and_every_status() {
         "--timeout",
         "--connect-retry",
         "--values",
-        "exit status",
+        "Exit status",
     ] {
         assert!(text.contains(word), "{word}");
     }

@@ -260,7 +260,12 @@ fn a_wrong_command_line_is_told_from_a_failed_run() {
     for arguments in wrong {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(text(&output.stderr).contains("usage:"));
+        let told = text(&output.stderr);
+        assert!(
+            told.starts_with("load: ") && told.contains("--help"),
+            "{told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{told}");
     }
     let output = run(&["--help"]);
     assert_eq!(output.status.code(), Some(0));

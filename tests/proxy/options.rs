@@ -124,7 +124,7 @@ fn a_path_is_any_octets_and_other_values_are_text() {
     let output = output.expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("--threads wants text"), "{said}");
+    assert!(said.contains("not UTF-8"), "{said}");
 }
 
 #[test]

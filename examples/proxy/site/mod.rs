@@ -6,5 +6,6 @@ pub(crate) mod fastcgi;
 pub(crate) mod metrics;
 pub(crate) mod options;
 pub(crate) mod routes;
+mod values;
 
-use super::{log, net};
+use super::{command_line, log, net};

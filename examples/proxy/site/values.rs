@@ -1,0 +1,95 @@
+//! The values that options take, read from text. An error says what the option wants.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use mio_fcgi::{Address, Multiplex};
+
+use super::command_line;
+
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let addresses = text.to_socket_addrs().map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => "wants HOST:PORT, such as 127.0.0.1:8080".to_owned(),
+        _ => error.to_string(),
+    });
+    let first = addresses?.next();
+    first.ok_or_else(|| "the name has no address".to_owned())
+}
+
+/// An address that a connection can be made to.
+pub(crate) fn upstream(text: &str) -> Result<Address, String> {
+    let address: Address = text.parse().map_err(|error| format!("{error}"))?;
+    let port = match &address {
+        Address::Tcp(address) => Some(address.port()),
+        Address::Host { port, .. } => Some(*port),
+        _ => None,
+    };
+    match port {
+        Some(0) => Err("nobody can listen at port 0".to_owned()),
+        _ => Ok(address),
+    }
+}
+
+pub(crate) fn file_name(text: &str) -> Result<String, &'static str> {
+    if matches!(text, "" | "." | "..") || text.contains('/') {
+        return Err("wants a file's name");
+    }
+    Ok(text.to_owned())
+}
+
+pub(crate) fn path(text: &str) -> Result<String, &'static str> {
+    match text.starts_with('/') {
+        true => Ok(text.to_owned()),
+        false => Err("wants a path such as /index.php"),
+    }
+}
+
+/// Empty: every name is a script's.
+pub(crate) fn extension(text: &str) -> Result<String, &'static str> {
+    let is_extension = text.starts_with('.') && !text.contains('/');
+    if text.is_empty() || is_extension {
+        return Ok(text.to_owned());
+    }
+    Err("wants a dot and what ends a script's name, such as .cgi, or ''")
+}
+
+/// A parameter with a name that can be sent, and text.
+pub(crate) fn param(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = command_line::pair(text)?;
+    let is_name = name.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_name || value.contains(char::is_control) {
+        return Err("wants NAME=VALUE, no blank in NAME and no control character");
+    }
+    Ok((name, value))
+}
+
+pub(crate) fn multiplex(text: &str) -> Result<Multiplex, &'static str> {
+    match text {
+        "auto" => Ok(Multiplex::Auto),
+        "on" => Ok(Multiplex::On { max: 128 }),
+        "off" => Ok(Multiplex::Off),
+        _ => Err("wants auto, on or off"),
+    }
+}
+
+pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    let count = digits.parse::<u64>().ok();
+    count
+        .and_then(|count| count.checked_mul(unit))
+        .ok_or("wants a size such as 1048576, 512k or 8m")
+}
+
+/// A time, or 0.
+pub(crate) fn seconds_or_none(text: &str) -> Result<Duration, &'static str> {
+    match text {
+        "0" => Ok(Duration::ZERO),
+        _ => command_line::seconds(text),
+    }
+}

@@ -1,6 +1,6 @@
 //! A server and a FastCGI client in one mio loop: the pattern to copy.
 //!
-//! Each line that a guest sends is a URI. The reply is the response's status and length on a line, then its body.
+//! Each line that a client sends is a URI. The reply is the response's status and length on a line, then its body.
 //!
 //! `cargo run --example embed 127.0.0.1:7000`, then `printf '/tag?tag=hello\n/form\n' | nc -N 127.0.0.1 7000`
 
@@ -15,47 +15,40 @@ use mio_fcgi::cgi::{Collector, Env, Script};
 use mio_fcgi::{Client, Config, Event, ReadBuf, Tag};
 use slab::Slab;
 
+// An application to ask when the command line names none. Your program does not need it.
 #[path = "responder/app.rs"]
 mod app;
 
-// One poll, three kinds of tokens. The client has a range of its own: one for each connection it may open.
+// One poll, three kinds of tokens. The FastCGI client has a range of its own: one for each connection it may open.
 const LISTENER: Token = Token(0);
-const GUESTS: Range<usize> = 1..257;
-const FASTCGI: Range<Token> = Token(GUESTS.end)..Token(GUESTS.end + 1024);
+const SESSIONS: Range<usize> = 1..257;
+const FASTCGI: Range<Token> = Token(SESSIONS.end)..Token(SESSIONS.end + 1024);
 
-fn serve(mut listener: TcpListener, config: Config, script: Script) -> io::Result<()> {
+fn serve(listener: TcpListener, config: Config, script: Script) -> io::Result<()> {
     let mut poll = Poll::new()?;
-    let fcgi = Client::new(poll.registry(), FASTCGI, config)?;
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
-    let guests = Slab::new();
-    let mut server = Server {
-        fcgi,
-        guests,
-        script,
-    };
+    let mut server = Server::new(poll.registry(), listener, config, script)?;
     let (mut events, mut buf) = (Events::with_capacity(256), ReadBuf::default());
     loop {
-        // 1. Wait as long as the client allows: not at all while it has work, without end when nothing is due.
+        // 1. Wait as long as the FastCGI client allows: not at all while it has work, without end when nothing is due.
         server.fcgi.wait(Instant::now(), &mut poll, &mut events)?;
-        // The clock is read once a turn. The client never reads it.
+        // Read the clock once a turn. The FastCGI client never reads it.
         let now = Instant::now();
-        // 2. The client takes note of the events that are its own, and leaves the others alone.
+        // 2. The FastCGI client takes note of the events that are its own, and ignores the others.
         for event in &events {
             server.fcgi.handle_event(event);
         }
         // 3. Time limits pass.
         server.fcgi.handle_timeout(now);
-        // 4. The client connects, reads and writes in here, each connection in its turn.
+        // 4. In here the FastCGI client connects, reads and writes, each of its connections in turn.
         while let Some(event) = server.fcgi.poll_event(now, &mut buf) {
-            server.on_fastcgi(now, event);
+            server.handle_fastcgi(now, event);
         }
-        // 5. Our own sockets, last: by now the client knows which of its connections are free, and which have ended.
+        // 5. Your own sockets, last: by now it is known which FastCGI connections are free, and which have ended.
         for event in &events {
             match event.token() {
-                LISTENER => server.welcome(now, &listener, poll.registry()),
-                Token(guest) if GUESTS.contains(&guest) => {
-                    server.attend(now, guest - GUESTS.start);
+                LISTENER => server.accept(now, poll.registry()),
+                Token(token) if SESSIONS.contains(&token) => {
+                    server.advance(now, token - SESSIONS.start);
                 }
                 _ => {}
             }
@@ -65,16 +58,17 @@ fn serve(mut listener: TcpListener, config: Config, script: Script) -> io::Resul
 
 struct Server {
     fcgi: Client,
-    guests: Slab<Guest>,
+    listener: TcpListener,
+    sessions: Slab<Session>,
     script: Script,
 }
 
-/// What a guest may cost is bounded: a line, a piece that was read with it, and a response.
-struct Guest {
+/// One client of this server. What it may cost is bounded: a line, a piece that was read with it, and a response.
+struct Session {
     socket: TcpStream,
     input: Vec<u8>,
-    /// While its request is out.
-    asked: Option<Collector>,
+    /// The response, while the request is in flight.
+    response: Option<Collector>,
     output: Vec<u8>,
 }
 
@@ -82,100 +76,120 @@ const MAX_LINE: usize = 4 * 1024;
 const MAX_BODY: usize = 1024 * 1024;
 
 impl Server {
-    fn welcome(&mut self, now: Instant, listener: &TcpListener, registry: &Registry) {
+    fn new(
+        registry: &Registry,
+        mut listener: TcpListener,
+        config: Config,
+        script: Script,
+    ) -> io::Result<Self> {
+        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(Self {
+            fcgi: Client::new(registry, FASTCGI, config)?,
+            listener,
+            sessions: Slab::new(),
+            script,
+        })
+    }
+
+    fn accept(&mut self, now: Instant, registry: &Registry) {
         loop {
-            let mut socket = match listener.accept() {
+            let mut socket = match self.listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // Nothing is wrong with those behind, and mio does not announce them again.
+                // Only this connection failed, and mio does not announce those that wait after it again.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
-                // As a rule too many open files: those who wait are let in with the next to come.
-                Err(error) => return log::warn!("no guest can be let in: {error}"),
+                // As a rule too many open files: those that wait are accepted with the next that comes.
+                Err(error) => return log::warn!("cannot accept: {error}"),
             };
-            let key = self.guests.vacant_key();
-            let token = Token(GUESTS.start + key);
+            let key = self.sessions.vacant_key();
+            let token = SESSIONS.start + key;
             let both = Interest::READABLE | Interest::WRITABLE;
-            if !GUESTS.contains(&token.0) || registry.register(&mut socket, token, both).is_err() {
-                continue; // The house is full: the socket is dropped, and so closed.
+            if !SESSIONS.contains(&token)
+                || registry.register(&mut socket, Token(token), both).is_err()
+            {
+                continue; // Too many clients: the socket is dropped, and so closed.
             }
-            self.guests.insert(Guest {
+            self.sessions.insert(Session {
                 socket,
                 input: vec![],
-                asked: None,
+                response: None,
                 output: vec![],
             });
-            self.attend(now, key);
+            self.advance(now, key);
         }
     }
 
-    /// At each event of a guest's socket, and when its request has ended.
-    fn attend(&mut self, now: Instant, key: usize) {
-        if let Err(error) = self.advance(now, key)
+    /// At each event of a session's socket, and when its request has ended.
+    fn advance(&mut self, now: Instant, key: usize) {
+        if let Err(error) = self.try_advance(now, key)
             && error.kind() != ErrorKind::WouldBlock
         {
-            log::info!("guest {key} leaves: {error}");
-            self.guests.remove(key);
+            log::info!("session {key} ends: {error}");
+            self.sessions.remove(key);
         }
     }
 
-    /// Goes on until it is the application's turn (`Ok`) or the guest's (`WouldBlock`): mio announces a change only
-    /// once. With another error the guest has to leave; never while its request is out.
-    fn advance(&mut self, now: Instant, key: usize) -> io::Result<()> {
-        let Some(guest) = self.guests.get_mut(key) else {
+    /// Goes on until the application has to act (`Ok`) or the client has to (`WouldBlock`): mio announces a change only
+    /// once. Any other error ends the session; there is none while its request is in flight.
+    fn try_advance(&mut self, now: Instant, key: usize) -> io::Result<()> {
+        let Some(session) = self.sessions.get_mut(key) else {
             return Ok(());
         };
-        while guest.asked.is_none() {
-            if !guest.output.is_empty() {
-                let written = guest.socket.write(&guest.output)?;
-                guest.output.drain(..written);
-            } else if let Some(end) = guest.input.iter().position(|octet| *octet == b'\n') {
-                let line: Vec<u8> = guest.input.drain(..=end).collect();
+        while session.response.is_none() {
+            if !session.output.is_empty() {
+                let written = session.socket.write(&session.output)?;
+                session.output.drain(..written);
+            } else if let Some(end) = session.input.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = session.input.drain(..=end).collect();
                 let mut request = self.fcgi.new_request();
                 Env::new(b"GET", line.trim_ascii_end(), [].into_iter(), &self.script)
                     .write_to(&mut request.params)
                     .map_err(io::Error::other)?;
+                // The tag is a number of ours: it comes back with each event of this request.
                 match self.fcgi.submit(now, request, Tag(key as u64)) {
-                    Ok(_) => guest.asked = Some(Collector::default().with_max_body(MAX_BODY)),
-                    // No `End` follows, and nothing was sent.
-                    Err(error) => guest.output.extend(format!("failed: {error}\n").bytes()),
+                    Ok(_) => session.response = Some(Collector::default().with_max_body(MAX_BODY)),
+                    // Nothing was sent, and no `End` follows.
+                    Err(error) => session.output.extend(format!("failed: {error}\n").bytes()),
                 }
-            } else if guest.input.len() > MAX_LINE {
-                return Err(io::Error::other("a line without end"));
+            } else if session.input.len() > MAX_LINE {
+                return Err(io::Error::other("the line is too long"));
             } else {
                 let mut piece = [0; 1024];
-                let read = guest.socket.read(&mut piece)?;
-                if read == 0 {
+                let len = session.socket.read(&mut piece)?;
+                if len == 0 {
                     return Err(ErrorKind::UnexpectedEof.into());
                 }
-                guest.input.extend(&piece[..read]);
+                session.input.extend(&piece[..len]);
             }
         }
         Ok(())
     }
 
-    fn on_fastcgi(&mut self, now: Instant, event: Event<'_>) {
-        // The tag is our own number, here the guest's: it went out with the request and comes back with each event.
-        let key = event.tag().map_or(usize::MAX, |Tag(tag)| tag as usize);
-        let Some(guest) = self.guests.get_mut(key) else {
+    fn handle_fastcgi(&mut self, now: Instant, event: Event<'_>) {
+        let Some(Tag(tag)) = event.tag() else {
+            return;
+        };
+        let key = tag as usize;
+        let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
         if let Event::End { outcome, .. } = event {
-            let collector = guest.asked.take().unwrap_or_default();
-            match collector.finish(outcome) {
+            let response = session.response.take().unwrap_or_default();
+            match response.finish(outcome) {
                 Ok(response) => {
                     let line = format!("{} {}\n", response.status, response.body.len());
-                    guest.output = [line.as_bytes(), &response.body].concat();
+                    session.output = [line.as_bytes(), &response.body].concat();
                 }
-                Err(incomplete) => guest.output = format!("failed: {incomplete}\n").into(),
+                Err(incomplete) => session.output = format!("failed: {incomplete}\n").into(),
             }
-            self.attend(now, key);
-        } else if let Some(collector) = &mut guest.asked
-            && collector.on_event(&event).is_err()
+            self.advance(now, key);
+        } else if let Some(response) = &mut session.response
+            && response.on_event(&event).is_err()
             && let Some(request) = event.request()
         {
-            // Not a response, or too long for us. The collector keeps the reason for `End`, which comes next.
-            // An event's data lies in `buf`, not in the client: commands may be given while it is looked at.
+            // Not a response, or too long for us. The collector keeps the reason for `End`, which comes next. An event's
+            // data lies in `buf`, not in the FastCGI client: commands may be given while it is looked at.
             self.fcgi.abort(now, request);
         }
     }

@@ -2,23 +2,27 @@
 //!
 //! `cargo run --release --example proxy`, then http://127.0.0.1:8080. All options: `-- --help`.
 //!
-//! The way of a request:
-//! - `net`: a listener takes the client in; its bytes are read into a buffer, by readiness and by turns.
-//! - `http`: the head is found in these bytes and parsed; a body in chunks is decoded.
-//! - `request`: `start` decides who answers: an application, a file, the proxy itself. The body goes up as far as the
-//!   application takes it, the response comes down as far as the client takes it.
-//! - `log`: a line for each request, written by a thread of its own.
+//! # The way of a request
+//! 1. `net::listener` accepts a client; `serve::worker` registers its socket and gives it a turn.
+//! 2. In its turn, `serve::connection` reads once from `net::socket`. `http::request_reader` finds the head in the bytes,
+//!    `http::head` parses it.
+//! 3. `request::start` decides who answers: an application (`site::routes` knows the script), a file (`request::file`),
+//!    or the proxy itself (`request::error_page`, `request::status_page`).
+//! 4. `request::exchange` holds the request and its response together. `request::upload` hands the body on as far as the
+//!    application takes it.
+//! 5. Output of the application reaches the worker as events, which it gives to the connections they are for.
+//!    `request::response` writes heads and frames bodies for the client; `net::outbox` keeps what that does not take.
+//! 6. `log::access_log` gets a line. `Worker::settle` does what follows: the next request, or `serve::teardown`.
 //!
-//! `serve` holds it together: the worker, its clients, the order of a turn. `site` has what all requests share: options,
-//! routes, figures. `program` is around the worker: the command line, a loop with signals, threads.
+//! Calls go down that list, with a `site::context` of what all requests share; values come back. Around the worker,
+//! `program` has the command line, a loop with signals, and threads.
 //!
 //! # Into a server of your own
 //! Take all folders but `program`, and `../shared`; neither this file nor `../responder`. Your loop takes the four steps
 //! of `program::event_loop`, with a range of tokens that it keeps for the worker. The options are a struct with defaults,
 //! of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`; they can be flattened into a
-//! command line of yours.
-//! `tests/proxy/guest.rs` is such a server. Pages of your own have their place in `request::start`, where the status page
-//! has its.
+//! command line of yours. Pages of your own have their place in `request::start`, beside the status page.
+//! `tests/proxy/guest.rs` is such a server.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
 //! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page); clap (the options).
@@ -30,12 +34,12 @@ use std::sync::Arc;
 
 use mio_fcgi::Address;
 
+// Those that are open to the crate are used by tests/proxy and tests/budgets.
 mod http;
 mod log;
 pub(crate) mod net;
-mod request;
-// What tests/proxy and tests/budgets use is open to them.
 pub(crate) mod program;
+mod request;
 pub(crate) mod serve;
 pub(crate) mod site;
 

@@ -44,7 +44,9 @@ impl Engine {
             connection.state().step(Input::LastRequestOff),
             connection.retire_reason(),
         );
-        self.update_reads(key);
+        if connection.may_be_blocked() {
+            self.update_reads(key);
+        }
         if !is_last {
             return;
         }

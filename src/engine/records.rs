@@ -51,7 +51,7 @@ impl Engine {
     }
 
     /// Something has come for a request: the time between two bytes is limited from the first one on.
-    #[inline]
+    #[inline(always)]
     fn note_received(&mut self, now: Time, key: u32, is_first: bool) {
         if is_first {
             let limit = self.requests[key].timeouts().silence;

@@ -44,7 +44,9 @@ impl Engine {
         );
         if has_begun {
             self.timers.arm_limit(now, request_key, write_limit);
-            self.update_reads(key);
+            if self.connections[key as usize].may_be_blocked() {
+                self.update_reads(key);
+            }
             self.fill(now, key);
             self.ask_flush(key);
         }

@@ -95,6 +95,7 @@ impl Timers {
         }
     }
 
+    #[inline(always)]
     fn place_mut(&mut self, owner: Owner) -> &mut u32 {
         let (places, index) = match owner {
             Owner::Request(index) => (&mut self.requests, index as usize),

@@ -132,115 +132,151 @@ impl Connection {
             Ok(None) => return Received::Nothing,
             Err(error) => return Received::Violation(ProtocolError::Decode(error)),
         };
-        let (request_id, record_type) = match item {
+        match item {
             Item::Stream {
-                record_type: record_type @ (RecordType::Stdout | RecordType::Stderr),
+                record_type: RecordType::Stdout,
                 request_id,
-                ..
-            }
-            | Item::StreamEnd {
-                record_type: record_type @ (RecordType::Stdout | RecordType::Stderr),
+                data,
+            } => self.output(now, request_id, OutputKind::Stdout, data, requests, reply),
+            Item::Stream {
+                record_type: RecordType::Stderr,
                 request_id,
-            } => (request_id, record_type),
-            Item::End { request_id, .. } => (request_id, RecordType::EndRequest),
+                data,
+            } => self.output(now, request_id, OutputKind::Stderr, data, requests, reply),
+            Item::StreamEnd {
+                record_type: RecordType::Stdout,
+                request_id,
+            } => self.output_end(now, request_id, requests, reply),
+            Item::End { request_id, body } => match self.find(now, request_id, requests, reply) {
+                Some((key, _)) => Received::Ended { key, body },
+                None => self.not_found(request_id, RecordType::EndRequest, requests),
+            },
+            other => self.receive_other(now, key, other, requests, reply),
+        }
+    }
+
+    /// What is rare.
+    #[inline(never)]
+    fn receive_other(
+        &mut self,
+        now: Time,
+        key: u32,
+        item: Item<'_>,
+        requests: &mut Requests,
+        reply: &mut Option<FirstReply>,
+    ) -> Received {
+        match item {
+            Item::StreamEnd {
+                record_type: RecordType::Stderr,
+                request_id,
+            } => match self.find(now, request_id, requests, reply) {
+                Some(_) => Received::Unremarkable,
+                None => self.not_found(request_id, RecordType::Stderr, requests),
+            },
             Item::Values {
                 record_type: RecordType::GetValuesResult,
                 data,
                 last,
                 ..
-            } => {
-                return match self.collect_answer(data, last) {
-                    Some(Some(values)) => Received::Values(values),
-                    Some(None) => Received::Unremarkable,
-                    None => Received::Unsolicited,
-                };
-            }
+            } => match self.collect_answer(data, last) {
+                Some(Some(values)) => Received::Values(values),
+                Some(None) => Received::Unremarkable,
+                None => Received::Unsolicited,
+            },
             // The answer of applications that do not know the question.
             Item::UnknownType { record_type, .. }
                 if self.is_asked() && record_type == u8::from(RecordType::GetValues) =>
             {
-                return Received::Values(ServerValues::default());
+                Received::Values(ServerValues::default())
             }
-            Item::UnknownType { .. } => return Received::Unsolicited,
+            Item::UnknownType { .. } => Received::Unsolicited,
             Item::Unassigned { record_type, .. } => {
                 trace!("connection {key}: record of unassigned type {record_type} skipped");
-                return Received::Unsolicited;
+                Received::Unsolicited
             }
-            Item::Begin { .. } => return unexpected_direction(RecordType::BeginRequest),
-            Item::Abort { .. } => return unexpected_direction(RecordType::AbortRequest),
+            Item::Begin { .. } => unexpected_direction(RecordType::BeginRequest),
+            Item::Abort { .. } => unexpected_direction(RecordType::AbortRequest),
+            Item::End { .. } => unexpected_direction(RecordType::EndRequest),
             Item::Stream { record_type, .. }
             | Item::StreamEnd { record_type, .. }
-            | Item::Values { record_type, .. } => return unexpected_direction(record_type),
+            | Item::Values { record_type, .. } => unexpected_direction(record_type),
+        }
+    }
+
+    #[inline(always)]
+    fn output(
+        &mut self,
+        now: Time,
+        request_id: u16,
+        kind: OutputKind,
+        data: &[u8],
+        requests: &mut Requests,
+        reply: &mut Option<FirstReply>,
+    ) -> Received {
+        let Some((key, request)) = self.find(now, request_id, requests, reply) else {
+            let record_type = match kind {
+                OutputKind::Stdout => RecordType::Stdout,
+                OutputKind::Stderr => RecordType::Stderr,
+            };
+            return self.not_found(request_id, record_type, requests);
         };
-        trace!("connection {key}: {record_type} for id {request_id}");
-        let (key, request) = match self.find(now, request_id, record_type, requests, reply) {
-            Ok(found) => found,
-            Err(received) => return received,
+        let is_over = kind == OutputKind::Stdout && request.output().has_ended();
+        if request.is_aborting() || is_over {
+            return Received::Ignored;
+        }
+        let Some(is_first) = request.note_output(now, data.len()) else {
+            let (more, in_all) = requests.keep(key, kind, data);
+            return Received::Kept { key, more, in_all };
         };
-        let (handle, tag) = (request.handle(key), request.tag());
-        match item {
-            Item::Stream { data, .. } => {
-                let kind = match record_type {
-                    RecordType::Stderr => OutputKind::Stderr,
-                    _ => OutputKind::Stdout,
-                };
-                let is_over = kind == OutputKind::Stdout && request.output().has_ended();
-                if request.is_aborting() || is_over {
-                    return Received::Ignored;
-                }
-                match request.note_output(now, data.len()) {
-                    Some(is_first) => Received::Output {
-                        request: handle,
-                        tag,
-                        kind,
-                        len: data.len(),
-                        is_first,
-                    },
-                    None => {
-                        let (more, in_all) = requests.keep(key, kind, data);
-                        Received::Kept { key, more, in_all }
-                    }
-                }
-            }
-            Item::End { body, .. } => Received::Ended { key, body },
-            _ => {
-                let is_over = request.is_aborting() || request.output().has_ended();
-                if record_type == RecordType::Stderr || is_over {
-                    return Received::Unremarkable;
-                }
-                match request.note_output_end(now) {
-                    Some(is_first) => Received::OutputEnd {
-                        request: handle,
-                        tag,
-                        is_first,
-                    },
-                    None => Received::Unremarkable,
-                }
-            }
+        Received::Output {
+            request: request.handle(key),
+            tag: request.tag(),
+            kind,
+            len: data.len(),
+            is_first,
+        }
+    }
+
+    #[inline]
+    fn output_end(
+        &mut self,
+        now: Time,
+        request_id: u16,
+        requests: &mut Requests,
+        reply: &mut Option<FirstReply>,
+    ) -> Received {
+        let Some((key, request)) = self.find(now, request_id, requests, reply) else {
+            return self.not_found(request_id, RecordType::Stdout, requests);
+        };
+        if request.is_aborting() || request.output().has_ended() {
+            return Received::Unremarkable;
+        }
+        match request.note_output_end(now) {
+            Some(is_first) => Received::OutputEnd {
+                request: request.handle(key),
+                tag: request.tag(),
+                is_first,
+            },
+            None => Received::Unremarkable,
         }
     }
 
     /// The request that a record is for, if it is to have it.
-    #[inline(always)]
+    #[inline]
     fn find<'r>(
         &mut self,
         now: Time,
         request_id: u16,
-        record_type: RecordType,
         requests: &'r mut Requests,
         reply: &mut Option<FirstReply>,
-    ) -> Result<(u32, &'r mut Request), Received> {
-        let slot = self.ids.get(request_id);
-        let Some(Slot::Live(key)) = slot else {
-            return Err(self.not_found(slot, request_id, record_type, requests));
+    ) -> Option<(u32, &'r mut Request)> {
+        let Some(Slot::Live(key)) = self.ids.get(request_id) else {
+            return None;
         };
+        trace!("request {key}: a record for id {request_id}");
         let request = &mut requests[key];
         if !request.output().has_begun() && !request.upload().has_begun(self.transmitted()) {
-            // Not a byte of the request has left: the record cannot be its.
-            return Err(Received::Violation(ProtocolError::Premature {
-                record_type,
-                request_id,
-            }));
+            return None;
         }
         if std::mem::take(&mut self.receiving.has_no_reply_yet) {
             *reply = Some(FirstReply {
@@ -248,38 +284,37 @@ impl Connection {
                 waited: request.assigned_for(now),
             });
         }
-        Ok((key, request))
+        Some((key, request))
     }
 
+    /// Why no request is to have a record.
     #[cold]
     fn not_found(
         &mut self,
-        slot: Option<Slot>,
         request_id: u16,
         record_type: RecordType,
         requests: &Requests,
     ) -> Received {
+        let slot = self.ids.get(request_id);
+        if slot == Some(Slot::Free) {
+            self.quarantine_id(request_id);
+        }
         match slot {
             None => Received::Violation(ProtocolError::UnknownRequest {
                 record_type,
                 request_id,
             }),
-            Some(slot) => {
-                if slot == Slot::Free {
-                    self.quarantine_id(request_id);
-                }
-                if self.is_before_its_request(requests) {
-                    Received::Violation(ProtocolError::Premature {
-                        record_type,
-                        request_id,
-                    })
-                } else {
-                    Received::Late {
-                        record_type,
-                        request_id,
-                    }
-                }
+            // Not a byte of the request has left, or of the one in flight: the record cannot be its.
+            Some(slot) if matches!(slot, Slot::Live(_)) || self.is_before_its_request(requests) => {
+                Received::Violation(ProtocolError::Premature {
+                    record_type,
+                    request_id,
+                })
             }
+            Some(_) => Received::Late {
+                record_type,
+                request_id,
+            },
         }
     }
 

@@ -203,6 +203,7 @@ impl Pool {
     }
 
     /// A connection without a request may be handed out.
+    #[inline]
     pub(super) fn add_idle(&mut self, server: u16, key: u32, config: &Config) {
         let of = &mut self.servers[usize::from(server)];
         of.lists.add_idle(key);
@@ -251,7 +252,7 @@ impl Pool {
     // --- requests come and go ---
 
     /// A request was put on a connection that had `others` before.
-    #[inline]
+    #[inline(always)]
     pub(super) fn assigned(&mut self, server: u16, key: u32, others: u32) {
         let server = usize::from(server);
         self.first_choice = server + 1;

@@ -60,19 +60,11 @@ impl Pool {
         if let Some(server) = seeker.probed {
             return place_on(usize::from(server));
         }
-        // Nothing is opened while what is being opened has room for all: then only what is there counts.
-        let place_on = |server| match place_on(server) {
-            Placement::Dial { .. } | Placement::Replace { .. } | Placement::UseBlocked(_)
-                if self.is_enough(server, waiting) =>
-            {
-                Placement::None
-            }
-            placement => placement,
-        };
         let count = self.servers.len();
         if count == 1 {
-            return place_on(0);
+            return self.unless_enough(place_on(0), 0, waiting);
         }
+        let place_on = |server| self.unless_enough(place_on(server), server, waiting);
         let start = self.first_choice % count;
         // As a rule the one with the least load has a place, and the others need not be asked.
         match self.least_loaded(start).map(place_on) {
@@ -95,6 +87,16 @@ impl Pool {
         best
     }
 
+    /// Nothing is opened while what is being opened has room for all: then only what is there counts.
+    #[inline]
+    fn unless_enough(&self, placement: Placement, server: usize, waiting: usize) -> Placement {
+        match placement {
+            Placement::Use(_) | Placement::None => placement,
+            _ if self.is_enough(server, waiting) => Placement::None,
+            _ => placement,
+        }
+    }
+
     /// The server with the least load; the first such from `start` on.
     fn least_loaded(&self, start: usize) -> Option<usize> {
         let least = self.loads.iter().copied().min()?;
@@ -107,6 +109,7 @@ impl Pool {
     }
 
     /// The place that one server has.
+    #[inline(always)]
     fn place_on(
         &self,
         now: Time,

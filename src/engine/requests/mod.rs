@@ -379,7 +379,7 @@ impl Requests {
 
     /// Ends a request that is on no connection any more. `None` while output that was kept has to be taken first: its
     /// `End` comes after that. A request that is ended again meanwhile ends at once.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<Event<'static>> {
         let request = &mut self.slab[key as usize];
         if request.output().is_unread() && request.state() != State::Draining {

@@ -13,6 +13,7 @@ mod ids;
 mod outbox;
 mod probe;
 mod receive;
+mod received;
 mod send;
 mod state;
 
@@ -20,7 +21,7 @@ pub(super) use budget::Reads;
 pub(super) use fill::Filled;
 pub(super) use outbox::BufferPool;
 pub use outbox::Transmit;
-pub(super) use receive::{FirstReply, Look, Received};
+pub(super) use received::{FirstReply, Look, Received};
 pub(super) use state::{Input, State, Step};
 
 use slab::Slab;

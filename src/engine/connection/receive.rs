@@ -3,14 +3,13 @@
 use log::trace;
 
 use super::ids::Slot;
+use super::received::{FirstReply, Look, Received};
 use super::{Connection, Request, Requests};
 use crate::engine::requests::OutputKind;
 use crate::engine::time::Time;
 use crate::error::ProtocolError;
-use crate::event::{RequestHandle, ServerValues, Tag};
-use crate::wire::{Demux, EndRequest, Item, RecordType};
-
-use std::time::Duration;
+use crate::event::ServerValues;
+use crate::wire::{Demux, Item, RecordType};
 
 #[derive(Debug)]
 pub(super) struct Receiving {
@@ -50,68 +49,13 @@ impl Default for Receiving {
 /// buffer holds as much as they bring.
 const READS: u8 = 128;
 
-/// What came.
-#[derive(Debug)]
-pub(crate) enum Received {
-    /// Nothing is left of the read.
-    Nothing,
-    /// A record that nothing follows from.
-    Unremarkable,
-    /// Output of a request: the last of the bytes that were consumed.
-    Output {
-        request: RequestHandle,
-        tag: Tag,
-        kind: OutputKind,
-        len: usize,
-        /// Nothing has come for the request before.
-        is_first: bool,
-    },
-    /// Output that was kept: the bytes that are kept more, and in all, for the request.
-    Kept {
-        key: u32,
-        more: usize,
-        in_all: usize,
-    },
-    /// The end of a request's `FCGI_STDOUT`.
-    OutputEnd {
-        request: RequestHandle,
-        tag: Tag,
-        is_first: bool,
-    },
-    /// The application has ended a request.
-    Ended { key: u32, body: EndRequest },
-    /// A record that is dropped.
-    Ignored,
-    /// A record for a request that has ended.
-    Late {
-        record_type: RecordType,
-        request_id: u16,
-    },
-    /// A record that is no request's, and that nobody asked for.
-    Unsolicited,
-    /// The answer to a question.
-    Values(ServerValues),
-    /// What is not FastCGI, or not the application's to say.
-    Violation(ProtocolError),
-}
-
-/// The first record of an application for the first request since its connection was idle.
+/// A record of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FirstReply {
-    pub(crate) request_id: u16,
-    /// How long the request has waited for it.
-    pub(crate) waited: Option<Duration>,
-}
-
-/// Whether the socket is to be looked into before a time limit that is over counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// It was, or cannot be.
-    Done,
-    /// It is being looked into.
-    Waits,
-    /// It is to be read.
-    Ask,
+struct Record {
+    /// The connection's key.
+    on: u32,
+    record_type: RecordType,
+    request_id: u16,
 }
 
 impl Connection {
@@ -132,47 +76,60 @@ impl Connection {
             Ok(None) => return Received::Nothing,
             Err(error) => return Received::Violation(ProtocolError::Decode(error)),
         };
+        let record = |record_type, request_id| Record {
+            on: key,
+            record_type,
+            request_id,
+        };
         match item {
             Item::Stream {
                 record_type: RecordType::Stdout,
                 request_id,
                 data,
-            } => self.output(now, request_id, OutputKind::Stdout, data, requests, reply),
+            } => {
+                let record = record(RecordType::Stdout, request_id);
+                self.output(now, record, data, requests, reply)
+            }
             Item::Stream {
                 record_type: RecordType::Stderr,
                 request_id,
                 data,
-            } => self.output(now, request_id, OutputKind::Stderr, data, requests, reply),
+            } => {
+                let record = record(RecordType::Stderr, request_id);
+                self.output(now, record, data, requests, reply)
+            }
             Item::StreamEnd {
                 record_type: RecordType::Stdout,
                 request_id,
-            } => self.output_end(now, request_id, requests, reply),
-            Item::End { request_id, body } => match self.find(now, request_id, requests, reply) {
-                Some((key, _)) => Received::Ended { key, body },
-                None => self.not_found(request_id, RecordType::EndRequest, requests),
-            },
-            other => self.receive_other(now, key, other, requests, reply),
+            } => {
+                let record = record(RecordType::Stdout, request_id);
+                self.output_end(now, record, requests, reply)
+            }
+            Item::StreamEnd {
+                record_type: RecordType::Stderr,
+                request_id,
+            } => {
+                let record = record(RecordType::Stderr, request_id);
+                match self.find(now, record, requests, reply) {
+                    Some(_) => Received::Unremarkable,
+                    None => self.not_found(record, requests),
+                }
+            }
+            Item::End { request_id, body } => {
+                let record = record(RecordType::EndRequest, request_id);
+                match self.find(now, record, requests, reply) {
+                    Some((key, _)) => Received::Ended { key, body },
+                    None => self.not_found(record, requests),
+                }
+            }
+            other => self.receive_management(key, other),
         }
     }
 
-    /// What is rare.
+    /// What is no request's.
     #[inline(never)]
-    fn receive_other(
-        &mut self,
-        now: Time,
-        key: u32,
-        item: Item<'_>,
-        requests: &mut Requests,
-        reply: &mut Option<FirstReply>,
-    ) -> Received {
+    fn receive_management(&mut self, key: u32, item: Item<'_>) -> Received {
         match item {
-            Item::StreamEnd {
-                record_type: RecordType::Stderr,
-                request_id,
-            } => match self.find(now, request_id, requests, reply) {
-                Some(_) => Received::Unremarkable,
-                None => self.not_found(request_id, RecordType::Stderr, requests),
-            },
             Item::Values {
                 record_type: RecordType::GetValuesResult,
                 data,
@@ -207,18 +164,17 @@ impl Connection {
     fn output(
         &mut self,
         now: Time,
-        request_id: u16,
-        kind: OutputKind,
+        record: Record,
         data: &[u8],
         requests: &mut Requests,
         reply: &mut Option<FirstReply>,
     ) -> Received {
-        let Some((key, request)) = self.find(now, request_id, requests, reply) else {
-            let record_type = match kind {
-                OutputKind::Stdout => RecordType::Stdout,
-                OutputKind::Stderr => RecordType::Stderr,
-            };
-            return self.not_found(request_id, record_type, requests);
+        let Some((key, request)) = self.find(now, record, requests, reply) else {
+            return self.not_found(record, requests);
+        };
+        let kind = match record.record_type {
+            RecordType::Stderr => OutputKind::Stderr,
+            _ => OutputKind::Stdout,
         };
         let is_over = kind == OutputKind::Stdout && request.output().has_ended();
         if request.is_aborting() || is_over {
@@ -241,12 +197,12 @@ impl Connection {
     fn output_end(
         &mut self,
         now: Time,
-        request_id: u16,
+        record: Record,
         requests: &mut Requests,
         reply: &mut Option<FirstReply>,
     ) -> Received {
-        let Some((key, request)) = self.find(now, request_id, requests, reply) else {
-            return self.not_found(request_id, RecordType::Stdout, requests);
+        let Some((key, request)) = self.find(now, record, requests, reply) else {
+            return self.not_found(record, requests);
         };
         if request.is_aborting() || request.output().has_ended() {
             return Received::Unremarkable;
@@ -266,14 +222,19 @@ impl Connection {
     fn find<'r>(
         &mut self,
         now: Time,
-        request_id: u16,
+        record: Record,
         requests: &'r mut Requests,
         reply: &mut Option<FirstReply>,
     ) -> Option<(u32, &'r mut Request)> {
+        let Record {
+            on,
+            record_type,
+            request_id,
+        } = record;
+        trace!("connection {on}: {record_type} for id {request_id}");
         let Some(Slot::Live(key)) = self.ids.get(request_id) else {
             return None;
         };
-        trace!("request {key}: a record for id {request_id}");
         let request = &mut requests[key];
         if !request.output().has_begun() && !request.upload().has_begun(self.transmitted()) {
             return None;
@@ -289,12 +250,12 @@ impl Connection {
 
     /// Why no request is to have a record.
     #[cold]
-    fn not_found(
-        &mut self,
-        request_id: u16,
-        record_type: RecordType,
-        requests: &Requests,
-    ) -> Received {
+    fn not_found(&mut self, record: Record, requests: &Requests) -> Received {
+        let Record {
+            record_type,
+            request_id,
+            ..
+        } = record;
         let slot = self.ids.get(request_id);
         if slot == Some(Slot::Free) {
             self.quarantine_id(request_id);

@@ -9,13 +9,13 @@ use crate::event::ConnectionHandle;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Connect a new socket, then report [`handle_connected`](Engine::handle_connected) or
-    /// [`handle_closed`](Engine::handle_closed). May come again for the same handle, after
+    /// Connect a new socket, then report [`handle_connected`](crate::Engine::handle_connected) or
+    /// [`handle_closed`](crate::Engine::handle_closed). May come again for the same handle, after
     /// [`Disconnected::BacklogFull`].
     Connect {
         /// The engine's name for it.
         connection: ConnectionHandle,
-        /// Index into [`Config::servers`].
+        /// Index into [`Config::servers`](crate::Config::servers).
         server: usize,
     },
     /// Close the socket; the handle is stale already. One that was never connected is ignored.
@@ -25,13 +25,13 @@ pub enum Action {
         /// Why, for logs.
         reason: CloseReason,
     },
-    /// There is something to write: take [`transmit`](Engine::transmit) until it is empty or the socket is
+    /// There is something to write: take [`transmit`](crate::Engine::transmit) until it is empty or the socket is
     /// full; then go on when the socket is writable, without a further `Flush`.
     Flush {
         /// The engine's name for it.
         connection: ConnectionHandle,
     },
-    /// Read once, whether something was announced or not: [`wants_read`](Engine::wants_read) has become true, and
+    /// Read once, whether something was announced or not: [`wants_read`](crate::Engine::wants_read) has become true, and
     /// edge-triggered readiness that was seen meanwhile is not announced again; or a time limit is over, and what it waits
     /// for may be there.
     Read {

@@ -179,7 +179,7 @@ impl Engine {
     }
 
     /// Asks a server what it says of itself, on a connection that no request uses meanwhile: a health
-    /// check that runs no script. [`Event::Values`] and `End` follow; it waits at the front of the queue.
+    /// check that runs no script. [`Event::Values`](crate::Event::Values) and `End` follow; it waits at the front of the queue.
     ///
     /// | without an answer, `End` says | as a rule |
     /// |-------------------------------|-----------|

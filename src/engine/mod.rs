@@ -54,6 +54,41 @@
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # The rooms
+//! The engine holds a slab of connection state machines that parse records incrementally (`connection/`), the requests
+//! (`requests/`) and the pool (`pool/`). Each room owns its state: it is private, and a field is written in one file. The
+//! rooms do not know the engine. Only a connection borrows the requests, and the pool reads connections. What needs several
+//! rooms stands beside this file: calls go down, small values come back, and nothing re-enters. `tests/meta` holds
+//! all of that, and `tests/meta/owners.md` lists who writes which field.
+//!
+//! ## The way of a request
+//! 1. `commands` takes it, `submit` checks it and adds it to the requests.
+//! 2. `pool::placement` names a connection for it. Without one it waits in the queue of the requests.
+//! 3. `settle` serves the queue at the end of each public method, and has `connections` open what is missing.
+//! 4. `sending` puts it on its connection: `connection::send` frames its head, `connection::fill` its body, one record
+//!    each time that it is its turn.
+//! 5. The driver is asked for a write (`Action::Flush`), takes the bytes (`transmit`) and reports them (`driver`). With the
+//!    last byte the clock of the response starts.
+//! 6. Each record of the response finds it by its ID (`connection::receive`). Its output is lent to the embedder, or kept
+//!    while it is paused.
+//! 7. The application ends it (`records`): `ending` takes it off its connection, which keeps or quarantines the ID.
+//! 8. `requests` makes its `End`, the only place that does, after the output that was kept.
+//! 9. The connection becomes idle, or is closed where a limit says so (`closing`).
+//! 10. Where the connection is lost, `closing` decides with `requests::attempts` between the queue and the `End`; where it
+//!     is given up, `stopping` ends it at once and aborts it on the wire.
+//!
+//! ## The way of a read
+//! 1. The driver says what it knows of the socket (`driver`): readable, at its end, empty.
+//! 2. It reads, and feeds the bytes to `poll_received` (`outputs`).
+//! 3. The connection that the handle names takes one record, or a piece of one, out of them (`connection::receive`).
+//! 4. It looks the request up by its ID, and refuses what comes too early, too late or for nobody.
+//! 5. It notes the output in the request, and says what came as a `Received`.
+//! 6. `records` acts on that: an event for the embedder, the end of a request, an answer of the server, a violation.
+//! 7. Output goes out as a borrow of the bytes that were fed; nothing is copied.
+//! 8. When the read is used up, IDs that were freed may be used again, and time limits that waited for it count (`due`).
+//! 9. An idle connection is handed out only if it stands between two records and its socket is empty.
+//! 10. `settle` follows, once.
 
 mod action;
 mod backpressure;

@@ -23,7 +23,7 @@ impl Engine {
     ) -> Option<Event<'b>> {
         let whole = *input;
         let received = self.next_received(now, connection, input)?;
-        Some(received.lend(&whole[..whole.len() - input.len()]))
+        Some(received.into_event(&whole[..whole.len() - input.len()]))
     }
 
     /// As [`poll_received`](Self::poll_received); output is what `input` held last before the bytes it is left with.
@@ -74,7 +74,7 @@ impl Engine {
     #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<'b>> {
         let event = self.next_event(scratch)?;
-        Some(event.lend_front(scratch))
+        Some(event.into_event_at_front(scratch))
     }
 
     /// As [`poll_event`](Self::poll_event); output is at the front of `scratch`.

@@ -22,16 +22,16 @@ pub(crate) enum RawEvent {
 impl RawEvent {
     /// The event, its output at the front of `bytes`.
     #[inline]
-    pub(crate) fn lend_front(self, bytes: &[u8]) -> Event<'_> {
+    pub(crate) fn into_event_at_front(self, bytes: &[u8]) -> Event<'_> {
         match self {
-            Self::Stdout { len, .. } | Self::Stderr { len, .. } => self.lend(&bytes[..len]),
+            Self::Stdout { len, .. } | Self::Stderr { len, .. } => self.into_event(&bytes[..len]),
             Self::Other(event) => event,
         }
     }
 
     /// The event, its output the last of the bytes that were consumed.
     #[inline]
-    pub(crate) fn lend(self, consumed: &[u8]) -> Event<'_> {
+    pub(crate) fn into_event(self, consumed: &[u8]) -> Event<'_> {
         let last = |len| &consumed[consumed.len() - len..];
         match self {
             Self::Stdout { request, tag, len } => {

@@ -136,13 +136,13 @@ impl Client {
                 let left = input.len();
                 let end = buf.keep_last(left);
                 if let Some(received) = received {
-                    return Some(received.lend(buf.octets(..end)));
+                    return Some(received.into_event(buf.octets(..end)));
                 }
                 self.reading = None;
                 buf.release();
             }
             if let Some(received) = self.engine.next_event(buf.memory()) {
-                return Some(received.lend_front(buf.octets(..)));
+                return Some(received.into_event_at_front(buf.octets(..)));
             }
             if let Some(action) = self.engine.poll_action() {
                 self.turns.act(&mut self.engine, now, action);

@@ -54,7 +54,7 @@ impl Engine {
         if let Some(connection) = self.connections.get_mut(key as usize)
             && connection.ask_flush()
         {
-            self.output.flush(connection.handle(key));
+            self.pending.flush(connection.handle(key));
         }
     }
 
@@ -62,7 +62,7 @@ impl Engine {
     pub(super) fn ask_read(&mut self, key: u32) {
         let connection = &mut self.connections[key as usize];
         if connection.ask_read() {
-            self.output.read(connection.handle(key));
+            self.pending.read(connection.handle(key));
         }
     }
 }

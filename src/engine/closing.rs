@@ -15,7 +15,7 @@ impl Engine {
     /// Closes a connection that has no request whose `End` is not out.
     pub(super) fn close(&mut self, now: Time, key: u32, reason: CloseReason) {
         let handle = self.connections[key as usize].handle(key);
-        self.output.close(handle, reason);
+        self.pending.close(handle, reason);
         // Nobody is left to be told but a question of the embedder's.
         self.lose(now, key, reason, RequestError::Aborted);
     }

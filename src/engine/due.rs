@@ -127,7 +127,7 @@ impl Engine {
                     return;
                 }
                 connection.dial_again();
-                self.output
+                self.pending
                     .connect(connection.handle(key), connection.server());
                 self.arm_connection(key);
             }
@@ -138,7 +138,7 @@ impl Engine {
 
     fn give_up_connecting(&mut self, now: Time, key: u32, error: ConnectError) {
         let handle = self.connections[key as usize].handle(key);
-        self.output.close(handle, CloseReason::ConnectFailed);
+        self.pending.close(handle, CloseReason::ConnectFailed);
         self.connect_failed(now, key, error);
     }
 
@@ -159,7 +159,7 @@ impl Engine {
             }
             ConnectionDue::Probe => {
                 let reason = CloseReason::ProbeDone;
-                self.output.close(connection.handle(key), reason);
+                self.pending.close(connection.handle(key), reason);
                 let error = RequestError::TimedOut(TimeoutKind::Probe);
                 self.lose(now, key, reason, error);
                 return;

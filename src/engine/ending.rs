@@ -23,7 +23,7 @@ impl Engine {
     /// Ends a request that is on no connection any more.
     pub(super) fn end(&mut self, key: u32, outcome: Outcome) {
         if let Some(event) = self.finish(key, outcome) {
-            self.output.event(event);
+            self.pending.event(event);
         }
     }
 

@@ -16,8 +16,8 @@ impl Engine {
     #[inline]
     #[must_use]
     pub fn has_output(&self) -> bool {
-        self.output.has_events()
-            || self.output.has_actions()
+        self.pending.has_events()
+            || self.pending.has_actions()
             || self.requests.has_notices()
             || self.is_stopped_now()
     }
@@ -27,8 +27,8 @@ impl Engine {
         // Not before the driver has closed the sockets.
         self.lifecycle.is_stopping()
             && self.is_idle()
-            && !self.output.has_events()
-            && !self.output.has_actions()
+            && !self.pending.has_events()
+            && !self.pending.has_actions()
     }
 
     /// Whether no request and no connection is left: the check against leaks.

@@ -66,7 +66,7 @@ mod tests {
             |engine| engine.pool.assigned(0, 0, 1),
             |engine| engine.pool.lists_mut(0).add_shareable(0),
             |engine| engine.pool.add_idle(0, 0, &engine.config),
-            |engine| engine.pool.is_late(0, Default::default()),
+            |engine| engine.pool.note_late(0, Default::default()),
             |engine| drop(engine.connections.remove(0)),
         ];
         for (number, change) in std::iter::once(right).chain(wrong).enumerate() {

@@ -57,38 +57,53 @@
 //!
 //! # The rooms
 //! The engine holds a slab of connection state machines that parse records incrementally (`connection/`), the requests
-//! (`requests/`) and the pool (`pool/`). Each room owns its state: it is private, and a field is written in one file. The
-//! rooms do not know the engine. Only a connection borrows the requests, and the pool reads connections. What needs several
-//! rooms stands beside this file: calls go down, small values come back, and nothing re-enters. `tests/meta` holds
-//! all of that, and `tests/meta/owners.md` lists who writes which field.
+//! (`requests/`) and the pool (`pool/`). The state of a room is private, and each field is written in one file: what others
+//! want of it they ask by a method. The rooms do not know the engine. Only a connection borrows the requests, and the pool
+//! reads connections. What needs several rooms stands beside this file, in files that call each other in one direction; no
+//! method reaches itself. `tests/meta/rooms.rs` holds that for the methods of each type, and `tests/meta/owners.md` lists
+//! who writes which field.
 //!
 //! ## The way of a request
 //! 1. `commands` takes it, `submit` checks it and adds it to the requests.
 //! 2. `pool::placement` names a connection for it. Without one it waits in the queue of the requests.
-//! 3. `settle` serves the queue at the end of each public method, and has `connections` open what is missing.
+//! 3. `settle` serves the queue at the end of each method that may change something, and has `opening` open what is missing.
 //! 4. `sending` puts it on its connection: `connection::send` frames its head, `connection::fill` its body, one record
 //!    each time that it is its turn.
 //! 5. The driver is asked for a write (`Action::Flush`), takes the bytes (`transmit`) and reports them (`driver`). With the
 //!    last byte the clock of the response starts.
 //! 6. Each record of the response finds it by its ID (`connection::receive`). Its output is lent to the embedder, or kept
 //!    while it is paused.
-//! 7. The application ends it (`records`): `ending` takes it off its connection, which keeps or quarantines the ID.
-//! 8. `requests` makes its `End`, the only place that does, after the output that was kept.
-//! 9. The connection becomes idle, or is closed where a limit says so (`closing`).
-//! 10. Where the connection is lost, `closing` decides with `requests::attempts` between the queue and the `End`; where it
-//!     is given up, `stopping` ends it at once and aborts it on the wire.
+//! 7. The application ends it (`records`): `ending` takes it off the books of its connection and frees its ID, or
+//!    quarantines it if the request was not sent as a whole. One that was rejected goes back to the queue, if it may.
+//! 8. `requests` makes its `End`, the only place that does; where output was kept, once that was taken.
+//! 9. `closing` releases the connection, which becomes idle, or is closed where a limit says so.
+//! 10. Where its connection is lost, `closing` decides with `requests::attempts` between the queue and the `End`. Where it is
+//!     given up, `stopping` ends it at once, what was kept of it is gone, and its connection is closed or, where others
+//!     share that, an `FCGI_ABORT_REQUEST` is sent.
 //!
 //! ## The way of a read
 //! 1. The driver says what it knows of the socket (`driver`): readable, at its end, empty.
 //! 2. It reads, and feeds the bytes to `poll_received` (`outputs`).
 //! 3. The connection that the handle names takes one record, or a piece of one, out of them (`connection::receive`).
-//! 4. It looks the request up by its ID, and refuses what comes too early, too late or for nobody.
+//! 4. It looks the request up by its ID. A record that comes before its request was sent, or for an ID that was never used, is
+//!    a violation; one that comes late is dropped.
 //! 5. It notes the output in the request, and says what came as a `Received`.
 //! 6. `records` acts on that: an event for the embedder, the end of a request, an answer of the server, a violation.
-//! 7. Output goes out as a borrow of the bytes that were fed; nothing is copied.
-//! 8. When the read is used up, IDs that were freed may be used again, and time limits that waited for it count (`due`).
-//! 9. An idle connection is handed out only if it stands between two records and its socket is empty.
-//! 10. `settle` follows, once.
+//! 7. Output goes out as a borrow of the bytes that were fed; that of a paused request is copied.
+//! 8. When the read is used up, all IDs that were freed may be used again, and time limits that waited for it count (`due`).
+//! 9. An idle connection is handed out only if it stands between two records and its socket is empty, as far as the driver
+//!    has said.
+//! 10. `settle` follows each event that is no output, and the end of the read.
+//!
+//! ## The way of a time limit
+//! It is armed where it begins (`Timers::arm_limit`), with an entry that may come too early. When the entry fires, `due` asks
+//! what is due now: for a request `requests::clock`, for a connection `timeouts`, for a server `pool`. What is not due yet is
+//! armed again. Before a limit on what the application sends counts, the socket is read (`connection::receive`, `look_first`).
+//!
+//! ## The way of a pause
+//! `pause` counts the request in the budget of its connection (`connection::budget`), which is not read while the request is
+//! alone on it. Otherwise what comes is kept (`requests::output`), and counted there, for the connection and for the client
+//! (`requests::kept`). After `resume`, `poll_event` takes it out (`outputs`), and `backpressure` has the connection read again.
 
 mod action;
 mod backpressure;
@@ -96,7 +111,6 @@ mod close_reason;
 mod closing;
 mod commands;
 mod connection;
-mod connections;
 mod driver;
 mod due;
 mod ending;
@@ -104,8 +118,9 @@ mod getters;
 #[cfg(debug_assertions)]
 mod invariants;
 mod lifecycle;
-mod output;
+mod opening;
 mod outputs;
+mod pending;
 mod pool;
 mod probing;
 mod raw_event;
@@ -136,7 +151,7 @@ use crate::address::Address;
 use crate::config::{Config, ConfigError};
 use connection::{BufferPool, Connection};
 use lifecycle::Lifecycle;
-use output::Output;
+use pending::Pending;
 use pool::Pool;
 use requests::Requests;
 use time::{Time, Timeline};
@@ -152,7 +167,7 @@ pub struct Engine {
     /// A slab of connection state machines that parse records incrementally.
     connections: Slab<Connection>,
     requests: Requests,
-    output: Output,
+    pending: Pending,
     /// Memory of outboxes that have nothing to send.
     buffers: BufferPool,
     /// The driver reports when there is something to read and when there is not.
@@ -181,7 +196,7 @@ impl Engine {
             pool: Pool::new(&config),
             connections: Slab::new(),
             requests: Requests::new(config.limits.max_queue, config.stall.per_client),
-            output: Output::default(),
+            pending: Pending::default(),
             buffers: BufferPool::default(),
             reads_are_reported: false,
             counters: Counters::default(),

@@ -80,7 +80,7 @@ impl Engine {
     /// As [`poll_event`](Self::poll_event); output is at the front of `scratch`.
     #[inline]
     pub(crate) fn next_event(&mut self, scratch: &mut [u8]) -> Option<RawEvent> {
-        if !self.output.has_events() && !self.requests.has_notices() && self.lifecycle.is_running()
+        if !self.pending.has_events() && !self.requests.has_notices() && self.lifecycle.is_running()
         {
             return None;
         }
@@ -88,7 +88,7 @@ impl Engine {
     }
 
     fn take_event(&mut self, scratch: &mut [u8]) -> Option<RawEvent> {
-        if let Some(event) = self.output.take_event() {
+        if let Some(event) = self.pending.take_event() {
             return Some(RawEvent::Other(event));
         }
         while let Some(kept) = self.requests.take_notice(scratch) {
@@ -151,7 +151,7 @@ impl Engine {
     #[inline]
     #[must_use = "an action is asked for once"]
     pub fn poll_action(&mut self) -> Option<Action> {
-        while let Some(action) = self.output.take_action() {
+        while let Some(action) = self.pending.take_action() {
             let (Action::Connect { connection, .. }
             | Action::Close { connection, .. }
             | Action::Flush { connection }

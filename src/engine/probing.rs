@@ -141,7 +141,7 @@ impl Engine {
                     | CloseReason::OutOfTurn
             );
         if is_theirs {
-            self.pool.known_mut(server).may_die_of_questions();
+            self.pool.known_mut(server).note_death_by_question();
             self.question_unanswered(key);
             return;
         }

@@ -230,7 +230,7 @@ impl Engine {
                 report: of.report(now, 0),
             };
             let tag = of.tag();
-            self.output.event(Event::Values {
+            self.pending.event(Event::Values {
                 request,
                 tag,
                 values,
@@ -255,7 +255,7 @@ impl Engine {
             State::Open if connection.live() == 0 => CloseReason::OutOfTurn,
             _ => CloseReason::Protocol,
         };
-        self.output.close(handle, reason);
+        self.pending.close(handle, reason);
         self.lose(now, key, reason, RequestError::Protocol(error));
     }
 

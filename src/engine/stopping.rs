@@ -49,7 +49,7 @@ impl Engine {
         }
         connection.begin_abort();
         let event = self.requests.abandon(now, key, failure);
-        self.output.event(event);
+        self.pending.event(event);
         if is_alone {
             self.close(now, connection_key, CloseReason::Aborted);
             return;

@@ -313,3 +313,43 @@ fn a_short_piece_behind_a_long_one_is_sent_behind_it() {
     }
     assert!(stdin == body, "{} bytes, out of order", stdin.len());
 }
+
+#[test]
+fn a_fact_about_a_connection_that_is_gone_says_nothing_of_the_one_in_its_place() {
+    use mio_fcgi::{Action, Disconnected, Engine, Tag};
+    use std::time::Instant;
+
+    let mut engine = Engine::new(config(Multiplex::Off)).expect("a valid configuration");
+    let now = Instant::now();
+    let mut next = |engine: &mut Engine| {
+        let request = engine.submit(now, request(), Tag(0)).expect("accepted");
+        loop {
+            if let Some(Action::Connect { connection, .. }) = engine.poll_action() {
+                engine.handle_connected(now, connection);
+                break (request, connection);
+            }
+        }
+    };
+    let (request, gone) = next(&mut engine);
+    engine.abort(now, request);
+    let (_, here) = next(&mut engine);
+    assert_eq!(
+        here.index(),
+        gone.index(),
+        "the second has the first's place"
+    );
+
+    let before = (engine.stats(), engine.wants_write(here));
+    engine.handle_connected(now, gone);
+    engine.handle_readable(now, gone);
+    engine.handle_read_closed(now, gone);
+    engine.handle_short_read(now, gone);
+    engine.handle_drained(now, gone);
+    engine.handle_transmitted(now, gone, 1);
+    let mut bytes = &b"nothing of FastCGI"[..];
+    assert_eq!(engine.poll_received(now, gone, &mut bytes), None);
+    assert!(bytes.is_empty(), "they are dropped");
+    assert_eq!(engine.poll_transmit(now, gone, &mut Vec::new()), 0);
+    engine.handle_closed(now, gone, Disconnected::Eof);
+    assert_eq!((engine.stats(), engine.wants_write(here)), before);
+}

@@ -144,7 +144,7 @@ impl Capabilities {
         is_known && !self.may_die_of_questions
     }
 
-    pub(crate) fn may_die_of_questions(&mut self) {
+    pub(crate) fn note_death_by_question(&mut self) {
         self.may_die_of_questions = true;
     }
 

@@ -71,7 +71,7 @@ impl Lists {
         self.late += usize::from(is_late);
     }
 
-    pub(super) fn is_late(&mut self) {
+    pub(super) fn note_late(&mut self) {
         self.late += 1;
     }
 

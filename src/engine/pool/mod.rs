@@ -145,9 +145,9 @@ impl Pool {
     }
 
     /// A connection has been opening for so long that only its own server waits for it.
-    pub(super) fn is_late(&mut self, server: u16, expected: Expected) {
+    pub(super) fn note_late(&mut self, server: u16, expected: Expected) {
         self.expected_slots -= expected.slots as usize;
-        self.servers[usize::from(server)].lists.is_late();
+        self.servers[usize::from(server)].lists.note_late();
         self.late += 1;
     }
 

@@ -5,7 +5,7 @@ use crate::event::Outcome;
 
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    progress: Progress,
+    stage: Stage,
     is_paused: bool,
     /// As much is kept as may be kept for one request.
     is_full: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Output {
 
 /// How far the response has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Progress {
+enum Stage {
     #[default]
     Nothing,
     Begun,
@@ -46,12 +46,12 @@ impl Output {
     /// Whether something of the response has come.
     #[inline]
     pub(crate) fn has_begun(&self) -> bool {
-        self.progress != Progress::Nothing
+        self.stage != Stage::Nothing
     }
 
     /// Whether the end of `FCGI_STDOUT` has come.
     pub(crate) fn has_ended(&self) -> bool {
-        self.progress == Progress::Ended
+        self.stage == Stage::Ended
     }
 
     pub(super) fn received(&self) -> u64 {
@@ -98,14 +98,14 @@ impl Output {
     #[inline]
     pub(super) fn note(&mut self, len: usize) {
         self.received += len as u64;
-        if self.progress == Progress::Nothing {
-            self.progress = Progress::Begun;
+        if self.stage == Stage::Nothing {
+            self.stage = Stage::Begun;
         }
     }
 
     /// The end of `FCGI_STDOUT` has come.
     pub(super) fn end(&mut self) {
-        self.progress = Progress::Ended;
+        self.stage = Stage::Ended;
     }
 
     /// Keeps a piece; the bytes that are kept more, and in all.

@@ -5,7 +5,7 @@ use crate::error::{BodyError, StdinError};
 use crate::wire::RecordType;
 
 pub(crate) struct Upload {
-    progress: Progress,
+    stage: Stage,
     stdin: Source,
     /// A Filter's only.
     data: Option<Box<Source>>,
@@ -23,7 +23,7 @@ pub(crate) struct Upload {
 
 /// Which stream comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum Stage {
     Stdin,
     Data,
     Done,
@@ -50,7 +50,7 @@ impl Upload {
     #[inline]
     pub(super) fn new(stdin: Source, data: Option<Box<Source>>) -> Self {
         Self {
-            progress: Progress::Stdin,
+            stage: Stage::Stdin,
             stdin,
             data,
             is_queued: false,
@@ -66,20 +66,20 @@ impl Upload {
     /// The stream that comes next, and the type of its records; `None` when everything was framed.
     #[inline]
     pub(crate) fn stream(&self) -> Option<(Stream, RecordType)> {
-        match self.progress {
-            Progress::Stdin => Some((Stream::Stdin, RecordType::Stdin)),
-            Progress::Data => Some((Stream::Data, RecordType::Data)),
-            Progress::Done => None,
+        match self.stage {
+            Stage::Stdin => Some((Stream::Stdin, RecordType::Stdin)),
+            Stage::Data => Some((Stream::Data, RecordType::Data)),
+            Stage::Done => None,
         }
     }
 
     /// What the stream that comes next can give.
     #[inline]
     pub(crate) fn ready(&self) -> Ready {
-        match self.progress {
-            Progress::Stdin => self.stdin.ready(),
-            Progress::Data => self.data.as_ref().map_or(Ready::End, |data| data.ready()),
-            Progress::Done => Ready::End,
+        match self.stage {
+            Stage::Stdin => self.stdin.ready(),
+            Stage::Data => self.data.as_ref().map_or(Ready::End, |data| data.ready()),
+            Stage::Done => Ready::End,
         }
     }
 
@@ -97,7 +97,7 @@ impl Upload {
     /// Whether everything of it was handed to the transport.
     #[inline]
     pub(crate) fn is_sent(&self, transmitted: u64) -> bool {
-        self.progress == Progress::Done && transmitted >= self.last_offset
+        self.stage == Stage::Done && transmitted >= self.last_offset
     }
 
     /// Whether something of it is to be handed to the transport.
@@ -129,11 +129,11 @@ impl Upload {
 
     /// The streams whose ends were not framed.
     pub(crate) fn open_streams(&self) -> &'static [RecordType] {
-        match (self.progress, self.data.is_some()) {
-            (Progress::Stdin, true) => &[RecordType::Stdin, RecordType::Data],
-            (Progress::Stdin, false) => &[RecordType::Stdin],
-            (Progress::Data, _) => &[RecordType::Data],
-            (Progress::Done, _) => &[],
+        match (self.stage, self.data.is_some()) {
+            (Stage::Stdin, true) => &[RecordType::Stdin, RecordType::Data],
+            (Stage::Stdin, false) => &[RecordType::Stdin],
+            (Stage::Data, _) => &[RecordType::Data],
+            (Stage::Done, _) => &[],
         }
     }
 
@@ -142,7 +142,7 @@ impl Upload {
     /// Its first byte will be the next one of its connection.
     #[inline]
     pub(crate) fn begin(&mut self, first_offset: u64) {
-        self.progress = Progress::Stdin;
+        self.stage = Stage::Stdin;
         self.first_offset = first_offset;
     }
 
@@ -156,21 +156,21 @@ impl Upload {
     /// The end of the stream that comes next was framed. Whether it was the last stream.
     #[inline]
     pub(crate) fn end_stream(&mut self) -> bool {
-        self.progress = match self.progress {
-            Progress::Stdin if self.data.is_some() => Progress::Data,
-            Progress::Stdin | Progress::Data | Progress::Done => Progress::Done,
+        self.stage = match self.stage {
+            Stage::Stdin if self.data.is_some() => Stage::Data,
+            Stage::Stdin | Stage::Data | Stage::Done => Stage::Done,
         };
-        self.progress == Progress::Done
+        self.stage == Stage::Done
     }
 
     /// Nothing more is framed for it.
     pub(crate) fn stop(&mut self) {
-        self.progress = Progress::Done;
+        self.stage = Stage::Done;
     }
 
     /// Nothing more is framed for it, and what was to be sent goes back to whoever gave it.
     pub(super) fn drop_bodies(&mut self) {
-        self.progress = Progress::Done;
+        self.stage = Stage::Done;
         self.stdin = Source::empty();
         self.data = None;
     }
@@ -226,7 +226,7 @@ impl Upload {
         if !(self.stdin.rewind() && self.data.as_mut().is_none_or(data_rewinds)) {
             return false;
         }
-        self.progress = Progress::Stdin;
+        self.stage = Stage::Stdin;
         self.is_queued = false;
         self.framed = 0;
         true

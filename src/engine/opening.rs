@@ -20,7 +20,7 @@ impl Engine {
         let connection = Connection::new(now, serial, number, expected);
         let key = self.connections.insert(connection) as u32;
         let handle = self.connections[key as usize].handle(key);
-        self.output.connect(handle, number);
+        self.pending.connect(handle, number);
         self.arm_connection(key);
         let address = &self.config.servers[server];
         debug!("connection {key}: connecting to server {server}, {address}");
@@ -31,7 +31,7 @@ impl Engine {
     pub(super) fn stop_waiting_for(&mut self, key: u32) {
         let connection = &mut self.connections[key as usize];
         let before = connection.set_late();
-        self.pool.is_late(connection.server(), before);
+        self.pool.note_late(connection.server(), before);
         debug!("connection {key}: still connecting, not waited for");
     }
 

@@ -7,12 +7,12 @@ use super::close_reason::CloseReason;
 use crate::event::{ConnectionHandle, Event};
 
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(super) struct Pending {
     events: VecDeque<Event<'static>>,
     actions: VecDeque<Action>,
 }
 
-impl Output {
+impl Pending {
     pub(super) fn has_events(&self) -> bool {
         !self.events.is_empty()
     }

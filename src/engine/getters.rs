@@ -1,7 +1,8 @@
 //! Getters: what the engine is asked, and does not change by it.
 
-use super::Engine;
-use super::connection::{self, Connection, Transmit};
+use super::connection::{self, Connection, State, Transmit};
+use super::requests::State as RequestState;
+use super::{Engine, Stats};
 use crate::config::Config;
 use crate::event::ConnectionHandle;
 
@@ -85,6 +86,63 @@ impl Engine {
     pub(crate) fn is_unread(&self, connection: ConnectionHandle) -> bool {
         self.connection(connection)
             .is_some_and(Connection::is_unread)
+    }
+
+    /// Gauges and counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        #[cfg(debug_assertions)]
+        self.check_invariants();
+        let mut stats = Stats {
+            octets_held: self.requests.kept(),
+            counters: self.counters.with(self.requests.counts()),
+            ..Stats::default()
+        };
+        for (_, connection) in &self.connections {
+            let gauges = &mut stats.connections;
+            *match connection.state() {
+                State::Connecting { .. } | State::Redialing { .. } => &mut gauges.connecting,
+                State::Probing(_) => &mut gauges.probing,
+                State::Open if connection.live() == 0 && connection.has_question() => {
+                    &mut gauges.probing
+                }
+                State::Open if connection.live() == 0 && connection.is_clean() => &mut gauges.idle,
+                State::Open => &mut gauges.busy,
+                State::Draining => &mut gauges.draining,
+            } += 1;
+        }
+        for (_, request) in self.requests.iter() {
+            let gauges = &mut stats.requests;
+            *match request.state() {
+                RequestState::Buffering { .. } => &mut gauges.collecting,
+                RequestState::Queued => &mut gauges.waiting,
+                RequestState::Active { .. } => &mut gauges.active,
+                RequestState::Draining => &mut gauges.holding,
+                RequestState::Aborting { .. } => &mut gauges.aborting,
+            } += 1;
+            gauges.paused += usize::from(request.output().is_paused());
+        }
+        let gauges = &mut stats.requests;
+        let queued = gauges.waiting.saturating_sub(self.pool.expected());
+        gauges.connecting = gauges.waiting - queued;
+        gauges.waiting = queued;
+        stats
+    }
+
+    /// Octets that each idle connection costs: its slab entry and what it holds on the heap, averaged. `None` without
+    /// one.
+    #[must_use]
+    pub fn idle_connection_cost(&self) -> Option<usize> {
+        let (mut count, mut heap) = (0, 0);
+        for (_, connection) in &self.connections {
+            if connection.is_idle() {
+                count += 1;
+                heap += connection.heap_len();
+            }
+        }
+        // slab adds at most a word for the state of an entry.
+        let entry = size_of::<Connection>() + size_of::<usize>();
+        (count > 0).then(|| entry + heap / count)
     }
 
     #[inline]

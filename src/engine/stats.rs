@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use super::Engine;
 use super::close_reason::CloseReason;
-use super::connection::State;
-use super::requests::State as RequestState;
 
 /// A snapshot of an engine. Gauges are counted when asked for: the cost is that of walking all
 /// requests and connections.
@@ -157,7 +154,7 @@ impl Counters {
     }
 
     /// With the counts of requests, which those keep.
-    fn with(&self, counts: Counts) -> Self {
+    pub(super) fn with(&self, counts: Counts) -> Self {
         Self {
             submitted: counts.submitted,
             completed: counts.completed,
@@ -180,65 +177,6 @@ impl Closed {
 impl fmt::Debug for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.occurred()).finish()
-    }
-}
-
-impl Engine {
-    /// Gauges and counters.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        #[cfg(debug_assertions)]
-        self.check_invariants();
-        let mut stats = Stats {
-            octets_held: self.requests.kept(),
-            counters: self.counters.with(self.requests.counts()),
-            ..Stats::default()
-        };
-        for (_, connection) in &self.connections {
-            let gauges = &mut stats.connections;
-            *match connection.state() {
-                State::Connecting { .. } | State::Redialing { .. } => &mut gauges.connecting,
-                State::Probing(_) => &mut gauges.probing,
-                State::Open if connection.live() == 0 && connection.has_question() => {
-                    &mut gauges.probing
-                }
-                State::Open if connection.live() == 0 && connection.is_clean() => &mut gauges.idle,
-                State::Open => &mut gauges.busy,
-                State::Draining => &mut gauges.draining,
-            } += 1;
-        }
-        for (_, request) in self.requests.iter() {
-            let gauges = &mut stats.requests;
-            *match request.state() {
-                RequestState::Buffering { .. } => &mut gauges.collecting,
-                RequestState::Queued => &mut gauges.waiting,
-                RequestState::Active { .. } => &mut gauges.active,
-                RequestState::Draining => &mut gauges.holding,
-                RequestState::Aborting { .. } => &mut gauges.aborting,
-            } += 1;
-            gauges.paused += usize::from(request.output().is_paused());
-        }
-        let gauges = &mut stats.requests;
-        let queued = gauges.waiting.saturating_sub(self.pool.expected());
-        gauges.connecting = gauges.waiting - queued;
-        gauges.waiting = queued;
-        stats
-    }
-
-    /// Octets that each idle connection costs: its slab entry and what it holds on the heap, averaged. `None` without
-    /// one.
-    #[must_use]
-    pub fn idle_connection_cost(&self) -> Option<usize> {
-        let (mut count, mut heap) = (0, 0);
-        for (_, connection) in &self.connections {
-            if connection.is_idle() {
-                count += 1;
-                heap += connection.heap_len();
-            }
-        }
-        // slab adds at most a word for the state of an entry.
-        let entry = size_of::<super::Connection>() + size_of::<usize>();
-        (count > 0).then(|| entry + heap / count)
     }
 }
 

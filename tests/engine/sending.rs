@@ -321,7 +321,7 @@ fn a_fact_about_a_connection_that_is_gone_says_nothing_of_the_one_in_its_place()
 
     let mut engine = Engine::new(config(Multiplex::Off)).expect("a valid configuration");
     let now = Instant::now();
-    let mut next = |engine: &mut Engine| {
+    let next = |engine: &mut Engine| {
         let request = engine.submit(now, request(), Tag(0)).expect("accepted");
         loop {
             if let Some(Action::Connect { connection, .. }) = engine.poll_action() {

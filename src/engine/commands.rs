@@ -267,3 +267,23 @@ impl Engine {
         self.settle(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[test]
+    fn a_new_request_has_the_memory_of_one_that_has_ended() {
+        let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        assert_eq!(engine.new_request().params.capacity(), 0);
+        let now = Instant::now();
+        let request = engine.new_request().param("SCRIPT_NAME", "/x.php");
+        let capacity = request.params.capacity();
+        let handle = engine.submit(now, request, Tag(0)).expect("accepted");
+        engine.abort(now, handle);
+        let again = engine.new_request().params;
+        assert_eq!((again.capacity(), again.encoded_len()), (capacity, 0));
+    }
+}

@@ -4,6 +4,8 @@ mod asking;
 mod bodies;
 mod budgets;
 mod cuts;
+mod details;
+mod details_servers;
 mod end;
 mod extremes;
 mod figures;

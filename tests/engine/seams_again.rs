@@ -234,18 +234,26 @@ fn on_a_shared_connection_the_body_of_a_request_that_still_waits_to_leave_is_tak
     let mut bench = Bench::shared(4);
     bench.submit(request());
     bench.peers[0].window = 0;
-    for text in ["first", "other"] {
+    bench.submit(request().with_body(Body::bytes(bytes(9_000))));
+    for text in ["other", "third"] {
         let body = Body::reader(io::Cursor::new(text), Some(5));
-        bench.submit(request().with_body(body));
+        let mut filter = Request::new(Role::Filter).with_body(body);
+        filter.data = Body::reader(io::Cursor::new(format!("{text}'s data")), Some(12));
+        bench.submit(filter);
     }
     bench.open_window(0, 1);
     bench.eof(0);
     let cut = failed(2, lost(), Phase::Sending, Delivery::MaybeSent);
     let unanswered = failed(1, lost(), Phase::Sent, Delivery::MaybeSent);
     assert_eq!(bench.seen(), [unanswered, cut]);
-    assert_eq!(content(&bench.sent(1), RecordType::Stdin, 1), b"other");
-    bench.end(1);
-    assert_eq!(bench.seen(), [done(3)]);
+    let sent = bench.sent(1);
+    for (id, text) in [(1, "other"), (2, "third")] {
+        assert_eq!(content(&sent, RecordType::Stdin, id), text.as_bytes());
+        let data = format!("{text}'s data");
+        assert_eq!(content(&sent, RecordType::Data, id), data.as_bytes());
+    }
+    bench.feed(1, records().end(1, 0).end(2, 0));
+    assert_eq!(bench.seen(), [done(3), done(4)]);
     bench.finish();
 }
 

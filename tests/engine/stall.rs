@@ -426,8 +426,10 @@ fn a_neighbours_silence_does_not_count_while_the_connection_is_not_read() {
     bench.advance(10 * SECOND);
     assert_eq!(bench.seen(), []);
     resume(&mut bench, slow);
-    bench.seen();
-    bench.advance(SECOND);
+    assert_eq!(bench.seen(), [out(1, &"x".repeat(100))]);
+    bench.advance(SECOND - Duration::from_millis(1));
+    assert_eq!(bench.seen(), [], "it counts from when it was read again");
+    bench.advance(Duration::from_millis(1));
     let error = RequestError::TimedOut(TimeoutKind::FirstOctet);
     assert_eq!(
         bench.seen(),

@@ -166,6 +166,8 @@ impl IdTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::connection::{Connection, Expected};
+    use crate::engine::time::Time;
 
     #[test]
     fn one_request_at_a_time_has_ids_1_and_2_in_turn() {
@@ -296,6 +298,52 @@ mod tests {
             ids.quarantine(id);
         }
         assert!(!ids.has_free_id());
+    }
+
+    #[test]
+    fn beyond_the_most_a_free_id_stays_free_and_nothing_else_changes() {
+        let mut ids = IdTable::default();
+        for request in 0..MAX_QUARANTINED + 2 {
+            ids.allocate(request);
+        }
+        for id in 1..=MAX_QUARANTINED as u16 {
+            ids.quarantine(id);
+        }
+        let free = MAX_QUARANTINED as u16 + 1;
+        ids.release(free);
+        ids.quarantine(free);
+        assert_eq!(ids.get(free), Some(Slot::Free));
+        assert_eq!(ids.get(free + 1), Some(Slot::Live(u32::from(free))));
+    }
+
+    #[test]
+    fn one_that_is_quarantined_leaves_no_rest_to_those_that_are_freed_later() {
+        let mut ids = IdTable::default();
+        for request in 0..3 {
+            ids.allocate(request);
+        }
+        for id in 1..=3 {
+            ids.release(id);
+        }
+        ids.end_rest();
+        ids.quarantine(2);
+        for id in [1, 3] {
+            assert_eq!(ids.allocate(0), Some(id));
+            ids.release(id);
+        }
+        assert_eq!(ids.allocate(0), Some(4), "1 and 3 rest");
+    }
+
+    #[test]
+    fn only_a_connection_that_may_be_shared_has_other_ids_than_1_for_a_server_that_knows_no_other()
+    {
+        let mut connection = Connection::new(Time::START, 0, 0, Expected::default());
+        connection.connected(Time::START, 1, true);
+        assert_eq!(connection.allocate(0), Some(1));
+        connection.set_max_requests(1);
+        assert!(connection.is_out_of_ids());
+        connection.set_max_requests(2);
+        assert_eq!(connection.allocate(1), Some(2));
     }
 
     #[test]

@@ -144,14 +144,61 @@ impl Health {
 mod tests {
     use super::*;
 
+    const PAUSE: Duration = Duration::from_millis(5);
+
+    fn backoff() -> Backoff {
+        Backoff {
+            first: PAUSE,
+            longest: 8 * PAUSE,
+        }
+    }
+
+    fn failed(health: &mut Health, serial: u64, error: ConnectError) -> Option<Duration> {
+        health.connect_failed(Time::START, serial, serial + 1, error, backoff())
+    }
+
+    const REFUSED: ConnectError = ConnectError::Failed(std::io::ErrorKind::ConnectionRefused);
+
     #[test]
-    fn a_server_is_aside_until_its_instant_and_not_at_it() {
-        let pause = Duration::from_millis(5);
+    fn pauses_last_until_their_instant_and_are_over_at_it() {
+        let until = Time::START + PAUSE;
         let health = Health {
-            backoff_until: Some(Time::START + pause),
+            backoff_until: Some(until),
+            short_until: Some(until),
+            refill_at: Some(until),
             ..Health::default()
         };
+        for (now, is_paused) in [(Time::START, true), (until, false)] {
+            assert_eq!(health.is_aside(now), is_paused);
+            assert_eq!(health.is_short(now), is_paused);
+            assert_eq!(health.is_refill_paused(now), is_paused);
+            assert_eq!(health.next_due(now), is_paused.then_some(until));
+        }
+    }
+
+    #[test]
+    fn a_busy_server_and_connects_that_failed_together_cost_one_pause_at_most() {
+        let mut health = Health::default();
+        assert_eq!(failed(&mut health, 0, ConnectError::Busy), None);
+        assert!(!health.is_down() && !health.is_aside(Time::START));
+        assert_eq!(failed(&mut health, 3, REFUSED), Some(PAUSE));
+        assert_eq!(
+            failed(&mut health, 2, REFUSED),
+            None,
+            "opened before that failure"
+        );
+        assert_eq!(failed(&mut health, 4, REFUSED), Some(2 * PAUSE));
+    }
+
+    #[test]
+    fn a_connect_ends_the_pause_after_failures_and_not_that_for_overload() {
+        let mut health = Health::default();
+        failed(&mut health, 0, REFUSED);
         assert!(health.is_aside(Time::START));
-        assert!(!health.is_aside(Time::START + pause));
+        assert!(health.connected(), "it was down");
+        assert!(!health.is_aside(Time::START));
+        health.overloaded(Time::START, backoff());
+        assert!(!health.connected());
+        assert!(health.is_overloaded(Time::START));
     }
 }

@@ -223,3 +223,92 @@ impl Capabilities {
         self.has_spared = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn what_a_server_tells_counts_where_it_multiplexes_and_is_more_than_nothing() {
+        let told = |multiplexes, max_reqs, max_conns| {
+            let mut known = Capabilities::default();
+            let multiplexing = known.apply(ServerValues {
+                multiplexes,
+                max_reqs,
+                max_conns,
+            });
+            let most = known.max_connections(9);
+            (
+                multiplexing,
+                known.is_full(6),
+                most,
+                known.limits_connections(),
+            )
+        };
+        let limited = Multiplexing::Limited;
+        assert_eq!(
+            told(Some(true), Some(7), Some(3)),
+            (limited(7), false, 3, true)
+        );
+        assert_eq!(
+            told(Some(true), Some(6), Some(20)),
+            (limited(6), true, 9, true)
+        );
+        let most = (limited(MAX_SHARING), false, 9, false);
+        assert_eq!(told(Some(true), Some(5000), None), most);
+        assert_eq!(told(Some(true), Some(0), Some(0)), most);
+        assert_eq!(told(Some(true), None, None), most);
+        let single = (Multiplexing::Single, false, 9, false);
+        assert_eq!(told(Some(false), Some(1), Some(1)), single);
+        assert_eq!(told(None, Some(1), Some(1)), single);
+    }
+
+    #[test]
+    fn a_server_about_to_close_is_one_that_closed_lately_after_as_many_and_for_a_short_while() {
+        let seen = Time::START;
+        let is_about_to = |served, idle: Duration, later: Duration| {
+            let mut known = Capabilities::default();
+            known.closed_after(seen, 3);
+            let now = seen + later;
+            known.is_about_to_close(now + idle, served, now)
+        };
+        let none = Duration::ZERO;
+        assert!(!is_about_to(2, none, none));
+        assert!(is_about_to(3, none, none));
+        assert!(is_about_to(4, none, none));
+        let within = CLOSES_WITHIN - MS;
+        assert!(is_about_to(3, within, none));
+        assert!(!is_about_to(3, CLOSES_WITHIN, none));
+        assert!(is_about_to(3, none, HOLDS_FOR - MS));
+        assert!(!is_about_to(3, none, HOLDS_FOR));
+    }
+
+    #[test]
+    fn a_connection_that_serves_more_shows_that_the_server_does_not_close_after_so_many() {
+        for (served, is_held) in [(2, true), (3, true), (4, false)] {
+            let mut known = Capabilities::default();
+            known.closed_after(Time::START, 3);
+            known.note_served(served);
+            let is_about_to = known.is_about_to_close(Time::START, 3, Time::START);
+            assert_eq!(is_about_to, is_held, "{served} served");
+        }
+    }
+
+    #[test]
+    fn a_server_is_asked_again_when_its_answer_is_in_and_it_does_not_die_of_questions() {
+        let limited = Multiplexing::Limited(2);
+        for (multiplexing, is_answered) in [
+            (Multiplexing::Unknown, false),
+            (Multiplexing::Probing, false),
+            (Multiplexing::Single, true),
+            (limited, true),
+        ] {
+            let mut known = Capabilities::new(multiplexing);
+            assert_eq!(known.may_be_asked_again(), is_answered, "{multiplexing:?}");
+            known.may_die_of_questions();
+            assert!(!known.may_be_asked_again(), "{multiplexing:?}");
+        }
+    }
+}

@@ -42,6 +42,19 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_was_given_back_is_there_for_the_next_request_and_empty() {
+        let mut pool = ParamsPool::default();
+        let mut params = Params::default();
+        params.push("A", "1");
+        let capacity = params.capacity();
+        pool.give_back(&mut params);
+        assert_eq!(params.capacity(), 0);
+        let taken = pool.take().expect("what was given back");
+        assert_eq!((taken.capacity(), taken.encoded_len()), (capacity, 0));
+        assert!(pool.take().is_none());
+    }
+
+    #[test]
     fn the_buffers_that_are_kept_are_bounded_in_length() {
         for (len, kept) in [(MAX_KEPT_LEN, 1), (MAX_KEPT_LEN + 1, 0)] {
             let mut pool = ParamsPool::default();

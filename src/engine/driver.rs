@@ -217,4 +217,48 @@ mod tests {
         assert_eq!(last, Duration::from_secs(3));
         assert!(tries.windows(2).all(|pair| pair[1] - pair[0] <= 200));
     }
+
+    /// An engine with a request on a connection that is sent as a whole, and whose first byte is limited to a second.
+    fn sent(now: Instant, expects_reports: bool) -> (Engine, ConnectionHandle) {
+        let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        config.multiplex = crate::Multiplex::Off;
+        config.timeouts = crate::Timeouts::NONE;
+        config.timeouts.first_octet = Some(Duration::from_secs(1));
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        if expects_reports {
+            engine.expect_reports();
+        }
+        let submitted = engine.submit(now, Request::responder(), Tag(0));
+        submitted.expect("accepted");
+        let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+            panic!("a connect");
+        };
+        engine.handle_connected(now, connection);
+        assert!(engine.poll_transmit(now, connection, &mut Vec::new()) > 0);
+        while engine.poll_action().is_some() {}
+        (engine, connection)
+    }
+
+    #[test]
+    fn a_driver_whose_reports_are_expected_is_asked_to_read_before_a_limit_ends_a_request() {
+        let now = Instant::now();
+        for expects_reports in [true, false] {
+            let (mut engine, connection) = sent(now, expects_reports);
+            engine.handle_timeout(now + Duration::from_secs(1));
+            let read = Action::Read { connection };
+            let is_asked = engine.poll_action() == Some(read);
+            assert_eq!(is_asked, expects_reports);
+            assert_eq!(engine.poll_event(&mut []).is_none(), expects_reports);
+        }
+    }
+
+    #[test]
+    fn what_was_announced_is_unread_until_a_read_has_found_nothing_behind() {
+        let (mut engine, connection) = sent(Instant::now(), true);
+        assert!(!engine.is_unread(connection));
+        engine.note_readable(connection);
+        assert!(engine.is_unread(connection));
+        engine.note_drained(connection);
+        assert!(!engine.is_unread(connection));
+    }
 }

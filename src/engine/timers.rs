@@ -171,6 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn the_earliest_comes_out_first_in_whatever_order_they_were_armed() {
+        let later = |ms| Time::START + Duration::from_millis(ms);
+        for step in 1..31 {
+            let mut timers = Timers::default();
+            for index in 0..31 {
+                let owner = index * step % 31;
+                timers.arm(Owner::Server(owner), later(owner.into()));
+            }
+            for owner in 0..31 {
+                assert_eq!(timers.pop_due(later(31)), Some(Owner::Server(owner)));
+            }
+        }
+    }
+
+    #[test]
     fn arming_again_only_moves_an_entry_forward() {
         let start = Time::START;
         let at = |ms| start + Duration::from_millis(ms);

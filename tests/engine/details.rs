@@ -10,7 +10,7 @@ use mio_fcgi::{
 
 use crate::hand::{answer, get, post, used};
 use crate::harness::{Answer, Bench};
-use crate::script::{Seen, Sent, config, content, done, out, records, request};
+use crate::script::{Records, Seen, Sent, config, content, done, out, records, request};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -237,6 +237,27 @@ fn the_length_that_is_added_counts_towards_the_most_that_parameters_may_have() {
     }
 }
 
+#[test]
+fn what_is_left_at_the_deadline_of_a_shut_down_ends_even_when_the_time_is_told_late() {
+    for (first, late) in [(1000, 0), (1000, 5000), (500, 0)] {
+        let mut hand = Bench::without_timeouts(Multiplex::Off, |_| {});
+        hand.ask(get());
+        hand.connect();
+        let deadline = Some(hand.now + 1000 * MS);
+        let earlier = Some(hand.now + first * MS);
+        hand.engine.shutdown(hand.now, earlier);
+        hand.engine.shutdown(hand.now, deadline);
+        hand.tick(999 * MS);
+        assert_eq!(hand.polled(), []);
+        hand.tick((1 + late) * MS);
+        let seen = hand.polled();
+        assert!(
+            matches!(&seen[..], [Seen::Failed(1, RequestError::ShutDown, ..), ..]),
+            "{seen:?}"
+        );
+    }
+}
+
 // --- what is read ---
 
 #[test]
@@ -266,6 +287,24 @@ fn an_end_that_comes_twice_is_no_answer_to_the_next_request_on_a_shared_connecti
     assert_eq!(bench.seen(), [done(2)]);
     assert_eq!(bench.peers[0].closed, None);
     bench.finish();
+}
+
+#[test]
+fn on_a_plain_connection_too_unless_it_is_an_end_and_no_other_id_was_ever_answered() {
+    let late = |bench: &mut Bench, served: u64, record: Records| {
+        for _ in 0..served {
+            bench.submit(request());
+            bench.end(0);
+        }
+        bench.submit(request());
+        assert_eq!(bench.id(0), 2);
+        bench.feed(0, record);
+        bench.end(0);
+        assert_eq!(bench.seen().last(), Some(&done(served + 1)));
+        assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+    };
+    late(&mut Bench::plain(), 1, records().stdout(1, "late"));
+    late(&mut Bench::plain(), 3, records().end(1, 0));
 }
 
 #[test]
@@ -434,4 +473,26 @@ fn what_was_framed_of_a_body_leaves_as_a_whole_although_its_request_was_aborted(
     assert_eq!(sent.last(), Some(&Sent::Abort(2)));
     bench.feed(0, records().end(1, 0).end(2, 0));
     bench.finish();
+}
+
+#[test]
+fn a_write_of_nothing_is_no_progress() {
+    let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
+        config.timeouts.write = Some(1000 * MS);
+    });
+    hand.ask(get());
+    let connection = hand.dialled()[0];
+    hand.engine.handle_connected(hand.now, connection);
+    for _ in 0..9 {
+        hand.tick(100 * MS);
+        hand.engine.handle_transmitted(hand.now, connection, 0);
+        assert_eq!(hand.polled(), []);
+    }
+    hand.tick(100 * MS);
+    let stuck = RequestError::TimedOut(TimeoutKind::Write);
+    let seen = hand.polled();
+    assert!(
+        matches!(&seen[..], [Seen::Failed(1, error, ..)] if *error == stuck),
+        "{seen:?}"
+    );
 }

@@ -9,7 +9,7 @@ use mio_fcgi::{Action, CloseReason, ConnectError, Disconnected, Multiplex, Reque
 use crate::hand::{answer, get, post, used};
 use crate::harness::{Answer, Bench};
 use crate::script::{
-    Sent, config, done, not_connected, out, records, refused, repeatable, request,
+    Sent, config, done, not_connected, out, records, refused, repeatable, request, servers,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -180,6 +180,8 @@ fn a_request_that_found_its_connection_stale_takes_none_that_was_opened_before()
     bench.submit(request());
     bench.end(1);
     bench.end(0);
+    // What is lost soon behind an answer would keep it off the other one, too.
+    bench.advance(100 * MS);
     bench.submit(repeatable());
     assert_eq!(bench.id(0), 2, "the one used last");
     bench.eof(0);
@@ -430,4 +432,59 @@ fn a_connection_closed_before_it_served_says_nothing_of_those_that_have() {
     hand.ask(post());
     assert_eq!(hand.dialled(), []);
     assert!(hand.engine.wants_write(first));
+}
+
+// --- when a connection is looked at ---
+
+#[test]
+fn a_connection_that_is_opened_is_given_up_in_time_although_others_would_be_waited_for_longer() {
+    let mut config = servers(2, Multiplex::Off);
+    config.connect_timeout = 100 * MS;
+    let mut bench = Bench::new(config);
+    bench.servers = vec![Answer::Hang; 2];
+    bench.submit(request());
+    bench.advance(99 * MS);
+    assert_eq!(bench.peers[0].closed, None);
+    bench.advance(MS);
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::ConnectFailed));
+    bench.seen();
+    bench.finish();
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_its_idle_time_or_at_its_age_whichever_comes_first() {
+    for (idle, age, reason) in [
+        (1000, 2000, CloseReason::IdleTimeout),
+        (2000, 1000, CloseReason::MaxAge),
+    ] {
+        let mut config = config(Multiplex::Off);
+        config.limits.idle_timeout = idle * MS;
+        config.limits.max_age = Some(age * MS);
+        let mut bench = Bench::new(config);
+        bench.submit(request());
+        bench.end(0);
+        bench.advance(999 * MS);
+        assert_eq!(bench.peers[0].closed, None);
+        bench.advance(MS);
+        assert_eq!(bench.peers[0].closed, Some(reason));
+        bench.finish();
+    }
+}
+
+#[test]
+fn what_a_burst_made_large_is_given_back_after_a_second_without_a_request() {
+    let mut bench = Bench::shared(50);
+    for _ in 0..50 {
+        bench.submit(request());
+    }
+    for id in 1..=50 {
+        bench.feed(0, records().end(id, 0));
+    }
+    let large = bench.engine.idle_connection_cost();
+    bench.advance(999 * MS);
+    assert_eq!(bench.engine.idle_connection_cost(), large);
+    bench.advance(MS);
+    assert!(bench.engine.idle_connection_cost() < large);
+    assert_eq!(bench.peers[0].closed, None);
+    bench.finish();
 }

@@ -343,6 +343,7 @@ mod tests {
         connection.set_max_requests(1);
         assert!(connection.is_out_of_ids());
         connection.set_max_requests(2);
+        assert!(!connection.is_out_of_ids());
         assert_eq!(connection.allocate(1), Some(2));
     }
 

@@ -69,8 +69,10 @@ impl Engine {
             connection.retire(CloseReason::EarlyEnd);
         }
         // It may have others on it, though it was lowered to one request at a time.
-        if !is_plain || connection.live() > 1 {
-            connection.end_streams(now, request_key, id, &mut self.requests, &mut self.buffers);
+        let goes_on = !is_plain || connection.live() > 1;
+        if goes_on
+            && connection.end_streams(now, request_key, id, &mut self.requests, &mut self.buffers)
+        {
             self.ask_flush(key);
         }
     }

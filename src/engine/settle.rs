@@ -51,8 +51,10 @@ impl Engine {
         }
         self.ask_servers(now);
         if self.config.limits.min_idle > 0 && self.requests.queue().is_empty() {
-            while let Some(server) = self.pool.refill(now, &self.config) {
+            let mut from = 0;
+            while let Some(server) = self.pool.refill(now, from, &self.config) {
                 self.dial(now, server);
+                from = server;
             }
         }
     }

@@ -1,11 +1,12 @@
 //! What leaves and what comes in: counted, on the right connection, no more at a time than it should be.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mio_fcgi::wire::{Demux, ProtocolStatus, RecordType};
+use mio_fcgi::wire::{Demux, EndRequest, ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Body, Delivery, LostReason, Multiplex, OwnedEvent, Phase, RequestError, Retry, ServerValues,
-    TimeoutKind, Timeouts,
+    Action, Body, CloseReason, ConnectionHandle, Delivery, Engine, LostReason, Multiplex,
+    OwnedEvent, Phase, RequestError, RequestHandle, Retry, ServerValues, Tag, TimeoutKind,
+    Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
@@ -267,9 +268,8 @@ const COPIED: usize = 4 * 1024;
 
 #[test]
 fn a_short_piece_behind_a_long_one_is_sent_behind_it() {
+    use mio_fcgi::Config;
     use mio_fcgi::wire::Item;
-    use mio_fcgi::{Action, Config, Engine, Tag};
-    use std::time::Instant;
 
     let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
     let mut engine = Engine::new(config).expect("a valid configuration");
@@ -316,8 +316,7 @@ fn a_short_piece_behind_a_long_one_is_sent_behind_it() {
 
 #[test]
 fn a_fact_about_a_connection_that_is_gone_says_nothing_of_the_one_in_its_place() {
-    use mio_fcgi::{Action, Disconnected, Engine, Tag};
-    use std::time::Instant;
+    use mio_fcgi::Disconnected;
 
     let mut engine = Engine::new(config(Multiplex::Off)).expect("a valid configuration");
     let now = Instant::now();
@@ -352,4 +351,85 @@ fn a_fact_about_a_connection_that_is_gone_says_nothing_of_the_one_in_its_place()
     assert_eq!(engine.poll_transmit(now, gone, &mut Vec::new()), 0);
     engine.handle_closed(now, gone, Disconnected::Eof);
     assert_eq!((engine.stats(), engine.wants_write(here)), before);
+}
+
+/// An engine with requests of these bodies on one shared connection, of which `sent` bytes have left at most.
+fn sharing(bodies: [Body; 3], sent: usize) -> (Engine, Vec<RequestHandle>, ConnectionHandle) {
+    let now = Instant::now();
+    let mut engine = Engine::new(config(Multiplex::On { max: 9 })).expect("a valid configuration");
+    let requests = bodies.into_iter().map(|body| {
+        let submitted = engine.submit(now, request().with_body(body), Tag(0));
+        submitted.expect("accepted")
+    });
+    let requests = requests.collect();
+    let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+        panic!("they need a connection");
+    };
+    engine.handle_connected(now, connection);
+    while engine.poll_action().is_some() {}
+    let waiting: usize = engine.transmit(connection).iter().map(|it| it.len()).sum();
+    engine.handle_transmitted(now, connection, sent.min(waiting));
+    (engine, requests, connection)
+}
+
+fn end(
+    engine: &mut Engine,
+    now: Instant,
+    connection: ConnectionHandle,
+    id: u16,
+    status: ProtocolStatus,
+) {
+    let mut bytes = Vec::new();
+    let body = EndRequest {
+        app_status: 0,
+        protocol_status: status,
+    };
+    mio_fcgi::wire::write_end_request(&mut bytes, id, body);
+    let mut input = &bytes[..];
+    while engine.poll_received(now, connection, &mut input).is_some() {}
+}
+
+#[test]
+fn an_abort_that_is_not_answered_is_why_a_connection_closes_whatever_had_retired_it() {
+    let (mut engine, requests, connection) = sharing(
+        [Body::pushed(Some(10)), Body::empty(), Body::empty()],
+        usize::MAX,
+    );
+    let now = Instant::now();
+    end(
+        &mut engine,
+        now,
+        connection,
+        1,
+        ProtocolStatus::CantMultiplex,
+    );
+    engine.abort(now, requests[1]);
+    let later = now + engine.config().abort_grace;
+    engine.handle_timeout(later);
+    end(
+        &mut engine,
+        later,
+        connection,
+        3,
+        ProtocolStatus::RequestComplete,
+    );
+    let counters = engine.stats().counters;
+    assert_eq!(
+        counters.closed_for(CloseReason::AbortGrace),
+        1,
+        "{counters:?}"
+    );
+}
+
+#[test]
+fn no_write_is_asked_for_when_nothing_was_added_to_what_is_to_be_written() {
+    let (mut engine, _, connection) = sharing([Body::empty(), Body::empty(), Body::empty()], 20);
+    end(
+        &mut engine,
+        Instant::now(),
+        connection,
+        1,
+        ProtocolStatus::RequestComplete,
+    );
+    assert_eq!(engine.poll_action(), None);
 }

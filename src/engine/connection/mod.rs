@@ -322,9 +322,9 @@ impl Connection {
         std::mem::take(&mut self.expected)
     }
 
-    /// *retire*, or *deadline* of an abort
+    /// *retire*: it closes for this reason, whatever kept it from further requests before.
     pub(super) fn drain(&mut self, reason: CloseReason) {
-        self.retire(reason);
+        self.retire_reason = Some(reason);
         self.is_available = false;
         self.state = State::Draining;
     }

@@ -341,7 +341,8 @@ impl Connection {
 
     // --- a request ends before it was sent ---
 
-    /// Sends the ends of a request's streams that have not been sent; its bodies that stand in the outbox are copied.
+    /// Sends the ends of a request's streams that have not been sent; its bodies that stand in the outbox are copied. False
+    /// when all were framed already.
     pub(crate) fn end_streams(
         &mut self,
         now: Time,
@@ -349,13 +350,13 @@ impl Connection {
         id: u16,
         requests: &mut Requests,
         pool: &mut BufferPool,
-    ) {
+    ) -> bool {
         self.inline_bodies(request_key, requests);
         let upload = requests[request_key].upload_mut();
         let streams = upload.open_streams();
         upload.stop();
         if streams.is_empty() {
-            return;
+            return false;
         }
         self.begin_framing(now);
         self.sending.outbox.frame(pool, |buffer| {
@@ -363,6 +364,7 @@ impl Connection {
                 wire::write_stream_end(buffer, *record_type, id);
             }
         });
+        true
     }
 
     /// Sends `FCGI_ABORT_REQUEST`.

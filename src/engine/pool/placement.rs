@@ -199,10 +199,10 @@ impl Pool {
         server.lists.connecting() == 0 && (!server.health.is_aside(now) || is_last_resort)
     }
 
-    /// The server to which a connection is to be opened beforehand, because `min_idle` asks for it.
-    pub(crate) fn refill(&self, now: Time, config: &Config) -> Option<usize> {
+    /// The server, from a number on, to which a connection is to be opened beforehand, because `min_idle` asks for it.
+    pub(crate) fn refill(&self, now: Time, from: usize, config: &Config) -> Option<usize> {
         let limits = &config.limits;
-        (0..self.servers.len()).find(|index| {
+        (from..self.servers.len()).find(|index| {
             let server = &self.servers[*index];
             let lists = &server.lists;
             lists.idle_len() + lists.connecting() < limits.min_idle

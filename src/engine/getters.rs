@@ -2,7 +2,7 @@
 
 use super::connection::{self, Connection, State, Transmit};
 use super::requests::State as RequestState;
-use super::{Engine, Stats};
+use super::{ConnectionGauges, Engine, RequestGauges, Stats};
 use crate::config::Config;
 use crate::event::ConnectionHandle;
 
@@ -93,40 +93,38 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         #[cfg(debug_assertions)]
         self.check_invariants();
-        let mut stats = Stats {
+        let mut connections = ConnectionGauges::default();
+        for (_, connection) in &self.connections {
+            let is_idle = connection.is_idle();
+            *match connection.state() {
+                State::Connecting { .. } | State::Redialing { .. } => &mut connections.connecting,
+                State::Probing(_) => &mut connections.probing,
+                State::Open if is_idle && connection.has_question() => &mut connections.probing,
+                State::Open if is_idle && connection.is_clean() => &mut connections.idle,
+                State::Open => &mut connections.busy,
+                State::Draining => &mut connections.draining,
+            } += 1;
+        }
+        let mut requests = RequestGauges::default();
+        for (_, request) in self.requests.iter() {
+            *match request.state() {
+                RequestState::Buffering { .. } => &mut requests.collecting,
+                RequestState::Queued => &mut requests.waiting,
+                RequestState::Active { .. } => &mut requests.active,
+                RequestState::Draining => &mut requests.holding,
+                RequestState::Aborting { .. } => &mut requests.aborting,
+            } += 1;
+            requests.paused += usize::from(request.output().is_paused());
+        }
+        let waiting = requests.waiting.saturating_sub(self.pool.expected());
+        requests.connecting = requests.waiting - waiting;
+        requests.waiting = waiting;
+        Stats {
+            connections,
+            requests,
             octets_held: self.requests.kept(),
             counters: self.counters.with(self.requests.counts()),
-            ..Stats::default()
-        };
-        for (_, connection) in &self.connections {
-            let gauges = &mut stats.connections;
-            *match connection.state() {
-                State::Connecting { .. } | State::Redialing { .. } => &mut gauges.connecting,
-                State::Probing(_) => &mut gauges.probing,
-                State::Open if connection.live() == 0 && connection.has_question() => {
-                    &mut gauges.probing
-                }
-                State::Open if connection.live() == 0 && connection.is_clean() => &mut gauges.idle,
-                State::Open => &mut gauges.busy,
-                State::Draining => &mut gauges.draining,
-            } += 1;
         }
-        for (_, request) in self.requests.iter() {
-            let gauges = &mut stats.requests;
-            *match request.state() {
-                RequestState::Buffering { .. } => &mut gauges.collecting,
-                RequestState::Queued => &mut gauges.waiting,
-                RequestState::Active { .. } => &mut gauges.active,
-                RequestState::Draining => &mut gauges.holding,
-                RequestState::Aborting { .. } => &mut gauges.aborting,
-            } += 1;
-            gauges.paused += usize::from(request.output().is_paused());
-        }
-        let gauges = &mut stats.requests;
-        let queued = gauges.waiting.saturating_sub(self.pool.expected());
-        gauges.connecting = gauges.waiting - queued;
-        gauges.waiting = queued;
-        stats
     }
 
     /// Octets that each idle connection costs: its slab entry and what it holds on the heap, averaged. `None` without

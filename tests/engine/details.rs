@@ -218,7 +218,7 @@ fn output_that_was_kept_cannot_be_taken_without_room_for_it() {
     bench.command(|engine, now| engine.pause(now, paused));
     bench.feed(0, records().stdout(1, "kept"));
     bench.engine.resume(bench.now, paused);
-    bench.engine.poll_event(&mut []);
+    let _ = bench.engine.poll_event(&mut []);
 }
 
 #[test]

@@ -307,7 +307,7 @@ mod tests {
         ] {
             let mut known = Capabilities::new(multiplexing);
             assert_eq!(known.may_be_asked_again(), is_answered, "{multiplexing:?}");
-            known.may_die_of_questions();
+            known.note_death_by_question();
             assert!(!known.may_be_asked_again(), "{multiplexing:?}");
         }
     }

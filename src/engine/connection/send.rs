@@ -445,4 +445,14 @@ mod tests {
         let room = [sending.queue.capacity(), sending.marks.capacity()];
         assert_eq!(room, [1, 1]);
     }
+
+    #[test]
+    fn the_memory_of_what_was_to_be_sent_is_given_back() {
+        let mut pool = BufferPool::default();
+        let mut connection = Connection::new(Time::START, 0, 0, Default::default());
+        connection.frame_question(Time::START, 0, &mut pool);
+        assert!(connection.sending.outbox.heap_len() > 0);
+        connection.give_back(&mut pool);
+        assert_eq!(connection.sending.outbox.heap_len(), 0);
+    }
 }

@@ -64,3 +64,22 @@ impl Lifecycle {
         self.phase = Phase::Stopped;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_looks_at_the_pool_where_connections_are_opened_beforehand_or_it_stops() {
+        assert!(Lifecycle::new(true).always_settles());
+        let mut lifecycle = Lifecycle::new(false);
+        assert!(!lifecycle.always_settles());
+        lifecycle.set_opens_beforehand(true);
+        assert!(lifecycle.always_settles());
+        lifecycle.set_opens_beforehand(false);
+        assert!(!lifecycle.always_settles());
+        lifecycle.stop(None);
+        lifecycle.set_opens_beforehand(false);
+        assert!(lifecycle.always_settles());
+    }
+}

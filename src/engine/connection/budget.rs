@@ -125,3 +125,23 @@ impl Connection {
         Reads::Unchanged
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::connection::Expected;
+
+    #[test]
+    fn what_is_paused_or_kept_bears_on_whether_a_connection_is_read() {
+        let mut connection = Connection::new(Time::START, 0, 0, Expected::default());
+        assert!(!connection.may_be_blocked());
+        connection.note_paused();
+        assert!(connection.may_be_blocked());
+        connection.note_resumed();
+        assert!(!connection.may_be_blocked());
+        connection.note_kept(1, false);
+        assert!(connection.may_be_blocked());
+        connection.note_taken(1, false);
+        assert!(!connection.may_be_blocked());
+    }
+}

@@ -201,4 +201,13 @@ mod tests {
         assert!(!health.connected());
         assert!(health.is_overloaded(Time::START));
     }
+
+    #[test]
+    fn a_shortage_is_over_with_its_pause() {
+        let mut health = Health::default();
+        let pause = health.ran_short(Time::START, backoff());
+        assert!(!health.end_pauses(Time::START) && health.waits_for_resources());
+        assert!(health.end_pauses(Time::START + pause));
+        assert!(!health.waits_for_resources());
+    }
 }

@@ -11,6 +11,8 @@ mod invariants;
 mod lists;
 mod placement;
 mod preempt;
+#[cfg(test)]
+mod tests;
 
 pub(super) use capabilities::{KnownIds, Multiplexing};
 pub(super) use placement::{Placement, Seeker};

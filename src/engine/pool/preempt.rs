@@ -121,4 +121,21 @@ mod tests {
             .collect();
         assert_eq!(order, [1, 3, 0, 2]);
     }
+
+    #[test]
+    fn a_connection_that_is_gone_is_waited_for_no_longer() {
+        let mut preempt = Preempt::default();
+        assert!(preempt.is_empty());
+        let connection = |index| ConnectionHandle {
+            index,
+            generation: 0,
+        };
+        for index in [0, 1] {
+            preempt.await_first_byte(Time::START, connection(index), Duration::ZERO);
+        }
+        preempt.remove(connection(0));
+        assert!(!preempt.is_empty());
+        preempt.remove(connection(1));
+        assert!(preempt.is_empty());
+    }
 }

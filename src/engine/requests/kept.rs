@@ -104,3 +104,26 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_has_fallen_below_the_most_once_less_than_that_is_left_and_is_told_once() {
+        let mut kept = KeptBytes::new(10);
+        kept.add(9);
+        kept.remove(1);
+        assert!(!kept.has_fallen_below(), "it was below before");
+        kept.add(3);
+        kept.remove(1);
+        assert!(!kept.has_fallen_below(), "10 are the most");
+        kept.remove(1);
+        assert!(kept.has_fallen_below());
+        kept.add(1);
+        kept.remove(1);
+        assert!(kept.has_fallen_below(), "nobody has been told");
+        assert!(kept.take_fallen_below());
+        assert!(!kept.has_fallen_below() && !kept.take_fallen_below());
+    }
+}

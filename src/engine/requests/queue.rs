@@ -193,3 +193,22 @@ impl Queue {
         waiting > self.ceiling
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_above_a_limit_that_was_lowered_wait_on_and_nothing_joins_them() {
+        let mut queue = Queue::new(1);
+        for key in 0..3 {
+            queue.push_back(key);
+        }
+        queue.set_ceiling(0, 1);
+        assert!(!queue.exceeds_ceiling(0, 1));
+        queue.remove(0);
+        assert!(!queue.exceeds_ceiling(0, 1));
+        queue.push_back(0);
+        assert!(queue.exceeds_ceiling(0, 1));
+    }
+}

@@ -83,8 +83,6 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         if connection.is_clean() {
             self.make_available(key);
-        } else if !is_shared && connection.has_more_records() {
-            connection.retire(CloseReason::OutOfTurn);
         }
         self.arm_connection(key);
     }

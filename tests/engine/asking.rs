@@ -342,3 +342,19 @@ fn an_idle_connection_that_has_answered_is_closed_after_its_idle_time_although_n
     assert_eq!(bench.peers[0].closed, Some(CloseReason::IdleTimeout));
     bench.finish();
 }
+
+/// As libfcgi does it: a request first, and then what is behind it.
+#[test]
+fn an_answer_that_comes_with_the_end_of_the_request_before_it_costs_no_connection() {
+    let mut bench = auto(1, |_| {});
+    bench.submit(repeatable());
+    bench.submit(repeatable());
+    bench.advance(SECOND);
+    assert!(is_asked(&mut bench, 0));
+    bench.feed(0, records().end(1, 0).values(&[("FCGI_MPXS_CONNS", "0")]));
+    bench.end(0);
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    let counters = bench.stats().counters;
+    assert_eq!((counters.connected, counters.reused), (1, 1));
+    bench.finish();
+}

@@ -375,11 +375,6 @@ impl Connection {
         !self.is_at_record_boundary() && !self.receiving.is_unread
     }
 
-    /// Whether more than one record is in a read that is being parsed, and it stands between the two.
-    pub(crate) fn has_more_records(&self) -> bool {
-        self.is_at_record_boundary() && self.receiving.has_unparsed_input
-    }
-
     /// Whether an idle connection has begun to speak: bytes of a record that is nobody's have come.
     pub(crate) fn speaks_unasked(&self) -> bool {
         (self.is_available || !self.receiving.demux.is_skipping())

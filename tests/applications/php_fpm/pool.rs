@@ -28,6 +28,7 @@ fn more_requests_than_children_are_all_answered_and_nobody_starves() {
         // Connections are not given up for being idle, nor requests for being late: they make room for each other.
         config.limits.idle_timeout = Duration::from_secs(3600);
         config.timeouts = Timeouts::NONE;
+        config.stale_window = Duration::MAX;
         let mut client = Loop::new(config);
         for _ in 0..64 {
             client.submit(get("sleep.php", "/sleep.php?ms=10"));

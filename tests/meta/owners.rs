@@ -14,6 +14,9 @@ use crate::source::{Source, below};
 /// The folders that the rule holds for.
 const FOLDERS: [&str; 3] = ["engine", "net", "testkit"];
 
+/// Structs that are shown even where all that they hold writes itself.
+const SHOWN: [&str; 2] = ["Engine", "Server"];
+
 /// What changes a value of the standard library or of slab that is a field. (An element that is reached by `get_mut`,
 /// `iter_mut` or an index is changed by methods of its own.)
 const CHANGES: [&str; 38] = [
@@ -91,6 +94,7 @@ fn a_write_is_seen_in_whatever_form() {
         ("let b = &mut self.b;", "b"),
         ("self.own = Own { d: 1 };", "own"),
         ("self.own.d = 1;", "d"),
+        ("self.a.foreign = 1;", "a"),
     ];
     for (code, field) in writes {
         let sources = [
@@ -135,6 +139,9 @@ impl Table {
         });
         let structs: Vec<_> = structs.collect();
         let own: BTreeSet<String> = structs.iter().map(|it| it.1.ident.to_string()).collect();
+        let fields = structs.iter().flat_map(|it| it.1.fields.iter());
+        let known = fields.filter_map(|it| it.ident.as_ref().map(ToString::to_string));
+        let known: BTreeSet<String> = known.collect();
         let mut table = BTreeMap::new();
         for (source, item) in &structs {
             let Fields::Named(fields) = &item.fields else {
@@ -154,7 +161,7 @@ impl Table {
                     let has_namesake = other.path != source.path && has_field(other, &name);
                     if (source.shows_to(other) || is_near)
                         && !has_namesake
-                        && writes(other, &name, is_own, has_own)
+                        && writes(other, &name, &known, is_own, has_own)
                     {
                         writers.insert(other.path.clone());
                     }
@@ -179,7 +186,7 @@ impl Table {
             .to_owned();
         for ((path, name), fields) in &self.0 {
             let is_written = fields.values().any(|it| !it.is_empty());
-            if !is_written {
+            if !is_written && !SHOWN.contains(&name.as_str()) {
                 continue;
             }
             text += &format!("\n## `{name}` ({path})\n\n| field | written in |\n|---|---|\n");
@@ -229,9 +236,16 @@ fn has_field(source: &Source, name: &str) -> bool {
 }
 
 /// Whether a file writes to a field of this name. What is of a type of this crate is changed by methods of its own.
-fn writes(source: &Source, name: &str, is_own: bool, has_own: bool) -> bool {
+fn writes(
+    source: &Source,
+    name: &str,
+    known: &BTreeSet<String>,
+    is_own: bool,
+    has_own: bool,
+) -> bool {
     let mut finder = Finder {
         name,
+        known,
         is_own,
         has_own,
         found: false,
@@ -244,6 +258,8 @@ fn writes(source: &Source, name: &str, is_own: bool, has_own: bool) -> bool {
 
 struct Finder<'a> {
     name: &'a str,
+    /// The names of all fields of these folders.
+    known: &'a BTreeSet<String>,
     is_own: bool,
     has_own: bool,
     found: bool,
@@ -254,7 +270,11 @@ impl Finder<'_> {
     fn is_field(&self, place: &Expr) -> bool {
         match place {
             Expr::Field(field) => match &field.member {
-                syn::Member::Named(name) => name == self.name,
+                // A part of a field whose type is not of these folders is written with it.
+                syn::Member::Named(name) => {
+                    name == self.name
+                        || (!self.known.contains(&name.to_string()) && self.is_field(&field.base))
+                }
                 // A part of a field that is a tuple.
                 syn::Member::Unnamed(_) => self.is_field(&field.base),
             },

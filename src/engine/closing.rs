@@ -204,7 +204,7 @@ impl Engine {
             _ => is_unanswered,
         };
         let served = connection.served();
-        let idle = now.saturating_duration_since(connection.idle_since());
+        let idle = now.saturating_duration_since(connection.last_activity());
         if is_behind_answer && served > 0 && idle < self.config.stale_window {
             self.pool.known_mut(server).closed_after(now, served);
         }

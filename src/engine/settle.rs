@@ -1,7 +1,7 @@
 //! What follows from a change: the queue is served, and the pool is brought within its limits.
 //!
-//! Each public method that may change something calls [`settle`](Engine::settle) once, at its end, and nothing inside
-//! does: no change can set off another one of its kind, however many there are. The order is: requests that no server can
+//! Each public method that may free a place, end a connection or bring a request calls [`settle`](Engine::settle) once, at
+//! its end, and nothing inside does: no change can set off another one of its kind, however many there are. The order is: requests that no server can
 //! be had for, the queue, the limits on connections, questions to servers, connections to be opened beforehand.
 
 use log::debug;

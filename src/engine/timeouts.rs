@@ -94,7 +94,7 @@ impl Engine {
     }
 
     fn idle_due(&self, connection: &Connection) -> Option<(Time, ConnectionDue)> {
-        let since = connection.idle_since();
+        let since = connection.last_activity();
         if connection.has_question() {
             let at = since.checked_add(self.config.probe_timeout)?;
             return Some((at, ConnectionDue::Probe));

@@ -237,8 +237,8 @@ impl Connection {
         self.has_served_most(limits) || self.is_old(now, limits)
     }
 
-    /// Since when it has no request; since then, nothing has been sent on it either.
-    pub(super) fn idle_since(&self) -> Time {
+    /// When it became idle, when bytes last left it, or when its outbox was last empty.
+    pub(super) fn last_activity(&self) -> Time {
         self.sending.last_activity()
     }
 

@@ -149,7 +149,7 @@ impl Pool {
         // One that has idled for too long is closed by the next tick, unless it is one of those to be kept.
         let may_idle = server.lists.idle_len() <= limits.min_idle;
         let is_usable = |connection: &Connection| {
-            let since = connection.idle_since();
+            let since = connection.last_activity();
             is_good(connection) && (may_idle || since == now || since + limits.idle_timeout > now)
         };
         let is_first_choice = |key: u32| {
@@ -221,7 +221,7 @@ impl super::Server {
         let served = connection.served();
         let known = &self.capabilities;
         served == 0
-            || (!known.is_about_to_close(now, served, connection.idle_since())
+            || (!known.is_about_to_close(now, served, connection.last_activity())
                 && (known.takes_other_ids()
                     || connection.max_requests() > 1
                     || ids == RequestIds::AlwaysOne))

@@ -17,7 +17,8 @@ impl ParamsPool {
     /// Keeps the memory of parameters that are no longer needed, and leaves others without any in their place.
     #[inline]
     pub(super) fn give_back(&mut self, params: &mut Params) {
-        if self.0.len() < MAX_KEPT && params.capacity() <= MAX_KEPT_LEN {
+        // A question of the embedder's has none to give.
+        if self.0.len() < MAX_KEPT && (1..=MAX_KEPT_LEN).contains(&params.capacity()) {
             params.clear();
             self.0.push(std::mem::take(params));
         }
@@ -65,5 +66,12 @@ mod tests {
             pool.give_back(&mut params);
             assert_eq!(pool.0.len(), kept, "{len}");
         }
+    }
+
+    #[test]
+    fn what_has_no_memory_is_not_kept_in_its_place() {
+        let mut pool = ParamsPool::default();
+        pool.give_back(&mut Params::default());
+        assert!(pool.take().is_none());
     }
 }

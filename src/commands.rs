@@ -57,7 +57,7 @@ pub trait Commands: Sealed {
         &mut self,
         now: Instant,
         request: RequestHandle,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Result<usize, StdinError>;
 
     /// As [`Engine::finish_stdin`].
@@ -137,9 +137,9 @@ macro_rules! commands {
                 &mut self,
                 now: Instant,
                 request: RequestHandle,
-                octets: &[u8],
+                bytes: &[u8],
             ) -> Result<usize, StdinError> {
-                Self::write_stdin(self, now, request, octets)
+                Self::write_stdin(self, now, request, bytes)
             }
 
             fn finish_stdin(

@@ -53,13 +53,13 @@ pub struct Config {
     pub stdin_high_water: usize,
     /// What to do with a body whose length is not known. Default: refuse.
     pub unknown_length: UnknownLength,
-    /// Encoded octets of one request's parameters. Default 1 MiB.
+    /// Encoded bytes of one request's parameters. Default 1 MiB.
     pub max_params_len: usize,
-    /// Allow a name-value pair that does not fit one record (65,535 octets) and split it. php-fpm
+    /// Allow a name-value pair that does not fit one record (65,535 bytes) and split it. php-fpm
     /// resets the connection then and flup misreads it; default false: refused by `submit`.
     pub split_long_pairs: bool,
     /// On a server that serves one request per connection: when a *new* connection has waited for its
-    /// first octet this much longer than requests do on average, one that is idle, or the next to end
+    /// first byte this much longer than requests do on average, one that is idle, or the next to end
     /// its request, is closed rather than used again, so that the process behind it can turn to the
     /// waiting one. Again when it has waited for that average and twice this time, and so on, while it
     /// still waits. A slow request on a new connection costs some others their connection in that way, one
@@ -213,7 +213,7 @@ pub struct Timeouts {
     /// request therefore times out together with its neighbours.
     pub write: Option<Duration>,
     /// From the last byte of the request sent to the first byte of output. Default 60 s.
-    pub first_octet: Option<Duration>,
+    pub first_byte: Option<Duration>,
     /// Between two bytes of output, and from the last one to `FCGI_END_REQUEST`, once the request is sent as a whole.
     /// Default 60 s. For this limit and the two before it, time does not count in which the request is paused, or its
     /// connection is not read because a neighbour is.
@@ -227,7 +227,7 @@ impl Default for Timeouts {
         Self {
             queue: Some(Duration::from_secs(10)),
             write: Some(Duration::from_secs(30)),
-            first_octet: Some(Duration::from_secs(60)),
+            first_byte: Some(Duration::from_secs(60)),
             silence: Some(Duration::from_secs(60)),
             total: None,
         }
@@ -239,7 +239,7 @@ impl Timeouts {
     pub const NONE: Self = Self {
         queue: None,
         write: None,
-        first_octet: None,
+        first_byte: None,
         silence: None,
         total: None,
     };
@@ -336,11 +336,11 @@ impl Backoff {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stall {
-    /// Octets held for one request. Default 64 KiB.
+    /// Bytes held for one request. Default 64 KiB.
     pub per_request: usize,
-    /// Octets held for all requests of a connection. Default 1 MiB.
+    /// Bytes held for all requests of a connection. Default 1 MiB.
     pub per_connection: usize,
-    /// Octets held for the whole client. Default 64 MiB.
+    /// Bytes held for the whole client. Default 64 MiB.
     pub per_client: usize,
     /// What happens when one of them is reached.
     pub at_limit: AtLimit,
@@ -379,9 +379,9 @@ pub enum UnknownLength {
     /// which a proxy maps to 411.
     #[default]
     Refuse,
-    /// It is collected in memory up to so many octets, then sent with `CONTENT_LENGTH`.
+    /// It is collected in memory up to so many bytes, then sent with `CONTENT_LENGTH`.
     Buffer {
-        /// Most octets of one body.
+        /// Most bytes of one body.
         limit: usize,
     },
     /// It is sent as it comes, without `CONTENT_LENGTH`: for applications that read to the end of

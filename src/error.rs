@@ -3,7 +3,7 @@
 //! | type                | whose fault                                | where it appears               |
 //! |---------------------|--------------------------------------------|--------------------------------|
 //! | [`Refused`] with a [`SubmitError`], [`StdinError`], [`ConfigError`](crate::ConfigError) | the embedder | returned by the call |
-//! | [`ProtocolError`]   | the application: octets that are not FastCGI | inside [`RequestError`]      |
+//! | [`ProtocolError`]   | the application: bytes that are not FastCGI | inside [`RequestError`]      |
 //! | [`ConnectError`], [`LostReason`] | the transport                 | inside [`RequestError`]        |
 //! | [`RequestError`]    | what became of a request, one of these inside it | [`Failure`], in `End` |
 //!
@@ -72,7 +72,7 @@ pub enum SubmitError {
     ShuttingDown,
     /// A pair that one record cannot carry.
     #[error(
-        "a parameter of {len} octets does not fit one record ({limit}): shorten it, or set split_long_pairs if the application can join records"
+        "a parameter of {len} bytes does not fit one record ({limit}): shorten it, or set split_long_pairs if the application can join records"
     )]
     ParamTooLarge {
         /// Encoded length of the longest pair.
@@ -87,7 +87,7 @@ pub enum SubmitError {
     )]
     ParamLengthTooLong,
     /// All parameters together are too long.
-    #[error("parameters of {len} octets: shorten them, or raise max_params_len, which is {limit}")]
+    #[error("parameters of {len} bytes: shorten them, or raise max_params_len, which is {limit}")]
     ParamsTooLarge {
         /// Encoded length.
         len: usize,
@@ -102,7 +102,7 @@ pub enum SubmitError {
     },
     /// `CONTENT_LENGTH` or `FCGI_DATA_LENGTH` does not say the length of the body.
     #[error(
-        "{name} says {declared}, but the body has {actual} octets: leave it out, and it is set right"
+        "{name} says {declared}, but the body has {actual} bytes: leave it out, and it is set right"
     )]
     LengthMismatch {
         /// The parameter.
@@ -119,7 +119,7 @@ pub enum SubmitError {
     LengthRequired,
     /// A body of unknown length that is longer than may be buffered: a proxy answers 413.
     #[error(
-        "the body, of unknown length, is longer than the {limit} octets that UnknownLength::Buffer allows"
+        "the body, of unknown length, is longer than the {limit} bytes that UnknownLength::Buffer allows"
     )]
     BodyTooLarge {
         /// [`UnknownLength::Buffer`](crate::UnknownLength::Buffer)'s limit.
@@ -135,7 +135,7 @@ pub enum SubmitError {
     StreamNotAllowed,
 }
 
-/// Why octets of a pushed body were not taken.
+/// Why bytes of a pushed body were not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StdinError {
@@ -148,9 +148,9 @@ pub enum StdinError {
     /// The request's body is not [`Body::pushed`](crate::Body::pushed).
     #[error("the request's body is not a pushed one: give it Body::pushed")]
     NotPushed,
-    /// More octets than were declared. Nothing of this call was taken.
+    /// More bytes than were declared. Nothing of this call was taken.
     #[error(
-        "{declared} octets of body were declared and {offered} offered in all: finish it before these, or abort"
+        "{declared} bytes of body were declared and {offered} offered in all: finish it before these, or abort"
     )]
     TooLong {
         /// The length given with the body or as `CONTENT_LENGTH`.
@@ -161,7 +161,7 @@ pub enum StdinError {
     /// `finish_stdin` before the declared length was reached. The request fails with
     /// [`BodyError::TooShort`].
     #[error(
-        "{declared} octets of body were declared and {written} written before its end: the request fails"
+        "{declared} bytes of body were declared and {written} written before its end: the request fails"
     )]
     TooShort {
         /// The length given with the body or as `CONTENT_LENGTH`.
@@ -171,7 +171,7 @@ pub enum StdinError {
     },
     /// A body of unknown length is longer than may be buffered. Nothing of this call was taken.
     #[error(
-        "the body, of unknown length, is longer than the {limit} octets that UnknownLength::Buffer allows"
+        "the body, of unknown length, is longer than the {limit} bytes that UnknownLength::Buffer allows"
     )]
     BodyTooLarge {
         /// [`UnknownLength::Buffer`](crate::UnknownLength::Buffer)'s limit.
@@ -296,10 +296,10 @@ pub enum RequestError {
     /// A paused request's output filled its budget, and
     /// [`AtLimit::FailRequest`](crate::AtLimit::FailRequest) was chosen.
     #[error(
-        "given up while paused: {held} octets of its output were held, and Stall allows no more"
+        "given up while paused: {held} bytes of its output were held, and Stall allows no more"
     )]
     Stalled {
-        /// Octets held for the request, now dropped.
+        /// Bytes held for the request, now dropped.
         held: usize,
     },
     /// It had to wait after all, and the queue is full: the connection that was being opened for it was not, or takes
@@ -392,7 +392,7 @@ pub enum LostReason {
     Io(io::ErrorKind),
 }
 
-/// Octets from the application that are not what FastCGI 1.0 allows.
+/// Bytes from the application that are not what FastCGI 1.0 allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -429,8 +429,8 @@ pub enum ProtocolError {
         /// Its type.
         record_type: RecordType,
     },
-    /// Octets on a connection without a request.
-    #[error("octets on a connection that has no request")]
+    /// Bytes on a connection without a request.
+    #[error("bytes on a connection that has no request")]
     OutOfTurn,
 }
 
@@ -442,8 +442,8 @@ pub enum TimeoutKind {
     Queue,
     /// [`Timeouts::write`](crate::Timeouts::write).
     Write,
-    /// [`Timeouts::first_octet`](crate::Timeouts::first_octet).
-    FirstOctet,
+    /// [`Timeouts::first_byte`](crate::Timeouts::first_byte).
+    FirstByte,
     /// [`Timeouts::silence`](crate::Timeouts::silence).
     Silence,
     /// [`Timeouts::total`](crate::Timeouts::total).
@@ -456,8 +456,8 @@ impl fmt::Display for TimeoutKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Queue => "no connection became free within timeouts.queue",
-            Self::Write => "the application took no octet of the request within timeouts.write",
-            Self::FirstOctet => "no octet of a response within timeouts.first_octet",
+            Self::Write => "the application took no byte of the request within timeouts.write",
+            Self::FirstByte => "no byte of a response within timeouts.first_byte",
             Self::Silence => "the response stopped for longer than timeouts.silence",
             Self::Total => "not done within timeouts.total",
             Self::Probe => "no answer to FCGI_GET_VALUES within probe_timeout",
@@ -470,7 +470,7 @@ impl fmt::Display for TimeoutKind {
 #[non_exhaustive]
 pub enum BodyError {
     /// It ended before its length.
-    #[error("ended after {sent} of {declared} octets")]
+    #[error("ended after {sent} of {declared} bytes")]
     TooShort {
         /// The promised length.
         declared: u64,
@@ -478,7 +478,7 @@ pub enum BodyError {
         sent: u64,
     },
     /// Its reader had more than its length; the excess was not sent.
-    #[error("longer than the {declared} octets declared")]
+    #[error("longer than the {declared} bytes declared")]
     TooLong {
         /// The promised length.
         declared: u64,

@@ -39,23 +39,23 @@ impl ConnectionHandle {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Octets of `FCGI_STDOUT`, never empty, in the pieces they arrived in, none longer than the buffer that it is
+    /// Bytes of `FCGI_STDOUT`, never empty, in the pieces they arrived in, none longer than the buffer that it is
     /// lent from.
     Stdout {
         /// Whose.
         request: RequestHandle,
         /// The embedder's number.
         tag: Tag,
-        /// The octets.
+        /// The bytes.
         data: &'a [u8],
     },
-    /// Octets of `FCGI_STDERR`, never empty. Says nothing about success.
+    /// Bytes of `FCGI_STDERR`, never empty. Says nothing about success.
     Stderr {
         /// Whose.
         request: RequestHandle,
         /// The embedder's number.
         tag: Tag,
-        /// The octets.
+        /// The bytes.
         data: &'a [u8],
     },
     /// The output is complete; the request may go on (stderr, work after the response). Not every
@@ -130,7 +130,7 @@ pub struct ServerValues {
     pub multiplexes: Option<bool>,
 }
 
-/// An [`Event`] that owns its octets: for tests and for handing on to another thread.
+/// An [`Event`] that owns its bytes: for tests and for handing on to another thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the variants and fields are those of Event")]
@@ -167,7 +167,7 @@ pub enum OwnedEvent {
 }
 
 impl Event<'_> {
-    /// Copies the octets.
+    /// Copies the bytes.
     #[must_use]
     pub fn into_owned(self) -> OwnedEvent {
         match self {
@@ -269,7 +269,7 @@ impl OwnedEvent {
         }
     }
 
-    /// The event it was made from, its octets lent: for what takes an [`Event`], such as
+    /// The event it was made from, its bytes lent: for what takes an [`Event`], such as
     /// [`Collector::on_event`](crate::cgi::Collector::on_event).
     #[must_use]
     pub fn as_event(&self) -> Event<'_> {
@@ -351,7 +351,7 @@ mod tests {
             max_reqs: Some(6),
             ..ServerValues::default()
         };
-        let data = b"octets";
+        let data = b"bytes";
         for event in [
             Event::Stdout { request, tag, data },
             Event::Stderr { request, tag, data },

@@ -58,8 +58,8 @@
 //! ```
 //!
 //! # Layers
-//! - [`wire`]: records and name-value pairs, to and from octets.
-//! - [`Engine`]: requests, connections, the pool and all time limits, as a state machine over octets and instants. Drive
+//! - [`wire`]: records and name-value pairs, to and from bytes.
+//! - [`Engine`]: requests, connections, the pool and all time limits, as a state machine over bytes and instants. Drive
 //!   it yourself for another runtime, for completion-based I/O, or in a test with virtual time.
 //! - [`Client`]: the engine on mio's sockets. Most programs need this and what follows.
 //! - [`Commands`]: what both can be asked, so that a server's code runs on sockets and in a test without.

@@ -1,4 +1,4 @@
-//! What a request took: times, octets, attempts.
+//! What a request took: times, bytes, attempts.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -8,10 +8,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Octets of the last attempt handed to the transport, record headers and padding included.
+    /// Bytes of the last attempt handed to the transport, record headers and padding included.
     /// On a shared connection never less than the true figure.
     pub sent: u64,
-    /// Content octets of `FCGI_STDOUT` and `FCGI_STDERR` received.
+    /// Content bytes of `FCGI_STDOUT` and `FCGI_STDERR` received.
     pub received: u64,
     /// Which server served it last: an index into [`Config::servers`](crate::Config::servers).
     pub server: Option<u16>,
@@ -25,11 +25,11 @@ pub struct Report {
     pub timings: Timings,
 }
 
-/// One line for a log: `56 octets sent, 10 received, server 0, reused; assigned after 1ms, …, ended after 7ms`.
+/// One line for a log: `56 bytes sent, 10 received, server 0, reused; assigned after 1ms, …, ended after 7ms`.
 /// What did not happen is left out.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} octets sent, {} received", self.sent, self.received)?;
+        write!(f, "{} bytes sent, {} received", self.sent, self.received)?;
         if let Some(server) = self.server {
             write!(f, ", server {server}")?;
         }
@@ -44,8 +44,8 @@ impl fmt::Display for Report {
         for (what, when) in [
             ("assigned", timings.assigned()),
             ("sent", timings.sent()),
-            ("first octet", timings.first_octet()),
-            ("last octet", timings.last_octet()),
+            ("first byte", timings.first_byte()),
+            ("last byte", timings.last_byte()),
         ] {
             if let Some(when) = when {
                 write!(f, "{what} after {when:.1?}, ")?;
@@ -61,8 +61,8 @@ pub struct Timings {
     pub(crate) assigned: Option<Elapsed>,
     pub(crate) connecting: Option<Elapsed>,
     pub(crate) sent: Option<Elapsed>,
-    pub(crate) first_octet: Option<Elapsed>,
-    pub(crate) last_octet: Option<Elapsed>,
+    pub(crate) first_byte: Option<Elapsed>,
+    pub(crate) last_byte: Option<Elapsed>,
     pub(crate) end: Elapsed,
 }
 
@@ -80,22 +80,22 @@ impl Timings {
         self.connecting.map(Elapsed::duration)
     }
 
-    /// The last octet of the request was handed to the transport.
+    /// The last byte of the request was handed to the transport.
     #[must_use]
     pub fn sent(&self) -> Option<Duration> {
         self.sent.map(Elapsed::duration)
     }
 
-    /// The first octet of output arrived.
+    /// The first byte of output arrived.
     #[must_use]
-    pub fn first_octet(&self) -> Option<Duration> {
-        self.first_octet.map(Elapsed::duration)
+    pub fn first_byte(&self) -> Option<Duration> {
+        self.first_byte.map(Elapsed::duration)
     }
 
-    /// The last octet of output so far arrived.
+    /// The last byte of output so far arrived.
     #[must_use]
-    pub fn last_octet(&self) -> Option<Duration> {
-        self.last_octet.map(Elapsed::duration)
+    pub fn last_byte(&self) -> Option<Duration> {
+        self.last_byte.map(Elapsed::duration)
     }
 
     /// The end.
@@ -148,7 +148,7 @@ mod tests {
         };
         assert_eq!(
             waited.to_string(),
-            "0 octets sent, 0 received; ended after 1.5s"
+            "0 bytes sent, 0 received; ended after 1.5s"
         );
         let served = Report {
             sent: 56,
@@ -158,15 +158,15 @@ mod tests {
             reused: true,
             timings: Timings {
                 assigned: Some(Elapsed::default()),
-                first_octet: Some(Elapsed::from_nanos(2_500_000)),
+                first_byte: Some(Elapsed::from_nanos(2_500_000)),
                 ..waited.timings
             },
             ..Report::default()
         };
         assert_eq!(
             served.to_string(),
-            "56 octets sent, 10 received, server 2, retries 1, reused; \
-             assigned after 0.0ns, first octet after 2.5ms, ended after 1.5s"
+            "56 bytes sent, 10 received, server 2, retries 1, reused; \
+             assigned after 0.0ns, first byte after 2.5ms, ended after 1.5s"
         );
     }
 }

@@ -41,7 +41,7 @@ impl Request {
     /// Whether it has no body and no data, and declares none.
     #[inline]
     pub(crate) fn is_without_streams(&self) -> bool {
-        let none = |declared| matches!(declared, Declared::Absent | Declared::Octets(0));
+        let none = |declared| matches!(declared, Declared::Absent | Declared::Bytes(0));
         matches!(
             (&self.body.0, &self.data.0),
             (Content::Empty, Content::Empty)
@@ -209,14 +209,14 @@ impl Body {
     }
 
     /// Bytes owned by the request. Large ones leave by vectored writes, uncopied.
-    pub fn bytes(octets: impl Into<Vec<u8>>) -> Self {
-        Self(Content::Bytes(octets.into()))
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Content::Bytes(bytes.into()))
     }
 
     /// Bytes shared with others, never copied as a whole.
     #[must_use]
-    pub fn shared(octets: Arc<[u8]>) -> Self {
-        Self(Content::Shared(octets))
+    pub fn shared(bytes: Arc<[u8]>) -> Self {
+        Self(Content::Shared(bytes))
     }
 
     /// A reader, read in pieces of at most 64 KiB as the connection takes them, inside the calls
@@ -253,20 +253,20 @@ impl Body {
         }
     }
 
-    /// The number of octets, where it is known beforehand.
+    /// The number of bytes, where it is known beforehand.
     #[must_use]
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
             Content::Empty => Some(0),
-            Content::Bytes(octets) => Some(octets.len() as u64),
-            Content::Shared(octets) => Some(octets.len() as u64),
+            Content::Bytes(bytes) => Some(bytes.len() as u64),
+            Content::Shared(bytes) => Some(bytes.len() as u64),
             Content::Reader { len, .. }
             | Content::Seekable { len, .. }
             | Content::Pushed { len } => *len,
         }
     }
 
-    /// True when it is known that there is no octet.
+    /// True when it is known that there is no byte.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
@@ -294,14 +294,14 @@ impl fmt::Debug for Body {
 }
 
 impl From<Vec<u8>> for Body {
-    fn from(octets: Vec<u8>) -> Self {
-        Self::bytes(octets)
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::bytes(bytes)
     }
 }
 
 impl From<Arc<[u8]>> for Body {
-    fn from(octets: Arc<[u8]>) -> Self {
-        Self::shared(octets)
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Self::shared(bytes)
     }
 }
 

@@ -116,7 +116,7 @@ impl<'a, W: Write> Answer<'a, W> {
         }
         if let Some(declared) = declared.filter(|declared| *declared != self.body_len) {
             let line = format!(
-                "the head declares a body of {declared} octets, but {} came",
+                "the head declares a body of {declared} bytes, but {} came",
                 self.body_len
             );
             return Err(Failure::new(Status::CutShort, line));

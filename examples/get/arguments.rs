@@ -164,7 +164,7 @@ impl Arguments {
     pub(crate) fn open_body(&self) -> io::Result<Body> {
         match &self.data {
             None => Ok(Body::empty()),
-            Some(Data::Text(octets)) => Ok(Body::bytes(octets.as_slice())),
+            Some(Data::Text(bytes)) => Ok(Body::bytes(bytes.as_slice())),
             Some(Data::Stdin) => Ok(Body::reader(io::stdin(), None)),
             Some(Data::File(path)) => {
                 open(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))

@@ -65,7 +65,7 @@ impl Failure {
         Self::new(Status::NotFastCgi, error)
     }
 
-    /// The request failed after so many octets of its body had come.
+    /// The request failed after so many bytes of its body had come.
     pub(crate) fn request(error: &RequestError, delivery: Delivery, body_len: u64) -> Self {
         let (status, line) = match error {
             RequestError::Connect(ConnectError::TimedOut) => {
@@ -86,7 +86,7 @@ impl Failure {
             ),
             RequestError::Lost(reason) => (
                 Status::CutShort,
-                format!("the response was cut short after {body_len} octets of its body: {reason}"),
+                format!("the response was cut short after {body_len} bytes of its body: {reason}"),
             ),
             RequestError::Protocol(_) => (Status::NotFastCgi, error.to_string()),
             RequestError::Overloaded

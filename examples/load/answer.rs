@@ -36,7 +36,7 @@ pub(crate) enum Wrong {
 }
 
 impl Wanted {
-    /// `body_len`: of each body, in octets.
+    /// `body_len`: of each body, in bytes.
     pub(crate) fn new(body_len: Option<u64>) -> Self {
         Self {
             body_len,
@@ -93,8 +93,8 @@ impl Answer {
     /// Takes what belongs to the head; gives the rest.
     fn push_head<'a>(&mut self, wanted: &mut Wanted, piece: &'a [u8]) -> &'a [u8] {
         if !self.parsing
-            && let Some((octets, status)) = &wanted.known
-            && let Some(body) = piece.strip_prefix(octets.as_slice())
+            && let Some((bytes, status)) = &wanted.known
+            && let Some(body) = piece.strip_prefix(bytes.as_slice())
         {
             self.status = Some(*status);
             return body;

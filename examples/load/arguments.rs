@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     pub(crate) rate: Option<f64>,
     /// What is asked for, in turns; at least one.
     pub(crate) sets: Vec<Set>,
-    /// Octets of the request body.
+    /// Bytes of the request body.
     pub(crate) stdin_len: usize,
     pub(crate) body_expected: Option<u64>,
     pub(crate) multiplex: Multiplex,

@@ -149,21 +149,21 @@ impl Stream {
 }
 
 impl Read for Stream {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.read(octets),
+            Self::Tcp(stream) => stream.read(bytes),
             #[cfg(unix)]
-            Self::Unix(stream) => stream.read(octets),
+            Self::Unix(stream) => stream.read(bytes),
         }
     }
 }
 
 impl Write for Stream {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.write(octets),
+            Self::Tcp(stream) => stream.write(bytes),
             #[cfg(unix)]
-            Self::Unix(stream) => stream.write(octets),
+            Self::Unix(stream) => stream.write(bytes),
         }
     }
 

@@ -69,8 +69,8 @@ pub(crate) fn run(
         elapsed: now.saturating_duration_since(start),
         connections: counters.connected,
         retries: counters.retries,
-        octets_sent: counters.octets_sent,
-        octets_received: counters.octets_received,
+        bytes_sent: counters.bytes_sent,
+        bytes_received: counters.bytes_received,
     })
 }
 

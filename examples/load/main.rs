@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example load -- --connect unix:/run/php/php8.2-fpm.sock --script /var/www/x.php`
 //!
-//! With `--raw` it sends the same octets over bare sockets, without the library: the floor that the
+//! With `--raw` it sends the same bytes over bare sockets, without the library: the floor that the
 //! library's own cost is measured against.
 
 use std::io;

@@ -1,6 +1,6 @@
-//! The load without the library: the same octets over as many sockets, and nothing else.
+//! The load without the library: the same bytes over as many sockets, and nothing else.
 //!
-//! What a response looks like is learnt from a first one. From then on, octets are counted: as many as
+//! What a response looks like is learnt from a first one. From then on, bytes are counted: as many as
 //! the first one had are a response, to the request that its connection has waited for longest. So all
 //! responses must have one length, and come in order where requests share a connection.
 
@@ -97,7 +97,7 @@ pub(crate) fn run(
 
 struct Floor<'a> {
     requests: Requests,
-    /// Octets of a whole response.
+    /// Bytes of a whole response.
     response_len: usize,
     lanes: Vec<Lane>,
     /// One entry for each request that may be sent: the lane it would go out on.
@@ -110,18 +110,18 @@ struct Floor<'a> {
     totals: Totals,
 }
 
-/// Requests as octets, one for each request ID, back to back.
+/// Requests as bytes, one for each request ID, back to back.
 struct Requests {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Of each.
     len: usize,
 }
 
 impl Requests {
     fn prepare(template: &Template, count: u32) -> io::Result<Self> {
-        let mut octets = Vec::new();
-        template.write(&mut octets, 1).map_err(io::Error::other)?;
-        let len = octets.len();
+        let mut bytes = Vec::new();
+        template.write(&mut bytes, 1).map_err(io::Error::other)?;
+        let len = bytes.len();
         let Ok(count) = u16::try_from(count) else {
             return Err(too_much("request IDs end at 65,535"));
         };
@@ -129,9 +129,9 @@ impl Requests {
             return Err(too_much("prepared requests would take more than 1 GiB"));
         }
         for id in 2..=count {
-            template.write(&mut octets, id).map_err(io::Error::other)?;
+            template.write(&mut bytes, id).map_err(io::Error::other)?;
         }
-        Ok(Self { octets, len })
+        Ok(Self { bytes, len })
     }
 }
 
@@ -139,11 +139,11 @@ impl Requests {
 struct Lane {
     socket: Socket,
     writable: bool,
-    /// Where in the prepared octets the next write begins.
+    /// Where in the prepared bytes the next write begins.
     at: usize,
-    /// Octets to be written.
+    /// Bytes to be written.
     owed: usize,
-    /// Octets of a response that has not come as a whole.
+    /// Bytes of a response that has not come as a whole.
     partial: usize,
     /// Requests without a response: when they were due, and how many of them.
     waiting: VecDeque<(Instant, u64)>,
@@ -170,7 +170,7 @@ impl Floor<'_> {
         arguments: &Arguments,
     ) -> io::Result<()> {
         socket.set_timeout(arguments.timeout)?;
-        socket.write_all(&self.requests.octets[..self.requests.len])?;
+        socket.write_all(&self.requests.bytes[..self.requests.len])?;
         let mut wanted = Wanted::new(arguments.body_expected);
         let mut answer = Answer::default();
         let mut demux = Demux::default();
@@ -241,14 +241,14 @@ impl Floor<'_> {
     fn write(&mut self, index: usize) -> io::Result<()> {
         let lane = &mut self.lanes[index];
         while lane.owed > 0 && lane.writable {
-            let all = &self.requests.octets;
+            let all = &self.requests.bytes;
             let end = all.len().min(lane.at + lane.owed);
             match lane.socket.write(&all[lane.at..end]) {
                 Ok(written) => {
                     lane.writable = lane.at + written == end;
                     lane.owed -= written;
                     lane.at = (lane.at + written) % all.len();
-                    self.totals.octets_sent += written as u64;
+                    self.totals.bytes_sent += written as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => lane.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -274,7 +274,7 @@ impl Floor<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            self.totals.octets_received += len as u64;
+            self.totals.bytes_received += len as u64;
             self.count(index, now, len)?;
             if len < memory.len() && !to_the_end {
                 return Ok(());
@@ -282,7 +282,7 @@ impl Floor<'_> {
         }
     }
 
-    /// Takes octets as responses.
+    /// Takes bytes as responses.
     fn count(&mut self, index: usize, now: Instant, len: usize) -> io::Result<()> {
         let lane = &mut self.lanes[index];
         lane.partial += len;
@@ -334,19 +334,19 @@ impl Socket {
         Ok(socket)
     }
 
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.read(octets),
+            Self::Tcp(stream) => stream.read(bytes),
             #[cfg(unix)]
-            Self::Unix(stream) => stream.read(octets),
+            Self::Unix(stream) => stream.read(bytes),
         }
     }
 
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.write(octets),
+            Self::Tcp(stream) => stream.write(bytes),
             #[cfg(unix)]
-            Self::Unix(stream) => stream.write(octets),
+            Self::Unix(stream) => stream.write(bytes),
         }
     }
 }
@@ -355,5 +355,5 @@ fn too_much(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-/// Octets of prepared requests.
+/// Bytes of prepared requests.
 const MAX_PREPARED: usize = 1024 * 1024 * 1024;

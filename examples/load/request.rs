@@ -1,4 +1,4 @@
-//! The request that is sent again and again: 25 parameters of about 900 octets, as a Web server has them.
+//! The request that is sent again and again: 25 parameters of about 900 bytes, as a Web server has them.
 
 use std::sync::Arc;
 

@@ -16,8 +16,8 @@ pub(crate) struct Totals {
     pub(crate) elapsed: Duration,
     pub(crate) connections: u64,
     pub(crate) retries: u64,
-    pub(crate) octets_sent: u64,
-    pub(crate) octets_received: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
 }
 
 /// A run that is over.
@@ -65,8 +65,8 @@ impl Summary {
             "sets": sets.collect::<Vec<_>>(),
             "connections": self.totals.connections,
             "retries": self.totals.retries,
-            "octets_sent": self.totals.octets_sent,
-            "octets_received": self.totals.octets_received,
+            "bytes_sent": self.totals.bytes_sent,
+            "bytes_received": self.totals.bytes_received,
             "errors_by_kind": self.tally.errors_by_kind,
         });
         writeln!(io::stdout(), "{line}")
@@ -101,10 +101,10 @@ impl Summary {
         )?;
         writeln!(
             out,
-            "octets       {} sent, {} received, {:.1} MiB/s",
-            totals.octets_sent,
-            totals.octets_received,
-            (totals.octets_sent + totals.octets_received) as f64 / seconds.max(0.001) / 1_048_576.0
+            "bytes       {} sent, {} received, {:.1} MiB/s",
+            totals.bytes_sent,
+            totals.bytes_received,
+            (totals.bytes_sent + totals.bytes_received) as f64 / seconds.max(0.001) / 1_048_576.0
         )?;
         writeln!(
             out,

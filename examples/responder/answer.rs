@@ -26,9 +26,9 @@ impl Site {
     /// what follows, if it is too long to be kept.
     pub(super) fn write_bench(&self, out: &mut Vec<u8>, request_id: u16) -> Option<Cycle> {
         match &self.bench {
-            Bench::Whole { octets, ids } => {
+            Bench::Whole { bytes, ids } => {
                 let start = out.len();
-                out.extend_from_slice(octets);
+                out.extend_from_slice(bytes);
                 let id = request_id.to_be_bytes();
                 for at in ids {
                     out[start + at..][..id.len()].copy_from_slice(&id);
@@ -47,7 +47,7 @@ impl Site {
 #[derive(Debug)]
 enum Bench {
     /// Its records, and where the request ID belongs in them.
-    Whole { octets: Vec<u8>, ids: Vec<usize> },
+    Whole { bytes: Vec<u8>, ids: Vec<usize> },
     /// Longer than [`MAX_WHOLE_LEN`].
     Long { head: Vec<u8>, body_len: usize },
 }
@@ -67,21 +67,21 @@ impl Bench {
             app_status: 0,
             protocol_status: ProtocolStatus::RequestComplete,
         };
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let mut ids = Vec::new();
         for piece in content.chunks(wire::MAX_ALIGNED_CONTENT_LEN) {
-            ids.push(octets.len() + ID_OFFSET);
-            wire::write_stream(&mut octets, RecordType::Stdout, 0, piece);
+            ids.push(bytes.len() + ID_OFFSET);
+            wire::write_stream(&mut bytes, RecordType::Stdout, 0, piece);
         }
-        ids.push(octets.len() + ID_OFFSET);
-        wire::write_stream_end(&mut octets, RecordType::Stdout, 0);
-        ids.push(octets.len() + ID_OFFSET);
-        wire::write_end_request(&mut octets, 0, complete);
-        Self::Whole { octets, ids }
+        ids.push(bytes.len() + ID_OFFSET);
+        wire::write_stream_end(&mut bytes, RecordType::Stdout, 0);
+        ids.push(bytes.len() + ID_OFFSET);
+        wire::write_end_request(&mut bytes, 0, complete);
+        Self::Whole { bytes, ids }
     }
 }
 
-/// Octets that repeat, up to a length; held as one round of them.
+/// Bytes that repeat, up to a length; held as one round of them.
 #[derive(Debug)]
 pub(super) struct Cycle {
     unit: Cow<'static, [u8]>,
@@ -90,14 +90,14 @@ pub(super) struct Cycle {
 }
 
 impl Cycle {
-    /// `len` octets that repeat `unit`; none if `unit` is empty.
+    /// `len` bytes that repeat `unit`; none if `unit` is empty.
     pub(super) fn new(unit: impl Into<Cow<'static, [u8]>>, len: u64) -> Self {
         let unit = unit.into();
         let len = if unit.is_empty() { 0 } else { len };
         Self { unit, at: 0, len }
     }
 
-    /// Appends a record with the next octets; false when there are none left.
+    /// Appends a record with the next bytes; false when there are none left.
     pub(super) fn write_piece(&mut self, out: &mut Vec<u8>, request_id: u16) -> bool {
         let piece_len = (self.len - self.at).min(u64::from(PIECE_LEN)) as u16;
         if piece_len == 0 {
@@ -163,8 +163,8 @@ pub(super) enum Source {
     Lines(Lines),
 }
 
-/// The octet at this position of the body of `/big`: a piece that is lost, doubled or moved shows.
-pub fn pattern_octet(position: u64) -> u8 {
+/// The byte at this position of the body of `/big`: a piece that is lost, doubled or moved shows.
+pub fn pattern_byte(position: u64) -> u8 {
     (position % PATTERN_PERIOD as u64) as u8
 }
 
@@ -178,13 +178,13 @@ const PATTERN_PERIOD: usize = 251;
 
 /// Some rounds of the pattern, so that it is copied in large pieces.
 static PATTERN: [u8; PATTERN_PERIOD * 64] = {
-    let mut octets = [0; PATTERN_PERIOD * 64];
+    let mut bytes = [0; PATTERN_PERIOD * 64];
     let mut at = 0;
-    while at < octets.len() {
-        octets[at] = (at % PATTERN_PERIOD) as u8;
+    while at < bytes.len() {
+        bytes[at] = (at % PATTERN_PERIOD) as u8;
         at += 1;
     }
-    octets
+    bytes
 };
 
 const BENCH_UNIT: &[u8] = &[b'x'; 4096];

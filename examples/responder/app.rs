@@ -30,7 +30,7 @@ mod requests;
 mod session;
 mod socket;
 
-pub use answer::pattern_octet;
+pub use answer::pattern_byte;
 pub use socket::Listener;
 
 /// What the application is like; each limit holds whatever a peer sends.
@@ -40,7 +40,7 @@ pub struct Options {
     pub threads: usize,
     /// How long each request waits before it is answered, on top of what its page asks for.
     pub delay: Duration,
-    /// The length of the constant answer at `/bench`, in octets.
+    /// The length of the constant answer at `/bench`, in bytes.
     pub bench_body_len: usize,
     /// Whether requests may share a connection.
     pub multiplex: bool,
@@ -48,12 +48,12 @@ pub struct Options {
     pub max_connections: usize,
     /// The open requests on a connection; further ones are refused as `FCGI_OVERLOADED`.
     pub max_requests_per_connection: usize,
-    /// A connection is not read while this many octets of output wait for its socket.
+    /// A connection is not read while this many bytes of output wait for its socket.
     ///
     /// Memory per connection stays within this, plus 256 KiB for the last answer and what was read behind
     /// it, plus [`input_limit`](Self::input_limit).
     pub output_limit: usize,
-    /// The octets of parameters and form fields held for the open requests of a connection.
+    /// The bytes of parameters and form fields held for the open requests of a connection.
     pub input_limit: usize,
 }
 
@@ -233,11 +233,11 @@ pub struct Counters {
     pub connections: u64,
     /// Requests ended, refused and aborted ones included.
     pub requests: u64,
-    /// Reads that returned octets.
+    /// Reads that returned bytes.
     pub reads: u64,
-    /// Writes that took octets.
+    /// Writes that took bytes.
     pub writes: u64,
-    /// The most octets held for one connection between two turns: unsent output, input not yet looked at,
+    /// The most bytes held for one connection between two turns: unsent output, input not yet looked at,
     /// parameters, bodies.
     pub peak_held: u64,
 }

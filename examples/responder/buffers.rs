@@ -1,52 +1,52 @@
-//! Buffers: octets on their way out, and memory that connections take turns with.
+//! Buffers: bytes on their way out, and memory that connections take turns with.
 
 /// Output of one connection, and how much of it the socket has taken.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     sent: usize,
 }
 
 impl Outbox {
     /// What the socket has not taken yet.
     pub(super) fn unsent(&self) -> &[u8] {
-        &self.octets[self.sent..]
+        &self.bytes[self.sent..]
     }
 
     pub(super) fn unsent_len(&self) -> usize {
-        self.octets.len() - self.sent
+        self.bytes.len() - self.sent
     }
 
-    /// Notes that the socket took the first `taken` octets of [`unsent`](Self::unsent).
+    /// Notes that the socket took the first `taken` bytes of [`unsent`](Self::unsent).
     pub(super) fn advance(&mut self, taken: usize) {
         self.sent += taken;
-        if self.sent >= self.octets.len() {
-            self.octets.clear();
+        if self.sent >= self.bytes.len() {
+            self.bytes.clear();
             self.sent = 0;
         }
     }
 
     /// Where to append.
-    pub(super) fn octets(&mut self) -> &mut Vec<u8> {
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         // Moving what is unsent costs at most as much as was sent since the last move.
-        if self.sent > self.octets.len() / 2 {
-            self.octets.drain(..self.sent);
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
             self.sent = 0;
         }
-        &mut self.octets
+        &mut self.bytes
     }
 
     /// Gets memory to write to from the pool, unless it has some.
     pub(super) fn borrow_from(&mut self, pool: &mut Pool) {
-        if self.octets.capacity() == 0 {
-            self.octets = pool.take();
+        if self.bytes.capacity() == 0 {
+            self.bytes = pool.take();
         }
     }
 
     /// Gives the memory back once everything is sent.
     pub(super) fn return_to(&mut self, pool: &mut Pool) {
-        if self.octets.is_empty() {
-            pool.give(std::mem::take(&mut self.octets));
+        if self.bytes.is_empty() {
+            pool.give(std::mem::take(&mut self.bytes));
         }
     }
 }
@@ -62,11 +62,11 @@ impl Pool {
         self.spare.pop().unwrap_or_default()
     }
 
-    pub(super) fn give(&mut self, mut octets: Vec<u8>) {
-        let fits = (1..=MAX_SPARE_CAPACITY).contains(&octets.capacity());
+    pub(super) fn give(&mut self, mut bytes: Vec<u8>) {
+        let fits = (1..=MAX_SPARE_CAPACITY).contains(&bytes.capacity());
         if fits && self.spare.len() < MAX_SPARE {
-            octets.clear();
-            self.spare.push(octets);
+            bytes.clear();
+            self.spare.push(bytes);
         }
     }
 }

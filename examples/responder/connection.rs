@@ -141,22 +141,22 @@ impl Connection {
             return Ok(());
         }
         if !self.unread.is_empty() {
-            let mut octets = std::mem::take(&mut self.unread);
-            let mut rest = octets.as_slice();
+            let mut bytes = std::mem::take(&mut self.unread);
+            let mut rest = bytes.as_slice();
             self.session.receive(cx, &mut self.out, &mut rest)?;
-            let taken = octets.len() - rest.len();
-            octets.drain(..taken);
-            if octets.is_empty() {
-                cx.pool.give(octets);
+            let taken = bytes.len() - rest.len();
+            bytes.drain(..taken);
+            if bytes.is_empty() {
+                cx.pool.give(bytes);
             } else {
-                self.unread = octets;
+                self.unread = bytes;
             }
             return Ok(());
         }
         if !self.readable || matches!(self.phase, Phase::PeerFinished) {
             return Ok(());
         }
-        // The session and the pool are needed while the octets are looked at, so the buffer steps aside.
+        // The session and the pool are needed while the bytes are looked at, so the buffer steps aside.
         let buf = std::mem::take(&mut cx.buf);
         let result = self.read_into(cx, buf);
         cx.buf = buf;
@@ -262,5 +262,5 @@ impl Connection {
 /// How long a peer may take to close after the last answer.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// What a peer may still send after the last answer, in octets.
+/// What a peer may still send after the last answer, in bytes.
 const LINGER_LEN: usize = 16 * 1024 * 1024;

@@ -46,7 +46,7 @@ pub(super) enum Body {
     Echoed,
     /// Kept, up to [`MAX_FORM_LEN`].
     Kept {
-        octets: Vec<u8>,
+        bytes: Vec<u8>,
         is_cut: bool,
     },
     /// Counted and hashed.
@@ -81,7 +81,7 @@ impl Exchange {
         }
     }
 
-    /// The octets that it holds of what the peer sent.
+    /// The bytes that it holds of what the peer sent.
     pub(super) fn held_len(&self) -> usize {
         let body_len = match &self.stage {
             Stage::Body { body, .. } | Stage::Waiting { body, .. } => body.held_len(),
@@ -94,9 +94,9 @@ impl Exchange {
     pub(super) fn recycle(self, pool: &mut Pool) {
         pool.give(self.params);
         if let Stage::Body { body, .. } | Stage::Waiting { body, .. } = self.stage
-            && let Body::Kept { octets, .. } = body
+            && let Body::Kept { bytes, .. } = body
         {
-            pool.give(octets);
+            pool.give(bytes);
         }
     }
 }
@@ -106,7 +106,7 @@ impl Body {
         match page {
             Page::Echo => Self::Echoed,
             Page::Form => Self::Kept {
-                octets: Vec::new(),
+                bytes: Vec::new(),
                 is_cut: false,
             },
             Page::Upload => Self::Tallied(Tally::default()),
@@ -116,13 +116,13 @@ impl Body {
 
     fn held_len(&self) -> usize {
         match self {
-            Self::Kept { octets, .. } => octets.len(),
+            Self::Kept { bytes, .. } => bytes.len(),
             Self::Ignored | Self::Echoed | Self::Tallied(_) => 0,
         }
     }
 }
 
-/// The length and the 64-bit FNV-1a hash of some octets.
+/// The length and the 64-bit FNV-1a hash of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) len: u64,
@@ -139,10 +139,10 @@ impl Default for Tally {
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, octets: &[u8]) {
-        self.len += octets.len() as u64;
-        for octet in octets {
-            self.hash = (self.hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.len += bytes.len() as u64;
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 }

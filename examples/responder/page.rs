@@ -147,7 +147,7 @@ pub(super) struct NotANumber {
 
 /// Path and query.
 fn split_uri(uri: &[u8]) -> (&[u8], &[u8]) {
-    match uri.iter().position(|octet| *octet == b'?') {
+    match uri.iter().position(|byte| *byte == b'?') {
         Some(at) => (&uri[..at], &uri[at + 1..]),
         None => (uri, b""),
     }

@@ -178,15 +178,15 @@ fn try_render(
 }
 
 fn form(reply: &mut Reply, body: &Body) {
-    let Body::Kept { octets, is_cut } = body else {
+    let Body::Kept { bytes, is_cut } = body else {
         return;
     };
     if *is_cut {
-        let main = format!("<p>A form may have {MAX_FORM_LEN} octets.</p>");
+        let main = format!("<p>A form may have {MAX_FORM_LEN} bytes.</p>");
         return reply.html("413 Content Too Large", "Too long", &main);
     }
     let mut table = Table::default();
-    for (name, value) in form_urlencoded::parse(octets) {
+    for (name, value) in form_urlencoded::parse(bytes) {
         table.row(name.as_bytes(), value.as_bytes());
     }
     reply.html("200 OK", "The form", &(table.finish() + BACK));
@@ -197,7 +197,7 @@ fn upload(reply: &mut Reply, body: &Body) {
         return;
     };
     let main = format!(
-        "<p><strong>{}</strong> octets arrived; their 64-bit FNV-1a hash is <code>{:016x}</code>.</p>\n\
+        "<p><strong>{}</strong> bytes arrived; their 64-bit FNV-1a hash is <code>{:016x}</code>.</p>\n\
          <p>That is the body as it was sent, form boundaries included if there are any.</p>\n{BACK}",
         tally.len, tally.hash
     );
@@ -247,9 +247,9 @@ impl Table {
     }
 }
 
-/// Text of at most `max` octets of the original.
-fn lossy(octets: &[u8], max: usize) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(&octets[..octets.len().min(max)])
+/// Text of at most `max` bytes of the original.
+fn lossy(bytes: &[u8], max: usize) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(max)])
 }
 
 /// Text as it may stand in HTML, in an attribute too.
@@ -274,7 +274,7 @@ fn escape(text: &str) -> String {
 fn is_field_value(value: &[u8]) -> bool {
     !value.is_empty()
         && value.len() <= MAX_CELL
-        && value.iter().all(|octet| matches!(octet, b' '..=b'~'))
+        && value.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 const FRAME: &str = include_str!("frame.html");

@@ -137,7 +137,7 @@ impl OpenRequests {
             app_status: 0,
             protocol_status,
         };
-        wire::write_end_request(out.octets(), self.open[at].id, end);
+        wire::write_end_request(out.bytes(), self.open[at].id, end);
         self.remove(cx, at);
     }
 
@@ -158,7 +158,7 @@ impl OpenRequests {
     ) {
         let exchange = &mut self.open[at];
         if page == Page::Bench {
-            match cx.site.write_bench(out.octets(), exchange.id) {
+            match cx.site.write_bench(out.bytes(), exchange.id) {
                 None => self.remove(cx, at),
                 Some(cycle) => {
                     exchange.stage = Stage::Sending(cycle);
@@ -171,16 +171,16 @@ impl OpenRequests {
         if !matches!(body, Body::Echoed) {
             render::render(&mut reply, page, &exchange.params, &body, cx.now);
         }
-        let octets = out.octets();
+        let bytes = out.bytes();
         if !reply.stderr.is_empty() {
-            wire::write_stream(octets, RecordType::Stderr, exchange.id, &reply.stderr);
-            wire::write_stream_end(octets, RecordType::Stderr, exchange.id);
+            wire::write_stream(bytes, RecordType::Stderr, exchange.id, &reply.stderr);
+            wire::write_stream_end(bytes, RecordType::Stderr, exchange.id);
         }
-        wire::write_stream(octets, RecordType::Stdout, exchange.id, &reply.stdout);
+        wire::write_stream(bytes, RecordType::Stdout, exchange.id, &reply.stdout);
         cx.pool.give(reply.stdout);
-        if let Body::Kept { octets, .. } = body {
-            self.held_len -= octets.len();
-            cx.pool.give(octets);
+        if let Body::Kept { bytes, .. } = body {
+            self.held_len -= bytes.len();
+            cx.pool.give(bytes);
         }
         match reply.source {
             None => self.end(cx, out, at, reply.app_status),
@@ -208,7 +208,7 @@ impl OpenRequests {
             match mem::replace(&mut exchange.stage, Stage::Params) {
                 Stage::Waiting { page, body, .. } => self.answer(cx, out, at, page, body),
                 Stage::Streaming(mut lines) => {
-                    if lines.write_line(out.octets(), id) {
+                    if lines.write_line(out.bytes(), id) {
                         exchange.stage = Stage::Streaming(lines);
                     } else {
                         self.end(cx, out, at, 0);
@@ -232,7 +232,7 @@ impl OpenRequests {
             self.next_sender = at + 1;
             let exchange = &mut self.open[at];
             if let Stage::Sending(cycle) = &mut exchange.stage {
-                if !cycle.write_piece(out.octets(), exchange.id) {
+                if !cycle.write_piece(out.bytes(), exchange.id) {
                     self.end(cx, out, at, 0);
                 }
                 return;
@@ -244,12 +244,12 @@ impl OpenRequests {
 
     fn end(&mut self, cx: &mut Context<'_>, out: &mut Outbox, at: usize, app_status: u32) {
         let id = self.open[at].id;
-        wire::write_stream_end(out.octets(), RecordType::Stdout, id);
+        wire::write_stream_end(out.bytes(), RecordType::Stdout, id);
         let end = EndRequest {
             app_status,
             protocol_status: ProtocolStatus::RequestComplete,
         };
-        wire::write_end_request(out.octets(), id, end);
+        wire::write_end_request(out.bytes(), id, end);
         self.remove(cx, at);
     }
 

@@ -113,7 +113,7 @@ impl Session {
                 record_type,
                 request_id: MANAGEMENT_ID,
             } => {
-                wire::write_unknown_type(out.octets(), record_type);
+                wire::write_unknown_type(out.bytes(), record_type);
                 Ok(())
             }
             Item::Unassigned { .. } => Ok(()),
@@ -165,7 +165,7 @@ impl Session {
             app_status: 0,
             protocol_status: refusal,
         };
-        wire::write_end_request(out.octets(), id, end);
+        wire::write_end_request(out.bytes(), id, end);
         cx.counters.requests += 1;
         if !body.keep_conn() {
             self.requests.close_after();
@@ -191,11 +191,11 @@ impl Session {
             Stage::Body { body, .. } if is_body => match body {
                 Body::Ignored => {}
                 Body::Echoed => {
-                    wire::write_stream(out.octets(), RecordType::Stdout, exchange.id, data);
+                    wire::write_stream(out.bytes(), RecordType::Stdout, exchange.id, data);
                 }
-                Body::Kept { octets, is_cut } => {
-                    let taken = data.len().min(MAX_FORM_LEN - octets.len());
-                    octets.extend_from_slice(&data[..taken]);
+                Body::Kept { bytes, is_cut } => {
+                    let taken = data.len().min(MAX_FORM_LEN - bytes.len());
+                    bytes.extend_from_slice(&data[..taken]);
                     *is_cut |= taken < data.len();
                     self.requests.hold(cx, out, at, taken);
                 }
@@ -227,7 +227,7 @@ impl Session {
                 let route = Route::find(exchange.role, &exchange.params)?;
                 let body = Body::of(route.page);
                 if matches!(body, Body::Echoed) {
-                    render::write_echo_head(out.octets(), exchange.id, &exchange.params);
+                    render::write_echo_head(out.bytes(), exchange.id, &exchange.params);
                 }
                 exchange.stage = Stage::Body { route, body };
                 if matches!(route.page, Page::Early | Page::Authorize) {
@@ -285,7 +285,7 @@ impl Session {
             let _ = wire::write_pair(&mut content, name.as_bytes(), value.as_bytes());
         }
         let result = RecordType::GetValuesResult;
-        let _ = wire::write_record(out.octets(), result, MANAGEMENT_ID, &content);
+        let _ = wire::write_record(out.bytes(), result, MANAGEMENT_ID, &content);
         Ok(())
     }
 

@@ -73,8 +73,8 @@ impl Collector {
     /// Sets the one limit that most programs choose: [`ResponseLimits::max_body`]. A body that exceeds it already is
     /// too large from now on.
     #[must_use]
-    pub fn with_max_body(mut self, octets: usize) -> Self {
-        self.limits.max_body = octets;
+    pub fn with_max_body(mut self, bytes: usize) -> Self {
+        self.limits.max_body = bytes;
         if self.error.is_none() {
             self.error = self.take_body(&[]).err();
         }
@@ -285,9 +285,9 @@ impl Collector {
 pub struct ResponseLimits {
     /// What the head may be.
     pub head: HeadRules,
-    /// Octets of the body; default 64 MiB. A longer one is an error.
+    /// Bytes of the body; default 64 MiB. A longer one is an error.
     pub max_body: usize,
-    /// Octets of stderr that are kept; default 64 KiB. More is no error.
+    /// Bytes of stderr that are kept; default 64 KiB. More is no error.
     pub max_stderr: usize,
 }
 
@@ -307,7 +307,7 @@ pub fn has_body(method: impl AsRef<[u8]>, status: u16) -> bool {
     method.as_ref() != b"HEAD" && !matches!(status, 100..=199 | 204 | 304)
 }
 
-/// A head that owns its octets.
+/// A head that owns its bytes.
 #[derive(Debug)]
 struct FinalHead {
     status: u16,

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use super::bytes::{breaks_lines, is_token};
 use super::env_error::EnvError;
 use super::fields::{self, FieldRules};
-use super::octets::{breaks_lines, is_token};
 use super::script::{Script, base, without_slash};
 use super::writer::Writer;
 use crate::params::Params;
@@ -72,7 +72,7 @@ pub struct Env<'a, F> {
     pub remote: Option<SocketAddr>,
     /// Instead of what the client's `Host` says.
     pub server_name: Option<&'a [u8]>,
-    /// Octets of the body. `None`: left to the submitted body, or to the embedder.
+    /// Bytes of the body. `None`: left to the submitted body, or to the embedder.
     pub content_length: Option<u64>,
     /// For an Authorizer: without `CONTENT_LENGTH`, `PATH_INFO`, `PATH_TRANSLATED` and `SCRIPT_NAME` (FastCGI 1.0, 6.3).
     pub authorizer: bool,
@@ -116,8 +116,8 @@ where
 
     /// Sets the length of the body; for chains.
     #[must_use]
-    pub fn with_content_length(mut self, octets: u64) -> Self {
-        self.content_length = Some(octets);
+    pub fn with_content_length(mut self, bytes: u64) -> Self {
+        self.content_length = Some(bytes);
         self
     }
 
@@ -147,9 +147,9 @@ where
             return Err(EnvError::TargetForm);
         }
         // A fragment is no part of a target (RFC 9112, 3.2), and where it began would be anybody's guess.
-        let outside = |octet: &&u8| octet.is_ascii_control() || matches!(**octet, b' ' | b'#');
-        if let Some(octet) = self.target.iter().find(outside) {
-            return Err(EnvError::Target { octet: *octet });
+        let outside = |byte: &&u8| byte.is_ascii_control() || matches!(**byte, b' ' | b'#');
+        if let Some(byte) = self.target.iter().find(outside) {
+            return Err(EnvError::Target { byte: *byte });
         }
         let script = self.script;
         for part in [
@@ -158,14 +158,14 @@ where
             &script.name,
             &script.path_info,
         ] {
-            if let Some(octet) = breaks_lines(part) {
-                return Err(EnvError::Script { octet });
+            if let Some(byte) = breaks_lines(part) {
+                return Err(EnvError::Script { byte });
             }
         }
-        if let Some(octet) = self.server_name.and_then(breaks_lines) {
-            return Err(EnvError::ServerName { octet });
+        if let Some(byte) = self.server_name.and_then(breaks_lines) {
+            return Err(EnvError::ServerName { byte });
         }
-        let question = self.target.iter().position(|octet| *octet == b'?');
+        let question = self.target.iter().position(|byte| *byte == b'?');
         Ok(question.map_or(&[], |at| &self.target[at + 1..]))
     }
 
@@ -184,10 +184,10 @@ where
         } else {
             writer.put("REQUEST_SCHEME", b"http");
         }
-        if let Some(octets) = self.content_length
+        if let Some(bytes) = self.content_length
             && !self.authorizer
         {
-            writer.put_number("CONTENT_LENGTH", octets);
+            writer.put_number("CONTENT_LENGTH", bytes);
         }
     }
 
@@ -243,8 +243,8 @@ where
     F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-        let path = self.target.split(|octet| *octet == b'?').next();
+        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let path = self.target.split(|byte| *byte == b'?').next();
         let fields = self.fields.clone();
         let names: Vec<String> = fields.map(|(name, _)| shown(name)).collect();
         f.debug_struct("Env")

@@ -16,23 +16,23 @@ pub enum EnvError {
     /// 9112, 3.2.2).
     #[error("the target does not begin with a slash: take scheme and authority off first")]
     TargetForm,
-    /// A control octet, a blank or a `#` in the target.
-    #[error("the target holds the octet {octet:#04x}")]
+    /// A control byte, a blank or a `#` in the target.
+    #[error("the target holds the byte {byte:#04x}")]
     Target {
-        /// The first such octet.
-        octet: u8,
+        /// The first such byte.
+        byte: u8,
     },
     /// NUL, CR or LF in the script's names.
-    #[error("the script's path holds the octet {octet:#04x}")]
+    #[error("the script's path holds the byte {byte:#04x}")]
     Script {
-        /// The first such octet.
-        octet: u8,
+        /// The first such byte.
+        byte: u8,
     },
     /// NUL, CR or LF in [`Env::server_name`](super::Env::server_name).
-    #[error("the server's name holds the octet {octet:#04x}")]
+    #[error("the server's name holds the byte {byte:#04x}")]
     ServerName {
-        /// The first such octet.
-        octet: u8,
+        /// The first such byte.
+        byte: u8,
     },
     /// A name that is no HTTP token (RFC 9110, 5.1), such as one with a blank, `=` or a line break.
     #[error("the name of field {index} is not an HTTP token")]
@@ -41,12 +41,12 @@ pub enum EnvError {
         index: usize,
     },
     /// NUL, CR or LF in a value (RFC 9110, 5.5).
-    #[error("the value of field {index} holds the octet {octet:#04x}")]
+    #[error("the value of field {index} holds the byte {byte:#04x}")]
     FieldValue {
         /// Which field.
         index: usize,
-        /// The first such octet.
-        octet: u8,
+        /// The first such byte.
+        byte: u8,
     },
     /// A field that may be there once only: `Host` or `Content-Type`.
     #[error("the field {name} is there more than once")]

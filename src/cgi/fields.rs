@@ -2,8 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use super::bytes::{alphanumeric_or, breaks_lines, is_token};
 use super::env_error::EnvError;
-use super::octets::{alphanumeric_or, breaks_lines, is_token};
 use super::writer::{Names, Writer};
 
 /// What is passed of a request's fields.
@@ -71,8 +71,8 @@ where
         if !is_token(name) {
             return Err(EnvError::FieldName { index });
         }
-        if let Some(octet) = breaks_lines(value) {
-            return Err(EnvError::FieldValue { index, octet });
+        if let Some(byte) = breaks_lines(value) {
+            return Err(EnvError::FieldValue { index, byte });
         }
         let mut earlier = fields.clone().take(index);
         let may_repeat = repeated_names.may_have(name);
@@ -109,10 +109,10 @@ where
 /// A `Host` without its port. An IPv6 address keeps its brackets (RFC 3875, 4.1.14).
 pub(super) fn host_name(host: &[u8]) -> &[u8] {
     let from = match host.first() {
-        Some(b'[') => host.iter().position(|octet| *octet == b']').unwrap_or(0),
+        Some(b'[') => host.iter().position(|byte| *byte == b']').unwrap_or(0),
         _ => 0,
     };
-    let colon = host[from..].iter().position(|octet| *octet == b':');
+    let colon = host[from..].iter().position(|byte| *byte == b':');
     &host[..colon.map_or(host.len(), |at| from + at)]
 }
 
@@ -132,7 +132,7 @@ enum Class {
 
 impl Class {
     fn of(name: &[u8]) -> Self {
-        if !name.iter().all(|octet| IS_MAPPED[usize::from(*octet)]) {
+        if !name.iter().all(|byte| IS_MAPPED[usize::from(*byte)]) {
             return Self::Never;
         }
         if !SPECIAL_NAMES.may_have(name) {
@@ -160,7 +160,7 @@ where
     F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
     values(fields, b"connection")
-        .flat_map(|value| value.split(|octet| *octet == b','))
+        .flat_map(|value| value.split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
 }
 
@@ -210,7 +210,7 @@ pub fn is_host(host: impl AsRef<[u8]>) -> bool {
         [b'[', address @ .., b']'] => is_ipv6(address),
         [b'.', ..] => false,
         name => {
-            name.iter().all(|octet| IN_HOST[usize::from(*octet)])
+            name.iter().all(|byte| IN_HOST[usize::from(*byte)])
                 && !name.windows(2).any(|pair| pair == b"..")
         }
     };
@@ -218,8 +218,8 @@ pub fn is_host(host: impl AsRef<[u8]>) -> bool {
     valid_name && port.iter().skip(1).all(u8::is_ascii_digit)
 }
 
-fn is_ipv6(octets: &[u8]) -> bool {
-    let text = std::str::from_utf8(octets);
+fn is_ipv6(bytes: &[u8]) -> bool {
+    let text = std::str::from_utf8(bytes);
     text.is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 /// `Debug` shows names and lengths, no values.
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
-    pub(super) octets: &'a [u8],
+    pub(super) bytes: &'a [u8],
     pub(super) spans: &'a [Span],
     pub(super) facts: &'a Facts,
 }
@@ -29,16 +29,16 @@ impl<'a> Head<'a> {
     /// The reason phrase; empty where there is none.
     #[must_use]
     pub fn reason(&self) -> &'a [u8] {
-        &self.octets[self.facts.reason.clone()]
+        &self.bytes[self.facts.reason.clone()]
     }
 
     /// The fields in their order, repeats kept, blanks around values removed. Without `Status`, and with one
     /// `Content-Length` where equal ones were repeated. A server leaves some out: [`is_hop_by_hop`](super::is_hop_by_hop).
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
-        let octets = self.octets;
+        let bytes = self.bytes;
         self.spans
             .iter()
-            .map(move |span| (&octets[span.name.clone()], &octets[span.value.clone()]))
+            .map(move |span| (&bytes[span.name.clone()], &bytes[span.value.clone()]))
     }
 
     /// The first value of a field; names compare without case.
@@ -49,7 +49,7 @@ impl<'a> Head<'a> {
             .map(|field| field.1)
     }
 
-    /// The declared length of the body, in octets; below 2^63.
+    /// The declared length of the body, in bytes; below 2^63.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         self.facts.content_length
@@ -68,7 +68,7 @@ impl<'a> Head<'a> {
     /// The specification allows no other field beside it; PHP adds some, so they are not looked at.
     #[must_use]
     pub fn local_redirect(&self) -> Option<&'a [u8]> {
-        let location = &self.octets[self.facts.location.clone()?];
+        let location = &self.bytes[self.facts.location.clone()?];
         let has_fragment = location.contains(&b'#');
         let local = location.starts_with(b"/") && !location.starts_with(b"//") && !has_fragment;
         (local && self.facts.status.is_none()).then_some(location)
@@ -81,10 +81,10 @@ impl<'a> Head<'a> {
         self.facts.transfer_encoding
     }
 
-    /// Octets of the head, the blank line included.
+    /// Bytes of the head, the blank line included.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        self.octets.len()
+        self.bytes.len()
     }
 }
 
@@ -93,7 +93,7 @@ impl fmt::Debug for Head<'_> {
         let mut shown = f.debug_struct("Head");
         shown.field("status", &self.status());
         for (name, value) in self.fields() {
-            let len = format!("{} octets", value.len());
+            let len = format!("{} bytes", value.len());
             shown.field(&String::from_utf8_lossy(name), &len);
         }
         shown.finish()
@@ -104,7 +104,7 @@ impl fmt::Debug for Head<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeadRules {
-    /// The most octets of a head, line ends included; interim heads count with the final one. The
+    /// The most bytes of a head, line ends included; interim heads count with the final one. The
     /// most memory that a parser's buffer holds.
     pub max_len: usize,
     /// The most fields of one head, `Status` not counted.
@@ -132,9 +132,9 @@ pub enum HeadError {
     #[error("the application sent nothing: no head, no body")]
     Missing,
     /// The output ended inside a head, or after an interim one.
-    #[error("the application's output ended after {len} octets, before its head was complete")]
+    #[error("the application's output ended after {len} bytes, before its head was complete")]
     Truncated {
-        /// Octets of heads received.
+        /// Bytes of heads received.
         len: usize,
     },
     /// A blank line first.
@@ -148,19 +148,19 @@ pub enum HeadError {
         /// Which line.
         line: usize,
     },
-    /// An empty name, or one with an octet that is not of an HTTP token (RFC 9110, 5.6.2), such as a blank.
+    /// An empty name, or one with a byte that is not of an HTTP token (RFC 9110, 5.6.2), such as a blank.
     #[error("line {line} of the application's head has no valid field name before its colon")]
     FieldName {
         /// Which line.
         line: usize,
     },
-    /// A control octet in a value: NUL, CR without LF, or another, the tab excepted.
-    #[error("line {line} of the application's head holds the control octet {octet:#04x}")]
+    /// A control byte in a value: NUL, CR without LF, or another, the tab excepted.
+    #[error("line {line} of the application's head holds the control byte {byte:#04x}")]
     FieldValue {
         /// Which line.
         line: usize,
-        /// The first such octet.
-        octet: u8,
+        /// The first such byte.
+        byte: u8,
     },
     /// A line that begins with a blank.
     #[error(
@@ -208,8 +208,8 @@ pub enum HeadError {
         /// The other.
         second: u64,
     },
-    /// More octets than [`HeadRules::max_len`].
-    #[error("the application's head exceeds {limit} octets: raise max_len if that is right")]
+    /// More bytes than [`HeadRules::max_len`].
+    #[error("the application's head exceeds {limit} bytes: raise max_len if that is right")]
     TooLarge {
         /// The limit.
         limit: usize,
@@ -246,7 +246,7 @@ impl Facts {
     /// Notes a status that was parsed from `value`.
     pub(super) fn note_status(
         &mut self,
-        octets: &[u8],
+        bytes: &[u8],
         status: u16,
         value: Range<usize>,
     ) -> Result<(), HeadError> {
@@ -257,7 +257,7 @@ impl Facts {
             }),
             Some(_) => Ok(()),
             None => {
-                self.reason = trimmed(octets, value.start + 3..value.end);
+                self.reason = trimmed(bytes, value.start + 3..value.end);
                 Ok(())
             }
         }
@@ -275,14 +275,14 @@ impl Facts {
 }
 
 /// The part of `range` without the blanks around it.
-pub(super) fn trimmed(octets: &[u8], range: Range<usize>) -> Range<usize> {
-    let blank = |octet: &u8| matches!(octet, b' ' | b'\t');
-    let value = &octets[range.clone()];
-    let leading = value.iter().take_while(|octet| blank(octet)).count();
+pub(super) fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let value = &bytes[range.clone()];
+    let leading = value.iter().take_while(|byte| blank(byte)).count();
     let trailing = value[leading..]
         .iter()
         .rev()
-        .take_while(|octet| blank(octet))
+        .take_while(|byte| blank(byte))
         .count();
     range.start + leading..range.end - trailing
 }

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
+use super::bytes::is_token;
 use super::head::{Facts, Head, HeadError, HeadRules, Span, trimmed};
-use super::octets::is_token;
 
 /// Reads response heads incrementally. One parser serves any number of responses and keeps its memory.
 ///
 /// A head that arrives in one piece is not copied: the [`Head`] borrows the piece. Otherwise its pieces
-/// are joined in a buffer of at most [`HeadRules::max_len`] octets. Each octet is looked at a fixed number of times,
+/// are joined in a buffer of at most [`HeadRules::max_len`] bytes. Each byte is looked at a fixed number of times,
 /// whatever the pieces. Lines end in CRLF or LF, also mixed.
 ///
-/// What must not reach an HTTP response is refused: control octets, bad names, lengths that contradict
+/// What must not reach an HTTP response is refused: control bytes, bad names, lengths that contradict
 /// each other. A line that begins with a blank is refused too: CGI has no continuation lines (6.3).
 ///
 /// ```
@@ -33,7 +33,7 @@ pub struct HeadParser {
     buffer: Vec<u8>,
     spans: Vec<Span>,
     facts: Facts,
-    /// Octets of the interim heads before this one.
+    /// Bytes of the interim heads before this one.
     interim_len: usize,
     place: Place,
     /// The start of the first line that is not parsed yet, from the start of the head.
@@ -78,18 +78,18 @@ impl HeadParser {
                 return Err(error);
             }
         };
-        let octets = if self.buffer.is_empty() {
+        let bytes = if self.buffer.is_empty() {
             &piece[..taken]
         } else {
             &self.buffer
         };
         let head = Head {
-            octets,
+            bytes,
             spans: &self.spans,
             facts: &self.facts,
         };
         if head.is_interim() {
-            self.interim_len += octets.len();
+            self.interim_len += bytes.len();
             self.state = State::Interim;
         } else {
             self.state = State::Done;
@@ -121,7 +121,7 @@ impl HeadParser {
         self.interim_len = 0;
     }
 
-    /// The octets of a head that is incomplete, or was refused after it came in more than one piece.
+    /// The bytes of a head that is incomplete, or was refused after it came in more than one piece.
     #[must_use]
     pub fn buffered(&self) -> &[u8] {
         &self.buffer
@@ -137,7 +137,7 @@ impl HeadParser {
         self.line_count = 0;
     }
 
-    /// Returns how many octets of the piece complete the head.
+    /// Returns how many bytes of the piece complete the head.
     fn advance(&mut self, piece: &[u8]) -> Result<Option<usize>, HeadError> {
         let room = self.rules.max_len - self.interim_len - self.buffer.len();
         let visible = &piece[..piece.len().min(room)];
@@ -150,8 +150,8 @@ impl HeadParser {
         }
         if let Some(lines_end) = scan.lines_end {
             let buffer = std::mem::take(&mut self.buffer);
-            let octets = if buffer.is_empty() { visible } else { &buffer };
-            let parsed = self.parse_lines(octets, before + lines_end);
+            let bytes = if buffer.is_empty() { visible } else { &buffer };
+            let parsed = self.parse_lines(bytes, before + lines_end);
             self.buffer = buffer;
             parsed?;
         }
@@ -168,54 +168,54 @@ impl HeadParser {
     }
 
     /// Parses the complete lines before `end`, none of them blank. Not called without one, so that a long line which
-    /// grows by an octet at a time is not searched again each time.
-    fn parse_lines(&mut self, octets: &[u8], end: usize) -> Result<(), HeadError> {
-        while let Some(len) = find_lf(&octets[self.line_start..end]) {
+    /// grows by a byte at a time is not searched again each time.
+    fn parse_lines(&mut self, bytes: &[u8], end: usize) -> Result<(), HeadError> {
+        while let Some(len) = find_lf(&bytes[self.line_start..end]) {
             let start = self.line_start;
             self.line_start += len + 1;
-            let line = &octets[start..start + len];
+            let line = &bytes[start..start + len];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             self.line_count += 1;
-            self.parse_line(octets, start..start + line.len())?;
+            self.parse_line(bytes, start..start + line.len())?;
         }
         Ok(())
     }
 
-    fn parse_line(&mut self, octets: &[u8], at: Range<usize>) -> Result<(), HeadError> {
+    fn parse_line(&mut self, bytes: &[u8], at: Range<usize>) -> Result<(), HeadError> {
         let line = self.line_count;
-        let content = &octets[at.clone()];
+        let content = &bytes[at.clone()];
         if matches!(content, [b' ' | b'\t', ..]) {
             return Err(HeadError::Folded { line });
         }
         if line == 1 && content.starts_with(b"HTTP/") {
-            return self.parse_status_line(octets, at);
+            return self.parse_status_line(bytes, at);
         }
-        let Some(colon) = content.iter().position(|octet| *octet == b':') else {
+        let Some(colon) = content.iter().position(|byte| *byte == b':') else {
             return Err(HeadError::NoColon { line });
         };
         let name = &content[..colon];
         if !is_token(name) {
             return Err(HeadError::FieldName { line });
         }
-        let value = trimmed(octets, at.start + colon + 1..at.end);
-        check_value(&octets[value.clone()], line)?;
+        let value = trimmed(bytes, at.start + colon + 1..at.end);
+        check_value(&bytes[value.clone()], line)?;
         let span = Span {
             name: at.start..at.start + colon,
             value,
         };
-        self.keep(octets, span)
+        self.keep(bytes, span)
     }
 
     /// Notes what a field says of the response and keeps it, unless it is `Status` or a repeated length.
-    fn keep(&mut self, octets: &[u8], span: Span) -> Result<(), HeadError> {
+    fn keep(&mut self, bytes: &[u8], span: Span) -> Result<(), HeadError> {
         let line = self.line_count;
-        let name = &octets[span.name.clone()];
-        let value = &octets[span.value.clone()];
+        let name = &bytes[span.name.clone()];
+        let value = &bytes[span.value.clone()];
         if name.eq_ignore_ascii_case(b"status") {
             let Some(status) = parse_status(value) else {
                 return Err(HeadError::Status { line });
             };
-            return self.facts.note_status(octets, status, span.value);
+            return self.facts.note_status(bytes, status, span.value);
         }
         if name.eq_ignore_ascii_case(b"content-length") {
             let Some(len) = parse_length(value) else {
@@ -242,18 +242,18 @@ impl HeadParser {
         Ok(())
     }
 
-    fn parse_status_line(&mut self, octets: &[u8], at: Range<usize>) -> Result<(), HeadError> {
+    fn parse_status_line(&mut self, bytes: &[u8], at: Range<usize>) -> Result<(), HeadError> {
         if self.rules.strict {
             return Err(HeadError::StatusLine);
         }
-        let line = &octets[at.clone()];
+        let line = &bytes[at.clone()];
         check_value(line, 1)?;
-        let blank = line.iter().position(|octet| *octet == b' ');
-        let rest = trimmed(octets, at.start + blank.unwrap_or(line.len())..at.end);
-        let Some(status) = parse_status(&octets[rest.clone()]) else {
+        let blank = line.iter().position(|byte| *byte == b' ');
+        let rest = trimmed(bytes, at.start + blank.unwrap_or(line.len())..at.end);
+        let Some(status) = parse_status(&bytes[rest.clone()]) else {
             return Err(HeadError::Status { line: 1 });
         };
-        self.facts.note_status(octets, status, rest)
+        self.facts.note_status(bytes, status, rest)
     }
 }
 
@@ -278,7 +278,7 @@ enum Place {
     Inside,
 }
 
-/// What a search found, as positions after the octet in question.
+/// What a search found, as positions after the byte in question.
 struct Scan {
     /// The end of the blank line.
     head_end: Option<usize>,
@@ -287,14 +287,14 @@ struct Scan {
 }
 
 impl Place {
-    fn scan(&mut self, octets: &[u8]) -> Scan {
+    fn scan(&mut self, bytes: &[u8]) -> Scan {
         let mut at = 0;
         let mut lines_end = None;
         let head_end = loop {
-            let Some(octet) = octets.get(at) else {
+            let Some(byte) = bytes.get(at) else {
                 break None;
             };
-            match (*self, octet) {
+            match (*self, byte) {
                 (Self::LineStart | Self::LineStartCr, b'\n') => break Some(at + 1),
                 (Self::LineStart, b'\r') => {
                     *self = Self::LineStartCr;
@@ -302,7 +302,7 @@ impl Place {
                 }
                 (Self::LineStart | Self::LineStartCr, _) => *self = Self::Inside,
                 (Self::Inside, _) => {
-                    let Some(len) = find_lf(&octets[at..]) else {
+                    let Some(len) = find_lf(&bytes[at..]) else {
                         break None;
                     };
                     at += len + 1;
@@ -318,33 +318,30 @@ impl Place {
     }
 }
 
-fn find_lf(octets: &[u8]) -> Option<usize> {
+fn find_lf(bytes: &[u8]) -> Option<usize> {
     // 16 at a time as far as it goes: with what `check_value` does, 1,800 of 7,000 instructions of a head.
-    let chunks = octets.chunks_exact(16);
+    let chunks = bytes.chunks_exact(16);
     let has_lf = |chunk: &[u8]| {
         chunk
             .iter()
-            .fold(false, |so_far, octet| so_far | (*octet == b'\n'))
+            .fold(false, |so_far, byte| so_far | (*byte == b'\n'))
     };
     let skipped = 16 * chunks.take_while(|chunk| !has_lf(chunk)).count();
-    let position = octets[skipped..].iter().position(|octet| *octet == b'\n')?;
+    let position = bytes[skipped..].iter().position(|byte| *byte == b'\n')?;
     Some(skipped + position)
 }
 
 fn check_value(value: &[u8], line: usize) -> Result<(), HeadError> {
-    let is_control = |octet: u8| octet.is_ascii_control() && octet != b'\t';
-    // Without an early exit it takes several octets at a time.
+    let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
+    // Without an early exit it takes several bytes at a time.
     if !value
         .iter()
-        .fold(false, |so_far, octet| so_far | is_control(*octet))
+        .fold(false, |so_far, byte| so_far | is_control(*byte))
     {
         return Ok(());
     }
-    match value.iter().find(|octet| is_control(**octet)) {
-        Some(octet) => Err(HeadError::FieldValue {
-            line,
-            octet: *octet,
-        }),
+    match value.iter().find(|byte| is_control(**byte)) {
+        Some(byte) => Err(HeadError::FieldValue { line, byte: *byte }),
         None => Ok(()),
     }
 }

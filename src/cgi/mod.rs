@@ -103,13 +103,13 @@
 //!
 //! The example `proxy` does the same with pieces as they come, and with requests and responses of any size.
 
+mod bytes;
 mod collector;
 mod env;
 mod env_error;
 mod fields;
 mod head;
 mod head_parser;
-mod octets;
 mod path;
 mod refusal;
 mod response;

@@ -1,6 +1,6 @@
-//! The path of a target as octets: decoded, its segments, encoded anew. No file is looked at.
+//! The path of a target as bytes: decoded, its segments, encoded anew. No file is looked at.
 
-use super::octets::breaks_lines;
+use super::bytes::breaks_lines;
 use super::refusal::{Forbidden, Invalid, Refusal};
 
 /// Decodes a path once and resolves its dot segments. Begins with a slash; ends with one if it names a directory.
@@ -14,12 +14,12 @@ pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
     }
     let mut path = Vec::with_capacity(decoded.len());
     let mut is_directory = false;
-    for segment in decoded.split(|octet| *octet == b'/') {
+    for segment in decoded.split(|byte| *byte == b'/') {
         is_directory = matches!(segment, b"" | b"." | b"..");
         match segment {
             b"" | b"." => {}
             b".." => {
-                let parent = path.iter().rposition(|octet| *octet == b'/');
+                let parent = path.iter().rposition(|byte| *byte == b'/');
                 path.truncate(parent.ok_or(Refusal::Forbidden(Forbidden::OutsideRoot))?);
             }
             segment => {
@@ -35,17 +35,17 @@ pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
 }
 
 fn decoded(raw: &[u8]) -> Option<Vec<u8>> {
-    let digit = |octet: &u8| char::from(*octet).to_digit(16);
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
     let mut decoded = Vec::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some((octet, after)) = rest.split_first() {
+    while let Some((byte, after)) = rest.split_first() {
         rest = after;
-        if *octet != b'%' {
-            decoded.push(*octet);
+        if *byte != b'%' {
+            decoded.push(*byte);
             continue;
         }
         let ([high, low], after) = rest.split_first_chunk()?;
-        // Two hexadecimal digits are one octet.
+        // Two hexadecimal digits are one byte.
         decoded.push((digit(high)? * 16 + digit(low)?) as u8);
         rest = after;
     }
@@ -56,7 +56,7 @@ fn decoded(raw: &[u8]) -> Option<Vec<u8>> {
 pub(super) fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
     let slashes = path.iter().enumerate().skip(1);
     slashes
-        .filter(|(_, octet)| **octet == b'/')
+        .filter(|(_, byte)| **byte == b'/')
         .map(|(at, _)| at)
         .chain(std::iter::once(path.len()))
 }
@@ -64,24 +64,24 @@ pub(super) fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
 /// The target with a slash after its path, encoded anew, so that it cannot lead to another host.
 pub(super) fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
     let mut location = Vec::new();
-    for octet in path {
-        let is_plain = octet.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(octet);
-        push_encoded(&mut location, *octet, is_plain);
+    for byte in path {
+        let is_plain = byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(byte);
+        push_encoded(&mut location, *byte, is_plain);
     }
     location.push(b'/');
-    for octet in query {
+    for byte in query {
         // It came encoded; what is not would end the field.
-        push_encoded(&mut location, *octet, octet.is_ascii_graphic());
+        push_encoded(&mut location, *byte, byte.is_ascii_graphic());
     }
     location
 }
 
-fn push_encoded(out: &mut Vec<u8>, octet: u8, is_plain: bool) {
+fn push_encoded(out: &mut Vec<u8>, byte: u8, is_plain: bool) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     if is_plain {
-        out.push(octet);
+        out.push(byte);
     } else {
-        let digits = [octet >> 4, octet & 15].map(|digit| DIGITS[usize::from(digit)]);
+        let digits = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
         out.push(b'%');
         out.extend_from_slice(&digits);
     }
@@ -90,9 +90,9 @@ fn push_encoded(out: &mut Vec<u8>, octet: u8, is_plain: bool) {
 /// Names by which Windows finds other files: `c:x` and `a\b`, which are paths; `x.php.` and `x.php ` for `x.php`, whose
 /// source would be sent; `ENV~1` for `.env`.
 pub(super) fn has_other_names_on_windows(path: &[u8]) -> bool {
-    path.split(|octet| *octet == b'/').any(|segment| {
+    path.split(|byte| *byte == b'/').any(|segment| {
         matches!(segment.last(), Some(b'.' | b' '))
-            || segment.iter().any(|octet| matches!(octet, b'\\' | b':'))
+            || segment.iter().any(|byte| matches!(byte, b'\\' | b':'))
             || segment
                 .windows(2)
                 .any(|pair| pair[0] == b'~' && pair[1].is_ascii_digit())

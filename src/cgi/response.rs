@@ -36,11 +36,11 @@ pub struct Response {
     pub interim: Vec<Interim>,
     /// The body.
     pub body: Vec<u8>,
-    /// Octets of output dropped: a body where none belongs, output after its end.
+    /// Bytes of output dropped: a body where none belongs, output after its end.
     pub discarded: u64,
     /// What came on stderr. Says nothing about success.
     pub stderr: Vec<u8>,
-    /// Octets of stderr not kept.
+    /// Bytes of stderr not kept.
     pub stderr_dropped: u64,
     /// From what it is known that the response is whole.
     pub completeness: Completeness,
@@ -129,7 +129,7 @@ pub enum Completeness {
     Complete,
     /// The application ended its output, but not the request: see [`Response::outcome`].
     StdoutEnded,
-    /// The body has its `Content-Length` or cannot have any octet, but the request did not end: see
+    /// The body has its `Content-Length` or cannot have any byte, but the request did not end: see
     /// [`Response::outcome`].
     LengthReached,
     /// It is not whole; only inside [`Incomplete`].
@@ -197,15 +197,15 @@ pub enum ResponseError {
     #[error("the response was cut short")]
     Cut,
     /// The body has not the length that the head states.
-    #[error("the application declared a body of {declared} octets and sent {received}")]
+    #[error("the application declared a body of {declared} bytes and sent {received}")]
     Inconsistent {
         /// `Content-Length`.
         declared: u64,
-        /// Octets received.
+        /// Bytes received.
         received: u64,
     },
     /// The body exceeds [`ResponseLimits::max_body`](super::ResponseLimits::max_body), or its `Content-Length` says that it will.
-    #[error("the response exceeds {limit} octets: raise max_body, or pass the body on as it comes")]
+    #[error("the response exceeds {limit} bytes: raise max_body, or pass the body on as it comes")]
     BodyTooLarge {
         /// The limit.
         limit: usize,
@@ -221,7 +221,7 @@ struct Names<'a>(&'a [Field]);
 impl fmt::Debug for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.0.iter().map(|(name, value)| {
-            let len = format!("{} octets", value.len());
+            let len = format!("{} bytes", value.len());
             (String::from_utf8_lossy(name).into_owned(), len)
         });
         f.debug_map().entries(shown).finish()

@@ -129,7 +129,7 @@ impl ScriptMap {
     /// Finds what a target stands for. A query is ignored.
     #[must_use]
     pub fn resolve(&self, target: &[u8]) -> Resolution {
-        let (raw_path, query) = match target.iter().position(|octet| *octet == b'?') {
+        let (raw_path, query) = match target.iter().position(|byte| *byte == b'?') {
             Some(at) => target.split_at(at),
             None => (target, &[][..]),
         };
@@ -221,11 +221,11 @@ impl ScriptMap {
 
     fn is_hidden(&self, path: &[u8]) -> bool {
         let dotted = |segment: &[u8]| begins_with_dot(segment) && segment != b".well-known";
-        self.hide_dot_files && path.split(|octet| *octet == b'/').any(dotted)
+        self.hide_dot_files && path.split(|byte| *byte == b'/').any(dotted)
     }
 
     fn is_script(&self, name: &[u8]) -> bool {
-        let slash = name.iter().rposition(|octet| *octet == b'/');
+        let slash = name.iter().rposition(|byte| *byte == b'/');
         let segment = &name[slash.map_or(0, |at| at + 1)..];
         // With an empty extension every segment is a script's name, and what follows the last slash is no segment.
         !segment.is_empty() && has_extension(segment, &self.extension)
@@ -289,7 +289,7 @@ pub enum Resolution {
 
 /// A document root without slashes at its end. `/` is one too, as an application in a chroot sees it.
 pub(super) fn without_slash(root: &[u8]) -> &[u8] {
-    match root.iter().rposition(|octet| *octet != b'/') {
+    match root.iter().rposition(|byte| *byte != b'/') {
         Some(last) => &root[..=last],
         None => root.get(..1).unwrap_or_default(),
     }
@@ -317,12 +317,12 @@ enum Kind {
 }
 
 #[cfg(unix)]
-fn to_path(octets: &[u8]) -> Option<&Path> {
+fn to_path(bytes: &[u8]) -> Option<&Path> {
     use std::os::unix::ffi::OsStrExt;
-    Some(Path::new(std::ffi::OsStr::from_bytes(octets)))
+    Some(Path::new(std::ffi::OsStr::from_bytes(bytes)))
 }
 
 #[cfg(not(unix))]
-fn to_path(octets: &[u8]) -> Option<&Path> {
-    std::str::from_utf8(octets).ok().map(Path::new)
+fn to_path(bytes: &[u8]) -> Option<&Path> {
+    std::str::from_utf8(bytes).ok().map(Path::new)
 }

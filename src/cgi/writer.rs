@@ -42,7 +42,7 @@ impl Names {
     /// Names in use differ in their lengths and last letters, as a rule.
     const fn bit(len: usize, last: Option<&u8>) -> u64 {
         let last = match last {
-            Some(last) => map_octet(*last),
+            Some(last) => map_byte(*last),
             None => 0,
         };
         1 << (len.wrapping_mul(7).wrapping_add(last as usize) % 64)
@@ -94,7 +94,7 @@ impl<'p> Writer<'p> {
     }
 
     pub(super) fn put_number(&mut self, name: &str, number: u64) {
-        self.put(name, Digits::of(number).octets());
+        self.put(name, Digits::of(number).bytes());
     }
 
     pub(super) fn put_address(&mut self, name: &str, address: IpAddr) {
@@ -109,7 +109,7 @@ impl<'p> Writer<'p> {
     }
 
     fn put_written(&mut self, name: &str, write: impl FnOnce(&mut &mut [u8]) -> io::Result<()>) {
-        // An IPv6 address with brackets takes 47 octets at most.
+        // An IPv6 address with brackets takes 47 bytes at most.
         let mut text = [0; 64];
         let mut rest = &mut text[..];
         if write(&mut rest).is_ok() {
@@ -126,7 +126,7 @@ impl<'p> Writer<'p> {
         separator: &[u8],
     ) {
         let mapped = |given: &[u8]| match given.strip_prefix(HTTP) {
-            Some(given) => given.iter().copied().eq(name.iter().map(|o| map_octet(*o))),
+            Some(given) => given.iter().copied().eq(name.iter().map(|o| map_byte(*o))),
             None => false,
         };
         let name_len = HTTP.len() + name.len();
@@ -142,7 +142,7 @@ impl<'p> Writer<'p> {
             place.write_all(HTTP)?;
             let (name_place, rest) = std::mem::take(place).split_at_mut(name.len());
             for (to, from) in name_place.iter_mut().zip(name) {
-                *to = map_octet(*from);
+                *to = map_byte(*from);
             }
             *place = rest;
             for (index, value) in values.enumerate() {
@@ -158,44 +158,44 @@ impl<'p> Writer<'p> {
 
 /// A number in decimal.
 struct Digits {
-    octets: [u8; 20],
+    bytes: [u8; 20],
     start: usize,
 }
 
 impl Digits {
     fn of(mut number: u64) -> Self {
         // 20 digits hold every u64.
-        let (mut octets, mut start) = ([b'0'; 20], 20);
+        let (mut bytes, mut start) = ([b'0'; 20], 20);
         loop {
             start -= 1;
-            octets[start] += (number % 10) as u8;
+            bytes[start] += (number % 10) as u8;
             number /= 10;
             if number == 0 {
-                return Self { octets, start };
+                return Self { bytes, start };
             }
         }
     }
 
-    fn octets(&self) -> &[u8] {
-        &self.octets[self.start..]
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
     }
 }
 
 fn write_v4(out: &mut &mut [u8], address: Ipv4Addr) -> io::Result<()> {
     let [first, others @ ..] = address.octets();
-    out.write_all(Digits::of(first.into()).octets())?;
-    for octet in others {
+    out.write_all(Digits::of(first.into()).bytes())?;
+    for byte in others {
         out.write_all(b".")?;
-        out.write_all(Digits::of(octet.into()).octets())?;
+        out.write_all(Digits::of(byte.into()).bytes())?;
     }
     Ok(())
 }
 
 /// RFC 3875, 4.1.18.
-const fn map_octet(octet: u8) -> u8 {
-    match octet {
+const fn map_byte(byte: u8) -> u8 {
+    match byte {
         b'-' => b'_',
-        octet => octet.to_ascii_uppercase(),
+        byte => byte.to_ascii_uppercase(),
     }
 }
 

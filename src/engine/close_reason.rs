@@ -37,7 +37,7 @@ pub enum CloseReason {
     AbortGrace,
     /// The limits were lowered, or the client was shut down.
     Retired,
-    /// Octets on it while it was idle.
+    /// Bytes on it while it was idle.
     OutOfTurn,
     /// The application broke the protocol.
     Protocol,

@@ -223,7 +223,7 @@ mod tests {
         let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
         config.multiplex = crate::Multiplex::Off;
         config.timeouts = crate::Timeouts::NONE;
-        config.timeouts.first_octet = Some(Duration::from_secs(1));
+        config.timeouts.first_byte = Some(Duration::from_secs(1));
         let mut engine = Engine::new(config).expect("a valid configuration");
         if expects_reports {
             engine.expect_reports();

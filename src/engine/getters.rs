@@ -122,12 +122,12 @@ impl Engine {
         Stats {
             connections,
             requests,
-            octets_held: self.requests.kept(),
+            bytes_held: self.requests.kept(),
             counters: self.counters.with(self.requests.counts()),
         }
     }
 
-    /// Octets that each idle connection costs: its slab entry and what it holds on the heap, averaged. `None` without
+    /// Bytes that each idle connection costs: its slab entry and what it holds on the heap, averaged. `None` without
     /// one.
     #[must_use]
     pub fn idle_connection_cost(&self) -> Option<usize> {

@@ -11,7 +11,7 @@ impl Engine {
     /// Takes the next event out of bytes that were read from a connection; call it until `None`.
     ///
     /// `input` moves past what was consumed, and is empty with `None`: nothing is to be kept by the driver. Events
-    /// borrow from `input`. Octets for a stale handle are dropped. A protocol error closes the connection; what
+    /// borrow from `input`. Bytes for a stale handle are dropped. A protocol error closes the connection; what
     /// that means to its requests comes out of [`poll_event`](Self::poll_event).
     #[inline]
     #[must_use = "an event is not announced twice"]

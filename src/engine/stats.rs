@@ -13,8 +13,8 @@ pub struct Stats {
     pub connections: ConnectionGauges,
     /// Requests by state.
     pub requests: RequestGauges,
-    /// Octets of output held for paused requests.
-    pub octets_held: usize,
+    /// Bytes of output held for paused requests.
+    pub bytes_held: usize,
     /// What has happened since the start.
     pub counters: Counters,
 }
@@ -82,10 +82,10 @@ pub struct Counters {
     /// Records dropped: late ones, unasked-for ones, unassigned types. One that arrives in several reads counts
     /// for each.
     pub records_ignored: u64,
-    /// Octets handed to the transport.
-    pub octets_sent: u64,
-    /// Octets fed.
-    pub octets_received: u64,
+    /// Bytes handed to the transport.
+    pub bytes_sent: u64,
+    /// Bytes fed.
+    pub bytes_received: u64,
     closed: Closed,
 }
 
@@ -145,12 +145,12 @@ impl Counters {
 
     #[inline]
     pub(super) fn note_sent(&mut self, len: u64) {
-        self.octets_sent += len;
+        self.bytes_sent += len;
     }
 
     #[inline]
     pub(super) fn note_received(&mut self, len: usize) {
-        self.octets_received += len as u64;
+        self.bytes_received += len as u64;
     }
 
     /// With the counts of requests, which those keep.
@@ -199,7 +199,7 @@ mod tests {
             ("Demux", size_of::<crate::wire::Demux>(), 18),
         ];
         let grown: Vec<_> = sizes.into_iter().filter(|it| it.1 > it.2).collect();
-        assert!(grown.is_empty(), "(type, octets, at most): {grown:?}");
+        assert!(grown.is_empty(), "(type, bytes, at most): {grown:?}");
     }
 
     #[test]

@@ -34,10 +34,10 @@
 //! # engine.handle_transmitted(now, connection, sent);
 //! # while engine.poll_action().is_some() {}
 //! // One read has brought two records.
-//! let mut octets = Vec::new();
-//! wire::write_stream(&mut octets, RecordType::Stdout, 1, b"one");
-//! wire::write_stream(&mut octets, RecordType::Stderr, 1, b"two");
-//! let mut input = &octets[..];
+//! let mut bytes = Vec::new();
+//! wire::write_stream(&mut bytes, RecordType::Stdout, 1, b"one");
+//! wire::write_stream(&mut bytes, RecordType::Stderr, 1, b"two");
+//! let mut input = &bytes[..];
 //! let first = engine.poll_received(now, connection, &mut input);
 //! assert!(matches!(first, Some(Event::Stdout { data: b"one", .. })));
 //!
@@ -53,7 +53,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Time.** While a request on a connection is paused, [`Timeouts::write`], [`Timeouts::first_octet`] and
+//! **Time.** While a request on a connection is paused, [`Timeouts::write`], [`Timeouts::first_byte`] and
 //! [`Timeouts::silence`] stand still: its guest is slow, not the application. Only [`Timeouts::total`] goes on. So a
 //! guest that never reads keeps a connection, and with php-fpm a process, for as long as you let it: set `total`, or a
 //! limit of your own on guests that stand still.
@@ -90,7 +90,7 @@
 //! # let sent = engine.transmit(connection).iter().map(|slice| slice.len()).sum();
 //! # engine.handle_transmitted(now, connection, sent);
 //!
-//! // Connected, and the first octets have left:
+//! // Connected, and the first bytes have left:
 //! assert_eq!(engine.poll_event(&mut []), Some(Event::StdinReady { request, tag: Tag(1) }));
 //! assert_eq!(engine.write_stdin(now, request, b"orld")?, 4);
 //! engine.finish_stdin(now, request)?;

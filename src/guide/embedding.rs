@@ -149,7 +149,7 @@
 //! # What may not be assumed
 //!
 //! - *That output comes in certain pieces.* An event is what one read of the socket brought of one record. A head may
-//!   come octet by octet; [`cgi::HeadParser`](crate::cgi::HeadParser) takes it in any pieces.
+//!   come byte by byte; [`cgi::HeadParser`](crate::cgi::HeadParser) takes it in any pieces.
 //! - *That requests end in the order they were submitted*, or that the events of one come without those of others in
 //!   between.
 //! - *That [`Event::StdoutEnd`] comes.* php-fpm never sends it. `End` is the end.
@@ -168,7 +168,7 @@
 //! **Your own edges.** mio announces a change once. The client keeps that in mind for its sockets: after
 //! [`resume`](Client::resume) it reads what came during the pause. Your sockets are yours: when you stopped reading a
 //! guest because [`write_stdin`](Client::write_stdin) took no more, then [`Event::StdinReady`] is the moment to read
-//! on. No event of mio's will come for octets that were there before.
+//! on. No event of mio's will come for bytes that were there before.
 //!
 //! **Tags that come back too early.** When a guest goes away you [`abort`](Client::abort) its request, but its `End` is
 //! still to come. If the tag is the guest's slot and the slot is given to the next guest at once, that `End` finds the

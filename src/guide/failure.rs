@@ -103,7 +103,7 @@
 //! | [`TimedOut`](RequestError::TimedOut), [`Queue`](TimeoutKind::Queue) | N/M | 503 | `max_connections` against what the application can do; slow scripts; file descriptors and ports, if [`Counters::shortages`](crate::Counters::shortages) grows |
 //! | [`QueueFull`](RequestError::QueueFull) | N/M | 503 | `max_queue`, and why no connection could be opened for it, or one for fewer requests than expected |
 //! | [`TimedOut`](RequestError::TimedOut), [`Write`](TimeoutKind::Write) | N, M, R | 504 | an application that does not read: all its processes are busy, or it hangs |
-//! | [`TimedOut`](RequestError::TimedOut), [`FirstOctet`](TimeoutKind::FirstOctet) | M | 504 | a slow script; `fastcgi_finish_request` on kept connections |
+//! | [`TimedOut`](RequestError::TimedOut), [`FirstByte`](TimeoutKind::FirstByte) | M | 504 | a slow script; `fastcgi_finish_request` on kept connections |
 //! | [`TimedOut`](RequestError::TimedOut), [`Silence`](TimeoutKind::Silence) | R | 504 | a script that stopped in the middle, or works on after its output |
 //! | [`TimedOut`](RequestError::TimedOut), [`Total`](TimeoutKind::Total) | N, M, R | 504 | the timings in the [`Report`](crate::Report): where the time went |
 //! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | M | - | only `get_values`: connected, and no answer |
@@ -136,7 +136,7 @@
 //! | [`BodyRead`](SubmitError::BodyRead) | 500 | the reader you gave |
 //! | [`StreamNotAllowed`](SubmitError::StreamNotAllowed) | 500 | a mistake in the program: a body for a role that has none |
 //!
-//! # Refused octets of a body
+//! # Refused bytes of a body
 //!
 //! [`StdinError`], from [`write_stdin`](crate::Client::write_stdin) and [`finish_stdin`](crate::Client::finish_stdin).
 //! Nothing of that call was taken.
@@ -170,7 +170,7 @@
 //!
 //! // Completed, and yet short: the length says so.
 //! let short = collect(b"Content-Length: 5\n\nhel")?.finish(Ok(Completion::new(0, Report::default())));
-//! let incomplete = short.expect_err("two octets are missing");
+//! let incomplete = short.expect_err("two bytes are missing");
 //! assert_eq!(incomplete.error, ResponseError::Inconsistent { declared: 5, received: 3 });
 //!
 //! // Lost, and yet whole.
@@ -214,12 +214,12 @@
 //!     format!("guest {}: {failure}, {}; {}", tag.0, failure.phase, failure.report)
 //! }
 //!
-//! let error = RequestError::TimedOut(TimeoutKind::FirstOctet);
+//! let error = RequestError::TimedOut(TimeoutKind::FirstByte);
 //! let failure = Failure::new(error, Phase::Sent, Delivery::MaybeSent, Report::default());
 //! assert_eq!(
 //!     line(Tag(7), &failure),
-//!     "guest 7: timed out: no octet of a response within timeouts.first_octet (sent, no answer: the application may \
-//!      have acted), after it was sent, before any output; 0 octets sent, 0 received; ended after 0.0ns"
+//!     "guest 7: timed out: no byte of a response within timeouts.first_byte (sent, no answer: the application may \
+//!      have acted), after it was sent, before any output; 0 bytes sent, 0 received; ended after 0.0ns"
 //! );
 //! ```
 //!

@@ -60,14 +60,14 @@
 //! engine.handle_transmitted(now, connection, sent);
 //!
 //! // The application answers the second one first. The numbers 1 and 2 never leave the engine.
-//! let mut octets = Vec::new();
-//! wire::write_stream(&mut octets, RecordType::Stdout, 2, b"second");
-//! wire::write_stream(&mut octets, RecordType::Stdout, 1, b"first");
+//! let mut bytes = Vec::new();
+//! wire::write_stream(&mut bytes, RecordType::Stdout, 2, b"second");
+//! wire::write_stream(&mut bytes, RecordType::Stdout, 1, b"first");
 //! for id in [1, 2] {
 //!     let protocol_status = ProtocolStatus::RequestComplete;
-//!     wire::write_end_request(&mut octets, id, EndRequest { app_status: 0, protocol_status });
+//!     wire::write_end_request(&mut bytes, id, EndRequest { app_status: 0, protocol_status });
 //! }
-//! let mut input = &octets[..];
+//! let mut input = &bytes[..];
 //! let mut seen = Vec::new();
 //! while let Some(event) = engine.poll_received(now, connection, &mut input) {
 //!     if let Event::Stdout { tag, data, .. } = event {

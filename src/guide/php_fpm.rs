@@ -21,7 +21,7 @@
 //! config.limits.idle_timeout = Duration::from_secs(5);
 //! config.limits.max_queue = 100;                                  // beyond: 503 at once
 //! config.timeouts.queue = Some(Duration::from_secs(5));           // in the queue for so long: 503
-//! config.timeouts.first_octet = Some(Duration::from_secs(35));    // above request_terminate_timeout
+//! config.timeouts.first_byte = Some(Duration::from_secs(35));    // above request_terminate_timeout
 //! config.validate()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -87,7 +87,7 @@
 //!
 //! [`Config::yield_after`] helps where connections are more than children after all. The children then serve those
 //! connections they already have, while new ones wait in the backlog, for as long as there is always a next request.
-//! When a new connection has waited that much longer for its first octet than requests do on average, one that is idle
+//! When a new connection has waited that much longer for its first byte than requests do on average, one that is idle
 //! or the next to end its request is closed, and its child turns to the backlog. Scripts that are all slow are not taken
 //! for starved ones: their connections are kept.
 //!
@@ -97,7 +97,7 @@
 //! |---------|------|----------------------|
 //! | `pm.max_children` | [`Limits::max_connections`] | of all clients together below it |
 //! | `pm.max_requests` | nothing, it is learned; [`Retry`] | see below |
-//! | `request_terminate_timeout` | [`Timeouts::first_octet`], [`Timeouts::total`] | ours a little longer |
+//! | `request_terminate_timeout` | [`Timeouts::first_byte`], [`Timeouts::total`] | ours a little longer |
 //! | `listen.backlog` | [`Config::connect_timeout`] | how long to try while it is full |
 //! | `process_control_timeout` | [`Limits::idle_timeout`] | ours shorter |
 //!
@@ -136,12 +136,12 @@
 //! A script that calls it ends its response, and the request, and works on: WordPress for `wp-cron.php`, MediaWiki for
 //! every page. The connection looks idle, but the next request on it waits until the script is through, without end where
 //! the script waits for that very request, as MediaWiki does for its jobs. The sign is a long
-//! [`Timings::first_octet`](crate::Timings::first_octet) together with [`Report::reused`](crate::Report::reused). Where
+//! [`Timings::first_byte`](crate::Timings::first_byte) together with [`Report::reused`](crate::Report::reused). Where
 //! scripts do this, switch [`Config::keep_connections`] off: a fresh connection goes to a child that is free.
 //!
 //! # Bodies and parameters
 //!
-//! php-fpm reads `CONTENT_LENGTH` octets of a body, and none without it: a body of unknown length has to be refused (a
+//! php-fpm reads `CONTENT_LENGTH` bytes of a body, and none without it: a body of unknown length has to be refused (a
 //! proxy answers 411) or collected first, see [`UnknownLength`](crate::UnknownLength). The client states the length of
 //! every body it knows. A child waits for a body that ends early until the connection is closed, which is why a body
 //! that falls short ends the request and its connection.

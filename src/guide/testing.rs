@@ -43,7 +43,7 @@
 //! }
 //!
 //! let mut config = Config::new("unix:/run/php.sock".parse()?); // never connected to
-//! config.timeouts.first_octet = Some(Duration::from_secs(3));
+//! config.timeouts.first_byte = Some(Duration::from_secs(3));
 //! let mut engine = Engine::new(config)?;
 //! let mut network = Network::new(1, Instant::now(), 1);
 //! let php = Scripted::new(|request| match request.param("SCRIPT_FILENAME") {
@@ -134,10 +134,10 @@
 //!
 //! | to have | take |
 //! |---|---|
-//! | octets in any pieces, few at a time | [`Wire::reads`], [`Wire::writes`], [`Fragments`] |
-//! | delay, a slow line, full buffers | [`Wire::latency`], [`Wire::octets_per_second`], [`Wire::capacity`], [`Script::stop_reading`] |
+//! | bytes in any pieces, few at a time | [`Wire::reads`], [`Wire::writes`], [`Fragments`] |
+//! | delay, a slow line, full buffers | [`Wire::latency`], [`Wire::bytes_per_second`], [`Wire::capacity`], [`Script::stop_reading`] |
 //! | connections that overtake one another | [`Server::wires`], [`Network::shuffle`] |
-//! | an end of file or a reset at any octet | [`Break`], [`Records::cut`]; by a script [`Script::close`], [`Script::reset`], [`Script::half_close`] |
+//! | an end of file or a reset at any byte | [`Break`], [`Records::cut`]; by a script [`Script::close`], [`Script::reset`], [`Script::half_close`] |
 //! | connects that fail, hang, come late, find the backlog full or no descriptor | [`Server::on_connect`], [`Connect`], [`Network::limit_sockets`] |
 //! | an end that is announced and not read yet | [`Sim::step`], [`Network::shuffle`]; [`Server::on_notice`] shows it |
 //! | reads that end exactly at the end of their buffer, selectors that are not edge-triggered | [`Wire::reads`], [`Wire::reads_until_blocked`] |

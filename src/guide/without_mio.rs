@@ -42,8 +42,8 @@
 //! }
 //!
 //! impl Peer {
-//!     fn hear(&mut self, mut octets: &[u8]) -> Result<(), wire::DecodeError> {
-//!         while let Some(item) = self.demux.next(&mut octets)? {
+//!     fn hear(&mut self, mut bytes: &[u8]) -> Result<(), wire::DecodeError> {
+//!         while let Some(item) = self.demux.next(&mut bytes)? {
 //!             match item {
 //!                 Item::Begin { .. } => self.name.clear(),
 //!                 // A pair may be cut in a real stream; here every block comes whole.
@@ -72,7 +72,7 @@
 //!
 //! let mut config = Config::new("127.0.0.1:9000".parse()?); // never connected to
 //! config.multiplex = Multiplex::Off;
-//! config.timeouts.first_octet = Some(Duration::from_secs(60));
+//! config.timeouts.first_byte = Some(Duration::from_secs(60));
 //! let mut engine = Engine::new(config)?;
 //! let start = Instant::now(); // any instant will do
 //! let mut now = start;
@@ -135,7 +135,7 @@
 //! assert_eq!((&pages[&1][..], &pages[&3][..]), (&b"hello anne"[..], &b"hello carl"[..]));
 //! assert!(outcomes[&1].is_ok() && outcomes[&3].is_ok());
 //! let failure = outcomes[&2].as_ref().expect_err("it was never answered");
-//! assert_eq!(failure.error, RequestError::TimedOut(TimeoutKind::FirstOctet));
+//! assert_eq!(failure.error, RequestError::TimedOut(TimeoutKind::FirstByte));
 //! assert_eq!(failure.report.timings.end(), Duration::from_secs(60));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -302,7 +302,7 @@
 //!   complete. Call it when the write can be submitted, and not before. One write at a time on a connection: call it at
 //!   [`Action::Flush`] if none is under way, and at the completion of one. After a completion with fewer bytes, submit the
 //!   rest before anything else.
-//! - **Time.** [`Timeouts::first_octet`] begins when the last byte was copied. [`Timeouts::write`] runs only while
+//! - **Time.** [`Timeouts::first_byte`] begins when the last byte was copied. [`Timeouts::write`] runs only while
 //!   something waits in the engine. So a write that never completes ends with one of the other limits.
 //! - **Reads.** One read is under way while [`wants_read`](Engine::wants_read). When it completes, feed what it brought,
 //!   also if `wants_read` is false by then. At [`Action::Read`] submit one, if none is under way.

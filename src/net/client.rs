@@ -136,13 +136,13 @@ impl Client {
                 let left = input.len();
                 let end = buf.keep_last(left);
                 if let Some(received) = received {
-                    return Some(received.into_event(buf.octets(..end)));
+                    return Some(received.into_event(buf.bytes(..end)));
                 }
                 self.reading = None;
                 buf.release();
             }
             if let Some(received) = self.engine.next_event(buf.memory()) {
-                return Some(received.into_event_at_front(buf.octets(..)));
+                return Some(received.into_event_at_front(buf.bytes(..)));
             }
             if let Some(action) = self.engine.poll_action() {
                 self.turns.act(&mut self.engine, now, action);
@@ -181,7 +181,7 @@ impl Client {
         self.engine.new_request()
     }
 
-    /// Hands over octets of a [pushed](crate::Body::pushed) body; returns how many were taken. Fewer than offered
+    /// Hands over bytes of a [pushed](crate::Body::pushed) body; returns how many were taken. Fewer than offered
     /// means full: [`Event::StdinReady`] follows when there is room. More at [`Engine::write_stdin`].
     ///
     /// # Errors
@@ -190,9 +190,9 @@ impl Client {
         &mut self,
         now: Instant,
         request: RequestHandle,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Result<usize, StdinError> {
-        self.engine.write_stdin(now, request, octets)
+        self.engine.write_stdin(now, request, bytes)
     }
 
     /// Ends a [pushed](crate::Body::pushed) body: a duty, the application waits for it. More at
@@ -200,7 +200,7 @@ impl Client {
     ///
     /// # Errors
     /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`]; [`StdinError::TooShort`] when fewer
-    /// octets were written than declared, and then the request fails.
+    /// bytes were written than declared, and then the request fails.
     pub fn finish_stdin(&mut self, now: Instant, request: RequestHandle) -> Result<(), StdinError> {
         self.engine.finish_stdin(now, request)
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 /// [`Client::poll_event`](crate::Client::poll_event) panics when that client is given another buffer, which would lose
 /// the bytes, and when another client is given this one, which would get them. A client that was dropped owns nothing.
 pub struct ReadBuf {
-    octets: Box<[u8]>,
+    bytes: Box<[u8]>,
     unread: Range<usize>,
     /// Who took the buffer last.
     owner: Weak<()>,
@@ -37,16 +37,16 @@ impl Owner {
 impl ReadBuf {
     /// The smallest buffer.
     pub const MIN_LEN: usize = 512;
-    /// The size of [`ReadBuf::default`]: a record of 65,528 octets of content with its header fits.
+    /// The size of [`ReadBuf::default`]: a record of 65,528 bytes of content with its header fits.
     pub const DEFAULT_LEN: usize = 64 * 1024;
 
-    /// A buffer of `len` octets, at least [`MIN_LEN`](Self::MIN_LEN). It is also the most that one connection
+    /// A buffer of `len` bytes, at least [`MIN_LEN`](Self::MIN_LEN). It is also the most that one connection
     /// is read in its turn, and 16 times as much is what all turns move before
     /// [`Client::poll_event`](crate::Client::poll_event) says `None`, the last round aside.
     #[must_use]
     pub fn with_len(len: usize) -> Self {
         Self {
-            octets: vec![0; len.max(Self::MIN_LEN)].into_boxed_slice(),
+            bytes: vec![0; len.max(Self::MIN_LEN)].into_boxed_slice(),
             unread: 0..0,
             owner: Weak::new(),
             place: 0,
@@ -55,7 +55,7 @@ impl ReadBuf {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.octets.len()
+        self.bytes.len()
     }
 
     /// Lends the buffer to a client for a call. `is_reading`: the client has not taken all that it read into
@@ -99,27 +99,27 @@ impl ReadBuf {
 
     /// All of the memory, to read into.
     pub(super) fn memory(&mut self) -> &mut [u8] {
-        &mut self.octets
+        &mut self.bytes
     }
 
-    /// The first `len` octets were read from a socket.
+    /// The first `len` bytes were read from a socket.
     pub(super) fn filled(&mut self, len: usize) {
         self.unread = 0..len;
         self.is_taken = true;
     }
 
     pub(super) fn unread(&self) -> &[u8] {
-        &self.octets[self.unread.clone()]
+        &self.bytes[self.unread.clone()]
     }
 
-    /// Only the last `left` octets are still unread; gives the position before them.
+    /// Only the last `left` bytes are still unread; gives the position before them.
     pub(super) fn keep_last(&mut self, left: usize) -> usize {
         self.unread.start = self.unread.end - left;
         self.unread.start
     }
 
-    pub(super) fn octets(&self, range: impl SliceIndex<[u8], Output = [u8]>) -> &[u8] {
-        &self.octets[range]
+    pub(super) fn bytes(&self, range: impl SliceIndex<[u8], Output = [u8]>) -> &[u8] {
+        &self.bytes[range]
     }
 }
 
@@ -132,7 +132,7 @@ impl Default for ReadBuf {
 impl fmt::Debug for ReadBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadBuf")
-            .field("len", &self.octets.len())
+            .field("len", &self.bytes.len())
             .field("unread", &self.unread.len())
             .finish()
     }

@@ -5,7 +5,7 @@
 pub(crate) enum Declared {
     #[default]
     Absent,
-    Octets(u64),
+    Bytes(u64),
     Invalid,
 }
 
@@ -17,13 +17,13 @@ impl Declared {
     fn parse(value: &[u8]) -> Self {
         // RFC 3875, 4.1.2: an empty CONTENT_LENGTH says that there is no body.
         if value.is_empty() {
-            return Self::Octets(0);
+            return Self::Bytes(0);
         }
         let digits = std::str::from_utf8(value)
             .ok()
-            .filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         match digits.and_then(|text| text.parse().ok()) {
-            Some(octets) => Self::Octets(octets),
+            Some(bytes) => Self::Bytes(bytes),
             None => Self::Invalid,
         }
     }
@@ -33,8 +33,8 @@ impl Declared {
         match (self, other) {
             (Self::Absent, other) => other,
             (known, Self::Absent) => known,
-            (Self::Octets(one), Self::Octets(two)) if one == two => self,
-            (Self::Octets(_) | Self::Invalid, Self::Octets(_) | Self::Invalid) => Self::Invalid,
+            (Self::Bytes(one), Self::Bytes(two)) if one == two => self,
+            (Self::Bytes(_) | Self::Invalid, Self::Bytes(_) | Self::Invalid) => Self::Invalid,
         }
     }
 }
@@ -54,9 +54,9 @@ mod tests {
             params.content_length()
         };
         assert_eq!(declared(&[]), Declared::Absent);
-        assert_eq!(declared(&[""]), Declared::Octets(0));
-        assert_eq!(declared(&["12"]), Declared::Octets(12));
-        assert_eq!(declared(&["12", "12"]), Declared::Octets(12));
+        assert_eq!(declared(&[""]), Declared::Bytes(0));
+        assert_eq!(declared(&["12"]), Declared::Bytes(12));
+        assert_eq!(declared(&["12", "12"]), Declared::Bytes(12));
         assert_eq!(declared(&["12", "13"]), Declared::Invalid);
         assert_eq!(declared(&["+12"]), Declared::Invalid);
         assert_eq!(declared(&["99999999999999999999"]), Declared::Invalid);

@@ -9,10 +9,10 @@ pub(super) fn encodable(
     value_len: usize,
     used: usize,
     most: usize,
-) -> Option<(wire::LenOctets, usize)> {
-    let lens = wire::LenOctets::of(name_len, value_len).ok()?;
+) -> Option<(wire::LenBytes, usize)> {
+    let lens = wire::LenBytes::of(name_len, value_len).ok()?;
     // In 64 bits: two lengths of nearly 2^31 exceed a usize of 32.
-    let pair_len = lens.octets().len() as u64 + name_len as u64 + value_len as u64;
+    let pair_len = lens.bytes().len() as u64 + name_len as u64 + value_len as u64;
     if used as u64 + pair_len > most as u64 {
         return None;
     }

@@ -17,12 +17,12 @@ use method::Method;
 
 /// Name-value pairs, encoded as they are pushed (FastCGI 1.0, 3.4).
 ///
-/// Order and duplicates are kept; PHP lets the last of a name win. Octets need not be UTF-8.
+/// Order and duplicates are kept; PHP lets the last of a name win. Bytes need not be UTF-8.
 /// `Debug` shows names and lengths, no values.
 #[derive(Clone, Default)]
 pub struct Params {
     shared: Option<SharedParams>,
-    /// The encoded pairs, `len` octets, and what has been zeroed or used before behind them. With the room for a pair
+    /// The encoded pairs, `len` bytes, and what has been zeroed or used before behind them. With the room for a pair
     /// there beforehand, it is one slice to be filled rather than three pieces to be appended: spares 430 of 2,360
     /// instructions for 25 pairs.
     memory: Vec<u8>,
@@ -75,7 +75,7 @@ impl Params {
     }
 
     /// Appends a pair whose name and value `write` writes, one after the other, in the lengths stated.
-    /// If it writes any other number of octets there is no pair: the next ones would be misread.
+    /// If it writes any other number of bytes there is no pair: the next ones would be misread.
     pub(crate) fn push_with(
         &mut self,
         name_len: usize,
@@ -113,12 +113,12 @@ impl Params {
         self.longest_pair = self.longest_pair.max(pair_len);
         let (lens, pair_len) = lens?;
         let pair = self.append(pair_len);
-        let (place, rest) = pair.split_at_mut(lens.octets().len());
-        place.copy_from_slice(lens.octets());
+        let (place, rest) = pair.split_at_mut(lens.bytes().len());
+        place.copy_from_slice(lens.bytes());
         Some(rest)
     }
 
-    /// Appends octets that are to be filled.
+    /// Appends bytes that are to be filled.
     #[inline]
     fn append(&mut self, len: usize) -> &mut [u8] {
         let (start, end) = (self.len, self.len + len);
@@ -152,7 +152,7 @@ impl Params {
             .map(|pair| pair.1)
     }
 
-    /// Encoded octets, the shared block included.
+    /// Encoded bytes, the shared block included.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.encoded_parts().iter().map(|part| part.len()).sum()
@@ -298,7 +298,7 @@ impl fmt::Debug for Params {
             .entries(self.iter().map(|(name, value)| {
                 (
                     String::from_utf8_lossy(name).into_owned(),
-                    format!("{} octets", value.len()),
+                    format!("{} bytes", value.len()),
                 )
             }))
             .finish()
@@ -316,27 +316,27 @@ fn fill(place: &mut [u8], name: &[u8], value: &[u8]) {
     value_place.copy_from_slice(value);
 }
 
-/// `copy_from_slice` for a name or a value of a short pair. Most have 8 to 32 octets, for which two moves that may overlap
+/// `copy_from_slice` for a name or a value of a short pair. Most have 8 to 32 bytes, for which two moves that may overlap
 /// take less than a call of `memcpy`: spares 239 of 1,923 instructions for 25 pairs. Called rather than inlined, it would
 /// add 470.
 #[inline(always)]
-fn copy_short(place: &mut [u8], octets: &[u8]) {
-    match octets.len() {
-        8..=16 => copy_ends::<8>(place, octets),
-        17..=32 => copy_ends::<16>(place, octets),
-        _ => place.copy_from_slice(octets),
+fn copy_short(place: &mut [u8], bytes: &[u8]) {
+    match bytes.len() {
+        8..=16 => copy_ends::<8>(place, bytes),
+        17..=32 => copy_ends::<16>(place, bytes),
+        _ => place.copy_from_slice(bytes),
     }
 }
 
-/// Copies the first and the last `N` octets: all of them, where there are at most twice as many.
+/// Copies the first and the last `N` bytes: all of them, where there are at most twice as many.
 #[inline(always)]
-fn copy_ends<const N: usize>(place: &mut [u8], octets: &[u8]) {
-    let last = octets.len() - N;
-    place[..N].copy_from_slice(&octets[..N]);
-    place[last..].copy_from_slice(&octets[last..]);
+fn copy_ends<const N: usize>(place: &mut [u8], bytes: &[u8]) {
+    let last = bytes.len() - N;
+    place[..N].copy_from_slice(&bytes[..N]);
+    place[last..].copy_from_slice(&bytes[last..]);
 }
 
-/// Octets that the first pair makes room for.
+/// Bytes that the first pair makes room for.
 const FIRST_LEN: usize = 256;
 
 #[cfg(test)]
@@ -350,7 +350,7 @@ mod tests {
         let mut params = Params::default();
         params.push("HTTP_AUTHORIZATION", "Basic secret");
         let shown = format!("{params:?}");
-        assert!(shown.contains("HTTP_AUTHORIZATION") && shown.contains("12 octets"));
+        assert!(shown.contains("HTTP_AUTHORIZATION") && shown.contains("12 bytes"));
         assert!(!shown.contains("secret"));
     }
 
@@ -392,10 +392,10 @@ mod tests {
 
     #[test]
     fn each_length_of_name_and_value_is_encoded_as_wire_does() {
-        let octets: Vec<u8> = (0..=130).collect();
+        let bytes: Vec<u8> = (0..=130).collect();
         for name_len in 0..=130 {
             for value_len in [0, 1, 40, 130 - name_len, name_len] {
-                let (name, value) = (&octets[..name_len], &octets[octets.len() - value_len..]);
+                let (name, value) = (&bytes[..name_len], &bytes[bytes.len() - value_len..]);
                 let mut params = Params::default();
                 params.push(name, value);
                 let mut expected = Vec::new();
@@ -416,7 +416,7 @@ mod tests {
         assert_eq!(params.get("A"), Some(&b"2"[..]));
         params.extend([("A", "3"), ("CONTENT_LENGTH", "4")]);
         assert_eq!(params.get("A"), Some(&b"3"[..]));
-        assert_eq!(params.content_length(), Declared::Octets(4));
+        assert_eq!(params.content_length(), Declared::Bytes(4));
         let copy: Params = params.iter().collect();
         assert!(copy.iter().eq(params.iter()));
     }

@@ -69,9 +69,9 @@ pub(super) enum Reply {
 }
 
 impl Replies {
-    /// Sends octets.
-    pub fn send(&mut self, connection: usize, octets: impl Into<Vec<u8>>) {
-        self.list.push((connection, Reply::Send(octets.into())));
+    /// Sends bytes.
+    pub fn send(&mut self, connection: usize, bytes: impl Into<Vec<u8>>) {
+        self.list.push((connection, Reply::Send(bytes.into())));
     }
 
     /// Ends its own direction (`SHUT_WR`) behind what was sent; goes on reading.
@@ -95,12 +95,12 @@ impl Replies {
         self.list.push((connection, Reply::Reset));
     }
 
-    /// Stops or goes on reading. Unread octets fill the wire until nothing more can be written.
+    /// Stops or goes on reading. Unread bytes fill the wire until nothing more can be written.
     pub fn read(&mut self, connection: usize, reads: bool) {
         self.list.push((connection, Reply::Read(reads)));
     }
 
-    /// Throws away what came together with the last octets that were read and was not used, as libfcgi does
+    /// Throws away what came together with the last bytes that were read and was not used, as libfcgi does
     /// between requests: whatever comes next is read as the header of a record.
     pub fn discard(&mut self, connection: usize) {
         self.list.push((connection, Reply::Discard));

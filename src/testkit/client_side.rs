@@ -359,7 +359,7 @@ impl ClientSide {
         let link = medium.link_mut(number);
         let arrival = link.and_then(|link| link.write(now, bytes));
         medium.note(format_args!(
-            "connection {number} takes {len} of {offered} octets"
+            "connection {number} takes {len} of {offered} bytes"
         ));
         medium.appoint(arrival, Appointment::AtApplication(number));
         engine.handle_transmitted(now, handle, len);
@@ -406,7 +406,7 @@ impl ClientSide {
                 medium.tally_mut().read(len, available, buffer_len);
                 medium.appoint(arrival, Appointment::AtClient(number));
                 medium.note_bytes(&self.input);
-                medium.note(format_args!("connection {number} brings {len} octets"));
+                medium.note(format_args!("connection {number} brings {len} bytes"));
                 if is_drained {
                     engine.note_drained(handle);
                     self.side.show(number, Notice::Drained);

@@ -1,4 +1,4 @@
-//! An application spoken to in octets, without a client.
+//! An application spoken to in bytes, without a client.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,10 +8,10 @@ use super::application::{Application, Replies, Reply};
 use super::framing::Framing;
 use super::wire::End;
 
-/// A Web server made of octets: sends what it is given, right or wrong, and collects what comes back.
+/// A Web server made of bytes: sends what it is given, right or wrong, and collects what comes back.
 ///
 /// For tests of an [`Application`] itself, and to see how one with certain [`Habits`](super::Habits) takes what
-/// no correct client would send. There is no wire in between: octets arrive at once and whole.
+/// no correct client would send. There is no wire in between: bytes arrive at once and whole.
 ///
 /// ```
 /// use mio_fcgi::testkit::{Dialogue, Script, Scripted, records};
@@ -20,9 +20,9 @@ use super::wire::End;
 /// let mut dialogue = Dialogue::new(Scripted::new(|_| Script::answer("hello")));
 /// let connection = dialogue.connect();
 /// let request = records::begin(1, Role::Responder, true).params(1, &[]).params_end(1).stdin_end(1);
-/// dialogue.send(connection, request.octets());
+/// dialogue.send(connection, request.bytes());
 /// let answer = records::stdout(1, b"hello").stdout_end(1).end(1, 0);
-/// assert_eq!(dialogue.received(connection), answer.octets());
+/// assert_eq!(dialogue.received(connection), answer.bytes());
 /// assert_eq!(dialogue.end(connection), None, "it is kept");
 /// ```
 pub struct Dialogue {
@@ -76,12 +76,12 @@ impl Dialogue {
         number
     }
 
-    /// Sends octets, all in one piece.
+    /// Sends bytes, all in one piece.
     ///
     /// # Panics
     /// When there is no such connection.
-    pub fn send(&mut self, connection: usize, octets: &[u8]) {
-        self.sides[connection].unread.extend_from_slice(octets);
+    pub fn send(&mut self, connection: usize, bytes: &[u8]) {
+        self.sides[connection].unread.extend_from_slice(bytes);
         self.feed(connection);
     }
 
@@ -108,7 +108,7 @@ impl Dialogue {
         self.now = until;
     }
 
-    /// All octets that have come back on a connection.
+    /// All bytes that have come back on a connection.
     ///
     /// # Panics
     /// When there is no such connection.
@@ -133,9 +133,9 @@ impl Dialogue {
             && !side.is_closed
             && !side.unread.is_empty()
         {
-            let octets = std::mem::take(&mut side.unread);
+            let bytes = std::mem::take(&mut side.unread);
             let mut framing = std::mem::take(&mut side.framing);
-            let mut input = &octets[..];
+            let mut input = &bytes[..];
             let mut replies = Replies::default();
             framing.read_item(number, &mut input, self.application.as_mut(), &mut replies);
             let side = &mut self.sides[number];
@@ -164,7 +164,7 @@ impl Dialogue {
                 continue;
             };
             match reply {
-                Reply::Send(octets) if side.end.is_none() => side.received.extend(octets),
+                Reply::Send(bytes) if side.end.is_none() => side.received.extend(bytes),
                 Reply::HalfClose => side.end = side.end.or(Some(End::Fin)),
                 Reply::Close => {
                     side.end = side.end.or(Some(End::Fin));

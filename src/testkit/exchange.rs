@@ -111,7 +111,7 @@ impl Exchange {
         !self.has_started || self.awaits_stdin()
     }
 
-    /// Takes octets of `FCGI_PARAMS`; false when a pair is cut where none may be. `ends_record`: no more of
+    /// Takes bytes of `FCGI_PARAMS`; false when a pair is cut where none may be. `ends_record`: no more of
     /// them are in this record.
     pub(super) fn add_params(&mut self, data: &[u8], ends_record: bool, split: SplitPairs) -> bool {
         self.encoded_params.extend_from_slice(data);
@@ -146,14 +146,14 @@ impl Exchange {
         is_whole
     }
 
-    /// The octets of the body that the request declares.
+    /// The bytes of the body that the request declares.
     fn declared_len(&self) -> usize {
         let text = self.received.param("CONTENT_LENGTH");
-        let text = text.and_then(|octets| std::str::from_utf8(octets).ok());
+        let text = text.and_then(|bytes| std::str::from_utf8(bytes).ok());
         text.and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
-    /// Takes octets of the body; false when they exceed what is declared, where that counts.
+    /// Takes bytes of the body; false when they exceed what is declared, where that counts.
     pub(super) fn add_stdin(&mut self, data: &[u8], starts: Starts) -> bool {
         if data.is_empty() {
             self.ended_len = self.received.stdin.len();
@@ -280,22 +280,22 @@ impl Exchange {
 }
 
 /// The next pair, as long as it goes on.
-fn take_pair(octets: &mut &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let name_len = take_len(octets)?;
-    let value_len = take_len(octets)?;
-    let (name, rest) = octets.split_at(octets.len().min(name_len));
+fn take_pair(bytes: &mut &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let name_len = take_len(bytes)?;
+    let value_len = take_len(bytes)?;
+    let (name, rest) = bytes.split_at(bytes.len().min(name_len));
     let (value, rest) = rest.split_at(rest.len().min(value_len));
-    *octets = rest;
+    *bytes = rest;
     Some((name.to_vec(), value.to_vec()))
 }
 
-fn take_len(octets: &mut &[u8]) -> Option<usize> {
-    let first = *octets.first()?;
+fn take_len(bytes: &mut &[u8]) -> Option<usize> {
+    let first = *bytes.first()?;
     if first < 0x80 {
-        *octets = &octets[1..];
+        *bytes = &bytes[1..];
         return Some(usize::from(first));
     }
-    let (four, rest) = octets.split_first_chunk()?;
-    *octets = rest;
+    let (four, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
     Some((u32::from_be_bytes(*four) & 0x7fff_ffff) as usize)
 }

@@ -3,14 +3,14 @@
 use super::application::{Application, Replies};
 use crate::wire::{Demux, HEADER_LEN, Header, VERSION};
 
-/// Takes the octets of one connection apart for an application, asking it about each header first.
+/// Takes the bytes of one connection apart for an application, asking it about each header first.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     demux: Demux,
     /// What there is of the next record's header.
     header: [u8; HEADER_LEN],
     header_len: usize,
-    /// Octets of the record that are still to come.
+    /// Bytes of the record that are still to come.
     rest: usize,
     /// The application takes nothing more.
     refused: bool,
@@ -40,9 +40,9 @@ impl Framing {
             return;
         }
         let missing = HEADER_LEN - self.header_len;
-        let (octets, rest) = input.split_at(input.len().min(missing));
-        self.header[self.header_len..self.header_len + octets.len()].copy_from_slice(octets);
-        self.header_len += octets.len();
+        let (bytes, rest) = input.split_at(input.len().min(missing));
+        self.header[self.header_len..self.header_len + bytes.len()].copy_from_slice(bytes);
+        self.header_len += bytes.len();
         *input = rest;
         if self.header_len < HEADER_LEN {
             return;
@@ -69,11 +69,11 @@ impl Framing {
     fn decode(
         &mut self,
         number: usize,
-        octets: &mut &[u8],
+        bytes: &mut &[u8],
         application: &mut dyn Application,
         replies: &mut Replies,
     ) {
-        match self.demux.next(octets) {
+        match self.demux.next(bytes) {
             Ok(Some(item)) => application.received(number, item, replies),
             Ok(None) => {}
             Err(error) => {

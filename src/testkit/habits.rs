@@ -1,7 +1,7 @@
 //! How applications differ where FastCGI leaves them free, or where they take the liberty.
 //!
 //! The figures are observations of php-fpm 8.2, libfcgi 2.4, Go 1.19's net/http/fcgi and flup 1.0 for
-//! Python 3. The repository's tests hold these habits against those applications, octets for octets.
+//! Python 3. The repository's tests hold these habits against those applications, bytes for bytes.
 
 use super::wire::End;
 use crate::wire::{MAX_CONNS, MAX_REQS, MPXS_CONNS};
@@ -13,7 +13,7 @@ use crate::wire::{MAX_CONNS, MAX_REQS, MPXS_CONNS};
 /// | requests on a connection      | many      | one         | one         | many   | one, or many |
 /// | the script starts             | with the parameters | with the body | with the parameters | with `FCGI_STDIN` | with the parameters |
 /// | empty `FCGI_STDOUT` at the end | yes      | never       | yes         | yes    | if used |
-/// | `FCGI_GET_VALUES`             | MPXS 1    | MPXS 0      | all, if an octet follows | MPXS 1, then an empty one | empty |
+/// | `FCGI_GET_VALUES`             | MPXS 1    | MPXS 0      | all, if a byte follows | MPXS 1, then an empty one | empty |
 /// | `FCGI_ABORT_REQUEST`          | end       | cuts the body | cuts the body | end, output later | nothing |
 /// | a second request meanwhile    | served    | cuts the body | refused, cuts the body | served | refused, or served |
 /// | a second request right behind | served    | served      | lost        | served | served |
@@ -43,8 +43,8 @@ pub struct Habits {
     pub outputs: Outputs,
     /// The answer to `FCGI_GET_VALUES`.
     pub values: Values,
-    /// The answer is held back until another octet has come, padding of the question included.
-    pub values_need_an_octet: bool,
+    /// The answer is held back until another byte has come, padding of the question included.
+    pub values_need_an_byte: bool,
     /// What is answered to a record of an unknown type.
     pub unknown_type: UnknownType,
     /// What `FCGI_ABORT_REQUEST` does.
@@ -67,7 +67,7 @@ pub struct Habits {
     pub holds_ids: bool,
     /// What becomes of a name-value pair that is in two records.
     pub split_pairs: SplitPairs,
-    /// Most content and padding of one record, in octets; more costs the connection.
+    /// Most content and padding of one record, in bytes; more costs the connection.
     pub max_record_len: usize,
     /// What its application statuses are.
     pub app_status: AppStatus,
@@ -88,7 +88,7 @@ pub enum Starts {
     WithParams,
     /// With the first record of `FCGI_STDIN`, the empty one included.
     WithStdin,
-    /// When `CONTENT_LENGTH` octets have come, whether `FCGI_STDIN` has ended or not. What exceeds them costs
+    /// When `CONTENT_LENGTH` bytes have come, whether `FCGI_STDIN` has ended or not. What exceeds them costs
     /// the connection, what lacks is waited for.
     WithBody,
 }
@@ -101,7 +101,7 @@ pub enum Reads {
     /// Between requests, and when a script waits for the body. A script that runs on behind its end, as PHP's do
     /// behind `fastcgi_finish_request`, keeps the next request waiting.
     OnDemand,
-    /// Until octets of a body come that its script does not wait for: they stop the whole connection.
+    /// Until bytes of a body come that its script does not wait for: they stop the whole connection.
     UntilUnused,
 }
 
@@ -125,7 +125,7 @@ pub enum OutOfTurn {
     /// The request goes on with the body as it is, and the connection is closed behind its answer, or at once where
     /// there is none.
     CutsBody,
-    /// The same, without the octets of the body since its last empty record.
+    /// The same, without the bytes of the body since its last empty record.
     EmptiesBody,
 }
 
@@ -252,7 +252,7 @@ impl Habits {
             out_of_turn: OutOfTurn::Ignored,
             outputs: Outputs::StdoutEnded,
             values: Values::Pairs(vec![(MPXS_CONNS, "1")]),
-            values_need_an_octet: false,
+            values_need_an_byte: false,
             unknown_type: UnknownType::Answered,
             abort: Abort::Ends,
             all_roles: true,
@@ -308,7 +308,7 @@ impl Habits {
             out_of_turn: OutOfTurn::CutsBody,
             outputs: Outputs::Buffered,
             values: Values::Pairs(vec![(MAX_CONNS, "1"), (MAX_REQS, "1"), (MPXS_CONNS, "0")]),
-            values_need_an_octet: true,
+            values_need_an_byte: true,
             unknown_type: UnknownType::AnsweredWithoutContent,
             abort: Abort::OutOfTurn,
             unknown_role: UnknownRole::Closed,

@@ -79,7 +79,7 @@ impl Medium {
     }
 
     pub(super) fn note_bytes(&mut self, bytes: &[u8]) {
-        self.trace.octets(bytes);
+        self.trace.bytes(bytes);
     }
 
     pub(super) fn note_event(&mut self, event: &Event<'_>) {

@@ -10,7 +10,7 @@
 //! * [`Habits`] make it behave as php-fpm, libfcgi, Go or flup do where they differ.
 //! * [`Wire`] cuts, delays and fills up; [`Connect`] refuses, hangs, and finds the backlog full.
 //! * [`Network`] is the driver alone, for code that gives an engine commands of its own.
-//! * [`Dialogue`] speaks to an application in octets, without a client.
+//! * [`Dialogue`] speaks to an application in bytes, without a client.
 //!
 //! The guide's page [`testing`](crate::guide::testing) begins with a server's time limit and says what to take for
 //! which fault.
@@ -19,7 +19,7 @@
 //!
 //! A virtual connection is neither TCP nor a Unix socket: there are no packets, no Nagle, no lingering close, and what
 //! was received before a reset came back for a lost write can still be read. A duration of more than a hundred years
-//! counts as a hundred years. [`Habits`] are those of the versions named there. What the octets cost in real time, only real sockets tell.
+//! counts as a hundred years. [`Habits`] are those of the versions named there. What the bytes cost in real time, only real sockets tell.
 
 // Each file owns the fields of its struct, and calls only files below it. Below `network`, which is called from outside:
 // `client_side` (the driver), `application_side`, `medium` (the connections, and what happens when), `link` (both ends of

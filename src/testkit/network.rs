@@ -1,4 +1,4 @@
-//! The virtual network: carries an engine's octets to applications and back, under a virtual clock.
+//! The virtual network: carries an engine's bytes to applications and back, under a virtual clock.
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -99,7 +99,7 @@ impl Receive {
                 return;
             }
             let refusal = records::refuse(id, ProtocolStatus::CantMultiplex);
-            replies.send(connection, refusal.into_octets());
+            replies.send(connection, refusal.into_bytes());
             if habit == SecondBegin::CantMultiplexCutsBody
                 && let Some(exchange) = self.connections_mut().exchange_mut(first)
             {
@@ -113,7 +113,7 @@ impl Receive {
             match self.habits().unknown_role {
                 UnknownRole::Refused => {
                     let refusal = records::refuse(id, ProtocolStatus::UnknownRole);
-                    replies.send(connection, refusal.into_octets());
+                    replies.send(connection, refusal.into_bytes());
                 }
                 UnknownRole::Closed => self.connections_mut().refuse(connection, replies),
             }
@@ -123,7 +123,7 @@ impl Receive {
             .begin(connection, id, role, body.keep_conn());
     }
 
-    /// A piece of a stream, or with no octet its end.
+    /// A piece of a stream, or with no byte its end.
     pub(super) fn stream(
         &mut self,
         connection: usize,
@@ -251,7 +251,7 @@ impl Receive {
                 }
             }
             Abort::EndsAndRunsOn => {
-                replies.send(connection, records::end(id, 0).into_octets());
+                replies.send(connection, records::end(id, 0).into_bytes());
                 if let Some(own) = self.connections_mut().get_mut(connection) {
                     own.release(id);
                 }
@@ -316,14 +316,14 @@ impl Receive {
             }
         };
         let closes = matches!(values, Values::PairsAndClose(_));
-        if self.habits().values_need_an_octet
+        if self.habits().values_need_an_byte
             && let Some(own) = self.connections_mut().get_mut(connection)
             && !own.is_padded()
         {
-            own.hold_back(answer.into_octets());
+            own.hold_back(answer.into_bytes());
             return;
         }
-        replies.send(connection, answer.into_octets());
+        replies.send(connection, answer.into_bytes());
         if closes {
             self.connections_mut().close(connection, replies);
         }
@@ -349,7 +349,7 @@ impl Receive {
             return;
         }
         let answer = Records::default().unknown_type(record_type);
-        replies.send(connection, answer.into_octets());
+        replies.send(connection, answer.into_bytes());
         if habit == UnknownType::AnsweredWithoutContent
             && let Some(own) = self.connections().get(connection)
             && own.has_content()

@@ -8,21 +8,21 @@
 //!     .stdout(1, b"hello")
 //!     .stdout_end(1)
 //!     .end(1, 0);
-//! assert_eq!(conversation.octets()[..2], [1, 6], "version 1, FCGI_STDOUT");
+//! assert_eq!(conversation.bytes()[..2], [1, 6], "version 1, FCGI_STDOUT");
 //! ```
 
 use crate::wire::{self, EndRequest, ProtocolStatus, RecordType, Role};
 
-/// Records in a row, as octets. Methods append; what they write need not be legal.
+/// Records in a row, as bytes. Methods append; what they write need not be legal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 /// No record yet.
 #[must_use]
 pub const fn new() -> Records {
-    Records { octets: Vec::new() }
+    Records { bytes: Vec::new() }
 }
 
 /// Begins with `FCGI_STDOUT`.
@@ -67,38 +67,38 @@ pub fn get_values(names: &[&str]) -> Records {
     new().get_values(names)
 }
 
-/// Begins with octets as they are.
+/// Begins with bytes as they are.
 #[must_use]
-pub fn raw(octets: &[u8]) -> Records {
-    new().raw(octets)
+pub fn raw(bytes: &[u8]) -> Records {
+    new().raw(bytes)
 }
 
 impl Records {
     /// `FCGI_STDOUT`, in as many records as the content needs, none for none.
     #[must_use]
     pub fn stdout(mut self, request_id: u16, content: &[u8]) -> Self {
-        wire::write_stream(&mut self.octets, RecordType::Stdout, request_id, content);
+        wire::write_stream(&mut self.bytes, RecordType::Stdout, request_id, content);
         self
     }
 
     /// The empty `FCGI_STDOUT`.
     #[must_use]
     pub fn stdout_end(mut self, request_id: u16) -> Self {
-        wire::write_stream_end(&mut self.octets, RecordType::Stdout, request_id);
+        wire::write_stream_end(&mut self.bytes, RecordType::Stdout, request_id);
         self
     }
 
     /// `FCGI_STDERR`, in as many records as the content needs, none for none.
     #[must_use]
     pub fn stderr(mut self, request_id: u16, content: &[u8]) -> Self {
-        wire::write_stream(&mut self.octets, RecordType::Stderr, request_id, content);
+        wire::write_stream(&mut self.bytes, RecordType::Stderr, request_id, content);
         self
     }
 
     /// The empty `FCGI_STDERR`.
     #[must_use]
     pub fn stderr_end(mut self, request_id: u16) -> Self {
-        wire::write_stream_end(&mut self.octets, RecordType::Stderr, request_id);
+        wire::write_stream_end(&mut self.bytes, RecordType::Stderr, request_id);
         self
     }
 
@@ -110,7 +110,7 @@ impl Records {
             app_status,
             protocol_status,
         };
-        wire::write_end_request(&mut self.octets, request_id, body);
+        wire::write_end_request(&mut self.bytes, request_id, body);
         self
     }
 
@@ -122,7 +122,7 @@ impl Records {
             app_status,
             protocol_status,
         };
-        wire::write_end_request(&mut self.octets, request_id, body);
+        wire::write_end_request(&mut self.bytes, request_id, body);
         self
     }
 
@@ -148,14 +148,14 @@ impl Records {
     /// `FCGI_UNKNOWN_TYPE`.
     #[must_use]
     pub fn unknown_type(mut self, record_type: u8) -> Self {
-        wire::write_unknown_type(&mut self.octets, record_type);
+        wire::write_unknown_type(&mut self.bytes, record_type);
         self
     }
 
     /// `FCGI_BEGIN_REQUEST`.
     #[must_use]
     pub fn begin(mut self, request_id: u16, role: Role, keep: bool) -> Self {
-        wire::write_begin_request(&mut self.octets, request_id, role, keep);
+        wire::write_begin_request(&mut self.bytes, request_id, role, keep);
         self
     }
 
@@ -167,7 +167,7 @@ impl Records {
             let written = wire::write_pair(&mut pair, name.as_bytes(), value.as_bytes());
             if written.is_ok() && pair.len() <= wire::MAX_CONTENT_LEN {
                 let record_type = RecordType::Params;
-                wire::write_stream(&mut self.octets, record_type, request_id, &pair);
+                wire::write_stream(&mut self.bytes, record_type, request_id, &pair);
             }
         }
         self
@@ -176,28 +176,28 @@ impl Records {
     /// The empty `FCGI_PARAMS`.
     #[must_use]
     pub fn params_end(mut self, request_id: u16) -> Self {
-        wire::write_stream_end(&mut self.octets, RecordType::Params, request_id);
+        wire::write_stream_end(&mut self.bytes, RecordType::Params, request_id);
         self
     }
 
     /// `FCGI_STDIN`, in as many records as the content needs, none for none.
     #[must_use]
     pub fn stdin(mut self, request_id: u16, content: &[u8]) -> Self {
-        wire::write_stream(&mut self.octets, RecordType::Stdin, request_id, content);
+        wire::write_stream(&mut self.bytes, RecordType::Stdin, request_id, content);
         self
     }
 
     /// The empty `FCGI_STDIN`.
     #[must_use]
     pub fn stdin_end(mut self, request_id: u16) -> Self {
-        wire::write_stream_end(&mut self.octets, RecordType::Stdin, request_id);
+        wire::write_stream_end(&mut self.bytes, RecordType::Stdin, request_id);
         self
     }
 
     /// `FCGI_ABORT_REQUEST`.
     #[must_use]
     pub fn abort(mut self, request_id: u16) -> Self {
-        wire::write_abort_request(&mut self.octets, request_id);
+        wire::write_abort_request(&mut self.bytes, request_id);
         self
     }
 
@@ -205,11 +205,11 @@ impl Records {
     #[must_use]
     pub fn get_values(mut self, names: &[&str]) -> Self {
         // Nothing is appended then.
-        let _ = wire::write_get_values(&mut self.octets, names);
+        let _ = wire::write_get_values(&mut self.bytes, names);
         self
     }
 
-    /// One record of any type, ID, content (at most 65,535 octets, the rest is cut off) and padding.
+    /// One record of any type, ID, content (at most 65,535 bytes, the rest is cut off) and padding.
     #[must_use]
     pub fn record(
         mut self,
@@ -225,43 +225,43 @@ impl Records {
             content_len: content.len() as u16,
             padding_len,
         };
-        self.octets.extend_from_slice(&header.encode());
-        self.octets.extend_from_slice(content);
-        let padded = self.octets.len() + usize::from(padding_len);
-        self.octets.resize(padded, 0);
+        self.bytes.extend_from_slice(&header.encode());
+        self.bytes.extend_from_slice(content);
+        let padded = self.bytes.len() + usize::from(padding_len);
+        self.bytes.resize(padded, 0);
         self
     }
 
-    /// Octets as they are.
+    /// Bytes as they are.
     #[must_use]
-    pub fn raw(mut self, octets: &[u8]) -> Self {
-        self.octets.extend_from_slice(octets);
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend_from_slice(bytes);
         self
     }
 
-    /// Cuts all but the first `len` octets off: what an application that dies in mid-record has sent.
+    /// Cuts all but the first `len` bytes off: what an application that dies in mid-record has sent.
     #[must_use]
     pub fn cut(mut self, len: usize) -> Self {
-        self.octets.truncate(len);
+        self.bytes.truncate(len);
         self
     }
 
     /// The records of another in behind these.
     #[must_use]
     pub fn then(mut self, other: &Self) -> Self {
-        self.octets.extend_from_slice(&other.octets);
+        self.bytes.extend_from_slice(&other.bytes);
         self
     }
 
-    /// The octets.
+    /// The bytes.
     #[must_use]
-    pub fn octets(&self) -> &[u8] {
-        &self.octets
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// The octets, owned.
+    /// The bytes, owned.
     #[must_use]
-    pub fn into_octets(self) -> Vec<u8> {
-        self.octets
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 }

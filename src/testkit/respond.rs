@@ -66,7 +66,7 @@ impl Respond {
                 Step::Ended => self.finish(key, replies),
                 Step::Send(records) => {
                     self.write(key, true, replies);
-                    replies.send(connection, records.into_octets());
+                    replies.send(connection, records.into_bytes());
                 }
                 Step::Then(make) => {
                     let script = make(exchange.received());
@@ -123,10 +123,10 @@ impl Respond {
         };
         let (connection, id) = (exchange.connection(), exchange.id());
         for piece in exchange.stderr().take(most).chunks(record_len) {
-            replies.send(connection, records::stderr(id, piece).into_octets());
+            replies.send(connection, records::stderr(id, piece).into_bytes());
         }
         for piece in exchange.stdout().take(most).chunks(record_len) {
-            replies.send(connection, records::stdout(id, piece).into_octets());
+            replies.send(connection, records::stdout(id, piece).into_bytes());
         }
     }
 
@@ -151,7 +151,7 @@ impl Respond {
         if stdout.end() && is_ended {
             ends = ends.stdout_end(id);
         }
-        replies.send(exchange.connection(), ends.into_octets());
+        replies.send(exchange.connection(), ends.into_bytes());
     }
 
     fn end_outputs(&mut self, key: u64, status: ProtocolStatus, replies: &mut Replies) {
@@ -163,9 +163,9 @@ impl Respond {
             let (connection, id) = (exchange.connection(), exchange.id());
             let stderr = exchange.stderr();
             let held = stderr.take(0);
-            replies.send(connection, records::stderr(id, &held).into_octets());
+            replies.send(connection, records::stderr(id, &held).into_bytes());
             if stderr.is_used() && stderr.end() {
-                replies.send(connection, records::new().stderr_end(id).into_octets());
+                replies.send(connection, records::new().stderr_end(id).into_bytes());
             }
         }
         self.write(key, true, replies);
@@ -177,7 +177,7 @@ impl Respond {
             && exchange.stderr().is_used()
         {
             let end = records::new().stderr_end(exchange.id());
-            replies.send(exchange.connection(), end.into_octets());
+            replies.send(exchange.connection(), end.into_bytes());
         }
     }
 

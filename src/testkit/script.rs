@@ -67,7 +67,7 @@ impl Script {
     }
 
     /// Waits for the whole body (for the empty `FCGI_STDIN`, and `FCGI_DATA` of a Filter; php-fpm: for
-    /// `CONTENT_LENGTH` octets).
+    /// `CONTENT_LENGTH` bytes).
     #[must_use]
     pub fn await_stdin(self) -> Self {
         self.with(Step::AwaitStdin)

@@ -17,7 +17,7 @@ pub struct Server {
     attempts: usize,
 }
 
-/// Sees what is written: the connection's number, the octets.
+/// Sees what is written: the connection's number, the bytes.
 type Tap = Box<dyn FnMut(usize, &[u8])>;
 
 /// Sees what the driver is told of a connection, or finds: its number, and what it is.
@@ -86,7 +86,7 @@ impl Server {
         self
     }
 
-    /// Shows all octets that the client writes, with the connection's number, whether the application reads them
+    /// Shows all bytes that the client writes, with the connection's number, whether the application reads them
     /// or not.
     pub fn tap(&mut self, tap: impl FnMut(usize, &[u8]) + 'static) -> &mut Self {
         self.tap = Some(Box::new(tap));

@@ -123,9 +123,9 @@ impl Sim {
     pub fn write_stdin(
         &mut self,
         handle: RequestHandle,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Result<usize, StdinError> {
-        self.engine.write_stdin(self.network.now(), handle, octets)
+        self.engine.write_stdin(self.network.now(), handle, bytes)
     }
 
     /// As [`Engine::finish_stdin`].
@@ -236,7 +236,7 @@ impl Sim {
         &self.events
     }
 
-    /// The `FCGI_STDOUT` octets of a request so far, joined.
+    /// The `FCGI_STDOUT` bytes of a request so far, joined.
     #[must_use]
     pub fn stdout(&self, handle: RequestHandle) -> Vec<u8> {
         let pieces = self.events.iter().filter_map(|(_, event)| match event {
@@ -246,7 +246,7 @@ impl Sim {
         pieces.flatten().copied().collect()
     }
 
-    /// The `FCGI_STDERR` octets of a request so far, joined.
+    /// The `FCGI_STDERR` bytes of a request so far, joined.
     #[must_use]
     pub fn stderr(&self, handle: RequestHandle) -> Vec<u8> {
         let pieces = self.events.iter().filter_map(|(_, event)| match event {

@@ -38,16 +38,16 @@ impl Trace {
         }
     }
 
-    pub(super) fn octets(&mut self, octets: &[u8]) {
-        for octet in octets {
-            self.hash = (self.hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3);
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
         }
     }
 }
 
 impl Write for Trace {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.octets(text.as_bytes());
+        self.bytes(text.as_bytes());
         Ok(())
     }
 }

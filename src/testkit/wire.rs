@@ -12,9 +12,9 @@ use super::rng::Rng;
 pub struct Wire {
     /// Time from one side to the other; a connect takes it twice. Default zero.
     pub latency: Duration,
-    /// Octets that pass in a second, each way. Default: no limit.
-    pub octets_per_second: Option<u64>,
-    /// Octets that may be under way or unread in one direction, at least 1; at that, a write takes nothing
+    /// Bytes that pass in a second, each way. Default: no limit.
+    pub bytes_per_second: Option<u64>,
+    /// Bytes that may be under way or unread in one direction, at least 1; at that, a write takes nothing
     /// more. Default 64 KiB.
     pub capacity: usize,
     /// How long the buffer of one read is. A read that brings less has emptied the socket; one that fills its buffer
@@ -23,11 +23,11 @@ pub struct Wire {
     /// The driver reads until a read would block, because a read that brings less than its buffer proves nothing: so
     /// it is with selectors that are not edge-triggered. Default false.
     pub reads_until_blocked: bool,
-    /// How many octets one write takes. Default: all that fit.
+    /// How many bytes one write takes. Default: all that fit.
     pub writes: Fragments,
     /// What becomes of a write once the application has closed. Default [`AfterClose::Taken`].
     pub after_close: AfterClose,
-    /// Ends each connection by itself, at any octet. Default: never.
+    /// Ends each connection by itself, at any byte. Default: never.
     pub breaks: Option<Break>,
 }
 
@@ -45,7 +45,7 @@ impl Default for Wire {
     fn default() -> Self {
         Self {
             latency: Duration::ZERO,
-            octets_per_second: None,
+            bytes_per_second: None,
             capacity: 64 * 1024,
             reads: Fragments::Whole,
             reads_until_blocked: false,
@@ -56,15 +56,15 @@ impl Default for Wire {
     }
 }
 
-/// Where a run of octets is cut.
+/// Where a run of bytes is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fragments {
     /// Nowhere.
     #[default]
     Whole,
-    /// After each so many octets (0 counts as 1).
+    /// After each so many bytes (0 counts as 1).
     Each(usize),
-    /// After 1 to so many octets, drawn from the seed.
+    /// After 1 to so many bytes, drawn from the seed.
     UpTo(usize),
 }
 
@@ -74,7 +74,7 @@ impl Fragments {
         self.cut(whole, rng)
     }
 
-    /// How many of `available` octets, at least 1 of them, come at once.
+    /// How many of `available` bytes, at least 1 of them, come at once.
     pub(super) fn cut(self, available: usize, rng: &mut Rng) -> usize {
         match self {
             Self::Whole => available,
@@ -87,7 +87,7 @@ impl Fragments {
 /// An end that no script asks for: the application's process or its machine dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Break {
-    /// Which octets count.
+    /// Which bytes count.
     pub counts: Towards,
     /// How many of them pass before the end: 0 ends the connection when it has been made.
     pub after: u64,
@@ -111,9 +111,9 @@ pub(super) struct Pipe {
     outside: VecDeque<Segment>,
     flying: VecDeque<(Instant, Segment)>,
     unread: VecDeque<u8>,
-    /// When the unread octets arrived, and how many at a time.
+    /// When the unread bytes arrived, and how many at a time.
     arrivals: VecDeque<(Instant, usize)>,
-    /// What comes after the unread octets, and since when.
+    /// What comes after the unread bytes, and since when.
     end: Option<(Instant, End)>,
     in_flight: usize,
     busy_until: Instant,
@@ -121,14 +121,14 @@ pub(super) struct Pipe {
 
 #[derive(Debug)]
 enum Segment {
-    Octets(Vec<u8>),
+    Bytes(Vec<u8>),
     End(End),
 }
 
 /// How a direction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// In order, behind the octets.
+    /// In order, behind the bytes.
     Fin,
     /// At once; what was not read is lost.
     Reset,
@@ -148,18 +148,18 @@ impl Pipe {
         }
     }
 
-    /// Octets that one more write can bring in.
+    /// Bytes that one more write can bring in.
     pub(super) fn room(&self) -> usize {
         let taken = self.in_flight + self.unread.len();
         self.wire.capacity.max(1).saturating_sub(taken)
     }
 
-    /// Sends octets; they wait outside for room. Returns when something arrives, if that is news.
-    pub(super) fn send(&mut self, now: Instant, octets: Vec<u8>) -> Option<Instant> {
-        if octets.is_empty() {
+    /// Sends bytes; they wait outside for room. Returns when something arrives, if that is news.
+    pub(super) fn send(&mut self, now: Instant, bytes: Vec<u8>) -> Option<Instant> {
+        if bytes.is_empty() {
             return None;
         }
-        self.outside.push_back(Segment::Octets(octets));
+        self.outside.push_back(Segment::Bytes(bytes));
         self.take_off(now)
     }
 
@@ -182,10 +182,10 @@ impl Pipe {
         loop {
             let room = self.room();
             let segment = match self.outside.front_mut() {
-                Some(Segment::Octets(_)) if room == 0 => return last,
-                Some(Segment::Octets(octets)) if octets.len() > room => {
-                    let rest = octets.split_off(room);
-                    Segment::Octets(std::mem::replace(octets, rest))
+                Some(Segment::Bytes(_)) if room == 0 => return last,
+                Some(Segment::Bytes(bytes)) if bytes.len() > room => {
+                    let rest = bytes.split_off(room);
+                    Segment::Bytes(std::mem::replace(bytes, rest))
                 }
                 Some(_) => match self.outside.pop_front() {
                     Some(segment) => segment,
@@ -194,11 +194,11 @@ impl Pipe {
                 None => return last,
             };
             let len = match &segment {
-                Segment::Octets(octets) => octets.len(),
+                Segment::Bytes(bytes) => bytes.len(),
                 Segment::End(_) => 0,
             };
             self.in_flight += len;
-            let passing = self.wire.octets_per_second.map_or(Duration::ZERO, |rate| {
+            let passing = self.wire.bytes_per_second.map_or(Duration::ZERO, |rate| {
                 Duration::from_nanos((len as u64).saturating_mul(1_000_000_000) / rate.max(1))
             });
             self.busy_until = later(self.busy_until.max(now), passing);
@@ -217,10 +217,10 @@ impl Pipe {
             };
             any = true;
             match segment {
-                Segment::Octets(octets) => {
-                    self.in_flight -= octets.len();
-                    self.arrivals.push_back((at, octets.len()));
-                    self.unread.extend(octets);
+                Segment::Bytes(bytes) => {
+                    self.in_flight -= bytes.len();
+                    self.arrivals.push_back((at, bytes.len()));
+                    self.unread.extend(bytes);
                 }
                 Segment::End(End::Fin) => self.end = Some((at, End::Fin)),
                 Segment::End(End::Reset) => {
@@ -233,7 +233,7 @@ impl Pipe {
         any
     }
 
-    /// Moves up to `len` unread octets to `out`; the arrival of what that made room for.
+    /// Moves up to `len` unread bytes to `out`; the arrival of what that made room for.
     pub(super) fn read(&mut self, now: Instant, len: usize, out: &mut Vec<u8>) -> Option<Instant> {
         let len = len.min(self.unread.len());
         out.extend(self.unread.drain(..len));
@@ -241,10 +241,10 @@ impl Pipe {
         self.take_off(now)
     }
 
-    /// Puts octets back in front of the unread ones.
-    pub(super) fn put_back(&mut self, octets: &[u8]) {
-        for octet in octets.iter().rev() {
-            self.unread.push_front(*octet);
+    /// Puts bytes back in front of the unread ones.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().rev() {
+            self.unread.push_front(*byte);
         }
     }
 
@@ -289,7 +289,7 @@ impl Pipe {
         self.unread.len()
     }
 
-    /// How it has ended, once all octets were read.
+    /// How it has ended, once all bytes were read.
     pub(super) fn ended(&self) -> Option<End> {
         let (_, end) = self.end.filter(|_| self.unread.is_empty())?;
         Some(end)
@@ -297,7 +297,7 @@ impl Pipe {
 
     fn count_flying(&mut self) {
         let len = |segment: &Segment| match segment {
-            Segment::Octets(octets) => octets.len(),
+            Segment::Bytes(bytes) => bytes.len(),
             Segment::End(_) => 0,
         };
         self.in_flight = self.flying.iter().map(|(_, segment)| len(segment)).sum();

@@ -1,25 +1,25 @@
-//! The incremental demultiplexer: octets as they arrive in, borrowed pieces of records out.
+//! The incremental demultiplexer: bytes as they arrive in, borrowed pieces of records out.
 
 use super::record::{HTTP, not_a_header};
 use super::{
     BeginRequest, DecodeError, EndRequest, HEADER_LEN, Header, RecordType, UnknownType, VERSION,
 };
 
-/// Takes the octets of one transport connection apart, wherever they were cut, in either direction.
+/// Takes the bytes of one transport connection apart, wherever they were cut, in either direction.
 ///
-/// Holds 8 octets at most: a header or a discrete record's body that arrived in part. Content of streams and
+/// Holds 8 bytes at most: a header or a discrete record's body that arrived in part. Content of streams and
 /// of `FCGI_GET_VALUES` and its result is handed on in the pieces it arrives in, so memory does not depend on
 /// what the peer sends. Whether a record makes sense (its direction, its request ID, its place) is not judged.
 ///
 /// ```
 /// use mio_fcgi::wire::{self, Demux, Item, RecordType};
 ///
-/// let mut octets = Vec::new();
-/// wire::write_stream(&mut octets, RecordType::Stdout, 1, b"Status: 404\r\n\r\n");
+/// let mut bytes = Vec::new();
+/// wire::write_stream(&mut bytes, RecordType::Stdout, 1, b"Status: 404\r\n\r\n");
 ///
 /// let mut demux = Demux::default();
 /// let mut stdout = Vec::new();
-/// for mut input in octets.chunks(10) {
+/// for mut input in bytes.chunks(10) {
 ///     while let Some(item) = demux.next(&mut input)? {
 ///         if let Item::Stream { data, .. } = item {
 ///             stdout.extend_from_slice(data);
@@ -43,9 +43,9 @@ pub struct Demux {
 impl Demux {
     /// Takes the next item off the front of `input`; `None` when `input` is used up.
     ///
-    /// `input` moves past what was consumed: at least one octet per item, and all of it with `None`. Call until
-    /// `None`, then again with the octets that follow. After [`Item::Stream`] and [`Item::Values`] what is
-    /// consumed ends exactly where `data` ends. Nothing is held back: an item comes with the last octet that it
+    /// `input` moves past what was consumed: at least one byte per item, and all of it with `None`. Call until
+    /// `None`, then again with the bytes that follow. After [`Item::Stream`] and [`Item::Values`] what is
+    /// consumed ends exactly where `data` ends. Nothing is held back: an item comes with the last byte that it
     /// needs, and padding is consumed by the call after the item.
     ///
     /// # Errors
@@ -60,22 +60,22 @@ impl Demux {
                     if input.is_empty() {
                         return Ok(None);
                     }
-                    let Some(octets) = self.take_eight(input) else {
+                    let Some(bytes) = self.take_eight(input) else {
                         return self.check_partial_header().map(|()| None);
                     };
-                    let header = match Header::decode(&octets) {
+                    let header = match Header::decode(&bytes) {
                         Ok(header) => header,
-                        Err(error) => return Err(self.fail(octets, error)),
+                        Err(error) => return Err(self.fail(bytes, error)),
                     };
-                    if let Some(item) = self.begin_record(octets, header, input)? {
+                    if let Some(item) = self.begin_record(bytes, header, input)? {
                         return Ok(Some(item));
                     }
                 }
                 Stage::Body => {
-                    let Some(octets) = self.take_eight(input) else {
+                    let Some(bytes) = self.take_eight(input) else {
                         return Ok(None);
                     };
-                    return Ok(Some(self.finish_body(octets)));
+                    return Ok(Some(self.finish_body(bytes)));
                 }
                 Stage::Content => {
                     if input.is_empty() {
@@ -93,9 +93,9 @@ impl Demux {
         }
     }
 
-    /// Whether the octets so far end exactly where a record ends, its padding included.
+    /// Whether the bytes so far end exactly where a record ends, its padding included.
     ///
-    /// True before the first octet, false after an error.
+    /// True before the first byte, false after an error.
     #[inline]
     #[must_use]
     pub fn at_record_boundary(&self) -> bool {
@@ -111,7 +111,7 @@ impl Demux {
     #[inline]
     fn begin_record<'a>(
         &mut self,
-        octets: [u8; HEADER_LEN],
+        bytes: [u8; HEADER_LEN],
         header: Header,
         input: &mut &'a [u8],
     ) -> Result<Option<Item<'a>>, DecodeError> {
@@ -153,7 +153,7 @@ impl Demux {
             RecordType::BeginRequest | RecordType::EndRequest | RecordType::UnknownType => {
                 if content_len < BODY_LEN {
                     return Err(self.fail(
-                        octets,
+                        bytes,
                         DecodeError::ShortBody {
                             record_type,
                             len: content_len,
@@ -173,7 +173,7 @@ impl Demux {
         Ok(Some(item))
     }
 
-    fn finish_body<'a>(&mut self, octets: [u8; 8]) -> Item<'a> {
+    fn finish_body<'a>(&mut self, bytes: [u8; 8]) -> Item<'a> {
         let Header {
             record_type,
             request_id,
@@ -185,15 +185,15 @@ impl Demux {
         match record_type {
             RecordType::BeginRequest => Item::Begin {
                 request_id,
-                body: BeginRequest::decode(&octets),
+                body: BeginRequest::decode(&bytes),
             },
             RecordType::EndRequest => Item::End {
                 request_id,
-                body: EndRequest::decode(&octets),
+                body: EndRequest::decode(&bytes),
             },
             _ => Item::UnknownType {
                 request_id,
-                record_type: UnknownType::decode(&octets).record_type,
+                record_type: UnknownType::decode(&bytes).record_type,
             },
         }
     }
@@ -250,14 +250,14 @@ impl Demux {
         }
     }
 
-    /// The next 8 octets; `None` when they are not all there, and then all of `input` is carried over.
+    /// The next 8 bytes; `None` when they are not all there, and then all of `input` is carried over.
     #[inline]
     fn take_eight(&mut self, input: &mut &[u8]) -> Option<[u8; 8]> {
         if self.carried == 0
-            && let Some((octets, rest)) = input.split_first_chunk()
+            && let Some((bytes, rest)) = input.split_first_chunk()
         {
             *input = rest;
-            return Some(*octets);
+            return Some(*bytes);
         }
         self.take_eight_over_cut(input)
     }
@@ -265,10 +265,10 @@ impl Demux {
     #[cold]
     fn take_eight_over_cut(&mut self, input: &mut &[u8]) -> Option<[u8; 8]> {
         let carried = usize::from(self.carried);
-        let (octets, rest) = input.split_at(input.len().min(self.carry.len() - carried));
-        self.carry[carried..carried + octets.len()].copy_from_slice(octets);
+        let (bytes, rest) = input.split_at(input.len().min(self.carry.len() - carried));
+        self.carry[carried..carried + bytes.len()].copy_from_slice(bytes);
         *input = rest;
-        self.carried += octets.len() as u8;
+        self.carried += bytes.len() as u8;
         if usize::from(self.carried) < self.carry.len() {
             return None;
         }
@@ -331,7 +331,7 @@ impl Default for Demux {
     }
 }
 
-/// A record, or a piece of one, that borrows the octets it came in.
+/// A record, or a piece of one, that borrows the bytes it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item<'a> {
     /// `FCGI_BEGIN_REQUEST` (5.1).
@@ -366,7 +366,7 @@ pub enum Item<'a> {
         record_type: RecordType,
         /// The request ID.
         request_id: u16,
-        /// The octets.
+        /// The bytes.
         data: &'a [u8],
     },
     /// The empty record that ends a stream (3.3).
@@ -382,7 +382,7 @@ pub enum Item<'a> {
         record_type: RecordType,
         /// The request ID, [`MANAGEMENT_ID`](super::MANAGEMENT_ID) from a correct peer.
         request_id: u16,
-        /// The octets; empty only when the record is.
+        /// The bytes; empty only when the record is.
         data: &'a [u8],
         /// Whether the record's content ends here: true in exactly one item per record.
         last: bool,
@@ -396,16 +396,16 @@ pub enum Item<'a> {
     },
 }
 
-/// What the next octet is.
+/// What the next byte is.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     /// Of a header, or the first one.
     Header,
-    /// Of the 8 octets that a discrete record's content begins with.
+    /// Of the 8 bytes that a discrete record's content begins with.
     Body,
-    /// Content that is handed on; at least one octet is left.
+    /// Content that is handed on; at least one byte is left.
     Content,
-    /// Content without use, or padding; at least one octet is left.
+    /// Content without use, or padding; at least one byte is left.
     Skip,
     /// Nobody knows: `Demux::carry` holds the header at fault.
     Failed,

@@ -1,8 +1,8 @@
-//! What can be wrong with octets: ours on the way out, the peer's on the way in.
+//! What can be wrong with bytes: ours on the way out, the peer's on the way in.
 
 use super::RecordType;
 
-/// Why octets from the peer are not FastCGI 1.0. The peer's fault, or the address is not that of a FastCGI peer.
+/// Why bytes from the peer are not FastCGI 1.0. The peer's fault, or the address is not that of a FastCGI peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -12,7 +12,7 @@ pub enum DecodeError {
          last record were wrong"
     )]
     Version {
-        /// The first octet of what should have been a header.
+        /// The first byte of what should have been a header.
         found: u8,
     },
     /// What should be a record header begins with `HTTP/`.
@@ -20,25 +20,25 @@ pub enum DecodeError {
         "the peer answered in HTTP: the address is probably that of an HTTP server, not of a FastCGI application"
     )]
     Http,
-    /// The body of a discrete record is shorter than the 8 octets that its type has (5.1, 5.5, 4.2).
+    /// The body of a discrete record is shorter than the 8 bytes that its type has (5.1, 5.5, 4.2).
     #[error(
-        "the peer sent a {record_type} record with {len} octets of content instead of 8: a bug in the peer"
+        "the peer sent a {record_type} record with {len} bytes of content instead of 8: a bug in the peer"
     )]
     ShortBody {
         /// The type of the record.
         record_type: RecordType,
-        /// Its content length, in octets.
+        /// Its content length, in bytes.
         len: u16,
     },
     /// Encoded name-value pairs end inside a pair (3.4).
     #[error(
-        "the name-value pairs end early: the last pair needs {needed} octets or more and {available} are left; \
+        "the name-value pairs end early: the last pair needs {needed} bytes or more and {available} are left; \
          a bug in their sender, or they were cut short on the way"
     )]
     TruncatedPair {
-        /// How many octets the pair needs, lengths included, as far as its lengths could be read.
+        /// How many bytes the pair needs, lengths included, as far as its lengths could be read.
         needed: u64,
-        /// How many octets there are, from the start of the pair.
+        /// How many bytes there are, from the start of the pair.
         available: usize,
     },
 }
@@ -47,18 +47,18 @@ pub enum DecodeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The content does not fit one record: 65,535 octets at most, padding included where there is any (3.3).
-    #[error("the caller gave {len} octets of content for one record, which holds 65535 at most")]
+    /// The content does not fit one record: 65,535 bytes at most, padding included where there is any (3.3).
+    #[error("the caller gave {len} bytes of content for one record, which holds 65535 at most")]
     ContentTooLong {
-        /// The length of the content, in octets.
+        /// The length of the content, in bytes.
         len: usize,
     },
     /// A name or a value does not fit its 31-bit length (3.4).
     #[error(
-        "the caller gave a name or value of {len} octets, and a name-value pair holds 2147483647 of each at most"
+        "the caller gave a name or value of {len} bytes, and a name-value pair holds 2147483647 of each at most"
     )]
     LengthTooLong {
-        /// The length of the name or the value, in octets.
+        /// The length of the name or the value, in bytes.
         len: usize,
     },
 }

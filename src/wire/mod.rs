@@ -3,12 +3,12 @@
 //! Nothing here does I/O, allocates on the way in, or knows which side it runs on: a Web server and an
 //! application both build on it.
 //!
-//! - `record` (specification 3.3, 5 and 8): the header, the types, roles and statuses, the 8-octet bodies,
+//! - `record` (specification 3.3, 5 and 8): the header, the types, roles and statuses, the 8-byte bodies,
 //!   and the functions that append whole records to a `Vec<u8>`.
 //! - `params` (3.4): name-value pairs, as `FCGI_PARAMS`, `FCGI_GET_VALUES` and `FCGI_GET_VALUES_RESULT`
 //!   carry them.
-//! - `demux`: [`Demux`] turns octets, cut anywhere, into [`Item`]s that borrow them.
-//! - `error`: what can be wrong with octets on their way out ([`EncodeError`]) and in ([`DecodeError`]).
+//! - `demux`: [`Demux`] turns bytes, cut anywhere, into [`Item`]s that borrow them.
+//! - `error`: what can be wrong with bytes on their way out ([`EncodeError`]) and in ([`DecodeError`]).
 //!
 //! One request, as a Web server writes it, and what an application reads:
 //!
@@ -18,14 +18,14 @@
 //! let mut params = Vec::new();
 //! wire::write_pair(&mut params, b"REQUEST_METHOD", b"GET")?;
 //!
-//! let mut octets = Vec::new();
-//! wire::write_begin_request(&mut octets, 1, Role::Responder, true);
-//! wire::write_params_records(&mut octets, 1, &[&params]);
-//! wire::write_stream_end(&mut octets, RecordType::Params, 1);
-//! wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
+//! let mut bytes = Vec::new();
+//! wire::write_begin_request(&mut bytes, 1, Role::Responder, true);
+//! wire::write_params_records(&mut bytes, 1, &[&params]);
+//! wire::write_stream_end(&mut bytes, RecordType::Params, 1);
+//! wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
 //!
 //! let mut demux = Demux::default();
-//! let mut input = octets.as_slice();
+//! let mut input = bytes.as_slice();
 //! let body = BeginRequest { role: Role::Responder.to_wire(), flags: wire::KEEP_CONN };
 //! assert_eq!(demux.next(&mut input)?, Some(Item::Begin { request_id: 1, body }));
 //! let Some(Item::Stream { record_type: RecordType::Params, request_id: 1, data }) = demux.next(&mut input)? else {
@@ -44,7 +44,7 @@ mod record;
 
 pub use demux::{Demux, Item};
 pub use error::{DecodeError, EncodeError};
-pub(crate) use params::LenOctets;
+pub(crate) use params::LenBytes;
 pub use params::{Pairs, pair_len, write_get_values, write_pair, write_params_records};
 pub use record::{
     BeginRequest, EndRequest, HEADER_LEN, Header, KEEP_CONN, MANAGEMENT_ID,

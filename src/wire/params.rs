@@ -10,19 +10,19 @@ use super::{
 
 /// Appends one name-value pair.
 ///
-/// Names and values are octets: neither has to be UTF-8, and both may be empty.
+/// Names and values are bytes: neither has to be UTF-8, and both may be empty.
 ///
 /// # Errors
-/// [`EncodeError::LengthTooLong`] when name or value exceeds 2,147,483,647 octets; nothing is appended then.
+/// [`EncodeError::LengthTooLong`] when name or value exceeds 2,147,483,647 bytes; nothing is appended then.
 #[inline]
 pub fn write_pair(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
     if (name.len() | value.len()) < 0x80 {
         out.reserve(pair_len(name.len(), value.len()));
         out.extend_from_slice(&[name.len() as u8, value.len() as u8]);
     } else {
-        let lens = LenOctets::of(name.len(), value.len())?;
+        let lens = LenBytes::of(name.len(), value.len())?;
         out.reserve(pair_len(name.len(), value.len()));
-        out.extend_from_slice(lens.octets());
+        out.extend_from_slice(lens.bytes());
     }
     out.extend_from_slice(name);
     out.extend_from_slice(value);
@@ -30,18 +30,18 @@ pub fn write_pair(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), En
 }
 
 /// The two lengths that a pair begins with, as they go on the wire.
-pub(crate) struct LenOctets {
-    octets: [u8; 8],
+pub(crate) struct LenBytes {
+    bytes: [u8; 8],
     len: usize,
 }
 
-impl LenOctets {
+impl LenBytes {
     /// # Errors
     /// [`EncodeError::LengthTooLong`] when one of them exceeds 2,147,483,647.
     #[inline]
     pub(crate) fn of(name_len: usize, value_len: usize) -> Result<Self, EncodeError> {
         let mut lens = Self {
-            octets: [0; 8],
+            bytes: [0; 8],
             len: 0,
         };
         lens.push(checked_len(name_len)?);
@@ -51,7 +51,7 @@ impl LenOctets {
 
     #[inline]
     fn push(&mut self, len: u32) {
-        let place = &mut self.octets[self.len..];
+        let place = &mut self.bytes[self.len..];
         match u8::try_from(len) {
             Ok(short) if short < 0x80 => {
                 place[0] = short;
@@ -66,16 +66,16 @@ impl LenOctets {
     }
 
     #[inline]
-    pub(crate) fn octets(&self) -> &[u8] {
-        &self.octets[..self.len]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
-/// How many octets [`write_pair`] appends for a name and a value of these lengths; stops at `usize::MAX`.
+/// How many bytes [`write_pair`] appends for a name and a value of these lengths; stops at `usize::MAX`.
 #[inline]
 #[must_use]
 pub const fn pair_len(name_len: usize, value_len: usize) -> usize {
-    (len_octets(name_len) + len_octets(value_len))
+    (len_bytes(name_len) + len_bytes(value_len))
         .saturating_add(name_len)
         .saturating_add(value_len)
 }
@@ -83,8 +83,8 @@ pub const fn pair_len(name_len: usize, value_len: usize) -> usize {
 /// Appends encoded pairs as `FCGI_PARAMS` records, without the empty record that ends the stream.
 ///
 /// `encoded` is the block of pairs in slices, each of whole pairs, as [`write_pair`] made them. Records hold at
-/// most 65,528 octets, and no pair straddles two of them (php-fpm resets the connection otherwise), with two
-/// exceptions: a pair of 65,529 to 65,535 octets is a record of its own, and a longer one is split, which only
+/// most 65,528 bytes, and no pair straddles two of them (php-fpm resets the connection otherwise), with two
+/// exceptions: a pair of 65,529 to 65,535 bytes is a record of its own, and a longer one is split, which only
 /// some applications understand. Refuse it beforehand ([`pair_len`]) where that matters.
 ///
 /// Slices that do not hold whole pairs are a bug in the caller: debug builds panic, release builds send what
@@ -129,11 +129,11 @@ pub fn write_params_records(out: &mut Vec<u8>, request_id: u16, encoded: &[&[u8]
 
 /// Appends an `FCGI_GET_VALUES` record that asks about these names (4.1).
 ///
-/// Pads it by 1 to 8 octets, never by none: libfcgi answers only when an octet follows the content, and the
-/// three names of FastCGI 1.0 make 48 octets, which [`write_record`] would leave unpadded.
+/// Pads it by 1 to 8 bytes, never by none: libfcgi answers only when a byte follows the content, and the
+/// three names of FastCGI 1.0 make 48 bytes, which [`write_record`] would leave unpadded.
 ///
 /// # Errors
-/// [`EncodeError::ContentTooLong`] when the names do not fit one record of 65,528 octets, padding included;
+/// [`EncodeError::ContentTooLong`] when the names do not fit one record of 65,528 bytes, padding included;
 /// [`EncodeError::LengthTooLong`] as [`write_pair`]. Nothing is appended then.
 pub fn write_get_values(out: &mut Vec<u8>, names: &[&str]) -> Result<(), EncodeError> {
     let mut content = Vec::new();
@@ -155,9 +155,9 @@ pub fn write_get_values(out: &mut Vec<u8>, names: &[&str]) -> Result<(), EncodeE
     Ok(())
 }
 
-/// The name-value pairs in encoded octets, in order, duplicates included.
+/// The name-value pairs in encoded bytes, in order, duplicates included.
 ///
-/// Each item is a name and a value, borrowed, or [`DecodeError::TruncatedPair`] where the octets end inside a
+/// Each item is a name and a value, borrowed, or [`DecodeError::TruncatedPair`] where the bytes end inside a
 /// pair; after an error there are no more items.
 #[derive(Debug, Clone)]
 pub struct Pairs<'a> {
@@ -187,7 +187,7 @@ impl<'a> Iterator for Pairs<'a> {
             Ok(lens) => lens,
             Err(error) => return Some(Err(error)),
         };
-        let (body, rest) = pair[lens.octets..].split_at(lens.name + lens.value);
+        let (body, rest) = pair[lens.bytes..].split_at(lens.name + lens.value);
         self.rest = rest;
         Some(Ok(body.split_at(lens.name)))
     }
@@ -198,8 +198,8 @@ impl FusedIterator for Pairs<'_> {}
 /// The lengths of a pair that is there in full.
 #[derive(Clone, Copy)]
 struct PairLens {
-    /// The octets that the two lengths take.
-    octets: usize,
+    /// The bytes that the two lengths take.
+    bytes: usize,
     name: usize,
     value: usize,
 }
@@ -208,10 +208,10 @@ impl PairLens {
     /// Reads the lengths of the first pair and checks that all of it is there.
     #[inline]
     fn read(pair: &[u8]) -> Result<Self, DecodeError> {
-        let (name, name_octets) = read_len(pair, 0)?;
-        let (value, octets) = read_len(pair, name_octets)?;
+        let (name, name_bytes) = read_len(pair, 0)?;
+        let (value, bytes) = read_len(pair, name_bytes)?;
         // In 64 bits: two lengths of nearly 2^31 exceed a 32-bit usize.
-        let needed = octets as u64 + u64::from(name) + u64::from(value);
+        let needed = bytes as u64 + u64::from(name) + u64::from(value);
         if needed > pair.len() as u64 {
             return Err(DecodeError::TruncatedPair {
                 needed,
@@ -219,14 +219,14 @@ impl PairLens {
             });
         }
         Ok(Self {
-            octets,
+            bytes,
             name: name as usize,
             value: value as usize,
         })
     }
 
     fn total(self) -> usize {
-        self.octets + self.name + self.value
+        self.bytes + self.name + self.value
     }
 }
 
@@ -237,8 +237,8 @@ fn read_len(pair: &[u8], at: usize) -> Result<(u32, usize), DecodeError> {
         needed: needed as u64,
         available: pair.len(),
     };
-    let octets = pair.get(at..).unwrap_or_default();
-    match octets {
+    let bytes = pair.get(at..).unwrap_or_default();
+    match bytes {
         [] => Err(truncated(at + 1)),
         [len, ..] if *len < 0x80 => Ok((u32::from(*len), at + 1)),
         [len3, len2, len1, len0, ..] => Ok((
@@ -253,7 +253,7 @@ fn read_len(pair: &[u8], at: usize) -> Result<(u32, usize), DecodeError> {
 struct Packer<'a> {
     out: &'a mut Vec<u8>,
     request_id: u16,
-    /// The octets after the header of the record at the end of `out`; 0 when none is open.
+    /// The bytes after the header of the record at the end of `out`; 0 when none is open.
     content_len: usize,
 }
 
@@ -297,14 +297,14 @@ fn checked_len(len: usize) -> Result<u32, EncodeError> {
     }
 }
 
-const fn len_octets(len: usize) -> usize {
+const fn len_bytes(len: usize) -> usize {
     if len < 0x80 { 1 } else { 4 }
 }
 
-/// The bit that says that a length takes 4 octets, in such a length (3.4).
+/// The bit that says that a length takes 4 bytes, in such a length (3.4).
 const LONG_FORM: u32 = 1 << 31;
 
-/// What is left of 4 octets without [`LONG_FORM`].
+/// What is left of 4 bytes without [`LONG_FORM`].
 const MAX_LEN: u32 = LONG_FORM - 1;
 
 #[cfg(test)]

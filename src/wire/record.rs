@@ -1,25 +1,25 @@
-//! Records: the header, the types, the 8-octet bodies, and writing them (FastCGI 1.0, 3.3, 5 and 8).
+//! Records: the header, the types, the 8-byte bodies, and writing them (FastCGI 1.0, 3.3, 5 and 8).
 
 use super::{DecodeError, EncodeError};
 
-/// The 8 octets before each record's content, without the version, which is always [`VERSION`] (3.3).
+/// The 8 bytes before each record's content, without the version, which is always [`VERSION`] (3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header {
     /// What the content is.
     pub record_type: RecordType,
     /// The request the record belongs to, or [`MANAGEMENT_ID`].
     pub request_id: u16,
-    /// The octets of content that follow the header.
+    /// The bytes of content that follow the header.
     pub content_len: u16,
-    /// The octets that follow the content and mean nothing.
+    /// The bytes that follow the content and mean nothing.
     pub padding_len: u8,
 }
 
 impl Header {
     /// A header whose padding makes the record's length a multiple of 8.
     ///
-    /// Content of more than 65,528 octets gets no padding: php-fpm resets the connection when content and
-    /// padding together exceed 65,535 octets.
+    /// Content of more than 65,528 bytes gets no padding: php-fpm resets the connection when content and
+    /// padding together exceed 65,535 bytes.
     #[inline]
     #[must_use]
     pub const fn padded(record_type: RecordType, request_id: u16, content_len: u16) -> Self {
@@ -36,7 +36,7 @@ impl Header {
         }
     }
 
-    /// The header as it goes on the wire; the reserved octet is 0.
+    /// The header as it goes on the wire; the reserved byte is 0.
     #[inline]
     #[must_use]
     pub fn encode(self) -> [u8; HEADER_LEN] {
@@ -54,13 +54,13 @@ impl Header {
         ]
     }
 
-    /// Reads a header; the reserved octet may hold anything.
+    /// Reads a header; the reserved byte may hold anything.
     ///
     /// # Errors
-    /// [`DecodeError::Http`] when the octets begin with `HTTP/`; [`DecodeError::Version`] when they begin with
+    /// [`DecodeError::Http`] when the bytes begin with `HTTP/`; [`DecodeError::Version`] when they begin with
     /// anything else but version 1.
     #[inline]
-    pub fn decode(octets: &[u8; HEADER_LEN]) -> Result<Self, DecodeError> {
+    pub fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, DecodeError> {
         let [
             version,
             record_type,
@@ -70,9 +70,9 @@ impl Header {
             len0,
             padding_len,
             _reserved,
-        ] = *octets;
+        ] = *bytes;
         if version != VERSION {
-            return Err(not_a_header(octets));
+            return Err(not_a_header(bytes));
         }
         Ok(Self {
             record_type: RecordType::from(record_type),
@@ -139,8 +139,8 @@ impl RecordType {
 
 impl From<u8> for RecordType {
     #[inline]
-    fn from(octet: u8) -> Self {
-        match octet {
+    fn from(byte: u8) -> Self {
+        match byte {
             1 => Self::BeginRequest,
             2 => Self::AbortRequest,
             3 => Self::EndRequest,
@@ -172,7 +172,7 @@ impl From<RecordType> for u8 {
             RecordType::GetValues => 9,
             RecordType::GetValuesResult => 10,
             RecordType::UnknownType => 11,
-            RecordType::Unassigned(octet) => octet,
+            RecordType::Unassigned(byte) => byte,
         }
     }
 }
@@ -232,8 +232,8 @@ pub enum ProtocolStatus {
 
 impl From<u8> for ProtocolStatus {
     #[inline]
-    fn from(octet: u8) -> Self {
-        match octet {
+    fn from(byte: u8) -> Self {
+        match byte {
             0 => Self::RequestComplete,
             1 => Self::CantMultiplex,
             2 => Self::Overloaded,
@@ -251,7 +251,7 @@ impl From<ProtocolStatus> for u8 {
             ProtocolStatus::CantMultiplex => 1,
             ProtocolStatus::Overloaded => 2,
             ProtocolStatus::UnknownRole => 3,
-            ProtocolStatus::Unassigned(octet) => octet,
+            ProtocolStatus::Unassigned(byte) => byte,
         }
     }
 }
@@ -273,7 +273,7 @@ impl BeginRequest {
         self.flags & KEEP_CONN != 0
     }
 
-    /// The body as it goes on the wire; reserved octets are 0.
+    /// The body as it goes on the wire; reserved bytes are 0.
     #[inline]
     #[must_use]
     pub const fn encode(self) -> [u8; 8] {
@@ -281,11 +281,11 @@ impl BeginRequest {
         [role1, role0, self.flags, 0, 0, 0, 0, 0]
     }
 
-    /// Reads a body; reserved octets may hold anything.
+    /// Reads a body; reserved bytes may hold anything.
     #[inline]
     #[must_use]
-    pub const fn decode(octets: &[u8; 8]) -> Self {
-        let [role1, role0, flags, ..] = *octets;
+    pub const fn decode(bytes: &[u8; 8]) -> Self {
+        let [role1, role0, flags, ..] = *bytes;
         Self {
             role: u16::from_be_bytes([role1, role0]),
             flags,
@@ -303,7 +303,7 @@ pub struct EndRequest {
 }
 
 impl EndRequest {
-    /// The body as it goes on the wire; reserved octets are 0.
+    /// The body as it goes on the wire; reserved bytes are 0.
     #[inline]
     #[must_use]
     pub fn encode(self) -> [u8; 8] {
@@ -320,11 +320,11 @@ impl EndRequest {
         ]
     }
 
-    /// Reads a body; reserved octets may hold anything (php-fpm leaves rubbish there).
+    /// Reads a body; reserved bytes may hold anything (php-fpm leaves rubbish there).
     #[inline]
     #[must_use]
-    pub fn decode(octets: &[u8; 8]) -> Self {
-        let [status3, status2, status1, status0, protocol_status, ..] = *octets;
+    pub fn decode(bytes: &[u8; 8]) -> Self {
+        let [status3, status2, status1, status0, protocol_status, ..] = *bytes;
         Self {
             app_status: u32::from_be_bytes([status3, status2, status1, status0]),
             protocol_status: ProtocolStatus::from(protocol_status),
@@ -340,19 +340,19 @@ pub struct UnknownType {
 }
 
 impl UnknownType {
-    /// The body as it goes on the wire; reserved octets are 0.
+    /// The body as it goes on the wire; reserved bytes are 0.
     #[inline]
     #[must_use]
     pub const fn encode(self) -> [u8; 8] {
         [self.record_type, 0, 0, 0, 0, 0, 0, 0]
     }
 
-    /// Reads a body; reserved octets may hold anything.
+    /// Reads a body; reserved bytes may hold anything.
     #[inline]
     #[must_use]
-    pub const fn decode(octets: &[u8; 8]) -> Self {
+    pub const fn decode(bytes: &[u8; 8]) -> Self {
         Self {
-            record_type: octets[0],
+            record_type: bytes[0],
         }
     }
 }
@@ -360,7 +360,7 @@ impl UnknownType {
 /// Appends one record with this content, padded as by [`Header::padded`].
 ///
 /// # Errors
-/// [`EncodeError::ContentTooLong`] above [`MAX_CONTENT_LEN`] octets; nothing is appended then.
+/// [`EncodeError::ContentTooLong`] above [`MAX_CONTENT_LEN`] bytes; nothing is appended then.
 #[inline]
 pub fn write_record(
     out: &mut Vec<u8>,
@@ -412,13 +412,13 @@ pub fn write_unknown_type(out: &mut Vec<u8>, record_type: u8) {
     );
 }
 
-/// Appends content of a stream, as records of at most [`MAX_ALIGNED_CONTENT_LEN`] octets.
+/// Appends content of a stream, as records of at most [`MAX_ALIGNED_CONTENT_LEN`] bytes.
 ///
 /// Empty content appends nothing: the empty record means the stream's end, and [`write_stream_end`] writes it.
 /// For `FCGI_PARAMS` use [`write_params_records`](super::write_params_records), which keeps pairs whole.
 pub fn write_stream(out: &mut Vec<u8>, record_type: RecordType, request_id: u16, content: &[u8]) {
     for piece in content.chunks(MAX_ALIGNED_CONTENT_LEN) {
-        // `piece` is at most 65,528 octets long, so the length is not cut.
+        // `piece` is at most 65,528 bytes long, so the length is not cut.
         write_parts(
             out,
             Header::padded(record_type, request_id, piece.len() as u16),
@@ -451,31 +451,31 @@ fn write_discrete(out: &mut Vec<u8>, record_type: RecordType, request_id: u16, b
     out.extend_from_slice(&body);
 }
 
-/// Says what octets are that begin with something else than [`VERSION`].
+/// Says what bytes are that begin with something else than [`VERSION`].
 #[cold]
-pub(super) fn not_a_header(octets: &[u8]) -> DecodeError {
-    if octets.starts_with(HTTP) {
+pub(super) fn not_a_header(bytes: &[u8]) -> DecodeError {
+    if bytes.starts_with(HTTP) {
         return DecodeError::Http;
     }
     DecodeError::Version {
-        found: octets.first().copied().unwrap_or(0),
+        found: bytes.first().copied().unwrap_or(0),
     }
 }
 
 /// How every HTTP/1 response begins, where a FastCGI record should be.
 pub(super) const HTTP: &[u8] = b"HTTP/";
 
-/// `FCGI_VERSION_1`, the first octet of each record (3.3).
+/// `FCGI_VERSION_1`, the first byte of each record (3.3).
 pub const VERSION: u8 = 1;
 
-/// `FCGI_HEADER_LEN`: the octets of a record header (8).
+/// `FCGI_HEADER_LEN`: the bytes of a record header (8).
 pub const HEADER_LEN: usize = 8;
 
-/// `FCGI_MAX_LENGTH`: the octets of content that one record can hold (8).
+/// `FCGI_MAX_LENGTH`: the bytes of content that one record can hold (8).
 pub const MAX_CONTENT_LEN: usize = 65_535;
 
 /// The largest multiple of 8 within [`MAX_CONTENT_LEN`]: full records of it need no padding, and content and
-/// padding of any shorter one stay within 65,535 octets together.
+/// padding of any shorter one stay within 65,535 bytes together.
 pub const MAX_ALIGNED_CONTENT_LEN: usize = 65_528;
 
 /// `FCGI_KEEP_CONN`, the bit of [`BeginRequest::flags`] that keeps the transport connection open (5.1).

@@ -157,10 +157,10 @@ pub(crate) fn more_requests_than_processes_are_all_answered(subject: &mut Subjec
 pub(crate) fn an_abort_closes_and_the_process_is_free_again(subject: &mut Subject) {
     let mut client = Loop::new(subject.plain());
     for _ in 0..3 {
-        let before = client.client.stats().counters.octets_sent;
+        let before = client.client.stats().counters.bytes_sent;
         let tag = client.submit(subject.get("/slow?ms=200"));
         client.run_until("the request on its way", |it| {
-            it.client.stats().counters.octets_sent > before
+            it.client.stats().counters.bytes_sent > before
         });
         client.abort(tag);
         let aborted = client.finish(tag);

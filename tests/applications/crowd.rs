@@ -135,16 +135,16 @@ fn ask_for_tags(proxy: &Proxy, delay: u32) -> Vec<Browser> {
 
 /// While as much as the system's buffers hold is on its way to all of them: whoever comes then waits for a part of that.
 fn assert_newcomers_wait_little(proxy: &Proxy, slow: &mut Slow, target: &str) {
-    let mut received = vec![proxy.figure("octets.received")];
+    let mut received = vec![proxy.figure("bytes.received")];
     for _ in 0..20 {
         // The buffers of those before may all be full by now.
         slow.0.push(Slow::ask_one(proxy, target));
         // On a connection of its own.
-        received.push(proxy.figure("octets.received"));
+        received.push(proxy.figure("bytes.received"));
     }
     let waited = received.windows(2).map(|two| two[1] - two[0]).max();
     let all = received[20];
-    println!("while a newcomer waits, {waited:?} octets come for others, of {all} so far");
+    println!("while a newcomer waits, {waited:?} bytes come for others, of {all} so far");
     assert!(waited > Some(0), "nothing went on: {received:?}");
     assert!(waited < Some(NEWCOMER), "{received:?}");
 }
@@ -167,15 +167,15 @@ fn read_slowly(proxy: &Proxy, mut slow: Slow, shares: bool) -> Slow {
             assert_eq!(browser.answer().text(), tag);
         }
         read += slow.read_some();
-        assert!(proxy.resident() < MEMORY, "{} octets", proxy.resident());
+        assert!(proxy.resident() < MEMORY, "{} bytes", proxy.resident());
     }
     let (least, whole) = (ROUNDS * CLIENTS * PIECE / 2, CLIENTS * LEN);
-    assert!(read > least, "{read} octets: they do not come on");
-    assert!(read < whole / 10, "{read} octets: they are not slow");
+    assert!(read > least, "{read} bytes: they do not come on");
+    assert!(read < whole / 10, "{read} bytes: they are not slow");
     let highest = proxy.memory("VmHWM:");
-    assert!(highest < MEMORY, "{highest} octets");
+    assert!(highest < MEMORY, "{highest} bytes");
     println!(
-        "{} quick answers, {read} of {whole} octets read slowly, {highest} octets resident at most",
+        "{} quick answers, {read} of {whole} bytes read slowly, {highest} bytes resident at most",
         ROUNDS * QUICK
     );
     slow
@@ -277,7 +277,7 @@ const ROUNDS: usize = 10;
 const QUICK: usize = 100;
 const PIECE: usize = 4096;
 
-/// Octets that may come for others while one request is accepted, asked, answered and sent: 10 to 20 MB as a rule, and more
+/// Bytes that may come for others while one request is accepted, asked, answered and sent: 10 to 20 MB as a rule, and more
 /// when the test has no processor meanwhile. The buffers of all take more than twice as much as this.
 const NEWCOMER: u64 = 256 * 1024 * 1024;
 

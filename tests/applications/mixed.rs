@@ -46,7 +46,7 @@ fn restarts_lose_what_is_being_worked_on_and_mix_nothing_up() {
         proxy.figure("requests.retries")
     );
     println!(
-        "descriptors {descriptors} -> {descriptors_after}, resident {memory} -> {memory_after} octets"
+        "descriptors {descriptors} -> {descriptors_after}, resident {memory} -> {memory_after} bytes"
     );
     assert!(restarts > 0 && tally.answered > 100 * restarts, "{tally:?}");
     // Each client has one request in flight: on a new connection it may have run, and is not sent again.

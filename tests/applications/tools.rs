@@ -87,7 +87,7 @@ fn curl_sends_bodies_of_every_kind() {
     }
     let field = format!("file={data}");
     let page = curl(&proxy, "/upload", &["-F", &field]);
-    assert!(page.contains("octets arrived"), "{page}");
+    assert!(page.contains("bytes arrived"), "{page}");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn git_pushes_and_clones() {
     }
     let trace = git(&here, &["push", &remote, "--all"]);
     assert!(trace.contains("=> Send header: Content-Length:"), "{trace}");
-    // Longer than http.postBuffer, which is 1 MiB: in chunks, and with a body of four octets before.
+    // Longer than http.postBuffer, which is 1 MiB: in chunks, and with a body of four bytes before.
     let waits = "http.extraHeader=Expect: 100-continue";
     for (seed, options) in [(1, &[][..]), (2, &["-c", waits])] {
         fs::write(here.join("file"), noise(seed, 3_000_001)).expect("a file");
@@ -277,7 +277,7 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
         .run()
 }
 
-/// Octets that no compressor makes fewer of.
+/// Bytes that no compressor makes fewer of.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed;
     let next = || {

@@ -50,12 +50,12 @@ pub(crate) fn env() -> Box<dyn FnMut()> {
 
 /// The head that php-fpm sends for a page.
 pub(crate) fn head() -> Box<dyn FnMut()> {
-    let octets = b"Status: 200 OK\r\nX-Powered-By: PHP/8.2.29\r\nExpires: Thu, 19 Nov 1981 08:52:00 GMT\r\n\
+    let bytes = b"Status: 200 OK\r\nX-Powered-By: PHP/8.2.29\r\nExpires: Thu, 19 Nov 1981 08:52:00 GMT\r\n\
         Cache-Control: no-store, no-cache, must-revalidate\r\nSet-Cookie: session=0123456789abcdef; path=/\r\n\
         Content-Type: text/html; charset=UTF-8\r\nContent-Length: 16\r\n\r\nxxxxxxxxxxxxxxxx";
     let mut parser = HeadParser::default();
     Box::new(move || {
-        let complete = parser.push(black_box(octets)).expect("a good head");
+        let complete = parser.push(black_box(bytes)).expect("a good head");
         black_box(&complete);
     })
 }

@@ -43,7 +43,7 @@ pub(crate) fn all() -> impl Iterator<Item = Part> {
     #[cfg(unix)]
     let over_sockets = [
         part(
-            "floor, prebuilt octets",
+            "floor, prebuilt bytes",
             round_trip::floor_prebuilt as fn() -> _,
             10_000,
         ),
@@ -91,17 +91,17 @@ fn encode_request() -> Box<dyn FnMut()> {
 }
 
 fn demux_response() -> Box<dyn FnMut()> {
-    let octets = response(1);
+    let bytes = response(1);
     let mut demux = Demux::default();
-    Box::new(move || demux_all(&mut demux, black_box(&octets)))
+    Box::new(move || demux_all(&mut demux, black_box(&bytes)))
 }
 
 fn demux_mebibyte() -> Box<dyn FnMut()> {
-    let mut octets = Vec::new();
-    wire::write_stream(&mut octets, RecordType::Stdout, 1, &vec![b'x'; MEBIBYTE]);
+    let mut bytes = Vec::new();
+    wire::write_stream(&mut bytes, RecordType::Stdout, 1, &vec![b'x'; MEBIBYTE]);
     let mut demux = Demux::default();
     Box::new(move || {
-        for piece in octets.chunks(64 * 1024) {
+        for piece in bytes.chunks(64 * 1024) {
             demux_all(&mut demux, black_box(piece));
         }
     })
@@ -154,10 +154,10 @@ fn upload() -> Box<dyn FnMut()> {
 fn download() -> Box<dyn FnMut()> {
     let mut bench = Bench::new(Multiplex::Off);
     let mut answers = Answers::new(1, |id| {
-        let mut octets = Vec::new();
-        wire::write_stream(&mut octets, RecordType::Stdout, id, &vec![b'x'; MEBIBYTE]);
-        octets.extend(response(id));
-        octets
+        let mut bytes = Vec::new();
+        wire::write_stream(&mut bytes, RecordType::Stdout, id, &vec![b'x'; MEBIBYTE]);
+        bytes.extend(response(id));
+        bytes
     });
     Box::new(move || {
         bench.submit(Body::empty());
@@ -231,13 +231,13 @@ impl Bench {
         }
     }
 
-    /// Feeds octets; gives the number of requests that ended.
-    fn receive(&mut self, mut octets: &[u8]) -> usize {
+    /// Feeds bytes; gives the number of requests that ended.
+    fn receive(&mut self, mut bytes: &[u8]) -> usize {
         self.now += Duration::from_micros(40);
         let mut ended = 0;
         while let Some(event) = self
             .engine
-            .poll_received(self.now, self.connection, &mut octets)
+            .poll_received(self.now, self.connection, &mut bytes)
         {
             if let Event::End { outcome, .. } = &event {
                 assert!(outcome.is_ok(), "{outcome:?}");

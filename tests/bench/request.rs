@@ -52,22 +52,22 @@ pub(crate) fn push_all(params: &mut Params) {
 /// A whole response of one record of content.
 pub(crate) fn response(request_id: u16) -> Vec<u8> {
     let content = b"Content-Type: text/plain\r\nContent-Length: 16\r\n\r\nxxxxxxxxxxxxxxxx";
-    let mut octets = Vec::new();
-    wire::write_stream(&mut octets, RecordType::Stdout, request_id, content);
-    wire::write_stream_end(&mut octets, RecordType::Stdout, request_id);
+    let mut bytes = Vec::new();
+    wire::write_stream(&mut bytes, RecordType::Stdout, request_id, content);
+    wire::write_stream_end(&mut bytes, RecordType::Stdout, request_id);
     let end = EndRequest {
         app_status: 0,
         protocol_status: ProtocolStatus::RequestComplete,
     };
-    wire::write_end_request(&mut octets, request_id, end);
-    octets
+    wire::write_end_request(&mut bytes, request_id, end);
+    bytes
 }
 
 /// What an application answers to rounds of so many requests at a time on one connection, in their order; the IDs of a
 /// connection take turns, with one more of them than there are requests at a time.
 pub(crate) struct Answers {
     /// Of all IDs in their order, twice.
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Where the IDs have begun again, and of one round.
     cycle: usize,
     round: usize,
@@ -80,7 +80,7 @@ impl Answers {
         let all: Vec<u8> = (1..=at_a_time + 1).flat_map(response).collect();
         let len = all.len() / usize::from(at_a_time + 1);
         Self {
-            octets: [&all[..], &all[..]].concat(),
+            bytes: [&all[..], &all[..]].concat(),
             cycle: all.len(),
             round: all.len() - len,
             next: len,
@@ -95,6 +95,6 @@ impl Answers {
         } else {
             end - self.cycle
         };
-        &self.octets[start..end]
+        &self.bytes[start..end]
     }
 }

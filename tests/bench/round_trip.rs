@@ -1,7 +1,7 @@
 //! One request through a Unix socket and back: with the client, and by hand as the floor below it.
 //!
 //! The application is in the same thread and does the same for both: it reads what was written and writes prebuilt
-//! octets. So what a round of the client costs beyond one of the floor is the client's own.
+//! bytes. So what a round of the client costs beyond one of the floor is the client's own.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -30,7 +30,7 @@ pub(crate) fn client_64_shared() -> Box<dyn FnMut()> {
     Box::new(move || caller.round(answers.next_round()))
 }
 
-/// The same octets without the library: prebuilt out, only the end looked for in what comes back.
+/// The same bytes without the library: prebuilt out, only the end looked for in what comes back.
 pub(crate) fn floor_prebuilt() -> Box<dyn FnMut()> {
     let mut floor = Floor::new();
     let mut out = Vec::new();
@@ -56,7 +56,7 @@ fn encode(out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
     for (name, value) in black_box(&PARAMS) {
-        // All of them are shorter than 128 octets.
+        // All of them are shorter than 128 bytes.
         out.extend_from_slice(&[name.len() as u8, value.len() as u8]);
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(value.as_bytes());
@@ -206,13 +206,13 @@ impl Floor {
 }
 
 /// Whether whole records hold an `FCGI_END_REQUEST`.
-fn has_end(mut octets: &[u8]) -> bool {
-    while let [_, record_type, _, _, len1, len0, padding_len, _, ..] = octets {
+fn has_end(mut bytes: &[u8]) -> bool {
+    while let [_, record_type, _, _, len1, len0, padding_len, _, ..] = bytes {
         if *record_type == u8::from(RecordType::EndRequest) {
             return true;
         }
         let content_len = usize::from(u16::from_be_bytes([*len1, *len0]));
-        octets = &octets[8 + content_len + usize::from(*padding_len)..];
+        bytes = &bytes[8 + content_len + usize::from(*padding_len)..];
     }
     false
 }
@@ -232,7 +232,7 @@ impl Application {
         }
     }
 
-    /// Reads so many octets, writes the answer.
+    /// Reads so many bytes, writes the answer.
     fn serve(&mut self, mut request_len: usize, answer: &[u8]) {
         let stream = self.stream.as_mut().expect("accepted before the rounds");
         while request_len > 0 {

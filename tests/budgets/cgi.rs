@@ -92,12 +92,12 @@ fn no_form_of_a_request_is_an_exception() {
 
 #[test]
 fn heads_are_parsed_without_allocation() {
-    let octets = b"Status: 103\nLink: x\n\nStatus: 404 Not Found\r\nContent-Type: text/html\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nContent-Length: 4\r\n\r\nbody";
-    for piece_len in [octets.len(), 50, 7, 1] {
+    let bytes = b"Status: 103\nLink: x\n\nStatus: 404 Not Found\r\nContent-Type: text/html\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nContent-Length: 4\r\n\r\nbody";
+    for piece_len in [bytes.len(), 50, 7, 1] {
         let mut parser = HeadParser::default();
         let mut responses = 0;
         let counted = allocations(|| {
-            'response: for piece in octets.chunks(piece_len) {
+            'response: for piece in bytes.chunks(piece_len) {
                 let mut rest = piece;
                 while let Some((head, after)) = parser.push(rest).expect("a valid head") {
                     if !head.is_interim() {

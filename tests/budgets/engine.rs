@@ -1,4 +1,4 @@
-//! Budgets that are counted: a steady state allocates nothing, an idle connection costs at most 512 octets, a request in
+//! Budgets that are counted: a steady state allocates nothing, an idle connection costs at most 512 bytes, a request in
 //! flight 1 KiB and its parameters, a large body is not copied.
 
 use std::collections::VecDeque;
@@ -75,8 +75,8 @@ impl Driver {
             let mut written = 0;
             let demux = &mut self.demuxes[connection.index()];
             for slice in self.engine.transmit(connection).iter() {
-                let mut octets: &[u8] = slice;
-                while let Some(item) = demux.next(&mut octets).expect("FastCGI") {
+                let mut bytes: &[u8] = slice;
+                while let Some(item) = demux.next(&mut bytes).expect("FastCGI") {
                     if let Item::StreamEnd {
                         record_type: RecordType::Stdin,
                         request_id,
@@ -116,8 +116,8 @@ impl Driver {
         self.act();
     }
 
-    fn feed(&mut self, connection: ConnectionHandle, octets: &[u8]) {
-        let mut input = octets;
+    fn feed(&mut self, connection: ConnectionHandle, bytes: &[u8]) {
+        let mut input = bytes;
         while let Some(event) = self.engine.poll_received(self.now, connection, &mut input) {
             match event {
                 Event::Stdout { data, .. } => self.stdout_len += data.len() as u64,
@@ -212,7 +212,7 @@ fn bursts_on_shared_connections_that_are_idle_in_between_are_served_without_allo
 }
 
 #[test]
-fn an_idle_connection_costs_at_most_512_octets() {
+fn an_idle_connection_costs_at_most_512_bytes() {
     for (multiplex, connections, in_flight) in [
         (Multiplex::Off, 10_000, 10_000),
         (Multiplex::On { max: 4 }, 1_000, 4_000),
@@ -233,8 +233,8 @@ fn an_idle_connection_costs_at_most_512_octets() {
         driver.now += Duration::from_secs(1);
         driver.engine.handle_timeout(driver.now);
         let cost = driver.engine.idle_connection_cost().expect("idle ones");
-        println!("{multiplex:?}: {cost} octets for each of {idle} idle connections");
-        assert!(cost <= 512, "{multiplex:?}: {cost} octets");
+        println!("{multiplex:?}: {cost} bytes for each of {idle} idle connections");
+        assert!(cost <= 512, "{multiplex:?}: {cost} bytes");
     }
 }
 
@@ -257,11 +257,11 @@ fn an_idle_connection_that_is_kept_beyond_its_time_gives_its_lists_back_too() {
     driver.engine.handle_timeout(driver.now);
     assert_eq!(driver.engine.stats().connections.idle, 1);
     let cost = driver.engine.idle_connection_cost().expect("an idle one");
-    assert!(cost <= 512, "{cost} octets");
+    assert!(cost <= 512, "{cost} bytes");
 }
 
 #[test]
-fn all_memory_of_an_engine_with_idle_connections_is_at_most_512_octets_for_each() {
+fn all_memory_of_an_engine_with_idle_connections_is_at_most_512_bytes_for_each() {
     // A power of two, to which the tables grow.
     const CONNECTIONS: usize = 16_384;
     let mut driver = Driver::new(Multiplex::Off, CONNECTIONS);
@@ -279,8 +279,8 @@ fn all_memory_of_an_engine_with_idle_connections_is_at_most_512_octets_for_each(
     });
     assert_eq!(driver.engine.stats().connections.idle, CONNECTIONS);
     let each = counted.bytes_current as usize / CONNECTIONS;
-    println!("{each} octets of heap for each of {CONNECTIONS} idle connections");
-    assert!(each <= 512, "{each} octets");
+    println!("{each} bytes of heap for each of {CONNECTIONS} idle connections");
+    assert!(each <= 512, "{each} bytes");
 }
 
 #[test]
@@ -298,8 +298,8 @@ fn all_memory_of_an_engine_with_requests_in_flight_is_at_most_a_kibibyte_and_the
     });
     assert_eq!(driver.engine.stats().requests.active, REQUESTS);
     let each = counted.bytes_current as usize / REQUESTS;
-    println!("{each} octets of heap for each of {REQUESTS} requests in flight");
-    assert!(each <= 1024 + PARAMS_LEN, "{each} octets");
+    println!("{each} bytes of heap for each of {REQUESTS} requests in flight");
+    assert!(each <= 1024 + PARAMS_LEN, "{each} bytes");
 }
 
 #[test]
@@ -335,26 +335,26 @@ fn a_large_body_leaves_from_where_it_lies() {
     }
     assert_eq!(uncopied, LEN);
     // The headers of its 16 records, and what is before and behind it.
-    assert!(others <= 16 * 8 + 128, "{others} octets");
+    assert!(others <= 16 * 8 + 128, "{others} bytes");
 }
 
 // case 22
 #[test]
-fn sixteen_mebibytes_in_records_of_one_octet_cost_time_in_proportion_and_no_memory() {
+fn sixteen_mebibytes_in_records_of_one_byte_cost_time_in_proportion_and_no_memory() {
     const RECORDS: usize = 16 * 1024 * 1024;
     let mut driver = Driver::new(Multiplex::Off, 1);
     driver.submit(Body::empty());
     let (connection, id) = driver.sent[0];
-    let mut octets = Vec::new();
-    while octets.len() < 64 * 1024 {
-        wire::write_record(&mut octets, RecordType::Stdout, id, b"x").expect("fits");
+    let mut bytes = Vec::new();
+    while bytes.len() < 64 * 1024 {
+        wire::write_record(&mut bytes, RecordType::Stdout, id, b"x").expect("fits");
     }
-    // Header, octet, padding.
-    let in_one = octets.len() / 16;
+    // Header, byte, padding.
+    let in_one = bytes.len() / 16;
     let counted = allocation_counter::measure(|| {
         for _ in 0..RECORDS / in_one {
             // Cut at odd places, so that records are carried over.
-            for piece in octets.chunks(32 * 1024 - 5) {
+            for piece in bytes.chunks(32 * 1024 - 5) {
                 driver.feed(connection, piece);
             }
         }

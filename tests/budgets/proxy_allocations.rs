@@ -65,7 +65,7 @@ fn a_large_answer_that_the_client_takes_is_kept_nowhere() {
             return;
         }
     }
-    panic!("{more:?} octets of memory for 100 answers");
+    panic!("{more:?} bytes of memory for 100 answers");
 }
 
 /// What the loop's thread allocates from its start to its end, for so many requests.

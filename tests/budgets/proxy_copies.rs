@@ -1,5 +1,5 @@
-//! What the proxy copies of a response on its way to the client, in octets: nothing of a body that the client's socket takes,
-//! and once what it does not take. The socket is one of ours, which sees where the octets lie.
+//! What the proxy copies of a response on its way to the client, in bytes: nothing of a body that the client's socket takes,
+//! and once what it does not take. The socket is one of ours, which sees where the bytes lie.
 
 use std::io::{self, IoSlice, Write};
 use std::ops::Range;
@@ -20,7 +20,7 @@ fn a_body_that_the_socket_takes_is_written_out_of_the_read_buffer() {
             let mut socket = Socket::new(usize::MAX, &body);
             let counted = allocation_counter::measure(|| {
                 let sent = outbox.send(&mut socket, &parts);
-                assert!(sent.expect("it takes octets"), "it is not full");
+                assert!(sent.expect("it takes bytes"), "it is not full");
             });
             assert!(outbox.is_empty());
             assert_eq!((socket.uncopied, socket.copied), (BODY_LEN, 0));
@@ -56,7 +56,7 @@ fn what_the_socket_does_not_take_is_copied_once() {
             let mut socket = Socket::new(room, &body);
             let counted = allocation_counter::measure(|| {
                 let sent = outbox.send(&mut socket, &[SIZE, &body, b"\r\n"]);
-                assert!(!sent.expect("it takes octets"), "it is full");
+                assert!(!sent.expect("it takes bytes"), "it is full");
             });
             assert_eq!(counted.count_total, 0);
             assert_eq!(outbox.len(), LEN - room);
@@ -64,7 +64,7 @@ fn what_the_socket_does_not_take_is_copied_once() {
             body.fill(b'n');
             while !outbox.is_empty() {
                 socket.room = step;
-                outbox.flush(&mut socket).expect("it takes octets");
+                outbox.flush(&mut socket).expect("it takes bytes");
             }
             let uncopied = room.saturating_sub(BEFORE).min(BODY_LEN);
             assert_eq!(
@@ -87,10 +87,10 @@ fn what_was_sent_makes_room_for_what_follows() {
                 0 => outbox.tail().extend_from_slice(HEAD),
                 _ => outbox.keep(&[HEAD, b"", b""], 0),
             }
-            // One octet is left each time.
+            // One byte is left each time.
             socket.room = HEAD.len();
             socket.taken.clear();
-            outbox.flush(&mut socket).expect("it takes octets");
+            outbox.flush(&mut socket).expect("it takes bytes");
             assert_eq!(outbox.len(), 1);
         }
     });
@@ -111,12 +111,12 @@ fn outbox(kept: &[u8]) -> Outbox {
 
 /// A client's socket.
 struct Socket {
-    /// So many octets, and it is full.
+    /// So many bytes, and it is full.
     room: usize,
     read_buffer: Range<*const u8>,
-    /// Octets taken out of the read buffer.
+    /// Bytes taken out of the read buffer.
     uncopied: usize,
-    /// Octets that were copied before they were offered again: each time they lie elsewhere than before.
+    /// Bytes that were copied before they were offered again: each time they lie elsewhere than before.
     copied: usize,
     /// Where the rest of what was last offered again lies.
     rest: Option<*const u8>,
@@ -135,28 +135,28 @@ impl Socket {
         }
     }
 
-    fn take(&mut self, octets: &[u8]) -> usize {
-        let len = octets.len().min(self.room);
-        if self.read_buffer.contains(&octets.as_ptr()) {
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let len = bytes.len().min(self.room);
+        if self.read_buffer.contains(&bytes.as_ptr()) {
             self.uncopied += len;
         }
         self.room -= len;
-        self.taken.extend_from_slice(&octets[..len]);
+        self.taken.extend_from_slice(&bytes[..len]);
         len
     }
 }
 
 impl Write for Socket {
     /// What was kept, again.
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.room == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if self.rest != Some(octets.as_ptr()) {
-            self.copied += octets.len();
+        if self.rest != Some(bytes.as_ptr()) {
+            self.copied += bytes.len();
         }
-        let len = self.take(octets);
-        self.rest = Some(octets[len..].as_ptr());
+        let len = self.take(bytes);
+        self.rest = Some(bytes[len..].as_ptr());
         Ok(len)
     }
 

@@ -7,19 +7,19 @@ use mio_fcgi::cgi::{Env, EnvError, FieldRules, Script, site_params};
 
 pub(crate) type Fields<'a> = &'a [(&'a str, &'a str)];
 
-pub(crate) fn octets<'a>(fields: Fields<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
-    let octets = |(name, value): &(&'a str, &'a str)| (name.as_bytes(), value.as_bytes());
-    fields.iter().map(octets)
+pub(crate) fn bytes<'a>(fields: Fields<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
+    let bytes = |(name, value): &(&'a str, &'a str)| (name.as_bytes(), value.as_bytes());
+    fields.iter().map(bytes)
 }
 
 pub(crate) fn pairs(params: &Params) -> Vec<(String, String)> {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     params.iter().map(|(n, v)| (text(n), text(v))).collect()
 }
 
 pub(crate) fn write_with(rules: FieldRules, fields: Fields<'_>) -> Result<Params, EnvError> {
     let script = Script::new("/srv/www", "/x.php", "");
-    let mut env = Env::new(b"GET", b"/x.php", octets(fields), &script);
+    let mut env = Env::new(b"GET", b"/x.php", bytes(fields), &script);
     env.rules = rules;
     let mut params = Params::default();
     env.write_to(&mut params).map(|()| params)
@@ -42,7 +42,7 @@ pub(crate) fn get(params: &Params, name: &str) -> Option<String> {
 #[test]
 fn a_whole_request_becomes_these_parameters_in_this_order() {
     let script = Script::new("/srv/www", "/a b/index.php", "/more");
-    let fields = octets(&[
+    let fields = bytes(&[
         ("Host", "Example.org:8443"),
         ("Content-Type", "text/plain"),
         ("Content-Length", "999"),
@@ -108,7 +108,7 @@ fn the_root_of_the_file_system_is_a_document_root_too() {
     for root in ["/", "/srv/", "/srv"] {
         let script = Script::new(root, "/x.php", "/y");
         let mut params = Params::default();
-        let env = Env::new(b"GET", b"/x.php/y", octets(&[]), &script);
+        let env = Env::new(b"GET", b"/x.php/y", bytes(&[]), &script);
         env.write_to(&mut params).expect("valid");
         let (plain, base) = if root == "/" {
             ("/", "")
@@ -133,7 +133,7 @@ fn the_root_of_the_file_system_is_a_document_root_too() {
 fn the_servers_name_is_set_or_from_host_or_its_address() {
     let name = |fields: Fields<'_>, set: Option<&str>, server: Option<&str>| {
         let script = Script::default();
-        let mut env = Env::new(b"GET", b"/", octets(fields), &script);
+        let mut env = Env::new(b"GET", b"/", bytes(fields), &script);
         env.server_name = set.map(str::as_bytes);
         env.server = server.map(|server| server.parse().expect("an address"));
         let mut params = Params::default();
@@ -159,7 +159,7 @@ fn the_servers_name_is_set_or_from_host_or_its_address() {
 #[test]
 fn an_authorizer_is_not_told_of_path_and_body() {
     let script = Script::new("/srv", "/x.php", "/y");
-    let mut env = Env::new(b"POST", b"/x.php/y", octets(&[]), &script).with_content_length(3);
+    let mut env = Env::new(b"POST", b"/x.php/y", bytes(&[]), &script).with_content_length(3);
     env.authorizer = true;
     let mut params = Params::default();
     env.write_to(&mut params).expect("valid");
@@ -179,14 +179,14 @@ fn an_authorizer_is_not_told_of_path_and_body() {
 
 // case 118
 #[test]
-fn octets_that_break_lines_are_refused_everywhere() {
-    for octet in [0, b'\r', b'\n'] {
-        let bad = format!("a{}b", char::from(octet));
+fn bytes_that_break_lines_are_refused_everywhere() {
+    for byte in [0, b'\r', b'\n'] {
+        let bad = format!("a{}b", char::from(byte));
         assert_eq!(
             write(&[("A", &bad)]),
-            Err(EnvError::FieldValue { index: 0, octet })
+            Err(EnvError::FieldValue { index: 0, byte })
         );
-        assert!(write(&[("A", &format!("b{}", char::from(octet)))]).is_err());
+        assert!(write(&[("A", &format!("b{}", char::from(byte)))]).is_err());
         assert!(
             write(&[("Proxy", &bad)]).is_err(),
             "also in what is dropped"
@@ -194,25 +194,24 @@ fn octets_that_break_lines_are_refused_everywhere() {
 
         let good = Script::new("/srv", "/x.php", "");
         let with = |target: &str, script: &Script| {
-            Env::new(b"GET", target.as_bytes(), octets(&[]), script)
-                .write_to(&mut Params::default())
+            Env::new(b"GET", target.as_bytes(), bytes(&[]), script).write_to(&mut Params::default())
         };
         assert_eq!(with("/x.php", &good), Ok(()));
         for target in [format!("/{bad}"), format!("/x?{bad}")] {
-            assert_eq!(with(&target, &good), Err(EnvError::Target { octet }));
+            assert_eq!(with(&target, &good), Err(EnvError::Target { byte }));
         }
         for script in [
             Script::new(&bad, "/x.php", ""),
             Script::new("/srv", &bad, ""),
             Script::new("/srv", "/x.php", &bad),
         ] {
-            assert_eq!(with("/x", &script), Err(EnvError::Script { octet }));
+            assert_eq!(with("/x", &script), Err(EnvError::Script { byte }));
         }
-        let mut env = Env::new(b"GET", b"/", octets(&[]), &good);
+        let mut env = Env::new(b"GET", b"/", bytes(&[]), &good);
         env.server_name = Some(bad.as_bytes());
         assert_eq!(
             env.write_to(&mut Params::default()),
-            Err(EnvError::ServerName { octet })
+            Err(EnvError::ServerName { byte })
         );
         env.server_name = None;
         env.method = bad.as_bytes();
@@ -230,16 +229,16 @@ fn octets_that_break_lines_are_refused_everywhere() {
 fn a_target_is_a_path_or_an_asterisk() {
     let script = Script::default();
     let with = |target: &'static str| {
-        Env::new(b"GET", target.as_bytes(), octets(&[]), &script).write_to(&mut Params::default())
+        Env::new(b"GET", target.as_bytes(), bytes(&[]), &script).write_to(&mut Params::default())
     };
     assert_eq!(with("*"), Ok(()));
     for target in ["", "x", "http://a/", "*x", "?a"] {
         assert_eq!(with(target), Err(EnvError::TargetForm), "{target:?}");
     }
-    assert_eq!(with("/a b"), Err(EnvError::Target { octet: b' ' }));
+    assert_eq!(with("/a b"), Err(EnvError::Target { byte: b' ' }));
     // Some would take what follows for a fragment, others for a part of the path or query.
     for target in ["/a#b", "/a?b#c", "/#"] {
-        assert_eq!(with(target), Err(EnvError::Target { octet: b'#' }));
+        assert_eq!(with(target), Err(EnvError::Target { byte: b'#' }));
     }
     for target in [
         "/;a+b",
@@ -251,14 +250,14 @@ fn a_target_is_a_path_or_an_asterisk() {
     ] {
         assert_eq!(with(target), Ok(()), "{target:?}: {0}", "sent as it came");
     }
-    assert_eq!(with("/\x7f"), Err(EnvError::Target { octet: 0x7f }));
+    assert_eq!(with("/\x7f"), Err(EnvError::Target { byte: 0x7f }));
 }
 
 // case 121
 #[test]
 fn debug_shows_no_value_of_the_request() {
     let script = Script::new("/srv", "/x.php", "");
-    let fields = octets(&[("Authorization", "secret"), ("Cookie", "secret")]);
+    let fields = bytes(&[("Authorization", "secret"), ("Cookie", "secret")]);
     let env = Env::new(b"GET", b"/x.php?secret", fields, &script);
     let shown = format!("{env:?}");
     assert!(shown.contains("Authorization") && shown.contains("/x.php"));

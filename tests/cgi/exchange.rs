@@ -20,9 +20,9 @@ fn exchange(
     answer: Answer<'_>,
     last: Last,
 ) -> (Result<Response, ResponseError>, Vec<ResponseError>) {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for (record_type, content) in answer {
-        wire::write_record(&mut octets, *record_type, 1, content.as_bytes()).expect("short");
+        wire::write_record(&mut bytes, *record_type, 1, content.as_bytes()).expect("short");
     }
     if matches!(last, Last::EndRequest) {
         let protocol_status = ProtocolStatus::RequestComplete;
@@ -30,7 +30,7 @@ fn exchange(
             app_status: 0,
             protocol_status,
         };
-        wire::write_end_request(&mut octets, 1, end);
+        wire::write_end_request(&mut bytes, 1, end);
     }
 
     let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
@@ -59,7 +59,7 @@ fn exchange(
             outcome = Some(end);
         }
     };
-    let mut input = &octets[..];
+    let mut input = &bytes[..];
     while let Some(event) = engine.poll_received(now, connection, &mut input) {
         note(event);
     }

@@ -261,14 +261,14 @@ proptest! {
         ),
     ) {
         let script = Script::new("/srv", "/x.php", "/y");
-        let octets = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
+        let bytes = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
         let mut params = Params::default();
         params.push("HTTP_X_A", "set");
-        if Env::new(b"GET", b"/x.php/y", octets, &script).write_to(&mut params).is_ok() {
+        if Env::new(b"GET", b"/x.php/y", bytes, &script).write_to(&mut params).is_ok() {
             let mut names = std::collections::HashSet::new();
             for (name, value) in params.iter() {
                 prop_assert!(names.insert(name), "{:?} twice", String::from_utf8_lossy(name));
-                prop_assert!(!value.iter().any(|octet| b"\0\r\n".contains(octet)));
+                prop_assert!(!value.iter().any(|byte| b"\0\r\n".contains(byte)));
             }
             let len: usize = params.iter().map(|(n, v)| mio_fcgi::wire::pair_len(n.len(), v.len())).sum();
             prop_assert_eq!(len, params.encoded_len());

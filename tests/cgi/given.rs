@@ -3,7 +3,7 @@
 use mio_fcgi::Params;
 use mio_fcgi::cgi::{Env, Script, site_params};
 
-use crate::env::{Fields, get, octets, pairs};
+use crate::env::{Fields, bytes, get, pairs};
 
 // case 120
 #[test]
@@ -28,7 +28,7 @@ fn what_the_embedder_set_wins_over_the_client() {
         ("Host", "evil"),
         ("X-Other", "fine"),
     ];
-    Env::new(b"GET", b"/x.php", octets(fields), &script)
+    Env::new(b"GET", b"/x.php", bytes(fields), &script)
         .write_to(&mut params)
         .expect("valid");
     let all = pairs(&params);
@@ -44,7 +44,7 @@ fn what_the_embedder_set_wins_over_the_client() {
 #[test]
 fn a_set_parameter_that_only_resembles_another_takes_nothing_away() {
     let script = Script::new("/srv/www", "/x.php", "/y");
-    let fields = octets(&[
+    let fields = bytes(&[
         ("Host", "a.example"),
         ("Accept", "x"),
         ("Cookie", "a=1"),
@@ -75,7 +75,7 @@ fn a_set_parameter_that_only_resembles_another_takes_nothing_away() {
 #[test]
 fn the_constants_of_a_site_are_those_of_each_of_its_requests() {
     let script = Script::new("/srv/www", "/x.php", "");
-    let env = Env::new(b"GET", b"/x.php", octets(&[]), &script);
+    let env = Env::new(b"GET", b"/x.php", bytes(&[]), &script);
     let mut alone = Params::default();
     env.write_to(&mut alone).expect("valid");
     let constants = site_params("/srv/www");

@@ -14,8 +14,8 @@ pub(super) struct Seen {
     pub(super) encoded_len: usize,
 }
 
-pub(super) fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).into_owned()
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// All heads in the pieces, and the body after the final one.
@@ -50,19 +50,19 @@ pub(super) fn read(
     parser.end().map(|()| (heads, body))
 }
 
-pub(super) fn read_with(rules: HeadRules, octets: &[u8]) -> Result<Vec<Seen>, HeadError> {
-    read(&mut HeadParser::new(rules), &[octets]).map(|(heads, _)| heads)
+pub(super) fn read_with(rules: HeadRules, bytes: &[u8]) -> Result<Vec<Seen>, HeadError> {
+    read(&mut HeadParser::new(rules), &[bytes]).map(|(heads, _)| heads)
 }
 
-/// The only head of the octets.
-pub(super) fn head(octets: impl AsRef<[u8]>) -> Result<Seen, HeadError> {
-    let mut heads = read_with(HeadRules::default(), octets.as_ref())?;
+/// The only head of the bytes.
+pub(super) fn head(bytes: impl AsRef<[u8]>) -> Result<Seen, HeadError> {
+    let mut heads = read_with(HeadRules::default(), bytes.as_ref())?;
     assert_eq!(heads.len(), 1);
     Ok(heads.remove(0))
 }
 
-fn status(octets: impl AsRef<[u8]>) -> Result<u16, HeadError> {
-    head(octets).map(|head| head.status)
+fn status(bytes: impl AsRef<[u8]>) -> Result<u16, HeadError> {
+    head(bytes).map(|head| head.status)
 }
 
 fn strict() -> HeadRules {
@@ -181,7 +181,7 @@ fn a_location_without_status_is_302() {
 // case 32
 #[test]
 fn a_local_location_alone_is_reported_as_a_local_redirect() {
-    let local = |octets: &str| head(octets).expect("a head").local_redirect;
+    let local = |bytes: &str| head(bytes).expect("a head").local_redirect;
     assert_eq!(local("Location: /x?a=b\n\n").as_deref(), Some("/x?a=b"));
     assert_eq!(
         local("X-Powered-By: PHP\nlocation: /x\n\n").as_deref(),
@@ -203,12 +203,12 @@ fn an_http_status_line_is_accepted_unless_strict() {
         ("HTTP/1.0 404", ""),
         ("HTTP/1.1  404  Gone", "Gone"),
     ] {
-        let octets = format!("{line}\r\nA: b\r\n\r\n");
-        let seen = head(&octets).expect("a head");
+        let bytes = format!("{line}\r\nA: b\r\n\r\n");
+        let seen = head(&bytes).expect("a head");
         assert_eq!((seen.status, seen.reason.as_str()), (404, reason));
         assert_eq!(seen.fields, fields(&[("A", "b")]));
         assert_eq!(
-            read_with(strict(), octets.as_bytes()),
+            read_with(strict(), bytes.as_bytes()),
             Err(HeadError::StatusLine)
         );
     }
@@ -223,40 +223,40 @@ fn an_http_status_line_is_accepted_unless_strict() {
 // case 34
 #[test]
 fn an_interim_head_comes_apart_from_the_final_one() {
-    let octets = b"Status: 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nStatus: 404\r\nA: b\r\n\r\nbody";
-    let (heads, body) = read(&mut HeadParser::default(), &[octets]).expect("two heads");
+    let bytes = b"Status: 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nStatus: 404\r\nA: b\r\n\r\nbody";
+    let (heads, body) = read(&mut HeadParser::default(), &[bytes]).expect("two heads");
     assert_eq!(heads.len(), 2);
     assert_eq!((heads[0].status, heads[1].status), (103, 404));
     assert_eq!(heads[0].fields.len(), 1);
     assert_eq!(heads[1].fields, fields(&[("A", "b")]));
     assert_eq!(body, b"body");
-    assert_eq!(read_with(strict(), octets), Err(HeadError::Interim(103)));
+    assert_eq!(read_with(strict(), bytes), Err(HeadError::Interim(103)));
     // Written for a client, by a program that does not know that it has a server before it.
-    let octets = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Gone\r\n\r\nbody";
-    let (heads, body) = read(&mut HeadParser::default(), &[octets]).expect("two heads");
+    let bytes = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Gone\r\n\r\nbody";
+    let (heads, body) = read(&mut HeadParser::default(), &[bytes]).expect("two heads");
     let statuses: Vec<u16> = heads.iter().map(|head| head.status).collect();
     assert_eq!((statuses, &body[..]), (vec![100, 404], &b"body"[..]));
 }
 
 #[test]
 fn a_change_of_protocol_is_refused_in_any_mode() {
-    let octets = b"Status: 101 Switching Protocols\n\n";
-    assert_eq!(status(octets), Err(HeadError::Interim(101)));
-    assert_eq!(read_with(strict(), octets), Err(HeadError::Interim(101)));
+    let bytes = b"Status: 101 Switching Protocols\n\n";
+    assert_eq!(status(bytes), Err(HeadError::Interim(101)));
+    assert_eq!(read_with(strict(), bytes), Err(HeadError::Interim(101)));
 }
 
 // case 35
 #[test]
 fn line_ends_may_be_mixed() {
-    for octets in [
+    for bytes in [
         "Status: 404\nA: b\n\nbody",
         "Status: 404\r\nA: b\n\r\nbody",
         "Status: 404\nA: b\r\n\nbody",
         "Status: 404\r\nA: b\r\n\r\nbody",
     ] {
-        let (heads, body) = read(&mut HeadParser::default(), &[octets.as_bytes()]).expect("a head");
-        assert_eq!(heads[0].status, 404, "{octets:?}");
-        assert_eq!(heads[0].fields, fields(&[("A", "b")]), "{octets:?}");
+        let (heads, body) = read(&mut HeadParser::default(), &[bytes.as_bytes()]).expect("a head");
+        assert_eq!(heads[0].status, 404, "{bytes:?}");
+        assert_eq!(heads[0].fields, fields(&[("A", "b")]), "{bytes:?}");
         assert_eq!(body, b"body");
     }
 }
@@ -355,24 +355,24 @@ fn names_that_are_no_tokens_are_malformed() {
 
 // case 43
 #[test]
-fn control_octets_in_values_are_malformed() {
-    for octet in (0..=0x1f).chain([0x7f]) {
+fn control_bytes_in_values_are_malformed() {
+    for byte in (0..=0x1f).chain([0x7f]) {
         for (name, value) in [("A", "b?c"), ("A", "bc?"), ("Status", "200 O?K")] {
-            let value = value.replace('?', &char::from(octet).to_string());
-            let octets = format!("A: b\r\n{name}: {value}\r\n\r\n");
-            let expected = match octet {
+            let value = value.replace('?', &char::from(byte).to_string());
+            let bytes = format!("A: b\r\n{name}: {value}\r\n\r\n");
+            let expected = match byte {
                 b'\t' => Ok(200),
                 b'\n' => continue,
-                octet => Err(HeadError::FieldValue { line: 2, octet }),
+                byte => Err(HeadError::FieldValue { line: 2, byte }),
             };
-            assert_eq!(status(&octets), expected, "{octets:?}");
+            assert_eq!(status(&bytes), expected, "{bytes:?}");
         }
     }
     assert_eq!(
         status("HTTP/1.1 200 O\0K\n\n"),
-        Err(HeadError::FieldValue { line: 1, octet: 0 })
+        Err(HeadError::FieldValue { line: 1, byte: 0 })
     );
-    let latin = head(b"A: caf\xe9\n\n").expect("octets above 127 are allowed");
+    let latin = head(b"A: caf\xe9\n\n").expect("bytes above 127 are allowed");
     assert_eq!(latin.fields.len(), 1);
 }
 
@@ -391,8 +391,8 @@ fn a_transfer_encoding_is_reported_raw_and_flagged() {
 // case 46
 #[test]
 fn a_folded_line_is_malformed() {
-    for octets in ["A: b\r\n c\r\n\r\n", "A: b\n\tc: d\n\n"] {
-        assert_eq!(status(octets), Err(HeadError::Folded { line: 2 }));
+    for bytes in ["A: b\r\n c\r\n\r\n", "A: b\n\tc: d\n\n"] {
+        assert_eq!(status(bytes), Err(HeadError::Folded { line: 2 }));
     }
     assert_eq!(status(" A: b\n\n"), Err(HeadError::Folded { line: 1 }));
 }
@@ -408,7 +408,7 @@ fn an_error_stays_until_the_parser_is_cleared() {
     assert!(matches!(parser.push(b"A: b\n\n"), Ok(Some(_))));
     assert_eq!(parser.end(), Ok(()));
     assert!(matches!(parser.push(b""), Ok(None)));
-    assert_eq!(parser.end(), Ok(()), "no octets, no new response");
+    assert_eq!(parser.end(), Ok(()), "no bytes, no new response");
 }
 
 #[test]

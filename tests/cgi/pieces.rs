@@ -29,11 +29,11 @@ const HEADS: &[&[u8]] = &[
 // cases 1 and 36
 #[test]
 fn every_cut_gives_the_same_result() {
-    for octets in HEADS {
-        let whole = read(&mut HeadParser::default(), &[octets]);
+    for bytes in HEADS {
+        let whole = read(&mut HeadParser::default(), &[bytes]);
         let mut parser = HeadParser::default();
-        for cut in 0..=octets.len() {
-            let (one, two) = octets.split_at(cut);
+        for cut in 0..=bytes.len() {
+            let (one, two) = bytes.split_at(cut);
             for second in 0..=two.len() {
                 let (two, three) = two.split_at(second);
                 parser.clear();
@@ -41,12 +41,12 @@ fn every_cut_gives_the_same_result() {
                     read(&mut parser, &[one, two, three]),
                     whole,
                     "{:?} cut at {cut} and {}",
-                    text(octets),
+                    text(bytes),
                     cut + second
                 );
             }
         }
-        let single: Vec<&[u8]> = octets.chunks(1).collect();
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
         parser.clear();
         assert_eq!(read(&mut parser, &single), whole);
     }
@@ -54,21 +54,21 @@ fn every_cut_gives_the_same_result() {
 
 // case 38
 #[test]
-fn a_head_may_have_its_limit_and_no_octet_more() {
+fn a_head_may_have_its_limit_and_no_byte_more() {
     for extra in [61_000, 65_536, 1_000_000] {
-        let octets = format!("A: {}\r\n\r\n", "x".repeat(extra));
-        let expected = match octets.len() {
-            ..=65_536 => Ok(octets.len()),
+        let bytes = format!("A: {}\r\n\r\n", "x".repeat(extra));
+        let expected = match bytes.len() {
+            ..=65_536 => Ok(bytes.len()),
             _ => Err(HeadError::TooLarge { limit: 65_536 }),
         };
-        assert_eq!(head(&octets).map(|seen| seen.encoded_len), expected);
+        assert_eq!(head(&bytes).map(|seen| seen.encoded_len), expected);
     }
     let exact = format!("A: {}\n\n", "x".repeat(65_536 - 5));
     assert_eq!(exact.len(), 65_536);
     let bodied = [exact.as_bytes(), b"body"].concat();
-    for octets in [exact.as_bytes(), &bodied] {
+    for bytes in [exact.as_bytes(), &bodied] {
         for len in [1, 100, 65_536, 70_000] {
-            let pieces: Vec<&[u8]> = octets.chunks(len).collect();
+            let pieces: Vec<&[u8]> = bytes.chunks(len).collect();
             assert!(read(&mut HeadParser::new(rules(65_536)), &pieces).is_ok());
             assert_eq!(
                 read(&mut HeadParser::new(rules(65_535)), &pieces),
@@ -80,28 +80,28 @@ fn a_head_may_have_its_limit_and_no_octet_more() {
 
 #[test]
 fn an_incomplete_head_of_just_its_limit_is_not_too_large_yet() {
-    let octets = b"A: 456789";
+    let bytes = b"A: 456789";
     let push = |max_len, pieces: &[&[u8]]| read(&mut HeadParser::new(rules(max_len)), pieces);
     assert_eq!(
-        push(9, &[octets]),
+        push(9, &[bytes]),
         Err(HeadError::Truncated { len: 9 }),
         "all that came was accepted"
     );
     assert_eq!(
-        push(9, &[octets, b"\n"]),
+        push(9, &[bytes, b"\n"]),
         Err(HeadError::TooLarge { limit: 9 })
     );
-    assert_eq!(push(8, &[octets]), Err(HeadError::TooLarge { limit: 8 }));
+    assert_eq!(push(8, &[bytes]), Err(HeadError::TooLarge { limit: 8 }));
 }
 
 #[test]
-fn a_long_line_in_single_octets_is_not_searched_again_each_time() {
-    let octets = format!("A: {}\n\n", "x".repeat(1 << 21));
-    let mut parser = HeadParser::new(rules(octets.len()));
+fn a_long_line_in_single_bytes_is_not_searched_again_each_time() {
+    let bytes = format!("A: {}\n\n", "x".repeat(1 << 21));
+    let mut parser = HeadParser::new(rules(bytes.len()));
     let start = std::time::Instant::now();
-    let pieces: Vec<&[u8]> = octets.as_bytes().chunks(1).collect();
+    let pieces: Vec<&[u8]> = bytes.as_bytes().chunks(1).collect();
     assert!(read(&mut parser, &pieces).is_ok());
-    // A search of all that came so far at each octet would be 2 * 10^12 steps and as good as hang.
+    // A search of all that came so far at each byte would be 2 * 10^12 steps and as good as hang.
     assert!(start.elapsed() < std::time::Duration::from_secs(60));
 }
 
@@ -133,23 +133,23 @@ fn interim_heads_share_the_limit_of_the_final_one() {
 
 #[test]
 fn a_head_in_one_piece_is_not_copied() {
-    let octets = b"A: b\n\nbody".to_vec();
+    let bytes = b"A: b\n\nbody".to_vec();
     let mut parser = HeadParser::default();
-    let (head, body) = parser.push(&octets).expect("valid").expect("complete");
+    let (head, body) = parser.push(&bytes).expect("valid").expect("complete");
     let value = head.get("a").expect("there");
-    assert!(std::ptr::eq(value.as_ptr(), &raw const octets[3]));
-    assert!(std::ptr::eq(body.as_ptr(), &raw const octets[6]));
+    assert!(std::ptr::eq(value.as_ptr(), &raw const bytes[3]));
+    assert!(std::ptr::eq(body.as_ptr(), &raw const bytes[6]));
 }
 
 proptest! {
     #[test]
-    fn any_octets_in_any_pieces_give_one_result(
-        octets in proptest::collection::vec(
+    fn any_bytes_in_any_pieces_give_one_result(
+        bytes in proptest::collection::vec(
             proptest::sample::select(b"\r\n\r\n: \tAStatus20013\0\x7f\xe9".as_slice()), 0..80),
         len in 1_usize..20,
     ) {
-        let whole = read(&mut HeadParser::default(), &[&octets]);
-        let pieces: Vec<&[u8]> = octets.chunks(len).collect();
+        let whole = read(&mut HeadParser::default(), &[&bytes]);
+        let pieces: Vec<&[u8]> = bytes.chunks(len).collect();
         prop_assert_eq!(read(&mut HeadParser::default(), &pieces), whole);
     }
 }

@@ -105,8 +105,8 @@ fn a_local_redirect_is_kept_apart() {
 // case 34
 #[test]
 fn interim_heads_come_before_the_final_one() {
-    let octets = "Status: 103\nLink: a\n\nStatus: 103\nLink: b\n\nStatus: 404\n\nbody";
-    let response = whole(collect(octets, ended()), Completeness::Complete);
+    let bytes = "Status: 103\nLink: a\n\nStatus: 103\nLink: b\n\nStatus: 404\n\nbody";
+    let response = whole(collect(bytes, ended()), Completeness::Complete);
     let links: Vec<&[u8]> = response
         .interim
         .iter()
@@ -139,20 +139,20 @@ fn output_that_is_no_head_is_handed_back() {
 fn a_head_beyond_its_limit_is_refused_and_kept_up_to_it() {
     let mut limits = ResponseLimits::default();
     limits.head.max_len = 100;
-    let octets = format!("A: {}\n\n", "x".repeat(1000));
-    let incomplete = collect_with(Collector::new(limits), &octets, ended()).expect_err("large");
+    let bytes = format!("A: {}\n\n", "x".repeat(1000));
+    let incomplete = collect_with(Collector::new(limits), &bytes, ended()).expect_err("large");
     assert_eq!(
         incomplete.error,
         ResponseError::Head(HeadError::TooLarge { limit: 100 })
     );
-    assert_eq!(incomplete.stdout, &octets.as_bytes()[..100]);
+    assert_eq!(incomplete.stdout, &bytes.as_bytes()[..100]);
 }
 
 // case 39
 #[test]
 fn repeated_fields_are_found_in_order() {
-    let octets = "Set-Cookie: a\nA: b\nset-cookie: c\n\n";
-    let response = whole(collect(octets, ended()), Completeness::Complete);
+    let bytes = "Set-Cookie: a\nA: b\nset-cookie: c\n\n";
+    let response = whole(collect(bytes, ended()), Completeness::Complete);
     let cookies: Vec<&[u8]> = response.get_all("SET-COOKIE").collect();
     assert_eq!(cookies, [b"a", b"c"]);
     assert_eq!(response.get("a"), Some(&b"b"[..]));
@@ -162,8 +162,8 @@ fn repeated_fields_are_found_in_order() {
 // case 44
 #[test]
 fn a_transfer_encoding_is_taken_from_the_fields() {
-    let octets = "Transfer-Encoding: chunked\nA: b\n\n0\r\n\r\n";
-    let response = whole(collect(octets, ended()), Completeness::Complete);
+    let bytes = "Transfer-Encoding: chunked\nA: b\n\n0\r\n\r\n";
+    let response = whole(collect(bytes, ended()), Completeness::Complete);
     assert_eq!(response.transfer_encoding.as_deref(), Some(&b"chunked"[..]));
     assert_eq!(response.fields, [(b"A".to_vec(), b"b".to_vec())]);
     assert_eq!(response.body, b"0\r\n\r\n", "as it came");
@@ -175,9 +175,9 @@ fn a_body_that_does_not_belong_there_is_discarded() {
     for (method, status) in [("HEAD", 200), ("HEAD", 404), ("GET", 204), ("GET", 304)] {
         assert!(!has_body(method, status));
         let collector = Collector::default().with_method(method);
-        let octets = format!("Status: {status}\nContent-Length: 100\n\nbody");
+        let bytes = format!("Status: {status}\nContent-Length: 100\n\nbody");
         let response = whole(
-            collect_with(collector, &octets, ended()),
+            collect_with(collector, &bytes, ended()),
             Completeness::Complete,
         );
         assert_eq!((response.body.len(), response.discarded), (0, 4));
@@ -190,14 +190,14 @@ fn a_body_that_does_not_belong_there_is_discarded() {
 // case 50
 #[test]
 fn a_response_that_has_no_body_is_whole_with_its_head() {
-    for (method, octets) in [
+    for (method, bytes) in [
         ("HEAD", "Content-Length: 100\n\n"),
         ("HEAD", "A: b\n\n"),
         ("GET", "Status: 204\n\n"),
         ("GET", "Status: 304\nContent-Length: 100\n\n"),
     ] {
         let collector = Collector::default().with_method(method);
-        let collected = collect_with(collector, octets, closed());
+        let collected = collect_with(collector, bytes, closed());
         whole(collected, Completeness::LengthReached);
     }
 }
@@ -205,17 +205,17 @@ fn a_response_that_has_no_body_is_whole_with_its_head() {
 // case 47
 #[test]
 fn any_cut_gives_the_same_response() {
-    let octets = b"Status: 103\n\nStatus: 404 No\r\nContent-Length: 4\r\n\r\nbody";
+    let bytes = b"Status: 103\n\nStatus: 404 No\r\nContent-Length: 4\r\n\r\nbody";
     let expected = {
         let mut collector = Collector::default();
-        collector.stdout(octets).expect("valid");
+        collector.stdout(bytes).expect("valid");
         collector.finish(ended())
     };
     assert_eq!(expected.as_ref().map(|r| r.status), Ok(404));
-    for cut in 0..=octets.len() {
+    for cut in 0..=bytes.len() {
         let mut collector = Collector::default();
-        collector.stdout(&octets[..cut]).expect("valid");
-        collector.stdout(&octets[cut..]).expect("valid");
+        collector.stdout(&bytes[..cut]).expect("valid");
+        collector.stdout(&bytes[cut..]).expect("valid");
         assert_eq!(collector.finish(ended()), expected, "cut at {cut}");
     }
 }
@@ -267,17 +267,17 @@ fn a_connection_lost_after_the_output_is_flagged() {
 // case 50
 #[test]
 fn a_connection_lost_after_the_declared_length_is_flagged() {
-    let octets = "Content-Length: 4\n\nbody";
+    let bytes = "Content-Length: 4\n\nbody";
     for error in [
         RequestError::Lost(LostReason::Closed),
         RequestError::TimedOut(TimeoutKind::Silence),
         RequestError::ShutDown,
     ] {
-        let response = whole(collect(octets, failed(error)), Completeness::LengthReached);
+        let response = whole(collect(bytes, failed(error)), Completeness::LengthReached);
         assert_eq!(response.body, b"body");
     }
     for refused in [RequestError::Aborted, RequestError::Overloaded] {
-        let incomplete = collect(octets, failed(refused)).expect_err("failed");
+        let incomplete = collect(bytes, failed(refused)).expect_err("failed");
         assert_eq!(incomplete.error, ResponseError::Failed);
         assert_eq!(incomplete.response.expect("a part").body, b"body");
     }
@@ -446,8 +446,8 @@ fn stderr_beyond_its_limit_is_counted_and_never_fails() {
 
 #[test]
 fn an_authorizers_variables_become_parameters() {
-    let octets = "Variable-AUTH_METHOD: db\nvariable-User: 7\nVariable-: x\nVariable: y\nA: b\n\n";
-    let response = whole(collect(octets, ended()), Completeness::Complete);
+    let bytes = "Variable-AUTH_METHOD: db\nvariable-User: 7\nVariable-: x\nVariable: y\nA: b\n\n";
+    let response = whole(collect(bytes, ended()), Completeness::Complete);
     assert!(response.is_authorized());
     let variables: Vec<_> = response.variables().collect();
     assert_eq!(
@@ -463,15 +463,15 @@ fn an_authorizers_variables_become_parameters() {
 
 #[test]
 fn debug_shows_no_value_and_no_content() {
-    let octets = "Set-Cookie: secret\n\nsecret";
-    let response = whole(collect(octets, ended()), Completeness::Complete);
+    let bytes = "Set-Cookie: secret\n\nsecret";
+    let response = whole(collect(bytes, ended()), Completeness::Complete);
     let shown = format!("{response:?}");
     assert!(shown.contains("Set-Cookie") && !shown.contains("secret"));
-    let incomplete = collect(octets, closed()).expect_err("cut");
+    let incomplete = collect(bytes, closed()).expect_err("cut");
     let shown = format!("{incomplete:?}");
     assert!(shown.contains("Cut") && shown.contains("body_len: 6") && !shown.contains("secret"));
-    let octets = "Status: 103\nLink: secret\n\nA: b\n\n";
-    let response = whole(collect(octets, ended()), Completeness::Complete);
+    let bytes = "Status: 103\nLink: secret\n\nA: b\n\n";
+    let response = whole(collect(bytes, ended()), Completeness::Complete);
     let shown = format!("{:?}", response.interim);
     assert!(shown.contains("103") && shown.contains("Link") && !shown.contains("secret"));
 }

@@ -232,7 +232,7 @@ fn a_path_is_decoded_once() {
 
 // case 118
 #[test]
-fn octets_that_break_lines_are_refused_in_a_path() {
+fn bytes_that_break_lines_are_refused_in_a_path() {
     for target in ["/x.php/%00", "/%0d", "/a%0Ab.php", "/a\n", "/x.php\0.jpg"] {
         assert_eq!(
             remote(target),

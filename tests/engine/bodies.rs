@@ -26,16 +26,16 @@ fn blocked(change: impl FnOnce(&mut Config)) -> Bench {
     bench
 }
 
-fn push(bench: &mut Bench, handle: RequestHandle, octets: &[u8]) -> Result<usize, StdinError> {
-    bench.command(|engine, now| engine.write_stdin(now, handle, octets))
+fn push(bench: &mut Bench, handle: RequestHandle, bytes: &[u8]) -> Result<usize, StdinError> {
+    bench.command(|engine, now| engine.write_stdin(now, handle, bytes))
 }
 
 fn finish(bench: &mut Bench, handle: RequestHandle) -> Result<(), StdinError> {
     bench.command(|engine, now| engine.finish_stdin(now, handle))
 }
 
-/// Octets that do not repeat within a record.
-fn octets(len: usize) -> Vec<u8> {
+/// Bytes that do not repeat within a record.
+fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at ^ (at >> 8)) as u8).collect()
 }
 
@@ -43,7 +43,7 @@ fn octets(len: usize) -> Vec<u8> {
 fn a_pushed_body_is_taken_up_to_the_mark_and_asked_for_again_at_half() {
     let mut bench = blocked(|config| config.stdin_high_water = 10_000);
     let handle = bench.submit(request().with_body(Body::pushed(Some(25_000))));
-    let body = octets(25_000);
+    let body = bytes(25_000);
     assert_eq!(push(&mut bench, handle, &body), Ok(10_000));
     assert_eq!(push(&mut bench, handle, &body[10_000..]), Ok(0), "full");
     let before = bench.peers[0].sent.len();
@@ -53,7 +53,7 @@ fn a_pushed_body_is_taken_up_to_the_mark_and_asked_for_again_at_half() {
     let sent = bench.peers[0].sent.len() - before;
     assert!(
         (5_000..5_300).contains(&sent),
-        "StdinReady after {sent} octets"
+        "StdinReady after {sent} bytes"
     );
     bench.open_window(0, usize::MAX);
     assert_eq!(bench.seen(), [], "said once");
@@ -68,7 +68,7 @@ fn a_pushed_body_is_taken_up_to_the_mark_and_asked_for_again_at_half() {
 }
 
 #[test]
-fn octets_pushed_while_the_request_waits_are_sent_with_it() {
+fn bytes_pushed_while_the_request_waits_are_sent_with_it() {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
@@ -185,7 +185,7 @@ fn a_filter_gets_its_stdin_and_then_its_data() {
     let mut bench = Bench::plain();
     let mut filter = Request::new(Role::Filter).param("SCRIPT_NAME", "/x");
     filter.body = Body::pushed(Some(4));
-    filter.data = Body::reader(Cursor::new(octets(70_000)), Some(70_000));
+    filter.data = Body::reader(Cursor::new(bytes(70_000)), Some(70_000));
     let handle = bench.submit(filter);
     assert_eq!(push(&mut bench, handle, b"body"), Ok(4));
     let before = bench.sent(0);
@@ -201,7 +201,7 @@ fn a_filter_gets_its_stdin_and_then_its_data() {
     assert!(has(b"\x0e\x01CONTENT_LENGTH4") && has(b"\x10\x05FCGI_DATA_LENGTH70000"));
     assert_eq!(content(&before, RecordType::Stdin, 1), b"body");
     assert_eq!(after[0], Sent::StreamEnd(RecordType::Stdin, 1));
-    assert_eq!(content(&after, RecordType::Data, 1), octets(70_000));
+    assert_eq!(content(&after, RecordType::Data, 1), bytes(70_000));
     assert_eq!(after.last(), Some(&Sent::StreamEnd(RecordType::Data, 1)));
     bench.end(0);
     bench.finish();
@@ -244,9 +244,9 @@ fn an_authorizer_has_an_empty_stdin_and_neither_body_nor_data() {
 struct Endless(Arc<AtomicU64>);
 
 impl Read for Endless {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.0.fetch_add(octets.len() as u64, Ordering::Relaxed);
-        Ok(octets.len())
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(bytes.len())
     }
 }
 
@@ -268,10 +268,10 @@ fn a_body_of_a_gibibyte_is_read_only_as_the_socket_takes_it() {
         while sent < len {
             let now = bench.now;
             let unsent = bench.unsent(handle);
-            assert!(unsent <= 128 * 1024, "{unsent} octets in the outbox");
+            assert!(unsent <= 128 * 1024, "{unsent} bytes in the outbox");
             let ahead = read.load(Ordering::Relaxed).saturating_sub(sent);
-            assert!(ahead <= 192 * 1024, "{ahead} octets read ahead");
-            assert!(unsent > 0, "{sent} octets were sent");
+            assert!(ahead <= 192 * 1024, "{ahead} bytes read ahead");
+            assert!(unsent > 0, "{sent} bytes were sent");
             bench.engine.handle_transmitted(now, handle, unsent);
             sent += unsent as u64;
         }
@@ -298,7 +298,7 @@ fn a_body_in_memory_is_offered_uncopied_and_in_bounded_pieces() {
     let own = body.as_ptr_range();
     let slices = bench.engine.transmit(bench.peers[0].handle);
     let offered: usize = slices.iter().map(|it| it.len()).sum();
-    assert!(offered <= 328 * 1024, "{offered} octets");
+    assert!(offered <= 328 * 1024, "{offered} bytes");
     let large = slices.iter().filter(|it| it.len() > 4_096);
     assert!(large.clone().count() > 0);
     for slice in large {
@@ -315,8 +315,8 @@ fn a_body_in_memory_is_offered_uncopied_and_in_bounded_pieces() {
 struct Stuck(Cursor<Vec<u8>>);
 
 impl Read for Stuck {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.0.read(octets)
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Budgets for paused requests: whose octets count, and when the slow request fails.
+//! Budgets for paused requests: whose bytes count, and when the slow request fails.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn stalled(tag: u64, held: usize) -> Seen {
 }
 
 #[test]
-fn the_octet_over_the_connections_or_the_clients_budget_fails_the_request_it_is_for() {
+fn the_byte_over_the_connections_or_the_clients_budget_fails_the_request_it_is_for() {
     let budgets: [fn(&mut Config); 2] = [
         |config| config.stall.per_connection = 150,
         |config| config.stall.per_client = 150,
@@ -45,7 +45,7 @@ fn the_octet_over_the_connections_or_the_clients_budget_fails_the_request_it_is_
         assert_eq!(bench.seen(), [], "budget {index} is used up");
         bench.feed(0, records().stdout(2, "yy"));
         assert_eq!(bench.seen(), [stalled(2, 72)], "budget {index}");
-        assert_eq!(bench.stats().octets_held, 80);
+        assert_eq!(bench.stats().bytes_held, 80);
         let first = bench.handles[0];
         bench.command(|engine, now| engine.resume(now, first));
         bench.feed(0, records().end(1, 0).end(2, 0));
@@ -113,7 +113,7 @@ fn a_connection_is_read_again_as_soon_as_less_than_the_requests_budget_is_held()
         let mut scratch = [0; 10];
         let event = bench.engine.poll_event(&mut scratch[..taken]);
         assert!(event.is_some());
-        assert_eq!(wants_read(&bench), is_read, "{taken} octets more");
+        assert_eq!(wants_read(&bench), is_read, "{taken} bytes more");
     }
     bench.run();
     bench.feed(0, records().end(1, 0).end(2, 0));
@@ -125,8 +125,8 @@ fn output_that_a_resumed_request_has_not_taken_counts_as_well() {
     let (mut bench, slow) = first_paused(|config| config.stall.per_connection = 100);
     bench.feed(0, records().stdout(1, [b'x'; 60]));
     bench.engine.resume(bench.now, slow);
-    let octets = records().stdout(1, [b'x'; 60]);
-    let (mut input, connection) = (octets.as_ref(), bench.peers[0].handle);
+    let bytes = records().stdout(1, [b'x'; 60]);
+    let (mut input, connection) = (bytes.as_ref(), bench.peers[0].handle);
     let event = bench
         .engine
         .poll_received(bench.now, connection, &mut input);
@@ -142,7 +142,7 @@ fn output_that_a_resumed_request_has_not_taken_counts_as_well() {
 #[test]
 fn a_pause_that_leaves_its_connection_read_asks_for_no_read_and_gives_nobody_more_time() {
     let mut timeouts = Timeouts::NONE;
-    timeouts.first_octet = Some(Duration::from_secs(1));
+    timeouts.first_byte = Some(Duration::from_secs(1));
     let mut bench = Bench::shared(2);
     let slow = bench.submit(request().with_timeouts(Timeouts::NONE));
     bench.submit(request().with_timeouts(timeouts));
@@ -151,7 +151,7 @@ fn a_pause_that_leaves_its_connection_read_asks_for_no_read_and_gives_nobody_mor
     assert_eq!(bench.engine.poll_action(), None);
     assert_eq!(bench.stats().requests.paused, 1);
     bench.advance(Duration::from_millis(500));
-    let error = RequestError::TimedOut(TimeoutKind::FirstOctet);
+    let error = RequestError::TimedOut(TimeoutKind::FirstByte);
     let late = failed(2, error, Phase::Sent, Delivery::MaybeSent);
     assert_eq!(bench.seen(), [late]);
     bench.command(|engine, now| engine.resume(now, slow));

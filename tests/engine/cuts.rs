@@ -1,5 +1,5 @@
-//! Whole conversations, cut at every octet: what was read in one piece, in any two, octet by octet, gives the same events
-//! and the same octets back; what is written in any two pieces or octet by octet is the same request.
+//! Whole conversations, cut at every byte: what was read in one piece, in any two, byte by byte, gives the same events
+//! and the same bytes back; what is written in any two pieces or byte by byte is the same request.
 
 use std::io;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::script::{Records, Seen, config, records, repeatable, request};
 /// A conversation in which one piece of it is cut.
 struct Scenario {
     name: &'static str,
-    /// Everything up to the octets.
+    /// Everything up to the bytes.
     start: fn() -> Bench,
     /// The connection they arrive on.
     peer: usize,
-    octets: Records,
+    bytes: Records,
     /// The rest, so that each request ends.
     then: fn(&mut Bench),
 }
@@ -61,24 +61,24 @@ impl Scenario {
         told
     }
 
-    /// Plays it cut at these positions, and octet by octet; gives what it told in one piece.
+    /// Plays it cut at these positions, and byte by byte; gives what it told in one piece.
     fn play_cut_at(&self, cuts: impl IntoIterator<Item = usize>) -> Told {
-        let octets = self.octets.as_ref();
-        let whole = self.play(usize::MAX, [octets]);
+        let bytes = self.bytes.as_ref();
+        let whole = self.play(usize::MAX, [bytes]);
         assert_eq!(
-            self.play(usize::MAX, octets.chunks(1)),
+            self.play(usize::MAX, bytes.chunks(1)),
             whole,
-            "{}: octet by octet",
+            "{}: byte by byte",
             self.name
         );
         assert_eq!(
-            self.play(1, [octets]),
+            self.play(1, [bytes]),
             whole,
-            "{}: one readiness, octet by octet",
+            "{}: one readiness, byte by byte",
             self.name
         );
         for cut in cuts {
-            let (head, tail) = octets.split_at(cut);
+            let (head, tail) = bytes.split_at(cut);
             let told = self.play(usize::MAX, [head, tail]);
             assert_eq!(told, whole, "{}: cut at {cut}", self.name);
         }
@@ -86,7 +86,7 @@ impl Scenario {
     }
 
     fn play_cut_anywhere(&self) -> Told {
-        self.play_cut_at(0..=self.octets.as_ref().len())
+        self.play_cut_at(0..=self.bytes.as_ref().len())
     }
 }
 
@@ -109,20 +109,20 @@ fn two_shared() -> Bench {
     bench
 }
 
-fn simple(name: &'static str, octets: Records) -> Scenario {
+fn simple(name: &'static str, bytes: Records) -> Scenario {
     Scenario {
         name,
         start: one,
         peer: 0,
-        octets,
+        bytes,
         then: nothing,
     }
 }
 
-fn shared(name: &'static str, octets: Records) -> Scenario {
+fn shared(name: &'static str, bytes: Records) -> Scenario {
     Scenario {
         start: two_shared,
-        ..simple(name, octets)
+        ..simple(name, bytes)
     }
 }
 
@@ -379,17 +379,17 @@ fn every_conversation_is_the_same_wherever_it_is_cut() {
 // case 1, case 23
 #[test]
 fn the_longest_record_is_the_same_cut_at_its_seams_and_in_between() {
-    let octets = records()
+    let bytes = records()
         .padded(255)
         .stdout(1, "x".repeat(65_535))
         .end(1, 0);
-    let len = octets.as_ref().len();
+    let len = bytes.as_ref().len();
     let seams = (0..=20).chain(65_530..=65_550).chain(len - 280..=len);
-    let told = simple("longest", octets).play_cut_at(seams.chain((0..len).step_by(997)));
+    let told = simple("longest", bytes).play_cut_at(seams.chain((0..len).step_by(997)));
     assert_eq!(told.seen.len(), 2);
 }
 
-/// What is sent for requests submitted by `start`, when the transport takes `window` octets first and at most
+/// What is sent for requests submitted by `start`, when the transport takes `window` bytes first and at most
 /// `write_len` at a time.
 fn sent_with(start: fn(&mut Bench), window: usize, write_len: usize) -> Vec<u8> {
     let mut bench = Bench::shared(8);
@@ -454,7 +454,7 @@ fn every_request_is_the_same_wherever_its_writes_are_cut() {
     for (number, start) in starts.into_iter().enumerate() {
         let whole = sent_with(start, usize::MAX, usize::MAX);
         let dribbled = sent_with(start, usize::MAX, 1);
-        assert!(dribbled == whole, "request {number}, octet by octet");
+        assert!(dribbled == whole, "request {number}, byte by byte");
         for window in 0..whole.len() {
             let sent = sent_with(start, window, usize::MAX);
             assert!(sent == whole, "request {number}, cut at {window}");

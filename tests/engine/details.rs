@@ -368,7 +368,7 @@ fn a_connection_whose_end_was_announced_by_mistake_is_used_again_when_nothing_wa
 #[test]
 fn each_request_on_a_connection_has_the_socket_read_before_its_own_limit_ends_it() {
     let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
-        config.timeouts.first_octet = Some(1000 * MS);
+        config.timeouts.first_byte = Some(1000 * MS);
     });
     hand.ask(get());
     let connection = hand.connect();
@@ -388,7 +388,7 @@ fn each_request_on_a_connection_has_the_socket_read_before_its_own_limit_ends_it
 #[test]
 fn a_read_that_was_asked_for_before_a_pause_is_asked_for_again_after_it() {
     let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
-        config.timeouts.first_octet = Some(1000 * MS);
+        config.timeouts.first_byte = Some(1000 * MS);
     });
     let request = hand.ask(get());
     let connection = hand.connect();
@@ -442,7 +442,7 @@ fn only_a_question_on_a_connection_that_has_served_counts_as_reuse() {
     else {
         panic!("{events:?}");
     };
-    assert!(completion.report.timings.last_octet().is_some());
+    assert!(completion.report.timings.last_byte().is_some());
     assert_eq!(bench.stats().counters.reused, 0);
     bench.get_values(0);
     assert_eq!(bench.stats().counters.reused, 1);

@@ -75,10 +75,10 @@ fn a_connection_lost_inside_a_record_hands_on_what_has_come_of_it() {
         let seen = bench.seen();
         if text.is_empty() {
             let unanswered = failed(1, lost(), Phase::Sent, Delivery::MaybeSent);
-            assert_eq!(seen, [unanswered], "{len} octets");
+            assert_eq!(seen, [unanswered], "{len} bytes");
         } else {
             let cut = failed(1, lost(), Phase::Receiving, Delivery::Responded);
-            assert_eq!(seen, [out(1, text), cut], "{len} octets");
+            assert_eq!(seen, [out(1, text), cut], "{len} bytes");
         }
         bench.finish();
     }
@@ -137,9 +137,9 @@ fn a_body_beyond_the_declared_length_leaves_none() {
 // case 54
 #[test]
 fn a_reset_behind_a_complete_end_changes_nothing() {
-    for octets_of_a_read in [usize::MAX, 1] {
+    for bytes_of_a_read in [usize::MAX, 1] {
         let mut bench = Bench::plain();
-        bench.read_len = octets_of_a_read;
+        bench.read_len = bytes_of_a_read;
         let handle = bench.submit(request());
         // Both are there when the engine is next read: in one readiness.
         bench.command(|engine, now| engine.pause(now, handle));
@@ -153,7 +153,7 @@ fn a_reset_behind_a_complete_end_changes_nothing() {
 
 // case 55
 #[test]
-fn a_reset_before_the_first_octet_on_a_reused_connection_is_retried_once_on_a_new_one() {
+fn a_reset_before_the_first_byte_on_a_reused_connection_is_retried_once_on_a_new_one() {
     let mut bench = reused();
     bench.submit(request().with_retry(Retry::IfStale));
     bench.sent(0);
@@ -194,7 +194,7 @@ fn a_stale_connection_is_an_excuse_only_once() {
 
 // case 56
 #[test]
-fn a_reset_before_the_first_octet_on_a_fresh_connection_is_an_unsafe_failure() {
+fn a_reset_before_the_first_byte_on_a_fresh_connection_is_an_unsafe_failure() {
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.reset(0);
@@ -207,7 +207,7 @@ fn a_reset_before_the_first_octet_on_a_fresh_connection_is_an_unsafe_failure() {
 
 // case 57
 #[test]
-fn an_end_of_file_before_the_first_octet_on_a_fresh_connection_is_an_unsafe_failure() {
+fn an_end_of_file_before_the_first_byte_on_a_fresh_connection_is_an_unsafe_failure() {
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.eof(0);
@@ -234,7 +234,7 @@ fn a_fresh_connection_is_retried_once_where_the_embedder_said_that_twice_is_fine
     bench.finish();
 }
 
-/// The second request of a bench, sent up to `window` octets on a reused connection.
+/// The second request of a bench, sent up to `window` bytes on a reused connection.
 fn sent_in_part(request: Request, window: usize) -> Bench {
     let mut bench = reused();
     bench.sent(0);

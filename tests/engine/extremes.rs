@@ -35,9 +35,7 @@ const DURATIONS: [SetDuration; 14] = [
     ("max_age", |it, time| it.limits.max_age = Some(time)),
     ("queue", |it, time| it.timeouts.queue = Some(time)),
     ("write", |it, time| it.timeouts.write = Some(time)),
-    ("first_octet", |it, time| {
-        it.timeouts.first_octet = Some(time)
-    }),
+    ("first_byte", |it, time| it.timeouts.first_byte = Some(time)),
     ("silence", |it, time| it.timeouts.silence = Some(time)),
     ("total", |it, time| it.timeouts.total = Some(time)),
 ];

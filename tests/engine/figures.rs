@@ -58,7 +58,7 @@ fn a_connection_was_opened_for_the_first_of_those_that_share_it() {
 }
 
 #[test]
-fn a_report_counts_the_octets_of_its_own_request() {
+fn a_report_counts_the_bytes_of_its_own_request() {
     let mut bench = Bench::shared(8);
     let with_body = || request().with_body(Body::bytes(vec![b'x'; 40_000]));
     bench.submit(with_body());

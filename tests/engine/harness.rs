@@ -48,9 +48,9 @@ pub(crate) struct Peer {
     pub(crate) server: usize,
     /// Why the engine closed it.
     pub(crate) closed: Option<CloseReason>,
-    /// Octets that the "socket" still takes.
+    /// Bytes that the "socket" still takes.
     pub(crate) window: usize,
-    /// Every octet that it took.
+    /// Every byte that it took.
     pub(crate) sent: Vec<u8>,
     shown: usize,
     demux: Demux,
@@ -72,7 +72,7 @@ pub(crate) struct Bench {
     pub(crate) answers: VecDeque<Answer>,
     /// How each server answers as a rule.
     pub(crate) servers: Vec<Answer>,
-    /// Most octets of one read, and of one write.
+    /// Most bytes of one read, and of one write.
     pub(crate) read_len: usize,
     pub(crate) write_len: usize,
     /// The driver reports what it knows of its sockets: what is announced, what a read found, and it reads first where
@@ -160,9 +160,9 @@ impl Bench {
         result
     }
 
-    /// Octets arrive on a connection.
-    pub(crate) fn feed(&mut self, peer: usize, octets: impl AsRef<[u8]>) {
-        self.arrive(peer, octets);
+    /// Bytes arrive on a connection.
+    pub(crate) fn feed(&mut self, peer: usize, bytes: impl AsRef<[u8]>) {
+        self.arrive(peer, bytes);
         self.catch_up(peer);
     }
 
@@ -232,7 +232,7 @@ impl Bench {
         self.run();
     }
 
-    /// The "socket" takes so many octets more.
+    /// The "socket" takes so many bytes more.
     pub(crate) fn open_window(&mut self, peer: usize, len: usize) {
         self.peers[peer].window = self.peers[peer].window.saturating_add(len);
         self.write(peer);
@@ -290,7 +290,7 @@ impl Bench {
         std::mem::take(&mut self.events)
     }
 
-    /// The same, told shorter and independent of how octets were cut.
+    /// The same, told shorter and independent of how bytes were cut.
     pub(crate) fn seen(&mut self) -> Vec<Seen> {
         Seen::all(&self.events())
     }
@@ -315,7 +315,7 @@ impl Bench {
         let (stats, nothing) = (self.stats(), Stats::default());
         let counters = stats.counters;
         assert_eq!(stats.connections, nothing.connections);
-        assert_eq!((stats.requests, stats.octets_held), (nothing.requests, 0));
+        assert_eq!((stats.requests, stats.bytes_held), (nothing.requests, 0));
         assert_eq!(counters.submitted, self.requests.len() as u64);
         assert_eq!(counters.completed + counters.failed, counters.submitted);
         let stops = self.events.iter().filter(|it| **it == OwnedEvent::ShutDown);

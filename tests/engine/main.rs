@@ -1,4 +1,4 @@
-//! The engine, driven by hand: no socket, no clock, every octet and every instant chosen by the test.
+//! The engine, driven by hand: no socket, no clock, every byte and every instant chosen by the test.
 
 mod asking;
 mod bodies;

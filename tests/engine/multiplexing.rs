@@ -332,17 +332,17 @@ fn requests_submitted_in_one_turn_leave_in_one_flush_and_one_write() {
         }
         assert_eq!(engine.poll_action(), Some(Action::Flush { connection }));
         assert_eq!(engine.poll_action(), None);
-        let octets: Vec<u8> = engine
+        let bytes: Vec<u8> = engine
             .transmit(connection)
             .iter()
             .flat_map(|slice| slice.iter().copied())
             .collect();
-        let begun = split(&octets)
+        let begun = split(&bytes)
             .iter()
             .filter(|(header, _)| header.record_type == RecordType::BeginRequest)
             .count();
         assert_eq!(begun, expected);
-        engine.handle_transmitted(now, connection, octets.len());
+        engine.handle_transmitted(now, connection, bytes.len());
         assert!(!engine.wants_write(connection), "one write was not enough");
     }
 }

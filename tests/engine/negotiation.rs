@@ -313,12 +313,12 @@ fn one_connection_and_one_request_per_process_do_not_limit_the_pool() {
 #[test]
 fn an_answer_in_pieces_and_one_without_end_are_taken_as_far_as_they_go() {
     let mut bench = asking();
-    for octet in records()
+    for byte in records()
         .padded(3)
         .values(&[("FCGI_MPXS_CONNS", "1")])
         .as_ref()
     {
-        bench.feed(0, [*octet]);
+        bench.feed(0, [*byte]);
     }
     assert_eq!(shared_by(bench), 3);
     let mut bench = asking();

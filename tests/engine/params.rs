@@ -42,13 +42,13 @@ fn expect_pairs(request: Request) {
 /// No record may exceed what php-fpm takes.
 fn check_lengths(bench: &Bench) {
     let sent = &bench.peers[0].sent;
-    let mut octets = 0;
+    let mut bytes = 0;
     for (header, content) in split(sent) {
         let len = content.len() + usize::from(header.padding_len);
         assert!(len <= 65_535, "{header:?}");
-        octets += 8 + len;
+        bytes += 8 + len;
     }
-    assert_eq!(octets, sent.len(), "whole records only");
+    assert_eq!(bytes, sent.len(), "whole records only");
 }
 
 // case 67, case 71
@@ -75,11 +75,11 @@ fn parameters_that_just_fit_a_record_or_just_do_not_are_never_cut() {
 
 // case 68, case 75
 #[test]
-fn no_record_exceeds_65_535_octets_with_its_padding() {
+fn no_record_exceeds_65_535_bytes_with_its_padding() {
     for len in [
         65_527, 65_528, 65_529, 65_534, 65_535, 65_536, 65_537, 200_000,
     ] {
-        let text: Vec<u8> = (0..len).map(|octet| octet as u8).collect();
+        let text: Vec<u8> = (0..len).map(|byte| byte as u8).collect();
         let bodies = [
             Body::bytes(text.clone()),
             Body::shared(text.clone().into()),
@@ -154,7 +154,7 @@ fn parameters_above_the_limit_are_refused() {
 
 // case 70
 #[test]
-fn lengths_are_coded_in_one_octet_or_four() {
+fn lengths_are_coded_in_one_byte_or_four() {
     for name_len in [0, 1, 127, 128, 129, 60_000] {
         for value_len in [0, 1, 127, 128, 129, 5_000] {
             let name = "n".repeat(name_len);

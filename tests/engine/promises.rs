@@ -1,4 +1,4 @@
-//! The promises of the library: one `End`, an honest verdict, no octet to the wrong request, nothing that the
+//! The promises of the library: one `End`, an honest verdict, no byte to the wrong request, nothing that the
 //! application sends breaks it.
 
 use std::io;
@@ -36,7 +36,7 @@ fn waiting() -> Bench {
     bench
 }
 
-/// So many octets of it have left.
+/// So many bytes of it have left.
 fn sending(window: usize) -> Bench {
     let mut bench = waiting();
     bench.peers[0].window = window;
@@ -420,7 +420,7 @@ proptest! {
     })]
 
     #[test]
-    fn no_octet_reaches_the_wrong_request(
+    fn no_byte_reaches_the_wrong_request(
         max in 1_u32..5,
         happenings in prop::collection::vec(happening(), 1..80),
     ) {
@@ -428,9 +428,9 @@ proptest! {
     }
 
     #[test]
-    fn no_octets_from_the_application_break_anything(
+    fn no_bytes_from_the_application_break_anything(
         max in 1_u32..3,
-        octets in prop::collection::vec(any::<u8>(), 0..200),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
     ) {
         let mut bench = Bench::shared(max);
@@ -440,11 +440,11 @@ proptest! {
         let valid = records().stdout(1, "a").padded(3).stderr(2, "b").unknown_type(1).end(1, 0);
         let valid = valid.stdout_end(2).values(&[("A", "1")]).end(2, 0);
         let mut changed = valid.as_ref().to_vec();
-        for (place, octet) in flips {
-            *place.get_mut(&mut changed) = octet;
+        for (place, byte) in flips {
+            *place.get_mut(&mut changed) = byte;
         }
         bench.feed(0, changed);
-        bench.feed(0, octets);
+        bench.feed(0, bytes);
         for peer in 0..8 {
             if peer < bench.peers.len() {
                 bench.eof(peer);

@@ -84,7 +84,7 @@ fn a_connection_is_not_used_again_before_the_padding_of_its_last_record_has_come
 
 // case 3
 #[test]
-fn another_version_fails_every_request_of_the_connection_and_names_the_octet() {
+fn another_version_fails_every_request_of_the_connection_and_names_the_byte() {
     let mut bench = sharing(2);
     bench.feed(0, [2]);
     let error = ProtocolError::Decode(DecodeError::Version { found: 2 });
@@ -248,7 +248,7 @@ fn a_second_end_for_the_same_id_is_dropped() {
 
 // case 9
 #[test]
-fn octets_on_an_idle_connection_close_it() {
+fn bytes_on_an_idle_connection_close_it() {
     let cases = [
         (records().stdout(1, "x"), CloseReason::Stray),
         (records().end(1, 0), CloseReason::Stray),
@@ -258,12 +258,12 @@ fn octets_on_an_idle_connection_close_it() {
         (records().values(&[]), CloseReason::OutOfTurn),
         (records().record(99, 0, b"x"), CloseReason::OutOfTurn),
     ];
-    for (octets, reason) in cases {
+    for (bytes, reason) in cases {
         let mut bench = Bench::plain();
         bench.submit(request());
         bench.end(0);
-        bench.feed(0, octets.clone());
-        assert_eq!(bench.peers[0].closed, Some(reason), "{octets:?}");
+        bench.feed(0, bytes.clone());
+        assert_eq!(bench.peers[0].closed, Some(reason), "{bytes:?}");
         bench.submit(request());
         bench.feed(1, records().stdout(1, "hi").end(1, 0));
         assert_eq!(bench.seen(), [done(1), out(2, "hi"), done(2)]);
@@ -321,10 +321,10 @@ fn an_application_record_with_id_0_is_a_protocol_error() {
         (records().stderr(0, "x"), RecordType::Stderr),
         (records().end(0, 0), RecordType::EndRequest),
     ];
-    for (octets, record_type) in cases {
+    for (bytes, record_type) in cases {
         let mut bench = Bench::plain();
         bench.submit(request());
-        bench.feed(0, octets);
+        bench.feed(0, bytes);
         assert_eq!(bench.seen(), [broken(1, never_used(record_type, 0))]);
         bench.finish();
     }
@@ -356,7 +356,7 @@ fn a_record_that_only_a_web_server_sends_is_a_protocol_error() {
 
 // case 14
 #[test]
-fn an_end_of_fewer_than_8_octets_is_a_protocol_error() {
+fn an_end_of_fewer_than_8_bytes_is_a_protocol_error() {
     for len in 0..8 {
         let mut bench = Bench::plain();
         bench.submit(request());
@@ -370,7 +370,7 @@ fn an_end_of_fewer_than_8_octets_is_a_protocol_error() {
 
 // case 15
 #[test]
-fn of_an_end_of_more_than_8_octets_the_first_8_count() {
+fn of_an_end_of_more_than_8_bytes_the_first_8_count() {
     let mut bench = Bench::plain();
     for (tag, len) in [(1, 9), (2, 16), (3, 65_535)] {
         bench.submit(request());
@@ -385,12 +385,12 @@ fn of_an_end_of_more_than_8_octets_the_first_8_count() {
 
 // case 16
 #[test]
-fn reserved_octets_that_are_not_zero_change_nothing() {
+fn reserved_bytes_that_are_not_zero_change_nothing() {
     let mut bench = Bench::plain();
     bench.submit(request());
-    let mut octets = records().stdout(1, "hi").as_ref().to_vec();
-    octets[7] = 0xff;
-    bench.feed(0, octets);
+    let mut bytes = records().stdout(1, "hi").as_ref().to_vec();
+    bytes[7] = 0xff;
+    bench.feed(0, bytes);
     bench.feed(
         0,
         records().record(3, 1, &[0, 0, 0, 0, 0, 0xaa, 0xbb, 0xcc]),
@@ -480,7 +480,7 @@ fn a_record_of_the_greatest_length_with_the_longest_padding_is_accepted() {
 
 // case 24
 #[test]
-fn octets_left_unread_are_asked_for_without_a_new_readiness() {
+fn bytes_left_unread_are_asked_for_without_a_new_readiness() {
     let mut bench = Bench::plain();
     let handle = bench.submit(request());
     bench.feed(0, records().stdout(1, "a"));

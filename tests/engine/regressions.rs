@@ -55,7 +55,7 @@ fn an_id_is_not_used_again_before_the_read_with_its_end_is_used_up() {
     bench.finish();
 }
 
-/// Octets that are not yet a record left the connection among the idle ones.
+/// Bytes that are not yet a record left the connection among the idle ones.
 #[test]
 fn a_piece_of_a_header_on_an_idle_connection_closes_it() {
     let mut bench = Bench::plain();

@@ -42,7 +42,7 @@ fn a_refused_request_whose_body_is_half_sent_leaves_its_neighbour_on_the_connect
     bench.finish();
 }
 
-/// Its octets were released while they left on the old connection, and missing on the new one.
+/// Its bytes were released while they left on the old connection, and missing on the new one.
 #[test]
 fn a_refused_pushed_body_is_sent_again_whole() {
     let mut config = config(Multiplex::On { max: 4 });
@@ -52,8 +52,8 @@ fn a_refused_pushed_body_is_sent_again_whole() {
     bench.sent(0);
     bench.peers[0].window = 50;
     let pushed = bench.submit(request().with_body(Body::pushed(Some(20_000))));
-    let octets: Vec<u8> = (0..20_000_u32).map(|n| n as u8).collect();
-    let taken = bench.command(|engine, now| engine.write_stdin(now, pushed, &octets));
+    let bytes: Vec<u8> = (0..20_000_u32).map(|n| n as u8).collect();
+    let taken = bench.command(|engine, now| engine.write_stdin(now, pushed, &bytes));
     assert_eq!(taken, Ok(20_000));
     bench
         .command(|engine, now| engine.finish_stdin(now, pushed))
@@ -62,7 +62,7 @@ fn a_refused_pushed_body_is_sent_again_whole() {
     bench.open_window(0, usize::MAX);
     bench.feed(0, records().end(1, 0));
     let peer = bench.peers.len() - 1;
-    assert_eq!(content(&bench.sent(peer), RecordType::Stdin, 1), octets);
+    assert_eq!(content(&bench.sent(peer), RecordType::Stdin, 1), bytes);
     bench.feed(peer, records().end(1, 0));
     assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
@@ -70,14 +70,14 @@ fn a_refused_pushed_body_is_sent_again_whole() {
 
 /// The old connection's outbox told when the request "was sent", while it waited for another connection.
 #[test]
-fn the_first_octet_is_waited_for_from_when_the_retry_was_sent() {
+fn the_first_byte_is_waited_for_from_when_the_retry_was_sent() {
     let mut config = config(Multiplex::On { max: 4 });
     config.limits.max_connections = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.peers[0].window = 100;
     let mut timeouts = Timeouts::NONE;
-    timeouts.first_octet = Some(SECOND);
+    timeouts.first_byte = Some(SECOND);
     let body = Body::bytes(vec![b'b'; 3_000]);
     bench.submit(request().with_body(body).with_timeouts(timeouts));
     bench.feed(0, records().end_as(2, 0, ProtocolStatus::CantMultiplex));
@@ -100,7 +100,7 @@ fn the_first_octet_is_waited_for_from_when_the_retry_was_sent() {
     bench.advance(999 * MS);
     assert_eq!(bench.seen(), []);
     bench.advance(MS);
-    let error = RequestError::TimedOut(TimeoutKind::FirstOctet);
+    let error = RequestError::TimedOut(TimeoutKind::FirstByte);
     assert_eq!(
         bench.seen(),
         [failed(2, error, Phase::Sent, Delivery::MaybeSent)]
@@ -148,8 +148,8 @@ fn a_connection_whose_paused_request_has_ended_is_read_while_idle() {
     bench.feed(0, records().stdout(1, "one"));
     bench.read_len = usize::MAX;
     // One read brings output and end; the pause comes between the two.
-    let octets = records().stdout(1, "two").end(1, 0);
-    let mut input = octets.as_ref();
+    let bytes = records().stdout(1, "two").end(1, 0);
+    let mut input = bytes.as_ref();
     let connection = bench.peers[0].handle;
     let now = bench.now;
     let first = bench
@@ -201,7 +201,7 @@ fn an_abort_that_frees_the_clients_budget_lets_other_connections_be_read_again()
     }
     bench.feed(0, records().stdout(1, vec![b'x'; 990]));
     bench.feed(1, records().stdout(1, vec![b'x'; 20]));
-    assert_eq!(bench.stats().octets_held, 1_010);
+    assert_eq!(bench.stats().bytes_held, 1_010);
     bench.feed(1, records().stdout(2, "neighbour"));
     assert_eq!(bench.seen(), [], "the client's budget is used up");
     bench.command(|engine, now| engine.abort(now, handles[0]));
@@ -227,7 +227,7 @@ fn a_body_that_stalls_after_its_turn_came_late_times_out() {
         let body = Body::reader(io::repeat(b'x'), Some(1 << 30));
         bench.submit(request().with_body(body).with_timeouts(timeouts));
     }
-    // The octets trickle, so that each limit is looked at while one of the five has nothing in the outbox.
+    // The bytes trickle, so that each limit is looked at while one of the five has nothing in the outbox.
     for _ in 0..60 {
         bench.open_window(0, 16 * 1024 + 40);
         bench.advance(90 * MS);
@@ -301,7 +301,7 @@ fn parameters_wait_behind_a_bounded_part_of_a_body_that_was_alone() {
         waited = bench.peers[0].sent.len() - before;
         assert!(waited < 1 << 20);
     }
-    assert!(waited <= 136 * 1024, "{waited} octets");
+    assert!(waited <= 136 * 1024, "{waited} bytes");
     bench.open_window(0, usize::MAX);
     bench.feed(0, records().end(2, 0).end(1, 0));
     bench.finish();

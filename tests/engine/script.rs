@@ -41,7 +41,7 @@ pub(crate) fn records() -> Records {
 /// Records to be fed; each method appends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     padding_len: u8,
 }
 
@@ -60,11 +60,11 @@ impl Records {
             content_len: u16::try_from(content.len()).expect("content for one record"),
             padding_len: self.padding_len,
         };
-        self.octets.extend(header.encode());
-        self.octets.extend(content);
+        self.bytes.extend(header.encode());
+        self.bytes.extend(content);
         // Not zero, to be missed nowhere.
         let padding = std::iter::repeat_n(0xee, usize::from(self.padding_len));
-        self.octets.extend(padding);
+        self.bytes.extend(padding);
         self
     }
 
@@ -103,7 +103,7 @@ impl Records {
         self.record(3, request_id, &body.encode())
     }
 
-    /// `FCGI_GET_VALUES_RESULT`; names and values below 128 octets.
+    /// `FCGI_GET_VALUES_RESULT`; names and values below 128 bytes.
     pub(crate) fn values(self, pairs: &[(&str, &str)]) -> Self {
         let mut content = Vec::new();
         for (name, value) in pairs {
@@ -118,16 +118,16 @@ impl Records {
         self.record(11, 0, &[record_type, 0, 0, 0, 0, 0, 0, 0])
     }
 
-    /// Octets of any kind.
-    pub(crate) fn raw(mut self, octets: impl AsRef<[u8]>) -> Self {
-        self.octets.extend(octets.as_ref());
+    /// Bytes of any kind.
+    pub(crate) fn raw(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.bytes.extend(bytes.as_ref());
         self
     }
 }
 
 impl AsRef<[u8]> for Records {
     fn as_ref(&self) -> &[u8] {
-        &self.octets
+        &self.bytes
     }
 }
 
@@ -203,10 +203,10 @@ pub(crate) fn content(sent: &[Sent], record_type: RecordType, id: u16) -> Vec<u8
     pieces.collect::<Vec<_>>().concat()
 }
 
-/// Every whole record in octets: its header and its content.
-pub(crate) fn split(octets: &[u8]) -> Vec<(Header, &[u8])> {
+/// Every whole record in bytes: its header and its content.
+pub(crate) fn split(bytes: &[u8]) -> Vec<(Header, &[u8])> {
     let mut all = Vec::new();
-    let mut rest = octets;
+    let mut rest = bytes;
     while let Some((header, after)) = rest.split_first_chunk() {
         let header = Header::decode(header).expect("a record's header");
         let content_len = usize::from(header.content_len);
@@ -235,7 +235,7 @@ pub(crate) enum Seen {
 }
 
 impl Seen {
-    /// Events with the adjacent pieces of one stream joined: the same however octets were cut.
+    /// Events with the adjacent pieces of one stream joined: the same however bytes were cut.
     pub(crate) fn all(events: &[OwnedEvent]) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         let text = |data: &[u8]| data.iter().copied().map(char::from).collect::<String>();

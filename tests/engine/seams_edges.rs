@@ -18,7 +18,7 @@ const MS: Duration = Duration::from_millis(1);
 #[test]
 fn a_limit_that_ends_while_its_answer_is_being_fed_has_not_ended() {
     let mut hand = Bench::without_timeouts(Multiplex::On { max: 10 }, |config| {
-        config.timeouts.first_octet = Some(1000 * MS);
+        config.timeouts.first_byte = Some(1000 * MS);
     });
     hand.ask(get());
     let connection = hand.connect();
@@ -170,7 +170,7 @@ fn more_bytes_reported_as_sent_than_there_were_count_as_what_there_was() {
         hand.engine
             .handle_transmitted(hand.now, connection, usize::MAX);
     }
-    let sent = hand.stats().counters.octets_sent;
+    let sent = hand.stats().counters.bytes_sent;
     assert_eq!(usize::try_from(sent), Ok(len));
 }
 

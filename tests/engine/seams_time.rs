@@ -110,7 +110,7 @@ fn extreme(time: Duration, count: usize, more: u32) -> Config {
     config.timeouts = all;
     config.timeouts.queue = Some(time);
     config.timeouts.write = Some(time);
-    config.timeouts.first_octet = Some(time);
+    config.timeouts.first_byte = Some(time);
     config.timeouts.silence = Some(time);
     config.connect_timeout = time;
     config.connect_patience = time;
@@ -156,7 +156,7 @@ fn the_largest_value_of_a_limit_means_none() {
     assert_eq!(bench.seen(), []);
     bench.command(|engine, now| engine.pause(now, collected));
     bench.feed(0, records().stdout(3, vec![b'x'; 200_000]));
-    assert_eq!(bench.stats().octets_held, 200_000);
+    assert_eq!(bench.stats().bytes_held, 200_000);
     for handle in [pushed, endless] {
         bench.command(|engine, now| engine.abort(now, handle));
     }
@@ -298,7 +298,7 @@ type Limit = (fn(&mut Timeouts), TimeoutKind);
 
 const LIMITS: [Limit; 2] = [
     (|it| it.total = Some(SECOND), TimeoutKind::Total),
-    (|it| it.first_octet = Some(SECOND), TimeoutKind::FirstOctet),
+    (|it| it.first_byte = Some(SECOND), TimeoutKind::FirstByte),
 ];
 
 // case 138

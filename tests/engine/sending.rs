@@ -15,15 +15,15 @@ use crate::script::{Seen, Sent, config, content, done, failed, out, records, req
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
-fn octets_of_either_direction_are_counted_and_reported() {
+fn bytes_of_either_direction_are_counted_and_reported() {
     let mut bench = Bench::plain();
     bench.submit(request().with_body(Body::bytes(vec![b'x'; 100_000])));
     let answer = records().padded(3).stdout(1, "hi").end(1, 0);
     bench.feed(0, &answer);
     let counters = bench.stats().counters;
     let sent = bench.peers[0].sent.len() as u64;
-    assert_eq!(counters.octets_sent, sent);
-    assert_eq!(counters.octets_received, answer.as_ref().len() as u64);
+    assert_eq!(counters.bytes_sent, sent);
+    assert_eq!(counters.bytes_received, answer.as_ref().len() as u64);
     let events = bench.events();
     let Some(OwnedEvent::End { outcome, .. }) = events.last() else {
         panic!("{events:?}");
@@ -58,7 +58,7 @@ fn sent_elsewhere(body: usize) -> Bench {
     bench.submit(request().with_timeouts(Timeouts::NONE));
     bench.peers[0].window = 0;
     let mut timeouts = Timeouts::NONE;
-    timeouts.first_octet = Some(1_000 * MS);
+    timeouts.first_byte = Some(1_000 * MS);
     let other = Body::bytes(vec![b'a'; 200_000]);
     bench.submit(request().with_timeouts(Timeouts::NONE).with_body(other));
     let own = Body::bytes(vec![b'b'; body]);
@@ -103,7 +103,7 @@ fn a_refused_request_is_not_waited_for_before_its_new_connection_has_taken_it() 
     bench.advance(999 * MS);
     assert_eq!(bench.seen(), []);
     bench.advance(MS);
-    let error = RequestError::TimedOut(TimeoutKind::FirstOctet);
+    let error = RequestError::TimedOut(TimeoutKind::FirstByte);
     let late = failed(3, error, Phase::Sent, Delivery::MaybeSent);
     assert_eq!(bench.seen(), [late]);
     bench.feed(0, records().end(1, 0).end(2, 0));
@@ -149,8 +149,8 @@ fn a_shared_connection_that_says_something_while_idle_is_used_again_behind_it() 
     let mut bench = Bench::shared(4);
     bench.submit(request());
     bench.feed(0, records().end(1, 0));
-    let octets = records().unknown_type(99);
-    let (first, rest) = octets.as_ref().split_at(5);
+    let bytes = records().unknown_type(99);
+    let (first, rest) = bytes.as_ref().split_at(5);
     bench.feed(0, first);
     assert_eq!(bench.peers[0].closed, None);
     bench.feed(0, rest);

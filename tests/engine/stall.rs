@@ -44,7 +44,7 @@ fn alone_on_its_connection_a_paused_request_is_not_read() {
     assert!(!wants_read(&bench, 0));
     bench.feed(0, records().stdout(1, "two").end(1, 0));
     assert_eq!(bench.seen(), [out(1, "one")]);
-    assert_eq!(bench.stats().octets_held, 0);
+    assert_eq!(bench.stats().bytes_held, 0);
     // Nobody announces what is in the socket already: `Action::Read` does.
     resume(&mut bench, handle);
     assert_eq!(bench.seen(), [out(1, "two"), done(1)]);
@@ -85,7 +85,7 @@ fn shared_the_output_of_a_paused_request_is_held_and_the_others_flow() {
             .stdout(2, "d"),
     );
     assert_eq!(bench.seen(), [out(2, "bd")]);
-    assert_eq!(bench.stats().octets_held, 3);
+    assert_eq!(bench.stats().bytes_held, 3);
     assert_eq!(bench.stats().requests.holding, 1);
     resume(&mut bench, slow);
     let held = [
@@ -107,7 +107,7 @@ fn what_comes_while_held_output_is_taken_stands_behind_it() {
     bench.submit(request());
     pause(&mut bench, slow);
     bench.feed(0, records().stdout(1, vec![b'x'; 9_000]));
-    // The bench takes 4,096 octets at a time: stop after the first.
+    // The bench takes 4,096 bytes at a time: stop after the first.
     let mut scratch = [0; 4_096];
     let now = bench.now;
     bench.engine.resume(now, slow);
@@ -148,7 +148,7 @@ fn at_the_requests_budget_the_connection_is_not_read_where_that_was_chosen() {
     bench.feed(0, records().stdout(1, [b'x'; 99]));
     assert!(wants_read(&bench, 0));
     bench.feed(0, records().stdout(1, "x"));
-    assert!(!wants_read(&bench, 0), "100 octets");
+    assert!(!wants_read(&bench, 0), "100 bytes");
     bench.feed(0, records().stdout(2, "behind").end(2, 0));
     assert_eq!(bench.seen(), []);
     resume(&mut bench, slow);
@@ -176,7 +176,7 @@ fn at_the_requests_budget_the_slow_request_fails_where_that_was_chosen() {
     seen.sort_by_key(|it| matches!(it, Seen::Failed(..)));
     let stalled = failed(1, error, Phase::Receiving, Delivery::Responded);
     assert_eq!(seen, [out(2, "b"), stalled]);
-    assert_eq!(bench.stats().octets_held, 0);
+    assert_eq!(bench.stats().bytes_held, 0);
     bench.feed(
         0,
         records()
@@ -228,7 +228,7 @@ fn the_clients_budget_counts_all_its_connections() {
     for peer in 0..2 {
         bench.feed(peer, records().end(1, 0).end(2, 0));
     }
-    assert_eq!(bench.stats().octets_held, 0);
+    assert_eq!(bench.stats().bytes_held, 0);
     bench.finish();
 }
 
@@ -240,7 +240,7 @@ fn a_large_read_goes_over_a_budget_by_no_more_than_itself() {
     bench.submit(request());
     pause(&mut bench, slow);
     bench.feed(0, records().stdout(1, vec![b'x'; 60_000]));
-    let held = bench.stats().octets_held;
+    let held = bench.stats().bytes_held;
     assert!((100..100 + 500).contains(&held), "{held}");
     resume(&mut bench, slow);
     assert_eq!(bench.seen(), [out(1, &"x".repeat(60_000))]);
@@ -285,7 +285,7 @@ fn a_second_request_on_its_connection_lets_a_paused_one_be_read_and_held() {
     bench.submit(request());
     assert!(wants_read(&bench, 0));
     assert_eq!(
-        bench.stats().octets_held,
+        bench.stats().bytes_held,
         1,
         "what stood in the socket was read"
     );
@@ -302,7 +302,7 @@ fn a_second_request_on_its_connection_lets_a_paused_one_be_read_and_held() {
 fn limits_for_output_stand_still_while_a_request_is_paused_and_the_total_does_not() {
     let mut bench = Bench::plain();
     let mut timeouts = Timeouts::NONE;
-    timeouts.first_octet = Some(SECOND);
+    timeouts.first_byte = Some(SECOND);
     timeouts.silence = Some(SECOND);
     timeouts.total = Some(100 * SECOND);
     let handle = bench.submit(request().with_timeouts(timeouts));
@@ -385,7 +385,7 @@ fn an_abort_while_output_is_held_drops_it() {
             Delivery::Responded,
         );
         assert_eq!(bench.seen(), [aborted]);
-        assert_eq!(bench.stats().octets_held, 0);
+        assert_eq!(bench.stats().bytes_held, 0);
         resume(&mut bench, slow);
         assert_eq!(bench.seen(), []);
         bench.feed(0, records().end(2, 0));
@@ -407,7 +407,7 @@ fn a_connection_lost_while_output_is_held_ends_the_request_behind_it() {
     let lost = RequestError::Lost(LostReason::Io(std::io::ErrorKind::ConnectionReset));
     let other = failed(2, lost.clone(), Phase::Sent, Delivery::MaybeSent);
     assert_eq!(bench.seen(), [other]);
-    assert_eq!(bench.stats().octets_held, 4);
+    assert_eq!(bench.stats().bytes_held, 4);
     resume(&mut bench, slow);
     let end = failed(1, lost, Phase::Receiving, Delivery::Responded);
     assert_eq!(bench.seen(), [out(1, "held"), end]);
@@ -419,7 +419,7 @@ fn a_neighbours_silence_does_not_count_while_the_connection_is_not_read() {
     let mut bench = sharing(|config| config.stall.at_limit = AtLimit::PauseConnection);
     let slow = bench.submit(request().with_timeouts(Timeouts::NONE));
     let mut timeouts = Timeouts::NONE;
-    timeouts.first_octet = Some(SECOND);
+    timeouts.first_byte = Some(SECOND);
     bench.submit(request().with_timeouts(timeouts));
     pause(&mut bench, slow);
     bench.feed(0, records().stdout(1, [b'x'; 100]));
@@ -430,7 +430,7 @@ fn a_neighbours_silence_does_not_count_while_the_connection_is_not_read() {
     bench.advance(SECOND - Duration::from_millis(1));
     assert_eq!(bench.seen(), [], "it counts from when it was read again");
     bench.advance(Duration::from_millis(1));
-    let error = RequestError::TimedOut(TimeoutKind::FirstOctet);
+    let error = RequestError::TimedOut(TimeoutKind::FirstByte);
     assert_eq!(
         bench.seen(),
         [failed(2, error, Phase::Sent, Delivery::MaybeSent)]

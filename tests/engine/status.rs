@@ -282,13 +282,13 @@ fn a_request_refused_while_its_body_is_sent_leaves_the_connection_in_order() {
         text.as_bytes()
     );
     bench.feed(1, records().end(1, 0));
-    // Its place is taken by another request, its octets on connection 0 are still to be sent.
+    // Its place is taken by another request, its bytes on connection 0 are still to be sent.
     let other = "y".repeat(150_000);
     bench.submit(request().with_body(Body::bytes(other.as_bytes())));
     bench.open_window(0, usize::MAX);
     let sent = bench.sent(0);
     let begun = content(&sent, RecordType::Stdin, 2);
-    assert!(begun.iter().all(|octet| *octet == b'x'), "not the other's");
+    assert!(begun.iter().all(|byte| *byte == b'x'), "not the other's");
     assert_eq!(sent.last(), Some(&Sent::StreamEnd(RecordType::Stdin, 2)));
     bench.feed(0, records().stdout(1, "a").end(1, 0));
     bench.end(1);

@@ -148,7 +148,7 @@ fn an_empty_body_is_none_to_an_authorizer_whatever_its_kind() {
     bench.finish();
 }
 
-/// An upload of which 10,000 octets fit the transport, as request 1 or, if shared, 2.
+/// An upload of which 10,000 bytes fit the transport, as request 1 or, if shared, 2.
 fn uploading(mut bench: Bench) -> Bench {
     bench.submit(request().with_body(Body::bytes("x".repeat(150_000))));
     bench
@@ -183,7 +183,7 @@ fn an_answer_before_the_body_was_read_ends_stdin_on_a_shared_connection_and_hold
     let sent = bench.sent(0);
     assert_eq!(sent.last(), Some(&Sent::StreamEnd(RecordType::Stdin, 2)));
     let body = content(&sent, RecordType::Stdin, 2);
-    assert!(body.iter().all(|octet| *octet == b'x'));
+    assert!(body.iter().all(|byte| *byte == b'x'));
     bench.submit(request());
     assert_eq!(bench.sent(0), Sent::whole(3), "not id 2");
     bench.feed(0, records().stdout(2, "late").end(3, 0).end(1, 0));
@@ -225,7 +225,7 @@ fn an_application_that_takes_nothing_runs_into_the_write_limit() {
     let limit = bench.engine.config().timeouts.write.expect("a default");
     let ms = Duration::from_millis(1);
     bench.advance(limit - ms);
-    // Each octet taken is progress.
+    // Each byte taken is progress.
     bench.open_window(0, 1);
     bench.advance(limit - ms);
     assert_eq!(bench.seen(), [done(1)]);
@@ -429,7 +429,7 @@ fn a_body_of_unknown_length_is_sent_as_it_comes_where_the_application_can_take_t
 
 // case 83
 #[test]
-fn an_upload_delays_another_requests_parameters_by_a_bounded_number_of_octets() {
+fn an_upload_delays_another_requests_parameters_by_a_bounded_number_of_bytes() {
     const BOUND: usize = 136 * 1024;
     let large = || Body::bytes("x".repeat(3_000_000));
     let reading = || Body::reader(io::repeat(b'x').take(3_000_000), Some(3_000_000));
@@ -440,7 +440,7 @@ fn an_upload_delays_another_requests_parameters_by_a_bounded_number_of_octets() 
         for upload in uploads {
             bench.submit(request().with_body(upload()));
         }
-        // The transport is full after 10,000 octets, and then takes more as the application reads.
+        // The transport is full after 10,000 bytes, and then takes more as the application reads.
         bench.peers[0].window = 10_000;
         bench.accept(0);
         let id = uploads.len() as u16 + 1;
@@ -453,7 +453,7 @@ fn an_upload_delays_another_requests_parameters_by_a_bounded_number_of_octets() 
             bench.open_window(0, 1_000);
         }
         let delay = bench.peers[0].sent.len() - before;
-        assert!(delay <= BOUND, "{delay} octets with {id} requests");
+        assert!(delay <= BOUND, "{delay} bytes with {id} requests");
         bench.open_window(0, usize::MAX);
         for id in 1..=id {
             bench.feed(0, records().end(id, 0));

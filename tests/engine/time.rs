@@ -86,21 +86,21 @@ fn sending() {
 
 // case 107
 #[test]
-fn the_first_octet() {
+fn the_first_byte() {
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.end(0);
     bench.peers[0].window = 10;
-    bench.submit(limited(|it| it.first_octet = Some(SECOND)));
+    bench.submit(limited(|it| it.first_byte = Some(SECOND)));
     bench.advance(5 * SECOND);
     bench.open_window(0, usize::MAX);
-    let end = timed_out(2, TimeoutKind::FirstOctet, Phase::Sent, Delivery::MaybeSent);
+    let end = timed_out(2, TimeoutKind::FirstByte, Phase::Sent, Delivery::MaybeSent);
     due_in(bench, SECOND, end);
 }
 
 // case 107
 #[test]
-fn silence_between_octets_and_before_the_end() {
+fn silence_between_bytes_and_before_the_end() {
     let mut bench = Bench::plain();
     bench.submit(limited(|it| it.silence = Some(SECOND)));
     bench.advance(10 * SECOND);
@@ -149,13 +149,13 @@ fn the_limit_that_is_due_first_is_the_error() {
     let set = |it: &mut Timeouts| {
         it.queue = Some(SECOND);
         it.write = Some(2 * SECOND);
-        it.first_octet = Some(3 * SECOND);
+        it.first_byte = Some(3 * SECOND);
         it.silence = Some(4 * SECOND);
         it.total = Some(60 * SECOND);
     };
     let mut bench = Bench::plain();
     bench.submit(limited(set));
-    let end = timed_out(1, TimeoutKind::FirstOctet, Phase::Sent, Delivery::MaybeSent);
+    let end = timed_out(1, TimeoutKind::FirstByte, Phase::Sent, Delivery::MaybeSent);
     due_in(bench, 3 * SECOND, end);
     let mut bench = Bench::plain();
     bench.submit(limited(set));
@@ -208,7 +208,7 @@ fn limits_beyond_the_end_of_time_are_none() {
     let forever = |it: &mut Timeouts| {
         it.queue = Some(Duration::MAX);
         it.write = Some(Duration::MAX);
-        it.first_octet = Some(Duration::MAX);
+        it.first_byte = Some(Duration::MAX);
         it.silence = Some(Duration::MAX);
         it.total = Some(Duration::MAX);
     };
@@ -238,14 +238,14 @@ fn a_back_off_beyond_the_end_of_time_does_not_panic() {
 #[test]
 fn a_limit_of_a_request_that_has_ended_does_not_hit_the_next_in_its_slot() {
     let mut bench = Bench::plain();
-    bench.submit(limited(|it| it.first_octet = Some(SECOND)));
+    bench.submit(limited(|it| it.first_byte = Some(SECOND)));
     bench.advance(999 * MS);
     bench.end(0);
-    let next = bench.submit(limited(|it| it.first_octet = Some(60 * SECOND)));
+    let next = bench.submit(limited(|it| it.first_byte = Some(60 * SECOND)));
     bench.advance(59_999 * MS);
     assert_eq!(bench.seen(), [done(1)]);
     bench.advance(MS);
-    let end = timed_out(2, TimeoutKind::FirstOctet, Phase::Sent, Delivery::MaybeSent);
+    let end = timed_out(2, TimeoutKind::FirstByte, Phase::Sent, Delivery::MaybeSent);
     assert_eq!(bench.seen(), [end]);
     bench.command(|engine, now| engine.abort(now, next));
     bench.finish();
@@ -297,7 +297,7 @@ fn a_pushed_body_that_is_not_pushed_is_nobodys_stall() {
     let mut bench = Bench::plain();
     let set = |it: &mut Timeouts| {
         it.write = Some(SECOND);
-        it.first_octet = Some(SECOND);
+        it.first_byte = Some(SECOND);
         it.silence = Some(SECOND);
     };
     let body = Body::pushed(Some(2));
@@ -308,7 +308,7 @@ fn a_pushed_body_that_is_not_pushed_is_nobodys_stall() {
     let taken = bench.command(|engine, now| engine.write_stdin(now, handle, b"ab"));
     assert_eq!(taken, Ok(2));
     bench.advance(999 * MS);
-    assert_eq!(bench.seen(), [], "its second begins with the octets");
+    assert_eq!(bench.seen(), [], "its second begins with the bytes");
     bench.advance(MS);
     let end = timed_out(1, TimeoutKind::Write, Phase::Sending, Delivery::MaybeSent);
     assert_eq!(bench.seen(), [end]);
@@ -319,17 +319,17 @@ fn a_pushed_body_that_is_not_pushed_is_nobodys_stall() {
 #[test]
 fn a_clock_that_goes_back_counts_as_one_that_stands_still() {
     let mut bench = Bench::plain();
-    bench.submit(limited(|it| it.first_octet = Some(SECOND)));
+    bench.submit(limited(|it| it.first_byte = Some(SECOND)));
     bench.advance(900 * MS);
     let latest = bench.now;
     bench.now -= 800 * MS;
-    bench.submit(limited(|it| it.first_octet = Some(SECOND)));
+    bench.submit(limited(|it| it.first_byte = Some(SECOND)));
     bench.command(|engine, now| engine.handle_timeout(now));
     assert_eq!(bench.seen(), []);
     bench.now = latest;
     bench.advance(100 * MS);
-    let first_octet = TimeoutKind::FirstOctet;
-    let end = |tag| timed_out(tag, first_octet, Phase::Sent, Delivery::MaybeSent);
+    let first_byte = TimeoutKind::FirstByte;
+    let end = |tag| timed_out(tag, first_byte, Phase::Sent, Delivery::MaybeSent);
     assert_eq!(bench.seen(), [end(1)]);
     bench.advance(899 * MS);
     assert_eq!(bench.seen(), []);
@@ -358,7 +358,7 @@ fn a_tick_that_is_late_by_minutes_fires_each_limit_once() {
         Phase::Receiving,
         Delivery::Responded,
     );
-    let first = timed_out(3, TimeoutKind::FirstOctet, Phase::Sent, Delivery::MaybeSent);
+    let first = timed_out(3, TimeoutKind::FirstByte, Phase::Sent, Delivery::MaybeSent);
     assert_eq!(seen, [silence, first]);
     assert!(bench.engine.is_idle());
     bench.command(|engine, now| engine.handle_timeout(now));

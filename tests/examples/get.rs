@@ -36,13 +36,13 @@ fn get_from<T: Send + 'static>(
 
 fn end_with(protocol_status: ProtocolStatus) -> impl FnOnce(&mut Connection, u16) {
     move |connection, id| {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let body = EndRequest {
             app_status: 0,
             protocol_status,
         };
-        wire::write_end_request(&mut octets, id, body);
-        connection.send(&octets);
+        wire::write_end_request(&mut bytes, id, body);
+        connection.send(&bytes);
     }
 }
 
@@ -65,7 +65,7 @@ fn a_large_body_arrives_whole() {
     let big = get(&["--uri", "/big?size=20000000"]);
     big.succeeded();
     assert_eq!(big.stdout.len(), 20_000_000);
-    let pattern = |(at, octet): (usize, &u8)| *octet == (at % 251) as u8;
+    let pattern = |(at, byte): (usize, &u8)| *byte == (at % 251) as u8;
     assert!(big.stdout.iter().enumerate().all(pattern));
 }
 
@@ -86,9 +86,9 @@ fn the_body_is_shown_as_it_comes() {
         .spawn()
         .expect("the example starts");
     let mut stdout = child.stdout.take().expect("it is a pipe");
-    let mut octets = [0; 5];
-    stdout.read_exact(&mut octets).expect("the first piece");
-    assert_eq!(&octets, b"first");
+    let mut bytes = [0; 5];
+    stdout.read_exact(&mut bytes).expect("the first piece");
+    assert_eq!(&bytes, b"first");
     shown.send(()).expect("the peer waits");
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).expect("the rest");
@@ -237,20 +237,20 @@ fn data_comes_from_the_command_line_a_file_or_stdin() {
     text.succeeded();
     assert_eq!(text.text(), "name=world");
 
-    let octets: Vec<u8> = (0..3_000_000).map(|at| (at % 249) as u8).collect();
+    let bytes: Vec<u8> = (0..3_000_000).map(|at| (at % 249) as u8).collect();
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    file.write_all(&octets).expect("room for 3 MB");
+    file.write_all(&bytes).expect("room for 3 MB");
     let name = format!("@{}", file.path().display());
     let from_file = get(&["--uri", "/echo", "--data", &name]);
     from_file.succeeded();
-    assert!(from_file.stdout == octets);
+    assert!(from_file.stdout == bytes);
 
     let stdin = run(
         example("get").args(["--uri", "/echo", "--data", "-"]),
-        &octets,
+        &bytes,
     );
     stdin.succeeded();
-    assert!(stdin.stdout == octets);
+    assert!(stdin.stdout == bytes);
 
     get(&["--uri", "/echo", "--data", "@/nowhere/at/all"]).failed(26, &["/nowhere/at/all"]);
     let too_long = run(
@@ -264,10 +264,10 @@ fn data_comes_from_the_command_line_a_file_or_stdin() {
 fn the_applications_stderr_is_kept_apart() {
     let (ended, ()) = get_from(
         |connection, id| {
-            let mut octets = Vec::new();
-            wire::write_stream(&mut octets, wire::RecordType::Stderr, id, b"PHP Notice: hm");
-            octets.extend(peer::answer(id, b"fine"));
-            connection.send(&octets);
+            let mut bytes = Vec::new();
+            wire::write_stream(&mut bytes, wire::RecordType::Stderr, id, b"PHP Notice: hm");
+            bytes.extend(peer::answer(id, b"fine"));
+            connection.send(&bytes);
         },
         &[],
     );
@@ -287,9 +287,9 @@ fn an_error_status_is_a_failure_and_with_fail_its_body_is_not_shown() {
     failed.failed(22, &["answered 503"]);
     assert_eq!(failed.text(), "");
     let script = |connection: &mut Connection, id| {
-        let mut octets = peer::stdout(id, b"Status: 404 Not Found\r\n\r\nFile not found.\n");
-        octets.extend(peer::end(id));
-        connection.send(&octets);
+        let mut bytes = peer::stdout(id, b"Status: 404 Not Found\r\n\r\nFile not found.\n");
+        bytes.extend(peer::end(id));
+        connection.send(&bytes);
     };
     let (ended, ()) = get_from(script, &["--fail"]);
     ended.failed(22, &["404 Not Found", "/srv/www/x.php"]);
@@ -329,9 +329,9 @@ fn an_http_server_is_recognised() {
 fn what_is_no_head_is_told() {
     let (ended, ()) = get_from(
         |connection, id| {
-            let mut octets = peer::stdout(id, b"hello, world\n");
-            octets.extend(peer::end(id));
-            connection.send(&octets);
+            let mut bytes = peer::stdout(id, b"hello, world\n");
+            bytes.extend(peer::end(id));
+            connection.send(&bytes);
         },
         &[],
     );
@@ -358,17 +358,17 @@ fn a_response_that_is_cut_short_is_told() {
         |connection, id| connection.send(&peer::stdout(id, b"X: y\r\n\r\nhalf")),
         &[],
     );
-    ended.failed(18, &["cut short after 4 octets"]);
+    ended.failed(18, &["cut short after 4 bytes"]);
     assert_eq!(ended.text(), "half");
     let (ended, ()) = get_from(
         |connection, id| {
-            let mut octets = peer::stdout(id, b"Content-Length: 10\r\n\r\nhalf");
-            octets.extend(peer::end(id));
-            connection.send(&octets);
+            let mut bytes = peer::stdout(id, b"Content-Length: 10\r\n\r\nhalf");
+            bytes.extend(peer::end(id));
+            connection.send(&bytes);
         },
         &[],
     );
-    ended.failed(18, &["10 octets", "4 came"]);
+    ended.failed(18, &["10 bytes", "4 came"]);
     let (ended, ()) = get_from(
         |connection, id| connection.send(&peer::stdout(id, b"Content-")),
         &[],
@@ -408,9 +408,9 @@ fn a_reader_that_has_gone_ends_it_without_a_word() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the example starts");
-    let mut octets = [0; 10];
+    let mut bytes = [0; 10];
     let mut stdout = child.stdout.take().expect("it is a pipe");
-    stdout.read_exact(&mut octets).expect("its first octets");
+    stdout.read_exact(&mut bytes).expect("its first bytes");
     drop(stdout);
     assert_eq!(wait(&mut child), Some(23));
     let mut said = String::new();
@@ -444,7 +444,7 @@ fn each_wrong_option_has_its_line() {
         (&["--connect-retry", "-1"], &["seconds"]),
         (&["--param", "novalue"], &["NAME=VALUE"]),
         (&["--uri", "x.php"], &["begins with a slash"]),
-        (&["--uri", "/a b"], &["octet 0x20"]),
+        (&["--uri", "/a b"], &["byte 0x20"]),
         (&["--method", "GET /"], &["method"]),
         (&["--data", "@"], &["names no file"]),
     ];

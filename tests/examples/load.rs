@@ -40,15 +40,15 @@ fn as_many_requests_as_asked_for_go_over_as_many_connections() {
 }
 
 #[test]
-fn the_floor_sends_and_receives_the_same_octets_as_the_library() {
+fn the_floor_sends_and_receives_the_same_bytes_as_the_library() {
     let application = start(Options::default());
     let arguments = ["--requests", "50", "--stdin", "100000", "--conns", "2"];
     let with = json(&application, &arguments);
     let without = json(&application, &[&arguments[..], &["--raw"]].concat());
-    for field in ["requests", "octets_sent", "octets_received"] {
+    for field in ["requests", "bytes_sent", "bytes_received"] {
         assert_eq!(with[field], without[field], "{field}");
     }
-    assert!(with["octets_sent"].as_u64() > Some(50 * 100_000), "{with}");
+    assert!(with["bytes_sent"].as_u64() > Some(50 * 100_000), "{with}");
 }
 
 #[test]
@@ -302,8 +302,8 @@ fn figures(output: &Output) -> Value {
     serde_json::from_str(&line).expect("JSON")
 }
 
-fn text(octets: &[u8]) -> String {
-    String::from_utf8(octets.to_vec()).expect("text")
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
 }
 
 fn assert_eventually(condition: impl Fn() -> bool) {

@@ -103,14 +103,14 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Ended {
         .spawn()
         .expect("the example starts");
     let mut input = child.stdin.take().expect("it is a pipe");
-    let octets = stdin.to_vec();
+    let bytes = stdin.to_vec();
     // A program that does not read its stdin closes it, which is no failure here.
-    let writer = thread::spawn(move || drop(input.write_all(&octets)));
+    let writer = thread::spawn(move || drop(input.write_all(&bytes)));
     let mut stdout = child.stdout.take().expect("it is a pipe");
     let reader = thread::spawn(move || {
-        let mut octets = Vec::new();
-        stdout.read_to_end(&mut octets).expect("a pipe");
-        octets
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).expect("a pipe");
+        bytes
     });
     let mut stderr = child.stderr.take().expect("it is a pipe");
     let errors = thread::spawn(move || {

@@ -62,10 +62,10 @@ fn embed_serves_many_guests_at_a_time_and_outlives_rude_ones() {
     // One leaves before its answer, one sends a line without end.
     drop(guests.remove(0));
     let mut endless = visit(&server);
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let _ = endless.write_all(&[b'/'; 100_000]);
-    let _ = endless.read_to_end(&mut octets);
-    assert_eq!(octets, b"");
+    let _ = endless.read_to_end(&mut bytes);
+    assert_eq!(bytes, b"");
     for (at, guest) in guests.iter_mut().enumerate() {
         let expected = (at + 1).to_string();
         let mut reply = BufReader::new(guest);
@@ -103,8 +103,8 @@ fn embed_turns_away_more_guests_than_it_has_room_for() {
     let mut reply = [0; 8];
     last.read_exact(&mut reply).expect("a reply");
     assert_eq!(&reply, b"200 2\nin");
-    let mut octets = Vec::new();
-    let turned_away = visit(&server).read_to_end(&mut octets);
+    let mut bytes = Vec::new();
+    let turned_away = visit(&server).read_to_end(&mut bytes);
     assert!(matches!(turned_away, Ok(0)), "{turned_away:?}");
     drop(guests);
     // The next is turned away too until the others have been seen leaving.

@@ -28,17 +28,17 @@ fn run(target: &str, entry: fn(&[u8])) {
     }
     let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..12);
     let strategy = (prop::sample::select(seeds), edits);
-    let result = runner().run(&strategy, |(mut octets, edits)| {
-        for (place, octet, kind) in edits {
-            let at = place.index(octets.len() + 1);
+    let result = runner().run(&strategy, |(mut bytes, edits)| {
+        for (place, byte, kind) in edits {
+            let at = place.index(bytes.len() + 1);
             match kind {
-                0 => octets.insert(at, octet),
-                1 if at < octets.len() => octets[at] = octet,
-                _ if at < octets.len() => drop(octets.remove(at)),
+                0 => bytes.insert(at, byte),
+                1 if at < bytes.len() => bytes[at] = byte,
+                _ if at < bytes.len() => drop(bytes.remove(at)),
                 _ => {}
             }
         }
-        entry(&octets);
+        entry(&bytes);
         Ok(())
     });
     if let Err(error) = result {
@@ -66,7 +66,7 @@ fn overflow_is_checked_in_this_build() {
 }
 
 #[test]
-fn octets_from_an_application() {
+fn bytes_from_an_application() {
     run("received", entries::received);
 }
 
@@ -90,8 +90,8 @@ fn calls_of_the_engine() {
 #[test]
 fn calls_of_the_engine_drawn_without_a_corpus() {
     let totals = Cell::new([0; 5]);
-    let result = runner().run(&prop::collection::vec(any::<u8>(), 100..1200), |octets| {
-        let counters = entries::calls(&octets);
+    let result = runner().run(&prop::collection::vec(any::<u8>(), 100..1200), |bytes| {
+        let counters = entries::calls(&bytes);
         let of_this = [
             counters.completed,
             counters.failed,

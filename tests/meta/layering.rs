@@ -51,7 +51,7 @@ const LAYERS: [Layer; 9] = [
         modules: CGI,
         below: &[WIRE, WORDS],
         crates: &["thiserror"],
-        // Socket addresses, of which parameters are made; paths of octets that need not be UTF-8.
+        // Socket addresses, of which parameters are made; paths of bytes that need not be UTF-8.
         allowed: &["std::net", "std::os"],
     },
     Layer {

@@ -149,19 +149,19 @@ fn confidential() -> Request {
 }
 
 fn answer(output: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    wire::write_stream(&mut octets, RecordType::Stderr, 1, output);
-    wire::write_stream(&mut octets, RecordType::Stdout, 1, output);
+    let mut bytes = Vec::new();
+    wire::write_stream(&mut bytes, RecordType::Stderr, 1, output);
+    wire::write_stream(&mut bytes, RecordType::Stdout, 1, output);
     let protocol_status = ProtocolStatus::RequestComplete;
     let body = EndRequest {
         app_status: 0,
         protocol_status,
     };
-    wire::write_end_request(&mut octets, 1, body);
-    octets
+    wire::write_end_request(&mut bytes, 1, body);
+    bytes
 }
 
-/// Checks that records were logged, and none of the secrets, in whatever way octets are shown.
+/// Checks that records were logged, and none of the secrets, in whatever way bytes are shown.
 fn assert_discreet(lines: &[String]) {
     let log = lines.join("\n");
     for record in [
@@ -174,11 +174,11 @@ fn assert_discreet(lines: &[String]) {
     }
     for secret in SECRETS {
         assert!(!log.contains(secret), "'{secret}' is in:\n{log}");
-        let octets = format!("{:?}", secret.as_bytes());
-        let part = &octets[1..20];
+        let bytes = format!("{:?}", secret.as_bytes());
+        let part = &bytes[1..20];
         assert!(
             !log.contains(part),
-            "the octets of '{secret}' are in:\n{log}"
+            "the bytes of '{secret}' are in:\n{log}"
         );
     }
 }

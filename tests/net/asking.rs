@@ -18,9 +18,9 @@ fn answer(listener: Listener) {
     assert!(connection.request().is_none(), "a question, not a request");
     let mut said = Vec::new();
     wire::write_pair(&mut said, b"FCGI_MPXS_CONNS", b"0").expect("a short pair");
-    let mut octets = Vec::new();
-    wire::write_record(&mut octets, RecordType::GetValuesResult, 0, &said).expect("a short record");
-    connection.send(&octets);
+    let mut bytes = Vec::new();
+    wire::write_record(&mut bytes, RecordType::GetValuesResult, 0, &said).expect("a short record");
+    connection.send(&bytes);
     connection.rest();
 }
 

@@ -16,7 +16,7 @@ fn an_answer_in_the_socket_is_read_when_a_write_fails() {
         let peer = Peer::on(kind, move |listener| {
             let mut connection = listener.accept();
             let request = connection.head().expect("a request");
-            // The first octets of the body, so that nothing is left unread: a close, not a reset.
+            // The first bytes of the body, so that nothing is left unread: a close, not a reset.
             connection.read(&mut [0; 64]).expect("a record of the body");
             connection.answer(request.id, b"enough");
             drop(connection);
@@ -26,7 +26,7 @@ fn an_answer_in_the_socket_is_read_when_a_write_fails() {
         let request = turns.submit(get("/").with_body(Body::pushed(Some(1_000_000))), 1);
         let begun = turns.client.write_stdin(Instant::now(), request, b"begun");
         assert_eq!(begun, Ok(5));
-        turns.run_until(|it| it.client.stats().counters.octets_sent >= 5);
+        turns.run_until(|it| it.client.stats().counters.bytes_sent >= 5);
         // The loop stands still until the answer is there, so the next thing that the client does is to write.
         is_closed.recv_timeout(PATIENCE).expect("closed");
         for _ in 0..3 {
@@ -43,7 +43,7 @@ fn an_answer_in_the_socket_is_read_when_a_write_fails() {
     }
 }
 
-/// A close with octets unread is a reset. The answer was complete before it: it fits the window of a TCP connection
+/// A close with bytes unread is a reset. The answer was complete before it: it fits the window of a TCP connection
 /// whose other end reads nothing, or the reset would take its rest away.
 #[test]
 fn a_reset_behind_a_complete_answer_is_no_failure() {
@@ -156,7 +156,7 @@ fn dropping_the_client_closes_every_connection() {
 fn an_http_server_is_named_as_what_it_is() {
     let peer = Peer::tcp(|listener| {
         let mut connection = listener.accept();
-        connection.request().expect("octets");
+        connection.request().expect("bytes");
         connection.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
         connection.rest();
     });

@@ -206,7 +206,7 @@ fn a_connect_under_way_is_not_taken_for_a_connection() {
         (failure.phase, failure.delivery),
         (Phase::Waiting, Delivery::NotSent)
     );
-    assert_eq!(turns.client.stats().counters.octets_sent, 0);
+    assert_eq!(turns.client.stats().counters.bytes_sent, 0);
 }
 
 /// The system knocks again after a second.

@@ -184,7 +184,7 @@ fn too_few_tokens_for_the_limits_are_refused() {
 }
 
 /// Brings a client to the point where its buffer holds more than the event that it has lent.
-fn with_octets_in_the_buffer(demo: &app::Running) -> Loop {
+fn with_bytes_in_the_buffer(demo: &app::Running) -> Loop {
     let mut turns = Loop::plain(demo.address().clone());
     turns.submit(get("/bench"), 1);
     loop {
@@ -199,9 +199,9 @@ fn with_octets_in_the_buffer(demo: &app::Running) -> Loop {
 
 #[test]
 #[should_panic(expected = "another ReadBuf was passed while the former holds bytes")]
-fn another_buffer_is_refused_while_the_first_holds_octets() {
+fn another_buffer_is_refused_while_the_first_holds_bytes() {
     let demo = demo();
-    let mut turns = with_octets_in_the_buffer(&demo);
+    let mut turns = with_bytes_in_the_buffer(&demo);
     let mut other = ReadBuf::default();
     let _ = turns.client.poll_event(Instant::now(), &mut other);
 }
@@ -211,7 +211,7 @@ fn another_buffer_is_refused_while_the_first_holds_octets() {
 #[should_panic(expected = "the ReadBuf holds bytes of another client")]
 fn a_buffer_with_bytes_of_one_client_is_refused_by_another() {
     let demo = demo();
-    let mut turns = with_octets_in_the_buffer(&demo);
+    let mut turns = with_bytes_in_the_buffer(&demo);
     let mut other = Loop::plain(demo.address().clone());
     let _ = other.client.poll_event(Instant::now(), &mut turns.buf);
 }
@@ -220,7 +220,7 @@ fn a_buffer_with_bytes_of_one_client_is_refused_by_another() {
 #[test]
 fn one_buffer_serves_two_clients_in_turn() {
     let demo = demo();
-    let mut one = with_octets_in_the_buffer(&demo);
+    let mut one = with_bytes_in_the_buffer(&demo);
     one.drain();
     let mut other = Loop::plain(demo.address().clone());
     for round in 1..=3 {
@@ -230,7 +230,7 @@ fn one_buffer_serves_two_clients_in_turn() {
         std::mem::swap(&mut one, &mut other);
     }
     // Dropped with bytes left in it, a client gives it free, too.
-    let left = with_octets_in_the_buffer(&demo);
+    let left = with_bytes_in_the_buffer(&demo);
     one.buf = left.buf;
     drop(left.client);
     let (outcome, output) = one.ask(get("/big?size=300000"));
@@ -240,18 +240,18 @@ fn one_buffer_serves_two_clients_in_turn() {
 #[test]
 fn another_buffer_is_fine_once_the_first_is_empty() {
     let demo = demo();
-    let mut turns = with_octets_in_the_buffer(&demo);
+    let mut turns = with_bytes_in_the_buffer(&demo);
     assert_eq!(
         turns.client.timeout(Instant::now()),
         Some(Duration::ZERO),
-        "octets are waiting"
+        "bytes are waiting"
     );
     turns.drain();
     assert_eq!(turns.ends(), [1]);
     turns.buf = ReadBuf::with_len(0);
     let (outcome, output) = turns.ask(get("/big?size=300000"));
     assert!(outcome.is_ok());
-    assert_eq!(body(&output).len(), 300_000, "in pieces of 512 octets");
+    assert_eq!(body(&output).len(), 300_000, "in pieces of 512 bytes");
 }
 
 #[test]
@@ -260,9 +260,9 @@ fn requests_submitted_in_one_turn_leave_in_one_write() {
         let mut connection = listener.accept();
         let mut counts = Vec::new();
         for _ in 0..3 {
-            let mut octets = vec![0; 256 * 1024];
-            let len = connection.read(&mut octets).expect("requests");
-            let ids = whole_requests(&octets[..len]);
+            let mut bytes = vec![0; 256 * 1024];
+            let len = connection.read(&mut bytes).expect("requests");
+            let ids = whole_requests(&bytes[..len]);
             counts.push(ids.len());
             for id in ids {
                 connection.answer(id, b"done");
@@ -288,9 +288,9 @@ fn requests_submitted_in_one_turn_leave_in_one_write() {
 }
 
 /// The IDs of the requests; each is there with everything up to the end of its STDIN.
-fn whole_requests(octets: &[u8]) -> Vec<u16> {
+fn whole_requests(bytes: &[u8]) -> Vec<u16> {
     let mut demux = Demux::default();
-    let mut input = octets;
+    let mut input = bytes;
     let (mut begun, mut ended) = (Vec::new(), Vec::new());
     while let Some(item) = demux.next(&mut input).expect("FastCGI") {
         match item {

@@ -29,18 +29,18 @@ fn a_large_response_does_not_starve_small_ones() {
         }
         let (mut large, id) = large.expect("it was sent too");
         let content = vec![b'x'; 32 * 1024];
-        let mut octets = peer::stdout(id, b"\r\n\r\n");
-        while octets.len() < LARGE {
-            octets.extend(peer::stdout(id, &content));
+        let mut bytes = peer::stdout(id, b"\r\n\r\n");
+        while bytes.len() < LARGE {
+            bytes.extend(peer::stdout(id, &content));
         }
-        octets.extend(peer::end(id));
-        // As much as the socket holds, so that the large response is never short of octets.
-        let sent = large.send_some(&octets);
+        bytes.extend(peer::end(id));
+        // As much as the socket holds, so that the large response is never short of bytes.
+        let sent = large.send_some(&bytes);
         for (connection, id) in &mut small {
             connection.answer(*id, b"small");
         }
         answered.send(sent).expect("the test waits");
-        large.send(&octets[sent..]);
+        large.send(&bytes[sent..]);
         large.rest();
     });
     let mut config = plain(peer.address());
@@ -70,12 +70,12 @@ fn a_large_response_does_not_starve_small_ones() {
         }
         if matches!(event, OwnedEvent::End { .. }) {
             // Its turn may come before the others' and once more after them, until the last of their ends.
-            assert!(received <= 3 * 16 * 1024, "{received} octets came first");
+            assert!(received <= 3 * 16 * 1024, "{received} bytes came first");
         }
     }
     assert!(
         in_the_socket > 4 * 16 * 1024,
-        "{in_the_socket} octets waited"
+        "{in_the_socket} bytes waited"
     );
     // The rest in larger pieces: it is only to arrive.
     turns.buf = ReadBuf::default();
@@ -133,7 +133,7 @@ fn connections_go_on_side_by_side_in_all_rounds() {
     peer.join();
 }
 
-/// A pause holds from the first octet on: the rounds go on without the connection, and nothing is read that nobody takes.
+/// A pause holds from the first byte on: the rounds go on without the connection, and nothing is read that nobody takes.
 #[test]
 fn a_connection_that_is_paused_has_no_turn_in_the_rounds_that_follow() {
     let (peer, filled) = large_answers(2);
@@ -154,11 +154,11 @@ fn a_connection_that_is_paused_has_no_turn_in_the_rounds_that_follow() {
         }
         turns.seen.push(event.into_owned());
     }
-    let received = turns.client.stats().counters.octets_received;
+    let received = turns.client.stats().counters.bytes_received;
     assert_eq!(received, 16 * BUF as u64);
     assert_eq!(reads(&turns, 1), 15);
     // What the one read brought is there, taken or held.
-    assert!(turns.stdout(0).len() + turns.client.stats().octets_held <= BUF);
+    assert!(turns.stdout(0).len() + turns.client.stats().bytes_held <= BUF);
     turns.client.resume(now, paused);
     turns.buf = ReadBuf::default();
     turns.run_to_ends(2);
@@ -180,14 +180,14 @@ fn a_round_ends_although_there_is_more_to_write() {
     turns.submit(get("/upload").with_body(Body::bytes(vec![b'x'; LEN])), 0);
     let (mut before, mut most) = (0, 0);
     turns.run_until(|it| {
-        let sent = it.client.stats().counters.octets_sent;
+        let sent = it.client.stats().counters.bytes_sent;
         most = most.max(sent - before);
         before = sent;
         it.ends().len() == 1
     });
     assert!(turns.outcome(0).is_ok());
     // A mebibyte when the request is new and another in its turn; one write may go a little beyond.
-    assert!(most <= 2 * (1024 + 256) * 1024, "{most} octets in a round");
+    assert!(most <= 2 * (1024 + 256) * 1024, "{most} bytes in a round");
     drop(turns);
     assert_eq!(peer.join(), LEN);
 }
@@ -204,21 +204,21 @@ fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
         for _ in 0..count {
             let mut connection = listener.accept();
             let id = connection.request().expect("a request").id;
-            let mut octets = peer::stdout(id, &vec![b'x'; 1024 * 1024]);
-            octets.extend(peer::end(id));
-            answers.push((connection, octets));
+            let mut bytes = peer::stdout(id, &vec![b'x'; 1024 * 1024]);
+            bytes.extend(peer::end(id));
+            answers.push((connection, bytes));
         }
         let mut unsent = Vec::new();
-        for (mut connection, octets) in answers {
-            let sent = connection.send_some(&octets);
+        for (mut connection, bytes) in answers {
+            let sent = connection.send_some(&bytes);
             filled.send(sent).expect("the test waits");
-            unsent.push((connection, octets, sent));
+            unsent.push((connection, bytes, sent));
         }
         // The client may wait for any of them, so none may wait for another.
         std::thread::scope(|scope| {
-            for (connection, octets, sent) in &mut unsent {
+            for (connection, bytes, sent) in &mut unsent {
                 scope.spawn(move || {
-                    connection.send(&octets[*sent..]);
+                    connection.send(&bytes[*sent..]);
                     connection.rest();
                 });
             }
@@ -231,7 +231,7 @@ fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
 fn await_filled(filled: &Receiver<usize>, count: usize) {
     for _ in 0..count {
         let in_the_socket = filled.recv_timeout(PATIENCE).expect("an answer");
-        assert!(in_the_socket > 64 * BUF, "{in_the_socket} octets wait");
+        assert!(in_the_socket > 64 * BUF, "{in_the_socket} bytes wait");
     }
 }
 

@@ -58,7 +58,7 @@ fn commands_with_a_stale_handle_do_nothing_to_the_request_in_its_place() {
 
 /// The connection that timed out leaves its slot and its token to the next one.
 #[test]
-fn the_octets_of_a_timed_out_connection_never_reach_the_next_request() {
+fn the_bytes_of_a_timed_out_connection_never_reach_the_next_request() {
     let (late, is_late) = mpsc::channel::<()>();
     let peer = Peer::unix(move |listener| {
         let mut first = listener.accept();
@@ -94,17 +94,17 @@ fn the_octets_of_a_timed_out_connection_never_reach_the_next_request() {
     peer.join();
 }
 
-/// Aborted in the middle of its octets: the rest of them is still in the read buffer when the slot of its connection, and
+/// Aborted in the middle of its bytes: the rest of them is still in the read buffer when the slot of its connection, and
 /// its request ID, go to the next request.
 #[test]
-fn octets_left_in_the_buffer_never_reach_the_next_request() {
+fn bytes_left_in_the_buffer_never_reach_the_next_request() {
     let peer = Peer::unix(|listener| {
         let mut first = listener.accept();
         let id = first.request().expect("the first request").id;
-        let mut octets = peer::stdout(id, b"\r\n\r\nof the first");
-        octets.extend(peer::stdout(id, b"more of it"));
-        octets.extend(peer::end(id));
-        first.send(&octets);
+        let mut bytes = peer::stdout(id, b"\r\n\r\nof the first");
+        bytes.extend(peer::stdout(id, b"more of it"));
+        bytes.extend(peer::end(id));
+        first.send(&bytes);
         let mut second = listener.accept();
         assert_eq!(second.request().expect("the second request").id, id);
         second.answer(id, b"of the second");

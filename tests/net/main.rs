@@ -201,7 +201,7 @@ fn get(uri: &str) -> Request {
 fn body(stdout: &[u8]) -> &[u8] {
     let end = stdout
         .windows(4)
-        .position(|octets| octets == b"\r\n\r\n")
+        .position(|bytes| bytes == b"\r\n\r\n")
         .expect("a head");
     &stdout[end + 4..]
 }

@@ -27,11 +27,11 @@ fn a_paused_answer_goes_on_to_its_end_when_it_is_resumed() {
         turns.run_to_ends(round as usize + 1);
         assert!(turns.outcome(round).is_ok());
         let output = turns.stdout(round);
-        let pattern = |(at, octet): (usize, &u8)| *octet == app::pattern_octet(at as u64);
+        let pattern = |(at, byte): (usize, &u8)| *byte == app::pattern_byte(at as u64);
         assert_eq!(body(&output).len(), LEN);
         assert!(body(&output).iter().enumerate().all(pattern));
     }
-    assert_eq!(turns.client.stats().octets_held, 0);
+    assert_eq!(turns.client.stats().bytes_held, 0);
 }
 
 /// All that was to come has come, and the connection is closed, before the request is resumed: no event follows.

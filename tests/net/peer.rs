@@ -213,22 +213,22 @@ impl Connection {
     }
 
     /// Reads once.
-    pub(crate) fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match &mut self.socket {
-            Socket::Unix(stream) => stream.read(octets),
-            Socket::Tcp(stream) => stream.read(octets),
+            Socket::Unix(stream) => stream.read(bytes),
+            Socket::Tcp(stream) => stream.read(bytes),
         }
     }
 
-    pub(crate) fn try_send(&mut self, octets: &[u8]) -> io::Result<()> {
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.socket {
-            Socket::Unix(stream) => stream.write_all(octets),
-            Socket::Tcp(stream) => stream.write_all(octets),
+            Socket::Unix(stream) => stream.write_all(bytes),
+            Socket::Tcp(stream) => stream.write_all(bytes),
         }
     }
 
-    pub(crate) fn send(&mut self, octets: &[u8]) {
-        self.try_send(octets).expect("the client reads");
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.try_send(bytes).expect("the client reads");
     }
 
     /// From now on a write of the other side fails.
@@ -252,11 +252,11 @@ impl Connection {
     }
 
     /// Writes what the socket takes without waiting; how much that was.
-    pub(crate) fn send_some(&mut self, octets: &[u8]) -> usize {
+    pub(crate) fn send_some(&mut self, bytes: &[u8]) -> usize {
         self.set_nonblocking(true);
         let mut sent = 0;
-        while sent < octets.len() {
-            let rest = &octets[sent..];
+        while sent < bytes.len() {
+            let rest = &bytes[sent..];
             let written = match &mut self.socket {
                 Socket::Unix(stream) => stream.write(rest),
                 Socket::Tcp(stream) => stream.write(rest),
@@ -276,7 +276,7 @@ impl Connection {
         self.receive(64 * 1024, RecordType::Stdin)
     }
 
-    /// Reads a request to the end of its parameters and not an octet further.
+    /// Reads a request to the end of its parameters and not a byte further.
     pub(crate) fn head(&mut self) -> Option<Received> {
         self.receive(1, RecordType::Params)
     }
@@ -284,18 +284,18 @@ impl Connection {
     /// Reads to the end of a stream.
     fn receive(&mut self, read_len: usize, last: RecordType) -> Option<Received> {
         let mut received = Received::default();
-        let mut octets = vec![0; read_len];
+        let mut bytes = vec![0; read_len];
         loop {
-            let len = match self.read(&mut octets) {
+            let len = match self.read(&mut bytes) {
                 Ok(0) => return None,
                 Ok(len) => len,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("read: {error}"),
             };
-            let mut input = &octets[..len];
+            let mut input = &bytes[..len];
             while let Some(item) = self.demux.next(&mut input).expect("FastCGI") {
                 if matches!(item, Item::StreamEnd { record_type, .. } if record_type == last) {
-                    assert!(input.is_empty(), "octets behind the request");
+                    assert!(input.is_empty(), "bytes behind the request");
                     return Some(received);
                 }
                 if matches!(item, Item::Values { .. }) {
@@ -314,11 +314,11 @@ impl Connection {
     /// Waits for the client's close; what came before it.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        let mut octets = vec![0; 64 * 1024];
+        let mut bytes = vec![0; 64 * 1024];
         loop {
-            match self.read(&mut octets) {
+            match self.read(&mut bytes) {
                 Ok(0) => return rest,
-                Ok(len) => rest.extend_from_slice(&octets[..len]),
+                Ok(len) => rest.extend_from_slice(&bytes[..len]),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return rest,
                 Err(error) => panic!("the client did not close: {error}"),
             }
@@ -358,24 +358,24 @@ impl Received {
 
 /// A whole response as its records.
 pub(crate) fn answer(id: u16, body: &[u8]) -> Vec<u8> {
-    let mut octets = stdout(id, b"Content-Type: text/plain\r\n\r\n");
-    octets.extend(stdout(id, body));
-    octets.extend(end(id));
-    octets
+    let mut bytes = stdout(id, b"Content-Type: text/plain\r\n\r\n");
+    bytes.extend(stdout(id, body));
+    bytes.extend(end(id));
+    bytes
 }
 
 pub(crate) fn stdout(id: u16, content: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    wire::write_stream(&mut octets, RecordType::Stdout, id, content);
-    octets
+    let mut bytes = Vec::new();
+    wire::write_stream(&mut bytes, RecordType::Stdout, id, content);
+    bytes
 }
 
 pub(crate) fn end(id: u16) -> Vec<u8> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let body = EndRequest {
         app_status: 0,
         protocol_status: ProtocolStatus::RequestComplete,
     };
-    wire::write_end_request(&mut octets, id, body);
-    octets
+    wire::write_end_request(&mut bytes, id, body);
+    bytes
 }

@@ -124,7 +124,7 @@ fn an_answer_and_the_end_behind_it_in_one_readiness_send_the_next_request_elsewh
         let mut turns = Loop::new(config);
         turns.submit(get("/"), 1);
         turns.submit(post("once").with_retry(Retry::Never), 2);
-        turns.run_until(|it| it.client.stats().counters.octets_sent > 0);
+        turns.run_until(|it| it.client.stats().counters.bytes_sent > 0);
         steps.take();
         turns.run_to_ends(2);
         assert_eq!(body(&turns.stdout(2)), b"second", "{kind:?}");
@@ -243,10 +243,10 @@ fn an_answer_that_came_while_the_loop_stood_still_is_delivered_after_its_time_li
             config.timeouts = Timeouts::NONE;
             let mut turns = Loop::new(config);
             let mut timeouts = Timeouts::NONE;
-            timeouts.first_octet = Some(limit);
+            timeouts.first_byte = Some(limit);
             timeouts.total = Some(10 * limit);
             turns.submit(get("/").with_timeouts(timeouts), 1);
-            turns.run_until(|it| it.client.stats().counters.octets_sent > 0);
+            turns.run_until(|it| it.client.stats().counters.bytes_sent > 0);
             steps.take();
             if is_announced {
                 hear(&mut turns);
@@ -294,10 +294,10 @@ fn an_application_that_says_nothing_is_late_at_its_limit() {
     });
     let mut turns = Loop::plain(peer.address());
     let mut timeouts = Timeouts::NONE;
-    timeouts.first_octet = Some(Duration::from_millis(30));
+    timeouts.first_byte = Some(Duration::from_millis(30));
     turns.submit(get("/").with_timeouts(timeouts), 1);
     turns.run_to_ends(1);
-    let error = RequestError::TimedOut(mio_fcgi::TimeoutKind::FirstOctet);
+    let error = RequestError::TimedOut(mio_fcgi::TimeoutKind::FirstByte);
     assert_eq!(turns.failure(1).error, error);
     peer.join();
 }
@@ -344,7 +344,7 @@ fn a_write_that_fails_in_mid_body_is_told_though_no_time_limit_is_set() {
     let mut turns = Loop::new(config);
     let upload = get("/").with_body(Body::pushed(Some(1_000_000)));
     let request = turns.submit(upload, 1);
-    turns.run_until(|it| it.client.stats().counters.octets_sent > 0);
+    turns.run_until(|it| it.client.stats().counters.bytes_sent > 0);
     is_done.recv_timeout(PATIENCE).expect("shut down");
     let pushed = turns.client.write_stdin(Instant::now(), request, b"more");
     assert_eq!(pushed, Ok(4));

@@ -18,14 +18,14 @@ fn pattern() -> Vec<u8> {
     (0..LEN).map(|at| (at % 251) as u8).collect()
 }
 
-/// The same octets in each form that a body can have.
-fn bodies(octets: Vec<u8>) -> [Body; 4] {
-    let len = Some(octets.len() as u64);
+/// The same bytes in each form that a body can have.
+fn bodies(bytes: Vec<u8>) -> [Body; 4] {
+    let len = Some(bytes.len() as u64);
     [
-        Body::bytes(octets.clone()),
-        Body::shared(Arc::from(octets.as_slice())),
-        Body::reader(Cursor::new(octets.clone()), len),
-        Body::seekable(Cursor::new(octets), len),
+        Body::bytes(bytes.clone()),
+        Body::shared(Arc::from(bytes.as_slice())),
+        Body::reader(Cursor::new(bytes.clone()), len),
+        Body::seekable(Cursor::new(bytes), len),
     ]
 }
 
@@ -59,13 +59,13 @@ fn a_slow_reader_gets_the_whole_upload() {
             let id = connection.head().expect("a request").id;
             // Slowly at first, so that the client meets a full socket.
             let mut piece = [0; 1000];
-            let mut octets = Vec::new();
+            let mut bytes = Vec::new();
             for _ in 0..20 {
                 thread::sleep(Duration::from_millis(1));
                 let len = connection.read(&mut piece).expect("more of the body");
-                octets.extend_from_slice(&piece[..len]);
+                bytes.extend_from_slice(&piece[..len]);
             }
-            let len = whole(&mut connection, octets);
+            let len = whole(&mut connection, bytes);
             received.push(len);
             connection.answer(id, b"thanks");
             connection.rest();
@@ -86,14 +86,14 @@ fn a_slow_reader_gets_the_whole_upload() {
 fn whole(connection: &mut crate::peer::Connection, first: Vec<u8>) -> usize {
     use mio_fcgi::wire::{Demux, Item};
     let mut demux = Demux::default();
-    let mut octets = first;
+    let mut bytes = first;
     let mut len = 0;
     loop {
-        let mut input = &octets[..];
+        let mut input = &bytes[..];
         while let Some(item) = demux.next(&mut input).expect("FastCGI") {
             match item {
                 Item::Stream { data, .. } => {
-                    let expected = |(at, octet): (usize, &u8)| *octet == ((len + at) % 251) as u8;
+                    let expected = |(at, byte): (usize, &u8)| *byte == ((len + at) % 251) as u8;
                     assert!(data.iter().enumerate().all(expected), "at {len}");
                     len += data.len();
                 }
@@ -101,9 +101,9 @@ fn whole(connection: &mut crate::peer::Connection, first: Vec<u8>) -> usize {
                 other => panic!("{other:?} in a body"),
             }
         }
-        octets.resize(64 * 1024, 0);
-        let read = connection.read(&mut octets).expect("more of the body");
-        octets.truncate(read);
+        bytes.resize(64 * 1024, 0);
+        let read = connection.read(&mut bytes).expect("more of the body");
+        bytes.truncate(read);
     }
 }
 
@@ -118,7 +118,7 @@ fn a_pushed_body_goes_on_when_there_is_room() {
         connection.rest();
         len
     });
-    let octets = pattern();
+    let bytes = pattern();
     let mut turns = Loop::plain(peer.address());
     let request = turns.submit(get("/").with_body(Body::pushed(Some(LEN as u64))), 1);
     let (mut at, mut offers) = (0, 0);
@@ -126,7 +126,7 @@ fn a_pushed_body_goes_on_when_there_is_room() {
         let end = LEN.min(at + 100_000);
         let taken = turns
             .client
-            .write_stdin(Instant::now(), request, &octets[at..end])
+            .write_stdin(Instant::now(), request, &bytes[at..end])
             .expect("the request goes on");
         at += taken;
         offers += 1;

@@ -44,30 +44,30 @@ pub(crate) fn read_request(stream: &mut TcpStream) -> bool {
 
 /// The records of a whole response, for a request with this ID.
 pub(crate) fn whole_for(id: u16, content: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    wire::write_stream(&mut octets, RecordType::Stdout, id, content);
+    let mut bytes = Vec::new();
+    wire::write_stream(&mut bytes, RecordType::Stdout, id, content);
     let end = EndRequest {
         app_status: 0,
         protocol_status: ProtocolStatus::RequestComplete,
     };
-    wire::write_end_request(&mut octets, id, end);
-    octets
+    wire::write_end_request(&mut bytes, id, end);
+    bytes
 }
 
 /// STDOUT records with this content for request 1.
 pub(crate) fn stdout(content: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    wire::write_stream(&mut octets, RecordType::Stdout, 1, content);
-    octets
+    let mut bytes = Vec::new();
+    wire::write_stream(&mut bytes, RecordType::Stdout, 1, content);
+    bytes
 }
 
 /// A regular END for request 1, or one with another protocol status.
 pub(crate) fn end(protocol_status: ProtocolStatus) -> Vec<u8> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let end = EndRequest {
         app_status: 0,
         protocol_status,
     };
-    wire::write_end_request(&mut octets, 1, end);
-    octets
+    wire::write_end_request(&mut bytes, 1, end);
+    bytes
 }

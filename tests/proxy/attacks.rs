@@ -237,8 +237,8 @@ fn empty_lines_without_end_are_refused_however_they_are_cut() {
     browser.assert_closed();
     for lines in [4, 5] {
         let mut browser = proxy.connect();
-        for octets in ["\r\n".repeat(3), "\r".to_owned(), "\n".to_owned()] {
-            browser.send(octets);
+        for bytes in ["\r\n".repeat(3), "\r".to_owned(), "\n".to_owned()] {
+            browser.send(bytes);
             assert_eq!(proxy.get("/tag?tag=other").text(), "other");
         }
         browser.send("\r\n".repeat(lines - 4) + &get("/tag?tag=a"));

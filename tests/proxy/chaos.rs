@@ -61,8 +61,8 @@ fn when_all_fall_silent_time_brings_all_to_an_end() {
     assert_eq!(answered, Some(&*requests.len().to_string()), "log lines");
 }
 
-fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).into_owned()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn run_all() {
@@ -308,7 +308,7 @@ impl World {
         assert_eq!(stats.requests, Default::default(), "requests are left");
         let left = stats.connections;
         assert_eq!(left, Default::default(), "connections are left");
-        assert_eq!(stats.octets_held, 0);
+        assert_eq!(stats.bytes_held, 0);
     }
 }
 
@@ -330,9 +330,9 @@ impl Client {
     }
 
     fn read(&mut self, len: usize) {
-        let mut octets = vec![0; len];
-        if let Ok(len) = self.socket.read(&mut octets) {
-            let heads = octets[..len].windows(9).filter(|it| it == b"HTTP/1.1 ");
+        let mut bytes = vec![0; len];
+        if let Ok(len) = self.socket.read(&mut bytes) {
+            let heads = bytes[..len].windows(9).filter(|it| it == b"HTTP/1.1 ");
             self.heads += heads.count() as u64;
         }
     }
@@ -401,13 +401,13 @@ impl Application {
 
     /// False when the connection has ended.
     fn read(&mut self) -> bool {
-        let mut octets = [0; 50_000];
-        let len = match self.socket.read(&mut octets) {
+        let mut bytes = [0; 50_000];
+        let len = match self.socket.read(&mut bytes) {
             Ok(0) => return false,
             Ok(len) => len,
             Err(error) => return error.kind() == ErrorKind::WouldBlock,
         };
-        let mut input = &octets[..len];
+        let mut input = &bytes[..len];
         while let Some(item) = self.demux.next(&mut input).expect("records") {
             match item {
                 Item::Begin { request_id, .. } => {

@@ -72,11 +72,11 @@ fn whole(content: &[u8]) -> Vec<u8> {
     [stdout(content), end(ProtocolStatus::RequestComplete)].concat()
 }
 
-/// What a client is told when the application answers each request with these octets and closes.
-fn answered_with(octets: Vec<u8>) -> (super::harness::Answer, Proxy) {
+/// What a client is told when the application answers each request with these bytes and closes.
+fn answered_with(bytes: Vec<u8>) -> (super::harness::Answer, Proxy) {
     let (address, _thread) = application(move |_, mut stream| {
         if read_request(&mut stream) {
-            let _ = stream.write_all(&octets);
+            let _ = stream.write_all(&bytes);
         }
     });
     let proxy = Proxy::in_front_of(&address, OFF);
@@ -119,8 +119,8 @@ fn answers_that_are_none_are_a_bad_gateway() {
         ),
         ("a role", end(ProtocolStatus::UnknownRole)),
     ];
-    for (what, octets) in cases {
-        let (answer, proxy) = answered_with(octets);
+    for (what, bytes) in cases {
+        let (answer, proxy) = answered_with(bytes);
         assert_eq!(answer.status, 502, "{what}: {answer:?}");
         proxy.wait_for_log("answered with 502: ");
     }
@@ -154,8 +154,8 @@ fn a_cut_answer_to_http_1_0_is_reset() {
     let proxy = Proxy::in_front_of(&address, OFF);
     let mut browser = proxy.connect();
     browser.send("POST /index.php HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
-    let mut octets = Vec::new();
-    let read = std::io::Read::read_to_end(&mut browser.stream, &mut octets);
+    let mut bytes = Vec::new();
+    let read = std::io::Read::read_to_end(&mut browser.stream, &mut bytes);
     assert_eq!(
         read.map_err(|error| error.kind()),
         Err(std::io::ErrorKind::ConnectionReset)

@@ -161,7 +161,7 @@ fn a_part_of_a_file_is_sent() {
         assert_eq!(answer.field("content-range"), content_range, "{range}");
         assert_eq!(answer.text(), body, "{range}");
     }
-    // The last octets of none are all of it.
+    // The last bytes of none are all of it.
     for (range, status) in [("bytes=-5", 200), ("bytes=0-", 416)] {
         let answer = with(&site.proxy, "/empty.css", &format!("Range: {range}\r\n"));
         assert_eq!((answer.status, answer.body.len()), (status, 0), "{range}");

@@ -29,14 +29,14 @@ fn a_connection_serves_one_request_after_the_other() {
 fn pipelined_requests_are_answered_in_their_order() {
     let proxy = Proxy::start(&[]);
     let mut browser = proxy.connect();
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for index in 0..50 {
         // The first ones take longest.
         let delay = if index < 3 { 60 - 20 * index } else { 0 };
-        octets.extend(get(&format!("/tag?tag=n{index}&delay={delay}")).into_bytes());
-        octets.extend(post("/echo", format!("body {index}").as_bytes()));
+        bytes.extend(get(&format!("/tag?tag=n{index}&delay={delay}")).into_bytes());
+        bytes.extend(post("/echo", format!("body {index}").as_bytes()));
     }
-    browser.send(octets);
+    browser.send(bytes);
     for index in 0..50 {
         assert_eq!(browser.answer().text(), format!("n{index}"));
         assert_eq!(browser.answer().text(), format!("body {index}"));
@@ -60,11 +60,11 @@ fn pipelined_requests_go_on_behind_many_answers() {
 }
 
 #[test]
-fn a_head_may_come_in_single_octets() {
+fn a_head_may_come_in_single_bytes() {
     let proxy = Proxy::start(&[]);
     let mut browser = proxy.connect();
-    for octet in post("/echo", b"abc") {
-        browser.send([octet]);
+    for byte in post("/echo", b"abc") {
+        browser.send([byte]);
     }
     assert_eq!(browser.answer().text(), "abc");
 }
@@ -176,7 +176,7 @@ fn statuses_without_a_body_have_none() {
 }
 
 /// RFC 9110, 15.3.6. Unlike the others, it says so: a client would look for a body otherwise.
-// edge: 205 with a body from the application | a body of no octet
+// edge: 205 with a body from the application | a body of no byte
 #[test]
 fn a_reset_of_content_has_an_empty_body() {
     let proxy = Proxy::start(&[]);
@@ -235,7 +235,7 @@ fn a_client_that_does_not_read_costs_little_memory() {
     proxy.wait_for_figure("requests.paused", 4);
     let grown = proxy.resident().saturating_sub(before);
     // Of 96 MiB; the demo application lives in the same process.
-    assert!(grown < 16 * 1024 * 1024, "{grown} octets");
+    assert!(grown < 16 * 1024 * 1024, "{grown} bytes");
     // The others are served meanwhile.
     assert_eq!(proxy.get("/tag?tag=quick").text(), "quick");
     for mut browser in slow {
@@ -285,7 +285,7 @@ fn is_taken_by_the_system(proxy: &Proxy) -> bool {
         if proxy.figure("requests.in_flight") == 0 {
             return true;
         }
-        let received = proxy.figure("octets.received");
+        let received = proxy.figure("bytes.received");
         let stands = received == last && proxy.figure("requests.paused") == 1;
         same = if stands { same + 1 } else { 0 };
         last = received;
@@ -350,7 +350,7 @@ fn a_client_that_ends_its_stream_while_it_is_served_has_gone() {
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 
-// edge: quotes and control octets in what is logged | escaped
+// edge: quotes and control bytes in what is logged | escaped
 #[test]
 fn requests_are_logged_in_the_combined_format() {
     let proxy = Proxy::start(&[]);

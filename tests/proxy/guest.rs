@@ -113,7 +113,7 @@ fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
     assert_eq!(worker.figures().clients, 0);
 }
 
-/// Closed with octets unread, or on their way, the socket would reset, and take the answer from the client (RFC 9112, 9.6).
+/// Closed with bytes unread, or on their way, the socket would reset, and take the answer from the client (RFC 9112, 9.6).
 #[test]
 fn what_follows_a_head_that_is_refused_is_read_too() {
     let mut poll = Poll::new().expect("a poll");
@@ -178,7 +178,7 @@ fn a_request_is_not_left_paused_by_the_end_of_its_answer() {
         run(&mut served.poll, &mut served.worker);
     }
     let answer = reader.join().expect("no panic").expect("an answer");
-    assert_eq!(answer.iter().filter(|octet| **octet == b'x').count(), len);
+    assert_eq!(answer.iter().filter(|byte| **byte == b'x').count(), len);
     assert!(answer.ends_with(b"\r\n0\r\n\r\n"));
 }
 
@@ -349,15 +349,15 @@ struct Peer {
 
 impl Peer {
     fn attend(&mut self, worker: &mut worker::Worker) -> io::Result<()> {
-        let mut octets = [0; 256];
+        let mut bytes = [0; 256];
         loop {
-            match self.socket.read(&mut octets) {
+            match self.socket.read(&mut bytes) {
                 Ok(0) => return Ok(()),
-                Ok(len) => self.input.extend_from_slice(&octets[..len]),
+                Ok(len) => self.input.extend_from_slice(&bytes[..len]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
-            while let Some(end) = self.input.iter().position(|octet| *octet == b'\n') {
+            while let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.input.drain(..=end).collect();
                 let reply = match line.trim_ascii() {
                     b"how many" => worker.figures().answered.to_string(),

@@ -1,4 +1,4 @@
-//! Starts the proxy and speaks HTTP to it, octet by octet.
+//! Starts the proxy and speaks HTTP to it, byte by byte.
 
 #![allow(
     dead_code,
@@ -190,13 +190,13 @@ impl Proxy {
         }
     }
 
-    /// Resident memory in octets.
+    /// Resident memory in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn resident(&self) -> u64 {
         self.memory("VmRSS:")
     }
 
-    /// One of the figures of memory in proc_pid_status(5), in octets.
+    /// One of the figures of memory in proc_pid_status(5), in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn memory(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
@@ -301,10 +301,10 @@ impl Answer {
 }
 
 impl Browser {
-    pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream
-            .write_all(octets.as_ref())
-            .expect("it takes octets");
+            .write_all(bytes.as_ref())
+            .expect("it takes bytes");
     }
 
     /// The next response, to a request other than HEAD.
@@ -360,10 +360,10 @@ impl Browser {
         }
     }
 
-    /// The next octets, whatever they are.
+    /// The next bytes, whatever they are.
     pub(crate) fn read_exactly(&mut self, body: &mut [u8]) {
         while self.input.len() < body.len() {
-            assert!(self.read_some(), "closed after {} octets", self.input.len());
+            assert!(self.read_some(), "closed after {} bytes", self.input.len());
         }
         body.copy_from_slice(&self.input[..body.len()]);
         self.input.drain(..body.len());
@@ -443,7 +443,7 @@ pub(crate) fn post(target: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Octets that show when a piece is lost, doubled or moved.
+/// Bytes that show when a piece is lost, doubled or moved.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
 }
@@ -467,8 +467,8 @@ pub(crate) fn run(arguments: &[&str]) -> std::process::Output {
 /// How many characters of a log a failing test prints.
 const LOG_SHOWN: usize = 16_000;
 
-pub(crate) fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
-    octets
+pub(crate) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes
         .windows(wanted.len())
         .position(|window| window == wanted)
 }

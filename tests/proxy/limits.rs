@@ -25,7 +25,7 @@ fn an_idle_connection_is_closed_without_a_word() {
     proxy.connect().assert_closed();
 }
 
-// edge: a head in single octets without end (slow loris) | 408 after `--head-timeout`, closed
+// edge: a head in single bytes without end (slow loris) | 408 after `--head-timeout`, closed
 #[test]
 fn a_head_that_trickles_is_a_time_out() {
     let proxy = Proxy::start(&["--head-timeout", "0.4"]);
@@ -52,7 +52,7 @@ fn a_head_that_trickles_is_a_time_out() {
     trickle.join().expect("no panic");
 }
 
-// edge: single octets without end after the last answer | closed soon, however often they come
+// edge: single bytes without end after the last answer | closed soon, however often they come
 #[test]
 fn a_client_that_goes_on_after_its_last_answer_is_closed() {
     let proxy = Proxy::start(&[]);
@@ -69,7 +69,7 @@ fn a_client_that_goes_on_after_its_last_answer_is_closed() {
 
 // edge: an answer that is never read | dropped after `--client-timeout`
 #[test]
-fn a_client_that_takes_no_octet_is_dropped() {
+fn a_client_that_takes_no_byte_is_dropped() {
     let proxy = Proxy::start(&["--client-timeout", "0.3", "--status"]);
     let mut browser = proxy.connect();
     browser.send(get("/big?size=100000000"));
@@ -141,7 +141,7 @@ fn a_crowd_that_always_has_more_holds_up_no_answer() {
     for client in &mut crowd {
         client.set_nonblocking(true).expect("a socket");
         let written = client.write(requests.as_bytes()).expect("room");
-        assert!(written > requests.len() / 3, "{written} octets");
+        assert!(written > requests.len() / 3, "{written} bytes");
     }
     proxy.signal(Signal::CONT);
     assert_eq!(browser.answer().text(), "a");

@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 use super::harness::{PATIENCE, Proxy, find, get};
 use crate::program::example;
 
-/// As many lines, each of so many octets, are more than the proxy keeps for a log that is not read, and than a pipe holds.
+/// As many lines, each of so many bytes, are more than the proxy keeps for a log that is not read, and than a pipe holds.
 const REQUESTS: usize = 1600;
 const LINE_LEN: usize = 7000;
 
@@ -77,7 +77,7 @@ struct Counts {
 /// Reads until the loss is told, and then to the end, which comes.
 fn counts(proxy: &mut Proxy, mut log: LogReader) -> Counts {
     let told = b" lines of the log are lost";
-    log.read_until(|octets| find(&octets[octets.len().saturating_sub(100)..], told).is_some());
+    log.read_until(|bytes| find(&bytes[bytes.len().saturating_sub(100)..], told).is_some());
     end(proxy);
     let mut counts = Counts::default();
     let text = log.rest();
@@ -100,7 +100,7 @@ fn counts(proxy: &mut Proxy, mut log: LogReader) -> Counts {
     counts
 }
 
-/// Each quote is four octets in the log.
+/// Each quote is four bytes in the log.
 // edge: more than 8 MiB of lines at once, with a log that is read | none is lost
 #[test]
 fn many_lines_at_once_are_not_too_many() {
@@ -125,7 +125,7 @@ fn many_lines_at_once_are_not_too_many() {
     end(&mut proxy);
     let log = proxy.log();
     let lines = log.lines().filter(|line| line.ends_with("\"-\" \"-\" -"));
-    assert_eq!(lines.count(), 60 * 7, "of {} octets", log.len());
+    assert_eq!(lines.count(), 60 * 7, "of {} bytes", log.len());
 }
 
 /// As one is that another process has, too, and has set so.
@@ -139,7 +139,7 @@ fn a_log_that_does_not_block_is_written_whole() {
     // Far more than the pipe holds, and less than is kept.
     ask(&proxy, 300);
     let mut log = LogReader::new(reader);
-    log.read_until(|octets| octets.iter().filter(|octet| **octet == b'\n').count() == 300);
+    log.read_until(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count() == 300);
     end(&mut proxy);
     let text = log.rest();
     assert_eq!(text.lines().count(), 300);
@@ -174,7 +174,7 @@ fn the_end_waits_for_the_last_lines() {
 /// The end of a log that is read, within [`PATIENCE`].
 struct LogReader {
     pieces: mpsc::Receiver<Vec<u8>>,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl LogReader {
@@ -188,14 +188,14 @@ impl LogReader {
                 }
             }
         });
-        let octets = Vec::new();
-        Self { pieces, octets }
+        let bytes = Vec::new();
+        Self { pieces, bytes }
     }
 
     fn read_until(&mut self, is_enough: impl Fn(&[u8]) -> bool) {
-        while !is_enough(&self.octets) {
+        while !is_enough(&self.bytes) {
             let piece = self.pieces.recv_timeout(PATIENCE);
-            self.octets.extend(piece.expect("more lines"));
+            self.bytes.extend(piece.expect("more lines"));
         }
     }
 
@@ -203,12 +203,12 @@ impl LogReader {
     fn rest(mut self) -> String {
         loop {
             match self.pieces.recv_timeout(PATIENCE) {
-                Ok(piece) => self.octets.extend(piece),
+                Ok(piece) => self.bytes.extend(piece),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("the log does not end"),
             }
         }
-        String::from_utf8(self.octets).expect("UTF-8")
+        String::from_utf8(self.bytes).expect("UTF-8")
     }
 }
 

@@ -9,29 +9,29 @@ use super::harness::{Proxy, get, post};
 
 /// Requests of each kind, and the bodies of their answers.
 fn conversation() -> (Vec<u8>, Vec<&'static str>) {
-    let mut octets = b"\r\n".to_vec();
-    octets.extend(get("/tag?tag=one").into_bytes());
-    octets.extend(post("/echo", b"two"));
-    octets.extend_from_slice(
+    let mut bytes = b"\r\n".to_vec();
+    bytes.extend(get("/tag?tag=one").into_bytes());
+    bytes.extend(post("/echo", b"two"));
+    bytes.extend_from_slice(
         b"PUT /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nthr\r\n2\r\nee\r\n0\r\nT: u\r\n\r\n",
     );
-    octets.extend_from_slice(
+    bytes.extend_from_slice(
         b"GET http://a/tag?tag=four HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n",
     );
-    (octets, vec!["one", "two", "three", "four"])
+    (bytes, vec!["one", "two", "three", "four"])
 }
 
-// edge: pipelined requests with bodies, cut at every octet | the same answers
+// edge: pipelined requests with bodies, cut at every byte | the same answers
 #[test]
 fn a_conversation_may_be_cut_anywhere() {
     let proxy = Proxy::start(&["--no-access-log"]);
-    let (octets, expected) = conversation();
-    for cut in 1..octets.len() {
+    let (bytes, expected) = conversation();
+    for cut in 1..bytes.len() {
         let mut browser = proxy.connect();
-        browser.send(&octets[..cut]);
+        browser.send(&bytes[..cut]);
         // So that the two come in two reads, as a rule.
         std::thread::sleep(Duration::from_millis(1));
-        browser.send(&octets[cut..]);
+        browser.send(&bytes[cut..]);
         for text in &expected {
             assert_eq!(browser.answer().text(), *text, "cut at {cut}");
         }
@@ -43,7 +43,7 @@ fn a_conversation_may_be_cut_anywhere() {
 /// changes no status.
 // edge: 400 spoiled conversations, each in one piece and in several | answered alike or closed alike, nobody else harmed
 #[test]
-fn octets_of_any_kind_harm_nobody() {
+fn bytes_of_any_kind_harm_nobody() {
     let quick = [
         "--head-timeout",
         "2",
@@ -53,25 +53,25 @@ fn octets_of_any_kind_harm_nobody() {
         "2",
     ];
     let proxy = Proxy::start(&[&quick[..], &["--no-access-log", "--status"]].concat());
-    let (octets, _) = conversation();
+    let (bytes, _) = conversation();
     let seed = seed();
     let mut random = Random(seed);
     let mut seen = BTreeSet::new();
     for round in 0..5 {
         let mut pairs = Vec::new();
         for _ in 0..80 {
-            let octets = spoiled(octets.clone(), &mut random);
+            let bytes = spoiled(bytes.clone(), &mut random);
             let (mut whole, mut cut) = (proxy.connect(), proxy.connect());
             // It may be refused, and closed, before all of it is sent.
-            let _ = whole.stream.write_all(&octets);
-            for piece in pieces(&octets, &mut random) {
+            let _ = whole.stream.write_all(&bytes);
+            for piece in pieces(&bytes, &mut random) {
                 let _ = cut.stream.write_all(piece);
                 std::thread::sleep(Duration::from_millis(1));
             }
-            pairs.push((whole, cut, octets));
+            pairs.push((whole, cut, bytes));
         }
-        for (whole, cut, octets) in pairs {
-            let said = String::from_utf8_lossy(&octets);
+        for (whole, cut, bytes) in pairs {
+            let said = String::from_utf8_lossy(&bytes);
             let [whole, cut] = [whole, cut].map(|mut browser| {
                 let mut answers = Vec::new();
                 let _ = browser.stream.read_to_end(&mut answers);
@@ -108,9 +108,9 @@ fn statuses(answers: &[u8]) -> Vec<u16> {
         .collect()
 }
 
-/// The octets, cut at one place or at some.
-fn pieces<'o>(octets: &'o [u8], random: &mut Random) -> Vec<&'o [u8]> {
-    let mut rest = octets;
+/// The bytes, cut at one place or at some.
+fn pieces<'o>(bytes: &'o [u8], random: &mut Random) -> Vec<&'o [u8]> {
+    let mut rest = bytes;
     let mut pieces = Vec::new();
     for _ in 0..1 + random.below(6) {
         let (piece, after) = rest.split_at(random.below(rest.len() + 1));
@@ -121,21 +121,21 @@ fn pieces<'o>(octets: &'o [u8], random: &mut Random) -> Vec<&'o [u8]> {
     pieces
 }
 
-/// With some octets changed, removed or added, or the end cut off.
-fn spoiled(mut octets: Vec<u8>, random: &mut Random) -> Vec<u8> {
+/// With some bytes changed, removed or added, or the end cut off.
+fn spoiled(mut bytes: Vec<u8>, random: &mut Random) -> Vec<u8> {
     const ODD: &[u8] = b"\r\n\0 :;0A\xff";
     for _ in 0..1 + random.below(4) {
-        let at = random.below(octets.len());
+        let at = random.below(bytes.len());
         match random.below(5) {
-            0 => octets[at] = random.below(256) as u8,
-            1 if octets.len() > 1 => drop(octets.remove(at)),
+            0 => bytes[at] = random.below(256) as u8,
+            1 if bytes.len() > 1 => drop(bytes.remove(at)),
             // Nothing at all is no conversation.
             1 => {}
-            2 | 3 => octets.insert(at, ODD[random.below(ODD.len())]),
-            _ => octets.truncate(at.max(1)),
+            2 | 3 => bytes.insert(at, ODD[random.below(ODD.len())]),
+            _ => bytes.truncate(at.max(1)),
         }
     }
-    octets
+    bytes
 }
 
 /// Marsaglia's xorshift.

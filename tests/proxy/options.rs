@@ -5,7 +5,7 @@ use crate::program::example;
 
 #[test]
 fn a_wrong_option_is_told_in_one_line() {
-    // A label of more than 63 octets is no name: no resolver is asked.
+    // A label of more than 63 bytes is no name: no resolver is asked.
     let nowhere = format!("{}:9000", "a".repeat(64));
     let long = format!("unix:/{}", "a".repeat(108));
     let long_name = format!("unix:@{}", "a".repeat(108));
@@ -106,7 +106,7 @@ fn a_port_that_another_proxy_shares_among_its_threads_is_taken() {
 
 #[cfg(unix)]
 #[test]
-fn a_path_is_any_octets_and_other_values_are_text() {
+fn a_path_is_any_bytes_and_other_values_are_text() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let odd = OsStr::from_bytes(b"odd\xff");
@@ -161,7 +161,7 @@ fn how_long_an_application_that_refuses_is_tried_can_be_set() {
 
 #[test]
 fn an_upstream_that_is_not_found_is_named() {
-    // A label of more than 63 octets is no name: no resolver is asked.
+    // A label of more than 63 bytes is no name: no resolver is asked.
     let nowhere = format!("{}:9000", "a".repeat(64));
     let output = run(&["--upstream", &nowhere, "--root", "/", "--remote"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

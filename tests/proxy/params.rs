@@ -40,7 +40,7 @@ fn listener() -> (String, Receiver<Told>) {
 
 /// Reads a request to its empty STDIN.
 fn read_request(stream: &mut TcpStream) -> Option<Told> {
-    let (mut keeps, mut octets) = (false, Vec::new());
+    let (mut keeps, mut bytes) = (false, Vec::new());
     loop {
         let mut header = [0; 8];
         stream.read_exact(&mut header).ok()?;
@@ -49,14 +49,14 @@ fn read_request(stream: &mut TcpStream) -> Option<Told> {
         stream.read_exact(&mut content).ok()?;
         match (header[1], len) {
             (1, 8) => keeps = content[2] & 1 == 1,
-            (4, _) => octets.extend_from_slice(&content[..len]),
+            (4, _) => bytes.extend_from_slice(&content[..len]),
             (5, 0) => break,
             _ => {}
         }
     }
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut params = Params::new();
-    for pair in Pairs::new(&octets) {
+    for pair in Pairs::new(&bytes) {
         let (name, value) = pair.expect("whole pairs");
         let before = params.insert(text(name), text(value));
         assert_eq!(before, None, "{} twice", text(name));

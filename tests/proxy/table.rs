@@ -86,28 +86,28 @@ fn edges(text: &str) -> Vec<[String; 3]> {
     edges
 }
 
-/// Octets as they may stand in a cell, the middle of long ones left out.
-fn shown(octets: &[u8]) -> String {
-    let text = |octets: &[u8]| {
-        let text: String = octets
+/// Bytes as they may stand in a cell, the middle of long ones left out.
+fn shown(bytes: &[u8]) -> String {
+    let text = |bytes: &[u8]| {
+        let text: String = bytes
             .iter()
-            .map(|octet| match octet {
+            .map(|byte| match byte {
                 b'\r' => "\\r".to_owned(),
                 b'\n' => "\\n".to_owned(),
                 b'\t' => "\\t".to_owned(),
                 b'|' => "\\x7c".to_owned(),
-                b' '..=b'~' => char::from(*octet).to_string(),
-                _ => format!("\\x{octet:02x}"),
+                b' '..=b'~' => char::from(*byte).to_string(),
+                _ => format!("\\x{byte:02x}"),
             })
             .collect();
         format!("`{text}`")
     };
-    if octets.len() <= LONGEST {
-        return text(octets);
+    if bytes.len() <= LONGEST {
+        return text(bytes);
     }
-    let (head, tail) = (&octets[..LONGEST / 2], &octets[octets.len() - 16..]);
-    let left_out = octets.len() - head.len() - tail.len();
-    format!("{} and {left_out} octets, then {}", text(head), text(tail))
+    let (head, tail) = (&bytes[..LONGEST / 2], &bytes[bytes.len() - 16..]);
+    let left_out = bytes.len() - head.len() - tail.len();
+    format!("{} and {left_out} bytes, then {}", text(head), text(tail))
 }
 
 fn write(table: &mut String, text: std::fmt::Arguments<'_>) {
@@ -119,5 +119,5 @@ const MODULES: &[&str] = &[
     "attacks", "noise", "limits", "uploads", "flow", "files", "failures", "stop", "log",
 ];
 
-/// Octets that are shown whole.
+/// Bytes that are shown whole.
 const LONGEST: usize = 160;

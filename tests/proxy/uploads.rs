@@ -13,7 +13,7 @@ fn bodies_of_any_length_come_back_whole() {
         let body = pattern(len);
         browser.send(post("/echo", &body));
         let answer = browser.answer();
-        assert!(answer.body == body, "{len} octets");
+        assert!(answer.body == body, "{len} bytes");
     }
 }
 
@@ -23,17 +23,17 @@ fn chunks_of_any_length_come_back_as_one_body_of_known_length() {
     let mut browser = proxy.connect();
     for (len, chunk) in [(0, 1), (10, 1), (100_000, 999), (1_000_003, 70_000)] {
         let body = pattern(len);
-        let mut octets =
+        let mut bytes =
             b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n".to_vec();
         for piece in body.chunks(chunk) {
-            octets.extend(format!("{:X};name=value\r\n", piece.len()).bytes());
-            octets.extend_from_slice(piece);
-            octets.extend_from_slice(b"\r\n");
+            bytes.extend(format!("{:X};name=value\r\n", piece.len()).bytes());
+            bytes.extend_from_slice(piece);
+            bytes.extend_from_slice(b"\r\n");
         }
-        octets.extend_from_slice(b"0\r\nTrailer: ignored\r\n\r\n");
-        browser.send(octets);
+        bytes.extend_from_slice(b"0\r\nTrailer: ignored\r\n\r\n");
+        browser.send(bytes);
         let answer = browser.answer();
-        assert!(answer.body == body, "{len} octets in chunks of {chunk}");
+        assert!(answer.body == body, "{len} bytes in chunks of {chunk}");
         assert_eq!(
             answer.field("content-length"),
             Some(len.to_string().as_str())
@@ -41,14 +41,14 @@ fn chunks_of_any_length_come_back_as_one_body_of_known_length() {
     }
 }
 
-// edge: chunks in single octets | served
+// edge: chunks in single bytes | served
 #[test]
-fn chunks_in_single_octets_come_back_whole() {
+fn chunks_in_single_bytes_come_back_whole() {
     let proxy = Proxy::start(&[]);
     let mut browser = proxy.connect();
     let request = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0002\r\nde\r\n0\r\n\r\n";
-    for octet in request.bytes() {
-        browser.send([octet]);
+    for byte in request.bytes() {
+        browser.send([byte]);
     }
     assert_eq!(browser.answer().text(), "abcde");
     browser.send(get("/tag?tag=next"));
@@ -243,7 +243,7 @@ fn an_upload_that_nobody_reads_costs_little_memory() {
     }
     assert!(sent < 128 << 20, "it never came to a stand");
     let grown = proxy.resident().saturating_sub(before);
-    assert!(grown < 16 << 20, "{grown} octets");
+    assert!(grown < 16 << 20, "{grown} bytes");
     drop(browser);
     proxy.wait_for_figure("requests.in_flight", 0);
 }
@@ -262,7 +262,7 @@ fn a_large_body_in_chunks_is_not_kept_in_memory() {
         browser.send(&chunk);
     }
     let grown = proxy.resident().saturating_sub(before);
-    assert!(grown < 16 << 20, "{grown} octets");
+    assert!(grown < 16 << 20, "{grown} bytes");
     browser.send("0\r\n\r\n");
     let answer = browser.answer();
     assert!(
@@ -272,7 +272,7 @@ fn a_large_body_in_chunks_is_not_kept_in_memory() {
     );
 }
 
-// edge: 200,000 chunks of one octet | few writes to the file
+// edge: 200,000 chunks of one byte | few writes to the file
 #[cfg(target_os = "linux")]
 #[test]
 fn small_chunks_cost_few_system_calls() {
@@ -284,7 +284,7 @@ fn small_chunks_cost_few_system_calls() {
     let body = pattern(200_000);
     let chunks = body
         .iter()
-        .flat_map(|octet| [&b"1\r\n"[..], &[*octet], b"\r\n"].concat());
+        .flat_map(|byte| [&b"1\r\n"[..], &[*byte], b"\r\n"].concat());
     browser.send(chunks.collect::<Vec<u8>>());
     browser.send("0\r\n\r\n");
     assert!(browser.answer().body == body);
@@ -360,15 +360,15 @@ fn a_request_behind_a_body_that_cannot_be_kept_is_not_taken_for_its_rest() {
         maximum: Some(66_000),
     };
     prlimit(Some(pid), Resource::Fsize, limit).expect("ours");
-    let mut octets =
+    let mut bytes =
         b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for len in [65_000, 4000] {
-        octets.extend(format!("{len:x}\r\n").bytes());
-        octets.extend(pattern(len));
-        octets.extend_from_slice(b"\r\n");
+        bytes.extend(format!("{len:x}\r\n").bytes());
+        bytes.extend(pattern(len));
+        bytes.extend_from_slice(b"\r\n");
     }
     let mut browser = proxy.connect();
-    browser.send(&octets);
+    browser.send(&bytes);
     browser.send("0\r\n\r\n".to_owned() + &get("/tag?tag=next"));
     let answer = browser.answer();
     assert_eq!(

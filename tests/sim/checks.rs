@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use mio_fcgi::{ConnectError, Delivery, Failure, Phase, RequestError, TimeoutKind};
 
-use crate::far::octet;
+use crate::far::byte;
 use crate::model::{Check, Request};
 
 /// Output is its request's own, and follows on what has come.
-pub(crate) fn check_octets(stream: u64, at: &mut u64, data: &[u8]) -> Check {
+pub(crate) fn check_bytes(stream: u64, at: &mut u64, data: &[u8]) -> Check {
     if data.is_empty() {
         return Err("an empty piece of output".into());
     }
     for seen in data {
-        if *seen != octet(stream, *at) {
-            return Err(format!("octet {at} of tag {} is another's", stream / 4));
+        if *seen != byte(stream, *at) {
+            return Err(format!("byte {at} of tag {} is another's", stream / 4));
         }
         *at += 1;
     }
@@ -63,9 +63,9 @@ pub(crate) fn check_timeout(
             is_first && !submit.is_collected(),
         ),
         TimeoutKind::Total => (Some(Duration::ZERO), limits.total, true),
-        TimeoutKind::FirstOctet => (timings.sent(), limits.first_octet, !request.was_paused),
+        TimeoutKind::FirstByte => (timings.sent(), limits.first_byte, !request.was_paused),
         TimeoutKind::Silence => (
-            timings.last_octet().max(timings.sent()),
+            timings.last_byte().max(timings.sent()),
             limits.silence,
             !request.was_paused,
         ),

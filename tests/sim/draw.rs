@@ -28,7 +28,7 @@ fn draw_fragments(rng: &mut Rng) -> Fragments {
 fn draw_wire(rng: &mut Rng, has_faults: bool) -> Wire {
     let mut wire = Wire::default();
     wire.latency = *rng.pick(&[0, 0, 1, 20]) * Duration::from_millis(1);
-    wire.octets_per_second = *rng.pick(&[None, None, Some(200_000), Some(5_000_000)]);
+    wire.bytes_per_second = *rng.pick(&[None, None, Some(200_000), Some(5_000_000)]);
     wire.capacity = *rng.pick(&[64 * 1024, 64 * 1024, 1000, 37, 256 * 1024]);
     if wire.capacity < 1000 {
         // Each filling takes two latencies: a long body would take minutes.
@@ -132,7 +132,7 @@ fn draw_timeouts(rng: &mut Rng) -> Timeouts {
     let mut timeouts = Timeouts::NONE;
     timeouts.queue = Some(millis(rng, 1500));
     timeouts.write = Some(millis(rng, 600) + Duration::from_millis(1));
-    timeouts.first_octet = Some(millis(rng, 900));
+    timeouts.first_byte = Some(millis(rng, 900));
     timeouts.silence = Some(millis(rng, 600));
     timeouts.total = rng.chance(40).then(|| millis(rng, 2500));
     timeouts

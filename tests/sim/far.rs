@@ -12,15 +12,15 @@ use mio_fcgi::wire::{ProtocolStatus, RecordType};
 use crate::plan::{Behaviour, Fault, ServerPlan, Submit};
 use crate::watch::{Carried, Known};
 
-/// Octet `index` of the stream `stream`.
-pub(crate) fn octet(stream: u64, index: u64) -> u8 {
+/// Byte `index` of the stream `stream`.
+pub(crate) fn byte(stream: u64, index: u64) -> u8 {
     let mut mixed = (stream << 32 ^ index >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (mixed >> (8 * (index & 7))) as u8
 }
 
 pub(crate) fn pattern(stream: u64, range: std::ops::Range<usize>) -> Vec<u8> {
-    range.map(|index| octet(stream, index as u64)).collect()
+    range.map(|index| byte(stream, index as u64)).collect()
 }
 
 /// The streams of a request.

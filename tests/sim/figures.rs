@@ -103,7 +103,7 @@ pub(crate) fn of_a_run(world: &World<'_>) -> Figures {
         ("failed writes", tally.failed_writes),
         ("ends of file", tally.ends - tally.resets),
         ("resets", tally.resets),
-        ("breaks at any octet", tally.breaks),
+        ("breaks at any byte", tally.breaks),
     ] {
         figures.add("faults of the wire", name, count);
     }

@@ -1,7 +1,7 @@
 //! Random runs of the engine against applications that misbehave, in virtual time.
 //!
 //! Each run is drawn from a seed: configuration, wire, applications, commands, clock. After each step the promises are
-//! checked: one `End` per request and nothing after it, no octet in another's response, limits, gauges,
+//! checked: one `End` per request and nothing after it, no byte in another's response, limits, gauges,
 //! deadlines, no lost wake-up. A failure prints one line that runs it again:
 //!
 //! ```text

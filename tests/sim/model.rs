@@ -10,7 +10,7 @@ use mio_fcgi::{
     ServerValues, Stats,
 };
 
-use crate::checks::{check_full_queue, check_octets, check_shortage, check_timeout};
+use crate::checks::{check_bytes, check_full_queue, check_shortage, check_timeout};
 use crate::far::{Far, status_of, stderr_of, stdout_of};
 use crate::plan::{BodyKind, Fault, Reaction, Submit};
 
@@ -66,9 +66,9 @@ pub(crate) struct Model {
     pub(crate) ended: u64,
     /// Failures by error.
     pub(crate) errors: BTreeMap<String, u64>,
-    /// When an octet passed last, or a connection was made or asked, or limits were set; and how many there were then.
+    /// When a byte passed last, or a connection was made or asked, or limits were set; and how many there were then.
     pub(crate) last_traffic: Duration,
-    pub(crate) last_octets: (u64, usize),
+    pub(crate) last_bytes: (u64, usize),
     /// When a request was given up last.
     pub(crate) last_abandoned: Duration,
     pub(crate) shut_down: bool,
@@ -184,7 +184,7 @@ impl Model {
                 if request.stdout_ended {
                     return Err(format!("tag {tag}: stdout behind its end"));
                 }
-                check_octets(stdout_of(tag), &mut request.stdout, data)?;
+                check_bytes(stdout_of(tag), &mut request.stdout, data)?;
                 request.last_output = Some(at);
                 let reaction = request.submit.as_ref().map(|submit| submit.reaction);
                 match reaction {
@@ -200,7 +200,7 @@ impl Model {
             }
             Event::Stderr { data, .. } => {
                 request.last_output = Some(at);
-                check_octets(stderr_of(tag), &mut request.stderr, data)
+                check_bytes(stderr_of(tag), &mut request.stderr, data)
             }
             Event::StdoutEnd { .. } => {
                 request.last_output = Some(at);
@@ -270,7 +270,7 @@ impl Model {
                 let (stdout, stderr) = (behaviour.stdout as u64, behaviour.stderr as u64);
                 if (request.stdout, request.stderr) != (stdout, stderr) {
                     return Err(format!(
-                        "tag {tag}: complete with {} and {} of {stdout} and {stderr} octets",
+                        "tag {tag}: complete with {} and {} of {stdout} and {stderr} bytes",
                         request.stdout, request.stderr
                     ));
                 }
@@ -281,7 +281,7 @@ impl Model {
                 }
                 let received = completion.report.received;
                 if received != stdout + stderr {
-                    return Err(format!("tag {tag}: reports {received} octets"));
+                    return Err(format!("tag {tag}: reports {received} bytes"));
                 }
                 Ok(())
             }
@@ -347,9 +347,9 @@ impl Model {
         let connections = stats.connections;
         let all = count(&stats);
         let counters = &stats.counters;
-        let octets = counters.octets_sent + counters.octets_received + counters.connected;
-        let octets = (octets, connections.probing);
-        if std::mem::replace(&mut self.last_octets, octets) != octets {
+        let bytes = counters.bytes_sent + counters.bytes_received + counters.connected;
+        let bytes = (bytes, connections.probing);
+        if std::mem::replace(&mut self.last_bytes, bytes) != bytes {
             self.last_traffic = now - self.origin;
         }
         for (ceiling, open) in self.ceilings.iter_mut().zip(sockets) {
@@ -415,8 +415,8 @@ impl Model {
         }
         let stall = engine.config().stall;
         let slack = 64 * 1024 * all.max(1) + 64 * 1024 * requests.holding;
-        if stats.octets_held > stall.per_client + slack {
-            return Err(format!("{} octets held", stats.octets_held));
+        if stats.bytes_held > stall.per_client + slack {
+            return Err(format!("{} bytes held", stats.bytes_held));
         }
         Ok(())
     }

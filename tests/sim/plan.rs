@@ -196,7 +196,7 @@ impl Plan {
             server.other_wire = None;
             server.wire.reads = Fragments::Whole;
             server.wire.capacity = 256 * 1024;
-            server.wire.octets_per_second = None;
+            server.wire.bytes_per_second = None;
         }
         for server in &mut servers {
             let is_one = !server.shares(&config) && has_faults && rng.chance(10);
@@ -210,7 +210,7 @@ impl Plan {
         let mut ops: Vec<Op> = (0..ops_len)
             .map(|_| draw_op(rng, &mut next_tag, count, has_faults, may_jump))
             .collect();
-        // On a wire that takes a few octets at a time, long streams take long and show nothing more.
+        // On a wire that takes a few bytes at a time, long streams take long and show nothing more.
         let is_narrow = |wire: &Wire| {
             let is_fine = |cut| matches!(cut, Fragments::Each(_) | Fragments::UpTo(0..=64));
             wire.capacity < 1000 || is_fine(wire.reads) || is_fine(wire.writes)

@@ -84,7 +84,7 @@ fn a_waiting_request_is_woken_by_a_server_whose_failure_nobody_was_left_to_see()
 }
 
 #[test]
-fn the_write_limit_holds_for_a_body_that_waits_behind_the_octets_of_others() {
+fn the_write_limit_holds_for_a_body_that_waits_behind_the_bytes_of_others() {
     let mut sim = Sim::new(config(Multiplex::On { max: 3 }), 1).expect("valid");
     sim.serve(0, Scripted::new(|_| Script::new().stop_reading()))
         .wire(narrow(100));

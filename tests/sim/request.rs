@@ -21,17 +21,17 @@ pub(crate) fn request_of(submit: &Submit) -> Request {
         request.params.push("FILLING", vec![b'x'; len]);
         left -= len;
     }
-    let octets = pattern(stdin_of(submit.tag), 0..submit.body_len);
-    let len = Some(octets.len() as u64);
+    let bytes = pattern(stdin_of(submit.tag), 0..submit.body_len);
+    let len = Some(bytes.len() as u64);
     request.body = match submit.body {
         BodyKind::None => Body::empty(),
-        BodyKind::Bytes => Body::bytes(octets),
-        BodyKind::Shared => Body::shared(Arc::from(octets)),
-        BodyKind::Reader => Body::reader(Cursor::new(octets), len),
-        BodyKind::Seekable => Body::seekable(Cursor::new(octets), len),
-        BodyKind::Short => Body::reader(Cursor::new(octets).take(9), len),
+        BodyKind::Bytes => Body::bytes(bytes),
+        BodyKind::Shared => Body::shared(Arc::from(bytes)),
+        BodyKind::Reader => Body::reader(Cursor::new(bytes), len),
+        BodyKind::Seekable => Body::seekable(Cursor::new(bytes), len),
+        BodyKind::Short => Body::reader(Cursor::new(bytes).take(9), len),
         BodyKind::Long => {
-            let longer = [&octets[..], &[0; 9]].concat();
+            let longer = [&bytes[..], &[0; 9]].concat();
             Body::reader(Cursor::new(longer), len)
         }
         BodyKind::Pushed => Body::pushed(None),

@@ -82,7 +82,7 @@ impl Model {
             let arrived = far.written.get(tag).filter(|_| is_plain);
             if let (Some(arrived), Some(last)) = (arrived, request.last_output)
                 && missed(last.max(*arrived).max(resumed), submit.timeouts.silence)
-                && stats.octets_held == 0
+                && stats.bytes_held == 0
                 && stats.counters.retries == 0
             {
                 return Err(format!("tag {tag}: its limit on silence was missed"));
@@ -90,12 +90,10 @@ impl Model {
             if let Some(arrived) = arrived
                 && request.last_output.is_none()
                 && stats.counters.retries == 0
-                && missed((*arrived).max(resumed), submit.timeouts.first_octet)
-                && stats.octets_held == 0
+                && missed((*arrived).max(resumed), submit.timeouts.first_byte)
+                && stats.bytes_held == 0
             {
-                return Err(format!(
-                    "tag {tag}: its limit on the first octet was missed"
-                ));
+                return Err(format!("tag {tag}: its limit on the first byte was missed"));
             }
         }
         Ok(())
@@ -150,7 +148,7 @@ impl Model {
             }
         }
         let (stats, nothing) = (engine.stats(), Stats::default());
-        let is_left = stats.octets_held > 0
+        let is_left = stats.bytes_held > 0
             || stats.connections != nothing.connections
             || stats.requests != nothing.requests;
         if !engine.is_idle() || is_left {

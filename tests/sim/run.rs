@@ -83,7 +83,7 @@ impl<'p> World<'p> {
                     _ => wire.clone(),
                 })
                 .serve(inner)
-                .tap(move |number, octets| tap.hear(number, octets))
+                .tap(move |number, bytes| tap.hear(number, bytes))
                 .on_notice(move |number, notice| notes.borrow_mut().note(number, notice))
                 .on_connect(move |attempt| connects[attempt % connects.len()]);
         }
@@ -113,7 +113,7 @@ impl<'p> World<'p> {
             ended: 0,
             errors: Default::default(),
             last_traffic: Duration::ZERO,
-            last_octets: (0, 0),
+            last_bytes: (0, 0),
             last_abandoned: Duration::ZERO,
             shut_down: false,
             shutting_down: false,
@@ -307,16 +307,16 @@ impl<'p> World<'p> {
             Some(declared) if tag.is_multiple_of(2) => len.min(declared - request.pushed),
             _ => len,
         };
-        let octets = pattern(stdin_of(tag), request.pushed..request.pushed + most);
+        let bytes = pattern(stdin_of(tag), request.pushed..request.pushed + most);
         let now = self.network.now();
-        match self.engine.write_stdin(now, request.handle, &octets) {
-            Ok(taken) if taken <= octets.len() => {
+        match self.engine.write_stdin(now, request.handle, &bytes) {
+            Ok(taken) if taken <= bytes.len() => {
                 let is_written = self.far.borrow_mut().is_written(tag, request.pushed as u64);
                 if is_written && taken > 0 {
                     request.writes_since = self.network.elapsed();
                 }
                 request.pushed += taken;
-                request.wants_room |= taken < octets.len();
+                request.wants_room |= taken < bytes.len();
             }
             Ok(taken) => return Err(format!("took {taken} of {most}")),
             Err(StdinError::TooLong { .. }) if declared < Some(request.pushed + most) => {}

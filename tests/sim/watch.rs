@@ -7,7 +7,7 @@ use std::rc::Rc;
 use mio_fcgi::testkit::{Notice, Values};
 use mio_fcgi::wire::{Demux, Item, RecordType};
 
-use crate::far::{Far, data_of, octet, stdin_of};
+use crate::far::{Far, byte, data_of, stdin_of};
 use crate::plan::{BodyKind, Fault, ServerPlan};
 
 /// Watches what the client writes to a server.
@@ -114,14 +114,14 @@ impl Tap {
         }
     }
 
-    pub(crate) fn hear(&mut self, number: usize, mut octets: &[u8]) {
+    pub(crate) fn hear(&mut self, number: usize, mut bytes: &[u8]) {
         let mut watch = self.connections.remove(&number).unwrap_or_default();
         let far = Rc::clone(&self.far);
         let mut far = far.borrow_mut();
         let now = far.now;
         far.connection(number).last_write = now;
         loop {
-            match watch.demux.next(&mut octets) {
+            match watch.demux.next(&mut bytes) {
                 Ok(None) => break,
                 Ok(Some(item)) => {
                     if let Err(what) = self.watch(&mut watch, &mut far, number, &item) {
@@ -301,10 +301,10 @@ fn receive(own: &mut Use, record_type: RecordType, data: &[u8]) -> Result<(), St
     if ended {
         return Err(format!("{record_type:?} behind its end, tag {}", own.tag));
     }
-    for octet_seen in data {
-        if *octet_seen != octet(stream, *at) {
+    for byte_seen in data {
+        if *byte_seen != byte(stream, *at) {
             return Err(format!(
-                "octet {at} of {record_type:?} is not that of tag {}",
+                "byte {at} of {record_type:?} is not that of tag {}",
                 own.tag
             ));
         }
@@ -346,7 +346,7 @@ fn end_stream(
             let is_pushed = submit.body == BodyKind::Pushed;
             if !excuses && !is_pushed && own.stdin != submit.body_len as u64 {
                 return Err(format!(
-                    "a body of {} octets instead of {}, tag {}",
+                    "a body of {} bytes instead of {}, tag {}",
                     own.stdin, submit.body_len, own.tag
                 ));
             }

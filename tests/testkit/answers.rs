@@ -187,7 +187,7 @@ pub(crate) const CASES: &[Case] = &[
             let mut sim = sim(plain(), |_| Script::new().await_stdin().echo().end(0));
             server(&mut sim).wires(|connection| {
                 let mut wire = Wire::default();
-                // The first request has 40 octets, the second many.
+                // The first request has 40 bytes, the second many.
                 wire.breaks = (connection == 0).then_some(Break {
                     counts: Towards::Application,
                     after: 30_000,

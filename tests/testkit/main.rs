@@ -159,7 +159,7 @@ fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
 #[test]
 fn the_longest_duration_is_one_like_others() {
     let mut wire = Wire::default();
-    (wire.latency, wire.octets_per_second, wire.capacity) = (Duration::MAX, Some(0), usize::MAX);
+    (wire.latency, wire.bytes_per_second, wire.capacity) = (Duration::MAX, Some(0), usize::MAX);
     (wire.reads, wire.writes) = (Fragments::UpTo(usize::MAX), Fragments::Each(usize::MAX));
     for (wire, connect, wait) in [
         (wire, Connect::Accept, Duration::ZERO),
@@ -185,7 +185,7 @@ fn the_longest_duration_is_one_like_others() {
     }));
     let connection = dialogue.connect();
     let request = records::begin(1, Role::Responder, false).params_end(1);
-    dialogue.send(connection, request.stdin_end(1).octets());
+    dialogue.send(connection, request.stdin_end(1).bytes());
     dialogue.advance(Duration::from_secs(1));
     assert!(dialogue.received(connection).is_empty());
     dialogue.advance(Duration::MAX);

@@ -124,12 +124,12 @@ pub(crate) const CASES: &[Case] = &[
             assert!(is_protocol_error(error(&sim, handle)));
         },
     ),
-    (14, "`Records::record` of an end with 7 octets", || {
+    (14, "`Records::record` of an end with 7 bytes", || {
         let (sim, handle) =
             answered(|id| records::new().record(RecordType::EndRequest, id, &[0; 7], 1));
         assert!(is_protocol_error(error(&sim, handle)));
     }),
-    (15, "`Records::record` of an end with 12 octets", || {
+    (15, "`Records::record` of an end with 12 bytes", || {
         let (sim, handle) =
             answered(|id| records::new().record(RecordType::EndRequest, id, &[0; 12], 4));
         assert!(is_complete(&sim, handle));

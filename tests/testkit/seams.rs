@@ -165,7 +165,7 @@ fn a_write_that_fails_with_nothing_to_read_is_a_connection_lost() {
 #[test]
 fn what_came_while_the_process_was_stopped_is_in_the_socket() {
     let mut config = plain();
-    config.timeouts.first_octet = Some(300 * MS);
+    config.timeouts.first_byte = Some(300 * MS);
     let answer = |wait| {
         let script = move |_: &_| Script::new().await_stdin().wait(wait).end(0);
         let mut sim = sim(config.clone(), script);

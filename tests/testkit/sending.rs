@@ -159,10 +159,10 @@ pub(crate) const CASES: &[Case] = &[
             }
         },
     ),
-    (83, "`Wire::octets_per_second`, `Wire::capacity`", || {
+    (83, "`Wire::bytes_per_second`, `Wire::capacity`", || {
         let mut sim = sim(shared(), |_| Script::new().await_stdin().end(0));
         let mut wire = narrow(10_000);
-        wire.octets_per_second = Some(1_000_000);
+        wire.bytes_per_second = Some(1_000_000);
         server(&mut sim).wire(wire);
         let upload = large(&mut sim, 1);
         let small = submit(&mut sim, 2);
@@ -220,8 +220,8 @@ fn ends_sent(stream: RecordType) -> usize {
     let mut demux = Demux::default();
     let application = Scripted::new(|_| Script::answer("ok")).with_habits(Habits::libfcgi(1));
     let mut sim = crate::sim_of(plain(), application);
-    server(&mut sim).tap(move |_, mut octets| {
-        while let Some(item) = demux.next(&mut octets).expect("the client sends FastCGI") {
+    server(&mut sim).tap(move |_, mut bytes| {
+        while let Some(item) = demux.next(&mut bytes).expect("the client sends FastCGI") {
             let is_end =
                 matches!(item, Item::StreamEnd { record_type, .. } if record_type == stream);
             *counts.borrow_mut() += usize::from(is_end);
@@ -232,7 +232,7 @@ fn ends_sent(stream: RecordType) -> usize {
     ends.take()
 }
 
-/// What becomes of a body of so many octets where so many are declared.
+/// What becomes of a body of so many bytes where so many are declared.
 fn of_length(len: usize, declared: u64) -> Option<RequestError> {
     let application = Scripted::new(|_| Script::answer("ok")).with_habits(Habits::php_fpm(1));
     let mut sim = crate::sim_of(plain(), application);

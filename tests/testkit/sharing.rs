@@ -107,7 +107,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         92,
-        "`Habits::values_need_an_octet`, as libfcgi has it",
+        "`Habits::values_need_an_byte`, as libfcgi has it",
         || {
             let (sim, handle) = asked(Habits::libfcgi(1));
             assert!(is_complete(&sim, handle));

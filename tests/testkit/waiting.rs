@@ -140,8 +140,8 @@ pub(crate) const CASES: &[Case] = &[
                 assert_eq!(sim.ended_at(handle), Some(50 * MS));
                 error(&sim, handle).clone()
             };
-            let first = said(limit(|it| it.first_octet = Some(50 * MS)), Script::new);
-            assert_eq!(first, RequestError::TimedOut(TimeoutKind::FirstOctet));
+            let first = said(limit(|it| it.first_byte = Some(50 * MS)), Script::new);
+            assert_eq!(first, RequestError::TimedOut(TimeoutKind::FirstByte));
             let speaks = || Script::new().stdout("one word");
             let silence = said(limit(|it| it.silence = Some(50 * MS)), speaks);
             assert_eq!(silence, RequestError::TimedOut(TimeoutKind::Silence));
@@ -155,7 +155,7 @@ pub(crate) const CASES: &[Case] = &[
         || {
             for seed in 0..50 {
                 let mut config = plain();
-                config.timeouts.first_octet = Some(50 * MS);
+                config.timeouts.first_byte = Some(50 * MS);
                 let mut sim = Sim::new(config, seed).expect("valid");
                 sim.network().shuffle();
                 sim.serve(

@@ -51,7 +51,7 @@ fn example_1_a_request_without_a_body_as_written() {
 
 #[test]
 fn example_1_the_answer() {
-    let octets = [
+    let bytes = [
         record(6, 1, PAGE, 2),
         record(6, 1, b"", 0),
         record(3, 1, COMPLETE, 0),
@@ -62,14 +62,14 @@ fn example_1_the_answer() {
         stream_end(RecordType::Stdout, 1),
         end(1, 0),
     ];
-    assert_eq!(read_at_every_cut(&octets), (seen, Ok(true)));
+    assert_eq!(read_at_every_cut(&bytes), (seen, Ok(true)));
 }
 
 #[test]
 fn example_2_params_split_inside_a_pair_and_a_body() {
     let (params, more) = PARAMS.split_at(20);
     assert!(params.ends_with(b"SER"));
-    let octets = [
+    let bytes = [
         record(1, 1, BEGIN, 0),
         record(4, 1, params, 0),
         record(4, 1, more, 2),
@@ -85,7 +85,7 @@ fn example_2_params_split_inside_a_pair_and_a_body() {
         stream(RecordType::Stdin, 1, b"quantity=100&item=3047936"),
         stream_end(RecordType::Stdin, 1),
     ];
-    assert_eq!(read_at_every_cut(&octets), (seen, Ok(true)));
+    assert_eq!(read_at_every_cut(&bytes), (seen, Ok(true)));
     let pairs: Vec<_> = Pairs::new(PARAMS)
         .collect::<Result<_, _>>()
         .expect("whole pairs");
@@ -100,7 +100,7 @@ fn example_2_params_split_inside_a_pair_and_a_body() {
 
 #[test]
 fn example_3_an_error_told_on_stderr_between_two_pieces_of_stdout() {
-    let octets = [
+    let bytes = [
         record(6, 1, b"Content-type: text/html\r\n\r\n<ht", 3),
         record(7, 1, b"config error: missing SI_UID\n", 3),
         record(6, 1, b"ml>\n<head> ... ", 1),
@@ -117,7 +117,7 @@ fn example_3_an_error_told_on_stderr_between_two_pieces_of_stdout() {
         stream_end(RecordType::Stderr, 1),
         end(1, 938),
     ];
-    assert_eq!(read_at_every_cut(&octets), (seen, Ok(true)));
+    assert_eq!(read_at_every_cut(&bytes), (seen, Ok(true)));
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn the_state_is_small() {
 fn every_type_with_every_padding() {
     for record_type in (0..=12).chain([255]) {
         for padding_len in 0..=255 {
-            let octets = [
+            let bytes = [
                 record(record_type, 0x0102, BODY, padding_len),
                 record(6, 1, b"next", 4),
                 record(record_type, 0xffff, BODY, padding_len),
@@ -75,12 +75,12 @@ fn every_type_with_every_padding() {
                 seen_of(record_type, 0xffff),
             ];
             assert_eq!(
-                read([&octets[..]]),
+                read([&bytes[..]]),
                 (seen.clone(), Ok(true)),
                 "{record_type}, {padding_len}"
             );
             assert_eq!(
-                read(octets.chunks(1)),
+                read(bytes.chunks(1)),
                 (seen, Ok(true)),
                 "{record_type}, {padding_len}"
             );
@@ -92,7 +92,7 @@ fn every_type_with_every_padding() {
 fn every_type_empty_with_every_padding() {
     for record_type in (0..=12).chain([255]) {
         for padding_len in 0..=255 {
-            let octets = [
+            let bytes = [
                 record(record_type, 2, b"", padding_len),
                 record(6, 1, b"next", 4),
             ]
@@ -103,17 +103,17 @@ fn every_type_empty_with_every_padding() {
                     record_type,
                     len: 0,
                 };
-                assert_eq!(read([&octets[..]]), (vec![], Err(error)));
+                assert_eq!(read([&bytes[..]]), (vec![], Err(error)));
                 continue;
             };
             let seen = vec![first, stream(RecordType::Stdout, 1, b"next")];
             assert_eq!(
-                read([&octets[..]]),
+                read([&bytes[..]]),
                 (seen.clone(), Ok(true)),
                 "{record_type}, {padding_len}"
             );
             assert_eq!(
-                read(octets.chunks(1)),
+                read(bytes.chunks(1)),
                 (seen, Ok(true)),
                 "{record_type}, {padding_len}"
             );
@@ -123,89 +123,89 @@ fn every_type_empty_with_every_padding() {
 
 #[test]
 fn every_cut_of_one_record_of_each_type() {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut seen = Vec::new();
     for record_type in 0..=12 {
-        octets.extend(record(record_type, 7, BODY, 3));
+        bytes.extend(record(record_type, 7, BODY, 3));
         seen.push(seen_of(record_type, 7));
         if let Some(empty) = seen_of_empty(record_type, 8) {
-            octets.extend(record(record_type, 8, b"", 2));
+            bytes.extend(record(record_type, 8, b"", 2));
             seen.push(empty);
         }
     }
-    assert_eq!(read_at_every_cut(&octets), (seen, Ok(true)));
+    assert_eq!(read_at_every_cut(&bytes), (seen, Ok(true)));
 }
 
 #[test]
 fn three_pieces_cut_anywhere() {
-    let octets = [
+    let bytes = [
         record(10, 0, b"\x01\x01A1", 1),
         record(3, 1, BODY, 2),
         record(6, 1, b"x", 0),
         record(6, 1, b"", 1),
     ]
     .concat();
-    let whole = read([&octets[..]]);
+    let whole = read([&bytes[..]]);
     assert_eq!((whole.0.len(), &whole.1), (4, &Ok(true)));
-    for first in 0..=octets.len() {
-        for second in first..=octets.len() {
-            let pieces = [&octets[..first], &octets[first..second], &octets[second..]];
+    for first in 0..=bytes.len() {
+        for second in first..=bytes.len() {
+            let pieces = [&bytes[..first], &bytes[first..second], &bytes[second..]];
             assert_eq!(read(pieces), whole, "{first}, {second}");
         }
     }
 }
 
 #[test]
-fn the_longest_record_has_65535_and_255_octets() {
+fn the_longest_record_has_65535_and_255_bytes() {
     let content: Vec<u8> = (0..65_535).map(|at| (at % 251) as u8).collect();
-    let octets = [record(6, 1, &content, 255), record(6, 1, b"", 0)].concat();
+    let bytes = [record(6, 1, &content, 255), record(6, 1, b"", 0)].concat();
     let seen = vec![
         stream(RecordType::Stdout, 1, &content),
         stream_end(RecordType::Stdout, 1),
     ];
-    for piece_len in [1, 7, 4_096, 65_535, octets.len()] {
+    for piece_len in [1, 7, 4_096, 65_535, bytes.len()] {
         assert!(
-            read(octets.chunks(piece_len)) == (seen.clone(), Ok(true)),
+            read(bytes.chunks(piece_len)) == (seen.clone(), Ok(true)),
             "{piece_len}"
         );
     }
     // Skipped content is counted the same way.
-    let octets = [
+    let bytes = [
         record(200, 1, &content, 255),
         record(2, 1, &content, 255),
         record(1, 1, &content, 255),
     ]
     .concat();
-    for piece_len in [1, 7, 4_096, 65_535, octets.len()] {
-        let (seen, end) = read(octets.chunks(piece_len));
+    for piece_len in [1, 7, 4_096, 65_535, bytes.len()] {
+        let (seen, end) = read(bytes.chunks(piece_len));
         assert_eq!((seen.len(), end), (3, Ok(true)), "{piece_len}");
     }
 }
 
 #[test]
-fn a_discrete_record_of_more_than_8_octets_is_read_by_its_first_8() {
+fn a_discrete_record_of_more_than_8_bytes_is_read_by_its_first_8() {
     for record_type in [1, 3, 11] {
         let long = [&BODY[..], b"and then some"].concat();
-        let octets = [
+        let bytes = [
             record(record_type, 1, &long, 5),
             record(2, 9, b"content?", 1),
         ]
         .concat();
         let seen = vec![seen_of(record_type, 1), seen_of(2, 9)];
-        assert_eq!(read_at_every_cut(&octets), (seen, Ok(true)));
+        assert_eq!(read_at_every_cut(&bytes), (seen, Ok(true)));
     }
 }
 
 #[test]
-fn a_discrete_record_of_fewer_than_8_octets_is_an_error_at_its_header() {
-    for octet in [1, 3, 11] {
+fn a_discrete_record_of_fewer_than_8_bytes_is_an_error_at_its_header() {
+    for byte in [1, 3, 11] {
         for len in 0..8 {
-            let record_type = RecordType::from(octet);
-            let octets = record(octet, 1, &BODY[..usize::from(len)], 0);
+            let record_type = RecordType::from(byte);
+            let bytes = record(byte, 1, &BODY[..usize::from(len)], 0);
             let error = DecodeError::ShortBody { record_type, len };
-            assert_eq!(read_at_every_cut(&octets), (vec![], Err(error)));
+            assert_eq!(read_at_every_cut(&bytes), (vec![], Err(error)));
             assert_eq!(
-                read([&octets[..8]]),
+                read([&bytes[..8]]),
                 (vec![], Err(error)),
                 "the header is enough"
             );
@@ -214,20 +214,20 @@ fn a_discrete_record_of_fewer_than_8_octets_is_an_error_at_its_header() {
 }
 
 #[test]
-fn another_version_is_an_error_at_its_first_octet() {
+fn another_version_is_an_error_at_its_first_byte() {
     let good = record(6, 1, b"good", 4);
     for found in (0..=255).filter(|version| *version != 1) {
         let mut bad = record(6, 1, b"bad", 0);
         bad[0] = found;
-        let octets = [&good[..], &bad].concat();
+        let bytes = [&good[..], &bad].concat();
         let seen = vec![stream(RecordType::Stdout, 1, b"good")];
         let error = Err(DecodeError::Version { found });
-        assert_eq!(read_at_every_cut(&octets), (seen.clone(), error));
+        assert_eq!(read_at_every_cut(&bytes), (seen.clone(), error));
         if found != b'H' {
             assert_eq!(
-                read([&octets[..=good.len()]]),
+                read([&bytes[..=good.len()]]),
                 (seen, error),
-                "one octet is enough"
+                "one byte is enough"
             );
         }
     }
@@ -242,13 +242,13 @@ fn a_peer_that_speaks_http_is_named() {
     assert_eq!(
         read_at_every_cut(b"HTTP/"),
         (vec![], Err(DecodeError::Http)),
-        "five octets are enough"
+        "five bytes are enough"
     );
     for len in 0..5 {
         assert_eq!(
             read([&b"HTTP/"[..len]]),
             (vec![], Ok(len == 0)),
-            "{len} octets are not"
+            "{len} bytes are not"
         );
     }
     for other in [
@@ -260,31 +260,31 @@ fn a_peer_that_speaks_http_is_named() {
         let error = DecodeError::Version { found: b'H' };
         assert_eq!(read_at_every_cut(other), (vec![], Err(error)), "{other:?}");
     }
-    // Old octets in the carry-over do not take part.
-    let octets = [
+    // Old bytes in the carry-over do not take part.
+    let bytes = [
         &record(6, 1, b"HTTP/1.1", 0)[..],
         &record(3, 1, b"HTTP/1.1", 0),
         b"HT1P/",
     ]
     .concat();
     assert_eq!(
-        read_at_every_cut(&octets).1,
+        read_at_every_cut(&bytes).1,
         Err(DecodeError::Version { found: b'H' })
     );
 }
 
 #[test]
 fn the_end_of_a_request_does_not_wait_for_its_padding() {
-    let octets = record(3, 1, BODY, 9);
+    let bytes = record(3, 1, BODY, 9);
     let mut reader = Reader::default();
-    reader.feed(&octets[..16]).expect("well formed");
+    reader.feed(&bytes[..16]).expect("well formed");
     assert_eq!(reader.seen, [seen_of(3, 1)]);
-    for octet in octets[16..].chunks(1) {
+    for byte in bytes[16..].chunks(1) {
         assert!(
             !reader.demux.at_record_boundary(),
             "padding is part of the record"
         );
-        reader.feed(octet).expect("well formed");
+        reader.feed(byte).expect("well formed");
     }
     assert!(reader.demux.at_record_boundary());
 }
@@ -303,8 +303,8 @@ fn the_boundary_is_where_records_end_and_nowhere_else() {
     let mut reader = Reader::default();
     assert!(reader.demux.at_record_boundary());
     for record in &records {
-        for (at, octet) in record.chunks(1).enumerate() {
-            reader.feed(octet).expect("well formed");
+        for (at, byte) in record.chunks(1).enumerate() {
+            reader.feed(byte).expect("well formed");
             assert_eq!(
                 reader.demux.at_record_boundary(),
                 at + 1 == record.len(),
@@ -317,9 +317,9 @@ fn the_boundary_is_where_records_end_and_nowhere_else() {
 #[test]
 fn a_boundary_is_known_with_the_item_when_there_is_no_padding() {
     for record_type in 1..=12 {
-        let octets = record(record_type, 1, BODY, 0);
+        let bytes = record(record_type, 1, BODY, 0);
         let mut demux = Demux::default();
-        let mut input = octets.as_slice();
+        let mut input = bytes.as_slice();
         // The content of these is skipped by the call after the item.
         let skipped = matches!(
             RecordType::from(record_type),
@@ -334,16 +334,16 @@ fn a_boundary_is_known_with_the_item_when_there_is_no_padding() {
 
 #[test]
 fn each_record_of_values_has_one_last_piece() {
-    let octets = [
+    let bytes = [
         record(10, 0, b"0123456789", 3),
         record(10, 0, b"", 0),
         record(9, 0, b"x", 0),
     ]
     .concat();
-    for piece_len in 1..=octets.len() {
+    for piece_len in 1..=bytes.len() {
         let mut demux = Demux::default();
         let mut lasts = Vec::new();
-        for mut input in octets.chunks(piece_len) {
+        for mut input in bytes.chunks(piece_len) {
             while let Some(item) = demux.next(&mut input).expect("well formed") {
                 let Item::Values { data, last, .. } = item else {
                     panic!("{item:?}")
@@ -358,7 +358,7 @@ fn each_record_of_values_has_one_last_piece() {
 }
 
 #[test]
-fn sixteen_mebioctets_in_records_of_one_octet_cost_one_call_each() {
+fn sixteen_mebibytes_in_records_of_one_byte_cost_one_call_each() {
     let block = record(6, 1, b"x", 7).repeat(4_096);
     let mut demux = Demux::default();
     let mut calls = 0;

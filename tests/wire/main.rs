@@ -11,13 +11,13 @@ use mio_fcgi::wire::{DecodeError, Demux, Item, RecordType};
 /// One record, put together without the library.
 fn record(record_type: u8, request_id: u16, content: &[u8], padding_len: u8) -> Vec<u8> {
     let len = u16::try_from(content.len()).expect("a test's content fits one record");
-    let mut octets = vec![1, record_type];
-    octets.extend(request_id.to_be_bytes());
-    octets.extend(len.to_be_bytes());
-    octets.extend([padding_len, 0]);
-    octets.extend(content);
-    octets.extend(std::iter::repeat_n(0xee, usize::from(padding_len)));
-    octets
+    let mut bytes = vec![1, record_type];
+    bytes.extend(request_id.to_be_bytes());
+    bytes.extend(len.to_be_bytes());
+    bytes.extend([padding_len, 0]);
+    bytes.extend(content);
+    bytes.extend(std::iter::repeat_n(0xee, usize::from(padding_len)));
+    bytes
 }
 
 /// An item that does not borrow, with adjacent pieces of the same content joined.
@@ -37,13 +37,13 @@ struct Reader {
 }
 
 impl Reader {
-    fn feed(&mut self, octets: &[u8]) -> Result<(), DecodeError> {
-        let mut input = octets;
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        let mut input = bytes;
         loop {
             let before = input.len();
             self.calls += 1;
             let Some(item) = self.demux.next(&mut input)? else {
-                assert!(input.is_empty(), "`None` leaves {} octets", input.len());
+                assert!(input.is_empty(), "`None` leaves {} bytes", input.len());
                 return Ok(());
             };
             assert!(input.len() < before, "{item:?} consumed nothing");
@@ -125,7 +125,7 @@ impl Reader {
     }
 }
 
-/// What comes out of octets that arrive in these pieces, and how it ends.
+/// What comes out of bytes that arrive in these pieces, and how it ends.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Seen>, Result<bool, DecodeError>) {
     let mut reader = Reader::default();
     for piece in pieces {
@@ -144,12 +144,12 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Seen>, Result<bo
     (reader.seen, Ok(reader.demux.at_record_boundary()))
 }
 
-/// Reads octets in one piece, then octet by octet and in all two pieces, and gives what all have in common.
-fn read_at_every_cut(octets: &[u8]) -> (Vec<Seen>, Result<bool, DecodeError>) {
-    let whole = read([octets]);
-    assert_eq!(read(octets.chunks(1)), whole, "octet by octet");
-    for cut in 0..=octets.len() {
-        let (head, tail) = octets.split_at(cut);
+/// Reads bytes in one piece, then byte by byte and in all two pieces, and gives what all have in common.
+fn read_at_every_cut(bytes: &[u8]) -> (Vec<Seen>, Result<bool, DecodeError>) {
+    let whole = read([bytes]);
+    assert_eq!(read(bytes.chunks(1)), whole, "byte by byte");
+    for cut in 0..=bytes.len() {
+        let (head, tail) = bytes.split_at(cut);
         assert_eq!(read([head, tail]), whole, "cut at {cut}");
     }
     whole

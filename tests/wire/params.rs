@@ -22,9 +22,9 @@ fn pair_of(encoded_len: usize) -> Vec<u8> {
 }
 
 /// The content of each `FCGI_PARAMS` record for request 7; checks headers, padding and 65,535.
-fn contents(mut octets: &[u8]) -> Vec<Vec<u8>> {
+fn contents(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut contents = Vec::new();
-    while let Some((header, rest)) = octets.split_first_chunk::<8>() {
+    while let Some((header, rest)) = bytes.split_first_chunk::<8>() {
         assert_eq!(header[..4], *b"\x01\x04\0\x07");
         let content_len = usize::from(header[4]) << 8 | usize::from(header[5]);
         let padding_len = usize::from(header[6]);
@@ -35,11 +35,11 @@ fn contents(mut octets: &[u8]) -> Vec<Vec<u8>> {
         assert!(
             rest[content_len..content_len + padding_len]
                 .iter()
-                .all(|octet| *octet == 0)
+                .all(|byte| *byte == 0)
         );
-        octets = &rest[content_len + padding_len..];
+        bytes = &rest[content_len + padding_len..];
     }
-    assert!(octets.is_empty());
+    assert!(bytes.is_empty());
     contents
 }
 
@@ -80,11 +80,11 @@ fn pairs_by_hand() {
 
 #[test]
 fn lengths_survive_a_round_trip_at_their_edges() {
-    let octets: Vec<u8> = (0..65_537).map(|at| (at % 253) as u8).collect();
+    let bytes: Vec<u8> = (0..65_537).map(|at| (at % 253) as u8).collect();
     let edges = [0, 1, 127, 128, 255, 256, 65_535, 65_536];
     for name_len in edges {
         for value_len in edges {
-            let (name, value) = (&octets[..name_len], &octets[1..=value_len]);
+            let (name, value) = (&bytes[..name_len], &bytes[1..=value_len]);
             let encoded = pair(name, value);
             let long = |len: usize| if len < 128 { 1 } else { 4 };
             assert_eq!(
@@ -102,7 +102,7 @@ fn lengths_survive_a_round_trip_at_their_edges() {
 }
 
 #[test]
-fn order_duplicates_and_octets_that_are_no_text_are_kept() {
+fn order_duplicates_and_bytes_that_are_no_text_are_kept() {
     let encoded = [
         pair(b"B", b"1"),
         pair(b"A", b"\xff\0"),
@@ -209,7 +209,7 @@ fn a_pair_that_does_not_fit_the_rest_of_a_record_opens_the_next() {
 }
 
 #[test]
-fn a_pair_of_65529_to_65535_octets_is_a_record_of_its_own() {
+fn a_pair_of_65529_to_65535_bytes_is_a_record_of_its_own() {
     let small = pair_of(8);
     for len in 65_529..=65_535 {
         assert_eq!(
@@ -225,7 +225,7 @@ fn a_pair_of_65529_to_65535_octets_is_a_record_of_its_own() {
 }
 
 #[test]
-fn a_pair_above_65535_octets_is_split_alone() {
+fn a_pair_above_65535_bytes_is_split_alone() {
     let small = pair_of(8);
     assert_eq!(
         lens(&framed(&[&small, &pair_of(65_536), &small])),

@@ -7,20 +7,20 @@ use proptest::sample::Index;
 
 use crate::{read, record};
 
-/// Records of any type, some of them longer than one octet can say; now and then with a damaged octet.
-fn octets() -> impl Strategy<Value = Vec<u8>> {
+/// Records of any type, some of them longer than one byte can say; now and then with a damaged byte.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let content = prop_oneof![vec(any::<u8>(), 0..40), vec(any::<u8>(), 250..600)];
     let one = (0..14_u8, any::<u16>(), content, any::<u8>()).prop_map(
         |(record_type, id, content, padding_len)| record(record_type, id, &content, padding_len),
     );
     let damage = proptest::option::of((any::<Index>(), any::<u8>()));
     (vec(one, 1..8), damage).prop_map(|(records, damage)| {
-        let mut octets = records.concat();
-        if let Some((at, octet)) = damage {
-            let at = at.index(octets.len());
-            octets[at] = octet;
+        let mut bytes = records.concat();
+        if let Some((at, byte)) = damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
         }
-        octets
+        bytes
     })
 }
 
@@ -28,19 +28,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_cuts_give_the_same_items_and_the_same_error(octets in octets(), cuts in vec(any::<Index>(), 0..12)) {
-        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(octets.len())).collect();
+    fn any_cuts_give_the_same_items_and_the_same_error(bytes in bytes(), cuts in vec(any::<Index>(), 0..12)) {
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
         cuts.sort_unstable();
         let mut pieces = Vec::new();
         let mut start = 0;
         for cut in cuts {
-            pieces.push(&octets[start..cut]);
+            pieces.push(&bytes[start..cut]);
             start = cut;
         }
-        pieces.push(&octets[start..]);
-        let whole = read([&octets[..]]);
+        pieces.push(&bytes[start..]);
+        let whole = read([&bytes[..]]);
         prop_assert_eq!(read(pieces), whole.clone());
-        prop_assert_eq!(read(octets.chunks(1)), whole);
+        prop_assert_eq!(read(bytes.chunks(1)), whole);
     }
 
     #[test]
@@ -57,7 +57,7 @@ proptest! {
     }
 
     #[test]
-    fn any_octets_read_as_pairs_end(encoded in vec(any::<u8>(), 0..400)) {
+    fn any_bytes_read_as_pairs_end(encoded in vec(any::<u8>(), 0..400)) {
         let pairs: Vec<_> = Pairs::new(&encoded).collect();
         let read: usize = pairs.iter().flatten().map(|(name, value)| name.len() + value.len()).sum();
         prop_assert!(read <= encoded.len());

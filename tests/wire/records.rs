@@ -13,7 +13,7 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 #[test]
-fn every_type_octet_survives_a_round_trip() {
+fn every_type_byte_survives_a_round_trip() {
     let named = [
         (1, RecordType::BeginRequest),
         (2, RecordType::AbortRequest),
@@ -27,16 +27,16 @@ fn every_type_octet_survives_a_round_trip() {
         (10, RecordType::GetValuesResult),
         (11, RecordType::UnknownType),
     ];
-    for octet in 0..=255_u8 {
-        let record_type = RecordType::from(octet);
-        let expected = named.iter().find(|(number, _)| *number == octet);
+    for byte in 0..=255_u8 {
+        let record_type = RecordType::from(byte);
+        let expected = named.iter().find(|(number, _)| *number == byte);
         assert_eq!(
             record_type,
-            expected.map_or(RecordType::Unassigned(octet), |(_, named)| *named)
+            expected.map_or(RecordType::Unassigned(byte), |(_, named)| *named)
         );
-        assert_eq!(u8::from(record_type), octet);
-        assert_eq!(record_type.is_stream(), (4..=8).contains(&octet));
-        assert_eq!(record_type.is_management(), (9..=11).contains(&octet));
+        assert_eq!(u8::from(record_type), byte);
+        assert_eq!(record_type.is_stream(), (4..=8).contains(&byte));
+        assert_eq!(record_type.is_management(), (9..=11).contains(&byte));
     }
 }
 
@@ -48,14 +48,11 @@ fn every_protocol_status_survives_a_round_trip() {
         ProtocolStatus::Overloaded,
         ProtocolStatus::UnknownRole,
     ];
-    for octet in 0..=255_u8 {
-        let status = ProtocolStatus::from(octet);
-        let expected = named.get(usize::from(octet)).copied();
-        assert_eq!(
-            status,
-            expected.unwrap_or(ProtocolStatus::Unassigned(octet))
-        );
-        assert_eq!(u8::from(status), octet);
+    for byte in 0..=255_u8 {
+        let status = ProtocolStatus::from(byte);
+        let expected = named.get(usize::from(byte)).copied();
+        assert_eq!(status, expected.unwrap_or(ProtocolStatus::Unassigned(byte)));
+        assert_eq!(u8::from(status), byte);
     }
 }
 
@@ -79,7 +76,7 @@ fn a_header_by_hand() {
     assert_eq!(
         Header::decode(b"\x01\x06\x124\xff\xf8\x07\xee"),
         Ok(header),
-        "the reserved octet is ignored"
+        "the reserved byte is ignored"
     );
     assert_eq!(
         Header::decode(b"\x02\x06\x124\xff\xf8\x07\0"),
@@ -156,7 +153,7 @@ fn discrete_records_by_hand() {
 }
 
 #[test]
-fn one_record_holds_65535_octets_and_no_more() {
+fn one_record_holds_65535_bytes_and_no_more() {
     let content = vec![b'x'; 65_536];
     let mut out = b"before".to_vec();
     let refused = wire::write_record(&mut out, RecordType::Data, 1, &content);
@@ -164,7 +161,7 @@ fn one_record_holds_65535_octets_and_no_more() {
     assert_eq!(out, b"before");
 
     let out = written(|out| {
-        wire::write_record(out, RecordType::Data, 1, &content[1..]).expect("65,535 octets fit");
+        wire::write_record(out, RecordType::Data, 1, &content[1..]).expect("65,535 bytes fit");
     });
     assert_eq!(out[..8], *b"\x01\x08\0\x01\xff\xff\0\0");
     assert_eq!(out[8..], content[1..]);

@@ -146,7 +146,7 @@ pub(crate) fn parse<'h, 'b>(
         Err(Error::Version) => return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
         Err(Error::HeaderName) => return refuse(400, "the name of a field is not a token"),
         Err(Error::HeaderValue) => {
-            return refuse(400, "the value of a field holds a control octet");
+            return refuse(400, "the value of a field holds a control byte");
         }
         Err(Error::NewLine | Error::Status | Error::Token) => {
             return refuse(400, "the request line cannot be read");

@@ -29,7 +29,7 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     config.stall.per_request = 1024 * 1024;
     config.stall.per_connection = 8 * 1024 * 1024;
     config.timeouts.write = Some(options.write_timeout);
-    config.timeouts.first_octet = Some(options.read_timeout);
+    config.timeouts.first_byte = Some(options.read_timeout);
     config.timeouts.silence = Some(options.read_timeout);
     config.timeouts.total = options.request_timeout;
     config

@@ -85,10 +85,10 @@ fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
         ("requests", "failed", counters.failed),
         ("requests", "retries", counters.retries),
         ("requests", "reused", counters.reused),
-        ("octets", "held", gauges(stats.octets_held)),
-        ("octets", "sent", counters.octets_sent),
-        ("octets", "received", counters.octets_received),
-        ("octets", "protocol_errors", counters.protocol_errors),
+        ("bytes", "held", gauges(stats.bytes_held)),
+        ("bytes", "sent", counters.bytes_sent),
+        ("bytes", "received", counters.bytes_received),
+        ("bytes", "protocol_errors", counters.protocol_errors),
     ];
     for (group, name, figure) in rows {
         *groups

@@ -157,7 +157,7 @@ impl IdTable {
         self.rested = 0;
     }
 
-    /// Octets held on the heap.
+    /// Bytes held on the heap.
     pub(super) fn heap_len(&self) -> usize {
         self.slots.capacity() * size_of::<Slot>() + self.free.capacity() * size_of::<u16>()
     }

@@ -21,7 +21,7 @@ const MAX_SLICES: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     framed: Vec<u8>,
-    /// Octets of `framed` that have left.
+    /// Bytes of `framed` that have left.
     start: usize,
     slices: VecDeque<BodyRef>,
     unsent: usize,
@@ -65,7 +65,7 @@ impl Outbox {
         self.unsent += slice.len;
     }
 
-    /// Octets not yet handed to the transport.
+    /// Bytes not yet handed to the transport.
     pub(super) fn unsent(&self) -> usize {
         self.unsent
     }
@@ -76,7 +76,7 @@ impl Outbox {
         self.transmitted + self.unsent as u64
     }
 
-    /// Octets handed to the transport since the connection was opened.
+    /// Bytes handed to the transport since the connection was opened.
     pub(super) fn transmitted(&self) -> u64 {
         self.transmitted
     }
@@ -146,7 +146,7 @@ impl Outbox {
             self.start += framed;
             left -= framed;
             let body = left.min(body_ref.slice.len);
-            // Octets framed before it, where some are left, are all that was taken.
+            // Bytes framed before it, where some are left, are all that was taken.
             if body == 0 {
                 break;
             }
@@ -217,7 +217,7 @@ impl Outbox {
         }
     }
 
-    /// Octets held on the heap.
+    /// Bytes held on the heap.
     pub(super) fn heap_len(&self) -> usize {
         self.framed.capacity() + self.slices.capacity() * size_of::<BodyRef>()
     }

@@ -105,8 +105,8 @@ impl Clock {
             assigned: self.assigned.map(since),
             connecting: self.connecting,
             sent: self.sent.map(since),
-            first_octet: self.first_byte.map(since),
-            last_octet: self.last_byte.map(since),
+            first_byte: self.first_byte.map(since),
+            last_byte: self.last_byte.map(since),
             end: since(now),
         }
     }
@@ -206,7 +206,7 @@ impl Request {
             let from = sent.max(resumed).max(unblocked.unwrap_or(sent));
             match clock.last_byte {
                 Some(last) => timed_out(from.max(last), timeouts.silence, TimeoutKind::Silence),
-                None => timed_out(from, timeouts.first_octet, TimeoutKind::FirstOctet),
+                None => timed_out(from, timeouts.first_byte, TimeoutKind::FirstByte),
             }
         });
         // Never both: with its last byte sent, nothing is left to be written.

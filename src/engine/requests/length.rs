@@ -37,7 +37,7 @@ impl Length {
         unknown: UnknownLength,
     ) -> Result<Self, SubmitError> {
         match (declared, &body.0) {
-            (Declared::Absent | Declared::Octets(0), Content::Empty) => Ok(Self {
+            (Declared::Absent | Declared::Bytes(0), Content::Empty) => Ok(Self {
                 name,
                 len: Some(0),
                 is_unstated: false,
@@ -55,7 +55,7 @@ impl Length {
     ) -> Result<Self, SubmitError> {
         let declared = match declared {
             Declared::Absent => None,
-            Declared::Octets(octets) => Some(octets),
+            Declared::Bytes(bytes) => Some(bytes),
             Declared::Invalid => return Err(SubmitError::InvalidLength { name }),
         };
         if body.len().is_none() && declared.is_none() {

@@ -75,7 +75,7 @@ impl OutputBuffer {
         self.runs += 1;
     }
 
-    /// Octets buffer. Stdout and stderr that alternate in small pieces cost their bookkeeping as well.
+    /// Bytes buffer. Stdout and stderr that alternate in small pieces cost their bookkeeping as well.
     pub(super) fn len(&self) -> usize {
         let bookkeeping = self.runs.saturating_sub(FREE_RUNS) * size_of::<Piece>();
         self.bytes.len() - self.taken + bookkeeping

@@ -348,7 +348,7 @@ impl Request {
         if self.clock.has_received() {
             self.timeouts.silence
         } else {
-            self.timeouts.first_octet
+            self.timeouts.first_byte
         }
     }
 

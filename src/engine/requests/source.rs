@@ -11,7 +11,7 @@ pub(crate) struct Source {
     supply: Supply,
     /// The length promised to the application, where there is one.
     declared: Option<u64>,
-    /// Octets put into the outbox.
+    /// Bytes put into the outbox.
     taken: u64,
 }
 
@@ -31,7 +31,7 @@ enum Supply {
     Collected(Vec<u8>),
 }
 
-/// Octets handed over by the embedder and not yet sent.
+/// Bytes handed over by the embedder and not yet sent.
 #[derive(Default)]
 struct Pushed {
     bytes: Vec<u8>,
@@ -119,7 +119,7 @@ impl Source {
         self.pushed().is_none_or(|it| it.offset == self.taken)
     }
 
-    /// Octets in memory that were taken and are not yet [released](Self::release).
+    /// Bytes in memory that were taken and are not yet [released](Self::release).
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> &[u8] {
         let (bytes, start) = match &self.supply {
             Supply::Bytes(bytes) | Supply::Collected(bytes) => (bytes.as_slice(), offset),
@@ -232,7 +232,7 @@ impl Source {
         self.pushed().map_or(0, Pushed::len)
     }
 
-    /// Octets pushed since the start.
+    /// Bytes pushed since the start.
     pub(crate) fn pushed_total(&self) -> u64 {
         self.pushed().map_or(0, Pushed::total)
     }

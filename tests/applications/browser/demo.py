@@ -49,7 +49,7 @@ def upload(session):
     session.wait(lambda: session.run("return window.seen.some(value => value > 0 && value < 1)"), "progress")
     session.picture("upload-progress")
     session.wait(lambda: digest in output_of(session, "#upload"), "the hash")
-    assert f"{size} octets arrived" in output_of(session, "#upload")
+    assert f"{size} bytes arrived" in output_of(session, "#upload")
     seen = session.run("return window.seen")
     steps = sorted(set(value for value in seen if value > 0))
     assert len(steps) > 2 and seen == sorted(seen) and steps[-1] == 1, seen

@@ -70,12 +70,12 @@ def look(session):
     """), "the picture")
     assert size == [WIDTH, HEIGHT], size
     session.picture("wiki-page")
-    octets = session.run_async("""
+    bytes = session.run_async("""
         const done = arguments[arguments.length - 1];
         fetch("/lib/exe/fetch.php?media=noise.png").then(answer => answer.arrayBuffer())
-          .then(octets => done(Array.from(new Uint8Array(octets))));
+          .then(bytes => done(Array.from(new Uint8Array(bytes))));
     """)
-    assert bytes(octets) == noise()
+    assert bytes(bytes) == noise()
 
 
 def revisions(session):
@@ -86,7 +86,7 @@ def revisions(session):
 
 
 def noise():
-    """A PNG of octets that a compressor cannot make small."""
+    """A PNG of bytes that a compressor cannot make small."""
     state, rows = 1, bytearray()
     for _ in range(HEIGHT):
         rows.append(0)

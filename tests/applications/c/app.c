@@ -1,7 +1,7 @@
 /* An application on libfcgi: one request at a time on one connection at a time, in each worker.
  *
  * usage: app [WORKERS]   serves the listening socket it inherits as file descriptor 0.
- * A pattern's octet i is (seed + i) mod 251, as in harness/mod.rs. */
+ * A pattern's byte i is (seed + i) mod 251, as in harness/mod.rs. */
 
 #include <fcgiapp.h>
 #include <signal.h>

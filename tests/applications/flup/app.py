@@ -21,7 +21,7 @@ def application(environ, start_response):
     if path == "/echo":
         body = echo(environ["wsgi.input"])
     elif path == "/tag":
-        # A pattern's octet i is (seed + i) mod 251, as in harness/mod.rs.
+        # A pattern's byte i is (seed + i) mod 251, as in harness/mod.rs.
         time.sleep(number("delay", 0) / 1000)
         seed, content_type = number("tag", 0), "application/octet-stream"
         body = bytes((seed + i) % 251 for i in range(number("size", 0)))
@@ -45,8 +45,8 @@ def echo(stream):
     length, digest = 0, 0xCBF29CE484222325
     while piece := stream.read(16384):
         length += len(piece)
-        for octet in piece:
-            digest = (digest ^ octet) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+        for byte in piece:
+            digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     return b"length=%d\nfnv1a64=%016x\n" % (length, digest)
 
 

@@ -1,6 +1,6 @@
 // An application on Go's net/http/fcgi, which truly multiplexes: responses leave in any order.
 //
-// It serves the listening socket it inherits as file descriptor 0. A pattern's octet i is
+// It serves the listening socket it inherits as file descriptor 0. A pattern's byte i is
 // (seed + i) mod 251, as in harness/mod.rs.
 package main
 
@@ -42,7 +42,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "length=%d\nfnv1a64=%016x\n", length, hash.Sum64())
 }
 
-// tag answers after a delay of at most ?delay= milliseconds with its own ?tag= and ?size= octets of
+// tag answers after a delay of at most ?delay= milliseconds with its own ?tag= and ?size= bytes of
 // the pattern that starts at the tag. The delay is drawn from the tag, so that a run can be repeated. With
 // ?together= it begins only when so many requests are here at once.
 func tag(w http.ResponseWriter, r *http.Request) {
@@ -82,7 +82,7 @@ func early(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "early\n")
 }
 
-// big answers with ?size= octets of the pattern that starts at ?seed=.
+// big answers with ?size= bytes of the pattern that starts at ?seed=.
 func big(w http.ResponseWriter, r *http.Request) {
 	writePattern(w, number(r, "seed", 0), number(r, "size", 0))
 }

@@ -132,7 +132,7 @@ fn an_early_answer_leaves_the_shared_connection_to_the_others() {
     let mut client = shared(&app);
     let slow = client.submit(get("/slow?ms=300"));
     let early = client.submit(post_with("/early", Body::pushed(Some(500_000))));
-    // The handler begins with the first octets of its body, and has ended before the rest.
+    // The handler begins with the first bytes of its body, and has ended before the rest.
     client
         .push(early, &[b'x'; 1000])
         .expect("a request in progress");

@@ -20,12 +20,12 @@ fn small_requests_finish_beside_a_stopped_one_that_fits_the_budget() {
     let neighbour = run.submit_neighbour();
     run.all_small_finish();
     run.client
-        .run_until("a mebibyte held", |it| it.peak().octets_held > 1 << 20);
+        .run_until("a mebibyte held", |it| it.peak().bytes_held > 1 << 20);
     run.end_neighbour(neighbour);
     run.client.resume(run.large);
     run.check_large();
-    let peak = run.client.peak().octets_held;
-    assert!(peak <= budget, "{peak} octets held");
+    let peak = run.client.peak().bytes_held;
+    assert!(peak <= budget, "{peak} bytes held");
     assert_eq!(run.client.shut_down().counters.connected, 1);
 }
 
@@ -50,9 +50,8 @@ fn a_connection_whose_budget_is_used_up_waits_and_then_goes_on() {
     let mut run = Run::new(1, budget, AtLimit::PauseConnection);
     run.client.pause(run.large);
     let neighbour = run.submit_neighbour();
-    run.client.run_until("the end of the budget", |it| {
-        it.peak().octets_held >= budget
-    });
+    run.client
+        .run_until("the end of the budget", |it| it.peak().bytes_held >= budget);
     let small: Vec<_> = run.submit_small();
     run.client.run_for(STOPPED);
     assert_eq!(run.client.unended(), 2 + SMALL);
@@ -160,9 +159,9 @@ impl Run {
 
     /// Held beyond the budget is at most what one read has brought in.
     fn held_at_most(&self, budget: usize) {
-        let held = self.client.peak().octets_held;
+        let held = self.client.peak().bytes_held;
         let read = mio_fcgi::ReadBuf::DEFAULT_LEN;
-        assert!(held <= budget + read, "{held} octets held");
+        assert!(held <= budget + read, "{held} bytes held");
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Peak {
     pub(crate) connections: usize,
     /// Requests on connections.
     pub(crate) active: usize,
-    pub(crate) octets_held: usize,
+    pub(crate) bytes_held: usize,
 }
 
 /// What has come for one request so far.
@@ -161,10 +161,10 @@ impl Loop {
         self.client.resume(Instant::now(), exchange.handle);
     }
 
-    /// Hands over octets of a pushed body, waiting for room where there is none.
-    pub(crate) fn push(&mut self, tag: Tag, octets: &[u8]) -> Result<(), StdinError> {
+    /// Hands over bytes of a pushed body, waiting for room where there is none.
+    pub(crate) fn push(&mut self, tag: Tag, bytes: &[u8]) -> Result<(), StdinError> {
         let handle = self.exchange(tag).handle;
-        let mut rest = octets;
+        let mut rest = bytes;
         while !rest.is_empty() {
             let taken = self.client.write_stdin(Instant::now(), handle, rest)?;
             rest = &rest[taken..];
@@ -215,7 +215,7 @@ impl Loop {
         assert!(self.client.is_idle());
         assert_eq!(stats.connections, ConnectionGauges::default());
         assert_eq!(stats.requests, RequestGauges::default());
-        assert_eq!((stats.octets_held, self.unended), (0, 0));
+        assert_eq!((stats.bytes_held, self.unended), (0, 0));
         let counters = &stats.counters;
         assert_eq!(counters.submitted, self.next_tag);
         assert_eq!(counters.submitted, counters.completed + counters.failed);
@@ -273,7 +273,7 @@ impl Loop {
         self.peak = Peak {
             connections: self.peak.connections.max(open),
             active: self.peak.active.max(stats.requests.active),
-            octets_held: self.peak.octets_held.max(stats.octets_held),
+            bytes_held: self.peak.bytes_held.max(stats.bytes_held),
         };
     }
 }
@@ -301,14 +301,14 @@ impl Exchange {
     pub(crate) fn completion(&self) -> &Completion {
         match &self.outcome {
             Some(Ok(completion)) => completion,
-            other => panic!("not completed: {other:?}, {} octets", self.stdout.len()),
+            other => panic!("not completed: {other:?}, {} bytes", self.stdout.len()),
         }
     }
 
     pub(crate) fn failure(&self) -> &Failure {
         match &self.outcome {
             Some(Err(failure)) => failure,
-            other => panic!("not failed: {other:?}, {} octets", self.stdout.len()),
+            other => panic!("not failed: {other:?}, {} bytes", self.stdout.len()),
         }
     }
 
@@ -391,10 +391,10 @@ fn with_method(method: &str, uri: &str) -> Request {
         .param("HTTP_HOST", "localhost")
 }
 
-/// Whether `octets` are [`pattern(seed, …)`](super::pattern), found out faster than by making it.
-pub(crate) fn is_pattern(seed: usize, octets: &[u8]) -> bool {
+/// Whether `bytes` are [`pattern(seed, …)`](super::pattern), found out faster than by making it.
+pub(crate) fn is_pattern(seed: usize, bytes: &[u8]) -> bool {
     let period = super::pattern(seed, 251 * 256);
-    octets
+    bytes
         .chunks(period.len())
         .all(|piece| piece == &period[..piece.len()])
 }

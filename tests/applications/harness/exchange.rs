@@ -1,5 +1,5 @@
 //! One FastCGI request on blocking sockets, as small as it can be: proof that an application answers, independent of
-//! the library under test. The records are well-formed, padded to 8 octets, and no name-value pair is split.
+//! the library under test. The records are well-formed, padded to 8 bytes, and no name-value pair is split.
 
 use std::io::{self, Read};
 
@@ -77,9 +77,9 @@ impl Request {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         record(
-            &mut octets,
+            &mut bytes,
             BEGIN_REQUEST,
             &[0, 1, self.keep.into(), 0, 0, 0, 0, 0],
         );
@@ -90,14 +90,14 @@ impl Request {
                 pair.extend((len | 1 << 31).to_be_bytes());
             }
             pair.extend(name.bytes().chain(value.bytes()));
-            record(&mut octets, PARAMS, &pair);
+            record(&mut bytes, PARAMS, &pair);
         }
-        record(&mut octets, PARAMS, &[]);
+        record(&mut bytes, PARAMS, &[]);
         for piece in self.body.chunks(65_528) {
-            record(&mut octets, STDIN, piece);
+            record(&mut bytes, STDIN, piece);
         }
-        record(&mut octets, STDIN, &[]);
-        octets
+        record(&mut bytes, STDIN, &[]);
+        bytes
     }
 }
 
@@ -132,15 +132,15 @@ impl Response {
     }
 }
 
-fn record(octets: &mut Vec<u8>, kind: u8, content: &[u8]) {
+fn record(bytes: &mut Vec<u8>, kind: u8, content: &[u8]) {
     let len = u16::try_from(content.len()).expect("content fits a record");
     let padding = content.len().next_multiple_of(8) - content.len();
-    octets.extend([1, kind, 0, REQUEST_ID]);
-    octets.extend(len.to_be_bytes());
+    bytes.extend([1, kind, 0, REQUEST_ID]);
+    bytes.extend(len.to_be_bytes());
     // Below 8.
-    octets.extend([padding as u8, 0]);
-    octets.extend(content);
-    octets.resize(octets.len() + padding, 0);
+    bytes.extend([padding as u8, 0]);
+    bytes.extend(content);
+    bytes.resize(bytes.len() + padding, 0);
 }
 
 fn read_response(stream: &mut dyn Read) -> io::Result<Response> {
@@ -163,7 +163,7 @@ fn read_response(stream: &mut dyn Read) -> io::Result<Response> {
             STDERR => stderr.extend(content),
             END_REQUEST => {
                 let [a, b, c, d, protocol_status, ..] = content[..] else {
-                    panic!("FCGI_END_REQUEST with {len} octets");
+                    panic!("FCGI_END_REQUEST with {len} bytes");
                 };
                 return Ok(Response {
                     stdout,

@@ -94,7 +94,7 @@ pub(crate) trait Stream: Read + Write {}
 
 impl<T: Read + Write> Stream for T {}
 
-/// The octets that the applications' `big` and `tag` pages answer with: octet `i` is `(seed + i) mod 251`.
+/// The bytes that the applications' `big` and `tag` pages answer with: byte `i` is `(seed + i) mod 251`.
 pub(crate) fn pattern(seed: usize, len: usize) -> Vec<u8> {
     // The remainder is below 251, so it fits.
     (0..len).map(|i| ((seed + i) % 251) as u8).collect()
@@ -102,8 +102,8 @@ pub(crate) fn pattern(seed: usize, len: usize) -> Vec<u8> {
 
 /// What the applications' `echo` pages answer to `body`: its length and FNV-1a hash of 64 bits.
 pub(crate) fn echo_of(body: &[u8]) -> String {
-    let hash = body.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
-        (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3)
+    let hash = body.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
     });
     format!("length={}\nfnv1a64={hash:016x}\n", body.len())
 }

@@ -62,9 +62,9 @@ impl Process {
 
     /// What the program has logged since it was started, or since the log was forgotten.
     pub(crate) fn log(&self) -> String {
-        let octets = fs::read(&self.log).unwrap_or_default();
-        let start = usize::try_from(self.log_start).map_or(0, |start| start.min(octets.len()));
-        String::from_utf8_lossy(&octets[start..]).into_owned()
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        let start = usize::try_from(self.log_start).map_or(0, |start| start.min(bytes.len()));
+        String::from_utf8_lossy(&bytes[start..]).into_owned()
     }
 
     /// Leaves out of [`log`](Self::log) what was logged so far.

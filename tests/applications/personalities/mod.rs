@@ -1,6 +1,6 @@
 //! The test kit's personalities against the applications that they are modelled on.
 //!
-//! The same octets go to the real application and to a scripted one with its habits, each conversation on a
+//! The same bytes go to the real application and to a scripted one with its habits, each conversation on a
 //! connection of its own. After each part what has come back must be the same, and nothing may follow.
 
 mod scenarios;
@@ -238,9 +238,9 @@ impl Real {
         }
     }
 
-    fn send(&mut self, octets: &[u8]) {
+    fn send(&mut self, bytes: &[u8]) {
         // It may have closed, which is seen when it is read.
-        let _ = self.stream.write_all(octets);
+        let _ = self.stream.write_all(bytes);
     }
 
     /// Reads until what has come is what is expected, and then for a while, in which nothing may come.
@@ -265,10 +265,10 @@ impl Real {
             thread::sleep(Duration::from_millis(20));
             return;
         }
-        let mut octets = [0; 65_536];
-        match self.stream.read(&mut octets) {
+        let mut bytes = [0; 65_536];
+        match self.stream.read(&mut bytes) {
             Ok(0) => self.has_ended = true,
-            Ok(len) => self.received.extend_from_slice(&octets[..len]),
+            Ok(len) => self.received.extend_from_slice(&bytes[..len]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(_) => self.has_ended = true,
         }

@@ -84,7 +84,7 @@ pub(super) fn scenarios(pages: Pages) -> Vec<Scenario> {
 }
 
 fn scenario(name: &'static str, parts: impl IntoIterator<Item = Records>) -> Scenario {
-    let parts = parts.into_iter().map(Records::into_octets).collect();
+    let parts = parts.into_iter().map(Records::into_bytes).collect();
     Scenario { name, parts }
 }
 
@@ -105,9 +105,9 @@ fn usual(it: Pages) -> Vec<Scenario> {
         ),
         scenario("two in one write", [it.post(1).then(&it.post(2))]),
         scenario("an unknown role", {
-            let mut octets = it.get(1, "/slow?ms=1").into_octets();
-            octets[9] = 9;
-            [records::raw(&octets), it.post(2)]
+            let mut bytes = it.get(1, "/slow?ms=1").into_bytes();
+            bytes[9] = 9;
+            [records::raw(&bytes), it.post(2)]
         }),
         scenario(
             "an authorizer",
@@ -277,14 +277,14 @@ fn bodies(it: Pages) -> Vec<Scenario> {
 
 fn records_of_all_kinds(it: Pages) -> Vec<Scenario> {
     let of_version = |records: Records, version: u8| {
-        let mut octets = records.into_octets();
+        let mut bytes = records.into_bytes();
         let mut at = 0;
-        while at < octets.len() {
-            octets[at] = version;
-            let content = u16::from_be_bytes([octets[at + 4], octets[at + 5]]);
-            at += 8 + usize::from(content) + usize::from(octets[at + 6]);
+        while at < bytes.len() {
+            bytes[at] = version;
+            let content = u16::from_be_bytes([bytes[at + 4], bytes[at + 5]]);
+            at += 8 + usize::from(content) + usize::from(bytes[at + 6]);
         }
-        records::raw(&octets)
+        records::raw(&bytes)
     };
     let pair = |len: usize| {
         let mut pair = Vec::new();
@@ -293,7 +293,7 @@ fn records_of_all_kinds(it: Pages) -> Vec<Scenario> {
     };
     // In front of the request's own parameters.
     let with_params = |id: u16, params: Records| {
-        let head = it.post(id).into_octets();
+        let head = it.post(id).into_bytes();
         records::raw(&head[..16])
             .then(&params)
             .then(&records::raw(&head[16..]))

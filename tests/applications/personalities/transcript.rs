@@ -28,14 +28,14 @@ enum Happening {
 }
 
 impl Transcript {
-    pub(super) fn of(mut octets: &[u8], has_ended: bool) -> Self {
+    pub(super) fn of(mut bytes: &[u8], has_ended: bool) -> Self {
         let mut transcript = Self {
             has_ended,
             ..Self::default()
         };
         let mut demux = Demux::default();
         loop {
-            match demux.next(&mut octets) {
+            match demux.next(&mut bytes) {
                 Ok(Some(item)) => transcript.add(item),
                 Ok(None) => break,
                 Err(error) => {

@@ -1,5 +1,5 @@
 <?php
-// Prints ?size= octets of the pattern that starts at ?seed=, and does not read the body.
+// Prints ?size= bytes of the pattern that starts at ?seed=, and does not read the body.
 require __DIR__ . '/common.php';
 header('Content-Type: application/octet-stream');
 header('Content-Length: ' . number('size', 0));

@@ -1,12 +1,12 @@
 <?php
-// What the scripts beside this file share. A pattern's octet i is (seed + i) mod 251, as in harness/mod.rs.
+// What the scripts beside this file share. A pattern's byte i is (seed + i) mod 251, as in harness/mod.rs.
 
 function number(string $name, int $default): int
 {
     return isset($_GET[$name]) ? (int) $_GET[$name] : $default;
 }
 
-/** Prints `$size` octets of the pattern in pieces that stay small in memory. */
+/** Prints `$size` bytes of the pattern in pieces that stay small in memory. */
 function print_pattern(int $seed, int $size): void
 {
     $period = '';

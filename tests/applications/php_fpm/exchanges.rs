@@ -50,10 +50,10 @@ fn a_body_may_be_read_or_pushed() {
     let mut client = Loop::to(fpm.listen());
     let body = pattern(9, 700_000);
     let len = Some(body.len() as u64);
-    let octets = std::io::Cursor::new(body.clone());
+    let bytes = std::io::Cursor::new(body.clone());
     for request in [
-        post_with("/echo.php", Body::reader(octets.clone(), len)),
-        post_with("/echo.php", Body::seekable(octets, len)),
+        post_with("/echo.php", Body::reader(bytes.clone(), len)),
+        post_with("/echo.php", Body::seekable(bytes, len)),
         post_with("/echo.php", Body::shared(body.clone().into())),
     ] {
         let answer = client.call(script(request, "echo.php")).response();
@@ -173,7 +173,7 @@ fn parameters_of_300_kilobytes_arrive_in_whole_pairs() {
 fn a_pair_may_fill_a_record_but_not_exceed_it() {
     let fpm = PhpFpm::builder().start();
     let mut client = Loop::to(fpm.listen());
-    // Four octets for the length of the value, one for that of the name.
+    // Four bytes for the length of the value, one for that of the name.
     let longest = 65_535 - 5 - "X_LONG".len();
     let value = "v".repeat(longest);
     let request = get("params.php", "/params.php").param("X_LONG", &value);

@@ -108,8 +108,8 @@ fn each_time_limit_has_its_own_error() {
     let fpm = PhpFpm::builder().max_children(4).start();
     let mut client = Loop::to(fpm.listen());
     let limit = Some(Duration::from_millis(100));
-    let mut first_octet = Timeouts::NONE;
-    first_octet.first_octet = limit;
+    let mut first_byte = Timeouts::NONE;
+    first_byte.first_byte = limit;
     let mut silence = Timeouts::NONE;
     silence.silence = limit;
     let total = Timeouts::total(Duration::from_millis(100));
@@ -117,7 +117,7 @@ fn each_time_limit_has_its_own_error() {
     let quiet = || get("sleep.php", "/sleep.php?ms=600000");
     let halting = || get("slow.php", "/slow.php?chunks=2&ms=600000");
     for (request, timeouts, kind) in [
-        (quiet(), first_octet, TimeoutKind::FirstOctet),
+        (quiet(), first_byte, TimeoutKind::FirstByte),
         (halting(), silence, TimeoutKind::Silence),
         (quiet(), total, TimeoutKind::Total),
         (halting(), total, TimeoutKind::Total),

@@ -9,17 +9,10 @@ fn it_shows_what_a_script_answers() {
     for builder in [PhpFpm::builder().unix(), PhpFpm::builder().tcp()] {
         let fpm = builder.start();
         let body = pattern(3, 300_000);
-        let octets = "CONTENT_TYPE=application/octet-stream";
+        let bytes = "CONTENT_TYPE=application/octet-stream";
         let echoed = get(
             &fpm,
-            &[
-                "--script",
-                &script("echo"),
-                "--data",
-                "-",
-                "--param",
-                octets,
-            ],
+            &["--script", &script("echo"), "--data", "-", "--param", bytes],
             &body,
         );
         echoed.succeeded();
@@ -79,7 +72,7 @@ fn it_tells_a_script_that_is_not_there_or_breaks() {
 fn it_tells_a_response_that_is_late_cut_short_or_missing() {
     let mut fpm = PhpFpm::builder().start();
     let killed = get(&fpm, &["--script", &script("kill")], b"");
-    killed.failed(18, &["cut short after 1000 octets"]);
+    killed.failed(18, &["cut short after 1000 bytes"]);
     assert_eq!(killed.stdout.len(), 1000);
 
     let uri = "/sleep.php?ms=20000";

@@ -29,17 +29,17 @@ fn start_tcp(options: Options) -> Running {
 fn records_of_two_requests_interleave() {
     let application = start();
     let mut peer = Peer::connect(application.address());
-    let mut octets = Vec::new();
-    wire::write_begin_request(&mut octets, 1, Role::Responder, true);
-    wire::write_begin_request(&mut octets, 2, Role::Responder, true);
-    octets.extend(params(2, "/echo", &[]));
-    octets.extend(params(1, "/echo", &[]));
+    let mut bytes = Vec::new();
+    wire::write_begin_request(&mut bytes, 1, Role::Responder, true);
+    wire::write_begin_request(&mut bytes, 2, Role::Responder, true);
+    bytes.extend(params(2, "/echo", &[]));
+    bytes.extend(params(1, "/echo", &[]));
     for (id, piece) in [(1, "a"), (2, "b"), (2, "b"), (1, "aa")] {
-        wire::write_stream(&mut octets, RecordType::Stdin, id, piece.as_bytes());
+        wire::write_stream(&mut bytes, RecordType::Stdin, id, piece.as_bytes());
     }
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 2);
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
-    peer.send(&octets);
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 2);
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
+    peer.send(&bytes);
     let answers = peer.answers(2);
     assert_eq!(answers.ended, [2, 1]);
     assert_eq!(answers.one(1).body(), b"aaa");
@@ -50,10 +50,10 @@ fn records_of_two_requests_interleave() {
 fn a_quick_request_overtakes_a_slow_one() {
     let application = start();
     let mut peer = Peer::connect(application.address());
-    let mut octets = request(7, true, "/tag?tag=slow&delay=300", b"");
-    octets.extend(request(8, true, "/tag?tag=quick&size=12", b""));
+    let mut bytes = request(7, true, "/tag?tag=slow&delay=300", b"");
+    bytes.extend(request(8, true, "/tag?tag=quick&size=12", b""));
     let start = Instant::now();
-    peer.send(&octets);
+    peer.send(&bytes);
     let answers = peer.answers(2);
     assert_eq!(answers.ended, [8, 7]);
     assert!(start.elapsed() >= Duration::from_millis(300));
@@ -62,11 +62,11 @@ fn a_quick_request_overtakes_a_slow_one() {
 }
 
 #[test]
-fn octets_may_come_one_by_one() {
+fn bytes_may_come_one_by_one() {
     let application = start();
     let mut peer = Peer::connect(application.address());
-    for octet in request(300, true, "/echo", b"in pieces") {
-        peer.send(&[octet]);
+    for byte in request(300, true, "/echo", b"in pieces") {
+        peer.send(&[byte]);
     }
     assert_eq!(peer.answers(1).one(300).body(), b"in pieces");
 }
@@ -82,15 +82,15 @@ fn get_values_tells_what_is_known_and_nothing_else() {
             ..Options::default()
         });
         let mut peer = Peer::connect(application.address());
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let names = [
             wire::MPXS_CONNS,
             "FCGI_OTHER",
             wire::MAX_CONNS,
             wire::MAX_REQS,
         ];
-        wire::write_get_values(&mut octets, &names).expect("short names");
-        peer.send(&octets);
+        wire::write_get_values(&mut bytes, &names).expect("short names");
+        peer.send(&bytes);
         while peer.so_far().values_done == 0 {
             assert!(peer.read_some(1000));
         }
@@ -112,12 +112,12 @@ fn get_values_tells_what_is_known_and_nothing_else() {
 fn an_unknown_management_record_is_answered() {
     let application = start();
     let mut peer = Peer::connect(application.address());
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let unknown = RecordType::Unassigned(99);
-    wire::write_record(&mut octets, unknown, 0, b"what").expect("short");
-    peer.send(&octets);
+    wire::write_record(&mut bytes, unknown, 0, b"what").expect("short");
+    peer.send(&bytes);
     assert_eq!(peer.ask("/bench", b"").body(), [b'x'; 16]);
-    peer.send(&octets);
+    peer.send(&bytes);
     while peer.so_far().unknown_types.is_empty() {
         assert!(peer.read_some(1000));
     }
@@ -129,13 +129,13 @@ fn an_aborted_request_ends_at_once_and_alone() {
     let application = start();
     let mut peer = Peer::connect(application.address());
     // Longer than a peer waits for an answer.
-    let mut octets = request(1, true, "/slow?ms=60000", b"");
-    octets.extend(request(2, true, "/tag?tag=other&delay=100", b""));
-    octets.extend(open_request(3, true, "/form", &[]));
-    wire::write_abort_request(&mut octets, 1);
-    wire::write_abort_request(&mut octets, 3);
-    wire::write_abort_request(&mut octets, 4);
-    peer.send(&octets);
+    let mut bytes = request(1, true, "/slow?ms=60000", b"");
+    bytes.extend(request(2, true, "/tag?tag=other&delay=100", b""));
+    bytes.extend(open_request(3, true, "/form", &[]));
+    wire::write_abort_request(&mut bytes, 1);
+    wire::write_abort_request(&mut bytes, 3);
+    wire::write_abort_request(&mut bytes, 4);
+    peer.send(&bytes);
     let answers = peer.answers(3);
     assert_eq!(answers.ended, [1, 3, 2]);
     let ended = answers.one(1);
@@ -150,9 +150,9 @@ fn aborting_a_long_answer_stops_it() {
     let mut peer = Peer::connect(application.address());
     peer.send(&request(1, true, "/big?size=18446744073709551615", b""));
     assert!(peer.read_some(1000));
-    let mut octets = Vec::new();
-    wire::write_abort_request(&mut octets, 1);
-    peer.send(&octets);
+    let mut bytes = Vec::new();
+    wire::write_abort_request(&mut bytes, 1);
+    peer.send(&bytes);
     assert_eq!(peer.answers(1).ended, [1]);
     assert_eq!(peer.ask("/bench", b"").body().len(), 16);
 }
@@ -164,9 +164,9 @@ fn the_connection_is_kept_only_if_asked() {
     for _ in 0..3 {
         assert_eq!(peer.ask("/bench", b"").body().len(), 16);
     }
-    let mut octets = request(1, false, "/tag?tag=last&delay=50", b"");
-    octets.extend(request(2, true, "/tag?tag=neighbour&delay=200", b""));
-    peer.send(&octets);
+    let mut bytes = request(1, false, "/tag?tag=last&delay=50", b"");
+    bytes.extend(request(2, true, "/tag?tag=neighbour&delay=200", b""));
+    peer.send(&bytes);
     let answers = peer.rest();
     assert_eq!(answers.one(1).body(), b"last");
     assert_eq!(answers.one(2).body(), b"neighbour");
@@ -180,9 +180,9 @@ fn an_answer_without_keep_is_not_cut_by_a_body_nobody_read() {
     });
     for _ in 0..4 {
         let mut peer = Peer::connect(application.address());
-        let mut octets = open_request(1, false, "/early", &[]);
-        wire::write_stream(&mut octets, RecordType::Stdin, 1, &vec![0; 1 << 20]);
-        peer.send(&octets);
+        let mut bytes = open_request(1, false, "/early", &[]);
+        wire::write_stream(&mut bytes, RecordType::Stdin, 1, &vec![0; 1 << 20]);
+        peer.send(&bytes);
         let answer = peer.rest().one(1);
         assert_eq!(answer.body(), b"answered before the body was read\n");
         std::thread::sleep(Duration::from_millis(20));
@@ -194,9 +194,9 @@ fn an_answer_without_keep_is_not_cut_by_a_body_nobody_read() {
 fn a_half_closed_connection_gets_its_answers() {
     let application = start_tcp(Options::default());
     let mut peer = Peer::connect(application.address());
-    let mut octets = request(1, true, "/tag?tag=late&delay=200", b"");
-    octets.extend(open_request(2, true, "/echo", &[]));
-    peer.send(&octets);
+    let mut bytes = request(1, true, "/tag?tag=late&delay=200", b"");
+    bytes.extend(open_request(2, true, "/echo", &[]));
+    peer.send(&bytes);
     peer.shutdown_write();
     let answers = peer.rest();
     assert_eq!(answers.one(1).body(), b"late");
@@ -221,10 +221,10 @@ fn a_slow_reader_of_a_long_answer_costs_bounded_memory() {
     let answer = answers.one(1);
     let body = answer.body();
     assert_eq!(body.len(), 20_000_000);
-    let is_pattern = |(at, octet): (usize, &u8)| *octet == app::pattern_octet(at as u64);
+    let is_pattern = |(at, byte): (usize, &u8)| *byte == app::pattern_byte(at as u64);
     assert!(body.iter().enumerate().all(is_pattern));
     let peak = application.counters().peak_held;
-    assert!((1000..=256 * 1024).contains(&peak), "{peak} octets held");
+    assert!((1000..=256 * 1024).contains(&peak), "{peak} bytes held");
 }
 
 #[test]
@@ -240,12 +240,12 @@ fn requests_whose_answers_nobody_reads_wait() {
 
 fn answers_wait(application: &Running, body_len: usize) {
     let ids = 1..=1500;
-    let octets: Vec<u8> = ids
+    let bytes: Vec<u8> = ids
         .clone()
         .flat_map(|id| request(id, true, "/bench", b""))
         .collect();
     let mut peer = Peer::connect(application.address());
-    peer.send(&octets);
+    peer.send(&bytes);
     for _ in 0..100 {
         assert!(peer.read_some(1000));
     }
@@ -255,17 +255,17 @@ fn answers_wait(application: &Running, body_len: usize) {
         assert_eq!(answers.one(id).body().len(), body_len);
     }
     let peak = application.counters().peak_held;
-    assert!(peak <= 512 * 1024, "{peak} octets held");
+    assert!(peak <= 512 * 1024, "{peak} bytes held");
 }
 
 #[test]
 fn pipelined_requests_are_answered_in_few_writes() {
     let application = start();
     let mut peer = Peer::connect(application.address());
-    let octets: Vec<u8> = (1..=200)
+    let bytes: Vec<u8> = (1..=200)
         .flat_map(|id| request(id, true, "/bench", b""))
         .collect();
-    peer.send(&octets);
+    peer.send(&bytes);
     let answers = peer.answers(200);
     assert_eq!(answers.ended, (1..=200).collect::<Vec<u16>>());
     for id in 1..=200 {
@@ -283,14 +283,14 @@ fn what_is_not_fastcgi_closes_its_connection_only() {
     let mut neighbour = Peer::connect(application.address());
     neighbour.send(&request(1, true, "/tag?tag=alive&delay=300", b""));
     let begin = |id| {
-        let mut octets = Vec::new();
-        wire::write_begin_request(&mut octets, id, Role::Responder, true);
-        octets
+        let mut bytes = Vec::new();
+        wire::write_begin_request(&mut bytes, id, Role::Responder, true);
+        bytes
     };
     let stream = |record_type, id, content: &[u8]| {
-        let mut octets = Vec::new();
-        wire::write_record(&mut octets, record_type, id, content).expect("short");
-        octets
+        let mut bytes = Vec::new();
+        wire::write_record(&mut bytes, record_type, id, content).expect("short");
+        bytes
     };
     let bad = [
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
@@ -317,12 +317,12 @@ fn what_is_not_fastcgi_closes_its_connection_only() {
         stream(RecordType::EndRequest, 1, &[0; 8]),
         stream(RecordType::BeginRequest, 1, &[0; 7]),
     ];
-    for octets in bad {
+    for bytes in bad {
         let mut peer = Peer::connect(application.address());
         peer.send(&request(9, true, "/tag?tag=before", b""));
         assert_eq!(peer.answers(1).one(9).body(), b"before");
-        peer.send_or_lose(&octets);
-        let head = &octets[..octets.len().min(40)];
+        peer.send_or_lose(&bytes);
+        let head = &bytes[..bytes.len().min(40)];
         assert!(
             peer.rest()
                 .by_id
@@ -341,11 +341,11 @@ fn a_second_request_is_refused_without_multiplexing() {
         ..Options::default()
     });
     let mut peer = Peer::connect(application.address());
-    let mut octets = open_request(1, true, "/echo", &[]);
-    octets.extend(request(2, false, "/bench", b"refused"));
-    wire::write_stream(&mut octets, RecordType::Stdin, 1, b"first");
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
-    peer.send(&octets);
+    let mut bytes = open_request(1, true, "/echo", &[]);
+    bytes.extend(request(2, false, "/bench", b"refused"));
+    wire::write_stream(&mut bytes, RecordType::Stdin, 1, b"first");
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
+    peer.send(&bytes);
     let answers = peer.answers(2);
     assert_eq!(answers.one(2).status(), (0, ProtocolStatus::CantMultiplex));
     assert_eq!(answers.one(2).stdout, b"");
@@ -360,11 +360,11 @@ fn what_exceeds_a_limit_is_refused_as_overload() {
         ..Options::default()
     });
     let mut peer = Peer::connect(application.address());
-    let mut octets = request(1, true, "/slow?ms=100", b"");
-    octets.extend(open_request(2, true, "/", &[("LONG", &"x".repeat(2000))]));
-    octets.extend(request(3, true, "/slow?ms=100", b""));
-    octets.extend(request(4, true, "/bench", b""));
-    peer.send(&octets);
+    let mut bytes = request(1, true, "/slow?ms=100", b"");
+    bytes.extend(open_request(2, true, "/", &[("LONG", &"x".repeat(2000))]));
+    bytes.extend(request(3, true, "/slow?ms=100", b""));
+    bytes.extend(request(4, true, "/bench", b""));
+    peer.send(&bytes);
     let answers = peer.answers(4);
     assert_eq!(answers.ended, [2, 4, 1, 3]);
     let overloaded = (0, ProtocolStatus::Overloaded);

@@ -23,9 +23,9 @@ fn the_index_shows_parameters_but_no_secrets() {
         ("HTTP_COOKIE", "biscuit"),
         ("HTTP_AUTHORIZATION", "Basic sesame"),
     ];
-    let mut octets = open_request(1, true, "/", &more);
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
-    peer.send(&octets);
+    let mut bytes = open_request(1, true, "/", &more);
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
+    peer.send(&bytes);
     let answer = peer.answers(1).one(1);
     let page = str::from_utf8(answer.body()).expect("text");
     assert!(page.contains("It works") && page.contains("GET"));
@@ -43,9 +43,9 @@ fn a_page_for_hostile_parameters_stays_short() {
     let value = "&".repeat(5000);
     let names: Vec<String> = (0..100).map(|number| format!("N{number}")).collect();
     let more: Vec<_> = names.iter().map(|name| (name.as_str(), &*value)).collect();
-    let mut octets = open_request(1, true, "/", &more);
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
-    peer.send(&octets);
+    let mut bytes = open_request(1, true, "/", &more);
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
+    peer.send(&bytes);
     let answer = peer.answers(1).one(1);
     assert!(answer.body().len() < 256 * 1024);
     assert!(String::from_utf8_lossy(answer.body()).contains("more."));
@@ -58,10 +58,10 @@ fn echo_returns_body_and_type() {
     let body: Vec<u8> = (0..200_000_u32).map(|at| (at % 241) as u8).collect();
     let len = body.len().to_string();
     let more = [("CONTENT_TYPE", "image/x-test"), ("CONTENT_LENGTH", &*len)];
-    let mut octets = open_request(1, true, "/echo", &more);
-    wire::write_stream(&mut octets, RecordType::Stdin, 1, &body);
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
-    peer.send(&octets);
+    let mut bytes = open_request(1, true, "/echo", &more);
+    wire::write_stream(&mut bytes, RecordType::Stdin, 1, &body);
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
+    peer.send(&bytes);
     let answer = peer.answers(1).one(1);
     assert_eq!(answer.body(), body);
     assert_eq!(
@@ -78,9 +78,9 @@ fn echo_lets_no_field_be_smuggled() {
         ("CONTENT_TYPE", "a/b\r\nSet-Cookie: c"),
         ("CONTENT_LENGTH", "0\r\nX: y"),
     ];
-    let mut octets = open_request(1, true, "/echo", &more);
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
-    peer.send(&octets);
+    let mut bytes = open_request(1, true, "/echo", &more);
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
+    peer.send(&bytes);
     let answer = peer.answers(1).one(1);
     assert_eq!(answer.head(), "Content-Type: application/octet-stream\r\n");
 }
@@ -156,10 +156,10 @@ fn early_does_not_wait_for_the_body_and_the_rest_is_ignored() {
     peer.send(&open_request(1, true, "/early", &[]));
     let answer = peer.answers(1).one(1);
     assert_eq!(answer.body(), b"answered before the body was read\n");
-    let mut octets = Vec::new();
-    wire::write_stream(&mut octets, RecordType::Stdin, 1, b"too late");
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
-    peer.send(&octets);
+    let mut bytes = Vec::new();
+    wire::write_stream(&mut bytes, RecordType::Stdin, 1, b"too late");
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
+    peer.send(&bytes);
     assert_eq!(peer.ask("/echo", b"in time").body(), b"in time");
 }
 
@@ -168,9 +168,9 @@ fn the_script_name_finds_a_page_where_the_uri_does_not() {
     let application = start();
     let mut peer = Peer::connect(application.address());
     let more = [("SCRIPT_NAME", "/tag"), ("QUERY_STRING", "tag=script")];
-    let mut octets = open_request(1, true, "/app.php/x?tag=uri", &more);
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
-    peer.send(&octets);
+    let mut bytes = open_request(1, true, "/app.php/x?tag=uri", &more);
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
+    peer.send(&bytes);
     assert_eq!(peer.answers(1).one(1).body(), b"script");
 }
 
@@ -178,18 +178,18 @@ fn the_script_name_finds_a_page_where_the_uri_does_not() {
 fn authorizers_and_filters_are_served_and_other_roles_refused() {
     let application = start();
     let mut peer = Peer::connect(application.address());
-    let mut octets = Vec::new();
-    wire::write_begin_request(&mut octets, 1, Role::Authorizer, true);
-    octets.extend(params(1, "/", &[]));
-    wire::write_begin_request(&mut octets, 2, Role::Filter, true);
-    octets.extend(params(2, "/", &[]));
+    let mut bytes = Vec::new();
+    wire::write_begin_request(&mut bytes, 1, Role::Authorizer, true);
+    bytes.extend(params(1, "/", &[]));
+    wire::write_begin_request(&mut bytes, 2, Role::Filter, true);
+    bytes.extend(params(2, "/", &[]));
     for (stream, content) in [(RecordType::Stdin, "form"), (RecordType::Data, "file")] {
-        wire::write_stream(&mut octets, stream, 2, content.as_bytes());
-        wire::write_stream_end(&mut octets, stream, 2);
+        wire::write_stream(&mut bytes, stream, 2, content.as_bytes());
+        wire::write_stream_end(&mut bytes, stream, 2);
     }
     let body = wire::BeginRequest { role: 4, flags: 1 }.encode();
-    wire::write_record(&mut octets, RecordType::BeginRequest, 3, &body).expect("short");
-    peer.send(&octets);
+    wire::write_record(&mut bytes, RecordType::BeginRequest, 3, &body).expect("short");
+    peer.send(&bytes);
     let answers = peer.answers(3);
     let authorized = answers.one(1);
     assert_eq!(authorized.body(), b"");

@@ -14,18 +14,18 @@ use mio_fcgi::wire::{self, Demux, EndRequest, Item, ProtocolStatus, RecordType, 
 
 /// One request as its records: the end of STDIN included.
 pub(crate) fn request(id: u16, keep_conn: bool, uri: &str, body: &[u8]) -> Vec<u8> {
-    let mut octets = open_request(id, keep_conn, uri, &[]);
-    wire::write_stream(&mut octets, RecordType::Stdin, id, body);
-    wire::write_stream_end(&mut octets, RecordType::Stdin, id);
-    octets
+    let mut bytes = open_request(id, keep_conn, uri, &[]);
+    wire::write_stream(&mut bytes, RecordType::Stdin, id, body);
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, id);
+    bytes
 }
 
 /// A request up to the end of its parameters.
 pub(crate) fn open_request(id: u16, keep_conn: bool, uri: &str, more: &[(&str, &str)]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    wire::write_begin_request(&mut octets, id, Role::Responder, keep_conn);
-    octets.extend(params(id, uri, more));
-    octets
+    let mut bytes = Vec::new();
+    wire::write_begin_request(&mut bytes, id, Role::Responder, keep_conn);
+    bytes.extend(params(id, uri, more));
+    bytes
 }
 
 /// The parameters of a request, and their end.
@@ -35,10 +35,10 @@ pub(crate) fn params(id: u16, uri: &str, more: &[(&str, &str)]) -> Vec<u8> {
     for (name, value) in [("REQUEST_METHOD", "GET"), uri].iter().chain(more) {
         wire::write_pair(&mut pairs, name.as_bytes(), value.as_bytes()).expect("short");
     }
-    let mut octets = Vec::new();
-    wire::write_params_records(&mut octets, id, &[&pairs]);
-    wire::write_stream_end(&mut octets, RecordType::Params, id);
-    octets
+    let mut bytes = Vec::new();
+    wire::write_params_records(&mut bytes, id, &[&pairs]);
+    wire::write_stream_end(&mut bytes, RecordType::Params, id);
+    bytes
 }
 
 trait Socket: Read + Write {
@@ -124,13 +124,13 @@ impl Peer {
         }
     }
 
-    pub(crate) fn send(&mut self, octets: &[u8]) {
-        self.socket.write_all(octets).expect("the peer reads");
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).expect("the peer reads");
     }
 
     /// Sends as far as the other side does not close.
-    pub(crate) fn send_or_lose(&mut self, octets: &[u8]) {
-        if let Err(error) = self.socket.write_all(octets) {
+    pub(crate) fn send_or_lose(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.socket.write_all(bytes) {
             let is_lost = matches!(
                 error.kind(),
                 io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
@@ -276,7 +276,7 @@ impl Answer {
         let end = self
             .stdout
             .windows(4)
-            .position(|octets| octets == b"\r\n\r\n")
+            .position(|bytes| bytes == b"\r\n\r\n")
             .expect("an answer has a head");
         (&self.stdout[..end + 2], &self.stdout[end + 4..])
     }

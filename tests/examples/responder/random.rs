@@ -67,12 +67,12 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|(id, len)| content(RecordType::Data, id, &vec![b'a'; len])),
         2 => id.prop_map(|id| content(RecordType::AbortRequest, id, b"")),
         1 => (any::<u8>(), 0..4_u16, prop::collection::vec(any::<u8>(), 0..40))
-            .prop_map(|(number, id, octets)| content(RecordType::from(number), id, &octets)),
+            .prop_map(|(number, id, bytes)| content(RecordType::from(number), id, &bytes)),
     ]
 }
 
-fn content(record_type: RecordType, id: u16, octets: &[u8]) -> Vec<u8> {
+fn content(record_type: RecordType, id: u16, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    wire::write_record(&mut out, record_type, id, octets).expect("short");
+    wire::write_record(&mut out, record_type, id, bytes).expect("short");
     out
 }

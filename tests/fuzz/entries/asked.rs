@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::{Delivery, Event, Outcome, RequestHandle, Tag};
 
-use super::far::{Stream, octet};
+use super::far::{Stream, byte};
 
 /// A request that was accepted.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub(super) fn note(
 fn same(tag: u64, stream: Stream, at: &mut u64, data: &[u8], is_wild: bool) {
     for seen in data {
         assert!(
-            is_wild || *seen == octet(tag, stream, *at),
+            is_wild || *seen == byte(tag, stream, *at),
             "{stream:?} of {tag} at {at}"
         );
         *at += 1;

@@ -9,10 +9,10 @@ use mio_fcgi::{Body, Counters, Request, Retry, Timeouts};
 
 use super::choices::Choices;
 use super::driver::Driver;
-use super::far::{Stream, octets};
+use super::far::{Stream, bytes};
 use super::settings::{SECOND, config, limits};
 
-/// About twenty octets choose the configuration; then each call takes an octet, and one or more for what it is about.
+/// About twenty bytes choose the configuration; then each call takes a byte, and one or more for what it is about.
 pub fn calls(input: &[u8]) -> Counters {
     let mut choices = Choices::new(input);
     let config = config(&mut choices);
@@ -29,27 +29,27 @@ pub fn calls(input: &[u8]) -> Counters {
 }
 
 fn call(driver: &mut Driver, choices: &mut Choices<'_>) {
-    let call = choices.octet();
+    let call = choices.byte();
     match call % 24 {
         0..3 => submit(driver, choices),
         3 => driver.act(),
         4 => driver.take_events(),
         5 => drop(driver.take_action(choices.is_even())),
         6 => {
-            let len = usize::from(choices.octet());
+            let len = usize::from(choices.byte());
             on_link(driver, choices, |driver, place| {
                 driver.transmit(place, len);
             });
         }
         7 => {
-            let len = usize::from(choices.octet()) * 5;
+            let len = usize::from(choices.byte()) * 5;
             on_link(driver, choices, |driver, place| {
                 driver.read(place, len);
             });
         }
         8 => on_link(driver, choices, Driver::connected),
         9 => {
-            let how = choices.octet();
+            let how = choices.byte();
             on_link(driver, choices, |driver, place| driver.lose(place, how));
         }
         10 => {
@@ -60,8 +60,8 @@ fn call(driver: &mut Driver, choices: &mut Choices<'_>) {
         11 => driver.time_out(),
         12..17 => application(driver, choices),
         17..22 => command(driver, choices),
-        22 => driver.reaction = choices.octet(),
-        _ => match choices.octet() % 8 {
+        22 => driver.reaction = choices.byte(),
+        _ => match choices.byte() % 8 {
             0 => {
                 let deadline = choices.of(&[None, Some(SECOND), Some(Duration::ZERO)]);
                 driver.shutdown(deadline.map(|within| driver.now + within));
@@ -72,14 +72,14 @@ fn call(driver: &mut Driver, choices: &mut Choices<'_>) {
             }
             _ => {
                 let count = driver.engine.config().servers.len();
-                driver.get_values(usize::from(choices.octet()) % count);
+                driver.get_values(usize::from(choices.byte()) % count);
             }
         },
     }
 }
 
 fn on_link(driver: &mut Driver, choices: &mut Choices<'_>, what: impl FnOnce(&mut Driver, usize)) {
-    if let Some(place) = driver.link(choices.octet()) {
+    if let Some(place) = driver.link(choices.byte()) {
         what(driver, place);
     }
 }
@@ -93,24 +93,24 @@ fn submit(driver: &mut Driver, choices: &mut Choices<'_>) {
         Role::Filter,
     ]);
     let mut request = Request::new(role);
-    let len = 40 * usize::from(choices.octet());
-    let body = octets(tag, Stream::Stdin, 0, len);
+    let len = 40 * usize::from(choices.byte());
+    let body = bytes(tag, Stream::Stdin, 0, len);
     let known = Some(len as u64);
-    request.body = match choices.octet() % 9 {
+    request.body = match choices.byte() % 9 {
         _ if role == Role::Authorizer => Body::empty(),
         0 => Body::empty(),
         1 => Body::bytes(body),
         2 => Body::shared(Arc::from(body)),
         3 => Body::reader(Cursor::new(body), known),
         4 => Body::seekable(Cursor::new(body), known),
-        // One octet short of what it says, and one of unknown length.
+        // One byte short of what it says, and one of unknown length.
         5 => Body::seekable(Cursor::new(body), Some(len as u64 + 1)),
         6 => Body::reader(Cursor::new(body), None),
         7 => Body::pushed(known),
         _ => Body::pushed(None),
     };
     if role == Role::Filter {
-        request.data = Body::bytes(octets(tag, Stream::Data, 0, len / 2));
+        request.data = Body::bytes(bytes(tag, Stream::Data, 0, len / 2));
     }
     let filling = choices.of(&[0, 10, 300, 70_000]);
     if filling > 0 {
@@ -128,7 +128,7 @@ fn submit(driver: &mut Driver, choices: &mut Choices<'_>) {
 
 /// The application does something on one connection.
 fn application(driver: &mut Driver, choices: &mut Choices<'_>) {
-    let Some(place) = driver.link(choices.octet()) else {
+    let Some(place) = driver.link(choices.byte()) else {
         return;
     };
     let far = &mut driver.links[place].far;
@@ -136,7 +136,7 @@ fn application(driver: &mut Driver, choices: &mut Choices<'_>) {
     if far.outbox.len() > 20_000 {
         return;
     }
-    let (what, which) = (choices.octet(), choices.octet());
+    let (what, which) = (choices.byte(), choices.byte());
     match what % 16 {
         0..6 => far.output(which, false, usize::from(what) * 3 + 1),
         6 => far.output(which, true, usize::from(what) + 1),
@@ -154,19 +154,19 @@ fn application(driver: &mut Driver, choices: &mut Choices<'_>) {
 
 /// A command on one request.
 fn command(driver: &mut Driver, choices: &mut Choices<'_>) {
-    let Some(tag) = driver.tag(choices.octet()) else {
+    let Some(tag) = driver.tag(choices.byte()) else {
         return;
     };
     let handle = driver.requests[&tag].handle;
-    match choices.octet() % 8 {
+    match choices.byte() % 8 {
         0 | 1 => driver.pause(tag),
         2 | 3 => driver.resume(tag),
         4 => driver.engine.abort(driver.now, handle),
         5 => drop(driver.engine.finish_stdin(driver.now, handle)),
         _ => {
             let asked = driver.requests.get_mut(&tag).expect("it was submitted");
-            let len = 3 * usize::from(choices.octet());
-            let data = octets(tag, Stream::Stdin, asked.pushed, len);
+            let len = 3 * usize::from(choices.byte());
+            let data = bytes(tag, Stream::Stdin, asked.pushed, len);
             if let Ok(taken) = driver.engine.write_stdin(driver.now, handle, &data) {
                 assert!(taken <= len);
                 asked.pushed += taken as u64;

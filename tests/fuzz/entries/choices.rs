@@ -8,7 +8,7 @@ impl<'a> Choices<'a> {
         Self(input)
     }
 
-    pub(super) fn octet(&mut self) -> u8 {
+    pub(super) fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else {
             return 0;
         };
@@ -17,16 +17,16 @@ impl<'a> Choices<'a> {
     }
 
     pub(super) fn is_even(&mut self) -> bool {
-        self.octet().is_multiple_of(2)
+        self.byte().is_multiple_of(2)
     }
 
     pub(super) fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[usize::from(self.octet()) % all.len()]
+        all[usize::from(self.byte()) % all.len()]
     }
 
     /// Where an input that follows is cut.
     pub(super) fn cuts(&mut self) -> Cuts {
-        Cuts([self.octet(), self.octet(), self.octet()])
+        Cuts([self.byte(), self.byte(), self.byte()])
     }
 
     pub(super) fn rest(&self) -> &'a [u8] {
@@ -43,13 +43,13 @@ impl<'a> Choices<'a> {
 pub(super) struct Cuts([u8; 3]);
 
 impl Cuts {
-    pub(super) fn pieces(self, octets: &[u8]) -> impl Iterator<Item = &[u8]> {
-        let lens = self.0.map(|octet| match usize::from(octet) {
+    pub(super) fn pieces(self, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let lens = self.0.map(|byte| match usize::from(byte) {
             small @ 0..128 => 1 + small,
             large => (large - 100) * 16,
         });
         let mut lens = lens.into_iter().cycle();
-        let mut rest = octets;
+        let mut rest = bytes;
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;

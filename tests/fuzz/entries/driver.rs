@@ -18,9 +18,9 @@ pub(super) struct Driver {
     pub(super) requests: BTreeMap<u64, Asked>,
     /// What is done when output comes.
     pub(super) reaction: u8,
-    /// The application's octets are anybody's: nothing is known of what they mean.
+    /// The application's bytes are anybody's: nothing is known of what they mean.
     pub(super) is_wild: bool,
-    /// New connections have an application that takes octets for nothing.
+    /// New connections have an application that takes bytes for nothing.
     pub(super) is_deaf: bool,
     next_tag: u64,
     manners: Manners,
@@ -302,7 +302,7 @@ impl Driver {
         self.engine.handle_closed(self.now, connection, why);
     }
 
-    /// Writes octets to the application, as many as it takes.
+    /// Writes bytes to the application, as many as it takes.
     pub(super) fn transmit(&mut self, place: usize, most: usize) -> bool {
         let link = &mut self.links[place];
         let mut left = most;
@@ -316,7 +316,7 @@ impl Driver {
             if taken.is_empty() {
                 break;
             }
-            assert!(link.is_open, "octets for a connection that is not open");
+            assert!(link.is_open, "bytes for a connection that is not open");
             if !link.is_deaf {
                 link.far.receive(&taken);
             }
@@ -331,25 +331,25 @@ impl Driver {
     pub(super) fn read(&mut self, place: usize, most: usize) -> bool {
         let outbox = &mut self.links[place].far.outbox;
         let len = outbox.len().min(most).min(LONGEST_READ);
-        let octets: Vec<u8> = outbox.drain(..len).collect();
-        self.feed(place, &octets) || self.put_back(place, octets)
+        let bytes: Vec<u8> = outbox.drain(..len).collect();
+        self.feed(place, &bytes) || self.put_back(place, bytes)
     }
 
-    fn put_back(&mut self, place: usize, octets: Vec<u8>) -> bool {
+    fn put_back(&mut self, place: usize, bytes: Vec<u8>) -> bool {
         if let Some(link) = self.links.get_mut(place) {
-            link.far.outbox.splice(..0, octets);
+            link.far.outbox.splice(..0, bytes);
         }
         false
     }
 
     /// False, and nothing is done, where the engine wants nothing.
-    pub(super) fn feed(&mut self, place: usize, octets: &[u8]) -> bool {
+    pub(super) fn feed(&mut self, place: usize, bytes: &[u8]) -> bool {
         let connection = self.links[place].connection;
-        if octets.is_empty() || !self.engine.wants_read(connection) {
+        if bytes.is_empty() || !self.engine.wants_read(connection) {
             return false;
         }
         assert!(self.links[place].is_open, "wants to read before it is open");
-        let mut input = octets;
+        let mut input = bytes;
         while let Some(event) = self.engine.poll_received(self.now, connection, &mut input) {
             note(
                 &mut self.requests,
@@ -395,7 +395,7 @@ impl Driver {
         let most = self.most.max_queue as u64;
         assert!(waiting <= most, "{requests:?}, {most} may wait");
         let rests = 2 * LONGEST_READ * (self.links.len() + requests.holding + 1);
-        let held = stats.octets_held;
+        let held = stats.bytes_held;
         assert!(
             held <= self.engine.config().stall.per_client + rests,
             "{held} held"

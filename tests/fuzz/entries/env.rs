@@ -9,18 +9,18 @@ use mio_fcgi::cgi::{Env, FieldRules, Resolution, Script, ScriptMap};
 
 use super::choices::Choices;
 
-/// An octet chooses the rules; then parts with `0xff` between them: method, target, server name, and fields whose name
+/// A byte chooses the rules; then parts with `0xff` between them: method, target, server name, and fields whose name
 /// and value have `0xfe` between them.
 pub fn env(input: &[u8]) {
     let mut choices = Choices::new(input);
-    let bits = choices.octet();
+    let bits = choices.byte();
     let has = |bit: u8| bits >> bit & 1 == 1;
-    let mut parts = choices.rest().split(|octet| *octet == 0xff);
+    let mut parts = choices.rest().split(|byte| *byte == 0xff);
     let mut next = || parts.next().unwrap_or_default();
     let (method, target, server_name) = (next(), next(), next());
     let fields: Vec<(&[u8], &[u8])> = parts
         .map(|field| {
-            let at = field.iter().position(|octet| *octet == 0xfe);
+            let at = field.iter().position(|byte| *byte == 0xfe);
             let (name, value) = field.split_at(at.unwrap_or(field.len()));
             (name, value.get(1..).unwrap_or_default())
         })
@@ -85,15 +85,15 @@ pub(super) fn check(params: &Params, rules: FieldRules) {
 
 /// The path that a target names, by the simplest reading; none where it leaves the root.
 fn path_of(target: &[u8]) -> Option<Vec<String>> {
-    let path = target.split(|octet| *octet == b'?').next()?;
-    let text: String = path.iter().map(|octet| char::from(*octet)).collect();
+    let path = target.split(|byte| *byte == b'?').next()?;
+    let text: String = path.iter().map(|byte| char::from(*byte)).collect();
     let mut pieces = text.split('%');
     let mut decoded = pieces.next()?.to_owned();
     for piece in pieces {
         let digits = piece.get(..2)?;
         let is_plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let octet = u8::from_str_radix(digits, 16).ok().filter(|_| is_plain)?;
-        decoded.push(char::from(octet));
+        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_plain)?;
+        decoded.push(char::from(byte));
         decoded.push_str(&piece[2..]);
     }
     let mut segments = Vec::new();
@@ -108,7 +108,7 @@ fn path_of(target: &[u8]) -> Option<Vec<String>> {
 }
 
 fn segments(path: &[u8]) -> Vec<String> {
-    let text: String = path.iter().map(|octet| char::from(*octet)).collect();
+    let text: String = path.iter().map(|byte| char::from(*byte)).collect();
     let segments = text.split('/').filter(|segment| !segment.is_empty());
     segments.map(str::to_owned).collect()
 }
@@ -122,8 +122,8 @@ fn remote(target: &[u8]) {
         }
         Resolution::RemoteFile { path } => {
             let relative = path.strip_prefix("/srv/www").expect("below the root");
-            let octets = relative.as_os_str().as_encoded_bytes();
-            ([b"/", octets].concat(), false)
+            let bytes = relative.as_os_str().as_encoded_bytes();
+            ([b"/", bytes].concat(), false)
         }
         Resolution::StaticFile { path } => panic!("{path:?}, where nobody looked"),
         Resolution::Redirect { location } => panic!("{location:?} for names that no file backs"),
@@ -150,7 +150,7 @@ fn local(target: &[u8]) -> Option<Script> {
         Resolution::Script(script) => (to_path(&script.filename), Some(script)),
         Resolution::StaticFile { path } => (path, None),
         Resolution::Redirect { location } => {
-            let (path, query) = match location.iter().position(|octet| *octet == b'?') {
+            let (path, query) = match location.iter().position(|byte| *byte == b'?') {
                 Some(at) => location.split_at(at),
                 None => (&location[..], &[][..]),
             };
@@ -178,14 +178,14 @@ fn local(target: &[u8]) -> Option<Script> {
 }
 
 #[cfg(unix)]
-fn to_path(octets: &[u8]) -> PathBuf {
+fn to_path(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
-    std::ffi::OsStr::from_bytes(octets).into()
+    std::ffi::OsStr::from_bytes(bytes).into()
 }
 
 #[cfg(not(unix))]
-fn to_path(octets: &[u8]) -> PathBuf {
-    String::from_utf8_lossy(octets).into_owned().into()
+fn to_path(bytes: &[u8]) -> PathBuf {
+    String::from_utf8_lossy(bytes).into_owned().into()
 }
 
 /// A document root with scripts, directories that are named like scripts, and links that lead out of it.

@@ -7,14 +7,14 @@ use mio_fcgi::wire::{
 };
 
 /// What a stream of a request holds at a place.
-pub(super) fn octet(tag: u64, stream: Stream, at: u64) -> u8 {
+pub(super) fn byte(tag: u64, stream: Stream, at: u64) -> u8 {
     let start = tag.wrapping_mul(101).wrapping_add(stream as u64 * 53);
     start.wrapping_add(at.wrapping_mul(7)).wrapping_add(at >> 8) as u8
 }
 
-pub(super) fn octets(tag: u64, stream: Stream, from: u64, len: usize) -> Vec<u8> {
+pub(super) fn bytes(tag: u64, stream: Stream, from: u64, len: usize) -> Vec<u8> {
     let places = from..from + len as u64;
-    places.map(|at| octet(tag, stream, at)).collect()
+    places.map(|at| byte(tag, stream, at)).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(super) struct Far {
     /// Tags whose parameters arrived, and those that were refused.
     pub(super) seen: Vec<u64>,
     pub(super) refused: Vec<u64>,
-    /// Octets on their way to the engine.
+    /// Bytes on their way to the engine.
     pub(super) outbox: Vec<u8>,
 }
 
@@ -89,10 +89,10 @@ impl Far {
         }
     }
 
-    /// Takes octets of the engine.
-    pub(super) fn receive(&mut self, mut octets: &[u8]) {
+    /// Takes bytes of the engine.
+    pub(super) fn receive(&mut self, mut bytes: &[u8]) {
         let mut demux = self.demux.clone();
-        while let Some(item) = demux.next(&mut octets).expect("the engine sends FastCGI") {
+        while let Some(item) = demux.next(&mut bytes).expect("the engine sends FastCGI") {
             self.take(item);
         }
         self.demux = demux;
@@ -185,11 +185,7 @@ impl Far {
             other => panic!("{other:?} from the engine"),
         };
         for seen in data {
-            assert_eq!(
-                *seen,
-                octet(exchange.tag, stream, *at),
-                "{stream:?} at {at}"
-            );
+            assert_eq!(*seen, byte(exchange.tag, stream, *at), "{stream:?} at {at}");
             *at += 1;
         }
         let declared = exchange.declared.unwrap_or(u64::MAX);
@@ -245,7 +241,7 @@ impl Far {
             false if exchange.stdout_ended => return,
             false => (RecordType::Stdout, Stream::Stdout, &mut exchange.stdout),
         };
-        let data = octets(exchange.tag, stream, *at, len);
+        let data = bytes(exchange.tag, stream, *at, len);
         *at += len as u64;
         wire::write_stream(&mut self.outbox, record_type, id, &data);
     }

@@ -29,7 +29,7 @@ impl Driver {
         self.check();
         assert!(self.engine.is_idle(), "{:?}", self.engine);
         assert_eq!(self.shut_downs, 1);
-        assert_eq!(self.engine.stats().octets_held, 0);
+        assert_eq!(self.engine.stats().bytes_held, 0);
         assert!(!self.engine.has_output());
         let count = |tags: &[u64], tag| tags.iter().filter(|it| **it == tag).count();
         for (tag, asked) in &self.requests {

@@ -5,7 +5,7 @@ use mio_fcgi::{Completion, Report};
 
 use super::choices::Choices;
 
-/// Two octets choose the rules, three the cuts; then the application's output.
+/// Two bytes choose the rules, three the cuts; then the application's output.
 pub fn head(input: &[u8]) {
     let mut choices = Choices::new(input);
     let mut rules = HeadRules::default();
@@ -80,7 +80,7 @@ fn read<'a>(rules: HeadRules, pieces: impl Iterator<Item = &'a [u8]>, len: usize
         reading.body.extend_from_slice(piece);
     }
     if is_final {
-        assert_eq!(heads_len + reading.body.len(), len, "no octet is lost");
+        assert_eq!(heads_len + reading.body.len(), len, "no byte is lost");
     }
     reading.end = parser.end();
     assert_eq!(reading.end.is_ok(), is_final);

@@ -14,19 +14,19 @@ mod chunked;
 #[path = "../../../examples/proxy/http/head.rs"]
 mod head;
 
-/// Three octets choose the cuts; then what a client sends. An octet of 0xff and the next one stand for a run of letters.
+/// Three bytes choose the cuts; then what a client sends. A byte of 0xff and the next one stand for a run of letters.
 pub fn http(input: &[u8]) {
     let mut choices = Choices::new(input);
     let cuts = choices.cuts();
     let mut sent = Vec::new();
     let mut rest = choices.rest().iter();
-    while let Some(octet) = rest.next() {
-        match octet {
+    while let Some(byte) = rest.next() {
+        match byte {
             0xff => {
                 let len = 64 * usize::from(rest.next().copied().unwrap_or_default());
                 sent.resize(sent.len() + len, b'a');
             }
-            octet => sent.push(*octet),
+            byte => sent.push(*byte),
         }
     }
     let whole = serve([&sent[..]].into_iter());
@@ -64,7 +64,7 @@ fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Served {
     served
 }
 
-/// Uses octets from the front of what is held; returns how many.
+/// Uses bytes from the front of what is held; returns how many.
 fn advance(stage: &mut Stage, held: &[u8], served: &mut Served) -> usize {
     let result = match stage {
         // RFC 9112, 2.2: an empty line before a request is let pass.
@@ -135,8 +135,8 @@ fn body_of(served: &mut Served) -> &mut Vec<u8> {
 }
 
 /// Fails where a head was accepted that RFC 9112 forbids, or was read as something else than it says.
-fn allowed(head: &RequestHead<'_, '_>, octets: &[u8]) {
-    let text = octets
+fn allowed(head: &RequestHead<'_, '_>, bytes: &[u8]) {
+    let text = bytes
         .strip_suffix(b"\r\n\r\n")
         .expect("it ends in a blank line");
     assert!(text.len() <= MAX_HEAD && !text.contains(&0));
@@ -288,7 +288,7 @@ fn joined(raw: &[u8]) -> Option<Vec<u8>> {
     rest.is_empty().then_some(content)
 }
 
-/// A line without its end, in which no control octet is but the tab.
+/// A line without its end, in which no control byte is but the tab.
 fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = rest.windows(2).position(|window| window == b"\r\n")?;
     let line = &rest[..len];
@@ -297,7 +297,7 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     is_text.then_some(line)
 }
 
-fn is_token(octets: &[u8]) -> bool {
+fn is_token(bytes: &[u8]) -> bool {
     let in_token = |it: &u8| it.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(it);
-    !octets.is_empty() && octets.iter().all(in_token)
+    !bytes.is_empty() && bytes.iter().all(in_token)
 }

@@ -1,4 +1,4 @@
-//! What the fuzz targets do with their octets. `tests/fuzz/main.rs` runs the same over the corpus.
+//! What the fuzz targets do with their bytes. `tests/fuzz/main.rs` runs the same over the corpus.
 //!
 //! Each entry panics where a promise is broken. None of them depends on anything but its input.
 

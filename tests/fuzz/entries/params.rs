@@ -1,4 +1,4 @@
-//! Name-value pairs: read from any octets, and packed into records.
+//! Name-value pairs: read from any bytes, and packed into records.
 
 use mio_fcgi::wire::{
     DecodeError, Demux, HEADER_LEN, Header, Item, MAX_ALIGNED_CONTENT_LEN, MAX_CONTENT_LEN, Pairs,
@@ -26,7 +26,7 @@ fn decoded(input: &[u8]) {
                     DecodeError::TruncatedPair { needed, available }
                         if available == left && needed > left as u64
                 );
-                assert!(is_short, "{error:?} with {left} octets left");
+                assert!(is_short, "{error:?} with {left} bytes left");
                 assert_eq!(pairs.next(), None, "after an error");
                 return;
             }
@@ -43,13 +43,13 @@ fn decoded(input: &[u8]) {
     assert_eq!(read, input.len());
 }
 
-/// Two octets for each pair: the lengths of its name and of its value.
+/// Two bytes for each pair: the lengths of its name and of its value.
 fn packed(input: &[u8]) {
     let mut choices = Choices::new(input);
     let mut slices = vec![Vec::new()];
     let mut total = 0;
     while !choices.is_empty() && total < MOST {
-        let (name_len, scale) = (choices.octet(), choices.octet());
+        let (name_len, scale) = (choices.byte(), choices.byte());
         let value_len = match scale {
             0..224 => usize::from(scale),
             _ => usize::from(scale - 223) * 2099,
@@ -57,7 +57,7 @@ fn packed(input: &[u8]) {
         let filling = [name_len, scale].repeat(value_len / 2 + 128);
         let (name, value) = (&filling[..usize::from(name_len)], &filling[..value_len]);
         let slice = slices.last_mut().expect("there is one");
-        write_pair(slice, name, value).expect("far below 2^31 octets");
+        write_pair(slice, name, value).expect("far below 2^31 bytes");
         total += slice.len();
         if name_len == 0 {
             slices.push(Vec::new());
@@ -74,8 +74,8 @@ fn packed(input: &[u8]) {
     let mut joined = Vec::new();
     let mut rest = &records[..];
     while !rest.is_empty() {
-        let octets = rest[..HEADER_LEN].try_into().expect("eight octets");
-        let header = Header::decode(octets).expect("a header");
+        let bytes = rest[..HEADER_LEN].try_into().expect("eight bytes");
+        let header = Header::decode(bytes).expect("a header");
         let content_len = usize::from(header.content_len);
         let len = HEADER_LEN + content_len + usize::from(header.padding_len);
         assert_eq!(
@@ -112,5 +112,5 @@ fn demuxed(mut records: &[u8], joined: &[u8]) {
     assert_eq!(content, joined);
 }
 
-/// Octets of one block of pairs.
+/// Bytes of one block of pairs.
 const MOST: usize = 150_000;

@@ -1,4 +1,4 @@
-//! An application that sends any octets.
+//! An application that sends any bytes.
 
 use mio_fcgi::wire::{DecodeError, Demux, Item};
 use mio_fcgi::{Body, Config, Multiplex, Request, Retry, Timeouts};
@@ -7,15 +7,15 @@ use super::choices::{Choices, Cuts};
 use super::driver::Driver;
 use super::settings::config;
 
-/// About twenty octets choose the configuration, one how many requests there are, three the cuts; the others are the
+/// About twenty bytes choose the configuration, one how many requests there are, three the cuts; the others are the
 /// application's.
 pub fn received(input: &[u8]) {
     let mut choices = Choices::new(input);
     let config = config(&mut choices);
-    let (count, bits) = (1 + choices.octet() % 5, choices.octet());
+    let (count, bits) = (1 + choices.byte() % 5, choices.byte());
     let cuts = choices.cuts();
-    let octets = choices.rest();
-    demuxed(octets, cuts);
+    let bytes = choices.rest();
+    demuxed(bytes, cuts);
 
     let mut driver = Driver::new(config);
     driver.is_wild = true;
@@ -32,7 +32,7 @@ pub fn received(input: &[u8]) {
         }
     }
     driver.act();
-    for (turn, piece) in cuts.pieces(octets).enumerate() {
+    for (turn, piece) in cuts.pieces(bytes).enumerate() {
         let which = if bits >> 6 & 1 == 1 { turn } else { 0 };
         if let Some(place) = driver.link(which as u8) {
             driver.feed(place, piece);
@@ -51,13 +51,13 @@ pub fn received(input: &[u8]) {
     driver.finish(bits >> 7 == 0);
 
     let max = u32::from(count);
-    let whole = answered(max, [octets].into_iter());
-    assert_eq!(whole, answered(max, cuts.pieces(octets)));
+    let whole = answered(max, [bytes].into_iter());
+    assert_eq!(whole, answered(max, cuts.pieces(bytes)));
 }
 
 /// The items are the same in one piece and in many, but for where their content is cut.
-fn demuxed(octets: &[u8], cuts: Cuts) {
-    assert_eq!(items([octets].into_iter()), items(cuts.pieces(octets)));
+fn demuxed(bytes: &[u8], cuts: Cuts) {
+    assert_eq!(items([bytes].into_iter()), items(cuts.pieces(bytes)));
 }
 
 /// Items, their content joined; the error they end with; whether a record ends there.
@@ -78,7 +78,7 @@ fn items<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Items {
                     return (items, Some(error), demux.at_record_boundary());
                 }
             };
-            assert!(piece.len() < before, "an item takes an octet");
+            assert!(piece.len() < before, "an item takes a byte");
             let (name, data, is_end) = match item {
                 Item::Stream {
                     record_type,

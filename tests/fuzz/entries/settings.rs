@@ -23,7 +23,7 @@ pub(super) fn config(choices: &mut Choices<'_>) -> Config {
     for timeout in [
         &mut of_request.queue,
         &mut of_request.write,
-        &mut of_request.first_octet,
+        &mut of_request.first_byte,
         &mut of_request.silence,
         &mut of_request.total,
     ] {

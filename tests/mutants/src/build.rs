@@ -22,7 +22,7 @@ pub(crate) fn copy_tree(tree: &Path) -> Result<()> {
     let listed = Command::new("git").args(["ls-files", "-z"]).output()?;
     for name in listed
         .stdout
-        .split(|octet| *octet == 0)
+        .split(|byte| *byte == 0)
         .filter(|it| !it.is_empty())
     {
         let name = Path::new(std::str::from_utf8(name)?);

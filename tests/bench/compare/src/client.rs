@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     pub(crate) inflight: usize,
     requests: u64,
     pub(crate) stdin_len: usize,
-    /// Octets of each response's body.
+    /// Bytes of each response's body.
     pub(crate) body_expected: u64,
 }
 

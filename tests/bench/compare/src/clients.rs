@@ -28,7 +28,7 @@ const MIB: u32 = 1024 * 1024;
 
 const CASES: [Case; 5] = [
     Case {
-        name: "200 octets, 64 connections",
+        name: "200 bytes, 64 connections",
         conns: 64,
         inflight: 64,
         stdin_len: 0,
@@ -37,7 +37,7 @@ const CASES: [Case; 5] = [
         target: 1.5,
     },
     Case {
-        name: "200 octets, 1 connection, 1 in flight",
+        name: "200 bytes, 1 connection, 1 in flight",
         conns: 1,
         inflight: 1,
         stdin_len: 0,
@@ -46,7 +46,7 @@ const CASES: [Case; 5] = [
         target: 1.4,
     },
     Case {
-        name: "200 octets, 4,096 in flight over 4 connections",
+        name: "200 bytes, 4,096 in flight over 4 connections",
         conns: 4,
         inflight: 4096,
         stdin_len: 0,
@@ -85,7 +85,7 @@ const SIDES: [(&str, &str, u32); 4] = [
 pub(crate) fn measure(options: &Options, programs: &Programs) -> Result<()> {
     let mut report = Report::new(
         "Client libraries",
-        "Processor time of the client process per request (user and system), µs; 25 parameters of about 900 octets; the \
+        "Processor time of the client process per request (user and system), µs; 25 parameters of about 900 bytes; the \
          application is `responder` on a Unix socket. A dash: no run came to its end (requests cannot share a connection, or \
          hang when they do).",
     );

@@ -38,12 +38,12 @@ const ALL: &[Side] = &[
 const KIB: u32 = 1024;
 
 const CASES: [Case; 6] = [
-    case("16 octets, 64 clients", 64, 16, 0, true),
-    case("16 octets, 256 clients", 256, 16, 0, true),
-    case("16 octets, 1,024 clients", 1024, 16, 0, false),
+    case("16 bytes, 64 clients", 64, 16, 0, true),
+    case("16 bytes, 256 clients", 256, 16, 0, true),
+    case("16 bytes, 1,024 clients", 1024, 16, 0, false),
     case("100 KiB, 16 clients", 16, 100 * KIB, 0, false),
     case("1 MiB, 16 clients", 16, 1024 * KIB, 0, false),
-    case("16 octets after 50 ms, 1,000 clients", 1000, 16, 50, false),
+    case("16 bytes after 50 ms, 1,000 clients", 1000, 16, 50, false),
 ];
 
 const fn case(

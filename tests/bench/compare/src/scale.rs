@@ -53,7 +53,7 @@ fn in_flight(options: &Options, programs: &Programs, address: &str) -> Result<()
         }
     });
     let note = "Requests in flight over so many connections, shared where the application allows it, with 25 parameters and \
-                16-octet answers.";
+                16-byte answers.";
     print(options, address, "Scale: requests in flight", note, &points)
 }
 

@@ -70,7 +70,7 @@ async fn send(
         while let Some(frame) = content.frame().await {
             len += frame?.data_ref().map_or(0, |data| data.len() as u64);
         }
-        ensure!(len == body_expected, "a body of {len} octets");
+        ensure!(len == body_expected, "a body of {len} bytes");
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ async fn send(
         let head = output.windows(4).position(|at| at == b"\r\n\r\n");
         let head = head.context("no head")? + 4;
         let len = (output.len() - head) as u64;
-        ensure!(len == body_expected, "a body of {len} octets");
+        ensure!(len == body_expected, "a body of {len} bytes");
     }
     Ok(())
 }

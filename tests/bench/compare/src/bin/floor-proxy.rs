@@ -108,11 +108,11 @@ impl Floor {
 struct Pair {
     client: TcpStream,
     application: UnixStream,
-    /// Octets of the response so far.
+    /// Bytes of the response so far.
     came: usize,
     /// The application has sent something, as far as we know.
     may_read: bool,
-    /// Octets that the client's socket did not take.
+    /// Bytes that the client's socket did not take.
     left: Vec<u8>,
 }
 
@@ -150,7 +150,7 @@ impl Pair {
             // Edge-triggered: a short read has emptied the socket.
             self.may_read = len == memory.len();
             let head: &[u8] = if self.came == 0 { &page.head } else { &[] };
-            // Records' headers and all: as many octets as the body has, and that is what counts.
+            // Records' headers and all: as many bytes as the body has, and that is what counts.
             let from = self.came.min(page.body_len);
             let to = (self.came + len).min(page.body_len);
             let body = &memory[..to - from];
@@ -235,12 +235,12 @@ fn request() -> Result<Vec<u8>> {
     for (name, value) in PARAMS {
         wire::write_pair(&mut pairs, name.as_bytes(), value.as_bytes())?;
     }
-    let mut octets = Vec::new();
-    wire::write_begin_request(&mut octets, 1, Role::Responder, true);
-    wire::write_params_records(&mut octets, 1, &[&pairs]);
-    wire::write_stream_end(&mut octets, RecordType::Params, 1);
-    wire::write_stream_end(&mut octets, RecordType::Stdin, 1);
-    Ok(octets)
+    let mut bytes = Vec::new();
+    wire::write_begin_request(&mut bytes, 1, Role::Responder, true);
+    wire::write_params_records(&mut bytes, 1, &[&pairs]);
+    wire::write_stream_end(&mut bytes, RecordType::Params, 1);
+    wire::write_stream_end(&mut bytes, RecordType::Stdin, 1);
+    Ok(bytes)
 }
 
 const PARAMS: [(&str, &str); 18] = [

@@ -26,7 +26,7 @@ pub struct Config {
     /// How long a request that was not sent may outwait servers that refuse connections, being
     /// tried again with back-off, before it fails. Default zero: it fails with the first refusal
     /// that leaves no other server.
-    pub connect_patience: Duration,
+    pub connect_retry_timeout: Duration,
     /// First and longest pause before a server is tried again that refused, was overloaded, or could not be connected to
     /// for want of a descriptor, port or memory on this side; doubled each time. Default 50 ms to 2 s. A Unix socket
     /// whose backlog is full is tried again after at most four times the first pause.
@@ -48,7 +48,7 @@ pub struct Config {
     /// closed the connection before: a request that may be sent again is, then, and not later. Default 1 s; zero: never.
     pub stale_window: Duration,
     /// How much is held for paused requests that share a connection, and what happens then.
-    pub stall: Stall,
+    pub pause_buffer: PauseBuffer,
     /// Bytes of a pushed body held for a request before `write_stdin` takes no more. Default 64 KiB.
     pub stdin_high_water: usize,
     /// What to do with a body whose length is not known. Default: refuse.
@@ -65,7 +65,7 @@ pub struct Config {
     /// still waits. A slow request on a new connection costs some others their connection in that way, one
     /// for each doubling of its wait; an application that is slow as a whole does not. Default 20 ms;
     /// `None` never does.
-    pub yield_after: Option<Duration>,
+    pub preempt_idle_after: Option<Duration>,
 }
 
 impl Config {
@@ -83,7 +83,7 @@ impl Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             connect_timeout: Duration::from_secs(3),
-            connect_patience: Duration::ZERO,
+            connect_retry_timeout: Duration::ZERO,
             backoff: Backoff::default(),
             keep_connections: true,
             multiplex: Multiplex::default(),
@@ -92,12 +92,12 @@ impl Config {
             abort_grace: Duration::from_secs(5),
             max_retries: 2,
             stale_window: Duration::from_secs(1),
-            stall: Stall::default(),
+            pause_buffer: PauseBuffer::default(),
             stdin_high_water: 64 * 1024,
             unknown_length: UnknownLength::default(),
             max_params_len: 1024 * 1024,
             split_long_pairs: false,
-            yield_after: Some(Duration::from_millis(20)),
+            preempt_idle_after: Some(Duration::from_millis(20)),
         }
     }
 
@@ -126,7 +126,7 @@ impl Config {
         if self.stdin_high_water == 0 {
             return Err(ConfigError::StdinHighWaterZero);
         }
-        if self.backoff.first.is_zero() || self.backoff.longest < self.backoff.first {
+        if self.backoff.initial.is_zero() || self.backoff.max < self.backoff.initial {
             return Err(ConfigError::Backoff);
         }
         self.limits.validate()
@@ -145,16 +145,16 @@ pub struct Limits {
     /// a socket, its slab entry (below 512 bytes) and, while it has something unsent, an outbox
     /// of at most about 128 KiB beside the parameters of its requests, until they have left. A shared
     /// one keeps its lists, up to 68 bytes for each request of its largest burst, for a second of idling.
-    pub max_connections: usize,
+    pub max_connections_per_server: usize,
     /// Idle connections kept to one server. Default 4. Each holds a php-fpm worker.
-    pub max_idle: usize,
+    pub max_idle_per_server: usize,
     /// Connections to one server that are opened beforehand, from the first turn on, and not closed for idling. At most
     /// 16 are being opened at a time. Default 0.
-    pub min_idle: usize,
+    pub min_idle_per_server: usize,
     /// Idle time after which a connection takes no request and is closed. Default 10 s.
     pub idle_timeout: Duration,
     /// Age after which a connection takes no further request. Default: no limit.
-    pub max_age: Option<Duration>,
+    pub max_lifetime: Option<Duration>,
     /// Requests after which a connection is closed. Default: no limit.
     pub max_requests_per_connection: Option<u32>,
     /// Requests that wait for a connection while none is being opened for them, over all servers. Default 1,024. Requests
@@ -162,19 +162,19 @@ pub struct Limits {
     /// With 0, as many requests are served as the connections have places, and the next is refused; so is every body that
     /// is to be collected from `write_stdin`. A waiting request costs its parameters, its body, and below 1 KiB. Lowering
     /// the limit ends no request that waits.
-    pub max_queue: usize,
+    pub max_queued_requests: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_connections: 8,
-            max_idle: 4,
-            min_idle: 0,
+            max_connections_per_server: 8,
+            max_idle_per_server: 4,
+            min_idle_per_server: 0,
             idle_timeout: Duration::from_secs(10),
-            max_age: None,
+            max_lifetime: None,
             max_requests_per_connection: None,
-            max_queue: 1024,
+            max_queued_requests: 1024,
         }
     }
 }
@@ -186,15 +186,17 @@ impl Limits {
     /// [`ConfigError::MaxConnectionsZero`], [`ConfigError::MaxRequestsZero`],
     /// [`ConfigError::MinIdle`].
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.max_connections == 0 {
+        if self.max_connections_per_server == 0 {
             return Err(ConfigError::MaxConnectionsZero);
         }
         if self.max_requests_per_connection == Some(0) {
             return Err(ConfigError::MaxRequestsZero);
         }
-        if self.min_idle > self.max_idle || self.min_idle > self.max_connections {
+        if self.min_idle_per_server > self.max_idle_per_server
+            || self.min_idle_per_server > self.max_connections_per_server
+        {
             return Err(ConfigError::MinIdle {
-                min_idle: self.min_idle,
+                min_idle: self.min_idle_per_server,
             });
         }
         Ok(())
@@ -217,7 +219,7 @@ pub struct Timeouts {
     /// Between two bytes of output, and from the last one to `FCGI_END_REQUEST`, once the request is sent as a whole.
     /// Default 60 s. For this limit and the two before it, time does not count in which the request is paused, or its
     /// connection is not read because a neighbour is.
-    pub silence: Option<Duration>,
+    pub between_bytes: Option<Duration>,
     /// From `submit` to `End`, the wait in the queue and retries included. Default: no limit.
     pub total: Option<Duration>,
 }
@@ -228,7 +230,7 @@ impl Default for Timeouts {
             queue: Some(Duration::from_secs(10)),
             write: Some(Duration::from_secs(30)),
             first_byte: Some(Duration::from_secs(60)),
-            silence: Some(Duration::from_secs(60)),
+            between_bytes: Some(Duration::from_secs(60)),
             total: None,
         }
     }
@@ -240,7 +242,7 @@ impl Timeouts {
         queue: None,
         write: None,
         first_byte: None,
-        silence: None,
+        between_bytes: None,
         total: None,
     };
 
@@ -301,16 +303,16 @@ pub enum RequestIds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// After the first failure; not zero.
-    pub first: Duration,
+    pub initial: Duration,
     /// The longest, after repeated failures; at least `first`. More than an hour counts as an hour.
-    pub longest: Duration,
+    pub max: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
         Self {
-            first: Duration::from_millis(50),
-            longest: Duration::from_secs(2),
+            initial: Duration::from_millis(50),
+            max: Duration::from_secs(2),
         }
     }
 }
@@ -323,8 +325,8 @@ impl Backoff {
         let doubled = 1_u32
             .checked_shl(failures.saturating_sub(1))
             .unwrap_or(u32::MAX);
-        let pause = self.first.saturating_mul(doubled.max(1));
-        pause.min(self.longest).min(HOUR)
+        let pause = self.initial.saturating_mul(doubled.max(1));
+        pause.min(self.max).min(HOUR)
     }
 }
 
@@ -335,7 +337,7 @@ impl Backoff {
 /// buffer's size for each connection, may come on top of each figure here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Stall {
+pub struct PauseBuffer {
     /// Bytes held for one request. Default 64 KiB.
     pub per_request: usize,
     /// Bytes held for all requests of a connection. Default 1 MiB.
@@ -343,16 +345,16 @@ pub struct Stall {
     /// Bytes held for the whole client. Default 64 MiB.
     pub per_client: usize,
     /// What happens when one of them is reached.
-    pub at_limit: AtLimit,
+    pub overflow: OverflowPolicy,
 }
 
-impl Default for Stall {
+impl Default for PauseBuffer {
     fn default() -> Self {
         Self {
             per_request: 64 * 1024,
             per_connection: 1024 * 1024,
             per_client: 64 * 1024 * 1024,
-            at_limit: AtLimit::default(),
+            overflow: OverflowPolicy::default(),
         }
     }
 }
@@ -360,11 +362,11 @@ impl Default for Stall {
 /// What happens when a paused request's output has filled its budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum AtLimit {
+pub enum OverflowPolicy {
     /// The connection is not read until room is made; its other requests wait too.
     #[default]
     PauseConnection,
-    /// The slow request fails with [`RequestError::Stalled`](crate::RequestError::Stalled); its
+    /// The slow request fails with [`RequestError::PauseBufferFull`](crate::RequestError::PauseBufferFull); its
     /// neighbours go on.
     FailRequest,
 }
@@ -419,14 +421,16 @@ pub enum ConfigError {
         /// The name.
         name: String,
     },
-    /// `max_connections` is zero.
-    #[error("max_connections is 0: no request could ever be sent")]
+    /// `max_connections_per_server` is zero.
+    #[error("max_connections_per_server is 0: no request could ever be sent")]
     MaxConnectionsZero,
     /// `max_requests_per_connection` is zero.
     #[error("max_requests_per_connection is 0: use None for no limit")]
     MaxRequestsZero,
-    /// `min_idle` is above `max_idle` or `max_connections`.
-    #[error("min_idle is {min_idle}, above max_idle or max_connections: lower it, or raise those")]
+    /// `min_idle_per_server` is above `max_idle_per_server` or `max_connections_per_server`.
+    #[error(
+        "min_idle_per_server is {min_idle}, above max_idle_per_server or max_connections_per_server: lower it, or raise those"
+    )]
     MinIdle {
         /// As configured.
         min_idle: usize,
@@ -442,13 +446,13 @@ pub enum ConfigError {
     Backoff,
     /// The token range cannot name every connection that the limits allow.
     #[error(
-        "the token range holds {tokens} tokens for {connections} connections (max_connections for each address of each server): \
-         widen it, or lower max_connections"
+        "the token range holds {tokens} tokens for {connections} connections (max_connections_per_server for each address of each server): \
+         widen it, or lower max_connections_per_server"
     )]
     TooFewTokens {
         /// Length of the range.
         tokens: usize,
-        /// `max_connections` times the number of servers, a host name counted once for each of its addresses.
+        /// `max_connections_per_server` times the number of servers, a host name counted once for each of its addresses.
         connections: usize,
     },
 }
@@ -460,7 +464,7 @@ mod tests {
     #[test]
     fn a_pause_doubles_up_to_the_longest_and_an_hour_whatever_the_numbers() {
         let seconds = Duration::from_secs;
-        let backoff = |first, longest| Backoff { first, longest };
+        let backoff = |initial, max| Backoff { initial, max };
         let usual = backoff(seconds(1), seconds(10));
         for (failures, pause) in [
             (0, 1),

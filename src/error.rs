@@ -4,7 +4,7 @@
 //! |---------------------|--------------------------------------------|--------------------------------|
 //! | [`Refused`] with a [`SubmitError`], [`StdinError`], [`ConfigError`](crate::ConfigError) | the embedder | returned by the call |
 //! | [`ProtocolError`]   | the application: bytes that are not FastCGI | inside [`RequestError`]      |
-//! | [`ConnectError`], [`LostReason`] | the transport                 | inside [`RequestError`]        |
+//! | [`ConnectError`], [`ConnectionLostReason`] | the transport                 | inside [`RequestError`]        |
 //! | [`RequestError`]    | what became of a request, one of these inside it | [`Failure`], in `End` |
 //!
 //! Each text is whole, what is inside included; none has a source besides.
@@ -61,10 +61,10 @@ pub enum SubmitError {
     /// As many requests wait for a connection as the limits allow, and none can be opened: answer 503, or try later. From
     /// `get_values`, with a limit of 1: the server is being asked already.
     #[error(
-        "the queue is full: {limit} requests wait for a connection already; try later, or raise max_queue"
+        "the queue is full: {limit} requests wait for a connection already; try later, or raise max_queued_requests"
     )]
     QueueFull {
-        /// [`Limits::max_queue`](crate::Limits::max_queue).
+        /// [`Limits::max_queued_requests`](crate::Limits::max_queued_requests).
         limit: usize,
     },
     /// `shutdown` was called.
@@ -74,7 +74,7 @@ pub enum SubmitError {
     #[error(
         "a parameter of {len} bytes does not fit one record ({limit}): shorten it, or set split_long_pairs if the application can join records"
     )]
-    ParamTooLarge {
+    PairTooLarge {
         /// Encoded length of the longest pair.
         len: usize,
         /// The most that fits.
@@ -217,9 +217,9 @@ impl Failure {
 #[non_exhaustive]
 pub enum Phase {
     /// Its body was being collected, to know its length.
-    Collecting,
+    Buffering,
     /// In the queue, a connection perhaps being opened for it.
-    Waiting,
+    Queued,
     /// Being sent.
     Sending,
     /// Sent as a whole; no output yet.
@@ -232,8 +232,8 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Collecting => "while its body was collected",
-            Self::Waiting => "before it had a connection",
+            Self::Buffering => "while its body was collected",
+            Self::Queued => "before it had a connection",
             Self::Sending => "while it was sent",
             Self::Sent => "after it was sent, before any output",
             Self::Receiving => "after its output had begun",
@@ -245,9 +245,9 @@ impl fmt::Display for Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Delivery {
     /// It cannot: no byte was handed to the transport, or it refused the request. Safe to send again.
-    NotSent,
+    NotProcessed,
     /// It may have: bytes were handed to the transport, none came back. Safe only for idempotent requests.
-    MaybeSent,
+    MaybeProcessed,
     /// It has: output arrived.
     Responded,
 }
@@ -255,8 +255,8 @@ pub enum Delivery {
 impl fmt::Display for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotSent => "not sent: safe to send again",
-            Self::MaybeSent => "sent, no answer: the application may have acted",
+            Self::NotProcessed => "not sent: safe to send again",
+            Self::MaybeProcessed => "sent, no answer: the application may have acted",
             Self::Responded => "a response had begun",
         })
     }
@@ -271,7 +271,7 @@ pub enum RequestError {
     Connect(ConnectError),
     /// The connection ended before the request did. A response in progress is cut short.
     #[error("the connection to the application was lost: {0}; its log may say why")]
-    Lost(LostReason),
+    ConnectionLost(ConnectionLostReason),
     /// The application sent something that is not FastCGI; its connection was closed.
     #[error("the application broke the protocol: {0}")]
     Protocol(ProtocolError),
@@ -282,7 +282,7 @@ pub enum RequestError {
     #[error("aborted by this program")]
     Aborted,
     /// `FCGI_OVERLOADED`, also after the retries.
-    #[error("the application is overloaded: try later, or lower max_connections")]
+    #[error("the application is overloaded: try later, or lower max_connections_per_server")]
     Overloaded,
     /// `FCGI_CANT_MPX_CONN`, also after the retries.
     #[error("the application refuses to share a connection: use Multiplex::Off")]
@@ -294,21 +294,21 @@ pub enum RequestError {
     #[error("the application ended the request with the unknown protocol status {0}: a bug in it")]
     UnknownStatus(u8),
     /// A paused request's output filled its budget, and
-    /// [`AtLimit::FailRequest`](crate::AtLimit::FailRequest) was chosen.
+    /// [`OverflowPolicy::FailRequest`](crate::OverflowPolicy::FailRequest) was chosen.
     #[error(
-        "given up while paused: {held} bytes of its output were held, and Stall allows no more"
+        "given up while paused: {held} bytes of its output were held, and Config::pause_buffer allows no more"
     )]
-    Stalled {
+    PauseBufferFull {
         /// Bytes held for the request, now dropped.
         held: usize,
     },
     /// It had to wait after all, and the queue is full: the connection that was being opened for it was not, or takes
     /// fewer requests than expected.
     #[error(
-        "no connection could be had for it, and the queue is full: {limit} requests wait; try later, or raise max_queue"
+        "no connection could be had for it, and the queue is full: {limit} requests wait; try later, or raise max_queued_requests"
     )]
     QueueFull {
-        /// [`Limits::max_queue`](crate::Limits::max_queue).
+        /// [`Limits::max_queued_requests`](crate::Limits::max_queued_requests).
         limit: usize,
     },
     /// The embedder's body broke its promise.
@@ -353,7 +353,7 @@ pub enum ConnectError {
     #[error(
         "the listener's backlog is full: the application is busy, or has fewer processes than connections"
     )]
-    Busy,
+    BacklogFull,
 }
 
 /// What a failed connect says, and what to look at.
@@ -383,7 +383,7 @@ impl fmt::Display for Refusal {
 /// Why a connection that had been open ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum LostReason {
+pub enum ConnectionLostReason {
     /// The application closed it.
     #[error("closed by the application")]
     Closed,
@@ -425,13 +425,13 @@ pub enum ProtocolError {
     OnlyIdOne,
     /// A record that only a Web server sends.
     #[error("{record_type}, which only a Web server sends")]
-    Direction {
+    UnexpectedRecord {
         /// Its type.
         record_type: RecordType,
     },
     /// Bytes on a connection without a request.
     #[error("bytes on a connection that has no request")]
-    OutOfTurn,
+    Unsolicited,
 }
 
 /// Which time limit passed.
@@ -444,8 +444,8 @@ pub enum TimeoutKind {
     Write,
     /// [`Timeouts::first_byte`](crate::Timeouts::first_byte).
     FirstByte,
-    /// [`Timeouts::silence`](crate::Timeouts::silence).
-    Silence,
+    /// [`Timeouts::between_bytes`](crate::Timeouts::between_bytes).
+    BetweenBytes,
     /// [`Timeouts::total`](crate::Timeouts::total).
     Total,
     /// [`Config::probe_timeout`](crate::Config::probe_timeout), for `get_values`.
@@ -458,7 +458,7 @@ impl fmt::Display for TimeoutKind {
             Self::Queue => "no connection became free within timeouts.queue",
             Self::Write => "the application took no byte of the request within timeouts.write",
             Self::FirstByte => "no byte of a response within timeouts.first_byte",
-            Self::Silence => "the response stopped for longer than timeouts.silence",
+            Self::BetweenBytes => "the response stopped for longer than timeouts.between_bytes",
             Self::Total => "not done within timeouts.total",
             Self::Probe => "no answer to FCGI_GET_VALUES within probe_timeout",
         })

@@ -328,7 +328,7 @@ mod tests {
         };
         let tag = Tag(3);
         let report = Report {
-            received: 4,
+            bytes_received: 4,
             ..Report::default()
         };
         let failure = Failure::new(

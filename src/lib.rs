@@ -88,16 +88,16 @@ pub mod wire;
 pub use address::{Address, AddressError};
 pub use commands::Commands;
 pub use config::{
-    AtLimit, Backoff, Config, ConfigError, Limits, Multiplex, RequestIds, Stall, Timeouts,
-    UnknownLength,
+    Backoff, Config, ConfigError, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds,
+    Timeouts, UnknownLength,
 };
 pub use engine::{
     Action, CloseReason, ConnectionGauges, Counters, Disconnected, Engine, RequestGauges, Stats,
     Transmit,
 };
 pub use error::{
-    BodyError, ConnectError, Delivery, Failure, LostReason, Phase, ProtocolError, Refused,
-    RequestError, StdinError, SubmitError, TimeoutKind,
+    BodyError, ConnectError, ConnectionLostReason, Delivery, Failure, Phase, ProtocolError,
+    Refused, RequestError, StdinError, SubmitError, TimeoutKind,
 };
 pub use event::{
     Completion, ConnectionHandle, Event, Outcome, OwnedEvent, RequestHandle, ServerValues, Tag,

@@ -10,9 +10,9 @@ use std::time::Duration;
 pub struct Report {
     /// Bytes of the last attempt handed to the transport, record headers and padding included.
     /// On a shared connection never less than the true figure.
-    pub sent: u64,
+    pub bytes_sent: u64,
     /// Content bytes of `FCGI_STDOUT` and `FCGI_STDERR` received.
-    pub received: u64,
+    pub bytes_received: u64,
     /// Which server served it last: an index into [`Config::servers`](crate::Config::servers).
     pub server: Option<u16>,
     /// Times it was sent again by itself.
@@ -29,7 +29,11 @@ pub struct Report {
 /// What did not happen is left out.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes sent, {} received", self.sent, self.received)?;
+        write!(
+            f,
+            "{} bytes sent, {} received",
+            self.bytes_sent, self.bytes_received
+        )?;
         if let Some(server) = self.server {
             write!(f, ", server {server}")?;
         }
@@ -42,7 +46,7 @@ impl fmt::Display for Report {
         f.write_str("; ")?;
         let timings = self.timings;
         for (what, when) in [
-            ("assigned", timings.assigned()),
+            ("assigned", timings.queued()),
             ("sent", timings.sent()),
             ("first byte", timings.first_byte()),
             ("last byte", timings.last_byte()),
@@ -51,33 +55,33 @@ impl fmt::Display for Report {
                 write!(f, "{what} after {when:.1?}, ")?;
             }
         }
-        write!(f, "ended after {:.1?}", timings.end())
+        write!(f, "ended after {:.1?}", timings.total())
     }
 }
 
 /// Times since `submit`; `None` for what did not happen. Of the last attempt, where there were more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
-    pub(crate) assigned: Option<Elapsed>,
-    pub(crate) connecting: Option<Elapsed>,
+    pub(crate) queued: Option<Elapsed>,
+    pub(crate) connect: Option<Elapsed>,
     pub(crate) sent: Option<Elapsed>,
     pub(crate) first_byte: Option<Elapsed>,
     pub(crate) last_byte: Option<Elapsed>,
-    pub(crate) end: Elapsed,
+    pub(crate) total: Elapsed,
 }
 
 impl Timings {
     /// A connection was assigned: the time waited in the queue, connecting included.
     #[must_use]
-    pub fn assigned(&self) -> Option<Duration> {
-        self.assigned.map(Elapsed::duration)
+    pub fn queued(&self) -> Option<Duration> {
+        self.queued.map(Elapsed::duration)
     }
 
     /// How long that connection took to connect, when it was opened for waiting requests and
     /// this is its first.
     #[must_use]
-    pub fn connecting(&self) -> Option<Duration> {
-        self.connecting.map(Elapsed::duration)
+    pub fn connect(&self) -> Option<Duration> {
+        self.connect.map(Elapsed::duration)
     }
 
     /// The last byte of the request was handed to the transport.
@@ -100,8 +104,8 @@ impl Timings {
 
     /// The end.
     #[must_use]
-    pub fn end(&self) -> Duration {
-        self.end.duration()
+    pub fn total(&self) -> Duration {
+        self.total.duration()
     }
 }
 
@@ -141,7 +145,7 @@ mod tests {
     fn a_report_is_one_line_without_what_did_not_happen() {
         let waited = Report {
             timings: Timings {
-                end: Elapsed::from_nanos(1_500_000_000),
+                total: Elapsed::from_nanos(1_500_000_000),
                 ..Timings::default()
             },
             ..Report::default()
@@ -151,13 +155,13 @@ mod tests {
             "0 bytes sent, 0 received; ended after 1.5s"
         );
         let served = Report {
-            sent: 56,
-            received: 10,
+            bytes_sent: 56,
+            bytes_received: 10,
             server: Some(2),
             retries: 1,
             reused: true,
             timings: Timings {
-                assigned: Some(Elapsed::default()),
+                queued: Some(Elapsed::default()),
                 first_byte: Some(Elapsed::from_nanos(2_500_000)),
                 ..waited.timings
             },

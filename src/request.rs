@@ -53,7 +53,7 @@ impl Request {
     pub(crate) fn effective_retry(&self) -> Retry {
         match self.retry {
             Retry::ByMethod if self.params.is_idempotent() => Retry::IfStale,
-            Retry::ByMethod => Retry::IfNotSent,
+            Retry::ByMethod => Retry::IfNotProcessed,
             other => other,
         }
     }
@@ -147,7 +147,7 @@ impl Request {
 /// [rewound](Body#rewinding) limits every choice to what was not sent.
 ///
 /// A connect that fails is no attempt: the request waits for another server, or for
-/// [`Config::connect_patience`](crate::Config::connect_patience), whatever is chosen here.
+/// [`Config::connect_retry_timeout`](crate::Config::connect_retry_timeout), whatever is chosen here.
 ///
 /// Before a request that may not be sent a second time leaves on a reused connection, its socket is read once: a
 /// connection that the application has closed by then costs it nothing. The guide has
@@ -159,9 +159,9 @@ pub enum Retry {
     Never,
     /// When the application cannot have acted on it: no byte was handed to the transport, or it was refused
     /// (`FCGI_CANT_MPX_CONN`, `FCGI_OVERLOADED`). Right for requests that must not run twice.
-    IfNotSent,
+    IfNotProcessed,
     /// As [`IfStale`](Self::IfStale) when `REQUEST_METHOD` is idempotent (RFC 9110, 9.2.2: GET, HEAD, OPTIONS, TRACE,
-    /// PUT, DELETE), and as [`IfNotSent`](Self::IfNotSent) otherwise.
+    /// PUT, DELETE), and as [`IfNotProcessed`](Self::IfNotProcessed) otherwise.
     #[default]
     ByMethod,
     /// Also when a *reused* connection was lost without a byte of a response, sooner than

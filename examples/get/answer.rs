@@ -105,7 +105,7 @@ impl<'a, W: Write> Answer<'a, W> {
         };
         let declared = head.content_length.filter(|_| head.shown);
         if let Err(failure) = outcome {
-            let lost = matches!(failure.error, RequestError::Lost(_));
+            let lost = matches!(failure.error, RequestError::ConnectionLost(_));
             let is_whole = self.stdout_ended || declared == Some(self.body_len);
             if !(lost && is_whole) {
                 let delivery = failure.delivery;

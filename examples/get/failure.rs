@@ -74,17 +74,17 @@ impl Failure {
             RequestError::Connect(why) => (Status::Connect, why.to_string()),
             RequestError::TimedOut(_) => {
                 let what = match delivery {
-                    Delivery::NotSent => "no connection in time",
-                    Delivery::MaybeSent => "no response in time",
+                    Delivery::NotProcessed => "no connection in time",
+                    Delivery::MaybeProcessed => "no response in time",
                     Delivery::Responded => "the response did not end in time",
                 };
                 (Status::TimedOut, what.to_owned())
             }
-            RequestError::Lost(reason) if delivery != Delivery::Responded => (
+            RequestError::ConnectionLost(reason) if delivery != Delivery::Responded => (
                 Status::NoResponse,
                 format!("no response: {reason}; is that a FastCGI application?"),
             ),
-            RequestError::Lost(reason) => (
+            RequestError::ConnectionLost(reason) => (
                 Status::CutShort,
                 format!("the response was cut short after {body_len} bytes of its body: {reason}"),
             ),

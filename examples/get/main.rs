@@ -116,13 +116,13 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
 /// HTTP server perhaps, is not waited for without end.
 fn configure(servers: Vec<Address>, arguments: &Arguments, spent: Duration) -> Config {
     let mut config = Config::with_servers(servers);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     config.keep_connections = false;
     config.multiplex = Multiplex::Off;
     config.unknown_length = UnknownLength::Buffer {
         limit: 64 * 1024 * 1024,
     };
-    config.connect_patience = arguments.connect_retry();
+    config.connect_retry_timeout = arguments.connect_retry();
     // It waits for nothing but its connect, which has limits of its own.
     config.timeouts.queue = None;
     if let Some(timeout) = arguments.timeout {

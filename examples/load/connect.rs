@@ -50,7 +50,7 @@ pub(crate) fn sharing(address: &Address, arguments: &Arguments) -> io::Result<u3
 fn says_yes(address: &Address) -> io::Result<bool> {
     let mut config = Config::new(address.clone());
     config.multiplex = Shared::Off;
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut poll = Poll::new()?;
     let mut client = Client::new(poll.registry(), Token(0)..Token(1), config)?;
     let mut events = Events::with_capacity(8);

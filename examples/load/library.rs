@@ -76,9 +76,9 @@ pub(crate) fn run(
 
 fn configure(address: &Address, arguments: &Arguments, sharing: u32) -> Config {
     let mut config = Config::new(address.clone());
-    config.limits.max_connections = arguments.conns;
-    config.limits.max_idle = arguments.conns;
-    config.limits.max_queue = arguments.inflight;
+    config.limits.max_connections_per_server = arguments.conns;
+    config.limits.max_idle_per_server = arguments.conns;
+    config.limits.max_queued_requests = arguments.inflight;
     config.timeouts.total = Some(arguments.timeout);
     config.multiplex = match sharing {
         1 => Multiplex::Off,

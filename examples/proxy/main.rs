@@ -22,7 +22,7 @@
 //! of `program::event_loop`, with a range of tokens that it keeps for the worker. The options are a struct with defaults,
 //! of which `listen`, `upstreams` and `status` are for `main` alone, as is `Listener::check`; they can be flattened into a
 //! command line of yours. Pages of your own have their place in `request::start`, beside the status page.
-//! `tests/proxy/guest.rs` is such a server.
+//! `tests/proxy/embedded.rs` is such a server.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
 //! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page); clap (the options).

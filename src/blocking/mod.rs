@@ -161,12 +161,12 @@ impl<'a> Call<'a> {
     fn configure(&self, began: Instant, servers: Vec<Address>) -> Config {
         let left = self.timeout.saturating_sub(began.elapsed());
         let mut config = Config::with_servers(servers);
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
         config.keep_connections = false;
         config.multiplex = Multiplex::Off;
         config.timeouts = Timeouts::total(left);
         config.connect_timeout = left;
-        config.connect_patience = self.connect_retry_timeout.min(left);
+        config.connect_retry_timeout = self.connect_retry_timeout.min(left);
         config
     }
 }
@@ -256,7 +256,7 @@ mod tests {
     use crate::wire::{self, EndRequest, ProtocolStatus, RecordType};
 
     /// For what is to come: much, since the machine may be busy.
-    const PATIENCE: Duration = Duration::from_secs(45);
+    const TIME_LIMIT: Duration = Duration::from_secs(45);
 
     /// An address, and what keeps it as it is.
     type Kept<T> = (Address, T);
@@ -355,14 +355,14 @@ mod tests {
         let (down, _down) = refusing();
         let (up, peer) = answering();
         let began = Instant::now();
-        let values = ask(vec![down.clone(), up], PATIENCE).expect("an answer");
+        let values = ask(vec![down.clone(), up], TIME_LIMIT).expect("an answer");
         assert_eq!(values.multiplexes, Some(false));
         assert_eq!(peer.join().expect("no panic").expect("sockets"), 0);
         let (up, peer) = answering();
-        let response = send(vec![down, up], PATIENCE).expect("a response");
+        let response = send(vec![down, up], TIME_LIMIT).expect("a response");
         assert_eq!(response.body, b"here");
         assert_eq!(peer.join().expect("no panic").expect("sockets"), 0);
-        assert!(began.elapsed() < PATIENCE / 2);
+        assert!(began.elapsed() < TIME_LIMIT / 2);
     }
 
     // case 131
@@ -372,12 +372,12 @@ mod tests {
         let (down, _down) = refusing();
         let (up, peer) = answering();
         let began = Instant::now();
-        let values = ask(vec![hung, down, up], PATIENCE).expect("an answer");
+        let values = ask(vec![hung, down, up], TIME_LIMIT).expect("an answer");
         let took = began.elapsed();
         assert_eq!(values.multiplexes, Some(false));
         assert_eq!(peer.join().expect("no panic").expect("sockets"), 0);
         assert!(took >= Duration::from_millis(250), "{took:?}");
-        assert!(took < PATIENCE / 2, "{took:?}");
+        assert!(took < TIME_LIMIT / 2, "{took:?}");
     }
 
     // case 131
@@ -387,12 +387,12 @@ mod tests {
         let (down, _down) = refusing();
         let (up, peer) = answering();
         let began = Instant::now();
-        let response = send(vec![hung, down, up], PATIENCE).expect("a response");
+        let response = send(vec![hung, down, up], TIME_LIMIT).expect("a response");
         let took = began.elapsed();
         assert_eq!(response.body, b"here");
         assert_eq!(peer.join().expect("no panic").expect("sockets"), 0);
         assert!(took >= Duration::from_millis(250), "{took:?}");
-        assert!(took < PATIENCE / 2, "{took:?}");
+        assert!(took < TIME_LIMIT / 2, "{took:?}");
     }
 
     // case 131

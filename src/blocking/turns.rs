@@ -22,7 +22,7 @@ impl Turns {
     /// A client of one connection to each server.
     pub(super) fn new(config: Config) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let tokens = config.limits.max_connections * config.servers.len();
+        let tokens = config.limits.max_connections_per_server * config.servers.len();
         Ok(Self {
             client: Client::new(poll.registry(), Token(0)..Token(tokens), config)?,
             poll,

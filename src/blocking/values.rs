@@ -85,7 +85,7 @@ impl Found {
                 if let Err(mut failure) = outcome {
                     if self.is_late && failure.error == RequestError::Aborted {
                         failure.error = match failure.phase {
-                            Phase::Waiting => RequestError::Connect(ConnectError::TimedOut),
+                            Phase::Queued => RequestError::Connect(ConnectError::TimedOut),
                             _ => RequestError::TimedOut(TimeoutKind::Probe),
                         };
                     }

@@ -55,7 +55,7 @@ impl Collector {
     }
 
     /// States the request's method: the response to a HEAD has no body, whatever its length says. A body that is there
-    /// already is [discarded](Response::discarded); one that was discarded does not come back.
+    /// already is [discarded](Response::stdout_discarded); one that was discarded does not come back.
     #[must_use]
     pub fn with_method(mut self, method: impl AsRef<[u8]>) -> Self {
         self.head_only = method.as_ref() == b"HEAD";
@@ -97,11 +97,11 @@ impl Collector {
 
     /// Takes a piece of output.
     ///
-    /// What cannot belong to the response is counted in [`Response::discarded`]: a body where there is none (see
+    /// What cannot belong to the response is counted in [`Response::stdout_discarded`]: a body where there is none (see
     /// [`has_body`]), output after its end.
     ///
     /// # Errors
-    /// [`ResponseError::Head`], [`ResponseError::BodyTooLarge`], and [`ResponseError::Inconsistent`] for a body longer than its
+    /// [`ResponseError::Head`], [`ResponseError::BodyTooLarge`], and [`ResponseError::LengthMismatch`] for a body longer than its
     /// `Content-Length`, whose excess is not kept. The response cannot be had any more, and the same error
     /// comes from each further call and from `finish`; the request may be aborted.
     pub fn stdout(&mut self, piece: &[u8]) -> Result<(), ResponseError> {
@@ -157,9 +157,9 @@ impl Collector {
             transfer_encoding: head.transfer_encoding,
             interim: self.interim,
             body: self.body,
-            discarded: self.discarded,
+            stdout_discarded: self.discarded,
             stderr: self.stderr,
-            stderr_dropped: self.stderr_dropped,
+            stderr_discarded: self.stderr_dropped,
             completeness: *verdict.as_ref().unwrap_or(&Completeness::Partial),
             outcome: outcome.clone(),
         };
@@ -227,7 +227,7 @@ impl Collector {
         self.body.extend_from_slice(&piece[..kept]);
         match head.content_length {
             Some(declared) if declared > limit as u64 => Err(ResponseError::BodyTooLarge { limit }),
-            Some(declared) if received as u64 > declared => Err(ResponseError::Inconsistent {
+            Some(declared) if received as u64 > declared => Err(ResponseError::LengthMismatch {
                 declared,
                 received: received as u64,
             }),
@@ -263,7 +263,7 @@ impl Collector {
         };
         let reached = declared == Some(received);
         let short = declared.is_some() && !reached;
-        let inconsistent = ResponseError::Inconsistent {
+        let inconsistent = ResponseError::LengthMismatch {
             declared: declared.unwrap_or(received),
             received,
         };
@@ -344,7 +344,7 @@ fn owned((name, value): (&[u8], &[u8])) -> Field {
 
 fn cut_or_failed(error: &RequestError) -> ResponseError {
     match error {
-        RequestError::Lost(_) => ResponseError::Cut,
+        RequestError::ConnectionLost(_) => ResponseError::Truncated,
         _ => ResponseError::Failed,
     }
 }
@@ -353,6 +353,6 @@ fn cut_or_failed(error: &RequestError) -> ResponseError {
 fn spares_the_response(error: &RequestError) -> bool {
     matches!(
         error,
-        RequestError::Lost(_) | RequestError::TimedOut(_) | RequestError::ShutDown
+        RequestError::ConnectionLost(_) | RequestError::TimedOut(_) | RequestError::ShutDown
     )
 }

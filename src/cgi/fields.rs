@@ -88,7 +88,7 @@ where
             }
             Class::Host => {
                 let value = value.trim_ascii();
-                if !is_host(value) {
+                if !is_valid_host(value) {
                     return Err(EnvError::Host);
                 }
                 host = Some(value);
@@ -196,12 +196,12 @@ pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
 /// none. [`Env`](super::Env) refuses another `Host`; a server that answers some requests by itself asks before.
 ///
 /// ```
-/// use mio_fcgi::cgi::is_host;
+/// use mio_fcgi::cgi::is_valid_host;
 ///
-/// assert!(is_host("example.org:8443") && is_host("[2001:db8::1]") && is_host(""));
-/// assert!(!is_host("user@example.org") && !is_host("example.org/path") && !is_host("a, b"));
+/// assert!(is_valid_host("example.org:8443") && is_valid_host("[2001:db8::1]") && is_valid_host(""));
+/// assert!(!is_valid_host("user@example.org") && !is_valid_host("example.org/path") && !is_valid_host("a, b"));
 /// ```
-pub fn is_host(host: impl AsRef<[u8]>) -> bool {
+pub fn is_valid_host(host: impl AsRef<[u8]>) -> bool {
     let host = host.as_ref();
     let name = host_name(host);
     let port = &host[name.len()..];

@@ -1,16 +1,16 @@
 //! The path of a target as bytes: decoded, its segments, encoded anew. No file is looked at.
 
 use super::bytes::breaks_lines;
-use super::refusal::{Forbidden, Invalid, Refusal};
+use super::refusal::{ForbiddenReason, InvalidTarget, Refusal};
 
 /// Decodes a path once and resolves its dot segments. Begins with a slash; ends with one if it names a directory.
 pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
     if raw.first() != Some(&b'/') {
-        return Err(Refusal::Invalid(Invalid::NoSlash));
+        return Err(Refusal::Invalid(InvalidTarget::NoSlash));
     }
-    let decoded = decoded(raw).ok_or(Refusal::Invalid(Invalid::Encoding))?;
+    let decoded = decoded(raw).ok_or(Refusal::Invalid(InvalidTarget::Encoding))?;
     if breaks_lines(&decoded).is_some() {
-        return Err(Refusal::Invalid(Invalid::Control));
+        return Err(Refusal::Invalid(InvalidTarget::Control));
     }
     let mut path = Vec::with_capacity(decoded.len());
     let mut is_directory = false;
@@ -20,7 +20,7 @@ pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
             b"" | b"." => {}
             b".." => {
                 let parent = path.iter().rposition(|byte| *byte == b'/');
-                path.truncate(parent.ok_or(Refusal::Forbidden(Forbidden::OutsideRoot))?);
+                path.truncate(parent.ok_or(Refusal::Forbidden(ForbiddenReason::OutsideRoot))?);
             }
             segment => {
                 path.push(b'/');

@@ -5,7 +5,7 @@ use std::fmt;
 /// Why something is not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Forbidden {
+pub enum ForbiddenReason {
     /// The path leads out of the document root, or a symbolic link does, and not into a directory that
     /// [`allow_links_into`](super::ScriptMap::allow_links_into) named.
     OutsideRoot,
@@ -18,7 +18,7 @@ pub enum Forbidden {
 /// What is wrong with a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Invalid {
+pub enum InvalidTarget {
     /// It does not begin with a slash.
     NoSlash,
     /// A `%` without two hexadecimal digits.
@@ -27,7 +27,7 @@ pub enum Invalid {
     Control,
 }
 
-impl fmt::Display for Forbidden {
+impl fmt::Display for ForbiddenReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OutsideRoot => "the path leads out of the document root",
@@ -37,7 +37,7 @@ impl fmt::Display for Forbidden {
     }
 }
 
-impl fmt::Display for Invalid {
+impl fmt::Display for InvalidTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoSlash => "the target does not begin with a slash",
@@ -49,6 +49,6 @@ impl fmt::Display for Invalid {
 
 /// Either.
 pub(super) enum Refusal {
-    Invalid(Invalid),
-    Forbidden(Forbidden),
+    Invalid(InvalidTarget),
+    Forbidden(ForbiddenReason),
 }

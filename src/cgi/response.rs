@@ -37,11 +37,11 @@ pub struct Response {
     /// The body.
     pub body: Vec<u8>,
     /// Bytes of output dropped: a body where none belongs, output after its end.
-    pub discarded: u64,
+    pub stdout_discarded: u64,
     /// What came on stderr. Says nothing about success.
     pub stderr: Vec<u8>,
     /// Bytes of stderr not kept.
-    pub stderr_dropped: u64,
+    pub stderr_discarded: u64,
     /// From what it is known that the response is whole.
     pub completeness: Completeness,
     /// How the request ended.
@@ -195,10 +195,10 @@ pub enum ResponseError {
     Head(#[from] HeadError),
     /// The connection was lost in the middle of the response.
     #[error("the response was cut short")]
-    Cut,
+    Truncated,
     /// The body has not the length that the head states.
     #[error("the application declared a body of {declared} bytes and sent {received}")]
-    Inconsistent {
+    LengthMismatch {
         /// `Content-Length`.
         declared: u64,
         /// Bytes received.

@@ -7,7 +7,7 @@ use super::path::{
     begins_with_dot, has_extension, has_other_names_on_windows, hides_extension, location,
     normalized, segment_ends,
 };
-use super::refusal::{Forbidden, Invalid, Refusal};
+use super::refusal::{ForbiddenReason, InvalidTarget, Refusal};
 
 /// A script, and what of the path is left for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl ScriptMap {
                 continue;
             }
             if self.is_hidden(&path[..end]) {
-                return Resolution::Forbidden(Forbidden::DotFile);
+                return Resolution::Forbidden(ForbiddenReason::DotFile);
             }
             match self.kind(&path[..end]) {
                 Kind::File => return self.script(&path[..end], &path[end..]),
@@ -158,7 +158,7 @@ impl ScriptMap {
     fn resolve_plain(&self, path: &[u8], query: &[u8]) -> Resolution {
         // Before the look at the file: whether it exists is nobody's business.
         if self.is_hidden(path) {
-            return Resolution::Forbidden(Forbidden::DotFile);
+            return Resolution::Forbidden(ForbiddenReason::DotFile);
         }
         let is_directory = path.ends_with(b"/");
         // With its slash, with which no file is found; in a remote map it is what tells a directory.
@@ -187,7 +187,7 @@ impl ScriptMap {
                 Kind::Directory | Kind::Absent => {}
             }
         }
-        Resolution::Forbidden(Forbidden::NoIndex)
+        Resolution::Forbidden(ForbiddenReason::NoIndex)
     }
 
     fn script(&self, name: &[u8], path_info: &[u8]) -> Resolution {
@@ -216,7 +216,7 @@ impl ScriptMap {
         // The root itself may be a link that has been changed since, as some deployments do.
         let inside = inside.any(|directory| canonical.starts_with(directory))
             || matches!(self.root.canonicalize(), Ok(root) if canonical.starts_with(&root));
-        (!inside).then_some(Resolution::Forbidden(Forbidden::OutsideRoot))
+        (!inside).then_some(Resolution::Forbidden(ForbiddenReason::OutsideRoot))
     }
 
     fn is_hidden(&self, path: &[u8]) -> bool {
@@ -282,9 +282,9 @@ pub enum Resolution {
     /// There is no such file: 404. The application was not asked.
     NotFound,
     /// It is not to be had: 403.
-    Forbidden(Forbidden),
+    Forbidden(ForbiddenReason),
     /// The target is no path: 400.
-    Invalid(Invalid),
+    Invalid(InvalidTarget),
 }
 
 /// A document root without slashes at its end. `/` is one too, as an application in a chroot sees it.

@@ -1,7 +1,7 @@
 //! Back-pressure: whether a connection is read, and what the driver is asked to do when that changes.
 //!
 //! A request that is alone on its connection is paused by not reading the socket. A request that shares its connection has
-//! its output kept, up to the budgets of [`Stall`](crate::Stall); when a budget is used up, either the connection is not
+//! its output kept, up to the budgets of [`PauseBuffer`](crate::PauseBuffer); when a budget is used up, either the connection is not
 //! read, or the paused request fails.
 
 use super::Engine;
@@ -21,7 +21,7 @@ impl Engine {
         let now = self.timeline.now();
         let connection = &mut self.connections[key as usize];
         let kept = self.requests.kept();
-        match connection.decide_on_reads(now, kept, &self.config.stall) {
+        match connection.decide_on_reads(now, kept, &self.config.pause_buffer) {
             Reads::Unchanged => return,
             Reads::Blocked => {}
             Reads::Reopened => self.ask_read(key),

@@ -8,15 +8,15 @@ use std::fmt;
 pub enum CloseReason {
     /// Idle for [`Limits::idle_timeout`](crate::Limits::idle_timeout).
     IdleTimeout,
-    /// More idle connections than [`Limits::max_idle`](crate::Limits::max_idle).
+    /// More idle connections than [`Limits::max_idle_per_server`](crate::Limits::max_idle_per_server).
     MaxIdle,
-    /// Older than [`Limits::max_age`](crate::Limits::max_age).
-    MaxAge,
+    /// Older than [`Limits::max_lifetime`](crate::Limits::max_lifetime).
+    MaxLifetime,
     /// Served [`Limits::max_requests_per_connection`](crate::Limits::max_requests_per_connection), or
     /// ran out of request IDs.
     MaxRequests,
     /// [`Config::keep_connections`](crate::Config::keep_connections) is off.
-    KeepOff,
+    KeepAliveOff,
     /// The application answers requests with ID 1 only, see [`RequestIds`](crate::RequestIds).
     OnlyIdOne,
     /// A request that was alone on it was aborted or timed out: closing is the only abort that php-fpm and
@@ -25,10 +25,10 @@ pub enum CloseReason {
     /// The application ended a request before it was sent as a whole.
     EarlyEnd,
     /// Records came for a request that had ended.
-    Stray,
+    LateRecord,
     /// Closed so that the application's process can turn to a connection that waits, see
-    /// [`Config::yield_after`](crate::Config::yield_after).
-    Yielded,
+    /// [`Config::preempt_idle_after`](crate::Config::preempt_idle_after).
+    Preempted,
     /// A fresh connection was needed in its place.
     Replaced,
     /// The probe's answer was in, or did not come.
@@ -38,7 +38,7 @@ pub enum CloseReason {
     /// The limits were lowered, or the client was shut down.
     Retired,
     /// Bytes on it while it was idle.
-    OutOfTurn,
+    UnsolicitedData,
     /// The application broke the protocol.
     Protocol,
     /// The connect failed or timed out.
@@ -56,19 +56,19 @@ impl CloseReason {
     pub const ALL: &'static [Self] = &[
         Self::IdleTimeout,
         Self::MaxIdle,
-        Self::MaxAge,
+        Self::MaxLifetime,
         Self::MaxRequests,
-        Self::KeepOff,
+        Self::KeepAliveOff,
         Self::OnlyIdOne,
         Self::Aborted,
         Self::EarlyEnd,
-        Self::Stray,
-        Self::Yielded,
+        Self::LateRecord,
+        Self::Preempted,
         Self::Replaced,
         Self::ProbeDone,
         Self::AbortGrace,
         Self::Retired,
-        Self::OutOfTurn,
+        Self::UnsolicitedData,
         Self::Protocol,
         Self::ConnectFailed,
         Self::Shortage,
@@ -81,20 +81,20 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::IdleTimeout => "idle for limits.idle_timeout",
-            Self::MaxIdle => "more idle than limits.max_idle",
-            Self::MaxAge => "older than limits.max_age",
+            Self::MaxIdle => "more idle than limits.max_idle_per_server",
+            Self::MaxLifetime => "older than limits.max_lifetime",
             Self::MaxRequests => "served limits.max_requests_per_connection, or out of request IDs",
-            Self::KeepOff => "connections are not kept",
+            Self::KeepAliveOff => "connections are not kept",
             Self::OnlyIdOne => "the application answers requests with ID 1 only",
             Self::Aborted => "its request was given up",
             Self::EarlyEnd => "its request ended before it was sent as a whole",
-            Self::Stray => "records came for a request that had ended",
-            Self::Yielded => "the application has others to turn to",
+            Self::LateRecord => "records came for a request that had ended",
+            Self::Preempted => "the application has others to turn to",
             Self::Replaced => "a fresh connection was needed in its place",
             Self::ProbeDone => "the probe is over",
             Self::AbortGrace => "a request did not end after its abort",
             Self::Retired => "the limits were lowered or the client shut down",
-            Self::OutOfTurn => "the application spoke out of turn",
+            Self::UnsolicitedData => "the application spoke out of turn",
             Self::Protocol => "the application broke the protocol",
             Self::ConnectFailed => "it could not be established",
             Self::Shortage => "no descriptor, port or memory was left for it",

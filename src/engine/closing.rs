@@ -8,7 +8,7 @@ use super::connection::{Connection, Input, Step};
 use super::pool::ConnectFailure;
 use super::requests::{Input as RequestInput, LossCause, Progress, State, Step as RequestStep};
 use super::time::Time;
-use crate::error::{ConnectError, LostReason, RequestError};
+use crate::error::{ConnectError, ConnectionLostReason, RequestError};
 use crate::event::RequestHandle;
 
 impl Engine {
@@ -99,24 +99,24 @@ impl Engine {
         } else if !self.lifecycle.is_running() && self.requests.queue().is_empty() {
             Some(CloseReason::Retired)
         } else if !self.config.keep_connections && has_served {
-            Some(CloseReason::KeepOff)
+            Some(CloseReason::KeepAliveOff)
         } else if has_served && self.pool.serves_once(server, &self.config) {
             Some(CloseReason::OnlyIdOne)
         } else if connection.has_served_most(limits) || connection.is_out_of_ids() {
             Some(CloseReason::MaxRequests)
         } else if connection.is_old(now, limits) {
-            Some(CloseReason::MaxAge)
+            Some(CloseReason::MaxLifetime)
         } else if self.pool.has_too_many(server, &self.config) {
             Some(CloseReason::Retired)
         } else if connection.max_requests() == 1 && has_served && self.must_preempt(now, server) {
-            Some(CloseReason::Yielded)
+            Some(CloseReason::Preempted)
         } else {
             None
         }
     }
 
     /// Whether a connection is to be closed so that its process can turn to one that waits, see
-    /// [`Config::yield_after`](crate::Config::yield_after).
+    /// [`Config::preempt_idle_after`](crate::Config::preempt_idle_after).
     pub(super) fn must_preempt(&mut self, now: Time, server: u16) -> bool {
         if !self.pool.awaits_first_byte(server) {
             return false;
@@ -150,7 +150,7 @@ impl Engine {
         let served = connection.served();
         let is_useless = matches!(
             reason,
-            CloseReason::ClosedIdle | CloseReason::OutOfTurn | CloseReason::Protocol
+            CloseReason::ClosedIdle | CloseReason::UnsolicitedData | CloseReason::Protocol
         );
         // One that ends before anybody had it is no better than none.
         let is_failure = is_useless && served == 0 && live.is_empty() && probe.is_none();
@@ -159,14 +159,14 @@ impl Engine {
         self.note_loss(now, key, reason);
         self.pool
             .lost(server, self.connections[key as usize].live());
-        if served == 0 && (is_useless || self.config.limits.min_idle > 0) {
+        if served == 0 && (is_useless || self.config.limits.min_idle_per_server > 0) {
             self.pool.pause_refill(now, server, self.config.backoff);
             self.arm_server(now, server);
         }
         self.remove(key, reason);
         if is_failure && !self.requests.queue().is_empty() {
             let error = ConnectError::Failed(match error {
-                RequestError::Lost(LostReason::Io(kind)) => kind,
+                RequestError::ConnectionLost(ConnectionLostReason::Io(kind)) => kind,
                 RequestError::Protocol(_) => io::ErrorKind::InvalidData,
                 _ => io::ErrorKind::UnexpectedEof,
             });
@@ -272,7 +272,7 @@ impl Engine {
             } else {
                 connection
                     .is_old(now, &limits)
-                    .then_some(CloseReason::MaxAge)
+                    .then_some(CloseReason::MaxLifetime)
             }
         });
     }

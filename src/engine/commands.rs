@@ -71,7 +71,7 @@ impl Engine {
         if self.has_room(self.timeline.peek(now), None, || false) {
             Ok(())
         } else {
-            let limit = self.config.limits.max_queue;
+            let limit = self.config.limits.max_queued_requests;
             Err(SubmitError::QueueFull { limit })
         }
     }
@@ -145,7 +145,7 @@ impl Engine {
     /// still, the total one does not. A stale handle is ignored.
     ///
     /// Alone on its connection, the socket is not read. On a shared one its output is kept, see
-    /// [`Stall`](crate::Stall), and new requests go to other connections where there are any.
+    /// [`PauseBuffer`](crate::PauseBuffer), and new requests go to other connections where there are any.
     pub fn pause(&mut self, now: Instant, request: RequestHandle) {
         self.timeline.tick(now);
         let Some(key) = self.requests.key(request) else {
@@ -184,9 +184,9 @@ impl Engine {
     /// | without an answer, `End` says | as a rule |
     /// |-------------------------------|-----------|
     /// | [`TimeoutKind::Queue`](crate::TimeoutKind::Queue) | every connection of this client is busy |
-    /// | [`TimeoutKind::Probe`](crate::TimeoutKind::Probe), [`ConnectError::Busy`](crate::ConnectError::Busy) | every process of the application is busy |
+    /// | [`TimeoutKind::Probe`](crate::TimeoutKind::Probe), [`ConnectError::BacklogFull`](crate::ConnectError::BacklogFull) | every process of the application is busy |
     /// | [`RequestError::Connect`] otherwise | the server is down |
-    /// | [`RequestError::Protocol`], [`RequestError::Lost`] | something else listens there; lost also while the application restarts |
+    /// | [`RequestError::Protocol`], [`RequestError::ConnectionLost`] | something else listens there; lost also while the application restarts |
     ///
     /// What is connected to and says nothing need not be an application: some HTTP servers wait for the end of a line.
     ///
@@ -212,7 +212,7 @@ impl Engine {
             return Err(SubmitError::QueueFull { limit: 1 });
         }
         if !self.has_room(now, Some(server), || false) {
-            let limit = self.config.limits.max_queue;
+            let limit = self.config.limits.max_queued_requests;
             return Err(SubmitError::QueueFull { limit });
         }
         let timeouts = Timeouts {
@@ -236,9 +236,10 @@ impl Engine {
         let now = self.timeline.tick(now);
         limits.validate()?;
         self.config.limits = limits;
-        self.lifecycle.set_opens_beforehand(limits.min_idle > 0);
+        self.lifecycle
+            .set_opens_beforehand(limits.min_idle_per_server > 0);
         self.requests
-            .keep_waiting(self.pool.expected(), limits.max_queue);
+            .keep_waiting(self.pool.expected(), limits.max_queued_requests);
         self.close_used_up(now);
         self.pool.unsettle();
         self.settle(now);

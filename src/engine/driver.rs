@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::close_reason::CloseReason;
 use super::connection::{Input, Step};
 use super::{Disconnected, Engine};
-use crate::error::{ConnectError, LostReason, RequestError};
+use crate::error::{ConnectError, ConnectionLostReason, RequestError};
 use crate::event::ConnectionHandle;
 
 /// A full backlog is tried again after at most the third pause (200 ms by default): the server is there, a try costs one
@@ -139,10 +139,10 @@ impl Engine {
                 let lost = match why {
                     Disconnected::ConnectFailed(kind)
                     | Disconnected::Failed(kind)
-                    | Disconnected::Shortage(kind) => LostReason::Io(kind),
-                    Disconnected::Eof | Disconnected::BacklogFull => LostReason::Closed,
+                    | Disconnected::Shortage(kind) => ConnectionLostReason::Io(kind),
+                    Disconnected::Eof | Disconnected::BacklogFull => ConnectionLostReason::Closed,
                 };
-                self.lose(now, key, reason, RequestError::Lost(lost));
+                self.lose(now, key, reason, RequestError::ConnectionLost(lost));
             }
             _ => {}
         }

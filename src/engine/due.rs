@@ -13,7 +13,7 @@ use super::timeouts::ConnectionDue;
 use super::timers::Owner;
 use crate::error::{ConnectError, RequestError, TimeoutKind};
 
-/// When a connection that `min_idle` keeps, and that is due all the time, is looked at again.
+/// When a connection that `min_idle_per_server` keeps, and that is due all the time, is looked at again.
 const KEPT_AGAIN: Duration = Duration::from_secs(1);
 
 impl Engine {
@@ -123,7 +123,7 @@ impl Engine {
                 };
                 if now.saturating_duration_since(*since) >= self.config.connect_timeout {
                     // No pause is left, or the clock came late.
-                    self.give_up_connecting(now, key, ConnectError::Busy);
+                    self.give_up_connecting(now, key, ConnectError::BacklogFull);
                     return;
                 }
                 connection.dial_again();
@@ -142,11 +142,11 @@ impl Engine {
         self.connect_failed(now, key, error);
     }
 
-    /// A connection without a request is to be closed, unless it is one of those that `min_idle` keeps.
+    /// A connection without a request is to be closed, unless it is one of those that `min_idle_per_server` keeps.
     fn close_due(&mut self, now: Time, key: u32, due: ConnectionDue) {
         let connection = &mut self.connections[key as usize];
         let reason = match due {
-            ConnectionDue::Age => CloseReason::MaxAge,
+            ConnectionDue::Age => CloseReason::MaxLifetime,
             ConnectionDue::Unfinished => CloseReason::Protocol,
             ConnectionDue::Lists => {
                 connection.shrink_idle();
@@ -168,7 +168,7 @@ impl Engine {
             | ConnectionDue::Connect
             | ConnectionDue::Redial
             | ConnectionDue::Late => {
-                let kept = self.config.limits.min_idle;
+                let kept = self.config.limits.min_idle_per_server;
                 // One that still waits for its last padding is of no use.
                 if self.pool.is_kept_idle(connection.server(), key, kept) {
                     connection.touch(now);
@@ -195,7 +195,7 @@ impl Engine {
             if !self.must_preempt(now, server) {
                 break;
             }
-            self.close(now, key, CloseReason::Yielded);
+            self.close(now, key, CloseReason::Preempted);
         }
         self.arm_server(now, server);
     }

@@ -35,7 +35,7 @@ impl Engine {
 
     /// Puts a request back that is to be sent again.
     pub(super) fn requeue(&mut self, key: u32, failed: Failure) {
-        let limit = self.config.limits.max_queue;
+        let limit = self.config.limits.max_queued_requests;
         self.requests
             .requeue(key, failed, self.pool.expected(), limit);
         self.arm_request(key);

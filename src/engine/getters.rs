@@ -108,21 +108,21 @@ impl Engine {
         let mut requests = RequestGauges::default();
         for (_, request) in self.requests.iter() {
             *match request.state() {
-                RequestState::Buffering { .. } => &mut requests.collecting,
-                RequestState::Queued => &mut requests.waiting,
+                RequestState::Buffering { .. } => &mut requests.buffering,
+                RequestState::Queued => &mut requests.queued,
                 RequestState::Active { .. } => &mut requests.active,
-                RequestState::Draining => &mut requests.holding,
+                RequestState::Draining => &mut requests.draining,
                 RequestState::Aborting { .. } => &mut requests.aborting,
             } += 1;
             requests.paused += usize::from(request.output().is_paused());
         }
-        let waiting = requests.waiting.saturating_sub(self.pool.expected());
-        requests.connecting = requests.waiting - waiting;
-        requests.waiting = waiting;
+        let waiting = requests.queued.saturating_sub(self.pool.expected());
+        requests.connecting = requests.queued - waiting;
+        requests.queued = waiting;
         Stats {
             connections,
             requests,
-            bytes_held: self.requests.kept(),
+            bytes_buffered: self.requests.kept(),
             counters: self.counters.with(self.requests.counts()),
         }
     }

@@ -176,7 +176,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without a connection. Where [`min_idle`](crate::Limits::min_idle) asks for some, the actions that open them
+    /// An engine without a connection. Where [`min_idle_per_server`](crate::Limits::min_idle_per_server) asks for some, the actions that open them
     /// are there at once; time begins with the first call that is given an instant, so let that come first.
     ///
     /// # Errors
@@ -190,12 +190,15 @@ impl Engine {
             }
         }
         let mut engine = Self {
-            lifecycle: Lifecycle::new(config.limits.min_idle > 0),
+            lifecycle: Lifecycle::new(config.limits.min_idle_per_server > 0),
             timeline: Timeline::new(),
             timers: Timers::default(),
             pool: Pool::new(&config),
             connections: Slab::new(),
-            requests: Requests::new(config.limits.max_queue, config.stall.per_client),
+            requests: Requests::new(
+                config.limits.max_queued_requests,
+                config.pause_buffer.per_client,
+            ),
             pending: Pending::default(),
             buffers: BufferPool::default(),
             reads_are_reported: false,

@@ -60,7 +60,7 @@ impl Engine {
     }
 
     /// Step `Failed`: it could not be connected. The server is set aside, unless it is only busy; requests that have
-    /// nowhere else to go and no patience left fail.
+    /// nowhere else to go and no time left to retry fail.
     pub(super) fn connect_failed(&mut self, now: Time, key: u32, error: ConnectError) {
         let connection = &self.connections[key as usize];
         let failure = ConnectFailure {

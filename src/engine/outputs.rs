@@ -138,7 +138,7 @@ impl Engine {
     /// Output that was kept was taken: there is room for more, and its connection may be read again.
     fn note_taken(&mut self, key: u32, less: usize, left: usize) {
         if let Some(connection) = self.requests[key].connection() {
-            let has_room = (left == 0 || left < self.config.stall.per_request)
+            let has_room = (left == 0 || left < self.config.pause_buffer.per_request)
                 && self.requests[key].unfill_output();
             let own = &mut self.connections[connection.index as usize];
             own.note_taken(less, has_room);
@@ -189,11 +189,11 @@ impl Engine {
     /// I/O, where a write goes on while the engine is used. The number of bytes appended, 0 when there is nothing or the
     /// handle is stale; at most about 256 KiB a call, and more may follow.
     ///
-    /// From here on the bytes may reach the application, so a request fails as [`Delivery::MaybeSent`] even if the write
+    /// From here on the bytes may reach the application, so a request fails as [`Delivery::MaybeProcessed`] even if the write
     /// does not complete. Keep `out` until it has, also when [`Action::Close`] comes meanwhile. When it takes less, write
     /// the rest before anything else.
     ///
-    /// [`Delivery::MaybeSent`]: crate::Delivery::MaybeSent
+    /// [`Delivery::MaybeProcessed`]: crate::Delivery::MaybeProcessed
     /// [`Action::Close`]: crate::Action::Close
     pub fn poll_transmit(
         &mut self,

@@ -138,7 +138,7 @@ impl Engine {
                 CloseReason::ClosedIdle
                     | CloseReason::Lost
                     | CloseReason::Protocol
-                    | CloseReason::OutOfTurn
+                    | CloseReason::UnsolicitedData
             );
         if is_theirs {
             self.pool.known_mut(server).note_death_by_question();

@@ -8,7 +8,7 @@ use super::pool::KnownIds;
 use super::requests::{Input, OutputKind, Step};
 use super::time::Time;
 use super::{Engine, RawEvent};
-use crate::config::AtLimit;
+use crate::config::OverflowPolicy;
 use crate::error::{Delivery, ProtocolError, RequestError};
 use crate::event::{Completion, Event, ServerValues};
 use crate::wire::{EndRequest, ProtocolStatus, RecordType};
@@ -54,7 +54,7 @@ impl Engine {
     #[inline(always)]
     fn note_received(&mut self, now: Time, key: u32, is_first: bool) {
         if is_first {
-            let limit = self.requests[key].timeouts().silence;
+            let limit = self.requests[key].timeouts().between_bytes;
             self.timers.arm_limit(now, key, limit);
         }
     }
@@ -123,7 +123,7 @@ impl Engine {
             && !matches!(body.protocol_status, ProtocolStatus::Unassigned(_));
         let mut failure = request.failure(now, error, transmitted);
         if is_rejected && !request.maybe_processed() {
-            failure.delivery = Delivery::NotSent;
+            failure.delivery = Delivery::NotProcessed;
         }
         let is_retried = is_rejected
             && self.note_rejection(now, server, &failure.error)
@@ -162,16 +162,20 @@ impl Engine {
 
     /// Output of a paused request was kept. At a budget's end either its connection is not read, or the request fails.
     fn kept(&mut self, now: Time, key: u32, request_key: u32, more: usize, in_all: usize) {
-        let stall = self.config.stall;
+        let stall = self.config.pause_buffer;
         let is_full = in_all >= stall.per_request && self.requests[request_key].fill_output();
         let connection = &mut self.connections[key as usize];
         connection.note_kept(more, is_full);
         let is_over = in_all > stall.per_request
             || connection.buffered() > stall.per_connection
             || self.requests.kept() > stall.per_client;
-        if is_over && connection.live() > 1 && stall.at_limit == AtLimit::FailRequest {
+        if is_over && connection.live() > 1 && stall.overflow == OverflowPolicy::FailRequest {
             debug!("request {request_key}: {in_all} bytes kept while it was paused, given up");
-            self.stop(now, request_key, RequestError::Stalled { held: in_all });
+            self.stop(
+                now,
+                request_key,
+                RequestError::PauseBufferFull { held: in_all },
+            );
             return;
         }
         self.update_reads(key);
@@ -194,12 +198,12 @@ impl Engine {
         self.counters.note_ignored();
         let connection = &mut self.connections[key as usize];
         if connection.max_requests() == 1 {
-            connection.retire(CloseReason::Stray);
+            connection.retire(CloseReason::LateRecord);
         } else if !connection.is_out_of_ids() {
             return;
         }
         if connection.is_idle() {
-            self.close(now, key, CloseReason::Stray);
+            self.close(now, key, CloseReason::LateRecord);
         }
     }
 
@@ -207,7 +211,7 @@ impl Engine {
     fn close_if_unsolicited(&mut self, now: Time, key: u32) {
         let connection = &self.connections[key as usize];
         if connection.is_idle() && connection.max_requests() == 1 {
-            self.close(now, key, CloseReason::OutOfTurn);
+            self.close(now, key, CloseReason::UnsolicitedData);
         }
     }
 
@@ -252,7 +256,7 @@ impl Engine {
         warn!("connection {key}: the application at {server} broke the protocol: {error}");
         self.counters.note_protocol_error();
         let reason = match connection.state() {
-            State::Open if connection.live() == 0 => CloseReason::OutOfTurn,
+            State::Open if connection.live() == 0 => CloseReason::UnsolicitedData,
             _ => CloseReason::Protocol,
         };
         self.pending.close(handle, reason);
@@ -285,7 +289,7 @@ impl Engine {
         }
         if connection.speaks_unasked() {
             if connection.max_requests() == 1 {
-                self.close(now, key, CloseReason::OutOfTurn);
+                self.close(now, key, CloseReason::UnsolicitedData);
                 return;
             }
             connection.take_available();

@@ -54,7 +54,7 @@ impl Engine {
 
     /// A new connection has got its first request: it is looked at again when that should have been answered.
     fn await_first_byte(&mut self, now: Time, key: u32) {
-        if let Some(wait) = self.config.yield_after
+        if let Some(wait) = self.config.preempt_idle_after
             && self.config.keep_connections
         {
             let connection = &self.connections[key as usize];

@@ -50,7 +50,7 @@ impl Engine {
             return;
         }
         self.ask_servers(now);
-        if self.config.limits.min_idle > 0 && self.requests.queue().is_empty() {
+        if self.config.limits.min_idle_per_server > 0 && self.requests.queue().is_empty() {
             let mut from = 0;
             while let Some(server) = self.pool.refill(now, from, &self.config) {
                 self.dial(now, server);
@@ -66,7 +66,7 @@ impl Engine {
         }
     }
 
-    /// A connection could not be had: requests that have nowhere else to go and no patience left fail.
+    /// A connection could not be had: requests that have nowhere else to go and no time left to retry fail.
     fn fail_what_waits(&mut self, now: Time, failure: ConnectFailure) {
         let ConnectFailure {
             server,
@@ -74,7 +74,7 @@ impl Engine {
             error,
         } = failure;
         // The server is there, and only busy: the failure costs no more than the connection that it was told for.
-        let is_busy = error == ConnectError::Busy;
+        let is_busy = error == ConnectError::BacklogFull;
         let is_elsewhere = !is_busy && self.pool.has_usable_server(now);
         let mut next = self.requests.queue().first();
         while let Some(key) = next {
@@ -84,7 +84,7 @@ impl Engine {
             if is_elsewhere && !request.is_probe() {
                 continue;
             }
-            if now.saturating_duration_since(queued) < self.config.connect_patience {
+            if now.saturating_duration_since(queued) < self.config.connect_retry_timeout {
                 if !is_busy {
                     self.requests[key].set_refused(Some(error));
                     self.arm_request(key);
@@ -171,7 +171,7 @@ impl Engine {
         if self.requests.queue().is_empty() {
             return;
         }
-        let limit = self.config.limits.max_queue;
+        let limit = self.config.limits.max_queued_requests;
         while self.requests.exceeds_ceiling(self.pool.expected(), limit) {
             let Some(key) = self.requests.queue().last() else {
                 return;

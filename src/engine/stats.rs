@@ -14,7 +14,7 @@ pub struct Stats {
     /// Requests by state.
     pub requests: RequestGauges,
     /// Bytes of output held for paused requests.
-    pub bytes_held: usize,
+    pub bytes_buffered: usize,
     /// What has happened since the start.
     pub counters: Counters,
 }
@@ -40,15 +40,15 @@ pub struct ConnectionGauges {
 #[non_exhaustive]
 pub struct RequestGauges {
     /// Their body is being collected.
-    pub collecting: usize,
+    pub buffering: usize,
     /// In the queue, with no connection being opened for them.
-    pub waiting: usize,
+    pub queued: usize,
     /// In the queue, a connection being opened for each.
     pub connecting: usize,
     /// On a connection.
     pub active: usize,
     /// Ended by the application, output still held for them.
-    pub holding: usize,
+    pub draining: usize,
     /// Given up, waiting for the application's end; their `End` is out.
     pub aborting: usize,
     /// Of all these, paused.
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn idle_connections_cost_their_entries_and_the_mean_of_what_they_hold() {
         let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
-        config.limits.min_idle = 2;
+        config.limits.min_idle_per_server = 2;
         let mut engine = Engine::new(config).expect("a valid configuration");
         assert_eq!(engine.idle_connection_cost(), None);
         let now = Instant::now();

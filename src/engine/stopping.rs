@@ -33,9 +33,9 @@ impl Engine {
         let is_alone = connection.has_one_left();
         let request = &self.requests[key];
         let mut failure = request.failure(now, error, connection.transmitted());
-        if !is_alone && failure.delivery == Delivery::NotSent {
+        if !is_alone && failure.delivery == Delivery::NotProcessed {
             // What is framed for it still leaves, ahead of its FCGI_ABORT_REQUEST.
-            failure.delivery = Delivery::MaybeSent;
+            failure.delivery = Delivery::MaybeProcessed;
         }
         connection.remove_weight(request.output().weight());
         if request.is_probe() {

@@ -31,7 +31,7 @@ impl Engine {
         if !self.lifecycle.is_running() {
             return Err(SubmitError::ShuttingDown);
         }
-        let limit = self.config.limits.max_queue;
+        let limit = self.config.limits.max_queued_requests;
         if !self.has_room(now, None, || request.runs_once()) {
             return Err(SubmitError::QueueFull { limit });
         }
@@ -130,7 +130,7 @@ impl Engine {
             .requests
             .queue()
             .waiting_with_one_more(self.pool.expected());
-        if queued <= self.config.limits.max_queue {
+        if queued <= self.config.limits.max_queued_requests {
             return true;
         }
         let seeker = Seeker {
@@ -143,7 +143,7 @@ impl Engine {
 
     /// A request that comes while no server can be connected to outwaits that for as long as it may, and no longer.
     pub(super) fn note_refusals(&mut self, key: u32) {
-        if self.config.connect_patience.is_zero() {
+        if self.config.connect_retry_timeout.is_zero() {
             return;
         }
         if let Some(error) = self.pool.error_of_all() {

@@ -105,7 +105,7 @@ impl Engine {
         let limits = &self.config.limits;
         let idle = since.checked_add(limits.idle_timeout);
         let age = limits
-            .max_age
+            .max_lifetime
             .and_then(|age| connection.opened().checked_add(age));
         let end = match (idle, age) {
             (Some(idle), Some(age)) if age < idle => Some((age, ConnectionDue::Age)),

@@ -1,20 +1,20 @@
 //! Slow readers, slow writers, and what they may cost.
 //!
-//! A proxy stands between a guest and an application, and either may be the slower one. Whatever the faster one sends
+//! A proxy stands between a client and an application, and either may be the slower one. Whatever the faster one sends
 //! meanwhile has to be kept or refused. The client never keeps more than its [`Config`] says.
 //!
 //! # A slow reader
 //!
-//! When the guest takes no more, [`pause`](Client::pause) the request; when there is room again,
+//! When the client takes no more, [`pause`](Client::pause) the request; when there is room again,
 //! [`resume`](Client::resume) it.
 //!
 //! *Alone on its connection*, the socket is not read any more. The system's buffers fill, the application's writes
 //! stall, and nothing is kept in this program but the rest of what the last read had brought.
 //!
 //! *On a shared connection* the socket has to be read for the others, so the paused request's output is held in memory,
-//! up to the budgets of [`Stall`]: per request, per connection, for the whole client. When one is used up, [`AtLimit`]
+//! up to the budgets of [`PauseBuffer`]: per request, per connection, for the whole client. When one is used up, [`OverflowPolicy`]
 //! decides: the connection is not read, and the neighbours wait too; or the slow request fails with
-//! [`RequestError::Stalled`](crate::RequestError::Stalled).
+//! [`RequestError::PauseBufferFull`](crate::RequestError::PauseBufferFull).
 //!
 //! After `resume` go on with the loop: what was held comes first, then the socket is read again, although mio does not
 //! announce it a second time. Seen on an [`Engine`]:
@@ -54,9 +54,9 @@
 //! ```
 //!
 //! **Time.** While a request on a connection is paused, [`Timeouts::write`], [`Timeouts::first_byte`] and
-//! [`Timeouts::silence`] stand still: its guest is slow, not the application. Only [`Timeouts::total`] goes on. So a
-//! guest that never reads keeps a connection, and with php-fpm a process, for as long as you let it: set `total`, or a
-//! limit of your own on guests that stand still.
+//! [`Timeouts::between_bytes`] stand still: its client is slow, not the application. Only [`Timeouts::total`] goes on. So a
+//! client that never reads keeps a connection, and with php-fpm a process, for as long as you let it: set `total`, or a
+//! limit of your own on clients that stand still.
 //!
 //! **While paused** no output comes, but `End` may, for instance after [`abort`](Client::abort) or a time limit; then
 //! output still held is dropped. When the application itself has ended the request, or the connection was lost, what is
@@ -69,7 +69,7 @@
 //!
 //! A body that is given as bytes or a reader leaves at the pace the application takes it. A pushed body asks for some
 //! care: [`write_stdin`](Client::write_stdin) returns how many bytes it took, at most [`Config::stdin_high_water`] unsent
-//! ones in all. The rest stays with you, and so should your guest's next bytes: stop reading until
+//! ones in all. The rest stays with you, and so should your client's next bytes: stop reading until
 //! [`Event::StdinReady`](crate::Event::StdinReady).
 //!
 //! ```
@@ -98,13 +98,13 @@
 //! ```
 //!
 //! After `write_stdin` took less than it was offered, `StdinReady` comes once, when half of the high-water mark has left,
-//! whatever was offered in between. None comes after `finish_stdin`. Then read your guest on at once: bytes that came
+//! whatever was offered in between. None comes after `finish_stdin`. Then read your client on at once: bytes that came
 //! while you did not read are not announced by mio again.
 //!
 //! [`finish_stdin`](Client::finish_stdin) is a duty. A body that is not finished leaves the application waiting, and no
-//! time limit but `total` counts while there is nothing to send. When the guest is gone, `abort`.
+//! time limit but `total` counts while there is nothing to send. When the client is gone, `abort`.
 //!
-//! # A slow guest that uploads
+//! # A slow client that uploads
 //!
 //! The other way round, a pushed body that trickles in holds a process for as long as it takes. Where processes are
 //! scarce, collect the body first, up to a limit and in a file beyond it, and submit the request when it is there:
@@ -115,7 +115,7 @@
 //! # Too many requests
 //!
 //! A request that finds no connection, and for which none can be opened, waits in a queue of at most
-//! [`Limits::max_queue`], for at most [`Timeouts::queue`]. The one more is refused at once with
+//! [`Limits::max_queued_requests`], for at most [`Timeouts::queue`]. The one more is refused at once with
 //! [`SubmitError::QueueFull`](crate::SubmitError::QueueFull). The refusal reads nothing of the body and gives the request
 //! back, see [`Refused`](crate::Refused). [`ready`](Client::ready) gives the same answer before there is a request.
 //!
@@ -125,7 +125,7 @@
 //! with [`RequestError::QueueFull`](crate::RequestError::QueueFull). A request that is to be sent again needs room as
 //! well: without it, it fails as it would have without another attempt.
 //!
-//! A short queue is kind: a request that waits longer than its guest does is work for nobody.
+//! A short queue is kind: a request that waits longer than its client does is work for nobody.
 //!
 //! # The most that it costs
 //!
@@ -136,12 +136,12 @@
 //! | bodies as bytes | what you gave, until `End` comes, also after an abort | - |
 //! | pushed bodies | 64 KiB for each request | [`Config::stdin_high_water`] |
 //! | bodies of unknown length | the limit, for each request | [`UnknownLength::Buffer`](crate::UnknownLength::Buffer) |
-//! | held output | 64 KiB for a request, 1 MiB for a connection, 64 MiB in all; one read buffer for each connection may come on top | [`Stall`] |
+//! | held output | 64 KiB for a request, 1 MiB for a connection, 64 MiB in all; one read buffer for each connection may come on top | [`PauseBuffer`] |
 //! | parameters | 1 MiB for each request, waiting ones too | [`Config::max_params_len`] |
 //! | memory kept for reuse | a few tens of MiB after a burst, as a rule far less | - |
-//! | the queue | 1,024 requests of below 1 KiB each, their parameters and bodies; on top those whose connection is being opened | [`Limits::max_queue`] |
+//! | the queue | 1,024 requests of below 1 KiB each, their parameters and bodies; on top those whose connection is being opened | [`Limits::max_queued_requests`] |
 //!
 //! [`Stats`](crate::Stats) shows what of it is in use.
 
 #[cfg(doc)]
-use crate::{AtLimit, Client, Config, Engine, Limits, ReadBuf, Stall, Timeouts};
+use crate::{Client, Config, Engine, Limits, OverflowPolicy, PauseBuffer, ReadBuf, Timeouts};

@@ -33,7 +33,7 @@
 //!     // 2. Hand the client its readiness, all of it.
 //!     for event in &events {
 //!         if !client.handle_event(event) {
-//!             // Yours: a listener, a guest, a waker. Note it for step 5.
+//!             // Yours: a listener, a client, a waker. Note it for step 5.
 //!         }
 //!     }
 //!     // 3. Hand it the time.
@@ -51,7 +51,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The example `embed` is a server with guests of its own and the client in one such loop, to copy from.
+//! The example `embed` is a server with clients of its own and the client in one such loop, to copy from.
 //!
 //! # The steps
 //!
@@ -167,11 +167,11 @@
 //!
 //! **Your own edges.** mio announces a change once. The client keeps that in mind for its sockets: after
 //! [`resume`](Client::resume) it reads what came during the pause. Your sockets are yours: when you stopped reading a
-//! guest because [`write_stdin`](Client::write_stdin) took no more, then [`Event::StdinReady`] is the moment to read
+//! client because [`write_stdin`](Client::write_stdin) took no more, then [`Event::StdinReady`] is the moment to read
 //! on. No event of mio's will come for bytes that were there before.
 //!
-//! **Tags that come back too early.** When a guest goes away you [`abort`](Client::abort) its request, but its `End` is
-//! still to come. If the tag is the guest's slot and the slot is given to the next guest at once, that `End` finds the
+//! **Tags that come back too early.** When a client goes away you [`abort`](Client::abort) its request, but its `End` is
+//! still to come. If the tag is the client's slot and the slot is given to the next client at once, that `End` finds the
 //! wrong one. Free the slot at `End`, or compare the handle too.
 //!
 //! **Readers that block.** A [`Body::reader`](crate::Body::reader) is read inside the loop. A file on a local disk is
@@ -181,7 +181,7 @@
 //!
 //! **Names.** [`Client::new`] resolves host names, which blocks, and counts each address of a name as a server:
 //! `localhost` is often two, of which one refuses. An address that does not answer keeps no request from another one for
-//! longer than 250 ms. The token range must hold `max_connections` times the number of servers.
+//! longer than 250 ms. The token range must hold `max_connections_per_server` times the number of servers.
 //!
 //! **Dropping.** A dropped client closes its sockets and reports nothing. For a clean end, at a SIGTERM for instance,
 //! shut it down and go on with the loop until [`Event::ShutDown`], which comes after the last socket was closed. (To the

@@ -14,8 +14,8 @@
 //!
 //! | delivery | what is known | send again |
 //! |----------|---------------|------------|
-//! | [`NotSent`](Delivery::NotSent) | no byte was handed to the transport, or the application refused it | yes, any request |
-//! | [`MaybeSent`](Delivery::MaybeSent) | bytes were handed to the transport, none came back | only what may run twice |
+//! | [`NotProcessed`](Delivery::NotProcessed) | no byte was handed to the transport, or the application refused it | yes, any request |
+//! | [`MaybeProcessed`](Delivery::MaybeProcessed) | bytes were handed to the transport, none came back | only what may run twice |
 //! | [`Responded`](Delivery::Responded) | output had begun | no: it ran, at least in part |
 //!
 //! # What the client sends again
@@ -23,7 +23,7 @@
 //! Before it reports a failure, the client has sent the request again where [`Request::retry`](crate::Request::retry)
 //! allows it:
 //!
-//! | the attempt ended, without a byte of a response | `Never` | `IfNotSent` | `IfStale` | `IfUnanswered` |
+//! | the attempt ended, without a byte of a response | `Never` | `IfNotProcessed` | `IfStale` | `IfUnanswered` |
 //! |-------------------------------------------------|---------|-------------|-----------|----------------|
 //! | the connection was lost, no byte of the request handed to it | - | again | again | again |
 //! | refused: `FCGI_OVERLOADED`, `FCGI_CANT_MPX_CONN` | - | again | again | again |
@@ -33,7 +33,7 @@
 //! | the connection was lost later | - | - | - | - |
 //! | a time limit, an abort | - | - | - | - |
 //!
-//! - [`Retry::ByMethod`], the default, is `IfStale` for GET, HEAD, OPTIONS, TRACE, PUT and DELETE, and `IfNotSent` for
+//! - [`Retry::ByMethod`], the default, is `IfStale` for GET, HEAD, OPTIONS, TRACE, PUT and DELETE, and `IfNotProcessed` for
 //!   every other method and without a `REQUEST_METHOD`.
 //! - [`Config::stale_window`](crate::Config::stale_window), 1 s by default, begins with the last byte sent. A connection
 //!   that is lost later was lost at work: the script was killed, or killed the process, and would do it again.
@@ -41,7 +41,7 @@
 //!   counted with it. After a loss the request takes only a connection that is opened from then on.
 //! - A body has to be [rewound](crate::Body#rewinding). Where no byte of the request has left, every body can be.
 //! - A connect that fails is no attempt. The request stays in the queue while another server may be connected to, and
-//!   for [`Config::connect_patience`](crate::Config::connect_patience), which bridges a restart. A shortage on this side
+//!   for [`Config::connect_retry_timeout`](crate::Config::connect_retry_timeout), which bridges a restart. A shortage on this side
 //!   (descriptors, ports, memory) is no failure at all: the request waits, up to
 //!   [`Timeouts::queue`](crate::Timeouts::queue).
 //!
@@ -57,7 +57,7 @@
 //! # What a proxy answers
 //!
 //! When the head of the response has been passed on already, there is nothing to answer: break the HTTP connection, or
-//! reset the stream, so that the guest sees a response cut short. Ending it in order would make half a page look whole.
+//! reset the stream, so that the client sees a response cut short. Ending it in order would make half a page look whole.
 //! Before that:
 //!
 //! ```
@@ -66,15 +66,15 @@
 //! /// The status for a request that failed before its head was passed on. `None`: nobody is there to read it.
 //! fn status(error: &RequestError) -> Option<u16> {
 //!     Some(match error {
-//!         RequestError::Connect(ConnectError::Busy) => 503,
+//!         RequestError::Connect(ConnectError::BacklogFull) => 503,
 //!         RequestError::Connect(ConnectError::TimedOut) => 504,
 //!         RequestError::Connect(_) => 502,
 //!         RequestError::TimedOut(TimeoutKind::Queue) | RequestError::QueueFull { .. } => 503,
 //!         RequestError::TimedOut(_) => 504,
 //!         RequestError::Overloaded | RequestError::ShutDown => 503,
-//!         // The guest's upload broke off, or was longer than announced.
+//!         // The client's upload broke off, or was longer than announced.
 //!         RequestError::Body(BodyError::TooShort { .. } | BodyError::TooLong { .. }) => 400,
-//!         RequestError::Body(_) | RequestError::Stalled { .. } => 500,
+//!         RequestError::Body(_) | RequestError::PauseBufferFull { .. } => 500,
 //!         RequestError::Aborted => return None,
 //!         _ => 502,
 //!     })
@@ -88,7 +88,7 @@
 //!
 //! # Every error
 //!
-//! N, M and R stand for the deliveries [`NotSent`](Delivery::NotSent), [`MaybeSent`](Delivery::MaybeSent) and
+//! N, M and R stand for the deliveries [`NotProcessed`](Delivery::NotProcessed), [`MaybeProcessed`](Delivery::MaybeProcessed) and
 //! [`Responded`](Delivery::Responded) that an error comes with; N/M: as a rule the first, the second only after an
 //! earlier attempt was lost. R means that output had begun, so the answer may be no longer yours to choose.
 //!
@@ -96,15 +96,15 @@
 //! |-------|----------|--------|---------------|
 //! | [`Connect`](RequestError::Connect), [`Failed`](ConnectError::Failed) | N/M | 502 | does it run, is the path or port right, may this user write to the socket |
 //! | [`Connect`](RequestError::Connect), [`TimedOut`](ConnectError::TimedOut) | N/M | 504 | network and firewall; a full backlog over TCP |
-//! | [`Connect`](RequestError::Connect), [`Busy`](ConnectError::Busy) | N/M | 503 | more connections than processes, slow scripts, `listen.backlog` |
-//! | [`Lost`](RequestError::Lost), [`Closed`](LostReason::Closed) | N, M, R | 502 | the application's log: it ended the connection; does it speak FastCGI at all |
-//! | [`Lost`](RequestError::Lost), [`Io`](LostReason::Io) | N, M, R | 502 | a process that died or was killed: `request_terminate_timeout`, memory |
+//! | [`Connect`](RequestError::Connect), [`Busy`](ConnectError::BacklogFull) | N/M | 503 | more connections than processes, slow scripts, `listen.backlog` |
+//! | [`Lost`](RequestError::ConnectionLost), [`Closed`](ConnectionLostReason::Closed) | N, M, R | 502 | the application's log: it ended the connection; does it speak FastCGI at all |
+//! | [`Lost`](RequestError::ConnectionLost), [`Io`](ConnectionLostReason::Io) | N, M, R | 502 | a process that died or was killed: `request_terminate_timeout`, memory |
 //! | [`Protocol`](RequestError::Protocol) | N, M, R | 502 | the address: HTTP, or another protocol, listens there; with `OnlyIdOne`, [`RequestIds`](crate::RequestIds); otherwise a bug of the application |
-//! | [`TimedOut`](RequestError::TimedOut), [`Queue`](TimeoutKind::Queue) | N/M | 503 | `max_connections` against what the application can do; slow scripts; file descriptors and ports, if [`Counters::shortages`](crate::Counters::shortages) grows |
-//! | [`QueueFull`](RequestError::QueueFull) | N/M | 503 | `max_queue`, and why no connection could be opened for it, or one for fewer requests than expected |
+//! | [`TimedOut`](RequestError::TimedOut), [`Queue`](TimeoutKind::Queue) | N/M | 503 | `max_connections_per_server` against what the application can do; slow scripts; file descriptors and ports, if [`Counters::shortages`](crate::Counters::shortages) grows |
+//! | [`QueueFull`](RequestError::QueueFull) | N/M | 503 | `max_queued_requests`, and why no connection could be opened for it, or one for fewer requests than expected |
 //! | [`TimedOut`](RequestError::TimedOut), [`Write`](TimeoutKind::Write) | N, M, R | 504 | an application that does not read: all its processes are busy, or it hangs |
 //! | [`TimedOut`](RequestError::TimedOut), [`FirstByte`](TimeoutKind::FirstByte) | M | 504 | a slow script; `fastcgi_finish_request` on kept connections |
-//! | [`TimedOut`](RequestError::TimedOut), [`Silence`](TimeoutKind::Silence) | R | 504 | a script that stopped in the middle, or works on after its output |
+//! | [`TimedOut`](RequestError::TimedOut), [`Silence`](TimeoutKind::BetweenBytes) | R | 504 | a script that stopped in the middle, or works on after its output |
 //! | [`TimedOut`](RequestError::TimedOut), [`Total`](TimeoutKind::Total) | N, M, R | 504 | the timings in the [`Report`](crate::Report): where the time went |
 //! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | M | - | only `get_values`: connected, and no answer |
 //! | [`Aborted`](RequestError::Aborted) | N, M, R | - | nothing: you asked for it |
@@ -112,7 +112,7 @@
 //! | [`CantMultiplex`](RequestError::CantMultiplex) | N, M, R | 502 | [`Multiplex::On`](crate::Multiplex::On) for an application that cannot |
 //! | [`UnknownRole`](RequestError::UnknownRole) | N, M, R | 502 | the request's role: most applications are Responders only |
 //! | [`UnknownStatus`](RequestError::UnknownStatus) | M, R | 502 | a bug of the application |
-//! | [`Stalled`](RequestError::Stalled) | R | 500 | a guest that reads too slowly; [`Stall`](crate::Stall) |
+//! | [`PauseBufferFull`](RequestError::PauseBufferFull) | R | 500 | a client that reads too slowly; [`PauseBuffer`](crate::PauseBuffer) |
 //! | [`Body`](RequestError::Body), [`TooShort`](BodyError::TooShort) | N, M, R | 400 | the upload broke off, or `CONTENT_LENGTH` is wrong |
 //! | [`Body`](RequestError::Body), [`TooLong`](BodyError::TooLong) | N, M, R | 400 | `CONTENT_LENGTH` is wrong |
 //! | [`Body`](RequestError::Body), [`Read`](BodyError::Read) | N, M, R | 500 | the reader you gave |
@@ -126,9 +126,9 @@
 //!
 //! | error | answer | what to do |
 //! |-------|--------|------------|
-//! | [`QueueFull`](SubmitError::QueueFull) | 503 | shed load; a longer queue only makes guests wait for the same refusal. From `get_values` with a limit of 1: this server is being asked already |
+//! | [`QueueFull`](SubmitError::QueueFull) | 503 | shed load; a longer queue only makes clients wait for the same refusal. From `get_values` with a limit of 1: this server is being asked already |
 //! | [`ShuttingDown`](SubmitError::ShuttingDown) | 503 | |
-//! | [`ParamTooLarge`](SubmitError::ParamTooLarge), [`ParamsTooLarge`](SubmitError::ParamsTooLarge) | 431 or 414 | a field or a target too long for one record, or all together for `max_params_len` |
+//! | [`PairTooLarge`](SubmitError::PairTooLarge), [`ParamsTooLarge`](SubmitError::ParamsTooLarge) | 431 or 414 | a field or a target too long for one record, or all together for `max_params_len` |
 //! | [`ParamLengthTooLong`](SubmitError::ParamLengthTooLong) | 431 or 414 | a name or a value of 2 GiB |
 //! | [`LengthRequired`](SubmitError::LengthRequired) | 411 | or collect the body: [`UnknownLength`](crate::UnknownLength) |
 //! | [`BodyTooLarge`](SubmitError::BodyTooLarge) | 413 | |
@@ -144,7 +144,7 @@
 //! | error | answer | what to do |
 //! |-------|--------|------------|
 //! | [`Gone`](StdinError::Gone) | that of its end | stop: its `End` is waiting, or was taken |
-//! | [`TooLong`](StdinError::TooLong) | 400 | the guest sends more than it announced: abort, or finish with what was taken |
+//! | [`TooLong`](StdinError::TooLong) | 400 | the client sends more than it announced: abort, or finish with what was taken |
 //! | [`TooShort`](StdinError::TooShort) | 400 | nothing: the request fails with [`BodyError::TooShort`] |
 //! | [`BodyTooLarge`](StdinError::BodyTooLarge) | 413 | abort |
 //! | [`Finished`](StdinError::Finished), [`NotPushed`](StdinError::NotPushed) | 500 | a mistake in the program |
@@ -157,10 +157,10 @@
 //!
 //! ```
 //! use mio_fcgi::cgi::{Collector, Completeness, ResponseError};
-//! use mio_fcgi::{Completion, Delivery, Failure, LostReason, Phase, Report, RequestError};
+//! use mio_fcgi::{Completion, Delivery, Failure, ConnectionLostReason, Phase, Report, RequestError};
 //!
 //! let lost = || {
-//!     let error = RequestError::Lost(LostReason::Closed);
+//!     let error = RequestError::ConnectionLost(ConnectionLostReason::Closed);
 //!     Err(Failure::new(error, Phase::Receiving, Delivery::Responded, Report::default()))
 //! };
 //! let collect = |output: &[u8]| {
@@ -171,7 +171,7 @@
 //! // Completed, and yet short: the length says so.
 //! let short = collect(b"Content-Length: 5\n\nhel")?.finish(Ok(Completion::new(0, Report::default())));
 //! let incomplete = short.expect_err("two bytes are missing");
-//! assert_eq!(incomplete.error, ResponseError::Inconsistent { declared: 5, received: 3 });
+//! assert_eq!(incomplete.error, ResponseError::LengthMismatch { declared: 5, received: 3 });
 //!
 //! // Lost, and yet whole.
 //! let whole = collect(b"Content-Length: 5\n\nhello")?.finish(lost())?;
@@ -179,7 +179,7 @@
 //!
 //! // Lost, and nobody can know whether there was more: cut short.
 //! let cut = collect(b"Content-Type: text/plain\n\nhello")?.finish(lost());
-//! assert_eq!(cut.expect_err("no end, no length").error, ResponseError::Cut);
+//! assert_eq!(cut.expect_err("no end, no length").error, ResponseError::Truncated);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -189,8 +189,8 @@
 //! |-------|--------|---------------|
 //! | [`Empty`](ResponseError::Empty) | 502 | stderr: a script that died before it said anything |
 //! | [`Head`](ResponseError::Head) | 502 | the text names the line; often something was printed before the head |
-//! | [`Cut`](ResponseError::Cut) | 502 | a process that died or was killed in the middle |
-//! | [`Inconsistent`](ResponseError::Inconsistent) | 502 | a bug of the application |
+//! | [`Cut`](ResponseError::Truncated) | 502 | a process that died or was killed in the middle |
+//! | [`Inconsistent`](ResponseError::LengthMismatch) | 502 | a bug of the application |
 //! | [`BodyTooLarge`](ResponseError::BodyTooLarge) | 502 | [`ResponseLimits`](crate::cgi::ResponseLimits), or pass the body on as it comes |
 //! | [`Failed`](ResponseError::Failed) | that of its outcome | the outcome inside is a [`Failure`] |
 //!
@@ -211,14 +211,14 @@
 //! use mio_fcgi::{Delivery, Failure, Phase, Report, RequestError, Tag, TimeoutKind};
 //!
 //! fn line(tag: Tag, failure: &Failure) -> String {
-//!     format!("guest {}: {failure}, {}; {}", tag.0, failure.phase, failure.report)
+//!     format!("client {}: {failure}, {}; {}", tag.0, failure.phase, failure.report)
 //! }
 //!
 //! let error = RequestError::TimedOut(TimeoutKind::FirstByte);
-//! let failure = Failure::new(error, Phase::Sent, Delivery::MaybeSent, Report::default());
+//! let failure = Failure::new(error, Phase::Sent, Delivery::MaybeProcessed, Report::default());
 //! assert_eq!(
 //!     line(Tag(7), &failure),
-//!     "guest 7: timed out: no byte of a response within timeouts.first_byte (sent, no answer: the application may \
+//!     "client 7: timed out: no byte of a response within timeouts.first_byte (sent, no answer: the application may \
 //!      have acted), after it was sent, before any output; 0 bytes sent, 0 received; ended after 0.0ns"
 //! );
 //! ```
@@ -231,6 +231,6 @@
 use crate::cgi::ResponseError;
 #[cfg(doc)]
 use crate::{
-    BodyError, ConnectError, Delivery, Failure, LostReason, RequestError, Retry, StdinError,
-    SubmitError, TimeoutKind,
+    BodyError, ConnectError, ConnectionLostReason, Delivery, Failure, RequestError, Retry,
+    StdinError, SubmitError, TimeoutKind,
 };

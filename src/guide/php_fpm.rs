@@ -16,10 +16,10 @@
 //!
 //! let mut config = Config::new("unix:/run/php/php8.2-fpm.sock".parse()?);
 //! config.multiplex = Multiplex::Off;                              // php-fpm says no when asked
-//! config.limits.max_connections = (children - spare) / threads;
-//! config.limits.max_idle = 2;                                     // children held for nobody
+//! config.limits.max_connections_per_server = (children - spare) / threads;
+//! config.limits.max_idle_per_server = 2;                                     // children held for nobody
 //! config.limits.idle_timeout = Duration::from_secs(5);
-//! config.limits.max_queue = 100;                                  // beyond: 503 at once
+//! config.limits.max_queued_requests = 100;                                  // beyond: 503 at once
 //! config.timeouts.queue = Some(Duration::from_secs(5));           // in the queue for so long: 503
 //! config.timeouts.first_byte = Some(Duration::from_secs(35));    // above request_terminate_timeout
 //! config.validate()?;
@@ -46,8 +46,8 @@
 //!
 //! let mut config = Config::new("127.0.0.1:9000".parse()?);
 //! config.multiplex = Multiplex::Off;
-//! config.limits.max_connections = 1;
-//! config.limits.max_idle = 1;
+//! config.limits.max_connections_per_server = 1;
+//! config.limits.max_idle_per_server = 1;
 //! config.timeouts.queue = Some(Duration::from_secs(5));
 //! let mut engine = Engine::new(config)?;
 //! let mut now = Instant::now();
@@ -60,7 +60,7 @@
 //! engine.handle_timeout(now);
 //! let Some(Event::End { tag, outcome: Err(failure), .. }) = engine.poll_event(&mut []) else { panic!() };
 //! assert_eq!((tag, failure.error), (Tag(2), RequestError::TimedOut(TimeoutKind::Queue)));
-//! assert_eq!(failure.delivery, Delivery::NotSent);
+//! assert_eq!(failure.delivery, Delivery::NotProcessed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -78,14 +78,14 @@
 //!
 //! A kept connection spares a connect, which is little on the same machine, and costs a child until
 //! [`Limits::idle_timeout`]. When others use the pool too, such as a second proxy or a status page, they starve while
-//! connections idle. Few and short: [`Limits::max_idle`] and `idle_timeout`; or none at all, with
+//! connections idle. Few and short: [`Limits::max_idle_per_server`] and `idle_timeout`; or none at all, with
 //! [`Config::keep_connections`] off. Then each connection is closed right after its request: php-fpm waits for that,
 //! and its child is busy until it happens.
 //!
-//! [`Limits::min_idle`] is not for php-fpm. A connection on which nothing is sent holds a child for 5 s, and
+//! [`Limits::min_idle_per_server`] is not for php-fpm. A connection on which nothing is sent holds a child for 5 s, and
 //! an idle one holds it for as long as it is kept.
 //!
-//! [`Config::yield_after`] helps where connections are more than children after all. The children then serve those
+//! [`Config::preempt_idle_after`] helps where connections are more than children after all. The children then serve those
 //! connections they already have, while new ones wait in the backlog, for as long as there is always a next request.
 //! When a new connection has waited that much longer for its first byte than requests do on average, one that is idle
 //! or the next to end its request is closed, and its child turns to the backlog. Scripts that are all slow are not taken
@@ -95,7 +95,7 @@
 //!
 //! | php-fpm | here | how they go together |
 //! |---------|------|----------------------|
-//! | `pm.max_children` | [`Limits::max_connections`] | of all clients together below it |
+//! | `pm.max_children` | [`Limits::max_connections_per_server`] | of all clients together below it |
 //! | `pm.max_requests` | nothing, it is learned; [`Retry`] | see below |
 //! | `request_terminate_timeout` | [`Timeouts::first_byte`], [`Timeouts::total`] | ours a little longer |
 //! | `listen.backlog` | [`Config::connect_timeout`] | how long to try while it is full |
@@ -116,7 +116,7 @@
 //! connections too. For the same reason the remembered number is a guess.
 //!
 //! **`request_terminate_timeout`.** The child is killed, the connection is lost, and output that was not sent is lost with
-//! it: the request ends with [`RequestError::Lost`](crate::RequestError::Lost) and is not sent again, whatever its
+//! it: the request ends with [`RequestError::ConnectionLost`](crate::RequestError::ConnectionLost) and is not sent again, whatever its
 //! method. The limit is at least a second, so it passes after [`Config::stale_window`]. (A script that kills its child
 //! sooner, on a reused connection, runs twice if it was a GET.) The pool's limit is the better one of the two, because it
 //! frees the child. Ours only closes the connection, which PHP notices when it next writes; until then the script runs
@@ -124,12 +124,12 @@
 //!
 //! **A full backlog.** A Unix socket whose backlog is full refuses a connect at once (`EAGAIN`). The client takes that
 //! for *busy*, not for *down*, and tries again with pauses until [`Config::connect_timeout`]; then the request fails
-//! with [`ConnectError::Busy`](crate::ConnectError::Busy). Over TCP the system itself tries again, and nothing is seen
+//! with [`ConnectError::BacklogFull`](crate::ConnectError::BacklogFull). Over TCP the system itself tries again, and nothing is seen
 //! but a slow connect. Either means more connections than children, or scripts that have become slow.
 //!
 //! **Reload.** On `SIGUSR2` idle connections delay php-fpm until `process_control_timeout`; busy ones may be reset when
 //! they are done. New connections work all the time. While php-fpm is stopped and started they are refused:
-//! [`Config::connect_patience`] lets requests wait for that long.
+//! [`Config::connect_retry_timeout`] lets requests wait for that long.
 //!
 //! # `fastcgi_finish_request`
 //!
@@ -198,7 +198,7 @@
 //! fn why(error: &CallError) -> Health {
 //!     match error.failure().map(|failure| &failure.error) {
 //!         // Connected, and no child has taken the connection; or the backlog is full.
-//!         Some(RequestError::TimedOut(_) | RequestError::Connect(ConnectError::Busy)) => Health::Busy,
+//!         Some(RequestError::TimedOut(_) | RequestError::Connect(ConnectError::BacklogFull)) => Health::Busy,
 //!         Some(RequestError::Protocol(_)) => Health::SomethingElse,
 //!         None if error.response_error().is_some() => Health::SomethingElse, // FastCGI, and no page
 //!         // Nobody listens, a name that cannot be resolved, a child that died.

@@ -13,7 +13,7 @@
 //! ```
 //! use std::collections::HashMap;
 //! use std::time::{Duration, Instant};
-//! use mio_fcgi::testkit::{Habits, Network, Script, Scripted};
+//! use mio_fcgi::testkit::{Quirks, Network, Behavior, Scripted};
 //! use mio_fcgi::{Commands, Config, Engine, Event, Request, RequestError, Tag};
 //!
 //! /// What is tested: it answers browsers, by number.
@@ -47,10 +47,10 @@
 //! let mut engine = Engine::new(config)?;
 //! let mut network = Network::new(1, Instant::now(), 1);
 //! let php = Scripted::new(|request| match request.param("SCRIPT_FILENAME") {
-//!     Some(b"/slow.php") => Script::new().wait(Duration::from_secs(60)).end(0),
-//!     _ => Script::answer("Content-Type: text/plain\r\n\r\nhello"),
+//!     Some(b"/slow.php") => Behavior::new().wait(Duration::from_secs(60)).end(0),
+//!     _ => Behavior::answer("Content-Type: text/plain\r\n\r\nhello"),
 //! });
-//! network.server(0).serve(php.with_habits(Habits::php_fpm(2)));
+//! network.server(0).serve(php.with_quirks(Quirks::php_fpm(2)));
 //!
 //! let mut proxy = Proxy::default();
 //! proxy.on_request(&mut engine, network.now(), 1, "/slow.php");
@@ -93,15 +93,15 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use mio_fcgi::testkit::{Habits, Script, Scripted, Sim};
+//! use mio_fcgi::testkit::{Quirks, Behavior, Scripted, Sim};
 //! use mio_fcgi::{Config, Request, Tag};
 //!
 //! // Eight requests at a time, and php-fpm has two children: who waits how long?
 //! let mut config = Config::new("unix:/run/php.sock".parse()?);
-//! config.limits.max_connections = 2;
+//! config.limits.max_connections_per_server = 2;
 //! let mut sim = Sim::new(config, 1)?;
-//! let work = |_: &_| Script::new().await_stdin().wait(Duration::from_millis(100)).end(0);
-//! sim.serve(0, Scripted::new(work).with_habits(Habits::php_fpm(2)));
+//! let work = |_: &_| Behavior::new().await_stdin().wait(Duration::from_millis(100)).end(0);
+//! sim.serve(0, Scripted::new(work).with_quirks(Quirks::php_fpm(2)));
 //! let mut requests = Vec::new();
 //! for tag in 0..8 {
 //!     requests.push(sim.submit(Request::responder(), Tag(tag))?);
@@ -116,14 +116,14 @@
 //! What an application must not do is a few bytes more. Whether a response that was cut short is noticed:
 //!
 //! ```
-//! use mio_fcgi::testkit::{Fragments, Script, Scripted, Sim, Wire};
+//! use mio_fcgi::testkit::{Fragments, Behavior, Scripted, Sim, Link};
 //! use mio_fcgi::{Config, Delivery, Request, Tag};
 //!
 //! let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 7)?;
-//! let mut wire = Wire::default();
-//! wire.reads = Fragments::UpTo(5); // cut where the seed says
-//! sim.serve(0, Scripted::new(|_| Script::new().await_stdin().stdout("half of").close()))
-//!     .wire(wire);
+//! let mut link = Link::default();
+//! link.reads = Fragments::UpTo(5); // cut where the seed says
+//! sim.serve(0, Scripted::new(|_| Behavior::new().await_stdin().stdout("half of").close()))
+//!     .link(link);
 //! let request = sim.submit(Request::responder(), Tag(1))?;
 //! sim.run_to_end();
 //! assert_eq!(sim.stdout(request), b"half of");
@@ -134,20 +134,20 @@
 //!
 //! | to have | take |
 //! |---|---|
-//! | bytes in any pieces, few at a time | [`Wire::reads`], [`Wire::writes`], [`Fragments`] |
-//! | delay, a slow line, full buffers | [`Wire::latency`], [`Wire::bytes_per_second`], [`Wire::capacity`], [`Script::stop_reading`] |
-//! | connections that overtake one another | [`Server::wires`], [`Network::shuffle`] |
-//! | an end of file or a reset at any byte | [`Break`], [`Records::cut`]; by a script [`Script::close`], [`Script::reset`], [`Script::half_close`] |
+//! | bytes in any pieces, few at a time | [`Link::reads`], [`Link::writes`], [`Fragments`] |
+//! | delay, a slow line, full buffers | [`Link::latency`], [`Link::bytes_per_second`], [`Link::capacity`], [`Behavior::stop_reading`] |
+//! | connections that overtake one another | [`Server::links`], [`Network::shuffle`] |
+//! | an end of file or a reset at any byte | [`Break`], [`Records::cut`]; by a script [`Behavior::close`], [`Behavior::reset`], [`Behavior::half_close`] |
 //! | connects that fail, hang, come late, find the backlog full or no descriptor | [`Server::on_connect`], [`Connect`], [`Network::limit_sockets`] |
 //! | an end that is announced and not read yet | [`Sim::step`], [`Network::shuffle`]; [`Server::on_notice`] shows it |
-//! | reads that end exactly at the end of their buffer, selectors that are not edge-triggered | [`Wire::reads`], [`Wire::reads_until_blocked`] |
-//! | writes into a connection that the application has closed | [`Wire::after_close`], [`Script::take_nothing`] |
+//! | reads that end exactly at the end of their buffer, selectors that are not edge-triggered | [`Link::reads`], [`Link::reads_until_blocked`] |
+//! | writes into a connection that the application has closed | [`Link::after_close`], [`Behavior::take_nothing`] |
 //! | a process that was stopped | [`Network::hold_up`], [`Network::unread_since`] |
-//! | an application that thinks, or never ends | [`Script::wait`], a script without [`Script::end`] |
-//! | an answer before the body was read | a script without [`Script::await_stdin`] |
-//! | refusals | [`Script::refuse`], by turns with the closure of [`Scripted::new`] |
-//! | padding, foreign IDs, records in no order, no FastCGI at all | [`Script::send`] with [`records`] |
-//! | php-fpm, libfcgi, Go, flup | [`Habits`]; any mixture by setting its fields |
+//! | an application that thinks, or never ends | [`Behavior::wait`], a script without [`Behavior::end`] |
+//! | an answer before the body was read | a script without [`Behavior::await_stdin`] |
+//! | refusals | [`Behavior::refuse`], by turns with the closure of [`Scripted::new`] |
+//! | padding, foreign IDs, records in no order, no FastCGI at all | [`Behavior::send`] with [`records`] |
+//! | php-fpm, libfcgi, Go, flup | [`Quirks`]; any mixture by setting its fields |
 //! | anything else | an [`Application`] of your own |
 //!
 //! [`Network::tally`] says whether a test had the fault that it is about.
@@ -165,6 +165,6 @@
 use crate::Commands;
 #[cfg(doc)]
 use crate::testkit::{
-    Application, Break, Connect, Fragments, Habits, Network, Records, Script, Scripted, Server,
-    Sim, Wire, records,
+    Application, Behavior, Break, Connect, Fragments, Link, Network, Quirks, Records, Scripted,
+    Server, Sim, records,
 };

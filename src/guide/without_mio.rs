@@ -136,7 +136,7 @@
 //! assert!(outcomes[&1].is_ok() && outcomes[&3].is_ok());
 //! let failure = outcomes[&2].as_ref().expect_err("it was never answered");
 //! assert_eq!(failure.error, RequestError::TimedOut(TimeoutKind::FirstByte));
-//! assert_eq!(failure.report.timings.end(), Duration::from_secs(60));
+//! assert_eq!(failure.report.timings.total(), Duration::from_secs(60));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -298,7 +298,7 @@
 //! meanwhile. The rules:
 //!
 //! - **Copy at hand-over.** [`poll_transmit`](Engine::poll_transmit) appends what is next to a buffer of the driver's, and
-//!   counts it as handed over: a request that is lost after that is [`Delivery::MaybeSent`], even if the write does not
+//!   counts it as handed over: a request that is lost after that is [`Delivery::MaybeProcessed`], even if the write does not
 //!   complete. Call it when the write can be submitted, and not before. One write at a time on a connection: call it at
 //!   [`Action::Flush`] if none is under way, and at the completion of one. After a completion with fewer bytes, submit the
 //!   rest before anything else.
@@ -336,11 +336,11 @@
 //! let mut out = Vec::new(); // the connection's own
 //! let len = engine.poll_transmit(now, connection, &mut out);
 //! assert!(len > 0 && len == out.len());
-//! // Here the write of `out` is submitted to the system. It is not over when the guest leaves:
+//! // Here the write of `out` is submitted to the system. It is not over when the client leaves:
 //! engine.abort(now, request);
 //! let event = engine.poll_event(&mut []);
 //! let Some(Event::End { outcome: Err(failure), .. }) = event else { panic!() };
-//! assert_eq!(failure.delivery, Delivery::MaybeSent); // it may still reach the application
+//! assert_eq!(failure.delivery, Delivery::MaybeProcessed); // it may still reach the application
 //!
 //! // Cancel the write, and keep `out`.
 //! assert!(matches!(engine.poll_action(), Some(Action::Close { .. })));

@@ -212,7 +212,7 @@ impl Client {
     }
 
     /// Stops the output events of a request until [`resume`](Self::resume): the socket is not read, or, when others
-    /// share it, the output is held within [`Stall`](crate::Stall). A stale handle is ignored. More at
+    /// share it, the output is held within [`PauseBuffer`](crate::PauseBuffer). A stale handle is ignored. More at
     /// [`Engine::pause`].
     pub fn pause(&mut self, now: Instant, request: RequestHandle) {
         self.engine.pause(now, request);
@@ -228,7 +228,7 @@ impl Client {
     ///
     /// # Errors
     /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`], with a limit of 1 while this server is being asked
-    /// already, with that of [`Limits::max_queue`] when there is no room to wait.
+    /// already, with that of [`Limits::max_queued_requests`] when there is no room to wait.
     ///
     /// # Panics
     /// When `server` is not an index of [`Config::servers`], the resolved ones: see [`config`](Self::config).
@@ -291,7 +291,7 @@ impl fmt::Debug for Client {
 }
 
 fn check_tokens(tokens: &Range<usize>, servers: usize, limits: &Limits) -> Result<(), ConfigError> {
-    let connections = limits.max_connections.saturating_mul(servers);
+    let connections = limits.max_connections_per_server.saturating_mul(servers);
     if tokens.len() < connections {
         return Err(ConfigError::TooFewTokens {
             tokens: tokens.len(),

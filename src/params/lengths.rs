@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(params.check(0, usize::MAX, false), Ok(()));
         params.push("B", "x".repeat(65_536));
         let (len, limit) = (65_542, 65_535);
-        let refused = Err(SubmitError::ParamTooLarge { len, limit });
+        let refused = Err(SubmitError::PairTooLarge { len, limit });
         assert_eq!(params.check(0, usize::MAX, false), refused);
         assert_eq!(params.check(0, usize::MAX, true), Ok(()));
     }

@@ -210,7 +210,7 @@ impl Params {
     /// `added` bytes of pairs that are to follow, and with `split_long_pairs` a pair of more than one record.
     ///
     /// # Errors
-    /// [`SubmitError::ParamLengthTooLong`], [`SubmitError::ParamTooLarge`], [`SubmitError::ParamsTooLarge`].
+    /// [`SubmitError::ParamLengthTooLong`], [`SubmitError::PairTooLarge`], [`SubmitError::ParamsTooLarge`].
     #[inline]
     pub(crate) fn check(
         &self,
@@ -224,7 +224,7 @@ impl Params {
                 return Err(SubmitError::ParamLengthTooLong);
             }
             if !split_long_pairs || len > max_len {
-                return Err(SubmitError::ParamTooLarge { len, limit });
+                return Err(SubmitError::PairTooLarge { len, limit });
             }
         }
         let (len, limit) = (self.encoded_len().saturating_add(added), max_len);

@@ -95,7 +95,7 @@ impl Replies {
         self.list.push((connection, Reply::Reset));
     }
 
-    /// Stops or goes on reading. Unread bytes fill the wire until nothing more can be written.
+    /// Stops or goes on reading. Unread bytes fill the link until nothing more can be written.
     pub fn read(&mut self, connection: usize, reads: bool) {
         self.list.push((connection, Reply::Read(reads)));
     }

@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::agenda::Appointment;
 use super::application::{Application, Replies, Reply};
 use super::later::later;
-use super::link::Link;
 use super::medium::Medium;
 use super::server::{Notice, Server};
+use super::virtual_connection::VirtualConnection;
 
 /// The servers, and the connections that lead to them.
 pub(super) struct ApplicationSide {
@@ -41,8 +41,8 @@ impl ApplicationSide {
 
     /// Shows what the driver has learned of a connection.
     pub(super) fn show(&mut self, number: usize, notice: Notice) {
-        if let Some(link) = self.medium.link(number) {
-            self.servers[link.server()].show(number, notice);
+        if let Some(own) = self.medium.connection(number) {
+            self.servers[own.server()].show(number, notice);
         }
     }
 
@@ -67,32 +67,32 @@ impl ApplicationSide {
     /// Bytes, or the end of them, have come to the application, which reads all there is, as long as it reads.
     pub(super) fn deliver(&mut self, number: usize) {
         let now = self.medium.now();
-        let Some(link) = self.medium.link_mut(number) else {
+        let Some(own) = self.medium.connection_mut(number) else {
             return;
         };
-        link.arrive_at_application(now);
-        let server = link.server();
-        if link.is_application_deaf() {
-            let reset = link.send_reset_back(now);
+        own.arrive_at_application(now);
+        let server = own.server();
+        if own.is_application_deaf() {
+            let reset = own.send_reset_back(now);
             self.medium
                 .appoint(reset, Appointment::ResetAtClient(number));
             self.discard(server, number);
             return;
         }
         let mut bytes = Vec::new();
-        let arrival = link.read_at_application(now, &mut bytes);
+        let arrival = own.read_at_application(now, &mut bytes);
         self.medium
             .appoint(arrival, Appointment::AtApplication(number));
         let mut input = &bytes[..];
         let is_reading = |medium: &Medium| {
-            let link = medium.link(number);
-            link.is_some_and(Link::is_application_reading)
+            let own = medium.connection(number);
+            own.is_some_and(VirtualConnection::is_application_reading)
         };
         while is_reading(&self.medium) && !input.is_empty() {
             self.read_item(server, number, &mut input);
         }
-        if let Some(link) = self.medium.link_mut(number) {
-            link.end_read(bytes.len() - input.len(), input);
+        if let Some(own) = self.medium.connection_mut(number) {
+            own.end_read(bytes.len() - input.len(), input);
             self.break_if_due(number);
             self.flush_if_possible(number);
             self.show_end(server, number);
@@ -102,11 +102,11 @@ impl ApplicationSide {
     /// What comes is nobody's.
     fn discard(&mut self, server: usize, number: usize) {
         let now = self.medium.now();
-        let Some(link) = self.medium.link_mut(number) else {
+        let Some(own) = self.medium.connection_mut(number) else {
             return;
         };
-        let arrival = link.discard(now);
-        let has_closed = link.has_application_closed();
+        let arrival = own.discard(now);
+        let has_closed = own.has_application_closed();
         self.medium
             .appoint(arrival, Appointment::AtApplication(number));
         self.flush_if_possible(number);
@@ -117,28 +117,36 @@ impl ApplicationSide {
 
     fn read_item(&mut self, server: usize, number: usize, input: &mut &[u8]) {
         let mut replies = Replies::default();
-        if let Some(link) = self.medium.link_mut(number)
+        if let Some(own) = self.medium.connection_mut(number)
             && let Some(application) = self.servers[server].application()
         {
-            link.hand_over(number, input, application, &mut replies);
+            own.hand_over(number, input, application, &mut replies);
         }
         self.apply(server, replies);
-        if let Some(link) = self.medium.link_mut(number)
-            && link.takes_no_rest()
+        if let Some(own) = self.medium.connection_mut(number)
+            && own.takes_no_rest()
         {
             *input = &[];
         }
     }
 
     fn flush_if_possible(&mut self, number: usize) {
-        if self.medium.link(number).is_some_and(Link::can_flush) {
+        if self
+            .medium
+            .connection(number)
+            .is_some_and(VirtualConnection::can_flush)
+        {
             self.medium.enqueue(number);
         }
     }
 
     /// Shows the application the client's end.
     fn show_end(&mut self, server: usize, number: usize) {
-        if !self.medium.link_mut(number).is_some_and(Link::show_end) {
+        if !self
+            .medium
+            .connection_mut(number)
+            .is_some_and(VirtualConnection::show_end)
+        {
             return;
         }
         self.medium.note(format_args!(
@@ -167,13 +175,13 @@ impl ApplicationSide {
                 self.medium.appoint(Some(later(now, after)), wake);
                 continue;
             }
-            let Some(link) = self.medium.link_mut(number) else {
+            let Some(own) = self.medium.connection_mut(number) else {
                 continue;
             };
-            if link.has_application_closed() {
+            if own.has_application_closed() {
                 continue;
             }
-            let (at_client, at_application) = link.apply(now, reply);
+            let (at_client, at_application) = own.apply(now, reply);
             self.medium
                 .appoint(at_client, Appointment::AtClient(number));
             self.medium
@@ -183,14 +191,14 @@ impl ApplicationSide {
         }
     }
 
-    /// Ends a connection whose wire is to break here; the application is told as by the Web server's close.
+    /// Ends a connection whose link is to break here; the application is told as by the Web server's close.
     fn break_if_due(&mut self, number: usize) {
         let now = self.medium.now();
-        let Some(link) = self.medium.link_mut(number) else {
+        let Some(own) = self.medium.connection_mut(number) else {
             return;
         };
-        let server = link.server();
-        let Some((end, at_client)) = link.break_if_due(now) else {
+        let server = own.server();
+        let Some((end, at_client)) = own.break_if_due(now) else {
             return;
         };
         self.medium.tally_mut().broken();

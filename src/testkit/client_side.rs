@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::agenda::Appointment;
 use super::application_side::ApplicationSide;
 use super::later::later;
-use super::link::{BUFFER_LEN, Found, Link, Offer};
+use super::link::End;
 use super::rng::Rng;
 use super::server::{Connect, Notice};
-use super::wire::End;
+use super::virtual_connection::{BUFFER_LEN, Found, Offer, VirtualConnection};
 use crate::engine::{Action, Disconnected, Engine};
 use crate::event::{ConnectionHandle, Event};
 
@@ -97,14 +97,14 @@ impl ClientSide {
             Appointment::Decided(number) => self.finish_connect(engine, number),
             Appointment::AtApplication(number) => self.side.deliver(number),
             Appointment::AtClient(number) => {
-                let link = medium.link_mut(number);
-                if link.is_some_and(|link| link.arrive_at_client(now)) {
+                let own = medium.connection_mut(number);
+                if own.is_some_and(|own| own.arrive_at_client(now)) {
                     self.announce(engine, number);
                 }
             }
             Appointment::ResetAtClient(number) => {
-                if let Some(link) = medium.link_mut(number) {
-                    link.reset(now);
+                if let Some(own) = medium.connection_mut(number) {
+                    own.reset(now);
                     self.announce(engine, number);
                 }
             }
@@ -115,7 +115,7 @@ impl ClientSide {
         true
     }
 
-    /// Has the applications and the wire go on without the client, whose appointments all come late.
+    /// Has the applications and the link go on without the client, whose appointments all come late.
     pub(super) fn hold_up(&mut self, time: Duration) {
         let medium = self.side.medium_mut();
         let until = later(medium.now(), time);
@@ -172,18 +172,18 @@ impl ClientSide {
             }
             Action::Flush { connection } => {
                 if let Some(number) = medium.number(connection)
-                    && let Some(link) = medium.link_mut(number)
+                    && let Some(own) = medium.connection_mut(number)
                 {
-                    link.ask_to_flush();
+                    own.ask_to_flush();
                     medium.enqueue(number);
                 }
             }
             Action::Read { connection } => {
                 if let Some(number) = medium.number(connection)
-                    && let Some(link) = medium.link_mut(number)
+                    && let Some(own) = medium.connection_mut(number)
                 {
                     // Perhaps nothing was announced, and something is there all the same.
-                    link.ask_to_read(engine.is_unread(connection));
+                    own.ask_to_read(engine.is_unread(connection));
                     medium.enqueue(number);
                 }
             }
@@ -198,22 +198,22 @@ impl ClientSide {
         let Some(number) = medium.next_turn(place as usize) else {
             return false;
         };
-        let Some(link) = medium.link_mut(number) else {
+        let Some(own) = medium.connection_mut(number) else {
             return true;
         };
-        link.begin_turn();
-        if !link.is_in_use() {
+        own.begin_turn();
+        if !own.is_in_use() {
             return true;
         }
-        let written = match link.is_flushing() {
+        let written = match own.is_flushing() {
             true => self.write(engine, number, on_event),
             false => Written::Nothing,
         };
         let medium = self.side.medium_mut();
-        let Some(link) = medium.link(number) else {
+        let Some(own) = medium.connection(number) else {
             return true;
         };
-        let may_read = link.may_read() && engine.wants_read(link.handle());
+        let may_read = own.may_read() && engine.wants_read(own.handle());
         match written {
             Written::Some | Written::ReadFirst => medium.enqueue(number),
             Written::Nothing if may_read => {
@@ -253,8 +253,8 @@ impl ClientSide {
             engine.handle_closed(now, handle, why);
             return;
         }
-        let wire = self.side.server_mut(index).wire_of(attempt);
-        let after = later(now, wire.latency.saturating_mul(2));
+        let link = self.side.server_mut(index).link_of(attempt);
+        let after = later(now, link.latency.saturating_mul(2));
         let decided = match decision {
             Connect::Accept => Some((after, None)),
             Connect::AcceptAfter(more) => Some((later(after, more), None)),
@@ -262,7 +262,7 @@ impl ClientSide {
             Connect::Hang | Connect::BacklogFull | Connect::Shortage(_) => None,
         };
         let medium = self.side.medium_mut();
-        let number = medium.add(Link::new(index, handle, &wire, now, decided));
+        let number = medium.add(VirtualConnection::new(index, handle, &link, now, decided));
         medium.appoint(decided.map(|(at, _)| at), Appointment::Decided(number));
     }
 
@@ -270,13 +270,13 @@ impl ClientSide {
     fn finish_connect(&mut self, engine: &mut Engine, number: usize) {
         let medium = self.side.medium_mut();
         let now = medium.now();
-        let Some(link) = medium.link_mut(number) else {
+        let Some(own) = medium.connection_mut(number) else {
             return;
         };
-        let (handle, server) = (link.handle(), link.server());
-        match link.decision(now) {
+        let (handle, server) = (own.handle(), own.server());
+        match own.decision(now) {
             Some(Ok(())) => {
-                link.open();
+                own.open();
                 medium.note(format_args!(
                     "connection {number} to server {server} is open"
                 ));
@@ -296,11 +296,11 @@ impl ClientSide {
     fn announce(&mut self, engine: &mut Engine, number: usize) {
         let medium = self.side.medium_mut();
         let now = medium.now();
-        let Some(link) = medium.link_mut(number) else {
+        let Some(own) = medium.connection_mut(number) else {
             return;
         };
-        let handle = link.handle();
-        let Some(notice) = link.announce() else {
+        let handle = own.handle();
+        let Some(notice) = own.announce() else {
             return;
         };
         if notice == Notice::ReadClosed {
@@ -315,11 +315,11 @@ impl ClientSide {
     }
 
     fn write(&mut self, engine: &mut Engine, number: usize, on_event: &mut OnEvent<'_>) -> Written {
-        let Some(link) = self.side.medium().link(number) else {
+        let Some(own) = self.side.medium().connection(number) else {
             return Written::Nothing;
         };
-        let handle = link.handle();
-        if engine.reads_first(handle) && !link.has_write_failed() {
+        let handle = own.handle();
+        if engine.reads_first(handle) && !own.has_write_failed() {
             let read = self.read(engine, number, on_event);
             if read == Read::Some || engine.reads_first(handle) {
                 return Written::ReadFirst;
@@ -327,12 +327,12 @@ impl ClientSide {
         }
         let medium = self.side.medium_mut();
         let now = medium.now();
-        let Some(link) = medium.link_mut(number) else {
+        let Some(own) = medium.connection_mut(number) else {
             return Written::Nothing;
         };
         let slices = engine.transmit(handle);
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        let (len, is_lost) = match link.offer(offered, &mut self.rng) {
+        let (len, is_lost) = match own.offer(offered, &mut self.rng) {
             Offer::Takes { len, is_lost } => (len, is_lost),
             Offer::Nothing => return Written::Nothing,
             Offer::Failed => {
@@ -351,13 +351,13 @@ impl ClientSide {
             let missing = len - bytes.len();
             bytes.extend_from_slice(&slice[..slice.len().min(missing)]);
         }
-        let server = link.server();
+        let server = own.server();
         self.side.server_mut(server).show_written(number, &bytes);
         let medium = self.side.medium_mut();
         medium.tally_mut().write(len, offered, is_lost);
         medium.note_bytes(&bytes);
-        let link = medium.link_mut(number);
-        let arrival = link.and_then(|link| link.write(now, bytes));
+        let own = medium.connection_mut(number);
+        let arrival = own.and_then(|own| own.write(now, bytes));
         medium.note(format_args!(
             "connection {number} takes {len} of {offered} bytes"
         ));
@@ -369,12 +369,12 @@ impl ClientSide {
     fn read(&mut self, engine: &mut Engine, number: usize, on_event: &mut OnEvent<'_>) -> Read {
         let medium = self.side.medium_mut();
         let now = medium.now();
-        let Some(link) = medium.link_mut(number) else {
+        let Some(own) = medium.connection_mut(number) else {
             return Read::End;
         };
-        let handle = link.handle();
+        let handle = own.handle();
         self.input.clear();
-        match link.read(now, &mut self.rng, &mut self.input) {
+        match own.read(now, &mut self.rng, &mut self.input) {
             Found::End(end) => {
                 medium.tally_mut().end(end);
                 let why = match end {

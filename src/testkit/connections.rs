@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::application::Replies;
 use super::exchange::Exchange;
-use super::habits::{Habits, Reads};
-use super::wire::End;
+use super::link::End;
+use super::quirks::{Quirks, Reads};
 use crate::wire::{HEADER_LEN, Role};
 
 /// All connections, by their numbers, and all requests, by keys that are never used twice.
 #[derive(Default)]
 pub(super) struct Connections {
-    habits: Habits,
+    quirks: Quirks,
     connections: BTreeMap<usize, Connection>,
     exchanges: BTreeMap<u64, Exchange>,
     next_exchange: u64,
@@ -48,19 +48,19 @@ pub(super) struct Connection {
 }
 
 impl Connections {
-    pub(super) fn habits(&self) -> &Habits {
-        &self.habits
+    pub(super) fn quirks(&self) -> &Quirks {
+        &self.quirks
     }
 
-    pub(super) fn set_habits(&mut self, habits: Habits) {
-        self.habits = habits;
+    pub(super) fn set_quirks(&mut self, quirks: Quirks) {
+        self.quirks = quirks;
     }
 
     pub(super) fn len(&self) -> usize {
         self.connections.len()
     }
 
-    /// Requests that have not ended, or whose scripts run on.
+    /// Requests that have not ended, or whose behaviors run on.
     pub(super) fn exchanges_len(&self) -> usize {
         self.exchanges.len()
     }
@@ -84,7 +84,7 @@ impl Connections {
     /// The request that a record belongs to.
     pub(super) fn live(&self, connection: usize, id: u16) -> Option<u64> {
         let connection = self.get(connection)?;
-        match self.habits.compares_ids {
+        match self.quirks.compares_ids {
             true => connection.live(id),
             false => connection.first(),
         }
@@ -97,7 +97,7 @@ impl Connections {
             ..Connection::default()
         };
         self.connections.insert(connection, own);
-        if self.habits.workers.is_some() {
+        if self.quirks.workers.is_some() {
             self.waiting.push_back(connection);
             self.employ(replies);
             self.turn(connection, replies);
@@ -115,14 +115,14 @@ impl Connections {
         }
     }
 
-    /// A request is over, and so is its script.
+    /// A request is over, and so is its behavior.
     pub(super) fn remove_exchange(&mut self, key: u64) {
         self.exchanges.remove(&key);
     }
 
     /// Ends a connection that is broken.
     pub(super) fn refuse(&mut self, connection: usize, replies: &mut Replies) {
-        match self.habits.refuses_with {
+        match self.quirks.refuses_with {
             End::Fin => self.close(connection, replies),
             End::Reset => self.reset(connection, replies),
         }
@@ -151,7 +151,7 @@ impl Connections {
 
     /// Lets free workers turn to connections that wait.
     fn employ(&mut self, replies: &mut Replies) {
-        let most = self.habits.workers.unwrap_or(usize::MAX);
+        let most = self.quirks.workers.unwrap_or(usize::MAX);
         while self.busy_workers < most
             && let Some(connection) = self.waiting.pop_front()
         {
@@ -163,15 +163,15 @@ impl Connections {
         }
     }
 
-    /// Reads, or stops reading, as it does by habit.
+    /// Reads, or stops reading, as it does by quirk.
     pub(super) fn turn(&mut self, connection: usize, replies: &mut Replies) {
         let Some(own) = self.connections.get_mut(&connection) else {
             return;
         };
         let all = self.exchanges.values();
         let mut exchanges = all.filter(|exchange| exchange.connection() == connection);
-        let reads = (own.has_worker || self.habits.workers.is_none())
-            && match self.habits.reads {
+        let reads = (own.has_worker || self.quirks.workers.is_none())
+            && match self.quirks.reads {
                 Reads::Always => true,
                 Reads::OnDemand => exchanges.all(Exchange::is_demanding),
                 Reads::UntilUnused => !exchanges.any(Exchange::has_unused),

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use super::application::{Application, Replies, Reply};
 use super::framing::Framing;
-use super::wire::End;
+use super::link::End;
 
 /// A Web server made of bytes: sends what it is given, right or wrong, and collects what comes back.
 ///
-/// For tests of an [`Application`] itself, and to see how one with certain [`Habits`](super::Habits) takes what
-/// no correct client would send. There is no wire in between: bytes arrive at once and whole.
+/// For tests of an [`Application`] itself, and to see how one with certain [`Quirks`](super::Quirks) takes what
+/// no correct client would send. There is no link in between: bytes arrive at once and whole.
 ///
 /// ```
-/// use mio_fcgi::testkit::{Dialogue, Script, Scripted, records};
+/// use mio_fcgi::testkit::{Dialogue, Behavior, Scripted, records};
 /// use mio_fcgi::wire::{self, Role};
 ///
-/// let mut dialogue = Dialogue::new(Scripted::new(|_| Script::answer("hello")));
+/// let mut dialogue = Dialogue::new(Scripted::new(|_| Behavior::answer("hello")));
 /// let connection = dialogue.connect();
 /// let request = records::begin(1, Role::Responder, true).params(1, &[]).params_end(1).stdin_end(1);
 /// dialogue.send(connection, request.bytes());

@@ -2,36 +2,36 @@
 
 use std::collections::VecDeque;
 
-use super::habits::{SplitPairs, Starts};
+use super::behavior::{Behavior, ReceivedRequest, Step};
 use super::output::Output;
-use super::script::{Received, Script, Step};
+use super::quirks::{SplitPairs, Starts};
 use crate::wire::{Pairs, Role};
 
-/// What has come of a request, what its script has yet to do, and what was written and not sent.
+/// What has come of a request, what its behavior has yet to do, and what was written and not sent.
 pub(super) struct Exchange {
-    received: Received,
+    received: ReceivedRequest,
     steps: VecDeque<Step>,
     /// Bytes of `FCGI_PARAMS` that no pair was made of yet.
     encoded_params: Vec<u8>,
     has_params: bool,
-    /// Its script has been asked for.
+    /// Its behavior has been asked for.
     has_started: bool,
     has_stdin: bool,
     has_data: bool,
     has_ended: bool,
     stdout: Output,
     stderr: Output,
-    /// A [`Script::wait`] is running.
+    /// A [`Behavior::wait`] is running.
     is_waiting: bool,
     /// Nothing more that comes of the body counts.
     is_cut: bool,
-    /// Bytes of the body have come that the script does not wait for.
+    /// Bytes of the body have come that the behavior does not wait for.
     has_unused: bool,
     /// Bytes of the body before its last empty record.
     ended_len: usize,
 }
 
-/// What a script does next.
+/// What a behavior does next.
 pub(super) enum Next {
     Step(Step),
     /// It waits: for time, for the body, or for more steps.
@@ -43,7 +43,7 @@ pub(super) enum Next {
 impl Exchange {
     pub(super) fn new(connection: usize, request_id: u16, role: Role, keep: bool) -> Self {
         Self {
-            received: Received {
+            received: ReceivedRequest {
                 connection,
                 request_id,
                 role,
@@ -69,7 +69,7 @@ impl Exchange {
         }
     }
 
-    pub(super) fn received(&self) -> &Received {
+    pub(super) fn received(&self) -> &ReceivedRequest {
         &self.received
     }
 
@@ -101,7 +101,7 @@ impl Exchange {
         self.has_started
     }
 
-    /// Bytes of the body have come that the script does not wait for.
+    /// Bytes of the body have come that the behavior does not wait for.
     pub(super) fn has_unused(&self) -> bool {
         self.has_unused
     }
@@ -173,7 +173,7 @@ impl Exchange {
         data.len() <= most
     }
 
-    /// The script has been asked what it makes of a piece of the body, or with no byte of its end.
+    /// The behavior has been asked what it makes of a piece of the body, or with no byte of its end.
     pub(super) fn note_use(&mut self, data: &[u8]) {
         let is_used = data.is_empty() || self.awaits_stdin() || self.has_ended;
         self.has_unused = self.has_started && !is_used;
@@ -202,12 +202,12 @@ impl Exchange {
         }
     }
 
-    pub(super) fn start(&mut self, script: Script) {
+    pub(super) fn start(&mut self, behavior: Behavior) {
         self.has_started = true;
-        self.replace(script);
+        self.replace(behavior);
     }
 
-    /// What its script does next.
+    /// What its behavior does next.
     pub(super) fn next(&mut self) -> Next {
         if self.is_waiting || !self.has_started {
             return Next::Later;
@@ -223,12 +223,12 @@ impl Exchange {
         }
     }
 
-    /// Goes on with another script.
-    pub(super) fn replace(&mut self, script: Script) {
-        self.steps = script.into_steps();
+    /// Goes on with another behavior.
+    pub(super) fn replace(&mut self, behavior: Behavior) {
+        self.steps = behavior.into_steps();
     }
 
-    /// Its script waits for time to pass.
+    /// Its behavior waits for time to pass.
     pub(super) fn wait(&mut self) {
         self.is_waiting = true;
     }
@@ -244,12 +244,12 @@ impl Exchange {
         self.has_unused = false;
     }
 
-    /// Drops its script.
+    /// Drops its behavior.
     pub(super) fn drop_steps(&mut self) {
         self.steps.clear();
     }
 
-    /// The Web server has given it up, and its script runs on.
+    /// The Web server has given it up, and its behavior runs on.
     pub(super) fn abort(&mut self) {
         self.received.is_aborted = true;
         self.cut_body();
@@ -272,7 +272,7 @@ impl Exchange {
         self.has_data = true;
     }
 
-    /// Its script waits for more of the body.
+    /// Its behavior waits for more of the body.
     fn awaits_stdin(&self) -> bool {
         let awaits = matches!(self.steps.front(), Some(Step::AwaitStdin));
         awaits && !self.is_waiting && !(self.has_stdin && self.has_data)

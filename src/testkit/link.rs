@@ -1,467 +1,305 @@
-//! One virtual transport connection: both its ends.
+//! The virtual link: one direction of one transport connection.
 
-use std::io;
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use super::application::{Application, Replies, Reply};
-use super::framing::Framing;
 use super::later::later;
 use super::rng::Rng;
-use super::server::Notice;
-use super::wire::{AfterClose, End, Pipe, Towards, Wire};
-use crate::event::ConnectionHandle;
 
-/// How long the client's read buffer is.
-pub(super) const BUFFER_LEN: usize = 64 * 1024;
-
-/// Both ends of a connection.
-#[derive(Debug)]
-pub(super) struct Link {
-    server: usize,
-    handle: ConnectionHandle,
-    /// When its connect began.
-    since: Instant,
-    to_application: Pipe,
-    to_client: Pipe,
-    decided: Option<Decision>,
-    is_open: bool,
-    client_closed: bool,
-    /// Something to read, or the end, was announced and is not read yet, as far as the driver knows.
-    readable: bool,
-    /// The end was announced: a short read is not the last.
-    end_announced: bool,
-    /// The engine has asked for a flush and not everything was taken yet.
-    flushing: bool,
-    /// A write failed; what the application had sent before is still read.
-    write_failed: bool,
-    /// It is among those that have a turn.
-    queued: bool,
-    wire: Wire,
-    framing: Framing,
-    /// Bytes that have passed in the direction that the wire's [`Break`](super::Break) counts.
-    passed: u64,
-    application_reads: bool,
-    application_closed: bool,
-    /// The application has ended the direction to it: writes fail.
-    takes_nothing: bool,
-    /// A reset is on its way back, for something was written after the application had closed.
-    reset_is_due: bool,
-    /// It has come: writes fail.
-    was_reset: bool,
-    /// The application has asked for the rest of what it was reading to be dropped.
-    discard_rest: bool,
-    /// Bytes that were read and put back.
-    put_back: usize,
-    told_closed: bool,
+/// How the transport connections to a server behave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Link {
+    /// Time from one side to the other; a connect takes it twice. Default zero.
+    pub latency: Duration,
+    /// Bytes that pass in a second, each way. Default: no limit.
+    pub bytes_per_second: Option<u64>,
+    /// Bytes that may be under way or unread in one direction, at least 1; at that, a write takes nothing
+    /// more. Default 64 KiB.
+    pub capacity: usize,
+    /// How long the buffer of one read is. A read that brings less has emptied the socket; one that fills its buffer
+    /// exactly is followed by another. Default: 64 KiB, as [`Fragments::Whole`].
+    pub reads: Fragments,
+    /// The driver reads until a read would block, because a read that brings less than its buffer proves nothing: so
+    /// it is with selectors that are not edge-triggered. Default false.
+    pub reads_until_blocked: bool,
+    /// How many bytes one write takes. Default: all that fit.
+    pub writes: Fragments,
+    /// What becomes of a write once the application has closed. Default [`AfterClose::Taken`].
+    pub after_close: AfterClose,
+    /// Ends each connection by itself, at any byte. Default: never.
+    pub breaks: Option<Break>,
 }
 
-/// When the system has decided about a connect, and the error if that fails; the client learns it later.
-pub(super) type Decision = (Instant, Option<io::ErrorKind>);
-
-/// What the client's write finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offer {
-    /// There is nothing to write, or writing is over.
-    Nothing,
-    /// The connection takes nothing any more.
-    Failed,
-    /// The wire is full.
-    Full,
-    /// The wire takes so many bytes. `is_lost`: nobody will read them.
-    Takes { len: usize, is_lost: bool },
+/// What becomes of a write to a connection that the application has closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AfterClose {
+    /// It succeeds, and what was written is lost, until a reset has come back; then it fails. As TCP.
+    #[default]
+    Taken,
+    /// It fails at once. As a Unix socket.
+    Fails,
 }
 
-/// What the client's read finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// The end.
-    End(End),
-    /// Nothing for now. `is_over`: nothing will come, for a write has failed.
-    Nothing { is_over: bool },
-    Some {
-        len: usize,
-        available: usize,
-        buffer_len: usize,
-        /// The read has emptied the socket, and what comes later is announced.
-        is_drained: bool,
-        /// When more arrives at the client, for there is room for it now.
-        arrival: Option<Instant>,
-    },
-}
-
-/// The client's end.
-impl Link {
-    pub(super) fn new(
-        server: usize,
-        handle: ConnectionHandle,
-        wire: &Wire,
-        now: Instant,
-        decided: Option<Decision>,
-    ) -> Self {
+impl Default for Link {
+    fn default() -> Self {
         Self {
-            server,
-            handle,
-            since: now,
-            to_application: Pipe::new(wire.clone(), now),
-            to_client: Pipe::new(wire.clone(), now),
-            decided,
-            is_open: false,
-            client_closed: false,
-            readable: false,
-            end_announced: false,
-            flushing: false,
-            write_failed: false,
-            queued: false,
-            wire: wire.clone(),
-            framing: Framing::default(),
-            passed: 0,
-            application_reads: true,
-            application_closed: false,
-            takes_nothing: false,
-            reset_is_due: false,
-            was_reset: false,
-            discard_rest: false,
-            put_back: 0,
-            told_closed: false,
+            latency: Duration::ZERO,
+            bytes_per_second: None,
+            capacity: 64 * 1024,
+            reads: Fragments::Whole,
+            reads_until_blocked: false,
+            writes: Fragments::Whole,
+            after_close: AfterClose::Taken,
+            breaks: None,
         }
-    }
-
-    pub(super) fn server(&self) -> usize {
-        self.server
-    }
-
-    pub(super) fn handle(&self) -> ConnectionHandle {
-        self.handle
-    }
-
-    /// When its connect began, if that is not over.
-    pub(super) fn connecting_since(&self) -> Option<Instant> {
-        (!self.is_open).then_some(self.since)
-    }
-
-    /// How its connect has ended, if the client does not know yet.
-    pub(super) fn decision(&self, now: Instant) -> Option<Result<(), io::ErrorKind>> {
-        let is_new = !self.client_closed && !self.is_open;
-        let (_, error) = self.decided.filter(|(at, _)| is_new && *at <= now)?;
-        Some(error.map_or(Ok(()), Err))
-    }
-
-    /// The client knows that it is connected.
-    pub(super) fn open(&mut self) {
-        self.is_open = true;
-    }
-
-    /// Whether the client can read and write.
-    pub(super) fn is_in_use(&self) -> bool {
-        self.is_open && !self.client_closed
-    }
-
-    /// Since when something has been waiting in the client's socket.
-    pub(super) fn unread_since(&self, now: Instant) -> Option<Instant> {
-        let since = self.to_client.waits_since(now);
-        since.filter(|_| !self.client_closed)
-    }
-
-    pub(super) fn has_unread_bytes(&self) -> bool {
-        self.to_client.unread_len() > 0
-    }
-
-    fn has_input(&self) -> bool {
-        self.has_unread_bytes() || self.to_client.has_end()
-    }
-
-    /// Whether the engine could go on with it, as it says, and has not asked for that.
-    pub(super) fn is_forgotten(&self, wants_write: bool, wants_read: bool) -> bool {
-        let unsent = !self.flushing && !self.write_failed && wants_write;
-        let unread = self.has_input() && wants_read && !self.queued;
-        self.is_open && (unsent || unread)
-    }
-
-    /// Queues it for a turn; false when it is queued.
-    pub(super) fn queue(&mut self) -> bool {
-        !std::mem::replace(&mut self.queued, true)
-    }
-
-    /// It is its turn.
-    pub(super) fn begin_turn(&mut self) {
-        self.queued = false;
-    }
-
-    /// Takes in what has come for the client; false when nothing of it is unread, for it may have been read before it
-    /// could be announced.
-    pub(super) fn arrive_at_client(&mut self, now: Instant) -> bool {
-        self.to_client.arrive(now);
-        self.has_input()
-    }
-
-    /// A reset has come back for what was written to a closed connection.
-    pub(super) fn reset(&mut self, now: Instant) {
-        self.was_reset = true;
-        self.to_client.arrive(now);
-    }
-
-    /// What the driver is told: that something is there to be read, or the end. `None` when there is nobody to tell.
-    pub(super) fn announce(&mut self) -> Option<Notice> {
-        if !self.is_in_use() {
-            return None;
-        }
-        self.readable = true;
-        let has_end = self.to_client.has_end() || self.was_reset;
-        self.end_announced |= has_end;
-        match has_end {
-            true => Some(Notice::ReadClosed),
-            false => Some(Notice::Readable),
-        }
-    }
-
-    /// The engine wants to read. `is_unread`: though perhaps nothing was announced.
-    pub(super) fn ask_to_read(&mut self, is_unread: bool) {
-        self.readable |= is_unread;
-    }
-
-    pub(super) fn may_read(&self) -> bool {
-        self.readable && !self.client_closed
-    }
-
-    /// The engine wants to write.
-    pub(super) fn ask_to_flush(&mut self) {
-        self.flushing = true;
-    }
-
-    pub(super) fn is_flushing(&self) -> bool {
-        self.flushing
-    }
-
-    pub(super) fn has_write_failed(&self) -> bool {
-        self.write_failed
-    }
-
-    /// Looks how many of so many bytes a write takes.
-    pub(super) fn offer(&mut self, offered: usize, rng: &mut Rng) -> Offer {
-        if offered == 0 || self.write_failed {
-            self.flushing = false;
-            return Offer::Nothing;
-        }
-        if self.refuses_writes() {
-            // The application may have answered before it closed: that is read first.
-            self.flushing = false;
-            self.write_failed = true;
-            self.readable = true;
-            self.end_announced = true;
-            return Offer::Failed;
-        }
-        let room = self.to_application.room().min(offered);
-        if room == 0 {
-            return Offer::Full;
-        }
-        Offer::Takes {
-            len: self.wire.writes.cut(room, rng),
-            is_lost: self.application_closed,
-        }
-    }
-
-    /// Writes bytes; when they arrive, if that is news.
-    pub(super) fn write(&mut self, now: Instant, bytes: Vec<u8>) -> Option<Instant> {
-        self.to_application.send(now, bytes)
-    }
-
-    /// Whether a write fails, instead of taking something or having to wait.
-    fn refuses_writes(&self) -> bool {
-        let is_unix = self.wire.after_close == AfterClose::Fails;
-        self.takes_nothing
-            || self.was_reset
-            || self.to_client.was_reset()
-            || (self.application_closed && is_unix)
-    }
-
-    /// Reads once, announced or not, to `out`.
-    pub(super) fn read(&mut self, now: Instant, rng: &mut Rng, out: &mut Vec<u8>) -> Found {
-        self.to_client.arrive(now);
-        if let Some(end) = self.to_client.ended() {
-            return Found::End(end);
-        }
-        let available = self.to_client.unread_len();
-        if available == 0 {
-            self.readable = false;
-            let is_over = self.write_failed;
-            return Found::Nothing { is_over };
-        }
-        let buffer_len = self.wire.reads.buffer_len(BUFFER_LEN, rng);
-        let len = available.min(buffer_len);
-        let is_cut = self.end_announced || self.wire.reads_until_blocked;
-        let is_drained = len < buffer_len && !is_cut;
-        self.readable = !is_drained;
-        let arrival = self.to_client.read(now, len, out);
-        Found::Some {
-            len,
-            available,
-            buffer_len,
-            is_drained,
-            arrival,
-        }
-    }
-
-    /// The client drops its socket; the application learns it after what was sent.
-    pub(super) fn hang_up(&mut self, now: Instant) -> Option<Instant> {
-        self.client_closed = true;
-        self.flushing = false;
-        self.to_application.finish(now, End::Fin)
-    }
-
-    /// Nobody will do anything with it any more.
-    pub(super) fn is_over(&self) -> bool {
-        self.client_closed && (self.application_closed || self.told_closed || !self.is_open)
     }
 }
 
-/// The application's end.
-impl Link {
-    /// Takes in what has come for the application, which turns to it.
-    pub(super) fn arrive_at_application(&mut self, now: Instant) {
-        self.to_application.arrive(now);
-        self.discard_rest = false;
-        self.put_back = 0;
+/// Where a run of bytes is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragments {
+    /// Nowhere.
+    #[default]
+    Whole,
+    /// After each so many bytes (0 counts as 1).
+    Each(usize),
+    /// After 1 to so many bytes, drawn from the seed.
+    UpTo(usize),
+}
+
+impl Fragments {
+    /// The length of the next buffer, at most `whole`.
+    pub(super) fn buffer_len(self, whole: usize, rng: &mut Rng) -> usize {
+        self.cut(whole, rng)
     }
 
-    /// Whether the application takes anything at all.
-    pub(super) fn is_application_deaf(&self) -> bool {
-        self.application_closed || self.takes_nothing
+    /// How many of `available` bytes, at least 1 of them, come at once.
+    pub(super) fn cut(self, available: usize, rng: &mut Rng) -> usize {
+        match self {
+            Self::Whole => available,
+            Self::Each(len) => available.min(len.max(1)),
+            Self::UpTo(most) => available.min(1 + rng.below(most.max(1) as u64) as usize),
+        }
+    }
+}
+
+/// An end that no behavior asks for: the application's process or its machine dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// Which bytes count.
+    pub counts: Towards,
+    /// How many of them pass before the end: 0 ends the connection when it has been made.
+    pub after: u64,
+    /// How it ends.
+    pub end: End,
+}
+
+/// A direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Towards {
+    /// What the application sends.
+    Client,
+    /// What it reads.
+    Application,
+}
+
+/// One direction. What is sent waits outside while the pipe is full, then flies, then lies unread.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    link: Link,
+    outside: VecDeque<Segment>,
+    flying: VecDeque<(Instant, Segment)>,
+    unread: VecDeque<u8>,
+    /// When the unread bytes arrived, and how many at a time.
+    arrivals: VecDeque<(Instant, usize)>,
+    /// What comes after the unread bytes, and since when.
+    end: Option<(Instant, End)>,
+    in_flight: usize,
+    busy_until: Instant,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Bytes(Vec<u8>),
+    End(End),
+}
+
+/// How a direction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In order, behind the bytes.
+    Fin,
+    /// At once; what was not read is lost.
+    Reset,
+}
+
+impl Pipe {
+    pub(super) fn new(link: Link, now: Instant) -> Self {
+        Self {
+            link,
+            outside: VecDeque::new(),
+            flying: VecDeque::new(),
+            unread: VecDeque::new(),
+            arrivals: VecDeque::new(),
+            end: None,
+            in_flight: 0,
+            busy_until: now,
+        }
     }
 
-    pub(super) fn is_application_reading(&self) -> bool {
-        self.application_reads && !self.application_closed
+    /// Bytes that one more write can bring in.
+    pub(super) fn room(&self) -> usize {
+        let taken = self.in_flight + self.unread.len();
+        self.link.capacity.max(1).saturating_sub(taken)
     }
 
-    /// Reads all that the application may read to `out`; when more arrives at it.
-    pub(super) fn read_at_application(
-        &mut self,
-        now: Instant,
-        out: &mut Vec<u8>,
-    ) -> Option<Instant> {
-        if !self.application_reads {
+    /// Sends bytes; they wait outside for room. Returns when something arrives, if that is news.
+    pub(super) fn send(&mut self, now: Instant, bytes: Vec<u8>) -> Option<Instant> {
+        if bytes.is_empty() {
             return None;
         }
-        let most = self.before_break(Towards::Application);
-        self.to_application.read(now, most, out)
+        self.outside.push_back(Segment::Bytes(bytes));
+        self.take_off(now)
     }
 
-    /// Hands the application one item of what was read; `input` moves past it.
-    pub(super) fn hand_over(
-        &mut self,
-        number: usize,
-        input: &mut &[u8],
-        application: &mut dyn Application,
-        replies: &mut Replies,
-    ) {
-        self.framing.read_item(number, input, application, replies);
+    pub(super) fn finish(&mut self, now: Instant, end: End) -> Option<Instant> {
+        if end == End::Reset {
+            self.outside.clear();
+            let at = later(now, self.link.latency);
+            self.flying.retain(|(arrival, _)| *arrival <= at);
+            self.flying.push_back((at, Segment::End(end)));
+            self.count_flying();
+            return Some(at);
+        }
+        self.outside.push_back(Segment::End(end));
+        self.take_off(now)
     }
 
-    /// Whether the application has asked for the rest of what it was reading to be dropped; not twice.
-    pub(super) fn takes_no_rest(&mut self) -> bool {
-        std::mem::take(&mut self.discard_rest)
+    /// Moves what fits from outside into flight; the last arrival.
+    fn take_off(&mut self, now: Instant) -> Option<Instant> {
+        let mut last = None;
+        loop {
+            let room = self.room();
+            let segment = match self.outside.front_mut() {
+                Some(Segment::Bytes(_)) if room == 0 => return last,
+                Some(Segment::Bytes(bytes)) if bytes.len() > room => {
+                    let rest = bytes.split_off(room);
+                    Segment::Bytes(std::mem::replace(bytes, rest))
+                }
+                Some(_) => match self.outside.pop_front() {
+                    Some(segment) => segment,
+                    None => return last,
+                },
+                None => return last,
+            };
+            let len = match &segment {
+                Segment::Bytes(bytes) => bytes.len(),
+                Segment::End(_) => 0,
+            };
+            self.in_flight += len;
+            let passing = self.link.bytes_per_second.map_or(Duration::ZERO, |rate| {
+                Duration::from_nanos((len as u64).saturating_mul(1_000_000_000) / rate.max(1))
+            });
+            self.busy_until = later(self.busy_until.max(now), passing);
+            let at = later(self.busy_until, self.link.latency);
+            self.flying.push_back((at, segment));
+            last = Some(at);
+        }
     }
 
-    /// The application has read so many bytes, and leaves the rest.
-    pub(super) fn end_read(&mut self, read: usize, rest: &[u8]) {
-        self.to_application.put_back(rest);
-        self.put_back = rest.len();
-        self.count(Towards::Application, read);
+    /// Takes in what has arrived by now; true when there was anything.
+    pub(super) fn arrive(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        while self.flying.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((at, segment)) = self.flying.pop_front() else {
+                break;
+            };
+            any = true;
+            match segment {
+                Segment::Bytes(bytes) => {
+                    self.in_flight -= bytes.len();
+                    self.arrivals.push_back((at, bytes.len()));
+                    self.unread.extend(bytes);
+                }
+                Segment::End(End::Fin) => self.end = Some((at, End::Fin)),
+                Segment::End(End::Reset) => {
+                    self.unread.clear();
+                    self.arrivals.clear();
+                    self.end = Some((at, End::Reset));
+                }
+            }
+        }
+        any
     }
 
-    /// Drops what has come; when more arrives.
+    /// Moves up to `len` unread bytes to `out`; the arrival of what that made room for.
+    pub(super) fn read(&mut self, now: Instant, len: usize, out: &mut Vec<u8>) -> Option<Instant> {
+        let len = len.min(self.unread.len());
+        out.extend(self.unread.drain(..len));
+        self.forget_arrivals(len);
+        self.take_off(now)
+    }
+
+    /// Puts bytes back in front of the unread ones.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().rev() {
+            self.unread.push_front(*byte);
+        }
+    }
+
+    fn forget_arrivals(&mut self, mut len: usize) {
+        while let Some((_, arrived)) = self.arrivals.front_mut() {
+            if *arrived > len {
+                *arrived -= len;
+                return;
+            }
+            len -= *arrived;
+            self.arrivals.pop_front();
+        }
+    }
+
+    /// Drops what is unread, and what comes.
     pub(super) fn discard(&mut self, now: Instant) -> Option<Instant> {
-        self.to_application.discard(now)
+        self.unread.clear();
+        self.arrivals.clear();
+        self.take_off(now)
     }
 
-    /// When a reset is back at the client, because something has come for a socket that is closed.
-    pub(super) fn send_reset_back(&mut self, now: Instant) -> Option<Instant> {
-        let is_due = self.application_closed
-            && self.to_application.unread_len() > 0
-            && !self.client_closed
-            && !std::mem::replace(&mut self.reset_is_due, true);
-        is_due.then(|| later(now, self.wire.latency))
+    /// Since when there has been something to read, or the end, whether anybody was told or not.
+    pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
+        let read = self.arrivals.front().map(|(at, _)| *at);
+        let flying = self.flying.front().map(|(at, _)| *at);
+        let end = self.end.map(|(at, _)| at);
+        let arrived = flying.filter(|at| *at <= now);
+        read.or(end).or(arrived)
     }
 
-    /// Whether a write of the client's waits for room that there is.
-    pub(super) fn can_flush(&self) -> bool {
-        self.flushing && self.to_application.room() > 0
+    /// Whether it has ended, however much is unread before that.
+    pub(super) fn has_end(&self) -> bool {
+        self.end.is_some()
     }
 
-    pub(super) fn has_application_closed(&self) -> bool {
-        self.application_closed
+    /// Whether a reset has arrived.
+    pub(super) fn was_reset(&self) -> bool {
+        matches!(self.end, Some((_, End::Reset)))
     }
 
-    /// Whether the application sees the client's end now; not twice.
-    pub(super) fn show_end(&mut self) -> bool {
-        let is_seen = self.application_reads && self.to_application.ended().is_some();
-        is_seen && !std::mem::replace(&mut self.told_closed, true)
+    pub(super) fn unread_len(&self) -> usize {
+        self.unread.len()
     }
 
-    /// Does what the application wants done; when that arrives at the client, and when something does at the application.
-    pub(super) fn apply(
-        &mut self,
-        now: Instant,
-        reply: Reply,
-    ) -> (Option<Instant>, Option<Instant>) {
-        match reply {
-            Reply::Send(mut bytes) => {
-                bytes.truncate(self.before_break(Towards::Client));
-                self.count(Towards::Client, bytes.len());
-                (self.to_client.send(now, bytes), None)
-            }
-            Reply::HalfClose => (self.to_client.finish(now, End::Fin), None),
-            Reply::TakeNothing => {
-                self.takes_nothing = true;
-                (None, Some(now))
-            }
-            Reply::Close => {
-                self.application_closed = true;
-                (self.to_client.finish(now, End::Fin), Some(now))
-            }
-            Reply::Reset => {
-                self.application_closed = true;
-                (self.to_client.finish(now, End::Reset), Some(now))
-            }
-            Reply::Read(reads) => {
-                let resumes = reads && !self.application_reads;
-                self.application_reads = reads;
-                (None, resumes.then_some(now))
-            }
-            Reply::Discard => {
-                self.discard_rest = true;
-                self.framing = Framing::default();
-                let len = std::mem::take(&mut self.put_back);
-                let arrival = self.to_application.read(now, len, &mut Vec::new());
-                (None, arrival)
-            }
-            Reply::Wake(..) => (None, None),
-        }
+    /// How it has ended, once all bytes were read.
+    pub(super) fn ended(&self) -> Option<End> {
+        let (_, end) = self.end.filter(|_| self.unread.is_empty())?;
+        Some(end)
     }
 
-    /// Ends it, if its wire breaks at this byte: how, and when that arrives at the client.
-    pub(super) fn break_if_due(&mut self, now: Instant) -> Option<(End, Option<Instant>)> {
-        let own = self.wire.breaks?;
-        if !self.is_open || self.application_closed || self.passed < own.after {
-            return None;
-        }
-        self.application_closed = true;
-        self.told_closed = true;
-        Some((own.end, self.to_client.finish(now, own.end)))
-    }
-
-    /// Bytes that can still pass before the wire breaks.
-    fn before_break(&self, towards: Towards) -> usize {
-        match self.wire.breaks {
-            Some(own) if own.counts == towards => {
-                usize::try_from(own.after.saturating_sub(self.passed)).unwrap_or(usize::MAX)
-            }
-            _ => usize::MAX,
-        }
-    }
-
-    fn count(&mut self, towards: Towards, len: usize) {
-        if self.wire.breaks.is_some_and(|own| own.counts == towards) {
-            self.passed += len as u64;
-        }
+    fn count_flying(&mut self) {
+        let len = |segment: &Segment| match segment {
+            Segment::Bytes(bytes) => bytes.len(),
+            Segment::End(_) => 0,
+        };
+        self.in_flight = self.flying.iter().map(|(_, segment)| len(segment)).sum();
     }
 }

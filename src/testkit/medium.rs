@@ -5,9 +5,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::agenda::{Agenda, Appointment};
-use super::link::Link;
 use super::tally::Tally;
 use super::trace::Trace;
+use super::virtual_connection::VirtualConnection;
 use crate::event::{ConnectionHandle, Event};
 
 /// All connections. They are told apart by numbers that are never used twice.
@@ -15,7 +15,7 @@ pub(super) struct Medium {
     agenda: Agenda,
     trace: Trace,
     tally: Tally,
-    links: Vec<Option<Box<Link>>>,
+    links: Vec<Option<Box<VirtualConnection>>>,
     /// Numbers of the links that the client has a socket for, by [`ConnectionHandle::index`].
     by_index: Vec<Option<usize>>,
     /// Numbers of the links that have a turn.
@@ -104,19 +104,19 @@ impl Medium {
         &mut self.tally
     }
 
-    pub(super) fn link(&self, number: usize) -> Option<&Link> {
+    pub(super) fn connection(&self, number: usize) -> Option<&VirtualConnection> {
         self.links.get(number)?.as_deref()
     }
 
-    pub(super) fn link_mut(&mut self, number: usize) -> Option<&mut Link> {
+    pub(super) fn connection_mut(&mut self, number: usize) -> Option<&mut VirtualConnection> {
         self.links.get_mut(number)?.as_deref_mut()
     }
 
     /// The number of a connection that the client has a socket for.
     pub(super) fn number(&self, handle: ConnectionHandle) -> Option<usize> {
         let number = self.by_index.get(handle.index()).copied().flatten()?;
-        let link = self.link(number)?;
-        (link.handle() == handle).then_some(number)
+        let own = self.connection(number)?;
+        (own.handle() == handle).then_some(number)
     }
 
     /// Numbers of the connections that the client has a socket for.
@@ -125,15 +125,16 @@ impl Medium {
     }
 
     /// The connections that the client has a socket for.
-    pub(super) fn open_links(&self) -> impl Iterator<Item = &Link> {
-        self.open_numbers().filter_map(|number| self.link(number))
+    pub(super) fn open_links(&self) -> impl Iterator<Item = &VirtualConnection> {
+        self.open_numbers()
+            .filter_map(|number| self.connection(number))
     }
 
     /// A connection that the client has a socket for from now on; its number.
-    pub(super) fn add(&mut self, link: Link) -> usize {
+    pub(super) fn add(&mut self, own: VirtualConnection) -> usize {
         let number = self.links.len();
-        let index = link.handle().index();
-        self.links.push(Some(Box::new(link)));
+        let index = own.handle().index();
+        self.links.push(Some(Box::new(own)));
         if self.by_index.len() <= index {
             self.by_index.resize(index + 1, None);
         }
@@ -144,12 +145,12 @@ impl Medium {
     /// The client drops a socket.
     pub(super) fn hang_up(&mut self, number: usize) {
         let now = self.now();
-        let Some(link) = self.link_mut(number) else {
+        let Some(own) = self.connection_mut(number) else {
             return;
         };
-        let index = link.handle().index();
-        let is_unread = link.has_unread_bytes();
-        let arrival = link.hang_up(now);
+        let index = own.handle().index();
+        let is_unread = own.has_unread_bytes();
+        let arrival = own.hang_up(now);
         self.tally.closed(is_unread);
         if self.by_index[index] == Some(number) {
             self.by_index[index] = None;
@@ -159,14 +160,20 @@ impl Medium {
     }
 
     pub(super) fn forget_if_over(&mut self, number: usize) {
-        if self.link(number).is_some_and(Link::is_over) {
+        if self
+            .connection(number)
+            .is_some_and(VirtualConnection::is_over)
+        {
             self.links[number] = None;
         }
     }
 
     /// Gives a connection a turn.
     pub(super) fn enqueue(&mut self, number: usize) {
-        if self.link_mut(number).is_some_and(Link::queue) {
+        if self
+            .connection_mut(number)
+            .is_some_and(VirtualConnection::queue)
+        {
             self.ready.push_back(number);
         }
     }

@@ -94,14 +94,14 @@ impl Network {
     #[must_use]
     pub fn open_sockets(&self, server: usize) -> usize {
         let links = self.medium().open_links();
-        links.filter(|link| link.server() == server).count()
+        links.filter(|own| own.server() == server).count()
     }
 
     /// How long the oldest of the sockets that are still being connected has been.
     #[must_use]
     pub fn longest_connect(&self) -> Option<Duration> {
         let links = self.medium().open_links();
-        let since = links.filter_map(|link| link.connecting_since()).min()?;
+        let since = links.filter_map(|own| own.connecting_since()).min()?;
         Some(self.now() - since)
     }
 
@@ -110,11 +110,11 @@ impl Network {
     #[must_use]
     pub fn unread_since(&self, connection: usize) -> Option<Duration> {
         let medium = self.medium();
-        let since = medium.link(connection)?.unread_since(medium.now())?;
+        let since = medium.connection(connection)?.unread_since(medium.now())?;
         Some(medium.since_origin(since))
     }
 
-    /// When something happens next: on the wire, in an application, in the engine. `None`: never.
+    /// When something happens next: on the link, in an application, in the engine. `None`: never.
     #[must_use]
     pub fn next(&self, engine: &Engine) -> Option<Instant> {
         let appointment = self.medium().next_appointment();
@@ -185,14 +185,14 @@ impl Network {
     /// forgot. To be called when [`step`](Self::step) is false.
     #[must_use]
     pub fn forgotten(&self, engine: &Engine) -> Option<ConnectionHandle> {
-        let forgotten = self.medium().open_links().find(|link| {
-            let wants_write = !engine.transmit(link.handle()).is_empty();
-            link.is_forgotten(wants_write, engine.wants_read(link.handle()))
+        let forgotten = self.medium().open_links().find(|own| {
+            let wants_write = !engine.transmit(own.handle()).is_empty();
+            own.is_forgotten(wants_write, engine.wants_read(own.handle()))
         });
-        forgotten.map(|link| link.handle())
+        forgotten.map(|own| own.handle())
     }
 
-    /// Stops the client's process for so long: applications and the wire go on. What comes for the client meanwhile lies
+    /// Stops the client's process for so long: applications and the link go on. What comes for the client meanwhile lies
     /// in its sockets, and is announced, late, together with the time limits that are over.
     pub fn hold_up(&mut self, time: Duration) {
         self.client.hold_up(time);

@@ -1,24 +1,24 @@
 //! What a scripted application makes of the records that come.
 
 use super::application::Replies;
+use super::behavior::{Behavior, ReceivedRequest};
 use super::connections::Connections;
 use super::exchange::Exchange;
-use super::habits::{
-    Abort, Habits, OutOfTurn, SecondBegin, SplitPairs, UnknownRole, UnknownType, Values, Versions,
+use super::quirks::{
+    Abort, OutOfTurn, Quirks, SecondBegin, SplitPairs, UnknownRole, UnknownType, Values, Versions,
 };
 use super::records::{self, Records};
 use super::respond::Respond;
-use super::script::{Received, Script};
 use crate::wire::{BeginRequest, HEADER_LEN, Pairs, ProtocolStatus, RecordType, Role};
 
-/// Takes the records of all connections, and starts the scripts that answer them.
+/// Takes the records of all connections, and starts the behaviors that answer them.
 pub(super) struct Receive {
-    answer: Box<dyn FnMut(&Received) -> Script>,
+    answer: Box<dyn FnMut(&ReceivedRequest) -> Behavior>,
     respond: Respond,
 }
 
 impl Receive {
-    pub(super) fn new(answer: Box<dyn FnMut(&Received) -> Script>) -> Self {
+    pub(super) fn new(answer: Box<dyn FnMut(&ReceivedRequest) -> Behavior>) -> Self {
         Self {
             answer,
             respond: Respond::default(),
@@ -33,11 +33,11 @@ impl Receive {
         self.respond.connections_mut()
     }
 
-    fn habits(&self) -> &Habits {
-        self.connections().habits()
+    fn quirks(&self) -> &Quirks {
+        self.connections().quirks()
     }
 
-    /// A time that a script has waited for has come.
+    /// A time that a behavior has waited for has come.
     pub(super) fn wake(&mut self, connection: usize, key: u64, replies: &mut Replies) {
         if let Some(exchange) = self.connections_mut().exchange_mut(key) {
             exchange.wake();
@@ -61,14 +61,14 @@ impl Receive {
             replies.send(connection, answer);
         }
         let is_doomed = own.is_doomed();
-        let is_accepted = match self.habits().versions {
+        let is_accepted = match self.quirks().versions {
             Versions::One => version == 1,
             Versions::Positive => version >= 1,
             Versions::All => true,
         };
         let content_len = usize::from(u16::from_be_bytes([len1, len0]));
         let record_len = content_len + usize::from(padding_len);
-        let is_too_long = record_len > self.habits().max_record_len;
+        let is_too_long = record_len > self.quirks().max_record_len;
         if is_doomed || !is_accepted || is_too_long {
             self.connections_mut().refuse(connection, replies);
             return false;
@@ -86,21 +86,21 @@ impl Receive {
         let Some(own) = self.connections().get(connection) else {
             return;
         };
-        let is_taken = self.habits().holds_ids && own.live(id).is_some();
+        let is_taken = self.quirks().holds_ids && own.live(id).is_some();
         let first = own.first();
-        if is_taken || (id == 0 && !self.habits().serves_id_zero) {
+        if is_taken || (id == 0 && !self.quirks().serves_id_zero) {
             self.connections_mut().refuse(connection, replies);
             return;
         }
-        if let Some(first) = first.filter(|_| !self.habits().multiplexes) {
-            let habit = self.habits().second_begin;
-            if habit == SecondBegin::OutOfTurn {
+        if let Some(first) = first.filter(|_| !self.quirks().multiplexes) {
+            let quirk = self.quirks().second_begin;
+            if quirk == SecondBegin::OutOfTurn {
                 self.out_of_turn(connection, id, replies);
                 return;
             }
             let refusal = records::refuse(id, ProtocolStatus::CantMultiplex);
             replies.send(connection, refusal.into_bytes());
-            if habit == SecondBegin::CantMultiplexCutsBody
+            if quirk == SecondBegin::CantMultiplexCutsBody
                 && let Some(exchange) = self.connections_mut().exchange_mut(first)
             {
                 exchange.ignore_body();
@@ -108,9 +108,9 @@ impl Receive {
             return;
         }
         let role = Role::from_wire(body.role)
-            .filter(|role| *role == Role::Responder || self.habits().all_roles);
+            .filter(|role| *role == Role::Responder || self.quirks().all_roles);
         let Some(role) = role else {
-            match self.habits().unknown_role {
+            match self.quirks().unknown_role {
                 UnknownRole::Refused => {
                     let refusal = records::refuse(id, ProtocolStatus::UnknownRole);
                     replies.send(connection, refusal.into_bytes());
@@ -146,7 +146,7 @@ impl Receive {
                 }
             }
             // After its request, the end of a body is no news.
-            (RecordType::Stdin, None) => data.is_empty() && !self.habits().compares_ids,
+            (RecordType::Stdin, None) => data.is_empty() && !self.quirks().compares_ids,
             _ => false,
         };
         if !has_place {
@@ -165,7 +165,7 @@ impl Receive {
     fn has_place(&self, exchange: &Exchange, record_type: RecordType) -> bool {
         match record_type {
             RecordType::Params => !exchange.has_params(),
-            _ => exchange.has_params() || self.habits().out_of_turn == OutOfTurn::Ignored,
+            _ => exchange.has_params() || self.quirks().out_of_turn == OutOfTurn::Ignored,
         }
     }
 
@@ -177,7 +177,7 @@ impl Receive {
         ends_record: bool,
         replies: &mut Replies,
     ) {
-        let split = self.habits().split_pairs;
+        let split = self.quirks().split_pairs;
         let Some(exchange) = self.connections_mut().exchange_mut(key) else {
             return;
         };
@@ -200,7 +200,7 @@ impl Receive {
     }
 
     fn stdin(&mut self, key: u64, connection: usize, id: u16, data: &[u8], replies: &mut Replies) {
-        let (holds_ids, starts) = (self.habits().holds_ids, self.habits().starts);
+        let (holds_ids, starts) = (self.quirks().holds_ids, self.quirks().starts);
         if data.is_empty()
             && holds_ids
             && let Some(own) = self.connections_mut().get_mut(connection)
@@ -224,7 +224,7 @@ impl Receive {
     /// Starts a request whose time has come; takes what steps can be taken.
     fn go_on(&mut self, key: u64, with_stdin: bool, replies: &mut Replies) {
         let connections = self.respond.connections_mut();
-        let starts = connections.habits().starts;
+        let starts = connections.quirks().starts;
         if let Some(exchange) = connections.exchange_mut(key)
             && exchange.can_start(starts, with_stdin)
         {
@@ -234,15 +234,15 @@ impl Receive {
     }
 
     pub(super) fn abort(&mut self, connection: usize, id: u16, replies: &mut Replies) {
-        let habit = self.habits().abort;
-        if habit == Abort::OutOfTurn {
+        let quirk = self.quirks().abort;
+        if quirk == Abort::OutOfTurn {
             self.out_of_turn(connection, id, replies);
             return;
         }
         let Some(key) = self.connections().live(connection, id) else {
             return;
         };
-        match habit {
+        match quirk {
             Abort::Ends => {
                 if let Some(exchange) = self.connections_mut().exchange_mut(key) {
                     exchange.drop_steps();
@@ -280,7 +280,7 @@ impl Receive {
         last: bool,
         replies: &mut Replies,
     ) {
-        let empties = self.habits().out_of_turn == OutOfTurn::EmptiesBody;
+        let empties = self.quirks().out_of_turn == OutOfTurn::EmptiesBody;
         let Some(own) = self.connections_mut().get_mut(connection) else {
             return;
         };
@@ -304,7 +304,7 @@ impl Receive {
                 .collect();
             records::values(&known)
         };
-        let values = &self.habits().values;
+        let values = &self.quirks().values;
         let answer = match values {
             Values::Silent => return,
             Values::Pairs(pairs) | Values::PairsAndClose(pairs) => asked(pairs),
@@ -316,7 +316,7 @@ impl Receive {
             }
         };
         let closes = matches!(values, Values::PairsAndClose(_));
-        if self.habits().values_need_an_byte
+        if self.quirks().values_need_an_byte
             && let Some(own) = self.connections_mut().get_mut(connection)
             && !own.is_padded()
         {
@@ -337,8 +337,8 @@ impl Receive {
         id: u16,
         replies: &mut Replies,
     ) {
-        let habit = self.habits().unknown_type;
-        let is_answered = match habit {
+        let quirk = self.quirks().unknown_type;
+        let is_answered = match quirk {
             UnknownType::Answered => true,
             UnknownType::AnsweredToManagement | UnknownType::AnsweredWithoutContent => id == 0,
             UnknownType::AnsweredToRequests => self.connections().live(connection, id).is_some(),
@@ -350,7 +350,7 @@ impl Receive {
         }
         let answer = Records::default().unknown_type(record_type);
         replies.send(connection, answer.into_bytes());
-        if habit == UnknownType::AnsweredWithoutContent
+        if quirk == UnknownType::AnsweredWithoutContent
             && let Some(own) = self.connections().get(connection)
             && own.has_content()
         {
@@ -376,21 +376,21 @@ impl Receive {
             record_type,
             RecordType::Params | RecordType::Stdin | RecordType::Data
         );
-        if self.habits().unknown_type == UnknownType::AnsweredToRequests && !is_input {
+        if self.quirks().unknown_type == UnknownType::AnsweredToRequests && !is_input {
             self.unknown(connection, record_type.into(), id, replies);
         } else {
             self.out_of_turn(connection, id, replies);
         }
     }
 
-    /// Does what a record out of turn does by habit.
+    /// Does what a record out of turn does by quirk.
     fn out_of_turn(&mut self, connection: usize, id: u16, replies: &mut Replies) {
-        let habit = self.habits().out_of_turn;
-        if habit == OutOfTurn::Ignored {
+        let quirk = self.quirks().out_of_turn;
+        if quirk == OutOfTurn::Ignored {
             return;
         }
-        let empties = habit == OutOfTurn::EmptiesBody;
-        let split = self.habits().split_pairs;
+        let empties = quirk == OutOfTurn::EmptiesBody;
+        let split = self.quirks().split_pairs;
         let key = self.connections().live(connection, id);
         let Some(own) = self.connections_mut().get_mut(connection) else {
             return;

@@ -1,17 +1,17 @@
-//! What a scripted application does with a request: the steps of its script.
+//! What a scripted application does with a request: the steps of its behavior.
 
 use super::application::Replies;
+use super::behavior::Step;
 use super::connections::Connections;
 use super::exchange::Next;
-use super::habits::{AppStatus, NotKept, Outputs};
+use super::quirks::{AppStatus, NotKept, Outputs};
 use super::records;
-use super::script::Step;
 use crate::wire::{self, EndRequest, ProtocolStatus};
 
 /// Bytes of an output that [`Outputs::Buffered`] holds back at most.
 const HELD_LEN: usize = 8192;
 
-/// Takes the steps of all scripts, on top of the connections.
+/// Takes the steps of all behaviors, on top of the connections.
 #[derive(Default)]
 pub(super) struct Respond {
     connections: Connections,
@@ -27,7 +27,7 @@ impl Respond {
         &mut self.connections
     }
 
-    /// Takes the steps of a script that can be taken.
+    /// Takes the steps of a behavior that can be taken.
     pub(super) fn run(&mut self, key: u64, replies: &mut Replies) {
         while let Some(exchange) = self.connections.exchange_mut(key) {
             let connection = exchange.connection();
@@ -69,8 +69,8 @@ impl Respond {
                     replies.send(connection, records.into_bytes());
                 }
                 Step::Then(make) => {
-                    let script = make(exchange.received());
-                    exchange.replace(script);
+                    let behavior = make(exchange.received());
+                    exchange.replace(behavior);
                 }
                 Step::HalfClose => replies.half_close(connection),
                 Step::TakeNothing => replies.take_nothing(connection),
@@ -93,7 +93,7 @@ impl Respond {
         let Some(exchange) = self.connections.exchange(key) else {
             return;
         };
-        let app_status = match self.connections.habits().app_status {
+        let app_status = match self.connections.quirks().app_status {
             AppStatus::AsSet => app_status,
             AppStatus::Zero => 0,
             AppStatus::Sticky if app_status == 0 => self.last_status,
@@ -112,12 +112,12 @@ impl Respond {
 
     /// Sends output, unless it is held back and that is not over.
     fn write(&mut self, key: u64, is_over: bool, replies: &mut Replies) {
-        let habits = self.connections.habits();
-        let most = match habits.outputs {
+        let quirks = self.connections.quirks();
+        let most = match quirks.outputs {
             Outputs::Buffered if !is_over => HELD_LEN,
             _ => 0,
         };
-        let record_len = habits.record_len.max(1);
+        let record_len = quirks.record_len.max(1);
         let Some(exchange) = self.connections.exchange_mut(key) else {
             return;
         };
@@ -132,7 +132,7 @@ impl Respond {
 
     /// Sends the empty `FCGI_STDOUT` where it is sent at all, and where it comes before it, the empty `FCGI_STDERR`.
     fn end_stdout(&mut self, key: u64, replies: &mut Replies) {
-        let outputs = self.connections.habits().outputs;
+        let outputs = self.connections.quirks().outputs;
         let Some(exchange) = self.connections.exchange_mut(key) else {
             return;
         };
@@ -155,7 +155,7 @@ impl Respond {
     }
 
     fn end_outputs(&mut self, key: u64, status: ProtocolStatus, replies: &mut Replies) {
-        let outputs = self.connections.habits().outputs;
+        let outputs = self.connections.quirks().outputs;
         if outputs == Outputs::Buffered
             && let Some(exchange) = self.connections.exchange_mut(key)
         {
@@ -183,9 +183,9 @@ impl Respond {
 
     /// A request is over: closes where that is due.
     fn finish(&mut self, key: u64, replies: &mut Replies) {
-        let habits = self.connections.habits();
-        let (holds_ids, not_kept) = (habits.holds_ids, habits.not_kept);
-        let loses_what_follows = habits.loses_what_follows;
+        let quirks = self.connections.quirks();
+        let (holds_ids, not_kept) = (quirks.holds_ids, quirks.not_kept);
+        let loses_what_follows = quirks.loses_what_follows;
         let Some(exchange) = self.connections.exchange_mut(key) else {
             return;
         };

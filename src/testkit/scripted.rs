@@ -1,27 +1,27 @@
-//! An application that follows scripts.
+//! An application that follows behaviors.
 
 use std::fmt;
 
 use super::application::{Application, Replies};
+use super::behavior::{Behavior, ReceivedRequest};
 use super::connections::Connection;
-use super::habits::Habits;
+use super::quirks::Quirks;
 use super::receive::Receive;
-use super::script::{Received, Script};
 use crate::wire::{DecodeError, HEADER_LEN, Item, RecordType};
 
 /// An application that asks a closure what to do with each request when it turns to it.
 ///
-/// It behaves by its [`Habits`], [`Habits::ideal`] unless others are given. Two requests of one connection with the same ID
+/// It behaves by its [`Quirks`], [`Quirks::ideal`] unless others are given. Two requests of one connection with the same ID
 /// at a time, which no client may send, are served as they come.
 ///
 /// ```
-/// use mio_fcgi::testkit::{Habits, Script, Scripted};
+/// use mio_fcgi::testkit::{Quirks, Behavior, Scripted};
 ///
 /// let application = Scripted::new(|request| match request.param("SCRIPT_NAME") {
-///     Some(b"/slow.php") => Script::new(), // never answers
-///     _ => Script::answer("Content-Type: text/plain\r\n\r\nhello"),
+///     Some(b"/slow.php") => Behavior::new(), // never answers
+///     _ => Behavior::answer("Content-Type: text/plain\r\n\r\nhello"),
 /// })
-/// .with_habits(Habits::php_fpm(4));
+/// .with_quirks(Quirks::php_fpm(4));
 /// # drop(application);
 /// ```
 pub struct Scripted {
@@ -29,17 +29,17 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// An application that answers each request with the script that `answer` makes.
-    pub fn new(answer: impl FnMut(&Received) -> Script + 'static) -> Self {
+    /// An application that answers each request with the behavior that `answer` makes.
+    pub fn new(answer: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> Self {
         Self {
             receive: Receive::new(Box::new(answer)),
         }
     }
 
-    /// Gives it other habits.
+    /// Gives it other quirks.
     #[must_use]
-    pub fn with_habits(mut self, habits: Habits) -> Self {
-        self.receive.connections_mut().set_habits(habits);
+    pub fn with_quirks(mut self, quirks: Quirks) -> Self {
+        self.receive.connections_mut().set_quirks(quirks);
         self
     }
 }
@@ -63,7 +63,7 @@ impl Application for Scripted {
         if connections.get(connection).is_none_or(Connection::is_deaf) {
             return;
         }
-        let knows_only_one = connections.habits().knows_only_id_one;
+        let knows_only_one = connections.quirks().knows_only_id_one;
         let known = |id: u16| if knows_only_one { 1 } else { id };
         match item {
             Item::Begin { request_id, body } => {
@@ -136,7 +136,7 @@ impl fmt::Debug for Scripted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let connections = self.receive.connections();
         f.debug_struct("Scripted")
-            .field("habits", connections.habits())
+            .field("quirks", connections.quirks())
             .field("connections", &connections.len())
             .field("requests", &connections.exchanges_len())
             .finish_non_exhaustive()

@@ -5,11 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use super::application::Application;
-use super::wire::Wire;
+use super::link::Link;
 
 /// A server of the virtual network: how it is connected to, and what runs there.
 pub struct Server {
-    wires: Box<dyn FnMut(usize) -> Wire>,
+    links: Box<dyn FnMut(usize) -> Link>,
     application: Option<Box<dyn Application>>,
     connects: Box<dyn FnMut(usize) -> Connect>,
     tap: Option<Tap>,
@@ -58,7 +58,7 @@ pub enum Connect {
 impl Server {
     pub(super) fn nowhere() -> Self {
         Self {
-            wires: Box::new(|_| Wire::default()),
+            links: Box::new(|_| Link::default()),
             application: None,
             connects: Box::new(|_| Connect::Refuse(io::ErrorKind::ConnectionRefused)),
             tap: None,
@@ -68,14 +68,14 @@ impl Server {
     }
 
     /// How connections made from now on behave.
-    pub fn wire(&mut self, wire: Wire) -> &mut Self {
-        self.wires(move |_| wire.clone())
+    pub fn link(&mut self, link: Link) -> &mut Self {
+        self.links(move |_| link.clone())
     }
 
-    /// Gives each connection a wire of its own, a slow one and a fast one say; the argument counts connects,
+    /// Gives each connection a link of its own, a slow one and a fast one say; the argument counts connects,
     /// from 0.
-    pub fn wires(&mut self, choose: impl FnMut(usize) -> Wire + 'static) -> &mut Self {
-        self.wires = Box::new(choose);
+    pub fn links(&mut self, choose: impl FnMut(usize) -> Link + 'static) -> &mut Self {
+        self.links = Box::new(choose);
         self
     }
 
@@ -112,9 +112,9 @@ impl Server {
         (attempt, (self.connects)(attempt))
     }
 
-    /// The wire of the connection that an attempt has led to.
-    pub(super) fn wire_of(&mut self, attempt: usize) -> Wire {
-        (self.wires)(attempt)
+    /// The link of the connection that an attempt has led to.
+    pub(super) fn link_of(&mut self, attempt: usize) -> Link {
+        (self.links)(attempt)
     }
 
     pub(super) fn application(&mut self) -> Option<&mut (dyn Application + 'static)> {

@@ -20,11 +20,11 @@ use crate::request::Request;
 /// same events at the same instants, and the same [`trace_hash`](Self::trace_hash).
 ///
 /// ```
-/// use mio_fcgi::testkit::{Script, Scripted, Sim};
+/// use mio_fcgi::testkit::{Behavior, Scripted, Sim};
 /// use mio_fcgi::{Config, Request, Tag};
 ///
 /// let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 1)?;
-/// sim.serve(0, Scripted::new(|_| Script::answer("Status: 200 OK\r\n\r\nhello")));
+/// sim.serve(0, Scripted::new(|_| Behavior::answer("Status: 200 OK\r\n\r\nhello")));
 /// let request = sim.submit(Request::responder(), Tag(1))?;
 /// sim.run_to_end();
 /// assert_eq!(sim.stdout(request), b"Status: 200 OK\r\n\r\nhello");
@@ -57,7 +57,7 @@ impl Sim {
         })
     }
 
-    /// Puts an application on a server. Set its wire and connects up with what this returns.
+    /// Puts an application on a server. Set its link and connects up with what this returns.
     ///
     /// # Panics
     /// When the configuration has no such server.

@@ -1,7 +1,7 @@
 //! What the network has made of its chances.
 
+use super::link::End;
 use super::server::Connect;
-use super::wire::End;
 
 /// How often a [`Network`](super::Network) has refused, delayed, cut and ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Tally {
     pub ends: u64,
     /// Those by a reset.
     pub resets: u64,
-    /// Connections ended by their wire's [`Break`](super::Break).
+    /// Connections ended by their link's [`Break`](super::Break).
     pub breaks: u64,
     /// Connections closed by the client that had something unread, announced or not.
     pub closed_unread: u64,
@@ -86,7 +86,7 @@ impl Tally {
         self.resets += u64::from(end == End::Reset);
     }
 
-    /// A wire has broken.
+    /// A link has broken.
     pub(super) fn broken(&mut self) {
         self.breaks += 1;
     }

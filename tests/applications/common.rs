@@ -8,7 +8,7 @@ use mio_fcgi::{
 };
 
 use crate::harness::client::{self, Loop, post_with};
-use crate::harness::{App, PATIENCE, Program, Transport, cgi_script, echo_of, pattern};
+use crate::harness::{App, Program, TIME_LIMIT, Transport, cgi_script, echo_of, pattern};
 
 /// One test for each behaviour, in the module of its application.
 macro_rules! behaviours {
@@ -106,7 +106,7 @@ pub(crate) fn gets_and_posts_are_answered(subject: &mut Subject) {
     let address = subject.app.listen().address();
     // The only process may be held by the client's idle connection.
     client.shut_down();
-    let called = blocking::call(&address, subject.get("/slow?ms=1"), PATIENCE);
+    let called = blocking::call(&address, subject.get("/slow?ms=1"), TIME_LIMIT);
     assert_eq!(called.expect("a response").body, b"awake\n");
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn stderr_is_kept_apart(subject: &mut Subject) {
 
 pub(crate) fn auto_finds_out_that_it_does_not_multiplex(subject: &mut Subject) {
     let mut config = subject.config();
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut client = Loop::new(config);
     assert_ne!(values(&mut client).multiplexes, Some(true));
     for _ in 0..10 {
@@ -165,7 +165,7 @@ pub(crate) fn an_abort_closes_and_the_process_is_free_again(subject: &mut Subjec
         client.abort(tag);
         let aborted = client.finish(tag);
         assert_eq!(aborted.failure().error, RequestError::Aborted);
-        assert_eq!(aborted.failure().delivery, Delivery::MaybeSent);
+        assert_eq!(aborted.failure().delivery, Delivery::MaybeProcessed);
         let next = client.call(subject.get("/slow?ms=1"));
         assert_eq!(next.response().body, b"awake\n");
     }
@@ -224,7 +224,7 @@ pub(crate) fn keep_off_uses_a_connection_for_each_request(subject: &mut Subject)
     }
     let stats = client.shut_down();
     assert_eq!(stats.counters.connected, 20);
-    assert_eq!(stats.counters.closed_for(CloseReason::KeepOff), 20);
+    assert_eq!(stats.counters.closed_for(CloseReason::KeepAliveOff), 20);
 }
 
 pub(crate) fn a_restart_between_requests_is_not_noticed(subject: &mut Subject) {

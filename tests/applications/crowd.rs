@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
-use crate::http::{Browser, PATIENCE, Proxy, get, pattern};
+use crate::http::{Browser, Proxy, TIME_LIMIT, get, pattern};
 use crate::program::{Server, example};
 
 const CLIENTS: usize = 1000;
@@ -186,7 +186,7 @@ fn comes_soon(browser: &Browser) -> bool {
     let stream = &browser.stream;
     stream.set_read_timeout(Some(SOON)).expect("a socket");
     let seen = stream.peek(&mut [0]);
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    stream.set_read_timeout(Some(TIME_LIMIT)).expect("a socket");
     seen.is_ok()
 }
 

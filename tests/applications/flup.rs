@@ -4,7 +4,7 @@ use mio_fcgi::{Config, Multiplex, RequestError, Tag};
 
 use crate::common::{behaviours, values};
 use crate::harness::client::{Loop, get, is_pattern, post};
-use crate::harness::{App, PATIENCE, Program, Request, Transport, echo_of, pattern};
+use crate::harness::{App, Program, Request, TIME_LIMIT, Transport, echo_of, pattern};
 
 #[test]
 #[ignore = "needs flup; run tests/run"]
@@ -156,8 +156,8 @@ fn an_abort_on_a_shared_connection_leaves_the_neighbours_alone() {
 fn shared(app: &App) -> Config {
     let mut config = Config::new(app.listen().address());
     config.multiplex = Multiplex::On { max: 1000 };
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     // A busy application may end late what was aborted.
-    config.abort_grace = PATIENCE;
+    config.abort_grace = TIME_LIMIT;
     config
 }

@@ -183,7 +183,7 @@ impl Bench {
         let address = mio_fcgi::Address::Tcp(([127, 0, 0, 1], 9000).into());
         let mut config = Config::new(address);
         config.multiplex = multiplex;
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
         let mut engine = Engine::new(config).expect("a good configuration");
         let now = Instant::now();
         let first = Request::responder();

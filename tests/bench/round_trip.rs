@@ -86,7 +86,7 @@ impl Caller {
         let (listener, path, dir) = listen();
         let mut config = Config::new(Address::Unix(path));
         config.multiplex = multiplex;
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
         let poll = Poll::new().expect("a poll");
         let client = Client::new(poll.registry(), Token(0)..Token(1), config).expect("a client");
         let mut caller = Self {

@@ -80,7 +80,7 @@ fn servers(count: usize) -> Box<dyn FnMut()> {
 fn deadlines(others: usize) -> Box<dyn FnMut()> {
     let mut crowd = Crowd::new(1, 1, Multiplex::Off);
     (0..=others).for_each(|_| crowd.submit());
-    assert_eq!(crowd.engine.stats().requests.waiting, others);
+    assert_eq!(crowd.engine.stats().requests.queued, others);
     Box::new(move || crowd.round())
 }
 
@@ -99,10 +99,10 @@ impl Crowd {
         let address = |index: usize| Address::Tcp(([127, 0, 0, 1], 9000 + index as u16).into());
         let mut config = Config::with_servers((0..servers).map(address).collect());
         config.multiplex = multiplex;
-        config.limits.max_connections = connections;
-        config.limits.max_idle = connections;
-        config.limits.max_queue = usize::MAX;
-        config.yield_after = None;
+        config.limits.max_connections_per_server = connections;
+        config.limits.max_idle_per_server = connections;
+        config.limits.max_queued_requests = usize::MAX;
+        config.preempt_idle_after = None;
         let answer = response(1);
         let mut id_places = Vec::new();
         let mut place = 0;

@@ -35,9 +35,9 @@ impl Pair {
         let listener = UnixListener::bind(&path).expect("bound");
         let mut config = Config::new(Address::Unix(path));
         config.multiplex = Multiplex::Off;
-        config.limits.max_connections = connections;
-        config.limits.max_idle = connections;
-        config.yield_after = None;
+        config.limits.max_connections_per_server = connections;
+        config.limits.max_idle_per_server = connections;
+        config.preempt_idle_after = None;
         let poll = Poll::new().expect("a poll");
         let tokens = Token(0)..Token(connections);
         let client = Client::new(poll.registry(), tokens, config).expect("a client");

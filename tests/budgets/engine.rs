@@ -26,9 +26,9 @@ impl Driver {
     fn new(multiplex: Multiplex, connections: usize) -> Self {
         let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
         config.multiplex = multiplex;
-        config.limits.max_connections = connections;
-        config.limits.max_idle = connections;
-        config.yield_after = None;
+        config.limits.max_connections_per_server = connections;
+        config.limits.max_idle_per_server = connections;
+        config.preempt_idle_after = None;
         Self {
             engine: Engine::new(config).expect("a valid config"),
             now: Instant::now(),
@@ -242,7 +242,7 @@ fn an_idle_connection_costs_at_most_512_bytes() {
 fn an_idle_connection_that_is_kept_beyond_its_time_gives_its_lists_back_too() {
     let mut driver = Driver::new(Multiplex::On { max: 256 }, 1);
     let mut limits = driver.engine.config().limits;
-    limits.min_idle = 1;
+    limits.min_idle_per_server = 1;
     // Sooner than lists are given back, and begun anew each time.
     limits.idle_timeout = Duration::from_millis(500);
     let set = driver.engine.set_limits(driver.now, limits);
@@ -266,7 +266,7 @@ fn all_memory_of_an_engine_with_idle_connections_is_at_most_512_bytes_for_each()
     const CONNECTIONS: usize = 16_384;
     let mut driver = Driver::new(Multiplex::Off, CONNECTIONS);
     let mut limits = driver.engine.config().limits;
-    limits.min_idle = CONNECTIONS;
+    limits.min_idle_per_server = CONNECTIONS;
     let now = driver.now;
     let counted = allocation_counter::measure(|| {
         driver.engine.set_limits(now, limits).expect("valid");

@@ -90,7 +90,7 @@ fn the_proxy_reads_and_writes_once_for_each_request_where_they_share_connections
 
 #[test]
 #[ignore = "needs strace: tests/run installs it"]
-fn a_guest_is_let_in_although_the_first_accept_failed() {
+fn a_client_is_let_in_although_the_first_accept_failed() {
     for error in ["EINTR", "ECONNABORTED"] {
         let mut strace = Command::new("strace");
         // With -D what is started here is the program itself.
@@ -110,13 +110,13 @@ fn a_guest_is_let_in_although_the_first_accept_failed() {
             .trim()
             .strip_prefix("listening on ")
             .expect("an address");
-        let mut guest = TcpStream::connect(address).expect("it listens");
-        guest
+        let mut client = TcpStream::connect(address).expect("it listens");
+        client
             .set_read_timeout(Some(Duration::from_secs(60)))
             .expect("a socket");
-        guest.write_all(b"/tag?tag=hello\n").expect("a socket");
+        client.write_all(b"/tag?tag=hello\n").expect("a socket");
         let mut answer = String::new();
-        let answered = BufReader::new(guest).read_line(&mut answer);
+        let answered = BufReader::new(client).read_line(&mut answer);
         embed.kill().expect("ours");
         embed.wait().expect("ours");
         assert!(answered.is_ok(), "{error}: {answered:?}");
@@ -258,8 +258,8 @@ fn trace_proxy(
     let address = address.expect("an address");
     let connect = |_| {
         let client = TcpStream::connect(address).expect("it listens");
-        let patience = Some(Duration::from_secs(60));
-        client.set_read_timeout(patience).expect("a socket");
+        let time_limit = Some(Duration::from_secs(60));
+        client.set_read_timeout(time_limit).expect("a socket");
         client
     };
     let mut clients: Vec<TcpStream> = (0..clients).map(connect).collect();

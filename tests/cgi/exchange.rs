@@ -103,7 +103,7 @@ fn only_output_whose_end_was_reported_is_whole_when_the_connection_is_lost() {
         (&b"body"[..], Completeness::StdoutEnded)
     );
     let (response, _) = exchange(&answer[..1], Last::EndOfFile);
-    assert_eq!(response, Err(ResponseError::Cut));
+    assert_eq!(response, Err(ResponseError::Truncated));
 }
 
 #[test]

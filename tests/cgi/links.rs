@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 
-use mio_fcgi::cgi::{Forbidden, Resolution, ScriptMap};
+use mio_fcgi::cgi::{ForbiddenReason, Resolution, ScriptMap};
 
-const OUTSIDE: Resolution = Resolution::Forbidden(Forbidden::OutsideRoot);
+const OUTSIDE: Resolution = Resolution::Forbidden(ForbiddenReason::OutsideRoot);
 
 #[test]
 fn links_lead_out_of_the_root_only_into_what_was_allowed() -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use mio_fcgi::cgi::{Forbidden, Resolution, Script, ScriptMap};
+use mio_fcgi::cgi::{ForbiddenReason, Resolution, Script, ScriptMap};
 
 /// Of those that are left out when HFS+ or a casefolded ext4 compares names.
 const IGNORED: [char; 8] = [
@@ -19,7 +19,7 @@ const IGNORED: [char; 8] = [
 
 #[test]
 fn a_dot_file_stays_hidden_behind_what_a_file_system_ignores() {
-    let dot_file = Resolution::Forbidden(Forbidden::DotFile);
+    let dot_file = Resolution::Forbidden(ForbiddenReason::DotFile);
     let mut map = ScriptMap::remote("/srv/www");
     for ignored in IGNORED {
         for target in [
@@ -89,6 +89,6 @@ fn names_that_hide_nothing_are_found() -> io::Result<()> {
     assert_eq!(here.resolve(name.as_bytes()), Resolution::Script(script));
     // Bytes that are no UTF-8 stay what they are.
     let there = ScriptMap::remote("/srv/www").resolve(b"/\xe2\x80/.\xff");
-    assert_eq!(there, Resolution::Forbidden(Forbidden::DotFile));
+    assert_eq!(there, Resolution::Forbidden(ForbiddenReason::DotFile));
     Ok(())
 }

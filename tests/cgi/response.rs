@@ -7,8 +7,8 @@ use mio_fcgi::cgi::{
     has_body,
 };
 use mio_fcgi::{
-    Completion, Delivery, Failure, LostReason, Outcome, Params, Phase, Report, RequestError,
-    TimeoutKind,
+    Completion, ConnectionLostReason, Delivery, Failure, Outcome, Params, Phase, Report,
+    RequestError, TimeoutKind,
 };
 
 fn ended() -> Outcome {
@@ -25,7 +25,7 @@ fn failed(error: RequestError) -> Outcome {
 }
 
 fn closed() -> Outcome {
-    failed(RequestError::Lost(LostReason::Closed))
+    failed(RequestError::ConnectionLost(ConnectionLostReason::Closed))
 }
 
 type Collected = Result<Response, Box<Incomplete>>;
@@ -59,7 +59,7 @@ fn error(collected: Collected) -> ResponseError {
 }
 
 fn inconsistent(declared: u64, received: u64) -> ResponseError {
-    ResponseError::Inconsistent { declared, received }
+    ResponseError::LengthMismatch { declared, received }
 }
 
 // case 25
@@ -89,7 +89,7 @@ fn an_end_inside_a_head_is_a_truncated_head() {
 #[test]
 fn a_connection_lost_inside_a_head_cuts_the_response() {
     let incomplete = collect("Status: 200\r\nA", closed()).expect_err("cut");
-    assert_eq!(incomplete.error, ResponseError::Cut);
+    assert_eq!(incomplete.error, ResponseError::Truncated);
     assert_eq!(incomplete.stdout, b"Status: 200\r\nA");
     assert_eq!(incomplete.outcome, closed());
 }
@@ -180,7 +180,7 @@ fn a_body_that_does_not_belong_there_is_discarded() {
             collect_with(collector, &bytes, ended()),
             Completeness::Complete,
         );
-        assert_eq!((response.body.len(), response.discarded), (0, 4));
+        assert_eq!((response.body.len(), response.stdout_discarded), (0, 4));
         assert_eq!(response.content_length, Some(100));
     }
     assert!(has_body("GET", 200) && has_body("head", 200) && has_body("POST", 404));
@@ -228,19 +228,22 @@ fn output_after_its_end_is_counted_and_dropped() {
     collector.stdout_end();
     collector.stdout(b"late").expect("no error");
     let response = whole(collector.finish(ended()), Completeness::Complete);
-    assert_eq!((&response.body[..], response.discarded), (&b"body"[..], 4));
+    assert_eq!(
+        (&response.body[..], response.stdout_discarded),
+        (&b"body"[..], 4)
+    );
 }
 
 // case 48
 #[test]
 fn a_connection_lost_in_a_body_of_unknown_length_cuts_it() {
     for reason in [
-        LostReason::Closed,
-        LostReason::Io(io::ErrorKind::ConnectionReset),
+        ConnectionLostReason::Closed,
+        ConnectionLostReason::Io(io::ErrorKind::ConnectionReset),
     ] {
-        let outcome = failed(RequestError::Lost(reason));
+        let outcome = failed(RequestError::ConnectionLost(reason));
         let incomplete = collect("Status: 404\n\nbo", outcome).expect_err("cut");
-        assert_eq!(incomplete.error, ResponseError::Cut);
+        assert_eq!(incomplete.error, ResponseError::Truncated);
         let partial = incomplete.response.expect("a part");
         assert_eq!((partial.status, &partial.body[..]), (404, &b"bo"[..]));
         assert_eq!(partial.completeness, Completeness::Partial);
@@ -269,8 +272,8 @@ fn a_connection_lost_after_the_output_is_flagged() {
 fn a_connection_lost_after_the_declared_length_is_flagged() {
     let bytes = "Content-Length: 4\n\nbody";
     for error in [
-        RequestError::Lost(LostReason::Closed),
-        RequestError::TimedOut(TimeoutKind::Silence),
+        RequestError::ConnectionLost(ConnectionLostReason::Closed),
+        RequestError::TimedOut(TimeoutKind::BetweenBytes),
         RequestError::ShutDown,
     ] {
         let response = whole(collect(bytes, failed(error)), Completeness::LengthReached);
@@ -288,7 +291,7 @@ fn a_connection_lost_after_the_declared_length_is_flagged() {
 fn a_connection_lost_before_the_declared_length_cuts_the_body() {
     assert_eq!(
         error(collect("Content-Length: 5\n\nbody", closed())),
-        ResponseError::Cut
+        ResponseError::Truncated
     );
 }
 
@@ -318,7 +321,7 @@ fn a_body_beyond_its_declared_length_is_inconsistent_and_its_excess_not_kept() {
 // cases 55 to 57
 #[test]
 fn a_failure_before_any_output_stays_what_it_is() {
-    let outcome = failed(RequestError::Lost(LostReason::Closed));
+    let outcome = failed(RequestError::ConnectionLost(ConnectionLostReason::Closed));
     let incomplete = collect("", outcome.clone()).expect_err("failed");
     assert_eq!(incomplete.error, ResponseError::Failed);
     assert_eq!(incomplete.outcome, outcome);
@@ -385,7 +388,7 @@ fn a_method_stated_later_holds_for_the_body_that_is_there() {
     let mut collector = collector.with_method("HEAD");
     assert_eq!(collector.stdout(b"45"), Ok(()));
     let response = whole(collector.finish(closed()), Completeness::LengthReached);
-    assert_eq!((response.body.len(), response.discarded), (0, 6));
+    assert_eq!((response.body.len(), response.stdout_discarded), (0, 6));
 
     let mut collector = Collector::default().with_method("HEAD");
     assert_eq!(collector.stdout(b"A: b\n\n"), Ok(()));
@@ -403,7 +406,7 @@ fn limits_of_zero_leave_a_response_without_a_body() {
     assert_eq!(collector.stdout(b"A: b\n\n"), Ok(()));
     collector.stderr(b"noise");
     let response = whole(collector.finish(ended()), Completeness::Complete);
-    assert_eq!((response.stderr.len(), response.stderr_dropped), (0, 5));
+    assert_eq!((response.stderr.len(), response.stderr_discarded), (0, 5));
     limits.head.max_len = 0;
     let mut collector = Collector::new(limits);
     let too_large = ResponseError::Head(HeadError::TooLarge { limit: 0 });
@@ -441,7 +444,7 @@ fn stderr_beyond_its_limit_is_counted_and_never_fails() {
     let _ = collector.stdout(b"A: b\n\n");
     let response = whole(collector.finish(ended()), Completeness::Complete);
     assert_eq!(response.stderr, b"abcde");
-    assert_eq!(response.stderr_dropped, 4);
+    assert_eq!(response.stderr_discarded, 4);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mio_fcgi::cgi::{Forbidden, Invalid, Resolution, Script, ScriptMap};
+use mio_fcgi::cgi::{ForbiddenReason, InvalidTarget, Resolution, Script, ScriptMap};
 
 /// A document root of its own, removed when the test is over.
 struct Site {
@@ -93,8 +93,8 @@ fn remote_script(name: &str, path_info: &str) -> Resolution {
 }
 
 const NOT_FOUND: Resolution = Resolution::NotFound;
-const OUTSIDE: Resolution = Resolution::Forbidden(Forbidden::OutsideRoot);
-const DOT_FILE: Resolution = Resolution::Forbidden(Forbidden::DotFile);
+const OUTSIDE: Resolution = Resolution::Forbidden(ForbiddenReason::OutsideRoot);
+const DOT_FILE: Resolution = Resolution::Forbidden(ForbiddenReason::DotFile);
 
 #[test]
 fn scripts_files_and_directories_are_told_apart() -> io::Result<()> {
@@ -119,7 +119,7 @@ fn scripts_files_and_directories_are_told_apart() -> io::Result<()> {
         ("/style.css/x", NOT_FOUND),
         ("/b.phpx", site.file("b.phpx")),
         ("/b.phpx/?a", NOT_FOUND),
-        ("/empty/", Resolution::Forbidden(Forbidden::NoIndex)),
+        ("/empty/", Resolution::Forbidden(ForbiddenReason::NoIndex)),
         ("/none", NOT_FOUND),
         ("/none.php", NOT_FOUND),
         ("/none/", NOT_FOUND),
@@ -217,14 +217,14 @@ fn a_path_is_decoded_once() {
     for target in ["/%", "/%4", "/%4g", "/%%41", "/a%-1", "/%+1"] {
         assert_eq!(
             remote(target),
-            Resolution::Invalid(Invalid::Encoding),
+            Resolution::Invalid(InvalidTarget::Encoding),
             "{target}"
         );
     }
     for target in ["", "x", "*", "http://a/x.php", "%2fx.php"] {
         assert_eq!(
             remote(target),
-            Resolution::Invalid(Invalid::NoSlash),
+            Resolution::Invalid(InvalidTarget::NoSlash),
             "{target}"
         );
     }
@@ -236,7 +236,7 @@ fn bytes_that_break_lines_are_refused_in_a_path() {
     for target in ["/x.php/%00", "/%0d", "/a%0Ab.php", "/a\n", "/x.php\0.jpg"] {
         assert_eq!(
             remote(target),
-            Resolution::Invalid(Invalid::Control),
+            Resolution::Invalid(InvalidTarget::Control),
             "{target:?}"
         );
     }
@@ -380,7 +380,7 @@ fn an_index_is_a_name_in_its_directory_and_leads_nowhere_else() -> io::Result<()
         map.index = vec![elsewhere.to_owned()];
         assert_eq!(
             map.resolve(b"/blog/"),
-            Resolution::Forbidden(Forbidden::NoIndex),
+            Resolution::Forbidden(ForbiddenReason::NoIndex),
             "{elsewhere}"
         );
     }

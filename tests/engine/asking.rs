@@ -12,7 +12,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn auto(max_connections: usize, change: impl FnOnce(&mut Config)) -> Bench {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = max_connections;
+    config.limits.max_connections_per_server = max_connections;
     change(&mut config);
     Bench::new(config)
 }
@@ -69,7 +69,7 @@ fn it_is_asked_on_the_next_connection_that_becomes_idle_and_that_takes_no_reques
     assert_eq!(bench.sent(1), [Sent::GetValues]);
     let (connections, requests) = (bench.stats().connections, bench.stats().requests);
     assert_eq!((connections.probing, connections.idle), (1, 0));
-    assert_eq!((requests.active, requests.waiting), (1, 2));
+    assert_eq!((requests.active, requests.queued), (1, 2));
     bench.end(0);
     assert_eq!(bench.sent(0), Sent::whole(2), "asked once");
     bench.feed(1, no());
@@ -127,7 +127,7 @@ fn on_an_idle_connection_a_yes_lets_those_that_wait_share_it() {
     bench.submit(repeatable());
     bench.feed(0, yes());
     let requests = bench.stats().requests;
-    assert_eq!((requests.active, requests.waiting), (2, 0));
+    assert_eq!((requests.active, requests.queued), (2, 0));
     let sent = bench.sent(0);
     let ids = [2, 3].map(|id| sent.contains(&Sent::begin(id)));
     assert_eq!(ids, [true; 2]);

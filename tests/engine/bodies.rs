@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use mio_fcgi::wire::{RecordType, Role};
 use mio_fcgi::{
-    Body, BodyError, Config, Delivery, LostReason, Multiplex, Phase, Request, RequestError,
-    RequestHandle, Retry, StdinError, SubmitError, UnknownLength,
+    Body, BodyError, Config, ConnectionLostReason, Delivery, Multiplex, Phase, Request,
+    RequestError, RequestHandle, Retry, StdinError, SubmitError, UnknownLength,
 };
 
 use crate::harness::Bench;
@@ -70,7 +70,7 @@ fn a_pushed_body_is_taken_up_to_the_mark_and_asked_for_again_at_half() {
 #[test]
 fn bytes_pushed_while_the_request_waits_are_sent_with_it() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     let handle = bench.submit(request().with_body(Body::pushed(Some(3))));
@@ -120,7 +120,7 @@ fn a_pushed_body_that_is_short_ends_its_request_and_only_that() {
     let short = StdinError::TooShort { declared, written };
     assert_eq!(finish(&mut bench, handle), Err(short));
     let error = BodyError::TooShort { declared, sent: 3 };
-    let end = failed(2, error, Phase::Sending, Delivery::MaybeSent);
+    let end = failed(2, error, Phase::Sending, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [end]);
     assert_eq!(bench.sent(0).last(), Some(&Sent::Abort(2)));
     bench.feed(0, records().end(2, 0).stdout(1, "on").end(1, 0));
@@ -136,7 +136,7 @@ fn a_body_of_unknown_length_is_collected_and_sent_with_its_length() {
     let handle = bench.submit(request().with_body(Body::pushed(None)));
     assert_eq!(push(&mut bench, handle, b"abcdef"), Ok(6));
     assert_eq!(bench.peers.len(), 0, "nothing is opened for it yet");
-    assert_eq!(bench.stats().requests.collecting, 1);
+    assert_eq!(bench.stats().requests.buffering, 1);
     let too_large = StdinError::BodyTooLarge { limit: 10 };
     assert_eq!(push(&mut bench, handle, b"ghijkl"), Err(too_large));
     assert_eq!(push(&mut bench, handle, b"ghij"), Ok(4));
@@ -154,8 +154,8 @@ fn a_body_of_unknown_length_is_collected_and_sent_with_its_length() {
     let end = failed(
         2,
         RequestError::Aborted,
-        Phase::Collecting,
-        Delivery::NotSent,
+        Phase::Buffering,
+        Delivery::NotProcessed,
     );
     assert_eq!(bench.seen(), [done(1), end]);
     bench.finish();
@@ -384,8 +384,8 @@ fn a_pushed_body_is_not_sent_again_once_a_byte_of_its_request_has_left() {
     let body = Body::pushed(Some(4));
     bench.submit(request().with_body(body).with_retry(Retry::IfStale));
     bench.eof(0);
-    let lost = RequestError::Lost(LostReason::Closed);
-    let end = failed(2, lost, Phase::Sending, Delivery::MaybeSent);
+    let lost = RequestError::ConnectionLost(ConnectionLostReason::Closed);
+    let end = failed(2, lost, Phase::Sending, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [end]);
     bench.finish();
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use mio_fcgi::{
-    AtLimit, Config, Delivery, Multiplex, Phase, RequestError, RequestHandle, TimeoutKind, Timeouts,
+    Config, Delivery, Multiplex, OverflowPolicy, Phase, RequestError, RequestHandle, TimeoutKind,
+    Timeouts,
 };
 
 use crate::harness::Bench;
@@ -12,8 +13,8 @@ use crate::script::{Seen, config, done, failed, out, records, request};
 /// Two requests, both paused, on one connection where a slow one fails.
 fn both_paused(change: impl FnOnce(&mut Config)) -> Bench {
     let mut config = config(Multiplex::On { max: 4 });
-    config.limits.max_connections = 1;
-    config.stall.at_limit = AtLimit::FailRequest;
+    config.limits.max_connections_per_server = 1;
+    config.pause_buffer.overflow = OverflowPolicy::FailRequest;
     change(&mut config);
     let mut bench = Bench::new(config);
     for _ in 0..2 {
@@ -24,28 +25,28 @@ fn both_paused(change: impl FnOnce(&mut Config)) -> Bench {
 }
 
 fn stalled(tag: u64, held: usize) -> Seen {
-    let error = RequestError::Stalled { held };
+    let error = RequestError::PauseBufferFull { held };
     failed(tag, error, Phase::Receiving, Delivery::Responded)
 }
 
 #[test]
 fn the_byte_over_the_connections_or_the_clients_budget_fails_the_request_it_is_for() {
     let budgets: [fn(&mut Config); 2] = [
-        |config| config.stall.per_connection = 150,
-        |config| config.stall.per_client = 150,
+        |config| config.pause_buffer.per_connection = 150,
+        |config| config.pause_buffer.per_client = 150,
     ];
     for (index, budget) in budgets.into_iter().enumerate() {
         let mut bench = both_paused(|config| {
-            config.stall.per_request = 100;
-            config.stall.per_connection = 1_000;
-            config.stall.per_client = 10_000;
+            config.pause_buffer.per_request = 100;
+            config.pause_buffer.per_connection = 1_000;
+            config.pause_buffer.per_client = 10_000;
             budget(config);
         });
         bench.feed(0, records().stdout(1, [b'x'; 80]).stdout(2, [b'y'; 70]));
         assert_eq!(bench.seen(), [], "budget {index} is used up");
         bench.feed(0, records().stdout(2, "yy"));
         assert_eq!(bench.seen(), [stalled(2, 72)], "budget {index}");
-        assert_eq!(bench.stats().bytes_held, 80);
+        assert_eq!(bench.stats().bytes_buffered, 80);
         let first = bench.handles[0];
         bench.command(|engine, now| engine.resume(now, first));
         bench.feed(0, records().end(1, 0).end(2, 0));
@@ -56,8 +57,8 @@ fn the_byte_over_the_connections_or_the_clients_budget_fails_the_request_it_is_f
 #[test]
 fn alone_on_its_connection_a_paused_request_does_not_fail_over_what_was_read_already() {
     let mut bench = both_paused(|config| {
-        config.stall.per_request = 100;
-        config.stall.per_connection = 100;
+        config.pause_buffer.per_request = 100;
+        config.pause_buffer.per_connection = 100;
     });
     let output = "y".repeat(150);
     bench.feed(0, records().end(1, 0).stdout(2, &output));
@@ -74,7 +75,7 @@ fn alone_on_its_connection_a_paused_request_does_not_fail_over_what_was_read_alr
 
 #[test]
 fn a_request_goes_to_a_resumed_ones_connection_rather_than_to_a_new_one() {
-    let mut bench = both_paused(|config| config.limits.max_connections = 3);
+    let mut bench = both_paused(|config| config.limits.max_connections_per_server = 3);
     for index in 0..2 {
         let slow = bench.handles[index];
         bench.command(|engine, now| engine.resume(now, slow));
@@ -89,8 +90,8 @@ fn a_request_goes_to_a_resumed_ones_connection_rather_than_to_a_new_one() {
 /// Two requests on one connection, which is not read at a budget's end; the first is paused.
 fn first_paused(change: impl FnOnce(&mut Config)) -> (Bench, RequestHandle) {
     let mut config = config(Multiplex::On { max: 4 });
-    config.limits.max_connections = 1;
-    config.stall.at_limit = AtLimit::PauseConnection;
+    config.limits.max_connections_per_server = 1;
+    config.pause_buffer.overflow = OverflowPolicy::PauseConnection;
     change(&mut config);
     let mut bench = Bench::new(config);
     let slow = bench.submit(request());
@@ -105,7 +106,7 @@ fn wants_read(bench: &Bench) -> bool {
 
 #[test]
 fn a_connection_is_read_again_as_soon_as_less_than_the_requests_budget_is_held() {
-    let (mut bench, slow) = first_paused(|config| config.stall.per_request = 100);
+    let (mut bench, slow) = first_paused(|config| config.pause_buffer.per_request = 100);
     bench.feed(0, records().stdout(1, [b'x'; 110]));
     assert!(!wants_read(&bench));
     bench.engine.resume(bench.now, slow);
@@ -122,7 +123,7 @@ fn a_connection_is_read_again_as_soon_as_less_than_the_requests_budget_is_held()
 
 #[test]
 fn output_that_a_resumed_request_has_not_taken_counts_as_well() {
-    let (mut bench, slow) = first_paused(|config| config.stall.per_connection = 100);
+    let (mut bench, slow) = first_paused(|config| config.pause_buffer.per_connection = 100);
     bench.feed(0, records().stdout(1, [b'x'; 60]));
     bench.engine.resume(bench.now, slow);
     let bytes = records().stdout(1, [b'x'; 60]);
@@ -152,7 +153,7 @@ fn a_pause_that_leaves_its_connection_read_asks_for_no_read_and_gives_nobody_mor
     assert_eq!(bench.stats().requests.paused, 1);
     bench.advance(Duration::from_millis(500));
     let error = RequestError::TimedOut(TimeoutKind::FirstByte);
-    let late = failed(2, error, Phase::Sent, Delivery::MaybeSent);
+    let late = failed(2, error, Phase::Sent, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [late]);
     bench.command(|engine, now| engine.resume(now, slow));
     bench.feed(0, records().end(1, 0).end(2, 0));

@@ -45,7 +45,7 @@ impl Scenario {
         let counters = bench.stats().counters;
         // Late records close an idle connection before they are known for what they are.
         let closed = |reason| match reason {
-            Some(CloseReason::Stray) => Some(CloseReason::OutOfTurn),
+            Some(CloseReason::LateRecord) => Some(CloseReason::UnsolicitedData),
             other => other,
         };
         let told = Told {
@@ -342,7 +342,7 @@ fn scenarios() -> Vec<Scenario> {
         Scenario {
             start: || {
                 let mut config = config(Multiplex::Auto);
-                config.limits.max_connections = 1;
+                config.limits.max_connections_per_server = 1;
                 let mut bench = Bench::new(config);
                 for _ in 0..2 {
                     bench.submit(repeatable());

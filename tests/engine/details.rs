@@ -19,8 +19,8 @@ const MS: Duration = Duration::from_millis(1);
 #[test]
 fn ready_tells_what_submit_would() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
-    config.limits.max_queue = 1;
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_queued_requests = 1;
     let mut bench = Bench::new(config);
     let mut answers = Vec::new();
     for _ in 0..3 {
@@ -40,7 +40,7 @@ fn ready_tells_what_submit_would() {
 #[test]
 fn a_request_whose_body_was_collected_waits_no_longer_than_its_queue_limit() {
     let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
         config.unknown_length = UnknownLength::Buffer { limit: 10 };
     });
     let mut timeouts = Timeouts::NONE;
@@ -69,7 +69,7 @@ fn a_request_whose_body_was_collected_waits_no_longer_than_its_queue_limit() {
 fn connections_to_be_opened_beforehand_are_replaced_when_a_later_limit_asks_for_them() {
     let mut bench = Bench::plain();
     let mut limits = bench.engine.config().limits;
-    limits.min_idle = 1;
+    limits.min_idle_per_server = 1;
     let changed = bench.command(|engine, now| engine.set_limits(now, limits));
     assert_eq!(changed, Ok(()));
     bench.submit(request());
@@ -100,13 +100,13 @@ fn a_shut_down_gives_up_what_is_being_opened_for_nobody_although_the_limits_have
 #[test]
 fn requests_that_wait_when_the_queue_is_made_shorter_wait_on() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     for _ in 0..4 {
         bench.submit(request());
     }
     let mut limits = bench.engine.config().limits;
-    limits.max_queue = 1;
+    limits.max_queued_requests = 1;
     let changed = bench.command(|engine, now| engine.set_limits(now, limits));
     assert_eq!(changed, Ok(()));
     for _ in 0..4 {
@@ -140,13 +140,13 @@ fn a_request_that_is_sent_again_waits_anew_and_its_report_is_of_that() {
     };
     assert_eq!(why.error, RequestError::TimedOut(TimeoutKind::Queue));
     let timings = why.report.timings;
-    assert_eq!((timings.assigned(), timings.sent()), (None, None));
+    assert_eq!((timings.queued(), timings.sent()), (None, None));
 }
 
 #[test]
 fn the_silence_behind_an_early_answer_counts_from_the_last_byte_that_is_sent() {
     let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
-        config.timeouts.silence = Some(1000 * MS);
+        config.timeouts.between_bytes = Some(1000 * MS);
     });
     hand.submit(request());
     hand.end(0);
@@ -160,7 +160,7 @@ fn the_silence_behind_an_early_answer_counts_from_the_last_byte_that_is_sent() {
     hand.advance(999 * MS);
     assert_eq!(hand.seen(), []);
     hand.advance(MS);
-    let silent = RequestError::TimedOut(TimeoutKind::Silence);
+    let silent = RequestError::TimedOut(TimeoutKind::BetweenBytes);
     let seen = hand.seen();
     assert!(
         matches!(&seen[..], [Seen::Failed(2, error, ..)] if *error == silent),
@@ -205,7 +205,7 @@ fn a_report_counts_the_bytes_of_output() {
     else {
         panic!("{events:?}");
     };
-    assert_eq!(completion.report.received, 5);
+    assert_eq!(completion.report.bytes_received, 5);
     bench.finish();
 }
 
@@ -301,7 +301,7 @@ fn on_a_plain_connection_too_unless_it_is_an_end_and_no_other_id_was_ever_answer
         bench.feed(0, record);
         bench.end(0);
         assert_eq!(bench.seen().last(), Some(&done(served + 1)));
-        assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+        assert_eq!(bench.peers[0].closed, Some(CloseReason::LateRecord));
     };
     late(&mut Bench::plain(), 1, records().stdout(1, "late"));
     late(&mut Bench::plain(), 3, records().end(1, 0));
@@ -324,7 +324,7 @@ fn an_id_that_something_came_late_for_is_not_used_again() {
 #[test]
 fn ids_that_end_within_a_read_are_used_again_once_it_is_used_up_and_not_before() {
     let mut hand = Bench::without_timeouts(Multiplex::On { max: 5 }, |config| {
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
     });
     for _ in 0..3 {
         hand.ask(get());
@@ -354,7 +354,7 @@ fn ids_that_end_within_a_read_are_used_again_once_it_is_used_up_and_not_before()
 #[test]
 fn a_connection_whose_end_was_announced_by_mistake_is_used_again_when_nothing_was_found() {
     let mut hand = Bench::without_timeouts(Multiplex::On { max: 5 }, |config| {
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
     });
     hand.ask(get());
     let connection = hand.connect();

@@ -19,8 +19,8 @@ const MS: Duration = Duration::from_millis(1);
 fn asked_of_two(is_behind: bool) -> Bench {
     let mut config = config(Multiplex::Auto);
     config.timeouts = Timeouts::NONE;
-    config.yield_after = None;
-    config.limits.max_connections = 2;
+    config.preempt_idle_after = None;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     for _ in 0..3 {
         bench.submit(repeatable());
@@ -161,7 +161,7 @@ fn where_each_connection_serves_one_request_nobody_is_asked_and_each_has_its_own
         let mut config = config(multiplex);
         config.timeouts = Timeouts::NONE;
         config.keep_connections = false;
-        config.limits.max_connections = 2;
+        config.limits.max_connections_per_server = 2;
         let mut bench = Bench::new(config);
         bench.answers.extend([Answer::Hang, Answer::Hang]);
         for _ in 0..3 {
@@ -201,8 +201,8 @@ fn a_request_that_found_its_connection_stale_takes_none_that_was_opened_before()
 #[test]
 fn a_post_takes_an_idle_connection_that_has_not_served_before_a_later_one_that_has() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 2;
-    config.limits.max_connections = 2;
+    config.limits.min_idle_per_server = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     bench.run();
     bench.submit(repeatable());
@@ -246,8 +246,8 @@ fn after_a_completed_request_the_pauses_for_overload_begin_anew() {
 #[test]
 fn an_idle_connection_with_something_unread_is_not_kept_beyond_its_idle_time() {
     let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
-        config.limits.min_idle = 1;
-        config.limits.max_connections = 1;
+        config.limits.min_idle_per_server = 1;
+        config.limits.max_connections_per_server = 1;
         config.limits.idle_timeout = 1000 * MS;
     });
     let connection = used(&mut hand);
@@ -297,9 +297,9 @@ fn a_server_that_does_not_answer_the_question_is_asked_again_once_it_was_down() 
 #[test]
 fn connections_that_are_opened_beforehand_are_opened_16_at_a_time() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 20;
-    config.limits.max_idle = 20;
-    config.limits.max_connections = 20;
+    config.limits.min_idle_per_server = 20;
+    config.limits.max_idle_per_server = 20;
+    config.limits.max_connections_per_server = 20;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Hang;
     bench.run();
@@ -311,8 +311,8 @@ fn connections_that_are_opened_beforehand_are_opened_16_at_a_time() {
 #[test]
 fn a_request_that_waited_for_a_connection_fails_when_that_is_refused_however_late_it_was_opened() {
     let mut config = config(Multiplex::Off);
-    config.connect_patience = Duration::ZERO;
-    config.limits.max_connections = 1;
+    config.connect_retry_timeout = Duration::ZERO;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -327,7 +327,7 @@ fn a_request_that_waited_for_a_connection_fails_when_that_is_refused_however_lat
 #[test]
 fn a_connection_that_has_not_served_is_kept_for_an_application_that_knows_only_id_1() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 1;
+    config.limits.min_idle_per_server = 1;
     let mut bench = Bench::new(config);
     bench.run();
     for _ in 0..2 {
@@ -351,7 +351,7 @@ fn what_ended_a_connection_that_never_served_is_what_the_request_that_waits_fail
         (None, io::ErrorKind::InvalidData),
     ] {
         let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
-            config.connect_patience = Duration::ZERO;
+            config.connect_retry_timeout = Duration::ZERO;
         });
         hand.ask(get());
         let connection = hand.dialled()[0];
@@ -454,11 +454,11 @@ fn a_connection_that_is_opened_is_given_up_in_time_although_others_would_be_wait
 fn an_idle_connection_is_closed_after_its_idle_time_or_at_its_age_whichever_comes_first() {
     for (idle, age, reason) in [
         (1000, 2000, CloseReason::IdleTimeout),
-        (2000, 1000, CloseReason::MaxAge),
+        (2000, 1000, CloseReason::MaxLifetime),
     ] {
         let mut config = config(Multiplex::Off);
         config.limits.idle_timeout = idle * MS;
-        config.limits.max_age = Some(age * MS);
+        config.limits.max_lifetime = Some(age * MS);
         let mut bench = Bench::new(config);
         bench.submit(request());
         bench.end(0);

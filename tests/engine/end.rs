@@ -5,18 +5,19 @@ use std::io;
 use mio_fcgi::cgi::{Collector, ResponseLimits};
 use mio_fcgi::wire::DecodeError;
 use mio_fcgi::{
-    Body, Delivery, LostReason, OwnedEvent, Phase, ProtocolError, Request, RequestError, Retry,
+    Body, ConnectionLostReason, Delivery, OwnedEvent, Phase, ProtocolError, Request, RequestError,
+    Retry,
 };
 
 use crate::harness::Bench;
 use crate::script::{Records, Seen, Sent, done, failed, out, records, request};
 
 fn lost() -> RequestError {
-    RequestError::Lost(LostReason::Closed)
+    RequestError::ConnectionLost(ConnectionLostReason::Closed)
 }
 
 fn reset() -> RequestError {
-    RequestError::Lost(LostReason::Io(io::ErrorKind::ConnectionReset))
+    RequestError::ConnectionLost(ConnectionLostReason::Io(io::ErrorKind::ConnectionReset))
 }
 
 /// A bench whose connection 0 has served one request and is idle.
@@ -74,7 +75,7 @@ fn a_connection_lost_inside_a_record_hands_on_what_has_come_of_it() {
         let text = &"0123456789"[..len.saturating_sub(8).min(10)];
         let seen = bench.seen();
         if text.is_empty() {
-            let unanswered = failed(1, lost(), Phase::Sent, Delivery::MaybeSent);
+            let unanswered = failed(1, lost(), Phase::Sent, Delivery::MaybeProcessed);
             assert_eq!(seen, [unanswered], "{len} bytes");
         } else {
             let cut = failed(1, lost(), Phase::Receiving, Delivery::Responded);
@@ -187,7 +188,7 @@ fn a_stale_connection_is_an_excuse_only_once() {
     bench.eof(3);
     assert_eq!(
         bench.seen(),
-        [failed(4, lost(), Phase::Sent, Delivery::MaybeSent)]
+        [failed(4, lost(), Phase::Sent, Delivery::MaybeProcessed)]
     );
     bench.finish();
 }
@@ -200,7 +201,7 @@ fn a_reset_before_the_first_byte_on_a_fresh_connection_is_an_unsafe_failure() {
     bench.reset(0);
     assert_eq!(
         bench.seen(),
-        [failed(1, reset(), Phase::Sent, Delivery::MaybeSent)]
+        [failed(1, reset(), Phase::Sent, Delivery::MaybeProcessed)]
     );
     bench.finish();
 }
@@ -213,7 +214,7 @@ fn an_end_of_file_before_the_first_byte_on_a_fresh_connection_is_an_unsafe_failu
     bench.eof(0);
     assert_eq!(
         bench.seen(),
-        [failed(1, lost(), Phase::Sent, Delivery::MaybeSent)]
+        [failed(1, lost(), Phase::Sent, Delivery::MaybeProcessed)]
     );
     bench.finish();
 }
@@ -228,7 +229,7 @@ fn a_fresh_connection_is_retried_once_where_the_embedder_said_that_twice_is_fine
     }
     assert_eq!(
         bench.seen(),
-        [failed(1, reset(), Phase::Sent, Delivery::MaybeSent)]
+        [failed(1, reset(), Phase::Sent, Delivery::MaybeProcessed)]
     );
     assert_eq!(bench.stats().counters.retries, 1, "twice, not more");
     bench.finish();
@@ -291,7 +292,7 @@ fn a_body_that_cannot_be_replayed_fails_with_the_reason_of_the_loss() {
         let request = request().with_body(body).with_retry(Retry::IfStale);
         let mut bench = sent_in_part(request, 70_000);
         lose(&mut bench);
-        let seen = [failed(2, error, Phase::Sending, Delivery::MaybeSent)];
+        let seen = [failed(2, error, Phase::Sending, Delivery::MaybeProcessed)];
         assert_eq!(bench.seen(), seen);
         bench.finish();
     }
@@ -303,7 +304,7 @@ fn a_request_of_which_nothing_was_sent_is_retried_on_any_connection() {
     bench.submit(request());
     bench.end(0);
     bench.peers[0].window = 0;
-    bench.submit(request().with_retry(Retry::IfNotSent));
+    bench.submit(request().with_retry(Retry::IfNotProcessed));
     bench.reset(0);
     bench.end(1);
     assert_eq!(bench.seen(), [done(1), done(2)]);
@@ -313,9 +314,9 @@ fn a_request_of_which_nothing_was_sent_is_retried_on_any_connection() {
 #[test]
 fn a_request_that_must_not_run_twice_says_whether_it_can_have_run() {
     for (window, phase, delivery) in [
-        (0, Phase::Sending, Delivery::NotSent),
-        (1, Phase::Sending, Delivery::MaybeSent),
-        (usize::MAX, Phase::Sent, Delivery::MaybeSent),
+        (0, Phase::Sending, Delivery::NotProcessed),
+        (1, Phase::Sending, Delivery::MaybeProcessed),
+        (usize::MAX, Phase::Sent, Delivery::MaybeProcessed),
     ] {
         let mut bench = lost_while_sending(request().with_retry(Retry::Never), window);
         assert_eq!(bench.seen(), [failed(2, lost(), phase, delivery)]);

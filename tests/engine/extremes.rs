@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{RecordType, Role};
 use mio_fcgi::{
-    AtLimit, Backoff, Body, Config, Limits, Multiplex, OwnedEvent, Request, Stall, UnknownLength,
+    Backoff, Body, Config, Limits, Multiplex, OverflowPolicy, OwnedEvent, PauseBuffer, Request,
+    UnknownLength,
 };
 
 use crate::harness::{Answer, Bench};
@@ -17,26 +18,34 @@ type SetDuration = (&'static str, fn(&mut Config, Duration));
 
 const DURATIONS: [SetDuration; 14] = [
     ("connect_timeout", |it, time| it.connect_timeout = time),
-    ("connect_patience", |it, time| it.connect_patience = time),
+    ("connect_retry_timeout", |it, time| {
+        it.connect_retry_timeout = time
+    }),
     ("backoff", |it, time| {
         let first = time.max(Duration::from_nanos(1));
         it.backoff = Backoff {
-            first,
-            longest: first,
+            initial: first,
+            max: first,
         };
     }),
-    ("backoff.longest", |it, time| {
-        it.backoff.longest = time.max(it.backoff.first);
+    ("backoff.max", |it, time| {
+        it.backoff.max = time.max(it.backoff.initial);
     }),
     ("probe_timeout", |it, time| it.probe_timeout = time),
     ("abort_grace", |it, time| it.abort_grace = time),
-    ("yield_after", |it, time| it.yield_after = Some(time)),
+    ("preempt_idle_after", |it, time| {
+        it.preempt_idle_after = Some(time)
+    }),
     ("idle_timeout", |it, time| it.limits.idle_timeout = time),
-    ("max_age", |it, time| it.limits.max_age = Some(time)),
+    ("max_lifetime", |it, time| {
+        it.limits.max_lifetime = Some(time)
+    }),
     ("queue", |it, time| it.timeouts.queue = Some(time)),
     ("write", |it, time| it.timeouts.write = Some(time)),
     ("first_byte", |it, time| it.timeouts.first_byte = Some(time)),
-    ("silence", |it, time| it.timeouts.silence = Some(time)),
+    ("between_bytes", |it, time| {
+        it.timeouts.between_bytes = Some(time)
+    }),
     ("total", |it, time| it.timeouts.total = Some(time)),
 ];
 
@@ -44,25 +53,33 @@ const DURATIONS: [SetDuration; 14] = [
 type SetNumber = (&'static str, fn(&mut Config, usize));
 
 const NUMBERS: [SetNumber; 12] = [
-    ("max_connections", |it, most| {
-        it.limits.max_connections = most.max(1);
+    ("max_connections_per_server", |it, most| {
+        it.limits.max_connections_per_server = most.max(1);
     }),
-    ("max_idle", |it, most| it.limits.max_idle = most),
-    ("max_queue", |it, most| it.limits.max_queue = most),
+    ("max_idle_per_server", |it, most| {
+        it.limits.max_idle_per_server = most
+    }),
+    ("max_queued_requests", |it, most| {
+        it.limits.max_queued_requests = most
+    }),
     ("max_requests_per_connection", |it, most| {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         it.limits.max_requests_per_connection = Some(most.max(1));
     }),
-    ("stall.per_request", |it, most| it.stall.per_request = most),
-    ("stall.per_connection", |it, most| {
-        it.stall.per_connection = most;
+    ("pause_buffer.per_request", |it, most| {
+        it.pause_buffer.per_request = most
     }),
-    ("stall.per_client", |it, most| it.stall.per_client = most),
-    ("stall, failing", |it, most| {
-        let mut stall = Stall::default();
+    ("pause_buffer.per_connection", |it, most| {
+        it.pause_buffer.per_connection = most;
+    }),
+    ("pause_buffer.per_client", |it, most| {
+        it.pause_buffer.per_client = most
+    }),
+    ("pause_buffer, failing", |it, most| {
+        let mut stall = PauseBuffer::default();
         (stall.per_request, stall.per_connection) = (most, most);
-        (stall.per_client, stall.at_limit) = (most, AtLimit::FailRequest);
-        it.stall = stall;
+        (stall.per_client, stall.overflow) = (most, OverflowPolicy::FailRequest);
+        it.pause_buffer = stall;
     }),
     ("stdin_high_water", |it, most| {
         it.stdin_high_water = most.max(1)
@@ -165,7 +182,7 @@ fn outcomes(ends: &[Seen]) -> (usize, usize) {
 /// A configuration in which each limit can be set, and what comes of it as it is.
 fn plain(multiplex: Multiplex) -> (Config, (usize, usize)) {
     let mut config = config(multiplex);
-    config.connect_patience = Duration::MAX;
+    config.connect_retry_timeout = Duration::MAX;
     config.unknown_length = UnknownLength::Stream;
     let usual = outcomes(&play("usual", config.clone()));
     (config, usual)
@@ -251,19 +268,22 @@ fn a_body_may_be_declared_to_be_as_long_as_can_be() {
 #[test]
 fn limits_that_contradict_each_other_are_refused_and_the_greatest_are_not() {
     let mut limits = Limits::default();
-    (limits.max_connections, limits.max_idle) = (usize::MAX, usize::MAX);
-    (limits.min_idle, limits.max_queue) = (usize::MAX, usize::MAX);
+    (
+        limits.max_connections_per_server,
+        limits.max_idle_per_server,
+    ) = (usize::MAX, usize::MAX);
+    (limits.min_idle_per_server, limits.max_queued_requests) = (usize::MAX, usize::MAX);
     limits.max_requests_per_connection = Some(u32::MAX);
-    (limits.idle_timeout, limits.max_age) = (Duration::MAX, Some(Duration::MAX));
+    (limits.idle_timeout, limits.max_lifetime) = (Duration::MAX, Some(Duration::MAX));
     assert_eq!(limits.validate(), Ok(()));
     let mut config = config(Multiplex::On { max: u32::MAX });
     config.limits = limits;
     assert_eq!(config.validate(), Ok(()));
     config.backoff = Backoff {
-        first: Duration::MAX,
-        longest: Duration::MAX,
+        initial: Duration::MAX,
+        max: Duration::MAX,
     };
     assert_eq!(config.validate(), Ok(()));
-    config.backoff.first = Duration::ZERO;
+    config.backoff.initial = Duration::ZERO;
     assert!(config.validate().is_err());
 }

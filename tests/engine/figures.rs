@@ -36,7 +36,7 @@ fn a_report_says_whether_its_connection_had_served_and_else_how_long_it_took_to_
     }
     let told: Vec<_> = reports(&mut bench)
         .iter()
-        .map(|report| (report.reused, report.timings.connecting()))
+        .map(|report| (report.reused, report.timings.connect()))
         .collect();
     assert_eq!(told, [(false, Some(20 * MS)), (true, None), (true, None)]);
     assert_eq!(bench.stats().counters.reused, 2);
@@ -51,7 +51,7 @@ fn a_connection_was_opened_for_the_first_of_those_that_share_it() {
     bench.feed(0, records().end(1, 0).end(2, 0));
     let told: Vec<_> = reports(&mut bench)
         .iter()
-        .map(|report| (report.reused, report.timings.connecting()))
+        .map(|report| (report.reused, report.timings.connect()))
         .collect();
     assert_eq!(told, [(false, Some(Duration::ZERO)), (false, None)]);
     bench.finish();
@@ -69,7 +69,7 @@ fn a_report_counts_the_bytes_of_its_own_request() {
     bench.open_window(0, usize::MAX);
     let each = bench.peers[0].sent.len() as u64 / 4;
     bench.feed(0, records().end(1, 0).end(2, 0).end(3, 0).end(4, 0));
-    let sent: Vec<u64> = reports(&mut bench).iter().map(|it| it.sent).collect();
+    let sent: Vec<u64> = reports(&mut bench).iter().map(|it| it.bytes_sent).collect();
     assert_eq!(sent, [each; 4]);
     bench.finish();
 }
@@ -134,7 +134,7 @@ fn closed_connections_are_told_by_reason_and_what_never_happened_is_left_out() {
     for (reason, count) in expected {
         assert_eq!(counters.closed_for(reason), count);
     }
-    assert_eq!(counters.closed_for(CloseReason::Stray), 0);
+    assert_eq!(counters.closed_for(CloseReason::LateRecord), 0);
     let shown = format!("{counters:?}");
     let told = "closed: {Aborted: 1, ClosedIdle: 2}";
     assert!(shown.contains(told), "{shown}");

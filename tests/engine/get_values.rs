@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use mio_fcgi::{
-    CloseReason, Delivery, Disconnected, LostReason, Multiplex, Phase, RequestError, ServerValues,
-    SubmitError, Tag, TimeoutKind,
+    CloseReason, ConnectionLostReason, Delivery, Disconnected, Multiplex, Phase, RequestError,
+    ServerValues, SubmitError, Tag, TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
@@ -41,7 +41,7 @@ fn get_values_of_a_silent_server_times_out() {
     let error = RequestError::TimedOut(TimeoutKind::Probe);
     assert_eq!(
         bench.seen(),
-        [failed(1, error, Phase::Sending, Delivery::MaybeSent)]
+        [failed(1, error, Phase::Sending, Delivery::MaybeProcessed)]
     );
     assert_eq!(bench.peers[0].closed, Some(CloseReason::ProbeDone));
     bench.finish();
@@ -61,10 +61,10 @@ fn get_values_of_a_server_that_closes_says_so() {
     let mut bench = Bench::plain();
     bench.get_values(0);
     bench.eof(0);
-    let error = RequestError::Lost(LostReason::Closed);
+    let error = RequestError::ConnectionLost(ConnectionLostReason::Closed);
     assert_eq!(
         bench.seen(),
-        [failed(1, error, Phase::Sending, Delivery::MaybeSent)]
+        [failed(1, error, Phase::Sending, Delivery::MaybeProcessed)]
     );
     bench.finish();
 }
@@ -72,7 +72,7 @@ fn get_values_of_a_server_that_closes_says_so() {
 #[test]
 fn get_values_waits_before_the_requests_while_all_connections_are_busy() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -91,7 +91,7 @@ fn get_values_waits_before_the_requests_while_all_connections_are_busy() {
 #[test]
 fn get_values_that_finds_no_free_connection_tells_busy_from_down() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     config.timeouts.queue = Some(SECOND);
     let mut bench = Bench::new(config);
     bench.submit(request());
@@ -100,7 +100,7 @@ fn get_values_that_finds_no_free_connection_tells_busy_from_down() {
     let error = RequestError::TimedOut(TimeoutKind::Queue);
     assert_eq!(
         bench.seen(),
-        [failed(2, error, Phase::Waiting, Delivery::NotSent)]
+        [failed(2, error, Phase::Queued, Delivery::NotProcessed)]
     );
     bench.end(0);
     bench.finish();
@@ -131,7 +131,7 @@ fn an_aborted_get_values_closes_its_connection() {
             1,
             RequestError::Aborted,
             Phase::Sending,
-            Delivery::MaybeSent
+            Delivery::MaybeProcessed
         )]
     );
     bench.finish();
@@ -162,8 +162,8 @@ fn a_question_of_the_embedder_waits_for_its_server_and_not_for_another() {
 #[test]
 fn a_question_of_the_embedder_waits_within_the_limit_too() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
-    config.limits.max_queue = 1;
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_queued_requests = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -171,7 +171,7 @@ fn a_question_of_the_embedder_waits_within_the_limit_too() {
     assert_eq!(asked, Err(SubmitError::QueueFull { limit: 1 }));
     bench.end(0);
     bench.get_values(0);
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     let refused = bench.try_submit(request());
     assert_eq!(refused, Err(SubmitError::QueueFull { limit: 1 }));
     bench.end(0);

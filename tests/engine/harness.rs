@@ -120,7 +120,7 @@ impl Bench {
     /// Up to `max` requests on one connection.
     pub(crate) fn shared(max: u32) -> Self {
         let mut config = config(Multiplex::On { max });
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
         Self::new(config)
     }
 
@@ -315,7 +315,8 @@ impl Bench {
         let (stats, nothing) = (self.stats(), Stats::default());
         let counters = stats.counters;
         assert_eq!(stats.connections, nothing.connections);
-        assert_eq!((stats.requests, stats.bytes_held), (nothing.requests, 0));
+        assert_eq!(stats.requests, nothing.requests);
+        assert_eq!(stats.bytes_buffered, 0);
         assert_eq!(counters.submitted, self.requests.len() as u64);
         assert_eq!(counters.completed + counters.failed, counters.submitted);
         let stops = self.events.iter().filter(|it| **it == OwnedEvent::ShutDown);
@@ -482,15 +483,16 @@ impl Bench {
         let stats = self.stats();
         let gauges = stats.connections;
         let servers = config.servers.len();
-        let most = self.most_connections.max(config.limits.max_connections);
+        let limit = config.limits.max_connections_per_server;
+        let most = self.most_connections.max(limit);
         let most = most.saturating_mul(servers);
         let all = gauges.connecting + gauges.probing + gauges.idle + gauges.busy + gauges.draining;
         assert!(all <= most, "{gauges:?}, but {most} are allowed");
-        let most = config.limits.max_idle.saturating_mul(servers);
+        let most = config.limits.max_idle_per_server.saturating_mul(servers);
         assert!(gauges.idle <= most, "{gauges:?}, but {most} idle ones");
         // What waits above a limit that was lowered may wait on, and nothing joins it.
-        let most = config.limits.max_queue.max(self.queued_before);
-        self.queued_before = stats.requests.waiting + stats.requests.collecting;
+        let most = config.limits.max_queued_requests.max(self.queued_before);
+        self.queued_before = stats.requests.queued + stats.requests.buffering;
         assert!(self.queued_before <= most, "{:?}", stats.requests);
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::wire::RecordType;
 use mio_fcgi::{
-    Action, Body, CloseReason, Delivery, Engine, LostReason, Multiplex, Phase, RequestError, Retry,
-    Tag, TimeoutKind, Timeouts,
+    Action, Body, CloseReason, ConnectionLostReason, Delivery, Engine, Multiplex, Phase,
+    RequestError, Retry, Tag, TimeoutKind, Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
@@ -29,7 +29,7 @@ fn begun(bench: &mut Bench, peer: usize) -> Vec<u16> {
 fn without_proof_no_two_requests_share_a_connection_and_none_is_pipelined() {
     for multiplex in [Multiplex::Off, Multiplex::Auto] {
         let mut config = config(multiplex);
-        config.limits.max_connections = 3;
+        config.limits.max_connections_per_server = 3;
         let mut bench = Bench::new(config);
         for _ in 0..4 {
             bench.submit(request());
@@ -66,7 +66,7 @@ fn requests_share_connections_that_are_kept_and_no_others() {
             bench.feed(peer, records().end(id, 0));
         }
         let closed = bench.peers.iter().map(|peer| peer.closed);
-        let reason = (!is_kept).then_some(CloseReason::KeepOff);
+        let reason = (!is_kept).then_some(CloseReason::KeepAliveOff);
         assert!(closed.into_iter().all(|it| it == reason));
         bench.finish();
     }
@@ -108,7 +108,7 @@ fn the_id_of_an_aborted_request_is_not_used_again() {
             2,
             RequestError::Aborted,
             Phase::Sent,
-            Delivery::MaybeSent
+            Delivery::MaybeProcessed
         )]
     );
     // Go: END at once, and later more output and a second END.
@@ -160,7 +160,7 @@ fn a_connection_that_runs_out_of_ids_retires_and_the_next_request_gets_a_new_one
     // Each abort takes an ID out of use for good.
     for id in 2.. {
         let handle = bench.submit(request());
-        if bench.stats().requests.waiting == 1 {
+        if bench.stats().requests.queued == 1 {
             bench.command(|engine, now| engine.abort(now, handle));
             assert_eq!(u32::from(id), 4098, "4,096 were quarantined");
             break;
@@ -203,16 +203,22 @@ fn a_connection_that_dies_with_five_requests_fails_each_once_with_its_own_verdic
     bench.seen();
     bench.submit(request().with_retry(Retry::Never));
     bench.eof(0);
-    let lost =
-        |tag, phase, delivery| failed(tag, RequestError::Lost(LostReason::Closed), phase, delivery);
+    let lost = |tag, phase, delivery| {
+        failed(
+            tag,
+            RequestError::ConnectionLost(ConnectionLostReason::Closed),
+            phase,
+            delivery,
+        )
+    };
     assert_eq!(
         bench.seen(),
         [
             lost(1, Phase::Receiving, Delivery::Responded),
             lost(2, Phase::Receiving, Delivery::Responded),
-            lost(4, Phase::Sending, Delivery::MaybeSent),
-            lost(5, Phase::Sending, Delivery::NotSent),
-            lost(6, Phase::Sending, Delivery::NotSent),
+            lost(4, Phase::Sending, Delivery::MaybeProcessed),
+            lost(5, Phase::Sending, Delivery::NotProcessed),
+            lost(6, Phase::Sending, Delivery::NotProcessed),
         ]
     );
     bench.finish();
@@ -229,7 +235,7 @@ fn a_request_that_times_out_is_aborted_and_its_neighbours_go_on() {
     let error = RequestError::TimedOut(TimeoutKind::Total);
     assert_eq!(
         bench.seen(),
-        [failed(2, error, Phase::Sent, Delivery::MaybeSent)]
+        [failed(2, error, Phase::Sent, Delivery::MaybeProcessed)]
     );
     assert_eq!(bench.sent(0), [Sent::Abort(2)]);
     bench.feed(0, records().stdout(1, "on").end(2, 0));
@@ -253,7 +259,7 @@ fn without_an_end_in_the_grace_time_the_connection_takes_no_more_and_closes_when
     bench.advance(Duration::from_millis(1));
     assert_eq!(bench.stats().connections.draining, 1);
     bench.submit(request());
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     bench.seen();
     bench.feed(0, records().stdout(2, "late").stdout(1, "on").end(1, 0));
     assert_eq!(bench.seen(), [out(1, "on"), done(1)]);
@@ -266,14 +272,14 @@ fn without_an_end_in_the_grace_time_the_connection_takes_no_more_and_closes_when
 #[test]
 fn a_shared_connection_with_room_is_used_before_another_is_opened() {
     let mut config = config(Multiplex::On { max: 2 });
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     for _ in 0..5 {
         bench.submit(request());
     }
     assert_eq!(begun(&mut bench, 0), [1, 2]);
     assert_eq!(begun(&mut bench, 1), [1, 2]);
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     bench.feed(1, records().end(2, 0));
     assert_eq!(begun(&mut bench, 1), [3], "the room that was made");
     bench.feed(0, records().end(1, 0).end(2, 0));

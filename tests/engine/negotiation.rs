@@ -14,7 +14,7 @@ const MS: Duration = Duration::from_millis(1);
 /// A bench whose only connection has a request and behind it the client's question; a second request waits.
 fn asking() -> Bench {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(repeatable());
     assert_eq!(bench.sent(0), Sent::whole(1), "and nothing is asked");
@@ -91,7 +91,7 @@ fn bench_is_over(mut bench: Bench) {
 #[test]
 fn nobody_is_asked_while_a_connection_can_be_opened_for_each_request() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 3;
+    config.limits.max_connections_per_server = 3;
     let mut bench = Bench::new(config);
     for _ in 0..3 {
         bench.submit(repeatable());
@@ -108,7 +108,7 @@ fn nobody_is_asked_while_a_connection_can_be_opened_for_each_request() {
 #[test]
 fn nobody_is_asked_behind_a_request_with_a_body() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     let body = Body::pushed(Some(1));
     let uploading = bench.submit(repeatable().with_body(body));
@@ -135,7 +135,7 @@ fn nobody_is_asked_behind_a_request_with_a_body() {
 fn an_answer_behind_the_end_of_the_request_lets_the_next_one_have_the_connection() {
     let mut bench = asking();
     bench.end(0);
-    assert_eq!(bench.stats().requests.waiting, 1, "the answer may come");
+    assert_eq!(bench.stats().requests.queued, 1, "the answer may come");
     bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "0")]));
     assert_eq!(bench.sent(0), Sent::whole(2));
     bench.end(0);
@@ -170,7 +170,7 @@ fn silence_until_the_limit_means_one_request_per_connection() {
 #[test]
 fn at_the_cap_a_request_waits_for_a_connection_and_not_for_the_answer() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     for _ in 0..3 {
         bench.submit(repeatable());
@@ -202,7 +202,7 @@ fn of_an_answer_only_the_first_kilobyte_counts_however_it_is_cut() {
 #[test]
 fn an_answer_that_the_embedder_asked_for_first_counts_for_its_requests() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.get_values(0);
     assert_eq!(bench.sent(0), [Sent::GetValues]);
@@ -298,7 +298,7 @@ fn one_connection_and_one_request_per_process_do_not_limit_the_pool() {
     let mut bench = asking();
     bench.feed(0, records().values(&libfcgi));
     let mut limits = bench.engine.config().limits;
-    limits.max_connections = 3;
+    limits.max_connections_per_server = 3;
     bench
         .command(|engine, now| engine.set_limits(now, limits))
         .expect("valid");
@@ -330,16 +330,16 @@ fn an_answer_in_pieces_and_one_without_end_are_taken_as_far_as_they_go() {
 #[test]
 fn a_yes_lets_the_requests_that_wait_share_the_connections_there_are() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     for _ in 0..4 {
         bench.submit(repeatable());
     }
-    assert_eq!(bench.stats().requests.waiting, 2);
+    assert_eq!(bench.stats().requests.queued, 2);
     let asked = asked(&mut bench);
     bench.feed(asked, records().values(&[("FCGI_MPXS_CONNS", "1")]));
     let requests = bench.stats().requests;
-    assert_eq!((requests.active, requests.waiting), (4, 0));
+    assert_eq!((requests.active, requests.queued), (4, 0));
     bench_is_over(bench);
 }
 
@@ -369,7 +369,7 @@ fn a_server_that_was_down_is_asked_again() {
 fn without_kept_connections_nobody_is_asked() {
     let mut config = config(Multiplex::Auto);
     config.keep_connections = false;
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     for _ in 0..3 {
         bench.submit(repeatable());
@@ -389,7 +389,7 @@ fn a_connection_with_strays_takes_no_more_though_its_server_multiplexes_again() 
     let yes = records().values(&[("FCGI_MPXS_CONNS", "1")]);
     let cap = |bench: &mut Bench, max_connections| {
         let mut limits = bench.engine.config().limits;
-        limits.max_connections = max_connections;
+        limits.max_connections_per_server = max_connections;
         let set = bench.command(|engine, now| engine.set_limits(now, limits));
         set.expect("valid");
     };
@@ -414,7 +414,7 @@ fn a_connection_with_strays_takes_no_more_though_its_server_multiplexes_again() 
     bench.end(0);
     assert_eq!(bench.peers[0].closed, None, "id 2 is not the one it has");
     bench.feed(0, records().end(1, 0));
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::LateRecord));
     bench.feed(back, records().end(1, 0).end(2, 0));
     assert_eq!(bench.seen(), [done(1), done(4), done(5)]);
     bench.finish();
@@ -423,7 +423,7 @@ fn a_connection_with_strays_takes_no_more_though_its_server_multiplexes_again() 
 #[test]
 fn nobody_is_asked_within_the_body_of_a_request() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     config.limits.max_requests_per_connection = Some(3);
     let mut bench = Bench::new(config);
     bench.get_values(0);
@@ -437,7 +437,7 @@ fn nobody_is_asked_within_the_body_of_a_request() {
     bench.get_values(0);
     bench.sent(0);
     bench.submit(repeatable());
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     let sent = bench.sent(0);
     assert!(!sent.contains(&Sent::GetValues), "{sent:?}");
     bench.command(|engine, now| engine.abort(now, uploading));

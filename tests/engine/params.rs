@@ -109,7 +109,7 @@ fn a_pair_that_no_record_can_carry_is_refused_before_anything_is_sent() {
         long.params.encoded_len() - request().params.encoded_len(),
         65_536
     );
-    let error = SubmitError::ParamTooLarge {
+    let error = SubmitError::PairTooLarge {
         len: 65_536,
         limit: 65_535,
     };

@@ -13,9 +13,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Up to so many connections, each used for five seconds.
 fn aging(max_connections: usize) -> Bench {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = max_connections;
-    config.limits.max_idle = max_connections;
-    config.limits.max_age = Some(5 * SECOND);
+    config.limits.max_connections_per_server = max_connections;
+    config.limits.max_idle_per_server = max_connections;
+    config.limits.max_lifetime = Some(5 * SECOND);
     Bench::new(config)
 }
 
@@ -26,7 +26,7 @@ fn leave_one_on_its_way(bench: &mut Bench) {
     bench.submit(request());
     bench.end(0);
     let requests = bench.stats().requests;
-    let waiting = (requests.waiting, requests.connecting);
+    let waiting = (requests.queued, requests.connecting);
     assert_eq!((bench.peers.len(), waiting), (2, (0, 0)));
 }
 
@@ -85,7 +85,7 @@ fn of_equals_behind_a_server_that_is_down_the_first_in_turn_is_chosen() {
 #[test]
 fn of_shared_connections_with_room_the_one_filled_last_is_chosen() {
     let mut config = config(Multiplex::On { max: 3 });
-    config.limits.max_connections = 3;
+    config.limits.max_connections_per_server = 3;
     let mut bench = Bench::new(config);
     for _ in 0..9 {
         bench.submit(request());
@@ -112,7 +112,7 @@ fn of_shared_connections_with_room_the_one_filled_last_is_chosen() {
 #[test]
 fn a_shared_connection_that_empties_is_left_alone_while_another_has_room() {
     let mut config = config(Multiplex::On { max: 2 });
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     for _ in 0..4 {
         bench.submit(request());
@@ -129,7 +129,7 @@ fn a_shared_connection_that_empties_is_left_alone_while_another_has_room() {
 #[test]
 fn while_a_connection_is_on_its_way_nobody_is_sent_behind_a_paused_request() {
     let mut config = config(Multiplex::On { max: 2 });
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     let paused = bench.submit(request());
     bench.command(|engine, now| engine.pause(now, paused));
@@ -138,11 +138,11 @@ fn while_a_connection_is_on_its_way_nobody_is_sent_behind_a_paused_request() {
         bench.submit(request());
     }
     let requests = bench.stats().requests;
-    let waiting = (requests.waiting, requests.connecting);
+    let waiting = (requests.queued, requests.connecting);
     assert_eq!(waiting, (1, 2), "one more than it can take");
     bench.accept(1);
     assert_eq!(
-        bench.stats().requests.waiting,
+        bench.stats().requests.queued,
         0,
         "the last has no other place"
     );
@@ -182,15 +182,15 @@ fn an_engine_shows_its_figures_and_what_is_due_next() {
 fn with_keep_off_a_connection_serves_one_request_although_they_may_share() {
     let mut config = config(Multiplex::On { max: 2 });
     config.keep_connections = false;
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     for _ in 0..3 {
         bench.submit(request());
     }
     for peer in 0..3 {
-        assert_eq!(bench.stats().requests.waiting, 2 - peer);
+        assert_eq!(bench.stats().requests.queued, 2 - peer);
         bench.end(peer);
-        assert_eq!(bench.peers[peer].closed, Some(CloseReason::KeepOff));
+        assert_eq!(bench.peers[peer].closed, Some(CloseReason::KeepAliveOff));
     }
     bench.finish();
 }
@@ -201,7 +201,7 @@ fn nothing_is_opened_beforehand_while_a_request_waits() {
     bench.servers[0] = Answer::Hang;
     bench.submit(request());
     let mut limits = bench.engine.config().limits;
-    limits.min_idle = 2;
+    limits.min_idle_per_server = 2;
     bench
         .command(|engine, now| engine.set_limits(now, limits))
         .expect("valid");
@@ -219,7 +219,7 @@ fn nothing_is_opened_beforehand_while_a_request_waits() {
 fn new_limits_close_at_once_what_is_idle_and_used_up_by_them() {
     for (max_requests, max_age, reason) in [
         (Some(2), None, CloseReason::MaxRequests),
-        (None, Some(6 * SECOND), CloseReason::MaxAge),
+        (None, Some(6 * SECOND), CloseReason::MaxLifetime),
     ] {
         let mut bench = Bench::plain();
         for _ in 0..2 {
@@ -234,7 +234,7 @@ fn new_limits_close_at_once_what_is_idle_and_used_up_by_them() {
         bench.now += 3 * SECOND;
         let mut limits = bench.engine.config().limits;
         limits.max_requests_per_connection = max_requests;
-        limits.max_age = max_age;
+        limits.max_lifetime = max_age;
         bench
             .command(|engine, now| engine.set_limits(now, limits))
             .expect("valid");
@@ -247,9 +247,9 @@ fn new_limits_close_at_once_what_is_idle_and_used_up_by_them() {
 #[test]
 fn while_a_question_waits_a_shutdown_closes_no_idle_connection() {
     let mut config = servers(2, Multiplex::Off);
-    config.limits.max_connections = 1;
-    config.limits.max_idle = 1;
-    config.limits.min_idle = 1;
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_idle_per_server = 1;
+    config.limits.min_idle_per_server = 1;
     let mut bench = Bench::new(config);
     bench.command(|engine, now| engine.handle_timeout(now));
     bench.submit(request());
@@ -269,7 +269,7 @@ fn while_a_question_waits_a_shutdown_closes_no_idle_connection() {
 /// One server's connection is idle, the other's is busy, and its server's values are asked for behind that.
 fn shut_down_with_a_question_open() -> (Bench, RequestHandle) {
     let mut config = servers(2, Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -314,7 +314,7 @@ fn a_shutdown_closes_idle_connections_once_the_last_question_is_given_up() {
 #[test]
 fn a_later_answer_decides_anew_how_many_requests_there_is_room_for() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     let yes = |most| records().values(&[("FCGI_MPXS_CONNS", "1"), ("FCGI_MAX_REQS", most)]);
     bench.get_values(0);

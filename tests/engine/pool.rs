@@ -13,8 +13,8 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn capped(max_connections: usize, max_idle: usize) -> Bench {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = max_connections;
-    config.limits.max_idle = max_idle;
+    config.limits.max_connections_per_server = max_connections;
+    config.limits.max_idle_per_server = max_idle;
     Bench::new(config)
 }
 
@@ -104,7 +104,7 @@ fn connections_on_their_way_count_towards_the_cap() {
     assert_eq!(bench.peers.len(), 2);
     bench.accept(0);
     bench.accept(1);
-    assert_eq!(bench.stats().requests.waiting, 3);
+    assert_eq!(bench.stats().requests.queued, 3);
     bench.servers[0] = Answer::Accept;
     for _ in 0..3 {
         bench.sent(0);
@@ -124,7 +124,7 @@ fn a_connection_is_not_opened_for_a_request_that_has_got_another_meanwhile() {
     bench.submit(request());
     assert_eq!(bench.peers.len(), 2);
     bench.end(0);
-    assert_eq!(bench.stats().requests.waiting, 0, "it took what came first");
+    assert_eq!(bench.stats().requests.queued, 0, "it took what came first");
     bench.submit(request());
     assert_eq!(bench.peers.len(), 2, "one is on its way already");
     bench.accept(1);
@@ -158,7 +158,7 @@ fn with_no_idle_connection_allowed_each_request_opens_its_own() {
 #[test]
 fn connections_are_opened_beforehand_and_outlive_the_idle_time() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 2;
+    config.limits.min_idle_per_server = 2;
     let mut bench = Bench::new(config);
     bench.command(|engine, now| engine.handle_timeout(now));
     assert_eq!(bench.stats().connections.idle, 2);
@@ -202,8 +202,8 @@ fn a_connection_that_has_served_its_number_is_closed_after_the_end() {
 #[test]
 fn a_connection_of_age_is_closed_when_idle_and_after_its_request_when_busy() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_age = Some(5 * SECOND);
-    config.yield_after = None;
+    config.limits.max_lifetime = Some(5 * SECOND);
+    config.preempt_idle_after = None;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -211,10 +211,10 @@ fn a_connection_of_age_is_closed_when_idle_and_after_its_request_when_busy() {
     bench.advance(4_999 * MS);
     assert_eq!(bench.stats().connections.idle, 1);
     bench.advance(MS);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxAge));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxLifetime));
     assert_eq!(bench.peers[1].closed, None);
     bench.end(1);
-    assert_eq!(bench.peers[1].closed, Some(CloseReason::MaxAge));
+    assert_eq!(bench.peers[1].closed, Some(CloseReason::MaxLifetime));
     bench.finish();
 }
 
@@ -222,11 +222,11 @@ fn a_connection_of_age_is_closed_when_idle_and_after_its_request_when_busy() {
 fn an_age_counts_where_idling_has_no_limit() {
     let mut config = config(Multiplex::Off);
     config.limits.idle_timeout = Duration::MAX;
-    config.limits.max_age = Some(5 * SECOND);
+    config.limits.max_lifetime = Some(5 * SECOND);
     let mut bench = Bench::new(config);
     serve(&mut bench, 1);
     bench.advance(5 * SECOND);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxAge));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxLifetime));
     bench.finish();
 }
 
@@ -240,7 +240,7 @@ fn with_keep_off_the_connection_is_closed_right_after_the_end() {
     let begin = bench.sent(0).remove(0);
     assert!(matches!(begin, Sent::Begin { keep: false, .. }));
     bench.feed(0, records().stdout(1, "hi").end(1, 0));
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::KeepOff));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::KeepAliveOff));
     assert_eq!(bench.seen(), [out(1, "hi"), done(1)]);
     bench.finish();
 }
@@ -252,12 +252,12 @@ fn the_cap_can_be_raised_while_requests_wait() {
         bench.submit(request());
     }
     let mut limits = bench.engine.config().limits;
-    limits.max_connections = 3;
+    limits.max_connections_per_server = 3;
     bench
         .command(|engine, now| engine.set_limits(now, limits))
         .expect("valid");
     assert_eq!(bench.stats().connections.busy, 3);
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     bench.end(0);
     for peer in 0..3 {
         bench.end(peer);
@@ -274,15 +274,15 @@ fn a_lowered_cap_closes_idle_connections_now_and_busy_ones_at_their_end() {
     bench.end(0);
     bench.most_connections = 4;
     let mut limits = bench.engine.config().limits;
-    limits.max_connections = 1;
-    limits.max_idle = 1;
+    limits.max_connections_per_server = 1;
+    limits.max_idle_per_server = 1;
     bench
         .command(|engine, now| engine.set_limits(now, limits))
         .expect("valid");
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Retired));
     assert_eq!(bench.stats().connections.busy, 3, "their requests go on");
     bench.submit(request());
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     for peer in 1..4 {
         bench.feed(peer, records().stdout(1, "x").end(1, 0));
     }
@@ -302,7 +302,7 @@ fn limits_that_contradict_each_other_change_nothing() {
     let mut bench = capped(2, 2);
     let before = bench.engine.config().limits;
     let mut limits = before;
-    limits.min_idle = 3;
+    limits.min_idle_per_server = 3;
     let refused = bench.command(|engine, now| engine.set_limits(now, limits));
     assert!(refused.is_err());
     assert_eq!(bench.engine.config().limits, before);
@@ -318,7 +318,7 @@ fn serve_with(processes: usize, bench: &mut Bench, requests: usize) {
     let mut backlog: VecDeque<usize> = VecDeque::new();
     let mut known = 0;
     for turn in 0..20_000 {
-        while left > 0 && bench.stats().requests.waiting < 20 {
+        while left > 0 && bench.stats().requests.queued < 20 {
             bench.submit(request());
             left -= 1;
         }
@@ -355,7 +355,7 @@ fn serve_with(processes: usize, bench: &mut Bench, requests: usize) {
 fn an_application_with_fewer_processes_than_connections_serves_everybody() {
     let mut bench = capped(8, 4);
     serve_with(2, &mut bench, 200);
-    assert!(bench.stats().counters.closed_for(CloseReason::Yielded) > 0);
+    assert!(bench.stats().counters.closed_for(CloseReason::Preempted) > 0);
     bench.finish();
 }
 
@@ -366,11 +366,11 @@ fn an_application_with_one_process_serves_everybody() {
     bench.finish();
 }
 
-/// Why `yield_after` exists: without it the connections in the backlog wait until the others fall idle.
+/// Why `preempt_idle_after` exists: without it the connections in the backlog wait until the others fall idle.
 #[test]
-fn without_yielding_a_request_in_the_backlog_waits_for_the_idle_time() {
+fn without_preemption_a_request_in_the_backlog_waits_for_the_idle_time() {
     let mut config = config(Multiplex::Off);
-    config.yield_after = None;
+    config.preempt_idle_after = None;
     let mut bench = Bench::new(config);
     for _ in 0..2 {
         bench.submit(request());
@@ -393,7 +393,7 @@ fn an_idle_connection_yields_to_a_new_one_that_is_not_answered() {
     bench.advance(19 * MS);
     assert_eq!(bench.peers[0].closed, None);
     bench.advance(MS);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::Yielded));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::Preempted));
     bench.submit(request());
     bench.end(2);
     bench.advance(39 * MS);
@@ -402,7 +402,7 @@ fn an_idle_connection_yields_to_a_new_one_that_is_not_answered() {
         "the next one after twice the time"
     );
     bench.advance(MS);
-    assert_eq!(bench.peers[2].closed, Some(CloseReason::Yielded));
+    assert_eq!(bench.peers[2].closed, Some(CloseReason::Preempted));
     bench.end(1);
     bench.finish();
 }
@@ -410,8 +410,8 @@ fn an_idle_connection_yields_to_a_new_one_that_is_not_answered() {
 #[test]
 fn a_kept_connection_that_has_served_and_is_closed_is_replaced_at_once() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 1;
-    config.limits.max_connections = 1;
+    config.limits.min_idle_per_server = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     serve(&mut bench, 1);
     bench.eof(0);

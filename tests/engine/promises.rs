@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{
-    Body, ConnectError, Delivery, LostReason, Multiplex, OwnedEvent, Phase, RequestError, Retry,
-    TimeoutKind, Timeouts, UnknownLength,
+    Body, ConnectError, ConnectionLostReason, Delivery, Multiplex, OwnedEvent, Phase, RequestError,
+    Retry, TimeoutKind, Timeouts, UnknownLength,
 };
 use proptest::prelude::*;
 
@@ -70,11 +70,15 @@ fn timed() -> mio_fcgi::Request {
 }
 
 const STAGES: [Stage; 9] = [
-    (collecting, Phase::Collecting, Delivery::NotSent),
-    (waiting, Phase::Waiting, Delivery::NotSent),
-    (|| sending(0), Phase::Sending, Delivery::NotSent),
-    (|| sending(1), Phase::Sending, Delivery::MaybeSent),
-    (|| sending(usize::MAX), Phase::Sent, Delivery::MaybeSent),
+    (collecting, Phase::Buffering, Delivery::NotProcessed),
+    (waiting, Phase::Queued, Delivery::NotProcessed),
+    (|| sending(0), Phase::Sending, Delivery::NotProcessed),
+    (|| sending(1), Phase::Sending, Delivery::MaybeProcessed),
+    (
+        || sending(usize::MAX),
+        Phase::Sent,
+        Delivery::MaybeProcessed,
+    ),
     (
         || answered(records().stdout(1, "hi")),
         Phase::Receiving,
@@ -138,7 +142,8 @@ fn a_lost_connection_tells_how_far_the_request_had_come() {
     for (number, (stage, phase, delivery)) in STAGES.into_iter().enumerate().skip(2).take(6) {
         let mut bench = stage();
         bench.reset(0);
-        let error = RequestError::Lost(LostReason::Io(io::ErrorKind::ConnectionReset));
+        let error =
+            RequestError::ConnectionLost(ConnectionLostReason::Io(io::ErrorKind::ConnectionReset));
         let lost = failed(1, error, phase, delivery);
         assert_eq!(bench.seen(), [lost], "stage {number}");
         bench.finish();
@@ -198,7 +203,7 @@ fn an_attempt_that_may_have_been_seen_is_not_forgotten_by_the_next() {
     bench.servers[0] = Answer::Refuse;
     bench.eof(0);
     let error = ConnectError::Failed(io::ErrorKind::ConnectionRefused);
-    let end = failed(2, error, Phase::Waiting, Delivery::MaybeSent);
+    let end = failed(2, error, Phase::Queued, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [done(1), end]);
     bench.finish();
 
@@ -213,7 +218,7 @@ fn an_attempt_that_may_have_been_seen_is_not_forgotten_by_the_next() {
         2,
         RequestError::UnknownRole,
         Phase::Sent,
-        Delivery::MaybeSent,
+        Delivery::MaybeProcessed,
     );
     assert_eq!(bench.seen(), [done(1), end]);
     bench.finish();
@@ -229,12 +234,12 @@ fn a_connection_that_spoke_to_another_request_was_not_stale() {
     }
     bench.feed(0, records().stdout(2, "hi"));
     bench.eof(0);
-    let lost = || RequestError::Lost(LostReason::Closed);
+    let lost = || RequestError::ConnectionLost(ConnectionLostReason::Closed);
     let seen = [
         done(1),
         out(2, "hi"),
         failed(2, lost(), Phase::Receiving, Delivery::Responded),
-        failed(3, lost(), Phase::Sent, Delivery::MaybeSent),
+        failed(3, lost(), Phase::Sent, Delivery::MaybeProcessed),
     ];
     assert_eq!(bench.seen(), seen);
     bench.finish();
@@ -243,7 +248,7 @@ fn a_connection_that_spoke_to_another_request_was_not_stale() {
 #[test]
 fn a_request_is_excused_by_a_stale_connection_once_though_the_next_one_was_used_before_it() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     for _ in 0..2 {
         bench.submit(request());
@@ -259,8 +264,8 @@ fn a_request_is_excused_by_a_stale_connection_once_though_the_next_one_was_used_
     assert_eq!(bench.sent(1)[1..], Sent::whole(1));
     bench.events();
     bench.eof(1);
-    let lost = RequestError::Lost(LostReason::Closed);
-    let end = failed(3, lost, Phase::Sent, Delivery::MaybeSent);
+    let lost = RequestError::ConnectionLost(ConnectionLostReason::Closed);
+    let end = failed(3, lost, Phase::Sent, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [end]);
     bench.finish();
 }
@@ -279,8 +284,8 @@ fn requests_are_sent_again_at_most_max_retries_times() {
             bench.accept(attempt);
             bench.eof(attempt);
         }
-        let lost = RequestError::Lost(LostReason::Closed);
-        let end = failed(1, lost, Phase::Sending, Delivery::NotSent);
+        let lost = RequestError::ConnectionLost(ConnectionLostReason::Closed);
+        let end = failed(1, lost, Phase::Sending, Delivery::NotProcessed);
         assert_eq!(bench.seen(), [end]);
         assert_eq!(bench.peers.len(), usize::from(max_retries) + 1);
         bench.finish();

@@ -15,8 +15,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// One plain connection; so many requests may wait.
 fn queueing(max_queue: usize) -> Bench {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
-    config.limits.max_queue = max_queue;
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_queued_requests = max_queue;
     Bench::new(config)
 }
 
@@ -70,7 +70,7 @@ fn a_wait_that_is_over_is_its_own_error_and_nothing_was_sent() {
     let error = RequestError::TimedOut(TimeoutKind::Queue);
     assert_eq!(
         bench.seen(),
-        [failed(2, error, Phase::Waiting, Delivery::NotSent)]
+        [failed(2, error, Phase::Queued, Delivery::NotProcessed)]
     );
     assert_eq!(bench.sent(0), []);
     bench.end(0);
@@ -91,7 +91,7 @@ fn cancelled_in(phase: Phase, prepare: impl FnOnce(&mut Bench) -> mio_fcgi::Requ
         panic!("one end: {seen:?}");
     };
     assert_eq!(at, phase);
-    let waiting = bench.stats().requests.waiting;
+    let waiting = bench.stats().requests.queued;
     bench.servers[0] = Answer::Accept;
     bench.submit(named("next"));
     bench.submit(named("after"));
@@ -118,11 +118,11 @@ fn cancelled_in(phase: Phase, prepare: impl FnOnce(&mut Bench) -> mio_fcgi::Requ
 // case 103
 #[test]
 fn a_cancel_in_any_phase_frees_the_slot_exactly_once() {
-    cancelled_in(Phase::Waiting, |bench| {
+    cancelled_in(Phase::Queued, |bench| {
         bench.submit(request());
         bench.submit(request())
     });
-    cancelled_in(Phase::Waiting, |bench| {
+    cancelled_in(Phase::Queued, |bench| {
         bench.servers[0] = Answer::Hang;
         bench.submit(request())
     });
@@ -209,7 +209,7 @@ fn a_shut_down_sends_what_waits() {
 #[test]
 fn the_deadline_of_a_shut_down_ends_the_rest_wherever_it_stands() {
     let mut config = config(Multiplex::On { max: 2 });
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     let paused = bench.submit(request());
     bench.submit(request());
@@ -239,7 +239,7 @@ fn the_deadline_of_a_shut_down_ends_the_rest_wherever_it_stands() {
 #[test]
 fn a_shut_down_of_an_idle_client_is_reported_at_once_and_closes_what_was_opened_beforehand() {
     let mut config = config(Multiplex::Auto);
-    config.limits.min_idle = 2;
+    config.limits.min_idle_per_server = 2;
     let mut bench = Bench::new(config);
     bench.command(|engine, now| engine.handle_timeout(now));
     assert!(bench.stats().connections.idle >= 1);

@@ -17,7 +17,7 @@ fn sharing(requests: u64) -> Bench {
 
 /// What a request that was sent as a whole and not answered gets of a protocol error.
 fn broken(tag: u64, error: ProtocolError) -> Seen {
-    failed(tag, error, Phase::Sent, Delivery::MaybeSent)
+    failed(tag, error, Phase::Sent, Delivery::MaybeProcessed)
 }
 
 fn never_used(record_type: RecordType, request_id: u16) -> ProtocolError {
@@ -157,7 +157,12 @@ fn what_comes_for_an_aborted_id_reaches_nobody_and_the_id_stays_unused() {
     bench.command(|engine, now| engine.abort(now, first));
     assert_eq!(
         bench.seen(),
-        [failed(waits, aborted, Phase::Sent, Delivery::MaybeSent)]
+        [failed(
+            waits,
+            aborted,
+            Phase::Sent,
+            Delivery::MaybeProcessed
+        )]
     );
     bench.sent(0);
     // Late output, the end, and a second life of the id, as Go's applications have it.
@@ -205,7 +210,7 @@ fn a_record_after_the_end_is_dropped_and_the_plain_connection_not_used_again() {
         bench.submit(request());
         bench.feed(0, records().stdout(1, "hi").end(1, 0).raw(late));
         assert_eq!(bench.seen(), [out(1, "hi"), done(1)]);
-        assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+        assert_eq!(bench.peers[0].closed, Some(CloseReason::LateRecord));
         assert_eq!(bench.stats().counters.records_ignored, 1);
         bench.submit(request());
         bench.end(1);
@@ -236,7 +241,7 @@ fn a_second_end_for_the_same_id_is_dropped() {
     bench.submit(request());
     bench.feed(0, records().stdout(1, "hi").end(1, 0).end(1, 0));
     assert_eq!(bench.seen(), [out(1, "hi"), done(1)]);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::LateRecord));
     bench.finish();
 
     let mut bench = sharing(2);
@@ -250,13 +255,13 @@ fn a_second_end_for_the_same_id_is_dropped() {
 #[test]
 fn bytes_on_an_idle_connection_close_it() {
     let cases = [
-        (records().stdout(1, "x"), CloseReason::Stray),
-        (records().end(1, 0), CloseReason::Stray),
-        (records().raw("x"), CloseReason::OutOfTurn),
-        (records().end(2, 0), CloseReason::OutOfTurn),
-        (records().unknown_type(9), CloseReason::OutOfTurn),
-        (records().values(&[]), CloseReason::OutOfTurn),
-        (records().record(99, 0, b"x"), CloseReason::OutOfTurn),
+        (records().stdout(1, "x"), CloseReason::LateRecord),
+        (records().end(1, 0), CloseReason::LateRecord),
+        (records().raw("x"), CloseReason::UnsolicitedData),
+        (records().end(2, 0), CloseReason::UnsolicitedData),
+        (records().unknown_type(9), CloseReason::UnsolicitedData),
+        (records().values(&[]), CloseReason::UnsolicitedData),
+        (records().record(99, 0, b"x"), CloseReason::UnsolicitedData),
     ];
     for (bytes, reason) in cases {
         let mut bench = Bench::plain();
@@ -278,7 +283,7 @@ fn half_a_record_behind_the_end_keeps_the_connection_from_being_used_again() {
     bench.submit(request());
     bench.feed(0, records().end(1, 0).raw([1, 6, 0]));
     assert_eq!(bench.seen(), [done(1)]);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::OutOfTurn));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::UnsolicitedData));
     bench.submit(request());
     assert_eq!(bench.peers.len(), 2);
     bench.end(1);
@@ -348,7 +353,7 @@ fn a_record_that_only_a_web_server_sends_is_a_protocol_error() {
         let mut bench = Bench::plain();
         bench.submit(request());
         bench.feed(0, records().record(number, id, content));
-        let error = ProtocolError::Direction { record_type };
+        let error = ProtocolError::UnexpectedRecord { record_type };
         assert_eq!(bench.seen(), [broken(1, error)]);
         bench.finish();
     }
@@ -421,7 +426,7 @@ fn a_protocol_status_that_does_not_exist_is_an_error_of_its_own() {
         bench.answer(0, |id| records().record(3, id, &body));
         let error = RequestError::UnknownStatus(status);
         // Nobody knows whether it is a refusal.
-        let end = failed(tag, error, Phase::Sent, Delivery::MaybeSent);
+        let end = failed(tag, error, Phase::Sent, Delivery::MaybeProcessed);
         assert_eq!(bench.seen(), [end]);
     }
     assert_eq!(bench.peers.len(), 1, "the connection is in order");

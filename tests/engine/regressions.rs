@@ -10,7 +10,7 @@ use crate::script::{Seen, Sent, config, done, out, records, request};
 /// Two requests and one plain connection: the second waits.
 fn one_connection() -> Bench {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -23,7 +23,7 @@ fn late_output_in_the_read_of_the_end_does_not_reach_the_next_request() {
     let mut bench = one_connection();
     bench.feed(0, records().stdout(1, "a").end(1, 0).stdout(1, "late"));
     assert_eq!(bench.seen(), [out(1, "a"), done(1)]);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::LateRecord));
     bench.feed(1, records().stdout(1, "b").end(1, 0));
     assert_eq!(bench.seen(), [out(2, "b"), done(2)]);
     bench.finish();
@@ -62,7 +62,7 @@ fn a_piece_of_a_header_on_an_idle_connection_closes_it() {
     bench.submit(request());
     bench.end(0);
     bench.feed(0, [1, 6, 0]);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::OutOfTurn));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::UnsolicitedData));
     bench.submit(request());
     bench.end(1);
     assert_eq!(bench.seen(), [done(1), done(2)]);
@@ -72,7 +72,7 @@ fn a_piece_of_a_header_on_an_idle_connection_closes_it() {
 #[test]
 fn a_piece_of_a_header_on_an_idle_shared_connection_keeps_it_from_being_used_before_the_rest() {
     let mut config = config(Multiplex::On { max: 2 });
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.feed(0, records().end(1, 0));
@@ -90,9 +90,9 @@ fn a_piece_of_a_header_on_an_idle_shared_connection_keeps_it_from_being_used_bef
 /// A connection was yielded to once; when the process that was set free turned to another one, which then stayed idle, it
 /// waited for `idle_timeout`.
 #[test]
-fn a_waiting_connection_is_yielded_to_until_it_is_answered() {
+fn idle_connections_are_preempted_for_one_that_waits_until_it_is_answered() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 3;
+    config.limits.max_connections_per_server = 3;
     let mut bench = Bench::new(config);
     for _ in 0..3 {
         bench.submit(request());
@@ -100,11 +100,11 @@ fn a_waiting_connection_is_yielded_to_until_it_is_answered() {
     bench.advance(Duration::from_millis(30));
     bench.feed(0, records().stdout(1, "a").end(1, 0));
     bench.advance(Duration::from_millis(20));
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::Yielded));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::Preempted));
     // The only process turns to the third, not to the second.
     bench.feed(2, records().stdout(1, "c").end(1, 0));
     bench.advance(Duration::from_millis(100));
-    assert_eq!(bench.peers[2].closed, Some(CloseReason::Yielded));
+    assert_eq!(bench.peers[2].closed, Some(CloseReason::Preempted));
     bench.feed(1, records().stdout(1, "b").end(1, 0));
     assert_eq!(bench.peers[1].closed, None);
     bench.seen();
@@ -116,8 +116,8 @@ fn a_waiting_connection_is_yielded_to_until_it_is_answered() {
 fn bodies_that_are_collected_count_towards_the_length_of_the_queue() {
     let mut config = config(Multiplex::Off);
     config.unknown_length = UnknownLength::Buffer { limit: 5 };
-    config.limits.max_queue = 2;
-    config.limits.max_connections = 1;
+    config.limits.max_queued_requests = 2;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     let collected = || request().with_body(Body::pushed(None));

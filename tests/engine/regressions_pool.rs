@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn a_request_that_comes_while_its_server_is_set_aside_is_sent_when_the_pause_is_over() {
     let mut config = config(Multiplex::Off);
-    config.connect_patience = SECOND;
+    config.connect_retry_timeout = SECOND;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Refuse;
     let first = bench.submit(request());
@@ -38,7 +38,7 @@ fn a_request_that_comes_while_its_server_is_set_aside_is_sent_when_the_pause_is_
 #[test]
 fn connections_opened_beforehand_are_tried_again_after_a_refusal_that_failed_the_last_request() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 1;
+    config.limits.min_idle_per_server = 1;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Refuse;
     bench.submit(request());
@@ -53,7 +53,7 @@ fn connections_opened_beforehand_are_tried_again_after_a_refusal_that_failed_the
 #[test]
 fn a_connection_that_is_old_when_it_opens_serves_one_request() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_age = Some(SECOND);
+    config.limits.max_lifetime = Some(SECOND);
     let mut bench = Bench::new(config);
     bench.answers.push_back(Answer::Hang);
     bench.submit(request());
@@ -62,14 +62,14 @@ fn a_connection_that_is_old_when_it_opens_serves_one_request() {
     assert_eq!(bench.peers.len(), 1);
     bench.end(0);
     assert_eq!(bench.seen(), [done(1)]);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxAge));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxLifetime));
     bench.finish();
 }
 
 #[test]
 fn an_idle_connection_past_its_age_is_not_handed_out_by_a_late_tick() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_age = Some(SECOND);
+    config.limits.max_lifetime = Some(SECOND);
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.end(0);
@@ -85,13 +85,13 @@ fn an_idle_connection_past_its_age_is_not_handed_out_by_a_late_tick() {
 fn a_shared_connection_that_is_never_idle_takes_no_more_requests_than_allowed() {
     let mut config = config(Multiplex::On { max: 2 });
     config.limits.max_requests_per_connection = Some(3);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     for _ in 0..4 {
         bench.submit(request());
     }
     bench.feed(0, records().end(1, 0));
-    assert_eq!(bench.stats().requests.waiting, 1, "3 served or in flight");
+    assert_eq!(bench.stats().requests.queued, 1, "3 served or in flight");
     bench.feed(0, records().end(2, 0));
     assert_eq!(bench.peers.len(), 1);
     let last = bench.sent(0).iter().rev().find_map(|sent| match sent {
@@ -108,14 +108,14 @@ fn a_shared_connection_that_is_never_idle_takes_no_more_requests_than_allowed() 
 #[test]
 fn a_shared_connection_past_its_age_takes_no_further_request() {
     let mut config = config(Multiplex::On { max: 8 });
-    config.limits.max_age = Some(SECOND);
+    config.limits.max_lifetime = Some(SECOND);
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.advance(SECOND);
     bench.submit(request());
     assert_eq!(bench.peers.len(), 2);
     bench.feed(0, records().end(1, 0));
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxAge));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::MaxLifetime));
     bench.feed(1, records().end(1, 0));
     bench.finish();
 }
@@ -140,7 +140,7 @@ fn limits_lowered_at_run_time_count_for_connections_that_are_idle_already() {
 #[test]
 fn no_server_is_asked_during_a_shut_down() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.answers.push_back(Answer::Hang);
     bench.submit(request());
@@ -155,13 +155,13 @@ fn no_server_is_asked_during_a_shut_down() {
     bench.finish();
 }
 
-/// A connection that waits for the padding of its last record was kept as if it were an idle one of `min_idle`.
+/// A connection that waits for the padding of its last record was kept as if it were an idle one of `min_idle_per_server`.
 #[test]
 fn a_connection_whose_last_padding_never_comes_is_closed_although_min_idle_asks_for_one() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
-    config.limits.max_idle = 1;
-    config.limits.min_idle = 1;
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_idle_per_server = 1;
+    config.limits.min_idle_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     let answer = records().padded(8).end(1, 0);
@@ -175,7 +175,7 @@ fn a_connection_whose_last_padding_never_comes_is_closed_although_min_idle_asks_
 #[test]
 fn a_shut_down_does_not_wait_for_padding() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 1;
+    config.limits.min_idle_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.command(|engine, now| engine.shutdown(now, None));
@@ -189,9 +189,9 @@ fn a_shut_down_does_not_wait_for_padding() {
 #[test]
 fn a_shut_down_closes_idle_connections_of_every_server_when_the_queue_is_empty() {
     let mut config = servers(2, Multiplex::Off);
-    config.limits.max_connections = 1;
-    config.limits.max_idle = 1;
-    config.limits.min_idle = 1;
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_idle_per_server = 1;
+    config.limits.min_idle_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -224,7 +224,7 @@ fn connections_opened_beforehand_are_not_dialled_in_a_hot_loop() {
     ];
     for ending in endings {
         let mut config = config(Multiplex::Off);
-        config.limits.min_idle = 1;
+        config.limits.min_idle_per_server = 1;
         let mut bench = Bench::new(config);
         bench.command(|engine, now| engine.handle_timeout(now));
         for _ in 0..100 {
@@ -265,7 +265,7 @@ fn a_probe_does_not_wait_for_a_connect_to_another_server() {
 #[test]
 fn a_server_that_multiplexed_is_asked_again_after_it_was_down() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.get_values(0);
     bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
@@ -306,7 +306,7 @@ fn a_connection_begun_without_keep_is_not_shared_when_the_server_turns_out_to_mu
     assert!(
         closed
             .into_iter()
-            .all(|it| it == Some(CloseReason::KeepOff))
+            .all(|it| it == Some(CloseReason::KeepAliveOff))
     );
     bench.finish();
 }
@@ -315,7 +315,7 @@ fn a_connection_begun_without_keep_is_not_shared_when_the_server_turns_out_to_mu
 #[test]
 fn a_server_that_may_be_down_is_not_asked_besides() {
     let mut config = config(Multiplex::Auto);
-    config.connect_patience = 10 * SECOND;
+    config.connect_retry_timeout = 10 * SECOND;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Refuse;
     bench.submit(request());
@@ -337,7 +337,7 @@ fn a_server_that_may_be_down_is_not_asked_besides() {
 #[test]
 fn a_connection_opened_beforehand_took_as_long_as_its_connect() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 1;
+    config.limits.min_idle_per_server = 1;
     let mut bench = Bench::new(config);
     bench.command(|engine, now| engine.handle_timeout(now));
     bench.advance(Duration::from_secs(35));
@@ -351,7 +351,7 @@ fn a_connection_opened_beforehand_took_as_long_as_its_connect() {
     else {
         panic!("{events:?}");
     };
-    let took = completion.report.timings.connecting();
+    let took = completion.report.timings.connect();
     assert!(took.is_none_or(|took| took.is_zero()), "{took:?}");
     bench.finish();
 }
@@ -367,20 +367,20 @@ fn a_late_clock_finds_a_full_backlog_busy_and_not_down() {
     bench.advance(SECOND);
     let seen = bench.seen();
     // Queued for 10 s at most: whichever of the two limits is looked at first.
-    let busy = RequestError::Connect(ConnectError::Busy);
+    let busy = RequestError::Connect(ConnectError::BacklogFull);
     let queue = RequestError::TimedOut(TimeoutKind::Queue);
-    let either = [busy, queue].map(|it| vec![failed(1, it, Phase::Waiting, Delivery::NotSent)]);
+    let either = [busy, queue].map(|it| vec![failed(1, it, Phase::Queued, Delivery::NotProcessed)]);
     assert!(either.contains(&seen), "{seen:?}");
     assert_eq!(bench.stats().counters.connect_failures, 1);
     bench.finish();
 }
 
-/// What `min_idle` keeps was due again in the same instant: the call never returned.
+/// What `min_idle_per_server` keeps was due again in the same instant: the call never returned.
 #[test]
 fn connections_are_kept_without_an_idle_time() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 1;
-    config.limits.max_connections = 2;
+    config.limits.min_idle_per_server = 1;
+    config.limits.max_connections_per_server = 2;
     config.limits.idle_timeout = Duration::ZERO;
     let mut bench = Bench::new(config);
     for _ in 0..2 {
@@ -401,7 +401,7 @@ fn connections_are_kept_without_an_idle_time() {
 #[test]
 fn a_server_is_to_be_asked_once_whatever_came_of_the_question_before() {
     let mut config = servers(1, Multiplex::Auto);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(repeatable());
     bench.submit(repeatable());

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 use mio_fcgi::{
-    AtLimit, Body, CloseReason, Delivery, LostReason, Multiplex, OwnedEvent, Phase, Request,
-    RequestError, Retry, StdinError, TimeoutKind, Timeouts,
+    Body, CloseReason, ConnectionLostReason, Delivery, Multiplex, OverflowPolicy, OwnedEvent,
+    Phase, Request, RequestError, Retry, StdinError, TimeoutKind, Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
@@ -20,14 +20,14 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn a_refused_request_whose_body_is_half_sent_leaves_its_neighbour_on_the_connection_intact() {
     let mut config = config(Multiplex::On { max: 4 });
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request().with_body(Body::bytes(vec![b'a'; 30_000])));
     bench.peers[0].window = 20_000;
     let refused = bench.submit(request().with_body(Body::bytes(vec![b'b'; 30_000])));
     let cant = ProtocolStatus::CantMultiplex;
     bench.feed(0, records().end_as(2, 0, cant));
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     bench.command(|engine, now| engine.abort(now, refused));
     bench.open_window(0, usize::MAX);
     let sent = bench.sent(0);
@@ -36,7 +36,12 @@ fn a_refused_request_whose_body_is_half_sent_leaves_its_neighbour_on_the_connect
     assert!(sent.contains(&Sent::StreamEnd(RecordType::Stdin, 1)));
     assert!(sent.contains(&Sent::StreamEnd(RecordType::Stdin, 2)));
     bench.feed(0, records().stdout(1, "a").end(1, 0));
-    let aborted = failed(2, RequestError::Aborted, Phase::Waiting, Delivery::NotSent);
+    let aborted = failed(
+        2,
+        RequestError::Aborted,
+        Phase::Queued,
+        Delivery::NotProcessed,
+    );
     assert_eq!(bench.seen(), [aborted, out(1, "a"), done(1)]);
     assert_eq!(bench.peers[0].closed, Some(CloseReason::EarlyEnd));
     bench.finish();
@@ -46,7 +51,7 @@ fn a_refused_request_whose_body_is_half_sent_leaves_its_neighbour_on_the_connect
 #[test]
 fn a_refused_pushed_body_is_sent_again_whole() {
     let mut config = config(Multiplex::On { max: 4 });
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.sent(0);
@@ -72,7 +77,7 @@ fn a_refused_pushed_body_is_sent_again_whole() {
 #[test]
 fn the_first_byte_is_waited_for_from_when_the_retry_was_sent() {
     let mut config = config(Multiplex::On { max: 4 });
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.peers[0].window = 100;
@@ -103,7 +108,7 @@ fn the_first_byte_is_waited_for_from_when_the_retry_was_sent() {
     let error = RequestError::TimedOut(TimeoutKind::FirstByte);
     assert_eq!(
         bench.seen(),
-        [failed(2, error, Phase::Sent, Delivery::MaybeSent)]
+        [failed(2, error, Phase::Sent, Delivery::MaybeProcessed)]
     );
     bench.finish();
 }
@@ -117,10 +122,14 @@ fn a_request_that_cannot_be_rewound_says_why_its_connection_was_lost() {
     let body = Body::reader(&b"12345"[..], Some(5));
     bench.submit(request().with_body(body));
     bench.reset(0);
-    let lost = RequestError::Lost(LostReason::Io(io::ErrorKind::ConnectionReset));
+    let lost =
+        RequestError::ConnectionLost(ConnectionLostReason::Io(io::ErrorKind::ConnectionReset));
     assert_eq!(
         bench.seen(),
-        [done(1), failed(2, lost, Phase::Sent, Delivery::MaybeSent)]
+        [
+            done(1),
+            failed(2, lost, Phase::Sent, Delivery::MaybeProcessed)
+        ]
     );
     bench.finish();
 }
@@ -134,7 +143,7 @@ fn a_refused_request_that_cannot_be_rewound_was_sent_and_not_answered() {
     let error = RequestError::Overloaded;
     assert_eq!(
         bench.seen(),
-        [failed(1, error, Phase::Sent, Delivery::NotSent)]
+        [failed(1, error, Phase::Sent, Delivery::NotProcessed)]
     );
     bench.finish();
 }
@@ -190,9 +199,9 @@ fn pausing_a_probe_leaves_nothing_behind() {
 #[test]
 fn an_abort_that_frees_the_clients_budget_lets_other_connections_be_read_again() {
     let mut config = config(Multiplex::On { max: 2 });
-    config.limits.max_connections = 2;
-    config.stall.per_client = 1_000;
-    config.stall.at_limit = AtLimit::PauseConnection;
+    config.limits.max_connections_per_server = 2;
+    config.pause_buffer.per_client = 1_000;
+    config.pause_buffer.overflow = OverflowPolicy::PauseConnection;
     let mut bench = Bench::new(config);
     let handles: Vec<_> = (0..4).map(|_| bench.submit(request())).collect();
     // Tags 1 and 2 share connection 0; 3 and 4 connection 1.
@@ -201,7 +210,7 @@ fn an_abort_that_frees_the_clients_budget_lets_other_connections_be_read_again()
     }
     bench.feed(0, records().stdout(1, vec![b'x'; 990]));
     bench.feed(1, records().stdout(1, vec![b'x'; 20]));
-    assert_eq!(bench.stats().bytes_held, 1_010);
+    assert_eq!(bench.stats().bytes_buffered, 1_010);
     bench.feed(1, records().stdout(2, "neighbour"));
     assert_eq!(bench.seen(), [], "the client's budget is used up");
     bench.command(|engine, now| engine.abort(now, handles[0]));
@@ -216,7 +225,7 @@ fn an_abort_that_frees_the_clients_budget_lets_other_connections_be_read_again()
 #[test]
 fn a_body_that_stalls_after_its_turn_came_late_times_out() {
     let mut config = config(Multiplex::On { max: 8 });
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     let mut timeouts = Timeouts::NONE;
     timeouts.write = Some(SECOND);
@@ -263,7 +272,7 @@ fn finishing_a_body_short_does_not_spoil_a_response_that_is_held() {
 #[test]
 fn a_body_that_fails_at_once_while_the_queue_is_over_its_limit_does_not_panic() {
     let mut config = servers(2, Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -273,7 +282,7 @@ fn a_body_that_fails_at_once_while_the_queue_is_over_its_limit_does_not_panic() 
     assert_ne!(server, other);
     bench.get_values(server);
     let mut limits = bench.engine.config().limits;
-    limits.max_queue = 0;
+    limits.max_queued_requests = 0;
     bench
         .command(|engine, now| engine.set_limits(now, limits))
         .expect("valid");
@@ -311,7 +320,7 @@ fn parameters_wait_behind_a_bounded_part_of_a_body_that_was_alone() {
 #[test]
 fn requests_lost_together_are_sent_again_in_their_order() {
     let mut config = config(Multiplex::On { max: 3 });
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.feed(0, records().end(1, 0));
@@ -345,7 +354,7 @@ fn an_idle_shared_connection_whose_ids_are_used_up_by_strays_is_closed() {
         assert_eq!(bench.peers[0].closed, None);
         bench.feed(0, records().end(id, 0));
     }
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::LateRecord));
     bench.submit(request());
     bench.feed(1, records().end(1, 0));
     bench.finish();

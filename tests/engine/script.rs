@@ -294,7 +294,7 @@ pub(crate) fn failed(
 
 /// The request failed because no connection could be opened for it.
 pub(crate) fn not_connected(tag: u64, error: ConnectError) -> Seen {
-    failed(tag, error, Phase::Waiting, Delivery::NotSent)
+    failed(tag, error, Phase::Queued, Delivery::NotProcessed)
 }
 
 /// The listener has refused the connect.

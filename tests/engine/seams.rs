@@ -66,7 +66,7 @@ fn a_connection_with_anything_unread_is_not_handed_out() {
         (vec![], Sent::whole(1).into())
     );
     bench.catch_up(0);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::LateRecord));
     bench.end(1);
     assert_eq!(bench.seen(), [done(2)]);
     bench.finish();
@@ -76,7 +76,7 @@ fn a_connection_with_anything_unread_is_not_handed_out() {
 #[test]
 fn the_end_of_a_request_and_of_its_connection_in_one_readiness_leave_the_next_request_alone() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.tells_reads = true;
     for _ in 0..2 {
@@ -97,7 +97,7 @@ fn the_end_of_a_request_and_of_its_connection_in_one_readiness_leave_the_next_re
 #[test]
 fn a_shared_connection_whose_end_was_announced_takes_nobody_in() {
     let mut config = config(Multiplex::On { max: 4 });
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     bench.tells_reads = true;
     bench.submit(request());
@@ -116,7 +116,7 @@ fn a_shared_connection_whose_end_was_announced_takes_nobody_in() {
 /// One connection, two requests; what arrives for the first is read up to its end exactly, and then the rest.
 fn read_to_the_edge(rest: Records) -> Bench {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.tells_reads = true;
     bench.submit(request().with_retry(Retry::Never));
@@ -153,7 +153,7 @@ fn bytes_behind_the_edge_of_a_read_go_with_their_connection() {
 #[test]
 fn half_a_record_behind_the_edge_of_a_read_closes_the_connection() {
     let mut bench = read_to_the_edge(records().raw([1, 6, 0]));
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::OutOfTurn));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::UnsolicitedData));
     bench.end(1);
     assert_eq!(bench.seen(), [out(1, "hi"), done(1), done(2)]);
     bench.finish();
@@ -200,7 +200,7 @@ fn a_connection_is_not_handed_out_between_a_full_read_and_the_next() {
 /// `rest`. The driver says that the socket is empty behind a short read before it feeds what that has brought, as the
 /// docs of `handle_short_read` have it. Without a rest the first read is the short one.
 fn told_before_it_is_fed(rest: &[u8]) -> Bench {
-    let mut bench = on_readiness(|config| config.limits.max_connections = 1);
+    let mut bench = on_readiness(|config| config.limits.max_connections_per_server = 1);
     for _ in 0..2 {
         bench.submit(request());
     }
@@ -304,7 +304,7 @@ fn a_record_for_an_earlier_request_before_a_byte_of_the_next_one_left_is_the_sam
                     record_type,
                     request_id: 1,
                 };
-                let end = failed(2, error, Phase::Sending, Delivery::NotSent);
+                let end = failed(2, error, Phase::Sending, Delivery::NotProcessed);
                 assert_eq!(bench.seen(), [end], "{record:?}");
             } else {
                 goes_elsewhere(&mut bench, &record);
@@ -327,7 +327,7 @@ fn a_record_for_an_earlier_request_is_late_once_a_byte_of_the_next_one_left() {
         assert_eq!(bench.stats().counters.protocol_errors, 0);
         bench.open_window(0, usize::MAX);
         bench.end(0);
-        assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+        assert_eq!(bench.peers[0].closed, Some(CloseReason::LateRecord));
         assert_eq!(bench.seen(), [done(2)]);
         bench.finish();
     }
@@ -346,7 +346,7 @@ fn a_record_that_is_too_early_fails_the_others_on_its_connection_by_name() {
             record_type,
             request_id: 2,
         };
-        let end = failed(1, error, Phase::Sent, Delivery::MaybeSent);
+        let end = failed(1, error, Phase::Sent, Delivery::MaybeProcessed);
         assert_eq!(bench.seen(), [end]);
         bench.end(1);
         assert_eq!(bench.seen(), [done(2)]);
@@ -440,11 +440,11 @@ fn only_a_request_that_may_not_be_sent_again_waits_for_a_read_and_only_once() {
 fn thousands_of_uploads_whose_readers_fail_one_after_the_other_overflow_no_stack() {
     const COUNT: usize = 1_000;
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = COUNT;
-    config.limits.max_idle = COUNT;
-    config.limits.max_queue = COUNT;
+    config.limits.max_connections_per_server = COUNT;
+    config.limits.max_idle_per_server = COUNT;
+    config.limits.max_queued_requests = COUNT;
     config.timeouts = Timeouts::NONE;
-    config.yield_after = None;
+    config.preempt_idle_after = None;
     let mut bench = Bench::new(config);
     for _ in 0..COUNT {
         bench.submit(request());
@@ -463,7 +463,7 @@ fn thousands_of_uploads_whose_readers_fail_one_after_the_other_overflow_no_stack
     for _ in 0..COUNT {
         bench.submit(request().with_body(Body::reader(io::empty(), Some(5))));
     }
-    assert_eq!(bench.stats().requests.waiting, COUNT);
+    assert_eq!(bench.stats().requests.queued, COUNT);
     bench.advance(Duration::from_secs(1));
     assert_eq!(bench.seen().len(), COUNT);
     bench.finish();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{RecordType, Role};
 use mio_fcgi::{
-    Body, Config, Delivery, Disconnected, LostReason, Multiplex, Phase, Request, RequestError,
-    Retry, Timeouts,
+    Body, Config, ConnectionLostReason, Delivery, Disconnected, Multiplex, Phase, Request,
+    RequestError, Retry, Timeouts,
 };
 
 use crate::hand::post;
@@ -17,7 +17,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn lost() -> RequestError {
-    RequestError::Lost(LostReason::Closed)
+    RequestError::ConnectionLost(ConnectionLostReason::Closed)
 }
 
 /// Connection 0 has served one request and is idle.
@@ -48,7 +48,10 @@ fn is_repeated(mut bench: Bench, again: Request, after: Duration) -> bool {
         panic!("one End: {seen:?}");
     };
     let tag = bench.handles.len() as u64;
-    assert_eq!(*end, failed(tag, lost(), Phase::Sent, Delivery::MaybeSent));
+    assert_eq!(
+        *end,
+        failed(tag, lost(), Phase::Sent, Delivery::MaybeProcessed)
+    );
     bench.finish();
     is_repeated
 }
@@ -120,7 +123,7 @@ fn the_window_begins_with_the_last_byte_that_left() {
             bench.end(1);
             assert_eq!(bench.seen(), [done(2)]);
         } else {
-            let end = failed(2, lost(), Phase::Sending, Delivery::MaybeSent);
+            let end = failed(2, lost(), Phase::Sending, Delivery::MaybeProcessed);
             assert_eq!(bench.seen(), [end]);
         }
         bench.finish();
@@ -243,8 +246,8 @@ fn on_a_shared_connection_the_body_of_a_request_that_still_waits_to_leave_is_tak
     }
     bench.open_window(0, 1);
     bench.eof(0);
-    let cut = failed(2, lost(), Phase::Sending, Delivery::MaybeSent);
-    let unanswered = failed(1, lost(), Phase::Sent, Delivery::MaybeSent);
+    let cut = failed(2, lost(), Phase::Sending, Delivery::MaybeProcessed);
+    let unanswered = failed(1, lost(), Phase::Sent, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [unanswered, cut]);
     let sent = bench.sent(1);
     for (id, text) in [(1, "other"), (2, "third")] {
@@ -265,7 +268,7 @@ fn never_means_never_and_the_end_says_that_nothing_was_sent() {
     let body = Body::reader(&b"body"[..], Some(4));
     bench.submit(request().with_body(body).with_retry(Retry::Never));
     bench.eof(0);
-    let end = failed(2, lost(), Phase::Sending, Delivery::NotSent);
+    let end = failed(2, lost(), Phase::Sending, Delivery::NotProcessed);
     assert_eq!(bench.seen(), [end]);
     bench.finish();
 }
@@ -274,7 +277,7 @@ fn never_means_never_and_the_end_says_that_nothing_was_sent() {
 /// come.
 fn use_the_idle_ones(max_connections: usize) {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = max_connections;
+    config.limits.max_connections_per_server = max_connections;
     let mut bench = Bench::new(config);
     for _ in 0..3 {
         bench.submit(request());
@@ -319,8 +322,8 @@ fn at_the_cap_those_behind_a_request_that_needs_a_fresh_connection_use_the_idle_
 #[test]
 fn those_behind_it_use_what_falls_idle_while_no_fresh_connection_can_be_had() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 2;
-    config.connect_patience = 60 * SECOND;
+    config.limits.max_connections_per_server = 2;
+    config.connect_retry_timeout = 60 * SECOND;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -357,8 +360,9 @@ fn a_write_that_failed_ends_the_attempt_at_once_without_any_time_limit() {
             bench.end(1);
             assert_eq!(bench.seen(), [done(2)]);
         } else {
-            let error = RequestError::Lost(LostReason::Io(io::ErrorKind::BrokenPipe));
-            let end = failed(2, error, Phase::Sending, Delivery::MaybeSent);
+            let error =
+                RequestError::ConnectionLost(ConnectionLostReason::Io(io::ErrorKind::BrokenPipe));
+            let end = failed(2, error, Phase::Sending, Delivery::MaybeProcessed);
             assert_eq!(bench.seen(), [end]);
         }
         bench.finish();
@@ -369,7 +373,7 @@ fn a_write_that_failed_ends_the_attempt_at_once_without_any_time_limit() {
 #[test]
 fn a_request_whose_connection_is_lost_over_the_clients_question_goes_elsewhere_once() {
     let mut config = config(Multiplex::Auto);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(method("GET"));
     bench.submit(method("GET"));

@@ -76,7 +76,7 @@ fn a_server_that_accepts_and_closes_or_speaks_at_once_is_backed_off_from() {
         }
         let seen = hand.polled();
         assert!(
-            matches!(seen[..], [Seen::Failed(_, _, _, Delivery::NotSent)]),
+            matches!(seen[..], [Seen::Failed(_, _, _, Delivery::NotProcessed)]),
             "{how}: {seen:?}"
         );
     }
@@ -87,7 +87,7 @@ fn a_server_that_accepts_and_closes_or_speaks_at_once_is_backed_off_from() {
 fn the_clients_own_question_excuses_a_loss_only_within_the_stale_window() {
     for (after, retries) in [(999 * MS, 1), (1000 * MS, 0), (30_000 * MS, 0)] {
         let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
-            config.limits.max_connections = 1;
+            config.limits.max_connections_per_server = 1;
         });
         hand.ask(get());
         let connection = hand.connect();
@@ -151,7 +151,10 @@ fn whatever_reason_ends_an_open_connection_ends_its_requests() {
         hand.closed(connection, why);
         let seen = hand.polled();
         assert!(
-            matches!(seen[..], [Seen::Failed(_, RequestError::Lost(_), ..)]),
+            matches!(
+                seen[..],
+                [Seen::Failed(_, RequestError::ConnectionLost(_), ..)]
+            ),
             "{why:?}: {seen:?}"
         );
         assert_eq!(hand.stats().connections, Default::default(), "{why:?}");
@@ -204,7 +207,7 @@ fn a_record_for_a_request_that_is_not_sent_yet_is_not_delivered_on_any_connectio
 #[test]
 fn padding_that_never_comes_does_not_keep_the_only_connection() {
     let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
         config.limits.idle_timeout = Duration::MAX;
     });
     hand.ask(get());
@@ -381,8 +384,8 @@ fn what_one_close_behind_an_answer_taught_is_not_held_for_ever() {
 fn records_for_ended_requests_cost_no_more_the_more_there_were() {
     const REQUESTS: u16 = 20_000;
     let mut hand = Bench::without_timeouts(Multiplex::On { max: 65_535 }, |config| {
-        config.limits.max_connections = 1;
-        config.limits.max_queue = usize::from(REQUESTS);
+        config.limits.max_connections_per_server = 1;
+        config.limits.max_queued_requests = usize::from(REQUESTS);
     });
     for _ in 0..REQUESTS {
         hand.ask(get());
@@ -425,7 +428,7 @@ fn pauses_and_resumes_between_two_polls_ask_for_one_read() {
 fn the_clients_own_question_is_not_put_behind_a_request_that_may_not_run_twice() {
     for (request, asks) in [(get(), true), (post(), false)] {
         let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
-            config.limits.max_connections = 1;
+            config.limits.max_connections_per_server = 1;
         });
         let shown = format!("{request:?}");
         hand.ask(request);
@@ -440,8 +443,8 @@ fn the_clients_own_question_is_not_put_behind_a_request_that_may_not_run_twice()
 #[test]
 fn a_request_that_nothing_can_take_is_given_back_rather_than_accepted_and_ended() {
     let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
-        config.limits.max_queue = 0;
-        config.limits.max_connections = 1;
+        config.limits.max_queued_requests = 0;
+        config.limits.max_connections_per_server = 1;
     });
     let idle = used(&mut hand);
     hand.ask(get());
@@ -457,7 +460,7 @@ fn a_request_that_nothing_can_take_is_given_back_rather_than_accepted_and_ended(
 #[test]
 fn a_question_of_which_no_byte_has_left_excuses_nothing() {
     let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
     });
     hand.ask(get());
     let connection = hand.connect();

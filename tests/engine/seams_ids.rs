@@ -51,7 +51,7 @@ fn records_of_the_request_before_reach_nobody_after_bytes_of_the_next_have_left(
         assert_eq!(bench.stats().counters.records_ignored, 1);
         bench.answer(0, |id| records().stdout(id, "own").end(id, 0));
         assert_eq!(bench.seen(), [out(3, "own"), done(3)], "{record:?}");
-        assert_eq!(bench.peers[0].closed, Some(CloseReason::Stray));
+        assert_eq!(bench.peers[0].closed, Some(CloseReason::LateRecord));
         bench.finish();
     }
 }
@@ -70,7 +70,7 @@ fn an_application_that_knows_only_id_1_is_found_out_and_then_each_connection_ser
         answer_as_1(&mut bench, 0);
     }
     let error = ProtocolError::OnlyIdOne;
-    let end = failed(2, error, Phase::Sent, Delivery::MaybeSent);
+    let end = failed(2, error, Phase::Sent, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [out(1, "x"), done(1), end]);
     for peer in 1..4 {
         bench.submit(request());

@@ -25,7 +25,7 @@ fn a_shortage_of_ours_is_no_failure_of_the_server_and_what_is_connected_serves_t
     assert_eq!(bench.seen(), []);
     let counters = bench.stats().counters;
     assert_eq!((counters.shortages, counters.connect_failures), (1, 0));
-    assert_eq!(bench.stats().requests.waiting, 3);
+    assert_eq!(bench.stats().requests.queued, 3);
     for _ in 0..4 {
         bench.end(0);
     }
@@ -40,7 +40,7 @@ fn after_a_shortage_a_connect_is_tried_again_when_a_socket_was_closed_or_after_a
     bench.submit(request());
     bench.answers.push_back(Answer::Shortage);
     bench.submit(request());
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     bench.advance(49 * MS);
     assert_eq!(bench.stats().counters.connected, 1);
     bench.advance(MS);
@@ -77,7 +77,7 @@ fn the_pauses_of_a_lasting_shortage_grow_and_only_the_queue_limit_ends_the_wait(
     assert!((6..=11).contains(&tries), "{tries}");
     bench.advance(MS);
     let error = RequestError::TimedOut(TimeoutKind::Queue);
-    let end = failed(1, error, Phase::Waiting, Delivery::NotSent);
+    let end = failed(1, error, Phase::Queued, Delivery::NotProcessed);
     assert_eq!(bench.seen(), [end]);
     bench.finish();
 }
@@ -133,7 +133,7 @@ fn a_connect_that_hangs_holds_nobody_back_from_another_server() {
 #[test]
 fn a_connect_that_hangs_holds_nobody_back_from_another_connection_to_its_server() {
     let mut config = config(Multiplex::On { max: 2 });
-    config.limits.max_connections = 3;
+    config.limits.max_connections_per_server = 3;
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
@@ -159,12 +159,12 @@ fn a_connect_that_hangs_holds_nobody_back_from_another_connection_to_its_server(
 fn connections_opened_beforehand_that_a_limit_closes_at_once_are_not_opened_again_without_a_pause()
 {
     let churns: [fn(&mut Config); 2] = [
-        |config| config.limits.max_age = Some(Duration::ZERO),
+        |config| config.limits.max_lifetime = Some(Duration::ZERO),
         |config| config.limits.idle_timeout = Duration::ZERO,
     ];
     for churn in churns {
         let mut config = config(Multiplex::Off);
-        config.limits.min_idle = 1;
+        config.limits.min_idle_per_server = 1;
         churn(&mut config);
         let mut bench = Bench::new(config);
         for _ in 0..100 {
@@ -185,8 +185,8 @@ fn connections_opened_beforehand_that_a_limit_closes_at_once_are_not_opened_agai
 #[test]
 fn connections_are_opened_beforehand_by_an_engine_that_nothing_was_asked_of_yet() {
     let mut config = servers(2, Multiplex::Off);
-    config.limits.max_connections = 3;
-    config.limits.min_idle = 2;
+    config.limits.max_connections_per_server = 3;
+    config.limits.min_idle_per_server = 2;
     let mut bench = Bench::new(config);
     assert!(bench.engine.has_output(), "without a call");
     bench.run();
@@ -208,7 +208,7 @@ fn connections_are_opened_beforehand_by_an_engine_that_nothing_was_asked_of_yet(
 #[test]
 fn a_server_that_refuses_what_is_opened_beforehand_is_tried_again_by_time_alone() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 1;
+    config.limits.min_idle_per_server = 1;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Refuse;
     bench.run();

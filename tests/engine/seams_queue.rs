@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mio_fcgi::{
-    Action, Body, CloseReason, ConnectError, Delivery, Disconnected, LostReason, Multiplex, Phase,
-    RequestError, Retry, SubmitError, Timeouts, UnknownLength,
+    Action, Body, CloseReason, ConnectError, ConnectionLostReason, Delivery, Disconnected,
+    Multiplex, Phase, RequestError, Retry, SubmitError, Timeouts, UnknownLength,
 };
 
 use crate::harness::{Answer, Bench};
@@ -18,8 +18,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Plain connections and places in the queue.
 fn capped(max_connections: usize, max_queue: usize) -> Bench {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = max_connections;
-    config.limits.max_queue = max_queue;
+    config.limits.max_connections_per_server = max_connections;
+    config.limits.max_queued_requests = max_queue;
     Bench::new(config)
 }
 
@@ -304,15 +304,15 @@ fn requests_to_be_sent_again_beyond_the_queues_limit_end_as_they_would_have_with
     bench.seen();
     bench.most_connections = 2;
     let mut limits = bench.engine.config().limits;
-    limits.max_connections = 1;
+    limits.max_connections_per_server = 1;
     let set = bench.command(|engine, now| engine.set_limits(now, limits));
     assert_eq!(set, Ok(()));
     // Nothing can be opened for the one that is lost now.
     bench.eof(0);
-    let lost = RequestError::Lost(LostReason::Closed);
-    let own = failed(4, lost, Phase::Sending, Delivery::MaybeSent);
+    let lost = RequestError::ConnectionLost(ConnectionLostReason::Closed);
+    let own = failed(4, lost, Phase::Sending, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [own]);
-    assert_eq!(bench.stats().requests.waiting, 2);
+    assert_eq!(bench.stats().requests.queued, 2);
     bench.eof(1);
     for _ in 0..3 {
         bench.end(2);
@@ -333,17 +333,20 @@ fn a_lowered_limit_counts_once_what_waited_above_it_has_left() {
     let waiting = bench.submit(request());
     bench.most_connections = 2;
     let mut limits = bench.engine.config().limits;
-    (limits.max_connections, limits.max_queue) = (1, 0);
+    (
+        limits.max_connections_per_server,
+        limits.max_queued_requests,
+    ) = (1, 0);
     let set = bench.command(|engine, now| engine.set_limits(now, limits));
     assert_eq!(set, Ok(()));
-    assert_eq!(bench.stats().requests.waiting, 1, "it may wait on");
+    assert_eq!(bench.stats().requests.queued, 1, "it may wait on");
     bench.command(|engine, now| engine.abort(now, waiting));
     bench.seen();
     let broken = Disconnected::Failed(io::ErrorKind::BrokenPipe);
     let handle = bench.peers[1].handle;
     bench.command(|engine, now| engine.handle_closed(now, handle, broken));
-    let lost = RequestError::Lost(LostReason::Io(io::ErrorKind::BrokenPipe));
-    let end = failed(2, lost, Phase::Sending, Delivery::NotSent);
+    let lost = RequestError::ConnectionLost(ConnectionLostReason::Io(io::ErrorKind::BrokenPipe));
+    let end = failed(2, lost, Phase::Sending, Delivery::NotProcessed);
     assert_eq!(bench.seen(), [end]);
     bench.end(0);
     bench.finish();
@@ -363,9 +366,9 @@ fn requests_above_the_limit_end_when_a_connection_that_was_being_opened_was_not(
     ];
     for (why, error) in whys {
         let mut config = config(Multiplex::Off);
-        config.limits.max_connections = 3;
-        config.limits.max_queue = 1;
-        config.connect_patience = 60 * SECOND;
+        config.limits.max_connections_per_server = 3;
+        config.limits.max_queued_requests = 1;
+        config.connect_retry_timeout = 60 * SECOND;
         let mut bench = Bench::new(config);
         bench.submit(request());
         bench.servers[0] = Answer::Hang;
@@ -376,10 +379,10 @@ fn requests_above_the_limit_end_when_a_connection_that_was_being_opened_was_not(
         for peer in 1..=2 {
             let handle = bench.peers[peer].handle;
             bench.command(|engine, now| engine.handle_closed(now, handle, why));
-            assert_eq!(bench.stats().requests.waiting, 1, "{why:?}");
+            assert_eq!(bench.stats().requests.queued, 1, "{why:?}");
         }
         // The one that came last.
-        let end = failed(3, error, Phase::Waiting, Delivery::NotSent);
+        let end = failed(3, error, Phase::Queued, Delivery::NotProcessed);
         assert_eq!(bench.seen(), [end], "{why:?}");
         bench.end(0);
         bench.end(0);
@@ -397,9 +400,9 @@ fn a_request_refused_by_an_overloaded_application_waits_only_where_there_is_room
     let overloaded = mio_fcgi::wire::ProtocolStatus::Overloaded;
     bench.answer(0, |id| records().end_as(id, 0, overloaded));
     let error = RequestError::Overloaded;
-    let end = failed(1, error, Phase::Sent, Delivery::NotSent);
+    let end = failed(1, error, Phase::Sent, Delivery::NotProcessed);
     assert_eq!(bench.seen(), [end]);
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     bench.advance(SECOND);
     bench.end(0);
     assert_eq!(bench.seen(), [done(2)]);
@@ -419,8 +422,8 @@ fn a_submit_that_is_refused_has_read_nothing_of_the_body() {
     }
     let mut config = config(Multiplex::Off);
     config.unknown_length = UnknownLength::Buffer { limit: 1 << 20 };
-    config.limits.max_connections = 1;
-    config.limits.max_queue = 0;
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_queued_requests = 0;
     let mut bench = Bench::new(config);
     bench.submit(request());
     let reads = Arc::new(AtomicU64::new(0));
@@ -442,7 +445,7 @@ fn with_a_queue_of_none_as_many_are_served_as_there_are_connections_and_the_next
             bench.submit(request());
         }
         let requests = bench.stats().requests;
-        assert_eq!(requests.waiting, 0);
+        assert_eq!(requests.queued, 0);
         assert_eq!(requests.active + requests.connecting, 3);
         let refused = bench.try_submit(request());
         assert_eq!(refused, Err(SubmitError::QueueFull { limit: 0 }));
@@ -465,8 +468,8 @@ fn with_a_queue_of_none_as_many_are_served_as_there_are_connections_and_the_next
 #[test]
 fn requests_on_their_way_to_a_shared_connection_are_not_queued_either() {
     let mut config = config(Multiplex::On { max: 5 });
-    config.limits.max_connections = 1;
-    config.limits.max_queue = 0;
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_queued_requests = 0;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Hang;
     for _ in 0..5 {

@@ -22,7 +22,7 @@ fn timed_out(tag: u64, kind: TimeoutKind, phase: Phase, delivery: Delivery) -> S
 /// A shared connection without anything to send for longer than the write limit, with an upload that pauses.
 fn pausing_upload() -> Bench {
     let mut config = config(Multiplex::On { max: 8 });
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     config.timeouts = Timeouts::NONE;
     config.timeouts.write = Some(30 * SECOND);
     let mut bench = Bench::new(config);
@@ -91,7 +91,7 @@ fn the_write_limit_stands_still_while_the_request_is_paused() {
     bench.advance(30 * SECOND - MS);
     assert_eq!(bench.seen(), []);
     bench.advance(MS);
-    let (phase, delivery) = (Phase::Sending, Delivery::MaybeSent);
+    let (phase, delivery) = (Phase::Sending, Delivery::MaybeProcessed);
     let end = timed_out(1, TimeoutKind::Write, phase, delivery);
     assert_eq!(bench.seen(), [end]);
     bench.finish();
@@ -100,34 +100,34 @@ fn the_write_limit_stands_still_while_the_request_is_paused() {
 /// The largest value of everything, or the smallest.
 fn extreme(time: Duration, count: usize, more: u32) -> Config {
     let mut config = config(Multiplex::On { max: more.max(1) });
-    config.limits.max_connections = count.max(1);
-    config.limits.max_idle = count;
+    config.limits.max_connections_per_server = count.max(1);
+    config.limits.max_idle_per_server = count;
     config.limits.idle_timeout = time;
-    config.limits.max_age = Some(time);
+    config.limits.max_lifetime = Some(time);
     config.limits.max_requests_per_connection = Some(more.max(1));
-    config.limits.max_queue = count;
+    config.limits.max_queued_requests = count;
     let all = Timeouts::total(time);
     config.timeouts = all;
     config.timeouts.queue = Some(time);
     config.timeouts.write = Some(time);
     config.timeouts.first_byte = Some(time);
-    config.timeouts.silence = Some(time);
+    config.timeouts.between_bytes = Some(time);
     config.connect_timeout = time;
-    config.connect_patience = time;
+    config.connect_retry_timeout = time;
     config.probe_timeout = time;
     config.abort_grace = time;
     config.max_retries = u8::MAX;
     config.stale_window = time;
-    config.stall.per_request = count;
-    config.stall.per_connection = count;
-    config.stall.per_client = count;
+    config.pause_buffer.per_request = count;
+    config.pause_buffer.per_connection = count;
+    config.pause_buffer.per_client = count;
     config.stdin_high_water = count.max(1);
     config.unknown_length = UnknownLength::Buffer { limit: count };
-    config.yield_after = Some(time);
+    config.preempt_idle_after = Some(time);
     if time > Duration::ZERO {
         config.backoff = Backoff {
-            first: time,
-            longest: time,
+            initial: time,
+            max: time,
         };
     }
     config
@@ -156,7 +156,7 @@ fn the_largest_value_of_a_limit_means_none() {
     assert_eq!(bench.seen(), []);
     bench.command(|engine, now| engine.pause(now, collected));
     bench.feed(0, records().stdout(3, vec![b'x'; 200_000]));
-    assert_eq!(bench.stats().bytes_held, 200_000);
+    assert_eq!(bench.stats().bytes_buffered, 200_000);
     for handle in [pushed, endless] {
         bench.command(|engine, now| engine.abort(now, handle));
     }
@@ -218,51 +218,51 @@ fn a_retry_is_never_put_off_by_a_window_or_a_pause_without_end() {
 }
 
 /// A server that refuses, and a request that outwaits it for so long.
-fn outwaiting(patience: Duration) -> Bench {
+fn outwaiting(retry_time: Duration) -> Bench {
     let mut config = config(Multiplex::Off);
-    config.connect_patience = patience;
+    config.connect_retry_timeout = retry_time;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Refuse;
     bench
 }
 
 /// A request that was just submitted fails after so long, and not earlier.
-fn ends_after(bench: &mut Bench, patience: Duration, tag: u64) {
-    bench.advance(patience - MS / 10);
-    assert_eq!(bench.seen(), [], "{patience:?}");
+fn ends_after(bench: &mut Bench, retry_time: Duration, tag: u64) {
+    bench.advance(retry_time - MS / 10);
+    assert_eq!(bench.seen(), [], "{retry_time:?}");
     bench.advance(MS / 10);
-    assert_eq!(bench.seen(), [refused(tag)], "{patience:?}");
+    assert_eq!(bench.seen(), [refused(tag)], "{retry_time:?}");
 }
 
 // case 137
 #[test]
-fn patience_that_begins_before_the_refusal_ends_on_time() {
-    for patience in [MS, 120 * MS, SECOND, 5 * SECOND] {
-        let mut bench = outwaiting(patience);
+fn a_retry_time_that_begins_before_the_refusal_ends_on_time() {
+    for retry_time in [MS, 120 * MS, SECOND, 5 * SECOND] {
+        let mut bench = outwaiting(retry_time);
         bench.submit(request());
-        ends_after(&mut bench, patience, 1);
+        ends_after(&mut bench, retry_time, 1);
         bench.finish();
     }
 }
 
 // case 137
 #[test]
-fn patience_with_a_server_that_is_known_to_refuse_ends_on_time() {
-    for patience in [MS, 120 * MS, SECOND, 5 * SECOND] {
-        let mut bench = outwaiting(patience);
+fn the_retry_time_of_connects_with_a_server_that_is_known_to_refuse_ends_on_time() {
+    for retry_time in [MS, 120 * MS, SECOND, 5 * SECOND] {
+        let mut bench = outwaiting(retry_time);
         bench.submit(request());
         let aborted = bench.handles[0];
         bench.command(|engine, now| engine.abort(now, aborted));
         bench.seen();
         bench.submit(request());
-        ends_after(&mut bench, patience, 2);
+        ends_after(&mut bench, retry_time, 2);
         bench.finish();
     }
 }
 
 // case 137
 #[test]
-fn patience_that_is_not_over_waits_for_a_server_that_is_back() {
+fn a_retry_time_that_is_not_over_waits_for_a_server_that_is_back() {
     let mut bench = outwaiting(SECOND);
     bench.submit(request());
     bench.advance(600 * MS);
@@ -345,7 +345,7 @@ fn without_an_answer_in_the_socket_the_limit_counts_as_soon_as_that_was_looked_a
         bench.advance(SECOND - MS);
         assert_eq!(bench.seen(), []);
         bench.advance(MS);
-        let end = timed_out(2, kind, Phase::Sent, Delivery::MaybeSent);
+        let end = timed_out(2, kind, Phase::Sent, Delivery::MaybeProcessed);
         assert_eq!(bench.seen(), [end]);
         bench.finish();
     }
@@ -398,7 +398,7 @@ fn an_application_that_never_stops_sending_keeps_no_request_beyond_its_limit_for
         bench.run();
         let (phase, delivery) = match tag {
             1 => (Phase::Receiving, Delivery::Responded),
-            _ => (Phase::Sent, Delivery::MaybeSent),
+            _ => (Phase::Sent, Delivery::MaybeProcessed),
         };
         let end = timed_out(tag, TimeoutKind::Total, phase, delivery);
         assert_eq!(bench.seen(), [end]);
@@ -442,7 +442,7 @@ fn an_answer_behind_those_of_others_is_not_late_and_without_one_the_empty_socket
             bench.feed(0, records().end(1, 0));
         } else {
             bench.catch_up(0);
-            let (phase, delivery) = (Phase::Sent, Delivery::MaybeSent);
+            let (phase, delivery) = (Phase::Sent, Delivery::MaybeProcessed);
             let end = timed_out(2, TimeoutKind::Total, phase, delivery);
             assert_eq!(bench.seen(), [end]);
             bench.feed(0, records().end(2, 0).end(1, 0));
@@ -460,7 +460,7 @@ fn a_limit_that_waits_for_a_read_waits_no_longer_when_nothing_is_read() {
     let paused = bench.handles[1];
     bench.engine.pause(bench.now, paused);
     bench.command(|engine, now| engine.handle_timeout(now));
-    let (phase, delivery) = (Phase::Sent, Delivery::MaybeSent);
+    let (phase, delivery) = (Phase::Sent, Delivery::MaybeProcessed);
     let end = timed_out(2, TimeoutKind::Total, phase, delivery);
     assert_eq!(bench.seen(), [end]);
     bench.finish();
@@ -472,7 +472,7 @@ fn a_driver_that_says_nothing_of_its_reads_is_held_to_the_instant() {
     let mut bench = Bench::plain();
     bench.submit(request().with_timeouts(Timeouts::total(SECOND)));
     bench.advance(SECOND);
-    let (phase, delivery) = (Phase::Sent, Delivery::MaybeSent);
+    let (phase, delivery) = (Phase::Sent, Delivery::MaybeProcessed);
     assert_eq!(
         bench.seen(),
         [timed_out(1, TimeoutKind::Total, phase, delivery)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::wire::{Demux, EndRequest, ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Action, Body, CloseReason, ConnectionHandle, Delivery, Engine, LostReason, Multiplex,
+    Action, Body, CloseReason, ConnectionHandle, ConnectionLostReason, Delivery, Engine, Multiplex,
     OwnedEvent, Phase, RequestError, RequestHandle, Retry, ServerValues, Tag, TimeoutKind,
     Timeouts,
 };
@@ -28,7 +28,7 @@ fn bytes_of_either_direction_are_counted_and_reported() {
     let Some(OwnedEvent::End { outcome, .. }) = events.last() else {
         panic!("{events:?}");
     };
-    assert_eq!(outcome.as_ref().map(|it| it.report.sent), Ok(sent));
+    assert_eq!(outcome.as_ref().map(|it| it.report.bytes_sent), Ok(sent));
     bench.finish();
 }
 
@@ -53,7 +53,7 @@ fn a_body_in_memory_fills_more_where_nobody_waits_behind_it() {
 /// A request that has to leave a shared connection whose window is closed, and that is being sent on another.
 fn sent_elsewhere(body: usize) -> Bench {
     let mut config = config(Multiplex::On { max: 8 });
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut bench = Bench::new(config);
     bench.submit(request().with_timeouts(Timeouts::NONE));
     bench.peers[0].window = 0;
@@ -104,7 +104,7 @@ fn a_refused_request_is_not_waited_for_before_its_new_connection_has_taken_it() 
     assert_eq!(bench.seen(), []);
     bench.advance(MS);
     let error = RequestError::TimedOut(TimeoutKind::FirstByte);
-    let late = failed(3, error, Phase::Sent, Delivery::MaybeSent);
+    let late = failed(3, error, Phase::Sent, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [late]);
     bench.feed(0, records().end(1, 0).end(2, 0));
     bench.eof(1);
@@ -126,7 +126,7 @@ fn the_time_in_which_a_pushed_body_had_nothing_to_send_is_no_stall() {
     assert_eq!(bench.seen(), []);
     bench.advance(MS);
     let error = RequestError::TimedOut(TimeoutKind::Write);
-    let late = failed(1, error, Phase::Sending, Delivery::MaybeSent);
+    let late = failed(1, error, Phase::Sending, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [late]);
     bench.finish();
 }
@@ -182,7 +182,7 @@ fn handed_over(most: usize) -> (Bench, Vec<u8>) {
     bench.peers[0].window = 0;
     let mut timeouts = Timeouts::NONE;
     timeouts.total = Some(1_000 * MS);
-    let retry = Retry::IfNotSent;
+    let retry = Retry::IfNotProcessed;
     bench.submit(request().with_timeouts(timeouts).with_retry(retry));
     let mut out = b"before".to_vec();
     let mut handed = 0;
@@ -214,14 +214,17 @@ fn what_was_handed_over_and_is_not_reported_yet_may_have_been_processed() {
             },
             RequestError::Aborted,
         ),
-        (|bench| bench.eof(0), RequestError::Lost(LostReason::Closed)),
+        (
+            |bench| bench.eof(0),
+            RequestError::ConnectionLost(ConnectionLostReason::Closed),
+        ),
     ];
     for (end, error) in ends {
         let (mut bench, out) = handed_over(usize::MAX);
         let handle = bench.peers[0].handle;
         assert!(!bench.engine.wants_write(handle), "all of it is on its way");
         end(&mut bench);
-        let ended = failed(2, error, Phase::Sent, Delivery::MaybeSent);
+        let ended = failed(2, error, Phase::Sent, Delivery::MaybeProcessed);
         assert_eq!(bench.seen(), [ended]);
         // The driver's own copy, whatever became of the request.
         let mut demux = Demux::default();

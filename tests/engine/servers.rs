@@ -54,7 +54,7 @@ fn the_server_with_the_fewest_in_flight_is_chosen() {
 #[test]
 fn a_refused_server_is_set_aside_with_pauses_that_double_and_tried_by_one_connection() {
     let mut config = servers(2, Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Refuse;
     bench.submit(request());
@@ -86,7 +86,7 @@ fn a_refused_server_is_set_aside_with_pauses_that_double_and_tried_by_one_connec
 #[test]
 fn while_the_tried_connection_hangs_no_other_is_opened_to_a_server_that_was_down() {
     let mut config = servers(1, Multiplex::Off);
-    config.connect_patience = 10 * SECOND;
+    config.connect_retry_timeout = 10 * SECOND;
     let mut bench = Bench::new(config);
     bench.answers.push_back(Answer::Refuse);
     bench.servers[0] = Answer::Hang;
@@ -105,9 +105,9 @@ fn while_the_tried_connection_hangs_no_other_is_opened_to_a_server_that_was_down
 }
 
 #[test]
-fn patience_outwaits_a_server_that_is_restarted() {
+fn the_retry_time_of_connects_outlasts_a_server_that_is_restarted() {
     let mut config = config(Multiplex::Off);
-    config.connect_patience = SECOND;
+    config.connect_retry_timeout = SECOND;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Refuse;
     bench.submit(request());
@@ -122,9 +122,9 @@ fn patience_outwaits_a_server_that_is_restarted() {
 }
 
 #[test]
-fn patience_ends() {
+fn the_retry_time_of_connects_ends() {
     let mut config = config(Multiplex::Off);
-    config.connect_patience = SECOND;
+    config.connect_retry_timeout = SECOND;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Refuse;
     bench.submit(request());
@@ -166,7 +166,7 @@ fn a_backlog_that_stays_full_is_an_error_of_its_own_at_the_connect_limit() {
     bench.advance(3 * SECOND - MS);
     assert_eq!(bench.seen(), []);
     bench.advance(MS);
-    assert_eq!(bench.seen(), [not_connected(1, ConnectError::Busy)]);
+    assert_eq!(bench.seen(), [not_connected(1, ConnectError::BacklogFull)]);
     // Busy is not down: the next is sent at once.
     bench.servers[0] = Answer::Accept;
     bench.submit(request());
@@ -179,14 +179,14 @@ fn a_backlog_that_stays_full_is_an_error_of_its_own_at_the_connect_limit() {
 #[test]
 fn a_busy_listener_fails_the_request_at_the_front_and_the_others_wait_on() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::BacklogFull;
     for _ in 0..3 {
         bench.submit(request());
     }
     bench.advance(3 * SECOND);
-    assert_eq!(bench.seen(), [not_connected(1, ConnectError::Busy)]);
+    assert_eq!(bench.seen(), [not_connected(1, ConnectError::BacklogFull)]);
     bench.servers[0] = Answer::Accept;
     bench.advance(SECOND);
     let last = bench.peers.len() - 1;
@@ -234,7 +234,7 @@ fn a_request_takes_a_connection_that_falls_idle_while_another_servers_connect_ha
     bench.submit(request());
     assert_eq!(order(&bench)[8], 1, "the one with fewer in flight");
     bench.end(0);
-    assert_eq!(bench.stats().requests.waiting, 0);
+    assert_eq!(bench.stats().requests.queued, 0);
     bench.accept(8);
     end_all(&mut bench);
     bench.end(0);
@@ -244,7 +244,7 @@ fn a_request_takes_a_connection_that_falls_idle_while_another_servers_connect_ha
 #[test]
 fn the_queue_limit_ends_a_wait_for_servers_that_are_all_down() {
     let mut config = servers(2, Multiplex::Off);
-    config.connect_patience = Duration::from_secs(60);
+    config.connect_retry_timeout = Duration::from_secs(60);
     let mut bench = Bench::new(config);
     bench.servers = vec![Answer::Refuse; 2];
     bench.submit(request());
@@ -252,7 +252,7 @@ fn the_queue_limit_ends_a_wait_for_servers_that_are_all_down() {
     let error = RequestError::TimedOut(TimeoutKind::Queue);
     assert_eq!(
         bench.seen(),
-        [failed(1, error, Phase::Waiting, Delivery::NotSent)]
+        [failed(1, error, Phase::Queued, Delivery::NotProcessed)]
     );
     bench.finish();
 }

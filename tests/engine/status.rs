@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Body, ConnectError, Delivery, LostReason, Multiplex, OwnedEvent, Phase, Request, RequestError,
-    Retry, TimeoutKind, Timeouts,
+    Body, ConnectError, ConnectionLostReason, Delivery, Multiplex, OwnedEvent, Phase, Request,
+    RequestError, Retry, TimeoutKind, Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
@@ -26,7 +26,7 @@ fn overloaded(id: u16) -> Records {
 /// Up to `max` connections that the embedder declared shared.
 fn sharing(max: usize) -> Bench {
     let mut config = config(Multiplex::On { max: 8 });
-    config.limits.max_connections = max;
+    config.limits.max_connections_per_server = max;
     Bench::new(config)
 }
 
@@ -86,7 +86,7 @@ fn row(
         Ok(completion) => &completion.report,
         Err(failure) => &failure.report,
     };
-    let told = (report.retries, report.timings.end());
+    let told = (report.retries, report.timings.total());
     assert_eq!(told, (retries, after), "{what}");
     bench.finish();
 }
@@ -97,7 +97,7 @@ fn plain(request: Request) -> (Bench, Request) {
 
 /// Sent whole on a plain connection, and refused in the end; nobody has acted on it.
 fn rejected(error: RequestError) -> [Seen; 1] {
-    [failed(1, error, Phase::Sent, Delivery::NotSent)]
+    [failed(1, error, Phase::Sent, Delivery::NotProcessed)]
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -172,15 +172,15 @@ fn the_total_time_limit_ends_retries() {
         "between two of them",
         plain(limited()),
         &[overload, Wait(MS * 50), overload, Wait(MS * 100)],
-        &[failed(1, timed_out, Phase::Waiting, Delivery::NotSent)],
+        &[failed(1, timed_out, Phase::Queued, Delivery::NotProcessed)],
         (2, MS * 60),
     );
-    let lost = RequestError::Lost(LostReason::Closed);
+    let lost = RequestError::ConnectionLost(ConnectionLostReason::Closed);
     row(
         "a loss that is seen at that instant, before the deadline",
         plain(limited().with_retry(Retry::IfUnanswered)),
         &[Clock(MS * 60), Close],
-        &[failed(1, lost, Phase::Sent, Delivery::MaybeSent)],
+        &[failed(1, lost, Phase::Sent, Delivery::MaybeProcessed)],
         (0, MS * 60),
     );
 }
@@ -196,11 +196,11 @@ fn a_loss_once_a_byte_has_left_is_made_up_for_only_where_the_request_may_run_twi
         bench.peers[0].window = 1;
         (bench, request().with_retry(retry))
     };
-    let lost = RequestError::Lost(LostReason::Closed);
-    let end = failed(2, lost, Phase::Sending, Delivery::MaybeSent);
+    let lost = RequestError::ConnectionLost(ConnectionLostReason::Closed);
+    let end = failed(2, lost, Phase::Sending, Delivery::MaybeProcessed);
     row(
         "must not run twice",
-        begun(Retry::IfNotSent),
+        begun(Retry::IfNotProcessed),
         &[Close],
         &[done(1), end],
         (0, Duration::ZERO),
@@ -253,14 +253,14 @@ fn after_one_refusal_to_share_no_two_requests_share_a_connection() {
         bench.submit(request());
     }
     assert_eq!(
-        bench.stats().requests.waiting,
+        bench.stats().requests.queued,
         2,
         "two connections, two requests"
     );
     bench.sent(0);
     bench.feed(0, records().end(1, 0));
     assert_eq!(bench.sent(0).len(), 4, "one of the two");
-    assert_eq!(bench.stats().requests.waiting, 1);
+    assert_eq!(bench.stats().requests.queued, 1);
     for peer in [1, 0, 1] {
         bench.end(peer);
     }
@@ -340,7 +340,12 @@ fn an_unknown_role_is_its_own_error_and_the_others_go_on() {
             .stdout(2, "hi")
             .end(2, 0),
     );
-    let unknown = failed(1, RequestError::UnknownRole, Phase::Sent, Delivery::NotSent);
+    let unknown = failed(
+        1,
+        RequestError::UnknownRole,
+        Phase::Sent,
+        Delivery::NotProcessed,
+    );
     assert_eq!(bench.seen(), [unknown, out(2, "hi"), done(2)]);
     assert_eq!(bench.stats().counters.retries, 0);
     bench.finish();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{RecordType, Role};
 use mio_fcgi::{
-    Body, BodyError, CloseReason, Delivery, LostReason, Multiplex, Phase, Request, RequestError,
-    StdinError, SubmitError, TimeoutKind, UnknownLength,
+    Body, BodyError, CloseReason, ConnectionLostReason, Delivery, Multiplex, Phase, Request,
+    RequestError, StdinError, SubmitError, TimeoutKind, UnknownLength,
 };
 
 use crate::harness::{Answer, Bench};
@@ -200,7 +200,9 @@ fn an_answer_that_was_in_the_socket_counts_although_writing_failed() {
             records().stdout(1, "hi"),
             failed(
                 1,
-                RequestError::Lost(LostReason::Io(io::ErrorKind::ConnectionReset)),
+                RequestError::ConnectionLost(ConnectionLostReason::Io(
+                    io::ErrorKind::ConnectionReset,
+                )),
                 Phase::Receiving,
                 Delivery::Responded,
             ),
@@ -231,7 +233,7 @@ fn an_application_that_takes_nothing_runs_into_the_write_limit() {
     assert_eq!(bench.seen(), [done(1)]);
     bench.advance(ms);
     let error = RequestError::TimedOut(TimeoutKind::Write);
-    let end = failed(2, error, Phase::Sending, Delivery::MaybeSent);
+    let end = failed(2, error, Phase::Sending, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [end]);
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Aborted));
     bench.finish();
@@ -289,7 +291,7 @@ fn a_pushed_body_that_is_finished_short_of_its_length_aborts_the_request() {
         declared: 8,
         sent: 5,
     };
-    let end = failed(1, error, Phase::Sending, Delivery::MaybeSent);
+    let end = failed(1, error, Phase::Sending, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [end]);
     assert!(bench.peers[0].closed.is_some());
     bench.finish();

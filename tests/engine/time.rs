@@ -52,11 +52,11 @@ fn due_in(mut bench: Bench, time: Duration, end: Seen) {
 #[test]
 fn waiting_for_a_connection() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request().with_timeouts(Timeouts::NONE));
     bench.submit(limited(|it| it.queue = Some(SECOND)));
-    let end = timed_out(2, TimeoutKind::Queue, Phase::Waiting, Delivery::NotSent);
+    let end = timed_out(2, TimeoutKind::Queue, Phase::Queued, Delivery::NotProcessed);
     due_in(bench, SECOND, end);
 }
 
@@ -66,7 +66,12 @@ fn connecting() {
     let mut bench = Bench::plain();
     bench.servers[0] = Answer::Hang;
     bench.submit(request().with_timeouts(Timeouts::NONE));
-    let end = failed(1, ConnectError::TimedOut, Phase::Waiting, Delivery::NotSent);
+    let end = failed(
+        1,
+        ConnectError::TimedOut,
+        Phase::Queued,
+        Delivery::NotProcessed,
+    );
     due_in(bench, 3 * SECOND, end);
 }
 
@@ -80,7 +85,12 @@ fn sending() {
     bench.submit(limited(|it| it.write = Some(SECOND)));
     bench.advance(900 * MS);
     bench.open_window(0, 1);
-    let end = timed_out(2, TimeoutKind::Write, Phase::Sending, Delivery::MaybeSent);
+    let end = timed_out(
+        2,
+        TimeoutKind::Write,
+        Phase::Sending,
+        Delivery::MaybeProcessed,
+    );
     due_in(bench, SECOND, end);
 }
 
@@ -94,7 +104,12 @@ fn the_first_byte() {
     bench.submit(limited(|it| it.first_byte = Some(SECOND)));
     bench.advance(5 * SECOND);
     bench.open_window(0, usize::MAX);
-    let end = timed_out(2, TimeoutKind::FirstByte, Phase::Sent, Delivery::MaybeSent);
+    let end = timed_out(
+        2,
+        TimeoutKind::FirstByte,
+        Phase::Sent,
+        Delivery::MaybeProcessed,
+    );
     due_in(bench, SECOND, end);
 }
 
@@ -102,7 +117,7 @@ fn the_first_byte() {
 #[test]
 fn silence_between_bytes_and_before_the_end() {
     let mut bench = Bench::plain();
-    bench.submit(limited(|it| it.silence = Some(SECOND)));
+    bench.submit(limited(|it| it.between_bytes = Some(SECOND)));
     bench.advance(10 * SECOND);
     for _ in 0..5 {
         bench.feed(0, records().stdout(1, "x"));
@@ -113,7 +128,7 @@ fn silence_between_bytes_and_before_the_end() {
     bench.feed(0, records().stdout_end(1));
     let end = timed_out(
         1,
-        TimeoutKind::Silence,
+        TimeoutKind::BetweenBytes,
         Phase::Receiving,
         Delivery::Responded,
     );
@@ -130,10 +145,18 @@ fn the_whole_in_each_phase() {
     let mut bench = Bench::new(config);
     bench.servers[0] = Answer::Hang;
     total(&mut bench);
-    due_in(bench, 10 * SECOND, end(Phase::Waiting, Delivery::NotSent));
+    due_in(
+        bench,
+        10 * SECOND,
+        end(Phase::Queued, Delivery::NotProcessed),
+    );
     let mut bench = Bench::plain();
     total(&mut bench);
-    due_in(bench, 10 * SECOND, end(Phase::Sent, Delivery::MaybeSent));
+    due_in(
+        bench,
+        10 * SECOND,
+        end(Phase::Sent, Delivery::MaybeProcessed),
+    );
     let mut bench = Bench::plain();
     total(&mut bench);
     for _ in 0..9 {
@@ -150,12 +173,17 @@ fn the_limit_that_is_due_first_is_the_error() {
         it.queue = Some(SECOND);
         it.write = Some(2 * SECOND);
         it.first_byte = Some(3 * SECOND);
-        it.silence = Some(4 * SECOND);
+        it.between_bytes = Some(4 * SECOND);
         it.total = Some(60 * SECOND);
     };
     let mut bench = Bench::plain();
     bench.submit(limited(set));
-    let end = timed_out(1, TimeoutKind::FirstByte, Phase::Sent, Delivery::MaybeSent);
+    let end = timed_out(
+        1,
+        TimeoutKind::FirstByte,
+        Phase::Sent,
+        Delivery::MaybeProcessed,
+    );
     due_in(bench, 3 * SECOND, end);
     let mut bench = Bench::plain();
     bench.submit(limited(set));
@@ -163,7 +191,7 @@ fn the_limit_that_is_due_first_is_the_error() {
     bench.feed(0, records().stdout(1, "x"));
     let end = timed_out(
         1,
-        TimeoutKind::Silence,
+        TimeoutKind::BetweenBytes,
         Phase::Receiving,
         Delivery::Responded,
     );
@@ -173,14 +201,19 @@ fn the_limit_that_is_due_first_is_the_error() {
     bench.end(0);
     bench.peers[0].window = 10;
     bench.submit(limited(set));
-    let end = timed_out(2, TimeoutKind::Write, Phase::Sending, Delivery::MaybeSent);
+    let end = timed_out(
+        2,
+        TimeoutKind::Write,
+        Phase::Sending,
+        Delivery::MaybeProcessed,
+    );
     due_in(bench, 2 * SECOND, end);
     let mut bench = Bench::plain();
     bench.submit(limited(|it| {
         set(it);
         it.total = Some(3 * SECOND - MS);
     }));
-    let end = timed_out(1, TimeoutKind::Total, Phase::Sent, Delivery::MaybeSent);
+    let end = timed_out(1, TimeoutKind::Total, Phase::Sent, Delivery::MaybeProcessed);
     due_in(bench, 3 * SECOND - MS, end);
 }
 
@@ -202,14 +235,14 @@ fn limits_beyond_the_end_of_time_are_none() {
     let mut config = config(Multiplex::Off);
     config.connect_timeout = Duration::MAX;
     config.limits.idle_timeout = Duration::MAX;
-    config.limits.max_age = Some(Duration::MAX);
-    config.yield_after = Some(Duration::MAX);
+    config.limits.max_lifetime = Some(Duration::MAX);
+    config.preempt_idle_after = Some(Duration::MAX);
     let mut bench = Bench::new(config);
     let forever = |it: &mut Timeouts| {
         it.queue = Some(Duration::MAX);
         it.write = Some(Duration::MAX);
         it.first_byte = Some(Duration::MAX);
-        it.silence = Some(Duration::MAX);
+        it.between_bytes = Some(Duration::MAX);
         it.total = Some(Duration::MAX);
     };
     bench.submit(limited(forever));
@@ -224,8 +257,8 @@ fn limits_beyond_the_end_of_time_are_none() {
 #[test]
 fn a_back_off_beyond_the_end_of_time_does_not_panic() {
     let mut config = config(Multiplex::Off);
-    config.backoff.first = Duration::MAX;
-    config.backoff.longest = Duration::MAX;
+    config.backoff.initial = Duration::MAX;
+    config.backoff.max = Duration::MAX;
     let mut bench = Bench::new(config);
     bench.answers.extend([Answer::Refuse, Answer::BacklogFull]);
     bench.submit(request());
@@ -245,7 +278,12 @@ fn a_limit_of_a_request_that_has_ended_does_not_hit_the_next_in_its_slot() {
     bench.advance(59_999 * MS);
     assert_eq!(bench.seen(), [done(1)]);
     bench.advance(MS);
-    let end = timed_out(2, TimeoutKind::FirstByte, Phase::Sent, Delivery::MaybeSent);
+    let end = timed_out(
+        2,
+        TimeoutKind::FirstByte,
+        Phase::Sent,
+        Delivery::MaybeProcessed,
+    );
     assert_eq!(bench.seen(), [end]);
     bench.command(|engine, now| engine.abort(now, next));
     bench.finish();
@@ -266,7 +304,7 @@ fn an_end_and_a_limit_in_the_same_tick_give_one_end() {
         } else {
             bench.command(|engine, now| engine.handle_timeout(now));
             bench.feed(0, &end);
-            let total = timed_out(1, TimeoutKind::Total, Phase::Sent, Delivery::MaybeSent);
+            let total = timed_out(1, TimeoutKind::Total, Phase::Sent, Delivery::MaybeProcessed);
             assert_eq!(bench.seen(), [total]);
         }
         bench.finish();
@@ -276,13 +314,13 @@ fn an_end_and_a_limit_in_the_same_tick_give_one_end() {
 #[test]
 fn one_requests_limit_leaves_its_neighbours_alone() {
     let mut bench = Bench::shared(4);
-    bench.submit(limited(|it| it.silence = Some(SECOND)));
-    bench.submit(limited(|it| it.silence = Some(10 * SECOND)));
+    bench.submit(limited(|it| it.between_bytes = Some(SECOND)));
+    bench.submit(limited(|it| it.between_bytes = Some(10 * SECOND)));
     bench.feed(0, records().stdout(1, "a").stdout(2, "b"));
     bench.advance(5 * SECOND);
     let silence = timed_out(
         1,
-        TimeoutKind::Silence,
+        TimeoutKind::BetweenBytes,
         Phase::Receiving,
         Delivery::Responded,
     );
@@ -298,7 +336,7 @@ fn a_pushed_body_that_is_not_pushed_is_nobodys_stall() {
     let set = |it: &mut Timeouts| {
         it.write = Some(SECOND);
         it.first_byte = Some(SECOND);
-        it.silence = Some(SECOND);
+        it.between_bytes = Some(SECOND);
     };
     let body = Body::pushed(Some(2));
     let handle: RequestHandle = bench.submit(limited(set).with_body(body));
@@ -310,7 +348,12 @@ fn a_pushed_body_that_is_not_pushed_is_nobodys_stall() {
     bench.advance(999 * MS);
     assert_eq!(bench.seen(), [], "its second begins with the bytes");
     bench.advance(MS);
-    let end = timed_out(1, TimeoutKind::Write, Phase::Sending, Delivery::MaybeSent);
+    let end = timed_out(
+        1,
+        TimeoutKind::Write,
+        Phase::Sending,
+        Delivery::MaybeProcessed,
+    );
     assert_eq!(bench.seen(), [end]);
     bench.finish();
 }
@@ -329,7 +372,7 @@ fn a_clock_that_goes_back_counts_as_one_that_stands_still() {
     bench.now = latest;
     bench.advance(100 * MS);
     let first_byte = TimeoutKind::FirstByte;
-    let end = |tag| timed_out(tag, first_byte, Phase::Sent, Delivery::MaybeSent);
+    let end = |tag| timed_out(tag, first_byte, Phase::Sent, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [end(1)]);
     bench.advance(899 * MS);
     assert_eq!(bench.seen(), []);
@@ -354,11 +397,16 @@ fn a_tick_that_is_late_by_minutes_fires_each_limit_once() {
     seen.sort_by_key(|it| format!("{it:?}"));
     let silence = timed_out(
         1,
-        TimeoutKind::Silence,
+        TimeoutKind::BetweenBytes,
         Phase::Receiving,
         Delivery::Responded,
     );
-    let first = timed_out(3, TimeoutKind::FirstByte, Phase::Sent, Delivery::MaybeSent);
+    let first = timed_out(
+        3,
+        TimeoutKind::FirstByte,
+        Phase::Sent,
+        Delivery::MaybeProcessed,
+    );
     assert_eq!(seen, [silence, first]);
     assert!(bench.engine.is_idle());
     bench.command(|engine, now| engine.handle_timeout(now));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus};
 
-use crate::peer::{self, Connection, PATIENCE, Peer};
+use crate::peer::{self, Connection, Peer, TIME_LIMIT};
 use crate::program::{Ended, example, interrupt, run, wait};
 
 fn get(arguments: &[&str]) -> Ended {
@@ -76,7 +76,7 @@ fn the_body_is_shown_as_it_comes() {
         let mut connection = listener.accept();
         let id = connection.request().expect("a request").id;
         connection.send(&peer::stdout(id, b"X: y\r\n\r\nfirst"));
-        is_shown.recv_timeout(PATIENCE).expect("it was shown");
+        is_shown.recv_timeout(TIME_LIMIT).expect("it was shown");
         connection.send(&peer::stdout(id, b" second"));
         connection.send(&peer::end(id));
     });
@@ -104,7 +104,9 @@ fn a_signal_while_it_waits_is_no_reason_to_stop() {
         let mut connection = listener.accept();
         let id = connection.request().expect("a request").id;
         asked.send(()).expect("the test waits");
-        may_go_on.recv_timeout(PATIENCE).expect("the test goes on");
+        may_go_on
+            .recv_timeout(TIME_LIMIT)
+            .expect("the test goes on");
         connection.answer(id, b"all the same");
     });
     let mut child = example("get")
@@ -112,7 +114,7 @@ fn a_signal_while_it_waits_is_no_reason_to_stop() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the example starts");
-    is_asked.recv_timeout(PATIENCE).expect("a request");
+    is_asked.recv_timeout(TIME_LIMIT).expect("a request");
     for _ in 0..5 {
         std::thread::sleep(Duration::from_millis(5));
         interrupt(&child);

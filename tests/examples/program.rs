@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a program may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(45);
+const TIME_LIMIT: Duration = Duration::from_secs(45);
 
 /// What a program has left behind.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Ended {
 
 /// Waits for a process to end by itself.
 pub(crate) fn wait(child: &mut Child) -> Option<i32> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     loop {
         if let Some(status) = child.try_wait().expect("it can be waited for") {
             return status.code();
@@ -148,7 +148,7 @@ pub(crate) fn interrupt(child: &Child) {
     let pid = Pid::from_child(child);
     kill_process(pid, Signal::STOP).expect("a child can be signalled");
     let stat = format!("/proc/{}/stat", child.id());
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     while !std::fs::read_to_string(&stat).is_ok_and(|text| text.contains(") T ")) {
         assert!(Instant::now() < deadline, "the program does not stop");
         thread::sleep(Duration::from_millis(1));

@@ -1,4 +1,4 @@
-//! `embed` and `responder`, spoken to as their guests and Web servers do.
+//! `embed` and `responder`, spoken to as their clients and Web servers do.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mio_fcgi::{Request, blocking};
 
-use crate::peer::{PATIENCE, Peer};
+use crate::peer::{Peer, TIME_LIMIT};
 use crate::program::{Server, example, interrupt, run};
 
 fn embed(application: &[&str]) -> Server {
@@ -14,23 +14,23 @@ fn embed(application: &[&str]) -> Server {
 }
 
 fn visit(server: &Server) -> TcpStream {
-    let guest = TcpStream::connect(&server.address).expect("it listens");
-    guest.set_read_timeout(Some(PATIENCE)).expect("a time");
-    guest.set_write_timeout(Some(PATIENCE)).expect("a time");
-    guest
+    let client = TcpStream::connect(&server.address).expect("it listens");
+    client.set_read_timeout(Some(TIME_LIMIT)).expect("a time");
+    client.set_write_timeout(Some(TIME_LIMIT)).expect("a time");
+    client
 }
 
 /// Sends lines, half-closes, and reads to the end.
 fn say(server: &Server, lines: &str) -> String {
-    try_say(server, lines).expect("it lets a guest in")
+    try_say(server, lines).expect("it lets a client in")
 }
 
 fn try_say(server: &Server, lines: &str) -> io::Result<String> {
-    let mut guest = visit(server);
-    guest.write_all(lines.as_bytes())?;
-    guest.shutdown(Shutdown::Write)?;
+    let mut client = visit(server);
+    client.write_all(lines.as_bytes())?;
+    client.shutdown(Shutdown::Write)?;
     let mut reply = String::new();
-    guest.read_to_string(&mut reply)?;
+    client.read_to_string(&mut reply)?;
     Ok(reply)
 }
 
@@ -52,23 +52,23 @@ fn embed_answers_each_line_in_its_order() {
 }
 
 #[test]
-fn embed_serves_many_guests_at_a_time_and_outlives_rude_ones() {
+fn embed_serves_many_clients_at_a_time_and_outlives_rude_ones() {
     let server = embed(&[]);
-    let mut guests: Vec<TcpStream> = (0..50).map(|_| visit(&server)).collect();
-    for (at, guest) in guests.iter_mut().enumerate() {
+    let mut clients: Vec<TcpStream> = (0..50).map(|_| visit(&server)).collect();
+    for (at, client) in clients.iter_mut().enumerate() {
         let line = format!("/tag?tag={at}&delay=20\n");
-        guest.write_all(line.as_bytes()).expect("it reads");
+        client.write_all(line.as_bytes()).expect("it reads");
     }
     // One leaves before its answer, one sends a line without end.
-    drop(guests.remove(0));
+    drop(clients.remove(0));
     let mut endless = visit(&server);
     let mut bytes = Vec::new();
     let _ = endless.write_all(&[b'/'; 100_000]);
     let _ = endless.read_to_end(&mut bytes);
     assert_eq!(bytes, b"");
-    for (at, guest) in guests.iter_mut().enumerate() {
+    for (at, client) in clients.iter_mut().enumerate() {
         let expected = (at + 1).to_string();
-        let mut reply = BufReader::new(guest);
+        let mut reply = BufReader::new(client);
         let mut line = String::new();
         reply.read_line(&mut line).expect("a reply");
         assert_eq!(line, format!("200 {}\n", expected.len()));
@@ -86,7 +86,7 @@ fn servers_go_on_after_a_signal() {
     for _ in 0..5 {
         assert_eq!(say(&embed, "/tag?tag=x\n"), "200 1\nx");
         let request = Request::responder().param("REQUEST_URI", "/bench");
-        blocking::call(&address, request, PATIENCE).expect("a response");
+        blocking::call(&address, request, TIME_LIMIT).expect("a response");
         std::thread::sleep(Duration::from_millis(5));
         interrupt(&embed.child);
         interrupt(&responder.child);
@@ -94,11 +94,11 @@ fn servers_go_on_after_a_signal() {
 }
 
 #[test]
-fn embed_turns_away_more_guests_than_it_has_room_for() {
+fn embed_turns_away_more_clients_than_it_has_room_for() {
     let server = embed(&[]);
-    let mut guests: Vec<TcpStream> = (0..256).map(|_| visit(&server)).collect();
+    let mut clients: Vec<TcpStream> = (0..256).map(|_| visit(&server)).collect();
     // The last one has been let in when it is served.
-    let last = guests.last_mut().expect("256 guests");
+    let last = clients.last_mut().expect("256 clients");
     last.write_all(b"/tag?tag=in\n").expect("it reads");
     let mut reply = [0; 8];
     last.read_exact(&mut reply).expect("a reply");
@@ -106,7 +106,7 @@ fn embed_turns_away_more_guests_than_it_has_room_for() {
     let mut bytes = Vec::new();
     let turned_away = visit(&server).read_to_end(&mut bytes);
     assert!(matches!(turned_away, Ok(0)), "{turned_away:?}");
-    drop(guests);
+    drop(clients);
     // The next is turned away too until the others have been seen leaving.
     let replies = (0..1000).find_map(|_| {
         std::thread::sleep(Duration::from_millis(5));
@@ -118,7 +118,7 @@ fn embed_turns_away_more_guests_than_it_has_room_for() {
 }
 
 #[test]
-fn embed_tells_a_guest_what_went_wrong_and_goes_on() {
+fn embed_tells_a_client_what_went_wrong_and_goes_on() {
     let peer = Peer::unix(|listener| {
         drop(listener.accept_request());
         let (mut connection, request) = listener.accept_request();
@@ -151,7 +151,7 @@ fn responder_is_an_application_of_its_own() {
         );
         let address = server.address.parse().expect("an address");
         let request = Request::responder().param("REQUEST_URI", "/bench");
-        let response = blocking::call(&address, request, PATIENCE).expect("a response");
+        let response = blocking::call(&address, request, TIME_LIMIT).expect("a response");
         assert_eq!((response.status, response.body.len()), (200, body_len));
     }
 }

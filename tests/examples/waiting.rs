@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mio_fcgi::Address;
 use mio_fcgi::wire::{self, RecordType};
 
-use crate::peer::{self, Listener, PATIENCE, Peer};
+use crate::peer::{self, Listener, Peer, TIME_LIMIT};
 use crate::program::{Ended, example, run};
 
 fn get(address: &str, arguments: &[&str]) -> Ended {
@@ -70,7 +70,7 @@ fn an_application_that_does_not_come_up_is_told_after_that_time() {
         ended.failed(7, &["refused"]);
         let took = began.elapsed();
         assert!(
-            took >= Duration::from_millis(300) && took < PATIENCE / 2,
+            took >= Duration::from_millis(300) && took < TIME_LIMIT / 2,
             "{took:?}"
         );
     }

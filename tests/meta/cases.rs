@@ -153,7 +153,7 @@ const CASES: &[&str] = &[
     "a thousand bodies that fail at once",
     "a write that fails with nothing left to read",
     "reads cut short, and selectors that are not edge-triggered",
-    "min_idle on a client that has done nothing yet",
+    "min_idle_per_server on a client that has done nothing yet",
     "the application's limits hold over all its connections",
     "shutdown waits for sockets, not for padding",
     "a refused request gives its body back unread",

@@ -9,5 +9,6 @@ mod messages;
 mod owners;
 mod proxy;
 mod rooms;
+mod samples;
 mod source;
 mod surface;

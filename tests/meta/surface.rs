@@ -9,12 +9,13 @@ use mio_fcgi::cgi::{
 };
 use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, RecordType, Role};
 use mio_fcgi::{
-    Action, Address, AddressError, AtLimit, Backoff, Body, BodyError, Client, CloseReason,
-    Commands, Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle,
-    Counters, Delivery, Disconnected, Engine, Event, Failure, Limits, LostReason, Multiplex,
-    OwnedEvent, Params, Phase, ProtocolError, ReadBuf, Report, Request, RequestError,
-    RequestGauges, RequestHandle, Retry, ServerValues, SharedParams, Stall, Stats, StdinError,
-    SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit, UnknownLength, blocking,
+    Action, Address, AddressError, Backoff, Body, BodyError, Client, CloseReason, Commands,
+    Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle,
+    ConnectionLostReason, Counters, Delivery, Disconnected, Engine, Event, Failure, Limits,
+    Multiplex, OverflowPolicy, OwnedEvent, Params, PauseBuffer, Phase, ProtocolError, ReadBuf,
+    Report, Request, RequestError, RequestGauges, RequestHandle, Retry, ServerValues, SharedParams,
+    Stats, StdinError, SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit, UnknownLength,
+    blocking,
 };
 
 /// Calls a function for each type of a list.
@@ -32,7 +33,7 @@ fn everything_can_move_to_another_thread() {
 #[test]
 fn values_and_errors_can_be_shared_among_threads() {
     fn is_shared<T: Send + Sync>() {}
-    each!(is_shared: Address, Config, Limits, Timeouts, Stall, Params, SharedParams, Stats, Report);
+    each!(is_shared: Address, Config, Limits, Timeouts, PauseBuffer, Params, SharedParams, Stats, Report);
     each!(is_shared: Event<'static>, OwnedEvent, Response, Incomplete, Script, ScriptMap);
     each!(is_shared: blocking::Call<'static>);
     each!(is_shared: RequestHandle, ConnectionHandle, Tag, Action, Disconnected);
@@ -42,7 +43,7 @@ fn values_and_errors_can_be_shared_among_threads() {
 fn errors_are_errors_that_can_be_cloned_and_compared() {
     fn is_error<T: std::error::Error + Clone + Eq + Send + Sync + 'static>() {}
     each!(is_error: AddressError, ConfigError, SubmitError, StdinError, Failure, RequestError);
-    each!(is_error: ConnectError, LostReason, ProtocolError, BodyError, DecodeError, EncodeError);
+    each!(is_error: ConnectError, ConnectionLostReason, ProtocolError, BodyError, DecodeError, EncodeError);
     each!(is_error: EnvError, HeadError, ResponseError, Incomplete);
     // Holds an `io::Error`, which can be neither.
     fn is_plain_error<T: std::error::Error + Send + Sync + 'static>() {}
@@ -53,7 +54,7 @@ fn errors_are_errors_that_can_be_cloned_and_compared() {
 fn names_and_kinds_are_copied_compared_and_hashed() {
     fn is_key<T: Copy + Eq + Hash + Debug>() {}
     each!(is_key: Tag, RequestHandle, ConnectionHandle, TimeoutKind, Delivery, Phase, CloseReason);
-    each!(is_key: Retry, Role, RecordType, Completeness, cgi::Forbidden, cgi::Invalid);
+    each!(is_key: Retry, Role, RecordType, Completeness, cgi::ForbiddenReason, cgi::InvalidTarget);
     fn is_ordered<T: Ord>() {}
     each!(is_ordered: Tag, RequestHandle, ConnectionHandle, Retry, Delivery, Phase);
     fn hashes<T: Eq + Hash>() {}
@@ -63,7 +64,7 @@ fn names_and_kinds_are_copied_compared_and_hashed() {
 #[test]
 fn settings_and_figures_are_cloned_compared_and_shown() {
     fn is_value<T: Clone + Eq + Debug>() {}
-    each!(is_value: Limits, Timeouts, Stall, AtLimit, Backoff, Multiplex, UnknownLength, Config);
+    each!(is_value: Limits, Timeouts, PauseBuffer, OverflowPolicy, Backoff, Multiplex, UnknownLength, Config);
     each!(is_value: Report, Timings, Completion, ServerValues, Stats, Counters);
     each!(is_value: ConnectionGauges, RequestGauges, Action, Disconnected, Event<'static>);
     each!(is_value: OwnedEvent, Params, SharedParams, Script, Resolution, Response, Interim);

@@ -10,7 +10,7 @@ use mio_fcgi::blocking::{self, Call, CallError};
 use mio_fcgi::wire::{self, DecodeError, RecordType};
 use mio_fcgi::{Address, ConnectError, ProtocolError, Request, RequestError, TimeoutKind};
 
-use crate::peer::{self, Listener, PATIENCE, Peer};
+use crate::peer::{self, Listener, Peer, TIME_LIMIT};
 
 /// Answers one question.
 fn answer(listener: Listener) {
@@ -33,7 +33,7 @@ fn failure(address: &Address, limit: Duration) -> RequestError {
 #[test]
 fn a_server_that_answers_is_up() {
     let peer = Peer::unix(answer);
-    let said = blocking::get_values(&peer.address(), PATIENCE).expect("an answer");
+    let said = blocking::get_values(&peer.address(), TIME_LIMIT).expect("an answer");
     assert_eq!((said.multiplexes, said.max_conns), (Some(false), None));
     peer.join();
 }
@@ -46,7 +46,7 @@ fn a_server_without_a_process_to_spare_is_told_from_one_that_is_down() {
     let busy = failure(&address, Duration::from_millis(200));
     assert_eq!(busy, RequestError::TimedOut(TimeoutKind::Probe));
     let (address, _socket) = peer::refusing();
-    let down = failure(&Address::Tcp(address), PATIENCE);
+    let down = failure(&Address::Tcp(address), TIME_LIMIT);
     let refused = ConnectError::Failed(ErrorKind::ConnectionRefused);
     assert_eq!(down, RequestError::Connect(refused));
 }
@@ -60,7 +60,7 @@ fn an_http_server_is_told_as_such() {
         connection.rest();
     });
     let http = ProtocolError::Decode(DecodeError::Http);
-    let found = failure(&peer.address(), PATIENCE);
+    let found = failure(&peer.address(), TIME_LIMIT);
     assert_eq!(found, RequestError::Protocol(http));
     peer.join();
 }
@@ -68,9 +68,9 @@ fn an_http_server_is_told_as_such() {
 #[test]
 fn a_name_that_cannot_be_resolved_is_told_as_that() {
     let address = "no-such-host.invalid:9000".parse().expect("an address");
-    let asked = blocking::get_values(&address, PATIENCE);
+    let asked = blocking::get_values(&address, TIME_LIMIT);
     assert!(matches!(asked, Err(CallError::Resolve(_))), "{asked:?}");
-    let called = blocking::call(&address, Request::responder(), PATIENCE);
+    let called = blocking::call(&address, Request::responder(), TIME_LIMIT);
     assert!(matches!(called, Err(CallError::Resolve(_))), "{called:?}");
 }
 
@@ -100,7 +100,7 @@ fn without_any_time_it_is_over_at_once_and_nobody_is_connected_to() {
         );
         assert!(in_time, "{error}");
     }
-    assert!(began.elapsed() < PATIENCE / 2);
+    assert!(began.elapsed() < TIME_LIMIT / 2);
     listener.set_nonblocking(true).expect("a listener");
     let nobody = listener.accept().expect_err("nobody connects");
     assert_eq!(nobody.kind(), ErrorKind::WouldBlock);
@@ -137,8 +137,12 @@ fn an_application_that_is_being_started_is_waited_for_where_that_is_wanted() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let address = Address::Unix(directory.path().join("late.sock"));
     let missing = RequestError::Connect(ConnectError::Failed(ErrorKind::NotFound));
-    assert_eq!(failure(&address, PATIENCE), missing, "one refusal ends it");
-    for limit in [PATIENCE, Duration::MAX] {
+    assert_eq!(
+        failure(&address, TIME_LIMIT),
+        missing,
+        "one refusal ends it"
+    );
+    for limit in [TIME_LIMIT, Duration::MAX] {
         let call = Call::new(&address, limit).with_connect_retry_timeout(limit);
         let starting = start_late(&address, answer);
         call.get_values().expect("an answer");
@@ -156,7 +160,7 @@ fn an_application_that_does_not_come_up_is_waited_for_no_longer_than_that() {
     let address = Address::Tcp(address);
     let refused = RequestError::Connect(ConnectError::Failed(ErrorKind::ConnectionRefused));
     let limit = Duration::from_millis(200);
-    let call = Call::new(&address, PATIENCE).with_connect_retry_timeout(limit);
+    let call = Call::new(&address, TIME_LIMIT).with_connect_retry_timeout(limit);
     let began = Instant::now();
     let asked = call.get_values().expect_err("nobody listens");
     let called = call.send(Request::responder()).expect_err("nobody listens");
@@ -165,5 +169,5 @@ fn an_application_that_does_not_come_up_is_waited_for_no_longer_than_that() {
         let failure = error.failure().expect("it was tried");
         assert_eq!(failure.error, refused);
     }
-    assert!((2 * limit..PATIENCE / 2).contains(&took), "{took:?}");
+    assert!((2 * limit..TIME_LIMIT / 2).contains(&took), "{took:?}");
 }

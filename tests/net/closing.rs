@@ -3,9 +3,9 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Body, Delivery, LostReason, Phase, RequestError};
+use mio_fcgi::{Body, ConnectionLostReason, Delivery, Phase, RequestError};
 
-use crate::peer::{self, Kind, PATIENCE, Peer};
+use crate::peer::{self, Kind, Peer, TIME_LIMIT};
 use crate::{Loop, body, get};
 
 /// The write fails, but what the application had said before it closed is in the socket.
@@ -28,7 +28,7 @@ fn an_answer_in_the_socket_is_read_when_a_write_fails() {
         assert_eq!(begun, Ok(5));
         turns.run_until(|it| it.client.stats().counters.bytes_sent >= 5);
         // The loop stands still until the answer is there, so the next thing that the client does is to write.
-        is_closed.recv_timeout(PATIENCE).expect("closed");
+        is_closed.recv_timeout(TIME_LIMIT).expect("closed");
         for _ in 0..3 {
             let _ = turns
                 .client
@@ -78,7 +78,10 @@ fn a_response_that_is_cut_short_is_not_reported_as_complete() {
     let mut turns = Loop::plain(peer.address());
     let (outcome, output) = turns.ask(get("/"));
     let failure = outcome.expect_err("there was no FCGI_END_REQUEST");
-    assert_eq!(failure.error, RequestError::Lost(LostReason::Closed));
+    assert_eq!(
+        failure.error,
+        RequestError::ConnectionLost(ConnectionLostReason::Closed)
+    );
     assert_eq!(
         (failure.phase, failure.delivery),
         (Phase::Receiving, Delivery::Responded)
@@ -95,7 +98,9 @@ fn a_kept_connection_that_was_closed_is_replaced_without_a_word() {
         let id = first.request().expect("a request").id;
         first.answer(id, b"first");
         // The client has the second request on this connection by now.
-        may_go_on.recv_timeout(PATIENCE).expect("the test goes on");
+        may_go_on
+            .recv_timeout(TIME_LIMIT)
+            .expect("the test goes on");
         drop(first);
         let mut second = listener.accept();
         let id = second.request().expect("the same request again").id;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mio_fcgi::{Address, ConnectError, Delivery, Phase, RequestError};
 use rustix::net::listen;
 
-use crate::peer::{self, Listener, PATIENCE, Peer};
+use crate::peer::{self, Listener, Peer, TIME_LIMIT};
 use crate::{Loop, body, get, plain};
 
 /// Answers one request with the kind of its socket.
@@ -84,7 +84,7 @@ fn a_server_that_refuses_is_passed_over_for_another() {
     let (down, _socket) = peer::refusing();
     let mut config = plain(Address::Tcp(down));
     config.servers.push(peer.address());
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut turns = Loop::new(config);
     for _ in 0..10 {
         let (outcome, output) = turns.ask(get("/"));
@@ -106,7 +106,7 @@ fn a_refused_connect_fails_what_was_not_sent() {
     assert_eq!(failure.error, RequestError::Connect(refused));
     assert_eq!(
         (failure.phase, failure.delivery),
-        (Phase::Waiting, Delivery::NotSent)
+        (Phase::Queued, Delivery::NotProcessed)
     );
     assert!(turns.client.is_idle());
 }
@@ -142,7 +142,7 @@ fn full_unix() -> (tempfile::TempDir, UnixListener, Address, UnixStream) {
 fn a_full_unix_backlog_is_tried_again_until_there_is_room() {
     let (_directory, listener, address, filler) = full_unix();
     let mut config = plain(address.clone());
-    config.connect_timeout = PATIENCE;
+    config.connect_timeout = TIME_LIMIT;
     let mut turns = Loop::new(config);
     turns.submit(get("/patient"), 1);
     turns.run_until(|it| it.client.stats().counters.backlog_full >= 2);
@@ -167,8 +167,11 @@ fn a_backlog_that_stays_full_is_reported_as_busy() {
     turns.submit(get("/"), 1);
     turns.run_to_ends(1);
     let failure = turns.failure(1);
-    assert_eq!(failure.error, RequestError::Connect(ConnectError::Busy));
-    assert_eq!(failure.delivery, Delivery::NotSent);
+    assert_eq!(
+        failure.error,
+        RequestError::Connect(ConnectError::BacklogFull)
+    );
+    assert_eq!(failure.delivery, Delivery::NotProcessed);
     assert!(turns.client.is_idle());
 }
 
@@ -204,7 +207,7 @@ fn a_connect_under_way_is_not_taken_for_a_connection() {
     assert_eq!(failure.error, RequestError::Connect(ConnectError::TimedOut));
     assert_eq!(
         (failure.phase, failure.delivery),
-        (Phase::Waiting, Delivery::NotSent)
+        (Phase::Queued, Delivery::NotProcessed)
     );
     assert_eq!(turns.client.stats().counters.bytes_sent, 0);
 }
@@ -214,7 +217,7 @@ fn a_connect_under_way_is_not_taken_for_a_connection() {
 fn a_slow_connect_is_finished_when_the_system_says_so() {
     let (listener, address, fillers) = full_tcp();
     let mut config = plain(Address::Tcp(address));
-    config.connect_timeout = PATIENCE;
+    config.connect_timeout = TIME_LIMIT;
     let mut turns = Loop::new(config);
     let began = Instant::now();
     turns.submit(get("/late"), 1);
@@ -231,7 +234,7 @@ fn a_slow_connect_is_finished_when_the_system_says_so() {
     );
     turns.run_to_ends(1);
     assert_eq!(body(&turns.stdout(1)), b"/late");
-    let connecting = turns.completion(1).report.timings.connecting();
+    let connecting = turns.completion(1).report.timings.connect();
     assert!(connecting.is_some_and(|it| it <= began.elapsed()));
     drop(turns);
     peer.join();

@@ -6,7 +6,7 @@ use mio::{Events, Interest, Poll, Token};
 use mio_fcgi::wire::{Demux, Item, RecordType};
 use mio_fcgi::{Client, ConfigError, Event, ReadBuf, Tag};
 
-use crate::peer::{PATIENCE, Peer};
+use crate::peer::{Peer, TIME_LIMIT};
 use crate::{Loop, app, body, demo, get, plain};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +24,7 @@ fn any_order_of_the_calls_in_a_turn_is_right() {
     for order in permutations(&steps) {
         let mut config = plain(demo.address().clone());
         // None of its times wakes a client that has forgotten its request.
-        config.connect_timeout = 2 * PATIENCE;
+        config.connect_timeout = 2 * TIME_LIMIT;
         config.timeouts = mio_fcgi::Timeouts::NONE;
         let mut turns = Loop::new(config);
         turns.submit(get("/tag?tag=ordered"), 1);
@@ -32,13 +32,13 @@ fn any_order_of_the_calls_in_a_turn_is_right() {
         while turns.ends().is_empty() {
             for step in &order {
                 match step {
-                    Step::Wait => turns.wait(PATIENCE),
+                    Step::Wait => turns.wait(TIME_LIMIT),
                     Step::Note => turns.note(),
                     Step::Timeout => turns.client.handle_timeout(Instant::now()),
                     Step::Drain => turns.drain(),
                 }
             }
-            assert!(began.elapsed() < PATIENCE, "{order:?}");
+            assert!(began.elapsed() < TIME_LIMIT, "{order:?}");
         }
         assert!(turns.outcome(1).is_ok(), "{order:?}: {:?}", turns.tail());
         assert_eq!(body(&turns.stdout(1)), b"ordered", "{order:?}");
@@ -127,7 +127,7 @@ fn events_of_the_embedder_are_left_to_it_and_tokens_stay_in_their_range() {
     }
     let (mut events, mut buf) = (Events::with_capacity(64), ReadBuf::default());
     let (mut embedders, mut clients, mut ended) = (0, 0, 0);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     while ended < 50 || embedders == 0 {
         assert!(Instant::now() < deadline);
         match poll.poll(&mut events, client.timeout(Instant::now())) {
@@ -165,7 +165,7 @@ fn too_few_tokens_for_the_limits_are_refused() {
     };
     let tokens = Token(0)..Token(8);
     let mut nine = config.clone();
-    nine.limits.max_connections = 9;
+    nine.limits.max_connections_per_server = 9;
     let error = Client::new(poll.registry(), tokens.clone(), nine).expect_err("one too few");
     let source = error
         .get_ref()
@@ -174,13 +174,13 @@ fn too_few_tokens_for_the_limits_are_refused() {
 
     let mut client = Client::new(poll.registry(), tokens, config).expect("just enough");
     let mut limits = client.config().limits;
-    limits.max_connections = 10;
+    limits.max_connections_per_server = 10;
     assert_eq!(
         client.set_limits(Instant::now(), limits),
         Err(too_few(10)),
         "and later too"
     );
-    assert_eq!(client.config().limits.max_connections, 8);
+    assert_eq!(client.config().limits.max_connections_per_server, 8);
 }
 
 /// Brings a client to the point where its buffer holds more than the event that it has lent.
@@ -188,7 +188,7 @@ fn with_bytes_in_the_buffer(demo: &app::Running) -> Loop {
     let mut turns = Loop::plain(demo.address().clone());
     turns.submit(get("/bench"), 1);
     loop {
-        turns.wait(PATIENCE);
+        turns.wait(TIME_LIMIT);
         turns.note();
         let event = turns.client.poll_event(Instant::now(), &mut turns.buf);
         if let Some(Event::Stdout { .. }) = event {
@@ -272,7 +272,7 @@ fn requests_submitted_in_one_turn_leave_in_one_write() {
     });
     let mut config = plain(peer.address());
     config.multiplex = mio_fcgi::Multiplex::On { max: 100 };
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut turns = Loop::new(config);
     for round in 0..3 {
         for tag in 0..10 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mio::Events;
 use mio_fcgi::{Body, OwnedEvent, ReadBuf, Tag};
 
-use crate::peer::{self, PATIENCE, Peer};
+use crate::peer::{self, Peer, TIME_LIMIT};
 use crate::{Loop, get, plain};
 
 const SMALL: usize = 100;
@@ -44,7 +44,7 @@ fn a_large_response_does_not_starve_small_ones() {
         large.rest();
     });
     let mut config = plain(peer.address());
-    config.limits.max_connections = SMALL + 1;
+    config.limits.max_connections_per_server = SMALL + 1;
     let mut turns = Loop::new(config);
     turns.buf = ReadBuf::with_len(16 * 1024);
     // Room for all, or the large response would go on before some of the small ones are known of.
@@ -59,7 +59,7 @@ fn a_large_response_does_not_starve_small_ones() {
         turns.client.handle_timeout(now);
         turns.drain();
     }
-    let in_the_socket = are_answered.recv_timeout(PATIENCE).expect("answers");
+    let in_the_socket = are_answered.recv_timeout(TIME_LIMIT).expect("answers");
     turns.run_until(|it| it.ends().len() >= SMALL);
     assert!(!turns.ends().contains(&0));
     let mut received = 0;
@@ -97,7 +97,7 @@ fn the_rounds_end_although_there_is_more_to_read() {
     turns.drain();
     await_filled(&filled, 1);
     for times in 1..4 {
-        turns.turn(PATIENCE);
+        turns.turn(TIME_LIMIT);
         assert_eq!(reads(&turns, 0), times * 16);
         assert_eq!(turns.client.timeout(Instant::now()), Some(Duration::ZERO));
     }
@@ -113,7 +113,7 @@ fn connections_go_on_side_by_side_in_all_rounds() {
     const COUNT: usize = 5;
     let (peer, filled) = large_answers(COUNT);
     let mut config = plain(peer.address());
-    config.limits.max_connections = COUNT;
+    config.limits.max_connections_per_server = COUNT;
     let mut turns = Loop::new(config);
     turns.buf = ReadBuf::with_len(BUF);
     for tag in 0..COUNT as u64 {
@@ -122,7 +122,7 @@ fn connections_go_on_side_by_side_in_all_rounds() {
     turns.drain();
     await_filled(&filled, COUNT);
     for times in 1..4 {
-        turns.turn(PATIENCE);
+        turns.turn(TIME_LIMIT);
         let reads: Vec<usize> = (0..COUNT as u64).map(|tag| reads(&turns, tag)).collect();
         // Four rounds: with the third, 15 buffers were read, and the fourth is the last.
         assert_eq!(reads, [times * 4; COUNT]);
@@ -138,14 +138,14 @@ fn connections_go_on_side_by_side_in_all_rounds() {
 fn a_connection_that_is_paused_has_no_turn_in_the_rounds_that_follow() {
     let (peer, filled) = large_answers(2);
     let mut config = plain(peer.address());
-    config.limits.max_connections = 2;
+    config.limits.max_connections_per_server = 2;
     let mut turns = Loop::new(config);
     turns.buf = ReadBuf::with_len(BUF);
     let paused = turns.submit(get("/large"), 0);
     turns.submit(get("/large"), 1);
     turns.drain();
     await_filled(&filled, 2);
-    turns.wait(PATIENCE);
+    turns.wait(TIME_LIMIT);
     turns.note();
     let now = Instant::now();
     while let Some(event) = turns.client.poll_event(now, &mut turns.buf) {
@@ -158,7 +158,7 @@ fn a_connection_that_is_paused_has_no_turn_in_the_rounds_that_follow() {
     assert_eq!(received, 16 * BUF as u64);
     assert_eq!(reads(&turns, 1), 15);
     // What the one read brought is there, taken or held.
-    assert!(turns.stdout(0).len() + turns.client.stats().bytes_held <= BUF);
+    assert!(turns.stdout(0).len() + turns.client.stats().bytes_buffered <= BUF);
     turns.client.resume(now, paused);
     turns.buf = ReadBuf::default();
     turns.run_to_ends(2);
@@ -230,7 +230,7 @@ fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
 /// Waits until so many sockets hold far more than is read of them before the peer is let write again.
 fn await_filled(filled: &Receiver<usize>, count: usize) {
     for _ in 0..count {
-        let in_the_socket = filled.recv_timeout(PATIENCE).expect("an answer");
+        let in_the_socket = filled.recv_timeout(TIME_LIMIT).expect("an answer");
         assert!(in_the_socket > 64 * BUF, "{in_the_socket} bytes wait");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::{Body, Delivery, Event, RequestError, StdinError, Tag, TimeoutKind, Timeouts};
 
-use crate::peer::{self, PATIENCE, Peer};
+use crate::peer::{self, Peer, TIME_LIMIT};
 use crate::{Loop, body, get};
 
 #[test]
@@ -16,7 +16,9 @@ fn commands_with_a_stale_handle_do_nothing_to_the_request_in_its_place() {
         let id = connection.request().expect("the first request").id;
         connection.answer(id, b"stale");
         let id = connection.request().expect("the second request").id;
-        may_go_on.recv_timeout(PATIENCE).expect("the test goes on");
+        may_go_on
+            .recv_timeout(TIME_LIMIT)
+            .expect("the test goes on");
         connection.answer(id, b"fresh");
         connection.rest();
     });
@@ -68,12 +70,12 @@ fn the_bytes_of_a_timed_out_connection_never_reach_the_next_request() {
         assert_eq!(request.id, id, "the same ID, on another connection");
         // The client has closed this one; what is written now must not be taken for an answer to the second.
         let _ = first.try_send(&peer::answer(id, b"of the first"));
-        is_late.recv_timeout(PATIENCE).expect("the test goes on");
+        is_late.recv_timeout(TIME_LIMIT).expect("the test goes on");
         second.answer(id, b"of the second");
         second.rest();
     });
     let mut config = crate::plain(peer.address());
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut turns = Loop::new(config);
     let hasty = Timeouts::total(Duration::from_millis(50));
     turns.submit(get("/first").with_timeouts(hasty), 1);
@@ -83,7 +85,7 @@ fn the_bytes_of_a_timed_out_connection_never_reach_the_next_request() {
     turns.run_to_ends(1);
     let failure = turns.failure(1);
     assert_eq!(failure.error, RequestError::TimedOut(TimeoutKind::Total));
-    assert_eq!(failure.delivery, Delivery::MaybeSent);
+    assert_eq!(failure.delivery, Delivery::MaybeProcessed);
     turns.run_until(|it| it.client.stats().requests.active == 1);
     turns.run_for(Duration::from_millis(20));
     assert_eq!(turns.ends(), [1]);
@@ -111,14 +113,14 @@ fn bytes_left_in_the_buffer_never_reach_the_next_request() {
         second.rest();
     });
     let mut config = crate::plain(peer.address());
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut turns = Loop::new(config);
     let first = turns.submit(get("/first"), 1);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     let mut second = None;
     while turns.ends().len() < 2 {
         assert!(Instant::now() < deadline, "{:?}", turns.client);
-        turns.wait(PATIENCE);
+        turns.wait(TIME_LIMIT);
         turns.note();
         let now = Instant::now();
         while let Some(event) = turns.client.poll_event(now, &mut turns.buf) {

@@ -27,7 +27,7 @@ use mio_fcgi::{
     RequestHandle, Tag,
 };
 
-use peer::PATIENCE;
+use peer::TIME_LIMIT;
 
 /// A client and the loop that drives it; events are kept in the order in which they came.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Loop {
 
     /// Turns until `done`.
     fn run_until(&mut self, mut done: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         while !done(self) {
             let now = Instant::now();
             assert!(now < deadline, "{:?}, {:?}", self.client, self.tail());
@@ -110,7 +110,7 @@ impl Loop {
 
     /// Turns until the peer has said something, which no socket tells.
     fn run_until_told(&mut self, peer: &Receiver<()>) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         while peer.try_recv().is_err() {
             assert!(Instant::now() < deadline, "the peer says nothing");
             self.turn(Duration::from_millis(2));

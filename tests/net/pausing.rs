@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::OwnedEvent;
 
-use crate::peer::{self, PATIENCE, Peer};
+use crate::peer::{self, Peer, TIME_LIMIT};
 use crate::{Loop, app, body, demo, get};
 
 /// Pauses in the middle of the output, lets the sockets fill, resumes, and expects all of it.
@@ -31,7 +31,7 @@ fn a_paused_answer_goes_on_to_its_end_when_it_is_resumed() {
         assert_eq!(body(&output).len(), LEN);
         assert!(body(&output).iter().enumerate().all(pattern));
     }
-    assert_eq!(turns.client.stats().bytes_held, 0);
+    assert_eq!(turns.client.stats().bytes_buffered, 0);
 }
 
 /// All that was to come has come, and the connection is closed, before the request is resumed: no event follows.
@@ -43,7 +43,9 @@ fn what_came_while_paused_is_read_though_no_event_follows() {
         let mut connection = listener.accept();
         let request = connection.request().expect("a request");
         connection.send(&peer::stdout(request.id, b"\r\n\r\nfirst "));
-        is_paused.recv_timeout(PATIENCE).expect("the test goes on");
+        is_paused
+            .recv_timeout(TIME_LIMIT)
+            .expect("the test goes on");
         let mut rest = peer::stdout(request.id, b"second");
         rest.extend(peer::end(request.id));
         connection.send(&rest);
@@ -86,7 +88,7 @@ fn a_neighbour_on_the_same_connection_goes_on_beside_a_paused_request() {
     let demo = demo();
     let mut config = crate::plain(demo.address().clone());
     config.multiplex = mio_fcgi::Multiplex::On { max: 10 };
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut turns = Loop::new(config);
     let paused = turns.submit(get("/stream?n=3&ms=10"), 1);
     turns.client.pause(Instant::now(), paused);

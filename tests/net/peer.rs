@@ -17,7 +17,7 @@ use socket2::{Domain, Socket as System, Type};
 use tempfile::TempDir;
 
 /// How long anything may take before a test fails: much, since the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(45);
 
 /// A running script; `T` is what it returns.
 #[derive(Debug)]
@@ -109,9 +109,9 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// The next connection, within [`PATIENCE`].
+    /// The next connection, within [`TIME_LIMIT`].
     pub(crate) fn accept(&self) -> Connection {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         loop {
             if let Some(connection) = self.try_accept() {
                 return connection;
@@ -168,7 +168,7 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
 }
 
-/// One connection, the application's side. Reads and writes block, within [`PATIENCE`].
+/// One connection, the application's side. Reads and writes block, within [`TIME_LIMIT`].
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: Socket,
@@ -193,12 +193,12 @@ impl Connection {
         connection.set_nonblocking(false);
         match &connection.socket {
             Socket::Unix(stream) => {
-                stream.set_read_timeout(Some(PATIENCE)).expect("a time");
-                stream.set_write_timeout(Some(PATIENCE)).expect("a time");
+                stream.set_read_timeout(Some(TIME_LIMIT)).expect("a time");
+                stream.set_write_timeout(Some(TIME_LIMIT)).expect("a time");
             }
             Socket::Tcp(stream) => {
-                stream.set_read_timeout(Some(PATIENCE)).expect("a time");
-                stream.set_write_timeout(Some(PATIENCE)).expect("a time");
+                stream.set_read_timeout(Some(TIME_LIMIT)).expect("a time");
+                stream.set_write_timeout(Some(TIME_LIMIT)).expect("a time");
             }
         }
         connection

@@ -5,10 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::{
-    Body, CloseReason, Delivery, LostReason, ReadBuf, Request, RequestError, Retry, Timeouts,
+    Body, CloseReason, ConnectionLostReason, Delivery, ReadBuf, Request, RequestError, Retry,
+    Timeouts,
 };
 
-use crate::peer::{self, Connection, Kind, PATIENCE, Peer};
+use crate::peer::{self, Connection, Kind, Peer, TIME_LIMIT};
 use crate::{Loop, body, get, plain};
 
 fn post(content: &str) -> Request {
@@ -34,7 +35,7 @@ impl Steps {
     fn take(&self) {
         self.go.send(()).expect("the script waits");
         self.done
-            .recv_timeout(PATIENCE)
+            .recv_timeout(TIME_LIMIT)
             .expect("the script goes on");
     }
 }
@@ -58,7 +59,7 @@ fn kept<T>(
         for _ in 0..count {
             serve(&mut first, b"first");
         }
-        told.recv_timeout(PATIENCE).expect("told");
+        told.recv_timeout(TIME_LIMIT).expect("told");
         let _first = disturb(first);
         tell.send(()).expect("the test waits");
         serve(&mut listener.accept(), b"second");
@@ -72,11 +73,11 @@ fn kept<T>(
 
 /// Waits until an announcement is there, and hands it over without anything being read.
 fn hear(turns: &mut Loop) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     loop {
         turns
             .poll
-            .poll(&mut turns.events, Some(PATIENCE))
+            .poll(&mut turns.events, Some(TIME_LIMIT))
             .expect("a poll");
         if !turns.events.is_empty() {
             return turns.note();
@@ -89,7 +90,7 @@ fn hear(turns: &mut Loop) {
 #[test]
 fn an_idle_connection_whose_end_was_announced_gets_no_request() {
     for kind in [Kind::Unix, Kind::Tcp] {
-        for retry in [Retry::Never, Retry::IfNotSent, Retry::IfStale] {
+        for retry in [Retry::Never, Retry::IfNotProcessed, Retry::IfStale] {
             let (peer, mut turns, steps) = kept(kind, 1, drop);
             steps.take();
             hear(&mut turns);
@@ -113,14 +114,14 @@ fn an_answer_and_the_end_behind_it_in_one_readiness_send_the_next_request_elsewh
         let (steps, told, tell) = steps();
         let peer = Peer::on(kind, move |listener| {
             let mut first = listener.accept();
-            told.recv_timeout(PATIENCE).expect("told");
+            told.recv_timeout(TIME_LIMIT).expect("told");
             serve(&mut first, b"first");
             drop(first);
             tell.send(()).expect("the test waits");
             serve(&mut listener.accept(), b"second");
         });
         let mut config = plain(peer.address());
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
         let mut turns = Loop::new(config);
         turns.submit(get("/"), 1);
         turns.submit(post("once").with_retry(Retry::Never), 2);
@@ -149,7 +150,7 @@ fn bytes_behind_an_end_at_the_edge_of_the_buffer_reach_nobody() {
             serve(&mut listener.accept(), b"second");
         });
         let mut config = plain(peer.address());
-        config.limits.max_connections = 1;
+        config.limits.max_connections_per_server = 1;
         let mut turns = Loop::new(config);
         turns.buf = ReadBuf::with_len(ReadBuf::MIN_LEN);
         turns.submit(get("/"), 1);
@@ -185,7 +186,7 @@ fn an_end_that_nobody_announced_is_found_before_a_request_that_may_run_once_leav
         let (peer, mut turns, steps) = kept(kind, 2, drop);
         steps.take();
         // Nothing of it was polled: the client does not know.
-        turns.submit(post("once").with_retry(Retry::IfNotSent), 2);
+        turns.submit(post("once").with_retry(Retry::IfNotProcessed), 2);
         turns.drain();
         turns.run_to_ends(3);
         assert_eq!(body(&turns.stdout(2)), b"second", "{kind:?}");
@@ -218,7 +219,7 @@ fn a_worker_that_dies_of_a_request_costs_that_request_and_runs_it_once() {
         turns.submit(get("/").with_retry(Retry::IfUnanswered), 2);
         turns.run_to_ends(2);
         let failure = turns.failure(2);
-        assert_eq!(failure.delivery, Delivery::MaybeSent, "{kind:?}");
+        assert_eq!(failure.delivery, Delivery::MaybeProcessed, "{kind:?}");
         assert_eq!(failure.report.retries, 0);
         peer.join();
     }
@@ -233,7 +234,7 @@ fn an_answer_that_came_while_the_loop_stood_still_is_delivered_after_its_time_li
             let peer = Peer::on(kind, move |listener| {
                 let mut connection = listener.accept();
                 let request = connection.request().expect("a request");
-                told.recv_timeout(PATIENCE).expect("told");
+                told.recv_timeout(TIME_LIMIT).expect("told");
                 connection.answer(request.id, b"in time");
                 tell.send(()).expect("the test waits");
                 connection.rest();
@@ -275,7 +276,7 @@ fn a_connection_made_while_the_loop_stood_still_is_not_late() {
     let mut turns = Loop::plain(peer.address());
     turns.submit(get("/").with_timeouts(Timeouts::NONE), 1);
     turns.drain();
-    is_done.recv_timeout(PATIENCE).expect("it is connected");
+    is_done.recv_timeout(TIME_LIMIT).expect("it is connected");
     let late = Instant::now() + Duration::from_secs(60);
     turns.client.handle_timeout(late);
     turns.run_to_ends(1);
@@ -320,7 +321,7 @@ fn a_write_that_fails_with_nothing_to_read_is_a_loss_at_once() {
     config.timeouts = Timeouts::NONE;
     let mut turns = Loop::new(config);
     assert_eq!(body(&turns.ask(get("/")).1), b"first");
-    is_done.recv_timeout(PATIENCE).expect("shut down");
+    is_done.recv_timeout(TIME_LIMIT).expect("shut down");
     turns.submit(post("once"), 2);
     turns.run_to_ends(2);
     assert_eq!(body(&turns.stdout(2)), b"second");
@@ -337,7 +338,7 @@ fn a_write_that_fails_in_mid_body_is_told_though_no_time_limit_is_set() {
         connection.head().expect("a request");
         connection.shut_down_reading();
         done.send(()).expect("the test waits");
-        let _ = told.recv_timeout(PATIENCE);
+        let _ = told.recv_timeout(TIME_LIMIT);
     });
     let mut config = plain(peer.address());
     config.timeouts = Timeouts::NONE;
@@ -345,12 +346,12 @@ fn a_write_that_fails_in_mid_body_is_told_though_no_time_limit_is_set() {
     let upload = get("/").with_body(Body::pushed(Some(1_000_000)));
     let request = turns.submit(upload, 1);
     turns.run_until(|it| it.client.stats().counters.bytes_sent > 0);
-    is_done.recv_timeout(PATIENCE).expect("shut down");
+    is_done.recv_timeout(TIME_LIMIT).expect("shut down");
     let pushed = turns.client.write_stdin(Instant::now(), request, b"more");
     assert_eq!(pushed, Ok(4));
     turns.run_to_ends(1);
-    let broken = LostReason::Io(std::io::ErrorKind::BrokenPipe);
-    assert_eq!(turns.failure(1).error, RequestError::Lost(broken));
+    let broken = ConnectionLostReason::Io(std::io::ErrorKind::BrokenPipe);
+    assert_eq!(turns.failure(1).error, RequestError::ConnectionLost(broken));
     drop(go);
     peer.join();
 }

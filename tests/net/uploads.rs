@@ -77,7 +77,7 @@ fn a_slow_reader_gets_the_whole_upload() {
         let (outcome, output) = turns.ask(get("/").with_body(upload));
         let report = outcome.expect("an answer").report;
         assert_eq!(body(&output), b"thanks");
-        assert!(report.sent > LEN as u64);
+        assert!(report.bytes_sent > LEN as u64);
     }
     assert_eq!(peer.join(), [LEN; 4]);
 }

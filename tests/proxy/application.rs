@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 
-use super::harness::PATIENCE;
+use super::harness::TIME_LIMIT;
 
 /// An application that does with each connection, one after the other, what it is told to. Its thread ends with the
 /// test's process.
@@ -17,7 +17,7 @@ pub(crate) fn application(
     let thread = std::thread::spawn(move || {
         for (index, stream) in listener.incoming().enumerate() {
             let stream = stream.expect("a connection");
-            stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            stream.set_read_timeout(Some(TIME_LIMIT)).expect("a socket");
             serve(index, stream);
         }
     });

@@ -206,10 +206,10 @@ fn what_looks_odd_but_is_right_is_served() {
 }
 
 /// Nothing that could be taken for its end follows.
-// edge: a head whose lines end in LF | 400 at once, not 408 after `--head-timeout`
+// edge: a head whose lines end in LF | 400 at once, not 408 after `--header-timeout`
 #[test]
 fn a_head_that_ends_in_bare_lfs_is_refused_at_once() {
-    let proxy = Proxy::start(&["--head-timeout", "60"]);
+    let proxy = Proxy::start(&["--header-timeout", "60"]);
     // The last one is as long as a request line may not be, but it is none.
     let long = "G\n".to_owned() + &"a".repeat(9000);
     for head in ["GET /tag?tag=a HTTP/1.1\nHost: a\n\n", "G\n\n", &long] {

@@ -149,13 +149,13 @@ impl World {
             },
             max_connections: 1 + random.below(3) as usize,
             queue: random.below(4) as usize,
-            clients: 4 + random.below(8) as usize,
+            max_clients: 4 + random.below(8) as usize,
             max_body: 300_000,
             client_timeout: limit(&mut random),
             read_timeout: limit(&mut random),
             write_timeout: limit(&mut random),
-            head_timeout: limit(&mut random),
-            keep_alive: limit(&mut random),
+            header_timeout: limit(&mut random),
+            keepalive_timeout: limit(&mut random),
             ..options::Options::default()
         });
         let poll = Poll::new().expect("a poll");
@@ -171,7 +171,7 @@ impl World {
             poll,
             worker,
             now: Instant::now(),
-            max_clients: options.clients,
+            max_clients: options.max_clients,
             listener,
             applications: Vec::new(),
             clients: Vec::new(),
@@ -308,7 +308,7 @@ impl World {
         assert_eq!(stats.requests, Default::default(), "requests are left");
         let left = stats.connections;
         assert_eq!(left, Default::default(), "connections are left");
-        assert_eq!(stats.bytes_held, 0);
+        assert_eq!(stats.bytes_buffered, 0);
     }
 }
 

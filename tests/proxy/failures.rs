@@ -14,7 +14,7 @@ use mio_fcgi::wire::ProtocolStatus;
 use socket2::{Domain, Socket, Type};
 
 use super::application::{application, end, read_request, stdout, whole_for};
-use super::harness::{PATIENCE, Proxy, eventually, get, post};
+use super::harness::{Proxy, TIME_LIMIT, eventually, get, post};
 
 const OFF: &[&str] = &["--multiplex", "off"];
 
@@ -52,7 +52,7 @@ fn an_application_that_comes_back_in_time_is_waited_for() {
             let mut stream = stream;
             read_request(&mut stream);
             let _ = stream.write_all(&whole(b"Content-Length: 4\r\n\r\nback"));
-            std::thread::sleep(PATIENCE);
+            std::thread::sleep(TIME_LIMIT);
         }
     });
     assert_eq!(browser.answer().text(), "back");
@@ -229,7 +229,7 @@ fn interim_heads_are_passed_on() {
 fn an_application_that_says_nothing_is_a_gateway_time_out() {
     let (address, _thread) = application(|_, mut stream| {
         read_request(&mut stream);
-        std::thread::sleep(PATIENCE);
+        std::thread::sleep(TIME_LIMIT);
     });
     let proxy = Proxy::in_front_of(&address, &["--multiplex", "off", "--read-timeout", "0.3"]);
     let start = Instant::now();
@@ -243,7 +243,7 @@ fn an_application_that_falls_silent_in_its_answer_is_cut() {
     let (address, _thread) = application(|_, mut stream| {
         read_request(&mut stream);
         let _ = stream.write_all(&stdout(b"Content-Length: 100\r\n\r\nhalf of"));
-        std::thread::sleep(PATIENCE);
+        std::thread::sleep(TIME_LIMIT);
     });
     let proxy = Proxy::in_front_of(&address, &["--multiplex", "off", "--read-timeout", "2"]);
     let answer = proxy.get("/index.php");
@@ -263,7 +263,7 @@ fn a_request_as_a_whole_has_a_time_limit() {
 fn a_full_queue_is_told_at_once() {
     let (address, _thread) = application(|_, mut stream| {
         read_request(&mut stream);
-        std::thread::sleep(PATIENCE);
+        std::thread::sleep(TIME_LIMIT);
     });
     let arguments = [
         "--multiplex",

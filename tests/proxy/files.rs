@@ -125,7 +125,10 @@ fn a_link_out_of_the_root_is_not_followed() {
 fn a_link_out_of_the_root_is_followed_where_that_is_allowed() {
     let shared = tempfile::tempdir().expect("a directory");
     fs::write(shared.path().join("a.js"), "shared").expect("a file");
-    let site = site(&["--links-to", shared.path().to_str().expect("UTF-8")]);
+    let site = site(&[
+        "--allow-symlinks-into",
+        shared.path().to_str().expect("UTF-8"),
+    ]);
     std::os::unix::fs::symlink(shared.path(), site.root.path().join("lib")).expect("a link");
     assert_eq!(site.proxy.get("/lib/a.js").text(), "shared");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 #[cfg(unix)]
 use rustix::process::Signal;
 
-use super::harness::{PATIENCE, Proxy, get, pattern, post};
+use super::harness::{Proxy, TIME_LIMIT, get, pattern, post};
 
 #[test]
 fn a_connection_serves_one_request_after_the_other() {
@@ -281,7 +281,7 @@ fn a_slow_client_does_not_hold_up_those_it_shares_a_connection_with() {
 fn is_taken_by_the_system(proxy: &Proxy) -> bool {
     let (mut last, mut same, start) = (0, 0, Instant::now());
     while same < 10 {
-        assert!(start.elapsed() < PATIENCE, "it goes on and on");
+        assert!(start.elapsed() < TIME_LIMIT, "it goes on and on");
         if proxy.figure("requests.in_flight") == 0 {
             return true;
         }
@@ -393,7 +393,7 @@ fn the_status_page_adds_up() {
     assert_eq!(value["requests"]["in_flight"], 0);
     assert_eq!(value["server"]["threads"], 2);
     // Also what never happened has its row.
-    assert_eq!(value["evictions"]["max_age"], 0);
+    assert_eq!(value["evictions"]["max_lifetime"], 0);
     let text = proxy.get("/-/status").text();
     for (group, figures) in value.as_object().expect("groups") {
         for name in figures.as_object().expect("figures").keys() {

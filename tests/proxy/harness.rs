@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 use crate::program::example;
 
 /// How long anything may take before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(45);
 
 /// A running proxy; killed when it is dropped.
 pub(crate) struct Proxy {
@@ -88,8 +88,10 @@ impl Proxy {
     }
 
     fn browse(stream: TcpStream) -> Browser {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_read_timeout(Some(TIME_LIMIT)).expect("a socket");
+        stream
+            .set_write_timeout(Some(TIME_LIMIT))
+            .expect("a socket");
         stream.set_nodelay(true).expect("a socket");
         Browser {
             stream,
@@ -143,7 +145,7 @@ impl Proxy {
         while self.figure(name) != value {
             let status = || self.get("/-/status").text();
             assert!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < TIME_LIMIT,
                 "{name} is not {value}: {}",
                 status()
             );
@@ -185,7 +187,7 @@ impl Proxy {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "the proxy does not end");
+            assert!(start.elapsed() < TIME_LIMIT, "the proxy does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -387,7 +389,7 @@ impl Browser {
             "{read:?}"
         );
         self.stream
-            .set_read_timeout(Some(PATIENCE))
+            .set_read_timeout(Some(TIME_LIMIT))
             .expect("a socket");
     }
 
@@ -451,7 +453,7 @@ pub(crate) fn pattern(len: usize) -> Vec<u8> {
 pub(crate) fn eventually(condition: impl Fn() -> bool, what: impl Fn() -> String) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "never came true: {}", what());
+        assert!(start.elapsed() < TIME_LIMIT, "never came true: {}", what());
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -11,11 +11,11 @@ use rustix::process::Signal;
 
 use super::harness::{Proxy, get, post};
 
-// edge: nothing, or nothing after an answer | closed after `--keep-alive`
+// edge: nothing, or nothing after an answer | closed after `--keepalive-timeout`
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
     // By that limit and by no other.
-    let proxy = Proxy::start(&["--keep-alive", "1", "--head-timeout", "60"]);
+    let proxy = Proxy::start(&["--keepalive-timeout", "1", "--header-timeout", "60"]);
     let start = Instant::now();
     let mut browser = proxy.connect();
     browser.send(get("/tag?tag=a"));
@@ -25,10 +25,10 @@ fn an_idle_connection_is_closed_without_a_word() {
     proxy.connect().assert_closed();
 }
 
-// edge: a head in single bytes without end (slow loris) | 408 after `--head-timeout`, closed
+// edge: a head in single bytes without end (slow loris) | 408 after `--header-timeout`, closed
 #[test]
 fn a_head_that_trickles_is_a_time_out() {
-    let proxy = Proxy::start(&["--head-timeout", "0.4"]);
+    let proxy = Proxy::start(&["--header-timeout", "0.4"]);
     let start = Instant::now();
     let mut browser = proxy.connect();
     browser.send("GET /");
@@ -77,10 +77,10 @@ fn a_client_that_takes_no_byte_is_dropped() {
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 
-// edge: more clients than `--clients` | wait, then served
+// edge: more clients than `--max-clients` | wait, then served
 #[test]
 fn clients_above_the_limit_wait_and_are_served_then() {
-    let proxy = Proxy::start(&["--clients", "2"]);
+    let proxy = Proxy::start(&["--max-clients", "2"]);
     let mut first = proxy.connect();
     let mut second = proxy.connect();
     first.send(get("/slow?ms=60000"));
@@ -101,10 +101,10 @@ fn clients_above_the_limit_wait_and_are_served_then() {
     }
 }
 
-// edge: clients that are idle while others wait beyond `--clients` | the idle ones are closed
+// edge: clients that are idle while others wait beyond `--max-clients` | the idle ones are closed
 #[test]
 fn an_idle_client_makes_room_for_one_that_waits() {
-    let proxy = Proxy::start(&["--clients", "3"]);
+    let proxy = Proxy::start(&["--max-clients", "3"]);
     let mut idle = proxy.connect();
     idle.send(get("/tag?tag=a"));
     assert_eq!(idle.answer().text(), "a");
@@ -127,7 +127,7 @@ fn an_idle_client_makes_room_for_one_that_waits() {
 #[cfg(unix)]
 #[test]
 fn a_crowd_that_always_has_more_holds_up_no_answer() {
-    let proxy = Proxy::start(&["--clients", "1000"]);
+    let proxy = Proxy::start(&["--max-clients", "1000"]);
     let connect = |_| TcpStream::connect(proxy.address()).expect("it listens");
     let mut crowd: Vec<TcpStream> = (0..400).map(connect).collect();
     let mut browser = proxy.connect();
@@ -157,7 +157,7 @@ fn a_crowd_that_always_has_more_holds_up_no_answer() {
 #[cfg(target_os = "linux")]
 #[test]
 fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
-    let proxy = Proxy::start(&["--keep-alive", "60"]);
+    let proxy = Proxy::start(&["--keepalive-timeout", "60"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     // So many as are open now, and some more.
     let open = proxy.descriptors() as u64;
@@ -177,7 +177,7 @@ fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
 #[test]
 fn running_out_of_descriptors_with_the_last_client_costs_nothing() {
     // The demo application has descriptors of its own, at a time of its own.
-    let proxy = Proxy::in_front_of("127.0.0.1:1", &["--keep-alive", "600"]);
+    let proxy = Proxy::in_front_of("127.0.0.1:1", &["--keepalive-timeout", "600"]);
     let own = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut first = proxy.connect();
     first.send(own);
@@ -212,7 +212,7 @@ fn limit_descriptors(proxy: &Proxy, most: u64) {
 #[cfg(target_os = "linux")]
 #[test]
 fn it_does_nothing_while_nothing_happens() {
-    let proxy = Proxy::start(&["--clients", "1", "--status"]);
+    let proxy = Proxy::start(&["--max-clients", "1", "--status"]);
     // One that is being served, and one that waits for its turn.
     let mut browser = proxy.connect();
     browser.send(get("/slow?ms=60000"));

@@ -15,7 +15,7 @@ use rustix::fs::{CWD, FileType, Mode};
 use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
-use super::harness::{PATIENCE, Proxy, find, get};
+use super::harness::{Proxy, TIME_LIMIT, find, get};
 use crate::program::example;
 
 /// As many lines, each of so many bytes, are more than the proxy keeps for a log that is not read, and than a pipe holds.
@@ -171,7 +171,7 @@ fn the_end_waits_for_the_last_lines() {
     assert_eq!(text.lines().count(), 200);
 }
 
-/// The end of a log that is read, within [`PATIENCE`].
+/// The end of a log that is read, within [`TIME_LIMIT`].
 struct LogReader {
     pieces: mpsc::Receiver<Vec<u8>>,
     bytes: Vec<u8>,
@@ -194,7 +194,7 @@ impl LogReader {
 
     fn read_until(&mut self, is_enough: impl Fn(&[u8]) -> bool) {
         while !is_enough(&self.bytes) {
-            let piece = self.pieces.recv_timeout(PATIENCE);
+            let piece = self.pieces.recv_timeout(TIME_LIMIT);
             self.bytes.extend(piece.expect("more lines"));
         }
     }
@@ -202,7 +202,7 @@ impl LogReader {
     /// All of it, when whoever writes it has gone.
     fn rest(mut self) -> String {
         loop {
-            match self.pieces.recv_timeout(PATIENCE) {
+            match self.pieces.recv_timeout(TIME_LIMIT) {
                 Ok(piece) => self.bytes.extend(piece),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("the log does not end"),

@@ -1,15 +1,15 @@
 //! The proxy as a process, spoken to over raw sockets; the application behind it is the demo one, or a scripted one. `chaos`
-//! and `guest` run its worker in a loop of their own.
+//! and `embedded` run its worker in a loop of their own.
 
 mod application;
 mod attacks;
 #[cfg(unix)]
 mod chaos;
+#[cfg(unix)]
+mod embedded;
 mod failures;
 mod files;
 mod flow;
-#[cfg(unix)]
-mod guest;
 mod harness;
 mod limits;
 #[cfg(unix)]

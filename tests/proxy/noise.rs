@@ -45,11 +45,11 @@ fn a_conversation_may_be_cut_anywhere() {
 #[test]
 fn bytes_of_any_kind_harm_nobody() {
     let quick = [
-        "--head-timeout",
+        "--header-timeout",
         "2",
         "--client-timeout",
         "2",
-        "--keep-alive",
+        "--keepalive-timeout",
         "2",
     ];
     let proxy = Proxy::start(&[&quick[..], &["--no-access-log", "--status"]].concat());

@@ -35,8 +35,8 @@ fn a_wrong_option_is_told_in_one_line() {
         (&["--upstream", "127.0.0.1:0", "--root", "/"], "port 0"),
         (&["--upstream", "nowhere:0", "--root", "/"], "port 0"),
         (
-            &["--connect-patience", "-1"],
-            "--connect-patience wants seconds",
+            &["--connect-retry-timeout", "-1"],
+            "--connect-retry-timeout wants seconds",
         ),
         (
             &["--upstream", "nowhere", "--root", "/"],
@@ -59,7 +59,7 @@ fn a_wrong_option_is_told_in_one_line() {
             "--fallback wants a path",
         ),
         (&["--root", "/"], "--upstream"),
-        (&["--links-to", "/usr"], "--upstream"),
+        (&["--allow-symlinks-into", "/usr"], "--upstream"),
         (&["--extension", ".cgi"], "--upstream"),
         (&["--extension", ".a/b"], "--extension wants a dot"),
         (&["--extension", "php"], "such as .cgi, or '', not 'php'"),
@@ -143,10 +143,10 @@ fn how_long_an_application_that_refuses_is_tried_can_be_set() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     drop(listener);
-    let failures = |patience| {
+    let failures = |retry_time| {
         let arguments = [
-            "--connect-patience",
-            patience,
+            "--connect-retry-timeout",
+            retry_time,
             "--max-conns",
             "1",
             "--status",
@@ -185,7 +185,7 @@ fn help_names_every_option() {
         "max-idle",
         "idle-timeout",
         "connect-timeout",
-        "connect-patience",
+        "connect-retry-timeout",
         "read-timeout",
         "write-timeout",
         "request-timeout",
@@ -193,18 +193,18 @@ fn help_names_every_option() {
         "max-body",
         "threads",
         "fallback",
-        "links-to",
+        "allow-symlinks-into",
         "extension",
         "param",
         "pass-authorization",
         "remote",
         "status",
         "no-access-log",
-        "clients",
-        "keep-alive",
-        "head-timeout",
+        "max-clients",
+        "keepalive-timeout",
+        "header-timeout",
         "client-timeout",
-        "grace",
+        "shutdown-timeout",
         "version",
     ] {
         assert!(help.contains(&format!("--{option} ")), "{option}");

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use mio_fcgi::wire::{Pairs, ProtocolStatus};
 
 use super::application::{application, end, stdout};
-use super::harness::{PATIENCE, Proxy};
+use super::harness::{Proxy, TIME_LIMIT};
 use crate::program::example;
 
 type Params = HashMap<String, String>;
@@ -71,7 +71,7 @@ fn told(arguments: &[&str], target: &str, fields: &str) -> Told {
     let proxy = Proxy::in_front_of(&address, &[&fixed[..], arguments].concat());
     let answer = proxy.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
     assert_eq!(answer.text(), "yes");
-    told.recv_timeout(PATIENCE).expect("a request")
+    told.recv_timeout(TIME_LIMIT).expect("a request")
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn the_document_root_is_told_from_the_root_of_the_file_system() {
     command.args(["--upstream", &address, "--root", "www"]);
     let proxy = Proxy::launch(command);
     assert_eq!(proxy.get("/a.php").text(), "yes");
-    let told = told.recv_timeout(PATIENCE).expect("a request").params;
+    let told = told.recv_timeout(TIME_LIMIT).expect("a request").params;
     let root = directory.join("www");
     let root = root.to_str().expect("UTF-8");
     assert_eq!(told["DOCUMENT_ROOT"], root);

@@ -57,7 +57,7 @@ fn what_is_being_served_is_finished() {
 
 #[test]
 fn an_idle_proxy_stops_at_once() {
-    let mut proxy = Proxy::start(&["--threads", "2", "--grace", "3600"]);
+    let mut proxy = Proxy::start(&["--threads", "2", "--shutdown-timeout", "3600"]);
     assert_eq!(proxy.get("/tag?tag=a").text(), "a");
     proxy.terminate();
     assert!(proxy.wait().success());
@@ -66,7 +66,7 @@ fn an_idle_proxy_stops_at_once() {
 // edge: a connection in the system's queue at SIGTERM | served when it has asked, closed when it says nothing
 #[test]
 fn who_comes_as_it_stops_does_not_hold_it_up() {
-    let mut proxy = Proxy::start(&["--grace", "60"]);
+    let mut proxy = Proxy::start(&["--shutdown-timeout", "60"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     proxy.halt();
     let mut silent = proxy.connect();
@@ -81,7 +81,7 @@ fn who_comes_as_it_stops_does_not_hold_it_up() {
 
 #[test]
 fn the_deadline_ends_what_does_not_end() {
-    let mut proxy = Proxy::start(&["--grace", "0.3", "--status"]);
+    let mut proxy = Proxy::start(&["--shutdown-timeout", "0.3", "--status"]);
     let mut slow = proxy.connect();
     slow.send(get("/slow?ms=60000"));
     proxy.wait_for_figure("requests.in_flight", 1);
@@ -96,7 +96,7 @@ fn the_deadline_ends_what_does_not_end() {
 
 #[test]
 fn a_second_signal_ends_everything() {
-    let mut proxy = Proxy::start(&["--status", "--grace", "3600"]);
+    let mut proxy = Proxy::start(&["--status", "--shutdown-timeout", "3600"]);
     let mut slow = proxy.connect();
     slow.send(get("/slow?ms=60000"));
     proxy.wait_for_figure("requests.in_flight", 1);

@@ -36,7 +36,7 @@ pub(crate) fn check_shortage(tag: u64, failure: &Failure) -> Check {
 /// A request that no longer finds room in the queue was not begun.
 pub(crate) fn check_full_queue(tag: u64, failure: &Failure) -> Check {
     let is_full = matches!(failure.error, RequestError::QueueFull { .. });
-    let is_so = failure.delivery == Delivery::NotSent && failure.phase == Phase::Waiting;
+    let is_so = failure.delivery == Delivery::NotProcessed && failure.phase == Phase::Queued;
     match !is_full || is_so {
         true => Ok(()),
         false => Err(format!("tag {tag}: {failure:?}")),
@@ -64,9 +64,9 @@ pub(crate) fn check_timeout(
         ),
         TimeoutKind::Total => (Some(Duration::ZERO), limits.total, true),
         TimeoutKind::FirstByte => (timings.sent(), limits.first_byte, !request.was_paused),
-        TimeoutKind::Silence => (
+        TimeoutKind::BetweenBytes => (
             timings.last_byte().max(timings.sent()),
-            limits.silence,
+            limits.between_bytes,
             !request.was_paused,
         ),
         TimeoutKind::Write => {
@@ -74,7 +74,7 @@ pub(crate) fn check_timeout(
                 true => request.writes_since.saturating_sub(request.submitted),
                 false => Duration::ZERO,
             };
-            (timings.assigned().max(Some(began)), limits.write, false)
+            (timings.queued().max(Some(began)), limits.write, false)
         }
         _ => return Ok(()),
     };

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use mio_fcgi::testkit::{
-    AfterClose, Break, Connect, End, Fragments, Habits, Rng, SecondBegin, Towards, Values, Wire,
+    AfterClose, Break, Connect, End, Fragments, Link, Quirks, Rng, SecondBegin, Towards, Values,
 };
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{
-    AtLimit, Backoff, Config, Limits, Multiplex, RequestIds, Retry, Stall, Timeouts, UnknownLength,
+    Backoff, Config, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, Retry, Timeouts,
+    UnknownLength,
 };
 
 use crate::plan::{Behaviour, BodyKind, FAULTS, Fault, Op, Reaction, ServerPlan, Submit};
@@ -25,8 +26,8 @@ fn draw_fragments(rng: &mut Rng) -> Fragments {
     }
 }
 
-fn draw_wire(rng: &mut Rng, has_faults: bool) -> Wire {
-    let mut wire = Wire::default();
+fn draw_wire(rng: &mut Rng, has_faults: bool) -> Link {
+    let mut wire = Link::default();
     wire.latency = *rng.pick(&[0, 0, 1, 20]) * Duration::from_millis(1);
     wire.bytes_per_second = *rng.pick(&[None, None, Some(200_000), Some(5_000_000)]);
     wire.capacity = *rng.pick(&[64 * 1024, 64 * 1024, 1000, 37, 256 * 1024]);
@@ -52,28 +53,28 @@ fn draw_wire(rng: &mut Rng, has_faults: bool) -> Wire {
 pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
     let wire = draw_wire(rng, has_faults);
     let other_wire = rng.chance(20).then(|| draw_wire(rng, has_faults));
-    let mut habits = match rng.below(7) {
-        0 => Habits::php_fpm(1 + rng.below(4) as usize),
-        1 => Habits::libfcgi(1 + rng.below(4) as usize),
-        2 | 3 => Habits::go(),
-        4 => Habits::flup(),
-        5 => Habits::flup_multiplexed(),
-        _ => Habits::ideal(),
+    let mut quirks = match rng.below(7) {
+        0 => Quirks::php_fpm(1 + rng.below(4) as usize),
+        1 => Quirks::libfcgi(1 + rng.below(4) as usize),
+        2 | 3 => Quirks::go(),
+        4 => Quirks::flup(),
+        5 => Quirks::flup_multiplexed(),
+        _ => Quirks::ideal(),
     };
-    if habits.multiplexes && rng.chance(20) {
+    if quirks.multiplexes && rng.chance(20) {
         let (most, all) = *rng.pick(&[("1", "2"), ("2", "3"), ("3", "9")]);
         let pairs = vec![
             ("FCGI_MAX_CONNS", most),
             ("FCGI_MAX_REQS", all),
             ("FCGI_MPXS_CONNS", "1"),
         ];
-        habits.values = match rng.chance(30) {
+        quirks.values = match rng.chance(30) {
             true => Values::PairsAndEmpty(pairs),
             false => Values::Pairs(pairs),
         };
     }
     if has_faults && rng.chance(25) {
-        habits.values = rng
+        quirks.values = rng
             .pick(&[
                 Values::Silent,
                 Values::UnknownType,
@@ -84,7 +85,7 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
             .clone();
     }
     if rng.chance(10) {
-        habits.second_begin = SecondBegin::CantMultiplex;
+        quirks.second_begin = SecondBegin::CantMultiplex;
     }
     let mut connects = vec![Connect::Accept];
     if has_faults && rng.chance(40) {
@@ -106,7 +107,7 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
     ServerPlan {
         wire,
         other_wire,
-        habits,
+        quirks,
         connects,
         max_requests: rng.chance(20).then(|| 1 + rng.below(5) as u32),
     }
@@ -114,17 +115,20 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
 
 fn draw_limits(rng: &mut Rng) -> Limits {
     let mut limits = Limits::default();
-    limits.max_connections = 1 + rng.below(4) as usize;
-    limits.max_idle = rng.below(4) as usize;
+    limits.max_connections_per_server = 1 + rng.below(4) as usize;
+    limits.max_idle_per_server = rng.below(4) as usize;
     if rng.chance(15) {
-        limits.min_idle = limits.max_idle.min(limits.max_connections).min(1);
+        limits.min_idle_per_server = limits
+            .max_idle_per_server
+            .min(limits.max_connections_per_server)
+            .min(1);
     }
     limits.idle_timeout = millis(rng, 800) + Duration::from_millis(20);
-    limits.max_age = rng
+    limits.max_lifetime = rng
         .chance(20)
         .then(|| millis(rng, 800) + Duration::from_millis(50));
     limits.max_requests_per_connection = rng.chance(30).then(|| 1 + rng.below(4) as u32);
-    limits.max_queue = *rng.pick(&[0, 1, 3, 100, 100]);
+    limits.max_queued_requests = *rng.pick(&[0, 1, 3, 100, 100]);
     limits
 }
 
@@ -133,7 +137,7 @@ fn draw_timeouts(rng: &mut Rng) -> Timeouts {
     timeouts.queue = Some(millis(rng, 1500));
     timeouts.write = Some(millis(rng, 600) + Duration::from_millis(1));
     timeouts.first_byte = Some(millis(rng, 900));
-    timeouts.silence = Some(millis(rng, 600));
+    timeouts.between_bytes = Some(millis(rng, 600));
     timeouts.total = rng.chance(40).then(|| millis(rng, 2500));
     timeouts
 }
@@ -145,10 +149,10 @@ pub(crate) fn draw_config(rng: &mut Rng, servers: usize) -> Config {
     config.limits = draw_limits(rng);
     config.timeouts = draw_timeouts(rng);
     config.connect_timeout = millis(rng, 400) + Duration::from_millis(50);
-    config.connect_patience = *rng.pick(&[0, 0, 300]) * Duration::from_millis(1);
+    config.connect_retry_timeout = *rng.pick(&[0, 0, 300]) * Duration::from_millis(1);
     config.backoff = Backoff {
-        first: Duration::from_millis(20),
-        longest: Duration::from_millis(200),
+        initial: Duration::from_millis(20),
+        max: Duration::from_millis(200),
     };
     config.keep_connections = rng.chance(85);
     config.stale_window = *rng.pick(&[0, 50, 1000, 1000]) * Duration::from_millis(1);
@@ -165,19 +169,19 @@ pub(crate) fn draw_config(rng: &mut Rng, servers: usize) -> Config {
     config.probe_timeout = Duration::from_millis(200);
     config.abort_grace = millis(rng, 300);
     config.max_retries = rng.below(4) as u8;
-    let mut stall = Stall::default();
+    let mut stall = PauseBuffer::default();
     stall.per_request = *rng.pick(&[0, 100, 5000, 65_536]);
     stall.per_connection = *rng.pick(&[200, 8000, 1 << 20]);
     stall.per_client = *rng.pick(&[300, 20_000, 1 << 26]);
-    stall.at_limit = *rng.pick(&[AtLimit::PauseConnection, AtLimit::FailRequest]);
-    config.stall = stall;
+    stall.overflow = *rng.pick(&[OverflowPolicy::PauseConnection, OverflowPolicy::FailRequest]);
+    config.pause_buffer = stall;
     config.stdin_high_water = *rng.pick(&[1, 100, 65_536]);
     config.unknown_length = *rng.pick(&[
         UnknownLength::Refuse,
         UnknownLength::Stream,
         UnknownLength::Buffer { limit: 5000 },
     ]);
-    config.yield_after = rng.chance(50).then_some(Duration::from_millis(20));
+    config.preempt_idle_after = rng.chance(50).then_some(Duration::from_millis(20));
     config
 }
 
@@ -264,7 +268,7 @@ fn draw_submit(rng: &mut Rng, tag: u64, has_faults: bool) -> Submit {
         method: METHODS[rng.below(METHODS.len() as u64) as usize],
         retry: *rng.pick(&[
             Retry::Never,
-            Retry::IfNotSent,
+            Retry::IfNotProcessed,
             Retry::ByMethod,
             Retry::ByMethod,
             Retry::IfStale,

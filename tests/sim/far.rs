@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mio_fcgi::Retry;
-use mio_fcgi::testkit::{Notice, Received, Records, Script, records};
+use mio_fcgi::testkit::{Behavior, Notice, ReceivedRequest, Records, records};
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 
 use crate::plan::{Behaviour, Fault, ServerPlan, Submit};
@@ -205,17 +205,17 @@ impl Far {
 /// The script that a plan has for a request.
 pub(crate) fn answer(
     shared: &Rc<RefCell<Far>>,
-    request: &Received,
+    request: &ReceivedRequest,
     setup: &ServerPlan,
     is_plain: bool,
-) -> Script {
+) -> Behavior {
     let mut far = shared.borrow_mut();
     let far = &mut *far;
     let tag = request.param("TAG");
     let tag = tag.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     let Some((tag, submit)) = tag.and_then(|tag| Some((tag, far.submits.get(&tag)?.clone())))
     else {
-        return Script::new().reset();
+        return Behavior::new().reset();
     };
     let number = request.connection;
     let connection = far.connection(number);
@@ -227,7 +227,7 @@ pub(crate) fn answer(
     if attempts < behaviour.refusals {
         far.attempts.insert(tag, attempts + 1);
         *far.refused.entry(tag).or_default() += 1;
-        let script = Script::new();
+        let script = Behavior::new();
         let script = if behaviour.is_early {
             script
         } else {
@@ -239,7 +239,7 @@ pub(crate) fn answer(
         far.accuse(what);
     }
     far.attempts.insert(tag, attempts + 1);
-    let may_be_late = is_plain && !far.always_one && !setup.habits.knows_only_id_one;
+    let may_be_late = is_plain && !far.always_one && !setup.quirks.knows_only_id_one;
     let mut fault = behaviour.fault;
     if matches!(fault, Fault::LateRecords | Fault::LateIntoNext) && !may_be_late {
         fault = Fault::None;
@@ -248,8 +248,8 @@ pub(crate) fn answer(
         *far.faults.entry(fault).or_default() += 1;
     }
     let id = request.request_id;
-    let multiplexes = if setup.habits.multiplexes { "1" } else { "0" };
-    let mut script = Script::new();
+    let multiplexes = if setup.quirks.multiplexes { "1" } else { "0" };
+    let mut script = Behavior::new();
     if let Some((_, owed)) = owed.filter(|(number, _)| *number == begun) {
         script = script.send(owed);
     }
@@ -262,12 +262,12 @@ pub(crate) fn answer(
         script = script.wait(behaviour.wait).then(move |_| {
             // Not once the next request was begun: its end could come first, and let the ID be used again.
             match shared.borrow_mut().connection(number).begun == begun {
-                true => Script::new().send(late),
-                false => Script::new(),
+                true => Behavior::new().send(late),
+                false => Behavior::new(),
             }
         });
     }
-    if setup.habits.knows_only_id_one && turned > 1 {
+    if setup.quirks.knows_only_id_one && turned > 1 {
         *far.faults.entry(Fault::OnlyIdOne).or_default() += 1;
     }
     if setup.max_requests.is_some_and(|most| turned >= most) {
@@ -288,13 +288,13 @@ pub(crate) fn status_of(tag: u64) -> u32 {
 const MARKER: [u8; 20] = [0xEE; 20];
 
 fn script_of(
-    mut script: Script,
+    mut script: Behavior,
     tag: u64,
     id: u16,
     behaviour: &Behaviour,
     fault: Fault,
     multiplexes: &'static str,
-) -> Script {
+) -> Behavior {
     if fault == Fault::StopsReading {
         script = script.stop_reading();
     }

@@ -279,7 +279,7 @@ impl Model {
                 if status != status_of(tag) && !may_be_zero && !self.has_sticky_status {
                     return Err(format!("tag {tag}: status {status} is another's"));
                 }
-                let received = completion.report.received;
+                let received = completion.report.bytes_received;
                 if received != stdout + stderr {
                     return Err(format!("tag {tag}: reports {received} bytes"));
                 }
@@ -299,9 +299,9 @@ impl Model {
                     }
                 };
                 *self.errors.entry(name).or_default() += 1;
-                let is_sent = failure.phase != Phase::Waiting;
+                let is_sent = failure.phase != Phase::Queued;
                 if matches!(failure.error, RequestError::TimedOut(_)) && is_sent && !any_pause {
-                    let decided = request.submitted + failure.report.timings.end();
+                    let decided = request.submitted + failure.report.timings.total();
                     self.timed_out = Some((tag, decided));
                 }
                 check_shortage(tag, failure)?;
@@ -360,7 +360,9 @@ impl Model {
             } else {
                 left
             };
-            *ceiling = (*ceiling).min(left).max(self.limits.max_connections);
+            *ceiling = (*ceiling)
+                .min(left)
+                .max(self.limits.max_connections_per_server);
         }
         if all > self.ceilings.iter().sum() {
             return Err(format!("{all} connections, {:?} allowed", self.ceilings));
@@ -372,8 +374,8 @@ impl Model {
             ));
         }
         let requests = stats.requests;
-        let queued = requests.waiting + requests.connecting;
-        let unended = requests.collecting + queued + requests.active + requests.holding;
+        let queued = requests.queued + requests.connecting;
+        let unended = requests.buffering + queued + requests.active + requests.draining;
         let queued_ends =
             stats.counters.submitted - stats.counters.completed - stats.counters.failed;
         if unended as u64 != queued_ends {
@@ -386,13 +388,13 @@ impl Model {
             return Err(format!("{} submitted", stats.counters.submitted));
         }
         // A connect that fails makes somebody wait, perhaps for no longer than a step.
-        self.has_waited |= requests.waiting > 0 || counters.connect_failures > 0;
+        self.has_waited |= requests.queued > 0 || counters.connect_failures > 0;
         self.has_waited |= self.errors.contains_key("TimedOut(Queue)");
-        let waiting = requests.waiting + requests.collecting;
+        let waiting = requests.queued + requests.buffering;
         if waiting > self.queue_ceiling {
             return Err(format!("{waiting} wait, {} may", self.queue_ceiling));
         }
-        self.queue_ceiling = waiting.max(self.limits.max_queue);
+        self.queue_ceiling = waiting.max(self.limits.max_queued_requests);
         let has_asked = self.far.borrow().questions > 0 && self.probes == 0;
         if has_asked && !self.has_waited && self.is_punctual {
             return Err("a server was asked though nobody had to wait".into());
@@ -413,10 +415,10 @@ impl Model {
                 "{active} requests, and the application serves {most}"
             ));
         }
-        let stall = engine.config().stall;
-        let slack = 64 * 1024 * all.max(1) + 64 * 1024 * requests.holding;
-        if stats.bytes_held > stall.per_client + slack {
-            return Err(format!("{} bytes held", stats.bytes_held));
+        let stall = engine.config().pause_buffer;
+        let slack = 64 * 1024 * all.max(1) + 64 * 1024 * requests.draining;
+        if stats.bytes_buffered > stall.per_client + slack {
+            return Err(format!("{} bytes held", stats.bytes_buffered));
         }
         Ok(())
     }

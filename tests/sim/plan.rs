@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Connect, Fragments, Habits, Rng, Values, Wire};
+use mio_fcgi::testkit::{Connect, Fragments, Link, Quirks, Rng, Values};
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{Config, Limits, Multiplex, Retry, Timeouts};
 
@@ -22,10 +22,10 @@ pub(crate) struct Plan {
 
 #[derive(Clone, Debug)]
 pub(crate) struct ServerPlan {
-    pub(crate) wire: Wire,
+    pub(crate) wire: Link,
     /// Every second connection has this one.
-    pub(crate) other_wire: Option<Wire>,
-    pub(crate) habits: Habits,
+    pub(crate) other_wire: Option<Link>,
+    pub(crate) quirks: Quirks,
     /// Taken in turn, over and over.
     pub(crate) connects: Vec<Connect>,
     /// Requests after which a connection is closed right behind the last end.
@@ -200,7 +200,7 @@ impl Plan {
         }
         for server in &mut servers {
             let is_one = !server.shares(&config) && has_faults && rng.chance(10);
-            server.habits.knows_only_id_one = is_one;
+            server.quirks.knows_only_id_one = is_one;
         }
         let max_sockets = (has_faults && rng.chance(20)).then(|| 1 + rng.below(5) as usize);
         let is_shuffled = rng.chance(60);
@@ -211,7 +211,7 @@ impl Plan {
             .map(|_| draw_op(rng, &mut next_tag, count, has_faults, may_jump))
             .collect();
         // On a wire that takes a few bytes at a time, long streams take long and show nothing more.
-        let is_narrow = |wire: &Wire| {
+        let is_narrow = |wire: &Link| {
             let is_fine = |cut| matches!(cut, Fragments::Each(_) | Fragments::UpTo(0..=64));
             wire.capacity < 1000 || is_fine(wire.reads) || is_fine(wire.writes)
         };
@@ -292,9 +292,9 @@ impl ServerPlan {
     /// Whether it tells how much it can serve in all.
     pub(crate) fn has_totals(&self) -> bool {
         let has_totals = |(name, _): &(&str, &str)| *name == "FCGI_MAX_REQS";
-        self.habits.multiplexes
+        self.quirks.multiplexes
             && matches!(
-                &self.habits.values,
+                &self.quirks.values,
                 Values::Pairs(pairs) | Values::PairsAndEmpty(pairs) if pairs.iter().any(has_totals)
             )
     }
@@ -304,7 +304,7 @@ impl ServerPlan {
         match config.multiplex {
             Multiplex::Off => false,
             Multiplex::On { max } => max > 1,
-            Multiplex::Auto => self.habits.multiplexes,
+            Multiplex::Auto => self.quirks.multiplexes,
             other => panic!("the runs do not know {other:?}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Connect, Script, Scripted, Sim, Wire};
+use mio_fcgi::testkit::{Behavior, Connect, Link, Scripted, Sim};
 use mio_fcgi::{
     Body, Config, Delivery, Multiplex, Request, RequestError, SubmitError, Tag, TimeoutKind,
     Timeouts, UnknownLength,
@@ -13,12 +13,12 @@ const MS: Duration = Duration::from_millis(1);
 fn config(multiplex: Multiplex) -> Config {
     let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
     config.multiplex = multiplex;
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     config
 }
 
-fn narrow(capacity: usize) -> Wire {
-    let mut wire = Wire::default();
+fn narrow(capacity: usize) -> Link {
+    let mut wire = Link::default();
     wire.capacity = capacity;
     wire
 }
@@ -31,7 +31,7 @@ fn error(sim: &Sim, handle: mio_fcgi::RequestHandle) -> Option<RequestError> {
 #[test]
 fn an_abort_of_what_still_leaves_the_outbox_does_not_say_not_sent() {
     let mut sim = Sim::new(config(Multiplex::On { max: 2 }), 1).expect("valid");
-    sim.serve(0, Scripted::new(|_| Script::new()));
+    sim.serve(0, Scripted::new(|_| Behavior::new()));
     sim.submit(Request::responder(), Tag(1)).expect("room");
     sim.advance(MS);
     let second = sim.submit(Request::responder(), Tag(2)).expect("room");
@@ -39,7 +39,7 @@ fn an_abort_of_what_still_leaves_the_outbox_does_not_say_not_sent() {
     sim.settle();
     let outcome = sim.outcome(second).expect("aborted");
     let failure = outcome.as_ref().expect_err("aborted");
-    assert_eq!(failure.delivery, Delivery::MaybeSent);
+    assert_eq!(failure.delivery, Delivery::MaybeProcessed);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_shared_connection_that_is_never_idle_retires_at_its_limit() {
     let mut sim = Sim::new(config, 1).expect("valid");
     sim.serve(
         0,
-        Scripted::new(|_| Script::new().await_stdin().wait(10 * MS).end(0)),
+        Scripted::new(|_| Behavior::new().await_stdin().wait(10 * MS).end(0)),
     );
     for tag in 0..12 {
         sim.submit(Request::responder(), Tag(tag)).expect("room");
@@ -62,10 +62,10 @@ fn a_shared_connection_that_is_never_idle_retires_at_its_limit() {
 #[test]
 fn a_waiting_request_is_woken_by_a_server_whose_failure_nobody_was_left_to_see() {
     let mut config = config(Multiplex::Off);
-    config.connect_patience = 5000 * MS;
+    config.connect_retry_timeout = 5000 * MS;
     let mut sim = Sim::new(config, 1).expect("valid");
     let refused = Connect::Refuse(std::io::ErrorKind::ConnectionRefused);
-    sim.serve(0, Scripted::new(|_| Script::answer("up")))
+    sim.serve(0, Scripted::new(|_| Behavior::answer("up")))
         .on_connect(move |attempt| {
             if attempt == 0 {
                 refused
@@ -80,14 +80,14 @@ fn a_waiting_request_is_woken_by_a_server_whose_failure_nobody_was_left_to_see()
     let second = sim.submit(Request::responder(), Tag(2)).expect("room");
     assert!(sim.run_to_end());
     assert!(sim.outcome(second).is_some_and(Result::is_ok));
-    assert_eq!(sim.elapsed(), sim.engine().config().backoff.first);
+    assert_eq!(sim.elapsed(), sim.engine().config().backoff.initial);
 }
 
 #[test]
 fn the_write_limit_holds_for_a_body_that_waits_behind_the_bytes_of_others() {
     let mut sim = Sim::new(config(Multiplex::On { max: 3 }), 1).expect("valid");
-    sim.serve(0, Scripted::new(|_| Script::new().stop_reading()))
-        .wire(narrow(100));
+    sim.serve(0, Scripted::new(|_| Behavior::new().stop_reading()))
+        .link(narrow(100));
     let mut timeouts = Timeouts::NONE;
     timeouts.write = Some(40 * MS);
     let mut handles = Vec::new();
@@ -108,9 +108,9 @@ fn the_write_limit_holds_for_a_body_that_waits_behind_the_bytes_of_others() {
 fn requests_whose_body_is_being_collected_count_as_waiting() {
     let mut config = config(Multiplex::Off);
     config.unknown_length = UnknownLength::Buffer { limit: 1000 };
-    config.limits.max_queue = 2;
+    config.limits.max_queued_requests = 2;
     let mut sim = Sim::new(config, 1).expect("valid");
-    sim.serve(0, Scripted::new(|_| Script::answer("ok")));
+    sim.serve(0, Scripted::new(|_| Behavior::answer("ok")));
     let pushed = || Request::responder().with_body(Body::pushed(None));
     let first = sim.submit(pushed(), Tag(1)).expect("room");
     sim.submit(pushed(), Tag(2)).expect("room");
@@ -127,7 +127,7 @@ fn requests_whose_body_is_being_collected_count_as_waiting() {
 #[test]
 fn a_paused_get_values_does_not_leave_its_connection_unread() {
     let mut sim = Sim::new(config(Multiplex::On { max: 2 }), 1).expect("valid");
-    sim.serve(0, Scripted::new(|_| Script::answer("ok")));
+    sim.serve(0, Scripted::new(|_| Behavior::answer("ok")));
     let probe = sim.get_values(0, Tag(1)).expect("room");
     sim.step();
     sim.step();
@@ -139,13 +139,13 @@ fn a_paused_get_values_does_not_leave_its_connection_unread() {
 }
 
 #[test]
-fn a_stall_budget_of_nothing_is_free_again_when_nothing_is_held() {
+fn a_pause_buffer_of_nothing_is_free_again_when_nothing_is_held() {
     let mut config = config(Multiplex::On { max: 2 });
-    config.stall.per_request = 0;
+    config.pause_buffer.per_request = 0;
     let mut sim = Sim::new(config, 1).expect("valid");
     sim.serve(
         0,
-        Scripted::new(|_| Script::new().stdout("one").wait(MS).stdout("two").end(0)),
+        Scripted::new(|_| Behavior::new().stdout("one").wait(MS).stdout("two").end(0)),
     );
     let first = sim.submit(Request::responder(), Tag(1)).expect("room");
     let second = sim.submit(Request::responder(), Tag(2)).expect("room");
@@ -163,14 +163,14 @@ fn a_shutdown_closes_what_became_idle_while_another_server_was_waited_for() {
     config
         .servers
         .push("127.0.0.1:9001".parse().expect("an address"));
-    config.limits.min_idle = 1;
-    config.limits.max_connections = 2;
+    config.limits.min_idle_per_server = 1;
+    config.limits.max_connections_per_server = 2;
     let mut sim = Sim::new(config, 1).expect("valid");
-    let slow = || Scripted::new(|_| Script::new().await_stdin().wait(50 * MS).end(0));
-    let mut wire = Wire::default();
+    let slow = || Scripted::new(|_| Behavior::new().await_stdin().wait(50 * MS).end(0));
+    let mut wire = Link::default();
     wire.latency = 10 * MS;
     sim.serve(0, slow());
-    sim.serve(1, slow()).wire(wire);
+    sim.serve(1, slow()).link(wire);
     sim.get_values(1, Tag(1)).expect("room");
     sim.submit(Request::responder(), Tag(2)).expect("room");
     sim.shutdown(None);
@@ -181,7 +181,7 @@ fn a_shutdown_closes_what_became_idle_while_another_server_was_waited_for() {
 #[test]
 fn a_shutdown_at_its_deadline_opens_nothing_to_ask_a_server() {
     let mut sim = Sim::new(config(Multiplex::Auto), 1).expect("valid");
-    sim.serve(0, Scripted::new(|_| Script::new()));
+    sim.serve(0, Scripted::new(|_| Behavior::new()));
     sim.submit(Request::responder(), Tag(1)).expect("room");
     sim.settle();
     sim.shutdown(Some(MS));
@@ -192,10 +192,10 @@ fn a_shutdown_at_its_deadline_opens_nothing_to_ask_a_server() {
 #[test]
 fn an_idle_time_of_nothing_with_connections_to_be_kept_is_no_endless_loop() {
     let mut config = config(Multiplex::Off);
-    config.limits.min_idle = 1;
+    config.limits.min_idle_per_server = 1;
     config.limits.idle_timeout = Duration::ZERO;
     let mut sim = Sim::new(config, 1).expect("valid");
-    sim.serve(0, Scripted::new(|_| Script::answer("ok")));
+    sim.serve(0, Scripted::new(|_| Behavior::answer("ok")));
     let request = sim.submit(Request::responder(), Tag(1)).expect("room");
     for _ in 0..100 {
         sim.step();

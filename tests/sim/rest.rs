@@ -32,7 +32,7 @@ impl Model {
         if sockets > all || (sockets < all && !waits) {
             return Err(format!("{sockets} sockets for {:?}", stats.connections));
         }
-        let kept = self.limits.min_idle * self.ceilings.len();
+        let kept = self.limits.min_idle_per_server * self.ceilings.len();
         let longest_idle = self.limits.idle_timeout;
         if stats.connections.idle > kept && at > self.last_traffic + longest_idle {
             return Err(format!("{} have idled too long", stats.connections.idle));
@@ -50,11 +50,11 @@ impl Model {
         if taken != self.ended {
             return Err(format!("{taken} have ended, {} End events", self.ended));
         }
-        let longest = engine.config().backoff.longest;
+        let longest = engine.config().backoff.max;
         let connections = stats.connections;
         let alone = connections.connecting + connections.probing + connections.idle == 0
             && connections.busy + connections.draining == 0;
-        if alone && stats.requests.waiting > 0 {
+        if alone && stats.requests.queued > 0 {
             let soon = engine
                 .poll_timeout()
                 .is_some_and(|due| due <= now + longest);
@@ -81,8 +81,11 @@ impl Model {
             // What was not sent as a whole is not the application's silence.
             let arrived = far.written.get(tag).filter(|_| is_plain);
             if let (Some(arrived), Some(last)) = (arrived, request.last_output)
-                && missed(last.max(*arrived).max(resumed), submit.timeouts.silence)
-                && stats.bytes_held == 0
+                && missed(
+                    last.max(*arrived).max(resumed),
+                    submit.timeouts.between_bytes,
+                )
+                && stats.bytes_buffered == 0
                 && stats.counters.retries == 0
             {
                 return Err(format!("tag {tag}: its limit on silence was missed"));
@@ -91,7 +94,7 @@ impl Model {
                 && request.last_output.is_none()
                 && stats.counters.retries == 0
                 && missed((*arrived).max(resumed), submit.timeouts.first_byte)
-                && stats.bytes_held == 0
+                && stats.bytes_buffered == 0
             {
                 return Err(format!("tag {tag}: its limit on the first byte was missed"));
             }
@@ -107,7 +110,7 @@ impl Model {
     /// What is to go on at rest: who could be served is, and who was told to wait for room is told of room.
     fn check_waiting(&self, stats: &Stats) -> Check {
         let far = self.far.borrow();
-        let queued = (stats.requests.waiting + stats.requests.connecting) as u64;
+        let queued = (stats.requests.queued + stats.requests.connecting) as u64;
         // What may not be sent twice may have to wait for a new connection.
         let is_choosy = |(tag, request): &(&u64, &Request)| {
             let submit = request.submit.as_ref();
@@ -143,12 +146,12 @@ impl Model {
             let far = self.far.borrow();
             let seen = far.attempts.get(tag).copied().unwrap_or_default();
             let refused = far.refused.get(tag).copied().unwrap_or_default();
-            if request.delivery == Some(Delivery::NotSent) && seen > refused {
+            if request.delivery == Some(Delivery::NotProcessed) && seen > refused {
                 return Err(format!("tag {tag}: not sent, but the application had it"));
             }
         }
         let (stats, nothing) = (engine.stats(), Stats::default());
-        let is_left = stats.bytes_held > 0
+        let is_left = stats.bytes_buffered > 0
             || stats.connections != nothing.connections
             || stats.requests != nothing.requests;
         if !engine.is_idle() || is_left {

@@ -70,15 +70,15 @@ impl<'p> World<'p> {
             let (asks, own) = (Rc::clone(&far), setup.clone());
             let shares = setup.shares(&plan.config);
             let inner = Scripted::new(move |request| answer(&asks, request, &own, !shares))
-                .with_habits(setup.habits.clone());
-            far.borrow_mut().refuses_to_share |= shares && !setup.habits.multiplexes;
+                .with_quirks(setup.quirks.clone());
+            far.borrow_mut().refuses_to_share |= shares && !setup.quirks.multiplexes;
             let connects = setup.connects.clone();
             let mut tap = Tap::new(Rc::clone(&far), setup, shares);
             let notes = Rc::clone(&far);
             let (wire, other) = (setup.wire.clone(), setup.other_wire.clone());
             network
                 .server(index)
-                .wires(move |attempt| match &other {
+                .links(move |attempt| match &other {
                     Some(other) if attempt % 2 == 1 => other.clone(),
                     _ => wire.clone(),
                 })
@@ -90,7 +90,7 @@ impl<'p> World<'p> {
         let limits = plan.config.limits;
         let has_status = |status| {
             let mut servers = plan.servers.iter();
-            servers.any(|it| it.habits.app_status == status)
+            servers.any(|it| it.quirks.app_status == status)
         };
         far.borrow_mut().most_per_connection = limits.max_requests_per_connection;
         let model = Model {
@@ -98,9 +98,9 @@ impl<'p> World<'p> {
             origin,
             is_punctual: plan.is_punctual(),
             limits,
-            ceilings: vec![limits.max_connections; count],
-            idle_ceiling: limits.max_idle,
-            queue_ceiling: limits.max_queue,
+            ceilings: vec![limits.max_connections_per_server; count],
+            idle_ceiling: limits.max_idle_per_server,
+            queue_ceiling: limits.max_queued_requests,
             has_waited: false,
             has_totals: plan.servers.iter().any(ServerPlan::has_totals),
             is_never_down: plan.is_punctual() && plan.servers.iter().all(ServerPlan::is_never_down),
@@ -184,12 +184,12 @@ impl<'p> World<'p> {
                 model.limits = *limits;
                 model.last_traffic = self.network.elapsed();
                 for ceiling in &mut model.ceilings {
-                    *ceiling = limits.max_connections.max(*ceiling);
+                    *ceiling = limits.max_connections_per_server.max(*ceiling);
                 }
-                model.idle_ceiling = limits.max_idle;
+                model.idle_ceiling = limits.max_idle_per_server;
                 let requests = self.engine.stats().requests;
-                let waiting = requests.waiting + requests.collecting;
-                model.queue_ceiling = limits.max_queue.max(waiting);
+                let waiting = requests.queued + requests.buffering;
+                model.queue_ceiling = limits.max_queued_requests.max(waiting);
                 let most = limits.max_requests_per_connection;
                 let mut far = self.far.borrow_mut();
                 far.most_per_connection = far.most_per_connection.zip(most).map(|(a, b)| a.max(b));
@@ -265,7 +265,7 @@ impl<'p> World<'p> {
                 // It would have waited.
                 self.model.has_waited = true;
                 let requests = self.engine.stats().requests;
-                if requests.waiting + requests.collecting < limit {
+                if requests.queued + requests.buffering < limit {
                     return Err(format!("refused, the queue is full with {requests:?}"));
                 }
             }

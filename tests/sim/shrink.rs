@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Connect, Habits, Wire};
+use mio_fcgi::testkit::{Connect, Link, Quirks};
 use mio_fcgi::wire::Role;
 
 use crate::plan::{BodyKind, Fault, Op, Plan, Reaction, ServerPlan, Submit};
@@ -89,9 +89,9 @@ impl<F: Fn(&Plan) -> bool> Shrinker<F> {
 const SERVERS: [fn(&mut ServerPlan); 5] = [
     |server| server.other_wire = None,
     |server| server.max_requests = None,
-    |server| server.wire = Wire::default(),
+    |server| server.wire = Link::default(),
     |server| server.connects = vec![Connect::Accept],
-    |server| server.habits = Habits::ideal(),
+    |server| server.quirks = Quirks::ideal(),
 ];
 
 /// What makes a request simple.
@@ -131,6 +131,6 @@ mod tests {
         };
         assert_eq!((submit.body, submit.params_len), (BodyKind::None, 0));
         assert_eq!(submit.behaviour.fault, Fault::None);
-        assert!(small.servers.iter().all(|it| it.wire == Wire::default()));
+        assert!(small.servers.iter().all(|it| it.wire == Link::default()));
     }
 }

@@ -108,8 +108,8 @@ impl Tap {
         Self {
             far,
             shares,
-            all_roles: setup.habits.all_roles,
-            dies_of_questions: setup.habits.values == Values::Close,
+            all_roles: setup.quirks.all_roles,
+            dies_of_questions: setup.quirks.values == Values::Close,
             connections: BTreeMap::new(),
         }
     }

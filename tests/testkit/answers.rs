@@ -1,7 +1,7 @@
 //! Heads, ends, and what becomes of a request after a refusal.
 
 use mio_fcgi::cgi::{HeadError, HeadParser};
-use mio_fcgi::testkit::{Break, Connect, End, Script, Scripted, Towards, Wire};
+use mio_fcgi::testkit::{Behavior, Break, Connect, End, Link, Scripted, Towards};
 use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{Body, ConnectError, Delivery, Multiplex, Request, RequestError, Retry, Tag};
 
@@ -9,11 +9,11 @@ use crate::{Case, MS, error, failure, is_complete, plain, play, server, sim, sub
 
 pub(crate) const CASES: &[Case] = &[
     (25, "a script without `Script::stdout`", || {
-        let (sim, handle) = play(|_| Script::new().end(0));
+        let (sim, handle) = play(|_| Behavior::new().end(0));
         assert_eq!(status(&sim.stdout(handle)), Err(HeadError::Missing));
     }),
     (26, "`Script::end` in mid-head", || {
-        let (sim, handle) = play(|_| Script::new().stdout("Status: 2").end(0));
+        let (sim, handle) = play(|_| Behavior::new().stdout("Status: 2").end(0));
         assert!(is_complete(&sim, handle));
         assert!(matches!(
             status(&sim.stdout(handle)),
@@ -21,8 +21,11 @@ pub(crate) const CASES: &[Case] = &[
         ));
     }),
     (27, "`Script::close` in mid-head", || {
-        let (sim, handle) = play(|_| Script::new().stdout("Status: 2").close());
-        assert!(matches!(error(&sim, handle), RequestError::Lost(_)));
+        let (sim, handle) = play(|_| Behavior::new().stdout("Status: 2").close());
+        assert!(matches!(
+            error(&sim, handle),
+            RequestError::ConnectionLost(_)
+        ));
     }),
     (28, HEAD, || {
         for head in ["Status: 404 Not Found", "Status: 404", "status:  404"] {
@@ -49,7 +52,7 @@ pub(crate) const CASES: &[Case] = &[
         "`Script::stdout` twice, with `Script::wait` in between",
         || {
             let (sim, handle) = play(|_| {
-                let early = Script::new().stdout("Status: 103\r\n\r\n").wait(MS);
+                let early = Behavior::new().stdout("Status: 103\r\n\r\n").wait(MS);
                 early.stdout("Status: 201\r\n\r\n").end(0)
             });
             assert_eq!(status(&sim.stdout(handle)), Ok(201));
@@ -63,7 +66,7 @@ pub(crate) const CASES: &[Case] = &[
         "`Script::stdout` twice, with `Script::wait` in between",
         || {
             let (sim, handle) = play(|_| {
-                Script::new()
+                Behavior::new()
                     .stdout("X-A: b\n")
                     .wait(MS)
                     .stdout("\n")
@@ -107,48 +110,54 @@ pub(crate) const CASES: &[Case] = &[
         assert!(head_of("X-A: b\r\n c\r\n\r\n").is_err())
     }),
     (47, "`Script::answer`: all in one read", || {
-        let (mut sim, handle) = play(|_| Script::answer("Status: 200\r\n\r\nbody"));
+        let (mut sim, handle) = play(|_| Behavior::answer("Status: 200\r\n\r\nbody"));
         assert!(is_complete(&sim, handle));
         assert_eq!(sim.network().tally().short_reads, 0);
     }),
     (48, "`Script::close` in mid-body", || {
-        let (sim, handle) = play(|_| Script::new().stdout("X-A: b\r\n\r\nhalf").close());
+        let (sim, handle) = play(|_| Behavior::new().stdout("X-A: b\r\n\r\nhalf").close());
         assert_eq!(failure(&sim, handle).delivery, Delivery::Responded);
     }),
     (49, "`Script::stdout_end`, then `Script::close`", || {
-        let (sim, handle) = play(|_| Script::new().stdout("all of it").stdout_end().close());
+        let (sim, handle) = play(|_| Behavior::new().stdout("all of it").stdout_end().close());
         assert!(failure(&sim, handle).report.stdout_ended);
     }),
     (50, "`Script::close` behind the declared length", || {
         let (sim, handle) = play(|_| {
-            Script::new()
+            Behavior::new()
                 .stdout("Content-Length: 4\r\n\r\nfull")
                 .close()
         });
-        assert!(matches!(error(&sim, handle), RequestError::Lost(_)));
+        assert!(matches!(
+            error(&sim, handle),
+            RequestError::ConnectionLost(_)
+        ));
     }),
     (51, "`Script::close` before the declared length", || {
         let (sim, handle) = play(|_| {
-            Script::new()
+            Behavior::new()
                 .stdout("Content-Length: 9\r\n\r\nhalf")
                 .close()
         });
-        assert!(matches!(error(&sim, handle), RequestError::Lost(_)));
+        assert!(matches!(
+            error(&sim, handle),
+            RequestError::ConnectionLost(_)
+        ));
     }),
     (52, "`Script::end` before the declared length", || {
-        let (sim, handle) = play(|_| Script::answer("Content-Length: 9\r\n\r\nhalf"));
+        let (sim, handle) = play(|_| Behavior::answer("Content-Length: 9\r\n\r\nhalf"));
         assert!(is_complete(&sim, handle), "the engine reads no heads");
     }),
     (
         53,
         "`Script::end` behind more than the declared length",
         || {
-            let (sim, handle) = play(|_| Script::answer("Content-Length: 1\r\n\r\ntoo much"));
+            let (sim, handle) = play(|_| Behavior::answer("Content-Length: 1\r\n\r\ntoo much"));
             assert!(is_complete(&sim, handle), "the engine reads no heads");
         },
     ),
     (54, "`Script::end`, then `Script::reset`", || {
-        let (mut sim, handle) = play(|_| Script::new().stdout("all").end(0).wait(MS).reset());
+        let (mut sim, handle) = play(|_| Behavior::new().stdout("all").end(0).wait(MS).reset());
         sim.advance(2 * MS);
         assert!(is_complete(&sim, handle));
         assert_eq!(sim.network().tally().resets, 1);
@@ -160,8 +169,8 @@ pub(crate) const CASES: &[Case] = &[
             let mut sim = sim(
                 plain(),
                 by_turns(|turn| match turn {
-                    1 => Script::new().reset(),
-                    _ => Script::answer("hello"),
+                    1 => Behavior::new().reset(),
+                    _ => Behavior::answer("hello"),
                 }),
             );
             for tag in 0..2 {
@@ -173,20 +182,20 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
     (56, "`Script::reset` at once", || {
-        let (sim, handle) = play(|_| Script::new().await_stdin().reset());
-        assert_eq!(failure(&sim, handle).delivery, Delivery::MaybeSent);
+        let (sim, handle) = play(|_| Behavior::new().await_stdin().reset());
+        assert_eq!(failure(&sim, handle).delivery, Delivery::MaybeProcessed);
     }),
     (57, "`Script::close` at once", || {
-        let (sim, handle) = play(|_| Script::new().await_stdin().close());
-        assert_eq!(failure(&sim, handle).delivery, Delivery::MaybeSent);
+        let (sim, handle) = play(|_| Behavior::new().await_stdin().close());
+        assert_eq!(failure(&sim, handle).delivery, Delivery::MaybeProcessed);
     }),
     (
         58,
         "`Break` of the direction to the application, `Server::wires`",
         || {
-            let mut sim = sim(plain(), |_| Script::new().await_stdin().echo().end(0));
-            server(&mut sim).wires(|connection| {
-                let mut wire = Wire::default();
+            let mut sim = sim(plain(), |_| Behavior::new().await_stdin().echo().end(0));
+            server(&mut sim).links(|connection| {
+                let mut wire = Link::default();
                 // The first request has 40 bytes, the second many.
                 wire.breaks = (connection == 0).then_some(Break {
                     counts: Towards::Application,
@@ -218,14 +227,18 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         61,
-        "`Script::refuse` with `UnknownRole`, `Habits::all_roles`",
+        "`Script::refuse` with `UnknownRole`, `Quirks::all_roles`",
         || {
-            let (sim, handle) = play(|_| Script::new().refuse(ProtocolStatus::UnknownRole));
+            let (sim, handle) = play(|_| Behavior::new().refuse(ProtocolStatus::UnknownRole));
             assert_eq!(*error(&sim, handle), RequestError::UnknownRole);
         },
     ),
     (62, "`Script::refuse` behind `Script::stdout`", || {
-        let (sim, handle) = play(|_| Script::new().stdout("x").refuse(ProtocolStatus::Overloaded));
+        let (sim, handle) = play(|_| {
+            Behavior::new()
+                .stdout("x")
+                .refuse(ProtocolStatus::Overloaded)
+        });
         assert_eq!(failure(&sim, handle).delivery, Delivery::Responded);
     }),
     (
@@ -236,9 +249,9 @@ pub(crate) const CASES: &[Case] = &[
             config
                 .servers
                 .push("127.0.0.1:9001".parse().expect("an address"));
-            let mut sim = sim(config, |_| Script::answer("hello"));
+            let mut sim = sim(config, |_| Behavior::answer("hello"));
             server(&mut sim).on_connect(|_| REFUSED);
-            sim.serve(1, Scripted::new(|_| Script::answer("hello")));
+            sim.serve(1, Scripted::new(|_| Behavior::answer("hello")));
             let handle = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, handle));
         },
@@ -254,7 +267,9 @@ pub(crate) const CASES: &[Case] = &[
         let mut config = plain();
         config.max_retries = 255;
         config.timeouts.total = Some(500 * MS);
-        let mut sim = sim(config, |_| Script::new().refuse(ProtocolStatus::Overloaded));
+        let mut sim = sim(config, |_| {
+            Behavior::new().refuse(ProtocolStatus::Overloaded)
+        });
         let handle = submit(&mut sim, 1);
         assert!(sim.run_to_end());
         assert_eq!(sim.ended_at(handle), Some(500 * MS));
@@ -263,16 +278,16 @@ pub(crate) const CASES: &[Case] = &[
         let mut sim = sim(
             plain(),
             by_turns(|turn| match turn {
-                1 => Script::new().reset(),
-                _ => Script::answer("hello"),
+                1 => Behavior::new().reset(),
+                _ => Behavior::answer("hello"),
             }),
         );
         submit(&mut sim, 1);
         assert!(sim.run_to_end());
-        let request = Request::responder().with_retry(Retry::IfNotSent);
+        let request = Request::responder().with_retry(Retry::IfNotProcessed);
         let handle = sim.submit(request, Tag(2)).expect("room");
         assert!(sim.run_to_end());
-        assert_eq!(failure(&sim, handle).delivery, Delivery::MaybeSent);
+        assert_eq!(failure(&sim, handle).delivery, Delivery::MaybeProcessed);
     }),
 ];
 
@@ -282,7 +297,7 @@ const REFUSED: Connect = Connect::Refuse(std::io::ErrorKind::ConnectionRefused);
 /// The status of an answer.
 fn head_of(stdout: impl Into<Vec<u8>>) -> Result<u16, HeadError> {
     let stdout = stdout.into();
-    let (sim, handle) = play(move |_| Script::answer(stdout.clone()));
+    let (sim, handle) = play(move |_| Behavior::answer(stdout.clone()));
     assert!(is_complete(&sim, handle));
     status(&sim.stdout(handle))
 }
@@ -301,8 +316,8 @@ fn status(stdout: &[u8]) -> Result<u16, HeadError> {
 
 /// Scripts by the turn of the request.
 fn by_turns(
-    script: impl Fn(usize) -> Script + 'static,
-) -> impl FnMut(&mio_fcgi::testkit::Received) -> Script + 'static {
+    script: impl Fn(usize) -> Behavior + 'static,
+) -> impl FnMut(&mio_fcgi::testkit::ReceivedRequest) -> Behavior + 'static {
     let mut turn = 0;
     move |_| {
         turn += 1;
@@ -316,8 +331,8 @@ fn refused_once(status: ProtocolStatus) {
     let mut sim = sim(
         config,
         by_turns(move |turn| match turn {
-            0 => Script::new().await_stdin().refuse(status),
-            _ => Script::answer("hello"),
+            0 => Behavior::new().await_stdin().refuse(status),
+            _ => Behavior::answer("hello"),
         }),
     );
     let handle = submit(&mut sim, 1);

@@ -5,7 +5,7 @@
 //! testkit --test testkit` writes it anew.
 
 mod answers;
-mod habits;
+mod quirks;
 mod receiving;
 mod seams;
 mod sending;
@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use mio_fcgi::testkit::{
-    Connect, Dialogue, Fragments, Received, Script, Scripted, Server, Sim, Wire, records,
+    Behavior, Connect, Dialogue, Fragments, Link, ReceivedRequest, Scripted, Server, Sim, records,
 };
 use mio_fcgi::wire::Role;
 use mio_fcgi::{Config, Failure, Multiplex, Request, RequestError, RequestHandle, Tag};
@@ -82,7 +82,7 @@ fn cases() -> Vec<Case> {
 fn plain() -> Config {
     let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
     config.multiplex = Multiplex::Off;
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     config
 }
 
@@ -94,7 +94,7 @@ fn shared() -> Config {
 }
 
 /// A client of one server, which answers by scripts.
-fn sim(config: Config, script: impl FnMut(&Received) -> Script + 'static) -> Sim {
+fn sim(config: Config, script: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> Sim {
     sim_of(config, Scripted::new(script))
 }
 
@@ -110,7 +110,7 @@ fn submit(sim: &mut Sim, tag: u64) -> RequestHandle {
 }
 
 /// One request, played to its end.
-fn play(script: impl FnMut(&Received) -> Script + 'static) -> (Sim, RequestHandle) {
+fn play(script: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> (Sim, RequestHandle) {
     let mut sim = sim(plain(), script);
     let handle = submit(&mut sim, 1);
     assert!(sim.run_to_end());
@@ -137,8 +137,8 @@ fn error(sim: &Sim, handle: RequestHandle) -> &RequestError {
 #[test]
 fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
     let mut sim = sim(plain(), |request| match request.param("TAG") {
-        Some(b"2") => Script::new().wait(5_000 * MS).stdout("slow").end(0),
-        _ => Script::answer("fast"),
+        Some(b"2") => Behavior::new().wait(5_000 * MS).stdout("slow").end(0),
+        _ => Behavior::answer("fast"),
     });
     let now = sim.now();
     let request = Request::responder().param("TAG", "1");
@@ -158,21 +158,21 @@ fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
 /// Whatever takes as long as there is: it happens after a hundred years, and nothing overflows.
 #[test]
 fn the_longest_duration_is_one_like_others() {
-    let mut wire = Wire::default();
+    let mut wire = Link::default();
     (wire.latency, wire.bytes_per_second, wire.capacity) = (Duration::MAX, Some(0), usize::MAX);
     (wire.reads, wire.writes) = (Fragments::UpTo(usize::MAX), Fragments::Each(usize::MAX));
     for (wire, connect, wait) in [
         (wire, Connect::Accept, Duration::ZERO),
-        (Wire::default(), Connect::AcceptAfter(Duration::MAX), MS),
-        (Wire::default(), Connect::Accept, Duration::MAX),
+        (Link::default(), Connect::AcceptAfter(Duration::MAX), MS),
+        (Link::default(), Connect::Accept, Duration::MAX),
     ] {
         let mut config = plain();
         config.connect_timeout = Duration::MAX;
         config.timeouts = mio_fcgi::Timeouts::NONE;
         let mut sim = sim(config, move |_| {
-            Script::new().wait(wait).stdout("late").end(0)
+            Behavior::new().wait(wait).stdout("late").end(0)
         });
-        server(&mut sim).wire(wire).on_connect(move |_| connect);
+        server(&mut sim).link(wire).on_connect(move |_| connect);
         let handle = submit(&mut sim, 1);
         sim.advance(Duration::from_secs(1));
         assert_eq!(sim.outcome(handle), None);
@@ -181,7 +181,7 @@ fn the_longest_duration_is_one_like_others() {
         assert!(sim.run_to_end() && is_complete(&sim, handle));
     }
     let mut dialogue = Dialogue::new(Scripted::new(|_| {
-        Script::new().wait(Duration::MAX).stdout("late").end(0)
+        Behavior::new().wait(Duration::MAX).stdout("late").end(0)
     }));
     let connection = dialogue.connect();
     let request = records::begin(1, Role::Responder, false).params_end(1);

@@ -1,6 +1,6 @@
 //! Records that come, right and wrong.
 
-use mio_fcgi::testkit::{Fragments, Habits, Records, Script, Scripted, Wire, records};
+use mio_fcgi::testkit::{Behavior, Fragments, Link, Quirks, Records, Scripted, records};
 use mio_fcgi::wire::{DecodeError, ProtocolStatus, RecordType};
 use mio_fcgi::{ProtocolError, RequestError};
 
@@ -10,11 +10,11 @@ pub(crate) const CASES: &[Case] = &[
     (1, "`Wire::reads` with `Fragments::Each` or `UpTo`", || {
         for len in 1..60 {
             let mut sim = sim(crate::plain(), |_| {
-                Script::new().stdout("hello").stderr("x").end(0)
+                Behavior::new().stdout("hello").stderr("x").end(0)
             });
-            let mut wire = Wire::default();
+            let mut wire = Link::default();
             wire.reads = Fragments::Each(len);
-            crate::server(&mut sim).wire(wire);
+            crate::server(&mut sim).link(wire);
             let handle = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, handle));
             assert_eq!(sim.stdout(handle), b"hello");
@@ -55,16 +55,16 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         6,
-        "`Habits::go`, whose output comes after the end of an abort",
+        "`Quirks::go`, whose output comes after the end of an abort",
         || {
             let slow = |_: &_| {
-                Script::new()
+                Behavior::new()
                     .await_stdin()
                     .wait(9 * MS)
                     .stdout("late")
                     .end(0)
             };
-            let mut sim = crate::sim_of(shared(), Scripted::new(slow).with_habits(Habits::go()));
+            let mut sim = crate::sim_of(shared(), Scripted::new(slow).with_quirks(Quirks::go()));
             let first = submit(&mut sim, 1);
             let second = submit(&mut sim, 2);
             sim.advance(MS);
@@ -144,7 +144,7 @@ pub(crate) const CASES: &[Case] = &[
         17,
         "`Script::end` with a status, `AppStatus::Sticky`",
         || {
-            let (sim, handle) = play(|_| Script::new().stdout("fine").end(7));
+            let (sim, handle) = play(|_| Behavior::new().stdout("fine").end(7));
             let outcome = sim.outcome(handle).expect("it has ended").as_ref();
             assert_eq!(outcome.map(|complete| complete.app_status), Ok(7));
         },
@@ -153,7 +153,7 @@ pub(crate) const CASES: &[Case] = &[
         18,
         "`Script::refuse` with a `ProtocolStatus::Unassigned`",
         || {
-            let (sim, handle) = play(|_| Script::new().refuse(ProtocolStatus::Unassigned(9)));
+            let (sim, handle) = play(|_| Behavior::new().refuse(ProtocolStatus::Unassigned(9)));
             assert_eq!(*error(&sim, handle), RequestError::UnknownStatus(9));
         },
     ),
@@ -172,7 +172,7 @@ pub(crate) const CASES: &[Case] = &[
         "`Script::stdout_end` before `Script::stderr`, `Outputs::EndedIfUsed`",
         || {
             let (sim, handle) =
-                play(|_| Script::new().stdout_end().stderr("late, but told").end(0));
+                play(|_| Behavior::new().stdout_end().stderr("late, but told").end(0));
             assert_eq!(sim.stderr(handle), b"late, but told");
         },
     ),
@@ -181,11 +181,11 @@ pub(crate) const CASES: &[Case] = &[
             answered(|id| records::new().stdout_end(id).stdout(id, b"more").end(id, 0));
         assert!(is_complete(&sim, handle) && sim.stdout(handle).is_empty());
     }),
-    (22, "`Habits::record_len` of 1", || {
-        let mut habits = Habits::ideal();
-        habits.record_len = 1;
-        let script = |_: &_| Script::answer(vec![b'x'; 20_000]);
-        let mut sim = crate::sim_of(crate::plain(), Scripted::new(script).with_habits(habits));
+    (22, "`Quirks::record_len` of 1", || {
+        let mut quirks = Quirks::ideal();
+        quirks.record_len = 1;
+        let script = |_: &_| Behavior::answer(vec![b'x'; 20_000]);
+        let mut sim = crate::sim_of(crate::plain(), Scripted::new(script).with_quirks(quirks));
         let handle = submit(&mut sim, 1);
         assert!(sim.run_to_end());
         assert_eq!(sim.stdout(handle).len(), 20_000);
@@ -202,10 +202,10 @@ pub(crate) const CASES: &[Case] = &[
         24,
         "`Wire::reads`, for a read is not announced twice",
         || {
-            let mut sim = sim(crate::plain(), |_| Script::answer(vec![b'x'; 50_000]));
-            let mut wire = Wire::default();
+            let mut sim = sim(crate::plain(), |_| Behavior::answer(vec![b'x'; 50_000]));
+            let mut wire = Link::default();
             wire.reads = Fragments::UpTo(700);
-            crate::server(&mut sim).wire(wire);
+            crate::server(&mut sim).link(wire);
             let handle = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, handle));
             assert!(sim.network().tally().short_reads > 50);
@@ -219,7 +219,7 @@ fn answered(
 ) -> (mio_fcgi::testkit::Sim, mio_fcgi::RequestHandle) {
     play(move |request| {
         let records = records(request.request_id);
-        Script::new().await_stdin().send(records).ended()
+        Behavior::new().await_stdin().send(records).ended()
     })
 }
 

@@ -7,18 +7,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mio_fcgi::testkit::{
-    AfterClose, Connect, Fragments, Habits, Notice, Script, Scripted, Sim, Wire, records,
+    AfterClose, Behavior, Connect, Fragments, Link, Notice, Quirks, Scripted, Sim, records,
 };
 use mio_fcgi::{
-    Body, Config, LostReason, Multiplex, OwnedEvent, Request, RequestError, RequestHandle, Tag,
-    TimeoutKind,
+    Body, Config, ConnectionLostReason, Multiplex, OwnedEvent, Request, RequestError,
+    RequestHandle, Tag, TimeoutKind,
 };
 
 use crate::{MS, error, is_complete, plain, server, sim, sim_of, submit};
 
 #[test]
 fn an_end_is_announced_in_one_step_and_read_in_a_later_one() {
-    let mut sim = sim(plain(), |_| Script::new().await_stdin().end(0).close());
+    let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0).close());
     let notices = notices(&mut sim);
     let first = submit(&mut sim, 1);
     assert!(sim.run_until(|_| notices.borrow().contains(&Notice::ReadClosed)));
@@ -34,7 +34,7 @@ fn an_end_is_announced_in_one_step_and_read_in_a_later_one() {
 #[test]
 fn an_idle_connection_whose_end_is_announced_is_not_handed_out() {
     let mut sim = sim(plain(), |_| {
-        Script::new().await_stdin().end(0).wait(50 * MS).close()
+        Behavior::new().await_stdin().end(0).wait(50 * MS).close()
     });
     let notices = notices(&mut sim);
     let first = submit(&mut sim, 1);
@@ -51,7 +51,7 @@ fn an_idle_connection_whose_end_is_announced_is_not_handed_out() {
 fn room_that_was_asked_for_is_told_of_although_nothing_more_is_offered() {
     let mut config = plain();
     config.stdin_high_water = 100;
-    let mut sim = sim(config, |_| Script::new().await_stdin().end(0));
+    let mut sim = sim(config, |_| Behavior::new().await_stdin().end(0));
     let request = Request::responder().with_body(Body::pushed(Some(200)));
     let handle = sim.submit(request, Tag(1)).expect("accepted");
     assert_eq!(sim.write_stdin(handle, &[b'x'; 150]), Ok(100));
@@ -68,10 +68,10 @@ fn a_write_limit_begins_when_there_is_something_to_write() {
     config.timeouts.write = Some(100 * MS);
     // Some of these are filled exactly by what is written first.
     for capacity in 50..400 {
-        let mut sim = sim(config.clone(), |_| Script::new().stop_reading());
-        let mut wire = Wire::default();
+        let mut sim = sim(config.clone(), |_| Behavior::new().stop_reading());
+        let mut wire = Link::default();
         wire.capacity = capacity;
-        server(&mut sim).wire(wire);
+        server(&mut sim).link(wire);
         let request = Request::responder().with_body(Body::pushed(Some(2000)));
         let handle = sim.submit(request, Tag(1)).expect("accepted");
         assert_eq!(sim.write_stdin(handle, &[b'x'; 100]), Ok(100));
@@ -89,11 +89,11 @@ fn a_write_limit_begins_when_there_is_something_to_write() {
 #[test]
 fn a_read_that_ends_exactly_at_the_end_of_its_buffer_is_followed_by_another() {
     for (len, is_exact) in [(16, true), (17, false)] {
-        let mut sim = sim(plain(), |_| Script::new().await_stdin().end(0));
-        let mut wire = Wire::default();
+        let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
+        let mut wire = Link::default();
         // FCGI_END_REQUEST takes 16 bytes, the empty FCGI_STDOUT 8.
         wire.reads = Fragments::Each(len + 8);
-        server(&mut sim).wire(wire);
+        server(&mut sim).link(wire);
         let handle = submit(&mut sim, 1);
         assert!(sim.run_to_end() && is_complete(&sim, handle));
         sim.settle();
@@ -105,10 +105,10 @@ fn a_read_that_ends_exactly_at_the_end_of_its_buffer_is_followed_by_another() {
 
 #[test]
 fn a_driver_that_reads_until_blocked_reads_once_more() {
-    let mut sim = sim(plain(), |_| Script::new().await_stdin().end(0));
-    let mut wire = Wire::default();
+    let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
+    let mut wire = Link::default();
     wire.reads_until_blocked = true;
-    server(&mut sim).wire(wire);
+    server(&mut sim).link(wire);
     let handle = submit(&mut sim, 1);
     assert!(sim.run_to_end() && is_complete(&sim, handle));
     sim.settle();
@@ -118,7 +118,7 @@ fn a_driver_that_reads_until_blocked_reads_once_more() {
 #[test]
 fn a_connection_is_read_before_a_request_leaves_that_may_not_be_sent_again() {
     for (method, reads) in [("GET", 0), ("POST", 1)] {
-        let mut sim = sim(plain(), |_| Script::new().await_stdin().end(0));
+        let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
         for tag in 0..2 {
             let request = Request::responder().param("REQUEST_METHOD", method);
             let handle = sim.submit(request, Tag(tag)).expect("accepted");
@@ -131,12 +131,12 @@ fn a_connection_is_read_before_a_request_leaves_that_may_not_be_sent_again() {
 #[test]
 fn a_write_into_a_closed_connection_succeeds_until_the_reset_is_back() {
     let lost = |after_close| {
-        let mut sim = sim(plain(), |_| Script::new().close());
-        let mut wire = Wire::default();
+        let mut sim = sim(plain(), |_| Behavior::new().close());
+        let mut wire = Link::default();
         wire.latency = MS;
         wire.capacity = 1000;
         wire.after_close = after_close;
-        server(&mut sim).wire(wire);
+        server(&mut sim).link(wire);
         let request = Request::responder().with_body(vec![b'x'; 5000].into());
         sim.submit(request, Tag(1)).expect("accepted");
         assert!(sim.run_to_end());
@@ -151,14 +151,14 @@ fn a_write_into_a_closed_connection_succeeds_until_the_reset_is_back() {
 fn a_write_that_fails_with_nothing_to_read_is_a_connection_lost() {
     let mut config = plain();
     config.timeouts = mio_fcgi::Timeouts::NONE;
-    let mut sim = sim(config, |_| Script::new().take_nothing());
-    let mut wire = Wire::default();
+    let mut sim = sim(config, |_| Behavior::new().take_nothing());
+    let mut wire = Link::default();
     wire.capacity = 1000;
-    server(&mut sim).wire(wire);
+    server(&mut sim).link(wire);
     let request = Request::responder().with_body(vec![b'x'; 5000].into());
     let handle = sim.submit(request, Tag(1)).expect("accepted");
     assert!(sim.run_to_end());
-    let lost = RequestError::Lost(LostReason::Io(ErrorKind::BrokenPipe));
+    let lost = RequestError::ConnectionLost(ConnectionLostReason::Io(ErrorKind::BrokenPipe));
     assert_eq!(*error(&sim, handle), lost);
 }
 
@@ -167,7 +167,7 @@ fn what_came_while_the_process_was_stopped_is_in_the_socket() {
     let mut config = plain();
     config.timeouts.first_byte = Some(300 * MS);
     let answer = |wait| {
-        let script = move |_: &_| Script::new().await_stdin().wait(wait).end(0);
+        let script = move |_: &_| Behavior::new().await_stdin().wait(wait).end(0);
         let mut sim = sim(config.clone(), script);
         let first = submit(&mut sim, 1);
         sim.settle();
@@ -184,8 +184,10 @@ fn what_came_while_the_process_was_stopped_is_in_the_socket() {
 #[test]
 fn a_shortage_of_sockets_makes_requests_wait_and_fails_none() {
     let mut config = plain();
-    config.limits.max_connections = 3;
-    let mut sim = sim(config, |_| Script::new().await_stdin().wait(10 * MS).end(0));
+    config.limits.max_connections_per_server = 3;
+    let mut sim = sim(config, |_| {
+        Behavior::new().await_stdin().wait(10 * MS).end(0)
+    });
     sim.network().limit_sockets(Some(1));
     let handles: Vec<RequestHandle> = (0..3).map(|tag| submit(&mut sim, tag)).collect();
     assert!(sim.run_to_end());
@@ -196,7 +198,7 @@ fn a_shortage_of_sockets_makes_requests_wait_and_fails_none() {
 
 #[test]
 fn a_connect_without_a_port_is_tried_again() {
-    let mut sim = sim(plain(), |_| Script::new().await_stdin().end(0));
+    let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
     server(&mut sim).on_connect(|attempt| match attempt {
         0 => Connect::Shortage(ErrorKind::AddrNotAvailable),
         _ => Connect::Accept,
@@ -207,11 +209,11 @@ fn a_connect_without_a_port_is_tried_again() {
 
 #[test]
 fn an_application_that_knows_id_1_only_is_found_out() {
-    let mut habits = Habits::ideal();
-    habits.multiplexes = false;
-    habits.knows_only_id_one = true;
-    let script = |_: &_| Script::new().await_stdin().end(0);
-    let mut sim = sim_of(plain(), Scripted::new(script).with_habits(habits));
+    let mut quirks = Quirks::ideal();
+    quirks.multiplexes = false;
+    quirks.knows_only_id_one = true;
+    let script = |_: &_| Behavior::new().await_stdin().end(0);
+    let mut sim = sim_of(plain(), Scripted::new(script).with_quirks(quirks));
     let mut ends = Vec::new();
     for tag in 0..4 {
         let handle = submit(&mut sim, tag);
@@ -225,7 +227,7 @@ fn an_application_that_knows_id_1_only_is_found_out() {
 fn a_stop_beyond_a_limit_is_over_in_time_when_nothing_came() {
     let mut config = plain();
     config.timeouts.total = Some(Duration::from_secs(1));
-    let mut sim = sim(config, |_| Script::new());
+    let mut sim = sim(config, |_| Behavior::new());
     let handle = submit(&mut sim, 1);
     sim.settle();
     sim.network().hold_up(Duration::from_secs(5));
@@ -240,10 +242,10 @@ fn a_late_record_that_is_found_before_a_request_leaves_reaches_nobody() {
     let mut sim = sim(plain(), |request| match request.param("TAG") {
         // It has ID 1, as the third request of the connection will.
         Some(b"1") => {
-            let script = Script::new().await_stdin().end(0).wait(100 * MS);
+            let script = Behavior::new().await_stdin().end(0).wait(100 * MS);
             script.send(records::stdout(1, b"late").end(1, 9))
         }
-        _ => Script::new().await_stdin().stdout("own").end(0),
+        _ => Behavior::new().await_stdin().stdout("own").end(0),
     });
     for tag in 1..=2 {
         let handle = submit(&mut sim, tag);
@@ -263,10 +265,10 @@ fn a_connect_that_hangs_holds_nobody_back_from_another_server() {
     let servers = servers.map(|it| it.parse().expect("an address"));
     let mut config = Config::with_servers(servers.to_vec());
     config.multiplex = Multiplex::On { max: 8 };
-    config.limits.max_connections = 1;
-    let mut sim = sim(config, |_| Script::new().await_stdin().end(0));
+    config.limits.max_connections_per_server = 1;
+    let mut sim = sim(config, |_| Behavior::new().await_stdin().end(0));
     server(&mut sim).on_connect(|_| Connect::Hang);
-    sim.serve(1, Scripted::new(|_| Script::new().await_stdin().end(0)));
+    sim.serve(1, Scripted::new(|_| Behavior::new().await_stdin().end(0)));
     let handles: Vec<RequestHandle> = (0..3).map(|tag| submit(&mut sim, tag)).collect();
     assert!(sim.run_to_end());
     for handle in handles {
@@ -283,7 +285,7 @@ fn a_connection_that_is_about_to_be_closed_is_not_for_what_may_not_be_sent_again
         let mut sim = sim(plain(), move |request| {
             done.resize(done.len().max(request.connection + 1), 0);
             done[request.connection] += 1;
-            let script = Script::new().await_stdin().end(0);
+            let script = Behavior::new().await_stdin().end(0);
             match done[request.connection] {
                 3 => script.wait(10 * MS).close(),
                 _ => script,
@@ -305,11 +307,11 @@ fn a_connection_that_is_about_to_be_closed_is_not_for_what_may_not_be_sent_again
 
 #[test]
 fn the_first_request_that_may_not_be_sent_again_tries_no_other_id_than_1() {
-    let mut habits = Habits::ideal();
-    habits.multiplexes = false;
-    habits.knows_only_id_one = true;
-    let script = |_: &_| Script::new().await_stdin().end(0);
-    let mut sim = sim_of(plain(), Scripted::new(script).with_habits(habits));
+    let mut quirks = Quirks::ideal();
+    quirks.multiplexes = false;
+    quirks.knows_only_id_one = true;
+    let script = |_: &_| Behavior::new().await_stdin().end(0);
+    let mut sim = sim_of(plain(), Scripted::new(script).with_quirks(quirks));
     for (tag, method) in [(0, "GET"), (1, "POST")] {
         let handle = submit_as(&mut sim, tag, method);
         assert!(sim.run_to_end() && is_complete(&sim, handle), "{method}");

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::Cursor;
 use std::rc::Rc;
 
-use mio_fcgi::testkit::{Fragments, Habits, Received, Script, Scripted, Sim, Wire};
+use mio_fcgi::testkit::{Behavior, Fragments, Link, Quirks, ReceivedRequest, Scripted, Sim};
 use mio_fcgi::wire::{Demux, Item, RecordType};
 use mio_fcgi::{Body, BodyError, Config, Request, RequestError, SubmitError, Tag, TimeoutKind};
 
@@ -13,14 +13,14 @@ use crate::{Case, MS, error, is_complete, plain, server, shared, sim, submit};
 pub(crate) const CASES: &[Case] = &[
     (
         67,
-        "`Habits::php_fpm`, which resets a connection for a pair in two records",
+        "`Quirks::php_fpm`, which resets a connection for a pair in two records",
         || {
             assert!(is_served_by_php_fpm(30_000));
         },
     ),
     (
         68,
-        "`Habits::php_fpm`, which resets a connection for a record too long",
+        "`Quirks::php_fpm`, which resets a connection for a record too long",
         || {
             assert!(is_served_by_php_fpm(65_520));
         },
@@ -29,20 +29,20 @@ pub(crate) const CASES: &[Case] = &[
         69,
         "`SplitPairs::Joined` or `Refused`, where `Config::split_long_pairs` is set",
         || {
-            let long = |config: Config, habits: Habits| {
-                let application = Scripted::new(|_| Script::answer("ok")).with_habits(habits);
+            let long = |config: Config, quirks: Quirks| {
+                let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(quirks);
                 let mut sim = crate::sim_of(config, application);
                 let request = Request::responder().param("LONG", "x".repeat(70_000));
                 let handle = sim.submit(request, Tag(1))?;
                 assert!(sim.run_to_end());
                 Ok(is_complete(&sim, handle))
             };
-            let refused = long(plain(), Habits::php_fpm(1));
-            assert!(matches!(refused, Err(SubmitError::ParamTooLarge { .. })));
+            let refused = long(plain(), Quirks::php_fpm(1));
+            assert!(matches!(refused, Err(SubmitError::PairTooLarge { .. })));
             let mut config = plain();
             config.split_long_pairs = true;
-            assert_eq!(long(config.clone(), Habits::libfcgi(1)), Ok(true));
-            assert_eq!(long(config, Habits::php_fpm(1)), Ok(false));
+            assert_eq!(long(config.clone(), Quirks::libfcgi(1)), Ok(true));
+            assert_eq!(long(config, Quirks::php_fpm(1)), Ok(false));
         },
     ),
     (70, "`Received::params`", || {
@@ -77,7 +77,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         74,
-        "`Server::tap`; `Habits::libfcgi`, which waits for it",
+        "`Server::tap`; `Quirks::libfcgi`, which waits for it",
         || {
             assert_eq!(ends_sent(RecordType::Stdin), 1);
         },
@@ -89,14 +89,14 @@ pub(crate) const CASES: &[Case] = &[
         }
     }),
     (76, "a script without `Script::await_stdin`", || {
-        let mut sim = sim(plain(), |_| Script::new().stdout("early").end(0));
-        server(&mut sim).wire(narrow(1000));
+        let mut sim = sim(plain(), |_| Behavior::new().stdout("early").end(0));
+        server(&mut sim).link(narrow(1000));
         let handle = large(&mut sim, 1);
         assert!(sim.run_to_end() && is_complete(&sim, handle));
     }),
     (77, "the same, and `Script::close`", || {
-        let mut sim = sim(plain(), |_| Script::new().stdout("early").end(0).close());
-        server(&mut sim).wire(narrow(1000));
+        let mut sim = sim(plain(), |_| Behavior::new().stdout("early").end(0).close());
+        server(&mut sim).link(narrow(1000));
         let handle = large(&mut sim, 1);
         assert!(sim.run_to_end() && is_complete(&sim, handle));
         assert_eq!(sim.network().tally().failed_writes, 1);
@@ -104,8 +104,8 @@ pub(crate) const CASES: &[Case] = &[
     (78, "`Script::stop_reading`, `Wire::capacity`", || {
         let mut config = plain();
         config.timeouts.write = Some(700 * MS);
-        let mut sim = sim(config, |_| Script::new().stop_reading());
-        server(&mut sim).wire(narrow(1000));
+        let mut sim = sim(config, |_| Behavior::new().stop_reading());
+        server(&mut sim).link(narrow(1000));
         let handle = large(&mut sim, 1);
         assert!(sim.run_to_end());
         assert_eq!(
@@ -116,7 +116,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         79,
-        "`Habits::php_fpm`, which would wait for the rest",
+        "`Quirks::php_fpm`, which would wait for the rest",
         || {
             let sim = of_length(9, 10);
             let outcome = Some(RequestError::Body(BodyError::TooShort {
@@ -135,9 +135,9 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         81,
-        "`Habits::php_fpm`, to which a body without a length is none",
+        "`Quirks::php_fpm`, to which a body without a length is none",
         || {
-            let mut sim = sim(plain(), |_| Script::answer("ok"));
+            let mut sim = sim(plain(), |_| Behavior::answer("ok"));
             let request = Request::responder().with_body(Body::pushed(None));
             let refused = sim.submit(request, Tag(1));
             assert_eq!(refused, Err(SubmitError::LengthRequired));
@@ -148,10 +148,10 @@ pub(crate) const CASES: &[Case] = &[
         "`Wire::writes` with `Fragments::Each` or `UpTo`",
         || {
             for len in 1..60 {
-                let mut sim = sim(plain(), |_| Script::new().await_stdin().echo().end(0));
-                let mut wire = Wire::default();
+                let mut sim = sim(plain(), |_| Behavior::new().await_stdin().echo().end(0));
+                let mut wire = Link::default();
                 wire.writes = Fragments::Each(len);
-                server(&mut sim).wire(wire);
+                server(&mut sim).link(wire);
                 let request = Request::responder().with_body(Body::bytes("a body"));
                 let handle = sim.submit(request, Tag(1)).expect("room");
                 assert!(sim.run_to_end());
@@ -160,10 +160,10 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
     (83, "`Wire::bytes_per_second`, `Wire::capacity`", || {
-        let mut sim = sim(shared(), |_| Script::new().await_stdin().end(0));
+        let mut sim = sim(shared(), |_| Behavior::new().await_stdin().end(0));
         let mut wire = narrow(10_000);
         wire.bytes_per_second = Some(1_000_000);
-        server(&mut sim).wire(wire);
+        server(&mut sim).link(wire);
         let upload = large(&mut sim, 1);
         let small = submit(&mut sim, 2);
         assert!(sim.run_to_end());
@@ -171,8 +171,8 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
-fn narrow(capacity: usize) -> Wire {
-    let mut wire = Wire::default();
+fn narrow(capacity: usize) -> Link {
+    let mut wire = Link::default();
     wire.capacity = capacity;
     wire
 }
@@ -184,7 +184,7 @@ fn large(sim: &mut Sim, tag: u64) -> mio_fcgi::RequestHandle {
 }
 
 fn is_served_by_php_fpm(value_len: usize) -> bool {
-    let application = Scripted::new(|_| Script::answer("ok")).with_habits(Habits::php_fpm(1));
+    let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(Quirks::php_fpm(1));
     let mut sim = crate::sim_of(plain(), application);
     let mut request = Request::responder();
     for number in 0..10 {
@@ -198,14 +198,14 @@ fn is_served_by_php_fpm(value_len: usize) -> bool {
 }
 
 /// A request as the application has it when all has come.
-fn received(request: Request) -> Received {
+fn received(request: Request) -> ReceivedRequest {
     let seen = Rc::new(RefCell::new(None));
     let sees = Rc::clone(&seen);
     let mut sim = sim(plain(), move |_| {
         let sees = Rc::clone(&sees);
-        Script::new().await_stdin().then(move |request| {
+        Behavior::new().await_stdin().then(move |request| {
             *sees.borrow_mut() = Some(request.clone());
-            Script::new().end(0)
+            Behavior::new().end(0)
         })
     });
     sim.submit(request, Tag(1)).expect("room");
@@ -218,7 +218,7 @@ fn ends_sent(stream: RecordType) -> usize {
     let ends = Rc::new(RefCell::new(0));
     let counts = Rc::clone(&ends);
     let mut demux = Demux::default();
-    let application = Scripted::new(|_| Script::answer("ok")).with_habits(Habits::libfcgi(1));
+    let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(Quirks::libfcgi(1));
     let mut sim = crate::sim_of(plain(), application);
     server(&mut sim).tap(move |_, mut bytes| {
         while let Some(item) = demux.next(&mut bytes).expect("the client sends FastCGI") {
@@ -234,7 +234,7 @@ fn ends_sent(stream: RecordType) -> usize {
 
 /// What becomes of a body of so many bytes where so many are declared.
 fn of_length(len: usize, declared: u64) -> Option<RequestError> {
-    let application = Scripted::new(|_| Script::answer("ok")).with_habits(Habits::php_fpm(1));
+    let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(Quirks::php_fpm(1));
     let mut sim = crate::sim_of(plain(), application);
     let body = Body::reader(Cursor::new(vec![b'x'; len]), Some(declared));
     let handle = sim

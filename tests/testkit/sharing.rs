@@ -3,14 +3,14 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mio_fcgi::testkit::{Habits, Script, Scripted, Sim, Values};
+use mio_fcgi::testkit::{Behavior, Quirks, Scripted, Sim, Values};
 use mio_fcgi::{Config, Multiplex, OwnedEvent, RequestHandle, Tag};
 
 use crate::{Case, MS, error, is_complete, plain, shared, sim, sim_of, submit};
 
 pub(crate) const CASES: &[Case] = &[
-    (84, "`Habits::libfcgi`, which would lose the second", || {
-        let (mut sim, handles) = six(auto(), Habits::libfcgi(6));
+    (84, "`Quirks::libfcgi`, which would lose the second", || {
+        let (mut sim, handles) = six(auto(), Quirks::libfcgi(6));
         assert!(handles.iter().all(|handle| is_complete(&sim, *handle)));
         assert_eq!(sim.ended_at(handles[5]), Some(10 * MS));
         let counters = sim.engine().stats().counters;
@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
         let sees = Rc::clone(&keeps);
         let mut sim = sim(shared(), move |request| {
             sees.borrow_mut().push(request.keep);
-            Script::answer("ok")
+            Behavior::answer("ok")
         });
         submit(&mut sim, 1);
         submit(&mut sim, 2);
@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = &[
     (86, "`Script::wait` of different times", || {
         let mut sim = sim(shared(), |request| {
             let tag = request.param("TAG").unwrap_or_default()[0] - b'0';
-            Script::new()
+            Behavior::new()
                 .await_stdin()
                 .wait(MS * (9 - u32::from(tag)))
                 .stdout([tag])
@@ -45,7 +45,7 @@ pub(crate) const CASES: &[Case] = &[
         assert!(sim.ended_at(handles[2]) < sim.ended_at(handles[0]));
     }),
     (87, "`Sim::pause`", || {
-        let mut sim = sim(shared(), |_| Script::answer(vec![b'x'; 10_000]));
+        let mut sim = sim(shared(), |_| Behavior::answer(vec![b'x'; 10_000]));
         let slow = submit(&mut sim, 1);
         let quick = submit(&mut sim, 2);
         sim.pause(slow);
@@ -56,15 +56,15 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         88,
-        "`Received::request_id`, `Habits::flup_multiplexed`, which never ends what is aborted",
+        "`Received::request_id`, `Quirks::flup_multiplexed`, which never ends what is aborted",
         || {
             let ids = Rc::new(RefCell::new(Vec::new()));
             let sees = Rc::clone(&ids);
             let application = Scripted::new(move |request| {
                 sees.borrow_mut().push(request.request_id);
-                Script::new().await_stdin().wait(MS).end(0)
+                Behavior::new().await_stdin().wait(MS).end(0)
             });
-            let mut sim = sim_of(shared(), application.with_habits(Habits::go()));
+            let mut sim = sim_of(shared(), application.with_quirks(Quirks::go()));
             submit(&mut sim, 1);
             let aborted = submit(&mut sim, 2);
             sim.settle();
@@ -77,8 +77,8 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (90, "`Script::reset` of one of them", || {
         let mut sim = sim(shared(), |request| match request.param("TAG") {
-            Some(b"5") => Script::new().wait(MS).reset(),
-            _ => Script::new(),
+            Some(b"5") => Behavior::new().wait(MS).reset(),
+            _ => Behavior::new(),
         });
         let handles: Vec<_> = (1..6).map(|tag| submit(&mut sim, tag)).collect();
         assert!(sim.run_to_end());
@@ -86,16 +86,16 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         91,
-        "a script without `Script::end`, `Habits::flup_multiplexed`",
+        "a script without `Script::end`, `Quirks::flup_multiplexed`",
         || {
             let mut config = shared();
             config.timeouts.total = Some(10 * MS);
             config.abort_grace = 20 * MS;
-            let script = |request: &mio_fcgi::testkit::Received| match request.param("TAG") {
-                Some(b"1") => Script::new(),
-                _ => Script::answer("ok"),
+            let script = |request: &mio_fcgi::testkit::ReceivedRequest| match request.param("TAG") {
+                Some(b"1") => Behavior::new(),
+                _ => Behavior::answer("ok"),
             };
-            let application = Scripted::new(script).with_habits(Habits::flup_multiplexed());
+            let application = Scripted::new(script).with_quirks(Quirks::flup_multiplexed());
             let mut sim = sim_of(config, application);
             let stuck = submit(&mut sim, 1);
             let quick = submit(&mut sim, 2);
@@ -107,9 +107,9 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         92,
-        "`Habits::values_need_an_byte`, as libfcgi has it",
+        "`Quirks::values_need_an_byte`, as libfcgi has it",
         || {
-            let (sim, handle) = asked(Habits::libfcgi(1));
+            let (sim, handle) = asked(Quirks::libfcgi(1));
             assert!(is_complete(&sim, handle));
         },
     ),
@@ -137,8 +137,8 @@ pub(crate) const CASES: &[Case] = &[
             ]));
         }
     }),
-    (98, "`Habits::libfcgi` of several processes", || {
-        let (sim, handles) = six(auto(), Habits::libfcgi(6));
+    (98, "`Quirks::libfcgi` of several processes", || {
+        let (sim, handles) = six(auto(), Quirks::libfcgi(6));
         assert_eq!(
             sim.ended_at(handles[5]),
             Some(10 * MS),
@@ -150,22 +150,22 @@ pub(crate) const CASES: &[Case] = &[
 fn auto() -> Config {
     let mut config = plain();
     config.multiplex = Multiplex::Auto;
-    config.limits.max_connections = 8;
+    config.limits.max_connections_per_server = 8;
     config
 }
 
 /// Six requests of ten milliseconds, played to their end.
-fn six(config: Config, habits: Habits) -> (Sim, Vec<RequestHandle>) {
-    let script = |_: &_| Script::new().await_stdin().wait(10 * MS).end(0);
-    let mut sim = sim_of(config, Scripted::new(script).with_habits(habits));
+fn six(config: Config, quirks: Quirks) -> (Sim, Vec<RequestHandle>) {
+    let script = |_: &_| Behavior::new().await_stdin().wait(10 * MS).end(0);
+    let mut sim = sim_of(config, Scripted::new(script).with_quirks(quirks));
     let handles = (0..6).map(|tag| submit(&mut sim, tag)).collect();
     assert!(sim.run_to_end());
     (sim, handles)
 }
 
 /// A server that is asked for its values.
-fn asked(habits: Habits) -> (Sim, RequestHandle) {
-    let application = Scripted::new(|_| Script::answer("ok")).with_habits(habits);
+fn asked(quirks: Quirks) -> (Sim, RequestHandle) {
+    let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(quirks);
     let mut sim = sim_of(plain(), application);
     let handle = sim.get_values(0, Tag(1)).expect("room");
     assert!(sim.run_to_end());
@@ -180,9 +180,9 @@ fn asked(habits: Habits) -> (Sim, RequestHandle) {
 
 /// Requests do not depend on what the server says of itself.
 fn is_served_with(values: Values) {
-    let mut habits = Habits::ideal();
-    habits.values = values;
-    asked(habits.clone());
-    let (sim, handles) = six(auto(), habits);
+    let mut quirks = Quirks::ideal();
+    quirks.values = values;
+    asked(quirks.clone());
+    let (sim, handles) = six(auto(), quirks);
     assert!(handles.iter().all(|handle| is_complete(&sim, *handle)));
 }

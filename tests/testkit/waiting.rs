@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Connect, Habits, Script, Scripted, Sim, Wire};
+use mio_fcgi::testkit::{Behavior, Connect, Link, Quirks, Scripted, Sim};
 use mio_fcgi::{Config, RequestError, SubmitError, Tag, TimeoutKind, Timeouts};
 
 use crate::{Case, MS, error, is_complete, plain, server, sim, sim_of, submit};
@@ -12,7 +12,7 @@ pub(crate) const CASES: &[Case] = &[
         99,
         "`Script::close` or more records behind `Script::end`",
         || {
-            let mut sim = sim(plain(), |_| Script::answer("ok").close());
+            let mut sim = sim(plain(), |_| Behavior::answer("ok").close());
             for tag in 0..3 {
                 let handle = submit(&mut sim, tag);
                 assert!(sim.run_to_end() && is_complete(&sim, handle));
@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     (100, "`Sim::advance`", || {
         let mut config = plain();
         config.limits.idle_timeout = 500 * MS;
-        let mut sim = sim(config, |_| Script::answer("ok"));
+        let mut sim = sim(config, |_| Behavior::answer("ok"));
         submit(&mut sim, 1);
         sim.advance(499 * MS);
         assert_eq!(sim.network().open_sockets(0), 1);
@@ -36,8 +36,8 @@ pub(crate) const CASES: &[Case] = &[
         "`Network::open_sockets`, `Connect::AcceptAfter`",
         || {
             let mut config = plain();
-            config.limits.max_connections = 3;
-            let mut sim = sim(config, |_| Script::new().wait(5 * MS).end(0));
+            config.limits.max_connections_per_server = 3;
+            let mut sim = sim(config, |_| Behavior::new().wait(5 * MS).end(0));
             server(&mut sim).on_connect(|_| Connect::AcceptAfter(20 * MS));
             for tag in 0..20 {
                 submit(&mut sim, tag);
@@ -54,9 +54,9 @@ pub(crate) const CASES: &[Case] = &[
         "an application that never ends, `Connect::Hang`",
         || {
             let mut config = plain();
-            config.limits.max_queue = 1;
+            config.limits.max_queued_requests = 1;
             config.timeouts.queue = Some(100 * MS);
-            let mut sim = sim(config, |_| Script::new());
+            let mut sim = sim(config, |_| Behavior::new());
             submit(&mut sim, 1);
             sim.advance(MS);
             let waits = submit(&mut sim, 2);
@@ -75,7 +75,7 @@ pub(crate) const CASES: &[Case] = &[
     (103, "`Sim::step`, so many times, then `Sim::abort`", || {
         for steps in 0..40 {
             let mut sim = sim(plain(), |_| {
-                Script::new().await_stdin().stdout("ok").wait(MS).end(0)
+                Behavior::new().await_stdin().stdout("ok").wait(MS).end(0)
             });
             let handle = submit(&mut sim, 1);
             for _ in 0..steps {
@@ -89,7 +89,7 @@ pub(crate) const CASES: &[Case] = &[
         }
     }),
     (104, "`Sim::abort`, `Network::open_sockets`", || {
-        let mut sim = sim(plain(), |_| Script::new());
+        let mut sim = sim(plain(), |_| Behavior::new());
         let handle = submit(&mut sim, 1);
         sim.settle();
         sim.abort(handle);
@@ -98,12 +98,12 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         105,
-        "`Habits::php_fpm`, whose child waits for the close",
+        "`Quirks::php_fpm`, whose child waits for the close",
         || {
             let mut config = plain();
             config.keep_connections = false;
             let application =
-                Scripted::new(|_| Script::answer("ok")).with_habits(Habits::php_fpm(1));
+                Scripted::new(|_| Behavior::answer("ok")).with_quirks(Quirks::php_fpm(1));
             let mut sim = sim_of(config, application);
             for tag in 0..5 {
                 submit(&mut sim, tag);
@@ -113,7 +113,7 @@ pub(crate) const CASES: &[Case] = &[
         },
     ),
     (106, "`Connect::BacklogFull`", || {
-        let mut sim = sim(plain(), |_| Script::answer("ok"));
+        let mut sim = sim(plain(), |_| Behavior::answer("ok"));
         server(&mut sim).on_connect(|attempt| match attempt {
             0..3 => Connect::BacklogFull,
             _ => Connect::Accept,
@@ -131,7 +131,7 @@ pub(crate) const CASES: &[Case] = &[
                 set(&mut timeouts);
                 timeouts
             };
-            let said = |timeouts, script: fn() -> Script| {
+            let said = |timeouts, script: fn() -> Behavior| {
                 let mut config = plain();
                 config.timeouts = timeouts;
                 let mut sim = sim(config, move |_| script());
@@ -140,11 +140,11 @@ pub(crate) const CASES: &[Case] = &[
                 assert_eq!(sim.ended_at(handle), Some(50 * MS));
                 error(&sim, handle).clone()
             };
-            let first = said(limit(|it| it.first_byte = Some(50 * MS)), Script::new);
+            let first = said(limit(|it| it.first_byte = Some(50 * MS)), Behavior::new);
             assert_eq!(first, RequestError::TimedOut(TimeoutKind::FirstByte));
-            let speaks = || Script::new().stdout("one word");
-            let silence = said(limit(|it| it.silence = Some(50 * MS)), speaks);
-            assert_eq!(silence, RequestError::TimedOut(TimeoutKind::Silence));
+            let speaks = || Behavior::new().stdout("one word");
+            let silence = said(limit(|it| it.between_bytes = Some(50 * MS)), speaks);
+            assert_eq!(silence, RequestError::TimedOut(TimeoutKind::BetweenBytes));
             let total = said(limit(|it| it.total = Some(50 * MS)), speaks);
             assert_eq!(total, RequestError::TimedOut(TimeoutKind::Total));
         },
@@ -160,7 +160,7 @@ pub(crate) const CASES: &[Case] = &[
                 sim.network().shuffle();
                 sim.serve(
                     0,
-                    Scripted::new(|_| Script::new().await_stdin().wait(50 * MS).end(0)),
+                    Scripted::new(|_| Behavior::new().await_stdin().wait(50 * MS).end(0)),
                 );
                 submit(&mut sim, 1);
                 let second = submit(&mut sim, 2);
@@ -173,7 +173,7 @@ pub(crate) const CASES: &[Case] = &[
     (109, "`Counters::connected`", || {
         let mut config = plain();
         config.limits.max_requests_per_connection = Some(2);
-        let mut sim = sim(config, |_| Script::answer("ok"));
+        let mut sim = sim(config, |_| Behavior::answer("ok"));
         for tag in 0..6 {
             submit(&mut sim, tag);
         }
@@ -181,7 +181,7 @@ pub(crate) const CASES: &[Case] = &[
         assert_eq!(sim.engine().stats().counters.connected, 3);
     }),
     (110, "`Sim::shutdown`", || {
-        let mut sim = sim(plain(), |_| Script::new().wait(5 * MS).end(0));
+        let mut sim = sim(plain(), |_| Behavior::new().wait(5 * MS).end(0));
         let active = submit(&mut sim, 1);
         sim.settle();
         sim.shutdown(Some(100 * MS));
@@ -194,10 +194,10 @@ pub(crate) const CASES: &[Case] = &[
     (112, "`Sim::jump`", || {
         let mut config: Config = plain();
         config.timeouts.total = Some(Duration::from_secs(1));
-        let mut sim = sim(config, |_| Script::new());
-        let mut wire = Wire::default();
+        let mut sim = sim(config, |_| Behavior::new());
+        let mut wire = Link::default();
         wire.latency = MS;
-        server(&mut sim).wire(wire);
+        server(&mut sim).link(wire);
         let handle = submit(&mut sim, 1);
         sim.jump(Duration::from_secs(600));
         assert!(sim.run_to_end());

@@ -200,7 +200,7 @@ fn split_target<'b>(method: &str, target: &'b str) -> Result<(&'b str, Option<&'
     let rest = &target[scheme_len..];
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    if authority.is_empty() || !cgi::is_host(authority) {
+    if authority.is_empty() || !cgi::is_valid_host(authority) {
         return refuse(400, "the target's authority is not a host");
     }
     match path {
@@ -253,7 +253,7 @@ impl Facts {
         if self.hosts > 1 {
             return refuse(400, "more than one Host");
         }
-        if !cgi::is_host(value.trim_ascii()) {
+        if !cgi::is_valid_host(value.trim_ascii()) {
             return refuse(400, "Host is not a host and port");
         }
         Ok(())

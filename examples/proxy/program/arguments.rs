@@ -38,7 +38,7 @@ proxy        a demo application at http://127.0.0.1:8080
 
 const AFTER: &str = "\
 A browser that ends its side of the connection has gone: what an application does for it is aborted.
-Exit status: 0 told to stop, also if --grace cut something off; 1 cannot serve; 2 a wrong option.
+Exit status: 0 told to stop, also if --shutdown-timeout cut something off; 1 cannot serve; 2 a wrong option.
 Seconds may have a fraction. Of an option given twice the last one counts, unless it may be repeated.
 RUST_LOG=mio_fcgi=debug shows what happens to the FastCGI connections.";
 
@@ -59,13 +59,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Opt
 fn check(options: &Options) -> Result<(), String> {
     let Options {
         threads,
-        clients,
+        max_clients,
         max_connections,
         ..
     } = options;
-    if threads > max_connections || threads > clients {
+    if threads > max_connections || threads > max_clients {
         return Err(format!(
-            "--threads {threads} is more than --max-conns {max_connections} or --clients {clients}: each thread needs one"
+            "--threads {threads} is more than --max-conns {max_connections} or --max-clients {max_clients}: each thread needs one"
         ));
     }
     if *threads > 1 && cfg!(not(unix)) {
@@ -80,13 +80,13 @@ fn check(options: &Options) -> Result<(), String> {
     }
     if options.upstreams.is_empty() {
         if options.root.is_some()
-            || !options.links_to.is_empty()
+            || !options.allow_symlinks_into.is_empty()
             || options.extension.is_some()
             || options.fallback.is_some()
             || options.remote
         {
             return Err(
-                "--root, --links-to, --extension, --fallback and --remote go with --upstream; without it, the demo application answers every path"
+                "--root, --allow-symlinks-into, --extension, --fallback and --remote go with --upstream; without it, the demo application answers every path"
                     .to_owned(),
             );
         }

@@ -3,7 +3,7 @@
 
 use super::site::options::Options;
 
-/// Lowers `--clients` to what fits; the error says what to do when nothing does.
+/// Lowers `--max-clients` to what fits; the error says what to do when nothing does.
 ///
 /// Each client takes a descriptor, and so does each FastCGI connection. A file on its way to a client, and a long body in
 /// chunks, take another: when there is none, they are answered with 503.
@@ -27,12 +27,12 @@ pub(crate) fn fit(options: &mut Options) -> Result<(), String> {
             "the system allows {limit} open files (ulimit -n), and {own} are wanted before the first client: lower --max-conns or --threads"
         ));
     }
-    if room < options.clients {
+    if room < options.max_clients {
         eprintln!(
             "proxy: the system allows {limit} open files (ulimit -n): {room} clients at a time, not {}; more wait",
-            options.clients
+            options.max_clients
         );
-        options.clients = room;
+        options.max_clients = room;
     }
     Ok(())
 }

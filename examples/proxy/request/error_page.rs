@@ -21,7 +21,7 @@ pub(crate) fn fields(status: u16) -> &'static [(&'static [u8], &'static [u8])] {
 /// What the client is told of a failure.
 pub(crate) fn status_of(error: &RequestError) -> u16 {
     match error {
-        RequestError::Connect(ConnectError::Busy)
+        RequestError::Connect(ConnectError::BacklogFull)
         | RequestError::TimedOut(TimeoutKind::Queue)
         | RequestError::QueueFull { .. }
         | RequestError::Overloaded

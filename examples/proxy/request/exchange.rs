@@ -136,7 +136,7 @@ impl Exchange {
                     SubmitError::QueueFull { .. } | SubmitError::ShuttingDown => {
                         (503, "the server is busy")
                     }
-                    SubmitError::ParamTooLarge { .. }
+                    SubmitError::PairTooLarge { .. }
                     | SubmitError::ParamsTooLarge { .. }
                     | SubmitError::ParamLengthTooLong => (431, "the fields are too long"),
                     _ => (500, "the request cannot be handed on"),

@@ -1,6 +1,6 @@
 //! A request that was read: what it asks for, and who answers.
 
-use mio_fcgi::cgi::{Env, EnvError, Forbidden, Resolution, Script};
+use mio_fcgi::cgi::{Env, EnvError, ForbiddenReason, Resolution, Script};
 use mio_fcgi::{Body, Request};
 
 use super::error_page::TEXT;
@@ -61,7 +61,7 @@ pub(crate) fn start(
         Resolution::Script(script) => return ask(exchange, cx, socket, head, script, following),
         Resolution::StaticFile { path } => file::answer(exchange, cx, socket, head, path),
         Resolution::Redirect { location } => redirect(exchange, cx, socket, head, location.clone()),
-        Resolution::Forbidden(Forbidden::OutsideRoot) => {
+        Resolution::Forbidden(ForbiddenReason::OutsideRoot) => {
             exchange.fail(cx, socket, 403, "this leads out of the document root");
         }
         Resolution::Forbidden(_) => exchange.fail(cx, socket, 403, "this is not given out"),

@@ -89,11 +89,11 @@ impl Connection {
         let options = cx.options();
         let limit = match &self.stage {
             _ if !self.socket.is_sent() => options.client_timeout,
-            Stage::Head if self.reader.is_empty() => options.keep_alive,
-            Stage::Head => options.head_timeout,
+            Stage::Head if self.reader.is_empty() => options.keepalive_timeout,
+            Stage::Head => options.header_timeout,
             Stage::Exchange(exchange) if exchange.waits_for_client() => options.client_timeout,
             Stage::Exchange(_) | Stage::Gone => return None,
-            Stage::Teardown(_) => teardown::PATIENCE,
+            Stage::Teardown(_) => teardown::TIME_LIMIT,
         };
         Some(self.socket.last_progress() + limit)
     }

@@ -64,7 +64,7 @@ impl Teardown {
 }
 
 /// How long a client may take to notice that it is being closed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(2);
 
 /// For each of these that it sends meanwhile, as one does that looks for the answer after its whole body, that time
 /// begins anew; bytes that trickle in put nothing off.

@@ -63,7 +63,7 @@ impl Worker {
         metrics: &Arc<Metrics>,
         config: Config,
     ) -> io::Result<Self> {
-        let max_clients = options.share(options.clients, index);
+        let max_clients = options.share(options.max_clients, index);
         let tokens = Tokens::new(tokens, max_clients);
         let fcgi = Client::new(registry, tokens.fastcgi.clone(), config)?;
         let metrics = LoopMetrics::new(metrics, index);
@@ -336,7 +336,7 @@ impl Worker {
             self.accept();
         }
         self.cx.admission_mut().close();
-        let deadline = now + self.cx.options().grace;
+        let deadline = now + self.cx.options().shutdown_timeout;
         self.running = Running::Stopping { deadline };
     }
 

@@ -10,27 +10,27 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     let mut config = Config::with_servers(servers);
     config.multiplex = options.multiplex;
     config.connect_timeout = options.connect_timeout;
-    config.connect_patience = options.connect_patience;
+    config.connect_retry_timeout = options.connect_retry_timeout;
     // A php-fpm that is stopped closes connections before a byte of a request has left, one after the other. What may have
     // run is sent again once at most, whatever this says.
     config.max_retries = 4;
-    config.limits.max_connections = share(options.max_connections);
+    config.limits.max_connections_per_server = share(options.max_connections);
     let max_idle = options
         .max_idle
         .unwrap_or_else(|| options.max_connections.min(4));
-    config.limits.max_idle = share(max_idle);
+    config.limits.max_idle_per_server = share(max_idle);
     // Not even handed on to a request that waits: a script may work on after its answer, and the next request on its
     // connection waits for that.
     config.keep_connections = max_idle > 0;
     config.limits.idle_timeout = options.idle_timeout;
-    config.limits.max_queue = share(options.queue);
+    config.limits.max_queued_requests = share(options.queue);
     // Where requests share a connection, a browser that is slow to take a page does not hold up the others: most pages
     // are shorter than this.
-    config.stall.per_request = 1024 * 1024;
-    config.stall.per_connection = 8 * 1024 * 1024;
+    config.pause_buffer.per_request = 1024 * 1024;
+    config.pause_buffer.per_connection = 8 * 1024 * 1024;
     config.timeouts.write = Some(options.write_timeout);
     config.timeouts.first_byte = Some(options.read_timeout);
-    config.timeouts.silence = Some(options.read_timeout);
+    config.timeouts.between_bytes = Some(options.read_timeout);
     config.timeouts.total = options.request_timeout;
     config
 }

@@ -76,7 +76,7 @@ fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
         ("pool", "connected", counters.connected),
         ("pool", "connect_failures", counters.connect_failures),
         ("pool", "backlog_full", counters.backlog_full),
-        ("requests", "queued", gauges(requests.waiting)),
+        ("requests", "queued", gauges(requests.queued)),
         ("requests", "in_flight", gauges(requests.active)),
         ("requests", "aborting", gauges(requests.aborting)),
         ("requests", "paused", gauges(requests.paused)),
@@ -85,7 +85,7 @@ fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
         ("requests", "failed", counters.failed),
         ("requests", "retries", counters.retries),
         ("requests", "reused", counters.reused),
-        ("bytes", "held", gauges(stats.bytes_held)),
+        ("bytes", "held", gauges(stats.bytes_buffered)),
         ("bytes", "sent", counters.bytes_sent),
         ("bytes", "received", counters.bytes_received),
         ("bytes", "protocol_errors", counters.protocol_errors),
@@ -103,7 +103,7 @@ fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
     }
 }
 
-/// `MaxIdle` as `max_idle`, like all other names.
+/// `MaxIdle` as `max_idle_per_server`, like all other names.
 fn name_of(reason: CloseReason) -> String {
     let mut name = String::new();
     for letter in format!("{reason:?}").chars() {

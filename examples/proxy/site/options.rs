@@ -30,7 +30,7 @@ pub(crate) struct Options {
     pub(crate) remote: bool,
     /// where symbolic links below the root may lead to beside it, such as /usr/share/javascript; may be repeated
     #[arg(long, value_name = "DIR", help_heading = SERVED)]
-    pub(crate) links_to: Vec<PathBuf>,
+    pub(crate) allow_symlinks_into: Vec<PathBuf>,
     /// what ends the name of a script (.php); with '', every path begins with one
     #[arg(long, value_name = ".EXT", value_parser = extension, help_heading = SERVED)]
     pub(crate) extension: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) struct Options {
     /// an application that refuses connections, as one that restarts does, is tried again for about so long before the
     /// answer is 502; 0: not at all (2)
     #[arg(long, value_name = "S", value_parser = seconds_or_none, help_heading = APPLICATIONS)]
-    pub(crate) connect_patience: Duration,
+    pub(crate) connect_retry_timeout: Duration,
     /// silence of the application, before and within its answer (60)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) read_timeout: Duration,
@@ -96,13 +96,13 @@ pub(crate) struct Options {
     pub(crate) threads: usize,
     /// connections at a time, within ulimit -n; more wait in the system's queue (8192)
     #[arg(long, value_name = "N", value_parser = number(1, 10_000_000_usize), help_heading = BROWSERS)]
-    pub(crate) clients: usize,
+    pub(crate) max_clients: usize,
     /// between two requests (60)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = BROWSERS)]
-    pub(crate) keep_alive: Duration,
+    pub(crate) keepalive_timeout: Duration,
     /// for the head of a request, from its first byte to its last (10)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = BROWSERS)]
-    pub(crate) head_timeout: Duration,
+    pub(crate) header_timeout: Duration,
     // What the system's buffer holds of an answer counts as taken, and there is room in it again when a third is gone: up
     // to a megabyte on Linux.
     /// a browser that sends no body or takes no answer (60)
@@ -110,7 +110,7 @@ pub(crate) struct Options {
     pub(crate) client_timeout: Duration,
     /// at SIGTERM or SIGINT, for what is being served; a second signal stops at once (30)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = BROWSERS)]
-    pub(crate) grace: Duration,
+    pub(crate) shutdown_timeout: Duration,
 }
 
 const SERVED: &str = "What is served";
@@ -124,7 +124,7 @@ impl Default for Options {
             upstreams: Vec::new(),
             root: None,
             remote: false,
-            links_to: Vec::new(),
+            allow_symlinks_into: Vec::new(),
             extension: None,
             index: "index.php".to_owned(),
             fallback: None,
@@ -139,16 +139,16 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(10),
             queue: 1024,
             connect_timeout: Duration::from_secs(3),
-            connect_patience: Duration::from_secs(2),
+            connect_retry_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             request_timeout: None,
             threads: 1,
-            clients: 8192,
-            keep_alive: Duration::from_secs(60),
-            head_timeout: Duration::from_secs(10),
+            max_clients: 8192,
+            keepalive_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(10),
             client_timeout: Duration::from_secs(60),
-            grace: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::cgi::{Forbidden, Resolution, Script, ScriptMap};
+use mio_fcgi::cgi::{ForbiddenReason, Resolution, Script, ScriptMap};
 
 use super::options::Options;
 
@@ -35,9 +35,9 @@ impl Routes {
             Some(root) if options.remote => ScriptMap::remote(root),
             Some(root) => ScriptMap::local(root)?,
         };
-        for directory in &options.links_to {
+        for directory in &options.allow_symlinks_into {
             map.allow_links_into(directory).map_err(|error| {
-                let why = format!("--links-to {}: {error}", directory.display());
+                let why = format!("--allow-symlinks-into {}: {error}", directory.display());
                 io::Error::new(error.kind(), why)
             })?;
         }
@@ -95,7 +95,7 @@ impl Routes {
             found,
             Resolution::NotFound
                 | Resolution::RemoteFile { .. }
-                | Resolution::Forbidden(Forbidden::NoIndex)
+                | Resolution::Forbidden(ForbiddenReason::NoIndex)
         );
         match &self.fallback {
             Some(script) if is_absent => Resolution::Script(script.clone()),

@@ -1,7 +1,7 @@
 //! What the requests on a connection keep unread, and whether the connection is read.
 
 use super::Connection;
-use crate::config::{AtLimit, Stall};
+use crate::config::{OverflowPolicy, PauseBuffer};
 use crate::engine::requests::OutputWeight;
 use crate::engine::time::Time;
 
@@ -106,14 +106,19 @@ impl Connection {
     }
 
     /// Decides whether it is to be read; `in_all` is what is kept over all connections.
-    pub(crate) fn decide_on_reads(&mut self, now: Time, in_all: usize, stall: &Stall) -> Reads {
+    pub(crate) fn decide_on_reads(
+        &mut self,
+        now: Time,
+        in_all: usize,
+        stall: &PauseBuffer,
+    ) -> Reads {
         let is_alone = self.live == 1;
         let budget = &mut self.budget;
         let is_used_up = budget.full > 0
             || (budget.buffered > 0
                 && (budget.buffered >= stall.per_connection || in_all >= stall.per_client));
         let blocked = (is_alone && budget.paused == 1)
-            || (is_used_up && (is_alone || stall.at_limit == AtLimit::PauseConnection));
+            || (is_used_up && (is_alone || stall.overflow == OverflowPolicy::PauseConnection));
         let was_blocked = std::mem::replace(&mut budget.read_blocked, blocked);
         if blocked && self.is_looked_into() {
             return Reads::Blocked;

@@ -227,7 +227,7 @@ impl Connection {
     pub(super) fn is_old(&self, now: Time, limits: &Limits) -> bool {
         (self.served > 0 || self.live > 0)
             && limits
-                .max_age
+                .max_lifetime
                 .is_some_and(|age| now.saturating_duration_since(self.opened) >= age)
     }
 

@@ -438,5 +438,5 @@ impl Connection {
 }
 
 fn unexpected_direction(record_type: RecordType) -> Received {
-    Received::Violation(ProtocolError::Direction { record_type })
+    Received::Violation(ProtocolError::UnexpectedRecord { record_type })
 }

@@ -85,7 +85,7 @@ impl Health {
         error: ConnectError,
         backoff: Backoff,
     ) -> Option<Duration> {
-        if error == ConnectError::Busy || serial < self.failure_epoch {
+        if error == ConnectError::BacklogFull || serial < self.failure_epoch {
             return None;
         }
         self.failure_epoch = next_serial;
@@ -148,8 +148,8 @@ mod tests {
 
     fn backoff() -> Backoff {
         Backoff {
-            first: PAUSE,
-            longest: 8 * PAUSE,
+            initial: PAUSE,
+            max: 8 * PAUSE,
         }
     }
 
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_busy_server_and_connects_that_failed_together_cost_one_pause_at_most() {
         let mut health = Health::default();
-        assert_eq!(failed(&mut health, 0, ConnectError::Busy), None);
+        assert_eq!(failed(&mut health, 0, ConnectError::BacklogFull), None);
         assert!(!health.is_down() && !health.is_aside(Time::START));
         assert_eq!(failed(&mut health, 3, REFUSED), Some(PAUSE));
         assert_eq!(

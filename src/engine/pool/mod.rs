@@ -24,7 +24,7 @@ use slab::Slab;
 
 use super::connection::{Connection, Expected, FirstReply};
 use super::time::Time;
-use crate::config::{Backoff, Config, Multiplex, RequestIds};
+use crate::config::{Backoff, Config, Limits, Multiplex, RequestIds};
 use crate::error::ConnectError;
 use crate::event::{ConnectionHandle, ServerValues};
 use backoff::Health;
@@ -210,8 +210,8 @@ impl Pool {
         let of = &mut self.servers[usize::from(server)];
         of.lists.add_idle(key);
         let limits = &config.limits;
-        self.is_unsettled |=
-            of.lists.idle_len() > limits.max_idle || of.exceeds(limits.max_connections);
+        self.is_unsettled |= of.lists.idle_len() > limits.max_idle_per_server
+            || of.exceeds(limits.max_connections_per_server);
     }
 
     /// Whether there is an idle connection, to whichever server.
@@ -227,12 +227,12 @@ impl Pool {
 
     /// Whether a server has more connections than it may have.
     pub(super) fn has_too_many(&self, server: u16, config: &Config) -> bool {
-        self.servers[usize::from(server)].exceeds(config.limits.max_connections)
+        self.servers[usize::from(server)].exceeds(config.limits.max_connections_per_server)
     }
 
     /// Whether a server has more idle connections than it may have.
     pub(super) fn has_too_many_idle(&self, server: u16, config: &Config) -> bool {
-        self.lists(server).idle_len() > config.limits.max_idle
+        self.lists(server).idle_len() > config.limits.max_idle_per_server
     }
 
     // --- what is too many ---
@@ -345,7 +345,7 @@ impl Pool {
         }
     }
 
-    /// A connection has ended before it served. Another one that `min_idle` asks for would be opened and lost without a
+    /// A connection has ended before it served. Another one that `min_idle_per_server` asks for would be opened and lost without a
     /// pause.
     pub(super) fn pause_refill(&mut self, now: Time, server: u16, backoff: Backoff) {
         self.servers[usize::from(server)]
@@ -472,7 +472,7 @@ impl Pool {
     }
 
     /// Whether a connection to a server is to be closed so that its process can turn to one that waits, see
-    /// [`Config::yield_after`].
+    /// [`Config::preempt_idle_after`].
     pub(super) fn must_preempt(
         &mut self,
         now: Time,
@@ -486,6 +486,11 @@ impl Pool {
 }
 
 impl Server {
+    fn max_connections(&self, limits: &Limits) -> usize {
+        let limit = limits.max_connections_per_server;
+        self.capabilities.max_connections(limit)
+    }
+
     /// Whether it has more connections than it may have.
     fn exceeds(&self, limit: usize) -> bool {
         self.lists.total() > self.capabilities.max_connections(limit)

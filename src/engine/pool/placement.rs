@@ -147,7 +147,7 @@ impl Pool {
             }
         }
         // One that has idled for too long is closed by the next tick, unless it is one of those to be kept.
-        let may_idle = server.lists.idle_len() <= limits.min_idle;
+        let may_idle = server.lists.idle_len() <= limits.min_idle_per_server;
         let is_usable = |connection: &Connection| {
             let since = connection.last_activity();
             is_good(connection) && (may_idle || since == now || since + limits.idle_timeout > now)
@@ -162,7 +162,8 @@ impl Pool {
         }
         let may_dial = self.may_dial(now, index, config);
         if may_dial {
-            if server.lists.total() < server.capabilities.max_connections(limits.max_connections) {
+            let most = server.max_connections(limits);
+            if server.lists.total() < most {
                 return Placement::Dial { server: index };
             }
             if let Some(idle) = server.lists.longest_idle() {
@@ -195,19 +196,19 @@ impl Pool {
         }
         // After a failure, one connection at a time finds out whether it is back: when its pause is over, or for each new
         // request when there is nowhere else to go.
-        let is_last_resort = config.connect_patience.is_zero() && !self.has_usable_server(now);
+        let is_last_resort = config.connect_retry_timeout.is_zero() && !self.has_usable_server(now);
         server.lists.connecting() == 0 && (!server.health.is_aside(now) || is_last_resort)
     }
 
-    /// The server, from a number on, to which a connection is to be opened beforehand, because `min_idle` asks for it.
+    /// The server, from a number on, to which a connection is to be opened beforehand, because `min_idle_per_server` asks for it.
     pub(crate) fn refill(&self, now: Time, from: usize, config: &Config) -> Option<usize> {
         let limits = &config.limits;
         (from..self.servers.len()).find(|index| {
             let server = &self.servers[*index];
             let lists = &server.lists;
-            lists.idle_len() + lists.connecting() < limits.min_idle
+            lists.idle_len() + lists.connecting() < limits.min_idle_per_server
                 && lists.connecting() < MOST_BEFOREHAND
-                && lists.total() < server.capabilities.max_connections(limits.max_connections)
+                && lists.total() < server.max_connections(limits)
                 && !server.health.is_aside(now)
                 && !server.health.is_refill_paused(now)
                 && self.may_dial(now, *index, config)
@@ -228,5 +229,5 @@ impl super::Server {
     }
 }
 
-/// Connections to a server that are being opened beforehand at a time, whatever `min_idle` says.
+/// Connections to a server that are being opened beforehand at a time, whatever `min_idle_per_server` says.
 const MOST_BEFOREHAND: usize = 16;

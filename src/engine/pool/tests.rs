@@ -6,7 +6,7 @@ fn pool(multiplex: Multiplex) -> (Pool, Config) {
     let address = "127.0.0.1:9000".parse().expect("an address");
     let mut config = Config::new(address);
     config.multiplex = multiplex;
-    config.limits.max_idle = 1;
+    config.limits.max_idle_per_server = 1;
     (Pool::new(&config), config)
 }
 

@@ -66,8 +66,8 @@ impl Attempts {
     ) -> bool {
         match delivery {
             Delivery::Responded => false,
-            Delivery::NotSent => self.retry >= Retry::IfNotSent,
-            Delivery::MaybeSent => {
+            Delivery::NotProcessed => self.retry >= Retry::IfNotProcessed,
+            Delivery::MaybeProcessed => {
                 let is_soon = idle < stale_window;
                 let is_excused = match cause {
                     LossCause::Question => true,
@@ -106,7 +106,7 @@ impl Attempts {
 
     /// Its connection was lost after a part of it was sent: only a connection opened from now on will do.
     pub(super) fn note_lost(&mut self, delivery: Delivery, next_serial: u64) {
-        if delivery == Delivery::MaybeSent {
+        if delivery == Delivery::MaybeProcessed {
             self.maybe_processed = true;
             self.was_stale = true;
         }

@@ -102,12 +102,12 @@ impl Clock {
     pub(super) fn timings(&self, now: Time) -> Timings {
         let since = |at: Time| at.saturating_elapsed_since(self.submitted);
         Timings {
-            assigned: self.assigned.map(since),
-            connecting: self.connecting,
+            queued: self.assigned.map(since),
+            connect: self.connecting,
             sent: self.sent.map(since),
             first_byte: self.first_byte.map(since),
             last_byte: self.last_byte.map(since),
-            end: since(now),
+            total: since(now),
         }
     }
 }
@@ -157,7 +157,7 @@ impl Request {
             State::Queued => {
                 let queue = timed_out(clock.queued, timeouts.queue, TimeoutKind::Queue);
                 let refused = self.attempts().refused().and_then(|error| {
-                    let at = clock.queued.checked_add(config.connect_patience)?;
+                    let at = clock.queued.checked_add(config.connect_retry_timeout)?;
                     let kind = DueKind::Refused(error);
                     Some(Due { at, kind })
                 });
@@ -205,7 +205,11 @@ impl Request {
         let read = waited_for.and_then(|(sent, unblocked)| {
             let from = sent.max(resumed).max(unblocked.unwrap_or(sent));
             match clock.last_byte {
-                Some(last) => timed_out(from.max(last), timeouts.silence, TimeoutKind::Silence),
+                Some(last) => timed_out(
+                    from.max(last),
+                    timeouts.between_bytes,
+                    TimeoutKind::BetweenBytes,
+                ),
                 None => timed_out(from, timeouts.first_byte, TimeoutKind::FirstByte),
             }
         });

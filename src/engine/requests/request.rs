@@ -346,7 +346,7 @@ impl Request {
     #[inline]
     pub(crate) fn read_limit(&self) -> Option<Duration> {
         if self.clock.has_received() {
-            self.timeouts.silence
+            self.timeouts.between_bytes
         } else {
             self.timeouts.first_byte
         }
@@ -424,8 +424,8 @@ impl Request {
     /// How far it has come, for a failure; `transmitted` of its connection, when it has one.
     fn phase(&self, transmitted: u64) -> Phase {
         match self.state {
-            State::Buffering { .. } => Phase::Collecting,
-            State::Queued => Phase::Waiting,
+            State::Buffering { .. } => Phase::Buffering,
+            State::Queued => Phase::Queued,
             State::Draining => Phase::Receiving,
             State::Active { .. } | State::Aborting { .. } => {
                 if self.output.has_begun() {
@@ -442,7 +442,7 @@ impl Request {
     /// Whether the application can have acted on it.
     fn delivery(&self, transmitted: u64) -> Delivery {
         if !self.output.has_begun() && self.attempts.maybe_processed() {
-            return Delivery::MaybeSent;
+            return Delivery::MaybeProcessed;
         }
         self.delivery_of_attempt(transmitted)
     }
@@ -453,13 +453,13 @@ impl Request {
             return Delivery::Responded;
         }
         match self.state {
-            State::Buffering { .. } | State::Queued => Delivery::NotSent,
+            State::Buffering { .. } | State::Queued => Delivery::NotProcessed,
             State::Draining => Delivery::Responded,
             State::Active { .. } | State::Aborting { .. } => {
                 if self.upload.has_begun(transmitted) {
-                    Delivery::MaybeSent
+                    Delivery::MaybeProcessed
                 } else {
-                    Delivery::NotSent
+                    Delivery::NotProcessed
                 }
             }
         }
@@ -472,8 +472,8 @@ impl Request {
 
     pub(crate) fn report(&self, now: Time, transmitted: u64) -> Report {
         Report {
-            sent: self.upload.sent(transmitted),
-            received: self.output.received(),
+            bytes_sent: self.upload.sent(transmitted),
+            bytes_received: self.output.received(),
             server: self.server,
             retries: self.attempts.retries(),
             reused: self.is_reused,

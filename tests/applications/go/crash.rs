@@ -29,9 +29,9 @@ fn killed_under_load(transport: Transport) {
     config.multiplex = Multiplex::On { max: 300 };
     // However late a busy machine notices that the application is gone.
     config.stale_window = Duration::MAX;
-    config.limits.max_connections = 4;
-    config.connect_patience = Duration::from_secs(20);
-    config.backoff.longest = Duration::from_millis(100);
+    config.limits.max_connections_per_server = 4;
+    config.connect_retry_timeout = Duration::from_secs(20);
+    config.backoff.max = Duration::from_millis(100);
     let mut client = Loop::new(config);
     let (mut lost, mut responded, mut again) = (0, 0, 0);
     for round in 0..ROUNDS {
@@ -45,7 +45,7 @@ fn killed_under_load(transport: Transport) {
         }
         client.run_until("every request on the wire", |it| {
             let requests = it.client.stats().requests;
-            requests.waiting == 0 && requests.active > 0
+            requests.queued == 0 && requests.active > 0
         });
         // Some are answered, some not yet.
         let moment = u64::from(round) * COUNT / u64::from(ROUNDS + 5);
@@ -66,11 +66,14 @@ fn killed_under_load(transport: Transport) {
                     assert!(is_pattern(number as usize, &response.body));
                 }
                 Some(Err(failure)) => {
-                    assert!(matches!(failure.error, RequestError::Lost(_)), "{failure}");
+                    assert!(
+                        matches!(failure.error, RequestError::ConnectionLost(_)),
+                        "{failure}"
+                    );
                     match failure.delivery {
                         // Killed between the records of its response.
                         Delivery::Responded => responded += 1,
-                        Delivery::MaybeSent | Delivery::NotSent => {
+                        Delivery::MaybeProcessed | Delivery::NotProcessed => {
                             assert!(number % 2 == 1, "not sent again: {failure:?}");
                             assert_eq!(failure.report.retries, 0);
                             lost += 1;

@@ -9,7 +9,7 @@ use mio_fcgi::{
 
 use crate::common;
 use crate::harness::client::{Loop, get, is_pattern, post, post_with};
-use crate::harness::{App, PATIENCE, Program, Transport, echo_of, pattern};
+use crate::harness::{App, Program, TIME_LIMIT, Transport, echo_of, pattern};
 
 #[test]
 #[ignore = "needs Go; run tests/run"]
@@ -29,8 +29,8 @@ fn ten_thousand_at_once(transport: Transport) {
     let app = App::start(Program::Go, transport);
     let mut config = Config::new(app.listen().address());
     config.multiplex = Multiplex::On { max: 4096 };
-    config.limits.max_connections = 4;
-    config.limits.max_queue = COUNT;
+    config.limits.max_connections_per_server = 4;
+    config.limits.max_queued_requests = COUNT;
     let mut client = Loop::new(config);
     for tag in 0..COUNT {
         client.submit(tagged(tag, COUNT));
@@ -41,7 +41,7 @@ fn ten_thousand_at_once(transport: Transport) {
     let mut overtaken = 0;
     let mut latest = Duration::ZERO;
     for (Tag(tag), exchange) in answers {
-        let end = exchange.completion().report.timings.end();
+        let end = exchange.completion().report.timings.total();
         overtaken += usize::from(end < latest);
         latest = latest.max(end);
         check_tagged(tag as usize, exchange.response());
@@ -60,8 +60,8 @@ fn auto_finds_out_that_go_multiplexes() {
         const COUNT: usize = 2000;
         let app = App::start(Program::Go, transport);
         let mut config = Config::new(app.listen().address());
-        config.limits.max_connections = 4;
-        config.limits.max_queue = COUNT;
+        config.limits.max_connections_per_server = 4;
+        config.limits.max_queued_requests = COUNT;
         let mut client = Loop::new(config);
         assert_eq!(common::values(&mut client).multiplexes, Some(true));
         for tag in 0..COUNT {
@@ -260,7 +260,7 @@ fn keep_off_is_a_connection_for_each_request_though_they_could_share() {
     let app = App::start(Program::Go, Transport::Unix);
     let mut config = shared_config(&app);
     config.keep_connections = false;
-    config.limits.max_connections = 100;
+    config.limits.max_connections_per_server = 100;
     let mut client = Loop::new(config);
     for tag in 0..100 {
         client.submit(tagged(tag, 100).with_retry(Retry::Never));
@@ -280,9 +280,9 @@ fn shared(app: &App) -> Loop {
 fn shared_config(app: &App) -> Config {
     let mut config = Config::new(app.listen().address());
     config.multiplex = Multiplex::On { max: 1024 };
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     // A busy application may end late what was aborted.
-    config.abort_grace = PATIENCE;
+    config.abort_grace = TIME_LIMIT;
     config
 }
 

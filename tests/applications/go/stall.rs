@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{AtLimit, Body, Config, Multiplex, RequestError, Stall, Tag};
+use mio_fcgi::{Body, Config, Multiplex, OverflowPolicy, PauseBuffer, RequestError, Tag};
 
 use crate::harness::client::{Exchange, Loop, get, is_pattern, post_with};
-use crate::harness::{App, PATIENCE, Program, Transport, echo_of};
+use crate::harness::{App, Program, TIME_LIMIT, Transport, echo_of};
 
 const LARGE: usize = 64 << 20;
 const SMALL: usize = 100;
@@ -15,7 +15,7 @@ const STOPPED: Duration = Duration::from_millis(500);
 #[ignore = "needs Go; run tests/run"]
 fn small_requests_finish_beside_a_stopped_one_that_fits_the_budget() {
     let budget = LARGE + (1 << 20);
-    let mut run = Run::new(1, budget, AtLimit::PauseConnection);
+    let mut run = Run::new(1, budget, OverflowPolicy::PauseConnection);
     run.client.pause(run.large);
     let neighbour = run.submit_neighbour();
     run.all_small_finish();
@@ -33,7 +33,7 @@ fn small_requests_finish_beside_a_stopped_one_that_fits_the_budget() {
 #[ignore = "needs Go; run tests/run"]
 fn small_requests_go_to_another_connection_when_the_budget_is_small() {
     let budget = 256 * 1024;
-    let mut run = Run::new(2, budget, AtLimit::PauseConnection);
+    let mut run = Run::new(2, budget, OverflowPolicy::PauseConnection);
     run.client.pause(run.large);
     run.all_small_finish();
     run.client.run_for(STOPPED);
@@ -47,7 +47,7 @@ fn small_requests_go_to_another_connection_when_the_budget_is_small() {
 #[ignore = "needs Go; run tests/run"]
 fn a_connection_whose_budget_is_used_up_waits_and_then_goes_on() {
     let budget = 256 * 1024;
-    let mut run = Run::new(1, budget, AtLimit::PauseConnection);
+    let mut run = Run::new(1, budget, OverflowPolicy::PauseConnection);
     run.client.pause(run.large);
     let neighbour = run.submit_neighbour();
     run.client
@@ -69,11 +69,11 @@ fn a_connection_whose_budget_is_used_up_waits_and_then_goes_on() {
 #[ignore = "needs Go; run tests/run"]
 fn the_stopped_request_fails_alone_where_that_was_chosen() {
     let budget = 256 * 1024;
-    let mut run = Run::new(1, budget, AtLimit::FailRequest);
+    let mut run = Run::new(1, budget, OverflowPolicy::FailRequest);
     let small: Vec<_> = run.submit_small();
     run.client.pause(run.large);
     let large = run.client.finish(run.large);
-    let RequestError::Stalled { held } = large.failure().error else {
+    let RequestError::PauseBufferFull { held } = large.failure().error else {
         panic!("{:?}", large.outcome);
     };
     assert!(held > budget);
@@ -96,19 +96,19 @@ struct Run {
 }
 
 impl Run {
-    fn new(max_connections: usize, budget: usize, at_limit: AtLimit) -> Self {
+    fn new(max_connections: usize, budget: usize, at_limit: OverflowPolicy) -> Self {
         let app = App::start(Program::Go, Transport::Unix);
         let mut config = Config::new(app.listen().address());
         config.multiplex = Multiplex::On { max: 1024 };
-        config.limits.max_connections = max_connections;
-        let mut stall = Stall::default();
+        config.limits.max_connections_per_server = max_connections;
+        let mut stall = PauseBuffer::default();
         stall.per_request = budget;
         stall.per_connection = budget;
         stall.per_client = budget;
-        stall.at_limit = at_limit;
-        config.stall = stall;
+        stall.overflow = at_limit;
+        config.pause_buffer = stall;
         // What is left of the large response is read before it ends.
-        config.abort_grace = PATIENCE;
+        config.abort_grace = TIME_LIMIT;
         let mut client = Loop::new(config);
         let large = client.submit(get(&format!("/big?size={LARGE}&seed=5")));
         client.run_until("the large response's begin", |it| {

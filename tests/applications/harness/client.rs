@@ -53,7 +53,7 @@ pub(crate) struct Exchange {
 impl Loop {
     pub(crate) fn new(config: Config) -> Self {
         let poll = Poll::new().expect("a poll");
-        let tokens = config.limits.max_connections * config.servers.len();
+        let tokens = config.limits.max_connections_per_server * config.servers.len();
         let tokens = Token(0)..Token(tokens);
         let client = Client::new(poll.registry(), tokens, config).expect("a valid configuration");
         Self {
@@ -215,7 +215,7 @@ impl Loop {
         assert!(self.client.is_idle());
         assert_eq!(stats.connections, ConnectionGauges::default());
         assert_eq!(stats.requests, RequestGauges::default());
-        assert_eq!((stats.bytes_held, self.unended), (0, 0));
+        assert_eq!((stats.bytes_buffered, self.unended), (0, 0));
         let counters = &stats.counters;
         assert_eq!(counters.submitted, self.next_tag);
         assert_eq!(counters.submitted, counters.completed + counters.failed);
@@ -267,13 +267,13 @@ impl Loop {
         let config = self.client.config();
         let gauges = stats.connections;
         let open = gauges.connecting + gauges.probing + gauges.idle + gauges.busy + gauges.draining;
-        assert!(open <= config.limits.max_connections * config.servers.len());
-        assert!(gauges.idle <= config.limits.max_idle * config.servers.len());
-        assert!(stats.requests.waiting <= config.limits.max_queue);
+        assert!(open <= config.limits.max_connections_per_server * config.servers.len());
+        assert!(gauges.idle <= config.limits.max_idle_per_server * config.servers.len());
+        assert!(stats.requests.queued <= config.limits.max_queued_requests);
         self.peak = Peak {
             connections: self.peak.connections.max(open),
             active: self.peak.active.max(stats.requests.active),
-            bytes_held: self.peak.bytes_held.max(stats.bytes_held),
+            bytes_held: self.peak.bytes_held.max(stats.bytes_buffered),
         };
     }
 }

@@ -40,19 +40,19 @@ pub(crate) enum Listen {
 }
 
 impl Listen {
-    /// Connects a blocking socket whose reads and writes fail after [`PATIENCE`].
+    /// Connects a blocking socket whose reads and writes fail after [`TIME_LIMIT`].
     pub(crate) fn connect(&self) -> io::Result<Box<dyn Stream>> {
         match self {
             Self::Unix(path) => {
                 let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(TIME_LIMIT))?;
+                stream.set_write_timeout(Some(TIME_LIMIT))?;
                 Ok(Box::new(stream))
             }
             Self::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, PATIENCE)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
+                let stream = TcpStream::connect_timeout(address, TIME_LIMIT)?;
+                stream.set_read_timeout(Some(TIME_LIMIT))?;
+                stream.set_write_timeout(Some(TIME_LIMIT))?;
                 Ok(Box::new(stream))
             }
         }
@@ -109,4 +109,4 @@ pub(crate) fn echo_of(body: &[u8]) -> String {
 }
 
 /// How long the harness waits for an application before it gives up: a loaded machine starts Go or Python slowly.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::PATIENCE;
+use super::TIME_LIMIT;
 
 /// A running program and its log.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Process {
         }
         let why = match self.ended {
             Some(status) => format!("the application ended with {status}"),
-            None => format!("the application did not log {text:?} within {PATIENCE:?}"),
+            None => format!("the application did not log {text:?} within {TIME_LIMIT:?}"),
         };
         Err(format!("{why}; {}: {}", log.display(), self.log()))
     }
@@ -106,8 +106,8 @@ impl Process {
     }
 
     /// Waits at most so long for a program that ends by itself.
-    pub(crate) fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + patience;
+    pub(crate) fn wait(&mut self, time_limit: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + time_limit;
         while !self.has_ended() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
@@ -159,9 +159,9 @@ impl Drop for Process {
     }
 }
 
-/// Waits until `condition` holds, at most [`PATIENCE`]; tells whether it does.
+/// Waits until `condition` holds, at most [`TIME_LIMIT`]; tells whether it does.
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     while !condition() {
         if Instant::now() >= deadline {
             return false;

@@ -38,7 +38,7 @@ impl Tool {
         let shown = format!("{:?}", self.0);
         let directory = temporary_directory();
         let mut process = Process::start(self.0, &directory.path().join("log"));
-        let status = process.wait(TOOL_PATIENCE);
+        let status = process.wait(TOOL_TIME_LIMIT);
         let printed = process.log();
         match status {
             Some(status) if status.success() => printed,
@@ -49,4 +49,4 @@ impl Tool {
 }
 
 /// A browser takes its time to start.
-const TOOL_PATIENCE: Duration = Duration::from_secs(180);
+const TOOL_TIME_LIMIT: Duration = Duration::from_secs(180);

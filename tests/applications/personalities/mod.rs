@@ -1,6 +1,6 @@
 //! The test kit's personalities against the applications that they are modelled on.
 //!
-//! The same bytes go to the real application and to a scripted one with its habits, each conversation on a
+//! The same bytes go to the real application and to a scripted one with its quirks, each conversation on a
 //! connection of its own. After each part what has come back must be the same, and nothing may follow.
 
 mod scenarios;
@@ -12,9 +12,9 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::testkit::{Dialogue, Habits, Received, Script, Scripted};
+use mio_fcgi::testkit::{Behavior, Dialogue, Quirks, ReceivedRequest, Scripted};
 
-use crate::harness::{App, Listen, PATIENCE, PhpFpm, Program, Transport, echo_of};
+use crate::harness::{App, Listen, PhpFpm, Program, TIME_LIMIT, Transport, echo_of};
 use scenarios::{Pages, Scenario, scenarios};
 use transcript::Transcript;
 
@@ -24,10 +24,10 @@ struct Subject {
     name: &'static str,
     pages: Pages,
     /// What the pages do, as scripts.
-    page: fn(&Received) -> Script,
-    habits: fn() -> Habits,
+    page: fn(&ReceivedRequest) -> Behavior,
+    quirks: fn() -> Quirks,
     at_a_time: usize,
-    /// Conversations that no habit describes, and why.
+    /// Conversations that no quirk describes, and why.
     left_out: &'static [(&'static str, &'static str)],
 }
 
@@ -36,7 +36,7 @@ const BY_PATH: Subject = Subject {
     name: "",
     pages: Pages { script: |_| None },
     page,
-    habits: Habits::ideal,
+    quirks: Quirks::ideal,
     at_a_time: 50,
     left_out: &[],
 };
@@ -59,9 +59,9 @@ fn php_fpm_does_as_its_personality() {
         pages: Pages { script },
         page: |request| match request.param("SCRIPT_FILENAME") {
             Some(_) => page(request),
-            None => Script::new().end(0),
+            None => Behavior::new().end(0),
         },
-        habits: || Habits::php_fpm(1),
+        quirks: || Quirks::php_fpm(1),
         ..BY_PATH
     };
     compare(app.listen(), subject);
@@ -74,7 +74,7 @@ fn libfcgi_does_as_its_personality() {
     let app = App::start(Program::LibFcgi { workers: 60 }, Transport::Unix);
     let subject = Subject {
         name: "libfcgi",
-        habits: || Habits::libfcgi(1),
+        quirks: || Quirks::libfcgi(1),
         ..BY_PATH
     };
     compare(app.listen(), subject);
@@ -87,10 +87,12 @@ fn go_does_as_its_personality() {
     let subject = Subject {
         name: "Go",
         page: |request| match request.param("REQUEST_URI") {
-            Some(b"/stderr") => Script::new().stdout("\r\n\r\n404 page not found\n").end(0),
+            Some(b"/stderr") => Behavior::new()
+                .stdout("\r\n\r\n404 page not found\n")
+                .end(0),
             _ => page(request),
         },
-        habits: Habits::go,
+        quirks: Quirks::go,
         ..BY_PATH
     };
     compare(app.listen(), subject);
@@ -99,7 +101,7 @@ fn go_does_as_its_personality() {
 /// Its threads do not keep up with more connections at a time.
 const FLUP: Subject = Subject {
     name: "flup",
-    habits: Habits::flup,
+    quirks: Quirks::flup,
     at_a_time: 3,
     left_out: &[(
         "the same ID during a body",
@@ -121,7 +123,7 @@ fn multiplexing_flup_does_as_its_personality() {
     let app = App::start(Program::FlupMultiplexed, Transport::Unix);
     let subject = Subject {
         name: "multiplexing flup",
-        habits: Habits::flup_multiplexed,
+        quirks: Quirks::flup_multiplexed,
         left_out: &[],
         ..FLUP
     };
@@ -161,7 +163,7 @@ fn compare(listen: &Listen, subject: Subject) {
 
 /// One conversation with both; how they differ.
 fn converse(path: &Path, scenario: &Scenario, subject: Subject) -> Option<String> {
-    let application = Scripted::new(subject.page).with_habits((subject.habits)());
+    let application = Scripted::new(subject.page).with_quirks((subject.quirks)());
     let mut dialogue = Dialogue::new(application);
     let connection = dialogue.connect();
     let mut real = Real::connect(path);
@@ -185,7 +187,7 @@ fn converse(path: &Path, scenario: &Scenario, subject: Subject) -> Option<String
 }
 
 /// The pages that the applications have, as scripts.
-fn page(request: &Received) -> Script {
+fn page(request: &ReceivedRequest) -> Behavior {
     let text = |name| String::from_utf8_lossy(request.param(name).unwrap_or_default());
     let answer = |body: &str| format!("Content-Type: text/plain\r\n\r\n{body}");
     let uri = text("REQUEST_URI");
@@ -193,12 +195,12 @@ fn page(request: &Received) -> Script {
     let milliseconds = query.strip_prefix("ms=").and_then(|it| it.parse().ok());
     let time = Duration::from_millis(milliseconds.unwrap_or_default());
     match path {
-        "/echo" => Script::new().await_stdin().then(move |request| {
+        "/echo" => Behavior::new().await_stdin().then(move |request| {
             let text = match request.is_aborted {
                 true => "fcgi: request aborted by web server\n".into(),
                 false => echo_of(&request.stdin),
             };
-            Script::new().stdout(answer(&text)).end(0)
+            Behavior::new().stdout(answer(&text)).end(0)
         }),
         "/stderr" => {
             // php-fpm's page has a text of its own.
@@ -206,13 +208,13 @@ fn page(request: &Received) -> Script {
                 Some(_) => "line 0 for the error log",
                 None => "a line for the error log",
             };
-            Script::new()
+            Behavior::new()
                 .stderr(line)
                 .stdout(answer("answered\n"))
                 .end(0)
         }
-        "/slow" => Script::new().wait(time).stdout(answer("awake\n")).end(0),
-        _ => Script::new().stdout(answer("no such path\n")).end(0),
+        "/slow" => Behavior::new().wait(time).stdout(answer("awake\n")).end(0),
+        _ => Behavior::new().stdout(answer("no such path\n")).end(0),
     }
 }
 
@@ -229,7 +231,7 @@ impl Real {
         let pause = Some(Duration::from_millis(20));
         stream.set_read_timeout(pause).expect("a time above 0");
         stream
-            .set_write_timeout(Some(PATIENCE))
+            .set_write_timeout(Some(TIME_LIMIT))
             .expect("a time above 0");
         Self {
             stream,

@@ -9,7 +9,7 @@ use mio_fcgi::{Body, Config, Request, RequestError, SubmitError, Tag, TimeoutKin
 
 use super::{get, post, script};
 use crate::harness::client::{Loop, is_pattern, post_with};
-use crate::harness::{PATIENCE, PhpFpm, echo_of, pattern, source};
+use crate::harness::{PhpFpm, TIME_LIMIT, echo_of, pattern, source};
 
 // case 75
 #[test]
@@ -187,7 +187,7 @@ fn a_pair_may_fill_a_record_but_not_exceed_it() {
         .submit(std::time::Instant::now(), request, Tag(0));
     assert_eq!(
         refused.map_err(SubmitError::from),
-        Err(SubmitError::ParamTooLarge {
+        Err(SubmitError::PairTooLarge {
             len: 65_536,
             limit: 65_535
         })
@@ -295,7 +295,7 @@ fn pieces_come_as_they_are_flushed() {
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
 fn a_blocking_call_gives_the_response_or_says_why_not() {
-    const LIMIT: Duration = PATIENCE;
+    const LIMIT: Duration = TIME_LIMIT;
     for builder in [PhpFpm::builder().unix(), PhpFpm::builder().tcp()] {
         let fpm = builder.max_children(2).start();
         let address = fpm.listen().address();
@@ -310,7 +310,7 @@ fn a_blocking_call_gives_the_response_or_says_why_not() {
 
         let cut = blocking::call(&address, get("kill.php", "/kill.php?size=5000"), LIMIT);
         let cut = cut.expect_err("no end came");
-        assert_eq!(cut.response_error(), Some(&ResponseError::Cut));
+        assert_eq!(cut.response_error(), Some(&ResponseError::Truncated));
 
         let short = Duration::from_millis(100);
         let slow = blocking::call(&address, get("sleep.php", "/?ms=5000"), short);
@@ -345,7 +345,7 @@ fn a_pool_is_asked_whether_it_is_up_or_busy() {
         assert_eq!(why, Some(RequestError::TimedOut(TimeoutKind::Total)));
         client.shut_down();
 
-        const LIMIT: Duration = PATIENCE;
+        const LIMIT: Duration = TIME_LIMIT;
         let said = blocking::get_values(&address, LIMIT).expect("an answer");
         assert_eq!(said.multiplexes, Some(false));
         let pong = blocking::call(&address, page("/ping"), LIMIT).expect("a response");

@@ -22,14 +22,17 @@ fn a_child_killed_in_mid_response_is_a_loss_and_never_a_short_success() {
             let uri = format!("/kill.php?size={size}");
             let killed = client.call(get("kill.php", &uri));
             let failure = killed.failure();
-            assert!(matches!(failure.error, RequestError::Lost(_)), "{failure}");
+            assert!(
+                matches!(failure.error, RequestError::ConnectionLost(_)),
+                "{failure}"
+            );
             assert_eq!(
                 (failure.phase, failure.delivery),
                 (Phase::Receiving, Delivery::Responded)
             );
-            assert_eq!(failure.report.received, killed.stdout.len() as u64);
+            assert_eq!(failure.report.bytes_received, killed.stdout.len() as u64);
             let incomplete = killed.collect().expect_err("it was cut");
-            assert_eq!(incomplete.error, ResponseError::Cut);
+            assert_eq!(incomplete.error, ResponseError::Truncated);
         }
         let alive = client.call(get("echo.php", "/echo.php")).response();
         assert_eq!(alive.body, echo_of(b"").as_bytes());
@@ -46,7 +49,10 @@ fn a_child_killed_from_outside_cuts_what_it_was_sending() {
     client.run_until("the first piece", |it| !it.exchange(tag).stdout.is_empty());
     fpm.kill_worker();
     let killed = client.finish(tag);
-    assert!(matches!(killed.failure().error, RequestError::Lost(_)));
+    assert!(matches!(
+        killed.failure().error,
+        RequestError::ConnectionLost(_)
+    ));
     assert_eq!(killed.failure().delivery, Delivery::Responded);
     client.shut_down();
 }
@@ -76,7 +82,7 @@ fn an_absent_php_fpm_is_told_at_once() {
                 "{failure}"
             );
             // The first was perhaps written to the connection that php-fpm had left behind.
-            assert!(failure.delivery <= Delivery::MaybeSent);
+            assert!(failure.delivery <= Delivery::MaybeProcessed);
         }
         fpm.restart();
         let back = client.call(get("echo.php", "/echo.php")).response();
@@ -92,10 +98,13 @@ fn a_request_over_request_terminate_timeout_is_lost() {
     let mut client = Loop::to(fpm.listen());
     let terminated = client.call(get("sleep.php", "/sleep.php?ms=600000"));
     let failure = terminated.failure();
-    assert!(matches!(failure.error, RequestError::Lost(_)), "{failure}");
+    assert!(
+        matches!(failure.error, RequestError::ConnectionLost(_)),
+        "{failure}"
+    );
     assert_eq!(
         (failure.phase, failure.delivery),
-        (Phase::Sent, Delivery::MaybeSent)
+        (Phase::Sent, Delivery::MaybeProcessed)
     );
     let next = client.call(get("echo.php", "/echo.php")).response();
     assert_eq!(next.status, 200);
@@ -111,14 +120,14 @@ fn each_time_limit_has_its_own_error() {
     let mut first_byte = Timeouts::NONE;
     first_byte.first_byte = limit;
     let mut silence = Timeouts::NONE;
-    silence.silence = limit;
+    silence.between_bytes = limit;
     let total = Timeouts::total(Duration::from_millis(100));
     // Each of them keeps its child to the end of the test.
     let quiet = || get("sleep.php", "/sleep.php?ms=600000");
     let halting = || get("slow.php", "/slow.php?chunks=2&ms=600000");
     for (request, timeouts, kind) in [
         (quiet(), first_byte, TimeoutKind::FirstByte),
-        (halting(), silence, TimeoutKind::Silence),
+        (halting(), silence, TimeoutKind::BetweenBytes),
         (quiet(), total, TimeoutKind::Total),
         (halting(), total, TimeoutKind::Total),
     ] {

@@ -6,7 +6,7 @@ use mio_fcgi::{CloseReason, Config, Multiplex, Retry, Stats, Tag, Timeouts};
 
 use super::get;
 use crate::harness::client::{Exchange, Loop};
-use crate::harness::{Listen, PATIENCE, PhpFpm, echo_of, pattern};
+use crate::harness::{Listen, PhpFpm, TIME_LIMIT, echo_of, pattern};
 
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
@@ -36,7 +36,7 @@ fn more_requests_than_children_are_all_answered_and_nobody_starves() {
         let answers = all_answered(&mut client, 64);
         let slowest = answers
             .iter()
-            .map(|it| it.completion().report.timings.end())
+            .map(|it| it.completion().report.timings.total())
             .max();
         let stats = client.shut_down();
         println!(
@@ -52,9 +52,9 @@ fn more_requests_than_children_are_all_answered_and_nobody_starves() {
 fn as_many_connections_as_children_serve_any_number_of_requests() {
     let fpm = PhpFpm::builder().max_children(8).start();
     let mut config = plain(fpm.listen());
-    config.limits.max_connections = 8;
-    config.limits.max_idle = 8;
-    config.yield_after = None;
+    config.limits.max_connections_per_server = 8;
+    config.limits.max_idle_per_server = 8;
+    config.preempt_idle_after = None;
     let mut client = Loop::new(config);
     for _ in 0..256 {
         client.submit(get("sleep.php", "/sleep.php?ms=5"));
@@ -155,7 +155,7 @@ fn keep_off_uses_one_connection_for_each_request_and_holds_no_child() {
         }
         let stats = client.shut_down();
         assert_eq!(stats.counters.connected, 100);
-        assert_eq!(stats.counters.closed_for(CloseReason::KeepOff), 100);
+        assert_eq!(stats.counters.closed_for(CloseReason::KeepAliveOff), 100);
     }
 }
 
@@ -185,10 +185,10 @@ fn an_idle_connection_is_closed_in_time_and_its_child_is_free_again() {
 fn a_full_backlog_makes_requests_wait_and_not_fail() {
     let fpm = PhpFpm::builder().backlog(1).start();
     let mut config = plain(fpm.listen());
-    config.yield_after = None;
+    config.preempt_idle_after = None;
     config.keep_connections = false;
-    config.connect_timeout = PATIENCE;
-    config.limits.max_connections = 16;
+    config.connect_timeout = TIME_LIMIT;
+    config.limits.max_connections_per_server = 16;
     let mut client = Loop::new(config);
     for _ in 0..16 {
         client.submit(get("sleep.php", "/sleep.php?ms=60"));

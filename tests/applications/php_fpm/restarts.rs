@@ -40,7 +40,7 @@ fn a_reload_under_load_costs_no_idempotent_request() {
     for builder in [PhpFpm::builder().unix(), PhpFpm::builder().tcp()] {
         let mut fpm = builder.max_children(4).process_control_timeout(2).start();
         let mut config = Config::new(fpm.listen().address());
-        config.connect_patience = Duration::from_secs(10);
+        config.connect_retry_timeout = Duration::from_secs(10);
         // However late a busy machine notices that a child is gone.
         config.stale_window = Duration::MAX;
         let mut client = Loop::new(config);

@@ -55,7 +55,7 @@ pub(super) fn note(
             asked.is_paused = false;
             match outcome {
                 Ok(completion) => {
-                    let received = completion.report.received;
+                    let received = completion.report.bytes_received;
                     assert_eq!(received, asked.stdout + asked.stderr);
                     let status = u64::from(completion.app_status);
                     assert!(is_wild || status == asked.stdout, "cut short, but complete");

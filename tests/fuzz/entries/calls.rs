@@ -119,7 +119,7 @@ fn submit(driver: &mut Driver, choices: &mut Choices<'_>) {
     request.retry = choices.of(&[
         Retry::IfStale,
         Retry::Never,
-        Retry::IfNotSent,
+        Retry::IfNotProcessed,
         Retry::IfUnanswered,
     ]);
     request.timeouts = choices.of(&[None, Some(Timeouts::NONE), Some(Timeouts::total(SECOND))]);

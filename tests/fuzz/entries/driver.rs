@@ -91,7 +91,7 @@ impl Driver {
             Err(refused) => {
                 if let SubmitError::QueueFull { limit } = refused.error {
                     let gauges = self.engine.stats().requests;
-                    let waiting = gauges.waiting + gauges.collecting;
+                    let waiting = gauges.queued + gauges.buffering;
                     assert!(waiting >= limit, "{waiting} of {limit} are no full queue");
                 }
             }
@@ -141,9 +141,18 @@ impl Driver {
     }
 
     pub(super) fn set_limits(&mut self, limits: Limits) {
-        self.most.max_connections = self.most.max_connections.max(limits.max_connections);
-        self.most.max_idle = self.most.max_idle.max(limits.max_idle);
-        self.most.max_queue = self.most.max_queue.max(limits.max_queue);
+        self.most.max_connections_per_server = self
+            .most
+            .max_connections_per_server
+            .max(limits.max_connections_per_server);
+        self.most.max_idle_per_server = self
+            .most
+            .max_idle_per_server
+            .max(limits.max_idle_per_server);
+        self.most.max_queued_requests = self
+            .most
+            .max_queued_requests
+            .max(limits.max_queued_requests);
         let most = self.most.max_requests_per_connection;
         let both = most.zip(limits.max_requests_per_connection);
         self.most.max_requests_per_connection = both.map(|(a, b)| a.max(b));
@@ -369,8 +378,14 @@ impl Driver {
         let gauges = stats.connections;
         let all = gauges.connecting + gauges.probing + gauges.idle + gauges.busy + gauges.draining;
         let servers = self.engine.config().servers.len();
-        assert!(all <= self.most.max_connections * servers, "{gauges:?}");
-        assert!(gauges.idle <= self.most.max_idle * servers, "{gauges:?}");
+        assert!(
+            all <= self.most.max_connections_per_server * servers,
+            "{gauges:?}"
+        );
+        assert!(
+            gauges.idle <= self.most.max_idle_per_server * servers,
+            "{gauges:?}"
+        );
         if !self.engine.has_output() {
             assert_eq!(all, self.links.len(), "{gauges:?}");
             for server in 0..servers {
@@ -379,25 +394,28 @@ impl Driver {
                     .iter()
                     .filter(|link| link.server == server)
                     .count();
-                assert!(open <= self.most.max_connections, "{open} to one server");
+                assert!(
+                    open <= self.most.max_connections_per_server,
+                    "{open} to one server"
+                );
             }
         }
         let requests = stats.requests;
         let counters = &stats.counters;
-        let waiting = requests.waiting + requests.connecting;
-        let unended = requests.collecting + waiting + requests.active + requests.holding;
+        let waiting = requests.queued + requests.connecting;
+        let unended = requests.buffering + waiting + requests.active + requests.draining;
         assert_eq!(counters.submitted, self.next_tag - 1);
         assert_eq!(
             counters.submitted - counters.completed - counters.failed,
             unended as u64
         );
-        let waiting = (requests.waiting + requests.collecting) as u64;
-        let most = self.most.max_queue as u64;
+        let waiting = (requests.queued + requests.buffering) as u64;
+        let most = self.most.max_queued_requests as u64;
         assert!(waiting <= most, "{requests:?}, {most} may wait");
-        let rests = 2 * LONGEST_READ * (self.links.len() + requests.holding + 1);
-        let held = stats.bytes_held;
+        let rests = 2 * LONGEST_READ * (self.links.len() + requests.draining + 1);
+        let held = stats.bytes_buffered;
         assert!(
-            held <= self.engine.config().stall.per_client + rests,
+            held <= self.engine.config().pause_buffer.per_client + rests,
             "{held} held"
         );
         for link in &self.links {

@@ -29,14 +29,14 @@ impl Driver {
         self.check();
         assert!(self.engine.is_idle(), "{:?}", self.engine);
         assert_eq!(self.shut_downs, 1);
-        assert_eq!(self.engine.stats().bytes_held, 0);
+        assert_eq!(self.engine.stats().bytes_buffered, 0);
         assert!(!self.engine.has_output());
         let count = |tags: &[u64], tag| tags.iter().filter(|it| **it == tag).count();
         for (tag, asked) in &self.requests {
             let Some(Err(failure)) = &asked.outcome else {
                 continue;
             };
-            if failure.delivery == Delivery::NotSent && !self.is_wild {
+            if failure.delivery == Delivery::NotProcessed && !self.is_wild {
                 let seen = count(&self.seen, *tag);
                 assert!(
                     seen <= count(&self.refused, *tag),

@@ -171,7 +171,7 @@ fn allowed(head: &RequestHead<'_, '_>, bytes: &[u8]) {
     assert!(!target.contains(&b'#'));
     let is_given = target.ends_with(head.target.as_bytes());
     assert!(is_given || head.target == "/" || head.target == "*");
-    assert!(head.authority.is_none_or(cgi::is_host));
+    assert!(head.authority.is_none_or(cgi::is_valid_host));
     assert_eq!(
         head.authority.is_some(),
         !target.starts_with(b"/") && target != b"*"
@@ -196,7 +196,7 @@ fn allowed(head: &RequestHead<'_, '_>, bytes: &[u8]) {
         );
         match name.to_ascii_lowercase().as_slice() {
             b"host" => {
-                assert!(cgi::is_host(value));
+                assert!(cgi::is_valid_host(value));
                 hosts += 1;
             }
             b"content-length" => lengths.push(value),

@@ -112,7 +112,7 @@ fn answered<'a>(count: u32, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Strin
         1 => Multiplex::Off,
         max => Multiplex::On { max },
     };
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     config.timeouts = Timeouts::NONE;
     let mut driver = Driver::new(config);
     driver.is_wild = true;

@@ -110,10 +110,10 @@ pub(crate) fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// Runs a program on a core to its end, or for [`PATIENCE`] seconds.
+/// Runs a program on a core to its end, or for [`TIME_LIMIT`] seconds.
 pub(crate) fn run(core: &str, program: &Path, arguments: &[&str]) -> Result<Output> {
     pinned(core, Path::new("timeout"))
-        .args(["-s", "KILL", PATIENCE])
+        .args(["-s", "KILL", TIME_LIMIT])
         .arg(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -122,7 +122,7 @@ pub(crate) fn run(core: &str, program: &Path, arguments: &[&str]) -> Result<Outp
 }
 
 /// Much more than any of them takes.
-const PATIENCE: &str = "30";
+const TIME_LIMIT: &str = "30";
 
 fn pinned(core: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");

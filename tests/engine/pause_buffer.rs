@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mio_fcgi::{
-    AtLimit, Body, CloseReason, Config, Delivery, LostReason, Multiplex, Phase, RequestError,
-    RequestHandle, TimeoutKind, Timeouts,
+    Body, CloseReason, Config, ConnectionLostReason, Delivery, Multiplex, OverflowPolicy, Phase,
+    RequestError, RequestHandle, TimeoutKind, Timeouts,
 };
 
 use crate::harness::Bench;
@@ -27,10 +27,10 @@ fn wants_read(bench: &Bench, peer: usize) -> bool {
 /// Shared connections with small budgets; `change` sets what a test is about.
 fn sharing(change: impl FnOnce(&mut Config)) -> Bench {
     let mut config = config(Multiplex::On { max: 4 });
-    config.limits.max_connections = 1;
-    config.stall.per_request = 100;
-    config.stall.per_connection = 1_000;
-    config.stall.per_client = 10_000;
+    config.limits.max_connections_per_server = 1;
+    config.pause_buffer.per_request = 100;
+    config.pause_buffer.per_connection = 1_000;
+    config.pause_buffer.per_client = 10_000;
     change(&mut config);
     Bench::new(config)
 }
@@ -44,7 +44,7 @@ fn alone_on_its_connection_a_paused_request_is_not_read() {
     assert!(!wants_read(&bench, 0));
     bench.feed(0, records().stdout(1, "two").end(1, 0));
     assert_eq!(bench.seen(), [out(1, "one")]);
-    assert_eq!(bench.stats().bytes_held, 0);
+    assert_eq!(bench.stats().bytes_buffered, 0);
     // Nobody announces what is in the socket already: `Action::Read` does.
     resume(&mut bench, handle);
     assert_eq!(bench.seen(), [out(1, "two"), done(1)]);
@@ -54,7 +54,7 @@ fn alone_on_its_connection_a_paused_request_is_not_read() {
 #[test]
 fn a_request_paused_while_it_waits_is_not_read_once_it_is_sent() {
     let mut config = config(Multiplex::Off);
-    config.limits.max_connections = 1;
+    config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
     bench.submit(request());
     let handle = bench.submit(request());
@@ -85,8 +85,8 @@ fn shared_the_output_of_a_paused_request_is_held_and_the_others_flow() {
             .stdout(2, "d"),
     );
     assert_eq!(bench.seen(), [out(2, "bd")]);
-    assert_eq!(bench.stats().bytes_held, 3);
-    assert_eq!(bench.stats().requests.holding, 1);
+    assert_eq!(bench.stats().bytes_buffered, 3);
+    assert_eq!(bench.stats().requests.draining, 1);
     resume(&mut bench, slow);
     let held = [
         out(1, "a"),
@@ -102,7 +102,7 @@ fn shared_the_output_of_a_paused_request_is_held_and_the_others_flow() {
 
 #[test]
 fn what_comes_while_held_output_is_taken_stands_behind_it() {
-    let mut bench = sharing(|config| config.stall.per_request = 100_000);
+    let mut bench = sharing(|config| config.pause_buffer.per_request = 100_000);
     let slow = bench.submit(request());
     bench.submit(request());
     pause(&mut bench, slow);
@@ -121,7 +121,7 @@ fn what_comes_while_held_output_is_taken_stands_behind_it() {
 
 #[test]
 fn paused_again_while_held_output_is_taken_the_rest_waits() {
-    let mut bench = sharing(|config| config.stall.per_request = 100_000);
+    let mut bench = sharing(|config| config.pause_buffer.per_request = 100_000);
     let slow = bench.submit(request());
     bench.submit(request());
     pause(&mut bench, slow);
@@ -141,7 +141,8 @@ fn paused_again_while_held_output_is_taken_the_rest_waits() {
 // case 87
 #[test]
 fn at_the_requests_budget_the_connection_is_not_read_where_that_was_chosen() {
-    let mut bench = sharing(|config| config.stall.at_limit = AtLimit::PauseConnection);
+    let mut bench =
+        sharing(|config| config.pause_buffer.overflow = OverflowPolicy::PauseConnection);
     let slow = bench.submit(request());
     bench.submit(request());
     pause(&mut bench, slow);
@@ -164,19 +165,19 @@ fn at_the_requests_budget_the_connection_is_not_read_where_that_was_chosen() {
 // case 87
 #[test]
 fn at_the_requests_budget_the_slow_request_fails_where_that_was_chosen() {
-    let mut bench = sharing(|config| config.stall.at_limit = AtLimit::FailRequest);
+    let mut bench = sharing(|config| config.pause_buffer.overflow = OverflowPolicy::FailRequest);
     let slow = bench.submit(request());
     bench.submit(request());
     pause(&mut bench, slow);
     bench.feed(0, records().stdout(1, [b'x'; 100]).stdout(2, "a"));
     assert_eq!(bench.seen(), [out(2, "a")]);
     bench.feed(0, records().stdout(1, "x").stdout(2, "b"));
-    let error = RequestError::Stalled { held: 101 };
+    let error = RequestError::PauseBufferFull { held: 101 };
     let mut seen = bench.seen();
     seen.sort_by_key(|it| matches!(it, Seen::Failed(..)));
     let stalled = failed(1, error, Phase::Receiving, Delivery::Responded);
     assert_eq!(seen, [out(2, "b"), stalled]);
-    assert_eq!(bench.stats().bytes_held, 0);
+    assert_eq!(bench.stats().bytes_buffered, 0);
     bench.feed(
         0,
         records()
@@ -191,7 +192,7 @@ fn at_the_requests_budget_the_slow_request_fails_where_that_was_chosen() {
 
 #[test]
 fn the_connections_budget_counts_all_its_paused_requests() {
-    let mut bench = sharing(|config| config.stall.per_connection = 150);
+    let mut bench = sharing(|config| config.pause_buffer.per_connection = 150);
     let handles: Vec<_> = (0..3).map(|_| bench.submit(request())).collect();
     pause(&mut bench, handles[0]);
     pause(&mut bench, handles[1]);
@@ -209,9 +210,9 @@ fn the_connections_budget_counts_all_its_paused_requests() {
 #[test]
 fn the_clients_budget_counts_all_its_connections() {
     let mut bench = sharing(|config| {
-        config.limits.max_connections = 2;
+        config.limits.max_connections_per_server = 2;
         config.multiplex = Multiplex::On { max: 2 };
-        config.stall.per_client = 100;
+        config.pause_buffer.per_client = 100;
     });
     let handles: Vec<_> = (0..4).map(|_| bench.submit(request())).collect();
     pause(&mut bench, handles[0]);
@@ -228,19 +229,20 @@ fn the_clients_budget_counts_all_its_connections() {
     for peer in 0..2 {
         bench.feed(peer, records().end(1, 0).end(2, 0));
     }
-    assert_eq!(bench.stats().bytes_held, 0);
+    assert_eq!(bench.stats().bytes_buffered, 0);
     bench.finish();
 }
 
 #[test]
 fn a_large_read_goes_over_a_budget_by_no_more_than_itself() {
-    let mut bench = sharing(|config| config.stall.at_limit = AtLimit::PauseConnection);
+    let mut bench =
+        sharing(|config| config.pause_buffer.overflow = OverflowPolicy::PauseConnection);
     bench.read_len = 500;
     let slow = bench.submit(request());
     bench.submit(request());
     pause(&mut bench, slow);
     bench.feed(0, records().stdout(1, vec![b'x'; 60_000]));
-    let held = bench.stats().bytes_held;
+    let held = bench.stats().bytes_buffered;
     assert!((100..100 + 500).contains(&held), "{held}");
     resume(&mut bench, slow);
     assert_eq!(bench.seen(), [out(1, &"x".repeat(60_000))]);
@@ -250,7 +252,7 @@ fn a_large_read_goes_over_a_budget_by_no_more_than_itself() {
 
 #[test]
 fn new_requests_go_to_connections_that_no_paused_request_obstructs() {
-    let mut bench = sharing(|config| config.limits.max_connections = 2);
+    let mut bench = sharing(|config| config.limits.max_connections_per_server = 2);
     let slow = bench.submit(request());
     pause(&mut bench, slow);
     bench.submit(request());
@@ -285,7 +287,7 @@ fn a_second_request_on_its_connection_lets_a_paused_one_be_read_and_held() {
     bench.submit(request());
     assert!(wants_read(&bench, 0));
     assert_eq!(
-        bench.stats().bytes_held,
+        bench.stats().bytes_buffered,
         1,
         "what stood in the socket was read"
     );
@@ -303,7 +305,7 @@ fn limits_for_output_stand_still_while_a_request_is_paused_and_the_total_does_no
     let mut bench = Bench::plain();
     let mut timeouts = Timeouts::NONE;
     timeouts.first_byte = Some(SECOND);
-    timeouts.silence = Some(SECOND);
+    timeouts.between_bytes = Some(SECOND);
     timeouts.total = Some(100 * SECOND);
     let handle = bench.submit(request().with_timeouts(timeouts));
     bench.advance(SECOND / 2);
@@ -332,14 +334,14 @@ fn limits_for_output_stand_still_while_a_request_is_paused_and_the_total_does_no
 fn the_silence_of_a_resumed_request_counts_from_the_resume() {
     let mut bench = Bench::plain();
     let mut timeouts = Timeouts::NONE;
-    timeouts.silence = Some(SECOND);
+    timeouts.between_bytes = Some(SECOND);
     let handle = bench.submit(request().with_timeouts(timeouts));
     bench.feed(0, records().stdout(1, "x"));
     pause(&mut bench, handle);
     bench.advance(10 * SECOND);
     resume(&mut bench, handle);
     bench.advance(SECOND);
-    let silence = RequestError::TimedOut(TimeoutKind::Silence);
+    let silence = RequestError::TimedOut(TimeoutKind::BetweenBytes);
     let end = failed(1, silence, Phase::Receiving, Delivery::Responded);
     assert_eq!(bench.seen(), [out(1, "x"), end]);
     bench.finish();
@@ -349,7 +351,7 @@ fn the_silence_of_a_resumed_request_counts_from_the_resume() {
 fn the_silence_of_a_resumed_request_counts_from_the_resume_on_a_shared_connection_too() {
     let mut bench = sharing(|_| {});
     let mut timeouts = Timeouts::NONE;
-    timeouts.silence = Some(SECOND);
+    timeouts.between_bytes = Some(SECOND);
     let slow = bench.submit(request().with_timeouts(timeouts));
     bench.submit(request().with_timeouts(Timeouts::NONE));
     bench.feed(0, records().stdout(1, "x"));
@@ -359,7 +361,7 @@ fn the_silence_of_a_resumed_request_counts_from_the_resume_on_a_shared_connectio
     bench.advance(SECOND - Duration::from_millis(1));
     assert_eq!(bench.seen(), [out(1, "x")]);
     bench.advance(Duration::from_millis(1));
-    let silence = RequestError::TimedOut(TimeoutKind::Silence);
+    let silence = RequestError::TimedOut(TimeoutKind::BetweenBytes);
     let end = failed(1, silence, Phase::Receiving, Delivery::Responded);
     assert_eq!(bench.seen(), [end]);
     bench.feed(0, records().end(1, 0).end(2, 0));
@@ -385,7 +387,7 @@ fn an_abort_while_output_is_held_drops_it() {
             Delivery::Responded,
         );
         assert_eq!(bench.seen(), [aborted]);
-        assert_eq!(bench.stats().bytes_held, 0);
+        assert_eq!(bench.stats().bytes_buffered, 0);
         resume(&mut bench, slow);
         assert_eq!(bench.seen(), []);
         bench.feed(0, records().end(2, 0));
@@ -404,10 +406,12 @@ fn a_connection_lost_while_output_is_held_ends_the_request_behind_it() {
     pause(&mut bench, slow);
     bench.feed(0, records().stdout(1, "held"));
     bench.reset(0);
-    let lost = RequestError::Lost(LostReason::Io(std::io::ErrorKind::ConnectionReset));
-    let other = failed(2, lost.clone(), Phase::Sent, Delivery::MaybeSent);
+    let lost = RequestError::ConnectionLost(ConnectionLostReason::Io(
+        std::io::ErrorKind::ConnectionReset,
+    ));
+    let other = failed(2, lost.clone(), Phase::Sent, Delivery::MaybeProcessed);
     assert_eq!(bench.seen(), [other]);
-    assert_eq!(bench.stats().bytes_held, 4);
+    assert_eq!(bench.stats().bytes_buffered, 4);
     resume(&mut bench, slow);
     let end = failed(1, lost, Phase::Receiving, Delivery::Responded);
     assert_eq!(bench.seen(), [out(1, "held"), end]);
@@ -416,7 +420,8 @@ fn a_connection_lost_while_output_is_held_ends_the_request_behind_it() {
 
 #[test]
 fn a_neighbours_silence_does_not_count_while_the_connection_is_not_read() {
-    let mut bench = sharing(|config| config.stall.at_limit = AtLimit::PauseConnection);
+    let mut bench =
+        sharing(|config| config.pause_buffer.overflow = OverflowPolicy::PauseConnection);
     let slow = bench.submit(request().with_timeouts(Timeouts::NONE));
     let mut timeouts = Timeouts::NONE;
     timeouts.first_byte = Some(SECOND);
@@ -433,7 +438,7 @@ fn a_neighbours_silence_does_not_count_while_the_connection_is_not_read() {
     let error = RequestError::TimedOut(TimeoutKind::FirstByte);
     assert_eq!(
         bench.seen(),
-        [failed(2, error, Phase::Sent, Delivery::MaybeSent)]
+        [failed(2, error, Phase::Sent, Delivery::MaybeProcessed)]
     );
     bench.feed(0, records().end(1, 0).end(2, 0));
     bench.finish();
@@ -483,7 +488,7 @@ fn a_connection_that_ended_is_noticed_when_its_paused_request_is_resumed() {
     bench.eof(0);
     assert_eq!(bench.peers[0].closed, None::<CloseReason>);
     resume(&mut bench, handle);
-    let lost = RequestError::Lost(LostReason::Closed);
+    let lost = RequestError::ConnectionLost(ConnectionLostReason::Closed);
     let end = failed(1, lost, Phase::Receiving, Delivery::Responded);
     assert_eq!(bench.seen(), [out(1, "ab"), end]);
     bench.finish();

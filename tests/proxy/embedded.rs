@@ -18,7 +18,7 @@ use crate::proxy::serve::worker;
 use crate::proxy::site::{fastcgi, metrics, options};
 
 /// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(45);
+const TIME_LIMIT: Duration = Duration::from_secs(45);
 const HEALTH: Token = Token(3);
 const PEER: Token = Token(4);
 const WORKER: Range<Token> = Token(100)..Token(10_000);
@@ -56,7 +56,7 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
     let config = || fastcgi::config(&options, vec!["127.0.0.1:1".parse().expect("one")], 0);
     let metrics = Arc::new(metrics::Metrics::new(false, 1));
     // The listener's, the clients', and one for each FastCGI connection.
-    let enough = 1 + options.clients + options.max_connections;
+    let enough = 1 + options.max_clients + options.max_connections;
     for (count, is_enough) in [
         (0, false),
         (100, false),
@@ -256,7 +256,7 @@ fn a_loop_that_fails_or_panics_stops_the_others() {
         let (tell, told) = mpsc::channel();
         let loops = threads::Loops::start(runs).expect("threads");
         thread::spawn(move || tell.send(loops.wait()));
-        let result = told.recv_timeout(PATIENCE).expect("all stop");
+        let result = told.recv_timeout(TIME_LIMIT).expect("all stop");
         assert_eq!(result.expect_err("one failed").to_string(), expected);
     }
 }
@@ -376,7 +376,7 @@ impl Peer {
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    stream.set_read_timeout(Some(TIME_LIMIT)).expect("a socket");
     stream
 }
 

@@ -9,24 +9,24 @@ use crate::wire::{ProtocolStatus, Role};
 
 /// Steps, taken one after another from the end of the request's parameters on.
 ///
-/// A script without [`end`](Self::end) leaves the request open for ever. Scripts of requests that share a
+/// A behavior without [`end`](Self::end) leaves the request open for ever. Scripts of requests that share a
 /// connection run side by side: their [`wait`](Self::wait)s interleave them.
 ///
 /// ```
 /// use std::time::Duration;
-/// use mio_fcgi::testkit::Script;
+/// use mio_fcgi::testkit::Behavior;
 ///
-/// let slow = Script::new()
+/// let slow = Behavior::new()
 ///     .await_stdin()
 ///     .stdout("Status: 200 OK\r\n\r\n")
 ///     .wait(Duration::from_secs(3))
 ///     .stdout("done")
 ///     .end(0);
-/// let dies_in_mid_answer = Script::new().stdout("Content-Length: 9\r\n\r\nfour").reset();
+/// let dies_in_mid_answer = Behavior::new().stdout("Content-Length: 9\r\n\r\nfour").reset();
 /// # drop((slow, dies_in_mid_answer));
 /// ```
 #[derive(Default)]
-pub struct Script {
+pub struct Behavior {
     steps: VecDeque<Step>,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Step {
     End(u32, ProtocolStatus),
     Send(Records),
     Echo,
-    Then(Box<dyn FnOnce(&Received) -> Script>),
+    Then(Box<dyn FnOnce(&ReceivedRequest) -> Behavior>),
     Ended,
     HalfClose,
     TakeNothing,
@@ -48,7 +48,7 @@ pub(super) enum Step {
     Read(bool),
 }
 
-impl Script {
+impl Behavior {
     /// Does nothing yet.
     #[must_use]
     pub fn new() -> Self {
@@ -92,7 +92,7 @@ impl Script {
     }
 
     /// Sends the empty `FCGI_STDOUT`, long before the end perhaps. [`end`](Self::end) sends it by itself where
-    /// the application's habit is to.
+    /// the application's quirk is to.
     #[must_use]
     pub fn stdout_end(self) -> Self {
         self.with(Step::StdoutEnd)
@@ -110,7 +110,7 @@ impl Script {
         self.with(Step::End(0, status))
     }
 
-    /// Sends any records, right or wrong, whatever the application's habits.
+    /// Sends any records, right or wrong, whatever the application's quirks.
     #[must_use]
     pub fn send(self, records: Records) -> Self {
         self.with(Step::Send(records))
@@ -122,9 +122,9 @@ impl Script {
         self.with(Step::Ended)
     }
 
-    /// Goes on with a script made from what has come by then; its own further steps are dropped.
+    /// Goes on with a behavior made from what has come by then; its own further steps are dropped.
     #[must_use]
-    pub fn then(self, make: impl FnOnce(&Received) -> Self + 'static) -> Self {
+    pub fn then(self, make: impl FnOnce(&ReceivedRequest) -> Self + 'static) -> Self {
         self.with(Step::Then(Box::new(make)))
     }
 
@@ -174,7 +174,7 @@ impl Script {
     }
 }
 
-impl fmt::Debug for Script {
+impl fmt::Debug for Behavior {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Script")
             .field("steps", &self.steps.len())
@@ -185,7 +185,7 @@ impl fmt::Debug for Script {
 /// A request as the application has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Received {
+pub struct ReceivedRequest {
     /// The connection's number.
     pub connection: usize,
     /// The request ID.
@@ -204,7 +204,7 @@ pub struct Received {
     pub is_aborted: bool,
 }
 
-impl Received {
+impl ReceivedRequest {
     /// The last value given for a name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&[u8]> {

@@ -1,4 +1,4 @@
-//! `Config::yield_after`: a slow application keeps its connections; one with few processes starves nobody.
+//! `Config::preempt_idle_after`: a slow application keeps its connections; one with few processes starves nobody.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,8 +26,8 @@ struct App {
 impl App {
     fn new(processes: usize, connections: usize, work: fn(usize) -> Duration) -> Self {
         let mut config = config(Multiplex::Off);
-        config.limits.max_connections = connections;
-        config.limits.max_idle = connections;
+        config.limits.max_connections_per_server = connections;
+        config.limits.max_idle_per_server = connections;
         Self {
             bench: Bench::new(config),
             processes,
@@ -88,7 +88,7 @@ impl App {
 
     fn yields(&self) -> u64 {
         let counters = self.bench.stats().counters;
-        counters.closed_for(CloseReason::Yielded)
+        counters.closed_for(CloseReason::Preempted)
     }
 
     /// So many clients, the first requests a millisecond apart, each of the next when the one before has ended. Gives,
@@ -189,7 +189,7 @@ fn a_slow_request_among_fast_ones_costs_a_connection_each_time_its_wait_has_doub
 
 #[test]
 fn nobody_starves_before_two_processes_behind_eight_connections() {
-    // Applications that end many requests while one waits for `yield_after`, few, and none.
+    // Applications that end many requests while one waits for `preempt_idle_after`, few, and none.
     for (work, most) in [
         ((|_| MS) as fn(usize) -> Duration, 100),
         (|_| 5 * MS, 40),
@@ -235,11 +235,11 @@ fn at_once(requests: usize) -> Bench {
 }
 
 fn yields(bench: &Bench) -> u64 {
-    bench.stats().counters.closed_for(CloseReason::Yielded)
+    bench.stats().counters.closed_for(CloseReason::Preempted)
 }
 
 #[test]
-fn a_connection_whose_response_goes_on_is_not_yielded_to() {
+fn a_connection_whose_response_goes_on_is_not_preempted_for() {
     let mut bench = at_once(2);
     bench.advance(MS);
     bench.feed(0, records().stdout(1, "x").end(1, 0));
@@ -251,7 +251,7 @@ fn a_connection_whose_response_goes_on_is_not_yielded_to() {
 }
 
 #[test]
-fn a_connection_that_has_served_is_not_yielded_to_while_it_is_idle() {
+fn a_connection_that_has_served_is_not_preempted_for_while_it_is_idle() {
     let mut bench = at_once(2);
     bench.advance(MS);
     bench.feed(1, records().stdout(1, "x").end(1, 0));
@@ -274,7 +274,7 @@ fn an_idle_connection_yields_to_one_that_a_retried_request_needs() {
     bench.reset(1);
     assert_eq!(bench.peers.len(), 3, "the idle one may be as stale");
     bench.advance(20 * MS);
-    assert_eq!(bench.peers[0].closed, Some(CloseReason::Yielded));
+    assert_eq!(bench.peers[0].closed, Some(CloseReason::Preempted));
     bench.end(2);
     bench.finish();
 }

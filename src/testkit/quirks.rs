@@ -1,17 +1,17 @@
 //! How applications differ where FastCGI leaves them free, or where they take the liberty.
 //!
 //! The figures are observations of php-fpm 8.2, libfcgi 2.4, Go 1.19's net/http/fcgi and flup 1.0 for
-//! Python 3. The repository's tests hold these habits against those applications, bytes for bytes.
+//! Python 3. The repository's tests hold these quirks against those applications, bytes for bytes.
 
-use super::wire::End;
+use super::link::End;
 use crate::wire::{MAX_CONNS, MAX_REQS, MPXS_CONNS};
 
-/// What an application does by habit, whatever its script says.
+/// What an application does by quirk, whatever its behavior says.
 ///
-/// | habit                         | [`ideal`] | [`php_fpm`] | [`libfcgi`] | [`go`] | [`flup`] |
+/// | quirk                         | [`ideal`] | [`php_fpm`] | [`libfcgi`] | [`go`] | [`flup`] |
 /// |-------------------------------|-----------|-------------|-------------|--------|----------|
 /// | requests on a connection      | many      | one         | one         | many   | one, or many |
-/// | the script starts             | with the parameters | with the body | with the parameters | with `FCGI_STDIN` | with the parameters |
+/// | the behavior starts             | with the parameters | with the body | with the parameters | with `FCGI_STDIN` | with the parameters |
 /// | empty `FCGI_STDOUT` at the end | yes      | never       | yes         | yes    | if used |
 /// | `FCGI_GET_VALUES`             | MPXS 1    | MPXS 0      | all, if a byte follows | MPXS 1, then an empty one | empty |
 /// | `FCGI_ABORT_REQUEST`          | end       | cuts the body | cuts the body | end, output later | nothing |
@@ -21,14 +21,14 @@ use crate::wire::{MAX_CONNS, MAX_REQS, MPXS_CONNS};
 /// | a pair in two records         | joined    | reset       | joined      | joined | misread |
 /// | versions                      | 1         | from 1 on   | 1           | 1      | any |
 ///
-/// [`ideal`]: Habits::ideal
-/// [`php_fpm`]: Habits::php_fpm
-/// [`libfcgi`]: Habits::libfcgi
-/// [`go`]: Habits::go
-/// [`flup`]: Habits::flup
+/// [`ideal`]: Quirks::ideal
+/// [`php_fpm`]: Quirks::php_fpm
+/// [`libfcgi`]: Quirks::libfcgi
+/// [`go`]: Quirks::go
+/// [`flup`]: Quirks::flup
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Habits {
+pub struct Quirks {
     /// Serves several requests on a connection at a time.
     pub multiplexes: bool,
     /// When it turns to a request.
@@ -98,10 +98,10 @@ pub enum Starts {
 pub enum Reads {
     /// Always.
     Always,
-    /// Between requests, and when a script waits for the body. A script that runs on behind its end, as PHP's do
+    /// Between requests, and when a behavior waits for the body. A behavior that runs on behind its end, as PHP's do
     /// behind `fastcgi_finish_request`, keeps the next request waiting.
     OnDemand,
-    /// Until bytes of a body come that its script does not wait for: they stop the whole connection.
+    /// Until bytes of a body come that its behavior does not wait for: they stop the whole connection.
     UntilUnused,
 }
 
@@ -179,9 +179,9 @@ pub enum UnknownType {
 pub enum Abort {
     /// Nothing.
     Ignored,
-    /// The request ends at once; its script is dropped.
+    /// The request ends at once; its behavior is dropped.
     Ends,
-    /// The request ends at once before the body's end, and its script runs on, with a second end; after it, nothing.
+    /// The request ends at once before the body's end, and its behavior runs on, with a second end; after it, nothing.
     EndsAndRunsOn,
     /// It is a record out of turn.
     OutOfTurn,
@@ -221,9 +221,9 @@ pub enum SplitPairs {
 /// What application statuses are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppStatus {
-    /// As the script says.
+    /// As the behavior says.
     AsSet,
-    /// As the script says, and when it says 0, the last one that was not 0.
+    /// As the behavior says, and when it says 0, the last one that was not 0.
     Sticky,
     /// Always 0.
     Zero,
@@ -240,7 +240,7 @@ pub enum NotKept {
     Closes,
 }
 
-impl Habits {
+impl Quirks {
     /// As FastCGI 1.0 has it, multiplexing.
     #[must_use]
     pub fn ideal() -> Self {
@@ -365,7 +365,7 @@ impl Habits {
     }
 }
 
-impl Default for Habits {
+impl Default for Quirks {
     fn default() -> Self {
         Self::ideal()
     }

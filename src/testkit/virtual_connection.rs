@@ -1,0 +1,467 @@
+//! One virtual transport connection: both its ends.
+
+use std::io;
+use std::time::Instant;
+
+use super::application::{Application, Replies, Reply};
+use super::framing::Framing;
+use super::later::later;
+use super::link::{AfterClose, End, Link, Pipe, Towards};
+use super::rng::Rng;
+use super::server::Notice;
+use crate::event::ConnectionHandle;
+
+/// How long the client's read buffer is.
+pub(super) const BUFFER_LEN: usize = 64 * 1024;
+
+/// Both ends of a connection.
+#[derive(Debug)]
+pub(super) struct VirtualConnection {
+    server: usize,
+    handle: ConnectionHandle,
+    /// When its connect began.
+    since: Instant,
+    to_application: Pipe,
+    to_client: Pipe,
+    decided: Option<Decision>,
+    is_open: bool,
+    client_closed: bool,
+    /// Something to read, or the end, was announced and is not read yet, as far as the driver knows.
+    readable: bool,
+    /// The end was announced: a short read is not the last.
+    end_announced: bool,
+    /// The engine has asked for a flush and not everything was taken yet.
+    flushing: bool,
+    /// A write failed; what the application had sent before is still read.
+    write_failed: bool,
+    /// It is among those that have a turn.
+    queued: bool,
+    link: Link,
+    framing: Framing,
+    /// Bytes that have passed in the direction that the link's [`Break`](super::Break) counts.
+    passed: u64,
+    application_reads: bool,
+    application_closed: bool,
+    /// The application has ended the direction to it: writes fail.
+    takes_nothing: bool,
+    /// A reset is on its way back, for something was written after the application had closed.
+    reset_is_due: bool,
+    /// It has come: writes fail.
+    was_reset: bool,
+    /// The application has asked for the rest of what it was reading to be dropped.
+    discard_rest: bool,
+    /// Bytes that were read and put back.
+    put_back: usize,
+    told_closed: bool,
+}
+
+/// When the system has decided about a connect, and the error if that fails; the client learns it later.
+pub(super) type Decision = (Instant, Option<io::ErrorKind>);
+
+/// What the client's write finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// There is nothing to write, or writing is over.
+    Nothing,
+    /// The connection takes nothing any more.
+    Failed,
+    /// The link is full.
+    Full,
+    /// The link takes so many bytes. `is_lost`: nobody will read them.
+    Takes { len: usize, is_lost: bool },
+}
+
+/// What the client's read finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The end.
+    End(End),
+    /// Nothing for now. `is_over`: nothing will come, for a write has failed.
+    Nothing { is_over: bool },
+    Some {
+        len: usize,
+        available: usize,
+        buffer_len: usize,
+        /// The read has emptied the socket, and what comes later is announced.
+        is_drained: bool,
+        /// When more arrives at the client, for there is room for it now.
+        arrival: Option<Instant>,
+    },
+}
+
+/// The client's end.
+impl VirtualConnection {
+    pub(super) fn new(
+        server: usize,
+        handle: ConnectionHandle,
+        link: &Link,
+        now: Instant,
+        decided: Option<Decision>,
+    ) -> Self {
+        Self {
+            server,
+            handle,
+            since: now,
+            to_application: Pipe::new(link.clone(), now),
+            to_client: Pipe::new(link.clone(), now),
+            decided,
+            is_open: false,
+            client_closed: false,
+            readable: false,
+            end_announced: false,
+            flushing: false,
+            write_failed: false,
+            queued: false,
+            link: link.clone(),
+            framing: Framing::default(),
+            passed: 0,
+            application_reads: true,
+            application_closed: false,
+            takes_nothing: false,
+            reset_is_due: false,
+            was_reset: false,
+            discard_rest: false,
+            put_back: 0,
+            told_closed: false,
+        }
+    }
+
+    pub(super) fn server(&self) -> usize {
+        self.server
+    }
+
+    pub(super) fn handle(&self) -> ConnectionHandle {
+        self.handle
+    }
+
+    /// When its connect began, if that is not over.
+    pub(super) fn connecting_since(&self) -> Option<Instant> {
+        (!self.is_open).then_some(self.since)
+    }
+
+    /// How its connect has ended, if the client does not know yet.
+    pub(super) fn decision(&self, now: Instant) -> Option<Result<(), io::ErrorKind>> {
+        let is_new = !self.client_closed && !self.is_open;
+        let (_, error) = self.decided.filter(|(at, _)| is_new && *at <= now)?;
+        Some(error.map_or(Ok(()), Err))
+    }
+
+    /// The client knows that it is connected.
+    pub(super) fn open(&mut self) {
+        self.is_open = true;
+    }
+
+    /// Whether the client can read and write.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.is_open && !self.client_closed
+    }
+
+    /// Since when something has been waiting in the client's socket.
+    pub(super) fn unread_since(&self, now: Instant) -> Option<Instant> {
+        let since = self.to_client.waits_since(now);
+        since.filter(|_| !self.client_closed)
+    }
+
+    pub(super) fn has_unread_bytes(&self) -> bool {
+        self.to_client.unread_len() > 0
+    }
+
+    fn has_input(&self) -> bool {
+        self.has_unread_bytes() || self.to_client.has_end()
+    }
+
+    /// Whether the engine could go on with it, as it says, and has not asked for that.
+    pub(super) fn is_forgotten(&self, wants_write: bool, wants_read: bool) -> bool {
+        let unsent = !self.flushing && !self.write_failed && wants_write;
+        let unread = self.has_input() && wants_read && !self.queued;
+        self.is_open && (unsent || unread)
+    }
+
+    /// Queues it for a turn; false when it is queued.
+    pub(super) fn queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.queued, true)
+    }
+
+    /// It is its turn.
+    pub(super) fn begin_turn(&mut self) {
+        self.queued = false;
+    }
+
+    /// Takes in what has come for the client; false when nothing of it is unread, for it may have been read before it
+    /// could be announced.
+    pub(super) fn arrive_at_client(&mut self, now: Instant) -> bool {
+        self.to_client.arrive(now);
+        self.has_input()
+    }
+
+    /// A reset has come back for what was written to a closed connection.
+    pub(super) fn reset(&mut self, now: Instant) {
+        self.was_reset = true;
+        self.to_client.arrive(now);
+    }
+
+    /// What the driver is told: that something is there to be read, or the end. `None` when there is nobody to tell.
+    pub(super) fn announce(&mut self) -> Option<Notice> {
+        if !self.is_in_use() {
+            return None;
+        }
+        self.readable = true;
+        let has_end = self.to_client.has_end() || self.was_reset;
+        self.end_announced |= has_end;
+        match has_end {
+            true => Some(Notice::ReadClosed),
+            false => Some(Notice::Readable),
+        }
+    }
+
+    /// The engine wants to read. `is_unread`: though perhaps nothing was announced.
+    pub(super) fn ask_to_read(&mut self, is_unread: bool) {
+        self.readable |= is_unread;
+    }
+
+    pub(super) fn may_read(&self) -> bool {
+        self.readable && !self.client_closed
+    }
+
+    /// The engine wants to write.
+    pub(super) fn ask_to_flush(&mut self) {
+        self.flushing = true;
+    }
+
+    pub(super) fn is_flushing(&self) -> bool {
+        self.flushing
+    }
+
+    pub(super) fn has_write_failed(&self) -> bool {
+        self.write_failed
+    }
+
+    /// Looks how many of so many bytes a write takes.
+    pub(super) fn offer(&mut self, offered: usize, rng: &mut Rng) -> Offer {
+        if offered == 0 || self.write_failed {
+            self.flushing = false;
+            return Offer::Nothing;
+        }
+        if self.refuses_writes() {
+            // The application may have answered before it closed: that is read first.
+            self.flushing = false;
+            self.write_failed = true;
+            self.readable = true;
+            self.end_announced = true;
+            return Offer::Failed;
+        }
+        let room = self.to_application.room().min(offered);
+        if room == 0 {
+            return Offer::Full;
+        }
+        Offer::Takes {
+            len: self.link.writes.cut(room, rng),
+            is_lost: self.application_closed,
+        }
+    }
+
+    /// Writes bytes; when they arrive, if that is news.
+    pub(super) fn write(&mut self, now: Instant, bytes: Vec<u8>) -> Option<Instant> {
+        self.to_application.send(now, bytes)
+    }
+
+    /// Whether a write fails, instead of taking something or having to wait.
+    fn refuses_writes(&self) -> bool {
+        let is_unix = self.link.after_close == AfterClose::Fails;
+        self.takes_nothing
+            || self.was_reset
+            || self.to_client.was_reset()
+            || (self.application_closed && is_unix)
+    }
+
+    /// Reads once, announced or not, to `out`.
+    pub(super) fn read(&mut self, now: Instant, rng: &mut Rng, out: &mut Vec<u8>) -> Found {
+        self.to_client.arrive(now);
+        if let Some(end) = self.to_client.ended() {
+            return Found::End(end);
+        }
+        let available = self.to_client.unread_len();
+        if available == 0 {
+            self.readable = false;
+            let is_over = self.write_failed;
+            return Found::Nothing { is_over };
+        }
+        let buffer_len = self.link.reads.buffer_len(BUFFER_LEN, rng);
+        let len = available.min(buffer_len);
+        let is_cut = self.end_announced || self.link.reads_until_blocked;
+        let is_drained = len < buffer_len && !is_cut;
+        self.readable = !is_drained;
+        let arrival = self.to_client.read(now, len, out);
+        Found::Some {
+            len,
+            available,
+            buffer_len,
+            is_drained,
+            arrival,
+        }
+    }
+
+    /// The client drops its socket; the application learns it after what was sent.
+    pub(super) fn hang_up(&mut self, now: Instant) -> Option<Instant> {
+        self.client_closed = true;
+        self.flushing = false;
+        self.to_application.finish(now, End::Fin)
+    }
+
+    /// Nobody will do anything with it any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.client_closed && (self.application_closed || self.told_closed || !self.is_open)
+    }
+}
+
+/// The application's end.
+impl VirtualConnection {
+    /// Takes in what has come for the application, which turns to it.
+    pub(super) fn arrive_at_application(&mut self, now: Instant) {
+        self.to_application.arrive(now);
+        self.discard_rest = false;
+        self.put_back = 0;
+    }
+
+    /// Whether the application takes anything at all.
+    pub(super) fn is_application_deaf(&self) -> bool {
+        self.application_closed || self.takes_nothing
+    }
+
+    pub(super) fn is_application_reading(&self) -> bool {
+        self.application_reads && !self.application_closed
+    }
+
+    /// Reads all that the application may read to `out`; when more arrives at it.
+    pub(super) fn read_at_application(
+        &mut self,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Option<Instant> {
+        if !self.application_reads {
+            return None;
+        }
+        let most = self.before_break(Towards::Application);
+        self.to_application.read(now, most, out)
+    }
+
+    /// Hands the application one item of what was read; `input` moves past it.
+    pub(super) fn hand_over(
+        &mut self,
+        number: usize,
+        input: &mut &[u8],
+        application: &mut dyn Application,
+        replies: &mut Replies,
+    ) {
+        self.framing.read_item(number, input, application, replies);
+    }
+
+    /// Whether the application has asked for the rest of what it was reading to be dropped; not twice.
+    pub(super) fn takes_no_rest(&mut self) -> bool {
+        std::mem::take(&mut self.discard_rest)
+    }
+
+    /// The application has read so many bytes, and leaves the rest.
+    pub(super) fn end_read(&mut self, read: usize, rest: &[u8]) {
+        self.to_application.put_back(rest);
+        self.put_back = rest.len();
+        self.count(Towards::Application, read);
+    }
+
+    /// Drops what has come; when more arrives.
+    pub(super) fn discard(&mut self, now: Instant) -> Option<Instant> {
+        self.to_application.discard(now)
+    }
+
+    /// When a reset is back at the client, because something has come for a socket that is closed.
+    pub(super) fn send_reset_back(&mut self, now: Instant) -> Option<Instant> {
+        let is_due = self.application_closed
+            && self.to_application.unread_len() > 0
+            && !self.client_closed
+            && !std::mem::replace(&mut self.reset_is_due, true);
+        is_due.then(|| later(now, self.link.latency))
+    }
+
+    /// Whether a write of the client's waits for room that there is.
+    pub(super) fn can_flush(&self) -> bool {
+        self.flushing && self.to_application.room() > 0
+    }
+
+    pub(super) fn has_application_closed(&self) -> bool {
+        self.application_closed
+    }
+
+    /// Whether the application sees the client's end now; not twice.
+    pub(super) fn show_end(&mut self) -> bool {
+        let is_seen = self.application_reads && self.to_application.ended().is_some();
+        is_seen && !std::mem::replace(&mut self.told_closed, true)
+    }
+
+    /// Does what the application wants done; when that arrives at the client, and when something does at the application.
+    pub(super) fn apply(
+        &mut self,
+        now: Instant,
+        reply: Reply,
+    ) -> (Option<Instant>, Option<Instant>) {
+        match reply {
+            Reply::Send(mut bytes) => {
+                bytes.truncate(self.before_break(Towards::Client));
+                self.count(Towards::Client, bytes.len());
+                (self.to_client.send(now, bytes), None)
+            }
+            Reply::HalfClose => (self.to_client.finish(now, End::Fin), None),
+            Reply::TakeNothing => {
+                self.takes_nothing = true;
+                (None, Some(now))
+            }
+            Reply::Close => {
+                self.application_closed = true;
+                (self.to_client.finish(now, End::Fin), Some(now))
+            }
+            Reply::Reset => {
+                self.application_closed = true;
+                (self.to_client.finish(now, End::Reset), Some(now))
+            }
+            Reply::Read(reads) => {
+                let resumes = reads && !self.application_reads;
+                self.application_reads = reads;
+                (None, resumes.then_some(now))
+            }
+            Reply::Discard => {
+                self.discard_rest = true;
+                self.framing = Framing::default();
+                let len = std::mem::take(&mut self.put_back);
+                let arrival = self.to_application.read(now, len, &mut Vec::new());
+                (None, arrival)
+            }
+            Reply::Wake(..) => (None, None),
+        }
+    }
+
+    /// Ends it, if its link breaks at this byte: how, and when that arrives at the client.
+    pub(super) fn break_if_due(&mut self, now: Instant) -> Option<(End, Option<Instant>)> {
+        let own = self.link.breaks?;
+        if !self.is_open || self.application_closed || self.passed < own.after {
+            return None;
+        }
+        self.application_closed = true;
+        self.told_closed = true;
+        Some((own.end, self.to_client.finish(now, own.end)))
+    }
+
+    /// Bytes that can still pass before the link breaks.
+    fn before_break(&self, towards: Towards) -> usize {
+        match self.link.breaks {
+            Some(own) if own.counts == towards => {
+                usize::try_from(own.after.saturating_sub(self.passed)).unwrap_or(usize::MAX)
+            }
+            _ => usize::MAX,
+        }
+    }
+
+    fn count(&mut self, towards: Towards, len: usize) {
+        if self.link.breaks.is_some_and(|own| own.counts == towards) {
+            self.passed += len as u64;
+        }
+    }
+}

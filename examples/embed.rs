@@ -12,7 +12,7 @@ use std::time::Instant;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 use mio_fcgi::cgi::{Collector, Env, Script};
-use mio_fcgi::{Client, Config, Event, ReadBuf, Tag};
+use mio_fcgi::{Client, Config, Event, EventKind, ReadBuf, Tag};
 use slab::Slab;
 
 // An application to ask when the command line names none. Your program does not need it.
@@ -166,15 +166,12 @@ impl Server {
         Ok(())
     }
 
-    fn handle_fastcgi(&mut self, now: Instant, event: Event<'_>) {
-        let Some(Tag(tag)) = event.tag() else {
-            return;
-        };
-        let key = tag as usize;
+    fn handle_fastcgi(&mut self, now: Instant, event: Event<&[u8]>) {
+        let (request, key) = (event.request, event.tag.0 as usize);
         let Some(session) = self.sessions.get_mut(key) else {
             return;
         };
-        if let Event::End { outcome, .. } = event {
+        if let EventKind::End(outcome) = event.kind {
             let response = session.response.take().unwrap_or_default();
             match response.finish(outcome) {
                 Ok(response) => {
@@ -186,7 +183,6 @@ impl Server {
             self.advance(now, key);
         } else if let Some(response) = &mut session.response
             && response.on_event(&event).is_err()
-            && let Some(request) = event.request()
         {
             // Not a response, or too long for us. The collector keeps the reason for `End`, which comes next. An event's
             // data lies in `buf`, not in the FastCGI client: commands may be given while it is looked at.

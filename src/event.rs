@@ -32,68 +32,60 @@ impl ConnectionHandle {
     }
 }
 
-/// Something that happened to a request. Output is lent from the buffer it was read into.
+/// Something that happened to a request.
 ///
-/// Per request: any number of `Stdout` and `Stderr`, at most one `StdoutEnd`, then exactly one `End`,
-/// after which its handle never appears again.
+/// The same type serves both kinds of bytes. `Event<&[u8]>` lends its output from the buffer that the output was read
+/// into; this is what `poll_event` returns. [`OwnedEvent`] owns its output, for tests and for other threads.
+///
+/// For each request there are any number of [`Stdout`](EventKind::Stdout) and [`Stderr`](EventKind::Stderr), at most one
+/// [`StdoutEnd`](EventKind::StdoutEnd), and exactly one [`End`](EventKind::End), which is the last.
+///
+/// ```
+/// use mio_fcgi::{Event, EventKind};
+///
+/// fn on_event(event: Event<&[u8]>) {
+///     match event.kind {
+///         EventKind::Stdout(data) => println!("{} bytes for tag {}", data.len(), event.tag.0),
+///         EventKind::End(Ok(_)) => println!("tag {} is complete", event.tag.0),
+///         EventKind::End(Err(failure)) => println!("tag {}: {failure}", event.tag.0),
+///         _ => {}
+///     }
+/// }
+/// # let _: fn(Event<&[u8]>) = on_event;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event<'a> {
-    /// Bytes of `FCGI_STDOUT`, never empty, in the pieces they arrived in, none longer than the buffer that it is
-    /// lent from.
-    Stdout {
-        /// Whose.
-        request: RequestHandle,
-        /// The embedder's number.
-        tag: Tag,
-        /// The bytes.
-        data: &'a [u8],
-    },
-    /// Bytes of `FCGI_STDERR`, never empty. Says nothing about success.
-    Stderr {
-        /// Whose.
-        request: RequestHandle,
-        /// The embedder's number.
-        tag: Tag,
-        /// The bytes.
-        data: &'a [u8],
-    },
-    /// The output is complete; the request may go on (stderr, work after the response). Not every
-    /// application sends this: php-fpm never does.
-    StdoutEnd {
-        /// Whose.
-        request: RequestHandle,
-        /// The embedder's number.
-        tag: Tag,
-    },
-    /// A pushed body that was full has room again. Once for each time it was full, never after `finish_stdin`.
-    StdinReady {
-        /// Whose.
-        request: RequestHandle,
-        /// The embedder's number.
-        tag: Tag,
-    },
-    /// The answer to `get_values`; its `End` follows.
-    Values {
-        /// Whose.
-        request: RequestHandle,
-        /// The embedder's number.
-        tag: Tag,
-        /// What the server said of itself.
-        values: ServerValues,
-    },
-    /// The request is over.
-    End {
-        /// Whose; stale from now on.
-        request: RequestHandle,
-        /// The embedder's number.
-        tag: Tag,
-        /// How it went.
-        outcome: Outcome,
-    },
-    /// After `shutdown`: no request is left, and every socket is closed. Reported once.
-    ShutDown,
+pub struct Event<B> {
+    /// The request that this happened to. After [`EventKind::End`] the handle is stale.
+    pub request: RequestHandle,
+    /// The tag that was passed to `submit` with this request.
+    pub tag: Tag,
+    /// What happened.
+    pub kind: EventKind<B>,
 }
+
+/// What happened to a request. `B` holds the bytes of its output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind<B> {
+    /// Content of `FCGI_STDOUT`, never empty. Each piece is handed on as it arrived and is no longer than the read buffer.
+    Stdout(B),
+    /// Content of `FCGI_STDERR`, never empty. It does not mean that the request failed.
+    Stderr(B),
+    /// The application has ended `FCGI_STDOUT`: no more output follows. The request itself goes on until `End`, for
+    /// stderr or for work after the response. Not every application sends this; php-fpm never does.
+    StdoutEnd,
+    /// `write_stdin` took less than it was offered before, and takes more now. Reported once for each time that the body
+    /// was full, and never after `finish_stdin`.
+    StdinReady,
+    /// The answer to `get_values`. Its `End` follows.
+    Values(ServerValues),
+    /// The request is over. This is its last event.
+    End(Outcome),
+}
+
+/// An [`Event`] that owns its output.
+pub type OwnedEvent = Event<Vec<u8>>;
 
 /// How a request went: its completion (`FCGI_REQUEST_COMPLETE`), or why not.
 pub type Outcome = Result<Completion, Failure>;
@@ -130,188 +122,60 @@ pub struct ServerValues {
     pub multiplexes: Option<bool>,
 }
 
-/// An [`Event`] that owns its bytes: for tests and for handing on to another thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "the variants and fields are those of Event")]
-pub enum OwnedEvent {
-    Stdout {
-        request: RequestHandle,
-        tag: Tag,
-        data: Vec<u8>,
-    },
-    Stderr {
-        request: RequestHandle,
-        tag: Tag,
-        data: Vec<u8>,
-    },
-    StdoutEnd {
-        request: RequestHandle,
-        tag: Tag,
-    },
-    StdinReady {
-        request: RequestHandle,
-        tag: Tag,
-    },
-    Values {
-        request: RequestHandle,
-        tag: Tag,
-        values: ServerValues,
-    },
-    End {
-        request: RequestHandle,
-        tag: Tag,
-        outcome: Outcome,
-    },
-    ShutDown,
-}
-
-impl Event<'_> {
-    /// Copies the bytes.
+impl<B> Event<B> {
+    /// An event as the client reports it, for code that stands in for the client.
     #[must_use]
-    pub fn into_owned(self) -> OwnedEvent {
-        match self {
-            Self::Stdout { request, tag, data } => {
-                let data = data.to_vec();
-                OwnedEvent::Stdout { request, tag, data }
-            }
-            Self::Stderr { request, tag, data } => {
-                let data = data.to_vec();
-                OwnedEvent::Stderr { request, tag, data }
-            }
-            Self::StdoutEnd { request, tag } => OwnedEvent::StdoutEnd { request, tag },
-            Self::StdinReady { request, tag } => OwnedEvent::StdinReady { request, tag },
-            Self::Values {
-                request,
-                tag,
-                values,
-            } => OwnedEvent::Values {
-                request,
-                tag,
-                values,
-            },
-            Self::End {
-                request,
-                tag,
-                outcome,
-            } => OwnedEvent::End {
-                request,
-                tag,
-                outcome,
-            },
-            Self::ShutDown => OwnedEvent::ShutDown,
-        }
+    pub const fn new(request: RequestHandle, tag: Tag, kind: EventKind<B>) -> Self {
+        Self { request, tag, kind }
     }
 
-    /// The request it belongs to; `None` for [`Event::ShutDown`].
+    /// The figures of the request. Only an [`End`](EventKind::End) has them, whether the request succeeded or not.
     #[must_use]
-    pub fn request(&self) -> Option<RequestHandle> {
-        match self {
-            Self::Stdout { request, .. }
-            | Self::Stderr { request, .. }
-            | Self::StdoutEnd { request, .. }
-            | Self::StdinReady { request, .. }
-            | Self::Values { request, .. }
-            | Self::End { request, .. } => Some(*request),
-            Self::ShutDown => None,
-        }
-    }
-
-    /// The figures of that request; only [`Event::End`] has them, whichever way it went.
-    #[must_use]
-    pub fn report(&self) -> Option<&Report> {
-        match self {
-            Self::End { outcome, .. } => Some(match outcome {
-                Ok(completion) => &completion.report,
-                Err(failure) => &failure.report,
-            }),
+    pub const fn report(&self) -> Option<&Report> {
+        match &self.kind {
+            EventKind::End(Ok(completion)) => Some(&completion.report),
+            EventKind::End(Err(failure)) => Some(&failure.report),
             _ => None,
         }
     }
 
-    /// The tag of that request.
+    /// The same event with its bytes replaced.
+    #[inline]
+    pub(crate) fn map<C>(self, bytes: impl FnOnce(B) -> C) -> Event<C> {
+        let kind = match self.kind {
+            EventKind::Stdout(data) => EventKind::Stdout(bytes(data)),
+            EventKind::Stderr(data) => EventKind::Stderr(bytes(data)),
+            EventKind::StdoutEnd => EventKind::StdoutEnd,
+            EventKind::StdinReady => EventKind::StdinReady,
+            EventKind::Values(values) => EventKind::Values(values),
+            EventKind::End(outcome) => EventKind::End(outcome),
+        };
+        Event::new(self.request, self.tag, kind)
+    }
+}
+
+impl<B: AsRef<[u8]>> Event<B> {
+    /// Copies the output, so that the event outlives the buffer that lends it.
     #[must_use]
-    pub fn tag(&self) -> Option<Tag> {
-        match self {
-            Self::Stdout { tag, .. }
-            | Self::Stderr { tag, .. }
-            | Self::StdoutEnd { tag, .. }
-            | Self::StdinReady { tag, .. }
-            | Self::Values { tag, .. }
-            | Self::End { tag, .. } => Some(*tag),
-            Self::ShutDown => None,
-        }
+    pub fn into_owned(self) -> OwnedEvent {
+        self.map(|data| data.as_ref().to_vec())
     }
 }
 
 impl OwnedEvent {
-    /// As [`Event::request`].
-    #[must_use]
-    pub fn request(&self) -> Option<RequestHandle> {
-        self.ids().map(|ids| ids.0)
-    }
-
-    /// As [`Event::tag`].
-    #[must_use]
-    pub fn tag(&self) -> Option<Tag> {
-        self.ids().map(|ids| ids.1)
-    }
-
-    fn ids(&self) -> Option<(RequestHandle, Tag)> {
-        match self {
-            Self::Stdout { request, tag, .. }
-            | Self::Stderr { request, tag, .. }
-            | Self::StdoutEnd { request, tag }
-            | Self::StdinReady { request, tag }
-            | Self::Values { request, tag, .. }
-            | Self::End { request, tag, .. } => Some((*request, *tag)),
-            Self::ShutDown => None,
-        }
-    }
-
-    /// The event it was made from, its bytes lent: for what takes an [`Event`], such as
+    /// The same event with its output lent, for functions that take what `poll_event` returns, such as
     /// [`Collector::on_event`](crate::cgi::Collector::on_event).
     #[must_use]
-    pub fn as_event(&self) -> Event<'_> {
-        match self {
-            Self::Stdout { request, tag, data } => Event::Stdout {
-                request: *request,
-                tag: *tag,
-                data,
-            },
-            Self::Stderr { request, tag, data } => Event::Stderr {
-                request: *request,
-                tag: *tag,
-                data,
-            },
-            Self::StdoutEnd { request, tag } => Event::StdoutEnd {
-                request: *request,
-                tag: *tag,
-            },
-            Self::StdinReady { request, tag } => Event::StdinReady {
-                request: *request,
-                tag: *tag,
-            },
-            Self::Values {
-                request,
-                tag,
-                values,
-            } => Event::Values {
-                request: *request,
-                tag: *tag,
-                values: *values,
-            },
-            Self::End {
-                request,
-                tag,
-                outcome,
-            } => Event::End {
-                request: *request,
-                tag: *tag,
-                outcome: outcome.clone(),
-            },
-            Self::ShutDown => Event::ShutDown,
-        }
+    pub fn as_event(&self) -> Event<&[u8]> {
+        let kind = match &self.kind {
+            EventKind::Stdout(data) => EventKind::Stdout(&data[..]),
+            EventKind::Stderr(data) => EventKind::Stderr(&data[..]),
+            EventKind::StdoutEnd => EventKind::StdoutEnd,
+            EventKind::StdinReady => EventKind::StdinReady,
+            EventKind::Values(values) => EventKind::Values(*values),
+            EventKind::End(outcome) => EventKind::End(outcome.clone()),
+        };
+        Event::new(self.request, self.tag, kind)
     }
 }
 
@@ -326,7 +190,6 @@ mod tests {
             index: 1,
             generation: 2,
         };
-        let tag = Tag(3);
         let report = Report {
             bytes_received: 4,
             ..Report::default()
@@ -337,42 +200,22 @@ mod tests {
             Delivery::Responded,
             report,
         );
-        let ends = [Ok(Completion::new(5, report)), Err(failure)];
-        for outcome in ends {
-            let event = Event::End {
-                request,
-                tag,
-                outcome,
-            };
-            assert_eq!(event.report(), Some(&report));
-            check(&event, Some((request, tag)));
-        }
         let values = ServerValues {
             max_reqs: Some(6),
             ..ServerValues::default()
         };
-        let data = b"bytes";
-        for event in [
-            Event::Stdout { request, tag, data },
-            Event::Stderr { request, tag, data },
-            Event::StdoutEnd { request, tag },
-            Event::StdinReady { request, tag },
-            Event::Values {
-                request,
-                tag,
-                values,
-            },
+        for (kind, has_report) in [
+            (EventKind::Stdout(&b"bytes"[..]), None),
+            (EventKind::Stderr(&b"bytes"[..]), None),
+            (EventKind::StdoutEnd, None),
+            (EventKind::StdinReady, None),
+            (EventKind::Values(values), None),
+            (EventKind::End(Ok(Completion::new(5, report))), Some(report)),
+            (EventKind::End(Err(failure)), Some(report)),
         ] {
-            assert_eq!(event.report(), None);
-            check(&event, Some((request, tag)));
+            let event = Event::new(request, Tag(3), kind);
+            assert_eq!(event.report().copied(), has_report);
+            assert_eq!(event.clone().into_owned().as_event(), event);
         }
-        check(&Event::ShutDown, None);
-    }
-
-    fn check(event: &Event<'_>, ids: Option<(RequestHandle, Tag)>) {
-        let owned = event.clone().into_owned();
-        assert_eq!(owned.as_event(), *event);
-        assert_eq!((event.request(), event.tag()), ids.unzip());
-        assert_eq!((owned.request(), owned.tag()), ids.unzip());
     }
 }

@@ -15,7 +15,7 @@
 //! Commands ([`submit`](Client::submit), [`write_stdin`](Client::write_stdin), [`abort`](Client::abort),
 //! [`pause`](Client::pause), …) may come at any point, also while an event's data is looked at. Any order is right, and
 //! calling too often or too early is harmless; commands in steps 4 and 5 find the most connections free
-//! ([why](guide::embedding#the-steps)). Each accepted request gets exactly one [`Event::End`]; a failed one reports what
+//! ([why](guide::embedding#the-steps)). Each accepted request gets exactly one [`EventKind::End`]; a failed one reports what
 //! happened and whether the application can have acted on it ([`Delivery`]).
 //!
 //! # A complete program
@@ -26,7 +26,7 @@
 //! use std::time::Instant;
 //!
 //! use mio::{Events, Poll, Token};
-//! use mio_fcgi::{Client, Config, Event, ReadBuf, Request, Tag};
+//! use mio_fcgi::{Client, Config, EventKind, ReadBuf, Request, Tag};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let mut poll = Poll::new()?;
@@ -46,10 +46,10 @@
 //!         }
 //!         fcgi.handle_timeout(now);
 //!         while let Some(event) = fcgi.poll_event(now, &mut buf) {
-//!             match event {
-//!                 Event::Stdout { data, .. } => io::stdout().write_all(data)?,
-//!                 Event::Stderr { data, .. } => io::stderr().write_all(data)?,
-//!                 Event::End { outcome, .. } => return Ok(outcome.map(drop)?),
+//!             match event.kind {
+//!                 EventKind::Stdout(data) => io::stdout().write_all(data)?,
+//!                 EventKind::Stderr(data) => io::stderr().write_all(data)?,
+//!                 EventKind::End(outcome) => return Ok(outcome.map(drop)?),
 //!                 _ => {}
 //!             }
 //!         }
@@ -100,7 +100,8 @@ pub use error::{
     Refused, RequestError, StdinError, SubmitError, TimeoutKind,
 };
 pub use event::{
-    Completion, ConnectionHandle, Event, Outcome, OwnedEvent, RequestHandle, ServerValues, Tag,
+    Completion, ConnectionHandle, Event, EventKind, Outcome, OwnedEvent, RequestHandle,
+    ServerValues, Tag,
 };
 pub use net::{Client, ReadBuf};
 pub use params::{Params, SharedParams};

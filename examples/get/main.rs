@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 use mio_fcgi::blocking::Call;
 use mio_fcgi::{
-    Address, Client, Config, Event, Multiplex, ReadBuf, Request, ServerValues, Tag, Timeouts,
+    Address, Client, Config, EventKind, Multiplex, ReadBuf, Request, ServerValues, Tag, Timeouts,
     UnknownLength,
 };
 
@@ -99,11 +99,11 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
         }
         client.handle_timeout(now);
         while let Some(event) = client.poll_event(now, &mut buf) {
-            match event {
-                Event::Stdout { data, .. } => answer.stdout(data)?,
-                Event::Stderr { data, .. } => answer.stderr(data),
-                Event::StdoutEnd { .. } => answer.stdout_end(),
-                Event::End { outcome, .. } => return answer.finish(&outcome),
+            match event.kind {
+                EventKind::Stdout(data) => answer.stdout(data)?,
+                EventKind::Stderr(data) => answer.stderr(data),
+                EventKind::StdoutEnd => answer.stdout_end(),
+                EventKind::End(outcome) => return answer.finish(&outcome),
                 // Nothing is pushed here, and the client is not shut down.
                 _ => {}
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 use mio::{Events, Poll, Token};
-use mio_fcgi::{Address, Client, Config, Event, Multiplex as Shared, ReadBuf, Tag};
+use mio_fcgi::{Address, Client, Config, EventKind, Multiplex as Shared, ReadBuf, Tag};
 
 use crate::arguments::{Arguments, Multiplex};
 
@@ -66,9 +66,9 @@ fn says_yes(address: &Address) -> io::Result<bool> {
         }
         client.handle_timeout(now);
         while let Some(event) = client.poll_event(now, &mut buf) {
-            match event {
-                Event::Values { values, .. } => answer = values.multiplexes == Some(true),
-                Event::End { outcome, .. } => {
+            match event.kind {
+                EventKind::Values(values) => answer = values.multiplexes == Some(true),
+                EventKind::End(outcome) => {
                     if let Err(failure) = outcome {
                         debug!("no answer to FCGI_GET_VALUES: {failure}");
                     }

@@ -4,7 +4,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
-use mio_fcgi::{Address, Client, Config, Event, Multiplex, Outcome, ReadBuf, RequestHandle, Tag};
+use mio_fcgi::{
+    Address, Client, Config, Event, EventKind, Multiplex, Outcome, ReadBuf, RequestHandle, Tag,
+};
 
 use crate::answer::{Answer, Wanted};
 use crate::arguments::Arguments;
@@ -151,18 +153,15 @@ impl Load<'_> {
         }
     }
 
-    fn handle(&mut self, now: Instant, event: Event<'_>) {
-        match event {
-            Event::Stdout { tag, data, .. } => {
-                let flight = &mut self.flights[tag.0 as usize];
+    fn handle(&mut self, now: Instant, event: Event<&[u8]>) {
+        let tag = event.tag.0 as u32;
+        match event.kind {
+            EventKind::Stdout(data) => {
+                let flight = &mut self.flights[tag as usize];
                 flight.answer.push(&mut self.wanted, data);
             }
-            Event::End {
-                request,
-                tag,
-                outcome,
-            } => {
-                self.land(now, request, tag.0 as u32, outcome);
+            EventKind::End(outcome) => {
+                self.land(now, event.request, tag, outcome);
                 // Sent right here, the next request finds its connection's data in the cache.
                 self.depart(now);
             }

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::cgi::{Collector, Incomplete, Response, ResponseError, ResponseLimits};
 use crate::config::{Config, Multiplex, Timeouts};
 use crate::error::{Failure, SubmitError};
-use crate::event::{Event, ServerValues, Tag};
+use crate::event::{EventKind, ServerValues, Tag};
 use crate::request::Request;
 use turns::Turns;
 
@@ -183,7 +183,7 @@ fn send_to(
     let mut end = None;
     loop {
         turns.turn(None, |client, now, event| {
-            if let Event::End { outcome, .. } = event {
+            if let EventKind::End(outcome) = event.kind {
                 end = Some(outcome);
                 return ControlFlow::Break(());
             }

@@ -36,7 +36,7 @@ impl Turns {
     pub(super) fn turn(
         &mut self,
         until: Option<Instant>,
-        mut on_event: impl FnMut(&mut Client, Instant, Event<'_>) -> ControlFlow<()>,
+        mut on_event: impl FnMut(&mut Client, Instant, Event<&[u8]>) -> ControlFlow<()>,
     ) -> io::Result<()> {
         let now = Instant::now();
         let waits = [

@@ -10,7 +10,7 @@ use super::CallError;
 use super::turns::Turns;
 use crate::config::Config;
 use crate::error::{ConnectError, Failure, Phase, RequestError, TimeoutKind};
-use crate::event::{Event, RequestHandle, ServerValues, Tag};
+use crate::event::{Event, EventKind, RequestHandle, ServerValues, Tag};
 
 /// How long a connect may hang before the next address is tried as well (RFC 8305, 5 and 8).
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -75,13 +75,11 @@ struct Found {
 }
 
 impl Found {
-    fn note(&mut self, event: Event<'_>) -> ControlFlow<()> {
-        match event {
-            Event::Values { values, .. } => self.values = Some(values),
-            Event::End {
-                request, outcome, ..
-            } => {
-                self.waiting.retain(|waiting| *waiting != request);
+    fn note(&mut self, event: Event<&[u8]>) -> ControlFlow<()> {
+        match event.kind {
+            EventKind::Values(values) => self.values = Some(values),
+            EventKind::End(outcome) => {
+                self.waiting.retain(|waiting| *waiting != event.request);
                 if let Err(mut failure) = outcome {
                     if self.is_late && failure.error == RequestError::Aborted {
                         failure.error = match failure.phase {

@@ -4,7 +4,7 @@ use super::head_parser::HeadParser;
 use super::response::{Completeness, Field, Incomplete, Interim, Response, ResponseError};
 use super::{Head, HeadError, HeadRules};
 use crate::error::RequestError;
-use crate::event::{Event, Outcome};
+use crate::event::{Event, EventKind, Outcome};
 
 /// Collects the events of one request into a [`Response`].
 ///
@@ -85,11 +85,11 @@ impl Collector {
     ///
     /// # Errors
     /// As [`stdout`](Self::stdout).
-    pub fn on_event(&mut self, event: &Event<'_>) -> Result<(), ResponseError> {
-        match event {
-            Event::Stdout { data, .. } => self.stdout(data)?,
-            Event::StdoutEnd { .. } => self.stdout_end(),
-            Event::Stderr { data, .. } => self.stderr(data),
+    pub fn on_event(&mut self, event: &Event<&[u8]>) -> Result<(), ResponseError> {
+        match &event.kind {
+            EventKind::Stdout(data) => self.stdout(data)?,
+            EventKind::StdoutEnd => self.stdout_end(),
+            EventKind::Stderr(data) => self.stderr(data),
             _ => {}
         }
         Ok(())

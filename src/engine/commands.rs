@@ -79,7 +79,7 @@ impl Engine {
     /// Hands over bytes of a [pushed](crate::Body::pushed) body; returns how many were taken.
     ///
     /// Takes as many as fit below [`Config::stdin_high_water`](crate::Config::stdin_high_water) unsent
-    /// bytes. Fewer than offered means full: [`Event::StdinReady`](crate::Event::StdinReady) follows once half of
+    /// bytes. Fewer than offered means full: [`EventKind::StdinReady`](crate::EventKind::StdinReady) follows once half of
     /// that was sent. Large pieces are copied once; they leave as `FCGI_STDIN` records of at most 65,528
     /// bytes (FastCGI 1.0, 5.3).
     ///
@@ -179,7 +179,7 @@ impl Engine {
     }
 
     /// Asks a server what it says of itself, on a connection that no request uses meanwhile: a health
-    /// check that runs no script. [`Event::Values`](crate::Event::Values) and `End` follow; it waits at the front of the queue.
+    /// check that runs no script. [`EventKind::Values`](crate::EventKind::Values) and `End` follow; it waits at the front of the queue.
     ///
     /// | without an answer, `End` says | as a rule |
     /// |-------------------------------|-----------|
@@ -251,8 +251,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes no further request, finishes those accepted, closes connections as they become idle; then
-    /// [`Event::ShutDown`](crate::Event::ShutDown), once. What is left at `deadline` fails with
+    /// Takes no further request, finishes those accepted, closes connections as they become idle. Then
+    /// [`is_shut_down`](Self::is_shut_down) returns true. What is left at `deadline` fails with
     /// [`RequestError::ShutDown`], whether the rest of its answer waits in a socket or not.
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         let now = self.timeline.tick(now);

@@ -1,17 +1,17 @@
 //! A request ends, or is put back into the queue.
 
-use super::Engine;
 use super::close_reason::CloseReason;
 use super::requests::State;
 use super::time::Time;
+use super::{Engine, RawEvent};
 use crate::error::{Failure, RequestError};
-use crate::event::{Event, Outcome};
+use crate::event::Outcome;
 
 impl Engine {
     /// The `End` of a request that is on no connection any more, and is then gone; `None` while output that was kept has
     /// to be taken first.
     #[inline]
-    pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<Event<'static>> {
+    pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<RawEvent> {
         let event = self.requests.finish(key, outcome);
         match event {
             Some(_) => self.clear_timers_if_idle(),

@@ -23,7 +23,13 @@ impl Engine {
             || self.is_stopped_now()
     }
 
-    /// Whether the report that a shut-down is complete is due.
+    /// Whether [`shutdown`](Self::shutdown) was called and is complete: no request is left, and every socket is closed.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.lifecycle.has_stopped() || self.is_stopped_now()
+    }
+
+    /// Whether the shutdown is complete and the driver has not taken a turn since.
     pub(super) fn is_stopped_now(&self) -> bool {
         // Not before the driver has closed the sockets.
         self.lifecycle.is_stopping()

@@ -26,7 +26,7 @@
 //!
 //! ```
 //! use std::time::Instant;
-//! use mio_fcgi::{Action, Config, Engine, Event, Request, Tag};
+//! use mio_fcgi::{Action, Config, Engine, EventKind, Request, Tag};
 //! use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 //!
 //! let mut config = Config::new("127.0.0.1:9000".parse()?);
@@ -46,9 +46,9 @@
 //! wire::write_end_request(&mut answer, 1, EndRequest { app_status: 0, protocol_status });
 //! let mut input = &answer[..];
 //! while let Some(event) = engine.poll_received(now, connection, &mut input) {
-//!     match event {
-//!         Event::Stdout { tag, data, .. } => assert_eq!((tag, data.len()), (Tag(7), 23)),
-//!         Event::End { outcome, .. } => assert!(outcome.is_ok()),
+//!     match event.kind {
+//!         EventKind::Stdout(data) => assert_eq!((event.tag, data.len()), (Tag(7), 23)),
+//!         EventKind::End(outcome) => assert!(outcome.is_ok()),
 //!         _ => {}
 //!     }
 //! }

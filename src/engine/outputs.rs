@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::connection::Received;
-use super::requests::{Kept, OutputKind};
+use super::requests::Kept;
 use super::{Action, Engine, RawEvent};
-use crate::event::{ConnectionHandle, Event};
+use crate::event::{ConnectionHandle, Event, EventKind};
 
 impl Engine {
     /// Takes the next event out of bytes that were read from a connection; call it until `None`.
@@ -20,7 +20,7 @@ impl Engine {
         now: Instant,
         connection: ConnectionHandle,
         input: &mut &'b [u8],
-    ) -> Option<Event<'b>> {
+    ) -> Option<Event<&'b [u8]>> {
         let whole = *input;
         let received = self.next_received(now, connection, input)?;
         Some(received.into_event(&whole[..whole.len() - input.len()]))
@@ -55,7 +55,7 @@ impl Engine {
                 return None;
             }
             if let Some(event) = self.received(now, key, received) {
-                if let RawEvent::Other(_) = event {
+                if !event.is_output() {
                     self.settle(now);
                 }
                 return Some(event);
@@ -72,7 +72,7 @@ impl Engine {
     /// When `scratch` is empty while there is output to be copied to it.
     #[inline]
     #[must_use = "an event is not announced twice"]
-    pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<'b>> {
+    pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<&'b [u8]>> {
         let event = self.next_event(scratch)?;
         Some(event.into_event_at_front(scratch))
     }
@@ -89,7 +89,7 @@ impl Engine {
 
     fn take_event(&mut self, scratch: &mut [u8]) -> Option<RawEvent> {
         if let Some(event) = self.pending.take_event() {
-            return Some(RawEvent::Other(event));
+            return Some(event);
         }
         while let Some(kept) = self.requests.take_notice(scratch) {
             if let Some(event) = self.taken(kept) {
@@ -98,7 +98,6 @@ impl Engine {
         }
         if self.is_stopped_now() {
             self.lifecycle.stopped();
-            return Some(RawEvent::Other(Event::ShutDown));
         }
         None
     }
@@ -108,7 +107,7 @@ impl Engine {
         let key = kept.key();
         let request = &self.requests[key];
         let (handle, tag) = (request.handle(key), request.tag());
-        Some(match kept {
+        let kind = match kept {
             Kept::Output {
                 kind,
                 len,
@@ -117,22 +116,13 @@ impl Engine {
                 ..
             } => {
                 self.note_taken(key, less, left);
-                let request = handle;
-                match kind {
-                    OutputKind::Stdout => RawEvent::Stdout { request, tag, len },
-                    OutputKind::Stderr => RawEvent::Stderr { request, tag, len },
-                }
+                kind.event_kind(len)
             }
-            Kept::StdoutEnd(_) => RawEvent::Other(Event::StdoutEnd {
-                request: handle,
-                tag,
-            }),
-            Kept::Room(_) => RawEvent::Other(Event::StdinReady {
-                request: handle,
-                tag,
-            }),
-            Kept::Outcome(_, outcome) => RawEvent::Other(self.finish(key, outcome)?),
-        })
+            Kept::StdoutEnd(_) => EventKind::StdoutEnd,
+            Kept::Room(_) => EventKind::StdinReady,
+            Kept::Outcome(_, outcome) => return self.finish(key, outcome),
+        };
+        Some(Event::new(handle, tag, kind))
     }
 
     /// Output that was kept was taken: there is room for more, and its connection may be read again.

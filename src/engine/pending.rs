@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use super::action::Action;
 use super::close_reason::CloseReason;
-use crate::event::{ConnectionHandle, Event};
+use super::raw_event::RawEvent;
+use crate::event::ConnectionHandle;
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    events: VecDeque<Event<'static>>,
+    events: VecDeque<RawEvent>,
     actions: VecDeque<Action>,
 }
 
@@ -21,11 +22,11 @@ impl Pending {
         !self.actions.is_empty()
     }
 
-    pub(super) fn event(&mut self, event: Event<'static>) {
+    pub(super) fn event(&mut self, event: RawEvent) {
         self.events.push_back(event);
     }
 
-    pub(super) fn take_event(&mut self) -> Option<Event<'static>> {
+    pub(super) fn take_event(&mut self) -> Option<RawEvent> {
         self.events.pop_front()
     }
 

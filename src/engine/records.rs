@@ -5,12 +5,12 @@ use log::{debug, warn};
 use super::close_reason::CloseReason;
 use super::connection::{Received, State};
 use super::pool::KnownIds;
-use super::requests::{Input, OutputKind, Step};
+use super::requests::{Input, Step};
 use super::time::Time;
 use super::{Engine, RawEvent};
 use crate::config::OverflowPolicy;
 use crate::error::{Delivery, ProtocolError, RequestError};
-use crate::event::{Completion, Event, ServerValues};
+use crate::event::{Completion, Event, EventKind, ServerValues};
 use crate::wire::{EndRequest, ProtocolStatus, RecordType};
 
 impl Engine {
@@ -26,10 +26,7 @@ impl Engine {
                 is_first,
             } => {
                 self.note_received(now, request.index, is_first);
-                Some(match kind {
-                    OutputKind::Stdout => RawEvent::Stdout { request, tag, len },
-                    OutputKind::Stderr => RawEvent::Stderr { request, tag, len },
-                })
+                Some(Event::new(request, tag, kind.event_kind(len)))
             }
             Received::OutputEnd {
                 request,
@@ -37,7 +34,7 @@ impl Engine {
                 is_first,
             } => {
                 self.note_received(now, request.index, is_first);
-                Some(RawEvent::Other(Event::StdoutEnd { request, tag }))
+                Some(Event::new(request, tag, EventKind::StdoutEnd))
             }
             Received::Ended {
                 key: request_key,
@@ -111,7 +108,7 @@ impl Engine {
                 self.detach(now, key, request_key);
                 let event = self.finish(request_key, Ok(completion));
                 self.release(now, key);
-                return event.map(RawEvent::Other);
+                return event;
             }
             ProtocolStatus::CantMultiplex => RequestError::CantMultiplex,
             ProtocolStatus::Overloaded => RequestError::Overloaded,
@@ -137,7 +134,7 @@ impl Engine {
         }
         let event = self.finish(request_key, Err(failure));
         self.release(now, key);
-        event.map(RawEvent::Other)
+        event
     }
 
     /// What a rejection says of the server; whether the request may go elsewhere.
@@ -233,12 +230,8 @@ impl Engine {
                 app_status: 0,
                 report: of.report(now, 0),
             };
-            let tag = of.tag();
-            self.pending.event(Event::Values {
-                request,
-                tag,
-                values,
-            });
+            let kind = EventKind::Values(values);
+            self.pending.event(Event::new(request, of.tag(), kind));
             self.end(request_key, Ok(completion));
         }
         if self.config.keep_connections {

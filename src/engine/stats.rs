@@ -193,7 +193,7 @@ mod tests {
         let sizes = [
             ("Connection", size_of::<Connection>(), 368),
             ("Request in flight", size_of::<Request>(), 424),
-            ("Event", size_of::<Event<'_>>(), 128),
+            ("Event", size_of::<Event<&[u8]>>(), 128),
             ("Action", size_of::<Action>(), 24),
             ("Request", size_of::<crate::Request>(), 256),
             ("Demux", size_of::<crate::wire::Demux>(), 18),

@@ -21,7 +21,7 @@
 //!
 //! ```
 //! # use std::time::Instant;
-//! # use mio_fcgi::{Action, Config, Engine, Event, Multiplex, Request, Tag};
+//! # use mio_fcgi::{Action, Config, Engine, EventKind, Multiplex, Request, Tag};
 //! # use mio_fcgi::wire::{self, RecordType};
 //! # let mut config = Config::new("127.0.0.1:9000".parse()?);
 //! # config.multiplex = Multiplex::Off;
@@ -39,7 +39,7 @@
 //! wire::write_stream(&mut bytes, RecordType::Stderr, 1, b"two");
 //! let mut input = &bytes[..];
 //! let first = engine.poll_received(now, connection, &mut input);
-//! assert!(matches!(first, Some(Event::Stdout { data: b"one", .. })));
+//! assert!(matches!(first.map(|event| event.kind), Some(EventKind::Stdout(b"one"))));
 //!
 //! engine.pause(now, request);
 //! assert_eq!(engine.poll_received(now, connection, &mut input), None); // "two" is held
@@ -48,7 +48,7 @@
 //! engine.resume(now, request);
 //! let mut scratch = [0; 512];
 //! let held = engine.poll_event(&mut scratch);
-//! assert!(matches!(held, Some(Event::Stderr { data: b"two", .. })));
+//! assert!(matches!(held.map(|event| event.kind), Some(EventKind::Stderr(b"two"))));
 //! assert_eq!(engine.poll_action(), Some(Action::Read { connection }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -70,11 +70,11 @@
 //! A body that is given as bytes or a reader leaves at the pace the application takes it. A pushed body asks for some
 //! care: [`write_stdin`](Client::write_stdin) returns how many bytes it took, at most [`Config::stdin_high_water`] unsent
 //! ones in all. The rest stays with you, and so should your client's next bytes: stop reading until
-//! [`Event::StdinReady`](crate::Event::StdinReady).
+//! [`EventKind::StdinReady`](crate::EventKind::StdinReady).
 //!
 //! ```
 //! # use std::time::Instant;
-//! # use mio_fcgi::{Action, Body, Config, Engine, Event, Multiplex, Request, Tag};
+//! # use mio_fcgi::{Action, Body, Config, Engine, Event, EventKind, Multiplex, Request, Tag};
 //! # let mut config = Config::new("127.0.0.1:9000".parse()?);
 //! # config.multiplex = Multiplex::Off;
 //! config.stdin_high_water = 8;
@@ -91,7 +91,7 @@
 //! # engine.handle_transmitted(now, connection, sent);
 //!
 //! // Connected, and the first bytes have left:
-//! assert_eq!(engine.poll_event(&mut []), Some(Event::StdinReady { request, tag: Tag(1) }));
+//! assert_eq!(engine.poll_event(&mut []), Some(Event::new(request, Tag(1), EventKind::StdinReady)));
 //! assert_eq!(engine.write_stdin(now, request, b"orld")?, 4);
 //! engine.finish_stdin(now, request)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

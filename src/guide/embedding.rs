@@ -11,7 +11,7 @@
 //! ```
 //! use std::time::Instant;
 //! use mio::{Events, Poll, Token};
-//! use mio_fcgi::{Client, Config, Event, ReadBuf, Request, RequestError, Tag};
+//! use mio_fcgi::{Client, Config, EventKind, ReadBuf, Request, RequestError, Tag};
 //!
 //! let mut poll = Poll::new()?;
 //! let mut events = Events::with_capacity(256);
@@ -40,9 +40,9 @@
 //!     client.handle_timeout(now);
 //!     // 4. Take what has happened. Connecting, writing and reading are done in here.
 //!     while let Some(event) = client.poll_event(now, &mut buf) {
-//!         if let Event::End { tag, outcome, .. } = event {
+//!         if let EventKind::End(outcome) = event.kind {
 //!             let failure = outcome.expect_err("nobody listens there");
-//!             assert!(tag == Tag(1) && matches!(failure.error, RequestError::Connect(_)));
+//!             assert!(event.tag == Tag(1) && matches!(failure.error, RequestError::Connect(_)));
 //!             requests_left -= 1;
 //!         }
 //!     }
@@ -114,29 +114,29 @@
 //!
 //! # One request
 //!
-//! An accepted [`submit`](Client::submit) has exactly one [`Event::End`]; a refused one has none, and its error,
+//! An accepted [`submit`](Client::submit) has exactly one [`EventKind::End`]; a refused one has none, and its error,
 //! [`Refused`](crate::Refused), gives the request back. [`ready`](Client::ready) answers before a request is made whether
-//! there is room for one. Between `submit` and `End` come, in any number, [`Event::Stdout`] and [`Event::Stderr`], and at
-//! most one [`Event::StdoutEnd`]. Keep the handle where you may want to abort, pause or push a body. Keep your own state
+//! there is room for one. Between `submit` and `End` come, in any number, [`EventKind::Stdout`] and [`EventKind::Stderr`], and at
+//! most one [`EventKind::StdoutEnd`]. Keep the handle where you may want to abort, pause or push a body. Keep your own state
 //! under the [`Tag`]: the client echoes it and never interprets it.
 //!
 //! Data is lent from the [`ReadBuf`], not from the client. So commands are allowed while it is looked at:
 //!
 //! ```
 //! # use std::time::Instant;
-//! # use mio_fcgi::{Client, Event, ReadBuf, Tag};
+//! # use mio_fcgi::{Client, EventKind, ReadBuf};
 //! const MOST: usize = 1024 * 1024;
 //!
 //! fn take_all(client: &mut Client, now: Instant, buf: &mut ReadBuf, page: &mut Vec<u8>) {
 //!     while let Some(event) = client.poll_event(now, buf) {
-//!         match event {
-//!             Event::Stdout { request, data, .. } => {
+//!         match event.kind {
+//!             EventKind::Stdout(data) => {
 //!                 if page.len() + data.len() > MOST {
-//!                     client.abort(now, request); // `data` is still there
+//!                     client.abort(now, event.request); // `data` is still there
 //!                 }
 //!                 page.extend_from_slice(&data[..data.len().min(MOST - page.len())]);
 //!             }
-//!             Event::Stderr { data, .. } => eprintln!("{}", String::from_utf8_lossy(data)),
+//!             EventKind::Stderr(data) => eprintln!("{}", String::from_utf8_lossy(data)),
 //!             _ => {}
 //!         }
 //!     }
@@ -152,7 +152,7 @@
 //!   come byte by byte; [`cgi::HeadParser`](crate::cgi::HeadParser) takes it in any pieces.
 //! - *That requests end in the order they were submitted*, or that the events of one come without those of others in
 //!   between.
-//! - *That [`Event::StdoutEnd`] comes.* php-fpm never sends it. `End` is the end.
+//! - *That [`EventKind::StdoutEnd`] comes.* php-fpm never sends it. `End` is the end.
 //! - *That `End` comes later than the output before it.* Both may be in one turn.
 //! - *That stderr means failure*, or that an application status other than 0 does.
 //! - *That the outcome says whether the response is whole.* An application may complete a request in the middle of its
@@ -167,7 +167,7 @@
 //!
 //! **Your own edges.** mio announces a change once. The client keeps that in mind for its sockets: after
 //! [`resume`](Client::resume) it reads what came during the pause. Your sockets are yours: when you stopped reading a
-//! client because [`write_stdin`](Client::write_stdin) took no more, then [`Event::StdinReady`] is the moment to read
+//! client because [`write_stdin`](Client::write_stdin) took no more, then [`EventKind::StdinReady`] is the moment to read
 //! on. No event of mio's will come for bytes that were there before.
 //!
 //! **Tags that come back too early.** When a client goes away you [`abort`](Client::abort) its request, but its `End` is
@@ -184,21 +184,21 @@
 //! longer than 250 ms. The token range must hold `max_connections_per_server` times the number of servers.
 //!
 //! **Dropping.** A dropped client closes its sockets and reports nothing. For a clean end, at a SIGTERM for instance,
-//! shut it down and go on with the loop until [`Event::ShutDown`], which comes after the last socket was closed. (To the
+//! shut it down and go on with the loop until [`is_shut_down`](Client::is_shut_down) returns true, after the last socket was closed. (To the
 //! loop a signal is one more socket of yours: have the handler write to a pipe that is registered under a token of
 //! yours, as the crate `signal-hook` does.)
 //!
 //! ```
 //! # use std::time::{Duration, Instant};
-//! # use mio_fcgi::{Config, Engine, Event, Request, SubmitError, Tag};
+//! # use mio_fcgi::{Config, Engine, Request, SubmitError, Tag};
 //! # let mut client = Engine::new(Config::new("127.0.0.1:9000".parse()?))?;
 //! # let now = Instant::now();
 //! client.shutdown(now, Some(now + Duration::from_secs(10))); // what is left then fails
 //! let late = client.submit(now, Request::responder(), Tag(0));
 //! assert_eq!(late.map_err(SubmitError::from), Err(SubmitError::ShuttingDown));
 //! # let mut buf = [0; 512];
-//! # let event = client.poll_event(&mut buf);
-//! assert_eq!(event, Some(Event::ShutDown)); // nothing was in flight, and no socket open
+//! # assert_eq!(client.poll_event(&mut buf), None);
+//! assert!(client.is_shut_down()); // nothing was in flight, and no socket was open
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -209,4 +209,4 @@
 //! queue and wake the loop with a [`mio::Waker`] under a token of yours.
 
 #[cfg(doc)]
-use crate::{Client, Event, ReadBuf, Tag};
+use crate::{Client, Event, EventKind, ReadBuf, Tag};

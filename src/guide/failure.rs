@@ -1,6 +1,6 @@
 //! What each error means, what a proxy answers, whether to send again.
 //!
-//! An accepted request ends with [`Event::End`](crate::Event::End). Its outcome is a [`Completion`](crate::Completion),
+//! An accepted request ends with [`EventKind::End`](crate::EventKind::End). Its outcome is a [`Completion`](crate::Completion),
 //! or a [`Failure`] that answers three questions apart:
 //!
 //! - [`error`](Failure::error): what happened.

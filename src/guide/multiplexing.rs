@@ -42,7 +42,7 @@
 //!
 //! ```
 //! use std::time::Instant;
-//! use mio_fcgi::{Action, Config, Engine, Event, Multiplex, Request, Tag};
+//! use mio_fcgi::{Action, Config, Engine, EventKind, Multiplex, Request, Tag};
 //! use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 //!
 //! let mut config = Config::new("127.0.0.1:9000".parse()?);
@@ -70,8 +70,8 @@
 //! let mut input = &bytes[..];
 //! let mut seen = Vec::new();
 //! while let Some(event) = engine.poll_received(now, connection, &mut input) {
-//!     if let Event::Stdout { tag, data, .. } = event {
-//!         seen.push((tag, data));
+//!     if let EventKind::Stdout(data) = event.kind {
+//!         seen.push((event.tag, data));
 //!     }
 //! }
 //! assert_eq!(seen, [(Tag(20), &b"second"[..]), (Tag(10), b"first")]);

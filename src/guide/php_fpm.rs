@@ -42,7 +42,7 @@
 //!
 //! ```
 //! use std::time::{Duration, Instant};
-//! use mio_fcgi::{Action, Config, Delivery, Engine, Event, Multiplex, Request, RequestError, Tag, TimeoutKind};
+//! use mio_fcgi::{Action, Config, Delivery, Engine, EventKind, Multiplex, Request, RequestError, Tag, TimeoutKind};
 //!
 //! let mut config = Config::new("127.0.0.1:9000".parse()?);
 //! config.multiplex = Multiplex::Off;
@@ -58,8 +58,9 @@
 //!
 //! now += Duration::from_secs(5);
 //! engine.handle_timeout(now);
-//! let Some(Event::End { tag, outcome: Err(failure), .. }) = engine.poll_event(&mut []) else { panic!() };
-//! assert_eq!((tag, failure.error), (Tag(2), RequestError::TimedOut(TimeoutKind::Queue)));
+//! let Some(event) = engine.poll_event(&mut []) else { panic!() };
+//! let EventKind::End(Err(failure)) = event.kind else { panic!() };
+//! assert_eq!((event.tag, failure.error), (Tag(2), RequestError::TimedOut(TimeoutKind::Queue)));
 //! assert_eq!(failure.delivery, Delivery::NotProcessed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -148,7 +149,7 @@
 //!
 //! # What else to know
 //!
-//! - [`Event::StdoutEnd`](crate::Event::StdoutEnd) never comes, and the application status is always 0.
+//! - [`EventKind::StdoutEnd`](crate::EventKind::StdoutEnd) never comes, and the application status is always 0.
 //! - A script that does not exist is a 404 with a line on stderr; a fatal error is a 500 with one, if it came before
 //!   the head. With `display_errors` on, as it is without an ini file, it is a **200** with the message in the body.
 //! - A script that removes all its fields, `default_mimetype` among them, sends a blank line for a head. CGI wants a field

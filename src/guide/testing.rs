@@ -14,7 +14,7 @@
 //! use std::collections::HashMap;
 //! use std::time::{Duration, Instant};
 //! use mio_fcgi::testkit::{Quirks, Network, Behavior, Scripted};
-//! use mio_fcgi::{Commands, Config, Engine, Event, Request, RequestError, Tag};
+//! use mio_fcgi::{Commands, Config, Engine, Event, EventKind, Request, RequestError, Tag};
 //!
 //! /// What is tested: it answers browsers, by number.
 //! #[derive(Default)]
@@ -30,14 +30,14 @@
 //!         }
 //!     }
 //!
-//!     fn on_event(&mut self, _fcgi: &mut impl Commands, _now: Instant, event: Event<'_>) {
-//!         if let Event::End { tag, outcome, .. } = event {
+//!     fn on_event(&mut self, _fcgi: &mut impl Commands, _now: Instant, event: Event<&[u8]>) {
+//!         if let EventKind::End(outcome) = event.kind {
 //!             let status = match outcome {
 //!                 Ok(_) => 200,
 //!                 Err(failure) if matches!(failure.error, RequestError::TimedOut(_)) => 504,
 //!                 Err(_) => 502,
 //!             };
-//!             self.answers.insert(tag.0, status);
+//!             self.answers.insert(event.tag.0, status);
 //!         }
 //!     }
 //! }
@@ -74,7 +74,7 @@
 //! # use std::time::Instant;
 //! # use mio_fcgi::{Client, Commands, Event, ReadBuf};
 //! # struct Proxy;
-//! # impl Proxy { fn on_event(&mut self, _: &mut impl Commands, _: Instant, _: Event<'_>) {} }
+//! # impl Proxy { fn on_event(&mut self, _: &mut impl Commands, _: Instant, _: Event<&[u8]>) {} }
 //! fn drain(fcgi: &mut Client, proxy: &mut Proxy, now: Instant, buf: &mut ReadBuf) {
 //!     while let Some(event) = fcgi.poll_event(now, buf) {
 //!         proxy.on_event(fcgi, now, event);

@@ -30,7 +30,7 @@
 //! use std::collections::BTreeMap;
 //! use std::time::{Duration, Instant};
 //! use mio_fcgi::wire::{self, Demux, EndRequest, Item, Pairs, ProtocolStatus, RecordType};
-//! use mio_fcgi::{Action, Config, ConnectionHandle, Engine, Event, Multiplex, Request, RequestError};
+//! use mio_fcgi::{Action, Config, ConnectionHandle, Engine, Event, EventKind, Multiplex, Request, RequestError};
 //! use mio_fcgi::{Tag, TimeoutKind};
 //!
 //! /// The application's end of one connection. It greets whoever gives a name.
@@ -84,9 +84,9 @@
 //! let mut scratch = [0; 4096];
 //! let mut pages: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
 //! let mut outcomes = BTreeMap::new();
-//! let mut note = |event: Event<'_>| match event {
-//!     Event::Stdout { tag, data, .. } => pages.entry(tag.0).or_default().extend_from_slice(data),
-//!     Event::End { tag, outcome, .. } => drop(outcomes.insert(tag.0, outcome)),
+//! let mut note = |event: Event<&[u8]>| match event.kind {
+//!     EventKind::Stdout(data) => pages.entry(event.tag.0).or_default().extend_from_slice(data),
+//!     EventKind::End(outcome) => drop(outcomes.insert(event.tag.0, outcome)),
 //!     _ => {}
 //! };
 //!
@@ -177,7 +177,7 @@
 //! ```
 //! use std::io::{ErrorKind, Read, Write};
 //! use std::time::Instant;
-//! use mio_fcgi::{ConnectionHandle, Disconnected, Engine, Event};
+//! use mio_fcgi::{ConnectionHandle, Disconnected, Engine, Event, EventKind};
 //!
 //! /// At each announcement, with the sockets left alone.
 //! fn announced(engine: &mut Engine, now: Instant, connection: ConnectionHandle, is_end: bool) {
@@ -194,7 +194,7 @@
 //!     now: Instant,
 //!     connection: ConnectionHandle,
 //!     socket: &mut impl Read,
-//!     on_event: &mut dyn FnMut(&mut Engine, Event<'_>),
+//!     on_event: &mut dyn FnMut(&mut Engine, Event<&[u8]>),
 //! ) {
 //!     let mut buffer = [0; 16 * 1024];
 //!     while engine.wants_read(connection) || engine.reads_first(connection) {
@@ -224,7 +224,7 @@
 //!     now: Instant,
 //!     connection: ConnectionHandle,
 //!     socket: &mut (impl Read + Write),
-//!     on_event: &mut dyn FnMut(&mut Engine, Event<'_>),
+//!     on_event: &mut dyn FnMut(&mut Engine, Event<&[u8]>),
 //! ) {
 //!     if engine.reads_first(connection) {
 //!         read(engine, now, connection, socket, on_event);
@@ -284,7 +284,7 @@
 //! #     wire::write_end_request(&mut socket.arrived, id.into(), EndRequest { app_status: 0, protocol_status });
 //! #     announced(&mut engine, now, connection, false);
 //! #     read(&mut engine, now, connection, &mut socket, &mut |_, event| {
-//! #         ends += usize::from(matches!(event, Event::End { .. }));
+//! #         ends += usize::from(matches!(event.kind, EventKind::End(_)));
 //! #     });
 //! #     engine.submit(now, Request::responder().param("REQUEST_METHOD", next), Tag(2))?;
 //! # }
@@ -324,7 +324,7 @@
 //!
 //! ```
 //! use std::time::Instant;
-//! use mio_fcgi::{Action, Config, Delivery, Engine, Event, Request, Tag};
+//! use mio_fcgi::{Action, Config, Delivery, Engine, EventKind, Request, Tag};
 //!
 //! let mut engine = Engine::new(Config::new("127.0.0.1:9000".parse()?))?;
 //! let now = Instant::now();
@@ -339,7 +339,7 @@
 //! // Here the write of `out` is submitted to the system. It is not over when the client leaves:
 //! engine.abort(now, request);
 //! let event = engine.poll_event(&mut []);
-//! let Some(Event::End { outcome: Err(failure), .. }) = event else { panic!() };
+//! let Some(EventKind::End(Err(failure))) = event.map(|event| event.kind) else { panic!() };
 //! assert_eq!(failure.delivery, Delivery::MaybeProcessed); // it may still reach the application
 //!
 //! // Cancel the write, and keep `out`.
@@ -355,8 +355,8 @@
 //! - A connection is known by its [`ConnectionHandle`]. Keep sockets by [`index`](ConnectionHandle::index) and compare
 //!   the whole handle: an index is used again, a handle is not. A stale handle is harmless in every call.
 //! - After [`Action::Close`] the handle is stale: drop the socket, report nothing. After
-//!   [`shutdown`](Engine::shutdown), [`Event::ShutDown`](crate::Event::ShutDown) comes when the last of these actions was
-//!   taken.
+//!   [`shutdown`](Engine::shutdown), [`is_shut_down`](Engine::is_shut_down) returns true when the last of these actions
+//!   was taken.
 //! - A socket that dies is reported once, and *last*: feed what it still had to give. An application may answer and
 //!   close at once, and an answer that is complete counts. A write that failed with nothing left to read is reported at
 //!   once: nothing else will come.

@@ -127,7 +127,11 @@ impl Client {
     /// When another buffer is passed while the former still holds bytes of the client's, and when this one holds bytes of
     /// another client's.
     #[must_use = "an event is not announced twice"]
-    pub fn poll_event<'b>(&mut self, now: Instant, buf: &'b mut ReadBuf) -> Option<Event<'b>> {
+    pub fn poll_event<'b>(
+        &mut self,
+        now: Instant,
+        buf: &'b mut ReadBuf,
+    ) -> Option<Event<&'b [u8]>> {
         buf.claim(&self.owner, self.reading.is_some());
         loop {
             if let Some(connection) = self.reading {
@@ -154,7 +158,7 @@ impl Client {
     }
 
     /// Accepts a request: it goes out on an idle connection, or waits until one is free or opened for it. Exactly one
-    /// [`Event::End`] with its handle and `tag` follows. More at [`Engine::submit`].
+    /// [`EventKind::End`] with its handle and `tag` follows. More at [`Engine::submit`].
     ///
     /// # Errors
     /// [`Refused`], with the reason and the request; then nothing was sent, and no `End` follows.
@@ -182,7 +186,7 @@ impl Client {
     }
 
     /// Hands over bytes of a [pushed](crate::Body::pushed) body; returns how many were taken. Fewer than offered
-    /// means full: [`Event::StdinReady`] follows when there is room. More at [`Engine::write_stdin`].
+    /// means full: [`EventKind::StdinReady`] follows when there is room. More at [`Engine::write_stdin`].
     ///
     /// # Errors
     /// [`StdinError`], all variants but `TooShort`. Nothing was taken then, and the request goes on.
@@ -223,7 +227,7 @@ impl Client {
         self.engine.resume(now, request);
     }
 
-    /// Asks a server what it says of itself: a health check that runs no script. [`Event::Values`] and `End` follow.
+    /// Asks a server what it says of itself: a health check that runs no script. [`EventKind::Values`] and `End` follow.
     /// More at [`Engine::get_values`].
     ///
     /// # Errors
@@ -254,11 +258,18 @@ impl Client {
         self.engine.set_limits(now, limits)
     }
 
-    /// Takes no further request, finishes those accepted, closes connections as they become idle; then
-    /// [`Event::ShutDown`], once, when the last socket is closed. What is left at `deadline` fails with
+    /// Takes no further request, finishes those accepted, closes connections as they become idle. When the last
+    /// socket is closed, [`is_shut_down`](Self::is_shut_down) returns true. What is left at `deadline` fails with
     /// [`RequestError::ShutDown`](crate::RequestError::ShutDown).
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         self.engine.shutdown(now, deadline);
+    }
+
+    /// Whether [`shutdown`](Self::shutdown) was called and is complete: no request is left, and every socket is closed.
+    /// Look after each turn of the loop; [`timeout`](Self::timeout) is zero once when it becomes true.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.engine.is_shut_down()
     }
 
     /// Whether no request and no connection is left: the check against leaks.

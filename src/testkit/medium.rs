@@ -8,7 +8,7 @@ use super::agenda::{Agenda, Appointment};
 use super::tally::Tally;
 use super::trace::Trace;
 use super::virtual_connection::VirtualConnection;
-use crate::event::{ConnectionHandle, Event};
+use crate::event::{ConnectionHandle, Event, EventKind};
 
 /// All connections. They are told apart by numbers that are never used twice.
 pub(super) struct Medium {
@@ -82,17 +82,18 @@ impl Medium {
         self.trace.bytes(bytes);
     }
 
-    pub(super) fn note_event(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Stdout { request, data, .. } => {
+    pub(super) fn note_event(&mut self, event: &Event<&[u8]>) {
+        let request = event.request;
+        match &event.kind {
+            EventKind::Stdout(data) => {
                 self.note_bytes(data);
                 self.note(format_args!("{request:?}: {} of stdout", data.len()));
             }
-            Event::Stderr { request, data, .. } => {
+            EventKind::Stderr(data) => {
                 self.note_bytes(data);
                 self.note(format_args!("{request:?}: {} of stderr", data.len()));
             }
-            other => self.note(format_args!("{other:?}")),
+            _ => self.note(format_args!("{event:?}")),
         }
     }
 

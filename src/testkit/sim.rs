@@ -10,7 +10,7 @@ use super::server::Server;
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::{StdinError, SubmitError};
-use crate::event::{Event, Outcome, OwnedEvent, RequestHandle, Tag};
+use crate::event::{EventKind, Outcome, OwnedEvent, RequestHandle, Tag};
 use crate::request::Request;
 
 /// A client and its applications, all in memory, in virtual time.
@@ -163,7 +163,7 @@ impl Sim {
         let elapsed = self.network.elapsed();
         let (events, ended) = (&mut self.events, &mut self.ended);
         self.network.step(&mut self.engine, &mut |_, _, event| {
-            *ended += u64::from(matches!(event, Event::End { .. }));
+            *ended += u64::from(matches!(event.kind, EventKind::End(_)));
             events.push((elapsed, event.into_owned()));
         })
     }
@@ -239,20 +239,26 @@ impl Sim {
     /// The `FCGI_STDOUT` bytes of a request so far, joined.
     #[must_use]
     pub fn stdout(&self, handle: RequestHandle) -> Vec<u8> {
-        let pieces = self.events.iter().filter_map(|(_, event)| match event {
-            OwnedEvent::Stdout { request, data, .. } if *request == handle => Some(&data[..]),
-            _ => None,
-        });
+        let pieces = self
+            .events
+            .iter()
+            .filter_map(|(_, event)| match &event.kind {
+                EventKind::Stdout(data) if event.request == handle => Some(&data[..]),
+                _ => None,
+            });
         pieces.flatten().copied().collect()
     }
 
     /// The `FCGI_STDERR` bytes of a request so far, joined.
     #[must_use]
     pub fn stderr(&self, handle: RequestHandle) -> Vec<u8> {
-        let pieces = self.events.iter().filter_map(|(_, event)| match event {
-            OwnedEvent::Stderr { request, data, .. } if *request == handle => Some(&data[..]),
-            _ => None,
-        });
+        let pieces = self
+            .events
+            .iter()
+            .filter_map(|(_, event)| match &event.kind {
+                EventKind::Stderr(data) if event.request == handle => Some(&data[..]),
+                _ => None,
+            });
         pieces.flatten().copied().collect()
     }
 
@@ -269,12 +275,12 @@ impl Sim {
     }
 
     fn end(&self, handle: RequestHandle) -> Option<(Duration, &Outcome)> {
-        self.events.iter().find_map(|(at, event)| match event {
-            OwnedEvent::End {
-                request, outcome, ..
-            } if *request == handle => Some((*at, outcome)),
-            _ => None,
-        })
+        self.events
+            .iter()
+            .find_map(|(at, event)| match &event.kind {
+                EventKind::End(outcome) if event.request == handle => Some((*at, outcome)),
+                _ => None,
+            })
     }
 
     /// A hash over everything that has happened.

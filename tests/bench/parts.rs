@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::wire::{self, Demux, RecordType, Role};
 use mio_fcgi::{
-    Action, Body, Config, ConnectionHandle, Engine, Event, Multiplex, Params, Request, Tag,
+    Action, Body, Config, ConnectionHandle, Engine, EventKind, Multiplex, Params, Request, Tag,
 };
 
 use crate::cgi;
@@ -239,7 +239,7 @@ impl Bench {
             .engine
             .poll_received(self.now, self.connection, &mut bytes)
         {
-            if let Event::End { outcome, .. } = &event {
+            if let EventKind::End(outcome) = &event.kind {
                 assert!(outcome.is_ok(), "{outcome:?}");
                 ended += 1;
             }

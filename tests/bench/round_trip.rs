@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 use mio_fcgi::wire::{self, RecordType, Role};
-use mio_fcgi::{Address, Client, Config, Event, Multiplex, ReadBuf, Tag};
+use mio_fcgi::{Address, Client, Config, EventKind, Multiplex, ReadBuf, Tag};
 use tempfile::TempDir;
 
 use crate::request::{Answers, PARAMS, push_all, response};
@@ -151,7 +151,7 @@ impl Caller {
         let mut ended = 0;
         while let Some(event) = self.client.poll_event(self.now, &mut self.buf) {
             black_box(&event);
-            if let Event::End { outcome, .. } = event {
+            if let EventKind::End(outcome) = event.kind {
                 assert!(outcome.is_ok(), "{outcome:?}");
                 ended += 1;
             }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Action, Address, Config, ConnectionHandle, Engine, Event, Multiplex, Tag};
+use mio_fcgi::{Action, Address, Config, ConnectionHandle, Engine, EventKind, Multiplex, Tag};
 
 use crate::request::{push_all, response};
 
@@ -168,7 +168,7 @@ impl Crowd {
         let mut input = &self.answer[..];
         let mut has_ended = false;
         while let Some(event) = self.engine.poll_received(self.now, connection, &mut input) {
-            has_ended |= matches!(event, Event::End { outcome: Ok(_), .. });
+            has_ended |= matches!(event.kind, EventKind::End(Ok(_)));
         }
         assert!(has_ended);
         self.act();

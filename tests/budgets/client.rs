@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
-use mio_fcgi::{Address, Client, Config, Event, Multiplex, ReadBuf, Tag};
+use mio_fcgi::{Address, Client, Config, EventKind, Multiplex, ReadBuf, Tag};
 use tempfile::TempDir;
 
 /// A client and, in the same thread, an application that has all it needs beforehand.
@@ -114,15 +114,15 @@ impl Pair {
                 }
                 continue;
             };
-            match event {
-                Event::Stdout { data, .. } => {
+            match event.kind {
+                EventKind::Stdout(data) => {
                     let places = data.as_ptr_range();
                     let (start, end) = (places.start as usize, places.end as usize);
                     let (first, last) = self.lent.unwrap_or((start, end));
                     self.lent = Some((first.min(start), last.max(end)));
                     self.received += data.len();
                 }
-                Event::End { outcome, .. } => {
+                EventKind::End(outcome) => {
                     assert!(outcome.is_ok(), "{outcome:?}");
                     ended += 1;
                 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
-use mio_fcgi::{Client, Config, Event, Multiplex, ReadBuf, Request, Tag};
+use mio_fcgi::{Client, Config, EventKind, Multiplex, ReadBuf, Request, Tag};
 
 use crate::app;
 
@@ -104,7 +104,7 @@ fn turn(poll: &mut Poll, events: &mut Events, client: &mut Client, buf: &mut Rea
     client.handle_timeout(now);
     let mut has_ended = false;
     while let Some(event) = client.poll_event(now, buf) {
-        if let Event::End { outcome, .. } = event {
+        if let EventKind::End(outcome) = event.kind {
             outcome.expect("a response");
             has_ended = true;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::wire::{self, Demux, EndRequest, Item, ProtocolStatus, RecordType};
-use mio_fcgi::{Action, Body, Config, ConnectionHandle, Engine, Event, Multiplex, Tag};
+use mio_fcgi::{Action, Body, Config, ConnectionHandle, Engine, EventKind, Multiplex, Tag};
 
 /// A driver that keeps what it needs, so that only the engine can allocate.
 struct Driver {
@@ -119,9 +119,9 @@ impl Driver {
     fn feed(&mut self, connection: ConnectionHandle, bytes: &[u8]) {
         let mut input = bytes;
         while let Some(event) = self.engine.poll_received(self.now, connection, &mut input) {
-            match event {
-                Event::Stdout { data, .. } => self.stdout_len += data.len() as u64,
-                Event::End { outcome, .. } => {
+            match event.kind {
+                EventKind::Stdout(data) => self.stdout_len += data.len() as u64,
+                EventKind::End(outcome) => {
                     assert!(outcome.is_ok());
                     self.ended += 1;
                 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mio_fcgi::cgi::{Collector, Completeness, HeadError, Response, ResponseError};
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
-use mio_fcgi::{Action, Config, Disconnected, Engine, Event, Multiplex, Request, Tag};
+use mio_fcgi::{Action, Config, Disconnected, Engine, Event, EventKind, Multiplex, Request, Tag};
 
 /// Streams with their content; an empty one ends its stream.
 type Answer<'a> = &'a [(RecordType, &'a str)];
@@ -53,9 +53,9 @@ fn exchange(
     }
 
     let (mut collector, mut outcome, mut errors) = (Collector::default(), None, Vec::new());
-    let mut note = |event: Event<'_>| {
+    let mut note = |event: Event<&[u8]>| {
         errors.extend(collector.on_event(&event).err());
-        if let Event::End { outcome: end, .. } = event {
+        if let EventKind::End(end) = event.kind {
             outcome = Some(end);
         }
     };

@@ -472,7 +472,9 @@ fn debug_shows_no_value_and_no_content() {
     assert!(shown.contains("Set-Cookie") && !shown.contains("secret"));
     let incomplete = collect(bytes, closed()).expect_err("cut");
     let shown = format!("{incomplete:?}");
-    assert!(shown.contains("Cut") && shown.contains("body_len: 6") && !shown.contains("secret"));
+    assert!(
+        shown.contains("Truncated") && shown.contains("body_len: 6") && !shown.contains("secret")
+    );
     let bytes = "Status: 103\nLink: secret\n\nA: b\n\n";
     let response = whole(collect(bytes, ended()), Completeness::Complete);
     let shown = format!("{:?}", response.interim);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mio_fcgi::wire::RecordType;
 use mio_fcgi::{
-    Action, Body, CloseReason, Disconnected, Event, Multiplex, OwnedEvent, RequestError,
+    Action, Body, CloseReason, Disconnected, Event, EventKind, Multiplex, OwnedEvent, RequestError,
     SubmitError, TimeoutKind, Timeouts, UnknownLength,
 };
 
@@ -132,8 +132,9 @@ fn a_request_that_is_sent_again_waits_anew_and_its_report_is_of_that() {
     hand.tick(MS);
     let mut scratch = [0; 1];
     let event = hand.engine.poll_event(&mut scratch);
-    let Some(Event::End {
-        outcome: Err(why), ..
+    let Some(Event {
+        kind: EventKind::End(Err(why)),
+        ..
     }) = event
     else {
         panic!("{event:?}");
@@ -198,8 +199,8 @@ fn a_report_counts_the_bytes_of_output() {
     bench.submit(request());
     bench.feed(0, records().stdout(1, "abc").stderr(1, "de").end(1, 0));
     let events = bench.events();
-    let Some(OwnedEvent::End {
-        outcome: Ok(completion),
+    let Some(OwnedEvent {
+        kind: EventKind::End(Ok(completion)),
         ..
     }) = events.last()
     else {
@@ -435,8 +436,8 @@ fn only_a_question_on_a_connection_that_has_served_counts_as_reuse() {
     bench.get_values(0);
     bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "0")]));
     let events = bench.events();
-    let Some(OwnedEvent::End {
-        outcome: Ok(completion),
+    let Some(OwnedEvent {
+        kind: EventKind::End(Ok(completion)),
         ..
     }) = events.last()
     else {

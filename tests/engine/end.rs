@@ -5,8 +5,8 @@ use std::io;
 use mio_fcgi::cgi::{Collector, ResponseLimits};
 use mio_fcgi::wire::DecodeError;
 use mio_fcgi::{
-    Body, ConnectionLostReason, Delivery, OwnedEvent, Phase, ProtocolError, Request, RequestError,
-    Retry,
+    Body, ConnectionLostReason, Delivery, EventKind, OwnedEvent, Phase, ProtocolError, Request,
+    RequestError, Retry,
 };
 
 use crate::harness::Bench;
@@ -41,7 +41,7 @@ fn collected(answer: Records, eof: bool) -> (bool, bool) {
     let mut outcome = None;
     for event in bench.events() {
         let _ = collector.on_event(&event.as_event());
-        if let OwnedEvent::End { outcome: end, .. } = event {
+        if let EventKind::End(end) = event.kind {
             outcome = Some(end);
         }
     }
@@ -93,7 +93,11 @@ fn a_connection_lost_after_the_end_of_stdout_is_a_failure_that_says_so() {
     bench.feed(0, records().stdout(1, "all of it").stdout_end(1));
     bench.eof(0);
     let events = bench.events();
-    let Some(OwnedEvent::End { outcome, .. }) = events.last() else {
+    let Some(OwnedEvent {
+        kind: EventKind::End(outcome),
+        ..
+    }) = events.last()
+    else {
         panic!("{events:?}");
     };
     let failure = outcome.as_ref().expect_err("the connection was lost");

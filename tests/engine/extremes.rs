@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{RecordType, Role};
 use mio_fcgi::{
-    Backoff, Body, Config, Limits, Multiplex, OverflowPolicy, OwnedEvent, PauseBuffer, Request,
+    Backoff, Body, Config, EventKind, Limits, Multiplex, OverflowPolicy, PauseBuffer, Request,
     UnknownLength,
 };
 
@@ -170,7 +170,7 @@ fn play(name: &str, config: Config) -> Vec<Seen> {
     bench.advance(Duration::from_secs(40 * 365 * 24 * 3_600));
     ends.extend(bench.events());
     bench.finish();
-    ends.retain(|event| matches!(event, OwnedEvent::End { .. }));
+    ends.retain(|event| matches!(event.kind, EventKind::End(_)));
     Seen::all(&ends)
 }
 

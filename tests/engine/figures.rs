@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{Body, CloseReason, OwnedEvent, Report};
+use mio_fcgi::{Body, CloseReason, EventKind, Report};
 
 use crate::harness::{Answer, Bench};
 use crate::script::{records, request};
@@ -12,11 +12,8 @@ const MS: Duration = Duration::from_millis(1);
 /// The reports of the requests that have ended well since this was last asked.
 fn reports(bench: &mut Bench) -> Vec<Report> {
     let events = bench.events();
-    let reports = events.into_iter().filter_map(|event| match event {
-        OwnedEvent::End {
-            outcome: Ok(completion),
-            ..
-        } => Some(completion.report),
+    let reports = events.into_iter().filter_map(|event| match event.kind {
+        EventKind::End(Ok(completion)) => Some(completion.report),
         _ => None,
     });
     reports.collect()

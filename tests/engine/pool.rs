@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mio_fcgi::{CloseReason, Multiplex, OwnedEvent};
+use mio_fcgi::{CloseReason, EventKind, Multiplex, OwnedEvent};
 
 use crate::harness::{Answer, Bench};
 use crate::script::{Sent, config, done, out, records, request};
@@ -336,7 +336,7 @@ fn serve_with(processes: usize, bench: &mut Bench, requests: usize) {
             }
         }
         let ends = |event: &OwnedEvent| {
-            let OwnedEvent::End { outcome, .. } = event else {
+            let EventKind::End(outcome) = &event.kind else {
                 return false;
             };
             assert!(outcome.is_ok(), "turn {turn}: {outcome:?}");

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{CloseReason, Multiplex, OwnedEvent, Retry, Tag};
+use mio_fcgi::{CloseReason, EventKind, Multiplex, OwnedEvent, Retry, Tag};
 
 use crate::harness::Bench;
 use crate::script::{config, records, request};
@@ -56,10 +56,10 @@ impl App {
             }
         }
         self.accept();
-        let end = |event| match event {
-            OwnedEvent::End { tag, outcome, .. } => {
-                assert!(outcome.is_ok(), "{tag:?}: {outcome:?}");
-                Some(tag)
+        let end = |event: OwnedEvent| match event.kind {
+            EventKind::End(outcome) => {
+                assert!(outcome.is_ok(), "{:?}: {outcome:?}", event.tag);
+                Some(event.tag)
             }
             _ => None,
         };

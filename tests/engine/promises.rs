@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{
-    Body, ConnectError, ConnectionLostReason, Delivery, Multiplex, OwnedEvent, Phase, RequestError,
+    Body, ConnectError, ConnectionLostReason, Delivery, EventKind, Multiplex, Phase, RequestError,
     Retry, TimeoutKind, Timeouts, UnknownLength,
 };
 use proptest::prelude::*;
@@ -406,11 +406,10 @@ fn play(max: u32, happenings: &[(Happening, prop::sample::Index)]) {
         bench.command(|engine, now| engine.abort(now, handle));
     }
     for event in bench.events() {
-        let (OwnedEvent::Stdout { tag, data, .. } | OwnedEvent::Stderr { tag, data, .. }) = event
-        else {
+        let (EventKind::Stdout(data) | EventKind::Stderr(data)) = event.kind else {
             continue;
         };
-        let own = format!("<{}>", tag.0);
+        let own = format!("<{}>", event.tag.0);
         let text = String::from_utf8(data).expect("text");
         assert_eq!(text.replace(&own, ""), "", "of another request");
     }

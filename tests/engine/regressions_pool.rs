@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{
-    CloseReason, ConnectError, Delivery, Multiplex, OwnedEvent, Phase, RequestError, TimeoutKind,
+    CloseReason, ConnectError, Delivery, EventKind, Multiplex, OwnedEvent, Phase, RequestError,
+    TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
@@ -344,8 +345,8 @@ fn a_connection_opened_beforehand_took_as_long_as_its_connect() {
     bench.submit(request());
     bench.end(0);
     let events = bench.events();
-    let Some(OwnedEvent::End {
-        outcome: Ok(completion),
+    let Some(OwnedEvent {
+        kind: EventKind::End(Ok(completion)),
         ..
     }) = events.last()
     else {

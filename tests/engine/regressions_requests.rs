@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Body, CloseReason, ConnectionLostReason, Delivery, Multiplex, OverflowPolicy, OwnedEvent,
-    Phase, Request, RequestError, Retry, StdinError, TimeoutKind, Timeouts,
+    Body, CloseReason, ConnectionLostReason, Delivery, EventKind, Multiplex, OverflowPolicy,
+    OwnedEvent, Phase, Request, RequestError, Retry, StdinError, TimeoutKind, Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
@@ -165,13 +165,25 @@ fn a_connection_whose_paused_request_has_ended_is_read_while_idle() {
         .engine
         .poll_received(now, connection, &mut input)
         .map(|it| it.into_owned());
-    assert!(matches!(first, Some(OwnedEvent::Stdout { .. })));
+    assert!(matches!(
+        first,
+        Some(OwnedEvent {
+            kind: EventKind::Stdout(_),
+            ..
+        })
+    ));
     bench.engine.pause(now, handle);
     let second = bench
         .engine
         .poll_received(now, connection, &mut input)
         .map(|it| it.into_owned());
-    assert!(matches!(second, Some(OwnedEvent::End { .. })));
+    assert!(matches!(
+        second,
+        Some(OwnedEvent {
+            kind: EventKind::End(_),
+            ..
+        })
+    ));
     assert_eq!(
         bench.engine.poll_received(now, connection, &mut input),
         None

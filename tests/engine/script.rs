@@ -4,8 +4,8 @@ use std::io;
 
 use mio_fcgi::wire::{self, EndRequest, Header, Item, ProtocolStatus, RecordType, Role};
 use mio_fcgi::{
-    Config, ConnectError, Delivery, Multiplex, OwnedEvent, Phase, Request, RequestError, Retry,
-    ServerValues,
+    Config, ConnectError, Delivery, EventKind, Multiplex, OwnedEvent, Phase, Request, RequestError,
+    Retry, ServerValues,
 };
 
 /// A configuration with one server.
@@ -240,17 +240,17 @@ impl Seen {
         let mut all: Vec<Self> = Vec::new();
         let text = |data: &[u8]| data.iter().copied().map(char::from).collect::<String>();
         for event in events {
-            let seen = match event {
-                OwnedEvent::Stdout { tag, data, .. } => Self::Stdout(tag.0, text(data)),
-                OwnedEvent::Stderr { tag, data, .. } => Self::Stderr(tag.0, text(data)),
-                OwnedEvent::StdoutEnd { tag, .. } => Self::StdoutEnd(tag.0),
-                OwnedEvent::StdinReady { tag, .. } => Self::StdinReady(tag.0),
-                OwnedEvent::Values { tag, values, .. } => Self::Values(tag.0, *values),
-                OwnedEvent::End { tag, outcome, .. } => match outcome {
+            let tag = event.tag;
+            let seen = match &event.kind {
+                EventKind::Stdout(data) => Self::Stdout(tag.0, text(data)),
+                EventKind::Stderr(data) => Self::Stderr(tag.0, text(data)),
+                EventKind::StdoutEnd => Self::StdoutEnd(tag.0),
+                EventKind::StdinReady => Self::StdinReady(tag.0),
+                EventKind::Values(values) => Self::Values(tag.0, *values),
+                EventKind::End(outcome) => match outcome {
                     Ok(completion) => Self::Done(tag.0, completion.app_status),
                     Err(why) => Self::Failed(tag.0, why.error.clone(), why.phase, why.delivery),
                 },
-                OwnedEvent::ShutDown => Self::ShutDown,
                 other => panic!("an event unknown to the bench: {other:?}"),
             };
             match (all.last_mut(), &seen) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mio_fcgi::wire::RecordType;
 use mio_fcgi::{
-    Backoff, Body, Config, Delivery, Event, Multiplex, Phase, RequestError, Retry, TimeoutKind,
+    Backoff, Body, Config, Delivery, EventKind, Multiplex, Phase, RequestError, Retry, TimeoutKind,
     Timeouts, UnknownLength,
 };
 
@@ -418,7 +418,7 @@ fn full_read(bench: &mut Bench, records: Records) {
     let mut input = records.as_ref();
     let now = bench.now;
     while let Some(event) = bench.engine.poll_received(now, connection, &mut input) {
-        assert!(matches!(event, Event::Stdout { .. }), "{event:?}");
+        assert!(matches!(event.kind, EventKind::Stdout(_)), "{event:?}");
     }
 }
 

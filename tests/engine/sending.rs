@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::wire::{Demux, EndRequest, ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Action, Body, CloseReason, ConnectionHandle, ConnectionLostReason, Delivery, Engine, Multiplex,
-    OwnedEvent, Phase, RequestError, RequestHandle, Retry, ServerValues, Tag, TimeoutKind,
-    Timeouts,
+    Action, Body, CloseReason, ConnectionHandle, ConnectionLostReason, Delivery, Engine, EventKind,
+    Multiplex, OwnedEvent, Phase, RequestError, RequestHandle, Retry, ServerValues, Tag,
+    TimeoutKind, Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
@@ -25,7 +25,11 @@ fn bytes_of_either_direction_are_counted_and_reported() {
     assert_eq!(counters.bytes_sent, sent);
     assert_eq!(counters.bytes_received, answer.as_ref().len() as u64);
     let events = bench.events();
-    let Some(OwnedEvent::End { outcome, .. }) = events.last() else {
+    let Some(OwnedEvent {
+        kind: EventKind::End(outcome),
+        ..
+    }) = events.last()
+    else {
         panic!("{events:?}");
     };
     assert_eq!(outcome.as_ref().map(|it| it.report.bytes_sent), Ok(sent));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Body, ConnectError, ConnectionLostReason, Delivery, Multiplex, OwnedEvent, Phase, Request,
-    RequestError, Retry, TimeoutKind, Timeouts,
+    Body, ConnectError, ConnectionLostReason, Delivery, EventKind, Multiplex, OwnedEvent, Phase,
+    Request, RequestError, Retry, TimeoutKind, Timeouts,
 };
 
 use crate::harness::{Answer, Bench};
@@ -79,7 +79,11 @@ fn row(
     }
     let events = bench.events();
     assert_eq!(Seen::all(&events), seen, "{what}");
-    let Some(OwnedEvent::End { outcome, .. }) = events.last() else {
+    let Some(OwnedEvent {
+        kind: EventKind::End(outcome),
+        ..
+    }) = events.last()
+    else {
         panic!("{what}: no end");
     };
     let report = match outcome {

@@ -10,7 +10,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use mio::{Events, Poll, Token};
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Action, Body, Client, Config, ConnectionHandle, Disconnected, Engine, Event, Multiplex,
+    Action, Body, Client, Config, ConnectionHandle, Disconnected, Engine, EventKind, Multiplex,
     ReadBuf, Request, Tag, Timeouts,
 };
 
@@ -257,7 +257,7 @@ fn at_trace_level_the_client_shows_records_but_no_value_and_no_content() {
         let now = Instant::now();
         client.handle_timeout(now);
         while let Some(event) = client.poll_event(now, &mut buf) {
-            if let Event::End { outcome, .. } = event {
+            if let EventKind::End(outcome) = event.kind {
                 outcome.expect("complete");
                 ended = true;
             }

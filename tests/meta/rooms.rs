@@ -199,8 +199,8 @@ fn an_end_is_made_in_one_place() {
 
 #[test]
 fn each_maker_of_an_end_is_seen_and_who_only_looks_at_one_is_none() {
-    let code = "fn f() { Event::End { request, tag } } fn g() { crate::event::Event::End { ..end } } \
-        fn h() { match event { Event::End { .. } => {} _ => {} } }";
+    let code = "fn f() { EventKind::End(outcome) } fn g() { outcome.map(crate::event::EventKind::End) } \
+        fn h() { match event.kind { EventKind::End(_) => {} _ => {} } }";
     assert_eq!(ends(&Source::parse("engine/ending.rs", code)), 2);
 }
 
@@ -217,15 +217,15 @@ fn ends(source: &Source) -> usize {
 struct Ends(usize);
 
 impl<'ast> Visit<'ast> for Ends {
-    fn visit_expr_struct(&mut self, made: &'ast syn::ExprStruct) {
+    fn visit_expr_path(&mut self, made: &'ast syn::ExprPath) {
         let names: Vec<String> = made
             .path
             .segments
             .iter()
             .map(|it| it.ident.to_string())
             .collect();
-        self.0 += usize::from(names.ends_with(&["Event".to_owned(), "End".to_owned()]));
-        visit::visit_expr_struct(self, made);
+        self.0 += usize::from(names.ends_with(&["EventKind".to_owned(), "End".to_owned()]));
+        visit::visit_expr_path(self, made);
     }
 }
 

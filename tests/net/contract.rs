@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 use mio_fcgi::wire::{Demux, Item, RecordType};
-use mio_fcgi::{Client, ConfigError, Event, ReadBuf, Tag};
+use mio_fcgi::{Client, ConfigError, Event, EventKind, ReadBuf, Tag};
 
 use crate::peer::{Peer, TIME_LIMIT};
 use crate::{Loop, app, body, demo, get, plain};
@@ -146,7 +146,7 @@ fn events_of_the_embedder_are_left_to_it_and_tokens_stay_in_their_range() {
         }
         client.handle_timeout(Instant::now());
         while let Some(event) = client.poll_event(Instant::now(), &mut buf) {
-            if let Event::End { outcome, .. } = event {
+            if let EventKind::End(outcome) = event.kind {
                 outcome.expect("a response");
                 ended += 1;
             }
@@ -191,7 +191,11 @@ fn with_bytes_in_the_buffer(demo: &app::Running) -> Loop {
         turns.wait(TIME_LIMIT);
         turns.note();
         let event = turns.client.poll_event(Instant::now(), &mut turns.buf);
-        if let Some(Event::Stdout { .. }) = event {
+        if let Some(Event {
+            kind: EventKind::Stdout(_),
+            ..
+        }) = event
+        {
             return turns;
         }
     }

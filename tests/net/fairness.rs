@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use mio::Events;
-use mio_fcgi::{Body, OwnedEvent, ReadBuf, Tag};
+use mio_fcgi::{Body, EventKind, ReadBuf, Tag};
 
 use crate::peer::{self, Peer, TIME_LIMIT};
 use crate::{Loop, get, plain};
@@ -64,11 +64,11 @@ fn a_large_response_does_not_starve_small_ones() {
     assert!(!turns.ends().contains(&0));
     let mut received = 0;
     for event in &turns.seen {
-        match event {
-            OwnedEvent::Stdout { tag, data, .. } if tag.0 == 0 => received += data.len(),
+        match &event.kind {
+            EventKind::Stdout(data) if event.tag.0 == 0 => received += data.len(),
             _ => {}
         }
-        if matches!(event, OwnedEvent::End { .. }) {
+        if matches!(event.kind, EventKind::End(_)) {
             // Its turn may come before the others' and once more after them, until the last of their ends.
             assert!(received <= 3 * 16 * 1024, "{received} bytes came first");
         }
@@ -149,7 +149,7 @@ fn a_connection_that_is_paused_has_no_turn_in_the_rounds_that_follow() {
     turns.note();
     let now = Instant::now();
     while let Some(event) = turns.client.poll_event(now, &mut turns.buf) {
-        if event.tag() == Some(Tag(0)) {
+        if event.tag == Tag(0) {
             turns.client.pause(now, paused);
         }
         turns.seen.push(event.into_owned());

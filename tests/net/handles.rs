@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Body, Delivery, Event, RequestError, StdinError, Tag, TimeoutKind, Timeouts};
+use mio_fcgi::{Body, Delivery, EventKind, RequestError, StdinError, Tag, TimeoutKind, Timeouts};
 
 use crate::peer::{self, Peer, TIME_LIMIT};
 use crate::{Loop, body, get};
@@ -124,7 +124,7 @@ fn bytes_left_in_the_buffer_never_reach_the_next_request() {
         turns.note();
         let now = Instant::now();
         while let Some(event) = turns.client.poll_event(now, &mut turns.buf) {
-            let is_output = matches!(event, Event::Stdout { .. });
+            let is_output = matches!(event.kind, EventKind::Stdout(_));
             turns.seen.push(event.into_owned());
             if is_output && second.is_none() {
                 turns.client.abort(now, first);

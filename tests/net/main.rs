@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use mio_fcgi::{
-    Address, Client, Completion, Config, Failure, Multiplex, Outcome, OwnedEvent, ReadBuf, Request,
-    RequestHandle, Tag,
+    Address, Client, Completion, Config, EventKind, Failure, Multiplex, Outcome, OwnedEvent,
+    ReadBuf, Request, RequestHandle, Tag,
 };
 
 use peer::TIME_LIMIT;
@@ -147,16 +147,16 @@ impl Loop {
 
     /// The tags of the requests that have ended, in that order.
     fn ends(&self) -> Vec<u64> {
-        let ends = self.seen.iter().filter_map(|event| match event {
-            OwnedEvent::End { tag, .. } => Some(tag.0),
+        let ends = self.seen.iter().filter_map(|event| match &event.kind {
+            EventKind::End(_) => Some(event.tag.0),
             _ => None,
         });
         ends.collect()
     }
 
     fn outcome(&self, wanted: u64) -> &Outcome {
-        let mut outcomes = self.seen.iter().filter_map(|event| match event {
-            OwnedEvent::End { tag, outcome, .. } if tag.0 == wanted => Some(outcome),
+        let mut outcomes = self.seen.iter().filter_map(|event| match &event.kind {
+            EventKind::End(outcome) if event.tag.0 == wanted => Some(outcome),
             _ => None,
         });
         let outcome = outcomes.next().expect("it has ended");
@@ -173,8 +173,8 @@ impl Loop {
     }
 
     fn stdout(&self, wanted: u64) -> Vec<u8> {
-        let pieces = self.seen.iter().filter_map(|event| match event {
-            OwnedEvent::Stdout { tag, data, .. } if tag.0 == wanted => Some(data.as_slice()),
+        let pieces = self.seen.iter().filter_map(|event| match &event.kind {
+            EventKind::Stdout(data) if event.tag.0 == wanted => Some(data.as_slice()),
             _ => None,
         });
         pieces.collect::<Vec<_>>().concat()

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::OwnedEvent;
+use mio_fcgi::{EventKind, OwnedEvent};
 
 use crate::peer::{self, Peer, TIME_LIMIT};
 use crate::{Loop, app, body, demo, get};
@@ -102,6 +102,6 @@ fn a_neighbour_on_the_same_connection_goes_on_beside_a_paused_request() {
         body(&turns.stdout(1)),
         b"line 1 of 3\nline 2 of 3\nline 3 of 3\n"
     );
-    let is_end = |event: &OwnedEvent| matches!(event, OwnedEvent::End { tag, .. } if tag.0 == 1);
+    let is_end = |event: &OwnedEvent| event.tag.0 == 1 && matches!(event.kind, EventKind::End(_));
     assert!(is_end(&turns.seen[turns.seen.len() - 1]));
 }

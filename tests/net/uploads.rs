@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Body, OwnedEvent};
+use mio_fcgi::{Body, EventKind, OwnedEvent};
 
 use crate::peer::{Kind, Peer};
 use crate::{Loop, body, get};
@@ -133,7 +133,7 @@ fn a_pushed_body_goes_on_when_there_is_room() {
         if at < end {
             let announced = turns.seen.len();
             turns.run_until(|it| {
-                let ready = |event: &OwnedEvent| matches!(event, OwnedEvent::StdinReady { .. });
+                let ready = |event: &OwnedEvent| matches!(event.kind, EventKind::StdinReady);
                 it.seen[announced..].iter().any(ready)
             });
         }

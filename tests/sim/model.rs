@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::{
-    Delivery, Engine, Event, Limits, Multiplex, Outcome, Phase, RequestError, RequestHandle,
-    ServerValues, Stats,
+    Delivery, Engine, Event, EventKind, Limits, Multiplex, Outcome, Phase, RequestError,
+    RequestHandle, ServerValues, Stats,
 };
 
 use crate::checks::{check_bytes, check_full_queue, check_shortage, check_timeout};
@@ -123,38 +123,34 @@ impl Model {
         submits.any(|it| matches!(it.body, BodyKind::Short | BodyKind::Long))
     }
 
-    /// Checks an event, then reacts to it as planned.
-    pub(crate) fn event(&mut self, engine: &mut Engine, now: Instant, event: &Event<'_>) -> Check {
-        let at = now - self.origin;
-        let Event::ShutDown = event else {
-            return self.request_event(engine, now, at, event);
-        };
-        if self.shut_down || !self.shutting_down {
-            return Err("ShutDown twice, or unasked for".into());
+    /// Checks what the engine says of its shutdown.
+    pub(crate) fn check_shutdown(&mut self, engine: &Engine) -> Check {
+        let is_shut_down = engine.is_shut_down();
+        if is_shut_down && !self.shutting_down {
+            return Err("it shut down without being asked to".into());
         }
-        if !engine.is_idle() {
-            return Err("ShutDown, but the engine is not idle".into());
+        if is_shut_down && !engine.is_idle() {
+            return Err("it is shut down, but not idle".into());
         }
-        self.shut_down = true;
+        if self.shut_down && !is_shut_down {
+            return Err("it is no longer shut down".into());
+        }
+        self.shut_down = is_shut_down;
         Ok(())
     }
 
-    fn request_event(
+    /// Checks an event, then reacts to it as planned.
+    pub(crate) fn event(
         &mut self,
         engine: &mut Engine,
         now: Instant,
-        at: Duration,
-        event: &Event<'_>,
+        event: &Event<&[u8]>,
     ) -> Check {
-        let (handle, tag) = match event {
-            Event::Stdout { request, tag, .. }
-            | Event::Stderr { request, tag, .. }
-            | Event::StdoutEnd { request, tag }
-            | Event::StdinReady { request, tag }
-            | Event::Values { request, tag, .. }
-            | Event::End { request, tag, .. } => (*request, tag.0),
-            _ => return Err(format!("unknown event {event:?}")),
-        };
+        let at = now - self.origin;
+        let (handle, tag) = (event.request, event.tag.0);
+        if self.shut_down {
+            return Err(format!("tag {tag}: {event:?} after the shutdown"));
+        }
         let known = self.requests.get_mut(&tag);
         let request = known.ok_or_else(|| format!("tag {tag} was never submitted"))?;
         if request.handle != handle {
@@ -164,13 +160,13 @@ impl Model {
             return Err(format!("tag {tag}: {event:?} after its End"));
         }
         let is_output = matches!(
-            event,
-            Event::Stdout { .. } | Event::Stderr { .. } | Event::StdoutEnd { .. }
+            event.kind,
+            EventKind::Stdout(_) | EventKind::Stderr(_) | EventKind::StdoutEnd
         );
         if is_output && request.paused {
             return Err(format!("tag {tag}: output while paused"));
         }
-        let is_complete = matches!(event, Event::End { outcome: Ok(_), .. });
+        let is_complete = matches!(event.kind, EventKind::End(Ok(_)));
         let is_answer = request.submit.is_some() && (is_output || is_complete);
         if is_answer && !self.far.borrow().sent.contains_key(&tag) {
             return Err(format!("tag {tag}: {event:?} before it was sent"));
@@ -179,8 +175,8 @@ impl Model {
             // Until it is taken, what was held may keep its connection from being read.
             request.resumed = at;
         }
-        match event {
-            Event::Stdout { data, .. } => {
+        match &event.kind {
+            EventKind::Stdout(data) => {
                 if request.stdout_ended {
                     return Err(format!("tag {tag}: stdout behind its end"));
                 }
@@ -198,18 +194,18 @@ impl Model {
                 }
                 Ok(())
             }
-            Event::Stderr { data, .. } => {
+            EventKind::Stderr(data) => {
                 request.last_output = Some(at);
                 check_bytes(stderr_of(tag), &mut request.stderr, data)
             }
-            Event::StdoutEnd { .. } => {
+            EventKind::StdoutEnd => {
                 request.last_output = Some(at);
                 let twice = std::mem::replace(&mut request.stdout_ended, true);
                 (!twice)
                     .then_some(())
                     .ok_or_else(|| format!("tag {tag}: two ends of stdout"))
             }
-            Event::End { outcome, .. } => {
+            EventKind::End(outcome) => {
                 request.has_ended = true;
                 if std::mem::take(&mut request.paused) {
                     request.resumed = at;
@@ -220,12 +216,12 @@ impl Model {
                 self.ended += 1;
                 self.check_outcome(tag, at, outcome)
             }
-            Event::Values { values, .. } => {
+            EventKind::Values(values) => {
                 let is_alone = self.ceilings.len() == 1 && self.is_never_down;
                 self.told = is_alone.then_some(*values);
                 Ok(())
             }
-            Event::StdinReady { .. } => {
+            EventKind::StdinReady => {
                 request.wants_room = false;
                 match request.finished {
                     true => Err(format!("tag {tag}: room for a body that is finished")),

@@ -161,7 +161,7 @@ impl Model {
             return Err("a deadline is left over".into());
         }
         if !self.shut_down {
-            return Err("no ShutDown".into());
+            return Err("it is not shut down".into());
         }
         Ok(())
     }

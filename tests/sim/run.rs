@@ -363,6 +363,7 @@ impl<'p> World<'p> {
                 }
             });
         result?;
+        self.model.check_shutdown(&self.engine)?;
         self.check()?;
         self.check_timeout()?;
         Ok(any)

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mio_fcgi::testkit::{Behavior, Quirks, Scripted, Sim, Values};
-use mio_fcgi::{Config, Multiplex, OwnedEvent, RequestHandle, Tag};
+use mio_fcgi::{Config, EventKind, Multiplex, OwnedEvent, RequestHandle, Tag};
 
 use crate::{Case, MS, error, is_complete, plain, shared, sim, sim_of, submit};
 
@@ -169,7 +169,7 @@ fn asked(quirks: Quirks) -> (Sim, RequestHandle) {
     let mut sim = sim_of(plain(), application);
     let handle = sim.get_values(0, Tag(1)).expect("room");
     assert!(sim.run_to_end());
-    let has_values = |(_, event): &(_, OwnedEvent)| matches!(event, OwnedEvent::Values { .. });
+    let has_values = |(_, event): &(_, OwnedEvent)| matches!(event.kind, EventKind::Values(_));
     if is_complete(&sim, handle) {
         assert!(sim.events().iter().any(has_values));
     } else {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
-use mio_fcgi::{Client, Config, Event, ReadBuf, Tag};
+use mio_fcgi::{Client, Config, EventKind, ReadBuf, Tag};
 use slab::Slab;
 
 use super::connection::{Connection, NOT_ANSWERED};
@@ -246,26 +246,19 @@ impl Worker {
             let Some(event) = self.cx.fcgi().poll_event(now, buf) else {
                 return taken;
             };
-            match event {
-                Event::Stderr { data, .. } => self.cx.log_stderr(data),
-                Event::ShutDown => self.running = Running::Stopped,
-                _ => {}
+            if let EventKind::Stderr(data) = event.kind {
+                self.cx.log_stderr(data);
             }
-            let Some(Tag(tag)) = event.tag() else {
-                continue;
-            };
-            let key = tag as usize;
+            let (request, key) = (event.request, event.tag.0 as usize);
             let Some(slot) = self.clients.get_mut(key) else {
                 continue;
             };
             let (connection, cx) = (&mut slot.connection, &mut self.cx);
-            match event {
-                Event::Stdout { request, data, .. } => connection.take_stdout(cx, request, data),
-                Event::StdoutEnd { request, .. } => connection.end_output(cx, request),
-                Event::StdinReady { request, .. } => connection.resume_upload(cx, request),
-                Event::End {
-                    request, outcome, ..
-                } => connection.end_request(cx, request, outcome),
+            match event.kind {
+                EventKind::Stdout(data) => connection.take_stdout(cx, request, data),
+                EventKind::StdoutEnd => connection.end_output(cx, request),
+                EventKind::StdinReady => connection.resume_upload(cx, request),
+                EventKind::End(outcome) => connection.end_request(cx, request, outcome),
                 _ => {}
             }
             self.settle(key);
@@ -352,6 +345,9 @@ impl Worker {
             self.end();
         } else if self.clients.is_empty() {
             self.cx.fcgi().shutdown(now, Some(deadline));
+            if self.cx.fcgi().is_shut_down() {
+                self.running = Running::Stopped;
+            }
         }
     }
 

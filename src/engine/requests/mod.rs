@@ -42,8 +42,9 @@ use slab::Slab;
 use super::stats::Counts;
 use super::time::Time;
 use crate::config::Timeouts;
+use crate::engine::RawEvent;
 use crate::error::{BodyError, Failure, StdinError};
-use crate::event::{Event, Outcome, RequestHandle, Tag};
+use crate::event::{Event, EventKind, Outcome, RequestHandle, Tag};
 use crate::params::Params;
 use crate::request::Request as Submitted;
 use kept::{KeptBytes, Notice, Notices};
@@ -380,7 +381,7 @@ impl Requests {
     /// Ends a request that is on no connection any more. `None` while output that was kept has to be taken first: its
     /// `End` comes after that. A request that is ended again meanwhile ends at once.
     #[inline(always)]
-    pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<Event<'static>> {
+    pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<RawEvent> {
         let request = &mut self.slab[key as usize];
         if request.output().is_unread() && request.state() != State::Draining {
             request.drain();
@@ -393,7 +394,7 @@ impl Requests {
     }
 
     /// Ends a request at once that stays on its connection until the application has ended it.
-    pub(super) fn abandon(&mut self, now: Time, key: u32, failure: Failure) -> Event<'static> {
+    pub(super) fn abandon(&mut self, now: Time, key: u32, failure: Failure) -> RawEvent {
         let request = &mut self.slab[key as usize];
         let event = end(&mut self.counts, key, request, Err(failure));
         let buffered = request.output().buffered();
@@ -420,7 +421,7 @@ impl Requests {
 
 /// The only maker of `End`.
 #[inline]
-fn end(counts: &mut Counts, key: u32, request: &Request, outcome: Outcome) -> Event<'static> {
+fn end(counts: &mut Counts, key: u32, request: &Request, outcome: Outcome) -> RawEvent {
     let tag = request.tag();
     match &outcome {
         Ok(completion) => {
@@ -438,11 +439,7 @@ fn end(counts: &mut Counts, key: u32, request: &Request, outcome: Outcome) -> Ev
             );
         }
     }
-    Event::End {
-        request: request.handle(key),
-        tag,
-        outcome,
-    }
+    Event::new(request.handle(key), tag, EventKind::End(outcome))
 }
 
 impl Index<u32> for Requests {

@@ -1,7 +1,7 @@
 //! The output of a request: how far it has come, and what is kept of it while the request is paused.
 
 use super::output_buffer::{OutputBuffer, Taken};
-use crate::event::Outcome;
+use crate::event::{EventKind, Outcome};
 
 #[derive(Debug, Default)]
 pub(crate) struct Output {
@@ -28,6 +28,16 @@ enum Stage {
 pub(crate) enum OutputKind {
     Stdout,
     Stderr,
+}
+
+impl OutputKind {
+    #[inline]
+    pub(crate) fn event_kind(self, len: usize) -> EventKind<usize> {
+        match self {
+            Self::Stdout => EventKind::Stdout(len),
+            Self::Stderr => EventKind::Stderr(len),
+        }
+    }
 }
 
 /// What a request's output counts for on its connection.

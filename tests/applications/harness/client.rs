@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 use mio_fcgi::cgi::{Collector, Incomplete, Response};
 use mio_fcgi::{
-    Address, Body, Client, Completion, Config, ConnectionGauges, Event, Failure, Outcome, ReadBuf,
-    Request, RequestGauges, RequestHandle, ServerValues, Stats, StdinError, Tag,
+    Address, Body, Client, Completion, Config, ConnectionGauges, Event, EventKind, Failure,
+    Outcome, ReadBuf, Request, RequestGauges, RequestHandle, ServerValues, Stats, StdinError, Tag,
 };
 
 use super::Listen;
@@ -23,7 +23,6 @@ pub(crate) struct Loop {
     exchanges: HashMap<Tag, Exchange>,
     next_tag: u64,
     unended: usize,
-    has_shut_down: bool,
     began: Instant,
     peak: Peak,
 }
@@ -64,7 +63,6 @@ impl Loop {
             exchanges: HashMap::new(),
             next_tag: 0,
             unended: 0,
-            has_shut_down: false,
             began: Instant::now(),
             peak: Peak::default(),
         }
@@ -210,7 +208,7 @@ impl Loop {
     /// Shuts the client down and checks that nothing is left of it; gives its last figures.
     pub(crate) fn shut_down(mut self) -> Stats {
         self.client.shutdown(Instant::now(), None);
-        self.run_until("the end of the shutdown", |it| it.has_shut_down);
+        self.run_until("the end of the shutdown", |it| it.client.is_shut_down());
         let stats = self.client.stats();
         assert!(self.client.is_idle());
         assert_eq!(stats.connections, ConnectionGauges::default());
@@ -247,14 +245,9 @@ impl Loop {
         }
         self.client.handle_timeout(now);
         while let Some(event) = self.client.poll_event(now, &mut self.buf) {
-            if let Event::ShutDown = event {
-                assert!(!std::mem::replace(&mut self.has_shut_down, true), "again");
-                continue;
-            }
-            let tag = tag_of(&event);
             let exchange = self
                 .exchanges
-                .get_mut(&tag)
+                .get_mut(&event.tag)
                 .unwrap_or_else(|| panic!("{event:?} after its request's end was taken"));
             exchange.on_event(&event);
             self.unended -= usize::from(exchange.outcome.is_some());
@@ -316,39 +309,27 @@ impl Exchange {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
-    fn on_event(&mut self, event: &Event<'_>) {
+    fn on_event(&mut self, event: &Event<&[u8]>) {
         assert!(self.outcome.is_none(), "{event:?} after the end");
-        assert_eq!(event.request(), Some(self.handle));
-        match event {
-            Event::Stdout { data, .. } => {
+        assert_eq!(event.request, self.handle);
+        match &event.kind {
+            EventKind::Stdout(data) => {
                 assert!(!data.is_empty() && !self.is_paused && !self.stdout_ended);
                 self.stdout.extend_from_slice(data);
             }
-            Event::Stderr { data, .. } => {
+            EventKind::Stderr(data) => {
                 assert!(!data.is_empty() && !self.is_paused);
                 self.stderr.extend_from_slice(data);
             }
-            Event::StdoutEnd { .. } => {
+            EventKind::StdoutEnd => {
                 assert!(!self.is_paused && !self.stdout_ended);
                 self.stdout_ended = true;
             }
-            Event::StdinReady { .. } => self.has_room = true,
-            Event::Values { values, .. } => self.values = Some(*values),
-            Event::End { outcome, .. } => self.outcome = Some(outcome.clone()),
+            EventKind::StdinReady => self.has_room = true,
+            EventKind::Values(values) => self.values = Some(*values),
+            EventKind::End(outcome) => self.outcome = Some(outcome.clone()),
             other => panic!("an event that no request has: {other:?}"),
         }
-    }
-}
-
-fn tag_of(event: &Event<'_>) -> Tag {
-    match event {
-        Event::Stdout { tag, .. }
-        | Event::Stderr { tag, .. }
-        | Event::StdoutEnd { tag, .. }
-        | Event::StdinReady { tag, .. }
-        | Event::Values { tag, .. }
-        | Event::End { tag, .. } => *tag,
-        other => panic!("an event without a tag: {other:?}"),
     }
 }
 

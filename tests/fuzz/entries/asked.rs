@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Delivery, Event, Outcome, RequestHandle, Tag};
+use mio_fcgi::{Delivery, Event, EventKind, Outcome, RequestHandle};
 
 use super::far::{Stream, byte};
 
@@ -22,35 +22,38 @@ pub(super) struct Asked {
 }
 
 /// Holds an event against what may come.
-pub(super) fn note(
-    requests: &mut BTreeMap<u64, Asked>,
-    shut_downs: &mut usize,
-    is_wild: bool,
-    event: &Event<'_>,
-) {
-    let Some(Tag(tag)) = event.tag() else {
-        *shut_downs += 1;
-        return;
-    };
+pub(super) fn note(requests: &mut BTreeMap<u64, Asked>, is_wild: bool, event: &Event<&[u8]>) {
     let asked = requests
-        .get_mut(&tag)
+        .get_mut(&event.tag.0)
         .expect("only what was accepted has events");
-    assert_eq!(event.request(), Some(asked.handle));
+    assert_eq!(event.request, asked.handle);
     assert_eq!(asked.outcome, None, "{event:?} after its end");
-    match event {
-        Event::Stdout { data, .. } => {
+    match &event.kind {
+        EventKind::Stdout(data) => {
             assert!(!asked.is_paused && !asked.stdout_ended && !data.is_empty());
-            same(tag, Stream::Stdout, &mut asked.stdout, data, is_wild);
+            same(
+                event.tag.0,
+                Stream::Stdout,
+                &mut asked.stdout,
+                data,
+                is_wild,
+            );
         }
-        Event::Stderr { data, .. } => {
+        EventKind::Stderr(data) => {
             assert!(!asked.is_paused && !data.is_empty());
-            same(tag, Stream::Stderr, &mut asked.stderr, data, is_wild);
+            same(
+                event.tag.0,
+                Stream::Stderr,
+                &mut asked.stderr,
+                data,
+                is_wild,
+            );
         }
-        Event::StdoutEnd { .. } => {
+        EventKind::StdoutEnd => {
             assert!(!asked.is_paused && !asked.stdout_ended);
             asked.stdout_ended = true;
         }
-        Event::End { outcome, .. } => {
+        EventKind::End(outcome) => {
             asked.outcome = Some(outcome.clone());
             asked.is_paused = false;
             match outcome {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::{
-    Action, Config, ConnectionHandle, Disconnected, Engine, Event, Limits, Multiplex, Request,
-    RequestHandle, SubmitError, Tag,
+    Action, Config, ConnectionHandle, Disconnected, Engine, Event, EventKind, Limits, Multiplex,
+    Request, RequestHandle, SubmitError, Tag,
 };
 
 use super::asked::{Asked, note};
@@ -31,7 +31,6 @@ pub(super) struct Driver {
     /// The highest limits so far.
     most: Limits,
     is_stopping: bool,
-    pub(super) shut_downs: usize,
 }
 
 /// A socket, as far as there is one.
@@ -69,7 +68,6 @@ impl Driver {
             refused: Vec::new(),
             sharing: Vec::new(),
             is_stopping: false,
-            shut_downs: 0,
         }
     }
 
@@ -189,12 +187,7 @@ impl Driver {
         let mut scratch = [0; 300];
         let mut left = 100_000;
         while let Some(event) = self.engine.poll_event(&mut scratch) {
-            note(
-                &mut self.requests,
-                &mut self.shut_downs,
-                self.is_wild,
-                &event,
-            );
+            note(&mut self.requests, self.is_wild, &event);
             self.react(&event);
             left -= 1;
             assert!(left > 0, "events without end");
@@ -202,10 +195,11 @@ impl Driver {
     }
 
     /// Commands in the middle of events.
-    fn react(&mut self, event: &Event<'_>) {
-        let Event::Stdout { tag, .. } = event else {
+    fn react(&mut self, event: &Event<&[u8]>) {
+        let EventKind::Stdout(_) = event.kind else {
             return;
         };
+        let tag = event.tag;
         match std::mem::take(&mut self.reaction) % 4 {
             1 => self.pause(tag.0),
             2 => self.engine.abort(self.now, self.requests[&tag.0].handle),
@@ -360,12 +354,7 @@ impl Driver {
         assert!(self.links[place].is_open, "wants to read before it is open");
         let mut input = bytes;
         while let Some(event) = self.engine.poll_received(self.now, connection, &mut input) {
-            note(
-                &mut self.requests,
-                &mut self.shut_downs,
-                self.is_wild,
-                &event,
-            );
+            note(&mut self.requests, self.is_wild, &event);
             self.react(&event);
         }
         assert!(input.is_empty());

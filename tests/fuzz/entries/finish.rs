@@ -28,7 +28,7 @@ impl Driver {
         }
         self.check();
         assert!(self.engine.is_idle(), "{:?}", self.engine);
-        assert_eq!(self.shut_downs, 1);
+        assert!(self.engine.is_shut_down());
         assert_eq!(self.engine.stats().bytes_buffered, 0);
         assert!(!self.engine.has_output());
         let count = |tags: &[u64], tag| tags.iter().filter(|it| **it == tag).count();

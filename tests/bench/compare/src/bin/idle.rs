@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use lexopt::prelude::*;
 use mio::{Events, Poll, Token};
-use mio_fcgi::{Address, Client, Config, Event, Multiplex, ReadBuf, Request, Tag};
+use mio_fcgi::{Address, Client, Config, Event, EventKind, Multiplex, ReadBuf, Request, Tag};
 use serde_json::json;
 
 const BUSY: usize = 64;
@@ -103,7 +103,7 @@ impl Load {
         }
         self.client.handle_timeout(now);
         while let Some(event) = self.client.poll_event(now, buf) {
-            if let Event::End { outcome, .. } = event {
+            if let EventKind::End(outcome) = event.kind {
                 if let Err(failure) = outcome {
                     bail!("{failure}");
                 }

@@ -1,6 +1,6 @@
-//! The lengths of bodies that parameters state.
+//! The body lengths that parameters declare.
 
-/// A length that a parameter promises.
+/// The length of a body, as a parameter declares it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Declared {
     #[default]
@@ -15,7 +15,7 @@ impl Declared {
     }
 
     fn parse(value: &[u8]) -> Self {
-        // RFC 3875, 4.1.2: an empty CONTENT_LENGTH says that there is no body.
+        // RFC 3875, 4.1.2: an empty CONTENT_LENGTH means that there is no body.
         if value.is_empty() {
             return Self::Bytes(0);
         }
@@ -28,7 +28,7 @@ impl Declared {
         }
     }
 
-    /// Two statements about one length: they must agree.
+    /// Combines two declarations of one length. They must agree.
     pub(super) fn joined(self, other: Self) -> Self {
         match (self, other) {
             (Self::Absent, other) => other,

@@ -1,9 +1,10 @@
-//! Which lengths a pair can have, counted without the pair.
+//! Checks the lengths of a pair; the pair itself is not needed.
 
 use crate::wire;
 
-/// The two lengths that a pair begins with, and how many bytes all of it takes after `used` bytes of other pairs. `None`
-/// for a length of 2^31 bytes or more (FastCGI 1.0, 3.4), and for pairs that exceed `most` bytes together.
+/// The two encoded lengths of a pair, and the length of the whole pair, in bytes. The pair follows `used` bytes of
+/// other pairs. `None` for a length of 2^31 bytes or more (FastCGI 1.0, 3.4), and for pairs that exceed `most` bytes
+/// together.
 pub(super) fn encodable(
     name_len: usize,
     value_len: usize,
@@ -11,7 +12,7 @@ pub(super) fn encodable(
     most: usize,
 ) -> Option<(wire::LenBytes, usize)> {
     let lens = wire::LenBytes::of(name_len, value_len).ok()?;
-    // In 64 bits: two lengths of nearly 2^31 exceed a usize of 32.
+    // In 64 bits: the sum of two lengths of nearly 2^31 exceeds a 32-bit usize.
     let pair_len = lens.bytes().len() as u64 + name_len as u64 + value_len as u64;
     if used as u64 + pair_len > most as u64 {
         return None;
@@ -19,10 +20,10 @@ pub(super) fn encodable(
     Some((lens, usize::try_from(pair_len).ok()?))
 }
 
-/// In the place of the length of a pair that cannot be encoded. No pair has this length: memory ends at half of it.
+/// Stored as the length of a pair that cannot be encoded. No real pair is that long: memory is limited to half of it.
 pub(super) const UNENCODABLE: usize = usize::MAX;
 
-/// The most bytes that anything in memory can have.
+/// The largest size that an object in memory can have, in bytes.
 pub(super) const MAX_MEMORY: usize = isize::MAX as usize;
 
 #[cfg(test)]
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
     use crate::error::SubmitError;
 
-    /// Pushes a pair of these lengths, of which nothing is there.
+    /// Pushes a pair of these lengths. The pair itself does not exist.
     fn push_lengths(params: &mut Params, name_len: usize, value_len: usize) {
         params.push_with(name_len, value_len, |_| panic!("a place for 2^31 bytes"));
     }
@@ -58,7 +59,7 @@ mod tests {
                 push_lengths(&mut params, name_len, value_len);
                 let refused = Err(SubmitError::ParamLengthTooLong);
                 assert_eq!(params.check(0, max_len, split_long_pairs), refused);
-                // Nor behind others, nor from a block that is shared.
+                // The pair is also refused when other pairs follow it, and when it is in a shared block.
                 params.push("B", "x".repeat(70_000));
                 assert_eq!(params.check(0, max_len, split_long_pairs), refused);
                 let shared = params.into_shared();
@@ -81,7 +82,8 @@ mod tests {
         let memory = usize::try_from(i64::MAX).unwrap_or(MAX_MEMORY);
         assert_eq!(encoded_len(longest - 8, 0, 0, memory), Some(0x7fff_fffc));
         assert_eq!(encoded_len(longest + 1, 0, 0, memory), None);
-        // A pair that a usize of 32 bits could count and its memory not hold; lengths whose sum it could not count.
+        // A 32-bit usize can count this pair, but memory cannot hold it. Further down, the usize cannot even count the
+        // pair.
         let memory = i32::MAX as usize;
         assert_eq!(encoded_len(longest - 5, 0, 0, memory), Some(0x7fff_ffff));
         for (name_len, value_len, used) in [

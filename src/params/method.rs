@@ -1,17 +1,17 @@
-//! What the parameter `REQUEST_METHOD` says: whether a request is idempotent.
+//! Whether the parameter `REQUEST_METHOD` names an idempotent method.
 
-/// What `REQUEST_METHOD` says.
+/// The method that `REQUEST_METHOD` names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Method {
     #[default]
     Absent,
-    /// RFC 9110, 9.2.2.
+    /// An idempotent method (RFC 9110, 9.2.2).
     Idempotent,
     Other,
 }
 
 impl Method {
-    /// Methods are case-sensitive (RFC 9110, 9.1).
+    /// Names of methods are case-sensitive (RFC 9110, 9.1).
     pub(super) fn of(value: &[u8]) -> Self {
         match value {
             b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE" => Self::Idempotent,
@@ -19,7 +19,7 @@ impl Method {
         }
     }
 
-    /// The last one counts, as it does in PHP.
+    /// The later method counts, as it does in PHP.
     pub(super) fn followed_by(self, later: Self) -> Self {
         match later {
             Self::Absent => self,

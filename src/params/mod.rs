@@ -1,4 +1,4 @@
-//! The parameters of a request: name-value pairs, encoded as they come.
+//! The parameters of a request: name-value pairs, encoded when they are pushed.
 
 use std::fmt;
 use std::io;
@@ -15,20 +15,20 @@ pub(crate) use declared::Declared;
 use lengths::{MAX_MEMORY, UNENCODABLE, encodable};
 use method::Method;
 
-/// Name-value pairs, encoded as they are pushed (FastCGI 1.0, 3.4).
+/// The parameters of a request: name-value pairs, encoded when they are pushed (FastCGI 1.0, 3.4).
 ///
-/// Order and duplicates are kept; PHP lets the last of a name win. Bytes need not be UTF-8.
-/// `Debug` shows names and lengths, no values.
+/// Order and duplicates are kept; PHP uses the last value of a name. Names and values need not be UTF-8. `Debug` shows
+/// names and lengths, no values.
 #[derive(Clone, Default)]
 pub struct Params {
     shared: Option<SharedParams>,
-    /// The encoded pairs, `len` bytes, and what has been zeroed or used before behind them. With the room for a pair
-    /// there beforehand, it is one slice to be filled rather than three pieces to be appended: spares 430 of 2,360
-    /// instructions for 25 pairs.
+    /// The first `len` bytes are the encoded pairs. The bytes after them are zero or left from earlier pairs. Because
+    /// the space exists beforehand, a pair is one slice to be filled rather than three pieces to be appended: saves 430
+    /// of 2,360 instructions for 25 pairs.
     memory: Vec<u8>,
     len: usize,
-    /// Of the pairs with a length of 4 bytes; the others are shorter than what anybody asks for. [`UNENCODABLE`] once
-    /// there was a pair that cannot be encoded.
+    /// The length of the longest pair with a 4-byte length, in bytes; shorter pairs always fit. [`UNENCODABLE`] after a
+    /// pair that cannot be encoded.
     longest_pair: usize,
     content_length: Declared,
     data_length: Declared,
@@ -36,7 +36,7 @@ pub struct Params {
 }
 
 impl Params {
-    /// Pairs that begin with those of a shared block, which is not copied.
+    /// Parameters that begin with the pairs of a shared block. The block is not copied.
     #[must_use]
     pub fn with_shared(shared: &SharedParams) -> Self {
         let mut params = Self::default();
@@ -44,7 +44,7 @@ impl Params {
         params
     }
 
-    /// Puts a shared block in front of the pairs, in the place of an earlier one.
+    /// Puts a shared block before the pairs. Replaces an earlier shared block.
     pub fn set_shared(&mut self, shared: &SharedParams) -> &mut Self {
         self.shared = Some(shared.clone());
         self
@@ -52,8 +52,8 @@ impl Params {
 
     /// Appends a pair.
     ///
-    /// `CONTENT_LENGTH` (and `FCGI_DATA_LENGTH`) is noted and held against the body. A pair that no
-    /// record can carry is refused by `submit`, not here.
+    /// `submit` compares `CONTENT_LENGTH` (and `FCGI_DATA_LENGTH`) with the length of the body. A pair that no record
+    /// can carry is also refused by `submit`, not here.
     #[inline]
     pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
         let (name, value) = (name.as_ref(), value.as_ref());
@@ -74,8 +74,8 @@ impl Params {
         self
     }
 
-    /// Appends a pair whose name and value `write` writes, one after the other, in the lengths stated.
-    /// If it writes any other number of bytes there is no pair: the next ones would be misread.
+    /// Appends a pair. `write` writes the name, then the value, in the lengths stated. If it writes any other number of
+    /// bytes, the pair is left out: the pairs after it could not be decoded.
     pub(crate) fn push_with(
         &mut self,
         name_len: usize,
@@ -96,7 +96,7 @@ impl Params {
         }
     }
 
-    /// Appends the lengths of a pair, both below 128; gives the place of its name and value.
+    /// Appends the lengths of a pair, both below 128. Returns the place for its name and value.
     #[inline]
     fn short_place(&mut self, name_len: usize, value_len: usize) -> &mut [u8] {
         let pair = self.append(2 + name_len + value_len);
@@ -105,8 +105,8 @@ impl Params {
         &mut pair[2..]
     }
 
-    /// The same where a length takes 4 bytes. `None` for a pair that cannot be encoded: `longest_pair` keeps such a
-    /// request from being sent.
+    /// Appends the lengths of a pair, at least one of which takes 4 bytes. Returns the place for its name and value, or
+    /// `None` for a pair that cannot be encoded: `longest_pair` then prevents the request from being sent.
     fn long_place(&mut self, name_len: usize, value_len: usize) -> Option<&mut [u8]> {
         let lens = encodable(name_len, value_len, self.len, MAX_MEMORY);
         let pair_len = lens.as_ref().map_or(UNENCODABLE, |(_, pair_len)| *pair_len);
@@ -118,7 +118,7 @@ impl Params {
         Some(rest)
     }
 
-    /// Appends bytes that are to be filled.
+    /// Appends bytes for the caller to fill.
     #[inline]
     fn append(&mut self, len: usize) -> &mut [u8] {
         let (start, end) = (self.len, self.len + len);
@@ -131,19 +131,19 @@ impl Params {
 
     #[cold]
     fn grow(&mut self, least: usize) {
-        // Twice as much may be more than any memory, where what is needed is not.
+        // Twice the size may exceed what memory can hold, even if the needed size does not.
         let twice = self.memory.len().saturating_mul(2).min(MAX_MEMORY);
         let len = least.max(twice).max(FIRST_LEN);
         self.memory.resize(len, 0);
     }
 
-    /// The pairs, those of the shared block first.
+    /// The pairs in order, those of the shared block first.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let [shared, own] = self.encoded_parts().map(Pairs::new);
         shared.chain(own).filter_map(Result::ok)
     }
 
-    /// The last value given for a name.
+    /// The last value of a name.
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
         let name = name.as_ref();
         self.iter()
@@ -152,19 +152,19 @@ impl Params {
             .map(|pair| pair.1)
     }
 
-    /// Encoded bytes, the shared block included.
+    /// The length of the encoded pairs in bytes, the shared block included.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.encoded_parts().iter().map(|part| part.len()).sum()
     }
 
-    /// True when there is no pair.
+    /// Whether there is no pair, the shared block included.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.encoded_len() == 0
     }
 
-    /// Removes all pairs, the shared block too; the memory stays for the next.
+    /// Removes all pairs, the shared block too. Keeps the memory for the next pairs.
     pub fn clear(&mut self) {
         self.shared = None;
         self.len = 0;
@@ -174,7 +174,7 @@ impl Params {
         self.method = Method::Absent;
     }
 
-    /// Encodes once what many requests have in common, such as a site's constants.
+    /// Makes a block that many requests can share, such as a site's constants. The pairs are then encoded only once.
     #[must_use]
     pub fn into_shared(mut self) -> SharedParams {
         if let Some(inner) = self.shared.take() {
@@ -191,7 +191,7 @@ impl Params {
         SharedParams(Arc::new(self))
     }
 
-    /// Its own pairs, those of the shared block left out.
+    /// The encoded pairs without those of the shared block.
     #[inline]
     fn encoded(&self) -> &[u8] {
         &self.memory[..self.len]
@@ -199,15 +199,16 @@ impl Params {
 
     pub(crate) fn encoded_parts(&self) -> [&[u8]; 2] {
         let shared = match &self.shared {
-            // Never nested: `into_shared` flattens.
+            // Shared blocks are never nested: `into_shared` flattens them.
             Some(shared) => shared.0.encoded(),
             None => &[],
         };
         [shared, self.encoded()]
     }
 
-    /// Checks that all pairs can be sent, whatever the configuration allows beside: at most `max_len` bytes together, with
-    /// `added` bytes of pairs that are to follow, and with `split_long_pairs` a pair of more than one record.
+    /// Checks that all pairs can be sent. Together with `added` bytes of pairs that are still to follow, they may take
+    /// `max_len` bytes. With `split_long_pairs`, a pair may be longer than one record. A pair that cannot be encoded
+    /// always fails.
     ///
     /// # Errors
     /// [`SubmitError::ParamLengthTooLong`], [`SubmitError::PairTooLarge`], [`SubmitError::ParamsTooLarge`].
@@ -234,7 +235,7 @@ impl Params {
         Ok(())
     }
 
-    /// The length of the longest pair; 0 when all are short.
+    /// The length of the longest pair with a 4-byte length; 0 when there is none.
     fn longest_pair(&self) -> usize {
         let shared = self.shared.as_ref().map_or(0, |s| s.0.longest_pair);
         self.longest_pair.max(shared)
@@ -266,7 +267,7 @@ impl Params {
     }
 }
 
-/// Equal pairs in the same order, the same of them shared.
+/// Compares the pairs, in order. The same pairs must be in the shared block.
 impl PartialEq for Params {
     fn eq(&self, other: &Self) -> bool {
         (&self.shared, self.encoded()) == (&other.shared, other.encoded())
@@ -305,7 +306,7 @@ impl fmt::Debug for Params {
     }
 }
 
-/// Pairs encoded once and shared by many requests; cloning copies a pointer.
+/// A block of pairs, encoded once and shared by many requests. Cloning copies a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedParams(Arc<Params>);
 
@@ -316,9 +317,9 @@ fn fill(place: &mut [u8], name: &[u8], value: &[u8]) {
     value_place.copy_from_slice(value);
 }
 
-/// `copy_from_slice` for a name or a value of a short pair. Most have 8 to 32 bytes, for which two moves that may overlap
-/// take less than a call of `memcpy`: spares 239 of 1,923 instructions for 25 pairs. Called rather than inlined, it would
-/// add 470.
+/// `copy_from_slice` for a name or a value of a short pair. Most of them have 8 to 32 bytes, for which two moves that
+/// may overlap take less than a call of `memcpy`: saves 239 of 1,923 instructions for 25 pairs. Without inlining it
+/// would add 470.
 #[inline(always)]
 fn copy_short(place: &mut [u8], bytes: &[u8]) {
     match bytes.len() {
@@ -328,7 +329,7 @@ fn copy_short(place: &mut [u8], bytes: &[u8]) {
     }
 }
 
-/// Copies the first and the last `N` bytes: all of them, where there are at most twice as many.
+/// Copies the first `N` and the last `N` bytes. For up to `2 * N` bytes, that is all of them.
 #[inline(always)]
 fn copy_ends<const N: usize>(place: &mut [u8], bytes: &[u8]) {
     let last = bytes.len() - N;
@@ -336,7 +337,7 @@ fn copy_ends<const N: usize>(place: &mut [u8], bytes: &[u8]) {
     place[last..].copy_from_slice(&bytes[last..]);
 }
 
-/// Bytes that the first pair makes room for.
+/// The memory for the first pair, in bytes.
 const FIRST_LEN: usize = 256;
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
-//! The incremental demultiplexer: bytes as they arrive in, borrowed pieces of records out.
+//! The incremental demultiplexer: splits received bytes into borrowed pieces of records.
 
 use super::record::{HTTP, not_a_header};
 use super::{
     BeginRequest, DecodeError, EndRequest, HEADER_LEN, Header, RecordType, UnknownType, VERSION,
 };
 
-/// Takes the bytes of one transport connection apart, wherever they were cut, in either direction.
+/// Splits the bytes of one transport connection into [`Item`]s, in either direction. The bytes may be cut anywhere.
 ///
-/// Holds 8 bytes at most: a header or a discrete record's body that arrived in part. Content of streams and
-/// of `FCGI_GET_VALUES` and its result is handed on in the pieces it arrives in, so memory does not depend on
-/// what the peer sends. Whether a record makes sense (its direction, its request ID, its place) is not judged.
+/// Keeps at most 8 bytes between calls: a header, or the body of a discrete record, that has arrived in part. The
+/// content of streams, of `FCGI_GET_VALUES` and of `FCGI_GET_VALUES_RESULT` is returned in the pieces in which it
+/// arrives, so memory use does not depend on what the peer sends. Whether a record is valid in its context (its
+/// direction, its request ID, its order) is not checked.
 ///
 /// ```
 /// use mio_fcgi::wire::{self, Demux, Item, RecordType};
@@ -33,30 +34,30 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct Demux {
     stage: Stage,
-    /// The header of the record being read; its lengths count down as content and padding are consumed.
+    /// The header of the current record. Its lengths count down as content and padding are consumed.
     record: Header,
-    /// What there is of a header or a discrete body that a cut went through; after an error, the header at fault.
+    /// The received part of a header or of a discrete body that was cut. After an error, the header that caused it.
     carry: [u8; HEADER_LEN],
     carried: u8,
 }
 
 impl Demux {
-    /// Takes the next item off the front of `input`; `None` when `input` is used up.
+    /// Takes the next item off the front of `input`. Returns `None` when `input` is used up.
     ///
-    /// `input` moves past what was consumed: at least one byte per item, and all of it with `None`. Call until
-    /// `None`, then again with the bytes that follow. After [`Item::Stream`] and [`Item::Values`] what is
-    /// consumed ends exactly where `data` ends. Nothing is held back: an item comes with the last byte that it
-    /// needs, and padding is consumed by the call after the item.
+    /// Moves `input` past the consumed bytes: at least one byte per item, and all of `input` with `None`. Call until
+    /// `None`, then again with the bytes that follow. After [`Item::Stream`] and [`Item::Values`], the consumed bytes
+    /// end exactly where `data` ends. An item is returned as soon as its last byte has arrived; the next call consumes
+    /// the padding.
     ///
     /// # Errors
-    /// [`DecodeError::Version`], [`DecodeError::Http`] and [`DecodeError::ShortBody`]. Where the next record
-    /// begins is then unknown, so each later call returns the same error.
+    /// [`DecodeError::Version`], [`DecodeError::Http`] and [`DecodeError::ShortBody`]. After an error the start of the
+    /// next record is unknown, so each later call returns the same error.
     #[inline]
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Item<'a>>, DecodeError> {
         loop {
             match self.stage {
                 Stage::Header => {
-                    // The end of most inputs.
+                    // Most inputs end here.
                     if input.is_empty() {
                         return Ok(None);
                     }
@@ -93,7 +94,7 @@ impl Demux {
         }
     }
 
-    /// Whether the bytes so far end exactly where a record ends, its padding included.
+    /// Whether the bytes consumed so far end exactly at the end of a record, its padding included.
     ///
     /// True before the first byte, false after an error.
     #[inline]
@@ -102,12 +103,12 @@ impl Demux {
         matches!(self.stage, Stage::Header) && self.carried == 0
     }
 
-    /// Whether what is missing of the record that was begun is skipped: its padding, as a rule.
+    /// Whether the missing rest of the current record will be skipped. As a rule this rest is padding.
     pub(crate) fn is_skipping(&self) -> bool {
         matches!(self.stage, Stage::Skip)
     }
 
-    /// Starts on the record after its header; the item, if the header is all it takes.
+    /// Begins a record after its header. Returns an item if the header alone makes one.
     #[inline]
     fn begin_record<'a>(
         &mut self,
@@ -230,7 +231,8 @@ impl Demux {
         }
     }
 
-    /// Consumes what nobody wants of the record; false when input is used up before its end.
+    /// Consumes the bytes of the record that yield no item. Returns false when `input` is used up before the record's
+    /// end.
     #[inline]
     fn skip_rest(&mut self, input: &mut &[u8]) -> bool {
         let content_len = input.len().min(usize::from(self.record.content_len));
@@ -250,7 +252,7 @@ impl Demux {
         }
     }
 
-    /// The next 8 bytes; `None` when they are not all there, and then all of `input` is carried over.
+    /// The next 8 bytes. `None` when fewer have arrived; all of `input` is then carried over.
     #[inline]
     fn take_eight(&mut self, input: &mut &[u8]) -> Option<[u8; 8]> {
         if self.carried == 0
@@ -276,7 +278,7 @@ impl Demux {
         Some(self.carry)
     }
 
-    /// Refuses what cannot become a header any more, without waiting for the rest of it.
+    /// Fails when the received part cannot become a header, without waiting for the rest of the header.
     #[cold]
     fn check_partial_header(&mut self) -> Result<(), DecodeError> {
         let partial = &self.carry[..usize::from(self.carried)];
@@ -298,7 +300,8 @@ impl Demux {
         error
     }
 
-    /// The error that `fail` was given, found again from the header at fault: storing it would double the size.
+    /// The error that `fail` was given, derived from the header that caused it: storing the error would double the
+    /// size.
     #[cold]
     fn failure(&self) -> DecodeError {
         match Header::decode(&self.carry) {
@@ -331,7 +334,7 @@ impl Default for Demux {
     }
 }
 
-/// A record, or a piece of one, that borrows the bytes it came in.
+/// A record, or a piece of one. Borrows the bytes it arrived in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item<'a> {
     /// `FCGI_BEGIN_REQUEST` (5.1).
@@ -341,7 +344,7 @@ pub enum Item<'a> {
         /// Role and flags.
         body: BeginRequest,
     },
-    /// `FCGI_ABORT_REQUEST` (5.4); comes with the header, and content, which should be empty, is skipped.
+    /// `FCGI_ABORT_REQUEST` (5.4). Returned after the header; content, which should be empty, is skipped.
     Abort {
         /// The request ID.
         request_id: u16,
@@ -360,13 +363,13 @@ pub enum Item<'a> {
         /// The request ID, [`MANAGEMENT_ID`](super::MANAGEMENT_ID) from a correct peer.
         request_id: u16,
     },
-    /// Content of a stream, as much as has arrived of the record; never empty.
+    /// A piece of a stream's content: as much of the record as has arrived. Never empty.
     Stream {
         /// Params, Stdin, Stdout, Stderr or Data.
         record_type: RecordType,
         /// The request ID.
         request_id: u16,
-        /// The bytes.
+        /// The content.
         data: &'a [u8],
     },
     /// The empty record that ends a stream (3.3).
@@ -376,40 +379,41 @@ pub enum Item<'a> {
         /// The request ID.
         request_id: u16,
     },
-    /// Content of `FCGI_GET_VALUES` or its result (4.1), as much as has arrived of the record.
+    /// A piece of the content of `FCGI_GET_VALUES` or `FCGI_GET_VALUES_RESULT` (4.1): as much of the record as has
+    /// arrived.
     Values {
         /// GetValues or GetValuesResult.
         record_type: RecordType,
         /// The request ID, [`MANAGEMENT_ID`](super::MANAGEMENT_ID) from a correct peer.
         request_id: u16,
-        /// The bytes; empty only when the record is.
+        /// The content. Empty only when the record is empty.
         data: &'a [u8],
         /// Whether the record's content ends here: true in exactly one item per record.
         last: bool,
     },
-    /// A record of a type without meaning in FastCGI 1.0; comes with the header, and content is skipped.
+    /// A record of a type that FastCGI 1.0 does not define. Returned after the header; content is skipped.
     Unassigned {
-        /// The type.
+        /// The number of the type.
         record_type: u8,
         /// The request ID.
         request_id: u16,
     },
 }
 
-/// What the next byte is.
+/// What the next byte belongs to.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// Of a header, or the first one.
+    /// A header.
     Header,
-    /// Of the 8 bytes that a discrete record's content begins with.
+    /// The 8 bytes at the start of a discrete record's content.
     Body,
-    /// Content that is handed on; at least one byte is left.
+    /// Content that is returned in items; at least one byte is missing.
     Content,
-    /// Content without use, or padding; at least one byte is left.
+    /// Content that yields no item, or padding; at least one byte is missing.
     Skip,
-    /// Nobody knows: `Demux::carry` holds the header at fault.
+    /// Unknown, after an error: `Demux::carry` holds the header that caused it.
     Failed,
 }
 
-/// The length of a discrete record's body.
+/// The length of a discrete record's body, in bytes.
 const BODY_LEN: u16 = 8;

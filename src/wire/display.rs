@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{ProtocolStatus, RecordType, Role};
 
-/// As the specification spells it (`FCGI_STDOUT`); `type 200` where it has no name for it.
+/// The specification's name (`FCGI_STDOUT`), or `type 200` for a number that it does not define.
 impl fmt::Display for RecordType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -24,7 +24,7 @@ impl fmt::Display for RecordType {
     }
 }
 
-/// As the specification spells it (`FCGI_RESPONDER`).
+/// The specification's name (`FCGI_RESPONDER`).
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -35,7 +35,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// As the specification spells it (`FCGI_OVERLOADED`); `status 200` where it has no name for it.
+/// The specification's name (`FCGI_OVERLOADED`), or `status 200` for a number that it does not define.
 impl fmt::Display for ProtocolStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

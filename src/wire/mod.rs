@@ -1,16 +1,15 @@
 //! The FastCGI 1.0 wire format, for either side of a transport connection.
 //!
-//! Nothing here does I/O, allocates on the way in, or knows which side it runs on: a Web server and an
-//! application both build on it.
+//! Nothing here does I/O, allocates when it decodes, or depends on the side it runs on: a Web server and an application
+//! can both be built on it.
 //!
-//! - `record` (specification 3.3, 5 and 8): the header, the types, roles and statuses, the 8-byte bodies,
-//!   and the functions that append whole records to a `Vec<u8>`.
-//! - `params` (3.4): name-value pairs, as `FCGI_PARAMS`, `FCGI_GET_VALUES` and `FCGI_GET_VALUES_RESULT`
-//!   carry them.
-//! - `demux`: [`Demux`] turns bytes, cut anywhere, into [`Item`]s that borrow them.
-//! - `error`: what can be wrong with bytes on their way out ([`EncodeError`]) and in ([`DecodeError`]).
+//! - `record` (specification 3.3, 5 and 8): the header, the record types, roles and statuses, the 8-byte bodies, and
+//!   functions that append whole records to a `Vec<u8>`.
+//! - `params` (3.4): the name-value pairs of `FCGI_PARAMS`, `FCGI_GET_VALUES` and `FCGI_GET_VALUES_RESULT`.
+//! - `demux`: [`Demux`] splits received bytes, which may be cut anywhere, into [`Item`]s that borrow them.
+//! - `error`: [`EncodeError`] for bytes to be written, [`DecodeError`] for bytes received.
 //!
-//! One request, as a Web server writes it, and what an application reads:
+//! One request, as a Web server writes it and as an application reads it:
 //!
 //! ```
 //! use mio_fcgi::wire::{self, BeginRequest, Demux, Item, RecordType, Role};

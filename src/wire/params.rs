@@ -1,4 +1,4 @@
-//! Name-value pairs: their lengths, reading them, and framing them as `FCGI_PARAMS` (FastCGI 1.0, 3.4 and 5.2).
+//! Name-value pairs: their lengths, decoding them, and framing them as `FCGI_PARAMS` (FastCGI 1.0, 3.4 and 5.2).
 
 use std::iter::FusedIterator;
 
@@ -10,10 +10,10 @@ use super::{
 
 /// Appends one name-value pair.
 ///
-/// Names and values are bytes: neither has to be UTF-8, and both may be empty.
+/// A name and a value are bytes: neither has to be UTF-8, and both may be empty.
 ///
 /// # Errors
-/// [`EncodeError::LengthTooLong`] when name or value exceeds 2,147,483,647 bytes; nothing is appended then.
+/// [`EncodeError::LengthTooLong`] when the name or the value exceeds 2,147,483,647 bytes. Nothing is then appended.
 #[inline]
 pub fn write_pair(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
     if (name.len() | value.len()) < 0x80 {
@@ -29,7 +29,7 @@ pub fn write_pair(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), En
     Ok(())
 }
 
-/// The two lengths that a pair begins with, as they go on the wire.
+/// The two encoded lengths at the start of a pair.
 pub(crate) struct LenBytes {
     bytes: [u8; 8],
     len: usize,
@@ -37,7 +37,7 @@ pub(crate) struct LenBytes {
 
 impl LenBytes {
     /// # Errors
-    /// [`EncodeError::LengthTooLong`] when one of them exceeds 2,147,483,647.
+    /// [`EncodeError::LengthTooLong`] when one of the lengths exceeds 2,147,483,647.
     #[inline]
     pub(crate) fn of(name_len: usize, value_len: usize) -> Result<Self, EncodeError> {
         let mut lens = Self {
@@ -58,7 +58,7 @@ impl LenBytes {
                 self.len += 1;
             }
             _ => {
-                // `checked_len` has left that bit free.
+                // `checked_len` ensures that this bit is free.
                 place[..4].copy_from_slice(&(LONG_FORM + len).to_be_bytes());
                 self.len += 4;
             }
@@ -71,7 +71,7 @@ impl LenBytes {
     }
 }
 
-/// How many bytes [`write_pair`] appends for a name and a value of these lengths; stops at `usize::MAX`.
+/// The number of bytes that [`write_pair`] appends for a name and a value of these lengths. Saturates at `usize::MAX`.
 #[inline]
 #[must_use]
 pub const fn pair_len(name_len: usize, value_len: usize) -> usize {
@@ -82,13 +82,13 @@ pub const fn pair_len(name_len: usize, value_len: usize) -> usize {
 
 /// Appends encoded pairs as `FCGI_PARAMS` records, without the empty record that ends the stream.
 ///
-/// `encoded` is the block of pairs in slices, each of whole pairs, as [`write_pair`] made them. Records hold at
-/// most 65,528 bytes, and no pair straddles two of them (php-fpm resets the connection otherwise), with two
-/// exceptions: a pair of 65,529 to 65,535 bytes is a record of its own, and a longer one is split, which only
-/// some applications understand. Refuse it beforehand ([`pair_len`]) where that matters.
+/// `encoded` holds the pairs as [`write_pair`] encodes them, in slices of whole pairs. A record holds at most 65,528
+/// bytes, and no pair is split between two records, because php-fpm would reset the connection. There are two
+/// exceptions: a pair of 65,529 to 65,535 bytes becomes a record of its own, and a longer pair is split, which only
+/// some applications understand. Where that matters, refuse such a pair beforehand (see [`pair_len`]).
 ///
-/// Slices that do not hold whole pairs are a bug in the caller: debug builds panic, release builds send what
-/// is left of such a slice as it is.
+/// A slice that does not hold whole pairs is a bug in the caller. Debug builds panic; release builds send the rest of
+/// such a slice as it is.
 pub fn write_params_records(out: &mut Vec<u8>, request_id: u16, encoded: &[&[u8]]) {
     debug_assert!(
         encoded
@@ -127,14 +127,14 @@ pub fn write_params_records(out: &mut Vec<u8>, request_id: u16, encoded: &[&[u8]
     packer.close();
 }
 
-/// Appends an `FCGI_GET_VALUES` record that asks about these names (4.1).
+/// Appends an `FCGI_GET_VALUES` record that asks for these names (4.1).
 ///
-/// Pads it by 1 to 8 bytes, never by none: libfcgi answers only when a byte follows the content, and the
-/// three names of FastCGI 1.0 make 48 bytes, which [`write_record`] would leave unpadded.
+/// The record always has 1 to 8 bytes of padding. libfcgi answers only when a byte follows the content, and the three
+/// names of FastCGI 1.0 take 48 bytes, which [`write_record`] would leave unpadded.
 ///
 /// # Errors
-/// [`EncodeError::ContentTooLong`] when the names do not fit one record of 65,528 bytes, padding included;
-/// [`EncodeError::LengthTooLong`] as [`write_pair`]. Nothing is appended then.
+/// [`EncodeError::ContentTooLong`] when the names and the padding do not fit into one record of 65,528 bytes;
+/// [`EncodeError::LengthTooLong`] as in [`write_pair`]. Nothing is then appended.
 pub fn write_get_values(out: &mut Vec<u8>, names: &[&str]) -> Result<(), EncodeError> {
     let mut content = Vec::new();
     for name in names {
@@ -155,17 +155,17 @@ pub fn write_get_values(out: &mut Vec<u8>, names: &[&str]) -> Result<(), EncodeE
     Ok(())
 }
 
-/// The name-value pairs in encoded bytes, in order, duplicates included.
+/// An iterator over encoded name-value pairs, in order, duplicates included.
 ///
-/// Each item is a name and a value, borrowed, or [`DecodeError::TruncatedPair`] where the bytes end inside a
-/// pair; after an error there are no more items.
+/// Each item is a borrowed name and value, or [`DecodeError::TruncatedPair`] when the bytes end inside a pair. The
+/// iterator ends after an error.
 #[derive(Debug, Clone)]
 pub struct Pairs<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Pairs<'a> {
-    /// Reads pairs from the whole of `encoded`, which may hold none.
+    /// Reads pairs from all of `encoded`, which may be empty.
     #[inline]
     #[must_use]
     pub const fn new(encoded: &'a [u8]) -> Self {
@@ -181,7 +181,7 @@ impl<'a> Iterator for Pairs<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        // Emptied first, so that an error leaves nothing to go on with.
+        // Emptied first, so that the iterator ends after an error.
         let pair = std::mem::take(&mut self.rest);
         let lens = match PairLens::read(pair) {
             Ok(lens) => lens,
@@ -195,22 +195,22 @@ impl<'a> Iterator for Pairs<'a> {
 
 impl FusedIterator for Pairs<'_> {}
 
-/// The lengths of a pair that is there in full.
+/// The lengths of a pair that has arrived in full.
 #[derive(Clone, Copy)]
 struct PairLens {
-    /// The bytes that the two lengths take.
+    /// The bytes that the two encoded lengths take.
     bytes: usize,
     name: usize,
     value: usize,
 }
 
 impl PairLens {
-    /// Reads the lengths of the first pair and checks that all of it is there.
+    /// Reads the lengths of the first pair and checks that the whole pair has arrived.
     #[inline]
     fn read(pair: &[u8]) -> Result<Self, DecodeError> {
         let (name, name_bytes) = read_len(pair, 0)?;
         let (value, bytes) = read_len(pair, name_bytes)?;
-        // In 64 bits: two lengths of nearly 2^31 exceed a 32-bit usize.
+        // In 64 bits: the sum of two lengths of nearly 2^31 exceeds a 32-bit usize.
         let needed = bytes as u64 + u64::from(name) + u64::from(value);
         if needed > pair.len() as u64 {
             return Err(DecodeError::TruncatedPair {
@@ -230,7 +230,7 @@ impl PairLens {
     }
 }
 
-/// Reads the length at `at` and returns it with the position after it.
+/// Reads the length at `at`. Returns it with the position after it.
 #[inline]
 fn read_len(pair: &[u8], at: usize) -> Result<(u32, usize), DecodeError> {
     let truncated = |needed: usize| DecodeError::TruncatedPair {
@@ -249,11 +249,11 @@ fn read_len(pair: &[u8], at: usize) -> Result<(u32, usize), DecodeError> {
     }
 }
 
-/// Fills `FCGI_PARAMS` records with whole pairs, one after the other.
+/// Fills `FCGI_PARAMS` records with whole pairs.
 struct Packer<'a> {
     out: &'a mut Vec<u8>,
     request_id: u16,
-    /// The bytes after the header of the record at the end of `out`; 0 when none is open.
+    /// The content bytes of the open record at the end of `out`; 0 when no record is open.
     content_len: usize,
 }
 
@@ -275,7 +275,7 @@ impl Packer<'_> {
         self.content_len += pair.len();
     }
 
-    /// Fills in the header that `push` left room for, and pads.
+    /// Writes the header that `push` left space for, and the padding.
     fn close(&mut self) {
         if self.content_len == 0 {
             return;
@@ -301,10 +301,10 @@ const fn len_bytes(len: usize) -> usize {
     if len < 0x80 { 1 } else { 4 }
 }
 
-/// The bit that says that a length takes 4 bytes, in such a length (3.4).
+/// The bit that marks a length of 4 bytes (3.4).
 const LONG_FORM: u32 = 1 << 31;
 
-/// What is left of 4 bytes without [`LONG_FORM`].
+/// The largest length: 4 bytes without [`LONG_FORM`].
 const MAX_LEN: u32 = LONG_FORM - 1;
 
 #[cfg(test)]

@@ -1,22 +1,24 @@
-//! Records: the header, the types, the 8-byte bodies, and writing them (FastCGI 1.0, 3.3, 5 and 8).
+//! Records: the header, the types, the 8-byte bodies, and functions that write them (FastCGI 1.0, 3.3, 5 and 8).
 
 use super::{DecodeError, EncodeError};
 
-/// The 8 bytes before each record's content, without the version, which is always [`VERSION`] (3.3).
+/// The 8 bytes before each record's content (3.3).
+///
+/// The version has no field, because it is always [`VERSION`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header {
-    /// What the content is.
+    /// The type of the record.
     pub record_type: RecordType,
-    /// The request the record belongs to, or [`MANAGEMENT_ID`].
+    /// The request that the record belongs to, or [`MANAGEMENT_ID`].
     pub request_id: u16,
-    /// The bytes of content that follow the header.
+    /// The number of content bytes after the header.
     pub content_len: u16,
-    /// The bytes that follow the content and mean nothing.
+    /// The number of padding bytes after the content. The receiver ignores them.
     pub padding_len: u8,
 }
 
 impl Header {
-    /// A header whose padding makes the record's length a multiple of 8.
+    /// A header with the padding that makes the record's length a multiple of 8.
     ///
     /// Content of more than 65,528 bytes gets no padding: php-fpm resets the connection when content and
     /// padding together exceed 65,535 bytes.
@@ -36,7 +38,7 @@ impl Header {
         }
     }
 
-    /// The header as it goes on the wire; the reserved byte is 0.
+    /// The encoded header. The reserved byte is 0.
     #[inline]
     #[must_use]
     pub fn encode(self) -> [u8; HEADER_LEN] {
@@ -54,11 +56,11 @@ impl Header {
         ]
     }
 
-    /// Reads a header; the reserved byte may hold anything.
+    /// Decodes a header. The reserved byte may have any value.
     ///
     /// # Errors
-    /// [`DecodeError::Http`] when the bytes begin with `HTTP/`; [`DecodeError::Version`] when they begin with
-    /// anything else but version 1.
+    /// [`DecodeError::Http`] when the bytes begin with `HTTP/`; [`DecodeError::Version`] when they begin with any other
+    /// byte than version 1.
     #[inline]
     pub fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, DecodeError> {
         let [
@@ -83,15 +85,15 @@ impl Header {
     }
 }
 
-/// What a record carries (8, "Values for type component of FCGI_Header").
+/// The type of a record (8, "Values for type component of FCGI_Header").
 ///
-/// `Unassigned` comes out of [`From<u8>`] for 0 and 12 to 255 only. One made by hand with an assigned number
-/// goes out as that number but is not equal to the named variant.
+/// [`From<u8>`] returns `Unassigned` for 0 and 12 to 255 only. An `Unassigned` that holds an assigned number is encoded
+/// as that number, but is not equal to the named variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordType {
     /// `FCGI_BEGIN_REQUEST` (1), discrete: the Web server starts a request.
     BeginRequest,
-    /// `FCGI_ABORT_REQUEST` (2), discrete, no content: the Web server wants a request ended early.
+    /// `FCGI_ABORT_REQUEST` (2), discrete, no content: the Web server asks for the early end of a request.
     AbortRequest,
     /// `FCGI_END_REQUEST` (3), discrete: the application has ended a request.
     EndRequest,
@@ -103,20 +105,20 @@ pub enum RecordType {
     Stdout,
     /// `FCGI_STDERR` (7), stream to the Web server: diagnostics.
     Stderr,
-    /// `FCGI_DATA` (8), stream to the application: the file a Filter works on.
+    /// `FCGI_DATA` (8), stream to the application: the file that a Filter processes.
     Data,
-    /// `FCGI_GET_VALUES` (9), management: names the Web server asks about.
+    /// `FCGI_GET_VALUES` (9), management: the names that the Web server asks for.
     GetValues,
-    /// `FCGI_GET_VALUES_RESULT` (10), management: the names the application knows, with values.
+    /// `FCGI_GET_VALUES_RESULT` (10), management: the names that the application knows, with their values.
     GetValuesResult,
-    /// `FCGI_UNKNOWN_TYPE` (11), management: the application does not know a management record's type.
+    /// `FCGI_UNKNOWN_TYPE` (11), management: the application does not know the type of a management record.
     UnknownType,
-    /// A number FastCGI 1.0 gives no meaning.
+    /// A number that FastCGI 1.0 does not define.
     Unassigned(u8),
 }
 
 impl RecordType {
-    /// Whether the type is a management record's: about the connection, not about a request (4).
+    /// Whether this is the type of a management record, which concerns the connection and not a request (4).
     #[inline]
     #[must_use]
     pub const fn is_management(self) -> bool {
@@ -126,7 +128,7 @@ impl RecordType {
         )
     }
 
-    /// Whether the type's records form a stream that an empty record ends (3.3, "Types of record").
+    /// Whether records of this type form a stream, which an empty record ends (3.3, "Types of record").
     #[inline]
     #[must_use]
     pub const fn is_stream(self) -> bool {
@@ -177,14 +179,14 @@ impl From<RecordType> for u8 {
     }
 }
 
-/// What the Web server wants the application to be (6).
+/// The role that the Web server asks the application to take (6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// `FCGI_RESPONDER` (1): answers an HTTP request, as a CGI program does (6.2).
     Responder,
-    /// `FCGI_AUTHORIZER` (2): says whether a request may go on; gets no body (6.3).
+    /// `FCGI_AUTHORIZER` (2): decides whether a request may go on; receives no body (6.3).
     Authorizer,
-    /// `FCGI_FILTER` (3): answers with a file it gets as `FCGI_DATA`, converted (6.4).
+    /// `FCGI_FILTER` (3): answers with a converted file, which it receives as `FCGI_DATA` (6.4).
     Filter,
 }
 
@@ -200,7 +202,7 @@ impl Role {
         }
     }
 
-    /// The role with this number; `None` for one that FastCGI 1.0 does not define.
+    /// The role with this number; `None` for a number that FastCGI 1.0 does not define.
     #[inline]
     #[must_use]
     pub const fn from_wire(number: u16) -> Option<Self> {
@@ -213,20 +215,20 @@ impl Role {
     }
 }
 
-/// What became of a request, seen by the application's protocol layer (5.5).
+/// How a request ended at the protocol level, as the application reports it (5.5).
 ///
-/// `Unassigned` comes out of [`From<u8>`] for 4 to 255 only.
+/// [`From<u8>`] returns `Unassigned` for 4 to 255 only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProtocolStatus {
     /// `FCGI_REQUEST_COMPLETE` (0): the request ran to its end.
     RequestComplete,
-    /// `FCGI_CANT_MPX_CONN` (1): refused, the application serves one request at a time on a connection.
+    /// `FCGI_CANT_MPX_CONN` (1): rejected, the application serves one request at a time on a connection.
     CantMultiplex,
-    /// `FCGI_OVERLOADED` (2): refused, the application is out of some resource.
+    /// `FCGI_OVERLOADED` (2): rejected, the application is out of some resource.
     Overloaded,
-    /// `FCGI_UNKNOWN_ROLE` (3): refused, the application does not have the role.
+    /// `FCGI_UNKNOWN_ROLE` (3): rejected, the application does not support the role.
     UnknownRole,
-    /// A number FastCGI 1.0 gives no meaning.
+    /// A number that FastCGI 1.0 does not define.
     Unassigned(u8),
 }
 
@@ -259,9 +261,9 @@ impl From<ProtocolStatus> for u8 {
 /// The body of `FCGI_BEGIN_REQUEST` (5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BeginRequest {
-    /// The role's number: [`Role::from_wire`] knows the defined ones.
+    /// The number of the role. [`Role::from_wire`] converts the defined numbers.
     pub role: u16,
-    /// [`KEEP_CONN`], and bits that FastCGI 1.0 does not define.
+    /// The flags: [`KEEP_CONN`], and bits that FastCGI 1.0 does not define.
     pub flags: u8,
 }
 
@@ -273,7 +275,7 @@ impl BeginRequest {
         self.flags & KEEP_CONN != 0
     }
 
-    /// The body as it goes on the wire; reserved bytes are 0.
+    /// The encoded body. Reserved bytes are 0.
     #[inline]
     #[must_use]
     pub const fn encode(self) -> [u8; 8] {
@@ -281,7 +283,7 @@ impl BeginRequest {
         [role1, role0, self.flags, 0, 0, 0, 0, 0]
     }
 
-    /// Reads a body; reserved bytes may hold anything.
+    /// Decodes a body. Reserved bytes may have any value.
     #[inline]
     #[must_use]
     pub const fn decode(bytes: &[u8; 8]) -> Self {
@@ -296,14 +298,14 @@ impl BeginRequest {
 /// The body of `FCGI_END_REQUEST` (5.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EndRequest {
-    /// What a CGI program would have given to `exit`, in the Responder role (6.2).
+    /// The application status. In the Responder role, it is what a CGI program would have passed to `exit` (6.2).
     pub app_status: u32,
-    /// Whether the request was served, or why it was refused.
+    /// Whether the request was served, or why it was rejected.
     pub protocol_status: ProtocolStatus,
 }
 
 impl EndRequest {
-    /// The body as it goes on the wire; reserved bytes are 0.
+    /// The encoded body. Reserved bytes are 0.
     #[inline]
     #[must_use]
     pub fn encode(self) -> [u8; 8] {
@@ -320,7 +322,7 @@ impl EndRequest {
         ]
     }
 
-    /// Reads a body; reserved bytes may hold anything (php-fpm leaves rubbish there).
+    /// Decodes a body. Reserved bytes may have any value (php-fpm does not set them).
     #[inline]
     #[must_use]
     pub fn decode(bytes: &[u8; 8]) -> Self {
@@ -340,14 +342,14 @@ pub struct UnknownType {
 }
 
 impl UnknownType {
-    /// The body as it goes on the wire; reserved bytes are 0.
+    /// The encoded body. Reserved bytes are 0.
     #[inline]
     #[must_use]
     pub const fn encode(self) -> [u8; 8] {
         [self.record_type, 0, 0, 0, 0, 0, 0, 0]
     }
 
-    /// Reads a body; reserved bytes may hold anything.
+    /// Decodes a body. Reserved bytes may have any value.
     #[inline]
     #[must_use]
     pub const fn decode(bytes: &[u8; 8]) -> Self {
@@ -357,10 +359,10 @@ impl UnknownType {
     }
 }
 
-/// Appends one record with this content, padded as by [`Header::padded`].
+/// Appends one record with this content, padded as in [`Header::padded`].
 ///
 /// # Errors
-/// [`EncodeError::ContentTooLong`] above [`MAX_CONTENT_LEN`] bytes; nothing is appended then.
+/// [`EncodeError::ContentTooLong`] above [`MAX_CONTENT_LEN`] bytes. Nothing is then appended.
 #[inline]
 pub fn write_record(
     out: &mut Vec<u8>,
@@ -402,7 +404,7 @@ pub fn write_end_request(out: &mut Vec<u8>, request_id: u16, body: EndRequest) {
     write_discrete(out, RecordType::EndRequest, request_id, body.encode());
 }
 
-/// Appends an `FCGI_UNKNOWN_TYPE` record that answers a management record of this type (4.2).
+/// Appends an `FCGI_UNKNOWN_TYPE` record, the answer to a management record of this type (4.2).
 pub fn write_unknown_type(out: &mut Vec<u8>, record_type: u8) {
     write_discrete(
         out,
@@ -412,13 +414,13 @@ pub fn write_unknown_type(out: &mut Vec<u8>, record_type: u8) {
     );
 }
 
-/// Appends content of a stream, as records of at most [`MAX_ALIGNED_CONTENT_LEN`] bytes.
+/// Appends the content of a stream, as records of at most [`MAX_ALIGNED_CONTENT_LEN`] bytes.
 ///
-/// Empty content appends nothing: the empty record means the stream's end, and [`write_stream_end`] writes it.
+/// Empty content appends nothing, because an empty record ends the stream. [`write_stream_end`] appends that record.
 /// For `FCGI_PARAMS` use [`write_params_records`](super::write_params_records), which keeps pairs whole.
 pub fn write_stream(out: &mut Vec<u8>, record_type: RecordType, request_id: u16, content: &[u8]) {
     for piece in content.chunks(MAX_ALIGNED_CONTENT_LEN) {
-        // `piece` is at most 65,528 bytes long, so the length is not cut.
+        // `piece` is at most 65,528 bytes long, so the cast does not truncate its length.
         write_parts(
             out,
             Header::padded(record_type, request_id, piece.len() as u16),
@@ -433,7 +435,7 @@ pub fn write_stream_end(out: &mut Vec<u8>, record_type: RecordType, request_id: 
     out.extend_from_slice(&Header::padded(record_type, request_id, 0).encode());
 }
 
-/// Appends a record whose content is the parts in order; the caller has counted them into the header.
+/// Appends a record whose content is `parts` in order. The header must already state their total length.
 #[inline]
 pub(super) fn write_parts(out: &mut Vec<u8>, header: Header, parts: &[&[u8]]) {
     let padding_len = usize::from(header.padding_len);
@@ -451,7 +453,7 @@ fn write_discrete(out: &mut Vec<u8>, record_type: RecordType, request_id: u16, b
     out.extend_from_slice(&body);
 }
 
-/// Says what bytes are that begin with something else than [`VERSION`].
+/// The error for bytes that do not begin with [`VERSION`].
 #[cold]
 pub(super) fn not_a_header(bytes: &[u8]) -> DecodeError {
     if bytes.starts_with(HTTP) {
@@ -462,20 +464,22 @@ pub(super) fn not_a_header(bytes: &[u8]) -> DecodeError {
     }
 }
 
-/// How every HTTP/1 response begins, where a FastCGI record should be.
+/// The first bytes of every HTTP/1 response. An HTTP server sends them where a record header should be.
 pub(super) const HTTP: &[u8] = b"HTTP/";
 
 /// `FCGI_VERSION_1`, the first byte of each record (3.3).
 pub const VERSION: u8 = 1;
 
-/// `FCGI_HEADER_LEN`: the bytes of a record header (8).
+/// `FCGI_HEADER_LEN`: the length of a record header, in bytes (8).
 pub const HEADER_LEN: usize = 8;
 
-/// `FCGI_MAX_LENGTH`: the bytes of content that one record can hold (8).
+/// `FCGI_MAX_LENGTH`: the most content that one record can hold, in bytes (8).
 pub const MAX_CONTENT_LEN: usize = 65_535;
 
-/// The largest multiple of 8 within [`MAX_CONTENT_LEN`]: full records of it need no padding, and content and
-/// padding of any shorter one stay within 65,535 bytes together.
+/// The largest multiple of 8 within [`MAX_CONTENT_LEN`].
+///
+/// A record with this much content needs no padding. With less content, content and padding together stay within 65,535
+/// bytes.
 pub const MAX_ALIGNED_CONTENT_LEN: usize = 65_528;
 
 /// `FCGI_KEEP_CONN`, the bit of [`BeginRequest::flags`] that keeps the transport connection open (5.1).
@@ -484,10 +488,10 @@ pub const KEEP_CONN: u8 = 1;
 /// `FCGI_NULL_REQUEST_ID`, the request ID of management records (3.3).
 pub const MANAGEMENT_ID: u16 = 0;
 
-/// `FCGI_GET_VALUES` name: how many transport connections the application accepts at a time (4.1).
+/// `FCGI_GET_VALUES` name: the number of transport connections that the application accepts at the same time (4.1).
 pub const MAX_CONNS: &str = "FCGI_MAX_CONNS";
 
-/// `FCGI_GET_VALUES` name: how many requests the application accepts at a time (4.1).
+/// `FCGI_GET_VALUES` name: the number of requests that the application accepts at the same time (4.1).
 pub const MAX_REQS: &str = "FCGI_MAX_REQS";
 
 /// `FCGI_GET_VALUES` name: "1" if the application multiplexes connections, "0" if not (4.1).

@@ -1,4 +1,4 @@
-//! The client that people embed: what they call, and what it hands them.
+//! The client: the type that programs embed.
 
 use std::fmt;
 use std::io;
@@ -17,39 +17,40 @@ use crate::request::Request;
 
 /// A FastCGI client on the embedder's [`mio::Poll`].
 ///
-/// Each turn of the loop:
+/// Each turn of the event loop has these steps:
 ///
 /// 1. [`wait`](Self::wait), which is `poll.poll(&mut events, client.timeout(now))`
-/// 2. [`handle_event`](Self::handle_event) for each event; `false` means that it is the embedder's own
+/// 2. [`handle_event`](Self::handle_event) for each event. It returns `false` for an event of the embedder's own.
 /// 3. [`handle_timeout`](Self::handle_timeout)
-/// 4. [`poll_event`](Self::poll_event) until `None`: all reading and writing happens in there
-/// 5. sockets of the embedder's own
+/// 4. [`poll_event`](Self::poll_event) until it returns `None`. All reading and writing happens in this call.
+/// 5. the embedder's own sockets
 ///
-/// Commands may be given at any time, also while an event's data is being looked at: events borrow the
-/// [`ReadBuf`], not the client. Any order is right: as long as there is work, [`timeout`](Self::timeout) is
-/// zero. Commands in steps 4 and 5 find the most connections free: one that `handle_event` has noted as readable is out
-/// of the pool until it was read.
+/// Commands may be called at any time, also while an event's data is in use: events borrow the [`ReadBuf`], not the
+/// client. Any order of calls is right, because [`timeout`](Self::timeout) is zero as long as there is work. Commands
+/// in steps 4 and 5 find the most free connections: a connection that `handle_event` has noted as readable takes no
+/// request until it was read.
 ///
-/// Not promised: which connection a request goes out on, and how output is cut into events.
+/// Not promised: which connection a request uses, and how output is divided into events.
 pub struct Client {
     engine: Engine,
-    /// The sockets, and what they do in their turns.
+    /// The sockets, and the order of their turns.
     turns: Turns,
     /// The connection whose bytes are in the read buffer.
     reading: Option<ConnectionHandle>,
-    /// What the read buffer knows this client by.
+    /// Identifies this client to the read buffer.
     owner: Owner,
 }
 
 impl Client {
-    /// A client that registers its sockets with `registry` under tokens of `tokens`, which must be its own.
+    /// Creates a client that registers its sockets with `registry`, under tokens of `tokens`. The embedder must not use
+    /// these tokens for anything else.
     ///
-    /// Host names among the servers are resolved here, which **blocks**; a name with several addresses counts
-    /// as so many servers.
+    /// The host names among the servers are resolved here, which **blocks**. A name with N addresses counts as N
+    /// servers.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] with a [`ConfigError`] as its source; the resolver's; what the
-    /// registry says when it is cloned.
+    /// [`io::ErrorKind::InvalidInput`] with a [`ConfigError`] as its source; an error of the resolver; an error from
+    /// cloning the registry.
     pub fn new(registry: &Registry, tokens: Range<Token>, mut config: Config) -> io::Result<Self> {
         let mut servers = Vec::new();
         for server in &config.servers {
@@ -68,13 +69,14 @@ impl Client {
         })
     }
 
-    /// Waits in `poll` for as long as [`timeout`](Self::timeout) says. A signal that interrupts it is no error:
-    /// `events` is empty then.
+    /// Waits in `poll` for at most [`timeout`](Self::timeout). A signal that interrupts the wait is not an error:
+    /// `events` is then empty.
     ///
-    /// For a loop without deadlines of its own. With some, wait for the shortest of them and `timeout`.
+    /// This is for a loop without deadlines of its own. A loop with deadlines waits for the shortest of them and
+    /// `timeout`.
     ///
     /// # Errors
-    /// Those of [`Poll::poll`] but for [`io::ErrorKind::Interrupted`].
+    /// The errors of [`Poll::poll`], except [`io::ErrorKind::Interrupted`].
     pub fn wait(&self, now: Instant, poll: &mut Poll, events: &mut Events) -> io::Result<()> {
         match poll.poll(events, self.timeout(now)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -85,7 +87,7 @@ impl Client {
         }
     }
 
-    /// How long to wait in `poll`: zero while there is work, `None` when nothing is due.
+    /// How long to wait in `poll`: zero while there is work, `None` when there is no deadline.
     #[must_use]
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
         if self.reading.is_some() || !self.turns.is_empty() || self.engine.has_output() {
@@ -94,19 +96,20 @@ impl Client {
         self.engine.until_timeout(now)
     }
 
-    /// Notes a readiness event, without any I/O. False when its token is not one of the client's: then it is the
-    /// embedder's. A late event of a closed connection is a spurious readiness and harmless.
+    /// Notes a readiness event, without any I/O. Returns `false` when the token is not one of the client's: the event
+    /// is then the embedder's. A late event of a closed connection is a spurious readiness and harmless.
     ///
-    /// An idle connection with something to read is given to no request from here on, until a read in
-    /// [`poll_event`](Self::poll_event) has found it open and empty.
+    /// An idle connection that is readable takes no request until a read in [`poll_event`](Self::poll_event) has found
+    /// it open and empty.
     pub fn handle_event(&mut self, event: &mio::event::Event) -> bool {
         self.turns.note_event(&mut self.engine, event)
     }
 
-    /// Time has passed; early or twice is harmless.
+    /// Tells the client that time has passed. Calling it early or twice is harmless.
     ///
-    /// A limit of a request on a connection that is over has the socket read in [`poll_event`](Self::poll_event) first,
-    /// and counts when the answer was not in it. The limits of requests in the queue count at once.
+    /// When a time limit of a request on a connection has passed, [`poll_event`](Self::poll_event) reads the socket
+    /// first. The request times out only if that read does not bring the answer. A request in the queue times out at
+    /// once.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.turns.has_connects() && self.engine.until_timeout(now) == Some(Duration::ZERO) {
             self.turns.finish_connects(&mut self.engine, now);
@@ -114,18 +117,18 @@ impl Client {
         self.engine.handle_timeout(now);
     }
 
-    /// The next event. Reads, writes and connects as needed; `None` when each connection with something to do had
-    /// its turn, or several.
+    /// Returns the next event. Reads, writes and connects as needed. `None` when each connection with work had at least
+    /// one turn.
     ///
-    /// Bytes already read come first, then what the engine has to report, then waiting writes, then the next
-    /// connection is read: one buffer's worth, after which it goes to the back of the queue. When all have had their
-    /// turn, those with more to do have another, in rounds, until 16 buffers' worth have been read and written since
-    /// the last `None`; the round in which that happens is the last. What is left then makes
-    /// [`timeout`](Self::timeout) zero, and goes on after the embedder has looked at its own sockets.
+    /// Bytes already read come first, then what the engine has to report, then waiting writes. Then the next connection
+    /// is read: at most one buffer, after which the connection goes to the back of the queue. When all connections had
+    /// their turn, those with more work have another one, in rounds. The last round is the one in which the bytes read
+    /// and written since the last `None` reach 16 buffers' worth. The remaining work makes [`timeout`](Self::timeout)
+    /// zero and continues after the embedder has handled its own sockets.
     ///
     /// # Panics
-    /// When another buffer is passed while the former still holds bytes of the client's, and when this one holds bytes of
-    /// another client's.
+    /// When another buffer is passed while the previous one still holds bytes of this client, and when this buffer
+    /// holds bytes of another client.
     #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(
         &mut self,
@@ -157,11 +160,11 @@ impl Client {
         }
     }
 
-    /// Accepts a request: it goes out on an idle connection, or waits until one is free or opened for it. Exactly one
-    /// [`EventKind::End`] with its handle and `tag` follows. More at [`Engine::submit`].
+    /// Accepts a request. It is sent on an idle connection, or waits until a connection is free or was opened for it.
+    /// Exactly one [`EventKind::End`] with the returned handle and `tag` follows. More at [`Engine::submit`].
     ///
     /// # Errors
-    /// [`Refused`], with the reason and the request; then nothing was sent, and no `End` follows.
+    /// [`Refused`], with the reason and the request. Nothing was sent then, and no `End` follows.
     pub fn submit(
         &mut self,
         now: Instant,
@@ -180,13 +183,13 @@ impl Client {
         self.engine.ready(now)
     }
 
-    /// An empty request whose memory comes from one that has ended: with it, a steady state allocates nothing.
+    /// An empty request that uses the memory of a request that has ended. With it, a steady state allocates nothing.
     pub fn new_request(&mut self) -> Request {
         self.engine.new_request()
     }
 
-    /// Hands over bytes of a [pushed](crate::Body::pushed) body; returns how many were taken. Fewer than offered
-    /// means full: [`EventKind::StdinReady`] follows when there is room. More at [`Engine::write_stdin`].
+    /// Queues bytes of a [pushed](crate::Body::pushed) body and returns how many were taken. Fewer than offered means
+    /// full: [`EventKind::StdinReady`] follows when there is space again. More at [`Engine::write_stdin`].
     ///
     /// # Errors
     /// [`StdinError`], all variants but `TooShort`. Nothing was taken then, and the request goes on.
@@ -199,43 +202,43 @@ impl Client {
         self.engine.write_stdin(now, request, bytes)
     }
 
-    /// Ends a [pushed](crate::Body::pushed) body: a duty, the application waits for it. More at
-    /// [`Engine::finish_stdin`].
+    /// Ends a [pushed](crate::Body::pushed) body. This call is required, because the application waits for the end.
+    /// More at [`Engine::finish_stdin`].
     ///
     /// # Errors
     /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`]; [`StdinError::TooShort`] when fewer
-    /// bytes were written than declared, and then the request fails.
+    /// bytes were written than declared, which fails the request.
     pub fn finish_stdin(&mut self, now: Instant, request: RequestHandle) -> Result<(), StdinError> {
         self.engine.finish_stdin(now, request)
     }
 
-    /// Ends a request early, in the way that the application notices; its `End` says
+    /// Ends a request early, in the way that the application notices. The request's `End` reports
     /// [`RequestError::Aborted`](crate::RequestError::Aborted). A stale handle is ignored. More at [`Engine::abort`].
     pub fn abort(&mut self, now: Instant, request: RequestHandle) {
         self.engine.abort(now, request);
     }
 
-    /// Stops the output events of a request until [`resume`](Self::resume): the socket is not read, or, when others
-    /// share it, the output is held within [`PauseBuffer`](crate::PauseBuffer). A stale handle is ignored. More at
-    /// [`Engine::pause`].
+    /// Stops the output events of a request until [`resume`](Self::resume). The socket is then not read. If other
+    /// requests share the socket, it is read, and the output of this request is held within
+    /// [`PauseBuffer`](crate::PauseBuffer). A stale handle is ignored. More at [`Engine::pause`].
     pub fn pause(&mut self, now: Instant, request: RequestHandle) {
         self.engine.pause(now, request);
     }
 
-    /// Lets a paused request's events come again, those held first. A stale handle is ignored.
+    /// Continues the output events of a paused request, with the held output first. A stale handle is ignored.
     pub fn resume(&mut self, now: Instant, request: RequestHandle) {
         self.engine.resume(now, request);
     }
 
-    /// Asks a server what it says of itself: a health check that runs no script. [`EventKind::Values`] and `End` follow.
-    /// More at [`Engine::get_values`].
+    /// Asks a server for its values (`FCGI_GET_VALUES`): a health check that runs no script. [`EventKind::Values`] and
+    /// `End` follow. More at [`Engine::get_values`].
     ///
     /// # Errors
-    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`], with a limit of 1 while this server is being asked
-    /// already, with that of [`Limits::max_queued_requests`] when there is no room to wait.
+    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`], with a limit of 1 when this server is already being
+    /// asked, or with the limit of [`Limits::max_queued_requests`] when the queue is full.
     ///
     /// # Panics
-    /// When `server` is not an index of [`Config::servers`], the resolved ones: see [`config`](Self::config).
+    /// When `server` is not an index of the resolved [`Config::servers`]: see [`config`](Self::config).
     pub fn get_values(
         &mut self,
         now: Instant,
@@ -245,10 +248,10 @@ impl Client {
         self.engine.get_values(now, server, tag)
     }
 
-    /// Changes the caps. Idle connections above them are closed now, busy ones when they become idle.
+    /// Changes the limits. Idle connections above them are closed now, busy ones when they become idle.
     ///
     /// # Errors
-    /// As [`Limits::validate`], and [`ConfigError::TooFewTokens`]; then nothing is changed.
+    /// As [`Limits::validate`], and [`ConfigError::TooFewTokens`]. Nothing is changed then.
     pub fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError> {
         check_tokens(
             self.turns.tokens(),
@@ -258,9 +261,9 @@ impl Client {
         self.engine.set_limits(now, limits)
     }
 
-    /// Takes no further request, finishes those accepted, closes connections as they become idle. When the last
-    /// socket is closed, [`is_shut_down`](Self::is_shut_down) returns true. What is left at `deadline` fails with
-    /// [`RequestError::ShutDown`](crate::RequestError::ShutDown).
+    /// Shuts the client down: accepts no further request, finishes the accepted ones and closes connections as they
+    /// become idle. When the last socket is closed, [`is_shut_down`](Self::is_shut_down) returns true. Requests left at
+    /// `deadline` fail with [`RequestError::ShutDown`](crate::RequestError::ShutDown).
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         self.engine.shutdown(now, deadline);
     }
@@ -272,19 +275,19 @@ impl Client {
         self.engine.is_shut_down()
     }
 
-    /// Whether no request and no connection is left: the check against leaks.
+    /// Whether no request and no connection is left. A check against leaks.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.engine.is_idle()
     }
 
-    /// Gauges and counters; the cost is that of walking all requests and connections.
+    /// Gauges and counters. The call walks all requests and connections.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
 
-    /// The configuration: the servers resolved, the limits as they are now.
+    /// The configuration, with the servers resolved and the current limits.
     #[must_use]
     pub fn config(&self) -> &Config {
         self.engine.config()

@@ -1,9 +1,10 @@
 //! The mio driver: an [`Engine`](crate::Engine) with real sockets.
 //!
-//! Each file owns the fields of its struct, and calls only files below it: `client` (the engine, and the position in the
-//! read buffer), `turns` (does what the engine asks for, and tells it what became of that), `rounds` (whose turn it is),
-//! `sockets` (the registry and the table of sockets), `socket` (what a read or a write would find), `stream` (TCP or
-//! Unix). Only `client` has the engine; it lends it for a call.
+//! Each file owns the fields of its struct, and calls only files that come later in this order: `client` (the engine,
+//! and the position in the read buffer), `turns` (carries out what the engine asks for, and reports the results to it),
+//! `rounds` (the order of the turns), `sockets` (the registry and the table of sockets), `socket` (what a read or a
+//! write would find), `stream` (TCP or Unix). Only `client` owns the engine. It lends the engine for the time of a
+//! call.
 
 mod client;
 mod read_buf;

@@ -5,29 +5,30 @@ use std::ops::Range;
 use std::slice::SliceIndex;
 use std::sync::{Arc, Weak};
 
-/// Memory that sockets are read into and events are lent from; the embedder's, one for each client.
+/// The memory that sockets are read into and that events borrow. The embedder owns one buffer for each client.
 ///
-/// While it holds bytes that were not handed on, it belongs to the client that read them:
-/// [`Client::poll_event`](crate::Client::poll_event) panics when that client is given another buffer, which would lose
-/// the bytes, and when another client is given this one, which would get them. A client that was dropped owns nothing.
+/// While the buffer holds bytes that were not returned in events, it belongs to the client that read them.
+/// [`Client::poll_event`](crate::Client::poll_event) panics when that client is given another buffer, because the bytes
+/// would be lost, and when another client is given this buffer, because it would get the bytes. A client that was
+/// dropped owns nothing.
 pub struct ReadBuf {
     bytes: Box<[u8]>,
     unread: Range<usize>,
-    /// Who took the buffer last.
+    /// The client that used the buffer last.
     owner: Weak<()>,
-    /// Where the owner is, to be compared in one step.
+    /// The address of `owner`, to compare it in one step.
     place: usize,
-    /// The owner has not taken all yet, so that no other may have the buffer.
+    /// The owner has not taken all bytes yet, so no other client may use the buffer.
     is_taken: bool,
 }
 
-/// Tells a client from all others. Nothing is counted: as long as a buffer knows the client, the memory that
-/// stands for it is not given to another.
+/// Distinguishes a client from all others. No counter is needed: as long as a buffer refers to the client, the address
+/// of this memory is not used again.
 #[derive(Debug, Default)]
 pub(super) struct Owner(Arc<()>);
 
 impl Owner {
-    /// No other's, while a buffer remembers this one.
+    /// Unique as long as a buffer refers to this owner.
     #[inline]
     fn place(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
@@ -35,14 +36,15 @@ impl Owner {
 }
 
 impl ReadBuf {
-    /// The smallest buffer.
+    /// The smallest size, in bytes.
     pub const MIN_LEN: usize = 512;
-    /// The size of [`ReadBuf::default`]: a record of 65,528 bytes of content with its header fits.
+    /// The size of [`ReadBuf::default`], in bytes: a record of 65,528 bytes of content fits, with its header.
     pub const DEFAULT_LEN: usize = 64 * 1024;
 
-    /// A buffer of `len` bytes, at least [`MIN_LEN`](Self::MIN_LEN). It is also the most that one connection
-    /// is read in its turn, and 16 times as much is what all turns move before
-    /// [`Client::poll_event`](crate::Client::poll_event) says `None`, the last round aside.
+    /// A buffer of `len` bytes, at least [`MIN_LEN`](Self::MIN_LEN).
+    ///
+    /// In its turn, a connection reads at most one buffer. All turns together move 16 buffers' worth, and what the last
+    /// round moves beyond that, before [`Client::poll_event`](crate::Client::poll_event) returns `None`.
     #[must_use]
     pub fn with_len(len: usize) -> Self {
         Self {
@@ -58,14 +60,14 @@ impl ReadBuf {
         self.bytes.len()
     }
 
-    /// Lends the buffer to a client for a call. `is_reading`: the client has not taken all that it read into
-    /// its buffer, so this has to be the one.
+    /// Lends the buffer to a client for a call. `is_reading`: the client has not taken all bytes that it read into its
+    /// buffer, so this must be the same buffer.
     ///
     /// # Panics
-    /// When the buffer holds bytes of another client, and when it is not the one that holds those of this client.
+    /// When the buffer holds bytes of another client, and when the bytes of this client are in another buffer.
     #[inline]
     pub(super) fn claim(&mut self, client: &Owner, is_reading: bool) {
-        // As a rule it is this client's, and holds nothing.
+        // As a rule, the buffer is already this client's and holds nothing.
         if self.is_taken != is_reading || self.place != client.place() {
             self.change_owner(client, is_reading);
         }
@@ -91,7 +93,7 @@ impl ReadBuf {
         self.release();
     }
 
-    /// All that was read has been taken, or the connection it came from is gone: any client may have the buffer.
+    /// Releases the buffer: all bytes were taken, or their connection is gone. Any client may use it now.
     pub(super) fn release(&mut self) {
         self.unread = 0..0;
         self.is_taken = false;
@@ -102,7 +104,7 @@ impl ReadBuf {
         &mut self.bytes
     }
 
-    /// The first `len` bytes were read from a socket.
+    /// Notes that the first `len` bytes were read from a socket.
     pub(super) fn filled(&mut self, len: usize) {
         self.unread = 0..len;
         self.is_taken = true;
@@ -112,7 +114,7 @@ impl ReadBuf {
         &self.bytes[self.unread.clone()]
     }
 
-    /// Only the last `left` bytes are still unread; gives the position before them.
+    /// Keeps only the last `left` bytes as unread. Returns the position before them.
     pub(super) fn keep_last(&mut self, left: usize) -> usize {
         self.unread.start = self.unread.end - left;
         self.unread.start
@@ -144,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// Why a client is refused the buffer.
+    /// The panic message of a client that is refused the buffer.
     fn refusal(buf: &mut ReadBuf, client: &Owner, is_reading: bool) -> String {
         let claim = AssertUnwindSafe(|| buf.claim(client, is_reading));
         let panic = catch_unwind(claim).expect_err("the buffer is refused");
@@ -162,11 +164,11 @@ mod tests {
         buf.filled(10);
         let why = refusal(&mut buf, &other, false);
         assert!(why.contains("bytes of another client"), "{why}");
-        // Refused, it is as it was.
+        // The refusal has not changed the buffer.
         buf.claim(&one, true);
         assert_eq!(buf.unread().len(), 10);
         assert_eq!(buf.keep_last(0), 10);
-        // The last bytes are lent, and what they end may still follow from them.
+        // The last bytes are borrowed, and events that they cause may still follow.
         refusal(&mut buf, &other, false);
         buf.claim(&one, true);
         buf.release();
@@ -197,7 +199,7 @@ mod tests {
     fn the_buffer_of_a_client_that_was_dropped_serves_the_next() {
         let mut buf = ReadBuf::with_len(0);
         for _ in 0..3 {
-            // The next client may come to lie where the last one was.
+            // The next client may get the address of the dropped one.
             let client = Owner::default();
             buf.claim(&client, false);
             assert!(buf.unread().is_empty());

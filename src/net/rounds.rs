@@ -1,17 +1,17 @@
-//! Whose turn it is: connections with something to do, in rounds.
+//! The order of turns: connections with work, in rounds.
 
 use std::collections::VecDeque;
 
-/// Queues of the connections that have something to do, in this round and in the next.
+/// The queues of connections with work, for this round and for the next.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    /// Indices of connections that have something to do in this round.
+    /// Indices of connections with work in this round.
     ready: VecDeque<u32>,
-    /// Indices of connections that have had their turn, and have something to do in the next round.
+    /// Indices of connections that had their turn and have more work in the next round.
     next: VecDeque<u32>,
-    /// By index: the connection is in one of both queues, once.
+    /// By index: whether the connection is in one of the two queues. It is never in both.
     queued: Vec<bool>,
-    /// Bytes read and written since the last round that no other followed at once.
+    /// Bytes read and written since `next_turn` last returned `None`.
     turn_bytes: usize,
 }
 
@@ -25,7 +25,7 @@ impl Rounds {
         self.ready.len() + self.next.len()
     }
 
-    /// Has a connection go on in this round.
+    /// Queues a connection for this round, unless it is queued already.
     #[inline]
     pub(super) fn enqueue(&mut self, index: usize) {
         if self.mark(index) {
@@ -33,7 +33,7 @@ impl Rounds {
         }
     }
 
-    /// Has a connection go on in the next round.
+    /// Queues a connection for the next round, unless it is queued already.
     #[inline]
     pub(super) fn enqueue_next(&mut self, index: usize) {
         if self.mark(index) {
@@ -47,8 +47,8 @@ impl Rounds {
         self.turn_bytes = self.turn_bytes.saturating_add(len);
     }
 
-    /// The connection whose turn it is. `None` when a round is over and the next one has to wait until the embedder has
-    /// looked at its own sockets.
+    /// The connection whose turn it is. `None` when a round is over and the embedder has to handle its own sockets
+    /// before the next one.
     #[inline]
     pub(super) fn next_turn(&mut self, buf_len: usize) -> Option<usize> {
         loop {
@@ -62,7 +62,7 @@ impl Rounds {
         }
     }
 
-    /// Begins a round; false when it has to wait.
+    /// Begins the next round. Returns false when the round has to wait.
     fn begin(&mut self, buf_len: usize) -> bool {
         std::mem::swap(&mut self.ready, &mut self.next);
         let goes_on = !self.ready.is_empty() && self.turn_bytes < buf_len.saturating_mul(BUFFERS);
@@ -72,7 +72,7 @@ impl Rounds {
         goes_on
     }
 
-    /// Marks a connection as queued; false when it was.
+    /// Marks a connection as queued. Returns false when it was queued already.
     #[inline]
     fn mark(&mut self, index: usize) -> bool {
         match self.queued.get_mut(index) {
@@ -89,7 +89,7 @@ impl Rounds {
     }
 }
 
-/// Read buffers' worth of bytes after which no further round begins. With 1 instead of 16, so with a look at the poll
-/// after each round, the example `proxy` takes 5 to 9 % longer for answers of 100 KiB and of 1 MiB, with 4 it takes 1
-/// to 6 %.
+/// No further round begins after this many read buffers' worth of bytes. With 1 instead of 16, that is with a poll
+/// after each round, the example `proxy` takes 5 to 9 % longer for answers of 100 KiB and of 1 MiB; with 4, it takes 1
+/// to 6 % longer.
 const BUFFERS: usize = 16;

@@ -1,4 +1,4 @@
-//! One socket, and what is known of it: whether it is connected, and what a read or a write would find.
+//! One socket and its state: whether it is connected, and what a read or a write would find.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 
@@ -16,13 +16,13 @@ pub(super) struct Socket {
     handle: ConnectionHandle,
     stream: Stream,
     phase: Phase,
-    /// The socket may have something to read, or its end.
+    /// The socket may have bytes to read, or may be at its end.
     readable: bool,
     /// The socket may take bytes.
     writable: bool,
-    /// The peer has closed: a short read is not the last.
+    /// The peer has closed the connection: more may follow a short read.
     peer_closed: bool,
-    /// An urgent byte has come: a short read is not the last.
+    /// An urgent byte has arrived: more may follow a short read.
     is_urgent: bool,
 }
 
@@ -30,29 +30,29 @@ pub(super) struct Socket {
 enum Phase {
     Connecting,
     Open,
-    /// A write failed; what the application had sent before is still read.
+    /// A write has failed. Bytes that the application sent before are still read.
     ReadOnly(io::ErrorKind),
 }
 
-/// What a read has found.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// `len` bytes. What comes after a read that has drained the socket is announced.
+    /// `len` bytes. If `drained`, the socket is empty now, and an event reports later bytes.
     Some { len: usize, drained: bool },
-    /// No byte, for now.
+    /// No bytes for now.
     Nothing,
     /// The connection has ended.
     End(Disconnected),
 }
 
-/// What a write has led to.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// The socket has taken so many bytes, and is full now or not.
+    /// The socket has taken `len` bytes. `is_full`: it takes no more for now.
     Some { len: usize, is_full: bool },
     /// The socket is full.
     Nothing,
-    /// The socket takes nothing any more.
+    /// The write has failed. The socket takes no more bytes.
     Failed,
 }
 
@@ -64,14 +64,14 @@ impl Socket {
             stream,
             phase: Phase::Connecting,
             readable: false,
-            // A Unix socket is connected at once, without an event to say so.
+            // A Unix socket is connected at once, without an event.
             writable: true,
             peer_closed: false,
             is_urgent: false,
         }
     }
 
-    /// Takes the socket off its poll.
+    /// Deregisters the socket from its poll.
     pub(super) fn deregister(&mut self, from: &Registry) -> io::Result<()> {
         from.deregister(&mut self.stream)
     }
@@ -85,7 +85,7 @@ impl Socket {
         self.phase == Phase::Connecting
     }
 
-    /// Whether a connect may have come to its end.
+    /// Whether a connect may have finished.
     #[inline]
     pub(super) fn may_be_connected(&self) -> bool {
         self.phase == Phase::Connecting && self.writable
@@ -101,13 +101,13 @@ impl Socket {
         self.readable
     }
 
-    /// Whether the peer has closed, as far as events have told.
+    /// Whether the peer has closed the connection, as far as events have reported it.
     #[inline]
     pub(super) fn is_peer_closed(&self) -> bool {
         self.peer_closed
     }
 
-    /// A readiness event has come.
+    /// Notes a readiness event.
     pub(super) fn note_event(&mut self, event: &Event) {
         let failed = event.is_error();
         self.readable |= event.is_readable() || event.is_read_closed() || failed;
@@ -116,12 +116,12 @@ impl Socket {
         self.is_urgent |= is_urgent(event);
     }
 
-    /// The engine wants to read what was perhaps not announced.
+    /// Notes that the engine wants to read, although perhaps no event has announced bytes.
     pub(super) fn note_unread(&mut self) {
         self.readable = true;
     }
 
-    /// Looks whether the socket is connected; an error when the connect has failed.
+    /// Checks whether the socket is connected. Fails when the connect has failed.
     pub(super) fn finish_connect(&mut self) -> io::Result<bool> {
         let is_connected = self.stream.is_connected()?;
         if is_connected {
@@ -143,7 +143,8 @@ impl Socket {
             };
             match written {
                 Ok(len) if len > 0 => {
-                    // A short write means a full socket on Linux, and an edge will tell.
+                    // On Linux, a short write means that the socket is full. An event reports when it is writable
+                    // again.
                     let is_full = len < offered && cfg!(target_os = "linux");
                     self.writable = !is_full;
                     return Written::Some { len, is_full };
@@ -155,7 +156,7 @@ impl Socket {
                 }
                 other => {
                     debug!("connection {}: write failed, {other:?}", self.handle.index);
-                    // The application may have answered before it closed: that is read first.
+                    // The application may have answered before it closed the connection: the answer is read first.
                     let kind = other.err().map_or(io::ErrorKind::WriteZero, |it| it.kind());
                     self.phase = Phase::ReadOnly(kind);
                     self.readable = true;
@@ -178,8 +179,8 @@ impl Socket {
         match read {
             Ok(0) => Read::End(Disconnected::Eof),
             Ok(len) => {
-                // Edge-triggered: a short read has drained the socket, and what comes later is announced;
-                // the end of the stream was perhaps announced already.
+                // Edge-triggered: after a short read the socket is empty, and an event reports later bytes. The end of
+                // the stream may have been reported already.
                 let may_be_cut = self.peer_closed || self.is_urgent;
                 let drained =
                     len < memory.len() && self.stream.is_drained_by_short_reads() && !may_be_cut;
@@ -201,7 +202,7 @@ impl Socket {
     }
 }
 
-/// Whether an event says that an urgent byte has come: it cuts reads short.
+/// Whether an event reports an urgent byte, which cuts reads short.
 fn is_urgent(event: &Event) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && event.is_priority()
 }

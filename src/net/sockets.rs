@@ -1,4 +1,4 @@
-//! The sockets of a client, and their places in the embedder's poll.
+//! The sockets of a client, and their registration in the embedder's poll.
 
 use std::io;
 use std::ops::Range;
@@ -11,14 +11,14 @@ use super::stream::Stream;
 use crate::address::Address;
 use crate::event::ConnectionHandle;
 
-/// All sockets of a client, each registered under a token of the client's.
+/// All sockets of a client, each registered under one of the client's tokens.
 #[derive(Debug)]
 pub(super) struct Sockets {
     registry: Registry,
     tokens: Range<usize>,
-    /// By [`ConnectionHandle::index`], which is also the offset in `tokens`.
+    /// The sockets by [`ConnectionHandle::index`], which is also the offset in `tokens`.
     slots: Vec<Option<Socket>>,
-    /// Sockets that are being connected.
+    /// The number of sockets that are being connected.
     connecting: usize,
 }
 
@@ -36,14 +36,14 @@ impl Sockets {
         &self.tokens
     }
 
-    /// The index that a token stands for; `None` when the token is not the client's.
+    /// The index of a token; `None` when the token is not the client's.
     #[inline]
     pub(super) fn index_of(&self, token: Token) -> Option<usize> {
         let is_own = self.tokens.contains(&token.0);
         is_own.then(|| token.0 - self.tokens.start)
     }
 
-    /// The token that a connection's socket is registered under.
+    /// The token of a connection's socket.
     pub(super) fn token(&self, handle: ConnectionHandle) -> Token {
         Token(self.tokens.start + handle.index())
     }
@@ -58,7 +58,7 @@ impl Sockets {
         self.slots.get_mut(index)?.as_mut()
     }
 
-    /// The socket of a connection; `None` when another one has its place, or none.
+    /// The socket of a connection; `None` when the slot is empty or belongs to another connection.
     #[inline]
     pub(super) fn of(&mut self, handle: ConnectionHandle) -> Option<&mut Socket> {
         let socket = self.get_mut(handle.index())?;
@@ -88,12 +88,12 @@ impl Sockets {
         self.connecting > 0
     }
 
-    /// The first socket from this index on that is being connected.
+    /// The index of the first socket, at `from` or later, that is being connected.
     pub(super) fn next_connecting(&self, from: usize) -> Option<usize> {
         (from..self.slots.len()).find(|index| self.get(*index).is_some_and(Socket::is_connecting))
     }
 
-    /// Looks whether a socket is connected; an error when its connect has failed.
+    /// Checks whether a socket is connected. Fails when its connect has failed.
     pub(super) fn finish_connect(&mut self, index: usize) -> io::Result<bool> {
         let Some(socket) = self.get_mut(index) else {
             return Ok(false);
@@ -103,14 +103,14 @@ impl Sockets {
         Ok(is_connected)
     }
 
-    /// Deregisters and drops the socket of a connection; false when there is none.
+    /// Deregisters and drops the socket of a connection. Returns false when there is none.
     pub(super) fn close(&mut self, handle: ConnectionHandle) -> bool {
         if self.of(handle).is_none() {
             return false;
         }
         if let Some(mut socket) = self.slots[handle.index()].take() {
             self.connecting -= usize::from(socket.is_connecting());
-            // It is closed next, which takes it off the poll in any case.
+            // An error does not matter: the socket is closed next, which removes it from the poll in any case.
             let _ = socket.deregister(&self.registry);
         }
         true
@@ -125,8 +125,8 @@ impl Drop for Sockets {
     }
 }
 
-/// What sockets are registered for. An urgent byte is asked for where it can be: it cuts reads short, and nothing else
-/// tells.
+/// The interests of all sockets. They include urgent bytes where the system can report them: an urgent byte cuts reads
+/// short, and nothing else reports it.
 fn interests() -> Interest {
     let interests = Interest::READABLE | Interest::WRITABLE;
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -17,12 +17,12 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Begins to connect. On Unix sockets `WouldBlock` says that the listener's backlog is full.
+    /// Begins to connect. For a Unix socket, `WouldBlock` means that the listener's backlog is full.
     pub(super) fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(*address)?;
-                // Small records must not wait for an acknowledgement; not worth failing for.
+                // Small records must not wait for an acknowledgement. An error here is no reason to fail.
                 let _ = stream.set_nodelay(true);
                 Ok(Self::Tcp(stream))
             }
@@ -41,10 +41,11 @@ impl Stream {
         }
     }
 
-    /// Whether a read that brings less than it has room for has drained the socket, and what comes later is announced.
+    /// Whether a short read means that the socket is empty and that an event reports later bytes.
     ///
-    /// So it is with edge-triggered selectors, not with mio's use of `poll`, which announces again only after a read
-    /// would have blocked. An urgent byte of TCP cuts a read short with more to come, and only Linux tells of one.
+    /// This is so with edge-triggered selectors. It is not so when mio uses `poll`, which reports again only after a
+    /// read would have blocked. An urgent byte of TCP cuts a read short although more bytes follow, and only Linux
+    /// reports it.
     pub(super) fn is_drained_by_short_reads(&self) -> bool {
         let has_epoll = cfg!(any(target_os = "linux", target_os = "android"));
         let has_kqueue = cfg!(any(
@@ -62,8 +63,8 @@ impl Stream {
         }
     }
 
-    /// Whether the connect has succeeded; an error when it failed. mio documents these steps: a pending
-    /// error first, then whether there is a peer.
+    /// Whether the connect has succeeded. Fails when the connect has failed. mio documents these steps: check for a
+    /// pending error first, then whether there is a peer.
     pub(super) fn is_connected(&self) -> io::Result<bool> {
         let peer = match self {
             Self::Tcp(stream) => {
@@ -83,7 +84,7 @@ impl Stream {
         match peer {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            // mio names this one too; it has no stable kind.
+            // mio documents this error too. It has no stable `ErrorKind`.
             Err(error) if cfg!(unix) && error.raw_os_error() == Some(EINPROGRESS) => Ok(false),
             Err(error) => Err(error),
         }

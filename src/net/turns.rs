@@ -1,4 +1,4 @@
-//! What becomes of a connection when it is its turn: it is connected, written, read, and the engine is told.
+//! The turn of a connection: it is connected, written and read, and the engine gets the results.
 
 use std::io;
 use std::ops::Range;
@@ -35,7 +35,7 @@ impl Turns {
         self.sockets.tokens()
     }
 
-    /// Turns that are due.
+    /// The number of turns that are due.
     pub(super) fn len(&self) -> usize {
         self.rounds.len()
     }
@@ -51,7 +51,7 @@ impl Turns {
         self.sockets.has_connects()
     }
 
-    /// Notes a readiness event, without any I/O. False when its token is not one of the client's.
+    /// Notes a readiness event, without any I/O. Returns false when its token is not one of the client's.
     pub(super) fn note_event(&mut self, engine: &mut Engine, event: &Event) -> bool {
         let Some(index) = self.sockets.index_of(event.token()) else {
             return false;
@@ -68,18 +68,19 @@ impl Turns {
         true
     }
 
-    /// A time limit is over: sockets that are connected by now, and were not announced, are not late.
+    /// Finishes connects after a time limit has passed: a socket that is connected by now has not timed out, even if no
+    /// event has reported it.
     pub(super) fn finish_connects(&mut self, engine: &mut Engine, now: Instant) {
         let mut from = 0;
         while let Some(index) = self.sockets.next_connecting(from) {
             self.finish_connect(engine, now, index);
-            // What an event said before may be waiting for the turn.
+            // What an earlier event reported may still wait for the turn.
             self.rounds.enqueue(index);
             from = index + 1;
         }
     }
 
-    /// Does what the engine asks for: now, or in the connection's turn.
+    /// Carries out an action of the engine: now, or in the connection's turn.
     #[inline]
     pub(super) fn act(&mut self, engine: &mut Engine, now: Instant, action: Action) {
         match action {
@@ -97,7 +98,8 @@ impl Turns {
             Action::Flush { connection } => {
                 if self.sockets.of(connection).is_some_and(|it| it.may_write()) {
                     if engine.reads_first(connection) {
-                        // Read once before, and late: an application that closes behind its last answer is about to.
+                        // Read once before writing, and late: an application that closes after its last answer is about
+                        // to do so.
                         self.rounds.enqueue_next(connection.index());
                     } else {
                         self.write(engine, now, connection.index());
@@ -106,7 +108,8 @@ impl Turns {
             }
             Action::Read { connection } => {
                 if let Some(socket) = self.sockets.of(connection) {
-                    // Perhaps nothing was announced: a time limit is over, and the answer may be there all the same.
+                    // Perhaps no event has announced bytes. A time limit has passed, and the answer may be there all
+                    // the same.
                     if engine.is_unread(connection) {
                         socket.note_unread();
                     }
@@ -118,14 +121,14 @@ impl Turns {
         }
     }
 
-    /// The connection whose turn it is. `None` when the embedder has to look at its own sockets first.
+    /// The connection whose turn it is. `None` when the embedder has to handle its own sockets first.
     #[inline]
     pub(super) fn next(&mut self, buf_len: usize) -> Option<usize> {
         self.rounds.next_turn(buf_len)
     }
 
-    /// One connection's turn: finish its connect, write what waits, read one buffer's worth. Returns the connection when
-    /// bytes of it are in the buffer.
+    /// One connection's turn: finishes its connect, writes what waits, reads at most one buffer. Returns the connection
+    /// when its bytes are in the buffer.
     #[inline]
     pub(super) fn take(
         &mut self,
@@ -144,7 +147,8 @@ impl Turns {
             if engine.reads_first(handle) {
                 let has_read = self.read(engine, now, index, buf);
                 if has_read || engine.reads_first(handle) {
-                    // Bytes came, or perhaps not all of them: they are fed first, and it is this one's turn again.
+                    // Bytes have arrived, or perhaps not all of them. The engine gets them first; then the connection
+                    // has another turn.
                     self.rounds.enqueue(index);
                     return has_read.then_some(handle);
                 }
@@ -182,7 +186,7 @@ impl Turns {
         }
     }
 
-    /// Looks whether a socket is connected.
+    /// Checks whether a socket is connected, and reports the result to the engine.
     fn finish_connect(&mut self, engine: &mut Engine, now: Instant, index: usize) {
         let Some(socket) = self.sockets.get(index) else {
             return;
@@ -198,7 +202,7 @@ impl Turns {
         }
     }
 
-    /// Writes until there is nothing more, the socket is full, or the turn is over.
+    /// Writes until no bytes are left, the socket is full, or the turn is over.
     #[inline]
     fn write(&mut self, engine: &mut Engine, now: Instant, index: usize) {
         let Some(socket) = self.sockets.get_mut(index) else {
@@ -233,7 +237,7 @@ impl Turns {
         }
     }
 
-    /// Reads once; true when that has brought bytes.
+    /// Reads once. Returns true when bytes were read.
     #[inline]
     fn read(&mut self, engine: &mut Engine, now: Instant, index: usize, buf: &mut ReadBuf) -> bool {
         let Some(socket) = self.sockets.get_mut(index) else {
@@ -258,7 +262,7 @@ impl Turns {
         false
     }
 
-    /// A connection ended on its own.
+    /// Reports to the engine that a connection has ended.
     fn lose(
         &mut self,
         engine: &mut Engine,
@@ -271,7 +275,7 @@ impl Turns {
     }
 }
 
-/// What the engine is told of a connect that has failed.
+/// The reason that is reported to the engine for a failed connect.
 fn why_not_connected(error: &io::Error) -> Disconnected {
     if is_shortage(error) {
         Disconnected::Shortage(error.kind())
@@ -280,7 +284,7 @@ fn why_not_connected(error: &io::Error) -> Disconnected {
     }
 }
 
-/// Whether a connect has failed because this side has no descriptor, port or memory for it.
+/// Whether a connect has failed because this side has no file descriptor, port or memory left.
 fn is_shortage(error: &io::Error) -> bool {
     if matches!(
         error.kind(),
@@ -288,7 +292,7 @@ fn is_shortage(error: &io::Error) -> bool {
     ) {
         return true;
     }
-    // EMFILE and ENFILE, and ENOBUFS, which have no kind.
+    // EMFILE, ENFILE and ENOBUFS, which have no `ErrorKind`.
     let codes: &[i32] = if cfg!(windows) {
         &[10024, 10055]
     } else if cfg!(any(target_os = "linux", target_os = "android")) {
@@ -301,5 +305,5 @@ fn is_shortage(error: &io::Error) -> bool {
         .is_some_and(|code| codes.contains(&code))
 }
 
-/// Bytes written for one connection before it goes to the back of the queue.
+/// The bytes that one turn writes at most before the connection goes to the back of the queue.
 const WRITE_TURN: usize = 1024 * 1024;

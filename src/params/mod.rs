@@ -207,8 +207,8 @@ impl Params {
     }
 
     /// Checks that all pairs can be sent. Together with `added` bytes of pairs that are still to follow, they may take
-    /// `max_len` bytes. With `split_long_pairs`, a pair may be longer than one record. A pair that cannot be encoded
-    /// always fails.
+    /// at most `max_len` bytes. With `split_long_pairs`, a pair may be longer than one record. A pair that cannot be
+    /// encoded always fails.
     ///
     /// # Errors
     /// [`SubmitError::ParamLengthTooLong`], [`SubmitError::PairTooLarge`], [`SubmitError::ParamsTooLarge`].

@@ -1,4 +1,4 @@
-//! One call, or one question, on a private loop: for tools, health checks and tests, not for servers.
+//! Sends one request, or asks one server, on a private event loop: for tools, health checks and tests, not for servers.
 
 mod turns;
 mod values;
@@ -17,10 +17,10 @@ use crate::event::{EventKind, ServerValues, Tag};
 use crate::request::Request;
 use turns::Turns;
 
-/// Sends one request on a connection of its own, waits for the end, and gives the collected response.
+/// Sends one request on a connection of its own, waits for its end, and returns the collected response.
 ///
-/// `timeout` bounds the whole: resolving a host name, connecting, the response. A name's addresses share it, and
-/// [`Call`] says how they are tried. The response is kept in memory up to [`ResponseLimits::default`].
+/// `timeout` bounds the whole call: resolving a host name, connecting, the response. All addresses of a name share it,
+/// and [`Call`] describes how they are tried. The response is kept in memory, up to [`ResponseLimits::default`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -36,12 +36,12 @@ use turns::Turns;
 /// ```
 ///
 /// # Errors
-/// Every variant of [`CallError`] but [`CallError::Unanswered`].
+/// Every variant of [`CallError`] except [`CallError::Unanswered`].
 pub fn call(address: &Address, request: Request, timeout: Duration) -> Result<Response, CallError> {
     Call::new(address, timeout).send(request)
 }
 
-/// As [`call`], with a [`Collector`] of the caller's: other limits, or a method that has no body.
+/// Like [`call`], with a [`Collector`] of the caller's: for other limits, or for a method whose response has no body.
 ///
 /// # Errors
 /// As [`call`].
@@ -54,12 +54,12 @@ pub fn call_with(
     Call::new(address, timeout).send_with(request, collector)
 }
 
-/// Asks an application what it says of itself (`FCGI_GET_VALUES`, FastCGI 1.0, 4.1): whether it is up, without a script
-/// that runs.
+/// Asks an application for its values (`FCGI_GET_VALUES`, FastCGI 1.0, 4.1). This checks whether it is up, and runs no
+/// script.
 ///
-/// `timeout` bounds the whole, as with [`call`]. Of a host name's addresses, the first that can be connected to is
-/// asked. The table of [`Engine::get_values`](crate::Engine::get_values) says what no answer means;
-/// for a php-fpm pool see [the guide](crate::guide::php_fpm#is-it-up).
+/// `timeout` bounds the whole call, as in [`call`]. Of a host name's addresses, the first that can be connected to is
+/// asked. The table of [`Engine::get_values`](crate::Engine::get_values) explains what a missing answer means; for a
+/// php-fpm pool see [the guide](crate::guide::php_fpm#is-it-up).
 ///
 /// ```
 /// use std::time::Duration;
@@ -77,11 +77,11 @@ pub fn get_values(address: &Address, timeout: Duration) -> Result<ServerValues, 
     Call::new(address, timeout).get_values()
 }
 
-/// What [`call`] and [`get_values`] do, with more settings.
+/// [`call`] and [`get_values`] with more settings.
 ///
-/// A host name may stand for several addresses. They are tried in the resolver's order: after a refusal the next one at
-/// once, after a connect that has hung for 250 ms the next one as well (RFC 8305, 5). The first that is connected to is
-/// used. All of it together has `timeout`; if none can be connected to, the error is that of one of them.
+/// A host name may have several addresses. They are tried in the resolver's order: after a refusal the next one at
+/// once, and after a connect has hung for 250 ms the next one as well (RFC 8305, 5). The first that can be connected to
+/// is used. All of them together have `timeout`. If none can be connected to, the error is that of one of them.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -104,10 +104,10 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// A call that may take `timeout` in all and fails when the server refuses the connection.
+    /// A call that takes at most `timeout` and fails when the server refuses the connection.
     ///
-    /// Resolving a host name cannot be interrupted; the time that it took is subtracted. [`Duration::ZERO`] is over at
-    /// once, [`Duration::MAX`] never.
+    /// Resolving a host name cannot be interrupted; the time it takes is subtracted from `timeout`. [`Duration::ZERO`]
+    /// has passed at once, [`Duration::MAX`] never passes.
     #[must_use]
     pub const fn new(address: &'a Address, timeout: Duration) -> Self {
         Self {
@@ -117,8 +117,9 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Sets how long a server that refuses connections, or whose socket does not exist yet, is tried again, with
-    /// [`Config::backoff`]'s pauses. `timeout` bounds this as well. Default: [`Duration::ZERO`], one refusal is enough.
+    /// Sets how long to retry a server that refuses connections, or whose socket does not exist yet, with the pauses of
+    /// [`Config::backoff`]. `timeout` bounds this time as well. Default: [`Duration::ZERO`], which fails after one
+    /// refusal.
     #[must_use]
     pub const fn with_connect_retry_timeout(mut self, limit: Duration) -> Self {
         self.connect_retry_timeout = limit;
@@ -133,7 +134,7 @@ impl<'a> Call<'a> {
         self.send_with(request, Collector::new(ResponseLimits::default()))
     }
 
-    /// The same with a [`Collector`] of the caller's, see [`call_with`].
+    /// Like [`send`](Self::send), with a [`Collector`] of the caller's, see [`call_with`].
     ///
     /// # Errors
     /// As [`call`].
@@ -157,7 +158,7 @@ impl<'a> Call<'a> {
         self.address.resolve().map_err(CallError::Resolve)
     }
 
-    /// For one request or question at a time, in what is left of the time.
+    /// The configuration for one request or question, with the time that is left.
     fn configure(&self, began: Instant, servers: Vec<Address>) -> Config {
         let left = self.timeout.saturating_sub(began.elapsed());
         let mut config = Config::with_servers(servers);
@@ -188,7 +189,7 @@ fn send_to(
                 return ControlFlow::Break(());
             }
             if collector.on_event(&event).is_err() {
-                // The collector keeps the error; the request has no more to give.
+                // The collector keeps the error. The rest of the response is not needed.
                 client.abort(now, handle);
             }
             ControlFlow::Continue(())
@@ -209,10 +210,10 @@ pub enum CallError {
     /// The host name could not be resolved.
     #[error(transparent)]
     Resolve(io::Error),
-    /// The address is none that a system call takes, or the system has no poll or file descriptor left.
+    /// The address cannot be passed to a system call, or the system has no poll or file descriptor left.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The request or its response failed; what there is of it is inside.
+    /// The request or its response failed. The error holds what was received.
     #[error(transparent)]
     Incomplete(#[from] Box<Incomplete>),
     /// There was no answer to [`get_values`].
@@ -221,7 +222,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// What was wrong with the response, where that is the reason.
+    /// The error in the response, if that is the reason.
     #[must_use]
     pub fn response_error(&self) -> Option<&ResponseError> {
         match self {
@@ -230,7 +231,7 @@ impl CallError {
         }
     }
 
-    /// How the request failed, where that is the reason.
+    /// How the request failed, if that is the reason.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         match self {
@@ -241,7 +242,7 @@ impl CallError {
     }
 }
 
-/// Several addresses; the rest is tested with real peers, in tests/net/asking.rs.
+/// Tests with several addresses. The other tests use real peers, in tests/net/asking.rs.
 #[cfg(test)]
 mod tests {
     use std::io::{self, Read, Write};
@@ -255,10 +256,10 @@ mod tests {
     use crate::error::{ConnectError, RequestError, TimeoutKind};
     use crate::wire::{self, EndRequest, ProtocolStatus, RecordType};
 
-    /// For what is to come: much, since the machine may be busy.
+    /// The limit for what must happen. It is long, since the machine may be busy.
     const TIME_LIMIT: Duration = Duration::from_secs(45);
 
-    /// An address, and what keeps it as it is.
+    /// An address, and the value that keeps it in its state.
     type Kept<T> = (Address, T);
 
     fn any_port() -> socket2::SockAddr {
@@ -270,7 +271,7 @@ mod tests {
         address.as_socket().expect("an IPv4 address")
     }
 
-    /// Bound, so that nobody else gets the port, and not listening.
+    /// Bound, so that no other program gets the port, and not listening.
     fn refusing() -> Kept<Socket> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.bind(&any_port()).expect("loopback has a free port");
@@ -289,14 +290,14 @@ mod tests {
         (address, (socket, fillers))
     }
 
-    /// The system accepts, nobody else does.
+    /// The system accepts connections; no program does.
     fn silent() -> Kept<TcpListener> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
         (Address::Tcp(address), listener)
     }
 
-    /// Answers the first question or request, and says how many more connections there are.
+    /// Answers the first question or request. Returns the number of further connections.
     fn answering() -> Kept<thread::JoinHandle<io::Result<usize>>> {
         let (address, listener) = silent();
         let peer = thread::spawn(move || {

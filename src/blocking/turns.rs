@@ -31,8 +31,8 @@ impl Turns {
         })
     }
 
-    /// Waits until there is something to do, at most until an instant, does it, and shows each event until one is
-    /// enough; the next turn goes on from there.
+    /// Waits until there is work, at most until `until`, and does it. Passes each event to `on_event` until that
+    /// breaks; the next turn continues there.
     pub(super) fn turn(
         &mut self,
         until: Option<Instant>,

@@ -1,7 +1,7 @@
-//! `FCGI_GET_VALUES` to the first of several addresses that can be connected to.
+//! Asks for `FCGI_GET_VALUES` at the first of several addresses that can be connected to.
 //!
-//! A question belongs to one server, so each address has a question of its own; the first answer counts, and the other
-//! questions end with the client.
+//! A question belongs to one server, so each address gets a question of its own. The first answer counts; the other
+//! questions end when the client is dropped.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::event::{Event, EventKind, RequestHandle, ServerValues, Tag};
 /// How long a connect may hang before the next address is tried as well (RFC 8305, 5 and 8).
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Asks the servers of `config` one after the other, all within its total time limit.
+/// Asks the servers of `config` in order, all within its total time limit.
 pub(super) fn ask(mut config: Config) -> Result<ServerValues, CallError> {
     let left = config.timeouts.total.unwrap_or(Duration::MAX);
     config.timeouts.queue = None;
@@ -24,7 +24,7 @@ pub(super) fn ask(mut config: Config) -> Result<ServerValues, CallError> {
     let mut turns = Turns::new(config)?;
     let mut found = Found::default();
     let mut refusals = 0;
-    // A question has no total limit of its own. The engine's limit of the first connect passes at this very instant.
+    // A question has no total limit of its own. The engine's limit for the first connect passes at the same instant.
     let mut now = Instant::now();
     let end = now.checked_add(left);
     let mut next_at = now;
@@ -32,7 +32,7 @@ pub(super) fn ask(mut config: Config) -> Result<ServerValues, CallError> {
         let counters = turns.client.stats().counters;
         let is_next = now >= next_at || counters.connect_failures > refusals;
         refusals = counters.connect_failures;
-        // The first that is connected to is the one that counts.
+        // Only the first server that is connected to counts.
         if counters.connected > 0 {
             servers = 0..0;
         }
@@ -63,14 +63,14 @@ pub(super) fn ask(mut config: Config) -> Result<ServerValues, CallError> {
     }
 }
 
-/// What has come of the questions.
+/// The results of the questions.
 #[derive(Debug, Default)]
 struct Found {
     waiting: Vec<RequestHandle>,
     values: Option<ServerValues>,
-    /// The most telling one.
+    /// The failure that says most.
     failure: Option<Failure>,
-    /// The questions that have not ended were aborted for the time limit.
+    /// The time limit has passed, and the questions that had not ended were aborted.
     is_late: bool,
 }
 
@@ -95,8 +95,8 @@ impl Found {
         ControlFlow::Break(())
     }
 
-    /// A server that was connected to says more than one that is busy, that one more than silence, and that more than a
-    /// refusal; of equals, the last.
+    /// Keeps the failure that says most. A failure after a connect says more than a busy server, a busy server says
+    /// more than a connect without an answer, and that says more than a refusal. Of equal failures, the last is kept.
     fn keep_most_telling(&mut self, failure: Failure) {
         let rank = |failure: &Failure| match failure.error {
             RequestError::Connect(ConnectError::Failed(_)) => 0,

@@ -1,15 +1,15 @@
-//! Which bytes may stand where, for requests and responses alike.
+//! Which bytes are allowed where, in requests and in responses.
 
-/// True for an HTTP token, which methods and the names of fields are (RFC 9110, 5.6.2).
+/// Whether this is an HTTP token. Methods and the names of fields are tokens (RFC 9110, 5.6.2).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| IN_TOKEN[usize::from(*byte)])
 }
 
-/// The first byte that must not be in any parameter: applications take values for C strings and write
-/// them to logs and fields.
+/// The first byte that no parameter may contain. Applications use values as C strings and write them to logs and
+/// fields.
 pub(super) fn breaks_lines(bytes: &[u8]) -> Option<u8> {
     let breaks = |byte: u8| matches!(byte, 0 | b'\r' | b'\n');
-    // All of them are looked at, as a rule: without an early exit that takes several at a time.
+    // Usually all bytes are checked. Without an early exit, the loop takes several at a time.
     let is_broken = bytes
         .iter()
         .fold(false, |so_far, byte| so_far | breaks(*byte));
@@ -19,7 +19,7 @@ pub(super) fn breaks_lines(bytes: &[u8]) -> Option<u8> {
     bytes.iter().copied().find(|byte| breaks(*byte))
 }
 
-/// By byte: letters, digits and these marks. A table, where each byte of each name is looked at: 850 instructions instead
+/// A table by byte: true for letters, digits and `marks`. Each byte of each name is looked up: 850 instructions instead
 /// of 1,400 for ten names.
 pub(super) const fn alphanumeric_or(marks: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];

@@ -1,4 +1,4 @@
-//! Collects one exchange: head, body and stderr, and whether all of it is there.
+//! Collects the output of one request: head, body and stderr, and whether the response is whole.
 
 use super::head_parser::HeadParser;
 use super::response::{Completeness, Field, Incomplete, Interim, Response, ResponseError};
@@ -8,20 +8,20 @@ use crate::event::{Event, EventKind, Outcome};
 
 /// Collects the events of one request into a [`Response`].
 ///
-/// Memory is bounded by [`ResponseLimits`]. For output that should not be held, use a [`HeadParser`] and pass
-/// the body on as it comes.
+/// Memory is bounded by [`ResponseLimits`]. To pass output on without holding it, use a [`HeadParser`] and forward the
+/// body as it arrives.
 ///
 /// ```
 /// use mio_fcgi::cgi::Collector;
 /// use mio_fcgi::{Completion, Report};
 ///
-/// // Each event of the request goes to `on_event`, or piece by piece:
+/// // Pass each event of the request to `on_event`, or pass the pieces:
 /// let mut collector = Collector::default().with_method("GET");
 /// collector.stdout(b"Content-Type: text/plain\r\n\r\nhello ")?;
 /// collector.stderr(b"PHP Notice: ...");
 /// collector.stdout(b"world")?;
 ///
-/// // The outcome is that of the `End` event.
+/// // The outcome comes from the `End` event.
 /// let response = collector.finish(Ok(Completion::new(0, Report::default())))?;
 /// assert_eq!((response.status, response.body), (200, b"hello world".to_vec()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -33,7 +33,7 @@ pub struct Collector {
     head_only: bool,
     head: Option<FinalHead>,
     interim: Vec<Interim>,
-    /// Output that was refused as a head, where the parser does not hold it.
+    /// Output that was refused as a head and is not in the parser's buffer.
     refused: Vec<u8>,
     body: Vec<u8>,
     discarded: u64,
@@ -44,7 +44,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// A collector with limits of its own.
+    /// A collector with these limits.
     #[must_use]
     pub fn new(limits: ResponseLimits) -> Self {
         Self {
@@ -54,8 +54,8 @@ impl Collector {
         }
     }
 
-    /// States the request's method: the response to a HEAD has no body, whatever its length says. A body that is there
-    /// already is [discarded](Response::stdout_discarded); one that was discarded does not come back.
+    /// Sets the request's method: the response to a HEAD has no body, whatever its `Content-Length` says. A body that
+    /// has already arrived is [discarded](Response::stdout_discarded); a discarded body does not come back.
     #[must_use]
     pub fn with_method(mut self, method: impl AsRef<[u8]>) -> Self {
         self.head_only = method.as_ref() == b"HEAD";
@@ -70,8 +70,8 @@ impl Collector {
         self
     }
 
-    /// Sets the one limit that most programs choose: [`ResponseLimits::max_body`]. A body that exceeds it already is
-    /// too large from now on.
+    /// Sets [`ResponseLimits::max_body`], the one limit that most programs choose. A body that already exceeds it is
+    /// then too large.
     #[must_use]
     pub fn with_max_body(mut self, bytes: usize) -> Self {
         self.limits.max_body = bytes;
@@ -81,7 +81,8 @@ impl Collector {
         self
     }
 
-    /// Takes `Stdout`, `StdoutEnd` and `Stderr`, and ignores the others. `End` is for [`finish`](Self::finish).
+    /// Takes `Stdout`, `StdoutEnd` and `Stderr`, and ignores the others. The outcome of `End` goes to
+    /// [`finish`](Self::finish).
     ///
     /// # Errors
     /// As [`stdout`](Self::stdout).
@@ -97,13 +98,13 @@ impl Collector {
 
     /// Takes a piece of output.
     ///
-    /// What cannot belong to the response is counted in [`Response::stdout_discarded`]: a body where there is none (see
-    /// [`has_body`]), output after its end.
+    /// Output that cannot belong to the response is counted in [`Response::stdout_discarded`]: a body where none is
+    /// allowed (see [`has_body`]), and output after [`stdout_end`](Self::stdout_end).
     ///
     /// # Errors
-    /// [`ResponseError::Head`], [`ResponseError::BodyTooLarge`], and [`ResponseError::LengthMismatch`] for a body longer than its
-    /// `Content-Length`, whose excess is not kept. The response cannot be had any more, and the same error
-    /// comes from each further call and from `finish`; the request may be aborted.
+    /// [`ResponseError::Head`], [`ResponseError::BodyTooLarge`], and [`ResponseError::LengthMismatch`] for a body
+    /// longer than its `Content-Length`, whose excess is not kept. After an error there is no response: each further
+    /// call and `finish` return the same error. The request may be aborted.
     pub fn stdout(&mut self, piece: &[u8]) -> Result<(), ResponseError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
@@ -118,7 +119,7 @@ impl Collector {
         self.stdout_ended = true;
     }
 
-    /// Takes a piece of stderr. What exceeds [`ResponseLimits::max_stderr`] is counted, not kept.
+    /// Takes a piece of stderr. Bytes beyond [`ResponseLimits::max_stderr`] are counted, not kept.
     pub fn stderr(&mut self, piece: &[u8]) {
         let room = self.limits.max_stderr.saturating_sub(self.stderr.len());
         let kept = piece.len().min(room);
@@ -126,13 +127,13 @@ impl Collector {
         self.stderr_dropped += (piece.len() - kept) as u64;
     }
 
-    /// The request is over.
+    /// Ends the collection with the request's outcome, and returns the response.
     ///
-    /// A connection lost, a time limit or a shutdown after the whole response is no error: the response is there,
-    /// flagged in [`Response::completeness`].
+    /// A lost connection, a time limit or a shutdown after the whole response is not an error: the response is
+    /// returned, and [`Response::completeness`] reports the case.
     ///
     /// # Errors
-    /// [`Incomplete`] for anything that is not a whole response, with what there is of it.
+    /// [`Incomplete`] when there is no whole response. It holds the received part.
     pub fn finish(mut self, outcome: Outcome) -> Result<Response, Box<Incomplete>> {
         let Some(head) = self.head.take() else {
             let error = self.headless(&outcome);
@@ -221,7 +222,7 @@ impl Collector {
         let received = self.body.len().saturating_add(piece.len());
         let declared = head.content_length.unwrap_or(u64::MAX);
         let wanted = limit.min(usize::try_from(declared).unwrap_or(usize::MAX));
-        // The limit may have been lowered below what is there.
+        // The limit may have been lowered below the length of the body.
         self.body.truncate(wanted);
         let kept = piece.len().min(wanted - self.body.len());
         self.body.extend_from_slice(&piece[..kept]);
@@ -236,7 +237,7 @@ impl Collector {
         }
     }
 
-    /// What is wrong where no head was complete.
+    /// The error when no head was complete.
     fn headless(&self, outcome: &Outcome) -> ResponseError {
         let head_error = match (&self.error, self.parser.end()) {
             (Some(error), _) => return error.clone(),
@@ -279,15 +280,15 @@ impl Collector {
     }
 }
 
-/// What a [`Collector`] may hold.
+/// The limits of a [`Collector`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResponseLimits {
-    /// What the head may be.
+    /// The rules for the head.
     pub head: HeadRules,
-    /// Bytes of the body; default 64 MiB. A longer one is an error.
+    /// The most bytes of the body. A longer body is an error. Default: 64 MiB.
     pub max_body: usize,
-    /// Bytes of stderr that are kept; default 64 KiB. More is no error.
+    /// The most bytes of stderr that are kept. More is not an error. Default: 64 KiB.
     pub max_stderr: usize,
 }
 
@@ -301,8 +302,8 @@ impl Default for ResponseLimits {
     }
 }
 
-/// Whether the response to a request has a body at all: not to HEAD, and not with status 1xx, 204 or 304
-/// (RFC 9110, 6.4.1). What the application sends there all the same is to be dropped.
+/// Whether the response to a request has a body at all. It has none if the method is HEAD or the status is 1xx, 204 or
+/// 304 (RFC 9110, 6.4.1). Drop what the application sends there.
 pub fn has_body(method: impl AsRef<[u8]>, status: u16) -> bool {
     method.as_ref() != b"HEAD" && !matches!(status, 100..=199 | 204 | 304)
 }
@@ -349,7 +350,7 @@ fn cut_or_failed(error: &RequestError) -> ResponseError {
     }
 }
 
-/// True for errors that say nothing against a response that is whole already.
+/// Whether a response that is whole already stays valid after this error.
 fn spares_the_response(error: &RequestError) -> bool {
     matches!(
         error,

@@ -10,11 +10,12 @@ use super::script::{Script, base, without_slash};
 use super::writer::Writer;
 use crate::params::Params;
 
-/// An HTTP request, as an application is to see it.
+/// An HTTP request, from which the parameters for an application are made.
 ///
-/// [`write_to`](Self::write_to) appends the variables of RFC 3875, 4.1, those which PHP expects beside them, and the
-/// request's fields as `HTTP_*`. **What is in the [`Params`] already wins**: a name that the embedder has pushed,
-/// or shares between requests, is not written again, whether it would come from here or from the client.
+/// [`write_to`](Self::write_to) appends the variables of RFC 3875, 4.1, those that PHP expects in addition, and the
+/// request's fields as `HTTP_*`. **A parameter that is already in the [`Params`] wins**: a name that the embedder has
+/// pushed, or shares between requests, is not written again, whether the second value would come from here or from the
+/// client.
 ///
 /// | variables | from |
 /// |-----------|------|
@@ -26,8 +27,9 @@ use crate::params::Params;
 /// | `CONTENT_LENGTH` | [`content_length`](Self::content_length), never the client's field |
 /// | `CONTENT_TYPE`, `HTTP_*` | the fields, as far as [`FieldRules`] pass them |
 ///
-/// Not there unless pushed: `AUTH_TYPE`, `REMOTE_USER`, `REMOTE_IDENT`, `REMOTE_HOST`; and `REMOTE_ADDR`, which
-/// applications rely on, where [`remote`](Self::remote) is not set, as with clients of a Unix socket.
+/// Not written: `AUTH_TYPE`, `REMOTE_USER`, `REMOTE_IDENT` and `REMOTE_HOST`. `REMOTE_ADDR`, which applications rely
+/// on, is not written if [`remote`](Self::remote) is not set, as for clients of a Unix socket. Push these where they
+/// are needed.
 ///
 /// ```
 /// use mio_fcgi::Params;
@@ -54,27 +56,28 @@ use crate::params::Params;
 pub struct Env<'a, F> {
     /// The method.
     pub method: &'a [u8],
-    /// The target as it came, undecoded: a path with perhaps a query, or `*`.
+    /// The target as received, not decoded: a path, with or without a query, or `*`.
     pub target: &'a [u8],
-    /// Default `HTTP/1.1`.
+    /// The protocol version. Default: `HTTP/1.1`.
     pub protocol: &'a [u8],
-    /// The fields in their order, iterated more than once.
+    /// The fields, in order. They are iterated more than once.
     pub fields: F,
-    /// Which of them are passed, and how.
+    /// Which fields are passed, and how.
     pub rules: FieldRules,
-    /// What the target stands for.
+    /// The script for the target.
     pub script: &'a Script,
-    /// Whether the client came by TLS.
+    /// Whether the client's connection uses TLS.
     pub https: bool,
-    /// The listener's address; none for a Unix socket.
+    /// The listener's address; `None` for a Unix socket.
     pub server: Option<SocketAddr>,
     /// The client's address.
     pub remote: Option<SocketAddr>,
-    /// Instead of what the client's `Host` says.
+    /// The name of the server. It replaces the client's `Host` as `SERVER_NAME`.
     pub server_name: Option<&'a [u8]>,
-    /// Bytes of the body. `None`: left to the submitted body, or to the embedder.
+    /// The length of the body, in bytes. `None` leaves it to the submitted body, or to the embedder.
     pub content_length: Option<u64>,
-    /// For an Authorizer: without `CONTENT_LENGTH`, `PATH_INFO`, `PATH_TRANSLATED` and `SCRIPT_NAME` (FastCGI 1.0, 6.3).
+    /// Whether this is for an Authorizer, which gets no `CONTENT_LENGTH`, `PATH_INFO`, `PATH_TRANSLATED` and
+    /// `SCRIPT_NAME` (FastCGI 1.0, 6.3).
     pub authorizer: bool,
 }
 
@@ -82,7 +85,7 @@ impl<'a, F> Env<'a, F>
 where
     F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
-    /// A request over HTTP/1.1 without TLS, its addresses unknown.
+    /// A request over HTTP/1.1 without TLS. Its addresses are unknown.
     pub fn new(method: &'a [u8], target: &'a [u8], fields: F, script: &'a Script) -> Self {
         Self {
             method,
@@ -100,31 +103,32 @@ where
         }
     }
 
-    /// Sets the client's address; for chains.
+    /// Sets the client's address. Made for chained calls.
     #[must_use]
     pub fn with_remote(mut self, address: SocketAddr) -> Self {
         self.remote = Some(address);
         self
     }
 
-    /// Sets the listener's address; for chains.
+    /// Sets the listener's address. Made for chained calls.
     #[must_use]
     pub fn with_server(mut self, address: SocketAddr) -> Self {
         self.server = Some(address);
         self
     }
 
-    /// Sets the length of the body; for chains.
+    /// Sets the length of the body, in bytes. Made for chained calls.
     #[must_use]
     pub fn with_content_length(mut self, bytes: u64) -> Self {
         self.content_length = Some(bytes);
         self
     }
 
-    /// Appends the parameters. Allocates only where `params` has to grow.
+    /// Appends the parameters. Allocates only when `params` has to grow.
     ///
     /// # Errors
-    /// [`EnvError`]: the client's fault, as a rule; a server answers 400. `params` holds a part then: clear it.
+    /// [`EnvError`], as a rule the client's fault: a server answers 400. `params` then holds a part of the parameters:
+    /// clear it.
     pub fn write_to(&self, params: &mut Params) -> Result<(), EnvError> {
         let query = self.check()?;
         let mut writer = Writer::new(params);
@@ -135,7 +139,7 @@ where
         Ok(())
     }
 
-    /// Refuses what could be read differently further on, and returns the query.
+    /// Refuses what other programs could read differently, and returns the query.
     fn check(&self) -> Result<&'a [u8], EnvError> {
         if !is_token(self.method) {
             return Err(EnvError::Method);
@@ -146,7 +150,7 @@ where
         if self.target != b"*" && !self.target.starts_with(b"/") {
             return Err(EnvError::TargetForm);
         }
-        // A fragment is no part of a target (RFC 9112, 3.2), and where it began would be anybody's guess.
+        // A fragment is not part of a target (RFC 9112, 3.2), and programs may disagree where it begins.
         let outside = |byte: &&u8| byte.is_ascii_control() || matches!(**byte, b' ' | b'#');
         if let Some(byte) = self.target.iter().find(outside) {
             return Err(EnvError::Target { byte: *byte });
@@ -172,7 +176,7 @@ where
     fn write_request(&self, query: &[u8], writer: &mut Writer<'_>) {
         writer.put("GATEWAY_INTERFACE", b"CGI/1.1");
         writer.put("SERVER_SOFTWARE", SOFTWARE.as_bytes());
-        // PHP built with force-cgi-redirect runs nothing without it.
+        // PHP built with force-cgi-redirect runs no script without it.
         writer.put("REDIRECT_STATUS", b"200");
         writer.put("REQUEST_METHOD", self.method);
         writer.put("SERVER_PROTOCOL", self.protocol);
@@ -237,7 +241,7 @@ where
     }
 }
 
-/// Shows neither the query nor the value of any field.
+/// Shows neither the query nor the values of fields.
 impl<'a, F> fmt::Debug for Env<'a, F>
 where
     F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
@@ -256,9 +260,11 @@ where
     }
 }
 
-/// The constants of a site, to be shared between its requests: `GATEWAY_INTERFACE`, `SERVER_SOFTWARE`, `REDIRECT_STATUS` and
-/// `DOCUMENT_ROOT`. With a [`ScriptMap`](super::ScriptMap), take its [root](super::ScriptMap::root): applications expect
-/// scripts below their document root. Push what else is constant, then make it [shared](Params::into_shared).
+/// The constants of a site, to be shared between its requests: `GATEWAY_INTERFACE`, `SERVER_SOFTWARE`,
+/// `REDIRECT_STATUS` and `DOCUMENT_ROOT`.
+///
+/// With a [`ScriptMap`](super::ScriptMap), pass its [root](super::ScriptMap::root): applications expect scripts below
+/// their document root. Push any further constants, then make the parameters [shared](Params::into_shared).
 ///
 /// ```
 /// use mio_fcgi::{Params, cgi};

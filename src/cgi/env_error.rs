@@ -1,69 +1,71 @@
-//! Why an HTTP request does not become parameters.
+//! Why an HTTP request cannot be made into parameters.
 
 use thiserror::Error;
 
-/// Why a request does not become parameters. Fields are counted from 0, and no value is shown.
+/// Why an HTTP request cannot be made into parameters.
+///
+/// Fields are counted from 0. No value of a field is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EnvError {
-    /// Not an HTTP token (RFC 9110, 9.1).
+    /// The method is not an HTTP token (RFC 9110, 9.1).
     #[error("the method is not an HTTP token")]
     Method,
-    /// Not printable ASCII.
+    /// The protocol version is not printable ASCII.
     #[error("the protocol version is not printable ASCII")]
     Protocol,
-    /// Neither a path nor `*`: take scheme and authority off first, the authority taking the place of `Host` (RFC
-    /// 9112, 3.2.2).
+    /// The target is neither a path nor `*`. Remove scheme and authority first, and replace `Host` with the authority
+    /// (RFC 9112, 3.2.2).
     #[error("the target does not begin with a slash: take scheme and authority off first")]
     TargetForm,
-    /// A control byte, a blank or a `#` in the target.
+    /// The target holds a control byte, a space or a `#`.
     #[error("the target holds the byte {byte:#04x}")]
     Target {
         /// The first such byte.
         byte: u8,
     },
-    /// NUL, CR or LF in the script's names.
+    /// The root, file name, name or path info of the script holds NUL, CR or LF.
     #[error("the script's path holds the byte {byte:#04x}")]
     Script {
         /// The first such byte.
         byte: u8,
     },
-    /// NUL, CR or LF in [`Env::server_name`](super::Env::server_name).
+    /// [`Env::server_name`](super::Env::server_name) holds NUL, CR or LF.
     #[error("the server's name holds the byte {byte:#04x}")]
     ServerName {
         /// The first such byte.
         byte: u8,
     },
-    /// A name that is no HTTP token (RFC 9110, 5.1), such as one with a blank, `=` or a line break.
+    /// The name of a field is not an HTTP token (RFC 9110, 5.1). It holds a space, `=` or a line break, for example.
     #[error("the name of field {index} is not an HTTP token")]
     FieldName {
-        /// Which field.
+        /// The position of the field.
         index: usize,
     },
-    /// NUL, CR or LF in a value (RFC 9110, 5.5).
+    /// The value of a field holds NUL, CR or LF (RFC 9110, 5.5).
     #[error("the value of field {index} holds the byte {byte:#04x}")]
     FieldValue {
-        /// Which field.
+        /// The position of the field.
         index: usize,
         /// The first such byte.
         byte: u8,
     },
-    /// A field that may be there once only: `Host` or `Content-Type`.
+    /// A field that may occur only once is repeated: `Host` or `Content-Type`.
     #[error("the field {name} is there more than once")]
     Repeated {
-        /// Its name.
+        /// The name of the field.
         name: &'static str,
     },
-    /// A `Host` that is not a host with perhaps a port (RFC 9110, 7.2).
+    /// `Host` is not a host with an optional port (RFC 9110, 7.2).
     #[error("the field Host is not a host and port")]
     Host,
-    /// More fields than [`FieldRules::max_fields`](super::FieldRules::max_fields): a server answers 431.
+    /// There are more fields than [`FieldRules::max_fields`](super::FieldRules::max_fields): a server answers 431.
     #[error("more than {limit} fields: raise max_fields if that is right")]
     TooManyFields {
         /// The limit.
         limit: usize,
     },
-    /// More options in `Connection` than are looked at.
+    /// `Connection` lists more options than are checked.
     #[error("the field Connection lists more than {limit} options")]
     ConnectionOptions {
         /// The limit.

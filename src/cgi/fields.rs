@@ -1,4 +1,4 @@
-//! Which fields of an HTTP request an application gets to see, and in which form.
+//! Which fields of an HTTP request an application gets, and in which form.
 
 use std::net::Ipv6Addr;
 
@@ -6,23 +6,23 @@ use super::bytes::{alphanumeric_or, breaks_lines, is_token};
 use super::env_error::EnvError;
 use super::writer::{Names, Writer};
 
-/// What is passed of a request's fields.
+/// Which fields of a request are passed to the application.
 ///
-/// Whatever the rules: `Proxy` is dropped, since `HTTP_PROXY` means something else to many programs; names with
-/// anything but letters, digits and `-` are dropped, so that `X_Forwarded_For` cannot pose as
-/// `X-Forwarded-For`; `Content-Length` and `Content-Type` do not become `HTTP_*`. Repeated fields are joined by `", "`,
-/// `Cookie` by `"; "` (RFC 9110, 5.2; RFC 6265, 5.4).
+/// Some rules are fixed. `Proxy` is dropped, because `HTTP_PROXY` means something else to many programs. Names with
+/// anything but letters, digits and `-` are dropped, so that `X_Forwarded_For` cannot pose as `X-Forwarded-For`.
+/// `Content-Length` and `Content-Type` do not become `HTTP_*`. Repeated fields are joined by `", "`, `Cookie` by `"; "`
+/// (RFC 9110, 5.2; RFC 6265, 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FieldRules {
-    /// Passes `Authorization`; default false (RFC 3875, 4.1.18). PHP reads basic credentials from it.
+    /// Passes `Authorization`, from which PHP reads basic credentials (RFC 3875, 4.1.18). Default: false.
     pub pass_authorization: bool,
-    /// Passes `Proxy-Authorization`; default false: those are credentials for a proxy.
+    /// Passes `Proxy-Authorization`, which holds credentials for a proxy. Default: false.
     pub pass_proxy_authorization: bool,
-    /// Passes what belongs to the client's connection: [`is_hop_by_hop`], and the fields listed in `Connection`. Default
-    /// false.
+    /// Passes fields that belong to the client's connection: those of [`is_hop_by_hop`], and those listed in
+    /// `Connection`. Default: false.
     pub pass_hop_by_hop: bool,
-    /// The most fields of a request; default 256. Work grows with its square.
+    /// The most fields of a request. The work grows with the square of the number of fields. Default: 256.
     pub max_fields: usize,
 }
 
@@ -116,7 +116,7 @@ pub(super) fn host_name(host: &[u8]) -> &[u8] {
     &host[..colon.map_or(host.len(), |at| from + at)]
 }
 
-/// What is special about a field.
+/// How a field is treated.
 #[derive(Clone, Copy)]
 enum Class {
     Host,
@@ -125,7 +125,7 @@ enum Class {
     Authorization,
     ProxyAuthorization,
     HopByHop,
-    /// Passed by no rule.
+    /// No rule passes it.
     Never,
     Other,
 }
@@ -178,10 +178,11 @@ where
         .map(|field| field.1.trim_ascii())
 }
 
-/// Whether a field is about a connection and not about what passes over it: `Connection`, `Keep-Alive`,
-/// `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade` (RFC 9110, 7.6.1; names compare without case).
+/// Whether a field concerns one connection, and not the message that passes over it: `Connection`, `Keep-Alive`,
+/// `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade` (RFC 9110, 7.6.1). Names are compared without
+/// case.
 ///
-/// An application that sends such a field cannot know the server's connection: leave it out of the response.
+/// Leave such a field of an application out of the response: the application cannot know the server's connection.
 pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
     let name = name.as_ref();
     let is = |special: &str| special.as_bytes().eq_ignore_ascii_case(name);
@@ -189,11 +190,12 @@ pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
     special.any(|special| matches!(special.1, Class::HopByHop) && is(special.0))
 }
 
-/// Whether this is a host with perhaps a port, or nothing: what `Host` and the authority of a target may be, blanks around
-/// it removed (RFC 9110, 7.2; RFC 3986, 3.2.2 without the comma, at which some programs would split it).
+/// Whether this is a host with an optional port, or empty. Only such a value is allowed in `Host` and as the authority
+/// of a target, after the blanks around it are removed (RFC 9110, 7.2; RFC 3986, 3.2.2 without the comma, at which some
+/// programs would split the host).
 ///
-/// Labels but the last are not empty, since there are programs that look for a directory of the host's name: `..` is
-/// none. [`Env`](super::Env) refuses another `Host`; a server that answers some requests by itself asks before.
+/// Only the last label may be empty: some programs look for a directory with the host's name, and `..` must not be one.
+/// [`Env`](super::Env) refuses any other `Host`. A server that answers some requests itself calls this function first.
 ///
 /// ```
 /// use mio_fcgi::cgi::is_valid_host;
@@ -214,7 +216,7 @@ pub fn is_valid_host(host: impl AsRef<[u8]>) -> bool {
                 && !name.windows(2).any(|pair| pair == b"..")
         }
     };
-    // What follows the name begins with a colon, if there is anything.
+    // After the name there is nothing, or a colon and the port.
     valid_name && port.iter().skip(1).all(u8::is_ascii_digit)
 }
 
@@ -223,9 +225,9 @@ fn is_ipv6(bytes: &[u8]) -> bool {
     text.is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
-/// What names consist of that are passed.
+/// The bytes of field names that are passed.
 static IS_MAPPED: [bool; 256] = alphanumeric_or(b"-");
-/// What names of hosts consist of.
+/// The bytes of host names.
 static IN_HOST: [bool; 256] = alphanumeric_or(b"-._~%!$&'()*+;=");
 
 const SPECIAL: &[(&str, Class)] = &[
@@ -255,5 +257,5 @@ const SPECIAL_NAMES: Names = {
     names
 };
 
-/// Options of `Connection` that are looked at; browsers send two. Each is compared with each field.
+/// The most options of `Connection` that are checked; browsers send two. Each option is compared with each field.
 const MAX_OPTIONS: usize = 32;

@@ -1,11 +1,11 @@
-//! The head of a response: what it says, what it may be, what can be wrong with it (RFC 3875, 6).
+//! The head of a response: its content, the rules for it, and its errors (RFC 3875, 6).
 
 use std::fmt;
 use std::ops::Range;
 
 use thiserror::Error;
 
-/// A complete head, borrowed from the piece it came in or from the parser.
+/// A complete response head. Borrows the piece it arrived in, or the parser.
 ///
 /// `Debug` shows names and lengths, no values.
 #[derive(Clone, Copy)]
@@ -16,7 +16,8 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// The status, 100 to 999: as stated, else 302 with a `Location`, else 200 (RFC 3875, 6.3.3).
+    /// The status, 100 to 999. If the head states none, it is 302 with a `Location`, and 200 otherwise (RFC 3875,
+    /// 6.3.3).
     #[must_use]
     pub fn status(&self) -> u16 {
         match (self.facts.status, &self.facts.location) {
@@ -26,14 +27,15 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The reason phrase; empty where there is none.
+    /// The reason phrase; empty when there is none.
     #[must_use]
     pub fn reason(&self) -> &'a [u8] {
         &self.bytes[self.facts.reason.clone()]
     }
 
-    /// The fields in their order, repeats kept, blanks around values removed. Without `Status`, and with one
-    /// `Content-Length` where equal ones were repeated. A server leaves some out: [`is_hop_by_hop`](super::is_hop_by_hop).
+    /// The fields in order, repeated ones included, without the blanks around values. `Status` is left out, and equal
+    /// `Content-Length` fields appear once. A server leaves out further fields: see
+    /// [`is_hop_by_hop`](super::is_hop_by_hop).
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
         let bytes = self.bytes;
         self.spans
@@ -41,7 +43,7 @@ impl<'a> Head<'a> {
             .map(move |span| (&bytes[span.name.clone()], &bytes[span.value.clone()]))
     }
 
-    /// The first value of a field; names compare without case.
+    /// The first value of a field. Names are compared without case.
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&'a [u8]> {
         let name = name.as_ref();
         self.fields()
@@ -49,23 +51,23 @@ impl<'a> Head<'a> {
             .map(|field| field.1)
     }
 
-    /// The declared length of the body, in bytes; below 2^63.
+    /// The declared length of the body, in bytes. Always below 2^63.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         self.facts.content_length
     }
 
-    /// True for 1xx: the final head is still to come.
+    /// True for status 1xx: the final head is still to come.
     #[must_use]
     pub fn is_interim(&self) -> bool {
         self.status() < 200
     }
 
-    /// The path of a local redirect: a `Location` of one slash and more, without `Status` (RFC 3875, 6.2.2). The
-    /// embedder may run that path itself, or send the client there with [`status`](Self::status) 302. One with a
-    /// fragment is none: only the client can go there (6.2.3).
+    /// The path of a local redirect: a `Location` that begins with one slash, not two, in a head without `Status` (RFC
+    /// 3875, 6.2.2). The embedder may run that path itself, or send the client there with [`status`](Self::status) 302.
+    /// A `Location` with a fragment is not a local redirect: only the client can follow it (6.2.3).
     ///
-    /// The specification allows no other field beside it; PHP adds some, so they are not looked at.
+    /// The specification allows no other field in such a head. PHP adds some, so other fields are ignored here.
     #[must_use]
     pub fn local_redirect(&self) -> Option<&'a [u8]> {
         let location = &self.bytes[self.facts.location.clone()?];
@@ -74,14 +76,14 @@ impl<'a> Head<'a> {
         (local && self.facts.status.is_none()).then_some(location)
     }
 
-    /// True with a `Transfer-Encoding` field, which is among [`fields`](Self::fields) as it came. The body is handed
-    /// on as it came too, decoded by nobody: do not pass the field on together with framing of your own.
+    /// Whether there is a `Transfer-Encoding` field. It is among [`fields`](Self::fields) unchanged, and the body is
+    /// not decoded. Do not pass the field on together with framing of your own.
     #[must_use]
     pub fn has_transfer_encoding(&self) -> bool {
         self.facts.transfer_encoding
     }
 
-    /// Bytes of the head, the blank line included.
+    /// The length of the head in bytes, the blank line included.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.bytes.len()
@@ -100,17 +102,17 @@ impl fmt::Debug for Head<'_> {
     }
 }
 
-/// What a head may be. The defaults are lenient, with 64 KiB and 256 fields.
+/// The rules for a head. The defaults are lenient, with 64 KiB and 256 fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeadRules {
-    /// The most bytes of a head, line ends included; interim heads count with the final one. The
-    /// most memory that a parser's buffer holds.
+    /// The most bytes of a head, line ends included. Interim heads count together with the final one. A parser's buffer
+    /// never holds more.
     pub max_len: usize,
-    /// The most fields of one head, `Status` not counted.
+    /// The most fields of one head, not counting `Status`.
     pub max_fields: usize,
-    /// Refuses two things that CGI does not know: interim (1xx) heads, and an HTTP status line
-    /// (`HTTP/1.1 404 Not Found`) in place of a `Status` field.
+    /// Refuses two things that CGI does not define: interim (1xx) heads, and an HTTP status line
+    /// (`HTTP/1.1 404 Not Found`) in place of a `Status` field. Default: false.
     pub strict: bool,
 }
 
@@ -124,97 +126,99 @@ impl Default for HeadRules {
     }
 }
 
-/// What the application did instead of sending a head. Lines count from 1.
+/// Why the application's output is not a valid head. Lines are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HeadError {
-    /// No output at all.
+    /// There was no output at all.
     #[error("the application sent nothing: no head, no body")]
     Missing,
     /// The output ended inside a head, or after an interim one.
     #[error("the application's output ended after {len} bytes, before its head was complete")]
     Truncated {
-        /// Bytes of heads received.
+        /// The bytes of heads that were received.
         len: usize,
     },
-    /// A blank line first.
+    /// The head begins with a blank line.
     #[error("the application sent a blank line where its head should begin")]
     Empty,
-    /// A line without a colon: as a rule the body, or a message, came first.
+    /// A line has no colon. As a rule the body, or a message, came before the head.
     #[error(
         "line {line} of the application's head has no colon: it printed something before its head, or no head at all"
     )]
     NoColon {
-        /// Which line.
+        /// The number of the line.
         line: usize,
     },
-    /// An empty name, or one with a byte that is not of an HTTP token (RFC 9110, 5.6.2), such as a blank.
+    /// The name of a field is empty, or holds a byte that an HTTP token may not contain, such as a blank (RFC 9110,
+    /// 5.6.2).
     #[error("line {line} of the application's head has no valid field name before its colon")]
     FieldName {
-        /// Which line.
+        /// The number of the line.
         line: usize,
     },
-    /// A control byte in a value: NUL, CR without LF, or another, the tab excepted.
+    /// A value holds a control byte other than a tab: NUL, or CR without LF, for example.
     #[error("line {line} of the application's head holds the control byte {byte:#04x}")]
     FieldValue {
-        /// Which line.
+        /// The number of the line.
         line: usize,
         /// The first such byte.
         byte: u8,
     },
-    /// A line that begins with a blank.
+    /// A line begins with a blank.
     #[error(
         "line {line} of the application's head begins with a blank: CGI has no continuation lines"
     )]
     Folded {
-        /// Which line.
+        /// The number of the line.
         line: usize,
     },
-    /// A status that is not three digits from 100 on, with a blank before its reason.
+    /// A status is not three digits from 100 on, followed by a blank if there is a reason.
     #[error("line {line} of the application's head states a status that is not 100 to 999")]
     Status {
-        /// Which line.
+        /// The number of the line.
         line: usize,
     },
-    /// Two different statuses.
+    /// The head states two different statuses.
     #[error("the application's head states two statuses: {first} and {second}")]
     Statuses {
-        /// The first.
+        /// The first status.
         first: u16,
-        /// The other.
+        /// The second status.
         second: u16,
     },
-    /// An HTTP status line, in strict mode.
+    /// The head begins with an HTTP status line, in strict mode.
     #[error(
         "the application's head begins with an HTTP status line, where CGI wants a Status field"
     )]
     StatusLine,
-    /// 1xx in strict mode, and 101 always: no FastCGI connection can change its protocol.
+    /// The head is interim: any 1xx in strict mode, and 101 always, because no FastCGI connection can change its
+    /// protocol.
     #[error("the application answered with the interim status {0}, which is not accepted")]
     Interim(u16),
-    /// A `Content-Length` that is not a number below 2^63.
+    /// A `Content-Length` is not a number below 2^63.
     #[error(
         "line {line} of the application's head states a Content-Length that is not a number below 2^63"
     )]
     ContentLength {
-        /// Which line.
+        /// The number of the line.
         line: usize,
     },
-    /// Two different values of `Content-Length`.
+    /// The head states two different values of `Content-Length`.
     #[error("the application's head states two lengths: {first} and {second}")]
     ContentLengths {
-        /// The first.
+        /// The first length.
         first: u64,
-        /// The other.
+        /// The second length.
         second: u64,
     },
-    /// More bytes than [`HeadRules::max_len`].
+    /// The head has more bytes than [`HeadRules::max_len`].
     #[error("the application's head exceeds {limit} bytes: raise max_len if that is right")]
     TooLarge {
         /// The limit.
         limit: usize,
     },
-    /// More fields than [`HeadRules::max_fields`].
+    /// The head has more fields than [`HeadRules::max_fields`].
     #[error(
         "the application's head has more than {limit} fields: raise max_fields if that is right"
     )]
@@ -231,12 +235,12 @@ pub(super) struct Span {
     pub(super) value: Range<usize>,
 }
 
-/// What the fields say of the response.
+/// What the fields state about the response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     pub(super) status: Option<u16>,
     pub(super) reason: Range<usize>,
-    /// The first that is not empty.
+    /// The first `Location` that is not empty.
     pub(super) location: Option<Range<usize>>,
     pub(super) content_length: Option<u64>,
     pub(super) transfer_encoding: bool,

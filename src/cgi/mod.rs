@@ -1,15 +1,16 @@
-//! Between HTTP and FastCGI: what a Responder is told of a request, and what its output says (RFC 3875).
+//! Between HTTP and FastCGI (RFC 3875): the parameters that a Responder gets, and the response in its output.
 //!
-//! - [`ScriptMap`] finds the script that a target stands for.
+//! - [`ScriptMap`] finds the script for the target of a request.
 //! - [`Env`] turns a request into parameters.
 //! - [`HeadParser`] reads the head of a response from pieces of any size.
-//! - [`Collector`] gathers one exchange into a [`Response`], and tells a complete one from one cut short.
+//! - [`Collector`] collects the output of one request into a [`Response`], and distinguishes a complete response from a
+//!   truncated one.
 //!
-//! # There and back
+//! # From request to response
 //!
-//! All that a server does between HTTP and FastCGI: it has read the head of a request, and keeps what it gets for the
-//! client. The target is a path here; where it came with scheme and authority, the server has taken them off and put
-//! the authority in the place of `Host`.
+//! This is everything that a server does between HTTP and FastCGI. The server has read the head of a request, and
+//! collects the response before it sends that to the client. Here the target is a path. If it came with scheme and
+//! authority, the server has removed both and replaced `Host` with the authority.
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -28,7 +29,7 @@
 //! fn request(map: &ScriptMap, asked: &Asked<'_>, client: SocketAddr) -> Result<Request, u16> {
 //!     let script = match map.resolve(asked.target.as_bytes()) {
 //!         Resolution::Script(script) => script,
-//!         // Many programs want to be asked about all that is no file. Others: 404.
+//!         // Many programs want all paths that are not files. For other programs, answer 404.
 //!         Resolution::NotFound | Resolution::RemoteFile { .. } => {
 //!             Script::new(map.root(), "/index.php", "")
 //!         }
@@ -43,7 +44,7 @@
 //!         .with_remote(client)
 //!         .write_to(&mut request.params)
 //!         .map_err(|_| 400_u16)?;
-//!     request.body = Body::bytes(asked.body); // the client states its length
+//!     request.body = Body::bytes(asked.body); // `submit` adds CONTENT_LENGTH
 //!     Ok(request)
 //! }
 //!
@@ -53,7 +54,7 @@
 //!     out.extend_from_slice(b"\r\n");
 //!     let has_body = cgi::has_body(asked.method, response.status);
 //!     for (name, value) in &response.fields {
-//!         // Left to the application are the lengths of bodies that stay away: HEAD, 304. A 204 has none (RFC 9110, 8.6).
+//!         // HEAD and 304 keep the application's length: no body is sent. A 204 has none (RFC 9110, 8.6).
 //!         let is_length = name.eq_ignore_ascii_case(b"Content-Length");
 //!         let is_left_out = is_length && (has_body || response.status == 204);
 //!         if !cgi::is_hop_by_hop(name) && !is_left_out {
@@ -61,7 +62,7 @@
 //!         }
 //!     }
 //!     let body = match response.status {
-//!         205 => &[], // whatever the application sends (15.3.6)
+//!         205 => &[], // empty, whatever the application sends (15.3.6)
 //!         _ => &response.body[..],
 //!     };
 //!     if has_body {
@@ -79,7 +80,7 @@
 //! assert_eq!(request.params.get("SCRIPT_FILENAME"), Some(&b"/srv/www/index.php"[..]));
 //! assert_eq!(request.params.get("REQUEST_URI"), Some(&b"/news/7?page=2"[..]));
 //!
-//! // The client's events go to the collector, the outcome of the last to `finish`.
+//! // Pass the events of the request to the collector, and the outcome of its `End` to `finish`.
 //! let mut collector = Collector::default().with_method(asked.method);
 //! collector.stdout(b"Content-Type: text/plain\n\npage 2")?;
 //! let response = collector.finish(Ok(Completion::new(0, Report::default())))?;
@@ -101,7 +102,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The example `proxy` does the same with pieces as they come, and with requests and responses of any size.
+//! The example `proxy` does the same piece by piece, for requests and responses of any size.
 
 mod bytes;
 mod collector;

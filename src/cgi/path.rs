@@ -1,9 +1,10 @@
-//! The path of a target as bytes: decoded, its segments, encoded anew. No file is looked at.
+//! The path of a target, as bytes: decodes it, finds its segments, encodes it again. Accesses no file.
 
 use super::bytes::breaks_lines;
 use super::refusal::{ForbiddenReason, InvalidTarget, Refusal};
 
-/// Decodes a path once and resolves its dot segments. Begins with a slash; ends with one if it names a directory.
+/// Decodes a path once and resolves its dot segments. The result begins with a slash; it ends with one if the path
+/// names a directory.
 pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
     if raw.first() != Some(&b'/') {
         return Err(Refusal::Invalid(InvalidTarget::NoSlash));
@@ -52,7 +53,7 @@ fn decoded(raw: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// Where the segments of a path end.
+/// The ends of the segments of a path.
 pub(super) fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
     let slashes = path.iter().enumerate().skip(1);
     slashes
@@ -61,7 +62,7 @@ pub(super) fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
         .chain(std::iter::once(path.len()))
 }
 
-/// The target with a slash after its path, encoded anew, so that it cannot lead to another host.
+/// The target with a slash after its path, encoded again so that it cannot lead to another host.
 pub(super) fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
     let mut location = Vec::new();
     for byte in path {
@@ -70,7 +71,7 @@ pub(super) fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
     }
     location.push(b'/');
     for byte in query {
-        // It came encoded; what is not would end the field.
+        // The query arrived encoded. A byte that was not encoded would end the field.
         push_encoded(&mut location, *byte, byte.is_ascii_graphic());
     }
     location
@@ -87,8 +88,8 @@ fn push_encoded(out: &mut Vec<u8>, byte: u8, is_plain: bool) {
     }
 }
 
-/// Names by which Windows finds other files: `c:x` and `a\b`, which are paths; `x.php.` and `x.php ` for `x.php`, whose
-/// source would be sent; `ENV~1` for `.env`.
+/// Whether Windows would find another file by this path. There, `c:x` and `a\b` are paths; `x.php.` and `x.php ` mean
+/// `x.php`, whose source would be sent; `ENV~1` means `.env`.
 pub(super) fn has_other_names_on_windows(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|segment| {
         matches!(segment.last(), Some(b'.' | b' '))
@@ -99,8 +100,8 @@ pub(super) fn has_other_names_on_windows(path: &[u8]) -> bool {
     })
 }
 
-/// Whether a name begins with a dot, also to a file system that leaves out code points which are not seen: HFS+, and ext4
-/// where a directory folds case.
+/// Whether a name begins with a dot. This includes names in which a file system ignores invisible code points before
+/// the dot: HFS+, and ext4 where a directory folds case.
 pub(super) fn begins_with_dot(segment: &[u8]) -> bool {
     match segment.first() {
         None => false,
@@ -112,11 +113,11 @@ pub(super) fn begins_with_dot(segment: &[u8]) -> bool {
     }
 }
 
-/// Whether such a file system, or one that compares names in another case or form, could take a segment for a name with
-/// this extension, which is not empty: `x.ph\u{200c}p` for `x.php`, whose source would be sent.
+/// Whether a segment could be taken for a name with this extension, which is not empty: by such a file system, or by
+/// one that compares names in another case or form. Example: `x.ph\u{200c}p` for `x.php`, whose source would be sent.
 pub(super) fn hides_extension(path: &[u8], extension: &str) -> bool {
     path.split(|byte| *byte == b'/').any(|segment| {
-        // One that has the extension hides nothing: it is a script's name as it is.
+        // A segment that has the extension hides nothing: it is a script's name.
         if segment.is_ascii() || has_extension(segment, extension) {
             return false;
         }
@@ -127,13 +128,13 @@ pub(super) fn hides_extension(path: &[u8], extension: &str) -> bool {
     })
 }
 
-/// Whether a segment ends in an extension, without regard to case.
+/// Whether a segment ends in an extension, compared without case.
 pub(super) fn has_extension(segment: &[u8], extension: &str) -> bool {
     let start = segment.len().checked_sub(extension.len());
     start.is_some_and(|at| segment[at..].eq_ignore_ascii_case(extension.as_bytes()))
 }
 
-/// The letter of ASCII that a code point is in lower case, or decomposed: these two have one.
+/// The ASCII letter that a code point becomes in lower case or decomposed. These two code points have one.
 fn ascii_of(char: char) -> char {
     match char {
         '\u{212a}' => 'k',
@@ -142,7 +143,7 @@ fn ascii_of(char: char) -> char {
     }
 }
 
-/// Unicode's `Default_Ignorable_Code_Point`, which has all of HFS+'s.
+/// Unicode's `Default_Ignorable_Code_Point`, which includes all code points that HFS+ ignores.
 fn is_ignorable(char: char) -> bool {
     matches!(
         char,

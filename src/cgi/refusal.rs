@@ -1,17 +1,17 @@
-//! Why a target leads to no file.
+//! Why a target does not lead to a file.
 
 use std::fmt;
 
-/// Why something is not to be had.
+/// Why access to a target is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ForbiddenReason {
-    /// The path leads out of the document root, or a symbolic link does, and not into a directory that
-    /// [`allow_links_into`](super::ScriptMap::allow_links_into) named.
+    /// The path leads out of the document root; or a symbolic link does, into a directory that was not passed to
+    /// [`allow_links_into`](super::ScriptMap::allow_links_into).
     OutsideRoot,
-    /// A name begins with a dot.
+    /// A name in the path begins with a dot.
     DotFile,
-    /// A directory without an index.
+    /// The target is a directory without an index.
     NoIndex,
 }
 
@@ -19,11 +19,11 @@ pub enum ForbiddenReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InvalidTarget {
-    /// It does not begin with a slash.
+    /// The target does not begin with a slash.
     NoSlash,
-    /// A `%` without two hexadecimal digits.
+    /// A `%` is not followed by two hexadecimal digits.
     Encoding,
-    /// NUL, CR or LF, encoded or not.
+    /// The path holds NUL, CR or LF, encoded or not.
     Control,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for InvalidTarget {
     }
 }
 
-/// Either.
+/// Why a target is refused: it is invalid, or access is forbidden.
 pub(super) enum Refusal {
     Invalid(InvalidTarget),
     Forbidden(ForbiddenReason),

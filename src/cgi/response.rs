@@ -8,53 +8,53 @@ use super::HeadError;
 use crate::event::Outcome;
 use crate::params::Params;
 
-/// A name and a value.
+/// The name and the value of a field.
 pub type Field = (Vec<u8>, Vec<u8>);
 
-/// A whole response, or inside [`Incomplete`] a part of one.
+/// A whole response, or a part of one inside [`Incomplete`].
 ///
 /// `Debug` shows names and lengths, no values and no content.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Response {
-    /// See [`Head::status`](super::Head::status).
+    /// The status: see [`Head::status`](super::Head::status).
     pub status: u16,
     /// The reason phrase; may be empty.
     pub reason: Vec<u8>,
-    /// The fields in their order, repeats kept. Without `Status` and without `Transfer-Encoding`; others may be there
-    /// that a server leaves out, see [`is_hop_by_hop`](super::is_hop_by_hop).
+    /// The fields in order, repeated ones included, without `Status` and `Transfer-Encoding`. A server leaves out
+    /// further fields: see [`is_hop_by_hop`](super::is_hop_by_hop).
     pub fields: Vec<Field>,
-    /// The `Content-Length` stated. Of a whole response it is the length of `body`, unless the response has none
-    /// (see [`has_body`](super::has_body)).
+    /// The `Content-Length` that the head states. In a whole response it is the length of `body`, unless the response
+    /// has no body (see [`has_body`](super::has_body)).
     pub content_length: Option<u64>,
-    /// See [`Head::local_redirect`](super::Head::local_redirect).
+    /// The path of a local redirect: see [`Head::local_redirect`](super::Head::local_redirect).
     pub local_redirect: Option<Vec<u8>>,
-    /// The first `Transfer-Encoding`, which an application should leave to the server. It was taken from the
-    /// fields; the body is as it came, decoded by nobody.
+    /// The value of the first `Transfer-Encoding` field. An application should leave this field to the server, so it is
+    /// not among `fields`. The body is not decoded.
     pub transfer_encoding: Option<Vec<u8>>,
     /// The interim heads before the final one.
     pub interim: Vec<Interim>,
     /// The body.
     pub body: Vec<u8>,
-    /// Bytes of output dropped: a body where none belongs, output after its end.
+    /// Bytes of output that were dropped: a body where none is allowed, and output after its end.
     pub stdout_discarded: u64,
-    /// What came on stderr. Says nothing about success.
+    /// What the application wrote to stderr. It does not show whether the request succeeded.
     pub stderr: Vec<u8>,
-    /// Bytes of stderr not kept.
+    /// Bytes of stderr that were not kept.
     pub stderr_discarded: u64,
-    /// From what it is known that the response is whole.
+    /// Why the response is known to be whole.
     pub completeness: Completeness,
     /// How the request ended.
     pub outcome: Outcome,
 }
 
 impl Response {
-    /// The first value of a field; names compare without case.
+    /// The first value of a field. Names are compared without case.
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
         self.get_all(name).next()
     }
 
-    /// All values of a field, in their order.
+    /// All values of a field, in order. Names are compared without case.
     pub fn get_all(&self, name: impl AsRef<[u8]>) -> impl Iterator<Item = &[u8]> {
         self.fields
             .iter()
@@ -62,15 +62,15 @@ impl Response {
             .map(|field| field.1.as_slice())
     }
 
-    /// True for an Authorizer's consent: status 200 (FastCGI 1.0, 6.3). With any other, the response goes to
-    /// the client.
+    /// Whether an Authorizer allows the request: its status is 200 (FastCGI 1.0, 6.3). With any other status, the
+    /// response goes to the client.
     #[must_use]
     pub fn is_authorized(&self) -> bool {
         self.status == 200
     }
 
-    /// The variables that an Authorizer hands on in `Variable-NAME` fields (FastCGI 1.0, 6.3), names
-    /// without that prefix.
+    /// The variables that an Authorizer passes on in `Variable-NAME` fields (FastCGI 1.0, 6.3). The names come without
+    /// that prefix.
     pub fn variables(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().filter_map(|(name, value)| {
             let (prefix, rest) = name.split_at_checked(VARIABLE.len())?;
@@ -79,8 +79,8 @@ impl Response {
         })
     }
 
-    /// Adds the [variables](Self::variables) to the parameters of the request that was authorized. Push them before
-    /// [`Env::write_to`](super::Env::write_to), which leaves alone what is set.
+    /// Pushes the [variables](Self::variables) to the parameters of the request that was authorized. Call this before
+    /// [`Env::write_to`](super::Env::write_to), which does not replace a parameter.
     pub fn write_variables(&self, params: &mut Params) {
         for (name, value) in self.variables() {
             params.push(name, value);
@@ -106,9 +106,9 @@ impl fmt::Debug for Response {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Interim {
-    /// 100 to 199, never 101.
+    /// The status: 100 to 199, never 101.
     pub status: u16,
-    /// Its fields, in their order.
+    /// The fields, in order.
     pub fields: Vec<Field>,
 }
 
@@ -121,39 +121,40 @@ impl fmt::Debug for Interim {
     }
 }
 
-/// From what it is known that a response is whole.
+/// Why a response is known to be whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Completeness {
     /// The request completed.
     Complete,
-    /// The application ended its output, but not the request: see [`Response::outcome`].
+    /// The application ended its output, but the request did not complete: see [`Response::outcome`].
     StdoutEnded,
-    /// The body has its `Content-Length` or cannot have any byte, but the request did not end: see
+    /// The body has its `Content-Length`, or there can be no body, but the request did not complete: see
     /// [`Response::outcome`].
     LengthReached,
-    /// It is not whole; only inside [`Incomplete`].
+    /// The response is not whole. Only inside [`Incomplete`].
     Partial,
 }
 
-/// Why there is no whole response, and all that was received.
+/// Why there is no whole response, and everything that was received.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub struct Incomplete {
-    /// Why.
+    /// Why the response is not whole.
     pub error: ResponseError,
     /// How the request ended.
     pub outcome: Outcome,
-    /// What there is, once a head was complete.
+    /// The received part of the response. `None` if no head was complete.
     pub response: Option<Response>,
-    /// Without a response: the output that is not a head, up to [`HeadRules::max_len`](super::HeadRules::max_len).
+    /// Without a response: the output that is not a valid head, up to [`HeadRules::max_len`](super::HeadRules::max_len)
+    /// bytes.
     pub stdout: Vec<u8>,
-    /// Without a response: what came on stderr. Otherwise it is there; [`stderr`](Self::stderr) finds either.
+    /// Without a response: what the application wrote to stderr. [`stderr`](Self::stderr) returns it in either case.
     pub stderr: Vec<u8>,
 }
 
 impl Incomplete {
-    /// What came on stderr, which often names the reason.
+    /// What the application wrote to stderr. It often names the reason.
     #[must_use]
     pub fn stderr(&self) -> &[u8] {
         self.response
@@ -190,27 +191,27 @@ pub enum ResponseError {
     /// The request completed without any output.
     #[error("the application ended the request without a response: its stderr may say why")]
     Empty,
-    /// The head cannot be accepted.
+    /// The head is not valid.
     #[error(transparent)]
     Head(#[from] HeadError),
     /// The connection was lost in the middle of the response.
     #[error("the response was cut short")]
     Truncated,
-    /// The body has not the length that the head states.
+    /// The body does not have the length that the head states.
     #[error("the application declared a body of {declared} bytes and sent {received}")]
     LengthMismatch {
-        /// `Content-Length`.
+        /// The `Content-Length`, in bytes.
         declared: u64,
-        /// Bytes received.
+        /// The bytes of the body that were received.
         received: u64,
     },
-    /// The body exceeds [`ResponseLimits::max_body`](super::ResponseLimits::max_body), or its `Content-Length` says that it will.
+    /// The body exceeds [`ResponseLimits::max_body`](super::ResponseLimits::max_body), or its `Content-Length` does.
     #[error("the response exceeds {limit} bytes: raise max_body, or pass the body on as it comes")]
     BodyTooLarge {
         /// The limit.
         limit: usize,
     },
-    /// The request failed; [`Incomplete::outcome`] says how.
+    /// The request failed: see [`Incomplete::outcome`].
     #[error("the request failed")]
     Failed,
 }

@@ -1,4 +1,4 @@
-//! From the target of a request to the script that serves it: the only place here that looks at files.
+//! From the target of a request to its script. Only this file of the module accesses the file system.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,23 +9,23 @@ use super::path::{
 };
 use super::refusal::{ForbiddenReason, InvalidTarget, Refusal};
 
-/// A script, and what of the path is left for it.
+/// A script, and the rest of the path after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Script {
-    /// The document root. Empty: there is none, and nothing that derives from it is sent.
+    /// The document root. If it is empty, nothing that derives from it is sent.
     pub root: Vec<u8>,
-    /// The file to run, `SCRIPT_FILENAME`. Empty: not sent.
+    /// The file to run: `SCRIPT_FILENAME`. Not sent if empty.
     pub filename: Vec<u8>,
     /// The script's path in URLs, decoded: `SCRIPT_NAME`.
     pub name: Vec<u8>,
-    /// What follows it in the target, decoded: `PATH_INFO`.
+    /// The rest of the path after the script, decoded: `PATH_INFO`.
     pub path_info: Vec<u8>,
 }
 
 impl Script {
-    /// A script whose file lies below the root under its own name, which begins with a slash, as a path info does unless
-    /// it is empty. Slashes at the end of the root are left out.
+    /// A script whose file is below the root, under the script's own name. The name begins with a slash; so does the
+    /// path info, unless it is empty. Slashes at the end of the root are removed.
     pub fn new(
         root: impl AsRef<[u8]>,
         name: impl AsRef<[u8]>,
@@ -41,22 +41,22 @@ impl Script {
     }
 }
 
-/// Finds what the target of a request stands for, below a document root.
+/// Finds the script or the file for the target of a request, below a document root.
 ///
-/// The path is decoded once; then `.` and `..` and repeated slashes are resolved. A script is the first segment that
-/// ends in the extension (`.php`, ASCII without regard to case) and is a file; what follows it is its path info.
-/// So `/upload.jpg/x.php` is no script, and `/a.php.jpg/x.php` only where `a.php.jpg` is a directory with one.
-/// Nothing is found under a name that some file systems take for a script's, such as `x.ph` and `p` with a zero-width
-/// code point between them on HFS+.
+/// The path is decoded once; then `.`, `..` and repeated slashes are resolved. The script is the first segment that
+/// ends in the extension (`.php`, ASCII without regard to case) and is a file. The rest of the path is its path info.
+/// So `/upload.jpg/x.php` is not a script, and `/a.php.jpg/x.php` is one only if `a.php.jpg` is a directory that has
+/// it. Nothing is found under a name that some file systems take for a script's name, such as `x.ph` and `p` with a
+/// zero-width code point between them on HFS+.
 ///
-/// [`ScriptMap::local`] looks at the file system: one `metadata` for each segment that could be a script or else for the
-/// path, one for each index tried, and one `canonicalize` (a system call per segment) for what was found. These calls block;
-/// on a slow file system, make them on a thread of their own. Between them and the application's own
-/// opening of the file anything may change; this is no sandbox for those who can write below the root.
+/// [`ScriptMap::local`] accesses the file system: one `metadata` for each segment that could be a script or else for
+/// the path, one for each index tried, and one `canonicalize` (a system call per segment) for the file found. These
+/// calls block; on a slow file system, make them on a thread of their own. Files may change between these calls and the
+/// moment when the application opens the script. This is no sandbox against users who can write below the root.
 ///
-/// [`ScriptMap::remote`] maps names only, for an application with a file system of its own: what is no script by its
-/// name is a [`RemoteFile`](Resolution::RemoteFile), whether or not it exists. There
-/// `/upload.jpg/x.php` is mapped to a script: have the application refuse what does not exist (PHP:
+/// [`ScriptMap::remote`] maps names only, for an application with a file system of its own. A path that is not a script
+/// by its name is a [`RemoteFile`](Resolution::RemoteFile), whether or not the file exists. In a remote map,
+/// `/upload.jpg/x.php` is a script: configure the application to refuse scripts that do not exist (PHP:
 /// `cgi.fix_pathinfo=0`, or php-fpm's `security.limit_extensions`).
 ///
 /// ```
@@ -71,15 +71,15 @@ impl Script {
 #[non_exhaustive]
 pub struct ScriptMap {
     root: PathBuf,
-    /// The root without symbolic links when the map was made; `None` for a remote one.
+    /// The root as it was without symbolic links when the map was made; `None` for a remote map.
     canonical_root: Option<PathBuf>,
-    /// Where links may lead to beside it, without symbolic links.
+    /// Directories outside the root that symbolic links may lead into. These paths have no symbolic links.
     link_targets: Vec<PathBuf>,
-    /// What ends a script's name, its dot included; default `.php`. Empty: every file is a script.
+    /// The end of a script's name, including its dot. If it is empty, every file is a script. Default: `.php`.
     pub extension: String,
-    /// Names tried in a directory, in this order; default `index.php`. One that ends in the extension is run.
+    /// The names tried in a directory, in this order. A name that ends in the extension is run. Default: `index.php`.
     pub index: Vec<String>,
-    /// Refuses files and directories whose name begins with a dot, `.well-known` excepted (RFC 8615). Default true.
+    /// Refuses files and directories whose name begins with a dot, except `.well-known` (RFC 8615). Default: true.
     pub hide_dot_files: bool,
 }
 
@@ -87,9 +87,9 @@ impl ScriptMap {
     /// A map of files on this machine.
     ///
     /// # Errors
-    /// When the root cannot be found or is no directory.
+    /// When the root cannot be found or is not a directory.
     pub fn local(root: impl AsRef<Path>) -> io::Result<Self> {
-        // Without a separator at its end, whichever the system has.
+        // Removes the separators at the end, whichever the system uses.
         let root: PathBuf = std::path::absolute(root)?.components().collect();
         Ok(Self {
             canonical_root: Some(directory(&root)?),
@@ -97,7 +97,7 @@ impl ScriptMap {
         })
     }
 
-    /// A map of names, which looks at no file.
+    /// A map of names. It accesses no file.
     pub fn remote(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -109,24 +109,25 @@ impl ScriptMap {
         }
     }
 
-    /// The document root as scripts are told of it, for [`site_params`](super::site_params): absolute in a
-    /// [local](Self::local) map, and without a slash at its end.
+    /// The document root as scripts see it, for [`site_params`](super::site_params). It is absolute in a
+    /// [local](Self::local) map, and has no slash at its end.
     #[must_use]
     pub fn root(&self) -> &[u8] {
         without_slash(self.root.as_os_str().as_encoded_bytes())
     }
 
-    /// Lets symbolic links below the root lead into `target` too, all of which can be had by them then. For applications
-    /// whose files a package has spread, such as Debian's with `/usr/share/javascript`. A remote map has no links.
+    /// Allows symbolic links below the root to lead into `target` too. Everything in `target` can then be reached by
+    /// them. This is for applications whose files a package has spread, such as Debian's with `/usr/share/javascript`.
+    /// A remote map has no links.
     ///
     /// # Errors
-    /// When it cannot be found or is no directory.
+    /// When `target` cannot be found or is not a directory.
     pub fn allow_links_into(&mut self, target: impl AsRef<Path>) -> io::Result<()> {
         self.link_targets.push(directory(target.as_ref())?);
         Ok(())
     }
 
-    /// Finds what a target stands for. A query is ignored.
+    /// Finds the script or the file for a target. A query is ignored.
     #[must_use]
     pub fn resolve(&self, target: &[u8]) -> Resolution {
         let (raw_path, query) = match target.iter().position(|byte| *byte == b'?') {
@@ -154,14 +155,15 @@ impl ScriptMap {
         self.resolve_plain(&path, query)
     }
 
-    /// A path without a script in it.
+    /// Resolves a path without a script in it.
     fn resolve_plain(&self, path: &[u8], query: &[u8]) -> Resolution {
-        // Before the look at the file: whether it exists is nobody's business.
+        // Checked before the file is accessed, so that the answer does not reveal whether it exists.
         if self.is_hidden(path) {
             return Resolution::Forbidden(ForbiddenReason::DotFile);
         }
         let is_directory = path.ends_with(b"/");
-        // With its slash, with which no file is found; in a remote map it is what tells a directory.
+        // The path keeps its slash at the end, with which no file is found. In a remote map, the slash marks a
+        // directory.
         match self.kind(path) {
             Kind::Absent => Resolution::NotFound,
             Kind::Directory | Kind::File if is_directory => self.resolve_index(path),
@@ -206,14 +208,14 @@ impl ScriptMap {
         }
     }
 
-    /// Why something that exists is not given out.
+    /// Why a file or directory that exists is refused.
     fn refusal(&self, path: &[u8]) -> Option<Resolution> {
         let canonical_root = self.canonical_root.as_ref()?;
         let Some(Ok(canonical)) = self.file(path).map(|file| file.canonicalize()) else {
             return Some(Resolution::NotFound);
         };
         let mut inside = std::iter::once(canonical_root).chain(&self.link_targets);
-        // The root itself may be a link that has been changed since, as some deployments do.
+        // The root itself may be a link that was changed since then, as some deployments do.
         let inside = inside.any(|directory| canonical.starts_with(directory))
             || matches!(self.root.canonicalize(), Ok(root) if canonical.starts_with(&root));
         (!inside).then_some(Resolution::Forbidden(ForbiddenReason::OutsideRoot))
@@ -227,7 +229,7 @@ impl ScriptMap {
     fn is_script(&self, name: &[u8]) -> bool {
         let slash = name.iter().rposition(|byte| *byte == b'/');
         let segment = &name[slash.map_or(0, |at| at + 1)..];
-        // With an empty extension every segment is a script's name, and what follows the last slash is no segment.
+        // With an empty extension every segment is a script's name. After the last slash there is no segment.
         !segment.is_empty() && has_extension(segment, &self.extension)
     }
 
@@ -239,7 +241,7 @@ impl ScriptMap {
         match metadata {
             Some(Ok(metadata)) if metadata.is_file() => Kind::File,
             Some(Ok(metadata)) if metadata.is_dir() => Kind::Directory,
-            // Also sockets and devices, and what may not be looked at.
+            // Also sockets and devices, and files whose metadata may not be read.
             _ => Kind::Absent,
         }
     }
@@ -257,37 +259,37 @@ impl ScriptMap {
     }
 }
 
-/// What a target stands for.
+/// The result of [`ScriptMap::resolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resolution {
     /// A script, for [`Env`](super::Env).
     Script(Script),
-    /// A file to be sent as it is. Only from [`ScriptMap::local`]: it is there.
+    /// A file to be sent as it is. Only from [`ScriptMap::local`]: the file exists.
     StaticFile {
-        /// Where it lies.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// No script, by its name. Only from [`ScriptMap::remote`]: nobody looked whether there is such a file, and a file
-    /// of that name on this machine has nothing to do with it.
+    /// A path that is not a script by its name. Only from [`ScriptMap::remote`]: whether the file exists was not
+    /// checked. A file of that name on this machine has nothing to do with it.
     RemoteFile {
-        /// Where it would lie on the application's machine.
+        /// The path of the file on the application's machine.
         path: PathBuf,
     },
-    /// A directory whose name lacks its last slash: a server answers 301.
+    /// A directory, but the target lacks the slash at its end: a server answers 301.
     Redirect {
-        /// Where to: path and query, encoded, beginning with one slash.
+        /// The new location: path and query, encoded, beginning with one slash.
         location: Vec<u8>,
     },
-    /// There is no such file: 404. The application was not asked.
+    /// The file does not exist: 404. The application was not asked.
     NotFound,
-    /// It is not to be had: 403.
+    /// Access is forbidden: 403.
     Forbidden(ForbiddenReason),
-    /// The target is no path: 400.
+    /// The target is not a path: 400.
     Invalid(InvalidTarget),
 }
 
-/// A document root without slashes at its end. `/` is one too, as an application in a chroot sees it.
+/// A document root without slashes at its end. `/` stays: an application in a chroot has this root.
 pub(super) fn without_slash(root: &[u8]) -> &[u8] {
     match root.iter().rposition(|byte| *byte != b'/') {
         Some(last) => &root[..=last],
@@ -295,12 +297,12 @@ pub(super) fn without_slash(root: &[u8]) -> &[u8] {
     }
 }
 
-/// What a path, beginning with a slash, is appended to, to lie below a root.
+/// The part of a root that a path, which begins with a slash, is appended to.
 pub(super) fn base(root: &[u8]) -> &[u8] {
     root.strip_suffix(b"/").unwrap_or(root)
 }
 
-/// Where a directory really lies.
+/// The path of a directory without symbolic links.
 fn directory(path: &Path) -> io::Result<PathBuf> {
     let canonical = path.canonicalize()?;
     if canonical.is_dir() {

@@ -1,4 +1,4 @@
-//! Writes parameters: those that are not there yet, in the forms that a request has them in.
+//! Writes parameters that are not there yet, in the forms of a request.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -9,13 +9,13 @@ use crate::params::Params;
 /// Appends parameters that are not there yet.
 pub(super) struct Writer<'p> {
     params: &'p mut Params,
-    /// How many pairs there were before: the embedder's own.
+    /// The number of pairs that were there before, which are the embedder's own.
     given: usize,
     given_names: Names,
 }
 
-/// A set of names in one word. Says for most names at once that they are not among others, whatever the case of their
-/// letters: without it, comparing names was nearly half of all that parameters cost.
+/// A set of names in one word. For most names, it shows at once that they are not in the set, whatever the case of
+/// their letters. Without it, comparing names took nearly half of the time that parameters cost.
 #[derive(Clone, Copy)]
 pub(super) struct Names(u64);
 
@@ -30,7 +30,7 @@ impl Names {
         *self = self.with(name);
     }
 
-    /// False: the name is not in the set. True: it may be, or another like it.
+    /// False: the name is not in the set. True: this name or a similar one may be in the set.
     pub(super) fn may_have(self, name: &[u8]) -> bool {
         self.may_have_like(name.len(), name.last())
     }
@@ -39,7 +39,7 @@ impl Names {
         self.0 & Self::bit(len, last) != 0
     }
 
-    /// Names in use differ in their lengths and last letters, as a rule.
+    /// As a rule, names in use differ in their lengths and last letters.
     const fn bit(len: usize, last: Option<&u8>) -> u64 {
         let last = match last {
             Some(last) => map_byte(*last),
@@ -84,7 +84,7 @@ impl<'p> Writer<'p> {
         if self.is_given(name) {
             return;
         }
-        // Lengths that no memory holds are refused by `push_with`, so that they may stop at the greatest.
+        // Saturates, because `push_with` refuses lengths that no memory can hold.
         let value_len = parts[0].len().saturating_add(parts[1].len());
         self.params.push_with(name.len(), value_len, |place| {
             place.write_all(name.as_bytes())?;
@@ -109,7 +109,7 @@ impl<'p> Writer<'p> {
     }
 
     fn put_written(&mut self, name: &str, write: impl FnOnce(&mut &mut [u8]) -> io::Result<()>) {
-        // An IPv6 address with brackets takes 47 bytes at most.
+        // An IPv6 address with brackets takes at most 47 bytes.
         let mut text = [0; 64];
         let mut rest = &mut text[..];
         if write(&mut rest).is_ok() {
@@ -118,7 +118,7 @@ impl<'p> Writer<'p> {
         }
     }
 
-    /// Puts a field as `HTTP_*`: its values, in their order, with a separator between them.
+    /// Writes a field as `HTTP_*`: its values in order, with a separator between them.
     pub(super) fn put_field<'v>(
         &mut self,
         name: &[u8],
@@ -133,7 +133,7 @@ impl<'p> Writer<'p> {
         if self.given_names.may_have_like(name_len, name.last()) && self.has_given(mapped) {
             return;
         }
-        // As in `put_joined`.
+        // Saturates as in `put_joined`.
         let value_len = values.clone().fold(0_usize, |len, value| {
             len.saturating_add(value.len() + separator.len())
         });
@@ -164,7 +164,7 @@ struct Digits {
 
 impl Digits {
     fn of(mut number: u64) -> Self {
-        // 20 digits hold every u64.
+        // 20 digits are enough for every u64.
         let (mut bytes, mut start) = ([b'0'; 20], 20);
         loop {
             start -= 1;
@@ -191,7 +191,7 @@ fn write_v4(out: &mut &mut [u8], address: Ipv4Addr) -> io::Result<()> {
     Ok(())
 }
 
-/// RFC 3875, 4.1.18.
+/// How a byte of a field's name is written in `HTTP_*` (RFC 3875, 4.1.18).
 const fn map_byte(byte: u8) -> u8 {
     match byte {
         b'-' => b'_',

@@ -174,8 +174,8 @@ impl Client {
         self.engine.submit(now, request, tag)
     }
 
-    /// Whether [`submit`](Self::submit) would accept a request now, as far as that does not depend on the request. More at
-    /// [`Engine::ready`].
+    /// Whether [`submit`](Self::submit) would accept a request now, as far as that does not depend on the request. More
+    /// at [`Engine::ready`].
     ///
     /// # Errors
     /// [`SubmitError::ShuttingDown`], [`SubmitError::QueueFull`].

@@ -82,7 +82,7 @@ mod tests {
         let memory = usize::try_from(i64::MAX).unwrap_or(MAX_MEMORY);
         assert_eq!(encoded_len(longest - 8, 0, 0, memory), Some(0x7fff_fffc));
         assert_eq!(encoded_len(longest + 1, 0, 0, memory), None);
-        // On a 32-bit machine: pairs that a usize can count but memory cannot hold, and pairs that a usize cannot count.
+        // On a 32-bit machine: pairs that a usize can count but memory cannot hold, and pairs that it cannot count.
         let memory = i32::MAX as usize;
         assert_eq!(encoded_len(longest - 5, 0, 0, memory), Some(0x7fff_ffff));
         for (name_len, value_len, used) in [

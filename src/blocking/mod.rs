@@ -1,4 +1,5 @@
-//! Sends one request, or asks one server, on a private event loop: for tools, health checks and tests, not for servers.
+//! Sends one request, or asks for a server's values, on a private event loop: for tools, health checks and tests, not
+//! for servers.
 
 mod turns;
 mod values;
@@ -200,7 +201,7 @@ fn send_to(
     }
 }
 
-/// Why there is no response, or no answer.
+/// Why [`call`] has no response, or [`get_values`] no answer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -278,7 +279,7 @@ mod tests {
         (Address::Tcp(address_of(&socket)), socket)
     }
 
-    /// The backlog is full, so that a connect stays under way.
+    /// The backlog is full, so that a connect hangs.
     fn hanging() -> Kept<(Socket, Vec<TcpStream>)> {
         let (address, socket) = refusing();
         socket.listen(0).expect("a listener");

@@ -1,4 +1,4 @@
-//! Asks for `FCGI_GET_VALUES` at the first of several addresses that can be connected to.
+//! Sends `FCGI_GET_VALUES` to the first of several addresses that can be connected to.
 //!
 //! A question belongs to one server, so each address gets a question of its own. The first answer counts; the other
 //! questions end when the client is dropped.

@@ -103,8 +103,8 @@ impl Collector {
     ///
     /// # Errors
     /// [`ResponseError::Head`], [`ResponseError::BodyTooLarge`], and [`ResponseError::LengthMismatch`] for a body
-    /// longer than its `Content-Length`, whose excess is not kept. After an error there is no response: each further
-    /// call and `finish` return the same error. The request may be aborted.
+    /// longer than its `Content-Length`, whose excess is not kept. After an error there is no whole response: each
+    /// further call and `finish` return the same error. The request may be aborted.
     pub fn stdout(&mut self, piece: &[u8]) -> Result<(), ResponseError> {
         if let Some(error) = &self.error {
             return Err(error.clone());

@@ -103,21 +103,21 @@ where
         }
     }
 
-    /// Sets the client's address. Made for chained calls.
+    /// Sets [`remote`](Self::remote), the client's address.
     #[must_use]
     pub fn with_remote(mut self, address: SocketAddr) -> Self {
         self.remote = Some(address);
         self
     }
 
-    /// Sets the listener's address. Made for chained calls.
+    /// Sets [`server`](Self::server), the listener's address.
     #[must_use]
     pub fn with_server(mut self, address: SocketAddr) -> Self {
         self.server = Some(address);
         self
     }
 
-    /// Sets the length of the body, in bytes. Made for chained calls.
+    /// Sets [`content_length`](Self::content_length), the length of the body in bytes.
     #[must_use]
     pub fn with_content_length(mut self, bytes: u64) -> Self {
         self.content_length = Some(bytes);

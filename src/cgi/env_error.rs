@@ -21,19 +21,19 @@ pub enum EnvError {
     /// The target holds a control byte, a space or a `#`.
     #[error("the target holds the byte {byte:#04x}")]
     Target {
-        /// The first such byte.
+        /// The first byte that is not allowed.
         byte: u8,
     },
     /// The root, file name, name or path info of the script holds NUL, CR or LF.
     #[error("the script's path holds the byte {byte:#04x}")]
     Script {
-        /// The first such byte.
+        /// The first byte that is not allowed.
         byte: u8,
     },
     /// [`Env::server_name`](super::Env::server_name) holds NUL, CR or LF.
     #[error("the server's name holds the byte {byte:#04x}")]
     ServerName {
-        /// The first such byte.
+        /// The first byte that is not allowed.
         byte: u8,
     },
     /// The name of a field is not an HTTP token (RFC 9110, 5.1). It holds a space, `=` or a line break, for example.
@@ -47,7 +47,7 @@ pub enum EnvError {
     FieldValue {
         /// The position of the field.
         index: usize,
-        /// The first such byte.
+        /// The first byte that is not allowed.
         byte: u8,
     },
     /// A field that may occur only once is repeated: `Host` or `Content-Type`.
@@ -62,13 +62,13 @@ pub enum EnvError {
     /// There are more fields than [`FieldRules::max_fields`](super::FieldRules::max_fields): a server answers 431.
     #[error("more than {limit} fields: raise max_fields if that is right")]
     TooManyFields {
-        /// The limit.
+        /// The value of `max_fields`.
         limit: usize,
     },
     /// `Connection` lists more options than are checked.
     #[error("the field Connection lists more than {limit} options")]
     ConnectionOptions {
-        /// The limit.
+        /// The most options that are checked.
         limit: usize,
     },
 }

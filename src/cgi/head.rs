@@ -162,7 +162,7 @@ pub enum HeadError {
     FieldValue {
         /// The number of the line.
         line: usize,
-        /// The first such byte.
+        /// The first byte that is not allowed.
         byte: u8,
     },
     /// A line begins with a blank.
@@ -215,7 +215,7 @@ pub enum HeadError {
     /// The head has more bytes than [`HeadRules::max_len`].
     #[error("the application's head exceeds {limit} bytes: raise max_len if that is right")]
     TooLarge {
-        /// The limit.
+        /// The value of `max_len`.
         limit: usize,
     },
     /// The head has more fields than [`HeadRules::max_fields`].
@@ -223,7 +223,7 @@ pub enum HeadError {
         "the application's head has more than {limit} fields: raise max_fields if that is right"
     )]
     TooManyFields {
-        /// The limit.
+        /// The value of `max_fields`.
         limit: usize,
     },
 }

@@ -100,8 +100,8 @@ pub(super) fn has_other_names_on_windows(path: &[u8]) -> bool {
     })
 }
 
-/// Whether a name begins with a dot. This includes names in which a file system ignores invisible code points before
-/// the dot: HFS+, and ext4 where a directory folds case.
+/// Whether a name begins with a dot, also on file systems that ignore invisible code points before it: HFS+, and ext4
+/// where a directory folds case.
 pub(super) fn begins_with_dot(segment: &[u8]) -> bool {
     match segment.first() {
         None => false,
@@ -113,8 +113,9 @@ pub(super) fn begins_with_dot(segment: &[u8]) -> bool {
     }
 }
 
-/// Whether a segment could be taken for a name with this extension, which is not empty: by such a file system, or by
-/// one that compares names in another case or form. Example: `x.ph\u{200c}p` for `x.php`, whose source would be sent.
+/// Whether some file systems could take a segment for a name with this extension, which is not empty: those that ignore
+/// invisible code points, and those that compare names in another case or form. An example is `x.ph\u{200c}p` for
+/// `x.php`, whose source would be sent.
 pub(super) fn hides_extension(path: &[u8], extension: &str) -> bool {
     path.split(|byte| *byte == b'/').any(|segment| {
         // A segment that has the extension hides nothing: it is a script's name.

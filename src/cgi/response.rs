@@ -208,7 +208,7 @@ pub enum ResponseError {
     /// The body exceeds [`ResponseLimits::max_body`](super::ResponseLimits::max_body), or its `Content-Length` does.
     #[error("the response exceeds {limit} bytes: raise max_body, or pass the body on as it comes")]
     BodyTooLarge {
-        /// The limit.
+        /// The value of `max_body`.
         limit: usize,
     },
     /// The request failed: see [`Incomplete::outcome`].

@@ -73,7 +73,7 @@ pub struct ScriptMap {
     root: PathBuf,
     /// The root as it was without symbolic links when the map was made; `None` for a remote map.
     canonical_root: Option<PathBuf>,
-    /// Directories outside the root that symbolic links may lead into. These paths have no symbolic links.
+    /// Directories besides the root that symbolic links may lead into. These paths have no symbolic links.
     link_targets: Vec<PathBuf>,
     /// The end of a script's name, including its dot. If it is empty, every file is a script. Default: `.php`.
     pub extension: String,

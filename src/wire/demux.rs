@@ -341,7 +341,7 @@ pub enum Item<'a> {
     Begin {
         /// The request ID.
         request_id: u16,
-        /// Role and flags.
+        /// The role and the flags.
         body: BeginRequest,
     },
     /// `FCGI_ABORT_REQUEST` (5.4). Returned after the header; content, which should be empty, is skipped.
@@ -353,7 +353,7 @@ pub enum Item<'a> {
     End {
         /// The request ID.
         request_id: u16,
-        /// The two statuses.
+        /// The application status and the protocol status.
         body: EndRequest,
     },
     /// `FCGI_UNKNOWN_TYPE` (4.2).
@@ -365,7 +365,7 @@ pub enum Item<'a> {
     },
     /// A piece of a stream's content: as much of the record as has arrived. Never empty.
     Stream {
-        /// Params, Stdin, Stdout, Stderr or Data.
+        /// The type of the record: `Params`, `Stdin`, `Stdout`, `Stderr` or `Data`.
         record_type: RecordType,
         /// The request ID.
         request_id: u16,
@@ -374,7 +374,7 @@ pub enum Item<'a> {
     },
     /// The empty record that ends a stream (3.3).
     StreamEnd {
-        /// Params, Stdin, Stdout, Stderr or Data.
+        /// The type of the record: `Params`, `Stdin`, `Stdout`, `Stderr` or `Data`.
         record_type: RecordType,
         /// The request ID.
         request_id: u16,
@@ -382,7 +382,7 @@ pub enum Item<'a> {
     /// A piece of the content of `FCGI_GET_VALUES` or `FCGI_GET_VALUES_RESULT` (4.1): as much of the record as has
     /// arrived.
     Values {
-        /// GetValues or GetValuesResult.
+        /// The type of the record: `GetValues` or `GetValuesResult`.
         record_type: RecordType,
         /// The request ID, [`MANAGEMENT_ID`](super::MANAGEMENT_ID) from a correct peer.
         request_id: u16,

@@ -29,7 +29,7 @@ pub enum DecodeError {
     ShortBody {
         /// The type of the record.
         record_type: RecordType,
-        /// Its content length, in bytes.
+        /// The content length of the record, in bytes.
         len: u16,
     },
     /// The encoded name-value pairs end inside a pair (3.4).

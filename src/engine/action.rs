@@ -1,59 +1,60 @@
-//! What the driver is asked to do, and how it says that a connection is gone.
+//! Actions for the driver, and the reasons it reports for the end of a connection.
 
 use std::io;
 
 use super::close_reason::CloseReason;
 use crate::event::ConnectionHandle;
 
-/// Something the driver is asked to do.
+/// An action that the driver carries out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
     /// Connect a new socket, then report [`handle_connected`](crate::Engine::handle_connected) or
-    /// [`handle_closed`](crate::Engine::handle_closed). May come again for the same handle, after
-    /// [`Disconnected::BacklogFull`].
+    /// [`handle_closed`](crate::Engine::handle_closed). May come again for the same handle, after a pause,
+    /// when [`Disconnected::BacklogFull`] was reported.
     Connect {
-        /// The engine's name for it.
+        /// The engine's handle for the new connection.
         connection: ConnectionHandle,
         /// Index into [`Config::servers`](crate::Config::servers).
         server: usize,
     },
-    /// Close the socket; the handle is stale already. One that was never connected is ignored.
+    /// Close the socket. The handle is already stale. Ignore the action if the connection never had a socket.
     Close {
-        /// The engine's name for it.
+        /// The connection to close.
         connection: ConnectionHandle,
-        /// Why, for logs.
+        /// Why it is closed, for logs.
         reason: CloseReason,
     },
-    /// There is something to write: take [`transmit`](crate::Engine::transmit) until it is empty or the socket is
-    /// full; then go on when the socket is writable, without a further `Flush`.
+    /// There are bytes to write: write what [`transmit`](crate::Engine::transmit) returns until it is empty or the
+    /// socket is full. In the latter case continue when the socket becomes writable; no further `Flush` comes.
     Flush {
-        /// The engine's name for it.
+        /// The connection to write to.
         connection: ConnectionHandle,
     },
-    /// Read once, whether something was announced or not: [`wants_read`](crate::Engine::wants_read) has become true, and
-    /// edge-triggered readiness that was seen meanwhile is not announced again; or a time limit is over, and what it waits
-    /// for may be there.
+    /// Read once, whether or not readiness was announced. Either [`wants_read`](crate::Engine::wants_read) has become
+    /// true, and edge-triggered readiness seen before is not announced again; or a time limit has expired, and the
+    /// bytes it waits for may be in the socket.
     Read {
-        /// The engine's name for it.
+        /// The connection to read from.
         connection: ConnectionHandle,
     },
 }
 
-/// How a connection ended, or never began, on the driver's side.
+/// How a connection ended, or failed to be established, as seen by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disconnected {
     /// The connect failed.
     ConnectFailed(io::ErrorKind),
-    /// The connect of a Unix socket gave `EAGAIN`: the listener's backlog is full. A new socket is asked for
+    /// Connecting a Unix socket failed with `EAGAIN`: the listener's backlog is full. The engine asks for a new socket
     /// after a pause.
     BacklogFull,
-    /// The application closed it: a read gave 0.
+    /// The application closed the connection: a read returned 0.
     Eof,
-    /// A read or write failed. Report it after everything that could still be read was fed.
+    /// A read or write failed. Report it after all bytes that could still be read were fed.
     Failed(io::ErrorKind),
-    /// The connect failed because this side has no descriptor, port or memory for it: not the server's failure. What is
-    /// connected goes on, the rest waits; tried again when a socket of this client's was closed, or after a pause.
+    /// The connect failed because this side has no descriptor, port or memory for it. It does not count as a failure of
+    /// the server: open connections continue, and other requests wait. The engine tries again when a socket of this
+    /// client was closed, or after a pause.
     Shortage(io::ErrorKind),
 }

@@ -1,53 +1,53 @@
-//! Why connections end.
+//! The reasons why connections end.
 
 use std::fmt;
 
-/// Why a connection was closed, by whichever side.
+/// Why a connection was closed, by either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// Idle for [`Limits::idle_timeout`](crate::Limits::idle_timeout).
     IdleTimeout,
-    /// More idle connections than [`Limits::max_idle_per_server`](crate::Limits::max_idle_per_server).
+    /// There were more idle connections than [`Limits::max_idle_per_server`](crate::Limits::max_idle_per_server).
     MaxIdle,
     /// Older than [`Limits::max_lifetime`](crate::Limits::max_lifetime).
     MaxLifetime,
-    /// Served [`Limits::max_requests_per_connection`](crate::Limits::max_requests_per_connection), or
-    /// ran out of request IDs.
+    /// Served [`Limits::max_requests_per_connection`](crate::Limits::max_requests_per_connection) requests, or ran out
+    /// of request IDs.
     MaxRequests,
     /// [`Config::keep_connections`](crate::Config::keep_connections) is off.
     KeepAliveOff,
-    /// The application answers requests with ID 1 only, see [`RequestIds`](crate::RequestIds).
+    /// The application answers only requests with ID 1, see [`RequestIds`](crate::RequestIds).
     OnlyIdOne,
-    /// A request that was alone on it was aborted or timed out: closing is the only abort that php-fpm and
-    /// libfcgi notice.
+    /// Its only request was aborted or timed out. Closing the connection is the only abort that php-fpm and libfcgi
+    /// notice.
     Aborted,
     /// The application ended a request before it was sent as a whole.
     EarlyEnd,
-    /// Records came for a request that had ended.
+    /// Records arrived for a request that had ended.
     LateRecord,
-    /// Closed so that the application's process can turn to a connection that waits, see
+    /// Closed so that the application's process can serve a waiting connection, see
     /// [`Config::preempt_idle_after`](crate::Config::preempt_idle_after).
     Preempted,
-    /// A fresh connection was needed in its place.
+    /// A new connection was needed in place of this one.
     Replaced,
-    /// The probe's answer was in, or did not come.
+    /// The probe was answered or timed out.
     ProbeDone,
-    /// A request did not end within the grace time after its abort.
+    /// A request did not end within [`Config::abort_grace`](crate::Config::abort_grace) after its abort.
     AbortGrace,
-    /// The limits were lowered, or the client was shut down.
+    /// The limits were lowered, or the client is shutting down.
     Retired,
-    /// Bytes on it while it was idle.
+    /// The application sent bytes while the connection was idle.
     UnsolicitedData,
     /// The application broke the protocol.
     Protocol,
     /// The connect failed or timed out.
     ConnectFailed,
-    /// This side had no descriptor, port or memory for it.
+    /// This side had no descriptor, port or memory for the connection.
     Shortage,
-    /// The application closed it, or the system reported an error, while it was idle.
+    /// The application closed the connection while it was idle, or the system reported an error.
     ClosedIdle,
-    /// The same, with requests on it.
+    /// The application closed the connection while it had requests, or the system reported an error.
     Lost,
 }
 

@@ -1,4 +1,4 @@
-//! Commands of the embedder: submit, push a body, abort, pause, ask, set limits, shut down.
+//! Commands of the embedder: submit, write a body, abort, pause, probe, set limits, shut down.
 
 use std::time::Instant;
 
@@ -13,7 +13,8 @@ use crate::event::{RequestHandle, Tag};
 use crate::request::Request;
 
 impl Engine {
-    /// An empty request whose memory comes from one that has ended: with it, a steady state allocates nothing.
+    /// An empty request that reuses the memory of an ended one. In a steady state, requests made this way allocate
+    /// nothing.
     pub fn new_request(&mut self) -> Request {
         let mut request = Request::responder();
         if let Some(params) = self.requests.spare_params() {
@@ -22,14 +23,14 @@ impl Engine {
         request
     }
 
-    /// Accepts a request: it is sent on an idle connection, or waits in the queue for one.
+    /// Accepts a request. It is sent on a connection that can take it, or waits in the queue for one.
     ///
-    /// `CONTENT_LENGTH` is added when the body's length is known and the parameters do not state it; for
-    /// a Filter, `FCGI_DATA_LENGTH` likewise. Exactly one `End` with its handle and `tag` follows, whatever
+    /// `CONTENT_LENGTH` is added when the length of the body is known and the parameters do not contain it; for a
+    /// Filter, `FCGI_DATA_LENGTH` likewise. Exactly one `End` with the request's handle and `tag` follows, whatever
     /// happens.
     ///
     /// # Errors
-    /// [`Refused`], with the reason and the request: nothing was sent and no `End` follows. Nothing was read of its body,
+    /// [`Refused`], with the reason and the request: nothing was sent and no `End` follows. The body was not read,
     /// unless the reason is [`SubmitError::BodyRead`] or [`SubmitError::BodyTooLarge`].
     pub fn submit(
         &mut self,
@@ -47,7 +48,7 @@ impl Engine {
         };
         let handle = self.accept(now, request, checked, tag);
         self.settle(now);
-        // It may have ended already: its body may have.
+        // The request may have ended already, for example because its body failed.
         if !self.requests.queue().is_empty()
             && let Some(key) = self.requests.key(handle)
             && let request = &self.requests[key]
@@ -59,8 +60,8 @@ impl Engine {
         Ok(handle)
     }
 
-    /// Whether [`submit`](Self::submit) would accept a request now, as far as that does not depend on the request: to be
-    /// asked before one is made.
+    /// Whether [`submit`](Self::submit) would accept a request now, apart from checks of the request itself. Call it
+    /// before building a request.
     ///
     /// # Errors
     /// [`SubmitError::ShuttingDown`], [`SubmitError::QueueFull`].
@@ -76,16 +77,16 @@ impl Engine {
         }
     }
 
-    /// Hands over bytes of a [pushed](crate::Body::pushed) body; returns how many were taken.
+    /// Queues bytes of a [pushed](crate::Body::pushed) body and returns how many were taken.
     ///
-    /// Takes as many as fit below [`Config::stdin_high_water`](crate::Config::stdin_high_water) unsent
-    /// bytes. Fewer than offered means full: [`EventKind::StdinReady`](crate::EventKind::StdinReady) follows once half of
-    /// that was sent. Large pieces are copied once; they leave as `FCGI_STDIN` records of at most 65,528
-    /// bytes (FastCGI 1.0, 5.3).
+    /// Takes bytes until [`Config::stdin_high_water`](crate::Config::stdin_high_water) bytes are unsent. A result
+    /// smaller than `bytes.len()` means that the buffer is full: [`EventKind::StdinReady`](crate::EventKind::StdinReady)
+    /// follows once half of it was sent. Large pieces are copied once. They are sent as `FCGI_STDIN` records of at most
+    /// 65,528 bytes (FastCGI 1.0, 5.3).
     ///
     /// # Errors
     /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`], [`StdinError::TooLong`],
-    /// [`StdinError::BodyTooLarge`]. Nothing was taken then, and the request goes on.
+    /// [`StdinError::BodyTooLarge`]. On an error no byte was taken, and the request continues.
     pub fn write_stdin(
         &mut self,
         now: Instant,
@@ -101,12 +102,13 @@ impl Engine {
         Ok(taken)
     }
 
-    /// Ends a [pushed](crate::Body::pushed) body. The empty `FCGI_STDIN` record follows what was written.
+    /// Ends a [pushed](crate::Body::pushed) body. The empty `FCGI_STDIN` record is sent after the bytes already
+    /// written.
     ///
     /// # Errors
-    /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`];
-    /// [`StdinError::TooShort`] when fewer bytes were written than declared: then the request is aborted and
-    /// its `End` says [`BodyError::TooShort`].
+    /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`]; [`StdinError::TooShort`] when fewer
+    /// bytes were written than declared. In this case the request is aborted, and its `End` reports
+    /// [`BodyError::TooShort`].
     pub fn finish_stdin(&mut self, now: Instant, request: RequestHandle) -> Result<(), StdinError> {
         let now = self.timeline.tick(now);
         let key = self.requests.key(request).ok_or(StdinError::Gone)?;
@@ -127,12 +129,12 @@ impl Engine {
         }
     }
 
-    /// Ends a request early; its `End` says [`RequestError::Aborted`]. A stale handle is ignored.
+    /// Ends a request early. Its `End` reports [`RequestError::Aborted`]. A stale handle is ignored.
     ///
-    /// A waiting request leaves the queue. One that is alone on its connection has it closed: the only abort
-    /// that php-fpm and libfcgi notice, and php-fpm only when it next writes. One that shares its connection
-    /// is aborted with `FCGI_ABORT_REQUEST` (FastCGI 1.0, 5.4); if the application does not end it within
-    /// [`Config::abort_grace`](crate::Config::abort_grace), the connection takes no further request.
+    /// A queued request leaves the queue. If the request is alone on its connection, the connection is closed: this is
+    /// the only abort that php-fpm and libfcgi notice, and php-fpm notices it only at its next write. If the request
+    /// shares its connection, `FCGI_ABORT_REQUEST` is sent (FastCGI 1.0, 5.4). If the application does not end the
+    /// request within [`Config::abort_grace`](crate::Config::abort_grace), the connection takes no further request.
     pub fn abort(&mut self, now: Instant, request: RequestHandle) {
         let now = self.timeline.tick(now);
         if let Some(key) = self.requests.key(request) {
@@ -141,17 +143,17 @@ impl Engine {
         }
     }
 
-    /// Stops the output events of a request until [`resume`](Self::resume). Its time limits for output stand
-    /// still, the total one does not. A stale handle is ignored.
+    /// Stops the output events of a request until [`resume`](Self::resume). Its time limits for output are suspended;
+    /// the total limit is not. A stale handle is ignored.
     ///
-    /// Alone on its connection, the socket is not read. On a shared one its output is kept, see
-    /// [`PauseBuffer`](crate::PauseBuffer), and new requests go to other connections where there are any.
+    /// If the request is alone on its connection, the socket is not read. On a shared connection its output is
+    /// buffered, see [`PauseBuffer`](crate::PauseBuffer), and new requests prefer other connections.
     pub fn pause(&mut self, now: Instant, request: RequestHandle) {
         self.timeline.tick(now);
         let Some(key) = self.requests.key(request) else {
             return;
         };
-        // A question's only output is its end, which is never kept.
+        // The only output of a probe is its end, which is never held back.
         if self.requests[key].is_probe() || !self.requests[key].pause() {
             return;
         }
@@ -161,7 +163,7 @@ impl Engine {
         }
     }
 
-    /// Lets a paused request's events come again. A stale handle is ignored.
+    /// Continues the output events of a paused request. A stale handle is ignored.
     pub fn resume(&mut self, now: Instant, request: RequestHandle) {
         let now = self.timeline.tick(now);
         let Some(key) = self.requests.key(request) else {
@@ -178,21 +180,22 @@ impl Engine {
         self.settle(now);
     }
 
-    /// Asks a server what it says of itself, on a connection that no request uses meanwhile: a health
-    /// check that runs no script. [`EventKind::Values`](crate::EventKind::Values) and `End` follow; it waits at the front of the queue.
+    /// Asks a server for its `FCGI_GET_VALUES` capabilities: a health check that runs no script. It uses a connection
+    /// without a request and waits at the front of the queue. [`EventKind::Values`](crate::EventKind::Values) and `End` follow.
     ///
-    /// | without an answer, `End` says | as a rule |
-    /// |-------------------------------|-----------|
+    /// | without an answer, `End` reports | usual cause |
+    /// |----------------------------------|-------------|
     /// | [`TimeoutKind::Queue`](crate::TimeoutKind::Queue) | every connection of this client is busy |
     /// | [`TimeoutKind::Probe`](crate::TimeoutKind::Probe), [`ConnectError::BacklogFull`](crate::ConnectError::BacklogFull) | every process of the application is busy |
     /// | [`RequestError::Connect`] otherwise | the server is down |
-    /// | [`RequestError::Protocol`], [`RequestError::ConnectionLost`] | something else listens there; lost also while the application restarts |
+    /// | [`RequestError::Protocol`], [`RequestError::ConnectionLost`] | another protocol is spoken there; `ConnectionLost` also while the application restarts |
     ///
-    /// What is connected to and says nothing need not be an application: some HTTP servers wait for the end of a line.
+    /// A server that accepts the connection and sends nothing need not be a FastCGI application: some HTTP servers wait
+    /// for the end of a line.
     ///
     /// # Errors
-    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`], with a limit of 1 while this server is being
-    /// asked already.
+    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`], with a limit of 1 while a probe of this server
+    /// is already running.
     ///
     /// # Panics
     /// When `server` is not an index of [`Config::servers`](crate::Config::servers).
@@ -228,10 +231,10 @@ impl Engine {
         Ok(handle)
     }
 
-    /// Changes the caps. Idle connections above them are closed now, busy ones when they become idle.
+    /// Changes the limits. Idle connections above the new limits are closed now, busy ones when they become idle.
     ///
     /// # Errors
-    /// As [`Limits::validate`]; then nothing is changed.
+    /// The errors of [`Limits::validate`]. On an error nothing is changed.
     pub fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError> {
         let now = self.timeline.tick(now);
         limits.validate()?;
@@ -245,15 +248,15 @@ impl Engine {
         self.settle(now);
         let open: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
         for key in open {
-            // What was armed may be later than the new limits.
+            // The armed timer may be later than the new limits allow.
             self.arm_connection(key);
         }
         Ok(())
     }
 
-    /// Takes no further request, finishes those accepted, closes connections as they become idle. Then
-    /// [`is_shut_down`](Self::is_shut_down) returns true. What is left at `deadline` fails with
-    /// [`RequestError::ShutDown`], whether the rest of its answer waits in a socket or not.
+    /// Shuts down: no further request is accepted, accepted requests are finished, and connections are closed as they
+    /// become idle. Then [`is_shut_down`](Self::is_shut_down) returns true. Requests that are not finished at
+    /// `deadline` fail with [`RequestError::ShutDown`], even if the rest of the response is already in a socket.
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         let now = self.timeline.tick(now);
         if self.lifecycle.has_stopped() {

@@ -1,4 +1,4 @@
-//! Facts from the driver about its sockets and the time.
+//! Facts that the driver reports about its sockets and the time.
 
 use std::io;
 use std::time::Instant;
@@ -9,12 +9,13 @@ use super::{Disconnected, Engine};
 use crate::error::{ConnectError, ConnectionLostReason, RequestError};
 use crate::event::ConnectionHandle;
 
-/// A full backlog is tried again after at most the third pause (200 ms by default): the server is there, a try costs one
-/// system call, and whoever comes too seldom finds the free place taken until `connect_timeout`.
+/// A connect that found the backlog full is retried after at most the third pause (200 ms by default). The server is
+/// up, a try costs one system call, and a client that tries too seldom finds each free place taken until
+/// `connect_timeout`.
 const LONGEST_REDIAL_PAUSE: u32 = 3;
 
 impl Engine {
-    /// The driver's socket is connected.
+    /// Reports that the driver's socket is connected.
     pub fn handle_connected(&mut self, now: Instant, connection: ConnectionHandle) {
         let now = self.timeline.tick(now);
         let Some(key) = self.key(connection) else {
@@ -31,34 +32,35 @@ impl Engine {
         }
     }
 
-    /// Something is waiting in a connection's socket, bytes or an end, and was not read yet. Until a read has found the
-    /// socket empty, [`handle_drained`](Self::handle_drained), a connection without a request is not handed out: what
-    /// waits is either its end or left over from an earlier request.
+    /// Reports that a connection's socket is readable: bytes or the end of the stream are there and were not read yet.
+    /// A connection without a request is not used again until [`handle_drained`](Self::handle_drained) reports that the
+    /// socket is empty, because what is there is either its end or left over from an earlier request.
     ///
-    /// A driver on readiness calls this for each announcement, at once, so that a command given before the next read
-    /// finds the connection as it is. A driver that never calls it promises to read before it gives commands.
+    /// A readiness-based driver calls this at once for each announcement, so that a command given before the next read
+    /// takes it into account. A driver that never calls it must read before it gives commands.
     pub fn handle_readable(&mut self, now: Instant, connection: ConnectionHandle) {
         self.timeline.tick(now);
         self.note_readable(connection);
     }
 
-    /// As [`handle_readable`](Self::handle_readable), when the end of the application's stream was announced, but not
-    /// read: the connection takes no further request, shared or not, unless a read finds the socket empty and no end.
+    /// Like [`handle_readable`](Self::handle_readable), for an announced but not yet read end of the application's
+    /// stream. The connection takes no further request, shared or not, unless a read finds the socket empty and no end.
     /// [`handle_closed`](Self::handle_closed) follows once the end was read.
     pub fn handle_read_closed(&mut self, now: Instant, connection: ConnectionHandle) {
         self.timeline.tick(now);
         self.note_read_closed(connection);
     }
 
-    /// A read brought less than it had room for, where that means that the socket is empty behind it, as it does with an
-    /// edge-triggered selector. To be called before the bytes of that read are fed: a request that ends with them then
-    /// leaves a connection that can be used at once.
+    /// Reports that a read filled only part of its buffer, and that this means that the socket is now empty, as with an
+    /// edge-triggered selector. Call it before the bytes of that read are fed: if a request ends with these bytes, its
+    /// connection can then be used again at once.
     pub fn handle_short_read(&mut self, now: Instant, connection: ConnectionHandle) {
         self.timeline.tick(now);
         self.note_drained(connection);
     }
 
-    /// A read found a connection's socket empty: it would have blocked. Everything that was read before has been fed.
+    /// Reports that a read found a connection's socket empty: it would have blocked. All bytes read before have been
+    /// fed.
     pub fn handle_drained(&mut self, now: Instant, connection: ConnectionHandle) {
         let now = self.timeline.tick(now);
         self.note_drained(connection);
@@ -69,8 +71,8 @@ impl Engine {
         }
     }
 
-    /// The driver handed `len` bytes of [`transmit`](Self::transmit) to the transport. Then look at `transmit` again: there
-    /// may be more.
+    /// Reports that the driver gave `len` bytes of [`transmit`](Self::transmit) to the transport. Call `transmit` again
+    /// afterwards: there may be more.
     pub fn handle_transmitted(&mut self, now: Instant, connection: ConnectionHandle, len: usize) {
         let now = self.timeline.tick(now);
         let Some(key) = self.key(connection) else {
@@ -82,19 +84,20 @@ impl Engine {
         }
     }
 
-    /// Time has passed. Early, late or twice is harmless; costs what is due, not what exists.
+    /// Reports that time has passed. Calls that are early, late or repeated are harmless. The cost depends on the
+    /// number of due timers, not on the number of requests or connections.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.timeline.tick(now);
         while let Some(owner) = self.timers.pop_due(now) {
             self.due(now, owner);
-            // In the order of the deadlines, however late this call comes.
+            // Failures follow the order of the deadlines, however late this call comes.
             self.fail_for_want_of_servers(now);
         }
         self.settle(now);
     }
 
-    /// The driver's socket is gone, or was never connected; the driver has dropped it. Feed everything
-    /// that could be read before: a response that is complete counts, whatever came after it.
+    /// Reports that the driver's socket is gone or was never connected, and that the driver has dropped it. Before this
+    /// call, feed all bytes that could be read: a complete response counts, whatever the socket reports after it.
     pub fn handle_closed(&mut self, now: Instant, connection: ConnectionHandle, why: Disconnected) {
         let now = self.timeline.tick(now);
         let Some(key) = self.key(connection) else {
@@ -149,9 +152,9 @@ impl Engine {
         self.settle(now);
     }
 
-    // --- the same, for the driver of this crate, which gives the time with the next call ---
+    // --- for this crate's driver, which gives the time with its next call ---
 
-    /// The driver will report what it finds, though it has found nothing yet.
+    /// The driver will report readiness, although it has reported nothing yet.
     pub(crate) fn expect_reports(&mut self) {
         self.reads_are_reported = true;
     }
@@ -175,7 +178,7 @@ impl Engine {
         }
     }
 
-    /// The socket is empty after the bytes that are to be fed next. What follows comes with them.
+    /// The socket is empty after the bytes that are fed next. Bytes that arrive later are announced again.
     #[inline]
     pub(crate) fn note_drained(&mut self, connection: ConnectionHandle) {
         self.reads_are_reported = true;
@@ -218,7 +221,7 @@ mod tests {
         assert!(tries.windows(2).all(|pair| pair[1] - pair[0] <= 200));
     }
 
-    /// An engine with a request on a connection that is sent as a whole, and whose first byte is limited to a second.
+    /// An engine with one request that was sent as a whole; its first-byte limit is one second.
     fn sent(now: Instant, expects_reports: bool) -> (Engine, ConnectionHandle) {
         let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
         config.multiplex = crate::Multiplex::Off;

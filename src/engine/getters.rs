@@ -1,4 +1,4 @@
-//! Getters: what the engine is asked, and does not change by it.
+//! Getters: methods that read the state of the engine and change nothing.
 
 use super::connection::{self, Connection, State, Transmit};
 use super::requests::State as RequestState;
@@ -7,13 +7,13 @@ use crate::config::Config;
 use crate::event::ConnectionHandle;
 
 impl Engine {
-    /// The configuration, with the limits as they are now.
+    /// The configuration. Its limits are those of the last [`set_limits`](Self::set_limits).
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Whether [`poll_event`](Self::poll_event) or [`poll_action`](Self::poll_action) has something.
+    /// Whether [`poll_event`](Self::poll_event) or [`poll_action`](Self::poll_action) would return something.
     #[inline]
     #[must_use]
     pub fn has_output(&self) -> bool {
@@ -31,36 +31,36 @@ impl Engine {
 
     /// Whether the shutdown is complete and the driver has not taken a turn since.
     pub(super) fn is_stopped_now(&self) -> bool {
-        // Not before the driver has closed the sockets.
+        // Only after the driver has taken the actions that close the sockets.
         self.lifecycle.is_stopping()
             && self.is_idle()
             && !self.pending.has_events()
             && !self.pending.has_actions()
     }
 
-    /// Whether no request and no connection is left: the check against leaks.
+    /// Whether the engine has no request and no connection. Tests use it to check for leaks.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.requests.is_empty() && self.connections.is_empty()
     }
 
-    /// What to write to a connection next: slices for one vectored write. Report what was taken with
-    /// [`handle_transmitted`](Self::handle_transmitted), then look again. Empty when there is nothing, or
-    /// when the handle is stale.
+    /// The bytes to write to a connection next, as slices for one vectored write. Empty when there is nothing to write
+    /// or the handle is stale.
     ///
-    /// The slices are valid until the next `&mut` call on the engine, which may move or drop what they show: for a write
-    /// that is not over by then, [`poll_transmit`](Self::poll_transmit) copies.
+    /// Report the number of bytes written with [`handle_transmitted`](Self::handle_transmitted), then call `transmit`
+    /// again. The slices are valid until the next `&mut` call on the engine, which may move or drop the bytes. For a
+    /// write that is still in progress by then, use [`poll_transmit`](Self::poll_transmit), which copies.
     #[inline]
     #[must_use]
     pub fn transmit(&self, connection: ConnectionHandle) -> Transmit<'_> {
         match self.connection(connection) {
-            // One that is being opened has nothing to send yet.
+            // A connection that is being opened has nothing to send yet.
             Some(connection) => connection.transmit(&self.requests),
             None => Transmit::nothing(),
         }
     }
 
-    /// Whether [`transmit`](Self::transmit) has something.
+    /// Whether [`transmit`](Self::transmit) would return bytes.
     #[inline]
     #[must_use]
     pub fn wants_write(&self, connection: ConnectionHandle) -> bool {
@@ -68,9 +68,9 @@ impl Engine {
             .is_some_and(Connection::has_unsent)
     }
 
-    /// Whether a connection is to be read: false while it is being opened, while its only request is
-    /// paused, and while its budget for paused requests is used up. Idle ones are read too: one that closes or
-    /// speaks is evicted at once.
+    /// Whether the driver should read a connection. False while the connection is being opened, while its only request
+    /// is paused, and while its budget for paused requests is used up. Idle connections are read too: one that the
+    /// application closes or sends bytes on is closed at once.
     #[inline]
     #[must_use]
     pub fn wants_read(&self, connection: ConnectionHandle) -> bool {
@@ -78,9 +78,11 @@ impl Engine {
             .is_some_and(|it| !it.is_connecting() && !it.is_read_blocked())
     }
 
-    /// Whether a connection's socket is to be read once before anything is written to it: it has served before, and the
-    /// request that is to leave may not be sent a second time. An end that is found sends it elsewhere, unharmed; so do
-    /// bytes. Over with [`handle_drained`](Self::handle_drained), or with the first byte written.
+    /// Whether the driver must read a connection's socket once before it writes to it. True when the connection has
+    /// served a request before and the next request must not be sent twice.
+    ///
+    /// If that read finds the end of the stream, or bytes, the request goes to another connection and none of its bytes
+    /// were sent. False again after [`handle_drained`](Self::handle_drained) or after the first byte was written.
     #[inline]
     #[must_use]
     pub fn reads_first(&self, connection: ConnectionHandle) -> bool {
@@ -88,13 +90,14 @@ impl Engine {
             .is_some_and(Connection::reads_first)
     }
 
-    /// Whether something was announced for a connection, or is to be looked for, and was not read.
+    /// Whether a connection has something to read: readiness was announced, or the engine asked for a read, and no read
+    /// has drained the socket since.
     pub(crate) fn is_unread(&self, connection: ConnectionHandle) -> bool {
         self.connection(connection)
             .is_some_and(Connection::is_unread)
     }
 
-    /// Gauges and counters.
+    /// A snapshot of the gauges and counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
         #[cfg(debug_assertions)]
@@ -133,8 +136,8 @@ impl Engine {
         }
     }
 
-    /// Bytes that each idle connection costs: its slab entry and what it holds on the heap, averaged. `None` without
-    /// one.
+    /// The mean size of an idle connection in bytes: its slab entry and its heap memory. `None` when no connection is
+    /// idle.
     #[must_use]
     pub fn idle_connection_cost(&self) -> Option<usize> {
         let (mut count, mut heap) = (0, 0);
@@ -144,7 +147,7 @@ impl Engine {
                 heap += connection.heap_len();
             }
         }
-        // slab adds at most a word for the state of an entry.
+        // slab adds at most one word per entry.
         let entry = size_of::<Connection>() + size_of::<usize>();
         (count > 0).then(|| entry + heap / count)
     }
@@ -154,7 +157,7 @@ impl Engine {
         connection::get(&self.connections, handle)
     }
 
-    /// The key of the connection that a handle names.
+    /// The slab key of the connection with this handle, or `None` when the handle is stale.
     #[inline]
     pub(super) fn key(&self, handle: ConnectionHandle) -> Option<u32> {
         self.connection(handle).map(|_| handle.index)

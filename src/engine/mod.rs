@@ -1,8 +1,7 @@
-//! The FastCGI client with the sockets cut off: a state machine over bytes and instants.
+//! The FastCGI client without sockets: a state machine over bytes and instants.
 //!
-//! [`Client`](crate::Client) joins an [`Engine`] to mio. Drive one yourself for another runtime, for
-//! completion-based I/O, or in a test with virtual time; it never reads a clock and never touches a
-//! socket.
+//! [`Client`](crate::Client) joins an [`Engine`] to mio. Drive an engine yourself for another runtime, for
+//! completion-based I/O, or in a test with virtual time. It never reads a clock and never touches a socket.
 //!
 //! # The four kinds of methods
 //! * **Commands** of the embedder: [`submit`](Engine::submit), [`write_stdin`](Engine::write_stdin),
@@ -21,8 +20,8 @@
 //!   [`wants_read`](Engine::wants_read), [`reads_first`](Engine::reads_first),
 //!   [`is_idle`](Engine::is_idle), [`has_output`](Engine::has_output), [`stats`](Engine::stats).
 //!
-//! Any order is right, and `now` may stand still or come late; an instant earlier than one seen before
-//! counts as that one. The same calls with the same instants give the same outputs.
+//! Methods may be called in any order. `now` may repeat or be late; an instant earlier than one passed before counts as
+//! that one. The same calls with the same instants give the same outputs.
 //!
 //! ```
 //! use std::time::Instant;
@@ -55,55 +54,65 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The rooms
-//! The engine holds a slab of connection state machines that parse records incrementally (`connection/`), the requests
-//! (`requests/`) and the pool (`pool/`). The state of a room is private, and each field is written in one file: what others
-//! want of it they ask by a method. The rooms do not know the engine. Only a connection borrows the requests, and the pool
-//! reads connections. What needs several rooms stands beside this file, in files that call each other in one direction; no
-//! method reaches itself. `tests/meta/rooms.rs` holds that for the methods of each type, and `tests/meta/owners.md` lists
-//! who writes which field.
+//! # Modules
+//! The engine has three modules with state of their own: a slab of connection state machines that parse records
+//! incrementally (`connection/`), the requests (`requests/`) and the pool (`pool/`). Their state is private, each field
+//! is written in one file, and other code reads and changes it through methods. These modules do not know the engine.
+//! Only a connection borrows the requests, and only the pool reads connections.
 //!
-//! ## The way of a request
-//! 1. `commands` takes it, `submit` checks it and adds it to the requests.
-//! 2. `pool::placement` names a connection for it. Without one it waits in the queue of the requests.
-//! 3. `settle` serves the queue at the end of each method that may change something, and has `opening` open what is missing.
-//! 4. `sending` puts it on its connection: `connection::send` frames its head, `connection::fill` its body, one record
-//!    each time that it is its turn.
-//! 5. The driver is asked for a write (`Action::Flush`), takes the bytes (`transmit`) and reports them (`driver`). With the
-//!    last byte the clock of the response starts.
-//! 6. Each record of the response finds it by its ID (`connection::receive`). Its output is lent to the embedder, or kept
-//!    while it is paused.
-//! 7. The application ends it (`records`): `ending` takes it off the books of its connection and frees its ID, or
-//!    quarantines it if the request was not sent as a whole. One that was rejected goes back to the queue, if it may.
-//! 8. `requests` makes its `End`, the only place that does; where output was kept, once that was taken.
-//! 9. `closing` releases the connection, which becomes idle, or is closed where a limit says so.
-//! 10. Where its connection is lost, `closing` decides with `requests::attempts` between the queue and the `End`. Where it is
-//!     given up, `stopping` ends it at once, what was kept of it is gone, and its connection is closed or, where others
-//!     share that, an `FCGI_ABORT_REQUEST` is sent.
+//! Code that needs several of them is in the files beside this one. These files call each other in one direction, and
+//! no method calls itself, directly or indirectly. `tests/meta/rooms.rs` checks that for the methods of each type, and
+//! `tests/meta/owners.md` lists which file writes which field.
 //!
-//! ## The way of a read
-//! 1. The driver says what it knows of the socket (`driver`): readable, at its end, empty.
+//! ## The path of a request
+//! 1. `commands` takes the request; `submit` checks it and adds it to the requests.
+//! 2. `pool::placement` selects a connection for the request. If there is none, the request waits in the queue of
+//!    `requests`.
+//! 3. `settle` serves the queue at the end of each method that may change something, and has `opening` open the
+//!    connections that are missing.
+//! 4. `sending` puts the request on its connection: `connection::send` frames its head, `connection::fill` its body,
+//!    one record per turn.
+//! 5. The driver is asked for a write (`Action::Flush`), takes the bytes (`transmit`) and reports them (`driver`). The
+//!    clock of the response starts with the last byte.
+//! 6. Each record of the response names the request by its ID (`connection::receive`). Its output is borrowed by the
+//!    embedder, or buffered while the request is paused.
+//! 7. The application ends the request (`records`): `ending` removes it from its connection and frees its ID, or
+//!    quarantines the ID if the request was not sent as a whole. A rejected request goes back to the queue if a retry
+//!    is allowed.
+//! 8. `requests` makes the `End`; no other code does. If output was buffered, the `End` follows after the output was
+//!    taken.
+//! 9. `closing` releases the connection, which becomes idle or is closed if a limit requires it.
+//! 10. If the connection is lost, `closing` decides with `requests::attempts` whether the request is queued again or
+//!     ends. If the request is given up, `stopping` ends it at once and drops its buffered output. Its connection is
+//!     closed or, if other requests share it, an `FCGI_ABORT_REQUEST` is sent.
+//!
+//! ## The path of a read
+//! 1. The driver reports the state of the socket (`driver`): readable, at its end, empty.
 //! 2. It reads, and feeds the bytes to `poll_received` (`outputs`).
-//! 3. The connection that the handle names takes one record, or a piece of one, out of them (`connection::receive`).
-//! 4. It looks the request up by its ID. A record that comes before its request was sent, or for an ID that was never used, is
-//!    a violation; one that comes late is dropped.
-//! 5. It notes the output in the request, and says what came as a `Received`.
-//! 6. `records` acts on that: an event for the embedder, the end of a request, an answer of the server, a violation.
-//! 7. Output goes out as a borrow of the bytes that were fed; that of a paused request is copied.
-//! 8. When the read is used up, all IDs that were freed may be used again, and time limits that waited for it count (`due`).
-//! 9. An idle connection is handed out only if it stands between two records and its socket is empty, as far as the driver
-//!    has said.
-//! 10. `settle` follows each event that is no output, and the end of the read.
+//! 3. The connection with that handle parses one record, or a piece of one (`connection::receive`).
+//! 4. It finds the request by its ID. A record that comes before its request was sent, or for an ID that was never
+//!    used, is a protocol violation; a late record is dropped.
+//! 5. It notes the output in the request and returns what was received as a `Received`.
+//! 6. `records` acts on the `Received`: an event for the embedder, the end of a request, a reply of the server, a
+//!    violation.
+//! 7. Output is passed on as a borrow of the fed bytes; output of a paused request is copied.
+//! 8. When the bytes are used up, freed IDs may be used again, and expired time limits that waited for the read take
+//!    effect (`due`).
+//! 9. An idle connection is used again only if it is between two records and its socket is empty, as far as the driver
+//!    has reported.
+//! 10. `settle` runs after each event that is not output, and at the end of the read.
 //!
-//! ## The way of a time limit
-//! It is armed where it begins (`Timers::arm_limit`), with an entry that may come too early. When the entry fires, `due` asks
-//! what is due now: for a request `requests::clock`, for a connection `timeouts`, for a server `pool`. What is not due yet is
-//! armed again. Before a limit on what the application sends counts, the socket is read (`connection::receive`, `look_first`).
+//! ## The path of a time limit
+//! A time limit is armed where it begins (`Timers::arm_limit`), with an entry that may fire too early. When the entry
+//! fires, `due` checks what is due now: for a request in `requests::clock`, for a connection in `timeouts`, for a
+//! server in `pool`. A limit that is not due yet is armed again. Before a limit on the application's output takes
+//! effect, the socket is read (`connection::receive`, `look_first`).
 //!
-//! ## The way of a pause
-//! `pause` counts the request in the budget of its connection (`connection::budget`), which is not read while the request is
-//! alone on it. Otherwise what comes is kept (`requests::output`), and counted there, for the connection and for the client
-//! (`requests::kept`). After `resume`, `poll_event` takes it out (`outputs`), and `backpressure` has the connection read again.
+//! ## The path of a pause
+//! `pause` counts the request in the budget of its connection (`connection::budget`). A connection is not read while a
+//! paused request is alone on it. Otherwise the output is buffered (`requests::output`) and counted for the request,
+//! for the connection and for the client (`requests::kept`). After `resume`, `poll_event` returns the buffered output
+//! (`outputs`), and `backpressure` has the connection read again.
 
 mod action;
 mod backpressure;
@@ -157,33 +166,34 @@ use requests::Requests;
 use time::{Time, Timeline};
 use timers::Timers;
 
-/// The client's state machine: requests, connections, the pool, the deadlines.
+/// The client's state machine: requests, connections, the pool, the timers.
 pub struct Engine {
     config: Config,
     lifecycle: Lifecycle,
     timeline: Timeline,
     timers: Timers,
     pool: Pool,
-    /// A slab of connection state machines that parse records incrementally.
+    /// The connections; each is a state machine that parses records incrementally.
     connections: Slab<Connection>,
     requests: Requests,
     pending: Pending,
-    /// Memory of outboxes that have nothing to send.
+    /// Memory of outboxes that have nothing to send, for reuse.
     buffers: BufferPool,
-    /// The driver reports when there is something to read and when there is not.
+    /// Whether the driver reports when a socket has something to read and when it is empty.
     reads_are_reported: bool,
     counters: Counters,
 }
 
 impl Engine {
-    /// An engine without a connection. Where [`min_idle_per_server`](crate::Limits::min_idle_per_server) asks for some, the actions that open them
-    /// are there at once; time begins with the first call that is given an instant, so let that come first.
+    /// Makes an engine without connections. If [`min_idle_per_server`](crate::Limits::min_idle_per_server) is above 0,
+    /// the actions that open these connections are available at once. Time begins with the first call that takes an
+    /// instant, so make such a call before carrying out these actions.
     ///
     /// # Errors
-    /// Every variant of [`ConfigError`] but [`ConfigError::TooFewTokens`].
+    /// Every variant of [`ConfigError`] except [`ConfigError::TooFewTokens`].
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        // Of all limits this one is the engine's own: a `Client` resolves names first.
+        // Only the engine has this restriction: a `Client` resolves names before it makes the engine.
         for server in &config.servers {
             if let Address::Host { name, .. } = server {
                 return Err(ConfigError::UnresolvedHost { name: name.clone() });
@@ -205,7 +215,7 @@ impl Engine {
             counters: Counters::default(),
             config,
         };
-        // Connections that are to be opened beforehand wait for no request, and for no time to pass.
+        // Connections opened in advance wait neither for a request nor for time to pass.
         engine.settle(Time::START);
         Ok(engine)
     }

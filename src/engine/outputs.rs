@@ -1,4 +1,4 @@
-//! Outputs of the engine, each taken until `None`: events, actions, bytes to be written, the next deadline.
+//! Outputs of the engine, each taken until `None`: events, actions, bytes to write, the next deadline.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use super::{Action, Engine, RawEvent};
 use crate::event::{ConnectionHandle, Event, EventKind};
 
 impl Engine {
-    /// Takes the next event out of bytes that were read from a connection; call it until `None`.
+    /// Parses bytes that were read from a connection and returns the next event; call it until `None`.
     ///
-    /// `input` moves past what was consumed, and is empty with `None`: nothing is to be kept by the driver. Events
-    /// borrow from `input`. Bytes for a stale handle are dropped. A protocol error closes the connection; what
-    /// that means to its requests comes out of [`poll_event`](Self::poll_event).
+    /// `input` moves past the consumed bytes and is empty when `None` is returned: the driver keeps no unparsed bytes.
+    /// Events borrow from `input`. Bytes for a stale handle are dropped. A protocol error closes the connection;
+    /// [`poll_event`](Self::poll_event) returns what follows from that for its requests.
     #[inline]
     #[must_use = "an event is not announced twice"]
     pub fn poll_received<'b>(
@@ -26,7 +26,8 @@ impl Engine {
         Some(received.into_event(&whole[..whole.len() - input.len()]))
     }
 
-    /// As [`poll_received`](Self::poll_received); output is what `input` held last before the bytes it is left with.
+    /// Like [`poll_received`](Self::poll_received). The bytes of an output event are the last `len` consumed bytes of
+    /// `input`.
     pub(crate) fn next_received(
         &mut self,
         now: Instant,
@@ -63,13 +64,13 @@ impl Engine {
         }
     }
 
-    /// The next event that does not come out of bytes just read: ends, room for pushed bodies, and output
-    /// that was held and is copied to the front of `scratch`, as much as fits.
+    /// The next event that is not parsed from bytes just read: an `End`, `StdinReady`, or output of a paused request.
+    /// Output is copied to the front of `scratch`, as much as fits.
     ///
     /// The content of `scratch` is overwritten.
     ///
     /// # Panics
-    /// When `scratch` is empty while there is output to be copied to it.
+    /// When `scratch` is empty and there is output to copy.
     #[inline]
     #[must_use = "an event is not announced twice"]
     pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<&'b [u8]>> {
@@ -77,7 +78,7 @@ impl Engine {
         Some(event.into_event_at_front(scratch))
     }
 
-    /// As [`poll_event`](Self::poll_event); output is at the front of `scratch`.
+    /// Like [`poll_event`](Self::poll_event). The bytes of an output event are at the front of `scratch`.
     #[inline]
     pub(crate) fn next_event(&mut self, scratch: &mut [u8]) -> Option<RawEvent> {
         if !self.pending.has_events() && !self.requests.has_notices() && self.lifecycle.is_running()
@@ -102,7 +103,7 @@ impl Engine {
         None
     }
 
-    /// What comes out of what was kept for a request, or is to be told of it.
+    /// Makes an event of a notice that was queued for a request. `None` when the notice gives no event.
     fn taken(&mut self, kept: Kept) -> Option<RawEvent> {
         let key = kept.key();
         let request = &self.requests[key];
@@ -125,7 +126,7 @@ impl Engine {
         Some(Event::new(handle, tag, kind))
     }
 
-    /// Output that was kept was taken: there is room for more, and its connection may be read again.
+    /// Buffered output was taken: more fits into the buffer, and the connection may be read again.
     fn note_taken(&mut self, key: u32, less: usize, left: usize) {
         if let Some(connection) = self.requests[key].connection() {
             let has_room = (left == 0 || left < self.config.pause_buffer.per_request)
@@ -137,7 +138,7 @@ impl Engine {
         self.reopen_reads();
     }
 
-    /// The next thing the driver is asked to do. In the order given.
+    /// The next action for the driver, in the order in which the engine asked for them.
     #[inline]
     #[must_use = "an action is asked for once"]
     pub fn poll_action(&mut self) -> Option<Action> {
@@ -154,7 +155,7 @@ impl Engine {
                 (Action::Flush { .. }, Some(own)) => own.note_flush_asked(),
                 (Action::Read { .. }, Some(own)) => own.note_read_asked(),
                 (Action::Close { .. }, _) | (Action::Connect { .. }, Some(_)) => {}
-                // It is gone.
+                // The connection is gone.
                 (_, None) => continue,
             }
             return Some(action);
@@ -162,26 +163,26 @@ impl Engine {
         None
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called next, perhaps a little early; `None` when
-    /// nothing is due.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next. May be a little early. `None` when no timer is
+    /// armed.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timeline.instant(self.timers.next()?)
     }
 
-    /// How long it is until then.
+    /// How long it is from `now` until [`poll_timeout`](Self::poll_timeout).
     pub(crate) fn until_timeout(&self, now: Instant) -> Option<Duration> {
         let due = self.timers.next()?;
         Some(due.saturating_duration_since(self.timeline.peek(now)))
     }
 
-    /// Appends what is to be written to a connection next to `out`, and counts it as handed over: for completion-based
-    /// I/O, where a write goes on while the engine is used. The number of bytes appended, 0 when there is nothing or the
-    /// handle is stale; at most about 256 KiB a call, and more may follow.
+    /// Appends the bytes to write to a connection next to `out` and counts them as written. Returns the number of bytes
+    /// appended: at most about 256 KiB per call, after which there may be more; 0 when there is nothing to write or the
+    /// handle is stale. For completion-based I/O, where the engine is used while a write is in progress.
     ///
-    /// From here on the bytes may reach the application, so a request fails as [`Delivery::MaybeProcessed`] even if the write
-    /// does not complete. Keep `out` until it has, also when [`Action::Close`] comes meanwhile. When it takes less, write
-    /// the rest before anything else.
+    /// From this call on the bytes may reach the application, so a request fails as [`Delivery::MaybeProcessed`] even
+    /// if the write does not complete. Keep `out` until the write has completed, also if [`Action::Close`] comes
+    /// meanwhile. If the write takes fewer bytes, write the rest before anything else.
     ///
     /// [`Delivery::MaybeProcessed`]: crate::Delivery::MaybeProcessed
     /// [`Action::Close`]: crate::Action::Close

@@ -4,8 +4,7 @@ use std::fmt;
 
 use super::close_reason::CloseReason;
 
-/// A snapshot of an engine. Gauges are counted when asked for: the cost is that of walking all
-/// requests and connections.
+/// A snapshot of an engine's gauges and counters. Taking it walks all requests and connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -13,61 +12,62 @@ pub struct Stats {
     pub connections: ConnectionGauges,
     /// Requests by state.
     pub requests: RequestGauges,
-    /// Bytes of output held for paused requests.
+    /// Bytes of output buffered for paused requests.
     pub bytes_buffered: usize,
-    /// What has happened since the start.
+    /// Counters since the engine was created.
     pub counters: Counters,
 }
 
-/// Connections now, by state.
+/// The current number of connections, by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionGauges {
-    /// Being opened, waiting for a full backlog included.
+    /// Connections being opened, including those that wait for a retry because the backlog was full.
     pub connecting: usize,
-    /// Without a request, asked for the server's values.
+    /// Connections without a request that were asked for the server's values.
     pub probing: usize,
-    /// Without a request: a request may have it.
+    /// Connections without a request, ready to be used.
     pub idle: usize,
-    /// With requests, or with something of the last response still to come or to be read.
+    /// Connections with requests, and connections without one where bytes of the last response are still expected or
+    /// unread.
     pub busy: usize,
-    /// With requests, taking no more.
+    /// Connections with requests that take no further request.
     pub draining: usize,
 }
 
-/// Requests now, by state.
+/// The current number of requests, by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestGauges {
-    /// Their body is being collected.
+    /// Requests with a body that is being buffered before they are queued.
     pub buffering: usize,
-    /// In the queue, with no connection being opened for them.
+    /// Requests in the queue without a connection being opened for them.
     pub queued: usize,
-    /// In the queue, a connection being opened for each.
+    /// Requests in the queue for which a connection is being opened.
     pub connecting: usize,
-    /// On a connection.
+    /// Requests on a connection.
     pub active: usize,
-    /// Ended by the application, output still held for them.
+    /// Requests that the application has ended and that still have buffered output.
     pub draining: usize,
-    /// Given up, waiting for the application's end; their `End` is out.
+    /// Requests that have reported their `End` and whose end by the application is still awaited.
     pub aborting: usize,
-    /// Of all these, paused.
+    /// Paused requests, in any of the states above.
     pub paused: usize,
 }
 
-/// What has happened since the start. Never goes down.
+/// Counters since the engine was created. They never decrease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Requests accepted, `get_values` included.
+    /// Requests accepted, including those of `get_values`.
     pub submitted: u64,
-    /// Ended well.
+    /// Requests that ended successfully.
     pub completed: u64,
-    /// Ended with a failure.
+    /// Requests that ended with a failure.
     pub failed: u64,
-    /// Sent again by themselves.
+    /// Requests that the engine sent again by itself.
     pub retries: u64,
-    /// Given to a connection that had served before.
+    /// Requests assigned to a connection that had served another request before.
     pub reused: u64,
     /// Connections opened.
     pub connected: u64,
@@ -79,17 +79,17 @@ pub struct Counters {
     pub shortages: u64,
     /// Connections closed because the application broke the protocol.
     pub protocol_errors: u64,
-    /// Records dropped: late ones, unasked-for ones, unassigned types. One that arrives in several reads counts
-    /// for each.
+    /// Records dropped: late ones, unsolicited ones, and those of unknown types. A record that arrives in several reads
+    /// counts once per read.
     pub records_ignored: u64,
     /// Bytes handed to the transport.
     pub bytes_sent: u64,
-    /// Bytes fed.
+    /// Bytes received and fed to the engine.
     pub bytes_received: u64,
     closed: Closed,
 }
 
-/// Requests since the start.
+/// Counters of requests since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) submitted: u64,
@@ -99,18 +99,18 @@ pub(super) struct Counts {
     pub(super) reused: u64,
 }
 
-/// By the reason's number.
+/// The number of connections closed, indexed by `CloseReason as usize`.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Closed([u64; CloseReason::ALL.len()]);
 
 impl Counters {
-    /// Connections closed for a reason.
+    /// The number of connections closed for a reason.
     #[must_use]
     pub fn closed_for(&self, reason: CloseReason) -> u64 {
         self.closed.0[reason as usize]
     }
 
-    /// Connections closed, by reason; those that never happened are left out.
+    /// The numbers of connections closed, by reason. Reasons that did not occur are left out.
     pub fn closed_by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
         self.closed.occurred()
     }
@@ -153,7 +153,7 @@ impl Counters {
         self.bytes_received += len as u64;
     }
 
-    /// With the counts of requests, which those keep.
+    /// A copy with the counters that the requests keep.
     pub(super) fn with(&self, counts: Counts) -> Self {
         Self {
             submitted: counts.submitted,
@@ -173,7 +173,7 @@ impl Closed {
     }
 }
 
-/// Shows the reasons that occurred.
+/// Shows only the reasons that occurred.
 impl fmt::Debug for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.occurred()).finish()
@@ -187,7 +187,7 @@ mod tests {
     use crate::{Config, Engine, Event};
     use std::time::Instant;
 
-    /// Each is moved or walked for every request; the first two are costs documented in `Limits`.
+    /// These types are moved or walked for every request. The first two sizes are documented as costs in `Limits`.
     #[test]
     fn hot_types_are_no_larger_than_they_were() {
         let sizes = [
@@ -221,7 +221,7 @@ mod tests {
         let entry = size_of::<Connection>() + size_of::<usize>();
         let mean = all.iter().sum::<usize>() / 2;
         assert_eq!(engine.idle_connection_cost(), Some(entry + mean));
-        // A busy one counts for nothing.
+        // A busy connection is not counted.
         let submitted = engine.submit(now, crate::Request::responder(), crate::Tag(0));
         submitted.expect("accepted");
         let is_idle = |index: &usize| engine.connections[*index].is_idle();

@@ -1,4 +1,4 @@
-//! What went wrong with a server, and until when it is left alone.
+//! The failures of a server, and the pauses that follow from them.
 
 use std::time::Duration;
 
@@ -10,36 +10,36 @@ use crate::error::ConnectError;
 pub(super) struct Health {
     /// Connects that failed in a row.
     failures: u32,
-    /// Connections with an earlier number were opened before the last failure was known.
+    /// Connections with a lower serial number were opened before the last failure was known.
     failure_epoch: u64,
-    /// Why the last connect failed, while none has succeeded since.
+    /// Why the last connect failed. `None` after a connect that succeeded.
     last_error: Option<ConnectError>,
     /// Requests rejected for overload in a row.
     overloads: u32,
-    /// No request is sent to it until then: it is down or overloaded.
+    /// Until when no request is sent to the server, because it is down or overloaded.
     backoff_until: Option<Time>,
     /// Connects in a row for which this side had no descriptor, port or memory.
     shortages: u32,
-    /// It is not connected to until then, for lack of these.
+    /// Until when the server is not connected to, because this side had no descriptor, port or memory.
     short_until: Option<Time>,
-    /// No connection is opened beforehand until then: the last such was closed before it served.
+    /// Until when no connection is opened in advance, because the last one was closed before it served a request.
     refill_at: Option<Time>,
 }
 
 impl Health {
-    /// Whether it is left alone for now.
+    /// Whether the server is backing off: it is down or overloaded.
     #[inline]
     pub(super) fn is_aside(&self, now: Time) -> bool {
         self.backoff_until.is_some_and(|until| until > now)
     }
 
-    /// Whether it takes no request for now, because it is overloaded.
+    /// Whether the server takes no request for now because it is overloaded.
     #[inline]
     pub(super) fn is_overloaded(&self, now: Time) -> bool {
         self.overloads > 0 && self.is_aside(now)
     }
 
-    /// Whether this side has had nothing to connect with a moment ago.
+    /// Whether the server is not connected to for now, because this side had no descriptor, port or memory.
     #[inline]
     pub(super) fn is_short(&self, now: Time) -> bool {
         self.short_until.is_some_and(|until| until > now)
@@ -54,7 +54,7 @@ impl Health {
         self.short_until.is_some()
     }
 
-    /// Whether no connection is opened beforehand for now.
+    /// Whether no connection is opened in advance for now.
     pub(super) fn is_refill_paused(&self, now: Time) -> bool {
         self.refill_at.is_some_and(|at| at > now)
     }
@@ -63,7 +63,7 @@ impl Health {
         self.last_error
     }
 
-    /// A connect succeeded. True when it had failed before.
+    /// A connect succeeded. Returns whether the connect before it had failed.
     pub(super) fn connected(&mut self) -> bool {
         let was_down = self.failures > 0;
         self.failures = 0;
@@ -75,8 +75,8 @@ impl Health {
         was_down
     }
 
-    /// The connection with this number failed to connect; the pause, where that counts. A full backlog does not: the
-    /// server is there.
+    /// The connection with this serial number failed to connect. Returns the pause that follows, or `None` if the
+    /// failure does not count. A full backlog does not count: the server is up.
     pub(super) fn connect_failed(
         &mut self,
         now: Time,
@@ -96,7 +96,7 @@ impl Health {
         Some(pause)
     }
 
-    /// A request was rejected for overload; the pause.
+    /// A request was rejected for overload. Returns the pause that follows.
     pub(super) fn overloaded(&mut self, now: Time, backoff: Backoff) -> Duration {
         self.overloads = self.overloads.saturating_add(1);
         let pause = backoff.after(self.overloads);
@@ -109,7 +109,7 @@ impl Health {
         self.overloads = 0;
     }
 
-    /// This side had nothing to connect with; the pause.
+    /// This side had no descriptor, port or memory for a connect. Returns the pause that follows.
     pub(super) fn ran_short(&mut self, now: Time, backoff: Backoff) -> Duration {
         self.shortages = self.shortages.saturating_add(1);
         let pause = backoff.after(self.shortages);
@@ -125,7 +125,7 @@ impl Health {
         self.refill_at = Some(now + backoff.after(u32::MAX));
     }
 
-    /// Pauses that are over end; whether one for a shortage is among them.
+    /// Ends the pauses that have expired. Returns whether one of them was for a shortage on this side.
     pub(super) fn end_pauses(&mut self, now: Time) -> bool {
         let is_over = |at: &mut Time| *at <= now;
         self.refill_at.take_if(is_over);
@@ -133,7 +133,7 @@ impl Health {
         self.short_until.take_if(is_over).is_some()
     }
 
-    /// When the next pause is over.
+    /// When the next pause expires.
     pub(super) fn next_due(&self, now: Time) -> Option<Time> {
         let pauses = [self.refill_at, self.backoff_until, self.short_until];
         pauses.into_iter().flatten().filter(|at| *at > now).min()

@@ -1,4 +1,4 @@
-//! What is known of a server: whether it multiplexes, how much it takes, which request IDs it answers.
+//! What is known about a server: whether it multiplexes, its capacity, the request IDs it answers.
 
 use std::time::Duration;
 
@@ -10,48 +10,47 @@ use crate::event::{RequestHandle, ServerValues};
 #[derive(Debug, Default)]
 pub(crate) struct Capabilities {
     multiplexing: Multiplexing,
-    /// The embedder's last question.
+    /// The request of the embedder's last probe (`get_values`).
     probe_request: Option<RequestHandle>,
-    /// A connection was lost with the client's question on it.
+    /// Whether a connection was lost while it carried a probe of this client.
     may_die_of_questions: bool,
-    /// The most connections that the application takes, where it said so.
+    /// The most connections that the application accepts, if it reported a number.
     max_conns: Option<u32>,
-    /// The most requests that it serves at a time, over all connections.
+    /// The most requests that the application serves at a time, over all connections, if it reported a number.
     max_reqs: Option<u32>,
-    /// The number of requests after which it closed a connection right after an answer, the last time that it did, and
-    /// when.
+    /// After how many requests the application last closed a connection right after a response, and when that was.
     closes_after: Option<(u32, Time)>,
     ids: KnownIds,
-    /// A request that may not be sent twice has had a new connection, and so ID 1.
+    /// Whether a request that must not be sent twice was already given a new connection, and so ID 1.
     has_spared: bool,
-    /// Connections lost in a row, each with a request whose ID was not 1 and that was not answered.
+    /// Connections lost in a row, each with an unanswered request whose ID was not 1.
     unanswered_ids: u8,
 }
 
-/// A server that closes a connection after a number of requests does it within this time from the last answer.
+/// An application that closes connections after a number of requests does so within this time after the last response.
 const CLOSES_WITHIN: Duration = Duration::from_millis(50);
 
-/// What was learned of that holds for this long, unless it happens again.
+/// How long an observed `closes_after` is used, unless it is observed again.
 const HOLDS_FOR: Duration = Duration::from_secs(10);
 
-/// Requests with another ID than 1 that are lost in a row before an application that never answered such a one is
-/// taken for one that knows ID 1 only.
+/// After this many lost requests in a row with an ID other than 1, an application that never answered such an ID is
+/// assumed to know only ID 1.
 const MOST_UNANSWERED_IDS: u8 = 3;
 
-/// Requests that share a connection at most when a server sets no limit of its own.
+/// The most requests on a shared connection, whatever limit the server reports.
 const MAX_SHARING: u32 = 1024;
 
 /// Whether requests may share a connection to a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Multiplexing {
-    /// Not asked yet; one request per connection until then.
+    /// Not probed yet. One request per connection until then.
     #[default]
     Unknown,
-    /// The question was sent.
+    /// The probe was sent.
     Probing,
     /// One request per connection.
     Single,
-    /// At most this number.
+    /// At most this number of requests per connection.
     Limited(u32),
 }
 
@@ -68,12 +67,12 @@ impl Multiplexing {
 /// Which request IDs an application answers with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum KnownIds {
-    /// No answer for another ID than 1 yet.
+    /// No response with an ID other than 1 has come yet.
     #[default]
     Unknown,
-    /// Those of the requests.
+    /// The ID of the request.
     Any,
-    /// With 1, whatever the request's was.
+    /// Always 1, whatever the ID of the request.
     OnlyOne,
 }
 
@@ -89,7 +88,7 @@ impl Capabilities {
         self.multiplexing
     }
 
-    /// Gives what was known before.
+    /// Returns the previous value.
     pub(super) fn set_multiplexing(&mut self, multiplexing: Multiplexing) -> Multiplexing {
         std::mem::replace(&mut self.multiplexing, multiplexing)
     }
@@ -98,7 +97,8 @@ impl Capabilities {
         self.multiplexing.max_requests()
     }
 
-    /// The most connections to it.
+    /// The most connections to the server: the configured limit or the number reported by the server, whichever is
+    /// lower.
     #[inline]
     pub(super) fn max_connections(&self, limit: usize) -> usize {
         match self.max_conns {
@@ -111,13 +111,13 @@ impl Capabilities {
         self.max_conns.is_some()
     }
 
-    /// Whether it serves as many requests as it said it can.
+    /// Whether the server serves as many requests as it reported it can.
     #[inline]
     pub(super) fn is_full(&self, requests: usize) -> bool {
         self.max_reqs.is_some_and(|most| requests >= most as usize)
     }
 
-    /// What follows from its answer; the capacity counts only where it multiplexes.
+    /// Applies the server's reply to a probe. Its capacity counts only if it multiplexes.
     pub(super) fn apply(&mut self, values: ServerValues) -> Multiplexing {
         let is_shared = values.multiplexes == Some(true);
         let capacity = |told: Option<u32>| told.filter(|most| is_shared && *most > 0);
@@ -135,7 +135,7 @@ impl Capabilities {
         self.max_reqs = None;
     }
 
-    /// Whether a server that was down is asked again: what listens there now may be another program.
+    /// Whether a server that was down is probed again: another program may listen there now.
     pub(super) fn may_be_asked_again(&self) -> bool {
         let is_known = matches!(
             self.multiplexing,
@@ -156,14 +156,14 @@ impl Capabilities {
         self.probe_request = Some(request);
     }
 
-    /// A connection was closed by the application right after an answer, perhaps before the client knew it: php-fpm's
-    /// children end after `pm.max_requests`. What comes between their last answer and the close is accepted by the
-    /// system, and never looked at.
+    /// The application closed a connection right after a response, perhaps before the client could notice: php-fpm's
+    /// children exit after `pm.max_requests`. Bytes sent between the last response and the close are accepted by the
+    /// system and never read.
     pub(crate) fn closed_after(&mut self, now: Time, served: u32) {
         self.closes_after = Some((served, now));
     }
 
-    /// A connection has ended this number of requests, and goes on.
+    /// A connection has completed this number of requests and stays open.
     #[inline]
     pub(super) fn note_served(&mut self, served: u32) {
         if self.closes_after.is_some_and(|(most, _)| served > most) {
@@ -171,8 +171,9 @@ impl Capabilities {
         }
     }
 
-    /// Whether a connection that has served this number of requests, and is idle since then, is likely to be closed now.
-    /// One that was closed for another reason, as when a server is started anew, must not be held against it for ever.
+    /// Whether a connection that has served `served` requests and is idle since `since` will probably be closed now.
+    /// The observation expires: the connection may have been closed for another reason, such as a restart of the
+    /// server.
     #[inline]
     pub(super) fn is_about_to_close(&self, now: Time, served: u32, since: Time) -> bool {
         self.closes_after.is_some_and(|(most, seen)| {
@@ -210,8 +211,9 @@ impl Capabilities {
         self.has_spared = true;
     }
 
-    /// Whether a request that may not be sent twice may have another ID than 1: not the first one to a server of which it
-    /// is not known whether it answers others. Where only such requests come, one of them has to try.
+    /// Whether a request that must not be sent twice may have an ID other than 1. The first such request may not while
+    /// it is unknown whether the server answers other IDs. Later ones may: if only such requests come, one of them has
+    /// to try.
     #[inline]
     pub(super) fn takes_other_ids(&self) -> bool {
         self.ids != KnownIds::Unknown || self.has_spared

@@ -1,4 +1,4 @@
-//! The counts of the pool against what they count.
+//! Checks of the pool's counts against the connections and servers they count.
 
 use slab::Slab;
 

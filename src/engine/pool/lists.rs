@@ -8,13 +8,13 @@ pub(crate) struct Lists {
     total: usize,
     /// Connections that are being opened.
     connecting: usize,
-    /// Connections that have been opening for so long, or lead to a server that was down, that requests which can go
-    /// elsewhere do not wait for them.
+    /// Connections for which only requests to this server wait: they have been opening for too long, or the server was
+    /// down when they were opened. Requests that can use another server do not wait for them.
     late: usize,
-    /// Idle connections that a request may have; the most recently used at the back.
+    /// Idle connections that a request may use, the most recently used at the back.
     idle: VecDeque<u32>,
-    /// Open connections that requests share, with a free slot; at the back the one that was full, or idle, most recently.
-    /// Full and idle ones are left out: among 60 full ones, looking at each costs a request 800 instructions.
+    /// Open shared connections with requests and a free slot, the most recently freed at the back. Full and idle
+    /// connections are left out: with 60 full ones, looking at each costs a request 800 instructions.
     shareable: Vec<u32>,
 }
 
@@ -35,7 +35,7 @@ impl Lists {
         self.idle.len()
     }
 
-    /// The most recently used idle connection that serves. As a rule it is the first that is looked at.
+    /// The most recently used idle connection for which `serves` is true. Usually that is the first one tried.
     #[inline]
     pub(super) fn find_idle(&self, serves: impl Fn(u32) -> bool) -> Option<u32> {
         let last = *self.idle.back()?;
@@ -59,7 +59,7 @@ impl Lists {
         self.idle.front().copied()
     }
 
-    /// The connections with a free slot, the most recently freed first.
+    /// The shared connections with a free slot, the most recently freed first.
     #[inline]
     pub(super) fn shareable(&self) -> impl Iterator<Item = u32> + '_ {
         self.shareable.iter().rev().copied()
@@ -84,10 +84,10 @@ impl Lists {
         self.idle.push_back(key);
     }
 
-    /// Removes a connection from the idle ones, if it is there.
+    /// Removes a connection from the idle list, if it is there.
     #[inline]
     pub(crate) fn remove_idle(&mut self, key: u32) {
-        // As a rule it is the one used last.
+        // Usually it is the most recently used connection.
         if self.idle.back() == Some(&key) {
             self.idle.pop_back();
         } else if let Some(index) = self.idle.iter().rposition(|it| *it == key) {
@@ -99,7 +99,7 @@ impl Lists {
         self.shareable.push(key);
     }
 
-    /// Removes a connection from those with a free slot, if it is there.
+    /// Removes a connection from the list of those with a free slot, if it is there.
     #[inline]
     pub(crate) fn remove_shareable(&mut self, key: u32) {
         if let Some(index) = self.shareable.iter().rposition(|it| *it == key) {
@@ -107,7 +107,7 @@ impl Lists {
         }
     }
 
-    /// A connection that is not being opened is gone.
+    /// Removes a connection that is not being opened.
     pub(super) fn remove(&mut self, key: u32) {
         self.total -= 1;
         self.remove_idle(key);

@@ -1,8 +1,9 @@
-//! The pool: which connection a request gets, when one is opened, and which connections are too many.
+//! The pool: which connection a request gets, when a connection is opened, and which connections exceed the limits.
 //!
-//! The pool keeps, for each server, the lists of its connections ([`lists`]), what went wrong with it ([`backoff`]), what is
-//! known of it ([`capabilities`]) and who waits for its first byte ([`preempt`]). It reads connections and writes only
-//! itself: what has to be done to a connection or a request comes back as a value. [`placement`] decides who goes where.
+//! For each server the pool keeps the lists of its connections ([`lists`]), its failures and pauses ([`backoff`]), its
+//! capabilities ([`capabilities`]) and the new connections that wait for their first byte ([`preempt`]). The pool reads
+//! connections and changes only itself: changes to a connection or a request are returned as values. [`placement`]
+//! chooses the connection for a request.
 
 mod backoff;
 mod capabilities;
@@ -32,36 +33,36 @@ use capabilities::Capabilities;
 use lists::Lists;
 use preempt::Preempt;
 
-/// All servers, and the sums over them that each request looks at.
+/// All servers, and sums over them that are needed for each request.
 #[derive(Debug)]
 pub(super) struct Pool {
     servers: Vec<Server>,
-    /// By server: the requests on its connections and the connections being opened. Apart from the rest, because each
-    /// request looks for the least: spares 590 of 7,050 instructions among 64 servers.
+    /// For each server: the requests on its connections plus the connections being opened. A separate `Vec`, because
+    /// each request searches for the least: this saves 590 of 7,050 instructions with 64 servers.
     loads: Vec<u32>,
-    /// Where the search for a server begins, so that equals take turns.
+    /// Where the search for a server begins, so that servers with equal load take turns.
     first_choice: usize,
-    /// Requests that the connections being opened will have room for.
+    /// The number of requests that the connections being opened can take.
     expected_slots: usize,
-    /// Connections that have been opening for so long that only their own server waits for them.
+    /// Late connections, being opened for so long that only requests to their own server wait for them.
     late: usize,
     /// Servers for which this side had no descriptor, port or memory.
     short: usize,
-    /// Servers that were not asked yet whether they multiplex.
+    /// Servers that were not yet probed for multiplexing.
     unprobed: usize,
-    /// The number of the next connection.
+    /// The serial number of the next connection.
     next_serial: u64,
-    /// There may be more connections, or idle ones, than the limits allow, or requests that no server can be had for.
+    /// Whether to check the limits on connections, or for requests that no server can take.
     is_unsettled: bool,
-    /// Connections that could not be had, and that requests wait for.
+    /// Failed connects whose effect on waiting requests is not applied yet.
     failures: Vec<ConnectFailure>,
 }
 
-/// A connection to a server could not be had, or was of no use.
+/// A connect that failed, or a connection that was of no use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectFailure {
     pub(super) server: u16,
-    /// Requests that came later did not wait for it.
+    /// When the connection was opened. Requests that came later did not wait for it.
     pub(super) opened: Time,
     pub(super) error: ConnectError,
 }
@@ -79,7 +80,7 @@ impl Pool {
         let multiplexing = match config.multiplex {
             Multiplex::Off => Multiplexing::Single,
             Multiplex::On { max } => Multiplexing::Limited(max),
-            // Of no use where each connection serves one request.
+            // Multiplexing is of no use if each connection serves one request.
             Multiplex::Auto if !config.keep_connections => Multiplexing::Single,
             Multiplex::Auto => Multiplexing::Unknown,
         };
@@ -107,30 +108,30 @@ impl Pool {
         self.servers.len()
     }
 
-    /// The number that the next connection will have: what is opened from now on has this one or a later one.
+    /// The serial number of the next connection. Connections opened from now on have this number or a higher one.
     pub(super) fn next_serial(&self) -> u64 {
         self.next_serial
     }
 
-    // --- connections come and go ---
+    // --- connections are opened and removed ---
 
     #[inline]
     pub(super) fn lists(&self, server: u16) -> &Lists {
         &self.servers[usize::from(server)].lists
     }
 
-    /// To note what a connection to a server can be used for. What has consequences beyond that is told the pool.
+    /// For noting what a connection can be used for. Changes with further effects have methods of the pool.
     #[inline]
     pub(super) fn lists_mut(&mut self, server: u16) -> &mut Lists {
         &mut self.servers[usize::from(server)].lists
     }
 
-    /// A connection to a server is being opened: its number, and what is expected of it.
+    /// Counts a connection that is being opened to a server. Returns its serial number and the slots expected of it.
     pub(super) fn dial(&mut self, server: usize, keep_connections: bool) -> (u64, Expected) {
         let of = &mut self.servers[server];
         let is_late = of.health.is_down();
         let expected = Expected {
-            // Whether a server that was down is back is found out beside the requests: they need not wait for it.
+            // A server that was down is tried in parallel to the requests: they need not wait for the result.
             slots: match is_late {
                 false if keep_connections => of.capabilities.max_requests(),
                 false => 1,
@@ -146,7 +147,7 @@ impl Pool {
         (self.next_serial - 1, expected)
     }
 
-    /// A connection has been opening for so long that only its own server waits for it.
+    /// A connection has become late: only requests to its own server still wait for it.
     pub(super) fn note_late(&mut self, server: u16, expected: Expected) {
         self.expected_slots -= expected.slots as usize;
         self.servers[usize::from(server)].lists.note_late();
@@ -162,12 +163,12 @@ impl Pool {
         self.loads[server] -= 1;
     }
 
-    /// A connect succeeded; the most requests that the connection may have at a time.
+    /// A connect succeeded. Returns the most requests that the connection may have at a time.
     pub(super) fn connected(&mut self, server: u16, config: &Config) -> u32 {
         let server = usize::from(server);
         let of = &mut self.servers[server];
         if of.health.connected() {
-            // What listens there now may be another program.
+            // Another program may listen there now.
             of.capabilities.forget_ids();
             if of.capabilities.may_be_asked_again()
                 && config.multiplex.is_auto()
@@ -190,21 +191,21 @@ impl Pool {
         }
     }
 
-    /// A connection is gone; it is no longer being opened.
+    /// Removes a connection that is no longer being opened.
     pub(super) fn remove(&mut self, server: u16, key: u32, handle: ConnectionHandle) {
         let of = &mut self.servers[usize::from(server)];
         of.lists.remove(key);
         of.preempt.remove(handle);
     }
 
-    /// A connection takes no further request.
+    /// Takes a connection off the lists: it gets no further request.
     pub(super) fn withdraw(&mut self, server: u16, key: u32) {
         let lists = self.lists_mut(server);
         lists.remove_idle(key);
         lists.remove_shareable(key);
     }
 
-    /// A connection without a request may be handed out.
+    /// Adds a connection without a request to the idle list.
     #[inline]
     pub(super) fn add_idle(&mut self, server: u16, key: u32, config: &Config) {
         let of = &mut self.servers[usize::from(server)];
@@ -214,46 +215,46 @@ impl Pool {
             || of.exceeds(limits.max_connections_per_server);
     }
 
-    /// Whether there is an idle connection, to whichever server.
+    /// Whether there is an idle connection to any server.
     pub(super) fn has_idle(&self) -> bool {
         self.servers.iter().any(|it| it.lists.idle_len() > 0)
     }
 
-    /// Whether a connection is idle, and among the `kept` that stay whatever their age.
+    /// Whether a connection is idle and one of the `kept` connections that are not closed for being idle.
     pub(super) fn is_kept_idle(&self, server: u16, key: u32, kept: usize) -> bool {
         let lists = self.lists(server);
         lists.idle_len() <= kept && lists.is_idle(key)
     }
 
-    /// Whether a server has more connections than it may have.
+    /// Whether a server has more connections than allowed.
     pub(super) fn has_too_many(&self, server: u16, config: &Config) -> bool {
         self.servers[usize::from(server)].exceeds(config.limits.max_connections_per_server)
     }
 
-    /// Whether a server has more idle connections than it may have.
+    /// Whether a server has more idle connections than allowed.
     pub(super) fn has_too_many_idle(&self, server: u16, config: &Config) -> bool {
         self.lists(server).idle_len() > config.limits.max_idle_per_server
     }
 
-    // --- what is too many ---
+    // --- limits ---
 
     pub(super) fn is_unsettled(&self) -> bool {
         self.is_unsettled
     }
 
-    /// The limits are to be looked at.
+    /// Requests a check of the limits.
     pub(super) fn unsettle(&mut self) {
         self.is_unsettled = true;
     }
 
-    /// Whether the limits are to be looked at; no longer, after this.
+    /// Whether a check of the limits was requested. Resets the request.
     pub(super) fn take_unsettled(&mut self) -> bool {
         std::mem::take(&mut self.is_unsettled)
     }
 
-    // --- requests come and go ---
+    // --- requests are assigned and released ---
 
-    /// A request was put on a connection that had `others` before.
+    /// A request was assigned to a connection that had `others` requests before.
     #[inline(always)]
     pub(super) fn assigned(&mut self, server: u16, key: u32, others: u32) {
         let server = usize::from(server);
@@ -264,7 +265,7 @@ impl Pool {
         }
     }
 
-    /// A request has left its connection, which has served so many.
+    /// A request has left its connection, which has now served `served` requests.
     #[inline]
     pub(super) fn released(&mut self, server: u16, served: u32) {
         let server = usize::from(server);
@@ -272,27 +273,27 @@ impl Pool {
         self.servers[server].capabilities.note_served(served);
     }
 
-    /// A connection is lost with so many requests.
+    /// A connection is lost with `requests` requests.
     pub(super) fn lost(&mut self, server: u16, requests: u32) {
         self.loads[usize::from(server)] -= requests;
     }
 
-    /// Requests that the connections being opened are for.
+    /// The number of queued requests for which a connection is being opened.
     #[inline]
     pub(super) fn expected(&self) -> usize {
         self.expected_slots + self.late
     }
 
-    /// Whether what is being opened has room for all that wait. A connect that hangs counts for its own server only: it
-    /// holds nobody back from another.
+    /// Whether the connections being opened suffice for all waiting requests. A late connect counts only for its own
+    /// server: no request waits for it instead of using another server.
     #[inline]
     pub(super) fn is_enough(&self, server: usize, waiting: usize) -> bool {
         self.expected_slots + self.servers[server].lists.late() >= waiting
     }
 
-    // --- what went wrong ---
+    // --- failures ---
 
-    /// A connection could not be had, or was of no use. Connects that were under way together count as one failure.
+    /// A connect failed, or a connection was of no use. Connects in progress at the same time count as one failure.
     pub(super) fn connect_failed(
         &mut self,
         now: Time,
@@ -309,9 +310,9 @@ impl Pool {
         self.is_unsettled = true;
     }
 
-    /// The next connection that could not be had.
+    /// Takes a failure whose effect is not applied yet.
     pub(super) fn take_failure(&mut self) -> Option<ConnectFailure> {
-        // As a rule there is one; the order among more says nothing.
+        // Usually there is one; the order of several does not matter.
         self.failures.pop()
     }
 
@@ -328,14 +329,14 @@ impl Pool {
         self.servers[usize::from(server)].health.completed();
     }
 
-    /// This side had nothing to connect to a server with; how long that is waited for.
+    /// This side had no descriptor, port or memory for a connect. Returns the pause before the next try.
     pub(super) fn ran_short(&mut self, now: Time, server: u16, backoff: Backoff) -> Duration {
         let health = &mut self.servers[usize::from(server)].health;
         self.short += usize::from(!health.waits_for_resources());
         health.ran_short(now, backoff)
     }
 
-    /// A socket of this client's was closed: what it took may serve another.
+    /// Ends all shortages: a socket of this client was closed, so that its resources are free again.
     pub(super) fn end_shortages(&mut self) {
         if self.short > 0 {
             for server in &mut self.servers {
@@ -345,52 +346,51 @@ impl Pool {
         }
     }
 
-    /// A connection has ended before it served. Another one that `min_idle_per_server` asks for would be opened and lost without a
-    /// pause.
+    /// A connection ended before it served. Without a pause, `min_idle_per_server` would open and lose others in a loop.
     pub(super) fn pause_refill(&mut self, now: Time, server: u16, backoff: Backoff) {
         self.servers[usize::from(server)]
             .health
             .pause_refill(now, backoff);
     }
 
-    /// Why the last connect to each server failed, where none has succeeded since.
+    /// Why the last connect to each server failed. `None` for a server whose last connect succeeded.
     pub(super) fn last_errors(&self) -> impl Iterator<Item = Option<ConnectError>> + '_ {
         self.servers.iter().map(|it| it.health.last_error())
     }
 
-    /// Why the last connect to the first server failed, where none has succeeded since with any.
+    /// Why the last connect to the first server failed, if the last connect to every server failed.
     pub(super) fn error_of_all(&self) -> Option<ConnectError> {
         let mut errors = self.last_errors();
         let first = errors.next()?;
         first.filter(|_| errors.all(|it| it.is_some()))
     }
 
-    /// Whether some server is neither down nor overloaded.
+    /// Whether at least one server is neither down nor overloaded.
     pub(super) fn has_usable_server(&self, now: Time) -> bool {
         self.servers.iter().any(|it| !it.health.is_aside(now))
     }
 
-    /// Pauses that are over end.
+    /// Ends the pauses of a server that have expired.
     pub(super) fn end_pauses(&mut self, now: Time, server: usize) {
         let was_short = self.servers[server].health.end_pauses(now);
         self.short -= usize::from(was_short);
     }
 
-    /// When a server is to be looked at next.
+    /// When a pause of a server expires or a connection to it may have to be preempted, whichever is next.
     pub(super) fn next_due(&self, server: usize, now: Time) -> Option<Time> {
         let of = &self.servers[server];
         let preempts = of.preempt.next_due().filter(|at| *at > now);
         of.health.next_due(now).into_iter().chain(preempts).min()
     }
 
-    // --- what is known of a server ---
+    // --- capabilities of a server ---
 
     #[inline]
     pub(super) fn known(&self, server: u16) -> &Capabilities {
         &self.servers[usize::from(server)].capabilities
     }
 
-    /// To note what was learned of a server. What has consequences for connections is told the pool.
+    /// For noting what was learned about a server. Changes with consequences for connections have methods of the pool.
     pub(super) fn known_mut(&mut self, server: u16) -> &mut Capabilities {
         &mut self.servers[usize::from(server)].capabilities
     }
@@ -399,7 +399,7 @@ impl Pool {
         self.unprobed
     }
 
-    /// Whether requests may share a connection to a server has become known, or is asked.
+    /// Records whether requests may share a connection to a server, or that a probe is on its way.
     pub(super) fn set_multiplexing(&mut self, server: usize, multiplexing: Multiplexing) {
         let of = &mut self.servers[server].capabilities;
         let before = of.set_multiplexing(multiplexing);
@@ -407,7 +407,7 @@ impl Pool {
         self.unprobed += usize::from(multiplexing == Multiplexing::Unknown);
     }
 
-    /// Takes over what a server says of itself; the most requests a connection to it may have.
+    /// Applies the values that a server reported. Returns the most requests that a connection to it may have.
     pub(super) fn apply_capabilities(&mut self, server: u16, values: ServerValues) -> u32 {
         let server = usize::from(server);
         let of = &mut self.servers[server].capabilities;
@@ -418,27 +418,27 @@ impl Pool {
         multiplexing.max_requests()
     }
 
-    /// A connection was lost with a request whose ID was not 1 and that was not answered.
+    /// A connection was lost with an unanswered request whose ID was not 1.
     pub(super) fn other_id_unanswered(&mut self, server: u16) {
         let of = &mut self.servers[usize::from(server)].capabilities;
         of.other_id_unanswered(server);
         self.is_unsettled = true;
     }
 
-    /// The application answers requests with ID 1 only.
+    /// The application answers only requests with ID 1.
     pub(super) fn knows_only_id_1(&mut self, server: u16) {
         let of = &mut self.servers[usize::from(server)].capabilities;
         of.knows_only_id_1(server);
         self.is_unsettled = true;
     }
 
-    /// Whether each connection to a server serves one request, because its application answers with ID 1 only and two
-    /// requests that follow each other could not be told apart.
+    /// Whether each connection to a server serves one request only: its application answers everything with ID 1, so
+    /// that two consecutive requests could not be told apart.
     pub(super) fn serves_once(&self, server: u16, config: &Config) -> bool {
         self.known(server).ids() == KnownIds::OnlyOne && config.request_ids == RequestIds::Distinct
     }
 
-    /// The first byte has come for the first request since a connection was idle.
+    /// A connection received the first byte for the first request since it was last idle.
     #[inline]
     pub(super) fn answered(&mut self, server: u16, reply: FirstReply) {
         let of = &mut self.servers[usize::from(server)];
@@ -452,7 +452,7 @@ impl Pool {
 
     // --- connections that wait for their first byte ---
 
-    /// A new connection has its first request: in `wait` it should have been answered.
+    /// A new connection has its first request. If no byte has come after `wait`, another connection may be preempted.
     pub(super) fn await_first_byte(
         &mut self,
         now: Time,
@@ -465,13 +465,13 @@ impl Pool {
             .await_first_byte(now, connection, wait);
     }
 
-    /// Whether a new connection to a server waits for its first byte.
+    /// Whether a new connection to a server is waiting for its first byte.
     #[inline]
     pub(super) fn awaits_first_byte(&self, server: u16) -> bool {
         !self.servers[usize::from(server)].preempt.is_empty()
     }
 
-    /// Whether a connection to a server is to be closed so that its process can turn to one that waits, see
+    /// Whether a connection to a server must be closed now so that its process can serve a waiting connection, see
     /// [`Config::preempt_idle_after`].
     pub(super) fn must_preempt(
         &mut self,
@@ -491,7 +491,7 @@ impl Server {
         self.capabilities.max_connections(limit)
     }
 
-    /// Whether it has more connections than it may have.
+    /// Whether the server has more connections than allowed.
     fn exceeds(&self, limit: usize) -> bool {
         self.lists.total() > self.capabilities.max_connections(limit)
     }

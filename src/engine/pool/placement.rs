@@ -1,15 +1,17 @@
-//! Which connection a request gets.
+//! Chooses the connection for a request.
 //!
-//! A server is chosen first: the one with the fewest requests, among those that can take one and are not backing off;
-//! equals take turns. A request then takes, in this order: (1) a shared connection with a free slot that no paused
-//! request blocks, most recently freed first, so that the others drain; (2) the most recently used idle connection;
-//! (3) a new connection, if the limit allows; (4) a blocked shared connection, unless another one is being opened.
+//! A server is chosen first: the one with the fewest requests among those that can take one and are not backing off.
+//! Servers with equal load take turns. A request then takes, in this order: (1) a shared connection with a free slot
+//! that no paused request blocks, most recently freed first, so that the others drain; (2) the most recently used idle
+//! connection; (3) a new connection, if the limit allows; (4) a blocked shared connection, unless another one is being
+//! opened.
 //!
-//! A request whose connection turned out stale takes only a connection opened after that. A request that may not be sent
-//! twice takes no idle connection that has served as many requests as the server closes its connections after: a new
-//! one costs less than a request that nobody answers. For the same reason the first such request to a server takes none
-//! that has served, while it is not known whether the application answers other request IDs than 1. Where a new
-//! connection cannot be had, it takes one of these after all.
+//! There are exceptions for idle connections. A request whose connection turned out stale takes only a connection
+//! opened after that. A request that must not be sent twice avoids an idle connection that has served as many requests
+//! as the server closes its connections after: a new connection costs less than a request that is never answered. For
+//! the same reason the first such request to a server avoids all connections that have served, while it is unknown
+//! whether the application answers request IDs other than 1. If a new connection is not possible, the request takes one
+//! of these after all.
 
 use slab::Slab;
 
@@ -21,13 +23,13 @@ use crate::config::{Config, RequestIds};
 pub(crate) enum Placement {
     /// To this connection.
     Use(u32),
-    /// To this connection, though a paused request may keep it from being read.
+    /// To this connection, although a paused request may keep it from being read.
     UseBlocked(u32),
-    /// To a connection that is to be opened.
+    /// To a new connection, which is to be opened.
     Dial {
         server: usize,
     },
-    /// To a connection that is to be opened in place of an idle one that is not good enough.
+    /// To a new connection that replaces an unsuitable idle one.
     Replace {
         server: usize,
         idle: u32,
@@ -35,19 +37,19 @@ pub(crate) enum Placement {
     None,
 }
 
-/// What a request asks of its connection.
+/// The requirements of a request for its connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seeker {
-    /// The server that is to be asked for its values; a request goes to any.
+    /// The server to probe, if this is a probe. Other requests may go to any server.
     pub(crate) probed: Option<u16>,
-    /// Connections with an earlier number are not good enough.
+    /// The lowest acceptable serial number of a connection.
     pub(crate) first_serial: u64,
-    /// It may not be sent a second time.
+    /// Whether the request must not be sent twice.
     pub(crate) runs_once: bool,
 }
 
 impl Pool {
-    /// The place that there is now; `waiting` is how many look for one.
+    /// Chooses a placement; `waiting` is the number of requests that look for one.
     pub(crate) fn place(
         &self,
         now: Time,
@@ -66,7 +68,7 @@ impl Pool {
         }
         let place_on = |server| self.unless_enough(place_on(server), server, waiting);
         let start = self.first_choice % count;
-        // As a rule the one with the least load has a place, and the others need not be asked.
+        // Usually the server with the least load has a place, and the others need not be checked.
         match self.least_loaded(start).map(place_on) {
             Some(Placement::None) | None => {}
             Some(placement) => return placement,
@@ -87,7 +89,8 @@ impl Pool {
         best
     }
 
-    /// Nothing is opened while what is being opened has room for all: then only what is there counts.
+    /// Opens nothing while the connections being opened suffice for all waiting requests: only open connections count
+    /// then.
     #[inline]
     fn unless_enough(&self, placement: Placement, server: usize, waiting: usize) -> Placement {
         match placement {
@@ -97,7 +100,7 @@ impl Pool {
         }
     }
 
-    /// The server with the least load; the first such from `start` on.
+    /// The server with the least load. Among equals the first one from `start` on.
     fn least_loaded(&self, start: usize) -> Option<usize> {
         let least = self.loads.iter().copied().min()?;
         let (before, after) = self.loads.split_at(start);
@@ -108,7 +111,7 @@ impl Pool {
         }
     }
 
-    /// The place that one server has.
+    /// The placement that one server offers.
     #[inline(always)]
     fn place_on(
         &self,
@@ -122,7 +125,7 @@ impl Pool {
         if server.health.is_overloaded(now) {
             return Placement::None;
         }
-        // What it is asked is no request.
+        // A probe does not count as a request.
         if seeker.probed.is_none() {
             let requests = (self.loads[index] as usize).saturating_sub(server.lists.connecting());
             if server.capabilities.is_full(requests) {
@@ -146,7 +149,7 @@ impl Pool {
                 blocked = Some(key);
             }
         }
-        // One that has idled for too long is closed by the next tick, unless it is one of those to be kept.
+        // A connection that was idle for too long is closed by the next tick, unless it is one of those to keep.
         let may_idle = server.lists.idle_len() <= limits.min_idle_per_server;
         let is_usable = |connection: &Connection| {
             let since = connection.last_activity();
@@ -185,7 +188,7 @@ impl Pool {
         }
     }
 
-    /// Whether a server may be connected to now, the limit on connections left aside.
+    /// Whether a server may be connected to now, regardless of the limit on connections.
     fn may_dial(&self, now: Time, index: usize, config: &Config) -> bool {
         let server = &self.servers[index];
         if server.health.is_short(now) {
@@ -194,13 +197,13 @@ impl Pool {
         if !server.health.is_down() {
             return !server.health.is_aside(now);
         }
-        // After a failure, one connection at a time finds out whether it is back: when its pause is over, or for each new
-        // request when there is nowhere else to go.
+        // After a failure, one connection at a time tests whether the server is back: when the pause has expired, or
+        // for each new request when no other server is usable.
         let is_last_resort = config.connect_retry_timeout.is_zero() && !self.has_usable_server(now);
         server.lists.connecting() == 0 && (!server.health.is_aside(now) || is_last_resort)
     }
 
-    /// The server, from a number on, to which a connection is to be opened beforehand, because `min_idle_per_server` asks for it.
+    /// The first server, from index `from` on, that needs another connection in advance for `min_idle_per_server`.
     pub(crate) fn refill(&self, now: Time, from: usize, config: &Config) -> Option<usize> {
         let limits = &config.limits;
         (from..self.servers.len()).find(|index| {
@@ -217,7 +220,7 @@ impl Pool {
 }
 
 impl super::Server {
-    /// Whether an idle connection may have a request that must not be sent twice.
+    /// Whether a request that must not be sent twice may use an idle connection.
     fn is_safe(&self, now: Time, connection: &Connection, ids: RequestIds) -> bool {
         let served = connection.served();
         let known = &self.capabilities;
@@ -229,5 +232,5 @@ impl super::Server {
     }
 }
 
-/// Connections to a server that are being opened beforehand at a time, whatever `min_idle_per_server` says.
+/// The most connections being opened to a server at a time if they are opened in advance for `min_idle_per_server`.
 const MOST_BEFOREHAND: usize = 16;

@@ -1,7 +1,7 @@
 //! New connections that wait for their first byte, perhaps because every process is bound to an idle connection.
 //!
-//! A php-fpm worker stays bound to its connection until that is closed. When a new connection has waited for longer than
-//! requests to its server do on average, another one is closed in its favour.
+//! A php-fpm worker stays bound to its connection until the connection is closed. When a new connection has waited for
+//! longer than the average request to its server, another connection is closed to free a worker.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::event::ConnectionHandle;
 
 #[derive(Debug, Default)]
 pub(super) struct Preempt {
-    /// New connections whose first request is not answered yet, the one to be helped first at the front.
+    /// New connections whose first request is not answered yet, the one with the earliest `due` at the front.
     awaiting: VecDeque<Awaiting>,
-    /// How long requests wait for their first byte: a mean in which the latest weigh most.
+    /// How long requests wait for their first byte: a moving average that weighs recent requests most.
     mean: Duration,
 }
 
@@ -24,8 +24,8 @@ pub(super) struct Preempt {
 #[derive(Clone, Copy, Debug)]
 struct Awaiting {
     connection: ConnectionHandle,
-    /// When it has waited for `wait`. Another connection is to be closed in its favour once the mean has passed as well:
-    /// until then, the application may just be slow.
+    /// When the connection has waited for `wait`. Another connection is closed for it once the mean has passed as well;
+    /// until then the application may just be slow.
     due: Time,
     wait: Duration,
 }
@@ -46,7 +46,7 @@ impl Preempt {
         }
     }
 
-    /// Keeps the order.
+    /// Inserts in the order of `due`.
     fn add(&mut self, awaiting: Awaiting) {
         let earlier = |other: &Awaiting| other.due <= awaiting.due;
         let index = self.awaiting.partition_point(earlier);
@@ -61,8 +61,9 @@ impl Preempt {
         self.awaiting.retain(|it| it.connection != connection);
     }
 
-    /// A request has waited this long for its first byte. The wait of a connection in the backlog counts as well: only
-    /// the application knows which are there. It raises the mean by an eighth of itself, less than the others wait.
+    /// A request has waited this long for its first byte. The time that a connection spends in the backlog is included,
+    /// because only the application knows which connections are there. Each wait raises the mean by at most an eighth
+    /// of itself.
     #[inline]
     pub(super) fn note_first_byte(&mut self, waited: Duration) {
         self.mean = if self.mean.is_zero() {
@@ -72,13 +73,13 @@ impl Preempt {
         };
     }
 
-    /// When a connection is to be closed in favour of the one that has waited longest.
+    /// When a connection must be closed for the one that has waited longest.
     pub(super) fn next_due(&self) -> Option<Time> {
         self.awaiting.front()?.due.checked_add(self.mean)
     }
 
-    /// Whether a connection is to be closed now. The one that waited then has to wait twice as long for the next one: the
-    /// process that was set free may have turned to somebody else.
+    /// Whether a connection must be closed now. If so, the waiting connection's `wait` doubles before the next one is
+    /// closed: the freed process may have accepted another connection.
     pub(super) fn must_preempt(&mut self, now: Time, connections: &Slab<Connection>) -> bool {
         while let Some(front) = self.awaiting.front() {
             let waits = connection::get(connections, front.connection)

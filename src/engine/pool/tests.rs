@@ -1,4 +1,4 @@
-//! What the pool says of itself.
+//! Tests of the pool's own state.
 
 use super::*;
 

@@ -1,32 +1,32 @@
-//! What the requests on a connection keep unread, and whether the connection is read.
+//! The output buffered for the requests on a connection, and whether the connection is read.
 
 use super::Connection;
 use crate::config::{OverflowPolicy, PauseBuffer};
 use crate::engine::requests::OutputWeight;
 use crate::engine::time::Time;
 
-/// The counts are no larger than there are request IDs.
+/// The `u16` counts are at most the number of request IDs.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     /// Requests that the embedder has paused.
     paused: u16,
-    /// Requests for which as much output is kept as may be.
+    /// Requests whose output buffer is full.
     full: u16,
-    /// Bytes of output that are kept for its requests.
+    /// Bytes of output buffered for the requests on the connection.
     buffered: usize,
-    /// The driver was told, by `wants_read`, not to read.
+    /// Whether `wants_read` is false because of this budget.
     read_blocked: bool,
-    /// When the driver was last told to read again.
+    /// When the connection was last unblocked.
     unblocked: Option<Time>,
 }
 
-/// What has become of reading a connection.
+/// How a decision changed the reading of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reads {
     Unchanged,
-    /// It is not read; limits that are over and waited for what is in the socket wait no longer.
+    /// The connection is not read. Expired limits that waited for bytes in the socket take effect now.
     Blocked,
-    /// It is read again.
+    /// The connection is read again.
     Reopened,
 }
 
@@ -49,12 +49,12 @@ impl Connection {
         self.budget.read_blocked
     }
 
-    /// Bytes of output that are kept for its requests.
+    /// Bytes of output buffered for the requests on the connection.
     pub(crate) fn buffered(&self) -> usize {
         self.budget.buffered
     }
 
-    /// The requests, those being aborted, the paused ones, the full ones and the bytes that are kept.
+    /// The numbers of requests, of those being aborted, paused and with a full buffer, and the bytes buffered.
     #[cfg(debug_assertions)]
     pub(crate) fn counts(&self) -> [usize; 5] {
         let budget = &self.budget;
@@ -70,7 +70,7 @@ impl Connection {
         self.budget.buffered += weight.buffered;
     }
 
-    /// A request has left it, or its output was discarded.
+    /// Subtracts the output of a request that has left the connection, or whose output was discarded.
     #[inline]
     pub(crate) fn remove_weight(&mut self, weight: OutputWeight) {
         self.budget.paused -= u16::from(weight.is_paused);
@@ -86,26 +86,26 @@ impl Connection {
         self.budget.paused -= 1;
     }
 
-    /// Output of a request is kept, up to its limit where `is_full`.
+    /// Adds buffered output of a request; `is_full` when this has filled the request's buffer.
     pub(crate) fn note_kept(&mut self, more: usize, is_full: bool) {
         self.budget.buffered += more;
         self.budget.full += u16::from(is_full);
     }
 
-    /// Output of a request was taken; `is_room` when as much was kept as may be, and is no longer.
+    /// Subtracts buffered output that was taken; `has_room` when the request's buffer was full and no longer is.
     pub(crate) fn note_taken(&mut self, less: usize, has_room: bool) {
         self.budget.buffered -= less;
         self.budget.full -= u16::from(has_room);
     }
 
-    /// Whether anything bears on whether it is read. As a rule nothing is paused.
+    /// Whether anything can keep the connection from being read. Usually nothing is paused.
     #[inline]
     pub(crate) fn may_be_blocked(&self) -> bool {
         let budget = &self.budget;
         budget.paused > 0 || budget.buffered > 0 || budget.read_blocked
     }
 
-    /// Decides whether it is to be read; `in_all` is what is kept over all connections.
+    /// Decides whether the connection is read; `in_all` is the output buffered for all connections.
     pub(crate) fn decide_on_reads(
         &mut self,
         now: Time,

@@ -1,9 +1,9 @@
-//! Bodies are put into the outbox of a connection: which request may frame how much.
+//! Puts request bodies into the outbox of a connection, and decides how much each request may frame.
 //!
-//! Requests with more to send stand in their connection's send queue and frame one record each in turn: at most 16 KiB of
-//! content while others wait, 65,528 bytes when alone. The outbox is filled up to 64 KiB, or 256 KiB with a body in
-//! memory on a connection that is not shared. So a new request's parameters wait after at most 128 KiB of other requests'
-//! bodies, headers and padding aside.
+//! Requests with more to send are in their connection's send queue and frame one record each in turn: at most 16 KiB of
+//! content while others wait, 65,528 bytes when alone. The outbox is filled up to 64 KiB, or 256 KiB for a body in
+//! memory on a connection that is not shared. The parameters of a new request therefore wait for at most 128 KiB of
+//! other requests' bodies, headers and padding aside.
 
 use log::trace;
 
@@ -13,40 +13,40 @@ use crate::engine::requests::{BodySlice, Ready, Request, State};
 use crate::error::BodyError;
 use crate::wire::{self, HEADER_LEN, Header, MAX_ALIGNED_CONTENT_LEN};
 
-/// Most content of one record while other requests of the connection have something to send.
+/// The most content in a record while other requests on the connection have something to send.
 const FAIR_RECORD: usize = 16 * 1024;
-/// Unsent bytes up to which an outbox is filled.
+/// The unsent bytes up to which an outbox is filled.
 const FULL: usize = 64 * 1024;
-/// The same, for a body in memory on a connection that serves one request at a time.
+/// The unsent bytes up to which an outbox is filled from a body in memory, on a connection with one request at a time.
 const FULL_ALONE: usize = 256 * 1024;
-/// Content up to this length is copied after its header: cheaper than a slice of its own.
+/// Content up to this length is copied after its header, which is cheaper than a slice of its own.
 const COPIED: usize = 4 * 1024;
-/// Most bytes asked of a reader at a time.
+/// The most bytes requested from a reader at a time.
 const READ: usize = 32 * 1024;
 
-/// What has come of filling an outbox.
+/// The result of filling an outbox.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Filled {
     Done,
-    /// A request's body could not be read. Others may have something to send still.
+    /// The body of a request could not be read. Other requests may still have something to send.
     BodyFailed {
         request: u32,
         error: BodyError,
     },
 }
 
-/// What has become of one turn.
+/// The result of one request's turn.
 enum Framed {
     More,
-    /// The embedder has to push more.
+    /// The embedder has to push more bytes.
     Starved,
     Done,
 }
 
 impl Connection {
-    /// Lets the requests in the send queue frame what the outbox has room for. `half` of a pushed body at most is left
-    /// when its embedder is told that there is room.
+    /// Lets the requests in the send queue frame records until the outbox is full. The embedder of a pushed body is
+    /// notified once at most `half` bytes of it are unsent.
     pub(crate) fn fill(
         &mut self,
         key: u32,

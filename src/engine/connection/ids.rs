@@ -1,46 +1,49 @@
-//! The request IDs of one connection: which are free, which live, which must stay unused.
+//! The request IDs of one connection: free, live and quarantined ones.
 //!
-//! An ID is handed out again only after its `FCGI_END_REQUEST` came for a request that had been sent as a whole, and
-//! rests until the read that brought it is used up. The ID that was freed first is used first, and never the one that
-//! was freed last: two requests that follow each other on a connection have different IDs, so a record that comes late
-//! for the first cannot be taken for one of the second. After an abort or an early end an ID is quarantined for the
-//! connection's life: Go's and flup's applications send late output, and a second end, for such an ID.
+//! An ID is used again only after its `FCGI_END_REQUEST` came for a request that had been sent as a whole, and not
+//! before the read that contained this record is used up. Until then the ID is *resting*. The ID freed first is used
+//! first, and the ID freed last is never the next one: two consecutive requests on a connection have different IDs, so
+//! that a late record for the first is not taken for one of the second.
+//!
+//! After an abort or an early end, an ID is quarantined for the life of the connection: Go's and flup's applications
+//! send late output, and a second end, for such an ID.
 
 use std::collections::VecDeque;
 
 use super::KEPT;
 
-/// What a request ID stands for.
+/// The use of a request ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// Used before, free now.
     Free,
-    /// A request's slab key.
+    /// In use by the request with this slab key.
     Live(u32),
-    /// Not to be used again on this connection.
+    /// Never used again on this connection.
     Quarantined,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct IdTable {
-    /// Slot of ID `index + 1`; IDs beyond are free up to `used`, and were never used from there on.
+    /// The slot of ID `index + 1`. IDs beyond the list are free up to `used`; higher ones were never used.
     slots: Vec<Slot>,
     used: u16,
-    /// The free IDs in the order in which they became free; those from `rested` on still rest.
+    /// The free IDs in the order in which they became free. The first `rested` of them may be used; the others are
+    /// resting.
     free: VecDeque<u16>,
     rested: u16,
     last_freed: u16,
     quarantined: u32,
-    /// Always 1, for applications that know no other: then there is one request at a time.
+    /// Whether the ID is always 1, for applications that know no other. There is one request at a time then.
     is_always_one: bool,
 }
 
-/// Quarantined IDs after which a connection takes no further request: bounds the memory, 8 bytes
-/// each, that an application which ends requests early can cost.
+/// A connection with this many quarantined IDs takes no further request. This bounds the memory, 8 bytes per ID, that
+/// an application can cost by ending requests early.
 const MAX_QUARANTINED: u32 = 4096;
 
 impl IdTable {
-    /// Whether another request can have an ID.
+    /// Whether an ID is available for another request.
     #[inline]
     pub(super) fn has_free_id(&self) -> bool {
         let most = if self.is_always_one { 1 } else { u16::MAX };
@@ -48,19 +51,19 @@ impl IdTable {
             && (self.has_rested_one() || self.slots.len() < usize::from(most))
     }
 
-    /// Whether an ID that was used before can be used again.
+    /// Whether an ID that was used before may be used again.
     #[inline]
     fn has_rested_one(&self) -> bool {
         let kept_back = usize::from(!self.is_always_one);
         self.rested > 0 && self.free.len() > kept_back
     }
 
-    /// Whether every request has ID 1. Only for a connection with one request at a time.
+    /// Sets whether every request has ID 1. Only for a connection with one request at a time.
     pub(super) fn set_always_one(&mut self, is_always_one: bool) {
         self.is_always_one = is_always_one;
     }
 
-    /// Gives an ID to a request; the first freed first. `None` when there is no room.
+    /// Allocates an ID for a request, the one freed first. `None` when no ID is available.
     #[inline]
     pub(super) fn allocate(&mut self, request: u32) -> Option<u16> {
         if self.has_rested_one() {
@@ -70,7 +73,7 @@ impl IdTable {
             return Some(id);
         }
         if self.slots.len() + 1 == usize::from(self.last_freed) && !self.is_always_one {
-            // What was known of it was given back meanwhile.
+            // The table was shrunk after this ID was freed.
             self.slots.push(Slot::Free);
             self.free.push_back(self.last_freed);
         }
@@ -80,7 +83,7 @@ impl IdTable {
         Some(id)
     }
 
-    /// What an ID stands for; `None` when it was never used.
+    /// The use of an ID; `None` when it was never used.
     #[inline]
     pub(super) fn get(&self, id: u16) -> Option<Slot> {
         match self.slots.get(usize::from(id).wrapping_sub(1)) {
@@ -89,7 +92,7 @@ impl IdTable {
         }
     }
 
-    /// Frees the ID of a request that ended in order; it rests until [`end_rest`](Self::end_rest).
+    /// Frees the ID of a request that ended regularly. The ID rests until [`end_rest`](Self::end_rest).
     #[inline]
     pub(super) fn release(&mut self, id: u16) {
         self.slots[usize::from(id) - 1] = Slot::Free;
@@ -97,7 +100,7 @@ impl IdTable {
         self.last_freed = id;
     }
 
-    /// Lets all free IDs be handed out.
+    /// Makes all free IDs available.
     #[inline]
     pub(super) fn end_rest(&mut self) {
         // At most 65,535: no ID is in the list twice.
@@ -116,7 +119,7 @@ impl IdTable {
             Slot::Live(_) => {}
             Slot::Free => {
                 if self.quarantined >= MAX_QUARANTINED {
-                    // None is handed out any more.
+                    // The connection takes no further request, so no ID is used again.
                     self.slots[usize::from(id) - 1] = Slot::Free;
                     return;
                 }
@@ -137,27 +140,27 @@ impl IdTable {
         })
     }
 
-    /// Makes room for a connection with one request at a time: two IDs take turns.
+    /// Reserves memory for a connection with one request at a time, which alternates between two IDs.
     pub(super) fn make_room_for_one(&mut self) {
         self.slots.reserve_exact(2);
         self.free.reserve_exact(2);
     }
 
-    /// Whether a burst of requests has made it large, and nothing of it has to be kept.
+    /// Whether a burst of requests has made the table large and no quarantined ID has to be kept.
     pub(super) fn is_large(&self) -> bool {
         self.quarantined == 0 && self.slots.capacity() > KEPT
     }
 
-    /// Gives back what a burst of requests made large; only when no request is live, and `is_large`.
+    /// Frees the memory of a table that a burst made large. Only if no request is live and `is_large`.
     pub(super) fn shrink_idle(&mut self) {
         debug_assert_eq!(self.quarantined, 0);
-        // That they were used is not forgotten: a late record for one of them is no protocol error.
+        // `used` is kept: a late record for a used ID is no protocol error.
         self.slots = Vec::new();
         self.free = VecDeque::new();
         self.rested = 0;
     }
 
-    /// Bytes held on the heap.
+    /// Bytes on the heap.
     pub(super) fn heap_len(&self) -> usize {
         self.slots.capacity() * size_of::<Slot>() + self.free.capacity() * size_of::<u16>()
     }

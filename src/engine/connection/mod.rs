@@ -1,9 +1,9 @@
-//! One connection: a state machine that parses records incrementally. The engine holds a slab of them.
+//! One connection: a state machine that parses records incrementally. The engine holds a slab of connections.
 //!
-//! A connection owns its request IDs ([`ids`]), what it sends ([`send`], with its [`outbox`]), what it receives
-//! ([`receive`]), what the requests on it keep unread ([`budget`]) and the question that was sent on it ([`probe`]). It
-//! borrows the requests for its work and knows nothing else: what follows from a record or a fact for the pool, or for the
-//! request, goes back to the engine as a value.
+//! A connection owns its request IDs ([`ids`]), the bytes it sends ([`send`], with its [`outbox`]), the bytes it
+//! receives ([`receive`]), the count of its buffered output ([`budget`]) and the probe sent on it ([`probe`]). It
+//! borrows the requests and knows nothing else of the engine: consequences for the pool or for a request are returned
+//! as values.
 //!
 //! Its states are in [`state`].
 
@@ -39,50 +39,50 @@ use send::Sending;
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// The number of this connection in the order of opening.
+    /// The serial number of this connection, in the order of opening.
     serial: u64,
     server: u16,
     state: State,
-    /// What the requests that wait expect of it while it connects.
+    /// What the connection is expected to provide once it is open.
     expected: Expected,
     opened: Time,
-    /// How long the connect took, in microseconds: an hour fits.
+    /// How long the connect took, in microseconds. `u32` holds more than an hour.
     took_us: u32,
     /// Connects that found the backlog full.
     redials: u8,
-    /// The most requests at a time; above 1 only by proof or the embedder's word.
+    /// The most requests at a time. Above 1 only if the server reported it or the embedder configured it.
     max_requests: u32,
-    /// Requests on it whose `End` is not out, or whose abort is not over: no more than there are IDs.
+    /// Requests on the connection, those being aborted included. At most the number of IDs.
     live: u16,
-    /// Requests on it whose abort is not over.
+    /// Requests on the connection that are being aborted. Their `End` was reported.
     aborting: u16,
-    /// Requests that have ended on it.
+    /// Requests that have ended on the connection.
     served: u32,
-    /// It is among its server's idle connections: it may be handed out.
+    /// Whether the connection is in its server's list of idle connections and may be used.
     is_available: bool,
-    /// Why it must not serve another request: late records, an early end, a limit.
+    /// Why the connection must not serve another request: late records, an early end, a limit.
     retire_reason: Option<CloseReason>,
     ids: IdTable,
     sending: Sending,
     receiving: Receiving,
     budget: Budget,
-    /// The client's own question for the server's values, sent after a request.
+    /// The client's own probe of the server's values, sent after a request.
     question: Option<Box<Question>>,
 }
 
-/// What a connection that is being opened is expected to bring.
+/// What a connection that is being opened is expected to provide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Expected {
-    /// Requests that it will have room for. 0 once it is late.
+    /// The number of requests the connection can take. 0 once it is late.
     pub(super) slots: u32,
-    /// Requests that can go elsewhere do not wait for it.
+    /// Whether requests that can use another server do not wait for the connection.
     pub(super) is_late: bool,
 }
 
-/// Requests for which an idle connection keeps room in its lists.
+/// The number of requests for which an idle connection keeps memory in its lists.
 const KEPT: usize = 4;
 
-/// The connection that a handle names.
+/// The connection with a handle; `None` when the handle is stale.
 #[inline]
 pub(super) fn get(connections: &Slab<Connection>, handle: ConnectionHandle) -> Option<&Connection> {
     let connection = connections.get(handle.index as usize)?;
@@ -113,7 +113,7 @@ impl Connection {
         }
     }
 
-    // --- what it is ---
+    // --- getters ---
 
     #[inline]
     pub(super) fn handle(&self, key: u32) -> ConnectionHandle {
@@ -161,7 +161,7 @@ impl Connection {
         self.served
     }
 
-    /// Whether one request alone on it has no `End` yet.
+    /// Whether exactly one request on the connection has not reported its `End`.
     pub(super) fn has_one_left(&self) -> bool {
         self.live - self.aborting == 1
     }
@@ -174,7 +174,7 @@ impl Connection {
         self.retire_reason
     }
 
-    /// Whether it is open and without a request.
+    /// Whether the connection is open and without a request.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.state, State::Open) && self.live == 0
@@ -188,27 +188,26 @@ impl Connection {
         )
     }
 
-    /// Whether it is among those that requests share, with a slot for one more.
+    /// Whether the connection is shared by requests and below its `max_requests`.
     #[inline]
     pub(super) fn is_shareable(&self) -> bool {
         matches!(self.state, State::Open) && (1..self.max_requests).contains(&self.live())
     }
 
-    /// Whether one that is shareable may have one more request. What keeps it from that is rare, and looked at when it is
-    /// its turn.
+    /// Whether a shareable connection may take one more request. Checked only when it is about to be used.
     #[inline]
     pub(super) fn has_free_slot(&self) -> bool {
         self.retire_reason.is_none() && !self.is_ending() && self.ids.has_free_id()
     }
 
-    /// Whether nothing is left of the requests that have ended on it: no byte of a read, no padding, and nothing in the
-    /// socket that the driver knows of.
+    /// Whether nothing is left of the requests that have ended on the connection: no unparsed byte, no padding, nothing
+    /// in the socket as far as the driver has reported, and no open probe.
     #[inline]
     pub(super) fn is_clean(&self) -> bool {
         self.is_drained() && self.question.is_none()
     }
 
-    /// Whether it has served, or serves, as many requests as it may.
+    /// Whether the connection has served, or serves, its maximum number of requests.
     #[inline]
     pub(super) fn has_served_most(&self, limits: &Limits) -> bool {
         limits
@@ -216,13 +215,13 @@ impl Connection {
             .is_some_and(|most| self.served.saturating_add(self.live()) >= most)
     }
 
-    /// Whether another request could have no ID.
+    /// Whether there is no ID for another request.
     pub(super) fn is_out_of_ids(&self) -> bool {
         !self.ids.has_free_id()
     }
 
-    /// Whether it has its age. One that has not served yet may, however long it took to connect: the next would be no
-    /// younger.
+    /// Whether the connection has reached its maximum lifetime. A connection that has not served yet is never too old,
+    /// however long the connect took: a new one would take as long.
     #[inline]
     pub(super) fn is_old(&self, now: Time, limits: &Limits) -> bool {
         (self.served > 0 || self.live > 0)
@@ -231,18 +230,18 @@ impl Connection {
                 .is_some_and(|age| now.saturating_duration_since(self.opened) >= age)
     }
 
-    /// Whether a limit keeps it from taking one more request.
+    /// Whether a limit keeps the connection from taking one more request.
     #[inline]
     pub(super) fn is_used_up(&self, now: Time, limits: &Limits) -> bool {
         self.has_served_most(limits) || self.is_old(now, limits)
     }
 
-    /// When it became idle, when bytes last left it, or when its outbox was last empty.
+    /// When the connection became idle, when bytes last left it, or when its outbox was last empty.
     pub(super) fn last_activity(&self) -> Time {
         self.sending.last_activity()
     }
 
-    /// Whether it has not served yet, and its first request waits for its first byte.
+    /// Whether the connection is waiting for the first byte of its first request.
     pub(super) fn waits_for_first_byte(&self) -> bool {
         self.has_no_reply_yet() && self.served == 0
     }
@@ -256,7 +255,7 @@ impl Connection {
         }
     }
 
-    /// The requests on it.
+    /// The requests on the connection.
     pub(super) fn requests(&self) -> impl Iterator<Item = u32> + '_ {
         self.ids.live()
     }
@@ -271,9 +270,9 @@ impl Connection {
         self.sending.heap_len() + self.ids.heap_len() + probe + question
     }
 
-    // --- its state ---
+    // --- state ---
 
-    /// *connected*
+    /// Input *connected*.
     pub(super) fn connected(&mut self, now: Time, max_requests: u32, is_always_one: bool) {
         debug_assert_eq!(self.state.step(Input::Connected), Step::Open);
         self.state = State::Open;
@@ -289,7 +288,7 @@ impl Connection {
         self.touch(now);
     }
 
-    /// *backlog full*: the pauses so far are counted with this one.
+    /// Input *backlog full*. `until` gets the number of pauses including this one.
     pub(super) fn redial(&mut self, until: impl FnOnce(u32) -> Time) {
         debug_assert_eq!(self.state.step(Input::BacklogFull), Step::Redial);
         if let State::Connecting { since } = self.state {
@@ -299,7 +298,7 @@ impl Connection {
         }
     }
 
-    /// *deadline* of a pause: it is connected again.
+    /// Input *deadline* at the end of a pause: the connection is opened again.
     pub(super) fn dial_again(&mut self) {
         debug_assert_eq!(self.state.step(Input::Deadline), Step::Dial);
         if let State::Redialing { since, .. } = self.state {
@@ -307,7 +306,7 @@ impl Connection {
         }
     }
 
-    /// It has been connecting for long: what was expected of it before.
+    /// The connection has been opening for too long. Returns what was expected of it before.
     pub(super) fn set_late(&mut self) -> Expected {
         let before = self.expected;
         self.expected = Expected {
@@ -317,25 +316,25 @@ impl Connection {
         before
     }
 
-    /// It is no longer being opened: what was expected of it.
+    /// The connection is no longer being opened. Returns what was expected of it.
     pub(super) fn take_expected(&mut self) -> Expected {
         std::mem::take(&mut self.expected)
     }
 
-    /// *retire*: it closes for this reason, whatever kept it from further requests before.
+    /// Input *retire*: the connection closes for this reason, even if it was retired for another one before.
     pub(super) fn drain(&mut self, reason: CloseReason) {
         self.retire_reason = Some(reason);
         self.is_available = false;
         self.state = State::Draining;
     }
 
-    /// *ask*
+    /// Input *ask*.
     pub(super) fn probe(&mut self, now: Time, request: RequestHandle) {
         debug_assert_eq!(self.state.step(Input::Ask), Step::Probe);
         self.state = State::Probing(Box::new(Probe::new(now, request)));
     }
 
-    /// *answered*, or given up: who has asked, where it is Probing.
+    /// Input *answered*, or the probe was given up. Returns the embedder's probe request, in state Probing.
     pub(super) fn take_probe(&mut self) -> Option<RequestHandle> {
         let State::Probing(probe) = &self.state else {
             return None;
@@ -346,24 +345,24 @@ impl Connection {
         Some(request)
     }
 
-    /// It must not serve another request. The first reason counts.
+    /// The connection must not serve another request. The first reason is kept.
     pub(super) fn retire(&mut self, reason: CloseReason) {
         self.retire_reason.get_or_insert(reason);
     }
 
-    /// It may be handed out; whether that is a change.
+    /// Makes the connection available. Returns whether that is a change.
     #[inline]
     pub(super) fn set_available(&mut self) -> bool {
         !std::mem::replace(&mut self.is_available, true)
     }
 
-    /// It may not be handed out; whether that is a change.
+    /// Makes the connection unavailable. Returns whether that is a change.
     #[inline]
     pub(super) fn take_available(&mut self) -> bool {
         std::mem::take(&mut self.is_available)
     }
 
-    /// The answer to the question that was sent on it, as far as it has come.
+    /// The partial reply to the probe that was sent on the connection.
     fn answer(&mut self) -> Option<&mut Answer> {
         match (&mut self.state, &mut self.question) {
             (State::Probing(probe), _) => Some(probe.answer()),
@@ -372,12 +371,12 @@ impl Connection {
         }
     }
 
-    /// The client's own question is sent, or over.
+    /// Sets or clears the client's own probe.
     pub(super) fn set_question(&mut self, question: Option<Box<Question>>) {
         self.question = question;
     }
 
-    /// How many requests it may have has become known.
+    /// Sets how many requests the connection may have.
     pub(super) fn set_max_requests(&mut self, max_requests: u32) {
         self.max_requests = max_requests;
         if max_requests > 1 {
@@ -385,29 +384,29 @@ impl Connection {
         }
     }
 
-    // --- its requests ---
+    // --- requests ---
 
-    /// An ID for a request; `None` when there is none.
+    /// Allocates an ID for a request; `None` when there is none.
     #[inline]
     fn allocate(&mut self, request: u32) -> Option<u16> {
         self.ids.allocate(request)
     }
 
-    /// A request is on it.
+    /// A request was put on the connection.
     #[inline]
     pub(super) fn add_request(&mut self, weight: OutputWeight) {
         self.live += 1;
         self.add_weight(weight);
     }
 
-    /// A request has ended on it, whose `End` is out or will be.
+    /// A request has ended on the connection. Its `End` was reported or will be.
     #[inline]
     pub(super) fn remove_request(&mut self) {
         self.live -= 1;
         self.served = self.served.saturating_add(1);
     }
 
-    /// The ID of a request that was sent as a whole and has ended may be used again.
+    /// Frees the ID of a request that was sent as a whole and has ended.
     #[inline]
     pub(super) fn release_id(&mut self, id: u16) {
         self.ids.release(id);
@@ -416,18 +415,18 @@ impl Connection {
         }
     }
 
-    /// An ID must not be used again on this connection.
+    /// Keeps an ID from being used again on this connection.
     pub(super) fn quarantine_id(&mut self, id: u16) {
         self.ids.quarantine(id);
     }
 
-    /// A read is used up: IDs that were released may be used again.
+    /// A read is used up: freed IDs may be used again.
     #[inline]
     fn end_rest_of_ids(&mut self) {
         self.ids.end_rest();
     }
 
-    /// A request on it is being aborted.
+    /// The abort of a request begins.
     pub(super) fn begin_abort(&mut self) {
         self.aborting += 1;
     }
@@ -438,12 +437,12 @@ impl Connection {
         self.aborting -= 1;
     }
 
-    /// Whether a burst of requests has made its lists large, and they can be given back.
+    /// Whether a burst of requests has made the lists large and their memory can be freed.
     pub(super) fn is_large(&self) -> bool {
         self.ids.is_large() || self.sending.is_large()
     }
 
-    /// Gives back what a burst made large; only while it is idle.
+    /// Frees the memory of lists that a burst made large. Only while the connection is idle.
     pub(super) fn shrink_idle(&mut self) {
         if self.ids.is_large() {
             self.ids.shrink_idle();
@@ -456,7 +455,7 @@ impl Connection {
 mod tests {
     use super::*;
 
-    /// Open, with its first request.
+    /// An open connection without a request.
     fn opened(max_requests: u32) -> Connection {
         let mut connection = Connection::new(Time::START, 0, 0, Expected::default());
         connection.connected(Time::START, max_requests, false);

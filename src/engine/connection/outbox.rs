@@ -1,4 +1,4 @@
-//! The outbox of one connection: framed bytes, with large body slices put in uncopied.
+//! The outbox of one connection: framed bytes, and large body slices that are inserted without a copy.
 //!
 //! ```text
 //! framed:  [ BEGIN PARAMS STDIN-header | STDIN-header | empty STDIN ]
@@ -6,8 +6,8 @@
 //! bodies:                       65,528 bytes   40,000 bytes      (stay in their request)
 //! ```
 //!
-//! What goes out is the framed bytes with each body slice put in at its place. A body slice is named
-//! by request and offset; the requests turn the name into bytes when a write is prepared.
+//! The bytes on the wire are the framed bytes with each body slice inserted at its position. A body slice is a request
+//! and an offset; `requests` turns it into bytes when a write is prepared.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -15,13 +15,13 @@ use std::ops::Deref;
 
 use crate::engine::requests::BodySlice;
 
-/// Most slices of one vectored write; twice as many cost each small request 20 ns.
+/// The most slices of one vectored write. Twice as many cost each small request 20 ns.
 const MAX_SLICES: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     framed: Vec<u8>,
-    /// Bytes of `framed` that have left.
+    /// Bytes of `framed` that were sent.
     start: usize,
     slices: VecDeque<BodyRef>,
     unsent: usize,
@@ -30,13 +30,13 @@ pub(super) struct Outbox {
 
 #[derive(Clone, Copy, Debug)]
 struct BodyRef {
-    /// Position in `framed` before which the slice goes.
+    /// The position in `framed` before which the slice is inserted.
     at: usize,
     slice: BodySlice,
 }
 
 impl Outbox {
-    /// Frames what `write` appends to the buffer.
+    /// Frames the bytes that `write` appends to the buffer.
     #[inline]
     pub(super) fn frame<R>(
         &mut self,
@@ -53,7 +53,7 @@ impl Outbox {
         result
     }
 
-    /// Puts a body slice behind all that is framed.
+    /// Appends a body slice.
     pub(super) fn push_body(&mut self, slice: BodySlice, pool: &mut BufferPool) {
         if self.slices.capacity() == 0 {
             self.slices = pool.slices.pop().unwrap_or_default();
@@ -65,18 +65,18 @@ impl Outbox {
         self.unsent += slice.len;
     }
 
-    /// Bytes not yet handed to the transport.
+    /// Bytes not yet given to the transport.
     pub(super) fn unsent(&self) -> usize {
         self.unsent
     }
 
-    /// Position in the connection's stream of bytes of the next byte to be queued.
+    /// The position of the next byte to be queued, in the connection's stream of sent bytes.
     #[inline]
     pub(super) fn end_offset(&self) -> u64 {
         self.transmitted + self.unsent as u64
     }
 
-    /// Bytes handed to the transport since the connection was opened.
+    /// Bytes given to the transport since the connection was opened.
     pub(super) fn transmitted(&self) -> u64 {
         self.transmitted
     }
@@ -96,7 +96,7 @@ impl Outbox {
             }
         };
         let mut position = self.start;
-        // Each gives two at most; fewer leave a place for what is behind them.
+        // Each body gives two slices at most. With fewer bodies there is a slice left for the bytes after them.
         for body_ref in self.slices.iter().take(MAX_SLICES / 2) {
             push(&self.framed[position..body_ref.at]);
             push(body(body_ref.slice));
@@ -108,7 +108,7 @@ impl Outbox {
         Transmit(Slices::Many(slices, len))
     }
 
-    /// Shows everything from a position in the connection's stream of bytes on, in order.
+    /// Passes all bytes from a position in the connection's stream of sent bytes on to `show`, in order.
     pub(super) fn pieces_from<'a>(
         &'a self,
         position: u64,
@@ -130,8 +130,8 @@ impl Outbox {
         show(&self.framed[start..]);
     }
 
-    /// Takes `len` bytes out that were handed to the transport; calls `sent` for each piece of a
-    /// body slice among them. Counts at most what there is.
+    /// Removes `len` bytes that were given to the transport, at most those that are unsent. Calls `sent` for each piece
+    /// of a body slice among them.
     pub(super) fn consume(
         &mut self,
         len: usize,
@@ -146,7 +146,7 @@ impl Outbox {
             self.start += framed;
             left -= framed;
             let body = left.min(body_ref.slice.len);
-            // Bytes framed before it, where some are left, are all that was taken.
+            // Stop if the framed bytes before the body have not all left.
             if body == 0 {
                 break;
             }
@@ -166,7 +166,7 @@ impl Outbox {
         self.reclaim(pool);
     }
 
-    /// Copies the slices of one request, which is about to go, into the framed bytes.
+    /// Copies the body slices of a request, which is about to be removed, into the framed bytes.
     pub(super) fn inline_bodies<'a>(&mut self, request: u32, body: impl Fn(BodySlice) -> &'a [u8]) {
         while let Some(index) = self
             .slices
@@ -199,7 +199,7 @@ impl Outbox {
         }
     }
 
-    /// Gives the memory of an outbox with nothing to send, or that is no longer needed, to the next.
+    /// Gives the memory of an outbox that is empty or no longer needed to the pool.
     pub(super) fn give_back(&mut self, pool: &mut BufferPool) {
         let mut framed = std::mem::take(&mut self.framed);
         let capacity = pool.capacity + framed.capacity();
@@ -217,31 +217,30 @@ impl Outbox {
         }
     }
 
-    /// Bytes held on the heap.
+    /// Bytes on the heap.
     pub(super) fn heap_len(&self) -> usize {
         self.framed.capacity() + self.slices.capacity() * size_of::<BodyRef>()
     }
 }
 
-/// Memory of outboxes that have nothing to send, for those that have.
+/// Memory of empty outboxes, for reuse by others.
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
-    /// Large ones too: to grow one anew for each burst on a shared connection is a quarter of what the
-    /// burst costs.
+    /// Large buffers are kept too: to grow a new one for each burst on a shared connection is a quarter of the burst's
+    /// cost.
     buffers: Vec<Vec<u8>>,
-    /// Of all buffers.
+    /// The capacity of all buffers.
     capacity: usize,
     slices: Vec<VecDeque<BodyRef>>,
 }
 
-/// The most that is kept of each kind, the bytes of all buffers, and the longest list kept: 17 MiB in all, as a
-/// rule far less.
+/// The bounds of the pool: buffers and lists of each kind, bytes of all buffers, and length of a list. 17 MiB in all at
+/// most, usually far less.
 const MAX_KEPT: usize = 256;
 const MAX_KEPT_CAPACITY: usize = 16 * 1024 * 1024;
 const MAX_KEPT_SLICES: usize = 64;
 
-/// Slices for one vectored write, in order, without empty ones; see
-/// [`Engine::transmit`](crate::Engine::transmit).
+/// Slices for one vectored write, in order and without empty ones. See [`Engine::transmit`](crate::Engine::transmit).
 #[derive(Debug)]
 pub struct Transmit<'a>(Slices<'a>);
 
@@ -252,7 +251,8 @@ pub struct Transmit<'a>(Slices<'a>);
 )]
 enum Slices<'a> {
     None,
-    /// Apart, because nearly all requests leave in one: spares about 100 of 8,600 instructions.
+    /// A variant of its own, because nearly all requests are sent in one slice: this saves about 100 of 8,600
+    /// instructions.
     One([IoSlice<'a>; 1]),
     Many([IoSlice<'a>; MAX_SLICES], usize),
 }
@@ -388,7 +388,7 @@ mod tests {
             let mut pool = BufferPool::default();
             let mut whole = String::new();
             for index in 0..count {
-                // Or every third follows another at once.
+                // With `all_framed` off, every third body follows another one directly.
                 if all_framed || index % 3 > 0 {
                     frame(&mut outbox, 1, &mut pool);
                     whole.push('.');

@@ -1,11 +1,11 @@
-//! `FCGI_GET_VALUES` (FastCGI 1.0, 4.1) on one connection: the question, and the answer as it comes in.
+//! A probe with `FCGI_GET_VALUES` (FastCGI 1.0, 4.1) on one connection, and its reply as it arrives.
 
 use super::{Connection, State};
 use crate::engine::time::Time;
 use crate::event::{RequestHandle, ServerValues};
 use crate::wire::{self, Pairs};
 
-/// The embedder's question.
+/// The embedder's probe.
 #[derive(Debug)]
 pub(crate) struct Probe {
     since: Time,
@@ -13,20 +13,20 @@ pub(crate) struct Probe {
     answer: Answer,
 }
 
-/// The client's own question.
+/// The client's own probe.
 #[derive(Debug)]
 pub(crate) struct Question {
     since: Time,
-    /// Where it begins in the connection's stream of bytes.
+    /// Where the probe begins in the connection's stream of sent bytes.
     offset: u64,
     answer: Answer,
 }
 
-/// Content of `FCGI_GET_VALUES_RESULT` so far.
+/// The content of `FCGI_GET_VALUES_RESULT` received so far.
 #[derive(Debug, Default)]
 pub(super) struct Answer(Vec<u8>);
 
-/// Bytes of an answer that are looked at; three short pairs need below 64.
+/// The most bytes of a reply that are used. Three short pairs need less than 64.
 const MAX_ANSWER: usize = 1024;
 
 impl Probe {
@@ -38,7 +38,7 @@ impl Probe {
         }
     }
 
-    /// When it was sent.
+    /// When the probe was sent.
     pub(crate) fn since(&self) -> Time {
         self.since
     }
@@ -72,7 +72,7 @@ impl Answer {
         self.0.extend_from_slice(&data[..data.len().min(room)]);
     }
 
-    /// The known names; what is not a number counts as not said.
+    /// The values of the known names. A value that is not a number counts as missing.
     fn values(&self) -> ServerValues {
         let mut values = ServerValues::default();
         for (name, value) in Pairs::new(&self.0).map_while(Result::ok) {
@@ -96,7 +96,7 @@ impl Answer {
 }
 
 impl Connection {
-    /// Asks the client's own question after what is framed.
+    /// Notes that the client's own probe is sent after the framed bytes.
     pub(crate) fn ask(&mut self, now: Time) {
         self.set_question(Some(Box::new(Question {
             since: now,
@@ -109,18 +109,18 @@ impl Connection {
         self.question.is_some()
     }
 
-    /// When the client's own question was asked, and whether a byte of it has left.
+    /// When the client's own probe was sent, and whether a byte of it has left.
     pub(crate) fn asked(&self) -> Option<(Time, bool)> {
         let question = self.question.as_ref()?;
         Some((question.since, self.transmitted() > question.offset))
     }
 
-    /// Whether a question was sent on it.
+    /// Whether a probe was sent on the connection and is not answered.
     pub(super) fn is_asked(&self) -> bool {
         matches!(self.state, State::Probing(_)) || self.question.is_some()
     }
 
-    /// A piece of the answer. `None` when nobody asked; the values once it is whole.
+    /// Adds a piece of the reply. `None` when no probe was sent; the values once the reply is complete.
     pub(super) fn collect_answer(
         &mut self,
         data: &[u8],

@@ -1,4 +1,4 @@
-//! What comes on a connection: bytes become records, and each record finds its request.
+//! Receiving on a connection: parses bytes into records, and finds the request of each record.
 
 use log::trace;
 
@@ -14,19 +14,19 @@ use crate::wire::{Demux, Item, RecordType};
 #[derive(Debug)]
 pub(super) struct Receiving {
     demux: Demux,
-    /// The read that is being parsed has bytes after the record that is being dealt with.
+    /// Whether the read that is being parsed has bytes after the current record.
     has_unparsed_input: bool,
-    /// The driver has announced bytes or an end that it has not read yet.
+    /// Whether the driver has announced bytes or an end that it has not read yet.
     is_unread: bool,
-    /// What was announced is the end of the application's stream.
+    /// Whether the end of the application's stream was announced.
     is_ending: bool,
-    /// What was read is being parsed, and the socket is empty after it.
+    /// Whether the bytes of a read are being parsed and the socket is empty after them.
     is_feeding: bool,
-    /// The driver has been asked to read, and has not taken note of it.
+    /// Whether an action that asks the driver to read is queued and not yet taken.
     is_read_asked: bool,
-    /// No byte has come since it was last idle.
+    /// Whether no byte has come since the connection was last idle.
     has_no_reply_yet: bool,
-    /// A time limit is over and waits for the socket to be found empty, or for this number of reads.
+    /// `Some` when a time limit has expired and waits until the socket is found empty, or for this number of reads.
     overdue: Option<u8>,
 }
 
@@ -45,11 +45,11 @@ impl Default for Receiving {
     }
 }
 
-/// After how many reads a time limit that is over counts although its connection was never found empty: no socket's
-/// buffer holds as much as they bring.
+/// After this many reads an expired time limit takes effect although the socket was never found empty: no socket buffer
+/// holds that many bytes.
 const READS: u8 = 128;
 
-/// A record of a request.
+/// The header of a record for a request.
 #[derive(Clone, Copy, Debug)]
 struct Record {
     /// The connection's key.
@@ -59,7 +59,7 @@ struct Record {
 }
 
 impl Connection {
-    /// Takes the next record, or piece of one, out of bytes that were read. `reply` is set when it is the first.
+    /// Parses the next record, or a piece of one. Sets `reply` at the first record since the connection was idle.
     #[inline(always)]
     pub(crate) fn receive(
         &mut self,
@@ -126,7 +126,7 @@ impl Connection {
         }
     }
 
-    /// What is no request's.
+    /// Handles a record that does not belong to a request.
     #[inline(never)]
     fn receive_management(&mut self, key: u32, item: Item<'_>) -> Received {
         match item {
@@ -140,7 +140,7 @@ impl Connection {
                 Some(None) => Received::Unremarkable,
                 None => Received::Unsolicited,
             },
-            // The answer of applications that do not know the question.
+            // The reply of applications that do not know `FCGI_GET_VALUES`.
             Item::UnknownType { record_type, .. }
                 if self.is_asked() && record_type == u8::from(RecordType::GetValues) =>
             {
@@ -217,7 +217,7 @@ impl Connection {
         }
     }
 
-    /// The request that a record is for, if it is to have it.
+    /// The request of a record, unless the record must be dropped or is a violation.
     #[inline]
     fn find<'r>(
         &mut self,
@@ -248,7 +248,7 @@ impl Connection {
         Some((key, request))
     }
 
-    /// Why no request is to have a record.
+    /// Why a record does not go to a request.
     #[cold]
     fn not_found(&mut self, record: Record, requests: &Requests) -> Received {
         let Record {
@@ -265,7 +265,8 @@ impl Connection {
                 record_type,
                 request_id,
             }),
-            // Not a byte of the request has left, or of the one in flight: the record cannot be its.
+            // No byte of the request with this ID, or of the request in flight, was sent: the record cannot belong to
+            // it.
             Some(slot) if matches!(slot, Slot::Live(_)) || self.is_before_its_request(requests) => {
                 Received::Violation(ProtocolError::Premature {
                     record_type,
@@ -279,8 +280,8 @@ impl Connection {
         }
     }
 
-    /// Whether a connection with one request at a time has one of which not a byte was sent: what comes meanwhile is left
-    /// over from another, and may not be all of it.
+    /// Whether a connection with one request at a time has a request of which no byte was sent. A record that arrives
+    /// then is left over from another request, and more may follow.
     fn is_before_its_request(&self, requests: &Requests) -> bool {
         self.max_requests == 1
             && self
@@ -288,14 +289,14 @@ impl Connection {
                 .is_some_and(|it| !it.upload().has_begun(self.transmitted()))
     }
 
-    /// The first of its requests: the only one, where it has one at a time.
+    /// The first request on the connection. With one request at a time it is the only one.
     pub(crate) fn only_request<'a>(&self, requests: &'a Requests) -> Option<&'a Request> {
         self.requests().next().map(|key| &requests[key])
     }
 
-    /// Whether the end of a request with ID 1 shows that the application gives this ID to whatever it answers, as far as
-    /// this connection tells: a request that ended is ended again, and the one in flight has another ID, was sent as a
-    /// whole and is not answered.
+    /// Whether the end of a request with ID 1 shows that the application answers every request with ID 1. As far as
+    /// this connection shows, that is so when a request that had ended is ended again while the request in flight has
+    /// another ID, was sent as a whole and is not answered.
     pub(crate) fn is_answered_as_1(&self, request_id: u16, requests: &Requests) -> bool {
         request_id == 1
             && self.max_requests == 1
@@ -305,9 +306,9 @@ impl Connection {
                 .is_some_and(|it| it.upload().is_sent(self.transmitted()))
     }
 
-    // --- what is known of its socket ---
+    // --- state of the socket ---
 
-    /// The driver has announced something that it has not read.
+    /// The driver has announced something that it has not read yet.
     #[inline]
     pub(crate) fn note_readable(&mut self) {
         self.receiving.is_unread = true;
@@ -318,7 +319,7 @@ impl Connection {
         self.receiving.is_ending = true;
     }
 
-    /// The socket is empty after the bytes that are to be fed next.
+    /// The socket is empty after the bytes that are fed next.
     #[inline]
     pub(crate) fn note_drained(&mut self) {
         self.receiving.is_unread = false;
@@ -326,12 +327,12 @@ impl Connection {
         self.end_reading_first();
     }
 
-    /// A read found the socket empty: an end that was announced would have been found.
+    /// A read found the socket empty: there is no end, although one may have been announced.
     pub(crate) fn note_no_end(&mut self) {
         self.receiving.is_ending = false;
     }
 
-    /// A read is used up. Whether a time limit that is over counts now.
+    /// A read is used up. Returns whether an expired time limit takes effect now.
     #[inline]
     pub(crate) fn finish_read(&mut self) -> bool {
         self.end_rest_of_ids();
@@ -356,8 +357,8 @@ impl Connection {
         self.receiving.has_unparsed_input
     }
 
-    /// Whether it stands between two records, nothing of a read is left, and the socket is empty as far as the driver
-    /// knows.
+    /// Whether the connection is between two records, nothing of a read is left, and the socket is empty as far as the
+    /// driver has reported.
     #[inline]
     pub(super) fn is_drained(&self) -> bool {
         let receiving = &self.receiving;
@@ -370,12 +371,12 @@ impl Connection {
         self.receiving.demux.at_record_boundary()
     }
 
-    /// Whether the rest of a record is missing, and not in the socket.
+    /// Whether the rest of a record is missing and nothing in the socket is unread.
     pub(crate) fn is_unfinished(&self) -> bool {
         !self.is_at_record_boundary() && !self.receiving.is_unread
     }
 
-    /// Whether an idle connection has begun to speak: bytes of a record that is nobody's have come.
+    /// Whether the application has begun a record on an idle connection that belongs to no request.
     pub(crate) fn speaks_unasked(&self) -> bool {
         (self.is_available || !self.receiving.demux.is_skipping())
             && self.question.is_none()
@@ -386,16 +387,17 @@ impl Connection {
         self.receiving.has_no_reply_yet
     }
 
-    /// It is idle, or was until now: the next byte is the first reply.
+    /// The connection is idle, or was until now: the next byte is the first reply.
     #[inline]
     pub(crate) fn await_reply(&mut self) {
         self.receiving.has_no_reply_yet = true;
     }
 
-    // --- time limits that are over ---
+    // --- expired time limits ---
 
-    /// A time limit is over, and what it waits for may be in the socket already, announced or not: this process may have
-    /// been stopped, or busy. The limit counts once the socket was found empty, or was read a number of times.
+    /// A time limit has expired, but the bytes it waits for may already be in the socket, announced or not, because
+    /// this process was stopped or busy. The limit takes effect once the socket was found empty or was read a number of
+    /// times.
     pub(crate) fn look_first(&mut self) -> Look {
         let receiving = &mut self.receiving;
         match receiving.overdue {
@@ -415,23 +417,23 @@ impl Connection {
         }
     }
 
-    /// Whether a time limit is over and waits for what may be in the socket.
+    /// Whether an expired time limit waits for the socket to be read.
     pub(super) fn is_looked_into(&self) -> bool {
         self.receiving.overdue.is_some()
     }
 
-    /// Time limits that were over have counted, or it is idle.
+    /// Expired time limits have taken effect, or the connection is idle.
     #[inline]
     pub(crate) fn end_look(&mut self) {
         self.receiving.overdue = None;
     }
 
-    /// Whether the driver is to be asked to read: it was not yet.
+    /// Whether to ask the driver to read: it was not asked yet.
     pub(crate) fn ask_read(&mut self) -> bool {
         !std::mem::replace(&mut self.receiving.is_read_asked, true)
     }
 
-    /// The driver has been told to read.
+    /// The driver has taken the action that asks it to read.
     pub(crate) fn note_read_asked(&mut self) {
         self.receiving.is_read_asked = false;
     }

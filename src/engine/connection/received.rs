@@ -1,4 +1,4 @@
-//! What a connection says of what came on it: values for the engine to act on.
+//! What a connection received, as values for the engine to act on.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use crate::error::ProtocolError;
 use crate::event::{RequestHandle, ServerValues, Tag};
 use crate::wire::{EndRequest, RecordType};
 
-/// What came.
+/// The result of one step of parsing.
 #[derive(Debug)]
 pub(crate) enum Received {
     /// Nothing is left of the read.
     Nothing,
-    /// A record that nothing follows from.
+    /// A record that needs no action.
     Unremarkable,
-    /// Output of a request: the last of the bytes that were consumed.
+    /// Output of a request. The bytes are the last `len` consumed ones.
     Output {
         request: RequestHandle,
         tag: Tag,
         kind: OutputKind,
         len: usize,
-        /// Nothing has come for the request before.
+        /// Whether this is the first output of the request.
         is_first: bool,
     },
-    /// Output that was kept: the bytes that are kept more, and in all, for the request.
+    /// Output that was buffered: the bytes added now (`more`) and all buffered bytes of the request (`in_all`).
     Kept {
         key: u32,
         more: usize,
@@ -44,15 +44,15 @@ pub(crate) enum Received {
         record_type: RecordType,
         request_id: u16,
     },
-    /// A record that is no request's, and that nobody asked for.
+    /// A record that belongs to no request and was not asked for.
     Unsolicited,
-    /// The answer to a question.
+    /// The reply to a probe.
     Values(ServerValues),
-    /// What is not FastCGI, or not the application's to say.
+    /// Bytes that are not FastCGI, or a record that an application must not send.
     Violation(ProtocolError),
 }
 
-/// The first record of an application for the first request since its connection was idle.
+/// The first record for the first request since the connection was idle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FirstReply {
     pub(crate) request_id: u16,
@@ -60,13 +60,13 @@ pub(crate) struct FirstReply {
     pub(crate) waited: Option<Duration>,
 }
 
-/// Whether the socket is to be looked into before a time limit that is over counts.
+/// Whether the socket must be read before an expired time limit takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// It was, or cannot be.
+    /// No: the socket was read, or cannot be read.
     Done,
-    /// It is being looked into.
+    /// The read is in progress.
     Waits,
-    /// It is to be read.
+    /// Yes: ask the driver to read.
     Ask,
 }

@@ -1,4 +1,4 @@
-//! What leaves on a connection: how a request begins and ends, and what was sent of it.
+//! Sending on a connection: how a request begins and ends, and how much of it was sent.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,13 +20,14 @@ pub(super) struct Sending {
     queue: VecDeque<RequestHandle>,
     /// Requests that were framed as a whole, with the position after their last byte.
     marks: VecDeque<(u64, RequestHandle)>,
-    /// The driver has been asked to write, and has not taken note of it.
+    /// Whether an action that asks the driver to write is queued and not yet taken.
     is_flush_asked: bool,
-    /// The socket is to be read once before anything is written: the request that was begun last may not be sent twice.
+    /// Whether the socket must be read once before anything is written: a request begun since the connection was idle
+    /// must not be sent twice.
     reads_first: bool,
-    /// Position after the last byte that was framed before it was last idle.
+    /// The position after the last byte that was framed before the connection was last idle.
     idle_offset: u64,
-    /// When it became idle, when bytes last left it, or when its outbox was last empty.
+    /// When the connection became idle, when bytes last left it, or when its outbox was last empty.
     last_activity: Time,
 }
 
@@ -47,7 +48,7 @@ impl Sending {
         self.last_activity
     }
 
-    // --- for those that fill it ---
+    // --- for framing ---
 
     pub(super) fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
@@ -60,7 +61,7 @@ impl Sending {
         Some((next, self.queue.len() == 1))
     }
 
-    /// The request whose turn it was leaves the queue.
+    /// Removes the request whose turn it is from the queue.
     pub(super) fn remove_sender(&mut self) {
         self.queue.pop_front();
     }
@@ -76,7 +77,7 @@ impl Sending {
         self.marks.push_back((self.outbox.end_offset(), request));
     }
 
-    // --- its memory ---
+    // --- memory ---
 
     pub(super) fn make_room_for_one(&mut self) {
         self.queue.reserve_exact(1);
@@ -104,7 +105,7 @@ impl Sending {
 }
 
 impl Connection {
-    // --- what is to be sent ---
+    // --- bytes to send ---
 
     /// The next bytes to write, in order; not necessarily all.
     #[inline]
@@ -121,23 +122,23 @@ impl Connection {
         self.sending.outbox.unsent()
     }
 
-    /// Bytes handed to the transport since it was opened.
+    /// Bytes given to the transport since the connection was opened.
     pub(crate) fn transmitted(&self) -> u64 {
         self.sending.outbox.transmitted()
     }
 
-    /// Position of the next byte to be framed.
+    /// The position of the next byte to be framed.
     pub(super) fn end_offset(&self) -> u64 {
         self.sending.outbox.end_offset()
     }
 
-    /// Something has happened that no lack of progress counts from before.
+    /// Restarts the clock of progress: time before `now` does not count as lack of progress.
     #[inline]
     pub(crate) fn touch(&mut self, now: Time) {
         self.sending.last_activity = now;
     }
 
-    /// Something is to be framed: the time without anything to send is nobody's lack of progress.
+    /// Bytes are about to be framed. Time in which there was nothing to send does not count as lack of progress.
     #[inline]
     fn begin_framing(&mut self, now: Time) {
         if self.sending.outbox.unsent() == 0 {
@@ -145,7 +146,7 @@ impl Connection {
         }
     }
 
-    /// Whether the driver is to be asked to write: there is something, and it was not yet.
+    /// Whether to ask the driver to write: there are bytes, and it was not asked yet.
     #[inline]
     pub(crate) fn ask_flush(&mut self) -> bool {
         let is_new = self.has_unsent() && !self.sending.is_flush_asked;
@@ -153,13 +154,13 @@ impl Connection {
         is_new
     }
 
-    /// The driver has been told to write.
+    /// The driver has taken the action that asks it to write.
     #[inline]
     pub(crate) fn note_flush_asked(&mut self) {
         self.sending.is_flush_asked = false;
     }
 
-    /// Whether the socket is to be read once before anything is written.
+    /// Whether the socket must be read once before anything is written.
     pub(crate) fn reads_first(&self) -> bool {
         self.sending.reads_first
     }
@@ -169,15 +170,15 @@ impl Connection {
         self.sending.reads_first = false;
     }
 
-    /// Gives its memory to other connections.
+    /// Gives the memory of the outbox to the pool.
     pub(crate) fn give_back(&mut self, pool: &mut BufferPool) {
         self.sending.outbox.give_back(pool);
     }
 
     // --- a request begins ---
 
-    /// Puts a request on it: frames `FCGI_BEGIN_REQUEST` and `FCGI_PARAMS`, and enters the send queue if there is a body.
-    /// False when it has no ID for it.
+    /// Puts a request on the connection: frames `FCGI_BEGIN_REQUEST` and `FCGI_PARAMS`, and adds the request to the
+    /// send queue if it has a body. False when there is no ID for it.
     #[inline(always)]
     pub(crate) fn begin(
         &mut self,
@@ -196,7 +197,7 @@ impl Connection {
         let request = requests.begin(request_key, self.served > 0);
         self.assign(now, key, id, request);
         let handle = request.handle(request_key);
-        // Without a body there is nothing to take turns for, which spares 240 of 8,500 instructions.
+        // A request without a body skips the send queue, which saves 240 of 8,500 instructions.
         let is_whole = request.upload().is_empty();
         let (role, parts) = (request.role(), request.params().encoded_parts());
         let start = self.sending.outbox.end_offset();
@@ -225,7 +226,7 @@ impl Connection {
         true
     }
 
-    /// Puts a question on it, which has no ID of its own.
+    /// Puts an embedder's probe on the connection. A probe has no ID of its own.
     pub(crate) fn begin_probe(
         &mut self,
         now: Time,
@@ -250,7 +251,7 @@ impl Connection {
             self.sending.reads_first = false;
             self.sending.idle_offset = end;
         }
-        // As long as nothing has left since it was idle, whichever request was put on it first.
+        // True as long as no byte was sent since the connection was idle, whichever request came first.
         let is_untouched = self.transmitted() <= self.sending.idle_offset;
         self.sending.reads_first |= self.served > 0 && is_untouched && runs_once;
         let is_first = self.served == 0 && self.live == 0;
@@ -281,7 +282,7 @@ impl Connection {
 
     // --- bodies ---
 
-    /// More of a pushed body is there: its request enters the send queue again.
+    /// The embedder has pushed more of a body: its request enters the send queue again.
     pub(crate) fn send_more(&mut self, now: Time, request_key: u32, request: &mut Request) {
         self.begin_framing(now);
         if !request.upload().is_queued() {
@@ -290,7 +291,7 @@ impl Connection {
         }
     }
 
-    /// Bytes were handed to the transport: how many.
+    /// Bytes were given to the transport. Returns how many count, at most those that were unsent.
     pub(crate) fn sent(
         &mut self,
         now: Time,
@@ -308,7 +309,7 @@ impl Connection {
         self.transmitted() - before
     }
 
-    /// The next request whose last byte has left: it waits for its response from now on, for this long.
+    /// The next request whose last byte was sent, and the time limit on its response, which begins now.
     #[inline]
     pub(crate) fn next_sent(
         &mut self,
@@ -326,7 +327,7 @@ impl Connection {
             let Some(request) = requests.of_mut(handle) else {
                 continue;
             };
-            // It may have been rejected, and be on its way elsewhere; or be aborted.
+            // The request may have been rejected and be on another connection, or be in its abort.
             if request.connection() == Some(own)
                 && !request.is_aborting()
                 && request.upload().is_sent(transmitted)
@@ -341,8 +342,8 @@ impl Connection {
 
     // --- a request ends before it was sent ---
 
-    /// Sends the ends of a request's streams that have not been sent; its bodies that stand in the outbox are copied. False
-    /// when all were framed already.
+    /// Ends the streams of a request that are not ended yet; its body slices in the outbox are copied. False when all
+    /// streams were ended already.
     pub(crate) fn end_streams(
         &mut self,
         now: Time,
@@ -376,15 +377,14 @@ impl Connection {
         debug!("connection {key}: FCGI_ABORT_REQUEST for id {id}, which is out of use now");
     }
 
-    /// Copies the bodies of a request that stand in the outbox, before the request goes.
+    /// Copies the body slices of a request in the outbox, before the request is removed.
     pub(crate) fn inline_bodies(&mut self, request_key: u32, requests: &Requests) {
         self.sending
             .outbox
             .inline_bodies(request_key, |slice| requests.body(slice));
     }
 
-    /// Gives back what was put into the outbox of a request's bodies that cannot be read again, if no byte of the request
-    /// has left.
+    /// Takes body bytes that cannot be read again back from the outbox, if no byte of the request was sent.
     pub(crate) fn take_back_bodies(&self, request_key: u32, requests: &mut Requests) {
         let request = &requests[request_key];
         let RequestState::Active { id, .. } = request.state() else {

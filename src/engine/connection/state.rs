@@ -8,18 +8,19 @@
 //! | Open       | -         | -            | -        | Gone   | Close    | Drain  | Probe | none     | Pool             |
 //! | Draining   | -         | -            | -        | Gone   | none     | none   | -     | none     | Close            |
 //!
-//! *Redialing*: the listener's backlog was full (`EAGAIN` on a Unix socket), and a new socket is tried when the pause is
-//! over. *Probing*: the embedder's `FCGI_GET_VALUES` was sent and nothing else. *Open*: idle or with requests.
-//! *Draining*: takes no further request.
+//! *Redialing*: the listener's backlog was full (`EAGAIN` on a Unix socket); a new socket is tried after a pause.
+//! *Probing*: only the embedder's `FCGI_GET_VALUES` was sent. *Open*: idle or with requests. *Draining*: takes no
+//! further request.
 //!
-//! Inputs: facts from the driver (*connected*, *backlog full*, *shortage*, *closed*), its own *deadline* (connect time-out
-//! or end of a pause; idle or age limit, lists to be given back; probe time-out), *retire* (this client is done with it:
-//! shut down, limits lowered, an abort not answered), the embedder *asks* for the server's values, that question is
-//! *answered*, and *last request off*.
+//! Inputs: facts from the driver (*connected*, *backlog full*, *shortage*, *closed*); a *deadline* of the connection
+//! (connect timeout or end of a pause; idle timeout, maximum lifetime, or lists to be freed; probe timeout); *retire*
+//! (the client stops using it: shutdown, lowered limits, an abort without an answer); *ask* (the embedder probes the
+//! server) and *answered* (the reply came); and *last request off* (the last request has left the connection).
 //!
-//! Steps: `Open` makes it usable; `Redial` waits; `Postpone` takes it away, which says nothing about the server; `Dial`
-//! connects again, or `Failed` when the connect time-out has passed; `Gone` loses its requests; `Close` closes it; `Drain`
-//! closes it once no request is left; `Probe` sends the question; `Pool` makes it idle, or closes it where a limit says so.
+//! Steps: `Open` makes the connection usable. `Redial` waits for a pause. `Postpone` removes the connection without
+//! counting a failure of the server. `Dial` connects again, or is treated as `Failed` after the connect timeout. `Gone`
+//! fails its requests as lost. `Close` closes it. `Drain` closes it once no request is left. `Probe` sends the probe.
+//! `Pool` makes it idle, or closes it if a limit requires that.
 
 use super::probe::Probe;
 use crate::engine::time::Time;
@@ -65,7 +66,7 @@ pub(crate) enum Step {
 }
 
 impl State {
-    /// The table.
+    /// The transition table.
     pub(crate) fn step(&self, input: Input) -> Step {
         use Input as I;
         match (self, input) {
@@ -132,7 +133,7 @@ mod tests {
             State::Open,
             State::Draining,
         ];
-        // Without a wildcard, so that a new state or input asks for its place in the table.
+        // No wildcard: a new state or input must be added to the table.
         let states = states.map(|state| match state {
             State::Connecting { .. } => ("Connecting", state),
             State::Redialing { .. } => ("Redialing", state),

@@ -1,4 +1,4 @@
-//! How often a request was sent, what became of it, and whether it may be sent again.
+//! The attempts to send a request: their number, their outcome, and whether another one is allowed.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use crate::request::Retry;
 pub(crate) struct Attempts {
     retry: Retry,
     retries: u8,
-    /// The application may have acted on an earlier attempt.
+    /// Whether the application may have acted on an earlier attempt.
     maybe_processed: bool,
-    /// A stale connection cost it one attempt already.
+    /// Whether an earlier attempt failed because its connection was stale.
     was_stale: bool,
-    /// Connections with an earlier number are not good enough.
+    /// The lowest acceptable serial number of a connection.
     first_serial: u64,
-    /// How the attempt before has ended, while it waits for another one.
+    /// The failure of the previous attempt, while the request waits to be sent again.
     failed: Option<Box<Failure>>,
-    /// Why no server could be connected to, while it outwaits that.
+    /// Why no server could be connected to, while the request waits for one.
     refused: Option<ConnectError>,
 }
 
-/// What the loss of a connection without a byte of response may come from.
+/// What may have caused the loss of a connection without a byte of response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LossCause {
-    /// The client's own question: the application may have died of it.
+    /// The client's own probe: the application may have crashed on it.
     Question,
-    /// The connection had served before, and nothing has come since: the application may have closed it before.
+    /// The connection had served before and nothing has come since: the application may have closed it earlier.
     Stale,
     /// The request.
     Request,
-    /// A part of a record has come: the application had begun to answer.
+    /// Part of a record has come: the application had begun to respond.
     Answering,
 }
 
@@ -48,14 +48,14 @@ impl Attempts {
         }
     }
 
-    /// Whether it may be sent again although some of it was sent, as far as its body allows.
+    /// Whether the request may be sent again after bytes of it were sent, as far as its body allows that.
     #[inline]
     pub(super) fn may_be_repeated(&self) -> bool {
         self.retry >= Retry::IfStale && !self.was_stale
     }
 
-    /// Whether it may be sent again after the loss of its connection. `idle` is how long ago its last byte left;
-    /// `is_repeatable` whether it may be sent again although some of it was sent.
+    /// Whether the request may be sent again after the loss of its connection. `idle` is the time since its last byte
+    /// was sent. `is_repeatable` is whether it may be sent again after bytes of it were sent.
     pub(super) fn may_retry(
         &self,
         delivery: Delivery,
@@ -104,7 +104,7 @@ impl Attempts {
         self.refused = refused;
     }
 
-    /// Its connection was lost after a part of it was sent: only a connection opened from now on will do.
+    /// The connection was lost after part of the request was sent. The next one must have been opened later.
     pub(super) fn note_lost(&mut self, delivery: Delivery, next_serial: u64) {
         if delivery == Delivery::MaybeProcessed {
             self.maybe_processed = true;
@@ -113,26 +113,26 @@ impl Attempts {
         self.first_serial = next_serial;
     }
 
-    /// It is to be sent again.
+    /// The request will be sent again.
     pub(super) fn note_retry(&mut self, failed: Failure) {
         self.failed = Some(Box::new(failed));
         self.retries += 1;
     }
 
-    /// It is on a connection.
+    /// The request was put on a connection.
     #[inline]
     pub(super) fn note_assigned(&mut self) {
         self.failed = None;
         self.refused = None;
     }
 
-    /// How the attempt before has ended; forgotten after this.
+    /// Takes the failure of the previous attempt.
     pub(super) fn take_failed(&mut self) -> Option<Box<Failure>> {
         self.failed.take()
     }
 }
 
-/// Whether a time limit, counted from an instant, is not over.
+/// Whether a time limit that began at an instant has not expired.
 pub(super) fn is_in_time(now: Time, from: Time, limit: Option<Duration>) -> bool {
     limit.is_none_or(|limit| now.saturating_duration_since(from) < limit)
 }

@@ -1,4 +1,4 @@
-//! What happened to a request and when, and what is due next.
+//! The times of a request's events, and its next deadline.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::engine::time::Time;
 use crate::error::{ConnectError, TimeoutKind};
 use crate::report::{Elapsed, Timings};
 
-/// When things happened to a request; of the last attempt, but for `submitted`.
+/// The times of a request's events. Except for `submitted`, those of the last attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     submitted: Time,
-    /// When it entered the queue: `submitted`, or the last retry.
+    /// When the request entered the queue: at `submitted` or at the last retry.
     queued: Time,
     assigned: Option<Time>,
-    /// How long the connect took, where the request was the first on its connection.
+    /// How long the connect took, if the request was the first on its connection.
     connecting: Option<Elapsed>,
     sent: Option<Time>,
     first_byte: Option<Time>,
@@ -61,14 +61,14 @@ impl Clock {
         self.sent = Some(now);
     }
 
-    /// Output has come; whether it is the first of anything that came.
+    /// Output has come. Returns whether it is the first record of the response.
     #[inline]
     pub(super) fn note_output(&mut self, now: Time) -> bool {
         self.first_byte.get_or_insert(now);
         self.note_received(now)
     }
 
-    /// A record has come; whether it is the first.
+    /// A record has come. Returns whether it is the first one.
     #[inline]
     pub(super) fn note_received(&mut self, now: Time) -> bool {
         self.last_byte.replace(now).is_none()
@@ -112,35 +112,35 @@ impl Clock {
     }
 }
 
-/// A deadline and what it is for.
+/// A deadline and its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) at: Time,
     pub(crate) kind: DueKind,
 }
 
-/// What a request's deadline is for.
+/// The purpose of a request's deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DueKind {
     TimedOut(TimeoutKind),
-    /// The servers have refused connections for as long as the request may outwait that.
+    /// The servers have refused connections for the whole time that the request may wait for one.
     Refused(ConnectError),
     AbortGrace,
 }
 
-/// What a request's connection knows of the time.
+/// The progress of a request's connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     /// When bytes last left, or when the outbox was last empty.
     pub(crate) last_activity: Time,
     pub(crate) transmitted: u64,
     pub(crate) read_blocked: bool,
-    /// When the connection was last read again after it had not been.
+    /// When the connection was last unblocked for reading.
     pub(crate) unblocked: Option<Time>,
 }
 
 impl Request {
-    /// The earliest deadline as things stand; `progress` of its connection, when it has one.
+    /// The earliest deadline at the moment; `progress` is that of the request's connection, if it has one.
     pub(crate) fn due(&self, progress: Option<Progress>, config: &Config) -> Option<Due> {
         let clock = self.clock();
         let timeouts = self.timeouts();
@@ -189,12 +189,13 @@ impl Request {
         let timeouts = self.timeouts();
         let assigned = clock.assigned?;
         let resumed = clock.resumed.unwrap_or(assigned);
-        // What the application has not been sent, or what is not read, is not its silence; nor has an application that is
-        // not read a duty to read.
+        // Silence counts against the application only after the whole request was sent, and only while the connection
+        // is read. While the connection is not read, the application need not read either.
         let progress =
             progress.filter(|progress| !self.output().is_paused() && !progress.read_blocked);
         let write = progress
-            // In the send queue: its turn to frame more does not come while others' bytes fill the outbox.
+            // A request in the send queue counts as unsent: it frames no more while the bytes of others fill the
+            // outbox.
             .filter(|progress| self.upload().is_unsent(progress.transmitted))
             .and_then(|progress| {
                 let from = progress.last_activity.max(assigned).max(resumed);
@@ -213,7 +214,7 @@ impl Request {
                 None => timed_out(from, timeouts.first_byte, TimeoutKind::FirstByte),
             }
         });
-        // Never both: with its last byte sent, nothing is left to be written.
+        // At most one of them is set: when the last byte was sent, nothing is left to write.
         read.or(write)
     }
 }

@@ -1,4 +1,4 @@
-//! The counts of the requests against what they count.
+//! Checks of the counts of the requests against what they count.
 
 use super::{Request, Requests, State};
 

@@ -1,17 +1,17 @@
-//! Output that is kept for paused requests, over all of them, and what embedders are to be told of requests.
+//! The output buffered for all paused requests, and the notices for the embedder.
 
 use std::collections::VecDeque;
 
 use super::output::OutputKind;
 use crate::event::{Outcome, RequestHandle};
 
-/// Bytes of output that are kept, against the limit for the whole client.
+/// The bytes of buffered output, with the limit for the whole client.
 #[derive(Debug)]
 pub(super) struct KeptBytes {
     len: usize,
-    /// From here on, connections with such output are not read.
+    /// From this number on, connections with buffered output are not read.
     max: usize,
-    /// `len` has fallen below the limit since that was last asked.
+    /// Whether `len` has fallen below the limit since this was last taken.
     has_fallen_below: bool,
 }
 
@@ -47,16 +47,16 @@ impl KeptBytes {
     }
 }
 
-/// What the embedder is to be told of a request.
+/// A notice about a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Notice {
-    /// There is room for more of its pushed body.
+    /// The request's pushed body takes more bytes.
     Room(RequestHandle),
-    /// It is no longer paused, and output was kept for it.
+    /// The request is no longer paused and has buffered output.
     Output(RequestHandle),
 }
 
-/// What is to be told, in turn: a request with more output goes to the back.
+/// Notices in turn. A request with more output goes to the back.
 #[derive(Debug, Default)]
 pub(super) struct Notices(VecDeque<Notice>);
 
@@ -74,27 +74,27 @@ impl Notices {
     }
 }
 
-/// What has come of a notice.
+/// The result of a notice.
 #[derive(Debug)]
 pub(crate) enum Kept {
-    /// Bytes of output, at the front of the buffer.
+    /// Output, copied to the front of the caller's buffer.
     Output {
         key: u32,
         kind: OutputKind,
         len: usize,
-        /// Bytes that are kept less, and still kept.
+        /// `less` is by how much the buffered bytes went down, `left` is how many remain.
         less: usize,
         left: usize,
     },
     StdoutEnd(u32),
-    /// All output was taken, and the outcome waited after it.
+    /// All buffered output was taken, and the outcome was waiting for that.
     Outcome(u32, Outcome),
-    /// There is room for more of a pushed body.
+    /// The request's pushed body takes more bytes.
     Room(u32),
 }
 
 impl Kept {
-    /// The request that it is about.
+    /// The request that the notice is about.
     pub(crate) fn key(&self) -> u32 {
         match self {
             Self::Output { key, .. }

@@ -1,4 +1,4 @@
-//! The length of a body and the parameter that states it.
+//! The length of a body, and the parameter that declares it.
 
 use std::io::Write;
 
@@ -7,24 +7,24 @@ use crate::error::SubmitError;
 use crate::params::{Declared, Params};
 use crate::request::{Body, Content};
 
-/// The length of a body, brought together with the parameter that states it.
+/// The length of a body, reconciled with the parameter that declares it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Length {
     name: &'static str,
-    /// Where there is one.
+    /// `None` when the length is unknown.
     len: Option<u64>,
-    /// The parameters do not state it yet.
+    /// Whether the parameter is missing although the length is known.
     is_unstated: bool,
 }
 
-/// What the check of a request has found out.
+/// The results of the check of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checked {
-    /// The lengths of the body and of a Filter's data, where they are known.
+    /// The lengths of the body and of a Filter's data, if known.
     pub(crate) lens: (Option<u64>, Option<u64>),
-    /// Where their readers stand.
+    /// The positions of their seekable readers.
     pub(crate) origins: (u64, u64),
-    /// The body is to be collected first, up to this length.
+    /// `Some` when the body is buffered before the request is queued; the longest body allowed.
     pub(crate) buffering: Option<usize>,
 }
 
@@ -46,7 +46,7 @@ impl Length {
         }
     }
 
-    /// The same where there is a body, or one is declared.
+    /// Like [`of`](Self::of), when there is a body or a length is declared.
     fn of_some(
         name: &'static str,
         declared: Declared,
@@ -87,7 +87,7 @@ impl Length {
         self.len
     }
 
-    /// Bytes of the pair that is to be added.
+    /// The length of the pair that has to be added, in bytes.
     pub(crate) fn pair_len(self) -> usize {
         match self.len.filter(|_| self.is_unstated) {
             Some(len) => 2 + self.name.len() + 1 + len.checked_ilog10().unwrap_or(0) as usize,
@@ -95,7 +95,7 @@ impl Length {
         }
     }
 
-    /// Adds the parameter where it is missing.
+    /// Adds the parameter if it is missing.
     pub(crate) fn state(self, params: &mut Params) {
         if let Some(len) = self.len.filter(|_| self.is_unstated) {
             push_length(params, self.name, len);
@@ -103,7 +103,7 @@ impl Length {
     }
 }
 
-/// Reads a reader of unknown length into memory; a pushed body is collected later.
+/// Reads a reader of unknown length into memory. A pushed body is buffered later.
 fn buffer_reader(body: &mut Body, limit: usize) -> Result<(), SubmitError> {
     use std::io::Read;
     let mut bytes = Vec::new();
@@ -126,7 +126,7 @@ fn buffer_reader(body: &mut Body, limit: usize) -> Result<(), SubmitError> {
 pub(super) fn push_length(params: &mut Params, name: &str, len: u64) {
     let mut digits = [0; 20];
     let mut rest = &mut digits[..];
-    // 20 digits hold every u64.
+    // 20 digits are enough for every u64.
     let _ = write!(rest, "{len}");
     let unused = rest.len();
     params.push(name, &digits[..20 - unused]);

@@ -1,10 +1,11 @@
-//! The requests: a slab of state machines, from `submit` to `End`, and the queue of those that wait.
+//! The requests: a slab of state machines, from `submit` to `End`, and the queue of waiting requests.
 //!
-//! This room knows neither the pool nor a connection. It owns what a request is made of ([`request`]): its body
-//! ([`upload`], [`source`]), its output ([`output`]), its attempts ([`attempts`]) and its clock ([`clock`]). A request
-//! leaves by one of three verbs: [`finish`](Requests::finish) makes its `End`, [`abandon`](Requests::abandon) does so
-//! and leaves the request on its connection until the application has ended it, [`remove`](Requests::remove) takes
-//! away one whose `End` is out.
+//! This module knows neither the pool nor connections. It owns the parts of a request ([`request`]): its body
+//! ([`upload`], [`source`]), its output ([`output`]), its attempts ([`attempts`]) and its clock ([`clock`]).
+//!
+//! A request ends through one of three methods. [`finish`](Requests::finish) makes its `End` and removes it.
+//! [`abandon`](Requests::abandon) makes its `End` and leaves the request on its connection until the application has
+//! ended it. [`remove`](Requests::remove) removes a request that has reported its `End`.
 
 mod attempts;
 mod clock;
@@ -55,11 +56,11 @@ use queue::Queue;
 pub(super) struct Requests {
     slab: Slab<Request>,
     queue: Queue,
-    /// What embedders are to be told of requests, beside what comes out of bytes that were read.
+    /// Notices for embedders, apart from the events that are parsed from bytes.
     notices: Notices,
     params_pool: ParamsPool,
     next_generation: u32,
-    /// Output kept for paused requests.
+    /// The output buffered for paused requests.
     kept: KeptBytes,
     counts: Counts,
 }
@@ -89,14 +90,14 @@ impl Requests {
         self.slab.get(key as usize)
     }
 
-    /// The request that a handle names, on whatever way it is.
+    /// The request with a handle, in any state. `None` when the handle is stale.
     pub(super) fn of_mut(&mut self, handle: RequestHandle) -> Option<&mut Request> {
         self.slab
             .get_mut(handle.index as usize)
             .filter(|it| it.is(handle))
     }
 
-    /// The key of a request whose `End` is not out.
+    /// The key of a request that has not reported its `End`.
     #[inline]
     pub(super) fn key(&self, handle: RequestHandle) -> Option<u32> {
         let request = self.slab.get(handle.index as usize)?;
@@ -107,14 +108,14 @@ impl Requests {
         self.counts
     }
 
-    // --- they come ---
+    // --- adding ---
 
-    /// Memory for the parameters of the next request, where there is some.
+    /// Takes memory for the parameters of a new request from the pool, if there is some.
     pub(super) fn spare_params(&mut self) -> Option<Params> {
         self.params_pool.take()
     }
 
-    /// Adds a request that was checked. It is queued, but not in the queue, or its body is to be collected.
+    /// Adds a checked request. Its state is Buffering or Queued, but it is not in the queue yet.
     #[inline]
     pub(super) fn add(
         &mut self,
@@ -132,7 +133,7 @@ impl Requests {
         self.slab.insert(request) as u32
     }
 
-    /// Adds a question to a server.
+    /// Adds a probe of a server.
     pub(super) fn add_probe(
         &mut self,
         now: Time,
@@ -145,16 +146,16 @@ impl Requests {
         self.slab.insert(request) as u32
     }
 
-    /// Counts a request and gives the generation of its handle.
+    /// Counts a request and returns the generation of its handle.
     fn generation(&mut self) -> u32 {
         self.counts.submitted += 1;
         self.next_generation = self.next_generation.wrapping_add(1);
         self.next_generation
     }
 
-    // --- they wait ---
+    // --- queueing ---
 
-    /// The requests that wait, in the order in which they are served.
+    /// The queue, in the order in which it is served.
     pub(super) fn queue(&self) -> &Queue {
         &self.queue
     }
@@ -164,28 +165,29 @@ impl Requests {
         self.queue.push_back(key);
     }
 
-    /// Puts a request in front of the queue.
+    /// Puts a request at the front of the queue.
     pub(super) fn enqueue_first(&mut self, key: u32) {
         self.queue.push_front(key);
     }
 
-    /// Takes a request out of the queue that is in it.
+    /// Removes a request that is in the queue.
     #[inline]
     pub(super) fn dequeue(&mut self, key: u32) {
         self.queue.remove(key);
     }
 
-    /// What waits above a limit that was lowered may wait on.
+    /// Lets the requests that exceed a lowered limit stay in the queue.
     pub(super) fn keep_waiting(&mut self, expected: usize, limit: usize) {
         self.queue.set_ceiling(expected, limit);
     }
 
-    /// Whether more requests wait than may. What waited above a lowered limit may have left: then it was lowered for good.
+    /// Whether more requests wait than allowed. If requests above a lowered limit have left, they may not be replaced.
     pub(super) fn exceeds_ceiling(&mut self, expected: usize, limit: usize) -> bool {
         self.queue.exceeds_ceiling(expected, limit)
     }
 
-    /// Puts a request back that is to be sent again. It takes no more the place of one that waited above a lowered limit.
+    /// Puts a request that will be sent again back into the queue. It may not replace one that waited above a lowered
+    /// limit.
     pub(super) fn requeue(&mut self, key: u32, failed: Failure, expected: usize, limit: usize) {
         self.queue.exceeds_ceiling(expected, limit);
         let request = &mut self.slab[key as usize];
@@ -196,17 +198,18 @@ impl Requests {
         debug!("request {key}: to be sent again, retry {retry}");
     }
 
-    // --- they are sent ---
+    // --- sending ---
 
-    /// A request is begun on a connection, which had served before or not.
+    /// A request begins on a connection; `is_reused` is whether the connection had served before.
     #[inline]
     pub(super) fn begin(&mut self, key: u32, is_reused: bool) -> &mut Request {
         self.counts.reused += u64::from(is_reused);
         &mut self.slab[key as usize]
     }
 
-    /// Forgets the attempt of a request whose connection was lost, or that was rejected; false when its body cannot be
-    /// rewound. From `next_serial` on a connection is good enough, where this one was lost.
+    /// Resets a request whose connection was lost, or that was rejected, for another attempt. False when its body
+    /// cannot be rewound. `next_serial` is set after a loss: the next connection must have this serial number or a
+    /// higher one.
     pub(super) fn retry(
         &mut self,
         now: Time,
@@ -225,16 +228,16 @@ impl Requests {
         true
     }
 
-    /// The bytes that stand in an outbox.
+    /// The bytes of a body slice in an outbox.
     pub(super) fn body(&self, slice: BodySlice) -> &[u8] {
-        // A slice is copied before its request goes, so the key is never another's.
+        // A slice is copied before its request is removed, so the key is never that of another request.
         match self.slab.get(slice.request as usize) {
             Some(request) => request.upload().bytes(slice),
             None => &[],
         }
     }
 
-    /// Bytes that stood in an outbox have left.
+    /// Bytes of a body slice were sent.
     #[inline]
     pub(super) fn release_body(&mut self, slice: BodySlice, half: usize) {
         if let Some(request) = self.slab.get_mut(slice.request as usize) {
@@ -245,7 +248,7 @@ impl Requests {
         }
     }
 
-    /// Tells the embedder, once, that its pushed body has room again, if at most `half` bytes are left of it.
+    /// Notifies the embedder, once, that a pushed body takes more bytes, if at most `half` bytes of it are unsent.
     #[inline]
     pub(super) fn notify_room(&mut self, key: u32, half: usize) {
         let request = &mut self.slab[key as usize];
@@ -254,8 +257,8 @@ impl Requests {
         }
     }
 
-    /// The embedder has pushed a whole body. `Ok` with what is missing of the declared length, if something is: then
-    /// nothing has changed.
+    /// The embedder has finished a pushed body. If bytes of the declared length are missing, returns them as an error
+    /// in `Ok` and changes nothing.
     ///
     /// # Errors
     /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`].
@@ -283,21 +286,21 @@ impl Requests {
         Ok(None)
     }
 
-    // --- their output ---
+    // --- output ---
 
-    /// Bytes of output kept for paused requests.
+    /// Bytes of output buffered for paused requests.
     pub(super) fn kept(&self) -> usize {
         self.kept.len()
     }
 
-    /// Keeps a piece of output; the bytes that are kept more, and in all, for this request.
+    /// Buffers a piece of output. Returns the bytes added, and all bytes buffered for the request.
     pub(super) fn keep(&mut self, key: u32, kind: OutputKind, data: &[u8]) -> (usize, usize) {
         let (more, in_all) = self.slab[key as usize].output_mut().keep(kind, data);
         self.kept.add(more);
         (more, in_all)
     }
 
-    /// Whether that is a change.
+    /// Ends the pause of a request. Returns false when it was not paused.
     pub(super) fn resume(&mut self, now: Time, key: u32) -> bool {
         let request = &mut self.slab[key as usize];
         if !request.output_mut().set_paused(false) {
@@ -310,12 +313,12 @@ impl Requests {
         true
     }
 
-    /// Whether the embedder is to be told something.
+    /// Whether there are notices for the embedder.
     pub(super) fn has_notices(&self) -> bool {
         !self.notices.is_empty()
     }
 
-    /// What the embedder is to be told next. Output goes to the front of `scratch`.
+    /// The next notice for the embedder. Output is copied to the front of `scratch`.
     ///
     /// # Panics
     /// When `scratch` is empty and a piece of output is next.
@@ -371,15 +374,15 @@ impl Requests {
         self.kept.has_fallen_below()
     }
 
-    /// Whether fewer bytes are kept than may be, after there were more; forgotten after this.
+    /// Whether the buffered output has fallen below its limit since this was last taken.
     pub(super) fn take_fallen_below(&mut self) -> bool {
         self.kept.take_fallen_below()
     }
 
-    // --- they end ---
+    // --- ending ---
 
-    /// Ends a request that is on no connection any more. `None` while output that was kept has to be taken first: its
-    /// `End` comes after that. A request that is ended again meanwhile ends at once.
+    /// Ends a request that is on no connection. Returns `None` while buffered output has to be taken first; its `End`
+    /// follows after that. A request that is ended a second time meanwhile ends at once.
     #[inline(always)]
     pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<RawEvent> {
         let request = &mut self.slab[key as usize];
@@ -393,7 +396,7 @@ impl Requests {
         Some(event)
     }
 
-    /// Ends a request at once that stays on its connection until the application has ended it.
+    /// Ends a request at once and leaves it on its connection until the application has ended it.
     pub(super) fn abandon(&mut self, now: Time, key: u32, failure: Failure) -> RawEvent {
         let request = &mut self.slab[key as usize];
         let event = end(&mut self.counts, key, request, Err(failure));
@@ -404,7 +407,7 @@ impl Requests {
         event
     }
 
-    /// Takes a request away whose `End` is out, and keeps its memory for the next.
+    /// Removes a request that has reported its `End`, and keeps its memory for the next one.
     pub(super) fn remove(&mut self, key: u32) {
         let request = &mut self.slab[key as usize];
         if let State::Buffering { .. } = request.state() {
@@ -419,7 +422,7 @@ impl Requests {
     }
 }
 
-/// The only maker of `End`.
+/// The only function that makes an `End`.
 #[inline]
 fn end(counts: &mut Counts, key: u32, request: &Request, outcome: Outcome) -> RawEvent {
     let tag = request.tag();

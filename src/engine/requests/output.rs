@@ -1,4 +1,4 @@
-//! The output of a request: how far it has come, and what is kept of it while the request is paused.
+//! The output of a request: how much of it has come, and what is buffered while the request is paused.
 
 use super::output_buffer::{OutputBuffer, Taken};
 use crate::event::{EventKind, Outcome};
@@ -7,14 +7,14 @@ use crate::event::{EventKind, Outcome};
 pub(crate) struct Output {
     stage: Stage,
     is_paused: bool,
-    /// As much is kept as may be kept for one request.
+    /// Whether the buffer has reached the limit for one request.
     is_full: bool,
-    /// Bytes of output.
+    /// Bytes of output received.
     received: u64,
     buffer: Option<Box<OutputBuffer>>,
 }
 
-/// How far the response has come.
+/// The stage of the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     #[default]
@@ -23,7 +23,7 @@ enum Stage {
     Ended,
 }
 
-/// Which stream a piece of output belongs to.
+/// The stream of a piece of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutputKind {
     Stdout,
@@ -40,7 +40,7 @@ impl OutputKind {
     }
 }
 
-/// What a request's output counts for on its connection.
+/// The contribution of a request's output to the budget of its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutputWeight {
     pub(crate) is_paused: bool,
@@ -53,7 +53,7 @@ impl Output {
         self.is_paused
     }
 
-    /// Whether something of the response has come.
+    /// Whether part of the response has come.
     #[inline]
     pub(crate) fn has_begun(&self) -> bool {
         self.stage != Stage::Nothing
@@ -68,7 +68,8 @@ impl Output {
         self.received
     }
 
-    /// Whether output is kept rather than delivered: the request is paused, or was and something is left.
+    /// Whether new output is buffered rather than delivered: the request is paused, or was paused and its buffer is not
+    /// closed.
     #[inline]
     pub(super) fn is_buffering(&self) -> bool {
         self.is_paused || self.buffer.is_some()
@@ -79,13 +80,13 @@ impl Output {
         self.buffer.is_some()
     }
 
-    /// Whether something is kept that was not taken.
+    /// Whether the buffer has output that was not taken.
     #[inline]
     pub(super) fn is_unread(&self) -> bool {
         self.buffer.as_ref().is_some_and(|it| !it.is_empty())
     }
 
-    /// Bytes that are kept, bookkeeping included.
+    /// The length of the buffer in bytes, bookkeeping included.
     #[inline]
     pub(super) fn buffered(&self) -> usize {
         self.buffer.as_ref().map_or(0, |it| it.len())
@@ -100,7 +101,7 @@ impl Output {
         }
     }
 
-    /// Whether that is a change.
+    /// Pauses or resumes. Returns whether that is a change.
     pub(super) fn set_paused(&mut self, is_paused: bool) -> bool {
         std::mem::replace(&mut self.is_paused, is_paused) != is_paused
     }
@@ -118,7 +119,7 @@ impl Output {
         self.stage = Stage::Ended;
     }
 
-    /// Keeps a piece; the bytes that are kept more, and in all.
+    /// Buffers a piece of output. Returns the bytes added, and all bytes buffered.
     pub(super) fn keep(&mut self, kind: OutputKind, data: &[u8]) -> (usize, usize) {
         let buffer = self.buffer.get_or_insert_default();
         let before = buffer.len();
@@ -133,23 +134,24 @@ impl Output {
         self.buffer.get_or_insert_default().stdout_end();
     }
 
-    /// Keeps the outcome behind the output.
+    /// Stores the outcome, to be reported after the output.
     pub(super) fn keep_outcome(&mut self, outcome: Outcome) {
         self.buffer.get_or_insert_default().set_outcome(outcome);
     }
 
-    /// Notes that as much is kept as may be; whether that is new.
+    /// Notes that the buffer is full. Returns whether that is a change.
     pub(super) fn fill(&mut self) -> bool {
         !std::mem::replace(&mut self.is_full, true)
     }
 
-    /// Less is kept than may be, or the request has left its connection; whether that is new.
+    /// Notes that the buffer is no longer full, or that the request has left its connection. Returns whether that is a
+    /// change.
     #[inline]
     pub(super) fn unfill(&mut self) -> bool {
         std::mem::take(&mut self.is_full)
     }
 
-    /// Takes the next piece that is kept, as much as fits.
+    /// Takes the next piece out of the buffer, as much as fits.
     ///
     /// # Panics
     /// When `scratch` is empty and a piece of output is next.
@@ -164,12 +166,12 @@ impl Output {
         buffer.take(scratch)
     }
 
-    /// Everything was taken: output is delivered directly again. The outcome, if it waited behind the output.
+    /// Closes the empty buffer: output is delivered directly again. Returns the outcome if it was waiting for that.
     pub(super) fn close_buffer(&mut self) -> Option<Outcome> {
         self.buffer.take()?.into_outcome()
     }
 
-    /// Forgets what is kept, and the pause.
+    /// Drops the buffered output and ends the pause.
     pub(super) fn discard(&mut self) {
         self.is_paused = false;
         self.is_full = false;

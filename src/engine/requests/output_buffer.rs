@@ -1,23 +1,23 @@
-//! Output that is kept for a paused request.
+//! The output buffered for a paused request.
 
 use std::collections::VecDeque;
 
 use crate::event::Outcome;
 
-/// In the order it arrived: pieces of output, the end of output, the outcome.
+/// Pieces of output and the end of output in the order of arrival, then the outcome.
 #[derive(Debug, Default)]
 pub(super) struct OutputBuffer {
     bytes: Vec<u8>,
-    /// Taken part of `bytes`.
+    /// How many bytes at the start of `bytes` were taken.
     taken: usize,
     pieces: VecDeque<Piece>,
-    /// Pieces of stdout and stderr among them.
+    /// The number of stdout and stderr pieces.
     runs: usize,
     /// The outcome, once the application has ended the request or the connection is lost.
     outcome: Option<Outcome>,
 }
 
-/// One run of output of a kind.
+/// A run of output from one stream, or the end of stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Piece {
     Stdout(usize),
@@ -25,10 +25,10 @@ enum Piece {
     StdoutEnd,
 }
 
-/// Runs whose bookkeeping is not counted: an ordinary response has fewer.
+/// The number of runs whose bookkeeping is not counted. An ordinary response has fewer.
 const FREE_RUNS: usize = 4;
 
-/// What is taken out next.
+/// The result of taking output from the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
     /// This number of bytes of `FCGI_STDOUT` was copied.
@@ -37,7 +37,7 @@ pub(super) enum Taken {
     Stderr(usize),
     /// The end of `FCGI_STDOUT`.
     StdoutEnd,
-    /// Nothing is left.
+    /// The buffer is empty.
     Nothing,
 }
 
@@ -75,7 +75,7 @@ impl OutputBuffer {
         self.runs += 1;
     }
 
-    /// Bytes buffer. Stdout and stderr that alternate in small pieces cost their bookkeeping as well.
+    /// The bytes buffered. Small pieces that alternate between stdout and stderr count with their bookkeeping.
     pub(super) fn len(&self) -> usize {
         let bookkeeping = self.runs.saturating_sub(FREE_RUNS) * size_of::<Piece>();
         self.bytes.len() - self.taken + bookkeeping
@@ -126,7 +126,7 @@ impl OutputBuffer {
         self.pieces.is_empty()
     }
 
-    /// Whether output comes next, and room is needed for it.
+    /// Whether the next piece is output, which needs space in `scratch`.
     pub(super) fn needs_room(&self) -> bool {
         matches!(
             self.pieces.front(),

@@ -5,7 +5,7 @@ use crate::params::Params;
 #[derive(Default)]
 pub(super) struct ParamsPool(Vec<Params>);
 
-/// Buffers that are kept, and the largest that is: 16 MiB at most.
+/// The most buffers kept, and the largest buffer kept: 16 MiB in all at most.
 const MAX_KEPT: usize = 1024;
 const MAX_KEPT_LEN: usize = 16 * 1024;
 
@@ -14,10 +14,10 @@ impl ParamsPool {
         self.0.pop()
     }
 
-    /// Keeps the memory of parameters that are no longer needed, and leaves others without any in their place.
+    /// Keeps the memory of parameters that are no longer needed. The parameters are empty afterwards.
     #[inline]
     pub(super) fn give_back(&mut self, params: &mut Params) {
-        // A question of the embedder's has none to give.
+        // The parameters of a probe have no memory.
         if self.0.len() < MAX_KEPT && (1..=MAX_KEPT_LEN).contains(&params.capacity()) {
             params.clear();
             self.0.push(std::mem::take(params));
@@ -60,7 +60,7 @@ mod tests {
         for (len, kept) in [(MAX_KEPT_LEN, 1), (MAX_KEPT_LEN + 1, 0)] {
             let mut pool = ParamsPool::default();
             let mut params = Params::default();
-            // Its name, and lengths of one byte and four.
+            // The name, and lengths of one byte and four.
             params.push("A", "x".repeat(len - 6));
             assert_eq!(params.capacity(), len);
             pool.give_back(&mut params);

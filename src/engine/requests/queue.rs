@@ -1,17 +1,18 @@
 //! The queue of waiting requests: first in, first out.
 //!
-//! It has two lines. The *urgent* one is served first: questions of the embedder's, and requests that are sent again,
-//! which take a new connection only. The others do not wait for what they can do without.
+//! It has two lines. The *urgent* line is served first: it has the embedder's probes, and requests that are sent again,
+//! which take only a new connection. The *usual* line has all others. They are served while urgent ones still wait if a
+//! connection is free that the urgent ones do not take.
 
-/// The ends of the two lines, and the links between requests: a request leaves from the middle at no cost.
+/// The ends of the two lines, and the links between requests: removing a request from the middle takes constant time.
 #[derive(Debug)]
 pub(crate) struct Queue {
     lines: [Ends; 2],
-    /// By the request's key. What is not in the queue has links that mean nothing.
+    /// By the request's key. The links of a request that is not in the queue are meaningless.
     links: Vec<Links>,
-    /// Requests whose body is being collected: they will be in the queue.
+    /// Requests whose body is being buffered. They will enter the queue.
     buffering: usize,
-    /// The most requests that may wait: the limit, or as many as waited when it was lowered.
+    /// The most requests that may wait: the limit, or the number that waited when the limit was lowered.
     ceiling: usize,
 }
 
@@ -46,19 +47,20 @@ impl Queue {
         }
     }
 
-    /// The first of a line.
+    /// The first request of a line.
     #[inline]
     pub(crate) fn first_of(&self, line: Line) -> Option<u32> {
         self.lines[line as usize].first
     }
 
-    /// The first of all.
+    /// The first request of the queue.
     pub(crate) fn first(&self) -> Option<u32> {
         self.first_of(Line::Urgent)
             .or_else(|| self.first_of(Line::Usual))
     }
 
-    /// The last of all. The urgent ones count after the others.
+    /// The request that entered the queue last, as far as the lines tell: the first urgent one, or else the last usual
+    /// one.
     pub(crate) fn last(&self) -> Option<u32> {
         let [urgent, usual] = &self.lines;
         urgent.first.or(usual.last)
@@ -93,7 +95,7 @@ impl Queue {
         self.link(key, before, None, Line::Usual);
     }
 
-    /// Puts a request in front of all.
+    /// Puts a request at the front of the queue.
     pub(super) fn push_front(&mut self, key: u32) {
         let ends = &mut self.lines[Line::Urgent as usize];
         let after = ends.first.replace(key);
@@ -117,7 +119,7 @@ impl Queue {
         self.links[key as usize] = links;
     }
 
-    /// Takes a request out that is in the queue.
+    /// Removes a request that is in the queue.
     pub(super) fn remove(&mut self, key: u32) {
         let Links {
             before,
@@ -136,12 +138,12 @@ impl Queue {
         }
     }
 
-    /// The request after `key`, which is in the queue, in its line.
+    /// The next request after `key` in its line; `key` is in the queue.
     pub(crate) fn after_in_line(&self, key: u32) -> Option<u32> {
         self.links[key as usize].after
     }
 
-    /// The request after `key`, which is in the queue, in whichever line.
+    /// The next request after `key` in the queue; `key` is in the queue.
     pub(crate) fn after(&self, key: u32) -> Option<u32> {
         match self.links[key as usize] {
             Links {
@@ -153,16 +155,16 @@ impl Queue {
         }
     }
 
-    // --- how many wait ---
+    // --- the number of waiting requests ---
 
-    /// Requests that wait: those in the queue for which no connection is expected, and those whose body is being
-    /// collected.
+    /// The number of waiting requests: those in the queue for which no connection is expected, and those whose body is
+    /// being buffered.
     #[inline]
     pub(crate) fn waiting(&self, expected: usize) -> usize {
         self.len().saturating_sub(expected) + self.buffering
     }
 
-    /// The same with one more request in the queue.
+    /// Like [`waiting`](Self::waiting), with one more request in the queue.
     #[inline]
     pub(crate) fn waiting_with_one_more(&self, expected: usize) -> usize {
         (self.len() + 1).saturating_sub(expected) + self.buffering
@@ -173,12 +175,12 @@ impl Queue {
         self.buffering
     }
 
-    /// The body of a request is to be collected.
+    /// The body of a request is being buffered.
     pub(super) fn expect_one(&mut self) {
         self.buffering += 1;
     }
 
-    /// The body of a request is not collected any more.
+    /// The body of a request is no longer being buffered.
     pub(super) fn expect_one_less(&mut self) {
         self.buffering -= 1;
     }

@@ -25,11 +25,11 @@ pub(crate) struct Request {
     state: State,
     tag: Tag,
     role: Role,
-    /// It is a `get_values`, not a request.
+    /// Whether this is a probe (`get_values`) and not a request.
     is_probe: bool,
-    /// The server of its connection, or the one that it asks.
+    /// The server of its connection, or the one that is probed.
     server: Option<u16>,
-    /// Its connection had served before.
+    /// Whether its connection had served another request before.
     is_reused: bool,
     attempts: Attempts,
     upload: Upload,
@@ -39,21 +39,21 @@ pub(crate) struct Request {
     params: Params,
 }
 
-/// A request gets its connection.
+/// The connection that a request gets, and its place there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Assignment {
     pub(crate) connection: ConnectionHandle,
     pub(crate) id: u16,
     pub(crate) server: u16,
     pub(crate) is_reused: bool,
-    /// How long the connect took, where the request is the first on the connection.
+    /// How long the connect took, if the request is the first on the connection.
     pub(crate) connecting: Option<Elapsed>,
-    /// Position of the request's first byte in the bytes of the connection.
+    /// The position of the request's first byte in the connection's stream of sent bytes.
     pub(crate) first_offset: u64,
 }
 
 impl Request {
-    /// A request that was checked. It is queued, but not in the queue, or its body is to be collected.
+    /// Makes a request that was checked. Its state is Buffering or Queued, but it is not in the queue yet.
     #[inline]
     pub(super) fn new(
         now: Time,
@@ -88,7 +88,7 @@ impl Request {
         }
     }
 
-    /// A question to a server.
+    /// Makes a probe of a server.
     pub(super) fn probe(
         now: Time,
         generation: u32,
@@ -109,7 +109,7 @@ impl Request {
         }
     }
 
-    // --- what it is ---
+    // --- getters ---
 
     #[inline]
     pub(crate) fn handle(&self, key: u32) -> RequestHandle {
@@ -119,7 +119,7 @@ impl Request {
         }
     }
 
-    /// Whether this is the request that a handle names.
+    /// Whether a handle with the same key names this request.
     #[inline]
     pub(super) fn is(&self, handle: RequestHandle) -> bool {
         self.generation == handle.generation
@@ -137,7 +137,7 @@ impl Request {
         self.is_probe
     }
 
-    /// The server that is asked, where it is a `get_values`.
+    /// The server that is probed, if this is a probe.
     #[inline]
     pub(crate) fn probed_server(&self) -> Option<u16> {
         self.server.filter(|_| self.is_probe)
@@ -187,12 +187,12 @@ impl Request {
         &mut self.attempts
     }
 
-    /// The parameters, to add one, or to keep their memory.
+    /// The parameters, for adding one or for reusing their memory.
     pub(super) fn params_mut(&mut self) -> &mut Params {
         &mut self.params
     }
 
-    // --- its state ---
+    // --- state ---
 
     pub(crate) fn state(&self) -> State {
         self.state
@@ -207,7 +207,7 @@ impl Request {
         matches!(self.state, State::Aborting { .. })
     }
 
-    /// The connection that it is on.
+    /// The connection of the request.
     #[inline]
     pub(crate) fn connection(&self) -> Option<ConnectionHandle> {
         match self.state {
@@ -218,14 +218,14 @@ impl Request {
         }
     }
 
-    /// *body complete*
+    /// Input *body complete*.
     pub(super) fn body_complete(&mut self, now: Time) {
         debug_assert_eq!(self.state.step(Input::BodyComplete), Step::Queue);
         self.clock.note_queued(now);
         self.state = State::Queued;
     }
 
-    /// *assigned*
+    /// Input *assigned*.
     #[inline]
     pub(crate) fn assign(&mut self, now: Time, to: Assignment) {
         debug_assert_eq!(self.state.step(Input::Assigned), Step::Begin);
@@ -240,7 +240,7 @@ impl Request {
         self.upload.begin(to.first_offset);
     }
 
-    /// *rejected*, or *lost, may retry*: false when a body cannot be rewound, and then nothing has changed.
+    /// Input *rejected* or *lost, may retry*. False, without any change, when a body cannot be rewound.
     pub(super) fn retry(&mut self, now: Time) -> bool {
         debug_assert_eq!(self.state.step(Input::Rejected), Step::Queue);
         if !self.upload.rewind() {
@@ -251,13 +251,13 @@ impl Request {
         true
     }
 
-    /// *ended*, or *lost*, with output that is still to be taken.
+    /// Input *ended* or *lost*, while buffered output has to be taken.
     pub(super) fn drain(&mut self) {
         debug_assert_eq!(self.state.step(Input::Ended), Step::End);
         self.state = State::Draining;
     }
 
-    /// *abort* or *deadline* on a connection that goes on.
+    /// Input *abort* or *deadline* of an active request.
     pub(super) fn abandon(&mut self, now: Time) {
         debug_assert_eq!(self.state.step(Input::Abort), Step::Abandon);
         if let State::Active { connection, id } = self.state {
@@ -270,37 +270,37 @@ impl Request {
         self.upload.drop_bodies();
     }
 
-    // --- whether it may be sent again ---
+    // --- retries ---
 
-    /// Whether it may be sent again although some of it was sent.
+    /// Whether the request may be sent again after bytes of it were sent.
     #[inline]
     pub(crate) fn may_be_repeated(&self) -> bool {
         self.attempts.may_be_repeated() && self.upload.is_repeatable()
     }
 
-    /// Connections with an earlier number are not good enough.
+    /// The lowest acceptable serial number of a connection.
     pub(crate) fn first_serial(&self) -> u64 {
         self.attempts.first_serial()
     }
 
-    /// How the attempt before has ended, where it is not sent again after all.
+    /// Takes the failure of the previous attempt, when the request is not sent again after all.
     pub(crate) fn take_failed(&mut self) -> Option<Box<Failure>> {
         self.attempts.take_failed()
     }
 
-    /// Whether it has an attempt left, and time for it.
+    /// Whether the request has an attempt left, and time for it.
     pub(crate) fn has_attempt_left(&self, now: Time, max_retries: u8) -> bool {
         is_in_time(now, self.clock.submitted(), self.timeouts.total)
             && !self.is_probe
             && self.attempts.retries() < max_retries
     }
 
-    /// Whether it may be sent again after the application rejected it.
+    /// Whether the request may be sent again after the application rejected it.
     pub(crate) fn may_retry_rejected(&self) -> bool {
         !self.attempts.is_never_retried() && self.state.step(Input::Rejected) == Step::Queue
     }
 
-    /// Whether it may be sent again after the loss of its connection.
+    /// Whether the request may be sent again after the loss of its connection.
     pub(crate) fn may_retry_lost(
         &self,
         now: Time,
@@ -318,31 +318,31 @@ impl Request {
         )
     }
 
-    // --- when ---
+    // --- times ---
 
     #[inline]
     pub(crate) fn note_sent(&mut self, now: Time) {
         self.clock.note_sent(now);
     }
 
-    /// When it was sent as a whole.
+    /// When the last byte of the request was sent.
     pub(crate) fn sent_at(&self) -> Option<Time> {
         self.clock.sent()
     }
 
-    /// How long it has had its connection.
+    /// How long the request has had its connection.
     #[inline]
     pub(crate) fn assigned_for(&self, now: Time) -> Option<Duration> {
         let assigned = self.clock.assigned()?;
         Some(now.saturating_duration_since(assigned))
     }
 
-    /// Since when it waits in the queue.
+    /// When the request entered the queue.
     pub(crate) fn queued_at(&self) -> Time {
         self.clock.queued()
     }
 
-    /// The limit on what is waited for next, once the request was sent.
+    /// The time limit on the next byte of the response.
     #[inline]
     pub(crate) fn read_limit(&self) -> Option<Duration> {
         if self.clock.has_received() {
@@ -352,14 +352,14 @@ impl Request {
         }
     }
 
-    /// Why no server could be connected to; `None` when one may be again.
+    /// Sets why no server could be connected to; `None` when one is available again.
     pub(crate) fn set_refused(&mut self, refused: Option<ConnectError>) {
         self.attempts.set_refused(refused);
     }
 
-    // --- its body ---
+    // --- body ---
 
-    /// Takes bytes of a pushed body, as far as they fit below `high_water`.
+    /// Takes bytes of a pushed body, as many as fit below `high_water`.
     ///
     /// # Errors
     /// [`StdinError::Gone`], [`StdinError::NotPushed`], [`StdinError::Finished`], [`StdinError::TooLong`],
@@ -367,7 +367,7 @@ impl Request {
     pub(crate) fn push(&mut self, bytes: &[u8], high_water: usize) -> Result<usize, StdinError> {
         let (high_water, max_len) = match self.state {
             State::Buffering { limit } => (limit, Some(limit)),
-            // Everything was checked that says more than this.
+            // Checked first: these errors are more specific than `Gone`.
             State::Draining => {
                 self.upload.check_open()?;
                 return Err(StdinError::Gone);
@@ -377,9 +377,9 @@ impl Request {
         self.upload.push(bytes, high_water, max_len)
     }
 
-    // --- its output ---
+    // --- output ---
 
-    /// Output has come. `None` when it is to be kept; else whether it is the first of anything.
+    /// Output has come. `None` when it must be buffered; otherwise whether it is the first record of the response.
     #[inline]
     pub(crate) fn note_output(&mut self, now: Time, len: usize) -> Option<bool> {
         self.output.note(len);
@@ -387,7 +387,8 @@ impl Request {
         (!self.output.is_buffering()).then_some(is_first)
     }
 
-    /// The end of output has come. `None` when it was kept; else whether it is the first of anything.
+    /// The end of output has come. `None` when it was buffered; otherwise whether it is the first record of the
+    /// response.
     #[inline]
     pub(crate) fn note_output_end(&mut self, now: Time) -> Option<bool> {
         self.output.end();
@@ -399,29 +400,30 @@ impl Request {
         Some(is_first)
     }
 
-    /// The answer to a question has come.
+    /// The reply to a probe has come.
     pub(crate) fn note_answer(&mut self, now: Time) {
         self.clock.note_received(now);
     }
 
-    /// As much output is kept as may be; whether that is new.
+    /// Notes that the output buffer is full. Returns whether that is a change.
     pub(crate) fn fill_output(&mut self) -> bool {
         self.output.fill()
     }
 
-    /// Less output is kept than may be, or it has left its connection; whether that is new.
+    /// Notes that the output buffer is no longer full, or that the request has left its connection. Returns whether
+    /// that is a change.
     pub(crate) fn unfill_output(&mut self) -> bool {
         self.output.unfill()
     }
 
-    /// Whether that is a change.
+    /// Pauses the request. Returns whether that is a change.
     pub(crate) fn pause(&mut self) -> bool {
         self.output.set_paused(true)
     }
 
-    // --- what is reported ---
+    // --- reports ---
 
-    /// How far it has come, for a failure; `transmitted` of its connection, when it has one.
+    /// The phase for a failure report; `transmitted` is that of the request's connection, if it has one.
     fn phase(&self, transmitted: u64) -> Phase {
         match self.state {
             State::Buffering { .. } => Phase::Buffering,
@@ -439,7 +441,7 @@ impl Request {
         }
     }
 
-    /// Whether the application can have acted on it.
+    /// Whether the application can have acted on the request, in any attempt.
     fn delivery(&self, transmitted: u64) -> Delivery {
         if !self.output.has_begun() && self.attempts.maybe_processed() {
             return Delivery::MaybeProcessed;

@@ -1,4 +1,4 @@
-//! One body stream of a request: where its bytes come from and how far they were taken.
+//! One body stream of a request: where its bytes come from, and how many were taken.
 
 use std::io::{self, Read, SeekFrom};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::request::{Body, Content, ReadSeek};
 /// A [`Body`] being sent. Positions are offsets in the stream.
 pub(crate) struct Source {
     supply: Supply,
-    /// The length promised to the application, where there is one.
+    /// The length declared to the application, if known.
     declared: Option<u64>,
     /// Bytes put into the outbox.
     taken: u64,
@@ -23,41 +23,41 @@ enum Supply {
     Reader(Box<dyn Read + Send>),
     Seekable {
         reader: Box<dyn ReadSeek + Send>,
-        /// Where it stood when the request was submitted.
+        /// The reader's position when the request was submitted.
         origin: u64,
     },
     Pushed(Box<Pushed>),
-    /// A pushed body that was finished before any of it was sent.
+    /// A pushed body that was finished before any byte of it was sent.
     Collected(Vec<u8>),
 }
 
-/// Bytes handed over by the embedder and not yet sent.
+/// Bytes pushed by the embedder and not yet sent.
 #[derive(Default)]
 struct Pushed {
     bytes: Vec<u8>,
-    /// Sent part of `bytes`.
+    /// How many bytes at the start of `bytes` were sent.
     sent: usize,
-    /// Offset in the stream of `bytes[sent]`.
+    /// The offset in the stream of `bytes[sent]`.
     offset: u64,
     finished: bool,
 }
 
-/// What a stream can give now.
+/// What a stream can provide now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// So many bytes in memory, at least one.
+    /// This number of bytes in memory, at least one.
     Memory(u64),
-    /// A reader has to be asked.
+    /// Bytes from a reader, which has to be called.
     Reader,
     /// Nothing until the embedder pushes more.
     Starved,
-    /// The end.
+    /// The end of the stream.
     End,
 }
 
 impl Source {
-    /// `declared` is the length the parameters promise; the body's own counts where they do not.
-    /// `origin` is where a seekable reader stands.
+    /// `declared` is the length declared in the parameters; `None` to use the body's own length. `origin` is the
+    /// position of a seekable reader.
     pub(crate) fn new(body: Body, declared: Option<u64>, origin: u64) -> Self {
         let declared = declared.or(body.len());
         let supply = match body.0 {
@@ -107,14 +107,14 @@ impl Source {
         }
     }
 
-    /// Counts bytes in memory as put into the outbox; gives their offset.
+    /// Counts bytes in memory as put into the outbox. Returns their offset.
     pub(crate) fn take(&mut self, len: u64) -> u64 {
         let offset = self.taken;
         self.taken += len;
         offset
     }
 
-    /// Whether bytes taken now may be released before those taken earlier leave: pushed ones are given back in order.
+    /// Whether the next bytes may be released before bytes taken earlier are sent. Pushed bytes are released in order.
     pub(crate) fn releases_next(&self) -> bool {
         self.pushed().is_none_or(|it| it.offset == self.taken)
     }
@@ -132,10 +132,10 @@ impl Source {
             .unwrap_or(&[])
     }
 
-    /// Appends at most `max` bytes from the reader to `out`; 0 at its end.
+    /// Appends at most `max` bytes from the reader to `out`. Returns 0 at the end.
     ///
     /// # Errors
-    /// Every variant of [`BodyError`]: the reader failed, ended early, or has more than declared.
+    /// Every variant of [`BodyError`]: the reader failed, ended early, or has more bytes than declared.
     pub(crate) fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<usize, BodyError> {
         let reader: &mut dyn Read = match &mut self.supply {
             Supply::Reader(reader) => reader,
@@ -149,7 +149,7 @@ impl Source {
             }
         };
         let before = out.len();
-        // One byte beyond the declared length is asked for, to see an excess.
+        // One byte beyond the declared length is requested, to detect an excess.
         let allowed = self.declared.map_or(u64::MAX, |all| all - self.taken);
         let max = (max as u64).min(allowed.saturating_add(1)) as usize;
         out.resize(before + max, 0);
@@ -185,13 +185,13 @@ impl Source {
         if read == 0
             && let Supply::Reader(reader) = &mut self.supply
         {
-            // It has ended, and is not asked again.
+            // The reader has ended and is not called again.
             *reader = Box::new(io::empty());
         }
         Ok(read)
     }
 
-    /// Gives back the memory of pushed bytes that were sent.
+    /// Frees the memory of pushed bytes that were sent.
     pub(crate) fn release(&mut self, len: usize) {
         if let Some(pushed) = self.pushed_mut() {
             pushed.release(len);
@@ -227,7 +227,7 @@ impl Source {
         }
     }
 
-    /// Pushed bytes held.
+    /// Pushed bytes in memory.
     pub(crate) fn pushed_len(&self) -> usize {
         self.pushed().map_or(0, Pushed::len)
     }
@@ -246,7 +246,7 @@ impl Source {
         }
     }
 
-    /// Whether it can be sent again, however much of it was sent.
+    /// Whether the body can be sent again after bytes of it were sent.
     pub(crate) fn is_repeatable(&self) -> bool {
         match &self.supply {
             Supply::Empty
@@ -258,7 +258,7 @@ impl Source {
         }
     }
 
-    /// Takes back all that was taken from it, of which nothing has left.
+    /// Takes all bytes back that were taken from the source. None of them was sent.
     pub(crate) fn take_back(&mut self, taken: Vec<u8>) {
         debug_assert_eq!(taken.len() as u64, self.taken);
         match &mut self.supply {
@@ -276,7 +276,7 @@ impl Source {
                 let rest = std::mem::replace(reader, Box::new(io::empty()));
                 *reader = Box::new(io::Cursor::new(taken).chain(rest));
             }
-            // Read again from its start, which `rewind` goes to.
+            // These are read again from the start by `rewind`.
             Supply::Empty
             | Supply::Bytes(_)
             | Supply::Shared(_)
@@ -286,7 +286,7 @@ impl Source {
         self.taken = 0;
     }
 
-    /// Goes back to the start for a retry; false when that is not possible.
+    /// Goes back to the start for a retry. False when that is not possible.
     pub(crate) fn rewind(&mut self) -> bool {
         let possible = match &mut self.supply {
             Supply::Empty | Supply::Bytes(_) | Supply::Shared(_) | Supply::Collected(_) => true,

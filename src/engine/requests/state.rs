@@ -8,23 +8,24 @@
 //! | Draining  | -             | -        | -     | -        | End     | End      | -    | -               | End   |
 //! | Aborting  | -             | -        | Gone  | Gone     | none    | Close    | Gone | Gone            | -     |
 //!
-//! *Buffering*: a body of unknown length is being collected. *Queued*: the request waits for a connection. *Active*: it
-//! has a connection and a request ID. *Draining*: the application has ended it, but output that was kept during a pause
-//! is still to be taken. *Aborting*: its `End` is out; `FCGI_ABORT_REQUEST` was sent on a shared connection, and the ID
+//! *Buffering*: a body of unknown length is being buffered. *Queued*: the request waits for a connection. *Active*: it
+//! has a connection and a request ID. *Draining*: the application has ended it, but output buffered during a pause has
+//! not been taken. *Aborting*: its `End` was reported; `FCGI_ABORT_REQUEST` was sent on a shared connection, and the ID
 //! is quarantined until the connection closes.
 //!
-//! Inputs: the embedder's *body* is *complete*; a connection was *assigned*; the application *ended* the request
-//! (`FCGI_END_REQUEST`) or *rejected* it with a retry left; the embedder's *abort*; a *deadline*; the connection was
-//! *lost*, with or without leave to *retry*; the output that was kept was *taken*.
+//! Inputs: *body complete* (the embedder has finished the body); *assigned* (it got a connection); *ended* (the
+//! application sent `FCGI_END_REQUEST`) or *rejected* (the application rejected it, and a retry is left); *abort* (by
+//! the embedder); a *deadline*; *lost* or *lost, may retry* (the connection was lost); *taken* (the buffered output was
+//! taken).
 //!
-//! Steps: `Queue` puts the request into the queue; `Begin` sends it; `End` reports and removes it (by way of Draining
-//! while output is kept); `Abandon` reports it, then closes its connection or, where others share that, goes to Aborting;
-//! `Gone` removes it silently; `Close` gives its connection up; `-` cannot happen.
+//! Steps: `Queue` puts the request into the queue. `Begin` sends it. `End` reports and removes it, by way of Draining
+//! while output is buffered. `Abandon` reports it, then closes its connection or, if other requests share it, goes to
+//! Aborting. `Gone` removes it without a report. `Close` gives its connection up. `-` cannot happen.
 
 use crate::engine::time::Time;
 use crate::event::ConnectionHandle;
 
-/// The state, with what only makes sense in it.
+/// The state, with the data that only exists in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Buffering {
@@ -71,7 +72,7 @@ pub(crate) enum Step {
 }
 
 impl State {
-    /// The table.
+    /// The transition table.
     pub(crate) fn step(self, input: Input) -> Step {
         use Input as I;
         match (self, input) {
@@ -130,7 +131,7 @@ mod tests {
                 since,
             },
         ];
-        // Without a wildcard, so that a new state or input asks for its place in the table.
+        // No wildcard: a new state or input must be added to the table.
         let states = states.map(|state| match state {
             State::Buffering { .. } => ("Buffering", state),
             State::Queued => ("Queued", state),

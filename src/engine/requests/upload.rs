@@ -1,4 +1,4 @@
-//! What of a request is to be sent, and how far it was put into its connection's outbox.
+//! The bytes of a request that are to be sent, and how many of them were put into its connection's outbox.
 
 use super::source::{Ready, Source};
 use crate::error::{BodyError, StdinError};
@@ -7,21 +7,21 @@ use crate::wire::RecordType;
 pub(crate) struct Upload {
     stage: Stage,
     stdin: Source,
-    /// A Filter's only.
+    /// Only for a Filter.
     data: Option<Box<Source>>,
-    /// It is in its connection's send queue.
+    /// Whether the request is in its connection's send queue.
     is_queued: bool,
-    /// `write_stdin` took less than was offered.
+    /// Whether `write_stdin` took fewer bytes than offered, so that `StdinReady` is due later.
     awaits_room: bool,
-    /// Position of its first byte in the bytes of its connection.
+    /// The position of the request's first byte in its connection's stream of sent bytes.
     first_offset: u64,
-    /// Position after the last byte framed for it.
+    /// The position after the last byte framed for the request.
     last_offset: u64,
-    /// Bytes framed for it.
+    /// Bytes framed for the request.
     framed: u64,
 }
 
-/// Which stream comes next.
+/// The stream that is framed next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Stdin,
@@ -29,7 +29,7 @@ enum Stage {
     Done,
 }
 
-/// Names bytes of a request's body stream that stand in an outbox.
+/// Identifies bytes of a request's body stream that are in an outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BodySlice {
     pub(crate) request: u32,
@@ -39,7 +39,7 @@ pub(crate) struct BodySlice {
     pub(crate) len: usize,
 }
 
-/// Which of a request's two body streams.
+/// One of a request's two body streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     Stdin,
@@ -61,9 +61,9 @@ impl Upload {
         }
     }
 
-    // --- what is left to send ---
+    // --- progress ---
 
-    /// The stream that comes next, and the type of its records; `None` when everything was framed.
+    /// The stream that is framed next, and the type of its records. `None` when everything was framed.
     #[inline]
     pub(crate) fn stream(&self) -> Option<(Stream, RecordType)> {
         match self.stage {
@@ -73,7 +73,7 @@ impl Upload {
         }
     }
 
-    /// What the stream that comes next can give.
+    /// What the next stream can provide.
     #[inline]
     pub(crate) fn ready(&self) -> Ready {
         match self.stage {
@@ -89,23 +89,23 @@ impl Upload {
         self.data.is_none() && self.stdin.ready() == Ready::End
     }
 
-    /// Whether the parameters say that there is no body.
+    /// Whether the parameters declare that there is no body.
     pub(crate) fn is_declared_empty(&self) -> bool {
         self.stdin.declared() == Some(0)
     }
 
-    /// Whether everything of it was handed to the transport.
+    /// Whether the whole request was given to the transport.
     #[inline]
     pub(crate) fn is_sent(&self, transmitted: u64) -> bool {
         self.stage == Stage::Done && transmitted >= self.last_offset
     }
 
-    /// Whether something of it is to be handed to the transport.
+    /// Whether bytes of the request are still to be given to the transport.
     pub(crate) fn is_unsent(&self, transmitted: u64) -> bool {
         self.is_queued || transmitted < self.last_offset
     }
 
-    /// Whether a byte of it was handed to the transport.
+    /// Whether a byte of the request was given to the transport.
     #[inline]
     pub(crate) fn has_begun(&self, transmitted: u64) -> bool {
         transmitted > self.first_offset
@@ -115,19 +115,19 @@ impl Upload {
         self.first_offset
     }
 
-    /// Bytes framed for it.
+    /// Bytes framed for the request.
     pub(crate) fn framed(&self) -> u64 {
         self.framed
     }
 
-    /// Bytes of it that were handed to the transport.
+    /// Bytes of the request that were given to the transport.
     pub(super) fn sent(&self, transmitted: u64) -> u64 {
         transmitted
             .saturating_sub(self.first_offset)
             .min(self.framed)
     }
 
-    /// The streams whose ends were not framed.
+    /// The streams whose end was not framed.
     pub(crate) fn open_streams(&self) -> &'static [RecordType] {
         match (self.stage, self.data.is_some()) {
             (Stage::Stdin, true) => &[RecordType::Stdin, RecordType::Data],
@@ -139,21 +139,21 @@ impl Upload {
 
     // --- framing ---
 
-    /// Its first byte will be the next one of its connection.
+    /// The request's first byte will be at this position of its connection.
     #[inline]
     pub(crate) fn begin(&mut self, first_offset: u64) {
         self.stage = Stage::Stdin;
         self.first_offset = first_offset;
     }
 
-    /// Bytes were framed for it, up to a position.
+    /// `len` bytes were framed for the request, up to a position.
     #[inline]
     pub(crate) fn note_framed(&mut self, len: u64, end_offset: u64) {
         self.framed += len;
         self.last_offset = end_offset;
     }
 
-    /// The end of the stream that comes next was framed. Whether it was the last stream.
+    /// The end of the current stream was framed. Returns whether it was the last stream.
     #[inline]
     pub(crate) fn end_stream(&mut self) -> bool {
         self.stage = match self.stage {
@@ -163,12 +163,12 @@ impl Upload {
         self.stage == Stage::Done
     }
 
-    /// Nothing more is framed for it.
+    /// No more bytes are framed for the request.
     pub(crate) fn stop(&mut self) {
         self.stage = Stage::Done;
     }
 
-    /// Nothing more is framed for it, and what was to be sent goes back to whoever gave it.
+    /// No more bytes are framed for the request, and its bodies are dropped.
     pub(super) fn drop_bodies(&mut self) {
         self.stage = Stage::Done;
         self.stdin = Source::empty();
@@ -184,7 +184,7 @@ impl Upload {
         self.is_queued = is_queued;
     }
 
-    /// The source of a stream. A Filter alone has data.
+    /// The source of a stream. `None` for the data of a request that is not a Filter.
     #[inline]
     pub(crate) fn source(&mut self, stream: Stream) -> Option<&mut Source> {
         match stream {
@@ -193,7 +193,7 @@ impl Upload {
         }
     }
 
-    /// Bytes of a stream that were taken and not given back.
+    /// Bytes of a stream that were taken and not released.
     pub(super) fn bytes(&self, slice: BodySlice) -> &[u8] {
         match slice.stream {
             Stream::Stdin => self.stdin.bytes(slice.offset, slice.len),
@@ -206,13 +206,13 @@ impl Upload {
 
     // --- another attempt ---
 
-    /// Whether it can be sent again, however much of it was sent.
+    /// Whether the request can be sent again after bytes of it were sent, as far as its bodies allow.
     #[inline]
     pub(crate) fn is_repeatable(&self) -> bool {
         self.stdin.is_repeatable() && self.data.as_ref().is_none_or(|it| it.is_repeatable())
     }
 
-    /// Takes back all that was taken from its bodies, of which nothing has left.
+    /// Takes all bytes back that were taken from the bodies. None of them was sent.
     pub(crate) fn take_back(&mut self, stdin: Vec<u8>, data: Vec<u8>) {
         self.stdin.take_back(stdin);
         if let Some(source) = &mut self.data {
@@ -220,7 +220,7 @@ impl Upload {
         }
     }
 
-    /// Goes back to the start; false when a body cannot be rewound.
+    /// Goes back to the start. False when a body cannot be rewound.
     pub(super) fn rewind(&mut self) -> bool {
         let data_rewinds = |data: &mut Box<Source>| data.rewind();
         if !(self.stdin.rewind() && self.data.as_mut().is_none_or(data_rewinds)) {
@@ -232,9 +232,9 @@ impl Upload {
         true
     }
 
-    // --- a body that the embedder pushes ---
+    // --- pushed bodies ---
 
-    /// Takes bytes as far as they fit below `high_water`; `max_len` is the longest body there may be.
+    /// Takes bytes as far as they fit below `high_water`; `max_len` is the longest body allowed.
     ///
     /// # Errors
     /// [`StdinError::NotPushed`], [`StdinError::Finished`], [`StdinError::TooLong`], [`StdinError::BodyTooLarge`].
@@ -269,7 +269,7 @@ impl Upload {
         Ok(())
     }
 
-    /// What is missing of the declared length, as an error.
+    /// An error when fewer bytes were pushed than declared.
     pub(super) fn shortfall(&self) -> Option<BodyError> {
         let sent = self.stdin.pushed_total();
         let declared = self.stdin.declared().filter(|all| sent < *all)?;
@@ -282,7 +282,7 @@ impl Upload {
         self.awaits_room = false;
     }
 
-    /// A body that was pushed as a whole has a known length from here on.
+    /// Fixes the length of a finished pushed body and returns it.
     pub(super) fn fix_length(&mut self) -> u64 {
         self.stdin.fix_length();
         self.stdin.declared().unwrap_or_default()
@@ -293,8 +293,8 @@ impl Upload {
         self.stdin.is_finished()
     }
 
-    /// Whether the embedder is to be told that there is room: it waits for that, and at most `half` bytes are left. Told
-    /// once.
+    /// Whether to notify the embedder that the body takes more bytes: it waits for that, and at most `half` bytes are
+    /// unsent. True once.
     #[inline]
     pub(super) fn take_room(&mut self, half: usize) -> bool {
         let has_room = self.awaits_room && self.stdin.pushed_len() <= half;

@@ -1,14 +1,14 @@
-//! Back-pressure: whether a connection is read, and what the driver is asked to do when that changes.
+//! Back-pressure: whether a connection is read, and which actions follow when that changes.
 //!
-//! A request that is alone on its connection is paused by not reading the socket. A request that shares its connection has
-//! its output kept, up to the budgets of [`PauseBuffer`](crate::PauseBuffer); when a budget is used up, either the connection is not
-//! read, or the paused request fails.
+//! A request that is alone on its connection is paused by not reading the socket. The output of a paused request that
+//! shares its connection is buffered, up to the limits of [`PauseBuffer`](crate::PauseBuffer). When a limit is reached,
+//! either the connection is not read, or the paused request fails.
 
 use super::Engine;
 use super::connection::Reads;
 
 impl Engine {
-    /// Decides whether a connection is to be read, and tells the driver when that becomes true.
+    /// Decides whether a connection is read, and asks the driver to read when that becomes true.
     #[inline]
     pub(super) fn update_reads(&mut self, key: u32) {
         let connection = self.connections.get(key as usize);
@@ -26,11 +26,11 @@ impl Engine {
             Reads::Blocked => {}
             Reads::Reopened => self.ask_read(key),
         }
-        // Their time limits stood still and may have no entry, or waited for what would be read.
+        // The time limits of its requests were suspended and may have no timer entry, or waited for a read.
         self.arm_requests(key);
     }
 
-    /// Makes sure that each request on a connection is looked at when its next deadline comes.
+    /// Arms a timer for the next deadline of each request on a connection.
     fn arm_requests(&mut self, key: u32) {
         let requests: Vec<u32> = self.connections[key as usize].requests().collect();
         for request in requests {
@@ -38,7 +38,7 @@ impl Engine {
         }
     }
 
-    /// Less output is kept than may be: connections that wait for that may be read again.
+    /// Lets blocked connections be read again after the buffered output has fallen below the client's limit.
     pub(super) fn reopen_reads(&mut self) {
         if self.requests.take_fallen_below() {
             let keys: Vec<u32> = self.connections.iter().map(|(key, _)| key as u32).collect();
@@ -48,7 +48,7 @@ impl Engine {
         }
     }
 
-    /// Asks the driver to write, once, if there is anything.
+    /// Asks the driver to write, once, if there are bytes.
     #[inline]
     pub(super) fn ask_flush(&mut self, key: u32) {
         if let Some(connection) = self.connections.get_mut(key as usize)

@@ -1,4 +1,4 @@
-//! A connection becomes idle, drains, closes or is lost, and what becomes of the requests on it.
+//! The ways in which a connection becomes idle, drains, closes or is lost, and the consequences for its requests.
 
 use std::io;
 
@@ -12,15 +12,16 @@ use crate::error::{ConnectError, ConnectionLostReason, RequestError};
 use crate::event::RequestHandle;
 
 impl Engine {
-    /// Closes a connection that has no request whose `End` is not out.
+    /// Closes a connection without requests that have not reported their `End`. An embedder's probe on it fails as
+    /// aborted.
     pub(super) fn close(&mut self, now: Time, key: u32, reason: CloseReason) {
         let handle = self.connections[key as usize].handle(key);
         self.pending.close(handle, reason);
-        // Nobody is left to be told but a question of the embedder's.
+        // Only an embedder's probe can still report this error.
         self.lose(now, key, reason, RequestError::Aborted);
     }
 
-    /// Step `Drain`: a connection takes no further request and closes once none is left.
+    /// Step `Drain`: the connection takes no further request and closes once none is left.
     pub(super) fn drain(&mut self, now: Time, key: u32, reason: CloseReason) {
         let connection = &mut self.connections[key as usize];
         connection.drain(reason);
@@ -59,7 +60,7 @@ impl Engine {
         }
     }
 
-    /// Step `Pool`: a connection's last request is off. It becomes idle, or is closed where a limit says so.
+    /// Step `Pool`: the last request has left the connection. It becomes idle, or is closed if a limit requires it.
     pub(super) fn make_idle(&mut self, now: Time, key: u32) {
         if let Some(reason) = self.reason_to_close(now, key) {
             self.close(now, key, reason);
@@ -78,8 +79,8 @@ impl Engine {
             self.arm_connection(key);
             return;
         }
-        // Otherwise when the read is used up, the padding has come, and the socket was found empty: what is behind the end
-        // of a request must not reach the next one.
+        // Otherwise the connection becomes available when the read is used up, the padding has come and the socket was
+        // found empty: bytes after the end of a request must not reach the next one.
         let connection = &mut self.connections[key as usize];
         if connection.is_clean() {
             self.make_available(key);
@@ -87,7 +88,7 @@ impl Engine {
         self.arm_connection(key);
     }
 
-    /// Why a connection whose last request is off cannot be used again.
+    /// Why a connection whose last request has left cannot be used again.
     #[inline]
     fn reason_to_close(&mut self, now: Time, key: u32) -> Option<CloseReason> {
         let limits = &self.config.limits;
@@ -115,7 +116,7 @@ impl Engine {
         }
     }
 
-    /// Whether a connection is to be closed so that its process can turn to one that waits, see
+    /// Whether a connection must be closed now so that its process can serve a waiting connection, see
     /// [`Config::preempt_idle_after`](crate::Config::preempt_idle_after).
     pub(super) fn must_preempt(&mut self, now: Time, server: u16) -> bool {
         if !self.pool.awaits_first_byte(server) {
@@ -126,8 +127,7 @@ impl Engine {
         must
     }
 
-    /// An idle connection has consumed all of its last record, padding included, and its socket is empty: it may be handed
-    /// out.
+    /// Makes an idle connection available: its last record is complete, padding included, and its socket is empty.
     #[inline]
     pub(super) fn make_available(&mut self, key: u32) {
         let connection = &mut self.connections[key as usize];
@@ -136,7 +136,7 @@ impl Engine {
         }
     }
 
-    /// Takes a connection away and deals with the requests that are still on it.
+    /// Removes a connection and fails or requeues the requests that are still on it.
     pub(super) fn lose(&mut self, now: Time, key: u32, reason: CloseReason, error: RequestError) {
         let connection = &mut self.connections[key as usize];
         let probe = connection.take_probe();
@@ -152,7 +152,7 @@ impl Engine {
             reason,
             CloseReason::ClosedIdle | CloseReason::UnsolicitedData | CloseReason::Protocol
         );
-        // One that ends before anybody had it is no better than none.
+        // A connection that ends before it was used is a failure of the server, like a failed connect.
         let is_failure = is_useless && served == 0 && live.is_empty() && probe.is_none();
         let (opened, serial) = (connection.opened(), connection.serial());
         let loss = Loss::of(connection, now, self.config.stale_window);
@@ -183,7 +183,7 @@ impl Engine {
         }
     }
 
-    /// What the loss of a connection says of its server.
+    /// Notes what the loss of a connection shows about its server.
     fn note_loss(&mut self, now: Time, key: u32, reason: CloseReason) {
         self.question_lost(key, reason);
         let connection = &self.connections[key as usize];
@@ -191,14 +191,14 @@ impl Engine {
         let is_plain = connection.max_requests() == 1;
         let is_unanswered =
             reason == CloseReason::Lost && connection.has_no_reply_yet() && is_plain;
-        // An application that knows ID 1 only may close a connection rather than answer another one.
+        // An application that knows only ID 1 may close a connection instead of answering another ID.
         let first = connection.only_request(&self.requests);
         let has_other_id =
             first.is_some_and(|it| matches!(it.state(), State::Active { id, .. } if id != 1));
         if is_unanswered && has_other_id {
             self.pool.other_id_unanswered(server);
         }
-        // The application has closed it between two requests, or before it took the second.
+        // The application has closed the connection between two requests, or before it took the second one.
         let is_behind_answer = match reason {
             CloseReason::ClosedIdle => connection.live() == 0,
             _ => is_unanswered,
@@ -210,7 +210,7 @@ impl Engine {
         }
     }
 
-    /// What becomes of the requests on a connection that is gone, in the order in which they were sent.
+    /// Fails or requeues the requests on a lost connection, in the order in which they were sent.
     fn lose_requests(&mut self, now: Time, live: Vec<u32>, loss: Loss, error: &RequestError) {
         let (again, over): (Vec<u32>, Vec<u32>) = live.into_iter().partition(|key| {
             let request = &self.requests[*key];
@@ -219,7 +219,7 @@ impl Engine {
                 && request.has_attempt_left(now, self.config.max_retries)
                 && !self.lifecycle.has_stopped()
         });
-        // Each that is sent again goes to the front of the queue: the last first.
+        // Each requeued request goes to the front of the queue, so the last one is requeued first.
         let over = over.into_iter().map(|key| (key, RequestInput::Lost));
         let again = again.into_iter().rev();
         for (key, input) in over.chain(again.map(|key| (key, RequestInput::LostMayRetry))) {
@@ -244,14 +244,14 @@ impl Engine {
         }
     }
 
-    /// The embedder's question to a server stays without an answer.
+    /// An embedder's probe ends without a reply.
     fn probe_failed(&mut self, now: Time, request: RequestHandle, error: RequestError) {
         if let Some(key) = self.requests.key(request) {
             self.fail(now, key, error, u64::MAX);
         }
     }
 
-    /// Closes what is being opened or asked while nobody will use it.
+    /// Closes connections that are being opened or are idle, because no request will use them.
     pub(super) fn retire_unused(&mut self, now: Time) {
         let is_unused = |connection: &Connection| match connection.state().step(Input::Retire) {
             Step::Failed => true,
@@ -261,7 +261,7 @@ impl Engine {
         self.close_where(now, |it| is_unused(it).then_some(CloseReason::Retired));
     }
 
-    /// Closes idle connections that new limits find too old or too often used.
+    /// Closes idle connections that exceed new limits on lifetime or requests.
     pub(super) fn close_used_up(&mut self, now: Time) {
         let limits = self.config.limits;
         self.close_where(now, |connection| {
@@ -277,7 +277,7 @@ impl Engine {
         });
     }
 
-    /// Closes each connection for which there is a reason.
+    /// Closes each connection for which `reason` returns a reason.
     pub(super) fn close_where(
         &mut self,
         now: Time,
@@ -295,13 +295,13 @@ impl Engine {
     }
 }
 
-/// What was known of a connection when it was lost.
+/// The state of a connection when it was lost.
 #[derive(Clone, Copy, Debug)]
 struct Loss {
     progress: Progress,
     has_no_reply: bool,
     is_within_record: bool,
-    /// The client's own question was sent on it, not long ago.
+    /// Whether the client's own probe was sent on the connection not long ago.
     was_asked: bool,
 }
 
@@ -311,7 +311,7 @@ impl Loss {
             progress: connection.progress(),
             has_no_reply: connection.has_no_reply_yet(),
             is_within_record: !connection.is_at_record_boundary(),
-            // It may have died of the question, and not of its request.
+            // The application may have crashed on the probe and not on a request.
             was_asked: connection.asked().is_some_and(|(since, was_sent)| {
                 was_sent && now.saturating_duration_since(since) < stale_window
             }),

@@ -188,7 +188,7 @@ impl Engine {
     /// | [`TimeoutKind::Queue`](crate::TimeoutKind::Queue) | every connection of this client is busy |
     /// | [`TimeoutKind::Probe`](crate::TimeoutKind::Probe), [`ConnectError::BacklogFull`](crate::ConnectError::BacklogFull) | every process of the application is busy |
     /// | [`RequestError::Connect`] otherwise | the server is down |
-    /// | [`RequestError::Protocol`], [`RequestError::ConnectionLost`] | another protocol is spoken there; `ConnectionLost` also while the application restarts |
+    /// | [`RequestError::Protocol`], [`RequestError::ConnectionLost`] | another program listens there; `ConnectionLost` also while the application restarts |
     ///
     /// A server that accepts the connection and sends nothing need not be a FastCGI application: some HTTP servers wait
     /// for the end of a line.

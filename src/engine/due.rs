@@ -1,4 +1,4 @@
-//! Time has passed: who is due, and what follows.
+//! Expired timers: finds out what is due, and acts on it.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::timeouts::ConnectionDue;
 use super::timers::Owner;
 use crate::error::{ConnectError, RequestError, TimeoutKind};
 
-/// When a connection that `min_idle_per_server` keeps, and that is due all the time, is looked at again.
+/// How long until a connection is checked again that is always due but kept for `min_idle_per_server`.
 const KEPT_AGAIN: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// What follows from one deadline that may have come.
+    /// Handles an expired timer entry. Its owner's deadline may not have come yet.
     pub(super) fn due(&mut self, now: Time, owner: Owner) {
         match owner {
             Owner::Request(key) => self.look_at_request(now, key),
@@ -46,7 +46,7 @@ impl Engine {
             DueKind::TimedOut(kind) => RequestError::TimedOut(kind),
             DueKind::Refused(error) => {
                 if self.pool.last_errors().any(|it| it.is_none()) {
-                    // One is back meanwhile: it waits as all others do.
+                    // A server is available again meanwhile: the request waits like all others.
                     self.requests[key].set_refused(None);
                     self.arm_request(key);
                     return;
@@ -65,8 +65,8 @@ impl Engine {
         }
     }
 
-    /// A time limit is over, and what it waits for may be in the connection's socket already. Only for drivers that report
-    /// what they find.
+    /// A time limit has expired, but the bytes it waits for may already be in the socket. Returns whether to wait until
+    /// the socket is read. Only for drivers that report what they find.
     fn looks_first(&mut self, key: u32) -> bool {
         if !self.reads_are_reported {
             return false;
@@ -81,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// A connection with a limit that is over was read, and its socket found empty.
+    /// A connection with an expired limit was read and its socket found empty.
     pub(super) fn look_is_over(&mut self, now: Time, key: u32) {
         let requests: Vec<u32> = self.connections[key as usize].requests().collect();
         for request in requests {
@@ -122,7 +122,7 @@ impl Engine {
                     return;
                 };
                 if now.saturating_duration_since(*since) >= self.config.connect_timeout {
-                    // No pause is left, or the clock came late.
+                    // No pause is left, or the timer was handled late.
                     self.give_up_connecting(now, key, ConnectError::BacklogFull);
                     return;
                 }
@@ -142,7 +142,7 @@ impl Engine {
         self.connect_failed(now, key, error);
     }
 
-    /// A connection without a request is to be closed, unless it is one of those that `min_idle_per_server` keeps.
+    /// Closes a connection without a request, unless it is one of those kept for `min_idle_per_server`.
     fn close_due(&mut self, now: Time, key: u32, due: ConnectionDue) {
         let connection = &mut self.connections[key as usize];
         let reason = match due {
@@ -169,13 +169,13 @@ impl Engine {
             | ConnectionDue::Redial
             | ConnectionDue::Late => {
                 let kept = self.config.limits.min_idle_per_server;
-                // One that still waits for its last padding is of no use.
+                // A connection that still waits for its last padding is not worth keeping.
                 if self.pool.is_kept_idle(connection.server(), key, kept) {
                     connection.touch(now);
-                    // Its lists would never be due.
+                    // Its deadline for shrinking the lists would never come.
                     connection.shrink_idle();
                     if let Some((at, _)) = self.connection_due(key) {
-                        // Without an idle time it is due again at once, and this call would never return.
+                        // With an idle timeout of zero it is due again at once, and this call would never return.
                         let at = if at > now { at } else { now + KEPT_AGAIN };
                         self.timers.arm(Owner::Connection(key), at);
                     }
@@ -187,7 +187,7 @@ impl Engine {
         self.close(now, key, reason);
     }
 
-    /// A pause after failures is over, or a new connection has waited long enough for its first byte.
+    /// A pause of the server has expired, or a new connection has waited long enough for its first byte.
     fn look_at_server(&mut self, now: Time, server: u16) {
         let index = usize::from(server);
         self.pool.end_pauses(now, index);

@@ -1,4 +1,4 @@
-//! A request ends, or is put back into the queue.
+//! How a request ends, or is put back into the queue.
 
 use super::close_reason::CloseReason;
 use super::requests::State;
@@ -8,8 +8,8 @@ use crate::error::{Failure, RequestError};
 use crate::event::Outcome;
 
 impl Engine {
-    /// The `End` of a request that is on no connection any more, and is then gone; `None` while output that was kept has
-    /// to be taken first.
+    /// Ends a request that is on no connection. Returns its `End`, or `None` while buffered output has to be taken
+    /// first.
     #[inline]
     pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<RawEvent> {
         let event = self.requests.finish(key, outcome);
@@ -20,20 +20,20 @@ impl Engine {
         event
     }
 
-    /// Ends a request that is on no connection any more.
+    /// Ends a request that is on no connection, and queues its `End`.
     pub(super) fn end(&mut self, key: u32, outcome: Outcome) {
         if let Some(event) = self.finish(key, outcome) {
             self.pending.event(event);
         }
     }
 
-    /// Ends a request that is on no connection any more with an error.
+    /// Ends a request that is on no connection with an error, and queues its `End`.
     pub(super) fn fail(&mut self, now: Time, key: u32, error: RequestError, transmitted: u64) {
         let failure = self.requests[key].failure(now, error, transmitted);
         self.end(key, Err(failure));
     }
 
-    /// Puts a request back that is to be sent again.
+    /// Puts a request that will be sent again back into the queue.
     pub(super) fn requeue(&mut self, key: u32, failed: Failure) {
         let limit = self.config.limits.max_queued_requests;
         self.requests
@@ -41,10 +41,11 @@ impl Engine {
         self.arm_request(key);
     }
 
-    /// Takes a request off its connection, which goes on; [`release`](Self::release) follows.
+    /// Takes a request off its connection, which stays open; [`release`](Self::release) must follow.
     ///
-    /// Where the request was not sent as a whole, a shared connection gets the ends of its streams and keeps the ID out
-    /// of use; a plain one is not used again, since the application may take the rest for the next request.
+    /// If the request was not sent as a whole, a shared connection ends its streams and quarantines its ID. A
+    /// connection with one request at a time is not used again, since the application may take the remaining bytes for
+    /// the next request.
     #[inline(always)]
     pub(super) fn detach(&mut self, now: Time, key: u32, request_key: u32) {
         let request = &mut self.requests[request_key];
@@ -68,7 +69,7 @@ impl Engine {
         if is_plain {
             connection.retire(CloseReason::EarlyEnd);
         }
-        // It may have others on it, though it was lowered to one request at a time.
+        // Other requests may share it, although it was lowered to one request at a time.
         let goes_on = !is_plain || connection.live() > 1;
         if goes_on
             && connection.end_streams(now, request_key, id, &mut self.requests, &mut self.buffers)

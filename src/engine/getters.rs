@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::event::ConnectionHandle;
 
 impl Engine {
-    /// The configuration. Its limits are those of the last [`set_limits`](Self::set_limits).
+    /// The configuration, with the limits as last changed by [`set_limits`](Self::set_limits).
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
@@ -69,8 +69,8 @@ impl Engine {
     }
 
     /// Whether the driver should read a connection. False while the connection is being opened, while its only request
-    /// is paused, and while its budget for paused requests is used up. Idle connections are read too: one that the
-    /// application closes or sends bytes on is closed at once.
+    /// is paused, and while its budget for paused requests is used up. Idle connections are read too, so that the engine
+    /// notices at once when the application closes one or sends bytes on it.
     #[inline]
     #[must_use]
     pub fn wants_read(&self, connection: ConnectionHandle) -> bool {

@@ -1,7 +1,7 @@
-//! Running counts against what they count.
+//! Checks of running counts against what they count.
 //!
-//! The engine keeps counts where it would have to walk everything otherwise, for each request. Builds with debug
-//! assertions count again whenever [`Engine::stats`] does, which walks all of it anyway.
+//! The engine keeps counts where each request would otherwise have to walk everything. Builds with debug assertions
+//! check the counts in [`Engine::stats`], which walks everything anyway.
 
 use super::Engine;
 use super::connection;

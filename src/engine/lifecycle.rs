@@ -1,11 +1,11 @@
-//! Whether the client runs, stops or has stopped.
+//! The phases of the client: running, stopping, stopped.
 
 use super::time::Time;
 
 #[derive(Debug)]
 pub(super) struct Lifecycle {
     phase: Phase,
-    /// The pool is looked at after each change: while the client stops, and where connections are opened beforehand.
+    /// Whether `settle` always runs: while the client stops, and when connections are opened in advance.
     always_settles: bool,
 }
 
@@ -28,7 +28,7 @@ impl Lifecycle {
         self.phase == Phase::Running
     }
 
-    /// Whether it stops, and has not stopped yet.
+    /// Whether the client is stopping and has not stopped yet.
     pub(super) fn is_stopping(&self) -> bool {
         matches!(self.phase, Phase::Stopping { .. })
     }
@@ -37,7 +37,7 @@ impl Lifecycle {
         self.phase == Phase::Stopped
     }
 
-    /// When what is left fails.
+    /// When the remaining requests fail.
     pub(super) fn deadline(&self) -> Option<Time> {
         match self.phase {
             Phase::Stopping { deadline } => deadline,
@@ -53,13 +53,13 @@ impl Lifecycle {
         self.always_settles = opens_beforehand || !self.is_running();
     }
 
-    /// It stops; a later call changes the deadline.
+    /// Begins to stop. A later call changes the deadline.
     pub(super) fn stop(&mut self, deadline: Option<Time>) {
         self.phase = Phase::Stopping { deadline };
         self.always_settles = true;
     }
 
-    /// Nothing is left, and that was reported.
+    /// The client has stopped, and that was reported.
     pub(super) fn stopped(&mut self) {
         self.phase = Phase::Stopped;
     }

@@ -1,4 +1,4 @@
-//! Connections come and go: dialled, opened, put off, refused, taken away.
+//! How connections are opened and removed: dialed, opened, postponed, failed, removed.
 
 use std::io;
 
@@ -26,7 +26,7 @@ impl Engine {
         debug!("connection {key}: connecting to server {server}, {address}");
     }
 
-    /// A connection has been opening for long: requests that can go to another server, or over another connection, no
+    /// A connection has been opening for too long: requests that can use another server, or another connection, no
     /// longer wait for it (RFC 8305, 5).
     pub(super) fn stop_waiting_for(&mut self, key: u32) {
         let connection = &mut self.connections[key as usize];
@@ -35,7 +35,7 @@ impl Engine {
         debug!("connection {key}: still connecting, not waited for");
     }
 
-    /// Step `Open`: the transport is there.
+    /// Step `Open`: the connection is established.
     pub(super) fn open(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
         let server = connection.server();
@@ -47,8 +47,8 @@ impl Engine {
         debug!("connection {key}: open");
     }
 
-    /// Step `Postpone`: this side has no descriptor, port or memory for another connection. That is no failure of the
-    /// server: requests wait, those that are connected go on, and it is tried again when a socket of this client's was
+    /// Step `Postpone`: this side has no descriptor, port or memory for another connection. It is not a failure of the
+    /// server: requests wait, and open connections continue. The next try follows when a socket of this client was
     /// closed, or after a pause.
     pub(super) fn postpone(&mut self, now: Time, key: u32, kind: io::ErrorKind) {
         let server = self.connections[key as usize].server();
@@ -59,8 +59,8 @@ impl Engine {
         debug!("server {server}: no socket to connect with, {kind}; again in {pause:?}");
     }
 
-    /// Step `Failed`: it could not be connected. The server is set aside, unless it is only busy; requests that have
-    /// nowhere else to go and no time left to retry fail.
+    /// Step `Failed`: the connect failed. The server backs off, unless only its backlog was full. Requests that can use
+    /// no other server and have no time left to wait fail.
     pub(super) fn connect_failed(&mut self, now: Time, key: u32, error: ConnectError) {
         let connection = &self.connections[key as usize];
         let failure = ConnectFailure {
@@ -74,14 +74,14 @@ impl Engine {
         self.server_failed(now, serial, failure);
     }
 
-    /// A connection to a server could not be had or was of no use.
+    /// A connect failed, or a connection was of no use.
     pub(super) fn server_failed(&mut self, now: Time, serial: u64, failure: ConnectFailure) {
         self.pool
             .connect_failed(now, serial, failure, self.config.backoff);
         self.arm_server(now, failure.server);
     }
 
-    /// Forgets a connection; its requests are dealt with by the caller.
+    /// Removes a connection. The caller handles its requests.
     pub(super) fn remove(&mut self, key: u32, reason: CloseReason) {
         let mut connection = self.connections.remove(key as usize);
         let server = connection.server();

@@ -1,4 +1,4 @@
-//! What waits to be taken: events for the embedder, actions for the driver.
+//! Outputs that wait to be taken: events for the embedder, actions for the driver.
 
 use std::collections::VecDeque;
 

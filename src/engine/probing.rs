@@ -1,19 +1,21 @@
-//! `FCGI_GET_VALUES` (FastCGI 1.0, 4.1): does this server multiplex?
+//! `FCGI_GET_VALUES` (FastCGI 1.0, 4.1): finds out whether a server multiplexes.
 //!
-//! The embedder's question ([`Engine::get_values`]) goes out on a connection that no request uses meanwhile. The client's
-//! own, under [`Multiplex::Auto`](crate::Multiplex::Auto), is asked when the answer can help: when a request waits for a
-//! connection and none can be opened. It goes out on the next connection that becomes idle. Where none does, because
-//! requests hold theirs for long, it follows one of them after a second: one without a body, which the application has read
-//! as a whole by then. (libfcgi loses what comes with a body that it has not read, and with it the next request.) An
-//! application that shares connections answers at once, the others when the request is done. Until the answer is in, the
-//! connection takes no other request; one that has been without a request for `probe_timeout` is closed.
+//! An embedder's probe ([`Engine::get_values`]) is sent on a connection without a request. The client's own probe,
+//! under [`Multiplex::Auto`](crate::Multiplex::Auto), is sent when the reply can help: when a request waits for a
+//! connection and none can be opened. It is sent on the next connection that becomes idle. If none does, because
+//! requests keep their connections for long, the probe follows one of them after a second. That must be a request
+//! without a body, which the application has read as a whole by then: libfcgi loses bytes that arrive together with a
+//! body it has not read, and with them the next request.
 //!
-//! Only `FCGI_MPXS_CONNS=1` counts as yes. Silence, the end of the connection, `FCGI_UNKNOWN_TYPE`, an empty or unreadable
-//! answer all mean no. The answer holds for the server until it has been down; that a connection was lost with the question
-//! holds for good, since the application may have died of it.
+//! An application that shares connections replies at once, others when the request is done. Until the reply comes, the
+//! connection takes no other request. A connection that has been without a request for `probe_timeout` is closed.
 //!
-//! What an application that shares connections says of its capacity counts for all connections to it together. What
-//! another one says is ignored: libfcgi says 1 for each of its processes, however many listen on one socket.
+//! Only `FCGI_MPXS_CONNS=1` counts as yes. No reply, the end of the connection, `FCGI_UNKNOWN_TYPE`, and an empty or
+//! unreadable reply all count as no. The result is kept for the server until the server was down. If a connection was
+//! lost with the probe on it, that is remembered forever, since the application may have crashed on the probe.
+//!
+//! The capacity that an application reports counts for all connections to it together, if it shares connections.
+//! Otherwise it is ignored: libfcgi reports 1 for each of its processes, however many listen on one socket.
 
 use std::time::Duration;
 
@@ -25,13 +27,14 @@ use super::time::Time;
 use super::timers::Owner;
 use crate::event::ServerValues;
 
-/// How long a request has held its connection before the client's question is sent after it.
+/// How long a request must have held its connection before the client's probe is sent after it.
 const HELD_FOR_LONG: Duration = Duration::from_secs(1);
-/// A request below this length is read by libfcgi at once, with nothing after it left over.
+/// libfcgi reads a request below this length at once, and nothing that follows is lost.
 const MAX_READ_AT_ONCE: u64 = 8 * 1024 - 256;
 
 impl Engine {
-    /// A connection has become idle: asks its server, if that was not asked yet and requests wait. True when it was.
+    /// A connection has become idle: probes its server, if it was not probed yet and requests wait. Returns whether it
+    /// did.
     #[inline]
     pub(super) fn ask_on_idle(&mut self, now: Time, key: u32) -> bool {
         if self.pool.unprobed() == 0 || !self.lifecycle.is_running() {
@@ -53,8 +56,8 @@ impl Engine {
         self.requests.queue().len() > self.pool.expected()
     }
 
-    /// A request waits, and no connection can be opened for it: asks the servers that were not asked yet, after requests
-    /// that hold their connections for long.
+    /// A request waits, and no connection can be opened for it: probes the servers that were not probed yet, after
+    /// requests that hold their connections for long.
     pub(super) fn ask_servers(&mut self, now: Time) {
         if self.pool.unprobed() == 0 || !self.has_queued() {
             return;
@@ -72,7 +75,7 @@ impl Engine {
         }
     }
 
-    /// When a question may be sent after the only request of a connection, to a server that was not asked yet.
+    /// When a probe may be sent after the only request of a connection, if its server was not probed yet.
     fn asked_at(&self, connection: &Connection) -> Option<Time> {
         let may_be_asked = self.may_be_asked(connection.server())
             && matches!(connection.state(), State::Open)
@@ -84,7 +87,7 @@ impl Engine {
         }
         let request = connection.only_request(&self.requests)?;
         let upload = request.upload();
-        // An application may die of a question, and what it works on with it.
+        // The application may crash on a probe, and its current request is lost then.
         let is_read = request.may_be_repeated()
             && upload.is_sent(connection.transmitted())
             && upload.is_declared_empty()
@@ -93,12 +96,13 @@ impl Engine {
         Some(sent + HELD_FOR_LONG)
     }
 
-    /// Whether a server was not asked yet, and the embedder does not ask it now: the client learns from that, too.
+    /// Whether the client may probe a server: it was not probed yet, and no probe of the embedder is running, from which
+    /// the client learns, too.
     fn may_be_asked(&self, server: u16) -> bool {
         self.pool.known(server).multiplexing() == Multiplexing::Unknown && !self.is_asked(server)
     }
 
-    /// Whether the embedder asks a server.
+    /// Whether a probe of the embedder is running on a server.
     pub(super) fn is_asked(&self, server: u16) -> bool {
         let request = self.pool.known(server).probe_request();
         request.is_some_and(|it| self.requests.key(it).is_some())
@@ -114,7 +118,7 @@ impl Engine {
         self.ask_flush(key);
     }
 
-    /// The client's own question stays without an answer.
+    /// The client's own probe ends without a reply.
     pub(super) fn question_unanswered(&mut self, key: u32) {
         let connection = &mut self.connections[key as usize];
         connection.set_question(None);
@@ -124,8 +128,8 @@ impl Engine {
         }
     }
 
-    /// A connection ends, perhaps with the client's own question on it. What the application ended it may have died of;
-    /// what this side closes says nothing.
+    /// A connection ends, perhaps with the client's own probe on it. If the application ended it, it may have crashed
+    /// on the probe. If this side closed it, nothing follows.
     pub(super) fn question_lost(&mut self, key: u32, reason: CloseReason) {
         let connection = &mut self.connections[key as usize];
         let Some((_, was_sent)) = connection.asked() else {
@@ -152,7 +156,7 @@ impl Engine {
         }
     }
 
-    /// Draws the conclusion from an answer, or from its absence.
+    /// Applies the reply to a probe, or its absence.
     pub(super) fn apply_capabilities(&mut self, server: u16, values: ServerValues) {
         if !self.config.multiplex.is_auto() {
             return;

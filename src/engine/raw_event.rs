@@ -1,4 +1,4 @@
-//! Events whose output is not yet a borrow.
+//! Events whose output is not borrowed yet.
 
 use crate::event::{Event, EventKind};
 
@@ -19,7 +19,7 @@ impl RawEvent {
         self.map(|len| &bytes[..len])
     }
 
-    /// The event, its output the last of the bytes that were consumed.
+    /// The event, with its output at the end of the consumed bytes.
     #[inline]
     pub(crate) fn into_event(self, consumed: &[u8]) -> Event<&[u8]> {
         self.map(|len| &consumed[consumed.len() - len..])

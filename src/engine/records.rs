@@ -1,4 +1,4 @@
-//! What follows from a record, and from the end of a read.
+//! The consequences of a record, and of the end of a read.
 
 use log::{debug, warn};
 
@@ -14,7 +14,7 @@ use crate::event::{Completion, Event, EventKind, ServerValues};
 use crate::wire::{EndRequest, ProtocolStatus, RecordType};
 
 impl Engine {
-    /// What follows from what came on a connection; the event that comes out of it.
+    /// Acts on what a connection received. Returns the event that follows from it, if any.
     #[inline(always)]
     pub(super) fn received(&mut self, now: Time, key: u32, received: Received) -> Option<RawEvent> {
         match received {
@@ -47,7 +47,7 @@ impl Engine {
         }
     }
 
-    /// Something has come for a request: the time between two bytes is limited from the first one on.
+    /// A record has come for a request. From the first one on, the time between two records is limited.
     #[inline(always)]
     fn note_received(&mut self, now: Time, key: u32, is_first: bool) {
         if is_first {
@@ -82,8 +82,8 @@ impl Engine {
         }
     }
 
-    /// The application has ended a request. Its connection goes on, its `End` comes out; or it was rejected, and is sent
-    /// again.
+    /// The application has ended a request. Its connection continues, and its `End` is returned; or the request was
+    /// rejected and is sent again.
     fn ended(
         &mut self,
         now: Time,
@@ -115,7 +115,7 @@ impl Engine {
             ProtocolStatus::UnknownRole => RequestError::UnknownRole,
             ProtocolStatus::Unassigned(status) => RequestError::UnknownStatus(status),
         };
-        // 5.5: with these it was rejected; what another number means, nobody knows.
+        // 5.5: with these statuses the request was rejected. Other numbers have no defined meaning.
         let is_rejected = !request.output().has_begun()
             && !matches!(body.protocol_status, ProtocolStatus::Unassigned(_));
         let mut failure = request.failure(now, error, transmitted);
@@ -127,7 +127,8 @@ impl Engine {
             && self.may_retry_rejected(now, request_key);
         self.detach(now, key, request_key);
         if is_retried && self.requests.retry(now, request_key, transmitted, None) {
-            // The connection first: what waits then is not the request that has just left it.
+            // The connection is released first: the queue that it then sees does not include the request that has just
+            // left it.
             self.release(now, key);
             self.requeue(request_key, failure);
             return None;
@@ -137,7 +138,7 @@ impl Engine {
         event
     }
 
-    /// What a rejection says of the server; whether the request may go elsewhere.
+    /// Notes what a rejection shows about the server. Returns whether the request may be sent to another one.
     fn note_rejection(&mut self, now: Time, server: u16, error: &RequestError) -> bool {
         match error {
             RequestError::CantMultiplex => self.lower_to_single(server),
@@ -157,7 +158,7 @@ impl Engine {
             && !self.lifecycle.has_stopped()
     }
 
-    /// Output of a paused request was kept. At a budget's end either its connection is not read, or the request fails.
+    /// Output of a paused request was buffered. At a limit, either its connection is not read, or the request fails.
     fn kept(&mut self, now: Time, key: u32, request_key: u32, more: usize, in_all: usize) {
         let stall = self.config.pause_buffer;
         let is_full = in_all >= stall.per_request && self.requests[request_key].fill_output();
@@ -178,12 +179,12 @@ impl Engine {
         self.update_reads(key);
     }
 
-    /// A record for a request that has ended is dropped. A connection that serves one request at a time is not used again
-    /// after that; one that is shared goes on without the ID.
+    /// A record for a request that has ended is dropped. After that, a connection with one request at a time is not
+    /// used again; a shared one continues without the ID.
     fn late_record(&mut self, now: Time, key: u32, record_type: RecordType, request_id: u16) {
         let connection = &self.connections[key as usize];
         let server = connection.server();
-        // Remembered; the response is nobody's.
+        // What this shows about the server is noted. The response cannot be assigned to a request.
         let answers_as_1 = record_type == RecordType::EndRequest
             && self.pool.known(server).ids() == KnownIds::Unknown
             && connection.is_answered_as_1(request_id, &self.requests);
@@ -204,7 +205,7 @@ impl Engine {
         }
     }
 
-    /// Anything on an idle connection that serves one request at a time: it is closed.
+    /// An unsolicited record closes an idle connection with one request at a time.
     fn close_if_unsolicited(&mut self, now: Time, key: u32) {
         let connection = &self.connections[key as usize];
         if connection.is_idle() && connection.max_requests() == 1 {
@@ -212,13 +213,13 @@ impl Engine {
         }
     }
 
-    /// The answer is in: the connection may be used again.
+    /// The reply to a probe has come: the connection may be used again.
     fn answered(&mut self, now: Time, key: u32, values: ServerValues) {
         let connection = &mut self.connections[key as usize];
         let server = connection.server();
         let Some(request) = connection.take_probe() else {
             connection.set_question(None);
-            // An idle connection is made available when the read is used up.
+            // An idle connection becomes available when the read is used up.
             self.apply_capabilities(server, values);
             return;
         };
@@ -241,7 +242,7 @@ impl Engine {
         self.release(now, key);
     }
 
-    /// Bytes that are not FastCGI: the connection is closed, its requests fail or are sent again.
+    /// A protocol violation: the connection is closed, and its requests fail or are sent again.
     fn protocol_error(&mut self, now: Time, key: u32, error: ProtocolError) {
         let connection = &self.connections[key as usize];
         let handle = connection.handle(key);
@@ -256,8 +257,8 @@ impl Engine {
         self.lose(now, key, reason, RequestError::Protocol(error));
     }
 
-    /// A read is used up. What it ended may be used again: IDs at once, an idle connection if it stands at a record's end.
-    /// One that has begun to speak while it was idle may not.
+    /// A read is used up. Freed IDs may be used again, and so may an idle connection that is at the end of a record. An
+    /// idle connection on which a new record has begun may not.
     pub(super) fn finish_read(&mut self, now: Time, key: u32) {
         if self.connections[key as usize].finish_read() {
             self.look_is_over(now, key);
@@ -275,7 +276,7 @@ impl Engine {
         if connection.is_clean() {
             if !connection.is_available() {
                 self.make_available(key);
-                // It idles until another instant than the one by which its last record was to be complete.
+                // Its idle deadline differs from the one by which its last record had to be complete.
                 self.arm_connection(key);
             }
             return;

@@ -1,4 +1,4 @@
-//! A request gets its connection, and its body is put into the outbox.
+//! How a request gets its connection, and how its body is put into the outbox.
 
 use super::Engine;
 use super::connection::Filled;
@@ -6,7 +6,7 @@ use super::requests::State;
 use super::time::Time;
 
 impl Engine {
-    /// Puts a queued request that is in no queue on a connection with room.
+    /// Puts a queued request, already removed from the queue, on a connection with a free slot.
     pub(super) fn assign(&mut self, now: Time, request_key: u32, key: u32) {
         let connection = &mut self.connections[key as usize];
         let (server, others) = (connection.server(), connection.live());
@@ -52,7 +52,7 @@ impl Engine {
         }
     }
 
-    /// A new connection has got its first request: it is looked at again when that should have been answered.
+    /// A new connection has its first request: arms a check whether it was answered in time.
     fn await_first_byte(&mut self, now: Time, key: u32) {
         if let Some(wait) = self.config.preempt_idle_after
             && self.config.keep_connections
@@ -64,7 +64,7 @@ impl Engine {
         }
     }
 
-    /// Lets the requests on a connection frame what its outbox has room for.
+    /// Lets the requests on a connection frame records until its outbox is full.
     #[inline]
     pub(super) fn fill(&mut self, now: Time, key: u32) {
         let half = self.config.stdin_high_water / 2;
@@ -76,7 +76,7 @@ impl Engine {
         }
     }
 
-    /// More of a pushed body is there.
+    /// The embedder has pushed more of a body.
     pub(super) fn send_more(&mut self, now: Time, request_key: u32) {
         let request = &mut self.requests[request_key];
         let State::Active { connection, .. } = request.state() else {
@@ -92,7 +92,7 @@ impl Engine {
         self.arm_request(request_key);
     }
 
-    /// Bytes of a connection were handed to the transport.
+    /// Bytes of a connection were given to the transport.
     pub(super) fn sent(&mut self, now: Time, key: u32, len: usize) {
         let half = self.config.stdin_high_water / 2;
         let connection = &mut self.connections[key as usize];

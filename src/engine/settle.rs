@@ -1,8 +1,9 @@
-//! What follows from a change: the queue is served, and the pool is brought within its limits.
+//! The consequences of a change: serves the queue, and brings the pool within its limits.
 //!
-//! Each public method that may free a place, end a connection or bring a request calls [`settle`](Engine::settle) once, at
-//! its end, and nothing inside does: no change can set off another one of its kind, however many there are. The order is: requests that no server can
-//! be had for, the queue, the limits on connections, questions to servers, connections to be opened beforehand.
+//! Each public method that may free a slot, end a connection or add a request calls [`settle`](Engine::settle) once, at
+//! its end. No internal function calls it, so that a change cannot trigger another run, however many changes there are.
+//! The order is: requests that no server can take, the queue, the limits on connections, probes, connections opened in
+//! advance.
 
 use log::debug;
 
@@ -14,12 +15,12 @@ use super::submit::seeker;
 use super::time::Time;
 use crate::error::{ConnectError, RequestError};
 
-/// Requests that are passed over, because they take a new connection only, for those after them.
+/// The most requests passed over in one run because they take only a new connection.
 const MOST_PASSED_OVER: usize = 64;
 
 impl Engine {
-    /// Waiting requests get the places there are, connections are opened for the others, and those that are too many are
-    /// closed.
+    /// Assigns waiting requests to connections, opens connections for the others, and closes connections above the
+    /// limits.
     #[inline(always)]
     pub(super) fn settle(&mut self, now: Time) {
         if !self.requests.queue().is_empty()
@@ -59,21 +60,21 @@ impl Engine {
         }
     }
 
-    /// Connections could not be had: requests that waited for them and may not wait longer fail.
+    /// Handles failed connects: requests that waited for them and may not wait longer fail.
     pub(super) fn fail_for_want_of_servers(&mut self, now: Time) {
         while let Some(failure) = self.pool.take_failure() {
             self.fail_what_waits(now, failure);
         }
     }
 
-    /// A connection could not be had: requests that have nowhere else to go and no time left to retry fail.
+    /// Handles one failed connect: requests that can use no other server and have no time left to wait fail.
     fn fail_what_waits(&mut self, now: Time, failure: ConnectFailure) {
         let ConnectFailure {
             server,
             opened,
             error,
         } = failure;
-        // The server is there, and only busy: the failure costs no more than the connection that it was told for.
+        // The server is up, only busy: the failure ends at most one request, for which the connection was opened.
         let is_busy = error == ConnectError::BacklogFull;
         let is_elsewhere = !is_busy && self.pool.has_usable_server(now);
         let mut next = self.requests.queue().first();
@@ -95,7 +96,7 @@ impl Engine {
             if queued > opened || !is_waited_for {
                 continue;
             }
-            // One that was passed over for a new connection is better than none.
+            // A connection that was passed over in favor of a new one is better than none.
             let sought = Seeker {
                 runs_once: false,
                 ..seeker(request)
@@ -120,8 +121,8 @@ impl Engine {
             let request = &self.requests[key];
             let is_probe = request.is_probe();
             let sought = seeker(request);
-            // A question waits for one server, and some requests take a new connection only: those after them may have
-            // others.
+            // A probe waits for one server, and some requests take only a new connection: requests after them may use
+            // other ones.
             let takes_new_only = line == Line::Usual && sought.runs_once && self.pool.has_idle();
             let is_choosy = passed_over < MOST_PASSED_OVER && (is_probe || takes_new_only);
             let waiting = match line {
@@ -157,17 +158,17 @@ impl Engine {
         }
     }
 
-    /// Whether a connection is to be opened for the waiting requests: those being opened have no room for all of them, or
-    /// none goes where a question has to.
+    /// Whether to open a connection for the waiting requests: those being opened do not suffice, or this is a probe and
+    /// none is being opened to its server.
     fn should_dial(&self, waiting: usize, is_probe: bool, server: usize) -> bool {
         !self.pool.is_enough(server, waiting)
             || (is_probe && self.pool.lists(server as u16).connecting() == 0)
     }
 
-    /// More requests wait than may, because a connection that was being opened for some was not, or because some were put
-    /// back to be sent again: those that came last end.
+    /// Ends the last requests of a queue that is too long, because a connection that was being opened failed, or
+    /// because requests were put back to be sent again.
     fn keep_to_the_limit(&mut self, now: Time) {
-        // As a rule all were served.
+        // Usually all were served.
         if self.requests.queue().is_empty() {
             return;
         }
@@ -192,7 +193,7 @@ impl Engine {
         }
     }
 
-    /// Closes idle connections above what the limits allow, the longest idle first.
+    /// Closes idle connections above the limits, the longest idle first.
     fn trim(&mut self, now: Time) {
         for index in 0..self.pool.len() {
             while let Some(key) = self.pool.lists(index as u16).longest_idle() {

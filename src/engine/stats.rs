@@ -24,7 +24,7 @@ pub struct Stats {
 pub struct ConnectionGauges {
     /// Connections being opened, including those that wait for a retry because the backlog was full.
     pub connecting: usize,
-    /// Connections without a request that were asked for the server's values.
+    /// Connections without a request on which a probe of the server's values was sent.
     pub probing: usize,
     /// Connections without a request, ready to be used.
     pub idle: usize,
@@ -82,7 +82,7 @@ pub struct Counters {
     /// Records dropped: late ones, unsolicited ones, and those of unknown types. A record that arrives in several reads
     /// counts once per read.
     pub records_ignored: u64,
-    /// Bytes handed to the transport.
+    /// Bytes given to the transport.
     pub bytes_sent: u64,
     /// Bytes received and fed to the engine.
     pub bytes_received: u64,

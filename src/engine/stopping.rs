@@ -1,4 +1,4 @@
-//! A request is given up: by the embedder, by a time limit, for want of its body.
+//! How a request is given up: by the embedder, after a time limit, or when its body failed.
 
 use super::Engine;
 use super::close_reason::CloseReason;
@@ -9,7 +9,7 @@ use crate::error::{Delivery, RequestError};
 use crate::event::ConnectionHandle;
 
 impl Engine {
-    /// Ends a request whose `End` is not out, for a reason on this side.
+    /// Ends a request that has not reported its `End`, for a reason on this side.
     pub(super) fn stop(&mut self, now: Time, key: u32, error: RequestError) {
         match self.requests[key].state() {
             state if state.step(Input::Abort) == Step::End => {
@@ -23,7 +23,7 @@ impl Engine {
         }
     }
 
-    /// Gives an active request up: `End` now, then its connection is closed, or the request aborted on it.
+    /// Gives an active request up: reports its `End`, then closes its connection or aborts the request on it.
     fn abandon(&mut self, now: Time, key: u32, on: ConnectionHandle, id: u16, error: RequestError) {
         if connection::get(&self.connections, on).is_none() {
             return;
@@ -34,7 +34,7 @@ impl Engine {
         let request = &self.requests[key];
         let mut failure = request.failure(now, error, connection.transmitted());
         if !is_alone && failure.delivery == Delivery::NotProcessed {
-            // What is framed for it still leaves, ahead of its FCGI_ABORT_REQUEST.
+            // Its framed bytes are still sent, before its FCGI_ABORT_REQUEST.
             failure.delivery = Delivery::MaybeProcessed;
         }
         connection.remove_weight(request.output().weight());
@@ -60,7 +60,7 @@ impl Engine {
         self.update_reads(connection_key);
     }
 
-    /// An aborted request is over: its ID stays out of use, its connection goes on.
+    /// An aborted request is over: its ID stays quarantined, its connection continues.
     pub(super) fn finish_abort(&mut self, now: Time, key: u32) {
         let State::Aborting { connection, id, .. } = self.requests[key].state() else {
             return;

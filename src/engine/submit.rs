@@ -1,4 +1,4 @@
-//! A request is checked and accepted.
+//! How a request is checked and accepted.
 
 use log::debug;
 
@@ -11,7 +11,7 @@ use crate::error::SubmitError;
 use crate::event::{RequestHandle, Tag};
 use crate::request::{Content, Request};
 
-/// What a request asks of its connection.
+/// The requirements of a request for its connection.
 #[inline]
 pub(super) fn seeker(request: &requests::Request) -> Seeker {
     Seeker {
@@ -22,7 +22,7 @@ pub(super) fn seeker(request: &requests::Request) -> Seeker {
 }
 
 impl Engine {
-    /// Checks a request. One that is rejected is left as it was, but for a body that was read.
+    /// Checks a request. A refused request is unchanged, except for a body that was read.
     pub(super) fn check(
         &mut self,
         now: Time,
@@ -38,7 +38,7 @@ impl Engine {
         let unknown = self.config.unknown_length;
         let (max_len, split) = (self.config.max_params_len, self.config.split_long_pairs);
         if request.is_without_streams() {
-            // The usual case: a fifth of what it costs to accept a request.
+            // The usual case: this saves a fifth of the cost of accepting a request.
             request.params.check(0, max_len, split)?;
             return Ok(Checked {
                 lens: (Some(0), Some(0)),
@@ -76,7 +76,7 @@ impl Engine {
         })
     }
 
-    /// Gives a request that was checked its connection, where there is one, and else puts it into the queue.
+    /// Puts a checked request on a connection if one is available, otherwise into the queue.
     #[inline(always)]
     pub(super) fn accept(
         &mut self,
@@ -109,15 +109,15 @@ impl Engine {
         handle
     }
 
-    /// The place that there is now; `waiting` is how many look for one.
+    /// Chooses a placement; `waiting` is the number of requests that look for one.
     #[inline(always)]
     pub(super) fn place(&self, now: Time, seeker: Seeker, waiting: usize) -> Placement {
         self.pool
             .place(now, seeker, waiting, &self.connections, &self.config)
     }
 
-    /// Whether one more request would be accepted: it is sent at once, or a connection is being opened for it or can be, or
-    /// it may wait.
+    /// Whether one more request would be accepted: it can be sent at once, a connection is being or can be opened for
+    /// it, or it may wait in the queue.
     #[inline]
     pub(super) fn has_room(
         &self,
@@ -141,7 +141,7 @@ impl Engine {
         self.place(now, seeker, waiting) != Placement::None
     }
 
-    /// A request that comes while no server can be connected to outwaits that for as long as it may, and no longer.
+    /// A request that is submitted while no server can be connected to waits for at most `connect_retry_timeout`.
     pub(super) fn note_refusals(&mut self, key: u32) {
         if self.config.connect_retry_timeout.is_zero() {
             return;

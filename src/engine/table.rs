@@ -1,13 +1,13 @@
-//! Reads a state table out of a module's own documentation, so that table and code cannot part.
+//! Parses a state table from a module's own documentation, so that table and code cannot diverge.
 
-/// A table: what its columns are called, and for each row its name and its cells.
+/// A table: the names of its columns, and the name and cells of each row.
 pub(super) struct Table {
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<(String, Vec<String>)>,
 }
 
 impl Table {
-    /// The first table in the module documentation of `source` whose rows begin with `//! |`.
+    /// Parses the first table in the module documentation of `source`, whose rows begin with `//! |`.
     pub(super) fn parse(source: &str) -> Self {
         let mut lines = source
             .lines()
@@ -29,8 +29,7 @@ impl Table {
         }
     }
 
-    /// Compares every cell with what `step` answers for these states and inputs, given by the names they have in
-    /// the table.
+    /// Compares every cell with the result of `step` for these states and inputs, given with their names in the table.
     pub(super) fn check<S, I: Copy>(
         &self,
         states: &[(&str, S)],
@@ -50,7 +49,7 @@ impl Table {
     }
 }
 
-/// A step as the tables write it.
+/// A step as it is written in the tables.
 pub(super) fn cell(step: impl std::fmt::Debug) -> String {
     match format!("{step:?}").as_str() {
         "Impossible" => "-".to_owned(),

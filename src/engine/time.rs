@@ -1,4 +1,4 @@
-//! Time inside the engine: nanoseconds since the first instant it was given.
+//! Time inside the engine: nanoseconds since the first instant that was passed.
 
 use std::num::NonZeroU64;
 use std::ops::Add;
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::report::Elapsed;
 
-/// A point in time. One word where an [`Instant`] has two: a request compares, adds and keeps dozens of them.
+/// A point in time. One word, where an [`Instant`] has two: a request compares, adds and stores dozens of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Time(NonZeroU64);
 
 impl Time {
     /// The engine's first instant, and all earlier ones.
     pub(super) const START: Self = Self(NonZeroU64::MIN);
-    /// 584 years later: what is due then is never due.
+    /// 584 years later. A deadline at this time never comes.
     const NEVER: Self = Self(NonZeroU64::MAX);
 
-    /// `None` when that is never.
+    /// `None` when the sum is out of range.
     #[inline]
     pub(super) fn checked_add(self, duration: Duration) -> Option<Self> {
         Some(self + duration).filter(|sum| *sum < Self::NEVER)
@@ -33,7 +33,7 @@ impl Time {
     }
 }
 
-/// Stops at never.
+/// Saturates at `NEVER`.
 impl Add<Duration> for Time {
     type Output = Self;
 
@@ -62,10 +62,10 @@ impl Timeline {
         }
     }
 
-    /// The latest time so far, that of `now` included.
+    /// Advances to `now` and returns the latest time so far.
     #[inline]
     pub(super) fn tick(&mut self, now: Instant) -> Time {
-        // As a rule the calls of a turn bring the same instant.
+        // Usually the calls of one turn pass the same instant.
         if self.last != Some(now) {
             self.advance(now);
         }
@@ -78,7 +78,7 @@ impl Timeline {
         self.last = Some(now);
     }
 
-    /// What [`tick`](Self::tick) would give.
+    /// The result that [`tick`](Self::tick) would return.
     #[inline]
     pub(super) fn peek(&self, now: Instant) -> Time {
         if self.last == Some(now) {
@@ -96,7 +96,7 @@ impl Timeline {
         Time::START + since.unwrap_or_default()
     }
 
-    /// `None` when the system has no such instant.
+    /// `None` when the system cannot represent the instant.
     pub(super) fn instant(&self, time: Time) -> Option<Instant> {
         let since = time.saturating_duration_since(Time::START);
         self.first?.checked_add(since)

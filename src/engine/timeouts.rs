@@ -1,7 +1,7 @@
-//! When requests, connections and servers are to be looked at next, and for what.
+//! The deadlines of requests, connections and servers.
 //!
-//! A timer's entry is never later than what is due; traffic moves that on without touching the timers. When an entry
-//! fires, its owner is asked again, here.
+//! A timer entry is never later than its owner's deadline. Traffic moves the deadline without touching the timers. When
+//! an entry fires, the deadline is computed again here.
 
 use std::time::{Duration, Instant};
 
@@ -11,23 +11,24 @@ use super::requests::Due;
 use super::time::Time;
 use super::timers::Owner;
 
-/// How long requests wait for a connection that is being opened before it counts for its own server only: the pause
+/// How long requests wait for a connection that is being opened before it counts only for its own server: the pause
 /// between two attempts of RFC 8305, 5.
 const WAITED_FOR: Duration = Duration::from_millis(250);
 
-/// How long the rest of a record may take to come once no request is left: a connection that waits for it serves nobody.
+/// How long the rest of a record may take once no request is left. A connection that waits for it cannot be used.
 const REST_AWAITED: Duration = Duration::from_secs(1);
 
-/// How long an idle connection keeps what a burst of requests made large: bursts that follow each other allocate nothing.
+/// How long an idle connection keeps memory that a burst of requests made large, so that repeated bursts allocate
+/// nothing.
 const LISTS_KEPT: Duration = Duration::from_secs(1);
 
-/// What a connection's deadline is for.
+/// The purpose of a connection's deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionDue {
     Connect,
-    /// The rest of the last record, its padding as a rule, has not come.
+    /// The rest of the last record, usually its padding, has not come.
     Unfinished,
-    /// It has been connecting for so long that nobody waits for it.
+    /// The connection has been opening for so long that only requests to its server still wait for it.
     Late,
     Redial,
     Probe,
@@ -38,7 +39,7 @@ pub(super) enum ConnectionDue {
 }
 
 impl Engine {
-    /// Makes sure that a request is looked at when its next deadline comes.
+    /// Arms a timer for the next deadline of a request.
     pub(super) fn arm_request(&mut self, key: u32) {
         if let Some(due) = self.request_due(key) {
             self.timers.arm(Owner::Request(key), due.at);
@@ -53,7 +54,7 @@ impl Engine {
         request.due(on.map(Connection::progress), &self.config)
     }
 
-    /// Makes sure that a connection is looked at when its next deadline comes.
+    /// Arms a timer for the next deadline of a connection.
     #[inline]
     pub(super) fn arm_connection(&mut self, key: u32) {
         if let Some((at, _)) = self.connection_due(key) {
@@ -67,7 +68,7 @@ impl Engine {
         match connection.state() {
             State::Connecting { since } => {
                 let last = since.checked_add(self.config.connect_timeout);
-                // Where a request can go elsewhere: to another server, or over another connection that is shared.
+                // Only if a request can go elsewhere: to another server, or over another shared connection.
                 let slots = connection.expected().slots;
                 let can_help = slots > u32::from(self.pool.len() == 1);
                 let waited_for = can_help.then_some(*since + WAITED_FOR);
@@ -120,21 +121,21 @@ impl Engine {
             .or(Some((lists, ConnectionDue::Lists)))
     }
 
-    /// Makes sure that a server is looked at when its next pause is over, or a connection to it has waited for long.
+    /// Arms a timer for the end of a server's next pause, or for a connection to it that has waited too long.
     pub(super) fn arm_server(&mut self, now: Time, server: u16) {
         if let Some(at) = self.pool.next_due(usize::from(server), now) {
             self.timers.arm(Owner::Server(u32::from(server)), at);
         }
     }
 
-    /// Without a request or a connection there is nobody to look at.
+    /// Clears the timers when no request and no connection is left.
     pub(super) fn clear_timers_if_idle(&mut self) {
         if self.connections.is_empty() && self.requests.is_empty() {
             self.timers.clear();
         }
     }
 
-    /// The next deadline and what it is for, as far as that is known without walking all of them.
+    /// The deadline of the next timer entry and its purpose.
     pub(super) fn next_due(&self) -> Option<(Instant, String)> {
         let (at, owner) = self.timers.peek()?;
         let what = match owner {

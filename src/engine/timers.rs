@@ -1,15 +1,15 @@
 //! Timers: a binary heap with at most one entry per owner, re-armed lazily.
 //!
-//! An owner's entry is never later than its true deadline, and as a rule earlier: traffic moves the
-//! true deadline on without touching the heap. When the entry fires, the owner looks at its clock and
-//! arms again. An entry outlives its request and serves the next one in the same slot, so a steady
-//! state touches the heap once per time limit, not once per request.
+//! An owner's entry is never later than its true deadline, and usually earlier: traffic moves the true deadline without
+//! touching the heap. When the entry fires, the owner computes its deadline and arms again. An entry outlives its
+//! request and serves the next one in the same slot, so a steady state touches the heap once per time limit, not once
+//! per request.
 
 use std::time::Duration;
 
 use super::time::Time;
 
-/// Whose deadline.
+/// The owner of a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Request(u32),
@@ -36,7 +36,7 @@ struct Entry {
 const NOWHERE: u32 = u32::MAX;
 
 impl Timers {
-    /// Makes sure that `owner` is woken at `at` or before.
+    /// Makes sure that the entry of `owner` fires at `at` or earlier.
     #[inline]
     pub(super) fn arm(&mut self, owner: Owner, at: Time) {
         let place = *self.place_mut(owner);
@@ -50,8 +50,8 @@ impl Timers {
         }
     }
 
-    /// Makes sure that a request is woken when a limit that begins now is over. All of its deadlines begin in this way, and
-    /// later ones need no entry: a fifth of the cost of finding the earliest.
+    /// Makes sure that the entry of a request fires at the end of a limit that begins now. All limits of a request
+    /// begin this way, so that no entry is needed for later ones. This costs a fifth of finding the earliest deadline.
     #[inline]
     pub(super) fn arm_limit(&mut self, now: Time, request: u32, limit: Option<Duration>) {
         if let Some(at) = limit.and_then(|limit| now.checked_add(limit)) {
@@ -59,7 +59,7 @@ impl Timers {
         }
     }
 
-    /// Takes the owner of an entry that is due.
+    /// Removes an entry that is due and returns its owner.
     pub(super) fn pop_due(&mut self, now: Time) -> Option<Owner> {
         let first = *self.heap.first()?;
         if first.at > now {
@@ -84,8 +84,8 @@ impl Timers {
         self.heap.first().map(|entry| (entry.at, entry.owner))
     }
 
-    /// Forgets requests and connections: none is left to be woken. A server's pause goes on, for whoever
-    /// comes before it is over.
+    /// Removes the entries of requests and connections: none of them is left. The pauses of servers continue, for
+    /// requests that come before they expire.
     pub(super) fn clear(&mut self) {
         for entry in std::mem::take(&mut self.heap) {
             *self.place_mut(entry.owner) = NOWHERE;

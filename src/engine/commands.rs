@@ -69,7 +69,7 @@ impl Engine {
         if !self.lifecycle.is_running() {
             return Err(SubmitError::ShuttingDown);
         }
-        if self.has_room(self.timeline.peek(now), None, || false) {
+        if self.would_accept(self.timeline.peek(now), None, || false) {
             Ok(())
         } else {
             let limit = self.config.limits.max_queued_requests;
@@ -214,7 +214,7 @@ impl Engine {
         if self.is_asked(server) {
             return Err(SubmitError::QueueFull { limit: 1 });
         }
-        if !self.has_room(now, Some(server), || false) {
+        if !self.would_accept(now, Some(server), || false) {
             let limit = self.config.limits.max_queued_requests;
             return Err(SubmitError::QueueFull { limit });
         }

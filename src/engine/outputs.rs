@@ -120,7 +120,7 @@ impl Engine {
                 kind.event_kind(len)
             }
             Kept::StdoutEnd(_) => EventKind::StdoutEnd,
-            Kept::Room(_) => EventKind::StdinReady,
+            Kept::StdinReady(_) => EventKind::StdinReady,
             Kept::Outcome(_, outcome) => return self.finish(key, outcome),
         };
         Some(Event::new(handle, tag, kind))
@@ -129,10 +129,10 @@ impl Engine {
     /// Buffered output was taken: more fits into the buffer, and the connection may be read again.
     fn note_taken(&mut self, key: u32, less: usize, left: usize) {
         if let Some(connection) = self.requests[key].connection() {
-            let has_room = (left == 0 || left < self.config.pause_buffer.per_request)
+            let was_full = (left == 0 || left < self.config.pause_buffer.per_request)
                 && self.requests[key].unfill_output();
             let own = &mut self.connections[connection.index as usize];
-            own.note_taken(less, has_room);
+            own.note_taken(less, was_full);
             self.update_reads(connection.index);
         }
         self.reopen_reads();

@@ -32,7 +32,7 @@ impl Engine {
             return Err(SubmitError::ShuttingDown);
         }
         let limit = self.config.limits.max_queued_requests;
-        if !self.has_room(now, None, || request.runs_once()) {
+        if !self.would_accept(now, None, || request.runs_once()) {
             return Err(SubmitError::QueueFull { limit });
         }
         let unknown = self.config.unknown_length;
@@ -119,7 +119,7 @@ impl Engine {
     /// Whether one more request would be accepted: it can be sent at once, a connection is being or can be opened for
     /// it, or it may wait in the queue.
     #[inline]
-    pub(super) fn has_room(
+    pub(super) fn would_accept(
         &self,
         now: Time,
         probed: Option<u16>,

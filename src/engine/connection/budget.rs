@@ -92,10 +92,10 @@ impl Connection {
         self.budget.full += u16::from(is_full);
     }
 
-    /// Subtracts buffered output that was taken; `has_room` when the request's buffer was full and no longer is.
-    pub(crate) fn note_taken(&mut self, less: usize, has_room: bool) {
+    /// Subtracts buffered output that was taken; `was_full` when the request's buffer was full and no longer is.
+    pub(crate) fn note_taken(&mut self, less: usize, was_full: bool) {
         self.budget.buffered -= less;
-        self.budget.full -= u16::from(has_room);
+        self.budget.full -= u16::from(was_full);
     }
 
     /// Whether anything can keep the connection from being read. Usually nothing is paused.

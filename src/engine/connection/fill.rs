@@ -77,7 +77,7 @@ impl Connection {
                 FAIR_RECORD
             };
             let framed = self.frame_record(key, handle.index, request, quantum, pool);
-            requests.notify_room(handle.index, half);
+            requests.notify_stdin_ready(handle.index, half);
             match framed {
                 Ok(Framed::More) => {
                     requests[handle.index].upload_mut().set_queued(true);

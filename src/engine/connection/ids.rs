@@ -141,7 +141,7 @@ impl IdTable {
     }
 
     /// Reserves memory for a connection with one request at a time, which alternates between two IDs.
-    pub(super) fn make_room_for_one(&mut self) {
+    pub(super) fn reserve_one(&mut self) {
         self.slots.reserve_exact(2);
         self.free.reserve_exact(2);
     }
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn room_is_made_for_the_two_ids_that_take_turns_and_no_more() {
         let mut ids = IdTable::default();
-        ids.make_room_for_one();
+        ids.reserve_one();
         let room = 2 * (size_of::<Slot>() + size_of::<u16>());
         assert_eq!(ids.heap_len(), room);
         for id in [1, 2, 1, 2] {
@@ -368,12 +368,12 @@ mod tests {
     fn a_few_ids_keep_their_room_and_quarantined_ones_are_never_forgotten() {
         let mut few = IdTable::default();
         for _ in 0..KEPT / 2 {
-            few.make_room_for_one();
+            few.reserve_one();
             few.allocate(0);
             few.allocate(0);
         }
         assert_eq!((few.is_large(), few.slots.capacity()), (false, KEPT));
-        few.make_room_for_one();
+        few.reserve_one();
         few.allocate(0);
         assert!(few.is_large());
 

@@ -279,8 +279,8 @@ impl Connection {
         self.max_requests = max_requests;
         if max_requests == 1 {
             // Most connections never have a second request at a time.
-            self.ids.make_room_for_one();
-            self.sending.make_room_for_one();
+            self.ids.reserve_one();
+            self.sending.reserve_one();
             self.ids.set_always_one(is_always_one);
         }
         let took = now.saturating_duration_since(self.opened);

@@ -79,7 +79,7 @@ impl Sending {
 
     // --- memory ---
 
-    pub(super) fn make_room_for_one(&mut self) {
+    pub(super) fn reserve_one(&mut self) {
         self.queue.reserve_exact(1);
         self.marks.reserve_exact(1);
     }
@@ -441,7 +441,7 @@ mod tests {
     #[test]
     fn room_is_made_for_one_request_and_no_more() {
         let mut sending = Sending::new(Time::START);
-        sending.make_room_for_one();
+        sending.reserve_one();
         let room = [sending.queue.capacity(), sending.marks.capacity()];
         assert_eq!(room, [1, 1]);
     }

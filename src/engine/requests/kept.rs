@@ -51,7 +51,7 @@ impl KeptBytes {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Notice {
     /// The request's pushed body takes more bytes.
-    Room(RequestHandle),
+    StdinReady(RequestHandle),
     /// The request is no longer paused and has buffered output.
     Output(RequestHandle),
 }
@@ -90,7 +90,7 @@ pub(crate) enum Kept {
     /// All buffered output was taken, and the outcome was waiting for that.
     Outcome(u32, Outcome),
     /// The request's pushed body takes more bytes.
-    Room(u32),
+    StdinReady(u32),
 }
 
 impl Kept {
@@ -100,7 +100,7 @@ impl Kept {
             Self::Output { key, .. }
             | Self::StdoutEnd(key)
             | Self::Outcome(key, _)
-            | Self::Room(key) => *key,
+            | Self::StdinReady(key) => *key,
         }
     }
 }

@@ -244,16 +244,16 @@ impl Requests {
             if let Some(source) = request.upload_mut().source(slice.stream) {
                 source.release(slice.len);
             }
-            self.notify_room(slice.request, half);
+            self.notify_stdin_ready(slice.request, half);
         }
     }
 
     /// Notifies the embedder, once, that a pushed body takes more bytes, if at most `half` bytes of it are unsent.
     #[inline]
-    pub(super) fn notify_room(&mut self, key: u32, half: usize) {
+    pub(super) fn notify_stdin_ready(&mut self, key: u32, half: usize) {
         let request = &mut self.slab[key as usize];
-        if request.upload_mut().take_room(half) {
-            self.notices.add(Notice::Room(request.handle(key)));
+        if request.upload_mut().take_stdin_ready(half) {
+            self.notices.add(Notice::StdinReady(request.handle(key)));
         }
     }
 
@@ -324,16 +324,16 @@ impl Requests {
     /// When `scratch` is empty and a piece of output is next.
     pub(super) fn take_notice(&mut self, scratch: &mut [u8]) -> Option<Kept> {
         while let Some(notice) = self.notices.take() {
-            let (Notice::Room(handle) | Notice::Output(handle)) = notice;
+            let (Notice::StdinReady(handle) | Notice::Output(handle)) = notice;
             let Some(key) = self.key(handle) else {
                 continue;
             };
             let request = &mut self.slab[key as usize];
-            if let Notice::Room(_) = notice {
+            if let Notice::StdinReady(_) = notice {
                 if request.upload().is_finished() {
                     continue;
                 }
-                return Some(Kept::Room(key));
+                return Some(Kept::StdinReady(key));
             }
             if request.output().is_paused() {
                 continue;

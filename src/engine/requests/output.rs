@@ -160,7 +160,7 @@ impl Output {
             return Taken::Nothing;
         };
         assert!(
-            !scratch.is_empty() || !buffer.needs_room(),
+            !scratch.is_empty() || !buffer.is_output_next(),
             "poll_event was given an empty scratch, and output is to be copied to it"
         );
         buffer.take(scratch)

@@ -127,7 +127,7 @@ impl OutputBuffer {
     }
 
     /// Whether the next piece is output, which needs space in `scratch`.
-    pub(super) fn needs_room(&self) -> bool {
+    pub(super) fn is_output_next(&self) -> bool {
         matches!(
             self.pieces.front(),
             Some(Piece::Stdout(_) | Piece::Stderr(_))

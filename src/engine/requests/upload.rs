@@ -12,7 +12,7 @@ pub(crate) struct Upload {
     /// Whether the request is in its connection's send queue.
     is_queued: bool,
     /// Whether `write_stdin` took fewer bytes than offered, so that `StdinReady` is due later.
-    awaits_room: bool,
+    awaits_stdin_ready: bool,
     /// The position of the request's first byte in its connection's stream of sent bytes.
     first_offset: u64,
     /// The position after the last byte framed for the request.
@@ -54,7 +54,7 @@ impl Upload {
             stdin,
             data,
             is_queued: false,
-            awaits_room: false,
+            awaits_stdin_ready: false,
             first_offset: 0,
             last_offset: 0,
             framed: 0,
@@ -253,7 +253,7 @@ impl Upload {
             return Err(StdinError::BodyTooLarge { limit });
         }
         let taken = self.stdin.push(bytes, high_water);
-        self.awaits_room |= taken < bytes.len();
+        self.awaits_stdin_ready |= taken < bytes.len();
         Ok(taken)
     }
 
@@ -279,7 +279,7 @@ impl Upload {
     /// The embedder has pushed everything.
     pub(super) fn finish(&mut self) {
         self.stdin.finish();
-        self.awaits_room = false;
+        self.awaits_stdin_ready = false;
     }
 
     /// Fixes the length of a finished pushed body and returns it.
@@ -296,9 +296,9 @@ impl Upload {
     /// Whether to notify the embedder that the body takes more bytes: it waits for that, and at most `half` bytes are
     /// unsent. True once.
     #[inline]
-    pub(super) fn take_room(&mut self, half: usize) -> bool {
-        let has_room = self.awaits_room && self.stdin.pushed_len() <= half;
-        self.awaits_room &= !has_room;
-        has_room
+    pub(super) fn take_stdin_ready(&mut self, half: usize) -> bool {
+        let is_due = self.awaits_stdin_ready && self.stdin.pushed_len() <= half;
+        self.awaits_stdin_ready &= !is_due;
+        is_due
     }
 }

@@ -75,7 +75,7 @@ impl Engine {
         connection.take_available();
         if is_shared {
             self.pool.lists_mut(server).remove_shareable(key);
-        } else if self.ask_on_idle(now, key) {
+        } else if self.probe_on_idle(now, key) {
             self.arm_connection(key);
             return;
         }
@@ -185,7 +185,7 @@ impl Engine {
 
     /// Notes what the loss of a connection shows about its server.
     fn note_loss(&mut self, now: Time, key: u32, reason: CloseReason) {
-        self.question_lost(key, reason);
+        self.own_probe_lost(key, reason);
         let connection = &self.connections[key as usize];
         let server = connection.server();
         let is_plain = connection.max_requests() == 1;
@@ -302,7 +302,7 @@ struct Loss {
     has_no_reply: bool,
     is_within_record: bool,
     /// Whether the client's own probe was sent on the connection not long ago.
-    was_asked: bool,
+    was_probed: bool,
 }
 
 impl Loss {
@@ -312,17 +312,19 @@ impl Loss {
             has_no_reply: connection.has_no_reply_yet(),
             is_within_record: !connection.is_at_record_boundary(),
             // The application may have crashed on the probe and not on a request.
-            was_asked: connection.asked().is_some_and(|(since, was_sent)| {
-                was_sent && now.saturating_duration_since(since) < stale_window
-            }),
+            was_probed: connection
+                .own_probe_sent()
+                .is_some_and(|(since, was_sent)| {
+                    was_sent && now.saturating_duration_since(since) < stale_window
+                }),
         }
     }
 
     fn cause(&self, is_reused: bool) -> LossCause {
         if self.is_within_record {
             LossCause::Answering
-        } else if self.was_asked {
-            LossCause::Question
+        } else if self.was_probed {
+            LossCause::OwnProbe
         } else if self.has_no_reply && is_reused {
             LossCause::Stale
         } else {

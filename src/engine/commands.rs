@@ -211,7 +211,7 @@ impl Engine {
         if !self.lifecycle.is_running() {
             return Err(SubmitError::ShuttingDown);
         }
-        if self.is_asked(server) {
+        if self.is_probed(server) {
             return Err(SubmitError::QueueFull { limit: 1 });
         }
         if !self.would_accept(now, Some(server), || false) {

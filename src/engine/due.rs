@@ -153,8 +153,8 @@ impl Engine {
                 self.arm_connection(key);
                 return;
             }
-            ConnectionDue::Probe if connection.has_question() => {
-                self.question_unanswered(key);
+            ConnectionDue::Probe if connection.has_own_probe() => {
+                self.own_probe_unanswered(key);
                 CloseReason::ProbeDone
             }
             ConnectionDue::Probe => {

@@ -108,7 +108,7 @@ impl Engine {
             *match connection.state() {
                 State::Connecting { .. } | State::Redialing { .. } => &mut connections.connecting,
                 State::Probing(_) => &mut connections.probing,
-                State::Open if is_idle && connection.has_question() => &mut connections.probing,
+                State::Open if is_idle && connection.has_own_probe() => &mut connections.probing,
                 State::Open if is_idle && connection.is_clean() => &mut connections.idle,
                 State::Open => &mut connections.busy,
                 State::Draining => &mut connections.draining,

@@ -36,17 +36,17 @@ impl Engine {
     /// A connection has become idle: probes its server, if it was not probed yet and requests wait. Returns whether it
     /// did.
     #[inline]
-    pub(super) fn ask_on_idle(&mut self, now: Time, key: u32) -> bool {
+    pub(super) fn probe_on_idle(&mut self, now: Time, key: u32) -> bool {
         if self.pool.unprobed() == 0 || !self.lifecycle.is_running() {
             return false;
         }
         let connection = &self.connections[key as usize];
         let is_wanted = connection.served() > 0
             && !connection.is_ending()
-            && self.may_be_asked(connection.server())
+            && self.may_be_probed(connection.server())
             && self.has_queued();
         if is_wanted {
-            self.ask(now, key);
+            self.send_own_probe(now, key);
         }
         is_wanted
     }
@@ -58,31 +58,31 @@ impl Engine {
 
     /// A request waits, and no connection can be opened for it: probes the servers that were not probed yet, after
     /// requests that hold their connections for long.
-    pub(super) fn ask_servers(&mut self, now: Time) {
+    pub(super) fn probe_servers(&mut self, now: Time) {
         if self.pool.unprobed() == 0 || !self.has_queued() {
             return;
         }
         let all = self.connections.iter();
         let held: Vec<(u32, u16, Time)> = all
-            .filter_map(|(key, it)| Some((key as u32, it.server(), self.asked_at(it)?)))
+            .filter_map(|(key, it)| Some((key as u32, it.server(), self.probe_at(it)?)))
             .collect();
         for (key, server, at) in held {
             if at > now {
                 self.timers.arm(Owner::Server(u32::from(server)), at);
-            } else if self.may_be_asked(server) {
-                self.ask(now, key);
+            } else if self.may_be_probed(server) {
+                self.send_own_probe(now, key);
             }
         }
     }
 
     /// When a probe may be sent after the only request of a connection, if its server was not probed yet.
-    fn asked_at(&self, connection: &Connection) -> Option<Time> {
-        let may_be_asked = self.may_be_asked(connection.server())
+    fn probe_at(&self, connection: &Connection) -> Option<Time> {
+        let may_be_probed = self.may_be_probed(connection.server())
             && matches!(connection.state(), State::Open)
             && connection.retire_reason().is_none()
             && !connection.is_ending()
             && connection.live() == 1;
-        if !may_be_asked {
+        if !may_be_probed {
             return None;
         }
         let request = connection.only_request(&self.requests)?;
@@ -98,30 +98,30 @@ impl Engine {
 
     /// Whether the client may probe a server: it was not probed yet, and no probe of the embedder is running, from which
     /// the client learns, too.
-    fn may_be_asked(&self, server: u16) -> bool {
-        self.pool.known(server).multiplexing() == Multiplexing::Unknown && !self.is_asked(server)
+    fn may_be_probed(&self, server: u16) -> bool {
+        self.pool.known(server).multiplexing() == Multiplexing::Unknown && !self.is_probed(server)
     }
 
     /// Whether a probe of the embedder is running on a server.
-    pub(super) fn is_asked(&self, server: u16) -> bool {
+    pub(super) fn is_probed(&self, server: u16) -> bool {
         let request = self.pool.known(server).probe_request();
         request.is_some_and(|it| self.requests.key(it).is_some())
     }
 
-    fn ask(&mut self, now: Time, key: u32) {
+    fn send_own_probe(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
         let server = connection.server();
-        connection.ask(now);
-        connection.frame_question(now, key, &mut self.buffers);
+        connection.note_own_probe(now);
+        connection.frame_probe(now, key, &mut self.buffers);
         self.pool
             .set_multiplexing(usize::from(server), Multiplexing::Probing);
         self.ask_flush(key);
     }
 
     /// The client's own probe ends without a reply.
-    pub(super) fn question_unanswered(&mut self, key: u32) {
+    pub(super) fn own_probe_unanswered(&mut self, key: u32) {
         let connection = &mut self.connections[key as usize];
-        connection.set_question(None);
+        connection.set_own_probe(None);
         let server = connection.server();
         if self.pool.known(server).multiplexing() == Multiplexing::Probing {
             self.apply_capabilities(server, ServerValues::default());
@@ -130,9 +130,9 @@ impl Engine {
 
     /// A connection ends, perhaps with the client's own probe on it. If the application ended it, it may have crashed
     /// on the probe. If this side closed it, nothing follows.
-    pub(super) fn question_lost(&mut self, key: u32, reason: CloseReason) {
+    pub(super) fn own_probe_lost(&mut self, key: u32, reason: CloseReason) {
         let connection = &mut self.connections[key as usize];
-        let Some((_, was_sent)) = connection.asked() else {
+        let Some((_, was_sent)) = connection.own_probe_sent() else {
             return;
         };
         let server = connection.server();
@@ -145,11 +145,11 @@ impl Engine {
                     | CloseReason::UnsolicitedData
             );
         if is_theirs {
-            self.pool.known_mut(server).note_death_by_question();
-            self.question_unanswered(key);
+            self.pool.known_mut(server).note_lost_with_probe();
+            self.own_probe_unanswered(key);
             return;
         }
-        connection.set_question(None);
+        connection.set_own_probe(None);
         if self.pool.known(server).multiplexing() == Multiplexing::Probing {
             self.pool
                 .set_multiplexing(usize::from(server), Multiplexing::Unknown);

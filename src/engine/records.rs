@@ -218,7 +218,7 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         let server = connection.server();
         let Some(request) = connection.take_probe() else {
-            connection.set_question(None);
+            connection.set_own_probe(None);
             // An idle connection becomes available when the read is used up.
             self.apply_capabilities(server, values);
             return;
@@ -281,7 +281,7 @@ impl Engine {
             }
             return;
         }
-        if connection.speaks_unasked() {
+        if connection.has_unsolicited_record() {
             if connection.max_requests() == 1 {
                 self.close(now, key, CloseReason::UnsolicitedData);
                 return;

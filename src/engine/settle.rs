@@ -50,7 +50,7 @@ impl Engine {
             }
             return;
         }
-        self.ask_servers(now);
+        self.probe_servers(now);
         if self.config.limits.min_idle_per_server > 0 && self.requests.queue().is_empty() {
             let mut from = 0;
             while let Some(server) = self.pool.refill(now, from, &self.config) {

@@ -96,7 +96,7 @@ impl Engine {
 
     fn idle_due(&self, connection: &Connection) -> Option<(Time, ConnectionDue)> {
         let since = connection.last_activity();
-        if connection.has_question() {
+        if connection.has_own_probe() {
             let at = since.checked_add(self.config.probe_timeout)?;
             return Some((at, ConnectionDue::Probe));
         }

@@ -33,7 +33,7 @@ use crate::config::Limits;
 use crate::event::{ConnectionHandle, RequestHandle};
 use budget::Budget;
 use ids::IdTable;
-use probe::{Answer, Probe, Question};
+use probe::{Answer, OwnProbe, Probe};
 use receive::Receiving;
 use send::Sending;
 
@@ -67,7 +67,7 @@ pub(super) struct Connection {
     receiving: Receiving,
     budget: Budget,
     /// The client's own probe of the server's values, sent after a request.
-    question: Option<Box<Question>>,
+    own_probe: Option<Box<OwnProbe>>,
 }
 
 /// What a connection that is being opened is expected to provide.
@@ -109,7 +109,7 @@ impl Connection {
             sending: Sending::new(now),
             receiving: Receiving::default(),
             budget: Budget::default(),
-            question: None,
+            own_probe: None,
         }
     }
 
@@ -204,7 +204,7 @@ impl Connection {
     /// in the socket as far as the driver has reported, and no open probe.
     #[inline]
     pub(super) fn is_clean(&self) -> bool {
-        self.is_drained() && self.question.is_none()
+        self.is_drained() && self.own_probe.is_none()
     }
 
     /// Whether the connection has served, or serves, its maximum number of requests.
@@ -266,8 +266,8 @@ impl Connection {
             State::Probing(probe) => probe.heap_len(),
             State::Connecting { .. } | State::Redialing { .. } | State::Open | State::Draining => 0,
         };
-        let question = self.question.as_ref().map_or(0, |it| it.heap_len());
-        self.sending.heap_len() + self.ids.heap_len() + probe + question
+        let own_probe = self.own_probe.as_ref().map_or(0, |it| it.heap_len());
+        self.sending.heap_len() + self.ids.heap_len() + probe + own_probe
     }
 
     // --- state ---
@@ -364,16 +364,16 @@ impl Connection {
 
     /// The partial reply to the probe that was sent on the connection.
     fn answer(&mut self) -> Option<&mut Answer> {
-        match (&mut self.state, &mut self.question) {
+        match (&mut self.state, &mut self.own_probe) {
             (State::Probing(probe), _) => Some(probe.answer()),
-            (_, Some(question)) => Some(question.answer()),
+            (_, Some(own_probe)) => Some(own_probe.answer()),
             _ => None,
         }
     }
 
     /// Sets or clears the client's own probe.
-    pub(super) fn set_question(&mut self, question: Option<Box<Question>>) {
-        self.question = question;
+    pub(super) fn set_own_probe(&mut self, own_probe: Option<Box<OwnProbe>>) {
+        self.own_probe = own_probe;
     }
 
     /// Sets how many requests the connection may have.
@@ -478,10 +478,10 @@ mod tests {
         let probe = size_of::<Probe>() + 100;
         assert_eq!(connection.heap_len(), parts + probe);
         connection.take_probe();
-        connection.ask(Time::START);
+        connection.note_own_probe(Time::START);
         connection.collect_answer(&[0; 100], false);
-        let question = size_of::<Question>() + 100;
-        assert_eq!(connection.heap_len(), parts + question);
+        let own_probe = size_of::<OwnProbe>() + 100;
+        assert_eq!(connection.heap_len(), parts + own_probe);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) struct Probe {
 
 /// The client's own probe.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct OwnProbe {
     since: Time,
     /// Where the probe begins in the connection's stream of sent bytes.
     offset: u64,
@@ -56,7 +56,7 @@ impl Probe {
     }
 }
 
-impl Question {
+impl OwnProbe {
     pub(super) fn answer(&mut self) -> &mut Answer {
         &mut self.answer
     }
@@ -97,27 +97,27 @@ impl Answer {
 
 impl Connection {
     /// Notes that the client's own probe is sent after the framed bytes.
-    pub(crate) fn ask(&mut self, now: Time) {
-        self.set_question(Some(Box::new(Question {
+    pub(crate) fn note_own_probe(&mut self, now: Time) {
+        self.set_own_probe(Some(Box::new(OwnProbe {
             since: now,
             offset: self.end_offset(),
             answer: Answer::default(),
         })));
     }
 
-    pub(crate) fn has_question(&self) -> bool {
-        self.question.is_some()
+    pub(crate) fn has_own_probe(&self) -> bool {
+        self.own_probe.is_some()
     }
 
     /// When the client's own probe was sent, and whether a byte of it has left.
-    pub(crate) fn asked(&self) -> Option<(Time, bool)> {
-        let question = self.question.as_ref()?;
-        Some((question.since, self.transmitted() > question.offset))
+    pub(crate) fn own_probe_sent(&self) -> Option<(Time, bool)> {
+        let own_probe = self.own_probe.as_ref()?;
+        Some((own_probe.since, self.transmitted() > own_probe.offset))
     }
 
     /// Whether a probe was sent on the connection and is not answered.
-    pub(super) fn is_asked(&self) -> bool {
-        matches!(self.state, State::Probing(_)) || self.question.is_some()
+    pub(super) fn has_any_probe(&self) -> bool {
+        matches!(self.state, State::Probing(_)) || self.own_probe.is_some()
     }
 
     /// Adds a piece of the reply. `None` when no probe was sent; the values once the reply is complete.

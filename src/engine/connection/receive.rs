@@ -142,7 +142,7 @@ impl Connection {
             },
             // The reply of applications that do not know `FCGI_GET_VALUES`.
             Item::UnknownType { record_type, .. }
-                if self.is_asked() && record_type == u8::from(RecordType::GetValues) =>
+                if self.has_any_probe() && record_type == u8::from(RecordType::GetValues) =>
             {
                 Received::Values(ServerValues::default())
             }
@@ -377,9 +377,9 @@ impl Connection {
     }
 
     /// Whether the application has begun a record on an idle connection that belongs to no request.
-    pub(crate) fn speaks_unasked(&self) -> bool {
+    pub(crate) fn has_unsolicited_record(&self) -> bool {
         (self.is_available || !self.receiving.demux.is_skipping())
-            && self.question.is_none()
+            && self.own_probe.is_none()
             && !self.is_at_record_boundary()
     }
 

@@ -238,7 +238,7 @@ impl Connection {
         let request = requests.begin(request_key, self.served > 0);
         self.assign(now, key, wire::MANAGEMENT_ID, request);
         self.probe(now, request.handle(request_key));
-        self.frame_question(now, key, pool);
+        self.frame_probe(now, key, pool);
     }
 
     #[inline(always)]
@@ -269,7 +269,7 @@ impl Connection {
     }
 
     /// Sends `FCGI_GET_VALUES`.
-    pub(crate) fn frame_question(&mut self, now: Time, key: u32, pool: &mut BufferPool) {
+    pub(crate) fn frame_probe(&mut self, now: Time, key: u32, pool: &mut BufferPool) {
         self.begin_framing(now);
         let names = [wire::MAX_CONNS, wire::MAX_REQS, wire::MPXS_CONNS];
         let framed = self
@@ -450,7 +450,7 @@ mod tests {
     fn the_memory_of_what_was_to_be_sent_is_given_back() {
         let mut pool = BufferPool::default();
         let mut connection = Connection::new(Time::START, 0, 0, Default::default());
-        connection.frame_question(Time::START, 0, &mut pool);
+        connection.frame_probe(Time::START, 0, &mut pool);
         assert!(connection.sending.outbox.heap_len() > 0);
         connection.give_back(&mut pool);
         assert_eq!(connection.sending.outbox.heap_len(), 0);

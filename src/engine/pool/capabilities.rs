@@ -13,7 +13,7 @@ pub(crate) struct Capabilities {
     /// The request of the embedder's last probe (`get_values`).
     probe_request: Option<RequestHandle>,
     /// Whether a connection was lost while it carried a probe of this client.
-    may_die_of_questions: bool,
+    was_lost_with_probe: bool,
     /// The most connections that the application accepts, if it reported a number.
     max_conns: Option<u32>,
     /// The most requests that the application serves at a time, over all connections, if it reported a number.
@@ -136,16 +136,16 @@ impl Capabilities {
     }
 
     /// Whether a server that was down is probed again: another program may listen there now.
-    pub(super) fn may_be_asked_again(&self) -> bool {
+    pub(super) fn may_be_probed_again(&self) -> bool {
         let is_known = matches!(
             self.multiplexing,
             Multiplexing::Single | Multiplexing::Limited(_)
         );
-        is_known && !self.may_die_of_questions
+        is_known && !self.was_lost_with_probe
     }
 
-    pub(crate) fn note_death_by_question(&mut self) {
-        self.may_die_of_questions = true;
+    pub(crate) fn note_lost_with_probe(&mut self) {
+        self.was_lost_with_probe = true;
     }
 
     pub(crate) fn probe_request(&self) -> Option<RequestHandle> {
@@ -308,9 +308,9 @@ mod tests {
             (limited, true),
         ] {
             let mut known = Capabilities::new(multiplexing);
-            assert_eq!(known.may_be_asked_again(), is_answered, "{multiplexing:?}");
-            known.note_death_by_question();
-            assert!(!known.may_be_asked_again(), "{multiplexing:?}");
+            assert_eq!(known.may_be_probed_again(), is_answered, "{multiplexing:?}");
+            known.note_lost_with_probe();
+            assert!(!known.may_be_probed_again(), "{multiplexing:?}");
         }
     }
 }

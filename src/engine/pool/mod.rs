@@ -170,7 +170,7 @@ impl Pool {
         if of.health.connected() {
             // Another program may listen there now.
             of.capabilities.forget_ids();
-            if of.capabilities.may_be_asked_again()
+            if of.capabilities.may_be_probed_again()
                 && config.multiplex.is_auto()
                 && config.keep_connections
             {

@@ -26,7 +26,7 @@ pub(crate) struct Attempts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LossCause {
     /// The client's own probe: the application may have crashed on it.
-    Question,
+    OwnProbe,
     /// The connection had served before and nothing has come since: the application may have closed it earlier.
     Stale,
     /// The request.
@@ -70,7 +70,7 @@ impl Attempts {
             Delivery::MaybeProcessed => {
                 let is_soon = idle < stale_window;
                 let is_excused = match cause {
-                    LossCause::Question => true,
+                    LossCause::OwnProbe => true,
                     LossCause::Stale => is_soon,
                     LossCause::Request => is_soon && self.retry == Retry::IfUnanswered,
                     LossCause::Answering => false,

@@ -240,7 +240,7 @@ impl Engine {
         limits.validate()?;
         self.config.limits = limits;
         self.lifecycle
-            .set_opens_beforehand(limits.min_idle_per_server > 0);
+            .set_opens_in_advance(limits.min_idle_per_server > 0);
         self.requests
             .keep_waiting(self.pool.expected(), limits.max_queued_requests);
         self.close_used_up(now);

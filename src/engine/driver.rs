@@ -91,7 +91,7 @@ impl Engine {
         while let Some(owner) = self.timers.pop_due(now) {
             self.due(now, owner);
             // Failures follow the order of the deadlines, however late this call comes.
-            self.fail_for_want_of_servers(now);
+            self.apply_connect_failures(now);
         }
         self.settle(now);
     }

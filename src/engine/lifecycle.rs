@@ -17,10 +17,10 @@ enum Phase {
 }
 
 impl Lifecycle {
-    pub(super) fn new(opens_beforehand: bool) -> Self {
+    pub(super) fn new(opens_in_advance: bool) -> Self {
         Self {
             phase: Phase::Running,
-            always_settles: opens_beforehand,
+            always_settles: opens_in_advance,
         }
     }
 
@@ -49,8 +49,8 @@ impl Lifecycle {
         self.always_settles
     }
 
-    pub(super) fn set_opens_beforehand(&mut self, opens_beforehand: bool) {
-        self.always_settles = opens_beforehand || !self.is_running();
+    pub(super) fn set_opens_in_advance(&mut self, opens_in_advance: bool) {
+        self.always_settles = opens_in_advance || !self.is_running();
     }
 
     /// Begins to stop. A later call changes the deadline.
@@ -74,12 +74,12 @@ mod tests {
         assert!(Lifecycle::new(true).always_settles());
         let mut lifecycle = Lifecycle::new(false);
         assert!(!lifecycle.always_settles());
-        lifecycle.set_opens_beforehand(true);
+        lifecycle.set_opens_in_advance(true);
         assert!(lifecycle.always_settles());
-        lifecycle.set_opens_beforehand(false);
+        lifecycle.set_opens_in_advance(false);
         assert!(!lifecycle.always_settles());
         lifecycle.stop(None);
-        lifecycle.set_opens_beforehand(false);
+        lifecycle.set_opens_in_advance(false);
         assert!(lifecycle.always_settles());
     }
 }

@@ -35,11 +35,11 @@ impl Engine {
     #[inline(never)]
     fn settle_all(&mut self, now: Time) {
         self.reopen_reads();
-        self.fail_for_want_of_servers(now);
+        self.apply_connect_failures(now);
         if !self.requests.queue().is_empty() {
             self.serve_queue(now, Line::Urgent);
             self.serve_queue(now, Line::Usual);
-            self.keep_to_the_limit(now);
+            self.enforce_queue_limit(now);
         }
         if self.pool.take_unsettled() {
             self.trim(now);
@@ -61,14 +61,14 @@ impl Engine {
     }
 
     /// Handles failed connects: requests that waited for them and may not wait longer fail.
-    pub(super) fn fail_for_want_of_servers(&mut self, now: Time) {
+    pub(super) fn apply_connect_failures(&mut self, now: Time) {
         while let Some(failure) = self.pool.take_failure() {
-            self.fail_what_waits(now, failure);
+            self.fail_waiting(now, failure);
         }
     }
 
     /// Handles one failed connect: requests that can use no other server and have no time left to wait fail.
-    fn fail_what_waits(&mut self, now: Time, failure: ConnectFailure) {
+    fn fail_waiting(&mut self, now: Time, failure: ConnectFailure) {
         let ConnectFailure {
             server,
             opened,
@@ -167,7 +167,7 @@ impl Engine {
 
     /// Ends the last requests of a queue that is too long, because a connection that was being opened failed, or
     /// because requests were put back to be sent again.
-    fn keep_to_the_limit(&mut self, now: Time) {
+    fn enforce_queue_limit(&mut self, now: Time) {
         // Usually all were served.
         if self.requests.queue().is_empty() {
             return;

@@ -110,15 +110,15 @@ impl Connection {
         &mut self,
         now: Time,
         in_all: usize,
-        stall: &PauseBuffer,
+        limits: &PauseBuffer,
     ) -> Reads {
         let is_alone = self.live == 1;
         let budget = &mut self.budget;
         let is_used_up = budget.full > 0
             || (budget.buffered > 0
-                && (budget.buffered >= stall.per_connection || in_all >= stall.per_client));
+                && (budget.buffered >= limits.per_connection || in_all >= limits.per_client));
         let blocked = (is_alone && budget.paused == 1)
-            || (is_used_up && (is_alone || stall.overflow == OverflowPolicy::PauseConnection));
+            || (is_used_up && (is_alone || limits.overflow == OverflowPolicy::PauseConnection));
         let was_blocked = std::mem::replace(&mut budget.read_blocked, blocked);
         if blocked && self.is_looked_into() {
             return Reads::Blocked;

@@ -1,9 +1,9 @@
 //! The request IDs of one connection: free, live and quarantined ones.
 //!
 //! An ID is used again only after its `FCGI_END_REQUEST` came for a request that had been sent as a whole, and not
-//! before the read that contained this record is used up. Until then the ID is *resting*. The ID freed first is used
-//! first, and the ID freed last is never the next one: two consecutive requests on a connection have different IDs, so
-//! that a late record for the first is not taken for one of the second.
+//! before the read that contained this record is used up: then it becomes *reusable*. The ID freed first is used first,
+//! and the ID freed last is never the next one: two consecutive requests on a connection have different IDs, so that a
+//! late record for the first is not taken for one of the second.
 //!
 //! After an abort or an early end, an ID is quarantined for the life of the connection: Go's and flup's applications
 //! send late output, and a second end, for such an ID.
@@ -28,10 +28,10 @@ pub(super) struct IdTable {
     /// The slot of ID `index + 1`. IDs beyond the list are free up to `used`; higher ones were never used.
     slots: Vec<Slot>,
     used: u16,
-    /// The free IDs in the order in which they became free. The first `rested` of them may be used; the others are
-    /// resting.
+    /// The free IDs in the order in which they became free. Only the first `reusable` of them may
+    /// be used again.
     free: VecDeque<u16>,
-    rested: u16,
+    reusable: u16,
     last_freed: u16,
     quarantined: u32,
     /// Whether the ID is always 1, for applications that know no other. There is one request at a time then.
@@ -48,14 +48,14 @@ impl IdTable {
     pub(super) fn has_free_id(&self) -> bool {
         let most = if self.is_always_one { 1 } else { u16::MAX };
         self.quarantined < MAX_QUARANTINED
-            && (self.has_rested_one() || self.slots.len() < usize::from(most))
+            && (self.has_reusable() || self.slots.len() < usize::from(most))
     }
 
     /// Whether an ID that was used before may be used again.
     #[inline]
-    fn has_rested_one(&self) -> bool {
+    fn has_reusable(&self) -> bool {
         let kept_back = usize::from(!self.is_always_one);
-        self.rested > 0 && self.free.len() > kept_back
+        self.reusable > 0 && self.free.len() > kept_back
     }
 
     /// Sets whether every request has ID 1. Only for a connection with one request at a time.
@@ -66,8 +66,8 @@ impl IdTable {
     /// Allocates an ID for a request, the one freed first. `None` when no ID is available.
     #[inline]
     pub(super) fn allocate(&mut self, request: u32) -> Option<u16> {
-        if self.has_rested_one() {
-            self.rested -= 1;
+        if self.has_reusable() {
+            self.reusable -= 1;
             let id = self.free.pop_front()?;
             self.slots[usize::from(id) - 1] = Slot::Live(request);
             return Some(id);
@@ -92,7 +92,8 @@ impl IdTable {
         }
     }
 
-    /// Frees the ID of a request that ended regularly. The ID rests until [`end_rest`](Self::end_rest).
+    /// Frees the ID of a request that ended regularly. It may be used again after
+    /// [`make_reusable`](Self::make_reusable).
     #[inline]
     pub(super) fn release(&mut self, id: u16) {
         self.slots[usize::from(id) - 1] = Slot::Free;
@@ -102,9 +103,9 @@ impl IdTable {
 
     /// Makes all free IDs available.
     #[inline]
-    pub(super) fn end_rest(&mut self) {
+    pub(super) fn make_reusable(&mut self) {
         // At most 65,535: no ID is in the list twice.
-        self.rested = self.free.len() as u16;
+        self.reusable = self.free.len() as u16;
     }
 
     /// Keeps an ID from being used again.
@@ -125,7 +126,7 @@ impl IdTable {
                 }
                 if let Some(place) = self.free.iter().position(|free| *free == id) {
                     self.free.remove(place);
-                    self.rested -= u16::from(place < usize::from(self.rested));
+                    self.reusable -= u16::from(place < usize::from(self.reusable));
                 }
             }
         }
@@ -157,7 +158,7 @@ impl IdTable {
         // `used` is kept: a late record for a used ID is no protocol error.
         self.slots = Vec::new();
         self.free = VecDeque::new();
-        self.rested = 0;
+        self.reusable = 0;
     }
 
     /// Bytes on the heap.
@@ -179,7 +180,7 @@ mod tests {
             let id = 1 + request as u16 % 2;
             assert_eq!(ids.allocate(request), Some(id));
             ids.release(id);
-            ids.end_rest();
+            ids.make_reusable();
         }
     }
 
@@ -192,7 +193,7 @@ mod tests {
             assert_eq!(ids.allocate(request), Some(1));
             assert!(!ids.has_free_id());
             ids.release(1);
-            ids.end_rest();
+            ids.make_reusable();
         }
         ids.quarantine(1);
         assert!(!ids.has_free_id());
@@ -209,7 +210,7 @@ mod tests {
                 ids.release(id);
             }
             ids.release(last);
-            ids.end_rest();
+            ids.make_reusable();
             ids.shrink_idle();
             let next = ids.allocate(0).expect("room");
             assert_ne!(next, last);
@@ -224,7 +225,7 @@ mod tests {
         ids.quarantine(1);
         assert_eq!(ids.allocate(8), Some(2));
         ids.release(2);
-        ids.end_rest();
+        ids.make_reusable();
         ids.quarantine(2);
         assert_eq!(ids.allocate(9), Some(3));
         assert_eq!(ids.get(1), Some(Slot::Quarantined));
@@ -240,16 +241,16 @@ mod tests {
             ids.allocate(request);
         }
         ids.release(2);
-        ids.end_rest();
+        ids.make_reusable();
         ids.release(1);
         ids.release(3);
         assert_eq!(ids.allocate(5), Some(2));
         assert_eq!(ids.allocate(6), Some(4), "1 and 3 rest");
         ids.quarantine(3);
-        ids.end_rest();
+        ids.make_reusable();
         assert_eq!(ids.allocate(7), Some(5), "1 was freed last");
         ids.release(5);
-        ids.end_rest();
+        ids.make_reusable();
         assert_eq!(ids.allocate(8), Some(1));
     }
 
@@ -262,14 +263,14 @@ mod tests {
         for id in 1..=100 {
             ids.release(id);
         }
-        ids.end_rest();
+        ids.make_reusable();
         ids.shrink_idle();
         assert_eq!(ids.heap_len(), 0);
         assert_eq!(ids.get(100), Some(Slot::Free));
         assert_eq!(ids.get(101), None);
         assert_eq!(ids.get(0), None);
         ids.quarantine(3);
-        ids.end_rest();
+        ids.make_reusable();
         let mut given: Vec<_> = (0..4).filter_map(|it| ids.allocate(it)).collect();
         given.sort_unstable();
         assert_eq!(given, [1, 4, 5, 6], "one that is free is kept back");
@@ -285,10 +286,10 @@ mod tests {
         assert!(!ids.has_free_id());
         assert_eq!(ids.allocate(0), None);
         ids.release(40_000);
-        ids.end_rest();
+        ids.make_reusable();
         assert!(!ids.has_free_id(), "the last one freed is kept back");
         ids.release(7);
-        ids.end_rest();
+        ids.make_reusable();
         assert!(ids.has_free_id());
         assert_eq!(ids.allocate(1), Some(40_000));
     }
@@ -328,7 +329,7 @@ mod tests {
         for id in 1..=3 {
             ids.release(id);
         }
-        ids.end_rest();
+        ids.make_reusable();
         ids.quarantine(2);
         for id in [1, 3] {
             assert_eq!(ids.allocate(0), Some(id));
@@ -359,7 +360,7 @@ mod tests {
         for id in [1, 2, 1, 2] {
             assert_eq!(ids.allocate(0), Some(id));
             ids.release(id);
-            ids.end_rest();
+            ids.make_reusable();
         }
         assert_eq!(ids.heap_len(), room);
     }

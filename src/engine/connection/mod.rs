@@ -411,7 +411,7 @@ impl Connection {
     pub(super) fn release_id(&mut self, id: u16) {
         self.ids.release(id);
         if !self.has_unparsed_input() {
-            self.ids.end_rest();
+            self.ids.make_reusable();
         }
     }
 
@@ -422,8 +422,8 @@ impl Connection {
 
     /// A read is used up: freed IDs may be used again.
     #[inline]
-    fn end_rest_of_ids(&mut self) {
-        self.ids.end_rest();
+    fn make_ids_reusable(&mut self) {
+        self.ids.make_reusable();
     }
 
     /// The abort of a request begins.

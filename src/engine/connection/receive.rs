@@ -335,7 +335,7 @@ impl Connection {
     /// A read is used up. Returns whether an expired time limit takes effect now.
     #[inline]
     pub(crate) fn finish_read(&mut self) -> bool {
-        self.end_rest_of_ids();
+        self.make_ids_reusable();
         let receiving = &mut self.receiving;
         receiving.is_feeding = false;
         let Some(reads) = &mut receiving.overdue else {

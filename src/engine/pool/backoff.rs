@@ -29,14 +29,14 @@ pub(super) struct Health {
 impl Health {
     /// Whether the server is backing off: it is down or overloaded.
     #[inline]
-    pub(super) fn is_aside(&self, now: Time) -> bool {
+    pub(super) fn is_backing_off(&self, now: Time) -> bool {
         self.backoff_until.is_some_and(|until| until > now)
     }
 
     /// Whether the server takes no request for now because it is overloaded.
     #[inline]
     pub(super) fn is_overloaded(&self, now: Time) -> bool {
-        self.overloads > 0 && self.is_aside(now)
+        self.overloads > 0 && self.is_backing_off(now)
     }
 
     /// Whether the server is not connected to for now, because this side had no descriptor, port or memory.
@@ -169,7 +169,7 @@ mod tests {
             ..Health::default()
         };
         for (now, is_paused) in [(Time::START, true), (until, false)] {
-            assert_eq!(health.is_aside(now), is_paused);
+            assert_eq!(health.is_backing_off(now), is_paused);
             assert_eq!(health.is_short(now), is_paused);
             assert_eq!(health.is_refill_paused(now), is_paused);
             assert_eq!(health.next_due(now), is_paused.then_some(until));
@@ -180,7 +180,7 @@ mod tests {
     fn a_busy_server_and_connects_that_failed_together_cost_one_pause_at_most() {
         let mut health = Health::default();
         assert_eq!(failed(&mut health, 0, ConnectError::BacklogFull), None);
-        assert!(!health.is_down() && !health.is_aside(Time::START));
+        assert!(!health.is_down() && !health.is_backing_off(Time::START));
         assert_eq!(failed(&mut health, 3, REFUSED), Some(PAUSE));
         assert_eq!(
             failed(&mut health, 2, REFUSED),
@@ -194,9 +194,9 @@ mod tests {
     fn a_connect_ends_the_pause_after_failures_and_not_that_for_overload() {
         let mut health = Health::default();
         failed(&mut health, 0, REFUSED);
-        assert!(health.is_aside(Time::START));
+        assert!(health.is_backing_off(Time::START));
         assert!(health.connected(), "it was down");
-        assert!(!health.is_aside(Time::START));
+        assert!(!health.is_backing_off(Time::START));
         health.overloaded(Time::START, backoff());
         assert!(!health.connected());
         assert!(health.is_overloaded(Time::START));

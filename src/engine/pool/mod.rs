@@ -367,7 +367,7 @@ impl Pool {
 
     /// Whether at least one server is neither down nor overloaded.
     pub(super) fn has_usable_server(&self, now: Time) -> bool {
-        self.servers.iter().any(|it| !it.health.is_aside(now))
+        self.servers.iter().any(|it| !it.health.is_backing_off(now))
     }
 
     /// Ends the pauses of a server that have expired.

@@ -195,12 +195,12 @@ impl Pool {
             return false;
         }
         if !server.health.is_down() {
-            return !server.health.is_aside(now);
+            return !server.health.is_backing_off(now);
         }
         // After a failure, one connection at a time tests whether the server is back: when the pause has expired, or
         // for each new request when no other server is usable.
         let is_last_resort = config.connect_retry_timeout.is_zero() && !self.has_usable_server(now);
-        server.lists.connecting() == 0 && (!server.health.is_aside(now) || is_last_resort)
+        server.lists.connecting() == 0 && (!server.health.is_backing_off(now) || is_last_resort)
     }
 
     /// The first server, from index `from` on, that needs another connection in advance for `min_idle_per_server`.
@@ -210,9 +210,9 @@ impl Pool {
             let server = &self.servers[*index];
             let lists = &server.lists;
             lists.idle_len() + lists.connecting() < limits.min_idle_per_server
-                && lists.connecting() < MOST_BEFOREHAND
+                && lists.connecting() < MAX_DIALS_IN_ADVANCE
                 && lists.total() < server.max_connections(limits)
-                && !server.health.is_aside(now)
+                && !server.health.is_backing_off(now)
                 && !server.health.is_refill_paused(now)
                 && self.may_dial(now, *index, config)
         })
@@ -233,4 +233,4 @@ impl super::Server {
 }
 
 /// The most connections being opened to a server at a time if they are opened in advance for `min_idle_per_server`.
-const MOST_BEFOREHAND: usize = 16;
+const MAX_DIALS_IN_ADVANCE: usize = 16;

@@ -116,7 +116,7 @@ impl<'a, W: Write> Answer<'a, W> {
         }
         if let Some(declared) = declared.filter(|declared| *declared != self.body_len) {
             let line = format!(
-                "the head declares a body of {declared} bytes, but {} came",
+                "the head declares a body of {declared} bytes, but {} arrived",
                 self.body_len
             );
             return Err(Failure::new(Status::CutShort, line));
@@ -148,7 +148,7 @@ impl<'a, W: Write> Answer<'a, W> {
             return format!("{said}; no --script was given, and php-fpm needs one");
         }
         let script = String::from_utf8_lossy(&script);
-        format!("{said}; it was to run {script}")
+        format!("{said}; it was asked to run {script}")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The command line: what is asked of whom.
+//! The command line of `get`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -26,44 +26,44 @@ use crate::{command_line, script};
     max_term_width = 100
 )]
 pub(crate) struct Arguments {
-    /// unix:/path, unix:@abstract-name, host:port or [v6]:port; without it, a demo application is asked that is part of
-    /// this program
+    /// address of the application: unix:/path, unix:@abstract-name, host:port or [v6]:port; without it, get runs a demo
+    /// application of its own
     #[arg(long, value_name = "ADDR")]
     pub(crate) connect: Option<Address>,
-    /// the file to run, as the application sees it (SCRIPT_FILENAME); a relative path counts from the current directory.
-    /// Not for applications without scripts, such as Go's: --uri is enough there
+    /// file to run, as the application sees it (SCRIPT_FILENAME); a relative path is resolved against the current
+    /// directory. Applications without scripts, such as those in Go, need only --uri
     #[arg(long, value_name = "PATH")]
     script: Option<OsString>,
-    /// what a browser would have asked for, query included; by default the file's own name, or the whole of an absolute
-    /// path without an extension, such as /fpm/ping, which is a page of php-fpm's. Without --script, the path is
+    /// path and query that an HTTP client would have asked for; by default the name of the file, or the whole path if
+    /// it is absolute and has no extension, such as /fpm/ping, a page of php-fpm. Without --script, the path is
     /// PATH_INFO, and SCRIPT_NAME is empty
     #[arg(long, value_parser = uri)]
     uri: Option<String>,
-    /// GET by default, POST with --data
+    /// request method; by default GET, or POST with --data
     #[arg(long, value_name = "M")]
     method: Option<String>,
-    /// the request's body: the text itself, @FILE for a file's content, - for stdin, which is read to its end first
-    /// (64 MiB at most)
+    /// request body: the text itself, @FILE for the content of a file, - for stdin, which is read to its end first (64
+    /// MiB at most)
     #[arg(long, allow_hyphen_values = true, value_parser = OsStringValueParser::new().try_map(Data::from_argument))]
     data: Option<Data>,
-    /// one more parameter, or another value for one; as often as needed
+    /// parameter to add, or to replace; may be repeated
     #[arg(long = "param", value_name = "K=V", value_parser = command_line::pair)]
     params: Vec<(String, String)>,
-    /// show the response's head before its body
+    /// show the head of the response before its body
     #[arg(short, long)]
     pub(crate) include: bool,
-    /// do not show the body of an error status (400 and above)
+    /// do not show the body of a response with an error status (400 and above)
     #[arg(short, long)]
     pub(crate) fail: bool,
-    /// give up after so many seconds, whatever they were needed for; by default the connect may take 3 s, the first byte
-    /// 60 s, and so may each silence after it
+    /// seconds for everything together; by default 3 s to connect, 60 s to the first byte and 60 s between two bytes
     #[arg(long, value_name = "S", value_parser = command_line::any_seconds)]
     pub(crate) timeout: Option<Duration>,
-    /// keep trying to connect for so many seconds while the application refuses or its socket does not exist: it may be
-    /// starting
+    /// seconds to retry connecting while the application refuses or its socket does not exist, for example while it
+    /// starts
     #[arg(long, value_name = "S", value_parser = command_line::any_seconds)]
     connect_retry: Option<Duration>,
-    /// run no script, ask the application for its FCGI_* values (a health check); by default this may take 10 s in all
+    /// ask the application for its FCGI_* values instead of running a script (a health check); takes 10 s at most by
+    /// default
     #[arg(long)]
     pub(crate) values: bool,
     #[arg(hide = true)]
@@ -74,7 +74,7 @@ impl Arguments {
     /// Reads the command line.
     ///
     /// # Errors
-    /// What is wrong with it; help is an error, too.
+    /// What is wrong with the command line. `--help` is an error too.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let arguments = Self::try_parse()?;
         arguments
@@ -85,8 +85,11 @@ impl Arguments {
 
     fn check(&self) -> Result<(), String> {
         if let Some(value) = &self.alone {
-            let hint = "what to ask for goes after --script or --uri";
-            return Err(format!("'{}' stands alone: {hint}", value.display()));
+            let hint = "a file goes after --script, a path after --uri";
+            return Err(format!(
+                "'{}' is not the value of an option: {hint}",
+                value.display()
+            ));
         }
         let is_nothing = self.script.is_none() && self.uri.is_none();
         if self.connect.is_some() && is_nothing && !self.values {
@@ -99,12 +102,12 @@ impl Arguments {
         Ok(())
     }
 
-    /// How long a server that refuses is tried again.
+    /// How long to retry a server that refuses connections.
     pub(crate) fn connect_retry(&self) -> Duration {
         self.connect_retry.unwrap_or_default()
     }
 
-    /// The method: as given, else POST with data and GET without.
+    /// The HTTP method: the one given, or POST with `--data` and GET without.
     pub(crate) fn method(&self) -> &str {
         match &self.method {
             Some(method) => method,
@@ -113,7 +116,7 @@ impl Arguments {
         }
     }
 
-    /// The script as it is sent: a relative path counts from the current directory.
+    /// The script's path as it is sent. A relative path is resolved against the current directory.
     pub(crate) fn script_filename(&self) -> Vec<u8> {
         let Some(script) = &self.script else {
             return Vec::new();
@@ -124,10 +127,10 @@ impl Arguments {
         }
     }
 
-    /// Writes the parameters; those of `--param` win over what is derived.
+    /// Writes the parameters. A parameter given with `--param` replaces the derived one.
     ///
     /// # Errors
-    /// What could not be sent safely, such as a blank in the URI.
+    /// A value that cannot be sent safely, such as a URI with a blank.
     pub(crate) fn write_params(&self, params: &mut Params) -> Result<(), EnvError> {
         for (name, value) in &self.params {
             params.push(name, value);
@@ -143,7 +146,7 @@ impl Arguments {
 
         let fields = [
             (&b"Host"[..], &b"localhost"[..]),
-            // What a form sends, and what curl says of its data.
+            // The content type of a form. curl sends the same for its `--data`.
             (b"Content-Type", b"application/x-www-form-urlencoded"),
         ];
         let fields = &fields[..if self.data.is_some() { 2 } else { 1 }];
@@ -157,10 +160,10 @@ impl Arguments {
         .write_to(params)
     }
 
-    /// Opens what is to be sent.
+    /// Opens the source of the request body.
     ///
     /// # Errors
-    /// The system's, when a file cannot be opened.
+    /// The system's error if a file cannot be opened.
     pub(crate) fn open_body(&self) -> io::Result<Body> {
         match &self.data {
             None => Ok(Body::empty()),
@@ -190,7 +193,7 @@ impl Data {
             Some(Some("")) => Err("@ names no file"),
             Some(Some(path)) => Ok(Self::File(path.to_owned())),
             None if argument.as_encoded_bytes().starts_with(b"@") => {
-                Err("the name of a file behind @ has to be UTF-8")
+                Err("the name of a file after @ has to be UTF-8")
             }
             Some(None) | None => Ok(Self::Text(argument.into_encoded_bytes())),
         }
@@ -206,7 +209,7 @@ fn open(path: &str) -> io::Result<Body> {
     Ok(if metadata.is_file() {
         Body::seekable(file, Some(metadata.len()))
     } else {
-        // A pipe or a device: its length is known at its end.
+        // A pipe or a device: its length is not known before its end.
         Body::reader(file, None)
     })
 }
@@ -228,25 +231,26 @@ get --connect unix:/run/php/php8.2-fpm.sock --script /var/www/hello.php
        get --uri /stream";
 
 const AFTER: &str = "\
-The body goes to stdout as it comes, the application's own stderr to stderr. Its stderr has
-control characters escaped, such as \\x1b, and so has the body on a terminal; one that is not
-text (it holds a NUL) is not written to a terminal. A file or a pipe gets the body as it is.
+The body is written to stdout as it arrives, the application's stderr to stderr. Control
+characters in stderr are escaped, such as \\x1b, and on a terminal also those in the body. A body
+that is not text (it contains a NUL) is not written to a terminal. A file or a pipe gets the body
+as it is.
 
-Of a name with several addresses, the first that can be connected to is asked: after a
-refusal the next one is tried at once, after 250 ms without a connection the next as well.
+If a name has several addresses, the first one that can be connected to is used: the next one is
+tried at once when one refuses, and also after 250 ms without a connection.
 
 Exit status:
    0  the response is complete, and has no error status
    1  something went wrong on this machine
    2  the command line is wrong
    6  the host's name cannot be resolved
-   7  no connection: nobody listens, no such socket, no permission
-   8  what answered does not speak FastCGI, or sent no valid head
-   9  the application refused the request (overloaded, unknown role)
+   7  no connection: refused, no such socket, no permission
+   8  the answer is not FastCGI, or has no valid head
+   9  the application rejected the request (overloaded, unknown role)
   18  the response was cut short
   22  the response is complete, with an error status (400 and above)
-  23  stdout cannot be written, or is a terminal and the response no text; nothing is said
-      when its reader has gone
+  23  stdout cannot be written, or is a terminal and the response is not text; there is no
+      message if the reader of stdout has gone
   26  --data cannot be read
-  28  the time is up
+  28  a time limit has passed
   52  the connection was closed, or the request ended, without any response";

@@ -27,9 +27,9 @@ pub(crate) struct Wanted {
 pub(crate) enum Wrong {
     #[error("status {0}")]
     Status(u16),
-    #[error("a response head that is none: {0}")]
+    #[error("invalid response head: {0}")]
     Head(HeadError),
-    #[error("a body of another length than --body-expected")]
+    #[error("the length of the body is not --body-expected")]
     BodyLen,
     #[error("application status {0}")]
     AppStatus(u32),

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `load`.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use mio_fcgi::Address;
 
 use crate::command_line::{number, pair, seconds};
 
-/// What to do, as the command line says.
+/// The options, with defaults filled in.
 #[derive(Debug)]
 pub(crate) struct Arguments {
     pub(crate) connect: Address,
     pub(crate) conns: usize,
     pub(crate) inflight: usize,
     pub(crate) end: End,
-    /// Requests per second; `None`: each as soon as a former one has ended.
+    /// Requests per second. `None`: a new request is sent whenever one has ended.
     pub(crate) rate: Option<f64>,
-    /// What is asked for, in turns; at least one.
+    /// The scripts to run, in turns. At least one.
     pub(crate) sets: Vec<Set>,
-    /// Bytes of the request body.
+    /// Length of the request body in bytes.
     pub(crate) stdin_len: usize,
     pub(crate) body_expected: Option<u64>,
     pub(crate) multiplex: Multiplex,
@@ -36,17 +36,17 @@ pub(crate) struct Set {
     pub(crate) params: Vec<(String, String)>,
 }
 
-/// When no further request is sent.
+/// When to stop sending requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
     Requests(u64),
     After(Duration),
 }
 
-/// Whether requests share connections where there are more in flight than connections.
+/// Whether requests share connections if more requests are in flight than there are connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Multiplex {
-    // When the application says that it can.
+    // If the application reports that it can.
     Auto,
     On,
     Off,
@@ -56,19 +56,19 @@ impl Arguments {
     /// Reads the command line.
     ///
     /// # Errors
-    /// What is wrong with it; help is an error, too.
+    /// What is wrong with the command line. `--help` is an error too.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let matches = Given::command().try_get_matches()?;
         let given = Given::from_arg_matches(&matches)?;
         if given.raw && given.scripts.len() > 1 {
-            let why = "--raw sends the same bytes again and again: one --script";
+            let why = "--raw sends the same bytes for each request: give one --script at most";
             return Err(Given::command().error(ErrorKind::ArgumentConflict, why));
         }
         Ok(given.complete(&matches))
     }
 }
 
-/// What was given, before defaults.
+/// The options as given, before defaults.
 #[derive(Debug, Parser)]
 #[command(
     name = "load",
@@ -80,68 +80,69 @@ impl Arguments {
     disable_help_flag = true
 )]
 struct Given {
-    /// the application: unix:/path, unix:@name or host:port
-    #[arg(long, value_name = "ADDR", help_heading = SENT)]
+    /// address of the application: unix:/path, unix:@name or host:port
+    #[arg(long, value_name = "ADDR", help_heading = REQUESTS)]
     connect: Address,
-    /// the script to run, as SCRIPT_FILENAME; without it /bench is asked for, which the example application `responder`
-    /// answers; several are asked for in turns, and each has figures of its own
-    #[arg(long = "script", value_name = "PATH", help_heading = SENT)]
+    /// script to run, as SCRIPT_FILENAME; by default /bench, which the example application `responder` answers; may be
+    /// repeated: the scripts take turns, and each has figures of its own
+    #[arg(long = "script", value_name = "PATH", help_heading = REQUESTS)]
     scripts: Vec<String>,
-    /// a parameter, in the place of the default one of that name: of the script before it, or of all where none is
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair, help_heading = SENT)]
+    /// parameter, in place of the default one of that name: for the script before it, or for all if there is none
+    /// before it
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair, help_heading = REQUESTS)]
     params: Vec<(String, String)>,
-    /// POST a body of so many bytes
-    #[arg(long = "stdin", value_name = "BYTES", default_value_t = 0, help_heading = SENT)]
+    /// send POST requests with a body of this length
+    #[arg(long = "stdin", value_name = "BYTES", default_value_t = 0, help_heading = REQUESTS)]
     stdin_len: usize,
 
-    /// connections [default: 1]
-    #[arg(long, value_name = "K", value_parser = number(1, 65_536_usize), help_heading = MUCH)]
+    /// number of connections [default: 1]
+    #[arg(long, value_name = "K", value_parser = number(1, 65_536_usize), help_heading = LOAD)]
     conns: Option<usize>,
-    /// requests in flight, over all connections [default: as many as connections]
-    #[arg(long, value_name = "M", value_parser = number(1, 1_048_576_usize), help_heading = MUCH)]
+    /// requests in flight, over all connections [default: K]
+    #[arg(long, value_name = "M", value_parser = number(1, 1_048_576_usize), help_heading = LOAD)]
     inflight: Option<usize>,
     /// stop after N requests
-    #[arg(long, value_name = "N", conflicts_with = "duration", help_heading = MUCH)]
+    #[arg(long, value_name = "N", conflicts_with = "duration", help_heading = LOAD)]
     requests: Option<u64>,
-    /// send none after S seconds [default: 10]
-    #[arg(long, value_name = "S", value_parser = seconds, help_heading = MUCH)]
+    /// stop sending after S seconds [default: 10]
+    #[arg(long, value_name = "S", value_parser = seconds, help_heading = LOAD)]
     duration: Option<Duration>,
-    /// R requests per second, whatever the application does; latencies then count from when each was due, so a stall
-    /// shows in all that it held up; sent to the millisecond
-    #[arg(long, value_name = "R", value_parser = rate, help_heading = MUCH)]
+    /// send R requests per second, however fast the application answers. Latencies then count from when a request was
+    /// due, so a stall shows in every request that it delayed; requests are sent to the millisecond
+    #[arg(long, value_name = "R", value_parser = rate, help_heading = LOAD)]
     rate: Option<f64>,
-    /// share connections where M is above K: auto asks the application first
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Multiplex::Auto, help_heading = MUCH)]
+    /// share connections if M is above K; auto asks the application first
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Multiplex::Auto, help_heading = LOAD)]
     multiplex: Multiplex,
-    /// the longest that a request may take, in seconds
-    #[arg(long, value_name = "S", value_parser = seconds, default_value = "30", help_heading = MUCH)]
+    /// time limit of a request, in seconds
+    #[arg(long, value_name = "S", value_parser = seconds, default_value = "30", help_heading = LOAD)]
     timeout: Duration,
 
-    /// each response body has to have B bytes
-    #[arg(long, value_name = "B", help_heading = SHOWN)]
+    /// expected length of each response body, in bytes
+    #[arg(long, value_name = "B", help_heading = OUTPUT)]
     body_expected: Option<u64>,
-    /// send the same bytes over bare sockets, without the library; responses must all have one length and come in the
-    /// order of the requests
-    #[arg(long, help_heading = SHOWN)]
+    /// send the same bytes over plain sockets, without the library; responses must all have the same length and come in
+    /// the order of the requests
+    #[arg(long, help_heading = OUTPUT)]
     raw: bool,
-    /// one line of JSON on standard output
-    #[arg(long, help_heading = SHOWN)]
+    /// print the result as one line of JSON
+    #[arg(long, help_heading = OUTPUT)]
     json: bool,
-    /// a line each second on standard error, also when that is no terminal
-    #[arg(long, help_heading = SHOWN)]
+    /// print a line per second on standard error, even if that is not a terminal
+    #[arg(long, help_heading = OUTPUT)]
     progress: bool,
-    /// this text
-    #[arg(short, long, action = ArgAction::Help, help_heading = SHOWN)]
+    /// print this help
+    #[arg(short, long, action = ArgAction::Help, help_heading = OUTPUT)]
     help: Option<bool>,
 }
 
-const SENT: &str = "What is sent";
-const MUCH: &str = "How much";
-const SHOWN: &str = "What is checked and shown";
+const REQUESTS: &str = "Requests";
+const LOAD: &str = "Load";
+const OUTPUT: &str = "Checks and output";
 
 const AFTER: &str = "\
-The exit status is 0 when there was a response and no error, else 1, and 2 for a wrong command line.
-Errors are responses with a status of 400 or more too.";
+Exit status: 0 if there was a response and no error, 1 otherwise, 2 for an invalid command line.
+A response with a status of 400 or more counts as an error.";
 
 impl Given {
     fn complete(self, matches: &ArgMatches) -> Arguments {
@@ -152,7 +153,7 @@ impl Given {
         let inflight = self.inflight.or(self.conns).unwrap_or(1);
         Arguments {
             connect: self.connect,
-            // A connection that never has a request would only hold a worker.
+            // A connection that never gets a request would only occupy a worker of the application.
             conns: self.conns.unwrap_or(1).min(inflight),
             inflight,
             end,
@@ -169,7 +170,7 @@ impl Given {
     }
 }
 
-/// A set for each script, with the parameters after it and those before the first script.
+/// One set per script, with the parameters given after it and those given before the first script.
 fn sets(matches: &ArgMatches, scripts: Vec<String>, params: Vec<(String, String)>) -> Vec<Set> {
     let places = |name| matches.indices_of(name).into_iter().flatten();
     let of_script = |script| Set {
@@ -196,7 +197,7 @@ fn sets(matches: &ArgMatches, scripts: Vec<String>, params: Vec<(String, String)
 fn rate(text: &str) -> Result<f64, &'static str> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && rate <= 1e9 => Ok(rate),
-        _ => Err("wants a number of requests per second"),
+        _ => Err("expects a number of requests per second"),
     }
 }
 

@@ -81,7 +81,7 @@ fn run(arguments: &Arguments) -> io::Result<Summary> {
     let usage = Usage::now().since(before);
     tally.end_progress();
     if tally.is_hopeless() {
-        eprintln!("load: given up, nothing but failures for a while");
+        eprintln!("load: given up: too many failures in a row");
     }
     Ok(Summary::new(tally, totals, usage))
 }

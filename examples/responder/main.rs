@@ -1,4 +1,4 @@
-//! A small FastCGI application: something to point a Web server, a proxy or a load generator at.
+//! A small FastCGI application, for testing Web servers, proxies and load generators.
 //!
 //! `cargo run --example responder -- --listen 127.0.0.1:9000`
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use mio_fcgi::Address;
 
-// Named, so that the files of `app` are found here from wherever it is included.
+// With a path, so that the modules of `app` are found in this folder wherever `app` is included.
 #[path = "app.rs"]
 mod app;
 #[path = "../shared/command_line.rs"]
@@ -43,22 +43,22 @@ fn run(listen: &Address, options: &app::Options) -> io::Result<()> {
 #[derive(Debug, Parser)]
 #[command(name = "responder", args_override_self = true, max_term_width = 100)]
 struct Arguments {
-    /// where to listen: unix:/path, unix:@name or host:port; port 0 takes a free one, which is printed
+    /// address to listen at: unix:/path, unix:@name or host:port; port 0 picks a free port, which is printed
     #[arg(long, value_name = "ADDR")]
     listen: Address,
     /// event loops, each on a thread of its own (1)
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// wait before each answer, in milliseconds (0)
+    /// delay before each response, in milliseconds (0)
     #[arg(long, value_name = "MS")]
     delay: Option<u32>,
-    /// the length of the constant answer at /bench (16)
+    /// length of the response body of /bench, in bytes (16)
     #[arg(long, value_name = "BYTES")]
     body: Option<usize>,
-    /// the connections of each loop; further ones are closed (4096)
+    /// most connections of each loop; further ones are closed (4096)
     #[arg(long, value_name = "N")]
     max_connections: Option<usize>,
-    /// refuse a second request on a connection while one is open
+    /// reject a second request on a connection while one is open
     #[arg(long)]
     no_multiplex: bool,
 }

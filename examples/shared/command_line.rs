@@ -35,20 +35,20 @@ pub(crate) fn line_of(error: &Error) -> String {
     let line = match (error.kind(), option, value, error.source()) {
         (ErrorKind::ValueValidation, Some(option), Some(value), Some(why)) => {
             let why = why.to_string();
-            match why.starts_with("wants ") {
+            match why.starts_with("expects ") {
                 true => format!("{option} {why}, not '{value}'"),
                 false => format!("{option} {value}: {why}"),
             }
         }
         (ErrorKind::InvalidUtf8, ..) => "a value that has to be text is not UTF-8".to_owned(),
-        (ErrorKind::InvalidValue, Some(option), Some(""), _) => format!("{option} wants a value"),
+        (ErrorKind::InvalidValue, Some(option), Some(""), _) => format!("{option} expects a value"),
         (ErrorKind::UnknownArgument, Some(argument), _, _) if !argument.starts_with('-') => {
-            format!("'{argument}' belongs to no option")
+            format!("'{argument}' is not the value of an option")
         }
         (ErrorKind::UnknownArgument, Some(argument), _, _) => {
             match context(ContextKind::SuggestedArg) {
-                Some(other) => format!("there is no option {argument}, but {other}"),
-                None => format!("there is no option {argument}"),
+                Some(other) => format!("unknown option {argument}; did you mean {other}?"),
+                None => format!("unknown option {argument}"),
             }
         }
         _ => {
@@ -84,7 +84,7 @@ where
 {
     move |text| match text.parse() {
         Ok(number) if number >= least && number <= most => Ok(number),
-        _ => Err(format!("wants a number from {least} to {most}")),
+        _ => Err(format!("expects a number from {least} to {most}")),
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
     any_seconds(text)
         .ok()
         .filter(|time| *time <= MAX_TIME)
-        .ok_or("wants seconds above 0 and up to 86400, such as 30 or 0.5")
+        .ok_or("expects seconds above 0 and up to 86400, such as 30 or 0.5")
 }
 
 /// A time in seconds, which may have a fraction, however long.
@@ -102,7 +102,7 @@ pub(crate) fn any_seconds(text: &str) -> Result<Duration, &'static str> {
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|time| !time.is_zero())
-        .ok_or("wants seconds above 0, such as 30 or 0.5")
+        .ok_or("expects seconds above 0, such as 30 or 0.5")
 }
 
 const MAX_TIME: Duration = Duration::from_secs(86_400);
@@ -111,6 +111,6 @@ const MAX_TIME: Duration = Duration::from_secs(86_400);
 pub(crate) fn pair(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("wants NAME=VALUE"),
+        _ => Err("expects NAME=VALUE"),
     }
 }

@@ -370,7 +370,7 @@ fn a_response_that_is_cut_short_is_told() {
         },
         &[],
     );
-    ended.failed(18, &["10 bytes", "4 came"]);
+    ended.failed(18, &["10 bytes", "4 arrived"]);
     let (ended, ()) = get_from(
         |connection, id| connection.send(&peer::stdout(id, b"Content-")),
         &[],
@@ -440,7 +440,7 @@ fn each_wrong_option_has_its_line() {
         (&["/x.php"], &["/x.php", "--script"]),
         (&["--connect", "localhost"], &["no port"]),
         (&["--connect", "127.0.0.1:9000"], &["--script", "--uri"]),
-        (&["--connect"], &["--connect wants a value"]),
+        (&["--connect"], &["--connect expects a value"]),
         (&["--timeout", "soon"], &["seconds"]),
         (&["--timeout", "0"], &["seconds"]),
         (&["--connect-retry", "-1"], &["seconds"]),

@@ -92,7 +92,7 @@ fn a_body_of_another_length_is_an_error() {
         (&20.into(), &20.into())
     );
     assert_eq!(
-        figures["errors_by_kind"]["a body of another length than --body-expected"],
+        figures["errors_by_kind"]["the length of the body is not --body-expected"],
         20
     );
     let output = load(
@@ -101,7 +101,7 @@ fn a_body_of_another_length_is_an_error() {
     );
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stderr).contains("another length"),
+        text(&output.stderr).contains("--body-expected"),
         "{output:?}"
     );
 }

@@ -244,7 +244,10 @@ fn a_loop_that_fails_or_panics_stops_the_others() {
     type Run = Box<dyn FnOnce() -> io::Result<()> + Send>;
     let failing: [(Run, &str); 2] = [
         (Box::new(|| Err(io::Error::other("no poll"))), "no poll"),
-        (Box::new(|| panic!("wanted by a test")), "a loop panicked"),
+        (
+            Box::new(|| panic!("wanted by a test")),
+            "an event loop panicked",
+        ),
     ];
     for (fail, expected) in failing {
         let options = Arc::new(options::Options::default());

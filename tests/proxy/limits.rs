@@ -163,7 +163,7 @@ fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
     let open = proxy.descriptors() as u64;
     limit_descriptors(&proxy, open + 5);
     let mut browsers: Vec<_> = (0..30).map(|_| proxy.connect()).collect();
-    proxy.wait_for_log("accepting pauses: ");
+    proxy.wait_for_log("accepting clients is paused: ");
     proxy.wait_for_rest();
     let mut last = browsers.pop().expect("30 of them");
     last.send(get("/tag?tag=last"));
@@ -192,7 +192,7 @@ fn running_out_of_descriptors_with_the_last_client_costs_nothing() {
     let mut last = proxy.connect();
     last.send(own);
     assert_eq!(last.answer().status, 204);
-    proxy.wait_for_log("accepting pauses: ");
+    proxy.wait_for_log("accepting clients is paused: ");
     limit_descriptors(&proxy, 1000);
     proxy.wait_for_rest();
     assert_eq!(proxy.ask(own).status, 204);

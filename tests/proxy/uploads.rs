@@ -338,7 +338,7 @@ fn a_body_that_cannot_be_kept_is_told_to_the_operator() {
         request.extend_from_slice(b"\r\n");
     }
     assert_eq!(proxy.ask(request).status, 503);
-    proxy.wait_for_log("a body cannot be kept: No such file or directory");
+    proxy.wait_for_log("a request body cannot be stored: No such file or directory");
 }
 
 /// The end of a file that is written in pieces may be what the disk has no room for. What follows in the same read is

@@ -134,7 +134,7 @@ impl Chunked {
             (Place::Trailer, byte) if is_text(byte) => Place::Trailer,
             (Place::TrailerLf, b'\n') => Place::TrailerStart,
             (Place::LastLf, b'\n') => Place::Done,
-            _ => return refuse("the chunks of the body cannot be read"),
+            _ => return refuse("the chunked body is malformed"),
         })
     }
 }

@@ -114,7 +114,7 @@ pub(crate) fn find_end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, 
         // RFC 9112, 2.2: an LF alone could be no line's end to somebody else. It may be all that ends the lines of a
         // head, whose end would be waited for otherwise.
         if !bytes[..end].ends_with(b"\r\n") {
-            return refuse(400, "lines end in CR and LF");
+            return refuse(400, "lines must end in CR and LF");
         }
     }
     *seen = within;
@@ -141,12 +141,12 @@ pub(crate) fn parse<'h, 'b>(
     let mut request = httparse::Request::new(&mut []);
     match ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, space) {
         Ok(Status::Complete(_)) => {}
-        Ok(Status::Partial) => return refuse(400, "the head breaks off"),
+        Ok(Status::Partial) => return refuse(400, "the head is incomplete"),
         Err(Error::TooManyHeaders) => return refuse(431, "too many fields"),
-        Err(Error::Version) => return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
+        Err(Error::Version) => return refuse(505, "only HTTP/1.0 and HTTP/1.1 are supported"),
         Err(Error::HeaderName) => return refuse(400, "the name of a field is not a token"),
         Err(Error::HeaderValue) => {
-            return refuse(400, "the value of a field holds a control byte");
+            return refuse(400, "the value of a field contains a control byte");
         }
         Err(Error::NewLine | Error::Status | Error::Token) => {
             return refuse(400, "the request line cannot be read");
@@ -164,7 +164,7 @@ pub(crate) fn parse<'h, 'b>(
     let (target, authority) = split_target(method, target)?;
     let facts = Facts::gather(request.headers)?;
     if is_http11 && facts.hosts == 0 {
-        return refuse(400, "HTTP/1.1 wants a Host");
+        return refuse(400, "HTTP/1.1 requires a Host field");
     }
     Ok(RequestHead {
         method,
@@ -181,7 +181,7 @@ pub(crate) fn parse<'h, 'b>(
 /// RFC 9112, 3.2: a path, a whole URI, or `*`.
 fn split_target<'b>(method: &str, target: &'b str) -> Result<(&'b str, Option<&'b str>), Refusal> {
     if method == "CONNECT" || method == "TRACE" {
-        return refuse(405, "this method is not served");
+        return refuse(405, "this method is not supported");
     }
     if target.contains('#') {
         // Some would cut it off there.
@@ -283,7 +283,7 @@ impl Facts {
 
     fn note_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
         if !value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
-            return refuse(417, "only 100-continue can be expected");
+            return refuse(417, "the only supported expectation is 100-continue");
         }
         self.expects = true;
         Ok(())
@@ -296,7 +296,7 @@ impl Facts {
             (_, Some(_)) => refuse(400, "both Content-Length and Transfer-Encoding"),
             (_, None) if !is_http11 => refuse(400, "Transfer-Encoding in HTTP/1.0"),
             (1, None) if self.is_chunked => Ok(BodyLength::Chunked),
-            (_, None) => refuse(501, "no transfer coding but chunked is understood"),
+            (_, None) => refuse(501, "the only supported transfer coding is chunked"),
         }
     }
 }

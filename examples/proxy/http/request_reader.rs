@@ -33,7 +33,7 @@ impl RequestReader {
         let blank = head::empty_lines(bytes);
         self.blank += blank;
         if self.blank > MAX_BLANK {
-            let why = "empty lines, and no request";
+            let why = "empty lines instead of a request";
             let refusal = Refusal { status: 400, why };
             return Found::Refused { bytes, refusal };
         }

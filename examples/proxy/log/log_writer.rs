@@ -46,7 +46,7 @@ impl LogWriter {
         match spawned {
             Ok(_) => Ok(Self { shared }),
             Err(error) => {
-                let why = format!("no thread for the log: {error}");
+                let why = format!("cannot start the thread of the log: {error}");
                 Err(io::Error::new(error.kind(), why))
             }
         }

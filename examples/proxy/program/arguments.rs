@@ -1,4 +1,4 @@
-//! The command line: how it is explained, and what its options do not allow together.
+//! The command line: its help text, and which options cannot be combined.
 
 use std::ffi::OsString;
 
@@ -23,29 +23,30 @@ use super::site::options::Options;
 struct CommandLine {
     #[command(flatten)]
     options: Options,
-    /// this text
-    #[arg(short, long, action = ArgAction::Help, help_heading = "Instead of all this")]
+    /// print this help
+    #[arg(short, long, action = ArgAction::Help, help_heading = "Help and version")]
     help: Option<bool>,
-    /// the version
-    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Instead of all this")]
+    /// print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Help and version")]
     version: Option<bool>,
 }
 
 const USAGE: &str = "\
-proxy        a demo application at http://127.0.0.1:8080
+proxy        # a demo application at http://127.0.0.1:8080
        proxy --upstream unix:/run/php/php-fpm.sock --root /srv/www
        proxy --upstream 127.0.0.1:9000 --root /srv/www --fallback /index.php --listen 0.0.0.0:80";
 
 const AFTER: &str = "\
-A browser that ends its side of the connection has gone: what an application does for it is aborted.
-Exit status: 0 told to stop, also if --shutdown-timeout cut something off; 1 cannot serve; 2 a wrong option.
-Seconds may have a fraction. Of an option given twice the last one counts, unless it may be repeated.
-RUST_LOG=mio_fcgi=debug shows what happens to the FastCGI connections.";
+When a client closes its side of the connection, its request to the application is aborted.
+Exit status: 0 stopped by a signal, even if requests were cut off; 1 cannot serve; 2 invalid option.
+Seconds may have a fraction.
+If an option is given twice, the last one counts, unless it may be repeated.
+RUST_LOG=mio_fcgi=debug logs what happens on the FastCGI connections.";
 
 /// Reads the command line, without the program's name.
 ///
 /// # Errors
-/// What is wrong with it; help and version are errors, too.
+/// What is wrong with the command line. `--help` and `--version` are errors too.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, clap::Error> {
     let mut line = CommandLine::default();
     let program = OsString::from("proxy");
@@ -55,7 +56,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Opt
     Ok(line.options)
 }
 
-/// What each option allows by itself but not together.
+/// Checks what depends on more than one option.
 fn check(options: &Options) -> Result<(), String> {
     let Options {
         threads,
@@ -86,17 +87,17 @@ fn check(options: &Options) -> Result<(), String> {
             || options.remote
         {
             return Err(
-                "--root, --allow-symlinks-into, --extension, --fallback and --remote go with --upstream; without it, the demo application answers every path"
+                "--root, --allow-symlinks-into, --extension, --fallback and --remote need --upstream; without it, the demo application answers every path"
                     .to_owned(),
             );
         }
         return Ok(());
     }
     match &options.root {
-        None => Err("--upstream wants --root DIR, where the scripts lie".to_owned()),
+        None => Err("--upstream needs --root DIR, the directory of the scripts".to_owned()),
         Some(_) if options.remote => Ok(()),
         Some(root) if !root.is_dir() => Err(format!(
-            "--root '{}' is not a directory here; if it is one on the application's machine, say --remote",
+            "--root '{}' is not a directory here; if it is one on the application's machine, add --remote",
             root.display()
         )),
         Some(root) => match std::fs::metadata(root.join(".")) {

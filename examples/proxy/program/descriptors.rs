@@ -21,18 +21,18 @@ pub(crate) fn fit(options: &mut Options) -> Result<(), String> {
         connections
     };
     let own = connections.saturating_add(options.threads * EACH_LOOP + RESERVE);
-    let room = limit.saturating_sub(own);
-    if room < options.threads {
+    let max_clients = limit.saturating_sub(own);
+    if max_clients < options.threads {
         return Err(format!(
-            "the system allows {limit} open files (ulimit -n), and {own} are wanted before the first client: lower --max-conns or --threads"
+            "the system allows {limit} open files (ulimit -n), but {own} are needed before the first client: lower --max-conns or --threads"
         ));
     }
-    if room < options.max_clients {
+    if max_clients < options.max_clients {
         eprintln!(
-            "proxy: the system allows {limit} open files (ulimit -n): {room} clients at a time, not {}; more wait",
+            "proxy: the system allows {limit} open files (ulimit -n): serving {max_clients} clients at a time instead of {}; others wait",
             options.max_clients
         );
-        options.max_clients = room;
+        options.max_clients = max_clients;
     }
     Ok(())
 }

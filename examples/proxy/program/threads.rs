@@ -25,12 +25,15 @@ impl Loops {
             let spawned = thread::Builder::new().spawn(move || {
                 // The panic itself is told where it happens.
                 let end = panic::catch_unwind(AssertUnwindSafe(run))
-                    .unwrap_or_else(|_| Err(io::Error::other("a loop panicked")));
+                    .unwrap_or_else(|_| Err(io::Error::other("an event loop panicked")));
                 // Fails only where nobody waits.
                 let _ = tell.send(end);
             });
             spawned.map_err(|error| {
-                io::Error::new(error.kind(), format!("no thread for a loop: {error}"))
+                io::Error::new(
+                    error.kind(),
+                    format!("cannot start a thread for an event loop: {error}"),
+                )
             })?;
         }
         Ok(Self { ends })
@@ -48,7 +51,10 @@ impl Loops {
             {
                 // First, because a log that nobody reads can hold up the telling.
                 signals::stop_all();
-                let _ = writeln!(io::stderr(), "proxy: a loop failed, all stop: {error}");
+                let _ = writeln!(
+                    io::stderr(),
+                    "proxy: an event loop failed, stopping all of them: {error}"
+                );
                 result = Err(error);
             }
         }

@@ -139,7 +139,7 @@ impl Exchange {
                     SubmitError::PairTooLarge { .. }
                     | SubmitError::ParamsTooLarge { .. }
                     | SubmitError::ParamLengthTooLong => (431, "the fields are too long"),
-                    _ => (500, "the request cannot be handed on"),
+                    _ => (500, "the request cannot be passed on"),
                 };
                 cx.log_problem(format_args!("a request is answered with {status}: {error}"));
                 self.fail(cx, socket, status, why);
@@ -166,8 +166,8 @@ impl Exchange {
                 bytes.len()
             }
             Err(NotTaken::NotKept(error)) => {
-                cx.log_problem(format_args!("a body cannot be kept: {error}"));
-                self.fail(cx, socket, 503, "the body cannot be kept now");
+                cx.log_problem(format_args!("a request body cannot be stored: {error}"));
+                self.fail(cx, socket, 503, "the body cannot be stored now");
                 bytes.len()
             }
         }
@@ -255,7 +255,12 @@ impl Exchange {
 
     fn fail_bad_head(&mut self, cx: &mut Context, socket: &mut Socket, error: HeadError) {
         cx.log_problem(format_args!("answered with 502: {error}"));
-        self.fail(cx, socket, 502, "the application's answer cannot be read");
+        self.fail(
+            cx,
+            socket,
+            502,
+            "the application's response has no valid head",
+        );
     }
 
     /// Answers a request that nothing was sent for with an error, and ends the application's part in it.
@@ -295,7 +300,7 @@ impl Exchange {
     pub(crate) fn expire(&mut self, cx: &mut Context, socket: &mut Socket) -> bool {
         match self.response.phase() {
             Phase::Awaited | Phase::Unasked => {
-                self.fail(cx, socket, 408, "the body did not come in time");
+                self.fail(cx, socket, 408, "the body did not arrive in time");
                 true
             }
             Phase::Body | Phase::File | Phase::Complete | Phase::Cut => false,

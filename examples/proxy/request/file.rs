@@ -22,7 +22,7 @@ pub(crate) fn answer(
     path: &Path,
 ) {
     if !matches!(head.method, "GET" | "HEAD") {
-        return exchange.fail(cx, socket, 405, "a file can be read only");
+        return exchange.fail(cx, socket, 405, "a file accepts only GET and HEAD");
     }
     let (mut file, metadata) = match open(path) {
         Ok((file, metadata)) if metadata.is_file() => (file, metadata),
@@ -43,7 +43,7 @@ pub(crate) fn answer(
             return exchange.answer(cx, socket, 304, fields, OwnBody::None);
         }
         Wanted::Another => {
-            return exchange.fail(cx, socket, 412, "the file is another one by now");
+            return exchange.fail(cx, socket, 412, "the file has changed");
         }
         Wanted::Beyond => {
             let range = format!("bytes */{len}");
@@ -93,10 +93,10 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
 fn refusal_of(cx: &mut Context, error: &io::Error) -> (u16, &'static str) {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => (404, "there is nothing here"),
-        ErrorKind::PermissionDenied => (403, "this is not given out"),
+        ErrorKind::PermissionDenied => (403, "access to this path is denied"),
         // No descriptor left, for one.
         _ => {
-            cx.log_problem(format_args!("a file is not opened: {error}"));
+            cx.log_problem(format_args!("a file cannot be opened: {error}"));
             (503, "the file cannot be opened now")
         }
     }

@@ -62,9 +62,9 @@ pub(crate) fn start(
         Resolution::StaticFile { path } => file::answer(exchange, cx, socket, head, path),
         Resolution::Redirect { location } => redirect(exchange, cx, socket, head, location.clone()),
         Resolution::Forbidden(ForbiddenReason::OutsideRoot) => {
-            exchange.fail(cx, socket, 403, "this leads out of the document root");
+            exchange.fail(cx, socket, 403, "the path leads out of the document root");
         }
-        Resolution::Forbidden(_) => exchange.fail(cx, socket, 403, "this is not given out"),
+        Resolution::Forbidden(_) => exchange.fail(cx, socket, 403, "access to this path is denied"),
         Resolution::Invalid(_) => exchange.fail(cx, socket, 400, "the target cannot be read"),
         _ => exchange.fail(cx, socket, 404, "there is nothing here"),
     }
@@ -102,7 +102,7 @@ fn ask(
             EnvError::TooManyFields { .. } => 431,
             _ => 400,
         };
-        exchange.fail(cx, socket, status, "the request cannot be handed on");
+        exchange.fail(cx, socket, status, "the request cannot be passed on");
         return 0;
     }
     let mut used = 0;

@@ -26,7 +26,7 @@ pub(crate) fn answer(
         return false;
     }
     if !matches!(head.method, "GET" | "HEAD") {
-        exchange.fail(cx, socket, 405, "the status can be read only");
+        exchange.fail(cx, socket, 405, "the status page accepts only GET and HEAD");
         return true;
     }
     let text = &cx.status(as_json);

@@ -339,7 +339,7 @@ impl Connection {
         match &mut self.stage {
             _ if is_stuck => self.end(cx, CLIENT_GONE),
             Stage::Head if is_in_head => {
-                let why = "the head of the request did not come in time";
+                let why = "the head of the request did not arrive in time";
                 let bytes = self.reader.take();
                 self.refuse(cx, &bytes, Refusal { status: 408, why });
                 cx.buffers().give_back(bytes);

@@ -183,7 +183,7 @@ impl Worker {
                 Ok(Some(accepted)) => accepted,
                 Ok(None) => return,
                 Err(error) => {
-                    let what = format_args!("accepting pauses: {error}");
+                    let what = format_args!("accepting clients is paused: {error}");
                     return self.cx.log_problem(what);
                 }
             };
@@ -193,7 +193,7 @@ impl Worker {
             let token = self.tokens.of_client(key);
             if let Err(error) = self.registry.register(&mut stream, token, interests) {
                 self.cx
-                    .log_problem(format_args!("a client is not taken: {error}"));
+                    .log_problem(format_args!("a client cannot be served: {error}"));
                 continue;
             }
             let socket = Socket::new(stream, peer, local, now);

@@ -1,4 +1,4 @@
-//! What can be set, and what it is when nobody sets it. The text of each option is what `--help` shows.
+//! The options and their defaults. The doc comment of each option is its text in `--help`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,110 +12,112 @@ use super::values::{
     bytes, extension, file_name, listen_address, multiplex, param, path, seconds_or_none, upstream,
 };
 
-/// Everything that can be set.
+/// All options of the proxy.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// where browsers connect (127.0.0.1:8080); port 0 takes a free one and prints it
-    #[arg(long, value_name = "HOST:PORT", value_parser = listen_address, help_heading = SERVED)]
+    /// address to accept HTTP connections at; port 0 picks a free port, which is printed (127.0.0.1:8080)
+    #[arg(long, value_name = "HOST:PORT", value_parser = listen_address, help_heading = SITE)]
     pub(crate) listen: SocketAddr,
-    /// a FastCGI application: unix:/path, unix:@name or host:port; may be repeated, then requests go to the one with
-    /// the fewest
-    #[arg(long = "upstream", value_name = "ADDR", value_parser = upstream, help_heading = SERVED)]
+    /// address of a FastCGI application: unix:/path, unix:@name or host:port; may be repeated: a request then goes to
+    /// the application with the fewest requests
+    #[arg(long = "upstream", value_name = "ADDR", value_parser = upstream, help_heading = SITE)]
     pub(crate) upstreams: Vec<Address>,
-    /// the document root: scripts go to the application, other files are sent as they are
-    #[arg(long, value_name = "DIR", help_heading = SERVED)]
+    /// the document root: scripts are run by the application, other files are sent as they are
+    #[arg(long, value_name = "DIR", help_heading = SITE)]
     pub(crate) root: Option<PathBuf>,
-    /// DIR is on the application's machine: look at no file, send none
-    #[arg(long, help_heading = SERVED)]
+    /// DIR is on the application's machine: look for no file here and send none
+    #[arg(long, help_heading = SITE)]
     pub(crate) remote: bool,
-    /// where symbolic links below the root may lead to beside it, such as /usr/share/javascript; may be repeated
-    #[arg(long, value_name = "DIR", help_heading = SERVED)]
+    /// directory outside the root that symbolic links below the root may lead to, such as /usr/share/javascript; may be
+    /// repeated
+    #[arg(long, value_name = "DIR", help_heading = SITE)]
     pub(crate) allow_symlinks_into: Vec<PathBuf>,
-    /// what ends the name of a script (.php); with '', every path begins with one
-    #[arg(long, value_name = ".EXT", value_parser = extension, help_heading = SERVED)]
+    /// how the name of a script ends (.php); with '', any file is a script
+    #[arg(long, value_name = ".EXT", value_parser = extension, help_heading = SITE)]
     pub(crate) extension: Option<String>,
-    /// tried in a directory (index.php)
-    #[arg(long, value_name = "NAME", value_parser = file_name, help_heading = SERVED)]
+    /// file to use when the path is a directory (index.php)
+    #[arg(long, value_name = "NAME", value_parser = file_name, help_heading = SITE)]
     pub(crate) index: String,
-    /// the script for everything that is no file: a front controller
-    #[arg(long, value_name = "/PATH.php", value_parser = path, help_heading = SERVED)]
+    /// script for every path that is not a file: a front controller
+    #[arg(long, value_name = "/PATH.php", value_parser = path, help_heading = SITE)]
     pub(crate) fallback: Option<String>,
-    /// the longest request body; 512k, 8m and 1g are understood (64m)
-    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = SERVED)]
+    /// largest request body, in bytes or as 512k, 8m, 1g (64m)
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = SITE)]
     pub(crate) max_body: u64,
-    /// GET /-/status and /-/status.json from this machine: pool, queue, counters, all summed up over the threads
-    #[arg(long, help_heading = SERVED)]
+    /// answer GET /-/status and /-/status.json for clients on this machine: pool, queue and counters, summed over all
+    /// threads
+    #[arg(long, help_heading = SITE)]
     pub(crate) status: bool,
-    /// no line on stderr for each request: the combined format, then the seconds that the application took, or -. Lines
-    /// are lost, and counted, if nobody reads them
-    #[arg(long = "no-access-log", action = ArgAction::SetFalse, help_heading = SERVED)]
+    /// do not log requests to stderr. A line has the combined format, then the seconds that the application took, or -.
+    /// Lines are dropped, and counted, if stderr is not read
+    #[arg(long = "no-access-log", action = ArgAction::SetFalse, help_heading = SITE)]
     pub(crate) access_log: bool,
 
-    /// told with each request, whatever the request says: HTTPS=on; may be repeated
+    /// parameter sent with each request, in place of the request's own value: HTTPS=on; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param, help_heading = APPLICATIONS)]
     pub(crate) params: Vec<(String, String)>,
-    /// hand on the client's Authorization, for applications that check passwords by it
+    /// pass on the client's Authorization, for applications that check passwords themselves
     #[arg(long, help_heading = APPLICATIONS)]
     pub(crate) pass_authorization: bool,
-    /// whether requests share a connection; auto asks the application (auto). Then a browser that does not read can hold
-    /// up others, until --client-timeout
+    /// whether requests share a connection; auto asks the application (auto). On a shared connection, a client that
+    /// does not read can delay other requests, for --client-timeout at most
     #[arg(long, value_name = "auto|on|off", value_parser = multiplex, help_heading = APPLICATIONS)]
     pub(crate) multiplex: Multiplex,
-    /// connections to each application, over all threads; for php-fpm, its pm.max_children (8)
+    /// most connections to each application, over all threads; for php-fpm, its pm.max_children (8)
     #[arg(long = "max-conns", value_name = "N", value_parser = number(1, 100_000_usize), help_heading = APPLICATIONS)]
     pub(crate) max_connections: usize,
-    /// of these, kept while idle (4); 0: a connection for each request, for scripts that work on after their answer
-    /// (fastcgi_finish_request)
+    /// most idle connections to each application, over all threads (4); 0: one connection per request, for scripts that
+    /// work on after their response (fastcgi_finish_request)
     #[arg(long, value_name = "N", value_parser = number(0, 100_000_usize), help_heading = APPLICATIONS)]
     pub(crate) max_idle: Option<usize>,
-    /// how long (10)
+    /// seconds that an idle connection is kept open (10)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) idle_timeout: Duration,
-    /// requests that may wait, 10 s each, over all threads; others get 503 (1024)
+    /// requests that may be queued for a connection, over all threads, for 10 s each; others get 503 (1024)
     #[arg(long, value_name = "N", value_parser = number(0, 10_000_000_usize), help_heading = APPLICATIONS)]
     pub(crate) queue: usize,
-    /// until a connection stands (3)
+    /// seconds until a connection is established (3)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) connect_timeout: Duration,
-    /// an application that refuses connections, as one that restarts does, is tried again for about so long before the
-    /// answer is 502; 0: not at all (2)
+    /// seconds, roughly, to retry an application that refuses connections, for example while it restarts; then the
+    /// response is 502; 0: no retry (2)
     #[arg(long, value_name = "S", value_parser = seconds_or_none, help_heading = APPLICATIONS)]
     pub(crate) connect_retry_timeout: Duration,
-    /// silence of the application, before and within its answer (60)
+    /// seconds to wait for the next byte of the application's response, also for the first one (60)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) read_timeout: Duration,
-    /// the application takes nothing of the request (30)
+    /// seconds to wait for the application to read more of a request (30)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) write_timeout: Duration,
-    /// a request as a whole (none)
+    /// seconds for a request as a whole (none)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) request_timeout: Option<Duration>,
 
-    /// event loops; connections and queue are shared out among them (1)
-    #[arg(long, value_name = "N", value_parser = number(1, 1024_usize), help_heading = BROWSERS)]
+    /// event loops, each on a thread of its own; connections and queue are divided among them (1)
+    #[arg(long, value_name = "N", value_parser = number(1, 1024_usize), help_heading = CLIENTS)]
     pub(crate) threads: usize,
-    /// connections at a time, within ulimit -n; more wait in the system's queue (8192)
-    #[arg(long, value_name = "N", value_parser = number(1, 10_000_000_usize), help_heading = BROWSERS)]
+    /// most client connections, within ulimit -n; others wait in the system's accept queue (8192)
+    #[arg(long, value_name = "N", value_parser = number(1, 10_000_000_usize), help_heading = CLIENTS)]
     pub(crate) max_clients: usize,
-    /// between two requests (60)
-    #[arg(long, value_name = "S", value_parser = seconds, help_heading = BROWSERS)]
+    /// seconds that a client may be idle between two requests (60)
+    #[arg(long, value_name = "S", value_parser = seconds, help_heading = CLIENTS)]
     pub(crate) keepalive_timeout: Duration,
-    /// for the head of a request, from its first byte to its last (10)
-    #[arg(long, value_name = "S", value_parser = seconds, help_heading = BROWSERS)]
+    /// seconds for the head of a request, from its first byte to its last (10)
+    #[arg(long, value_name = "S", value_parser = seconds, help_heading = CLIENTS)]
     pub(crate) header_timeout: Duration,
-    // What the system's buffer holds of an answer counts as taken, and there is room in it again when a third is gone: up
-    // to a megabyte on Linux.
-    /// a browser that sends no body or takes no answer (60)
-    #[arg(long, value_name = "S", value_parser = seconds, help_heading = BROWSERS)]
+    // Bytes of a response in the system's send buffer count as read by the client. The buffer is writable again when a
+    // third of it is free: up to a megabyte on Linux.
+    /// seconds to wait for a client to send more of a request body, or to read more of a response (60)
+    #[arg(long, value_name = "S", value_parser = seconds, help_heading = CLIENTS)]
     pub(crate) client_timeout: Duration,
-    /// at SIGTERM or SIGINT, for what is being served; a second signal stops at once (30)
-    #[arg(long, value_name = "S", value_parser = seconds, help_heading = BROWSERS)]
+    /// seconds that running requests may take after SIGTERM or SIGINT; a second signal stops at once (30)
+    #[arg(long, value_name = "S", value_parser = seconds, help_heading = CLIENTS)]
     pub(crate) shutdown_timeout: Duration,
 }
 
-const SERVED: &str = "What is served";
-const APPLICATIONS: &str = "Towards the applications";
-const BROWSERS: &str = "Towards the browsers";
+const SITE: &str = "Sites and files";
+const APPLICATIONS: &str = "FastCGI applications";
+const CLIENTS: &str = "HTTP clients";
 
 impl Default for Options {
     fn default() -> Self {
@@ -154,9 +156,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// One loop's part of something that is shared out among all of them.
+    /// One loop's part of a limit that is divided among all loops.
     pub(crate) fn share(&self, whole: usize, index: usize) -> usize {
-        // What does not divide goes to the first ones.
+        // The first loops get one more each until the remainder is used up.
         whole / self.threads + usize::from(index < whole % self.threads)
     }
 }

@@ -10,7 +10,7 @@ use super::command_line;
 
 pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let addresses = text.to_socket_addrs().map_err(|error| match error.kind() {
-        ErrorKind::InvalidInput => "wants HOST:PORT, such as 127.0.0.1:8080".to_owned(),
+        ErrorKind::InvalidInput => "expects HOST:PORT, such as 127.0.0.1:8080".to_owned(),
         _ => error.to_string(),
     });
     let first = addresses?.next();
@@ -26,14 +26,14 @@ pub(crate) fn upstream(text: &str) -> Result<Address, String> {
         _ => None,
     };
     match port {
-        Some(0) => Err("nobody can listen at port 0".to_owned()),
+        Some(0) => Err("port 0 cannot be connected to".to_owned()),
         _ => Ok(address),
     }
 }
 
 pub(crate) fn file_name(text: &str) -> Result<String, &'static str> {
     if matches!(text, "" | "." | "..") || text.contains('/') {
-        return Err("wants a file's name");
+        return Err("expects a file's name");
     }
     Ok(text.to_owned())
 }
@@ -41,7 +41,7 @@ pub(crate) fn file_name(text: &str) -> Result<String, &'static str> {
 pub(crate) fn path(text: &str) -> Result<String, &'static str> {
     match text.starts_with('/') {
         true => Ok(text.to_owned()),
-        false => Err("wants a path such as /index.php"),
+        false => Err("expects a path such as /index.php"),
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn extension(text: &str) -> Result<String, &'static str> {
     if text.is_empty() || is_extension {
         return Ok(text.to_owned());
     }
-    Err("wants a dot and what ends a script's name, such as .cgi, or ''")
+    Err("expects a dot and the end of a script's name, such as .cgi, or ''")
 }
 
 /// A parameter with a name that can be sent, and text.
@@ -59,7 +59,7 @@ pub(crate) fn param(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = command_line::pair(text)?;
     let is_name = name.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_name || value.contains(char::is_control) {
-        return Err("wants NAME=VALUE, no blank in NAME and no control character");
+        return Err("expects NAME=VALUE, no blank in NAME and no control character");
     }
     Ok((name, value))
 }
@@ -69,7 +69,7 @@ pub(crate) fn multiplex(text: &str) -> Result<Multiplex, &'static str> {
         "auto" => Ok(Multiplex::Auto),
         "on" => Ok(Multiplex::On { max: 128 }),
         "off" => Ok(Multiplex::Off),
-        _ => Err("wants auto, on or off"),
+        _ => Err("expects auto, on or off"),
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
     let count = digits.parse::<u64>().ok();
     count
         .and_then(|count| count.checked_mul(unit))
-        .ok_or("wants a size such as 1048576, 512k or 8m")
+        .ok_or("expects a size such as 1048576, 512k or 8m")
 }
 
 /// A time, or 0.

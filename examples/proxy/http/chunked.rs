@@ -1,23 +1,23 @@
-//! A body in chunks, decoded as it comes (RFC 9112, 7.1).
+//! Decodes a chunked body as it arrives (RFC 9112, 7.1).
 
 use super::head::Refusal;
 
-/// Where in the chunks a body stands.
+/// The state of the decoder.
 #[derive(Debug)]
 pub(crate) struct Chunked {
     place: Place,
-    /// Bytes of the line, or of the trailer section, so far.
+    /// Bytes so far of the current size line, or of the trailer section.
     line_len: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// In the digits of a size.
+    /// In the digits of a chunk size.
     Size {
         size: u64,
         digits: u32,
     },
-    /// In an extension, which is ignored.
+    /// In a chunk extension, which is ignored.
     Extension {
         size: u64,
     },
@@ -32,9 +32,9 @@ enum Place {
     DataLf,
     /// At the start of a line of the trailer section.
     TrailerStart,
-    /// In the name of a field there.
+    /// In the name of a trailer field.
     TrailerName,
-    /// In its value, which is ignored.
+    /// In the value of a trailer field, which is ignored.
     Trailer,
     TrailerLf,
     /// After the CR of the last line.
@@ -42,12 +42,12 @@ enum Place {
     Done,
 }
 
-/// What was decoded of a piece.
+/// The result of decoding a piece.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Decoded<'a> {
-    /// Bytes of the piece that were used.
+    /// Number of bytes of the piece that were used.
     pub(crate) used: usize,
-    /// Content among them, if there is any.
+    /// The content among those bytes, if any.
     pub(crate) content: &'a [u8],
 }
 
@@ -63,11 +63,10 @@ impl Chunked {
         self.place == Place::Done
     }
 
-    /// Decodes up to the next end of content; call it again with the rest while there is any.
+    /// Decodes up to the end of the next content. Call it again with the rest until nothing is left.
     ///
     /// # Errors
-    /// Sizes, lines and trailers that are not what the RFC says, or longer than needed. Lines end in CR and LF, nothing
-    /// else.
+    /// Chunk sizes, lines and trailers that violate the RFC or are longer than necessary. Lines must end in CR LF.
     pub(crate) fn decode<'a>(&mut self, piece: &'a [u8]) -> Result<Decoded<'a>, Refusal> {
         let mut used = 0;
         while self.place != Place::Done {
@@ -143,7 +142,7 @@ fn is_text(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }
 
-/// RFC 9110, 5.6.2.
+/// A byte of a token (RFC 9110, 5.6.2).
 fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -155,5 +154,5 @@ const fn refuse<T>(why: &'static str) -> Result<T, Refusal> {
 /// 15 hexadecimal digits cannot overflow.
 const MAX_DIGITS: u32 = 15;
 
-/// Bytes of one size line, and of the whole trailer section.
+/// The most bytes of one size line, and of the whole trailer section.
 const MAX_LINES: usize = 4096;

@@ -1,4 +1,4 @@
-//! A file's version, and what a client that perhaps has one wants of it (RFC 9110, 13 and 14).
+//! Conditional requests and ranges for a file (RFC 9110, 13 and 14).
 
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,33 +6,33 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::head::RequestHead;
 use super::net::clock::http_date;
 
-/// By what a client knows a file's content again.
+/// The validators of a file: what a client recognizes its content by.
 pub(crate) struct Version {
     pub(crate) etag: String,
-    /// For `Last-Modified`.
+    /// The value of `Last-Modified`.
     pub(crate) modified: String,
     seconds: SystemTime,
 }
 
-/// What a request is answered with.
+/// The part of a file to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Whole,
-    /// From the first byte to the one behind the last.
+    /// From the first byte up to, and without, `to`.
     Part {
         from: u64,
         to: u64,
     },
-    /// A part that begins behind the file's end.
+    /// A range that begins at or after the end of the file: 416.
     Beyond,
-    /// Nothing: the client has it.
+    /// Nothing: the client has this version, 304.
     Known,
-    /// Nothing: the client wants another version than this one.
+    /// Nothing: the request is for a different version, 412.
     Another,
 }
 
 impl Version {
-    /// `now` is the time of the answer.
+    /// `now` is the time of the response.
     pub(crate) fn of(metadata: &Metadata, now: SystemTime) -> Self {
         let since = metadata
             .modified()
@@ -42,13 +42,14 @@ impl Version {
         let seconds = UNIX_EPOCH + Duration::from_secs(since.as_secs());
         Self {
             etag: format!("\"{:x}-{:x}\"", since.as_nanos(), metadata.len()),
-            // RFC 9110, 8.8.2.1: a later one would be believed until then.
+            // RFC 9110, 8.8.2.1: a time in the future would count as the date of this version until then.
             modified: http_date(seconds.min(now)),
             seconds,
         }
     }
 
-    /// What GET or HEAD is answered with, for a file of `len` bytes. The order is that of RFC 9110, 13.2.2.
+    /// What to send for GET or HEAD of a file with `len` bytes. Conditions are evaluated in the order of RFC 9110,
+    /// 13.2.2.
     pub(crate) fn wanted(&self, head: &RequestHead<'_, '_>, len: u64) -> Wanted {
         if !self.is_meant(head) {
             return Wanted::Another;
@@ -66,7 +67,7 @@ impl Version {
         }
     }
 
-    /// If-Match, or else If-Unmodified-Since.
+    /// Whether the request is for this version: If-Match, or without it If-Unmodified-Since.
     fn is_meant(&self, head: &RequestHead<'_, '_>) -> bool {
         match self.is_listed(head, "if-match", |tag| tag) {
             Some(is_listed) => is_listed,
@@ -74,7 +75,7 @@ impl Version {
         }
     }
 
-    /// If-None-Match, or else If-Modified-Since.
+    /// Whether the client has this version: If-None-Match, or without it If-Modified-Since.
     fn is_known(&self, head: &RequestHead<'_, '_>) -> bool {
         match self.is_listed(head, "if-none-match", without_weakness) {
             Some(is_listed) => is_listed,
@@ -82,7 +83,7 @@ impl Version {
         }
     }
 
-    /// Whether the tag, or `*`, is in a list of them; `None` without such a field.
+    /// Whether a list of tags contains this version's tag or `*`. `None` if the field is absent.
     fn is_listed(
         &self,
         head: &RequestHead<'_, '_>,
@@ -97,7 +98,7 @@ impl Version {
         Some(tags.any(|tag| tag == b"*" || compared(tag) == self.etag.as_bytes()))
     }
 
-    /// Whether a part of this version would fit what the client has.
+    /// Whether a part of this version matches the parts that the client has (If-Range).
     fn is_of_range(&self, head: &RequestHead<'_, '_>) -> bool {
         head.field("if-range").is_none_or(|condition| {
             condition.trim_ascii() == self.etag.as_bytes()
@@ -110,7 +111,7 @@ fn without_weakness(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// `None` for what is not one range, which is to be ignored (RFC 9110, 14.2).
+/// Parses a single range. `None` for anything else, which is ignored (RFC 9110, 14.2).
 fn parse_range(range: &str, len: u64) -> Option<Wanted> {
     let (unit, range) = range.split_once('=')?;
     if !unit.eq_ignore_ascii_case("bytes") {
@@ -118,7 +119,7 @@ fn parse_range(range: &str, len: u64) -> Option<Wanted> {
     }
     let (from, to) = match range.trim().split_once('-')? {
         ("", last) => match position(last)? {
-            // All of nothing is wanted, and no part says that.
+            // A suffix range of an empty file: the whole file is sent, as no Content-Range can describe it.
             1.. if len == 0 => return None,
             last => (len.saturating_sub(last), len),
         },
@@ -138,7 +139,7 @@ fn parse_range(range: &str, len: u64) -> Option<Wanted> {
     })
 }
 
-/// A number; one that is too large for 64 bits is behind the end of every file.
+/// A number. If it does not fit 64 bits, it is after the end of any file.
 fn position(digits: &str) -> Option<u64> {
     let are_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     are_digits.then(|| digits.parse().unwrap_or(u64::MAX))

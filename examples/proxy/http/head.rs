@@ -1,6 +1,7 @@
-//! The head of an HTTP/1 request, and what it says of the body (RFC 9112).
+//! Parses the head of an HTTP/1 request and determines the length of its body (RFC 9112).
 //!
-//! Whatever two programs could read in two ways is refused: where one request ends decides whose the next one is.
+//! Anything that two programs could read differently is refused. If they disagree about where a request ends, they
+//! disagree about whose request comes next (request smuggling).
 
 use std::mem::MaybeUninit;
 
@@ -8,22 +9,22 @@ use httparse::{Error, Header, ParserConfig, Status};
 use memchr::memchr_iter;
 use mio_fcgi::cgi;
 
-/// The longest head.
+/// The longest head, in bytes.
 pub(crate) const MAX_HEAD: usize = 32 * 1024;
-/// The longest request line.
+/// The longest request line, in bytes.
 pub(crate) const MAX_LINE: usize = 8 * 1024;
-/// The most fields.
+/// The most fields of a head.
 pub(crate) const MAX_FIELDS: usize = 100;
 
-/// A request without its body.
+/// The head of a request.
 #[derive(Debug)]
 pub(crate) struct RequestHead<'h, 'b> {
     pub(crate) method: &'b str,
-    /// The target as a path, without scheme and authority, or `*`.
+    /// The target as a path, without scheme and authority; or `*`.
     pub(crate) target: &'b str,
-    /// The authority of a target that had one; it takes the place of `Host`.
+    /// The authority, if the target had one. It replaces `Host`.
     pub(crate) authority: Option<&'b str>,
-    /// HTTP/1.0 otherwise.
+    /// False: HTTP/1.0.
     pub(crate) is_http11: bool,
     pub(crate) fields: &'h [Header<'b>],
     pub(crate) body: BodyLength,
@@ -38,7 +39,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         self.values(name).next()
     }
 
-    /// The values of a field that may be there more than once.
+    /// All values of a field.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         self.fields
             .iter()
@@ -46,7 +47,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             .map(|field| field.value)
     }
 
-    /// The fields with the authority of the target, if it had one, in the place of `Host` (RFC 9112, 3.2.2).
+    /// The fields. If the target had an authority, it replaces `Host` (RFC 9112, 3.2.2).
     pub(crate) fn fields_for_application(
         &self,
     ) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + Clone + use<'h, 'b> {
@@ -67,7 +68,7 @@ pub(crate) enum BodyLength {
     Chunked,
 }
 
-/// A request that is not served, and what the client is told; the connection is closed.
+/// A request that is refused: the status and the reason for the client. The connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
@@ -78,41 +79,42 @@ const fn refuse<T>(status: u16, why: &'static str) -> Result<T, Refusal> {
     Err(Refusal { status, why })
 }
 
-/// The bytes of the empty lines that `bytes` begins with: CR and LF. Either alone is none (RFC 9112, 2.2).
+/// The length of the empty lines at the start of `bytes`. An empty line is CR LF; CR or LF alone is none (RFC 9112,
+/// 2.2).
 pub(crate) fn empty_lines(bytes: &[u8]) -> usize {
     let (pairs, _) = bytes.as_chunks::<2>();
     2 * pairs.iter().take_while(|pair| *pair == b"\r\n").count()
 }
 
-/// The length of the head at the start of `bytes`, blank line included; `None` when it goes on.
+/// The length of the head at the start of `bytes`, with its blank line. `None` if the head is incomplete.
 ///
-/// `seen` is how much of it was searched before, which is brought up to date.
+/// `seen` is the number of bytes that were searched before. It is updated.
 ///
 /// # Errors
-/// A head that is too long, that is none from its first byte on, or with an LF behind another byte than CR.
+/// A head that is too long, that does not begin like HTTP/1, or that has an LF without a CR before it.
 pub(crate) fn find_end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, Refusal> {
     match bytes {
-        // A CR may be the half of an empty line.
+        // A CR may be the first half of an empty line.
         [] | [b'\r'] => return Ok(None),
         [first, ..] if first.is_ascii_alphabetic() => {}
-        // A TLS greeting, for one, would otherwise be waited on until the time-out.
+        // Without this check, the proxy would wait for the rest of a TLS greeting, for example, until the timeout.
         _ => return refuse(400, "this is not HTTP/1"),
     }
-    // Before the end is looked for: whether it is there already is a matter of how the bytes were cut.
+    // Before the search for the end: otherwise the result would depend on how the bytes were split into reads.
     let line = &bytes[..bytes.len().min(MAX_LINE)];
     if line.len() == MAX_LINE && !line.contains(&b'\n') {
         return refuse(414, "the request line is too long");
     }
     let from = *seen;
     let within = bytes.len().min(MAX_HEAD);
-    // Line by line: a tenth of the instructions of a look at each byte, for a browser's head.
+    // Line by line: for a typical browser's head this takes a tenth of the instructions of a look at each byte.
     for at in memchr_iter(b'\n', &bytes[from..within]) {
         let end = from + at + 1;
         if bytes[..end].ends_with(END) {
             return Ok(Some(end));
         }
-        // RFC 9112, 2.2: an LF alone could be no line's end to somebody else. It may be all that ends the lines of a
-        // head, whose end would be waited for otherwise.
+        // RFC 9112, 2.2: another program may not accept LF alone as a line end. And if all lines of a head end in LF
+        // alone, its end would never be found.
         if !bytes[..end].ends_with(b"\r\n") {
             return refuse(400, "lines must end in CR and LF");
         }
@@ -129,15 +131,15 @@ const END: &[u8] = b"\r\n\r\n";
 /// Memory for the fields of one head.
 pub(crate) type FieldSpace<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
 
-/// Reads a complete head, as [`find_end`] found it.
+/// Parses a complete head, as found by [`find_end`].
 ///
 /// # Errors
-/// What is not to be served.
+/// A request that is refused.
 pub(crate) fn parse<'h, 'b>(
     bytes: &'b [u8],
     space: &'h mut FieldSpace<'b>,
 ) -> Result<RequestHead<'h, 'b>, Refusal> {
-    // A CR alone, and a line that begins with a blank, are refused by it as well.
+    // The parser also refuses a CR alone, and a line that begins with a blank.
     let mut request = httparse::Request::new(&mut []);
     match ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, space) {
         Ok(Status::Complete(_)) => {}
@@ -178,13 +180,13 @@ pub(crate) fn parse<'h, 'b>(
     })
 }
 
-/// RFC 9112, 3.2: a path, a whole URI, or `*`.
+/// Splits a target into path and authority. RFC 9112, 3.2: it is a path, a whole URI, or `*`.
 fn split_target<'b>(method: &str, target: &'b str) -> Result<(&'b str, Option<&'b str>), Refusal> {
     if method == "CONNECT" || method == "TRACE" {
         return refuse(405, "this method is not supported");
     }
     if target.contains('#') {
-        // Some would cut it off there.
+        // Some programs would cut the target off at the fragment.
         return refuse(400, "the target has a fragment");
     }
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
@@ -211,7 +213,7 @@ fn split_target<'b>(method: &str, target: &'b str) -> Result<(&'b str, Option<&'
     }
 }
 
-/// What the fields say that concerns the connection.
+/// What the fields say about the connection and the body.
 #[derive(Default)]
 struct Facts {
     hosts: u32,
@@ -227,7 +229,7 @@ impl Facts {
     fn gather(fields: &[Header<'_>]) -> Result<Self, Refusal> {
         let mut facts = Self::default();
         for field in fields {
-            // The length sorts most of them out before a comparison.
+            // Comparing the length first excludes most fields cheaply.
             match field.name.len() {
                 4 if field.name.eq_ignore_ascii_case("host") => facts.note_host(field.value)?,
                 6 if field.name.eq_ignore_ascii_case("expect") => facts.note_expect(field.value)?,
@@ -247,7 +249,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// RFC 9112, 3.2: also where another host than this one counts, or none.
+    /// RFC 9112, 3.2: the value is checked even if another host, or none, is used.
     fn note_host(&mut self, value: &[u8]) -> Result<(), Refusal> {
         self.hosts += 1;
         if self.hosts > 1 {
@@ -259,10 +261,11 @@ impl Facts {
         Ok(())
     }
 
-    /// Not a list and not twice, even if all are equal: RFC 9110, 8.6 allows to refuse that.
+    /// Neither a list nor a repeated field is accepted, even if all values are equal: RFC 9110, 8.6 allows to refuse
+    /// them.
     fn note_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
         let value = value.trim_ascii();
-        // "+5" is a number to `parse`.
+        // `parse` would accept "+5".
         let digits = value.iter().all(u8::is_ascii_digit);
         let len = std::str::from_utf8(value).ok().filter(|_| digits);
         let Some(len) = len.and_then(|value| value.parse::<u64>().ok()) else {
@@ -289,7 +292,7 @@ impl Facts {
         Ok(())
     }
 
-    /// RFC 9112, 6.1 and 6.3.
+    /// The length of the body (RFC 9112, 6.1 and 6.3).
     fn body(&self, is_http11: bool) -> Result<BodyLength, Refusal> {
         match (self.transfer_codings, self.content_length) {
             (0, length) => Ok(BodyLength::Counted(length.unwrap_or(0))),

@@ -1,4 +1,4 @@
-//! HTTP/1 itself: heads, chunks, framing, conditions. No socket, no FastCGI.
+//! HTTP/1 itself: heads, chunks, framing, conditions. Nothing here knows sockets or FastCGI.
 
 pub(crate) mod chunked;
 pub(crate) mod conditional;

@@ -1,35 +1,35 @@
-//! The bytes of a client that were not used yet, and where in them the next head ends.
+//! The bytes from a client that were not used yet, and where the next head in them ends.
 
 use super::head::{self, MAX_LINE, Refusal};
 use super::net::buffer_pool::BufferPool;
 
-/// Finds heads in what a client sends, however it is cut.
+/// Finds heads in the bytes from a client, however they are split into reads.
 #[derive(Debug, Default)]
 pub(crate) struct RequestReader {
-    /// Bytes that were not used; at most one read.
+    /// Bytes that were not used; one read at most.
     held: Vec<u8>,
-    /// How much of an incomplete head was searched for its end.
+    /// How many bytes of an incomplete head were already searched for its end.
     searched: usize,
-    /// Bytes of empty lines let pass before the next head.
+    /// Bytes of empty lines that were skipped before the next head.
     blank: usize,
 }
 
-/// What the bytes of a client begin with.
+/// What is at the start of the bytes from a client.
 #[derive(Debug)]
 pub(crate) enum Found<'b> {
-    /// A head, and the bytes after it.
+    /// A complete head, and the bytes after it.
     Head { head: &'b [u8], following: &'b [u8] },
-    /// A head that goes on, after some bytes of empty lines that were used.
+    /// An incomplete head, after empty lines of `used` bytes.
     Part { used: usize },
-    /// No request: these bytes are answered with a refusal.
+    /// Not a request: the response to these bytes is a refusal.
     Refused { bytes: &'b [u8], refusal: Refusal },
 }
 
 impl RequestReader {
-    /// Looks for a whole head at the start of `bytes`: those that were held and those that came.
+    /// Looks for a complete head at the start of `bytes`, which are the held bytes and then the new ones.
     pub(crate) fn find_head<'b>(&mut self, bytes: &'b [u8]) -> Found<'b> {
-        // RFC 9112, 2.2: an empty line before a request is let pass. Not any number of them, nor by any number of
-        // reads: each would count as progress.
+        // RFC 9112, 2.2: an empty line before a request is skipped. Their number is limited, over all reads: otherwise
+        // each one would count as progress.
         let blank = head::empty_lines(bytes);
         self.blank += blank;
         if self.blank > MAX_BLANK {
@@ -53,34 +53,34 @@ impl RequestReader {
         }
     }
 
-    /// Nothing is held.
+    /// Whether no bytes are held.
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// How many bytes are held.
+    /// The number of bytes that are held.
     pub(crate) fn len(&self) -> usize {
         self.held.len()
     }
 
-    /// Copies what is held to the front of a buffer; returns how much that is.
+    /// Copies the held bytes to the front of `space`. Returns their number.
     pub(crate) fn copy_to(&self, space: &mut [u8]) -> usize {
         space[..self.held.len()].copy_from_slice(&self.held);
         self.held.len()
     }
 
-    /// Takes what is held, to be used.
+    /// Takes the held bytes out, to use them.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
 
-    /// Holds again what was taken, without the first `used` bytes.
+    /// Puts the bytes back that were taken out, without the first `used` ones.
     pub(crate) fn put_back(&mut self, mut bytes: Vec<u8>, used: usize) {
         bytes.drain(..used);
         self.held = bytes;
     }
 
-    /// What was held is used, as a part of something longer.
+    /// Drops the held bytes: they were used together with newer ones.
     pub(crate) fn clear(&mut self) {
         self.held.clear();
     }
@@ -98,7 +98,7 @@ impl RequestReader {
         self.held.extend_from_slice(rest);
     }
 
-    /// Gives the memory back that nothing is in.
+    /// Gives an empty buffer back.
     #[inline]
     pub(crate) fn give_back(&mut self, pool: &mut BufferPool) {
         if self.held.is_empty() && self.held.capacity() > 0 {
@@ -107,12 +107,12 @@ impl RequestReader {
     }
 }
 
-/// The first line, for the log.
+/// The request line, for the log.
 pub(crate) fn request_line(bytes: &[u8]) -> &[u8] {
     let within = &bytes[..bytes.len().min(MAX_LINE)];
     let end = within.iter().position(|byte| b"\r\n".contains(byte));
     &within[..end.unwrap_or(within.len())]
 }
 
-/// Bytes of empty lines before a request.
+/// The most bytes of empty lines before a request.
 const MAX_BLANK: usize = 8;

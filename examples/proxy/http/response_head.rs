@@ -1,26 +1,26 @@
-//! The head of a response, and how its body is framed (RFC 9112, 6).
+//! The head of a response, and the framing of its body (RFC 9112, 6).
 
 use mio_fcgi::cgi::{self, Head};
 
-/// How the client learns where a body ends.
+/// How the client finds the end of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// There is none: HEAD, 1xx, 204, 205, 304. What the application sends all the same is dropped.
+    /// No body: HEAD, 1xx, 204, 205, 304. If the application sends one all the same, it is dropped.
     None,
-    /// By its length; these bytes are still to come.
+    /// Content-Length; `left` bytes are still to be sent.
     Counted { left: u64 },
-    /// By its last chunk.
+    /// The last chunk ends the body.
     Chunked,
-    /// By the end of the connection, for HTTP/1.0.
+    /// The end of the connection ends the body, for HTTP/1.0.
     Close,
 }
 
-/// What a head has to know of the request it answers.
+/// What a response needs to know of its request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) is_http11: bool,
     pub(crate) is_head: bool,
-    /// The connection can go on after this response.
+    /// Whether the connection can be kept after this response.
     pub(crate) keeps_alive: bool,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Written {
     pub(crate) keeps_alive: bool,
 }
 
-/// Turns the head of an application's response into one of HTTP.
+/// Turns the head of an application's response into an HTTP head.
 pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, asked: Asked, date: &str) -> Written {
     let status = head.status();
     let method = if asked.is_head { "HEAD" } else { "GET" };
@@ -46,9 +46,9 @@ pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, asked: Asked, date:
     let (mut has_date, mut has_server) = (false, false);
     for (name, value) in head.fields() {
         match name.len() {
-            // Also `Transfer-Encoding`: an application that sets it has not framed anything, FastCGI has.
+            // Includes `Transfer-Encoding`: an application that sets it has not framed its body, FastCGI has.
             _ if cgi::is_hop_by_hop(name) => continue,
-            // RFC 9110, 8.6: none with 204; elsewhere it is what the framing goes by.
+            // RFC 9110, 8.6: there is none with 204. In other responses the framing uses it.
             14 if matches!(status, 204 | RESET_CONTENT)
                 && name.eq_ignore_ascii_case(b"content-length") =>
             {
@@ -79,7 +79,7 @@ pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, asked: Asked, date:
     }
 }
 
-/// An interim head (1xx), passed on.
+/// Passes an interim head (1xx) on.
 pub(crate) fn write_interim(out: &mut Vec<u8>, head: &Head<'_>) {
     write_status(out, head.status(), head.reason());
     for (name, value) in head.fields() {
@@ -90,14 +90,14 @@ pub(crate) fn write_interim(out: &mut Vec<u8>, head: &Head<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A head of the proxy's own up to its last fields; `Content-Length` is left to the caller.
+/// Begins a head of the proxy's own. The caller adds the remaining fields, such as `Content-Length`.
 pub(crate) fn start_own(out: &mut Vec<u8>, status: u16, date: &str) {
     write_status(out, status, b"");
     write_field(out, b"Date", date.as_bytes());
     write_field(out, b"Server", SERVER.as_bytes());
 }
 
-/// The end of a head.
+/// Ends a head.
 pub(crate) fn write_connection(out: &mut Vec<u8>, keeps_alive: bool, is_http11: bool) {
     match (keeps_alive, is_http11) {
         (true, true) => out.extend_from_slice(b"\r\n"),
@@ -125,14 +125,14 @@ pub(crate) fn reason(status: u16) -> &'static str {
         .unwrap_or("Unknown")
 }
 
-/// The size line of a chunk, without allocation.
+/// The size line of a chunk, built without allocation.
 pub(crate) struct ChunkSize {
     text: [u8; 18],
     start: usize,
 }
 
 impl ChunkSize {
-    /// `len` above zero: zero would be the last chunk.
+    /// `len` must not be 0: that would be the last chunk.
     pub(crate) fn new(len: usize) -> Self {
         let mut text = *b"0000000000000000\r\n";
         let mut start = text.len() - 2;
@@ -164,7 +164,7 @@ fn write_status(out: &mut Vec<u8>, status: u16, phrase: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Has no body, and unlike 204 has to say so (RFC 9110, 15.3.6).
+/// Has no body, and unlike 204 has to say so with `Content-Length: 0` (RFC 9110, 15.3.6).
 const RESET_CONTENT: u16 = 205;
 
 const SERVER: &str = concat!("mio-fcgi/", env!("CARGO_PKG_VERSION"));

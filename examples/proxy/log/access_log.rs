@@ -1,4 +1,4 @@
-//! A line for each request: the combined log format, then the time the application took.
+//! One line per request: the combined log format, then the time that the application took.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use super::log_writer::LogWriter;
 
-/// Lines that wait for the end of the turn, so that a turn costs one handing over, unless they are many.
+/// The log lines of a turn. They are passed to the writer's thread once per turn, or earlier if there are many.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     lines: Vec<u8>,
     is_on: bool,
     writer: LogWriter,
-    /// Entries that are used again.
+    /// Entries for reuse.
     entries: Vec<LogEntry>,
 }
 
-/// What a line needs of a head that will be gone by then. Reused from one request to the next.
+/// What a log line needs of a request's head, which is gone when the line is written. Reused from request to request.
 #[derive(Debug, Default)]
 pub(crate) struct LogEntry {
     bytes: Vec<u8>,
-    /// Where the request line ends, and the referrer.
+    /// Where in `bytes` the request line ends, and where the referrer ends.
     line_end: usize,
     referrer_end: usize,
 }
 
 impl LogEntry {
-    /// Notes the request line.
+    /// Stores the request line.
     fn start(&mut self, line: &[u8]) {
         self.bytes.clear();
         push_escaped(&mut self.bytes, line);
@@ -34,7 +34,7 @@ impl LogEntry {
         self.set_fields(None, None);
     }
 
-    /// Notes the fields that are logged; `None` for one that is not there.
+    /// Stores the fields that are logged. `None`: the request does not have the field.
     pub(crate) fn set_fields(&mut self, referrer: Option<&[u8]>, agent: Option<&[u8]>) {
         self.bytes.truncate(self.line_end);
         push_escaped(&mut self.bytes, referrer.unwrap_or(b"-"));
@@ -49,20 +49,20 @@ impl LogEntry {
     }
 }
 
-/// How a request went.
+/// The result of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Served {
     pub(crate) status: u16,
-    /// Bytes of the body.
+    /// Bytes of the response body.
     pub(crate) body_len: u64,
     pub(crate) application_time: Option<Duration>,
 }
 
 impl AccessLog {
-    /// Writes to stderr; requests only if it `is_on`.
+    /// A log to stderr. `is_on`: whether requests are logged.
     ///
     /// # Errors
-    /// The system's, when it has no thread left.
+    /// The system's error if it has no thread left.
     pub(crate) fn new(is_on: bool) -> io::Result<Self> {
         Ok(Self {
             lines: Vec::new(),
@@ -76,7 +76,7 @@ impl AccessLog {
         self.is_on
     }
 
-    /// Begins the entry of a request with this first line.
+    /// Begins the entry of a request with its request line.
     pub(crate) fn entry(&mut self, line: &[u8]) -> LogEntry {
         let mut entry = self.entries.pop().unwrap_or_default();
         if self.is_on {
@@ -85,7 +85,7 @@ impl AccessLog {
         entry
     }
 
-    /// A request that was answered.
+    /// Logs a request that was answered.
     pub(crate) fn request(&mut self, client: IpAddr, date: &str, entry: LogEntry, served: Served) {
         if self.is_on {
             self.write_request(client, date, &entry, served);
@@ -111,12 +111,12 @@ impl AccessLog {
         self.flush_many();
     }
 
-    /// Something an operator has to know, whether or not requests are logged.
+    /// Logs a message for the operator, whether or not requests are logged.
     pub(crate) fn problem(&mut self, date: &str, what: std::fmt::Arguments<'_>) {
         let _ = writeln!(self.lines, "proxy: [{date}] {what}");
     }
 
-    /// What the application wrote for its log, in lines.
+    /// Logs the application's stderr, line by line.
     pub(crate) fn stderr(&mut self, date: &str, bytes: &[u8]) {
         for line in bytes.split(|byte| *byte == b'\n') {
             let line = line.trim_ascii();
@@ -130,7 +130,7 @@ impl AccessLog {
         self.flush_many();
     }
 
-    /// Hands the lines to whoever writes them.
+    /// Passes the lines to the writer's thread.
     pub(crate) fn flush(&mut self) {
         if !self.lines.is_empty() {
             self.writer.write(&self.lines);
@@ -138,7 +138,7 @@ impl AccessLog {
         }
     }
 
-    /// Those of one turn may be more than the writer takes at once.
+    /// Passes the lines on early: those of one turn may be more than the writer accepts at once.
     fn flush_many(&mut self) {
         if self.lines.len() > MANY {
             self.flush();
@@ -146,12 +146,12 @@ impl AccessLog {
     }
 }
 
-/// How many entries are kept to be used again.
+/// The most entries that are kept for reuse.
 const MAX_ENTRIES: usize = 64;
-/// Bytes of lines that do not wait for more.
+/// With more bytes than this, the lines are passed on before the end of the turn.
 const MANY: usize = 64 * 1024;
 
-/// Whatever could end a line or a quoted part becomes `\xNN`.
+/// Escapes bytes that could end a line or a quoted part, as `\xNN`.
 fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes {
         if (byte.is_ascii_graphic() && !b"\"\\".contains(byte)) || *byte == b' ' {

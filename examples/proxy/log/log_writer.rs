@@ -1,7 +1,8 @@
-//! Writes a log from a thread of its own: a file system that is slow, or a pipe that nobody empties, does not stop the loop.
+//! Writes a log from a thread of its own, so that a slow file system, or a pipe that is not read, does not block the
+//! loop.
 //!
-//! What waits is bounded. Lines beyond that are lost, as are those that the system refuses to write, and their number is told
-//! behind the next that can be written.
+//! The bytes waiting to be written are bounded. Lines beyond that are lost, and so are lines that the system refuses to
+//! write. Their number is logged after the next line that can be written.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// The loop's end of it. Dropping it waits a moment for what is not written yet.
+/// The loop's side of the log. Dropping it waits up to 3 s for the remaining lines to be written.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     shared: Arc<Shared>,
@@ -24,7 +25,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Lines for which there was no room.
+    /// Number of lines that were dropped because `waiting` was full.
     lost: usize,
     /// The thread waits for lines.
     is_idle: bool,
@@ -33,10 +34,10 @@ struct State {
 }
 
 impl LogWriter {
-    /// Writes to stderr.
+    /// Starts a thread that writes to stderr.
     ///
     /// # Errors
-    /// The system's, when it has no thread left.
+    /// The system's error if it has no thread left.
     pub(crate) fn spawn() -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
@@ -52,7 +53,7 @@ impl LogWriter {
         }
     }
 
-    /// Takes whole lines; never waits for whoever reads them.
+    /// Takes whole lines. Never blocks on the reader of the log.
     pub(crate) fn write(&self, lines: &[u8]) {
         let mut state = self.shared.lock();
         if state.waiting.len() + lines.len() > MOST {
@@ -86,7 +87,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread.
+    /// The thread's main loop.
     fn write_on(&self) {
         let mut lines = Vec::new();
         let mut lost = Lost::default();
@@ -104,7 +105,8 @@ impl Shared {
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            // Waking up for each turn of the loop would cost the more, the less there is to do in one.
+            // A short delay collects lines: waking the thread for every turn would cost most when a turn has little to
+            // do.
             let is_little = |state: &mut State| !state.is_over && state.waiting.len() < MUCH;
             let waited = self
                 .changed
@@ -115,7 +117,7 @@ impl Shared {
             lost.add(std::mem::take(&mut state.lost), "it was not read");
             state.is_writing = true;
             drop(state);
-            // Locked, so that the lines of several loops stay whole.
+            // Locked, so that the lines of several loops are not mixed.
             lost.write(&mut io::stderr().lock(), &lines);
             lines.clear();
             lines.shrink_to(MUCH);
@@ -129,13 +131,13 @@ impl State {
     }
 }
 
-/// Lines that are not in the log, and of which it does not tell yet.
+/// Lines that were lost and not yet reported in the log.
 #[derive(Debug, Default)]
 struct Lost {
     count: usize,
-    /// The last reason.
+    /// The reason of the last loss.
     why: String,
-    /// The log ends within a line.
+    /// The log ends in the middle of a line.
     is_cut: bool,
 }
 
@@ -147,7 +149,7 @@ impl Lost {
         }
     }
 
-    /// Writes whole lines, then how many are lost. A log that cannot be written stops nobody.
+    /// Writes whole lines, then the number of lost lines. Failures are counted as lost lines, not returned.
     fn write(&mut self, out: &mut impl Write, lines: &[u8]) {
         if let Err((rest, error)) = self.put(out, lines) {
             self.add(line_count(rest), error);
@@ -162,7 +164,7 @@ impl Lost {
         }
     }
 
-    /// Writes whole lines, at the start of one; an error comes with what is left of them.
+    /// Writes whole lines, beginning on a new line. An error comes with the lines that were not written.
     fn put<'l>(&mut self, out: &mut impl Write, lines: &'l [u8]) -> Result<(), Refused<'l>> {
         if self.is_cut {
             write_whole(out, b"\n").map_err(|(_, error)| (lines, error))?;
@@ -177,7 +179,7 @@ impl Lost {
     }
 }
 
-/// What is left to write, and why.
+/// The lines that were not written, and why.
 type Refused<'l> = (&'l [u8], io::Error);
 
 fn write_whole<'l>(out: &mut impl Write, mut lines: &'l [u8]) -> Result<(), Refused<'l>> {
@@ -186,7 +188,7 @@ fn write_whole<'l>(out: &mut impl Write, mut lines: &'l [u8]) -> Result<(), Refu
             Ok(0) => return Err((lines, io::ErrorKind::WriteZero.into())),
             Ok(len) => lines = &lines[len..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Another process that has the same pipe or terminal may have made it so.
+            // Another process that shares the pipe or terminal may have made it non-blocking.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(A_MOMENT),
             Err(error) => return Err((lines, error)),
         }
@@ -198,13 +200,14 @@ fn line_count(lines: &[u8]) -> usize {
     lines.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// Bytes that wait, of each loop: half a second of the most that a loop can say. As many again may be being written.
+/// The most bytes of a loop that wait to be written: half a second of the most that a loop can log. While these are
+/// written, as many can wait again.
 const MOST: usize = 8 * 1024 * 1024;
-/// So many are written at once; and so much memory is kept when nothing waits.
+/// With this many bytes the thread is woken; and this much memory is kept when no bytes wait.
 const MUCH: usize = 64 * 1024;
-/// How long fewer than that are left waiting for more.
+/// How long fewer bytes than that wait for more.
 const A_LITTLE: Duration = Duration::from_millis(20);
-/// How often a log is tried that has no room for now, and says so instead of waiting.
+/// How often to retry a non-blocking log that is full.
 const A_MOMENT: Duration = Duration::from_millis(2);
-/// How long the end waits for the last lines.
+/// How long dropping the log waits for the last lines.
 const AT_THE_END: Duration = Duration::from_secs(3);

@@ -1,8 +1,8 @@
-//! Memory that served one request and serves the next, so that a steady state allocates nothing.
+//! Buffers that are reused from request to request, so that a steady load allocates nothing.
 
 use mio_fcgi::cgi::HeadParser;
 
-/// Buffers and parsers that are used again.
+/// Unused buffers and head parsers.
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
     buffers: Vec<Vec<u8>>,
@@ -14,7 +14,7 @@ pub(crate) struct BufferPool {
 }
 
 impl BufferPool {
-    /// An empty buffer with memory, if there is one.
+    /// An empty buffer that has memory, if there is one.
     pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
         self.buffers.pop()
     }
@@ -38,7 +38,7 @@ impl BufferPool {
     }
 }
 
-/// How many of each are kept.
+/// The most buffers that are kept, and the most parsers.
 const MAX_KEPT: usize = 64;
-/// Longer buffers are given back to the system.
+/// Longer buffers are freed.
 const MAX_LEN: usize = 64 * 1024;

@@ -1,11 +1,11 @@
-//! The time of a turn, read once, and its two written forms, made once a second.
+//! The time of a turn, read once per turn, and its two text forms, formatted once per second.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[derive(Debug)]
 pub(crate) struct Clock {
     now: Instant,
-    /// Since the epoch.
+    /// Seconds since the Unix epoch.
     second: u64,
     http: String,
     log: String,
@@ -27,7 +27,7 @@ impl Clock {
         self.now
     }
 
-    /// Sets the time of a turn, and reads the date.
+    /// Sets the time of a turn, and reads the system's date.
     pub(crate) fn set(&mut self, now: Instant) {
         self.now = now;
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -40,17 +40,17 @@ impl Clock {
         self.log = log_date(&self.http).unwrap_or_default();
     }
 
-    /// The second that both forms stand for.
+    /// The second that both text forms show.
     pub(crate) fn second(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.second)
     }
 
-    /// As in `Date` (RFC 9110, 5.6.7).
+    /// The date in the format of the `Date` field (RFC 9110, 5.6.7).
     pub(crate) fn http(&self) -> &str {
         &self.http
     }
 
-    /// As in the common log format.
+    /// The date in the common log format.
     pub(crate) fn log(&self) -> &str {
         &self.log
     }
@@ -60,7 +60,7 @@ pub(crate) fn http_date(time: SystemTime) -> String {
     httpdate::fmt_http_date(time)
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` as `06/Nov/1994:08:49:37 +0000`.
+/// Turns `Sun, 06 Nov 1994 08:49:37 GMT` into `06/Nov/1994:08:49:37 +0000`.
 fn log_date(http: &str) -> Option<String> {
     let mut parts = http.split(' ').skip(1);
     let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

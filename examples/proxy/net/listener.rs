@@ -1,4 +1,4 @@
-//! Where clients come in: bound once for each loop, and left alone while there is no room.
+//! The listening socket: bound once per loop, and not touched while no client can be accepted.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,23 +12,23 @@ use socket2::{Domain, Protocol, Socket, Type};
 pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    /// It may have a connection: edges are not repeated.
+    /// A connection may be waiting. Edges are not repeated, so this is kept until `accept` finds none.
     is_ready: bool,
-    /// The system had no descriptor left: nothing announces that it has one again.
+    /// The system had no descriptor left. No event reports that it has one again, so `accept` is retried then.
     retry_at: Option<Instant>,
 }
 
 impl Listener {
-    /// Whether nobody else has the address: a shared one would be given to us all the same.
+    /// Checks that no other process listens at the address: with a shared port, binding would succeed all the same.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn check(address: SocketAddr) -> io::Result<()> {
         bound(address, false).map(drop)
     }
 
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn bind(address: SocketAddr, is_shared: bool) -> io::Result<Self> {
         let socket = bound(address, is_shared)?;
         socket.listen(BACKLOG)?;
@@ -48,12 +48,12 @@ impl Listener {
     }
 
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.socket, token, Interest::READABLE)
     }
 
-    /// It may have a connection.
+    /// The poll reported a connection.
     pub(crate) fn note_ready(&mut self) {
         self.is_ready = true;
     }
@@ -63,15 +63,15 @@ impl Listener {
         self.is_ready
     }
 
-    /// Whether a connection may be waiting, and can be accepted.
+    /// Whether a connection may be waiting and can be accepted now.
     pub(crate) fn may_accept(&self, now: Instant) -> bool {
         self.is_ready && self.retry_at.is_none_or(|at| now >= at)
     }
 
-    /// The next connection: its socket, the client's address, and ours.
+    /// The next connection: its socket, the client's address, and the local address.
     ///
     /// # Errors
-    /// Out of descriptors or memory: the next attempt is [`retry_at`](Self::retry_at).
+    /// The system is out of descriptors or memory. The next attempt is due at [`retry_at`](Self::retry_at).
     pub(crate) fn accept(
         &mut self,
         now: Instant,
@@ -83,7 +83,7 @@ impl Listener {
             match self.socket.accept() {
                 Ok((socket, peer)) => {
                     self.retry_at = None;
-                    // Each answer leaves in one write, so there is nothing to wait for.
+                    // Each response leaves in one write, so there is nothing to coalesce.
                     let _ = socket.set_nodelay(true);
                     let local = if self.address.ip().is_unspecified() {
                         socket.local_addr().unwrap_or(self.address)
@@ -94,7 +94,7 @@ impl Listener {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_ready = false;
-                    // Linux runs out of descriptors before it looks whether anybody waits.
+                    // Linux reports a lack of descriptors before it looks for a waiting connection.
                     self.retry_at = None;
                     return Ok(None);
                 }
@@ -107,7 +107,7 @@ impl Listener {
         }
     }
 
-    /// When to try again although nothing announces anything.
+    /// When to try again without an event.
     pub(crate) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
@@ -130,7 +130,7 @@ fn bound(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// What went wrong with the one connection that was to be accepted.
+/// Whether the error is one of the connection that was to be accepted, not of the listener.
 fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

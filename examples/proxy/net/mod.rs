@@ -1,4 +1,4 @@
-//! A client's socket and what it needs: buffers, time, files for long bodies.
+//! A client's socket and what it needs: buffers, the time, files for long bodies.
 
 pub(crate) mod buffer_pool;
 pub(crate) mod clock;

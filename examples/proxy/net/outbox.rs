@@ -1,15 +1,15 @@
-//! Bytes on their way to a client: what the socket does not take is kept, and once only.
+//! The bytes to send to a client. What the socket does not take is kept, and copied once only.
 
 use std::io::{self, IoSlice, Write};
 
-/// Bytes that wait for the end of the turn.
+/// Fewer bytes than this are kept until the end of the turn.
 pub(crate) const SMALL: usize = 16 * 1024;
 
-/// Bytes on their way to a client.
+/// The bytes to send to a client.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
-    /// Those before this were sent.
+    /// The bytes before this index were sent.
     start: usize,
 }
 
@@ -22,9 +22,9 @@ impl Outbox {
         self.bytes.len() - self.start
     }
 
-    /// To append to.
+    /// The buffer, to append to.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
-        // Not after each write: a client that takes little at a time would have all the rest moved each time.
+        // Here and not after each write: for a client that takes little at a time, each write would move all the rest.
         if self.start > 0 {
             self.bytes.drain(..self.start);
             self.start = 0;
@@ -32,7 +32,7 @@ impl Outbox {
         &mut self.bytes
     }
 
-    /// Puts `buffer` in the place of an empty one without memory.
+    /// Gives the outbox a spare buffer if it has no memory.
     pub(crate) fn lend(&mut self, spare: impl FnOnce() -> Option<Vec<u8>>) {
         if self.bytes.capacity() == 0
             && let Some(spare) = spare()
@@ -41,7 +41,7 @@ impl Outbox {
         }
     }
 
-    /// Takes the memory of an empty one.
+    /// Takes the memory of an empty outbox back.
     pub(crate) fn reclaim(&mut self) -> Option<Vec<u8>> {
         if !self.is_empty() || self.bytes.capacity() == 0 {
             return None;
@@ -52,18 +52,18 @@ impl Outbox {
         Some(bytes)
     }
 
-    /// Sends what is kept; `Ok(false)` when the socket is full.
+    /// Sends what is kept. `Ok(false)`: the socket is full.
     ///
     /// # Errors
-    /// The socket's: the client is gone.
+    /// The socket's error: the client is gone.
     pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<bool> {
         self.send(socket, &[])
     }
 
-    /// Sends what is kept and then `parts`, and keeps what the socket does not take; `Ok(false)` when it is full.
+    /// Sends what is kept and then `parts`. Keeps what the socket does not take. `Ok(false)`: the socket is full.
     ///
     /// # Errors
-    /// The socket's: the client is gone.
+    /// The socket's error: the client is gone.
     pub(crate) fn send(&mut self, socket: &mut impl Write, parts: &[&[u8]]) -> io::Result<bool> {
         let parts_len: usize = parts.iter().map(|part| part.len()).sum();
         let mut sent = 0;
@@ -93,7 +93,7 @@ impl Outbox {
                     let of_kept = len.min(kept);
                     self.start += of_kept;
                     sent += len - of_kept;
-                    // On Linux a short write means that the socket is full, and an edge will tell.
+                    // On Linux a short write means that the socket is full, and an event reports when it no longer is.
                     if len < left && cfg!(target_os = "linux") {
                         self.keep(parts, sent);
                         return Ok(false);
@@ -109,13 +109,13 @@ impl Outbox {
         }
     }
 
-    /// Keeps what follows the first `sent` bytes of `parts`.
+    /// Keeps the bytes of `parts` after the first `sent`.
     pub(crate) fn keep(&mut self, parts: &[&[u8]], sent: usize) {
         each_left(parts, sent, |part| self.tail().extend_from_slice(part));
     }
 }
 
-/// A chunk: its size, its bytes, its end.
+/// A chunk has three parts: its size line, its bytes, its line end.
 const MAX_PARTS: usize = 3;
 
 fn each_left<'p>(parts: &[&'p [u8]], mut sent: usize, mut take: impl FnMut(&'p [u8])) {

@@ -1,4 +1,4 @@
-//! A client's socket: what it is ready for, and the bytes that it has not taken yet.
+//! A client's socket: its readiness, and the bytes that it has not taken yet.
 
 use std::io::{self, Read};
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -23,7 +23,7 @@ pub(crate) struct Socket {
     is_ended: bool,
     /// A read or a write failed: the client is gone.
     is_failed: bool,
-    /// The last progress; of an incomplete head, its first byte.
+    /// When the client last made progress. While a head arrives: when its first byte arrived.
     last_progress: Instant,
 }
 
@@ -39,7 +39,7 @@ impl Socket {
             peer,
             local,
             out: Outbox::default(),
-            // A request is often there already; if not, one read says so.
+            // A new connection often has a request already. If not, the first read finds that out.
             is_readable: true,
             is_writable: true,
             is_ended: false,
@@ -58,7 +58,7 @@ impl Socket {
         self.local
     }
 
-    /// The client's address; one of IPv4 as such.
+    /// The client's IP address. An IPv4-mapped one is converted to IPv4.
     pub(crate) fn client(&self) -> IpAddr {
         self.peer.ip().to_canonical()
     }
@@ -79,12 +79,12 @@ impl Socket {
         self.is_failed
     }
 
-    /// The client took everything.
+    /// Whether the client has taken everything.
     pub(crate) fn is_sent(&self) -> bool {
         self.out.is_empty()
     }
 
-    /// Bytes that the client has not taken.
+    /// The number of bytes that the client has not taken.
     pub(crate) fn unsent(&self) -> usize {
         self.out.len()
     }
@@ -93,7 +93,7 @@ impl Socket {
         self.last_progress
     }
 
-    /// The client's time limit begins anew.
+    /// Restarts the client's time limit.
     pub(crate) fn note_progress(&mut self, now: Instant) {
         self.last_progress = now;
     }
@@ -106,7 +106,8 @@ impl Socket {
         self.is_ended |= ended;
     }
 
-    /// Reads once, into a space that is not empty; 0 is the end of the stream. `None`: nothing for now, or a failure.
+    /// Reads once into `space`, which must not be empty. `Some(0)`: end of the stream. `None`: nothing to read now, or
+    /// a failure.
     pub(crate) fn read(&mut self, space: &mut [u8]) -> Option<usize> {
         loop {
             match self.stream.read(space) {
@@ -116,7 +117,7 @@ impl Socket {
                     return Some(0);
                 }
                 Ok(len) => {
-                    // Edge-triggered: a short read has emptied the socket, and more is announced.
+                    // Events are edge-triggered: a short read has emptied the socket, and an event reports more.
                     if len < space.len() && cfg!(unix) && !self.is_ended {
                         self.is_readable = false;
                     }
@@ -135,20 +136,20 @@ impl Socket {
         }
     }
 
-    /// Where bytes that wait for the end of the turn are appended.
+    /// The buffer for bytes that are sent at the end of the turn.
     pub(crate) fn tail(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
         self.out.lend(|| pool.take());
         self.out.tail()
     }
 
-    /// Sends a few bytes at the end of the turn, more of them at once; keeps what the client does not take.
+    /// Sends a few bytes at the end of the turn, more of them at once. Keeps what the client does not take.
     pub(crate) fn put(&mut self, now: Instant, parts: [&[u8]; 3], pool: &mut BufferPool) {
         if self.is_failed {
             return;
         }
         let len: usize = parts.iter().map(|part| part.len()).sum();
         if self.out.is_empty() {
-            // Before that, the client was not waited for.
+            // The client's time limit starts now: there was nothing to send before.
             self.last_progress = now;
         }
         if !self.is_writable || self.out.len() + len <= SMALL {
@@ -161,7 +162,7 @@ impl Socket {
         self.note_sent(sent);
     }
 
-    /// Sends what waits; true when the client took some of it.
+    /// Sends what is kept. True if the client took some of it.
     pub(crate) fn flush(&mut self) -> bool {
         if !self.is_writable || self.out.is_empty() {
             return false;
@@ -177,18 +178,18 @@ impl Socket {
         self.is_writable = sent.unwrap_or(false);
     }
 
-    /// Ends our side of the stream; false when that is not possible any more.
+    /// Ends the proxy's side of the stream. False if that is no longer possible.
     pub(crate) fn shut_down(&self) -> bool {
         self.stream.shutdown(Shutdown::Write).is_ok()
     }
 
-    /// Has the connection reset when it is closed: a client that reads a body up to the end of the connection sees that
-    /// this was not the body's end.
+    /// Makes closing the connection reset it. A client that reads a body up to the end of the connection then sees that
+    /// the body is incomplete.
     pub(crate) fn reset_when_closed(&self) {
         let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
-    /// Gives the memory back that nothing is in.
+    /// Gives empty buffers back.
     #[inline]
     pub(crate) fn give_back(&mut self, pool: &mut BufferPool) {
         if let Some(buffer) = self.out.reclaim() {

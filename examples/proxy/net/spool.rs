@@ -1,7 +1,7 @@
-//! A body whose length is only known at its end: kept in memory while it is short, then in a temporary file.
+//! A request body of unknown length: collected in memory while it is short, then in a temporary file.
 //!
-//! An application such as php-fpm wants CONTENT_LENGTH before the body, so a body in chunks has to be complete first. The
-//! file is written in the loop: that can wait for the disk, though as a rule it ends in the page cache.
+//! An application such as php-fpm needs CONTENT_LENGTH before the body, so a chunked body has to be complete first. The
+//! event loop writes the file itself. That can block on the disk, but usually the data ends up in the page cache.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IntoInnerError, Seek, Write};
@@ -11,7 +11,7 @@ use mio_fcgi::Body;
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
     memory: Vec<u8>,
-    /// Buffered, or each chunk of a few bytes would cost a system call.
+    /// Buffered: otherwise each chunk of a few bytes would cost a system call.
     file: Option<BufWriter<File>>,
     len: u64,
 }
@@ -22,7 +22,7 @@ impl Spool {
     }
 
     /// # Errors
-    /// The file system's.
+    /// The file system's error.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.file.is_none() && self.memory.len() + bytes.len() > IN_MEMORY {
             let mut file = BufWriter::new(tempfile::tempfile()?);
@@ -38,10 +38,10 @@ impl Spool {
         Ok(())
     }
 
-    /// The whole, to be sent and if need be to be sent again.
+    /// The whole body. It can be sent more than once.
     ///
     /// # Errors
-    /// The file system's.
+    /// The file system's error.
     pub(crate) fn into_body(self) -> io::Result<Body> {
         match self.file {
             Some(file) => {
@@ -54,5 +54,5 @@ impl Spool {
     }
 }
 
-/// Bytes kept in memory, for each body.
+/// The most bytes per body that are kept in memory.
 const IN_MEMORY: usize = 64 * 1024;

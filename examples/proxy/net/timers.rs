@@ -1,23 +1,24 @@
-//! The deadlines of all connections of a loop: one entry each, moved only when it would fire too early.
+//! The time limits of all connections of a loop. Each connection has one entry, which is moved only when it would
+//! expire too late.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// When to look at which connection.
 ///
-/// A deadline that moves away, as each byte does to it, leaves its entry where it is: the entry fires early once and is
-/// put in its place then. So traffic does not touch the structure.
+/// A deadline moves away with each byte. Its entry then stays where it is: it expires early once and is inserted again.
+/// So traffic does not touch the data structure.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     entries: BTreeSet<(Instant, usize)>,
 }
 
-/// What a connection knows of its entry.
+/// A connection's copy of the time of its entry.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Armed(Option<Instant>);
 
 impl Timers {
-    /// Sees to it that `key` is looked at by `due`.
+    /// Makes sure that `key` expires by `due` or earlier.
     pub(crate) fn arm(&mut self, key: usize, armed: &mut Armed, due: Option<Instant>) {
         let Some(due) = due else {
             return;
@@ -36,7 +37,7 @@ impl Timers {
         }
     }
 
-    /// The next one whose time has come; its entry is gone, which [`Armed::fired`] has to be told.
+    /// The next expired key. Its entry is removed: call [`Armed::fired`].
     pub(crate) fn pop(&mut self, now: Instant) -> Option<usize> {
         let (at, key) = *self.entries.first()?;
         if at > now {

@@ -1,12 +1,13 @@
-//! How many clients the system's limit of file descriptors allows, so that an application can be reached however many
-//! there are.
+//! How many clients the system's limit of file descriptors allows. Descriptors for the FastCGI connections are set
+//! aside first, so that applications stay reachable however many clients there are.
 
 use super::site::options::Options;
 
-/// Lowers `--max-clients` to what fits; the error says what to do when nothing does.
+/// Lowers `--max-clients` to what the limit allows. The error says what to do if the limit is too low for one client
+/// per loop.
 ///
-/// Each client takes a descriptor, and so does each FastCGI connection. A file on its way to a client, and a long body in
-/// chunks, take another: when there is none, they are answered with 503.
+/// Each client and each FastCGI connection takes a descriptor. A file that is being sent to a client takes another, and
+/// so does a long chunked body. If none is left for these, the response is 503.
 pub(crate) fn fit(options: &mut Options) -> Result<(), String> {
     let Some(limit) = raise_limit() else {
         return Ok(());
@@ -15,7 +16,7 @@ pub(crate) fn fit(options: &mut Options) -> Result<(), String> {
         .max_connections
         .saturating_mul(options.upstreams.len().max(1));
     let connections = if options.upstreams.is_empty() {
-        // The demo application has the other ends.
+        // The demo application is in this process and has the other ends of the connections.
         connections.saturating_mul(2)
     } else {
         connections
@@ -37,7 +38,7 @@ pub(crate) fn fit(options: &mut Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Raises the limit as far as the system lets us: the usual one is 1,024. `None`: there is none.
+/// Raises the limit as far as the system allows: the usual soft limit is 1,024. `None`: there is no limit.
 fn raise_limit() -> Option<usize> {
     #[cfg(unix)]
     {
@@ -57,5 +58,5 @@ fn raise_limit() -> Option<usize> {
 
 /// A loop's poll, listener and signals.
 const EACH_LOOP: usize = 8;
-/// The standard streams, and some files.
+/// The standard streams and some files.
 const RESERVE: usize = 16;

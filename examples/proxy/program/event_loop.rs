@@ -1,4 +1,5 @@
-//! A loop of the proxy's own: a poll, the signals, and one worker. The four steps are all that a worker wants of a loop.
+//! The proxy's own event loop: a poll, the signals, and one worker. A worker needs no more of a loop than the four
+//! steps of [`EventLoop::run`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ pub(crate) struct EventLoop {
 
 impl EventLoop {
     /// # Errors
-    /// Those of [`Worker::new`].
+    /// The errors of [`Worker::new`].
     pub(crate) fn new(
         index: usize,
         options: &Arc<Options>,
@@ -39,18 +40,18 @@ impl EventLoop {
         })
     }
 
-    /// Listens; gives the address, where a free port was asked for.
+    /// Starts to listen and returns the address, which has the actual port if port 0 was asked for.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         self.worker.listen(address)
     }
 
-    /// Serves until it is told to stop and has stopped.
+    /// Serves until it is told to stop and the worker has stopped.
     ///
     /// # Errors
-    /// The system's, when it cannot wait for events.
+    /// The system's error, if waiting for events fails.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut buf = ReadBuf::default();
@@ -61,9 +62,9 @@ impl EventLoop {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
-            // 2. Read the clock, once a turn.
+            // 2. Read the clock, once per turn.
             self.worker.set_time(Instant::now());
-            // 3. Sort the events. The worker only takes note of its own here.
+            // 3. Hand out the events. The worker only records its own events here.
             for event in &events {
                 if !self.worker.handle_event(event) {
                     for _ in 0..self.signals.pending() {
@@ -71,7 +72,7 @@ impl EventLoop {
                     }
                 }
             }
-            // 4. Everything else happens in here.
+            // 4. The worker does everything else here.
             self.worker.turn(&mut buf);
         }
         Ok(())

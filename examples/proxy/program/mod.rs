@@ -1,4 +1,5 @@
-//! The program around the worker: its command line, its loop, its threads. Left behind by whoever takes the worker.
+//! The program around the worker: its command line, its event loop, its threads. A server that embeds the worker does
+//! not need this folder.
 
 pub(crate) mod arguments;
 pub(crate) mod descriptors;

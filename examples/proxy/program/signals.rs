@@ -1,17 +1,17 @@
-//! SIGTERM and SIGINT, as readiness of a loop.
+//! SIGTERM and SIGINT as readiness events of a loop.
 
 use std::io;
 
 use mio::{Registry, Token};
 
-/// Each loop has its own, and each is told of every signal.
+/// The signals of one loop. Each loop has its own, and each loop gets every signal.
 #[cfg(unix)]
 pub(crate) struct Signals(signal_hook_mio::v1_0::Signals);
 
 #[cfg(unix)]
 impl Signals {
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         use mio::Interest;
         use signal_hook::consts::{SIGINT, SIGTERM};
@@ -20,13 +20,13 @@ impl Signals {
         Ok(Self(signals))
     }
 
-    /// How many came.
+    /// How many signals arrived since the last call.
     pub(crate) fn pending(&mut self) -> usize {
         self.0.pending().count()
     }
 }
 
-/// Elsewhere the system ends the process.
+/// On other systems there is nothing to wait for: a signal ends the process.
 #[cfg(not(unix))]
 pub(crate) struct Signals;
 
@@ -41,13 +41,13 @@ impl Signals {
     }
 }
 
-/// Tells all loops to stop, as SIGTERM does.
+/// Makes all loops stop, as SIGTERM does.
 #[cfg(unix)]
 pub(crate) fn stop_all() {
-    // It fails for a number that is no signal's.
+    // `raise` fails only for a number that is not a signal.
     let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTERM);
 }
 
-/// There is one loop.
+/// Does nothing: on these systems there is one loop only.
 #[cfg(not(unix))]
 pub(crate) fn stop_all() {}

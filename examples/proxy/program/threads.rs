@@ -1,4 +1,5 @@
-//! The threads of the loops. They share a port, so that one that is missing would leave its clients waiting: all end together.
+//! The threads of the loops. The loops share a port: if one ended alone, the clients in its backlog would wait forever.
+//! So all loops end together.
 
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
@@ -8,13 +9,14 @@ use std::thread;
 use super::signals;
 
 pub(crate) struct Loops {
-    /// How each of them ended.
+    /// The result of each loop that has ended.
     ends: Receiver<io::Result<()>>,
 }
 
 impl Loops {
     /// # Errors
-    /// The system's, when it has no thread left. The caller should end the process then: those that run already go on.
+    /// The system's error if it has no thread left. The caller should then end the process: loops already started keep
+    /// running.
     pub(crate) fn start<F>(runs: impl IntoIterator<Item = F>) -> io::Result<Self>
     where
         F: FnOnce() -> io::Result<()> + Send + 'static,
@@ -23,10 +25,10 @@ impl Loops {
         for run in runs {
             let tell = tell.clone();
             let spawned = thread::Builder::new().spawn(move || {
-                // The panic itself is told where it happens.
+                // The panic itself is reported where it happens.
                 let end = panic::catch_unwind(AssertUnwindSafe(run))
                     .unwrap_or_else(|_| Err(io::Error::other("an event loop panicked")));
-                // Fails only where nobody waits.
+                // Sending fails only if the receiver is gone.
                 let _ = tell.send(end);
             });
             spawned.map_err(|error| {
@@ -39,17 +41,18 @@ impl Loops {
         Ok(Self { ends })
     }
 
-    /// Waits until all have ended. When one fails, that is told at once, and the others are stopped as by SIGTERM.
+    /// Waits until all loops have ended. When one fails, the failure is reported at once, and the others are stopped as
+    /// by SIGTERM.
     ///
     /// # Errors
-    /// The first failure of a loop.
+    /// The first error of a loop.
     pub(crate) fn wait(self) -> io::Result<()> {
         let mut result = Ok(());
         for end in self.ends {
             if let Err(error) = end
                 && result.is_ok()
             {
-                // First, because a log that nobody reads can hold up the telling.
+                // Stop before writing: a stderr that is not read can block the message.
                 signals::stop_all();
                 let _ = writeln!(
                     io::stderr(),

@@ -1,15 +1,15 @@
-//! What a client is told when there is no answer for it.
+//! The proxy's own error responses.
 
 use mio_fcgi::{ConnectError, RequestError, TimeoutKind};
 
 use super::http::response_head;
 
-/// The text of an error.
+/// The body of an error response.
 pub(crate) fn text(status: u16, why: &str) -> String {
     format!("{status} {}: {why}\n", response_head::reason(status))
 }
 
-/// The fields that belong to a status.
+/// The fields that a status requires.
 pub(crate) fn fields(status: u16) -> &'static [(&'static [u8], &'static [u8])] {
     match status {
         503 => &[(b"Retry-After", b"1")],
@@ -18,7 +18,7 @@ pub(crate) fn fields(status: u16) -> &'static [(&'static [u8], &'static [u8])] {
     }
 }
 
-/// What the client is told of a failure.
+/// The status for a failed request.
 pub(crate) fn status_of(error: &RequestError) -> u16 {
     match error {
         RequestError::Connect(ConnectError::BacklogFull)

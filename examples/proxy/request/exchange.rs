@@ -1,17 +1,17 @@
 //! A request and its response.
 //!
 //! # Back-pressure
-//! Whoever is faster waits for whoever is slower, and what waits between them is bounded.
+//! The faster side waits for the slower one, and the bytes queued between them are bounded.
 //!
-//! **To the client.** A few bytes of output wait for the end of the loop's turn, so that a head, its body and the end of
-//! the body leave in one write. More are written at once, out of the buffer they were read into
-//! ([`Socket::put`]). What the socket does not take is kept, and from then on the request is paused: nothing more is
-//! read for it until the socket took all of that. So a client that does not read costs what one read of the application
-//! brought, and no more. A file is read on when the socket took what was read of it.
+//! **To the client.** A few bytes of output are queued until the end of the loop's turn, so that a head, a body and the
+//! end of the body leave in one write. Larger pieces are written at once, from the buffer they were read into
+//! ([`Socket::put`]). What the socket does not take is kept, and the request is paused: no more output is read for it
+//! until the socket has taken all of it. So a client that does not read costs one read of the application, and no more.
+//! The next piece of a file is read when the socket has taken the last one.
 //!
-//! **To the application.** A body is handed on as far as the FastCGI client takes it. When that takes no more, the
-//! connection is not read ([`Upload::wants_input`]) until `StdinReady` comes: the rest stays in the system's buffers, and
-//! the client waits. Nor is the next request read before the answer to this one is complete.
+//! **To the application.** A body is passed on as far as the FastCGI client takes it. When it takes no more, the
+//! client's connection is not read ([`Upload::wants_input`]) until `StdinReady`. The rest stays in the system's
+//! buffers, and the client waits. Nor is the next request read before this response is complete.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -31,29 +31,29 @@ use super::upload::{NotTaken, Upload};
 /// A request and its response.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    /// The connection's, for the FastCGI client.
+    /// The tag of the client's connection, for events of the FastCGI client.
     tag: Tag,
-    /// While the application works on it.
+    /// The FastCGI request, while it is running.
     request: Option<RequestHandle>,
     upload: Upload,
     response: Response,
-    /// The client does not take what the application sends.
+    /// The request is paused because the client does not take the output.
     is_paused: bool,
     entry: LogEntry,
     submitted: Option<Instant>,
     application_time: Option<Duration>,
 }
 
-/// How an exchange is over.
+/// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
-    /// Both halves are done, or one cannot be.
+    /// Request and response are complete, or one of them cannot be completed.
     Done,
-    /// The response was cut: the connection is closed.
+    /// The response was cut off: the connection has to be closed.
     Cut,
 }
 
-/// What the connection has to know of an exchange that is over.
+/// What the connection needs to know of an exchange that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finished {
     pub(crate) keeps_alive: bool,
@@ -61,7 +61,7 @@ pub(crate) struct Finished {
 }
 
 impl Exchange {
-    /// A request that has no answer yet; `line` is its first, for the log.
+    /// A request without a response. `line` is the request line, for the log.
     pub(crate) fn open(
         cx: &mut Context,
         tag: Tag,
@@ -81,22 +81,22 @@ impl Exchange {
         }
     }
 
-    /// Notes the fields that are logged.
+    /// Stores the fields that are logged.
     pub(crate) fn note_fields(&mut self, referrer: Option<&[u8]>, agent: Option<&[u8]>) {
         self.entry.set_fields(referrer, agent);
     }
 
-    /// Whether the application works on this request for it.
+    /// Whether this is the exchange's FastCGI request.
     pub(crate) fn is_of(&self, request: RequestHandle) -> bool {
         self.request == Some(request)
     }
 
-    /// Whether the application or the rest of the body is waited for.
+    /// Whether the exchange waits for the application, or for the rest of the body.
     pub(crate) fn waits(&self) -> bool {
         self.request.is_some() || !self.upload.is_done()
     }
 
-    /// Whether bytes of the client are of use now.
+    /// Whether bytes from the client can be used now.
     pub(crate) fn wants_input(&self) -> bool {
         self.upload.wants_input()
     }
@@ -111,17 +111,17 @@ impl Exchange {
         self.response.phase() == Phase::File
     }
 
-    /// Sets how the body goes on, once that is known.
+    /// Sets how to treat the body, once that is known.
     pub(crate) fn set_upload(&mut self, upload: Upload) {
         self.upload = upload;
     }
 
-    /// Whether the body goes to an application.
+    /// Whether the body is passed to an application.
     pub(crate) fn wants_body(&self) -> bool {
         self.upload.is_wanted()
     }
 
-    /// Hands a request to the FastCGI client.
+    /// Submits a request to the FastCGI client.
     pub(crate) fn submit(&mut self, cx: &mut Context, socket: &mut Socket, request: Request) {
         let now = cx.now();
         match cx.fcgi().submit(now, request, self.tag) {
@@ -147,7 +147,7 @@ impl Exchange {
         }
     }
 
-    /// Uses bytes of the body; returns how many.
+    /// Uses bytes of the body and returns how many.
     pub(crate) fn take_body(
         &mut self,
         cx: &mut Context,
@@ -173,12 +173,12 @@ impl Exchange {
         }
     }
 
-    /// The application takes bytes of the body again; false if none are handed on.
+    /// The application takes bytes of the body again. False if there is nothing to pass on.
     pub(crate) fn resume_upload(&mut self) -> bool {
         self.upload.resume()
     }
 
-    /// Takes output of the application.
+    /// Handles output of the application.
     pub(crate) fn take_stdout(&mut self, cx: &mut Context, socket: &mut Socket, data: &[u8]) {
         match self.response.push(cx, socket, data) {
             Ok(true) => self.pause_if_full(cx, socket),
@@ -199,7 +199,7 @@ impl Exchange {
         }
     }
 
-    /// The client took everything: fetches more. True if there is more at once.
+    /// The client has taken everything: fetches more. True if there is more to send at once.
     pub(crate) fn fetch(
         &mut self,
         cx: &mut Context,
@@ -215,14 +215,14 @@ impl Exchange {
         self.response.send_file(cx, socket, scratch)
     }
 
-    /// The application's output is complete; what it does after that concerns no client.
+    /// The application's output is complete. What the application does after that does not concern the client.
     pub(crate) fn end_output(&mut self, cx: &mut Context, socket: &mut Socket) {
         if self.response.phase() == Phase::Body {
             self.complete(cx, socket);
         }
     }
 
-    /// The application's request is over.
+    /// The application's request has ended.
     pub(crate) fn end_request(&mut self, cx: &mut Context, socket: &mut Socket, outcome: Outcome) {
         self.request = None;
         match (outcome, self.response.phase()) {
@@ -263,11 +263,11 @@ impl Exchange {
         );
     }
 
-    /// Answers a request that nothing was sent for with an error, and ends the application's part in it.
+    /// Responds with an error if nothing was sent yet, and aborts the application's request.
     pub(crate) fn fail(&mut self, cx: &mut Context, socket: &mut Socket, status: u16, why: &str) {
         let now = cx.now();
         if status == 400 {
-            // Who sends one thing that cannot be read may have sent another after it.
+            // A client that sent one malformed request may have sent another one after it.
             self.response.close_after();
         }
         self.application_time = self.time_since_submitted(now);
@@ -281,7 +281,7 @@ impl Exchange {
         self.answer(cx, socket, status, error_page::fields(status), body);
     }
 
-    /// Answers with something that is not an application's.
+    /// Sends a response that does not come from an application.
     pub(crate) fn answer(
         &mut self,
         cx: &mut Context,
@@ -296,7 +296,7 @@ impl Exchange {
         self.response.write_own(cx, socket, status, fields, body);
     }
 
-    /// The client did not do in time what it had to do; false when it is too late to say so.
+    /// The client's time limit is over. False if it is too late for a response.
     pub(crate) fn expire(&mut self, cx: &mut Context, socket: &mut Socket) -> bool {
         match self.response.phase() {
             Phase::Awaited | Phase::Unasked => {
@@ -307,7 +307,7 @@ impl Exchange {
         }
     }
 
-    /// Nobody waits for the answer; `status` is for the log, where there is none yet.
+    /// The client is gone. `status` is logged if there is no status yet.
     pub(crate) fn abandon(&mut self, cx: &mut Context, status: u16) {
         if let Some(request) = self.request.take() {
             let now = cx.now();
@@ -316,7 +316,7 @@ impl Exchange {
         self.response.abandon(status);
     }
 
-    /// Whether both halves are done, or one cannot be; `is_sent`: the client took everything.
+    /// Whether the exchange is over, and how. `is_sent`: the client has taken everything.
     pub(crate) fn conclude(&mut self, is_sent: bool) -> Option<Over> {
         if self.request.is_none() {
             self.upload.request_ended();
@@ -325,7 +325,8 @@ impl Exchange {
             Phase::Cut if is_sent => Some(Over::Cut),
             Phase::Complete if self.upload.is_done() => Some(Over::Done),
             Phase::Complete if !self.upload.is_wanted() => {
-                // The rest of its body is read, but not for a connection that ends, and not without end.
+                // The rest of the body is read so that the connection can be kept: not if it ends anyway, and not
+                // without limit.
                 if self.upload.lets_go_on() && self.response.keeps_alive() {
                     return None;
                 }
@@ -336,18 +337,18 @@ impl Exchange {
         }
     }
 
-    /// Logs it and gives back what it had.
+    /// Logs the exchange and gives its buffers back.
     pub(crate) fn finish(self, cx: &mut Context, client: IpAddr) -> Finished {
         let now = cx.now();
         let is_body_read = self.upload.is_done();
         if let Some(request) = self.request
             && !is_body_read
         {
-            // The rest of its body will not come, and no time-out runs for an application that waits for it.
+            // The rest of the body will not arrive, and no timeout applies to an application that waits for it.
             cx.fcgi().abort(now, request);
         }
         let (status, body_len) = self.response.sent();
-        // Who was not waited for to the end took until now.
+        // The application's time of a request that was given up ends now.
         let until_now = || self.time_since_submitted(now);
         let served = Served {
             status,

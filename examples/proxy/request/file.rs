@@ -1,4 +1,4 @@
-//! Files that are sent as they are. What a client wants of one is found out in `http::conditional`.
+//! Files that are sent as they are. `http::conditional` finds out which part of a file a client asks for.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use super::net::socket::Socket;
 use super::response::OwnBody;
 use super::site::context::Context;
 
-/// Answers with a file. Opening and reading it can wait for the disk.
+/// Responds with a file. Opening and reading it can block on the disk.
 pub(crate) fn answer(
     exchange: &mut Exchange,
     cx: &mut Context,
@@ -77,8 +77,8 @@ pub(crate) fn answer(
     }
 }
 
-/// Opens a file to read it. A FIFO that has taken its place since it was looked up does not make the loop wait for
-/// somebody to write to it.
+/// Opens a file for reading. Without blocking: if a FIFO has replaced the file since the lookup, the loop does not wait
+/// for a writer.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -89,12 +89,12 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// The status for a file that cannot be opened, and why.
+/// The status and the reason for a file that cannot be opened.
 fn refusal_of(cx: &mut Context, error: &io::Error) -> (u16, &'static str) {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => (404, "there is nothing here"),
         ErrorKind::PermissionDenied => (403, "access to this path is denied"),
-        // No descriptor left, for one.
+        // For example: no descriptor left.
         _ => {
             cx.log_problem(format_args!("a file cannot be opened: {error}"));
             (503, "the file cannot be opened now")

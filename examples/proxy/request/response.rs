@@ -1,4 +1,4 @@
-//! The response on its way to the client: heads, bodies, their ends.
+//! The response to the client: its head, its body, its end.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -9,12 +9,12 @@ use super::http::response_head::{self, Asked, ChunkSize, Framing, LAST_CHUNK};
 use super::net::socket::Socket;
 use super::site::context::Context;
 
-/// A response, as far as it went.
+/// A response and its progress.
 #[derive(Debug)]
 pub(crate) struct Response {
     asked: Asked,
     state: State,
-    /// 0: there is no head yet.
+    /// 0: no head was written yet.
     status: u16,
     /// Bytes of the body that were sent.
     body_len: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Response {
 enum State {
     /// The application was not asked yet.
     Unasked,
-    /// Nothing was sent but interim heads.
+    /// Nothing but interim heads was sent.
     Awaited(Box<HeadParser>),
     Body(Framing),
     File {
@@ -32,35 +32,35 @@ enum State {
         left: u64,
     },
     Complete,
-    /// It ends in its middle: the connection has to show that.
+    /// The response ended early: the connection has to show that to the client.
     Cut,
 }
 
-/// How far a response is.
+/// The progress of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Nothing was sent, and the application was not asked.
     Unasked,
-    /// Nothing was sent; the application's head is waited for.
+    /// Nothing was sent. The application was asked, and its head is expected.
     Awaited,
-    /// In the body of an application's response.
+    /// The body of an application's response is being sent.
     Body,
-    /// In a file.
+    /// A file is being sent.
     File,
     Complete,
     Cut,
 }
 
-/// The body of a response that the proxy makes itself.
+/// The body of a response of the proxy's own.
 #[derive(Debug)]
 pub(crate) enum OwnBody<'a> {
-    /// None, and no field that tells of one: 204 and 304.
+    /// No body and no field that describes one: 204 and 304.
     None,
     Text {
         content_type: &'a str,
         text: &'a str,
     },
-    /// Of a file, so many bytes from where it stands.
+    /// `len` bytes of a file, from its current position.
     File {
         content_type: &'a str,
         file: File,
@@ -89,30 +89,30 @@ impl Response {
         }
     }
 
-    /// The status and the bytes of the body, for the log.
+    /// The status and the number of body bytes, for the log.
     pub(crate) fn sent(&self) -> (u16, u64) {
         (self.status, self.body_len)
     }
 
-    /// Whether the connection can go on after it.
+    /// Whether the connection can be kept after this response.
     pub(crate) fn keeps_alive(&self) -> bool {
         self.asked.keeps_alive
     }
 
-    /// The connection ends with it.
+    /// Makes the connection end with this response.
     pub(crate) fn close_after(&mut self) {
         self.asked.keeps_alive = false;
     }
 
-    /// The application was asked.
+    /// The application was asked: its head is expected.
     pub(crate) fn await_head(&mut self, parser: Box<HeadParser>) {
         self.state = State::Awaited(parser);
     }
 
-    /// Sends output of the application on: heads, or parts of one, and the body. True if a part of the body was sent.
+    /// Passes output of the application on: heads, or parts of one, and the body. True if a part of the body was sent.
     ///
     /// # Errors
-    /// A head that cannot be read.
+    /// A head that cannot be parsed.
     pub(crate) fn push(
         &mut self,
         cx: &mut Context,
@@ -126,7 +126,7 @@ impl Response {
         Ok(self.push_body(cx, socket, data))
     }
 
-    /// Takes heads; returns what follows the final one.
+    /// Writes the heads. Returns the output after the final one.
     fn push_heads<'d>(
         &mut self,
         cx: &mut Context,
@@ -143,7 +143,7 @@ impl Response {
         while let Some((head, rest)) = parser.push(data)? {
             data = rest;
             if head.is_interim() {
-                // The client was told to continue by the proxy, if it had to be.
+                // The proxy itself has already sent `100 Continue` if the client expected it.
                 if self.asked.is_http11 && head.status() != 100 {
                     response_head::write_interim(out, &head);
                 }
@@ -159,7 +159,7 @@ impl Response {
         Ok(&[])
     }
 
-    /// Sends a part of the body, framed for the client; false if that makes no bytes.
+    /// Sends a part of the body, framed for the client. False if no byte results from it.
     fn push_body(&mut self, cx: &mut Context, socket: &mut Socket, data: &[u8]) -> bool {
         let State::Body(framing) = &mut self.state else {
             return false;
@@ -169,7 +169,7 @@ impl Response {
         }
         let len = match framing {
             Framing::None => return false,
-            // More than was said is cut off: the client would take it for the next response.
+            // Bytes beyond Content-Length are dropped: the client would take them for the next response.
             Framing::Counted { left } => {
                 let len = usize::try_from(*left).map_or(data.len(), |left| left.min(data.len()));
                 *left -= len as u64;
@@ -187,7 +187,7 @@ impl Response {
         true
     }
 
-    /// The application's output is complete; so is the response, or it is cut.
+    /// The application's output is complete. So is the response, unless it is shorter than declared: then it is cut.
     pub(crate) fn complete(&mut self, cx: &mut Context, socket: &mut Socket) {
         let State::Body(framing) = self.state else {
             return;
@@ -208,7 +208,7 @@ impl Response {
         }
     }
 
-    /// What is wrong with output that ended within its head.
+    /// The error for output that ended before the end of its head.
     pub(crate) fn missing_head(&self) -> HeadError {
         match &self.state {
             State::Awaited(parser) => parser.end().err().unwrap_or(HeadError::Missing),
@@ -216,23 +216,23 @@ impl Response {
         }
     }
 
-    /// Ends in the middle, so that the client sees that it is not whole.
+    /// Ends the response early, so that the client notices that it is incomplete.
     pub(crate) fn cut(&mut self, socket: &Socket) {
         if matches!(self.state, State::Body(Framing::Close)) {
-            // Only a reset tells that end of the connection from the end of the body.
+            // The end of the connection would be the end of the body. Only a reset is different.
             socket.reset_when_closed();
         }
         self.state = State::Cut;
     }
 
-    /// Nobody waits for it any more; `status` is for the log, if there is none yet.
+    /// The client is gone. `status` is logged if there is no status yet.
     pub(crate) fn abandon(&mut self, status: u16) {
         if !matches!(self.state, State::Complete | State::Cut) && self.status == 0 {
             self.status = status;
         }
     }
 
-    /// Writes a response of the proxy's own; of a file, [`send_file`](Self::send_file) sends the body.
+    /// Writes a response of the proxy's own. [`send_file`](Self::send_file) sends the body of a file.
     pub(crate) fn write_own(
         &mut self,
         cx: &mut Context,
@@ -273,7 +273,7 @@ impl Response {
         self.become_state(cx, state);
     }
 
-    /// Sends some more of a file, while the client takes it; true if it could take more.
+    /// Sends more of a file while the client takes it. True if the client could take more.
     pub(crate) fn send_file(
         &mut self,
         cx: &mut Context,
@@ -309,18 +309,18 @@ impl Response {
         true
     }
 
-    /// Goes over; a parser is used again.
+    /// Changes the state and gives the parser back for reuse.
     fn become_state(&mut self, cx: &mut Context, state: State) {
         if let State::Awaited(parser) = std::mem::replace(&mut self.state, state) {
             cx.buffers().give_back_parser(parser);
         }
     }
 
-    /// Gives the memory back that it does not need any more.
+    /// Gives the memory of the response back.
     pub(crate) fn give_back(mut self, cx: &mut Context) {
         self.become_state(cx, State::Complete);
     }
 }
 
-/// How often a file is read in a turn.
+/// How often a file is read per turn.
 const PIECES: usize = 4;

@@ -1,4 +1,4 @@
-//! A request that was read: what it asks for, and who answers.
+//! The start of a request: what it asks for, and who responds to it.
 
 use mio_fcgi::cgi::{Env, EnvError, ForbiddenReason, Resolution, Script};
 use mio_fcgi::{Body, Request};
@@ -13,7 +13,7 @@ use super::site::context::Context;
 use super::upload::Upload;
 use super::{file, status_page};
 
-/// What a response has to know of the request.
+/// What the response needs to know of the request.
 pub(crate) fn asked(cx: &Context, head: &RequestHead<'_, '_>) -> Asked {
     Asked {
         is_http11: head.is_http11,
@@ -22,7 +22,7 @@ pub(crate) fn asked(cx: &Context, head: &RequestHead<'_, '_>) -> Asked {
     }
 }
 
-/// The body, until somebody wants it: what is not read decides whether the connection can go on.
+/// How to treat the body until an application is asked for: its unread rest decides whether the connection can be kept.
 pub(crate) fn unwanted_body(head: &RequestHead<'_, '_>) -> Upload {
     match head.body {
         BodyLength::Counted(0) => Upload::done(),
@@ -31,7 +31,7 @@ pub(crate) fn unwanted_body(head: &RequestHead<'_, '_>) -> Upload {
     }
 }
 
-/// Starts serving a request; returns how many of the bytes that follow its head were used.
+/// Starts serving a request. Returns how many of the bytes after the head were used.
 pub(crate) fn start(
     exchange: &mut Exchange,
     cx: &mut Context,
@@ -52,8 +52,8 @@ pub(crate) fn start(
         exchange.answer(cx, socket, 204, &[], OwnBody::None);
         return 0;
     }
-    // Pages of your own have their place here, as this one; so has a bound on what is asked of the applications, such as
-    // one path and what lies below it.
+    // Add pages of your own here, like the status page. This is also the place to restrict what applications are asked
+    // for, for example to one path and those below it.
     if status_page::answer(exchange, cx, socket, head) {
         return 0;
     }
@@ -87,7 +87,7 @@ fn redirect(
     exchange.answer(cx, socket, 301, &[(b"Location", &location)], body);
 }
 
-/// Makes a FastCGI request of it, and sends it unless its body has to be collected first.
+/// Builds a FastCGI request and submits it, unless its body has to be collected first.
 fn ask(
     exchange: &mut Exchange,
     cx: &mut Context,
@@ -108,7 +108,7 @@ fn ask(
     let mut used = 0;
     match head.body {
         BodyLength::Counted(len) if following.len() as u64 >= len => {
-            // It fits the buffer it came in.
+            // The whole body is in the buffer already.
             used = len as usize;
             if used > 0 {
                 request.body = Body::bytes(&following[..used]);
@@ -124,7 +124,7 @@ fn ask(
         BodyLength::Chunked => exchange.set_upload(Upload::collected(request)),
     }
     if head.waits && following.is_empty() && exchange.wants_body() {
-        // The client waits to be told that it may send its body.
+        // The client waits for permission to send its body.
         let out = socket.tail(cx.buffers());
         out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
     }

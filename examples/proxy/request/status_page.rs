@@ -1,7 +1,7 @@
 //! `/-/status`: what all loops together are doing, as text and as JSON.
 //!
-//! Only for clients on this machine. Whoever comes through another proxy on this machine is taken for one: have that
-//! proxy refuse the path.
+//! Only for clients on this machine. Behind another proxy on this machine every client looks like one: make that proxy
+//! deny the path.
 
 use super::error_page::TEXT;
 use super::exchange::Exchange;
@@ -10,7 +10,7 @@ use super::net::socket::Socket;
 use super::response::OwnBody;
 use super::site::context::Context;
 
-/// Answers with the status page, if that is what a client on this machine asks for; else false.
+/// Responds with the status page if a client on this machine asks for it. Otherwise returns false.
 pub(crate) fn answer(
     exchange: &mut Exchange,
     cx: &mut Context,

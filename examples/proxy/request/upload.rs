@@ -1,4 +1,4 @@
-//! A request's body on its way from the client to the application.
+//! The body of a request: read from the client, passed to the application.
 
 use std::io;
 
@@ -9,28 +9,28 @@ use super::http::head::Refusal;
 use super::net::spool::Spool;
 use super::site::context::Context;
 
-/// The request's body, as far as it is still to come from the client.
+/// The part of a request's body that has not arrived yet, and what happens to it.
 #[derive(Debug)]
 pub(crate) struct Upload(State);
 
 #[derive(Debug)]
 enum State {
     Done,
-    /// Handed on as it comes.
+    /// Passed on as it arrives.
     Pushed {
         left: u64,
-        /// The application takes no more for now; `StdinReady` follows.
+        /// The application takes no more for now. `StdinReady` reports when it does.
         is_full: bool,
     },
-    /// Collected first, because its length is only known at its end.
+    /// Collected first: its length is known only at its end.
     Collected(Box<Collected>),
-    /// Nobody wants it any more; if it is short, it is read so that the connection can go on.
+    /// Not needed any more. If little is left, it is read and discarded so that the connection can be kept.
     Skipped {
         left: u64,
     },
 }
 
-/// A request that is sent once its body is complete.
+/// A request that is submitted once its body is complete.
 #[derive(Debug)]
 struct Collected {
     chunked: Chunked,
@@ -38,35 +38,35 @@ struct Collected {
     request: Request,
 }
 
-/// What became of bytes of a body.
+/// The result of [`Upload::take`].
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) used: usize,
-    /// The request, when its body is complete now and was collected.
+    /// The request, if its body was collected and is complete now.
     pub(crate) complete: Option<Request>,
 }
 
-/// Why a body is not collected any further.
+/// Why collecting a body failed.
 #[derive(Debug)]
 pub(crate) enum NotTaken {
     Refused(Refusal),
-    /// There is no room for it.
+    /// The body could not be stored.
     NotKept(io::Error),
 }
 
 impl Upload {
-    /// There is no body, or none is left.
+    /// There is no body, or it has arrived completely.
     pub(crate) fn done() -> Self {
         Self(State::Done)
     }
 
-    /// A body that is handed on as it comes.
+    /// A body that is passed on as it arrives.
     pub(crate) fn pushed(left: u64) -> Self {
         let is_full = false;
         Self(State::Pushed { left, is_full })
     }
 
-    /// A body in chunks; the request is sent when it is whole.
+    /// A chunked body. The request is submitted when the body is complete.
     pub(crate) fn collected(request: Request) -> Self {
         Self(State::Collected(Box::new(Collected {
             chunked: Chunked::new(),
@@ -75,12 +75,12 @@ impl Upload {
         })))
     }
 
-    /// A body that nobody wants, of a length that is known.
+    /// A body that is not needed, of known length.
     pub(crate) fn skipped(left: u64) -> Self {
         Self(State::Skipped { left })
     }
 
-    /// A body that nobody wants, and whose end is not known, or whether it will come.
+    /// A body that is not needed, if its end is unknown or it may never arrive.
     pub(crate) fn endless() -> Self {
         Self::skipped(u64::MAX)
     }
@@ -89,12 +89,12 @@ impl Upload {
         matches!(self.0, State::Done)
     }
 
-    /// Whether an application gets it.
+    /// Whether the body is passed to an application.
     pub(crate) fn is_wanted(&self) -> bool {
         matches!(self.0, State::Pushed { .. } | State::Collected(_))
     }
 
-    /// Whether bytes of it are of use now. While they are not, they stay in the system's buffer.
+    /// Whether bytes of the body can be used now. If not, they stay in the system's buffer.
     pub(crate) fn wants_input(&self) -> bool {
         match self.0 {
             State::Done | State::Pushed { is_full: true, .. } => false,
@@ -103,12 +103,12 @@ impl Upload {
         }
     }
 
-    /// Whether it is the client who is waited for.
+    /// Whether the client is the one that has to act.
     pub(crate) fn waits_for_client(&self) -> bool {
         !matches!(self.0, State::Done | State::Pushed { is_full: true, .. })
     }
 
-    /// Whether the connection can go on after an answer that does not wait for the rest of it.
+    /// Whether the connection can be kept after a response that does not wait for the rest of the body.
     pub(crate) fn lets_go_on(&self) -> bool {
         match self.0 {
             State::Done => true,
@@ -117,10 +117,10 @@ impl Upload {
         }
     }
 
-    /// Uses bytes of the body. In front of an application that takes no more, some are left.
+    /// Uses bytes of the body. Leaves some if the application takes no more.
     ///
     /// # Errors
-    /// A body in chunks that cannot be read, is too long, or cannot be kept.
+    /// A chunked body that is malformed, too long, or cannot be stored.
     pub(crate) fn take(
         &mut self,
         cx: &mut Context,
@@ -144,7 +144,7 @@ impl Upload {
         Ok(Taken { used, complete })
     }
 
-    /// Hands bytes on as far as the application takes them.
+    /// Passes bytes on as far as the application takes them.
     fn push(&mut self, cx: &mut Context, request: RequestHandle, bytes: &[u8]) -> usize {
         let State::Pushed { left, is_full } = &mut self.0 else {
             return 0;
@@ -156,13 +156,13 @@ impl Upload {
                 *left -= taken as u64;
                 *is_full = taken < offered;
                 if *left == 0 {
-                    // All of it was taken, so there is nothing left that can be wrong with it.
+                    // All bytes were taken, so this cannot fail.
                     let _ = cx.fcgi().finish_stdin(now, request);
                     self.0 = State::Done;
                 }
                 taken
             }
-            // The request has ended, and its `End` comes next.
+            // The request has ended. Its `End` event follows.
             Err(_) => {
                 self.0 = State::Skipped { left: *left };
                 0
@@ -170,7 +170,7 @@ impl Upload {
         }
     }
 
-    /// Collects a body in chunks.
+    /// Collects a chunked body.
     fn collect(&mut self, max_body: u64, bytes: &[u8]) -> Result<Taken, NotTaken> {
         let (mut used, mut complete) = (0, None);
         let State::Collected(collected) = &mut self.0 else {
@@ -186,7 +186,8 @@ impl Upload {
             collected.spool.write(decoded.content)?;
         }
         if collected.chunked.is_done() {
-            // First: what cannot be kept after all is not done, so that the connection closes after the answer.
+            // Before the state changes: if this fails, the upload is not done, and the connection closes after the
+            // response.
             let body = std::mem::take(&mut collected.spool).into_body()?;
             if let State::Collected(collected) = std::mem::replace(&mut self.0, State::Done) {
                 let mut request = collected.request;
@@ -197,7 +198,7 @@ impl Upload {
         Ok(Taken { used, complete })
     }
 
-    /// The application takes bytes again; false if none are handed on.
+    /// The application takes bytes again. False if there is nothing to pass on.
     pub(crate) fn resume(&mut self) -> bool {
         match &mut self.0 {
             State::Pushed { is_full, .. } => {
@@ -208,14 +209,14 @@ impl Upload {
         }
     }
 
-    /// The request is answered without the rest of its body. Where that ends may be known, but not when.
+    /// The response will not wait for the rest of the body. Its length may be known, but not whether it will arrive.
     pub(crate) fn give_up(&mut self) {
         if self.is_wanted() {
             *self = Self::endless();
         }
     }
 
-    /// The application has ended the request: nobody is left to hand the rest on to.
+    /// The application's request has ended: the rest of the body is not needed any more.
     pub(crate) fn request_ended(&mut self) {
         if let State::Pushed { left, .. } = self.0 {
             self.0 = State::Skipped { left };
@@ -223,7 +224,7 @@ impl Upload {
     }
 }
 
-/// As many of the bytes as belong to what is left.
+/// How many of the bytes belong to the remaining `left`.
 fn within(left: u64, bytes: &[u8]) -> usize {
     usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
 }
@@ -240,5 +241,5 @@ impl From<io::Error> for NotTaken {
     }
 }
 
-/// Bytes of a body that are read although nobody wants them, so that the connection can go on.
+/// The most bytes of a body that are read and discarded so that the connection can be kept.
 const MAX_SKIPPED: u64 = 64 * 1024;

@@ -1,4 +1,4 @@
-//! A client's connection: one request after the other, until it ends.
+//! A client's connection: it serves one request after the other until it ends.
 
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -20,27 +20,30 @@ use super::teardown::{self, Next, Teardown};
 /// A client's connection.
 ///
 /// # Memory
-/// Idle: this struct, no buffer. In a head: the bytes that came, below 32 KiB. In an upload: one read of the client, 64
-/// KiB, and what the FastCGI client holds of it, 64 KiB; in chunks, 64 KiB and the rest in a file. In an answer: what a
-/// client that does not read leaves of one read of the application, 64 KiB, and the 16 KiB before it.
+/// - Idle: this struct, no buffer.
+/// - While a head arrives: the bytes received so far, less than 32 KiB.
+/// - While a body arrives: one read of the client (64 KiB) and what the FastCGI client has queued of it (64 KiB). For a
+///   chunked body: 64 KiB in memory, the rest in a file.
+/// - While a response is sent to a client that does not read: what is unsent of one read of the application (64 KiB),
+///   and the 16 KiB queued before it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Comes back with each event of an application.
+    /// The tag of this connection's requests; each event of an application carries it.
     tag: Tag,
     socket: Socket,
     reader: RequestReader,
     stage: Stage,
-    /// There is something to do for it although its socket says nothing new.
+    /// The connection needs a turn although its socket reported no event.
     wants_turn: bool,
 }
 
-/// What a connection is at.
+/// What a connection is doing.
 #[derive(Debug)]
 enum Stage {
-    /// Between requests, or in a head.
+    /// Between requests, or while a head arrives.
     Head,
     Exchange(Exchange),
-    /// After the last answer.
+    /// After the last response.
     Teardown(Teardown),
     Gone,
 }
@@ -56,7 +59,8 @@ impl Connection {
         }
     }
 
-    /// Between requests since some time, with nothing to read.
+    /// Whether the connection has been idle since `since` or longer: between requests, nothing to read, nothing to
+    /// send.
     pub(crate) fn is_idle_since(&self, since: Instant) -> bool {
         matches!(self.stage, Stage::Head)
             && self.reader.is_empty()
@@ -65,17 +69,17 @@ impl Connection {
             && self.socket.last_progress() <= since
     }
 
-    /// It has ended, and is to be dropped.
+    /// Whether the connection has ended and can be dropped.
     pub(crate) fn is_gone(&self) -> bool {
         matches!(self.stage, Stage::Gone)
     }
 
-    /// Whether something waits that the client could take.
+    /// Whether there are unsent bytes and the socket is writable.
     pub(crate) fn wants_to_send(&self) -> bool {
         !self.socket.is_sent() && self.socket.is_writable()
     }
 
-    /// Whether it has to have a turn, which it asks for once.
+    /// Whether the connection needs a turn. Clears the wish.
     pub(crate) fn take_wish_for_turn(&mut self) -> bool {
         std::mem::take(&mut self.wants_turn)
     }
@@ -84,7 +88,7 @@ impl Connection {
         self.socket.note_event(event);
     }
 
-    /// Until when the client has to do something.
+    /// When the client's time limit ends. `None`: the client has nothing to do.
     pub(crate) fn deadline(&self, cx: &Context) -> Option<Instant> {
         let options = cx.options();
         let limit = match &self.stage {
@@ -98,15 +102,15 @@ impl Connection {
         Some(self.socket.last_progress() + limit)
     }
 
-    /// What it can do now: send, read once, and go on with what it read.
+    /// Does what is possible now: sends, reads once, and uses what was read.
     pub(crate) fn serve(&mut self, cx: &mut Context, scratch: &mut [u8]) {
         self.send(cx, scratch);
         if self.socket.is_failed() {
             return;
         }
         if self.socket.is_ended() && self.is_waited_for() {
-            // As nginx and Go see it: who ends the stream while being served has gone. A file goes on: it costs nobody
-            // else anything, and the socket says when there is no one to take it.
+            // As in nginx and Go, a client that ends its stream while it is being served is gone. A file is still sent:
+            // that keeps no application busy, and the socket reports when the client cannot receive any more.
             return self.end(cx, CLIENT_GONE);
         }
         if !self.wants_input() {
@@ -128,13 +132,13 @@ impl Connection {
                 self.reader.clear();
                 let used = self.consume(cx, bytes);
                 self.reader.hold(&bytes[used..], cx.buffers());
-                // One read in a turn: whoever has more goes to the back of the queue.
+                // One read per turn: a client with more to read goes to the end of the queue.
                 self.wants_turn |= self.socket.is_readable() && self.wants_input();
             }
         }
     }
 
-    /// Sends what waits, and fetches more once all of that is sent.
+    /// Sends what is queued. Once all of it is sent, fetches more of the response.
     pub(crate) fn send(&mut self, cx: &mut Context, scratch: &mut [u8]) {
         let is_head_begun = matches!(self.stage, Stage::Head) && !self.reader.is_empty();
         if self.socket.flush() && !is_head_begun {
@@ -148,7 +152,7 @@ impl Connection {
         }
     }
 
-    /// Whether the application, or the rest of a body, is waited for.
+    /// Whether the response waits for the application, or for the rest of the body.
     fn is_waited_for(&self) -> bool {
         match &self.stage {
             Stage::Exchange(exchange) => exchange.waits(),
@@ -156,10 +160,10 @@ impl Connection {
         }
     }
 
-    /// Whether bytes from the client are of use now. While they are not, they stay in the system's buffer.
+    /// Whether bytes from the client can be used now. If not, they stay in the system's buffer.
     fn wants_input(&self) -> bool {
         match &self.stage {
-            // A client that asks and asks and does not take the answers.
+            // False for a client that keeps sending requests and does not read the responses.
             Stage::Head => self.socket.is_writable() && self.socket.unsent() < SMALL,
             Stage::Exchange(exchange) => exchange.wants_input(),
             Stage::Teardown(teardown) => teardown.wants_input(),
@@ -167,7 +171,7 @@ impl Connection {
         }
     }
 
-    /// Neither a head nor the end of a connection is put off by bytes that trickle in.
+    /// Bytes that trickle in extend the time limit of a body, but not that of a head or of the end of a connection.
     fn note_read(&mut self, now: Instant) {
         let is_progress = match self.stage {
             Stage::Head => self.reader.is_empty(),
@@ -179,13 +183,13 @@ impl Connection {
         }
     }
 
-    /// Uses what was held; true when that is all that can be done now.
+    /// Uses the bytes held so far. True if nothing more can be done now.
     fn use_held(&mut self, cx: &mut Context, max: usize) -> bool {
         let held = self.reader.take();
         let used = self.consume(cx, &held);
         self.reader.put_back(held, used);
         if used > 0 && matches!(self.stage, Stage::Head) {
-            // A head that came after another request begins now.
+            // The head of a pipelined request begins now.
             self.socket.note_progress(cx.now());
         }
         !self.wants_input() || self.reader.len() >= max
@@ -194,7 +198,7 @@ impl Connection {
     fn end_of_stream(&mut self, cx: &mut Context) {
         match self.stage {
             Stage::Exchange(_) => self.end(cx, CLIENT_GONE),
-            // Answers to earlier requests are on their way.
+            // Responses to earlier requests are still being sent.
             Stage::Head if !self.socket.is_sent() => {
                 self.stage = Stage::Teardown(Teardown::new(false));
             }
@@ -202,7 +206,7 @@ impl Connection {
         }
     }
 
-    /// Uses bytes from the client as far as possible; returns how many.
+    /// Uses as many of the bytes from the client as possible and returns how many.
     fn consume(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
         let mut used = 0;
         loop {
@@ -237,7 +241,7 @@ impl Connection {
         }
     }
 
-    /// Starts an exchange if there is a whole head; returns the bytes used.
+    /// Starts an exchange if the head is complete. Returns the number of bytes used.
     fn take_head(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
         let (raw, following) = match self.reader.find_head(bytes) {
             Found::Part { used } => return used,
@@ -266,14 +270,14 @@ impl Connection {
         bytes.len() - following.len() + taken
     }
 
-    /// Answers bytes that are no request.
+    /// Responds to bytes that are not a request.
     fn refuse(&mut self, cx: &mut Context, bytes: &[u8], refusal: Refusal) {
         let asked = Asked {
             is_http11: true,
             is_head: bytes.starts_with(b"HEAD "),
             keeps_alive: false,
         };
-        // Where it ends is not known, and more of it may be on its way.
+        // Where these bytes end is unknown, and more of them may be on their way.
         let upload = Upload::endless();
         let mut exchange = Exchange::open(cx, self.tag, asked, upload, request_line(bytes));
         exchange.fail(cx, &mut self.socket, refusal.status, refusal.why);
@@ -281,12 +285,13 @@ impl Connection {
     }
 
     fn begin(&mut self, exchange: Exchange) {
-        // An end that came along with the request is not announced again; a file is sent in turns.
+        // If the client's end of stream arrived together with the request, no further event reports it. A file is sent
+        // in turns.
         self.wants_turn |= self.socket.is_ended() || exchange.sends_file();
         self.stage = Stage::Exchange(exchange);
     }
 
-    /// The exchange that a request belongs to, unless the client has gone or was answered otherwise.
+    /// The exchange that a request belongs to. `None` if the client is gone or already got another response.
     fn exchange_of(&mut self, request: RequestHandle) -> Option<(&mut Exchange, &mut Socket)> {
         match &mut self.stage {
             Stage::Exchange(exchange) if exchange.is_of(request) => {
@@ -296,21 +301,21 @@ impl Connection {
         }
     }
 
-    /// Output of the application: a head, or a part of one, or a body.
+    /// Handles output of the application: a head, part of a head, or part of the body.
     pub(crate) fn take_stdout(&mut self, cx: &mut Context, request: RequestHandle, data: &[u8]) {
         if let Some((exchange, socket)) = self.exchange_of(request) {
             exchange.take_stdout(cx, socket, data);
         }
     }
 
-    /// The application's output is complete.
+    /// Handles the end of the application's output.
     pub(crate) fn end_output(&mut self, cx: &mut Context, request: RequestHandle) {
         if let Some((exchange, socket)) = self.exchange_of(request) {
             exchange.end_output(cx, socket);
         }
     }
 
-    /// The application takes bytes of the body again.
+    /// Handles that the application takes bytes of the body again.
     pub(crate) fn resume_upload(&mut self, cx: &Context, request: RequestHandle) {
         if let Some((exchange, socket)) = self.exchange_of(request)
             && exchange.resume_upload()
@@ -320,7 +325,7 @@ impl Connection {
         }
     }
 
-    /// The application's request is over.
+    /// Handles the end of the application's request.
     pub(crate) fn end_request(
         &mut self,
         cx: &mut Context,
@@ -332,7 +337,7 @@ impl Connection {
         }
     }
 
-    /// The client did not do in time what it had to do.
+    /// The client's time limit is over.
     pub(crate) fn expire(&mut self, cx: &mut Context) {
         let is_stuck = !self.socket.is_sent();
         let is_in_head = !self.reader.is_empty();
@@ -353,7 +358,7 @@ impl Connection {
         }
     }
 
-    /// What follows from what was just done to it: it goes on to its next request, or it ends.
+    /// Does what follows from the last change: starts the next request, or ends the connection.
     pub(crate) fn conclude(&mut self, cx: &mut Context) {
         if self.socket.is_failed() {
             return self.end(cx, CLIENT_GONE);
@@ -377,7 +382,7 @@ impl Connection {
         }
     }
 
-    /// Logs the exchange; then comes the next one, or the end.
+    /// Logs the exchange. Then the next request begins, or the connection ends.
     fn finish_exchange(&mut self, cx: &mut Context) {
         let stage = std::mem::replace(&mut self.stage, Stage::Head);
         let Stage::Exchange(exchange) = stage else {
@@ -394,7 +399,7 @@ impl Connection {
         self.wants_turn = true;
     }
 
-    /// Ends it as it is; `status` is for the log, where the request has got none.
+    /// Ends the connection without another byte. `status` is logged if the request has no status yet.
     pub(crate) fn end(&mut self, cx: &mut Context, status: u16) {
         if let Stage::Exchange(exchange) = &mut self.stage {
             exchange.abandon(cx, status);
@@ -403,7 +408,7 @@ impl Connection {
         self.stage = Stage::Gone;
     }
 
-    /// Gives the memory back that nothing is in.
+    /// Gives empty buffers back.
     #[inline]
     pub(crate) fn give_back(&mut self, cx: &mut Context) {
         self.socket.give_back(cx.buffers());
@@ -411,20 +416,20 @@ impl Connection {
     }
 }
 
-/// What only the tests look at.
+/// For tests only.
 #[cfg(test)]
 impl Connection {
     pub(crate) fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    /// Bytes that came and were not used.
+    /// Bytes received and not yet used.
     pub(crate) fn held(&self) -> usize {
         self.reader.len()
     }
 }
 
-/// In the log only, as nginx has it: the client did not wait for an answer.
+/// In the log only, as in nginx: the client closed the connection before the response.
 const CLIENT_GONE: u16 = 499;
-/// In the log only, as nginx has it: the connection was closed without an answer.
+/// In the log only, as in nginx: the proxy closed the connection without a response.
 pub(crate) const NOT_ANSWERED: u16 = 444;

@@ -1,4 +1,4 @@
-//! The worker: the clients of one loop, and the order of its turns.
+//! The worker: the clients of one loop, and what happens in which order in a turn.
 
 pub(crate) mod connection;
 pub(crate) mod schedule;

@@ -1,11 +1,11 @@
-//! Which clients have something to do, which have something to send, and when to look at which.
+//! Which clients have something to do, which have something to send, and when each one's time limit ends.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::net::timers::{Armed, Timers};
 
-/// The order in which the clients of a loop have their turns.
+/// The order in which the clients of a loop get their turns.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     ready: VecDeque<usize>,
@@ -13,7 +13,7 @@ pub(crate) struct Schedule {
     timers: Timers,
 }
 
-/// What the schedule knows of one client.
+/// What the schedule stores about one client.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     is_ready: bool,
@@ -22,7 +22,7 @@ pub(crate) struct Marks {
 }
 
 impl Schedule {
-    /// Gives a client a turn, after those that wait for theirs.
+    /// Appends a client to the queue of those that need a turn.
     pub(crate) fn enqueue(&mut self, key: usize, marks: &mut Marks) {
         if !marks.is_ready {
             marks.is_ready = true;
@@ -30,17 +30,17 @@ impl Schedule {
         }
     }
 
-    /// How many clients wait for a turn.
+    /// The number of clients in the queue.
     pub(crate) fn ready(&self) -> usize {
         self.ready.len()
     }
 
-    /// The client whose turn it is; [`Marks::begin_turn`] follows.
+    /// The next client to get a turn. Call [`Marks::begin_turn`] for it.
     pub(crate) fn pop_ready(&mut self) -> Option<usize> {
         self.ready.pop_front()
     }
 
-    /// Has a client sent to at the end of the turn.
+    /// Marks a client to be sent to at the end of the turn.
     pub(crate) fn note_unsent(&mut self, key: usize, marks: &mut Marks) {
         if !marks.is_unsent {
             marks.is_unsent = true;
@@ -48,41 +48,42 @@ impl Schedule {
         }
     }
 
-    /// Those that are sent to now; [`Marks::begin_sending`] follows for each.
+    /// The clients to send to now. Call [`Marks::begin_sending`] for each.
     pub(crate) fn take_unsent(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.unsent)
     }
 
-    /// Gives the list back: the sending may have found more to send, which stays in it.
+    /// Gives the list back for reuse. Clients marked while sending stay marked.
     pub(crate) fn give_back_unsent(&mut self, mut list: Vec<usize>) {
         list.clear();
         list.append(&mut self.unsent);
         self.unsent = list;
     }
 
-    /// Has a client looked at by `due`.
+    /// Makes sure that a client is looked at by `due`.
     pub(crate) fn arm(&mut self, key: usize, marks: &mut Marks, due: Option<Instant>) {
         self.timers.arm(key, &mut marks.armed, due);
     }
 
-    /// A client whose time has come; [`Marks::timer_fired`] follows.
+    /// The next client with an expired timer. Call [`Marks::timer_fired`] for it.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<usize> {
         self.timers.pop(now)
     }
 
-    /// When to look at a client next.
+    /// When the next timer expires.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// A client has gone. In the lists, its key stands for nobody, or for the next to get it.
+    /// Removes the timer of a client that is gone. Its key may still be in the lists: there it is skipped, or belongs
+    /// to the next client that gets the key.
     pub(crate) fn forget(&mut self, key: usize, marks: &mut Marks) {
         self.timers.disarm(key, &mut marks.armed);
     }
 }
 
 impl Marks {
-    /// It waits for a turn.
+    /// The client is in the queue of those that need a turn.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready
     }

@@ -1,31 +1,32 @@
-//! The end of a client's connection: ours first, and the client's soon after.
+//! The end of a client's connection: the proxy ends its side first, the client soon after.
 
 use std::time::Duration;
 
 use super::net::socket::Socket;
 
-/// The last answer is being sent; what the client still sends is thrown away, lest a reset takes the answer from it
-/// (RFC 9112, 9.6).
+/// The last response is being sent. What the client still sends is discarded: closing a socket with unread bytes resets
+/// the connection, and a reset can destroy the response before the client has read it (RFC 9112, 9.6).
 #[derive(Debug)]
 pub(crate) struct Teardown {
-    /// Our side of the stream was ended.
+    /// The proxy's side of the stream was ended.
     is_shut: bool,
-    /// Bytes that are still thrown away.
+    /// How many more bytes are discarded before the connection is closed.
     left: usize,
 }
 
-/// What follows for the connection.
+/// What the connection does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It goes on as it is.
+    /// Nothing changes.
     Wait,
-    /// The client's time to notice the end begins anew.
+    /// The client's time limit starts again.
     Progress,
     Close,
 }
 
 impl Teardown {
-    /// Ends our side once everything is sent, and the other side soon after: at once if nothing is unread.
+    /// Ends the proxy's side once everything is sent. Then closes the connection: at once if no input is unread, else a
+    /// little later.
     pub(crate) fn new(is_unread: bool) -> Self {
         Self {
             is_shut: false,
@@ -37,7 +38,7 @@ impl Teardown {
         self.is_shut
     }
 
-    /// The client sent something.
+    /// Discards input of the client.
     pub(crate) fn discard(&mut self, len: usize) -> Next {
         let before = self.left;
         self.left = self.left.saturating_sub(len);
@@ -63,12 +64,12 @@ impl Teardown {
     }
 }
 
-/// How long a client may take to notice that it is being closed.
+/// How long a client may take to close its side.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(2);
 
-/// For each of these that it sends meanwhile, as one does that looks for the answer after its whole body, that time
-/// begins anew; bytes that trickle in put nothing off.
+/// The time limit starts again after this many discarded bytes, for a client that sends its whole body before it reads
+/// the response. A slow trickle of bytes does not extend the limit.
 const STEP: usize = 64 * 1024;
 
-/// How much is thrown away.
+/// The most bytes that are discarded.
 const MAX_DISCARDED: usize = 64 * 1024 * 1024;

@@ -1,8 +1,9 @@
-//! What one event loop serves: its listener, its clients, its part of the FastCGI connections, the order of a turn.
+//! All that one event loop serves: its listener, its clients, its share of the FastCGI connections. And the order of a
+//! turn.
 //!
-//! It can be embedded in any loop, as the FastCGI client is: [`handle_event`](Worker::handle_event) takes note of what is
-//! ready, [`turn`](Worker::turn) does everything else, [`timeout`](Worker::timeout) says how long it can wait. The loop in
-//! `program::event_loop` has signals beside it, yours may have whatever it has.
+//! Any event loop can embed it, as with the FastCGI client: [`handle_event`](Worker::handle_event) records what is
+//! ready, [`turn`](Worker::turn) does everything else, [`timeout`](Worker::timeout) returns how long the loop may wait.
+//! The loop in `program::event_loop` also handles signals; yours may handle anything else.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,16 +22,16 @@ use super::site::context::Context;
 use super::site::metrics::{LoopMetrics, Metrics};
 use super::site::options::Options;
 
-/// The clients of a loop.
+/// The clients of one event loop.
 pub(crate) struct Worker {
     cx: Context,
-    /// The loop's.
+    /// The registry of the event loop's poll.
     registry: Registry,
     tokens: Tokens,
     clients: Slab<Slot>,
     schedule: Schedule,
     running: Running,
-    /// What clients' bytes and files are read into.
+    /// The buffer that bytes of clients and of files are read into.
     scratch: Vec<u8>,
 }
 
@@ -42,7 +43,7 @@ struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Running {
     Yes,
-    /// Nothing new is taken; what is left at the deadline is dropped.
+    /// No new client is accepted. Requests that are still running at the deadline are cut off.
     Stopping {
         deadline: Instant,
     },
@@ -50,11 +51,13 @@ enum Running {
 }
 
 impl Worker {
-    /// `tokens` are for nothing else in the loop: one for the listener, then one for each client, the rest for FastCGI
-    /// connections. `index` is which of [`Options::threads`] loops it is.
+    /// `tokens` must not be used for anything else in the loop: the first is for the listener, then there is one for
+    /// each client, and the rest are for FastCGI connections. `index` is the number of this loop, below
+    /// [`Options::threads`].
     ///
     /// # Errors
-    /// The system's; a configuration that the client refuses, or too few tokens for it; a document root that cannot be read.
+    /// The system's error; a configuration that the FastCGI client rejects, or too few tokens for it; a document root
+    /// that cannot be read.
     pub(crate) fn new(
         registry: &Registry,
         tokens: Range<Token>,
@@ -78,10 +81,10 @@ impl Worker {
         })
     }
 
-    /// Listens; gives the address, where a free port was asked for.
+    /// Starts to listen and returns the address, which has the actual port if port 0 was asked for.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         let is_shared = self.cx.options().threads > 1;
         let (registry, token) = (&self.registry, self.tokens.listener);
@@ -89,17 +92,17 @@ impl Worker {
         admission.listen(address, is_shared, registry, token)
     }
 
-    /// It was told to stop, and has: there is nothing left to do.
+    /// Whether the worker was told to stop and has nothing left to do.
     pub(crate) fn has_stopped(&self) -> bool {
         self.running == Running::Stopped
     }
 
-    /// The time of the turn that begins, after the loop has waited.
+    /// Sets the time of the turn that begins. Call it after the loop has waited.
     pub(crate) fn set_time(&mut self, now: Instant) {
         self.cx.set_time(now);
     }
 
-    /// Takes note of what is ready; false for an event that is none of its tokens'.
+    /// Records what is ready. False if the event's token is not one of the worker's.
     pub(crate) fn handle_event(&mut self, event: &mio::event::Event) -> bool {
         if self.cx.fcgi().handle_event(event) {
             return true;
@@ -118,7 +121,7 @@ impl Worker {
         true
     }
 
-    /// Everything there is to do, up to a bound: after the events, with a new time.
+    /// Does everything there is to do, up to a bound. Call it after the events were handled and the time was set.
     pub(crate) fn turn(&mut self, buf: &mut ReadBuf) {
         let now = self.cx.now();
         self.cx.fcgi().handle_timeout(now);
@@ -126,16 +129,17 @@ impl Worker {
         if let Some(since) = self.cx.admission_mut().idle_since(now) {
             self.send_idle_away(since, ACCEPTS);
         }
-        // Whoever comes now is seen after so many turns of the others, each of which moves a buffer at most.
+        // At most this many turns pass before new clients and events are looked at. Each turn moves one buffer at most.
         let mut turns = TURNS;
         while turns > 0 {
             let before = turns;
             self.accept();
-            // Half of them, or a crowd that never pauses would leave the applications none.
+            // Clients get half of the turns: a crowd of busy clients must leave some to the applications.
             turns -= self.run_ready(turns.div_ceil(2));
             turns -= self.take_events(buf, turns);
             self.send_unsent();
-            // A time limit that a command set and that is due already is none of what is done here, but of the next turn.
+            // A FastCGI timeout of zero can also be a time limit that has already expired. The next turn handles that
+            // one.
             if turns == before || self.is_out_of_work() {
                 break;
             }
@@ -144,7 +148,7 @@ impl Worker {
         self.cx.end_turn();
     }
 
-    /// How long the loop may wait for events; `None`: until there are some.
+    /// How long the loop may wait for events. `None`: without limit.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         let now = self.cx.now();
         if self.schedule.ready() > 0 || self.cx.admission().may_accept(now) {
@@ -172,7 +176,7 @@ impl Worker {
         self.schedule.ready() == 0 && self.cx.fcgi_timeout() != Some(Duration::ZERO)
     }
 
-    /// Takes in some clients, while there is a place for them.
+    /// Accepts some clients, as long as the limit allows.
     fn accept(&mut self) {
         let now = self.cx.now();
         for _ in 0..ACCEPTS {
@@ -206,7 +210,7 @@ impl Worker {
         }
     }
 
-    /// Closes clients that are between requests since some time, up to so many.
+    /// Closes clients that have been between requests since `since`, at most `most` of them.
     fn send_idle_away(&mut self, since: Instant, most: usize) {
         let is_idle = |slot: &Slot| slot.connection.is_idle_since(since) && !slot.marks.is_ready();
         let idle = self.clients.iter().filter(|entry| is_idle(entry.1));
@@ -223,7 +227,7 @@ impl Worker {
         }
     }
 
-    /// A turn for each client that has something to do, up to a bound; returns how many.
+    /// Gives a turn to each client that needs one, `most` at most. Returns how many.
     fn run_ready(&mut self, most: usize) -> usize {
         let count = self.schedule.ready().min(most);
         for _ in 0..count {
@@ -239,7 +243,7 @@ impl Worker {
         count
     }
 
-    /// What the applications say, up to a bound; returns how much there was. The rest has its turn after the sending.
+    /// Handles events of the applications, `most` at most, and returns how many. The rest are handled after sending.
     fn take_events(&mut self, buf: &mut ReadBuf, most: usize) -> usize {
         let now = self.cx.now();
         for taken in 0..most {
@@ -293,8 +297,8 @@ impl Worker {
         }
     }
 
-    /// What follows for a client from what was just done to it: the one place where it goes on to its next request, is
-    /// given a turn, is sent, is timed or is dropped.
+    /// Does what follows for a client from the last change: the only place where it starts its next request, gets a
+    /// turn, is marked to be sent to, has its timer set, or is dropped.
     fn settle(&mut self, key: usize) {
         let Some(Slot { connection, marks }) = self.clients.get_mut(key) else {
             return;
@@ -304,7 +308,7 @@ impl Worker {
         if connection.is_gone() {
             self.schedule.forget(key, marks);
             self.cx.admission_mut().client_left();
-            // Dropping the socket closes it, and so takes it off the poll.
+            // Dropping the socket closes it, and closing removes it from the poll.
             self.clients.remove(key);
             return;
         }
@@ -318,13 +322,14 @@ impl Worker {
         self.schedule.arm(key, marks, due);
     }
 
-    /// Stops taking clients, and says so to those who are there. The second time: ends at once.
+    /// Stops accepting clients and closes each client after its current response. The second call ends everything at
+    /// once.
     pub(crate) fn stop(&mut self) {
         if self.running != Running::Yes {
             return self.end();
         }
         let now = self.cx.now();
-        // Those whom the system has let in already would otherwise be reset.
+        // Clients that the system has already accepted would otherwise be reset.
         while self.cx.admission().may_accept(now) {
             self.accept();
         }
@@ -333,8 +338,8 @@ impl Worker {
         self.running = Running::Stopping { deadline };
     }
 
-    /// While stopping: idle clients go, also those that turn out to be after their first turn; with the last client the
-    /// FastCGI connections, and then the loop.
+    /// While stopping: closes idle clients, including those that are idle after their first turn. When no client is
+    /// left, shuts the FastCGI client down, which ends the loop.
     fn stop_when_empty(&mut self) {
         let Running::Stopping { deadline } = self.running else {
             return;
@@ -351,7 +356,7 @@ impl Worker {
         }
     }
 
-    /// Ends at once, and says what that cut off.
+    /// Ends at once and logs how many clients that cuts off.
     fn end(&mut self) {
         let left = self.clients.len();
         if left > 0 {
@@ -364,21 +369,21 @@ impl Worker {
     }
 }
 
-/// What only the tests look at.
+/// For tests only.
 #[cfg(test)]
 impl Worker {
     pub(crate) fn figures(&self) -> super::site::metrics::Figures {
         self.cx.figures()
     }
 
-    /// With their places in the slab.
+    /// The connections with their keys in the slab.
     pub(crate) fn connections(&self) -> Vec<(usize, &Connection)> {
         let clients = self.clients.iter();
         clients.map(|(key, slot)| (key, &slot.connection)).collect()
     }
 }
 
-/// Which token is whose.
+/// Which tokens belong to what.
 struct Tokens {
     listener: Token,
     clients: Range<usize>,
@@ -400,16 +405,16 @@ impl Tokens {
         Token(self.clients.start + key)
     }
 
-    /// The place in the slab.
+    /// The key in the slab.
     fn key_of(&self, token: Token) -> Option<usize> {
         let is_client = self.clients.contains(&token.0);
         is_client.then(|| token.0 - self.clients.start)
     }
 }
 
-/// One read of a client; a whole head fits.
+/// The size of one read of a client. A whole head fits.
 const SCRATCH_LEN: usize = 64 * 1024;
-/// Turns of clients and events of applications before the poll is looked at again: 8 MiB at most.
+/// Turns of clients and events of applications before the poll is called again: 8 MiB of data at most.
 const TURNS: usize = 128;
-/// Clients taken in, or sent away, at a time.
+/// The most clients that are accepted, or closed, at a time.
 const ACCEPTS: usize = 64;

@@ -1,4 +1,4 @@
-//! Who is let in, and who has to go when there are more clients than may be.
+//! Which clients are accepted, and which idle ones are closed when there are too many.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,15 +9,15 @@ use mio::{Registry, Token};
 
 use super::net::listener::Listener;
 
-/// The listener of a loop, and how many clients there may be.
+/// The listener of a loop, and its limit of clients.
 #[derive(Debug)]
 pub(crate) struct Admission {
     listener: Option<Listener>,
     clients: usize,
     max_clients: usize,
-    /// Nobody is let in any more.
+    /// No more clients are accepted.
     is_closed: bool,
-    /// When to look for idle clients next, if there are as many as may be.
+    /// When to look for idle clients again while the limit is reached.
     next_look: Instant,
 }
 
@@ -32,10 +32,10 @@ impl Admission {
         }
     }
 
-    /// Listens; gives the address, where a free port was asked for.
+    /// Starts to listen and returns the address, which has the actual port if port 0 was asked for.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn listen(
         &mut self,
         address: SocketAddr,
@@ -50,22 +50,22 @@ impl Admission {
         Ok(address)
     }
 
-    /// The listener may have a connection.
+    /// The poll reported a connection.
     pub(crate) fn note_ready(&mut self) {
         if let Some(listener) = &mut self.listener {
             listener.note_ready();
         }
     }
 
-    /// Whether a client may be waiting, and can be taken in.
+    /// Whether a client may be waiting and can be accepted now.
     pub(crate) fn may_accept(&self, now: Instant) -> bool {
         self.has_free_place() && self.listener.as_ref().is_some_and(|it| it.may_accept(now))
     }
 
-    /// The next client, if one [may be accepted](Self::may_accept): its socket, its address, and ours.
+    /// The next client, if one [may be accepted](Self::may_accept): its socket, its address, and the local address.
     ///
     /// # Errors
-    /// Out of descriptors or memory: accepting pauses.
+    /// The system is out of descriptors or memory: accepting is paused.
     pub(crate) fn accept(
         &mut self,
         now: Instant,
@@ -92,12 +92,13 @@ impl Admission {
         self.clients < self.max_clients
     }
 
-    /// Whether a client may stay when it was answered: while there is no place for others, it makes some.
+    /// Whether a client's connection may be kept after a response. While the limit is reached, it is closed to make a
+    /// place.
     pub(crate) fn keeps_clients(&self) -> bool {
         !self.is_closed && self.has_free_place()
     }
 
-    /// Lets nobody in any more.
+    /// Stops accepting clients.
     pub(crate) fn close(&mut self) {
         self.is_closed = true;
         self.listener = None;
@@ -107,7 +108,8 @@ impl Admission {
         self.is_closed
     }
 
-    /// While others wait and there is no place: since when a client has to be idle to be sent away now.
+    /// If clients wait and the limit is reached: clients that have been idle since this time or longer are to be closed
+    /// now.
     pub(crate) fn idle_since(&mut self, now: Instant) -> Option<Instant> {
         if self.look_due().is_none_or(|due| due > now) {
             return None;
@@ -116,7 +118,7 @@ impl Admission {
         now.checked_sub(IDLE)
     }
 
-    /// When to accept again, or to look for idle clients, although nothing announces anything.
+    /// When to accept again, or to look for idle clients again, without an event.
     pub(crate) fn due(&self) -> Option<Instant> {
         if self.has_free_place() {
             self.listener.as_ref().and_then(Listener::retry_at)
@@ -131,8 +133,8 @@ impl Admission {
     }
 }
 
-/// How long a client has to be idle to be sent away.
+/// How long a client must be idle to be closed.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often idle clients are looked for.
+/// How often to look for idle clients.
 const INTERVAL: Duration = Duration::from_millis(100);

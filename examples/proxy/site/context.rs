@@ -1,4 +1,4 @@
-//! What the requests of a loop share: the FastCGI client, the time, the options, the log, the figures.
+//! What the requests of a loop share: the FastCGI client, the time, the options, the log, the metrics.
 
 use std::fmt::Arguments;
 use std::io;
@@ -18,7 +18,8 @@ use super::net::clock::Clock;
 use super::options::Options;
 use super::routes::Routes;
 
-/// Handed down to whatever serves a request. Each part owns its state; this only puts two of them together.
+/// Passed down to the code that serves a request. Each part owns its own state; methods here combine at most a few
+/// parts.
 #[derive(Debug)]
 pub(crate) struct Context {
     options: Arc<Options>,
@@ -26,7 +27,7 @@ pub(crate) struct Context {
     fcgi: Client,
     admission: Admission,
     routes: Routes,
-    /// What all requests tell the application.
+    /// The parameters that are the same for all requests.
     constants: SharedParams,
     log: AccessLog,
     metrics: LoopMetrics,
@@ -35,7 +36,7 @@ pub(crate) struct Context {
 
 impl Context {
     /// # Errors
-    /// A document root that cannot be read; the system's, when it has no thread left.
+    /// A document root that cannot be read; the system's error if it has no thread left.
     pub(crate) fn new(
         options: &Arc<Options>,
         fcgi: Client,
@@ -81,7 +82,7 @@ impl Context {
         &mut self.buffers
     }
 
-    /// How long the FastCGI client can wait.
+    /// How long the FastCGI client may wait for events.
     pub(crate) fn fcgi_timeout(&self) -> Option<Duration> {
         self.fcgi.timeout(self.clock.now())
     }
@@ -95,37 +96,37 @@ impl Context {
         self.clock.set(now);
     }
 
-    /// As in `Date`.
+    /// The date in the format of the `Date` field.
     pub(crate) fn http_date(&self) -> &str {
         self.clock.http()
     }
 
-    /// The second that [`http_date`](Self::http_date) stands for.
+    /// The second that [`http_date`](Self::http_date) shows.
     pub(crate) fn second(&self) -> SystemTime {
         self.clock.second()
     }
 
-    /// Whether a client may stay when it was answered.
+    /// Whether a client's connection may be kept after a response.
     pub(crate) fn keeps_clients(&self) -> bool {
         self.admission.keeps_clients()
     }
 
-    /// The loop is stopping: whoever was answered goes.
+    /// Whether the loop is stopping: each connection then ends with its response.
     pub(crate) fn is_stopping(&self) -> bool {
         self.admission.is_closed()
     }
 
-    /// What a target stands for.
+    /// Finds the script, the file or the error for a target.
     pub(crate) fn resolve(&mut self, target: &str) -> Arc<Resolution> {
         self.routes.resolve(self.clock.now(), target)
     }
 
-    /// Begins the log line of a request.
+    /// Begins the log entry of a request.
     pub(crate) fn log_entry(&mut self, line: &[u8]) -> LogEntry {
         self.log.entry(line)
     }
 
-    /// Whether there is a log line for each request.
+    /// Whether requests are logged.
     pub(crate) fn logs_requests(&self) -> bool {
         self.log.is_on()
     }
@@ -136,35 +137,35 @@ impl Context {
         self.log.request(client, self.clock.log(), entry, served);
     }
 
-    /// Logs something an operator has to know.
+    /// Logs a message for the operator.
     pub(crate) fn log_problem(&mut self, what: Arguments<'_>) {
         self.log.problem(self.clock.log(), what);
     }
 
-    /// Logs what an application wrote for its log.
+    /// Logs the application's stderr.
     pub(crate) fn log_stderr(&mut self, bytes: &[u8]) {
         self.log.stderr(self.clock.log(), bytes);
     }
 
-    /// What this loop is doing.
+    /// The figures of this loop, as they are now.
     pub(crate) fn figures(&self) -> Figures {
         let (stats, clients) = (self.fcgi.stats(), self.admission.clients());
         self.metrics.figures(stats, clients)
     }
 
-    /// Whether there is a status page.
+    /// Whether the status page is enabled.
     pub(crate) fn has_status_page(&self) -> bool {
         self.metrics.is_on()
     }
 
-    /// The figures of all loops, this one's as they are now.
+    /// The status page. The figures of this loop are as they are now, those of the others as last published.
     pub(crate) fn status(&mut self, as_json: bool) -> String {
         let figures = self.figures();
         self.metrics.publish(self.clock.now(), figures);
         self.metrics.render(as_json, self.clock.now())
     }
 
-    /// At the end of each turn: hands on the log lines, and the figures when the last are old enough.
+    /// Ends a turn: passes the log lines on, and publishes the figures if the last ones are old enough.
     pub(crate) fn end_turn(&mut self) {
         if self.metrics.note_change(self.clock.now()) {
             let figures = self.figures();
@@ -173,7 +174,7 @@ impl Context {
         self.log.flush();
     }
 
-    /// When the figures have to be published although nothing happens.
+    /// When to publish the figures without an event.
     pub(crate) fn publish_due(&self) -> Option<Instant> {
         self.metrics.due()
     }

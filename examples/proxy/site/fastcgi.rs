@@ -1,31 +1,31 @@
-//! How the applications are asked, by the options: the FastCGI client's configuration, and what all requests have in common.
+//! The configuration of the FastCGI client, and the parameters that all requests share.
 
 use mio_fcgi::{Address, Config, Params, SharedParams, cgi};
 
 use super::options::Options;
 
-/// One loop's part of the FastCGI connections.
+/// The configuration for one loop, with its share of the FastCGI connections.
 pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
     let share = |whole| options.share(whole, index);
     let mut config = Config::with_servers(servers);
     config.multiplex = options.multiplex;
     config.connect_timeout = options.connect_timeout;
     config.connect_retry_timeout = options.connect_retry_timeout;
-    // A php-fpm that is stopped closes connections before a byte of a request has left, one after the other. What may have
-    // run is sent again once at most, whatever this says.
+    // A php-fpm that is being stopped closes one connection after the other before a byte of a request was sent.
+    // Whatever this limit, a request that may have been processed is sent again once at most.
     config.max_retries = 4;
     config.limits.max_connections_per_server = share(options.max_connections);
     let max_idle = options
         .max_idle
         .unwrap_or_else(|| options.max_connections.min(4));
     config.limits.max_idle_per_server = share(max_idle);
-    // Not even handed on to a request that waits: a script may work on after its answer, and the next request on its
-    // connection waits for that.
+    // With no idle connections, a connection is not even reused for a queued request: a script may work on after its
+    // response, and the next request on its connection would wait for it.
     config.keep_connections = max_idle > 0;
     config.limits.idle_timeout = options.idle_timeout;
     config.limits.max_queued_requests = share(options.queue);
-    // Where requests share a connection, a browser that is slow to take a page does not hold up the others: most pages
-    // are shorter than this.
+    // On a shared connection, a client that reads a page slowly does not block the others as long as the page fits
+    // these buffers, and most pages do.
     config.pause_buffer.per_request = 1024 * 1024;
     config.pause_buffer.per_connection = 8 * 1024 * 1024;
     config.timeouts.write = Some(options.write_timeout);
@@ -35,7 +35,8 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     config
 }
 
-/// What all requests tell the application, of a document root as the map of scripts has it: they lie below it.
+/// The parameters that all requests share. `root` is the document root in the form that
+/// [`Routes`](super::routes::Routes) uses, so that scripts are below it.
 pub(crate) fn site_params(options: &Options, root: &[u8]) -> SharedParams {
     let mut params = Params::default();
     for (name, value) in &options.params {

@@ -1,4 +1,4 @@
-//! What all loops together are doing: each publishes its figures, and any of them reads all of them out.
+//! The figures of all loops. Each loop publishes its own, and any loop can read all of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mio_fcgi::{CloseReason, Stats};
 use serde_json::{Value, json};
 
-/// The figures of all loops, for whichever of them is asked.
+/// The figures of all loops, shared among them.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     is_on: bool,
@@ -16,12 +16,12 @@ pub(crate) struct Metrics {
     slots: Vec<Mutex<Figures>>,
 }
 
-/// What one loop is doing.
+/// The figures of one loop.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) stats: Stats,
     pub(crate) clients: usize,
-    /// HTTP requests answered.
+    /// Number of HTTP requests answered.
     pub(crate) answered: u64,
 }
 
@@ -60,7 +60,7 @@ impl Metrics {
     }
 }
 
-/// Adds one loop's figures to those of the others.
+/// Adds the figures of one loop to those of the others.
 fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
     let stats = &figures.stats;
     let (connections, requests, counters) = (stats.connections, stats.requests, &stats.counters);
@@ -103,7 +103,7 @@ fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
     }
 }
 
-/// `MaxIdle` as `max_idle_per_server`, like all other names.
+/// A close reason as a name: `MaxIdle` as `max_idle`.
 fn name_of(reason: CloseReason) -> String {
     let mut name = String::new();
     for letter in format!("{reason:?}").chars() {
@@ -115,16 +115,16 @@ fn name_of(reason: CloseReason) -> String {
     name
 }
 
-/// The figures of one loop.
+/// The figures that one loop counts and publishes.
 #[derive(Debug)]
 pub(crate) struct LoopMetrics {
     metrics: Arc<Metrics>,
     index: usize,
-    /// HTTP requests answered.
+    /// Number of HTTP requests answered.
     answered: u64,
-    /// When the figures can be published next.
+    /// When the figures can be published again.
     next: Instant,
-    /// Something happened since the figures were published.
+    /// Figures have changed since they were published.
     is_stale: bool,
 }
 
@@ -139,7 +139,7 @@ impl LoopMetrics {
         }
     }
 
-    /// Whether the figures are published.
+    /// Whether figures are published.
     pub(crate) fn is_on(&self) -> bool {
         self.metrics.is_on
     }
@@ -148,7 +148,7 @@ impl LoopMetrics {
         self.answered += 1;
     }
 
-    /// With what is not counted here.
+    /// The figures of this loop. `stats` and `clients` are counted elsewhere.
     pub(crate) fn figures(&self, stats: Stats, clients: usize) -> Figures {
         Figures {
             stats,
@@ -157,12 +157,13 @@ impl LoopMetrics {
         }
     }
 
-    /// The figures of all loops: those of the others as they were at most [`INTERVAL`] ago.
+    /// The figures of all loops. Those of the other loops are at most [`INTERVAL`] old.
     pub(crate) fn render(&self, as_json: bool, now: Instant) -> String {
         self.metrics.render(as_json, now)
     }
 
-    /// Takes note that something happened; true if the figures have to be published now, because the last are old enough.
+    /// Records that figures may have changed. True if they have to be published now because the last ones are old
+    /// enough.
     pub(crate) fn note_change(&mut self, now: Instant) -> bool {
         self.is_stale = self.metrics.is_on && now < self.next;
         self.metrics.is_on && !self.is_stale
@@ -175,7 +176,7 @@ impl LoopMetrics {
         }
     }
 
-    /// When the figures have to be published although nothing happens.
+    /// When to publish the figures without an event.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.is_stale.then_some(self.next)
     }

@@ -1,4 +1,4 @@
-//! What all requests of a loop have in common.
+//! What all requests of a loop share.
 
 pub(crate) mod admission;
 pub(crate) mod context;

@@ -1,4 +1,4 @@
-//! What a target stands for: looked up in the document root, and remembered for a second.
+//! Finds the script or the file for a path, and caches the result for a second.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,13 +11,13 @@ use super::options::Options;
 
 /// The document root of one loop.
 ///
-/// Looking at the file system costs more system calls than all the rest of a small request. So what was found is
-/// believed for a second: a new file is seen that much later, and for one that is gone its opening fails.
+/// Looking at the file system costs more system calls than everything else in a small request. So results are cached
+/// for a second: a new file is found up to a second late, and opening a file that is gone fails.
 #[derive(Debug)]
 pub(crate) struct Routes {
     map: ScriptMap,
     fallback: Option<Script>,
-    /// By path: since when, and what; shared, so that a request finds its route once and keeps it while it is made.
+    /// The cache, by path: when the result was found, and the result. Shared, so that a request can keep its result.
     known: HashMap<Vec<u8>, (Instant, Arc<Resolution>)>,
 }
 
@@ -65,12 +65,12 @@ impl Routes {
         })
     }
 
-    /// The document root, as scripts are told of it.
+    /// The document root, in the form that is sent to applications.
     pub(crate) fn root(&self) -> &[u8] {
         self.map.root()
     }
 
-    /// A redirect has lost its query: it is one path for all of them.
+    /// Finds what a target stands for. The query is ignored: a redirect comes without it.
     pub(crate) fn resolve(&mut self, now: Instant, target: &str) -> Arc<Resolution> {
         let target = target.as_bytes();
         let question = target.iter().position(|byte| *byte == b'?');
@@ -90,7 +90,7 @@ impl Routes {
 
     fn look_up(&self, target: &[u8]) -> Resolution {
         let found = self.map.resolve(target);
-        // Where no file is looked at, none is sent either.
+        // A remote file is not looked at, so it is not sent either.
         let is_absent = matches!(
             found,
             Resolution::NotFound

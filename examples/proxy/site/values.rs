@@ -1,4 +1,4 @@
-//! The values that options take, read from text. An error says what the option wants.
+//! Parsers for the values of options. An error says what the option expects.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -45,7 +45,7 @@ pub(crate) fn path(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Empty: every name is a script's.
+/// The end of a script's name. Empty: any name can be a script.
 pub(crate) fn extension(text: &str) -> Result<String, &'static str> {
     let is_extension = text.starts_with('.') && !text.contains('/');
     if text.is_empty() || is_extension {
@@ -54,7 +54,7 @@ pub(crate) fn extension(text: &str) -> Result<String, &'static str> {
     Err("expects a dot and the end of a script's name, such as .cgi, or ''")
 }
 
-/// A parameter with a name that can be sent, and text.
+/// A parameter: a name without blanks, and a value without control characters.
 pub(crate) fn param(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = command_line::pair(text)?;
     let is_name = name.bytes().all(|byte| byte.is_ascii_graphic());
@@ -86,7 +86,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
         .ok_or("expects a size such as 1048576, 512k or 8m")
 }
 
-/// A time, or 0.
+/// Seconds, or 0 for none.
 pub(crate) fn seconds_or_none(text: &str) -> Result<Duration, &'static str> {
     match text {
         "0" => Ok(Duration::ZERO),

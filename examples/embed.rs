@@ -1,6 +1,6 @@
 //! A server and a FastCGI client in one mio loop: the pattern to copy.
 //!
-//! Each line that a client sends is a URI. The reply is the response's status and length on a line, then its body.
+//! Each line that a client sends is a URI. The reply is a line with the response's status and length, then the body.
 //!
 //! `cargo run --example embed 127.0.0.1:7000`, then `printf '/tag?tag=hello\n/form\n' | nc -N 127.0.0.1 7000`
 
@@ -15,11 +15,12 @@ use mio_fcgi::cgi::{Collector, Env, Script};
 use mio_fcgi::{Client, Config, Event, EventKind, ReadBuf, Tag};
 use slab::Slab;
 
-// An application to ask when the command line names none. Your program does not need it.
+// The application to use if the command line names none. Your program does not need it.
 #[path = "responder/app.rs"]
 mod app;
 
-// One poll, three kinds of tokens. The FastCGI client has a range of its own: one for each connection it may open.
+// One poll, three kinds of tokens. The FastCGI client has a range of its own: one token for each connection it may
+// open.
 const LISTENER: Token = Token(0);
 const SESSIONS: Range<usize> = 1..257;
 const FASTCGI: Range<Token> = Token(SESSIONS.end)..Token(SESSIONS.end + 1024);
@@ -29,21 +30,22 @@ fn serve(listener: TcpListener, config: Config, script: Script) -> io::Result<()
     let mut server = Server::new(poll.registry(), listener, config, script)?;
     let (mut events, mut buf) = (Events::with_capacity(256), ReadBuf::default());
     loop {
-        // 1. Wait as long as the FastCGI client allows: not at all while it has work, without end when nothing is due.
+        // 1. Wait as long as the FastCGI client allows: not at all while it has work, without limit if it has no time
+        //    limit.
         server.fcgi.wait(Instant::now(), &mut poll, &mut events)?;
-        // Read the clock once a turn. The FastCGI client never reads it.
+        // Read the clock once per turn. The FastCGI client never reads it.
         let now = Instant::now();
-        // 2. The FastCGI client takes note of the events that are its own, and ignores the others.
+        // 2. The FastCGI client records its own events and ignores the others.
         for event in &events {
             server.fcgi.handle_event(event);
         }
-        // 3. Time limits pass.
+        // 3. The FastCGI client handles time limits that have passed.
         server.fcgi.handle_timeout(now);
-        // 4. In here the FastCGI client connects, reads and writes, each of its connections in turn.
+        // 4. In this loop the FastCGI client connects, reads and writes, one connection after the other.
         while let Some(event) = server.fcgi.poll_event(now, &mut buf) {
             server.handle_fastcgi(now, event);
         }
-        // 5. Your own sockets, last: by now it is known which FastCGI connections are free, and which have ended.
+        // 5. Your own sockets come last: by now it is known which FastCGI connections are idle, and which have ended.
         for event in &events {
             match event.token() {
                 LISTENER => server.accept(now, poll.registry()),
@@ -63,11 +65,11 @@ struct Server {
     script: Script,
 }
 
-/// One client of this server. What it may cost is bounded: a line, a piece that was read with it, and a response.
+/// One client of this server. Its memory is bounded: a line, what was read together with it, and a response.
 struct Session {
     socket: TcpStream,
     input: Vec<u8>,
-    /// The response, while the request is in flight.
+    /// The response, while its request is in flight.
     response: Option<Collector>,
     output: Vec<u8>,
 }
@@ -96,10 +98,10 @@ impl Server {
             let mut socket = match self.listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // Only this connection failed, and mio does not announce those that wait after it again.
+                // Only this connection failed. Go on: mio does not report the connections that wait after it again.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
-                // As a rule too many open files: those that wait are accepted with the next that comes.
+                // Usually too many open files. The waiting connections are accepted when the next one arrives.
                 Err(error) => return log::warn!("cannot accept: {error}"),
             };
             let key = self.sessions.vacant_key();
@@ -120,7 +122,7 @@ impl Server {
         }
     }
 
-    /// At each event of a session's socket, and when its request has ended.
+    /// Called for each event of a session's socket, and when its request has ended.
     fn advance(&mut self, now: Instant, key: usize) {
         if let Err(error) = self.try_advance(now, key)
             && error.kind() != ErrorKind::WouldBlock
@@ -130,8 +132,8 @@ impl Server {
         }
     }
 
-    /// Goes on until the application has to act (`Ok`) or the client has to (`WouldBlock`): mio announces a change only
-    /// once. Any other error ends the session; there is none while its request is in flight.
+    /// Works until the application has to act (`Ok`) or the client has to (`WouldBlock`): mio reports a change only
+    /// once. Any other error ends the session; while its request is in flight there is no other error.
     fn try_advance(&mut self, now: Instant, key: usize) -> io::Result<()> {
         let Some(session) = self.sessions.get_mut(key) else {
             return Ok(());
@@ -146,10 +148,10 @@ impl Server {
                 Env::new(b"GET", line.trim_ascii_end(), [].into_iter(), &self.script)
                     .write_to(&mut request.params)
                     .map_err(io::Error::other)?;
-                // The tag is a number of ours: it comes back with each event of this request.
+                // The tag is a number of your choice: each event of this request carries it.
                 match self.fcgi.submit(now, request, Tag(key as u64)) {
                     Ok(_) => session.response = Some(Collector::default().with_max_body(MAX_BODY)),
-                    // Nothing was sent, and no `End` follows.
+                    // Nothing was sent, and no `End` event follows.
                     Err(error) => session.output.extend(format!("failed: {error}\n").bytes()),
                 }
             } else if session.input.len() > MAX_LINE {
@@ -184,8 +186,9 @@ impl Server {
         } else if let Some(response) = &mut session.response
             && response.on_event(&event).is_err()
         {
-            // Not a response, or too long for us. The collector keeps the reason for `End`, which comes next. An event's
-            // data lies in `buf`, not in the FastCGI client: commands may be given while it is looked at.
+            // Not a valid response, or too long. The collector keeps the reason for the `End` event, which follows. The
+            // data of an event is in `buf`, not in the FastCGI client, so methods of the client can be called while the
+            // data is in use.
             self.fcgi.abort(now, request);
         }
     }

@@ -1,4 +1,4 @@
-//! What comes back: the head is read, the body passed on as it comes, and at the end it is known whether that was all.
+//! The response: parses its head, passes its body on as it arrives, and checks at the end that it is complete.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use crate::arguments::Arguments;
 use crate::failure::{Failure, Status};
 use crate::shown::{self, Escaper, Output};
 
-/// One response on its way to stdout. Holds no more of it than a head.
+/// A response that is being written to stdout. No more of it than a head is kept in memory.
 #[derive(Debug)]
 pub(crate) struct Answer<'a, W> {
     arguments: &'a Arguments,
@@ -17,19 +17,19 @@ pub(crate) struct Answer<'a, W> {
     parser: HeadParser,
     head: Option<Final>,
     stderr: Escaper,
-    /// The application's stderr ended inside a line.
+    /// The application's stderr ended in the middle of a line.
     in_line: bool,
     stdout_ended: bool,
     body_len: u64,
 }
 
-/// What is kept of the head.
+/// The parts of the head that are needed later.
 #[derive(Debug)]
 struct Final {
     status: u16,
     reason: String,
     content_length: Option<u64>,
-    /// The body is passed on.
+    /// The body is written to stdout.
     shown: bool,
 }
 
@@ -47,10 +47,10 @@ impl<'a, W: Write> Answer<'a, W> {
         }
     }
 
-    /// Takes a piece of output.
+    /// Handles a piece of output.
     ///
     /// # Errors
-    /// When it does not begin with a head, and when stdout cannot be written.
+    /// If the output does not begin with a valid head, or stdout cannot be written.
     pub(crate) fn stdout(&mut self, mut piece: &[u8]) -> Result<(), Failure> {
         while self.head.is_none() {
             let pushed = self.parser.push(piece);
@@ -73,30 +73,30 @@ impl<'a, W: Write> Answer<'a, W> {
         Ok(())
     }
 
-    /// Notes that the output is complete.
+    /// Records that the output is complete.
     pub(crate) fn stdout_end(&mut self) {
         self.stdout_ended = true;
     }
 
-    /// Passes on a piece of the application's stderr. That nobody reads ours is no reason to stop.
+    /// Passes a piece of the application's stderr on. If this program's stderr is not read, it goes on all the same.
     pub(crate) fn stderr(&mut self, piece: &[u8]) {
         let shown = self.stderr.push(piece);
         let _ = io::stderr().write_all(shown.as_bytes());
         self.in_line = piece.last() != Some(&b'\n');
     }
 
-    /// Has the body written as far as it came, for a reader that watches.
+    /// Writes the body as far as it has arrived, for a reader that watches.
     ///
     /// # Errors
-    /// When stdout cannot be written.
+    /// If stdout cannot be written.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(|error| Failure::stdout(&error))
     }
 
-    /// The request is over: was that the whole response?
+    /// The request has ended: checks whether the response is complete.
     ///
     /// # Errors
-    /// When it was not, and when it has an error status.
+    /// If it is not, or if it has an error status.
     pub(crate) fn finish(mut self, outcome: &Outcome) -> Result<(), Failure> {
         self.out.finish().map_err(|error| Failure::stdout(&error))?;
         self.end_line();
@@ -153,7 +153,7 @@ impl<'a, W: Write> Answer<'a, W> {
 }
 
 impl<W> Answer<'_, W> {
-    /// Begins a line of our own on stderr.
+    /// Ends the application's line on stderr, so that a message begins on a new line.
     fn end_line(&mut self) {
         let rest = self.stderr.finish();
         if std::mem::take(&mut self.in_line) {
@@ -162,7 +162,7 @@ impl<W> Answer<'_, W> {
     }
 }
 
-/// Whatever ended it: a line of our own follows, as a rule.
+/// Ends the line whatever ended the response: usually a message follows.
 impl<W> Drop for Answer<'_, W> {
     fn drop(&mut self) {
         self.end_line();
@@ -182,7 +182,7 @@ impl Final {
     }
 }
 
-/// Writes a head as CGI has it, its status always stated.
+/// Writes a head in CGI form, always with its status.
 fn show(head: &Head<'_>, out: &mut impl Write) -> io::Result<()> {
     write!(out, "Status: {}", head.status())?;
     if !head.reason().is_empty() {

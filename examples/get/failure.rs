@@ -1,4 +1,4 @@
-//! What went wrong, as one line and an exit status.
+//! Failures: a message and an exit status.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,11 +14,11 @@ use crate::shown;
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: Status,
-    /// Empty: nothing is said.
+    /// Empty: no message is printed.
     line: String,
 }
 
-/// The exit statuses; the help text explains them.
+/// The exit statuses. The help text explains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Here = 1,
@@ -41,7 +41,8 @@ impl Failure {
         Self { status, line }
     }
 
-    /// A write to stdout failed, or was refused. That its reader has gone (`get … | head`) needs no words.
+    /// Writing to stdout failed, or was refused. If the reader of stdout is gone (`get … | head`), no message is
+    /// printed.
     pub(crate) fn stdout(error: &io::Error) -> Self {
         let line = match error.kind() {
             io::ErrorKind::BrokenPipe => String::new(),
@@ -60,12 +61,12 @@ impl Failure {
         Self::new(status, error)
     }
 
-    /// The output does not begin with a head.
+    /// The output does not begin with a valid head.
     pub(crate) fn head(error: &HeadError) -> Self {
         Self::new(Status::NotFastCgi, error)
     }
 
-    /// The request failed after so many bytes of its body had come.
+    /// The request failed. `body_len` bytes of the response body had arrived.
     pub(crate) fn request(error: &RequestError, delivery: Delivery, body_len: u64) -> Self {
         let (status, line) = match error {
             RequestError::Connect(ConnectError::TimedOut) => {
@@ -101,7 +102,7 @@ impl Failure {
         Self { status, line }
     }
 
-    /// There is no answer to the question for its values.
+    /// The application did not answer the question for its values.
     pub(crate) fn call(error: &CallError) -> Self {
         match error {
             CallError::Unanswered(failure) => Self::request(&failure.error, failure.delivery, 0),
@@ -110,7 +111,7 @@ impl Failure {
         }
     }
 
-    /// Puts the application's name in front of the line, where the application has to do with it.
+    /// Puts the application's name in front of the message, if the failure concerns the application.
     pub(crate) fn of(mut self, application: impl fmt::Display) -> Self {
         match self.status {
             Status::Here | Status::Usage | Status::Data | Status::Stdout => {}
@@ -126,10 +127,10 @@ impl Failure {
         self
     }
 
-    /// Prints the line, if there is any, and gives the exit status.
+    /// Prints the message, if there is one, and returns the exit status.
     pub(crate) fn report(self) -> ExitCode {
         if !self.line.is_empty() {
-            // That nobody reads it changes nothing.
+            // If stderr cannot be written, the exit status still says what happened.
             let _ = writeln!(io::stderr(), "get: {}", shown::line(&self.line));
         }
         ExitCode::from(self.status as u8)

@@ -1,7 +1,7 @@
-//! One request to a FastCGI application, as curl does for HTTP.
+//! Sends one request to a FastCGI application, as curl does for HTTP.
 //!
-//! `cargo run --example get` asks a demo application that is part of this program;
-//! `cargo run --example get -- --help` says what else it does.
+//! `cargo run --example get` sends it to a demo application that is part of this program;
+//! `cargo run --example get -- --help` lists the options.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
@@ -69,7 +69,7 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
         .resolve()
         .map_err(|error| Failure::new(Status::Resolve, error))?;
     let mut poll = Poll::new().map_err(here)?;
-    // One connection to one server at a time; there is a token for each.
+    // One connection at a time, to one of the servers: one token per server.
     let tokens = Token(0)..Token(servers.len());
     let config = configure(servers, arguments, began.elapsed());
     let mut client = Client::new(poll.registry(), tokens, config).map_err(here)?;
@@ -104,7 +104,7 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
                 EventKind::Stderr(data) => answer.stderr(data),
                 EventKind::StdoutEnd => answer.stdout_end(),
                 EventKind::End(outcome) => return answer.finish(&outcome),
-                // Nothing is pushed here, and the client is not shut down.
+                // There is no pushed body, and the client is not shut down.
                 _ => {}
             }
         }
@@ -112,8 +112,8 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// For a single request: one connection, which ends with it. Something that takes the bytes and stays silent, an
-/// HTTP server perhaps, is not waited for without end.
+/// The configuration for a single request: one connection, which ends with the request. The default time limits stay in
+/// place, for a server that accepts bytes and never answers, such as an HTTP server.
 fn configure(servers: Vec<Address>, arguments: &Arguments, spent: Duration) -> Config {
     let mut config = Config::with_servers(servers);
     config.limits.max_connections_per_server = 1;
@@ -123,7 +123,7 @@ fn configure(servers: Vec<Address>, arguments: &Arguments, spent: Duration) -> C
         limit: 64 * 1024 * 1024,
     };
     config.connect_retry_timeout = arguments.connect_retry();
-    // It waits for nothing but its connect, which has limits of its own.
+    // The request is queued only until its connection is established, and connecting has time limits of its own.
     config.timeouts.queue = None;
     if let Some(timeout) = arguments.timeout {
         let left = timeout.saturating_sub(spent);

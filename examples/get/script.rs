@@ -1,9 +1,9 @@
-//! Which script a URI stands for, and what URI a script has by default.
+//! Which script a URI names, and the default URI of a script.
 
 use mio_fcgi::cgi::Script;
 
-/// What a browser would have asked for, where the command line does not say: the file's own name. A whole path without
-/// an extension is no file but a page of php-fpm's, such as `/fpm/ping`, and asked for by the whole of it.
+/// The default URI of a script: the file's own name. An absolute path without an extension is not a file but a page of
+/// php-fpm, such as `/fpm/ping`: its URI is the whole path.
 pub(crate) fn default_uri(filename: &[u8], is_whole_path: bool) -> String {
     let name = filename.rsplit(|byte| *byte == b'/').next();
     let name = name.unwrap_or_default();
@@ -11,7 +11,7 @@ pub(crate) fn default_uri(filename: &[u8], is_whole_path: bool) -> String {
     let path = if is_page { &filename[1..] } else { name };
     let mut uri = String::from("/");
     for byte in path {
-        // RFC 3986, 3.3: what stands for itself in a path.
+        // RFC 3986, 3.3: characters that need no encoding in a path.
         if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(byte) {
             uri.push(char::from(*byte));
         } else {
@@ -21,10 +21,11 @@ pub(crate) fn default_uri(filename: &[u8], is_whole_path: bool) -> String {
     uri
 }
 
-/// Divides what is known of a script: the part of the URI's path that the file's path ends with names it, what
-/// follows there is its path info, what precedes it here is the document root. A script that the URI does not name
-/// is a front controller, at the root under its own name. Without a file, the application is no script but the whole
-/// site: its name is empty, and the path is all path info (RFC 3875, 4.1.13).
+/// Divides a script's path and a URI. The longest start of the URI's path that the file's path ends with is the
+/// script's name. The rest of the URI's path is the path info, the rest of the file's path is the document root.
+///
+/// A script that the URI does not name is a front controller: its name is the file's own name. Without a file, the
+/// application is the whole site: the script's name is empty, and the whole path is path info (RFC 3875, 4.1.13).
 pub(crate) fn locate(filename: &[u8], uri: &[u8]) -> Script {
     let path = uri.split(|byte| *byte == b'?').next().unwrap_or(uri);
     let path = &decoded(path)[..];
@@ -49,7 +50,7 @@ pub(crate) fn locate(filename: &[u8], uri: &[u8]) -> Script {
     script
 }
 
-/// A path without its percent-encoding; what is no code stays.
+/// Decodes a path. A percent sign without two hexadecimal digits is kept.
 fn decoded(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;

@@ -1,17 +1,17 @@
-//! The application's text on a terminal: control characters are shown, not obeyed. They could move the cursor, rewrite
-//! lines that were read already, or have the terminal type on the person's behalf.
+//! Shows text of the application on a terminal with its control characters escaped. Otherwise they could move the
+//! cursor, overwrite earlier lines, or make the terminal send input as if the user had typed it.
 
 use std::io::{self, Write};
 
-/// Escapes text that comes in pieces, cut anywhere. Line ends and tabs pass.
+/// Escapes text that arrives in pieces, cut anywhere. Line ends and tabs are not escaped.
 #[derive(Debug, Default)]
 pub(crate) struct Escaper {
-    /// The end of the last piece that may be half a character, or half a line end.
+    /// The end of the last piece, if it may be a part of a character or of a line end.
     cut: Vec<u8>,
 }
 
 impl Escaper {
-    /// What a piece looks like, as far as it is known.
+    /// The escaped text of a piece, without an incomplete end.
     pub(crate) fn push(&mut self, piece: &[u8]) -> String {
         let mut text = std::mem::take(&mut self.cut);
         text.extend_from_slice(piece);
@@ -20,18 +20,18 @@ impl Escaper {
         escape(&text, true)
     }
 
-    /// What is left when no further piece comes.
+    /// The escaped rest, after the last piece.
     pub(crate) fn finish(&mut self) -> String {
         escape(&std::mem::take(&mut self.cut), true)
     }
 }
 
-/// A line of this program, which may quote the application: without any control character.
+/// A message of this program, which may quote the application: all control characters are escaped.
 pub(crate) fn line(text: &str) -> String {
     escape(text.as_bytes(), false)
 }
 
-/// How many bytes at the end may get another meaning by what follows.
+/// The number of bytes at the end whose meaning depends on the bytes that follow.
 fn unfinished_len(text: &[u8]) -> usize {
     if text.last() == Some(&b'\r') {
         return 1;
@@ -68,7 +68,7 @@ fn escape(text: &[u8], passes_lines: bool) -> String {
     shown
 }
 
-/// Control characters, and those that turn the direction of writing around.
+/// Whether this is a control character, or one that changes the direction of writing.
 fn is_dangerous(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -77,7 +77,7 @@ fn push_byte(shown: &mut String, byte: u8) {
     shown.extend(std::ascii::escape_default(byte).map(char::from));
 }
 
-/// Stdout: every byte as it is, or, for a terminal, text with its control characters escaped.
+/// Stdout. A terminal gets text with its control characters escaped; anything else gets every byte as it is.
 #[derive(Debug)]
 pub(crate) struct Output<W> {
     to: W,
@@ -92,10 +92,10 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// Writes what is left, when no further piece comes.
+    /// Writes the rest, after the last piece.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         if let Some(escaper) = &mut self.escaper {
             self.to.write_all(escaper.finish().as_bytes())?;
@@ -104,7 +104,7 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// A piece with a NUL is no text, and refused for a terminal, as curl does: [`io::ErrorKind::InvalidData`].
+/// On a terminal, a piece with a NUL is refused because it is not text, as curl does: [`io::ErrorKind::InvalidData`].
 impl<W: Write> Write for Output<W> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         let Some(escaper) = &mut self.escaper else {

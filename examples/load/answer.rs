@@ -1,28 +1,28 @@
-//! Whether a response is the one wanted.
+//! Checks whether a response is the expected one.
 
 use mio_fcgi::cgi::{HeadError, HeadParser};
 use thiserror::Error;
 
-/// Reads the responses of one request after the other.
+/// Parses the responses to one request after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     head: HeadParser,
-    /// The parser holds something of this response.
+    /// The parser has bytes of the current response.
     parsing: bool,
     status: Option<u16>,
     body_len: u64,
     error: Option<HeadError>,
 }
 
-/// What all responses are held against.
+/// What all responses are compared with.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     body_len: Option<u64>,
-    /// A head that was read already, and its status: the next one is most likely the same.
+    /// The bytes of an earlier head, and its status: the next head is most likely the same.
     known: Option<(Vec<u8>, u16)>,
 }
 
-/// What is wrong with a response that is complete.
+/// What is wrong with a complete response.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum Wrong {
     #[error("status {0}")]
@@ -36,7 +36,7 @@ pub(crate) enum Wrong {
 }
 
 impl Wanted {
-    /// `body_len`: of each body, in bytes.
+    /// `body_len`: the expected length of each body, in bytes.
     pub(crate) fn new(body_len: Option<u64>) -> Self {
         Self {
             body_len,
@@ -54,17 +54,17 @@ impl Answer {
         self.body_len += piece.len() as u64;
     }
 
-    /// Judges the response and makes ready for the next.
+    /// Checks the complete response and prepares for the next one.
     ///
     /// # Errors
-    /// [`Wrong`].
+    /// What is wrong with the response.
     pub(crate) fn end(&mut self, wanted: &Wanted, app_status: u32) -> Result<(), Wrong> {
         let verdict = self.judge(wanted, app_status);
         self.clear();
         verdict
     }
 
-    /// Forgets the response.
+    /// Drops the current response.
     pub(crate) fn clear(&mut self) {
         if std::mem::take(&mut self.parsing) {
             self.head.clear();
@@ -90,7 +90,7 @@ impl Answer {
         }
     }
 
-    /// Takes what belongs to the head; gives the rest.
+    /// Parses the bytes of the head. Returns the bytes after it.
     fn push_head<'a>(&mut self, wanted: &mut Wanted, piece: &'a [u8]) -> &'a [u8] {
         if !self.parsing
             && let Some((bytes, status)) = &wanted.known

@@ -1,4 +1,4 @@
-//! Before the load: which address it goes to, and whether the application shares connections.
+//! Preparations: choosing the address, and finding out whether the application shares connections.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -12,10 +12,10 @@ use mio_fcgi::{Address, Client, Config, EventKind, Multiplex as Shared, ReadBuf,
 
 use crate::arguments::{Arguments, Multiplex};
 
-/// A numeric address for a name; of several, the first that accepts a connection.
+/// Resolves a name to a numeric address: the first that accepts a connection.
 ///
 /// # Errors
-/// The resolver's, or why the last of them refused.
+/// The resolver's error, or the reason of the last refusal.
 pub(crate) fn choose(address: &Address) -> io::Result<Address> {
     let mut all = address.resolve()?;
     if let [_] = all[..] {
@@ -34,7 +34,7 @@ pub(crate) fn choose(address: &Address) -> io::Result<Address> {
 /// How many requests a connection carries at a time.
 ///
 /// # Errors
-/// The system's, when the application has to be asked.
+/// The system's error, if the application has to be asked.
 pub(crate) fn sharing(address: &Address, arguments: &Arguments) -> io::Result<u32> {
     let wanted = arguments.inflight.div_ceil(arguments.conns) as u32;
     let may = wanted > 1
@@ -46,7 +46,7 @@ pub(crate) fn sharing(address: &Address, arguments: &Arguments) -> io::Result<u3
     Ok(if may { wanted } else { 1 })
 }
 
-/// Asks the application whether requests may share a connection; silence is a no.
+/// Asks the application whether requests may share a connection. No answer counts as no.
 fn says_yes(address: &Address) -> io::Result<bool> {
     let mut config = Config::new(address.clone());
     config.multiplex = Shared::Off;
@@ -80,10 +80,10 @@ fn says_yes(address: &Address) -> io::Result<bool> {
     }
 }
 
-/// Waits for readiness; an interrupted wait is a short one.
+/// Waits for events. An interrupted wait returns early, without events.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub(crate) fn wait(
     poll: &mut Poll,
     events: &mut Events,
@@ -108,7 +108,7 @@ pub(crate) enum Stream {
 
 impl Stream {
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => {
@@ -132,7 +132,7 @@ impl Stream {
     }
 
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => {

@@ -1,4 +1,4 @@
-//! The load, sent with the library.
+//! Sends the load with the library.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::tally::Tally;
 /// Runs until all requests have ended.
 ///
 /// # Errors
-/// The system's, where there is no going on; what goes wrong with a request is tallied.
+/// The system's error if it prevents any further request. Failures of single requests are only counted.
 pub(crate) fn run(
     address: &Address,
     arguments: &Arguments,
@@ -92,23 +92,23 @@ fn configure(address: &Address, arguments: &Arguments, sharing: u32) -> Config {
 struct Load<'a> {
     client: Client,
     templates: &'a [Template],
-    /// The one that the next request is made from.
+    /// Index of the template for the next request.
     next_set: usize,
     pace: Pace,
     tally: &'a mut Tally,
-    /// By tag.
+    /// The requests in flight, by tag.
     flights: Vec<Flight>,
     /// Tags that are not in use.
     grounded: Vec<u32>,
     wanted: Wanted,
-    /// When the next request is due, while none is.
+    /// When the next request is due, if none is due now.
     later: Option<Instant>,
 }
 
 /// A request in flight.
 struct Flight {
     due: Instant,
-    /// Which template it was made from.
+    /// Index of the template that the request was made from.
     set: usize,
     answer: Answer,
 }
@@ -124,7 +124,7 @@ impl Flight {
 }
 
 impl Load<'_> {
-    /// Sends what is due, as far as the number in flight allows.
+    /// Sends the requests that are due, as far as the limit of requests in flight allows.
     fn depart(&mut self, now: Instant) {
         self.later = None;
         while let Some(tag) = self.grounded.pop() {
@@ -162,7 +162,7 @@ impl Load<'_> {
             }
             EventKind::End(outcome) => {
                 self.land(now, event.request, tag, outcome);
-                // Sent right here, the next request finds its connection's data in the cache.
+                // Sent here, the next request finds the connection's data still in the processor's cache.
                 self.depart(now);
             }
             _ => {}
@@ -201,7 +201,7 @@ impl Load<'_> {
         self.grounded.len() == self.flights.len() && self.pace.is_over()
     }
 
-    /// How long to wait: for the client, the next request, the next line of progress.
+    /// How long to wait: for the FastCGI client, the next request, the next progress line.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let own = [self.later, self.tally.progress_due()];
         let own = own.into_iter().flatten().min();

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example load -- --connect unix:/run/php/php8.2-fpm.sock --script /var/www/x.php`
 //!
-//! With `--raw` it sends the same bytes over bare sockets, without the library: the floor that the
-//! library's own cost is measured against.
+//! With `--raw` it sends the same bytes over plain sockets, without the library. That is the baseline for measuring the
+//! library's own cost.
 
 use std::io;
 use std::process::ExitCode;

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::arguments::{Arguments, End};
 
-/// Hands out the requests of a run, one by one.
+/// The schedule of a run: returns the requests one by one.
 #[derive(Debug)]
 pub(crate) struct Pace {
     start: Instant,
-    /// Requests left.
+    /// Number of requests left.
     left: u64,
     until: Option<Instant>,
     rate: Option<f64>,
@@ -18,11 +18,11 @@ pub(crate) struct Pace {
 /// The next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It is due, and has been since then.
+    /// A request is due, and has been since this time.
     Due(Instant),
-    /// Ask again at that time.
+    /// The next request is due at this time.
     Later(Instant),
-    /// There are no more.
+    /// There are no more requests.
     Over,
 }
 
@@ -46,7 +46,7 @@ impl Pace {
         self.start
     }
 
-    /// The next request; one that is due counts as sent.
+    /// The next request. A request that is due counts as sent.
     pub(crate) fn next(&mut self, now: Instant) -> Next {
         if self.left == 0 || self.until.is_some_and(|until| now >= until) {
             self.left = 0;
@@ -67,12 +67,12 @@ impl Pace {
         Next::Due(due)
     }
 
-    /// Whether the last request was handed out; known once [`next`](Self::next) has said so.
+    /// Whether the last request was returned. Up to date once [`next`](Self::next) has returned [`Next::Over`].
     pub(crate) fn is_over(&self) -> bool {
         self.left == 0
     }
 
-    /// Sends no more.
+    /// Ends the schedule: no more requests.
     pub(crate) fn stop(&mut self) {
         self.left = 0;
     }

@@ -1,4 +1,4 @@
-//! The line that tells how it goes.
+//! The progress line.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use hdrhistogram::Histogram;
 
 use crate::summary::milliseconds;
 
-/// A line on standard error once a second, written over on a terminal.
+/// A line on standard error once per second. On a terminal, each line overwrites the last.
 #[derive(Debug)]
 pub(crate) struct Progress {
     start: Instant,
-    /// `None`: it is not wanted.
+    /// `None`: nothing is shown.
     due: Option<Instant>,
     last: (Instant, u64),
     overwrites: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Shows something only on a terminal, unless `wanted`.
+    /// Shows progress on a terminal, and elsewhere only if `wanted`.
     pub(crate) fn new(wanted: bool) -> Self {
         let overwrites = io::stderr().is_terminal();
         let start = Instant::now();
@@ -56,7 +56,7 @@ impl Progress {
             milliseconds(latencies.value_at_quantile(0.5)),
             milliseconds(latencies.value_at_quantile(0.99)),
         );
-        // A reader of standard error that has gone is no reason to stop the load.
+        // If the reader of standard error is gone, the load goes on.
         let _ = if self.overwrites {
             write!(io::stderr(), "\r{line}\x1b[K")
         } else {
@@ -67,7 +67,7 @@ impl Progress {
         self.due = Some(now + PERIOD);
     }
 
-    /// Clears the line away.
+    /// Clears the progress line.
     pub(crate) fn end(&mut self) {
         if self.overwrites && self.has_shown {
             let _ = write!(io::stderr(), "\r\x1b[K");

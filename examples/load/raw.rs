@@ -1,8 +1,8 @@
-//! The load without the library: the same bytes over as many sockets, and nothing else.
+//! The load without the library: the same bytes over the same number of sockets, and nothing else.
 //!
-//! What a response looks like is learnt from a first one. From then on, bytes are counted: as many as
-//! the first one had are a response, to the request that its connection has waited for longest. So all
-//! responses must have one length, and come in order where requests share a connection.
+//! The first response is parsed. After that, bytes are only counted: each time as many bytes as the first response had
+//! are taken as the response to the oldest request on their connection. So all responses must have the same length, and
+//! on shared connections they must come in the order of the requests.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -24,11 +24,11 @@ use crate::request::Template;
 use crate::summary::Totals;
 use crate::tally::Tally;
 
-/// Runs until all responses have come.
+/// Runs until all responses have arrived.
 ///
 /// # Errors
-/// The system's; an application that closes a connection, is silent for too long, or answers in
-/// another length than before.
+/// The system's error; an application that closes a connection, is silent for too long, or sends a response of another
+/// length than the first one.
 pub(crate) fn run(
     address: &Address,
     arguments: &Arguments,
@@ -97,23 +97,23 @@ pub(crate) fn run(
 
 struct Floor<'a> {
     requests: Requests,
-    /// Bytes of a whole response.
+    /// Length of a response in bytes, records included.
     response_len: usize,
     lanes: Vec<Lane>,
-    /// One entry for each request that may be sent: the lane it would go out on.
+    /// One entry for each request that may be sent: the index of its connection.
     places: VecDeque<usize>,
     in_flight: u64,
     pace: Pace,
     tally: &'a mut Tally,
-    /// When the next request is due, while none is.
+    /// When the next request is due, if none is due now.
     later: Option<Instant>,
     totals: Totals,
 }
 
-/// Requests as bytes, one for each request ID, back to back.
+/// Requests as bytes, one per request ID, one after the other.
 struct Requests {
     bytes: Vec<u8>,
-    /// Of each.
+    /// Length of each request in bytes.
     len: usize,
 }
 
@@ -141,11 +141,11 @@ struct Lane {
     writable: bool,
     /// Where in the prepared bytes the next write begins.
     at: usize,
-    /// Bytes to be written.
+    /// Number of bytes still to be written.
     owed: usize,
-    /// Bytes of a response that has not come as a whole.
+    /// Number of bytes received of an incomplete response.
     partial: usize,
-    /// Requests without a response: when they were due, and how many of them.
+    /// Requests without a response: when they were due, and how many.
     waiting: VecDeque<(Instant, u64)>,
 }
 
@@ -163,7 +163,7 @@ impl Lane {
 }
 
 impl Floor<'_> {
-    /// Sends one request and takes its response apart, to know what all of them look like.
+    /// Sends one request and parses its response, to learn the length of all responses.
     fn first_exchange(
         &mut self,
         socket: &mut connect::Stream,
@@ -200,7 +200,7 @@ impl Floor<'_> {
             .map_err(io::Error::other)
     }
 
-    /// Sends what is due, as far as the number in flight allows; false when the run is over.
+    /// Sends the requests that are due, as far as the limit of requests in flight allows. False when the run is over.
     fn depart(&mut self, now: Instant) -> io::Result<bool> {
         self.later = None;
         let mut lane = None;
@@ -258,7 +258,7 @@ impl Floor<'_> {
         Ok(())
     }
 
-    /// Reads once, or until the socket is empty where a closed one would not be announced again.
+    /// Reads once; or until the socket is empty, if its end would not be reported again.
     fn read(
         &mut self,
         index: usize,
@@ -282,7 +282,7 @@ impl Floor<'_> {
         }
     }
 
-    /// Takes bytes as responses.
+    /// Counts bytes as responses.
     fn count(&mut self, index: usize, now: Instant, len: usize) -> io::Result<()> {
         let lane = &mut self.lanes[index];
         lane.partial += len;
@@ -305,7 +305,7 @@ impl Floor<'_> {
     }
 }
 
-/// A socket of the event loop.
+/// A nonblocking socket of the event loop.
 enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
@@ -355,5 +355,5 @@ fn too_much(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-/// Bytes of prepared requests.
+/// The most bytes of prepared requests.
 const MAX_PREPARED: usize = 1024 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! The request that is sent again and again: 25 parameters of about 900 bytes, as a Web server has them.
+//! The request that is sent repeatedly: 25 parameters of about 900 bytes in total, as a Web server sends them.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use mio_fcgi::{Body, Request};
 
 use crate::arguments::{Arguments, Set};
 
-/// What each request is made from.
+/// The template that each request is made from.
 #[derive(Debug)]
 pub(crate) struct Template {
     params: Vec<(String, String)>,
@@ -73,7 +73,7 @@ impl Template {
         }
     }
 
-    /// Fills a request: the parameters are encoded anew, the body is shared.
+    /// Fills a request. The parameters are encoded again, the body is shared.
     pub(crate) fn fill(&self, request: &mut Request) {
         for (name, value) in &self.params {
             request.params.push(name, value);
@@ -83,7 +83,7 @@ impl Template {
         }
     }
 
-    /// Appends the whole request as its records.
+    /// Appends the whole request as records.
     ///
     /// # Errors
     /// [`wire::EncodeError`] for a parameter longer than 2 GiB.

@@ -1,4 +1,4 @@
-//! The figures at the end: for people, or as one line of JSON.
+//! The results: as text, or as one line of JSON.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::tally::Tally;
 use crate::usage::Usage;
 
-/// What a way of sending requests says of its run as a whole.
+/// Totals of a run, from the library or from raw sockets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
-    /// From the start to the last end.
+    /// From the start to the end of the last request.
     pub(crate) elapsed: Duration,
     pub(crate) connections: u64,
     pub(crate) retries: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Totals {
     pub(crate) bytes_received: u64,
 }
 
-/// A run that is over.
+/// The results of a run.
 #[derive(Debug)]
 pub(crate) struct Summary {
     tally: Tally,
@@ -37,13 +37,13 @@ impl Summary {
         }
     }
 
-    /// There were responses, and no error.
+    /// Whether there were responses and no error.
     pub(crate) fn is_good(&self) -> bool {
         self.tally.errors == 0 && self.tally.requests > 0
     }
 
     /// # Errors
-    /// Those of standard output.
+    /// The error of standard output.
     pub(crate) fn print_json(&self) -> io::Result<()> {
         let sets = self.tally.sets.iter().map(|set| {
             json!({
@@ -73,7 +73,7 @@ impl Summary {
     }
 
     /// # Errors
-    /// Those of standard output.
+    /// The error of standard output.
     pub(crate) fn print_text(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let Self {
@@ -159,7 +159,7 @@ fn latencies_as_text(latencies: &Histogram<u64>) -> String {
     text + "max " + &milliseconds(latencies.max())
 }
 
-/// Nanoseconds, to be read.
+/// Formats nanoseconds as milliseconds.
 pub(crate) fn milliseconds(nanos: u64) -> String {
     format!("{:.3} ms", nanos as f64 / 1e6)
 }

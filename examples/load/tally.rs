@@ -1,4 +1,4 @@
-//! What is counted while the load runs.
+//! The counters of a run.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use hdrhistogram::Histogram;
 use crate::arguments::Set;
 use crate::progress::Progress;
 
-/// Ends of requests: how many, how long they took, what went wrong.
+/// Counts requests that ended: how many, how long they took, what went wrong.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// Requests that ended, well or not.
+    /// Requests that ended, with success or failure.
     pub(crate) requests: u64,
     pub(crate) errors: u64,
     pub(crate) errors_by_kind: BTreeMap<String, u64>,
-    /// What the figures above are the sum of.
+    /// The same figures for each script. The figures above are their sums.
     pub(crate) sets: Vec<SetTally>,
     /// Failures since the last success.
     failures_in_a_row: u64,
@@ -30,7 +30,7 @@ pub(crate) struct SetTally {
     pub(crate) name: String,
     pub(crate) requests: u64,
     pub(crate) errors: u64,
-    /// Of requests that ended well, in nanoseconds.
+    /// Latencies of successful requests, in nanoseconds.
     pub(crate) latencies: Histogram<u64>,
 }
 
@@ -60,7 +60,7 @@ impl Tally {
         }
     }
 
-    /// So many requests of a set ended well, each after this time.
+    /// Counts `count` successful requests of a set that took `latency` each.
     #[inline]
     pub(crate) fn succeeded(&mut self, set: usize, latency: Duration, count: u64) {
         self.requests += count;
@@ -72,7 +72,7 @@ impl Tally {
             .saturating_record_n(nanos.min(LONGEST_NANOS), count);
     }
 
-    /// A request of a set failed, or its response was not the one wanted.
+    /// Counts a request of a set that failed, or whose response was not the expected one.
     pub(crate) fn failed(&mut self, set: usize, kind: impl Display) {
         self.requests += 1;
         self.errors += 1;
@@ -89,12 +89,12 @@ impl Tally {
         *self.errors_by_kind.entry(kind).or_default() += 1;
     }
 
-    /// Whether it makes no sense to go on: nothing but failures for a while.
+    /// Whether the run should be given up: all of the last requests failed.
     pub(crate) fn is_hopeless(&self) -> bool {
         self.failures_in_a_row >= HOPELESS
     }
 
-    /// Shows how it goes, where that is wanted and due.
+    /// Shows the progress, if enabled and due.
     #[inline]
     pub(crate) fn show_progress(&mut self, now: Instant) {
         if self.progress.is_due(now) {
@@ -103,12 +103,12 @@ impl Tally {
         }
     }
 
-    /// Of all sets, in nanoseconds.
+    /// The latencies of all sets, in nanoseconds.
     pub(crate) fn latencies(&self) -> Cow<'_, Histogram<u64>> {
         latencies(&self.sets)
     }
 
-    /// When progress is to be shown next.
+    /// When to show the progress next.
     pub(crate) fn progress_due(&self) -> Option<Instant> {
         self.progress.due()
     }
@@ -121,17 +121,17 @@ impl Tally {
 fn latencies(sets: &[SetTally]) -> Cow<'_, Histogram<u64>> {
     let mut all = Cow::Borrowed(&sets[0].latencies);
     for set in &sets[1..] {
-        // All have the same bounds, so there is nothing that could not be added.
+        // All histograms have the same bounds, so adding cannot fail.
         let _ = all.to_mut().add(&set.latencies);
     }
     all
 }
 
-/// Latencies above count as this: an hour.
+/// Longer latencies count as this one: an hour.
 const LONGEST_NANOS: u64 = 3_600_000_000_000;
 
-/// Failures in a row after which a run is given up.
+/// After this many failures in a row, a run is given up.
 const HOPELESS: u64 = 10_000;
 
-/// Kinds of errors that are told apart.
+/// The most kinds of errors that are counted separately.
 const MAX_KINDS: usize = 32;

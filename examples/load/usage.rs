@@ -1,18 +1,18 @@
-//! What the process has cost: its processor time and memory.
+//! The processor time and the memory that the process has used.
 
 use std::time::Duration;
 
-/// Figures of this process.
+/// Resource usage of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) user: Duration,
     pub(crate) system: Duration,
-    /// The most memory resident so far, in KiB.
+    /// The largest resident memory so far, in KiB.
     pub(crate) peak_rss_kib: u64,
 }
 
 impl Usage {
-    /// So far; zeros on systems without `getrusage`.
+    /// The usage so far. All zero on systems without `getrusage`.
     #[cfg(unix)]
     pub(crate) fn now() -> Self {
         use nix::sys::resource::{UsageWho, getrusage};
@@ -30,7 +30,7 @@ impl Usage {
         Self {
             user: duration(usage.user_time()),
             system: duration(usage.system_time()),
-            // In KiB, but for Apple's systems.
+            // KiB, except on Apple's systems: bytes.
             peak_rss_kib: if cfg!(target_vendor = "apple") {
                 rss / 1024
             } else {
@@ -39,13 +39,13 @@ impl Usage {
         }
     }
 
-    /// So far; zeros on systems without `getrusage`.
+    /// The usage so far. All zero on systems without `getrusage`.
     #[cfg(not(unix))]
     pub(crate) fn now() -> Self {
         Self::default()
     }
 
-    /// The time since `earlier`, the memory as it is.
+    /// The time since `earlier`; the memory as it is in `self`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             user: self.user.saturating_sub(earlier.user),

@@ -1,4 +1,4 @@
-//! Content for STDOUT: prepared once for `/bench`, or made in pieces as the socket takes them.
+//! Content for STDOUT: prepared once for `/bench`, or produced in pieces as fast as the socket takes them.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ impl Site {
         }
     }
 
-    /// Appends the constant answer, all its records, `FCGI_END_REQUEST` included; or only its head, and gives
-    /// what follows, if it is too long to be kept.
+    /// Appends the whole response of `/bench` with all its records, `FCGI_END_REQUEST` included. If that is too long to
+    /// be prepared, appends only the head and returns the body.
     pub(super) fn write_bench(&self, out: &mut Vec<u8>, request_id: u16) -> Option<Cycle> {
         match &self.bench {
             Bench::Whole { bytes, ids } => {
@@ -43,10 +43,10 @@ impl Site {
     }
 }
 
-/// The constant answer.
+/// The response of `/bench`.
 #[derive(Debug)]
 enum Bench {
-    /// Its records, and where the request ID belongs in them.
+    /// All records, and the positions of the request ID in them.
     Whole { bytes: Vec<u8>, ids: Vec<usize> },
     /// Longer than [`MAX_WHOLE_LEN`].
     Long { head: Vec<u8>, body_len: usize },
@@ -81,7 +81,7 @@ impl Bench {
     }
 }
 
-/// Bytes that repeat, up to a length; held as one round of them.
+/// A sequence of bytes, repeated up to a total length. Only one repetition is stored.
 #[derive(Debug)]
 pub(super) struct Cycle {
     unit: Cow<'static, [u8]>,
@@ -90,14 +90,14 @@ pub(super) struct Cycle {
 }
 
 impl Cycle {
-    /// `len` bytes that repeat `unit`; none if `unit` is empty.
+    /// `len` bytes that repeat `unit`. Empty if `unit` is empty.
     pub(super) fn new(unit: impl Into<Cow<'static, [u8]>>, len: u64) -> Self {
         let unit = unit.into();
         let len = if unit.is_empty() { 0 } else { len };
         Self { unit, at: 0, len }
     }
 
-    /// Appends a record with the next bytes; false when there are none left.
+    /// Appends a record with the next bytes. False if there are none left.
     pub(super) fn write_piece(&mut self, out: &mut Vec<u8>, request_id: u16) -> bool {
         let piece_len = (self.len - self.at).min(u64::from(PIECE_LEN)) as u16;
         if piece_len == 0 {
@@ -120,13 +120,13 @@ impl Cycle {
     }
 }
 
-/// Lines that come one at a time.
+/// Lines that are sent one at a time.
 #[derive(Debug)]
 pub(super) struct Lines {
     next: u64,
     count: u64,
     every: Duration,
-    /// When the next line comes.
+    /// When the next line is due.
     pub(super) due: Instant,
 }
 
@@ -140,7 +140,7 @@ impl Lines {
         }
     }
 
-    /// Appends a record with the next line; false when there are none left.
+    /// Appends a record with the next line. False if there are none left.
     pub(super) fn write_line(&mut self, out: &mut Vec<u8>, request_id: u16) -> bool {
         if self.next > self.count {
             return false;
@@ -148,7 +148,7 @@ impl Lines {
         let line = format!("line {} of {}\n", self.next, self.count);
         wire::write_stream(out, RecordType::Stdout, request_id, line.as_bytes());
         self.next += 1;
-        // The end need not wait for a line that does not come.
+        // After the last line, the end of the response is not delayed any further.
         if self.next <= self.count {
             self.due += self.every;
         }
@@ -156,14 +156,14 @@ impl Lines {
     }
 }
 
-/// What follows after the head of an answer.
+/// The body of a response, after its head.
 #[derive(Debug)]
 pub(super) enum Source {
     Cycle(Cycle),
     Lines(Lines),
 }
 
-/// The byte at this position of the body of `/big`: a piece that is lost, doubled or moved shows.
+/// The byte of the body of `/big` at this position. With this pattern a lost, repeated or moved piece is noticed.
 pub fn pattern_byte(position: u64) -> u8 {
     (position % PATTERN_PERIOD as u64) as u8
 }
@@ -173,10 +173,10 @@ pub(super) fn pattern(len: u64) -> Cycle {
     Cycle::new(&PATTERN[..], len)
 }
 
-/// A prime, so that no length of a buffer is a multiple of it.
+/// A prime number, so that it does not divide the length of any buffer.
 const PATTERN_PERIOD: usize = 251;
 
-/// Some rounds of the pattern, so that it is copied in large pieces.
+/// The pattern several times, so that it is copied in large pieces.
 static PATTERN: [u8; PATTERN_PERIOD * 64] = {
     let mut bytes = [0; PATTERN_PERIOD * 64];
     let mut at = 0;
@@ -189,11 +189,11 @@ static PATTERN: [u8; PATTERN_PERIOD * 64] = {
 
 const BENCH_UNIT: &[u8] = &[b'x'; 4096];
 
-/// The longest `/bench` body that is kept ready.
+/// The longest `/bench` body that is prepared.
 const MAX_WHOLE_LEN: usize = 64 * 1024;
 
-/// The content of a record that is made on the way.
+/// The content length of a record that is built while sending.
 const PIECE_LEN: u16 = 32 * 1024;
 
-/// Where the request ID is in a record header (3.3).
+/// The position of the request ID in a record header (3.3).
 const ID_OFFSET: usize = 2;

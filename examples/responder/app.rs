@@ -1,7 +1,7 @@
 //! A FastCGI application on `mio_fcgi::wire` and mio: the part that other programs embed.
 //!
-//! Include it with `#[path = "../responder/app.rs"] mod app;`. [`spawn`] runs it on a thread and says where it
-//! listens; [`serve`] runs it on the calling thread.
+//! Include it with `#[path = "../responder/app.rs"] mod app;`. [`spawn`] runs it on a thread and returns a [`Running`]
+//! with its address; [`serve`] runs it on the calling thread.
 
 #![allow(
     dead_code,
@@ -33,27 +33,27 @@ mod socket;
 pub use answer::pattern_byte;
 pub use socket::Listener;
 
-/// What the application is like; each limit holds whatever a peer sends.
+/// The options of the application. Each limit holds whatever a peer sends.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The event loops, each on a thread of its own; 0 counts as 1.
+    /// Number of event loops, each on a thread of its own. 0 counts as 1.
     pub threads: usize,
-    /// How long each request waits before it is answered, on top of what its page asks for.
+    /// How long each request waits before its response, in addition to what its page asks for.
     pub delay: Duration,
-    /// The length of the constant answer at `/bench`, in bytes.
+    /// The length of the response body of `/bench`, in bytes.
     pub bench_body_len: usize,
     /// Whether requests may share a connection.
     pub multiplex: bool,
-    /// The connections served at a time by each thread; further ones are closed when they are accepted.
+    /// The most connections per thread. Further ones are closed when they are accepted.
     pub max_connections: usize,
-    /// The open requests on a connection; further ones are refused as `FCGI_OVERLOADED`.
+    /// The most open requests on a connection. Further ones are rejected with `FCGI_OVERLOADED`.
     pub max_requests_per_connection: usize,
-    /// A connection is not read while this many bytes of output wait for its socket.
+    /// A connection is not read while it has this many bytes of unsent output.
     ///
-    /// Memory per connection stays within this, plus 256 KiB for the last answer and what was read behind
-    /// it, plus [`input_limit`](Self::input_limit).
+    /// Memory per connection stays within this limit, plus 256 KiB for the last response and the input that was read
+    /// after it, plus [`input_limit`](Self::input_limit).
     pub output_limit: usize,
-    /// The bytes of parameters and form fields held for the open requests of a connection.
+    /// The most bytes of parameters and form fields that are kept for the open requests of a connection.
     pub input_limit: usize,
 }
 
@@ -72,21 +72,21 @@ impl Default for Options {
     }
 }
 
-/// Serves connections of `listener` on the calling thread, and on more as [`Options::threads`] says, until
-/// [`Control::stop`].
+/// Serves the connections of `listener` on the calling thread, and on further threads if [`Options::threads`] says so,
+/// until [`Control::stop`].
 ///
 /// # Errors
-/// The system's, when it gives no event queue or takes one away. What goes wrong on a connection ends that
-/// connection only.
+/// The system's error if it provides no event queue, or if waiting for events fails. A failure on a connection ends
+/// only that connection.
 pub fn serve(listener: Listener, options: &Options, control: &Control) -> io::Result<()> {
     event_loop::run(listener, options, control)
 }
 
-/// Serves on a thread, at a Unix socket that has no file on Linux, at a free port of 127.0.0.1 elsewhere: neither leaves
-/// anything behind, however the process ends, and both are open to every user of the machine.
+/// Serves on a thread. On Linux at a Unix socket without a file, elsewhere at a free port of 127.0.0.1: nothing is left
+/// behind, however the process ends. Every user of the machine can connect to either.
 ///
 /// # Errors
-/// The system's: no socket, no thread.
+/// The system's error if there is no socket or no thread.
 pub fn spawn(options: Options) -> io::Result<Running> {
     #[cfg(target_os = "linux")]
     let listener = bind_unused_name()?;
@@ -95,7 +95,7 @@ pub fn spawn(options: Options) -> io::Result<Running> {
     spawn_on(listener, options)
 }
 
-/// Listens at an abstract name; the first one may be taken where processes see each other's sockets but not their numbers.
+/// Listens at an abstract name. The first name may be in use if processes share socket names but not process IDs.
 #[cfg(target_os = "linux")]
 fn bind_unused_name() -> io::Result<Listener> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -116,7 +116,7 @@ fn bind_unused_name() -> io::Result<Listener> {
 /// Serves a listener on a thread.
 ///
 /// # Errors
-/// The system's, when it gives no thread.
+/// The system's error if there is no thread.
 pub fn spawn_on(listener: Listener, options: Options) -> io::Result<Running> {
     let address = listener.address().clone();
     let control = Arc::new(Control::default());
@@ -133,7 +133,7 @@ pub fn spawn_on(listener: Listener, options: Options) -> io::Result<Running> {
     })
 }
 
-/// An application on a thread; dropping it ends the thread.
+/// An application on a thread. Dropping it ends the thread.
 #[derive(Debug)]
 pub struct Running {
     address: Address,
@@ -142,12 +142,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where it listens.
+    /// The address that the application listens at.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// What it has done so far.
+    /// What the application has done so far.
     pub fn counters(&self) -> Counters {
         self.control.counters()
     }
@@ -164,7 +164,7 @@ impl Drop for Running {
     }
 }
 
-/// Stops loops from another thread, and counts what they do.
+/// Stops event loops from another thread, and counts what they do.
 #[derive(Debug, Default)]
 pub struct Control {
     stop: AtomicBool,
@@ -177,7 +177,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Makes [`serve`] return soon, now or whenever it is called; open connections are closed.
+    /// Makes [`serve`] return soon, or at once if it is called later. Open connections are closed.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
         for waker in self.wakers().iter() {
@@ -187,7 +187,7 @@ impl Control {
         }
     }
 
-    /// What all loops have done so far; each loop adds its part once per turn, before it waits.
+    /// What all loops have done so far. Each loop adds its figures once per turn, before it waits.
     pub fn counters(&self) -> Counters {
         Counters {
             connections: self.connections.load(Ordering::Relaxed),
@@ -221,23 +221,23 @@ impl Control {
     }
 
     fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Waker>>> {
-        // A list of wakers is whole at any time, so a panic elsewhere has not spoiled it.
+        // The list is valid at any time, so a panic elsewhere cannot have damaged it.
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What loops have done.
+/// What event loops have done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Connections accepted.
     pub connections: u64,
-    /// Requests ended, refused and aborted ones included.
+    /// Requests that ended, including rejected and aborted ones.
     pub requests: u64,
     /// Reads that returned bytes.
     pub reads: u64,
     /// Writes that took bytes.
     pub writes: u64,
-    /// The most bytes held for one connection between two turns: unsent output, input not yet looked at,
+    /// The most bytes that were kept for one connection between two turns: unsent output, input that was not used yet,
     /// parameters, bodies.
     pub peak_held: u64,
 }

@@ -1,6 +1,6 @@
-//! Buffers: bytes on their way out, and memory that connections take turns with.
+//! Buffers: output on its way to the socket, and memory that connections reuse.
 
-/// Output of one connection, and how much of it the socket has taken.
+/// The output of one connection, and how much of it the socket has taken.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,
@@ -8,7 +8,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// What the socket has not taken yet.
+    /// The bytes that the socket has not taken yet.
     pub(super) fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
@@ -17,7 +17,7 @@ impl Outbox {
         self.bytes.len() - self.sent
     }
 
-    /// Notes that the socket took the first `taken` bytes of [`unsent`](Self::unsent).
+    /// Records that the socket took the first `taken` bytes of [`unsent`](Self::unsent).
     pub(super) fn advance(&mut self, taken: usize) {
         self.sent += taken;
         if self.sent >= self.bytes.len() {
@@ -26,9 +26,9 @@ impl Outbox {
         }
     }
 
-    /// Where to append.
+    /// The buffer, to append to.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
-        // Moving what is unsent costs at most as much as was sent since the last move.
+        // Moving the unsent bytes costs no more than what was sent since the last move.
         if self.sent > self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);
             self.sent = 0;
@@ -36,7 +36,7 @@ impl Outbox {
         &mut self.bytes
     }
 
-    /// Gets memory to write to from the pool, unless it has some.
+    /// Takes memory from the pool, if the outbox has none.
     pub(super) fn borrow_from(&mut self, pool: &mut Pool) {
         if self.bytes.capacity() == 0 {
             self.bytes = pool.take();
@@ -51,7 +51,7 @@ impl Outbox {
     }
 }
 
-/// Empty vectors that keep their memory: an idle connection owns none.
+/// Empty vectors that keep their memory. An idle connection owns none.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     spare: Vec<Vec<u8>>,
@@ -71,6 +71,6 @@ impl Pool {
     }
 }
 
-/// With the next one: what the pool of a loop keeps, 16 MiB at most.
+/// Together with the next constant: a pool keeps 16 MiB at most.
 const MAX_SPARE: usize = 64;
 const MAX_SPARE_CAPACITY: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! One transport connection: when it reads, when it writes, when it is over.
+//! One transport connection: when it reads, when it writes, when it ends.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -16,44 +16,44 @@ pub(super) struct Connection {
     stream: Stream,
     session: Session,
     out: Outbox,
-    /// Input that was read but not taken, because too much output waits.
+    /// Input that was read but not used yet, because there is too much unsent output.
     unread: Vec<u8>,
-    /// Whether a read may find something; edge-triggered, so it stays until one did not.
+    /// A read may return bytes. Events are edge-triggered, so this stays true until a read finds nothing.
     readable: bool,
-    /// Whether a write may find room.
+    /// A write may succeed.
     writable: bool,
-    /// Whether the peer has closed its direction, so that a read that empties the socket has not seen all.
+    /// The peer has closed its direction. So a short read may be followed by more bytes or the end of the stream.
     peer_closing: bool,
     phase: Phase,
-    /// The entry in the loop's deadlines.
+    /// The time of this connection's entry in the loop's deadlines.
     pub(super) armed: Option<Instant>,
-    /// Whether it is in the loop's queue.
+    /// The connection is in the loop's queue.
     pub(super) queued: bool,
 }
 
 enum Phase {
-    /// Requests come and answers go.
+    /// Requests arrive and responses are sent.
     Serving,
-    /// The peer sends no more; answers still go.
+    /// The peer sends nothing more. Responses are still sent.
     PeerFinished,
-    /// All is said. What the peer still sends is thrown away: closing on top of it would make the system
-    /// reset the connection, and the reset could overtake the answer.
+    /// Everything is sent. What the peer still sends is discarded: closing a socket with unread input makes the system
+    /// reset the connection, and the reset could destroy the response.
     Lingering { until: Instant, left: usize },
-    /// The socket is dead.
+    /// The socket has failed.
     HungUp,
 }
 
-/// What the loop is to do with the connection.
+/// What the loop does next with the connection.
 pub(super) enum Next {
-    /// Nothing until readiness or the deadline.
+    /// Wait for an event or for the deadline.
     Wait { due: Option<Instant> },
-    /// Give it another turn after the others.
+    /// Give it another turn after the other connections.
     Again { due: Option<Instant> },
     /// Drop it.
     Close,
 }
 
-/// Why a connection is over.
+/// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error(transparent)]
@@ -87,7 +87,7 @@ impl Connection {
         }
     }
 
-    /// Reads once at most, answers, writes what there is.
+    /// Reads once at most, processes the input, writes the output.
     pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Next {
         let result = match &mut self.phase {
             Phase::HungUp => Ok(Next::Close),
@@ -135,7 +135,7 @@ impl Connection {
         Ok(Next::Wait { due })
     }
 
-    /// Gives the session what was left of the last read, or else what one more read gets.
+    /// Gives the session the rest of the last read, or the bytes of one more read.
     fn receive(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
         if !self.session.takes_input(cx.site, &self.out) {
             return Ok(());
@@ -156,7 +156,7 @@ impl Connection {
         if !self.readable || matches!(self.phase, Phase::PeerFinished) {
             return Ok(());
         }
-        // The session and the pool are needed while the bytes are looked at, so the buffer steps aside.
+        // The session and the pool are used while the bytes are processed, so the buffer is moved out for that time.
         let buf = std::mem::take(&mut cx.buf);
         let result = self.read_into(cx, buf);
         cx.buf = buf;
@@ -183,12 +183,12 @@ impl Connection {
         Ok(())
     }
 
-    /// One read; `None` when there is nothing, 0 at the end of what the peer sends.
+    /// Reads once. `None`: nothing to read; 0: the peer has ended its stream.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
             match self.stream.read(buf) {
                 Ok(len) => {
-                    // A short read has emptied the socket, except where mio wants to see "would block".
+                    // A short read has emptied the socket, except on systems where mio has to see `WouldBlock`.
                     let is_drained = cfg!(unix) && len < buf.len() && !self.peer_closing;
                     self.readable = len > 0 && !is_drained;
                     return Ok(Some(len));
@@ -259,8 +259,8 @@ impl Connection {
     }
 }
 
-/// How long a peer may take to close after the last answer.
+/// How long a peer may take to close after the last response.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// What a peer may still send after the last answer, in bytes.
+/// How many bytes a peer may still send after the last response.
 const LINGER_LEN: usize = 16 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! The event loops: readiness, turns and deadlines of the connections of one thread each.
+//! The event loops: events, turns and deadlines of the connections. One loop per thread.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -15,7 +15,7 @@ use super::connection::{Connection, Next};
 use super::socket::{Listener, Stream};
 use super::{Control, Counters, Options};
 
-/// Runs as many loops as the options say; the first one, on this thread, accepts for all.
+/// Runs the configured number of loops. The first one, on this thread, accepts connections for all of them.
 pub(super) fn run(listener: Listener, options: &Options, control: &Control) -> io::Result<()> {
     let site = Site::new(options);
     let (mut first, outlet) = EventLoop::new(&site, control)?;
@@ -43,13 +43,13 @@ pub(super) fn run(listener: Listener, options: &Options, control: &Control) -> i
     })
 }
 
-/// What a turn of a connection works with.
+/// What a connection uses in its turn.
 pub(super) struct Context<'a> {
     pub(super) site: &'a Site,
     pub(super) pool: &'a mut Pool,
     pub(super) counters: &'a mut Counters,
     pub(super) now: Instant,
-    /// Where a connection reads to.
+    /// The buffer that connections read into.
     pub(super) buf: &'a mut [u8],
 }
 
@@ -60,21 +60,21 @@ struct EventLoop<'a> {
     intake: Option<Intake>,
     inbox: Receiver<Stream>,
     connections: Slab<Connection>,
-    /// Connections that have something to do; each is in here once at most.
+    /// Connections that have something to do, each at most once.
     ready: VecDeque<usize>,
-    /// When a connection without readiness gets a turn; one entry per connection at most.
+    /// When a connection gets a turn without an event. At most one entry per connection.
     deadlines: BTreeSet<(Instant, usize)>,
     pool: Pool,
     buf: Vec<u8>,
     counters: Counters,
 }
 
-/// The listener, and the loops that share its connections.
+/// The listener, and the loops that get its connections in turn.
 struct Intake {
     listener: Listener,
     outlets: Vec<Outlet>,
     next: usize,
-    /// Set when the system refused a connection for want of something: nothing announces that it would now.
+    /// When to try to accept again, after the system lacked a resource: no event reports that it is available again.
     retry_at: Option<Instant>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> EventLoop<'a> {
         Ok(())
     }
 
-    /// Runs until the control says stop; an error of one loop stops them all.
+    /// Runs until the control says stop. An error of one loop stops all of them.
     fn run(mut self) -> io::Result<()> {
         let result = self.run_until_stopped();
         self.control.stop();
@@ -278,7 +278,7 @@ impl<'a> EventLoop<'a> {
 
 impl Outlet {
     fn push(&self, stream: Stream) {
-        // It fails only when that loop has ended; then all of them do.
+        // Sending fails only if that loop has ended, and then all of them end.
         if self.streams.send(stream).is_ok()
             && let Err(error) = self.waker.wake()
         {
@@ -297,7 +297,7 @@ fn enqueue(ready: &mut VecDeque<usize>, key: usize, connection: &mut Connection)
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 
-/// What a connection reads per turn, at most.
+/// The most bytes that a connection reads per turn.
 const READ_LEN: usize = 64 * 1024;
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! One request: what has come of it, and what is still to be done.
+//! One request: what has arrived of it, and what is still to be done.
 
 use std::time::Instant;
 
@@ -14,37 +14,37 @@ pub(super) struct Exchange {
     pub(super) id: u16,
     pub(super) keep_conn: bool,
     pub(super) role: Role,
-    /// The pairs, encoded.
+    /// The encoded name-value pairs.
     pub(super) params: Vec<u8>,
     pub(super) stage: Stage,
 }
 
-/// How far a request is; none goes back.
+/// The progress of a request. It never goes back.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Parameters come.
+    /// Parameters arrive.
     Params,
-    /// The body comes.
+    /// The body arrives.
     Body { route: Route, body: Body },
-    /// Everything is there; the answer comes when it is due.
+    /// The request is complete; its response is sent when it is due.
     Waiting {
         page: Page,
         body: Body,
         due: Instant,
     },
-    /// The answer's head is out, its body follows as the socket takes it.
+    /// The head of the response is written. Its body follows as fast as the socket takes it.
     Sending(Cycle),
-    /// The answer's head is out, its body follows as time passes.
+    /// The head of the response is written. Its body follows in intervals.
     Streaming(Lines),
 }
 
-/// What becomes of a request's body.
+/// What is done with the body of a request.
 #[derive(Debug)]
 pub(super) enum Body {
     Ignored,
-    /// Each piece goes back at once.
+    /// Each piece is sent back at once.
     Echoed,
-    /// Kept, up to [`MAX_FORM_LEN`].
+    /// Kept, up to [`MAX_FORM_LEN`] bytes.
     Kept {
         bytes: Vec<u8>,
         is_cut: bool,
@@ -64,7 +64,7 @@ impl Exchange {
         }
     }
 
-    /// The stream that the body comes in: a Filter's STDIN is not what it filters (6.4).
+    /// The stream of the body. A Filter filters the stream DATA, not its STDIN (6.4).
     pub(super) fn body_stream(&self) -> RecordType {
         match self.role {
             Role::Filter => RecordType::Data,
@@ -72,7 +72,7 @@ impl Exchange {
         }
     }
 
-    /// When the request goes on by itself.
+    /// When the request continues without input.
     pub(super) fn due(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Waiting { due, .. } => Some(*due),
@@ -81,7 +81,7 @@ impl Exchange {
         }
     }
 
-    /// The bytes that it holds of what the peer sent.
+    /// Number of bytes kept of what the peer sent.
     pub(super) fn held_len(&self) -> usize {
         let body_len = match &self.stage {
             Stage::Body { body, .. } | Stage::Waiting { body, .. } => body.held_len(),
@@ -90,7 +90,7 @@ impl Exchange {
         self.params.len() + body_len
     }
 
-    /// Gives its memory back.
+    /// Gives the memory back.
     pub(super) fn recycle(self, pool: &mut Pool) {
         pool.give(self.params);
         if let Stage::Body { body, .. } | Stage::Waiting { body, .. } = self.stage
@@ -147,5 +147,5 @@ impl Tally {
     }
 }
 
-/// The longest form that is read.
+/// The longest form that is kept, in bytes.
 pub(super) const MAX_FORM_LEN: usize = 64 * 1024;

@@ -1,11 +1,11 @@
-//! The pages: which one a request asks for, and what it says in its query.
+//! The pages: which page a request asks for, and the values in its query.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use mio_fcgi::wire::{DecodeError, Pairs, Role};
 
-/// What can be asked for.
+/// The pages of the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
     Index,
@@ -22,7 +22,7 @@ pub(super) enum Page {
     Headers,
     Early,
     Exit,
-    /// What an Authorizer says (6.3).
+    /// The response of an Authorizer (6.3).
     Authorize,
     NotFound,
 }
@@ -49,7 +49,7 @@ impl Page {
     }
 }
 
-/// A page, and how long it takes.
+/// A page, and the delay of its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) page: Page,
@@ -57,10 +57,10 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// Finds the page by the path of REQUEST_URI, or else by SCRIPT_NAME.
+    /// Finds the page by the path of REQUEST_URI, or without it by SCRIPT_NAME.
     ///
     /// # Errors
-    /// [`DecodeError::TruncatedPair`] when the parameters end inside a pair.
+    /// [`DecodeError::TruncatedPair`] if the parameters end in the middle of a pair.
     pub(super) fn find(role: Role, params: &[u8]) -> Result<Self, DecodeError> {
         let (mut uri, mut script, mut query) = (&b""[..], &b""[..], None);
         for pair in Pairs::new(params) {
@@ -79,7 +79,7 @@ impl Route {
         };
         let page = page.unwrap_or(Page::NotFound);
         let query = Query(query.unwrap_or(uri_query));
-        // A number that is none is told when the page is rendered.
+        // An invalid number is reported later, when the page is rendered.
         let delay = match page {
             Page::Slow => query.milliseconds("ms", SLOW_MS).unwrap_or_default(),
             Page::Tag => query.milliseconds("delay", 0).unwrap_or_default(),
@@ -89,7 +89,7 @@ impl Route {
     }
 }
 
-/// The last parameter of this name, as php-fpm does it.
+/// The last parameter of this name, as in php-fpm.
 pub(super) fn param<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
     Pairs::new(params)
         .map_while(Result::ok)
@@ -103,7 +103,7 @@ pub(super) fn param<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
 pub(super) struct Query<'a>(&'a [u8]);
 
 impl<'a> Query<'a> {
-    /// QUERY_STRING, or else what follows the question mark in REQUEST_URI.
+    /// QUERY_STRING, or without it the part of REQUEST_URI after the question mark.
     pub(super) fn of(params: &'a [u8]) -> Self {
         Self(
             param(params, "QUERY_STRING")
@@ -119,7 +119,7 @@ impl<'a> Query<'a> {
     }
 
     /// # Errors
-    /// [`NotANumber`] when the value is there but not a number that fits.
+    /// [`NotANumber`] if the value is present but not a number in its range.
     pub(super) fn number(self, name: &'static str, default: u64) -> Result<u64, NotANumber> {
         match self.text(name) {
             None => Ok(default),
@@ -138,14 +138,14 @@ impl<'a> Query<'a> {
     }
 }
 
-/// A value in the query that should be a number, and one that is possible.
+/// A value of the query that is not a number, or not one in its range.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} has to be a number in its range")]
 pub(super) struct NotANumber {
     pub(super) name: &'static str,
 }
 
-/// Path and query.
+/// Splits a URI into path and query.
 fn split_uri(uri: &[u8]) -> (&[u8], &[u8]) {
     match uri.iter().position(|byte| *byte == b'?') {
         Some(at) => (&uri[..at], &uri[at + 1..]),
@@ -153,7 +153,7 @@ fn split_uri(uri: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// How long `/slow` takes unless told.
+/// How long `/slow` takes by default.
 pub(super) const SLOW_MS: u64 = 1000;
 
 const MAX_MS: u64 = 60_000;

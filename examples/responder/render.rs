@@ -1,4 +1,4 @@
-//! The answers: CGI heads and the pages a person looks at.
+//! The responses: CGI heads and HTML pages.
 
 use std::time::Instant;
 
@@ -8,19 +8,19 @@ use super::answer::{self, Cycle, Lines, Source};
 use super::exchange::{Body, MAX_FORM_LEN};
 use super::page::{NotANumber, Page, Query, SLOW_MS, param};
 
-/// What a request gets, up to `FCGI_END_REQUEST`.
+/// The response to a request, without `FCGI_END_REQUEST`.
 #[derive(Debug)]
 pub(super) struct Reply {
-    /// The head, and the body as far as it is short.
+    /// The head, and a body that is short.
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
-    /// The rest of the body.
+    /// The body, or the rest of it, if it is long.
     pub(super) source: Option<Source>,
     pub(super) app_status: u32,
 }
 
 impl Reply {
-    /// An empty one that writes to `stdout`.
+    /// An empty response that appends to `stdout`.
     pub(super) fn new(stdout: Vec<u8>) -> Self {
         Self {
             stdout,
@@ -61,7 +61,7 @@ impl Reply {
     }
 }
 
-/// Answers a request whose body is complete, or not wanted.
+/// Renders the response to a request. Its body is complete, or not needed.
 pub(super) fn render(reply: &mut Reply, page: Page, params: &[u8], body: &Body, now: Instant) {
     if let Err(error) = try_render(reply, page, params, body, now) {
         reply.html(
@@ -72,7 +72,7 @@ pub(super) fn render(reply: &mut Reply, page: Page, params: &[u8], body: &Body, 
     }
 }
 
-/// Appends the head of `/echo`, whose body follows as it comes.
+/// Appends the head of `/echo`. The body is sent back as it arrives.
 pub(super) fn write_echo_head(out: &mut Vec<u8>, request_id: u16, params: &[u8]) {
     let mut head = b"Content-Type: ".to_vec();
     head.extend_from_slice(
@@ -99,7 +99,7 @@ fn try_render(
 ) -> Result<(), NotANumber> {
     let query = Query::of(params);
     match page {
-        // These two do not get here: one is prepared, the other is answered while its body comes.
+        // These two are not rendered here: one is prepared, the other is answered while its body arrives.
         Page::Bench | Page::Echo => {}
         Page::Index => {
             let method = lossy(param(params, "REQUEST_METHOD").unwrap_or(b"-"), MAX_CELL);
@@ -127,7 +127,7 @@ fn try_render(
         Page::Tag => {
             query.milliseconds("delay", 0)?;
             let tag = query.text("tag").unwrap_or_default();
-            // A tag is part of what a request holds, so it is short.
+            // The tag is part of the parameters, whose length is limited, so it is short.
             let tag = lossy(tag.as_bytes(), MAX_TAG).into_owned();
             let len = query.number("size", tag.len() as u64)?;
             let len = if tag.is_empty() { 0 } else { len };
@@ -160,7 +160,8 @@ fn try_render(
             reply.app_status = u32::try_from(status).map_err(|_| NotANumber { name: "status" })?;
             reply.plain(&format!("application status {status}\n"));
         }
-        // 6.3: 200 means yes, and Variable- fields go on to whoever answers the request.
+        // 6.3: status 200 permits the request. Fields named `Variable-…` are passed on to the application that responds
+        // to it.
         Page::Authorize => reply.head(format_args!(
             "Status: 200\r\nVariable-AUTHORIZED_BY: responder\r\n\r\n"
         )),
@@ -213,7 +214,7 @@ fn params_table(params: &[u8]) -> String {
     table.finish()
 }
 
-/// An HTML table of names and values whose length has a bound, whatever a peer puts in.
+/// An HTML table of names and values. Its length is bounded whatever a peer sends.
 #[derive(Default)]
 struct Table {
     rows: String,
@@ -247,12 +248,12 @@ impl Table {
     }
 }
 
-/// Text of at most `max` bytes of the original.
+/// The text of the first `max` bytes at most.
 fn lossy(bytes: &[u8], max: usize) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(&bytes[..bytes.len().min(max)])
 }
 
-/// Text as it may stand in HTML, in an attribute too.
+/// Escapes text for HTML, including attribute values.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
@@ -262,7 +263,7 @@ fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // So that nothing from a peer looks like a place in the templates.
+            // So that text from a peer cannot look like a placeholder of the templates.
             '{' => escaped.push_str("&#123;"),
             _ => escaped.push(char),
         }
@@ -270,7 +271,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// Whether a value from the peer can stand in a head without becoming more than a value.
+/// Whether a value from the peer can be used as the value of a field without adding further fields.
 fn is_field_value(value: &[u8]) -> bool {
     !value.is_empty()
         && value.len() <= MAX_CELL
@@ -281,7 +282,7 @@ const FRAME: &str = include_str!("frame.html");
 
 const BACK: &str = "<p><a href=\"/\">Back</a></p>";
 
-/// Parameters that are nobody else's business.
+/// Parameters whose values are not shown.
 const SECRETS: [&str; 5] = [
     "HTTP_AUTHORIZATION",
     "HTTP_PROXY_AUTHORIZATION",
@@ -290,7 +291,7 @@ const SECRETS: [&str; 5] = [
     "PHP_AUTH_PW",
 ];
 
-/// The longest text from a peer that is shown in one place.
+/// The longest text from a peer that is shown in one table cell, in bytes.
 const MAX_CELL: usize = 1024;
 const MAX_ROWS: usize = 200;
 const MAX_TABLE_LEN: usize = 128 * 1024;

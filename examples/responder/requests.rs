@@ -1,4 +1,4 @@
-//! The open requests of one transport connection: answered, carried on, ended.
+//! The open requests of one transport connection: scheduled, answered, ended.
 
 use std::mem;
 use std::time::Instant;
@@ -12,21 +12,21 @@ use super::exchange::{Body, Exchange, Stage};
 use super::page::Page;
 use super::render::{self, Reply};
 
-/// The open requests, in no order; a place is good until the next request ends.
+/// The open requests, in no order. An index is valid until the next request ends.
 #[derive(Debug, Default)]
 pub(super) struct OpenRequests {
     open: Vec<Exchange>,
-    /// Where the last record's request was: its next one follows most of the time.
+    /// The index of the last record's request. The next record is usually for the same request.
     recent: usize,
-    /// The sum of what they hold.
+    /// Total number of bytes that the open requests keep.
     held_len: usize,
-    /// Whether the connection ends with the last of them.
+    /// The connection ends after the last open request.
     closing: bool,
-    /// The earliest deadline, or an earlier one.
+    /// The earliest deadline, or an earlier time.
     due: Option<Instant>,
-    /// How many have output that waits only for room.
+    /// Number of requests with output that waits only for space in the outbox.
     sending: usize,
-    /// Where the next of those is looked for.
+    /// Where to look for the next request with output.
     next_sender: usize,
 }
 
@@ -39,7 +39,7 @@ impl OpenRequests {
         self.held_len
     }
 
-    /// The earliest deadline, or an earlier one.
+    /// The earliest deadline, or an earlier time.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -61,22 +61,22 @@ impl OpenRequests {
         self.open.push(exchange);
     }
 
-    /// Makes the last open request the connection's last one.
+    /// Makes the connection end after the last open request.
     pub(super) fn close_after(&mut self) {
         self.closing = true;
     }
 
-    /// Whether there is nothing more to say than what has been said.
+    /// Whether the connection has to end and no request is open.
     pub(super) fn is_finished(&self) -> bool {
         self.closing && self.open.is_empty()
     }
 
-    /// Whether there is more output as soon as there is room.
+    /// Whether there is more output as soon as there is space for it.
     pub(super) fn is_sending(&self) -> bool {
         self.sending > 0
     }
 
-    /// The peer sends no more: what is not complete never will be.
+    /// The peer sends nothing more: requests that are incomplete now will never be complete.
     pub(super) fn finish_input(&mut self, cx: &mut Context<'_>) {
         self.closing = true;
         let mut at = 0;
@@ -88,7 +88,7 @@ impl OpenRequests {
         }
     }
 
-    /// Does what is due, and makes output while there is room for it.
+    /// Handles deadlines that have passed, and produces output while there is space for it.
     pub(super) fn advance(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
         if self.due.is_some_and(|due| due <= cx.now) {
             self.handle_due(cx, out);
@@ -98,7 +98,7 @@ impl OpenRequests {
         }
     }
 
-    /// The request is as complete as it needs to be: answers now, or when it is due.
+    /// The request has all the input that it needs: responds now, or when it is due.
     pub(super) fn schedule(&mut self, cx: &mut Context<'_>, out: &mut Outbox, at: usize) {
         let exchange = &mut self.open[at];
         let Stage::Body { route, body } = mem::replace(&mut exchange.stage, Stage::Params) else {
@@ -117,7 +117,7 @@ impl OpenRequests {
         self.due = self.due.into_iter().chain([due]).min();
     }
 
-    /// Counts input that request `at` now holds; a request that exceeds the limit is refused.
+    /// Counts input that request `at` keeps from now on. A request that exceeds the limit is rejected.
     pub(super) fn hold(&mut self, cx: &mut Context<'_>, out: &mut Outbox, at: usize, len: usize) {
         self.held_len += len;
         if self.held_len > cx.site.options.input_limit {
@@ -125,7 +125,7 @@ impl OpenRequests {
         }
     }
 
-    /// Ends a request without an answer.
+    /// Ends a request without a response.
     pub(super) fn refuse(
         &mut self,
         cx: &mut Context<'_>,
@@ -141,7 +141,7 @@ impl OpenRequests {
         self.remove(cx, at);
     }
 
-    /// Gives the memory of what is still open back.
+    /// Gives the memory of the open requests back.
     pub(super) fn recycle(&mut self, pool: &mut Pool) {
         for exchange in self.open.drain(..) {
             exchange.recycle(pool);
@@ -216,12 +216,12 @@ impl OpenRequests {
                 }
                 stage => exchange.stage = stage,
             }
-            // The same place again: another request may be there now, or its next line is due too.
+            // The same index again: there may be another request now, or this one's next line may be due too.
         }
         self.due = self.open.iter().filter_map(Exchange::due).min();
     }
 
-    /// Gives the next request that is sending a record's worth of room.
+    /// Appends one record of the next request that has output.
     fn send_piece(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
         for _ in 0..self.open.len() {
             let at = if self.next_sender < self.open.len() {
@@ -238,7 +238,7 @@ impl OpenRequests {
                 return;
             }
         }
-        // Nobody was: the count would be wrong, and the caller must not go on with it.
+        // No request has output: the count was wrong. Correct it, so that the caller does not loop forever.
         self.sending = 0;
     }
 
@@ -253,7 +253,7 @@ impl OpenRequests {
         self.remove(cx, at);
     }
 
-    /// Forgets a request whose `FCGI_END_REQUEST` is written.
+    /// Removes a request after its `FCGI_END_REQUEST` was written.
     fn remove(&mut self, cx: &mut Context<'_>, at: usize) {
         let exchange = self.open.swap_remove(at);
         self.closing |= !exchange.keep_conn;
@@ -266,5 +266,5 @@ impl OpenRequests {
     }
 }
 
-/// How much output is made ahead of the socket.
+/// How many bytes of output are produced ahead of the socket.
 const FILL_LEN: usize = 128 * 1024;

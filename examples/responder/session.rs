@@ -1,4 +1,4 @@
-//! The protocol on one transport connection: records in, requests kept apart, records out. No socket.
+//! The protocol on one transport connection: parses records, manages requests, writes records. It has no socket.
 
 use std::mem;
 use std::time::Instant;
@@ -16,16 +16,16 @@ use super::page::{Page, Route};
 use super::render;
 use super::requests::OpenRequests;
 
-/// What one connection has said and is to be told.
+/// The state of the protocol on one connection.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     demux: Demux,
     pub(super) requests: OpenRequests,
-    /// Content of an `FCGI_GET_VALUES` record that is not there in full.
+    /// Content of an `FCGI_GET_VALUES` record that has not arrived completely.
     values: Vec<u8>,
 }
 
-/// What a peer did that ends the connection.
+/// A violation of the protocol that ends the connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Violation {
     #[error(transparent)]
@@ -41,7 +41,7 @@ pub(super) enum Violation {
 }
 
 impl Session {
-    /// Whether [`receive`](Self::receive) would take input.
+    /// Whether [`receive`](Self::receive) would use input now.
     pub(super) fn takes_input(&self, site: &Site, out: &Outbox) -> bool {
         !self.requests.is_finished() && out.unsent_len() < site.options.output_limit
     }
@@ -50,14 +50,14 @@ impl Session {
         self.requests.held_len() + self.values.len()
     }
 
-    /// When [`OpenRequests::advance`] is next needed without input; none while there is no room for output.
+    /// When to call [`OpenRequests::advance`] without input. `None` while there is no space for output.
     pub(super) fn due(&self, site: &Site, out: &Outbox) -> Option<Instant> {
         self.requests
             .due()
             .filter(|_| out.unsent_len() < site.options.output_limit)
     }
 
-    /// Takes input and answers it, until there is none or too much output waits.
+    /// Processes input until it is used up, or until there is too much unsent output.
     pub(super) fn receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -201,7 +201,8 @@ impl Session {
                 }
                 Body::Tallied(tally) => tally.add(data),
             },
-            // Answered before all of it was read, or a Filter's STDIN.
+            // The response was sent before all of the body was read; or this is a Filter's STDIN. The content is
+            // ignored.
             stage if record_type != RecordType::Params && !matches!(stage, Stage::Params) => {}
             _ => {
                 return Err(Violation::Order {
@@ -239,7 +240,7 @@ impl Session {
                 return Err(Violation::Order { record_type, id });
             }
             (Stage::Body { .. }, _) if is_body => self.requests.schedule(cx, out, at),
-            // As with content: late, or not the stream that matters.
+            // As with content: too late, or not the stream of the body.
             _ => {}
         }
         Ok(())
@@ -280,7 +281,7 @@ impl Session {
         }
         let mut content = Vec::new();
         for ((name, value), _) in known.iter().zip(asked).filter(|(_, asked)| *asked) {
-            // Neither these names nor these numbers are too long for a pair, nor the pairs for a record.
+            // These names and numbers are short enough for a pair, and the pairs are short enough for a record.
             let value = value.to_string();
             let _ = wire::write_pair(&mut content, name.as_bytes(), value.as_bytes());
         }
@@ -289,8 +290,8 @@ impl Session {
         Ok(())
     }
 
-    /// The request that a stream record belongs to; none when it is not open, which is no fault: it may have
-    /// been answered early, refused or aborted.
+    /// The request that a stream record belongs to. `None` if that request is not open. This is not a violation: the
+    /// request may have been answered early, rejected or aborted.
     fn find_for(&mut self, record_type: RecordType, id: u16) -> Result<Option<usize>, Violation> {
         if matches!(record_type, RecordType::Stdout | RecordType::Stderr) {
             return Err(Violation::Direction { record_type });

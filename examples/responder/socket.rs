@@ -10,7 +10,7 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use mio_fcgi::Address;
 
-/// A socket that connections arrive at.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: ListenerSocket,
@@ -25,11 +25,11 @@ enum ListenerSocket {
 }
 
 impl Listener {
-    /// Listens at an address; a host name is resolved, port 0 becomes a free port, and a Unix socket that
-    /// nobody listens at any more is replaced.
+    /// Listens at an address. A host name is resolved, port 0 becomes a free port, and the file of a Unix socket that
+    /// no process listens at any more is replaced.
     ///
     /// # Errors
-    /// The system's; [`io::ErrorKind::Unsupported`] for a kind of address this system does not have.
+    /// The system's error; [`io::ErrorKind::Unsupported`] for a kind of address that the system does not have.
     pub fn bind(address: &Address) -> io::Result<Self> {
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
         for address in address.resolve()? {
@@ -41,7 +41,7 @@ impl Listener {
         Err(failure)
     }
 
-    /// Where it listens.
+    /// The address that the socket listens at.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -79,7 +79,7 @@ impl Listener {
         match &self.socket {
             ListenerSocket::Tcp(socket) => {
                 let (stream, _peer) = socket.accept()?;
-                // Answers leave in one write, so waiting for more to send helps nobody.
+                // Each response leaves in one write, so there is nothing to coalesce.
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
@@ -97,7 +97,7 @@ impl Listener {
     }
 }
 
-/// Binds a path; one that a former process left behind is taken over.
+/// Binds a path. The file of an earlier process that no longer runs is replaced.
 #[cfg(unix)]
 fn bind_path(path: &std::path::Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::FileTypeExt;

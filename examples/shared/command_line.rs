@@ -1,4 +1,4 @@
-//! What the command lines of the examples have in common: how they end early, and some kinds of values.
+//! What the command lines of the examples have in common: reporting errors, and parsers for some kinds of values.
 
 #![allow(dead_code, reason = "each example uses its own part")]
 
@@ -11,24 +11,24 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
-/// Prints the help that was asked for, or says in one line what is wrong; gives the exit status.
+/// Prints the requested help, or one line that says what is wrong. Returns the exit status.
 pub(crate) fn report(program: &str, error: &Error) -> ExitCode {
     if error.use_stderr() {
         eprintln!("{program}: {} (see --help)", line_of(error));
         return ExitCode::from(2);
     }
-    // Whoever does not read on has read enough.
+    // A reader of stdout that stops reading is no error.
     let _ = write!(io::stdout(), "{}", error.render());
     ExitCode::SUCCESS
 }
 
-/// What is wrong, in one line that names the option and says what it wants.
+/// One line that names the option and says what it expects.
 pub(crate) fn line_of(error: &Error) -> String {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    // `--threads <N>` is the whole of it.
+    // The argument is the whole `--threads <N>`.
     let argument = context(ContextKind::InvalidArg);
     let option = argument.map(|argument| argument.split(" <").next().unwrap_or(argument));
     let value = context(ContextKind::InvalidValue);
@@ -61,7 +61,7 @@ pub(crate) fn line_of(error: &Error) -> String {
     in_one_line(&line)
 }
 
-/// What somebody typed may hold line ends.
+/// Escapes control characters: the line quotes user input, which may contain line ends.
 fn in_one_line(text: &str) -> String {
     let mut line = String::new();
     for sign in text.chars() {
@@ -74,7 +74,7 @@ fn in_one_line(text: &str) -> String {
     line
 }
 
-/// A number within bounds.
+/// A number from `least` to `most`.
 pub(crate) fn number<N>(
     least: N,
     most: N,
@@ -88,7 +88,7 @@ where
     }
 }
 
-/// A time in seconds, which may have a fraction; a day at most.
+/// A time in seconds, which may have a fraction. At most a day.
 pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
     any_seconds(text)
         .ok()
@@ -96,7 +96,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
         .ok_or("expects seconds above 0 and up to 86400, such as 30 or 0.5")
 }
 
-/// A time in seconds, which may have a fraction, however long.
+/// A time in seconds, which may have a fraction. Without upper limit.
 pub(crate) fn any_seconds(text: &str) -> Result<Duration, &'static str> {
     text.parse()
         .ok()

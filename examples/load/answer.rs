@@ -59,7 +59,7 @@ impl Answer {
     /// # Errors
     /// What is wrong with the response.
     pub(crate) fn end(&mut self, wanted: &Wanted, app_status: u32) -> Result<(), Wrong> {
-        let verdict = self.judge(wanted, app_status);
+        let verdict = self.check(wanted, app_status);
         self.clear();
         verdict
     }
@@ -74,7 +74,7 @@ impl Answer {
         self.error = None;
     }
 
-    fn judge(&self, wanted: &Wanted, app_status: u32) -> Result<(), Wrong> {
+    fn check(&self, wanted: &Wanted, app_status: u32) -> Result<(), Wrong> {
         match (self.status, self.error) {
             (_, Some(error)) => return Err(Wrong::Head(error)),
             (None, None) => self.head.end().map_err(Wrong::Head)?,

@@ -172,7 +172,7 @@ impl Given {
 
 /// One set per script, with the parameters given after it and those given before the first script.
 fn sets(matches: &ArgMatches, scripts: Vec<String>, params: Vec<(String, String)>) -> Vec<Set> {
-    let places = |name| matches.indices_of(name).into_iter().flatten();
+    let free_slots = |name| matches.indices_of(name).into_iter().flatten();
     let of_script = |script| Set {
         script: Some(script),
         params: Vec::new(),
@@ -181,8 +181,10 @@ fn sets(matches: &ArgMatches, scripts: Vec<String>, params: Vec<(String, String)
     if sets.is_empty() {
         sets.push(Set::default());
     }
-    for (place, param) in places("params").zip(params) {
-        let scripts_before = places("scripts").filter(|script| *script < place).count();
+    for (place, param) in free_slots("params").zip(params) {
+        let scripts_before = free_slots("scripts")
+            .filter(|script| *script < place)
+            .count();
         let of_it = match scripts_before {
             0 => &mut sets[..],
             count => &mut sets[count - 1..count],

@@ -41,13 +41,13 @@ pub(crate) fn sharing(address: &Address, arguments: &Arguments) -> io::Result<u3
         && match arguments.multiplex {
             Multiplex::On => true,
             Multiplex::Off => false,
-            Multiplex::Auto => says_yes(address)?,
+            Multiplex::Auto => can_multiplex(address)?,
         };
     Ok(if may { wanted } else { 1 })
 }
 
 /// Asks the application whether requests may share a connection. No answer counts as no.
-fn says_yes(address: &Address) -> io::Result<bool> {
+fn can_multiplex(address: &Address) -> io::Result<bool> {
     let mut config = Config::new(address.clone());
     config.multiplex = Shared::Off;
     config.limits.max_connections_per_server = 1;

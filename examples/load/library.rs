@@ -39,16 +39,16 @@ pub(crate) fn run(
         next_set: 0,
         pace,
         tally,
-        flights: Vec::new(),
-        grounded: (0..arguments.inflight as u32).rev().collect(),
+        in_flight: Vec::new(),
+        free_tags: (0..arguments.inflight as u32).rev().collect(),
         wanted: Wanted::new(arguments.body_expected),
-        later: None,
+        next_due: None,
     };
-    load.flights
-        .resize_with(arguments.inflight, || Flight::at(start));
+    load.in_flight
+        .resize_with(arguments.inflight, || InFlight::at(start));
     let mut buf = ReadBuf::default();
     let mut now = Instant::now();
-    load.depart(now);
+    load.send_due(now);
     loop {
         load.client.handle_timeout(now);
         while let Some(event) = load.client.poll_event(now, &mut buf) {
@@ -64,7 +64,7 @@ pub(crate) fn run(
         for event in &events {
             load.client.handle_event(event);
         }
-        load.depart(now);
+        load.send_due(now);
     }
     let counters = load.client.stats().counters;
     Ok(Totals {
@@ -97,23 +97,23 @@ struct Load<'a> {
     pace: Pace,
     tally: &'a mut Tally,
     /// The requests in flight, by tag.
-    flights: Vec<Flight>,
+    in_flight: Vec<InFlight>,
     /// Tags that are not in use.
-    grounded: Vec<u32>,
+    free_tags: Vec<u32>,
     wanted: Wanted,
     /// When the next request is due, if none is due now.
-    later: Option<Instant>,
+    next_due: Option<Instant>,
 }
 
 /// A request in flight.
-struct Flight {
+struct InFlight {
     due: Instant,
     /// Index of the template that the request was made from.
     set: usize,
     answer: Answer,
 }
 
-impl Flight {
+impl InFlight {
     fn at(due: Instant) -> Self {
         Self {
             due,
@@ -125,15 +125,15 @@ impl Flight {
 
 impl Load<'_> {
     /// Sends the requests that are due, as far as the limit of requests in flight allows.
-    fn depart(&mut self, now: Instant) {
-        self.later = None;
-        while let Some(tag) = self.grounded.pop() {
+    fn send_due(&mut self, now: Instant) {
+        self.next_due = None;
+        while let Some(tag) = self.free_tags.pop() {
             match self.pace.next(now) {
                 Next::Due(due) => self.send(now, due, tag),
                 other => {
-                    self.grounded.push(tag);
+                    self.free_tags.push(tag);
                     if let Next::Later(at) = other {
-                        self.later = Some(at);
+                        self.next_due = Some(at);
                     }
                     return;
                 }
@@ -144,7 +144,7 @@ impl Load<'_> {
     fn send(&mut self, now: Instant, due: Instant, tag: u32) {
         let set = self.next_set;
         self.next_set = (set + 1) % self.templates.len();
-        let flight = &mut self.flights[tag as usize];
+        let flight = &mut self.in_flight[tag as usize];
         (flight.due, flight.set) = (due, set);
         let mut request = self.client.new_request();
         self.templates[set].fill(&mut request);
@@ -157,20 +157,20 @@ impl Load<'_> {
         let tag = event.tag.0 as u32;
         match event.kind {
             EventKind::Stdout(data) => {
-                let flight = &mut self.flights[tag as usize];
+                let flight = &mut self.in_flight[tag as usize];
                 flight.answer.push(&mut self.wanted, data);
             }
             EventKind::End(outcome) => {
-                self.land(now, event.request, tag, outcome);
+                self.finish(now, event.request, tag, outcome);
                 // Sent here, the next request finds the connection's data still in the processor's cache.
-                self.depart(now);
+                self.send_due(now);
             }
             _ => {}
         }
     }
 
-    fn land(&mut self, now: Instant, request: RequestHandle, tag: u32, outcome: Outcome) {
-        let flight = &mut self.flights[tag as usize];
+    fn finish(&mut self, now: Instant, request: RequestHandle, tag: u32, outcome: Outcome) {
+        let flight = &mut self.in_flight[tag as usize];
         let completion = match outcome {
             Ok(completion) => completion,
             Err(failure) => {
@@ -183,27 +183,27 @@ impl Load<'_> {
             Ok(()) => {
                 let latency = now.saturating_duration_since(flight.due);
                 self.tally.succeeded(flight.set, latency, 1);
-                self.grounded.push(tag);
+                self.free_tags.push(tag);
             }
             Err(wrong) => self.fail(tag, wrong),
         }
     }
 
     fn fail(&mut self, tag: u32, kind: impl std::fmt::Display) {
-        self.grounded.push(tag);
-        self.tally.failed(self.flights[tag as usize].set, kind);
-        if self.tally.is_hopeless() {
+        self.free_tags.push(tag);
+        self.tally.failed(self.in_flight[tag as usize].set, kind);
+        if self.tally.is_failing() {
             self.pace.stop();
         }
     }
 
     fn is_over(&self) -> bool {
-        self.grounded.len() == self.flights.len() && self.pace.is_over()
+        self.free_tags.len() == self.in_flight.len() && self.pace.is_over()
     }
 
     /// How long to wait: for the FastCGI client, the next request, the next progress line.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        let own = [self.later, self.tally.progress_due()];
+        let own = [self.next_due, self.tally.progress_due()];
         let own = own.into_iter().flatten().min();
         let own = own.map(|at| at.saturating_duration_since(now));
         let client = self.client.timeout(now);

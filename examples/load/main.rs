@@ -80,7 +80,7 @@ fn run(arguments: &Arguments) -> io::Result<Summary> {
     };
     let usage = Usage::now().since(before);
     tally.end_progress();
-    if tally.is_hopeless() {
+    if tally.is_failing() {
         eprintln!("load: given up: too many failures in a row");
     }
     Ok(Summary::new(tally, totals, usage))

@@ -37,45 +37,44 @@ pub(crate) fn run(
     pace: Pace,
     tally: &mut Tally,
 ) -> io::Result<Totals> {
-    let mut floor = Floor {
+    let mut load = RawLoad {
         requests: Requests::prepare(template, sharing)?,
         response_len: 0,
-        lanes: Vec::new(),
-        places: VecDeque::new(),
+        connections: Vec::new(),
+        free_slots: VecDeque::new(),
         in_flight: 0,
         pace,
         tally,
-        later: None,
+        next_due: None,
         totals: Totals::default(),
     };
     let mut poll = Poll::new()?;
     for index in 0..arguments.conns {
         let mut socket = connect::Stream::connect(address)?;
         if index == 0 {
-            floor.first_exchange(&mut socket, arguments)?;
+            load.first_exchange(&mut socket, arguments)?;
         }
         let socket = Socket::adopt(socket, poll.registry(), Token(index))?;
-        floor.lanes.push(Lane::new(socket));
-        floor.totals.connections += 1;
+        load.connections.push(Connection::new(socket));
+        load.totals.connections += 1;
     }
-    let places = arguments.inflight.min(arguments.conns * sharing as usize);
-    floor
-        .places
-        .extend((0..places).map(|place| place % arguments.conns));
-    floor.places.make_contiguous().sort_unstable();
+    let free_slots = arguments.inflight.min(arguments.conns * sharing as usize);
+    load.free_slots
+        .extend((0..free_slots).map(|place| place % arguments.conns));
+    load.free_slots.make_contiguous().sort_unstable();
     let mut events = Events::with_capacity(1024);
     let mut memory = vec![0; ReadBuf::DEFAULT_LEN];
     let mut now = Instant::now();
     let mut heard = now;
-    while floor.depart(now)? {
-        floor.tally.show_progress(now);
+    while load.send_due(now)? {
+        load.tally.show_progress(now);
         let silence = heard.checked_add(arguments.timeout);
-        let next = [silence, floor.later, floor.tally.progress_due()];
+        let next = [silence, load.next_due, load.tally.progress_due()];
         let next = next.into_iter().flatten().min();
         let timeout = next.map(|at| at.saturating_duration_since(now));
         wait(&mut poll, &mut events, timeout)?;
         now = Instant::now();
-        if !events.is_empty() || floor.in_flight == 0 {
+        if !events.is_empty() || load.in_flight == 0 {
             heard = now;
         } else if silence.is_some_and(|silence| silence <= now) {
             return Err(io::ErrorKind::TimedOut.into());
@@ -83,30 +82,30 @@ pub(crate) fn run(
         for event in &events {
             let index = event.token().0;
             if event.is_writable() {
-                floor.lanes[index].writable = true;
-                floor.write(index)?;
+                load.connections[index].writable = true;
+                load.write(index)?;
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                floor.read(index, now, &mut memory, event.is_read_closed())?;
+                load.read(index, now, &mut memory, event.is_read_closed())?;
             }
         }
     }
-    floor.totals.elapsed = now.saturating_duration_since(floor.pace.start());
-    Ok(floor.totals)
+    load.totals.elapsed = now.saturating_duration_since(load.pace.start());
+    Ok(load.totals)
 }
 
-struct Floor<'a> {
+struct RawLoad<'a> {
     requests: Requests,
     /// Length of a response in bytes, records included.
     response_len: usize,
-    lanes: Vec<Lane>,
+    connections: Vec<Connection>,
     /// One entry for each request that may be sent: the index of its connection.
-    places: VecDeque<usize>,
+    free_slots: VecDeque<usize>,
     in_flight: u64,
     pace: Pace,
     tally: &'a mut Tally,
     /// When the next request is due, if none is due now.
-    later: Option<Instant>,
+    next_due: Option<Instant>,
     totals: Totals,
 }
 
@@ -136,33 +135,33 @@ impl Requests {
 }
 
 /// One connection.
-struct Lane {
+struct Connection {
     socket: Socket,
     writable: bool,
     /// Where in the prepared bytes the next write begins.
     at: usize,
     /// Number of bytes still to be written.
-    owed: usize,
+    unwritten: usize,
     /// Number of bytes received of an incomplete response.
     partial: usize,
     /// Requests without a response: when they were due, and how many.
     waiting: VecDeque<(Instant, u64)>,
 }
 
-impl Lane {
+impl Connection {
     fn new(socket: Socket) -> Self {
         Self {
             socket,
             writable: true,
             at: 0,
-            owed: 0,
+            unwritten: 0,
             partial: 0,
             waiting: VecDeque::new(),
         }
     }
 }
 
-impl Floor<'_> {
+impl RawLoad<'_> {
     /// Sends one request and parses its response, to learn the length of all responses.
     fn first_exchange(
         &mut self,
@@ -201,14 +200,14 @@ impl Floor<'_> {
     }
 
     /// Sends the requests that are due, as far as the limit of requests in flight allows. False when the run is over.
-    fn depart(&mut self, now: Instant) -> io::Result<bool> {
-        self.later = None;
-        let mut lane = None;
-        while let Some(index) = self.places.front().copied() {
+    fn send_due(&mut self, now: Instant) -> io::Result<bool> {
+        self.next_due = None;
+        let mut connection = None;
+        while let Some(index) = self.free_slots.front().copied() {
             match self.pace.next(now) {
                 Next::Due(due) => {
-                    self.places.pop_front();
-                    if let Some(last) = lane.replace(index)
+                    self.free_slots.pop_front();
+                    if let Some(last) = connection.replace(index)
                         && last != index
                     {
                         self.write(last)?;
@@ -216,41 +215,43 @@ impl Floor<'_> {
                     self.owe(index, due);
                 }
                 Next::Later(at) => {
-                    self.later = Some(at);
+                    self.next_due = Some(at);
                     break;
                 }
                 Next::Over => break,
             }
         }
-        if let Some(last) = lane {
+        if let Some(last) = connection {
             self.write(last)?;
         }
         Ok(!self.pace.is_over() || self.in_flight > 0)
     }
 
     fn owe(&mut self, index: usize, due: Instant) {
-        let lane = &mut self.lanes[index];
-        lane.owed += self.requests.len;
+        let connection = &mut self.connections[index];
+        connection.unwritten += self.requests.len;
         self.in_flight += 1;
-        match lane.waiting.back_mut() {
+        match connection.waiting.back_mut() {
             Some((last, count)) if *last == due => *count += 1,
-            _ => lane.waiting.push_back((due, 1)),
+            _ => connection.waiting.push_back((due, 1)),
         }
     }
 
     fn write(&mut self, index: usize) -> io::Result<()> {
-        let lane = &mut self.lanes[index];
-        while lane.owed > 0 && lane.writable {
+        let connection = &mut self.connections[index];
+        while connection.unwritten > 0 && connection.writable {
             let all = &self.requests.bytes;
-            let end = all.len().min(lane.at + lane.owed);
-            match lane.socket.write(&all[lane.at..end]) {
+            let end = all.len().min(connection.at + connection.unwritten);
+            match connection.socket.write(&all[connection.at..end]) {
                 Ok(written) => {
-                    lane.writable = lane.at + written == end;
-                    lane.owed -= written;
-                    lane.at = (lane.at + written) % all.len();
+                    connection.writable = connection.at + written == end;
+                    connection.unwritten -= written;
+                    connection.at = (connection.at + written) % all.len();
                     self.totals.bytes_sent += written as u64;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => lane.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.writable = false
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -267,7 +268,7 @@ impl Floor<'_> {
         to_the_end: bool,
     ) -> io::Result<()> {
         loop {
-            let len = match self.lanes[index].socket.read(memory) {
+            let len = match self.connections[index].socket.read(memory) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(len) => len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -284,22 +285,22 @@ impl Floor<'_> {
 
     /// Counts bytes as responses.
     fn count(&mut self, index: usize, now: Instant, len: usize) -> io::Result<()> {
-        let lane = &mut self.lanes[index];
-        lane.partial += len;
-        while lane.partial >= self.response_len {
-            let Some((due, count)) = lane.waiting.front_mut() else {
+        let connection = &mut self.connections[index];
+        connection.partial += len;
+        while connection.partial >= self.response_len {
+            let Some((due, count)) = connection.waiting.front_mut() else {
                 return Err(io::Error::other("a response is longer than the first one"));
             };
-            let came = (*count).min((lane.partial / self.response_len) as u64);
-            lane.partial -= came as usize * self.response_len;
+            let came = (*count).min((connection.partial / self.response_len) as u64);
+            connection.partial -= came as usize * self.response_len;
             self.tally
                 .succeeded(0, now.saturating_duration_since(*due), came);
             *count -= came;
             self.in_flight -= came;
             if *count == 0 {
-                lane.waiting.pop_front();
+                connection.waiting.pop_front();
             }
-            self.places.extend((0..came).map(|_| index));
+            self.free_slots.extend((0..came).map(|_| index));
         }
         Ok(())
     }

@@ -90,8 +90,8 @@ impl Tally {
     }
 
     /// Whether the run should be given up: all of the last requests failed.
-    pub(crate) fn is_hopeless(&self) -> bool {
-        self.failures_in_a_row >= HOPELESS
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW
     }
 
     /// Shows the progress, if enabled and due.
@@ -131,7 +131,7 @@ fn latencies(sets: &[SetTally]) -> Cow<'_, Histogram<u64>> {
 const LONGEST_NANOS: u64 = 3_600_000_000_000;
 
 /// After this many failures in a row, a run is given up.
-const HOPELESS: u64 = 10_000;
+const MAX_FAILURES_IN_A_ROW: u64 = 10_000;
 
 /// The most kinds of errors that are counted separately.
 const MAX_KINDS: usize = 32;

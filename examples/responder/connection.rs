@@ -102,7 +102,7 @@ impl Connection {
             Next::Close
         });
         if matches!(next, Next::Close) {
-            self.session.requests.recycle(cx.pool);
+            self.session.requests.give_back(cx.pool);
         }
         next
     }

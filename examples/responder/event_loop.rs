@@ -57,7 +57,7 @@ struct EventLoop<'a> {
     site: &'a Site,
     control: &'a Control,
     poll: Poll,
-    intake: Option<Intake>,
+    acceptor: Option<Acceptor>,
     inbox: Receiver<Stream>,
     connections: Slab<Connection>,
     /// Connections that have something to do, each at most once.
@@ -70,7 +70,7 @@ struct EventLoop<'a> {
 }
 
 /// The listener, and the loops that get its connections in turn.
-struct Intake {
+struct Acceptor {
     listener: Listener,
     outlets: Vec<Outlet>,
     next: usize,
@@ -93,7 +93,7 @@ impl<'a> EventLoop<'a> {
             site,
             control,
             poll,
-            intake: None,
+            acceptor: None,
             inbox,
             connections: Slab::new(),
             ready: VecDeque::new(),
@@ -107,7 +107,7 @@ impl<'a> EventLoop<'a> {
 
     fn listen(&mut self, mut listener: Listener, outlets: Vec<Outlet>) -> io::Result<()> {
         listener.register(self.poll.registry(), LISTENER)?;
-        self.intake = Some(Intake {
+        self.acceptor = Some(Acceptor {
             listener,
             outlets,
             next: 0,
@@ -163,27 +163,30 @@ impl<'a> EventLoop<'a> {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let retry_at = self.intake.as_ref().and_then(|intake| intake.retry_at);
+        let retry_at = self
+            .acceptor
+            .as_ref()
+            .and_then(|acceptor| acceptor.retry_at);
         let due = self.deadlines.first().map(|&(due, _)| due);
         let next = retry_at.into_iter().chain(due).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
     fn accept(&mut self, now: Instant) {
-        let Some(intake) = &mut self.intake else {
+        let Some(acceptor) = &mut self.acceptor else {
             return;
         };
-        intake.retry_at = None;
+        acceptor.retry_at = None;
         let mut own = Vec::new();
         loop {
-            match intake.listener.accept() {
+            match acceptor.listener.accept() {
                 Ok(stream) => {
-                    let turn = intake.next;
-                    intake.next = (turn + 1) % intake.outlets.len();
+                    let turn = acceptor.next;
+                    acceptor.next = (turn + 1) % acceptor.outlets.len();
                     if turn == 0 {
                         own.push(stream);
                     } else {
-                        intake.outlets[turn].push(stream);
+                        acceptor.outlets[turn].push(stream);
                     }
                 }
                 Err(error) => match error.kind() {
@@ -193,7 +196,7 @@ impl<'a> EventLoop<'a> {
                     | io::ErrorKind::ConnectionReset => {}
                     _ => {
                         log::warn!("cannot accept: {error}");
-                        intake.retry_at = Some(now + ACCEPT_RETRY);
+                        acceptor.retry_at = Some(now + ACCEPT_RETRY);
                         break;
                     }
                 },
@@ -225,7 +228,10 @@ impl<'a> EventLoop<'a> {
     }
 
     fn handle_deadlines(&mut self, now: Instant) {
-        let retry_at = self.intake.as_ref().and_then(|intake| intake.retry_at);
+        let retry_at = self
+            .acceptor
+            .as_ref()
+            .and_then(|acceptor| acceptor.retry_at);
         if retry_at.is_some_and(|due| due <= now) {
             self.accept(now);
         }

@@ -91,7 +91,7 @@ impl Exchange {
     }
 
     /// Gives the memory back.
-    pub(super) fn recycle(self, pool: &mut Pool) {
+    pub(super) fn give_back(self, pool: &mut Pool) {
         pool.give(self.params);
         if let Stage::Body { body, .. } | Stage::Waiting { body, .. } = self.stage
             && let Body::Kept { bytes, .. } = body

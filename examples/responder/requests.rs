@@ -142,9 +142,9 @@ impl OpenRequests {
     }
 
     /// Gives the memory of the open requests back.
-    pub(super) fn recycle(&mut self, pool: &mut Pool) {
+    pub(super) fn give_back(&mut self, pool: &mut Pool) {
         for exchange in self.open.drain(..) {
-            exchange.recycle(pool);
+            exchange.give_back(pool);
         }
     }
 
@@ -262,7 +262,7 @@ impl OpenRequests {
             self.sending -= 1;
         }
         cx.counters.requests += 1;
-        exchange.recycle(cx.pool);
+        exchange.give_back(cx.pool);
     }
 }
 

@@ -193,9 +193,9 @@ fn count_with(options: Options, requests: u64, arguments: &str) -> Calls {
 /// The calls for each of the requests that the second run had more than the first.
 fn per_request(few: &HashMap<String, f64>, many: &HashMap<String, f64>, more: usize) -> Calls {
     let is_named = |names: &[&str], name: &String| names.contains(&name.as_str());
-    let of = |is_meant: &dyn Fn(&String) -> bool| {
+    let of = |meets_precondition: &dyn Fn(&String) -> bool| {
         let sum = |run: &HashMap<String, f64>| {
-            let meant = run.iter().filter(|(name, _)| is_meant(name));
+            let meant = run.iter().filter(|(name, _)| meets_precondition(name));
             meant.map(|(_, calls)| calls).sum::<f64>()
         };
         (sum(many) - sum(few)) / more as f64

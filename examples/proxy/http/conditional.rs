@@ -24,11 +24,11 @@ pub(crate) enum Wanted {
         to: u64,
     },
     /// A range that begins at or after the end of the file: 416.
-    Beyond,
+    NotSatisfiable,
     /// Nothing: the client has this version, 304.
-    Known,
+    NotModified,
     /// Nothing: the request is for a different version, 412.
-    Another,
+    PreconditionFailed,
 }
 
 impl Version {
@@ -51,14 +51,14 @@ impl Version {
     /// What to send for GET or HEAD of a file with `len` bytes. Conditions are evaluated in the order of RFC 9110,
     /// 13.2.2.
     pub(crate) fn wanted(&self, head: &RequestHead<'_, '_>, len: u64) -> Wanted {
-        if !self.is_meant(head) {
-            return Wanted::Another;
+        if !self.meets_precondition(head) {
+            return Wanted::PreconditionFailed;
         }
-        if self.is_known(head) {
-            return Wanted::Known;
+        if self.is_not_modified(head) {
+            return Wanted::NotModified;
         }
         match head.field("range") {
-            Some(range) if head.method == "GET" && self.is_of_range(head) => {
+            Some(range) if head.method == "GET" && self.matches_if_range(head) => {
                 let range = std::str::from_utf8(range).ok();
                 let part = range.and_then(|range| parse_range(range.trim(), len));
                 part.unwrap_or(Wanted::Whole)
@@ -68,7 +68,7 @@ impl Version {
     }
 
     /// Whether the request is for this version: If-Match, or without it If-Unmodified-Since.
-    fn is_meant(&self, head: &RequestHead<'_, '_>) -> bool {
+    fn meets_precondition(&self, head: &RequestHead<'_, '_>) -> bool {
         match self.is_listed(head, "if-match", |tag| tag) {
             Some(is_listed) => is_listed,
             None => date_of(head, "if-unmodified-since").is_none_or(|since| self.seconds <= since),
@@ -76,7 +76,7 @@ impl Version {
     }
 
     /// Whether the client has this version: If-None-Match, or without it If-Modified-Since.
-    fn is_known(&self, head: &RequestHead<'_, '_>) -> bool {
+    fn is_not_modified(&self, head: &RequestHead<'_, '_>) -> bool {
         match self.is_listed(head, "if-none-match", without_weakness) {
             Some(is_listed) => is_listed,
             None => date_of(head, "if-modified-since").is_some_and(|since| self.seconds <= since),
@@ -99,7 +99,7 @@ impl Version {
     }
 
     /// Whether a part of this version matches the parts that the client has (If-Range).
-    fn is_of_range(&self, head: &RequestHead<'_, '_>) -> bool {
+    fn matches_if_range(&self, head: &RequestHead<'_, '_>) -> bool {
         head.field("if-range").is_none_or(|condition| {
             condition.trim_ascii() == self.etag.as_bytes()
                 || date_of(head, "if-range").is_some_and(|date| date == self.seconds)
@@ -135,7 +135,7 @@ fn parse_range(range: &str, len: u64) -> Option<Wanted> {
     Some(if from < to {
         Wanted::Part { from, to }
     } else {
-        Wanted::Beyond
+        Wanted::NotSatisfiable
     })
 }
 

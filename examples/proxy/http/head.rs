@@ -30,7 +30,7 @@ pub(crate) struct RequestHead<'h, 'b> {
     pub(crate) body: BodyLength,
     pub(crate) keeps_alive: bool,
     /// The client waits for `100 Continue`.
-    pub(crate) waits: bool,
+    pub(crate) expects_continue: bool,
 }
 
 impl<'h, 'b> RequestHead<'h, 'b> {
@@ -176,7 +176,7 @@ pub(crate) fn parse<'h, 'b>(
         fields: request.headers,
         body: facts.body(is_http11)?,
         keeps_alive: !facts.close && (is_http11 || facts.keep_alive),
-        waits: is_http11 && facts.expects,
+        expects_continue: is_http11 && facts.expects,
     })
 }
 

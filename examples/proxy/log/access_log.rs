@@ -108,7 +108,7 @@ impl AccessLog {
             Some(time) => writeln!(self.lines, "\" {:.3}", time.as_secs_f64()),
             None => writeln!(self.lines, "\" -"),
         };
-        self.flush_many();
+        self.flush_if_long();
     }
 
     /// Logs a message for the operator, whether or not requests are logged.
@@ -127,7 +127,7 @@ impl AccessLog {
             push_escaped(&mut self.lines, line);
             self.lines.push(b'\n');
         }
-        self.flush_many();
+        self.flush_if_long();
     }
 
     /// Passes the lines to the writer's thread.
@@ -139,8 +139,8 @@ impl AccessLog {
     }
 
     /// Passes the lines on early: those of one turn may be more than the writer accepts at once.
-    fn flush_many(&mut self) {
-        if self.lines.len() > MANY {
+    fn flush_if_long(&mut self) {
+        if self.lines.len() > FLUSH_LEN {
             self.flush();
         }
     }
@@ -149,7 +149,7 @@ impl AccessLog {
 /// The most entries that are kept for reuse.
 const MAX_ENTRIES: usize = 64;
 /// With more bytes than this, the lines are passed on before the end of the turn.
-const MANY: usize = 64 * 1024;
+const FLUSH_LEN: usize = 64 * 1024;
 
 /// Escapes bytes that could end a line or a quoted part, as `\xNN`.
 fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -56,13 +56,13 @@ impl LogWriter {
     /// Takes whole lines. Never blocks on the reader of the log.
     pub(crate) fn write(&self, lines: &[u8]) {
         let mut state = self.shared.lock();
-        if state.waiting.len() + lines.len() > MOST {
+        if state.waiting.len() + lines.len() > MAX_WAITING {
             state.lost += line_count(lines);
             return;
         }
         let before = state.waiting.len();
         state.waiting.extend_from_slice(lines);
-        let is_much = before < MUCH && state.waiting.len() >= MUCH;
+        let is_much = before < BATCH_LEN && state.waiting.len() >= BATCH_LEN;
         if std::mem::take(&mut state.is_idle) || is_much {
             self.shared.changed.notify_all();
         }
@@ -78,7 +78,7 @@ impl Drop for LogWriter {
         let _ = self
             .shared
             .changed
-            .wait_timeout_while(state, AT_THE_END, is_left);
+            .wait_timeout_while(state, DROP_TIMEOUT, is_left);
     }
 }
 
@@ -107,10 +107,10 @@ impl Shared {
             }
             // A short delay collects lines: waking the thread for every turn would cost most when a turn has little to
             // do.
-            let is_little = |state: &mut State| !state.is_over && state.waiting.len() < MUCH;
+            let is_little = |state: &mut State| !state.is_over && state.waiting.len() < BATCH_LEN;
             let waited = self
                 .changed
-                .wait_timeout_while(state, A_LITTLE, is_little)
+                .wait_timeout_while(state, BATCH_DELAY, is_little)
                 .unwrap_or_else(PoisonError::into_inner);
             state = waited.0;
             std::mem::swap(&mut lines, &mut state.waiting);
@@ -120,7 +120,7 @@ impl Shared {
             // Locked, so that the lines of several loops are not mixed.
             lost.write(&mut io::stderr().lock(), &lines);
             lines.clear();
-            lines.shrink_to(MUCH);
+            lines.shrink_to(BATCH_LEN);
         }
     }
 }
@@ -189,7 +189,9 @@ fn write_whole<'l>(out: &mut impl Write, mut lines: &'l [u8]) -> Result<(), Refu
             Ok(len) => lines = &lines[len..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Another process that shares the pipe or terminal may have made it non-blocking.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(A_MOMENT),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                thread::sleep(RETRY_INTERVAL)
+            }
             Err(error) => return Err((lines, error)),
         }
     }
@@ -202,12 +204,12 @@ fn line_count(lines: &[u8]) -> usize {
 
 /// The most bytes of a loop that wait to be written: half a second of the most that a loop can log. While these are
 /// written, as many can wait again.
-const MOST: usize = 8 * 1024 * 1024;
+const MAX_WAITING: usize = 8 * 1024 * 1024;
 /// With this many bytes the thread is woken; and this much memory is kept when no bytes wait.
-const MUCH: usize = 64 * 1024;
+const BATCH_LEN: usize = 64 * 1024;
 /// How long fewer bytes than that wait for more.
-const A_LITTLE: Duration = Duration::from_millis(20);
+const BATCH_DELAY: Duration = Duration::from_millis(20);
 /// How often to retry a non-blocking log that is full.
-const A_MOMENT: Duration = Duration::from_millis(2);
+const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 /// How long dropping the log waits for the last lines.
-const AT_THE_END: Duration = Duration::from_secs(3);
+const DROP_TIMEOUT: Duration = Duration::from_secs(3);

@@ -98,7 +98,7 @@ impl Listener {
                     self.retry_at = None;
                     return Ok(None);
                 }
-                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     self.retry_at = Some(now + PAUSE);
                     return Err(error);
@@ -131,7 +131,7 @@ fn bound(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
 }
 
 /// Whether the error is one of the connection that was to be accepted, not of the listener.
-fn is_of_the_connection(error: &io::Error) -> bool {
+fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::Interrupted

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Write};
 
 /// Fewer bytes than this are kept until the end of the turn.
-pub(crate) const SMALL: usize = 16 * 1024;
+pub(crate) const MAX_BATCHED: usize = 16 * 1024;
 
 /// The bytes to send to a client.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ impl Outbox {
                 let mut slices = [IoSlice::new(&[]); MAX_PARTS + 1];
                 slices[0] = IoSlice::new(&self.bytes[self.start..]);
                 let mut count = 1;
-                each_left(parts, sent, |part| {
+                each_unsent(parts, sent, |part| {
                     slices[count] = IoSlice::new(part);
                     count += 1;
                 });
@@ -111,14 +111,14 @@ impl Outbox {
 
     /// Keeps the bytes of `parts` after the first `sent`.
     pub(crate) fn keep(&mut self, parts: &[&[u8]], sent: usize) {
-        each_left(parts, sent, |part| self.tail().extend_from_slice(part));
+        each_unsent(parts, sent, |part| self.tail().extend_from_slice(part));
     }
 }
 
 /// A chunk has three parts: its size line, its bytes, its line end.
 const MAX_PARTS: usize = 3;
 
-fn each_left<'p>(parts: &[&'p [u8]], mut sent: usize, mut take: impl FnMut(&'p [u8])) {
+fn each_unsent<'p>(parts: &[&'p [u8]], mut sent: usize, mut take: impl FnMut(&'p [u8])) {
     for part in parts {
         let skipped = sent.min(part.len());
         sent -= skipped;

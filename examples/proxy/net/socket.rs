@@ -8,7 +8,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 
 use super::buffer_pool::BufferPool;
-use super::outbox::{Outbox, SMALL};
+use super::outbox::{MAX_BATCHED, Outbox};
 
 /// A client's socket.
 #[derive(Debug)]
@@ -152,7 +152,7 @@ impl Socket {
             // The client's time limit starts now: there was nothing to send before.
             self.last_progress = now;
         }
-        if !self.is_writable || self.out.len() + len <= SMALL {
+        if !self.is_writable || self.out.len() + len <= MAX_BATCHED {
             self.out.lend(|| pool.take());
             self.out.keep(&parts, 0);
             return;

@@ -290,7 +290,7 @@ impl Exchange {
         fields: &[(&[u8], &[u8])],
         body: OwnBody<'_>,
     ) {
-        if !self.upload.lets_go_on() {
+        if !self.upload.can_keep_connection() {
             self.response.close_after();
         }
         self.response.write_own(cx, socket, status, fields, body);
@@ -327,7 +327,7 @@ impl Exchange {
             Phase::Complete if !self.upload.is_wanted() => {
                 // The rest of the body is read so that the connection can be kept: not if it ends anyway, and not
                 // without limit.
-                if self.upload.lets_go_on() && self.response.keeps_alive() {
+                if self.upload.can_keep_connection() && self.response.keeps_alive() {
                     return None;
                 }
                 self.response.close_after();

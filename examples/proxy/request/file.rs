@@ -38,14 +38,14 @@ pub(crate) fn answer(
     let range = match version.wanted(head, len) {
         Wanted::Part { from, to } => Some((from, to)),
         Wanted::Whole => None,
-        Wanted::Known => {
+        Wanted::NotModified => {
             let fields: &[(&[u8], &[u8])] = &[(b"ETag", etag), (b"Last-Modified", modified)];
             return exchange.answer(cx, socket, 304, fields, OwnBody::None);
         }
-        Wanted::Another => {
+        Wanted::PreconditionFailed => {
             return exchange.fail(cx, socket, 412, "the file has changed");
         }
-        Wanted::Beyond => {
+        Wanted::NotSatisfiable => {
             let range = format!("bytes */{len}");
             let fields: &[(&[u8], &[u8])] = &[(b"Content-Range", range.as_bytes())];
             let (content_type, text) = ("text/plain", "");

@@ -26,7 +26,7 @@ pub(crate) fn asked(cx: &Context, head: &RequestHead<'_, '_>) -> Asked {
 pub(crate) fn unwanted_body(head: &RequestHead<'_, '_>) -> Upload {
     match head.body {
         BodyLength::Counted(0) => Upload::done(),
-        BodyLength::Counted(left) if !head.waits => Upload::skipped(left),
+        BodyLength::Counted(left) if !head.expects_continue => Upload::skipped(left),
         BodyLength::Counted(_) | BodyLength::Chunked => Upload::endless(),
     }
 }
@@ -123,7 +123,7 @@ fn ask(
         }
         BodyLength::Chunked => exchange.set_upload(Upload::collected(request)),
     }
-    if head.waits && following.is_empty() && exchange.wants_body() {
+    if head.expects_continue && following.is_empty() && exchange.wants_body() {
         // The client waits for permission to send its body.
         let out = socket.tail(cx.buffers());
         out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");

@@ -109,7 +109,7 @@ impl Upload {
     }
 
     /// Whether the connection can be kept after a response that does not wait for the rest of the body.
-    pub(crate) fn lets_go_on(&self) -> bool {
+    pub(crate) fn can_keep_connection(&self) -> bool {
         match self.0 {
             State::Done => true,
             State::Skipped { left } => left <= MAX_SKIPPED,

@@ -9,7 +9,7 @@ use mio_fcgi::{Outcome, RequestHandle, Tag};
 use super::http::head::{self, FieldSpace, MAX_FIELDS, Refusal};
 use super::http::request_reader::{Found, RequestReader, request_line};
 use super::http::response_head::Asked;
-use super::net::outbox::SMALL;
+use super::net::outbox::MAX_BATCHED;
 use super::net::socket::Socket;
 use super::request::exchange::{Exchange, Over};
 use super::request::start;
@@ -80,7 +80,7 @@ impl Connection {
     }
 
     /// Whether the connection needs a turn. Clears the wish.
-    pub(crate) fn take_wish_for_turn(&mut self) -> bool {
+    pub(crate) fn take_wants_turn(&mut self) -> bool {
         std::mem::take(&mut self.wants_turn)
     }
 
@@ -164,7 +164,7 @@ impl Connection {
     fn wants_input(&self) -> bool {
         match &self.stage {
             // False for a client that keeps sending requests and does not read the responses.
-            Stage::Head => self.socket.is_writable() && self.socket.unsent() < SMALL,
+            Stage::Head => self.socket.is_writable() && self.socket.unsent() < MAX_BATCHED,
             Stage::Exchange(exchange) => exchange.wants_input(),
             Stage::Teardown(teardown) => teardown.wants_input(),
             Stage::Gone => false,

@@ -127,7 +127,7 @@ impl Worker {
         self.cx.fcgi().handle_timeout(now);
         self.fire_timers();
         if let Some(since) = self.cx.admission_mut().idle_since(now) {
-            self.send_idle_away(since, ACCEPTS);
+            self.close_idle(since, ACCEPTS);
         }
         // At most this many turns pass before new clients and events are looked at. Each turn moves one buffer at most.
         let mut turns = TURNS;
@@ -205,13 +205,13 @@ impl Worker {
                 connection: Connection::new(Tag(key as u64), socket),
                 marks: Marks::default(),
             });
-            self.cx.admission_mut().client_came();
+            self.cx.admission_mut().add_client();
             self.schedule.enqueue(key, &mut slot.marks);
         }
     }
 
     /// Closes clients that have been between requests since `since`, at most `most` of them.
-    fn send_idle_away(&mut self, since: Instant, most: usize) {
+    fn close_idle(&mut self, since: Instant, most: usize) {
         let is_idle = |slot: &Slot| slot.connection.is_idle_since(since) && !slot.marks.is_ready();
         let idle = self.clients.iter().filter(|entry| is_idle(entry.1));
         let keys: Vec<usize> = idle.map(|entry| entry.0).take(most).collect();
@@ -307,12 +307,12 @@ impl Worker {
         connection.give_back(&mut self.cx);
         if connection.is_gone() {
             self.schedule.forget(key, marks);
-            self.cx.admission_mut().client_left();
+            self.cx.admission_mut().remove_client();
             // Dropping the socket closes it, and closing removes it from the poll.
             self.clients.remove(key);
             return;
         }
-        if connection.take_wish_for_turn() {
+        if connection.take_wants_turn() {
             self.schedule.enqueue(key, marks);
         }
         if connection.wants_to_send() {
@@ -345,7 +345,7 @@ impl Worker {
             return;
         };
         let now = self.cx.now();
-        self.send_idle_away(now, usize::MAX);
+        self.close_idle(now, usize::MAX);
         if now >= deadline {
             self.end();
         } else if self.clients.is_empty() {

@@ -76,11 +76,11 @@ impl Admission {
         }
     }
 
-    pub(crate) fn client_came(&mut self) {
+    pub(crate) fn add_client(&mut self) {
         self.clients += 1;
     }
 
-    pub(crate) fn client_left(&mut self) {
+    pub(crate) fn remove_client(&mut self) {
         self.clients -= 1;
     }
 

@@ -214,7 +214,7 @@ fn allowed(head: &RequestHead<'_, '_>, bytes: &[u8]) {
     let says = |option: &[u8]| options.iter().any(|it| it == option);
     let keeps = !says(b"close") && (head.is_http11 || says(b"keep-alive"));
     assert_eq!(head.keeps_alive, keeps);
-    assert!(!head.waits || (head.is_http11 && head.field("expect").is_some()));
+    assert!(!head.expects_continue || (head.is_http11 && head.field("expect").is_some()));
     assert!(hosts == 1 || (hosts == 0 && !head.is_http11));
     match head.body {
         BodyLength::Chunked => {

@@ -1,4 +1,4 @@
-//! `get`: what it shows, and what it says and returns for each way in which there is nothing to show.
+//! `get`: what it prints, and the message and exit status of each failure.
 
 use std::io::{Read, Write};
 use std::process::Stdio;
@@ -14,7 +14,7 @@ fn get(arguments: &[&str]) -> Ended {
     run(example("get").args(arguments), b"")
 }
 
-/// Asks a peer that plays `script` with one request.
+/// Sends one request to a peer that runs `script`.
 fn get_from<T: Send + 'static>(
     script: impl FnOnce(&mut Connection, u16) -> T + Send + 'static,
     arguments: &[&str],
@@ -168,7 +168,7 @@ fn the_request_is_what_the_command_line_says() {
     }
 }
 
-/// The parameters that an application is sent for a command line.
+/// The parameters that an application receives for a command line.
 fn sent(arguments: &[&str]) -> peer::Received {
     let peer = Peer::unix(|listener| {
         let mut connection = listener.accept();
@@ -348,7 +348,7 @@ fn a_silent_server_is_given_up_in_time() {
         connection.send(&peer::stdout(id, b"X: y\r\n\r\nbegun\n"));
         connection.rest()
     };
-    // Longer: the peer has its part to do in it.
+    // A longer timeout: the peer needs some of it.
     let (ended, _) = get_from(begun, &["--timeout", "3"]);
     ended.failed(28, &["did not end in time"]);
     assert_eq!(ended.text(), "begun\n");

@@ -30,7 +30,7 @@ fn as_many_requests_as_asked_for_go_over_as_many_connections() {
             latencies["p50"].as_f64() <= latencies["max"].as_f64(),
             "{figures}"
         );
-        // The floor learns from one request of its own.
+        // With `--raw` the program sends one more request, to learn the length of a response.
         assert_eventually(|| {
             let after = application.counters();
             after.requests - before.requests == 200 + extra
@@ -190,7 +190,7 @@ fn at_a_rate_latencies_count_from_when_a_request_was_due() {
     };
     let each = delay.as_secs_f64() * 1e6;
     assert!(median(&[]) >= each);
-    // All are due within 20 ms, and the one in the middle has nine before it.
+    // All requests are due within 20 ms, and the middle one has nine before it.
     assert!(median(&["--rate", "1000"]) >= 9.0 * each - 20_000.0);
     let start = Instant::now();
     median(&["--rate", "40"]);
@@ -289,7 +289,7 @@ fn run(arguments: &[&str]) -> Output {
         .expect("the program starts")
 }
 
-/// The figures of a run against the application that went well.
+/// The figures of a successful run against the application.
 fn json(application: &Running, arguments: &[&str]) -> Value {
     let output = load(application, &[arguments, &["--json"]].concat());
     assert!(output.status.success(), "{output:?}");

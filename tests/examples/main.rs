@@ -1,5 +1,5 @@
-//! The examples as a person has them: processes with a command line, an exit status and two outputs. The example `responder`
-//! is spoken to in FastCGI as well. The example `proxy` has a folder of its own.
+//! The examples as a user runs them: processes with a command line, an exit status and two outputs. The example
+//! `responder` is also tested over FastCGI. The example `proxy` has a folder of its own.
 #![cfg(unix)]
 
 #[path = "../../examples/responder/app.rs"]

@@ -1,4 +1,4 @@
-//! Runs the examples, built as they are now.
+//! Runs the examples, built from the current sources.
 
 #![allow(
     dead_code,
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a program may take before the test fails.
 const TIME_LIMIT: Duration = Duration::from_secs(45);
 
-/// What a program has left behind.
+/// The result of a program.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// `None`: ended by a signal.
@@ -31,7 +31,7 @@ impl Ended {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Checks the status, and that what is said on stderr is one line with these words.
+    /// Checks the status, and that stderr is one line with these words.
     #[track_caller]
     pub(crate) fn failed(&self, status: i32, words: &[&str]) {
         assert_eq!(self.status, Some(status), "{self:?}");
@@ -41,7 +41,7 @@ impl Ended {
         }
     }
 
-    /// Checks that it went well and had nothing to say.
+    /// Checks for success without a message.
     #[track_caller]
     pub(crate) fn succeeded(&self) {
         assert_eq!(
@@ -59,7 +59,8 @@ pub(crate) fn example(name: &str) -> Command {
     command
 }
 
-/// Where an example is. `cargo test` builds all of them, `cargo test --test NAME` none: what is there may be an old one.
+/// The path of an example. `cargo test` builds all examples, `cargo test --test NAME` builds none, so it may be
+/// outdated.
 pub(crate) fn path(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
@@ -74,8 +75,7 @@ pub(crate) fn path(name: &str) -> PathBuf {
         .with_extension(std::env::consts::EXE_EXTENSION)
 }
 
-/// Builds the examples by the profile and with the features of this test, so that nothing is left to do where `cargo test` has
-/// done it.
+/// Builds the examples with the profile and the features of this test. After `cargo test` nothing is left to build.
 fn build_examples(profile: &Path) {
     let name = profile.file_name().and_then(|name| name.to_str());
     let name = match name.expect("a profile has a name") {
@@ -94,7 +94,7 @@ fn build_examples(profile: &Path) {
     assert!(build.status().expect("cargo starts").success());
 }
 
-/// Runs a command to its end with something to read.
+/// Runs a command to its end with this stdin.
 pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Ended {
     let mut child = command
         .stdin(Stdio::piped())
@@ -104,7 +104,7 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Ended {
         .expect("the example starts");
     let mut input = child.stdin.take().expect("it is a pipe");
     let bytes = stdin.to_vec();
-    // A program that does not read its stdin closes it, which is no failure here.
+    // A program that does not read its stdin closes it, which is not a failure here.
     let writer = thread::spawn(move || drop(input.write_all(&bytes)));
     let mut stdout = child.stdout.take().expect("it is a pipe");
     let reader = thread::spawn(move || {
@@ -127,7 +127,7 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Ended {
     }
 }
 
-/// Waits for a process to end by itself.
+/// Waits for a process to end.
 pub(crate) fn wait(child: &mut Child) -> Option<i32> {
     let deadline = Instant::now() + TIME_LIMIT;
     loop {
@@ -143,7 +143,7 @@ pub(crate) fn wait(child: &mut Child) -> Option<i32> {
     }
 }
 
-/// Stops a process and lets it go on, which interrupts what it waits in (signal(7)).
+/// Stops a process and continues it, which interrupts the system call it waits in (signal(7)).
 pub(crate) fn interrupt(child: &Child) {
     let pid = Pid::from_child(child);
     kill_process(pid, Signal::STOP).expect("a child can be signalled");
@@ -156,13 +156,13 @@ pub(crate) fn interrupt(child: &Child) {
     kill_process(pid, Signal::CONT).expect("a child can be signalled");
 }
 
-/// An example that serves; killed when it is dropped.
+/// An example that is a server. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) child: Child,
-    /// Held open: its next line would end it otherwise.
+    /// Kept open: otherwise the next line it prints would end it.
     _stdout: BufReader<ChildStdout>,
-    /// Where it says it listens.
+    /// The address that it printed.
     pub(crate) address: String,
 }
 

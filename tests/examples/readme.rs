@@ -1,4 +1,4 @@
-//! What README.md says that the examples print.
+//! The output of the examples that README.md quotes.
 
 use std::fs;
 use std::path::Path;

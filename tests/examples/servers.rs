@@ -1,4 +1,4 @@
-//! `embed` and `responder`, spoken to as their clients and Web servers do.
+//! `embed` and `responder`, driven as by their clients and Web servers.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -59,7 +59,7 @@ fn embed_serves_many_clients_at_a_time_and_outlives_rude_ones() {
         let line = format!("/tag?tag={at}&delay=20\n");
         client.write_all(line.as_bytes()).expect("it reads");
     }
-    // One leaves before its answer, one sends a line without end.
+    // One client leaves before its response, one sends a line without end.
     drop(clients.remove(0));
     let mut endless = visit(&server);
     let mut bytes = Vec::new();
@@ -97,7 +97,7 @@ fn servers_go_on_after_a_signal() {
 fn embed_turns_away_more_clients_than_it_has_room_for() {
     let server = embed(&[]);
     let mut clients: Vec<TcpStream> = (0..256).map(|_| visit(&server)).collect();
-    // The last one has been let in when it is served.
+    // The last client has been accepted when it is served.
     let last = clients.last_mut().expect("256 clients");
     last.write_all(b"/tag?tag=in\n").expect("it reads");
     let mut reply = [0; 8];
@@ -107,7 +107,7 @@ fn embed_turns_away_more_clients_than_it_has_room_for() {
     let turned_away = visit(&server).read_to_end(&mut bytes);
     assert!(matches!(turned_away, Ok(0)), "{turned_away:?}");
     drop(clients);
-    // The next is turned away too until the others have been seen leaving.
+    // The next client is rejected too until the server has noticed that the others left.
     let replies = (0..1000).find_map(|_| {
         std::thread::sleep(Duration::from_millis(5));
         try_say(&server, "/tag?tag=again\n")

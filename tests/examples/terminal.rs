@@ -1,4 +1,4 @@
-//! `get` on a terminal: what an application prints must not command it.
+//! `get` on a terminal: the output of an application must not control the terminal.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::peer::{self, Connection, Peer};
 use crate::program::{Ended, example, run, wait};
 
-/// What an application might print: an escape sequence, one of a single byte, a bell, a half character.
+/// Output of an application: an escape sequence, one of a single byte, a bell, an incomplete character.
 const RUDE: &[u8] = b"a\x1b[2Jb\x9b1mc\x07d\xc3";
 
 fn records(record_type: RecordType, id: u16, content: &[u8]) -> Vec<u8> {
@@ -22,7 +22,7 @@ fn records(record_type: RecordType, id: u16, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Answers one request with stderr and stdout.
+/// Answers one request with this stderr and stdout.
 fn answer(stderr: &'static [u8], stdout: &'static [u8]) -> Peer {
     Peer::unix(move |listener| {
         let mut connection: Connection = listener.accept();
@@ -35,7 +35,7 @@ fn answer(stderr: &'static [u8], stdout: &'static [u8]) -> Peer {
     })
 }
 
-/// Runs `get` with a terminal for its stdout; what was shown there, and what it said on stderr.
+/// Runs `get` with a terminal for its stdout. Returns what was shown there, and its stderr.
 fn on_a_terminal(peer: Peer) -> Ended {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
     let master = openpt(flags).expect("a pseudo-terminal");
@@ -60,7 +60,7 @@ fn on_a_terminal(peer: Peer) -> Ended {
     let reader = thread::spawn(move || {
         let mut shown = Vec::new();
         match master.read_to_end(&mut shown) {
-            // The end of a terminal, as Linux tells it.
+            // How Linux reports the end of a terminal.
             Err(error) if error.raw_os_error() != Some(EIO) => panic!("a terminal: {error}"),
             _ => shown,
         }

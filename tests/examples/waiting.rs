@@ -1,4 +1,4 @@
-//! `get` and an application that is not there yet, or not at each of its addresses.
+//! `get` and an application that is not listening yet, or not at each of its addresses.
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -19,7 +19,7 @@ fn get(address: &str, arguments: &[&str]) -> Ended {
 const PAGE: &[&str] = &["--script", "/x.php"];
 const VALUES: &[&str] = &["--values"];
 
-/// Answers one request, or one question.
+/// Answers one request, or one `FCGI_GET_VALUES`.
 fn serve(listener: Listener) {
     let mut connection = listener.accept();
     match connection.request() {

@@ -7,8 +7,8 @@ use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 
 use super::harness::TIME_LIMIT;
 
-/// An application that does with each connection, one after the other, what it is told to. Its thread ends with the
-/// test's process.
+/// Starts an application that handles its connections one after the other with `serve`. Its thread ends with the test's
+/// process.
 pub(crate) fn application(
     serve: impl Fn(usize, TcpStream) + Send + 'static,
 ) -> (String, std::thread::JoinHandle<()>) {
@@ -42,7 +42,7 @@ pub(crate) fn read_request(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// The records of a whole response, for a request with this ID.
+/// The records of a complete response to the request with this ID.
 pub(crate) fn whole_for(id: u16, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     wire::write_stream(&mut bytes, RecordType::Stdout, id, content);
@@ -61,7 +61,7 @@ pub(crate) fn stdout(content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A regular END for request 1, or one with another protocol status.
+/// An `FCGI_END_REQUEST` record for request 1 with this protocol status.
 pub(crate) fn end(protocol_status: ProtocolStatus) -> Vec<u8> {
     let mut bytes = Vec::new();
     let end = EndRequest {

@@ -1,9 +1,9 @@
-//! Requests that two programs could read in two ways, or that nobody should have to read: refused, and the connection
-//! closed, so that nothing behind them is taken for a request.
+//! Requests that two programs could read differently, and requests that are too large. They are refused, and the
+//! connection is closed so that no byte after them is taken for a request.
 
 use super::harness::{Proxy, get};
 
-/// What follows each of them; were it served, it would be a request smuggled in.
+/// Sent after each refused request. If it were served, it would be a smuggled request.
 const SMUGGLED: &str = "GET /tag?tag=smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
 
 fn assert_refused(request: &[u8], status: u16) {
@@ -14,11 +14,11 @@ fn assert_refused(request: &[u8], status: u16) {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert_eq!(answer.field("connection"), Some("close"));
     browser.assert_closed();
-    // The others are served as before.
+    // Other clients are served as before.
     assert_eq!(proxy.get("/tag?tag=fine").text(), "fine");
 }
 
-/// One test for each case, and a table of them all.
+/// One test for each case, and a table of all cases.
 macro_rules! refused {
     ($($group:literal: { $($name:ident: $status:literal, $request:expr;)* })*) => {
         $($(
@@ -28,7 +28,7 @@ macro_rules! refused {
             }
         )*)*
 
-        /// What is refused, in groups.
+        /// The refused requests, in groups.
         pub(super) fn refused() -> Vec<(&'static str, Vec<Case>)> {
             vec![$(
                 ($group, vec![$(Case::new(stringify!($name), $status, $request.as_ref())),*])
@@ -198,19 +198,19 @@ fn what_looks_odd_but_is_right_is_served() {
             "{request}"
         );
     }
-    // RFC 9112, 3.2.4: without a path, the whole server is meant.
+    // RFC 9112, 3.2.4: a URI without a path means the whole server.
     for target in ["*", "http://a"] {
         let answer = proxy.ask(format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert_eq!(answer.status, 204, "{target}");
     }
 }
 
-/// Nothing that could be taken for its end follows.
+/// Nothing follows that could be taken for the end of the head.
 // edge: a head whose lines end in LF | 400 at once, not 408 after `--header-timeout`
 #[test]
 fn a_head_that_ends_in_bare_lfs_is_refused_at_once() {
     let proxy = Proxy::start(&["--header-timeout", "60"]);
-    // The last one is as long as a request line may not be, but it is none.
+    // The last line is longer than a request line may be, but it is not the request line.
     let long = "G\n".to_owned() + &"a".repeat(9000);
     for head in ["GET /tag?tag=a HTTP/1.1\nHost: a\n\n", "G\n\n", &long] {
         let mut browser = proxy.connect();
@@ -230,7 +230,7 @@ fn empty_lines_without_end_are_refused_however_they_are_cut() {
     let mut browser = proxy.connect();
     for _ in 0..6 {
         browser.send("\r\n");
-        // An answer on another connection: the line was read meanwhile.
+        // A response on another connection shows that the line was read meanwhile.
         assert_eq!(proxy.get("/tag?tag=other").text(), "other");
     }
     assert_eq!(browser.answer().status, 400);

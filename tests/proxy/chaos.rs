@@ -1,8 +1,8 @@
-//! Clients and applications of the proxy that do anything at any time, in time that the test makes; and then nothing.
+//! Clients and applications of the proxy do anything at any time, in virtual time. Then all of them fall silent.
 //!
-//! From wherever that led, time alone has to bring everything to its end, in steps that the worker itself asked for: so there is
-//! no state without a limit, none in which a wake-up is lost, and nothing is left over. `SEED=n` runs what a failure printed
-//! again, `RUNS=n` more of them.
+//! From any state reached that way, time limits alone have to end everything, in steps that the worker itself asked
+//! for. So there is no state without a time limit, no wake-up is lost, and nothing is left over. `SEED=n` repeats the
+//! run of a failure, `RUNS=n` sets the number of runs.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -22,13 +22,14 @@ use crate::proxy::site::{fastcgi, metrics, options};
 const RUNS: u64 = 400;
 const STEPS: usize = 300;
 
-/// Of a seed, which takes about a hundredth of one.
+/// The processor time limit for one seed, in seconds. A seed takes about a hundredth of one.
 const PROCESSOR_SECONDS: u64 = 20;
 
-/// An upload whose answer was cut; a write limit that a command set and that was over already, which held up a turn for good.
+/// Seeds that failed once: an upload whose response was cut; a write timeout that a command set when it was already
+/// over, which blocked a turn forever.
 const ONCE_FAILED: [u64; 2] = [1648, 5812];
 
-/// In a process of its own, for its log: it has a line for each request, and is long.
+/// In a process of its own, because its log is long: it has a line for each request.
 #[test]
 fn when_all_fall_silent_time_brings_all_to_an_end() {
     const NAME: &str = "chaos::when_all_fall_silent_time_brings_all_to_an_end";
@@ -89,13 +90,14 @@ fn run_all() {
         heads += world.heads;
         std::mem::forget(failed);
     }
-    // Or it proves nothing.
+    // Fewer would prove nothing.
     let enough = answered > runs * 10 && heads > runs;
     assert!(seed.is_some() || enough, "{answered} answers, {heads} came");
     println!("answered: {answered}");
 }
 
-/// A turn that never ends would not fail, but stay: the system ends the process then, and the seed told last is the one.
+/// A turn that never ends would not fail the test but block it. So the system ends the process then; the seed printed
+/// last is the one that failed.
 fn limit_processor_time(seed: u64) {
     println!("SEED={seed}");
     let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec.unsigned_abs();
@@ -104,7 +106,7 @@ fn limit_processor_time(seed: u64) {
     setrlimit(Resource::Cpu, limit).expect("below the hard limit");
 }
 
-/// Tells the seed of a run that panics.
+/// Prints the seed of a run that panics.
 struct Failed(u64);
 
 impl Drop for Failed {
@@ -117,14 +119,14 @@ struct World {
     random: Random,
     poll: Poll,
     worker: worker::Worker,
-    /// Nobody else moves the worker's clock.
+    /// The worker's clock. Only the test moves it.
     now: Instant,
     max_clients: usize,
     address: SocketAddr,
     listener: TcpListener,
     applications: Vec<Application>,
     clients: Vec<Client>,
-    /// Of answers that clients got.
+    /// Number of response heads that clients received.
     heads: u64,
     _root: tempfile::TempDir,
 }
@@ -231,7 +233,7 @@ impl World {
         }
     }
 
-    /// An application reads, says something, or goes.
+    /// Lets each application read, send something, or close.
     fn serve(&mut self) {
         while let Ok((socket, _)) = self.listener.accept() {
             socket.set_nonblocking(true).expect("a socket");
@@ -250,7 +252,7 @@ impl World {
         }
     }
 
-    /// Turns until there is nothing to do at that time.
+    /// Runs turns until there is nothing to do at the current time.
     fn settle(&mut self) {
         self.worker.set_time(self.now);
         let mut events = Events::with_capacity(64);
@@ -282,7 +284,7 @@ impl World {
         assert!(clients <= self.max_clients && clients == connections.len());
         for (key, connection) in connections {
             if key % 2 == 0 {
-                // So that little is enough to fill it.
+                // A small buffer, so that few bytes fill it.
                 let socket = socket2::SockRef::from(connection.socket().stream());
                 socket.set_send_buffer_size(4096).expect("a socket");
             }
@@ -291,7 +293,7 @@ impl World {
         }
     }
 
-    /// Nobody does anything any more.
+    /// No peer does anything any more: only time passes.
     fn fall_silent(&mut self) {
         let mut steps = 0;
         self.settle();
@@ -314,9 +316,9 @@ impl World {
 
 struct Client {
     socket: TcpStream,
-    /// What it has not said yet.
+    /// Bytes that the client has not sent yet.
     left: Vec<u8>,
-    /// Of answers that came.
+    /// Number of response heads received.
     heads: u64,
 }
 
@@ -338,7 +340,7 @@ impl Client {
     }
 }
 
-/// A request, with a body that would be another one to whoever loses its place.
+/// Writes a request. Read from a wrong position, its body would be a request too.
 fn write_request(out: &mut Vec<u8>, random: &mut Random) {
     let target = ["/", "/", "/", "/file", "/none.php"][random.below(5) as usize];
     let body = b"GET /evil HTTP/1.1\r\nHost: a\r\n\r\n".repeat(match random.below(4) {
@@ -373,11 +375,11 @@ fn write_request(out: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// One connection of an application, which says anything that FastCGI allows.
+/// One connection of an application, which sends anything that FastCGI allows.
 struct Application {
     socket: TcpStream,
     demux: Demux,
-    /// Its requests: their ids, and what was said last.
+    /// The open requests: their IDs, and what was sent last.
     open: Vec<(u16, Said)>,
     out: Vec<u8>,
 }
@@ -399,7 +401,7 @@ impl Application {
         }
     }
 
-    /// False when the connection has ended.
+    /// Reads once. False when the connection has ended.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 50_000];
         let len = match self.socket.read(&mut bytes) {
@@ -476,7 +478,7 @@ impl Application {
     }
 }
 
-/// Xorshift: enough to choose by.
+/// Xorshift: random enough to choose actions.
 struct Random(u64);
 
 impl Random {

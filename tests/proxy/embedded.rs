@@ -1,4 +1,4 @@
-//! The proxy's worker embedded in a loop that is not its own: the lift that `examples/proxy/main.rs` describes.
+//! The proxy's worker embedded in an event loop of another program, as `examples/proxy/main.rs` describes.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -31,12 +31,12 @@ fn a_worker_serves_beside_a_listener_of_another_kind() {
     let server = thread::spawn(move || serve(upstream, &tell));
     let (web, health) = addresses.recv().expect("it listens");
     let mut lines = BufReader::new(connect(health));
-    // Both are served while the other one is, in any order.
+    // Each of the two is served while the other one is, in any order.
     for count in 0..20 {
         assert_eq!(ask(web, &format!("/tag?tag=n{count}")), format!("n{count}"));
         assert_eq!(say(&mut lines, "how many"), (count + 1).to_string());
     }
-    // A stop of the worker lets what it serves come to its end.
+    // Stopping the worker lets its requests finish.
     let mut slow = connect(web);
     send(&mut slow, "/slow?ms=300");
     while say(&mut lines, "in flight") != "1" {
@@ -55,7 +55,7 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
     let options = Arc::new(options::Options::default());
     let config = || fastcgi::config(&options, vec!["127.0.0.1:1".parse().expect("one")], 0);
     let metrics = Arc::new(metrics::Metrics::new(false, 1));
-    // The listener's, the clients', and one for each FastCGI connection.
+    // One token for the listener, one for each client, one for each FastCGI connection.
     let enough = 1 + options.max_clients + options.max_connections;
     for (count, is_enough) in [
         (0, false),
@@ -69,7 +69,7 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
     }
 }
 
-/// In time that the test makes: nobody else moves the worker's clock.
+/// In virtual time: only the test moves the worker's clock.
 #[test]
 fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
     let mut poll = Poll::new().expect("a poll");
@@ -89,7 +89,7 @@ fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
     let len = client.read(&mut answer).expect("an answer");
     assert!(answer[..len].starts_with(b"HTTP/1.1 413 "));
     client.set_nonblocking(true).expect("a socket");
-    // Less than it may take to notice the end, and together far more.
+    // Less than the client may take to notice the end; all pauses together are far more.
     let pause = Duration::from_millis(1500);
     let mut now = Instant::now();
     for len in [100_000; 5] {
@@ -113,7 +113,8 @@ fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
     assert_eq!(worker.figures().clients, 0);
 }
 
-/// Closed with bytes unread, or on their way, the socket would reset, and take the answer from the client (RFC 9112, 9.6).
+/// If the socket were closed with unread bytes, it would be reset, and the client could lose the response (RFC 9112,
+/// 9.6).
 #[test]
 fn what_follows_a_head_that_is_refused_is_read_too() {
     let mut poll = Poll::new().expect("a poll");
@@ -152,14 +153,14 @@ fn who_is_cut_off_by_a_stop_is_closed_although_the_loop_goes_on() {
     assert_eq!(client.read(&mut [0]).ok(), Some(0));
 }
 
-/// The end of the body finds a socket that the body's last part has filled: there is nothing left to be waited for.
+/// The last part of the body fills the socket, then the body ends: there is nothing left to wait for.
 #[test]
 fn a_request_is_not_left_paused_by_the_end_of_its_answer() {
     let mut served = Served::new("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     served.say(b"Content-Type: a/b\r\n\r\n");
     let socket = socket2::SockRef::from(served.worker.connections()[0].1.socket().stream());
     socket.set_send_buffer_size(16 * 1024).expect("a socket");
-    // Each part waits for the end of the turn, until one is not taken whole.
+    // Each part waits for the end of the turn, until one does not fit the socket.
     let mut len = 0;
     while served.worker.connections()[0].1.socket().is_writable() {
         served.say(&[b'x'; 8000]);
@@ -182,19 +183,19 @@ fn a_request_is_not_left_paused_by_the_end_of_its_answer() {
     assert!(answer.ends_with(b"\r\n0\r\n\r\n"));
 }
 
-/// Its body will not come any more, and until it has, the application's silence is nobody's fault.
+/// The rest of the body will not arrive, and no timeout applies to the application until it has arrived.
 #[test]
 fn a_request_whose_client_is_cut_off_in_its_body_is_aborted() {
     let mut served = Served::new("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbody");
     served.say(b"Content-Type: a/b\r\nContent-Length: 9\r\n\r\nbody");
     assert_eq!(served.worker.figures().stats.requests.active, 1);
-    // Shorter than it said.
+    // Shorter than declared.
     served.say(b"");
     assert_eq!(served.worker.figures().clients, 0);
     assert_eq!(served.worker.figures().stats.requests.active, 0);
 }
 
-/// A worker that serves one request of a client, and the application's end of it.
+/// A worker that serves one request of a client, and the application's end of that request.
 struct Served {
     poll: Poll,
     worker: worker::Worker,
@@ -226,7 +227,7 @@ impl Served {
         }
     }
 
-    /// Output of the application; none: its end.
+    /// Sends output of the application. Empty: the end of the output.
     fn say(&mut self, content: &[u8]) {
         let mut record = Vec::new();
         match content {
@@ -238,7 +239,7 @@ impl Served {
     }
 }
 
-/// Waiting for all of them ends only where the healthy one is stopped.
+/// Waiting for all loops returns only if the healthy loop is stopped.
 #[test]
 fn a_loop_that_fails_or_panics_stops_the_others() {
     type Run = Box<dyn FnOnce() -> io::Result<()> + Send>;
@@ -279,7 +280,7 @@ fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
     worker::Worker::new(poll.registry(), WORKER, 0, &options, &metrics, config).expect("a worker")
 }
 
-/// Until there is nothing to do at that time.
+/// Runs turns until there is nothing to do at the current time.
 fn run(poll: &mut Poll, worker: &mut worker::Worker) {
     let mut events = Events::with_capacity(64);
     let mut buf = ReadBuf::default();
@@ -296,7 +297,7 @@ fn run(poll: &mut Poll, worker: &mut worker::Worker) {
     }
 }
 
-/// The loop: a listener for one peer that sends lines, and the worker.
+/// The event loop: a listener for one peer that sends lines, and the worker.
 fn serve(upstream: Address, tell: &mpsc::Sender<(SocketAddr, SocketAddr)>) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut health = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
@@ -388,7 +389,7 @@ fn send(stream: &mut TcpStream, target: &str) {
     stream.write_all(request.as_bytes()).expect("it reads");
 }
 
-/// The body of an answer, which ends with its connection.
+/// The body of a response that ends with its connection.
 fn ask(address: SocketAddr, target: &str) -> String {
     let mut stream = connect(address);
     send(&mut stream, target);

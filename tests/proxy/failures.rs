@@ -18,7 +18,7 @@ use super::harness::{Proxy, TIME_LIMIT, eventually, get, post};
 
 const OFF: &[&str] = &["--multiplex", "off"];
 
-// edge: nobody listens | 502
+// edge: nothing listens at the application's address | 502
 #[test]
 fn an_application_that_is_down_is_a_bad_gateway() {
     let (address, _socket) = refusing();
@@ -28,9 +28,9 @@ fn an_application_that_is_down_is_a_bad_gateway() {
     browser.send(get("/index.php"));
     let answer = browser.answer();
     assert_eq!(answer.status, 502);
-    // It might have been restarting.
+    // The application might have been restarting, so connecting was retried.
     assert!(start.elapsed() >= Duration::from_secs(1));
-    // The client's connection has nothing to do with it.
+    // The failure does not affect the client's connection.
     browser.send("GET /index.txt HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(browser.answer().status, 404);
 }
@@ -58,7 +58,7 @@ fn an_application_that_comes_back_in_time_is_waited_for() {
     assert_eq!(browser.answer().text(), "back");
 }
 
-/// An address at which nobody listens, and what keeps it from being given to somebody else.
+/// An address where connections are refused, and the socket that keeps other programs from listening there.
 fn refusing() -> (String, Socket) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -67,12 +67,12 @@ fn refusing() -> (String, Socket) {
     (address.expect("an IPv4 address").to_string(), socket)
 }
 
-/// A regular response.
+/// A complete response.
 fn whole(content: &[u8]) -> Vec<u8> {
     [stdout(content), end(ProtocolStatus::RequestComplete)].concat()
 }
 
-/// What a client is told when the application answers each request with these bytes and closes.
+/// The client's response if the application answers each request with these bytes and closes.
 fn answered_with(bytes: Vec<u8>) -> (super::harness::Answer, Proxy) {
     let (address, _thread) = application(move |_, mut stream| {
         if read_request(&mut stream) {
@@ -84,7 +84,7 @@ fn answered_with(bytes: Vec<u8>) -> (super::harness::Answer, Proxy) {
     (answer, proxy)
 }
 
-// edge: garbage, an empty answer, half a head, NUL, two lengths | 502
+// edge: garbage, an empty response, half a head, NUL, two lengths | 502
 #[test]
 fn answers_that_are_none_are_a_bad_gateway() {
     let complete = end(ProtocolStatus::RequestComplete);
@@ -126,7 +126,7 @@ fn answers_that_are_none_are_a_bad_gateway() {
     }
 }
 
-// edge: an answer cut after its head | the connection closes before the end of the body
+// edge: a response cut after its head | the connection closes before the end of the body
 #[test]
 fn an_answer_that_is_cut_is_seen_to_be() {
     for head in [
@@ -138,13 +138,13 @@ fn an_answer_that_is_cut_is_seen_to_be() {
         assert!(!answer.is_whole, "{head}");
         proxy.wait_for_log("a response is cut short: ");
     }
-    // Ended in due form, but shorter than it said.
+    // Complete for FastCGI, but shorter than its Content-Length.
     let (answer, proxy) = answered_with(whole(b"Content-Length: 100\r\n\r\nhalf of"));
     assert!(!answer.is_whole);
     proxy.wait_for_log("shorter than its Content-Length");
 }
 
-// edge: the same to HTTP/1.0 without a length | a reset
+// edge: a cut response to HTTP/1.0 without a length | a reset
 #[test]
 fn a_cut_answer_to_http_1_0_is_reset() {
     let (address, _thread) = application(|_, mut stream| {
@@ -218,13 +218,13 @@ fn interim_heads_are_passed_on() {
     let early = browser.head();
     assert_eq!((early.status, early.field("link")), (103, Some("</a.css>")));
     assert_eq!(browser.answer().text(), "body");
-    // HTTP/1.0 does not know them.
+    // HTTP/1.0 has no interim heads.
     let mut browser = proxy.connect();
     browser.send("GET /index.php HTTP/1.0\r\n\r\n");
     assert_eq!(browser.answer().text(), "body");
 }
 
-// edge: an application that says nothing | 504 after `--read-timeout`
+// edge: an application that sends nothing | 504 after `--read-timeout`
 #[test]
 fn an_application_that_says_nothing_is_a_gateway_time_out() {
     let (address, _thread) = application(|_, mut stream| {
@@ -237,7 +237,7 @@ fn an_application_that_says_nothing_is_a_gateway_time_out() {
     assert!(start.elapsed() >= Duration::from_millis(250));
 }
 
-// edge: an application that falls silent in its answer | cut after `--read-timeout`
+// edge: an application that stops in the middle of its response | cut after `--read-timeout`
 #[test]
 fn an_application_that_falls_silent_in_its_answer_is_cut() {
     let (address, _thread) = application(|_, mut stream| {
@@ -278,7 +278,7 @@ fn a_full_queue_is_told_at_once() {
     let mut waiting: Vec<_> = (0..3).map(|_| proxy.connect()).collect();
     for (index, browser) in waiting.iter_mut().enumerate() {
         browser.send(get("/index.php"));
-        // The first one has its connection before the others come to wait.
+        // The first request has its connection before the others are queued.
         proxy.wait_for_figure("requests.in_flight", 1);
         proxy.wait_for_figure("requests.queued", index as u64);
     }
@@ -289,7 +289,7 @@ fn a_full_queue_is_told_at_once() {
         assert_eq!(answer.status, 503);
         assert_eq!(answer.field("retry-after"), Some("1"));
     }
-    // Who goes away gives up the place.
+    // A client that leaves frees its place in the queue.
     waiting.pop();
     proxy.wait_for_figure("requests.queued", 1);
 }
@@ -310,7 +310,7 @@ fn an_overloaded_application_is_told_from_a_broken_one() {
     );
 }
 
-/// Serves so many requests on each connection, takes another one, and dies of it; counts what it took.
+/// Serves `served` requests on each connection, reads one more, and closes. Counts the requests it read.
 fn dies_after(served: u16) -> (String, Arc<AtomicU32>) {
     let taken = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&taken);
@@ -320,7 +320,7 @@ fn dies_after(served: u16) -> (String, Arc<AtomicU32>) {
                 return;
             }
             counter.fetch_add(1, Ordering::SeqCst);
-            // IDs 1 and 2 take turns.
+            // IDs 1 and 2 alternate.
             let answer = whole_for(1 + request % 2, b"Content-Length: 5\r\n\r\nfirst");
             let _ = stream.write_all(&answer);
         }
@@ -329,7 +329,7 @@ fn dies_after(served: u16) -> (String, Arc<AtomicU32>) {
     (address, taken)
 }
 
-// edge: a kept connection that dies unanswered | GET sent again once, POST 502
+// edge: a reused connection that is lost before the response | GET sent again once, POST 502
 #[test]
 fn only_what_may_run_twice_is_sent_again_and_once() {
     let (address, taken) = dies_after(1);
@@ -348,7 +348,7 @@ fn only_what_may_run_twice_is_sent_again_and_once() {
     assert_eq!(taken.load(Ordering::SeqCst), 3, "it ran once");
 }
 
-// edge: a new connection that dies unanswered | 502 after one run, whatever the method
+// edge: a new connection that is lost before the response | 502 after one run, whatever the method
 #[test]
 fn what_a_new_connection_dies_of_is_not_sent_again() {
     let taken = Arc::new(AtomicU32::new(0));
@@ -377,7 +377,7 @@ fn an_application_that_ends_child_by_child_is_outlived() {
     }
 }
 
-/// The demo application as a process of its own; killed when it is dropped.
+/// The demo application as a process of its own. Killed when dropped.
 #[cfg(unix)]
 struct Responder(std::process::Child);
 
@@ -417,7 +417,7 @@ fn an_application_that_is_killed_again_and_again_costs_readers_what_it_was_worki
                 browser.send(get(&format!("/tag?tag=n{turn}")));
                 let answer = browser.answer();
                 if answer.status == 502 {
-                    // It was on a new connection, and may have run.
+                    // The request was on a new connection and may have been processed.
                     lost.fetch_add(1, Ordering::Relaxed);
                 } else {
                     assert_eq!(answer.text(), format!("n{turn}"), "{}", proxy.log());
@@ -429,7 +429,7 @@ fn an_application_that_is_killed_again_and_again_costs_readers_what_it_was_worki
             }
         };
         let readers: Vec<_> = (0..6).map(|_| scope.spawn(reader)).collect();
-        // A reader that is not answered panics.
+        // A reader that gets no response panics.
         let serve_some = || {
             let enough = served.load(Ordering::Relaxed) + 50;
             while served.load(Ordering::Relaxed) < enough
@@ -450,7 +450,7 @@ fn an_application_that_is_killed_again_and_again_costs_readers_what_it_was_worki
             responder = Responder::start(&address);
         }
         is_over.store(true, Ordering::Relaxed);
-        // While the last one still answers.
+        // While the last application still responds.
         for reader in readers {
             reader.join().expect("no panic");
         }

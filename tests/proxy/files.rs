@@ -13,7 +13,7 @@ struct Site {
     root: TempDir,
 }
 
-/// A document root with some files; the application behind it is not there.
+/// A document root with some files. No application is running.
 fn site(arguments: &[&str]) -> Site {
     let root = tempfile::tempdir().expect("a directory");
     let path = |name: &str| root.path().join(name);
@@ -164,7 +164,7 @@ fn a_part_of_a_file_is_sent() {
         assert_eq!(answer.field("content-range"), content_range, "{range}");
         assert_eq!(answer.text(), body, "{range}");
     }
-    // The last bytes of none are all of it.
+    // A suffix range of an empty file is the whole file.
     for (range, status) in [("bytes=-5", 200), ("bytes=0-", 416)] {
         let answer = with(&site.proxy, "/empty.css", &format!("Range: {range}\r\n"));
         assert_eq!((answer.status, answer.body.len()), (status, 0), "{range}");
@@ -185,7 +185,7 @@ fn another_version_than_the_client_means_is_not_sent() {
         (format!("If-Match: \"x\"\r\nIf-Match: {etag}\r\n"), 200),
         ("If-Match: *\r\n".to_owned(), 200),
         ("If-Match: \"x\"\r\n".to_owned(), 412),
-        // A weak tag promises less than is asked for.
+        // If-Match compares strongly: a weak tag never matches.
         (format!("If-Match: W/{etag}\r\n"), 412),
         (format!("If-Match: \"x\"\r\nIf-None-Match: {etag}\r\n"), 412),
         (format!("If-Unmodified-Since: {modified}\r\n"), 200),
@@ -202,8 +202,8 @@ fn another_version_than_the_client_means_is_not_sent() {
     }
 }
 
-/// It was looked up a moment ago, which is still believed.
-// edge: a FIFO that takes the place of a file | 404, and nobody waits for somebody to write to it
+/// The file was looked up a moment ago, and the result is cached.
+// edge: a FIFO that takes the place of a file | 404 without waiting for a writer
 #[cfg(target_os = "linux")]
 #[test]
 fn a_fifo_in_the_place_of_a_file_does_not_stop_the_loop() {
@@ -222,7 +222,7 @@ fn a_fifo_in_the_place_of_a_file_does_not_stop_the_loop() {
 #[test]
 fn a_file_is_sent_to_a_client_that_has_ended_its_stream() {
     let site = site(&[]);
-    // More than the system holds between the two.
+    // More than the system buffers on both sides.
     let content = pattern(30_000_000);
     fs::write(site.root.path().join("large.bin"), &content).expect("a file");
     let mut browser = site.proxy.connect_narrow();
@@ -286,7 +286,7 @@ fn what_the_client_has_is_not_sent_again() {
             "{fields}"
         );
     }
-    // A part of another version than the one at hand would not fit.
+    // A part of another version than the client's would not fit.
     for (condition, status) in [(etag, 206), (modified, 206), ("\"x\"", 200)] {
         let fields = format!("Range: bytes=0-1\r\nIf-Range: {condition}\r\n");
         assert_eq!(
@@ -309,8 +309,8 @@ fn what_the_client_has_is_not_sent_again() {
     assert_eq!(answer.status, 200);
 }
 
-/// RFC 9110, 8.8.2.1. A copy of such a date would be believed until then.
-// edge: a file that was modified in the future | its date is that of the answer, and no part is sent by that
+/// RFC 9110, 8.8.2.1. With such a date, a client would consider its copy current until then.
+// edge: a file that was modified in the future | its date is that of the response, and no range is served by it
 #[test]
 fn no_file_is_younger_than_the_answer() {
     let site = site(&[]);
@@ -344,7 +344,7 @@ fn a_front_controller_gets_what_is_no_file() {
     for (target, status) in [("/page.html", 200), ("/.git/config", 403)] {
         assert_eq!(site.proxy.get(target).status, status, "{target}");
     }
-    // The application is not there, so 502 or 503 says that it was to be asked.
+    // No application is running, so 502 or 503 shows that the request was meant for it.
     for target in ["/news/2024", "/bare/"] {
         assert!(site.proxy.get(target).status >= 502, "{target}");
     }

@@ -31,7 +31,7 @@ fn pipelined_requests_are_answered_in_their_order() {
     let mut browser = proxy.connect();
     let mut bytes = Vec::new();
     for index in 0..50 {
-        // The first ones take longest.
+        // The first requests take longest.
         let delay = if index < 3 { 60 - 20 * index } else { 0 };
         bytes.extend(get(&format!("/tag?tag=n{index}&delay={delay}")).into_bytes());
         bytes.extend(post("/echo", format!("body {index}").as_bytes()));
@@ -43,8 +43,8 @@ fn pipelined_requests_are_answered_in_their_order() {
     }
 }
 
-/// More answers than wait for the end of a turn.
-// edge: pipelined requests whose answers are not read meanwhile | answered as they are read
+/// More responses than are queued until the end of a turn.
+// edge: pipelined requests whose responses are not read meanwhile | answered as they are read
 #[test]
 fn pipelined_requests_go_on_behind_many_answers() {
     let proxy = Proxy::start(&["--status"]);
@@ -82,7 +82,7 @@ fn a_client_that_wants_to_close_is_closed() {
     browser.assert_closed();
 }
 
-// edge: HTTP/1.0 with and without keep-alive | kept when asked, never in chunks
+// edge: HTTP/1.0 with and without keep-alive | kept when asked, never chunked
 #[test]
 fn http_1_0_is_closed_unless_it_asks_otherwise() {
     let proxy = Proxy::start(&[]);
@@ -115,7 +115,7 @@ fn http_1_0_is_closed_unless_it_asks_otherwise() {
 fn a_response_without_a_length_comes_in_chunks_as_it_is_made() {
     let proxy = Proxy::start(&[]);
     let mut browser = proxy.connect();
-    // The second line comes later than a browser waits for the first.
+    // The second line comes later than the client waits for the first.
     browser.send(get("/stream?n=2&ms=60000"));
     let head = browser.head();
     assert_eq!(head.field("transfer-encoding"), Some("chunked"));
@@ -175,8 +175,8 @@ fn statuses_without_a_body_have_none() {
     assert_eq!(browser.answer().text(), "next");
 }
 
-/// RFC 9110, 15.3.6. Unlike the others, it says so: a client would look for a body otherwise.
-// edge: 205 with a body from the application | a body of no byte
+/// RFC 9110, 15.3.6. Unlike the others, a 205 has to declare its empty body: otherwise a client would wait for one.
+// edge: 205 with a body from the application | a body of length 0
 #[test]
 fn a_reset_of_content_has_an_empty_body() {
     let proxy = Proxy::start(&[]);
@@ -223,7 +223,7 @@ fn a_large_response_arrives_whole() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_does_not_read_costs_little_memory() {
-    // On a shared connection a client that does not read holds the others up in the end.
+    // On a shared connection, a client that does not read would eventually delay the others.
     let proxy = Proxy::start(&["--status", "--multiplex", "off"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     let before = proxy.resident();
@@ -234,9 +234,9 @@ fn a_client_that_does_not_read_costs_little_memory() {
     }
     proxy.wait_for_figure("requests.paused", 4);
     let grown = proxy.resident().saturating_sub(before);
-    // Of 96 MiB; the demo application lives in the same process.
+    // Of 96 MiB. The demo application is in the same process.
     assert!(grown < 16 * 1024 * 1024, "{grown} bytes");
-    // The others are served meanwhile.
+    // Other clients are served meanwhile.
     assert_eq!(proxy.get("/tag?tag=quick").text(), "quick");
     for mut browser in slow {
         let answer = browser.answer();
@@ -251,11 +251,11 @@ fn a_slow_client_does_not_hold_up_those_it_shares_a_connection_with() {
     let ask = |len: usize| {
         let mut browser = proxy.connect_narrow();
         browser.send(get(&format!("/big?size={len}")));
-        // It has begun.
+        // The response has begun.
         browser.stream.peek(&mut [0]).expect("an answer");
         browser
     };
-    // A little more than the system holds between the two of us.
+    // A little more than the system buffers on both sides.
     let mut lens = (1..20).map(|step| step * 500_000);
     let too_much = lens.find(|len| {
         let _browser = ask(*len);
@@ -265,7 +265,7 @@ fn a_slow_client_does_not_hold_up_those_it_shares_a_connection_with() {
     proxy.wait_for_figure("requests.in_flight", 0);
     let mut slow = vec![ask(len), ask(len), ask(len)];
     proxy.wait_for_figure("requests.paused", 3);
-    // One that was given up while the length was looked for may have taken its connection with it.
+    // A request given up during the search may have closed its connection.
     let connected = proxy.figure("pool.connected");
     for index in 0..10 {
         let answer = proxy.get(&format!("/tag?tag=n{index}"));
@@ -277,7 +277,7 @@ fn a_slow_client_does_not_hold_up_those_it_shares_a_connection_with() {
     }
 }
 
-/// Whether the only response leaves the proxy whole although nobody reads it; false when it has come to a stand.
+/// Whether the only response leaves the proxy completely although the client does not read. False if it stops before.
 fn is_taken_by_the_system(proxy: &Proxy) -> bool {
     let (mut last, mut same, start) = (0, 0, Instant::now());
     while same < 10 {
@@ -294,7 +294,7 @@ fn is_taken_by_the_system(proxy: &Proxy) -> bool {
     false
 }
 
-// edge: a client that goes away | the request is aborted, 499 in the log
+// edge: a client that disconnects | the request is aborted, 499 in the log
 #[test]
 fn a_client_that_goes_away_is_served_no_longer() {
     let proxy = Proxy::start(&["--status"]);
@@ -304,7 +304,7 @@ fn a_client_that_goes_away_is_served_no_longer() {
     drop(browser);
     proxy.wait_for_figure("requests.in_flight", 0);
     proxy.wait_for_log("/slow?ms=50000 HTTP/1.1\" 499 0");
-    // Also in the middle of its answer.
+    // Also in the middle of a response.
     let mut browser = proxy.connect();
     browser.send(get("/stream?n=10000&ms=20"));
     browser.head();
@@ -312,8 +312,8 @@ fn a_client_that_goes_away_is_served_no_longer() {
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 
-/// The end of its stream comes in the same event as the request, and is not announced again.
-// edge: a client that sends a request and goes at once | the request is aborted
+/// The end of the client's stream arrives in the same event as its request, and no further event reports it.
+// edge: a client that sends a request and disconnects at once | the request is aborted
 #[cfg(unix)]
 #[test]
 fn a_client_that_goes_with_its_request_is_not_served() {
@@ -325,7 +325,7 @@ fn a_client_that_goes_with_its_request_is_not_served() {
     proxy.halt();
     browser.send(get("/slow?ms=50000"));
     drop(browser);
-    // Begun behind a request that asks no application.
+    // Pipelined after a request that asks no application.
     others.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned() + &get("/slow?ms=50001"));
     drop(others);
     proxy.signal(Signal::CONT);
@@ -335,8 +335,8 @@ fn a_client_that_goes_with_its_request_is_not_served() {
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 
-/// As nginx and Go see it; a file is sent all the same.
-// edge: a client that ends its side of the stream while an application is at its request | taken for gone
+/// As in nginx and Go. A file is sent all the same.
+// edge: a client that ends its side of the stream while an application is working on its request | treated as gone
 #[test]
 fn a_client_that_ends_its_stream_while_it_is_served_has_gone() {
     let proxy = Proxy::start(&["--status"]);
@@ -384,7 +384,7 @@ fn the_status_page_adds_up() {
     for _ in 0..8 {
         assert_eq!(proxy.get("/tag?tag=a").text(), "a");
     }
-    // Another loop's figures are at most a tenth of a second old.
+    // The figures of another loop are at most a tenth of a second old.
     proxy.wait_for_figure("requests.completed", 8);
     let json = proxy.get("/-/status.json");
     assert_eq!(json.field("content-type"), Some("application/json"));
@@ -392,7 +392,7 @@ fn the_status_page_adds_up() {
     assert_eq!(value["requests"]["completed"], 8);
     assert_eq!(value["requests"]["in_flight"], 0);
     assert_eq!(value["server"]["threads"], 2);
-    // Also what never happened has its row.
+    // Events that never happened have a row too.
     assert_eq!(value["evictions"]["max_lifetime"], 0);
     let text = proxy.get("/-/status").text();
     for (group, figures) in value.as_object().expect("groups") {
@@ -401,7 +401,7 @@ fn the_status_page_adds_up() {
             assert!(text.lines().any(is_row), "{group}.{name} in {text}");
         }
     }
-    // Without the option it is a page like any other.
+    // Without the option, the path is like any other.
     let proxy = Proxy::start(&[]);
     assert_eq!(proxy.get("/-/status").status, 404);
 }

@@ -1,4 +1,4 @@
-//! Starts the proxy and speaks HTTP to it, byte by byte.
+//! Starts the proxy and sends HTTP to it, byte by byte.
 
 #![allow(
     dead_code,
@@ -20,7 +20,7 @@ use crate::program::example;
 /// How long anything may take before a test fails.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(45);
 
-/// A running proxy; killed when it is dropped.
+/// A running proxy. Killed when dropped.
 pub(crate) struct Proxy {
     child: Child,
     address: SocketAddr,
@@ -28,21 +28,21 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts it on a free port with the demo application.
+    /// Starts the proxy on a free port with the demo application.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = example("proxy");
         command.args(arguments);
         Self::launch(command)
     }
 
-    /// Starts it by a command that only its address is missing from.
+    /// Starts the proxy with a command that lacks only the address.
     pub(crate) fn launch(command: Command) -> Self {
         let log = NamedTempFile::new().expect("a file");
         let stderr = log.reopen().expect("the same file");
         Self::launch_logging(command, log, stderr.into())
     }
 
-    /// Starts it with its log somewhere else.
+    /// Starts the proxy with its log somewhere else.
     pub(crate) fn launch_logging(mut command: Command, log: NamedTempFile, to: Stdio) -> Self {
         let mut child = command
             .args(["--listen", "127.0.0.1:0"])
@@ -69,7 +69,7 @@ impl Proxy {
         }
     }
 
-    /// Starts it in front of an application of ours.
+    /// Starts the proxy in front of an application of the test.
     pub(crate) fn in_front_of(address: &str, arguments: &[&str]) -> Self {
         let fixed = ["--upstream", address, "--root", "/srv/www", "--remote"];
         Self::start(&[&fixed[..], arguments].concat())
@@ -79,7 +79,7 @@ impl Proxy {
         Self::browse(TcpStream::connect(self.address).expect("it listens"))
     }
 
-    /// A connection on which the system holds little of what is not read.
+    /// A connection with small buffers in the system, for a client that does not read.
     pub(crate) fn connect_narrow(&self) -> Browser {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(16 * 1024).expect("a socket");
@@ -99,7 +99,7 @@ impl Proxy {
         }
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a connection of its own.
     pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut browser = self.connect();
         browser.send(request);
@@ -118,12 +118,12 @@ impl Proxy {
         self.address
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log.path()).expect("the log")
     }
 
-    /// Waits until something is in the log.
+    /// Waits until a text is in the log.
     pub(crate) fn wait_for_log(&self, text: &str) {
         eventually(
             || self.log().contains(text),
@@ -131,7 +131,7 @@ impl Proxy {
         );
     }
 
-    /// A figure of the status page, which has to be on.
+    /// A figure of the status page, which has to be enabled.
     pub(crate) fn figure(&self, name: &str) -> u64 {
         let text = self.get("/-/status").text();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -139,7 +139,7 @@ impl Proxy {
             .unwrap_or_else(|| panic!("{name} in {text}"))
     }
 
-    /// Waits until a figure of the status page is what it should be.
+    /// Waits until a figure of the status page has this value.
     pub(crate) fn wait_for_figure(&self, name: &str, value: u64) {
         let start = Instant::now();
         while self.figure(name) != value {
@@ -159,7 +159,7 @@ impl Proxy {
         rustix::process::kill_process(pid, signal).expect("it lives");
     }
 
-    /// Halts it, all its threads, until it is sent [`Signal::CONT`]: what is sent meanwhile is there at once.
+    /// Stops all threads of the proxy until [`Signal::CONT`]. Whatever is sent meanwhile then arrives at once.
     #[cfg(unix)]
     pub(crate) fn halt(&self) {
         self.signal(Signal::STOP);
@@ -198,7 +198,7 @@ impl Proxy {
         self.memory("VmRSS:")
     }
 
-    /// One of the figures of memory in proc_pid_status(5), in bytes.
+    /// A memory figure of proc_pid_status(5), in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn memory(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
@@ -211,7 +211,7 @@ impl Proxy {
             * 1024
     }
 
-    /// System calls that write, to files and sockets (proc_pid_io(5)).
+    /// Number of system calls that write to files and sockets (proc_pid_io(5)).
     #[cfg(target_os = "linux")]
     pub(crate) fn writes(&self) -> u64 {
         let io = std::fs::read_to_string(format!("/proc/{}/io", self.pid())).expect("it lives");
@@ -219,7 +219,7 @@ impl Proxy {
         line.and_then(|count| count.parse().ok()).expect("a number")
     }
 
-    /// How many descriptors are open.
+    /// Number of open descriptors.
     #[cfg(target_os = "linux")]
     pub(crate) fn descriptors(&self) -> usize {
         let folder = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
@@ -234,20 +234,20 @@ impl Proxy {
         );
     }
 
-    /// In ticks of the system, as a rule 10 ms.
+    /// Processor time in ticks of the system, usually 10 ms.
     #[cfg(target_os = "linux")]
     pub(crate) fn processor_time(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it lives");
         let fields = stat.rsplit_once(") ").expect("a name in brackets").1;
         let fields: Vec<&str> = fields.split(' ').collect();
-        // User and system time are the fields 14 and 15; the third one comes first here.
+        // User time and system time are fields 14 and 15; the first field here is field 3.
         fields[11..13]
             .iter()
             .map(|ticks| ticks.parse::<u64>().expect("a number"))
             .sum()
     }
 
-    /// Waits until it does nothing for a while. It may have been about to do something, but not on and on.
+    /// Waits until the proxy does nothing for a while. It may still finish something, but not work on and on.
     #[cfg(target_os = "linux")]
     pub(crate) fn wait_for_rest(&self) {
         let is_at_rest = || {
@@ -272,19 +272,19 @@ impl Drop for Proxy {
     }
 }
 
-/// A client's side of one connection.
+/// The client's side of one connection.
 pub(crate) struct Browser {
     pub(crate) stream: TcpStream,
     input: Vec<u8>,
 }
 
-/// A response, its chunks joined.
+/// A response, with its chunks joined.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// It was as long as its head said.
+    /// The response was as long as its head declares.
     pub(crate) is_whole: bool,
 }
 
@@ -362,7 +362,7 @@ impl Browser {
         }
     }
 
-    /// The next bytes, whatever they are.
+    /// The next bytes.
     pub(crate) fn read_exactly(&mut self, body: &mut [u8]) {
         while self.input.len() < body.len() {
             assert!(self.read_some(), "closed after {} bytes", self.input.len());
@@ -371,13 +371,13 @@ impl Browser {
         self.input.drain(..body.len());
     }
 
-    /// Nothing but the end of the stream comes any more.
+    /// Checks that nothing but the end of the stream arrives.
     pub(crate) fn assert_closed(&mut self) {
         while self.read_some() {}
         assert_eq!(String::from_utf8_lossy(&self.input), "");
     }
 
-    /// Nothing comes for a while.
+    /// Checks that nothing arrives for a while.
     pub(crate) fn assert_silent(&mut self, time: Duration) {
         self.stream.set_read_timeout(Some(time)).expect("a socket");
         let read = self.stream.read(&mut [0]);
@@ -418,7 +418,7 @@ impl Browser {
         }
     }
 
-    /// False at the end of the stream, however it ended.
+    /// Reads once. False at the end of the stream, however it ended.
     fn read_some(&mut self) -> bool {
         let mut piece = [0; 64 * 1024];
         match self.stream.read(&mut piece) {
@@ -433,7 +433,7 @@ impl Browser {
     }
 }
 
-/// A plain request.
+/// A request without a body.
 pub(crate) fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
 }
@@ -445,7 +445,7 @@ pub(crate) fn post(target: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Bytes that show when a piece is lost, doubled or moved.
+/// Bytes in which a lost, repeated or moved piece is noticed.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
 }
@@ -458,7 +458,7 @@ pub(crate) fn eventually(condition: impl Fn() -> bool, what: impl Fn() -> String
     }
 }
 
-/// Runs the program to its end: for wrong command lines.
+/// Runs the program to its end: for invalid command lines.
 pub(crate) fn run(arguments: &[&str]) -> std::process::Output {
     example("proxy")
         .args(arguments)

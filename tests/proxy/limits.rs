@@ -11,10 +11,10 @@ use rustix::process::Signal;
 
 use super::harness::{Proxy, get, post};
 
-// edge: nothing, or nothing after an answer | closed after `--keepalive-timeout`
+// edge: no request, or none after a response | closed after `--keepalive-timeout`
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    // By that limit and by no other.
+    // By this limit and by no other.
     let proxy = Proxy::start(&["--keepalive-timeout", "1", "--header-timeout", "60"]);
     let start = Instant::now();
     let mut browser = proxy.connect();
@@ -33,7 +33,7 @@ fn a_head_that_trickles_is_a_time_out() {
     let mut browser = proxy.connect();
     browser.send("GET /");
     let mut stream = browser.stream.try_clone().expect("a socket");
-    // On and on, until there is an answer.
+    // Until there is a response.
     let is_answered = Arc::new(AtomicBool::new(false));
     let is_over = Arc::clone(&is_answered);
     let trickle = std::thread::spawn(move || {
@@ -52,14 +52,14 @@ fn a_head_that_trickles_is_a_time_out() {
     trickle.join().expect("no panic");
 }
 
-// edge: single bytes without end after the last answer | closed soon, however often they come
+// edge: single bytes without end after the last response | closed soon, however often they come
 #[test]
 fn a_client_that_goes_on_after_its_last_answer_is_closed() {
     let proxy = Proxy::start(&[]);
     let mut browser = proxy.connect();
     browser.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\na");
     assert_eq!(browser.answer().status, 413);
-    // Far more often than the proxy waits for, and far less than it would read.
+    // Far more often than the proxy waits, and far fewer bytes than it would read.
     let is_closed = (0..1000).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
         browser.stream.write_all(b"a").is_err()
@@ -67,7 +67,7 @@ fn a_client_that_goes_on_after_its_last_answer_is_closed() {
     assert!(is_closed);
 }
 
-// edge: an answer that is never read | dropped after `--client-timeout`
+// edge: a response that is never read | closed after `--client-timeout`
 #[test]
 fn a_client_that_takes_no_byte_is_dropped() {
     let proxy = Proxy::start(&["--client-timeout", "0.3", "--status"]);
@@ -84,7 +84,7 @@ fn clients_above_the_limit_wait_and_are_served_then() {
     let mut first = proxy.connect();
     let mut second = proxy.connect();
     first.send(get("/slow?ms=60000"));
-    // Served until the rest of its body comes.
+    // This client is being served until the rest of its body arrives.
     let request = post("/form", b"name=a");
     second.send(&request[..request.len() - 1]);
     let mut others: Vec<_> = (0..5).map(|_| proxy.connect()).collect();
@@ -92,7 +92,7 @@ fn clients_above_the_limit_wait_and_are_served_then() {
         browser.send(get(&format!("/tag?tag=n{index}")));
     }
     others[0].assert_silent(Duration::from_millis(100));
-    // Each that was answered makes room for the next.
+    // Each client that got its response makes a place for the next.
     second.send(&request[request.len() - 1..]);
     let answer = second.answer();
     assert_eq!(answer.field("connection"), Some("close"));
@@ -113,7 +113,7 @@ fn an_idle_client_makes_room_for_one_that_waits() {
     busy.send(get("/stream?n=2&ms=60000"));
     busy.head();
     busy.read_exactly(&mut [0; 17]);
-    // All three are there. After a second the two may have to go, and both then.
+    // All three are connected. After a second the two idle ones may be closed, and then both are.
     std::thread::sleep(Duration::from_millis(1100));
     let mut waiting = proxy.connect();
     waiting.send(get("/tag?tag=waiting"));
@@ -123,7 +123,7 @@ fn an_idle_client_makes_room_for_one_that_waits() {
     busy.assert_silent(Duration::from_millis(100));
 }
 
-// edge: more clients than a loop has turns, each with requests in reserve | the application's answers come meanwhile
+// edge: more busy clients than a loop has turns, each with pipelined requests | the application's responses are sent meanwhile
 #[cfg(unix)]
 #[test]
 fn a_crowd_that_always_has_more_holds_up_no_answer() {
@@ -133,10 +133,10 @@ fn a_crowd_that_always_has_more_holds_up_no_answer() {
     let mut browser = proxy.connect();
     browser.send(get("/tag?tag=warm"));
     assert_eq!(browser.answer().text(), "warm");
-    // So that all of it is there at once.
+    // So that everything arrives at once.
     proxy.halt();
     browser.send(get("/tag?tag=a"));
-    // The proxy answers these by itself.
+    // The proxy answers these requests itself.
     let requests = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1500);
     for client in &mut crowd {
         client.set_nonblocking(true).expect("a socket");
@@ -145,7 +145,7 @@ fn a_crowd_that_always_has_more_holds_up_no_answer() {
     }
     proxy.signal(Signal::CONT);
     assert_eq!(browser.answer().text(), "a");
-    // The log tells in which order they were answered.
+    // The log shows the order of the responses.
     proxy.wait_for_log("/tag?tag=a HTTP");
     let log = proxy.log();
     let others = log.lines().take_while(|it| !it.contains("/tag?tag=a HTTP"));
@@ -159,7 +159,7 @@ fn a_crowd_that_always_has_more_holds_up_no_answer() {
 fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
     let proxy = Proxy::start(&["--keepalive-timeout", "60"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
-    // So many as are open now, and some more.
+    // As many as are open now, and a few more.
     let open = proxy.descriptors() as u64;
     limit_descriptors(&proxy, open + 5);
     let mut browsers: Vec<_> = (0..30).map(|_| proxy.connect()).collect();
@@ -171,18 +171,18 @@ fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
     assert_eq!(last.answer().text(), "last");
 }
 
-/// The system says that it has no descriptor left before it looks whether anybody waits for one.
-// edge: no descriptor left, and nobody waits for one | no work
+/// The system reports that no descriptor is left before it looks for a waiting connection.
+// edge: no descriptor left, and no client waits for one | no work
 #[cfg(target_os = "linux")]
 #[test]
 fn running_out_of_descriptors_with_the_last_client_costs_nothing() {
-    // The demo application has descriptors of its own, at a time of its own.
+    // The demo application would open descriptors of its own at any time.
     let proxy = Proxy::in_front_of("127.0.0.1:1", &["--keepalive-timeout", "600"]);
     let own = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut first = proxy.connect();
     first.send(own);
     assert_eq!(first.answer().status, 204);
-    // What the test was started with may have left gaps between the numbers.
+    // The test's parent may have left gaps between the descriptor numbers.
     let is_free = |number: &u64| {
         let path = format!("/proc/{}/fd/{number}", proxy.pid());
         std::fs::symlink_metadata(path).is_err()
@@ -202,7 +202,7 @@ fn running_out_of_descriptors_with_the_last_client_costs_nothing() {
 fn limit_descriptors(proxy: &Proxy, most: u64) {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let pid = Pid::from_raw(proxy.pid() as i32).expect("a pid");
-    // Only root could raise the other one again.
+    // Only root could raise the maximum again.
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
     let current = Some(most);
     prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum }).expect("ours");
@@ -213,7 +213,7 @@ fn limit_descriptors(proxy: &Proxy, most: u64) {
 #[test]
 fn it_does_nothing_while_nothing_happens() {
     let proxy = Proxy::start(&["--max-clients", "1", "--status"]);
-    // One that is being served, and one that waits for its turn.
+    // One client that is being served, and one that waits to be accepted.
     let mut browser = proxy.connect();
     browser.send(get("/slow?ms=60000"));
     let _other = proxy.connect();

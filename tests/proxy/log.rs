@@ -1,4 +1,4 @@
-//! The access log: its lines, and a reader of it that does not read.
+//! The access log: its lines, and readers that do not read it.
 
 #[cfg(target_os = "linux")]
 use std::fs::File;
@@ -18,11 +18,11 @@ use tempfile::NamedTempFile;
 use super::harness::{Proxy, TIME_LIMIT, find, get};
 use crate::program::example;
 
-/// As many lines, each of so many bytes, are more than the proxy keeps for a log that is not read, and than a pipe holds.
+/// This many lines of this length are more than the proxy keeps for a log that is not read, and more than a pipe holds.
 const REQUESTS: usize = 1600;
 const LINE_LEN: usize = 7000;
 
-// edge: nobody reads the log | clients are served, lines beyond 8 MiB are lost and counted
+// edge: a log that is not read | clients are served, lines beyond 8 MiB are lost and counted
 #[test]
 fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
     let (mut proxy, log) = piped();
@@ -33,7 +33,7 @@ fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
     assert_eq!(counts.cut, 0);
 }
 
-// edge: the log's reader goes | clients are served, the lines are counted and told to the next reader
+// edge: a log whose reader is gone | clients are served, lost lines are counted and reported to the next reader
 #[cfg(target_os = "linux")]
 #[test]
 fn a_log_that_cannot_be_written_tells_what_it_lost() {
@@ -41,18 +41,18 @@ fn a_log_that_cannot_be_written_tells_what_it_lost() {
     let path = folder.path().join("log");
     let mode = Mode::RUSR | Mode::WUSR;
     rustix::fs::mknodat(CWD, &path, FileType::Fifo, mode, 0).expect("a FIFO");
-    // Neither end waits for the other one here, nor below, where the proxy has the one.
+    // Opening must not block: neither here nor below, where the proxy has one end.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let mut options = File::options();
     options.read(true).custom_flags(nonblocking);
     let reader = options.open(&path).expect("a FIFO");
     let writer = File::options().write(true).open(&path).expect("a FIFO");
     let mut proxy = logging_to(writer);
-    // More than the FIFO holds, and keeps for the next reader.
+    // More than the FIFO holds. The rest is kept for the next reader.
     ask(&proxy, 20);
     drop(reader);
     for _ in 0..2 {
-        // Each time all of it is tried and refused, so that the numbers have to be added.
+        // Each time all lines are tried and refused, so that the counts have to be added.
         ask(&proxy, 3);
         proxy.wait_for_rest();
     }
@@ -64,17 +64,17 @@ fn a_log_that_cannot_be_written_tells_what_it_lost() {
     assert_eq!(counts.cut, 1);
 }
 
-/// Lines of a log.
+/// Counts of log lines.
 #[derive(Debug, Default)]
 struct Counts {
     whole: usize,
-    /// Ended before their end; these are lost, too.
+    /// Lines that end too early. They are lost too.
     cut: usize,
-    /// As the log tells.
+    /// Lost lines, as reported in the log.
     lost: usize,
 }
 
-/// Reads until the loss is told, and then to the end, which comes.
+/// Reads until the loss is reported, and then up to the end of the log.
 fn counts(proxy: &mut Proxy, mut log: LogReader) -> Counts {
     let told = b" lines of the log are lost";
     log.read_until(|bytes| find(&bytes[bytes.len().saturating_sub(100)..], told).is_some());
@@ -100,7 +100,7 @@ fn counts(proxy: &mut Proxy, mut log: LogReader) -> Counts {
     counts
 }
 
-/// Each quote is four bytes in the log.
+/// Each quote takes four bytes in the log.
 // edge: more than 8 MiB of lines at once, with a log that is read | none is lost
 #[test]
 fn many_lines_at_once_are_not_too_many() {
@@ -109,9 +109,9 @@ fn many_lines_at_once_are_not_too_many() {
     let mut last = proxy.connect();
     last.send(get("/tag?tag=warm"));
     assert_eq!(last.answer().text(), "warm");
-    // So that all of it is there in one turn.
+    // So that everything arrives in one turn.
     proxy.halt();
-    // The proxy answers these by itself.
+    // The proxy answers these requests itself.
     let request = get(&format!("/../?{}", "\"".repeat(LINE_LEN)));
     for browser in &mut crowd {
         browser.send(request.repeat(7));
@@ -128,15 +128,15 @@ fn many_lines_at_once_are_not_too_many() {
     assert_eq!(lines.count(), 60 * 7, "of {} bytes", log.len());
 }
 
-/// As one is that another process has, too, and has set so.
-// edge: a log that does not wait for its reader | its lines stay whole, and none is lost
+/// A log is nonblocking if another process shares it and has made it so.
+// edge: a nonblocking log | its lines stay whole, and none is lost
 #[test]
 fn a_log_that_does_not_block_is_written_whole() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let flags = rustix::fs::fcntl_getfl(&writer).expect("a pipe");
     rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("a pipe");
     let mut proxy = logging_to(writer);
-    // Far more than the pipe holds, and less than is kept.
+    // Far more than the pipe holds, and less than the proxy keeps.
     ask(&proxy, 300);
     let mut log = LogReader::new(reader);
     log.read_until(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count() == 300);
@@ -149,7 +149,7 @@ fn a_log_that_does_not_block_is_written_whole() {
     }
 }
 
-// edge: nobody reads the log at SIGTERM | it ends without the lines that wait, after a moment
+// edge: a log that is not read at SIGTERM | the process ends without the queued lines, after a moment
 #[test]
 fn a_log_that_is_not_read_does_not_hold_up_the_end() {
     let (mut proxy, _log) = piped();
@@ -158,7 +158,7 @@ fn a_log_that_is_not_read_does_not_hold_up_the_end() {
     end(&mut proxy);
 }
 
-// edge: a log that is read again at SIGTERM | it ends with the last line
+// edge: a log that is read again at SIGTERM | the process ends after the last line
 #[test]
 fn the_end_waits_for_the_last_lines() {
     let (mut proxy, log) = piped();
@@ -171,7 +171,7 @@ fn the_end_waits_for_the_last_lines() {
     assert_eq!(text.lines().count(), 200);
 }
 
-/// The end of a log that is read, within [`TIME_LIMIT`].
+/// Reads the log to its end, within [`TIME_LIMIT`].
 struct LogReader {
     pieces: mpsc::Receiver<Vec<u8>>,
     bytes: Vec<u8>,
@@ -199,7 +199,7 @@ impl LogReader {
         }
     }
 
-    /// All of it, when whoever writes it has gone.
+    /// The rest of the log, up to the end of its writer.
     fn rest(mut self) -> String {
         loop {
             match self.pieces.recv_timeout(TIME_LIMIT) {

@@ -1,5 +1,5 @@
-//! The proxy as a process, spoken to over raw sockets; the application behind it is the demo one, or a scripted one. `chaos`
-//! and `embedded` run its worker in a loop of their own.
+//! Tests the proxy as a process over raw sockets. Its application is the demo application, or one scripted by the test.
+//! `chaos` and `embedded` run its worker in an event loop of their own.
 
 mod application;
 mod attacks;

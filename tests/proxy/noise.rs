@@ -1,4 +1,4 @@
-//! What comes in any pieces, and what should not come at all.
+//! Valid input cut anywhere, and invalid input.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::harness::{Proxy, get, post};
 
-/// Requests of each kind, and the bodies of their answers.
+/// Requests of each kind, and the bodies of their responses.
 fn conversation() -> (Vec<u8>, Vec<&'static str>) {
     let mut bytes = b"\r\n".to_vec();
     bytes.extend(get("/tag?tag=one").into_bytes());
@@ -21,7 +21,7 @@ fn conversation() -> (Vec<u8>, Vec<&'static str>) {
     (bytes, vec!["one", "two", "three", "four"])
 }
 
-// edge: pipelined requests with bodies, cut at every byte | the same answers
+// edge: pipelined requests with bodies, cut at every byte | the same responses
 #[test]
 fn a_conversation_may_be_cut_anywhere() {
     let proxy = Proxy::start(&["--no-access-log"]);
@@ -29,7 +29,7 @@ fn a_conversation_may_be_cut_anywhere() {
     for cut in 1..bytes.len() {
         let mut browser = proxy.connect();
         browser.send(&bytes[..cut]);
-        // So that the two come in two reads, as a rule.
+        // So that the two pieces usually arrive in two reads.
         std::thread::sleep(Duration::from_millis(1));
         browser.send(&bytes[cut..]);
         for text in &expected {
@@ -39,9 +39,9 @@ fn a_conversation_may_be_cut_anywhere() {
     }
 }
 
-/// Whatever a client sends is answered or closed, and harms nobody else. Each conversation comes twice: how it was cut
-/// changes no status.
-// edge: 400 spoiled conversations, each in one piece and in several | answered alike or closed alike, nobody else harmed
+/// Whatever a client sends gets a response or the end of the connection, and no other client is affected. Each
+/// conversation is sent twice: how it is cut changes no status.
+// edge: 400 corrupted conversations, each in one piece and in several | the same outcome for both, no other client affected
 #[test]
 fn bytes_of_any_kind_harm_nobody() {
     let quick = [
@@ -62,7 +62,7 @@ fn bytes_of_any_kind_harm_nobody() {
         for _ in 0..80 {
             let bytes = spoiled(bytes.clone(), &mut random);
             let (mut whole, mut cut) = (proxy.connect(), proxy.connect());
-            // It may be refused, and closed, before all of it is sent.
+            // The connection may be refused and closed before all of it is sent.
             let _ = whole.stream.write_all(&bytes);
             for piece in pieces(&bytes, &mut random) {
                 let _ = cut.stream.write_all(piece);
@@ -90,25 +90,25 @@ fn bytes_of_any_kind_harm_nobody() {
     assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
 }
 
-/// `SEED=n` runs what a failure printed again.
+/// The random seed. `SEED=n` repeats the run of a failure.
 fn seed() -> u64 {
     let given = std::env::var("SEED").ok().and_then(|it| it.parse().ok());
-    // Xorshift stays at 0.
+    // Xorshift would stay at 0.
     given.unwrap_or_else(|| RandomState::new().hash_one(0) | 1)
 }
 
-/// The statuses of responses; nothing but responses may come.
+/// The statuses of the responses. Nothing but responses may arrive.
 fn statuses(answers: &[u8]) -> Vec<u16> {
     let answers = String::from_utf8_lossy(answers);
     let mut parts = answers.split("HTTP/1.1 ");
     assert_eq!(parts.next(), Some(""), "{answers}");
-    // The demo's page shows the version of its request.
+    // The page of the demo application contains the version of its request.
     parts
         .filter_map(|part| part.get(..4)?.trim_end().parse().ok())
         .collect()
 }
 
-/// The bytes, cut at one place or at some.
+/// The bytes, cut at one place or at several.
 fn pieces<'o>(bytes: &'o [u8], random: &mut Random) -> Vec<&'o [u8]> {
     let mut rest = bytes;
     let mut pieces = Vec::new();
@@ -121,7 +121,7 @@ fn pieces<'o>(bytes: &'o [u8], random: &mut Random) -> Vec<&'o [u8]> {
     pieces
 }
 
-/// With some bytes changed, removed or added, or the end cut off.
+/// The bytes with some of them changed, removed or added, or with the end cut off.
 fn spoiled(mut bytes: Vec<u8>, random: &mut Random) -> Vec<u8> {
     const ODD: &[u8] = b"\r\n\0 :;0A\xff";
     for _ in 0..1 + random.below(4) {
@@ -129,7 +129,7 @@ fn spoiled(mut bytes: Vec<u8>, random: &mut Random) -> Vec<u8> {
         match random.below(5) {
             0 => bytes[at] = random.below(256) as u8,
             1 if bytes.len() > 1 => drop(bytes.remove(at)),
-            // Nothing at all is no conversation.
+            // An empty conversation would test nothing.
             1 => {}
             2 | 3 => bytes.insert(at, ODD[random.below(ODD.len())]),
             _ => bytes.truncate(at.max(1)),

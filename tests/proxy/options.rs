@@ -99,7 +99,7 @@ fn a_port_that_is_taken_is_told() {
     assert!(said.contains("cannot listen at 127.0.0.1:"), "{said}");
 }
 
-// With several threads the port is shared: only among them.
+// Only threads of the same process share the port.
 #[cfg(unix)]
 #[test]
 fn a_port_that_another_proxy_shares_among_its_threads_is_taken() {
@@ -118,7 +118,7 @@ fn a_path_is_any_bytes_and_other_values_are_text() {
     let odd = OsStr::from_bytes(b"odd\xff");
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().join(odd);
-    // Some file systems want text.
+    // Some file systems accept only text.
     if std::fs::create_dir(&root).is_ok() {
         std::fs::write(root.join("a.txt"), "there").expect("a file");
         let mut command = example("proxy");
@@ -145,7 +145,7 @@ fn the_version_is_told() {
 
 #[test]
 fn how_long_an_application_that_refuses_is_tried_can_be_set() {
-    // A port that was free a moment ago, and that nobody listens at.
+    // A port that was free a moment ago: connections to it are refused.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     drop(listener);

@@ -1,4 +1,4 @@
-//! What the application is told, by the command line and by the request.
+//! The parameters that the application gets, from the command line and from the request.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -13,14 +13,14 @@ use crate::program::example;
 
 type Params = HashMap<String, String>;
 
-/// What an application is told of a request.
+/// The request that an application received.
 struct Told {
-    /// That the connection is to stay open afterwards.
+    /// The flag `FCGI_KEEP_CONN`: the connection stays open after the request.
     keeps: bool,
     params: Params,
 }
 
-/// An application that says yes to everything, and what it was told each time.
+/// An application that answers every request, and a channel of the requests it received.
 fn listener() -> (String, Receiver<Told>) {
     let (sender, told) = channel();
     let (address, _) = application(move |_, mut stream| {
@@ -38,7 +38,7 @@ fn listener() -> (String, Receiver<Told>) {
     (address, told)
 }
 
-/// Reads a request to its empty STDIN.
+/// Reads a request up to its empty STDIN.
 fn read_request(stream: &mut TcpStream) -> Option<Told> {
     let (mut keeps, mut bytes) = (false, Vec::new());
     loop {
@@ -64,7 +64,7 @@ fn read_request(stream: &mut TcpStream) -> Option<Told> {
     Some(Told { keeps, params })
 }
 
-/// What an application below `/srv/www` is told of a request.
+/// The request that an application below `/srv/www` receives.
 fn told(arguments: &[&str], target: &str, fields: &str) -> Told {
     let (address, told) = listener();
     let fixed = ["--multiplex", "off"];

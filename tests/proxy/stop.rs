@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::harness::{Proxy, eventually, get, post};
 
-// edge: SIGTERM | what is being served is finished, then closed
+// edge: SIGTERM | requests in flight are finished, then their connections are closed
 #[test]
 fn what_is_being_served_is_finished() {
     let mut proxy = Proxy::start(&["--threads", "2", "--status"]);
@@ -63,7 +63,7 @@ fn an_idle_proxy_stops_at_once() {
     assert!(proxy.wait().success());
 }
 
-// edge: a connection in the system's queue at SIGTERM | served when it has asked, closed when it says nothing
+// edge: a connection in the system's queue at SIGTERM | served if it sends a request, else closed
 #[test]
 fn who_comes_as_it_stops_does_not_hold_it_up() {
     let mut proxy = Proxy::start(&["--shutdown-timeout", "60"]);
@@ -101,7 +101,7 @@ fn a_second_signal_ends_everything() {
     slow.send(get("/slow?ms=60000"));
     proxy.wait_for_figure("requests.in_flight", 1);
     proxy.terminate();
-    // Two at once would be one.
+    // Two signals at once would count as one.
     eventually(
         || TcpStream::connect(proxy.address()).is_err(),
         || "it still listens".to_owned(),
@@ -111,7 +111,7 @@ fn a_second_signal_ends_everything() {
     assert_logged_as_not_answered(&proxy);
 }
 
-/// What was cut off stands in the log too, with the time that the application had.
+/// Requests that were cut off are in the log too, with the time that the application had.
 fn assert_logged_as_not_answered(proxy: &Proxy) {
     let log = proxy.log();
     let line = log.lines().find(|line| line.contains("\"GET /slow?"));

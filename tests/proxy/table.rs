@@ -1,7 +1,7 @@
-//! What clients may do to a proxy, and what becomes of it: `tests/proxy/attacks.md`, kept in step with the tests.
+//! What clients may do to a proxy, and what happens then: `tests/proxy/attacks.md`, generated from the tests.
 //!
-//! The first part is what `attacks` refuses. The second is what other tests claim with a comment right before their
-//! attributes, `// edge: what | outcome`. `UPDATE_CASES=1 cargo test --test proxy table` writes the file anew.
+//! The first part is what `attacks` refuses. The second part comes from comments right before the attributes of other
+//! tests, `// edge: what | outcome`. `UPDATE_CASES=1 cargo test --test proxy table` writes the file.
 
 use std::fmt::Write;
 use std::fs;
@@ -70,7 +70,7 @@ fn edges(text: &str) -> Vec<[String; 3]> {
         .filter_map(|(at, line)| Some((at, line.trim_start().strip_prefix("// edge: ")?)));
     let edges = claims.map(|(at, claim)| {
         let (what, outcome) = claim.split_once(" | ").expect("what and outcome");
-        // Between a claim and its test: other claims and attributes, `#[test]` among them.
+        // Between a claim and its test there are other claims and attributes, `#[test]` among them.
         let between = lines[at..]
             .iter()
             .take_while(|line| line.starts_with("//") || line.starts_with("#["))
@@ -86,7 +86,7 @@ fn edges(text: &str) -> Vec<[String; 3]> {
     edges
 }
 
-/// Bytes as they may stand in a cell, the middle of long ones left out.
+/// Bytes as text for a table cell. The middle of long ones is left out.
 fn shown(bytes: &[u8]) -> String {
     let text = |bytes: &[u8]| {
         let text: String = bytes
@@ -114,10 +114,10 @@ fn write(table: &mut String, text: std::fmt::Arguments<'_>) {
     table.write_fmt(text).expect("a String takes every text");
 }
 
-/// Those with claims.
+/// The modules with claims.
 const MODULES: &[&str] = &[
     "attacks", "noise", "limits", "uploads", "flow", "files", "failures", "stop", "log",
 ];
 
-/// Bytes that are shown whole.
+/// Up to this many bytes are shown completely.
 const LONGEST: usize = 160;

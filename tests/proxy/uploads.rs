@@ -1,4 +1,4 @@
-//! Bodies of requests.
+//! Request bodies.
 
 use std::io::Write;
 use std::time::Duration;
@@ -113,7 +113,7 @@ fn a_client_that_does_not_wait_after_all_is_not_told() {
         browser.send(format!(
             "POST /echo HTTP/1.1\r\nHost: a\r\n{framing}\r\nExpect: 100-continue\r\n\r\n{begun}"
         ));
-        // An answer on another connection: that was read meanwhile.
+        // A response on another connection shows that the bytes were read meanwhile.
         assert_eq!(proxy.get("/tag?tag=other").text(), "other");
         browser.send(rest);
         let answer = browser.answer();
@@ -141,7 +141,7 @@ fn a_client_that_waits_for_nothing_is_not_let_send() {
     browser.assert_closed();
 }
 
-// edge: an answer while 8 MiB are being sent | arrives whole
+// edge: a response while 8 MiB are being sent | arrives whole
 #[test]
 fn an_answer_that_does_not_wait_for_the_body_arrives() {
     let proxy = Proxy::start(&[]);
@@ -153,7 +153,7 @@ fn an_answer_that_does_not_wait_for_the_body_arrives() {
     let mut sender = browser.stream.try_clone().expect("a socket");
     let body = vec![b'x'; len];
     let thread = std::thread::spawn(move || {
-        // It may be closed before all of that is sent.
+        // The connection may be closed before everything is sent.
         let _ = sender.write_all(&body);
     });
     let answer = browser.answer();
@@ -161,7 +161,7 @@ fn an_answer_that_does_not_wait_for_the_body_arrives() {
     thread.join().expect("it ends");
 }
 
-// edge: a body that nobody wants, short | read and dropped, connection kept
+// edge: a short body that is not needed | read and discarded, connection kept
 #[test]
 fn a_short_body_that_nobody_wants_does_not_cost_the_connection() {
     let proxy = Proxy::start(&["--status"]);
@@ -176,7 +176,7 @@ fn a_short_body_that_nobody_wants_does_not_cost_the_connection() {
     assert_eq!(browser.answer().text(), "next");
 }
 
-/// RFC 9112, 9.6: closed at once, the connection would be reset, and the answer could be lost with it.
+/// RFC 9112, 9.6: if the connection were closed at once, it would be reset, and the response could be lost.
 // edge: a refused body of 18 MB that is sent all the same | the 413 is not lost by a reset
 #[test]
 fn a_refused_body_may_be_sent_to_its_end() {
@@ -187,7 +187,7 @@ fn a_refused_body_may_be_sent_to_its_end() {
     browser.send(format!(
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"
     ));
-    // Refused already.
+    // The request is refused already.
     browser.stream.peek(&mut [0]).expect("an answer");
     for _ in 0..300 {
         browser.send(&piece);
@@ -210,7 +210,7 @@ fn both_directions_stream_at_once() {
     assert_eq!(head.field("content-length"), Some("200000"));
     browser.send(&pattern(200_000)[100_000..]);
     let mut body = vec![0; 200_000];
-    // What came behind the head is in the browser's own buffer.
+    // The bytes after the head are in the client's own buffer.
     browser.read_exactly(&mut body);
     assert!(body == pattern(len));
 }
@@ -223,7 +223,7 @@ fn an_upload_that_nobody_reads_costs_little_memory() {
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     let before = proxy.resident();
     let mut browser = proxy.connect();
-    // The echo stops reading while its answer is not taken, so the upload comes to a stand.
+    // The echo stops reading while its response is not read, so the upload stops.
     browser.send(format!(
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
         256 << 20
@@ -321,7 +321,7 @@ fn a_form_is_understood_by_the_application() {
     assert!(answer.text().contains("somebody"), "{}", answer.text());
 }
 
-// edge: no room for a long body in chunks | 503, and the operator is told why
+// edge: no space for a long chunked body | 503, and the reason in the log
 #[cfg(unix)]
 #[test]
 fn a_body_that_cannot_be_kept_is_told_to_the_operator() {
@@ -341,16 +341,16 @@ fn a_body_that_cannot_be_kept_is_told_to_the_operator() {
     proxy.wait_for_log("a request body cannot be stored: No such file or directory");
 }
 
-/// The end of a file that is written in pieces may be what the disk has no room for. What follows in the same read is
-/// not the body's, and what follows in the next one may be the middle of a request.
-// edge: no room for the end of a long body in chunks, and a request behind it | 503, closed
+/// The last piece of a file may be the one that the disk has no space for. The bytes after the body in the same read
+/// are not part of it, and those of the next read may be the middle of a request.
+// edge: no space for the end of a long chunked body, and a request after it | 503, closed
 #[cfg(target_os = "linux")]
 #[test]
 fn a_request_behind_a_body_that_cannot_be_kept_is_not_taken_for_its_rest() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let example = crate::program::example("proxy");
     let mut command = std::process::Command::new("sh");
-    // A write beyond the limit is to fail, and not to end the process.
+    // A write beyond the limit should fail and not end the process.
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
     command.arg(example.get_program());
     let proxy = Proxy::launch(command);
@@ -378,15 +378,15 @@ fn a_request_behind_a_body_that_cannot_be_kept_is_not_taken_for_its_rest() {
     browser.assert_closed();
 }
 
-/// RFC 9112, 9.6, once more: closed while there is something unread, the connection would be reset.
-// edge: a refused request, far more behind it, and the end of the stream, all there at once | the 400 is not lost by a reset
+/// RFC 9112, 9.6, again: if the connection were closed with unread bytes, it would be reset.
+// edge: a refused request, far more after it, and the end of the stream, all there at once | the 400 is not lost by a reset
 #[cfg(target_os = "linux")]
 #[test]
 fn a_refused_client_may_end_its_stream() {
     use rustix::process::Signal;
     let proxy = Proxy::start(&[]);
     let mut browser = proxy.connect();
-    // The system makes room for more than one read.
+    // The system's receive buffer grows beyond one read.
     browser.send(post("/upload", &pattern(8 << 20)));
     assert_eq!(browser.answer().status, 200);
     proxy.halt();

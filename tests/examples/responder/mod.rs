@@ -1,4 +1,4 @@
-//! The demo application, driven over real sockets as a Web server would.
+//! The demo application, driven over real sockets as by a Web server.
 
 mod pages;
 mod peer;
@@ -128,7 +128,7 @@ fn an_unknown_management_record_is_answered() {
 fn an_aborted_request_ends_at_once_and_alone() {
     let application = start();
     let mut peer = Peer::connect(application.address());
-    // Longer than a peer waits for an answer.
+    // Longer than a peer waits for a response.
     let mut bytes = request(1, true, "/slow?ms=60000", b"");
     bytes.extend(request(2, true, "/tag?tag=other&delay=100", b""));
     bytes.extend(open_request(3, true, "/form", &[]));
@@ -210,7 +210,7 @@ fn a_slow_reader_of_a_long_answer_costs_bounded_memory() {
     slow.send(&request(1, true, "/big?size=20000000", b""));
     slow.send(&request(2, true, "/big?size=3000", b""));
     assert!(slow.read_some(100));
-    // Others are served meanwhile.
+    // Other connections are served meanwhile.
     let mut other = Peer::connect(application.address());
     assert_eq!(other.ask("/bench", b"").body().len(), 16);
     for _ in 0..50 {
@@ -233,7 +233,7 @@ fn requests_whose_answers_nobody_reads_wait() {
         bench_body_len: 20_000,
         ..Options::default()
     };
-    // The two tell of room for output in different ways.
+    // The two kinds of sockets report free buffer space in different ways.
     answers_wait(&start_with(options.clone()), 20_000);
     answers_wait(&start_tcp(options), 20_000);
 }
@@ -271,7 +271,7 @@ fn pipelined_requests_are_answered_in_few_writes() {
     for id in 1..=200 {
         assert_eq!(answers.one(id).body(), [b'x'; 16]);
     }
-    // An idle round more, so that the round before has been counted.
+    // One more request, so that the previous one has been counted.
     peer.ask("/bench", b"");
     let writes = application.counters().writes;
     assert!((1..=6).contains(&writes), "{writes} writes");
@@ -370,7 +370,7 @@ fn what_exceeds_a_limit_is_refused_as_overload() {
     let overloaded = (0, ProtocolStatus::Overloaded);
     assert_eq!(answers.one(2).status(), overloaded);
     assert_eq!(answers.one(4).status(), overloaded);
-    // What was held is given back.
+    // The memory of the request is counted as free again.
     for _ in 0..5 {
         let body = format!("a={}", "y".repeat(600));
         assert!(peer.ask("/form", body.as_bytes()).head().contains("200"));

@@ -1,4 +1,4 @@
-//! Each page of the application, asked once.
+//! Requests each page of the application once.
 
 use mio_fcgi::wire::{self, ProtocolStatus, RecordType, Role};
 

@@ -1,4 +1,4 @@
-//! The Web server's side of one connection, on a blocking socket with time-outs.
+//! The Web server's side of one connection, on a blocking socket with timeouts.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use mio_fcgi::Address;
 use mio_fcgi::wire::{self, Demux, EndRequest, Item, ProtocolStatus, RecordType, Role};
 
-/// One request as its records: the end of STDIN included.
+/// One request as records, with the end of STDIN.
 pub(crate) fn request(id: u16, keep_conn: bool, uri: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = open_request(id, keep_conn, uri, &[]);
     wire::write_stream(&mut bytes, RecordType::Stdin, id, body);
@@ -76,7 +76,7 @@ pub(crate) struct Peer {
     was_reset: bool,
 }
 
-/// What came, by request.
+/// The responses so far, by request.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     pub(crate) by_id: BTreeMap<u16, Answer>,
@@ -128,7 +128,7 @@ impl Peer {
         self.socket.write_all(bytes).expect("the peer reads");
     }
 
-    /// Sends as far as the other side does not close.
+    /// Sends until the other side closes.
     pub(crate) fn send_or_lose(&mut self, bytes: &[u8]) {
         if let Err(error) = self.socket.write_all(bytes) {
             let is_lost = matches!(
@@ -139,7 +139,7 @@ impl Peer {
         }
     }
 
-    /// Reads what comes up to the end, whatever it is.
+    /// Reads up to the end and discards everything.
     pub(crate) fn drain(&mut self) {
         let mut buf = vec![0; 64 * 1024];
         loop {
@@ -152,7 +152,7 @@ impl Peer {
         }
     }
 
-    /// Reads once; false at the end, by close or reset.
+    /// Reads once. False at the end, by close or reset.
     pub(crate) fn read_some(&mut self, max: usize) -> bool {
         let mut buf = vec![0; max];
         let len = match self.socket.read(&mut buf) {
@@ -170,7 +170,7 @@ impl Peer {
         len > 0
     }
 
-    /// Reads until as many requests have ended since the last call, and takes what came.
+    /// Reads until `count` requests have ended since the last call, and takes the responses.
     pub(crate) fn answers(&mut self, count: usize) -> Answers {
         while self.answers.ended.len() < count {
             assert!(self.read_some(256 * 1024), "closed: {:?}", self.answers);
@@ -178,7 +178,7 @@ impl Peer {
         std::mem::take(&mut self.answers)
     }
 
-    /// Sends one request and reads its answer.
+    /// Sends one request and reads its response.
     pub(crate) fn ask(&mut self, uri: &str, body: &[u8]) -> Answer {
         self.send(&request(1, true, uri, body));
         self.answers(1).one(1)
@@ -190,8 +190,8 @@ impl Peer {
         std::mem::take(&mut self.answers)
     }
 
-    /// Whether the connection ended by a reset, even one behind the regular end: Linux hands out what came
-    /// before it, other systems throw that away.
+    /// Whether the connection ended by a reset, even after a regular end. Linux delivers the bytes before a reset,
+    /// other systems discard them.
     pub(crate) fn was_reset(&self) -> bool {
         self.was_reset || !matches!(self.socket.pending_error(), Ok(None))
     }
@@ -256,7 +256,7 @@ impl Answers {
 }
 
 impl Answer {
-    /// The body of a complete answer, whose application status is 0.
+    /// The body of a complete response with application status 0.
     pub(crate) fn body(&self) -> &[u8] {
         assert_eq!(self.status(), (0, ProtocolStatus::RequestComplete));
         assert!(self.stdout_ended);

@@ -1,4 +1,4 @@
-//! Records in any order: whatever they are, the application goes on.
+//! Records in any order: the application keeps running whatever they are.
 
 use mio_fcgi::wire::{self, RecordType};
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ proptest! {
     }
 }
 
-/// Mostly what belongs to a request, sometimes something else.
+/// Mostly records that belong to a request, sometimes other ones.
 fn record() -> impl Strategy<Value = Vec<u8>> {
     let id = 1..4_u16;
     let uri = prop::sample::select(vec![

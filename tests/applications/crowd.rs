@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
-use crate::http::{Browser, Proxy, TIME_LIMIT, get, pattern};
+use crate::http::{HttpClient, Proxy, TIME_LIMIT, get, pattern};
 use crate::program::{Server, example};
 
 const CLIENTS: usize = 1000;
@@ -124,7 +124,7 @@ fn assert_recovered(proxy: &Proxy) {
 }
 
 /// A client for each number that asks for a tag of its own, which takes its time.
-fn ask_for_tags(proxy: &Proxy, delay: u32) -> Vec<Browser> {
+fn ask_for_tags(proxy: &Proxy, delay: u32) -> Vec<HttpClient> {
     let clients = (0..CLIENTS).map(|index| {
         let mut browser = proxy.connect();
         browser.send(get(&format!("/tag?tag=n{index}&delay={delay}")));
@@ -182,7 +182,7 @@ fn read_slowly(proxy: &Proxy, mut slow: Slow, shares: bool) -> Slow {
 }
 
 /// Whether there is an answer within a second.
-fn comes_soon(browser: &Browser) -> bool {
+fn comes_soon(browser: &HttpClient) -> bool {
     let stream = &browser.stream;
     stream.set_read_timeout(Some(SOON)).expect("a socket");
     let seen = stream.peek(&mut [0]);
@@ -194,14 +194,14 @@ fn comes_soon(browser: &Browser) -> bool {
 const PATIENT: &[&str] = &["--client-timeout", "600"];
 
 /// Clients that have asked for something long.
-struct Slow(Vec<Browser>);
+struct Slow(Vec<HttpClient>);
 
 impl Slow {
     fn ask(proxy: &Proxy, target: &str) -> Self {
         Self((0..CLIENTS).map(|_| Self::ask_one(proxy, target)).collect())
     }
 
-    fn ask_one(proxy: &Proxy, target: &str) -> Browser {
+    fn ask_one(proxy: &Proxy, target: &str) -> HttpClient {
         let mut browser = proxy.connect_narrow();
         browser.send(get(target));
         browser

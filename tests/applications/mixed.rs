@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::harness::PhpFpm;
-use crate::http::{Answer, Browser, Proxy, get, pattern};
+use crate::http::{Answer, HttpClient, Proxy, get, pattern};
 
 const CLIENTS: u64 = 10;
 
@@ -136,7 +136,7 @@ fn run(proxy: &Proxy, end: Instant, mut beside: impl FnMut(Duration)) -> Tally {
 /// Someone with a connection, whose requests each have a tag of their own.
 struct Client<'p> {
     proxy: &'p Proxy,
-    browser: Browser,
+    browser: HttpClient,
     index: usize,
     count: usize,
     tally: Tally,

@@ -8,12 +8,12 @@ const SMUGGLED: &str = "GET /tag?tag=smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
 
 fn assert_refused(request: &[u8], status: u16) {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
-    browser.send([request, SMUGGLED.as_bytes()].concat());
-    let answer = browser.answer();
+    let mut client = proxy.connect();
+    client.send([request, SMUGGLED.as_bytes()].concat());
+    let answer = client.answer();
     assert_eq!(answer.status, status, "{}", answer.text());
     assert_eq!(answer.field("connection"), Some("close"));
-    browser.assert_closed();
+    client.assert_closed();
     // Other clients are served as before.
     assert_eq!(proxy.get("/tag?tag=fine").text(), "fine");
 }
@@ -72,10 +72,10 @@ refused! {
         a_length_with_a_vertical_tab: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: \x0b4\r\n\r\nabcd";
         a_length_with_a_blank_in_it: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4 4\r\n\r\nabcd";
         a_length_with_a_fraction: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4.0\r\n\r\nabcd";
-        chunked_behind_a_vertical_tab: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n";
+        chunked_after_a_vertical_tab: 400, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n";
         chunked_in_quotes: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n";
         chunked_with_a_parameter: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n";
-        chunked_behind_a_comma: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: , chunked\r\n\r\n0\r\n\r\n";
+        chunked_after_a_comma: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: , chunked\r\n\r\n0\r\n\r\n";
         chunked_twice_in_a_list: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n";
         no_coding_at_all: 501, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n0\r\n\r\n";
     }
@@ -89,7 +89,7 @@ refused! {
         a_bare_cr_before_the_end_of_the_head: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\rX: b\r\n\r\n";
         a_bare_cr_before_the_request: 400, "\rGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n";
         a_bare_lf_before_the_request: 400, "\nGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n";
-        a_bare_cr_behind_an_empty_line: 400, "\r\n\rGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n";
+        a_bare_cr_after_an_empty_line: 400, "\r\n\rGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n";
         a_tab_that_folds_a_line: 400, "GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nX: b\r\n\tc\r\n\r\n";
     }
     "What is a name? (5.1)": {
@@ -175,7 +175,7 @@ fn chunked(body: &str) -> String {
 
 // edge: empty lines before a request, HTTP/1.0 without Host, a whole URI, dot segments, blanks around values | served
 #[test]
-fn what_looks_odd_but_is_right_is_served() {
+fn unusual_but_valid_requests_are_served() {
     let proxy = Proxy::start(&[]);
     let fine = [
         "\r\n\r\nGET /tag?tag=a HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -213,37 +213,37 @@ fn a_head_that_ends_in_bare_lfs_is_refused_at_once() {
     // The last line is longer than a request line may be, but it is not the request line.
     let long = "G\n".to_owned() + &"a".repeat(9000);
     for head in ["GET /tag?tag=a HTTP/1.1\nHost: a\n\n", "G\n\n", &long] {
-        let mut browser = proxy.connect();
-        browser.send(head);
-        assert_eq!(browser.answer().status, 400, "{head}");
-        browser.assert_closed();
+        let mut client = proxy.connect();
+        client.send(head);
+        assert_eq!(client.answer().status, 400, "{head}");
+        client.assert_closed();
     }
 }
 
 // edge: more than a few empty lines before a request, in one piece or in many | 400
 #[test]
-fn empty_lines_without_end_are_refused_however_they_are_cut() {
+fn endless_empty_lines_are_refused_however_they_are_split() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
-    browser.send("\r\n".repeat(6));
-    assert_eq!(browser.answer().status, 400);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
+    client.send("\r\n".repeat(6));
+    assert_eq!(client.answer().status, 400);
+    let mut client = proxy.connect();
     for _ in 0..6 {
-        browser.send("\r\n");
+        client.send("\r\n");
         // A response on another connection shows that the line was read meanwhile.
         assert_eq!(proxy.get("/tag?tag=other").text(), "other");
     }
-    assert_eq!(browser.answer().status, 400);
-    browser.assert_closed();
+    assert_eq!(client.answer().status, 400);
+    client.assert_closed();
     for lines in [4, 5] {
-        let mut browser = proxy.connect();
+        let mut client = proxy.connect();
         for bytes in ["\r\n".repeat(3), "\r".to_owned(), "\n".to_owned()] {
-            browser.send(bytes);
+            client.send(bytes);
             assert_eq!(proxy.get("/tag?tag=other").text(), "other");
         }
-        browser.send("\r\n".repeat(lines - 4) + &get("/tag?tag=a"));
+        client.send("\r\n".repeat(lines - 4) + &get("/tag?tag=a"));
         let expected = if lines == 4 { 200 } else { 400 };
-        assert_eq!(browser.answer().status, expected, "{lines}");
+        assert_eq!(client.answer().status, expected, "{lines}");
     }
 }
 

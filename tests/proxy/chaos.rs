@@ -31,8 +31,8 @@ const ONCE_FAILED: [u64; 2] = [1648, 5812];
 
 /// In a process of its own, because its log is long: it has a line for each request.
 #[test]
-fn when_all_fall_silent_time_brings_all_to_an_end() {
-    const NAME: &str = "chaos::when_all_fall_silent_time_brings_all_to_an_end";
+fn after_all_peers_fall_silent_timeouts_end_everything() {
+    const NAME: &str = "chaos::after_all_peers_fall_silent_timeouts_end_everything";
     if std::env::var_os("CHAOS").is_some() {
         return run_all();
     }

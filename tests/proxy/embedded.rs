@@ -71,7 +71,7 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
 
 /// In virtual time: only the test moves the worker's clock.
 #[test]
-fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
+fn a_refused_body_is_read_while_it_arrives_fast_and_not_when_it_trickles() {
     let mut poll = Poll::new().expect("a poll");
     let options = options::Options {
         max_body: 10,
@@ -116,7 +116,7 @@ fn a_refused_body_is_read_as_long_as_it_comes_and_not_when_it_trickles() {
 /// If the socket were closed with unread bytes, it would be reset, and the client could lose the response (RFC 9112,
 /// 9.6).
 #[test]
-fn what_follows_a_head_that_is_refused_is_read_too() {
+fn bytes_after_a_refused_head_are_read() {
     let mut poll = Poll::new().expect("a poll");
     let mut worker = worker_of(&poll, options::Options::default());
     let any = ([127, 0, 0, 1], 0).into();
@@ -136,7 +136,7 @@ fn what_follows_a_head_that_is_refused_is_read_too() {
 }
 
 #[test]
-fn who_is_cut_off_by_a_stop_is_closed_although_the_loop_goes_on() {
+fn clients_cut_off_by_a_stop_are_closed_although_the_loop_goes_on() {
     let mut poll = Poll::new().expect("a poll");
     let mut worker = worker_of(&poll, options::Options::default());
     let address = worker

@@ -23,24 +23,24 @@ const OFF: &[&str] = &["--multiplex", "off"];
 fn an_application_that_is_down_is_a_bad_gateway() {
     let (address, _socket) = refusing();
     let proxy = Proxy::in_front_of(&address, OFF);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     let start = Instant::now();
-    browser.send(get("/index.php"));
-    let answer = browser.answer();
+    client.send(get("/index.php"));
+    let answer = client.answer();
     assert_eq!(answer.status, 502);
     // The application might have been restarting, so connecting was retried.
     assert!(start.elapsed() >= Duration::from_secs(1));
     // The failure does not affect the client's connection.
-    browser.send("GET /index.txt HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(browser.answer().status, 404);
+    client.send("GET /index.txt HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().status, 404);
 }
 
 #[test]
 fn an_application_that_comes_back_in_time_is_waited_for() {
     let (address, socket) = refusing();
     let proxy = Proxy::in_front_of(&address, &[OFF, &["--status"]].concat());
-    let mut browser = proxy.connect();
-    browser.send(get("/index.php"));
+    let mut client = proxy.connect();
+    client.send(get("/index.php"));
     eventually(
         || proxy.figure("pool.connect_failures") > 0,
         || "a refused connect".to_owned(),
@@ -55,7 +55,7 @@ fn an_application_that_comes_back_in_time_is_waited_for() {
             std::thread::sleep(TIME_LIMIT);
         }
     });
-    assert_eq!(browser.answer().text(), "back");
+    assert_eq!(client.answer().text(), "back");
 }
 
 /// An address where connections are refused, and the socket that keeps other programs from listening there.
@@ -86,7 +86,7 @@ fn answered_with(bytes: Vec<u8>) -> (super::harness::Answer, Proxy) {
 
 // edge: garbage, an empty response, half a head, NUL, two lengths | 502
 #[test]
-fn answers_that_are_none_are_a_bad_gateway() {
+fn invalid_responses_are_a_bad_gateway() {
     let complete = end(ProtocolStatus::RequestComplete);
     let cases = [
         ("garbage", b"HTTP/1.1 200 OK\r\n\r\nnot FastCGI".to_vec()),
@@ -128,7 +128,7 @@ fn answers_that_are_none_are_a_bad_gateway() {
 
 // edge: a response cut after its head | the connection closes before the end of the body
 #[test]
-fn an_answer_that_is_cut_is_seen_to_be() {
+fn a_cut_response_is_visible_to_the_client() {
     for head in [
         "Content-Length: 100\r\n\r\n",
         "Content-Type: text/plain\r\n\r\n",
@@ -152,10 +152,10 @@ fn a_cut_answer_to_http_1_0_is_reset() {
         let _ = stream.write_all(&stdout(b"Content-Type: text/plain\r\n\r\nhalf of"));
     });
     let proxy = Proxy::in_front_of(&address, OFF);
-    let mut browser = proxy.connect();
-    browser.send("POST /index.php HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
+    let mut client = proxy.connect();
+    client.send("POST /index.php HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
     let mut bytes = Vec::new();
-    let read = std::io::Read::read_to_end(&mut browser.stream, &mut bytes);
+    let read = std::io::Read::read_to_end(&mut client.stream, &mut bytes);
     assert_eq!(
         read.map_err(|error| error.kind()),
         Err(std::io::ErrorKind::ConnectionReset)
@@ -164,7 +164,7 @@ fn a_cut_answer_to_http_1_0_is_reset() {
 
 // edge: an application that sends more than its Content-Length | cut off: no response smuggled in
 #[test]
-fn more_than_the_length_that_was_said_does_not_become_a_response() {
+fn bytes_beyond_the_content_length_do_not_become_a_response() {
     let (address, _thread) = application(|_, mut stream| {
         while read_request(&mut stream) {
             let more =
@@ -173,12 +173,12 @@ fn more_than_the_length_that_was_said_does_not_become_a_response() {
         }
     });
     let proxy = Proxy::in_front_of(&address, OFF);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for _ in 0..3 {
-        browser.send(get("/index.php"));
-        assert_eq!(browser.answer().text(), "four");
+        client.send(get("/index.php"));
+        assert_eq!(client.answer().text(), "four");
     }
-    browser.assert_silent(Duration::from_millis(50));
+    client.assert_silent(Duration::from_millis(50));
 }
 
 // edge: Transfer-Encoding and Connection from the application | dropped
@@ -213,20 +213,20 @@ fn interim_heads_are_passed_on() {
         }
     });
     let proxy = Proxy::in_front_of(&address, OFF);
-    let mut browser = proxy.connect();
-    browser.send(get("/index.php"));
-    let early = browser.head();
+    let mut client = proxy.connect();
+    client.send(get("/index.php"));
+    let early = client.head();
     assert_eq!((early.status, early.field("link")), (103, Some("</a.css>")));
-    assert_eq!(browser.answer().text(), "body");
+    assert_eq!(client.answer().text(), "body");
     // HTTP/1.0 has no interim heads.
-    let mut browser = proxy.connect();
-    browser.send("GET /index.php HTTP/1.0\r\n\r\n");
-    assert_eq!(browser.answer().text(), "body");
+    let mut client = proxy.connect();
+    client.send("GET /index.php HTTP/1.0\r\n\r\n");
+    assert_eq!(client.answer().text(), "body");
 }
 
 // edge: an application that sends nothing | 504 after `--read-timeout`
 #[test]
-fn an_application_that_says_nothing_is_a_gateway_time_out() {
+fn an_application_that_sends_nothing_is_a_gateway_timeout() {
     let (address, _thread) = application(|_, mut stream| {
         read_request(&mut stream);
         std::thread::sleep(TIME_LIMIT);
@@ -239,7 +239,7 @@ fn an_application_that_says_nothing_is_a_gateway_time_out() {
 
 // edge: an application that stops in the middle of its response | cut after `--read-timeout`
 #[test]
-fn an_application_that_falls_silent_in_its_answer_is_cut() {
+fn an_application_that_stops_in_its_response_is_cut() {
     let (address, _thread) = application(|_, mut stream| {
         read_request(&mut stream);
         let _ = stream.write_all(&stdout(b"Content-Length: 100\r\n\r\nhalf of"));
@@ -260,7 +260,7 @@ fn a_request_as_a_whole_has_a_time_limit() {
 
 // edge: a full queue | 503 with Retry-After
 #[test]
-fn a_full_queue_is_told_at_once() {
+fn a_full_queue_is_answered_at_once() {
     let (address, _thread) = application(|_, mut stream| {
         read_request(&mut stream);
         std::thread::sleep(TIME_LIMIT);
@@ -276,16 +276,16 @@ fn a_full_queue_is_told_at_once() {
     ];
     let proxy = Proxy::in_front_of(&address, &arguments);
     let mut waiting: Vec<_> = (0..3).map(|_| proxy.connect()).collect();
-    for (index, browser) in waiting.iter_mut().enumerate() {
-        browser.send(get("/index.php"));
+    for (index, client) in waiting.iter_mut().enumerate() {
+        client.send(get("/index.php"));
         // The first request has its connection before the others are queued.
         proxy.wait_for_figure("requests.in_flight", 1);
         proxy.wait_for_figure("requests.queued", index as u64);
     }
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for _ in 0..2 {
-        browser.send(get("/index.php"));
-        let answer = browser.answer();
+        client.send(get("/index.php"));
+        let answer = client.answer();
         assert_eq!(answer.status, 503);
         assert_eq!(answer.field("retry-after"), Some("1"));
     }
@@ -296,7 +296,7 @@ fn a_full_queue_is_told_at_once() {
 
 // edge: FCGI_OVERLOADED | 503 with Retry-After
 #[test]
-fn an_overloaded_application_is_told_from_a_broken_one() {
+fn an_overloaded_application_is_not_reported_as_a_broken_one() {
     let (address, _thread) = application(|_, mut stream| {
         while read_request(&mut stream) {
             let _ = stream.write_all(&end(ProtocolStatus::Overloaded));
@@ -331,7 +331,7 @@ fn dies_after(served: u16) -> (String, Arc<AtomicU32>) {
 
 // edge: a reused connection that is lost before the response | GET sent again once, POST 502
 #[test]
-fn only_what_may_run_twice_is_sent_again_and_once() {
+fn only_idempotent_requests_are_sent_again_and_only_once() {
     let (address, taken) = dies_after(1);
     let proxy = Proxy::in_front_of(&address, OFF);
     for _ in 0..2 {
@@ -350,7 +350,7 @@ fn only_what_may_run_twice_is_sent_again_and_once() {
 
 // edge: a new connection that is lost before the response | 502 after one run, whatever the method
 #[test]
-fn what_a_new_connection_dies_of_is_not_sent_again() {
+fn a_request_lost_on_a_new_connection_is_not_sent_again() {
     let taken = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&taken);
     let (address, _thread) = application(move |_, mut stream| {
@@ -370,10 +370,10 @@ fn an_application_that_ends_child_by_child_is_outlived() {
         }
     });
     let proxy = Proxy::in_front_of(&address, OFF);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for _ in 0..50 {
-        browser.send(get("/index.php"));
-        assert_eq!(browser.answer().text(), "last");
+        client.send(get("/index.php"));
+        assert_eq!(client.answer().text(), "last");
     }
 }
 
@@ -412,10 +412,10 @@ fn an_application_that_is_killed_again_and_again_costs_readers_what_it_was_worki
     let lost = AtomicU32::new(0);
     std::thread::scope(|scope| {
         let reader = || {
-            let mut browser = proxy.connect();
+            let mut client = proxy.connect();
             for turn in 0.. {
-                browser.send(get(&format!("/tag?tag=n{turn}")));
-                let answer = browser.answer();
+                client.send(get(&format!("/tag?tag=n{turn}")));
+                let answer = client.answer();
                 if answer.status == 502 {
                     // The request was on a new connection and may have been processed.
                     lost.fetch_add(1, Ordering::Relaxed);

@@ -44,7 +44,7 @@ fn with(proxy: &Proxy, target: &str, fields: &str) -> Answer {
 #[test]
 fn files_are_sent_with_their_type() {
     let site = site(&[]);
-    let mut browser = site.proxy.connect();
+    let mut client = site.proxy.connect();
     for (target, kind, body) in [
         ("/page.html", "text/html; charset=utf-8", "<p>page</p>"),
         (
@@ -55,23 +55,23 @@ fn files_are_sent_with_their_type() {
         ("/empty.css", "text/css; charset=utf-8", ""),
         ("/sub/", "text/html; charset=utf-8", "sub index"),
     ] {
-        browser.send(get(target));
-        let answer = browser.answer();
+        client.send(get(target));
+        let answer = client.answer();
         assert_eq!((answer.status, answer.text().as_str()), (200, body));
         assert_eq!(answer.field("content-type"), Some(kind));
         assert_eq!(answer.field("accept-ranges"), Some("bytes"));
     }
-    browser.send(get("/large.bin"));
-    let answer = browser.answer();
+    client.send(get("/large.bin"));
+    let answer = client.answer();
     assert_eq!(
         answer.field("content-type"),
         Some("application/octet-stream")
     );
     assert!(answer.body == pattern(3_000_001));
-    browser.send("HEAD /digits.txt HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(browser.head().field("content-length"), Some("10"));
-    browser.send(get("/digits.txt"));
-    assert_eq!(browser.answer().text(), "0123456789");
+    client.send("HEAD /digits.txt HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().field("content-length"), Some("10"));
+    client.send(get("/digits.txt"));
+    assert_eq!(client.answer().text(), "0123456789");
 }
 
 // edge: `..` and dot files, encoded or not | 403; scripts are never sent as they are
@@ -122,7 +122,7 @@ fn a_link_out_of_the_root_is_not_followed() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_out_of_the_root_is_followed_where_that_is_allowed() {
+fn a_link_out_of_the_root_is_followed_if_allowed() {
     let shared = tempfile::tempdir().expect("a directory");
     fs::write(shared.path().join("a.js"), "shared").expect("a file");
     let site = site(&[
@@ -173,7 +173,7 @@ fn a_part_of_a_file_is_sent() {
 
 // edge: If-Match and If-Unmodified-Since, also in several lines | 412 when they do not hold
 #[test]
-fn another_version_than_the_client_means_is_not_sent() {
+fn a_version_that_the_client_did_not_ask_for_is_not_sent() {
     let site = site(&[]);
     let first = site.proxy.get("/digits.txt");
     let etag = first.field("etag").expect("a tag");
@@ -225,40 +225,40 @@ fn a_file_is_sent_to_a_client_that_has_ended_its_stream() {
     // More than the system buffers on both sides.
     let content = pattern(30_000_000);
     fs::write(site.root.path().join("large.bin"), &content).expect("a file");
-    let mut browser = site.proxy.connect_narrow();
-    browser.send(get("/large.bin"));
-    browser.stream.peek(&mut [0]).expect("an answer");
-    browser
+    let mut client = site.proxy.connect_narrow();
+    client.send(get("/large.bin"));
+    client.stream.peek(&mut [0]).expect("an answer");
+    client
         .stream
         .shutdown(Shutdown::Write)
         .expect("a connection");
-    let answer = browser.answer();
+    let answer = client.answer();
     assert!(answer.is_whole && answer.body == content);
-    browser.assert_closed();
+    client.assert_closed();
 }
 
 // edge: a file that shrinks while it is sent | the connection closes before the end of the body
 #[test]
 fn a_file_that_shrinks_while_it_is_sent_is_cut() {
     let site = site(&[]);
-    let mut browser = site.proxy.connect_narrow();
+    let mut client = site.proxy.connect_narrow();
     let path = site.root.path().join("large.bin");
     fs::write(&path, pattern(30_000_000)).expect("a file");
-    browser.send(get("/large.bin"));
-    browser.stream.peek(&mut [0]).expect("an answer");
+    client.send(get("/large.bin"));
+    client.stream.peek(&mut [0]).expect("an answer");
     fs::File::options()
         .write(true)
         .open(&path)
         .and_then(|file| file.set_len(1_000_000))
         .expect("a file");
-    let answer = browser.answer();
+    let answer = client.answer();
     assert_eq!(answer.field("content-length"), Some("30000000"));
     assert!(!answer.is_whole);
     site.proxy.wait_for_log("a file is cut short");
 }
 
 #[test]
-fn what_the_client_has_is_not_sent_again() {
+fn a_version_that_the_client_has_is_not_sent_again() {
     let site = site(&[]);
     let first = site.proxy.get("/digits.txt");
     let etag = first.field("etag").expect("a tag");
@@ -312,7 +312,7 @@ fn what_the_client_has_is_not_sent_again() {
 /// RFC 9110, 8.8.2.1. With such a date, a client would consider its copy current until then.
 // edge: a file that was modified in the future | its date is that of the response, and no range is served by it
 #[test]
-fn no_file_is_younger_than_the_answer() {
+fn no_file_is_newer_than_its_response() {
     let site = site(&[]);
     let file = fs::File::options()
         .append(true)
@@ -339,7 +339,7 @@ fn no_file_is_younger_than_the_answer() {
 }
 
 #[test]
-fn a_front_controller_gets_what_is_no_file() {
+fn a_front_controller_gets_paths_that_are_not_files() {
     let site = site(&["--fallback", "/index.php"]);
     for (target, status) in [("/page.html", 200), ("/.git/config", 403)] {
         assert_eq!(site.proxy.get(target).status, status, "{target}");

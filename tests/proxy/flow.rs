@@ -10,10 +10,10 @@ use super::harness::{Proxy, TIME_LIMIT, get, pattern, post};
 #[test]
 fn a_connection_serves_one_request_after_the_other() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for index in 0..20 {
-        browser.send(get(&format!("/tag?tag=n{index}")));
-        let answer = browser.answer();
+        client.send(get(&format!("/tag?tag=n{index}")));
+        let answer = client.answer();
         assert_eq!(answer.text(), format!("n{index}"));
         assert_eq!(answer.field("connection"), None);
         assert!(
@@ -28,7 +28,7 @@ fn a_connection_serves_one_request_after_the_other() {
 #[test]
 fn pipelined_requests_are_answered_in_their_order() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     let mut bytes = Vec::new();
     for index in 0..50 {
         // The first requests take longest.
@@ -36,23 +36,23 @@ fn pipelined_requests_are_answered_in_their_order() {
         bytes.extend(get(&format!("/tag?tag=n{index}&delay={delay}")).into_bytes());
         bytes.extend(post("/echo", format!("body {index}").as_bytes()));
     }
-    browser.send(bytes);
+    client.send(bytes);
     for index in 0..50 {
-        assert_eq!(browser.answer().text(), format!("n{index}"));
-        assert_eq!(browser.answer().text(), format!("body {index}"));
+        assert_eq!(client.answer().text(), format!("n{index}"));
+        assert_eq!(client.answer().text(), format!("body {index}"));
     }
 }
 
 /// More responses than are queued until the end of a turn.
 // edge: pipelined requests whose responses are not read meanwhile | answered as they are read
 #[test]
-fn pipelined_requests_go_on_behind_many_answers() {
+fn pipelined_requests_continue_after_many_unread_responses() {
     let proxy = Proxy::start(&["--status"]);
     for (target, len) in [("/tag?tag=a&size=12000", Some(12_000)), ("/-/status", None)] {
-        let mut browser = proxy.connect();
-        browser.send(get(target).repeat(300));
+        let mut client = proxy.connect();
+        client.send(get(target).repeat(300));
         for _ in 0..300 {
-            let answer = browser.answer();
+            let answer = client.answer();
             assert_eq!(answer.status, 200);
             assert!(len.is_none_or(|len| answer.body.len() == len));
         }
@@ -62,76 +62,76 @@ fn pipelined_requests_go_on_behind_many_answers() {
 #[test]
 fn a_head_may_come_in_single_bytes() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for byte in post("/echo", b"abc") {
-        browser.send([byte]);
+        client.send([byte]);
     }
-    assert_eq!(browser.answer().text(), "abc");
+    assert_eq!(client.answer().text(), "abc");
 }
 
 #[test]
-fn a_client_that_wants_to_close_is_closed() {
+fn connection_close_is_honored() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
-    browser.send("GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nConnection: foo, Close\r\n\r\n");
-    let answer = browser.answer();
+    let mut client = proxy.connect();
+    client.send("GET /tag?tag=a HTTP/1.1\r\nHost: a\r\nConnection: foo, Close\r\n\r\n");
+    let answer = client.answer();
     assert_eq!(
         (answer.text().as_str(), answer.field("connection")),
         ("a", Some("close"))
     );
-    browser.assert_closed();
+    client.assert_closed();
 }
 
 // edge: HTTP/1.0 with and without keep-alive | kept when asked, never chunked
 #[test]
 fn http_1_0_is_closed_unless_it_asks_otherwise() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
-    browser.send("GET /tag?tag=a HTTP/1.0\r\n\r\n");
-    let answer = browser.answer();
+    let mut client = proxy.connect();
+    client.send("GET /tag?tag=a HTTP/1.0\r\n\r\n");
+    let answer = client.answer();
     assert_eq!(
         (answer.text().as_str(), answer.field("connection")),
         ("a", Some("close"))
     );
-    browser.assert_closed();
+    client.assert_closed();
 
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for _ in 0..3 {
-        browser.send("GET /tag?tag=a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-        let answer = browser.answer();
+        client.send("GET /tag?tag=a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        let answer = client.answer();
         assert_eq!(answer.field("connection"), Some("keep-alive"));
         assert_eq!(answer.text(), "a");
     }
     // Without a length, the end of the connection is the end of the body.
-    browser.send("GET /stream?n=2&ms=1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    let answer = browser.answer();
+    client.send("GET /stream?n=2&ms=1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let answer = client.answer();
     assert_eq!(answer.field("transfer-encoding"), None);
     assert_eq!(answer.field("connection"), Some("close"));
     assert_eq!(answer.text(), "line 1 of 2\nline 2 of 2\n");
-    browser.assert_closed();
+    client.assert_closed();
 }
 
 #[test]
-fn a_response_without_a_length_comes_in_chunks_as_it_is_made() {
+fn a_response_without_a_length_is_sent_in_chunks_as_it_is_produced() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     // The second line comes later than the client waits for the first.
-    browser.send(get("/stream?n=2&ms=60000"));
-    let head = browser.head();
+    client.send(get("/stream?n=2&ms=60000"));
+    let head = client.head();
     assert_eq!(head.field("transfer-encoding"), Some("chunked"));
     assert_eq!(head.field("content-length"), None);
     let mut first = [0; 17];
-    browser.read_exactly(&mut first);
+    client.read_exactly(&mut first);
     assert_eq!(&first, b"c\r\nline 1 of 2\n\r\n");
 }
 
 #[test]
 fn a_response_without_a_length_leaves_the_connection_open() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for _ in 0..3 {
-        browser.send(get("/stream?n=3&ms=1"));
-        let answer = browser.answer();
+        client.send(get("/stream?n=3&ms=1"));
+        let answer = client.answer();
         assert!(answer.is_whole);
         assert_eq!(answer.text(), "line 1 of 3\nline 2 of 3\nline 3 of 3\n");
     }
@@ -141,38 +141,38 @@ fn a_response_without_a_length_leaves_the_connection_open() {
 #[test]
 fn a_head_is_answered_without_a_body() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for target in [
         "/tag?tag=abc",
         "/stream?n=2&ms=1",
         "/status?code=404",
         "/big?size=100000",
     ] {
-        browser.send(format!("HEAD {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        let head = browser.head();
+        client.send(format!("HEAD {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let head = client.head();
         assert!(matches!(head.status, 200 | 404), "{target}");
         if target.starts_with("/tag") {
             assert_eq!(head.field("content-length"), Some("3"));
         }
     }
-    browser.send(get("/tag?tag=next"));
-    assert_eq!(browser.answer().text(), "next");
+    client.send(get("/tag?tag=next"));
+    assert_eq!(client.answer().text(), "next");
 }
 
 // edge: 204 and 304 with a body from the application | without
 #[test]
 fn statuses_without_a_body_have_none() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for status in [204, 304] {
-        browser.send(get(&format!("/status?code={status}")));
-        let head = browser.head();
+        client.send(get(&format!("/status?code={status}")));
+        let head = client.head();
         assert_eq!(head.status, status);
         assert_eq!(head.field("transfer-encoding"), None);
         assert_eq!(head.field("content-length"), None);
     }
-    browser.send(get("/tag?tag=next"));
-    assert_eq!(browser.answer().text(), "next");
+    client.send(get("/tag?tag=next"));
+    assert_eq!(client.answer().text(), "next");
 }
 
 /// RFC 9110, 15.3.6. Unlike the others, a 205 has to declare its empty body: otherwise a client would wait for one.
@@ -180,20 +180,20 @@ fn statuses_without_a_body_have_none() {
 #[test]
 fn a_reset_of_content_has_an_empty_body() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for method in ["GET", "HEAD"] {
-        browser.send(format!(
+        client.send(format!(
             "{method} /status?code=205 HTTP/1.1\r\nHost: a\r\n\r\n"
         ));
-        let head = browser.head();
+        let head = client.head();
         assert_eq!(head.status, 205);
         assert_eq!(head.field("transfer-encoding"), None);
         let named = |field: &&(String, String)| field.0.eq_ignore_ascii_case("content-length");
         let lengths: Vec<_> = head.fields.iter().filter(named).collect();
         assert!(matches!(lengths[..], [(_, len)] if len == "0"), "{head:?}");
     }
-    browser.send(get("/tag?tag=next"));
-    assert_eq!(browser.answer().text(), "next");
+    client.send(get("/tag?tag=next"));
+    assert_eq!(client.answer().text(), "next");
 }
 
 #[test]
@@ -229,8 +229,8 @@ fn a_client_that_does_not_read_costs_little_memory() {
     let before = proxy.resident();
     let len: usize = 24 * 1024 * 1024;
     let mut slow: Vec<_> = (0..4).map(|_| proxy.connect()).collect();
-    for browser in &mut slow {
-        browser.send(get(&format!("/big?size={len}")));
+    for client in &mut slow {
+        client.send(get(&format!("/big?size={len}")));
     }
     proxy.wait_for_figure("requests.paused", 4);
     let grown = proxy.resident().saturating_sub(before);
@@ -238,27 +238,27 @@ fn a_client_that_does_not_read_costs_little_memory() {
     assert!(grown < 16 * 1024 * 1024, "{grown} bytes");
     // Other clients are served meanwhile.
     assert_eq!(proxy.get("/tag?tag=quick").text(), "quick");
-    for mut browser in slow {
-        let answer = browser.answer();
+    for mut client in slow {
+        let answer = client.answer();
         assert!(answer.is_whole && answer.body.len() == len);
         assert_eq!(answer.body[len - 1], ((len - 1) % 251) as u8);
     }
 }
 
 #[test]
-fn a_slow_client_does_not_hold_up_those_it_shares_a_connection_with() {
+fn a_slow_client_does_not_delay_others_on_its_connection() {
     let proxy = Proxy::start(&["--status", "--multiplex", "on", "--max-conns", "1"]);
     let ask = |len: usize| {
-        let mut browser = proxy.connect_narrow();
-        browser.send(get(&format!("/big?size={len}")));
+        let mut client = proxy.connect_narrow();
+        client.send(get(&format!("/big?size={len}")));
         // The response has begun.
-        browser.stream.peek(&mut [0]).expect("an answer");
-        browser
+        client.stream.peek(&mut [0]).expect("an answer");
+        client
     };
     // A little more than the system buffers on both sides.
     let mut lens = (1..20).map(|step| step * 500_000);
     let too_much = lens.find(|len| {
-        let _browser = ask(*len);
+        let _client = ask(*len);
         !is_taken_by_the_system(&proxy)
     });
     let len = too_much.expect("the system holds less than 10 MB") + 250_000;
@@ -272,8 +272,8 @@ fn a_slow_client_does_not_hold_up_those_it_shares_a_connection_with() {
         assert_eq!(answer.text(), format!("n{index}"));
     }
     assert_eq!(proxy.figure("pool.connected"), connected);
-    for browser in &mut slow {
-        assert!(browser.answer().body == pattern(len));
+    for client in &mut slow {
+        assert!(client.answer().body == pattern(len));
     }
 }
 
@@ -296,19 +296,19 @@ fn is_taken_by_the_system(proxy: &Proxy) -> bool {
 
 // edge: a client that disconnects | the request is aborted, 499 in the log
 #[test]
-fn a_client_that_goes_away_is_served_no_longer() {
+fn the_request_of_a_client_that_disconnects_is_aborted() {
     let proxy = Proxy::start(&["--status"]);
-    let mut browser = proxy.connect();
-    browser.send(get("/slow?ms=50000"));
+    let mut client = proxy.connect();
+    client.send(get("/slow?ms=50000"));
     proxy.wait_for_figure("requests.in_flight", 1);
-    drop(browser);
+    drop(client);
     proxy.wait_for_figure("requests.in_flight", 0);
     proxy.wait_for_log("/slow?ms=50000 HTTP/1.1\" 499 0");
     // Also in the middle of a response.
-    let mut browser = proxy.connect();
-    browser.send(get("/stream?n=10000&ms=20"));
-    browser.head();
-    drop(browser);
+    let mut client = proxy.connect();
+    client.send(get("/stream?n=10000&ms=20"));
+    client.head();
+    drop(client);
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 
@@ -316,15 +316,15 @@ fn a_client_that_goes_away_is_served_no_longer() {
 // edge: a client that sends a request and disconnects at once | the request is aborted
 #[cfg(unix)]
 #[test]
-fn a_client_that_goes_with_its_request_is_not_served() {
+fn a_client_that_disconnects_right_after_its_request_is_not_served() {
     let proxy = Proxy::start(&["--status"]);
-    let mut browser = proxy.connect();
-    browser.send(get("/tag?tag=warm"));
-    assert_eq!(browser.answer().text(), "warm");
+    let mut client = proxy.connect();
+    client.send(get("/tag?tag=warm"));
+    assert_eq!(client.answer().text(), "warm");
     let mut others = proxy.connect();
     proxy.halt();
-    browser.send(get("/slow?ms=50000"));
-    drop(browser);
+    client.send(get("/slow?ms=50000"));
+    drop(client);
     // Pipelined after a request that asks no application.
     others.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned() + &get("/slow?ms=50001"));
     drop(others);
@@ -338,14 +338,14 @@ fn a_client_that_goes_with_its_request_is_not_served() {
 /// As in nginx and Go. A file is sent all the same.
 // edge: a client that ends its side of the stream while an application is working on its request | treated as gone
 #[test]
-fn a_client_that_ends_its_stream_while_it_is_served_has_gone() {
+fn a_client_that_ends_its_stream_while_it_is_served_is_gone() {
     let proxy = Proxy::start(&["--status"]);
-    let mut browser = proxy.connect();
-    browser.send(get("/slow?ms=50000"));
+    let mut client = proxy.connect();
+    client.send(get("/slow?ms=50000"));
     proxy.wait_for_figure("requests.in_flight", 1);
-    let shut = browser.stream.shutdown(std::net::Shutdown::Write);
+    let shut = client.stream.shutdown(std::net::Shutdown::Write);
     shut.expect("a connection");
-    browser.assert_closed();
+    client.assert_closed();
     proxy.wait_for_log("/slow?ms=50000 HTTP/1.1\" 499 0");
     proxy.wait_for_figure("requests.in_flight", 0);
 }

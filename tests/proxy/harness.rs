@@ -75,25 +75,25 @@ impl Proxy {
         Self::start(&[&fixed[..], arguments].concat())
     }
 
-    pub(crate) fn connect(&self) -> Browser {
+    pub(crate) fn connect(&self) -> HttpClient {
         Self::browse(TcpStream::connect(self.address).expect("it listens"))
     }
 
     /// A connection with small buffers in the system, for a client that does not read.
-    pub(crate) fn connect_narrow(&self) -> Browser {
+    pub(crate) fn connect_narrow(&self) -> HttpClient {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(16 * 1024).expect("a socket");
         socket.connect(&self.address.into()).expect("it listens");
         Self::browse(socket.into())
     }
 
-    fn browse(stream: TcpStream) -> Browser {
+    fn browse(stream: TcpStream) -> HttpClient {
         stream.set_read_timeout(Some(TIME_LIMIT)).expect("a socket");
         stream
             .set_write_timeout(Some(TIME_LIMIT))
             .expect("a socket");
         stream.set_nodelay(true).expect("a socket");
-        Browser {
+        HttpClient {
             stream,
             input: Vec::new(),
         }
@@ -101,9 +101,9 @@ impl Proxy {
 
     /// Sends one request on a connection of its own.
     pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
-        let mut browser = self.connect();
-        browser.send(request);
-        browser.answer()
+        let mut client = self.connect();
+        client.send(request);
+        client.answer()
     }
 
     pub(crate) fn get(&self, target: &str) -> Answer {
@@ -273,7 +273,7 @@ impl Drop for Proxy {
 }
 
 /// The client's side of one connection.
-pub(crate) struct Browser {
+pub(crate) struct HttpClient {
     pub(crate) stream: TcpStream,
     input: Vec<u8>,
 }
@@ -302,7 +302,7 @@ impl Answer {
     }
 }
 
-impl Browser {
+impl HttpClient {
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream
             .write_all(bytes.as_ref())

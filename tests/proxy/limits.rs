@@ -13,26 +13,26 @@ use super::harness::{Proxy, get, post};
 
 // edge: no request, or none after a response | closed after `--keepalive-timeout`
 #[test]
-fn an_idle_connection_is_closed_without_a_word() {
+fn an_idle_connection_is_closed_without_a_response() {
     // By this limit and by no other.
     let proxy = Proxy::start(&["--keepalive-timeout", "1", "--header-timeout", "60"]);
     let start = Instant::now();
-    let mut browser = proxy.connect();
-    browser.send(get("/tag?tag=a"));
-    assert_eq!(browser.answer().text(), "a");
-    browser.assert_closed();
+    let mut client = proxy.connect();
+    client.send(get("/tag?tag=a"));
+    assert_eq!(client.answer().text(), "a");
+    client.assert_closed();
     assert!(start.elapsed() >= Duration::from_millis(900));
     proxy.connect().assert_closed();
 }
 
 // edge: a head in single bytes without end (slow loris) | 408 after `--header-timeout`, closed
 #[test]
-fn a_head_that_trickles_is_a_time_out() {
+fn a_head_that_trickles_in_times_out() {
     let proxy = Proxy::start(&["--header-timeout", "0.4"]);
     let start = Instant::now();
-    let mut browser = proxy.connect();
-    browser.send("GET /");
-    let mut stream = browser.stream.try_clone().expect("a socket");
+    let mut client = proxy.connect();
+    client.send("GET /");
+    let mut stream = client.stream.try_clone().expect("a socket");
     // Until there is a response.
     let is_answered = Arc::new(AtomicBool::new(false));
     let is_over = Arc::clone(&is_answered);
@@ -41,38 +41,38 @@ fn a_head_that_trickles_is_a_time_out() {
             std::thread::sleep(Duration::from_millis(20));
         }
     });
-    let answer = browser.answer();
+    let answer = client.answer();
     is_answered.store(true, Ordering::Relaxed);
     assert_eq!(
         (answer.status, answer.field("connection")),
         (408, Some("close"))
     );
     assert!(start.elapsed() >= Duration::from_millis(350));
-    browser.assert_closed();
+    client.assert_closed();
     trickle.join().expect("no panic");
 }
 
 // edge: single bytes without end after the last response | closed soon, however often they come
 #[test]
-fn a_client_that_goes_on_after_its_last_answer_is_closed() {
+fn a_client_that_keeps_sending_after_its_last_response_is_closed() {
     let proxy = Proxy::start(&[]);
-    let mut browser = proxy.connect();
-    browser.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\na");
-    assert_eq!(browser.answer().status, 413);
+    let mut client = proxy.connect();
+    client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\na");
+    assert_eq!(client.answer().status, 413);
     // Far more often than the proxy waits, and far fewer bytes than it would read.
     let is_closed = (0..1000).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
-        browser.stream.write_all(b"a").is_err()
+        client.stream.write_all(b"a").is_err()
     });
     assert!(is_closed);
 }
 
 // edge: a response that is never read | closed after `--client-timeout`
 #[test]
-fn a_client_that_takes_no_byte_is_dropped() {
+fn a_client_that_reads_nothing_is_closed() {
     let proxy = Proxy::start(&["--client-timeout", "0.3", "--status"]);
-    let mut browser = proxy.connect();
-    browser.send(get("/big?size=100000000"));
+    let mut client = proxy.connect();
+    client.send(get("/big?size=100000000"));
     proxy.wait_for_log("\"GET /big?size=100000000 HTTP/1.1\" 200 ");
     proxy.wait_for_figure("requests.in_flight", 0);
 }
@@ -88,22 +88,22 @@ fn clients_above_the_limit_wait_and_are_served_then() {
     let request = post("/form", b"name=a");
     second.send(&request[..request.len() - 1]);
     let mut others: Vec<_> = (0..5).map(|_| proxy.connect()).collect();
-    for (index, browser) in others.iter_mut().enumerate() {
-        browser.send(get(&format!("/tag?tag=n{index}")));
+    for (index, client) in others.iter_mut().enumerate() {
+        client.send(get(&format!("/tag?tag=n{index}")));
     }
     others[0].assert_silent(Duration::from_millis(100));
     // Each client that got its response makes a place for the next.
     second.send(&request[request.len() - 1..]);
     let answer = second.answer();
     assert_eq!(answer.field("connection"), Some("close"));
-    for (index, browser) in others.iter_mut().enumerate() {
-        assert_eq!(browser.answer().text(), format!("n{index}"));
+    for (index, client) in others.iter_mut().enumerate() {
+        assert_eq!(client.answer().text(), format!("n{index}"));
     }
 }
 
 // edge: clients that are idle while others wait beyond `--max-clients` | the idle ones are closed
 #[test]
-fn an_idle_client_makes_room_for_one_that_waits() {
+fn an_idle_client_is_closed_for_a_waiting_one() {
     let proxy = Proxy::start(&["--max-clients", "3"]);
     let mut idle = proxy.connect();
     idle.send(get("/tag?tag=a"));
@@ -126,16 +126,16 @@ fn an_idle_client_makes_room_for_one_that_waits() {
 // edge: more busy clients than a loop has turns, each with pipelined requests | the application's responses are sent meanwhile
 #[cfg(unix)]
 #[test]
-fn a_crowd_that_always_has_more_holds_up_no_answer() {
+fn many_busy_clients_do_not_delay_the_applications_responses() {
     let proxy = Proxy::start(&["--max-clients", "1000"]);
     let connect = |_| TcpStream::connect(proxy.address()).expect("it listens");
     let mut crowd: Vec<TcpStream> = (0..400).map(connect).collect();
-    let mut browser = proxy.connect();
-    browser.send(get("/tag?tag=warm"));
-    assert_eq!(browser.answer().text(), "warm");
+    let mut client = proxy.connect();
+    client.send(get("/tag?tag=warm"));
+    assert_eq!(client.answer().text(), "warm");
     // So that everything arrives at once.
     proxy.halt();
-    browser.send(get("/tag?tag=a"));
+    client.send(get("/tag?tag=a"));
     // The proxy answers these requests itself.
     let requests = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1500);
     for client in &mut crowd {
@@ -144,7 +144,7 @@ fn a_crowd_that_always_has_more_holds_up_no_answer() {
         assert!(written > requests.len() / 3, "{written} bytes");
     }
     proxy.signal(Signal::CONT);
-    assert_eq!(browser.answer().text(), "a");
+    assert_eq!(client.answer().text(), "a");
     // The log shows the order of the responses.
     proxy.wait_for_log("/tag?tag=a HTTP");
     let log = proxy.log();
@@ -156,18 +156,18 @@ fn a_crowd_that_always_has_more_holds_up_no_answer() {
 // edge: more clients than descriptors | wait without work, then served
 #[cfg(target_os = "linux")]
 #[test]
-fn clients_beyond_the_descriptors_wait_and_cost_nothing() {
+fn clients_beyond_the_descriptor_limit_wait_without_cost() {
     let proxy = Proxy::start(&["--keepalive-timeout", "60"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     // As many as are open now, and a few more.
     let open = proxy.descriptors() as u64;
     limit_descriptors(&proxy, open + 5);
-    let mut browsers: Vec<_> = (0..30).map(|_| proxy.connect()).collect();
+    let mut clients: Vec<_> = (0..30).map(|_| proxy.connect()).collect();
     proxy.wait_for_log("accepting clients is paused: ");
     proxy.wait_for_rest();
-    let mut last = browsers.pop().expect("30 of them");
+    let mut last = clients.pop().expect("30 of them");
     last.send(get("/tag?tag=last"));
-    drop(browsers);
+    drop(clients);
     assert_eq!(last.answer().text(), "last");
 }
 
@@ -214,8 +214,8 @@ fn limit_descriptors(proxy: &Proxy, most: u64) {
 fn it_does_nothing_while_nothing_happens() {
     let proxy = Proxy::start(&["--max-clients", "1", "--status"]);
     // One client that is being served, and one that waits to be accepted.
-    let mut browser = proxy.connect();
-    browser.send(get("/slow?ms=60000"));
+    let mut client = proxy.connect();
+    client.send(get("/slow?ms=60000"));
     let _other = proxy.connect();
     std::thread::sleep(Duration::from_millis(200));
     proxy.wait_for_rest();

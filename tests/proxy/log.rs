@@ -24,7 +24,7 @@ const LINE_LEN: usize = 7000;
 
 // edge: a log that is not read | clients are served, lines beyond 8 MiB are lost and counted
 #[test]
-fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
+fn a_log_that_is_not_read_blocks_no_client_and_reports_lost_lines() {
     let (mut proxy, log) = piped();
     ask(&proxy, REQUESTS);
     let counts = counts(&mut proxy, LogReader::new(log));
@@ -36,7 +36,7 @@ fn a_log_that_is_not_read_stops_nobody_and_tells_what_it_lost() {
 // edge: a log whose reader is gone | clients are served, lost lines are counted and reported to the next reader
 #[cfg(target_os = "linux")]
 #[test]
-fn a_log_that_cannot_be_written_tells_what_it_lost() {
+fn a_log_that_cannot_be_written_reports_lost_lines() {
     let folder = tempfile::tempdir().expect("a directory");
     let path = folder.path().join("log");
     let mode = Mode::RUSR | Mode::WUSR;
@@ -103,7 +103,7 @@ fn counts(proxy: &mut Proxy, mut log: LogReader) -> Counts {
 /// Each quote takes four bytes in the log.
 // edge: more than 8 MiB of lines at once, with a log that is read | none is lost
 #[test]
-fn many_lines_at_once_are_not_too_many() {
+fn many_lines_at_once_are_all_written() {
     let mut proxy = Proxy::start(&[]);
     let mut crowd: Vec<_> = (0..60).map(|_| proxy.connect()).collect();
     let mut last = proxy.connect();
@@ -113,13 +113,13 @@ fn many_lines_at_once_are_not_too_many() {
     proxy.halt();
     // The proxy answers these requests itself.
     let request = get(&format!("/../?{}", "\"".repeat(LINE_LEN)));
-    for browser in &mut crowd {
-        browser.send(request.repeat(7));
+    for client in &mut crowd {
+        client.send(request.repeat(7));
     }
     proxy.signal(Signal::CONT);
-    for browser in &mut crowd {
+    for client in &mut crowd {
         for _ in 0..7 {
-            assert_eq!(browser.answer().status, 403);
+            assert_eq!(client.answer().status, 403);
         }
     }
     end(&mut proxy);
@@ -131,7 +131,7 @@ fn many_lines_at_once_are_not_too_many() {
 /// A log is nonblocking if another process shares it and has made it so.
 // edge: a nonblocking log | its lines stay whole, and none is lost
 #[test]
-fn a_log_that_does_not_block_is_written_whole() {
+fn a_nonblocking_log_is_written_completely() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let flags = rustix::fs::fcntl_getfl(&writer).expect("a pipe");
     rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("a pipe");
@@ -151,7 +151,7 @@ fn a_log_that_does_not_block_is_written_whole() {
 
 // edge: a log that is not read at SIGTERM | the process ends without the queued lines, after a moment
 #[test]
-fn a_log_that_is_not_read_does_not_hold_up_the_end() {
+fn a_log_that_is_not_read_does_not_delay_the_exit() {
     let (mut proxy, _log) = piped();
     // More than the pipe holds.
     ask(&proxy, 50);
@@ -160,7 +160,7 @@ fn a_log_that_is_not_read_does_not_hold_up_the_end() {
 
 // edge: a log that is read again at SIGTERM | the process ends after the last line
 #[test]
-fn the_end_waits_for_the_last_lines() {
+fn the_exit_waits_for_the_last_lines() {
     let (mut proxy, log) = piped();
     // More than the pipe holds.
     ask(&proxy, 200);
@@ -224,10 +224,10 @@ fn logging_to(writer: impl Into<Stdio>) -> Proxy {
 
 fn ask(proxy: &Proxy, requests: usize) {
     let target = format!("/tag?tag=a&long={}", "x".repeat(LINE_LEN));
-    let mut browser = proxy.connect();
+    let mut client = proxy.connect();
     for _ in 0..requests {
-        browser.send(get(&target));
-        assert_eq!(browser.answer().text(), "a");
+        client.send(get(&target));
+        assert_eq!(client.answer().text(), "a");
     }
 }
 

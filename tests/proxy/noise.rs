@@ -27,15 +27,15 @@ fn a_conversation_may_be_cut_anywhere() {
     let proxy = Proxy::start(&["--no-access-log"]);
     let (bytes, expected) = conversation();
     for cut in 1..bytes.len() {
-        let mut browser = proxy.connect();
-        browser.send(&bytes[..cut]);
+        let mut client = proxy.connect();
+        client.send(&bytes[..cut]);
         // So that the two pieces usually arrive in two reads.
         std::thread::sleep(Duration::from_millis(1));
-        browser.send(&bytes[cut..]);
+        client.send(&bytes[cut..]);
         for text in &expected {
-            assert_eq!(browser.answer().text(), *text, "cut at {cut}");
+            assert_eq!(client.answer().text(), *text, "cut at {cut}");
         }
-        browser.assert_closed();
+        client.assert_closed();
     }
 }
 
@@ -43,7 +43,7 @@ fn a_conversation_may_be_cut_anywhere() {
 /// conversation is sent twice: how it is cut changes no status.
 // edge: 400 corrupted conversations, each in one piece and in several | the same outcome for both, no other client affected
 #[test]
-fn bytes_of_any_kind_harm_nobody() {
+fn arbitrary_bytes_affect_no_other_client() {
     let quick = [
         "--header-timeout",
         "2",
@@ -72,9 +72,9 @@ fn bytes_of_any_kind_harm_nobody() {
         }
         for (whole, cut, bytes) in pairs {
             let said = String::from_utf8_lossy(&bytes);
-            let [whole, cut] = [whole, cut].map(|mut browser| {
+            let [whole, cut] = [whole, cut].map(|mut client| {
                 let mut answers = Vec::new();
-                let _ = browser.stream.read_to_end(&mut answers);
+                let _ = client.stream.read_to_end(&mut answers);
                 statuses(&answers)
             });
             assert_eq!(whole, cut, "SEED={seed}, round {round}: {said:?}");

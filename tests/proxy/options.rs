@@ -4,7 +4,7 @@ use super::harness::{Proxy, get, run};
 use crate::program::example;
 
 #[test]
-fn a_wrong_option_is_told_in_one_line() {
+fn an_invalid_option_is_reported_in_one_line() {
     // A label of more than 63 bytes is no name: no resolver is asked.
     let nowhere = format!("{}:9000", "a".repeat(64));
     let long = format!("unix:/{}", "a".repeat(108));
@@ -91,7 +91,7 @@ fn a_wrong_option_is_told_in_one_line() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told() {
+fn a_port_in_use_is_reported() {
     let proxy = Proxy::start(&[]);
     let output = run(&["--listen", &proxy.address().to_string()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -134,7 +134,7 @@ fn a_path_is_any_bytes_and_other_values_are_text() {
 }
 
 #[test]
-fn the_version_is_told() {
+fn the_version_is_printed() {
     for option in ["--version", "-V"] {
         let output = run(&[option]);
         assert!(output.status.success());
@@ -144,7 +144,7 @@ fn the_version_is_told() {
 }
 
 #[test]
-fn how_long_an_application_that_refuses_is_tried_can_be_set() {
+fn the_retry_time_for_refused_connections_can_be_set() {
     // A port that was free a moment ago: connections to it are refused.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -222,9 +222,9 @@ fn help_names_every_option() {
 fn every_thread_serves() {
     let proxy = Proxy::start(&["--threads", "3"]);
     for _ in 0..20 {
-        let mut browser = proxy.connect();
-        browser.send(get("/tag?tag=a"));
-        assert_eq!(browser.answer().text(), "a");
+        let mut client = proxy.connect();
+        client.send(get("/tag?tag=a"));
+        assert_eq!(client.answer().text(), "a");
     }
 }
 

@@ -75,7 +75,7 @@ fn told(arguments: &[&str], target: &str, fields: &str) -> Told {
 }
 
 #[test]
-fn credentials_are_handed_on_only_where_that_is_wanted() {
+fn credentials_are_passed_on_only_if_enabled() {
     let fields = "Authorization: Basic YTpi\r\nProxy-Authorization: Basic Yzpk\r\n";
     let hidden = told(&[], "/a.php", fields).params;
     assert_eq!(hidden.get("HTTP_AUTHORIZATION"), None);
@@ -85,7 +85,7 @@ fn credentials_are_handed_on_only_where_that_is_wanted() {
 }
 
 #[test]
-fn parameters_of_the_command_line_win_over_all_others() {
+fn parameters_of_the_command_line_replace_all_others() {
     let arguments = [
         "--param",
         "HTTPS=on",
@@ -109,7 +109,7 @@ fn parameters_of_the_command_line_win_over_all_others() {
 }
 
 #[test]
-fn a_script_has_the_extension_that_was_said() {
+fn a_script_has_the_configured_extension() {
     for (extension, target, name, path_info) in [
         (".cgi", "/a.php/b.cgi/c/d", "/a.php/b.cgi", Some("/c/d")),
         ("", "/a/b.git/refs", "/a", Some("/b.git/refs")),
@@ -143,7 +143,7 @@ fn the_document_root_is_told_from_the_root_of_the_file_system() {
 }
 
 #[test]
-fn where_nothing_is_kept_while_idle_each_request_has_a_connection_of_its_own() {
+fn with_max_idle_0_each_request_has_a_connection_of_its_own() {
     for (idle, keeps) in [("0", false), ("1", true)] {
         assert_eq!(told(&["--max-idle", idle], "/a.php", "").keeps, keeps);
     }

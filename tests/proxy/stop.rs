@@ -10,7 +10,7 @@ use super::harness::{Proxy, eventually, get, post};
 
 // edge: SIGTERM | requests in flight are finished, then their connections are closed
 #[test]
-fn what_is_being_served_is_finished() {
+fn requests_in_flight_are_finished() {
     let mut proxy = Proxy::start(&["--threads", "2", "--status"]);
     let mut idle = proxy.connect();
     idle.send(get("/tag?tag=a"));
@@ -65,7 +65,7 @@ fn an_idle_proxy_stops_at_once() {
 
 // edge: a connection in the system's queue at SIGTERM | served if it sends a request, else closed
 #[test]
-fn who_comes_as_it_stops_does_not_hold_it_up() {
+fn a_client_that_connects_during_the_stop_does_not_delay_it() {
     let mut proxy = Proxy::start(&["--shutdown-timeout", "60"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     proxy.halt();

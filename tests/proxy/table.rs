@@ -27,10 +27,10 @@ fn the_table_is_what_the_tests_do() {
 fn table(folder: &Path) -> String {
     let mut table = String::from(
         "# HTTP attacks and edge cases, and what the proxy does\n\n\
-         Written by `UPDATE_CASES=1 cargo test --test proxy table` from the tests; each row is one, on a raw socket.\n\n\
+         Written by `UPDATE_CASES=1 cargo test --test proxy table` from the tests; each row is one test, on a raw socket.\n\n\
          ## Refused\n\n\
-         Each of these gets the status and the end of its connection, so that the request which every test sends right \
-         behind it is not served; other clients are served as before.\n",
+         Each of these requests gets the status, and its connection is closed: the request that every test sends right \
+         after it is not served. Other clients are served as before.\n",
     );
     for (group, cases) in refused() {
         write(&mut table, format_args!("\n### {group}\n\n"));
@@ -44,7 +44,7 @@ fn table(folder: &Path) -> String {
             );
         }
     }
-    table.push_str("\n## Served, answered with an error, waited for or cut\n");
+    table.push_str("\n## Served, answered with an error, timed out or cut\n");
     for module in MODULES {
         let path = folder.join(format!("{module}.rs"));
         let text = fs::read_to_string(&path).expect("a module of this test");

@@ -97,7 +97,7 @@ fn the_body_is_shown_as_it_comes() {
 }
 
 #[test]
-fn a_signal_while_it_waits_is_no_reason_to_stop() {
+fn a_signal_does_not_end_waiting() {
     let (asked, is_asked) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let peer = Peer::unix(move |listener| {
@@ -221,7 +221,7 @@ fn an_application_without_scripts_needs_none() {
 }
 
 #[test]
-fn a_script_whose_name_no_uri_can_hold_is_asked_for_all_the_same() {
+fn a_script_whose_name_needs_encoding_can_be_requested() {
     let request = sent(&["--script", "/srv/www/50 %.php"]);
     for (name, value) in [
         ("REQUEST_URI", "/50%20%25.php"),
@@ -298,7 +298,7 @@ fn an_error_status_is_a_failure_and_with_fail_its_body_is_not_shown() {
 }
 
 #[test]
-fn nobody_listening_and_no_socket_are_told_apart() {
+fn a_refused_connection_and_a_missing_socket_have_different_messages() {
     let (down, _socket) = peer::refusing();
     let address = down.to_string();
     let refused = get(&["--connect", &address, "--script", "/x.php"]);
@@ -310,7 +310,7 @@ fn nobody_listening_and_no_socket_are_told_apart() {
 }
 
 #[test]
-fn an_unknown_host_is_told() {
+fn an_unknown_host_is_reported() {
     let ended = get(&["--connect", "no-such-host.invalid:9000", "--script", "/x"]);
     ended.failed(6, &["no-such-host.invalid"]);
 }
@@ -328,7 +328,7 @@ fn an_http_server_is_recognised() {
 }
 
 #[test]
-fn what_is_no_head_is_told() {
+fn an_invalid_head_is_reported() {
     let (ended, ()) = get_from(
         |connection, id| {
             let mut bytes = peer::stdout(id, b"hello, world\n");
@@ -341,7 +341,7 @@ fn what_is_no_head_is_told() {
 }
 
 #[test]
-fn a_silent_server_is_given_up_in_time() {
+fn a_silent_server_times_out() {
     let (ended, _) = get_from(|connection, _| connection.rest(), &["--timeout", "0.4"]);
     ended.failed(28, &["no response in time"]);
     let begun = |connection: &mut Connection, id| {
@@ -355,7 +355,7 @@ fn a_silent_server_is_given_up_in_time() {
 }
 
 #[test]
-fn a_response_that_is_cut_short_is_told() {
+fn a_response_that_is_cut_short_is_reported() {
     let (ended, ()) = get_from(
         |connection, id| connection.send(&peer::stdout(id, b"X: y\r\n\r\nhalf")),
         &[],
@@ -379,7 +379,7 @@ fn a_response_that_is_cut_short_is_told() {
 }
 
 #[test]
-fn no_response_at_all_is_told() {
+fn a_missing_response_is_reported() {
     let (ended, ()) = get_from(|_, _| (), &[]);
     ended.failed(52, &["no response", "closed by the application"]);
     let (ended, ()) = get_from(end_with(ProtocolStatus::RequestComplete), &[]);
@@ -387,13 +387,13 @@ fn no_response_at_all_is_told() {
 }
 
 #[test]
-fn a_refused_request_is_told() {
+fn a_rejected_request_is_reported() {
     let (ended, ()) = get_from(end_with(ProtocolStatus::UnknownRole), &[]);
     ended.failed(9, &["role"]);
 }
 
 #[test]
-fn a_whole_body_counts_though_the_request_did_not_end() {
+fn a_complete_body_is_a_success_although_the_request_did_not_end() {
     let (ended, ()) = get_from(
         |connection, id| connection.send(&peer::stdout(id, b"Content-Length: 5\r\n\r\nwhole")),
         &[],
@@ -403,7 +403,7 @@ fn a_whole_body_counts_though_the_request_did_not_end() {
 }
 
 #[test]
-fn a_reader_that_has_gone_ends_it_without_a_word() {
+fn a_closed_stdout_ends_it_without_a_message() {
     let mut child = example("get")
         .args(["--uri", "/big?size=1000000000"])
         .stdout(Stdio::piped())
@@ -434,7 +434,7 @@ fn the_servers_values_are_a_health_check() {
 }
 
 #[test]
-fn each_wrong_option_has_its_line() {
+fn each_invalid_option_has_its_message() {
     let wrong: [(&[&str], &[&str]); 13] = [
         (&["--bogus"], &["--bogus"]),
         (&["/x.php"], &["/x.php", "--script"]),

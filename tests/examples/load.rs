@@ -40,7 +40,7 @@ fn as_many_requests_as_asked_for_go_over_as_many_connections() {
 }
 
 #[test]
-fn the_floor_sends_and_receives_the_same_bytes_as_the_library() {
+fn raw_sends_and_receives_the_same_bytes_as_the_library() {
     let application = start(Options::default());
     let arguments = ["--requests", "50", "--stdin", "100000", "--conns", "2"];
     let with = json(&application, &arguments);
@@ -135,7 +135,7 @@ fn a_run_of_nothing_but_failures_is_given_up() {
 }
 
 #[test]
-fn a_status_of_an_error_is_one_and_is_shown() {
+fn an_error_status_counts_as_an_error_and_is_shown() {
     let application = start(Options::default());
     let output = load(&application, &["--requests", "7", "--script", "/no/such"]);
     assert_eq!(output.status.code(), Some(1));
@@ -212,7 +212,7 @@ fn a_duration_ends_the_run() {
 }
 
 #[test]
-fn progress_is_shown_where_it_is_wanted() {
+fn progress_is_shown_if_requested() {
     let application = start(Options::default());
     let arguments = ["--duration", "1.2", "--rate", "100"];
     let quiet = load(&application, &arguments);
@@ -226,7 +226,7 @@ fn progress_is_shown_where_it_is_wanted() {
 }
 
 #[test]
-fn nobody_listening_is_an_error_and_not_a_hang() {
+fn a_refused_connection_is_an_error_and_not_a_hang() {
     let gone = start(Options::default());
     let address = gone.address().to_string();
     drop(gone);
@@ -240,7 +240,7 @@ fn nobody_listening_is_an_error_and_not_a_hang() {
 }
 
 #[test]
-fn a_wrong_command_line_is_told_from_a_failed_run() {
+fn an_invalid_command_line_has_another_exit_status_than_a_failed_run() {
     let wrong: [&[&str]; 6] = [
         &[],
         &["--connect", "localhost"],

@@ -11,7 +11,7 @@ fn readme() -> String {
 }
 
 #[test]
-fn the_command_of_the_readme_prints_what_stands_below_it() {
+fn the_command_of_the_readme_prints_the_output_quoted_below_it() {
     let readme = readme();
     let command = "\n$ cargo run -q --example get -- ";
     let (_, session) = readme.split_once(command).expect("a command to try");

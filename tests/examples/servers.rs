@@ -52,7 +52,7 @@ fn embed_answers_each_line_in_its_order() {
 }
 
 #[test]
-fn embed_serves_many_clients_at_a_time_and_outlives_rude_ones() {
+fn embed_serves_many_clients_at_a_time_and_survives_misbehaving_ones() {
     let server = embed(&[]);
     let mut clients: Vec<TcpStream> = (0..50).map(|_| visit(&server)).collect();
     for (at, client) in clients.iter_mut().enumerate() {
@@ -94,7 +94,7 @@ fn servers_go_on_after_a_signal() {
 }
 
 #[test]
-fn embed_turns_away_more_clients_than_it_has_room_for() {
+fn embed_rejects_clients_beyond_its_limit() {
     let server = embed(&[]);
     let mut clients: Vec<TcpStream> = (0..256).map(|_| visit(&server)).collect();
     // The last client has been accepted when it is served.
@@ -118,7 +118,7 @@ fn embed_turns_away_more_clients_than_it_has_room_for() {
 }
 
 #[test]
-fn embed_tells_a_client_what_went_wrong_and_goes_on() {
+fn embed_reports_an_error_to_its_client_and_goes_on() {
     let peer = Peer::unix(|listener| {
         drop(listener.accept_request());
         let (mut connection, request) = listener.accept_request();
@@ -157,7 +157,7 @@ fn responder_is_an_application_of_its_own() {
 }
 
 #[test]
-fn servers_say_what_is_wrong_with_their_command_line() {
+fn servers_report_an_invalid_command_line() {
     let responder = run(&mut example("responder"), b"");
     assert_eq!(responder.status, Some(2));
     assert!(responder.stderr.contains("--listen"), "{responder:?}");

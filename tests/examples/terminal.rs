@@ -93,7 +93,7 @@ fn the_applications_stderr_and_the_programs_own_lines_hold_no_escape_sequence() 
 }
 
 #[test]
-fn a_body_is_as_it_is_but_on_a_terminal() {
+fn a_body_is_unchanged_except_on_a_terminal() {
     const PAGE: &[u8] = b"X: y\r\n\r\ncaf\xc3\xa9\tone\r\ntwo\n\x1b[31mred";
     let peer = answer(b"", PAGE);
     let ended = run(
@@ -113,7 +113,7 @@ fn a_body_is_as_it_is_but_on_a_terminal() {
 }
 
 #[test]
-fn what_is_no_text_is_not_written_to_a_terminal() {
+fn a_body_that_is_not_text_is_not_written_to_a_terminal() {
     const PICTURE: &[u8] = b"Content-Type: image/png\r\n\r\n\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     let shown = on_a_terminal(answer(b"a picture", PICTURE));
     let lines: Vec<&str> = shown.stderr.lines().collect();

@@ -46,7 +46,7 @@ fn start_late(path: std::path::PathBuf) -> JoinHandle<()> {
 }
 
 #[test]
-fn an_application_that_is_being_started_is_waited_for_where_that_is_wanted() {
+fn an_application_that_is_starting_is_retried_if_requested() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("late.sock");
     let address = format!("unix:{}", path.display());
@@ -61,7 +61,7 @@ fn an_application_that_is_being_started_is_waited_for_where_that_is_wanted() {
 }
 
 #[test]
-fn an_application_that_does_not_come_up_is_told_after_that_time() {
+fn an_application_that_does_not_start_is_reported_after_that_time() {
     let (address, _socket) = peer::refusing();
     for arguments in [PAGE, VALUES] {
         let began = Instant::now();
@@ -103,7 +103,7 @@ fn a_name_without_an_address_has_its_own_status_whatever_is_asked() {
 }
 
 #[test]
-fn a_socket_path_that_no_system_takes_is_told_as_too_long() {
+fn a_socket_path_that_no_system_accepts_is_reported_as_too_long() {
     let address = format!("unix:/tmp/{}.sock", "a".repeat(120));
     get(&address, PAGE).failed(2, &["too long", "at most"]);
 }

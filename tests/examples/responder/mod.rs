@@ -72,7 +72,7 @@ fn bytes_may_come_one_by_one() {
 }
 
 #[test]
-fn get_values_tells_what_is_known_and_nothing_else() {
+fn get_values_returns_the_known_values_and_nothing_else() {
     for (multiplex, requests, mpxs) in [(true, "60", "1"), (false, "20", "0")] {
         let application = start_with(Options {
             threads: 2,
@@ -173,7 +173,7 @@ fn the_connection_is_kept_only_if_asked() {
 }
 
 #[test]
-fn an_answer_without_keep_is_not_cut_by_a_body_nobody_read() {
+fn a_response_without_keep_conn_is_not_cut_by_an_unread_body() {
     let application = start_tcp(Options {
         threads: 2,
         ..Options::default()
@@ -228,7 +228,7 @@ fn a_slow_reader_of_a_long_answer_costs_bounded_memory() {
 }
 
 #[test]
-fn requests_whose_answers_nobody_reads_wait() {
+fn requests_wait_while_their_responses_are_not_read() {
     let options = Options {
         bench_body_len: 20_000,
         ..Options::default()
@@ -278,7 +278,7 @@ fn pipelined_requests_are_answered_in_few_writes() {
 }
 
 #[test]
-fn what_is_not_fastcgi_closes_its_connection_only() {
+fn bytes_that_are_not_fastcgi_close_only_their_connection() {
     let application = start();
     let mut neighbour = Peer::connect(application.address());
     neighbour.send(&request(1, true, "/tag?tag=alive&delay=300", b""));
@@ -353,7 +353,7 @@ fn a_second_request_is_refused_without_multiplexing() {
 }
 
 #[test]
-fn what_exceeds_a_limit_is_refused_as_overload() {
+fn a_request_beyond_a_limit_is_rejected_as_overloaded() {
     let application = start_with(Options {
         max_requests_per_connection: 2,
         input_limit: 1000,

@@ -169,7 +169,7 @@ fn try_render(
             let uri = param(params, "REQUEST_URI").or_else(|| param(params, "SCRIPT_NAME"));
             let uri = lossy(uri.unwrap_or_default(), MAX_CELL);
             let main = format!(
-                "<p>There is nothing at <code>{}</code>.</p>\n<p><a href=\"/\">What there is</a></p>",
+                "<p>There is nothing at <code>{}</code>.</p>\n<p><a href=\"/\">All pages</a></p>",
                 escape(&uri)
             );
             reply.html("404 Not Found", "Not found", &main);

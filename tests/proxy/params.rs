@@ -14,14 +14,14 @@ use crate::program::example;
 type Params = HashMap<String, String>;
 
 /// The request that an application received.
-struct Told {
+struct ReceivedRequest {
     /// The flag `FCGI_KEEP_CONN`: the connection stays open after the request.
     keeps: bool,
     params: Params,
 }
 
 /// An application that answers every request, and a channel of the requests it received.
-fn listener() -> (String, Receiver<Told>) {
+fn listener() -> (String, Receiver<ReceivedRequest>) {
     let (sender, told) = channel();
     let (address, _) = application(move |_, mut stream| {
         while let Some(told) = read_request(&mut stream) {
@@ -39,7 +39,7 @@ fn listener() -> (String, Receiver<Told>) {
 }
 
 /// Reads a request up to its empty STDIN.
-fn read_request(stream: &mut TcpStream) -> Option<Told> {
+fn read_request(stream: &mut TcpStream) -> Option<ReceivedRequest> {
     let (mut keeps, mut bytes) = (false, Vec::new());
     loop {
         let mut header = [0; 8];
@@ -61,11 +61,11 @@ fn read_request(stream: &mut TcpStream) -> Option<Told> {
         let before = params.insert(text(name), text(value));
         assert_eq!(before, None, "{} twice", text(name));
     }
-    Some(Told { keeps, params })
+    Some(ReceivedRequest { keeps, params })
 }
 
 /// The request that an application below `/srv/www` receives.
-fn told(arguments: &[&str], target: &str, fields: &str) -> Told {
+fn told(arguments: &[&str], target: &str, fields: &str) -> ReceivedRequest {
     let (address, told) = listener();
     let fixed = ["--multiplex", "off"];
     let proxy = Proxy::in_front_of(&address, &[&fixed[..], arguments].concat());
@@ -124,7 +124,7 @@ fn a_script_has_the_configured_extension() {
 }
 
 #[test]
-fn the_document_root_is_told_from_the_root_of_the_file_system() {
+fn the_document_root_is_sent_as_an_absolute_path() {
     let directory = tempfile::tempdir().expect("a directory");
     let directory = directory.path().canonicalize().expect("it is there");
     std::fs::create_dir(directory.join("www")).expect("a directory");

@@ -80,7 +80,7 @@ fn a_client_that_connects_during_the_stop_does_not_delay_it() {
 }
 
 #[test]
-fn the_deadline_ends_what_does_not_end() {
+fn the_deadline_cuts_off_requests_that_do_not_end() {
     let mut proxy = Proxy::start(&["--shutdown-timeout", "0.3", "--status"]);
     let mut slow = proxy.connect();
     slow.send(get("/slow?ms=60000"));

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, Write};
 
-/// Fewer bytes than this are kept until the end of the turn.
+/// Up to this many bytes are kept until the end of the turn.
 pub(crate) const MAX_BATCHED: usize = 16 * 1024;
 
 /// The bytes to send to a client.

@@ -46,8 +46,14 @@ impl ApplicationSide {
         }
     }
 
-    /// A connection was made.
+    /// A connection was made. Where no application is, it stays in the backlog: nothing of it is ever read.
     pub(super) fn accept(&mut self, server: usize, number: usize) {
+        if self.servers[server].application().is_none() {
+            let now = self.medium.now();
+            if let Some(own) = self.medium.connection_mut(number) {
+                own.apply(now, Reply::Read(false));
+            }
+        }
         self.tell(server, |application, replies| {
             application.accepted(number, replies);
         });

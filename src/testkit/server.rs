@@ -100,6 +100,9 @@ impl Server {
     }
 
     /// Decides about connects; the argument counts them, from 0.
+    ///
+    /// A connection to a server without an application is never read and never answered, as one that waits in the
+    /// backlog of a process that hangs.
     pub fn on_connect(&mut self, decide: impl FnMut(usize) -> Connect + 'static) -> &mut Self {
         self.connects = Box::new(decide);
         self

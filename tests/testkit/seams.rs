@@ -208,6 +208,26 @@ fn a_connect_without_a_port_is_tried_again() {
 }
 
 #[test]
+fn a_connection_that_no_application_takes_is_never_answered() {
+    let mut config = plain();
+    config.timeouts = mio_fcgi::Timeouts::NONE;
+    config.timeouts.first_byte = Some(300 * MS);
+    let mut sim = Sim::new(config.clone(), 1).expect("valid");
+    server(&mut sim).on_connect(|_| Connect::Accept);
+    let handle = submit(&mut sim, 1);
+    assert!(sim.run_to_end());
+    let limit = RequestError::TimedOut(TimeoutKind::FirstByte);
+    assert_eq!(*error(&sim, handle), limit);
+    assert_eq!(sim.ended_at(handle), Some(300 * MS));
+    // Without a limit it never ends, and the run notices that.
+    config.timeouts = mio_fcgi::Timeouts::NONE;
+    let mut sim = Sim::new(config, 1).expect("valid");
+    server(&mut sim).on_connect(|_| Connect::Accept);
+    submit(&mut sim, 1);
+    assert!(!sim.run_to_end());
+}
+
+#[test]
 fn an_application_that_knows_id_1_only_is_found_out() {
     let mut quirks = Quirks::ideal();
     quirks.multiplexes = false;

@@ -176,7 +176,7 @@ impl Behavior {
 
 impl fmt::Debug for Behavior {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Script")
+        f.debug_struct("Behavior")
             .field("steps", &self.steps.len())
             .finish()
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::agenda::Appointment;
 use super::application_side::ApplicationSide;
 use super::later::later;
-use super::link::End;
+use super::link::CloseKind;
 use super::rng::Rng;
 use super::server::{Connect, Notice};
 use super::virtual_connection::{BUFFER_LEN, Found, Offer, VirtualConnection};
@@ -342,7 +342,7 @@ impl ClientSide {
                 return Written::Nothing;
             }
             Offer::Full => {
-                medium.tally_mut().full_wire();
+                medium.tally_mut().full_link();
                 return Written::Nothing;
             }
         };
@@ -378,8 +378,8 @@ impl ClientSide {
             Found::End(end) => {
                 medium.tally_mut().end(end);
                 let why = match end {
-                    End::Fin => Disconnected::Eof,
-                    End::Reset => Disconnected::Failed(io::ErrorKind::ConnectionReset),
+                    CloseKind::Fin => Disconnected::Eof,
+                    CloseKind::Reset => Disconnected::Failed(io::ErrorKind::ConnectionReset),
                 };
                 self.lose(engine, number, handle, why);
                 Read::End

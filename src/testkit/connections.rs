@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::application::Replies;
 use super::exchange::Exchange;
-use super::link::End;
+use super::link::CloseKind;
 use super::quirks::{Quirks, Reads};
 use crate::wire::{HEADER_LEN, Role};
 
@@ -123,8 +123,8 @@ impl Connections {
     /// Ends a connection that is broken.
     pub(super) fn refuse(&mut self, connection: usize, replies: &mut Replies) {
         match self.quirks.refuses_with {
-            End::Fin => self.close(connection, replies),
-            End::Reset => self.reset(connection, replies),
+            CloseKind::Fin => self.close(connection, replies),
+            CloseKind::Reset => self.reset(connection, replies),
         }
     }
 

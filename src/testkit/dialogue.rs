@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::application::{Application, Replies, Reply};
 use super::framing::Framing;
-use super::link::End;
+use super::link::CloseKind;
 
 /// A Web server made of bytes: sends what it is given, right or wrong, and collects what comes back.
 ///
@@ -44,7 +44,7 @@ struct Side {
     put_back: usize,
     reads: bool,
     received: Vec<u8>,
-    end: Option<End>,
+    end: Option<CloseKind>,
     is_closed: bool,
 }
 
@@ -122,7 +122,7 @@ impl Dialogue {
     /// # Panics
     /// When there is no such connection.
     #[must_use]
-    pub fn end(&self, connection: usize) -> Option<End> {
+    pub fn end(&self, connection: usize) -> Option<CloseKind> {
         self.sides[connection].end
     }
 
@@ -165,13 +165,13 @@ impl Dialogue {
             };
             match reply {
                 Reply::Send(bytes) if side.end.is_none() => side.received.extend(bytes),
-                Reply::HalfClose => side.end = side.end.or(Some(End::Fin)),
+                Reply::HalfClose => side.end = side.end.or(Some(CloseKind::Fin)),
                 Reply::Close => {
-                    side.end = side.end.or(Some(End::Fin));
+                    side.end = side.end.or(Some(CloseKind::Fin));
                     side.is_closed = true;
                 }
                 Reply::Reset => {
-                    side.end = Some(End::Reset);
+                    side.end = Some(CloseKind::Reset);
                     side.is_closed = true;
                 }
                 Reply::Read(reads) => {

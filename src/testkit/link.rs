@@ -92,7 +92,7 @@ pub struct Break {
     /// How many of them pass before the end: 0 ends the connection when it has been made.
     pub after: u64,
     /// How it ends.
-    pub end: End,
+    pub end: CloseKind,
 }
 
 /// A direction of a connection.
@@ -114,7 +114,7 @@ pub(super) struct Pipe {
     /// When the unread bytes arrived, and how many at a time.
     arrivals: VecDeque<(Instant, usize)>,
     /// What comes after the unread bytes, and since when.
-    end: Option<(Instant, End)>,
+    end: Option<(Instant, CloseKind)>,
     in_flight: usize,
     busy_until: Instant,
 }
@@ -122,12 +122,12 @@ pub(super) struct Pipe {
 #[derive(Debug)]
 enum Segment {
     Bytes(Vec<u8>),
-    End(End),
+    End(CloseKind),
 }
 
 /// How a direction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum CloseKind {
     /// In order, behind the bytes.
     Fin,
     /// At once; what was not read is lost.
@@ -163,8 +163,8 @@ impl Pipe {
         self.take_off(now)
     }
 
-    pub(super) fn finish(&mut self, now: Instant, end: End) -> Option<Instant> {
-        if end == End::Reset {
+    pub(super) fn finish(&mut self, now: Instant, end: CloseKind) -> Option<Instant> {
+        if end == CloseKind::Reset {
             self.outside.clear();
             let at = later(now, self.link.latency);
             self.flying.retain(|(arrival, _)| *arrival <= at);
@@ -222,11 +222,11 @@ impl Pipe {
                     self.arrivals.push_back((at, bytes.len()));
                     self.unread.extend(bytes);
                 }
-                Segment::End(End::Fin) => self.end = Some((at, End::Fin)),
-                Segment::End(End::Reset) => {
+                Segment::End(CloseKind::Fin) => self.end = Some((at, CloseKind::Fin)),
+                Segment::End(CloseKind::Reset) => {
                     self.unread.clear();
                     self.arrivals.clear();
-                    self.end = Some((at, End::Reset));
+                    self.end = Some((at, CloseKind::Reset));
                 }
             }
         }
@@ -282,7 +282,7 @@ impl Pipe {
 
     /// Whether a reset has arrived.
     pub(super) fn was_reset(&self) -> bool {
-        matches!(self.end, Some((_, End::Reset)))
+        matches!(self.end, Some((_, CloseKind::Reset)))
     }
 
     pub(super) fn unread_len(&self) -> usize {
@@ -290,7 +290,7 @@ impl Pipe {
     }
 
     /// How it has ended, once all bytes were read.
-    pub(super) fn ended(&self) -> Option<End> {
+    pub(super) fn ended(&self) -> Option<CloseKind> {
         let (_, end) = self.end.filter(|_| self.unread.is_empty())?;
         Some(end)
     }

@@ -56,7 +56,7 @@ pub use application::{Application, Replies};
 pub use behavior::{Behavior, ReceivedRequest};
 pub use client_side::OnEvent;
 pub use dialogue::Dialogue;
-pub use link::{AfterClose, Break, End, Fragments, Link, Towards};
+pub use link::{AfterClose, Break, CloseKind, Fragments, Link, Towards};
 pub use network::Network;
 pub use quirks::{
     Abort, AppStatus, NotKept, OutOfTurn, Outputs, Quirks, Reads, SecondBegin, SplitPairs, Starts,

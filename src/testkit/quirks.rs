@@ -3,7 +3,7 @@
 //! The figures are observations of php-fpm 8.2, libfcgi 2.4, Go 1.19's net/http/fcgi and flup 1.0 for
 //! Python 3. The repository's tests hold these quirks against those applications, bytes for bytes.
 
-use super::link::End;
+use super::link::CloseKind;
 use crate::wire::{MAX_CONNS, MAX_REQS, MPXS_CONNS};
 
 /// What an application does by quirk, whatever its behavior says.
@@ -56,7 +56,7 @@ pub struct Quirks {
     /// The versions it accepts; another one costs the connection.
     pub versions: Versions,
     /// How it ends a connection that it finds broken.
-    pub refuses_with: End,
+    pub refuses_with: CloseKind,
     /// Serves a request with ID 0; if not, that costs the connection.
     pub serves_id_zero: bool,
     /// Tells requests apart by their IDs; if not, a record belongs to the request of its connection.
@@ -258,7 +258,7 @@ impl Quirks {
             all_roles: true,
             unknown_role: UnknownRole::Refused,
             versions: Versions::One,
-            refuses_with: End::Fin,
+            refuses_with: CloseKind::Fin,
             serves_id_zero: true,
             compares_ids: true,
             knows_only_id_one: false,
@@ -288,7 +288,7 @@ impl Quirks {
             abort: Abort::OutOfTurn,
             unknown_role: UnknownRole::Closed,
             versions: Versions::Positive,
-            refuses_with: End::Reset,
+            refuses_with: CloseKind::Reset,
             compares_ids: false,
             split_pairs: SplitPairs::Refused,
             max_record_len: crate::wire::MAX_CONTENT_LEN,

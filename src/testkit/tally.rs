@@ -1,6 +1,6 @@
 //! What the network has made of its chances.
 
-use super::link::End;
+use super::link::CloseKind;
 use super::server::Connect;
 
 /// How often a [`Network`](super::Network) has refused, delayed, cut and ended.
@@ -26,7 +26,7 @@ pub struct Tally {
     /// Writes that took less than was offered.
     pub short_writes: u64,
     /// Writes that could take nothing.
-    pub full_wires: u64,
+    pub full_links: u64,
     /// Writes that were taken and lost, for the application had closed.
     pub lost_writes: u64,
     /// Connections on which a write failed, for the application had closed.
@@ -72,8 +72,8 @@ impl Tally {
         self.lost_writes += u64::from(is_lost);
     }
 
-    pub(super) fn full_wire(&mut self) {
-        self.full_wires += 1;
+    pub(super) fn full_link(&mut self) {
+        self.full_links += 1;
     }
 
     pub(super) fn failed_write(&mut self) {
@@ -81,9 +81,9 @@ impl Tally {
     }
 
     /// The client has seen the end of a connection.
-    pub(super) fn end(&mut self, end: End) {
+    pub(super) fn end(&mut self, end: CloseKind) {
         self.ends += 1;
-        self.resets += u64::from(end == End::Reset);
+        self.resets += u64::from(end == CloseKind::Reset);
     }
 
     /// A link has broken.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::application::{Application, Replies, Reply};
 use super::framing::Framing;
 use super::later::later;
-use super::link::{AfterClose, End, Link, Pipe, Towards};
+use super::link::{AfterClose, CloseKind, Link, Pipe, Towards};
 use super::rng::Rng;
 use super::server::Notice;
 use crate::event::ConnectionHandle;
@@ -75,7 +75,7 @@ pub(super) enum Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// The end.
-    End(End),
+    End(CloseKind),
     /// Nothing for now. `is_over`: nothing will come, for a write has failed.
     Nothing { is_over: bool },
     Some {
@@ -305,7 +305,7 @@ impl VirtualConnection {
     pub(super) fn hang_up(&mut self, now: Instant) -> Option<Instant> {
         self.client_closed = true;
         self.flushing = false;
-        self.to_application.finish(now, End::Fin)
+        self.to_application.finish(now, CloseKind::Fin)
     }
 
     /// Nobody will do anything with it any more.
@@ -409,18 +409,18 @@ impl VirtualConnection {
                 self.count(Towards::Client, bytes.len());
                 (self.to_client.send(now, bytes), None)
             }
-            Reply::HalfClose => (self.to_client.finish(now, End::Fin), None),
+            Reply::HalfClose => (self.to_client.finish(now, CloseKind::Fin), None),
             Reply::TakeNothing => {
                 self.takes_nothing = true;
                 (None, Some(now))
             }
             Reply::Close => {
                 self.application_closed = true;
-                (self.to_client.finish(now, End::Fin), Some(now))
+                (self.to_client.finish(now, CloseKind::Fin), Some(now))
             }
             Reply::Reset => {
                 self.application_closed = true;
-                (self.to_client.finish(now, End::Reset), Some(now))
+                (self.to_client.finish(now, CloseKind::Reset), Some(now))
             }
             Reply::Read(reads) => {
                 let resumes = reads && !self.application_reads;
@@ -439,7 +439,7 @@ impl VirtualConnection {
     }
 
     /// Ends it, if its link breaks at this byte: how, and when that arrives at the client.
-    pub(super) fn break_if_due(&mut self, now: Instant) -> Option<(End, Option<Instant>)> {
+    pub(super) fn break_if_due(&mut self, now: Instant) -> Option<(CloseKind, Option<Instant>)> {
         let own = self.link.breaks?;
         if !self.is_open || self.application_closed || self.passed < own.after {
             return None;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use mio_fcgi::testkit::{
-    AfterClose, Break, Connect, End, Fragments, Link, Quirks, Rng, SecondBegin, Towards, Values,
+    AfterClose, Break, CloseKind, Connect, Fragments, Link, Quirks, Rng, SecondBegin, Towards,
+    Values,
 };
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{
@@ -11,7 +12,7 @@ use mio_fcgi::{
     UnknownLength,
 };
 
-use crate::plan::{Behaviour, BodyKind, FAULTS, Fault, Op, Reaction, ServerPlan, Submit};
+use crate::plan::{AnswerPlan, BodyKind, FAULTS, Fault, Op, Reaction, ServerPlan, Submit};
 
 pub(crate) fn millis(rng: &mut Rng, most: u64) -> Duration {
     Duration::from_millis(rng.below(most))
@@ -26,33 +27,33 @@ fn draw_fragments(rng: &mut Rng) -> Fragments {
     }
 }
 
-fn draw_wire(rng: &mut Rng, has_faults: bool) -> Link {
-    let mut wire = Link::default();
-    wire.latency = *rng.pick(&[0, 0, 1, 20]) * Duration::from_millis(1);
-    wire.bytes_per_second = *rng.pick(&[None, None, Some(200_000), Some(5_000_000)]);
-    wire.capacity = *rng.pick(&[64 * 1024, 64 * 1024, 1000, 37, 256 * 1024]);
-    if wire.capacity < 1000 {
+fn draw_link(rng: &mut Rng, has_faults: bool) -> Link {
+    let mut link = Link::default();
+    link.latency = *rng.pick(&[0, 0, 1, 20]) * Duration::from_millis(1);
+    link.bytes_per_second = *rng.pick(&[None, None, Some(200_000), Some(5_000_000)]);
+    link.capacity = *rng.pick(&[64 * 1024, 64 * 1024, 1000, 37, 256 * 1024]);
+    if link.capacity < 1000 {
         // Each filling takes two latencies: a long body would take minutes.
-        wire.latency = Duration::ZERO;
+        link.latency = Duration::ZERO;
     }
-    wire.reads = draw_fragments(rng);
-    wire.reads_until_blocked = rng.chance(15);
-    wire.after_close = *rng.pick(&[AfterClose::Taken, AfterClose::Taken, AfterClose::Fails]);
-    wire.writes = draw_fragments(rng);
+    link.reads = draw_fragments(rng);
+    link.reads_until_blocked = rng.chance(15);
+    link.after_close = *rng.pick(&[AfterClose::Taken, AfterClose::Taken, AfterClose::Fails]);
+    link.writes = draw_fragments(rng);
     if has_faults && rng.chance(10) {
         let most = *rng.pick(&[1, 200, 3000, 100_000]);
-        wire.breaks = Some(Break {
+        link.breaks = Some(Break {
             counts: *rng.pick(&[Towards::Client, Towards::Application]),
             after: rng.below(most),
-            end: *rng.pick(&[End::Fin, End::Reset]),
+            end: *rng.pick(&[CloseKind::Fin, CloseKind::Reset]),
         });
     }
-    wire
+    link
 }
 
 pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
-    let wire = draw_wire(rng, has_faults);
-    let other_wire = rng.chance(20).then(|| draw_wire(rng, has_faults));
+    let link = draw_link(rng, has_faults);
+    let other_link = rng.chance(20).then(|| draw_link(rng, has_faults));
     let mut quirks = match rng.below(7) {
         0 => Quirks::php_fpm(1 + rng.below(4) as usize),
         1 => Quirks::libfcgi(1 + rng.below(4) as usize),
@@ -105,8 +106,8 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
         }
     }
     ServerPlan {
-        wire,
-        other_wire,
+        link,
+        other_link,
         quirks,
         connects,
         max_requests: rng.chance(20).then(|| 1 + rng.below(5) as u32),
@@ -275,7 +276,7 @@ fn draw_submit(rng: &mut Rng, tag: u64, has_faults: bool) -> Submit {
             Retry::IfUnanswered,
         ]),
         timeouts: draw_timeouts(rng),
-        behaviour: draw_behaviour(rng, has_faults),
+        answer: draw_answer(rng, has_faults),
         reaction: *rng.pick(&[
             Reaction::None,
             Reaction::None,
@@ -286,14 +287,14 @@ fn draw_submit(rng: &mut Rng, tag: u64, has_faults: bool) -> Submit {
     }
 }
 
-fn draw_behaviour(rng: &mut Rng, has_faults: bool) -> Behaviour {
+fn draw_answer(rng: &mut Rng, has_faults: bool) -> AnswerPlan {
     let fault = if has_faults && rng.chance(35) {
         *rng.pick(&FAULTS)
     } else {
         Fault::None
     };
     let refuses = has_faults && rng.chance(10);
-    Behaviour {
+    AnswerPlan {
         stdout: draw_len(rng),
         stderr: rng.below(200).saturating_sub(150) as usize,
         pieces: 1 + rng.below(4) as usize,

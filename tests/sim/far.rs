@@ -1,4 +1,4 @@
-//! The application's side: scripts that follow a plan, and what is known of requests and connections.
+//! The application's side: behaviors that follow a plan, and what is known of requests and connections.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use mio_fcgi::Retry;
 use mio_fcgi::testkit::{Behavior, Notice, ReceivedRequest, Records, records};
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 
-use crate::plan::{Behaviour, Fault, ServerPlan, Submit};
+use crate::plan::{AnswerPlan, Fault, ServerPlan, Submit};
 use crate::watch::{Carried, Known};
 
 /// Byte `index` of the stream `stream`.
@@ -170,7 +170,7 @@ impl Far {
             return Err(format!("tag {tag}: done {} times", done + 1));
         }
         let retry = submit.retry;
-        // A slow wire may bring the former attempt to its application after the later one.
+        // A slow link may bring the former attempt to its application after the later one.
         let carried = self.carried.get(&tag).map_or(&[][..], |all| all);
         let over = |number| carried.iter().rposition(|it| Some(it.connection) == number);
         let former = over(self.done_on.get(&tag).copied()).min(over(Some(number)));
@@ -202,7 +202,7 @@ impl Far {
     }
 }
 
-/// The script that a plan has for a request.
+/// The behavior that a plan has for a request.
 pub(crate) fn answer(
     shared: &Rc<RefCell<Far>>,
     request: &ReceivedRequest,
@@ -222,25 +222,25 @@ pub(crate) fn answer(
     connection.turned += 1;
     let (turned, begun) = (connection.turned, connection.begun);
     let owed = connection.owed.take();
-    let behaviour = &submit.behaviour;
+    let plan = &submit.answer;
     let attempts = far.attempts.get(&tag).copied().unwrap_or_default();
-    if attempts < behaviour.refusals {
+    if attempts < plan.refusals {
         far.attempts.insert(tag, attempts + 1);
         *far.refused.entry(tag).or_default() += 1;
-        let script = Behavior::new();
-        let script = if behaviour.is_early {
-            script
+        let behavior = Behavior::new();
+        let behavior = if plan.is_early {
+            behavior
         } else {
-            script.await_stdin()
+            behavior.await_stdin()
         };
-        return script.refuse(behaviour.refusal);
+        return behavior.refuse(plan.refusal);
     }
     if let Err(what) = far.may_be_done(tag, number) {
         far.accuse(what);
     }
     far.attempts.insert(tag, attempts + 1);
     let may_be_late = is_plain && !far.always_one && !setup.quirks.knows_only_id_one;
-    let mut fault = behaviour.fault;
+    let mut fault = plan.fault;
     if matches!(fault, Fault::LateRecords | Fault::LateIntoNext) && !may_be_late {
         fault = Fault::None;
     }
@@ -249,17 +249,17 @@ pub(crate) fn answer(
     }
     let id = request.request_id;
     let multiplexes = if setup.quirks.multiplexes { "1" } else { "0" };
-    let mut script = Behavior::new();
+    let mut behavior = Behavior::new();
     if let Some((_, owed)) = owed.filter(|(number, _)| *number == begun) {
-        script = script.send(owed);
+        behavior = behavior.send(owed);
     }
-    script = script_of(script, tag, id, behaviour, fault, multiplexes);
+    behavior = behavior_of(behavior, tag, id, plan, fault, multiplexes);
     let late = records::stdout(id, &MARKER).end(id, status_of(tag));
     if fault == Fault::LateIntoNext {
         far.connection(number).owed = Some((begun + 1, late));
     } else if fault == Fault::LateRecords {
         let shared = Rc::clone(shared);
-        script = script.wait(behaviour.wait).then(move |_| {
+        behavior = behavior.wait(plan.wait).then(move |_| {
             // Not once the next request was begun: its end could come first, and let the ID be used again.
             match shared.borrow_mut().connection(number).begun == begun {
                 true => Behavior::new().send(late),
@@ -273,11 +273,11 @@ pub(crate) fn answer(
     if setup.max_requests.is_some_and(|most| turned >= most) {
         *far.faults.entry(Fault::ClosesAtMaxRequests).or_default() += 1;
         if tag % 2 == 0 {
-            script = script.wait(behaviour.wait);
+            behavior = behavior.wait(plan.wait);
         }
-        script = script.close();
+        behavior = behavior.close();
     }
-    script
+    behavior
 }
 
 /// The status that a request ends with: whose end it is can be seen.
@@ -287,74 +287,74 @@ pub(crate) fn status_of(tag: u64) -> u32 {
 
 const MARKER: [u8; 20] = [0xEE; 20];
 
-fn script_of(
-    mut script: Behavior,
+fn behavior_of(
+    mut behavior: Behavior,
     tag: u64,
     id: u16,
-    behaviour: &Behaviour,
+    plan: &AnswerPlan,
     fault: Fault,
     multiplexes: &'static str,
 ) -> Behavior {
     if fault == Fault::StopsReading {
-        script = script.stop_reading();
+        behavior = behavior.stop_reading();
     }
     if fault == Fault::TakesNothing {
-        script = script.take_nothing();
+        behavior = behavior.take_nothing();
     }
-    if !behaviour.is_early {
-        script = script.await_stdin();
+    if !plan.is_early {
+        behavior = behavior.await_stdin();
     }
     if fault == Fault::Killed {
-        let script = script.wait(behaviour.wait);
+        let behavior = behavior.wait(plan.wait);
         return match tag % 2 {
-            0 => script.close(),
-            _ => script.reset(),
+            0 => behavior.close(),
+            _ => behavior.reset(),
         };
     }
-    script = match fault {
+    behavior = match fault {
         // The client may have asked meanwhile: then it is the answer, and no lie.
-        Fault::UnaskedValues => script.send(records::values(&[("FCGI_MPXS_CONNS", multiplexes)])),
-        Fault::UnknownType => script.send(records::new().unknown_type(99)),
+        Fault::UnaskedValues => behavior.send(records::values(&[("FCGI_MPXS_CONNS", multiplexes)])),
+        Fault::UnknownType => behavior.send(records::new().unknown_type(99)),
         Fault::Unassigned => {
             let padded = records::new().record(RecordType::Unassigned(77), id, &MARKER, 9);
-            script.send(padded)
+            behavior.send(padded)
         }
-        Fault::ForeignId => script.send(records::stdout(id.wrapping_add(900), &MARKER)),
-        Fault::ManagementId => script.send(records::stdout(0, &MARKER)),
+        Fault::ForeignId => behavior.send(records::stdout(id.wrapping_add(900), &MARKER)),
+        Fault::ManagementId => behavior.send(records::stdout(0, &MARKER)),
         Fault::ServerRecord => {
-            script.send(records::new().record(RecordType::Stdin, id, &MARKER, 0))
+            behavior.send(records::new().record(RecordType::Stdin, id, &MARKER, 0))
         }
-        Fault::EmptyStderr => script.send(records::new().stderr_end(id)),
-        Fault::Http => script.send(records::raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
-        _ => script,
+        Fault::EmptyStderr => behavior.send(records::new().stderr_end(id)),
+        Fault::Http => behavior.send(records::raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+        _ => behavior,
     };
-    let piece_len = behaviour.stdout.div_ceil(behaviour.pieces).max(1);
+    let piece_len = plan.stdout.div_ceil(plan.pieces).max(1);
     let mut sent = 0;
-    while sent < behaviour.stdout {
-        let until = behaviour.stdout.min(sent + piece_len);
+    while sent < plan.stdout {
+        let until = plan.stdout.min(sent + piece_len);
         let content = pattern(stdout_of(tag), sent..until);
-        let is_last = until == behaviour.stdout;
+        let is_last = until == plan.stdout;
         match fault {
-            Fault::Hangs if is_last => return script,
-            Fault::ClosesInTheMiddle if is_last => return script.close(),
-            Fault::ResetsInTheMiddle if is_last => return script.reset(),
+            Fault::Hangs if is_last => return behavior,
+            Fault::ClosesInTheMiddle if is_last => return behavior.close(),
+            Fault::ResetsInTheMiddle if is_last => return behavior.reset(),
             _ => {}
         }
-        script = script.wait(behaviour.wait);
-        script = if fault == Fault::BigPadding {
+        behavior = behavior.wait(plan.wait);
+        behavior = if fault == Fault::BigPadding {
             let mut padded = records::new();
             for part in content.chunks(60_000) {
                 padded = padded.record(RecordType::Stdout, id, part, 255);
             }
-            script.send(padded)
+            behavior.send(padded)
         } else {
-            script.stdout(content)
+            behavior.stdout(content)
         };
         sent = until;
     }
-    script = script.stderr(pattern(stderr_of(tag), 0..behaviour.stderr));
-    if behaviour.ends_stdout_first {
-        script = script.stdout_end().wait(behaviour.wait);
+    behavior = behavior.stderr(pattern(stderr_of(tag), 0..plan.stderr));
+    if plan.ends_stdout_first {
+        behavior = behavior.stdout_end().wait(plan.wait);
     }
     let status = status_of(tag);
     let late = match fault {
@@ -374,9 +374,9 @@ fn script_of(
         }
         Fault::ShortEnd => records::new().record(RecordType::EndRequest, id, &[0; 7], 1),
         Fault::UnknownStatus => records::refuse(id, ProtocolStatus::Unassigned(9)),
-        Fault::ClosesAfterEnd => return script.end(status).wait(behaviour.wait).close(),
-        Fault::ResetsAfterEnd => return script.end(status).reset(),
-        _ => return script.end(status),
+        Fault::ClosesAfterEnd => return behavior.end(status).wait(plan.wait).close(),
+        Fault::ResetsAfterEnd => return behavior.end(status).reset(),
+        _ => return behavior.end(status),
     };
-    script.send(late).ended()
+    behavior.send(late).ended()
 }

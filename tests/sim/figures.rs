@@ -78,7 +78,7 @@ pub(crate) fn of_a_run(world: &World<'_>) -> Figures {
         figures.add("faults of applications", format!("{fault:?}"), *count);
     }
     for (tag, count) in &world.far.borrow().refused {
-        let refusal = world.far.borrow().submits[tag].behaviour.refusal;
+        let refusal = world.far.borrow().submits[tag].answer.refusal;
         figures.add(
             "faults of applications",
             format!("{refusal:?}"),
@@ -99,13 +99,13 @@ pub(crate) fn of_a_run(world: &World<'_>) -> Figures {
         ("times held up", tally.hold_ups),
         ("writes that are lost", tally.lost_writes),
         ("short writes", tally.short_writes),
-        ("full wires", tally.full_wires),
+        ("full links", tally.full_links),
         ("failed writes", tally.failed_writes),
         ("ends of file", tally.ends - tally.resets),
         ("resets", tally.resets),
         ("breaks at any byte", tally.breaks),
     ] {
-        figures.add("faults of the wire", name, count);
+        figures.add("faults of the link", name, count);
     }
     for op in &world.plan.ops {
         let name = match op {

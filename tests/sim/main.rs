@@ -1,6 +1,6 @@
 //! Random runs of the engine against applications that misbehave, in virtual time.
 //!
-//! Each run is drawn from a seed: configuration, wire, applications, commands, clock. After each step the promises are
+//! Each run is drawn from a seed: configuration, link, applications, commands, clock. After each step the promises are
 //! checked: one `End` per request and nothing after it, no byte in another's response, limits, gauges,
 //! deadlines, no lost wake-up. A failure prints one line that runs it again:
 //!
@@ -11,7 +11,7 @@
 //! With `RUST_LOG=trace` the engine's log comes with it.
 //! `SIM_RUNS=100000` runs more seeds, `SIM_START` sets the first one; with `--profile sim` they take a tenth of the time
 //! and find the same, overflow included, which `--release` would not. With `--nocapture` the runs tell at their end which
-//! faults they have had, of applications and of the wire, how often, and for how much virtual time.
+//! faults they have had, of applications and of the link, how often, and for how much virtual time.
 
 mod checks;
 mod draw;
@@ -141,7 +141,7 @@ fn random_runs_keep_every_promise() {
     // What is never tried proves nothing.
     if runs >= 2_000 {
         assert_eq!(all.names("faults of applications"), plan::FAULTS.len() + 8);
-        assert_eq!(all.names("faults of the wire"), 17);
+        assert_eq!(all.names("faults of the link"), 17);
         assert_eq!(all.names("commands"), 15);
     }
 }

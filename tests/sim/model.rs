@@ -60,7 +60,7 @@ pub(crate) struct Model {
     pub(crate) probes: usize,
     /// A request that has timed out in this step, and when that was decided.
     pub(crate) timed_out: Option<(u64, Duration)>,
-    /// Statuses that applications give instead of the script's.
+    /// Statuses that applications give instead of the behavior's.
     pub(crate) has_zero_status: bool,
     pub(crate) has_sticky_status: bool,
     pub(crate) ended: u64,
@@ -242,7 +242,7 @@ impl Model {
         let Some(submit) = &request.submit else {
             return Ok(());
         };
-        let behaviour = &submit.behaviour;
+        let answer = &submit.answer;
         match outcome {
             Ok(completion) => {
                 let never = [
@@ -258,12 +258,12 @@ impl Model {
                     Fault::Http,
                     Fault::UnknownStatus,
                 ];
-                let cannot = impossible.contains(&behaviour.fault)
-                    || (never.contains(&behaviour.fault) && behaviour.stdout > 0);
+                let cannot = impossible.contains(&answer.fault)
+                    || (never.contains(&answer.fault) && answer.stdout > 0);
                 if cannot {
-                    return Err(format!("tag {tag}: complete, though {:?}", behaviour.fault));
+                    return Err(format!("tag {tag}: complete, though {:?}", answer.fault));
                 }
-                let (stdout, stderr) = (behaviour.stdout as u64, behaviour.stderr as u64);
+                let (stdout, stderr) = (answer.stdout as u64, answer.stderr as u64);
                 if (request.stdout, request.stderr) != (stdout, stderr) {
                     return Err(format!(
                         "tag {tag}: complete with {} and {} of {stdout} and {stderr} bytes",

@@ -22,9 +22,9 @@ pub(crate) struct Plan {
 
 #[derive(Clone, Debug)]
 pub(crate) struct ServerPlan {
-    pub(crate) wire: Link,
+    pub(crate) link: Link,
     /// Every second connection has this one.
-    pub(crate) other_wire: Option<Link>,
+    pub(crate) other_link: Option<Link>,
     pub(crate) quirks: Quirks,
     /// Taken in turn, over and over.
     pub(crate) connects: Vec<Connect>,
@@ -69,7 +69,7 @@ pub(crate) struct Submit {
     pub(crate) method: &'static str,
     pub(crate) retry: Retry,
     pub(crate) timeouts: Timeouts,
-    pub(crate) behaviour: Behaviour,
+    pub(crate) answer: AnswerPlan,
     pub(crate) reaction: Reaction,
 }
 
@@ -99,7 +99,7 @@ pub(crate) enum Reaction {
 
 /// What the application does with a request.
 #[derive(Clone, Debug)]
-pub(crate) struct Behaviour {
+pub(crate) struct AnswerPlan {
     pub(crate) stdout: usize,
     pub(crate) stderr: usize,
     pub(crate) pieces: usize,
@@ -154,7 +154,7 @@ pub(crate) enum Fault {
     UnknownStatus,
 }
 
-/// All that may be had with any wire.
+/// All that may be had with any link.
 pub(crate) const FAULTS: [Fault; 23] = [
     Fault::Hangs,
     Fault::ClosesInTheMiddle,
@@ -193,10 +193,10 @@ impl Plan {
         let is_late = has_faults && rng.chance(12);
         let mut servers: Vec<ServerPlan> = servers;
         for server in servers.iter_mut().filter(|_| is_late) {
-            server.other_wire = None;
-            server.wire.reads = Fragments::Whole;
-            server.wire.capacity = 256 * 1024;
-            server.wire.bytes_per_second = None;
+            server.other_link = None;
+            server.link.reads = Fragments::Whole;
+            server.link.capacity = 256 * 1024;
+            server.link.bytes_per_second = None;
         }
         for server in &mut servers {
             let is_one = !server.shares(&config) && has_faults && rng.chance(10);
@@ -210,15 +210,15 @@ impl Plan {
         let mut ops: Vec<Op> = (0..ops_len)
             .map(|_| draw_op(rng, &mut next_tag, count, has_faults, may_jump))
             .collect();
-        // On a wire that takes a few bytes at a time, long streams take long and show nothing more.
-        let is_narrow = |wire: &Link| {
+        // On a link that takes a few bytes at a time, long streams take long and show nothing more.
+        let is_narrow = |link: &Link| {
             let is_fine = |cut| matches!(cut, Fragments::Each(_) | Fragments::UpTo(0..=64));
-            wire.capacity < 1000 || is_fine(wire.reads) || is_fine(wire.writes)
+            link.capacity < 1000 || is_fine(link.reads) || is_fine(link.writes)
         };
-        let wires = |server: &ServerPlan| [Some(server.wire.clone()), server.other_wire.clone()];
+        let links = |server: &ServerPlan| [Some(server.link.clone()), server.other_link.clone()];
         let most = if servers
             .iter()
-            .flat_map(wires)
+            .flat_map(links)
             .flatten()
             .any(|it| is_narrow(&it))
         {
@@ -230,14 +230,14 @@ impl Plan {
             if let Op::Submit(submit) = op {
                 submit.body_len = submit.body_len.min(most);
                 submit.params_len = submit.params_len.min(most);
-                submit.behaviour.stdout = submit.behaviour.stdout.min(most);
+                submit.answer.stdout = submit.answer.stdout.min(most);
             }
             if let Op::Submit(submit) = op
                 && is_late
                 && rng.chance(30)
             {
-                submit.behaviour.stdout = submit.behaviour.stdout.min(1000);
-                submit.behaviour.fault = *rng.pick(&[Fault::LateOutput, Fault::SecondEnd]);
+                submit.answer.stdout = submit.answer.stdout.min(1000);
+                submit.answer.fault = *rng.pick(&[Fault::LateOutput, Fault::SecondEnd]);
             }
         }
         if rng.chance(10) {
@@ -259,14 +259,14 @@ impl Plan {
     pub(crate) fn reads_little(&self) -> bool {
         let mut servers = self.servers.iter();
         servers.any(|server| {
-            let wires = [Some(&server.wire), server.other_wire.as_ref()];
-            wires.into_iter().flatten().any(|wire| {
-                let likely = match wire.reads {
+            let links = [Some(&server.link), server.other_link.as_ref()];
+            links.into_iter().flatten().any(|link| {
+                let likely = match link.reads {
                     Fragments::Whole => return false,
                     Fragments::Each(len) => len,
                     Fragments::UpTo(most) => most / 4,
                 };
-                wire.capacity > 128 * likely
+                link.capacity > 128 * likely
             })
         })
     }

@@ -18,9 +18,9 @@ fn config(multiplex: Multiplex) -> Config {
 }
 
 fn narrow(capacity: usize) -> Link {
-    let mut wire = Link::default();
-    wire.capacity = capacity;
-    wire
+    let mut link = Link::default();
+    link.capacity = capacity;
+    link
 }
 
 fn error(sim: &Sim, handle: mio_fcgi::RequestHandle) -> Option<RequestError> {
@@ -167,10 +167,10 @@ fn a_shutdown_closes_what_became_idle_while_another_server_was_waited_for() {
     config.limits.max_connections_per_server = 2;
     let mut sim = Sim::new(config, 1).expect("valid");
     let slow = || Scripted::new(|_| Behavior::new().await_stdin().wait(50 * MS).end(0));
-    let mut wire = Link::default();
-    wire.latency = 10 * MS;
+    let mut link = Link::default();
+    link.latency = 10 * MS;
     sim.serve(0, slow());
-    sim.serve(1, slow()).link(wire);
+    sim.serve(1, slow()).link(link);
     sim.get_values(1, Tag(1)).expect("room");
     sim.submit(Request::responder(), Tag(2)).expect("room");
     sim.shutdown(None);

@@ -75,12 +75,12 @@ impl<'p> World<'p> {
             let connects = setup.connects.clone();
             let mut tap = Tap::new(Rc::clone(&far), setup, shares);
             let notes = Rc::clone(&far);
-            let (wire, other) = (setup.wire.clone(), setup.other_wire.clone());
+            let (link, other) = (setup.link.clone(), setup.other_link.clone());
             network
                 .server(index)
                 .links(move |attempt| match &other {
                     Some(other) if attempt % 2 == 1 => other.clone(),
-                    _ => wire.clone(),
+                    _ => link.clone(),
                 })
                 .serve(inner)
                 .tap(move |number, bytes| tap.hear(number, bytes))

@@ -87,23 +87,23 @@ impl<F: Fn(&Plan) -> bool> Shrinker<F> {
 
 /// What makes a server simple.
 const SERVERS: [fn(&mut ServerPlan); 5] = [
-    |server| server.other_wire = None,
+    |server| server.other_link = None,
     |server| server.max_requests = None,
-    |server| server.wire = Link::default(),
+    |server| server.link = Link::default(),
     |server| server.connects = vec![Connect::Accept],
     |server| server.quirks = Quirks::ideal(),
 ];
 
 /// What makes a request simple.
 const SUBMITS: [fn(&mut Submit); 8] = [
-    |submit| submit.behaviour.fault = Fault::None,
+    |submit| submit.answer.fault = Fault::None,
     |submit| submit.reaction = Reaction::None,
     |submit| submit.role = Role::Responder,
     |submit| (submit.body, submit.body_len) = (BodyKind::None, 0),
     |submit| submit.params_len = 0,
-    |submit| submit.behaviour.stderr = 0,
-    |submit| (submit.behaviour.stdout, submit.behaviour.pieces) = (1, 1),
-    |submit| (submit.behaviour.wait, submit.behaviour.refusals) = (Duration::ZERO, 0),
+    |submit| submit.answer.stderr = 0,
+    |submit| (submit.answer.stdout, submit.answer.pieces) = (1, 1),
+    |submit| (submit.answer.wait, submit.answer.refusals) = (Duration::ZERO, 0),
 ];
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
             panic!("{:?}", small.ops);
         };
         assert_eq!((submit.body, submit.params_len), (BodyKind::None, 0));
-        assert_eq!(submit.behaviour.fault, Fault::None);
-        assert!(small.servers.iter().all(|it| it.wire == Link::default()));
+        assert_eq!(submit.answer.fault, Fault::None);
+        assert!(small.servers.iter().all(|it| it.link == Link::default()));
     }
 }

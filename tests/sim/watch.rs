@@ -336,9 +336,9 @@ fn end_stream(
         RecordType::Stdin => {
             own.stdin_ended = true;
             let submit = &far.submits[&own.tag];
-            let excuses = submit.behaviour.is_early
-                || submit.behaviour.refusals > 0
-                || submit.behaviour.fault != Fault::None
+            let excuses = submit.answer.is_early
+                || submit.answer.refusals > 0
+                || submit.answer.fault != Fault::None
                 || own.aborted
                 || own.is_refused
                 || far.refuses_to_share

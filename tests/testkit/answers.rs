@@ -1,18 +1,18 @@
 //! Heads, ends, and what becomes of a request after a refusal.
 
 use mio_fcgi::cgi::{HeadError, HeadParser};
-use mio_fcgi::testkit::{Behavior, Break, Connect, End, Link, Scripted, Towards};
+use mio_fcgi::testkit::{Behavior, Break, CloseKind, Connect, Link, Scripted, Towards};
 use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{Body, ConnectError, Delivery, Multiplex, Request, RequestError, Retry, Tag};
 
 use crate::{Case, MS, error, failure, is_complete, plain, play, server, sim, submit};
 
 pub(crate) const CASES: &[Case] = &[
-    (25, "a script without `Script::stdout`", || {
+    (25, "a behavior without `Behavior::stdout`", || {
         let (sim, handle) = play(|_| Behavior::new().end(0));
         assert_eq!(status(&sim.stdout(handle)), Err(HeadError::Missing));
     }),
-    (26, "`Script::end` in mid-head", || {
+    (26, "`Behavior::end` in mid-head", || {
         let (sim, handle) = play(|_| Behavior::new().stdout("Status: 2").end(0));
         assert!(is_complete(&sim, handle));
         assert!(matches!(
@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = &[
             Err(HeadError::Truncated { .. })
         ));
     }),
-    (27, "`Script::close` in mid-head", || {
+    (27, "`Behavior::close` in mid-head", || {
         let (sim, handle) = play(|_| Behavior::new().stdout("Status: 2").close());
         assert!(matches!(
             error(&sim, handle),
@@ -49,7 +49,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         34,
-        "`Script::stdout` twice, with `Script::wait` in between",
+        "`Behavior::stdout` twice, with `Behavior::wait` in between",
         || {
             let (sim, handle) = play(|_| {
                 let early = Behavior::new().stdout("Status: 103\r\n\r\n").wait(MS);
@@ -63,7 +63,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         36,
-        "`Script::stdout` twice, with `Script::wait` in between",
+        "`Behavior::stdout` twice, with `Behavior::wait` in between",
         || {
             let (sim, handle) = play(|_| {
                 Behavior::new()
@@ -109,20 +109,20 @@ pub(crate) const CASES: &[Case] = &[
     (46, HEAD, || {
         assert!(head_of("X-A: b\r\n c\r\n\r\n").is_err())
     }),
-    (47, "`Script::answer`: all in one read", || {
+    (47, "`Behavior::answer`: all in one read", || {
         let (mut sim, handle) = play(|_| Behavior::answer("Status: 200\r\n\r\nbody"));
         assert!(is_complete(&sim, handle));
         assert_eq!(sim.network().tally().short_reads, 0);
     }),
-    (48, "`Script::close` in mid-body", || {
+    (48, "`Behavior::close` in mid-body", || {
         let (sim, handle) = play(|_| Behavior::new().stdout("X-A: b\r\n\r\nhalf").close());
         assert_eq!(failure(&sim, handle).delivery, Delivery::Responded);
     }),
-    (49, "`Script::stdout_end`, then `Script::close`", || {
+    (49, "`Behavior::stdout_end`, then `Behavior::close`", || {
         let (sim, handle) = play(|_| Behavior::new().stdout("all of it").stdout_end().close());
         assert!(failure(&sim, handle).report.stdout_ended);
     }),
-    (50, "`Script::close` behind the declared length", || {
+    (50, "`Behavior::close` behind the declared length", || {
         let (sim, handle) = play(|_| {
             Behavior::new()
                 .stdout("Content-Length: 4\r\n\r\nfull")
@@ -133,7 +133,7 @@ pub(crate) const CASES: &[Case] = &[
             RequestError::ConnectionLost(_)
         ));
     }),
-    (51, "`Script::close` before the declared length", || {
+    (51, "`Behavior::close` before the declared length", || {
         let (sim, handle) = play(|_| {
             Behavior::new()
                 .stdout("Content-Length: 9\r\n\r\nhalf")
@@ -144,19 +144,19 @@ pub(crate) const CASES: &[Case] = &[
             RequestError::ConnectionLost(_)
         ));
     }),
-    (52, "`Script::end` before the declared length", || {
+    (52, "`Behavior::end` before the declared length", || {
         let (sim, handle) = play(|_| Behavior::answer("Content-Length: 9\r\n\r\nhalf"));
         assert!(is_complete(&sim, handle), "the engine reads no heads");
     }),
     (
         53,
-        "`Script::end` behind more than the declared length",
+        "`Behavior::end` behind more than the declared length",
         || {
             let (sim, handle) = play(|_| Behavior::answer("Content-Length: 1\r\n\r\ntoo much"));
             assert!(is_complete(&sim, handle), "the engine reads no heads");
         },
     ),
-    (54, "`Script::end`, then `Script::reset`", || {
+    (54, "`Behavior::end`, then `Behavior::reset`", || {
         let (mut sim, handle) = play(|_| Behavior::new().stdout("all").end(0).wait(MS).reset());
         sim.advance(2 * MS);
         assert!(is_complete(&sim, handle));
@@ -164,7 +164,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         55,
-        "the closure of `Scripted::new`, which counts, and `Script::reset`",
+        "the closure of `Scripted::new`, which counts, and `Behavior::reset`",
         || {
             let mut sim = sim(
                 plain(),
@@ -181,28 +181,28 @@ pub(crate) const CASES: &[Case] = &[
             assert_eq!(sim.engine().stats().counters.retries, 1);
         },
     ),
-    (56, "`Script::reset` at once", || {
+    (56, "`Behavior::reset` at once", || {
         let (sim, handle) = play(|_| Behavior::new().await_stdin().reset());
         assert_eq!(failure(&sim, handle).delivery, Delivery::MaybeProcessed);
     }),
-    (57, "`Script::close` at once", || {
+    (57, "`Behavior::close` at once", || {
         let (sim, handle) = play(|_| Behavior::new().await_stdin().close());
         assert_eq!(failure(&sim, handle).delivery, Delivery::MaybeProcessed);
     }),
     (
         58,
-        "`Break` of the direction to the application, `Server::wires`",
+        "`Break` of the direction to the application, `Server::links`",
         || {
             let mut sim = sim(plain(), |_| Behavior::new().await_stdin().echo().end(0));
             server(&mut sim).links(|connection| {
-                let mut wire = Link::default();
+                let mut link = Link::default();
                 // The first request has 40 bytes, the second many.
-                wire.breaks = (connection == 0).then_some(Break {
+                link.breaks = (connection == 0).then_some(Break {
                     counts: Towards::Application,
                     after: 30_000,
-                    end: End::Fin,
+                    end: CloseKind::Fin,
                 });
-                wire
+                link
             });
             let first = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, first));
@@ -217,23 +217,23 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         59,
-        "`Script::refuse` with `CantMultiplex`, `SecondBegin::CantMultiplex`",
+        "`Behavior::refuse` with `CantMultiplex`, `SecondBegin::CantMultiplex`",
         || {
             refused_once(ProtocolStatus::CantMultiplex);
         },
     ),
-    (60, "`Script::refuse` with `Overloaded`", || {
+    (60, "`Behavior::refuse` with `Overloaded`", || {
         refused_once(ProtocolStatus::Overloaded)
     }),
     (
         61,
-        "`Script::refuse` with `UnknownRole`, `Quirks::all_roles`",
+        "`Behavior::refuse` with `UnknownRole`, `Quirks::all_roles`",
         || {
             let (sim, handle) = play(|_| Behavior::new().refuse(ProtocolStatus::UnknownRole));
             assert_eq!(*error(&sim, handle), RequestError::UnknownRole);
         },
     ),
-    (62, "`Script::refuse` behind `Script::stdout`", || {
+    (62, "`Behavior::refuse` behind `Behavior::stdout`", || {
         let (sim, handle) = play(|_| {
             Behavior::new()
                 .stdout("x")
@@ -263,7 +263,7 @@ pub(crate) const CASES: &[Case] = &[
         let refused = ConnectError::Failed(std::io::ErrorKind::ConnectionRefused);
         assert_eq!(*error(&sim, handle), RequestError::Connect(refused));
     }),
-    (65, "`Script::refuse` each time", || {
+    (65, "`Behavior::refuse` each time", || {
         let mut config = plain();
         config.max_retries = 255;
         config.timeouts.total = Some(500 * MS);
@@ -274,7 +274,7 @@ pub(crate) const CASES: &[Case] = &[
         assert!(sim.run_to_end());
         assert_eq!(sim.ended_at(handle), Some(500 * MS));
     }),
-    (66, "as 55, with `Retry::IfNotSent`", || {
+    (66, "as 55, with `Retry::IfNotProcessed`", || {
         let mut sim = sim(
             plain(),
             by_turns(|turn| match turn {
@@ -291,7 +291,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
-const HEAD: &str = "`Script::answer` with that head";
+const HEAD: &str = "`Behavior::answer` with that head";
 const REFUSED: Connect = Connect::Refuse(std::io::ErrorKind::ConnectionRefused);
 
 /// The status of an answer.
@@ -316,12 +316,12 @@ fn status(stdout: &[u8]) -> Result<u16, HeadError> {
 
 /// Scripts by the turn of the request.
 fn by_turns(
-    script: impl Fn(usize) -> Behavior + 'static,
+    behavior: impl Fn(usize) -> Behavior + 'static,
 ) -> impl FnMut(&mio_fcgi::testkit::ReceivedRequest) -> Behavior + 'static {
     let mut turn = 0;
     move |_| {
         turn += 1;
-        script(turn - 1)
+        behavior(turn - 1)
     }
 }
 

@@ -93,9 +93,9 @@ fn shared() -> Config {
     config
 }
 
-/// A client of one server, which answers by scripts.
-fn sim(config: Config, script: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> Sim {
-    sim_of(config, Scripted::new(script))
+/// A client of one server, which answers by behaviors.
+fn sim(config: Config, behavior: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> Sim {
+    sim_of(config, Scripted::new(behavior))
 }
 
 fn sim_of(config: Config, application: Scripted) -> Sim {
@@ -110,8 +110,8 @@ fn submit(sim: &mut Sim, tag: u64) -> RequestHandle {
 }
 
 /// One request, played to its end.
-fn play(script: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> (Sim, RequestHandle) {
-    let mut sim = sim(plain(), script);
+fn play(behavior: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> (Sim, RequestHandle) {
+    let mut sim = sim(plain(), behavior);
     let handle = submit(&mut sim, 1);
     assert!(sim.run_to_end());
     (sim, handle)
@@ -158,11 +158,11 @@ fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
 /// Whatever takes as long as there is: it happens after a hundred years, and nothing overflows.
 #[test]
 fn the_longest_duration_is_one_like_others() {
-    let mut wire = Link::default();
-    (wire.latency, wire.bytes_per_second, wire.capacity) = (Duration::MAX, Some(0), usize::MAX);
-    (wire.reads, wire.writes) = (Fragments::UpTo(usize::MAX), Fragments::Each(usize::MAX));
-    for (wire, connect, wait) in [
-        (wire, Connect::Accept, Duration::ZERO),
+    let mut link = Link::default();
+    (link.latency, link.bytes_per_second, link.capacity) = (Duration::MAX, Some(0), usize::MAX);
+    (link.reads, link.writes) = (Fragments::UpTo(usize::MAX), Fragments::Each(usize::MAX));
+    for (link, connect, wait) in [
+        (link, Connect::Accept, Duration::ZERO),
         (Link::default(), Connect::AcceptAfter(Duration::MAX), MS),
         (Link::default(), Connect::Accept, Duration::MAX),
     ] {
@@ -172,7 +172,7 @@ fn the_longest_duration_is_one_like_others() {
         let mut sim = sim(config, move |_| {
             Behavior::new().wait(wait).stdout("late").end(0)
         });
-        server(&mut sim).link(wire).on_connect(move |_| connect);
+        server(&mut sim).link(link).on_connect(move |_| connect);
         let handle = submit(&mut sim, 1);
         sim.advance(Duration::from_secs(1));
         assert_eq!(sim.outcome(handle), None);

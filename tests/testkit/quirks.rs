@@ -7,10 +7,10 @@ use mio_fcgi::testkit::{Behavior, Quirks, Scripted};
 use crate::{MS, is_complete, plain, sim_of, submit};
 
 #[test]
-fn a_script_that_runs_on_behind_its_end_keeps_the_next_request_waiting() {
-    let script = |_: &_| Behavior::new().await_stdin().end(0).wait(1000 * MS);
+fn a_behavior_that_runs_on_behind_its_end_keeps_the_next_request_waiting() {
+    let behavior = |_: &_| Behavior::new().await_stdin().end(0).wait(1000 * MS);
     let ended_at = |quirks| {
-        let mut sim = sim_of(plain(), Scripted::new(script).with_quirks(quirks));
+        let mut sim = sim_of(plain(), Scripted::new(behavior).with_quirks(quirks));
         let first = submit(&mut sim, 1);
         let second = submit(&mut sim, 2);
         assert!(sim.run_to_end() && is_complete(&sim, second));
@@ -27,8 +27,8 @@ fn a_kept_connection_holds_its_child_until_it_is_closed() {
     config.limits.max_connections_per_server = 2;
     config.limits.idle_timeout = 300 * MS;
     config.preempt_idle_after = None;
-    let script = |_: &_| Behavior::new().await_stdin().wait(10 * MS).end(0);
-    let application = Scripted::new(script).with_quirks(Quirks::php_fpm(1));
+    let behavior = |_: &_| Behavior::new().await_stdin().wait(10 * MS).end(0);
+    let application = Scripted::new(behavior).with_quirks(Quirks::php_fpm(1));
     let mut sim = sim_of(config, application);
     let first = submit(&mut sim, 1);
     // On a connection of its own, which no child turns to while the first one idles.
@@ -40,8 +40,8 @@ fn a_kept_connection_holds_its_child_until_it_is_closed() {
 
 #[test]
 fn a_child_whose_connection_it_closed_itself_serves_the_next() {
-    let script = |_: &_| Behavior::new().await_stdin().stdout("ok").close();
-    let application = Scripted::new(script).with_quirks(Quirks::php_fpm(1));
+    let behavior = |_: &_| Behavior::new().await_stdin().stdout("ok").close();
+    let application = Scripted::new(behavior).with_quirks(Quirks::php_fpm(1));
     let mut sim = sim_of(plain(), application);
     for tag in 0..3 {
         let handle = submit(&mut sim, tag);

@@ -7,14 +7,14 @@ use mio_fcgi::{ProtocolError, RequestError};
 use crate::{Case, MS, error, is_complete, play, shared, sim, submit};
 
 pub(crate) const CASES: &[Case] = &[
-    (1, "`Wire::reads` with `Fragments::Each` or `UpTo`", || {
+    (1, "`Link::reads` with `Fragments::Each` or `UpTo`", || {
         for len in 1..60 {
             let mut sim = sim(crate::plain(), |_| {
                 Behavior::new().stdout("hello").stderr("x").end(0)
             });
-            let mut wire = Link::default();
-            wire.reads = Fragments::Each(len);
-            crate::server(&mut sim).link(wire);
+            let mut link = Link::default();
+            link.reads = Fragments::Each(len);
+            crate::server(&mut sim).link(link);
             let handle = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, handle));
             assert_eq!(sim.stdout(handle), b"hello");
@@ -78,7 +78,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         7,
-        "`Script::send` with records behind an end, then `Script::ended`",
+        "`Behavior::send` with records behind an end, then `Behavior::ended`",
         || {
             let (sim, handle) = answered(|id| records::end(id, 0).stdout(id, b"late"));
             assert!(is_complete(&sim, handle) && sim.stdout(handle).is_empty());
@@ -142,7 +142,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         17,
-        "`Script::end` with a status, `AppStatus::Sticky`",
+        "`Behavior::end` with a status, `AppStatus::Sticky`",
         || {
             let (sim, handle) = play(|_| Behavior::new().stdout("fine").end(7));
             let outcome = sim.outcome(handle).expect("it has ended").as_ref();
@@ -151,7 +151,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         18,
-        "`Script::refuse` with a `ProtocolStatus::Unassigned`",
+        "`Behavior::refuse` with a `ProtocolStatus::Unassigned`",
         || {
             let (sim, handle) = play(|_| Behavior::new().refuse(ProtocolStatus::Unassigned(9)));
             assert_eq!(*error(&sim, handle), RequestError::UnknownStatus(9));
@@ -169,7 +169,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         20,
-        "`Script::stdout_end` before `Script::stderr`, `Outputs::EndedIfUsed`",
+        "`Behavior::stdout_end` before `Behavior::stderr`, `Outputs::EndedIfUsed`",
         || {
             let (sim, handle) =
                 play(|_| Behavior::new().stdout_end().stderr("late, but told").end(0));
@@ -184,8 +184,8 @@ pub(crate) const CASES: &[Case] = &[
     (22, "`Quirks::record_len` of 1", || {
         let mut quirks = Quirks::ideal();
         quirks.record_len = 1;
-        let script = |_: &_| Behavior::answer(vec![b'x'; 20_000]);
-        let mut sim = crate::sim_of(crate::plain(), Scripted::new(script).with_quirks(quirks));
+        let behavior = |_: &_| Behavior::answer(vec![b'x'; 20_000]);
+        let mut sim = crate::sim_of(crate::plain(), Scripted::new(behavior).with_quirks(quirks));
         let handle = submit(&mut sim, 1);
         assert!(sim.run_to_end());
         assert_eq!(sim.stdout(handle).len(), 20_000);
@@ -200,12 +200,12 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         24,
-        "`Wire::reads`, for a read is not announced twice",
+        "`Link::reads`, for a read is not announced twice",
         || {
             let mut sim = sim(crate::plain(), |_| Behavior::answer(vec![b'x'; 50_000]));
-            let mut wire = Link::default();
-            wire.reads = Fragments::UpTo(700);
-            crate::server(&mut sim).link(wire);
+            let mut link = Link::default();
+            link.reads = Fragments::UpTo(700);
+            crate::server(&mut sim).link(link);
             let handle = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, handle));
             assert!(sim.network().tally().short_reads > 50);

@@ -69,9 +69,9 @@ fn a_write_limit_begins_when_there_is_something_to_write() {
     // Some of these are filled exactly by what is written first.
     for capacity in 50..400 {
         let mut sim = sim(config.clone(), |_| Behavior::new().stop_reading());
-        let mut wire = Link::default();
-        wire.capacity = capacity;
-        server(&mut sim).link(wire);
+        let mut link = Link::default();
+        link.capacity = capacity;
+        server(&mut sim).link(link);
         let request = Request::responder().with_body(Body::pushed(Some(2000)));
         let handle = sim.submit(request, Tag(1)).expect("accepted");
         assert_eq!(sim.write_stdin(handle, &[b'x'; 100]), Ok(100));
@@ -90,10 +90,10 @@ fn a_write_limit_begins_when_there_is_something_to_write() {
 fn a_read_that_ends_exactly_at_the_end_of_its_buffer_is_followed_by_another() {
     for (len, is_exact) in [(16, true), (17, false)] {
         let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
-        let mut wire = Link::default();
+        let mut link = Link::default();
         // FCGI_END_REQUEST takes 16 bytes, the empty FCGI_STDOUT 8.
-        wire.reads = Fragments::Each(len + 8);
-        server(&mut sim).link(wire);
+        link.reads = Fragments::Each(len + 8);
+        server(&mut sim).link(link);
         let handle = submit(&mut sim, 1);
         assert!(sim.run_to_end() && is_complete(&sim, handle));
         sim.settle();
@@ -106,9 +106,9 @@ fn a_read_that_ends_exactly_at_the_end_of_its_buffer_is_followed_by_another() {
 #[test]
 fn a_driver_that_reads_until_blocked_reads_once_more() {
     let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
-    let mut wire = Link::default();
-    wire.reads_until_blocked = true;
-    server(&mut sim).link(wire);
+    let mut link = Link::default();
+    link.reads_until_blocked = true;
+    server(&mut sim).link(link);
     let handle = submit(&mut sim, 1);
     assert!(sim.run_to_end() && is_complete(&sim, handle));
     sim.settle();
@@ -132,11 +132,11 @@ fn a_connection_is_read_before_a_request_leaves_that_may_not_be_sent_again() {
 fn a_write_into_a_closed_connection_succeeds_until_the_reset_is_back() {
     let lost = |after_close| {
         let mut sim = sim(plain(), |_| Behavior::new().close());
-        let mut wire = Link::default();
-        wire.latency = MS;
-        wire.capacity = 1000;
-        wire.after_close = after_close;
-        server(&mut sim).link(wire);
+        let mut link = Link::default();
+        link.latency = MS;
+        link.capacity = 1000;
+        link.after_close = after_close;
+        server(&mut sim).link(link);
         let request = Request::responder().with_body(vec![b'x'; 5000].into());
         sim.submit(request, Tag(1)).expect("accepted");
         assert!(sim.run_to_end());
@@ -152,9 +152,9 @@ fn a_write_that_fails_with_nothing_to_read_is_a_connection_lost() {
     let mut config = plain();
     config.timeouts = mio_fcgi::Timeouts::NONE;
     let mut sim = sim(config, |_| Behavior::new().take_nothing());
-    let mut wire = Link::default();
-    wire.capacity = 1000;
-    server(&mut sim).link(wire);
+    let mut link = Link::default();
+    link.capacity = 1000;
+    server(&mut sim).link(link);
     let request = Request::responder().with_body(vec![b'x'; 5000].into());
     let handle = sim.submit(request, Tag(1)).expect("accepted");
     assert!(sim.run_to_end());
@@ -167,8 +167,8 @@ fn what_came_while_the_process_was_stopped_is_in_the_socket() {
     let mut config = plain();
     config.timeouts.first_byte = Some(300 * MS);
     let answer = |wait| {
-        let script = move |_: &_| Behavior::new().await_stdin().wait(wait).end(0);
-        let mut sim = sim(config.clone(), script);
+        let behavior = move |_: &_| Behavior::new().await_stdin().wait(wait).end(0);
+        let mut sim = sim(config.clone(), behavior);
         let first = submit(&mut sim, 1);
         sim.settle();
         sim.network().hold_up(Duration::from_secs(2));
@@ -232,8 +232,8 @@ fn an_application_that_knows_id_1_only_is_found_out() {
     let mut quirks = Quirks::ideal();
     quirks.multiplexes = false;
     quirks.knows_only_id_one = true;
-    let script = |_: &_| Behavior::new().await_stdin().end(0);
-    let mut sim = sim_of(plain(), Scripted::new(script).with_quirks(quirks));
+    let behavior = |_: &_| Behavior::new().await_stdin().end(0);
+    let mut sim = sim_of(plain(), Scripted::new(behavior).with_quirks(quirks));
     let mut ends = Vec::new();
     for tag in 0..4 {
         let handle = submit(&mut sim, tag);
@@ -262,8 +262,8 @@ fn a_late_record_that_is_found_before_a_request_leaves_reaches_nobody() {
     let mut sim = sim(plain(), |request| match request.param("TAG") {
         // It has ID 1, as the third request of the connection will.
         Some(b"1") => {
-            let script = Behavior::new().await_stdin().end(0).wait(100 * MS);
-            script.send(records::stdout(1, b"late").end(1, 9))
+            let behavior = Behavior::new().await_stdin().end(0).wait(100 * MS);
+            behavior.send(records::stdout(1, b"late").end(1, 9))
         }
         _ => Behavior::new().await_stdin().stdout("own").end(0),
     });
@@ -305,10 +305,10 @@ fn a_connection_that_is_about_to_be_closed_is_not_for_what_may_not_be_sent_again
         let mut sim = sim(plain(), move |request| {
             done.resize(done.len().max(request.connection + 1), 0);
             done[request.connection] += 1;
-            let script = Behavior::new().await_stdin().end(0);
+            let behavior = Behavior::new().await_stdin().end(0);
             match done[request.connection] {
-                3 => script.wait(10 * MS).close(),
-                _ => script,
+                3 => behavior.wait(10 * MS).close(),
+                _ => behavior,
             }
         });
         for tag in 0..6 {
@@ -330,8 +330,8 @@ fn the_first_request_that_may_not_be_sent_again_tries_no_other_id_than_1() {
     let mut quirks = Quirks::ideal();
     quirks.multiplexes = false;
     quirks.knows_only_id_one = true;
-    let script = |_: &_| Behavior::new().await_stdin().end(0);
-    let mut sim = sim_of(plain(), Scripted::new(script).with_quirks(quirks));
+    let behavior = |_: &_| Behavior::new().await_stdin().end(0);
+    let mut sim = sim_of(plain(), Scripted::new(behavior).with_quirks(quirks));
     for (tag, method) in [(0, "GET"), (1, "POST")] {
         let handle = submit_as(&mut sim, tag, method);
         assert!(sim.run_to_end() && is_complete(&sim, handle), "{method}");

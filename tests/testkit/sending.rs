@@ -45,7 +45,7 @@ pub(crate) const CASES: &[Case] = &[
             assert_eq!(long(config, Quirks::php_fpm(1)), Ok(false));
         },
     ),
-    (70, "`Received::params`", || {
+    (70, "`ReceivedRequest::params`", || {
         for (name, value) in [(1, 0), (127, 127), (128, 128), (1, 65_000)] {
             let (name, value) = ("n".repeat(name), "v".repeat(value));
             let request = Request::responder().param(&name, &value);
@@ -53,14 +53,14 @@ pub(crate) const CASES: &[Case] = &[
             assert_eq!(received.param(&name), Some(value.as_bytes()));
         }
     }),
-    (71, "`Received::params`", || {
+    (71, "`ReceivedRequest::params`", || {
         let mut request = Request::responder();
         for number in 0..100 {
             request.params.push(format!("N{number}"), "x".repeat(3000));
         }
         assert_eq!(received(request).params.len(), 100);
     }),
-    (72, "`Received::params`", || {
+    (72, "`ReceivedRequest::params`", || {
         let request = Request::responder()
             .param("B", "1")
             .param("A", "2")
@@ -82,26 +82,26 @@ pub(crate) const CASES: &[Case] = &[
             assert_eq!(ends_sent(RecordType::Stdin), 1);
         },
     ),
-    (75, "`Script::echo`", || {
+    (75, "`Behavior::echo`", || {
         for len in [65_535, 65_536, 65_537] {
             let request = Request::responder().with_body(Body::bytes(vec![b'x'; len]));
             assert_eq!(received(request).stdin.len(), len);
         }
     }),
-    (76, "a script without `Script::await_stdin`", || {
+    (76, "a behavior without `Behavior::await_stdin`", || {
         let mut sim = sim(plain(), |_| Behavior::new().stdout("early").end(0));
         server(&mut sim).link(narrow(1000));
         let handle = large(&mut sim, 1);
         assert!(sim.run_to_end() && is_complete(&sim, handle));
     }),
-    (77, "the same, and `Script::close`", || {
+    (77, "the same, and `Behavior::close`", || {
         let mut sim = sim(plain(), |_| Behavior::new().stdout("early").end(0).close());
         server(&mut sim).link(narrow(1000));
         let handle = large(&mut sim, 1);
         assert!(sim.run_to_end() && is_complete(&sim, handle));
         assert_eq!(sim.network().tally().failed_writes, 1);
     }),
-    (78, "`Script::stop_reading`, `Wire::capacity`", || {
+    (78, "`Behavior::stop_reading`, `Link::capacity`", || {
         let mut config = plain();
         config.timeouts.write = Some(700 * MS);
         let mut sim = sim(config, |_| Behavior::new().stop_reading());
@@ -145,13 +145,13 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         82,
-        "`Wire::writes` with `Fragments::Each` or `UpTo`",
+        "`Link::writes` with `Fragments::Each` or `UpTo`",
         || {
             for len in 1..60 {
                 let mut sim = sim(plain(), |_| Behavior::new().await_stdin().echo().end(0));
-                let mut wire = Link::default();
-                wire.writes = Fragments::Each(len);
-                server(&mut sim).link(wire);
+                let mut link = Link::default();
+                link.writes = Fragments::Each(len);
+                server(&mut sim).link(link);
                 let request = Request::responder().with_body(Body::bytes("a body"));
                 let handle = sim.submit(request, Tag(1)).expect("room");
                 assert!(sim.run_to_end());
@@ -159,11 +159,11 @@ pub(crate) const CASES: &[Case] = &[
             }
         },
     ),
-    (83, "`Wire::bytes_per_second`, `Wire::capacity`", || {
+    (83, "`Link::bytes_per_second`, `Link::capacity`", || {
         let mut sim = sim(shared(), |_| Behavior::new().await_stdin().end(0));
-        let mut wire = narrow(10_000);
-        wire.bytes_per_second = Some(1_000_000);
-        server(&mut sim).link(wire);
+        let mut link = narrow(10_000);
+        link.bytes_per_second = Some(1_000_000);
+        server(&mut sim).link(link);
         let upload = large(&mut sim, 1);
         let small = submit(&mut sim, 2);
         assert!(sim.run_to_end());
@@ -172,9 +172,9 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn narrow(capacity: usize) -> Link {
-    let mut wire = Link::default();
-    wire.capacity = capacity;
-    wire
+    let mut link = Link::default();
+    link.capacity = capacity;
+    link
 }
 
 /// A request with a body of 1 MB.

@@ -16,7 +16,7 @@ pub(crate) const CASES: &[Case] = &[
         let counters = sim.engine().stats().counters;
         assert!(counters.connected >= 6, "{counters:?}");
     }),
-    (85, "`Received::keep`", || {
+    (85, "`ReceivedRequest::keep`", || {
         let keeps = Rc::new(RefCell::new(Vec::new()));
         let sees = Rc::clone(&keeps);
         let mut sim = sim(shared(), move |request| {
@@ -28,7 +28,7 @@ pub(crate) const CASES: &[Case] = &[
         assert!(sim.run_to_end());
         assert_eq!(*keeps.borrow(), [true, true]);
     }),
-    (86, "`Script::wait` of different times", || {
+    (86, "`Behavior::wait` of different times", || {
         let mut sim = sim(shared(), |request| {
             let tag = request.param("TAG").unwrap_or_default()[0] - b'0';
             Behavior::new()
@@ -56,7 +56,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         88,
-        "`Received::request_id`, `Quirks::flup_multiplexed`, which never ends what is aborted",
+        "`ReceivedRequest::request_id`, `Quirks::flup_multiplexed`, which never ends what is aborted",
         || {
             let ids = Rc::new(RefCell::new(Vec::new()));
             let sees = Rc::clone(&ids);
@@ -75,7 +75,7 @@ pub(crate) const CASES: &[Case] = &[
             assert!(ids.len() == 3 && !ids[..2].contains(&ids[2]), "{ids:?}");
         },
     ),
-    (90, "`Script::reset` of one of them", || {
+    (90, "`Behavior::reset` of one of them", || {
         let mut sim = sim(shared(), |request| match request.param("TAG") {
             Some(b"5") => Behavior::new().wait(MS).reset(),
             _ => Behavior::new(),
@@ -86,16 +86,17 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         91,
-        "a script without `Script::end`, `Quirks::flup_multiplexed`",
+        "a behavior without `Behavior::end`, `Quirks::flup_multiplexed`",
         || {
             let mut config = shared();
             config.timeouts.total = Some(10 * MS);
             config.abort_grace = 20 * MS;
-            let script = |request: &mio_fcgi::testkit::ReceivedRequest| match request.param("TAG") {
+            let behavior = |request: &mio_fcgi::testkit::ReceivedRequest| match request.param("TAG")
+            {
                 Some(b"1") => Behavior::new(),
                 _ => Behavior::answer("ok"),
             };
-            let application = Scripted::new(script).with_quirks(Quirks::flup_multiplexed());
+            let application = Scripted::new(behavior).with_quirks(Quirks::flup_multiplexed());
             let mut sim = sim_of(config, application);
             let stuck = submit(&mut sim, 1);
             let quick = submit(&mut sim, 2);
@@ -156,8 +157,8 @@ fn auto() -> Config {
 
 /// Six requests of ten milliseconds, played to their end.
 fn six(config: Config, quirks: Quirks) -> (Sim, Vec<RequestHandle>) {
-    let script = |_: &_| Behavior::new().await_stdin().wait(10 * MS).end(0);
-    let mut sim = sim_of(config, Scripted::new(script).with_quirks(quirks));
+    let behavior = |_: &_| Behavior::new().await_stdin().wait(10 * MS).end(0);
+    let mut sim = sim_of(config, Scripted::new(behavior).with_quirks(quirks));
     let handles = (0..6).map(|tag| submit(&mut sim, tag)).collect();
     assert!(sim.run_to_end());
     (sim, handles)

@@ -10,7 +10,7 @@ use crate::{Case, MS, error, is_complete, plain, server, sim, sim_of, submit};
 pub(crate) const CASES: &[Case] = &[
     (
         99,
-        "`Script::close` or more records behind `Script::end`",
+        "`Behavior::close` or more records behind `Behavior::end`",
         || {
             let mut sim = sim(plain(), |_| Behavior::answer("ok").close());
             for tag in 0..3 {
@@ -124,17 +124,17 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         107,
-        "`Script::wait` at each place, `Connect::Hang`, `Wire::capacity`",
+        "`Behavior::wait` at each place, `Connect::Hang`, `Link::capacity`",
         || {
             let limit = |set: fn(&mut Timeouts)| {
                 let mut timeouts = Timeouts::NONE;
                 set(&mut timeouts);
                 timeouts
             };
-            let said = |timeouts, script: fn() -> Behavior| {
+            let said = |timeouts, behavior: fn() -> Behavior| {
                 let mut config = plain();
                 config.timeouts = timeouts;
-                let mut sim = sim(config, move |_| script());
+                let mut sim = sim(config, move |_| behavior());
                 let handle = submit(&mut sim, 1);
                 assert!(sim.run_to_end());
                 assert_eq!(sim.ended_at(handle), Some(50 * MS));
@@ -151,7 +151,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         108,
-        "`Script::wait` of exactly the limit, `Network::shuffle`",
+        "`Behavior::wait` of exactly the limit, `Network::shuffle`",
         || {
             for seed in 0..50 {
                 let mut config = plain();
@@ -195,9 +195,9 @@ pub(crate) const CASES: &[Case] = &[
         let mut config: Config = plain();
         config.timeouts.total = Some(Duration::from_secs(1));
         let mut sim = sim(config, |_| Behavior::new());
-        let mut wire = Link::default();
-        wire.latency = MS;
-        server(&mut sim).link(wire);
+        let mut link = Link::default();
+        link.latency = MS;
+        server(&mut sim).link(link);
         let handle = submit(&mut sim, 1);
         sim.jump(Duration::from_secs(600));
         assert!(sim.run_to_end());

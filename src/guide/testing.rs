@@ -1,4 +1,4 @@
-//! Testing your server: without sockets, without sleeping, the same in every run (feature `testkit`).
+//! Testing your server without sockets and without sleeping, with the same result in every run (feature `testkit`).
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -7,8 +7,8 @@
 //!
 //! # A time limit, in thirty lines
 //!
-//! A proxy is to answer 504 when php-fpm has said nothing for three seconds. Its code takes [`Commands`] where it has
-//! something to ask: a [`Client`](crate::Client) in the program, an [`Engine`](crate::Engine) in the test.
+//! A proxy must answer 504 when php-fpm has sent nothing for three seconds. The proxy's code takes [`Commands`], which are
+//! a [`Client`](crate::Client) in the program and an [`Engine`](crate::Engine) in the test.
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -16,7 +16,7 @@
 //! use mio_fcgi::testkit::{Quirks, Network, Behavior, Scripted};
 //! use mio_fcgi::{Commands, Config, Engine, Event, EventKind, Request, RequestError, Tag};
 //!
-//! /// What is tested: it answers browsers, by number.
+//! /// The server under test. Answers browsers, which have numbers.
 //! #[derive(Default)]
 //! struct Proxy {
 //!     answers: HashMap<u64, u16>,
@@ -64,11 +64,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The three seconds took no time, and every run is the same: a test like this can be run ten thousand times.
-//! [`Network::advance`] does what your loop does, wait and drain, and moves the clock from one happening to the
-//! next. Timers of your own go in between: advance to their instant, call what they call.
+//! The three seconds take no real time, and every run is the same, so a test like this can run ten thousand times.
+//! [`Network::advance`] does what your loop does: it waits, and takes all events. The clock jumps from one thing that
+//! happens to the next. If your server has timers of its own, advance to the instant of the next timer, call it, and go on.
 //!
-//! In the program, the loop hands on the same way, for an event borrows the buffer and not the client:
+//! In the program, the loop passes events on in the same way, because an event borrows the buffer and not the client:
 //!
 //! ```
 //! # use std::time::Instant;
@@ -82,21 +82,22 @@
 //! }
 //! ```
 //!
-//! What such a test leaves out is that loop itself, the sockets, and what lies between an announcement and the read: this
-//! network reports what it has read and nothing before ([why that matters](super::without_mio#on-readiness)). So a time
-//! limit counts at its instant, without a last look into the socket. One request through the whole program, with an
-//! application on a socket, is enough for the rest.
+//! Such a test does not run your loop and has no sockets. It also cannot show a time limit that ends while bytes are in the
+//! socket and unread: the virtual network reports what it has read and nothing earlier ([why that
+//! matters](super::without_mio#on-readiness)), so a time limit counts at its instant, without a last look into the socket.
+//! For the rest, send one request through the whole program to an application on a socket.
 //!
 //! # Without code of your own
 //!
-//! [`Sim`] has the engine in it and collects the events, for questions about a configuration rather than a program:
+//! [`Sim`] contains an engine and collects its events. Use it to ask a question about a configuration instead of a
+//! program:
 //!
 //! ```
 //! use std::time::Duration;
 //! use mio_fcgi::testkit::{Quirks, Behavior, Scripted, Sim};
 //! use mio_fcgi::{Config, Request, Tag};
 //!
-//! // Eight requests at a time, and php-fpm has two children: who waits how long?
+//! // Eight requests at a time, and php-fpm has two children: how long does the last request take?
 //! let mut config = Config::new("unix:/run/php.sock".parse()?);
 //! config.limits.max_connections_per_server = 2;
 //! let mut sim = Sim::new(config, 1)?;
@@ -113,15 +114,15 @@
 //!
 //! # Faults
 //!
-//! What an application must not do is a few bytes more. Whether a response that was cut short is noticed:
+//! Applications and networks fail in ways that are hard to produce with real ones. This test shows that a response that was
+//! cut short is noticed:
 //!
 //! ```
 //! use mio_fcgi::testkit::{Fragments, Behavior, Scripted, Sim, Link};
 //! use mio_fcgi::{Config, Delivery, Request, Tag};
 //!
 //! let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 7)?;
-//! let mut link = Link::default();
-//! link.reads = Fragments::UpTo(5); // cut where the seed says
+//! let link = Link::default().with_reads(Fragments::UpTo(5)); // the seed decides where it is cut
 //! sim.serve(0, Scripted::new(|_| Behavior::new().await_stdin().stdout("half of").close()))
 //!     .link(link);
 //! let request = sim.submit(Request::responder(), Tag(1))?;
@@ -132,39 +133,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! | to have | take |
+//! | to have | use |
 //! |---|---|
-//! | bytes in any pieces, few at a time | [`Link::reads`], [`Link::writes`], [`Fragments`] |
-//! | delay, a slow line, full buffers | [`Link::latency`], [`Link::bytes_per_second`], [`Link::capacity`], [`Behavior::stop_reading`] |
-//! | connections that overtake one another | [`Server::links`], [`Network::shuffle`] |
-//! | an end of file or a reset at any byte | [`Break`], [`Records::cut`]; by a script [`Behavior::close`], [`Behavior::reset`], [`Behavior::half_close`] |
-//! | connects that fail, hang, come late, find the backlog full or no descriptor | [`Server::on_connect`], [`Connect`], [`Network::limit_sockets`] |
-//! | an end that is announced and not read yet | [`Sim::step`], [`Network::shuffle`]; [`Server::on_notice`] shows it |
-//! | reads that end exactly at the end of their buffer, selectors that are not edge-triggered | [`Link::reads`], [`Link::reads_until_blocked`] |
-//! | writes into a connection that the application has closed | [`Link::after_close`], [`Behavior::take_nothing`] |
-//! | a process that was stopped | [`Network::hold_up`], [`Network::unread_since`] |
-//! | an application that thinks, or never ends | [`Behavior::wait`], a script without [`Behavior::end`] |
-//! | an answer before the body was read | a script without [`Behavior::await_stdin`] |
-//! | refusals | [`Behavior::refuse`], by turns with the closure of [`Scripted::new`] |
-//! | padding, foreign IDs, records in no order, no FastCGI at all | [`Behavior::send`] with [`records`] |
-//! | php-fpm, libfcgi, Go, flup | [`Quirks`]; any mixture by setting its fields |
-//! | anything else | an [`Application`] of your own |
+//! | bytes in pieces of any size | [`Link::with_reads`], [`Link::with_writes`], [`Fragments`] |
+//! | delay, a slow line, full buffers | [`Link::with_latency`], [`Link::with_bytes_per_second`], [`Link::with_capacity`], [`Behavior::stop_reading`] |
+//! | connections that overtake one another | [`Server::links`] |
+//! | an end of file or a reset at any byte | [`Link::with_close_after`], [`Link::with_reset_after`], [`Records::cut`]; in a behavior [`Behavior::close`], [`Behavior::reset`] |
+//! | connects that fail, hang, come late, find the backlog full or no descriptor | [`Server::on_connect`], [`Connect`] |
+//! | a listener whose process hangs | [`Server::on_connect`] with [`Connect::Accept`], and no application |
+//! | writes into a connection that the application has closed | [`Behavior::close`], on a TCP link or on [`Link::unix`] |
+//! | an application that is slow, or never ends a request | [`Behavior::wait`], a behavior without [`Behavior::end`] |
+//! | an answer before the body was read | a behavior without [`Behavior::await_stdin`] |
+//! | refusals | [`Behavior::refuse`], from a closure in [`Scripted::new`] that counts requests |
+//! | padding, unknown request IDs, records in any order, no FastCGI at all | [`Behavior::send`] with [`Records`] |
+//! | php-fpm, libfcgi, Go, flup | [`Quirks`] |
 //!
-//! [`Network::tally`] says whether a test had the fault that it is about.
+//! # What to check at the end
 //!
-//! # Ends that must be tested
-//!
-//! * [`Sim::run_to_end`] is false when a request never ends; [`Engine::is_idle`](crate::Engine::is_idle) after a
-//!   shutdown is the check against leaks.
-//! * [`Sim::trace_hash`] is equal for equal runs: a difference means that something outside has got in.
-//! * [`Network::shuffle`] draws the order of what happens at one instant from the seed. Run many seeds, and print the one
-//!   that failed.
-//! * [`Network::keep_trace`] and [`Network::trace`] tell what happened, line by line.
+//! * [`Sim::run_to_end`] returns false if a request never ends.
+//! * After a shutdown, [`Engine::is_idle`](crate::Engine::is_idle) shows that nothing was leaked.
+//! * The seed decides where [`Fragments::UpTo`] cuts. Run many seeds, and print the seed of a run that fails.
 
 #[cfg(doc)]
 use crate::Commands;
 #[cfg(doc)]
 use crate::testkit::{
-    Application, Behavior, Break, Connect, Fragments, Link, Network, Quirks, Records, Scripted,
-    Server, Sim, records,
+    Behavior, Connect, Fragments, Link, Network, Quirks, Records, Scripted, Server, Sim,
 };

@@ -2,57 +2,41 @@
 
 use std::time::Duration;
 
-use crate::wire::{DecodeError, HEADER_LEN, Header, Item};
+use crate::wire::{DecodeError, HEADER_LEN, Item};
 
-/// An application behind a virtual server; [`Scripted`](super::Scripted) is one.
+/// What the network tells an application: [`Scripted`](super::Scripted).
 ///
-/// Connections are named by a number that is never used twice. What the application does goes into
-/// [`Replies`] and happens when the call returns, in that order.
-pub trait Application {
+/// A connection is named by a number that is never used twice. What the application does goes into [`Replies`] and
+/// happens when the call returns, in the order of the replies.
+pub(super) trait Application {
     /// A connection was made. It is read from now on.
-    fn accepted(&mut self, connection: usize, replies: &mut Replies) {
-        let _ = (connection, replies);
-    }
+    fn accepted(&mut self, connection: usize, replies: &mut Replies);
 
-    /// A record begins, with this header. False refuses it: nothing more of the connection is read, and what
-    /// becomes of it the application says with `replies`. By default, version 1 is accepted and any other is
-    /// [`broken`](Self::broken).
+    /// A record with this header begins. False refuses it: nothing more of the connection is read, and `replies` says
+    /// what becomes of it.
     fn begins(
         &mut self,
         connection: usize,
         header: [u8; HEADER_LEN],
         replies: &mut Replies,
-    ) -> bool {
-        let decoded = Header::decode(&header);
-        if let Err(error) = &decoded {
-            self.broken(connection, *error, replies);
-        }
-        decoded.is_ok()
-    }
+    ) -> bool;
 
-    /// Something has come from the Web server: a record, or a piece of one.
+    /// The Web server has sent a record, or a piece of one.
     fn received(&mut self, connection: usize, item: Item<'_>, replies: &mut Replies);
 
-    /// What came cannot be decoded. By default the connection is reset. Nothing more of it is read.
-    fn broken(&mut self, connection: usize, error: DecodeError, replies: &mut Replies) {
-        let _ = error;
-        replies.reset(connection);
-    }
+    /// The Web server has sent bytes that cannot be decoded. Nothing more of the connection is read.
+    fn broken(&mut self, connection: usize, error: DecodeError, replies: &mut Replies);
 
-    /// The Web server has closed the connection; what is still sent is lost.
-    fn closed(&mut self, connection: usize, replies: &mut Replies) {
-        let _ = (connection, replies);
-    }
+    /// The Web server has closed the connection. What is still sent is lost.
+    fn closed(&mut self, connection: usize, replies: &mut Replies);
 
-    /// A time asked for with [`Replies::wake`] has come, whatever became of the connection since.
-    fn woken(&mut self, connection: usize, token: u64, replies: &mut Replies) {
-        let _ = (connection, token, replies);
-    }
+    /// A time asked for with [`Replies::wake`] has passed. The connection may be closed by now.
+    fn woken(&mut self, connection: usize, token: u64, replies: &mut Replies);
 }
 
 /// What an application does, collected.
 #[derive(Debug, Default)]
-pub struct Replies {
+pub(super) struct Replies {
     list: Vec<(usize, Reply)>,
 }
 
@@ -70,44 +54,44 @@ pub(super) enum Reply {
 
 impl Replies {
     /// Sends bytes.
-    pub fn send(&mut self, connection: usize, bytes: impl Into<Vec<u8>>) {
+    pub(super) fn send(&mut self, connection: usize, bytes: impl Into<Vec<u8>>) {
         self.list.push((connection, Reply::Send(bytes.into())));
     }
 
     /// Ends its own direction (`SHUT_WR`) behind what was sent; goes on reading.
-    pub fn half_close(&mut self, connection: usize) {
+    pub(super) fn half_close(&mut self, connection: usize) {
         self.list.push((connection, Reply::HalfClose));
     }
 
     /// Ends the other direction (`SHUT_RD` on a Unix socket): the client's writes fail, and nothing comes back for
     /// that. Goes on sending.
-    pub fn take_nothing(&mut self, connection: usize) {
+    pub(super) fn take_nothing(&mut self, connection: usize) {
         self.list.push((connection, Reply::TakeNothing));
     }
 
     /// Closes behind what was sent; reads no more.
-    pub fn close(&mut self, connection: usize) {
+    pub(super) fn close(&mut self, connection: usize) {
         self.list.push((connection, Reply::Close));
     }
 
     /// Resets: what the Web server has not read when the reset arrives is lost.
-    pub fn reset(&mut self, connection: usize) {
+    pub(super) fn reset(&mut self, connection: usize) {
         self.list.push((connection, Reply::Reset));
     }
 
     /// Stops or goes on reading. Unread bytes fill the link until nothing more can be written.
-    pub fn read(&mut self, connection: usize, reads: bool) {
+    pub(super) fn read(&mut self, connection: usize, reads: bool) {
         self.list.push((connection, Reply::Read(reads)));
     }
 
     /// Throws away what came together with the last bytes that were read and was not used, as libfcgi does
     /// between requests: whatever comes next is read as the header of a record.
-    pub fn discard(&mut self, connection: usize) {
+    pub(super) fn discard(&mut self, connection: usize) {
         self.list.push((connection, Reply::Discard));
     }
 
     /// Asks for [`Application::woken`] after a time.
-    pub fn wake(&mut self, connection: usize, after: Duration, token: u64) {
+    pub(super) fn wake(&mut self, connection: usize, after: Duration, token: u64) {
         self.list.push((connection, Reply::Wake(after, token)));
     }
 

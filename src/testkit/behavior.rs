@@ -94,6 +94,7 @@ impl Behavior {
     /// Sends the empty `FCGI_STDOUT`, long before the end perhaps. [`end`](Self::end) sends it by itself where
     /// the application's quirk is to.
     #[must_use]
+    #[doc(hidden)]
     pub fn stdout_end(self) -> Self {
         self.with(Step::StdoutEnd)
     }
@@ -130,12 +131,14 @@ impl Behavior {
 
     /// Ends the application's direction of the connection; goes on reading.
     #[must_use]
+    #[doc(hidden)]
     pub fn half_close(self) -> Self {
         self.with(Step::HalfClose)
     }
 
     /// Ends the client's direction of the connection (`SHUT_RD` on a Unix socket): its writes fail from now on.
     #[must_use]
+    #[doc(hidden)]
     pub fn take_nothing(self) -> Self {
         self.with(Step::TakeNothing)
     }
@@ -160,6 +163,7 @@ impl Behavior {
 
     /// Reads again.
     #[must_use]
+    #[doc(hidden)]
     pub fn start_reading(self) -> Self {
         self.with(Step::Read(true))
     }

@@ -27,7 +27,7 @@ pub(super) struct ClientSide {
 }
 
 /// Reacts to an event; may give commands.
-pub type OnEvent<'a> = dyn FnMut(&mut Engine, Instant, Event<&[u8]>) + 'a;
+pub(super) type OnEvent<'a> = dyn FnMut(&mut Engine, Instant, Event<&[u8]>) + 'a;
 
 /// What a read was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

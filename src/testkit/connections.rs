@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::application::Replies;
+use super::details::{Details, Reads};
 use super::exchange::Exchange;
 use super::link::CloseKind;
-use super::quirks::{Quirks, Reads};
 use crate::wire::{HEADER_LEN, Role};
 
 /// All connections, by their numbers, and all requests, by keys that are never used twice.
 #[derive(Default)]
 pub(super) struct Connections {
-    quirks: Quirks,
+    quirks: Details,
     connections: BTreeMap<usize, Connection>,
     exchanges: BTreeMap<u64, Exchange>,
     next_exchange: u64,
@@ -48,11 +48,11 @@ pub(super) struct Connection {
 }
 
 impl Connections {
-    pub(super) fn quirks(&self) -> &Quirks {
+    pub(super) fn quirks(&self) -> &Details {
         &self.quirks
     }
 
-    pub(super) fn set_quirks(&mut self, quirks: Quirks) {
+    pub(super) fn set_quirks(&mut self, quirks: Details) {
         self.quirks = quirks;
     }
 

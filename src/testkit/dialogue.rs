@@ -7,21 +7,23 @@ use std::time::Duration;
 use super::application::{Application, Replies, Reply};
 use super::framing::Framing;
 use super::link::CloseKind;
+use super::scripted::Scripted;
 
 /// A Web server made of bytes: sends what it is given, right or wrong, and collects what comes back.
 ///
-/// For tests of an [`Application`] itself, and to see how one with certain [`Quirks`](super::Quirks) takes what
-/// no correct client would send. There is no link in between: bytes arrive at once and whole.
+/// Shows how an application with certain [`Quirks`](super::Quirks) answers what no correct client would send. There is no
+/// link in between: bytes arrive at once and whole.
 ///
 /// ```
-/// use mio_fcgi::testkit::{Dialogue, Behavior, Scripted, records};
-/// use mio_fcgi::wire::{self, Role};
+/// use mio_fcgi::testkit::internals::Dialogue;
+/// use mio_fcgi::testkit::{Behavior, Records, Scripted};
+/// use mio_fcgi::wire::Role;
 ///
 /// let mut dialogue = Dialogue::new(Scripted::new(|_| Behavior::answer("hello")));
 /// let connection = dialogue.connect();
-/// let request = records::begin(1, Role::Responder, true).params(1, &[]).params_end(1).stdin_end(1);
+/// let request = Records::new().begin(1, Role::Responder, true).params_end(1).stdin_end(1);
 /// dialogue.send(connection, request.bytes());
-/// let answer = records::stdout(1, b"hello").stdout_end(1).end(1, 0);
+/// let answer = Records::new().stdout(1, b"hello").stdout_end(1).end(1, 0);
 /// assert_eq!(dialogue.received(connection), answer.bytes());
 /// assert_eq!(dialogue.end(connection), None, "it is kept");
 /// ```
@@ -50,7 +52,7 @@ struct Side {
 
 impl Dialogue {
     /// With an application that nobody has connected to.
-    pub fn new(application: impl Application + 'static) -> Self {
+    pub fn new(application: Scripted) -> Self {
         Self {
             application: Box::new(application),
             sides: Vec::new(),

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::behavior::{Behavior, ReceivedRequest, Step};
+use super::details::{SplitPairs, Starts};
 use super::output::Output;
-use super::quirks::{SplitPairs, Starts};
 use crate::wire::{Pairs, Role};
 
 /// What has come of a request, what its behavior has yet to do, and what was written and not sent.

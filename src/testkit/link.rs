@@ -7,38 +7,142 @@ use super::later::later;
 use super::rng::Rng;
 
 /// How the transport connections to a server behave.
+///
+/// By default a byte arrives at the instant at which it is sent, and each direction holds 64 KiB.
+///
+/// ```
+/// use std::time::Duration;
+/// use mio_fcgi::testkit::{Fragments, Link};
+///
+/// let far_away = Link::default().with_latency(Duration::from_millis(80)).with_bytes_per_second(100_000);
+/// let in_pieces = Link::unix().with_reads(Fragments::UpTo(5)).with_writes(Fragments::Each(1));
+/// let dies = Link::default().with_reset_after(1_000);
+/// # drop((far_away, in_pieces, dies));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Link {
-    /// Time from one side to the other; a connect takes it twice. Default zero.
-    pub latency: Duration,
-    /// Bytes that pass in a second, each way. Default: no limit.
-    pub bytes_per_second: Option<u64>,
-    /// Bytes that may be under way or unread in one direction, at least 1; at that, a write takes nothing
-    /// more. Default 64 KiB.
-    pub capacity: usize,
-    /// How long the buffer of one read is. A read that brings less has emptied the socket; one that fills its buffer
-    /// exactly is followed by another. Default: 64 KiB, as [`Fragments::Whole`].
-    pub reads: Fragments,
+    pub(super) latency: Duration,
+    /// `None`: no limit.
+    pub(super) bytes_per_second: Option<u64>,
+    pub(super) capacity: usize,
+    pub(super) reads: Fragments,
     /// The driver reads until a read would block, because a read that brings less than its buffer proves nothing: so
-    /// it is with selectors that are not edge-triggered. Default false.
-    pub reads_until_blocked: bool,
-    /// How many bytes one write takes. Default: all that fit.
-    pub writes: Fragments,
-    /// What becomes of a write once the application has closed. Default [`AfterClose::Taken`].
-    pub after_close: AfterClose,
-    /// Ends each connection by itself, at any byte. Default: never.
-    pub breaks: Option<Break>,
+    /// it is with selectors that are not edge-triggered.
+    pub(super) reads_until_blocked: bool,
+    pub(super) writes: Fragments,
+    pub(super) after_close: AfterClose,
+    pub(super) breaks: Option<Break>,
 }
 
 /// What becomes of a write to a connection that the application has closed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AfterClose {
-    /// It succeeds, and what was written is lost, until a reset has come back; then it fails. As TCP.
-    #[default]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterClose {
+    /// It succeeds, and what was written is lost, until a reset has come back. Then it fails. As TCP.
     Taken,
     /// It fails at once. As a Unix socket.
     Fails,
+}
+
+impl Link {
+    /// A Unix socket: a write fails at once when the application has closed the connection.
+    ///
+    /// The default is TCP: such a write succeeds and is lost, until a reset has come back from the application.
+    #[must_use]
+    pub fn unix() -> Self {
+        Self {
+            after_close: AfterClose::Fails,
+            ..Self::default()
+        }
+    }
+
+    /// Changes the time that a byte takes from one side to the other. A connect takes it twice. Default: zero.
+    #[must_use]
+    pub fn with_latency(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    /// Changes how many bytes pass in a second, in each direction (0 counts as 1). Default: no limit.
+    #[must_use]
+    pub fn with_bytes_per_second(mut self, rate: u64) -> Self {
+        self.bytes_per_second = Some(rate);
+        self
+    }
+
+    /// Changes how many bytes one direction holds (0 counts as 1), in flight and unread together. When it is full, a
+    /// write takes nothing more. Default: 64 KiB.
+    #[must_use]
+    pub fn with_capacity(mut self, capacity: usize) -> Self {
+        self.capacity = capacity;
+        self
+    }
+
+    /// Changes how long the client's buffer is in one read. A read that brings less has emptied the socket; a read that
+    /// fills its buffer exactly is followed by another. Default: 64 KiB, as [`Fragments::Whole`].
+    #[must_use]
+    pub fn with_reads(mut self, reads: Fragments) -> Self {
+        self.reads = reads;
+        self
+    }
+
+    /// Changes how many bytes one write of the client takes. Default: as many as there is room for.
+    #[must_use]
+    pub fn with_writes(mut self, writes: Fragments) -> Self {
+        self.writes = writes;
+        self
+    }
+
+    /// Closes each connection when the application has sent this many bytes, whatever its behavior, as the system does
+    /// when the application's process dies. With 0, the connection is closed when it has been made.
+    #[must_use]
+    pub fn with_close_after(self, sent: u64) -> Self {
+        self.with_break(Break {
+            counts: Towards::Client,
+            after: sent,
+            end: CloseKind::Fin,
+        })
+    }
+
+    /// Resets each connection when the application has sent this many bytes. The client loses what it has not read.
+    #[must_use]
+    pub fn with_reset_after(self, sent: u64) -> Self {
+        self.with_break(Break {
+            counts: Towards::Client,
+            after: sent,
+            end: CloseKind::Reset,
+        })
+    }
+}
+
+// Not covered by semantic versioning: see `internals`.
+#[doc(hidden)]
+impl Link {
+    #[must_use]
+    pub fn with_break(mut self, breaks: Break) -> Self {
+        self.breaks = Some(breaks);
+        self
+    }
+
+    #[must_use]
+    pub fn with_reads_until_blocked(mut self, reads_until_blocked: bool) -> Self {
+        self.reads_until_blocked = reads_until_blocked;
+        self
+    }
+
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    #[must_use]
+    pub fn reads(&self) -> Fragments {
+        self.reads
+    }
+
+    #[must_use]
+    pub fn writes(&self) -> Fragments {
+        self.writes
+    }
 }
 
 impl Default for Link {

@@ -5,26 +5,27 @@
 //! mio-fcgi = { version = "0.1", features = ["testkit"] }
 //! ```
 //!
-//! * [`Sim`] joins an [`Engine`](crate::Engine) with [`Scripted`] applications; time passes only when told to.
-//! * [`Behavior`] is what an application does with a request; [`records`] is for what no application should do.
-//! * [`Quirks`] make it behave as php-fpm, libfcgi, Go or flup do where they differ.
-//! * [`Link`] cuts, delays and fills up; [`Connect`] refuses, hangs, and finds the backlog full.
-//! * [`Network`] is the driver alone, for code that gives an engine commands of its own.
-//! * [`Dialogue`] speaks to an application in bytes, without a client.
+//! * [`Sim`] joins an [`Engine`](crate::Engine) with [`Scripted`] applications. Time passes only when the test says so.
+//! * [`Network`] does the same for an engine that the test owns, with code that gives the engine commands.
+//! * [`Behavior`] is what an application does with a request. [`Records`] are for what no application should send.
+//! * [`Quirks`] make an application behave as php-fpm, libfcgi, Go or flup do where they differ.
+//! * [`Link`] delays bytes, cuts them into pieces, and ends connections at any byte.
+//! * [`Connect`] refuses a connection, lets it hang, or reports that the backlog is full.
 //!
-//! The guide's page [`testing`](crate::guide::testing) begins with a server's time limit and says what to take for
-//! which fault.
+//! The guide's page [`testing`](crate::guide::testing) begins with a test of a server's time limit, and has a table of
+//! faults and what to use for each.
 //!
 //! # Limits
 //!
-//! A virtual connection is neither TCP nor a Unix socket: there are no packets, no Nagle, no lingering close, and what
-//! was received before a reset came back for a lost write can still be read. A duration of more than a hundred years
-//! counts as a hundred years. [`Quirks`] are those of the versions named there. What the bytes cost in real time, only real sockets tell.
+//! A virtual connection is neither TCP nor a Unix socket. There are no packets, no Nagle's algorithm and no lingering
+//! close, and after a write was lost, bytes that were received before the reset came back can still be read. A duration of
+//! more than a hundred years counts as a hundred years. [`Quirks`] are those of the versions named there. Only real sockets
+//! show what the bytes cost in real time.
 
-// Each file owns the fields of its struct, and calls only files below it. Below `network`, which is called from outside:
-// `client_side` (the driver), `application_side`, `medium` (the connections, and what happens when), `link` (both ends of
-// one connection). Below `scripted`: `receive` (takes records), `respond` (takes the steps of behaviors), `connections`
-// (also has the workers), `exchange` (one request).
+// Each file owns the fields of its struct, and calls only files below it. `network`, which is called from outside, is above
+// `client_side` (the driver), `application_side`, `medium` (the connections, and what happens when), `virtual_connection`
+// (both ends of one connection) and `link` (one direction). `scripted` is above `receive` (takes records), `respond` (takes
+// the steps of behaviors), `connections` (also has the workers) and `exchange` (one request).
 
 mod agenda;
 mod application;
@@ -32,9 +33,12 @@ mod application_side;
 mod behavior;
 mod client_side;
 mod connections;
+mod details;
 mod dialogue;
 mod exchange;
 mod framing;
+#[doc(hidden)]
+pub mod internals;
 mod later;
 mod link;
 mod medium;
@@ -42,7 +46,7 @@ mod network;
 mod output;
 mod quirks;
 mod receive;
-pub mod records;
+mod records;
 mod respond;
 mod rng;
 mod scripted;
@@ -52,19 +56,11 @@ mod tally;
 mod trace;
 mod virtual_connection;
 
-pub use application::{Application, Replies};
 pub use behavior::{Behavior, ReceivedRequest};
-pub use client_side::OnEvent;
-pub use dialogue::Dialogue;
-pub use link::{AfterClose, Break, CloseKind, Fragments, Link, Towards};
+pub use link::{Fragments, Link};
 pub use network::Network;
-pub use quirks::{
-    Abort, AppStatus, NotKept, OutOfTurn, Outputs, Quirks, Reads, SecondBegin, SplitPairs, Starts,
-    UnknownRole, UnknownType, Values, Versions,
-};
+pub use quirks::Quirks;
 pub use records::Records;
-pub use rng::Rng;
 pub use scripted::Scripted;
-pub use server::{Connect, Notice, Server};
+pub use server::{Connect, Server};
 pub use sim::Sim;
-pub use tally::Tally;

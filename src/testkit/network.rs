@@ -45,35 +45,41 @@ impl Network {
 
     /// Lets what can happen at the same instant happen in an order drawn from the seed, between connections
     /// too, instead of always in the same one.
+    #[doc(hidden)]
     pub fn shuffle(&mut self) {
         self.client.shuffle();
     }
 
     /// Lets the client have so many sockets at a time, whichever server they lead to; a connect above that is a shortage,
     /// see [`Disconnected::Shortage`](crate::Disconnected::Shortage). `None`: no limit.
+    #[doc(hidden)]
     pub fn limit_sockets(&mut self, most: Option<usize>) {
         self.client.limit_sockets(most);
     }
 
     /// Keeps the trace as lines, see [`trace`](Self::trace).
+    #[doc(hidden)]
     pub fn keep_trace(&mut self) {
         self.client.side_mut().medium_mut().keep_trace();
     }
 
     /// The lines of the trace since [`keep_trace`](Self::keep_trace).
     #[must_use]
+    #[doc(hidden)]
     pub fn trace(&self) -> &[String] {
         self.medium().trace().lines()
     }
 
     /// A hash over everything that has happened: equal for equal seeds and calls.
     #[must_use]
+    #[doc(hidden)]
     pub fn trace_hash(&self) -> u64 {
         self.medium().trace().hash()
     }
 
     /// How often the network has made things hard so far: whether a test has had the faults that it is about.
     #[must_use]
+    #[doc(hidden)]
     pub fn tally(&self) -> Tally {
         self.medium().tally()
     }
@@ -86,12 +92,14 @@ impl Network {
 
     /// The virtual time since the beginning.
     #[must_use]
+    #[doc(hidden)]
     pub fn elapsed(&self) -> Duration {
         self.medium().elapsed()
     }
 
     /// Sockets that the client has to a server, connecting ones included.
     #[must_use]
+    #[doc(hidden)]
     pub fn open_sockets(&self, server: usize) -> usize {
         let links = self.medium().open_links();
         links.filter(|own| own.server() == server).count()
@@ -99,6 +107,7 @@ impl Network {
 
     /// How long the oldest of the sockets that are still being connected has been.
     #[must_use]
+    #[doc(hidden)]
     pub fn longest_connect(&self) -> Option<Duration> {
         let links = self.medium().open_links();
         let since = links.filter_map(|own| own.connecting_since()).min()?;
@@ -108,6 +117,7 @@ impl Network {
     /// Since when something has been waiting in the client's socket, bytes or the end, announced or not, counted from
     /// the beginning. Connections are counted from 0 in the order of their connects.
     #[must_use]
+    #[doc(hidden)]
     pub fn unread_since(&self, connection: usize) -> Option<Duration> {
         let medium = self.medium();
         let since = medium.connection(connection)?.unread_since(medium.now())?;
@@ -122,6 +132,7 @@ impl Network {
     }
 
     /// Moves the clock on; never back. What was due in between happens late, in the next steps.
+    #[doc(hidden)]
     pub fn advance_to(&mut self, now: Instant) {
         self.client.side_mut().medium_mut().advance_to(now);
     }
@@ -145,6 +156,7 @@ impl Network {
     ///
     /// # Panics
     /// When it does not end.
+    #[doc(hidden)]
     pub fn settle(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) {
         let mut steps = 0;
         while self.step(engine, on_event) {
@@ -158,6 +170,7 @@ impl Network {
     ///
     /// What arrives is announced in one step and read in a later one. In between come what was announced before and the
     /// engine's outputs, and with [`shuffle`](Self::shuffle) anything else.
+    #[doc(hidden)]
     pub fn step(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
         if !std::mem::replace(&mut self.has_started, true) {
             // As a program's first turn does, before anything is connected.
@@ -184,6 +197,7 @@ impl Network {
     /// A connection that the engine wants to use while nothing was asked of the driver: an action that the engine
     /// forgot. To be called when [`step`](Self::step) is false.
     #[must_use]
+    #[doc(hidden)]
     pub fn forgotten(&self, engine: &Engine) -> Option<ConnectionHandle> {
         let forgotten = self.medium().open_links().find(|own| {
             let wants_write = !engine.transmit(own.handle()).is_empty();
@@ -194,6 +208,7 @@ impl Network {
 
     /// Stops the client's process for so long: applications and the link go on. What comes for the client meanwhile lies
     /// in its sockets, and is announced, late, together with the time limits that are over.
+    #[doc(hidden)]
     pub fn hold_up(&mut self, time: Duration) {
         self.client.hold_up(time);
     }

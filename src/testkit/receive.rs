@@ -3,11 +3,11 @@
 use super::application::Replies;
 use super::behavior::{Behavior, ReceivedRequest};
 use super::connections::Connections;
-use super::exchange::Exchange;
-use super::quirks::{
-    Abort, OutOfTurn, Quirks, SecondBegin, SplitPairs, UnknownRole, UnknownType, Values, Versions,
+use super::details::{
+    Abort, Details, OutOfTurn, SecondBegin, SplitPairs, UnknownRole, UnknownType, Values, Versions,
 };
-use super::records::{self, Records};
+use super::exchange::Exchange;
+use super::records::Records;
 use super::respond::Respond;
 use crate::wire::{BeginRequest, HEADER_LEN, Pairs, ProtocolStatus, RecordType, Role};
 
@@ -33,7 +33,7 @@ impl Receive {
         self.respond.connections_mut()
     }
 
-    fn quirks(&self) -> &Quirks {
+    fn quirks(&self) -> &Details {
         self.connections().quirks()
     }
 
@@ -98,7 +98,7 @@ impl Receive {
                 self.out_of_turn(connection, id, replies);
                 return;
             }
-            let refusal = records::refuse(id, ProtocolStatus::CantMultiplex);
+            let refusal = Records::new().refuse(id, ProtocolStatus::CantMultiplex);
             replies.send(connection, refusal.into_bytes());
             if quirk == SecondBegin::CantMultiplexCutsBody
                 && let Some(exchange) = self.connections_mut().exchange_mut(first)
@@ -112,7 +112,7 @@ impl Receive {
         let Some(role) = role else {
             match self.quirks().unknown_role {
                 UnknownRole::Refused => {
-                    let refusal = records::refuse(id, ProtocolStatus::UnknownRole);
+                    let refusal = Records::new().refuse(id, ProtocolStatus::UnknownRole);
                     replies.send(connection, refusal.into_bytes());
                 }
                 UnknownRole::Closed => self.connections_mut().refuse(connection, replies),
@@ -251,7 +251,7 @@ impl Receive {
                 }
             }
             Abort::EndsAndRunsOn => {
-                replies.send(connection, records::end(id, 0).into_bytes());
+                replies.send(connection, Records::new().end(id, 0).into_bytes());
                 if let Some(own) = self.connections_mut().get_mut(connection) {
                     own.release(id);
                 }
@@ -302,21 +302,21 @@ impl Receive {
                 .filter(|(name, _)| is_asked(name))
                 .copied()
                 .collect();
-            records::values(&known)
+            Records::new().values(&known)
         };
         let values = &self.quirks().values;
         let answer = match values {
             Values::Silent => return,
             Values::Pairs(pairs) | Values::PairsAndClose(pairs) => asked(pairs),
-            Values::PairsAndEmpty(pairs) => records::values(pairs).values(&[]),
-            Values::UnknownType => Records::default().unknown_type(RecordType::GetValues.into()),
+            Values::PairsAndEmpty(pairs) => Records::new().values(pairs).values(&[]),
+            Values::UnknownType => Records::new().unknown_type(RecordType::GetValues.into()),
             Values::Close => {
                 self.connections_mut().close(connection, replies);
                 return;
             }
         };
         let closes = matches!(values, Values::PairsAndClose(_));
-        if self.quirks().values_need_an_byte
+        if self.quirks().values_need_a_byte
             && let Some(own) = self.connections_mut().get_mut(connection)
             && !own.is_padded()
         {
@@ -348,7 +348,7 @@ impl Receive {
             self.out_of_turn(connection, id, replies);
             return;
         }
-        let answer = Records::default().unknown_type(record_type);
+        let answer = Records::new().unknown_type(record_type);
         replies.send(connection, answer.into_bytes());
         if quirk == UnknownType::AnsweredWithoutContent
             && let Some(own) = self.connections().get(connection)

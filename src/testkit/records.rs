@@ -1,79 +1,34 @@
 //! A little language for what an application sends, right or wrong.
-//!
-//! ```
-//! use mio_fcgi::testkit::records;
-//!
-//! let conversation = records::stdout(1, b"Status: 200 OK\r\n\r\n")
-//!     .stderr(1, b"a warning")
-//!     .stdout(1, b"hello")
-//!     .stdout_end(1)
-//!     .end(1, 0);
-//! assert_eq!(conversation.bytes()[..2], [1, 6], "version 1, FCGI_STDOUT");
-//! ```
 
 use crate::wire::{self, EndRequest, ProtocolStatus, RecordType, Role};
 
-/// Records in a row, as bytes. Methods append; what they write need not be legal.
+/// FastCGI records, one after another, which need not be legal. Each method appends to them.
+///
+/// An application sends them with [`Behavior::send`](super::Behavior::send).
+///
+/// ```
+/// use mio_fcgi::testkit::{Behavior, Records, Scripted};
+///
+/// // Output for another request, and a head that stops in the middle.
+/// let application = Scripted::new(|request| {
+///     let stray = Records::new().stdout(request.request_id + 1, b"not yours");
+///     let half = Records::new().stdout(request.request_id, b"Status: 200 OK").cut(12);
+///     Behavior::new().await_stdin().send(stray).send(half).close()
+/// });
+/// # drop(application);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
     bytes: Vec<u8>,
 }
 
-/// No record yet.
-#[must_use]
-pub const fn new() -> Records {
-    Records { bytes: Vec::new() }
-}
-
-/// Begins with `FCGI_STDOUT`.
-#[must_use]
-pub fn stdout(request_id: u16, content: &[u8]) -> Records {
-    new().stdout(request_id, content)
-}
-
-/// Begins with `FCGI_STDERR`.
-#[must_use]
-pub fn stderr(request_id: u16, content: &[u8]) -> Records {
-    new().stderr(request_id, content)
-}
-
-/// Begins with `FCGI_END_REQUEST`, request complete.
-#[must_use]
-pub fn end(request_id: u16, app_status: u32) -> Records {
-    new().end(request_id, app_status)
-}
-
-/// Begins with `FCGI_END_REQUEST` of any protocol status.
-#[must_use]
-pub fn refuse(request_id: u16, protocol_status: ProtocolStatus) -> Records {
-    new().refuse(request_id, protocol_status)
-}
-
-/// Begins with `FCGI_GET_VALUES_RESULT`.
-#[must_use]
-pub fn values(pairs: &[(&str, &str)]) -> Records {
-    new().values(pairs)
-}
-
-/// Begins with `FCGI_BEGIN_REQUEST`: records of a Web server, for a [`Dialogue`](super::Dialogue).
-#[must_use]
-pub fn begin(request_id: u16, role: Role, keep: bool) -> Records {
-    new().begin(request_id, role, keep)
-}
-
-/// Begins with `FCGI_GET_VALUES`, padded.
-#[must_use]
-pub fn get_values(names: &[&str]) -> Records {
-    new().get_values(names)
-}
-
-/// Begins with bytes as they are.
-#[must_use]
-pub fn raw(bytes: &[u8]) -> Records {
-    new().raw(bytes)
-}
-
 impl Records {
+    /// No record yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
     /// `FCGI_STDOUT`, in as many records as the content needs, none for none.
     #[must_use]
     pub fn stdout(mut self, request_id: u16, content: &[u8]) -> Self {
@@ -95,13 +50,6 @@ impl Records {
         self
     }
 
-    /// The empty `FCGI_STDERR`.
-    #[must_use]
-    pub fn stderr_end(mut self, request_id: u16) -> Self {
-        wire::write_stream_end(&mut self.bytes, RecordType::Stderr, request_id);
-        self
-    }
-
     /// `FCGI_END_REQUEST` with `FCGI_REQUEST_COMPLETE`.
     #[must_use]
     pub fn end(mut self, request_id: u16, app_status: u32) -> Self {
@@ -114,6 +62,47 @@ impl Records {
         self
     }
 
+    /// One record of any type, ID, content (at most 65,535 bytes, the rest is cut off) and padding.
+    #[must_use]
+    pub fn record(
+        mut self,
+        record_type: RecordType,
+        request_id: u16,
+        content: &[u8],
+        padding_len: u8,
+    ) -> Self {
+        let content = &content[..content.len().min(wire::MAX_CONTENT_LEN)];
+        let header = wire::Header {
+            record_type,
+            request_id,
+            content_len: content.len() as u16,
+            padding_len,
+        };
+        self.bytes.extend_from_slice(&header.encode());
+        self.bytes.extend_from_slice(content);
+        let padded = self.bytes.len() + usize::from(padding_len);
+        self.bytes.resize(padded, 0);
+        self
+    }
+
+    /// Bytes as they are.
+    #[must_use]
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend_from_slice(bytes);
+        self
+    }
+
+    /// Cuts all but the first `len` bytes off: what an application that dies in mid-record has sent.
+    #[must_use]
+    pub fn cut(mut self, len: usize) -> Self {
+        self.bytes.truncate(len);
+        self
+    }
+}
+
+// Not covered by semantic versioning: see `internals`.
+#[doc(hidden)]
+impl Records {
     /// `FCGI_END_REQUEST` with any protocol status.
     #[must_use]
     pub fn refuse(mut self, request_id: u16, protocol_status: ProtocolStatus) -> Self {
@@ -149,6 +138,13 @@ impl Records {
     #[must_use]
     pub fn unknown_type(mut self, record_type: u8) -> Self {
         wire::write_unknown_type(&mut self.bytes, record_type);
+        self
+    }
+
+    /// The empty `FCGI_STDERR`.
+    #[must_use]
+    pub fn stderr_end(mut self, request_id: u16) -> Self {
+        wire::write_stream_end(&mut self.bytes, RecordType::Stderr, request_id);
         self
     }
 
@@ -206,43 +202,6 @@ impl Records {
     pub fn get_values(mut self, names: &[&str]) -> Self {
         // Nothing is appended then.
         let _ = wire::write_get_values(&mut self.bytes, names);
-        self
-    }
-
-    /// One record of any type, ID, content (at most 65,535 bytes, the rest is cut off) and padding.
-    #[must_use]
-    pub fn record(
-        mut self,
-        record_type: RecordType,
-        request_id: u16,
-        content: &[u8],
-        padding_len: u8,
-    ) -> Self {
-        let content = &content[..content.len().min(wire::MAX_CONTENT_LEN)];
-        let header = wire::Header {
-            record_type,
-            request_id,
-            content_len: content.len() as u16,
-            padding_len,
-        };
-        self.bytes.extend_from_slice(&header.encode());
-        self.bytes.extend_from_slice(content);
-        let padded = self.bytes.len() + usize::from(padding_len);
-        self.bytes.resize(padded, 0);
-        self
-    }
-
-    /// Bytes as they are.
-    #[must_use]
-    pub fn raw(mut self, bytes: &[u8]) -> Self {
-        self.bytes.extend_from_slice(bytes);
-        self
-    }
-
-    /// Cuts all but the first `len` bytes off: what an application that dies in mid-record has sent.
-    #[must_use]
-    pub fn cut(mut self, len: usize) -> Self {
-        self.bytes.truncate(len);
         self
     }
 

@@ -3,9 +3,9 @@
 use super::application::Replies;
 use super::behavior::Step;
 use super::connections::Connections;
+use super::details::{AppStatus, NotKept, Outputs};
 use super::exchange::Next;
-use super::quirks::{AppStatus, NotKept, Outputs};
-use super::records;
+use super::records::Records;
 use crate::wire::{self, EndRequest, ProtocolStatus};
 
 /// Bytes of an output that [`Outputs::Buffered`] holds back at most.
@@ -123,10 +123,10 @@ impl Respond {
         };
         let (connection, id) = (exchange.connection(), exchange.id());
         for piece in exchange.stderr().take(most).chunks(record_len) {
-            replies.send(connection, records::stderr(id, piece).into_bytes());
+            replies.send(connection, Records::new().stderr(id, piece).into_bytes());
         }
         for piece in exchange.stdout().take(most).chunks(record_len) {
-            replies.send(connection, records::stdout(id, piece).into_bytes());
+            replies.send(connection, Records::new().stdout(id, piece).into_bytes());
         }
     }
 
@@ -137,7 +137,7 @@ impl Respond {
             return;
         };
         let id = exchange.id();
-        let mut ends = records::new();
+        let mut ends = Records::new();
         let stderr = exchange.stderr();
         if outputs == Outputs::Buffered && stderr.is_used() && stderr.end() {
             ends = ends.stderr_end(id);
@@ -163,9 +163,9 @@ impl Respond {
             let (connection, id) = (exchange.connection(), exchange.id());
             let stderr = exchange.stderr();
             let held = stderr.take(0);
-            replies.send(connection, records::stderr(id, &held).into_bytes());
+            replies.send(connection, Records::new().stderr(id, &held).into_bytes());
             if stderr.is_used() && stderr.end() {
-                replies.send(connection, records::new().stderr_end(id).into_bytes());
+                replies.send(connection, Records::new().stderr_end(id).into_bytes());
             }
         }
         self.write(key, true, replies);
@@ -176,7 +176,7 @@ impl Respond {
             && let Some(exchange) = self.connections.exchange_mut(key)
             && exchange.stderr().is_used()
         {
-            let end = records::new().stderr_end(exchange.id());
+            let end = Records::new().stderr_end(exchange.id());
             replies.send(exchange.connection(), end.into_bytes());
         }
     }

@@ -39,7 +39,9 @@ impl Scripted {
     /// Gives it other quirks.
     #[must_use]
     pub fn with_quirks(mut self, quirks: Quirks) -> Self {
-        self.receive.connections_mut().set_quirks(quirks);
+        self.receive
+            .connections_mut()
+            .set_quirks(quirks.into_details());
         self
     }
 }

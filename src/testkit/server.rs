@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::application::Application;
 use super::link::Link;
+use super::scripted::Scripted;
 
 /// A server of the virtual network: how it is connected to, and what runs there.
 pub struct Server {
@@ -80,7 +81,7 @@ impl Server {
     }
 
     /// Puts an application there, and lets connects succeed.
-    pub fn serve(&mut self, application: impl Application + 'static) -> &mut Self {
+    pub fn serve(&mut self, application: Scripted) -> &mut Self {
         self.application = Some(Box::new(application));
         self.connects = Box::new(|_| Connect::Accept);
         self
@@ -88,12 +89,14 @@ impl Server {
 
     /// Shows all bytes that the client writes, with the connection's number, whether the application reads them
     /// or not.
+    #[doc(hidden)]
     pub fn tap(&mut self, tap: impl FnMut(usize, &[u8]) + 'static) -> &mut Self {
         self.tap = Some(Box::new(tap));
         self
     }
 
     /// Shows what the driver learns of each connection, with the connection's number.
+    #[doc(hidden)]
     pub fn on_notice(&mut self, show: impl FnMut(usize, Notice) + 'static) -> &mut Self {
         self.on_notice = Some(Box::new(show));
         self

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::application::Application;
 use super::later::later;
 use super::network::{MAX_STEPS, Network};
+use super::scripted::Scripted;
 use super::server::Server;
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
-use crate::error::{StdinError, SubmitError};
+use crate::error::SubmitError;
 use crate::event::{EventKind, Outcome, OwnedEvent, RequestHandle, Tag};
 use crate::request::Request;
 
@@ -61,7 +61,7 @@ impl Sim {
     ///
     /// # Panics
     /// When the configuration has no such server.
-    pub fn serve(&mut self, server: usize, application: impl Application + 'static) -> &mut Server {
+    pub fn serve(&mut self, server: usize, application: Scripted) -> &mut Server {
         self.network.server(server).serve(application)
     }
 
@@ -80,6 +80,7 @@ impl Sim {
     }
 
     /// The network, for its settings and the trace.
+    #[doc(hidden)]
     pub fn network(&mut self) -> &mut Network {
         &mut self.network
     }
@@ -105,60 +106,13 @@ impl Sim {
         submitted.map_err(SubmitError::from)
     }
 
-    /// As [`Engine::get_values`].
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Panics
-    /// As there.
-    pub fn get_values(&mut self, server: usize, tag: Tag) -> Result<RequestHandle, SubmitError> {
-        self.engine.get_values(self.network.now(), server, tag)
-    }
-
-    /// As [`Engine::write_stdin`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn write_stdin(
-        &mut self,
-        handle: RequestHandle,
-        bytes: &[u8],
-    ) -> Result<usize, StdinError> {
-        self.engine.write_stdin(self.network.now(), handle, bytes)
-    }
-
-    /// As [`Engine::finish_stdin`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn finish_stdin(&mut self, handle: RequestHandle) -> Result<(), StdinError> {
-        self.engine.finish_stdin(self.network.now(), handle)
-    }
-
     /// As [`Engine::abort`].
     pub fn abort(&mut self, handle: RequestHandle) {
         self.engine.abort(self.network.now(), handle);
     }
 
-    /// As [`Engine::pause`].
-    pub fn pause(&mut self, handle: RequestHandle) {
-        self.engine.pause(self.network.now(), handle);
-    }
-
-    /// As [`Engine::resume`].
-    pub fn resume(&mut self, handle: RequestHandle) {
-        self.engine.resume(self.network.now(), handle);
-    }
-
-    /// As [`Engine::shutdown`], with the time left instead of an instant.
-    pub fn shutdown(&mut self, within: Option<Duration>) {
-        let now = self.network.now();
-        let deadline = within.and_then(|within| now.checked_add(within));
-        self.engine.shutdown(now, deadline);
-    }
-
     /// One thing that can happen now; false when there is none. See [`Network::step`].
+    #[doc(hidden)]
     pub fn step(&mut self) -> bool {
         let elapsed = self.network.elapsed();
         let (events, ended) = (&mut self.events, &mut self.ended);
@@ -172,6 +126,7 @@ impl Sim {
     ///
     /// # Panics
     /// When it does not end.
+    #[doc(hidden)]
     pub fn settle(&mut self) {
         let mut steps = 0;
         while self.step() {
@@ -194,6 +149,7 @@ impl Sim {
 
     /// Moves the clock on without anything happening in between: a program that was stopped, a loop that came
     /// late. What was due happens after that.
+    #[doc(hidden)]
     pub fn jump(&mut self, time: Duration) {
         let until = later(self.network.now(), time);
         self.network.advance_to(until);
@@ -285,6 +241,7 @@ impl Sim {
 
     /// A hash over everything that has happened.
     #[must_use]
+    #[doc(hidden)]
     pub fn trace_hash(&self) -> u64 {
         self.network.trace_hash()
     }

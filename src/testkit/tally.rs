@@ -35,7 +35,7 @@ pub struct Tally {
     pub ends: u64,
     /// Those by a reset.
     pub resets: u64,
-    /// Connections ended by their link's [`Break`](super::Break).
+    /// Connections ended by their link's `Break`.
     pub breaks: u64,
     /// Connections closed by the client that had something unread, announced or not.
     pub closed_unread: u64,

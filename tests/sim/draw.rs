@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use mio_fcgi::testkit::{
-    AfterClose, Break, CloseKind, Connect, Fragments, Link, Quirks, Rng, SecondBegin, Towards,
-    Values,
-};
+use mio_fcgi::testkit::internals::{Break, CloseKind, Rng, SecondBegin, Towards, Values};
+use mio_fcgi::testkit::{Connect, Fragments, Link, Quirks};
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{
     Backoff, Config, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, Retry, Timeouts,
@@ -28,21 +26,27 @@ fn draw_fragments(rng: &mut Rng) -> Fragments {
 }
 
 fn draw_link(rng: &mut Rng, has_faults: bool) -> Link {
-    let mut link = Link::default();
-    link.latency = *rng.pick(&[0, 0, 1, 20]) * Duration::from_millis(1);
-    link.bytes_per_second = *rng.pick(&[None, None, Some(200_000), Some(5_000_000)]);
-    link.capacity = *rng.pick(&[64 * 1024, 64 * 1024, 1000, 37, 256 * 1024]);
-    if link.capacity < 1000 {
+    let mut latency = *rng.pick(&[0, 0, 1, 20]) * Duration::from_millis(1);
+    let bytes_per_second = *rng.pick(&[u64::MAX, u64::MAX, 200_000, 5_000_000]);
+    let capacity = *rng.pick(&[64 * 1024, 64 * 1024, 1000, 37, 256 * 1024]);
+    if capacity < 1000 {
         // Each filling takes two latencies: a long body would take minutes.
-        link.latency = Duration::ZERO;
+        latency = Duration::ZERO;
     }
-    link.reads = draw_fragments(rng);
-    link.reads_until_blocked = rng.chance(15);
-    link.after_close = *rng.pick(&[AfterClose::Taken, AfterClose::Taken, AfterClose::Fails]);
-    link.writes = draw_fragments(rng);
+    let reads = draw_fragments(rng);
+    let reads_until_blocked = rng.chance(15);
+    let kinds = [Link::default(), Link::default(), Link::unix()];
+    let mut link = rng.pick(&kinds).clone();
+    link = link
+        .with_latency(latency)
+        .with_bytes_per_second(bytes_per_second)
+        .with_capacity(capacity)
+        .with_reads(reads)
+        .with_reads_until_blocked(reads_until_blocked)
+        .with_writes(draw_fragments(rng));
     if has_faults && rng.chance(10) {
         let most = *rng.pick(&[1, 200, 3000, 100_000]);
-        link.breaks = Some(Break {
+        link = link.with_break(Break {
             counts: *rng.pick(&[Towards::Client, Towards::Application]),
             after: rng.below(most),
             end: *rng.pick(&[CloseKind::Fin, CloseKind::Reset]),
@@ -62,20 +66,20 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
         5 => Quirks::flup_multiplexed(),
         _ => Quirks::ideal(),
     };
-    if quirks.multiplexes && rng.chance(20) {
+    if quirks.details().multiplexes && rng.chance(20) {
         let (most, all) = *rng.pick(&[("1", "2"), ("2", "3"), ("3", "9")]);
         let pairs = vec![
             ("FCGI_MAX_CONNS", most),
             ("FCGI_MAX_REQS", all),
             ("FCGI_MPXS_CONNS", "1"),
         ];
-        quirks.values = match rng.chance(30) {
+        quirks.details_mut().values = match rng.chance(30) {
             true => Values::PairsAndEmpty(pairs),
             false => Values::Pairs(pairs),
         };
     }
     if has_faults && rng.chance(25) {
-        quirks.values = rng
+        quirks.details_mut().values = rng
             .pick(&[
                 Values::Silent,
                 Values::UnknownType,
@@ -86,7 +90,7 @@ pub(crate) fn draw_server(rng: &mut Rng, has_faults: bool) -> ServerPlan {
             .clone();
     }
     if rng.chance(10) {
-        quirks.second_begin = SecondBegin::CantMultiplex;
+        quirks.details_mut().second_begin = SecondBegin::CantMultiplex;
     }
     let mut connects = vec![Connect::Accept];
     if has_faults && rng.chance(40) {

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mio_fcgi::Retry;
-use mio_fcgi::testkit::{Behavior, Notice, ReceivedRequest, Records, records};
+use mio_fcgi::testkit::internals::Notice;
+use mio_fcgi::testkit::{Behavior, ReceivedRequest, Records};
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 
 use crate::plan::{AnswerPlan, Fault, ServerPlan, Submit};
@@ -239,7 +240,7 @@ pub(crate) fn answer(
         far.accuse(what);
     }
     far.attempts.insert(tag, attempts + 1);
-    let may_be_late = is_plain && !far.always_one && !setup.quirks.knows_only_id_one;
+    let may_be_late = is_plain && !far.always_one && !setup.quirks.details().knows_only_id_one;
     let mut fault = plan.fault;
     if matches!(fault, Fault::LateRecords | Fault::LateIntoNext) && !may_be_late {
         fault = Fault::None;
@@ -248,13 +249,17 @@ pub(crate) fn answer(
         *far.faults.entry(fault).or_default() += 1;
     }
     let id = request.request_id;
-    let multiplexes = if setup.quirks.multiplexes { "1" } else { "0" };
+    let multiplexes = if setup.quirks.details().multiplexes {
+        "1"
+    } else {
+        "0"
+    };
     let mut behavior = Behavior::new();
     if let Some((_, owed)) = owed.filter(|(number, _)| *number == begun) {
         behavior = behavior.send(owed);
     }
     behavior = behavior_of(behavior, tag, id, plan, fault, multiplexes);
-    let late = records::stdout(id, &MARKER).end(id, status_of(tag));
+    let late = Records::new().stdout(id, &MARKER).end(id, status_of(tag));
     if fault == Fault::LateIntoNext {
         far.connection(number).owed = Some((begun + 1, late));
     } else if fault == Fault::LateRecords {
@@ -267,7 +272,7 @@ pub(crate) fn answer(
             }
         });
     }
-    if setup.quirks.knows_only_id_one && turned > 1 {
+    if setup.quirks.details().knows_only_id_one && turned > 1 {
         *far.faults.entry(Fault::OnlyIdOne).or_default() += 1;
     }
     if setup.max_requests.is_some_and(|most| turned >= most) {
@@ -313,19 +318,21 @@ fn behavior_of(
     }
     behavior = match fault {
         // The client may have asked meanwhile: then it is the answer, and no lie.
-        Fault::UnaskedValues => behavior.send(records::values(&[("FCGI_MPXS_CONNS", multiplexes)])),
-        Fault::UnknownType => behavior.send(records::new().unknown_type(99)),
+        Fault::UnaskedValues => {
+            behavior.send(Records::new().values(&[("FCGI_MPXS_CONNS", multiplexes)]))
+        }
+        Fault::UnknownType => behavior.send(Records::new().unknown_type(99)),
         Fault::Unassigned => {
-            let padded = records::new().record(RecordType::Unassigned(77), id, &MARKER, 9);
+            let padded = Records::new().record(RecordType::Unassigned(77), id, &MARKER, 9);
             behavior.send(padded)
         }
-        Fault::ForeignId => behavior.send(records::stdout(id.wrapping_add(900), &MARKER)),
-        Fault::ManagementId => behavior.send(records::stdout(0, &MARKER)),
+        Fault::ForeignId => behavior.send(Records::new().stdout(id.wrapping_add(900), &MARKER)),
+        Fault::ManagementId => behavior.send(Records::new().stdout(0, &MARKER)),
         Fault::ServerRecord => {
-            behavior.send(records::new().record(RecordType::Stdin, id, &MARKER, 0))
+            behavior.send(Records::new().record(RecordType::Stdin, id, &MARKER, 0))
         }
-        Fault::EmptyStderr => behavior.send(records::new().stderr_end(id)),
-        Fault::Http => behavior.send(records::raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+        Fault::EmptyStderr => behavior.send(Records::new().stderr_end(id)),
+        Fault::Http => behavior.send(Records::new().raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
         _ => behavior,
     };
     let piece_len = plan.stdout.div_ceil(plan.pieces).max(1);
@@ -342,7 +349,7 @@ fn behavior_of(
         }
         behavior = behavior.wait(plan.wait);
         behavior = if fault == Fault::BigPadding {
-            let mut padded = records::new();
+            let mut padded = Records::new();
             for part in content.chunks(60_000) {
                 padded = padded.record(RecordType::Stdout, id, part, 255);
             }
@@ -359,21 +366,21 @@ fn behavior_of(
     let status = status_of(tag);
     let late = match fault {
         Fault::LateOutput => {
-            let ended = records::new().stdout_end(id).end(id, status);
+            let ended = Records::new().stdout_end(id).end(id, status);
             ended.stdout(id, &MARKER)
         }
-        Fault::SecondEnd => records::end(id, status).end(id, status),
+        Fault::SecondEnd => Records::new().end(id, status).end(id, status),
         Fault::OutputAfterItsEnd => {
-            let ended = records::new().stdout_end(id).stdout(id, &MARKER);
+            let ended = Records::new().stdout_end(id).stdout(id, &MARKER);
             ended.end(id, status)
         }
         Fault::LongEnd => {
             let [a, b, c, d] = status.to_be_bytes();
             let body = [a, b, c, d, 0, 9, 9, 9, 1, 2, 3, 4];
-            records::new().record(RecordType::EndRequest, id, &body, 4)
+            Records::new().record(RecordType::EndRequest, id, &body, 4)
         }
-        Fault::ShortEnd => records::new().record(RecordType::EndRequest, id, &[0; 7], 1),
-        Fault::UnknownStatus => records::refuse(id, ProtocolStatus::Unassigned(9)),
+        Fault::ShortEnd => Records::new().record(RecordType::EndRequest, id, &[0; 7], 1),
+        Fault::UnknownStatus => Records::new().refuse(id, ProtocolStatus::Unassigned(9)),
         Fault::ClosesAfterEnd => return behavior.end(status).wait(plan.wait).close(),
         Fault::ResetsAfterEnd => return behavior.end(status).reset(),
         _ => return behavior.end(status),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mio_fcgi::testkit::{Connect, Fragments, Link, Quirks, Rng, Values};
+use mio_fcgi::testkit::internals::{Rng, Values};
+use mio_fcgi::testkit::{Connect, Fragments, Link, Quirks};
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{Config, Limits, Multiplex, Retry, Timeouts};
 
@@ -194,13 +195,14 @@ impl Plan {
         let mut servers: Vec<ServerPlan> = servers;
         for server in servers.iter_mut().filter(|_| is_late) {
             server.other_link = None;
-            server.link.reads = Fragments::Whole;
-            server.link.capacity = 256 * 1024;
-            server.link.bytes_per_second = None;
+            let link = server.link.clone().with_reads(Fragments::Whole);
+            server.link = link
+                .with_capacity(256 * 1024)
+                .with_bytes_per_second(u64::MAX);
         }
         for server in &mut servers {
             let is_one = !server.shares(&config) && has_faults && rng.chance(10);
-            server.quirks.knows_only_id_one = is_one;
+            server.quirks.details_mut().knows_only_id_one = is_one;
         }
         let max_sockets = (has_faults && rng.chance(20)).then(|| 1 + rng.below(5) as usize);
         let is_shuffled = rng.chance(60);
@@ -213,7 +215,7 @@ impl Plan {
         // On a link that takes a few bytes at a time, long streams take long and show nothing more.
         let is_narrow = |link: &Link| {
             let is_fine = |cut| matches!(cut, Fragments::Each(_) | Fragments::UpTo(0..=64));
-            link.capacity < 1000 || is_fine(link.reads) || is_fine(link.writes)
+            link.capacity() < 1000 || is_fine(link.reads()) || is_fine(link.writes())
         };
         let links = |server: &ServerPlan| [Some(server.link.clone()), server.other_link.clone()];
         let most = if servers
@@ -261,12 +263,12 @@ impl Plan {
         servers.any(|server| {
             let links = [Some(&server.link), server.other_link.as_ref()];
             links.into_iter().flatten().any(|link| {
-                let likely = match link.reads {
+                let likely = match link.reads() {
                     Fragments::Whole => return false,
                     Fragments::Each(len) => len,
                     Fragments::UpTo(most) => most / 4,
                 };
-                link.capacity > 128 * likely
+                link.capacity() > 128 * likely
             })
         })
     }
@@ -292,9 +294,9 @@ impl ServerPlan {
     /// Whether it tells how much it can serve in all.
     pub(crate) fn has_totals(&self) -> bool {
         let has_totals = |(name, _): &(&str, &str)| *name == "FCGI_MAX_REQS";
-        self.quirks.multiplexes
+        self.quirks.details().multiplexes
             && matches!(
-                &self.quirks.values,
+                &self.quirks.details().values,
                 Values::Pairs(pairs) | Values::PairsAndEmpty(pairs) if pairs.iter().any(has_totals)
             )
     }
@@ -304,7 +306,7 @@ impl ServerPlan {
         match config.multiplex {
             Multiplex::Off => false,
             Multiplex::On { max } => max > 1,
-            Multiplex::Auto => self.quirks.multiplexes,
+            Multiplex::Auto => self.quirks.details().multiplexes,
             other => panic!("the runs do not know {other:?}"),
         }
     }

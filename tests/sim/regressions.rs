@@ -18,9 +18,7 @@ fn config(multiplex: Multiplex) -> Config {
 }
 
 fn narrow(capacity: usize) -> Link {
-    let mut link = Link::default();
-    link.capacity = capacity;
-    link
+    Link::default().with_capacity(capacity)
 }
 
 fn error(sim: &Sim, handle: mio_fcgi::RequestHandle) -> Option<RequestError> {
@@ -118,7 +116,8 @@ fn requests_whose_body_is_being_collected_count_as_waiting() {
     assert_eq!(sim.submit(pushed(), Tag(3)), full);
     sim.abort(first);
     let third = sim.submit(pushed(), Tag(3)).expect("room again");
-    sim.finish_stdin(third).expect("pushed");
+    let now = sim.now();
+    sim.engine().finish_stdin(now, third).expect("pushed");
     sim.settle();
     assert!(sim.outcome(third).is_some_and(Result::is_ok));
     sim.submit(pushed(), Tag(4)).expect("room again");
@@ -128,10 +127,12 @@ fn requests_whose_body_is_being_collected_count_as_waiting() {
 fn a_paused_get_values_does_not_leave_its_connection_unread() {
     let mut sim = Sim::new(config(Multiplex::On { max: 2 }), 1).expect("valid");
     sim.serve(0, Scripted::new(|_| Behavior::answer("ok")));
-    let probe = sim.get_values(0, Tag(1)).expect("room");
+    let now = sim.now();
+    let probe = sim.engine().get_values(now, 0, Tag(1)).expect("room");
     sim.step();
     sim.step();
-    sim.pause(probe);
+    let now = sim.now();
+    sim.engine().pause(now, probe);
     sim.advance(MS);
     let request = sim.submit(Request::responder(), Tag(2)).expect("room");
     sim.advance(MS);
@@ -149,9 +150,11 @@ fn a_pause_buffer_of_nothing_is_free_again_when_nothing_is_held() {
     );
     let first = sim.submit(Request::responder(), Tag(1)).expect("room");
     let second = sim.submit(Request::responder(), Tag(2)).expect("room");
-    sim.pause(first);
+    let now = sim.now();
+    sim.engine().pause(now, first);
     sim.advance(5 * MS);
-    sim.resume(first);
+    let now = sim.now();
+    sim.engine().resume(now, first);
     sim.advance(5 * MS);
     assert_eq!(sim.stdout(first), b"onetwo");
     assert!(sim.outcome(second).is_some_and(Result::is_ok));
@@ -167,13 +170,14 @@ fn a_shutdown_closes_what_became_idle_while_another_server_was_waited_for() {
     config.limits.max_connections_per_server = 2;
     let mut sim = Sim::new(config, 1).expect("valid");
     let slow = || Scripted::new(|_| Behavior::new().await_stdin().wait(50 * MS).end(0));
-    let mut link = Link::default();
-    link.latency = 10 * MS;
+    let link = Link::default().with_latency(10 * MS);
     sim.serve(0, slow());
     sim.serve(1, slow()).link(link);
-    sim.get_values(1, Tag(1)).expect("room");
+    let now = sim.now();
+    sim.engine().get_values(now, 1, Tag(1)).expect("room");
     sim.submit(Request::responder(), Tag(2)).expect("room");
-    sim.shutdown(None);
+    let now = sim.now();
+    sim.engine().shutdown(now, None);
     sim.advance(60_000 * MS);
     assert!(sim.engine().is_idle(), "{:?}", sim.engine());
 }
@@ -184,7 +188,8 @@ fn a_shutdown_at_its_deadline_opens_nothing_to_ask_a_server() {
     sim.serve(0, Scripted::new(|_| Behavior::new()));
     sim.submit(Request::responder(), Tag(1)).expect("room");
     sim.settle();
-    sim.shutdown(Some(MS));
+    let now = sim.now();
+    sim.engine().shutdown(now, Some(now + MS));
     sim.advance(MS);
     assert!(sim.engine().is_idle(), "{:?}", sim.engine());
 }

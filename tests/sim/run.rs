@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::testkit::{AppStatus, Network, Scripted};
+use mio_fcgi::testkit::internals::AppStatus;
+use mio_fcgi::testkit::{Network, Scripted};
 use mio_fcgi::{Engine, RequestIds, StdinError, SubmitError, Tag};
 
 use crate::far::{Far, answer, pattern, stdin_of};
@@ -71,7 +72,7 @@ impl<'p> World<'p> {
             let shares = setup.shares(&plan.config);
             let inner = Scripted::new(move |request| answer(&asks, request, &own, !shares))
                 .with_quirks(setup.quirks.clone());
-            far.borrow_mut().refuses_to_share |= shares && !setup.quirks.multiplexes;
+            far.borrow_mut().refuses_to_share |= shares && !setup.quirks.details().multiplexes;
             let connects = setup.connects.clone();
             let mut tap = Tap::new(Rc::clone(&far), setup, shares);
             let notes = Rc::clone(&far);
@@ -90,7 +91,7 @@ impl<'p> World<'p> {
         let limits = plan.config.limits;
         let has_status = |status| {
             let mut servers = plan.servers.iter();
-            servers.any(|it| it.quirks.app_status == status)
+            servers.any(|it| it.quirks.details().app_status == status)
         };
         far.borrow_mut().most_per_connection = limits.max_requests_per_connection;
         let model = Model {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use mio_fcgi::testkit::{Notice, Values};
+use mio_fcgi::testkit::internals::{Notice, Values};
 use mio_fcgi::wire::{Demux, Item, RecordType};
 
 use crate::far::{Far, byte, data_of, stdin_of};
@@ -108,8 +108,8 @@ impl Tap {
         Self {
             far,
             shares,
-            all_roles: setup.quirks.all_roles,
-            dies_of_questions: setup.quirks.values == Values::Close,
+            all_roles: setup.quirks.details().all_roles,
+            dies_of_questions: setup.quirks.details().values == Values::Close,
             connections: BTreeMap::new(),
         }
     }

@@ -1,7 +1,8 @@
 //! Heads, ends, and what becomes of a request after a refusal.
 
 use mio_fcgi::cgi::{HeadError, HeadParser};
-use mio_fcgi::testkit::{Behavior, Break, CloseKind, Connect, Link, Scripted, Towards};
+use mio_fcgi::testkit::internals::{Break, CloseKind, Towards};
+use mio_fcgi::testkit::{Behavior, Connect, Link, Scripted};
 use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{Body, ConnectError, Delivery, Multiplex, Request, RequestError, Retry, Tag};
 
@@ -191,18 +192,17 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         58,
-        "`Break` of the direction to the application, `Server::links`",
+        "`internals::Break` of the direction to the application, `Server::links`",
         || {
             let mut sim = sim(plain(), |_| Behavior::new().await_stdin().echo().end(0));
-            server(&mut sim).links(|connection| {
-                let mut link = Link::default();
+            server(&mut sim).links(|connection| match connection {
                 // The first request has 40 bytes, the second many.
-                link.breaks = (connection == 0).then_some(Break {
+                0 => Link::default().with_break(Break {
                     counts: Towards::Application,
                     after: 30_000,
                     end: CloseKind::Fin,
-                });
-                link
+                }),
+                _ => Link::default(),
             });
             let first = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, first));
@@ -217,7 +217,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         59,
-        "`Behavior::refuse` with `CantMultiplex`, `SecondBegin::CantMultiplex`",
+        "`Behavior::refuse` with `CantMultiplex`, `Quirks::libfcgi`",
         || {
             refused_once(ProtocolStatus::CantMultiplex);
         },
@@ -227,7 +227,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         61,
-        "`Behavior::refuse` with `UnknownRole`, `Quirks::all_roles`",
+        "`Behavior::refuse` with `UnknownRole`, `Quirks::go`, `Quirks::flup`",
         || {
             let (sim, handle) = play(|_| Behavior::new().refuse(ProtocolStatus::UnknownRole));
             assert_eq!(*error(&sim, handle), RequestError::UnknownRole);

@@ -15,8 +15,9 @@ mod waiting;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use mio_fcgi::testkit::internals::Dialogue;
 use mio_fcgi::testkit::{
-    Behavior, Connect, Dialogue, Fragments, Link, ReceivedRequest, Scripted, Server, Sim, records,
+    Behavior, Connect, Fragments, Link, ReceivedRequest, Records, Scripted, Server, Sim,
 };
 use mio_fcgi::wire::Role;
 use mio_fcgi::{Config, Failure, Multiplex, Request, RequestError, RequestHandle, Tag};
@@ -158,9 +159,12 @@ fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
 /// Whatever takes as long as there is: it happens after a hundred years, and nothing overflows.
 #[test]
 fn the_longest_duration_is_one_like_others() {
-    let mut link = Link::default();
-    (link.latency, link.bytes_per_second, link.capacity) = (Duration::MAX, Some(0), usize::MAX);
-    (link.reads, link.writes) = (Fragments::UpTo(usize::MAX), Fragments::Each(usize::MAX));
+    let link = Link::default()
+        .with_latency(Duration::MAX)
+        .with_bytes_per_second(0)
+        .with_capacity(usize::MAX)
+        .with_reads(Fragments::UpTo(usize::MAX))
+        .with_writes(Fragments::Each(usize::MAX));
     for (link, connect, wait) in [
         (link, Connect::Accept, Duration::ZERO),
         (Link::default(), Connect::AcceptAfter(Duration::MAX), MS),
@@ -184,7 +188,9 @@ fn the_longest_duration_is_one_like_others() {
         Behavior::new().wait(Duration::MAX).stdout("late").end(0)
     }));
     let connection = dialogue.connect();
-    let request = records::begin(1, Role::Responder, false).params_end(1);
+    let request = Records::new()
+        .begin(1, Role::Responder, false)
+        .params_end(1);
     dialogue.send(connection, request.stdin_end(1).bytes());
     dialogue.advance(Duration::from_secs(1));
     assert!(dialogue.received(connection).is_empty());

@@ -6,9 +6,8 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio_fcgi::testkit::{
-    AfterClose, Behavior, Connect, Fragments, Link, Notice, Quirks, Scripted, Sim, records,
-};
+use mio_fcgi::testkit::internals::Notice;
+use mio_fcgi::testkit::{Behavior, Connect, Fragments, Link, Quirks, Records, Scripted, Sim};
 use mio_fcgi::{
     Body, Config, ConnectionLostReason, EventKind, Multiplex, OwnedEvent, Request, RequestError,
     RequestHandle, Tag, TimeoutKind,
@@ -54,8 +53,9 @@ fn room_that_was_asked_for_is_told_of_although_nothing_more_is_offered() {
     let mut sim = sim(config, |_| Behavior::new().await_stdin().end(0));
     let request = Request::responder().with_body(Body::pushed(Some(200)));
     let handle = sim.submit(request, Tag(1)).expect("accepted");
-    assert_eq!(sim.write_stdin(handle, &[b'x'; 150]), Ok(100));
-    assert_eq!(sim.write_stdin(handle, &[]), Ok(0));
+    let now = sim.now();
+    assert_eq!(sim.engine().write_stdin(now, handle, &[b'x'; 150]), Ok(100));
+    assert_eq!(sim.engine().write_stdin(now, handle, &[]), Ok(0));
     sim.settle();
     let is_told = |event: &OwnedEvent| matches!(event.kind, EventKind::StdinReady);
     assert!(sim.events().iter().any(|(_, event)| is_told(event)));
@@ -69,16 +69,17 @@ fn a_write_limit_begins_when_there_is_something_to_write() {
     // Some of these are filled exactly by what is written first.
     for capacity in 50..400 {
         let mut sim = sim(config.clone(), |_| Behavior::new().stop_reading());
-        let mut link = Link::default();
-        link.capacity = capacity;
+        let link = Link::default().with_capacity(capacity);
         server(&mut sim).link(link);
         let request = Request::responder().with_body(Body::pushed(Some(2000)));
         let handle = sim.submit(request, Tag(1)).expect("accepted");
-        assert_eq!(sim.write_stdin(handle, &[b'x'; 100]), Ok(100));
+        let now = sim.now();
+        assert_eq!(sim.engine().write_stdin(now, handle, &[b'x'; 100]), Ok(100));
         sim.advance(1000 * MS);
         let is_over = sim.outcome(handle).is_some();
         if !is_over {
-            assert_eq!(sim.write_stdin(handle, &[b'x'; 500]), Ok(500));
+            let now = sim.now();
+            assert_eq!(sim.engine().write_stdin(now, handle, &[b'x'; 500]), Ok(500));
         }
         assert!(sim.run_to_end());
         let began = if is_over { 0 } else { 1000 };
@@ -90,9 +91,8 @@ fn a_write_limit_begins_when_there_is_something_to_write() {
 fn a_read_that_ends_exactly_at_the_end_of_its_buffer_is_followed_by_another() {
     for (len, is_exact) in [(16, true), (17, false)] {
         let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
-        let mut link = Link::default();
         // FCGI_END_REQUEST takes 16 bytes, the empty FCGI_STDOUT 8.
-        link.reads = Fragments::Each(len + 8);
+        let link = Link::default().with_reads(Fragments::Each(len + 8));
         server(&mut sim).link(link);
         let handle = submit(&mut sim, 1);
         assert!(sim.run_to_end() && is_complete(&sim, handle));
@@ -106,8 +106,7 @@ fn a_read_that_ends_exactly_at_the_end_of_its_buffer_is_followed_by_another() {
 #[test]
 fn a_driver_that_reads_until_blocked_reads_once_more() {
     let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
-    let mut link = Link::default();
-    link.reads_until_blocked = true;
+    let link = Link::default().with_reads_until_blocked(true);
     server(&mut sim).link(link);
     let handle = submit(&mut sim, 1);
     assert!(sim.run_to_end() && is_complete(&sim, handle));
@@ -130,12 +129,9 @@ fn a_connection_is_read_before_a_request_leaves_that_may_not_be_sent_again() {
 
 #[test]
 fn a_write_into_a_closed_connection_succeeds_until_the_reset_is_back() {
-    let lost = |after_close| {
+    let lost = |link: Link| {
         let mut sim = sim(plain(), |_| Behavior::new().close());
-        let mut link = Link::default();
-        link.latency = MS;
-        link.capacity = 1000;
-        link.after_close = after_close;
+        let link = link.with_latency(MS).with_capacity(1000);
         server(&mut sim).link(link);
         let request = Request::responder().with_body(vec![b'x'; 5000].into());
         sim.submit(request, Tag(1)).expect("accepted");
@@ -143,8 +139,8 @@ fn a_write_into_a_closed_connection_succeeds_until_the_reset_is_back() {
         let tally = sim.network().tally();
         (tally.lost_writes > 0, tally.failed_writes)
     };
-    assert!(lost(AfterClose::Taken).0);
-    assert_eq!(lost(AfterClose::Fails), (false, 1));
+    assert!(lost(Link::default()).0);
+    assert_eq!(lost(Link::unix()), (false, 1));
 }
 
 #[test]
@@ -152,8 +148,7 @@ fn a_write_that_fails_with_nothing_to_read_is_a_connection_lost() {
     let mut config = plain();
     config.timeouts = mio_fcgi::Timeouts::NONE;
     let mut sim = sim(config, |_| Behavior::new().take_nothing());
-    let mut link = Link::default();
-    link.capacity = 1000;
+    let link = Link::default().with_capacity(1000);
     server(&mut sim).link(link);
     let request = Request::responder().with_body(vec![b'x'; 5000].into());
     let handle = sim.submit(request, Tag(1)).expect("accepted");
@@ -229,9 +224,8 @@ fn a_connection_that_no_application_takes_is_never_answered() {
 
 #[test]
 fn an_application_that_knows_id_1_only_is_found_out() {
-    let mut quirks = Quirks::ideal();
-    quirks.multiplexes = false;
-    quirks.knows_only_id_one = true;
+    let mut quirks = Quirks::ideal().with_multiplexing(false);
+    quirks.details_mut().knows_only_id_one = true;
     let behavior = |_: &_| Behavior::new().await_stdin().end(0);
     let mut sim = sim_of(plain(), Scripted::new(behavior).with_quirks(quirks));
     let mut ends = Vec::new();
@@ -263,7 +257,7 @@ fn a_late_record_that_is_found_before_a_request_leaves_reaches_nobody() {
         // It has ID 1, as the third request of the connection will.
         Some(b"1") => {
             let behavior = Behavior::new().await_stdin().end(0).wait(100 * MS);
-            behavior.send(records::stdout(1, b"late").end(1, 9))
+            behavior.send(Records::new().stdout(1, b"late").end(1, 9))
         }
         _ => Behavior::new().await_stdin().stdout("own").end(0),
     });
@@ -327,9 +321,8 @@ fn a_connection_that_is_about_to_be_closed_is_not_for_what_may_not_be_sent_again
 
 #[test]
 fn the_first_request_that_may_not_be_sent_again_tries_no_other_id_than_1() {
-    let mut quirks = Quirks::ideal();
-    quirks.multiplexes = false;
-    quirks.knows_only_id_one = true;
+    let mut quirks = Quirks::ideal().with_multiplexing(false);
+    quirks.details_mut().knows_only_id_one = true;
     let behavior = |_: &_| Behavior::new().await_stdin().end(0);
     let mut sim = sim_of(plain(), Scripted::new(behavior).with_quirks(quirks));
     for (tag, method) in [(0, "GET"), (1, "POST")] {

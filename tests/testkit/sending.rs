@@ -27,7 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         69,
-        "`SplitPairs::Joined` or `Refused`, where `Config::split_long_pairs` is set",
+        "`Quirks::libfcgi`, which joins them, or `Quirks::php_fpm`, which refuses them, where `Config::split_long_pairs` is set",
         || {
             let long = |config: Config, quirks: Quirks| {
                 let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(quirks);
@@ -101,19 +101,23 @@ pub(crate) const CASES: &[Case] = &[
         assert!(sim.run_to_end() && is_complete(&sim, handle));
         assert_eq!(sim.network().tally().failed_writes, 1);
     }),
-    (78, "`Behavior::stop_reading`, `Link::capacity`", || {
-        let mut config = plain();
-        config.timeouts.write = Some(700 * MS);
-        let mut sim = sim(config, |_| Behavior::new().stop_reading());
-        server(&mut sim).link(narrow(1000));
-        let handle = large(&mut sim, 1);
-        assert!(sim.run_to_end());
-        assert_eq!(
-            *error(&sim, handle),
-            RequestError::TimedOut(TimeoutKind::Write)
-        );
-        assert_eq!(sim.ended_at(handle), Some(700 * MS));
-    }),
+    (
+        78,
+        "`Behavior::stop_reading`, `Link::with_capacity`",
+        || {
+            let mut config = plain();
+            config.timeouts.write = Some(700 * MS);
+            let mut sim = sim(config, |_| Behavior::new().stop_reading());
+            server(&mut sim).link(narrow(1000));
+            let handle = large(&mut sim, 1);
+            assert!(sim.run_to_end());
+            assert_eq!(
+                *error(&sim, handle),
+                RequestError::TimedOut(TimeoutKind::Write)
+            );
+            assert_eq!(sim.ended_at(handle), Some(700 * MS));
+        },
+    ),
     (
         79,
         "`Quirks::php_fpm`, which would wait for the rest",
@@ -145,12 +149,11 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         82,
-        "`Link::writes` with `Fragments::Each` or `UpTo`",
+        "`Link::with_writes` with `Fragments::Each` or `UpTo`",
         || {
             for len in 1..60 {
                 let mut sim = sim(plain(), |_| Behavior::new().await_stdin().echo().end(0));
-                let mut link = Link::default();
-                link.writes = Fragments::Each(len);
+                let link = Link::default().with_writes(Fragments::Each(len));
                 server(&mut sim).link(link);
                 let request = Request::responder().with_body(Body::bytes("a body"));
                 let handle = sim.submit(request, Tag(1)).expect("room");
@@ -159,22 +162,23 @@ pub(crate) const CASES: &[Case] = &[
             }
         },
     ),
-    (83, "`Link::bytes_per_second`, `Link::capacity`", || {
-        let mut sim = sim(shared(), |_| Behavior::new().await_stdin().end(0));
-        let mut link = narrow(10_000);
-        link.bytes_per_second = Some(1_000_000);
-        server(&mut sim).link(link);
-        let upload = large(&mut sim, 1);
-        let small = submit(&mut sim, 2);
-        assert!(sim.run_to_end());
-        assert!(sim.ended_at(small) < sim.ended_at(upload));
-    }),
+    (
+        83,
+        "`Link::with_bytes_per_second`, `Link::with_capacity`",
+        || {
+            let mut sim = sim(shared(), |_| Behavior::new().await_stdin().end(0));
+            let link = narrow(10_000).with_bytes_per_second(1_000_000);
+            server(&mut sim).link(link);
+            let upload = large(&mut sim, 1);
+            let small = submit(&mut sim, 2);
+            assert!(sim.run_to_end());
+            assert!(sim.ended_at(small) < sim.ended_at(upload));
+        },
+    ),
 ];
 
 fn narrow(capacity: usize) -> Link {
-    let mut link = Link::default();
-    link.capacity = capacity;
-    link
+    Link::default().with_capacity(capacity)
 }
 
 /// A request with a body of 1 MB.

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use mio_fcgi::testkit::{Behavior, Quirks, Scripted, Sim, Values};
+use mio_fcgi::testkit::internals::Values;
+use mio_fcgi::testkit::{Behavior, Quirks, Scripted, Sim};
 use mio_fcgi::{Config, EventKind, Multiplex, OwnedEvent, RequestHandle, Tag};
 
 use crate::{Case, MS, error, is_complete, plain, shared, sim, sim_of, submit};
@@ -44,14 +45,16 @@ pub(crate) const CASES: &[Case] = &[
         }
         assert!(sim.ended_at(handles[2]) < sim.ended_at(handles[0]));
     }),
-    (87, "`Sim::pause`", || {
+    (87, "`Sim::engine` and `Engine::pause`", || {
         let mut sim = sim(shared(), |_| Behavior::answer(vec![b'x'; 10_000]));
         let slow = submit(&mut sim, 1);
         let quick = submit(&mut sim, 2);
-        sim.pause(slow);
+        let now = sim.now();
+        sim.engine().pause(now, slow);
         sim.advance(MS);
         assert!(is_complete(&sim, quick) && sim.stdout(slow).is_empty());
-        sim.resume(slow);
+        let now = sim.now();
+        sim.engine().resume(now, slow);
         assert!(sim.run_to_end() && is_complete(&sim, slow));
     }),
     (
@@ -108,29 +111,31 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         92,
-        "`Quirks::values_need_an_byte`, as libfcgi has it",
+        "`Quirks::libfcgi`, which answers when another byte has come",
         || {
             let (sim, handle) = asked(Quirks::libfcgi(1));
             assert!(is_complete(&sim, handle));
         },
     ),
-    (93, "`Values::Silent`", || is_served_with(Values::Silent)),
-    (94, "`Values::PairsAndClose`, `Values::Close`", || {
+    (93, "`internals::Values::Silent`", || {
+        is_served_with(Values::Silent)
+    }),
+    (94, "`internals::Values::PairsAndClose`, `Close`", || {
         is_served_with(Values::Close);
         is_served_with(Values::PairsAndClose(vec![("FCGI_MPXS_CONNS", "0")]));
     }),
-    (95, "`Values::UnknownType`", || {
+    (95, "`internals::Values::UnknownType`", || {
         is_served_with(Values::UnknownType)
     }),
     (
         96,
-        "`Values::Pairs` without any, `Values::PairsAndEmpty`",
+        "`internals::Values::Pairs` without any, `PairsAndEmpty`",
         || {
             is_served_with(Values::Pairs(Vec::new()));
             is_served_with(Values::PairsAndEmpty(vec![("FCGI_MPXS_CONNS", "1")]));
         },
     ),
-    (97, "`Values::Pairs` with such values", || {
+    (97, "`internals::Values::Pairs` with such values", || {
         for value in ["", "no", "-1", "0", "99999999999999999999"] {
             is_served_with(Values::Pairs(vec![
                 ("FCGI_MAX_REQS", value),
@@ -168,7 +173,8 @@ fn six(config: Config, quirks: Quirks) -> (Sim, Vec<RequestHandle>) {
 fn asked(quirks: Quirks) -> (Sim, RequestHandle) {
     let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(quirks);
     let mut sim = sim_of(plain(), application);
-    let handle = sim.get_values(0, Tag(1)).expect("room");
+    let now = sim.now();
+    let handle = sim.engine().get_values(now, 0, Tag(1)).expect("room");
     assert!(sim.run_to_end());
     let has_values = |(_, event): &(_, OwnedEvent)| matches!(event.kind, EventKind::Values(_));
     if is_complete(&sim, handle) {
@@ -182,7 +188,7 @@ fn asked(quirks: Quirks) -> (Sim, RequestHandle) {
 /// Requests do not depend on what the server says of itself.
 fn is_served_with(values: Values) {
     let mut quirks = Quirks::ideal();
-    quirks.values = values;
+    quirks.details_mut().values = values;
     asked(quirks.clone());
     let (sim, handles) = six(auto(), quirks);
     assert!(handles.iter().all(|handle| is_complete(&sim, *handle)));

@@ -83,7 +83,8 @@ pub(crate) const CASES: &[Case] = &[
             }
             sim.abort(handle);
             assert!(sim.run_to_end());
-            sim.shutdown(None);
+            let now = sim.now();
+            sim.engine().shutdown(now, None);
             sim.settle();
             assert!(sim.engine().is_idle(), "after {steps} steps");
         }
@@ -124,7 +125,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         107,
-        "`Behavior::wait` at each place, `Connect::Hang`, `Link::capacity`",
+        "`Behavior::wait` at each place, `Connect::Hang`, `Link::with_capacity`",
         || {
             let limit = |set: fn(&mut Timeouts)| {
                 let mut timeouts = Timeouts::NONE;
@@ -180,11 +181,12 @@ pub(crate) const CASES: &[Case] = &[
         assert!(sim.run_to_end());
         assert_eq!(sim.engine().stats().counters.connected, 3);
     }),
-    (110, "`Sim::shutdown`", || {
+    (110, "`Sim::engine` and `Engine::shutdown`", || {
         let mut sim = sim(plain(), |_| Behavior::new().wait(5 * MS).end(0));
         let active = submit(&mut sim, 1);
         sim.settle();
-        sim.shutdown(Some(100 * MS));
+        let now = sim.now();
+        sim.engine().shutdown(now, Some(now + 100 * MS));
         let request = mio_fcgi::Request::responder();
         assert_eq!(sim.submit(request, Tag(2)), Err(SubmitError::ShuttingDown));
         assert!(sim.run_to_end() && is_complete(&sim, active));
@@ -195,8 +197,7 @@ pub(crate) const CASES: &[Case] = &[
         let mut config: Config = plain();
         config.timeouts.total = Some(Duration::from_secs(1));
         let mut sim = sim(config, |_| Behavior::new());
-        let mut link = Link::default();
-        link.latency = MS;
+        let link = Link::default().with_latency(MS);
         server(&mut sim).link(link);
         let handle = submit(&mut sim, 1);
         sim.jump(Duration::from_secs(600));

@@ -12,7 +12,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::testkit::{Behavior, Dialogue, Quirks, ReceivedRequest, Scripted};
+use mio_fcgi::testkit::internals::Dialogue;
+use mio_fcgi::testkit::{Behavior, Quirks, ReceivedRequest, Scripted};
 
 use crate::harness::{App, Listen, PhpFpm, Program, TIME_LIMIT, Transport, echo_of};
 use scenarios::{Pages, Scenario, scenarios};

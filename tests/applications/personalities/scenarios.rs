@@ -1,6 +1,6 @@
 //! What is sent: correct requests, and whatever shows how applications differ.
 
-use mio_fcgi::testkit::{Records, records};
+use mio_fcgi::testkit::Records;
 use mio_fcgi::wire::{RecordType, Role, write_pair};
 
 /// A part of a conversation: what to send, after which the application's answer is waited for.
@@ -51,7 +51,7 @@ impl Pages {
     fn head(self, id: u16, role: Role, keep: bool, uri: &str, len: Option<usize>) -> Records {
         let params = self.params(uri, len);
         let pairs: Vec<(&str, &str)> = params.iter().map(|(n, v)| (&**n, &**v)).collect();
-        let begun = records::begin(id, role, keep);
+        let begun = Records::new().begin(id, role, keep);
         begun.params(id, &pairs).params_end(id)
     }
 
@@ -107,7 +107,7 @@ fn usual(it: Pages) -> Vec<Scenario> {
         scenario("an unknown role", {
             let mut bytes = it.get(1, "/slow?ms=1").into_bytes();
             bytes[9] = 9;
-            [records::raw(&bytes), it.post(2)]
+            [Records::new().raw(&bytes), it.post(2)]
         }),
         scenario(
             "an authorizer",
@@ -130,40 +130,41 @@ fn management(it: Pages) -> Vec<Scenario> {
     let unpadded = |name: &str| {
         let mut content = Vec::new();
         write_pair(&mut content, name.as_bytes(), b"").expect("it is short");
-        records::new().record(RecordType::GetValues, 0, &content, 0)
+        Records::new().record(RecordType::GetValues, 0, &content, 0)
     };
     vec![
-        scenario("values", [records::get_values(&VALUES), it.post(1)]),
+        scenario("values", [Records::new().get_values(&VALUES), it.post(1)]),
         scenario("values without padding", [unpadded(VALUES[2]), it.post(1)]),
         scenario(
             "values and a request in one write",
-            [records::get_values(&VALUES).then(&it.post(1))],
+            [Records::new().get_values(&VALUES).then(&it.post(1))],
         ),
         scenario(
             "values of other names",
-            [records::get_values(&["SOMETHING"]), it.post(1)],
+            [Records::new().get_values(&["SOMETHING"]), it.post(1)],
         ),
         scenario(
             "values without names",
             [
-                records::new().record(RecordType::GetValues, 0, &[], 8),
+                Records::new().record(RecordType::GetValues, 0, &[], 8),
                 it.post(1),
             ],
         ),
         scenario("values during a body", {
             let start = it.echo_head(1, 10).stdin(1, &BODY[..5]);
-            let rest = records::get_values(&VALUES)
+            let rest = Records::new()
+                .get_values(&VALUES)
                 .stdin(1, &BODY[5..])
                 .stdin_end(1);
             [start, rest, it.post(2)]
         }),
         scenario(
             "an unknown management record",
-            [records::new().record(UNASSIGNED, 0, b"what", 4), it.post(1)],
+            [Records::new().record(UNASSIGNED, 0, b"what", 4), it.post(1)],
         ),
         scenario(
             "an unknown management record without content",
-            [records::new().record(UNASSIGNED, 0, &[], 0), it.post(1)],
+            [Records::new().record(UNASSIGNED, 0, &[], 0), it.post(1)],
         ),
         scenario("an unknown record of a request", {
             let start = it.echo_head(1, 10).record(UNASSIGNED, 1, b"what", 4);
@@ -175,8 +176,8 @@ fn management(it: Pages) -> Vec<Scenario> {
 fn sharing(it: Pages) -> Vec<Scenario> {
     let head = |uri| it.head(1, Role::Responder, true, uri, Some(10));
     let start = |uri| head(uri).stdin(1, &BODY[..5]);
-    let rest = || records::new().stdin(1, &BODY[5..]).stdin_end(1);
-    let abort = || records::new().abort(1);
+    let rest = || Records::new().stdin(1, &BODY[5..]).stdin_end(1);
+    let abort = || Records::new().abort(1);
     let not_kept = |id, uri| {
         let head = it.head(id, Role::Responder, false, uri, None);
         head.stdin_end(id)
@@ -188,11 +189,11 @@ fn sharing(it: Pages) -> Vec<Scenario> {
         ),
         scenario(
             "a second begin while the first runs",
-            [it.get(1, "/slow?ms=300").then(&records::new()), it.post(2)],
+            [it.get(1, "/slow?ms=300").then(&Records::new()), it.post(2)],
         ),
         scenario("the same ID during a body", [start("/echo"), it.post(1)]),
         scenario("an abort before the end of the parameters", {
-            let begun = records::begin(1, Role::Responder, true);
+            let begun = Records::new().begin(1, Role::Responder, true);
             [begun.abort(1), it.post(2)]
         }),
         scenario(
@@ -208,7 +209,7 @@ fn sharing(it: Pages) -> Vec<Scenario> {
         }),
         scenario(
             "an abort of an unknown ID",
-            [records::new().abort(9), it.post(1)],
+            [Records::new().abort(9), it.post(1)],
         ),
         scenario(
             "two not to be kept",
@@ -229,7 +230,7 @@ fn bodies(it: Pages) -> Vec<Scenario> {
             "the end of the body late",
             [
                 it.echo_head(1, 10).stdin(1, BODY),
-                records::new().stdin_end(1),
+                Records::new().stdin_end(1),
                 it.post(2),
             ],
         ),
@@ -254,7 +255,7 @@ fn bodies(it: Pages) -> Vec<Scenario> {
         ),
         scenario("an answer before the body", {
             let start = head("/slow?ms=1", Some(10)).stdin(1, &BODY[..5]);
-            let rest = records::new().stdin(1, &BODY[5..]).stdin_end(1);
+            let rest = Records::new().stdin(1, &BODY[5..]).stdin_end(1);
             [start, rest, it.post(2)]
         }),
         scenario(
@@ -268,7 +269,7 @@ fn bodies(it: Pages) -> Vec<Scenario> {
             let mixed = it.echo_head(1, 10).stdin(9, BODY);
             [
                 mixed,
-                records::new().stdin(1, BODY).stdin_end(1),
+                Records::new().stdin(1, BODY).stdin_end(1),
                 it.post(2),
             ]
         }),
@@ -284,7 +285,7 @@ fn records_of_all_kinds(it: Pages) -> Vec<Scenario> {
             let content = u16::from_be_bytes([bytes[at + 4], bytes[at + 5]]);
             at += 8 + usize::from(content) + usize::from(bytes[at + 6]);
         }
-        records::raw(&bytes)
+        Records::new().raw(&bytes)
     };
     let pair = |len: usize| {
         let mut pair = Vec::new();
@@ -294,12 +295,13 @@ fn records_of_all_kinds(it: Pages) -> Vec<Scenario> {
     // In front of the request's own parameters.
     let with_params = |id: u16, params: Records| {
         let head = it.post(id).into_bytes();
-        records::raw(&head[..16])
+        Records::new()
+            .raw(&head[..16])
             .then(&params)
-            .then(&records::raw(&head[16..]))
+            .then(&Records::new().raw(&head[16..]))
     };
     let record =
-        |content: &[u8], padding| records::new().record(RecordType::Params, 1, content, padding);
+        |content: &[u8], padding| Records::new().record(RecordType::Params, 1, content, padding);
     let split = pair(2000);
     let split_path = {
         let mut params = it.params("/slow?ms=1", None);
@@ -308,7 +310,9 @@ fn records_of_all_kinds(it: Pages) -> Vec<Scenario> {
         let mut path = Vec::new();
         write_pair(&mut path, b"REQUEST_URI", b"/slow?ms=1").expect("it is short");
         let (first, rest) = path.split_at(16);
-        let head = records::begin(1, Role::Responder, true).params(1, &pairs);
+        let head = Records::new()
+            .begin(1, Role::Responder, true)
+            .params(1, &pairs);
         let both = record(first, 0).then(&record(rest, 0));
         head.then(&both).params_end(1).stdin_end(1)
     };
@@ -323,7 +327,7 @@ fn records_of_all_kinds(it: Pages) -> Vec<Scenario> {
         }),
         scenario("the path over two records", [split_path]),
         scenario("whole pairs in many records", {
-            let many = (0..40).fold(records::new(), |all, _| all.then(&record(&pair(7000), 1)));
+            let many = (0..40).fold(Records::new(), |all, _| all.then(&record(&pair(7000), 1)));
             [with_params(1, many), it.post(2)]
         }),
         scenario(

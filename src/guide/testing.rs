@@ -7,8 +7,8 @@
 //!
 //! # A time limit, in thirty lines
 //!
-//! A proxy must answer 504 when php-fpm has sent nothing for three seconds. The proxy's code takes [`Commands`], which are
-//! a [`Client`](crate::Client) in the program and an [`Engine`](crate::Engine) in the test.
+//! A proxy must answer 504 when php-fpm has sent nothing for three seconds. The proxy's code takes [`Commands`], which
+//! are a [`Client`](crate::Client) in the program and an [`Engine`](crate::Engine) in the test.
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -66,7 +66,8 @@
 //!
 //! The three seconds take no real time, and every run is the same, so a test like this can run ten thousand times.
 //! [`Network::advance`] does what your loop does: it waits, and takes all events. The clock jumps from one thing that
-//! happens to the next. If your server has timers of its own, advance to the instant of the next timer, call it, and go on.
+//! happens to the next. If your server has timers of its own, advance to the instant of the next timer, call it, and go
+//! on.
 //!
 //! In the program, the loop passes events on in the same way, because an event borrows the buffer and not the client:
 //!
@@ -82,10 +83,10 @@
 //! }
 //! ```
 //!
-//! Such a test does not run your loop and has no sockets. It also cannot show a time limit that ends while bytes are in the
-//! socket and unread: the virtual network reports what it has read and nothing earlier ([why that
-//! matters](super::without_mio#on-readiness)), so a time limit counts at its instant, without a last look into the socket.
-//! For the rest, send one request through the whole program to an application on a socket.
+//! Such a test does not run your loop and has no sockets. It also cannot show a time limit that ends while bytes are in
+//! the socket and unread: the virtual network reports what it has read and nothing earlier ([why that
+//! matters](super::without_mio#on-readiness)), so a time limit counts at its instant, without a last look into the
+//! socket. For the rest, send one request through the whole program to an application on a socket.
 //!
 //! # Without code of your own
 //!
@@ -114,8 +115,8 @@
 //!
 //! # Faults
 //!
-//! Applications and networks fail in ways that are hard to produce with real ones. This test shows that a response that was
-//! cut short is noticed:
+//! Applications and networks fail in ways that are hard to produce with real ones. This test shows that a response that
+//! was cut short is noticed:
 //!
 //! ```
 //! use mio_fcgi::testkit::{Fragments, Behavior, Scripted, Sim, Link};

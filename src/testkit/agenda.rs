@@ -1,10 +1,11 @@
-//! The virtual clock, and what happens when.
+//! The virtual clock, and what will happen later.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-/// The time, and what is to happen later, each thing at its instant and in the order of its making.
+/// The time, and the appointments that are due later. Appointments of the same instant are kept in the order in which
+/// they were made.
 #[derive(Debug)]
 pub(super) struct Agenda {
     origin: Instant,
@@ -13,15 +14,18 @@ pub(super) struct Agenda {
     made: u64,
 }
 
-/// What happens at an instant. Numbers are those of links.
+/// What happens at an instant. The first number is a connection, except in `Wake`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Appointment {
-    /// A connect has succeeded, or failed.
+    /// The connect of this connection has succeeded or failed.
     Decided(usize),
+    /// Bytes, or the end of them, arrive at the application.
     AtApplication(usize),
+    /// Bytes, or the end of them, arrive at the client.
     AtClient(usize),
+    /// A reset arrives at the client, because it has written to a closed connection.
     ResetAtClient(usize),
-    /// Of a server's application: the connection and the token that it gave.
+    /// An application is called again. The numbers are its server, the connection, and the token that it has chosen.
     Wake(usize, usize, u64),
 }
 
@@ -39,12 +43,12 @@ impl Agenda {
         self.now
     }
 
-    /// The time from the beginning to an instant.
+    /// The time between the first instant and `at`.
     pub(super) fn since_origin(&self, at: Instant) -> Duration {
         at - self.origin
     }
 
-    /// Moves the clock on; never back.
+    /// Moves the clock forward; never back.
     pub(super) fn advance_to(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
@@ -54,12 +58,12 @@ impl Agenda {
         self.entries.push(Reverse((at, self.made, what)));
     }
 
-    /// When the next thing happens.
+    /// The instant of the next appointment.
     pub(super) fn next(&self) -> Option<Instant> {
         self.entries.peek().map(|Reverse((at, _, _))| *at)
     }
 
-    /// Takes the next appointment, if it is due by then.
+    /// Takes the next appointment, if it is due at `until` or before.
     pub(super) fn take_until(&mut self, until: Instant) -> Option<(Instant, Appointment)> {
         self.next().filter(|at| *at <= until)?;
         let Reverse((at, _, what)) = self.entries.pop()?;

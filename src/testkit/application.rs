@@ -1,4 +1,4 @@
-//! The other side: what an application is told and what it can do.
+//! The seam between the network and an application: what the application is told, and what it can do.
 
 use std::time::Duration;
 
@@ -58,44 +58,44 @@ impl Replies {
         self.list.push((connection, Reply::Send(bytes.into())));
     }
 
-    /// Ends its own direction (`SHUT_WR`) behind what was sent; goes on reading.
+    /// Ends the application's direction (`SHUT_WR`) after what was sent. The application goes on reading.
     pub(super) fn half_close(&mut self, connection: usize) {
         self.list.push((connection, Reply::HalfClose));
     }
 
-    /// Ends the other direction (`SHUT_RD` on a Unix socket): the client's writes fail, and nothing comes back for
-    /// that. Goes on sending.
+    /// Ends the client's direction (`SHUT_RD` on a Unix socket): the client's writes fail, and no reset comes back. The
+    /// application goes on sending.
     pub(super) fn take_nothing(&mut self, connection: usize) {
         self.list.push((connection, Reply::TakeNothing));
     }
 
-    /// Closes behind what was sent; reads no more.
+    /// Closes the connection after what was sent. The application reads no more of it.
     pub(super) fn close(&mut self, connection: usize) {
         self.list.push((connection, Reply::Close));
     }
 
-    /// Resets: what the Web server has not read when the reset arrives is lost.
+    /// Resets the connection. What the Web server has not read when the reset arrives is lost.
     pub(super) fn reset(&mut self, connection: usize) {
         self.list.push((connection, Reply::Reset));
     }
 
-    /// Stops or goes on reading. Unread bytes fill the link until nothing more can be written.
+    /// Stops reading, or goes on. Unread bytes fill the link until nothing more can be written.
     pub(super) fn read(&mut self, connection: usize, reads: bool) {
         self.list.push((connection, Reply::Read(reads)));
     }
 
-    /// Throws away what came together with the last bytes that were read and was not used, as libfcgi does
-    /// between requests: whatever comes next is read as the header of a record.
+    /// Discards bytes that arrived together with the last bytes that were read, and that were not used. libfcgi does
+    /// this between requests. Whatever comes next is read as the header of a record.
     pub(super) fn discard(&mut self, connection: usize) {
         self.list.push((connection, Reply::Discard));
     }
 
-    /// Asks for [`Application::woken`] after a time.
+    /// Asks for a call of [`Application::woken`] after a time.
     pub(super) fn wake(&mut self, connection: usize, after: Duration, token: u64) {
         self.list.push((connection, Reply::Wake(after, token)));
     }
 
-    /// What is to be done, in that order, each with its connection.
+    /// The replies in the order in which they happen, each with its connection.
     pub(super) fn into_list(self) -> Vec<(usize, Reply)> {
         self.list
     }

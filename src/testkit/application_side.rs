@@ -1,4 +1,4 @@
-//! The applications' side of the virtual network: what arrives at applications, and what they do.
+//! The application side of the virtual network: what arrives at applications, and what they do.
 
 use std::time::Instant;
 
@@ -39,14 +39,14 @@ impl ApplicationSide {
         &mut self.medium
     }
 
-    /// Shows what the driver has learned of a connection.
+    /// Reports what the driver has learned of a connection.
     pub(super) fn show(&mut self, number: usize, notice: Notice) {
         if let Some(own) = self.medium.connection(number) {
             self.servers[own.server()].show(number, notice);
         }
     }
 
-    /// A connection was made. Where no application is, it stays in the backlog: nothing of it is ever read.
+    /// A connection was made. Without an application it stays in the backlog: it is never read.
     pub(super) fn accept(&mut self, server: usize, number: usize) {
         if self.servers[server].application().is_none() {
             let now = self.medium.now();
@@ -60,7 +60,7 @@ impl ApplicationSide {
         self.break_if_due(number);
     }
 
-    /// A time that an application has asked for has come.
+    /// A time that an application has asked for has passed.
     pub(super) fn wake(&mut self, server: usize, connection: usize, token: u64) {
         self.medium.note(format_args!(
             "application {server} wakes, {connection} {token}"
@@ -70,7 +70,8 @@ impl ApplicationSide {
         });
     }
 
-    /// Bytes, or the end of them, have come to the application, which reads all there is, as long as it reads.
+    /// Bytes, or the end of them, have arrived at the application. It reads all of them, unless it stops reading in
+    /// between.
     pub(super) fn deliver(&mut self, number: usize) {
         let now = self.medium.now();
         let Some(own) = self.medium.connection_mut(number) else {
@@ -105,7 +106,7 @@ impl ApplicationSide {
         }
     }
 
-    /// What comes is nobody's.
+    /// Discards what has arrived, because the application takes nothing any more.
     fn discard(&mut self, server: usize, number: usize) {
         let now = self.medium.now();
         let Some(own) = self.medium.connection_mut(number) else {
@@ -146,7 +147,7 @@ impl ApplicationSide {
         }
     }
 
-    /// Shows the application the client's end.
+    /// Tells the application that the client has closed the connection, if it can see that now.
     fn show_end(&mut self, server: usize, number: usize) {
         if !self
             .medium
@@ -164,7 +165,7 @@ impl ApplicationSide {
         self.medium.forget_if_over(number);
     }
 
-    /// Calls an application and does what it wants done.
+    /// Calls an application and carries out its replies.
     fn tell(&mut self, server: usize, what: impl FnOnce(&mut dyn Application, &mut Replies)) {
         let mut replies = Replies::default();
         if let Some(application) = self.servers[server].application() {
@@ -197,7 +198,7 @@ impl ApplicationSide {
         }
     }
 
-    /// Ends a connection whose link is to break here; the application is told as by the Web server's close.
+    /// Ends a connection whose link breaks at this byte. The application sees it closed, as by the Web server.
     fn break_if_due(&mut self, number: usize) {
         let now = self.medium.now();
         let Some(own) = self.medium.connection_mut(number) else {

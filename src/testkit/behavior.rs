@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::records::Records;
 use crate::wire::{ProtocolStatus, Role};
 
-/// Steps, taken one after another from the end of the request's parameters on.
+/// What an application does with a request: steps, taken one after another when its parameters are complete.
 ///
-/// A behavior without [`end`](Self::end) leaves the request open for ever. Scripts of requests that share a
-/// connection run side by side: their [`wait`](Self::wait)s interleave them.
+/// A behavior without [`end`](Self::end) never ends the request. Behaviors of requests that share a connection run side
+/// by side: [`wait`](Self::wait) interleaves them. [`Quirks`](super::Quirks) decide when the first step is taken, and
+/// how a step appears in records.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,25 +50,25 @@ pub(super) enum Step {
 }
 
 impl Behavior {
-    /// Does nothing yet.
+    /// A behavior without steps. The request is never answered.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads the whole request, answers, ends with status 0.
+    /// Reads the whole request, sends this output, and ends the request with status 0.
     pub fn answer(stdout: impl Into<Vec<u8>>) -> Self {
         Self::new().await_stdin().stdout(stdout).end(0)
     }
 
-    /// Thinks.
+    /// Waits for this time, as an application that works.
     #[must_use]
     pub fn wait(self, time: Duration) -> Self {
         self.with(Step::Wait(time))
     }
 
-    /// Waits for the whole body (for the empty `FCGI_STDIN`, and `FCGI_DATA` of a Filter; php-fpm: for
-    /// `CONTENT_LENGTH` bytes).
+    /// Waits until the body is complete: until the empty `FCGI_STDIN`, and for a Filter the empty `FCGI_DATA`. php-fpm
+    /// waits for `CONTENT_LENGTH` bytes instead.
     #[must_use]
     pub fn await_stdin(self) -> Self {
         self.with(Step::AwaitStdin)
@@ -85,83 +86,86 @@ impl Behavior {
         self.with(Step::Stderr(content.into()))
     }
 
-    /// Sends the body back as `FCGI_STDOUT`, as far as it has come.
+    /// Sends back as `FCGI_STDOUT` the bytes of the body that have arrived by now.
     #[must_use]
     pub fn echo(self) -> Self {
         self.with(Step::Echo)
     }
 
-    /// Sends the empty `FCGI_STDOUT`, long before the end perhaps. [`end`](Self::end) sends it by itself where
-    /// the application's quirk is to.
+    /// Sends the empty `FCGI_STDOUT` now. [`end`](Self::end) sends it otherwise, if the application's quirks have it
+    /// sent at all.
     #[must_use]
     #[doc(hidden)]
     pub fn stdout_end(self) -> Self {
         self.with(Step::StdoutEnd)
     }
 
-    /// Sends `FCGI_END_REQUEST` with `FCGI_REQUEST_COMPLETE`. Steps behind it are still taken.
+    /// Sends `FCGI_END_REQUEST` with `FCGI_REQUEST_COMPLETE`, and before it what the application's quirks end output
+    /// with. Steps after this one are still taken.
     #[must_use]
     pub fn end(self, app_status: u32) -> Self {
         self.with(Step::End(app_status, ProtocolStatus::RequestComplete))
     }
 
-    /// Sends `FCGI_END_REQUEST` with another protocol status and nothing before it.
+    /// Sends `FCGI_END_REQUEST` with another protocol status, and no empty `FCGI_STDOUT` before it.
     #[must_use]
     pub fn refuse(self, status: ProtocolStatus) -> Self {
         self.with(Step::End(0, status))
     }
 
-    /// Sends any records, right or wrong, whatever the application's quirks.
+    /// Sends records as they are, legal or not. Quirks do not change them.
     #[must_use]
     pub fn send(self, records: Records) -> Self {
         self.with(Step::Send(records))
     }
 
-    /// Counts the request as ended without sending anything: for behind records of one's own that end it.
+    /// Counts the request as ended, and sends nothing. Use it after [`send`](Self::send) of records that end the
+    /// request.
     #[must_use]
     pub fn ended(self) -> Self {
         self.with(Step::Ended)
     }
 
-    /// Goes on with a behavior made from what has come by then; its own further steps are dropped.
+    /// Goes on with another behavior, made from what has been received by now. Steps after this one are dropped.
     #[must_use]
     pub fn then(self, make: impl FnOnce(&ReceivedRequest) -> Self + 'static) -> Self {
         self.with(Step::Then(Box::new(make)))
     }
 
-    /// Ends the application's direction of the connection; goes on reading.
+    /// Ends the application's direction of the connection. The application goes on reading.
     #[must_use]
     #[doc(hidden)]
     pub fn half_close(self) -> Self {
         self.with(Step::HalfClose)
     }
 
-    /// Ends the client's direction of the connection (`SHUT_RD` on a Unix socket): its writes fail from now on.
+    /// Ends the client's direction of the connection (`SHUT_RD` on a Unix socket): the client's writes fail from now
+    /// on.
     #[must_use]
     #[doc(hidden)]
     pub fn take_nothing(self) -> Self {
         self.with(Step::TakeNothing)
     }
 
-    /// Closes the connection.
+    /// Closes the connection, after what was sent.
     #[must_use]
     pub fn close(self) -> Self {
         self.with(Step::Close)
     }
 
-    /// Resets the connection.
+    /// Resets the connection. The client loses what it has not read.
     #[must_use]
     pub fn reset(self) -> Self {
         self.with(Step::Reset)
     }
 
-    /// Reads nothing more from the connection.
+    /// Reads nothing more from the connection, so that the link fills up and the client cannot write.
     #[must_use]
     pub fn stop_reading(self) -> Self {
         self.with(Step::Read(false))
     }
 
-    /// Reads again.
+    /// Reads from the connection again.
     #[must_use]
     #[doc(hidden)]
     pub fn start_reading(self) -> Self {
@@ -186,30 +190,30 @@ impl fmt::Debug for Behavior {
     }
 }
 
-/// A request as the application has it.
+/// A request as the application has received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceivedRequest {
-    /// The connection's number.
+    /// The number of the connection. No two connections of a run have the same one.
     pub connection: usize,
     /// The request ID.
     pub request_id: u16,
     /// The role.
     pub role: Role,
-    /// Whether the connection is to be kept (`FCGI_KEEP_CONN`).
+    /// Whether the client wants the connection kept open (`FCGI_KEEP_CONN`).
     pub keep: bool,
-    /// The name-value pairs.
+    /// The name-value pairs of `FCGI_PARAMS`, in order.
     pub params: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The `FCGI_STDIN` stream as far as it has come.
+    /// The bytes of `FCGI_STDIN` that have arrived by now.
     pub stdin: Vec<u8>,
-    /// The `FCGI_DATA` stream as far as it has come.
+    /// The bytes of `FCGI_DATA` that have arrived by now.
     pub data: Vec<u8>,
-    /// The Web server has given it up, and the application has read that.
+    /// Whether the application has read an `FCGI_ABORT_REQUEST` for this request and goes on with it, as Go does.
     pub is_aborted: bool,
 }
 
 impl ReceivedRequest {
-    /// The last value given for a name.
+    /// The value of a parameter; the last one, if the name was sent more than once.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.params.iter().rev();

@@ -1,5 +1,5 @@
-//! The client's side of the virtual network: what is announced, and how connections take turns at writing and reading,
-//! all as [`Client`](crate::Client) does it.
+//! The client's side of the virtual network: what is announced, and how connections take turns at writing and reading.
+//! It does what [`Client`](crate::Client) does.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,39 +14,39 @@ use super::virtual_connection::{BUFFER_LEN, Found, Offer, VirtualConnection};
 use crate::engine::{Action, Disconnected, Engine};
 use crate::event::{ConnectionHandle, Event};
 
-/// The driver of an engine, on top of the applications' side.
+/// The driver of an engine, on top of the application side.
 pub(super) struct ClientSide {
     side: ApplicationSide,
     rng: Rng,
     is_shuffled: bool,
     max_sockets: Option<usize>,
-    /// The engine's memory for events.
+    /// The buffer for the engine's events.
     buffer: Vec<u8>,
-    /// What was read last.
+    /// The bytes of the last read.
     input: Vec<u8>,
 }
 
-/// Reacts to an event; may give commands.
+/// Called with each event. It may give commands to the engine.
 pub(super) type OnEvent<'a> = dyn FnMut(&mut Engine, Instant, Event<&[u8]>) + 'a;
 
-/// What a read was.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Read {
-    /// It brought something, which was fed.
+    /// It returned bytes, and the engine has them.
     Some,
     /// It would have blocked.
     Nothing,
-    /// It brought the end, or an error.
+    /// It returned the end, or an error.
     End,
 }
 
-/// What a connection's turn at writing has led to.
+/// The result of a connection's turn at writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Written {
     Nothing,
-    /// Something, and more may be taken.
+    /// Bytes were written, and more may be.
     Some,
-    /// It had to be read first, and that has brought something.
+    /// The connection had to be read first, and the read returned bytes.
     ReadFirst,
 }
 
@@ -78,7 +78,7 @@ impl ClientSide {
         self.max_sockets = most;
     }
 
-    /// One of so many places: the first, or when it is shuffled, any.
+    /// A place below `count`: 0, or any of them when the order is shuffled.
     pub(super) fn place(&mut self, count: u64) -> u64 {
         match self.is_shuffled {
             true => self.rng.below(count),
@@ -86,7 +86,7 @@ impl ClientSide {
         }
     }
 
-    /// Lets the next appointment happen that is due; false when there is none.
+    /// Carries out the next appointment that is due. False when there is none.
     pub(super) fn keep_appointment(&mut self, engine: &mut Engine) -> bool {
         let medium = self.side.medium_mut();
         let now = medium.now();
@@ -115,7 +115,8 @@ impl ClientSide {
         true
     }
 
-    /// Has the applications and the link go on without the client, whose appointments all come late.
+    /// Stops the client for a time. Applications and links go on; what was due at the client is due at the end of that
+    /// time.
     pub(super) fn hold_up(&mut self, time: Duration) {
         let medium = self.side.medium_mut();
         let until = later(medium.now(), time);
@@ -144,7 +145,7 @@ impl ClientSide {
         }
     }
 
-    /// Takes an event or an action from the engine; false when there is none.
+    /// Takes an event or an action from the engine. False when there is none.
     pub(super) fn take_output(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
         if !engine.has_output() {
             return false;
@@ -182,7 +183,7 @@ impl ClientSide {
                 if let Some(number) = medium.number(connection)
                     && let Some(own) = medium.connection_mut(number)
                 {
-                    // Perhaps nothing was announced, and something is there all the same.
+                    // Bytes may be in the socket although none were announced.
                     own.ask_to_read(engine.is_unread(connection));
                     medium.enqueue(number);
                 }
@@ -191,7 +192,7 @@ impl ClientSide {
         true
     }
 
-    /// The next connection in turn writes, or reads once; false when there is none.
+    /// The next connection in turn writes, or reads once. False when there is none.
     pub(super) fn take_turn(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
         let place = self.place(self.side.medium().ready_len() as u64);
         let medium = self.side.medium_mut();
@@ -224,7 +225,8 @@ impl ClientSide {
         true
     }
 
-    /// A time limit is over: sockets that are connected by now, and were not announced, are not late.
+    /// Looks at all sockets that are connecting, before a time limit counts: a socket that is connected by now is in
+    /// time, although that was not announced.
     pub(super) fn finish_connects(&mut self, engine: &mut Engine) {
         let numbers: Vec<usize> = self.side.medium().open_numbers().collect();
         for number in numbers {
@@ -266,7 +268,7 @@ impl ClientSide {
         medium.appoint(decided.map(|(at, _)| at), Appointment::Decided(number));
     }
 
-    /// The client looks at a socket that it is connecting.
+    /// The client looks whether a socket is connected.
     fn finish_connect(&mut self, engine: &mut Engine, number: usize) {
         let medium = self.side.medium_mut();
         let now = medium.now();
@@ -292,7 +294,7 @@ impl ClientSide {
         }
     }
 
-    /// Bytes or an end have come to the client's socket: the driver is told, and reads later.
+    /// Bytes, or the end of them, have arrived at the client's socket. The driver learns that now, and reads later.
     fn announce(&mut self, engine: &mut Engine, number: usize) {
         let medium = self.side.medium_mut();
         let now = medium.now();
@@ -421,7 +423,7 @@ impl ClientSide {
         }
     }
 
-    /// Gives the engine what was read.
+    /// Gives the engine the bytes that were read.
     fn feed(&mut self, engine: &mut Engine, handle: ConnectionHandle, on_event: &mut OnEvent<'_>) {
         let medium = self.side.medium_mut();
         let mut input = &self.input[..];
@@ -431,7 +433,7 @@ impl ClientSide {
         }
     }
 
-    /// A connection ended on its own.
+    /// Ends a connection that was lost.
     fn lose(
         &mut self,
         engine: &mut Engine,
@@ -446,7 +448,7 @@ impl ClientSide {
         engine.handle_closed(now, handle, why);
     }
 
-    /// The client drops a socket.
+    /// The client closes a socket.
     fn hang_up(&mut self, number: usize) {
         self.side.show(number, Notice::Closed);
         self.side.medium_mut().hang_up(number);

@@ -1,4 +1,4 @@
-//! The connections of a scripted application, the requests on them, and the workers that turn to them.
+//! The connections of a scripted application, the requests on them, and the workers that serve them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,42 +8,43 @@ use super::exchange::Exchange;
 use super::link::CloseKind;
 use crate::wire::{HEADER_LEN, Role};
 
-/// All connections, by their numbers, and all requests, by keys that are never used twice.
+/// All connections by their numbers, and all requests by keys. No key is used twice.
 #[derive(Default)]
 pub(super) struct Connections {
     quirks: Details,
     connections: BTreeMap<usize, Connection>,
     exchanges: BTreeMap<u64, Exchange>,
     next_exchange: u64,
-    /// Connections that no worker has turned to.
+    /// Connections that wait for a worker.
     waiting: VecDeque<usize>,
     busy_workers: usize,
 }
 
-/// One connection, as the application has it.
+/// One connection, as the application sees it.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
-    /// Requests by the IDs that are in use.
+    /// The keys of requests, by the IDs that are in use.
     live: BTreeMap<u16, u64>,
-    /// The ID of the request that has ended last.
+    /// The ID of the last request that has ended.
     last_id: Option<u16>,
+    /// The content of an `FCGI_GET_VALUES` record, as far as it has arrived.
     question: Vec<u8>,
     /// An answer to `FCGI_GET_VALUES` that waits for another byte.
     unsent: Option<Vec<u8>>,
     /// Bytes of content in the record that is being read.
     content_len: usize,
-    /// Bytes of content that are still to come in the record that is being read.
+    /// Bytes of content that are still missing from the record that is being read.
     content_left: usize,
     /// The record that is being read has padding.
     is_padded: bool,
-    /// The record that is being read was judged.
+    /// The record that is being read has no place, and what follows from that was done.
     is_judged: bool,
     has_worker: bool,
     reads: bool,
     closes_after_answer: bool,
-    /// The next byte costs the connection.
+    /// The connection is ended when the next record begins.
     is_doomed: bool,
-    /// Its direction is over: what comes is thrown away.
+    /// The application has ended its direction: whatever arrives is discarded.
     is_deaf: bool,
 }
 
@@ -60,7 +61,7 @@ impl Connections {
         self.connections.len()
     }
 
-    /// Requests that have not ended, or whose behaviors run on.
+    /// The number of requests that have not ended, or whose behaviors go on after their end.
     pub(super) fn exchanges_len(&self) -> usize {
         self.exchanges.len()
     }
@@ -115,12 +116,12 @@ impl Connections {
         }
     }
 
-    /// A request is over, and so is its behavior.
+    /// Forgets a request whose behavior is over.
     pub(super) fn remove_exchange(&mut self, key: u64) {
         self.exchanges.remove(&key);
     }
 
-    /// Ends a connection that is broken.
+    /// Ends a connection on which the client has sent what is not accepted, by close or reset as the quirk is.
     pub(super) fn refuse(&mut self, connection: usize, replies: &mut Replies) {
         match self.quirks.refuses_with {
             CloseKind::Fin => self.close(connection, replies),
@@ -149,7 +150,7 @@ impl Connections {
         }
     }
 
-    /// Lets free workers turn to connections that wait.
+    /// Gives waiting connections to free workers.
     fn employ(&mut self, replies: &mut Replies) {
         let most = self.quirks.workers.unwrap_or(usize::MAX);
         while self.busy_workers < most
@@ -163,7 +164,7 @@ impl Connections {
         }
     }
 
-    /// Reads, or stops reading, as it does by quirk.
+    /// Starts or stops reading a connection, as the quirks are.
     pub(super) fn turn(&mut self, connection: usize, replies: &mut Replies) {
         let Some(own) = self.connections.get_mut(&connection) else {
             return;
@@ -183,7 +184,7 @@ impl Connections {
 }
 
 impl Connection {
-    /// A record begins; an answer that has waited for it.
+    /// A record begins. Returns an answer that was held back until now.
     pub(super) fn begin_record(&mut self, header: [u8; HEADER_LEN]) -> Option<Vec<u8>> {
         let [_, _, _, _, len1, len0, padding_len, _] = header;
         self.content_len = usize::from(u16::from_be_bytes([len1, len0]));
@@ -193,7 +194,7 @@ impl Connection {
         self.unsent.take()
     }
 
-    /// Bytes of content have come; true when they were the last of the record.
+    /// Bytes of content have arrived. True when they were the last of their record.
     pub(super) fn take_content(&mut self, len: usize) -> bool {
         self.content_left = self.content_left.saturating_sub(len);
         self.content_left == 0
@@ -203,7 +204,7 @@ impl Connection {
         self.content_len > 0
     }
 
-    /// Judges the record that is being read; false when that was done.
+    /// Marks the record that is being read as one without a place. False when it was marked before.
     pub(super) fn judge(&mut self) -> bool {
         !std::mem::replace(&mut self.is_judged, true)
     }
@@ -218,17 +219,17 @@ impl Connection {
         self.live.values().next().copied()
     }
 
-    /// An ID is free again.
+    /// An ID is not in use any more.
     pub(super) fn release(&mut self, id: u16) {
         self.live.remove(&id);
     }
 
-    /// Whether its last request had this ID.
+    /// Whether the last request that has ended had this ID.
     pub(super) fn has_ended_last(&self, id: u16) -> bool {
         self.last_id == Some(id)
     }
 
-    /// A request has ended. `releases`: its ID is free again.
+    /// A request has ended. `releases`: its ID is not in use any more.
     pub(super) fn end(&mut self, id: u16, key: u64, releases: bool) {
         if releases && self.live(id) == Some(key) {
             self.release(id);
@@ -252,7 +253,7 @@ impl Connection {
         self.is_doomed
     }
 
-    /// Throws away what comes from now on.
+    /// Discards whatever arrives from now on.
     pub(super) fn stop_listening(&mut self) {
         self.is_deaf = true;
     }
@@ -261,7 +262,7 @@ impl Connection {
         self.is_deaf
     }
 
-    /// Bytes of `FCGI_GET_VALUES`; the whole question when they are the last.
+    /// Takes content of `FCGI_GET_VALUES`. Returns the whole content with the last bytes.
     pub(super) fn add_question(&mut self, data: &[u8], last: bool) -> Option<Vec<u8>> {
         self.question.extend_from_slice(data);
         last.then(|| std::mem::take(&mut self.question))
@@ -272,7 +273,7 @@ impl Connection {
         self.is_padded
     }
 
-    /// Holds an answer back until another byte comes.
+    /// Holds an answer back until another record begins.
     pub(super) fn hold_back(&mut self, answer: Vec<u8>) {
         self.unsent = Some(answer);
     }

@@ -1,4 +1,4 @@
-//! Every respect in which applications differ, as data.
+//! Each respect in which applications differ, as data.
 
 use super::link::CloseKind;
 use crate::wire::{MAX_ALIGNED_CONTENT_LEN, MPXS_CONNS};
@@ -6,67 +6,68 @@ use crate::wire::{MAX_ALIGNED_CONTENT_LEN, MPXS_CONNS};
 /// What [`Quirks`](super::Quirks) are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Details {
-    /// Serves several requests on a connection at a time.
+    /// Whether several requests are served on a connection at a time.
     pub multiplexes: bool,
-    /// When it turns to a request.
+    /// When the behavior of a request starts.
     pub starts: Starts,
-    /// When it reads.
+    /// When the application reads a connection.
     pub reads: Reads,
-    /// What becomes of a second request where it does not multiplex.
+    /// What happens to a second `FCGI_BEGIN_REQUEST` on a connection, if requests are not multiplexed.
     pub second_begin: SecondBegin,
-    /// What a record does that has no place where it comes.
+    /// What happens when a record arrives where it has no place.
     pub out_of_turn: OutOfTurn,
-    /// Which streams it ends with an empty record, and how it holds them back.
+    /// Which output streams are ended with an empty record, and whether output is held back.
     pub outputs: Outputs,
     /// The answer to `FCGI_GET_VALUES`.
     pub values: Values,
-    /// The answer is held back until another byte has come, padding of the question included.
+    /// Whether the answer to `FCGI_GET_VALUES` is held back until another byte has arrived. Padding counts.
     pub values_need_a_byte: bool,
-    /// What is answered to a record of an unknown type.
+    /// The answer to a record of an unknown type.
     pub unknown_type: UnknownType,
-    /// What `FCGI_ABORT_REQUEST` does.
+    /// The effect of `FCGI_ABORT_REQUEST`.
     pub abort: Abort,
-    /// Serves Authorizers and Filters.
+    /// Whether Authorizers and Filters are served, and not only Responders.
     pub all_roles: bool,
-    /// What becomes of a request for a role it does not serve.
+    /// What happens to a request for a role that is not served.
     pub unknown_role: UnknownRole,
-    /// The versions it accepts; another one costs the connection.
+    /// The versions that are accepted. A record with another one ends the connection.
     pub versions: Versions,
-    /// How it ends a connection that it finds broken.
+    /// How a connection is ended on which something arrives that is not accepted.
     pub refuses_with: CloseKind,
-    /// Serves a request with ID 0; if not, that costs the connection.
+    /// Whether a request with ID 0 is served. If not, it ends the connection.
     pub serves_id_zero: bool,
-    /// Tells requests apart by their IDs; if not, a record belongs to the request of its connection.
+    /// Whether requests are told apart by their IDs. If not, a record belongs to the only request of its connection.
     pub compares_ids: bool,
-    /// Takes every request for one with ID 1, and answers it as such. For one request at a time.
+    /// Whether every request is taken for one with ID 1, and answered with that ID. Only for one request at a time.
     pub knows_only_id_one: bool,
-    /// An ID is in use until `FCGI_STDIN` has ended, not until the request has; begun again it costs the connection.
+    /// Whether an ID is in use until `FCGI_STDIN` has ended, instead of until the request has ended. A second
+    /// `FCGI_BEGIN_REQUEST` with an ID in use then ends the connection.
     pub holds_ids: bool,
-    /// What becomes of a name-value pair that is in two records.
+    /// What happens to a name-value pair that is in two records.
     pub split_pairs: SplitPairs,
-    /// Most content and padding of one record, in bytes; more costs the connection.
+    /// The most content and padding of one record, in bytes. A longer record ends the connection.
     pub max_record_len: usize,
-    /// What its application statuses are.
+    /// Which application status a request ends with.
     pub app_status: AppStatus,
-    /// How it ends a connection that is not to be kept.
+    /// How a connection is ended that is not kept.
     pub not_kept: NotKept,
-    /// Loses what it has read together with a request and not used when that ends.
+    /// Whether bytes are lost that were read together with the last bytes of a request and belong to the next.
     pub loses_what_follows: bool,
-    /// Most content of one `FCGI_STDOUT` record.
+    /// The most content of one `FCGI_STDOUT` or `FCGI_STDERR` record that is sent, in bytes.
     pub record_len: usize,
-    /// Connections served at a time; others wait, connected but not read. `None`: any number.
+    /// How many connections are served at a time. Others are accepted and wait unread. `None`: any number.
     pub workers: Option<usize>,
 }
 
-/// When an application turns to a request.
+/// When the behavior of a request starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Starts {
-    /// When its parameters are complete.
+    /// When the parameters are complete.
     WithParams,
     /// With the first record of `FCGI_STDIN`, the empty one included.
     WithStdin,
-    /// When `CONTENT_LENGTH` bytes have come, whether `FCGI_STDIN` has ended or not. What exceeds them costs
-    /// the connection, what lacks is waited for.
+    /// When `CONTENT_LENGTH` bytes of the body have arrived, whether `FCGI_STDIN` has ended or not. If more bytes
+    /// arrive, the connection is closed after the answer; if fewer arrive, the application waits.
     WithBody,
 }
 
@@ -75,34 +76,34 @@ pub enum Starts {
 pub enum Reads {
     /// Always.
     Always,
-    /// Between requests, and when a behavior waits for the body. A behavior that runs on behind its end, as PHP's do
-    /// behind `fastcgi_finish_request`, keeps the next request waiting.
+    /// Between requests, and while a behavior waits for the body. A behavior that goes on after its end, as a PHP
+    /// script does after `fastcgi_finish_request`, keeps the next request waiting.
     OnDemand,
-    /// Until bytes of a body come that its behavior does not wait for: they stop the whole connection.
+    /// Until bytes of a body arrive that the behavior does not wait for. They stop the whole connection.
     UntilUnused,
 }
 
-/// What becomes of a second `FCGI_BEGIN_REQUEST` on an application that serves one at a time.
+/// What happens to a second `FCGI_BEGIN_REQUEST` on a connection whose application serves one request at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecondBegin {
-    /// `FCGI_CANT_MPX_CONN`, and the first request goes on.
+    /// It is refused with `FCGI_CANT_MPX_CONN`, and the first request goes on.
     CantMultiplex,
-    /// The same, but of the first request's body nothing more counts.
+    /// It is refused with `FCGI_CANT_MPX_CONN`, and the rest of the first request's body is ignored.
     CantMultiplexCutsBody,
     /// It is a record out of turn.
     OutOfTurn,
 }
 
-/// What a record does that has no place where it comes: of a type that only applications send, of an unknown
-/// one, of the body when there is no request.
+/// What happens when a record arrives where it has no place: a record of a type that only applications send, a record
+/// of an unknown type, or a body without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutOfTurn {
     /// Nothing.
     Ignored,
-    /// The request goes on with the body as it is, and the connection is closed behind its answer, or at once where
-    /// there is none.
+    /// The body ends here. The request goes on with it, and the connection is closed after the answer, or at once
+    /// without a request.
     CutsBody,
-    /// The same, without the bytes of the body since its last empty record.
+    /// As `CutsBody`, and the bytes of the body since its last empty record do not count.
     EmptiesBody,
 }
 
@@ -113,63 +114,65 @@ pub enum Outputs {
     NeverEnded,
     /// `FCGI_STDOUT`.
     StdoutEnded,
-    /// Each that was used, `FCGI_STDOUT` first.
+    /// Each stream that was used, `FCGI_STDOUT` first.
     EndedIfUsed,
-    /// `FCGI_STDERR` if it was used, then `FCGI_STDOUT`; both are held back up to 8 KiB.
+    /// `FCGI_STDERR` if it was used, then `FCGI_STDOUT`. Of each, up to 8 KiB are held back.
     Buffered,
 }
 
 /// The answer to `FCGI_GET_VALUES`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Values {
-    /// None, ever.
+    /// No answer.
     Silent,
-    /// Those of these pairs that were asked for.
+    /// The pairs in this list that were asked for.
     Pairs(Vec<(&'static str, &'static str)>),
-    /// These pairs, asked for or not, then a second result without any.
+    /// All of these pairs, then a second result without any.
     PairsAndEmpty(Vec<(&'static str, &'static str)>),
     /// `FCGI_UNKNOWN_TYPE`.
     UnknownType,
     /// The connection is closed.
     Close,
-    /// The pairs, and then the connection is closed: php-fpm before 8.3, by its sources.
+    /// The pairs in this list that were asked for, and then the connection is closed. php-fpm before 8.3 does this, by
+    /// its sources.
     PairsAndClose(Vec<(&'static str, &'static str)>),
 }
 
-/// What is answered to a record of an unknown type.
+/// The answer to a record of an unknown type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownType {
     /// `FCGI_UNKNOWN_TYPE`.
     Answered,
-    /// The same, to a management record; any other is out of turn.
+    /// `FCGI_UNKNOWN_TYPE` to a management record. Any other record is out of turn.
     AnsweredToManagement,
-    /// The same, and a content that the record has costs the connection.
+    /// `FCGI_UNKNOWN_TYPE` to a management record. If that has content, the connection is closed.
     AnsweredWithoutContent,
-    /// The same, to a record with the ID of a request.
+    /// `FCGI_UNKNOWN_TYPE` to a record with the ID of a request. Any other record is out of turn.
     AnsweredToRequests,
     /// It is out of turn.
     OutOfTurn,
 }
 
-/// What `FCGI_ABORT_REQUEST` does.
+/// The effect of `FCGI_ABORT_REQUEST`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abort {
     /// Nothing.
     Ignored,
-    /// The request ends at once; its behavior is dropped.
+    /// The request ends at once, and its behavior is dropped.
     Ends,
-    /// The request ends at once before the body's end, and its behavior runs on, with a second end; after it, nothing.
+    /// Before the end of the body, the request ends at once, and its behavior goes on and ends it a second time. After
+    /// the end of the body: nothing.
     EndsAndRunsOn,
     /// It is a record out of turn.
     OutOfTurn,
 }
 
-/// What becomes of a request for a role that is not served.
+/// What happens to a request for a role that is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownRole {
-    /// `FCGI_UNKNOWN_ROLE`.
+    /// It is refused with `FCGI_UNKNOWN_ROLE`.
     Refused,
-    /// It costs the connection.
+    /// It ends the connection.
     Closed,
 }
 
@@ -184,23 +187,23 @@ pub enum Versions {
     All,
 }
 
-/// What becomes of a name-value pair that is in two records.
+/// What happens to a name-value pair that is in two records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitPairs {
-    /// It is put together again.
+    /// Its parts are joined.
     Joined,
-    /// It costs the connection.
+    /// It ends the connection.
     Refused,
-    /// Its first part makes a shorter pair, and the rest is read as further ones.
+    /// The first part is taken for a shorter pair, and the rest for further pairs.
     Misread,
 }
 
-/// What application statuses are.
+/// Which application status a request ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppStatus {
-    /// As the behavior says.
+    /// The behavior's.
     AsSet,
-    /// As the behavior says, and when it says 0, the last one that was not 0.
+    /// The behavior's, but instead of 0 the last one that was not 0.
     Sticky,
     /// Always 0.
     Zero,
@@ -209,11 +212,11 @@ pub enum AppStatus {
 /// How an application ends a connection without `FCGI_KEEP_CONN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotKept {
-    /// It ends its own direction behind the first answer, and waits for the Web server to close.
+    /// It ends its own direction after the first answer, and waits until the Web server closes the connection.
     HalfCloses,
-    /// The same, behind the last answer.
+    /// It ends its own direction after the last answer, and waits until the Web server closes the connection.
     HalfClosesAtLast,
-    /// It closes behind the first answer.
+    /// It closes the connection after the first answer.
     Closes,
 }
 

@@ -1,4 +1,4 @@
-//! An application spoken to in bytes, without a client.
+//! A Web server that sends bytes to an application, without a client.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use super::framing::Framing;
 use super::link::CloseKind;
 use super::scripted::Scripted;
 
-/// A Web server made of bytes: sends what it is given, right or wrong, and collects what comes back.
+/// A Web server that sends bytes as they are, legal or not, and collects what comes back.
 ///
-/// Shows how an application with certain [`Quirks`](super::Quirks) answers what no correct client would send. There is no
-/// link in between: bytes arrive at once and whole.
+/// Shows how an application with certain [`Quirks`](super::Quirks) answers what no correct client would send. There is
+/// no link in between: bytes arrive at once and whole.
 ///
 /// ```
 /// use mio_fcgi::testkit::internals::Dialogue;
@@ -30,19 +30,19 @@ use super::scripted::Scripted;
 pub struct Dialogue {
     application: Box<dyn Application>,
     sides: Vec<Side>,
-    /// Calls of [`Application::woken`] to come: connection and token, by time and order.
+    /// Calls of [`Application::woken`] that are due later: connection and token, by time and order.
     wakes: BTreeMap<(Duration, u64), (usize, u64)>,
     next_wake: u64,
     now: Duration,
 }
 
-/// A connection as the Web server has it.
+/// A connection, as the Web server sees it.
 #[derive(Debug)]
 struct Side {
     framing: Framing,
-    /// Sent, and not read by the application.
+    /// Bytes that were sent, and that the application has not read.
     unread: Vec<u8>,
-    /// How many of them came together with what was read last.
+    /// How many of the unread bytes arrived together with the last bytes that were read.
     put_back: usize,
     reads: bool,
     received: Vec<u8>,
@@ -51,7 +51,7 @@ struct Side {
 }
 
 impl Dialogue {
-    /// With an application that nobody has connected to.
+    /// A Web server that has no connection to this application yet.
     pub fn new(application: Scripted) -> Self {
         Self {
             application: Box::new(application),
@@ -62,7 +62,7 @@ impl Dialogue {
         }
     }
 
-    /// Makes a connection; its number.
+    /// Makes a connection, and returns its number.
     pub fn connect(&mut self) -> usize {
         self.sides.push(Side {
             framing: Framing::default(),
@@ -97,7 +97,7 @@ impl Dialogue {
         }
     }
 
-    /// Lets so much time pass.
+    /// Lets this much time pass.
     pub fn advance(&mut self, time: Duration) {
         let until = self.now.saturating_add(time);
         while let Some(entry) = self.wakes.first_entry()
@@ -119,7 +119,7 @@ impl Dialogue {
         &self.sides[connection].received
     }
 
-    /// How the application has ended its direction; `None` while it has not.
+    /// How the application has ended its direction. `None` if it has not.
     ///
     /// # Panics
     /// When there is no such connection.
@@ -128,7 +128,7 @@ impl Dialogue {
         self.sides[connection].end
     }
 
-    /// Lets the application read as long as it does.
+    /// Lets the application read, until it stops or everything is read.
     fn feed(&mut self, number: usize) {
         while let Some(side) = self.sides.get_mut(number)
             && side.reads

@@ -7,14 +7,14 @@ use super::details::{SplitPairs, Starts};
 use super::output::Output;
 use crate::wire::{Pairs, Role};
 
-/// What has come of a request, what its behavior has yet to do, and what was written and not sent.
+/// What was received of a request, the steps that its behavior has left, and output that was written and not sent.
 pub(super) struct Exchange {
     received: ReceivedRequest,
     steps: VecDeque<Step>,
-    /// Bytes of `FCGI_PARAMS` that no pair was made of yet.
+    /// Bytes of `FCGI_PARAMS` that are not decoded yet.
     encoded_params: Vec<u8>,
     has_params: bool,
-    /// Its behavior has been asked for.
+    /// The application has been asked for the behavior.
     has_started: bool,
     has_stdin: bool,
     has_data: bool,
@@ -23,20 +23,20 @@ pub(super) struct Exchange {
     stderr: Output,
     /// A [`Behavior::wait`] is running.
     is_waiting: bool,
-    /// Nothing more that comes of the body counts.
+    /// The rest of the body is ignored.
     is_cut: bool,
-    /// Bytes of the body have come that the behavior does not wait for.
+    /// Bytes of the body have arrived that the behavior does not wait for.
     has_unused: bool,
-    /// Bytes of the body before its last empty record.
+    /// How many bytes of the body came before its last empty record.
     ended_len: usize,
 }
 
 /// What a behavior does next.
 pub(super) enum Next {
     Step(Step),
-    /// It waits: for time, for the body, or for more steps.
+    /// Nothing now: it waits for time or for the body, or its steps are over and the request has not ended.
     Later,
-    /// It is over, and so is its request.
+    /// Nothing any more: the behavior is over, and the request has ended.
     Over,
 }
 
@@ -101,18 +101,18 @@ impl Exchange {
         self.has_started
     }
 
-    /// Bytes of the body have come that the behavior does not wait for.
+    /// Whether bytes of the body have arrived that the behavior does not wait for.
     pub(super) fn has_unused(&self) -> bool {
         self.has_unused
     }
 
-    /// Whether it is read for, where that is done on demand.
+    /// Whether an application that reads on demand reads for this request.
     pub(super) fn is_demanding(&self) -> bool {
         !self.has_started || self.awaits_stdin()
     }
 
-    /// Takes bytes of `FCGI_PARAMS`; false when a pair is cut where none may be. `ends_record`: no more of
-    /// them are in this record.
+    /// Takes bytes of `FCGI_PARAMS`. False when a pair is cut where no pair may be. `ends_record`: they are the last of
+    /// their record.
     pub(super) fn add_params(&mut self, data: &[u8], ends_record: bool, split: SplitPairs) -> bool {
         self.encoded_params.extend_from_slice(data);
         if !ends_record || split == SplitPairs::Joined {
@@ -127,7 +127,7 @@ impl Exchange {
         self.has_params = true;
     }
 
-    /// Makes pairs of what has come; false when the last one is not whole.
+    /// Decodes the bytes of `FCGI_PARAMS` to pairs. False when the last pair is not whole.
     fn decode_params(&mut self, split: SplitPairs) -> bool {
         let encoded = std::mem::take(&mut self.encoded_params);
         let params = &mut self.received.params;
@@ -146,14 +146,14 @@ impl Exchange {
         is_whole
     }
 
-    /// The bytes of the body that the request declares.
+    /// The length of the body that the request declares.
     fn declared_len(&self) -> usize {
         let text = self.received.param("CONTENT_LENGTH");
         let text = text.and_then(|bytes| std::str::from_utf8(bytes).ok());
         text.and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
-    /// Takes bytes of the body; false when they exceed what is declared, where that counts.
+    /// Takes bytes of the body; none are its end. False when they exceed the declared length, if that counts.
     pub(super) fn add_stdin(&mut self, data: &[u8], starts: Starts) -> bool {
         if data.is_empty() {
             self.ended_len = self.received.stdin.len();
@@ -173,19 +173,19 @@ impl Exchange {
         data.len() <= most
     }
 
-    /// The behavior has been asked what it makes of a piece of the body, or with no byte of its end.
+    /// Notes whether the behavior has used bytes of the body; none are its end.
     pub(super) fn note_use(&mut self, data: &[u8]) {
         let is_used = data.is_empty() || self.awaits_stdin() || self.has_ended;
         self.has_unused = self.has_started && !is_used;
     }
 
-    /// Takes bytes of `FCGI_DATA`, or with no byte its end.
+    /// Takes bytes of `FCGI_DATA`; none are its end.
     pub(super) fn add_data(&mut self, data: &[u8]) {
         self.received.data.extend_from_slice(data);
         self.has_data |= data.is_empty();
     }
 
-    /// Whether the application turns to it now. `with_stdin`: because of a record of `FCGI_STDIN`.
+    /// Whether the behavior starts now. `with_stdin`: a record of `FCGI_STDIN` has just arrived.
     pub(super) fn can_start(&mut self, starts: Starts, with_stdin: bool) -> bool {
         if self.has_started || !self.has_params {
             return false;
@@ -238,34 +238,34 @@ impl Exchange {
         self.is_waiting = false;
     }
 
-    /// It has ended, whatever steps are left.
+    /// The request has ended. Its behavior may have steps left.
     pub(super) fn finish(&mut self) {
         self.has_ended = true;
         self.has_unused = false;
     }
 
-    /// Drops its behavior.
+    /// Drops the steps of its behavior.
     pub(super) fn drop_steps(&mut self) {
         self.steps.clear();
     }
 
-    /// The Web server has given it up, and its behavior runs on.
+    /// The Web server has aborted the request, and its behavior goes on.
     pub(super) fn abort(&mut self) {
         self.received.is_aborted = true;
         self.cut_body();
     }
 
-    /// Nothing more that comes of the body counts.
+    /// Ignores the rest of the body.
     pub(super) fn ignore_body(&mut self) {
         self.is_cut = true;
     }
 
-    /// What has come of the body after its last empty record does not count.
+    /// Forgets the bytes of the body since its last empty record.
     pub(super) fn forget_unended(&mut self) {
         self.received.stdin.truncate(self.ended_len);
     }
 
-    /// The body counts as complete, as far as it has come.
+    /// Takes the body for complete, and ignores the rest of it.
     pub(super) fn cut_body(&mut self) {
         self.is_cut = true;
         self.has_stdin = true;
@@ -279,7 +279,7 @@ impl Exchange {
     }
 }
 
-/// The next pair, as long as it goes on.
+/// Takes the next pair. If bytes are missing at the end, the pair is shorter than its lengths say.
 fn take_pair(bytes: &mut &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let name_len = take_len(bytes)?;
     let value_len = take_len(bytes)?;

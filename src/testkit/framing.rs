@@ -1,24 +1,24 @@
-//! What an application reads: records, header by header.
+//! How an application reads: record by record, with a look at each header first.
 
 use super::application::{Application, Replies};
 use crate::wire::{Demux, HEADER_LEN, Header, VERSION};
 
-/// Takes the bytes of one connection apart for an application, asking it about each header first.
+/// Decodes the bytes of one connection for an application, which is asked about each header first.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     demux: Demux,
-    /// What there is of the next record's header.
+    /// The bytes of the next record's header that have arrived.
     header: [u8; HEADER_LEN],
     header_len: usize,
-    /// Bytes of the record that are still to come.
+    /// Bytes of the current record that are still missing.
     rest: usize,
     /// The application takes nothing more.
     refused: bool,
 }
 
 impl Framing {
-    /// Hands what can be read to the application: a header, or one item. `input` moves past it; what is
-    /// read behind a refusal is lost.
+    /// Hands the application a header or one item. `input` moves past what was used. What is read after a refusal is
+    /// lost.
     pub(super) fn read_item(
         &mut self,
         number: usize,
@@ -53,7 +53,7 @@ impl Framing {
             self.refused = true;
             return;
         }
-        // A version that the application accepts is one that the decoder has to bear.
+        // The decoder accepts version 1 only; the application may accept others.
         header[0] = VERSION;
         if let Ok(Header {
             content_len,

@@ -1,9 +1,9 @@
-//! Instants that any duration leads to.
+//! Additions of any duration to an instant.
 
 use std::time::{Duration, Instant};
 
-/// `time` after `at`. What is longer than a hundred years counts as a hundred years, so that no duration is too long
-/// to be added, nor one after another.
+/// The instant `time` after `at`. A duration of more than a hundred years counts as a hundred years, so that no
+/// addition overflows, and neither do several of them.
 pub(super) fn later(at: Instant, time: Duration) -> Instant {
     at + time.min(LONGEST)
 }

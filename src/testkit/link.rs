@@ -1,4 +1,4 @@
-//! The virtual link: one direction of one transport connection.
+//! The settings of virtual connections, and one direction of a connection.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -163,12 +163,12 @@ impl Default for Link {
 /// Where a run of bytes is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fragments {
-    /// Nowhere.
+    /// Nowhere: all bytes in one piece.
     #[default]
     Whole,
-    /// After each so many bytes (0 counts as 1).
+    /// After every N bytes (0 counts as 1).
     Each(usize),
-    /// After 1 to so many bytes, drawn from the seed.
+    /// After 1 to N bytes, drawn from the seed each time.
     UpTo(usize),
 }
 
@@ -178,7 +178,7 @@ impl Fragments {
         self.cut(whole, rng)
     }
 
-    /// How many of `available` bytes, at least 1 of them, come at once.
+    /// The length of the next piece of `available` bytes. At least 1.
     pub(super) fn cut(self, available: usize, rng: &mut Rng) -> usize {
         match self {
             Self::Whole => available,
@@ -188,36 +188,36 @@ impl Fragments {
     }
 }
 
-/// An end that no behavior asks for: the application's process or its machine dies.
+/// An end that no behavior asks for, as when the application's process or its machine dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Break {
-    /// Which bytes count.
+    /// The direction whose bytes are counted.
     pub counts: Towards,
-    /// How many of them pass before the end: 0 ends the connection when it has been made.
+    /// How many bytes pass before the end. 0 ends the connection when it has been made.
     pub after: u64,
-    /// How it ends.
+    /// How the connection ends.
     pub end: CloseKind,
 }
 
 /// A direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Towards {
-    /// What the application sends.
+    /// From the application to the client.
     Client,
-    /// What it reads.
+    /// From the client to the application. A byte counts when the application reads it.
     Application,
 }
 
-/// One direction. What is sent waits outside while the pipe is full, then flies, then lies unread.
+/// One direction of a connection. A byte is outside while the pipe is full, then in flight, then unread.
 #[derive(Debug)]
 pub(super) struct Pipe {
     link: Link,
     outside: VecDeque<Segment>,
     flying: VecDeque<(Instant, Segment)>,
     unread: VecDeque<u8>,
-    /// When the unread bytes arrived, and how many at a time.
+    /// When the unread bytes arrived, and how many each time.
     arrivals: VecDeque<(Instant, usize)>,
-    /// What comes after the unread bytes, and since when.
+    /// The end, which is after the unread bytes, and when it arrived.
     end: Option<(Instant, CloseKind)>,
     in_flight: usize,
     busy_until: Instant,
@@ -232,9 +232,9 @@ enum Segment {
 /// How a direction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseKind {
-    /// In order, behind the bytes.
+    /// In order, after the bytes.
     Fin,
-    /// At once; what was not read is lost.
+    /// At once. What was not read is lost.
     Reset,
 }
 
@@ -252,13 +252,14 @@ impl Pipe {
         }
     }
 
-    /// Bytes that one more write can bring in.
+    /// How many bytes a write can add.
     pub(super) fn room(&self) -> usize {
         let taken = self.in_flight + self.unread.len();
         self.link.capacity.max(1).saturating_sub(taken)
     }
 
-    /// Sends bytes; they wait outside for room. Returns when something arrives, if that is news.
+    /// Sends bytes, which wait outside until there is room. Returns when the last of those that are now in flight
+    /// arrives.
     pub(super) fn send(&mut self, now: Instant, bytes: Vec<u8>) -> Option<Instant> {
         if bytes.is_empty() {
             return None;
@@ -280,7 +281,7 @@ impl Pipe {
         self.take_off(now)
     }
 
-    /// Moves what fits from outside into flight; the last arrival.
+    /// Moves what there is room for from outside into flight. Returns the last arrival.
     fn take_off(&mut self, now: Instant) -> Option<Instant> {
         let mut last = None;
         loop {
@@ -312,7 +313,7 @@ impl Pipe {
         }
     }
 
-    /// Takes in what has arrived by now; true when there was anything.
+    /// Makes unread what has arrived by now. True when there was anything.
     pub(super) fn arrive(&mut self, now: Instant) -> bool {
         let mut any = false;
         while self.flying.front().is_some_and(|(at, _)| *at <= now) {
@@ -337,7 +338,7 @@ impl Pipe {
         any
     }
 
-    /// Moves up to `len` unread bytes to `out`; the arrival of what that made room for.
+    /// Moves up to `len` unread bytes to `out`. Returns when the bytes arrive for which there is room now.
     pub(super) fn read(&mut self, now: Instant, len: usize, out: &mut Vec<u8>) -> Option<Instant> {
         let len = len.min(self.unread.len());
         out.extend(self.unread.drain(..len));
@@ -363,14 +364,14 @@ impl Pipe {
         }
     }
 
-    /// Drops what is unread, and what comes.
+    /// Drops the unread bytes. Returns when the bytes arrive for which there is room now.
     pub(super) fn discard(&mut self, now: Instant) -> Option<Instant> {
         self.unread.clear();
         self.arrivals.clear();
         self.take_off(now)
     }
 
-    /// Since when there has been something to read, or the end, whether anybody was told or not.
+    /// Since when there have been bytes to read, or the end, whether that was announced or not.
     pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
         let read = self.arrivals.front().map(|(at, _)| *at);
         let flying = self.flying.front().map(|(at, _)| *at);
@@ -379,7 +380,7 @@ impl Pipe {
         read.or(end).or(arrived)
     }
 
-    /// Whether it has ended, however much is unread before that.
+    /// Whether the end has arrived. There may be unread bytes before it.
     pub(super) fn has_end(&self) -> bool {
         self.end.is_some()
     }
@@ -393,7 +394,7 @@ impl Pipe {
         self.unread.len()
     }
 
-    /// How it has ended, once all bytes were read.
+    /// How the direction has ended, when all bytes are read.
     pub(super) fn ended(&self) -> Option<CloseKind> {
         let (_, end) = self.end.filter(|_| self.unread.is_empty())?;
         Some(end)

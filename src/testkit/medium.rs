@@ -1,4 +1,4 @@
-//! What lies between the client and the applications: the connections, the clock, and the record of what happened.
+//! Everything between the client and the applications: the connections, the clock, and the trace of what happened.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,15 +10,15 @@ use super::trace::Trace;
 use super::virtual_connection::VirtualConnection;
 use crate::event::{ConnectionHandle, Event, EventKind};
 
-/// All connections. They are told apart by numbers that are never used twice.
+/// All connections, by numbers that are never used twice.
 pub(super) struct Medium {
     agenda: Agenda,
     trace: Trace,
     tally: Tally,
     links: Vec<Option<Box<VirtualConnection>>>,
-    /// Numbers of the links that the client has a socket for, by [`ConnectionHandle::index`].
+    /// Numbers of the connections for which the client has a socket, by [`ConnectionHandle::index`].
     by_index: Vec<Option<usize>>,
-    /// Numbers of the links that have a turn.
+    /// Numbers of the connections that wait for their turn.
     ready: VecDeque<usize>,
 }
 
@@ -50,7 +50,7 @@ impl Medium {
         self.agenda.advance_to(now);
     }
 
-    /// Has something happen; never, when there is no time.
+    /// Makes an appointment. Does nothing without an instant.
     pub(super) fn appoint(&mut self, at: Option<Instant>, what: Appointment) {
         if let Some(at) = at {
             self.agenda.appoint(at, what);
@@ -61,7 +61,7 @@ impl Medium {
         self.agenda.next()
     }
 
-    /// Takes the next appointment, if it is due by then.
+    /// Takes the next appointment, if it is due at `until` or before.
     pub(super) fn take_appointment(&mut self, until: Instant) -> Option<(Instant, Appointment)> {
         self.agenda.take_until(until)
     }
@@ -113,25 +113,25 @@ impl Medium {
         self.links.get_mut(number)?.as_deref_mut()
     }
 
-    /// The number of a connection that the client has a socket for.
+    /// The number of a connection for which the client has a socket.
     pub(super) fn number(&self, handle: ConnectionHandle) -> Option<usize> {
         let number = self.by_index.get(handle.index()).copied().flatten()?;
         let own = self.connection(number)?;
         (own.handle() == handle).then_some(number)
     }
 
-    /// Numbers of the connections that the client has a socket for.
+    /// The numbers of the connections for which the client has a socket.
     pub(super) fn open_numbers(&self) -> impl Iterator<Item = usize> {
         self.by_index.iter().flatten().copied()
     }
 
-    /// The connections that the client has a socket for.
+    /// The connections for which the client has a socket.
     pub(super) fn open_links(&self) -> impl Iterator<Item = &VirtualConnection> {
         self.open_numbers()
             .filter_map(|number| self.connection(number))
     }
 
-    /// A connection that the client has a socket for from now on; its number.
+    /// Adds a connection for which the client has a socket from now on. Returns its number.
     pub(super) fn add(&mut self, own: VirtualConnection) -> usize {
         let number = self.links.len();
         let index = own.handle().index();
@@ -143,7 +143,7 @@ impl Medium {
         number
     }
 
-    /// The client drops a socket.
+    /// The client closes a socket.
     pub(super) fn hang_up(&mut self, number: usize) {
         let now = self.now();
         let Some(own) = self.connection_mut(number) else {
@@ -179,12 +179,12 @@ impl Medium {
         }
     }
 
-    /// Connections that have a turn.
+    /// How many connections wait for their turn.
     pub(super) fn ready_len(&self) -> usize {
         self.ready.len()
     }
 
-    /// The connection whose turn it is, at a place among those that have one.
+    /// Takes the connection at a place among those that wait for their turn.
     pub(super) fn next_turn(&mut self, place: usize) -> Option<usize> {
         self.ready.remove(place)
     }

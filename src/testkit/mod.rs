@@ -18,14 +18,15 @@
 //! # Limits
 //!
 //! A virtual connection is neither TCP nor a Unix socket. There are no packets, no Nagle's algorithm and no lingering
-//! close, and after a write was lost, bytes that were received before the reset came back can still be read. A duration of
-//! more than a hundred years counts as a hundred years. [`Quirks`] are those of the versions named there. Only real sockets
-//! show what the bytes cost in real time.
+//! close, and after a write was lost, bytes that were received before the reset came back can still be read. A duration
+//! of more than a hundred years counts as a hundred years. [`Quirks`] are those of the versions named there. Only real
+//! sockets show what the bytes cost in real time.
 
-// Each file owns the fields of its struct, and calls only files below it. `network`, which is called from outside, is above
-// `client_side` (the driver), `application_side`, `medium` (the connections, and what happens when), `virtual_connection`
-// (both ends of one connection) and `link` (one direction). `scripted` is above `receive` (takes records), `respond` (takes
-// the steps of behaviors), `connections` (also has the workers) and `exchange` (one request).
+// Each file owns the fields of its struct, and calls only files below it. `network`, which is called from outside, is
+// above `client_side` (the driver), `application_side`, `medium` (the connections, and what happens when),
+// `virtual_connection` (both ends of one connection) and `link` (one direction). `scripted` is above `receive` (takes
+// records), `respond` (takes the steps of behaviors), `connections` (also has the workers) and `exchange` (one
+// request).
 
 mod agenda;
 mod application;

@@ -1,4 +1,4 @@
-//! The virtual network: carries an engine's bytes to applications and back, under a virtual clock.
+//! The virtual network: carries an engine's bytes to applications and back, in virtual time.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,22 +11,25 @@ use super::tally::Tally;
 use crate::engine::Engine;
 use crate::event::ConnectionHandle;
 
-/// The driver of an [`Engine`] in a test: what mio, the sockets and the applications are in a program.
+/// The driver of an [`Engine`] in a test. It takes the place of mio, the sockets and the applications.
 ///
-/// [`Sim`](super::Sim) owns an engine and one of these. Code that has its own engine calls
-/// [`advance`](Self::advance), and gives commands before, behind and from within as it likes.
+/// Code under test has its own engine: the test calls [`advance`](Self::advance), and the code gives commands to the
+/// engine before it, after it, and from its events. [`Sim`](super::Sim) owns an engine and a network.
+///
+/// The same seed and calls give the same events at the same instants of virtual time.
 pub struct Network {
     client: ClientSide,
-    /// The engine has been driven.
+    /// The engine was driven before.
     has_started: bool,
 }
 
-/// Steps after which a run gives up: a loop without end would be a bug.
+/// After this many steps a run panics, because it does not end.
 pub(super) const MAX_STEPS: u64 = 50_000_000;
 
 impl Network {
-    /// A network of so many servers that refuse to be connected to, until told otherwise. `origin` is the
-    /// virtual clock's first instant; which one it is changes nothing.
+    /// A network of this many servers, each of which refuses connections until it is [set up](Self::server).
+    ///
+    /// `origin` is the first instant of the virtual clock. No result depends on it. The `seed` decides what is random.
     #[must_use]
     pub fn new(servers: usize, origin: Instant, seed: u64) -> Self {
         Self {
@@ -35,69 +38,68 @@ impl Network {
         }
     }
 
-    /// A server, to be set up.
+    /// A server, to set up its application, its links and its connects.
     ///
     /// # Panics
-    /// When there is no such server.
+    /// If there is no such server.
     pub fn server(&mut self, index: usize) -> &mut Server {
         self.client.side_mut().server_mut(index)
     }
 
-    /// Lets what can happen at the same instant happen in an order drawn from the seed, between connections
-    /// too, instead of always in the same one.
+    /// Draws the order of what can happen at the same instant from the seed, instead of using the same order always.
     #[doc(hidden)]
     pub fn shuffle(&mut self) {
         self.client.shuffle();
     }
 
-    /// Lets the client have so many sockets at a time, whichever server they lead to; a connect above that is a shortage,
-    /// see [`Disconnected::Shortage`](crate::Disconnected::Shortage). `None`: no limit.
+    /// Limits how many sockets the client has at a time, to all servers together. A connect above the limit fails as
+    /// [`Disconnected::Shortage`](crate::Disconnected::Shortage). `None`: no limit.
     #[doc(hidden)]
     pub fn limit_sockets(&mut self, most: Option<usize>) {
         self.client.limit_sockets(most);
     }
 
-    /// Keeps the trace as lines, see [`trace`](Self::trace).
+    /// Keeps the lines of the [`trace`](Self::trace) from now on.
     #[doc(hidden)]
     pub fn keep_trace(&mut self) {
         self.client.side_mut().medium_mut().keep_trace();
     }
 
-    /// The lines of the trace since [`keep_trace`](Self::keep_trace).
+    /// What has happened since [`keep_trace`](Self::keep_trace), line by line.
     #[must_use]
     #[doc(hidden)]
     pub fn trace(&self) -> &[String] {
         self.medium().trace().lines()
     }
 
-    /// A hash over everything that has happened: equal for equal seeds and calls.
+    /// A hash over everything that has happened. It is equal for equal seeds and calls.
     #[must_use]
     #[doc(hidden)]
     pub fn trace_hash(&self) -> u64 {
         self.medium().trace().hash()
     }
 
-    /// How often the network has made things hard so far: whether a test has had the faults that it is about.
+    /// How often each fault has happened by now, so that a test can check that it had the fault that it is about.
     #[must_use]
     #[doc(hidden)]
     pub fn tally(&self) -> Tally {
         self.medium().tally()
     }
 
-    /// The virtual time.
+    /// The current instant of the virtual clock.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.medium().now()
     }
 
-    /// The virtual time since the beginning.
+    /// The virtual time since the first instant.
     #[must_use]
     #[doc(hidden)]
     pub fn elapsed(&self) -> Duration {
         self.medium().elapsed()
     }
 
-    /// Sockets that the client has to a server, connecting ones included.
+    /// How many sockets the client has to a server. Sockets that are still connecting count.
     #[must_use]
     #[doc(hidden)]
     pub fn open_sockets(&self, server: usize) -> usize {
@@ -105,7 +107,7 @@ impl Network {
         links.filter(|own| own.server() == server).count()
     }
 
-    /// How long the oldest of the sockets that are still being connected has been.
+    /// How long the oldest of the sockets that are still connecting has been connecting.
     #[must_use]
     #[doc(hidden)]
     pub fn longest_connect(&self) -> Option<Duration> {
@@ -114,8 +116,8 @@ impl Network {
         Some(self.now() - since)
     }
 
-    /// Since when something has been waiting in the client's socket, bytes or the end, announced or not, counted from
-    /// the beginning. Connections are counted from 0 in the order of their connects.
+    /// Since when bytes, or the end, have been unread in the client's socket, announced or not. The time counts from
+    /// the first instant, and connections from 0, in the order of their connects.
     #[must_use]
     #[doc(hidden)]
     pub fn unread_since(&self, connection: usize) -> Option<Duration> {
@@ -124,23 +126,28 @@ impl Network {
         Some(medium.since_origin(since))
     }
 
-    /// When something happens next: on the link, in an application, in the engine. `None`: never.
+    /// The instant at which something happens next: on a link, in an application, or in the engine. `None` if nothing
+    /// will.
+    ///
+    /// What can happen now is not counted: call [`advance`](Self::advance) with zero before.
     #[must_use]
     pub fn next(&self, engine: &Engine) -> Option<Instant> {
         let appointment = self.medium().next_appointment();
         appointment.into_iter().chain(engine.poll_timeout()).min()
     }
 
-    /// Moves the clock on; never back. What was due in between happens late, in the next steps.
+    /// Moves the clock forward, never back. What was due in between happens late, in the next steps.
     #[doc(hidden)]
     pub fn advance_to(&mut self, now: Instant) {
         self.client.side_mut().medium_mut().advance_to(now);
     }
 
-    /// Lets so much time pass, and all happen that falls into it.
+    /// Lets this much time pass, with everything that happens in it. Zero: everything that can happen now.
+    ///
+    /// `on_event` is called with the engine, the instant and each event, and may give commands to the engine.
     ///
     /// # Panics
-    /// When something goes on happening at one instant without end.
+    /// If 50 million things happen at one instant, which is taken for a loop without end.
     pub fn advance(&mut self, engine: &mut Engine, time: Duration, on_event: &mut OnEvent<'_>) {
         let until = later(self.now(), time);
         self.settle(engine, on_event);
@@ -152,10 +159,10 @@ impl Network {
         self.settle(engine, on_event);
     }
 
-    /// Lets everything happen that can happen now.
+    /// Does everything that can be done now.
     ///
     /// # Panics
-    /// When it does not end.
+    /// If 50 million things happen at this instant.
     #[doc(hidden)]
     pub fn settle(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) {
         let mut steps = 0;
@@ -165,15 +172,15 @@ impl Network {
         }
     }
 
-    /// Does one thing that can be done now: an announcement, a write, a read, a deadline, an event. False when there is
-    /// none.
+    /// Does one thing that can be done now: an announcement, a write, a read, a deadline or an event. False when there
+    /// is none.
     ///
-    /// What arrives is announced in one step and read in a later one. In between come what was announced before and the
-    /// engine's outputs, and with [`shuffle`](Self::shuffle) anything else.
+    /// Bytes that arrive are announced in one step and read in a later one. In between are earlier announcements and
+    /// the engine's outputs, and with [`shuffle`](Self::shuffle) anything else.
     #[doc(hidden)]
     pub fn step(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
         if !std::mem::replace(&mut self.has_started, true) {
-            // As a program's first turn does, before anything is connected.
+            // A program's first turn does the same, before anything is connected.
             engine.expect_reports();
             engine.handle_timeout(self.now());
         }
@@ -194,8 +201,8 @@ impl Network {
         })
     }
 
-    /// A connection that the engine wants to use while nothing was asked of the driver: an action that the engine
-    /// forgot. To be called when [`step`](Self::step) is false.
+    /// A connection that the engine wants to use without having asked the driver to: a forgotten action. Call it when
+    /// [`step`](Self::step) has returned false.
     #[must_use]
     #[doc(hidden)]
     pub fn forgotten(&self, engine: &Engine) -> Option<ConnectionHandle> {
@@ -206,8 +213,8 @@ impl Network {
         forgotten.map(|own| own.handle())
     }
 
-    /// Stops the client's process for so long: applications and the link go on. What comes for the client meanwhile lies
-    /// in its sockets, and is announced, late, together with the time limits that are over.
+    /// Stops the client's process for this long, while applications and links go on. What arrives for the client is in
+    /// its sockets then, and is announced late, together with the time limits that are over.
     #[doc(hidden)]
     pub fn hold_up(&mut self, time: Duration) {
         self.client.hold_up(time);

@@ -1,6 +1,6 @@
 //! One output stream of a request, at a scripted application.
 
-/// What is written, until it is sent.
+/// The bytes that were written and not sent.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     held: Vec<u8>,
@@ -14,7 +14,7 @@ impl Output {
         self.held.extend_from_slice(content);
     }
 
-    /// Takes what is to be sent: all, once that is more than `most`.
+    /// Takes the bytes to send: all of them if they are more than `most`, or none.
     pub(super) fn take(&mut self, most: usize) -> Vec<u8> {
         match self.held.len() > most {
             true => std::mem::take(&mut self.held),
@@ -22,12 +22,12 @@ impl Output {
         }
     }
 
-    /// Whether anything was written.
+    /// Whether a byte was ever written.
     pub(super) fn is_used(&self) -> bool {
         self.is_used
     }
 
-    /// Ends it; false when it has ended.
+    /// Ends the stream. False if it had ended before.
     pub(super) fn end(&mut self) -> bool {
         !std::mem::replace(&mut self.has_ended, true)
     }

@@ -1,7 +1,4 @@
-//! How applications differ where FastCGI leaves them free, or where they take the liberty.
-//!
-//! The figures are observations of php-fpm 8.2, libfcgi 2.4, Go 1.19's net/http/fcgi and flup 1.0 for
-//! Python 3. The repository's tests hold these quirks against those applications, bytes for bytes.
+//! How real applications differ, where FastCGI leaves them free and where they do not keep to it.
 
 use super::details::{
     Abort, AppStatus, Details, NotKept, OutOfTurn, Outputs, Reads, SecondBegin, SplitPairs, Starts,
@@ -10,17 +7,21 @@ use super::details::{
 use super::link::CloseKind;
 use crate::wire::{MAX_CONNS, MAX_REQS, MPXS_CONNS};
 
-/// What an application does by quirk, whatever its behavior says.
+/// How real applications differ, where FastCGI leaves them free and where they do not keep to it.
+///
+/// A [`Behavior`](super::Behavior) says what an application does with a request, and its quirks say how. They were
+/// observed on php-fpm 8.2, libfcgi 2.4, Go 1.19's net/http/fcgi and flup 1.0 for Python 3. The repository's tests
+/// compare them with these applications, byte for byte.
 ///
 /// | quirk                         | [`ideal`] | [`php_fpm`] | [`libfcgi`] | [`go`] | [`flup`] |
 /// |-------------------------------|-----------|-------------|-------------|--------|----------|
 /// | requests on a connection      | many      | one         | one         | many   | one, or many |
-/// | the behavior starts             | with the parameters | with the body | with the parameters | with `FCGI_STDIN` | with the parameters |
+/// | the behavior starts           | with the parameters | with the body | with the parameters | with `FCGI_STDIN` | with the parameters |
 /// | empty `FCGI_STDOUT` at the end | yes      | never       | yes         | yes    | if used |
 /// | `FCGI_GET_VALUES`             | MPXS 1    | MPXS 0      | all, if a byte follows | MPXS 1, then an empty one | empty |
 /// | `FCGI_ABORT_REQUEST`          | end       | cuts the body | cuts the body | end, output later | nothing |
 /// | a second request meanwhile    | served    | cuts the body | refused, cuts the body | served | refused, or served |
-/// | a second request right behind | served    | served      | lost        | served | served |
+/// | a second request right after  | served    | served      | lost        | served | served |
 /// | application status            | as set    | always 0    | sticks      | 0      | as set |
 /// | a pair in two records         | joined    | reset       | joined      | joined | misread |
 /// | versions                      | 1         | from 1 on   | 1           | 1      | any |
@@ -34,13 +35,13 @@ use crate::wire::{MAX_CONNS, MAX_REQS, MPXS_CONNS};
 pub struct Quirks(Details);
 
 impl Quirks {
-    /// As FastCGI 1.0 has it, multiplexing.
+    /// FastCGI 1.0 as it is specified, with multiplexing. The default.
     #[must_use]
     pub fn ideal() -> Self {
         Self(Details::default())
     }
 
-    /// php-fpm with so many children.
+    /// php-fpm with this many children (`pm.max_children`). A child serves one connection until that is closed.
     #[must_use]
     pub fn php_fpm(workers: usize) -> Self {
         Self(Details {
@@ -65,7 +66,7 @@ impl Quirks {
         })
     }
 
-    /// libfcgi (C, Perl, fcgiwrap) with so many processes.
+    /// libfcgi (C, Perl, fcgiwrap) with this many processes. A process serves one connection until that is closed.
     #[must_use]
     pub fn libfcgi(workers: usize) -> Self {
         Self(Details {
@@ -105,7 +106,7 @@ impl Quirks {
         })
     }
 
-    /// flup for Python 3, one request at a time.
+    /// flup for Python 3, with one request on a connection at a time.
     #[must_use]
     pub fn flup() -> Self {
         Self(Details {
@@ -115,7 +116,7 @@ impl Quirks {
         })
     }
 
-    /// flup with `multiplexed=True`.
+    /// flup for Python 3 with `multiplexed=True`.
     #[must_use]
     pub fn flup_multiplexed() -> Self {
         Self(Details {
@@ -131,15 +132,16 @@ impl Quirks {
         })
     }
 
-    /// Changes how many connections are served at a time. Others are accepted and not read until one is closed.
+    /// Changes how many connections are served at a time. Other connections are accepted, and not read until one is
+    /// closed.
     #[must_use]
     pub fn with_workers(mut self, workers: usize) -> Self {
         self.0.workers = Some(workers);
         self
     }
 
-    /// Changes whether several requests are served on a connection at a time, and the answer to `FCGI_GET_VALUES`
-    /// accordingly: `FCGI_MPXS_CONNS` is then 1 or 0, and the only value.
+    /// Changes whether several requests are served on a connection at a time. `FCGI_GET_VALUES` is then answered with
+    /// `FCGI_MPXS_CONNS` of 1 or 0 and no other value.
     #[must_use]
     pub fn with_multiplexing(mut self, multiplexes: bool) -> Self {
         self.0.multiplexes = multiplexes;
@@ -148,7 +150,7 @@ impl Quirks {
         self
     }
 
-    /// Changes how many bytes of content a record of output has at most (0 counts as 1). Default: 65,528.
+    /// Changes the most bytes of content that a record of output has (0 counts as 1). Default: 65,528.
     #[must_use]
     pub fn with_record_len(mut self, len: usize) -> Self {
         self.0.record_len = len;

@@ -1,4 +1,4 @@
-//! What a scripted application makes of the records that come.
+//! What a scripted application does with the records that arrive.
 
 use super::application::Replies;
 use super::behavior::{Behavior, ReceivedRequest};
@@ -37,7 +37,7 @@ impl Receive {
         self.connections().quirks()
     }
 
-    /// A time that a behavior has waited for has come.
+    /// A time for which a behavior has waited has passed.
     pub(super) fn wake(&mut self, connection: usize, key: u64, replies: &mut Replies) {
         if let Some(exchange) = self.connections_mut().exchange_mut(key) {
             exchange.wake();
@@ -46,7 +46,7 @@ impl Receive {
         }
     }
 
-    /// A record begins; false when it costs the connection.
+    /// A record begins. False if it ends the connection.
     pub(super) fn header(
         &mut self,
         connection: usize,
@@ -123,7 +123,7 @@ impl Receive {
             .begin(connection, id, role, body.keep_conn());
     }
 
-    /// A piece of a stream, or with no byte its end.
+    /// Takes a piece of a stream; no bytes are its end.
     pub(super) fn stream(
         &mut self,
         connection: usize,
@@ -141,11 +141,11 @@ impl Receive {
             (RecordType::Params | RecordType::Stdin | RecordType::Data, Some(key)) => {
                 match self.connections().exchange(key) {
                     Some(exchange) => self.has_place(exchange, record_type),
-                    // It has ended; its ID is still in use.
+                    // The request has ended, and its ID is still in use.
                     None => true,
                 }
             }
-            // After its request, the end of a body is no news.
+            // The end of a body may arrive after its request has ended.
             (RecordType::Stdin, None) => data.is_empty() && !self.quirks().compares_ids,
             _ => false,
         };
@@ -221,7 +221,7 @@ impl Receive {
         }
     }
 
-    /// Starts a request whose time has come; takes what steps can be taken.
+    /// Starts the behavior of a request if it is time, and takes the steps that can be taken.
     fn go_on(&mut self, key: u64, with_stdin: bool, replies: &mut Replies) {
         let connections = self.respond.connections_mut();
         let starts = connections.quirks().starts;
@@ -284,7 +284,7 @@ impl Receive {
         let Some(own) = self.connections_mut().get_mut(connection) else {
             return;
         };
-        // php-fpm looks for a question between requests only.
+        // php-fpm expects FCGI_GET_VALUES between requests only.
         if own.first().is_some() && empties {
             self.out_of_turn(connection, 0, replies);
             return;
@@ -358,7 +358,7 @@ impl Receive {
         }
     }
 
-    /// A record of a known type that has no place here; judged once, though it may come in pieces.
+    /// A record of a known type that has no place here. It may arrive in pieces, and counts once.
     pub(super) fn misplaced(
         &mut self,
         connection: usize,
@@ -383,7 +383,7 @@ impl Receive {
         }
     }
 
-    /// Does what a record out of turn does by quirk.
+    /// Does what the quirk for a record out of turn is.
     fn out_of_turn(&mut self, connection: usize, id: u16, replies: &mut Replies) {
         let quirk = self.quirks().out_of_turn;
         if quirk == OutOfTurn::Ignored {
@@ -397,7 +397,7 @@ impl Receive {
         };
         let Some(key) = key else {
             if own.first().is_some() {
-                // Another request's: nothing.
+                // Another request has the connection: nothing happens.
             } else if empties || own.has_ended_last(id) {
                 self.connections_mut().refuse(connection, replies);
             } else {

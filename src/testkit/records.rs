@@ -1,4 +1,4 @@
-//! A little language for what an application sends, right or wrong.
+//! Records for what an application sends, legal or not.
 
 use crate::wire::{self, EndRequest, ProtocolStatus, RecordType, Role};
 
@@ -23,34 +23,34 @@ pub struct Records {
 }
 
 impl Records {
-    /// No record yet.
+    /// No record.
     #[must_use]
     pub const fn new() -> Self {
         Self { bytes: Vec::new() }
     }
 
-    /// `FCGI_STDOUT`, in as many records as the content needs, none for none.
+    /// Appends `FCGI_STDOUT`: as many records as the content needs, and none for no content.
     #[must_use]
     pub fn stdout(mut self, request_id: u16, content: &[u8]) -> Self {
         wire::write_stream(&mut self.bytes, RecordType::Stdout, request_id, content);
         self
     }
 
-    /// The empty `FCGI_STDOUT`.
+    /// Appends the empty `FCGI_STDOUT`, which ends the stream.
     #[must_use]
     pub fn stdout_end(mut self, request_id: u16) -> Self {
         wire::write_stream_end(&mut self.bytes, RecordType::Stdout, request_id);
         self
     }
 
-    /// `FCGI_STDERR`, in as many records as the content needs, none for none.
+    /// Appends `FCGI_STDERR`: as many records as the content needs, and none for no content.
     #[must_use]
     pub fn stderr(mut self, request_id: u16, content: &[u8]) -> Self {
         wire::write_stream(&mut self.bytes, RecordType::Stderr, request_id, content);
         self
     }
 
-    /// `FCGI_END_REQUEST` with `FCGI_REQUEST_COMPLETE`.
+    /// Appends `FCGI_END_REQUEST` with `FCGI_REQUEST_COMPLETE`.
     #[must_use]
     pub fn end(mut self, request_id: u16, app_status: u32) -> Self {
         let protocol_status = ProtocolStatus::RequestComplete;
@@ -62,7 +62,8 @@ impl Records {
         self
     }
 
-    /// One record of any type, ID, content (at most 65,535 bytes, the rest is cut off) and padding.
+    /// Appends one record with this type, request ID, content and length of padding. Content after 65,535 bytes is cut
+    /// off.
     #[must_use]
     pub fn record(
         mut self,
@@ -85,14 +86,14 @@ impl Records {
         self
     }
 
-    /// Bytes as they are.
+    /// Appends bytes as they are.
     #[must_use]
     pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.bytes.extend_from_slice(bytes);
         self
     }
 
-    /// Cuts all but the first `len` bytes off: what an application that dies in mid-record has sent.
+    /// Keeps only the first `len` bytes, as sent by an application that dies in the middle of a record.
     #[must_use]
     pub fn cut(mut self, len: usize) -> Self {
         self.bytes.truncate(len);
@@ -205,7 +206,7 @@ impl Records {
         self
     }
 
-    /// The records of another in behind these.
+    /// Appends the records of another.
     #[must_use]
     pub fn then(mut self, other: &Self) -> Self {
         self.bytes.extend_from_slice(&other.bytes);

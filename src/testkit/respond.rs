@@ -1,4 +1,4 @@
-//! What a scripted application does with a request: the steps of its behavior.
+//! How a scripted application takes the steps of a behavior.
 
 use super::application::Replies;
 use super::behavior::Step;
@@ -8,10 +8,10 @@ use super::exchange::Next;
 use super::records::Records;
 use crate::wire::{self, EndRequest, ProtocolStatus};
 
-/// Bytes of an output that [`Outputs::Buffered`] holds back at most.
+/// The most bytes of a stream that [`Outputs::Buffered`] holds back.
 const HELD_LEN: usize = 8192;
 
-/// Takes the steps of all behaviors, on top of the connections.
+/// Takes the steps of all behaviors. Owns the connections.
 #[derive(Default)]
 pub(super) struct Respond {
     connections: Connections,
@@ -27,7 +27,7 @@ impl Respond {
         &mut self.connections
     }
 
-    /// Takes the steps of a behavior that can be taken.
+    /// Takes the steps of a behavior that can be taken now.
     pub(super) fn run(&mut self, key: u64, replies: &mut Replies) {
         while let Some(exchange) = self.connections.exchange_mut(key) {
             let connection = exchange.connection();
@@ -81,7 +81,7 @@ impl Respond {
         }
     }
 
-    /// Ends a request: sends its outputs and `FCGI_END_REQUEST`.
+    /// Ends a request: sends output that was held back, and `FCGI_END_REQUEST`.
     pub(super) fn end(
         &mut self,
         key: u64,
@@ -110,7 +110,7 @@ impl Respond {
         self.finish(key, replies);
     }
 
-    /// Sends output, unless it is held back and that is not over.
+    /// Sends output, unless it is held back. `is_over`: nothing is held back any more.
     fn write(&mut self, key: u64, is_over: bool, replies: &mut Replies) {
         let quirks = self.connections.quirks();
         let most = match quirks.outputs {
@@ -130,7 +130,8 @@ impl Respond {
         }
     }
 
-    /// Sends the empty `FCGI_STDOUT` where it is sent at all, and where it comes before it, the empty `FCGI_STDERR`.
+    /// Sends the empty `FCGI_STDOUT` if the quirks have it, and before it the empty `FCGI_STDERR` if the quirks have
+    /// that.
     fn end_stdout(&mut self, key: u64, replies: &mut Replies) {
         let outputs = self.connections.quirks().outputs;
         let Some(exchange) = self.connections.exchange_mut(key) else {
@@ -159,7 +160,7 @@ impl Respond {
         if outputs == Outputs::Buffered
             && let Some(exchange) = self.connections.exchange_mut(key)
         {
-            // Its library closes the error stream first.
+            // libfcgi closes the error stream first.
             let (connection, id) = (exchange.connection(), exchange.id());
             let stderr = exchange.stderr();
             let held = stderr.take(0);
@@ -181,7 +182,7 @@ impl Respond {
         }
     }
 
-    /// A request is over: closes where that is due.
+    /// A request has ended. Closes the connection if that is due.
     fn finish(&mut self, key: u64, replies: &mut Replies) {
         let quirks = self.connections.quirks();
         let (holds_ids, not_kept) = (quirks.holds_ids, quirks.not_kept);

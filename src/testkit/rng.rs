@@ -9,7 +9,7 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// A generator; any seed is as good as another.
+    /// A generator. Any seed is as good as another.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { state: seed }
@@ -24,7 +24,7 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`; 0 when that is 0.
+    /// A number below `bound`, or 0 if `bound` is 0.
     pub const fn below(&mut self, bound: u64) -> u64 {
         if bound == 0 {
             return 0;
@@ -33,7 +33,7 @@ impl Rng {
         ((self.next_u64() as u128 * bound as u128) >> 64) as u64
     }
 
-    /// A number in a range; its start when the range is empty.
+    /// A number in a range, or its start if the range is empty.
     pub const fn between(&mut self, range: Range<u64>) -> u64 {
         range.start + self.below(range.end.saturating_sub(range.start))
     }
@@ -46,12 +46,12 @@ impl Rng {
     /// One of the choices.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is no choice.
     pub const fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len() as u64) as usize]
     }
 
-    /// A generator of its own, so that what draws from it does not move this one by more than one number.
+    /// A second generator, made from the next number of this one. What is drawn from it does not change this one.
     #[must_use]
     pub const fn fork(&mut self) -> Self {
         Self::new(self.next_u64())

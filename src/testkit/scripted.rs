@@ -9,10 +9,13 @@ use super::quirks::Quirks;
 use super::receive::Receive;
 use crate::wire::{DecodeError, HEADER_LEN, Item, RecordType};
 
-/// An application that asks a closure what to do with each request when it turns to it.
+/// An application whose closure chooses a [`Behavior`] for each request.
 ///
-/// It behaves by its [`Quirks`], [`Quirks::ideal`] unless others are given. Two requests of one connection with the same ID
-/// at a time, which no client may send, are served as they come.
+/// The closure is called when the application starts to work on a request: for most [`Quirks`] when the parameters are
+/// complete. The body may not have arrived by then; see [`Behavior::await_stdin`] and [`Behavior::then`]. The quirks
+/// are [`Quirks::ideal`] unless others are set.
+///
+/// Two requests of one connection with the same ID at a time, which no client may send, are both served.
 ///
 /// ```
 /// use mio_fcgi::testkit::{Quirks, Behavior, Scripted};
@@ -29,14 +32,14 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// An application that answers each request with the behavior that `answer` makes.
+    /// An application that does with each request what `answer` returns for it.
     pub fn new(answer: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> Self {
         Self {
             receive: Receive::new(Box::new(answer)),
         }
     }
 
-    /// Gives it other quirks.
+    /// Changes the quirks. Default: [`Quirks::ideal`].
     #[must_use]
     pub fn with_quirks(mut self, quirks: Quirks) -> Self {
         self.receive

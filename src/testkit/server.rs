@@ -8,7 +8,9 @@ use super::application::Application;
 use super::link::Link;
 use super::scripted::Scripted;
 
-/// A server of the virtual network: how it is connected to, and what runs there.
+/// A server of the virtual network: its application, its links, and what happens to connects.
+///
+/// It refuses connections until it has an application or [`on_connect`](Self::on_connect) says otherwise.
 pub struct Server {
     links: Box<dyn FnMut(usize) -> Link>,
     application: Option<Box<dyn Application>>,
@@ -18,41 +20,41 @@ pub struct Server {
     attempts: usize,
 }
 
-/// Sees what is written: the connection's number, the bytes.
+/// Called with the bytes that the client writes, and the number of the connection.
 type Tap = Box<dyn FnMut(usize, &[u8])>;
 
-/// Sees what the driver is told of a connection, or finds: its number, and what it is.
+/// Called with what the driver learns of a connection, and the number of the connection.
 type OnNotice = Box<dyn FnMut(usize, Notice)>;
 
-/// What the driver learns of a connection, and tells the engine.
+/// What the driver learns of a connection, and reports to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Bytes were announced, or a read has left some: [`Engine::handle_readable`](crate::Engine::handle_readable).
+    /// Bytes were announced, or a read has left bytes: [`Engine::handle_readable`](crate::Engine::handle_readable).
     Readable,
     /// The end was announced: [`Engine::handle_read_closed`](crate::Engine::handle_read_closed).
     ReadClosed,
     /// A read has emptied the socket: [`Engine::handle_drained`](crate::Engine::handle_drained).
     Drained,
-    /// The socket is closed, by either side.
+    /// The socket is closed.
     Closed,
 }
 
-/// What becomes of one attempt to connect.
+/// What happens to one connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connect {
     /// It succeeds, after twice the latency.
     Accept,
-    /// It succeeds, so much later than that.
+    /// It succeeds, after twice the latency and this time.
     AcceptAfter(Duration),
-    /// It fails, after twice the latency.
+    /// It fails with this error, after twice the latency.
     Refuse(io::ErrorKind),
-    /// Nothing ever comes back.
+    /// It neither succeeds nor fails.
     Hang,
-    /// The listener's backlog is full: `EAGAIN`, at once.
+    /// It fails at once, because the listener's backlog is full (`EAGAIN`).
     BacklogFull,
-    /// This side has no descriptor, port or memory for it: [`Disconnected::Shortage`](crate::Disconnected::Shortage), at
-    /// once.
+    /// It fails at once, because this side has no descriptor, port or memory for it:
+    /// [`Disconnected::Shortage`](crate::Disconnected::Shortage).
     Shortage(io::ErrorKind),
 }
 
@@ -68,57 +70,57 @@ impl Server {
         }
     }
 
-    /// How connections made from now on behave.
+    /// Changes the link of connections that are made from now on.
     pub fn link(&mut self, link: Link) -> &mut Self {
         self.links(move |_| link.clone())
     }
 
-    /// Gives each connection a link of its own, a slow one and a fast one say; the argument counts connects,
-    /// from 0.
+    /// Chooses a link for each connection that is made from now on. The argument counts connects, from 0.
     pub fn links(&mut self, choose: impl FnMut(usize) -> Link + 'static) -> &mut Self {
         self.links = Box::new(choose);
         self
     }
 
-    /// Puts an application there, and lets connects succeed.
+    /// Sets the application, and lets connects succeed from now on.
     pub fn serve(&mut self, application: Scripted) -> &mut Self {
         self.application = Some(Box::new(application));
         self.connects = Box::new(|_| Connect::Accept);
         self
     }
 
-    /// Shows all bytes that the client writes, with the connection's number, whether the application reads them
-    /// or not.
+    /// Calls `tap` with all bytes that the client writes and the number of the connection, whether the application
+    /// reads them or not.
     #[doc(hidden)]
     pub fn tap(&mut self, tap: impl FnMut(usize, &[u8]) + 'static) -> &mut Self {
         self.tap = Some(Box::new(tap));
         self
     }
 
-    /// Shows what the driver learns of each connection, with the connection's number.
+    /// Calls `show` with what the driver learns of each connection, and the number of the connection.
     #[doc(hidden)]
     pub fn on_notice(&mut self, show: impl FnMut(usize, Notice) + 'static) -> &mut Self {
         self.on_notice = Some(Box::new(show));
         self
     }
 
-    /// Decides about connects; the argument counts them, from 0.
+    /// Decides what happens to each connect from now on. The argument counts connects, from 0. Call this
+    /// after [`serve`](Self::serve), which lets all connects succeed.
     ///
-    /// A connection to a server without an application is never read and never answered, as one that waits in the
-    /// backlog of a process that hangs.
+    /// Without an application, an accepted connection is never read and never answered, as in the backlog of a process
+    /// that hangs.
     pub fn on_connect(&mut self, decide: impl FnMut(usize) -> Connect + 'static) -> &mut Self {
         self.connects = Box::new(decide);
         self
     }
 
-    /// What becomes of the next attempt to connect, and its number.
+    /// Decides about the next connect. Returns its number as well.
     pub(super) fn decide(&mut self) -> (usize, Connect) {
         let attempt = self.attempts;
         self.attempts += 1;
         (attempt, (self.connects)(attempt))
     }
 
-    /// The link of the connection that an attempt has led to.
+    /// The link for a connect.
     pub(super) fn link_of(&mut self, attempt: usize) -> Link {
         (self.links)(attempt)
     }

@@ -1,4 +1,4 @@
-//! An engine, a network and a clock in one.
+//! An engine and a virtual network in one.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use crate::request::Request;
 
 /// A client and its applications, all in memory, in virtual time.
 ///
-/// Time stands still until [`advance`](Self::advance) or one of the `run` methods moves it; then it jumps from
-/// one happening to the next, so an hour of time limits passes in microseconds. The same configuration, seed and calls give the
-/// same events at the same instants, and the same [`trace_hash`](Self::trace_hash).
+/// Time passes only in [`advance`](Self::advance) and the `run` methods. The clock then jumps from one thing that
+/// happens to the next, so an hour of time limits passes in microseconds. The same configuration, seed and calls give
+/// the same events at the same instants.
 ///
 /// ```
 /// use mio_fcgi::testkit::{Behavior, Scripted, Sim};
@@ -35,19 +35,19 @@ pub struct Sim {
     engine: Engine,
     network: Network,
     events: Vec<(Duration, OwnedEvent)>,
-    /// Requests whose `End` was among the events.
+    /// How many requests have had their `End` event.
     ended: u64,
 }
 
 impl Sim {
-    /// A client of this configuration. Its servers refuse connections until [`serve`](Self::serve).
+    /// A client with this configuration. Each of its servers refuses connections until [`serve`](Self::serve).
     ///
     /// # Errors
     /// As [`Engine::new`].
     pub fn new(config: Config, seed: u64) -> Result<Self, ConfigError> {
         let servers = config.servers.len();
         let engine = Engine::new(config)?;
-        // An instant cannot be had in any other way. Only differences to it are ever used.
+        // There is no other way to make an instant. Only differences to it are used.
         let origin = Instant::now();
         Ok(Self {
             engine,
@@ -57,24 +57,36 @@ impl Sim {
         })
     }
 
-    /// Puts an application on a server. Set its link and connects up with what this returns.
+    /// Sets the application of a server, as [`Server::serve`] does. Returns the server, to set up its link and its
+    /// connects.
     ///
     /// # Panics
-    /// When the configuration has no such server.
+    /// If the configuration has no such server.
     pub fn serve(&mut self, server: usize, application: Scripted) -> &mut Server {
         self.network.server(server).serve(application)
     }
 
-    /// A server's settings.
+    /// A server, to set up its application, its links and its connects.
     ///
     /// # Panics
-    /// When the configuration has no such server.
+    /// If the configuration has no such server.
     pub fn server(&mut self, server: usize) -> &mut Server {
         self.network.server(server)
     }
 
-    /// The engine, for its commands and getters; pair its commands with [`now`](Self::now). Its outputs are for
-    /// the simulation to take.
+    /// The engine, for its getters and its commands. Give a command the instant [`now`](Self::now). Events and actions
+    /// are taken by the simulation.
+    ///
+    /// ```
+    /// # use mio_fcgi::testkit::{Behavior, Scripted, Sim};
+    /// # use mio_fcgi::{Config, Request, Tag};
+    /// # let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 1)?;
+    /// # sim.serve(0, Scripted::new(|_| Behavior::answer("hello")));
+    /// let request = sim.submit(Request::responder(), Tag(1))?;
+    /// let now = sim.now();
+    /// sim.engine().pause(now, request);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn engine(&mut self) -> &mut Engine {
         &mut self.engine
     }
@@ -85,33 +97,33 @@ impl Sim {
         &mut self.network
     }
 
-    /// The virtual time.
+    /// The current instant of the virtual clock.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.network.now()
     }
 
-    /// The virtual time since the beginning.
+    /// The virtual time since the first instant.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.network.elapsed()
     }
 
-    /// As [`Engine::submit`].
+    /// Submits a request, as [`Engine::submit`] does.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Engine::submit`].
     pub fn submit(&mut self, request: Request, tag: Tag) -> Result<RequestHandle, SubmitError> {
         let submitted = self.engine.submit(self.network.now(), request, tag);
         submitted.map_err(SubmitError::from)
     }
 
-    /// As [`Engine::abort`].
+    /// Aborts a request, as [`Engine::abort`] does.
     pub fn abort(&mut self, handle: RequestHandle) {
         self.engine.abort(self.network.now(), handle);
     }
 
-    /// One thing that can happen now; false when there is none. See [`Network::step`].
+    /// Does one thing that can be done now, as [`Network::step`] does. False when there is none.
     #[doc(hidden)]
     pub fn step(&mut self) -> bool {
         let elapsed = self.network.elapsed();
@@ -122,10 +134,10 @@ impl Sim {
         })
     }
 
-    /// Everything that can happen now.
+    /// Does everything that can be done now.
     ///
     /// # Panics
-    /// When it does not end.
+    /// If 50 million things happen at this instant.
     #[doc(hidden)]
     pub fn settle(&mut self) {
         let mut steps = 0;
@@ -135,7 +147,10 @@ impl Sim {
         }
     }
 
-    /// Lets so much time pass, and all happen that falls into it.
+    /// Lets this much time pass, with everything that happens in it. Zero: everything that can happen now.
+    ///
+    /// # Panics
+    /// If 50 million things happen at one instant, which is taken for a loop without end.
     pub fn advance(&mut self, time: Duration) {
         let until = later(self.network.now(), time);
         self.settle();
@@ -147,19 +162,19 @@ impl Sim {
         self.settle();
     }
 
-    /// Moves the clock on without anything happening in between: a program that was stopped, a loop that came
-    /// late. What was due happens after that.
+    /// Moves the clock forward while nothing happens, as in a program that is stopped. What was due happens late, after
+    /// that.
     #[doc(hidden)]
     pub fn jump(&mut self, time: Duration) {
         let until = later(self.network.now(), time);
         self.network.advance_to(until);
     }
 
-    /// Runs until a condition holds, looking after each step; false when nothing is left to happen and it
-    /// still does not.
+    /// Runs until a condition holds, which is checked now and after each thing that happens. Returns false if nothing
+    /// is left to happen and the condition does not hold.
     ///
     /// # Panics
-    /// After 50 million steps.
+    /// After 50 million things that happen.
     pub fn run_until(&mut self, mut condition: impl FnMut(&mut Self) -> bool) -> bool {
         for _ in 0..MAX_STEPS {
             if condition(self) {
@@ -176,17 +191,18 @@ impl Sim {
         panic!("no end at {:?}", self.elapsed());
     }
 
-    /// Runs until each request has its `End`; false when one will never have it.
+    /// Runs until each request has ended. Returns false if a request will never end. Requests that were submitted
+    /// through [`engine`](Self::engine) count.
     ///
     /// # Panics
-    /// As [`run_until`](Self::run_until).
+    /// After 50 million things that happen.
     pub fn run_to_end(&mut self) -> bool {
-        // Those submitted to the engine itself are among them. No more are submitted in the meantime.
+        // Requests submitted to the engine itself count. None is submitted during the run.
         let submitted = self.engine.stats().counters.submitted;
         self.run_until(|sim| sim.ended >= submitted)
     }
 
-    /// All events so far, with their times since the beginning.
+    /// All events so far, each with the virtual time since the first instant.
     #[must_use]
     pub fn events(&self) -> &[(Duration, OwnedEvent)] {
         &self.events
@@ -218,13 +234,13 @@ impl Sim {
         pieces.flatten().copied().collect()
     }
 
-    /// How a request ended; `None` as long as it has not.
+    /// How a request has ended. `None` if it has not.
     #[must_use]
     pub fn outcome(&self, handle: RequestHandle) -> Option<&Outcome> {
         self.end(handle).map(|(_, outcome)| outcome)
     }
 
-    /// When a request ended, since the beginning.
+    /// When a request has ended, as the virtual time since the first instant. `None` if it has not.
     #[must_use]
     pub fn ended_at(&self, handle: RequestHandle) -> Option<Duration> {
         self.end(handle).map(|(at, _)| at)
@@ -239,7 +255,7 @@ impl Sim {
             })
     }
 
-    /// A hash over everything that has happened.
+    /// A hash over everything that has happened, as [`Network::trace_hash`].
     #[must_use]
     #[doc(hidden)]
     pub fn trace_hash(&self) -> u64 {

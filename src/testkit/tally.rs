@@ -1,45 +1,45 @@
-//! What the network has made of its chances.
+//! How often each fault has happened.
 
 use super::link::CloseKind;
 use super::server::Connect;
 
-/// How often a [`Network`](super::Network) has refused, delayed, cut and ended.
+/// How often each fault has happened on a [`Network`](super::Network).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
     /// Connects refused.
     pub refused_connects: u64,
-    /// Connects that nothing came back for.
+    /// Connects that have neither succeeded nor failed.
     pub hanging_connects: u64,
     /// Connects that succeeded late.
     pub late_connects: u64,
     /// Connects that found the backlog full.
     pub full_backlogs: u64,
-    /// Connects for which this side had no descriptor, port or memory.
+    /// Connects that failed for want of a descriptor, a port or memory on this side.
     pub shortages: u64,
-    /// Reads that brought less than there was.
+    /// Reads that returned fewer bytes than there were.
     pub short_reads: u64,
-    /// Reads that brought all there was and filled their buffer exactly.
+    /// Reads that returned all bytes there were and filled their buffer exactly.
     pub exact_reads: u64,
-    /// Reads that found nothing.
+    /// Reads that found no byte.
     pub empty_reads: u64,
-    /// Writes that took less than was offered.
+    /// Writes that took fewer bytes than were offered.
     pub short_writes: u64,
-    /// Writes that could take nothing.
+    /// Writes that took no byte, because the link was full.
     pub full_links: u64,
-    /// Writes that were taken and lost, for the application had closed.
+    /// Writes that were taken and lost, because the application had closed the connection.
     pub lost_writes: u64,
-    /// Connections on which a write failed, for the application had closed.
+    /// Connections on which a write failed, because the application had closed them.
     pub failed_writes: u64,
-    /// Connections that the client saw end, by a reset or not.
+    /// Connections whose end the client has read, by a reset or not.
     pub ends: u64,
-    /// Those by a reset.
+    /// Connections whose end the client has read as a reset.
     pub resets: u64,
     /// Connections ended by their link's `Break`.
     pub breaks: u64,
-    /// Connections closed by the client that had something unread, announced or not.
+    /// Connections that the client has closed with bytes unread, announced or not.
     pub closed_unread: u64,
-    /// Times that the client was held up.
+    /// How often the client's process was stopped.
     pub hold_ups: u64,
 }
 

@@ -1,9 +1,9 @@
-//! What happened, as a hash and, where wanted, as lines.
+//! The trace of what happened: a hash, and on demand the lines.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// A running FNV-1a hash over each line of the trace, and the lines themselves when they are kept.
+/// An FNV-1a hash over all lines of the trace, and the lines themselves if they are kept.
 #[derive(Debug)]
 pub(super) struct Trace {
     hash: u64,
@@ -31,7 +31,7 @@ impl Trace {
     }
 
     pub(super) fn note(&mut self, at: Duration, what: fmt::Arguments<'_>) {
-        // Hashing does not fail.
+        // `write_str` below does not fail.
         let _ = writeln!(self, "{} {what}", at.as_nanos());
         if let Some(lines) = &mut self.lines {
             lines.push(format!("{at:?} {what}"));

@@ -11,7 +11,7 @@ use super::rng::Rng;
 use super::server::Notice;
 use crate::event::ConnectionHandle;
 
-/// How long the client's read buffer is.
+/// The length of the client's read buffer.
 pub(super) const BUFFER_LEN: usize = 64 * 1024;
 
 /// Both ends of a connection.
@@ -26,15 +26,15 @@ pub(super) struct VirtualConnection {
     decided: Option<Decision>,
     is_open: bool,
     client_closed: bool,
-    /// Something to read, or the end, was announced and is not read yet, as far as the driver knows.
+    /// As far as the driver knows, bytes or the end were announced and are not read.
     readable: bool,
-    /// The end was announced: a short read is not the last.
+    /// The end was announced, so a short read is not the last one.
     end_announced: bool,
-    /// The engine has asked for a flush and not everything was taken yet.
+    /// The engine has asked for a flush, and not everything was taken.
     flushing: bool,
-    /// A write failed; what the application had sent before is still read.
+    /// A write has failed. Bytes that the application had sent before are still read.
     write_failed: bool,
-    /// It is among those that have a turn.
+    /// The connection waits for its turn.
     queued: bool,
     link: Link,
     framing: Framing,
@@ -42,49 +42,50 @@ pub(super) struct VirtualConnection {
     passed: u64,
     application_reads: bool,
     application_closed: bool,
-    /// The application has ended the direction to it: writes fail.
+    /// The application has ended the client's direction: writes fail.
     takes_nothing: bool,
-    /// A reset is on its way back, for something was written after the application had closed.
+    /// A reset is on its way to the client, which has written after the application had closed.
     reset_is_due: bool,
-    /// It has come: writes fail.
+    /// That reset has arrived: writes fail.
     was_reset: bool,
-    /// The application has asked for the rest of what it was reading to be dropped.
+    /// The application has asked to discard the rest of what it was reading.
     discard_rest: bool,
-    /// Bytes that were read and put back.
+    /// How many bytes were read and put back.
     put_back: usize,
+    /// The application knows that the client has closed.
     told_closed: bool,
 }
 
-/// When the system has decided about a connect, and the error if that fails; the client learns it later.
+/// When a connect succeeds or fails, and the error if it fails. The client learns it later.
 pub(super) type Decision = (Instant, Option<io::ErrorKind>);
 
-/// What the client's write finds.
+/// The result of a write of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offer {
     /// There is nothing to write, or writing is over.
     Nothing,
-    /// The connection takes nothing any more.
+    /// The write fails.
     Failed,
     /// The link is full.
     Full,
-    /// The link takes so many bytes. `is_lost`: nobody will read them.
+    /// The link takes this many bytes. `is_lost`: they are never read.
     Takes { len: usize, is_lost: bool },
 }
 
-/// What the client's read finds.
+/// The result of a read of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// The end.
     End(CloseKind),
-    /// Nothing for now. `is_over`: nothing will come, for a write has failed.
+    /// No byte. `is_over`: none will arrive, because a write has failed.
     Nothing { is_over: bool },
     Some {
         len: usize,
         available: usize,
         buffer_len: usize,
-        /// The read has emptied the socket, and what comes later is announced.
+        /// The read has emptied the socket, and later bytes are announced.
         is_drained: bool,
-        /// When more arrives at the client, for there is room for it now.
+        /// When the bytes arrive for which there is room now.
         arrival: Option<Instant>,
     },
 }
@@ -134,12 +135,12 @@ impl VirtualConnection {
         self.handle
     }
 
-    /// When its connect began, if that is not over.
+    /// When the connect began, if it is not over.
     pub(super) fn connecting_since(&self) -> Option<Instant> {
         (!self.is_open).then_some(self.since)
     }
 
-    /// How its connect has ended, if the client does not know yet.
+    /// How the connect has ended, if the client does not know yet.
     pub(super) fn decision(&self, now: Instant) -> Option<Result<(), io::ErrorKind>> {
         let is_new = !self.client_closed && !self.is_open;
         let (_, error) = self.decided.filter(|(at, _)| is_new && *at <= now)?;
@@ -156,7 +157,7 @@ impl VirtualConnection {
         self.is_open && !self.client_closed
     }
 
-    /// Since when something has been waiting in the client's socket.
+    /// Since when bytes, or the end, have been unread in the client's socket.
     pub(super) fn unread_since(&self, now: Instant) -> Option<Instant> {
         let since = self.to_client.waits_since(now);
         since.filter(|_| !self.client_closed)
@@ -170,37 +171,37 @@ impl VirtualConnection {
         self.has_unread_bytes() || self.to_client.has_end()
     }
 
-    /// Whether the engine could go on with it, as it says, and has not asked for that.
+    /// Whether the engine wants to use the connection and has not asked the driver to.
     pub(super) fn is_forgotten(&self, wants_write: bool, wants_read: bool) -> bool {
         let unsent = !self.flushing && !self.write_failed && wants_write;
         let unread = self.has_input() && wants_read && !self.queued;
         self.is_open && (unsent || unread)
     }
 
-    /// Queues it for a turn; false when it is queued.
+    /// Queues the connection for a turn. False if it is queued already.
     pub(super) fn queue(&mut self) -> bool {
         !std::mem::replace(&mut self.queued, true)
     }
 
-    /// It is its turn.
+    /// The connection's turn has come.
     pub(super) fn begin_turn(&mut self) {
         self.queued = false;
     }
 
-    /// Takes in what has come for the client; false when nothing of it is unread, for it may have been read before it
-    /// could be announced.
+    /// Makes unread what has arrived for the client. False if nothing is unread, because it was read before it could be
+    /// announced.
     pub(super) fn arrive_at_client(&mut self, now: Instant) -> bool {
         self.to_client.arrive(now);
         self.has_input()
     }
 
-    /// A reset has come back for what was written to a closed connection.
+    /// A reset has arrived, for bytes that were written to a closed connection.
     pub(super) fn reset(&mut self, now: Instant) {
         self.was_reset = true;
         self.to_client.arrive(now);
     }
 
-    /// What the driver is told: that something is there to be read, or the end. `None` when there is nobody to tell.
+    /// Announces bytes or the end to the driver. `None` if the client has no socket that is connected.
     pub(super) fn announce(&mut self) -> Option<Notice> {
         if !self.is_in_use() {
             return None;
@@ -214,7 +215,8 @@ impl VirtualConnection {
         }
     }
 
-    /// The engine wants to read. `is_unread`: though perhaps nothing was announced.
+    /// The engine wants to read. `is_unread`: the engine takes the socket for unread, whether bytes were announced or
+    /// not.
     pub(super) fn ask_to_read(&mut self, is_unread: bool) {
         self.readable |= is_unread;
     }
@@ -236,14 +238,14 @@ impl VirtualConnection {
         self.write_failed
     }
 
-    /// Looks how many of so many bytes a write takes.
+    /// How many of the `offered` bytes a write takes.
     pub(super) fn offer(&mut self, offered: usize, rng: &mut Rng) -> Offer {
         if offered == 0 || self.write_failed {
             self.flushing = false;
             return Offer::Nothing;
         }
         if self.refuses_writes() {
-            // The application may have answered before it closed: that is read first.
+            // The application may have answered before it closed. The answer is read first.
             self.flushing = false;
             self.write_failed = true;
             self.readable = true;
@@ -260,12 +262,12 @@ impl VirtualConnection {
         }
     }
 
-    /// Writes bytes; when they arrive, if that is news.
+    /// Writes bytes. Returns when the last of those that are now in flight arrives.
     pub(super) fn write(&mut self, now: Instant, bytes: Vec<u8>) -> Option<Instant> {
         self.to_application.send(now, bytes)
     }
 
-    /// Whether a write fails, instead of taking something or having to wait.
+    /// Whether a write fails, instead of taking bytes or waiting for room.
     fn refuses_writes(&self) -> bool {
         let is_unix = self.link.after_close == AfterClose::Fails;
         self.takes_nothing
@@ -274,7 +276,7 @@ impl VirtualConnection {
             || (self.application_closed && is_unix)
     }
 
-    /// Reads once, announced or not, to `out`.
+    /// Reads once to `out`, whether bytes were announced or not.
     pub(super) fn read(&mut self, now: Instant, rng: &mut Rng, out: &mut Vec<u8>) -> Found {
         self.to_client.arrive(now);
         if let Some(end) = self.to_client.ended() {
@@ -301,14 +303,14 @@ impl VirtualConnection {
         }
     }
 
-    /// The client drops its socket; the application learns it after what was sent.
+    /// The client closes its socket. The application learns it after the bytes that were sent.
     pub(super) fn hang_up(&mut self, now: Instant) -> Option<Instant> {
         self.client_closed = true;
         self.flushing = false;
         self.to_application.finish(now, CloseKind::Fin)
     }
 
-    /// Nobody will do anything with it any more.
+    /// Whether both ends are done with the connection.
     pub(super) fn is_over(&self) -> bool {
         self.client_closed && (self.application_closed || self.told_closed || !self.is_open)
     }
@@ -316,7 +318,7 @@ impl VirtualConnection {
 
 /// The application's end.
 impl VirtualConnection {
-    /// Takes in what has come for the application, which turns to it.
+    /// Makes unread what has arrived for the application, which starts to read.
     pub(super) fn arrive_at_application(&mut self, now: Instant) {
         self.to_application.arrive(now);
         self.discard_rest = false;
@@ -332,7 +334,7 @@ impl VirtualConnection {
         self.application_reads && !self.application_closed
     }
 
-    /// Reads all that the application may read to `out`; when more arrives at it.
+    /// Reads all that the application may read to `out`. Returns when the bytes arrive for which there is room now.
     pub(super) fn read_at_application(
         &mut self,
         now: Instant,
@@ -345,7 +347,7 @@ impl VirtualConnection {
         self.to_application.read(now, most, out)
     }
 
-    /// Hands the application one item of what was read; `input` moves past it.
+    /// Hands the application one item of what was read. `input` moves past it.
     pub(super) fn hand_over(
         &mut self,
         number: usize,
@@ -356,24 +358,24 @@ impl VirtualConnection {
         self.framing.read_item(number, input, application, replies);
     }
 
-    /// Whether the application has asked for the rest of what it was reading to be dropped; not twice.
+    /// Whether the application has asked to discard the rest of what it was reading. True once each time.
     pub(super) fn takes_no_rest(&mut self) -> bool {
         std::mem::take(&mut self.discard_rest)
     }
 
-    /// The application has read so many bytes, and leaves the rest.
+    /// The application has read this many bytes, and leaves the rest.
     pub(super) fn end_read(&mut self, read: usize, rest: &[u8]) {
         self.to_application.put_back(rest);
         self.put_back = rest.len();
         self.count(Towards::Application, read);
     }
 
-    /// Drops what has come; when more arrives.
+    /// Drops what has arrived. Returns when the bytes arrive for which there is room now.
     pub(super) fn discard(&mut self, now: Instant) -> Option<Instant> {
         self.to_application.discard(now)
     }
 
-    /// When a reset is back at the client, because something has come for a socket that is closed.
+    /// When a reset arrives at the client, because bytes have arrived at a socket that is closed.
     pub(super) fn send_reset_back(&mut self, now: Instant) -> Option<Instant> {
         let is_due = self.application_closed
             && self.to_application.unread_len() > 0
@@ -382,7 +384,7 @@ impl VirtualConnection {
         is_due.then(|| later(now, self.link.latency))
     }
 
-    /// Whether a write of the client's waits for room that there is.
+    /// Whether the client has waited for room to write, and there is room now.
     pub(super) fn can_flush(&self) -> bool {
         self.flushing && self.to_application.room() > 0
     }
@@ -391,13 +393,14 @@ impl VirtualConnection {
         self.application_closed
     }
 
-    /// Whether the application sees the client's end now; not twice.
+    /// Whether the application sees now that the client has closed. Not true twice.
     pub(super) fn show_end(&mut self) -> bool {
         let is_seen = self.application_reads && self.to_application.ended().is_some();
         is_seen && !std::mem::replace(&mut self.told_closed, true)
     }
 
-    /// Does what the application wants done; when that arrives at the client, and when something does at the application.
+    /// Carries out a reply. Returns when its effect arrives at the client, and when something arrives at the
+    /// application.
     pub(super) fn apply(
         &mut self,
         now: Instant,
@@ -438,7 +441,7 @@ impl VirtualConnection {
         }
     }
 
-    /// Ends it, if its link breaks at this byte: how, and when that arrives at the client.
+    /// Ends the connection, if its link breaks at this byte. Returns how, and when the end arrives at the client.
     pub(super) fn break_if_due(&mut self, now: Instant) -> Option<(CloseKind, Option<Instant>)> {
         let own = self.link.breaks?;
         if !self.is_open || self.application_closed || self.passed < own.after {
@@ -449,7 +452,7 @@ impl VirtualConnection {
         Some((own.end, self.to_client.finish(now, own.end)))
     }
 
-    /// Bytes that can still pass before the link breaks.
+    /// How many bytes can still pass before the link breaks.
     fn before_break(&self, towards: Towards) -> usize {
         match self.link.breaks {
             Some(own) if own.counts == towards => {

@@ -38,7 +38,7 @@ pub(super) struct VirtualConnection {
     queued: bool,
     link: Link,
     framing: Framing,
-    /// Bytes that have passed in the direction that the link's [`Break`](super::Break) counts.
+    /// How many bytes have passed in the direction that the link's `Break` counts.
     passed: u64,
     application_reads: bool,
     application_closed: bool,

@@ -8,7 +8,7 @@ use mio_fcgi::{ConnectError, Delivery, Failure, Phase, RequestError, TimeoutKind
 use crate::far::byte;
 use crate::model::{Check, Request};
 
-/// Output is its request's own, and follows on what has come.
+/// Output belongs to its request, and continues the output before it.
 pub(crate) fn check_bytes(stream: u64, at: &mut u64, data: &[u8]) -> Check {
     if data.is_empty() {
         return Err("an empty piece of output".into());
@@ -22,7 +22,7 @@ pub(crate) fn check_bytes(stream: u64, at: &mut u64, data: &[u8]) -> Check {
     Ok(())
 }
 
-/// A shortage of this side is no failure of a server: nobody fails who could wait.
+/// A shortage on this side is no failure of a server: no request fails that could wait.
 pub(crate) fn check_shortage(tag: u64, failure: &Failure) -> Check {
     let shortages = [ErrorKind::OutOfMemory, ErrorKind::AddrNotAvailable];
     match &failure.error {
@@ -33,7 +33,7 @@ pub(crate) fn check_shortage(tag: u64, failure: &Failure) -> Check {
     }
 }
 
-/// A request that no longer finds room in the queue was not begun.
+/// A request that fails because the queue is full has not begun.
 pub(crate) fn check_full_queue(tag: u64, failure: &Failure) -> Check {
     let is_full = matches!(failure.error, RequestError::QueueFull { .. });
     let is_so = failure.delivery == Delivery::NotProcessed && failure.phase == Phase::Queued;
@@ -43,7 +43,7 @@ pub(crate) fn check_full_queue(tag: u64, failure: &Failure) -> Check {
     }
 }
 
-/// Neither early nor, without a jump of the clock, late.
+/// A request does not time out early and, unless the clock jumped, not late.
 pub(crate) fn check_timeout(
     request: &Request,
     at: Duration,

@@ -1,4 +1,4 @@
-//! The parts of a plan, drawn.
+//! Draws the parts of a plan.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn draw_link(rng: &mut Rng, has_faults: bool) -> Link {
     let bytes_per_second = *rng.pick(&[u64::MAX, u64::MAX, 200_000, 5_000_000]);
     let capacity = *rng.pick(&[64 * 1024, 64 * 1024, 1000, 37, 256 * 1024]);
     if capacity < 1000 {
-        // Each filling takes two latencies: a long body would take minutes.
+        // Each time the link is full takes two latencies: a long body would take minutes.
         latency = Duration::ZERO;
     }
     let reads = draw_fragments(rng);

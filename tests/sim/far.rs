@@ -1,4 +1,4 @@
-//! The application's side: behaviors that follow a plan, and what is known of requests and connections.
+//! The application side: behaviors that follow a plan, and what is known of requests and connections.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -42,36 +42,37 @@ pub(crate) const fn data_of(tag: u64) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Far {
     pub(crate) now: Duration,
-    /// Counts what the embedder and the network do, one thing after the other.
+    /// Counts the steps of the embedder and the network.
     pub(crate) step: u64,
     pub(crate) always_one: bool,
     pub(crate) stale_window: Duration,
     pub(crate) is_punctual: bool,
     pub(crate) submits: BTreeMap<u64, Submit>,
-    /// In which step each request was accepted.
+    /// The step in which each request was accepted.
     pub(crate) submitted_at: BTreeMap<u64, u64>,
-    /// Times that each request's parameters were sent whole.
+    /// How often the parameters of each request were sent completely.
     pub(crate) sent: BTreeMap<u64, usize>,
-    /// How far each body has been sent.
+    /// How many bytes of each body were sent.
     pub(crate) stdin: BTreeMap<u64, u64>,
-    /// Over which connections each request went, in order.
+    /// The connections on which each request was sent, in order.
     pub(crate) carried: BTreeMap<u64, Vec<Carried>>,
-    /// Times that an application turned to each request.
+    /// How often an application has started to work on each request.
     pub(crate) attempts: BTreeMap<u64, usize>,
     pub(crate) refused: BTreeMap<u64, usize>,
-    /// The connection on which each request was done first.
+    /// The connection on which an application worked on each request first.
     done_on: BTreeMap<u64, usize>,
     /// How often each fault was played.
     pub(crate) faults: BTreeMap<Fault, u64>,
-    /// When the whole of a request had been sent.
+    /// When each request was sent completely.
     pub(crate) written: BTreeMap<u64, Duration>,
-    /// Questions that the client has asked.
+    /// How many `FCGI_GET_VALUES` the client has sent.
     pub(crate) questions: usize,
-    /// An application refuses what the client was told it may send; then bodies are cut short.
+    /// An application refuses shared connections although the client is configured to share them. Bodies are cut short
+    /// then.
     pub(crate) refuses_to_share: bool,
     pub(crate) most_per_connection: Option<u32>,
     connections: BTreeMap<usize, Connection>,
-    /// The first thing the client did wrong.
+    /// The first violation of a promise by the client.
     pub(crate) violation: Option<String>,
 }
 
@@ -80,23 +81,23 @@ pub(crate) struct Far {
 pub(crate) struct Connection {
     pub(crate) known: Known,
     pub(crate) last_write: Duration,
-    /// What was written last ends a record, padding included.
+    /// The last write ends a record, padding included.
     pub(crate) is_between: bool,
-    /// When each of its requests was sent whole.
+    /// When each of its requests was sent completely.
     pub(crate) written: BTreeMap<u64, Duration>,
     closed_at: Option<Duration>,
-    /// When a question for values had left.
+    /// When an `FCGI_GET_VALUES` was sent.
     pub(crate) asked_at: Option<Duration>,
-    /// Requests that the client has begun.
+    /// How many requests the client has begun.
     pub(crate) begun: u32,
-    /// Requests that the application has turned to.
+    /// How many requests the application has started to work on.
     turned: u32,
-    /// Records that are to come when the application turns to the next request, the one with this number.
+    /// Records that the application sends when it starts to work on the request with this number.
     owed: Option<(u32, Records)>,
 }
 
 impl Connection {
-    /// When a question for values was written behind a request, as a whole or the first of its bytes.
+    /// When an `FCGI_GET_VALUES`, or its first bytes, were written after a request.
     fn asked_behind(&self, tag: u64) -> Option<Duration> {
         let is_begun = !self.is_between && self.written.contains_key(&tag);
         self.asked_at
@@ -113,7 +114,7 @@ impl Far {
         self.connections.entry(number).or_default()
     }
 
-    /// Whether all is written of a body of which so much was given, and nobody else has anything to write there.
+    /// Whether all `given` bytes of a body are written, and no other request has bytes to write on the connection.
     pub(crate) fn is_written(&mut self, tag: u64, given: u64) -> bool {
         let carried = self.carried.get(&tag).and_then(|all| all.last());
         let Some(carried) = carried.filter(|it| it.is_plain).cloned() else {
@@ -122,7 +123,7 @@ impl Far {
         self.stdin.get(&tag) == Some(&given) && self.connection(carried.connection).is_between
     }
 
-    /// Connections with something that the driver knows of and has not read.
+    /// How many connections have bytes or an end that the driver knows of and has not read.
     pub(crate) fn unread(&self) -> usize {
         let open = self
             .connections
@@ -141,7 +142,7 @@ impl Far {
         }
     }
 
-    /// A request's end has come.
+    /// The end of a request has arrived.
     pub(crate) fn note_answered(&mut self, tag: u64) {
         let carried = self.carried.get(&tag).and_then(|all| all.last());
         if let Some(number) = carried.map(|it| it.connection) {
@@ -150,15 +151,15 @@ impl Far {
         }
     }
 
-    /// A request was sent whole over a connection.
+    /// A request was sent completely on a connection.
     pub(crate) fn written(&mut self, tag: u64, number: usize) {
         let now = self.now;
         self.written.insert(tag, now);
         self.connection(number).written.insert(tag, now);
     }
 
-    /// Whether an application may turn to a request once more: what may not be done twice is not, and the rest only
-    /// when a kept connection was lost soon after the request had been sent.
+    /// Whether an application may work on a request once more. A request that may not run twice does not. Any other
+    /// does only if a kept connection was lost soon after the request had been sent.
     fn may_be_done(&mut self, tag: u64, number: usize) -> Result<(), String> {
         let done = self.attempts.get(&tag).copied().unwrap_or_default();
         let done = done - self.refused.get(&tag).copied().unwrap_or_default();
@@ -171,7 +172,7 @@ impl Far {
             return Err(format!("tag {tag}: done {} times", done + 1));
         }
         let retry = submit.retry;
-        // A slow link may bring the former attempt to its application after the later one.
+        // On a slow link the former attempt may arrive at its application after the later one.
         let carried = self.carried.get(&tag).map_or(&[][..], |all| all);
         let over = |number| carried.iter().rposition(|it| Some(it.connection) == number);
         let former = over(self.done_on.get(&tag).copied()).min(over(Some(number)));
@@ -183,7 +184,7 @@ impl Far {
         let closed = connection.closed_at;
         let is_soon = |at: Duration| closed.is_some_and(|closed| closed < at + window || is_late);
         if connection.asked_behind(tag).is_some_and(is_soon) {
-            // The application may have died of the client's own question, and not of the request.
+            // The application may have died of the client's own FCGI_GET_VALUES, and not of the request.
             return Ok(());
         }
         if place == 1 && retry != Retry::IfUnanswered {
@@ -193,7 +194,7 @@ impl Far {
         }
         let last_byte = connection.written.get(&tag).copied();
         let last_byte = last_byte.unwrap_or(connection.last_write);
-        // The engine may have given it up before the process was stopped, and the socket is closed after that.
+        // The engine may have closed the connection before the process was stopped; the socket is closed after that.
         match is_soon(last_byte) {
             true => Ok(()),
             false => Err(format!(
@@ -265,7 +266,7 @@ pub(crate) fn answer(
     } else if fault == Fault::LateRecords {
         let shared = Rc::clone(shared);
         behavior = behavior.wait(plan.wait).then(move |_| {
-            // Not once the next request was begun: its end could come first, and let the ID be used again.
+            // Not when the next request has begun: its end could come first, and the ID could be used again.
             match shared.borrow_mut().connection(number).begun == begun {
                 true => Behavior::new().send(late),
                 false => Behavior::new(),
@@ -285,7 +286,7 @@ pub(crate) fn answer(
     behavior
 }
 
-/// The status that a request ends with: whose end it is can be seen.
+/// The status that a request ends with. It shows which request an end belongs to.
 pub(crate) fn status_of(tag: u64) -> u32 {
     tag as u32
 }
@@ -317,7 +318,7 @@ fn behavior_of(
         };
     }
     behavior = match fault {
-        // The client may have asked meanwhile: then it is the answer, and no lie.
+        // The client may have asked by now. Then this is the answer, which must be true.
         Fault::UnaskedValues => {
             behavior.send(Records::new().values(&[("FCGI_MPXS_CONNS", multiplexes)]))
         }

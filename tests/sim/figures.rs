@@ -1,4 +1,4 @@
-//! What the runs have gone through, added up: a run that never had a fault has shown nothing about it.
+//! How often the runs had each fault. Runs that never had a fault prove nothing about it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::plan::Op;
 use crate::run::World;
 
-/// Counts by name, and virtual time.
+/// Counts by group and name, and virtual time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Figures {
     runs: u64,
@@ -17,7 +17,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// One run: the virtual time until its commands were over, and until everything had ended.
+    /// The figures of one run: the virtual time until its commands were over, and until everything had ended.
     fn new(busy: Duration, whole: Duration) -> Self {
         Self {
             runs: 1,
@@ -27,7 +27,7 @@ impl Figures {
         }
     }
 
-    /// Adds to a count of a group.
+    /// Adds to a count in a group.
     pub(crate) fn add(&mut self, group: &'static str, name: impl Into<String>, count: u64) {
         if count > 0 {
             *self.counts.entry((group, name.into())).or_default() += count;
@@ -43,7 +43,7 @@ impl Figures {
         }
     }
 
-    /// The names of a group that were counted.
+    /// How many names in a group have a count.
     pub(crate) fn names(&self, group: &str) -> usize {
         self.counts.keys().filter(|(own, _)| *own == group).count()
     }
@@ -71,7 +71,7 @@ impl fmt::Display for Figures {
     }
 }
 
-/// What the run has gone through.
+/// The figures of a run.
 pub(crate) fn of_a_run(world: &World<'_>) -> Figures {
     let mut figures = Figures::new(world.busy, world.network.elapsed());
     for (fault, count) in &world.far.borrow().faults {

@@ -1,17 +1,17 @@
 //! Random runs of the engine against applications that misbehave, in virtual time.
 //!
-//! Each run is drawn from a seed: configuration, link, applications, commands, clock. After each step the promises are
-//! checked: one `End` per request and nothing after it, no byte in another's response, limits, gauges,
-//! deadlines, no lost wake-up. A failure prints one line that runs it again:
+//! Each run is drawn from a seed: configuration, links, applications, commands, clock. After each step the promises are
+//! checked: one `End` per request and nothing after it, no byte in the response of another request, limits, gauges,
+//! deadlines, no lost wake-up. A failure prints one line that repeats the run:
 //!
 //! ```text
 //! SEED=1234 cargo test --features testkit --test sim
 //! ```
 //!
-//! With `RUST_LOG=trace` the engine's log comes with it.
-//! `SIM_RUNS=100000` runs more seeds, `SIM_START` sets the first one; with `--profile sim` they take a tenth of the time
-//! and find the same, overflow included, which `--release` would not. With `--nocapture` the runs tell at their end which
-//! faults they have had, of applications and of the link, how often, and for how much virtual time.
+//! With `RUST_LOG=trace` it also prints the engine's log. `SIM_RUNS=100000` runs more seeds, and `SIM_START` sets the
+//! first one. With `--profile sim` the runs take a tenth of the time and still check overflow, which `--release` does
+//! not. With `--nocapture` the runs print how often they had each fault of applications and links, and how much virtual
+//! time they took.
 
 mod checks;
 mod draw;
@@ -39,12 +39,12 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs one seed; what it has gone through, or what is wrong with it.
+/// Runs one seed. Returns its figures, or what is wrong.
 fn try_seed(seed: u64) -> Result<Figures, String> {
     let plan = Plan::draw(seed);
     let first = outcome(&plan);
     let Err(what) = &first else {
-        // Once more for a part of them: the same calls give the same trace.
+        // Every 16th seed runs twice: the same calls give the same trace.
         let again = if seed.is_multiple_of(16) {
             outcome(&plan)
         } else {

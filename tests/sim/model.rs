@@ -1,4 +1,4 @@
-//! What the embedder may expect: each event and each state is held against it.
+//! What the embedder may expect. Each event and each state is compared with it.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::plan::{BodyKind, Fault, Reaction, Submit};
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) handle: RequestHandle,
-    /// `None`: a `get_values`.
+    /// `None`: the request is a `get_values`.
     pub(crate) submit: Option<Submit>,
     pub(crate) submitted: Duration,
     pub(crate) stdout: u64,
@@ -30,9 +30,9 @@ pub(crate) struct Request {
     pub(crate) has_ended: bool,
     pub(crate) pushed: usize,
     pub(crate) finished: bool,
-    /// `write_stdin` has taken less than it was offered, and room was not told since.
+    /// `write_stdin` has taken fewer bytes than were offered, and no `StdinReady` has followed yet.
     pub(crate) wants_room: bool,
-    /// When there was something to write again after all was written.
+    /// When there were bytes to write again, after everything was written.
     pub(crate) writes_since: Duration,
     pub(crate) delivery: Option<Delivery>,
 }
@@ -43,33 +43,33 @@ pub(crate) struct Model {
     pub(crate) origin: Instant,
     pub(crate) is_punctual: bool,
     pub(crate) limits: Limits,
-    /// Sockets and idle connections that each server may have at most now.
+    /// The most sockets that each server may have now.
     pub(crate) ceilings: Vec<usize>,
     pub(crate) idle_ceiling: usize,
-    /// Requests that may wait: as many as did when the limit was lowered, until they have left.
+    /// How many requests may be queued. When the limit is lowered, the requests that are queued may stay.
     pub(crate) queue_ceiling: usize,
-    /// Whether any has waited without a connection on its way.
+    /// Whether a request has waited while no connection was being opened for it.
     pub(crate) has_waited: bool,
-    /// A server tells how much it can serve in all: then requests wait for that, too.
+    /// A server reports how many requests it can serve in all. Requests may wait for that, too.
     pub(crate) has_totals: bool,
     pub(crate) is_never_down: bool,
-    /// What the only server has told of itself, to the embedder.
+    /// The values that the embedder has received from the only server.
     pub(crate) told: Option<ServerValues>,
-    /// Requests on connections at the last look.
+    /// How many requests were on connections at the last check.
     pub(crate) active: usize,
     pub(crate) probes: usize,
-    /// A request that has timed out in this step, and when that was decided.
+    /// The request that has timed out in this step, and when that was decided.
     pub(crate) timed_out: Option<(u64, Duration)>,
-    /// Statuses that applications give instead of the behavior's.
+    /// Whether an application ends requests with a status other than the behavior's.
     pub(crate) has_zero_status: bool,
     pub(crate) has_sticky_status: bool,
     pub(crate) ended: u64,
-    /// Failures by error.
+    /// How many requests have failed with each error.
     pub(crate) errors: BTreeMap<String, u64>,
-    /// When a byte passed last, or a connection was made or asked, or limits were set; and how many there were then.
+    /// When the last byte passed, a connection was made or asked, or limits were set; and the counts at that time.
     pub(crate) last_traffic: Duration,
     pub(crate) last_bytes: (u64, usize),
-    /// When a request was given up last.
+    /// When the last request was given up.
     pub(crate) last_abandoned: Duration,
     pub(crate) shut_down: bool,
     pub(crate) shutting_down: bool,
@@ -78,7 +78,7 @@ pub(crate) struct Model {
 }
 
 impl Request {
-    /// The length of a pushed body that was told.
+    /// The declared length of a pushed body.
     pub(crate) fn declared(&self) -> Option<usize> {
         let submit = self.submit.as_ref()?;
         (submit.body == BodyKind::PushedKnown).then_some(submit.body_len)
@@ -116,7 +116,7 @@ impl Model {
         self.requests.insert(tag, request);
     }
 
-    /// Whether a body that is not as long as it said may still be read.
+    /// Whether a body with a wrong declared length may still be read.
     pub(crate) fn has_wrong_body(&self) -> bool {
         let unended = self.requests.values().filter(|it| !it.has_ended);
         let mut submits = unended.filter_map(|it| it.submit.as_ref());
@@ -139,7 +139,7 @@ impl Model {
         Ok(())
     }
 
-    /// Checks an event, then reacts to it as planned.
+    /// Checks an event, and reacts to it as planned.
     pub(crate) fn event(
         &mut self,
         engine: &mut Engine,
@@ -172,7 +172,7 @@ impl Model {
             return Err(format!("tag {tag}: {event:?} before it was sent"));
         }
         if is_output && request.was_paused {
-            // Until it is taken, what was held may keep its connection from being read.
+            // Until held output is taken, its connection may not be read.
             request.resumed = at;
         }
         match &event.kind {
@@ -233,7 +233,7 @@ impl Model {
     }
 
     fn check_outcome(&mut self, tag: u64, at: Duration, outcome: &Outcome) -> Check {
-        // A pause may stop the reading of others on the same connection, and their limits with it.
+        // A pause may stop the reading of other requests on the same connection, and the clocks of their limits.
         let any_pause = self.requests.values().any(|request| request.was_paused);
         let is_punctual = self.is_punctual && !any_pause;
         let Some(request) = self.requests.get_mut(&tag) else {
@@ -349,7 +349,7 @@ impl Model {
             self.last_traffic = now - self.origin;
         }
         for (ceiling, open) in self.ceilings.iter_mut().zip(sockets) {
-            // What was above a limit when that was lowered may go on, and goes away.
+            // Connections and requests above a lowered limit may stay until they end.
             let left = all.max(*open);
             let left = if engine.has_output() {
                 usize::MAX
@@ -383,7 +383,7 @@ impl Model {
         if stats.counters.submitted != self.requests.len() as u64 {
             return Err(format!("{} submitted", stats.counters.submitted));
         }
-        // A connect that fails makes somebody wait, perhaps for no longer than a step.
+        // A connect that fails makes a request wait, perhaps for one step only.
         self.has_waited |= requests.queued > 0 || counters.connect_failures > 0;
         self.has_waited |= self.errors.contains_key("TimedOut(Queue)");
         let waiting = requests.queued + requests.buffering;
@@ -397,7 +397,7 @@ impl Model {
         }
         let active = requests.active + requests.aborting;
         let grows = active > std::mem::replace(&mut self.active, active);
-        // A lie takes everything back.
+        // A wrong FCGI_GET_VALUES_RESULT that nobody has asked for replaces what was reported before.
         let may_forget = self.far.borrow().faults.contains_key(&Fault::UnaskedValues);
         let told = self
             .told

@@ -15,7 +15,7 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) config: Config,
     pub(crate) servers: Vec<ServerPlan>,
-    /// Sockets that the client may have.
+    /// How many sockets the client may have.
     pub(crate) max_sockets: Option<usize>,
     pub(crate) is_shuffled: bool,
     pub(crate) ops: Vec<Op>,
@@ -24,16 +24,16 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct ServerPlan {
     pub(crate) link: Link,
-    /// Every second connection has this one.
+    /// The link of every second connection.
     pub(crate) other_link: Option<Link>,
     pub(crate) quirks: Quirks,
-    /// Taken in turn, over and over.
+    /// What happens to connects, taken in turn, again and again.
     pub(crate) connects: Vec<Connect>,
-    /// Requests after which a connection is closed right behind the last end.
+    /// After this many requests a connection is closed, right after the last end.
     pub(crate) max_requests: Option<u32>,
 }
 
-/// One thing that the embedder, or the clock, does. Requests are meant by their place among those submitted.
+/// One action of the embedder or the clock. A request is named by its place among those that were submitted.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Submit(Submit),
@@ -45,16 +45,16 @@ pub(crate) enum Op {
     Finish(usize),
     Limits(Limits),
     Shutdown(Option<Duration>),
-    /// So many steps, at the same instant.
+    /// This many steps at the same instant.
     Steps(usize),
     Advance(Duration),
-    /// The clock moves to whatever happens next, and so many steps are done of it.
+    /// The clock moves to what happens next, and this many steps are done.
     Next(usize),
-    /// The clock moves on and nothing else does.
+    /// The clock moves and nothing else happens.
     Jump(Duration),
-    /// The client's process is stopped; everything else goes on.
+    /// The client's process is stopped, and everything else goes on.
     HoldUp(Duration),
-    /// `handle_timeout` though nothing may be due, perhaps with an instant of the past.
+    /// `handle_timeout`, although no time limit may be due, perhaps with an instant in the past.
     Timeout {
         early: Duration,
     },
@@ -82,15 +82,15 @@ pub(crate) enum BodyKind {
     Reader,
     Seekable,
     Pushed,
-    /// The same, its length told.
+    /// A pushed body whose length is declared.
     PushedKnown,
-    /// A reader that goes on behind its declared length.
+    /// A reader that goes on after its declared length.
     Long,
     /// A reader that ends before its declared length.
     Short,
 }
 
-/// What the embedder does when output of a request comes.
+/// What the embedder does when output of a request arrives.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reaction {
     None,
@@ -105,20 +105,20 @@ pub(crate) struct AnswerPlan {
     pub(crate) stderr: usize,
     pub(crate) pieces: usize,
     pub(crate) wait: Duration,
-    /// It does not wait for the body.
+    /// The application does not wait for the body.
     pub(crate) is_early: bool,
     pub(crate) ends_stdout_first: bool,
-    /// So many attempts are refused.
+    /// How many attempts are refused.
     pub(crate) refusals: usize,
     pub(crate) refusal: ProtocolStatus,
     pub(crate) fault: Fault,
 }
 
-/// How it departs from what it should do.
+/// What the application does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     None,
-    /// Nothing of the last piece of output, and no end.
+    /// It sends neither the last piece of output nor an end.
     Hangs,
     ClosesInTheMiddle,
     ResetsInTheMiddle,
@@ -127,16 +127,17 @@ pub(crate) enum Fault {
     StopsReading,
     /// It is killed after a while, before any output.
     Killed,
-    /// It ends the direction to it (`SHUT_RD`).
+    /// It ends the client's direction (`SHUT_RD`).
     TakesNothing,
-    /// Records behind its end, in the same write.
+    /// It sends output after the end, in the same write.
     LateOutput,
     SecondEnd,
-    /// Output and a second end, a while after its end.
+    /// It sends output and a second end some time after the end.
     LateRecords,
-    /// The same, when it has turned to the next request of its connection.
+    /// It sends output and a second end when it has started to work on the next request of the connection.
     LateIntoNext,
-    /// Not a request's but the application's: it closes behind an end, knows ID 1 only, dies of a question.
+    /// This fault and the next two are not of a request but of the application: it closes after an end, knows ID 1
+    /// only, dies of an `FCGI_GET_VALUES`.
     ClosesAtMaxRequests,
     OnlyIdOne,
     DiesOfQuestions,
@@ -155,7 +156,7 @@ pub(crate) enum Fault {
     UnknownStatus,
 }
 
-/// All that may be had with any link.
+/// The faults that can happen on any link.
 pub(crate) const FAULTS: [Fault; 23] = [
     Fault::Hangs,
     Fault::ClosesInTheMiddle,
@@ -190,7 +191,8 @@ impl Plan {
         let has_faults = rng.chance(60);
         let servers = (0..count).map(|_| draw_server(rng, has_faults)).collect();
         let config = draw_config(rng, count);
-        // On a shared connection, records behind an end are told from the next response only if both come in one read.
+        // On a shared connection, records after an end can be told from the next response only if one read returns
+        // both.
         let is_late = has_faults && rng.chance(12);
         let mut servers: Vec<ServerPlan> = servers;
         for server in servers.iter_mut().filter(|_| is_late) {
@@ -212,7 +214,7 @@ impl Plan {
         let mut ops: Vec<Op> = (0..ops_len)
             .map(|_| draw_op(rng, &mut next_tag, count, has_faults, may_jump))
             .collect();
-        // On a link that takes a few bytes at a time, long streams take long and show nothing more.
+        // On a link that takes a few bytes at a time, long streams take long and prove nothing more.
         let is_narrow = |link: &Link| {
             let is_fine = |cut| matches!(cut, Fragments::Each(_) | Fragments::UpTo(0..=64));
             link.capacity() < 1000 || is_fine(link.reads()) || is_fine(link.writes())
@@ -257,7 +259,7 @@ impl Plan {
         }
     }
 
-    /// Whether the engine, looking whether a limit counts, may give up before a socket is empty.
+    /// Whether the engine may stop reading before a socket is empty, when it checks whether a time limit counts.
     pub(crate) fn reads_little(&self) -> bool {
         let mut servers = self.servers.iter();
         servers.any(|server| {
@@ -291,7 +293,7 @@ impl ServerPlan {
         !self.connects.iter().any(fails)
     }
 
-    /// Whether it tells how much it can serve in all.
+    /// Whether the server reports how many requests it can serve in all.
     pub(crate) fn has_totals(&self) -> bool {
         let has_totals = |(name, _): &(&str, &str)| *name == "FCGI_MAX_REQS";
         self.quirks.details().multiplexes
@@ -301,7 +303,7 @@ impl ServerPlan {
             )
     }
 
-    /// Whether the client may have several requests on a connection to it.
+    /// Whether the client may have several requests on a connection to the server.
     pub(crate) fn shares(&self, config: &Config) -> bool {
         match config.multiplex {
             Multiplex::Off => false,
@@ -313,7 +315,7 @@ impl ServerPlan {
 }
 
 impl Submit {
-    /// Whether an application may turn to it twice.
+    /// Whether an application may work on the request twice.
     pub(crate) fn may_run_twice(&self) -> bool {
         let is_idempotent = ["GET", "PUT"].contains(&self.method);
         let is_wanted = match self.retry {
@@ -327,7 +329,7 @@ impl Submit {
         is_wanted && !is_gone_once_read
     }
 
-    /// Its body is collected before it is sent, so that the wait in the queue begins late.
+    /// Whether the body is collected before it is sent. The wait in the queue begins late then.
     pub(crate) fn is_collected(&self) -> bool {
         self.body == BodyKind::Pushed
     }

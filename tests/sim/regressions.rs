@@ -1,4 +1,4 @@
-//! What the random runs have found, each as the shortest run that shows it.
+//! Bugs that the random runs have found, each as the shortest run that shows it.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn error(sim: &Sim, handle: mio_fcgi::RequestHandle) -> Option<RequestError> {
 }
 
 #[test]
-fn an_abort_of_what_still_leaves_the_outbox_does_not_say_not_sent() {
+fn an_abort_while_bytes_are_being_sent_reports_maybe_processed() {
     let mut sim = Sim::new(config(Multiplex::On { max: 2 }), 1).expect("valid");
     sim.serve(0, Scripted::new(|_| Behavior::new()));
     sim.submit(Request::responder(), Tag(1)).expect("room");
@@ -58,7 +58,7 @@ fn a_shared_connection_that_is_never_idle_retires_at_its_limit() {
 }
 
 #[test]
-fn a_waiting_request_is_woken_by_a_server_whose_failure_nobody_was_left_to_see() {
+fn a_queued_request_is_sent_when_a_server_is_up_again_after_an_unnoticed_failure() {
     let mut config = config(Multiplex::Off);
     config.connect_retry_timeout = 5000 * MS;
     let mut sim = Sim::new(config, 1).expect("valid");
@@ -82,7 +82,7 @@ fn a_waiting_request_is_woken_by_a_server_whose_failure_nobody_was_left_to_see()
 }
 
 #[test]
-fn the_write_limit_holds_for_a_body_that_waits_behind_the_bytes_of_others() {
+fn the_write_timeout_holds_for_a_body_that_waits_for_the_bytes_of_other_requests() {
     let mut sim = Sim::new(config(Multiplex::On { max: 3 }), 1).expect("valid");
     sim.serve(0, Scripted::new(|_| Behavior::new().stop_reading()))
         .link(narrow(100));
@@ -103,7 +103,7 @@ fn the_write_limit_holds_for_a_body_that_waits_behind_the_bytes_of_others() {
 }
 
 #[test]
-fn requests_whose_body_is_being_collected_count_as_waiting() {
+fn requests_whose_body_is_being_collected_count_as_queued() {
     let mut config = config(Multiplex::Off);
     config.unknown_length = UnknownLength::Buffer { limit: 1000 };
     config.limits.max_queued_requests = 2;
@@ -140,7 +140,7 @@ fn a_paused_get_values_does_not_leave_its_connection_unread() {
 }
 
 #[test]
-fn a_pause_buffer_of_nothing_is_free_again_when_nothing_is_held() {
+fn a_pause_buffer_of_zero_bytes_is_free_again_when_no_output_is_held() {
     let mut config = config(Multiplex::On { max: 2 });
     config.pause_buffer.per_request = 0;
     let mut sim = Sim::new(config, 1).expect("valid");
@@ -161,7 +161,7 @@ fn a_pause_buffer_of_nothing_is_free_again_when_nothing_is_held() {
 }
 
 #[test]
-fn a_shutdown_closes_what_became_idle_while_another_server_was_waited_for() {
+fn a_shutdown_closes_connections_that_became_idle_while_it_waited_for_another_server() {
     let mut config = config(Multiplex::Off);
     config
         .servers
@@ -183,7 +183,7 @@ fn a_shutdown_closes_what_became_idle_while_another_server_was_waited_for() {
 }
 
 #[test]
-fn a_shutdown_at_its_deadline_opens_nothing_to_ask_a_server() {
+fn a_shutdown_at_its_deadline_opens_no_connection_for_get_values() {
     let mut sim = Sim::new(config(Multiplex::Auto), 1).expect("valid");
     sim.serve(0, Scripted::new(|_| Behavior::new()));
     sim.submit(Request::responder(), Tag(1)).expect("room");
@@ -195,7 +195,7 @@ fn a_shutdown_at_its_deadline_opens_nothing_to_ask_a_server() {
 }
 
 #[test]
-fn an_idle_time_of_nothing_with_connections_to_be_kept_is_no_endless_loop() {
+fn an_idle_timeout_of_zero_with_a_minimum_of_idle_connections_is_no_endless_loop() {
     let mut config = config(Multiplex::Off);
     config.limits.min_idle_per_server = 1;
     config.limits.idle_timeout = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! A planned request, made.
+//! Makes the request that a plan describes.
 
 use std::io::{Cursor, Read};
 use std::sync::Arc;

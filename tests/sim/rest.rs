@@ -1,4 +1,4 @@
-//! What must hold at rest, when nothing more can happen at an instant, and when all is over.
+//! What must hold when nothing more can happen at an instant, and when everything is over.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::model::{Check, Model, Request, count};
 impl Model {
     /// What must hold when nothing can be done at this instant.
     ///
-    /// `sockets`: that there are. `waits`: a connection may be waiting for a full backlog, without one.
+    /// `sockets`: how many there are. `waits`: a connection may be waiting for a full backlog, without a socket.
     pub(crate) fn check_rest(
         &self,
         engine: &mut Engine,
@@ -62,7 +62,7 @@ impl Model {
                 return Err("requests wait, no connection, and nothing will wake them".into());
             }
         }
-        // A connection that is not read because of one request makes the limits of the others stand still.
+        // While a connection is not read because of one request, the clocks of the other requests on it stop.
         let any_paused = self.requests.values().any(|request| request.paused);
         let resumed = self.requests.values().map(|request| request.resumed);
         let resumed = resumed.max().unwrap_or_default();
@@ -78,7 +78,7 @@ impl Model {
             }
             let far = self.far.borrow();
             let is_plain = far.sent.get(tag) == Some(&1) && !any_paused;
-            // What was not sent as a whole is not the application's silence.
+            // An application need not answer what was not sent completely.
             let arrived = far.written.get(tag).filter(|_| is_plain);
             if let (Some(arrived), Some(last)) = (arrived, request.last_output)
                 && missed(
@@ -107,11 +107,12 @@ impl Model {
         probes.filter(|it| !it.has_ended).count()
     }
 
-    /// What is to go on at rest: who could be served is, and who was told to wait for room is told of room.
+    /// Checks that nothing was forgotten: a request that can be served is, and `StdinReady` has followed when there is
+    /// room.
     fn check_waiting(&self, stats: &Stats) -> Check {
         let far = self.far.borrow();
         let queued = (stats.requests.queued + stats.requests.connecting) as u64;
-        // What may not be sent twice may have to wait for a new connection.
+        // A request that may not be sent twice may have to wait for a new connection.
         let is_choosy = |(tag, request): &(&u64, &Request)| {
             let submit = request.submit.as_ref();
             !request.has_ended
@@ -137,7 +138,7 @@ impl Model {
         Ok(())
     }
 
-    /// What must hold when all is over.
+    /// What must hold when everything is over.
     pub(crate) fn check_end(&self, engine: &Engine) -> Check {
         for (tag, request) in &self.requests {
             if !request.has_ended {

@@ -1,4 +1,4 @@
-//! Carries a plan out, checking the promises after each step.
+//! Carries out a plan, and checks the promises after each step.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -35,10 +35,10 @@ pub(crate) struct World<'p> {
     pub(crate) busy: Duration,
 }
 
-/// Steps at one instant after which a loop without end is suspected.
+/// After this many steps at one instant a run fails, because it seems to have no end.
 const MAX_STEPS: usize = 400_000;
 
-/// Runs a plan; the hash of its trace and what it has gone through, or what was wrong.
+/// Runs a plan. Returns the hash of its trace and its figures, or the violation.
 pub(crate) fn run(plan: &Plan, keep_trace: bool) -> Result<(u64, Figures), Violation> {
     let mut world = World::new(plan, keep_trace);
     let result = world.carry_out();
@@ -252,7 +252,7 @@ impl<'p> World<'p> {
                 let step = far.step;
                 far.submitted_at.insert(submit.tag, step);
                 drop(far);
-                // It may be the turn of one whose body is not as long as it said.
+                // The request that failed may be one whose body has a wrong declared length.
                 let is_wrong = matches!(submit.body, BodyKind::Short | BodyKind::Long);
                 let is_read_now = is_wrong || self.model.has_wrong_body();
                 if self.engine.stats().counters.failed > failed && !is_read_now {
@@ -263,7 +263,7 @@ impl<'p> World<'p> {
                 let SubmitError::QueueFull { limit } = refused.error else {
                     return Ok(());
                 };
-                // It would have waited.
+                // The request would have waited.
                 self.model.has_waited = true;
                 let requests = self.engine.stats().requests;
                 if requests.queued + requests.buffering < limit {
@@ -274,7 +274,7 @@ impl<'p> World<'p> {
         Ok(())
     }
 
-    /// Something is about to happen.
+    /// Counts a step that is about to happen.
     fn note_step(&mut self) {
         let mut far = self.far.borrow_mut();
         far.step += 1;
@@ -304,7 +304,7 @@ impl<'p> World<'p> {
         };
         let declared = request.declared();
         let most = match declared {
-            // Every second one offers too much.
+            // Every second request offers too many bytes.
             Some(declared) if tag.is_multiple_of(2) => len.min(declared - request.pushed),
             _ => len,
         };
@@ -321,7 +321,7 @@ impl<'p> World<'p> {
             }
             Ok(taken) => return Err(format!("took {taken} of {most}")),
             Err(StdinError::TooLong { .. }) if declared < Some(request.pushed + most) => {}
-            // Its End may be on its way.
+            // The `End` of the request may be queued.
             Err(StdinError::Gone | StdinError::NotPushed | StdinError::BodyTooLarge { .. }) => {}
             Err(StdinError::Finished) if request.finished => {}
             Err(error) => return Err(format!("tag {tag}: {error}")),
@@ -370,14 +370,14 @@ impl<'p> World<'p> {
         Ok(any)
     }
 
-    /// A time limit is not over for what had come before.
+    /// Checks that no request has timed out while an answer that arrived earlier was in its socket.
     fn check_timeout(&mut self) -> Result<(), String> {
         let Some((tag, decided)) = self.model.timed_out.take() else {
             return Ok(());
         };
         let far = self.far.borrow();
         if self.plan.reads_little() {
-            // After so many reads the limit counts in any case.
+            // After a number of reads the limit counts in any case.
             return Ok(());
         }
         let last = far.carried.get(&tag).and_then(|all| all.last());
@@ -401,7 +401,7 @@ impl<'p> World<'p> {
         servers.map(|it| self.network.open_sockets(it)).collect()
     }
 
-    /// All that can happen now.
+    /// Does everything that can be done now.
     fn settle(&mut self) -> Result<(), String> {
         while self.step()? {}
         if let Some(connection) = self.network.forgotten(&self.engine) {
@@ -430,7 +430,7 @@ impl<'p> World<'p> {
         self.settle()
     }
 
-    /// Lets everything come to its end.
+    /// Lets all requests end, and shuts down.
     fn wind_up(&mut self) -> Result<(), String> {
         self.settle()?;
         self.busy = self.network.elapsed();
@@ -449,7 +449,7 @@ impl<'p> World<'p> {
             self.check()?;
             let request = &self.model.requests[tag];
             if request.declared() > Some(request.pushed) {
-                // Nobody will push the rest, and no limit is set to a Web server that is slow.
+                // The rest will not be pushed, and no time limit ends such a request.
                 let handle = request.handle;
                 self.engine.abort(self.network.now(), handle);
             }

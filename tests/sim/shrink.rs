@@ -1,4 +1,4 @@
-//! Cuts a failing run down to what it takes.
+//! Reduces a failing run to what it needs to fail.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use mio_fcgi::wire::Role;
 
 use crate::plan::{BodyKind, Fault, Op, Plan, Reaction, ServerPlan, Submit};
 
-/// Runs that are tried at most.
+/// The most runs that are tried.
 const MAX_TRIES: usize = 1000;
 
-/// The plan with as many commands left out and as much made simple as can be, still failing in some way.
+/// The plan without as many commands as possible, and as simple as possible, that still fails in some way.
 pub(crate) fn shrink(plan: &Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
     let mut shrinker = Shrinker {
         smallest: plan.clone(),
@@ -19,7 +19,7 @@ pub(crate) fn shrink(plan: &Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
     };
     shrinker.leave_out();
     shrinker.simplify();
-    // What is simple now may not have to be there at all.
+    // A command that is simple now may not be needed at all.
     shrinker.leave_out();
     shrinker.smallest
 }
@@ -31,7 +31,7 @@ struct Shrinker<F> {
 }
 
 impl<F: Fn(&Plan) -> bool> Shrinker<F> {
-    /// Takes a change over when the run still fails with it.
+    /// Keeps a change if the run still fails with it.
     fn attempt(&mut self, change: impl FnOnce(&mut Plan)) -> bool {
         if self.tries >= MAX_TRIES {
             return false;
@@ -85,7 +85,7 @@ impl<F: Fn(&Plan) -> bool> Shrinker<F> {
     }
 }
 
-/// What makes a server simple.
+/// The changes that make a server simple.
 const SERVERS: [fn(&mut ServerPlan); 5] = [
     |server| server.other_link = None,
     |server| server.max_requests = None,
@@ -94,7 +94,7 @@ const SERVERS: [fn(&mut ServerPlan); 5] = [
     |server| server.quirks = Quirks::ideal(),
 ];
 
-/// What makes a request simple.
+/// The changes that make a request simple.
 const SUBMITS: [fn(&mut Submit); 8] = [
     |submit| submit.answer.fault = Fault::None,
     |submit| submit.reaction = Reaction::None,

@@ -1,4 +1,4 @@
-//! The watch on what the client writes: each record is held against what its embedder and its driver know.
+//! Checks each record that the client writes against what its embedder and its driver know.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use mio_fcgi::wire::{Demux, Item, RecordType};
 use crate::far::{Far, byte, data_of, stdin_of};
 use crate::plan::{BodyKind, Fault, ServerPlan};
 
-/// Watches what the client writes to a server.
+/// Checks what the client writes to a server.
 pub(crate) struct Tap {
     far: Rc<RefCell<Far>>,
     /// The client may have several requests on a connection.
     shares: bool,
-    /// No role is refused.
+    /// The application refuses no role.
     all_roles: bool,
     dies_of_questions: bool,
     connections: BTreeMap<usize, Watch>,
@@ -25,7 +25,7 @@ pub(crate) struct Tap {
 struct Watch {
     demux: Demux,
     begun: u32,
-    /// Questions for values, which are no requests.
+    /// How many `FCGI_GET_VALUES` were sent, which are no requests.
     asked: u32,
     last_id: Option<u16>,
     ids: BTreeMap<u16, Use>,
@@ -43,28 +43,28 @@ struct Use {
     aborted: bool,
     is_filter: bool,
     is_refused: bool,
-    /// Its place among the requests and questions of its connection, from 1.
+    /// The request's place among the requests and `FCGI_GET_VALUES` of its connection, from 1.
     place: u32,
-    /// What the driver knew of its connection when it was begun.
+    /// What the driver knew of the connection when the request was begun.
     known: Known,
 }
 
-/// What the driver knows of a connection; steps of the run, not times.
+/// What the driver knows of a connection. The numbers are steps of the run, not times.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Known {
-    /// Since when something is announced and not read.
+    /// Since when bytes or an end have been announced and not read.
     unread: Option<u64>,
     ended: Option<u64>,
     drained: Option<u64>,
-    /// When the application ended a request on it last, as far as the embedder was told at once.
+    /// When the last end of a request on this connection was reported to the embedder.
     answered: Option<u64>,
 }
 
-/// A request as it went over a connection.
+/// A request on a connection on which it was sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Carried {
     pub(crate) connection: usize,
-    /// Its place among the requests and questions of its connection, from 1.
+    /// The request's place among the requests and `FCGI_GET_VALUES` of its connection, from 1.
     pub(crate) place: u32,
     /// No other request is on the connection at the same time.
     pub(crate) is_plain: bool,
@@ -246,8 +246,8 @@ impl Tap {
         Ok(())
     }
 
-    /// A request's parameters were sent whole: it is known by now whose they are, and whether the engine was right to
-    /// give it this connection.
+    /// The parameters of a request were sent completely. Now its tag is known, and whether the engine was right to give
+    /// the request this connection.
     fn assigned(&self, own: &Use, far: &mut Far, number: usize) -> Result<(), String> {
         let carried = Carried {
             connection: number,

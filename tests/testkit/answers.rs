@@ -1,4 +1,4 @@
-//! Heads, ends, and what becomes of a request after a refusal.
+//! Heads, ends, and what happens to a request after a refusal.
 
 use mio_fcgi::cgi::{HeadError, HeadParser};
 use mio_fcgi::testkit::internals::{Break, CloseKind, Towards};
@@ -294,7 +294,7 @@ pub(crate) const CASES: &[Case] = &[
 const HEAD: &str = "`Behavior::answer` with that head";
 const REFUSED: Connect = Connect::Refuse(std::io::ErrorKind::ConnectionRefused);
 
-/// The status of an answer.
+/// The status in the head of an answer with this output.
 fn head_of(stdout: impl Into<Vec<u8>>) -> Result<u16, HeadError> {
     let stdout = stdout.into();
     let (sim, handle) = play(move |_| Behavior::answer(stdout.clone()));
@@ -314,7 +314,7 @@ fn status(stdout: &[u8]) -> Result<u16, HeadError> {
     parser.end().map(|()| 0)
 }
 
-/// Scripts by the turn of the request.
+/// Behaviors by the number of the request, from 0.
 fn by_turns(
     behavior: impl Fn(usize) -> Behavior + 'static,
 ) -> impl FnMut(&mio_fcgi::testkit::ReceivedRequest) -> Behavior + 'static {

@@ -1,8 +1,8 @@
-//! Whether the test kit can have every edge case of a FastCGI client: each is played here in a few lines.
+//! The test kit can play every edge case of a FastCGI client: here each is played in a few lines.
 //!
-//! What the library makes of them is tested one by one elsewhere (tests/cases.md, whose numbers these are); here it
-//! is shown what to take from the kit. `table.md` says it in a word for each; `UPDATE_CASES=1 cargo test --features
-//! testkit --test testkit` writes it anew.
+//! The numbers are those of tests/cases.md, which lists the tests of how the library handles each case. This folder
+//! shows what to use of the kit. `table.md` lists it in a few words for each case; `UPDATE_CASES=1 cargo test
+//! --features testkit --test testkit` writes that file.
 
 mod answers;
 mod quirks;
@@ -22,12 +22,12 @@ use mio_fcgi::testkit::{
 use mio_fcgi::wire::Role;
 use mio_fcgi::{Config, Failure, Multiplex, Request, RequestError, RequestHandle, Tag};
 
-/// A case by its number, what of the kit plays it, and the play.
+/// The number of a case, what of the kit plays it, and the code that plays it.
 type Case = (u32, &'static str, fn());
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Played elsewhere, and why.
+/// The cases that are played elsewhere, and why.
 const ELSEWHERE: [(u32, &str); 2] = [
     (
         89,
@@ -79,7 +79,7 @@ fn cases() -> Vec<Case> {
     [all.concat(), waiting::CASES.to_vec()].concat()
 }
 
-/// One connection, one request on it at a time.
+/// A configuration with one connection, and one request on it at a time.
 fn plain() -> Config {
     let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
     config.multiplex = Multiplex::Off;
@@ -87,14 +87,14 @@ fn plain() -> Config {
     config
 }
 
-/// One connection for eight requests.
+/// A configuration with one connection, and eight requests on it at a time.
 fn shared() -> Config {
     let mut config = plain();
     config.multiplex = Multiplex::On { max: 8 };
     config
 }
 
-/// A client of one server, which answers by behaviors.
+/// A client of one server, whose application has these behaviors.
 fn sim(config: Config, behavior: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> Sim {
     sim_of(config, Scripted::new(behavior))
 }
@@ -110,7 +110,7 @@ fn submit(sim: &mut Sim, tag: u64) -> RequestHandle {
     sim.submit(request, Tag(tag)).expect("there is room")
 }
 
-/// One request, played to its end.
+/// Submits one request, and runs until it has ended.
 fn play(behavior: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> (Sim, RequestHandle) {
     let mut sim = sim(plain(), behavior);
     let handle = submit(&mut sim, 1);
@@ -147,7 +147,7 @@ fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
     let slow = submit(&mut sim, 2);
     assert!(sim.run_to_end());
     assert!(is_complete(&sim, direct) && is_complete(&sim, slow));
-    // With nothing submitted since, it is over at once; with one more, it goes on.
+    // A second run is over at once, until another request is submitted.
     let at = sim.elapsed();
     assert!(sim.run_to_end());
     assert_eq!(sim.elapsed(), at);
@@ -156,7 +156,7 @@ fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
     assert!(sim.run_to_end() && sim.outcome(asked).is_some());
 }
 
-/// Whatever takes as long as there is: it happens after a hundred years, and nothing overflows.
+/// What takes as long as possible happens after a hundred years, and nothing overflows.
 #[test]
 fn the_longest_duration_is_one_like_others() {
     let link = Link::default()

@@ -1,4 +1,4 @@
-//! What applications do for a time, which conversations with the real ones do not show.
+//! Quirks in time, which the comparison with real applications does not show.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mio_fcgi::testkit::{Behavior, Quirks, Scripted};
 use crate::{MS, is_complete, plain, sim_of, submit};
 
 #[test]
-fn a_behavior_that_runs_on_behind_its_end_keeps_the_next_request_waiting() {
+fn a_behavior_that_goes_on_after_its_end_keeps_the_next_request_waiting() {
     let behavior = |_: &_| Behavior::new().await_stdin().end(0).wait(1000 * MS);
     let ended_at = |quirks| {
         let mut sim = sim_of(plain(), Scripted::new(behavior).with_quirks(quirks));
@@ -22,7 +22,7 @@ fn a_behavior_that_runs_on_behind_its_end_keeps_the_next_request_waiting() {
 }
 
 #[test]
-fn a_kept_connection_holds_its_child_until_it_is_closed() {
+fn a_kept_connection_binds_its_child_until_it_is_closed() {
     let mut config = plain();
     config.limits.max_connections_per_server = 2;
     config.limits.idle_timeout = 300 * MS;
@@ -31,7 +31,7 @@ fn a_kept_connection_holds_its_child_until_it_is_closed() {
     let application = Scripted::new(behavior).with_quirks(Quirks::php_fpm(1));
     let mut sim = sim_of(config, application);
     let first = submit(&mut sim, 1);
-    // On a connection of its own, which no child turns to while the first one idles.
+    // It has a connection of its own, and the only child serves the idle first connection until that is closed.
     let second = submit(&mut sim, 2);
     assert!(sim.run_to_end());
     assert_eq!(sim.ended_at(first), Some(10 * MS));
@@ -39,7 +39,7 @@ fn a_kept_connection_holds_its_child_until_it_is_closed() {
 }
 
 #[test]
-fn a_child_whose_connection_it_closed_itself_serves_the_next() {
+fn a_child_that_closes_its_connection_serves_the_next_one() {
     let behavior = |_: &_| Behavior::new().await_stdin().stdout("ok").close();
     let application = Scripted::new(behavior).with_quirks(Quirks::php_fpm(1));
     let mut sim = sim_of(plain(), application);

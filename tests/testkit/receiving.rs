@@ -1,4 +1,4 @@
-//! Records that come, right and wrong.
+//! Records that the client receives, legal or not.
 
 use mio_fcgi::testkit::{Behavior, Fragments, Link, Quirks, Records, Scripted};
 use mio_fcgi::wire::{DecodeError, ProtocolStatus, RecordType};
@@ -215,7 +215,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
-/// One request that is answered with these records.
+/// Submits one request, answers it with these records, and runs until it has ended.
 fn answered(
     records: impl Fn(u16) -> Records + 'static,
 ) -> (mio_fcgi::testkit::Sim, mio_fcgi::RequestHandle) {

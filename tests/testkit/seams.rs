@@ -1,5 +1,5 @@
-//! What happens between a driver and its sockets: announcements and reads apart, writes into closed connections, a
-//! process that is stopped, sockets that run out.
+//! What happens between a driver and its sockets: reads that come later than their announcement, writes into closed
+//! connections, a process that is stopped, sockets that run out.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -23,7 +23,7 @@ fn an_end_is_announced_in_one_step_and_read_in_a_later_one() {
     assert!(sim.run_until(|_| notices.borrow().contains(&Notice::ReadClosed)));
     assert!(!notices.borrow().contains(&Notice::Closed));
     assert!(sim.outcome(first).is_none());
-    // It comes before the end was read, and goes elsewhere.
+    // This request comes before the end was read, and gets another connection.
     let second = submit(&mut sim, 2);
     assert!(sim.run_to_end() && is_complete(&sim, first) && is_complete(&sim, second));
     let stats = sim.engine().stats();
@@ -31,7 +31,7 @@ fn an_end_is_announced_in_one_step_and_read_in_a_later_one() {
 }
 
 #[test]
-fn an_idle_connection_whose_end_is_announced_is_not_handed_out() {
+fn an_idle_connection_whose_end_is_announced_is_not_used() {
     let mut sim = sim(plain(), |_| {
         Behavior::new().await_stdin().end(0).wait(50 * MS).close()
     });
@@ -47,7 +47,7 @@ fn an_idle_connection_whose_end_is_announced_is_not_handed_out() {
 }
 
 #[test]
-fn room_that_was_asked_for_is_told_of_although_nothing_more_is_offered() {
+fn stdin_ready_follows_a_short_write_although_no_more_bytes_are_offered() {
     let mut config = plain();
     config.stdin_high_water = 100;
     let mut sim = sim(config, |_| Behavior::new().await_stdin().end(0));
@@ -62,11 +62,11 @@ fn room_that_was_asked_for_is_told_of_although_nothing_more_is_offered() {
 }
 
 #[test]
-fn a_write_limit_begins_when_there_is_something_to_write() {
+fn the_write_timeout_begins_when_there_are_bytes_to_write() {
     let mut config = plain();
     config.timeouts = mio_fcgi::Timeouts::NONE;
     config.timeouts.write = Some(100 * MS);
-    // Some of these are filled exactly by what is written first.
+    // Some of these links are filled exactly by the first write.
     for capacity in 50..400 {
         let mut sim = sim(config.clone(), |_| Behavior::new().stop_reading());
         let link = Link::default().with_capacity(capacity);
@@ -104,7 +104,7 @@ fn a_read_that_ends_exactly_at_the_end_of_its_buffer_is_followed_by_another() {
 }
 
 #[test]
-fn a_driver_that_reads_until_blocked_reads_once_more() {
+fn a_driver_that_reads_until_it_would_block_reads_once_more() {
     let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
     let link = Link::default().with_reads_until_blocked(true);
     server(&mut sim).link(link);
@@ -115,7 +115,7 @@ fn a_driver_that_reads_until_blocked_reads_once_more() {
 }
 
 #[test]
-fn a_connection_is_read_before_a_request_leaves_that_may_not_be_sent_again() {
+fn a_connection_is_read_before_a_request_that_may_not_be_retried_is_sent() {
     for (method, reads) in [("GET", 0), ("POST", 1)] {
         let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
         for tag in 0..2 {
@@ -128,7 +128,7 @@ fn a_connection_is_read_before_a_request_leaves_that_may_not_be_sent_again() {
 }
 
 #[test]
-fn a_write_into_a_closed_connection_succeeds_until_the_reset_is_back() {
+fn a_write_into_a_closed_connection_succeeds_until_the_reset_arrives() {
     let lost = |link: Link| {
         let mut sim = sim(plain(), |_| Behavior::new().close());
         let link = link.with_latency(MS).with_capacity(1000);
@@ -144,7 +144,7 @@ fn a_write_into_a_closed_connection_succeeds_until_the_reset_is_back() {
 }
 
 #[test]
-fn a_write_that_fails_with_nothing_to_read_is_a_connection_lost() {
+fn a_write_that_fails_with_nothing_to_read_is_a_lost_connection() {
     let mut config = plain();
     config.timeouts = mio_fcgi::Timeouts::NONE;
     let mut sim = sim(config, |_| Behavior::new().take_nothing());
@@ -158,7 +158,7 @@ fn a_write_that_fails_with_nothing_to_read_is_a_connection_lost() {
 }
 
 #[test]
-fn what_came_while_the_process_was_stopped_is_in_the_socket() {
+fn bytes_that_arrive_while_the_process_is_stopped_are_in_the_socket() {
     let mut config = plain();
     config.timeouts.first_byte = Some(300 * MS);
     let answer = |wait| {
@@ -192,7 +192,7 @@ fn a_shortage_of_sockets_makes_requests_wait_and_fails_none() {
 }
 
 #[test]
-fn a_connect_without_a_port_is_tried_again() {
+fn a_connect_that_finds_no_free_port_is_tried_again() {
     let mut sim = sim(plain(), |_| Behavior::new().await_stdin().end(0));
     server(&mut sim).on_connect(|attempt| match attempt {
         0 => Connect::Shortage(ErrorKind::AddrNotAvailable),
@@ -214,7 +214,7 @@ fn a_connection_that_no_application_takes_is_never_answered() {
     let limit = RequestError::TimedOut(TimeoutKind::FirstByte);
     assert_eq!(*error(&sim, handle), limit);
     assert_eq!(sim.ended_at(handle), Some(300 * MS));
-    // Without a limit it never ends, and the run notices that.
+    // Without a limit the request never ends, and the run returns false.
     config.timeouts = mio_fcgi::Timeouts::NONE;
     let mut sim = Sim::new(config, 1).expect("valid");
     server(&mut sim).on_connect(|_| Connect::Accept);
@@ -223,7 +223,7 @@ fn a_connection_that_no_application_takes_is_never_answered() {
 }
 
 #[test]
-fn an_application_that_knows_id_1_only_is_found_out() {
+fn an_application_that_knows_only_id_1_is_detected() {
     let mut quirks = Quirks::ideal().with_multiplexing(false);
     quirks.details_mut().knows_only_id_one = true;
     let behavior = |_: &_| Behavior::new().await_stdin().end(0);
@@ -238,7 +238,7 @@ fn an_application_that_knows_id_1_only_is_found_out() {
 }
 
 #[test]
-fn a_stop_beyond_a_limit_is_over_in_time_when_nothing_came() {
+fn a_request_times_out_when_its_limit_passes_while_the_process_is_stopped() {
     let mut config = plain();
     config.timeouts.total = Some(Duration::from_secs(1));
     let mut sim = sim(config, |_| Behavior::new());
@@ -252,9 +252,9 @@ fn a_stop_beyond_a_limit_is_over_in_time_when_nothing_came() {
 }
 
 #[test]
-fn a_late_record_that_is_found_before_a_request_leaves_reaches_nobody() {
+fn a_late_record_that_is_read_before_a_request_is_sent_reaches_no_request() {
     let mut sim = sim(plain(), |request| match request.param("TAG") {
-        // It has ID 1, as the third request of the connection will.
+        // This request has ID 1, as the third request of the connection.
         Some(b"1") => {
             let behavior = Behavior::new().await_stdin().end(0).wait(100 * MS);
             behavior.send(Records::new().stdout(1, b"late").end(1, 9))
@@ -274,7 +274,7 @@ fn a_late_record_that_is_found_before_a_request_leaves_reaches_nobody() {
 }
 
 #[test]
-fn a_connect_that_hangs_holds_nobody_back_from_another_server() {
+fn a_connect_that_hangs_keeps_no_request_from_another_server() {
     let servers = ["127.0.0.1:9000", "127.0.0.1:9001"];
     let servers = servers.map(|it| it.parse().expect("an address"));
     let mut config = Config::with_servers(servers.to_vec());
@@ -292,9 +292,9 @@ fn a_connect_that_hangs_holds_nobody_back_from_another_server() {
 }
 
 #[test]
-fn a_connection_that_is_about_to_be_closed_is_not_for_what_may_not_be_sent_again() {
+fn a_connection_that_is_about_to_be_closed_gets_no_request_that_may_not_be_retried() {
     for (method, reused) in [("GET", true), ("POST", false)] {
-        // As php-fpm after `pm.max_requests`, but that it takes a while to close.
+        // As php-fpm after `pm.max_requests`, but the close comes later.
         let mut done: Vec<u32> = Vec::new();
         let mut sim = sim(plain(), move |request| {
             done.resize(done.len().max(request.connection + 1), 0);
@@ -308,7 +308,7 @@ fn a_connection_that_is_about_to_be_closed_is_not_for_what_may_not_be_sent_again
         for tag in 0..6 {
             let handle = submit_as(&mut sim, tag, "GET");
             assert!(sim.run_to_end() && is_complete(&sim, handle));
-            // The first connection's close is seen, the second one's is to come.
+            // The client sees the close of the first connection. The close of the second one is still to come.
             sim.advance(if tag == 2 { 20 * MS } else { MS });
         }
         let last = submit_as(&mut sim, 6, method);
@@ -320,7 +320,7 @@ fn a_connection_that_is_about_to_be_closed_is_not_for_what_may_not_be_sent_again
 }
 
 #[test]
-fn the_first_request_that_may_not_be_sent_again_tries_no_other_id_than_1() {
+fn the_first_request_that_may_not_be_retried_has_id_1() {
     let mut quirks = Quirks::ideal().with_multiplexing(false);
     quirks.details_mut().knows_only_id_one = true;
     let behavior = |_: &_| Behavior::new().await_stdin().end(0);
@@ -337,7 +337,7 @@ fn submit_as(sim: &mut Sim, tag: u64, method: &str) -> RequestHandle {
     sim.submit(request, Tag(tag)).expect("accepted")
 }
 
-/// What the driver learns, as it goes on.
+/// Collects what the driver learns.
 fn notices(sim: &mut Sim) -> Rc<RefCell<Vec<Notice>>> {
     let notices = Rc::new(RefCell::new(Vec::new()));
     let shown = Rc::clone(&notices);

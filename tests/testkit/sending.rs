@@ -1,4 +1,4 @@
-//! What the client sends, and an application that does not take it.
+//! What the client sends, and applications that do not read it.
 
 use std::cell::RefCell;
 use std::io::Cursor;
@@ -27,7 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         69,
-        "`Quirks::libfcgi`, which joins them, or `Quirks::php_fpm`, which refuses them, where `Config::split_long_pairs` is set",
+        "`Quirks::libfcgi` or `Quirks::php_fpm`, where `Config::split_long_pairs` is set",
         || {
             let long = |config: Config, quirks: Quirks| {
                 let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(quirks);
@@ -181,7 +181,7 @@ fn narrow(capacity: usize) -> Link {
     Link::default().with_capacity(capacity)
 }
 
-/// A request with a body of 1 MB.
+/// Submits a request with a body of 1 MB.
 fn large(sim: &mut Sim, tag: u64) -> mio_fcgi::RequestHandle {
     let request = Request::responder().with_body(Body::bytes(vec![b'x'; 1_000_000]));
     sim.submit(request, Tag(tag)).expect("room")
@@ -201,7 +201,7 @@ fn is_served_by_php_fpm(value_len: usize) -> bool {
     is_complete(&sim, handle)
 }
 
-/// A request as the application has it when all has come.
+/// The request as the application has received it, when its body is complete.
 fn received(request: Request) -> ReceivedRequest {
     let seen = Rc::new(RefCell::new(None));
     let sees = Rc::clone(&seen);
@@ -217,7 +217,7 @@ fn received(request: Request) -> ReceivedRequest {
     seen.take().expect("it was sent")
 }
 
-/// Empty records of a stream that a whole request has.
+/// How many empty records of a stream the client sends for a request.
 fn ends_sent(stream: RecordType) -> usize {
     let ends = Rc::new(RefCell::new(0));
     let counts = Rc::clone(&ends);
@@ -236,7 +236,7 @@ fn ends_sent(stream: RecordType) -> usize {
     ends.take()
 }
 
-/// What becomes of a body of so many bytes where so many are declared.
+/// How a request fails whose body has `len` bytes where `declared` are declared. `None` if it does not.
 fn of_length(len: usize, declared: u64) -> Option<RequestError> {
     let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(Quirks::php_fpm(1));
     let mut sim = crate::sim_of(plain(), application);

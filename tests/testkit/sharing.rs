@@ -1,4 +1,4 @@
-//! Several requests on a connection, and what an application says of that.
+//! Several requests on a connection, and what applications answer to `FCGI_GET_VALUES`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -160,7 +160,7 @@ fn auto() -> Config {
     config
 }
 
-/// Six requests of ten milliseconds, played to their end.
+/// Submits six requests that take ten milliseconds each, and runs until they have ended.
 fn six(config: Config, quirks: Quirks) -> (Sim, Vec<RequestHandle>) {
     let behavior = |_: &_| Behavior::new().await_stdin().wait(10 * MS).end(0);
     let mut sim = sim_of(config, Scripted::new(behavior).with_quirks(quirks));
@@ -169,7 +169,7 @@ fn six(config: Config, quirks: Quirks) -> (Sim, Vec<RequestHandle>) {
     (sim, handles)
 }
 
-/// A server that is asked for its values.
+/// Asks a server for its values.
 fn asked(quirks: Quirks) -> (Sim, RequestHandle) {
     let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(quirks);
     let mut sim = sim_of(plain(), application);
@@ -185,7 +185,7 @@ fn asked(quirks: Quirks) -> (Sim, RequestHandle) {
     (sim, handle)
 }
 
-/// Requests do not depend on what the server says of itself.
+/// Checks that requests are served, whatever the answer to `FCGI_GET_VALUES` is.
 fn is_served_with(values: Values) {
     let mut quirks = Quirks::ideal();
     quirks.details_mut().values = values;

@@ -1,4 +1,4 @@
-//! The pool, the queue, time limits, aborts, the clock.
+//! The pool, the queue, time limits, aborts and the clock.
 
 use std::time::Duration;
 
@@ -166,7 +166,7 @@ pub(crate) const CASES: &[Case] = &[
                 submit(&mut sim, 1);
                 let second = submit(&mut sim, 2);
                 assert!(sim.run_to_end());
-                // Whichever came first, the second has all of its own time.
+                // Whether the answer or the limit came first, the second request has all of its own time.
                 assert_eq!(sim.ended_at(second), Some(100 * MS));
             }
         },

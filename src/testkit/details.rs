@@ -9,7 +9,7 @@ pub struct Details {
     /// Whether several requests are served on a connection at a time.
     pub multiplexes: bool,
     /// When the behavior of a request starts.
-    pub starts: Starts,
+    pub starts: StartsWith,
     /// When the application reads a connection.
     pub reads: Reads,
     /// What happens to a second `FCGI_BEGIN_REQUEST` on a connection, if requests are not multiplexed.
@@ -61,14 +61,14 @@ pub struct Details {
 
 /// When the behavior of a request starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Starts {
+pub enum StartsWith {
     /// When the parameters are complete.
-    WithParams,
+    Params,
     /// With the first record of `FCGI_STDIN`, the empty one included.
-    WithStdin,
+    Stdin,
     /// When `CONTENT_LENGTH` bytes of the body have arrived, whether `FCGI_STDIN` has ended or not. If more bytes
     /// arrive, the connection is closed after the answer; if fewer arrive, the application waits.
-    WithBody,
+    Body,
 }
 
 /// When an application reads a connection.
@@ -225,7 +225,7 @@ impl Default for Details {
     fn default() -> Self {
         Self {
             multiplexes: true,
-            starts: Starts::WithParams,
+            starts: StartsWith::Params,
             reads: Reads::Always,
             second_begin: SecondBegin::CantMultiplex,
             out_of_turn: OutOfTurn::Ignored,

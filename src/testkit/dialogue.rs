@@ -52,6 +52,7 @@ struct Side {
 
 impl Dialogue {
     /// A Web server that has no connection to this application yet.
+    #[must_use]
     pub fn new(application: Scripted) -> Self {
         Self {
             application: Box::new(application),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::behavior::{Behavior, ReceivedRequest, Step};
-use super::details::{SplitPairs, Starts};
+use super::details::{SplitPairs, StartsWith};
 use super::output::Output;
 use crate::wire::{Pairs, Role};
 
@@ -154,19 +154,19 @@ impl Exchange {
     }
 
     /// Takes bytes of the body; none are its end. False when they exceed the declared length, if that counts.
-    pub(super) fn add_stdin(&mut self, data: &[u8], starts: Starts) -> bool {
+    pub(super) fn add_stdin(&mut self, data: &[u8], starts: StartsWith) -> bool {
         if data.is_empty() {
             self.ended_len = self.received.stdin.len();
-            self.has_stdin |= starts != Starts::WithBody;
+            self.has_stdin |= starts != StartsWith::Body;
         }
         if self.is_cut {
             return true;
         }
         let most = match starts {
-            Starts::WithBody => self
+            StartsWith::Body => self
                 .declared_len()
                 .saturating_sub(self.received.stdin.len()),
-            Starts::WithParams | Starts::WithStdin => data.len(),
+            StartsWith::Params | StartsWith::Stdin => data.len(),
         };
         let stdin = &mut self.received.stdin;
         stdin.extend_from_slice(&data[..data.len().min(most)]);
@@ -186,14 +186,14 @@ impl Exchange {
     }
 
     /// Whether the behavior starts now. `with_stdin`: a record of `FCGI_STDIN` has just arrived.
-    pub(super) fn can_start(&mut self, starts: Starts, with_stdin: bool) -> bool {
+    pub(super) fn can_start(&mut self, starts: StartsWith, with_stdin: bool) -> bool {
         if self.has_started || !self.has_params {
             return false;
         }
         match starts {
-            Starts::WithParams => true,
-            Starts::WithStdin => with_stdin || self.has_stdin,
-            Starts::WithBody => {
+            StartsWith::Params => true,
+            StartsWith::Stdin => with_stdin || self.has_stdin,
+            StartsWith::Body => {
                 let is_here = self.is_cut || self.received.stdin.len() >= self.declared_len();
                 self.has_stdin |= is_here;
                 self.has_data |= is_here;

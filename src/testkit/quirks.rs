@@ -1,8 +1,8 @@
 //! How real applications differ, where FastCGI leaves them free and where they do not keep to it.
 
 use super::details::{
-    Abort, AppStatus, Details, NotKept, OutOfTurn, Outputs, Reads, SecondBegin, SplitPairs, Starts,
-    UnknownRole, UnknownType, Values, Versions,
+    Abort, AppStatus, Details, NotKept, OutOfTurn, Outputs, Reads, SecondBegin, SplitPairs,
+    StartsWith, UnknownRole, UnknownType, Values, Versions,
 };
 use super::link::CloseKind;
 use crate::wire::{MAX_CONNS, MAX_REQS, MPXS_CONNS};
@@ -46,7 +46,7 @@ impl Quirks {
     pub fn php_fpm(workers: usize) -> Self {
         Self(Details {
             multiplexes: false,
-            starts: Starts::WithBody,
+            starts: StartsWith::Body,
             reads: Reads::OnDemand,
             second_begin: SecondBegin::OutOfTurn,
             out_of_turn: OutOfTurn::EmptiesBody,
@@ -93,7 +93,7 @@ impl Quirks {
     #[must_use]
     pub fn go() -> Self {
         Self(Details {
-            starts: Starts::WithStdin,
+            starts: StartsWith::Stdin,
             reads: Reads::UntilUnused,
             values: Values::PairsAndEmpty(vec![(MPXS_CONNS, "1")]),
             unknown_type: UnknownType::AnsweredToRequests,
@@ -165,6 +165,7 @@ impl Quirks {
 // Not covered by semantic versioning: see `internals`.
 #[doc(hidden)]
 impl Quirks {
+    #[must_use]
     pub fn details(&self) -> &Details {
         &self.0
     }

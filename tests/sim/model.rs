@@ -178,7 +178,7 @@ impl Model {
         match &event.kind {
             EventKind::Stdout(data) => {
                 if request.stdout_ended {
-                    return Err(format!("tag {tag}: stdout behind its end"));
+                    return Err(format!("tag {tag}: stdout after its end"));
                 }
                 check_bytes(stdout_of(tag), &mut request.stdout, data)?;
                 request.last_output = Some(at);
@@ -393,11 +393,11 @@ impl Model {
         self.queue_ceiling = waiting.max(self.limits.max_queued_requests);
         let has_asked = self.far.borrow().questions > 0 && self.probes == 0;
         if has_asked && !self.has_waited && self.is_punctual {
-            return Err("a server was asked though nobody had to wait".into());
+            return Err("a server was asked though no request had to wait".into());
         }
         let active = requests.active + requests.aborting;
         let grows = active > std::mem::replace(&mut self.active, active);
-        // A wrong FCGI_GET_VALUES_RESULT that nobody has asked for replaces what was reported before.
+        // A wrong FCGI_GET_VALUES_RESULT, sent without a question, replaces what was reported before.
         let may_forget = self.far.borrow().faults.contains_key(&Fault::UnaskedValues);
         let told = self
             .told

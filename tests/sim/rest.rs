@@ -132,7 +132,7 @@ impl Model {
             let is_all_written = far.stdin.get(tag) == Some(&(request.pushed as u64));
             let wants_room = request.wants_room && !request.finished && !request.has_ended;
             if wants_room && is_all_written {
-                return Err(format!("tag {tag}: there is room, and nobody is told"));
+                return Err(format!("tag {tag}: there is room, and no StdinReady"));
             }
         }
         Ok(())

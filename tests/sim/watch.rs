@@ -299,7 +299,7 @@ fn receive(own: &mut Use, record_type: RecordType, data: &[u8]) -> Result<(), St
         _ => return Err(format!("{record_type:?} out of turn, tag {}", own.tag)),
     };
     if ended {
-        return Err(format!("{record_type:?} behind its end, tag {}", own.tag));
+        return Err(format!("{record_type:?} after its end, tag {}", own.tag));
     }
     for byte_seen in data {
         if *byte_seen != byte(stream, *at) {

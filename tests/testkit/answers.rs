@@ -123,7 +123,7 @@ pub(crate) const CASES: &[Case] = &[
         let (sim, handle) = play(|_| Behavior::new().stdout("all of it").stdout_end().close());
         assert!(failure(&sim, handle).report.stdout_ended);
     }),
-    (50, "`Behavior::close` behind the declared length", || {
+    (50, "`Behavior::close` after the declared length", || {
         let (sim, handle) = play(|_| {
             Behavior::new()
                 .stdout("Content-Length: 4\r\n\r\nfull")
@@ -151,7 +151,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     (
         53,
-        "`Behavior::end` behind more than the declared length",
+        "`Behavior::end` after more than the declared length",
         || {
             let (sim, handle) = play(|_| Behavior::answer("Content-Length: 1\r\n\r\ntoo much"));
             assert!(is_complete(&sim, handle), "the engine reads no heads");
@@ -233,7 +233,7 @@ pub(crate) const CASES: &[Case] = &[
             assert_eq!(*error(&sim, handle), RequestError::UnknownRole);
         },
     ),
-    (62, "`Behavior::refuse` behind `Behavior::stdout`", || {
+    (62, "`Behavior::refuse` after `Behavior::stdout`", || {
         let (sim, handle) = play(|_| {
             Behavior::new()
                 .stdout("x")

@@ -81,7 +81,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     (
         7,
-        "`Behavior::send` with records behind an end, then `Behavior::ended`",
+        "`Behavior::send` with records after an end, then `Behavior::ended`",
         || {
             let (sim, handle) = answered(|id| Records::new().end(id, 0).stdout(id, b"late"));
             assert!(is_complete(&sim, handle) && sim.stdout(handle).is_empty());
@@ -91,7 +91,7 @@ pub(crate) const CASES: &[Case] = &[
         let (sim, handle) = answered(|id| Records::new().end(id, 0).end(id, 0));
         assert!(is_complete(&sim, handle));
     }),
-    (9, "`Records::raw` behind an end", || {
+    (9, "`Records::raw` after an end", || {
         let (mut sim, handle) = answered(|id| Records::new().end(id, 0).raw(&[1]));
         assert!(is_complete(&sim, handle));
         submit(&mut sim, 2);
@@ -180,7 +180,7 @@ pub(crate) const CASES: &[Case] = &[
             assert_eq!(sim.stderr(handle), b"late, but told");
         },
     ),
-    (21, "`Records::stdout` behind `stdout_end`", || {
+    (21, "`Records::stdout` after `stdout_end`", || {
         let (sim, handle) =
             answered(|id| Records::new().stdout_end(id).stdout(id, b"more").end(id, 0));
         assert!(is_complete(&sim, handle) && sim.stdout(handle).is_empty());

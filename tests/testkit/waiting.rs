@@ -10,7 +10,7 @@ use crate::{Case, MS, error, is_complete, plain, server, sim, sim_of, submit};
 pub(crate) const CASES: &[Case] = &[
     (
         99,
-        "`Behavior::close` or more records behind `Behavior::end`",
+        "`Behavior::close` or more records after `Behavior::end`",
         || {
             let mut sim = sim(plain(), |_| Behavior::answer("ok").close());
             for tag in 0..3 {
@@ -72,23 +72,27 @@ pub(crate) const CASES: &[Case] = &[
             );
         },
     ),
-    (103, "`Sim::step`, so many times, then `Sim::abort`", || {
-        for steps in 0..40 {
-            let mut sim = sim(plain(), |_| {
-                Behavior::new().await_stdin().stdout("ok").wait(MS).end(0)
-            });
-            let handle = submit(&mut sim, 1);
-            for _ in 0..steps {
-                sim.step();
+    (
+        103,
+        "`Sim::step` any number of times, then `Sim::abort`",
+        || {
+            for steps in 0..40 {
+                let mut sim = sim(plain(), |_| {
+                    Behavior::new().await_stdin().stdout("ok").wait(MS).end(0)
+                });
+                let handle = submit(&mut sim, 1);
+                for _ in 0..steps {
+                    sim.step();
+                }
+                sim.abort(handle);
+                assert!(sim.run_to_end());
+                let now = sim.now();
+                sim.engine().shutdown(now, None);
+                sim.settle();
+                assert!(sim.engine().is_idle(), "after {steps} steps");
             }
-            sim.abort(handle);
-            assert!(sim.run_to_end());
-            let now = sim.now();
-            sim.engine().shutdown(now, None);
-            sim.settle();
-            assert!(sim.engine().is_idle(), "after {steps} steps");
-        }
-    }),
+        },
+    ),
     (104, "`Sim::abort`, `Network::open_sockets`", || {
         let mut sim = sim(plain(), |_| Behavior::new());
         let handle = submit(&mut sim, 1);

@@ -39,7 +39,7 @@ pub struct Collector {
     discarded: u64,
     stdout_ended: bool,
     stderr: Vec<u8>,
-    stderr_dropped: u64,
+    stderr_discarded: u64,
     error: Option<ResponseError>,
 }
 
@@ -124,7 +124,7 @@ impl Collector {
         let room = self.limits.max_stderr.saturating_sub(self.stderr.len());
         let kept = piece.len().min(room);
         self.stderr.extend_from_slice(&piece[..kept]);
-        self.stderr_dropped += (piece.len() - kept) as u64;
+        self.stderr_discarded += (piece.len() - kept) as u64;
     }
 
     /// Ends the collection with the request's outcome, and returns the response.
@@ -160,7 +160,7 @@ impl Collector {
             body: self.body,
             stdout_discarded: self.discarded,
             stderr: self.stderr,
-            stderr_discarded: self.stderr_dropped,
+            stderr_discarded: self.stderr_discarded,
             completeness: *verdict.as_ref().unwrap_or(&Completeness::Partial),
             outcome: outcome.clone(),
         };

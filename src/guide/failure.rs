@@ -96,15 +96,15 @@
 //! |-------|----------|--------|---------------|
 //! | [`Connect`](RequestError::Connect), [`Failed`](ConnectError::Failed) | N/M | 502 | does it run, is the path or port right, may this user write to the socket |
 //! | [`Connect`](RequestError::Connect), [`TimedOut`](ConnectError::TimedOut) | N/M | 504 | network and firewall; a full backlog over TCP |
-//! | [`Connect`](RequestError::Connect), [`Busy`](ConnectError::BacklogFull) | N/M | 503 | more connections than processes, slow scripts, `listen.backlog` |
-//! | [`Lost`](RequestError::ConnectionLost), [`Closed`](ConnectionLostReason::Closed) | N, M, R | 502 | the application's log: it ended the connection; does it speak FastCGI at all |
-//! | [`Lost`](RequestError::ConnectionLost), [`Io`](ConnectionLostReason::Io) | N, M, R | 502 | a process that died or was killed: `request_terminate_timeout`, memory |
+//! | [`Connect`](RequestError::Connect), [`BacklogFull`](ConnectError::BacklogFull) | N/M | 503 | more connections than processes, slow scripts, `listen.backlog` |
+//! | [`ConnectionLost`](RequestError::ConnectionLost), [`Closed`](ConnectionLostReason::Closed) | N, M, R | 502 | the application's log: it ended the connection; does it speak FastCGI at all |
+//! | [`ConnectionLost`](RequestError::ConnectionLost), [`Io`](ConnectionLostReason::Io) | N, M, R | 502 | a process that died or was killed: `request_terminate_timeout`, memory |
 //! | [`Protocol`](RequestError::Protocol) | N, M, R | 502 | the address: HTTP, or another protocol, listens there; with `OnlyIdOne`, [`RequestIds`](crate::RequestIds); otherwise a bug of the application |
 //! | [`TimedOut`](RequestError::TimedOut), [`Queue`](TimeoutKind::Queue) | N/M | 503 | `max_connections_per_server` against what the application can do; slow scripts; file descriptors and ports, if [`Counters::shortages`](crate::Counters::shortages) grows |
 //! | [`QueueFull`](RequestError::QueueFull) | N/M | 503 | `max_queued_requests`, and why no connection could be opened for it, or one for fewer requests than expected |
 //! | [`TimedOut`](RequestError::TimedOut), [`Write`](TimeoutKind::Write) | N, M, R | 504 | an application that does not read: all its processes are busy, or it hangs |
 //! | [`TimedOut`](RequestError::TimedOut), [`FirstByte`](TimeoutKind::FirstByte) | M | 504 | a slow script; `fastcgi_finish_request` on kept connections |
-//! | [`TimedOut`](RequestError::TimedOut), [`Silence`](TimeoutKind::BetweenBytes) | R | 504 | a script that stopped in the middle, or works on after its output |
+//! | [`TimedOut`](RequestError::TimedOut), [`BetweenBytes`](TimeoutKind::BetweenBytes) | R | 504 | a script that stopped in the middle, or works on after its output |
 //! | [`TimedOut`](RequestError::TimedOut), [`Total`](TimeoutKind::Total) | N, M, R | 504 | the timings in the [`Report`](crate::Report): where the time went |
 //! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | M | - | only `get_values`: connected, and no answer |
 //! | [`Aborted`](RequestError::Aborted) | N, M, R | - | nothing: you asked for it |
@@ -189,8 +189,8 @@
 //! |-------|--------|---------------|
 //! | [`Empty`](ResponseError::Empty) | 502 | stderr: a script that died before it said anything |
 //! | [`Head`](ResponseError::Head) | 502 | the text names the line; often something was printed before the head |
-//! | [`Cut`](ResponseError::Truncated) | 502 | a process that died or was killed in the middle |
-//! | [`Inconsistent`](ResponseError::LengthMismatch) | 502 | a bug of the application |
+//! | [`Truncated`](ResponseError::Truncated) | 502 | a process that died or was killed in the middle |
+//! | [`LengthMismatch`](ResponseError::LengthMismatch) | 502 | a bug of the application |
 //! | [`BodyTooLarge`](ResponseError::BodyTooLarge) | 502 | [`ResponseLimits`](crate::cgi::ResponseLimits), or pass the body on as it comes |
 //! | [`Failed`](ResponseError::Failed) | that of its outcome | the outcome inside is a [`Failure`] |
 //!

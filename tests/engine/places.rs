@@ -217,7 +217,7 @@ fn nothing_is_opened_beforehand_while_a_request_waits() {
 
 #[test]
 fn new_limits_close_at_once_what_is_idle_and_used_up_by_them() {
-    for (max_requests, max_age, reason) in [
+    for (max_requests, max_lifetime, reason) in [
         (Some(2), None, CloseReason::MaxRequests),
         (None, Some(6 * SECOND), CloseReason::MaxLifetime),
     ] {
@@ -234,7 +234,7 @@ fn new_limits_close_at_once_what_is_idle_and_used_up_by_them() {
         bench.now += 3 * SECOND;
         let mut limits = bench.engine.config().limits;
         limits.max_requests_per_connection = max_requests;
-        limits.max_lifetime = max_age;
+        limits.max_lifetime = max_lifetime;
         bench
             .command(|engine, now| engine.set_limits(now, limits))
             .expect("valid");

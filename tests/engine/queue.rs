@@ -13,10 +13,10 @@ use crate::script::{Seen, Sent, config, content, done, failed, out, records, req
 const SECOND: Duration = Duration::from_secs(1);
 
 /// One plain connection; so many requests may wait.
-fn queueing(max_queue: usize) -> Bench {
+fn queueing(max_queued: usize) -> Bench {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections_per_server = 1;
-    config.limits.max_queued_requests = max_queue;
+    config.limits.max_queued_requests = max_queued;
     Bench::new(config)
 }
 

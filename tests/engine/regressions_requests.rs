@@ -15,8 +15,8 @@ use crate::script::{Seen, Sent, config, content, done, failed, out, records, req
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A connection of a pool that had been lowered by `FCGI_CANT_MPX_CONN` was taken for one that closes at once: the
-/// refused request's body stayed woven into its outbox.
+/// `FCGI_CANT_MPX_CONN` had lowered the pool's limit, and the connection was taken for one that closes at once: the
+/// refused request's body stayed in the connection's outbox.
 #[test]
 fn a_refused_request_whose_body_is_half_sent_leaves_its_neighbour_on_the_connection_intact() {
     let mut config = config(Multiplex::On { max: 4 });

@@ -16,10 +16,10 @@ use crate::script::{Seen, Sent, config, done, failed, records, request};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Plain connections and places in the queue.
-fn capped(max_connections: usize, max_queue: usize) -> Bench {
+fn capped(max_connections: usize, max_queued: usize) -> Bench {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections_per_server = max_connections;
-    config.limits.max_queued_requests = max_queue;
+    config.limits.max_queued_requests = max_queued;
     Bench::new(config)
 }
 

@@ -12,3 +12,4 @@ mod rooms;
 mod samples;
 mod source;
 mod surface;
+mod words;

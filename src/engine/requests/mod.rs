@@ -66,10 +66,10 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(max_queue: usize, max_kept: usize) -> Self {
+    pub(super) fn new(max_queued: usize, max_kept: usize) -> Self {
         Self {
             slab: Slab::new(),
-            queue: Queue::new(max_queue),
+            queue: Queue::new(max_queued),
             notices: Notices::default(),
             params_pool: ParamsPool::default(),
             next_generation: 0,

@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 # Seconds until a scenario fails that waits for something.
-PATIENCE = 30
+TIMEOUT = 30
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage"
@@ -63,7 +63,7 @@ class Session:
         """Waits until a condition holds; returns its value. It is asked again when the page is replaced meanwhile."""
         message = f"never came true: {what}"
         again = [StaleElementReferenceException]
-        return WebDriverWait(self.driver, PATIENCE, 0.02, again).until(lambda _: condition(), message)
+        return WebDriverWait(self.driver, TIMEOUT, 0.02, again).until(lambda _: condition(), message)
 
     def picture(self, name):
         self.driver.save_screenshot(os.path.join(self.folder, name + ".png"))
@@ -86,7 +86,7 @@ def main(scenarios, expected=()):
         driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
         session = Session(driver, base, folder, arguments)
         try:
-            driver.set_script_timeout(PATIENCE)
+            driver.set_script_timeout(TIMEOUT)
             scenarios[name](session)
             complaints = session.complaints(expected)
             assert not complaints, complaints

@@ -20,11 +20,11 @@ fn small_requests_finish_beside_a_stopped_one_that_fits_the_budget() {
     let neighbour = run.submit_neighbour();
     run.all_small_finish();
     run.client
-        .run_until("a mebibyte held", |it| it.peak().bytes_held > 1 << 20);
+        .run_until("a mebibyte held", |it| it.peak().bytes_buffered > 1 << 20);
     run.end_neighbour(neighbour);
     run.client.resume(run.large);
     run.check_large();
-    let peak = run.client.peak().bytes_held;
+    let peak = run.client.peak().bytes_buffered;
     assert!(peak <= budget, "{peak} bytes held");
     assert_eq!(run.client.shut_down().counters.connected, 1);
 }
@@ -50,8 +50,9 @@ fn a_connection_whose_budget_is_used_up_waits_and_then_goes_on() {
     let mut run = Run::new(1, budget, OverflowPolicy::PauseConnection);
     run.client.pause(run.large);
     let neighbour = run.submit_neighbour();
-    run.client
-        .run_until("the end of the budget", |it| it.peak().bytes_held >= budget);
+    run.client.run_until("the end of the budget", |it| {
+        it.peak().bytes_buffered >= budget
+    });
     let small: Vec<_> = run.submit_small();
     run.client.run_for(STOPPED);
     assert_eq!(run.client.unended(), 2 + SMALL);
@@ -159,7 +160,7 @@ impl Run {
 
     /// Held beyond the budget is at most what one read has brought in.
     fn held_at_most(&self, budget: usize) {
-        let held = self.client.peak().bytes_held;
+        let held = self.client.peak().bytes_buffered;
         let read = mio_fcgi::ReadBuf::DEFAULT_LEN;
         assert!(held <= budget + read, "{held} bytes held");
     }

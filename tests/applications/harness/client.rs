@@ -33,7 +33,7 @@ pub(crate) struct Peak {
     pub(crate) connections: usize,
     /// Requests on connections.
     pub(crate) active: usize,
-    pub(crate) bytes_held: usize,
+    pub(crate) bytes_buffered: usize,
 }
 
 /// What has come for one request so far.
@@ -266,7 +266,7 @@ impl Loop {
         self.peak = Peak {
             connections: self.peak.connections.max(open),
             active: self.peak.active.max(stats.requests.active),
-            bytes_held: self.peak.bytes_held.max(stats.bytes_buffered),
+            bytes_buffered: self.peak.bytes_buffered.max(stats.bytes_buffered),
         };
     }
 }

@@ -25,11 +25,11 @@ fn main() -> Result<()> {
     let mut config = Config::new(address.context("--connect")?);
     config.multiplex = Multiplex::Off;
     config.connect_timeout = Duration::from_secs(30);
-    config.limits.max_connections = idle + BUSY;
-    config.limits.max_idle = idle + BUSY;
-    config.limits.min_idle = idle;
+    config.limits.max_connections_per_server = idle + BUSY;
+    config.limits.max_idle_per_server = idle + BUSY;
+    config.limits.min_idle_per_server = idle;
     config.limits.idle_timeout = Duration::from_secs(600);
-    config.limits.max_queue = idle + BUSY;
+    config.limits.max_queued_requests = idle + BUSY;
     let mut poll = Poll::new()?;
     let tokens = Token(0)..Token(usize::MAX);
     let mut load = Load {

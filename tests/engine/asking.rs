@@ -1,4 +1,4 @@
-//! When the client asks a server by itself whether it multiplexes, and what that costs whom.
+//! When the client itself asks a server whether it multiplexes, and what that question costs.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn is_asked(bench: &mut Bench, peer: usize) -> bool {
     bench.sent(peer).contains(&Sent::GetValues)
 }
 
-/// The only connection allowed has become idle while a request waits, and its server is being asked on it.
+/// One connection is allowed. It has become idle while a request is queued, and the client asks the server on it.
 fn asked_on_idle() -> Bench {
     let mut bench = auto(1, |_| {});
     bench.submit(repeatable());
@@ -42,7 +42,7 @@ fn asked_on_idle() -> Bench {
     bench
 }
 
-/// A connection serves a request, is asked, and serves the one that waits.
+/// A connection serves a request, carries the question, and serves the queued request.
 fn is_asked_once_it_has_served(bench: &mut Bench, peer: usize) {
     assert_eq!(bench.sent(peer), Sent::whole(1));
     bench.end(peer);
@@ -210,7 +210,7 @@ fn an_idle_connection_that_is_lost_over_the_question_means_plain_for_good() {
     }
 }
 
-/// What this side closes says nothing of the application.
+/// A close by this side says nothing about the application.
 #[test]
 fn a_question_that_ends_with_a_connection_of_our_own_closing_is_asked_again() {
     let behind: [fn(&mut Bench); 2] = [
@@ -254,7 +254,7 @@ fn a_question_that_ends_with_a_connection_of_our_own_closing_is_asked_again() {
     bench.finish();
 }
 
-/// libfcgi loses what comes behind bytes that it has not read.
+/// libfcgi loses what arrives after bytes that it has not read.
 #[test]
 fn it_is_asked_behind_a_request_that_the_application_has_read_as_a_whole_and_behind_no_other() {
     let long = |len: usize| repeatable().param("LONG", "x".repeat(len));
@@ -312,7 +312,7 @@ fn a_request_that_begins_to_wait_later_is_in_time_for_the_question() {
     bench.finish();
 }
 
-/// It is answered for both.
+/// One answer serves both questions.
 #[test]
 fn nobody_is_asked_while_the_embedders_own_question_waits_for_the_same_connection() {
     let mut bench = auto(1, |_| {});
@@ -343,7 +343,7 @@ fn an_idle_connection_that_has_answered_is_closed_after_its_idle_time_although_n
     bench.finish();
 }
 
-/// As libfcgi does it: a request first, and then what is behind it.
+/// libfcgi answers in this order: the request, then the question after it.
 #[test]
 fn an_answer_that_comes_with_the_end_of_the_request_before_it_costs_no_connection() {
     let mut bench = auto(1, |_| {});

@@ -13,7 +13,7 @@ use mio_fcgi::{
 use crate::harness::Bench;
 use crate::script::{Seen, Sent, config, content, done, failed, out, records, request};
 
-/// One plain connection that was used before and whose socket takes nothing: `submit` is told 2.
+/// One plain connection, used before, whose socket takes nothing. The request on it has tag 2.
 fn blocked(change: impl FnOnce(&mut Config)) -> Bench {
     let mut config = config(Multiplex::Off);
     change(&mut config);
@@ -240,7 +240,7 @@ fn an_authorizer_has_an_empty_stdin_and_neither_body_nor_data() {
     bench.finish();
 }
 
-/// Counts what was read from it, and does not need the memory.
+/// A reader that counts the bytes read from it and holds none of them.
 struct Endless(Arc<AtomicU64>);
 
 impl Read for Endless {
@@ -275,7 +275,7 @@ fn a_body_of_a_gibibyte_is_read_only_as_the_socket_takes_it() {
             bench.engine.handle_transmitted(now, handle, unsent);
             sent += unsent as u64;
         }
-        // Headers were counted too: what is left is the end of it.
+        // The sent bytes include record headers, so the end of the body is still missing.
         let now = bench.now;
         loop {
             let unsent = bench.unsent(handle);

@@ -1,4 +1,4 @@
-//! Budgets for paused requests: whose bytes count, and when the slow request fails.
+//! Budgets for paused requests: which bytes count, and when the slow request fails.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use mio_fcgi::{
 use crate::harness::Bench;
 use crate::script::{Seen, config, done, failed, out, records, request};
 
-/// Two requests, both paused, on one connection where a slow one fails.
+/// Two paused requests on one connection, with [`OverflowPolicy::FailRequest`].
 fn both_paused(change: impl FnOnce(&mut Config)) -> Bench {
     let mut config = config(Multiplex::On { max: 4 });
     config.limits.max_connections_per_server = 1;
@@ -87,7 +87,7 @@ fn a_request_goes_to_a_resumed_ones_connection_rather_than_to_a_new_one() {
     bench.finish();
 }
 
-/// Two requests on one connection, which is not read at a budget's end; the first is paused.
+/// Two requests on one connection, which is not read once a budget is used up. The first request is paused.
 fn first_paused(change: impl FnOnce(&mut Config)) -> (Bench, RequestHandle) {
     let mut config = config(Multiplex::On { max: 4 });
     config.limits.max_connections_per_server = 1;

@@ -43,7 +43,7 @@ impl Scenario {
         }
         (self.then)(&mut bench);
         let counters = bench.stats().counters;
-        // Late records close an idle connection before they are known for what they are.
+        // Late records close an idle connection before they are recognised.
         let closed = |reason| match reason {
             Some(CloseReason::LateRecord) => Some(CloseReason::UnsolicitedData),
             other => other,
@@ -61,7 +61,7 @@ impl Scenario {
         told
     }
 
-    /// Plays it cut at these positions, and byte by byte; gives what it told in one piece.
+    /// Plays the conversation cut at these positions, and byte by byte. Returns what was seen of it in one piece.
     fn play_cut_at(&self, cuts: impl IntoIterator<Item = usize>) -> Told {
         let bytes = self.bytes.as_ref();
         let whole = self.play(usize::MAX, [bytes]);
@@ -347,7 +347,7 @@ fn scenarios() -> Vec<Scenario> {
                 for _ in 0..2 {
                     bench.submit(repeatable());
                 }
-                // A request has held its connection for long.
+                // A request has held its connection for a second.
                 bench.advance(Duration::from_secs(1));
                 bench
             },
@@ -403,7 +403,7 @@ fn sent_with(start: fn(&mut Bench), window: usize, write_len: usize) -> Vec<u8> 
     let sent = bench.peers[0].sent.split_off(before);
     bench.eof(0);
     bench.advance(Duration::from_secs(60));
-    // What could not be sent a second time has failed, what could was sent on connection 1.
+    // A request that could not be sent again has failed; one that could was sent on connection 1.
     if bench.peers.len() > 1 {
         bench.eof(1);
     }
@@ -421,7 +421,7 @@ fn every_request_is_the_same_wherever_its_writes_are_cut() {
         |bench| {
             bench.submit(request().with_body(Body::bytes("0123456789".repeat(30))));
         },
-        // Above the length that is copied: it leaves as a slice of its own.
+        // Longer than what is copied, so the body leaves as a slice of its own.
         |bench| {
             bench.submit(request().with_body(Body::bytes("0123456789".repeat(500))));
         },
@@ -443,7 +443,7 @@ fn every_request_is_the_same_wherever_its_writes_are_cut() {
             let finished = bench.command(|it, now| it.finish_stdin(now, handle));
             assert_eq!(finished, Ok(()));
         },
-        // An abort leaves whole what was begun, and copies what is not the request's any more.
+        // After an abort the record that was begun is sent to its end, from a copy: the body is released.
         |bench| {
             let handle = bench.submit(request().with_body(Body::bytes("0123456789".repeat(500))));
             bench.submit(request().with_body(Body::bytes("abcdefghij".repeat(500))));

@@ -1,4 +1,4 @@
-//! Small promises, each of which no other test would miss.
+//! Small promises, each of which only this test covers.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Small promises about servers and their connections, each of which no other test would miss.
+//! Small promises about servers and their connections, each of which only this test covers.
 
 use std::io;
 use std::time::Duration;
@@ -14,8 +14,9 @@ use crate::script::{
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Two connections at most, both busy, and one request waits; the server is asked on the first of them, behind its request
-/// where `is_behind`, and else once it is idle. Then the second one has served all others, and is idle.
+/// At most two connections, both busy, and one request is queued. The client asks the server on the first connection:
+/// after its request if `is_behind`, otherwise once the connection is idle. The second connection then serves all other
+/// requests and is idle.
 fn asked_of_two(is_behind: bool) -> Bench {
     let mut config = config(Multiplex::Auto);
     config.timeouts = Timeouts::NONE;
@@ -79,8 +80,8 @@ fn what_an_application_told_of_itself_is_forgotten_once_its_server_was_down() {
     assert_eq!(bench.sent(before).last(), Some(&Sent::GetValues));
 }
 
-/// The first server refuses a connect and is back, and one of three requests has ended on the first connection since;
-/// which that is.
+/// The first server has refused a connect and accepts again. Since then one of three requests has ended on the first
+/// connection. Returns the index of that connection.
 fn is_down_and_back(bench: &mut Bench) -> usize {
     bench.servers[0] = Answer::Refuse;
     bench.submit(repeatable());
@@ -187,7 +188,7 @@ fn a_request_that_found_its_connection_stale_takes_none_that_was_opened_before()
     bench.submit(request());
     bench.end(1);
     bench.end(0);
-    // What is lost soon behind an answer would keep it off the other one, too.
+    // A connection lost soon after an answer would keep the request off the other connection, too.
     bench.advance(100 * MS);
     bench.submit(repeatable());
     assert_eq!(bench.id(0), 2, "the one used last");
@@ -355,7 +356,7 @@ fn what_ended_a_connection_that_never_served_is_what_the_request_that_waits_fail
         });
         hand.ask(get());
         let connection = hand.dialled()[0];
-        // It is not handed out before it was read.
+        // The connection is not handed out before it was read.
         hand.engine.handle_readable(hand.now, connection);
         hand.engine.handle_connected(hand.now, connection);
         match why {
@@ -367,8 +368,8 @@ fn what_ended_a_connection_that_never_served_is_what_the_request_that_waits_fail
     }
 }
 
-/// Whether a request that may not be sent twice has a connection opened for it, though one that has served is idle, after
-/// `lose` has lost another one that had served.
+/// Whether a connection is opened for a request that may not be sent twice, although a connection that has served is
+/// idle. Before that, `lose` loses another connection that had served.
 fn keeps_off(lose: impl FnOnce(&mut Bench, mio_fcgi::ConnectionHandle)) -> bool {
     let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
         config.request_ids = RequestIds::AlwaysOne;

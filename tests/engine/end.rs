@@ -1,4 +1,4 @@
-//! How requests end when the connection does: cut short, reset, lost before a word was said.
+//! How requests end when their connection does: cut short, reset, lost before the first byte.
 
 use std::io;
 
@@ -146,7 +146,7 @@ fn a_reset_behind_a_complete_end_changes_nothing() {
         let mut bench = Bench::plain();
         bench.read_len = bytes_of_a_read;
         let handle = bench.submit(request());
-        // Both are there when the engine is next read: in one readiness.
+        // Both are in the socket at the next read: one readiness.
         bench.command(|engine, now| engine.pause(now, handle));
         bench.feed(0, records().stdout(1, "hi").end(1, 0));
         bench.reset(0);
@@ -248,7 +248,7 @@ fn sent_in_part(request: Request, window: usize) -> Bench {
     bench
 }
 
-/// The same, and the connection is then lost.
+/// As [`sent_in_part`], and the connection is then lost.
 fn lost_while_sending(request: Request, window: usize) -> Bench {
     let mut bench = sent_in_part(request, window);
     bench.eof(0);

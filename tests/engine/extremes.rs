@@ -1,5 +1,5 @@
-//! Every limit at zero and at its greatest: nothing overflows, nothing spins, nothing is lost. Zero means at once, the
-//! greatest means none.
+//! Every limit at zero and at its largest value: nothing overflows, spins or is lost. Zero means at once, the largest
+//! value means no limit.
 
 use std::io::Cursor;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use mio_fcgi::{
 use crate::harness::{Answer, Bench};
 use crate::script::{Seen, Sent, config, records, request};
 
-/// A limit, and what sets it to a duration.
+/// A limit's name, and a function that sets it to a duration.
 type SetDuration = (&'static str, fn(&mut Config, Duration));
 
 const DURATIONS: [SetDuration; 14] = [
@@ -49,7 +49,7 @@ const DURATIONS: [SetDuration; 14] = [
     ("total", |it, time| it.timeouts.total = Some(time)),
 ];
 
-/// A limit, and what sets it to a number: 0 or the greatest.
+/// A limit's name, and a function that sets it to a number: 0 or the largest.
 type SetNumber = (&'static str, fn(&mut Config, usize));
 
 const NUMBERS: [SetNumber; 12] = [
@@ -96,7 +96,7 @@ const NUMBERS: [SetNumber; 12] = [
     }),
 ];
 
-/// The application answers what has come in whole.
+/// The application answers every request that has arrived whole.
 fn serve(bench: &mut Bench) {
     for peer in 0..bench.peers.len() {
         for item in bench.sent(peer) {
@@ -115,7 +115,7 @@ fn serve(bench: &mut Bench) {
     }
 }
 
-/// Every kind of request, each served, some refused by the configuration; how those that were accepted ended.
+/// Submits every kind of request; the configuration refuses some. Returns how the accepted ones ended.
 fn play(name: &str, config: Config) -> Vec<Seen> {
     let mut bench = Bench::new(config);
     bench.answers.push_back(Answer::Refuse);
@@ -156,7 +156,7 @@ fn play(name: &str, config: Config) -> Vec<Seen> {
         }
         for _ in 0..8 {
             serve(&mut bench);
-            // Panics where a deadline that is due stays.
+            // Panics if a deadline that is due is not cleared.
             bench.advance(Duration::from_millis(200));
         }
         ends.extend(bench.events());
@@ -179,7 +179,7 @@ fn outcomes(ends: &[Seen]) -> (usize, usize) {
     (done.count(), ends.len())
 }
 
-/// A configuration in which each limit can be set, and what comes of it as it is.
+/// A configuration in which each limit can be set, and the outcomes of a run with it as it is.
 fn plain(multiplex: Multiplex) -> (Config, (usize, usize)) {
     let mut config = config(multiplex);
     config.connect_retry_timeout = Duration::MAX;

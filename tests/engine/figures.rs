@@ -1,4 +1,4 @@
-//! Figures: what reports, counters and the engine's own description say.
+//! Figures: reports, counters and the engine's `Debug` output.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::script::{records, request};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The reports of the requests that have ended well since this was last asked.
+/// The reports of the requests that have completed since the last call.
 fn reports(bench: &mut Bench) -> Vec<Report> {
     let events = bench.events();
     let reports = events.into_iter().filter_map(|event| match event.kind {
@@ -73,7 +73,7 @@ fn a_report_counts_the_bytes_of_its_own_request() {
 
 #[test]
 fn the_engine_shows_what_is_due_next() {
-    // Late where a request could go elsewhere: over another connection that is shared.
+    // A connect can be late only where the request could go elsewhere: to another shared connection.
     for (mut bench, can_be_late) in [(Bench::plain(), false), (Bench::shared(2), true)] {
         assert!(format!("{:?}", bench.engine).contains("next_due: None"));
         bench.servers[0] = Answer::Hang;

@@ -1,4 +1,4 @@
-//! The embedder's own question, `get_values`: what comes of it, and what it waits for.
+//! The embedder's question, `get_values`: its outcomes, and what it waits for.
 
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The bench by hand: one call of the engine at a time, in any order, and nothing happens by itself.
+//! A bench driven by hand: one call of the engine at a time, in any order, and nothing happens by itself.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::harness::Bench;
 use crate::script::{Records, Seen, config, done, out, records, request};
 
 impl Bench {
-    /// Without time limits but those that `change` sets.
+    /// A bench without time limits, except those that `change` sets.
     pub(crate) fn without_timeouts(multiplex: Multiplex, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(multiplex);
         config.timeouts = Timeouts::NONE;
@@ -19,7 +19,7 @@ impl Bench {
         Self::new(config)
     }
 
-    /// Submits a request under the next tag, no more.
+    /// Submits a request under the next tag and does nothing else.
     pub(crate) fn ask(&mut self, request: Request) -> RequestHandle {
         let tag = Tag(self.next_tag);
         let handle = self.engine.submit(self.now, request, tag);
@@ -28,7 +28,7 @@ impl Bench {
         handle
     }
 
-    /// Everything but that there is something to send.
+    /// Takes every action except those that announce bytes to send.
     pub(crate) fn actions(&mut self) -> Vec<Action> {
         let actions = std::iter::from_fn(|| self.engine.poll_action());
         actions
@@ -65,13 +65,13 @@ impl Bench {
         bytes
     }
 
-    /// How much the engine offers to be sent.
+    /// How many bytes the engine offers to send.
     pub(crate) fn unsent(&mut self, connection: ConnectionHandle) -> usize {
         let slices = self.engine.transmit(connection);
         slices.iter().map(|slice| slice.len()).sum()
     }
 
-    /// The events that come of received bytes.
+    /// Feeds received bytes and returns the events.
     pub(crate) fn receive(
         &mut self,
         connection: ConnectionHandle,
@@ -85,7 +85,7 @@ impl Bench {
         self.seen()
     }
 
-    /// A read that found these bytes and nothing behind them.
+    /// A read that found these bytes and nothing after them.
     pub(crate) fn short_read(
         &mut self,
         connection: ConnectionHandle,
@@ -104,7 +104,7 @@ impl Bench {
         self.engine.handle_closed(self.now, connection, why);
     }
 
-    /// The events that the engine has by itself.
+    /// The events that the engine has without received bytes.
     pub(crate) fn polled(&mut self) -> Vec<Seen> {
         let mut scratch = [0; 1024];
         while let Some(event) = self.engine.poll_event(&mut scratch) {
@@ -114,7 +114,7 @@ impl Bench {
         self.seen()
     }
 
-    /// Lets time pass and says so once, however many deadlines are over.
+    /// Lets time pass and reports it once, however many deadlines have passed.
     pub(crate) fn tick(&mut self, by: Duration) {
         self.now += by;
         self.engine.handle_timeout(self.now);

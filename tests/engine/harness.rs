@@ -35,60 +35,60 @@ pub(crate) enum Answer {
     Accept,
     Refuse,
     BacklogFull,
-    /// It is not even asked: no descriptor is left for a socket.
+    /// The listener is not asked: this side has no descriptor left for a socket.
     Shortage,
-    /// Not at all, until [`Bench::accept`].
+    /// The connect hangs until [`Bench::accept`].
     Hang,
 }
 
-/// One transport connection, from its first connect on; it stays in the list when it is gone.
+/// One transport connection, from its first connect on. It stays in the list after it was closed.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) handle: ConnectionHandle,
     pub(crate) server: usize,
-    /// Why the engine closed it.
+    /// Why the engine closed the connection.
     pub(crate) closed: Option<CloseReason>,
-    /// Bytes that the "socket" still takes.
+    /// How many bytes the "socket" still takes.
     pub(crate) window: usize,
-    /// Every byte that it took.
+    /// Every byte that the "socket" took.
     pub(crate) sent: Vec<u8>,
     shown: usize,
     demux: Demux,
-    /// The request ID that was begun last, 0 before, and what finds it.
+    /// The request ID begun last (0 before the first), and the demultiplexer that finds it.
     begun: u16,
     begins: Demux,
     inbox: VecDeque<u8>,
     ending: Option<Disconnected>,
 }
 
-/// The engine with a driver and an application around it.
+/// An engine with a driver and an application around it.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
     pub(crate) now: Instant,
     /// Connections in the order of their first connect.
     pub(crate) peers: Vec<Peer>,
-    /// Answers to the next connects, before those of `servers` count.
+    /// Answers to the next connects; they take precedence over `servers`.
     pub(crate) answers: VecDeque<Answer>,
-    /// How each server answers as a rule.
+    /// How each server answers a connect by default.
     pub(crate) servers: Vec<Answer>,
-    /// Most bytes of one read, and of one write.
+    /// The most bytes of one read, and of one write.
     pub(crate) read_len: usize,
     pub(crate) write_len: usize,
-    /// The driver reports what it knows of its sockets: what is announced, what a read found, and it reads first where
-    /// it should.
+    /// The driver reports what it knows about its sockets (what was announced, what a read found), and reads first
+    /// where the engine wants that.
     pub(crate) tells_reads: bool,
-    /// For tests that lower the cap while connections are busy.
+    /// Set by tests that lower the limit while connections are busy.
     pub(crate) most_connections: usize,
-    /// Accepted requests in their order.
+    /// Accepted requests in the order of submission.
     pub(crate) handles: Vec<RequestHandle>,
     events: Vec<OwnedEvent>,
-    /// That it is shut down was seen.
+    /// Whether `seen` has reported the shutdown.
     is_stopped: bool,
-    /// The same and whether their `End` has come.
+    /// Accepted requests, and whether their `End` has come.
     requests: BTreeMap<RequestHandle, bool>,
     pub(crate) next_tag: u64,
-    /// Requests that waited when the caps were last checked.
+    /// How many requests were queued when the limits were last checked.
     queued_before: usize,
 }
 
@@ -97,7 +97,7 @@ impl Bench {
         let servers = vec![Answer::Accept; config.servers.len()];
         Self {
             engine: Engine::new(config).expect("a test's config is valid"),
-            // The only look at a clock: an origin to count from.
+            // The only use of a clock: an origin to count from.
             now: Instant::now(),
             peers: Vec::new(),
             answers: VecDeque::new(),
@@ -169,8 +169,8 @@ impl Bench {
         self.catch_up(peer);
     }
 
-    /// The request ID that a connection's last `FCGI_BEGIN_REQUEST` bears: on a plain connection that of the request in
-    /// flight, or of the last there was.
+    /// The request ID of a connection's last `FCGI_BEGIN_REQUEST`: on a plain connection the ID of the request in
+    /// flight, or of the last one.
     pub(crate) fn id(&self, peer: usize) -> u16 {
         let id = self.peers[peer].begun;
         assert_ne!(id, 0, "no request was begun on connection {peer}");
@@ -183,12 +183,13 @@ impl Bench {
         self.feed(peer, records);
     }
 
-    /// The application ends that request, well and without output.
+    /// The application completes that request without output.
     pub(crate) fn end(&mut self, peer: usize) {
         self.answer(peer, |id| records().end(id, 0));
     }
 
-    /// Bytes arrive, and are announced, but not read before [`catch_up`](Self::catch_up) or when the engine asks for it.
+    /// Bytes arrive and are announced. They are read by [`catch_up`](Self::catch_up), or when the engine asks for a
+    /// read.
     pub(crate) fn arrive(&mut self, peer: usize, bytes: impl AsRef<[u8]>) {
         self.peers[peer].inbox.extend(bytes.as_ref());
         let handle = self.peers[peer].handle;
@@ -197,7 +198,7 @@ impl Bench {
         }
     }
 
-    /// The same with the end of the application's stream.
+    /// The end of the application's stream arrives, and is announced as in [`arrive`](Self::arrive).
     pub(crate) fn arrive_end(&mut self, peer: usize) {
         self.peers[peer].ending = Some(Disconnected::Eof);
         let handle = self.peers[peer].handle;
@@ -212,12 +213,12 @@ impl Bench {
         self.run();
     }
 
-    /// The application closes a connection, behind what it has sent.
+    /// The application closes a connection after what it has sent.
     pub(crate) fn eof(&mut self, peer: usize) {
         self.lose(peer, Disconnected::Eof);
     }
 
-    /// The application resets a connection; what has arrived before can still be read.
+    /// The application resets a connection. What arrived before the reset can still be read.
     pub(crate) fn reset(&mut self, peer: usize) {
         self.lose(peer, Disconnected::Failed(io::ErrorKind::ConnectionReset));
     }
@@ -235,7 +236,7 @@ impl Bench {
         self.run();
     }
 
-    /// The "socket" takes so many bytes more.
+    /// The "socket" takes `len` more bytes.
     pub(crate) fn open_window(&mut self, peer: usize, len: usize) {
         self.peers[peer].window = self.peers[peer].window.saturating_add(len);
         self.write(peer);
@@ -269,7 +270,7 @@ impl Bench {
         self.run();
     }
 
-    /// What the engine has sent on a connection since this was last asked, record by record.
+    /// What the engine has sent on a connection since the last call, record by record.
     pub(crate) fn sent(&mut self, peer: usize) -> Vec<Sent> {
         let peer = &mut self.peers[peer];
         let mut input = &peer.sent[peer.shown..];
@@ -281,19 +282,19 @@ impl Bench {
         items
     }
 
-    /// The connections that something was sent on since this was last asked of them.
+    /// The connections on which something was sent since their last `sent` call.
     pub(crate) fn talked_to(&self) -> Vec<usize> {
         let peers = self.peers.iter().enumerate();
         let talked = peers.filter(|(_, peer)| peer.sent.len() > peer.shown);
         talked.map(|(index, _)| index).collect()
     }
 
-    /// Every event since this was last asked.
+    /// Every event since the last call.
     pub(crate) fn events(&mut self) -> Vec<OwnedEvent> {
         std::mem::take(&mut self.events)
     }
 
-    /// The same, told shorter and independent of how bytes were cut.
+    /// The events since the last call, shortened and independent of how bytes were cut.
     pub(crate) fn seen(&mut self) -> Vec<Seen> {
         let mut seen = Seen::all(&self.events());
         if self.engine.is_shut_down() && !std::mem::replace(&mut self.is_stopped, true) {
@@ -306,11 +307,11 @@ impl Bench {
         self.engine.stats()
     }
 
-    /// Shuts down without force and checks that nothing is left of any request or connection.
+    /// Shuts down without a deadline and checks that no request and no connection is left.
     pub(crate) fn finish(mut self) {
         self.engine.shutdown(self.now, None);
         self.run();
-        // Grace times of aborts, pauses of back-off.
+        // Aborts have grace times, and backoff has pauses.
         self.advance(Duration::from_secs(60));
         let all_ended = self.requests.values().all(|ended| *ended);
         assert!(all_ended, "requests without an End: {:?}", self.requests);
@@ -402,7 +403,7 @@ impl Bench {
         self.peers.iter().rposition(|peer| peer.handle == handle)
     }
 
-    /// Writes until the engine has nothing, or the "socket" is full.
+    /// Writes until the engine has nothing to send, or the "socket" is full.
     fn write(&mut self, peer: usize) {
         if self.tells_reads && self.engine.reads_first(self.peers[peer].handle) {
             self.read(peer);
@@ -432,8 +433,8 @@ impl Bench {
         }
     }
 
-    /// Reads until the "socket" is empty, or the engine does not want more. Where the end was announced, and where a
-    /// read was full, only the next one shows what is behind.
+    /// Reads until the "socket" is empty, or the engine does not want more. If the end was announced or the read was
+    /// full, only the next read shows what follows.
     fn read(&mut self, peer: usize) {
         let handle = self.peers[peer].handle;
         while self.engine.wants_read(handle) {
@@ -469,7 +470,7 @@ impl Bench {
         if let EventKind::Stdout(data) | EventKind::Stderr(data) = &event.kind {
             assert!(!data.is_empty(), "output is never empty");
         }
-        // An End may come out before `submit` has given us the handle.
+        // An `End` may come out before `submit` has returned the handle.
         let ended = self.requests.entry(event.request).or_insert(false);
         assert!(!*ended, "an event after End: {event:?}");
         *ended = matches!(event.kind, EventKind::End(_));
@@ -488,7 +489,7 @@ impl Bench {
         assert!(all <= most, "{gauges:?}, but {most} are allowed");
         let most = config.limits.max_idle_per_server.saturating_mul(servers);
         assert!(gauges.idle <= most, "{gauges:?}, but {most} idle ones");
-        // What waits above a limit that was lowered may wait on, and nothing joins it.
+        // Requests queued above a lowered limit stay queued, and no further one is queued.
         let most = config.limits.max_queued_requests.max(self.queued_before);
         self.queued_before = stats.requests.queued + stats.requests.buffering;
         assert!(self.queued_before <= most, "{:?}", stats.requests);

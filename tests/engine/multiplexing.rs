@@ -14,7 +14,7 @@ use crate::script::{Sent, config, done, failed, out, records, request, split};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The IDs that requests began with on a connection, since last asked.
+/// The IDs of the requests that began on a connection since the last call.
 fn begun(bench: &mut Bench, peer: usize) -> Vec<u16> {
     let sent = bench.sent(peer);
     let ids = sent.iter().filter_map(|item| match item {
@@ -111,7 +111,7 @@ fn the_id_of_an_aborted_request_is_not_used_again() {
             Delivery::MaybeProcessed
         )]
     );
-    // Go: END at once, and later more output and a second END.
+    // As Go does: an END at once, and later more output and a second END.
     bench.feed(0, records().stdout(2, "late").end(2, 0));
     bench.submit(request());
     assert_eq!(begun(&mut bench, 0), [3]);
@@ -315,7 +315,7 @@ fn bodies_that_share_a_connection_take_turns_record_by_record() {
     bench.finish();
 }
 
-/// Ten times over, and without asking the driver more than once for each turn.
+/// Ten turns, each of which asks the driver only once.
 #[test]
 fn requests_submitted_in_one_turn_leave_in_one_flush_and_one_write() {
     const TURN: usize = 10;

@@ -1,4 +1,4 @@
-//! `FCGI_GET_VALUES`: what a server says of itself, and what follows from it.
+//! `FCGI_GET_VALUES`: what a server says about itself, and what the client makes of it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::script::{Records, Sent, config, done, out, records, repeatable, split
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
-/// A bench whose only connection has a request and behind it the client's question; a second request waits.
+/// A bench whose only connection has a request and, after it, the client's question. A second request is queued.
 fn asking() -> Bench {
     let mut config = config(Multiplex::Auto);
     config.limits.max_connections_per_server = 1;
@@ -26,7 +26,7 @@ fn asking() -> Bench {
     bench
 }
 
-/// The connection that the question went out on, among all that something was sent on.
+/// The connection on which the question was sent.
 fn asked(bench: &mut Bench) -> usize {
     bench.advance(SECOND);
     let mut asked = bench.talked_to();
@@ -35,7 +35,7 @@ fn asked(bench: &mut Bench) -> usize {
     asked[0]
 }
 
-/// How many requests run side by side, after the answer to the question is in; then ends all of them.
+/// How many requests run side by side after the question was answered. Then ends all of them.
 fn shared_by(mut bench: Bench) -> usize {
     bench.submit(repeatable());
     let shared = bench.stats().requests.active;
@@ -75,7 +75,7 @@ fn the_question_has_padding_so_that_libfcgi_answers_at_once() {
     bench_is_over(bench);
 }
 
-/// Plain or not, whatever is in flight is ended by the application's death.
+/// The application dies, which ends everything in flight on plain and shared connections alike.
 fn bench_is_over(mut bench: Bench) {
     for peer in 0.. {
         if peer == bench.peers.len() {
@@ -224,7 +224,7 @@ fn a_connection_lost_over_the_question_means_plain_for_good() {
         assert_eq!(bench.sent(1), Sent::whole(1), "the request that waited");
         bench.end(1);
         bench.eof(1);
-        // What listens now may be another program, or die of the question as well.
+        // The program that listens now may be another one, or die of the question as well.
         bench.answers.push_back(Answer::Refuse);
         bench.submit(repeatable());
         bench.submit(repeatable());
@@ -395,7 +395,7 @@ fn a_connection_with_strays_takes_no_more_though_its_server_multiplexes_again() 
     };
     bench.feed(0, &yes);
     cap(&mut bench, 2);
-    // Lowered to one request at a time, and then unsure of its IDs.
+    // The connection is lowered to one request at a time, and then no longer sure of its IDs.
     bench.feed(0, records().end_as(2, 0, ProtocolStatus::CantMultiplex));
     bench.feed(0, records().stdout(2, "late"));
     bench.eof(1);
@@ -430,7 +430,7 @@ fn nobody_is_asked_within_the_body_of_a_request() {
     bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
     bench.submit(repeatable());
     let uploading = bench.submit(repeatable().with_body(Body::pushed(Some(1))));
-    // It is down for a moment, and may be another program when it is back.
+    // The server is down for a moment, and may be another program when it is back.
     bench.answers.push_back(Answer::Refuse);
     bench.get_values(0);
     bench.advance(SECOND);

@@ -11,7 +11,7 @@ use crate::script::{Sent, config, content, records, request, split};
 /// A name and a value.
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// The pairs that were sent to the first connection, record by record: none may straddle two.
+/// The pairs sent on the first connection, record by record. No pair may straddle two records.
 pub(crate) fn pairs_sent(bench: &Bench) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for (header, content) in split(&bench.peers[0].sent) {
@@ -39,7 +39,7 @@ fn expect_pairs(request: Request) {
     bench.finish();
 }
 
-/// No record may exceed what php-fpm takes.
+/// No record may be longer than php-fpm accepts.
 fn check_lengths(bench: &Bench) {
     let sent = &bench.peers[0].sent;
     let mut bytes = 0;

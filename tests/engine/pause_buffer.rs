@@ -24,7 +24,7 @@ fn wants_read(bench: &Bench, peer: usize) -> bool {
     bench.engine.wants_read(bench.peers[peer].handle)
 }
 
-/// Shared connections with small budgets; `change` sets what a test is about.
+/// A bench with shared connections and small budgets; `change` sets what a test is about.
 fn sharing(change: impl FnOnce(&mut Config)) -> Bench {
     let mut config = config(Multiplex::On { max: 4 });
     config.limits.max_connections_per_server = 1;
@@ -45,7 +45,7 @@ fn alone_on_its_connection_a_paused_request_is_not_read() {
     bench.feed(0, records().stdout(1, "two").end(1, 0));
     assert_eq!(bench.seen(), [out(1, "one")]);
     assert_eq!(bench.stats().bytes_buffered, 0);
-    // Nobody announces what is in the socket already: `Action::Read` does.
+    // What is in the socket already is not announced again; `Action::Read` asks for it.
     resume(&mut bench, handle);
     assert_eq!(bench.seen(), [out(1, "two"), done(1)]);
     bench.finish();

@@ -1,4 +1,4 @@
-//! Which of several places a request or a question gets, and which connections are left alone for it.
+//! Which of several places a request or a question gets, and which connections stay unused for it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::script::{Sent, config, records, request, servers};
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Up to so many connections, each used for five seconds.
+/// Up to `max` connections, each used for at most five seconds.
 fn aging(max_connections: usize) -> Bench {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections_per_server = max_connections;
@@ -19,7 +19,7 @@ fn aging(max_connections: usize) -> Bench {
     Bench::new(config)
 }
 
-/// A connection that was opened for a request which has ended on another: 0 is open and 1 on its way.
+/// Connection 1 is being opened for a request that has since ended on connection 0.
 fn leave_one_on_its_way(bench: &mut Bench) {
     bench.submit(request());
     bench.servers[0] = Answer::Hang;
@@ -35,7 +35,7 @@ fn an_idle_connection_too_old_to_be_used_makes_place_for_a_new_one() {
     let mut bench = aging(1);
     bench.submit(request());
     bench.end(0);
-    // The driver is late: nobody has closed it yet.
+    // The driver is late and has not closed it yet.
     bench.now += 6 * SECOND;
     bench.submit(request());
     assert_eq!(bench.peers[0].closed, Some(CloseReason::Replaced));
@@ -90,7 +90,7 @@ fn of_shared_connections_with_room_the_one_filled_last_is_chosen() {
     for _ in 0..9 {
         bench.submit(request());
     }
-    // Two free on the first, then one on the last and one on the second.
+    // Two free slots on the first, then one on the last and one on the second.
     bench.feed(0, records().end(1, 0).end(2, 0));
     bench.feed(2, records().end(1, 0));
     bench.feed(1, records().end(1, 0));
@@ -158,7 +158,8 @@ fn nothing_yields_to_connections_that_were_answered_and_are_idle() {
     for _ in 0..2 {
         bench.submit(request());
     }
-    // The one that would be yielded to first last: the other is still remembered as waiting.
+    // The connection that others would be preempted for first is answered last, while the other is still recorded as
+    // waiting.
     for peer in [1, 0] {
         bench.end(peer);
     }
@@ -266,7 +267,8 @@ fn while_a_question_waits_a_shutdown_closes_no_idle_connection() {
     bench.finish();
 }
 
-/// One server's connection is idle, the other's is busy, and its server's values are asked for behind that.
+/// One server's connection is idle. The other server's connection is busy, and `get_values` for that server waits for
+/// it.
 fn shut_down_with_a_question_open() -> (Bench, RequestHandle) {
     let mut config = servers(2, Multiplex::Off);
     config.limits.max_connections_per_server = 1;
@@ -340,7 +342,7 @@ fn a_later_answer_decides_anew_how_many_requests_there_is_room_for() {
     end(&mut bench);
     end(&mut bench);
     assert_eq!(active(&bench), 3);
-    // The bench looks at the gauges, which count again which connections have room.
+    // The bench looks at the gauges, which recount the connections with free slots.
     bench.get_values(0);
     let idle = usize::from(bench.sent(0).is_empty());
     bench.feed(idle, yes("2"));

@@ -1,4 +1,4 @@
-//! The pool of connections: reuse, caps, ages, and room for an application with few processes.
+//! The pool of connections: reuse, limits, lifetimes, and applications with few processes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn capped(max_connections: usize, max_idle: usize) -> Bench {
     Bench::new(config)
 }
 
-/// Submits so many requests and ends those that were sent, in the order of connections.
+/// Submits `count` requests and ends those that were sent, in the order of connections.
 fn serve(bench: &mut Bench, requests: usize) {
     for _ in 0..requests {
         bench.submit(request());
@@ -309,8 +309,8 @@ fn limits_that_contradict_each_other_change_nothing() {
     bench.finish();
 }
 
-/// An application with so many processes, each of which serves one connection until that is closed. The others
-/// wait in the backlog, connected and unheard.
+/// An application with N processes, each of which serves one connection until that is closed. Further connections wait
+/// in the backlog: connected, and not read.
 fn serve_with(processes: usize, bench: &mut Bench, requests: usize) {
     let mut left = requests;
     let mut ended = 0;
@@ -366,7 +366,7 @@ fn an_application_with_one_process_serves_everybody() {
     bench.finish();
 }
 
-/// Why `preempt_idle_after` exists: without it the connections in the backlog wait until the others fall idle.
+/// Why `preempt_idle_after` exists: without it a connection in the backlog waits for the idle time of another one.
 #[test]
 fn without_preemption_a_request_in_the_backlog_waits_for_the_idle_time() {
     let mut config = config(Multiplex::Off);

@@ -1,4 +1,5 @@
-//! `Config::preempt_idle_after`: a slow application keeps its connections; one with few processes starves nobody.
+//! `Config::preempt_idle_after`: a slow application keeps its connections, and an application with few processes
+//! starves no request.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,12 +11,12 @@ use crate::script::{config, records, request};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// An application with so many processes. Each serves one connection until that is closed; the others wait in the
-/// backlog, connected and unheard.
+/// An application with N processes. Each serves one connection until that is closed. Further connections wait in the
+/// backlog: connected, and not read.
 struct App {
     bench: Bench,
     processes: usize,
-    /// What the next request costs, by its number.
+    /// How long a request takes, by its number.
     work: fn(usize) -> Duration,
     begun: usize,
     held: Vec<(usize, Option<Instant>)>,
@@ -43,7 +44,7 @@ impl App {
         self.bench.submit(request());
     }
 
-    /// One millisecond; gives the requests that have ended in it.
+    /// Lets a millisecond pass and returns the requests that ended in it.
     fn advance(&mut self) -> Vec<Tag> {
         self.bench.advance(MS);
         self.accept();
@@ -91,8 +92,8 @@ impl App {
         counters.closed_for(CloseReason::Preempted)
     }
 
-    /// So many clients, the first requests a millisecond apart, each of the next when the one before has ended. Gives,
-    /// of the request that was overtaken by most, by how many that came later and ended earlier.
+    /// N clients begin a millisecond apart, and each sends its next request when the one before has ended. Returns the
+    /// largest number of later requests that overtook one request.
     fn serve(&mut self, clients: usize, requests: usize) -> usize {
         let mut ended: Vec<Option<usize>> = vec![None; requests];
         let (mut submitted, mut count, mut most) = (0, 0, 0);
@@ -120,7 +121,7 @@ impl App {
 
 #[test]
 fn a_slow_application_with_enough_processes_keeps_its_connections() {
-    // Around 50 ms, and far apart enough to overtake each other.
+    // Around 50 ms, and different enough to overtake each other.
     for work in [
         |_| 50 * MS,
         |number| Duration::from_millis(42 + number as u64 * 7 % 17),
@@ -138,7 +139,7 @@ fn a_slow_application_with_enough_processes_keeps_its_connections() {
 #[test]
 fn idle_connections_do_not_yield_to_new_ones_of_a_slow_application() {
     let mut app = App::new(64, 64, |_| 50 * MS);
-    // Ever more at a time, so that each time one is new, and all others are idle before it is answered.
+    // One more at a time, so that one connection is new each time and all others are idle before it is answered.
     for at_once in 1..20 {
         for _ in 0..at_once {
             app.submit();
@@ -176,7 +177,7 @@ fn a_slow_request_among_fast_ones_costs_a_connection_each_time_its_wait_has_doub
     let waits: Vec<_> = [0].into_iter().chain(yields).collect();
     let waits: Vec<_> = waits.windows(2).map(wait).collect();
     let expected = [20, 40, 80, 160, 320];
-    // The means and the turns of the fast ones come on top.
+    // The average wait and the turns of the fast requests come on top.
     let pairs = waits.iter().zip(expected);
     assert!(
         pairs
@@ -189,7 +190,7 @@ fn a_slow_request_among_fast_ones_costs_a_connection_each_time_its_wait_has_doub
 
 #[test]
 fn nobody_starves_before_two_processes_behind_eight_connections() {
-    // Applications that end many requests while one waits for `preempt_idle_after`, few, and none.
+    // Applications that end many, few and no requests within `preempt_idle_after`.
     for (work, most) in [
         ((|_| MS) as fn(usize) -> Duration, 100),
         (|_| 5 * MS, 40),
@@ -216,7 +217,7 @@ fn a_burst_before_one_process_is_served_one_after_the_other() {
         let mut ended = 0;
         while ended < 8 {
             ended += app.advance().len();
-            // Nothing to do, and requests that wait.
+            // Nothing to do, although requests are waiting.
             pauses += usize::from(app.held.iter().all(|(_, until)| until.is_none()));
             assert!(pauses <= 8 * 30, "{ended} have ended");
         }
@@ -225,7 +226,7 @@ fn a_burst_before_one_process_is_served_one_after_the_other() {
     }
 }
 
-/// Connections of so many requests that were submitted at once.
+/// A bench with `requests` requests submitted at once, each on a connection of its own.
 fn at_once(requests: usize) -> Bench {
     let mut bench = Bench::new(config(Multiplex::Off));
     for _ in 0..requests {
@@ -255,7 +256,7 @@ fn a_connection_that_has_served_is_not_preempted_for_while_it_is_idle() {
     let mut bench = at_once(2);
     bench.advance(MS);
     bench.feed(1, records().stdout(1, "x").end(1, 0));
-    // Just before the other one would have to yield to it.
+    // Just before the other connection would be preempted for it.
     bench.advance(19 * MS + MS / 2);
     bench.feed(0, records().stdout(1, "x").end(1, 0));
     bench.advance(1_000 * MS);

@@ -1,5 +1,5 @@
-//! The promises of the library: one `End`, an honest verdict, no byte to the wrong request, nothing that the
-//! application sends breaks it.
+//! The promises of the library: one `End`, a true verdict, no byte for the wrong request, and nothing that the
+//! application sends breaks the engine.
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::script::{Records, Seen, Sent, config, done, failed, out, records, req
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A bench whose request 1 has come as far as it says, and the verdict for that.
+/// A bench that brings request 1 to a phase, and the verdict expected in that phase.
 type Stage = (fn() -> Bench, Phase, Delivery);
 
 fn collecting() -> Bench {
@@ -36,7 +36,7 @@ fn waiting() -> Bench {
     bench
 }
 
-/// So many bytes of it have left.
+/// `window` bytes of the request have been sent.
 fn sending(window: usize) -> Bench {
     let mut bench = waiting();
     bench.peers[0].window = window;
@@ -51,7 +51,7 @@ fn answered(answer: Records) -> Bench {
     bench
 }
 
-/// Ended by the application, but the output is held, since the embedder has paused it.
+/// The application has ended the request, and its output is held because the embedder has paused it.
 fn holding() -> Bench {
     let mut bench = Bench::shared(2);
     let handle = bench.submit(timed());
@@ -63,7 +63,7 @@ fn holding() -> Bench {
     bench
 }
 
-/// Not sent again, and over after a minute.
+/// A request that is not sent again and times out after a minute.
 fn timed() -> mio_fcgi::Request {
     let limits = Timeouts::total(60 * SECOND);
     request().with_retry(Retry::Never).with_timeouts(limits)
@@ -138,7 +138,7 @@ fn a_shut_down_tells_how_far_the_request_had_come() {
 
 #[test]
 fn a_lost_connection_tells_how_far_the_request_had_come() {
-    // Without those that have none, or none any more.
+    // Without the phases in which the request has no connection.
     for (number, (stage, phase, delivery)) in STAGES.into_iter().enumerate().skip(2).take(6) {
         let mut bench = stage();
         bench.reset(0);
@@ -180,7 +180,7 @@ fn whatever_ends_a_request_first_it_ends_once() {
         for first in endings {
             for second in endings {
                 let mut bench = stage();
-                // The bench itself fails on an event behind an End.
+                // The bench itself fails on an event after an `End`.
                 first(&mut bench);
                 second(&mut bench);
                 bench.advance(120 * SECOND);
@@ -207,7 +207,7 @@ fn an_attempt_that_may_have_been_seen_is_not_forgotten_by_the_next() {
     assert_eq!(bench.seen(), [done(1), end]);
     bench.finish();
 
-    // Refused the second time: that says nothing about the first.
+    // The second attempt was refused, which says nothing about the first.
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.end(0);
@@ -257,7 +257,7 @@ fn a_request_is_excused_by_a_stale_connection_once_though_the_next_one_was_used_
     bench.submit(request().with_retry(Retry::IfStale));
     bench.servers[0] = Answer::Hang;
     bench.eof(0);
-    // Goes before request 3, on the new connection.
+    // Request 2 is sent before request 3, on the new connection.
     bench.get_values(0);
     bench.accept(1);
     bench.feed(1, records().values(&[]));
@@ -310,7 +310,7 @@ fn the_same_calls_with_the_same_instants_give_the_same_events() {
     assert_eq!(play(), play());
 }
 
-/// Something that happens to the `n`th request of a bench, or on its connection.
+/// Something that happens to the `n`th request of a bench, or on that request's connection.
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     Submit,
@@ -320,7 +320,7 @@ enum Happening {
     Abort,
     Pause,
     Resume,
-    /// More output for a request that has ended.
+    /// Output for a request that has ended.
     Late,
 }
 
@@ -338,17 +338,17 @@ fn happening() -> impl Strategy<Value = (Happening, prop::sample::Index)> {
     (what, any::<prop::sample::Index>())
 }
 
-/// A request as the application knows it.
+/// A request as the application sees it.
 #[derive(Clone, Copy)]
 struct Begun {
     peer: usize,
     id: u16,
-    /// Its tag, which is also what it gets as output.
+    /// The request's tag, which is also its output.
     tag: u64,
     ended: bool,
 }
 
-/// Notes requests that were sent since; each says its tag in a parameter.
+/// Records the requests sent since the last call. Each has its tag in a parameter.
 fn note_begun(bench: &mut Bench, begun: &mut Vec<Begun>) {
     for peer in 0..bench.peers.len() {
         for item in bench.sent(peer) {
@@ -388,7 +388,7 @@ fn play(max: u32, happenings: &[(Happening, prop::sample::Index)]) {
                     begun.iter_mut().for_each(|it| it.ended |= it.tag == tag);
                     bench.feed(peer, answer);
                 }
-                // In the read of the end of another, where there is one.
+                // In the same read as the end of another request, if there is one.
                 Happening::Late if open => {
                     begun.iter_mut().for_each(|it| it.ended |= it.tag == tag);
                     bench.feed(peer, records().end(id, 0).stdout(id, "<late>").end(id, 9));

@@ -1,4 +1,4 @@
-//! Waiting, giving up, shutting down.
+//! The queue: its order and limit, aborts in every phase, and shutting down.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::script::{Seen, Sent, config, content, done, failed, out, records, req
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One plain connection; so many requests may wait.
+/// One plain connection, and a queue of `max_queued` requests.
 fn queueing(max_queued: usize) -> Bench {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections_per_server = 1;
@@ -84,7 +84,7 @@ fn cancelled_in(phase: Phase, prepare: impl FnOnce(&mut Bench) -> mio_fcgi::Requ
     let before = bench.peers.len();
     bench.seen();
     bench.command(|engine, now| engine.abort(now, handle));
-    // A second time, and after its end: nothing.
+    // A second abort, and one after the end, do nothing.
     bench.command(|engine, now| engine.abort(now, handle));
     let seen = bench.seen();
     let [Seen::Failed(_, RequestError::Aborted, at, _)] = seen[..] else {
@@ -253,7 +253,7 @@ fn commands_on_a_request_that_has_ended_do_nothing() {
     let mut bench = Bench::plain();
     let handle = bench.submit(request());
     bench.end(0);
-    // Its slot serves another one now.
+    // Another request is in its slot now.
     bench.submit(request());
     bench.seen();
     bench.command(|engine, now| {

@@ -1,4 +1,4 @@
-//! Records from the application, good and bad: what reaches whom, and what closes the connection.
+//! Records from the application, good and bad: which request gets them, and what closes the connection.
 
 use mio_fcgi::wire::{DecodeError, RecordType};
 use mio_fcgi::{CloseReason, Delivery, Phase, ProtocolError, RequestError};
@@ -6,7 +6,7 @@ use mio_fcgi::{CloseReason, Delivery, Phase, ProtocolError, RequestError};
 use crate::harness::Bench;
 use crate::script::{Records, Seen, Sent, done, err, failed, out, records, request};
 
-/// A bench with so many requests sent on one shared connection.
+/// A bench with `count` requests sent on one shared connection.
 fn sharing(requests: u64) -> Bench {
     let mut bench = Bench::shared(8);
     for _ in 0..requests {
@@ -15,7 +15,7 @@ fn sharing(requests: u64) -> Bench {
     bench
 }
 
-/// What a request that was sent as a whole and not answered gets of a protocol error.
+/// The failure of a request that was sent whole and not answered, after a protocol error.
 fn broken(tag: u64, error: ProtocolError) -> Seen {
     failed(tag, error, Phase::Sent, Delivery::MaybeProcessed)
 }
@@ -425,7 +425,7 @@ fn a_protocol_status_that_does_not_exist_is_an_error_of_its_own() {
         let body = [0, 0, 0, 0, status, 0, 0, 0];
         bench.answer(0, |id| records().record(3, id, &body));
         let error = RequestError::UnknownStatus(status);
-        // Nobody knows whether it is a refusal.
+        // The status may or may not mean a refusal.
         let end = failed(tag, error, Phase::Sent, Delivery::MaybeProcessed);
         assert_eq!(bench.seen(), [end]);
     }

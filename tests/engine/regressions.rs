@@ -1,4 +1,4 @@
-//! Mistakes that were made once.
+//! Mistakes that were made once: late records and the next request, preemption, the queue.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use mio_fcgi::{Body, CloseReason, Multiplex, SubmitError, UnknownLength};
 use crate::harness::Bench;
 use crate::script::{Seen, Sent, config, done, out, records, request};
 
-/// Two requests and one plain connection: the second waits.
+/// Two requests and one plain connection: the second is queued.
 fn one_connection() -> Bench {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections_per_server = 1;
@@ -17,7 +17,7 @@ fn one_connection() -> Bench {
     bench
 }
 
-/// The waiting request was sent as soon as `FCGI_END_REQUEST` was decoded, and got what stood behind it in the same read.
+/// The queued request was sent as soon as `FCGI_END_REQUEST` was decoded, and got what followed it in the same read.
 #[test]
 fn late_output_in_the_read_of_the_end_does_not_reach_the_next_request() {
     let mut bench = one_connection();
@@ -39,7 +39,7 @@ fn a_second_end_in_the_read_of_the_end_does_not_end_the_next_request() {
     bench.finish();
 }
 
-/// The same where the connection is shared: the ID was handed out again within the read.
+/// On a shared connection the ID was handed out again within the read.
 #[test]
 fn an_id_is_not_used_again_before_the_read_with_its_end_is_used_up() {
     let mut bench = Bench::shared(2);
@@ -87,8 +87,8 @@ fn a_piece_of_a_header_on_an_idle_shared_connection_keeps_it_from_being_used_bef
     bench.finish();
 }
 
-/// A connection was yielded to once; when the process that was set free turned to another one, which then stayed idle, it
-/// waited for `idle_timeout`.
+/// A connection was preempted only once for a waiting one. If the freed process turned to another connection, which
+/// then stayed idle, the waiting connection had to wait for `idle_timeout`.
 #[test]
 fn idle_connections_are_preempted_for_one_that_waits_until_it_is_answered() {
     let mut config = config(Multiplex::Off);
@@ -111,7 +111,7 @@ fn idle_connections_are_preempted_for_one_that_waits_until_it_is_answered() {
     bench.finish();
 }
 
-/// Requests whose body is being collected went into the queue without a look at its length.
+/// Requests whose body is being buffered went into the queue without a look at its length.
 #[test]
 fn bodies_that_are_collected_count_towards_the_length_of_the_queue() {
     let mut config = config(Multiplex::Off);
@@ -126,7 +126,7 @@ fn bodies_that_are_collected_count_towards_the_length_of_the_queue() {
     let full = Err(SubmitError::QueueFull { limit: 2 });
     assert_eq!(bench.try_submit(collected()), full);
     assert_eq!(bench.try_submit(request()), full);
-    // Room is made by an abort, and by whatever takes a request out of the queue.
+    // An abort frees a place, and so does everything else that takes a request out of the queue.
     bench.command(|engine, now| engine.abort(now, first));
     let third = bench.submit(collected());
     for handle in [second, third] {

@@ -14,8 +14,8 @@ use crate::script::{Seen, Sent, config, done, failed, records, repeatable, reque
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The pause of a server lost its deadline when the last request and connection went: whoever came then
-/// waited for the queue's time-out.
+/// The pause of a server lost its deadline when the last request and connection ended. A request submitted then waited
+/// for the queue's time limit.
 #[test]
 fn a_request_that_comes_while_its_server_is_set_aside_is_sent_when_the_pause_is_over() {
     let mut config = config(Multiplex::Off);
@@ -50,7 +50,8 @@ fn connections_opened_beforehand_are_tried_again_after_a_refusal_that_failed_the
     bench.finish();
 }
 
-/// A connection that took longer to open than it may live was closed before it served anyone, again and again.
+/// A connection that took longer to open than its maximum lifetime was closed before it served a request, again and
+/// again.
 #[test]
 fn a_connection_that_is_old_when_it_opens_serves_one_request() {
     let mut config = config(Multiplex::Off);
@@ -121,7 +122,7 @@ fn a_shared_connection_past_its_age_takes_no_further_request() {
     bench.finish();
 }
 
-/// Entries in the heap stood where the old limits had put them.
+/// Timer entries kept the deadlines of the old limits.
 #[test]
 fn limits_lowered_at_run_time_count_for_connections_that_are_idle_already() {
     let mut bench = Bench::plain();
@@ -137,7 +138,7 @@ fn limits_lowered_at_run_time_count_for_connections_that_are_idle_already() {
     bench.finish();
 }
 
-/// With neither request nor connection the probe's slot counted twice, and a drained client asked again.
+/// With neither request nor connection the probe's slot counted twice, and a client that had shut down asked again.
 #[test]
 fn no_server_is_asked_during_a_shut_down() {
     let mut config = config(Multiplex::Auto);
@@ -156,7 +157,8 @@ fn no_server_is_asked_during_a_shut_down() {
     bench.finish();
 }
 
-/// A connection that waits for the padding of its last record was kept as if it were an idle one of `min_idle_per_server`.
+/// A connection that waits for the padding of its last record was counted as an idle one of `min_idle_per_server`, and
+/// kept.
 #[test]
 fn a_connection_whose_last_padding_never_comes_is_closed_although_min_idle_asks_for_one() {
     let mut config = config(Multiplex::Off);
@@ -215,7 +217,7 @@ fn a_shut_down_closes_idle_connections_of_every_server_when_the_queue_is_empty()
     bench.finish();
 }
 
-/// A server that accepts and closes at once, or speaks first, was dialled again without a pause.
+/// A server that accepts and closes at once, or sends first, was dialled again without a pause.
 #[test]
 fn connections_opened_beforehand_are_not_dialled_in_a_hot_loop() {
     let endings: [fn(&mut Bench, usize); 3] = [
@@ -241,7 +243,7 @@ fn connections_opened_beforehand_are_not_dialled_in_a_hot_loop() {
     }
 }
 
-/// A health check of an idle server waited for the connect to another one.
+/// A health check of an idle server waited for the connect to another server.
 #[test]
 fn a_probe_does_not_wait_for_a_connect_to_another_server() {
     let mut bench = Bench::new(servers(2, Multiplex::On { max: 10 }));
@@ -262,7 +264,7 @@ fn a_probe_does_not_wait_for_a_connect_to_another_server() {
     bench.finish();
 }
 
-/// The answer was kept for ever once it was yes.
+/// A yes was kept for ever.
 #[test]
 fn a_server_that_multiplexed_is_asked_again_after_it_was_down() {
     let mut config = config(Multiplex::Auto);
@@ -274,7 +276,7 @@ fn a_server_that_multiplexed_is_asked_again_after_it_was_down() {
     bench.answers.push_back(Answer::Refuse);
     bench.submit(repeatable());
     bench.seen();
-    // What listens there now is a php-fpm.
+    // A php-fpm listens there now.
     bench.submit(repeatable());
     bench.submit(repeatable());
     let back = bench.peers.len() - 1;
@@ -334,7 +336,7 @@ fn a_server_that_may_be_down_is_not_asked_besides() {
     bench.finish();
 }
 
-/// An idle connection's last sign of life was taken for the time it took to connect.
+/// The time since an idle connection's last use was reported as the time it took to connect.
 #[test]
 fn a_connection_opened_beforehand_took_as_long_as_its_connect() {
     let mut config = config(Multiplex::Off);
@@ -357,7 +359,7 @@ fn a_connection_opened_beforehand_took_as_long_as_its_connect() {
     bench.finish();
 }
 
-/// A clock that came late by minutes dialled once more and called a busy server down.
+/// A clock that was minutes late dialled once more and took a busy server for one that is down.
 #[test]
 fn a_late_clock_finds_a_full_backlog_busy_and_not_down() {
     let mut bench = Bench::plain();
@@ -376,7 +378,7 @@ fn a_late_clock_finds_a_full_backlog_busy_and_not_down() {
     bench.finish();
 }
 
-/// What `min_idle_per_server` keeps was due again in the same instant: the call never returned.
+/// Connections that `min_idle_per_server` keeps were due again in the same instant: the call never returned.
 #[test]
 fn connections_are_kept_without_an_idle_time() {
     let mut config = config(Multiplex::Off);
@@ -397,8 +399,8 @@ fn connections_are_kept_without_an_idle_time() {
     bench.finish();
 }
 
-/// A refusal had told the answer to a question that was still out: the server was counted twice among those to be asked,
-/// and looked for with each request from then on.
+/// A refusal had answered a question that was still open. The server was then counted twice among those to be asked,
+/// and looked up with each further request.
 #[test]
 fn a_server_is_to_be_asked_once_whatever_came_of_the_question_before() {
     let mut config = servers(1, Multiplex::Auto);
@@ -408,7 +410,7 @@ fn a_server_is_to_be_asked_once_whatever_came_of_the_question_before() {
     bench.submit(repeatable());
     bench.advance(SECOND);
     assert_eq!(bench.sent(0).last(), Some(&Sent::GetValues));
-    // The bench looks at the gauges, which count again.
+    // The bench looks at the gauges, which recount.
     bench.feed(0, records().end_as(1, 0, ProtocolStatus::CantMultiplex));
     bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "1")]));
     assert_eq!(bench.stats().requests.active, 2, "the last word counts");

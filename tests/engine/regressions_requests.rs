@@ -47,7 +47,7 @@ fn a_refused_request_whose_body_is_half_sent_leaves_its_neighbour_on_the_connect
     bench.finish();
 }
 
-/// Its bytes were released while they left on the old connection, and missing on the new one.
+/// Bytes of the body were released while they left on the old connection, and were missing on the new one.
 #[test]
 fn a_refused_pushed_body_is_sent_again_whole() {
     let mut config = config(Multiplex::On { max: 4 });
@@ -73,7 +73,7 @@ fn a_refused_pushed_body_is_sent_again_whole() {
     bench.finish();
 }
 
-/// The old connection's outbox told when the request "was sent", while it waited for another connection.
+/// The old connection's outbox decided when the request "was sent", while the request waited for another connection.
 #[test]
 fn the_first_byte_is_waited_for_from_when_the_retry_was_sent() {
     let mut config = config(Multiplex::On { max: 4 });
@@ -207,7 +207,7 @@ fn pausing_a_probe_leaves_nothing_behind() {
     bench.finish();
 }
 
-/// Only output that was taken made room for others; output that was dropped did not.
+/// Only output that was taken freed the budget; output that was dropped did not.
 #[test]
 fn an_abort_that_frees_the_clients_budget_lets_other_connections_be_read_again() {
     let mut config = config(Multiplex::On { max: 2 });
@@ -233,7 +233,7 @@ fn an_abort_that_frees_the_clients_budget_lets_other_connections_be_read_again()
     bench.finish();
 }
 
-/// The write limit of a request that had just nothing in the outbox was not armed for its next record.
+/// The write limit of a request with nothing in the outbox was not armed for its next record.
 #[test]
 fn a_body_that_stalls_after_its_turn_came_late_times_out() {
     let mut config = config(Multiplex::On { max: 8 });
@@ -264,7 +264,7 @@ fn a_body_that_stalls_after_its_turn_came_late_times_out() {
     bench.finish();
 }
 
-/// An application that had answered early ended well, and then badly because of its own client.
+/// A request that the application had answered early completed, and then failed because of its own body.
 #[test]
 fn finishing_a_body_short_does_not_spoil_a_response_that_is_held() {
     let mut bench = Bench::shared(4);
@@ -305,7 +305,7 @@ fn a_body_that_fails_at_once_while_the_queue_is_over_its_limit_does_not_panic() 
     assert!(handle.is_ok(), "it was sent: {handle:?}");
 }
 
-/// Up to 256 KiB of a body that had been alone stood before a new request's parameters.
+/// Up to 256 KiB of a body that had been alone were sent before a new request's parameters.
 #[test]
 fn parameters_wait_behind_a_bounded_part_of_a_body_that_was_alone() {
     let mut bench = Bench::shared(2);
@@ -328,7 +328,7 @@ fn parameters_wait_behind_a_bounded_part_of_a_body_that_was_alone() {
     bench.finish();
 }
 
-/// They went to the front of the queue one by one, so the last came first.
+/// The lost requests were put at the front of the queue one by one, so the last came first.
 #[test]
 fn requests_lost_together_are_sent_again_in_their_order() {
     let mut config = config(Multiplex::On { max: 3 });
@@ -350,7 +350,7 @@ fn requests_lost_together_are_sent_again_in_their_order() {
     bench.finish();
 }
 
-/// It was handed out again, and with all IDs quarantined the request on it would never have ended.
+/// The connection was handed out again. With all IDs quarantined the request on it would never have ended.
 #[test]
 fn an_idle_shared_connection_whose_ids_are_used_up_by_strays_is_closed() {
     const IDS: u16 = 4096;

@@ -1,4 +1,4 @@
-//! What an application says, and what came of it, in words that a test can compare as a whole.
+//! What an application sends, and the events that follow, as values that a test can compare as a whole.
 
 use std::io;
 
@@ -15,7 +15,7 @@ pub(crate) fn config(multiplex: Multiplex) -> Config {
     config
 }
 
-/// A configuration with so many servers.
+/// A configuration with `count` servers.
 pub(crate) fn servers(count: u16, multiplex: Multiplex) -> Config {
     let address = |n| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
     let mut config = Config::with_servers((0..count).map(address).collect());
@@ -23,12 +23,12 @@ pub(crate) fn servers(count: u16, multiplex: Multiplex) -> Config {
     config
 }
 
-/// A request without a body and without a method: it may not be sent twice.
+/// A request without a body and without a method, which may not be sent twice.
 pub(crate) fn request() -> Request {
     Request::responder().param("SCRIPT_NAME", "/x.php")
 }
 
-/// The same, and it may be sent twice.
+/// A request without a body that may be sent twice.
 pub(crate) fn repeatable() -> Request {
     request().with_retry(Retry::IfStale)
 }
@@ -46,7 +46,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Every record from here on has so much padding.
+    /// Every record appended from here on has `len` bytes of padding.
     pub(crate) fn padded(mut self, padding_len: u8) -> Self {
         self.padding_len = padding_len;
         self
@@ -62,7 +62,7 @@ impl Records {
         };
         self.bytes.extend(header.encode());
         self.bytes.extend(content);
-        // Not zero, to be missed nowhere.
+        // Not zero, so that padding taken for content is noticed.
         let padding = std::iter::repeat_n(0xee, usize::from(self.padding_len));
         self.bytes.extend(padding);
         self
@@ -131,7 +131,7 @@ impl AsRef<[u8]> for Records {
     }
 }
 
-/// A record that the engine has sent, or what has left of one.
+/// A record that the engine has sent, or the part of it that was sent.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Sent {
     Begin { id: u16, role: Role, keep: bool },
@@ -171,7 +171,7 @@ impl From<Item<'_>> for Sent {
 }
 
 impl Sent {
-    /// What [`request`] is sent as: begin, parameters, and two empty records.
+    /// What is sent for [`request`]: begin, parameters, and two empty records.
     pub(crate) fn whole(id: u16) -> [Self; 4] {
         let mut params = Vec::new();
         let fits = wire::write_pair(&mut params, b"SCRIPT_NAME", b"/x.php");
@@ -203,7 +203,7 @@ pub(crate) fn content(sent: &[Sent], record_type: RecordType, id: u16) -> Vec<u8
     pieces.collect::<Vec<_>>().concat()
 }
 
-/// Every whole record in bytes: its header and its content.
+/// Every whole record in these bytes: its header and its content.
 pub(crate) fn split(bytes: &[u8]) -> Vec<(Header, &[u8])> {
     let mut all = Vec::new();
     let mut rest = bytes;
@@ -228,7 +228,7 @@ pub(crate) enum Seen {
     StdoutEnd(u64),
     StdinReady(u64),
     Values(u64, ServerValues),
-    /// With the application status.
+    /// The request has completed, with this application status.
     Done(u64, u32),
     Failed(u64, RequestError, Phase, Delivery),
     ShutDown,

@@ -1,4 +1,5 @@
-//! The promises where the engine meets its driver: what waits in a socket when a request is to have it, and whose it is.
+//! The promises where the engine meets its driver: what is in a socket when a request is to use it, and which request
+//! that belongs to.
 
 use std::io;
 use std::time::Duration;
@@ -25,7 +26,7 @@ fn on_readiness(change: impl FnOnce(&mut Config)) -> Bench {
     bench
 }
 
-/// What has arrived is not announced before the next read.
+/// What arrives is not announced before the next read.
 fn unannounced(bench: &mut Bench, arrive: impl FnOnce(&mut Bench)) {
     bench.tells_reads = false;
     arrive(bench);
@@ -197,8 +198,8 @@ fn a_connection_is_not_handed_out_between_a_full_read_and_the_next() {
 }
 
 /// Two requests and one connection; the first read ends where the first request does, and the next, a short one, brings
-/// `rest`. The driver says that the socket is empty behind a short read before it feeds what that has brought, as the
-/// docs of `handle_short_read` have it. Without a rest the first read is the short one.
+/// `rest`. The driver reports that the socket is empty after a short read before it feeds the bytes of that read, as
+/// the documentation of `handle_short_read` says. Without a rest the first read is the short one.
 fn told_before_it_is_fed(rest: &[u8]) -> Bench {
     let mut bench = on_readiness(|config| config.limits.max_connections_per_server = 1);
     for _ in 0..2 {
@@ -252,7 +253,7 @@ fn of_a_request(id: u16) -> [(Records, RecordType); 5] {
     ]
 }
 
-/// The second request is sent on another connection, and nobody has heard of the record.
+/// The second request is sent on another connection, and the record has reached no request.
 fn goes_elsewhere(bench: &mut Bench, record: &Records) {
     assert_eq!(bench.seen(), [], "{record:?}");
     assert_eq!(bench.sent(1), Sent::whole(1), "{record:?}");
@@ -424,7 +425,7 @@ fn only_a_request_that_may_not_be_sent_again_waits_for_a_read_and_only_once() {
         bench.end(0);
         bench.finish();
     }
-    // A new connection is not asked for anything, nor is one that is written to already.
+    // Neither a new connection nor one that is being written to already is read first.
     let mut bench = Bench::shared(2);
     bench.submit(request());
     assert!(!reads_first(&bench));
@@ -454,7 +455,7 @@ fn thousands_of_uploads_whose_readers_fail_one_after_the_other_overflow_no_stack
         bench.end(peer);
     }
     assert_eq!(bench.stats().connections.idle, COUNT);
-    // The server is left alone for a while: what comes then waits, and is served at one blow.
+    // The server is set aside for a while: requests that come then are queued, and all are served at once.
     bench.submit(request().with_retry(Retry::Never));
     let refusing = bench.talked_to()[0];
     let overloaded = ProtocolStatus::Overloaded;

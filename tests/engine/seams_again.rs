@@ -1,4 +1,5 @@
-//! The promises where the engine meets its driver: what is sent again when a connection was lost, and what never is.
+//! The promises where the engine meets its driver: which requests are sent again after their connection was lost, and
+//! which never are.
 
 use std::io;
 use std::time::Duration;
@@ -30,8 +31,8 @@ fn used(change: impl FnOnce(&mut Config)) -> Bench {
     bench
 }
 
-/// Whether a request whose connection is lost so long after it was sent is sent again; at most once, and its End says
-/// that the application may have had it.
+/// Whether a request is sent again if its connection is lost `after` it was sent. It is sent again at most once, and
+/// its `End` says that the application may have acted on it.
 fn is_repeated(mut bench: Bench, again: Request, after: Duration) -> bool {
     bench.submit(again);
     let peer = bench.peers.len() - 1;
@@ -78,7 +79,7 @@ fn a_loss_after_the_window_is_not_stale_whatever_the_method_and_the_choice() {
             let shown = format!("{:?} after {after:?}", again.retry);
             assert_eq!(is_repeated(used(|_| {}), again, after), expected, "{shown}");
         }
-        // Also where no connection was used before.
+        // Also if the connection was not used before.
         let again = request().with_retry(Retry::IfUnanswered);
         let mut config = config(Multiplex::Off);
         config.timeouts = Timeouts::NONE;
@@ -186,7 +187,7 @@ fn a_body_by_reader_of_which_nothing_left_goes_to_another_connection_whole() {
 // case 129
 #[test]
 fn a_pushed_body_of_which_nothing_left_goes_to_another_connection_whole() {
-    // Copied, as a slice of its own, and both.
+    // A body that is copied, one that is a slice of its own, and one that is both.
     for pieces in [&[3, 4][..], &[5_000], &[10_000, 7, 20_000], &[1, 9_000, 1]] {
         let len: usize = pieces.iter().sum();
         let body = bytes(len);
@@ -291,7 +292,7 @@ fn use_the_idle_ones(max_connections: usize) {
     bench.submit(method("GET"));
     bench.eof(2);
     assert_eq!(bench.peers.len(), 4, "its fresh connection is on its way");
-    // What may run twice: the server seems to close connections after one request.
+    // These requests may run twice: the server seems to close connections after one request.
     bench.submit(request().with_retry(Retry::IfStale));
     assert_eq!(bench.sent(1), Sent::whole(2), "at once");
     bench.submit(request().with_retry(Retry::IfStale));
@@ -369,7 +370,7 @@ fn a_write_that_failed_ends_the_attempt_at_once_without_any_time_limit() {
     }
 }
 
-/// Issue 12, "Asking": an application that dies of the question loses no request, and is asked no second time.
+/// An application that dies of the question loses no request, and is not asked a second time.
 #[test]
 fn a_request_whose_connection_is_lost_over_the_clients_question_goes_elsewhere_once() {
     let mut config = config(Multiplex::Auto);

@@ -26,7 +26,7 @@ fn a_limit_that_ends_while_its_answer_is_being_fed_has_not_ended() {
     hand.ask(get());
     hand.send(connection);
     hand.drained(connection);
-    // The first limit is over: the engine wants the socket read before it says so.
+    // The first limit has passed: the engine wants the socket read before it reports that.
     hand.tick(995 * MS);
     assert_eq!(hand.actions(), [Action::Read { connection }]);
     hand.engine.handle_short_read(hand.now, connection);
@@ -185,7 +185,7 @@ fn a_record_for_a_request_that_is_not_sent_yet_is_not_delivered_on_any_connectio
     let connection = hand.connect();
     hand.ask(get());
     hand.send(connection);
-    // Not a byte of the third leaves, and then the application takes one request at a time.
+    // No byte of the third request is sent, and then the application takes one request at a time.
     hand.ask(get());
     assert_eq!(
         hand.receive(connection, records().stdout(1, "one")),
@@ -289,7 +289,7 @@ fn what_is_connected_goes_on_while_no_connection_can_be_opened() {
                 }
                 Action::Flush { connection } => {
                     assert_eq!(connection, idle);
-                    // The request ID of its `FCGI_BEGIN_REQUEST`.
+                    // The request ID of the `FCGI_BEGIN_REQUEST`.
                     let id = hand.send(connection)[3];
                     seen.extend(hand.short_read(connection, records().end(id.into(), 0)));
                 }
@@ -335,7 +335,7 @@ fn a_limit_ends_although_the_request_is_paused_with_each_piece() {
         matches!(&ended[..], [Seen::Failed(1, error, ..)] if *error == total),
         "{ended:?}"
     );
-    // 128 reads are the most that the limit looks for.
+    // The limit waits for at most 128 reads.
     assert!(hand.now - start <= 1000 * MS + 130 * 10 * MS);
 }
 
@@ -401,7 +401,7 @@ fn records_for_ended_requests_cost_no_more_the_more_there_were() {
     }
     let ignored = hand.stats().counters.records_ignored;
     assert_eq!(ignored, u64::from(REQUESTS));
-    // It takes no more requests, and the last one ends.
+    // The connection takes no more requests, and the last one ends.
     let last = REQUESTS + 1;
     assert_eq!(hand.receive(connection, records().end(last, 0)).len(), 1);
     hand.drained(connection);

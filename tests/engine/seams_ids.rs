@@ -1,5 +1,5 @@
-//! The promises where the engine meets its driver: the request IDs that follow each other on a connection, and an
-//! application that knows only one.
+//! The promises where the engine meets its driver: the sequence of request IDs on a connection, and an application that
+//! knows only ID 1.
 
 use mio_fcgi::{CloseReason, Delivery, Multiplex, Phase, ProtocolError, RequestIds, Retry};
 
@@ -56,7 +56,7 @@ fn records_of_the_request_before_reach_nobody_after_bytes_of_the_next_have_left(
     }
 }
 
-/// The application answers with ID 1, whatever it was asked.
+/// The application answers with ID 1, whatever ID the request had.
 fn answer_as_1(bench: &mut Bench, peer: usize) {
     bench.feed(peer, records().stdout(1, "x").end(1, 0));
 }
@@ -103,14 +103,14 @@ fn a_request_that_may_run_twice_does_not_suffer_from_an_application_that_knows_o
     bench.finish();
 }
 
-/// Where the loss of a connection says nothing of the requests after which it is closed.
+/// A configuration in which the loss of a connection does not count as a limit on its number of requests.
 fn never_stale() -> Bench {
     let mut config = config(Multiplex::Off);
     config.stale_window = std::time::Duration::ZERO;
     Bench::new(config)
 }
 
-/// So many requests that have ID 2 are lost with their connections.
+/// `count` requests with ID 2 are lost with their connections.
 fn lose_second_requests(bench: &mut Bench, count: usize) {
     for _ in 0..count {
         bench.submit(request());

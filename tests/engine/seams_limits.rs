@@ -1,4 +1,5 @@
-//! The promises where the engine meets its driver: shortages of ours, connects that hang, connections past their time.
+//! The promises where the engine meets its driver: shortages on this side, connects that hang, connections past their
+//! time limits.
 
 use std::time::Duration;
 
@@ -113,7 +114,7 @@ fn a_connect_that_hangs_holds_nobody_back_from_another_server() {
         assert_eq!(bench.stats().requests.active, 3, "elsewhere");
         bench.submit(request());
         assert_eq!(bench.stats().requests.active, 4, "at once");
-        // It is used when it is there after all.
+        // The connection is used once it is open after all.
         bench.accept(0);
         for handle in bench.handles.clone() {
             bench.command(|engine, now| engine.abort(now, handle));
@@ -244,7 +245,7 @@ fn a_full_backlog_costs_no_more_than_the_connection_that_it_was_told_for() {
     let full = hand.dialled()[0];
     hand.closed(full, mio_fcgi::Disconnected::BacklogFull);
     hand.tick(hand.engine.config().connect_timeout);
-    // One takes the idle connection; the other's own connect hangs.
+    // One request takes the idle connection; the connect for the other hangs.
     assert!(hand.engine.wants_write(idle));
     assert_eq!(hand.polled(), [not_connected(3, ConnectError::TimedOut)]);
 }

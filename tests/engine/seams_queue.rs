@@ -15,7 +15,7 @@ use crate::script::{Seen, Sent, config, done, failed, records, request};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Plain connections and places in the queue.
+/// A bench with plain connections and a limited queue.
 fn capped(max_connections: usize, max_queued: usize) -> Bench {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections_per_server = max_connections;
@@ -23,7 +23,7 @@ fn capped(max_connections: usize, max_queued: usize) -> Bench {
     Bench::new(config)
 }
 
-/// A pushed body of which less was taken than was offered; nothing of it can leave.
+/// A pushed body of which less was taken than was offered, on a socket that takes nothing.
 fn full() -> (Bench, mio_fcgi::RequestHandle) {
     let mut config = config(Multiplex::Off);
     config.stdin_high_water = 10_000;
@@ -69,7 +69,7 @@ fn room_is_announced_once_to_whom_less_was_taken_whatever_was_offered_in_between
 #[test]
 fn room_is_announced_also_when_a_later_piece_was_taken_whole() {
     let (mut bench, handle) = full();
-    // A third of it leaves: room, but not half.
+    // A third of it leaves: less than half is free.
     while bench.command(|engine, now| engine.write_stdin(now, handle, b"y")) == Ok(0) {
         bench.open_window(0, 1);
     }
@@ -91,7 +91,7 @@ fn no_room_is_announced_after_the_body_was_finished() {
     assert_eq!(bench.seen(), [done(1)]);
     bench.finish();
 
-    // Nor is what was to be announced when it was finished.
+    // A `StdinReady` that was due when the body was finished does not come either.
     let (mut bench, handle) = full();
     let now = bench.now;
     bench.peers[0].window = usize::MAX;
@@ -148,7 +148,7 @@ fn the_most_connections_and_requests_of_an_application_are_totals() {
         bench.feed(0, records().values(values));
         for _ in 0..9 {
             let handle = bench.submit(request());
-            // So that the next one looks for another connection.
+            // So that the next request looks for another connection.
             bench.command(|engine, now| engine.pause(now, handle));
         }
         let stats = bench.stats();
@@ -247,7 +247,7 @@ fn a_padding_that_is_still_to_come_does_not_hold_up_a_shut_down() {
     }
 }
 
-/// A body that tells whether it is still held.
+/// A body that shows whether it is still held.
 struct Held(#[expect(dead_code, reason = "it is held")] Arc<()>);
 
 impl io::Read for Held {
@@ -311,7 +311,7 @@ fn requests_to_be_sent_again_beyond_the_queues_limit_end_as_they_would_have_with
     limits.max_connections_per_server = 1;
     let set = bench.command(|engine, now| engine.set_limits(now, limits));
     assert_eq!(set, Ok(()));
-    // Nothing can be opened for the one that is lost now.
+    // No connection can be opened for the request that is lost now.
     bench.eof(0);
     let lost = RequestError::ConnectionLost(ConnectionLostReason::Closed);
     let own = failed(4, lost, Phase::Sending, Delivery::MaybeProcessed);
@@ -385,7 +385,7 @@ fn requests_above_the_limit_end_when_a_connection_that_was_being_opened_was_not(
             bench.command(|engine, now| engine.handle_closed(now, handle, why));
             assert_eq!(bench.stats().requests.queued, 1, "{why:?}");
         }
-        // The one that came last.
+        // The request that was submitted last.
         let end = failed(3, error, Phase::Queued, Delivery::NotProcessed);
         assert_eq!(bench.seen(), [end], "{why:?}");
         bench.end(0);

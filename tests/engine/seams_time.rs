@@ -97,7 +97,7 @@ fn the_write_limit_stands_still_while_the_request_is_paused() {
     bench.finish();
 }
 
-/// The largest value of everything, or the smallest.
+/// A configuration with every limit at its largest or smallest value.
 fn extreme(time: Duration, count: usize, more: u32) -> Config {
     let mut config = config(Multiplex::On { max: more.max(1) });
     config.limits.max_connections_per_server = count.max(1);
@@ -217,7 +217,7 @@ fn a_retry_is_never_put_off_by_a_window_or_a_pause_without_end() {
     bench.finish();
 }
 
-/// A server that refuses, and a request that outwaits it for so long.
+/// A server that refuses connects, and a request that keeps trying for `connect_retry_timeout`.
 fn outwaiting(retry_time: Duration) -> Bench {
     let mut config = config(Multiplex::Off);
     config.connect_retry_timeout = retry_time;
@@ -226,7 +226,7 @@ fn outwaiting(retry_time: Duration) -> Bench {
     bench
 }
 
-/// A request that was just submitted fails after so long, and not earlier.
+/// A request that was just submitted fails after exactly this time.
 fn ends_after(bench: &mut Bench, retry_time: Duration, tag: u64) {
     bench.advance(retry_time - MS / 10);
     assert_eq!(bench.seen(), [], "{retry_time:?}");
@@ -281,7 +281,7 @@ fn a_retry_time_that_is_not_over_waits_for_a_server_that_is_back() {
     bench.finish();
 }
 
-/// A driver on readiness, a request with one limit of a second, sent.
+/// A driver on readiness, and a sent request with one limit of a second.
 fn limited(set: impl FnOnce(&mut Timeouts)) -> Bench {
     let mut bench = Bench::plain();
     bench.tells_reads = true;
@@ -324,7 +324,7 @@ fn the_first_answer_of_all_in_the_socket_of_a_process_that_was_stopped_is_not_la
     for is_announced in [true, false] {
         let mut bench = Bench::plain();
         bench.submit(request().with_timeouts(Timeouts::total(SECOND)));
-        // A driver on readiness is known from its first report on: this one has read once, and found nothing.
+        // The engine knows a driver on readiness by its first report: this driver has read once and found nothing.
         bench.tells_reads = true;
         bench.catch_up(0);
         bench.tells_reads = is_announced;
@@ -377,7 +377,7 @@ fn part_of_an_answer_moves_the_limits_that_it_should_and_no_other() {
 #[test]
 fn an_application_that_never_stops_sending_keeps_no_request_beyond_its_limit_for_more_than_128_reads()
  {
-    // For the request itself, and for another one on its connection.
+    // Part of an answer for the request itself, and for another one on its connection.
     for mut bench in [Bench::plain(), Bench::shared(4)] {
         bench.tells_reads = true;
         let limited = || request().with_timeouts(Timeouts::total(SECOND));
@@ -410,8 +410,7 @@ fn an_application_that_never_stops_sending_keeps_no_request_beyond_its_limit_for
     }
 }
 
-/// The driver reads as much as its buffer holds, and more may be behind it. What comes out of it is taken note of here:
-/// no end.
+/// The driver reads as much as its buffer holds, and more may follow. Checks that the events contain no end.
 fn full_read(bench: &mut Bench, records: Records) {
     let connection = bench.peers[0].handle;
     bench.engine.handle_readable(bench.now, connection);

@@ -1,4 +1,4 @@
-//! What leaves and what comes in: counted, on the right connection, no more at a time than it should be.
+//! Bytes sent and received: counted, on the right connection, and within their bounds.
 
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ fn sent_elsewhere(body: usize) -> Bench {
     bench.submit(request().with_timeouts(Timeouts::NONE).with_body(other));
     let own = Body::bytes(vec![b'b'; body]);
     bench.submit(request().with_timeouts(timeouts).with_body(own));
-    // Its first bytes leave, and no more.
+    // Only the first bytes of the request are sent.
     while bench.id(0) != 3 {
         bench.open_window(0, 8);
     }
@@ -80,7 +80,7 @@ fn sent_elsewhere(body: usize) -> Bench {
 
 #[test]
 fn a_refused_requests_body_goes_nowhere_but_to_its_new_connection() {
-    // More than its new connection's outbox takes at once.
+    // More than the new connection's outbox takes at once.
     let body = vec![b'b'; 400_000];
     let mut bench = sent_elsewhere(body.len());
     bench.open_window(0, usize::MAX);
@@ -230,7 +230,7 @@ fn what_was_handed_over_and_is_not_reported_yet_may_have_been_processed() {
         end(&mut bench);
         let ended = failed(2, error, Phase::Sent, Delivery::MaybeProcessed);
         assert_eq!(bench.seen(), [ended]);
-        // The driver's own copy, whatever became of the request.
+        // The driver still has its own copy, whatever became of the request.
         let mut demux = Demux::default();
         let mut input = &out["before".len()..];
         let mut sent = Vec::new();
@@ -270,7 +270,7 @@ fn an_answer_that_overtakes_the_report_of_the_write_counts() {
     bench.finish();
 }
 
-/// What is longer than this is not copied after its header.
+/// A longer piece is not copied after its header, but sent as a slice.
 const COPIED: usize = 4 * 1024;
 
 #[test]
@@ -360,7 +360,7 @@ fn a_fact_about_a_connection_that_is_gone_says_nothing_of_the_one_in_its_place()
     assert_eq!((engine.stats(), engine.wants_write(here)), before);
 }
 
-/// An engine with requests of these bodies on one shared connection, of which `sent` bytes have left at most.
+/// An engine with requests of these bodies on one shared connection, of which at most `sent` bytes have been sent.
 fn sharing(bodies: [Body; 3], sent: usize) -> (Engine, Vec<RequestHandle>, ConnectionHandle) {
     let now = Instant::now();
     let mut engine = Engine::new(config(Multiplex::On { max: 9 })).expect("a valid configuration");

@@ -167,7 +167,7 @@ fn a_backlog_that_stays_full_is_an_error_of_its_own_at_the_connect_limit() {
     assert_eq!(bench.seen(), []);
     bench.advance(MS);
     assert_eq!(bench.seen(), [not_connected(1, ConnectError::BacklogFull)]);
-    // Busy is not down: the next is sent at once.
+    // A full backlog does not count as down: the next request is sent at once.
     bench.servers[0] = Answer::Accept;
     bench.submit(request());
     let last = bench.peers.len() - 1;
@@ -257,8 +257,8 @@ fn the_queue_limit_ends_a_wait_for_servers_that_are_all_down() {
     bench.finish();
 }
 
-/// The connect that finds out whether a server is back may take as long as it likes: nobody waits for it who has
-/// another server.
+/// The connect that finds out whether a server is back may take long: no request waits for it while another server is
+/// available.
 #[test]
 fn a_request_does_not_wait_for_the_server_that_it_tries_again() {
     let mut bench = Bench::new(servers(2, Multiplex::Off));

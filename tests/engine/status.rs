@@ -1,4 +1,4 @@
-//! Refusals, by status or by connect: who is asked again, when, and what the embedder hears of it.
+//! Refusals, by status or by connect: which requests are sent again, when, and what the embedder is told.
 
 use std::io;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn overloaded(id: u16) -> Records {
     refusal(id, ProtocolStatus::Overloaded)
 }
 
-/// Up to `max` connections that the embedder declared shared.
+/// Up to `max` connections, which the embedder has declared shared.
 fn sharing(max: usize) -> Bench {
     let mut config = config(Multiplex::On { max: 8 });
     config.limits.max_connections_per_server = max;
@@ -36,21 +36,21 @@ fn two_servers() -> Bench {
     Bench::new(config)
 }
 
-/// What is done to a request, one thing after the other, on the connection that was opened last.
+/// What happens to a request, step by step, on the connection that was opened last.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Refuse(ProtocolStatus),
-    /// In one read with some output before it.
+    /// The refusal comes in one read with some output before it.
     RefuseAfterOutput(ProtocolStatus),
     End,
     Close,
     Wait(Duration),
-    /// The clock moves on, and the engine is not told.
+    /// The clock moves on without a call of the engine.
     Clock(Duration),
 }
 use Step::{Clock, Close, End, Refuse, RefuseAfterOutput, Wait};
 
-/// A row of a table: a request, what is done to it, and what its `End` says. `after`: since it was submitted.
+/// A row of a table: a request, what happens to it, and its `End`. `after` counts from its submission.
 #[track_caller]
 fn row(
     what: &str,
@@ -59,7 +59,7 @@ fn row(
     seen: &[Seen],
     (retries, after): (u8, Duration),
 ) {
-    // The last one printed is the one that failed.
+    // The last row printed is the one that failed.
     println!("{what}: {steps:?}");
     bench.submit(request);
     for step in steps {
@@ -99,7 +99,7 @@ fn plain(request: Request) -> (Bench, Request) {
     (Bench::plain(), request)
 }
 
-/// Sent whole on a plain connection, and refused in the end; nobody has acted on it.
+/// A request sent whole on a plain connection and refused in the end: the application has not acted on it.
 fn rejected(error: RequestError) -> [Seen; 1] {
     [failed(1, error, Phase::Sent, Delivery::NotProcessed)]
 }
@@ -192,7 +192,7 @@ fn the_total_time_limit_ends_retries() {
 // case 66
 #[test]
 fn a_loss_once_a_byte_has_left_is_made_up_for_only_where_the_request_may_run_twice() {
-    // One byte of it leaves on a connection that has served.
+    // One byte of the request is sent on a connection that has served.
     let begun = |retry| {
         let mut bench = Bench::plain();
         bench.submit(request());
@@ -286,7 +286,7 @@ fn a_request_refused_while_its_body_is_sent_leaves_the_connection_in_order() {
         text.as_bytes()
     );
     bench.feed(1, records().end(1, 0));
-    // Its place is taken by another request, its bytes on connection 0 are still to be sent.
+    // Another request takes its place, while its bytes on connection 0 are still to be sent.
     let other = "y".repeat(150_000);
     bench.submit(request().with_body(Body::bytes(other.as_bytes())));
     bench.open_window(0, usize::MAX);

@@ -1,4 +1,4 @@
-//! Bodies on their way out: each stream's end, answers that come first, bodies that break their word.
+//! Bodies on their way out: the end of each stream, answers that come first, bodies that are not as long as declared.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -148,7 +148,7 @@ fn an_empty_body_is_none_to_an_authorizer_whatever_its_kind() {
     bench.finish();
 }
 
-/// An upload of which 10,000 bytes fit the transport, as request 1 or, if shared, 2.
+/// An upload of which the transport takes 10,000 bytes. It is request 1 or, if shared, request 2.
 fn uploading(mut bench: Bench) -> Bench {
     bench.submit(request().with_body(Body::bytes("x".repeat(150_000))));
     bench

@@ -1,4 +1,4 @@
-//! Time limits: each on its own, each its own error, none early and none late.
+//! Time limits: each alone, each with its own error, neither early nor late.
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ fn timed_out(tag: u64, kind: TimeoutKind, phase: Phase, delivery: Delivery) -> S
     failed(tag, RequestError::TimedOut(kind), phase, delivery)
 }
 
-/// Nothing happens for `time` less a millisecond; then exactly `end`.
+/// Checks that nothing happens for `time` less a millisecond, and then exactly `end`.
 fn due_in(mut bench: Bench, time: Duration, end: Seen) {
     bench.seen();
-    // A driver that ticks often and early does no harm.
+    // Ticks that come often and early have no effect.
     let step = (time - MS) / 10;
     for _ in 0..10 {
         bench.advance(step);
@@ -221,7 +221,7 @@ fn the_limit_that_is_due_first_is_the_error() {
 fn without_limits_nothing_is_due() {
     let mut bench = Bench::plain();
     bench.submit(request().with_timeouts(Timeouts::NONE));
-    // Connecting had a limit, and a new connection is yielded to for a while.
+    // Connecting had a limit, and others may be preempted for a new connection for a while.
     bench.advance(5 * SECOND);
     assert_eq!(bench.engine.poll_timeout(), None);
     bench.advance(Duration::from_secs(100 * 365 * 86_400));

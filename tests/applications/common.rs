@@ -212,7 +212,7 @@ pub(crate) fn an_idle_connection_is_closed_in_time(subject: &mut Subject) {
     assert_eq!(stats.counters.closed_for(CloseReason::IdleTimeout), 1);
 }
 
-pub(crate) fn keep_off_uses_a_connection_for_each_request(subject: &mut Subject) {
+pub(crate) fn without_kept_connections_each_request_has_one_of_its_own(subject: &mut Subject) {
     let mut config = subject.plain();
     config.keep_connections = false;
     let mut client = Loop::new(config);

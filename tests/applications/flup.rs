@@ -59,7 +59,7 @@ mod plain {
         an_abort_closes_and_the_process_is_free_again,
         an_early_answer_is_whole_and_costs_the_connection,
         an_idle_connection_is_closed_in_time,
-        keep_off_uses_a_connection_for_each_request,
+        without_kept_connections_each_request_has_one_of_its_own,
         a_restart_between_requests_is_not_noticed,
     );
 }
@@ -78,7 +78,7 @@ mod multiplexed {
         an_abort_closes_and_the_process_is_free_again,
         an_early_answer_is_whole_and_costs_the_connection,
         an_idle_connection_is_closed_in_time,
-        keep_off_uses_a_connection_for_each_request,
+        without_kept_connections_each_request_has_one_of_its_own,
         a_restart_between_requests_is_not_noticed,
     );
 }

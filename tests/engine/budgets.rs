@@ -24,7 +24,7 @@ fn both_paused(change: impl FnOnce(&mut Config)) -> Bench {
     bench
 }
 
-fn stalled(tag: u64, held: usize) -> Seen {
+fn buffer_full(tag: u64, held: usize) -> Seen {
     let error = RequestError::PauseBufferFull { held };
     failed(tag, error, Phase::Receiving, Delivery::Responded)
 }
@@ -45,7 +45,7 @@ fn the_byte_over_the_connections_or_the_clients_budget_fails_the_request_it_is_f
         bench.feed(0, records().stdout(1, [b'x'; 80]).stdout(2, [b'y'; 70]));
         assert_eq!(bench.seen(), [], "budget {index} is used up");
         bench.feed(0, records().stdout(2, "yy"));
-        assert_eq!(bench.seen(), [stalled(2, 72)], "budget {index}");
+        assert_eq!(bench.seen(), [buffer_full(2, 72)], "budget {index}");
         assert_eq!(bench.stats().bytes_buffered, 80);
         let first = bench.handles[0];
         bench.command(|engine, now| engine.resume(now, first));

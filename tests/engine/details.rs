@@ -290,8 +290,9 @@ fn an_end_that_comes_twice_is_no_answer_to_the_next_request_on_a_shared_connecti
     bench.finish();
 }
 
+/// An end for ID 1 is late only once the application has answered another ID.
 #[test]
-fn on_a_plain_connection_too_unless_it_is_an_end_and_no_other_id_was_ever_answered() {
+fn a_late_record_on_a_plain_connection_is_dropped_and_costs_the_connection() {
     let late = |bench: &mut Bench, served: u64, record: Records| {
         for _ in 0..served {
             bench.submit(request());

@@ -153,7 +153,7 @@ fn while_a_connection_is_on_its_way_nobody_is_sent_behind_a_paused_request() {
 }
 
 #[test]
-fn nothing_yields_to_connections_that_were_answered_and_are_idle() {
+fn no_connection_is_preempted_for_those_that_were_answered_and_are_idle() {
     let mut bench = Bench::plain();
     for _ in 0..2 {
         bench.submit(request());
@@ -180,7 +180,7 @@ fn an_engine_shows_its_figures_and_what_is_due_next() {
 }
 
 #[test]
-fn with_keep_off_a_connection_serves_one_request_although_they_may_share() {
+fn without_kept_connections_each_serves_one_request_although_requests_may_share() {
     let mut config = config(Multiplex::On { max: 2 });
     config.keep_connections = false;
     config.limits.max_connections_per_server = 1;

@@ -232,7 +232,7 @@ fn an_age_counts_where_idling_has_no_limit() {
 
 // case 105
 #[test]
-fn with_keep_off_the_connection_is_closed_right_after_the_end() {
+fn without_kept_connections_each_is_closed_right_after_the_end() {
     let mut config = config(Multiplex::Off);
     config.keep_connections = false;
     let mut bench = Bench::new(config);
@@ -385,7 +385,7 @@ fn without_preemption_a_request_in_the_backlog_waits_for_the_idle_time() {
 }
 
 #[test]
-fn an_idle_connection_yields_to_a_new_one_that_is_not_answered() {
+fn an_idle_connection_is_preempted_for_a_new_one_that_is_not_answered() {
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.submit(request());

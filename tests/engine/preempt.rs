@@ -87,7 +87,7 @@ impl App {
         }
     }
 
-    fn yields(&self) -> u64 {
+    fn preempted(&self) -> u64 {
         let counters = self.bench.stats().counters;
         counters.closed_for(CloseReason::Preempted)
     }
@@ -130,14 +130,14 @@ fn a_slow_application_with_enough_processes_keeps_its_connections() {
     {
         let mut app = App::new(64, 64, work);
         app.serve(64, 1_000);
-        assert_eq!(app.yields(), 0);
+        assert_eq!(app.preempted(), 0);
         assert!(app.bench.peers.len() <= 64);
         app.bench.finish();
     }
 }
 
 #[test]
-fn idle_connections_do_not_yield_to_new_ones_of_a_slow_application() {
+fn idle_connections_are_not_preempted_for_new_ones_of_a_slow_application() {
     let mut app = App::new(64, 64, |_| 50 * MS);
     // One more at a time, so that one connection is new each time and all others are idle before it is answered.
     for at_once in 1..20 {
@@ -149,7 +149,7 @@ fn idle_connections_do_not_yield_to_new_ones_of_a_slow_application() {
             app.advance();
         }
     }
-    assert_eq!((app.yields(), app.bench.peers.len()), (0, 19));
+    assert_eq!((app.preempted(), app.bench.peers.len()), (0, 19));
     app.bench.finish();
 }
 
@@ -160,11 +160,11 @@ fn a_slow_request_among_fast_ones_costs_a_connection_each_time_its_wait_has_doub
     for _ in 0..=slow {
         app.submit();
     }
-    let (mut waited, mut yields) = (0, Vec::new());
+    let (mut waited, mut preempted) = (0, Vec::new());
     loop {
         let ended = app.advance();
         waited += 1;
-        yields.resize(app.yields() as usize, waited);
+        preempted.resize(app.preempted() as usize, waited);
         if ended.contains(&Tag(slow + 1)) {
             break;
         }
@@ -172,9 +172,9 @@ fn a_slow_request_among_fast_ones_costs_a_connection_each_time_its_wait_has_doub
             app.submit();
         }
     }
-    assert_eq!(yields.len(), 5, "{yields:?}");
+    assert_eq!(preempted.len(), 5, "{preempted:?}");
     let wait = |pair: &[i32]| pair[1] - pair[0];
-    let waits: Vec<_> = [0].into_iter().chain(yields).collect();
+    let waits: Vec<_> = [0].into_iter().chain(preempted).collect();
     let waits: Vec<_> = waits.windows(2).map(wait).collect();
     let expected = [20, 40, 80, 160, 320];
     // The average wait and the turns of the fast requests come on top.
@@ -200,7 +200,7 @@ fn nobody_starves_before_two_processes_behind_eight_connections() {
     ] {
         let mut app = App::new(2, 8, work);
         let overtaken = app.serve(8, 1_000);
-        println!("overtaken by {overtaken}, {} closed", app.yields());
+        println!("overtaken by {overtaken}, {} closed", app.preempted());
         assert!(overtaken <= most, "overtaken by {overtaken}");
         app.bench.finish();
     }
@@ -235,7 +235,7 @@ fn at_once(requests: usize) -> Bench {
     bench
 }
 
-fn yields(bench: &Bench) -> u64 {
+fn preempted(bench: &Bench) -> u64 {
     bench.stats().counters.closed_for(CloseReason::Preempted)
 }
 
@@ -246,7 +246,7 @@ fn a_connection_whose_response_goes_on_is_not_preempted_for() {
     bench.feed(0, records().stdout(1, "x").end(1, 0));
     bench.feed(1, records().stdout(1, "x"));
     bench.advance(1_000 * MS);
-    assert_eq!(yields(&bench), 0);
+    assert_eq!(preempted(&bench), 0);
     bench.end(1);
     bench.finish();
 }
@@ -260,12 +260,12 @@ fn a_connection_that_has_served_is_not_preempted_for_while_it_is_idle() {
     bench.advance(19 * MS + MS / 2);
     bench.feed(0, records().stdout(1, "x").end(1, 0));
     bench.advance(1_000 * MS);
-    assert_eq!(yields(&bench), 0);
+    assert_eq!(preempted(&bench), 0);
     bench.finish();
 }
 
 #[test]
-fn an_idle_connection_yields_to_one_that_a_retried_request_needs() {
+fn an_idle_connection_is_preempted_for_one_that_a_retried_request_needs() {
     let mut bench = at_once(2);
     for peer in 0..2 {
         bench.end(peer);

@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A bench that brings request 1 to a phase, and the verdict expected in that phase.
 type Stage = (fn() -> Bench, Phase, Delivery);
 
-fn collecting() -> Bench {
+fn buffering() -> Bench {
     let mut config = config(Multiplex::Off);
     config.unknown_length = UnknownLength::Buffer { limit: 5 };
     let mut bench = Bench::new(config);
@@ -52,7 +52,7 @@ fn answered(answer: Records) -> Bench {
 }
 
 /// The application has ended the request, and its output is held because the embedder has paused it.
-fn holding() -> Bench {
+fn draining() -> Bench {
     let mut bench = Bench::shared(2);
     let handle = bench.submit(timed());
     let other = bench.submit(timed());
@@ -70,7 +70,7 @@ fn timed() -> mio_fcgi::Request {
 }
 
 const STAGES: [Stage; 9] = [
-    (collecting, Phase::Buffering, Delivery::NotProcessed),
+    (buffering, Phase::Buffering, Delivery::NotProcessed),
     (waiting, Phase::Queued, Delivery::NotProcessed),
     (|| sending(0), Phase::Sending, Delivery::NotProcessed),
     (|| sending(1), Phase::Sending, Delivery::MaybeProcessed),
@@ -94,7 +94,7 @@ const STAGES: [Stage; 9] = [
         Phase::Receiving,
         Delivery::Responded,
     ),
-    (holding, Phase::Receiving, Delivery::Responded),
+    (draining, Phase::Receiving, Delivery::Responded),
 ];
 
 #[test]

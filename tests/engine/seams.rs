@@ -281,7 +281,7 @@ fn a_record_for_a_request_of_which_nothing_was_sent_is_a_protocol_error_and_reac
 
 // case 124
 #[test]
-fn a_record_for_an_earlier_request_before_a_byte_of_the_next_one_left_is_the_same() {
+fn a_record_for_an_earlier_request_is_a_protocol_error_before_a_byte_of_the_next_one_left() {
     for (record, record_type) in of_a_request(1) {
         for is_read_first in [true, false] {
             let retry = if is_read_first {
@@ -370,7 +370,7 @@ fn the_socket_is_read_before_a_request_that_may_not_be_sent_again_leaves_on_a_us
 
 // case 126
 #[test]
-fn bytes_found_by_that_read_send_the_request_elsewhere_too() {
+fn bytes_found_by_the_read_before_a_request_send_it_elsewhere() {
     for late in [
         records().stdout(2, "x"),
         records().end(2, 0),
@@ -388,7 +388,7 @@ fn bytes_found_by_that_read_send_the_request_elsewhere_too() {
 
 // case 126
 #[test]
-fn late_records_found_by_that_read_send_the_request_elsewhere_too() {
+fn late_records_found_by_the_read_before_a_request_send_it_elsewhere() {
     let mut bench = on_readiness(|_| {});
     unannounced(&mut bench, |bench| {
         bench.arrive(0, records().stdout(1, "late"));

@@ -309,19 +309,19 @@ fn use_the_idle_ones(max_connections: usize) {
 
 // case 133
 #[test]
-fn those_behind_a_request_that_needs_a_fresh_connection_use_the_idle_ones() {
+fn requests_after_one_that_needs_a_fresh_connection_use_the_idle_ones() {
     use_the_idle_ones(8);
 }
 
 // case 133
 #[test]
-fn at_the_cap_those_behind_a_request_that_needs_a_fresh_connection_use_the_idle_ones() {
+fn at_the_limit_requests_after_one_that_needs_a_fresh_connection_use_the_idle_ones() {
     use_the_idle_ones(3);
 }
 
 // case 133
 #[test]
-fn those_behind_it_use_what_falls_idle_while_no_fresh_connection_can_be_had() {
+fn requests_after_one_that_needs_a_fresh_connection_use_what_falls_idle_while_none_can_be_opened() {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections_per_server = 2;
     config.connect_retry_timeout = 60 * SECOND;

@@ -46,7 +46,7 @@ fn stdin_ready(bench: &mut Bench) -> usize {
 
 // case 135
 #[test]
-fn room_is_announced_once_to_whom_less_was_taken_whatever_was_offered_in_between() {
+fn stdin_ready_comes_once_after_less_was_taken_whatever_was_offered_in_between() {
     let offers: [&[usize]; 4] = [&[], &[0], &[0, 0], &[2_000, 0]];
     for offers in offers {
         let (mut bench, handle) = full();
@@ -67,7 +67,7 @@ fn room_is_announced_once_to_whom_less_was_taken_whatever_was_offered_in_between
 
 // case 135
 #[test]
-fn room_is_announced_also_when_a_later_piece_was_taken_whole() {
+fn stdin_ready_comes_also_when_a_later_piece_was_taken_whole() {
     let (mut bench, handle) = full();
     // A third of it leaves: less than half is free.
     while bench.command(|engine, now| engine.write_stdin(now, handle, b"y")) == Ok(0) {
@@ -82,7 +82,7 @@ fn room_is_announced_also_when_a_later_piece_was_taken_whole() {
 
 // case 135
 #[test]
-fn no_room_is_announced_after_the_body_was_finished() {
+fn no_stdin_ready_comes_after_the_body_was_finished() {
     let (mut bench, handle) = full();
     let finished = bench.command(|engine, now| engine.finish_stdin(now, handle));
     assert_eq!(finished, Ok(()));
@@ -112,7 +112,7 @@ fn no_room_is_announced_after_the_body_was_finished() {
 
 // case 135
 #[test]
-fn room_is_announced_again_on_the_connection_that_a_body_was_taken_back_to() {
+fn stdin_ready_comes_again_on_the_connection_that_a_body_was_taken_back_to() {
     let (mut bench, _) = full();
     bench.eof(0);
     assert_eq!(stdin_ready(&mut bench), 0);

@@ -50,7 +50,7 @@ fn due_in(mut bench: Bench, time: Duration, end: Seen) {
 
 // case 107
 #[test]
-fn waiting_for_a_connection() {
+fn the_queue_limit_ends_a_wait_for_a_connection() {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections_per_server = 1;
     let mut bench = Bench::new(config);
@@ -62,7 +62,7 @@ fn waiting_for_a_connection() {
 
 // case 107
 #[test]
-fn connecting() {
+fn the_connect_limit_ends_a_connect_that_hangs() {
     let mut bench = Bench::plain();
     bench.servers[0] = Answer::Hang;
     bench.submit(request().with_timeouts(Timeouts::NONE));
@@ -77,7 +77,7 @@ fn connecting() {
 
 // case 107
 #[test]
-fn sending() {
+fn the_write_limit_begins_anew_with_each_byte_that_leaves() {
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.end(0);
@@ -96,7 +96,7 @@ fn sending() {
 
 // case 107
 #[test]
-fn the_first_byte() {
+fn the_first_byte_limit_begins_with_the_last_byte_that_leaves() {
     let mut bench = Bench::plain();
     bench.submit(request());
     bench.end(0);
@@ -115,7 +115,7 @@ fn the_first_byte() {
 
 // case 107
 #[test]
-fn silence_between_bytes_and_before_the_end() {
+fn the_limit_between_bytes_begins_anew_with_each_byte_and_holds_before_the_end() {
     let mut bench = Bench::plain();
     bench.submit(limited(|it| it.between_bytes = Some(SECOND)));
     bench.advance(10 * SECOND);
@@ -137,7 +137,7 @@ fn silence_between_bytes_and_before_the_end() {
 
 // case 107
 #[test]
-fn the_whole_in_each_phase() {
+fn the_total_limit_holds_in_each_phase() {
     let total = |bench: &mut Bench| bench.submit(limited(|it| it.total = Some(10 * SECOND)));
     let end = |phase, delivery| timed_out(1, TimeoutKind::Total, phase, delivery);
     let mut config = config(Multiplex::Off);
@@ -331,7 +331,7 @@ fn one_requests_limit_leaves_its_neighbours_alone() {
 }
 
 #[test]
-fn a_pushed_body_that_is_not_pushed_is_nobodys_stall() {
+fn a_pushed_body_that_is_not_pushed_runs_into_no_time_limit() {
     let mut bench = Bench::plain();
     let set = |it: &mut Timeouts| {
         it.write = Some(SECOND);

@@ -52,7 +52,7 @@ fn a_server_without_a_process_to_spare_is_told_from_one_that_is_down() {
 }
 
 #[test]
-fn an_http_server_is_told_as_such() {
+fn an_http_server_is_named_as_one() {
     let peer = Peer::tcp(|listener| {
         let mut connection = listener.accept();
         assert!(connection.request().is_none(), "a question, not a request");
@@ -66,7 +66,7 @@ fn an_http_server_is_told_as_such() {
 }
 
 #[test]
-fn a_name_that_cannot_be_resolved_is_told_as_that() {
+fn a_name_that_cannot_be_resolved_is_reported_as_such() {
     let address = "no-such-host.invalid:9000".parse().expect("an address");
     let asked = blocking::get_values(&address, TIME_LIMIT);
     assert!(matches!(asked, Err(CallError::Resolve(_))), "{asked:?}");

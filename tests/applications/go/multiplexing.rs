@@ -256,7 +256,7 @@ fn a_body_that_breaks_its_promise_fails_alone() {
 
 #[test]
 #[ignore = "needs Go; run tests/run"]
-fn keep_off_is_a_connection_for_each_request_though_they_could_share() {
+fn without_kept_connections_each_request_has_one_though_they_could_share() {
     let app = App::start(Program::Go, Transport::Unix);
     let mut config = shared_config(&app);
     config.keep_connections = false;

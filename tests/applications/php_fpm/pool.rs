@@ -136,7 +136,7 @@ fn max_requests_costs_no_request_of_a_thousand_at_once() {
 
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
-fn keep_off_uses_one_connection_for_each_request_and_holds_no_child() {
+fn without_kept_connections_each_request_has_one_and_no_child_is_held() {
     for builder in [PhpFpm::builder().unix(), PhpFpm::builder().tcp()] {
         let fpm = builder.max_children(2).start();
         let mut config = plain(fpm.listen());

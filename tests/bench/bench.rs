@@ -104,7 +104,7 @@ fn find(name: &str) -> Option<Box<dyn FnMut()>> {
     Some((axis.set_up)(size.parse().ok()?))
 }
 
-/// Runs a part so many times, for a profiler.
+/// Runs a part `rounds` times, for a profiler.
 fn run_rounds(rounds: &str, name: &str) -> ExitCode {
     let (Some(mut round), Ok(rounds)) = (find(name), rounds.parse::<u64>()) else {
         eprintln!("bench: --rounds NUMBER NAME");
@@ -138,8 +138,7 @@ fn time(part: Part) {
 
 /// Counts the instructions of one round.
 ///
-/// # Errors
-/// When valgrind is not there, or does not say.
+/// # Errors If valgrind is not installed, or prints no count.
 fn instructions(name: &str, rounds: u64) -> io::Result<f64> {
     let (few, many) = (rounds, 3 * rounds);
     let more = collected(name, many)? - collected(name, few)?;

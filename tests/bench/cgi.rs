@@ -27,7 +27,7 @@ const FIELDS: [(&[u8], &[u8]); 9] = [
     (b"Sec-Fetch-Mode", b"navigate"),
 ];
 
-/// As a proxy does it: the site's constants shared, the rest from the request.
+/// As in a proxy: the site's constants are shared, the rest comes from the request.
 pub(crate) fn env() -> Box<dyn FnMut()> {
     let constants = site_params("/srv/www/shop").into_shared();
     let script = Script::new("/srv/www/shop", "/index.php", "");

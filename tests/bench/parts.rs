@@ -16,9 +16,9 @@ use crate::round_trip;
 /// Something to be measured.
 pub(crate) struct Part {
     pub(crate) name: &'static str,
-    /// Gives what is done in each round.
+    /// Returns what is done in each round.
     pub(crate) set_up: fn() -> Box<dyn FnMut()>,
-    /// Rounds that make a short run under valgrind.
+    /// How many rounds make a short run under valgrind.
     pub(crate) rounds: u64,
 }
 
@@ -206,7 +206,7 @@ impl Bench {
         let mut request = self.engine.new_request();
         push_all(&mut request.params);
         if !body.is_empty() {
-            // CONTENT_LENGTH was pushed as that of a request without a body.
+            // The CONTENT_LENGTH that was pushed is for a request without a body.
             request.params.clear();
             request.params.push("REQUEST_METHOD", "POST");
         }
@@ -231,7 +231,7 @@ impl Bench {
         }
     }
 
-    /// Feeds bytes; gives the number of requests that ended.
+    /// Feeds bytes; returns the number of requests that ended.
     fn receive(&mut self, mut bytes: &[u8]) -> usize {
         self.now += Duration::from_micros(40);
         let mut ended = 0;

@@ -14,13 +14,12 @@ use crate::valgrind;
 #[path = "../../examples/responder/app.rs"]
 mod app;
 
-/// As it is chosen on the command line.
+/// The name by which it is chosen on the command line.
 pub(crate) const NAME: &str = "proxy, one request";
 
 /// Counts the instructions of one request.
 ///
-/// # Errors
-/// When the proxy cannot be built, does not answer, or valgrind is not there or does not say.
+/// # Errors If the proxy cannot be built or does not answer, or valgrind is not installed or prints no count.
 pub(crate) fn instructions() -> io::Result<f64> {
     let program = build()?;
     let application = app::spawn(app::Options::default())?;
@@ -30,7 +29,7 @@ pub(crate) fn instructions() -> io::Result<f64> {
     Ok(more as f64 / (2 * REQUESTS) as f64)
 }
 
-/// Runs the proxy for so many requests.
+/// Runs the proxy for N requests.
 fn collected(program: &PathBuf, upstream: &str, requests: usize) -> io::Result<i64> {
     let mut command = valgrind::command();
     command.arg(program).args(["--upstream", upstream]);
@@ -71,8 +70,7 @@ fn ask(proxy: &mut Child, requests: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// # Errors
-/// When it is another answer than the application's.
+/// # Errors If the answer is not the application's.
 fn is_whole(answer: &[u8]) -> io::Result<bool> {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
@@ -85,7 +83,7 @@ fn is_whole(answer: &[u8]) -> io::Result<bool> {
     Ok(body.len() == body_len)
 }
 
-/// The proxy as it is now. `cargo bench` does not build it.
+/// Builds the proxy from the present sources, since `cargo bench` does not build it.
 fn build() -> io::Result<PathBuf> {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--release", "--example", "proxy"]);
@@ -103,7 +101,7 @@ fn build() -> io::Result<PathBuf> {
     Ok(profile.join("examples/proxy"))
 }
 
-/// A program that does not outlive a failure.
+/// A program that is killed when the benchmark fails.
 struct KilledAtLast(Option<Child>);
 
 impl Drop for KilledAtLast {
@@ -120,5 +118,5 @@ const REQUEST: &[u8] =
     b"GET /bench HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\
     Cookie: session=0123456789abcdef\r\n\r\n";
 
-/// Of the shorter run.
+/// The requests of the shorter run.
 const REQUESTS: usize = 1000;

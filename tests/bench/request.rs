@@ -63,19 +63,19 @@ pub(crate) fn response(request_id: u16) -> Vec<u8> {
     bytes
 }
 
-/// What an application answers to rounds of so many requests at a time on one connection, in their order; the IDs of a
-/// connection take turns, with one more of them than there are requests at a time.
+/// An application's answers to rounds of N requests at a time on one connection, in their order. The request IDs take
+/// turns; there is one ID more than requests at a time.
 pub(crate) struct Answers {
-    /// Of all IDs in their order, twice.
+    /// The answers for all IDs in their order, twice.
     bytes: Vec<u8>,
-    /// Where the IDs have begun again, and of one round.
+    /// The length of the answers until the IDs begin again, and the length of one round.
     cycle: usize,
     round: usize,
     next: usize,
 }
 
 impl Answers {
-    /// `response` gives one of the same length for each ID. A request with ID 1 has been answered before.
+    /// `response` returns a response of the same length for each ID. A request with ID 1 has been answered before.
     pub(crate) fn new(at_a_time: u16, response: impl Fn(u16) -> Vec<u8>) -> Self {
         let all: Vec<u8> = (1..=at_a_time + 1).flat_map(response).collect();
         let len = all.len() / usize::from(at_a_time + 1);

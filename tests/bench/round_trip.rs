@@ -1,7 +1,7 @@
 //! One request through a Unix socket and back: with the client, and by hand as the floor below it.
 //!
 //! The application is in the same thread and does the same for both: it reads what was written and writes prebuilt
-//! bytes. So what a round of the client costs beyond one of the floor is the client's own.
+//! bytes. So the difference between a round of the client and one of the floor is the cost of the client.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -23,14 +23,14 @@ pub(crate) fn client_one_request() -> Box<dyn FnMut()> {
     Box::new(move || caller.round(answers.next_round()))
 }
 
-/// 64 at a time on one connection; they leave in one write and come back in one read.
+/// 64 requests at a time on one connection: they leave in one write, and the answers come back in one read.
 pub(crate) fn client_64_shared() -> Box<dyn FnMut()> {
     let mut caller = Caller::new(Multiplex::On { max: 64 }, 64);
     let mut answers = Answers::new(64, response);
     Box::new(move || caller.round(answers.next_round()))
 }
 
-/// The same bytes without the library: prebuilt out, only the end looked for in what comes back.
+/// The same bytes without the library: they are prebuilt, and only the end is looked for in the answer.
 pub(crate) fn floor_prebuilt() -> Box<dyn FnMut()> {
     let mut floor = Floor::new();
     let mut out = Vec::new();
@@ -39,7 +39,7 @@ pub(crate) fn floor_prebuilt() -> Box<dyn FnMut()> {
     Box::new(move || floor.round(black_box(&out), &answer))
 }
 
-/// The same, with the request encoded anew each time by the least code that does it.
+/// As the floor, but each request is encoded anew by the smallest code that does it.
 pub(crate) fn floor_encoding() -> Box<dyn FnMut()> {
     let mut floor = Floor::new();
     let mut out = Vec::new();
@@ -56,7 +56,7 @@ fn encode(out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
     for (name, value) in black_box(&PARAMS) {
-        // All of them are shorter than 128 bytes.
+        // All names and values are shorter than 128 bytes.
         out.extend_from_slice(&[name.len() as u8, value.len() as u8]);
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(value.as_bytes());
@@ -77,7 +77,7 @@ struct Caller {
     now: Instant,
     application: Application,
     in_flight: usize,
-    /// Of the request or requests of a round.
+    /// The bytes of the request or requests of a round.
     request_len: usize,
 }
 
@@ -131,7 +131,7 @@ impl Caller {
         self.collect(self.in_flight);
     }
 
-    /// Turns of the loop until so many requests have ended.
+    /// Turns of the loop until `count` requests have ended.
     fn collect(&mut self, requests: usize) {
         let mut ended = 0;
         while ended < requests {
@@ -146,7 +146,7 @@ impl Caller {
         }
     }
 
-    /// Takes all events; gives the number of requests that ended.
+    /// Takes all events; returns the number of requests that ended.
     fn drain(&mut self) -> usize {
         let mut ended = 0;
         while let Some(event) = self.client.poll_event(self.now, &mut self.buf) {
@@ -160,7 +160,7 @@ impl Caller {
     }
 }
 
-/// The loop that somebody writes who needs no more than this one connection.
+/// The loop of a program that needs only this one connection.
 struct Floor {
     stream: mio::net::UnixStream,
     poll: Poll,
@@ -232,7 +232,7 @@ impl Application {
         }
     }
 
-    /// Reads so many bytes, writes the answer.
+    /// Reads N bytes and writes the answer.
     fn serve(&mut self, mut request_len: usize, answer: &[u8]) {
         let stream = self.stream.as_mut().expect("accepted before the rounds");
         while request_len > 0 {

@@ -1,4 +1,4 @@
-//! What a request costs among many others: the same, whatever there is of them.
+//! What a request costs among many others: the same, however many there are.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use mio_fcgi::{Action, Address, Config, ConnectionHandle, Engine, EventKind, Mul
 
 use crate::request::{push_all, response};
 
-/// Something there can be more and more of.
+/// A quantity that can grow, such as idle connections.
 pub(crate) struct Axis {
     pub(crate) name: &'static str,
     pub(crate) sizes: &'static [usize],
-    /// Gives a round of one request among so many.
+    /// Returns a round of one request among this many.
     pub(crate) set_up: fn(usize) -> Box<dyn FnMut()>,
 }
 
@@ -70,7 +70,8 @@ fn idle(others: usize) -> Box<dyn FnMut()> {
 
 fn servers(count: usize) -> Box<dyn FnMut()> {
     let mut crowd = Crowd::new(count, 1, Multiplex::On { max: 16 });
-    // A request goes where there is room rather than where room is being made, so it takes more than one for each.
+    // A request goes to a free connection rather than to one that is being opened, so more than one request per
+    // connection is needed.
     while crowd.engine.stats().connections.busy < count {
         crowd.submit();
     }
@@ -90,7 +91,7 @@ struct Crowd {
     now: Instant,
     sent: VecDeque<(ConnectionHandle, [u8; 2])>,
     answer: Vec<u8>,
-    /// Where the request ID stands in the answer.
+    /// The positions of the request ID in the answer.
     id_places: Vec<usize>,
 }
 
@@ -150,7 +151,7 @@ impl Crowd {
                     let [slice] = &slices[..] else {
                         panic!("a request without a body leaves in one slice");
                     };
-                    // One request each time: it begins with its FCGI_BEGIN_REQUEST.
+                    // One request each time, which begins with its FCGI_BEGIN_REQUEST.
                     self.sent.push_back((connection, [slice[2], slice[3]]));
                     let len = slice.len();
                     self.engine.handle_transmitted(self.now, connection, len);

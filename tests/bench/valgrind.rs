@@ -3,22 +3,21 @@
 use std::io;
 use std::process::{Command, Output};
 
-/// To be completed by a program and its arguments.
+/// A command that the caller completes with a program and its arguments.
 pub(crate) fn command() -> Command {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
     command
 }
 
-/// Says which program it is that is not there.
+/// Adds the name of the missing program to an error.
 pub(crate) fn cannot_start(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("valgrind: {error}"))
 }
 
 /// The instructions of a program that has ended.
 ///
-/// # Errors
-/// When it failed, or valgrind does not say.
+/// # Errors If the program failed, or valgrind prints no count.
 pub(crate) fn collected(output: &Output) -> io::Result<i64> {
     let told = String::from_utf8_lossy(&output.stderr);
     told.lines()

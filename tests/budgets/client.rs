@@ -1,4 +1,4 @@
-//! Budgets of the client that are counted: a steady state allocates nothing, output is lent from where it was read to.
+//! Budgets of the client: a steady state allocates nothing, and output is lent from the buffer it was read into.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,7 +9,7 @@ use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 use mio_fcgi::{Address, Client, Config, EventKind, Multiplex, ReadBuf, Tag};
 use tempfile::TempDir;
 
-/// A client and, in the same thread, an application that has all it needs beforehand.
+/// A client and, in the same thread, an application that allocates everything beforehand.
 struct Pair {
     client: Client,
     poll: Poll,
@@ -18,12 +18,12 @@ struct Pair {
     listener: UnixListener,
     streams: Vec<UnixStream>,
     requests: Vec<u8>,
-    /// To a request with ID 1, and to one with ID 2.
+    /// The answers to a request with ID 1 and to one with ID 2.
     answers: [Vec<u8>; 2],
-    /// First and last place of output.
+    /// The lowest and the highest address of output.
     lent: Option<(usize, usize)>,
     received: usize,
-    /// It stands still: what a client does now and then is no part of what is counted, however long it takes.
+    /// The clock stands still, so that what a client does now and then is not counted, however long the test takes.
     now: Instant,
     _dir: TempDir,
 }

@@ -1,4 +1,4 @@
-//! What a client takes from the system: file descriptors, which it gives back, and a write for each request.
+//! What a client takes from the system: file descriptors, which it closes, and one write per request.
 //!
 //! They are counted for the whole process, so the test runs in one of its own.
 
@@ -41,7 +41,7 @@ fn count_descriptors() {
         ask(&mut poll, &mut events, &mut client, &mut buf, request);
         open_files()
     };
-    // The application runs in this process too, and has all that it opens with the first request.
+    // The application runs in this process, too, and opens everything with the first request.
     let with_one = request();
     for _ in 0..100 {
         let counts: Vec<usize> = (0..100).map(|_| request()).collect();
@@ -50,7 +50,7 @@ fn count_descriptors() {
     assert_eq!(client.stats().counters.connected, 1);
     assert_eq!(client.stats().counters.completed, 10_001);
 
-    // Its reads tell of our writes: one for each request. It counts them when it is about to wait again.
+    // The application's reads show the client's writes: one per request. It counts them when it is about to wait again.
     let deadline = Instant::now() + Duration::from_secs(60);
     while demo.counters().requests < 10_001 {
         assert!(Instant::now() < deadline, "{:?}", demo.counters());

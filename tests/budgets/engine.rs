@@ -1,4 +1,4 @@
-//! Budgets that are counted: a steady state allocates nothing, an idle connection costs at most 512 bytes, a request in
+//! Budgets of the engine: a steady state allocates nothing, an idle connection costs at most 512 bytes, a request in
 //! flight 1 KiB and its parameters, a large body is not copied.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ struct Driver {
     now: Instant,
     /// By the index of the connection's handle.
     demuxes: Vec<Demux>,
-    /// Requests that were sent as a whole, in order: where, and under which request ID.
+    /// Requests that were sent whole, in order: the connection and the request ID.
     sent: VecDeque<(ConnectionHandle, u16)>,
     answer: Vec<u8>,
     submitted: u64,
@@ -131,7 +131,7 @@ impl Driver {
         assert_eq!(self.engine.poll_event(&mut [0; 64]), None);
     }
 
-    /// Runs 20,000 requests with so many in flight; gives the allocations of the last 10,000.
+    /// Runs 20,000 requests with N in flight. Returns the allocations of the last 10,000.
     fn allocations(&mut self, in_flight: usize, body: impl Fn() -> Body) -> u64 {
         for _ in 0..in_flight {
             self.submit(body());
@@ -229,7 +229,7 @@ fn an_idle_connection_costs_at_most_512_bytes() {
         }
         let idle = driver.engine.stats().connections.idle;
         assert_eq!(idle, connections);
-        // What a burst has made large is kept for a second, in case another follows.
+        // Lists that grew in a burst are kept for a second, in case another burst follows.
         driver.now += Duration::from_secs(1);
         driver.engine.handle_timeout(driver.now);
         let cost = driver.engine.idle_connection_cost().expect("idle ones");
@@ -243,7 +243,7 @@ fn an_idle_connection_that_is_kept_beyond_its_time_gives_its_lists_back_too() {
     let mut driver = Driver::new(Multiplex::On { max: 256 }, 1);
     let mut limits = driver.engine.config().limits;
     limits.min_idle_per_server = 1;
-    // Sooner than lists are given back, and begun anew each time.
+    // Shorter than the time after which lists are given back, and begun anew each time.
     limits.idle_timeout = Duration::from_millis(500);
     let set = driver.engine.set_limits(driver.now, limits);
     set.expect("valid");
@@ -271,7 +271,7 @@ fn all_memory_of_an_engine_with_idle_connections_is_at_most_512_bytes_for_each()
     let counted = allocation_counter::measure(|| {
         driver.engine.set_limits(now, limits).expect("valid");
         driver.act();
-        // The last of them serves all requests; the tables of requests are in use as well.
+        // The last connection serves all requests; the tables of requests are in use as well.
         for _ in 0..100 {
             driver.submit(Body::empty());
             driver.answer();
@@ -287,7 +287,7 @@ fn all_memory_of_an_engine_with_idle_connections_is_at_most_512_bytes_for_each()
 fn all_memory_of_an_engine_with_requests_in_flight_is_at_most_a_kibibyte_and_the_params_for_each() {
     // A power of two, to which the tables grow.
     const REQUESTS: usize = 16_384;
-    // What `submit` pushes, encoded.
+    // The parameters that `submit` pushes, encoded.
     const PARAMS_LEN: usize = 71;
     let mut driver = Driver::new(Multiplex::On { max: 65_535 }, 1);
     driver.sent.reserve(REQUESTS);
@@ -304,7 +304,7 @@ fn all_memory_of_an_engine_with_requests_in_flight_is_at_most_a_kibibyte_and_the
 
 #[test]
 fn a_large_body_leaves_from_where_it_lies() {
-    // Whole records: a rest of less than 4 KiB would be copied behind its header.
+    // Whole records: a remainder of less than 4 KiB would be copied after its header.
     const LEN: usize = 16 * 65_528;
     let body: Arc<[u8]> = vec![b'x'; LEN].into();
     let places = body.as_ptr_range();
@@ -334,7 +334,7 @@ fn a_large_body_leaves_from_where_it_lies() {
             .handle_transmitted(driver.now, connection, written);
     }
     assert_eq!(uncopied, LEN);
-    // The headers of its 16 records, and what is before and behind it.
+    // The headers of the body's 16 records, and the records before and after the body.
     assert!(others <= 16 * 8 + 128, "{others} bytes");
 }
 

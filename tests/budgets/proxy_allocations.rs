@@ -1,4 +1,4 @@
-//! The proxy's own path allocates nothing per request, once it has served a few, and has no place for a large answer.
+//! The proxy's own path allocates nothing per request, once it has served a few, and does not buffer a large answer.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,10 +12,11 @@ use crate::proxy::app;
 use crate::proxy::program::{arguments, event_loop};
 use crate::proxy::site::{fastcgi, metrics};
 
-/// Of each length of run.
+/// The requests of the shorter run; the longer one has twice as many.
 const REQUESTS: usize = 4000;
 
-/// A path is looked up anew once a second, the date is written anew, and who was idle for a second gives lists back.
+/// Once a second a path is looked up anew and the date is written anew, and connections that were idle for a second
+/// give their lists back.
 const ONCE_A_SECOND: u64 = 40;
 
 /// How many of them are sent before their answers are read. Beyond four at a time, a shared connection gives its lists of
@@ -47,7 +48,7 @@ fn a_steady_state_allocates_nothing_per_request() {
     }
 }
 
-// What an empty socket takes at once is more than that on Linux, and elsewhere up to the system's settings.
+// On Linux an empty socket takes more than that at once; elsewhere it depends on the system's settings.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_large_answer_that_the_client_takes_is_kept_nowhere() {
@@ -68,7 +69,7 @@ fn a_large_answer_that_the_client_takes_is_kept_nowhere() {
     panic!("{more:?} bytes of memory for 100 answers");
 }
 
-/// What the loop's thread allocates from its start to its end, for so many requests.
+/// The allocations of the loop's thread from its start to its end, for N requests.
 fn allocations(
     arguments: &[&str],
     path: &'static str,

@@ -1,5 +1,5 @@
-//! What the proxy copies of a response on its way to the client, in bytes: nothing of a body that the client's socket takes,
-//! and once what it does not take. The socket is one of ours, which sees where the bytes lie.
+//! How many bytes of a response the proxy copies on the way to the client: none of those that the client's socket
+//! takes, and each of the others once. The test's own socket sees where the bytes are in memory.
 
 use std::io::{self, IoSlice, Write};
 use std::ops::Range;
@@ -8,7 +8,7 @@ use crate::proxy::net::outbox::Outbox;
 
 /// A head that waits for its body.
 const HEAD: &[u8] = &[b'h'; 300];
-/// What one read of the application brings.
+/// The bytes of one read from the application.
 const BODY_LEN: usize = 64 * 1024;
 
 #[test]
@@ -24,7 +24,7 @@ fn a_body_that_the_socket_takes_is_written_out_of_the_read_buffer() {
             });
             assert!(outbox.is_empty());
             assert_eq!((socket.uncopied, socket.copied), (BODY_LEN, 0));
-            // Nor is there a place that it could have been copied to.
+            // There is no buffer either that it could have been copied to.
             assert_eq!(counted.count_total, 0);
             assert!(socket.taken == [kept, &parts.concat()].concat());
         }
@@ -60,7 +60,7 @@ fn what_the_socket_does_not_take_is_copied_once() {
             });
             assert_eq!(counted.count_total, 0);
             assert_eq!(outbox.len(), LEN - room);
-            // The next read of the application.
+            // The next read from the application.
             body.fill(b'n');
             while !outbox.is_empty() {
                 socket.room = step;
@@ -87,7 +87,7 @@ fn what_was_sent_makes_room_for_what_follows() {
                 0 => outbox.tail().extend_from_slice(HEAD),
                 _ => outbox.keep(&[HEAD, b"", b""], 0),
             }
-            // One byte is left each time.
+            // One byte remains each time.
             socket.room = HEAD.len();
             socket.taken.clear();
             outbox.flush(&mut socket).expect("it takes bytes");
@@ -101,7 +101,7 @@ fn body() -> Vec<u8> {
     (0..BODY_LEN).map(|at| (at % 251) as u8).collect()
 }
 
-/// An outbox with room for all, as those have that were used before.
+/// An outbox that is large enough for everything, as after earlier use.
 fn outbox(kept: &[u8]) -> Outbox {
     let mut outbox = Outbox::default();
     outbox.lend(|| Some(Vec::with_capacity(2 * BODY_LEN)));
@@ -111,14 +111,14 @@ fn outbox(kept: &[u8]) -> Outbox {
 
 /// A client's socket.
 struct Socket {
-    /// So many bytes, and it is full.
+    /// The socket is full after this many bytes.
     room: usize,
     read_buffer: Range<*const u8>,
     /// Bytes taken out of the read buffer.
     uncopied: usize,
-    /// Bytes that were copied before they were offered again: each time they lie elsewhere than before.
+    /// Bytes that were copied before they were offered again: their address has changed.
     copied: usize,
-    /// Where the rest of what was last offered again lies.
+    /// The address of the rest of what was last offered again.
     rest: Option<*const u8>,
     taken: Vec<u8>,
 }
@@ -147,7 +147,7 @@ impl Socket {
 }
 
 impl Write for Socket {
-    /// What was kept, again.
+    /// Offers again what was kept.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.room == 0 {
             return Err(io::ErrorKind::WouldBlock.into());

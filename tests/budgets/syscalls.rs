@@ -1,4 +1,4 @@
-//! System calls, by strace: how many the client and the proxy make for each request, and what becomes of one that fails.
+//! System calls, by strace: how many the client and the proxy make per request, and what follows from one that fails.
 //!
 //! `cargo test --test budgets -- --ignored --nocapture` prints the counts; strace has to be installed.
 
@@ -19,7 +19,7 @@ struct Calls {
     reads: f64,
     writes: f64,
     waits: f64,
-    /// All that are none of these.
+    /// All other calls.
     others: f64,
 }
 
@@ -34,8 +34,8 @@ fn saturated_connections_cost_one_read_and_one_write_for_each_request() {
 #[ignore = "needs strace: tests/run installs it"]
 fn one_request_at_a_time_costs_a_read_a_write_and_a_wait() {
     let calls = count(500, "--conns 1 --inflight 1 --multiplex off");
-    // That the socket has room again, once the request was read, is an edge of its own: seen together with the answer,
-    // or before it.
+    // When the request was read, the socket becomes writable, which is an edge of its own: it is seen together with the
+    // answer or before it.
     within(calls, [1.0, 1.0, 2.0]);
 }
 
@@ -58,14 +58,14 @@ fn a_mebibyte_up_takes_as_many_writes_as_the_socket_makes_of_it() {
 #[test]
 #[ignore = "needs strace: tests/run installs it"]
 fn a_mebibyte_down_comes_in_large_reads_on_one_connection() {
-    // A look at the poll after each read would be 17 of them, which are all that 64 KiB a read make of it.
+    // With a wait after each read there would be 17 waits, the number of reads of 64 KiB.
     large_answers("--conns 1 --inflight 1", 8.5);
 }
 
 #[test]
 #[ignore = "needs strace: tests/run installs it"]
 fn a_mebibyte_down_comes_in_large_reads_on_four_connections() {
-    // The same on four would be 4.25.
+    // With a wait after each round, four connections would make 4.25 waits.
     large_answers("--conns 4 --inflight 4", 3.0);
 }
 
@@ -93,7 +93,7 @@ fn the_proxy_reads_and_writes_once_for_each_request_where_they_share_connections
 fn a_client_is_let_in_although_the_first_accept_failed() {
     for error in ["EINTR", "ECONNABORTED"] {
         let mut strace = Command::new("strace");
-        // With -D what is started here is the program itself.
+        // With -D the child process is the program itself, and not strace.
         strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4"]);
         strace
             .arg("-e")
@@ -124,8 +124,8 @@ fn a_client_is_let_in_although_the_first_accept_failed() {
     }
 }
 
-/// Checks the calls for answers of 1 MiB. A read takes what is there: on a busy machine the application may get no further
-/// than to one piece of 32 KiB before each is waited for and read, of which another attempt knows nothing.
+/// Checks the calls for answers of 1 MiB. A read takes what is there. On a busy machine the application may write only
+/// one piece of 32 KiB before each read, so the count is tried again.
 #[track_caller]
 fn large_answers(load: &str, most_waits: f64) {
     let arguments = format!("{load} --multiplex off --body-expected {MIB}");
@@ -145,8 +145,8 @@ fn large_answers(load: &str, most_waits: f64) {
     panic!("more than 20 reads or {most_waits} waits each time");
 }
 
-/// Checks the proxy's calls for small requests of so many clients, and that it makes no others. How many of the clients it
-/// finds at the same time is up to the machine, of which another attempt knows nothing.
+/// Checks the proxy's calls for small requests of so many clients, and that it makes no others. How many clients are
+/// ready at the same time depends on the machine, so the count is tried again.
 #[track_caller]
 fn proxied(clients: usize, arguments: &str, [reads, writes, waits]: [f64; 3]) {
     let application = app::spawn(Options::default()).expect("a socket and a thread");
@@ -177,7 +177,7 @@ fn within(calls: Calls, budget: [f64; 3]) {
     }
 }
 
-/// The calls per request between a run of so many requests and one of three times as many.
+/// The calls per request: the difference between a run of N requests and one of three times as many.
 fn count(requests: u64, arguments: &str) -> Calls {
     count_with(Options::default(), requests, arguments)
 }
@@ -230,7 +230,7 @@ fn trace(application: &Running, requests: u64, arguments: &str) -> HashMap<Strin
     read_table(&table)
 }
 
-/// Runs the proxy, has each client ask it so many times, and ends it; the calls by name.
+/// Runs the proxy, sends N requests from each client, and ends the proxy. Returns the calls by name.
 fn trace_proxy(
     application: &Running,
     clients: usize,
@@ -240,7 +240,7 @@ fn trace_proxy(
     let dir = tempfile::tempdir().expect("a directory");
     let table = dir.path().join("table");
     let mut strace = Command::new("strace");
-    // With -D what is started here is the program itself.
+    // With -D the child process is the program itself, and not strace.
     strace
         .args(["-D", "-f", "-c", "-o"])
         .arg(&table)
@@ -274,7 +274,7 @@ fn trace_proxy(
     }
     kill_process(Pid::from_child(&proxy.0), Signal::TERM).expect("it lives");
     assert!(proxy.0.wait().expect("a child").success());
-    // strace, which nobody can wait for, writes the table after that.
+    // strace writes the table after that, and is not a child that can be waited for.
     let began = Instant::now();
     while !std::fs::read_to_string(&table).is_ok_and(|text| text.trim_end().ends_with(" total")) {
         assert!(began.elapsed() < Duration::from_secs(60), "no table");
@@ -283,7 +283,7 @@ fn trace_proxy(
     read_table(&table)
 }
 
-/// A program that does not outlive the test, however that ends.
+/// A program that is killed when the test ends, however that happens.
 struct KilledAtLast(Child);
 
 impl Drop for KilledAtLast {
@@ -327,13 +327,13 @@ fn read_table(table: &Path) -> HashMap<String, f64> {
     text.lines().filter_map(row).collect()
 }
 
-/// Calls beside these for a request of the proxy: connections that are opened in one run and not in the other.
+/// How many other calls the proxy may make per request: connections may be opened in one run and not in the other.
 const OTHERS: f64 = 0.2;
 
 const READS: &[&str] = &["read", "readv", "recvfrom", "recvmsg"];
 const WRITES: &[&str] = &["write", "writev", "sendto", "sendmsg"];
 const WAITS: &[&str] = &["epoll_wait", "epoll_pwait", "epoll_pwait2"];
-/// The table's sum; and how the clock is read where that takes a call, which is not everywhere.
+/// The table's sum line, and reads of the clock, which are system calls on some machines.
 const NOT_COUNTED: &[&str] = &["total", "clock_gettime"];
 
 const MIB: usize = 1024 * 1024;

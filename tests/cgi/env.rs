@@ -1,4 +1,4 @@
-//! What of an HTTP request becomes a parameter, its fields apart.
+//! Which parts of an HTTP request become parameters, except its fields.
 
 use std::net::SocketAddr;
 
@@ -152,7 +152,7 @@ fn the_servers_name_is_set_or_from_host_or_its_address() {
         "192.0.2.1"
     );
     assert_eq!(name(&[], None, Some("[2001:db8::1]:80")), "[2001:db8::1]");
-    // A listener for both, to which somebody came by IPv4: as `SERVER_ADDR` has it.
+    // A listener for IPv6 and IPv4 with an IPv4 client, written as in `SERVER_ADDR`.
     assert_eq!(name(&[], None, Some("[::ffff:192.0.2.1]:80")), "192.0.2.1");
 }
 
@@ -236,7 +236,7 @@ fn a_target_is_a_path_or_an_asterisk() {
         assert_eq!(with(target), Err(EnvError::TargetForm), "{target:?}");
     }
     assert_eq!(with("/a b"), Err(EnvError::Target { byte: b' ' }));
-    // Some would take what follows for a fragment, others for a part of the path or query.
+    // Some programs would take what follows for a fragment, others for part of the path or query.
     for target in ["/a#b", "/a?b#c", "/#"] {
         assert_eq!(with(target), Err(EnvError::Target { byte: b'#' }));
     }

@@ -1,4 +1,4 @@
-//! A collector that is given the events of an engine, as an embedder has them.
+//! A collector that gets the events of an engine, as in an embedder.
 
 use std::time::Instant;
 
@@ -9,13 +9,13 @@ use mio_fcgi::{Action, Config, Disconnected, Engine, Event, EventKind, Multiplex
 /// Streams with their content; an empty one ends its stream.
 type Answer<'a> = &'a [(RecordType, &'a str)];
 
-/// What comes behind the answer.
+/// What follows the answer.
 enum Last {
     EndRequest,
     EndOfFile,
 }
 
-/// What a collector makes of a request that is answered so, and what it says of each event.
+/// What a collector makes of a request with this answer, and what it returns for each event.
 fn exchange(
     answer: Answer<'_>,
     last: Last,

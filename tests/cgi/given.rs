@@ -1,4 +1,4 @@
-//! Parameters that are there before those of a request: the embedder's own, and the constants of a site.
+//! Parameters that are set before those of a request: the embedder's own, and the constants of a site.
 
 use mio_fcgi::Params;
 use mio_fcgi::cgi::{Env, Script, site_params};

@@ -2,7 +2,7 @@
 
 use mio_fcgi::cgi::{HeadError, HeadParser, HeadRules};
 
-/// A head that owns what it says.
+/// A head that owns its values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Seen {
     status: u16,
@@ -231,7 +231,7 @@ fn an_interim_head_comes_apart_from_the_final_one() {
     assert_eq!(heads[1].fields, fields(&[("A", "b")]));
     assert_eq!(body, b"body");
     assert_eq!(read_with(strict(), bytes), Err(HeadError::Interim(103)));
-    // Written for a client, by a program that does not know that it has a server before it.
+    // A program wrote this for a client, unaware of the server in between.
     let bytes = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Gone\r\n\r\nbody";
     let (heads, body) = read(&mut HeadParser::default(), &[bytes]).expect("two heads");
     let statuses: Vec<u16> = heads.iter().map(|head| head.status).collect();

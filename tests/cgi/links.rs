@@ -1,4 +1,4 @@
-//! Symbolic links out of a document root that are allowed to lead where they lead.
+//! Symbolic links out of a document root whose targets are allowed.
 #![cfg(unix)]
 
 use std::fs;

@@ -5,7 +5,7 @@ use std::io;
 
 use mio_fcgi::cgi::{ForbiddenReason, Resolution, Script, ScriptMap};
 
-/// Of those that are left out when HFS+ or a casefolded ext4 compares names.
+/// Characters that HFS+ or a casefolded ext4 ignores when it compares names.
 const IGNORED: [char; 8] = [
     '\u{200c}',
     '\u{200d}',
@@ -59,7 +59,7 @@ fn the_source_of_a_script_is_not_had_by_another_spelling_of_its_extension() -> i
             assert!(is_refused(&there, &format!("{name}/x.txt")), "{name:?}");
         }
     }
-    // Letters that are others of ASCII in another case, or in another form.
+    // Letters that become ASCII letters in another case or in another normal form.
     for map in [&mut here, &mut there] {
         map.extension = ".ksh".to_owned();
         assert!(is_refused(map, "x.\u{212a}sh") && is_refused(map, "x.k\u{17f}h"));

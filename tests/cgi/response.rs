@@ -1,4 +1,4 @@
-//! One exchange, collected: when it is whole, when it is not, and what is left of it then.
+//! One exchange, collected: when the response is whole, when it is not, and what is kept of it then.
 
 use std::io;
 
@@ -40,7 +40,7 @@ fn collect(stdout: &str, outcome: Outcome) -> Collected {
     collect_with(Collector::default(), stdout, outcome)
 }
 
-/// The same with an empty `FCGI_STDOUT` record.
+/// The output with an empty `FCGI_STDOUT` record after it.
 fn collect_ended(stdout: &str, outcome: Outcome) -> Collected {
     let mut collector = Collector::default();
     let _ = collector.stdout(stdout.as_bytes());

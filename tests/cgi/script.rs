@@ -157,7 +157,7 @@ fn path_info_begins_after_a_segment_that_is_a_script() -> io::Result<()> {
     ] {
         assert_eq!(site.resolve(target), expected, "{target}");
     }
-    // In lower case these letters have another length: positions must be those of the path as it is.
+    // In lower case these letters have another length, so positions must be taken from the path itself.
     assert_eq!(
         remote("/\u{130}\u{130}/\u{212a}.php/y"),
         remote_script("/\u{130}\u{130}/\u{212a}.php", "/y")

@@ -105,7 +105,7 @@ fn calls_of_the_engine_drawn_without_a_corpus() {
     if let Err(error) = result {
         panic!("{error}");
     }
-    // What is never met proves nothing.
+    // An input that never reaches these states proves nothing.
     let [completed, failed, others @ ..] = totals.get();
     let is_enough = completed.min(failed) > 2000 && others.iter().all(|count| *count > 100);
     assert!(is_enough, "the runs are too tame: {totals:?}");

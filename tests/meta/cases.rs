@@ -240,7 +240,7 @@ fn claimed(line: &str) -> Vec<usize> {
     cases
 }
 
-/// The test function that a line belongs to: the one it stands in or right before, or beside.
+/// The test function that a line belongs to: the function around it, right after it, or on the same line.
 fn test_of(lines: &[&str], index: usize) -> Option<String> {
     let is_start = |line: &str| line.trim_start().starts_with("fn ") || line.contains(" fn ");
     let name = |line: &str| {
@@ -251,7 +251,7 @@ fn test_of(lines: &[&str], index: usize) -> Option<String> {
     if is_start(lines[index]) {
         return name(lines[index]);
     }
-    // Before a test: only attributes and comments stand between.
+    // Before a test: only attributes and comments are in between.
     let before = lines[index..]
         .iter()
         .take_while(|line| {

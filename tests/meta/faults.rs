@@ -1,7 +1,7 @@
-//! The deliberate faults of tests/faults: each must still be one that can be made.
+//! The deliberate faults of tests/faults: each can still be applied.
 //!
-//! `tests/faults/run` makes them, one after another, and looks who notices. It takes an hour; that each text is still
-//! in its source, once, is checked here.
+//! `tests/faults/run` applies them one after another and looks which test notices, which takes an hour. This test only
+//! checks that each text is still in its source, once.
 
 use std::fs;
 use std::path::Path;

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// What the files of a layer may use, beside `core` and `std`.
+/// What the files of a layer may use besides `core` and `std`.
 struct Layer {
     /// The modules directly below `src/` that belong to it.
     modules: &'static [&'static str],
     /// Modules of other layers.
     below: &'static [&'static [&'static str]],
     crates: &'static [&'static str],
-    /// Otherwise forbidden parts of `std`, and the clock.
+    /// Parts of `std` from [`RESTRICTED`] that this layer may use.
     allowed: &'static [&'static str],
 }
 
@@ -67,7 +67,7 @@ const LAYERS: [Layer; 9] = [
         allowed: &["std::net", "std::os"],
     },
     Layer {
-        // What the engine and the driver have in common.
+        // What the engine and the driver share.
         modules: COMMANDS,
         below: &[WIRE, WORDS, ENGINE, NET],
         crates: &[],
@@ -98,7 +98,7 @@ const LAYERS: [Layer; 9] = [
 /// The library's dependencies.
 const CRATES: [&str; 4] = ["mio", "slab", "thiserror", "log"];
 
-/// What only the layers that say so may mention.
+/// Parts of `std` that only the layers that list them may use.
 const RESTRICTED: [&str; 7] = [
     "std::net",
     "std::os",
@@ -109,7 +109,7 @@ const RESTRICTED: [&str; 7] = [
     "SystemTime::now",
 ];
 
-/// What README promises of each file.
+/// The longest file that README promises.
 const MAX_LINES: usize = 500;
 
 #[test]
@@ -290,7 +290,7 @@ fn paths(words: &[String]) -> Vec<String> {
     all
 }
 
-/// Reads the path that begins at `at`; returns the position behind it.
+/// Reads the path that begins at `at`; returns the position after it.
 fn path_from(words: &[String], mut at: usize, prefix: &str, all: &mut Vec<String>) -> usize {
     let mut path = prefix.to_owned();
     loop {

@@ -1,4 +1,4 @@
-//! What the client logs: the story of a request in order, and nothing that is nobody's business.
+//! What the client logs: what happens to a request, in order, and no parameter values and no content.
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};
@@ -37,7 +37,7 @@ impl Log for Capture {
     fn flush(&self) {}
 }
 
-/// Begins to keep the lines of this thread up to a level.
+/// Starts to keep the lines of this thread up to a level.
 fn capture(level: LevelFilter) {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| log::set_logger(&Capture).expect("no other logger in this program"));
@@ -161,7 +161,7 @@ fn answer(output: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Checks that records were logged, and none of the secrets, in whatever way bytes are shown.
+/// Checks that records were logged, and none of the secrets in any form in which bytes are shown.
 fn assert_discreet(lines: &[String]) {
     let log = lines.join("\n");
     for record in [
@@ -196,7 +196,7 @@ fn at_trace_level_the_engine_shows_records_but_no_value_and_no_content() {
     let mut input = &answer[..];
     while engine.poll_received(now, connection, &mut input).is_some() {}
 
-    // A second one that fails: what breaks the protocol is not shown either.
+    // A second request, which fails: bytes that break the protocol are not shown either.
     engine
         .submit(now, confidential(), Tag(2))
         .expect("accepted");

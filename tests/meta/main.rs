@@ -1,5 +1,5 @@
-//! What the repository promises about itself: who may import what, what public types can do, what errors and logs say, which
-//! test proves which case, and that each planted fault can still be planted.
+//! What the repository promises about itself: which module may import which, what public types can do, what errors and
+//! logs say, which words are used, which test proves which case, and that each planted fault can still be planted.
 
 mod cases;
 mod faults;

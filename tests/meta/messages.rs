@@ -1,4 +1,4 @@
-//! Errors read aloud: the text of each one, and what every text has in common.
+//! Error texts: each one, and what all of them have in common.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -11,7 +11,7 @@ use mio_fcgi::{CloseReason, ConnectError, Delivery, Phase, RequestError, Timeout
 
 use crate::samples::*;
 
-/// What every text has in common, so that it can stand behind a colon and before another one.
+/// Checks what every text has in common, so that it can follow a colon and be followed by another one.
 fn check(text: &str) {
     let longest = 220;
     assert!(
@@ -48,7 +48,7 @@ fn no_two_errors_of_a_type_have_the_same_text() {
     for (error, _) in errors() {
         let debug = format!("{error:?}");
         if let Some(other) = seen.insert(error.to_string(), debug.clone()) {
-            // The limit of a buffered body is met at two calls; a wrapper may repeat what is in it.
+            // Two calls check the limit of a buffered body; a wrapper may repeat the text of its source.
             let both = debug.contains("BodyTooLarge") && other.contains("BodyTooLarge");
             let wraps = debug.contains(&other) || other.contains(&debug);
             assert!(both || wraps, "{debug} and {other} say the same");
@@ -56,7 +56,7 @@ fn no_two_errors_of_a_type_have_the_same_text() {
     }
 }
 
-/// For reporters that print the chain: either a text holds that of its cause, or the cause is a source.
+/// For reporters that print the chain: a text contains the text of its cause, or the cause is its source, but not both.
 #[test]
 fn a_chain_of_sources_says_nothing_twice() {
     for (error, _) in errors() {

@@ -1,4 +1,4 @@
-//! Who writes which field: each has one file.
+//! Which file writes which field: each field is written in one file.
 //!
 //! The table in `owners.md` is made from the sources by this test, and checked; `UPDATE_OWNERS=1` writes it anew.
 
@@ -11,13 +11,13 @@ use syn::{BinOp, Expr, ExprAssign, ExprBinary, ExprMethodCall, ExprReference, Fi
 
 use crate::source::{Source, below};
 
-/// The folders that the rule holds for.
+/// The folders to which the rule applies.
 const FOLDERS: [&str; 3] = ["engine", "net", "testkit"];
 
-/// Structs that are shown even where all that they hold writes itself.
+/// Structs that are shown even if each of their fields is written by methods of its own type only.
 const SHOWN: [&str; 2] = ["Engine", "Server"];
 
-/// What changes a value of the standard library or of slab that is a field. (An element that is reached by `get_mut`,
+/// Methods that change a field of a type from the standard library or slab. (An element that is reached by `get_mut`,
 /// `iter_mut` or an index is changed by methods of its own.)
 const CHANGES: [&str; 38] = [
     "append",
@@ -151,7 +151,7 @@ impl Table {
             for field in &fields.named {
                 let name = field.ident.as_ref().expect("a named field").to_string();
                 let is_own = own.contains(&head(&field.ty));
-                // What is in a collection is changed by methods of its own, too.
+                // Elements of a collection are changed by methods of their own, too.
                 let has_own = names(&field.ty).iter().any(|it| own.contains(it));
                 let is_open = matches!(field.vis, syn::Visibility::Restricted(_));
                 let mut writers = BTreeSet::new();
@@ -235,7 +235,7 @@ fn has_field(source: &Source, name: &str) -> bool {
     })
 }
 
-/// Whether a file writes to a field of this name. What is of a type of this crate is changed by methods of its own.
+/// Whether a file writes to a field of this name. A value of a type of this crate is changed by methods of that type.
 fn writes(
     source: &Source,
     name: &str,
@@ -270,12 +270,12 @@ impl Finder<'_> {
     fn is_field(&self, place: &Expr) -> bool {
         match place {
             Expr::Field(field) => match &field.member {
-                // A part of a field whose type is not of these folders is written with it.
+                // Writing a part of a field writes the field, if the field's type is not from these folders.
                 syn::Member::Named(name) => {
                     name == self.name
                         || (!self.known.contains(&name.to_string()) && self.is_field(&field.base))
                 }
-                // A part of a field that is a tuple.
+                // The field is a tuple: writing a part of it writes the field.
                 syn::Member::Unnamed(_) => self.is_field(&field.base),
             },
             Expr::Index(index) => !self.has_own && self.is_field(&index.expr),

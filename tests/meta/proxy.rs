@@ -1,4 +1,4 @@
-//! The files of the example `proxy`: which import which, and which another server can take.
+//! The files of the example `proxy`: which import which, and which another server can copy.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn what_is_taken_needs_nothing_that_is_left_and_no_crate_that_is_not_named() {
     }
 }
 
-/// Calls go down, values come back: no file imports one that needs it, however far around.
+/// Calls go down, values come back: no file imports one that needs it, directly or indirectly.
 #[test]
 fn the_files_import_each_other_in_one_direction() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/proxy");
@@ -71,7 +71,7 @@ fn the_files_import_each_other_in_one_direction() {
         .flat_map(|file| &file.1)
         .filter(|it| is_known(it));
     assert!(known.count() > 60, "the imports: {left:?}");
-    // Files that import none of those that are left are taken away, until none is.
+    // Files that import none of the remaining ones are removed until none remains.
     while !left.is_empty() {
         let names: Vec<String> = left.iter().map(|file| file.0.clone()).collect();
         left.retain(|file| file.1.iter().any(|it| names.contains(it)));

@@ -1,4 +1,4 @@
-//! The rooms of the engine: what each may name, who calls whom, and who makes an `End`.
+//! The rooms of the engine: what each may name, which methods call which, and where an `End` is made.
 //!
 //! ```text
 //! engine/*.rs     `impl Engine`: public methods -> settle -> what needs several rooms
@@ -58,7 +58,7 @@ fn a_forbidden_name_is_seen_in_whatever_form() {
     }
 }
 
-/// What a file names and must not.
+/// The forbidden names that a file uses.
 fn forbidden(source: &Source) -> Vec<String> {
     let room = FORBIDDEN.iter().find(|it| source.folder() == it.0);
     let Some((_, types, rooms)) = room else {
@@ -66,7 +66,7 @@ fn forbidden(source: &Source) -> Vec<String> {
     };
     let is_forbidden = |path: &String| {
         let names: Vec<&str> = path.split("::").collect();
-        // Behind a type stands a variant or a constant, whatever it is called.
+        // After a type comes a variant or a constant, whatever its name is.
         let is_type = names
             .iter()
             .find(|it| it.starts_with(char::is_uppercase))
@@ -110,7 +110,8 @@ fn an_open_field_is_seen_and_that_of_a_value_may_be() {
     assert_eq!(open, ["engine/pool/mod.rs: A", "engine/pool/mod.rs: B"]);
 }
 
-/// The structs of a file with a field that others may write. What is passed between rooms is a copy.
+/// The structs of a file with a field that other files may write. A struct that is `Copy` may have such fields: it is
+/// passed between rooms as a copy.
 fn open_structs(source: &Source) -> Vec<String> {
     let structs = source.items.iter().filter_map(|item| match item {
         Item::Struct(item) => Some(item),
@@ -282,7 +283,7 @@ impl<'ast> Visit<'ast> for Calls {
     }
 }
 
-/// Whether a way of one step or more leads from one to the other.
+/// Whether a path of one step or more leads from `from` to `to`.
 fn reaches(graph: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> bool {
     let mut seen = BTreeSet::new();
     let mut next: Vec<&String> = graph.get(from).into_iter().flatten().collect();

@@ -1,4 +1,4 @@
-//! One error of each kind, with the words of its text that tell what to do.
+//! One error of each kind, with the words of its text that say what to do.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use mio_fcgi::{
     SubmitError, Tag, TimeoutKind,
 };
 
-/// An error, and the words in its text that tell what to do, where something can be done.
+/// An error, and the words in its text that say what to do, if something can be done.
 pub(crate) type Sample = (Box<dyn Error>, &'static str);
 
 /// One error of each kind.

@@ -73,7 +73,7 @@ fn settings_and_figures_are_cloned_compared_and_shown() {
     each!(is_shown: Client, Engine, ReadBuf, Request, Body, Collector, HeadParser, Head<'static>);
 }
 
-/// What is handed out for each piece of output is small: it is moved several times on its way.
+/// The values returned for each piece of output are small, since they are moved several times.
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn what_passes_by_often_is_small() {

@@ -1,4 +1,4 @@
-//! `blocking::get_values` and `blocking::call`: each way in which a server is up, or is not.
+//! `blocking::get_values` and `blocking::call`: each way in which a server is up or down.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -42,7 +42,7 @@ fn a_server_that_answers_is_up() {
 fn a_server_without_a_process_to_spare_is_told_from_one_that_is_down() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
     let address = Address::Tcp(listener.local_addr().expect("it is bound"));
-    // The system accepts, nobody else does.
+    // The system accepts the connection; no process does.
     let busy = failure(&address, Duration::from_millis(200));
     assert_eq!(busy, RequestError::TimedOut(TimeoutKind::Probe));
     let (address, _socket) = peer::refusing();
@@ -119,7 +119,7 @@ fn the_longest_time_is_no_limit() {
     peer.join();
 }
 
-/// Has somebody listen at `address` after a while, who then does what `script` says.
+/// Starts to listen at `address` after a while, and then runs `script`.
 fn start_late(address: &Address, script: fn(Listener)) -> thread::JoinHandle<()> {
     let Address::Unix(path) = address.clone() else {
         panic!("a Unix socket");

@@ -1,4 +1,4 @@
-//! How connections end under a request, and what is read before that is believed.
+//! How connections end during a request, and what is read before the request fails.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use mio_fcgi::{Body, ConnectionLostReason, Delivery, Phase, RequestError};
 use crate::peer::{self, Kind, Peer, TIME_LIMIT};
 use crate::{Loop, body, get};
 
-/// The write fails, but what the application had said before it closed is in the socket.
+/// The write fails, but what the application sent before it closed is in the socket.
 #[test]
 fn an_answer_in_the_socket_is_read_when_a_write_fails() {
     for kind in [Kind::Unix, Kind::Tcp] {
@@ -43,8 +43,8 @@ fn an_answer_in_the_socket_is_read_when_a_write_fails() {
     }
 }
 
-/// A close with bytes unread is a reset. The answer was complete before it: it fits the window of a TCP connection
-/// whose other end reads nothing, or the reset would take its rest away.
+/// A close with bytes unread is a reset. The answer was complete before the reset: it fits the window of a TCP
+/// connection whose other end reads nothing. Otherwise the reset would discard the rest.
 #[test]
 fn a_reset_behind_a_complete_answer_is_no_failure() {
     for kind in [Kind::Unix, Kind::Tcp] {
@@ -151,7 +151,7 @@ fn dropping_the_client_closes_every_connection() {
     } = turns;
     drop(client);
     assert_eq!(peer.join(), 0, "an end and nothing more");
-    // The peers have closed too, which a socket still registered would tell.
+    // The peers have closed, too; a socket that is still registered would report that.
     poll.poll(&mut events, Some(Duration::from_millis(20)))
         .expect("a poll");
     assert!(events.is_empty());

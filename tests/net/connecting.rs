@@ -1,4 +1,4 @@
-//! Ways to a connection: each kind of address, and each way in which there is none.
+//! Connecting: each kind of address, and each way in which a connect fails.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -132,7 +132,7 @@ fn full_unix() -> (tempfile::TempDir, UnixListener, Address, UnixStream) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("full.sock");
     let listener = UnixListener::bind(&path).expect("the directory is ours");
-    // Room for one, which is the least the system gives.
+    // A backlog of one, the smallest that the system offers.
     listen(&listener, 0).expect("a listener");
     let filler = UnixStream::connect(&path).expect("the first has room");
     (directory, listener, Address::Unix(path), filler)
@@ -175,9 +175,11 @@ fn a_backlog_that_stays_full_is_reported_as_busy() {
     assert!(turns.client.is_idle());
 }
 
-/// A TCP listener that takes no further connection: the system drops what knocks, so a connect stays under way.
+/// A TCP listener that takes no further connection. The system drops further SYN segments, so a connect stays under
+/// way.
 ///
-/// The first connection has room. The system may notice a moment late that it was the last, so one is seen to fail.
+/// The first connection fits the backlog. The system may notice a moment late that the backlog is full, so one connect
+/// is seen to fail.
 fn full_tcp() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listen(&listener, 0).expect("a listener");
@@ -190,7 +192,8 @@ fn full_tcp() -> (TcpListener, SocketAddr, Vec<TcpStream>) {
     (listener, address, fillers)
 }
 
-/// Writable, but without a peer: mio's documentation of `TcpStream::connect` says what to do.
+/// The socket can be reported writable before it has a peer: mio's documentation of `TcpStream::connect` says what to
+/// do.
 #[test]
 fn a_connect_under_way_is_not_taken_for_a_connection() {
     let (_listener, address, _fillers) = full_tcp();
@@ -212,7 +215,7 @@ fn a_connect_under_way_is_not_taken_for_a_connection() {
     assert_eq!(turns.client.stats().counters.bytes_sent, 0);
 }
 
-/// The system knocks again after a second.
+/// The system sends its SYN segment again after a second.
 #[test]
 fn a_slow_connect_is_finished_when_the_system_says_so() {
     let (listener, address, fillers) = full_tcp();

@@ -23,7 +23,7 @@ fn any_order_of_the_calls_in_a_turn_is_right() {
     let steps = [Step::Wait, Step::Note, Step::Timeout, Step::Drain];
     for order in permutations(&steps) {
         let mut config = plain(demo.address().clone());
-        // None of its times wakes a client that has forgotten its request.
+        // No time limit wakes a client that has lost track of its request.
         config.connect_timeout = 2 * TIME_LIMIT;
         config.timeouts = mio_fcgi::Timeouts::NONE;
         let mut turns = Loop::new(config);
@@ -183,7 +183,7 @@ fn too_few_tokens_for_the_limits_are_refused() {
     assert_eq!(client.config().limits.max_connections_per_server, 8);
 }
 
-/// Brings a client to the point where its buffer holds more than the event that it has lent.
+/// Brings a client to the point where its buffer holds bytes after the event that was taken last.
 fn with_bytes_in_the_buffer(demo: &app::Running) -> Loop {
     let mut turns = Loop::plain(demo.address().clone());
     turns.submit(get("/bench"), 1);
@@ -233,7 +233,7 @@ fn one_buffer_serves_two_clients_in_turn() {
         assert!(outcome.is_ok() && body(&output).len() == 300_000, "{round}");
         std::mem::swap(&mut one, &mut other);
     }
-    // Dropped with bytes left in it, a client gives it free, too.
+    // A client that is dropped while the buffer holds bytes frees it, too.
     let left = with_bytes_in_the_buffer(&demo);
     one.buf = left.buf;
     drop(left.client);

@@ -1,4 +1,4 @@
-//! One buffer for each connection in its turn, 16 in all before `None`: a large response keeps nobody waiting.
+//! One buffer for each connection in its turn, 16 in all before `None`: a large response does not delay other requests.
 
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
@@ -86,8 +86,8 @@ fn a_large_response_does_not_starve_small_ones() {
     peer.join();
 }
 
-/// The embedder has other sockets: it is asked back to its poll after some rounds, even while one peer never falls
-/// silent; and not after each of them, which would cost more than the reads.
+/// The embedder has other sockets, so `poll_event` returns `None` after some rounds, even while one peer never stops
+/// sending. It does not return `None` after each round, which would cost more than the reads.
 #[test]
 fn the_rounds_end_although_there_is_more_to_read() {
     let (peer, filled) = large_answers(1);
@@ -107,7 +107,7 @@ fn the_rounds_end_although_there_is_more_to_read() {
     peer.join();
 }
 
-/// However many the rounds, no connection is ahead of another by more than its turn.
+/// However many rounds there are, no connection is ahead of another by more than one turn.
 #[test]
 fn connections_go_on_side_by_side_in_all_rounds() {
     const COUNT: usize = 5;
@@ -133,7 +133,7 @@ fn connections_go_on_side_by_side_in_all_rounds() {
     peer.join();
 }
 
-/// A pause holds from the first byte on: the rounds go on without the connection, and nothing is read that nobody takes.
+/// A pause takes effect at once: the rounds go on without the connection, and nothing more is read from it.
 #[test]
 fn a_connection_that_is_paused_has_no_turn_in_the_rounds_that_follow() {
     let (peer, filled) = large_answers(2);
@@ -166,7 +166,7 @@ fn a_connection_that_is_paused_has_no_turn_in_the_rounds_that_follow() {
     peer.join();
 }
 
-/// The same for a body that leaves as fast as it can.
+/// Writing has rounds, too: a body that the socket takes at once does not hold up the loop.
 #[test]
 fn a_round_ends_although_there_is_more_to_write() {
     const LEN: usize = 32 * 1024 * 1024;
@@ -195,8 +195,8 @@ fn a_round_ends_although_there_is_more_to_write() {
 /// The read buffer of tests that count reads: far smaller than what waits in a socket.
 const BUF: usize = 1024;
 
-/// A peer that answers so many requests with a mebibyte each. It says when each socket is as full as it gets, with how
-/// much, and sends the rest when that is taken.
+/// A peer that answers N requests with a mebibyte each. It reports when each socket is full, and with how many bytes,
+/// and sends the rest once those are taken.
 fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
     let (filled, is_filled) = mpsc::channel();
     let peer = Peer::unix(move |listener| {
@@ -214,7 +214,7 @@ fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
             filled.send(sent).expect("the test waits");
             unsent.push((connection, bytes, sent));
         }
-        // The client may wait for any of them, so none may wait for another.
+        // The client may wait for any of the responses, so none of them may wait for another.
         std::thread::scope(|scope| {
             for (connection, bytes, sent) in &mut unsent {
                 scope.spawn(move || {
@@ -227,7 +227,7 @@ fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
     (peer, is_filled)
 }
 
-/// Waits until so many sockets hold far more than is read of them before the peer is let write again.
+/// Waits until N sockets hold far more than is read from them before the peer may write again.
 fn await_filled(filled: &Receiver<usize>, count: usize) {
     for _ in 0..count {
         let in_the_socket = filled.recv_timeout(TIME_LIMIT).expect("an answer");
@@ -235,7 +235,7 @@ fn await_filled(filled: &Receiver<usize>, count: usize) {
     }
 }
 
-/// How many reads have brought a request's output: all full, and hardly any of it headers.
+/// How many reads have brought a request's output. All reads are full, and headers are a small part of them.
 fn reads(turns: &Loop, tag: u64) -> usize {
     turns.stdout(tag).len().div_ceil(BUF)
 }

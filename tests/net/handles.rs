@@ -1,4 +1,4 @@
-//! Handles and connections that are gone: harmless, whatever took their place.
+//! Handles and connections that are gone have no effect on what took their place.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -80,7 +80,7 @@ fn the_bytes_of_a_timed_out_connection_never_reach_the_next_request() {
     let hasty = Timeouts::total(Duration::from_millis(50));
     turns.submit(get("/first").with_timeouts(hasty), 1);
     turns.submit(get("/second"), 2);
-    // It is sent now, however late the clock is looked at.
+    // The second request is sent now, however late the clock is read.
     turns.drain();
     turns.run_to_ends(1);
     let failure = turns.failure(1);

@@ -1,6 +1,6 @@
 //! The client on real sockets, against threads that play an application and against the example `responder`.
 //!
-//! Time is real here, so a test waits for what has to happen, and never for a time to pass in which it should. Linux
+//! Time is real here, so a test waits for an event, and never for a time within which the event should happen. Linux
 //! alone has all that is tried: the abstract namespace, and what it does with a full backlog.
 #![cfg(target_os = "linux")]
 
@@ -103,12 +103,13 @@ impl Loop {
         while !done(self) {
             let now = Instant::now();
             assert!(now < deadline, "{:?}, {:?}", self.client, self.tail());
-            // A client that never said "now" again would be found out by this wait.
+            // If a client should ask for an immediate call and does not, this wait lasts to the deadline and the test
+            // fails.
             self.turn(deadline - now);
         }
     }
 
-    /// Turns until the peer has said something, which no socket tells.
+    /// Turns until the peer's thread has reported something; no socket is readable then.
     fn run_until_told(&mut self, peer: &Receiver<()>) {
         let deadline = Instant::now() + TIME_LIMIT;
         while peer.try_recv().is_err() {
@@ -117,7 +118,7 @@ impl Loop {
         }
     }
 
-    /// Turns for a while, in which nothing is waited for: once at least, however late it is.
+    /// Turns for a while without waiting for anything: once at least, however late it is.
     fn run_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
         let mut left = time;
@@ -130,7 +131,7 @@ impl Loop {
         }
     }
 
-    /// Turns until so many requests have ended in all.
+    /// Turns until `count` requests have ended in all.
     fn run_to_ends(&mut self, count: usize) {
         self.run_until(|it| it.ends().len() >= count);
         assert_eq!(self.ends().len(), count);

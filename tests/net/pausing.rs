@@ -34,7 +34,8 @@ fn a_paused_answer_goes_on_to_its_end_when_it_is_resumed() {
     assert_eq!(turns.client.stats().bytes_buffered, 0);
 }
 
-/// All that was to come has come, and the connection is closed, before the request is resumed: no event follows.
+/// The whole answer has arrived and the connection is closed before the request is resumed: the socket has no further
+/// event.
 #[test]
 fn what_came_while_paused_is_read_though_no_event_follows() {
     let (paused, is_paused) = mpsc::channel();

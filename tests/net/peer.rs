@@ -1,4 +1,4 @@
-//! An application played by a thread, on a real socket, that does what a script says: answers, stalls, breaks off.
+//! An application played by a thread on a real socket. A script decides what it does: it answers, waits or breaks off.
 
 #![allow(
     dead_code,
@@ -16,7 +16,7 @@ use mio_fcgi::wire::{self, Demux, EndRequest, Item, ProtocolStatus, RecordType};
 use socket2::{Domain, Socket as System, Type};
 use tempfile::TempDir;
 
-/// How long anything may take before a test fails: much, since the machine may be busy.
+/// How long anything may take before a test fails. It is long, since the machine may be busy.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(45);
 
 /// A running script; `T` is what it returns.
@@ -95,7 +95,7 @@ impl<T: Send + 'static> Peer<T> {
     }
 }
 
-/// For tests that hold for both.
+/// For tests that hold for both kinds of socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Unix,

@@ -18,7 +18,7 @@ fn post(content: &str) -> Request {
         .with_body(Body::bytes(content))
 }
 
-/// For a script that goes on when the test says so, and says when it has done what it was told.
+/// Lets a script go on when the test says so, and lets the test wait until the script has done its step.
 struct Steps {
     go: Sender<()>,
     done: Receiver<()>,
@@ -31,7 +31,7 @@ fn steps() -> (Steps, Receiver<()>, Sender<()>) {
 }
 
 impl Steps {
-    /// Lets the script take a step; what it did has arrived when this returns.
+    /// Lets the script take a step. What the script sent has arrived when this returns.
     fn take(&self) {
         self.go.send(()).expect("the script waits");
         self.done
@@ -46,8 +46,8 @@ fn serve(connection: &mut Connection, content: &[u8]) {
     connection.answer(request.id, content);
 }
 
-/// A connection that has served so many requests and is idle. At the next step its application does something to it, and
-/// then serves the next connection. What `disturb` gives back, the connection perhaps, lives as long as the application.
+/// A connection that has served N requests and is idle. At the next step its application runs `disturb` on it, and then
+/// serves the next connection. The return value of `disturb`, such as the connection, lives as long as the application.
 fn kept<T>(
     kind: Kind,
     count: usize,
@@ -185,7 +185,7 @@ fn an_end_that_nobody_announced_is_found_before_a_request_that_may_run_once_leav
     for kind in [Kind::Unix, Kind::Tcp] {
         let (peer, mut turns, steps) = kept(kind, 2, drop);
         steps.take();
-        // Nothing of it was polled: the client does not know.
+        // The end was not polled: the client does not know about it.
         turns.submit(post("once").with_retry(Retry::IfNotProcessed), 2);
         turns.drain();
         turns.run_to_ends(3);
@@ -206,7 +206,7 @@ fn a_worker_that_dies_of_a_request_costs_that_request_and_runs_it_once() {
             let mut first = listener.accept();
             serve(&mut first, b"first");
             first.request().expect("the second request");
-            // Longer than the window in which its loss may mean anything else.
+            // Longer than `stale_window`, within which the loss could mean a stale connection.
             thread::sleep(Duration::from_millis(50));
             drop(first);
             thread::sleep(Duration::from_millis(50));
@@ -314,7 +314,7 @@ fn a_write_that_fails_with_nothing_to_read_is_a_loss_at_once() {
         done.send(()).expect("the test waits");
         let mut second = listener.accept();
         serve(&mut second, b"second");
-        // It lives on, and says nothing.
+        // The application lives on and sends nothing.
         drop((first, second));
     });
     let mut config = plain(peer.address());

@@ -1,4 +1,4 @@
-//! Bodies that meet slow, impatient and careful readers.
+//! Bodies sent to applications that read slowly, or answer before they have read.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::peer::{Kind, Peer};
 use crate::{Loop, body, get};
 
 const LEN: usize = 8 * 1024 * 1024;
-/// Linux lets a TCP connection hold 10 MiB on its way, if nobody has set more.
+/// Linux lets a TCP connection buffer 10 MiB by default.
 const MORE_THAN_SOCKETS_HOLD: usize = 32 * 1024 * 1024;
 
 fn pattern() -> Vec<u8> {
@@ -37,7 +37,7 @@ fn a_large_upload_that_is_answered_early_ends_with_the_answer() {
                 let mut connection = listener.accept();
                 let request = connection.head().expect("a request");
                 connection.answer(request.id, b"no, thanks");
-                // Not a word of the body was read, and the client closes, since the application reads nothing.
+                // Nothing of the body was read, and the client closes, since the application reads nothing.
                 assert!(connection.rest().len() < MORE_THAN_SOCKETS_HOLD);
             });
             let mut turns = Loop::plain(peer.address());
@@ -57,7 +57,7 @@ fn a_slow_reader_gets_the_whole_upload() {
         for _ in 0..4 {
             let mut connection = listener.accept();
             let id = connection.head().expect("a request").id;
-            // Slowly at first, so that the client meets a full socket.
+            // Slowly at first, so that the client finds the socket full.
             let mut piece = [0; 1000];
             let mut bytes = Vec::new();
             for _ in 0..20 {
@@ -82,7 +82,7 @@ fn a_slow_reader_gets_the_whole_upload() {
     assert_eq!(peer.join(), [LEN; 4]);
 }
 
-/// Reads a body to its end, of which some records are there already; checks and counts it.
+/// Reads a body to its end, after the records that are there already. Checks and counts its bytes.
 fn whole(connection: &mut crate::peer::Connection, first: Vec<u8>) -> usize {
     use mio_fcgi::wire::{Demux, Item};
     let mut demux = Demux::default();

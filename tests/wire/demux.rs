@@ -8,7 +8,7 @@ use crate::{Reader, Seen, read, read_at_every_cut, record, stream, stream_end};
 
 const BODY: &[u8; 8] = b"\0\x01\x02\x03\x04\x05\x06\x07";
 
-/// What a record of content [`BODY`] gives, for each type there is.
+/// The items of a record with the content [`BODY`], by type.
 fn seen_of(record_type: u8, request_id: u16) -> Seen {
     Seen::Discrete(match RecordType::from(record_type) {
         RecordType::BeginRequest => Item::Begin {
@@ -41,7 +41,7 @@ fn seen_of(record_type: u8, request_id: u16) -> Seen {
     })
 }
 
-/// What an empty record gives; `None` for types whose records may not be empty.
+/// The items of an empty record, by type; `None` for types whose records may not be empty.
 fn seen_of_empty(record_type: u8, request_id: u16) -> Option<Seen> {
     match RecordType::from(record_type) {
         RecordType::BeginRequest | RecordType::EndRequest | RecordType::UnknownType => None,
@@ -260,7 +260,7 @@ fn a_peer_that_speaks_http_is_named() {
         let error = DecodeError::Version { found: b'H' };
         assert_eq!(read_at_every_cut(other), (vec![], Err(error)), "{other:?}");
     }
-    // Old bytes in the carry-over do not take part.
+    // Old bytes in the carry-over are not used.
     let bytes = [
         &record(6, 1, b"HTTP/1.1", 0)[..],
         &record(3, 1, b"HTTP/1.1", 0),
@@ -320,7 +320,7 @@ fn a_boundary_is_known_with_the_item_when_there_is_no_padding() {
         let bytes = record(record_type, 1, BODY, 0);
         let mut demux = Demux::default();
         let mut input = bytes.as_slice();
-        // The content of these is skipped by the call after the item.
+        // The content of these types is skipped by the call after the item.
         let skipped = matches!(
             RecordType::from(record_type),
             RecordType::AbortRequest | RecordType::Unassigned(_)

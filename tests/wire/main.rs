@@ -125,7 +125,7 @@ impl Reader {
     }
 }
 
-/// What comes out of bytes that arrive in these pieces, and how it ends.
+/// The items of bytes that arrive in these pieces, and how they end.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Seen>, Result<bool, DecodeError>) {
     let mut reader = Reader::default();
     for piece in pieces {
@@ -144,7 +144,7 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Seen>, Result<bo
     (reader.seen, Ok(reader.demux.at_record_boundary()))
 }
 
-/// Reads bytes in one piece, then byte by byte and in all two pieces, and gives what all have in common.
+/// Reads bytes in one piece, byte by byte, and in any two pieces. Returns the items, which are the same each time.
 fn read_at_every_cut(bytes: &[u8]) -> (Vec<Seen>, Result<bool, DecodeError>) {
     let whole = read([bytes]);
     assert_eq!(read(bytes.chunks(1)), whole, "byte by byte");

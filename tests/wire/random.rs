@@ -7,7 +7,7 @@ use proptest::sample::Index;
 
 use crate::{read, record};
 
-/// Records of any type, some of them longer than one byte can say; now and then with a damaged byte.
+/// Records of any type, some of them longer than 255 bytes, and some with a damaged byte.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let content = prop_oneof![vec(any::<u8>(), 0..40), vec(any::<u8>(), 250..600)];
     let one = (0..14_u8, any::<u16>(), content, any::<u8>()).prop_map(

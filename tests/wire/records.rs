@@ -202,7 +202,7 @@ fn room_for_a_record_is_made_once_and_not_more_than_it_needs() {
     for len in [1, 1001, 65_528] {
         let mut out = Vec::new();
         wire::write_stream(&mut out, RecordType::Stdin, 9, &vec![b'x'; len]);
-        // Room for the header, the content or the padding alone would have been doubled.
+        // Reserved one by one, the space for header, content and padding would have been doubled.
         assert!(
             out.capacity() <= out.len() + 64,
             "{} for {}",

@@ -1,4 +1,4 @@
-//! What is known of a request, and what its events may be.
+//! What is known about a request, and which events it may have.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

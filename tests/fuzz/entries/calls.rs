@@ -103,7 +103,7 @@ fn submit(driver: &mut Driver, choices: &mut Choices<'_>) {
         2 => Body::shared(Arc::from(body)),
         3 => Body::reader(Cursor::new(body), known),
         4 => Body::seekable(Cursor::new(body), known),
-        // One byte short of what it says, and one of unknown length.
+        // A body one byte shorter than declared, and one of unknown length.
         5 => Body::seekable(Cursor::new(body), Some(len as u64 + 1)),
         6 => Body::reader(Cursor::new(body), None),
         7 => Body::pushed(known),
@@ -132,7 +132,7 @@ fn application(driver: &mut Driver, choices: &mut Choices<'_>) {
         return;
     };
     let far = &mut driver.links[place].far;
-    // What is never read does not grow without bound.
+    // Bytes that are never read must not grow without bound.
     if far.outbox.len() > 20_000 {
         return;
     }

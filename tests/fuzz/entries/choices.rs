@@ -1,6 +1,6 @@
 //! Choices and cuts, drawn from the front of an input.
 
-/// What is left of an input. Used up, it gives zeros.
+/// What is left of an input. Once it is used up, it gives zeros.
 pub(super) struct Choices<'a>(&'a [u8]);
 
 impl<'a> Choices<'a> {
@@ -24,7 +24,7 @@ impl<'a> Choices<'a> {
         all[usize::from(self.byte()) % all.len()]
     }
 
-    /// Where an input that follows is cut.
+    /// Draws where the rest of the input is cut.
     pub(super) fn cuts(&mut self) -> Cuts {
         Cuts([self.byte(), self.byte(), self.byte()])
     }
@@ -38,7 +38,7 @@ impl<'a> Choices<'a> {
     }
 }
 
-/// Three lengths that take turns; the small ones are exact, the others grow.
+/// Three lengths that take turns. A byte below 128 is the length less one; larger bytes stand for longer pieces.
 #[derive(Clone, Copy)]
 pub(super) struct Cuts([u8; 3]);
 

@@ -1,4 +1,4 @@
-//! Drives an engine as a program would, and holds what comes out of it against the promises.
+//! Drives an engine as a program would, and checks its events and actions against the promises.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ pub(super) struct Driver {
     pub(super) requests: BTreeMap<u64, Asked>,
     /// What is done when output comes.
     pub(super) reaction: u8,
-    /// The application's bytes are anybody's: nothing is known of what they mean.
+    /// The application's bytes are random, so nothing is known about their meaning.
     pub(super) is_wild: bool,
-    /// New connections have an application that takes bytes for nothing.
+    /// New connections have an application that reads bytes and ignores them.
     pub(super) is_deaf: bool,
     next_tag: u64,
     manners: Manners,
@@ -33,7 +33,7 @@ pub(super) struct Driver {
     is_stopping: bool,
 }
 
-/// A socket, as far as there is one.
+/// One connection: a socket that is open or being opened, and the application's side.
 pub(super) struct Link {
     connection: ConnectionHandle,
     server: usize,
@@ -249,7 +249,7 @@ impl Driver {
         true
     }
 
-    /// Does all that is asked for.
+    /// Takes every action and does what it asks for.
     pub(super) fn act(&mut self) {
         let mut left = 100_000;
         while self.take_action(true) {
@@ -286,13 +286,13 @@ impl Driver {
         }
     }
 
-    /// The connection is lost, or was never made.
+    /// The connection is lost, or its connect fails.
     pub(super) fn lose(&mut self, place: usize, how: u8) {
         let link = &self.links[place];
         let (connection, kind) = (link.connection, std::io::ErrorKind::ConnectionRefused);
         let why = match (link.is_open, how % 2) {
             (false, 0) => Disconnected::ConnectFailed(kind),
-            // It is asked for again.
+            // The engine asks for the connect again.
             (false, _) => {
                 return self
                     .engine
@@ -305,7 +305,7 @@ impl Driver {
         self.engine.handle_closed(self.now, connection, why);
     }
 
-    /// Writes bytes to the application, as many as it takes.
+    /// Writes at most `most` bytes to the application.
     pub(super) fn transmit(&mut self, place: usize, most: usize) -> bool {
         let link = &mut self.links[place];
         let mut left = most;
@@ -345,7 +345,7 @@ impl Driver {
         false
     }
 
-    /// False, and nothing is done, where the engine wants nothing.
+    /// Feeds bytes to the engine. Does nothing and returns false if the engine does not want to read.
     pub(super) fn feed(&mut self, place: usize, bytes: &[u8]) -> bool {
         let connection = self.links[place].connection;
         if bytes.is_empty() || !self.engine.wants_read(connection) {
@@ -361,7 +361,7 @@ impl Driver {
         true
     }
 
-    /// What holds at every moment.
+    /// Checks what holds at every moment.
     pub(super) fn check(&self) {
         let stats = self.engine.stats();
         let gauges = stats.connections;

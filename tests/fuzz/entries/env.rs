@@ -56,7 +56,7 @@ pub fn env(input: &[u8]) {
     }
 }
 
-/// What holds of the parameters of every request, where the rules may pass some fields.
+/// Checks what holds for the parameters of every request; the rules may pass some fields.
 pub(super) fn check(params: &Params, rules: FieldRules) {
     let mut names = Vec::new();
     for (name, value) in params.iter() {
@@ -83,7 +83,7 @@ pub(super) fn check(params: &Params, rules: FieldRules) {
     }
 }
 
-/// The path that a target names, by the simplest reading; none where it leaves the root.
+/// The path that a target names, by the simplest reading; `None` if it leaves the root.
 fn path_of(target: &[u8]) -> Option<Vec<String>> {
     let path = target.split(|byte| *byte == b'?').next()?;
     let text: String = path.iter().map(|byte| char::from(*byte)).collect();
@@ -143,7 +143,7 @@ fn remote(target: &[u8]) {
     assert!(!shown.clone().any(is_hidden), "{found:?}");
 }
 
-/// The same with files, among them links that lead out; the script that is found.
+/// Resolves a target among files, some of them links that lead out. Returns the script that is found.
 fn local(target: &[u8]) -> Option<Script> {
     let (map, root) = site();
     let (path, script) = match map.resolve(target) {
@@ -192,7 +192,7 @@ fn to_path(bytes: &[u8]) -> PathBuf {
 fn site() -> &'static (ScriptMap, PathBuf) {
     static SITE: OnceLock<(ScriptMap, PathBuf)> = OnceLock::new();
     SITE.get_or_init(|| {
-        // Always the same, so that runs leave one directory, not one each.
+        // Always the same directory, so that runs leave only one.
         let within =
             option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
         let top = within.join("mio-fcgi-fuzz-site");

@@ -6,7 +6,7 @@ use mio_fcgi::wire::{
     self, Demux, EndRequest, Item, MPXS_CONNS, Pairs, ProtocolStatus, RecordType, Role,
 };
 
-/// What a stream of a request holds at a place.
+/// The byte of a request's stream at a position.
 pub(super) fn byte(tag: u64, stream: Stream, at: u64) -> u8 {
     let start = tag.wrapping_mul(101).wrapping_add(stream as u64 * 53);
     start.wrapping_add(at.wrapping_mul(7)).wrapping_add(at >> 8) as u8
@@ -28,12 +28,12 @@ pub(super) enum Stream {
 /// How the engine may use its connections.
 #[derive(Clone, Copy)]
 pub(super) struct Manners {
-    /// Requests that may share a connection; `None` where the application says so itself.
+    /// How many requests may share a connection; `None` if the application's answer decides that.
     pub(super) sharing: Option<u32>,
     pub(super) keeps: bool,
 }
 
-/// A request, as the application has it.
+/// A request as the application sees it.
 #[derive(Debug, Default)]
 struct Exchange {
     is_filter: bool,
@@ -54,13 +54,14 @@ pub(super) struct Far {
     manners: Manners,
     demux: Demux,
     live: BTreeMap<u16, Exchange>,
-    /// Ended by the application before its streams were; their ends may still come, and must before the ID does.
+    /// Requests that the application ended before their streams had ended. The ends of the streams may still come, and
+    /// must come before the ID is used again.
     early: BTreeMap<u16, Exchange>,
-    /// Aborted by the engine, for good.
+    /// IDs of requests that the engine aborted. They are not used again.
     aborted: BTreeSet<u16>,
-    /// Whether it was asked for its values and has not answered.
+    /// Whether the application was asked for its values and has not answered.
     is_asked: bool,
-    /// Whether it said that requests may share, and whether they did.
+    /// Whether the application said that requests may share a connection, and whether they did.
     pub(super) says_yes: bool,
     pub(super) is_shared: bool,
     pub(super) begun: u32,
@@ -89,7 +90,7 @@ impl Far {
         }
     }
 
-    /// Takes bytes of the engine.
+    /// Takes bytes from the engine.
     pub(super) fn receive(&mut self, mut bytes: &[u8]) {
         let mut demux = self.demux.clone();
         while let Some(item) = demux.next(&mut bytes).expect("the engine sends FastCGI") {
@@ -112,7 +113,7 @@ impl Far {
                     assert!(others < most, "{others} others, at most {most} share");
                     let keeps = body.keep_conn();
                     assert!(keeps || !self.manners.keeps);
-                    // Where they share, it may have been lowered to one at a time.
+                    // A shared connection may have been lowered to one request at a time.
                     assert!(!keeps || self.manners.keeps || most > 1);
                 }
                 self.is_shared |= others > 0;
@@ -140,7 +141,7 @@ impl Far {
                 self.stream_end(record_type, request_id);
             }
             Item::Abort { request_id } => {
-                // Its end may be on its way.
+                // The end of the request may be on its way.
                 let was_there = self.live.remove(&request_id).is_some();
                 assert!(
                     was_there || !self.aborted.contains(&request_id),
@@ -296,7 +297,7 @@ impl Far {
         wire::write_record(&mut self.outbox, record_type, 0, &content).expect("short");
     }
 
-    /// Something that no application should send; never for a request that is live.
+    /// Sends something that no application should send, but not for a live request.
     pub(super) fn misbehave(&mut self, how: u8) {
         let late = self.aborted.iter().chain(self.early.keys()).next().copied();
         let id = late.unwrap_or(700);
@@ -322,7 +323,7 @@ impl Far {
 }
 
 impl Exchange {
-    /// Whether no record of it is still to come.
+    /// Whether no further record of this request can come.
     fn is_over(&self) -> bool {
         self.stdin_ended && (self.data_ended || !self.is_filter)
     }

@@ -6,7 +6,7 @@ use mio_fcgi::{Counters, Delivery};
 use super::driver::Driver;
 
 impl Driver {
-    /// Shuts down at once, or lets the application answer all that is left first; tells what the run has come to.
+    /// Shuts down at once, or lets the application answer everything first. Returns the counters of the run.
     pub(super) fn finish(mut self, at_once: bool) -> Counters {
         self.reaction = 0;
         if at_once {
@@ -47,7 +47,7 @@ impl Driver {
         self.engine.stats().counters
     }
 
-    /// Everything that can go on goes on, until nothing is left.
+    /// Lets everything that can make progress do so, until nothing is left.
     fn wind_up(&mut self) {
         for tag in self.requests.keys().copied().collect::<Vec<_>>() {
             self.resume(tag);
@@ -77,7 +77,7 @@ impl Driver {
         panic!("no end of {:?}", self.engine);
     }
 
-    /// One connection is served as well as can be.
+    /// Serves one connection as far as possible. Returns whether there was progress.
     fn serve(&mut self, place: usize) -> bool {
         if !self.links[place].is_open {
             self.connected(place);

@@ -101,7 +101,7 @@ fn seen(head: Head<'_>) -> Seen {
     }
 }
 
-/// What holds of every head that is given out.
+/// Checks what holds for every head that the parser returns.
 fn check(head: Head<'_>, rules: HeadRules) {
     let is_clean = |value: &[u8]| !value.iter().any(|it| it.is_ascii_control() && *it != b'\t');
     let is_trimmed = |value: &[u8]| {

@@ -1,4 +1,4 @@
-//! The HTTP side of the proxy: heads and chunks of requests, held against a plain reading of RFC 9112.
+//! The HTTP side of the proxy: heads and chunks of requests, compared with a plain reading of RFC 9112.
 
 use std::mem::MaybeUninit;
 
@@ -231,7 +231,7 @@ fn allowed(head: &RequestHead<'_, '_>, bytes: &[u8]) {
     }
 }
 
-/// What is accepted can be passed on, or is refused there; nothing between.
+/// An accepted request can be passed on, or is refused there; there is no third outcome.
 fn passed_on(head: &RequestHead<'_, '_>) {
     let script = Script::new("/srv", "/x.php", "");
     let fields = head.fields_for_application();
@@ -258,7 +258,7 @@ fn passed_on(head: &RequestHead<'_, '_>) {
     }
 }
 
-/// The content of chunks that are there as a whole; `None` where they cannot be read.
+/// The content of chunks that are complete; `None` if they cannot be read.
 fn joined(raw: &[u8]) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     let mut rest = raw;
@@ -288,7 +288,7 @@ fn joined(raw: &[u8]) -> Option<Vec<u8>> {
     rest.is_empty().then_some(content)
 }
 
-/// A line without its end, in which no control byte is but the tab.
+/// A line without its end; its only control byte may be the tab.
 fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = rest.windows(2).position(|window| window == b"\r\n")?;
     let line = &rest[..len];

@@ -7,7 +7,7 @@ use mio_fcgi::wire::{
 
 use super::choices::Choices;
 
-/// What is decoded, encoded again, is the same; what is encoded is decoded from whole records.
+/// Decoded pairs are the same when they are encoded again. Encoded pairs are decoded from whole records.
 pub fn params(input: &[u8]) {
     decoded(input);
     packed(input);

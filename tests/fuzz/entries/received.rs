@@ -42,7 +42,7 @@ pub fn received(input: &[u8]) {
         driver.check();
     }
     if bits >> 7 == 1 {
-        // Nobody knows in the middle of what it is; on other connections the application behaves.
+        // The bytes may end in the middle of a record. On other connections the application behaves.
         while let Some(place) = driver.link(0) {
             driver.lose(place, 0);
         }
@@ -105,7 +105,7 @@ fn items<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Items {
     (items, None, demux.at_record_boundary())
 }
 
-/// What becomes of requests that have one connection, and no other chance.
+/// The outcomes of requests that have one connection and are not sent again.
 fn answered<'a>(count: u32, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
     let mut config = Config::new(std::net::SocketAddr::from(([127, 0, 0, 1], 9000)).into());
     config.multiplex = match count {
@@ -122,7 +122,7 @@ fn answered<'a>(count: u32, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Strin
     }
     driver.act();
     for piece in pieces {
-        // Not one that took the place of the first.
+        // Not on a connection that replaced the first one.
         if driver.links.len() == 1 {
             driver.feed(0, piece);
         }

@@ -138,7 +138,8 @@ fn time(part: Part) {
 
 /// Counts the instructions of one round.
 ///
-/// # Errors If valgrind is not installed, or prints no count.
+/// # Errors
+/// If valgrind is not installed, or prints no count.
 fn instructions(name: &str, rounds: u64) -> io::Result<f64> {
     let (few, many) = (rounds, 3 * rounds);
     let more = collected(name, many)? - collected(name, few)?;

@@ -19,7 +19,8 @@ pub(crate) const NAME: &str = "proxy, one request";
 
 /// Counts the instructions of one request.
 ///
-/// # Errors If the proxy cannot be built or does not answer, or valgrind is not installed or prints no count.
+/// # Errors
+/// If the proxy cannot be built or does not answer, or valgrind is not installed or prints no count.
 pub(crate) fn instructions() -> io::Result<f64> {
     let program = build()?;
     let application = app::spawn(app::Options::default())?;
@@ -70,7 +71,8 @@ fn ask(proxy: &mut Child, requests: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// # Errors If the answer is not the application's.
+/// # Errors
+/// If the answer is not the application's.
 fn is_whole(answer: &[u8]) -> io::Result<bool> {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {

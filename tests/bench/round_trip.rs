@@ -131,7 +131,7 @@ impl Caller {
         self.collect(self.in_flight);
     }
 
-    /// Turns of the loop until `count` requests have ended.
+    /// Turns of the loop until `requests` requests have ended.
     fn collect(&mut self, requests: usize) {
         let mut ended = 0;
         while ended < requests {

@@ -70,8 +70,8 @@ fn idle(others: usize) -> Box<dyn FnMut()> {
 
 fn servers(count: usize) -> Box<dyn FnMut()> {
     let mut crowd = Crowd::new(count, 1, Multiplex::On { max: 16 });
-    // A request goes to a free connection rather than to one that is being opened, so more than one request per
-    // connection is needed.
+    // A request goes to an open connection with a free slot rather than to one that is being opened, so more than one
+    // request per connection is needed.
     while crowd.engine.stats().connections.busy < count {
         crowd.submit();
     }

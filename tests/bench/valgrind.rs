@@ -17,7 +17,8 @@ pub(crate) fn cannot_start(error: io::Error) -> io::Error {
 
 /// The instructions of a program that has ended.
 ///
-/// # Errors If the program failed, or valgrind prints no count.
+/// # Errors
+/// If the program failed, or valgrind prints no count.
 pub(crate) fn collected(output: &Output) -> io::Result<i64> {
     let told = String::from_utf8_lossy(&output.stderr);
     told.lines()

@@ -10,7 +10,7 @@ use crate::script::{Sent, config, records, request, servers};
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Up to `max` connections, each used for at most five seconds.
+/// Up to `max_connections` connections, each used for at most five seconds.
 fn aging(max_connections: usize) -> Bench {
     let mut config = config(Multiplex::Off);
     config.limits.max_connections_per_server = max_connections;

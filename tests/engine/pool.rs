@@ -18,7 +18,7 @@ fn capped(max_connections: usize, max_idle: usize) -> Bench {
     Bench::new(config)
 }
 
-/// Submits `count` requests and ends those that were sent, in the order of connections.
+/// Submits `requests` requests and ends those that were sent, in the order of connections.
 fn serve(bench: &mut Bench, requests: usize) {
     for _ in 0..requests {
         bench.submit(request());

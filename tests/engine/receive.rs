@@ -6,7 +6,7 @@ use mio_fcgi::{CloseReason, Delivery, Phase, ProtocolError, RequestError};
 use crate::harness::Bench;
 use crate::script::{Records, Seen, Sent, done, err, failed, out, records, request};
 
-/// A bench with `count` requests sent on one shared connection.
+/// A bench with `requests` requests sent on one shared connection.
 fn sharing(requests: u64) -> Bench {
     let mut bench = Bench::shared(8);
     for _ in 0..requests {

@@ -46,7 +46,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Every record appended from here on has `len` bytes of padding.
+    /// Every record appended from here on has `padding_len` bytes of padding.
     pub(crate) fn padded(mut self, padding_len: u8) -> Self {
         self.padding_len = padding_len;
         self

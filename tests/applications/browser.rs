@@ -40,11 +40,11 @@ fn an_upload_shows_its_progress_and_what_arrived() {
     show("upload", &[path, &body.len().to_string(), hash]);
 }
 
-/// Shows the demo application to a browser; nobody may have reason to complain.
+/// Shows the demo application to a browser; neither the browser nor the proxy may report an error.
 fn show(scenario: &str, arguments: &[&str]) {
     let mut proxy = Proxy::start(&["--status"]);
     browse("demo.py", scenario, &proxy, arguments);
-    // Its log is whole then.
+    // The log is complete then.
     proxy.terminate();
     assert!(proxy.wait().success());
     let log = proxy.log();
@@ -63,7 +63,7 @@ pub(crate) fn browse(script: &str, scenario: &str, proxy: &Proxy, arguments: &[&
         .run();
 }
 
-/// Where what a browser has seen is kept, to be looked at.
+/// The directory in which a browser's pictures are kept.
 fn pictures() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
     std::fs::create_dir_all(&folder).expect("target is ours");

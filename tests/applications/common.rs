@@ -1,4 +1,4 @@
-//! What is asked of each application that serves one request at a time on a connection, in the same way.
+//! The tests that every application with one request at a time on a connection must pass.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) use behaviours;
 /// A running application, and what a request to it needs.
 pub(crate) struct Subject {
     pub(crate) app: App,
-    /// fcgiwrap's `SCRIPT_FILENAME`.
+    /// The `SCRIPT_FILENAME` for fcgiwrap.
     script: Option<String>,
 }
 
@@ -72,7 +72,7 @@ impl Subject {
         }
     }
 
-    /// A page that reads its body and gives it back, or what it is known by.
+    /// A page that reads its body and returns it, or its length and hash.
     fn echo(&self, body: &[u8]) -> (Request, Vec<u8>) {
         match self.script {
             Some(_) => (self.post("/cat", Body::bytes(body)), body.to_vec()),
@@ -83,7 +83,7 @@ impl Subject {
         }
     }
 
-    /// fcgiwrap hands the whole body over before it reads the answer: a longer one would stop both.
+    /// fcgiwrap passes the whole body on before it reads the answer, so a longer body would block both.
     fn longest_body(&self) -> usize {
         match self.script {
             Some(_) => 60_000,
@@ -104,7 +104,7 @@ pub(crate) fn gets_and_posts_are_answered(subject: &mut Subject) {
     assert_eq!(awake.response().body, b"awake\n");
     assert_eq!(client.call(subject.get("/nothing")).response().status, 404);
     let address = subject.app.listen().address();
-    // The only process may be held by the client's idle connection.
+    // The client's idle connection may occupy the only process.
     client.shut_down();
     let called = blocking::call(&address, subject.get("/slow?ms=1"), TIME_LIMIT);
     assert_eq!(called.expect("a response").body, b"awake\n");
@@ -141,7 +141,7 @@ pub(crate) fn auto_finds_out_that_it_does_not_multiplex(subject: &mut Subject) {
 
 pub(crate) fn more_requests_than_processes_are_all_answered(subject: &mut Subject) {
     let mut config = subject.config();
-    // Connections are not given up for being idle, nor requests for being late: they make room for each other.
+    // No connection is closed for being idle and no request times out: connections are preempted for each other.
     config.limits.idle_timeout = Duration::from_secs(3600);
     config.timeouts = Timeouts::NONE;
     let mut client = Loop::new(config);
@@ -188,7 +188,7 @@ pub(crate) fn an_early_answer_is_whole_and_costs_the_connection(subject: &mut Su
         assert_eq!(stats.counters.closed_for(CloseReason::EarlyEnd), number);
     }
     client.shut_down();
-    // While it is being written, as far as the system's buffers do not take all of it.
+    // While the response is being written, if the system's buffers do not take all of it.
     for _ in 0..3 {
         let mut client = Loop::new(subject.plain());
         let large = subject.post("/early", Body::bytes(vec![b'x'; 8 << 20]));
@@ -204,7 +204,7 @@ pub(crate) fn an_idle_connection_is_closed_in_time(subject: &mut Subject) {
     client.call(subject.get("/slow?ms=1")).response();
     assert_eq!(client.client.stats().connections.idle, 1);
     client.run_until("the idle connection's end", |it| it.client.is_idle());
-    // Had it stayed, a single process would not turn to another client.
+    // If the connection had stayed open, a single process would not turn to another client.
     let mut other = Loop::new(subject.plain());
     other.call(subject.get("/slow?ms=1")).response();
     other.shut_down();
@@ -237,7 +237,7 @@ pub(crate) fn a_restart_between_requests_is_not_noticed(subject: &mut Subject) {
     client.shut_down();
 }
 
-/// What the application says of itself.
+/// What the application says about itself.
 pub(crate) fn values(client: &mut Loop) -> ServerValues {
     let tag = client.get_values();
     let exchange = client.finish(tag);

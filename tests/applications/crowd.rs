@@ -15,17 +15,17 @@ use crate::program::{Server, example};
 
 const CLIENTS: usize = 1000;
 
-/// Of the response that is read slowly.
+/// The length of the response that is read slowly.
 const LEN: usize = 16 * 1024 * 1024;
 
-/// What the proxy may take for all of them.
+/// The memory that the proxy may use for all slow readers.
 const MEMORY: u64 = 128 * 1024 * 1024;
 
 #[test]
 #[ignore = "takes thousands of connections; run tests/run"]
 fn slow_readers_cost_little_memory_and_hold_up_nobody() {
     let _turn = take_turn();
-    // A connection for each, as php-fpm wants it, and all of them on shared ones.
+    // One connection for each request, as php-fpm needs it, and then shared connections.
     for multiplex in ["off", "auto"] {
         let responder = responder();
         let more = ["--multiplex", multiplex, "--max-conns", "1100"];
@@ -35,7 +35,7 @@ fn slow_readers_cost_little_memory_and_hold_up_nobody() {
         assert_newcomers_wait_little(&proxy, &mut slow, &target);
         let shares = multiplex != "off";
         let slow = read_slowly(&proxy, slow, shares);
-        // Where they share a connection, those who read wait for those who do not.
+        // On a shared connection, clients that read wait for those that do not.
         if !shares {
             slow.read_all_of_some();
         } else {
@@ -71,7 +71,7 @@ fn more_clients_than_descriptors_wait_and_are_all_served() {
     for _ in 0..2 {
         signal(&responder, Signal::STOP);
         let mut browsers = ask_for_tags(&proxy, 0);
-        // Until as many are let in as can be, and nobody is answered.
+        // Until as many clients as possible are accepted, and none is answered.
         proxy.wait_for_descriptors(|open| open > 200);
         proxy.wait_for_rest();
         assert!(proxy.descriptors() <= 256);
@@ -113,7 +113,7 @@ fn a_crowd_before_a_short_queue_is_told_to_come_again() {
     assert_recovered(&proxy);
 }
 
-/// All is as it was before the crowd.
+/// Checks that everything is as it was before the crowd.
 fn assert_recovered(proxy: &Proxy) {
     for index in 0..50 {
         let answer = proxy.get(&format!("/tag?tag=n{index}"));
@@ -133,11 +133,11 @@ fn ask_for_tags(proxy: &Proxy, delay: u32) -> Vec<HttpClient> {
     clients.collect()
 }
 
-/// While as much as the system's buffers hold is on its way to all of them: whoever comes then waits for a part of that.
+/// Responses that fill the system's buffers are on their way to all clients. A newcomer waits for only a part of them.
 fn assert_newcomers_wait_little(proxy: &Proxy, slow: &mut Slow, target: &str) {
     let mut received = vec![proxy.figure("bytes.received")];
     for _ in 0..20 {
-        // The buffers of those before may all be full by now.
+        // The buffers of all earlier clients may be full by now.
         slow.0.push(Slow::ask_one(proxy, target));
         // On a connection of its own.
         received.push(proxy.figure("bytes.received"));
@@ -149,11 +149,11 @@ fn assert_newcomers_wait_little(proxy: &Proxy, slow: &mut Slow, target: &str) {
     assert!(waited < Some(NEWCOMER), "{received:?}");
 }
 
-/// Quick requests go on while a long response is read little by little by everybody else; nobody is cut off, and what is
-/// held for all of them has a bound.
+/// Quick requests are served while all other clients read a long response little by little. No client is cut off, and
+/// the memory used for all of them is bounded.
 ///
-/// On shared connections a quick request may get between slow ones before they have come to a stand, and then waits for
-/// some of their reading.
+/// On shared connections a quick request may come between slow ones before those have stopped. It then waits until some
+/// of them have read.
 fn read_slowly(proxy: &Proxy, mut slow: Slow, shares: bool) -> Slow {
     let mut read = 0;
     for round in 0..ROUNDS {
@@ -190,7 +190,7 @@ fn comes_soon(browser: &HttpClient) -> bool {
     seen.is_ok()
 }
 
-/// On a busy machine the readers are slower than slow.
+/// On a busy machine the slow readers take very long.
 const PATIENT: &[&str] = &["--client-timeout", "600"];
 
 /// Clients that have asked for something long.
@@ -207,7 +207,7 @@ impl Slow {
         browser
     }
 
-    /// All but the first ones read a piece, if there is one; returns how much they read.
+    /// All but the first clients read a piece, if there is one. Returns how many bytes they read.
     fn read_some(&mut self) -> usize {
         let mut piece = [0; PIECE];
         let mut read = 0;
@@ -224,7 +224,7 @@ impl Slow {
         read
     }
 
-    /// The first ones go on to the end.
+    /// The first clients read to the end.
     fn read_all_of_some(mut self) {
         for browser in &mut self.0[..WHOLE] {
             let answer = browser.answer();
@@ -247,7 +247,7 @@ fn signal(responder: &Server, signal: Signal) {
     kill_process(Pid::from_child(&responder.child), signal).expect("it lives");
 }
 
-/// A proxy that the system allows 256 descriptors, whatever it does.
+/// A proxy that may have 256 descriptors and cannot raise that limit.
 fn with_few_descriptors(responder: &Server, more: &[&str]) -> Proxy {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\""]);
@@ -272,13 +272,13 @@ fn take_turn() -> MutexGuard<'static, ()> {
     turn
 }
 
-/// Rounds of quick requests, the requests of each, and what a slow reader reads in each.
+/// The number of rounds, the quick requests of each round, and the bytes that a slow reader reads in each.
 const ROUNDS: usize = 10;
 const QUICK: usize = 100;
 const PIECE: usize = 4096;
 
-/// Bytes that may come for others while one request is accepted, asked, answered and sent: 10 to 20 MB as a rule, and more
-/// when the test has no processor meanwhile. The buffers of all take more than twice as much as this.
+/// Bytes that may arrive for other requests while one request is accepted, sent and answered: usually 10 to 20 MB, and
+/// more if the test gets no processor time meanwhile. The buffers of all clients hold more than twice as much.
 const NEWCOMER: u64 = 256 * 1024 * 1024;
 
 const SOON: Duration = Duration::from_secs(1);

@@ -68,7 +68,7 @@ fn its_502_with_bare_line_feeds_is_a_response() {
     let mut client = Loop::new(subject.config());
     for _ in 0..2 {
         let request = subject.post("/early", Body::bytes(vec![b'x'; 200_000]));
-        // It may close the connection behind its answer, and take some of the next request before.
+        // It may close the connection after its answer, and read part of the next request before that.
         let response = client.call(request.with_retry(Retry::IfStale)).response();
         assert_eq!(response.status, 502);
         assert_eq!(response.get("Content-type"), Some(&b"text/plain"[..]));

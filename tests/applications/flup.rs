@@ -1,4 +1,4 @@
-//! Python's flup: one request at a time on a connection, or truly multiplexing when told to.
+//! Python's flup: one request at a time on a connection, or multiplexing with `multiplexed=True`.
 
 use mio_fcgi::{Config, Multiplex, RequestError, Tag};
 
@@ -157,7 +157,7 @@ fn shared(app: &App) -> Config {
     let mut config = Config::new(app.listen().address());
     config.multiplex = Multiplex::On { max: 1000 };
     config.limits.max_connections_per_server = 1;
-    // A busy application may end late what was aborted.
+    // A busy application may end an aborted request late.
     config.abort_grace = TIME_LIMIT;
     config
 }

@@ -1,7 +1,7 @@
 //! Tests against real FastCGI applications, each started for its test on a temporary directory.
 //!
-//! All of them are ignored by default, since they need programs that a plain checkout does not: `tests/run` installs
-//! those and runs them. A test belongs into the module of its application; `tests/run` counts by module.
+//! All of them are ignored by default, since they need programs that a plain checkout does not need: `tests/run`
+//! installs those and runs them. A test belongs in the module of its application; `tests/run` counts by module.
 #![cfg(unix)]
 
 mod browser;

@@ -1,4 +1,4 @@
-//! Clients of every kind for a while, and php-fpm restarted again and again beneath them.
+//! Clients of every kind for a while, during which php-fpm is restarted again and again.
 //!
 //! `MIXED_SECONDS=600 MIXED_RESTART=10` is the long run; 20 and 2 are the defaults.
 
@@ -27,7 +27,7 @@ fn restarts_lose_what_is_being_worked_on_and_mix_nothing_up() {
     let more = ["--threads", "2", "--idle-timeout", "1", "--no-access-log"];
     let proxy = Proxy::start(&[&fixed[..], &more].concat());
 
-    // Once for a moment: memory and descriptors that are kept are there then.
+    // A short first run, after which the proxy holds the memory and descriptors that it keeps.
     run(&proxy, Instant::now() + Duration::from_secs(2), |_| {});
     let (descriptors, memory) = at_rest(&proxy);
     let mut restarts = 0;
@@ -49,13 +49,13 @@ fn restarts_lose_what_is_being_worked_on_and_mix_nothing_up() {
         "descriptors {descriptors} -> {descriptors_after}, resident {memory} -> {memory_after} bytes"
     );
     assert!(restarts > 0 && tally.answered > 100 * restarts, "{tally:?}");
-    // Each client has one request in flight: on a new connection it may have run, and is not sent again.
+    // Each client has one request in flight. On a new connection that request may have run, and is not sent again.
     assert!(tally.lost <= CLIENTS * restarts, "{tally:?}");
     assert!(
         proxy.figure("requests.retries") > 0,
         "no restart hit anything"
     );
-    // The one that asked last may be closing.
+    // The client that asked last may be closing.
     proxy.wait_for_descriptors(|open| open <= descriptors);
     assert!(
         memory_after < memory + MEMORY_GROWTH,
@@ -67,13 +67,13 @@ fn restarts_lose_what_is_being_worked_on_and_mix_nothing_up() {
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     answered: u64,
-    /// Not to be sent again, and answered with an error.
+    /// Requests that must not be sent again, and were answered with an error.
     refused: u64,
-    /// Might be sent again, and were on a new connection when php-fpm was stopped: answered with an error.
+    /// Requests that may be sent again, but were on a new connection when php-fpm was stopped: answered with an error.
     lost: u64,
-    /// Cut in the middle, and seen to be.
+    /// Responses that were cut in the middle, which the client noticed.
     cut: u64,
-    /// Nobody waited for the answer.
+    /// Requests whose client left before the answer.
     left: u64,
 }
 
@@ -87,7 +87,7 @@ impl AddAssign for Tally {
     }
 }
 
-/// Lets all clients do what they do until the end, and somebody something else beside them.
+/// Runs all clients until `end`, and `beside` at the same time.
 fn run(proxy: &Proxy, end: Instant, mut beside: impl FnMut(Duration)) -> Tally {
     let kinds: [fn(&mut Client<'_>); CLIENTS as usize] = [
         read,
@@ -123,7 +123,7 @@ fn run(proxy: &Proxy, end: Instant, mut beside: impl FnMut(Duration)) -> Tally {
                 break;
             }
         }
-        // One that found a fault ends before the others.
+        // A client that found a fault ends before the others.
         is_over.store(true, Ordering::Relaxed);
         let mut tally = Tally::default();
         for client in clients {
@@ -133,7 +133,7 @@ fn run(proxy: &Proxy, end: Instant, mut beside: impl FnMut(Duration)) -> Tally {
     })
 }
 
-/// Someone with a connection, whose requests each have a tag of their own.
+/// A client with one connection; each of its requests has a tag of its own.
 struct Client<'p> {
     proxy: &'p Proxy,
     browser: HttpClient,
@@ -158,7 +158,7 @@ impl<'p> Client<'p> {
         format!("client-{}-request-{}-", self.index, self.count)
     }
 
-    /// The next answer; a connection that ends with it is replaced.
+    /// The next answer. If the connection ends with it, a new one is made.
     fn answer(&mut self) -> Answer {
         let answer = self.browser.answer();
         if !answer.is_whole || answer.field("connection") == Some("close") {
@@ -167,7 +167,8 @@ impl<'p> Client<'p> {
         answer
     }
 
-    /// What may be sent again is answered, and with its own tag; or it was on a new connection, and that is told.
+    /// A request that may be sent again is answered with its own tag, or it was on a new connection and is answered
+    /// with an error.
     fn expect(&mut self, expected: &str) {
         let answer = self.answer();
         if answer.status == 502 {
@@ -179,7 +180,7 @@ impl<'p> Client<'p> {
         self.tally.answered += 1;
     }
 
-    /// What may not be sent again is answered with its own tag, or else with an error.
+    /// A request that may not be sent again is answered with its own tag, or with an error.
     fn expect_or_error(&mut self, expected: &str) {
         let answer = self.answer();
         match answer.status {
@@ -206,7 +207,7 @@ fn read(client: &mut Client<'_>) {
     client.expect(&format!("GET {tag} 0"));
 }
 
-/// One after the other on one connection, asked for at once.
+/// Requests pipelined on one connection.
 fn pipeline(client: &mut Client<'_>) {
     let tags: Vec<String> = (0..10).map(|_| client.tag()).collect();
     let requests = tags
@@ -218,7 +219,7 @@ fn pipeline(client: &mut Client<'_>) {
     }
 }
 
-/// A body that can be sent again.
+/// A request with a body that can be sent again.
 fn put(client: &mut Client<'_>) {
     let tag = client.tag();
     let body = "x".repeat(1 + 97 * client.count % 10_000);
@@ -250,7 +251,7 @@ fn post_chunks(client: &mut Client<'_>) {
     client.expect_or_error(&format!("POST {tag} {len}"));
 }
 
-/// A long answer of nothing but its tag: whole, or seen to be cut.
+/// A long answer that repeats its tag: it is whole, or the client sees that it was cut.
 fn stream(client: &mut Client<'_>) {
     let tag = client.tag();
     client.browser.send(get(&format!("/long.php?tag={tag}")));
@@ -265,7 +266,7 @@ fn look_at_file(client: &mut Client<'_>) {
     std::thread::sleep(Duration::from_millis(5));
 }
 
-/// Goes away at some point of its request.
+/// Leaves at some point during its request.
 fn leave(client: &mut Client<'_>) {
     let tag = client.tag();
     let request = match client.count % 3 {
@@ -281,7 +282,7 @@ fn leave(client: &mut Client<'_>) {
     client.tally.left += 1;
 }
 
-/// Descriptors and memory once nobody is there and the idle connections are gone.
+/// Descriptors and memory once all clients and idle connections are gone.
 fn at_rest(proxy: &Proxy) -> (usize, u64) {
     for name in [
         "requests.in_flight",
@@ -324,5 +325,5 @@ const LONG: usize = 50_000;
 
 const FILE_LEN: usize = 200_003;
 
-/// What the second run may hold beyond the first one.
+/// How much more memory the second run may hold than the first.
 const MEMORY_GROWTH: u64 = 8 * 1024 * 1024;

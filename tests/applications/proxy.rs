@@ -1,4 +1,4 @@
-//! The proxy example in front of php-fpm.
+//! The example `proxy` in front of php-fpm.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -138,7 +138,7 @@ fn files_are_sent_and_what_is_no_script_is_not_run() {
     }
     let answer = site.proxy.get("/upload.jpg");
     assert_eq!(answer.text(), "<?php print 'never run';");
-    // Gone since it was looked up: php-fpm is asked, and says so.
+    // The script was removed after it was looked up: php-fpm is asked, and reports that.
     assert_eq!(site.proxy.get("/hello.php").status, 200);
     fs::remove_file(site.root.path().join("hello.php")).expect("a file");
     assert_eq!(site.proxy.get("/hello.php").status, 404);
@@ -198,13 +198,13 @@ fn more_clients_than_children_are_all_served() {
     assert_eq!(site.proxy.figure("pool.connect_failures"), 0);
 }
 
-/// Clients that ask as soon as they were answered, far more than there are children: nobody gets less than a third of what
-/// the one in the middle gets.
+/// Clients that ask as soon as they were answered, far more than there are children: no client gets less than a third
+/// of the median client's answers.
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
 fn no_client_starves_before_a_small_pool() {
-    // A pool as Debian's, before a proxy that knows nothing of it and has more connections than there are children; and
-    // one that the proxy was told the size of.
+    // A pool with Debian's settings behind a proxy that does not know its size and has more connections than there are
+    // children, and behind a proxy that was told the size.
     let stranger = PhpFpm::builder()
         .dynamic(5)
         .pool("pm.start_servers", 2)
@@ -262,8 +262,8 @@ fn a_restart_is_not_noticed_by_those_who_come_then() {
     }
 }
 
-/// As MediaWiki does for its jobs, which then wait for the end of the script that waits for them where a connection is
-/// kept.
+/// MediaWiki does this for its jobs. On a kept connection they would wait for the end of the script that waits for
+/// them.
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
 fn a_script_may_ask_its_own_site_after_its_answer() {

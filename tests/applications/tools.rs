@@ -1,4 +1,4 @@
-//! curl, wrk, ab and git in front of the proxy: each with its own idea of HTTP, and none may have reason to complain.
+//! curl, wrk, ab and git in front of the proxy: each uses HTTP in its own way, and none may report an error.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::harness::{App, PhpFpm, Program, Tool, Transport, pattern};
 use crate::http::Proxy;
 
-/// What curl prints of these targets and options, without its progress.
+/// What curl prints for these targets and options, without its progress.
 fn curl(proxy: &Proxy, target: &str, arguments: &[&str]) -> String {
     let fixed = ["-sS", "--fail", "--max-time", "120"];
     Tool::new("curl")
@@ -33,7 +33,7 @@ fn curl_gets_what_it_asks_for() {
     let head = curl(&proxy, "/tag?tag=abc", &["--head"]);
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
     assert!(head.contains("\r\nContent-Length: 3\r\n"), "{head}");
-    // --fail makes 22 of the status, so only the code is looked at.
+    // With --fail curl would exit with 22 for this status, so only the status code is looked at.
     let code = ["--no-fail", "-o", "/dev/null", "-w", "%{http_code}"];
     assert_eq!(curl(&proxy, "/status?code=503", &code), "503");
 }
@@ -167,7 +167,7 @@ fn ab_sees_no_error_from_php() {
     assert_all_complete(&proxy, "/ten.php", &[], 2000);
 }
 
-/// ab counts as failed what is cut, and what is not as long as its first answer.
+/// ab counts an answer as failed if it is cut, or not as long as the first answer.
 fn assert_all_complete(proxy: &Proxy, target: &str, way: &[&str], count: usize) {
     let number = count.to_string();
     let printed = Tool::new("ab")
@@ -188,7 +188,7 @@ fn assert_all_complete(proxy: &Proxy, target: &str, way: &[&str], count: usize) 
     }
 }
 
-/// To `git http-backend`, a CGI program that fcgiwrap runs: bodies of each kind that git sends, each told by its trace.
+/// To `git http-backend`, a CGI program that fcgiwrap runs: bodies of each kind that git sends; the trace shows which.
 #[test]
 #[ignore = "needs git and fcgiwrap; run tests/run"]
 fn git_pushes_and_clones() {
@@ -222,14 +222,15 @@ fn git_pushes_and_clones() {
         &[&init[..], &["--bare", "project.git"]].concat(),
     );
     git(directory.path(), &[&init[..], &["here"]].concat());
-    // A commit of its own for each branch: what is asked for then is longer than git sends as it is.
+    // A commit of its own for each branch, so that the request is longer than git sends uncompressed.
     for number in 0..40 {
         git(&here, &["commit", "-q", "--allow-empty", "-m", "empty"]);
         git(&here, &["branch", &format!("b{number}")]);
     }
     let trace = git(&here, &["push", &remote, "--all"]);
     assert!(trace.contains("=> Send header: Content-Length:"), "{trace}");
-    // Longer than http.postBuffer, which is 1 MiB: in chunks, and with a body of four bytes before.
+    // Longer than http.postBuffer, which is 1 MiB: the body is sent in chunks, after a request with a body of four
+    // bytes.
     let waits = "http.extraHeader=Expect: 100-continue";
     for (seed, options) in [(1, &[][..]), (2, &["-c", waits])] {
         fs::write(here.join("file"), noise(seed, 3_000_001)).expect("a file");
@@ -252,7 +253,7 @@ fn git_pushes_and_clones() {
     assert!(fs::read(there.join("file")).ok() == fs::read(here.join("file")).ok());
     let branches = git(&there, &["branch", "--remotes"]);
     assert!(branches.contains("origin/b39"), "{branches}");
-    // Its log is whole then.
+    // The log is complete then.
     proxy.terminate();
     assert!(proxy.wait().success());
     let log = proxy.log();
@@ -277,7 +278,7 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
         .run()
 }
 
-/// Bytes that no compressor makes fewer of.
+/// Bytes that cannot be compressed.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed;
     let next = || {

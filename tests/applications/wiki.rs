@@ -30,11 +30,11 @@ fn a_wiki_is_installed_written_and_illustrated() {
     ];
     let mut proxy = Proxy::start(&arguments);
     browse("wiki.py", "wiki", &proxy, &[]);
-    // The browser is gone, and what it had asked for last too.
+    // The browser is gone, and its last requests have ended.
     proxy.wait_for_figure("server.clients", 1);
     proxy.wait_for_figure("requests.aborting", 0);
     let [failed, in_flight] = ["requests.failed", "requests.in_flight"].map(|it| proxy.figure(it));
-    // Its log is whole then.
+    // The log is complete then.
     proxy.terminate();
     assert!(proxy.wait().success());
     let log = proxy.log();
@@ -43,7 +43,7 @@ fn a_wiki_is_installed_written_and_illustrated() {
     assert_eq!(broken, None, "{log}");
     let page = fs::read_to_string(wiki.data("pages/start.txt")).expect("it was saved");
     assert!(page.ends_with("{{:noise.png}}"), "{page}");
-    // What the browser no longer wanted is aborted, nothing else has failed.
+    // Requests that the browser no longer wanted are aborted; nothing else has failed.
     let unwanted = log.lines().filter(|line| line.contains("\" 499 ")).count();
     assert_eq!((failed, in_flight), (unwanted as u64, 0), "{log}");
 }
@@ -55,11 +55,11 @@ impl Wiki {
     fn unpack() -> Self {
         let wiki = Self(tempfile::tempdir().expect("a directory"));
         let root = wiki.root();
-        // With what its links lead to: the proxy does not follow them out of the document root.
+        // Links are replaced by their targets, since the proxy does not follow links out of the document root.
         Tool::new("cp")
             .args(["-rL", "/usr/share/dokuwiki", &root])
             .run();
-        // It says that the configuration is the system's.
+        // This file says that the configuration is in the system's directory.
         fs::remove_file(format!("{root}/inc/preload.php")).expect("Debian's own");
         fs::create_dir(format!("{root}/conf")).expect("a directory");
         for entry in fs::read_dir("/etc/dokuwiki").expect("it is installed") {
@@ -85,7 +85,7 @@ impl Wiki {
         self.below("www")
     }
 
-    /// In the document root, where the installer wants it.
+    /// In the document root, where the installer expects it.
     fn data(&self, name: &str) -> String {
         self.below(&format!("www/data/{name}"))
     }

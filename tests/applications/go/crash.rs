@@ -22,12 +22,12 @@ fn each_of_a_thousand_requests_ends_once_when_the_application_is_killed_over_uni
 const ROUNDS: u32 = 10;
 const COUNT: u64 = 1000;
 
-/// Every second request may be sent again when it was not answered; the others must not run twice.
+/// Every second request may be sent again if it was not answered; the others must not run twice.
 fn killed_under_load(transport: Transport) {
     let mut app = App::start(Program::Go, transport);
     let mut config = Config::new(app.listen().address());
     config.multiplex = Multiplex::On { max: 300 };
-    // However late a busy machine notices that the application is gone.
+    // A long window: a busy machine may notice late that the application is gone.
     config.stale_window = Duration::MAX;
     config.limits.max_connections_per_server = 4;
     config.connect_retry_timeout = Duration::from_secs(20);

@@ -23,7 +23,7 @@ fn ten_thousand_requests_at_once_on_four_connections_are_each_answered_right_ove
     ten_thousand_at_once(Transport::Unix);
 }
 
-/// The application answers only when it has all of them, so that they are surely in flight at once.
+/// The application answers only once it has all requests, so that all are in flight at once.
 fn ten_thousand_at_once(transport: Transport) {
     const COUNT: usize = 10_000;
     let app = App::start(Program::Go, transport);
@@ -70,7 +70,7 @@ fn auto_finds_out_that_go_multiplexes() {
         for (Tag(tag), exchange) in client.finish_all() {
             check_tagged(tag as usize - 1, exchange.response());
         }
-        // 1,024 on a connection, and the application had all of them at once.
+        // 1,024 requests per connection, and the application had all of them at once.
         assert_eq!(client.peak().active, COUNT);
         assert!(client.peak().connections <= 4);
         // Go's second, empty answer to FCGI_GET_VALUES may cost the connection it comes on, but no request.
@@ -156,7 +156,7 @@ fn an_abort_leaves_the_neighbours_alone_and_late_output_reaches_nobody() {
         let neighbours: Vec<_> = (0..20)
             .map(|tag| client.submit(tagged_after(tag, 400)))
             .collect();
-        // Aborted in mid-body, Go ends it at once, and once more after late output from the handler.
+        // Go ends a request that is aborted in mid-body at once, and once more after late output from the handler.
         let in_body: Vec<_> = (0..10)
             .map(|_| {
                 let tag = client.submit(post_with("/late?ms=150", Body::pushed(Some(100))));
@@ -164,7 +164,7 @@ fn an_abort_leaves_the_neighbours_alone_and_late_output_reaches_nobody() {
                 tag
             })
             .collect();
-        // Aborted after its body, Go does not take notice.
+        // Go ignores the abort of a request whose body has been sent.
         let after: Vec<_> = (0..10)
             .map(|_| client.submit(get("/slow?ms=2000")))
             .collect();
@@ -178,7 +178,7 @@ fn an_abort_leaves_the_neighbours_alone_and_late_output_reaches_nobody() {
         client.run_until("the end of those aborted in mid-body", |it| {
             it.client.stats().requests.aborting <= 10
         });
-        // Were their identifiers used again, the late output would get in here.
+        // If their request IDs were used again, the late output would appear here.
         let next: Vec<_> = (0..20)
             .map(|_| client.submit(get("/slow?ms=300")))
             .collect();
@@ -281,12 +281,12 @@ fn shared_config(app: &App) -> Config {
     let mut config = Config::new(app.listen().address());
     config.multiplex = Multiplex::On { max: 1024 };
     config.limits.max_connections_per_server = 1;
-    // A busy application may end late what was aborted.
+    // A busy application may end an aborted request late.
     config.abort_grace = TIME_LIMIT;
     config
 }
 
-/// Answered after a delay of up to 300 ms; `together`: only when so many are there.
+/// A request that is answered after a delay of up to 300 ms; with `together`, only once that many have arrived.
 fn tagged(tag: usize, together: usize) -> mio_fcgi::Request {
     let delay = if together > 0 { 300 } else { 0 };
     get(&format!(

@@ -1,4 +1,4 @@
-//! A consumer that stops reading one large response beside many small ones on the same connection.
+//! A client that stops reading one large response beside many small ones on the same connection.
 
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ fn the_stopped_request_fails_alone_where_that_was_chosen() {
 struct Run {
     client: Loop,
     large: Tag,
-    // After the client: it ends when both are done.
+    // Dropped after the client: the application ends when both are done.
     _app: App,
 }
 
@@ -122,7 +122,7 @@ impl Run {
         }
     }
 
-    /// A request that waits for its body: output is held for as long as somebody else is on the connection.
+    /// A request that waits for its body: output is held only while another request is on the connection.
     fn submit_neighbour(&mut self) -> Tag {
         let body = Body::pushed(Some(1));
         self.client.submit(post_with("/echo", body))
@@ -158,7 +158,7 @@ impl Run {
         assert!(is_pattern(5, &response.body));
     }
 
-    /// Held beyond the budget is at most what one read has brought in.
+    /// At most the bytes of one read are held beyond the budget.
     fn held_at_most(&self, budget: usize) {
         let held = self.client.peak().bytes_buffered;
         let read = mio_fcgi::ReadBuf::DEFAULT_LEN;

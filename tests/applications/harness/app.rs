@@ -1,5 +1,4 @@
-//! Applications that serve the listening socket they inherit as file descriptor 0 (FastCGI 1.0, 2.2), which is all but
-//! php-fpm.
+//! Applications that serve the listening socket they inherit as file descriptor 0 (FastCGI 1.0, 2.2): all but php-fpm.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -21,7 +20,7 @@ use super::{Listen, Port, Transport};
 pub(crate) enum Program {
     /// `go/main.go`
     Go,
-    /// `c/app.c` with so many worker processes
+    /// `c/app.c` with N worker processes
     LibFcgi { workers: u32 },
     /// `perl/app.pl`
     Perl,
@@ -29,16 +28,16 @@ pub(crate) enum Program {
     Flup,
     /// `flup/app.py` with `multiplexed=True`
     FlupMultiplexed,
-    /// fcgiwrap with so many worker processes; requests need [`cgi_script`] as `SCRIPT_FILENAME`
+    /// fcgiwrap with N worker processes; requests need [`cgi_script`] as `SCRIPT_FILENAME`
     Fcgiwrap { workers: u32 },
 }
 
 /// A running application.
 ///
-/// The socket listens before the program runs, with a backlog of 128: a connect never fails for being early.
+/// The socket listens before the program runs, with a backlog of 128, so a connect is never too early.
 #[derive(Debug)]
 pub(crate) struct App {
-    // Before the directory: the log must be there until the process is dropped.
+    // Dropped before the directory: the log must exist until the process is dropped.
     process: Process,
     listen: Listen,
     program: Program,
@@ -164,7 +163,7 @@ fn launch(program: Program, socket: OwnedFd, directory: &Path) -> Process {
     };
     command.stdin(Stdio::from(socket));
     let mut process = Process::start(command, &directory.join("log"));
-    // fcgiwrap says nothing when it is ready; a connection waits in the backlog until it is.
+    // fcgiwrap does not report when it is ready; a connection waits in the backlog until then.
     if !matches!(program, Program::Fcgiwrap { .. })
         && let Err(why) = process.wait_for_log("ready\n")
     {

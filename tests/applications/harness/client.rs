@@ -1,5 +1,5 @@
-//! The library's client on a real mio loop: submits requests, collects by tag what comes, and holds every event against
-//! what the library promises. Nothing in here waits longer than [`LIMIT`], so that a lost wake-up fails a test.
+//! The library's client on a real mio loop: submits requests, collects their events by tag, and checks every event
+//! against the promises of the library. Nothing here waits longer than [`LIMIT`], so that a lost wake-up fails a test.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,7 +14,7 @@ use mio_fcgi::{
 
 use super::Listen;
 
-/// A client, the poll it is on, and the exchanges that were not taken yet.
+/// A client, its poll, and the exchanges that were not taken yet.
 pub(crate) struct Loop {
     pub(crate) client: Client,
     poll: Poll,
@@ -27,7 +27,7 @@ pub(crate) struct Loop {
     peak: Peak,
 }
 
-/// The most that was seen at the end of a turn.
+/// The largest figures seen at the end of a turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peak {
     pub(crate) connections: usize,
@@ -36,7 +36,7 @@ pub(crate) struct Peak {
     pub(crate) bytes_buffered: usize,
 }
 
-/// What has come for one request so far.
+/// What has arrived for one request so far.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) handle: RequestHandle,
@@ -120,7 +120,7 @@ impl Loop {
         self.exchanges.remove(&tag).expect("it was looked at")
     }
 
-    /// Waits for the end of every request; gives them in the order they were submitted in.
+    /// Waits for the end of every request; returns the exchanges in the order of submission.
     pub(crate) fn finish_all(&mut self) -> Vec<(Tag, Exchange)> {
         self.run_until("the end of every request", |it| it.unended == 0);
         let mut all: Vec<_> = self.exchanges.drain().collect();
@@ -128,7 +128,7 @@ impl Loop {
         all
     }
 
-    /// What has come for a request that was not taken yet.
+    /// What has arrived for a request that was not taken yet.
     pub(crate) fn exchange(&self, tag: Tag) -> &Exchange {
         &self.exchanges[&tag]
     }
@@ -159,7 +159,7 @@ impl Loop {
         self.client.resume(Instant::now(), exchange.handle);
     }
 
-    /// Hands over bytes of a pushed body, waiting for room where there is none.
+    /// Pushes bytes of a body; waits while the client takes none.
     pub(crate) fn push(&mut self, tag: Tag, bytes: &[u8]) -> Result<(), StdinError> {
         let handle = self.exchange(tag).handle;
         let mut rest = bytes;
@@ -181,7 +181,7 @@ impl Loop {
         self.client.finish_stdin(Instant::now(), handle)
     }
 
-    /// Turns until `done`, which is asked after each turn; `what` is what a failure says was waited for.
+    /// Turns until `done`, which is called after each turn; a failure names `what` as what it waited for.
     pub(crate) fn run_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + LIMIT;
         while !done(self) {
@@ -194,7 +194,7 @@ impl Loop {
         }
     }
 
-    /// Turns for so long: once at least, however late it is.
+    /// Turns for a time: at least once, however late it is.
     pub(crate) fn run_for(&mut self, time: Duration) {
         let deadline = Instant::now() + time;
         loop {
@@ -205,7 +205,7 @@ impl Loop {
         }
     }
 
-    /// Shuts the client down and checks that nothing is left of it; gives its last figures.
+    /// Shuts the client down and checks that nothing is left of it; returns its last figures.
     pub(crate) fn shut_down(mut self) -> Stats {
         self.client.shutdown(Instant::now(), None);
         self.run_until("the end of the shutdown", |it| it.client.is_shut_down());
@@ -279,10 +279,10 @@ impl Exchange {
             .unwrap_or_else(|error| panic!("no whole response: {error:?}; {shown}"))
     }
 
-    /// The response, or what there is of it.
+    /// The response, or the part of it that there is.
     pub(crate) fn collect(self) -> Result<Response, Box<Incomplete>> {
         let mut collector = Collector::default();
-        // The collector says the same again when it is asked for the response.
+        // The collector returns the same error again with the response.
         let _ = collector.stdout(&self.stdout);
         collector.stderr(&self.stderr);
         if self.stdout_ended {
@@ -380,5 +380,5 @@ pub(crate) fn is_pattern(seed: usize, bytes: &[u8]) -> bool {
         .all(|piece| piece == &period[..piece.len()])
 }
 
-/// The longest that a loop waits for anything.
+/// The longest time that a loop waits for anything.
 const LIMIT: Duration = Duration::from_secs(120);

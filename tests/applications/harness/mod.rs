@@ -25,7 +25,7 @@ pub(crate) use exchange::{Request, Response};
 pub(crate) use php_fpm::{PhpFpm, READY};
 pub(crate) use tool::Tool;
 
-/// What kind of socket an application is to listen on.
+/// The kind of socket on which an application listens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Transport {
     Unix,
@@ -68,9 +68,11 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A port of loopback that nobody else is given while this is kept, whether or not an application listens at it.
+/// A loopback port that the system gives to no other process while this value exists, whether or not an application
+/// listens on it.
 ///
-/// A socket that is bound there and does not listen: the application's may be bound beside it, since both allow that.
+/// The port is held by a socket that is bound and does not listen. The application's socket can be bound to the same
+/// port, since both allow that.
 #[derive(Debug)]
 pub(crate) struct Port(Socket);
 

@@ -16,7 +16,7 @@ use super::{Listen, Port, Transport};
 /// asked for.
 #[derive(Debug)]
 pub(crate) struct PhpFpm {
-    // Before the directory: the log must be there until the process is dropped.
+    // Dropped before the directory: the log must exist until the process is dropped.
     process: Process,
     listen: Listen,
     system_ini: bool,
@@ -49,12 +49,12 @@ impl PhpFpm {
         &self.listen
     }
 
-    /// The master's.
+    /// The process id of the master.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// The children's.
+    /// The process ids of the children.
     pub(crate) fn workers(&self) -> Vec<u32> {
         self.process.children()
     }
@@ -128,12 +128,12 @@ impl Builder {
         self
     }
 
-    /// So many children, always (`pm = static`).
+    /// A fixed number of children (`pm = static`).
     pub(crate) fn max_children(self, count: u32) -> Self {
         self.pool("pm", "static").pool("pm.max_children", count)
     }
 
-    /// One child at first, at most so many (`pm = dynamic`).
+    /// One child at first, and at most this many (`pm = dynamic`).
     pub(crate) fn dynamic(self, max_children: u32) -> Self {
         self.pool("pm", "dynamic")
             .pool("pm.max_children", max_children)
@@ -142,12 +142,12 @@ impl Builder {
             .pool("pm.max_spare_servers", max_children)
     }
 
-    /// A child ends after so many requests.
+    /// A child ends after this many requests.
     pub(crate) fn max_requests(self, count: u32) -> Self {
         self.pool("pm.max_requests", count)
     }
 
-    /// A request that takes longer than so many seconds costs its child. php-fpm looks about once a second.
+    /// A request that takes longer than this many seconds costs its child. php-fpm looks about once a second.
     pub(crate) fn request_terminate_timeout(self, seconds: u32) -> Self {
         self.pool("request_terminate_timeout", format!("{seconds}s"))
     }
@@ -169,7 +169,7 @@ impl Builder {
         self.pool(&format!("php_admin_value[{name}]"), value)
     }
 
-    /// Reads the system's ini files, and so has the extensions that are installed.
+    /// Reads the system's ini files, which load the installed extensions.
     pub(crate) fn system_ini(mut self) -> Self {
         self.system_ini = true;
         self
@@ -222,7 +222,7 @@ impl Builder {
         text.push_str("[www]\n");
         line(&mut text, "listen", &address);
         if rustix::process::geteuid().is_root() {
-            // Somebody else could not enter the temporary directory.
+            // Another user could not enter the temporary directory.
             line(&mut text, "user", "root");
             line(&mut text, "group", "root");
         }

@@ -21,8 +21,8 @@ pub(crate) struct Process {
 
 /// A command for `program` that the kernel ends when the thread that starts it does.
 ///
-/// That covers a test run that is killed, which drops nothing. So a process lives no longer than the test that started
-/// it, and cannot be shared between tests through a static.
+/// This also covers a test run that is killed and drops nothing. A process therefore lives no longer than the test that
+/// started it, and cannot be shared between tests through a static.
 pub(crate) fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("setpriv");
     command
@@ -105,7 +105,7 @@ impl Process {
         self.ended.expect("has_ended was true")
     }
 
-    /// Waits at most so long for a program that ends by itself.
+    /// Waits at most `time_limit` for a program that ends by itself.
     pub(crate) fn wait(&mut self, time_limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + time_limit;
         while !self.has_ended() && Instant::now() < deadline {
@@ -133,7 +133,7 @@ impl Process {
     }
 
     fn kill_group(&mut self) {
-        // While a member lives, the group's id is not given to anybody else; without one there is nothing to kill.
+        // While a member lives, the group's id is not reused; without a member there is nothing to kill.
         if self.ended.is_none() || !self.group().is_empty() {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         }
@@ -159,7 +159,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits until `condition` holds, at most [`TIME_LIMIT`]; tells whether it does.
+/// Waits until `condition` holds, at most [`TIME_LIMIT`]. Returns whether it does.
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + TIME_LIMIT;
     while !condition() {

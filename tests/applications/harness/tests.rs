@@ -1,4 +1,4 @@
-//! The harness keeps its own promises.
+//! Tests of the harness itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! Programs that do something and end: load generators, a browser and what drives it.
+//! Programs that run to their end: load generators, a browser and its driver.
 
 use std::path::Path;
 use std::process::Command;
@@ -33,7 +33,7 @@ impl Tool {
         self
     }
 
-    /// Runs it; returns what it has printed, errors included. Fails with that unless it ends well.
+    /// Runs the program and returns its output, errors included. Fails with that output unless the program succeeds.
     pub(crate) fn run(self) -> String {
         let shown = format!("{:?}", self.0);
         let directory = temporary_directory();

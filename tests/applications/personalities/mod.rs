@@ -1,7 +1,7 @@
-//! The test kit's personalities against the applications that they are modelled on.
+//! The test kit's personalities, compared with the applications that they are modelled on.
 //!
-//! The same bytes go to the real application and to a scripted one with its quirks, each conversation on a
-//! connection of its own. After each part what has come back must be the same, and nothing may follow.
+//! The same bytes go to the real application and to a scripted one with its quirks, each conversation on a connection
+//! of its own. After each part both must have sent the same, and nothing may follow.
 
 mod scenarios;
 mod transcript;
@@ -19,12 +19,12 @@ use crate::harness::{App, Listen, PhpFpm, Program, TIME_LIMIT, Transport, echo_o
 use scenarios::{Pages, Scenario, scenarios};
 use transcript::Transcript;
 
-/// An application, and what is known of it.
+/// An application, and what is known about it.
 #[derive(Clone, Copy)]
 struct Subject {
     name: &'static str,
     pages: Pages,
-    /// What the pages do, as scripts.
+    /// What the pages do, as behaviors of the test kit.
     page: fn(&ReceivedRequest) -> Behavior,
     quirks: fn() -> Quirks,
     at_a_time: usize,
@@ -32,7 +32,7 @@ struct Subject {
     left_out: &'static [(&'static str, &'static str)],
 }
 
-/// Of an application whose pages go by the path.
+/// For an application that chooses its pages by the path.
 const BY_PATH: Subject = Subject {
     name: "",
     pages: Pages { script: |_| None },
@@ -131,7 +131,7 @@ fn multiplexing_flup_does_as_its_personality() {
     compare(app.listen(), subject);
 }
 
-/// Runs all conversations; fails with those in which the two differ.
+/// Runs all conversations; fails with the list of those in which the two differ.
 fn compare(listen: &Listen, subject: Subject) {
     let Listen::Unix(path) = listen else {
         panic!("the conversations are on a Unix socket");
@@ -162,7 +162,7 @@ fn compare(listen: &Listen, subject: Subject) {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// One conversation with both; how they differ.
+/// Has one conversation with both; returns how they differ.
 fn converse(path: &Path, scenario: &Scenario, subject: Subject) -> Option<String> {
     let application = Scripted::new(subject.page).with_quirks((subject.quirks)());
     let mut dialogue = Dialogue::new(application);
@@ -187,7 +187,7 @@ fn converse(path: &Path, scenario: &Scenario, subject: Subject) -> Option<String
     None
 }
 
-/// The pages that the applications have, as scripts.
+/// The applications' pages, as behaviors of the test kit.
 fn page(request: &ReceivedRequest) -> Behavior {
     let text = |name| String::from_utf8_lossy(request.param(name).unwrap_or_default());
     let answer = |body: &str| format!("Content-Type: text/plain\r\n\r\n{body}");
@@ -242,11 +242,11 @@ impl Real {
     }
 
     fn send(&mut self, bytes: &[u8]) {
-        // It may have closed, which is seen when it is read.
+        // The application may have closed, which the next read shows.
         let _ = self.stream.write_all(bytes);
     }
 
-    /// Reads until what has come is what is expected, and then for a while, in which nothing may come.
+    /// Reads until everything expected has arrived, and then for a while in which nothing more may arrive.
     fn settle(&mut self, expected: &Transcript) -> Transcript {
         let began = Instant::now();
         loop {
@@ -278,8 +278,8 @@ impl Real {
     }
 }
 
-/// How long what is expected may take.
+/// How long the expected bytes may take.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How long nothing more may come.
+/// How long nothing more may arrive.
 const QUIET: Duration = Duration::from_millis(250);

@@ -1,4 +1,4 @@
-//! What is sent: correct requests, and whatever shows how applications differ.
+//! What is sent: correct requests, and anything that shows how applications differ.
 
 use mio_fcgi::testkit::Records;
 use mio_fcgi::wire::{RecordType, Role, write_pair};
@@ -14,10 +14,10 @@ pub(super) struct Scenario {
 
 const BODY: &[u8] = b"0123456789";
 
-/// How an application is asked for its pages.
+/// How a request names an application's page.
 #[derive(Clone, Copy)]
 pub(super) struct Pages {
-    /// Where its scripts lie; `None`: it goes by the path.
+    /// The directory of its scripts; `None` if it chooses by the path.
     pub(super) script: fn(&str) -> Option<String>,
 }
 
@@ -55,7 +55,7 @@ impl Pages {
         begun.params(id, &pairs).params_end(id)
     }
 
-    /// A whole request that is kept.
+    /// A whole request that keeps its connection.
     fn get(self, id: u16, uri: &str) -> Records {
         self.head(id, Role::Responder, true, uri, None)
             .stdin_end(id)
@@ -73,7 +73,7 @@ impl Pages {
 const VALUES: [&str; 3] = ["FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS"];
 const UNASSIGNED: RecordType = RecordType::Unassigned(77);
 
-/// All of them.
+/// All conversations.
 pub(super) fn scenarios(pages: Pages) -> Vec<Scenario> {
     let mut all = usual(pages);
     all.extend(management(pages));

@@ -5,10 +5,10 @@ use std::fmt;
 
 use mio_fcgi::wire::{Demux, Item, Pairs, RecordType};
 
-/// What came for each request, in its order, and whether the connection has ended.
+/// What arrived for each request, in order, and whether the connection has ended.
 ///
-/// How output was cut into records and the head that the application's library made of its own are left out, and
-/// so is whether a close was seen as an end of file or as a reset: the system decides that by what lay unread.
+/// Three things are left out: how output was cut into records, the head that the application's library added, and
+/// whether a close was an end of file or a reset, since the system decides that by the bytes left unread.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Transcript {
     requests: BTreeMap<u16, Vec<Happening>>,

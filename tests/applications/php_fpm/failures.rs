@@ -1,4 +1,4 @@
-//! What goes wrong is told, by type, and nothing hangs.
+//! Each failure is reported by its type, and nothing hangs.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ fn an_absent_php_fpm_is_told_at_once() {
     for builder in [PhpFpm::builder().unix(), PhpFpm::builder().tcp()] {
         let mut fpm = builder.start();
         let mut config = Config::new(fpm.listen().address());
-        // Nothing but an answer of the system ends the wait for it.
+        // The time limits are out of reach: only the system's answer ends the wait.
         config.connect_timeout = Duration::from_secs(3600);
         config.timeouts = Timeouts::NONE;
         let mut client = Loop::new(config);
@@ -81,7 +81,7 @@ fn an_absent_php_fpm_is_told_at_once() {
                 ),
                 "{failure}"
             );
-            // The first was perhaps written to the connection that php-fpm had left behind.
+            // The first request may have been written to the connection that php-fpm had left behind.
             assert!(failure.delivery <= Delivery::MaybeProcessed);
         }
         fpm.restart();
@@ -122,7 +122,7 @@ fn each_time_limit_has_its_own_error() {
     let mut silence = Timeouts::NONE;
     silence.between_bytes = limit;
     let total = Timeouts::total(Duration::from_millis(100));
-    // Each of them keeps its child to the end of the test.
+    // Each request keeps its child to the end of the test.
     let quiet = || get("sleep.php", "/sleep.php?ms=600000");
     let halting = || get("slow.php", "/slow.php?chunks=2&ms=600000");
     for (request, timeouts, kind) in [
@@ -199,7 +199,7 @@ fn an_abort_closes_and_the_child_is_free_again() {
         let next = client.call(get("echo.php", "/echo.php"));
         assert_eq!(next.response().status, 200);
     }
-    // One aborted before it is sent leaves no trace.
+    // A request aborted before it is sent has no effect.
     let tag = client.submit(long());
     client.abort(tag);
     assert_eq!(client.finish(tag).failure().error, RequestError::Aborted);

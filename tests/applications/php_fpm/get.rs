@@ -1,4 +1,4 @@
-//! The program `get`, asking PHP scripts.
+//! The program `get` with PHP scripts.
 
 use crate::harness::{PhpFpm, echo_of, pattern};
 use crate::program::{Ended, example, run};

@@ -1,4 +1,4 @@
-//! Connections against children: fewer, as many, too many of them.
+//! Connections and children: fewer connections than children, as many, and more.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn more_requests_than_children_are_all_answered_and_nobody_starves() {
         };
         let fpm = builder.start();
         let mut config = Config::new(fpm.listen().address());
-        // Connections are not given up for being idle, nor requests for being late: they make room for each other.
+        // No connection is closed for being idle and no request times out: connections are preempted for each other.
         config.limits.idle_timeout = Duration::from_secs(3600);
         config.timeouts = Timeouts::NONE;
         config.stale_window = Duration::MAX;
@@ -84,8 +84,8 @@ fn max_requests_costs_no_request_one_after_the_other() {
     }
 }
 
-/// Between a child's last answer and its close a request is accepted by the system and looked at by nobody. Once that has
-/// happened, the client knows after how many requests it does.
+/// Between a child's last answer and its close, the system accepts a request that no child reads. Once that has
+/// happened, the client knows after how many requests a child closes.
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
 fn max_requests_costs_requests_that_may_not_be_sent_again_no_more_than_the_first_ends() {
@@ -147,7 +147,7 @@ fn without_kept_connections_each_request_has_one_and_no_child_is_held() {
         }
         all_answered(&mut client, 100);
         assert_eq!(client.client.stats().connections.idle, 0);
-        // Both children take connections of somebody else.
+        // Both children take connections of another client.
         for _ in 0..2 {
             Loop::to(fpm.listen())
                 .call(get("echo.php", "/echo.php"))
@@ -205,7 +205,7 @@ fn a_full_backlog_makes_requests_wait_and_not_fail() {
 fn a_request_behind_fastcgi_finish_request_is_answered_when_the_child_is_free() {
     let fpm = PhpFpm::builder().start();
     let mut client = Loop::new(plain(fpm.listen()));
-    // The child works on longer than anybody waits here.
+    // The child goes on working for longer than this test waits.
     let finished = client.call(get("finish.php", "/finish.php?ms=600000"));
     assert_eq!(finished.response().body, b"finished\n");
     client.shut_down();

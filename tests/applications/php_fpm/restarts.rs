@@ -23,7 +23,7 @@ fn a_restart_between_requests_is_not_noticed() {
             }
             fpm.restart();
             if round % 2 == 0 {
-                // The loop sees the ends of its connections, or else finds out with the next request.
+                // The loop sees the ends of its connections, or notices them with the next request.
                 client.run_until("the ends of its connections", |it| {
                     it.client.stats().connections.idle == 0
                 });
@@ -41,7 +41,7 @@ fn a_reload_under_load_costs_no_idempotent_request() {
         let mut fpm = builder.max_children(4).process_control_timeout(2).start();
         let mut config = Config::new(fpm.listen().address());
         config.connect_retry_timeout = Duration::from_secs(10);
-        // However late a busy machine notices that a child is gone.
+        // A long window: a busy machine may notice late that a child is gone.
         config.stale_window = Duration::MAX;
         let mut client = Loop::new(config);
         let mut submitted: usize = 0;

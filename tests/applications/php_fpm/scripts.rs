@@ -1,4 +1,4 @@
-//! The scripts answer, whoever asks: without the library, over blocking sockets.
+//! The scripts answer without the library, too: over blocking sockets.
 
 use crate::harness::{PhpFpm, READY, Request, Response, echo_of, pattern};
 
@@ -111,7 +111,7 @@ fn a_kept_connection_serves_requests_until_max_requests() {
     request
         .send_on(stream.as_mut())
         .expect_err("the child has closed the connection");
-    // It does not end before we close it too.
+    // The child does not end before this side closes, too.
     drop(stream);
     let third = send(&fpm, request);
     assert_ne!(first.field("X-Worker"), third.field("X-Worker"));
@@ -171,7 +171,7 @@ fn a_stopped_pool_refuses_and_a_restarted_or_reloaded_one_serves() {
         status.text()
     );
     fpm.reload();
-    // The listening socket lives on through the reload, so the request waits in its queue at worst.
+    // The listening socket stays open during the reload, so at worst the request waits in its backlog.
     assert_eq!(
         send(&fpm, get("echo.php", "/echo.php")).text(),
         echo_of(b"")

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use lexopt::prelude::*;
 use mio::{Events, Poll, Token};
-use mio_fcgi::{Address, Client, Config, Event, EventKind, Multiplex, ReadBuf, Request, Tag};
+use mio_fcgi::{Address, Client, Config, EventKind, Multiplex, ReadBuf, Request, SubmitError, Tag};
 use serde_json::json;
 
 const BUSY: usize = 64;
@@ -90,7 +90,8 @@ impl Load {
         for _ in 0..count {
             let mut request = self.client.new_request();
             fill(&mut request);
-            self.client.submit(Instant::now(), request, Tag(0))?;
+            let submitted = self.client.submit(Instant::now(), request, Tag(0));
+            submitted.map_err(SubmitError::from)?;
         }
         Ok(())
     }

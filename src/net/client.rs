@@ -87,13 +87,15 @@ impl Client {
         }
     }
 
-    /// How long to wait in `poll`: zero while there is work, `None` when there is no deadline.
+    /// How long to wait in `poll`: zero while there is work, `None` when nothing is due, and at most 24 days.
     #[must_use]
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
         if self.reading.is_some() || !self.turns.is_empty() || self.engine.has_output() {
             return Some(Duration::ZERO);
         }
-        self.engine.until_timeout(now)
+        self.engine
+            .until_timeout(now)
+            .map(|it| it.min(LONGEST_WAIT))
     }
 
     /// Notes a readiness event, without any I/O. Returns `false` when the token is not one of the client's: the event
@@ -303,6 +305,9 @@ impl fmt::Debug for Client {
             .finish_non_exhaustive()
     }
 }
+
+/// What each version of mio can wait for. Before 1.2.1, more milliseconds than an `i32` holds were no limit at all.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
 fn check_tokens(tokens: &Range<usize>, servers: usize, limits: &Limits) -> Result<(), ConfigError> {
     let connections = limits.max_connections_per_server.saturating_mul(servers);

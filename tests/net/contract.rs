@@ -95,6 +95,24 @@ fn the_wait_is_zero_with_work_and_without_limit_when_nothing_is_due() {
 }
 
 #[test]
+fn the_wait_is_never_longer_than_each_mio_can_wait() {
+    let demo = demo();
+    let mut config = plain(demo.address().clone());
+    config.limits.idle_timeout = Duration::from_secs(60 * 24 * 60 * 60);
+    // Nothing else is due earlier.
+    config.connect_timeout = config.limits.idle_timeout;
+    config.timeouts = mio_fcgi::Timeouts::NONE;
+    config.preempt_idle_after = None;
+    let mut turns = Loop::new(config);
+    assert!(turns.ask(get("/bench")).0.is_ok());
+    let wait = turns.client.timeout(Instant::now()).expect("idle");
+    assert_eq!(wait, Duration::from_secs(24 * 24 * 60 * 60));
+    // Rounded up and counted as mio 1.0 does.
+    let rounded = wait + Duration::from_nanos(999_999);
+    assert!(i32::try_from(rounded.as_millis()).is_ok());
+}
+
+#[test]
 fn an_idle_connection_limits_the_wait_and_goes_in_time() {
     let demo = demo();
     let mut config = plain(demo.address().clone());

@@ -19,7 +19,8 @@
 //! happened and whether the application can have acted on it ([`Delivery`]).
 //!
 //! # A complete program
-//! It needs `mio`, version 1, as a dependency of its own, with the feature `os-poll`, and `net` for sockets of its own.
+//! It needs `mio`, any version 1, as a dependency of its own, with the feature `os-poll`, and `net` for sockets of its
+//! own. The example [`embed`] is a server with a listener and clients of its own on the same loop.
 //!
 //! ```rust,no_run
 //! use std::io::{self, Write};

@@ -7,6 +7,7 @@
 //! - [`multiplexing`]: several requests on one connection, when it pays and when it breaks things.
 //! - [`failure`]: what each error means, what a proxy answers, whether to send again.
 //! - [`back_pressure`]: slow readers, slow writers, and what they may cost.
+//! - [`http_types`]: from and to the requests and responses of the crate `http`.
 //! - [`without_mio`]: driving an [`Engine`](crate::Engine) yourself, here without any socket.
 #![cfg_attr(
     feature = "testkit",
@@ -23,6 +24,7 @@
 pub mod back_pressure;
 pub mod embedding;
 pub mod failure;
+pub mod http_types;
 pub mod multiplexing;
 pub mod php_fpm;
 #[cfg(feature = "testkit")]

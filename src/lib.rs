@@ -68,6 +68,26 @@
 //! - [`blocking`]: one call on a loop of its own, for tools, health checks and tests.
 //!
 //! The [`guide`] says how to use them well, and what the applications at the other end really do.
+//!
+//! # Features
+//! - *Default:* none. The client, the engine, `cgi` and `blocking` are always there.
+//! - `testkit`: the module `testkit`, for deterministic tests of programs that embed the client. It has scripted
+//!   applications, a virtual wire and a virtual clock. It adds no dependency: enable it in `[dev-dependencies]`.
+//!
+//! # Examples
+//! - [`embed`]: the client in a loop beside a listener of its own; the one to copy from.
+//! - [`proxy`]: an HTTP/1.1 server in front of FastCGI applications, one loop per thread.
+//! - [`get`]: one request, as curl does for HTTP.
+//! - [`load`]: a load generator with latency percentiles.
+//! - [`responder`]: a FastCGI application on [`wire`].
+//!
+//! [`embed`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/embed.rs
+//! [`proxy`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/proxy/
+//! [`get`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/get/
+//! [`load`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/load/
+//! [`responder`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/responder/
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
 pub mod blocking;

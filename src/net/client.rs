@@ -42,8 +42,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates a client that registers its sockets with `registry`, under tokens of `tokens`. The embedder must not use
-    /// these tokens for anything else.
+    /// A client that registers its sockets with `registry` under tokens of `tokens`, one for each connection.
+    ///
+    /// The embedder must not use any of these tokens. Take a range far from its own ones, such as
+    /// `Token(1 << 20)..Token((1 << 20) + 8)`.
     ///
     /// The host names among the servers are resolved here, which **blocks**. A name with N addresses counts as N
     /// servers.
@@ -101,8 +103,12 @@ impl Client {
     /// Notes a readiness event, without any I/O. Returns `false` when the token is not one of the client's: the event
     /// is then the embedder's. A late event of a closed connection is a spurious readiness and harmless.
     ///
-    /// An idle connection that is readable takes no request until a read in [`poll_event`](Self::poll_event) has found
-    /// it open and empty.
+    /// When the embedder has registered a socket of its own under one of the client's tokens, the client takes the events
+    /// of that socket. The client logs a warning, once, for an event whose token none of its connections has ever had. Once
+    /// a connection has had the token, nothing shows the mistake.
+    ///
+    /// An idle connection with something to read is given to no request from here on, until a read in
+    /// [`poll_event`](Self::poll_event) has found it open and empty.
     pub fn handle_event(&mut self, event: &mio::event::Event) -> bool {
         self.turns.note_event(&mut self.engine, event)
     }

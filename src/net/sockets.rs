@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 
+use log::warn;
 use mio::event::Source as _;
 use mio::{Interest, Registry, Token};
 
@@ -20,6 +21,8 @@ pub(super) struct Sockets {
     slots: Vec<Option<Socket>>,
     /// The number of sockets that are being connected.
     connecting: usize,
+    /// An event of somebody else's socket was logged.
+    is_overlap_logged: bool,
 }
 
 impl Sockets {
@@ -29,6 +32,7 @@ impl Sockets {
             tokens,
             slots: Vec::new(),
             connecting: 0,
+            is_overlap_logged: false,
         }
     }
 
@@ -43,7 +47,22 @@ impl Sockets {
         is_own.then(|| token.0 - self.tokens.start)
     }
 
-    /// The token of a connection's socket.
+    /// Logs, once, an event for a token that no socket of this client has ever had. Its socket is the embedder's. (An event
+    /// for a token that was used before may be a late one of a socket that was closed.)
+    #[cold]
+    pub(super) fn log_overlap(&mut self, index: usize) {
+        if index < self.slots.len() || std::mem::replace(&mut self.is_overlap_logged, true) {
+            return;
+        }
+        let Range { start, end } = self.tokens;
+        warn!(
+            "an event for token {}, which no connection of this client ever had: tokens {start} to {} are the client's, and not for sockets of the embedder",
+            start + index,
+            end - 1
+        );
+    }
+
+    /// The token that a connection's socket is registered under.
     pub(super) fn token(&self, handle: ConnectionHandle) -> Token {
         Token(self.tokens.start + handle.index())
     }

@@ -64,6 +64,8 @@ impl Turns {
                 engine.note_readable(socket.handle());
             }
             self.rounds.enqueue(index);
+        } else {
+            self.sockets.log_overlap(index);
         }
         true
     }

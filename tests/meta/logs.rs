@@ -7,7 +7,7 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
-use mio::{Events, Poll, Token};
+use mio::{Events, Interest, Poll, Token};
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 use mio_fcgi::{
     Action, Body, Client, Config, ConnectionHandle, Disconnected, Engine, EventKind, Multiplex,
@@ -268,4 +268,55 @@ fn at_trace_level_the_client_shows_records_but_no_value_and_no_content() {
         .expect("no panic")
         .expect("the answer was written");
     assert_discreet(&LINES.take());
+}
+
+#[test]
+fn a_socket_of_the_embedder_under_a_token_of_the_client_is_warned_of_once() {
+    capture(LevelFilter::Warn);
+    let mut own = mio::net::TcpListener::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = own.local_addr().expect("it is bound");
+    let mut poll = Poll::new().expect("a poll");
+    let mut events = Events::with_capacity(8);
+    let config = Config::new(address.into());
+    let mut client =
+        Client::new(poll.registry(), Token(7)..Token(20), config).expect("a valid configuration");
+    poll.registry()
+        .register(&mut own, Token(7), Interest::READABLE)
+        .expect("the token is free");
+    let _browser = std::net::TcpStream::connect(address).expect("it listens");
+    poll.poll(&mut events, None).expect("a poll that works");
+    for _ in 0..2 {
+        for event in &events {
+            assert!(client.handle_event(event), "it is in the range");
+        }
+    }
+    let lines = LINES.take();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_story(&lines, &["WARN an event for token 7, which no connection"]);
+}
+
+#[test]
+fn an_event_of_a_connection_that_was_closed_is_not_taken_for_a_socket_of_the_embedder() {
+    capture(LevelFilter::Warn);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let mut poll = Poll::new().expect("a poll");
+    let mut events = Events::with_capacity(8);
+    let mut buf = ReadBuf::default();
+    let config = Config::new(listener.local_addr().expect("it is bound").into());
+    let mut client =
+        Client::new(poll.registry(), Token(7)..Token(20), config).expect("a valid configuration");
+    let now = Instant::now();
+    let request = Request::responder();
+    client.submit(now, request, Tag(1)).expect("accepted");
+    while client.poll_event(now, &mut buf).is_some() {}
+    poll.poll(&mut events, None).expect("a poll that works");
+    assert!(!events.is_empty(), "the connection is open");
+    client.shutdown(now, Some(now));
+    client.handle_timeout(now);
+    while client.poll_event(now, &mut buf).is_some() {}
+    assert!(client.is_idle(), "the connection is closed");
+    for event in &events {
+        assert!(client.handle_event(event), "it is in the range");
+    }
+    assert_eq!(LINES.take(), [""; 0]);
 }

@@ -104,6 +104,8 @@ impl Server {
                 // Usually too many open files. The waiting connections are accepted when the next one arrives.
                 Err(error) => return log::warn!("cannot accept: {error}"),
             };
+            // Small writes leave at once, and do not wait for the acknowledgement of the one before.
+            let _ = socket.set_nodelay(true);
             let key = self.sessions.vacant_key();
             let token = SESSIONS.start + key;
             let both = Interest::READABLE | Interest::WRITABLE;

@@ -1,6 +1,7 @@
 //! One request: its role, its parameters, its body, and how it may be timed and retried.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::sync::Arc;
 
@@ -12,13 +13,13 @@ use crate::wire::Role;
 /// A request as the embedder states it, before it is submitted.
 ///
 /// ```
-/// use mio_fcgi::{Body, Request};
+/// use mio_fcgi::Request;
 /// let mut request = Request::responder();
 /// request
 ///     .params
 ///     .push("REQUEST_METHOD", "POST")
 ///     .push("SCRIPT_FILENAME", "/srv/www/hello.php");
-/// request.body = Body::bytes("name=world"); // CONTENT_LENGTH is added when it is missing
+/// request.body = "name=world".into(); // CONTENT_LENGTH is added when it is missing
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
@@ -93,10 +94,18 @@ impl Request {
         self
     }
 
-    /// Sets the body; for chains.
+    /// Sets the body, from a [`Body`] or from whatever [converts](Body#conversions) into one; for chains.
+    ///
+    /// ```
+    /// # use mio_fcgi::{Body, Request};
+    /// let posted = Request::responder().with_body("name=world");
+    /// assert_eq!(posted.body.len(), Some(10));
+    /// let pushed = Request::responder().with_body(Body::pushed(None));
+    /// assert_eq!(pushed.body.len(), None);
+    /// ```
     #[must_use]
-    pub fn with_body(mut self, body: Body) -> Self {
-        self.body = body;
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
         self
     }
 
@@ -176,6 +185,10 @@ pub enum Retry {
 
 /// What goes to the application on a stream. It is dropped no later than the request's `End` comes.
 ///
+/// # Conversions
+/// A body is made from static strings and bytes and from `Arc<[u8]>`, none of which are copied, and from `String`,
+/// `Vec<u8>` and [`File`]. Borrowed bytes that are not static are copied by [`Body::bytes`].
+///
 /// # Rewinding
 /// A retry needs the body from its start. Bytes and seekable readers can be rewound; a plain reader and a pushed body
 /// only as long as no byte of the request has left: until then, all that was taken from them is in memory.
@@ -183,6 +196,7 @@ pub struct Body(pub(crate) Content);
 
 pub(crate) enum Content {
     Empty,
+    Static(&'static [u8]),
     Bytes(Vec<u8>),
     Shared(Arc<[u8]>),
     Reader {
@@ -258,6 +272,7 @@ impl Body {
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
             Content::Empty => Some(0),
+            Content::Static(bytes) => Some(bytes.len() as u64),
             Content::Bytes(bytes) => Some(bytes.len() as u64),
             Content::Shared(bytes) => Some(bytes.len() as u64),
             Content::Reader { len, .. }
@@ -283,6 +298,7 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.0 {
             Content::Empty => "Empty",
+            Content::Static(_) => "Static",
             Content::Bytes(_) => "Bytes",
             Content::Shared(_) => "Shared",
             Content::Reader { .. } => "Reader",
@@ -290,6 +306,30 @@ impl fmt::Debug for Body {
             Content::Pushed { .. } => "Pushed",
         };
         f.debug_struct(kind).field("len", &self.len()).finish()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::from(text.as_bytes())
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self(Content::Static(bytes))
+    }
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Body {
+    fn from(bytes: &'static [u8; N]) -> Self {
+        Self::from(bytes.as_slice())
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::bytes(text)
     }
 }
 
@@ -305,6 +345,26 @@ impl From<Arc<[u8]>> for Body {
     }
 }
 
+/// The body is what follows the file's position. Of a regular file the length is known, and a retry seeks back to that
+/// position. Anything else (a pipe, a device, a file whose metadata cannot be read) is a [reader](Body::reader) of
+/// unknown length.
+///
+/// The client reads the file inside its calls, in pieces of at most 64 KiB. A file that shrinks or grows meanwhile fails
+/// the request. Files that state a length of 0 and have content, as below `/proc`, need [`Body::reader`].
+impl From<File> for Body {
+    fn from(mut file: File) -> Self {
+        let metadata = file.metadata().ok().filter(|it| it.is_file());
+        let position = file.stream_position().ok();
+        match metadata.zip(position) {
+            Some((metadata, position)) => {
+                let len = metadata.len().saturating_sub(position);
+                Self::seekable(file, Some(len))
+            }
+            None => Self::reader(file, None),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,7 +372,8 @@ mod tests {
     type Make = fn(&'static [u8]) -> Body;
 
     /// Each kind of body of these bytes.
-    const KINDS: [Make; 5] = [
+    const KINDS: [Make; 6] = [
+        |bytes| bytes.into(),
         |bytes| Body::bytes(bytes),
         |bytes| Body::shared(bytes.into()),
         |bytes| Body::reader(bytes, Some(bytes.len() as u64)),
@@ -358,5 +419,58 @@ mod tests {
         let unknown = Body::reader(&b""[..], None);
         let mut unknown = request(Role::Authorizer, unknown, Body::empty());
         assert_eq!(unknown.check_streams(), refused);
+    }
+
+    #[test]
+    fn static_and_shared_bytes_become_a_body_without_a_copy() {
+        static BYTES: [u8; 4] = *b"body";
+        let shared: Arc<[u8]> = BYTES[..].into();
+        for (body, at) in [
+            (Body::from(&BYTES), BYTES.as_ptr()),
+            (Body::from(&BYTES[..]), BYTES.as_ptr()),
+            (Body::from(Arc::clone(&shared)), shared.as_ptr()),
+        ] {
+            assert_eq!(body.len(), Some(4));
+            let bytes = match &body.0 {
+                Content::Static(bytes) => bytes,
+                Content::Shared(bytes) => &bytes[..],
+                _ => panic!("{body:?}"),
+            };
+            assert_eq!(bytes.as_ptr(), at);
+        }
+        for body in [
+            "body".into(),
+            String::from("body").into(),
+            Body::from(b"body".to_vec()),
+        ] {
+            assert_eq!(body.len(), Some(4));
+        }
+    }
+
+    #[test]
+    fn a_regular_file_is_a_body_from_its_position_on() {
+        let mut file = tempfile::tempfile().expect("a directory for temporary files");
+        io::Write::write_all(&mut file, b"skipped,body").expect("space for 12 bytes");
+        for (position, left) in [(0, 12), (8, 4), (12, 0), (100, 0)] {
+            file.seek(io::SeekFrom::Start(position)).expect("a file");
+            let handle = file.try_clone().expect("a descriptor");
+            let mut body = Body::from(handle);
+            assert_eq!(
+                (body.len(), body.position().ok()),
+                (Some(left), Some(position))
+            );
+            assert!(matches!(body.0, Content::Seekable { .. }), "{body:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_a_reader_of_unknown_length() {
+        let (reader, _writer) = io::pipe().expect("a pipe");
+        let body = Body::from(File::from(std::os::fd::OwnedFd::from(reader)));
+        assert!(
+            matches!(body.0, Content::Reader { len: None, .. }),
+            "{body:?}"
+        );
     }
 }

@@ -202,16 +202,11 @@ impl Data {
 
 fn open(path: &str) -> io::Result<Body> {
     let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
+    if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    Ok(if metadata.is_file() {
-        Body::seekable(file, Some(metadata.len()))
-    } else {
-        // A pipe or a device: its length is not known before its end.
-        Body::reader(file, None)
-    })
+    // The length of a pipe or a device is known at its end.
+    Ok(file.into())
 }
 
 fn uri(text: &str) -> Result<String, &'static str> {

@@ -1,6 +1,6 @@
 //! Bodies: pushed, read, in memory; how much of them the engine holds; and what a retry needs of them.
 
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -349,7 +349,12 @@ fn replayed(body: Body) -> bool {
 #[test]
 fn bodies_that_can_be_rewound_are_sent_again_and_others_are_not() {
     assert!(replayed(Body::bytes("body")));
+    assert!(replayed(Body::from("body")));
     assert!(replayed(Body::shared(b"body"[..].into())));
+    let mut file = tempfile::tempfile().expect("a directory for temporary files");
+    file.write_all(b"head,body").expect("space for 9 bytes");
+    file.seek(SeekFrom::Start(5)).expect("a file");
+    assert!(replayed(Body::from(file)), "from its position");
     let mut cursor = Cursor::new(b"head,body".to_vec());
     cursor.set_position(5);
     assert!(

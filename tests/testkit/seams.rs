@@ -133,7 +133,7 @@ fn a_write_into_a_closed_connection_succeeds_until_the_reset_arrives() {
         let mut sim = sim(plain(), |_| Behavior::new().close());
         let link = link.with_latency(MS).with_capacity(1000);
         server(&mut sim).link(link);
-        let request = Request::responder().with_body(vec![b'x'; 5000].into());
+        let request = Request::responder().with_body(vec![b'x'; 5000]);
         sim.submit(request, Tag(1)).expect("accepted");
         assert!(sim.run_to_end());
         let tally = sim.network().tally();
@@ -150,7 +150,7 @@ fn a_write_that_fails_with_nothing_to_read_is_a_lost_connection() {
     let mut sim = sim(config, |_| Behavior::new().take_nothing());
     let link = Link::default().with_capacity(1000);
     server(&mut sim).link(link);
-    let request = Request::responder().with_body(vec![b'x'; 5000].into());
+    let request = Request::responder().with_body(vec![b'x'; 5000]);
     let handle = sim.submit(request, Tag(1)).expect("accepted");
     assert!(sim.run_to_end());
     let lost = RequestError::ConnectionLost(ConnectionLostReason::Io(ErrorKind::BrokenPipe));

@@ -111,9 +111,11 @@ fn buffer_reader(body: &mut Body, limit: usize) -> Result<(), SubmitError> {
     let read = match &mut body.0 {
         Content::Reader { reader, .. } => reader.by_ref().take(within).read_to_end(&mut bytes),
         Content::Seekable { reader, .. } => reader.by_ref().take(within).read_to_end(&mut bytes),
-        Content::Empty | Content::Bytes(_) | Content::Shared(_) | Content::Pushed { .. } => {
-            return Ok(());
-        }
+        Content::Empty
+        | Content::Static(_)
+        | Content::Bytes(_)
+        | Content::Shared(_)
+        | Content::Pushed { .. } => return Ok(()),
     };
     read.map_err(|error| SubmitError::BodyRead(error.kind()))?;
     if bytes.len() > limit {

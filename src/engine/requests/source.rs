@@ -18,6 +18,7 @@ pub(crate) struct Source {
 /// Where the bytes come from.
 enum Supply {
     Empty,
+    Static(&'static [u8]),
     Bytes(Vec<u8>),
     Shared(Arc<[u8]>),
     Reader(Box<dyn Read + Send>),
@@ -62,6 +63,7 @@ impl Source {
         let declared = declared.or(body.len());
         let supply = match body.0 {
             Content::Empty => Supply::Empty,
+            Content::Static(bytes) => Supply::Static(bytes),
             Content::Bytes(bytes) => Supply::Bytes(bytes),
             Content::Shared(bytes) => Supply::Shared(bytes),
             Content::Reader { reader, .. } => Supply::Reader(reader),
@@ -91,6 +93,7 @@ impl Source {
     pub(crate) fn ready(&self) -> Ready {
         let left = match &self.supply {
             Supply::Empty => 0,
+            Supply::Static(bytes) => bytes.len() as u64 - self.taken,
             Supply::Bytes(bytes) | Supply::Collected(bytes) => bytes.len() as u64 - self.taken,
             Supply::Shared(bytes) => bytes.len() as u64 - self.taken,
             Supply::Reader(_) | Supply::Seekable { .. } => return Ready::Reader,
@@ -122,6 +125,7 @@ impl Source {
     /// Bytes in memory that were taken and are not yet [released](Self::release).
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> &[u8] {
         let (bytes, start) = match &self.supply {
+            Supply::Static(bytes) => (*bytes, offset),
             Supply::Bytes(bytes) | Supply::Collected(bytes) => (bytes.as_slice(), offset),
             Supply::Shared(bytes) => (&bytes[..], offset),
             Supply::Pushed(pushed) => (&pushed.bytes[pushed.sent..], offset - pushed.offset),
@@ -141,6 +145,7 @@ impl Source {
             Supply::Reader(reader) => reader,
             Supply::Seekable { reader, .. } => reader,
             Supply::Empty
+            | Supply::Static(_)
             | Supply::Bytes(_)
             | Supply::Shared(_)
             | Supply::Pushed(_)
@@ -250,6 +255,7 @@ impl Source {
     pub(crate) fn is_repeatable(&self) -> bool {
         match &self.supply {
             Supply::Empty
+            | Supply::Static(_)
             | Supply::Bytes(_)
             | Supply::Shared(_)
             | Supply::Collected(_)
@@ -278,6 +284,7 @@ impl Source {
             }
             // These are read again from the start by `rewind`.
             Supply::Empty
+            | Supply::Static(_)
             | Supply::Bytes(_)
             | Supply::Shared(_)
             | Supply::Collected(_)
@@ -289,7 +296,11 @@ impl Source {
     /// Goes back to the start for a retry. False when that is not possible.
     pub(crate) fn rewind(&mut self) -> bool {
         let possible = match &mut self.supply {
-            Supply::Empty | Supply::Bytes(_) | Supply::Shared(_) | Supply::Collected(_) => true,
+            Supply::Empty
+            | Supply::Static(_)
+            | Supply::Bytes(_)
+            | Supply::Shared(_)
+            | Supply::Collected(_) => true,
             Supply::Reader(_) => self.taken == 0,
             Supply::Pushed(pushed) => pushed.offset == 0,
             Supply::Seekable { reader, origin } => {

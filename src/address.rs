@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -25,6 +25,18 @@ use thiserror::Error;
 /// assert_eq!(address.to_string(), "unix:/run/php/php8.2-fpm.sock");
 /// assert!("localhost".parse::<Address>().is_err(), "a TCP address needs a port");
 /// # Ok::<(), mio_fcgi::AddressError>(())
+/// ```
+///
+/// Socket addresses and paths convert with `into`. A path is not checked there:
+/// [`Config::validate`](crate::Config::validate) reports one that is empty, too long or contains a NUL.
+///
+/// ```
+/// use std::net::Ipv4Addr;
+/// use std::path::Path;
+/// use mio_fcgi::Config;
+///
+/// let tcp = Config::new((Ipv4Addr::LOCALHOST, 9000).into());
+/// let unix = Config::new(Path::new("/run/php").join("php8.2-fpm.sock").into());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -204,7 +216,62 @@ impl From<SocketAddr> for Address {
     }
 }
 
-/// Why a text is not an [`Address`]: the caller's to mend.
+impl From<SocketAddrV4> for Address {
+    fn from(address: SocketAddrV4) -> Self {
+        Self::Tcp(address.into())
+    }
+}
+
+impl From<SocketAddrV6> for Address {
+    fn from(address: SocketAddrV6) -> Self {
+        Self::Tcp(address.into())
+    }
+}
+
+/// An IP address and a port, as for [`SocketAddr`].
+impl<I: Into<std::net::IpAddr>> From<(I, u16)> for Address {
+    fn from(address: (I, u16)) -> Self {
+        Self::Tcp(address.into())
+    }
+}
+
+/// The path of a Unix socket.
+impl From<PathBuf> for Address {
+    fn from(path: PathBuf) -> Self {
+        Self::Unix(path)
+    }
+}
+
+/// The path of a Unix socket.
+impl From<&Path> for Address {
+    fn from(path: &Path) -> Self {
+        Self::Unix(path.to_owned())
+    }
+}
+
+/// The address of a Unix socket, such as the `local_addr` of a listener.
+///
+/// # Errors
+/// [`AddressError::Unnamed`] for a socket that is bound to no path and no name; [`AddressError::NotUtf8`] for an abstract
+/// name that is no text.
+#[cfg(unix)]
+impl TryFrom<std::os::unix::net::SocketAddr> for Address {
+    type Error = AddressError;
+
+    fn try_from(address: std::os::unix::net::SocketAddr) -> Result<Self, AddressError> {
+        if let Some(path) = address.as_pathname() {
+            return Ok(Self::Unix(path.to_owned()));
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(&address) {
+            let name = str::from_utf8(name).map_err(|_| AddressError::NotUtf8)?;
+            return Ok(Self::Abstract(name.to_owned()));
+        }
+        Err(AddressError::Unnamed)
+    }
+}
+
+/// Why a text or a socket's address is not an [`Address`]: the caller's to mend.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AddressError {
@@ -224,6 +291,12 @@ pub enum AddressError {
         /// The most that the system takes.
         limit: usize,
     },
+    /// The address of a Unix socket that is bound to nothing.
+    #[error("the Unix socket has no name: bind it to a path, or to an abstract name")]
+    Unnamed,
+    /// An abstract name that is not UTF-8.
+    #[error("the abstract name of the Unix socket is not UTF-8: choose one that is text")]
+    NotUtf8,
     /// No port in a TCP address.
     #[error("'{text}' has no port: write host:port, or unix:/path for a Unix socket")]
     MissingPort {
@@ -365,6 +438,48 @@ mod tests {
         let len = 2 * limit;
         let too_long = AddressError::PathTooLong { len, limit };
         assert_eq!(error(&format!("unix:{}", "\u{e9}".repeat(limit))), too_long);
+    }
+
+    #[test]
+    fn socket_addresses_and_paths_convert() {
+        for text in ["127.0.0.1:9000", "[::1]:9000"] {
+            let parsed: Address = text.parse().expect("an address");
+            let address: SocketAddr = text.parse().expect("an address");
+            assert_eq!(Address::from(address), parsed);
+            assert_eq!(Address::from((address.ip(), 9000)), parsed);
+            let by_family = match address {
+                SocketAddr::V4(address) => Address::from(address),
+                SocketAddr::V6(address) => Address::from(address),
+            };
+            assert_eq!(by_family, parsed);
+        }
+        let path = Path::new("/run/a.sock");
+        assert_eq!(Address::from(path), Address::Unix(path.to_owned()));
+        assert_eq!(Address::from(path.to_owned()), Address::from(path));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_address_of_a_unix_socket_converts_if_it_has_one() {
+        use std::os::unix::net::{SocketAddr, UnixStream};
+        let named = SocketAddr::from_pathname("/run/a.sock").expect("short enough");
+        assert_eq!(Address::try_from(named), "unix:/run/a.sock".parse());
+        let (one, _other) = UnixStream::pair().expect("two sockets");
+        let unnamed = one.local_addr().expect("a socket");
+        assert_eq!(Address::try_from(unnamed), Err(AddressError::Unnamed));
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn an_abstract_name_converts_if_it_is_text() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::SocketAddr;
+        let converted = |name: &[u8]| {
+            let address = SocketAddr::from_abstract_name(name).expect("short enough");
+            Address::try_from(address)
+        };
+        assert_eq!(converted(b"name"), "unix:@name".parse());
+        assert_eq!(converted(b"\xff"), Err(AddressError::NotUtf8));
     }
 
     /// The limit is the system's: one byte more does not fit its structure.

@@ -74,6 +74,8 @@ pub(crate) fn addresses() -> Vec<(AddressError, &'static str)> {
         (AddressError::Empty, "unix:/path"),
         (AddressError::Nul, "must not"),
         (AddressError::PathTooLong { len, limit }, "at most 107"),
+        (AddressError::Unnamed, "bind it"),
+        (AddressError::NotUtf8, "text"),
         (AddressError::MissingPort { text }, "host:port"),
         (AddressError::Port { port }, "between 0 and 65535"),
         (AddressError::Host { name }, "in brackets"),

@@ -144,7 +144,7 @@ pub use event::{
     ServerValues, Tag,
 };
 pub use net::{Client, ReadBuf};
-pub use params::{Params, SharedParams};
+pub use params::{Params, ParamsIter, SharedParams};
 pub use report::{Report, Timings};
 pub use request::{Body, Request, Retry};
 

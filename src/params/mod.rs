@@ -5,20 +5,33 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::SubmitError;
-use crate::wire::{self, Pairs};
+use crate::wire;
 
 mod declared;
+mod iter;
 mod lengths;
 mod method;
 
 pub(crate) use declared::Declared;
+pub use iter::ParamsIter;
 use lengths::{MAX_MEMORY, UNENCODABLE, encodable};
 use method::Method;
 
 /// The parameters of a request: name-value pairs, encoded when they are pushed (FastCGI 1.0, 3.4).
 ///
-/// Order and duplicates are kept; PHP uses the last value of a name. Names and values need not be UTF-8. `Debug` shows
-/// names and lengths, no values.
+/// Order and duplicates are kept; PHP lets the last of a name win. Bytes need not be UTF-8.
+/// `Debug` shows names and lengths, no values.
+///
+/// ```
+/// use mio_fcgi::Params;
+///
+/// let mut params = Params::from_iter([("SCRIPT_NAME", "/index.php"), ("QUERY_STRING", "a=b")]);
+/// params.push("REQUEST_METHOD", "GET");
+/// for (name, value) in &params {
+///     println!("{}: {} bytes", name.escape_ascii(), value.len());
+/// }
+/// assert_eq!(params.iter().count(), 3);
+/// ```
 #[derive(Clone, Default)]
 pub struct Params {
     shared: Option<SharedParams>,
@@ -137,10 +150,11 @@ impl Params {
         self.memory.resize(len, 0);
     }
 
-    /// The pairs in order, those of the shared block first.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let [shared, own] = self.encoded_parts().map(Pairs::new);
-        shared.chain(own).filter_map(Result::ok)
+    /// The pairs, those of the shared block first.
+    #[inline]
+    #[must_use]
+    pub fn iter(&self) -> ParamsIter<'_> {
+        ParamsIter::new(self)
     }
 
     /// The last value of a name.
@@ -420,5 +434,22 @@ mod tests {
         assert_eq!(params.content_length(), Declared::Bytes(4));
         let copy: Params = params.iter().collect();
         assert!(copy.iter().eq(params.iter()));
+    }
+
+    #[test]
+    fn params_are_iterated_by_reference_and_extend_others() {
+        let mut constants = Params::default();
+        constants.push("A", "1");
+        let mut params = Params::with_shared(&constants.into_shared());
+        params.push("B", "2");
+        let mut names = Vec::new();
+        for (name, _) in &params {
+            names.push(name);
+        }
+        assert_eq!(names, [b"A", b"B"]);
+        let mut longer = Params::from_iter([("Z", "0")]);
+        longer.extend(&params);
+        let values: Vec<&[u8]> = longer.iter().map(|pair| pair.1).collect();
+        assert_eq!(values, [b"0", b"1", b"2"]);
     }
 }

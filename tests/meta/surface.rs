@@ -12,10 +12,10 @@ use mio_fcgi::{
     Action, Address, AddressError, Backoff, Body, BodyError, Client, CloseReason, Commands,
     Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle,
     ConnectionLostReason, Counters, Delivery, Disconnected, Engine, Event, Failure, Limits,
-    Multiplex, OverflowPolicy, OwnedEvent, Params, PauseBuffer, Phase, ProtocolError, ReadBuf,
-    Report, Request, RequestError, RequestGauges, RequestHandle, Retry, ServerValues, SharedParams,
-    Stats, StdinError, SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit, UnknownLength,
-    blocking,
+    Multiplex, OverflowPolicy, OwnedEvent, Params, ParamsIter, PauseBuffer, Phase, ProtocolError,
+    ReadBuf, Report, Request, RequestError, RequestGauges, RequestHandle, Retry, ServerValues,
+    SharedParams, Stats, StdinError, SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit,
+    UnknownLength, blocking,
 };
 
 /// Calls a function for each type of a list.
@@ -33,7 +33,8 @@ fn everything_can_move_to_another_thread() {
 #[test]
 fn values_and_errors_can_be_shared_among_threads() {
     fn is_shared<T: Send + Sync>() {}
-    each!(is_shared: Address, Config, Limits, Timeouts, PauseBuffer, Params, SharedParams, Stats, Report);
+    each!(is_shared: Address, Config, Limits, Timeouts, PauseBuffer, Stats, Report);
+    each!(is_shared: Params, ParamsIter<'static>, SharedParams);
     each!(is_shared: Event<&'static [u8]>, OwnedEvent, Response, Incomplete, Script, ScriptMap);
     each!(is_shared: blocking::Call<'static>);
     each!(is_shared: RequestHandle, ConnectionHandle, Tag, Action, Disconnected);

@@ -103,6 +103,27 @@ where
         }
     }
 
+    /// Sets the protocol version, such as `HTTP/2.0`; for chains.
+    #[must_use]
+    pub fn with_protocol(mut self, protocol: &'a [u8]) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// Sets which fields are passed, and how; for chains.
+    #[must_use]
+    pub fn with_rules(mut self, rules: FieldRules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Sets whether the client came by TLS; for chains.
+    #[must_use]
+    pub fn with_https(mut self, https: bool) -> Self {
+        self.https = https;
+        self
+    }
+
     /// Sets [`remote`](Self::remote), the client's address.
     #[must_use]
     pub fn with_remote(mut self, address: SocketAddr) -> Self {
@@ -117,10 +138,24 @@ where
         self
     }
 
+    /// Sets `SERVER_NAME`, instead of what the client's `Host` says; for chains.
+    #[must_use]
+    pub fn with_server_name(mut self, name: &'a [u8]) -> Self {
+        self.server_name = Some(name);
+        self
+    }
+
     /// Sets [`content_length`](Self::content_length), the length of the body in bytes.
     #[must_use]
     pub fn with_content_length(mut self, bytes: u64) -> Self {
         self.content_length = Some(bytes);
+        self
+    }
+
+    /// Sets whether the request goes to an Authorizer, which is given fewer variables; for chains.
+    #[must_use]
+    pub fn with_authorizer(mut self, authorizer: bool) -> Self {
+        self.authorizer = authorizer;
         self
     }
 

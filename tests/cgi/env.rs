@@ -48,11 +48,11 @@ fn a_whole_request_becomes_these_parameters_in_this_order() {
         ("Content-Length", "999"),
         ("X-Id", " 7 "),
     ]);
-    let mut env = Env::new(b"POST", b"/a%20b/index.php/more?q=1?2", fields, &script)
+    let env = Env::new(b"POST", b"/a%20b/index.php/more?q=1?2", fields, &script)
+        .with_https(true)
         .with_server(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 8443)))
         .with_remote("[::ffff:192.0.2.9]:50000".parse().expect("an address"))
         .with_content_length(5);
-    env.https = true;
     let mut params = Params::default();
     env.write_to(&mut params).expect("a valid request");
     let software = format!("mio-fcgi/{}", env!("CARGO_PKG_VERSION"));
@@ -157,10 +157,47 @@ fn the_servers_name_is_set_or_from_host_or_its_address() {
 }
 
 #[test]
+fn each_setting_has_a_method_for_chains() {
+    let script = Script::default();
+    let mut rules = FieldRules::default();
+    rules.pass_authorization = true;
+    let address = SocketAddr::from(([192, 0, 2, 1], 443));
+    let env = Env::new(b"GET", b"/", bytes(&[("Authorization", "x")]), &script)
+        .with_protocol(b"HTTP/2.0")
+        .with_rules(rules)
+        .with_https(true)
+        .with_server(address)
+        .with_remote(address)
+        .with_server_name(b"example.org")
+        .with_content_length(3)
+        .with_authorizer(false);
+    let mut params = Params::default();
+    env.write_to(&mut params).expect("valid");
+    for (name, value) in [
+        ("SERVER_PROTOCOL", "HTTP/2.0"),
+        ("HTTP_AUTHORIZATION", "x"),
+        ("HTTPS", "on"),
+        ("REQUEST_SCHEME", "https"),
+        ("SERVER_ADDR", "192.0.2.1"),
+        ("REMOTE_PORT", "443"),
+        ("SERVER_NAME", "example.org"),
+        ("CONTENT_LENGTH", "3"),
+    ] {
+        assert_eq!(get(&params, name).as_deref(), Some(value), "{name}");
+    }
+    let without = env.with_https(false).with_authorizer(true);
+    params.clear();
+    without.write_to(&mut params).expect("valid");
+    assert_eq!(get(&params, "HTTPS"), None);
+    assert_eq!(get(&params, "CONTENT_LENGTH"), None);
+}
+
+#[test]
 fn an_authorizer_is_not_told_of_path_and_body() {
     let script = Script::new("/srv", "/x.php", "/y");
-    let mut env = Env::new(b"POST", b"/x.php/y", bytes(&[]), &script).with_content_length(3);
-    env.authorizer = true;
+    let env = Env::new(b"POST", b"/x.php/y", bytes(&[]), &script)
+        .with_content_length(3)
+        .with_authorizer(true);
     let mut params = Params::default();
     env.write_to(&mut params).expect("valid");
     for name in [

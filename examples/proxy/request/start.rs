@@ -1,6 +1,6 @@
 //! The start of a request: what it asks for, and who responds to it.
 
-use mio_fcgi::cgi::{Env, EnvError, ForbiddenReason, Resolution, Script};
+use mio_fcgi::cgi::{Env, EnvError, FieldRules, ForbiddenReason, Resolution, Script};
 use mio_fcgi::{Body, Request};
 
 use super::error_page::TEXT;
@@ -139,17 +139,21 @@ fn write_params(
     request: &mut Request,
 ) -> Result<(), EnvError> {
     request.params.set_shared(cx.constants());
-    let mut env = Env::new(
+    let protocol: &[u8] = match head.is_http11 {
+        true => b"HTTP/1.1",
+        false => b"HTTP/1.0",
+    };
+    let mut rules = FieldRules::default();
+    rules.pass_authorization = cx.options().pass_authorization;
+    Env::new(
         head.method.as_bytes(),
         head.target.as_bytes(),
         head.fields_for_application(),
         script,
-    );
-    env.rules.pass_authorization = cx.options().pass_authorization;
-    if !head.is_http11 {
-        env.protocol = b"HTTP/1.0";
-    }
-    env.server = Some(socket.local());
-    env.remote = Some(socket.peer());
-    env.write_to(&mut request.params)
+    )
+    .with_protocol(protocol)
+    .with_rules(rules)
+    .with_server(socket.local())
+    .with_remote(socket.peer())
+    .write_to(&mut request.params)
 }

@@ -25,8 +25,8 @@ pub struct Report {
     pub timings: Timings,
 }
 
-/// One line for a log: `56 bytes sent, 10 received, server 0, reused; assigned after 1ms, …, ended after 7ms`.
-/// What did not happen is left out.
+/// One line for a log, under the names of [`Timings`]; what did not happen is left out:
+/// `56 bytes sent, 10 received, server 0, reused; queued 1.0ms, sent 1.2ms, first byte 5.0ms, last byte 6.1ms, total 7.0ms`.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -45,17 +45,18 @@ impl fmt::Display for Report {
         }
         f.write_str("; ")?;
         let timings = self.timings;
-        for (what, when) in [
-            ("assigned", timings.queued()),
+        for (name, time) in [
+            ("queued", timings.queued()),
+            ("connect", timings.connect()),
             ("sent", timings.sent()),
             ("first byte", timings.first_byte()),
             ("last byte", timings.last_byte()),
         ] {
-            if let Some(when) = when {
-                write!(f, "{what} after {when:.1?}, ")?;
+            if let Some(time) = time {
+                write!(f, "{name} {time:.1?}, ")?;
             }
         }
-        write!(f, "ended after {:.1?}", timings.total())
+        write!(f, "total {:.1?}", timings.total())
     }
 }
 
@@ -71,38 +72,38 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// A connection was assigned: the time waited in the queue, connecting included.
+    /// When the request got its connection: the time in the queue, which includes the time to connect.
     #[must_use]
     pub fn queued(&self) -> Option<Duration> {
         self.queued.map(Elapsed::duration)
     }
 
-    /// How long that connection took to connect, when it was opened for waiting requests and
-    /// this is its first.
+    /// How long the connection took to open, if it was opened for queued requests and this request is its first. A
+    /// part of [`queued`](Self::queued), not a time since `submit`.
     #[must_use]
     pub fn connect(&self) -> Option<Duration> {
         self.connect.map(Elapsed::duration)
     }
 
-    /// The last byte of the request was handed to the transport.
+    /// When the last byte of the request was handed to the transport.
     #[must_use]
     pub fn sent(&self) -> Option<Duration> {
         self.sent.map(Elapsed::duration)
     }
 
-    /// The first byte of output arrived.
+    /// When the first byte of output arrived.
     #[must_use]
     pub fn first_byte(&self) -> Option<Duration> {
         self.first_byte.map(Elapsed::duration)
     }
 
-    /// The last byte of output so far arrived.
+    /// When the last byte of output arrived.
     #[must_use]
     pub fn last_byte(&self) -> Option<Duration> {
         self.last_byte.map(Elapsed::duration)
     }
 
-    /// The end.
+    /// When the request ended.
     #[must_use]
     pub fn total(&self) -> Duration {
         self.total.duration()
@@ -150,10 +151,7 @@ mod tests {
             },
             ..Report::default()
         };
-        assert_eq!(
-            waited.to_string(),
-            "0 bytes sent, 0 received; ended after 1.5s"
-        );
+        assert_eq!(waited.to_string(), "0 bytes sent, 0 received; total 1.5s");
         let served = Report {
             bytes_sent: 56,
             bytes_received: 10,
@@ -161,8 +159,11 @@ mod tests {
             retries: 1,
             reused: true,
             timings: Timings {
-                queued: Some(Elapsed::default()),
+                queued: Some(Elapsed::from_nanos(400_000)),
+                connect: Some(Elapsed::from_nanos(300_000)),
+                sent: Some(Elapsed::from_nanos(500_000)),
                 first_byte: Some(Elapsed::from_nanos(2_500_000)),
+                last_byte: Some(Elapsed::from_nanos(1_400_000_000)),
                 ..waited.timings
             },
             ..Report::default()
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!(
             served.to_string(),
             "56 bytes sent, 10 received, server 2, retries 1, reused; \
-             assigned after 0.0ns, first byte after 2.5ms, ended after 1.5s"
+             queued 400.0µs, connect 300.0µs, sent 500.0µs, first byte 2.5ms, last byte 1.4s, total 1.5s"
         );
     }
 }

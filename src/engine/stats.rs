@@ -4,7 +4,12 @@ use std::fmt;
 
 use super::close_reason::CloseReason;
 
-/// A snapshot of an engine's gauges and counters. Taking it walks all requests and connections.
+/// A snapshot of an engine. Gauges are counted when asked for: the cost is that of walking all
+/// requests and connections.
+///
+/// `Display` is one line for a log. Zeros are left out, and `none` is a group of zeros:
+///
+/// `connections: idle 5, busy 3; requests: active 3; total: submitted 120, completed 116, failed 1, reused 112, …`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -167,21 +172,179 @@ impl Counters {
 }
 
 impl Closed {
+    fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
     fn occurred(&self) -> impl Iterator<Item = (CloseReason, u64)> {
         let all = CloseReason::ALL.iter().copied().zip(self.0);
         all.filter(|(_, count)| *count > 0)
     }
 }
 
-/// Shows only the reasons that occurred.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connections: {}", self.connections)?;
+        write!(f, "; requests: {}", self.requests)?;
+        if self.bytes_buffered > 0 {
+            write!(f, "; bytes buffered {}", self.bytes_buffered)?;
+        }
+        write!(f, "; total: {}", self.counters)
+    }
+}
+
+/// For a log: each state with its number of connections, zeros left out.
+impl fmt::Display for ConnectionGauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gauges = [
+            ("connecting", self.connecting),
+            ("probing", self.probing),
+            ("idle", self.idle),
+            ("busy", self.busy),
+            ("draining", self.draining),
+        ];
+        write_nonzero(f, gauges.map(|(name, count)| (name, count as u64)))
+    }
+}
+
+/// For a log: each state with its number of requests, zeros left out.
+impl fmt::Display for RequestGauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gauges = [
+            ("buffering", self.buffering),
+            ("queued", self.queued),
+            ("connecting", self.connecting),
+            ("active", self.active),
+            ("draining", self.draining),
+            ("aborting", self.aborting),
+            ("paused", self.paused),
+        ];
+        write_nonzero(f, gauges.map(|(name, count)| (name, count as u64)))
+    }
+}
+
+/// For a log: each counter, zeros left out. Closed connections are counted together, whatever the reason.
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counters = [
+            ("submitted", self.submitted),
+            ("completed", self.completed),
+            ("failed", self.failed),
+            ("retries", self.retries),
+            ("reused", self.reused),
+            ("connected", self.connected),
+            ("connect failures", self.connect_failures),
+            ("backlog full", self.backlog_full),
+            ("shortages", self.shortages),
+            ("protocol errors", self.protocol_errors),
+            ("records ignored", self.records_ignored),
+            ("closed", self.closed.total()),
+            ("bytes sent", self.bytes_sent),
+            ("bytes received", self.bytes_received),
+        ];
+        write_nonzero(f, counters)
+    }
+}
+
+/// Writes `name count` of those that are not zero, or `none`.
+fn write_nonzero<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    counts: [(&str, u64); N],
+) -> fmt::Result {
+    let mut separator = "";
+    for (name, count) in counts.into_iter().filter(|it| it.1 > 0) {
+        write!(f, "{separator}{name} {count}")?;
+        separator = ", ";
+    }
+    if separator.is_empty() {
+        f.write_str("none")?;
+    }
+    Ok(())
+}
+
+/// Shows the reasons that occurred.
 impl fmt::Debug for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.occurred()).finish()
     }
 }
 
-#[cfg(all(test, target_pointer_width = "64"))]
+#[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn stats_are_one_line_for_a_log() {
+        let mut stats = Stats::default();
+        assert_eq!(
+            stats.to_string(),
+            "connections: none; requests: none; total: none"
+        );
+        stats.connections.idle = 5;
+        stats.connections.busy = 3;
+        stats.requests.active = 2;
+        stats.counters.submitted = 120;
+        stats.counters.completed = 118;
+        assert_eq!(
+            stats.to_string(),
+            "connections: idle 5, busy 3; requests: active 2; total: submitted 120, completed 118"
+        );
+    }
+
+    #[test]
+    fn the_line_has_every_figure_that_is_not_zero() {
+        let mut counters = Counters {
+            submitted: 1,
+            completed: 2,
+            failed: 3,
+            retries: 4,
+            reused: 5,
+            connected: 6,
+            connect_failures: 7,
+            backlog_full: 8,
+            shortages: 9,
+            protocol_errors: 10,
+            records_ignored: 11,
+            bytes_sent: 12,
+            bytes_received: 13,
+            closed: Closed::default(),
+        };
+        counters.note_closed(CloseReason::ALL[0]);
+        counters.note_closed(CloseReason::ALL[1]);
+        let stats = Stats {
+            connections: ConnectionGauges {
+                connecting: 1,
+                probing: 2,
+                idle: 3,
+                busy: 4,
+                draining: 5,
+            },
+            requests: RequestGauges {
+                buffering: 1,
+                queued: 2,
+                connecting: 3,
+                active: 4,
+                draining: 5,
+                aborting: 6,
+                paused: 7,
+            },
+            bytes_buffered: 65_536,
+            counters,
+        };
+        assert_eq!(
+            stats.to_string(),
+            "connections: connecting 1, probing 2, idle 3, busy 4, draining 5; \
+             requests: buffering 1, queued 2, connecting 3, active 4, draining 5, aborting 6, paused 7; \
+             bytes buffered 65536; \
+             total: submitted 1, completed 2, failed 3, retries 4, reused 5, connected 6, connect failures 7, \
+             backlog full 8, shortages 9, protocol errors 10, records ignored 11, closed 2, bytes sent 12, \
+             bytes received 13"
+        );
+    }
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod sizes {
     use crate::engine::requests::Request;
     use crate::engine::{Action, Connection};
     use crate::{Config, Engine, Event};

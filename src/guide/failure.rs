@@ -219,7 +219,7 @@
 //! assert_eq!(
 //!     line(Tag(7), &failure),
 //!     "client 7: timed out: no byte of a response within timeouts.first_byte (sent, no answer: the application may \
-//!      have acted), after it was sent, before any output; 0 bytes sent, 0 received; ended after 0.0ns"
+//!      have acted), after it was sent, before any output; 0 bytes sent, 0 received; total 0.0ns"
 //! );
 //! ```
 //!

@@ -203,10 +203,9 @@ impl Load<'_> {
 
     /// How long to wait: for the FastCGI client, the next request, the next progress line.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        let own = [self.next_due, self.tally.progress_due()];
-        let own = own.into_iter().flatten().min();
-        let own = own.map(|at| at.saturating_duration_since(now));
-        let client = self.client.timeout(now);
-        own.into_iter().chain(client).min()
+        let client = self.client.deadline(now);
+        let due = [self.next_due, self.tally.progress_due(), client];
+        let next = due.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(now))
     }
 }

@@ -212,7 +212,7 @@ mod tests {
                     engine.handle_closed(now, connection, Disconnected::BacklogFull);
                 }
             }
-            now = engine.poll_timeout().expect("a waiting request");
+            now = engine.deadline(now).expect("a waiting request");
             engine.handle_timeout(now);
         }
         assert_eq!(tries[..6], [0, 50, 150, 350, 550, 750]);

@@ -1,5 +1,7 @@
 //! Getters: methods that read the state of the engine and change nothing.
 
+use std::time::{Duration, Instant};
+
 use super::connection::{self, Connection, State, Transmit};
 use super::requests::State as RequestState;
 use super::{ConnectionGauges, Engine, RequestGauges, Stats};
@@ -28,6 +30,24 @@ impl Engine {
     pub fn is_shut_down(&self) -> bool {
         self.lifecycle.has_stopped() || self.is_stopped_now()
     }
+
+    /// How long the driver may wait before it calls [`handle_timeout`](Self::handle_timeout), once all outputs are taken
+    /// (see [`has_output`](Self::has_output)). Zero when the call is due, `None` when no time limit runs.
+    ///
+    /// The wait may be a little too short: ask again after it.
+    #[must_use]
+    pub fn timeout(&self, now: Instant) -> Option<Duration> {
+        let due = self.timers.next()?;
+        Some(due.saturating_duration_since(self.timeline.peek(now)))
+    }
+
+    /// The end of [`timeout`](Self::timeout) as an instant, never before `now`.
+    #[must_use]
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let due = self.timeline.instant(self.timers.next()?)?;
+        Some(due.max(now))
+    }
+
 
     /// Whether the shutdown is complete and the driver has not taken a turn since.
     pub(super) fn is_stopped_now(&self) -> bool {

@@ -14,11 +14,11 @@
 //!   [`handle_transmitted`](Engine::handle_transmitted),
 //!   [`handle_closed`](Engine::handle_closed), [`handle_timeout`](Engine::handle_timeout).
 //! * **Outputs**, each taken until `None`: [`poll_received`](Engine::poll_received) while there are
-//!   bytes to feed, [`poll_event`](Engine::poll_event), [`poll_action`](Engine::poll_action),
-//!   [`poll_timeout`](Engine::poll_timeout).
+//!   bytes to feed, [`poll_event`](Engine::poll_event), [`poll_action`](Engine::poll_action).
 //! * **Getters**: [`transmit`](Engine::transmit), [`wants_write`](Engine::wants_write),
 //!   [`wants_read`](Engine::wants_read), [`reads_first`](Engine::reads_first),
-//!   [`is_idle`](Engine::is_idle), [`has_output`](Engine::has_output), [`stats`](Engine::stats).
+//!   [`timeout`](Engine::timeout), [`deadline`](Engine::deadline), [`is_idle`](Engine::is_idle),
+//!   [`has_output`](Engine::has_output), [`stats`](Engine::stats).
 //!
 //! Methods may be called in any order. `now` may repeat or be late; an instant earlier than one passed before counts as
 //! that one. The same calls with the same instants give the same outputs.
@@ -237,20 +237,21 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn the_wait_for_the_next_deadline_counts_from_the_callers_instant_and_is_nothing_behind_it() {
+    fn the_next_deadline_counts_from_the_callers_instant_and_is_never_before_it() {
         let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
         let mut engine = Engine::new(config).expect("a valid configuration");
         let now = Instant::now();
-        assert_eq!(engine.until_timeout(now), None);
+        assert_eq!((engine.timeout(now), engine.deadline(now)), (None, None));
         let submitted = engine.submit(now, Request::responder(), Tag(0));
         submitted.expect("accepted");
         let connect = engine.config.connect_timeout;
         let third = connect / 3;
-        assert_eq!(engine.until_timeout(now), Some(connect));
-        assert_eq!(engine.until_timeout(now + third), Some(connect - third));
-        assert_eq!(
-            engine.until_timeout(now + 2 * connect),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(engine.timeout(now), Some(connect));
+        assert_eq!(engine.deadline(now), Some(now + connect));
+        assert_eq!(engine.timeout(now + third), Some(connect - third));
+        assert_eq!(engine.deadline(now + third), Some(now + connect));
+        assert_eq!(engine.timeout(now + 2 * connect), Some(Duration::ZERO));
+        let later = now + 2 * connect;
+        assert_eq!(engine.deadline(later), Some(later));
     }
 }

@@ -1,6 +1,6 @@
-//! Outputs of the engine, each taken until `None`: events, actions, bytes to write, the next deadline.
+//! Outputs of the engine, each taken until `None`: events, actions, bytes to be written.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::connection::Received;
 use super::requests::Kept;
@@ -161,19 +161,6 @@ impl Engine {
             return Some(action);
         }
         None
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout) next. May be a little early. `None` when no timer is
-    /// armed.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timeline.instant(self.timers.next()?)
-    }
-
-    /// How long it is from `now` until [`poll_timeout`](Self::poll_timeout).
-    pub(crate) fn until_timeout(&self, now: Instant) -> Option<Duration> {
-        let due = self.timers.next()?;
-        Some(due.saturating_duration_since(self.timeline.peek(now)))
     }
 
     /// Appends the bytes to write to a connection next to `out` and counts them as written. Returns the number of bytes

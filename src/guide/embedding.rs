@@ -58,7 +58,7 @@
 //!
 //! **1. Wait.** [`wait`](Client::wait) does it all. With deadlines of your own, call [`mio::Poll::poll`] yourself, with
 //! the shortest of them and of [`timeout`](Client::timeout), which is zero while the client has work and `None` when
-//! nothing is due. Ask it right before each `poll`, after the last command: a value kept from before does not know of a
+//! nothing is due. [`deadline`](Client::deadline) is the same as an instant. Ask for it right before each `poll`, after the last command: a value kept from before does not know of a
 //! request submitted since. `poll` may return [`Interrupted`](std::io::ErrorKind::Interrupted) when a signal comes: go
 //! on.
 //!
@@ -69,9 +69,8 @@
 //! # use mio_fcgi::Client;
 //! fn wait(poll: &mut Poll, events: &mut Events, client: &Client, mine: Option<Instant>) -> io::Result<()> {
 //!     let now = Instant::now();
-//!     let mine = mine.map(|deadline| deadline.saturating_duration_since(now));
-//!     let shortest = [mine, client.timeout(now)].into_iter().flatten().min();
-//!     match poll.poll(events, shortest) {
+//!     let next = [mine, client.deadline(now)].into_iter().flatten().min();
+//!     match poll.poll(events, next.map(|at| at.saturating_duration_since(now))) {
 //!         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
 //!             events.clear(); // a signal, and no event
 //!             Ok(())

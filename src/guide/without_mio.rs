@@ -15,8 +15,8 @@
 //!    became false is fed all the same.
 //! 5. **Events.** Take [`poll_event`](Engine::poll_event) until `None`; its buffer is only scratch memory for output
 //!    that was held back.
-//! 6. **Time.** Call [`handle_timeout`](Engine::handle_timeout) when [`poll_timeout`](Engine::poll_timeout) is due. It
-//!    may be due a little early: then ask again.
+//! 6. **Time.** Call [`handle_timeout`](Engine::handle_timeout) after [`timeout`](Engine::timeout), or at
+//!    [`deadline`](Engine::deadline), which is the same as an instant. Either may be a little early: then ask again.
 //!
 //! Work makes work, so repeat 1 to 5 until nothing moves, then wait. Any order is right, and an engine with something to
 //! do reports it: [`has_output`](Engine::has_output).
@@ -127,7 +127,7 @@
 //!     }
 //!     if !moved {
 //!         // A real driver waits here.
-//!         now = engine.poll_timeout().map_or(now, |due| due.max(now));
+//!         now = engine.deadline(now).unwrap_or(now);
 //!         engine.handle_timeout(now);
 //!     }
 //! }

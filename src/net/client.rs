@@ -89,15 +89,27 @@ impl Client {
         }
     }
 
-    /// How long to wait in `poll`: zero while there is work, `None` when nothing is due, and at most 24 days.
+    /// How long the loop may wait in `poll`: zero while the client has work to do, `None` when no time limit runs.
     #[must_use]
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.reading.is_some() || !self.turns.is_empty() || self.engine.has_output() {
+        if self.has_work() {
             return Some(Duration::ZERO);
         }
-        self.engine
-            .until_timeout(now)
-            .map(|it| it.min(LONGEST_WAIT))
+        self.engine.timeout(now).map(|it| it.min(LONGEST_WAIT))
+    }
+
+    /// The end of [`timeout`](Self::timeout) as an instant, for loops that collect deadlines: `now` while the client has
+    /// work to do, never before `now`.
+    #[must_use]
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        if self.has_work() {
+            return Some(now);
+        }
+        self.engine.deadline(now)
+    }
+
+    fn has_work(&self) -> bool {
+        self.reading.is_some() || !self.turns.is_empty() || self.engine.has_output()
     }
 
     /// Notes a readiness event, without any I/O. Returns `false` when the token is not one of the client's: the event
@@ -119,7 +131,7 @@ impl Client {
     /// first. The request times out only if that read does not bring the answer. A request in the queue times out at
     /// once.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.turns.has_connects() && self.engine.until_timeout(now) == Some(Duration::ZERO) {
+        if self.turns.has_connects() && self.engine.timeout(now) == Some(Duration::ZERO) {
             self.turns.finish_connects(&mut self.engine, now);
         }
         self.engine.handle_timeout(now);

@@ -133,7 +133,10 @@ impl Network {
     #[must_use]
     pub fn next(&self, engine: &Engine) -> Option<Instant> {
         let appointment = self.medium().next_appointment();
-        appointment.into_iter().chain(engine.poll_timeout()).min()
+        appointment
+            .into_iter()
+            .chain(engine.deadline(self.now()))
+            .min()
     }
 
     /// Moves the clock forward, never back. What was due in between happens late, in the next steps.
@@ -191,7 +194,7 @@ impl Network {
             2 => self.client.take_turn(engine, on_event),
             _ => {
                 let now = self.now();
-                let is_due = engine.poll_timeout().is_some_and(|at| at <= now);
+                let is_due = engine.timeout(now) == Some(Duration::ZERO);
                 if is_due {
                     self.client.finish_connects(engine);
                     engine.handle_timeout(now);

@@ -247,8 +247,9 @@ impl Bench {
     pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..100_000 {
-            match self.engine.poll_timeout().filter(|at| *at <= end) {
-                Some(at) => self.wake(at.max(self.now)),
+            let due = self.engine.deadline(self.now);
+            match due.filter(|at| *at <= end) {
+                Some(at) => self.wake(at),
                 None => return self.wake(end),
             }
         }
@@ -257,9 +258,9 @@ impl Bench {
 
     /// Lets time pass up to the next deadline; false when there is none.
     pub(crate) fn advance_to_timeout(&mut self) -> bool {
-        let next = self.engine.poll_timeout();
+        let next = self.engine.deadline(self.now);
         if let Some(at) = next {
-            self.wake(at.max(self.now));
+            self.wake(at);
         }
         next.is_some()
     }
@@ -329,7 +330,7 @@ impl Bench {
         assert_eq!(counters.completed + counters.failed, counters.submitted);
         assert!(self.engine.is_shut_down());
         assert_eq!(
-            self.engine.poll_timeout(),
+            self.engine.deadline(self.now),
             None,
             "nobody is left to be woken"
         );

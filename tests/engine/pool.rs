@@ -86,7 +86,7 @@ fn the_idle_time_counts_from_the_end() {
     bench.advance(MS);
     assert_eq!(bench.peers[0].closed, Some(CloseReason::IdleTimeout));
     assert_eq!(
-        bench.engine.poll_timeout(),
+        bench.engine.timeout(bench.now),
         None,
         "nobody is left to be woken"
     );

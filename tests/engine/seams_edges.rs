@@ -220,7 +220,7 @@ fn padding_that_never_comes_does_not_keep_the_only_connection() {
     assert_eq!(hand.actions(), []);
     let start = hand.now;
     let actions = loop {
-        hand.now = hand.engine.poll_timeout().expect("a limit");
+        hand.now = hand.engine.deadline(hand.now).expect("a limit");
         hand.engine.handle_timeout(hand.now);
         let actions = hand.actions();
         if !actions.is_empty() {

@@ -223,7 +223,7 @@ fn without_limits_nothing_is_due() {
     bench.submit(request().with_timeouts(Timeouts::NONE));
     // Connecting had a limit, and others may be preempted for a new connection for a while.
     bench.advance(5 * SECOND);
-    assert_eq!(bench.engine.poll_timeout(), None);
+    assert_eq!(bench.engine.timeout(bench.now), None);
     bench.advance(Duration::from_secs(100 * 365 * 86_400));
     bench.end(0);
     assert_eq!(bench.seen(), [done(1)]);

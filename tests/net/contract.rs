@@ -70,9 +70,13 @@ fn the_wait_is_zero_with_work_and_without_limit_when_nothing_is_due() {
 
     let request = turns.submit(get("/slow?ms=60000"), 1);
     assert_eq!(turns.client.timeout(now), Some(Duration::ZERO), "submitted");
+    assert_eq!(turns.client.deadline(now), Some(now), "submitted");
     turns.drain();
     let connecting = turns.client.timeout(now).expect("a limit on the connect");
     assert!(connecting > Duration::from_secs(1), "{connecting:?}");
+    let later = Instant::now();
+    let wait = turns.client.timeout(later).expect("a limit on the connect");
+    assert_eq!(turns.client.deadline(later), Some(later + wait));
     turns.run_until(|it| it.client.stats().requests.active == 1);
     turns.run_for(Duration::from_millis(20));
     let waiting = turns.client.timeout(Instant::now());
@@ -91,6 +95,7 @@ fn the_wait_is_zero_with_work_and_without_limit_when_nothing_is_due() {
     turns.drain();
     assert_eq!(turns.ends(), [1]);
     assert_eq!(turns.client.timeout(now), None);
+    assert_eq!(turns.client.deadline(now), None);
     assert!(turns.client.is_idle());
 }
 

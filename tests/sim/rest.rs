@@ -23,7 +23,7 @@ impl Model {
         if engine.poll_action().is_some() || engine.poll_event(&mut [0; 64]).is_some() {
             return Err("output without a word of it".into());
         }
-        if engine.poll_timeout().is_some_and(|due| due <= now) {
+        if engine.timeout(now) == Some(Duration::ZERO) {
             return Err("a deadline that has passed is still there".into());
         }
         let at = now - self.origin;
@@ -55,9 +55,7 @@ impl Model {
         let alone = connections.connecting + connections.probing + connections.idle == 0
             && connections.busy + connections.draining == 0;
         if alone && stats.requests.queued > 0 {
-            let soon = engine
-                .poll_timeout()
-                .is_some_and(|due| due <= now + longest);
+            let soon = engine.timeout(now).is_some_and(|wait| wait <= longest);
             if !soon {
                 return Err("requests wait, no connection, and nothing will wake them".into());
             }
@@ -139,7 +137,7 @@ impl Model {
     }
 
     /// What must hold when everything is over.
-    pub(crate) fn check_end(&self, engine: &Engine) -> Check {
+    pub(crate) fn check_end(&self, engine: &Engine, now: Instant) -> Check {
         for (tag, request) in &self.requests {
             if !request.has_ended {
                 return Err(format!("tag {tag} never ended"));
@@ -158,7 +156,7 @@ impl Model {
         if !engine.is_idle() || is_left {
             return Err(format!("not idle at the end: {stats:?}"));
         }
-        if engine.poll_timeout().is_some() {
+        if engine.timeout(now).is_some() {
             return Err("a deadline is left over".into());
         }
         if !self.shut_down {

@@ -467,6 +467,6 @@ impl<'p> World<'p> {
             self.engine.shutdown(self.network.now(), None);
         }
         self.advance(Duration::from_secs(120))?;
-        self.model.check_end(&self.engine)
+        self.model.check_end(&self.engine, self.network.now())
     }
 }

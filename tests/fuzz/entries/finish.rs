@@ -68,9 +68,8 @@ impl Driver {
                 moved |= self.serve(place);
             }
             if !moved {
-                let due = self.engine.poll_timeout();
-                let due = due.unwrap_or_else(|| panic!("nothing will wake {:?}", self.engine));
-                self.now = self.now.max(due);
+                let due = self.engine.deadline(self.now);
+                self.now = due.unwrap_or_else(|| panic!("nothing will wake {:?}", self.engine));
                 self.time_out();
             }
         }

@@ -3,7 +3,7 @@
 use super::head_parser::HeadParser;
 use super::response::{Completeness, Field, Incomplete, Interim, Response, ResponseError};
 use super::{Head, HeadError, HeadRules};
-use crate::error::RequestError;
+use crate::error::{Failure, RequestError};
 use crate::event::{Event, EventKind, Outcome};
 
 /// Collects the events of one request into a [`Response`].
@@ -247,8 +247,8 @@ impl Collector {
         match (outcome, head_error) {
             (Ok(_), HeadError::Missing) => ResponseError::Empty,
             (Ok(_), error) => ResponseError::Head(error),
-            (Err(failure), HeadError::Truncated { .. }) => cut_or_failed(&failure.error),
-            (Err(_), _) => ResponseError::Failed,
+            (Err(failure), HeadError::Truncated { .. }) => truncated_or_failed(failure),
+            (Err(failure), _) => ResponseError::Failed(failure.clone()),
         }
     }
 
@@ -271,11 +271,13 @@ impl Collector {
         match outcome {
             Ok(_) if short => Err(inconsistent),
             Ok(_) => Ok(Completeness::Complete),
-            Err(failure) if !spares_the_response(&failure.error) => Err(ResponseError::Failed),
+            Err(failure) if !spares_the_response(&failure.error) => {
+                Err(ResponseError::Failed(failure.clone()))
+            }
             Err(_) if self.stdout_ended && short => Err(inconsistent),
             Err(_) if self.stdout_ended => Ok(Completeness::StdoutEnded),
             Err(_) if reached => Ok(Completeness::LengthReached),
-            Err(failure) => Err(cut_or_failed(&failure.error)),
+            Err(failure) => Err(truncated_or_failed(failure)),
         }
     }
 }
@@ -343,10 +345,10 @@ fn owned((name, value): (&[u8], &[u8])) -> Field {
     (name.to_vec(), value.to_vec())
 }
 
-fn cut_or_failed(error: &RequestError) -> ResponseError {
-    match error {
+fn truncated_or_failed(failure: &Failure) -> ResponseError {
+    match failure.error {
         RequestError::ConnectionLost(_) => ResponseError::Truncated,
-        _ => ResponseError::Failed,
+        _ => ResponseError::Failed(failure.clone()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::HeadError;
+use crate::error::Failure;
 use crate::event::Outcome;
 use crate::params::Params;
 
@@ -136,7 +137,9 @@ pub enum Completeness {
     Partial,
 }
 
-/// Why there is no whole response, and everything that was received.
+/// Why there is no whole response, and all that was received.
+///
+/// A function that fails with [`ResponseError`] may use `?` on it: that keeps the reason and drops the rest.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub struct Incomplete {
@@ -165,9 +168,9 @@ impl Incomplete {
 
 impl fmt::Display for Incomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.outcome {
-            Ok(_) => write!(f, "{}", self.error),
-            Err(failure) => write!(f, "{}: {failure}", self.error),
+        match (&self.error, &self.outcome) {
+            (ResponseError::Failed(_), _) | (_, Ok(_)) => write!(f, "{}", self.error),
+            (_, Err(failure)) => write!(f, "{}: {failure}", self.error),
         }
     }
 }
@@ -211,9 +214,23 @@ pub enum ResponseError {
         /// The value of `max_body`.
         limit: usize,
     },
-    /// The request failed: see [`Incomplete::outcome`].
-    #[error("the request failed")]
-    Failed,
+    /// The request failed.
+    #[error("the request failed: {0}")]
+    Failed(Failure),
+}
+
+/// The reason alone; what was received is dropped.
+impl From<Incomplete> for ResponseError {
+    fn from(incomplete: Incomplete) -> Self {
+        incomplete.error
+    }
+}
+
+/// The reason alone; what was received is dropped.
+impl From<Box<Incomplete>> for ResponseError {
+    fn from(incomplete: Box<Incomplete>) -> Self {
+        incomplete.error
+    }
 }
 
 /// Shows names and the lengths of values.

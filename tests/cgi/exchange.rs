@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use mio_fcgi::cgi::{Collector, Completeness, HeadError, Response, ResponseError};
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
-use mio_fcgi::{Action, Config, Disconnected, Engine, Event, EventKind, Multiplex, Request, Tag};
+use mio_fcgi::{
+    Action, Completion, Config, ConnectionLostReason, Delivery, Disconnected, Engine, Event, EventKind,
+    Failure, Multiplex, Outcome, Phase, Report, Request, RequestError, Tag, TimeoutKind,
+};
 
 /// Streams with their content; an empty one ends its stream.
 type Answer<'a> = &'a [(RecordType, &'a str)];
@@ -70,7 +73,7 @@ fn exchange(
         note(event);
     }
     let response = collector.finish(outcome.expect("an End"));
-    (response.map_err(|incomplete| incomplete.error), errors)
+    (response.map_err(ResponseError::from), errors)
 }
 
 #[test]
@@ -116,4 +119,30 @@ fn an_event_that_cannot_belong_to_a_response_is_an_error_at_once() {
     let no_head = ResponseError::Head(HeadError::NoColon { line: 1 });
     assert_eq!(errors, std::slice::from_ref(&no_head));
     assert_eq!(response, Err(no_head));
+}
+
+#[test]
+fn the_reason_alone_is_one_step_from_all_that_was_received() {
+    fn status(output: &[u8], outcome: Outcome) -> Result<u16, ResponseError> {
+        let mut collector = Collector::default();
+        collector.stdout(output)?;
+        Ok(collector.finish(outcome)?.status)
+    }
+    let ended = || Ok(Completion::new(0, Report::default()));
+    let failed = |error| {
+        let (phase, delivery) = (Phase::Receiving, Delivery::Responded);
+        Failure::new(error, phase, delivery, Report::default())
+    };
+    assert_eq!(status(b"A: b\n\n", ended()), Ok(200));
+    assert_eq!(status(b"", ended()), Err(ResponseError::Empty));
+    let lost = failed(RequestError::ConnectionLost(ConnectionLostReason::Closed));
+    let cut = status(b"A: b\n\nbody", Err(lost));
+    assert_eq!(cut, Err(ResponseError::Truncated));
+    let late = failed(RequestError::TimedOut(TimeoutKind::Total));
+    let error = status(b"A: b\n\nbody", Err(late.clone())).expect_err("cut short");
+    assert_eq!(error, ResponseError::Failed(late));
+    // Unboxed, too.
+    let collector = Collector::default();
+    let incomplete = collector.finish(ended()).expect_err("no output");
+    assert_eq!(ResponseError::from(*incomplete), ResponseError::Empty);
 }

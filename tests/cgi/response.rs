@@ -280,8 +280,9 @@ fn a_connection_lost_after_the_declared_length_is_flagged() {
         assert_eq!(response.body, b"body");
     }
     for refused in [RequestError::Aborted, RequestError::Overloaded] {
-        let incomplete = collect(bytes, failed(refused)).expect_err("failed");
-        assert_eq!(incomplete.error, ResponseError::Failed);
+        let incomplete = collect(bytes, failed(refused.clone())).expect_err("failed");
+        let told = matches!(&incomplete.error, ResponseError::Failed(it) if it.error == refused);
+        assert!(told, "the failure is inside");
         assert_eq!(incomplete.response.expect("a part").body, b"body");
     }
 }
@@ -323,10 +324,13 @@ fn a_body_beyond_its_declared_length_is_inconsistent_and_its_excess_not_kept() {
 fn a_failure_before_any_output_stays_what_it_is() {
     let outcome = failed(RequestError::ConnectionLost(ConnectionLostReason::Closed));
     let incomplete = collect("", outcome.clone()).expect_err("failed");
-    assert_eq!(incomplete.error, ResponseError::Failed);
+    let failure = outcome.clone().expect_err("failed");
+    assert_eq!(incomplete.error, ResponseError::Failed(failure.clone()));
     assert_eq!(incomplete.outcome, outcome);
-    let text = incomplete.to_string();
-    assert!(text.contains("closed by the application"), "{text}");
+    // The failure is told once.
+    let text = format!("the request failed: {failure}");
+    assert_eq!(incomplete.to_string(), text);
+    assert_eq!(incomplete.error.to_string(), text);
 }
 
 // case 17

@@ -337,6 +337,6 @@ pub(crate) fn responses() -> Vec<(ResponseError, &'static str)> {
             ResponseError::BodyTooLarge { limit: 65_536 },
             "raise max_body",
         ),
-        (ResponseError::Failed, ""),
+        (ResponseError::Failed(failure()), "safe to send again"),
     ]
 }

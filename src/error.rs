@@ -7,7 +7,8 @@
 //! | [`ConnectError`], [`ConnectionLostReason`] | the transport                 | inside [`RequestError`]        |
 //! | [`RequestError`]    | what became of a request, one of these inside it | [`Failure`], in `End` |
 //!
-//! Each text is whole, what is inside included; none has a source besides.
+//! Each text is whole, what is inside included; none has a source besides. Each error that ends or refuses a request has
+//! an `http_status`: what a server answers its own client.
 
 use std::fmt;
 use std::io;
@@ -17,6 +18,8 @@ use thiserror::Error;
 use crate::report::Report;
 use crate::request::Request;
 use crate::wire::{DecodeError, RecordType};
+
+mod http_status;
 
 /// A request that was not accepted, and why. Nothing was sent, and no `End` follows.
 ///

@@ -223,6 +223,19 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// The HTTP status to answer with: 502 for a name that cannot be resolved, 500 for an error of this system, otherwise
+    /// that of the error inside.
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Self::Submit(error) => error.http_status(),
+            Self::Resolve(_) => 502,
+            Self::Io(_) => 500,
+            Self::Incomplete(incomplete) => incomplete.http_status(),
+            Self::Unanswered(failure) => failure.http_status(),
+        }
+    }
+
     /// The error in the response, if that is the reason.
     #[must_use]
     pub fn response_error(&self) -> Option<&ResponseError> {

@@ -111,6 +111,7 @@ mod env_error;
 mod fields;
 mod head;
 mod head_parser;
+mod http_status;
 mod path;
 mod refusal;
 mod response;

@@ -61,30 +61,26 @@
 //! Before that:
 //!
 //! ```
-//! use mio_fcgi::{BodyError, ConnectError, RequestError, TimeoutKind};
+//! use mio_fcgi::{Delivery, Failure, Phase, Report, RequestError, TimeoutKind};
 //!
-//! /// The status for a request that failed before its head was passed on. `None`: nobody is there to read it.
-//! fn status(error: &RequestError) -> Option<u16> {
-//!     Some(match error {
-//!         RequestError::Connect(ConnectError::BacklogFull) => 503,
-//!         RequestError::Connect(ConnectError::TimedOut) => 504,
-//!         RequestError::Connect(_) => 502,
-//!         RequestError::TimedOut(TimeoutKind::Queue) | RequestError::QueueFull { .. } => 503,
-//!         RequestError::TimedOut(_) => 504,
-//!         RequestError::Overloaded | RequestError::ShutDown => 503,
-//!         // The client's upload broke off, or was longer than announced.
-//!         RequestError::Body(BodyError::TooShort { .. } | BodyError::TooLong { .. }) => 400,
-//!         RequestError::Body(_) | RequestError::PauseBufferFull { .. } => 500,
-//!         RequestError::Aborted => return None,
-//!         _ => 502,
-//!     })
+//! /// Status line and fields of the answer to a request that failed.
+//! fn answer(failure: &Failure) -> String {
+//!     match failure.http_status() {
+//!         503 => "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n".to_owned(),
+//!         504 => "HTTP/1.1 504 Gateway Timeout\r\n".to_owned(),
+//!         status => format!("HTTP/1.1 {status} \r\n"),
+//!     }
 //! }
 //!
-//! assert_eq!(status(&RequestError::TimedOut(TimeoutKind::Queue)), Some(503));
-//! assert_eq!(status(&RequestError::UnknownRole), Some(502));
+//! let error = RequestError::TimedOut(TimeoutKind::Queue);
+//! let failure = Failure::new(error, Phase::Queued, Delivery::NotProcessed, Report::default());
+//! assert_eq!(answer(&failure), "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n");
 //! ```
 //!
-//! The example `proxy` does it much like this, and the example `get` turns the same errors into exit statuses.
+//! Every error that ends or refuses a request has such an `http_status`: those in the tables below,
+//! [`cgi::EnvError`](crate::cgi::EnvError), what [`cgi::ScriptMap`](crate::cgi::ScriptMap) refuses, and
+//! [`blocking::CallError`](crate::blocking::CallError). The example `proxy` answers with it; the example `get` turns the
+//! same errors into exit statuses.
 //!
 //! # Every error
 //!
@@ -106,8 +102,8 @@
 //! | [`TimedOut`](RequestError::TimedOut), [`FirstByte`](TimeoutKind::FirstByte) | M | 504 | a slow script; `fastcgi_finish_request` on kept connections |
 //! | [`TimedOut`](RequestError::TimedOut), [`BetweenBytes`](TimeoutKind::BetweenBytes) | R | 504 | a script that stopped in the middle, or works on after its output |
 //! | [`TimedOut`](RequestError::TimedOut), [`Total`](TimeoutKind::Total) | N, M, R | 504 | the timings in the [`Report`](crate::Report): where the time went |
-//! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | M | - | only `get_values`: connected, and no answer |
-//! | [`Aborted`](RequestError::Aborted) | N, M, R | - | nothing: you asked for it |
+//! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | M | 504 | only `get_values`: connected, and no answer |
+//! | [`Aborted`](RequestError::Aborted) | N, M, R | 499 | nothing: you asked for it; 499 is for the log, nobody reads the answer |
 //! | [`Overloaded`](RequestError::Overloaded) | N, M, R | 503 | the application said so, also to the retries |
 //! | [`CantMultiplex`](RequestError::CantMultiplex) | N, M, R | 502 | [`Multiplex::On`](crate::Multiplex::On) for an application that cannot |
 //! | [`UnknownRole`](RequestError::UnknownRole) | N, M, R | 502 | the request's role: most applications are Responders only |
@@ -143,7 +139,7 @@
 //!
 //! | error | answer | what to do |
 //! |-------|--------|------------|
-//! | [`Gone`](StdinError::Gone) | that of its end | stop: its `End` is waiting, or was taken |
+//! | [`Gone`](StdinError::Gone) | 502 | stop: its `End` is waiting, or was taken, and has the true status |
 //! | [`TooLong`](StdinError::TooLong) | 400 | the client sends more than it announced: abort, or finish with what was taken |
 //! | [`TooShort`](StdinError::TooShort) | 400 | nothing: the request fails with [`BodyError::TooShort`] |
 //! | [`BodyTooLarge`](StdinError::BodyTooLarge) | 413 | abort |
@@ -192,7 +188,7 @@
 //! | [`Truncated`](ResponseError::Truncated) | 502 | a process that died or was killed in the middle |
 //! | [`LengthMismatch`](ResponseError::LengthMismatch) | 502 | a bug of the application |
 //! | [`BodyTooLarge`](ResponseError::BodyTooLarge) | 502 | [`ResponseLimits`](crate::cgi::ResponseLimits), or pass the body on as it comes |
-//! | [`Failed`](ResponseError::Failed) | that of its outcome | the outcome inside is a [`Failure`] |
+//! | [`Failed`](ResponseError::Failed) | that of the failure | the [`Failure`] inside |
 //!
 //! # After an abort
 //!

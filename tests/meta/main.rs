@@ -11,5 +11,6 @@ mod proxy;
 mod rooms;
 mod samples;
 mod source;
+mod statuses;
 mod surface;
 mod words;

@@ -1,7 +1,5 @@
 //! The proxy's own error responses.
 
-use mio_fcgi::{ConnectError, RequestError, TimeoutKind};
-
 use super::http::response_head;
 
 /// The body of an error response.
@@ -15,20 +13,6 @@ pub(crate) fn fields(status: u16) -> &'static [(&'static [u8], &'static [u8])] {
         503 => &[(b"Retry-After", b"1")],
         405 => &[(b"Allow", b"GET, HEAD")],
         _ => &[],
-    }
-}
-
-/// The status for a failed request.
-pub(crate) fn status_of(error: &RequestError) -> u16 {
-    match error {
-        RequestError::Connect(ConnectError::BacklogFull)
-        | RequestError::TimedOut(TimeoutKind::Queue)
-        | RequestError::QueueFull { .. }
-        | RequestError::Overloaded
-        | RequestError::ShutDown => 503,
-        RequestError::Connect(ConnectError::TimedOut) | RequestError::TimedOut(_) => 504,
-        RequestError::Body(_) => 500,
-        _ => 502,
     }
 }
 

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::cgi::HeadError;
-use mio_fcgi::{Outcome, Request, RequestHandle, SubmitError, Tag};
+use mio_fcgi::{Outcome, Request, RequestHandle, Tag};
 
 use super::error_page;
 use super::http::head::Refusal;
@@ -132,14 +132,11 @@ impl Exchange {
             }
             Err(refused) => {
                 let error = refused.error;
-                let (status, why) = match error {
-                    SubmitError::QueueFull { .. } | SubmitError::ShuttingDown => {
-                        (503, "the server is busy")
-                    }
-                    SubmitError::PairTooLarge { .. }
-                    | SubmitError::ParamsTooLarge { .. }
-                    | SubmitError::ParamLengthTooLong => (431, "the fields are too long"),
-                    _ => (500, "the request cannot be passed on"),
+                let status = error.http_status();
+                let why = match status {
+                    503 => "the server is busy",
+                    431 => "the fields are too long",
+                    _ => "the request cannot be passed on",
                 };
                 cx.log_problem(format_args!("a request is answered with {status}: {error}"));
                 self.fail(cx, socket, status, why);
@@ -232,7 +229,7 @@ impl Exchange {
                 self.fail_bad_head(cx, socket, error);
             }
             (Err(failure), Phase::Awaited) => {
-                let status = error_page::status_of(&failure.error);
+                let status = failure.http_status();
                 cx.log_problem(format_args!("answered with {status}: {failure}"));
                 self.fail(cx, socket, status, "the application did not answer");
             }
@@ -254,11 +251,12 @@ impl Exchange {
     }
 
     fn fail_bad_head(&mut self, cx: &mut Context, socket: &mut Socket, error: HeadError) {
-        cx.log_problem(format_args!("answered with 502: {error}"));
+        let status = error.http_status();
+        cx.log_problem(format_args!("answered with {status}: {error}"));
         self.fail(
             cx,
             socket,
-            502,
+            status,
             "the application's response has no valid head",
         );
     }

@@ -61,11 +61,16 @@ pub(crate) fn start(
         Resolution::Script(script) => return ask(exchange, cx, socket, head, script, following),
         Resolution::StaticFile { path } => file::answer(exchange, cx, socket, head, path),
         Resolution::Redirect { location } => redirect(exchange, cx, socket, head, location.clone()),
-        Resolution::Forbidden(ForbiddenReason::OutsideRoot) => {
-            exchange.fail(cx, socket, 403, "the path leads out of the document root");
+        Resolution::Forbidden(reason) => {
+            let why = match reason {
+                ForbiddenReason::OutsideRoot => "the path leads out of the document root",
+                _ => "access to this path is denied",
+            };
+            exchange.fail(cx, socket, reason.http_status(), why);
         }
-        Resolution::Forbidden(_) => exchange.fail(cx, socket, 403, "access to this path is denied"),
-        Resolution::Invalid(_) => exchange.fail(cx, socket, 400, "the target cannot be read"),
+        Resolution::Invalid(error) => {
+            exchange.fail(cx, socket, error.http_status(), "the target cannot be read");
+        }
         _ => exchange.fail(cx, socket, 404, "there is nothing here"),
     }
     0
@@ -98,11 +103,8 @@ fn ask(
 ) -> usize {
     let mut request = cx.fcgi().new_request();
     if let Err(error) = write_params(cx, socket, head, script, &mut request) {
-        let status = match error {
-            EnvError::TooManyFields { .. } => 431,
-            _ => 400,
-        };
-        exchange.fail(cx, socket, status, "the request cannot be passed on");
+        let why = "the request cannot be passed on";
+        exchange.fail(cx, socket, error.http_status(), why);
         return 0;
     }
     let mut used = 0;

@@ -1,0 +1,75 @@
+//! The HTTP status that a server answers an error of CGI with.
+
+use super::{EnvError, ForbiddenReason, HeadError, Incomplete, InvalidTarget, ResponseError};
+
+impl EnvError {
+    /// The HTTP status to answer with: 431 for too many fields, otherwise 400.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::TooManyFields { .. } => 431,
+            Self::Method
+            | Self::Protocol
+            | Self::TargetForm
+            | Self::Target { .. }
+            | Self::Script { .. }
+            | Self::ServerName { .. }
+            | Self::FieldName { .. }
+            | Self::FieldValue { .. }
+            | Self::Repeated { .. }
+            | Self::Host
+            | Self::ConnectionOptions { .. } => 400,
+        }
+    }
+}
+
+impl ForbiddenReason {
+    /// The HTTP status to answer with: 403.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::OutsideRoot | Self::DotFile | Self::NoIndex => 403,
+        }
+    }
+}
+
+impl InvalidTarget {
+    /// The HTTP status to answer with: 400.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::NoSlash | Self::Encoding | Self::Control => 400,
+        }
+    }
+}
+
+impl HeadError {
+    /// The HTTP status to answer with: 502, the application's answer is not a response.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        502
+    }
+}
+
+impl Incomplete {
+    /// As [`ResponseError::http_status`].
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        self.error.http_status()
+    }
+}
+
+impl ResponseError {
+    /// The HTTP status to answer with: that of the [`Failure`](crate::Failure) for a request that failed, otherwise 502.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::Empty
+            | Self::Head(_)
+            | Self::Truncated
+            | Self::LengthMismatch { .. }
+            | Self::BodyTooLarge { .. } => 502,
+            Self::Failed(failure) => failure.http_status(),
+        }
+    }
+}

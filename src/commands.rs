@@ -8,6 +8,7 @@ use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
 use crate::net::Client;
 use crate::request::Request;
+use crate::server::ServerId;
 
 /// What can be asked of a [`Client`] and of an [`Engine`] alike: write a server's code for this, and the same code
 /// runs on sockets and in a test without any.
@@ -85,7 +86,7 @@ pub trait Commands: Sealed {
     fn get_values(
         &mut self,
         now: Instant,
-        server: usize,
+        server: ServerId,
         tag: Tag,
     ) -> Result<RequestHandle, SubmitError>;
 
@@ -165,7 +166,7 @@ macro_rules! commands {
             fn get_values(
                 &mut self,
                 now: Instant,
-                server: usize,
+                server: ServerId,
                 tag: Tag,
             ) -> Result<RequestHandle, SubmitError> {
                 Self::get_values(self, now, server, tag)

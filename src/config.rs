@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::address::{Address, AddressError};
+use crate::server::ServerId;
 
 /// Everything that can be set when a client is made.
 ///
@@ -117,6 +118,7 @@ impl Config {
         }
         for (server, address) in self.servers.iter().enumerate() {
             if let Err(error) = address.check() {
+                let server = ServerId(server as u16);
                 return Err(ConfigError::Address { server, error });
             }
         }
@@ -410,8 +412,8 @@ pub enum ConfigError {
     /// together by hand: parsing refuses it.
     #[error("server {server}: {error}")]
     Address {
-        /// Its index in [`Config::servers`].
-        server: usize,
+        /// The server with that address.
+        server: ServerId,
         /// What is wrong with it.
         error: AddressError,
     },

@@ -121,6 +121,7 @@ mod net;
 mod params;
 mod report;
 mod request;
+mod server;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod wire;
@@ -147,6 +148,7 @@ pub use net::{Client, ReadBuf};
 pub use params::{Params, ParamsIter, SharedParams};
 pub use report::{Report, Timings};
 pub use request::{Body, Request, Retry};
+pub use server::ServerId;
 
 // The program in README.md is compiled with the documentation tests.
 #[cfg(doctest)]

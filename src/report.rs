@@ -4,6 +4,8 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::server::ServerId;
+
 /// Figures of one request, in its `End` event whether it succeeded or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -13,8 +15,8 @@ pub struct Report {
     pub bytes_sent: u64,
     /// Content bytes of `FCGI_STDOUT` and `FCGI_STDERR` received.
     pub bytes_received: u64,
-    /// Which server served it last: an index into [`Config::servers`](crate::Config::servers).
-    pub server: Option<u16>,
+    /// The server that the request was last sent to. `None`: it was sent to none.
+    pub server: Option<ServerId>,
     /// Times it was sent again by itself.
     pub retries: u8,
     /// The connection had served an earlier request.
@@ -155,7 +157,7 @@ mod tests {
         let served = Report {
             bytes_sent: 56,
             bytes_received: 10,
-            server: Some(2),
+            server: Some(ServerId(2)),
             retries: 1,
             reused: true,
             timings: Timings {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 use mio::{Events, Poll, Token};
-use mio_fcgi::{Address, Client, Config, EventKind, Multiplex as Shared, ReadBuf, Tag};
+use mio_fcgi::{Address, Client, Config, EventKind, Multiplex as Shared, ReadBuf, ServerId, Tag};
 
 use crate::arguments::{Arguments, Multiplex};
 
@@ -55,7 +55,7 @@ fn can_multiplex(address: &Address) -> io::Result<bool> {
     let mut client = Client::new(poll.registry(), Token(0)..Token(1), config)?;
     let mut events = Events::with_capacity(8);
     let mut buf = ReadBuf::default();
-    let asked = client.get_values(Instant::now(), 0, Tag(0));
+    let asked = client.get_values(Instant::now(), ServerId(0), Tag(0));
     asked.map_err(io::Error::other)?;
     let mut answer = false;
     loop {

@@ -11,6 +11,7 @@ use super::turns::Turns;
 use crate::config::Config;
 use crate::error::{ConnectError, Failure, Phase, RequestError, TimeoutKind};
 use crate::event::{Event, EventKind, RequestHandle, ServerValues, Tag};
+use crate::server::ServerId;
 
 /// How long a connect may hang before the next address is tried as well (RFC 8305, 5 and 8).
 const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -20,8 +21,10 @@ pub(super) fn ask(mut config: Config) -> Result<ServerValues, CallError> {
     let left = config.timeouts.total.unwrap_or(Duration::MAX);
     config.timeouts.queue = None;
     config.probe_timeout = left;
-    let mut servers = 0..config.servers.len();
+    let count = config.servers.len();
     let mut turns = Turns::new(config)?;
+    // The client holds at most 1,024.
+    let mut servers = 0..count as u16;
     let mut found = Found::default();
     let mut refusals = 0;
     // A question has no total limit of its own. The engine's limit for the first connect passes at the same instant.
@@ -37,7 +40,7 @@ pub(super) fn ask(mut config: Config) -> Result<ServerValues, CallError> {
             servers = 0..0;
         }
         if is_next && let Some(server) = servers.next() {
-            let asked = turns.client.get_values(now, server, Tag(0))?;
+            let asked = turns.client.get_values(now, ServerId(server), Tag(0))?;
             found.waiting.push(asked);
             next_at = now + CONNECTION_ATTEMPT_DELAY;
         }

@@ -4,6 +4,7 @@ use std::io;
 
 use super::close_reason::CloseReason;
 use crate::event::ConnectionHandle;
+use crate::server::ServerId;
 
 /// An action that the driver carries out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub enum Action {
     Connect {
         /// The engine's handle for the new connection.
         connection: ConnectionHandle,
-        /// Index into [`Config::servers`](crate::Config::servers).
-        server: usize,
+        /// The server to connect to.
+        server: ServerId,
     },
     /// Close the socket. The handle is already stale. Ignore the action if the connection never had a socket.
     Close {

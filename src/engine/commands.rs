@@ -11,6 +11,7 @@ use crate::config::{ConfigError, Limits, Timeouts};
 use crate::error::{BodyError, Refused, RequestError, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
 use crate::request::Request;
+use crate::server::ServerId;
 
 impl Engine {
     /// An empty request that reuses the memory of an ended one. In a steady state, requests made this way allocate
@@ -202,12 +203,12 @@ impl Engine {
     pub fn get_values(
         &mut self,
         now: Instant,
-        server: usize,
+        server: ServerId,
         tag: Tag,
     ) -> Result<RequestHandle, SubmitError> {
-        assert!(server < self.pool.len(), "no server {server}");
+        assert!(server.index() < self.pool.len(), "no server {server}");
         let now = self.timeline.tick(now);
-        let server = server as u16;
+        let ServerId(server) = server;
         if !self.lifecycle.is_running() {
             return Err(SubmitError::ShuttingDown);
         }

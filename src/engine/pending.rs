@@ -6,6 +6,7 @@ use super::action::Action;
 use super::close_reason::CloseReason;
 use super::raw_event::RawEvent;
 use crate::event::ConnectionHandle;
+use crate::server::ServerId;
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -35,7 +36,7 @@ impl Pending {
     }
 
     pub(super) fn connect(&mut self, connection: ConnectionHandle, server: u16) {
-        let server = usize::from(server);
+        let server = ServerId(server);
         self.actions
             .push_back(Action::Connect { connection, server });
     }

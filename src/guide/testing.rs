@@ -14,7 +14,7 @@
 //! use std::collections::HashMap;
 //! use std::time::{Duration, Instant};
 //! use mio_fcgi::testkit::{Quirks, Network, Behavior, Scripted};
-//! use mio_fcgi::{Commands, Config, Engine, Event, EventKind, Request, RequestError, Tag};
+//! use mio_fcgi::{Commands, Config, Engine, Event, Request, RequestError, ServerId, Tag};
 //!
 //! /// The server under test. Answers browsers, which have numbers.
 //! #[derive(Default)]
@@ -50,7 +50,7 @@
 //!     Some(b"/slow.php") => Behavior::new().wait(Duration::from_secs(60)).end(0),
 //!     _ => Behavior::answer("Content-Type: text/plain\r\n\r\nhello"),
 //! });
-//! network.server(0).serve(php.with_quirks(Quirks::php_fpm(2)));
+//! network.server(ServerId(0)).serve(php.with_quirks(Quirks::php_fpm(2)));
 //!
 //! let mut proxy = Proxy::default();
 //! proxy.on_request(&mut engine, network.now(), 1, "/slow.php");
@@ -96,14 +96,14 @@
 //! ```
 //! use std::time::Duration;
 //! use mio_fcgi::testkit::{Quirks, Behavior, Scripted, Sim};
-//! use mio_fcgi::{Config, Request, Tag};
+//! use mio_fcgi::{Config, Request, ServerId, Tag};
 //!
 //! // Eight requests at a time, and php-fpm has two children: how long does the last request take?
 //! let mut config = Config::new("unix:/run/php.sock".parse()?);
 //! config.limits.max_connections_per_server = 2;
 //! let mut sim = Sim::new(config, 1)?;
 //! let work = |_: &_| Behavior::new().await_stdin().wait(Duration::from_millis(100)).end(0);
-//! sim.serve(0, Scripted::new(work).with_quirks(Quirks::php_fpm(2)));
+//! sim.serve(ServerId(0), Scripted::new(work).with_quirks(Quirks::php_fpm(2)));
 //! let mut requests = Vec::new();
 //! for tag in 0..8 {
 //!     requests.push(sim.submit(Request::responder(), Tag(tag))?);
@@ -120,11 +120,12 @@
 //!
 //! ```
 //! use mio_fcgi::testkit::{Fragments, Behavior, Scripted, Sim, Link};
-//! use mio_fcgi::{Config, Delivery, Request, Tag};
+//! use mio_fcgi::{Config, Delivery, Request, ServerId, Tag};
 //!
 //! let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 7)?;
-//! let link = Link::default().with_reads(Fragments::UpTo(5)); // the seed decides where it is cut
-//! sim.serve(0, Scripted::new(|_| Behavior::new().await_stdin().stdout("half of").close()))
+//! let mut link = Link::default();
+//! link.reads = Fragments::UpTo(5); // cut where the seed says
+//! sim.serve(ServerId(0), Scripted::new(|_| Behavior::new().await_stdin().stdout("half of").close()))
 //!     .link(link);
 //! let request = sim.submit(Request::responder(), Tag(1))?;
 //! sim.run_to_end();

@@ -14,6 +14,7 @@ use crate::engine::{Engine, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{ConnectionHandle, Event, RequestHandle, Tag};
 use crate::request::Request;
+use crate::server::ServerId;
 
 /// A FastCGI client on the embedder's [`mio::Poll`].
 ///
@@ -262,7 +263,7 @@ impl Client {
     pub fn get_values(
         &mut self,
         now: Instant,
-        server: usize,
+        server: ServerId,
         tag: Tag,
     ) -> Result<RequestHandle, SubmitError> {
         self.engine.get_values(now, server, tag)

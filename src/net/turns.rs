@@ -15,6 +15,7 @@ use super::sockets::Sockets;
 use crate::address::Address;
 use crate::engine::{Action, Disconnected, Engine};
 use crate::event::ConnectionHandle;
+use crate::server::ServerId;
 
 /// The sockets of a client, and the order of their turns.
 #[derive(Debug)]
@@ -167,9 +168,9 @@ impl Turns {
         engine: &mut Engine,
         now: Instant,
         handle: ConnectionHandle,
-        server: usize,
+        server: ServerId,
     ) {
-        let address = &engine.config().servers[server];
+        let address = &engine.config().servers[server.index()];
         match self.sockets.connect(handle, address) {
             Ok(()) => self.rounds.enqueue(handle.index()),
             Err(error) => {

@@ -165,7 +165,9 @@ impl ClientSide {
         };
         medium.note(format_args!("{action:?}"));
         match action {
-            Action::Connect { connection, server } => self.connect(engine, connection, server),
+            Action::Connect { connection, server } => {
+                self.connect(engine, connection, server.index());
+            }
             Action::Close { connection, .. } => {
                 if let Some(number) = medium.number(connection) {
                     self.hang_up(number);

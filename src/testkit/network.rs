@@ -10,6 +10,7 @@ use super::server::Server;
 use super::tally::Tally;
 use crate::engine::Engine;
 use crate::event::ConnectionHandle;
+use crate::server::ServerId;
 
 /// The driver of an [`Engine`] in a test. It takes the place of mio, the sockets and the applications.
 ///
@@ -42,8 +43,8 @@ impl Network {
     ///
     /// # Panics
     /// If there is no such server.
-    pub fn server(&mut self, index: usize) -> &mut Server {
-        self.client.side_mut().server_mut(index)
+    pub fn server(&mut self, server: ServerId) -> &mut Server {
+        self.client.side_mut().server_mut(server.index())
     }
 
     /// Draws the order of what can happen at the same instant from the seed, instead of using the same order always.
@@ -102,9 +103,9 @@ impl Network {
     /// How many sockets the client has to a server. Sockets that are still connecting count.
     #[must_use]
     #[doc(hidden)]
-    pub fn open_sockets(&self, server: usize) -> usize {
+    pub fn open_sockets(&self, server: ServerId) -> usize {
         let links = self.medium().open_links();
-        links.filter(|own| own.server() == server).count()
+        links.filter(|own| own.server() == server.index()).count()
     }
 
     /// How long the oldest of the sockets that are still connecting has been connecting.

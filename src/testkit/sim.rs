@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::SubmitError;
 use crate::event::{EventKind, Outcome, OwnedEvent, RequestHandle, Tag};
 use crate::request::Request;
+use crate::server::ServerId;
 
 /// A client and its applications, all in memory, in virtual time.
 ///
@@ -21,10 +22,10 @@ use crate::request::Request;
 ///
 /// ```
 /// use mio_fcgi::testkit::{Behavior, Scripted, Sim};
-/// use mio_fcgi::{Config, Request, Tag};
+/// use mio_fcgi::{Config, Request, ServerId, Tag};
 ///
 /// let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 1)?;
-/// sim.serve(0, Scripted::new(|_| Behavior::answer("Status: 200 OK\r\n\r\nhello")));
+/// sim.serve(ServerId(0), Scripted::new(|_| Behavior::answer("Status: 200 OK\r\n\r\nhello")));
 /// let request = sim.submit(Request::responder(), Tag(1))?;
 /// sim.run_to_end();
 /// assert_eq!(sim.stdout(request), b"Status: 200 OK\r\n\r\nhello");
@@ -62,7 +63,7 @@ impl Sim {
     ///
     /// # Panics
     /// If the configuration has no such server.
-    pub fn serve(&mut self, server: usize, application: Scripted) -> &mut Server {
+    pub fn serve(&mut self, server: ServerId, application: Scripted) -> &mut Server {
         self.network.server(server).serve(application)
     }
 
@@ -70,7 +71,7 @@ impl Sim {
     ///
     /// # Panics
     /// If the configuration has no such server.
-    pub fn server(&mut self, server: usize) -> &mut Server {
+    pub fn server(&mut self, server: ServerId) -> &mut Server {
         self.network.server(server)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mio_fcgi::{
     CloseReason, ConnectionLostReason, Delivery, Disconnected, Multiplex, Phase, RequestError,
-    ServerValues, SubmitError, Tag, TimeoutKind,
+    ServerId, ServerValues, SubmitError, Tag, TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
@@ -110,7 +110,7 @@ fn get_values_that_finds_no_free_connection_tells_busy_from_down() {
 fn a_server_is_asked_by_the_embedder_once_at_a_time() {
     let mut bench = Bench::plain();
     bench.get_values(0);
-    let second = bench.engine.get_values(bench.now, 0, Tag(99));
+    let second = bench.engine.get_values(bench.now, ServerId(0), Tag(99));
     assert_eq!(second, Err(SubmitError::QueueFull { limit: 1 }));
     bench.advance(SECOND);
     bench.get_values(0);
@@ -167,7 +167,7 @@ fn a_question_of_the_embedder_waits_within_the_limit_too() {
     let mut bench = Bench::new(config);
     bench.submit(request());
     bench.submit(request());
-    let asked = bench.engine.get_values(bench.now, 0, Tag(9));
+    let asked = bench.engine.get_values(bench.now, ServerId(0), Tag(9));
     assert_eq!(asked, Err(SubmitError::QueueFull { limit: 1 }));
     bench.end(0);
     bench.get_values(0);

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use mio_fcgi::wire::{Demux, Item};
 use mio_fcgi::{
     Action, CloseReason, Config, ConnectionHandle, Disconnected, Engine, EventKind, Multiplex,
-    OwnedEvent, Request, RequestHandle, Stats, SubmitError, Tag,
+    OwnedEvent, Request, RequestHandle, ServerId, Stats, SubmitError, Tag,
 };
 
 use crate::script::{Records, Seen, Sent, config, records};
@@ -139,7 +139,9 @@ impl Bench {
     }
 
     pub(crate) fn get_values(&mut self, server: usize) -> RequestHandle {
-        let handle = self.engine.get_values(self.now, server, Tag(self.next_tag));
+        let handle = self
+            .engine
+            .get_values(self.now, ServerId(server as u16), Tag(self.next_tag));
         let handle = handle.expect("not shutting down");
         self.accepted(handle);
         handle
@@ -355,7 +357,7 @@ impl Bench {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Connect { connection, server } => self.dial(connection, server),
+            Action::Connect { connection, server } => self.dial(connection, server.index()),
             Action::Close { connection, reason } => {
                 if let Some(peer) = self.peer_of(connection) {
                     let before = self.peers[peer].closed.replace(reason);

@@ -2,8 +2,10 @@
 //! that is too long.
 //!
 //! ```text
-//! testkit   blocking -> net -> engine -> words -> wire        words: address, config, error, event, params, report, request
-//!      \________________________/                             cgi -> words; commands -> net; guide: prose
+//! testkit   blocking -> net -> engine -> words -> wire        cgi -> words; commands -> net; guide: prose
+//!      \________________________/
+//!
+//! words: address, config, error, event, params, report, request, server
 //! ```
 
 use std::fs;
@@ -24,7 +26,7 @@ struct Layer {
 
 const WIRE: &[&str] = &["wire"];
 const WORDS: &[&str] = &[
-    "address", "config", "error", "event", "params", "report", "request",
+    "address", "config", "error", "event", "params", "report", "request", "server",
 ];
 const CGI: &[&str] = &["cgi"];
 const ENGINE: &[&str] = &["engine"];

@@ -8,8 +8,8 @@ use mio_fcgi::cgi::{EnvError, HeadError, ResponseError};
 use mio_fcgi::wire::{DecodeError, EncodeError, RecordType};
 use mio_fcgi::{
     AddressError, BodyError, Config, ConfigError, ConnectError, ConnectionLostReason, Delivery,
-    Engine, Failure, Phase, ProtocolError, Refused, Report, Request, RequestError, StdinError,
-    SubmitError, Tag, TimeoutKind,
+    Engine, Failure, Phase, ProtocolError, Refused, Report, Request, RequestError, ServerId,
+    StdinError, SubmitError, Tag, TimeoutKind,
 };
 
 /// An error, and the words in its text that say what to do, if something can be done.
@@ -84,7 +84,7 @@ pub(crate) fn addresses() -> Vec<(AddressError, &'static str)> {
 
 pub(crate) fn configurations() -> Vec<(ConfigError, &'static str)> {
     let (count, limit) = (2000, 1024);
-    let (server, error) = (1, AddressError::Nul);
+    let (server, error) = (ServerId(1), AddressError::Nul);
     let name = "php.local".into();
     vec![
         (ConfigError::NoServer, "at least one address"),

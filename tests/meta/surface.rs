@@ -13,7 +13,7 @@ use mio_fcgi::{
     Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle,
     ConnectionLostReason, Counters, Delivery, Disconnected, Engine, Event, Failure, Limits,
     Multiplex, OverflowPolicy, OwnedEvent, Params, ParamsIter, PauseBuffer, Phase, ProtocolError,
-    ReadBuf, Report, Request, RequestError, RequestGauges, RequestHandle, Retry, ServerValues,
+    ReadBuf, Report, Request, RequestError, RequestGauges, RequestHandle, Retry, ServerId, ServerValues,
     SharedParams, Stats, StdinError, SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit,
     UnknownLength, blocking,
 };
@@ -37,7 +37,7 @@ fn values_and_errors_can_be_shared_among_threads() {
     each!(is_shared: Params, ParamsIter<'static>, SharedParams);
     each!(is_shared: Event<&'static [u8]>, OwnedEvent, Response, Incomplete, Script, ScriptMap);
     each!(is_shared: blocking::Call<'static>);
-    each!(is_shared: RequestHandle, ConnectionHandle, Tag, Action, Disconnected);
+    each!(is_shared: RequestHandle, ConnectionHandle, Tag, ServerId, Action, Disconnected);
 }
 
 #[test]
@@ -54,10 +54,10 @@ fn errors_are_errors_that_can_be_cloned_and_compared() {
 #[test]
 fn names_and_kinds_are_copied_compared_and_hashed() {
     fn is_key<T: Copy + Eq + Hash + Debug>() {}
-    each!(is_key: Tag, RequestHandle, ConnectionHandle, TimeoutKind, Delivery, Phase, CloseReason);
+    each!(is_key: Tag, ServerId, RequestHandle, ConnectionHandle, TimeoutKind, Delivery, Phase, CloseReason);
     each!(is_key: Retry, Role, RecordType, Completeness, cgi::ForbiddenReason, cgi::InvalidTarget);
     fn is_ordered<T: Ord>() {}
-    each!(is_ordered: Tag, RequestHandle, ConnectionHandle, Retry, Delivery, Phase);
+    each!(is_ordered: Tag, ServerId, RequestHandle, ConnectionHandle, Retry, Delivery, Phase);
     fn hashes<T: Eq + Hash>() {}
     each!(hashes: Address, Header, wire::EndRequest);
 }
@@ -115,7 +115,11 @@ fn an_address_that_no_system_call_would_take_is_refused_before_it_is_connected_t
     for address in addresses {
         let mut config = Config::new(Address::Abstract("fine".into()));
         config.servers.push(address.clone());
-        let Err(ConfigError::Address { server: 1, error }) = config.validate() else {
+        let Err(ConfigError::Address {
+            server: ServerId(1),
+            error,
+        }) = config.validate()
+        else {
             panic!("{address:?} counts as an address");
         };
         if address == too_long {

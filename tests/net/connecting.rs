@@ -6,7 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Address, ConnectError, Delivery, Phase, RequestError};
+use mio_fcgi::{Address, ConnectError, Delivery, Phase, RequestError, ServerId};
 use rustix::net::listen;
 
 use crate::peer::{self, Listener, Peer, TIME_LIMIT};
@@ -89,7 +89,10 @@ fn a_server_that_refuses_is_passed_over_for_another() {
     for _ in 0..10 {
         let (outcome, output) = turns.ask(get("/"));
         let report = outcome.expect("a response").report;
-        assert_eq!((report.server, body(&output)), (Some(1), &b"here"[..]));
+        assert_eq!(
+            (report.server, body(&output)),
+            (Some(ServerId(1)), &b"here"[..])
+        );
     }
     assert!(turns.client.stats().counters.connect_failures > 0);
     peer.join();

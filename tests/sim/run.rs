@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::testkit::internals::AppStatus;
 use mio_fcgi::testkit::{Network, Scripted};
-use mio_fcgi::{Engine, RequestIds, StdinError, SubmitError, Tag};
+use mio_fcgi::{Engine, RequestIds, ServerId, StdinError, SubmitError, Tag};
 
 use crate::far::{Far, answer, pattern, stdin_of};
 use crate::figures::{self, Figures};
@@ -78,7 +78,7 @@ impl<'p> World<'p> {
             let notes = Rc::clone(&far);
             let (link, other) = (setup.link.clone(), setup.other_link.clone());
             network
-                .server(index)
+                .server(ServerId(index as u16))
                 .links(move |attempt| match &other {
                     Some(other) if attempt % 2 == 1 => other.clone(),
                     _ => link.clone(),
@@ -148,7 +148,10 @@ impl<'p> World<'p> {
             Op::Submit(submit) => self.submit(submit)?,
             Op::GetValues(server) => {
                 let tag = self.next_probe;
-                if let Ok(handle) = self.engine.get_values(now, *server, Tag(tag)) {
+                if let Ok(handle) = self
+                    .engine
+                    .get_values(now, ServerId(*server as u16), Tag(tag))
+                {
                     self.next_probe += 1;
                     self.model.probes += 1;
                     self.model.add(tag, handle, None, self.network.elapsed());
@@ -397,8 +400,10 @@ impl<'p> World<'p> {
     }
 
     fn sockets(&self) -> Vec<usize> {
-        let servers = 0..self.plan.servers.len();
-        servers.map(|it| self.network.open_sockets(it)).collect()
+        let servers = 0..self.plan.servers.len() as u16;
+        servers
+            .map(|it| self.network.open_sockets(ServerId(it)))
+            .collect()
     }
 
     /// Does everything that can be done now.

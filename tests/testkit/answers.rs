@@ -4,7 +4,9 @@ use mio_fcgi::cgi::{HeadError, HeadParser};
 use mio_fcgi::testkit::internals::{Break, CloseKind, Towards};
 use mio_fcgi::testkit::{Behavior, Connect, Link, Scripted};
 use mio_fcgi::wire::ProtocolStatus;
-use mio_fcgi::{Body, ConnectError, Delivery, Multiplex, Request, RequestError, Retry, Tag};
+use mio_fcgi::{
+    Body, ConnectError, Delivery, Multiplex, Request, RequestError, Retry, ServerId, Tag,
+};
 
 use crate::{Case, MS, error, failure, is_complete, plain, play, server, sim, submit};
 
@@ -251,7 +253,7 @@ pub(crate) const CASES: &[Case] = &[
                 .push("127.0.0.1:9001".parse().expect("an address"));
             let mut sim = sim(config, |_| Behavior::answer("hello"));
             server(&mut sim).on_connect(|_| REFUSED);
-            sim.serve(1, Scripted::new(|_| Behavior::answer("hello")));
+            sim.serve(ServerId(1), Scripted::new(|_| Behavior::answer("hello")));
             let handle = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, handle));
         },

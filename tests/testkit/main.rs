@@ -20,7 +20,7 @@ use mio_fcgi::testkit::{
     Behavior, Connect, Fragments, Link, ReceivedRequest, Records, Scripted, Server, Sim,
 };
 use mio_fcgi::wire::Role;
-use mio_fcgi::{Config, Failure, Multiplex, Request, RequestError, RequestHandle, Tag};
+use mio_fcgi::{Config, Failure, Multiplex, Request, RequestError, RequestHandle, ServerId, Tag};
 
 /// The number of a case, what of the kit plays it, and the code that plays it.
 type Case = (u32, &'static str, fn());
@@ -101,7 +101,7 @@ fn sim(config: Config, behavior: impl FnMut(&ReceivedRequest) -> Behavior + 'sta
 
 fn sim_of(config: Config, application: Scripted) -> Sim {
     let mut sim = Sim::new(config, 1).expect("valid");
-    sim.serve(0, application);
+    sim.serve(ServerId(0), application);
     sim
 }
 
@@ -119,7 +119,7 @@ fn play(behavior: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> (Sim, R
 }
 
 fn server(sim: &mut Sim) -> &mut Server {
-    sim.server(0)
+    sim.server(ServerId(0))
 }
 
 fn is_complete(sim: &Sim, handle: RequestHandle) -> bool {
@@ -152,7 +152,10 @@ fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
     assert!(sim.run_to_end());
     assert_eq!(sim.elapsed(), at);
     let now = sim.now();
-    let asked = sim.engine().get_values(now, 0, Tag(3)).expect("room");
+    let asked = sim
+        .engine()
+        .get_values(now, ServerId(0), Tag(3))
+        .expect("room");
     assert!(sim.run_to_end() && sim.outcome(asked).is_some());
 }
 

@@ -10,7 +10,7 @@ use mio_fcgi::testkit::internals::Notice;
 use mio_fcgi::testkit::{Behavior, Connect, Fragments, Link, Quirks, Records, Scripted, Sim};
 use mio_fcgi::{
     Body, Config, ConnectionLostReason, EventKind, Multiplex, OwnedEvent, Request, RequestError,
-    RequestHandle, Tag, TimeoutKind,
+    RequestHandle, ServerId, Tag, TimeoutKind,
 };
 
 use crate::{MS, error, is_complete, plain, server, sim, sim_of, submit};
@@ -282,7 +282,10 @@ fn a_connect_that_hangs_keeps_no_request_from_another_server() {
     config.limits.max_connections_per_server = 1;
     let mut sim = sim(config, |_| Behavior::new().await_stdin().end(0));
     server(&mut sim).on_connect(|_| Connect::Hang);
-    sim.serve(1, Scripted::new(|_| Behavior::new().await_stdin().end(0)));
+    sim.serve(
+        ServerId(1),
+        Scripted::new(|_| Behavior::new().await_stdin().end(0)),
+    );
     let handles: Vec<RequestHandle> = (0..3).map(|tag| submit(&mut sim, tag)).collect();
     assert!(sim.run_to_end());
     for handle in handles {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mio_fcgi::testkit::internals::Values;
 use mio_fcgi::testkit::{Behavior, Quirks, Scripted, Sim};
-use mio_fcgi::{Config, EventKind, Multiplex, OwnedEvent, RequestHandle, Tag};
+use mio_fcgi::{Config, EventKind, Multiplex, OwnedEvent, RequestHandle, ServerId, Tag};
 
 use crate::{Case, MS, error, is_complete, plain, shared, sim, sim_of, submit};
 
@@ -106,7 +106,11 @@ pub(crate) const CASES: &[Case] = &[
             sim.advance(40 * MS);
             assert!(!is_complete(&sim, stuck) && is_complete(&sim, quick));
             assert_eq!(sim.ended_at(stuck), Some(10 * MS));
-            assert_eq!(sim.network().open_sockets(0), 0, "the grace is over");
+            assert_eq!(
+                sim.network().open_sockets(ServerId(0)),
+                0,
+                "the grace is over"
+            );
         },
     ),
     (
@@ -174,7 +178,7 @@ fn asked(quirks: Quirks) -> (Sim, RequestHandle) {
     let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(quirks);
     let mut sim = sim_of(plain(), application);
     let now = sim.now();
-    let handle = sim.engine().get_values(now, 0, Tag(1)).expect("room");
+    let handle = sim.engine().get_values(now, ServerId(0), Tag(1)).expect("room");
     assert!(sim.run_to_end());
     let has_values = |(_, event): &(_, OwnedEvent)| matches!(event.kind, EventKind::Values(_));
     if is_complete(&sim, handle) {

@@ -18,6 +18,7 @@ use crate::event::{ConnectionHandle, RequestHandle, Tag};
 use crate::params::Params;
 use crate::report::{Elapsed, Report};
 use crate::request::{Request as Submitted, Retry};
+use crate::server::ServerId;
 use crate::wire::Role;
 
 pub(crate) struct Request {
@@ -476,7 +477,7 @@ impl Request {
         Report {
             bytes_sent: self.upload.sent(transmitted),
             bytes_received: self.output.received(),
-            server: self.server,
+            server: self.server.map(ServerId),
             retries: self.attempts.retries(),
             reused: self.is_reused,
             stdout_ended: self.output.has_ended(),

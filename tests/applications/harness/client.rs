@@ -9,7 +9,7 @@ use mio::{Events, Poll, Token};
 use mio_fcgi::cgi::{Collector, Incomplete, Response};
 use mio_fcgi::{
     Address, Body, Client, Completion, Config, ConnectionGauges, Event, EventKind, Failure,
-    Outcome, ReadBuf, Request, RequestGauges, RequestHandle, ServerValues, Stats, StdinError, Tag,
+    Outcome, ReadBuf, Request, RequestGauges, RequestHandle, ServerId, ServerValues, Stats, StdinError, Tag,
 };
 
 use super::Listen;
@@ -86,7 +86,7 @@ impl Loop {
         let tag = Tag(self.next_tag);
         let handle = self
             .client
-            .get_values(Instant::now(), 0, tag)
+            .get_values(Instant::now(), ServerId(0), tag)
             .expect("a running client");
         self.note(tag, handle)
     }

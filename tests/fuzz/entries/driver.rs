@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::{
     Action, Config, ConnectionHandle, Disconnected, Engine, Event, EventKind, Limits, Multiplex,
-    Request, RequestHandle, SubmitError, Tag,
+    Request, RequestHandle, ServerId, SubmitError, Tag,
 };
 
 use super::asked::{Asked, note};
@@ -98,7 +98,10 @@ impl Driver {
 
     pub(super) fn get_values(&mut self, server: usize) {
         let tag = Tag(self.next_tag);
-        if let Ok(handle) = self.engine.get_values(self.now, server, tag) {
+        if let Ok(handle) = self
+            .engine
+            .get_values(self.now, ServerId(server as u16), tag)
+        {
             self.add(handle, None);
         }
     }
@@ -224,7 +227,7 @@ impl Driver {
                     let (is_open, is_deaf) = (false, self.is_deaf);
                     self.links.push(Link {
                         connection,
-                        server,
+                        server: server.index(),
                         is_open,
                         is_deaf,
                         far,

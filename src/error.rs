@@ -432,9 +432,6 @@ pub enum ProtocolError {
         /// Its type.
         record_type: RecordType,
     },
-    /// Bytes on a connection without a request.
-    #[error("bytes on a connection that has no request")]
-    Unsolicited,
 }
 
 /// Which time limit passed.

@@ -13,4 +13,5 @@ mod samples;
 mod source;
 mod statuses;
 mod surface;
+mod variants;
 mod words;

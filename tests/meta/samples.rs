@@ -188,7 +188,7 @@ pub(crate) fn requests() -> Vec<(RequestError, &'static str)> {
             RequestError::ConnectionLost(ConnectionLostReason::Closed),
             "closed by the application; its log",
         ),
-        (RequestError::Protocol(ProtocolError::Unsolicited), ""),
+        (RequestError::Protocol(ProtocolError::OnlyIdOne), ""),
         (RequestError::TimedOut(TimeoutKind::Total), "timeouts.total"),
         (RequestError::Aborted, "by this program"),
         (RequestError::Overloaded, "lower max_connections_per_server"),
@@ -238,7 +238,6 @@ pub(crate) fn protocols() -> Vec<(ProtocolError, &'static str)> {
             ProtocolError::UnexpectedRecord { record_type },
             "Web server",
         ),
-        (ProtocolError::Unsolicited, ""),
     ]
 }
 

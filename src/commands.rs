@@ -8,7 +8,7 @@ use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
 use crate::net::Client;
 use crate::request::Request;
-use crate::server::ServerId;
+use crate::server::{GetValuesError, ServerId};
 
 /// What can be asked of a [`Client`] and of an [`Engine`] alike: write a server's code for this, and the same code
 /// runs on sockets and in a test without any.
@@ -79,16 +79,13 @@ pub trait Commands: Sealed {
     /// As [`Engine::get_values`].
     ///
     /// # Errors
-    /// As there.
-    ///
-    /// # Panics
-    /// As there.
+    /// As [`Engine::get_values`].
     fn get_values(
         &mut self,
         now: Instant,
         server: ServerId,
         tag: Tag,
-    ) -> Result<RequestHandle, SubmitError>;
+    ) -> Result<RequestHandle, GetValuesError>;
 
     /// As [`Engine::set_limits`]; a client needs the tokens for them as well.
     ///
@@ -168,7 +165,7 @@ macro_rules! commands {
                 now: Instant,
                 server: ServerId,
                 tag: Tag,
-            ) -> Result<RequestHandle, SubmitError> {
+            ) -> Result<RequestHandle, GetValuesError> {
                 Self::get_values(self, now, server, tag)
             }
 

@@ -2,7 +2,7 @@
 //!
 //! | type                | whose fault                                | where it appears               |
 //! |---------------------|--------------------------------------------|--------------------------------|
-//! | [`Refused`] with a [`SubmitError`], [`StdinError`], [`ConfigError`](crate::ConfigError) | the embedder | returned by the call |
+//! | [`Refused`] with a [`SubmitError`], [`StdinError`], [`GetValuesError`](crate::GetValuesError), [`ConfigError`](crate::ConfigError) | the embedder | returned by the call |
 //! | [`ProtocolError`]   | the application: bytes that are not FastCGI | inside [`RequestError`]      |
 //! | [`ConnectError`], [`ConnectionLostReason`] | the transport                 | inside [`RequestError`]        |
 //! | [`RequestError`]    | what became of a request, one of these inside it | [`Failure`], in `End` |
@@ -61,8 +61,7 @@ impl From<Box<Refused>> for SubmitError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// As many requests wait for a connection as the limits allow, and none can be opened: answer 503, or try later. From
-    /// `get_values`, with a limit of 1: the server is being asked already.
+    /// As many requests wait for a connection as the limits allow, and none can be opened: answer 503, or try later.
     #[error(
         "the queue is full: {limit} requests wait for a connection already; try later, or raise max_queued_requests"
     )]

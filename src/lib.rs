@@ -148,7 +148,7 @@ pub use net::{Client, ReadBuf};
 pub use params::{Params, ParamsIter, SharedParams};
 pub use report::{Report, Timings};
 pub use request::{Body, Request, Retry};
-pub use server::ServerId;
+pub use server::{GetValuesError, ServerId};
 
 // The program in README.md is compiled with the documentation tests.
 #[cfg(doctest)]

@@ -1,6 +1,8 @@
-//! The name of a server.
+//! The name of a server, and why one is not asked for its values.
 
 use std::fmt;
+
+use thiserror::Error;
 
 /// Names one of the servers of a client: an index into [`Config::servers`](crate::Config::servers), counted from 0.
 ///
@@ -33,4 +35,37 @@ impl fmt::Display for ServerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Why a server is not asked for its values: nothing was sent, and no `End` follows.
+///
+/// [`Engine::get_values`](crate::Engine::get_values) returns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum GetValuesError {
+    /// The configuration has no such server.
+    #[error("no server {server}: the client has {count}, counted from 0")]
+    NoSuchServer {
+        /// The server that was to be asked.
+        server: ServerId,
+        /// The number of servers in [`Config::servers`](crate::Config::servers).
+        count: usize,
+    },
+    /// An earlier `get_values` for the same server has not ended. A server is asked once at a time.
+    #[error("server {server} is being asked already: wait for the End event of that question")]
+    InProgress {
+        /// The server that is being asked.
+        server: ServerId,
+    },
+    /// As many requests wait for a connection as the limits allow, and none can be opened for the question.
+    #[error(
+        "the question would have to wait, and the queue is full: {limit} requests wait; try later, or raise max_queued_requests"
+    )]
+    QueueFull {
+        /// [`Limits::max_queued_requests`](crate::Limits::max_queued_requests).
+        limit: usize,
+    },
+    /// `shutdown` was called.
+    #[error("the client is shutting down and asks no server")]
+    ShuttingDown,
 }

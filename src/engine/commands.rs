@@ -11,7 +11,7 @@ use crate::config::{ConfigError, Limits, Timeouts};
 use crate::error::{BodyError, Refused, RequestError, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
 use crate::request::Request;
-use crate::server::ServerId;
+use crate::server::{GetValuesError, ServerId};
 
 impl Engine {
     /// An empty request that reuses the memory of an ended one. In a steady state, requests made this way allocate
@@ -195,29 +195,28 @@ impl Engine {
     /// for the end of a line.
     ///
     /// # Errors
-    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`], with a limit of 1 while a probe of this server
-    /// is already running.
-    ///
-    /// # Panics
-    /// When `server` is not an index of [`Config::servers`](crate::Config::servers).
+    /// [`GetValuesError`]: nothing was sent, and no `End` follows.
     pub fn get_values(
         &mut self,
         now: Instant,
         server: ServerId,
         tag: Tag,
-    ) -> Result<RequestHandle, SubmitError> {
-        assert!(server.index() < self.pool.len(), "no server {server}");
+    ) -> Result<RequestHandle, GetValuesError> {
         let now = self.timeline.tick(now);
-        let ServerId(server) = server;
+        let count = self.pool.len();
+        if server.index() >= count {
+            return Err(GetValuesError::NoSuchServer { server, count });
+        }
         if !self.lifecycle.is_running() {
-            return Err(SubmitError::ShuttingDown);
+            return Err(GetValuesError::ShuttingDown);
         }
-        if self.is_probed(server) {
-            return Err(SubmitError::QueueFull { limit: 1 });
+        if self.is_probed(server.0) {
+            return Err(GetValuesError::InProgress { server });
         }
+        let ServerId(server) = server;
         if !self.would_accept(now, Some(server), || false) {
             let limit = self.config.limits.max_queued_requests;
-            return Err(SubmitError::QueueFull { limit });
+            return Err(GetValuesError::QueueFull { limit });
         }
         let timeouts = Timeouts {
             queue: self.config.timeouts.queue,

@@ -122,7 +122,7 @@
 //!
 //! | error | answer | what to do |
 //! |-------|--------|------------|
-//! | [`QueueFull`](SubmitError::QueueFull) | 503 | shed load; a longer queue only makes clients wait for the same refusal. From `get_values` with a limit of 1: this server is being asked already |
+//! | [`QueueFull`](SubmitError::QueueFull) | 503 | shed load; a longer queue only makes clients wait for the same refusal. |
 //! | [`ShuttingDown`](SubmitError::ShuttingDown) | 503 | |
 //! | [`PairTooLarge`](SubmitError::PairTooLarge), [`ParamsTooLarge`](SubmitError::ParamsTooLarge) | 431 or 414 | a field or a target too long for one record, or all together for `max_params_len` |
 //! | [`ParamLengthTooLong`](SubmitError::ParamLengthTooLong) | 431 or 414 | a name or a value of 2 GiB |
@@ -131,6 +131,17 @@
 //! | [`InvalidLength`](SubmitError::InvalidLength), [`LengthMismatch`](SubmitError::LengthMismatch) | 400 | the parameters and the body disagree |
 //! | [`BodyRead`](SubmitError::BodyRead) | 500 | the reader you gave |
 //! | [`StreamNotAllowed`](SubmitError::StreamNotAllowed) | 500 | a mistake in the program: a body for a role that has none |
+//!
+//! # A server that is not asked
+//!
+//! [`GetValuesError`], from [`get_values`](crate::Client::get_values): nothing was sent, and no `End` follows.
+//!
+//! | error | what to do |
+//! |-------|------------|
+//! | [`NoSuchServer`](GetValuesError::NoSuchServer) | a mistake in the program: count the servers of [`Client::config`](crate::Client::config), which has the resolved ones |
+//! | [`InProgress`](GetValuesError::InProgress) | wait for the `End` of the question that is under way |
+//! | [`QueueFull`](GetValuesError::QueueFull) | ask later: every connection is busy, and so is the queue |
+//! | [`ShuttingDown`](GetValuesError::ShuttingDown) | nothing |
 //!
 //! # Refused bytes of a body
 //!
@@ -227,6 +238,6 @@
 use crate::cgi::ResponseError;
 #[cfg(doc)]
 use crate::{
-    BodyError, ConnectError, ConnectionLostReason, Delivery, Failure, RequestError, Retry,
-    StdinError, SubmitError, TimeoutKind,
+    BodyError, ConnectError, ConnectionLostReason, Delivery, Failure, GetValuesError, RequestError,
+    Retry, StdinError, SubmitError, TimeoutKind,
 };

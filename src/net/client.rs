@@ -14,7 +14,7 @@ use crate::engine::{Engine, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{ConnectionHandle, Event, RequestHandle, Tag};
 use crate::request::Request;
-use crate::server::ServerId;
+use crate::server::{GetValuesError, ServerId};
 
 /// A FastCGI client on the embedder's [`mio::Poll`].
 ///
@@ -251,21 +251,17 @@ impl Client {
         self.engine.resume(now, request);
     }
 
-    /// Asks a server for its values (`FCGI_GET_VALUES`): a health check that runs no script. [`EventKind::Values`] and
-    /// `End` follow. More at [`Engine::get_values`].
+    /// Asks a server what it says of itself: a health check that runs no script. [`EventKind::Values`] and `End` follow.
+    /// `server` counts the resolved servers, see [`config`](Self::config). More at [`Engine::get_values`].
     ///
     /// # Errors
-    /// [`SubmitError::ShuttingDown`]; [`SubmitError::QueueFull`], with a limit of 1 when this server is already being
-    /// asked, or with the limit of [`Limits::max_queued_requests`] when the queue is full.
-    ///
-    /// # Panics
-    /// When `server` is not an index of the resolved [`Config::servers`]: see [`config`](Self::config).
+    /// [`GetValuesError`]: nothing was sent, and no `End` follows.
     pub fn get_values(
         &mut self,
         now: Instant,
         server: ServerId,
         tag: Tag,
-    ) -> Result<RequestHandle, SubmitError> {
+    ) -> Result<RequestHandle, GetValuesError> {
         self.engine.get_values(now, server, tag)
     }
 

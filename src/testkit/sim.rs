@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::error::SubmitError;
 use crate::event::{EventKind, Outcome, OwnedEvent, RequestHandle, Tag};
 use crate::request::Request;
-use crate::server::ServerId;
+use crate::server::{GetValuesError, ServerId};
 
 /// A client and its applications, all in memory, in virtual time.
 ///

@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use mio_fcgi::{
-    CloseReason, ConnectionLostReason, Delivery, Disconnected, Multiplex, Phase, RequestError,
-    ServerId, ServerValues, SubmitError, Tag, TimeoutKind,
+    CloseReason, ConnectionLostReason, Delivery, Disconnected, GetValuesError, Multiplex, Phase,
+    RequestError, ServerId, ServerValues, SubmitError, Tag, TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
@@ -111,11 +111,32 @@ fn a_server_is_asked_by_the_embedder_once_at_a_time() {
     let mut bench = Bench::plain();
     bench.get_values(0);
     let second = bench.engine.get_values(bench.now, ServerId(0), Tag(99));
-    assert_eq!(second, Err(SubmitError::QueueFull { limit: 1 }));
+    let server = ServerId(0);
+    assert_eq!(second, Err(GetValuesError::InProgress { server }));
     bench.advance(SECOND);
     bench.get_values(0);
     bench.advance(SECOND);
     assert_eq!(bench.seen().len(), 2, "two ends");
+    bench.finish();
+}
+
+#[test]
+fn a_server_that_the_configuration_does_not_have_is_not_asked() {
+    let mut bench = Bench::plain();
+    for server in [ServerId(1), ServerId(u16::MAX)] {
+        let asked = bench.engine.get_values(bench.now, server, Tag(99));
+        let count = 1;
+        assert_eq!(asked, Err(GetValuesError::NoSuchServer { server, count }));
+    }
+    bench.finish();
+}
+
+#[test]
+fn a_client_that_shuts_down_asks_no_server() {
+    let mut bench = Bench::plain();
+    bench.command(|engine, now| engine.shutdown(now, None));
+    let asked = bench.engine.get_values(bench.now, ServerId(0), Tag(99));
+    assert_eq!(asked, Err(GetValuesError::ShuttingDown));
     bench.finish();
 }
 
@@ -168,7 +189,7 @@ fn a_question_of_the_embedder_waits_within_the_limit_too() {
     bench.submit(request());
     bench.submit(request());
     let asked = bench.engine.get_values(bench.now, ServerId(0), Tag(9));
-    assert_eq!(asked, Err(SubmitError::QueueFull { limit: 1 }));
+    assert_eq!(asked, Err(GetValuesError::QueueFull { limit: 1 }));
     bench.end(0);
     bench.get_values(0);
     assert_eq!(bench.stats().requests.queued, 1);

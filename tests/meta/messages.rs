@@ -111,6 +111,7 @@ fn the_guide_has_a_row_for_each_error_that_a_call_or_a_request_can_have() {
     }
     have_rows("SubmitError", submissions());
     have_rows("StdinError", pushes());
+    have_rows("GetValuesError", questions());
     have_rows("RequestError", requests());
     have_rows("ConnectError", connects());
     have_rows("BodyError", bodies());

@@ -8,8 +8,8 @@ use mio_fcgi::cgi::{EnvError, HeadError, ResponseError};
 use mio_fcgi::wire::{DecodeError, EncodeError, RecordType};
 use mio_fcgi::{
     AddressError, BodyError, Config, ConfigError, ConnectError, ConnectionLostReason, Delivery,
-    Engine, Failure, Phase, ProtocolError, Refused, Report, Request, RequestError, ServerId,
-    StdinError, SubmitError, Tag, TimeoutKind,
+    Engine, Failure, GetValuesError, Phase, ProtocolError, Refused, Report, Request, RequestError,
+    ServerId, StdinError, SubmitError, Tag, TimeoutKind,
 };
 
 /// An error, and the words in its text that say what to do, if something can be done.
@@ -33,6 +33,7 @@ pub(crate) fn errors() -> Vec<Sample> {
         .chain(boxed(configurations()))
         .chain(boxed(submissions()))
         .chain(boxed(pushes()))
+        .chain(boxed(questions()))
         .chain(boxed(requests()))
         .chain(boxed(connects()))
         .chain(boxed(lost))
@@ -175,6 +176,19 @@ pub(crate) fn pushes() -> Vec<(StdinError, &'static str)> {
             StdinError::BodyTooLarge { limit: 65_536 },
             "UnknownLength::Buffer",
         ),
+    ]
+}
+
+pub(crate) fn questions() -> Vec<(GetValuesError, &'static str)> {
+    let (server, count) = (ServerId(3), 2);
+    vec![
+        (GetValuesError::NoSuchServer { server, count }, "server 3"),
+        (GetValuesError::InProgress { server }, "wait for the End"),
+        (
+            GetValuesError::QueueFull { limit: 8 },
+            "raise max_queued_requests",
+        ),
+        (GetValuesError::ShuttingDown, ""),
     ]
 }
 

@@ -11,7 +11,7 @@ use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, Record
 use mio_fcgi::{
     Action, Address, AddressError, Backoff, Body, BodyError, Client, CloseReason, Commands,
     Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle,
-    ConnectionLostReason, Counters, Delivery, Disconnected, Engine, Event, Failure, Limits,
+    ConnectionLostReason, Counters, Delivery, Disconnected, Engine, Event, Failure, GetValuesError, Limits,
     Multiplex, OverflowPolicy, OwnedEvent, Params, ParamsIter, PauseBuffer, Phase, ProtocolError,
     ReadBuf, Report, Request, RequestError, RequestGauges, RequestHandle, Retry, ServerId, ServerValues,
     SharedParams, Stats, StdinError, SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit,
@@ -43,7 +43,7 @@ fn values_and_errors_can_be_shared_among_threads() {
 #[test]
 fn errors_are_errors_that_can_be_cloned_and_compared() {
     fn is_error<T: std::error::Error + Clone + Eq + Send + Sync + 'static>() {}
-    each!(is_error: AddressError, ConfigError, SubmitError, StdinError, Failure, RequestError);
+    each!(is_error: AddressError, ConfigError, GetValuesError, SubmitError, StdinError, Failure, RequestError);
     each!(is_error: ConnectError, ConnectionLostReason, ProtocolError, BodyError, DecodeError, EncodeError);
     each!(is_error: EnvError, HeadError, ResponseError, Incomplete);
     // Holds an `io::Error`, which can be neither.

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::config::{ConfigError, Limits};
+use crate::config::Limits;
+use crate::config_error::ConfigError;
 use crate::engine::{Engine, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};

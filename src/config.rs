@@ -2,15 +2,38 @@
 
 use std::time::Duration;
 
-use thiserror::Error;
-
-use crate::address::{Address, AddressError};
+use crate::address::Address;
+use crate::config_error::ConfigError;
 use crate::server::ServerId;
 
 /// Everything that can be set when a client is made.
 ///
 /// The defaults suit a php-fpm pool on the same machine. [`Limits`] can be changed later, see
 /// [`Engine::set_limits`](crate::Engine::set_limits).
+///
+/// # Fields and chains
+/// Every setting in this crate is a public field. The method `with_<field>` sets the field and returns the whole, for
+/// chains. Where the field is an `Option<T>`, the method takes a `T`; in [`Config`], [`Limits`], [`Timeouts`] and
+/// [`Request`](crate::Request) it takes `None` as well.
+///
+/// [`blocking::Call`](crate::blocking::Call) and [`cgi::Collector`](crate::cgi::Collector) have state of their own and no
+/// public fields. They are set with their `with_*` methods alone.
+///
+/// ```
+/// use std::time::Duration;
+/// use mio_fcgi::{Config, Limits};
+///
+/// let address: mio_fcgi::Address = "unix:/run/php/php8.2-fpm.sock".parse()?;
+/// let chained = Config::new(address.clone())
+///     .with_connect_timeout(Duration::from_secs(1))
+///     .with_limits(Limits::default().with_max_connections_per_server(16));
+///
+/// let mut config = Config::new(address);
+/// config.connect_timeout = Duration::from_secs(1);
+/// config.limits.max_connections_per_server = 16;
+/// assert_eq!(config, chained);
+/// # Ok::<(), mio_fcgi::AddressError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -73,12 +96,12 @@ impl Config {
     /// Settings for one server, all else by default.
     #[must_use]
     pub fn new(server: Address) -> Self {
-        Self::with_servers(vec![server])
+        Self::from_servers(vec![server])
     }
 
     /// Settings for several servers, all else by default.
     #[must_use]
-    pub fn with_servers(servers: Vec<Address>) -> Self {
+    pub fn from_servers(servers: Vec<Address>) -> Self {
         Self {
             servers,
             limits: Limits::default(),
@@ -247,15 +270,6 @@ impl Timeouts {
         between_bytes: None,
         total: None,
     };
-
-    /// Only a limit on the whole.
-    #[must_use]
-    pub const fn total(limit: Duration) -> Self {
-        Self {
-            total: Some(limit),
-            ..Self::NONE
-        }
-    }
 }
 
 /// Whether requests share a connection (`FCGI_MPXS_CONNS`, FastCGI 1.0, 4.1).
@@ -306,7 +320,7 @@ pub enum RequestIds {
 pub struct Backoff {
     /// After the first failure; not zero.
     pub initial: Duration,
-    /// The longest, after repeated failures; at least `first`. More than an hour counts as an hour.
+    /// The longest, after repeated failures; at least `initial`. More than an hour counts as an hour.
     pub max: Duration,
 }
 
@@ -391,72 +405,6 @@ pub enum UnknownLength {
     /// It is sent as it comes, without `CONTENT_LENGTH`: for applications that read to the end of
     /// `FCGI_STDIN`, such as Go's.
     Stream,
-}
-
-/// What is wrong with a [`Config`]: the embedder's to mend.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// No server was given.
-    #[error("no server: give at least one address")]
-    NoServer,
-    /// More servers than a client can hold.
-    #[error("{count} servers, but a client holds at most {limit}")]
-    TooManyServers {
-        /// As configured.
-        count: usize,
-        /// The most.
-        limit: usize,
-    },
-    /// An address that no system call would take, such as a path too long for a Unix socket. Only one that was put
-    /// together by hand: parsing refuses it.
-    #[error("server {server}: {error}")]
-    Address {
-        /// The server with that address.
-        server: ServerId,
-        /// What is wrong with it.
-        error: AddressError,
-    },
-    /// A host name where a numeric address is needed.
-    #[error("'{name}' is a name: resolve it with Address::resolve before the loop starts")]
-    UnresolvedHost {
-        /// The name.
-        name: String,
-    },
-    /// `max_connections_per_server` is zero.
-    #[error("max_connections_per_server is 0: no request could ever be sent")]
-    MaxConnectionsZero,
-    /// `max_requests_per_connection` is zero.
-    #[error("max_requests_per_connection is 0: use None for no limit")]
-    MaxRequestsZero,
-    /// `min_idle_per_server` is above `max_idle_per_server` or `max_connections_per_server`.
-    #[error(
-        "min_idle_per_server is {min_idle}, above max_idle_per_server or max_connections_per_server: lower it, or raise those"
-    )]
-    MinIdle {
-        /// As configured.
-        min_idle: usize,
-    },
-    /// [`Multiplex::On`] with no request.
-    #[error("multiplexing with at most 0 requests: use Multiplex::Off")]
-    MultiplexZero,
-    /// `stdin_high_water` is zero.
-    #[error("stdin_high_water is 0: no pushed body could ever be taken")]
-    StdinHighWaterZero,
-    /// The back-off's first pause is zero or above its longest.
-    #[error("the back-off's first pause must be above zero and not above its longest")]
-    Backoff,
-    /// The token range cannot name every connection that the limits allow.
-    #[error(
-        "the token range holds {tokens} tokens for {connections} connections (max_connections_per_server for each address of each server): \
-         widen it, or lower max_connections_per_server"
-    )]
-    TooFewTokens {
-        /// Length of the range.
-        tokens: usize,
-        /// `max_connections_per_server` times the number of servers, a host name counted once for each of its addresses.
-        connections: usize,
-    },
 }
 
 #[cfg(test)]

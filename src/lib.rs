@@ -113,6 +113,7 @@ pub mod blocking;
 pub mod cgi;
 mod commands;
 mod config;
+mod config_error;
 mod engine;
 mod error;
 mod event;
@@ -122,6 +123,7 @@ mod params;
 mod report;
 mod request;
 mod server;
+mod settings;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod wire;
@@ -129,9 +131,10 @@ pub mod wire;
 pub use address::{Address, AddressError};
 pub use commands::Commands;
 pub use config::{
-    Backoff, Config, ConfigError, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds,
-    Timeouts, UnknownLength,
+    Backoff, Config, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, Timeouts,
+    UnknownLength,
 };
+pub use config_error::ConfigError;
 pub use engine::{
     Action, CloseReason, ConnectionGauges, Counters, Disconnected, Engine, RequestGauges, Stats,
     Transmit,

@@ -116,10 +116,31 @@ impl Request {
         self
     }
 
-    /// Sets the time limits; for chains.
+    /// Sets the time limits, or with `None` those of [`Config`](crate::Config); for chains.
     #[must_use]
-    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = Some(timeouts);
+    pub fn with_timeouts(mut self, timeouts: impl Into<Option<Timeouts>>) -> Self {
+        self.timeouts = timeouts.into();
+        self
+    }
+
+    /// Sets the role; for chains.
+    #[must_use]
+    pub fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// Sets the parameters, instead of those that were there; for chains. [`param`](Self::param) adds one.
+    #[must_use]
+    pub fn with_params(mut self, params: Params) -> Self {
+        self.params = params;
+        self
+    }
+
+    /// Sets the data for a Filter; for chains.
+    #[must_use]
+    pub fn with_data(mut self, data: impl Into<Body>) -> Self {
+        self.data = data.into();
         self
     }
 

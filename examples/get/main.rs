@@ -115,7 +115,7 @@ fn ask(address: &Address, arguments: &Arguments) -> Result<(), Failure> {
 /// The configuration for a single request: one connection, which ends with the request. The default time limits stay in
 /// place, for a server that accepts bytes and never answers, such as an HTTP server.
 fn configure(servers: Vec<Address>, arguments: &Arguments, spent: Duration) -> Config {
-    let mut config = Config::with_servers(servers);
+    let mut config = Config::from_servers(servers);
     config.limits.max_connections_per_server = 1;
     config.keep_connections = false;
     config.multiplex = Multiplex::Off;
@@ -127,7 +127,7 @@ fn configure(servers: Vec<Address>, arguments: &Arguments, spent: Duration) -> C
     config.timeouts.queue = None;
     if let Some(timeout) = arguments.timeout {
         let left = timeout.saturating_sub(spent);
-        config.timeouts = Timeouts::total(left);
+        config.timeouts = Timeouts::NONE.with_total(left);
         config.connect_timeout = left;
     }
     config

@@ -78,7 +78,7 @@ pub fn get_values(address: &Address, timeout: Duration) -> Result<ServerValues, 
     Call::new(address, timeout).get_values()
 }
 
-/// [`call`] and [`get_values`] with more settings.
+/// What [`call`] and [`get_values`] do, with more settings. Each setting has a `with_*` method.
 ///
 /// A host name may have several addresses. They are tried in the resolver's order: after a refusal the next one at
 /// once, and after a connect has hung for 250 ms the next one as well (RFC 8305, 5). The first that can be connected to
@@ -162,11 +162,11 @@ impl<'a> Call<'a> {
     /// The configuration for one request or question, with the time that is left.
     fn configure(&self, began: Instant, servers: Vec<Address>) -> Config {
         let left = self.timeout.saturating_sub(began.elapsed());
-        let mut config = Config::with_servers(servers);
+        let mut config = Config::from_servers(servers);
         config.limits.max_connections_per_server = 1;
         config.keep_connections = false;
         config.multiplex = Multiplex::Off;
-        config.timeouts = Timeouts::total(left);
+        config.timeouts = Timeouts::NONE.with_total(left);
         config.connect_timeout = left;
         config.connect_retry_timeout = self.connect_retry_timeout.min(left);
         config

@@ -5,10 +5,12 @@ use super::response::{Completeness, Field, Incomplete, Interim, Response, Respon
 use super::{Head, HeadError, HeadRules};
 use crate::error::{Failure, RequestError};
 use crate::event::{Event, EventKind, Outcome};
+use crate::settings::settings;
 
 /// Collects the events of one request into a [`Response`].
 ///
-/// Memory is bounded by [`ResponseLimits`]. To pass output on without holding it, use a [`HeadParser`] and forward the
+/// Memory is bounded by [`ResponseLimits`], which the collector is made with. Its own `with_*` methods may follow at any
+/// time, also after output was taken. To pass output on without holding it, use a [`HeadParser`] and forward the
 /// body as it arrives.
 ///
 /// ```
@@ -303,6 +305,12 @@ impl Default for ResponseLimits {
         }
     }
 }
+
+settings! { ResponseLimits {
+    with_head(head: HeadRules),
+    with_max_body(max_body: usize),
+    with_max_stderr(max_stderr: usize),
+} }
 
 /// Whether the response to a request has a body at all. It has none if the method is HEAD or the status is 1xx, 204 or
 /// 304 (RFC 9110, 6.4.1). Drop what the application sends there.

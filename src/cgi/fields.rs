@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use super::bytes::{alphanumeric_or, breaks_lines, is_token};
 use super::env_error::EnvError;
 use super::writer::{Names, Writer};
+use crate::settings::settings;
 
 /// Which fields of a request are passed to the application.
 ///
@@ -36,6 +37,13 @@ impl Default for FieldRules {
         }
     }
 }
+
+settings! { FieldRules {
+    with_pass_authorization(pass_authorization: bool),
+    with_pass_proxy_authorization(pass_proxy_authorization: bool),
+    with_pass_hop_by_hop(pass_hop_by_hop: bool),
+    with_max_fields(max_fields: usize),
+} }
 
 /// Writes the fields and returns the value of `Host`.
 pub(super) fn write<'a, F>(

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::settings::settings;
+
 /// A complete response head. Borrows the piece it arrived in, or the parser.
 ///
 /// `Debug` shows names and lengths, no values.
@@ -125,6 +127,12 @@ impl Default for HeadRules {
         }
     }
 }
+
+settings! { HeadRules {
+    with_max_len(max_len: usize),
+    with_max_fields(max_fields: usize),
+    with_strict(strict: bool),
+} }
 
 /// Why the application's output is not a valid head. Lines are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -6,8 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ForbiddenReason {
-    /// The path leads out of the document root; or a symbolic link does, into a directory that was not passed to
-    /// [`allow_links_into`](super::ScriptMap::allow_links_into).
+    /// The path leads out of the document root, or a symbolic link does, and not into a directory that
+    /// [`with_links_into`](super::ScriptMap::with_links_into) named.
     OutsideRoot,
     /// A name in the path begins with a dot.
     DotFile,

@@ -73,7 +73,7 @@ pub struct ScriptMap {
     root: PathBuf,
     /// The root as it was without symbolic links when the map was made; `None` for a remote map.
     canonical_root: Option<PathBuf>,
-    /// Directories besides the root that symbolic links may lead into. These paths have no symbolic links.
+    /// Where links may lead to beside the root, without symbolic links.
     link_targets: Vec<PathBuf>,
     /// The end of a script's name, including its dot. If it is empty, every file is a script. Default: `.php`.
     pub extension: String,
@@ -116,15 +116,38 @@ impl ScriptMap {
         without_slash(self.root.as_os_str().as_encoded_bytes())
     }
 
-    /// Allows symbolic links below the root to lead into `target` too. Everything in `target` can then be reached by
-    /// them. This is for applications whose files a package has spread, such as Debian's with `/usr/share/javascript`.
-    /// A remote map has no links.
+    /// Sets [`extension`](Self::extension); for chains.
+    #[must_use]
+    pub fn with_extension(mut self, extension: impl Into<String>) -> Self {
+        self.extension = extension.into();
+        self
+    }
+
+    /// Sets [`index`](Self::index); for chains.
+    #[must_use]
+    pub fn with_index(mut self, index: Vec<String>) -> Self {
+        self.index = index;
+        self
+    }
+
+    /// Sets [`hide_dot_files`](Self::hide_dot_files); for chains.
+    #[must_use]
+    pub fn with_hide_dot_files(mut self, hide_dot_files: bool) -> Self {
+        self.hide_dot_files = hide_dot_files;
+        self
+    }
+
+    /// Lets symbolic links below the root lead into the directory `target` as well. All files below `target` can then be
+    /// had through such links. Each call adds a directory.
+    ///
+    /// This is for applications whose files a package has spread, such as Debian's with `/usr/share/javascript`. A remote
+    /// map has no links.
     ///
     /// # Errors
-    /// When `target` cannot be found or is not a directory.
-    pub fn allow_links_into(&mut self, target: impl AsRef<Path>) -> io::Result<()> {
+    /// When `target` cannot be found or is no directory.
+    pub fn with_links_into(mut self, target: impl AsRef<Path>) -> io::Result<Self> {
         self.link_targets.push(directory(target.as_ref())?);
-        Ok(())
+        Ok(self)
     }
 
     /// Finds the script or the file for a target. A query is ignored.

@@ -157,7 +157,8 @@ use std::fmt;
 use slab::Slab;
 
 use crate::address::Address;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
+use crate::config_error::ConfigError;
 use connection::{BufferPool, Connection};
 use lifecycle::Lifecycle;
 use pending::Pending;

@@ -9,7 +9,8 @@ use mio::{Events, Poll, Registry, Token};
 
 use super::read_buf::{Owner, ReadBuf};
 use super::turns::Turns;
-use crate::config::{Config, ConfigError, Limits};
+use crate::config::{Config, Limits};
+use crate::config_error::ConfigError;
 use crate::engine::{Engine, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{ConnectionHandle, Event, RequestHandle, Tag};

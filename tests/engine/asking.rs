@@ -224,7 +224,7 @@ fn a_question_that_ends_with_a_connection_of_our_own_closing_is_asked_again() {
         let mut bench = auto(1, |config| {
             config.timeouts = mio_fcgi::Timeouts::NONE;
         });
-        let limited = mio_fcgi::Timeouts::total(2 * SECOND);
+        let limited = mio_fcgi::Timeouts::NONE.with_total(2 * SECOND);
         bench.submit(repeatable().with_timeouts(limited));
         bench.submit(repeatable());
         bench.advance(SECOND);

@@ -229,7 +229,7 @@ fn a_connection_that_dies_with_five_requests_fails_each_once_with_its_own_verdic
 fn a_request_that_times_out_is_aborted_and_its_neighbours_go_on() {
     let mut bench = Bench::shared(8);
     bench.submit(request());
-    bench.submit(request().with_timeouts(Timeouts::total(SECOND)));
+    bench.submit(request().with_timeouts(Timeouts::NONE.with_total(SECOND)));
     bench.sent(0);
     bench.advance(SECOND);
     let error = RequestError::TimedOut(TimeoutKind::Total);

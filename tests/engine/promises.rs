@@ -65,7 +65,7 @@ fn draining() -> Bench {
 
 /// A request that is not sent again and times out after a minute.
 fn timed() -> mio_fcgi::Request {
-    let limits = Timeouts::total(60 * SECOND);
+    let limits = Timeouts::NONE.with_total(60 * SECOND);
     request().with_retry(Retry::Never).with_timeouts(limits)
 }
 

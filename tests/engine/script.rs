@@ -18,7 +18,7 @@ pub(crate) fn config(multiplex: Multiplex) -> Config {
 /// A configuration with `count` servers.
 pub(crate) fn servers(count: u16, multiplex: Multiplex) -> Config {
     let address = |n| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
-    let mut config = Config::with_servers((0..count).map(address).collect());
+    let mut config = Config::from_servers((0..count).map(address).collect());
     config.multiplex = multiplex;
     config
 }

@@ -308,7 +308,7 @@ fn what_is_connected_goes_on_while_no_connection_can_be_opened() {
 #[test]
 fn a_limit_ends_although_the_request_is_paused_with_each_piece() {
     let mut hand = Bench::without_timeouts(Multiplex::Auto, |config| {
-        config.timeouts = Timeouts::total(1000 * MS);
+        config.timeouts = Timeouts::NONE.with_total(1000 * MS);
     });
     let request = hand.ask(get());
     let connection = hand.connect();

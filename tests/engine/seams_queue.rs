@@ -282,7 +282,7 @@ fn a_body_is_dropped_with_the_end_of_its_request() {
             }
             bench.peers[0].window = 1_000;
             let body = Body::reader(Held(mark.clone()), Some(1 << 40));
-            let limit = Timeouts::total(SECOND);
+            let limit = Timeouts::NONE.with_total(SECOND);
             bench.submit(request().with_body(body).with_timeouts(limit));
             assert_eq!(Arc::strong_count(&mark), 2);
             ending(&mut bench);

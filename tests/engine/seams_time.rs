@@ -106,7 +106,7 @@ fn extreme(time: Duration, count: usize, more: u32) -> Config {
     config.limits.max_lifetime = Some(time);
     config.limits.max_requests_per_connection = Some(more.max(1));
     config.limits.max_queued_requests = count;
-    let all = Timeouts::total(time);
+    let all = Timeouts::NONE.with_total(time);
     config.timeouts = all;
     config.timeouts.queue = Some(time);
     config.timeouts.write = Some(time);
@@ -323,7 +323,7 @@ fn an_answer_in_the_socket_of_a_process_that_was_stopped_is_delivered_and_not_la
 fn the_first_answer_of_all_in_the_socket_of_a_process_that_was_stopped_is_not_late() {
     for is_announced in [true, false] {
         let mut bench = Bench::plain();
-        bench.submit(request().with_timeouts(Timeouts::total(SECOND)));
+        bench.submit(request().with_timeouts(Timeouts::NONE.with_total(SECOND)));
         // The engine knows a driver on readiness by its first report: this driver has read once and found nothing.
         bench.tells_reads = true;
         bench.catch_up(0);
@@ -380,7 +380,7 @@ fn an_application_that_never_stops_sending_keeps_no_request_beyond_its_limit_for
     // Part of an answer for the request itself, and for another one on its connection.
     for mut bench in [Bench::plain(), Bench::shared(4)] {
         bench.tells_reads = true;
-        let limited = || request().with_timeouts(Timeouts::total(SECOND));
+        let limited = || request().with_timeouts(Timeouts::NONE.with_total(SECOND));
         let tag = if bench.engine.config().multiplex == Multiplex::Off {
             1
         } else {
@@ -428,7 +428,7 @@ fn an_answer_behind_those_of_others_is_not_late_and_without_one_the_empty_socket
         let mut bench = Bench::shared(4);
         bench.tells_reads = true;
         bench.submit(request());
-        bench.submit(request().with_timeouts(Timeouts::total(SECOND)));
+        bench.submit(request().with_timeouts(Timeouts::NONE.with_total(SECOND)));
         bench.catch_up(0);
         bench.now += SECOND;
         bench.engine.handle_timeout(bench.now);
@@ -469,7 +469,7 @@ fn a_limit_that_waits_for_a_read_waits_no_longer_when_nothing_is_read() {
 #[test]
 fn a_driver_that_says_nothing_of_its_reads_is_held_to_the_instant() {
     let mut bench = Bench::plain();
-    bench.submit(request().with_timeouts(Timeouts::total(SECOND)));
+    bench.submit(request().with_timeouts(Timeouts::NONE.with_total(SECOND)));
     bench.advance(SECOND);
     let (phase, delivery) = (Phase::Sent, Delivery::MaybeProcessed);
     assert_eq!(

@@ -169,7 +169,7 @@ fn refusals_after_output_are_not_retried() {
 // case 65
 #[test]
 fn the_total_time_limit_ends_retries() {
-    let limited = || request().with_timeouts(Timeouts::total(MS * 60));
+    let limited = || request().with_timeouts(Timeouts::NONE.with_total(MS * 60));
     let overload = Refuse(ProtocolStatus::Overloaded);
     let timed_out = RequestError::TimedOut(TimeoutKind::Total);
     row(

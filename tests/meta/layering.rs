@@ -5,7 +5,7 @@
 //! testkit   blocking -> net -> engine -> words -> wire        cgi -> words; commands -> net; guide: prose
 //!      \________________________/
 //!
-//! words: address, config, error, event, params, report, request, server
+//! words: address, config, config_error, error, event, params, report, request, server, settings
 //! ```
 
 use std::fs;
@@ -26,7 +26,16 @@ struct Layer {
 
 const WIRE: &[&str] = &["wire"];
 const WORDS: &[&str] = &[
-    "address", "config", "error", "event", "params", "report", "request", "server",
+    "address",
+    "config",
+    "config_error",
+    "error",
+    "event",
+    "params",
+    "report",
+    "request",
+    "server",
+    "settings",
 ];
 const CGI: &[&str] = &["cgi"];
 const ENGINE: &[&str] = &["engine"];

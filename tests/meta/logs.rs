@@ -236,7 +236,7 @@ fn at_trace_level_the_client_shows_records_but_no_value_and_no_content() {
 
     let mut config = Config::new(address.into());
     config.multiplex = Multiplex::Off;
-    config.timeouts = Timeouts::total(Duration::from_secs(30));
+    config.timeouts = Timeouts::NONE.with_total(Duration::from_secs(30));
     let mut poll = Poll::new().expect("a poll");
     let mut events = Events::with_capacity(8);
     let mut buf = ReadBuf::default();

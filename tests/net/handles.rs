@@ -77,7 +77,7 @@ fn the_bytes_of_a_timed_out_connection_never_reach_the_next_request() {
     let mut config = crate::plain(peer.address());
     config.limits.max_connections_per_server = 1;
     let mut turns = Loop::new(config);
-    let hasty = Timeouts::total(Duration::from_millis(50));
+    let hasty = Timeouts::NONE.with_total(Duration::from_millis(50));
     turns.submit(get("/first").with_timeouts(hasty), 1);
     turns.submit(get("/second"), 2);
     // The second request is sent now, however late the clock is read.

@@ -150,7 +150,7 @@ fn draw_timeouts(rng: &mut Rng) -> Timeouts {
 pub(crate) fn draw_config(rng: &mut Rng, servers: usize) -> Config {
     let addresses = (0..servers)
         .map(|index| std::net::SocketAddr::from(([127, 0, 0, 1], 9000 + index as u16)).into());
-    let mut config = Config::with_servers(addresses.collect());
+    let mut config = Config::from_servers(addresses.collect());
     config.limits = draw_limits(rng);
     config.timeouts = draw_timeouts(rng);
     config.connect_timeout = millis(rng, 400) + Duration::from_millis(50);

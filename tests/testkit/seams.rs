@@ -277,7 +277,7 @@ fn a_late_record_that_is_read_before_a_request_is_sent_reaches_no_request() {
 fn a_connect_that_hangs_keeps_no_request_from_another_server() {
     let servers = ["127.0.0.1:9000", "127.0.0.1:9001"];
     let servers = servers.map(|it| it.parse().expect("an address"));
-    let mut config = Config::with_servers(servers.to_vec());
+    let mut config = Config::from_servers(servers.to_vec());
     config.multiplex = Multiplex::On { max: 8 };
     config.limits.max_connections_per_server = 1;
     let mut sim = sim(config, |_| Behavior::new().await_stdin().end(0));

@@ -7,7 +7,7 @@ use super::options::Options;
 /// The configuration for one loop, with its share of the FastCGI connections.
 pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> Config {
     let share = |whole| options.share(whole, index);
-    let mut config = Config::with_servers(servers);
+    let mut config = Config::from_servers(servers);
     config.multiplex = options.multiplex;
     config.connect_timeout = options.connect_timeout;
     config.connect_retry_timeout = options.connect_retry_timeout;

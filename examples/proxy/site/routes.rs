@@ -27,16 +27,12 @@ impl Routes {
     pub(crate) fn new(options: &Options) -> io::Result<Self> {
         let mut map = match &options.root {
             // The demo application: the first segment of every path is a script.
-            None => {
-                let mut map = ScriptMap::remote("");
-                map.extension = String::new();
-                map
-            }
+            None => ScriptMap::remote("").with_extension(""),
             Some(root) if options.remote => ScriptMap::remote(root),
             Some(root) => ScriptMap::local(root)?,
         };
         for directory in &options.allow_symlinks_into {
-            map.allow_links_into(directory).map_err(|error| {
+            map = map.with_links_into(directory).map_err(|error| {
                 let why = format!("--allow-symlinks-into {}: {error}", directory.display());
                 io::Error::new(error.kind(), why)
             })?;

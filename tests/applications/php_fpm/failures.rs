@@ -121,7 +121,7 @@ fn each_time_limit_has_its_own_error() {
     first_byte.first_byte = limit;
     let mut silence = Timeouts::NONE;
     silence.between_bytes = limit;
-    let total = Timeouts::total(Duration::from_millis(100));
+    let total = Timeouts::NONE.with_total(Duration::from_millis(100));
     // Each request keeps its child to the end of the test.
     let quiet = || get("sleep.php", "/sleep.php?ms=600000");
     let halting = || get("slow.php", "/slow.php?chunks=2&ms=600000");

@@ -122,7 +122,11 @@ fn submit(driver: &mut Driver, choices: &mut Choices<'_>) {
         Retry::IfNotProcessed,
         Retry::IfUnanswered,
     ]);
-    request.timeouts = choices.of(&[None, Some(Timeouts::NONE), Some(Timeouts::total(SECOND))]);
+    request.timeouts = choices.of(&[
+        None,
+        Some(Timeouts::NONE),
+        Some(Timeouts::NONE.with_total(SECOND)),
+    ]);
     driver.submit(request);
 }
 

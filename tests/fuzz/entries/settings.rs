@@ -10,7 +10,7 @@ use super::choices::Choices;
 pub(super) fn config(choices: &mut Choices<'_>) -> Config {
     let ports = 9000..9000 + choices.of(&[1_u16, 2, 3]);
     let servers = ports.map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port)).into());
-    let mut config = Config::with_servers(servers.collect());
+    let mut config = Config::from_servers(servers.collect());
     config.multiplex = choices.of(&[
         Multiplex::Off,
         Multiplex::Auto,

@@ -182,7 +182,7 @@ impl Digits {
 }
 
 fn write_v4(out: &mut &mut [u8], address: Ipv4Addr) -> io::Result<()> {
-    let [first, others @ ..] = address.octets();
+    let [first, others @ ..] = u32::from(address).to_be_bytes();
     out.write_all(Digits::of(first.into()).bytes())?;
     for byte in others {
         out.write_all(b".")?;

@@ -48,7 +48,6 @@ impl Engine {
         Some(due.max(now))
     }
 
-
     /// Whether the shutdown is complete and the driver has not taken a turn since.
     pub(super) fn is_stopped_now(&self) -> bool {
         // Only after the driver has taken the actions that close the sockets.

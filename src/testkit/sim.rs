@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::SubmitError;
 use crate::event::{EventKind, Outcome, OwnedEvent, RequestHandle, Tag};
 use crate::request::Request;
-use crate::server::{GetValuesError, ServerId};
+use crate::server::ServerId;
 
 /// A client and its applications, all in memory, in virtual time.
 ///

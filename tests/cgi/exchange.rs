@@ -5,8 +5,8 @@ use std::time::Instant;
 use mio_fcgi::cgi::{Collector, Completeness, HeadError, Response, ResponseError};
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Action, Completion, Config, ConnectionLostReason, Delivery, Disconnected, Engine, Event, EventKind,
-    Failure, Multiplex, Outcome, Phase, Report, Request, RequestError, Tag, TimeoutKind,
+    Action, Completion, Config, ConnectionLostReason, Delivery, Disconnected, Engine, Event,
+    EventKind, Failure, Multiplex, Outcome, Phase, Report, Request, RequestError, Tag, TimeoutKind,
 };
 
 /// Streams with their content; an empty one ends its stream.

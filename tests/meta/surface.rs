@@ -11,11 +11,11 @@ use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, Record
 use mio_fcgi::{
     Action, Address, AddressError, Backoff, Body, BodyError, Client, CloseReason, Commands,
     Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle,
-    ConnectionLostReason, Counters, Delivery, Disconnected, Engine, Event, Failure, GetValuesError, Limits,
-    Multiplex, OverflowPolicy, OwnedEvent, Params, ParamsIter, PauseBuffer, Phase, ProtocolError,
-    ReadBuf, Report, Request, RequestError, RequestGauges, RequestHandle, Retry, ServerId, ServerValues,
-    SharedParams, Stats, StdinError, SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit,
-    UnknownLength, blocking,
+    ConnectionLostReason, Counters, Delivery, Disconnected, Engine, Event, Failure, GetValuesError,
+    Limits, Multiplex, OverflowPolicy, OwnedEvent, Params, ParamsIter, PauseBuffer, Phase,
+    ProtocolError, ReadBuf, Report, Request, RequestError, RequestGauges, RequestHandle, Retry,
+    ServerId, ServerValues, SharedParams, Stats, StdinError, SubmitError, Tag, TimeoutKind,
+    Timeouts, Timings, Transmit, UnknownLength, blocking,
 };
 
 /// Calls a function for each type of a list.

@@ -131,7 +131,10 @@ fn a_paused_get_values_does_not_leave_its_connection_unread() {
     let mut sim = Sim::new(config(Multiplex::On { max: 2 }), 1).expect("valid");
     sim.serve(ServerId(0), Scripted::new(|_| Behavior::answer("ok")));
     let now = sim.now();
-    let probe = sim.engine().get_values(now, ServerId(0), Tag(1)).expect("room");
+    let probe = sim
+        .engine()
+        .get_values(now, ServerId(0), Tag(1))
+        .expect("room");
     sim.step();
     sim.step();
     let now = sim.now();
@@ -177,7 +180,9 @@ fn a_shutdown_closes_connections_that_became_idle_while_it_waited_for_another_se
     sim.serve(ServerId(0), slow());
     sim.serve(ServerId(1), slow()).link(link);
     let now = sim.now();
-    sim.engine().get_values(now, ServerId(1), Tag(1)).expect("room");
+    sim.engine()
+        .get_values(now, ServerId(1), Tag(1))
+        .expect("room");
     sim.submit(Request::responder(), Tag(2)).expect("room");
     let now = sim.now();
     sim.engine().shutdown(now, None);

@@ -178,7 +178,10 @@ fn asked(quirks: Quirks) -> (Sim, RequestHandle) {
     let application = Scripted::new(|_| Behavior::answer("ok")).with_quirks(quirks);
     let mut sim = sim_of(plain(), application);
     let now = sim.now();
-    let handle = sim.engine().get_values(now, ServerId(0), Tag(1)).expect("room");
+    let handle = sim
+        .engine()
+        .get_values(now, ServerId(0), Tag(1))
+        .expect("room");
     assert!(sim.run_to_end());
     let has_values = |(_, event): &(_, OwnedEvent)| matches!(event.kind, EventKind::Values(_));
     if is_complete(&sim, handle) {

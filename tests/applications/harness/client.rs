@@ -9,7 +9,8 @@ use mio::{Events, Poll, Token};
 use mio_fcgi::cgi::{Collector, Incomplete, Response};
 use mio_fcgi::{
     Address, Body, Client, Completion, Config, ConnectionGauges, Event, EventKind, Failure,
-    Outcome, ReadBuf, Request, RequestGauges, RequestHandle, ServerId, ServerValues, Stats, StdinError, Tag,
+    Outcome, ReadBuf, Request, RequestGauges, RequestHandle, ServerId, ServerValues, Stats,
+    StdinError, Tag,
 };
 
 use super::Listen;

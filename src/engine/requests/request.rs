@@ -29,7 +29,7 @@ pub(crate) struct Request {
     /// Whether this is a probe (`get_values`) and not a request.
     is_probe: bool,
     /// The server of its connection, or the one that is probed.
-    server: Option<u16>,
+    server: Option<ServerId>,
     /// Whether its connection had served another request before.
     is_reused: bool,
     attempts: Attempts,
@@ -105,7 +105,7 @@ impl Request {
         let request = Submitted::responder().with_retry(Retry::Never);
         Self {
             is_probe: true,
-            server: Some(server),
+            server: Some(ServerId(server)),
             ..Self::new(now, generation, tag, request, nothing, timeouts)
         }
     }
@@ -141,7 +141,7 @@ impl Request {
     /// The server that is probed, if this is a probe.
     #[inline]
     pub(crate) fn probed_server(&self) -> Option<u16> {
-        self.server.filter(|_| self.is_probe)
+        self.server.filter(|_| self.is_probe).map(|it| it.0)
     }
 
     pub(crate) fn is_reused(&self) -> bool {
@@ -234,7 +234,7 @@ impl Request {
             connection: to.connection,
             id: to.id,
         };
-        self.server = Some(to.server);
+        self.server = Some(ServerId(to.server));
         self.is_reused = to.is_reused;
         self.attempts.note_assigned();
         self.clock.note_assigned(now, to.connecting);
@@ -477,7 +477,7 @@ impl Request {
         Report {
             bytes_sent: self.upload.sent(transmitted),
             bytes_received: self.output.received(),
-            server: self.server.map(ServerId),
+            server: self.server,
             retries: self.attempts.retries(),
             reused: self.is_reused,
             stdout_ended: self.output.has_ended(),

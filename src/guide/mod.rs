@@ -1,25 +1,25 @@
-//! The guide: how to use this library well, and what the programs at the other end really do.
+//! The guide: how to use this library well, and what the applications at the other end really do.
 //!
 //! It has no code of its own. Every snippet is compiled and run.
 //!
-//! - [`embedding`]: the client in your event loop, step by step, and what may not be assumed.
+//! - [`embedding`]: the client in your own event loop, step by step.
 //! - [`php_fpm`]: choosing limits for php-fpm, where a connection is a process.
-//! - [`multiplexing`]: several requests on one connection, when it pays and when it breaks things.
-//! - [`failure`]: what each error means, what a proxy answers, whether to send again.
-//! - [`back_pressure`]: slow readers, slow writers, and what they may cost.
+//! - [`multiplexing`]: several requests on one connection: when it pays, and when it breaks requests.
+//! - [`failure`]: what each error means, what a proxy answers, whether to send the request again.
+//! - [`back_pressure`]: slow readers, slow writers, and how much memory they may cost.
 //! - [`http_types`]: from and to the requests and responses of the crate `http`.
 //! - [`without_mio`]: driving an [`Engine`](crate::Engine) yourself, here without any socket.
 #![cfg_attr(
     feature = "testkit",
-    doc = "- [`testing`]: testing your server, without sockets and in no time."
+    doc = "- [`testing`]: testing your server without sockets and without waiting."
 )]
 #![cfg_attr(
     not(feature = "testkit"),
-    doc = "- `testing`, there with the feature `testkit`: testing your server, without sockets and in no time."
+    doc = "- `testing` (with the feature `testkit`): testing your server without sockets and without waiting."
 )]
 //!
-//! What is said of applications was seen with php-fpm 8.2, libfcgi 2.4 (with it Perl's FCGI and fcgiwrap), Go's
-//! `net/http/fcgi` and Python's flup 1.0. Other versions may differ.
+//! What these pages say about applications was observed with php-fpm 8.2, libfcgi 2.4 (and with it Perl's FCGI and
+//! fcgiwrap), Go's `net/http/fcgi` and Python's flup 1.0. Other versions may differ.
 
 pub mod back_pressure;
 pub mod embedding;

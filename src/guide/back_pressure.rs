@@ -1,23 +1,23 @@
-//! Slow readers, slow writers, and what they may cost.
+//! Slow readers, slow writers, and how much memory they may cost.
 //!
-//! A proxy stands between a client and an application, and either may be the slower one. Whatever the faster one sends
-//! meanwhile has to be kept or refused. The client never keeps more than its [`Config`] says.
+//! A proxy sits between an HTTP client and an application, and either may be the slower one. What the faster one sends
+//! meanwhile has to be kept or refused. The FastCGI client (*the client* on this page) never keeps more than its
+//! [`Config`] allows.
 //!
 //! # A slow reader
 //!
-//! When the client takes no more, [`pause`](Client::pause) the request; when there is room again,
-//! [`resume`](Client::resume) it.
+//! What to do with a response that the HTTP client does not take? [`pause`](Client::pause) the request, and
+//! [`resume`](Client::resume) it when there is room again. What `pause` costs depends on the connection:
 //!
-//! *Alone on its connection*, the socket is not read any more. The system's buffers fill, the application's writes
-//! stall, and nothing is kept in this program but the rest of what the last read had brought.
+//! - *The request is alone on its connection:* the socket is not read any more. The system's buffers fill and the
+//!   application's writes block. Your program keeps only the rest of what the last read had brought.
+//! - *The connection is shared:* the socket has to be read for the other requests, so the paused request's output is
+//!   held in memory. [`PauseBuffer`] limits it per request, per connection and for the whole client. When a limit is
+//!   reached, [`OverflowPolicy`] decides: either the connection is not read, and the neighbours wait too, or the slow
+//!   request fails with [`RequestError::PauseBufferFull`](crate::RequestError::PauseBufferFull).
 //!
-//! *On a shared connection* the socket has to be read for the others, so the paused request's output is held in memory,
-//! up to the budgets of [`PauseBuffer`]: per request, per connection, for the whole client. When one is used up, [`OverflowPolicy`]
-//! decides: the connection is not read, and the neighbours wait too; or the slow request fails with
-//! [`RequestError::PauseBufferFull`](crate::RequestError::PauseBufferFull).
-//!
-//! After `resume` go on with the loop: what was held comes first, then the socket is read again, although mio does not
-//! announce it a second time. Seen on an [`Engine`]:
+//! After `resume`, go on with the loop. The held output comes first. Then the socket is read again, although mio does
+//! not report it a second time. The same seen on an [`Engine`]:
 //!
 //! ```
 //! # use std::time::Instant;
@@ -33,7 +33,7 @@
 //! # let sent = engine.transmit(connection).iter().map(|slice| slice.len()).sum();
 //! # engine.handle_transmitted(now, connection, sent);
 //! # while engine.poll_action().is_some() {}
-//! // One read has brought two records.
+//! // One read brings two records.
 //! let mut bytes = Vec::new();
 //! wire::write_stream(&mut bytes, RecordType::Stdout, 1, b"one");
 //! wire::write_stream(&mut bytes, RecordType::Stderr, 1, b"two");
@@ -53,23 +53,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Time.** While a request on a connection is paused, [`Timeouts::write`], [`Timeouts::first_byte`] and
-//! [`Timeouts::between_bytes`] stand still: its client is slow, not the application. Only [`Timeouts::total`] goes on. So a
-//! client that never reads keeps a connection, and with php-fpm a process, for as long as you let it: set `total`, or a
-//! limit of your own on clients that stand still.
+//! **Time limits.** While a request on a connection is paused, [`Timeouts::write`], [`Timeouts::first_byte`] and
+//! [`Timeouts::between_bytes`] do not run, because the application is not the slow one. Only [`Timeouts::total`] runs.
+//! So an HTTP client that never reads keeps a connection, and with php-fpm a process, for as long as you allow: set
+//! `total`, or a limit of your own on HTTP clients that do not read.
 //!
-//! **While paused** no output comes, but `End` may, for instance after [`abort`](Client::abort) or a time limit; then
-//! output still held is dropped. When the application itself has ended the request, or the connection was lost, what is
-//! held comes before `End`.
+//! **Events.** A paused request has no output, but it may have its `End`, for instance after [`abort`](Client::abort)
+//! or a time limit; output still held is then dropped. If the application itself ended the request, or the connection
+//! was lost, the held output comes before `End`.
 //!
-//! **Neighbours.** New requests go to connections without a paused request where there are any. An application that
-//! serves one request per connection knows none of this.
+//! **Neighbours.** New requests go to connections without a paused request, where there are any. With one request per
+//! connection, there are no neighbours.
 //!
 //! # A slow application
 //!
-//! A body that is given as bytes or a reader leaves at the pace the application takes it. A pushed body asks for some
-//! care: [`write_stdin`](Client::write_stdin) returns how many bytes it took, at most [`Config::stdin_high_water`] unsent
-//! ones in all. The rest stays with you, and so should your client's next bytes: stop reading until
+//! An application may take an upload more slowly than the HTTP client sends it. A body given as bytes or as a reader
+//! needs no care: it is sent as fast as the application takes it. A pushed body does:
+//! [`write_stdin`](Client::write_stdin) returns how many bytes it took, and holds at most [`Config::stdin_high_water`]
+//! unsent bytes. Keep the rest, and stop reading the upload until
 //! [`EventKind::StdinReady`](crate::EventKind::StdinReady).
 //!
 //! ```
@@ -90,58 +91,59 @@
 //! # let sent = engine.transmit(connection).iter().map(|slice| slice.len()).sum();
 //! # engine.handle_transmitted(now, connection, sent);
 //!
-//! // Connected, and the first bytes have left:
+//! // After the connect, the first bytes are sent:
 //! assert_eq!(engine.poll_event(&mut []), Some(Event::new(request, Tag(1), EventKind::StdinReady)));
 //! assert_eq!(engine.write_stdin(now, request, b"orld")?, 4);
 //! engine.finish_stdin(now, request)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! After `write_stdin` took less than it was offered, `StdinReady` comes once, when half of the high-water mark has left,
-//! whatever was offered in between. None comes after `finish_stdin`. Then read your client on at once: bytes that came
-//! while you did not read are not announced by mio again.
+//! After a `write_stdin` that took less than it was offered, `StdinReady` comes once, when half of the high-water mark
+//! has been sent, whatever was offered in between. After `finish_stdin` none comes. At `StdinReady`, read the upload at
+//! once: mio reports no event for bytes that arrived while you did not read.
 //!
-//! [`finish_stdin`](Client::finish_stdin) is a duty. A body that is not finished leaves the application waiting, and no
-//! time limit but `total` counts while there is nothing to send. When the client is gone, `abort`.
+//! Always call [`finish_stdin`](Client::finish_stdin). Without it the application waits for more, and while there is
+//! nothing to send, no time limit but `total` runs. If the HTTP client is gone, call `abort` instead.
 //!
-//! # A slow client that uploads
+//! # A slow upload
 //!
-//! The other way round, a pushed body that trickles in holds a process for as long as it takes. Where processes are
-//! scarce, collect the body first, up to a limit and in a file beyond it, and submit the request when it is there:
-//! [`Body::bytes`](crate::Body::bytes), [`Body::seekable`](crate::Body::seekable). Such a body can also be sent again,
-//! which a pushed one cannot once it has begun. Of a body without a length,
+//! A pushed body that arrives slowly holds a process of the application for the whole upload. Where processes are
+//! scarce, collect the body first, in memory up to a limit and in a file beyond it. Then submit the request with
+//! [`Body::bytes`](crate::Body::bytes) or [`Body::seekable`](crate::Body::seekable). Such a body can also be sent
+//! again; a pushed one cannot, once it has begun. For a body without a length,
 //! [`UnknownLength::Buffer`](crate::UnknownLength::Buffer) does the collecting.
 //!
 //! # Too many requests
 //!
-//! A request that finds no connection, and for which none can be opened, waits in a queue of at most
-//! [`Limits::max_queued_requests`], for at most [`Timeouts::queue`]. The one more is refused at once with
-//! [`SubmitError::QueueFull`](crate::SubmitError::QueueFull). The refusal reads nothing of the body and gives the request
-//! back, see [`Refused`](crate::Refused). [`ready`](Client::ready) gives the same answer before there is a request.
+//! A request that gets no connection, and for which none can be opened, is queued. The queue holds at most
+//! [`Limits::max_queued_requests`], each for at most [`Timeouts::queue`]. The next one is refused at once with
+//! [`SubmitError::QueueFull`](crate::SubmitError::QueueFull). The refusal reads nothing of the body and gives the
+//! request back, see [`Refused`](crate::Refused). [`ready`](Client::ready) gives the same answer before you make a
+//! request.
 //!
-//! A request whose connection is being opened does not count. So a queue of 0 serves as many requests at a time as there
-//! may be connections, and refuses the next; on connections that are shared, as many as they have places. If the
-//! connection then cannot be opened and the queue is full, the request that came last fails with the connect's error or
-//! with [`RequestError::QueueFull`](crate::RequestError::QueueFull). A request that is to be sent again needs room as
-//! well: without it, it fails as it would have without another attempt.
+//! Keep the queue short: a request that waits longer than its HTTP client does is work for nothing.
 //!
-//! A short queue is kind: a request that waits longer than its client does is work for nobody.
+//! A request whose connection is being opened does not count. So with a limit of 0, the client serves as many requests
+//! at a time as the connections have places, one per connection unless they are shared, and refuses the next. If the
+//! connection then cannot be opened and the queue is full, the request that came last fails, with the error of the
+//! connect or with [`RequestError::QueueFull`](crate::RequestError::QueueFull). A request that is to be sent again
+//! needs room in the queue as well. Without room, it fails as it would have without another attempt.
 //!
-//! # The most that it costs
+//! # The memory it may cost
 //!
 //! | what | bytes at most | set by |
 //! |------|----------------|--------|
 //! | the read buffer | one for the client, 64 KiB by default | [`ReadBuf::with_len`] |
-//! | an outbox | about 128 KiB for each connection with something unsent, and the parameters of its requests until they have left | - |
-//! | bodies as bytes | what you gave, until `End` comes, also after an abort | - |
+//! | unsent bytes | about 128 KiB for each connection that has any, and the parameters of its requests until they are sent | - |
+//! | bodies given as bytes | what you gave, until `End` comes, also after an abort | - |
 //! | pushed bodies | 64 KiB for each request | [`Config::stdin_high_water`] |
 //! | bodies of unknown length | the limit, for each request | [`UnknownLength::Buffer`](crate::UnknownLength::Buffer) |
 //! | held output | 64 KiB for a request, 1 MiB for a connection, 64 MiB in all; one read buffer for each connection may come on top | [`PauseBuffer`] |
-//! | parameters | 1 MiB for each request, waiting ones too | [`Config::max_params_len`] |
+//! | parameters | 1 MiB for each request, queued ones too | [`Config::max_params_len`] |
 //! | memory kept for reuse | a few tens of MiB after a burst, as a rule far less | - |
-//! | the queue | 1,024 requests of below 1 KiB each, their parameters and bodies; on top those whose connection is being opened | [`Limits::max_queued_requests`] |
+//! | the queue | 1,024 requests of less than 1 KiB each, their parameters and bodies; and the requests whose connection is being opened | [`Limits::max_queued_requests`] |
 //!
-//! [`Stats`](crate::Stats) shows what of it is in use.
+//! [`Stats`](crate::Stats) reports how much of it is in use.
 
 #[cfg(doc)]
 use crate::{Client, Config, Engine, Limits, OverflowPolicy, PauseBuffer, ReadBuf, Timeouts};

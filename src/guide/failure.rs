@@ -1,7 +1,8 @@
-//! What each error means, what a proxy answers, whether to send again.
+//! What each error means, what a proxy answers, whether to send the request again.
 //!
-//! An accepted request ends with [`EventKind::End`](crate::EventKind::End). Its outcome is a [`Completion`](crate::Completion),
-//! or a [`Failure`] that answers three questions apart:
+//! When a request fails, you have to decide three things: what to answer, whether to send the request again, and what
+//! to look at. An accepted request ends with [`EventKind::End`](crate::EventKind::End). Its outcome is a
+//! [`Completion`](crate::Completion), or a [`Failure`], which has a field for each question:
 //!
 //! - [`error`](Failure::error): what happened.
 //! - [`phase`](Failure::phase): how far the request had come.
@@ -9,19 +10,20 @@
 //!
 //! # May it be sent again?
 //!
-//! Look at the delivery and at nothing else. The same error comes with different ones: a connect that fails is *not
-//! sent* as a rule, but *maybe sent* when it was the second attempt of a request whose first had been lost.
+//! Decide by the delivery alone, because one error can have several deliveries. A connect that fails is
+//! [`NotProcessed`](Delivery::NotProcessed) as a rule. But it is [`MaybeProcessed`](Delivery::MaybeProcessed) if it was
+//! the second attempt, after a connection was lost with the first.
 //!
 //! | delivery | what is known | send again |
 //! |----------|---------------|------------|
 //! | [`NotProcessed`](Delivery::NotProcessed) | no byte was handed to the transport, or the application refused it | yes, any request |
-//! | [`MaybeProcessed`](Delivery::MaybeProcessed) | bytes were handed to the transport, none came back | only what may run twice |
+//! | [`MaybeProcessed`](Delivery::MaybeProcessed) | bytes were handed to the transport, and no output came back | only what may run twice |
 //! | [`Responded`](Delivery::Responded) | output had begun | no: it ran, at least in part |
 //!
 //! # What the client sends again
 //!
-//! Before it reports a failure, the client has sent the request again where [`Request::retry`](crate::Request::retry)
-//! allows it:
+//! Before it reports a failure, the client has sent the request again by itself, where
+//! [`Request::retry`](crate::Request::retry) allows it:
 //!
 //! | the attempt ended, without a byte of a response | `Never` | `IfNotProcessed` | `IfStale` | `IfUnanswered` |
 //! |-------------------------------------------------|---------|-------------|-----------|----------------|
@@ -29,36 +31,39 @@
 //! | refused: `FCGI_OVERLOADED`, `FCGI_CANT_MPX_CONN` | - | again | again | again |
 //! | a *reused* connection was lost within `stale_window`, without a byte for any of its requests | - | - | once | once |
 //! | another connection was lost within `stale_window` | - | - | - | once |
-//! | the connection was lost with the client's own `FCGI_GET_VALUES` on it | - | - | once | once |
+//! | the connection was lost while the client's own `FCGI_GET_VALUES` was on it | - | - | once | once |
 //! | the connection was lost later | - | - | - | - |
 //! | a time limit, an abort | - | - | - | - |
 //!
-//! - [`Retry::ByMethod`], the default, is `IfStale` for GET, HEAD, OPTIONS, TRACE, PUT and DELETE, and `IfNotProcessed` for
-//!   every other method and without a `REQUEST_METHOD`.
-//! - [`Config::stale_window`](crate::Config::stale_window), 1 s by default, begins with the last byte sent. A connection
-//!   that is lost later was lost at work: the script was killed, or killed the process, and would do it again.
-//! - *Once* is once per request. *Again* is at most [`Config::max_retries`](crate::Config::max_retries) times, *once*
-//!   counted with it. After a loss the request takes only a connection that is opened from then on.
-//! - A body has to be [rewound](crate::Body#rewinding). Where no byte of the request has left, every body can be.
-//! - A connect that fails is no attempt. The request stays in the queue while another server may be connected to, and
-//!   for [`Config::connect_retry_timeout`](crate::Config::connect_retry_timeout), which bridges a restart. A shortage on this side
-//!   (descriptors, ports, memory) is no failure at all: the request waits, up to
+//! - [`Retry::ByMethod`], the default, is `IfStale` for GET, HEAD, OPTIONS, TRACE, PUT and DELETE. It is
+//!   `IfNotProcessed` for every other method, and without a `REQUEST_METHOD`.
+//! - [`Config::stale_window`](crate::Config::stale_window), 1 s by default, begins when the last byte of the request
+//!   was sent. If the connection is lost later, the script was at work: it was killed, or killed its process, and would
+//!   do so again.
+//! - *Once* means once per request. *Again* means at most [`Config::max_retries`](crate::Config::max_retries) times,
+//!   *once* included. A dash means that the failure is reported. After a loss, the request takes only a connection that
+//!   is opened from then on.
+//! - The body has to be [rewound](crate::Body#rewinding). If no byte of the request was sent, every body can be.
+//! - A connect that fails is not an attempt. The request stays queued while another server may be connected to, and for
+//!   [`Config::connect_retry_timeout`](crate::Config::connect_retry_timeout), which bridges a restart.
+//! - A shortage on this side (descriptors, ports, memory) is not a failure: the request waits, up to
 //!   [`Timeouts::queue`](crate::Timeouts::queue).
 //!
-//! A request that may not be sent twice is protected further. Before it leaves on a reused connection, the socket is read
-//! once: an end that is found there sends it elsewhere, unharmed. And it gets a new connection where the used one has
-//! served as many requests as the application closed its connections after
-//! ([`pm.max_requests`](super::php_fpm#the-settings-of-a-pool-and-their-counterparts)). Between that read and the write
-//! the application may still close the connection: then the request fails as *maybe sent*.
+//! A request that may not be sent twice gets two more protections. Before it is sent on a reused connection, the socket
+//! is read once; if the connection has ended, the request goes to another one, and nothing is lost. And if that
+//! connection has served as many requests as the one that the application last closed after a response, the request
+//! gets a new connection ([`pm.max_requests`](super::php_fpm#the-settings-of-a-pool-and-their-counterparts)). One gap
+//! remains: the application may close the connection between that read and the write. Then the request fails as
+//! `MaybeProcessed`.
 //!
-//! [`Report::retries`](crate::Report::retries) counts what was sent again. A retry of your own, if any, goes to another
-//! place or comes later.
+//! [`Report::retries`](crate::Report::retries) counts how often the request was sent again. If you retry yourself, do
+//! it later or on another server.
 //!
 //! # What a proxy answers
 //!
-//! When the head of the response has been passed on already, there is nothing to answer: break the HTTP connection, or
-//! reset the stream, so that the client sees a response cut short. Ending it in order would make half a page look whole.
-//! Before that:
+//! If the response head was already passed on, there is no status left to choose. Break the HTTP connection, or reset
+//! the stream, so that the HTTP client sees a response cut short. An orderly end would make half a page look whole.
+//! Before that point, [`Failure::http_status`] decides:
 //!
 //! ```
 //! use mio_fcgi::{Delivery, Failure, Phase, Report, RequestError, TimeoutKind};
@@ -77,16 +82,17 @@
 //! assert_eq!(answer(&failure), "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n");
 //! ```
 //!
-//! Every error that ends or refuses a request has such an `http_status`: those in the tables below,
-//! [`cgi::EnvError`](crate::cgi::EnvError), what [`cgi::ScriptMap`](crate::cgi::ScriptMap) refuses, and
-//! [`blocking::CallError`](crate::blocking::CallError). The example `proxy` answers with it; the example `get` turns the
-//! same errors into exit statuses.
+//! Every error that ends or refuses a request has such an `http_status`: the errors in the tables below,
+//! [`cgi::EnvError`](crate::cgi::EnvError), the refusals of [`cgi::ScriptMap`](crate::cgi::ScriptMap), and
+//! [`blocking::CallError`](crate::blocking::CallError). The example `proxy` answers with it. The example `get` turns
+//! the same errors into exit statuses.
 //!
 //! # Every error
 //!
-//! N, M and R stand for the deliveries [`NotProcessed`](Delivery::NotProcessed), [`MaybeProcessed`](Delivery::MaybeProcessed) and
-//! [`Responded`](Delivery::Responded) that an error comes with; N/M: as a rule the first, the second only after an
-//! earlier attempt was lost. R means that output had begun, so the answer may be no longer yours to choose.
+//! The column *delivery* lists the deliveries that an error can have. N is [`NotProcessed`](Delivery::NotProcessed), M
+//! is [`MaybeProcessed`](Delivery::MaybeProcessed), R is [`Responded`](Delivery::Responded). N/M means: N as a rule,
+//! and M only after an earlier attempt was lost. R means that output had begun, so the answer may no longer be yours to
+//! choose.
 //!
 //! | error | delivery | answer | what to check |
 //! |-------|----------|--------|---------------|
@@ -103,8 +109,8 @@
 //! | [`TimedOut`](RequestError::TimedOut), [`BetweenBytes`](TimeoutKind::BetweenBytes) | R | 504 | a script that stopped in the middle, or works on after its output |
 //! | [`TimedOut`](RequestError::TimedOut), [`Total`](TimeoutKind::Total) | N, M, R | 504 | the timings in the [`Report`](crate::Report): where the time went |
 //! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | M | 504 | only `get_values`: connected, and no answer |
-//! | [`Aborted`](RequestError::Aborted) | N, M, R | 499 | nothing: you asked for it; 499 is for the log, nobody reads the answer |
-//! | [`Overloaded`](RequestError::Overloaded) | N, M, R | 503 | the application said so, also to the retries |
+//! | [`Aborted`](RequestError::Aborted) | N, M, R | 499 | nothing: you aborted it; 499 is for the log, no answer is sent |
+//! | [`Overloaded`](RequestError::Overloaded) | N, M, R | 503 | the application refused it, and each retry too |
 //! | [`CantMultiplex`](RequestError::CantMultiplex) | N, M, R | 502 | [`Multiplex::On`](crate::Multiplex::On) for an application that cannot |
 //! | [`UnknownRole`](RequestError::UnknownRole) | N, M, R | 502 | the request's role: most applications are Responders only |
 //! | [`UnknownStatus`](RequestError::UnknownStatus) | M, R | 502 | a bug of the application |
@@ -116,9 +122,9 @@
 //!
 //! # Refused at once
 //!
-//! [`SubmitError`]: nothing was sent, and no `End` follows. [`submit`](crate::Client::submit) returns it inside
-//! [`Refused`](crate::Refused), beside the request. Nothing was read of the body, unless the error is `BodyRead` or
-//! `BodyTooLarge`.
+//! A [`SubmitError`] means that nothing was sent and that no `End` follows. [`submit`](crate::Client::submit) returns
+//! it inside [`Refused`](crate::Refused), beside the request. Nothing was read of the body, unless the error is
+//! `BodyRead` or `BodyTooLarge`.
 //!
 //! | error | answer | what to do |
 //! |-------|--------|------------|
@@ -132,21 +138,22 @@
 //! | [`BodyRead`](SubmitError::BodyRead) | 500 | the reader you gave |
 //! | [`StreamNotAllowed`](SubmitError::StreamNotAllowed) | 500 | a mistake in the program: a body for a role that has none |
 //!
-//! # A server that is not asked
+//! # A refused `get_values`
 //!
-//! [`GetValuesError`], from [`get_values`](crate::Client::get_values): nothing was sent, and no `End` follows.
+//! A [`GetValuesError`] from [`get_values`](crate::Client::get_values) means that nothing was sent and that no `End`
+//! follows.
 //!
 //! | error | what to do |
 //! |-------|------------|
 //! | [`NoSuchServer`](GetValuesError::NoSuchServer) | a mistake in the program: count the servers of [`Client::config`](crate::Client::config), which has the resolved ones |
-//! | [`InProgress`](GetValuesError::InProgress) | wait for the `End` of the question that is under way |
-//! | [`QueueFull`](GetValuesError::QueueFull) | ask later: every connection is busy, and so is the queue |
+//! | [`InProgress`](GetValuesError::InProgress) | wait for the `End` of the `get_values` that is under way |
+//! | [`QueueFull`](GetValuesError::QueueFull) | ask later: every connection is busy, and the queue is full |
 //! | [`ShuttingDown`](GetValuesError::ShuttingDown) | nothing |
 //!
 //! # Refused bytes of a body
 //!
-//! [`StdinError`], from [`write_stdin`](crate::Client::write_stdin) and [`finish_stdin`](crate::Client::finish_stdin).
-//! Nothing of that call was taken.
+//! A [`StdinError`] from [`write_stdin`](crate::Client::write_stdin) or [`finish_stdin`](crate::Client::finish_stdin)
+//! means that nothing of that call was taken.
 //!
 //! | error | answer | what to do |
 //! |-------|--------|------------|
@@ -158,9 +165,13 @@
 //!
 //! # Complete is not whole
 //!
-//! An outcome of `Ok` says that the application ended the request in order, not that its output is a response. It may
-//! have ended without output, in the middle of the head, or short of its own `Content-Length`. And a connection that is
-//! lost after the whole response did no harm to that response. [`cgi::Collector`](crate::cgi::Collector) weighs both:
+//! Can a response be passed on as complete? The outcome alone does not decide that:
+//!
+//! - `Ok` means that the application ended the request in order. The output may still be missing, end in the middle of
+//!   the head, or be shorter than its own `Content-Length`.
+//! - A connection that is lost after the whole response does no harm to that response.
+//!
+//! [`cgi::Collector`](crate::cgi::Collector) decides by both, the output and the outcome:
 //!
 //! ```
 //! use mio_fcgi::cgi::{Collector, Completeness, ResponseError};
@@ -175,26 +186,26 @@
 //!     collector.stdout(output).map(|()| collector)
 //! };
 //!
-//! // Completed, and yet short: the length says so.
+//! // Completed, but shorter than its length.
 //! let short = collect(b"Content-Length: 5\n\nhel")?.finish(Ok(Completion::new(0, Report::default())));
 //! let incomplete = short.expect_err("two bytes are missing");
 //! assert_eq!(incomplete.error, ResponseError::LengthMismatch { declared: 5, received: 3 });
 //!
-//! // Lost, and yet whole.
+//! // Lost, but whole.
 //! let whole = collect(b"Content-Length: 5\n\nhello")?.finish(lost())?;
 //! assert_eq!(whole.completeness, Completeness::LengthReached);
 //!
-//! // Lost, and nobody can know whether there was more: cut short.
+//! // Lost, without an end or a length: there may have been more.
 //! let cut = collect(b"Content-Type: text/plain\n\nhello")?.finish(lost());
 //! assert_eq!(cut.expect_err("no end, no length").error, ResponseError::Truncated);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it can find:
+//! It can find these errors:
 //!
 //! | error | answer | what to check |
 //! |-------|--------|---------------|
-//! | [`Empty`](ResponseError::Empty) | 502 | stderr: a script that died before it said anything |
+//! | [`Empty`](ResponseError::Empty) | 502 | stderr: a script that died before any output |
 //! | [`Head`](ResponseError::Head) | 502 | the text names the line; often something was printed before the head |
 //! | [`Truncated`](ResponseError::Truncated) | 502 | a process that died or was killed in the middle |
 //! | [`LengthMismatch`](ResponseError::LengthMismatch) | 502 | a bug of the application |
@@ -203,16 +214,19 @@
 //!
 //! # After an abort
 //!
-//! [`abort`](crate::Engine::abort) ends the request here and now; `End` comes with the next `poll_event`. So does a time
-//! limit, once the socket was read and has not brought the answer. The client drops the body no later than `End` comes.
-//! What becomes of the script is the application's choice. php-fpm notices a closed connection when it next writes, and
-//! runs to the end if it writes nothing; no application can be stopped in the middle of a database query. So an abort
-//! frees the connection's place in the client's limits sooner than the process at the other end.
+//! Does an abort stop the script? Often not. [`abort`](crate::Engine::abort) does not wait for the application: `End`
+//! comes with the next `poll_event`. A time limit does the same, once the socket was read and has not brought the
+//! response. The client drops the body no later than `End` comes.
+//!
+//! What the script does then is up to the application. php-fpm notices a closed connection when it next writes, and
+//! runs to the end if it writes nothing. No application can be stopped in the middle of a database query. So after an
+//! abort, the client's limits have room for another connection before the process is free.
 //!
 //! # What to log
 //!
-//! One line per failure with the tag, and the `Display` of the [`Failure`], of its phase and of its
-//! [`Report`](crate::Report), which has the server, the retries, whether the connection was reused, and the timings:
+//! Log one line per failure: the tag, and the `Display` of the [`Failure`], of its phase and of its
+//! [`Report`](crate::Report). The report has the server, the retries, the timings, and whether the connection was
+//! reused:
 //!
 //! ```
 //! use mio_fcgi::{Delivery, Failure, Phase, Report, RequestError, Tag, TimeoutKind};
@@ -230,9 +244,9 @@
 //! );
 //! ```
 //!
-//! The client logs the same with the `log` crate: `warn` when an application breaks the protocol, `debug` per connection
-//! and request, `trace` per record. `RUST_LOG=mio_fcgi=debug`, with `env_logger`, tells the story of each request in
-//! order. Values of parameters and content are never logged.
+//! The client logs the same with the `log` crate: `warn` when an application breaks the protocol, `debug` per
+//! connection and request, `trace` per record. With `env_logger`, `RUST_LOG=mio_fcgi=debug` shows each request from
+//! start to end. The client never logs content or the values of parameters.
 
 #[cfg(doc)]
 use crate::cgi::ResponseError;

@@ -1,30 +1,33 @@
 //! Driving an [`Engine`] yourself: for another runtime, for `io_uring`, for tests without sockets.
 //!
-//! [`Client`](crate::Client) is an engine with a driver for mio. The engine decides, the driver does: it moves bytes,
-//! reports what became of sockets, and passes the time in. Any other driver has the same duties:
+//! If your program has no mio loop, [`Client`](crate::Client) is not for you, but the engine inside it is. The engine
+//! decides. Its driver moves the bytes, reports what became of the sockets, and passes the time in. `Client` has a
+//! driver for mio; every other driver has the same duties:
 //!
-//! 1. **Actions.** Take [`poll_action`](Engine::poll_action) until `None`, and do each: connect, close, write, read.
-//! 2. **Facts.** Report a connect that succeeded with [`handle_connected`](Engine::handle_connected), and a connect
+//! 1. **Actions.** Take [`poll_action`](Engine::poll_action) until `None`, and carry out each action: connect, close,
+//!    write or read.
+//! 2. **Facts.** Report a connect that succeeded with [`handle_connected`](Engine::handle_connected). Report a connect
 //!    that failed, an end of file or an error with [`handle_closed`](Engine::handle_closed), after everything that
-//!    could still be read. Report what waits in a socket, see [below](#on-readiness).
-//! 3. **Bytes out.** Write what [`transmit`](Engine::transmit) shows, report how much the transport took with
-//!    [`handle_transmitted`](Engine::handle_transmitted), look again. The slices are valid until the next `&mut` call on
-//!    the engine. For a write that is not over by then, [`poll_transmit`](Engine::poll_transmit) copies.
-//! 4. **Bytes in.** While [`wants_read`](Engine::wants_read), read, and feed all of it to
-//!    [`poll_received`](Engine::poll_received) until `None`. Nothing has to be kept afterwards. What was read before it
-//!    became false is fed all the same.
-//! 5. **Events.** Take [`poll_event`](Engine::poll_event) until `None`; its buffer is only scratch memory for output
+//!    could still be read. Report also whether a socket has something to read, see [below](#on-readiness).
+//! 3. **Bytes out.** Write the slices of [`transmit`](Engine::transmit). Report with
+//!    [`handle_transmitted`](Engine::handle_transmitted) how many bytes the transport took. Call `transmit` again. The
+//!    slices are valid until the next `&mut` call on the engine; for a write that takes longer,
+//!    [`poll_transmit`](Engine::poll_transmit) copies them.
+//! 4. **Bytes in.** While [`wants_read`](Engine::wants_read) is true, read. Feed all bytes to
+//!    [`poll_received`](Engine::poll_received) until it returns `None`, also those that were read before `wants_read`
+//!    became false. Nothing has to be kept afterwards.
+//! 5. **Events.** Take [`poll_event`](Engine::poll_event) until `None`. Its buffer is only scratch memory for output
 //!    that was held back.
 //! 6. **Time.** Call [`handle_timeout`](Engine::handle_timeout) after [`timeout`](Engine::timeout), or at
 //!    [`deadline`](Engine::deadline), which is the same as an instant. Either may be a little early: then ask again.
 //!
-//! Work makes work, so repeat 1 to 5 until nothing moves, then wait. Any order is right, and an engine with something to
-//! do reports it: [`has_output`](Engine::has_output).
+//! One step may make work for another. So repeat 1 to 5 until nothing moves, then wait. Any order is correct: an engine
+//! with something to do reports it with [`has_output`](Engine::has_output).
 //!
 //! # A complete loop in memory
 //!
-//! Three requests, an application that answers two of them and forgets the third, and a clock that jumps to whatever is
-//! due next. It runs in no time and always in the same way.
+//! This program has three requests, an application that answers two of them and forgets the third, and a clock that
+//! jumps to the next deadline. It never waits, and every run is the same.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -33,7 +36,7 @@
 //! use mio_fcgi::{Action, Config, ConnectionHandle, Engine, Event, EventKind, Multiplex, Request, RequestError};
 //! use mio_fcgi::{Tag, TimeoutKind};
 //!
-//! /// The application's end of one connection. It greets whoever gives a name.
+//! /// The application's end of one connection. It answers a parameter with a greeting.
 //! #[derive(Default)]
 //! struct Peer {
 //!     demux: Demux,
@@ -42,26 +45,26 @@
 //! }
 //!
 //! impl Peer {
-//!     fn hear(&mut self, mut bytes: &[u8]) -> Result<(), wire::DecodeError> {
+//!     fn receive(&mut self, mut bytes: &[u8]) -> Result<(), wire::DecodeError> {
 //!         while let Some(item) = self.demux.next(&mut bytes)? {
 //!             match item {
 //!                 Item::Begin { .. } => self.name.clear(),
-//!                 // A pair may be cut in a real stream; here every block comes whole.
+//!                 // In a real stream a pair may come in pieces; here every record comes whole.
 //!                 Item::Stream { record_type: RecordType::Params, data, .. } => {
 //!                     for pair in Pairs::new(data) {
 //!                         self.name.extend_from_slice(pair?.1);
 //!                     }
 //!                 }
-//!                 Item::StreamEnd { record_type: RecordType::Stdin, request_id } => self.answer(request_id),
+//!                 Item::StreamEnd { record_type: RecordType::Stdin, request_id } => self.respond(request_id),
 //!                 _ => {}
 //!             }
 //!         }
 //!         Ok(())
 //!     }
 //!
-//!     fn answer(&mut self, id: u16) {
-//!         if self.name == b"nobody" {
-//!             return;
+//!     fn respond(&mut self, id: u16) {
+//!         if self.name == b"bob" {
+//!             return; // forgotten: its time limit has to end the request
 //!         }
 //!         wire::write_stream(&mut self.output, RecordType::Stdout, id, b"hello ");
 //!         wire::write_stream(&mut self.output, RecordType::Stdout, id, &self.name);
@@ -70,13 +73,13 @@
 //!     }
 //! }
 //!
-//! let mut config = Config::new("127.0.0.1:9000".parse()?); // never connected to
+//! let mut config = Config::new("127.0.0.1:9000".parse()?); // no socket is ever opened
 //! config.multiplex = Multiplex::Off;
 //! config.timeouts.first_byte = Some(Duration::from_secs(60));
 //! let mut engine = Engine::new(config)?;
 //! let start = Instant::now(); // any instant will do
 //! let mut now = start;
-//! for (tag, name) in [(1, "anne"), (2, "nobody"), (3, "carl")] {
+//! for (tag, name) in [(1, "anne"), (2, "bob"), (3, "carl")] {
 //!     engine.submit(now, Request::responder().param("NAME", name), Tag(tag))?;
 //! }
 //!
@@ -84,7 +87,7 @@
 //! let mut scratch = [0; 4096];
 //! let mut pages: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
 //! let mut outcomes = BTreeMap::new();
-//! let mut note = |event: Event<&[u8]>| match event.kind {
+//! let mut record = |event: Event<&[u8]>| match event.kind {
 //!     EventKind::Stdout(data) => pages.entry(event.tag.0).or_default().extend_from_slice(data),
 //!     EventKind::End(outcome) => drop(outcomes.insert(event.tag.0, outcome)),
 //!     _ => {}
@@ -100,14 +103,14 @@
 //!                 engine.handle_connected(now, connection);
 //!             }
 //!             Action::Close { connection, .. } => drop(peers.remove(&connection)),
-//!             // Every connection is looked at below in any case.
+//!             // `Flush` and `Read`: every connection is served below in any case.
 //!             _ => {}
 //!         }
 //!     }
 //!     for (connection, peer) in &mut peers {
 //!         let mut sent = 0;
 //!         for slice in engine.transmit(*connection).iter() {
-//!             peer.hear(slice)?;
+//!             peer.receive(slice)?;
 //!             sent += slice.len();
 //!         }
 //!         moved |= sent > 0;
@@ -117,13 +120,13 @@
 //!             let output = std::mem::take(&mut peer.output);
 //!             let mut input = &output[..];
 //!             while let Some(event) = engine.poll_received(now, *connection, &mut input) {
-//!                 note(event);
+//!                 record(event);
 //!             }
 //!         }
 //!     }
 //!     while let Some(event) = engine.poll_event(&mut scratch) {
 //!         moved = true;
-//!         note(event);
+//!         record(event);
 //!     }
 //!     if !moved {
 //!         // A real driver waits here.
@@ -140,47 +143,49 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The loop ends when neither a request nor a connection is left ([`is_idle`](Engine::is_idle)) and all that the engine
-//! had to say was taken: the last `End` may come out when the engine is idle already. The connections of the other two
-//! requests were closed on the way, as idle ones are.
+//! The loop ends when there is no request and no connection left ([`is_idle`](Engine::is_idle)), and all output of the
+//! engine was taken: the last `End` may still be there when the engine is idle. The connections of the two answered
+//! requests were closed by then, because they had been idle for too long.
 //!
-//! To test a program that embeds the client, there is such a loop ready in the module `testkit`, a feature: with
-//! applications that misbehave, a clock of its own, and bytes that arrive in any pieces. See the page `testing`.
+//! To test a program that embeds the client, you need not write this loop. The module `testkit`, a feature, has one,
+//! with applications that misbehave, a clock of its own, and bytes that arrive in any pieces. See the page `testing`.
 //!
 //! # On readiness
 //!
-//! A request must not get a connection that the application has closed, or that still holds bytes of an earlier request.
-//! So the engine has to know what the driver knows of each socket:
+//! A request must not get a connection that the application has closed, or that still holds bytes of an earlier
+//! request. So the engine has to know what the driver knows of each socket:
 //!
 //! | what happened | report | when |
 //! |---------------|--------|------|
-//! | a socket was announced readable | [`handle_readable`](Engine::handle_readable) | at once, before the next command |
-//! | the end of the application's stream, a hang-up or an error was announced | [`handle_read_closed`](Engine::handle_read_closed) | at once, before the next command |
-//! | a read brought bytes, and more may be behind them | `handle_readable` | before they are fed |
+//! | the selector reported a socket readable | [`handle_readable`](Engine::handle_readable) | at once, before the next command |
+//! | the selector reported the end of the application's stream, a hang-up or an error | [`handle_read_closed`](Engine::handle_read_closed) | at once, before the next command |
+//! | a read brought bytes, and there may be more | `handle_readable` | before they are fed |
 //! | a read brought less than it had room for, and this means an empty socket | [`handle_short_read`](Engine::handle_short_read) | before they are fed |
 //! | a read would have blocked | [`handle_drained`](Engine::handle_drained) | after all bytes were fed |
 //! | a read found the end, or failed | [`handle_closed`](Engine::handle_closed) | after all bytes were fed |
 //!
-//! A short read means an empty socket with an edge-triggered selector, which announces what comes later, unless an end
-//! or an urgent byte was announced: then read on, until a read finds the end or would block.
+//! When does a short read mean an empty socket? With an edge-triggered selector, which reports what comes later. The
+//! exception is a socket with a reported end or urgent byte: read on, until a read finds the end or would block.
 //!
-//! Report all of them or none. An announced connection takes no request until it was reported empty. And a time limit
-//! that is over asks for a read first, with [`Action::Read`]: it counts when the socket was reported empty or closed, or
-//! was read 128 times.
-//! A driver that reports nothing has to read every socket before it gives a command and before
-//! [`handle_timeout`](Engine::handle_timeout); its time limits count at once.
+//! Report all of these or none:
 //!
-//! [`reads_first`](Engine::reads_first) asks for one read before the first write: the request may not be sent twice, and
-//! its connection has served others. Whether [`Action::Flush`] or the selector's first word that a new connection takes
-//! bytes comes first does not matter: a write that would block does no harm.
+//! - *All.* A connection that was reported readable takes no request until it is reported empty. And a time limit that
+//!   is over asks for a read first, with [`Action::Read`]. It expires when the socket was reported empty or closed, or
+//!   was read 128 times.
+//! - *None.* Then read every socket before you give a command and before [`handle_timeout`](Engine::handle_timeout).
+//!   Time limits expire at once.
+//!
+//! [`reads_first`](Engine::reads_first) asks for one read before the first write, because the request may not be sent
+//! twice and its connection has served others. On a new connection, [`Action::Flush`] may come before or after the
+//! selector's first report that the socket takes bytes. You may write at either: a write that would block does no harm.
 //!
 //! ```
 //! use std::io::{ErrorKind, Read, Write};
 //! use std::time::Instant;
 //! use mio_fcgi::{ConnectionHandle, Disconnected, Engine, Event, EventKind};
 //!
-//! /// At each announcement, with the sockets left alone.
-//! fn announced(engine: &mut Engine, now: Instant, connection: ConnectionHandle, is_end: bool) {
+//! /// At each report of the selector. Does not touch the socket.
+//! fn handle_report(engine: &mut Engine, now: Instant, connection: ConnectionHandle, is_end: bool) {
 //!     if is_end {
 //!         engine.handle_read_closed(now, connection);
 //!     } else {
@@ -188,7 +193,7 @@
 //!     }
 //! }
 //!
-//! /// Once all announcements are in: reads until the socket is empty.
+//! /// After all reports of the selector: reads until the socket is empty.
 //! fn read(
 //!     engine: &mut Engine,
 //!     now: Instant,
@@ -204,7 +209,7 @@
 //!                 engine.handle_readable(now, connection); // right with any selector
 //!                 let mut input = &buffer[..len];
 //!                 while let Some(event) = engine.poll_received(now, connection, &mut input) {
-//!                     on_event(engine, event); // gives commands, too
+//!                     on_event(engine, event); // it may give commands
 //!                 }
 //!             }
 //!             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -232,15 +237,15 @@
 //!     loop {
 //!         let slices = engine.transmit(connection);
 //!         if slices.is_empty() {
-//!             return;
+//!             return; // forgotten: its time limit has to end the request
 //!         }
 //!         match socket.write_vectored(&slices) {
 //!             Ok(len) if len > 0 => engine.handle_transmitted(now, connection, len),
 //!             Err(error) if error.kind() == ErrorKind::Interrupted => {}
 //!             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
 //!             failed => {
-//!                 // The application may have answered before it closed. With nothing left to read, it is lost. What
-//!                 // is paused is not read here: a driver that keeps such answers reports the failure behind them.
+//!                 // The application may have answered before it closed. So read first, then report the failure. What
+//!                 // is paused is not read here: a driver that keeps such answers reports the failure after them.
 //!                 let kind = failed.err().map_or(ErrorKind::WriteZero, |error| error.kind());
 //!                 read(engine, now, connection, socket, on_event);
 //!                 return engine.handle_closed(now, connection, Disconnected::Failed(kind));
@@ -282,7 +287,7 @@
 //! #     socket.left.clear();
 //! #     let protocol_status = ProtocolStatus::RequestComplete;
 //! #     wire::write_end_request(&mut socket.arrived, id.into(), EndRequest { app_status: 0, protocol_status });
-//! #     announced(&mut engine, now, connection, false);
+//! #     handle_report(&mut engine, now, connection, false);
 //! #     read(&mut engine, now, connection, &mut socket, &mut |_, event| {
 //! #         ends += usize::from(matches!(event.kind, EventKind::End(_)));
 //! #     });
@@ -294,31 +299,32 @@
 //!
 //! # On completions
 //!
-//! With `io_uring` and the like, the system uses the driver's memory until a completion comes, and the engine goes on
-//! meanwhile. The rules:
+//! With `io_uring` and the like, the system uses the driver's memory until a completion comes, while the engine goes
+//! on. The rules for such a driver:
 //!
-//! - **Copy at hand-over.** [`poll_transmit`](Engine::poll_transmit) appends what is next to a buffer of the driver's, and
-//!   counts it as handed over: a request that is lost after that is [`Delivery::MaybeProcessed`], even if the write does not
-//!   complete. Call it when the write can be submitted, and not before. One write at a time on a connection: call it at
-//!   [`Action::Flush`] if none is under way, and at the completion of one. After a completion with fewer bytes, submit the
-//!   rest before anything else.
+//! - **Copy when you submit a write.** [`poll_transmit`](Engine::poll_transmit) appends the next bytes to a buffer of
+//!   the driver's, and counts them as handed over. A request that is lost after that is [`Delivery::MaybeProcessed`],
+//!   even if the write does not complete. So call it only when the write can be submitted. Have one write at a time on
+//!   a connection: call it at [`Action::Flush`] if no write is under way, and at the completion of a write. If a
+//!   completion reports fewer bytes, submit the rest before anything else.
 //! - **Time.** [`Timeouts::first_byte`] begins when the last byte was copied. [`Timeouts::write`] runs only while
-//!   something waits in the engine. So a write that never completes ends with one of the other limits.
-//! - **Reads.** One read is under way while [`wants_read`](Engine::wants_read). When it completes, feed what it brought,
-//!   also if `wants_read` is false by then. At [`Action::Read`] submit one, if none is under way.
-//! - **[`Action::Close`]** means: cancel what is under way, keep its memory until its completion has come, then close the
-//!   socket. The handle is stale, so nothing is reported any more, and what a late read has brought is dropped.
-//! - **A failed write** is not reported at once. The application may have answered before it closed, so the read goes on
-//!   to its end. Report [`handle_closed`](Engine::handle_closed) when the read has found the end or failed, or when it is
-//!   still under way after all completions were taken: then nothing is left to read.
-//! - **[`Disconnected::BacklogFull`]** is a connect that completes with `EAGAIN`. Where the system holds the connect until
-//!   the backlog has room, there is nothing to report: [`Config::connect_timeout`] ends it with [`Action::Close`].
-//! - **What waits in a socket.** Take all completions before you give a command and before
-//!   [`handle_timeout`](Engine::handle_timeout). Then either report nothing of the table above, or report these: a read
-//!   that filled its buffer is [`handle_readable`](Engine::handle_readable), before its bytes are fed; a read that is still
-//!   under way after all completions were taken is [`handle_drained`](Engine::handle_drained). The second is also the
-//!   answer to `Action::Read` and to [`reads_first`](Engine::reads_first). A driver that reports nothing may hand out a
-//!   connection whose end is in the socket: its requests are protected by their IDs only.
+//!   unsent bytes are in the engine. So a write that never completes ends with one of the other limits.
+//! - **Reads.** Have one read under way while [`wants_read`](Engine::wants_read) is true. When it completes, feed its
+//!   bytes, also if `wants_read` is false by then. At [`Action::Read`], submit a read if none is under way.
+//! - **[`Action::Close`].** Cancel what is under way, keep its memory until its completion has come, then close the
+//!   socket. The handle is stale: report nothing more, and drop the bytes of a late read.
+//! - **A failed write.** Do not report it at once. The application may have answered before it closed, so let the read
+//!   go on to its end. Report [`handle_closed`](Engine::handle_closed) when the read has found the end or failed.
+//!   Report it also when the read is still under way after all completions were taken: then nothing is left to read.
+//! - **[`Disconnected::BacklogFull`].** Report it for a connect that completes with `EAGAIN`. If the system holds the
+//!   connect until the backlog has room, there is nothing to report: [`Config::connect_timeout`] ends it with
+//!   [`Action::Close`].
+//! - **Readiness.** Take all completions before you give a command and before
+//!   [`handle_timeout`](Engine::handle_timeout). Then either report nothing of the table above, or report these two. A
+//!   read that filled its buffer is [`handle_readable`](Engine::handle_readable), before its bytes are fed. A read that
+//!   is still under way after all completions were taken is [`handle_drained`](Engine::handle_drained), and that is
+//!   also the answer to `Action::Read` and to [`reads_first`](Engine::reads_first). If you report nothing, a request
+//!   may get a connection whose end is already in the socket, and only the request IDs protect it from late bytes.
 //!
 //! An abort while a write is under way:
 //!
@@ -330,21 +336,21 @@
 //! let now = Instant::now();
 //! let request = engine.submit(now, Request::responder(), Tag(1))?;
 //! let Some(Action::Connect { connection, .. }) = engine.poll_action() else { panic!() };
-//! engine.handle_connected(now, connection); // its completion came
+//! engine.handle_connected(now, connection); // the connect has completed
 //! assert_eq!(engine.poll_action(), Some(Action::Flush { connection }));
 //!
-//! let mut out = Vec::new(); // the connection's own
+//! let mut out = Vec::new(); // this connection's buffer
 //! let len = engine.poll_transmit(now, connection, &mut out);
 //! assert!(len > 0 && len == out.len());
-//! // Here the write of `out` is submitted to the system. It is not over when the client leaves:
+//! // Here the write of `out` is submitted to the system. It is under way when the request is aborted:
 //! engine.abort(now, request);
 //! let event = engine.poll_event(&mut []);
 //! let Some(EventKind::End(Err(failure))) = event.map(|event| event.kind) else { panic!() };
 //! assert_eq!(failure.delivery, Delivery::MaybeProcessed); // it may still reach the application
 //!
-//! // Cancel the write, and keep `out`.
+//! // Cancel the write, but keep `out`.
 //! assert!(matches!(engine.poll_action(), Some(Action::Close { .. })));
-//! // The write completes, whole or not. Nothing is reported; the memory is free again.
+//! // The write completes, in full or not. Report nothing; the memory is free again.
 //! drop(out);
 //! assert!(engine.is_idle());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -352,23 +358,23 @@
 //!
 //! # Rules for every driver
 //!
-//! - A connection is known by its [`ConnectionHandle`]. Keep sockets by [`index`](ConnectionHandle::index) and compare
-//!   the whole handle: an index is used again, a handle is not. A stale handle is harmless in every call.
-//! - After [`Action::Close`] the handle is stale: drop the socket, report nothing. After
+//! - **Handles.** A connection is named by its [`ConnectionHandle`]. Keep sockets by [`index`](ConnectionHandle::index)
+//!   and compare the whole handle: an index is used again, a handle is not. A stale handle is harmless in every call.
+//! - **Close.** After [`Action::Close`] the handle is stale: drop the socket, report nothing. After
 //!   [`shutdown`](Engine::shutdown), [`is_shut_down`](Engine::is_shut_down) returns true when the last of these actions
 //!   was taken.
-//! - A socket that dies is reported once, and *last*: feed what it still had to give. An application may answer and
-//!   close at once, and an answer that is complete counts. A write that failed with nothing left to read is reported at
-//!   once: nothing else will come.
-//! - A connect of a Unix socket that fails with `EAGAIN` is [`Disconnected::BacklogFull`]: the engine asks for a new
-//!   socket under the same handle when a pause is over.
-//! - A connect that fails because this side has no descriptor, port or memory left (`EMFILE`, `ENFILE`, `ENOBUFS`,
-//!   `EADDRNOTAVAIL`, `ENOMEM`) is [`Disconnected::Shortage`]: the handle is stale then, the requests wait, and the engine
-//!   asks again when another socket was closed or a pause is over.
-//! - [`Action::Flush`] comes when there is something new to write, not again for what did not fit: go on by yourself
-//!   when the transport takes more.
-//! - [`Action::Read`] asks for a read now: reading was held off and may go on, or a time limit is over. Readiness that was
-//!   announced by an edge does not come again.
+//! - **Lost sockets.** Report a lost socket once, and *last*: first feed what could still be read. An application may
+//!   answer and close at once, and a complete answer counts. Report a write that failed with nothing left to read at
+//!   once, because nothing else will come.
+//! - **A full backlog.** A connect of a Unix socket that fails with `EAGAIN` is [`Disconnected::BacklogFull`]. After a
+//!   pause, the engine asks for a new socket under the same handle.
+//! - **A shortage.** A connect that fails because this side has no descriptor, port or memory left (`EMFILE`, `ENFILE`,
+//!   `ENOBUFS`, `EADDRNOTAVAIL`, `ENOMEM`) is [`Disconnected::Shortage`]. The handle is then stale, and the requests
+//!   wait. The engine asks again when another socket was closed or a pause is over.
+//! - **Writes.** [`Action::Flush`] comes when there is something new to write, not again for what did not fit: write on
+//!   by yourself when the transport takes more.
+//! - **Reads.** [`Action::Read`] asks for a read now, because reading was held off and may go on, or because a time
+//!   limit is over. An edge-triggered selector does not report again what it reported before.
 
 #[cfg(doc)]
 use crate::{Action, Config, ConnectionHandle, Delivery, Disconnected, Engine, Timeouts};

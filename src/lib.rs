@@ -71,7 +71,7 @@
 //! - **One [`ReadBuf`] for each client.** A buffer may hold bytes that its client has not handed on.
 //!   [`poll_event`](Client::poll_event) panics when such a buffer is given to another client, and when its client is
 //!   given another buffer.
-//! - **Tags that come back too early.** [`abort`](Client::abort) does not end a request at once: its [`Event::End`] comes
+//! - **Tags that come back too early.** [`abort`](Client::abort) does not end a request at once: its [`EventKind::End`] comes
 //!   later, with its [`Tag`]. If the tag is the number of a slot, free the slot at `End`, not at `abort`. Otherwise the next
 //!   request in the slot gets the `End` of the previous one.
 //!

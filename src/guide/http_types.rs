@@ -164,7 +164,7 @@
 //! - *`Transfer-Encoding`* is hop-by-hop, so it is left out, but nobody has decoded the body: see
 //!   [`Head::has_transfer_encoding`](cgi::Head::has_transfer_encoding).
 //! - *A response that is not whole* is no [`Response`](cgi::Response). In pieces, the status has left already when a failed
-//!   [`Event::End`] says so: end the HTTP response with an error, not as if it were complete.
+//!   [`EventKind::End`] says so: end the HTTP response with an error, not as if it were complete.
 
 #[cfg(doc)]
-use crate::{Body, Event, cgi};
+use crate::{Body, EventKind, cgi};

@@ -14,7 +14,7 @@
 //! use std::collections::HashMap;
 //! use std::time::{Duration, Instant};
 //! use mio_fcgi::testkit::{Quirks, Network, Behavior, Scripted};
-//! use mio_fcgi::{Commands, Config, Engine, Event, Request, RequestError, ServerId, Tag};
+//! use mio_fcgi::{Commands, Config, Engine, Event, EventKind, Request, RequestError, ServerId, Tag};
 //!
 //! /// The server under test. Answers browsers, which have numbers.
 //! #[derive(Default)]
@@ -123,8 +123,7 @@
 //! use mio_fcgi::{Config, Delivery, Request, ServerId, Tag};
 //!
 //! let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 7)?;
-//! let mut link = Link::default();
-//! link.reads = Fragments::UpTo(5); // cut where the seed says
+//! let link = Link::default().with_reads(Fragments::UpTo(5)); // cut where the seed says
 //! sim.serve(ServerId(0), Scripted::new(|_| Behavior::new().await_stdin().stdout("half of").close()))
 //!     .link(link);
 //! let request = sim.submit(Request::responder(), Tag(1))?;

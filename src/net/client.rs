@@ -183,7 +183,7 @@ impl Client {
     }
 
     /// Accepts a request. It is sent on an idle connection, or waits until a connection is free or was opened for it.
-    /// Exactly one [`EventKind::End`] with the returned handle and `tag` follows. More at [`Engine::submit`].
+    /// Exactly one [`EventKind::End`](crate::EventKind::End) with the returned handle and `tag` follows. More at [`Engine::submit`].
     ///
     /// # Errors
     /// [`Refused`], with the reason and the request. Nothing was sent then, and no `End` follows.
@@ -211,7 +211,7 @@ impl Client {
     }
 
     /// Queues bytes of a [pushed](crate::Body::pushed) body and returns how many were taken. Fewer than offered means
-    /// full: [`EventKind::StdinReady`] follows when there is space again. More at [`Engine::write_stdin`].
+    /// full: [`EventKind::StdinReady`](crate::EventKind::StdinReady) follows when there is space again. More at [`Engine::write_stdin`].
     ///
     /// # Errors
     /// [`StdinError`], all variants but `TooShort`. Nothing was taken then, and the request goes on.
@@ -252,7 +252,7 @@ impl Client {
         self.engine.resume(now, request);
     }
 
-    /// Asks a server what it says of itself: a health check that runs no script. [`EventKind::Values`] and `End` follow.
+    /// Asks a server what it says of itself: a health check that runs no script. [`EventKind::Values`](crate::EventKind::Values) and `End` follow.
     /// `server` counts the resolved servers, see [`config`](Self::config). More at [`Engine::get_values`].
     ///
     /// # Errors

@@ -81,9 +81,9 @@ impl Sim {
     ///
     /// ```
     /// # use mio_fcgi::testkit::{Behavior, Scripted, Sim};
-    /// # use mio_fcgi::{Config, Request, Tag};
+    /// # use mio_fcgi::{Config, Request, ServerId, Tag};
     /// # let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 1)?;
-    /// # sim.serve(0, Scripted::new(|_| Behavior::answer("hello")));
+    /// # sim.serve(ServerId(0), Scripted::new(|_| Behavior::answer("hello")));
     /// let request = sim.submit(Request::responder(), Tag(1))?;
     /// let now = sim.now();
     /// sim.engine().pause(now, request);

@@ -103,21 +103,21 @@ where
         }
     }
 
-    /// Sets the protocol version, such as `HTTP/2.0`; for chains.
+    /// Sets [`protocol`](Self::protocol), such as `HTTP/2.0`.
     #[must_use]
     pub fn with_protocol(mut self, protocol: &'a [u8]) -> Self {
         self.protocol = protocol;
         self
     }
 
-    /// Sets which fields are passed, and how; for chains.
+    /// Sets [`rules`](Self::rules), which decide what fields are passed.
     #[must_use]
     pub fn with_rules(mut self, rules: FieldRules) -> Self {
         self.rules = rules;
         self
     }
 
-    /// Sets whether the client came by TLS; for chains.
+    /// Sets [`https`](Self::https), whether the client came by TLS.
     #[must_use]
     pub fn with_https(mut self, https: bool) -> Self {
         self.https = https;
@@ -138,7 +138,7 @@ where
         self
     }
 
-    /// Sets `SERVER_NAME`, instead of what the client's `Host` says; for chains.
+    /// Sets [`server_name`](Self::server_name), instead of what the client's `Host` says.
     #[must_use]
     pub fn with_server_name(mut self, name: &'a [u8]) -> Self {
         self.server_name = Some(name);
@@ -152,7 +152,7 @@ where
         self
     }
 
-    /// Sets whether the request goes to an Authorizer, which is given fewer variables; for chains.
+    /// Sets [`authorizer`](Self::authorizer), whether the request goes to an Authorizer.
     #[must_use]
     pub fn with_authorizer(mut self, authorizer: bool) -> Self {
         self.authorizer = authorizer;

@@ -1,4 +1,4 @@
-//! Settings of a client. Each limit states its unit and the memory it bounds.
+//! The settings of a client. Each limit states its unit and the memory that it bounds.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use crate::address::Address;
 use crate::config_error::ConfigError;
 use crate::server::ServerId;
 
-/// Everything that can be set when a client is made.
+/// The settings of a [`Client`](crate::Client) or an [`Engine`](crate::Engine): servers, limits, time limits, retries.
 ///
-/// The defaults suit a php-fpm pool on the same machine. [`Limits`] can be changed later, see
-/// [`Engine::set_limits`](crate::Engine::set_limits).
+/// The defaults suit a php-fpm pool on the same machine. Only [`limits`](Self::limits) can be changed while the client
+/// runs, with [`Engine::set_limits`](crate::Engine::set_limits).
 ///
 /// # Fields and chains
-/// Every setting in this crate is a public field. The method `with_<field>` sets the field and returns the whole, for
-/// chains. Where the field is an `Option<T>`, the method takes a `T`; in [`Config`], [`Limits`], [`Timeouts`] and
-/// [`Request`](crate::Request) it takes `None` as well.
+/// Every setting in this crate is a public field. The method `with_<field>` sets the field and returns the struct, so
+/// that calls can be chained. Where the field is an `Option<T>`, the method takes a `T`; in [`Config`], [`Limits`],
+/// [`Timeouts`] and [`Request`](crate::Request) it takes `None` as well.
 ///
-/// [`blocking::Call`](crate::blocking::Call) and [`cgi::Collector`](crate::cgi::Collector) have state of their own and no
-/// public fields. They are set with their `with_*` methods alone.
+/// [`blocking::Call`](crate::blocking::Call) and [`cgi::Collector`](crate::cgi::Collector) have state of their own and
+/// no public fields. They only have `with_*` methods.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,69 +37,82 @@ use crate::server::ServerId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The servers; requests go to the one with the fewest in flight. At least one, at most 1,024. A connect that hangs
-    /// keeps no request from another server for longer than 250 ms.
+    /// The addresses of the servers: at least one, at most 1,024. A request goes to the server with the fewest requests
+    /// in flight. A connect that hangs delays a request that could go to another server by at most 250 ms.
     pub servers: Vec<Address>,
-    /// Caps on connections and on the queue.
+    /// Limits on connections and on the queue. Default: [`Limits::default`].
     pub limits: Limits,
-    /// Time limits of a request that has none of its own.
+    /// Time limits for requests that have none of their own, see [`Request::timeouts`](crate::Request::timeouts).
+    /// Default: [`Timeouts::default`].
     pub timeouts: Timeouts,
-    /// Longest time from the start of a connect to its success, waiting for a full Unix backlog
-    /// included. Default 3 s; [`Duration::MAX`]: no limit.
+    /// How long a connection may take to open, from the start of the connect. The wait for a full Unix backlog is
+    /// included. Default: 3 s; [`Duration::MAX`]: no limit.
     pub connect_timeout: Duration,
-    /// How long a request that was not sent may outwait servers that refuse connections, being
-    /// tried again with back-off, before it fails. Default zero: it fails with the first refusal
-    /// that leaves no other server.
+    /// How long a request that was not sent waits while every server refuses connections. During this time the servers
+    /// are tried again, see [`backoff`](Self::backoff); then the request fails. Set it to bridge a restart of the
+    /// application. Default: zero, the request fails at the first refusal that leaves no other server.
     pub connect_retry_timeout: Duration,
-    /// First and longest pause before a server is tried again that refused, was overloaded, or could not be connected to
-    /// for want of a descriptor, port or memory on this side; doubled each time. Default 50 ms to 2 s. A Unix socket
-    /// whose backlog is full is tried again after at most four times the first pause.
+    /// The pause before a server is tried again after it refused a connection, after it was overloaded, or after this
+    /// side had no descriptor, port or memory for a connect. The pause doubles with each failure in a row. Default:
+    /// from 50 ms to 2 s. A Unix socket with a full backlog is tried again after at most four times the first pause.
     pub backoff: Backoff,
-    /// Ask the application to keep connections open (`FCGI_KEEP_CONN`). Default true. When false, each connection serves
-    /// one request, whatever `multiplex` is, and is closed right after `FCGI_END_REQUEST`.
+    /// Whether the application is asked to keep connections open after a request (`FCGI_KEEP_CONN`). Default: true.
+    /// When false, each connection serves one request, whatever `multiplex` is, and is closed right after
+    /// `FCGI_END_REQUEST`.
     pub keep_connections: bool,
-    /// Whether several requests may share a connection. Default [`Multiplex::Auto`].
+    /// Whether several requests may share a connection. Default: [`Multiplex::Auto`].
     pub multiplex: Multiplex,
-    /// Which request IDs follow each other on a connection. Default [`RequestIds::Distinct`].
+    /// How the client chooses the request IDs on a connection. Default: [`RequestIds::Distinct`].
     pub request_ids: RequestIds,
-    /// Longest wait for the answer to `FCGI_GET_VALUES`, on a connection without a request. Default 1 s.
+    /// How long a connection without a request waits for the answer to `FCGI_GET_VALUES`. Default: 1 s.
     pub probe_timeout: Duration,
-    /// How long a shared connection may take to end a request that was aborted. Default 5 s.
+    /// How long the application may take to end an aborted request on a shared connection. After this time the
+    /// connection takes no further request. Default: 5 s.
     pub abort_grace: Duration,
-    /// Times a request is sent again by itself, all reasons together. Default 2.
+    /// How many times a request may be sent again without a call by the embedder, for all reasons together. Default: 2;
+    /// 0: no request is sent again. [`Request::retry`](crate::Request::retry) chooses the reasons.
     pub max_retries: u8,
-    /// How long after the last byte of a request was sent the loss of its connection can mean that the application had
-    /// closed the connection before: a request that may be sent again is, then, and not later. Default 1 s; zero: never.
+    /// How soon after the last byte of a request was sent the loss of its connection is taken for a stale connection,
+    /// which the application had closed before. A request that [`Request::retry`](crate::Request::retry) allows to be
+    /// sent again is sent again after a loss within this time, and fails after a later one. A request of which no byte
+    /// was sent is not subject to it. Default: 1 s; zero: never.
     pub stale_window: Duration,
-    /// How much is held for paused requests that share a connection, and what happens then.
+    /// How much output is buffered for paused requests that share a connection, and what happens when the buffer is
+    /// full. Default: [`PauseBuffer::default`].
     pub pause_buffer: PauseBuffer,
-    /// Bytes of a pushed body held for a request before `write_stdin` takes no more. Default 64 KiB.
+    /// How many unsent bytes of a pushed body are buffered per request before `write_stdin` takes no more. Not zero.
+    /// Default: 64 KiB.
     pub stdin_high_water: usize,
-    /// What to do with a body whose length is not known. Default: refuse.
+    /// What happens to a request body whose length is not known. Default: [`UnknownLength::Refuse`].
     pub unknown_length: UnknownLength,
-    /// Encoded bytes of one request's parameters. Default 1 MiB.
+    /// The largest encoded size of one request's parameters, in bytes; `submit` refuses a request with more. Default: 1
+    /// MiB.
     pub max_params_len: usize,
-    /// Allow a name-value pair that does not fit one record (65,535 bytes) and split it. php-fpm
-    /// resets the connection then and flup misreads it; default false: refused by `submit`.
+    /// Whether a name-value pair that does not fit one record (65,535 bytes) is split over several records. Default:
+    /// false, `submit` refuses such a request. Given a split pair, php-fpm resets the connection and flup misreads it.
     pub split_long_pairs: bool,
-    /// On a server that serves one request per connection: when a *new* connection has waited for its
-    /// first byte this much longer than requests do on average, one that is idle, or the next to end
-    /// its request, is closed rather than used again, so that the process behind it can turn to the
-    /// waiting one. Again when it has waited for that average and twice this time, and so on, while it
-    /// still waits. A slow request on a new connection costs some others their connection in that way, one
-    /// for each doubling of its wait; an application that is slow as a whole does not. Default 20 ms;
-    /// `None` never does.
+    /// How long a new connection may wait for its first byte before another connection is closed in its favor.
+    ///
+    /// A php-fpm worker stays bound to its connection until the connection is closed. If there are more connections
+    /// than workers, a new connection can wait in the listener's backlog for as long as the bound ones are kept busy.
+    /// When a new connection has waited for its first byte this much longer than requests do on average, the client
+    /// closes an idle connection, or the next one to become idle, which frees its worker. While the new connection
+    /// still waits, another one is closed after a further wait of twice this time plus the average, and so on.
+    ///
+    /// The rule applies to servers that serve one request per connection. A slow request on a new connection closes
+    /// some other connections, one for each doubling of its wait; an application that is slow as a whole does not.
+    /// Default: 20 ms; `None` disables the rule.
     pub preempt_idle_after: Option<Duration>,
 }
 
 impl Config {
-    /// Settings for one server, all else by default.
+    /// Settings for one server, with defaults for everything else.
     #[must_use]
     pub fn new(server: Address) -> Self {
         Self::from_servers(vec![server])
     }
 
-    /// Settings for several servers, all else by default.
+    /// Settings for several servers, with defaults for everything else.
     #[must_use]
     pub fn from_servers(servers: Vec<Address>) -> Self {
         Self {
@@ -125,10 +138,11 @@ impl Config {
         }
     }
 
-    /// Checks what can be wrong before anything is connected.
+    /// Checks the settings without connecting to a server.
     ///
     /// # Errors
-    /// See [`ConfigError`].
+    /// The first [`ConfigError`] found, except [`TooFewTokens`](ConfigError::TooFewTokens) and
+    /// [`UnresolvedHost`](ConfigError::UnresolvedHost), which depend on the client.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.servers.is_empty() {
             return Err(ConfigError::NoServer);
@@ -160,33 +174,42 @@ impl Config {
 
 const MAX_SERVERS: usize = 1024;
 
-/// Caps that can be changed while the client runs. Lowering one closes what is idle above it;
-/// what is busy above it goes when it ends.
+/// Limits on connections and on the queue. They can be changed while the client runs, with
+/// [`Engine::set_limits`](crate::Engine::set_limits).
+///
+/// When a limit on connections is lowered, idle connections above it are closed at once, and busy ones when they become
+/// idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections to one server, connecting and idle ones included. Default 8. A server that multiplexes and answers
-    /// [`Multiplex::Auto`] with a lower `FCGI_MAX_CONNS` gets no more than that. A connection costs
-    /// a socket, its slab entry (below 512 bytes) and, while it has something unsent, an outbox
-    /// of at most about 128 KiB beside the parameters of its requests, until they have left. A shared
-    /// one keeps its lists, up to 68 bytes for each request of its largest burst, for a second of idling.
+    /// The most connections to one server, including those that are idle or being opened. Not zero. Default: 8.
+    ///
+    /// If a server that multiplexes answers [`Multiplex::Auto`] with a lower `FCGI_MAX_CONNS`, the lower number holds.
+    /// A connection costs a socket, a slab entry (below 512 bytes) and, while it has unsent bytes, an outbox of at most
+    /// about 128 KiB plus the parameters of its requests until they are sent. A shared connection that has become idle
+    /// keeps its lists for one more second: up to 68 bytes for each request of its largest burst.
     pub max_connections_per_server: usize,
-    /// Idle connections kept to one server. Default 4. Each holds a php-fpm worker.
+    /// The most idle connections kept to one server. Default: 4; 0: a connection is closed when its requests have
+    /// ended. Each idle connection to php-fpm binds a worker.
     pub max_idle_per_server: usize,
-    /// Connections to one server that are opened beforehand, from the first turn on, and not closed for idling. At most
-    /// 16 are being opened at a time. Default 0.
+    /// The number of idle connections to one server that are opened in advance, from the first turn on, and not closed
+    /// for `idle_timeout`. At most 16 are being opened at a time. Must not exceed `max_idle_per_server` or
+    /// `max_connections_per_server`. Default: 0.
     pub min_idle_per_server: usize,
-    /// Idle time after which a connection takes no request and is closed. Default 10 s.
+    /// How long a connection may be idle. After this time it takes no request and is closed. Default: 10 s;
+    /// [`Duration::MAX`]: no limit.
     pub idle_timeout: Duration,
-    /// Age after which a connection takes no further request. Default: no limit.
+    /// The age at which a connection takes no further request. Default: `None`, no limit.
     pub max_lifetime: Option<Duration>,
-    /// Requests after which a connection is closed. Default: no limit.
+    /// The number of requests after which a connection is closed. Not zero. Default: `None`, no limit.
     pub max_requests_per_connection: Option<u32>,
-    /// Requests that wait for a connection while none is being opened for them, over all servers. Default 1,024. Requests
-    /// whose body is being [collected](UnknownLength::Buffer) count as well, and so do those that wait to be sent again.
-    /// With 0, as many requests are served as the connections have places, and the next is refused; so is every body that
-    /// is to be collected from `write_stdin`. A waiting request costs its parameters, its body, and below 1 KiB. Lowering
-    /// the limit ends no request that waits.
+    /// The most requests that wait for a connection while none is being opened for them, over all servers. Default:
+    /// 1,024.
+    ///
+    /// Requests that wait to be sent again count as well, and so do requests whose body is being
+    /// [buffered](UnknownLength::Buffer). With 0, a request is refused unless a connection has a free slot for it, or
+    /// is being or can be opened for it. So is every body of unknown length that would be buffered from `write_stdin`.
+    /// A queued request costs its parameters, its body, and less than 1 KiB. Lowering the limit ends no queued request.
     pub max_queued_requests: usize,
 }
 
@@ -205,7 +228,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Checks the limits against each other.
+    /// Checks each limit, and the limits against each other.
     ///
     /// # Errors
     /// [`ConfigError::MaxConnectionsZero`], [`ConfigError::MaxRequestsZero`],
@@ -228,24 +251,31 @@ impl Limits {
     }
 }
 
-/// Time limits of a request; each has an error of its own ([`TimeoutKind`](crate::TimeoutKind)). `None` and
-/// [`Duration::MAX`]: no limit. On a connection, a limit counts when the socket was read and has not brought the answer.
+/// Time limits of a request, one for each phase and one for the whole.
+///
+/// A request that exceeds a limit fails with [`RequestError::TimedOut`](crate::RequestError::TimedOut) and the
+/// [`TimeoutKind`](crate::TimeoutKind) of the limit. `None` and [`Duration::MAX`] mean no limit. A request on a
+/// connection times out only after its socket was read once more and did not bring the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Waiting for a connection, connecting included; anew before each further attempt. Default 10 s.
+    /// How long a request may wait for a connection, including the time to open one. The clock restarts before each
+    /// further attempt. Default: 10 s.
     pub queue: Option<Duration>,
-    /// How long a request may wait for its bytes to leave. Default 30 s. The clock belongs to the connection: it runs
-    /// while the connection has unsent bytes and restarts whenever the transport takes some. On a shared connection a
-    /// request therefore times out together with its neighbours.
+    /// How long a request may wait for its bytes to leave. The clock belongs to the connection: it runs while the
+    /// connection has unsent bytes and restarts whenever the transport takes some. On a shared connection a request
+    /// therefore times out together with its neighbours. The clock stops while the request is paused, or its connection
+    /// is not read because a neighbour is paused. Default: 30 s.
     pub write: Option<Duration>,
-    /// From the last byte of the request sent to the first byte of output. Default 60 s.
+    /// How long the application may take from the last byte of the request to the first byte of output. The clock stops
+    /// as that of [`write`](Self::write) does. Default: 60 s.
     pub first_byte: Option<Duration>,
-    /// Between two bytes of output, and from the last one to `FCGI_END_REQUEST`, once the request is sent as a whole.
-    /// Default 60 s. For this limit and the two before it, time does not count in which the request is paused, or its
-    /// connection is not read because a neighbour is.
+    /// How long the application may take from one byte of output to the next, and from the last byte to
+    /// `FCGI_END_REQUEST`. The clock runs only after the whole request was sent, and stops as that of
+    /// [`write`](Self::write) does. Default: 60 s.
     pub between_bytes: Option<Duration>,
-    /// From `submit` to `End`, the wait in the queue and retries included. Default: no limit.
+    /// How long a request may take from `submit` to `End`, including the wait in the queue and all retries. The clock
+    /// does not stop while the request is paused. Default: `None`, no limit.
     pub total: Option<Duration>,
 }
 
@@ -262,7 +292,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// No time limit at all.
+    /// No time limits.
     pub const NONE: Self = Self {
         queue: None,
         write: None,
@@ -272,21 +302,22 @@ impl Timeouts {
     };
 }
 
-/// Whether requests share a connection (`FCGI_MPXS_CONNS`, FastCGI 1.0, 4.1).
+/// Whether several requests may share a connection (`FCGI_MPXS_CONNS`, FastCGI 1.0, 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Multiplex {
-    /// One request per connection, always.
+    /// A connection serves one request at a time.
     Off,
-    /// The embedder knows that the application multiplexes.
+    /// Requests share connections without asking the application. Choose it only for an application known to multiplex.
     On {
-        /// Most requests in flight on a connection.
+        /// The most requests in flight on a connection. Not zero.
         max: u32,
     },
-    /// Requests go one per connection until the server has said that it multiplexes. It is asked once, with
-    /// `FCGI_GET_VALUES` on a connection that is idle or serves a request, when requests wait and no connection can be
-    /// opened for them. After a plain yes at most 1,024 requests share a connection, and `FCGI_MAX_CONNS` and
-    /// `FCGI_MAX_REQS` are totals over all connections to the server.
+    /// A connection serves one request at a time until the server reports that it multiplexes.
+    ///
+    /// The server is asked once, with `FCGI_GET_VALUES` on a connection that is idle or serves a request, when requests
+    /// are queued and no connection can be opened for them. If it multiplexes, at most 1,024 requests share a
+    /// connection. `FCGI_MAX_CONNS` and `FCGI_MAX_REQS` are taken as totals over all connections to the server.
     #[default]
     Auto,
 }
@@ -297,30 +328,34 @@ impl Multiplex {
     }
 }
 
-/// Which request IDs follow each other on a connection that serves one request at a time.
+/// How the client chooses request IDs on a connection that serves one request at a time.
 ///
-/// FastCGI 1.0, 3.3, lets the client choose them, and applications answer with the ID of the request. Different ones
-/// keep a record that comes late for one request from being taken for the next one's.
+/// FastCGI 1.0, 3.3, lets the client choose the ID, and the application answers with the ID of the request. With
+/// different IDs, a late record for one request cannot be taken for output of the next one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestIds {
-    /// Consecutive requests have different IDs. An application that is found to answer with ID 1 whatever it was asked, or
-    /// not to answer another ID three times in a row, gets one request per connection from then on; the request that
-    /// showed it fails with [`ProtocolError::OnlyIdOne`](crate::ProtocolError::OnlyIdOne) if it may not be sent again.
-    /// Until another ID was answered once, requests that may not be sent again get new connections, the first of them.
+    /// Consecutive requests have different IDs.
+    ///
+    /// Some applications know only ID 1: they answer every request with it, or leave requests with other IDs
+    /// unanswered. After one such answer, or three unanswered requests in a row, the server gets one request per
+    /// connection. The request that was answered with the wrong ID fails with
+    /// [`ProtocolError::OnlyIdOne`](crate::ProtocolError::OnlyIdOne) if it may not be sent again. Until the application
+    /// has answered another ID once, requests that may not be sent again get new connections, the first of them.
     #[default]
     Distinct,
-    /// Every request has ID 1: for an application that knows no other, and is trusted not to send anything after the
-    /// end of a request. Connections that requests share are not affected.
+    /// Every request has ID 1. For applications that know no other ID and are trusted to send nothing after the end of
+    /// a request. Shared connections are not affected.
     AlwaysOne,
 }
 
-/// Pauses before a server is tried again, see [`Config::backoff`].
+/// The pauses before a server is tried again, see [`Config::backoff`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// After the first failure; not zero.
+    /// The pause after the first failure. Not zero. Default: 50 ms.
     pub initial: Duration,
-    /// The longest, after repeated failures; at least `initial`. More than an hour counts as an hour.
+    /// The longest pause after repeated failures. At least `initial`; more than an hour counts as an hour. Default: 2
+    /// s.
     pub max: Duration,
 }
 
@@ -336,7 +371,7 @@ impl Default for Backoff {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 impl Backoff {
-    /// The pause after a number of failures in a row.
+    /// The pause after this number of failures in a row.
     pub(crate) fn after(self, failures: u32) -> Duration {
         let doubled = 1_u32
             .checked_shl(failures.saturating_sub(1))
@@ -346,21 +381,21 @@ impl Backoff {
     }
 }
 
-/// Memory for output that arrives for paused requests on shared connections.
+/// How much output is buffered for paused requests on shared connections, and what happens when the buffer is full.
 ///
-/// A request alone on its connection is paused by not reading the socket and needs none of this,
-/// but for the rest of what one read had already brought in. That same rest, at most the read
-/// buffer's size for each connection, may come on top of each figure here.
+/// A request that is alone on its connection is paused by not reading the socket. Only the rest of the last read is
+/// buffered for it. This rest, at most the size of the read buffer for each connection, may also come on top of each
+/// limit here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PauseBuffer {
-    /// Bytes held for one request. Default 64 KiB.
+    /// The most bytes buffered for one request. Default: 64 KiB.
     pub per_request: usize,
-    /// Bytes held for all requests of a connection. Default 1 MiB.
+    /// The most bytes buffered for all requests on one connection. Default: 1 MiB.
     pub per_connection: usize,
-    /// Bytes held for the whole client. Default 64 MiB.
+    /// The most bytes buffered for all requests of the client. Default: 64 MiB.
     pub per_client: usize,
-    /// What happens when one of them is reached.
+    /// What happens when one of the limits is reached. Default: [`OverflowPolicy::PauseConnection`].
     pub overflow: OverflowPolicy,
 }
 
@@ -375,35 +410,38 @@ impl Default for PauseBuffer {
     }
 }
 
-/// What happens when a paused request's output has filled its budget.
+/// What happens when the output of paused requests reaches a limit of [`PauseBuffer`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OverflowPolicy {
-    /// The connection is not read until room is made; its other requests wait too.
+    /// The connection is not read until the buffer has space again. The other requests on the connection wait too.
     #[default]
     PauseConnection,
-    /// The slow request fails with [`RequestError::PauseBufferFull`](crate::RequestError::PauseBufferFull); its
-    /// neighbours go on.
+    /// The paused request fails with [`RequestError::PauseBufferFull`](crate::RequestError::PauseBufferFull). The other
+    /// requests on the connection continue.
     FailRequest,
 }
 
-/// What to do with a body whose length is not known beforehand and not declared as a parameter.
+/// What happens to a request body whose length is neither known nor declared as a parameter.
 ///
-/// php-fpm takes such a body as empty, so the safe choices are the first two.
+/// php-fpm takes a body without `CONTENT_LENGTH` for an empty one. [`Refuse`](Self::Refuse) and
+/// [`Buffer`](Self::Buffer) are safe for every application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnknownLength {
-    /// `submit` refuses it with [`SubmitError::LengthRequired`](crate::SubmitError::LengthRequired),
-    /// which a proxy maps to 411.
+    /// `submit` refuses the request with [`SubmitError::LengthRequired`](crate::SubmitError::LengthRequired). A proxy
+    /// answers 411.
     #[default]
     Refuse,
-    /// It is collected in memory up to so many bytes, then sent with `CONTENT_LENGTH`.
+    /// The body is buffered in memory, then sent with `CONTENT_LENGTH`. A body that exceeds the limit is refused with
+    /// [`SubmitError::BodyTooLarge`](crate::SubmitError::BodyTooLarge), or, if it is pushed, with
+    /// [`StdinError::BodyTooLarge`](crate::StdinError::BodyTooLarge).
     Buffer {
-        /// Most bytes of one body.
+        /// The most bytes of one body.
         limit: usize,
     },
-    /// It is sent as it comes, without `CONTENT_LENGTH`: for applications that read to the end of
-    /// `FCGI_STDIN`, such as Go's.
+    /// The body is sent as it comes, without `CONTENT_LENGTH`. For applications that read to the end of `FCGI_STDIN`,
+    /// such as Go's.
     Stream,
 }
 

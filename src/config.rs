@@ -85,8 +85,8 @@ pub struct Config {
     pub stdin_high_water: usize,
     /// What happens to a request body whose length is not known. Default: [`UnknownLength::Refuse`].
     pub unknown_length: UnknownLength,
-    /// The largest encoded size of one request's parameters, in bytes; `submit` refuses a request with more. Default: 1
-    /// MiB.
+    /// The largest encoded size of one request's parameters, in bytes; `submit` refuses a request with more. Default:
+    /// 1 MiB.
     pub max_params_len: usize,
     /// Whether a name-value pair that does not fit one record (65,535 bytes) is split over several records. Default:
     /// false, `submit` refuses such a request. Given a split pair, php-fpm resets the connection and flup misreads it.
@@ -354,8 +354,8 @@ pub enum RequestIds {
 pub struct Backoff {
     /// The pause after the first failure. Not zero. Default: 50 ms.
     pub initial: Duration,
-    /// The longest pause after repeated failures. At least `initial`; more than an hour counts as an hour. Default: 2
-    /// s.
+    /// The longest pause after repeated failures. At least `initial`; more than an hour counts as an hour. Default:
+    /// 2 s.
     pub max: Duration,
 }
 

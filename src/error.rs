@@ -1,14 +1,14 @@
-//! Every error, split by whose fault it is.
+//! The errors of the client, by whose fault they are.
 //!
 //! | type                | whose fault                                | where it appears               |
 //! |---------------------|--------------------------------------------|--------------------------------|
 //! | [`Refused`] with a [`SubmitError`], [`StdinError`], [`GetValuesError`](crate::GetValuesError), [`ConfigError`](crate::ConfigError) | the embedder | returned by the call |
 //! | [`ProtocolError`]   | the application: bytes that are not FastCGI | inside [`RequestError`]      |
 //! | [`ConnectError`], [`ConnectionLostReason`] | the transport                 | inside [`RequestError`]        |
-//! | [`RequestError`]    | what became of a request, one of these inside it | [`Failure`], in `End` |
+//! | [`RequestError`]    | any: why a request failed, with one of the errors above inside | [`Failure`], in `End` |
 //!
-//! Each text is whole, what is inside included; none has a source besides. Each error that ends or refuses a request has
-//! an `http_status`: what a server answers its own client.
+//! The text of an error contains the text of the error inside it, and `source` returns `None`. Each error that ends or
+//! refuses a request has a method `http_status`: the status that a server answers its client with.
 
 use std::fmt;
 use std::io;
@@ -21,9 +21,9 @@ use crate::wire::{DecodeError, RecordType};
 
 mod http_status;
 
-/// A request that was not accepted, and why. Nothing was sent, and no `End` follows.
+/// A request that `submit` did not accept, and the reason. No byte was sent, and no `End` follows.
 ///
-/// The request is given back as it was, so that another client can have it:
+/// The request is returned unchanged, so that it can be submitted to another client:
 ///
 /// ```
 /// # use std::time::Instant;
@@ -37,31 +37,31 @@ mod http_status;
 /// }
 /// ```
 ///
-/// A body may hold a reader that threads cannot share: where an error has to be `Sync`, keep the reason alone, with
-/// `SubmitError::from`.
+/// The type is not `Sync`, because a body may contain a reader. `SubmitError::from` keeps only the reason, which is
+/// `Sync`.
 #[derive(Debug, Error)]
 #[error("{error}")]
 #[non_exhaustive]
 pub struct Refused {
-    /// Why.
+    /// Why the request was not accepted.
     pub error: SubmitError,
-    /// The request. Its body was read, perhaps in part, if the reason is [`SubmitError::BodyRead`] or
-    /// [`SubmitError::BodyTooLarge`].
+    /// The request. If the reason is [`SubmitError::BodyRead`] or [`SubmitError::BodyTooLarge`], its body was read, at
+    /// least in part.
     pub request: Request,
 }
 
-/// The reason alone; the request is dropped.
+/// Keeps the reason and drops the request.
 impl From<Box<Refused>> for SubmitError {
     fn from(refused: Box<Refused>) -> Self {
         refused.error
     }
 }
 
-/// Why a request was not accepted.
+/// Why `submit` did not accept a request.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// As many requests wait for a connection as the limits allow, and none can be opened: answer 503, or try later.
+    /// The queue is full, and no connection can be opened for the request. Try later; a proxy answers 503.
     #[error(
         "the queue is full: {limit} requests wait for a connection already; try later, or raise max_queued_requests"
     )]
@@ -69,98 +69,101 @@ pub enum SubmitError {
         /// [`Limits::max_queued_requests`](crate::Limits::max_queued_requests).
         limit: usize,
     },
-    /// `shutdown` was called.
+    /// The client is shutting down, since `shutdown` was called.
     #[error("the client is shutting down and takes no further request")]
     ShuttingDown,
-    /// A pair that one record cannot carry.
+    /// A name-value pair does not fit one record, and [`Config::split_long_pairs`](crate::Config::split_long_pairs) is
+    /// off.
     #[error(
         "a parameter of {len} bytes does not fit one record ({limit}): shorten it, or set split_long_pairs if the application can join records"
     )]
     PairTooLarge {
-        /// Encoded length of the longest pair.
+        /// The encoded length of the longest pair, in bytes.
         len: usize,
-        /// The most that fits.
+        /// The most bytes that fit one record.
         limit: usize,
     },
-    /// A name or a value of 2^31 bytes or more, whose length cannot be encoded (FastCGI 1.0, 3.4); or on a machine of 32
-    /// bits, pairs that exceed its memory.
+    /// A name or a value has 2^31 bytes or more, a length that cannot be encoded (FastCGI 1.0, 3.4). On a 32-bit
+    /// machine also: the pairs exceed the address space.
     #[error(
         "a parameter's name or value is longer than 2147483647 bytes, the most that FastCGI can state: shorten it"
     )]
     ParamLengthTooLong,
-    /// All parameters together are too long.
+    /// The parameters together are longer than the configuration allows.
     #[error("parameters of {len} bytes: shorten them, or raise max_params_len, which is {limit}")]
     ParamsTooLarge {
-        /// Encoded length.
+        /// The encoded length of all parameters, in bytes.
         len: usize,
         /// [`Config::max_params_len`](crate::Config::max_params_len).
         limit: usize,
     },
-    /// `CONTENT_LENGTH` or `FCGI_DATA_LENGTH` is not a number, or was given twice with two values.
+    /// `CONTENT_LENGTH` or `FCGI_DATA_LENGTH` is not a number, or occurs twice with different values.
     #[error("{name} is not a number, or was given twice with two values")]
     InvalidLength {
         /// The parameter.
         name: &'static str,
     },
-    /// `CONTENT_LENGTH` or `FCGI_DATA_LENGTH` does not say the length of the body.
+    /// `CONTENT_LENGTH` or `FCGI_DATA_LENGTH` differs from the length of the body. Without the parameter, the client
+    /// adds the right one.
     #[error(
         "{name} says {declared}, but the body has {actual} bytes: leave it out, and it is set right"
     )]
     LengthMismatch {
         /// The parameter.
         name: &'static str,
-        /// What it says.
+        /// The value of the parameter.
         declared: u64,
-        /// The body's length.
+        /// The length of the body, in bytes.
         actual: u64,
     },
-    /// A body of unknown length, which the configuration refuses: a proxy answers 411.
+    /// The length of the body is unknown, and the configuration refuses such bodies. A proxy answers 411.
     #[error(
         "the body's length is unknown: give it, declare CONTENT_LENGTH, or choose another Config::unknown_length"
     )]
     LengthRequired,
-    /// A body of unknown length that is longer than may be buffered: a proxy answers 413.
+    /// The body has an unknown length and is longer than may be buffered. A proxy answers 413.
     #[error(
         "the body, of unknown length, is longer than the {limit} bytes that UnknownLength::Buffer allows"
     )]
     BodyTooLarge {
-        /// [`UnknownLength::Buffer`](crate::UnknownLength::Buffer)'s limit.
+        /// The limit of [`UnknownLength::Buffer`](crate::UnknownLength::Buffer), in bytes.
         limit: usize,
     },
-    /// The body's reader failed while it was buffered.
+    /// The reader of the body failed while the body was being buffered.
     #[error("the body could not be read from its reader: {0}")]
     BodyRead(io::ErrorKind),
-    /// A body on a role that has none, or `FCGI_DATA` for a role other than Filter, or pushed `FCGI_DATA`.
+    /// The role does not have the stream: an Authorizer with a body, a role other than Filter with `FCGI_DATA`, or a
+    /// Filter with pushed `FCGI_DATA`.
     #[error(
         "the role has no such stream: an Authorizer has no body, and only a Filter has data, which cannot be pushed"
     )]
     StreamNotAllowed,
 }
 
-/// Why bytes of a pushed body were not taken.
+/// Why `write_stdin` or `finish_stdin` failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StdinError {
-    /// After `finish_stdin`.
+    /// `finish_stdin` was called before.
     #[error("the body was finished already: nothing can be added to it")]
     Finished,
-    /// The request has ended: its `End` is queued or was taken.
+    /// The request has ended. Its `End` event is queued or was taken.
     #[error("the request has ended: its End event says how")]
     Gone,
-    /// The request's body is not [`Body::pushed`](crate::Body::pushed).
+    /// The body of the request is not [`Body::pushed`](crate::Body::pushed).
     #[error("the request's body is not a pushed one: give it Body::pushed")]
     NotPushed,
-    /// More bytes than were declared. Nothing of this call was taken.
+    /// The body would be longer than declared. No byte of this call was taken, and the request continues.
     #[error(
         "{declared} bytes of body were declared and {offered} offered in all: finish it before these, or abort"
     )]
     TooLong {
         /// The length given with the body or as `CONTENT_LENGTH`.
         declared: u64,
-        /// Taken so far plus offered now.
+        /// The bytes taken so far and offered now.
         offered: u64,
     },
-    /// `finish_stdin` before the declared length was reached. The request fails with
+    /// `finish_stdin` was called before the declared length was reached. The request fails with
     /// [`BodyError::TooShort`].
     #[error(
         "{declared} bytes of body were declared and {written} written before its end: the request fails"
@@ -168,36 +171,36 @@ pub enum StdinError {
     TooShort {
         /// The length given with the body or as `CONTENT_LENGTH`.
         declared: u64,
-        /// Written in all.
+        /// The bytes written before `finish_stdin`.
         written: u64,
     },
-    /// A body of unknown length is longer than may be buffered. Nothing of this call was taken.
+    /// The body has an unknown length and would be longer than may be buffered. No byte of this call was taken.
     #[error(
         "the body, of unknown length, is longer than the {limit} bytes that UnknownLength::Buffer allows"
     )]
     BodyTooLarge {
-        /// [`UnknownLength::Buffer`](crate::UnknownLength::Buffer)'s limit.
+        /// The limit of [`UnknownLength::Buffer`](crate::UnknownLength::Buffer), in bytes.
         limit: usize,
     },
 }
 
-/// A request that did not complete.
+/// How and why a request failed, in its [`End`](crate::EventKind::End) event.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{error} ({delivery})")]
 #[non_exhaustive]
 pub struct Failure {
     /// What happened.
     pub error: RequestError,
-    /// How far it had come.
+    /// How far the request had come.
     pub phase: Phase,
-    /// Whether the application can have acted on it: what a retry is decided from.
+    /// Whether the application can have acted on the request, and so whether it is safe to send again.
     pub delivery: Delivery,
-    /// What it took.
+    /// The times, bytes and retries of the request.
     pub report: Report,
 }
 
 impl Failure {
-    /// A failure as the client reports it, for code that stands in for the client.
+    /// A failure as the client reports it, for tests and for code that replaces the client.
     #[must_use]
     pub const fn new(
         error: RequestError,
@@ -214,23 +217,23 @@ impl Failure {
     }
 }
 
-/// How far a request had come when it failed.
+/// How far a request had come when it failed. Whether it is safe to send again depends on [`Delivery`] alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Its body was being collected, to know its length.
+    /// The body of the request was being buffered to determine its length.
     Buffering,
-    /// In the queue, a connection perhaps being opened for it.
+    /// The request was in the queue. A connection may have been being opened for it.
     Queued,
-    /// Being sent.
+    /// The request was being sent.
     Sending,
-    /// Sent as a whole; no output yet.
+    /// The whole request was sent, and no output had arrived.
     Sent,
-    /// Output had begun.
+    /// Output of the request had arrived.
     Receiving,
 }
 
-/// For a log, behind the failure.
+/// A clause for a log line, to follow the text of the failure.
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -243,14 +246,16 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Whether the application can have acted on a request that failed.
+/// Whether the application can have acted on a failed request, and so whether the request is safe to send again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Delivery {
-    /// It cannot: no byte was handed to the transport, or it refused the request. Safe to send again.
+        /// The application cannot have acted: no byte was handed to the transport, or the application rejected the
+        /// request. It is safe to send again.
     NotProcessed,
-    /// It may have: bytes were handed to the transport, none came back. Safe only for idempotent requests.
+        /// The application may have acted: bytes were handed to the transport, and no output arrived. Only an
+        /// idempotent request is safe to send again.
     MaybeProcessed,
-    /// It has: output arrived.
+        /// The application has acted, at least in part: output arrived.
     Responded,
 }
 
@@ -264,48 +269,48 @@ impl fmt::Display for Delivery {
     }
 }
 
-/// What became of a request that did not complete.
+/// Why a request failed. The guide says for [each error](crate::guide::failure#every-error) what to check.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// No server could be connected to.
     #[error("no connection to the application: {0}")]
     Connect(ConnectError),
-    /// The connection ended before the request did. A response in progress is cut short.
+    /// The connection was lost before the request ended. A response that had begun is incomplete.
     #[error("the connection to the application was lost: {0}; its log may say why")]
     ConnectionLost(ConnectionLostReason),
-    /// The application sent something that is not FastCGI; its connection was closed.
+    /// The application sent bytes that violate FastCGI 1.0. Its connection was closed.
     #[error("the application broke the protocol: {0}")]
     Protocol(ProtocolError),
-    /// A time limit.
+    /// The request exceeded a time limit.
     #[error("timed out: {0}")]
     TimedOut(TimeoutKind),
-    /// The embedder asked.
+    /// The embedder called `abort`.
     #[error("aborted by this program")]
     Aborted,
-    /// `FCGI_OVERLOADED`, also after the retries.
+    /// The application rejected the request, and any retries, because it is overloaded (`FCGI_OVERLOADED`).
     #[error("the application is overloaded: try later, or lower max_connections_per_server")]
     Overloaded,
-    /// `FCGI_CANT_MPX_CONN`, also after the retries.
+    /// The application rejected the request, and any retries, because it shared a connection (`FCGI_CANT_MPX_CONN`).
     #[error("the application refuses to share a connection: use Multiplex::Off")]
     CantMultiplex,
-    /// `FCGI_UNKNOWN_ROLE`.
+    /// The application rejected the request because of its role (`FCGI_UNKNOWN_ROLE`).
     #[error("the application does not know the role: most are Responders and nothing else")]
     UnknownRole,
-    /// A protocol status that FastCGI 1.0 does not define (5.5).
+    /// The application ended the request with a protocol status that FastCGI 1.0 does not define (5.5).
     #[error("the application ended the request with the unknown protocol status {0}: a bug in it")]
     UnknownStatus(u8),
-    /// A paused request's output filled its budget, and
-    /// [`OverflowPolicy::FailRequest`](crate::OverflowPolicy::FailRequest) was chosen.
+    /// The request was paused, its output filled the [`PauseBuffer`](crate::PauseBuffer), and the configuration has
+    /// [`OverflowPolicy::FailRequest`](crate::OverflowPolicy::FailRequest).
     #[error(
         "given up while paused: {held} bytes of its output were held, and Config::pause_buffer allows no more"
     )]
     PauseBufferFull {
-        /// Bytes held for the request, now dropped.
+        /// The bytes that were buffered for the request. They are dropped.
         held: usize,
     },
-    /// It had to wait after all, and the queue is full: the connection that was being opened for it was not, or takes
-    /// fewer requests than expected.
+    /// The request was accepted for a connection that was being opened, and then had to wait while the queue was full.
+    /// The connect failed, or the connection takes fewer requests than expected.
     #[error(
         "no connection could be had for it, and the queue is full: {limit} requests wait; try later, or raise max_queued_requests"
     )]
@@ -313,15 +318,15 @@ pub enum RequestError {
         /// [`Limits::max_queued_requests`](crate::Limits::max_queued_requests).
         limit: usize,
     },
-    /// The embedder's body broke its promise.
+    /// The body of the request has another length than declared, or its reader failed.
     #[error("the request's body: {0}")]
     Body(BodyError),
-    /// The deadline given to `shutdown` came first.
+    /// The deadline given to `shutdown` passed before the request ended.
     #[error("the client was shut down before the request was done")]
     ShutDown,
 }
 
-// Without `#[from]`, which would make them sources: the text of each is in that of the whole already.
+// Without `#[from]`, which would make them sources: the text of `RequestError` already contains theirs.
 impl From<ConnectError> for RequestError {
     fn from(error: ConnectError) -> Self {
         Self::Connect(error)
@@ -340,25 +345,25 @@ impl From<BodyError> for RequestError {
     }
 }
 
-/// Why no connection could be made.
+/// Why no connection to a server could be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The system refused: no listener, no such socket, no permission. A shortage on this side, such as of file
-    /// descriptors, is none: the request waits.
+    /// The system reported an error, such as no listener, no such socket, no permission. A shortage of file
+    /// descriptors, ports or memory on this side is not reported: the request waits.
     #[error("{}", Refusal(*.0))]
     Failed(io::ErrorKind),
-    /// No answer within [`Config::connect_timeout`](crate::Config::connect_timeout).
+    /// The connect was not answered within [`Config::connect_timeout`](crate::Config::connect_timeout).
     #[error("no answer within connect_timeout: check the address, and the network in between")]
     TimedOut,
-    /// The Unix socket's backlog stayed full: the application is there, but busy.
+    /// The backlog of the Unix socket stayed full until the connect timed out. The application is running, but busy.
     #[error(
         "the listener's backlog is full: the application is busy, or has fewer processes than connections"
     )]
     BacklogFull,
 }
 
-/// What a failed connect says, and what to look at.
+/// The text of a failed connect: the cause and what to check.
 struct Refusal(io::ErrorKind);
 
 impl fmt::Display for Refusal {
@@ -375,65 +380,65 @@ impl fmt::Display for Refusal {
                 "the host cannot be reached: check the address, and the network in between"
             }
             io::ErrorKind::Unsupported => "this system has no sockets of that kind",
-            // Many errors have no kind of their own.
+            // Many system errors have no `ErrorKind` of their own.
             other => return write!(f, "{other}; the log says more at level debug"),
         };
         f.write_str(what_to_check)
     }
 }
 
-/// Why a connection that had been open ended.
+/// Why an open connection was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectionLostReason {
-    /// The application closed it.
+    /// The application closed the connection.
     #[error("closed by the application")]
     Closed,
-    /// The system reported an error, a reset as a rule.
+    /// The system reported an error, usually a reset.
     #[error("{0}")]
     Io(io::ErrorKind),
 }
 
-/// Bytes from the application that are not what FastCGI 1.0 allows.
+/// How the application violated FastCGI 1.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A record that cannot be decoded.
+    /// The bytes are not a FastCGI record.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// A record for a request ID that was never used on this connection.
+    /// A record has a request ID that was never used on this connection.
     #[error("{record_type} for request ID {request_id}, which was never used")]
     UnknownRequest {
-        /// Its type.
+        /// The type of the record.
         record_type: RecordType,
-        /// Its request ID.
+        /// The request ID of the record.
         request_id: u16,
     },
-    /// A record that came before a byte of the request in flight was sent: it belongs to an earlier one.
+    /// A record arrived before any byte of the request in flight was sent. It belongs to an earlier request.
     #[error(
         "{record_type} for request ID {request_id}, before a byte of the request in flight was sent"
     )]
     Premature {
-        /// Its type.
+        /// The type of the record.
         record_type: RecordType,
-        /// Its request ID.
+        /// The request ID of the record.
         request_id: u16,
     },
-    /// A request with another ID was answered with ID 1. From then on each connection to this server serves one
-    /// request, with ID 1; see [`RequestIds`](crate::RequestIds).
+    /// The application answered a request that has another ID with ID 1. From then on, each connection to this server
+    /// serves one request, with ID 1. See [`RequestIds`](crate::RequestIds).
     #[error(
         "a request with another ID was answered as request 1: the application knows no other ID; RequestIds::AlwaysOne is for such"
     )]
     OnlyIdOne,
-    /// A record that only a Web server sends.
+    /// A record has a type that only a Web server sends.
     #[error("{record_type}, which only a Web server sends")]
     UnexpectedRecord {
-        /// Its type.
+        /// The type of the record.
         record_type: RecordType,
     },
 }
 
-/// Which time limit passed.
+/// Which time limit a request exceeded. Each variant names the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum TimeoutKind {
@@ -464,25 +469,25 @@ impl fmt::Display for TimeoutKind {
     }
 }
 
-/// What was wrong with a body while it was sent.
+/// What was wrong with the embedder's body while it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// It ended before its length.
+    /// The body ended before its declared length.
     #[error("ended after {sent} of {declared} bytes")]
     TooShort {
-        /// The promised length.
+        /// The declared length, in bytes.
         declared: u64,
-        /// What there was.
+        /// The bytes that the body had.
         sent: u64,
     },
-    /// Its reader had more than its length; the excess was not sent.
+    /// The reader of the body had more bytes than declared. The excess was not sent.
     #[error("longer than the {declared} bytes declared")]
     TooLong {
-        /// The promised length.
+        /// The declared length, in bytes.
         declared: u64,
     },
-    /// Its reader failed.
+    /// The reader of the body failed.
     #[error("could not be read: {0}")]
     Read(io::ErrorKind),
 }

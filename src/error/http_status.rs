@@ -1,11 +1,11 @@
-//! The HTTP status that a server answers an error with (RFC 9110, 15; nginx's practice).
+//! The HTTP status for each error (RFC 9110, 15, and nginx's practice).
 
 use super::{
     BodyError, ConnectError, Failure, Refused, RequestError, StdinError, SubmitError, TimeoutKind,
 };
 
 impl Refused {
-    /// As [`SubmitError::http_status`].
+    /// The HTTP status to answer with, see [`SubmitError::http_status`].
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         self.error.http_status()
@@ -15,8 +15,8 @@ impl Refused {
 impl SubmitError {
     /// The HTTP status to answer with; the [guide](crate::guide::failure#refused-at-once) has a table.
     ///
-    /// 503 while the queue is full or the client shuts down: send it with `Retry-After`. 431, 413, 411 and 400 are about
-    /// the HTTP request. 500 is the embedder's own mistake.
+    /// 503 means that the queue is full or the client shuts down: send it with `Retry-After`. 431, 413, 411 and 400
+    /// mean that the HTTP request is at fault, 500 that the embedder is.
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         match self {
@@ -33,10 +33,10 @@ impl SubmitError {
 }
 
 impl StdinError {
-    /// The HTTP status to answer with, if the request is given up for this error; the
+    /// The HTTP status to answer with, if the embedder gives the request up because of this error; the
     /// [guide](crate::guide::failure#refused-bytes-of-a-body) has a table.
     ///
-    /// After [`Gone`](Self::Gone) the request's `End` event has the status: 502 stands for it here.
+    /// For [`Gone`](Self::Gone) it is 502; the failure in the request's `End` event has a more precise status.
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         match self {
@@ -49,7 +49,7 @@ impl StdinError {
 }
 
 impl Failure {
-    /// As [`RequestError::http_status`].
+    /// The HTTP status to answer with, see [`RequestError::http_status`].
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         self.error.http_status()
@@ -57,12 +57,13 @@ impl Failure {
 }
 
 impl RequestError {
-    /// The HTTP status to answer with, if the response's head has not been passed on yet; the
+    /// The HTTP status to answer with, if the head of the response has not been passed on yet; the
     /// [guide](crate::guide::failure#every-error) has a table.
     ///
-    /// 504 is a time limit; 503 is an application or a queue that is full, to be sent with `Retry-After`; 502 is any other
-    /// fault of the application or the way to it. 400 is a fault of the HTTP client, 500 one of this side. 499 is nginx's
-    /// number for a client that has gone: it follows [`abort`](crate::Client::abort), and is for the log.
+    /// 504 means that a time limit was exceeded. 503 means that the application or a queue is full, or that the client
+    /// was shut down: send it with `Retry-After`. 502 is any other fault of the application or the network. 400 is a
+    /// fault of the HTTP client, 500 a fault of this side. 499 is nginx's number for a client that closed its
+    /// connection: it follows [`abort`](crate::Client::abort) and is for the log.
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         match self {
@@ -91,7 +92,7 @@ impl RequestError {
 }
 
 impl ConnectError {
-    /// The HTTP status to answer with: 503 for a full backlog, 504 for no answer in time, otherwise 502.
+    /// The HTTP status to answer with: 503 for a full backlog, 504 for a connect that timed out, otherwise 502.
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         match self {

@@ -7,68 +7,70 @@ use crate::address::AddressError;
 use crate::config::{Config, Multiplex};
 use crate::server::ServerId;
 
-/// What is wrong with a [`Config`]: the embedder's to mend.
+/// Why a [`Config`] cannot be used. The embedder has to change it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// No server was given.
+    /// [`Config::servers`] is empty.
     #[error("no server: give at least one address")]
     NoServer,
-    /// More servers than a client can hold.
+    /// [`Config::servers`] has more entries than a client can hold.
     #[error("{count} servers, but a client holds at most {limit}")]
     TooManyServers {
-        /// As configured.
+        /// The number of servers in the configuration.
         count: usize,
-        /// The most.
+        /// The most servers that a client can hold.
         limit: usize,
     },
-    /// An address that no system call would take, such as a path too long for a Unix socket. Only one that was put
-    /// together by hand: parsing refuses it.
+    /// A server has an address that the system cannot use, such as a path that is too long for a Unix socket. Parsing
+    /// refuses such an address, so it was built from its parts.
     #[error("server {server}: {error}")]
     Address {
         /// The server with that address.
         server: ServerId,
-        /// What is wrong with it.
+        /// What is wrong with the address.
         error: AddressError,
     },
-    /// A host name where a numeric address is needed.
+    /// A server is a host name, and an [`Engine`](crate::Engine) needs a numeric address.
     #[error("'{name}' is a name: resolve it with Address::resolve before the loop starts")]
     UnresolvedHost {
-        /// The name.
+        /// The host name.
         name: String,
     },
-    /// `max_connections_per_server` is zero.
+    /// [`Limits::max_connections_per_server`](crate::Limits::max_connections_per_server) is zero.
     #[error("max_connections_per_server is 0: no request could ever be sent")]
     MaxConnectionsZero,
-    /// `max_requests_per_connection` is zero.
+    /// [`Limits::max_requests_per_connection`](crate::Limits::max_requests_per_connection) is zero.
     #[error("max_requests_per_connection is 0: use None for no limit")]
     MaxRequestsZero,
-    /// `min_idle_per_server` is above `max_idle_per_server` or `max_connections_per_server`.
+    /// [`Limits::min_idle_per_server`](crate::Limits::min_idle_per_server) is above `max_idle_per_server` or
+    /// `max_connections_per_server`.
     #[error(
         "min_idle_per_server is {min_idle}, above max_idle_per_server or max_connections_per_server: lower it, or raise those"
     )]
     MinIdle {
-        /// As configured.
+        /// The value of `min_idle_per_server`.
         min_idle: usize,
     },
-    /// [`Multiplex::On`] with no request.
+    /// [`Multiplex::On`] has a `max` of zero.
     #[error("multiplexing with at most 0 requests: use Multiplex::Off")]
     MultiplexZero,
-    /// `stdin_high_water` is zero.
+    /// [`Config::stdin_high_water`] is zero.
     #[error("stdin_high_water is 0: no pushed body could ever be taken")]
     StdinHighWaterZero,
-    /// The back-off's first pause is zero or above its longest.
+    /// In [`Config::backoff`], `initial` is zero or above `max`.
     #[error("the back-off's first pause must be above zero and not above its longest")]
     Backoff,
-    /// The token range cannot name every connection that the limits allow.
+    /// The token range is too short: [`Client`](crate::Client) needs one token for each connection that the limits
+    /// allow.
     #[error(
         "the token range holds {tokens} tokens for {connections} connections (max_connections_per_server for each address of each server): \
          widen it, or lower max_connections_per_server"
     )]
     TooFewTokens {
-        /// Length of the range.
+        /// The number of tokens in the range.
         tokens: usize,
-        /// `max_connections_per_server` times the number of servers, a host name counted once for each of its addresses.
+        /// `max_connections_per_server` times the number of servers. A host name counts once for each of its addresses.
         connections: usize,
     },
 }

@@ -1,22 +1,27 @@
-//! What a client reports, and the names by which requests and connections are known outside.
+//! The events that a client reports, and the handles of requests and connections.
 
 use crate::error::Failure;
 use crate::report::Report;
 
-/// The embedder's own number for a request, echoed in each of its events (what
-/// `mio::Token` is to a socket). Never interpreted, need not be unique.
+/// The embedder's number for a request, which each event of the request contains.
+///
+/// A tag is for a request what `mio::Token` is for a socket. The client never interprets it, and it need not be unique.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(pub u64);
 
-/// Names one submitted request. A handle whose request has ended is harmless: commands on it
-/// do nothing, or say [`StdinError::Gone`](crate::StdinError::Gone).
+/// A submitted request.
+///
+/// The handle becomes stale when the request has ended. A command with a stale handle does nothing, or returns
+/// [`StdinError::Gone`](crate::StdinError::Gone).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestHandle {
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
 
-/// Names one transport connection of an [`Engine`](crate::Engine). A stale one is harmless.
+/// A transport connection of an [`Engine`](crate::Engine).
+///
+/// The handle becomes stale when the connection is closed. A call with a stale handle has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionHandle {
     pub(crate) index: u32,
@@ -24,8 +29,8 @@ pub struct ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    /// A small number that no other open connection of this engine has at the same time, and
-    /// which later ones use again: an index for the driver's own table.
+    /// A small number that no other open connection of this engine has, to index a table of the driver. Later
+    /// connections use it again.
     #[must_use]
     pub fn index(self) -> usize {
         self.index as usize
@@ -34,10 +39,10 @@ impl ConnectionHandle {
 
 /// Something that happened to a request.
 ///
-/// The same type serves both kinds of bytes. `Event<&[u8]>` lends its output from the buffer that the output was read
-/// into; this is what `poll_event` returns. [`OwnedEvent`] owns its output, for tests and for other threads.
+/// `poll_event` returns an `Event<&[u8]>`, which borrows its output from the read buffer until the next `poll_event`.
+/// An [`OwnedEvent`] owns its output, for tests and for other threads.
 ///
-/// For each request there are any number of [`Stdout`](EventKind::Stdout) and [`Stderr`](EventKind::Stderr), at most one
+/// Each request has any number of [`Stdout`](EventKind::Stdout) and [`Stderr`](EventKind::Stderr) events, at most one
 /// [`StdoutEnd`](EventKind::StdoutEnd), and exactly one [`End`](EventKind::End), which is the last.
 ///
 /// ```
@@ -56,80 +61,82 @@ impl ConnectionHandle {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event<B> {
-    /// The request that this happened to. After [`EventKind::End`] the handle is stale.
+    /// The request that this event belongs to. After [`EventKind::End`] the handle is stale.
     pub request: RequestHandle,
-    /// The tag that was passed to `submit` with this request.
+    /// The tag passed to `submit` with this request.
     pub tag: Tag,
     /// What happened.
     pub kind: EventKind<B>,
 }
 
-/// What happened to a request. `B` holds the bytes of its output.
+/// What happened to a request. `B` is the type of its output: `&[u8]` or `Vec<u8>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind<B> {
-    /// Content of `FCGI_STDOUT`, never empty. Each piece is handed on as it arrived and is no longer than the read buffer.
+    /// Bytes of `FCGI_STDOUT`: the response. Never empty. Each piece is reported as it arrived and is no longer than
+    /// the read buffer.
     Stdout(B),
-    /// Content of `FCGI_STDERR`, never empty. It does not mean that the request failed.
+    /// Bytes of `FCGI_STDERR`, usually lines for a log. Never empty. They do not mean that the request failed.
     Stderr(B),
-    /// The application has ended `FCGI_STDOUT`: no more output follows. The request itself goes on until `End`, for
-    /// stderr or for work after the response. Not every application sends this; php-fpm never does.
+    /// The application has ended `FCGI_STDOUT`: no more of it follows. The request continues until `End`, with stderr
+    /// or with work after the response. Not every application sends this; php-fpm never does.
     StdoutEnd,
-    /// `write_stdin` took less than it was offered before, and takes more now. Reported once for each time that the body
-    /// was full, and never after `finish_stdin`.
+    /// `write_stdin` took fewer bytes than it was offered, and takes more now. Reported once for each time that the
+    /// buffer was full, and never after `finish_stdin`.
     StdinReady,
-    /// The answer to `get_values`. Its `End` follows.
+    /// The answer to `get_values`. The `End` of the question follows.
     Values(ServerValues),
-    /// The request is over. This is its last event.
+    /// The request has ended, completed or failed. This is its last event.
     End(Outcome),
 }
 
 /// An [`Event`] that owns its output.
 pub type OwnedEvent = Event<Vec<u8>>;
 
-/// How a request went: its completion (`FCGI_REQUEST_COMPLETE`), or why not.
+/// Whether a request completed (`FCGI_REQUEST_COMPLETE`), or how it failed.
 pub type Outcome = Result<Completion, Failure>;
 
 /// A request that the application ended with `FCGI_REQUEST_COMPLETE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
-    /// The application status (FastCGI 1.0, 5.5). For information: php-fpm always says 0, and libfcgi
-    /// repeats that of an earlier request.
+    /// The application status (FastCGI 1.0, 5.5). Do not rely on it: php-fpm always reports 0, and libfcgi repeats the
+    /// status of an earlier request.
     pub app_status: u32,
-    /// What it took.
+    /// The times, bytes and retries of the request.
     pub report: Report,
 }
 
 impl Completion {
-    /// A completion as the client reports it, for code that stands in for the client.
+    /// A completion as the client reports it, for tests and for code that replaces the client.
     #[must_use]
     pub const fn new(app_status: u32, report: Report) -> Self {
         Self { app_status, report }
     }
 }
 
-/// What a server says of itself (`FCGI_GET_VALUES_RESULT`, FastCGI 1.0, 4.1). `None`: not said, or not
-/// a number.
+/// The capabilities that a server reports (`FCGI_GET_VALUES_RESULT`, FastCGI 1.0, 4.1). `None`: the server did not
+/// report the value, or it is not a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerValues {
-    /// `FCGI_MAX_CONNS`: transport connections accepted at a time.
+    /// `FCGI_MAX_CONNS`: the most transport connections that the application accepts at a time.
     pub max_conns: Option<u32>,
-    /// `FCGI_MAX_REQS`: requests accepted at a time.
+    /// `FCGI_MAX_REQS`: the most requests that the application accepts at a time.
     pub max_reqs: Option<u32>,
-    /// `FCGI_MPXS_CONNS`: whether requests may share a connection.
+    /// `FCGI_MPXS_CONNS`: whether several requests may share a connection.
     pub multiplexes: Option<bool>,
 }
 
 impl<B> Event<B> {
-    /// An event as the client reports it, for code that stands in for the client.
+    /// An event as the client reports it, for tests and for code that replaces the client.
     #[must_use]
     pub const fn new(request: RequestHandle, tag: Tag, kind: EventKind<B>) -> Self {
         Self { request, tag, kind }
     }
 
-    /// The figures of the request. Only an [`End`](EventKind::End) has them, whether the request succeeded or not.
+    /// The times, bytes and retries of the request. `Some` only for [`End`](EventKind::End), whether the request
+    /// completed or failed.
     #[must_use]
     pub const fn report(&self) -> Option<&Report> {
         match &self.kind {
@@ -139,7 +146,7 @@ impl<B> Event<B> {
         }
     }
 
-    /// The same event with its bytes replaced.
+    /// Converts the bytes of the event.
     #[inline]
     pub(crate) fn map<C>(self, bytes: impl FnOnce(B) -> C) -> Event<C> {
         let kind = match self.kind {
@@ -155,7 +162,7 @@ impl<B> Event<B> {
 }
 
 impl<B: AsRef<[u8]>> Event<B> {
-    /// Copies the output, so that the event outlives the buffer that lends it.
+    /// Copies the output, so that the event can outlive the read buffer.
     #[must_use]
     pub fn into_owned(self) -> OwnedEvent {
         self.map(|data| data.as_ref().to_vec())
@@ -163,7 +170,7 @@ impl<B: AsRef<[u8]>> Event<B> {
 }
 
 impl OwnedEvent {
-    /// The same event with its output lent, for functions that take what `poll_event` returns, such as
+    /// Borrows the event as `poll_event` returns it, for functions such as
     /// [`Collector::on_event`](crate::cgi::Collector::on_event).
     #[must_use]
     pub fn as_event(&self) -> Event<&[u8]> {

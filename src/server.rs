@@ -1,14 +1,14 @@
-//! The name of a server, and why one is not asked for its values.
+//! The ID of a server, and the errors of `get_values`.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// Names one of the servers of a client: an index into [`Config::servers`](crate::Config::servers), counted from 0.
+/// A server of a client, as its index in [`Config::servers`](crate::Config::servers), counted from 0.
 ///
 /// A client holds at most 1,024 servers. A host name that a [`Client`](crate::Client) has resolved counts as one server
-/// for each of its addresses: [`Client::config`](crate::Client::config) has the resolved list. A text shows the number
-/// alone, without the word *server* before it.
+/// for each of its addresses: [`Client::config`](crate::Client::config) has the resolved list. `Display` writes the
+/// number without the word *server* before it.
 ///
 /// ```
 /// use mio_fcgi::{Config, ServerId};
@@ -37,13 +37,11 @@ impl fmt::Display for ServerId {
     }
 }
 
-/// Why a server is not asked for its values: nothing was sent, and no `End` follows.
-///
-/// [`Engine::get_values`](crate::Engine::get_values) returns it.
+/// Why [`Engine::get_values`](crate::Engine::get_values) did not ask a server. No byte was sent, and no `End` follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum GetValuesError {
-    /// The configuration has no such server.
+    /// The configuration has no server with this ID.
     #[error("no server {server}: the client has {count}, counted from 0")]
     NoSuchServer {
         /// The server that was to be asked.
@@ -51,13 +49,13 @@ pub enum GetValuesError {
         /// The number of servers in [`Config::servers`](crate::Config::servers).
         count: usize,
     },
-    /// An earlier `get_values` for the same server has not ended. A server is asked once at a time.
+    /// An earlier `get_values` for this server has not ended, and only one at a time is allowed. Wait for its `End`.
     #[error("server {server} is being asked already: wait for the End event of that question")]
     InProgress {
         /// The server that is being asked.
         server: ServerId,
     },
-    /// As many requests wait for a connection as the limits allow, and none can be opened for the question.
+    /// The queue is full, and no connection can be opened for the question. Try later.
     #[error(
         "the question would have to wait, and the queue is full: {limit} requests wait; try later, or raise max_queued_requests"
     )]
@@ -65,7 +63,7 @@ pub enum GetValuesError {
         /// [`Limits::max_queued_requests`](crate::Limits::max_queued_requests).
         limit: usize,
     },
-    /// `shutdown` was called.
+    /// The client is shutting down, since `shutdown` was called.
     #[error("the client is shutting down and asks no server")]
     ShuttingDown,
 }

@@ -1,4 +1,4 @@
-//! `with_<field>` for each field of the settings that are public fields and nothing else.
+//! The methods `with_<field>` of the structs that have only public fields.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::config::{
     UnknownLength,
 };
 
-/// Makes the methods that a list of signatures states, one for each field of a struct. A field that the list lacks does
-/// not compile.
+/// Generates a method `with_<field>` for each field of a struct, from a list of signatures. If the list lacks a field,
+/// the build fails.
 ///
-/// A method for an `Option<T>` takes a `T` as well as an `Option<T>`. Methods for types without a destructor are `const`;
-/// those for a `Vec` cannot be.
+/// A method for an `Option<T>` takes a `T` or an `Option<T>`. The other methods are `const`, except those for a `Vec`,
+/// which has a destructor.
 macro_rules! settings {
     ($name:ident { $($with:ident($field:ident: $head:ident $(<$argument:ty>)?),)+ }) => {
         impl $name {

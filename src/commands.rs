@@ -1,4 +1,4 @@
-//! The commands that a client and an engine have in common.
+//! The commands that [`Client`] and [`Engine`] have in common.
 
 use std::time::Instant;
 
@@ -11,11 +11,13 @@ use crate::net::Client;
 use crate::request::Request;
 use crate::server::{GetValuesError, ServerId};
 
-/// What can be asked of a [`Client`] and of an [`Engine`] alike: write a server's code for this, and the same code
-/// runs on sockets and in a test without any.
+/// The commands that [`Client`] and [`Engine`] have in common.
 ///
-/// Each method does what the one of the same name does. In a program, events come from [`Client::poll_event`]; in
-/// a test from the feature `testkit`, see the guide's page on testing.
+/// Write the code of a server for `impl Commands`: it then runs with a [`Client`] on sockets, and with an [`Engine`] in
+/// a test without sockets. Each method does the same as the method of [`Engine`] with its name.
+///
+/// Events are not part of the trait. In a program they come from [`Client::poll_event`], in a test from the feature
+/// `testkit`: see the page on testing in the [guide](crate::guide).
 ///
 /// ```
 /// use std::time::Instant;
@@ -31,10 +33,10 @@ use crate::server::{GetValuesError, ServerId};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Commands: Sealed {
-    /// As [`Engine::submit`].
+    /// Accepts a request, which is sent or queued. See [`Engine::submit`].
     ///
     /// # Errors
-    /// As there.
+    /// [`Refused`], with the reason and the request. No byte was sent, and no `End` follows.
     fn submit(
         &mut self,
         now: Instant,
@@ -42,19 +44,19 @@ pub trait Commands: Sealed {
         tag: Tag,
     ) -> Result<RequestHandle, Box<Refused>>;
 
-    /// As [`Engine::ready`].
+    /// Checks whether [`submit`](Self::submit) would accept a request now. See [`Engine::ready`].
     ///
     /// # Errors
-    /// As there.
+    /// [`SubmitError::ShuttingDown`], [`SubmitError::QueueFull`].
     fn ready(&self, now: Instant) -> Result<(), SubmitError>;
 
-    /// As [`Engine::new_request`].
+    /// Returns an empty request that reuses the memory of an ended one. See [`Engine::new_request`].
     fn new_request(&mut self) -> Request;
 
-    /// As [`Engine::write_stdin`].
+    /// Queues bytes of a pushed body and returns how many were taken. See [`Engine::write_stdin`].
     ///
     /// # Errors
-    /// As there.
+    /// [`StdinError`]. No byte was taken, and the request continues.
     fn write_stdin(
         &mut self,
         now: Instant,
@@ -62,25 +64,25 @@ pub trait Commands: Sealed {
         bytes: &[u8],
     ) -> Result<usize, StdinError>;
 
-    /// As [`Engine::finish_stdin`].
+    /// Ends a pushed body. See [`Engine::finish_stdin`].
     ///
     /// # Errors
-    /// As there.
+    /// [`StdinError`]. After [`StdinError::TooShort`] the request fails.
     fn finish_stdin(&mut self, now: Instant, request: RequestHandle) -> Result<(), StdinError>;
 
-    /// As [`Engine::abort`].
+    /// Ends a request early. Its `End` follows. See [`Engine::abort`].
     fn abort(&mut self, now: Instant, request: RequestHandle);
 
-    /// As [`Engine::pause`].
+    /// Stops the output events of a request until [`resume`](Self::resume). See [`Engine::pause`].
     fn pause(&mut self, now: Instant, request: RequestHandle);
 
-    /// As [`Engine::resume`].
+    /// Continues the output events of a paused request. See [`Engine::resume`].
     fn resume(&mut self, now: Instant, request: RequestHandle);
 
-    /// As [`Engine::get_values`].
+    /// Asks a server for its capabilities, as a health check that runs no script. See [`Engine::get_values`].
     ///
     /// # Errors
-    /// As [`Engine::get_values`].
+    /// [`GetValuesError`]. No byte was sent, and no `End` follows.
     fn get_values(
         &mut self,
         now: Instant,
@@ -88,28 +90,29 @@ pub trait Commands: Sealed {
         tag: Tag,
     ) -> Result<RequestHandle, GetValuesError>;
 
-    /// As [`Engine::set_limits`]; a client needs the tokens for them as well.
+    /// Changes the limits. See [`Engine::set_limits`] and [`Client::set_limits`].
     ///
     /// # Errors
-    /// As there, and as [`Client::set_limits`].
+    /// The errors of [`Limits::validate`]. On a [`Client`] also [`ConfigError::TooFewTokens`]. On an error nothing is
+    /// changed.
     fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError>;
 
-    /// As [`Engine::shutdown`].
+    /// Accepts no further request, and finishes those accepted until the deadline. See [`Engine::shutdown`].
     fn shutdown(&mut self, now: Instant, deadline: Option<Instant>);
 
-    /// As [`Engine::is_idle`].
+    /// Whether no request and no connection is left. See [`Engine::is_idle`].
     #[must_use]
     fn is_idle(&self) -> bool;
 
-    /// As [`Engine::stats`].
+    /// Returns a snapshot of the gauges and counters. See [`Engine::stats`].
     #[must_use]
     fn stats(&self) -> Stats;
 }
 
-/// Implemented for no other type, so that a command more breaks no program.
+/// Prevents other implementations, so that adding a command to the trait is not a breaking change.
 pub trait Sealed {}
 
-/// Hands each command on to the method of that name.
+/// Calls the method of the same name for each command.
 macro_rules! commands {
     ($type:ty) => {
         impl Sealed for $type {}

@@ -1,4 +1,4 @@
-//! What a request took: times, bytes, attempts.
+//! The figures of a request: times, bytes, retries.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use crate::server::ServerId;
 
-/// Figures of one request, in its `End` event whether it succeeded or not.
+/// The figures of one request, in its `End` event whether the request completed or failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Bytes of the last attempt handed to the transport, record headers and padding included.
-    /// On a shared connection never less than the true figure.
+    /// The bytes of the last attempt that were handed to the transport, including record headers and padding. On a
+    /// shared connection the figure may be too high, but never too low.
     pub bytes_sent: u64,
-    /// Content bytes of `FCGI_STDOUT` and `FCGI_STDERR` received.
+    /// The content bytes received in `FCGI_STDOUT` and `FCGI_STDERR`, without record headers and padding.
     pub bytes_received: u64,
-    /// The server that the request was last sent to. `None`: it was sent to none.
+    /// The server that the request was last sent to. `None`: the request was sent to no server.
     pub server: Option<ServerId>,
-    /// Times it was sent again by itself.
+    /// How many times the client sent the request again.
     pub retries: u8,
-    /// The connection had served an earlier request.
+    /// Whether the connection had served an earlier request.
     pub reused: bool,
-    /// The application ended `FCGI_STDOUT` by itself.
+    /// Whether the application ended `FCGI_STDOUT` before it ended the request.
     pub stdout_ended: bool,
-    /// When things happened.
+    /// When the request got its connection, was sent, was answered and ended.
     pub timings: Timings,
 }
 
-/// One line for a log, under the names of [`Timings`]; what did not happen is left out:
+/// One line for a log, with the names of [`Timings`]. Steps that did not happen are left out:
 /// `56 bytes sent, 10 received, server 0, reused; queued 1.0ms, sent 1.2ms, first byte 5.0ms, last byte 6.1ms, total 7.0ms`.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,7 +62,9 @@ impl fmt::Display for Report {
     }
 }
 
-/// Times since `submit`; `None` for what did not happen. Of the last attempt, where there were more.
+/// The times of a request, measured from `submit`. `None`: the step did not happen.
+///
+/// If the request was sent more than once, the times are those of the last attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
     pub(crate) queued: Option<Elapsed>,
@@ -74,14 +76,14 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// When the request got its connection: the time in the queue, which includes the time to connect.
+    /// When the request got its connection. This is the time in the queue, including the time to connect.
     #[must_use]
     pub fn queued(&self) -> Option<Duration> {
         self.queued.map(Elapsed::duration)
     }
 
-    /// How long the connection took to open, if it was opened for queued requests and this request is its first. A
-    /// part of [`queued`](Self::queued), not a time since `submit`.
+    /// How long the connection took to open, if it was opened for queued requests and this request is its first. The
+    /// time is a part of [`queued`](Self::queued) and not measured from `submit`.
     #[must_use]
     pub fn connect(&self) -> Option<Duration> {
         self.connect.map(Elapsed::duration)
@@ -112,8 +114,9 @@ impl Timings {
     }
 }
 
-/// A duration of at most 584 years: one more than its nanoseconds. One word, optional or not, where a `Duration` has two,
-/// and found without a division: with the smaller event, spares 203 of 7,654 instructions for one request.
+/// A duration of at most 584 years, as its nanoseconds plus one. An `Option` of it takes one word, where a `Duration`
+/// takes two, and it is computed without a division. With the smaller event this saves 203 of 7,654 instructions per
+/// request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Elapsed(NonZeroU64);
 

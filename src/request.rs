@@ -1,4 +1,4 @@
-//! One request: its role, its parameters, its body, and how it may be timed and retried.
+//! A request: its role, parameters and body, its time limits, and when it may be sent again.
 
 use std::fmt;
 use std::fs::File;
@@ -10,7 +10,7 @@ use crate::error::SubmitError;
 use crate::params::{Declared, Params};
 use crate::wire::Role;
 
-/// A request as the embedder states it, before it is submitted.
+/// A request for an application, to be passed to `submit`.
 ///
 /// ```
 /// use mio_fcgi::Request;
@@ -24,22 +24,22 @@ use crate::wire::Role;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Request {
-    /// What is asked of the application (FastCGI 1.0, section 6).
+    /// The role of the application in this request (FastCGI 1.0, section 6). Most applications are only Responders.
     pub role: Role,
-    /// The name-value pairs, sent in this order.
+    /// The name-value pairs (CGI parameters). They are sent in this order.
     pub params: Params,
-    /// The `FCGI_STDIN` stream. An Authorizer has none: its body is empty.
+    /// The request body (`FCGI_STDIN`). Must be empty for an Authorizer.
     pub body: Body,
-    /// The `FCGI_DATA` stream, for a Filter only; [`Body::pushed`] is not possible here.
+    /// The file data of a Filter (`FCGI_DATA`). Must be empty for other roles, and cannot be [`Body::pushed`].
     pub data: Body,
-    /// When the request may be sent a second time.
+    /// When the client may send the request again without a call by the embedder. Default: [`Retry::ByMethod`].
     pub retry: Retry,
-    /// This request's own time limits instead of those of [`Config`](crate::Config).
+    /// Time limits of this request. Default: `None`, those of [`Config::timeouts`](crate::Config::timeouts).
     pub timeouts: Option<Timeouts>,
 }
 
 impl Request {
-    /// Whether it has no body and no data, and declares none.
+    /// Whether the request has no body and no data, and declares none.
     #[inline]
     pub(crate) fn is_without_streams(&self) -> bool {
         let none = |declared| matches!(declared, Declared::Absent | Declared::Bytes(0));
@@ -50,7 +50,7 @@ impl Request {
             && none(self.params.data_length())
     }
 
-    /// When it may be sent again, the method looked at.
+    /// When the request may be sent again, with [`Retry::ByMethod`] resolved.
     pub(crate) fn effective_retry(&self) -> Retry {
         match self.retry {
             Retry::ByMethod if self.params.is_idempotent() => Retry::IfStale,
@@ -59,7 +59,7 @@ impl Request {
         }
     }
 
-    /// Whether it may not be sent a second time once some of it was sent.
+    /// Whether the request must not be sent again after a byte of it was sent.
     pub(crate) fn runs_once(&self) -> bool {
         let is_read_once =
             |body: &Body| matches!(body.0, Content::Reader { .. } | Content::Pushed { .. });
@@ -74,7 +74,7 @@ impl Request {
         Self::new(Role::Responder)
     }
 
-    /// An empty request for a role.
+    /// An empty request for a role, without parameters and body.
     #[must_use]
     pub fn new(role: Role) -> Self {
         Self {
@@ -87,14 +87,14 @@ impl Request {
         }
     }
 
-    /// Adds a parameter; the same as `params.push`, for chains.
+    /// Adds a parameter, as `params.push` does; for chains.
     #[must_use]
     pub fn param(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.params.push(name, value);
         self
     }
 
-    /// Sets the body, from a [`Body`] or from whatever [converts](Body#conversions) into one; for chains.
+    /// Sets the body from a [`Body`] or a type that [converts](Body#conversions) into one; for chains.
     ///
     /// ```
     /// # use mio_fcgi::{Body, Request};
@@ -109,14 +109,14 @@ impl Request {
         self
     }
 
-    /// Sets the choice of retry; for chains.
+    /// Sets when the request may be sent again; for chains.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Sets the time limits, or with `None` those of [`Config`](crate::Config); for chains.
+    /// Sets the time limits. `None` selects those of [`Config`](crate::Config); for chains.
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: impl Into<Option<Timeouts>>) -> Self {
         self.timeouts = timeouts.into();
@@ -130,7 +130,7 @@ impl Request {
         self
     }
 
-    /// Sets the parameters, instead of those that were there; for chains. [`param`](Self::param) adds one.
+    /// Replaces all parameters; for chains. [`param`](Self::param) adds one.
     #[must_use]
     pub fn with_params(mut self, params: Params) -> Self {
         self.params = params;
@@ -144,8 +144,8 @@ impl Request {
         self
     }
 
-    /// Checks the streams against the role. One that is known to be empty is none, whatever it was made from; only a
-    /// pushed body stays what it is, since its `finish_stdin` comes.
+    /// Checks the streams against the role. A stream that is known to be empty counts as absent. Only a pushed body is
+    /// kept, because `finish_stdin` is called for it.
     ///
     /// # Errors
     /// [`SubmitError::StreamNotAllowed`].
@@ -162,7 +162,7 @@ impl Request {
         if !allowed {
             return Err(SubmitError::StreamNotAllowed);
         }
-        // FastCGI 1.0, 6.3: an Authorizer is told no CONTENT_LENGTH.
+        // FastCGI 1.0, 6.3: an Authorizer receives no CONTENT_LENGTH.
         if self.role == Role::Authorizer && !is_pushed(&self.body) {
             self.body = Body::empty();
         }
@@ -170,49 +170,52 @@ impl Request {
     }
 }
 
-/// When a request may be sent again by itself. A response that has begun is never retried.
+/// When the client may send a request again on its own: never, if it cannot have run, or if it may run twice.
 ///
-/// Each further choice includes the former ones; how often is bounded by
-/// [`Config::max_retries`](crate::Config::max_retries). A body that cannot be
-/// [rewound](Body#rewinding) limits every choice to what was not sent.
+/// Each variant includes the ones before it. A request is never sent again after output arrived, and at most
+/// [`Config::max_retries`](crate::Config::max_retries) times. If its body cannot be [rewound](Body#rewinding), it is
+/// sent again only if no byte of it was sent.
 ///
-/// A connect that fails is no attempt: the request waits for another server, or for
-/// [`Config::connect_retry_timeout`](crate::Config::connect_retry_timeout), whatever is chosen here.
+/// A failed connect is not an attempt. Whatever the variant, the request then waits for another server, or for
+/// [`Config::connect_retry_timeout`](crate::Config::connect_retry_timeout).
 ///
-/// Before a request that may not be sent a second time leaves on a reused connection, its socket is read once: a
-/// connection that the application has closed by then costs it nothing. The guide has
-/// [all cases](crate::guide::failure#what-the-client-sends-again).
+/// Before a request that must not run twice is sent on a reused connection, the socket is read once. If the application
+/// has closed it by then, the request goes to another connection.
+/// The guide has [all cases](crate::guide::failure#what-the-client-sends-again).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Retry {
-    /// Never: the first failure is reported.
+    /// The request is never sent again. The first failure is reported.
     Never,
-    /// When the application cannot have acted on it: no byte was handed to the transport, or it was refused
-    /// (`FCGI_CANT_MPX_CONN`, `FCGI_OVERLOADED`). Right for requests that must not run twice.
+    /// The request is sent again if the application cannot have acted on it: no byte was handed to the transport, or
+    /// the application rejected it (`FCGI_CANT_MPX_CONN`, `FCGI_OVERLOADED`). For requests that must not run twice.
     IfNotProcessed,
-    /// As [`IfStale`](Self::IfStale) when `REQUEST_METHOD` is idempotent (RFC 9110, 9.2.2: GET, HEAD, OPTIONS, TRACE,
-    /// PUT, DELETE), and as [`IfNotProcessed`](Self::IfNotProcessed) otherwise.
+    /// [`IfStale`](Self::IfStale) if `REQUEST_METHOD` is idempotent (RFC 9110, 9.2.2: GET, HEAD, OPTIONS, TRACE, PUT,
+    /// DELETE), otherwise [`IfNotProcessed`](Self::IfNotProcessed).
     #[default]
     ByMethod,
-    /// Also when a *reused* connection was lost without a byte of a response, sooner than
-    /// [`Config::stale_window`](crate::Config::stale_window) after the last byte of the request was sent; once, and on a
-    /// fresh connection. As a rule the application had closed the connection while it was idle, but nothing proves that:
-    /// the request may run twice.
+    /// The request is also sent again, once, if a *reused* connection was lost without a byte of a response within
+    /// [`Config::stale_window`](crate::Config::stale_window) after the last byte of the request was sent. It is sent on
+    /// a connection opened after the loss. Usually the application had closed the connection while it was idle, but
+    /// this is not proven: the request may run twice.
     IfStale,
-    /// Also when a *fresh* connection was lost in that way, or a shared one on which others were answered; once in all.
-    /// For requests that may run twice.
+    /// The request is also sent again if a *new* connection was lost in the same way, or a shared one on which other
+    /// requests were answered; once in all. For requests that may run twice.
     IfUnanswered,
 }
 
-/// What goes to the application on a stream. It is dropped no later than the request's `End` comes.
+/// A request body: bytes in memory, a reader or file, or bytes that the embedder pushes as they arrive.
+///
+/// The client drops the body no later than it reports the request's `End`.
 ///
 /// # Conversions
-/// A body is made from static strings and bytes and from `Arc<[u8]>`, none of which are copied, and from `String`,
-/// `Vec<u8>` and [`File`]. Borrowed bytes that are not static are copied by [`Body::bytes`].
+/// Static strings and bytes, `Arc<[u8]>`, `String`, `Vec<u8>` and [`File`] convert into a body. The static ones and
+/// `Arc<[u8]>` are not copied. [`Body::bytes`] copies borrowed bytes that are not static.
 ///
 /// # Rewinding
-/// A retry needs the body from its start. Bytes and seekable readers can be rewound; a plain reader and a pushed body
-/// only as long as no byte of the request has left: until then, all that was taken from them is in memory.
+/// To send a request again, the client needs its body from the start. Bytes and seekable readers can always be rewound.
+/// A plain reader and a pushed body can be rewound until a byte of the request was sent: until then, all bytes taken
+/// from them are in memory.
 pub struct Body(pub(crate) Content);
 
 pub(crate) enum Content {
@@ -237,28 +240,28 @@ pub(crate) trait ReadSeek: Read + Seek {}
 impl<T: Read + Seek> ReadSeek for T {}
 
 impl Body {
-    /// No content; the stream is ended at once.
+    /// No bytes.
     #[must_use]
     pub const fn empty() -> Self {
         Self(Content::Empty)
     }
 
-    /// Bytes owned by the request. Large ones leave by vectored writes, uncopied.
+    /// Bytes owned by the request. Large bodies are sent by vectored writes, without a copy.
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self(Content::Bytes(bytes.into()))
     }
 
-    /// Bytes shared with others, never copied as a whole.
+    /// Bytes shared with other owners, never copied as a whole.
     #[must_use]
     pub fn shared(bytes: Arc<[u8]>) -> Self {
         Self(Content::Shared(bytes))
     }
 
-    /// A reader, read in pieces of at most 64 KiB as the connection takes them, inside the calls
-    /// of the client: it must not block for long (a file, a cursor; not a socket).
+    /// A reader. It must not block for long, because it is read inside the calls of the client, in pieces of at most
+    /// 64 KiB: a file or a cursor, not a socket.
     ///
-    /// Without a length, [`Config::unknown_length`](crate::Config::unknown_length) decides. A reader
-    /// that ends before its length or goes on after it fails the request.
+    /// If `len` is `None`, [`Config::unknown_length`](crate::Config::unknown_length) applies. If the reader has fewer
+    /// or more bytes than `len`, the request fails.
     pub fn reader(reader: impl Read + Send + 'static, len: Option<u64>) -> Self {
         Self(Content::Reader {
             reader: Box::new(reader),
@@ -266,7 +269,7 @@ impl Body {
         })
     }
 
-    /// A reader that can be rewound to where it stands when the request is submitted.
+    /// A [reader](Self::reader) that can be rewound to its position at the time of `submit`.
     pub fn seekable(reader: impl Read + Seek + Send + 'static, len: Option<u64>) -> Self {
         Self(Content::Seekable {
             reader: Box::new(reader),
@@ -274,13 +277,13 @@ impl Body {
         })
     }
 
-    /// A body that the embedder hands over with `write_stdin` and ends with `finish_stdin`.
+    /// A body that the embedder writes with `write_stdin` and ends with `finish_stdin`. `len` is its length, if known.
     #[must_use]
     pub const fn pushed(len: Option<u64>) -> Self {
         Self(Content::Pushed { len })
     }
 
-    /// Where a seekable reader stands; 0 for all others.
+    /// The position of a seekable reader; 0 for other bodies.
     pub(crate) fn position(&mut self) -> io::Result<u64> {
         match &mut self.0 {
             Content::Seekable { reader, .. } => reader.stream_position(),
@@ -288,7 +291,7 @@ impl Body {
         }
     }
 
-    /// The number of bytes, where it is known beforehand.
+    /// The length in bytes. `None`: the length is not known beforehand.
     #[must_use]
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
@@ -302,7 +305,7 @@ impl Body {
         }
     }
 
-    /// True when it is known that there is no byte.
+    /// Whether the length is known to be 0.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
@@ -366,12 +369,12 @@ impl From<Arc<[u8]>> for Body {
     }
 }
 
-/// The body is what follows the file's position. Of a regular file the length is known, and a retry seeks back to that
-/// position. Anything else (a pipe, a device, a file whose metadata cannot be read) is a [reader](Body::reader) of
+/// The body is the file from its current position on. A regular file has a known length, and a retry seeks back to that
+/// position. Any other file (a pipe, a device, a file without readable metadata) becomes a [reader](Body::reader) of
 /// unknown length.
 ///
-/// The client reads the file inside its calls, in pieces of at most 64 KiB. A file that shrinks or grows meanwhile fails
-/// the request. Files that state a length of 0 and have content, as below `/proc`, need [`Body::reader`].
+/// The client reads the file inside its calls, in pieces of at most 64 KiB. If the file shrinks or grows meanwhile, the
+/// request fails. A file with a stated length of 0 and content, such as in `/proc`, needs [`Body::reader`].
 impl From<File> for Body {
     fn from(mut file: File) -> Self {
         let metadata = file.metadata().ok().filter(|it| it.is_file());

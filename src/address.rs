@@ -1,4 +1,4 @@
-//! Where a FastCGI application listens: parsed, displayed, handed to the driver as a value.
+//! The address of a FastCGI application: parsed, displayed, and handed to the driver.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ use thiserror::Error;
 /// | `unix:./@name`     | Unix socket at a path that begins with `@`                  |
 /// | `127.0.0.1:9000`   | TCP over IPv4                                               |
 /// | `[::1]:9000`       | TCP over IPv6                                               |
-/// | `php.local:9000`   | TCP, a name that has to be [resolved](Self::resolve) first  |
+/// | `php.local:9000`   | TCP to a host name, which a client [resolves](Self::resolve) |
 ///
 /// ```
 /// use mio_fcgi::Address;
@@ -27,8 +27,8 @@ use thiserror::Error;
 /// # Ok::<(), mio_fcgi::AddressError>(())
 /// ```
 ///
-/// Socket addresses and paths convert with `into`. A path is not checked there:
-/// [`Config::validate`](crate::Config::validate) reports one that is empty, too long or contains a NUL.
+/// Socket addresses and paths convert with `into`. The conversion does not check a path:
+/// [`Config::validate`](crate::Config::validate) reports a path that is empty, too long or contains a NUL.
 ///
 /// ```
 /// use std::net::Ipv4Addr;
@@ -43,27 +43,27 @@ use thiserror::Error;
 pub enum Address {
     /// TCP to a numeric address.
     Tcp(SocketAddr),
-    /// TCP to a host name; never reaches the engine, see [`Address::resolve`].
+    /// TCP to a host name. An [`Engine`](crate::Engine) does not accept it, see [`Address::resolve`].
     Host {
-        /// The name as written.
+        /// The host name, as written.
         name: String,
         /// The TCP port.
         port: u16,
     },
     /// A Unix socket at a path.
     Unix(PathBuf),
-    /// A Unix socket in Linux's abstract namespace; the name without its leading NUL.
+    /// A Unix socket in Linux's abstract namespace: its name, without the leading NUL.
     Abstract(String),
 }
 
 impl Address {
-    /// Turns a [`Host`](Self::Host) into the numeric addresses it stands for; others into themselves.
+    /// Resolves a [`Host`](Self::Host) to its numeric addresses. Returns any other address unchanged.
     ///
-    /// **Blocks** on the system's resolver for host names, and only for those. Call it before the
-    /// loop starts, and again when a name may have moved.
+    /// **Blocks** on the system's resolver, for host names only. Call it before the loop starts, and again when the
+    /// addresses of the name may have changed.
     ///
     /// # Errors
-    /// The resolver's; [`io::ErrorKind::NotFound`] when it answered without an address.
+    /// The error of the resolver; [`io::ErrorKind::NotFound`] if it answered without an address.
     pub fn resolve(&self) -> io::Result<Vec<Self>> {
         let Self::Host { name, port } = self else {
             return Ok(vec![self.clone()]);
@@ -81,7 +81,7 @@ impl Address {
         Ok(found)
     }
 
-    /// What no system call would take, in an address that was parsed or put together by hand.
+    /// Checks whether the system can use the address, whether it was parsed or built from its parts.
     pub(crate) fn check(&self) -> Result<(), AddressError> {
         let path = match self {
             Self::Tcp(_) | Self::Host { .. } => return Ok(()),
@@ -104,7 +104,7 @@ impl Address {
     }
 }
 
-/// Bytes of a path or an abstract name in the system's `sockaddr_un`, which has one more for the NUL.
+/// The most bytes of a path or an abstract name in the system's `sockaddr_un`, which has one more byte for the NUL.
 const MAX_SOCKET_PATH: usize = if cfg!(any(
     target_vendor = "apple",
     target_os = "dragonfly",
@@ -146,7 +146,7 @@ fn parse_tcp(text: &str) -> Result<Address, AddressError> {
     let missing_port = || AddressError::MissingPort {
         text: text.to_owned(),
     };
-    // Without brackets, nobody can tell where an IPv6 address ends and a port begins.
+    // Without brackets, the end of an IPv6 address and the beginning of a port are ambiguous.
     if text.parse::<Ipv6Addr>().is_ok() {
         return Err(host_error(text));
     }
@@ -166,7 +166,7 @@ fn parse_tcp(text: &str) -> Result<Address, AddressError> {
     if port.is_empty() {
         return Err(missing_port());
     }
-    // "+80" is a number to `parse`.
+    // `parse` accepts "+80" as a number.
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     let Some(port) = port.parse::<u16>().ok().filter(|_| is_number) else {
         return Err(AddressError::Port {
@@ -183,12 +183,12 @@ fn parse_tcp(text: &str) -> Result<Address, AddressError> {
     })
 }
 
-/// Whether a path could be read as an abstract name, so that it is written with one more `./` in front.
+/// Whether a path could be mistaken for an abstract name. `Display` puts one more `./` before such a path.
 fn needs_escape(path: &str) -> bool {
     path.trim_start_matches("./").starts_with('@')
 }
 
-/// Takes off what `Display` has put in front of a path.
+/// Removes the `./` that `Display` has put before a path.
 fn without_escape(path: &str) -> &str {
     let rest = path.strip_prefix("./");
     rest.filter(|rest| needs_escape(rest)).unwrap_or(path)
@@ -198,7 +198,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
-            // Names are compared without regard to case, and the prefix of a path is not.
+            // The case of a host name does not matter, that of the prefix `unix:` does.
             Self::Host { name, port } if name == "unix" => write!(f, "UNIX:{port}"),
             Self::Host { name, port } => write!(f, "{name}:{port}"),
             Self::Unix(path) if path.to_str().is_some_and(needs_escape) => {
@@ -228,7 +228,7 @@ impl From<SocketAddrV6> for Address {
     }
 }
 
-/// An IP address and a port, as for [`SocketAddr`].
+/// An IP address and a port.
 impl<I: Into<std::net::IpAddr>> From<(I, u16)> for Address {
     fn from(address: (I, u16)) -> Self {
         Self::Tcp(address.into())
@@ -252,8 +252,8 @@ impl From<&Path> for Address {
 /// The address of a Unix socket, such as the `local_addr` of a listener.
 ///
 /// # Errors
-/// [`AddressError::Unnamed`] for a socket that is bound to no path and no name; [`AddressError::NotUtf8`] for an abstract
-/// name that is no text.
+/// [`AddressError::Unnamed`] for a socket without a path or name; [`AddressError::NotUtf8`] for an abstract name that
+/// is not UTF-8.
 #[cfg(unix)]
 impl TryFrom<std::os::unix::net::SocketAddr> for Address {
     type Error = AddressError;
@@ -271,48 +271,48 @@ impl TryFrom<std::os::unix::net::SocketAddr> for Address {
     }
 }
 
-/// Why a text or a socket's address is not an [`Address`]: the caller's to mend.
+/// Why a text or the address of a socket is not a valid [`Address`]. The caller has to change it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Nothing was written, or nothing after `unix:`.
+    /// The text is empty, or has nothing after `unix:` or `unix:@`.
     #[error("empty address: write unix:/path, unix:@name, host:port or [v6]:port")]
     Empty,
-    /// A path with a NUL byte, which no system call takes.
+    /// The path contains a NUL byte, which the system does not accept.
     #[error("the path of a Unix socket must not contain a NUL")]
     Nul,
-    /// A Unix socket's path or abstract name that does not fit the system's address structure.
+    /// The path or abstract name of a Unix socket does not fit the system's address structure.
     #[error(
         "the path of a Unix socket is too long: {len} bytes, and this system takes at most {limit}"
     )]
     PathTooLong {
-        /// Bytes of the path or name.
+        /// The length of the path or name, in bytes.
         len: usize,
-        /// The most that the system takes.
+        /// The most bytes that the system accepts.
         limit: usize,
     },
-    /// The address of a Unix socket that is bound to nothing.
+    /// The Unix socket is bound to no path and no name.
     #[error("the Unix socket has no name: bind it to a path, or to an abstract name")]
     Unnamed,
-    /// An abstract name that is not UTF-8.
+    /// The abstract name is not UTF-8.
     #[error("the abstract name of the Unix socket is not UTF-8: choose one that is text")]
     NotUtf8,
-    /// No port in a TCP address.
+    /// The TCP address has no port.
     #[error("'{text}' has no port: write host:port, or unix:/path for a Unix socket")]
     MissingPort {
-        /// The address as given.
+        /// The address, as written.
         text: String,
     },
-    /// What stands for the port is not one: digits and nothing else.
+    /// The port is not a number of only digits, or is out of range.
     #[error("'{port}' is not a port: write a number between 0 and 65535")]
     Port {
-        /// The text in the port's place.
+        /// The text in place of the port.
         port: String,
     },
-    /// What stands for the host is neither a name nor an address, or it is an IPv6 address without brackets.
+    /// The host is neither a name nor an address, or it is an IPv6 address without brackets.
     #[error("'{name}' is not a host: IPv6 addresses are written in brackets, [::1]:9000")]
     Host {
-        /// The text in the host's place.
+        /// The text in place of the host.
         name: String,
     },
 }
@@ -434,7 +434,7 @@ mod tests {
             let too_long = AddressError::PathTooLong { len, limit };
             assert_eq!(error(&format!("{prefix}{longest}a")), too_long);
         }
-        // In bytes, not in characters.
+        // The limit counts bytes, not characters.
         let len = 2 * limit;
         let too_long = AddressError::PathTooLong { len, limit };
         assert_eq!(error(&format!("unix:{}", "\u{e9}".repeat(limit))), too_long);
@@ -482,7 +482,7 @@ mod tests {
         assert_eq!(converted(b"\xff"), Err(AddressError::NotUtf8));
     }
 
-    /// The limit is the system's: one byte more does not fit its structure.
+    /// The limit is that of the system's address structure: one more byte does not fit.
     #[cfg(unix)]
     #[test]
     fn the_longest_path_is_the_one_that_the_system_takes() {

@@ -249,13 +249,13 @@ impl fmt::Display for Phase {
 /// Whether the application can have acted on a failed request, and so whether the request is safe to send again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Delivery {
-        /// The application cannot have acted: no byte was handed to the transport, or the application rejected the
-        /// request. It is safe to send again.
+    /// The application cannot have acted: no byte was handed to the transport, or the application rejected the
+    /// request. It is safe to send again.
     NotProcessed,
-        /// The application may have acted: bytes were handed to the transport, and no output arrived. Only an
-        /// idempotent request is safe to send again.
+    /// The application may have acted: bytes were handed to the transport, and no output arrived. Only an
+    /// idempotent request is safe to send again.
     MaybeProcessed,
-        /// The application has acted, at least in part: output arrived.
+    /// The application has acted, at least in part: output arrived.
     Responded,
 }
 

@@ -174,14 +174,12 @@ impl Request {
 ///
 /// Each variant includes the ones before it. A request is never sent again after output arrived, and at most
 /// [`Config::max_retries`](crate::Config::max_retries) times. If its body cannot be [rewound](Body#rewinding), it is
-/// sent again only if no byte of it was sent.
-///
-/// A failed connect is not an attempt. Whatever the variant, the request then waits for another server, or for
-/// [`Config::connect_retry_timeout`](crate::Config::connect_retry_timeout).
+/// sent again only if no byte of it was sent. A failed connect is not an attempt. Whatever the variant, the request
+/// then waits for another server, or for [`Config::connect_retry_timeout`](crate::Config::connect_retry_timeout).
 ///
 /// Before a request that must not run twice is sent on a reused connection, the socket is read once. If the application
-/// has closed it by then, the request goes to another connection.
-/// The guide has [all cases](crate::guide::failure#what-the-client-sends-again).
+/// has closed it by then, the request goes to another connection. The guide has [all
+/// cases](crate::guide::failure#what-the-client-sends-again).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Retry {

@@ -1,26 +1,24 @@
-//! A FastCGI client for programs that own their mio event loop.
+//! A FastCGI client library for [mio] event loops.
 //!
-//! One thread, the embedder's [`mio::Poll`], any number of requests in flight over pooled and, where the application
-//! can, shared connections. Output is handed on in the pieces it arrives in, lent from the embedder's [`ReadBuf`].
+//! You have a single-threaded server with a hand-driven [`mio::Poll`], and it must talk to php-fpm or another FastCGI
+//! application. The client lives in that loop: a slab of connection state machines that parse records incrementally
+//! from non-blocking sockets, with
 //!
-//! # The loop contract
-//! 1. [`Client::wait`], or wait in `poll` for as long as [`Client::timeout`] says: not at all while the client has
-//!    work, without limit when nothing is due.
-//! 2. Give each event to [`Client::handle_event`]; `false` means that it is the embedder's own.
-//! 3. Call [`Client::handle_timeout`].
-//! 4. Take [`Client::poll_event`] until `None`. All reading, writing and connecting is done in there; connections take
-//!    turns, up to a bound.
-//! 5. Serve sockets of your own.
+//! - **multiplexing**: thousands of requests in flight, several on one connection where the application allows it;
+//! - **pooling**: connections are reused, limited per server, and closed when idle for too long;
+//! - **back-pressure** in both directions, at bounded memory;
+//! - **a time limit for each phase** of a request, each with an error of its own;
+//! - **failures that say whether the application can have acted** ([`Delivery`]), and retries that never run a POST
+//!   twice ([`Retry`]);
+//! - **no socket and no clock in the [engine](Engine)**: drive it from tests with virtual time, or from another runtime.
 //!
-//! Commands ([`submit`](Client::submit), [`write_stdin`](Client::write_stdin), [`abort`](Client::abort),
-//! [`pause`](Client::pause), …) may come at any point, also while an event's data is looked at. Any order is right, and
-//! calling too often or too early is harmless; commands in steps 4 and 5 find the most connections free
-//! ([why](guide::embedding#the-steps)). Each accepted request gets exactly one [`EventKind::End`]; a failed one reports what
-//! happened and whether the application can have acted on it ([`Delivery`]).
+//! Output is reported in the pieces in which it arrives, borrowed from the embedder's [`ReadBuf`].
 //!
-//! # A complete program
-//! It needs `mio`, any version 1, as a dependency of its own, with the feature `os-poll`, and `net` for sockets of its
-//! own. The example [`embed`] is a server with a listener and clients of its own on the same loop.
+//! # A program
+//!
+//! The program needs `mio`, any version 1, as a dependency of its own, with the feature `os-poll`, and with `net` for
+//! sockets of its own. The example [`embed`] is this program inside a server with a listener of its own. Copy from that
+//! one.
 //!
 //! ```rust,no_run
 //! use std::io::{self, Write};
@@ -59,44 +57,71 @@
 //! }
 //! ```
 //!
+//! # The loop
+//!
+//! 1. Wait: call [`Client::wait`], or wait in [`Poll::poll`](mio::Poll::poll) yourself, for at most the time that
+//!    [`Client::timeout`] returns. It is zero while the client has work, and `None` when nothing is due.
+//! 2. Pass each event to [`Client::handle_event`]. It returns `false` for events of your own sockets.
+//! 3. Call [`Client::handle_timeout`].
+//! 4. Call [`Client::poll_event`] until it returns `None`. All connecting, reading and writing happens in there, in
+//!    turns of bounded length.
+//! 5. Serve your own sockets.
+//!
+//! You may call commands ([`submit`](Client::submit), [`write_stdin`](Client::write_stdin), [`abort`](Client::abort),
+//! [`pause`](Client::pause), [`resume`](Client::resume), …) at any point, also while you hold an event's data. No order
+//! of calls is wrong, and calling too often or too early is harmless. In steps 4 and 5 a command finds the most free
+//! connections ([why](guide::embedding#the-steps)).
+//!
+//! Each accepted request gets exactly one [`EventKind::End`], and no event after it. A failed one reports what happened,
+//! in which phase, and whether the application can have acted on the request ([`Failure`]).
+//!
 //! # Traps
+//!
 //! - **`TCP_NODELAY`.** The client sets it on its own sockets, not on yours. Call
 //!   [`set_nodelay(true)`](mio::net::TcpStream::set_nodelay) on each TCP socket that you accept. Without it, a response
-//!   that leaves in several small writes waits for the browser's delayed acknowledgement: in a trial, 46 ms for each
-//!   response became 3.4 ms.
-//! - **Tokens that overlap.** [`handle_event`](Client::handle_event) takes every event whose token is in the client's
-//!   range. If `Token(0)` is your listener and the range begins at 0, the client takes the listener's events. Take a
+//!   sent in several small writes waits for the browser's delayed acknowledgement: in a trial, the option reduced the
+//!   time per response from 46 ms to 3.4 ms.
+//! - **Overlapping tokens.** [`handle_event`](Client::handle_event) takes every event whose token is in the client's
+//!   range. If `Token(0)` is your listener and the range begins at 0, the client takes the listener's events. Choose a
 //!   range far from your own tokens, as the program above does. The client logs a warning for an event whose token none
 //!   of its connections has ever had.
-//! - **One [`ReadBuf`] for each client.** A buffer may hold bytes that its client has not handed on.
-//!   [`poll_event`](Client::poll_event) panics when such a buffer is given to another client, and when its client is
-//!   given another buffer.
-//! - **Tags that come back too early.** [`abort`](Client::abort) does not end a request at once: its [`EventKind::End`] comes
-//!   later, with its [`Tag`]. If the tag is the number of a slot, free the slot at `End`, not at `abort`. Otherwise the next
-//!   request in the slot gets the `End` of the previous one.
+//! - **One [`ReadBuf`] per client.** A buffer may contain bytes that its client has not reported yet.
+//!   [`poll_event`](Client::poll_event) panics if it gets such a buffer of another client, or if the client's own
+//!   buffer contains such bytes and it gets another one.
+//! - **Tags that are reused too early.** [`abort`](Client::abort) does not end a request at once: the request's
+//!   [`End`](EventKind::End) arrives later, with its [`Tag`]. If the tag is the number of a slot, free the slot at `End`,
+//!   not at `abort`. Otherwise the next request in the slot gets the `End` of the previous one.
 //!
-//! More are in the [guide](guide::embedding#traps).
+//! The guide has [more](guide::embedding#traps).
 //!
 //! # Layers
-//! - [`wire`]: records and name-value pairs, to and from bytes.
-//! - [`Engine`]: requests, connections, the pool and all time limits, as a state machine over bytes and instants. Drive
-//!   it yourself for another runtime, for completion-based I/O, or in a test with virtual time.
-//! - [`Client`]: the engine on mio's sockets. Most programs need this and what follows.
-//! - [`Commands`]: what both can be asked, so that a server's code runs on sockets and in a test without.
-//! - [`cgi`]: an HTTP request as parameters, and output as status, fields and body.
-//! - [`blocking`]: one call on a loop of its own, for tools, health checks and tests.
 //!
-//! The [`guide`] says how to use them well, and what the applications at the other end really do.
+//! - [`Client`]: the client on your [`mio::Poll`], over TCP and Unix sockets. Most programs need this, [`cgi`] and
+//!   [`Commands`].
+//! - [`Engine`]: the same state machine without sockets: requests, connections, the pool and all time limits, over bytes
+//!   and instants. For another runtime, completion-based I/O (io_uring), and tests with virtual time.
+//! - [`Commands`]: the commands that both have. Write your server for this trait, and test it without sockets.
+//! - [`cgi`]: an HTTP request to CGI parameters, and output to an HTTP response: status, fields and body.
+//! - [`blocking`]: one request on a private loop, for tools, health checks and tests.
+//! - [`wire`]: records and name-value pairs, to and from bytes.
+//!
+//! The [`guide`] explains how to use them with real applications: php-fpm, failures and retries, back-pressure,
+//! multiplexing, testing.
+//!
+//! **Not included:** futures or a runtime, an HTTP server (see the example [`proxy`]), the application side of FastCGI
+//! (see [`wire`] and the example [`responder`]), TLS, process management.
 //!
 //! # Features
-//! - *Default:* none. The client, the engine, `cgi` and `blocking` are always there.
+//!
+//! - *Default:* none. The client, the engine, `cgi` and `blocking` are always included.
 //! - `testkit`: the module `testkit`, for deterministic tests of programs that embed the client. It has scripted
-//!   applications, a virtual wire and a virtual clock. It adds no dependency: enable it in `[dev-dependencies]`.
+//!   applications, a virtual network and a virtual clock. It adds no dependency: enable it in `[dev-dependencies]`.
 //!
 //! # Examples
-//! - [`embed`]: the client in a loop beside a listener of its own; the one to copy from.
-//! - [`proxy`]: an HTTP/1.1 server in front of FastCGI applications, one loop per thread.
+//!
 //! - [`get`]: one request, as curl does for HTTP.
+//! - [`proxy`]: an HTTP/1.1 server in front of FastCGI applications, one loop per thread.
+//! - [`embed`]: the client in a mio loop with a listener of its own.
 //! - [`load`]: a load generator with latency percentiles.
 //! - [`responder`]: a FastCGI application on [`wire`].
 //!

@@ -8,8 +8,8 @@
 //! - **pooling**: connections are reused, limited per server, and closed when idle for too long;
 //! - **back-pressure** in both directions, at bounded memory;
 //! - **a time limit for each phase** of a request, each with an error of its own;
-//! - **failures that say whether the application can have acted** ([`Delivery`]), and retries that never run a POST
-//!   twice ([`Retry`]);
+//! - **failures that say whether the application can have acted** ([`Delivery`]), and retries that by default never run a
+//!   POST twice ([`Retry`]);
 //! - **no socket and no clock in the [engine](Engine)**: drive it from tests with virtual time, or from another runtime.
 //!
 //! Output is reported in the pieces in which it arrives, borrowed from the embedder's [`ReadBuf`].

@@ -251,7 +251,7 @@ mod tests {
             let read = Action::Read { connection };
             let is_asked = engine.poll_action() == Some(read);
             assert_eq!(is_asked, expects_reports);
-            assert_eq!(engine.poll_event(&mut []).is_none(), expects_reports);
+            assert_eq!(engine.poll_pending(&mut []).is_none(), expects_reports);
         }
     }
 

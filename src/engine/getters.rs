@@ -15,7 +15,7 @@ impl Engine {
         &self.config
     }
 
-    /// Whether [`poll_event`](Self::poll_event) or [`poll_action`](Self::poll_action) would return something.
+    /// Whether [`poll_pending`](Self::poll_pending) or [`poll_action`](Self::poll_action) would return something.
     #[inline]
     #[must_use]
     pub fn has_output(&self) -> bool {

@@ -14,7 +14,7 @@
 //!   [`handle_transmitted`](Engine::handle_transmitted),
 //!   [`handle_closed`](Engine::handle_closed), [`handle_timeout`](Engine::handle_timeout).
 //! * **Outputs**, each taken until `None`: [`poll_received`](Engine::poll_received) while there are
-//!   bytes to feed, [`poll_event`](Engine::poll_event), [`poll_action`](Engine::poll_action).
+//!   bytes to feed, [`poll_pending`](Engine::poll_pending), [`poll_action`](Engine::poll_action).
 //! * **Getters**: [`transmit`](Engine::transmit), [`wants_write`](Engine::wants_write),
 //!   [`wants_read`](Engine::wants_read), [`reads_first`](Engine::reads_first),
 //!   [`timeout`](Engine::timeout), [`deadline`](Engine::deadline), [`is_idle`](Engine::is_idle),
@@ -111,7 +111,7 @@
 //! ## The path of a pause
 //! `pause` counts the request in the budget of its connection (`connection::budget`). A connection is not read while a
 //! paused request is alone on it. Otherwise the output is buffered (`requests::output`) and counted for the request,
-//! for the connection and for the client (`requests::kept`). After `resume`, `poll_event` returns the buffered output
+//! for the connection and for the client (`requests::kept`). After `resume`, `poll_pending` returns the buffered output
 //! (`outputs`), and `backpressure` has the connection read again.
 
 mod action;

@@ -12,7 +12,7 @@ impl Engine {
     ///
     /// `input` moves past the consumed bytes and is empty when `None` is returned: the driver keeps no unparsed bytes.
     /// Events borrow from `input`. Bytes for a stale handle are dropped. A protocol error closes the connection;
-    /// [`poll_event`](Self::poll_event) returns what follows from that for its requests.
+    /// [`poll_pending`](Self::poll_pending) returns what follows from that for its requests.
     #[inline]
     #[must_use = "an event is not announced twice"]
     pub fn poll_received<'b>(
@@ -73,12 +73,12 @@ impl Engine {
     /// When `scratch` is empty and there is output to copy.
     #[inline]
     #[must_use = "an event is not announced twice"]
-    pub fn poll_event<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<&'b [u8]>> {
+    pub fn poll_pending<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<&'b [u8]>> {
         let event = self.next_event(scratch)?;
         Some(event.into_event_at_front(scratch))
     }
 
-    /// Like [`poll_event`](Self::poll_event). The bytes of an output event are at the front of `scratch`.
+    /// Like [`poll_pending`](Self::poll_pending). The bytes of an output event are at the front of `scratch`.
     #[inline]
     pub(crate) fn next_event(&mut self, scratch: &mut [u8]) -> Option<RawEvent> {
         if !self.pending.has_events() && !self.requests.has_notices() && self.lifecycle.is_running()

@@ -47,7 +47,7 @@
 //!
 //! engine.resume(now, request);
 //! let mut scratch = [0; 512];
-//! let held = engine.poll_event(&mut scratch);
+//! let held = engine.poll_pending(&mut scratch);
 //! assert!(matches!(held.map(|event| event.kind), Some(EventKind::Stderr(b"two"))));
 //! assert_eq!(engine.poll_action(), Some(Action::Read { connection }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -92,7 +92,7 @@
 //! # engine.handle_transmitted(now, connection, sent);
 //!
 //! // After the connect, the first bytes are sent:
-//! assert_eq!(engine.poll_event(&mut []), Some(Event::new(request, Tag(1), EventKind::StdinReady)));
+//! assert_eq!(engine.poll_pending(&mut []), Some(Event::new(request, Tag(1), EventKind::StdinReady)));
 //! assert_eq!(engine.write_stdin(now, request, b"orld")?, 4);
 //! engine.finish_stdin(now, request)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -220,7 +220,7 @@
 //! let late = client.submit(now, Request::responder(), Tag(0));
 //! assert_eq!(late.map_err(SubmitError::from), Err(SubmitError::ShuttingDown));
 //! # let mut buf = [0; 512];
-//! # assert_eq!(client.poll_event(&mut buf), None);
+//! # assert_eq!(client.poll_pending(&mut buf), None);
 //! assert!(client.is_shut_down()); // nothing was in flight, and no socket was open
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

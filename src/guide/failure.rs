@@ -215,8 +215,8 @@
 //! # After an abort
 //!
 //! Does an abort stop the script? Often not. [`abort`](crate::Engine::abort) does not wait for the application: `End`
-//! comes with the next `poll_event`. A time limit does the same, once the socket was read and has not brought the
-//! response. The client drops the body no later than `End` comes.
+//! comes with the next `poll_event` (of an engine: `poll_pending`). A time limit does the same, once the socket was read
+//! and has not brought the response. The client drops the body no later than `End` comes.
 //!
 //! What the script does then is up to the application. php-fpm notices a closed connection when it next writes, and
 //! runs to the end if it writes nothing. No application can be stopped in the middle of a database query. So after an

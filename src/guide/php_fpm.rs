@@ -58,7 +58,7 @@
 //!
 //! now += Duration::from_secs(5);
 //! engine.handle_timeout(now);
-//! let Some(event) = engine.poll_event(&mut []) else { panic!() };
+//! let Some(event) = engine.poll_pending(&mut []) else { panic!() };
 //! let EventKind::End(Err(failure)) = event.kind else { panic!() };
 //! assert_eq!((event.tag, failure.error), (Tag(2), RequestError::TimedOut(TimeoutKind::Queue)));
 //! assert_eq!(failure.delivery, Delivery::NotProcessed);

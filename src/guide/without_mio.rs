@@ -16,7 +16,7 @@
 //! 4. **Bytes in.** While [`wants_read`](Engine::wants_read) is true, read. Feed all bytes to
 //!    [`poll_received`](Engine::poll_received) until it returns `None`, also those that were read before `wants_read`
 //!    became false. Nothing has to be kept afterwards.
-//! 5. **Events.** Take [`poll_event`](Engine::poll_event) until `None`. Its buffer is only scratch memory for output
+//! 5. **Events.** Take [`poll_pending`](Engine::poll_pending) until `None`. Its buffer is only scratch memory for output
 //!    that was held back.
 //! 6. **Time.** Call [`handle_timeout`](Engine::handle_timeout) after [`timeout`](Engine::timeout), or at
 //!    [`deadline`](Engine::deadline), which is the same as an instant. Either may be a little early: then ask again.
@@ -124,7 +124,7 @@
 //!             }
 //!         }
 //!     }
-//!     while let Some(event) = engine.poll_event(&mut scratch) {
+//!     while let Some(event) = engine.poll_pending(&mut scratch) {
 //!         moved = true;
 //!         record(event);
 //!     }
@@ -344,7 +344,7 @@
 //! assert!(len > 0 && len == out.len());
 //! // Here the write of `out` is submitted to the system. It is under way when the request is aborted:
 //! engine.abort(now, request);
-//! let event = engine.poll_event(&mut []);
+//! let event = engine.poll_pending(&mut []);
 //! let Some(EventKind::End(Err(failure))) = event.map(|event| event.kind) else { panic!() };
 //! assert_eq!(failure.delivery, Delivery::MaybeProcessed); // it may still reach the application
 //!

@@ -155,7 +155,7 @@ impl ClientSide {
             false => BUFFER_LEN,
         };
         let medium = self.side.medium_mut();
-        if let Some(event) = engine.poll_event(&mut self.buffer[..len]) {
+        if let Some(event) = engine.poll_pending(&mut self.buffer[..len]) {
             medium.note_event(&event);
             on_event(engine, medium.now(), event);
             return true;

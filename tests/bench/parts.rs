@@ -245,7 +245,7 @@ impl Bench {
             }
             black_box(&event);
         }
-        assert!(self.engine.poll_event(&mut []).is_none());
+        assert!(self.engine.poll_pending(&mut []).is_none());
         ended
     }
 }

@@ -128,7 +128,7 @@ impl Driver {
                 _ => {}
             }
         }
-        assert_eq!(self.engine.poll_event(&mut [0; 64]), None);
+        assert_eq!(self.engine.poll_pending(&mut [0; 64]), None);
     }
 
     /// Runs 20,000 requests with N in flight. Returns the allocations of the last 10,000.

@@ -69,7 +69,7 @@ fn exchange(
     if matches!(last, Last::EndOfFile) {
         engine.handle_closed(now, connection, Disconnected::Eof);
     }
-    while let Some(event) = engine.poll_event(&mut [0; 64]) {
+    while let Some(event) = engine.poll_pending(&mut [0; 64]) {
         note(event);
     }
     let response = collector.finish(outcome.expect("an End"));

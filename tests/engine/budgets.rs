@@ -112,7 +112,7 @@ fn a_connection_is_read_again_as_soon_as_less_than_the_requests_budget_is_held()
     bench.engine.resume(bench.now, slow);
     for (taken, is_read) in [(10, false), (1, true)] {
         let mut scratch = [0; 10];
-        let event = bench.engine.poll_event(&mut scratch[..taken]);
+        let event = bench.engine.poll_pending(&mut scratch[..taken]);
         assert!(event.is_some());
         assert_eq!(wants_read(&bench), is_read, "{taken} bytes more");
     }

@@ -131,7 +131,7 @@ fn a_request_that_is_sent_again_waits_anew_and_its_report_is_of_that() {
     assert_eq!(hand.polled(), []);
     hand.tick(MS);
     let mut scratch = [0; 1];
-    let event = hand.engine.poll_event(&mut scratch);
+    let event = hand.engine.poll_pending(&mut scratch);
     let Some(Event {
         kind: EventKind::End(Err(why)),
         ..
@@ -219,7 +219,7 @@ fn output_that_was_kept_cannot_be_taken_without_room_for_it() {
     bench.command(|engine, now| engine.pause(now, paused));
     bench.feed(0, records().stdout(1, "kept"));
     bench.engine.resume(bench.now, paused);
-    let _ = bench.engine.poll_event(&mut []);
+    let _ = bench.engine.poll_pending(&mut []);
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Bench {
     /// The events that the engine has without received bytes.
     pub(crate) fn polled(&mut self) -> Vec<Seen> {
         let mut scratch = [0; 1024];
-        while let Some(event) = self.engine.poll_event(&mut scratch) {
+        while let Some(event) = self.engine.poll_pending(&mut scratch) {
             let event = event.into_owned();
             self.note(event);
         }

@@ -345,7 +345,7 @@ impl Bench {
             self.check_caps();
             if let Some(action) = self.engine.poll_action() {
                 self.perform(action);
-            } else if let Some(event) = self.engine.poll_event(&mut scratch) {
+            } else if let Some(event) = self.engine.poll_pending(&mut scratch) {
                 let event = event.into_owned();
                 self.note(event);
             } else {

@@ -111,7 +111,7 @@ fn what_comes_while_held_output_is_taken_stands_behind_it() {
     let mut scratch = [0; 4_096];
     let now = bench.now;
     bench.engine.resume(now, slow);
-    assert!(bench.engine.poll_event(&mut scratch).is_some());
+    assert!(bench.engine.poll_pending(&mut scratch).is_some());
     bench.feed(0, records().stdout(1, "end").end(1, 0));
     let expected = "x".repeat(9_000 - 4_096) + "end";
     assert_eq!(bench.seen(), [out(1, &expected), done(1)]);
@@ -129,7 +129,7 @@ fn paused_again_while_held_output_is_taken_the_rest_waits() {
     let mut scratch = [0; 4_096];
     let now = bench.now;
     bench.engine.resume(now, slow);
-    assert!(bench.engine.poll_event(&mut scratch).is_some());
+    assert!(bench.engine.poll_pending(&mut scratch).is_some());
     pause(&mut bench, slow);
     assert_eq!(bench.seen(), []);
     resume(&mut bench, slow);

@@ -20,7 +20,7 @@ impl Model {
         if engine.has_output() {
             return Err("output was not taken".into());
         }
-        if engine.poll_action().is_some() || engine.poll_event(&mut [0; 64]).is_some() {
+        if engine.poll_action().is_some() || engine.poll_pending(&mut [0; 64]).is_some() {
             return Err("output without a word of it".into());
         }
         if engine.timeout(now) == Some(Duration::ZERO) {

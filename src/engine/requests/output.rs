@@ -161,7 +161,7 @@ impl Output {
         };
         assert!(
             !scratch.is_empty() || !buffer.is_output_next(),
-            "poll_event was given an empty scratch, and output is to be copied to it"
+            "poll_pending was given an empty scratch, and output is to be copied to it"
         );
         buffer.take(scratch)
     }

@@ -189,7 +189,7 @@ impl Driver {
     pub(super) fn take_events(&mut self) {
         let mut scratch = [0; 300];
         let mut left = 100_000;
-        while let Some(event) = self.engine.poll_event(&mut scratch) {
+        while let Some(event) = self.engine.poll_pending(&mut scratch) {
             note(&mut self.requests, self.is_wild, &event);
             self.react(&event);
             left -= 1;

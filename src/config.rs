@@ -38,7 +38,8 @@ use crate::server::ServerId;
 #[non_exhaustive]
 pub struct Config {
     /// The addresses of the servers: at least one, at most 1,024. A request goes to the server with the fewest requests
-    /// in flight. A connect that hangs delays a request that could go to another server by at most 250 ms.
+    /// in flight, and cannot choose its server. A connect that hangs delays a request that could go to another server by
+    /// at most 250 ms.
     pub servers: Vec<Address>,
     /// Limits on connections and on the queue. Default: [`Limits::default`].
     pub limits: Limits,
@@ -58,7 +59,7 @@ pub struct Config {
     pub backoff: Backoff,
     /// Whether the application is asked to keep connections open after a request (`FCGI_KEEP_CONN`). Default: true.
     /// When false, each connection serves one request, whatever `multiplex` is, and is closed right after
-    /// `FCGI_END_REQUEST`.
+    /// `FCGI_END_REQUEST`, or after the answer to a `get_values`.
     pub keep_connections: bool,
     /// Whether several requests may share a connection. Default: [`Multiplex::Auto`].
     pub multiplex: Multiplex,
@@ -260,7 +261,8 @@ impl Limits {
 #[non_exhaustive]
 pub struct Timeouts {
     /// How long a request may wait for a connection, including the time to open one. The clock restarts before each
-    /// further attempt. Default: 10 s.
+    /// further attempt. If it is shorter than [`Config::connect_timeout`], a connect that hangs and a full backlog are
+    /// reported as this limit. Default: 10 s.
     pub queue: Option<Duration>,
     /// How long a request may wait for its bytes to leave. The clock belongs to the connection: it runs while the
     /// connection has unsent bytes and restarts whenever the transport takes some. On a shared connection a request

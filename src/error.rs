@@ -262,7 +262,7 @@ pub enum Delivery {
 impl fmt::Display for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotProcessed => "not sent: safe to send again",
+            Self::NotProcessed => "not processed: safe to send again",
             Self::MaybeProcessed => "sent, no answer: the application may have acted",
             Self::Responded => "a response had begun",
         })
@@ -303,11 +303,11 @@ pub enum RequestError {
     /// The request was paused, its output filled the [`PauseBuffer`](crate::PauseBuffer), and the configuration has
     /// [`OverflowPolicy::FailRequest`](crate::OverflowPolicy::FailRequest).
     #[error(
-        "given up while paused: {held} bytes of its output were held, and Config::pause_buffer allows no more"
+        "given up while paused: {buffered} bytes of its output were buffered, and Config::pause_buffer allows no more"
     )]
     PauseBufferFull {
         /// The bytes that were buffered for the request. They are dropped.
-        held: usize,
+        buffered: usize,
     },
     /// The request was accepted for a connection that was being opened, and then had to wait while the queue was full.
     /// The connect failed, or the connection takes fewer requests than expected.

@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::server::ServerId;
 
 /// The figures of one request, in its `End` event whether the request completed or failed.
+///
+/// Those of a `get_values` hold the server and the times only: its record and the answer are not counted as bytes of a
+/// request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -65,6 +68,10 @@ impl fmt::Display for Report {
 /// The times of a request, measured from `submit`. `None`: the step did not happen.
 ///
 /// If the request was sent more than once, the times are those of the last attempt.
+///
+/// All times are differences between the instants that you pass to the client. With one instant per turn of the loop, a
+/// step that begins and ends within a turn takes zero. To measure short steps, pass a fresh `Instant::now()` to each
+/// `poll_event`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
     pub(crate) queued: Option<Elapsed>,

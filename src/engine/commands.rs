@@ -187,13 +187,18 @@ impl Engine {
     ///
     /// | without an answer, `End` reports | usual cause |
     /// |----------------------------------|-------------|
-    /// | [`TimeoutKind::Queue`](crate::TimeoutKind::Queue) | every connection of this client is busy |
+    /// | [`TimeoutKind::Queue`](crate::TimeoutKind::Queue) | every connection of this client is busy, or none could be opened in time |
     /// | [`TimeoutKind::Probe`](crate::TimeoutKind::Probe), [`ConnectError::BacklogFull`](crate::ConnectError::BacklogFull) | every process of the application is busy |
     /// | [`RequestError::Connect`] otherwise | the server is down |
     /// | [`RequestError::Protocol`], [`RequestError::ConnectionLost`] | another program listens there; `ConnectionLost` also while the application restarts |
     ///
+    /// The time limits are [`Timeouts::queue`](crate::Timeouts::queue), [`Config::connect_timeout`](crate::Config) and
+    /// [`Config::probe_timeout`](crate::Config::probe_timeout). `Timeouts::total` does not apply: to end the question
+    /// earlier, [`abort`](Self::abort) its handle. Keep `queue` above `connect_timeout`, or a connect that hangs is
+    /// reported as [`TimeoutKind::Queue`](crate::TimeoutKind::Queue).
+    ///
     /// A server that accepts the connection and sends nothing need not be a FastCGI application: some HTTP servers wait
-    /// for the end of a line.
+    /// for the end of a line. The guide has a [remedy](crate::guide::php_fpm#is-it-up).
     ///
     /// # Errors
     /// [`GetValuesError`]: nothing was sent, and no `End` follows.
@@ -258,6 +263,7 @@ impl Engine {
     /// Shuts down: no further request is accepted, accepted requests are finished, and connections are closed as they
     /// become idle. Then [`is_shut_down`](Self::is_shut_down) returns true. Requests that are not finished at
     /// `deadline` fail with [`RequestError::ShutDown`], even if the rest of the response is already in a socket.
+    /// A second call replaces the deadline.
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         let now = self.timeline.tick(now);
         if self.lifecycle.has_stopped() {

@@ -172,7 +172,7 @@ impl Engine {
             self.stop(
                 now,
                 request_key,
-                RequestError::PauseBufferFull { held: in_all },
+                RequestError::PauseBufferFull { buffered: in_all },
             );
             return;
         }

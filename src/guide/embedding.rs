@@ -32,7 +32,7 @@
 //! while requests_left > 0 {
 //!     // 1. Wait, for at most as long as the client allows.
 //!     client.wait(Instant::now(), &mut poll, &mut events)?;
-//!     let now = Instant::now(); // once per turn is enough
+//!     let now = Instant::now(); // once per turn is enough, unless you measure
 //!     // 2. Give the client its events, all of them.
 //!     for event in &events {
 //!         if !client.handle_event(event) {

@@ -52,6 +52,9 @@ impl Client {
     /// The host names among the servers are resolved here, which **blocks**. A name with N addresses counts as N
     /// servers.
     ///
+    /// A client holds one descriptor besides its sockets, a clone of the registry. To address servers one by one, make one
+    /// client for each on the same `Poll`, with token ranges that do not overlap.
+    ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] with a [`ConfigError`] as its source; an error of the resolver; an error from
     /// cloning the registry.
@@ -281,7 +284,7 @@ impl Client {
 
     /// Shuts the client down: accepts no further request, finishes the accepted ones and closes connections as they
     /// become idle. When the last socket is closed, [`is_shut_down`](Self::is_shut_down) returns true. Requests left at
-    /// `deadline` fail with [`RequestError::ShutDown`](crate::RequestError::ShutDown).
+    /// `deadline` fail with [`RequestError::ShutDown`](crate::RequestError::ShutDown). A second call replaces the deadline.
     pub fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
         self.engine.shutdown(now, deadline);
     }

@@ -11,6 +11,9 @@ use std::sync::{Arc, Weak};
 /// [`Client::poll_event`](crate::Client::poll_event) panics when that client is given another buffer, because the bytes
 /// would be lost, and when another client is given this buffer, because it would get the bytes. A client that was
 /// dropped owns nothing.
+///
+/// Once `poll_event` has returned `None`, the buffer holds nothing. So one buffer can serve several clients of a thread
+/// if each of them is drained to `None` before the next one is polled.
 pub struct ReadBuf {
     bytes: Box<[u8]>,
     unread: Range<usize>,

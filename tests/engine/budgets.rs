@@ -25,7 +25,7 @@ fn both_paused(change: impl FnOnce(&mut Config)) -> Bench {
 }
 
 fn buffer_full(tag: u64, held: usize) -> Seen {
-    let error = RequestError::PauseBufferFull { held };
+    let error = RequestError::PauseBufferFull { buffered: held };
     failed(tag, error, Phase::Receiving, Delivery::Responded)
 }
 

@@ -172,7 +172,7 @@ fn at_the_requests_budget_the_slow_request_fails_where_that_was_chosen() {
     bench.feed(0, records().stdout(1, [b'x'; 100]).stdout(2, "a"));
     assert_eq!(bench.seen(), [out(2, "a")]);
     bench.feed(0, records().stdout(1, "x").stdout(2, "b"));
-    let error = RequestError::PauseBufferFull { held: 101 };
+    let error = RequestError::PauseBufferFull { buffered: 101 };
     let mut seen = bench.seen();
     seen.sort_by_key(|it| matches!(it, Seen::Failed(..)));
     let stalled = failed(1, error, Phase::Receiving, Delivery::Responded);

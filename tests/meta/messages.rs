@@ -189,6 +189,6 @@ fn what_is_no_error_type_but_is_shown_reads_well_too() {
     assert_eq!(unlike.len(), reasons.len(), "{reasons:?}");
     assert_eq!(
         failure().to_string(),
-        "timed out: no connection became free within timeouts.queue (not sent: safe to send again)"
+        "timed out: no connection became free within timeouts.queue (not processed: safe to send again)"
     );
 }

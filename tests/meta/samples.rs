@@ -210,7 +210,7 @@ pub(crate) fn requests() -> Vec<(RequestError, &'static str)> {
         (RequestError::UnknownRole, ""),
         (RequestError::UnknownStatus(9), "9"),
         (
-            RequestError::PauseBufferFull { held: 65_537 },
+            RequestError::PauseBufferFull { buffered: 65_537 },
             "pause_buffer",
         ),
         (

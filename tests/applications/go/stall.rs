@@ -74,10 +74,10 @@ fn the_stopped_request_fails_alone_where_that_was_chosen() {
     let small: Vec<_> = run.submit_small();
     run.client.pause(run.large);
     let large = run.client.finish(run.large);
-    let RequestError::PauseBufferFull { held } = large.failure().error else {
+    let RequestError::PauseBufferFull { buffered } = large.failure().error else {
         panic!("{:?}", large.outcome);
     };
-    assert!(held > budget);
+    assert!(buffered > budget);
     for (number, tag) in small.into_iter().enumerate() {
         check_small(number, run.client.finish(tag));
     }

@@ -83,8 +83,9 @@
 //!   time per response from 46 ms to 3.4 ms.
 //! - **Overlapping tokens.** [`handle_event`](Client::handle_event) takes every event whose token is in the client's
 //!   range. If `Token(0)` is your listener and the range begins at 0, the client takes the listener's events. Choose a
-//!   range far from your own tokens, as the program above does. The client logs a warning for an event whose token none
-//!   of its connections has ever had.
+//!   range far from your own tokens, as the program above does. If your tokens come from a counter that only grows, it
+//!   will reach any range above it: put the range below its first value. The client logs a warning for an event whose
+//!   token none of its connections has ever had.
 //! - **One [`ReadBuf`] per client.** A buffer may contain bytes that its client has not reported yet.
 //!   [`poll_event`](Client::poll_event) panics if it gets such a buffer of another client, or if the client's own
 //!   buffer contains such bytes and it gets another one.

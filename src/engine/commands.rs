@@ -192,7 +192,7 @@ impl Engine {
     /// | [`RequestError::Connect`] otherwise | the server is down |
     /// | [`RequestError::Protocol`], [`RequestError::ConnectionLost`] | another program listens there; `ConnectionLost` also while the application restarts |
     ///
-    /// The time limits are [`Timeouts::queue`](crate::Timeouts::queue), [`Config::connect_timeout`](crate::Config) and
+    /// The time limits are [`Timeouts::queue`](crate::Timeouts::queue), [`Config::connect_timeout`](crate::Config::connect_timeout) and
     /// [`Config::probe_timeout`](crate::Config::probe_timeout). `Timeouts::total` does not apply: to end the question
     /// earlier, [`abort`](Self::abort) its handle. Keep `queue` above `connect_timeout`, or a connect that hangs is
     /// reported as [`TimeoutKind::Queue`](crate::TimeoutKind::Queue).

@@ -106,7 +106,8 @@
 //! Give [`mio::Events`] capacity for all connections. A connection that `poll` had no capacity to report gets no turn
 //! before the next `poll`, and until then the client does not know whether it was closed.
 //!
-//! **5. Serve your own sockets,** last, and give most commands here. After a command that makes work,
+//! **5. Serve your own sockets,** last, and give most commands here. Serve also those for which step 4 brought output,
+//! `StdinReady` or an `End`: mio reports nothing for them. After a command that makes work,
 //! [`timeout`](Client::timeout) is zero, and the next turn does the work.
 //!
 //! Any order of these steps is correct: the client knows that it has work, so no command is lost. But this order makes
@@ -166,8 +167,8 @@
 //! - *That [`EventKind::StdoutEnd`] comes.* php-fpm never sends it. `End` is the end.
 //! - *That `End` comes in a later turn than the output before it.* Both may come in one turn.
 //! - *That stderr means failure*, or that an application status other than 0 does.
-//! - *That the outcome reports whether the response is whole.* An application may complete a request in the middle of
-//!   its own response head. [`cgi::Collector`](crate::cgi::Collector) decides.
+//! - *That a request that completed has a whole response.* An application may complete a request in the middle of its own
+//!   response head. [`cgi::Collector`](crate::cgi::Collector) decides.
 //! - *That an aborted request stops running.* See [`failure`](super::failure#after-an-abort).
 //!
 //! # Traps
@@ -179,7 +180,8 @@
 //!
 //! **Tokens that overlap.** The client takes every event whose token is in its range, and cannot see whose socket it is.
 //! If `Token(0)` is your listener and the range begins at 0, [`handle_event`](Client::handle_event) returns `true` for the
-//! listener's events. Take a range far from your own tokens. The client logs a warning, once, for an event whose token none
+//! listener's events. Take a range far from your own tokens. If they come from a counter that only grows, put the range
+//! below its first value: `Token(1)..Token(9)` for the client, and the counter from 9 on. The client logs a warning, once, for an event whose token none
 //! of its connections has ever had. Once a connection has had the token, nothing shows the mistake.
 //!
 //! **Two buffers.** Between two calls, bytes that were read may still be in the [`ReadBuf`]. Until they are taken, the

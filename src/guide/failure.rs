@@ -62,8 +62,10 @@
 //! # What a proxy answers
 //!
 //! If the response head was already passed on, there is no status left to choose. Break the HTTP connection, or reset
-//! the stream, so that the HTTP client sees a response cut short. An orderly end would make half a page look whole.
-//! Before that point, [`Failure::http_status`] decides:
+//! the stream, so that the HTTP client sees a response cut short. An orderly end would make half a page look whole: with
+//! chunks send no last chunk, over TLS no `close_notify`. Bytes in an output buffer of yours were not passed on yet: drop
+//! them and answer with a status, or send them before you break the connection. Before that point,
+//! [`Failure::http_status`] decides:
 //!
 //! ```
 //! use mio_fcgi::{Delivery, Failure, Phase, Report, RequestError, TimeoutKind};
@@ -171,7 +173,17 @@
 //!   the head, or be shorter than its own `Content-Length`.
 //! - A connection that is lost after the whole response does no harm to that response.
 //!
-//! [`cgi::Collector`](crate::cgi::Collector) decides by both, the output and the outcome:
+//! For a response that you pass on in pieces, decide at `End`:
+//!
+//! | head | body | outcome | the response is |
+//! |------|------|---------|-----------------|
+//! | none, or only a part | - | any | not there: answer with a status |
+//! | whole | as long as its `Content-Length`, or none may follow the head | any | whole |
+//! | whole | shorter or longer than its `Content-Length` | any | cut short |
+//! | whole, without a length | any | `Ok`, or [`Report::stdout_ended`](crate::Report::stdout_ended) | whole |
+//! | whole, without a length | any | `Err` otherwise | cut short |
+//!
+//! [`cgi::Collector`](crate::cgi::Collector) decides by these rules for a response that is held in memory:
 //!
 //! ```
 //! use mio_fcgi::cgi::{Collector, Completeness, ResponseError};

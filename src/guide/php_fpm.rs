@@ -11,7 +11,7 @@
 //! use mio_fcgi::{Config, Multiplex};
 //!
 //! let children = 24; // pm.max_children
-//! let spare = 4;     // children that no client counts, see below
+//! let spare = 4;     // children that no client counts, see below; 1 for a small pool
 //! let threads = 4;   // of this program, with a client each
 //!
 //! let mut config = Config::new("unix:/run/php/php8.2-fpm.sock".parse()?);

@@ -47,7 +47,7 @@ impl Client {
     /// A client that registers its sockets with `registry` under tokens of `tokens`, one for each connection.
     ///
     /// The embedder must not use any of these tokens. Take a range far from its own ones, such as
-    /// `Token(1 << 20)..Token((1 << 20) + 8)`.
+    /// `Token(1 << 20)..Token((1 << 20) + 8)`, or below them if they come from a counter that only grows.
     ///
     /// The host names among the servers are resolved here, which **blocks**. A name with N addresses counts as N
     /// servers.
@@ -246,6 +246,9 @@ impl Client {
     /// Stops the output events of a request until [`resume`](Self::resume). The socket is then not read. If other
     /// requests share the socket, it is read, and the output of this request is held within
     /// [`PauseBuffer`](crate::PauseBuffer). A stale handle is ignored. More at [`Engine::pause`].
+    ///
+    /// It takes effect at once: no output event follows, not even for bytes that were read already. So a buffer of yours
+    /// that is paused at a mark exceeds the mark by at most one event, which is no longer than the [`ReadBuf`].
     pub fn pause(&mut self, now: Instant, request: RequestHandle) {
         self.engine.pause(now, request);
     }

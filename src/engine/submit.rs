@@ -22,7 +22,7 @@ pub(super) fn seeker(request: &requests::Request) -> Seeker {
 }
 
 impl Engine {
-    /// Checks a request. A refused request is unchanged, except for a body that was read.
+    /// Checks a request. A reader of unknown length is read only when nothing else is left to refuse.
     pub(super) fn check(
         &mut self,
         now: Time,
@@ -47,12 +47,15 @@ impl Engine {
             });
         }
         request.check_streams()?;
-        let declared = request.params.content_length();
-        let stdin_len = Length::of("CONTENT_LENGTH", declared, &mut request.body, unknown)?;
-        let declared = request.params.data_length();
-        let data_len = Length::of("FCGI_DATA_LENGTH", declared, &mut request.data, unknown)?;
-        let added = stdin_len.pair_len() + data_len.pair_len();
+        let declared = (
+            request.params.content_length(),
+            request.params.data_length(),
+        );
+        let added = Length::check("CONTENT_LENGTH", declared.0, &request.body, unknown)?
+            + Length::check("FCGI_DATA_LENGTH", declared.1, &request.data, unknown)?;
         request.params.check(added, max_len, split)?;
+        let stdin_len = Length::of("CONTENT_LENGTH", declared.0, &mut request.body, unknown)?;
+        let data_len = Length::of("FCGI_DATA_LENGTH", declared.1, &mut request.data, unknown)?;
         let buffering = match unknown {
             UnknownLength::Buffer { limit } if stdin_len.len().is_none() => {
                 matches!(request.body.0, Content::Pushed { .. }).then_some(limit)

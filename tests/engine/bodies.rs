@@ -419,3 +419,33 @@ fn a_pushed_body_whose_length_is_known_is_not_collected() {
     bench.end(0);
     bench.finish();
 }
+
+/// The request comes back as it was, so that another client can have it: its reader has not been touched.
+#[test]
+fn nothing_is_read_of_a_body_whose_request_is_refused_for_another_reason() {
+    let with = |name: &str, value: String| {
+        let mut request = request().with_body(Body::reader(&b"body"[..], None));
+        request.params.push(name, value);
+        request
+    };
+    for (refused, why) in [
+        (with("LONG", "x".repeat(2_000)), "too large"),
+        (with("FCGI_DATA_LENGTH", "x".to_owned()), "no number"),
+        (with("FCGI_DATA_LENGTH", "5".to_owned()), "no data"),
+    ] {
+        let mut config = config(Multiplex::Off);
+        config.unknown_length = UnknownLength::Buffer { limit: 10 };
+        config.max_params_len = 1_000;
+        let mut bench = Bench::new(config);
+        let now = bench.now;
+        let refused = bench.engine.submit(now, refused, mio_fcgi::Tag(99));
+        let refused = refused.expect_err(why);
+        assert_eq!(refused.request.body.len(), None, "{}", refused.error);
+        let mut again = refused.request;
+        again.params = request().params;
+        bench.submit(again);
+        assert_eq!(content(&bench.sent(0), RecordType::Stdin, 1), b"body");
+        bench.end(0);
+        bench.finish();
+    }
+}

@@ -29,6 +29,36 @@ pub(crate) struct Checked {
 }
 
 impl Length {
+    /// Checks the length of a body against the parameter that declares it. Reads nothing. Returns the most bytes that the
+    /// pair to be added can have.
+    #[inline]
+    pub(crate) fn check(
+        name: &'static str,
+        declared: Declared,
+        body: &Body,
+        unknown: UnknownLength,
+    ) -> Result<usize, SubmitError> {
+        match (declared, body.len()) {
+            (Declared::Invalid, _) => Err(SubmitError::InvalidLength { name }),
+            (Declared::Bytes(declared), Some(actual)) if declared != actual => {
+                Err(SubmitError::LengthMismatch {
+                    name,
+                    declared,
+                    actual,
+                })
+            }
+            (Declared::Bytes(_), _) => Ok(0),
+            (Declared::Absent, Some(_)) if matches!(body.0, Content::Empty) => Ok(0),
+            (Declared::Absent, Some(len)) => Ok(pair_len(name, len)),
+            (Declared::Absent, None) => match unknown {
+                UnknownLength::Refuse => Err(SubmitError::LengthRequired),
+                UnknownLength::Buffer { limit } => Ok(pair_len(name, limit as u64)),
+                UnknownLength::Stream => Ok(0),
+            },
+        }
+    }
+
+    /// The length of a body that was [checked](Self::check). A reader of unknown length is read if it is to be buffered.
     #[inline]
     pub(crate) fn of(
         name: &'static str,
@@ -36,63 +66,26 @@ impl Length {
         body: &mut Body,
         unknown: UnknownLength,
     ) -> Result<Self, SubmitError> {
-        match (declared, &body.0) {
-            (Declared::Absent | Declared::Bytes(0), Content::Empty) => Ok(Self {
+        if let Declared::Bytes(declared) = declared {
+            return Ok(Self {
                 name,
-                len: Some(0),
+                len: Some(declared),
                 is_unstated: false,
-            }),
-            _ => Self::of_some(name, declared, body, unknown),
+            });
         }
-    }
-
-    /// Like [`of`](Self::of), when there is a body or a length is declared.
-    fn of_some(
-        name: &'static str,
-        declared: Declared,
-        body: &mut Body,
-        unknown: UnknownLength,
-    ) -> Result<Self, SubmitError> {
-        let declared = match declared {
-            Declared::Absent => None,
-            Declared::Bytes(bytes) => Some(bytes),
-            Declared::Invalid => return Err(SubmitError::InvalidLength { name }),
-        };
-        if body.len().is_none() && declared.is_none() {
-            match unknown {
-                UnknownLength::Refuse => return Err(SubmitError::LengthRequired),
-                UnknownLength::Buffer { limit } => buffer_reader(body, limit)?,
-                UnknownLength::Stream => {}
-            }
+        if let (None, UnknownLength::Buffer { limit }) = (body.len(), unknown) {
+            buffer_reader(body, limit)?;
         }
-        match (declared, body.len()) {
-            (Some(declared), Some(actual)) if declared != actual => {
-                Err(SubmitError::LengthMismatch {
-                    name,
-                    declared,
-                    actual,
-                })
-            }
-            (declared, actual) => Ok(Self {
-                name,
-                len: declared.or(actual),
-                is_unstated: declared.is_none()
-                    && actual.is_some()
-                    && !matches!(body.0, Content::Empty),
-            }),
-        }
+        let len = body.len();
+        Ok(Self {
+            name,
+            len,
+            is_unstated: len.is_some() && !matches!(body.0, Content::Empty),
+        })
     }
 
     pub(crate) fn len(self) -> Option<u64> {
         self.len
-    }
-
-    /// The length of the pair that has to be added, in bytes.
-    pub(crate) fn pair_len(self) -> usize {
-        match self.len.filter(|_| self.is_unstated) {
-            Some(len) => 2 + self.name.len() + 1 + len.checked_ilog10().unwrap_or(0) as usize,
-            None => 0,
-        }
     }
 
     /// Adds the parameter if it is missing.
@@ -101,6 +94,11 @@ impl Length {
             push_length(params, self.name, len);
         }
     }
+}
+
+/// The encoded length of a pair that declares a length.
+fn pair_len(name: &str, len: u64) -> usize {
+    2 + name.len() + 1 + len.checked_ilog10().unwrap_or(0) as usize
 }
 
 /// Reads a reader of unknown length into memory. A pushed body is buffered later.

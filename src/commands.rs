@@ -100,6 +100,10 @@ pub trait Commands: Sealed {
     /// Accepts no further request, and finishes those accepted until the deadline. See [`Engine::shutdown`].
     fn shutdown(&mut self, now: Instant, deadline: Option<Instant>);
 
+    /// Whether [`shutdown`](Self::shutdown) was called and is complete. See [`Engine::is_shut_down`].
+    #[must_use]
+    fn is_shut_down(&self) -> bool;
+
     /// Whether no request and no connection is left. See [`Engine::is_idle`].
     #[must_use]
     fn is_idle(&self) -> bool;
@@ -179,6 +183,10 @@ macro_rules! commands {
 
             fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {
                 Self::shutdown(self, now, deadline);
+            }
+
+            fn is_shut_down(&self) -> bool {
+                Self::is_shut_down(self)
             }
 
             fn is_idle(&self) -> bool {

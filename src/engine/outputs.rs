@@ -74,8 +74,19 @@ impl Engine {
     #[inline]
     #[must_use = "an event is not announced twice"]
     pub fn poll_pending<'b>(&mut self, scratch: &'b mut [u8]) -> Option<Event<&'b [u8]>> {
-        let event = self.next_event(scratch)?;
+        let Some(event) = self.next_event(scratch) else {
+            self.note_shutdown_seen();
+            return None;
+        };
         Some(event.into_event_at_front(scratch))
+    }
+
+    /// Ends the wake-up after a shutdown, which is there until the driver takes a turn after it.
+    #[inline]
+    pub(crate) fn note_shutdown_seen(&mut self) {
+        if !self.lifecycle.is_running() && self.is_stopped_now() {
+            self.lifecycle.stopped();
+        }
     }
 
     /// Like [`poll_pending`](Self::poll_pending). The bytes of an output event are at the front of `scratch`.
@@ -96,9 +107,6 @@ impl Engine {
             if let Some(event) = self.taken(kept) {
                 return Some(event);
             }
-        }
-        if self.is_stopped_now() {
-            self.lifecycle.stopped();
         }
         None
     }

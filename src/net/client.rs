@@ -161,6 +161,7 @@ impl Client {
         buf: &'b mut ReadBuf,
     ) -> Option<Event<&'b [u8]>> {
         buf.claim(&self.owner, self.reading.is_some());
+        self.engine.note_shutdown_seen();
         loop {
             if let Some(connection) = self.reading {
                 let mut input = buf.unread();
@@ -293,7 +294,7 @@ impl Client {
     }
 
     /// Whether [`shutdown`](Self::shutdown) was called and is complete: no request is left, and every socket is closed.
-    /// Look after each turn of the loop; [`timeout`](Self::timeout) is zero once when it becomes true.
+    /// Look after each turn of the loop; [`timeout`](Self::timeout) is zero for one more turn when it becomes true.
     #[must_use]
     pub fn is_shut_down(&self) -> bool {
         self.engine.is_shut_down()

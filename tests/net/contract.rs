@@ -332,3 +332,24 @@ fn whole_requests(bytes: &[u8]) -> Vec<u16> {
     assert_eq!(begun, ended);
     begun
 }
+
+/// A loop looks at the client where it likes: before it waits, or after. Neither waits for ever.
+#[test]
+fn a_shutdown_that_completes_in_a_turn_leaves_one_more_turn_without_a_wait() {
+    let demo = demo();
+    for connects_first in [true, false] {
+        let mut turns = Loop::plain(demo.address().clone());
+        if connects_first {
+            let (outcome, _) = turns.ask(get("/tag?tag=a"));
+            assert!(outcome.is_ok());
+        }
+        turns.client.shutdown(Instant::now(), None);
+        while !turns.client.is_shut_down() {
+            turns.turn(TIME_LIMIT);
+        }
+        assert_eq!(turns.client.timeout(Instant::now()), Some(Duration::ZERO));
+        turns.drain();
+        assert!(turns.client.is_shut_down());
+        assert_ne!(turns.client.timeout(Instant::now()), Some(Duration::ZERO));
+    }
+}

@@ -12,12 +12,13 @@ use crate::server::ServerId;
 /// runs, with [`Engine::set_limits`](crate::Engine::set_limits).
 ///
 /// # Fields and chains
-/// Every setting in this crate is a public field. The method `with_<field>` sets the field and returns the struct, so
+/// A setting in this crate is a public field, as a rule. The method `with_<field>` sets the field and returns the struct, so
 /// that calls can be chained. Where the field is an `Option<T>`, the method takes a `T`; in [`Config`], [`Limits`],
 /// [`Timeouts`] and [`Request`](crate::Request) it takes `None` as well.
 ///
 /// [`blocking::Call`](crate::blocking::Call) and [`cgi::Collector`](crate::cgi::Collector) have state of their own and
-/// no public fields. They only have `with_*` methods.
+/// no public fields, and so have `testkit`'s `Link` and `Quirks`. They only have `with_*` methods.
+/// [`ScriptMap::with_links_into`](crate::cgi::ScriptMap::with_links_into) can fail and has no field.
 ///
 /// ```
 /// use std::time::Duration;
@@ -73,10 +74,10 @@ pub struct Config {
     /// How many times a request may be sent again without a call by the embedder, for all reasons together. Default: 2;
     /// 0: no request is sent again. [`Request::retry`](crate::Request::retry) chooses the reasons.
     pub max_retries: u8,
-    /// How soon after the last byte of a request was sent the loss of its connection is taken for a stale connection,
-    /// which the application had closed before. A request that [`Request::retry`](crate::Request::retry) allows to be
-    /// sent again is sent again after a loss within this time, and fails after a later one. A request of which no byte
-    /// was sent is not subject to it. Default: 1 s; zero: never.
+    /// A connection that is lost this soon after the last byte of a request was sent counts as stale: the application had
+    /// closed it before the request arrived. A request that [`Request::retry`](crate::Request::retry) allows to be sent
+    /// again is sent again after a loss within this time, and fails after a later one. A request of which no byte was
+    /// sent can be sent again at any time. Default: 1 s; zero: never.
     pub stale_window: Duration,
     /// How much output is buffered for paused requests that share a connection, and what happens when the buffer is
     /// full. Default: [`PauseBuffer::default`].
@@ -343,7 +344,7 @@ pub enum RequestIds {
     /// unanswered. After one such answer, or three unanswered requests in a row, the server gets one request per
     /// connection. The request that was answered with the wrong ID fails with
     /// [`ProtocolError::OnlyIdOne`](crate::ProtocolError::OnlyIdOne) if it may not be sent again. Until the application
-    /// has answered another ID once, requests that may not be sent again get new connections, the first of them.
+    /// has answered another ID once, the first request that may not be sent again gets a new connection.
     #[default]
     Distinct,
     /// Every request has ID 1. For applications that know no other ID and are trusted to send nothing after the end of

@@ -22,8 +22,8 @@ pub enum ConfigError {
         /// The most servers that a client can hold.
         limit: usize,
     },
-    /// A server has an address that the system cannot use, such as a path that is too long for a Unix socket. Parsing
-    /// refuses such an address, so it was built from its parts.
+    /// A server has an address that the system cannot use, such as a path that is too long for a Unix socket. It occurs
+    /// only for an address that was not parsed.
     #[error("server {server}: {error}")]
     Address {
         /// The server with that address.

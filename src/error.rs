@@ -237,7 +237,7 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Buffering => "while its body was collected",
+            Self::Buffering => "while its body was buffered",
             Self::Queued => "before it had a connection",
             Self::Sending => "while it was sent",
             Self::Sent => "after it was sent, before any output",

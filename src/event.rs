@@ -84,7 +84,7 @@ pub enum EventKind<B> {
     /// `write_stdin` took fewer bytes than it was offered, and takes more now. Reported once for each time that the
     /// buffer was full, and never after `finish_stdin`.
     StdinReady,
-    /// The answer to `get_values`. The `End` of the question follows.
+    /// The answer to `get_values`. The `End` of this `get_values` follows.
     Values(ServerValues),
     /// The request has ended, completed or failed. This is its last event.
     End(Outcome),

@@ -50,14 +50,14 @@ pub enum GetValuesError {
         count: usize,
     },
     /// An earlier `get_values` for this server has not ended, and only one at a time is allowed. Wait for its `End`.
-    #[error("server {server} is being asked already: wait for the End event of that question")]
+    #[error("server {server} is being asked already: wait for the End event of that get_values")]
     InProgress {
         /// The server that is being asked.
         server: ServerId,
     },
-    /// The queue is full, and no connection can be opened for the question. Try later.
+    /// The queue is full, and no connection can be opened for it. Try later.
     #[error(
-        "the question would have to wait, and the queue is full: {limit} requests wait; try later, or raise max_queued_requests"
+        "get_values would have to wait, and the queue is full: {limit} requests wait; try later, or raise max_queued_requests"
     )]
     QueueFull {
         /// [`Limits::max_queued_requests`](crate::Limits::max_queued_requests).

@@ -18,7 +18,7 @@ impl Engine {
         let handle = self.connections[key as usize].handle(key);
         self.pending.close(handle, reason);
         // Only an embedder's probe can still report this error.
-        self.lose(now, key, reason, RequestError::Aborted);
+        self.release_lost(now, key, reason, RequestError::Aborted);
     }
 
     /// Step `Drain`: the connection takes no further request and closes once none is left.
@@ -137,7 +137,13 @@ impl Engine {
     }
 
     /// Removes a connection and fails or requeues the requests that are still on it.
-    pub(super) fn lose(&mut self, now: Time, key: u32, reason: CloseReason, error: RequestError) {
+    pub(super) fn release_lost(
+        &mut self,
+        now: Time,
+        key: u32,
+        reason: CloseReason,
+        error: RequestError,
+    ) {
         let connection = &mut self.connections[key as usize];
         let probe = connection.take_probe();
         let server = connection.server();
@@ -177,7 +183,7 @@ impl Engine {
             };
             self.server_failed(now, serial, failure);
         }
-        self.lose_requests(now, live, loss, &error);
+        self.release_lost_requests(now, live, loss, &error);
         if let Some(request) = probe {
             self.probe_failed(now, request, error);
         }
@@ -211,7 +217,13 @@ impl Engine {
     }
 
     /// Fails or requeues the requests on a lost connection, in the order in which they were sent.
-    fn lose_requests(&mut self, now: Time, live: Vec<u32>, loss: Loss, error: &RequestError) {
+    fn release_lost_requests(
+        &mut self,
+        now: Time,
+        live: Vec<u32>,
+        loss: Loss,
+        error: &RequestError,
+    ) {
         let (again, over): (Vec<u32>, Vec<u32>) = live.into_iter().partition(|key| {
             let request = &self.requests[*key];
             let cause = loss.cause(request.is_reused());

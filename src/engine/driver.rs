@@ -145,7 +145,7 @@ impl Engine {
                     | Disconnected::Shortage(kind) => ConnectionLostReason::Io(kind),
                     Disconnected::Eof | Disconnected::BacklogFull => ConnectionLostReason::Closed,
                 };
-                self.lose(now, key, reason, RequestError::ConnectionLost(lost));
+                self.release_lost(now, key, reason, RequestError::ConnectionLost(lost));
             }
             _ => {}
         }

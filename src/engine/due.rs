@@ -161,7 +161,7 @@ impl Engine {
                 let reason = CloseReason::ProbeDone;
                 self.pending.close(connection.handle(key), reason);
                 let error = RequestError::TimedOut(TimeoutKind::Probe);
-                self.lose(now, key, reason, error);
+                self.release_lost(now, key, reason, error);
                 return;
             }
             ConnectionDue::Idle

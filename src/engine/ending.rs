@@ -47,7 +47,7 @@ impl Engine {
     /// connection with one request at a time is not used again, since the application may take the remaining bytes for
     /// the next request.
     #[inline(always)]
-    pub(super) fn detach(&mut self, now: Time, key: u32, request_key: u32) {
+    pub(super) fn unassign(&mut self, now: Time, key: u32, request_key: u32) {
         let request = &mut self.requests[request_key];
         let State::Active { id, .. } = request.state() else {
             return;
@@ -58,11 +58,11 @@ impl Engine {
         if request.upload().is_sent(connection.transmitted()) {
             connection.release_id(id);
         } else {
-            self.detach_early(now, key, request_key, id);
+            self.unassign_early(now, key, request_key, id);
         }
     }
 
-    fn detach_early(&mut self, now: Time, key: u32, request_key: u32, id: u16) {
+    fn unassign_early(&mut self, now: Time, key: u32, request_key: u32, id: u16) {
         let connection = &mut self.connections[key as usize];
         connection.quarantine_id(id);
         let is_plain = connection.max_requests() == 1;

@@ -15,7 +15,8 @@ impl Engine {
         &self.config
     }
 
-    /// Whether [`poll_pending`](Self::poll_pending) or [`poll_action`](Self::poll_action) would return something.
+    /// Whether [`poll_pending`](Self::poll_pending) or [`poll_action`](Self::poll_action) would return something. Also true
+    /// after a shutdown is complete, until `poll_pending` is called once more.
     #[inline]
     #[must_use]
     pub fn has_output(&self) -> bool {

@@ -18,6 +18,7 @@
 //! * **Getters**: [`transmit`](Engine::transmit), [`wants_write`](Engine::wants_write),
 //!   [`wants_read`](Engine::wants_read), [`reads_first`](Engine::reads_first),
 //!   [`timeout`](Engine::timeout), [`deadline`](Engine::deadline), [`is_idle`](Engine::is_idle),
+//!   [`is_shut_down`](Engine::is_shut_down),
 //!   [`has_output`](Engine::has_output), [`stats`](Engine::stats).
 //!
 //! Methods may be called in any order. `now` may repeat or be late; an instant earlier than one passed before counts as

@@ -105,7 +105,7 @@ impl Engine {
                     report: request.report(now, transmitted),
                 };
                 self.pool.completed(server);
-                self.detach(now, key, request_key);
+                self.unassign(now, key, request_key);
                 let event = self.finish(request_key, Ok(completion));
                 self.release(now, key);
                 return event;
@@ -125,7 +125,7 @@ impl Engine {
         let is_retried = is_rejected
             && self.note_rejection(now, server, &failure.error)
             && self.may_retry_rejected(now, request_key);
-        self.detach(now, key, request_key);
+        self.unassign(now, key, request_key);
         if is_retried && self.requests.retry(now, request_key, transmitted, None) {
             // The connection is released first: the queue that it then sees does not include the request that has just
             // left it.
@@ -160,14 +160,14 @@ impl Engine {
 
     /// Output of a paused request was buffered. At a limit, either its connection is not read, or the request fails.
     fn kept(&mut self, now: Time, key: u32, request_key: u32, more: usize, in_all: usize) {
-        let stall = self.config.pause_buffer;
-        let is_full = in_all >= stall.per_request && self.requests[request_key].fill_output();
+        let limits = self.config.pause_buffer;
+        let is_full = in_all >= limits.per_request && self.requests[request_key].fill_output();
         let connection = &mut self.connections[key as usize];
         connection.note_kept(more, is_full);
-        let is_over = in_all > stall.per_request
-            || connection.buffered() > stall.per_connection
-            || self.requests.kept() > stall.per_client;
-        if is_over && connection.live() > 1 && stall.overflow == OverflowPolicy::FailRequest {
+        let is_over = in_all > limits.per_request
+            || connection.buffered() > limits.per_connection
+            || self.requests.kept() > limits.per_client;
+        if is_over && connection.live() > 1 && limits.overflow == OverflowPolicy::FailRequest {
             debug!("request {request_key}: {in_all} bytes kept while it was paused, given up");
             self.stop(
                 now,
@@ -254,7 +254,7 @@ impl Engine {
             _ => CloseReason::Protocol,
         };
         self.pending.close(handle, reason);
-        self.lose(now, key, reason, RequestError::Protocol(error));
+        self.release_lost(now, key, reason, RequestError::Protocol(error));
     }
 
     /// A read is used up. Freed IDs may be used again, and so may an idle connection that is at the end of a record. An

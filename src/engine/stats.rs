@@ -33,8 +33,8 @@ pub struct ConnectionGauges {
     pub probing: usize,
     /// Connections without a request, ready to be used.
     pub idle: usize,
-    /// Connections with requests, and connections without one where bytes of the last response are still expected or
-    /// unread.
+    /// Connections with requests. Also those without a request that still expect bytes of the last response, or have
+    /// unread ones.
     pub busy: usize,
     /// Connections with requests that take no further request.
     pub draining: usize,

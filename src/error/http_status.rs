@@ -3,12 +3,25 @@
 use super::{
     BodyError, ConnectError, Failure, Refused, RequestError, StdinError, SubmitError, TimeoutKind,
 };
+use crate::server::GetValuesError;
 
 impl Refused {
     /// The HTTP status to answer with, see [`SubmitError::http_status`].
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         self.error.http_status()
+    }
+}
+
+impl GetValuesError {
+    /// The HTTP status to answer with, if an HTTP request asked for the check: 500 for a server that the configuration does
+    /// not have, otherwise 503.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::NoSuchServer { .. } => 500,
+            Self::InProgress { .. } | Self::QueueFull { .. } | Self::ShuttingDown => 503,
+        }
     }
 }
 
@@ -60,8 +73,8 @@ impl RequestError {
     /// The HTTP status to answer with, if the head of the response has not been passed on yet; the
     /// [guide](crate::guide::failure#every-error) has a table.
     ///
-    /// 504 means that a time limit was exceeded. 503 means that the application or a queue is full, or that the client
-    /// was shut down: send it with `Retry-After`. 502 is any other fault of the application or the network. 400 is a
+    /// 504 means that a time limit other than `queue` was exceeded. 503 means that the application or a queue is full, or
+    /// that the client was shut down: send it with `Retry-After`. 502 is any other fault of the application or the network. 400 is a
     /// fault of the HTTP client, 500 a fault of this side. 499 is nginx's number for a client that closed its
     /// connection: it follows [`abort`](crate::Client::abort) and is for the log.
     #[must_use]

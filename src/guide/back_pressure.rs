@@ -12,11 +12,11 @@
 //! - *The request is alone on its connection:* the socket is not read any more. The system's buffers fill and the
 //!   application's writes block. Your program keeps only the rest of what the last read had brought.
 //! - *The connection is shared:* the socket has to be read for the other requests, so the paused request's output is
-//!   held in memory. [`PauseBuffer`] limits it per request, per connection and for the whole client. When a limit is
+//!   buffered in memory. [`PauseBuffer`] limits it per request, per connection and for the whole client. When a limit is
 //!   reached, [`OverflowPolicy`] decides: either the connection is not read, and the neighbours wait too, or the slow
 //!   request fails with [`RequestError::PauseBufferFull`](crate::RequestError::PauseBufferFull).
 //!
-//! After `resume`, go on with the loop. The held output comes first. Then the socket is read again, although mio does
+//! After `resume`, go on with the loop. The buffered output comes first. Then the socket is read again, although mio does
 //! not report it a second time. The same seen on an [`Engine`]:
 //!
 //! ```
@@ -42,13 +42,13 @@
 //! assert!(matches!(first.map(|event| event.kind), Some(EventKind::Stdout(b"one"))));
 //!
 //! engine.pause(now, request);
-//! assert_eq!(engine.poll_received(now, connection, &mut input), None); // "two" is held
+//! assert_eq!(engine.poll_received(now, connection, &mut input), None); // "two" is buffered
 //! assert!(!engine.wants_read(connection));
 //!
 //! engine.resume(now, request);
 //! let mut scratch = [0; 512];
-//! let held = engine.poll_pending(&mut scratch);
-//! assert!(matches!(held.map(|event| event.kind), Some(EventKind::Stderr(b"two"))));
+//! let buffered = engine.poll_pending(&mut scratch);
+//! assert!(matches!(buffered.map(|event| event.kind), Some(EventKind::Stderr(b"two"))));
 //! assert_eq!(engine.poll_action(), Some(Action::Read { connection }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -61,8 +61,8 @@
 //! HTTP client.
 //!
 //! **Events.** A paused request has no output, but it may have its `End`, for instance after [`abort`](Client::abort)
-//! or a time limit; output still held is then dropped. If the application itself ended the request, or the connection
-//! was lost, the held output comes before `End`.
+//! or a time limit; output still buffered is then dropped. If the application itself ended the request, or the connection
+//! was lost, the buffered output comes before `End`.
 //!
 //! **Neighbours.** New requests go to connections without a paused request, where there are any. With one request per
 //! connection, there are no neighbours.
@@ -140,7 +140,7 @@
 //! | bodies given as bytes | what you gave, until `End` comes, also after an abort | - |
 //! | pushed bodies | 64 KiB for each request | [`Config::stdin_high_water`] |
 //! | bodies of unknown length | the limit, for each request | [`UnknownLength::Buffer`](crate::UnknownLength::Buffer) |
-//! | held output | 64 KiB for a request, 1 MiB for a connection, 64 MiB in all; one read buffer for each connection may come on top | [`PauseBuffer`] |
+//! | buffered output | 64 KiB for a request, 1 MiB for a connection, 64 MiB in all; one read buffer for each connection may come on top | [`PauseBuffer`] |
 //! | parameters | 1 MiB for each request, queued ones too | [`Config::max_params_len`] |
 //! | memory kept for reuse | a few tens of MiB after a burst, as a rule far less | - |
 //! | the queue | 1,024 requests of less than 1 KiB each, their parameters and bodies; and the requests whose connection is being opened | [`Limits::max_queued_requests`] |

@@ -145,12 +145,12 @@
 //! A [`GetValuesError`] from [`get_values`](crate::Client::get_values) means that nothing was sent and that no `End`
 //! follows.
 //!
-//! | error | what to do |
-//! |-------|------------|
-//! | [`NoSuchServer`](GetValuesError::NoSuchServer) | a mistake in the program: count the servers of [`Client::config`](crate::Client::config), which has the resolved ones |
-//! | [`InProgress`](GetValuesError::InProgress) | wait for the `End` of the `get_values` that is under way |
-//! | [`QueueFull`](GetValuesError::QueueFull) | ask later: every connection is busy, and the queue is full |
-//! | [`ShuttingDown`](GetValuesError::ShuttingDown) | nothing |
+//! | error | answer | what to do |
+//! |-------|--------|------------|
+//! | [`NoSuchServer`](GetValuesError::NoSuchServer) | 500 | a mistake in the program: count the servers of [`Client::config`](crate::Client::config), which has the resolved ones |
+//! | [`InProgress`](GetValuesError::InProgress) | 503 | wait for the `End` of the `get_values` that is under way |
+//! | [`QueueFull`](GetValuesError::QueueFull) | 503 | ask later: every connection is busy, and the queue is full |
+//! | [`ShuttingDown`](GetValuesError::ShuttingDown) | 503 | nothing |
 //!
 //! # Refused bytes of a body
 //!

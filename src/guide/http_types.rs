@@ -34,16 +34,19 @@
 //!         .chain(authority)
 //!         .collect();
 //!     let (method, target) = (parts.method.as_str().as_bytes(), target.as_str().as_bytes());
-//!     let mut env = Env::new(method, target, fields.iter().copied(), script).with_remote(client);
-//!     env.https = is_tls;
-//!     env.protocol = match parts.version {
+//!     let protocol: &[u8] = match parts.version {
 //!         Version::HTTP_10 => b"HTTP/1.0",
 //!         Version::HTTP_2 => b"HTTP/2.0",
 //!         Version::HTTP_3 => b"HTTP/3.0",
 //!         _ => b"HTTP/1.1",
 //!     };
+//!     let env = Env::new(method, target, fields.iter().copied(), script)
+//!         .with_protocol(protocol)
+//!         .with_https(is_tls)
+//!         .with_remote(client);
 //!     let mut request = Request::responder().with_body(Body::bytes(body));
-//!     env.write_to(&mut request.params).map_err(|_| StatusCode::BAD_REQUEST)?;
+//!     env.write_to(&mut request.params)
+//!         .map_err(|error| StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST))?;
 //!     Ok(request)
 //! }
 //!
@@ -131,7 +134,7 @@
 //! let collect = |method: &Method, output: &[u8]| {
 //!     let mut collector = Collector::default().with_method(method.as_str());
 //!     collector.stdout(output)?;
-//!     // The outcome is that of `Event::End`.
+//!     // The outcome is that of `EventKind::End`.
 //!     Ok::<_, Box<dyn std::error::Error>>(collector.finish(Ok(Completion::new(0, Report::default())))?)
 //! };
 //! let response = to_http(&Method::GET, collect(&Method::GET, output)?)?;
@@ -161,9 +164,9 @@
 //! - *The reason phrase* has no place in `http::Response`. hyper takes one as an extension.
 //! - *HEAD:* tell the [`Collector`](cgi::Collector) the method. In pieces, drop what comes after the head where
 //!   [`has_body`](cgi::has_body) is false. A 205 has no content either: send it empty, whatever came.
-//! - *`Transfer-Encoding`* is hop-by-hop, so it is left out, but nobody has decoded the body: see
+//! - *`Transfer-Encoding`* is hop-by-hop, so it is left out, but the body is still encoded: see
 //!   [`Head::has_transfer_encoding`](cgi::Head::has_transfer_encoding).
-//! - *A response that is not whole* is no [`Response`](cgi::Response). In pieces, the status has left already when a failed
+//! - *A response that is not whole* is no [`Response`](cgi::Response). In pieces, the status was already sent when a failed
 //!   [`EventKind::End`] says so: end the HTTP response with an error, not as if it were complete.
 
 #[cfg(doc)]

@@ -24,13 +24,13 @@
 //! The client asks a server once, with `FCGI_GET_VALUES`, and only when the answer can help: when a request is queued
 //! because no further connection can be opened. Below that load it asks no server.
 //!
-//! - *When.* The question goes out on the next connection that becomes idle. That connection takes no request until the
-//!   answer has arrived. If none becomes idle, the question follows a small request without a body that has held its
-//!   connection for a second. No connection is opened for the question.
+//! - *When.* The probe is sent on the next connection that becomes idle. That connection takes no request until the
+//!   answer has arrived. If none becomes idle, the probe is sent after a small request without a body that has held its
+//!   connection for a second. No connection is opened for the probe.
 //! - *What counts as yes.* Only `FCGI_MPXS_CONNS=1`. An empty answer means no, and so does a closed connection. On a
 //!   connection without a request, so does no answer within [`Config::probe_timeout`].
 //! - *How long it holds.* Until the server has been down, because another program may listen there afterwards.
-//! - *The risk.* Some applications die of the question. After one connection was lost with it, the client never asks
+//! - *The risk.* Some applications crash when they are asked. After one connection was lost with it, the client never asks
 //!   that server again. A request on that connection is sent again where [`Retry`] allows it after a stale connection.
 //! - *Your own time.* [`get_values`](crate::Client::get_values) asks when you choose, and the client uses that answer
 //!   too.
@@ -87,7 +87,7 @@
 //!
 //! # What it costs
 //!
-//! - *Neighbours.* The bytes of all requests share one socket. The output of a paused request is held in memory, up to
+//! - *Neighbours.* The bytes of all requests share one socket. The output of a paused request is buffered in memory, up to
 //!   a limit. Then its neighbours wait, or it fails: see [`back_pressure`](super::back_pressure#a-slow-reader). The
 //!   client puts new requests on connections without a paused one, where there are any.
 //! - *The application's reader.* In Go, a handler that does not read its body blocks the whole connection, and with it

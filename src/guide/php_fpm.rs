@@ -90,7 +90,7 @@
 //! serving the connections they have, while new ones wait in the backlog, for as long as there is always a next
 //! request. When a new connection has waited that much longer for its first byte than requests do on average, the
 //! client closes an idle connection, or the next one that ends its request. Its child then accepts from the backlog. If
-//! all scripts are slow, none counts as starved, and their connections are kept.
+//! all scripts are slow, no connection is closed.
 //!
 //! # The settings of a pool and their counterparts
 //!
@@ -150,7 +150,7 @@
 //! # Bodies and parameters
 //!
 //! php-fpm reads `CONTENT_LENGTH` bytes of a body, and none without that parameter. So a body of unknown length has to
-//! be refused (a proxy answers 411) or collected first, see [`UnknownLength`](crate::UnknownLength). The client states
+//! be refused (a proxy answers 411) or buffered first, see [`UnknownLength`](crate::UnknownLength). The client states
 //! the length of every body it knows.
 //!
 //! If a body ends early, the child waits for the rest until the connection is closed. So a body that is too short ends

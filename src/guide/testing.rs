@@ -14,7 +14,7 @@
 //! use std::collections::HashMap;
 //! use std::time::{Duration, Instant};
 //! use mio_fcgi::testkit::{Quirks, Network, Behavior, Scripted};
-//! use mio_fcgi::{Commands, Config, Engine, Event, EventKind, Request, RequestError, ServerId, Tag};
+//! use mio_fcgi::{Commands, Config, Engine, Event, EventKind, Request, ServerId, Tag};
 //!
 //! /// The server under test. Answers browsers, which have numbers.
 //! #[derive(Default)]
@@ -34,8 +34,7 @@
 //!         if let EventKind::End(outcome) = event.kind {
 //!             let status = match outcome {
 //!                 Ok(_) => 200,
-//!                 Err(failure) if matches!(failure.error, RequestError::TimedOut(_)) => 504,
-//!                 Err(_) => 502,
+//!                 Err(failure) => failure.http_status(),
 //!             };
 //!             self.answers.insert(event.tag.0, status);
 //!         }

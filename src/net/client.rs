@@ -147,7 +147,7 @@ impl Client {
     ///
     /// Bytes already read come first, then what the engine has to report, then waiting writes. Then the next connection
     /// is read: at most one buffer, after which the connection goes to the back of the queue. When all connections had
-    /// their turn, those with more work have another one, in rounds. The last round is the one in which the bytes read
+    /// their turn, connections with more work get another turn, in rounds. The last round is the one in which the bytes read
     /// and written since the last `None` reach 16 buffers' worth. The remaining work makes [`timeout`](Self::timeout)
     /// zero and continues after the embedder has handled its own sockets.
     ///
@@ -238,14 +238,14 @@ impl Client {
         self.engine.finish_stdin(now, request)
     }
 
-    /// Ends a request early, in the way that the application notices. The request's `End` reports
+    /// Ends a request early: by closing its connection, or with `FCGI_ABORT_REQUEST` on a shared one. Its `End` reports
     /// [`RequestError::Aborted`](crate::RequestError::Aborted). A stale handle is ignored. More at [`Engine::abort`].
     pub fn abort(&mut self, now: Instant, request: RequestHandle) {
         self.engine.abort(now, request);
     }
 
     /// Stops the output events of a request until [`resume`](Self::resume). The socket is then not read. If other
-    /// requests share the socket, it is read, and the output of this request is held within
+    /// requests share the socket, it is read, and the output of this request is buffered within
     /// [`PauseBuffer`](crate::PauseBuffer). A stale handle is ignored. More at [`Engine::pause`].
     ///
     /// It takes effect at once: no output event follows, not even for bytes that were read already. So a buffer of yours
@@ -254,12 +254,13 @@ impl Client {
         self.engine.pause(now, request);
     }
 
-    /// Continues the output events of a paused request, with the held output first. A stale handle is ignored.
+    /// Continues the output events of a paused request, with the buffered output first. A stale handle is ignored.
     pub fn resume(&mut self, now: Instant, request: RequestHandle) {
         self.engine.resume(now, request);
     }
 
-    /// Asks a server what it says of itself: a health check that runs no script. [`EventKind::Values`](crate::EventKind::Values) and `End` follow.
+    /// Asks a server for its capabilities (`FCGI_GET_VALUES`): a health check that runs no script.
+    /// [`EventKind::Values`](crate::EventKind::Values) and `End` follow.
     /// `server` counts the resolved servers, see [`config`](Self::config). More at [`Engine::get_values`].
     ///
     /// # Errors
@@ -276,7 +277,7 @@ impl Client {
     /// Changes the limits. Idle connections above them are closed now, busy ones when they become idle.
     ///
     /// # Errors
-    /// As [`Limits::validate`], and [`ConfigError::TooFewTokens`]. Nothing is changed then.
+    /// The errors of [`Limits::validate`], and [`ConfigError::TooFewTokens`]. Nothing is changed then.
     pub fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError> {
         check_tokens(
             self.turns.tokens(),

@@ -200,7 +200,7 @@ impl Turns {
             Ok(false) => {}
             Err(error) => {
                 debug!("connection {index}: not connected, {error}");
-                self.lose(engine, now, handle, why_not_connected(&error));
+                self.report_lost(engine, now, handle, why_not_connected(&error));
             }
         }
     }
@@ -260,13 +260,13 @@ impl Turns {
                 return true;
             }
             Read::Nothing => engine.handle_drained(now, handle),
-            Read::End(why) => self.lose(engine, now, handle, why),
+            Read::End(why) => self.report_lost(engine, now, handle, why),
         }
         false
     }
 
     /// Reports to the engine that a connection has ended.
-    fn lose(
+    fn report_lost(
         &mut self,
         engine: &mut Engine,
         now: Instant,

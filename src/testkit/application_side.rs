@@ -162,7 +162,7 @@ impl ApplicationSide {
         self.tell(server, |application, replies| {
             application.closed(number, replies);
         });
-        self.medium.forget_if_over(number);
+        self.medium.remove_if_over(number);
     }
 
     /// Calls an application and carries out its replies.
@@ -194,7 +194,7 @@ impl ApplicationSide {
             self.medium
                 .appoint(at_application, Appointment::AtApplication(number));
             self.break_if_due(number);
-            self.medium.forget_if_over(number);
+            self.medium.remove_if_over(number);
         }
     }
 

@@ -385,14 +385,14 @@ impl ClientSide {
                     CloseKind::Fin => Disconnected::Eof,
                     CloseKind::Reset => Disconnected::Failed(io::ErrorKind::ConnectionReset),
                 };
-                self.lose(engine, number, handle, why);
+                self.report_lost(engine, number, handle, why);
                 Read::End
             }
             Found::Nothing { is_over } => {
                 medium.tally_mut().empty_read();
                 if is_over {
                     let why = Disconnected::Failed(io::ErrorKind::BrokenPipe);
-                    self.lose(engine, number, handle, why);
+                    self.report_lost(engine, number, handle, why);
                     return Read::End;
                 }
                 medium.note(format_args!("connection {number} is empty"));
@@ -436,7 +436,7 @@ impl ClientSide {
     }
 
     /// Ends a connection that was lost.
-    fn lose(
+    fn report_lost(
         &mut self,
         engine: &mut Engine,
         number: usize,

@@ -131,15 +131,15 @@ impl Connections {
 
     pub(super) fn close(&mut self, connection: usize, replies: &mut Replies) {
         replies.close(connection);
-        self.forget(connection, replies);
+        self.remove(connection, replies);
     }
 
     pub(super) fn reset(&mut self, connection: usize, replies: &mut Replies) {
         replies.reset(connection);
-        self.forget(connection, replies);
+        self.remove(connection, replies);
     }
 
-    fn forget(&mut self, connection: usize, replies: &mut Replies) {
+    fn remove(&mut self, connection: usize, replies: &mut Replies) {
         self.exchanges
             .retain(|_, exchange| exchange.connection() != connection);
         if let Some(own) = self.connections.remove(&connection)

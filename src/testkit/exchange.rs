@@ -261,7 +261,7 @@ impl Exchange {
     }
 
     /// Forgets the bytes of the body since its last empty record.
-    pub(super) fn forget_unended(&mut self) {
+    pub(super) fn drop_unended(&mut self) {
         self.received.stdin.truncate(self.ended_len);
     }
 

@@ -342,7 +342,7 @@ impl Pipe {
     pub(super) fn read(&mut self, now: Instant, len: usize, out: &mut Vec<u8>) -> Option<Instant> {
         let len = len.min(self.unread.len());
         out.extend(self.unread.drain(..len));
-        self.forget_arrivals(len);
+        self.drop_arrivals(len);
         self.take_off(now)
     }
 
@@ -353,7 +353,7 @@ impl Pipe {
         }
     }
 
-    fn forget_arrivals(&mut self, mut len: usize) {
+    fn drop_arrivals(&mut self, mut len: usize) {
         while let Some((_, arrived)) = self.arrivals.front_mut() {
             if *arrived > len {
                 *arrived -= len;

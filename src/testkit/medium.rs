@@ -157,10 +157,10 @@ impl Medium {
             self.by_index[index] = None;
         }
         self.appoint(arrival, Appointment::AtApplication(number));
-        self.forget_if_over(number);
+        self.remove_if_over(number);
     }
 
-    pub(super) fn forget_if_over(&mut self, number: usize) {
+    pub(super) fn remove_if_over(&mut self, number: usize) {
         if self
             .connection(number)
             .is_some_and(VirtualConnection::is_over)

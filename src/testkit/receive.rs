@@ -414,7 +414,7 @@ impl Receive {
         }
         if has_params || !empties {
             if empties {
-                exchange.forget_unended();
+                exchange.drop_unended();
             }
             exchange.cut_body();
             if let Some(own) = self.connections_mut().get_mut(connection) {

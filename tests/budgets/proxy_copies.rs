@@ -104,7 +104,7 @@ fn body() -> Vec<u8> {
 /// An outbox that is large enough for everything, as after earlier use.
 fn outbox(kept: &[u8]) -> Outbox {
     let mut outbox = Outbox::default();
-    outbox.lend(|| Some(Vec::with_capacity(2 * BODY_LEN)));
+    outbox.take_buffer(|| Some(Vec::with_capacity(2 * BODY_LEN)));
     outbox.tail().extend_from_slice(kept);
     outbox
 }

@@ -369,7 +369,7 @@ fn what_ended_a_connection_that_never_served_is_what_the_request_that_waits_fail
 }
 
 /// Whether a connection is opened for a request that may not be sent twice, although a connection that has served is
-/// idle. Before that, `lose` loses another connection that had served.
+/// idle. Before that, `lose` ends another connection that had served.
 fn keeps_off(lose: impl FnOnce(&mut Bench, mio_fcgi::ConnectionHandle)) -> bool {
     let mut hand = Bench::without_timeouts(Multiplex::Off, |config| {
         config.request_ids = RequestIds::AlwaysOne;

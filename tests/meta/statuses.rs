@@ -106,6 +106,9 @@ fn the_guide_answers_refused_requests_as_http_status_does() {
     for (error, _) in submissions() {
         tables.check(&[link("SubmitError", &error)], error.http_status());
     }
+    for (error, _) in questions() {
+        tables.check(&[link("GetValuesError", &error)], error.http_status());
+    }
     for (error, _) in pushes() {
         tables.check(&[link("StdinError", &error)], error.http_status());
     }

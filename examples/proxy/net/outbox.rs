@@ -33,7 +33,7 @@ impl Outbox {
     }
 
     /// Gives the outbox a spare buffer if it has no memory.
-    pub(crate) fn lend(&mut self, spare: impl FnOnce() -> Option<Vec<u8>>) {
+    pub(crate) fn take_buffer(&mut self, spare: impl FnOnce() -> Option<Vec<u8>>) {
         if self.bytes.capacity() == 0
             && let Some(spare) = spare()
         {

@@ -138,7 +138,7 @@ impl Socket {
 
     /// The buffer for bytes that are sent at the end of the turn.
     pub(crate) fn tail(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
-        self.out.lend(|| pool.take());
+        self.out.take_buffer(|| pool.take());
         self.out.tail()
     }
 
@@ -153,7 +153,7 @@ impl Socket {
             self.last_progress = now;
         }
         if !self.is_writable || self.out.len() + len <= MAX_BATCHED {
-            self.out.lend(|| pool.take());
+            self.out.take_buffer(|| pool.take());
             self.out.keep(&parts, 0);
             return;
         }

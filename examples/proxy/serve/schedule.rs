@@ -77,7 +77,7 @@ impl Schedule {
 
     /// Removes the timer of a client that is gone. Its key may still be in the lists: there it is skipped, or belongs
     /// to the next client that gets the key.
-    pub(crate) fn forget(&mut self, key: usize, marks: &mut Marks) {
+    pub(crate) fn remove(&mut self, key: usize, marks: &mut Marks) {
         self.timers.disarm(key, &mut marks.armed);
     }
 }

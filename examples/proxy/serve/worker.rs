@@ -306,7 +306,7 @@ impl Worker {
         connection.conclude(&mut self.cx);
         connection.give_back(&mut self.cx);
         if connection.is_gone() {
-            self.schedule.forget(key, marks);
+            self.schedule.remove(key, marks);
             self.cx.admission_mut().remove_client();
             // Dropping the socket closes it, and closing removes it from the poll.
             self.clients.remove(key);

@@ -85,7 +85,7 @@ fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
         ("requests", "failed", counters.failed),
         ("requests", "retries", counters.retries),
         ("requests", "reused", counters.reused),
-        ("bytes", "held", gauges(stats.bytes_buffered)),
+        ("bytes", "buffered", gauges(stats.bytes_buffered)),
         ("bytes", "sent", counters.bytes_sent),
         ("bytes", "received", counters.bytes_received),
         ("bytes", "protocol_errors", counters.protocol_errors),

@@ -130,7 +130,7 @@ impl Capabilities {
         }
     }
 
-    pub(super) fn forget_capacity(&mut self) {
+    pub(super) fn reset_capacity(&mut self) {
         self.max_conns = None;
         self.max_reqs = None;
     }
@@ -219,7 +219,7 @@ impl Capabilities {
         self.ids != KnownIds::Unknown || self.has_spared
     }
 
-    pub(super) fn forget_ids(&mut self) {
+    pub(super) fn reset_ids(&mut self) {
         self.ids = KnownIds::Unknown;
         self.unanswered_ids = 0;
         self.has_spared = false;

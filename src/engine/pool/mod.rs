@@ -169,12 +169,12 @@ impl Pool {
         let of = &mut self.servers[server];
         if of.health.connected() {
             // Another program may listen there now.
-            of.capabilities.forget_ids();
+            of.capabilities.reset_ids();
             if of.capabilities.may_be_probed_again()
                 && config.multiplex.is_auto()
                 && config.keep_connections
             {
-                of.capabilities.forget_capacity();
+                of.capabilities.reset_capacity();
                 self.set_multiplexing(server, Multiplexing::Unknown);
             }
         }

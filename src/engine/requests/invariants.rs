@@ -10,7 +10,7 @@ impl Requests {
         let queued = count(Request::is_queued);
         assert_eq!(self.queue.len(), queued, "requests in the queue");
         let buffering = count(|it| matches!(it.state(), State::Buffering { .. }));
-        assert_eq!(self.queue.buffering(), buffering, "bodies being collected");
+        assert_eq!(self.queue.buffering(), buffering, "bodies being buffered");
         let buffered: usize = self.iter().map(|(_, it)| it.output().buffered()).sum();
         assert_eq!(self.kept.len(), buffered, "bytes kept");
     }

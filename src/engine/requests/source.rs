@@ -29,7 +29,7 @@ enum Supply {
     },
     Pushed(Box<Pushed>),
     /// A pushed body that was finished before any byte of it was sent.
-    Collected(Vec<u8>),
+    Buffered(Vec<u8>),
 }
 
 /// Bytes pushed by the embedder and not yet sent.
@@ -94,7 +94,7 @@ impl Source {
         let left = match &self.supply {
             Supply::Empty => 0,
             Supply::Static(bytes) => bytes.len() as u64 - self.taken,
-            Supply::Bytes(bytes) | Supply::Collected(bytes) => bytes.len() as u64 - self.taken,
+            Supply::Bytes(bytes) | Supply::Buffered(bytes) => bytes.len() as u64 - self.taken,
             Supply::Shared(bytes) => bytes.len() as u64 - self.taken,
             Supply::Reader(_) | Supply::Seekable { .. } => return Ready::Reader,
             Supply::Pushed(pushed) => match pushed.total() - self.taken {
@@ -126,7 +126,7 @@ impl Source {
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> &[u8] {
         let (bytes, start) = match &self.supply {
             Supply::Static(bytes) => (*bytes, offset),
-            Supply::Bytes(bytes) | Supply::Collected(bytes) => (bytes.as_slice(), offset),
+            Supply::Bytes(bytes) | Supply::Buffered(bytes) => (bytes.as_slice(), offset),
             Supply::Shared(bytes) => (&bytes[..], offset),
             Supply::Pushed(pushed) => (&pushed.bytes[pushed.sent..], offset - pushed.offset),
             Supply::Empty | Supply::Reader(_) | Supply::Seekable { .. } => (&[][..], 0),
@@ -149,7 +149,7 @@ impl Source {
             | Supply::Bytes(_)
             | Supply::Shared(_)
             | Supply::Pushed(_)
-            | Supply::Collected(_) => {
+            | Supply::Buffered(_) => {
                 return Ok(0);
             }
         };
@@ -221,13 +221,13 @@ impl Source {
     }
 
     pub(crate) fn is_pushed(&self) -> bool {
-        matches!(self.supply, Supply::Pushed(_) | Supply::Collected(_))
+        matches!(self.supply, Supply::Pushed(_) | Supply::Buffered(_))
     }
 
     pub(crate) fn is_finished(&self) -> bool {
         match &self.supply {
             Supply::Pushed(pushed) => pushed.finished,
-            Supply::Collected(_) => true,
+            Supply::Buffered(_) => true,
             _ => false,
         }
     }
@@ -247,7 +247,7 @@ impl Source {
         if let Some(pushed) = self.pushed_mut() {
             let bytes = std::mem::take(&mut pushed.bytes);
             self.declared = Some(bytes.len() as u64);
-            self.supply = Supply::Collected(bytes);
+            self.supply = Supply::Buffered(bytes);
         }
     }
 
@@ -258,7 +258,7 @@ impl Source {
             | Supply::Static(_)
             | Supply::Bytes(_)
             | Supply::Shared(_)
-            | Supply::Collected(_)
+            | Supply::Buffered(_)
             | Supply::Seekable { .. } => true,
             Supply::Reader(_) | Supply::Pushed(_) => false,
         }
@@ -287,7 +287,7 @@ impl Source {
             | Supply::Static(_)
             | Supply::Bytes(_)
             | Supply::Shared(_)
-            | Supply::Collected(_)
+            | Supply::Buffered(_)
             | Supply::Seekable { .. } => return,
         }
         self.taken = 0;
@@ -300,7 +300,7 @@ impl Source {
             | Supply::Static(_)
             | Supply::Bytes(_)
             | Supply::Shared(_)
-            | Supply::Collected(_) => true,
+            | Supply::Buffered(_) => true,
             Supply::Reader(_) => self.taken == 0,
             Supply::Pushed(pushed) => pushed.offset == 0,
             Supply::Seekable { reader, origin } => {

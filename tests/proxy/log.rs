@@ -61,7 +61,8 @@ fn a_log_that_cannot_be_written_reports_lost_lines() {
     let counts = counts(&mut proxy, log);
     assert!(counts.lost > 6, "{counts:?}");
     assert_eq!(counts.whole + counts.lost, 20 + 6 + 1, "{counts:?}");
-    assert_eq!(counts.cut, 1);
+    // Of a batch, the FIFO took what fits. Lines that were written one by one end where a page of it does.
+    assert!(counts.cut <= 1, "{counts:?}");
 }
 
 /// Counts of log lines.

@@ -162,8 +162,8 @@ pub use config::{
 };
 pub use config_error::ConfigError;
 pub use engine::{
-    Action, CloseReason, ConnectionGauges, Counters, Disconnected, Engine, RequestGauges, Stats,
-    Transmit,
+    Action, CloseReason, ConnectionGauges, ConnectionInfo, ConnectionState, Counters, Disconnected,
+    Engine, RequestGauges, RequestInfo, RequestState, Stats, Transmit,
 };
 pub use error::{
     BodyError, ConnectError, ConnectionLostReason, Delivery, Failure, Phase, ProtocolError,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::server::ServerId;
 
-/// The figures of one request, in its `End` event whether the request completed or failed.
+/// The figures of one request: in its `End` event, whether the request completed or failed, and before that in
+/// [`RequestInfo`](crate::RequestInfo).
 ///
 /// Those of a `get_values` hold the server and the times only: its record and the answer are not counted as bytes of a
 /// request.
@@ -114,7 +115,7 @@ impl Timings {
         self.last_byte.map(Elapsed::duration)
     }
 
-    /// When the request ended.
+    /// When the request ended. In [`RequestInfo`](crate::RequestInfo): the time until now.
     #[must_use]
     pub fn total(&self) -> Duration {
         self.total.duration()

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::{self, Connection, State, Transmit};
+use super::connection::{self, Connection, Transmit};
+use super::listing::ConnectionState;
 use super::requests::State as RequestState;
 use super::{ConnectionGauges, Engine, RequestGauges, Stats};
 use crate::config::Config;
@@ -124,14 +125,14 @@ impl Engine {
         self.check_invariants();
         let mut connections = ConnectionGauges::default();
         for (_, connection) in &self.connections {
-            let is_idle = connection.is_idle();
-            *match connection.state() {
-                State::Connecting { .. } | State::Redialing { .. } => &mut connections.connecting,
-                State::Probing(_) => &mut connections.probing,
-                State::Open if is_idle && connection.has_own_probe() => &mut connections.probing,
-                State::Open if is_idle && connection.is_clean() => &mut connections.idle,
-                State::Open => &mut connections.busy,
-                State::Draining => &mut connections.draining,
+            *match connection.listed_state() {
+                ConnectionState::Connecting | ConnectionState::Redialing => {
+                    &mut connections.connecting
+                }
+                ConnectionState::Probing => &mut connections.probing,
+                ConnectionState::Idle => &mut connections.idle,
+                ConnectionState::Busy => &mut connections.busy,
+                ConnectionState::Draining => &mut connections.draining,
             } += 1;
         }
         let mut requests = RequestGauges::default();

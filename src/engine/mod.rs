@@ -19,7 +19,8 @@
 //!   [`wants_read`](Engine::wants_read), [`reads_first`](Engine::reads_first),
 //!   [`timeout`](Engine::timeout), [`deadline`](Engine::deadline), [`is_idle`](Engine::is_idle),
 //!   [`is_shut_down`](Engine::is_shut_down),
-//!   [`has_output`](Engine::has_output), [`stats`](Engine::stats).
+//!   [`has_output`](Engine::has_output), [`stats`](Engine::stats), [`requests`](Engine::requests),
+//!   [`connections`](Engine::connections).
 //!
 //! Methods may be called in any order. `now` may repeat or be late; an instant earlier than one passed before counts as
 //! that one. The same calls with the same instants give the same outputs.
@@ -128,6 +129,7 @@ mod getters;
 #[cfg(debug_assertions)]
 mod invariants;
 mod lifecycle;
+mod listing;
 mod opening;
 mod outputs;
 mod pending;
@@ -150,6 +152,7 @@ mod timers;
 pub use action::{Action, Disconnected};
 pub use close_reason::CloseReason;
 pub use connection::Transmit;
+pub use listing::{ConnectionInfo, ConnectionState, RequestInfo, RequestState};
 pub(crate) use raw_event::RawEvent;
 pub use stats::{ConnectionGauges, Counters, RequestGauges, Stats};
 

@@ -11,7 +11,7 @@ use super::read_buf::{Owner, ReadBuf};
 use super::turns::Turns;
 use crate::config::{Config, Limits};
 use crate::config_error::ConfigError;
-use crate::engine::{Engine, Stats};
+use crate::engine::{ConnectionInfo, Engine, RequestInfo, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{ConnectionHandle, Event, RequestHandle, Tag};
 use crate::request::Request;
@@ -311,6 +311,16 @@ impl Client {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
+    }
+
+    /// The requests that are present, one item each. More at [`Engine::requests`].
+    pub fn requests(&self, now: Instant) -> impl Iterator<Item = RequestInfo> + '_ {
+        self.engine.requests(now)
+    }
+
+    /// The connections that are present, one item each. More at [`Engine::connections`].
+    pub fn connections(&self, now: Instant) -> impl Iterator<Item = ConnectionInfo> + '_ {
+        self.engine.connections(now)
     }
 
     /// The configuration, with the servers resolved and the current limits.

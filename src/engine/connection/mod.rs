@@ -10,6 +10,7 @@
 mod budget;
 mod fill;
 mod ids;
+mod listing;
 mod outbox;
 mod probe;
 mod receive;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::request::Request;
 use super::state::State;
 use crate::config::Config;
+use crate::engine::listing::RequestState;
 use crate::engine::time::Time;
 use crate::error::{ConnectError, TimeoutKind};
 use crate::report::{Elapsed, Timings};
@@ -92,6 +93,27 @@ impl Clock {
 
     pub(super) fn sent(&self) -> Option<Time> {
         self.sent
+    }
+
+    pub(super) fn last_byte(&self) -> Option<Time> {
+        self.last_byte
+    }
+
+    /// When a state began, as far as the events tell.
+    pub(super) fn entered(&self, state: RequestState) -> Time {
+        let at = match state {
+            RequestState::Buffering | RequestState::Queued => None,
+            RequestState::Sending | RequestState::Aborting => self.assigned,
+            RequestState::Sent => self.sent.or(self.assigned),
+            RequestState::Receiving | RequestState::Draining => self.first_byte.or(self.last_byte),
+        };
+        at.unwrap_or(self.queued)
+    }
+
+    /// The last of the events.
+    pub(super) fn last_event(&self) -> Time {
+        let events = [self.assigned, self.sent, self.last_byte];
+        events.into_iter().flatten().fold(self.queued, Time::max)
     }
 
     /// Whether a record has come.

@@ -13,6 +13,7 @@ mod clock;
 mod invariants;
 mod kept;
 mod length;
+mod listing;
 mod output;
 mod output_buffer;
 mod params_pool;

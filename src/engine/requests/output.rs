@@ -139,6 +139,11 @@ impl Output {
         self.buffer.get_or_insert_default().set_outcome(outcome);
     }
 
+    /// The outcome that is reported after the output.
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        self.buffer.as_ref()?.outcome()
+    }
+
     /// Notes that the buffer is full. Returns whether that is a change.
     pub(super) fn fill(&mut self) -> bool {
         !std::mem::replace(&mut self.is_full, true)

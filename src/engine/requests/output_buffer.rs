@@ -118,6 +118,10 @@ impl OutputBuffer {
         self.outcome = Some(outcome);
     }
 
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
     pub(super) fn into_outcome(self) -> Option<Outcome> {
         self.outcome
     }

@@ -424,8 +424,8 @@ impl Request {
 
     // --- reports ---
 
-    /// The phase for a failure report; `transmitted` is that of the request's connection, if it has one.
-    fn phase(&self, transmitted: u64) -> Phase {
+    /// The phase for a report; `transmitted` is that of the request's connection, if it has one.
+    pub(super) fn phase(&self, transmitted: u64) -> Phase {
         match self.state {
             State::Buffering { .. } => Phase::Buffering,
             State::Queued => Phase::Queued,

@@ -1,0 +1,45 @@
+//! A connection as an item of a list, for the embedder.
+
+use super::{Connection, Requests, State};
+use crate::engine::listing::{ConnectionInfo, ConnectionState};
+use crate::engine::time::Time;
+use crate::server::ServerId;
+
+impl Connection {
+    /// The state as the embedder sees it, in lists and in gauges.
+    pub(crate) fn listed_state(&self) -> ConnectionState {
+        let is_idle = self.is_idle();
+        match self.state {
+            State::Connecting { .. } => ConnectionState::Connecting,
+            State::Redialing { .. } => ConnectionState::Redialing,
+            State::Probing(_) => ConnectionState::Probing,
+            State::Open if is_idle && self.has_own_probe() => ConnectionState::Probing,
+            State::Open if is_idle && self.is_clean() => ConnectionState::Idle,
+            State::Open => ConnectionState::Busy,
+            State::Draining => ConnectionState::Draining,
+        }
+    }
+
+    pub(crate) fn info(&self, now: Time, key: u32, requests: &Requests) -> ConnectionInfo {
+        let received = self
+            .requests()
+            .filter_map(|it| requests[it].last_received());
+        let last = received.fold(self.last_activity(), Time::max);
+        ConnectionInfo {
+            connection: self.handle(key),
+            server: ServerId(self.server),
+            state: self.listed_state(),
+            age: now.saturating_duration_since(self.opened),
+            since_activity: now.saturating_duration_since(last),
+            requests: usize::from(self.live),
+            aborting: usize::from(self.aborting),
+            max_requests: self.max_requests as usize,
+            served: self.served,
+            bytes_sent: self.transmitted(),
+            bytes_unsent: self.unsent(),
+            bytes_buffered: self.buffered(),
+            is_read_blocked: self.is_read_blocked(),
+            close_reason: self.retire_reason,
+        }
+    }
+}

@@ -234,6 +234,41 @@
 //! runs to the end if it writes nothing. No application can be stopped in the middle of a database query. So after an
 //! abort, the client's limits have room for another connection before the process is free.
 //!
+//! # Which request hangs?
+//!
+//! A request that hangs has not failed yet, so no event shows it. [`requests`](crate::Client::requests) lists the
+//! requests that are present, [`connections`](crate::Client::connections) the connections. `Display` of each item is one
+//! line, for a status page or for the log when a signal comes. This logs the requests that have made no progress for
+//! some time:
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use mio_fcgi::Client;
+//!
+//! fn log_hanging(client: &Client, now: Instant, after: Duration) {
+//!     for request in client.requests(now).filter(|it| it.since_progress >= after) {
+//!         log::info!("{request}");
+//!     }
+//! }
+//! ```
+//!
+//! The state of a request says whom it waits for. The last column has the time limit that ends it in that state;
+//! [`Timeouts::total`](crate::Timeouts::total) ends a request in every state but the last.
+//!
+//! | the line says | the request waits for | time limit |
+//! |---------------|-----------------------|------------|
+//! | `buffering`; `sending`, `awaits its body` | you: the rest of its body, or the end of it | none |
+//! | `queued` | a connection. The lines of the connections show whether one is being opened, and what the others do. | `queue` |
+//! | `queued`, with an error of a connect | a server that can be connected to | `connect_retry_timeout` |
+//! | `sending` | an application that does not read, if the line of its connection has bytes that are `unsent` | `write` |
+//! | `awaiting output` | the script; or a process of the application, if all are busy and the connection is in the backlog | `first_byte` |
+//! | `receiving` | a script that stopped in the middle, or works on after its output | `between_bytes` |
+//! | `receiving`, `paused` | you: [`resume`](crate::Client::resume) | none |
+//! | `draining` | you: `resume`, or the events that are left | none |
+//! | `aborting` | the application, to end a request that has reported its `End` | `abort_grace` |
+//!
+//! The items hold no parameters: keep the URL of a request under its [`Tag`](crate::Tag).
+//!
 //! # What to log
 //!
 //! Log one line per failure: the tag, and the `Display` of the [`Failure`], of its phase and of its

@@ -12,6 +12,9 @@ mod figures;
 mod get_values;
 mod hand;
 mod harness;
+mod listing;
+#[path = "../sim/lists.rs"]
+mod lists;
 mod multiplexing;
 mod negotiation;
 mod params;

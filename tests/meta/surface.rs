@@ -11,11 +11,12 @@ use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, Record
 use mio_fcgi::{
     Action, Address, AddressError, Backoff, Body, BodyError, Client, CloseReason, Commands,
     Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle,
-    ConnectionLostReason, Counters, Delivery, Disconnected, Engine, Event, Failure, GetValuesError,
-    Limits, Multiplex, OverflowPolicy, OwnedEvent, Params, ParamsIter, PauseBuffer, Phase,
-    ProtocolError, ReadBuf, Report, Request, RequestError, RequestGauges, RequestHandle, Retry,
-    ServerId, ServerValues, SharedParams, Stats, StdinError, SubmitError, Tag, TimeoutKind,
-    Timeouts, Timings, Transmit, UnknownLength, blocking,
+    ConnectionInfo, ConnectionLostReason, ConnectionState, Counters, Delivery, Disconnected,
+    Engine, Event, Failure, GetValuesError, Limits, Multiplex, OverflowPolicy, OwnedEvent, Params,
+    ParamsIter, PauseBuffer, Phase, ProtocolError, ReadBuf, Report, Request, RequestError,
+    RequestGauges, RequestHandle, RequestInfo, RequestState, Retry, ServerId, ServerValues,
+    SharedParams, Stats, StdinError, SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit,
+    UnknownLength, blocking,
 };
 
 /// Calls a function for each type of a list.
@@ -37,6 +38,7 @@ fn values_and_errors_can_be_shared_among_threads() {
     each!(is_shared: Params, ParamsIter<'static>, SharedParams);
     each!(is_shared: Event<&'static [u8]>, OwnedEvent, Response, Incomplete, Script, ScriptMap);
     each!(is_shared: blocking::Call<'static>);
+    each!(is_shared: RequestInfo, ConnectionInfo);
     each!(is_shared: RequestHandle, ConnectionHandle, Tag, ServerId, Action, Disconnected);
 }
 
@@ -56,6 +58,7 @@ fn names_and_kinds_are_copied_compared_and_hashed() {
     fn is_key<T: Copy + Eq + Hash + Debug>() {}
     each!(is_key: Tag, ServerId, RequestHandle, ConnectionHandle, TimeoutKind, Delivery, Phase, CloseReason);
     each!(is_key: Retry, Role, RecordType, Completeness, cgi::ForbiddenReason, cgi::InvalidTarget);
+    each!(is_key: RequestState, ConnectionState);
     fn is_ordered<T: Ord>() {}
     each!(is_ordered: Tag, ServerId, RequestHandle, ConnectionHandle, Retry, Delivery, Phase);
     fn hashes<T: Eq + Hash>() {}
@@ -69,6 +72,7 @@ fn settings_and_figures_are_cloned_compared_and_shown() {
     each!(is_value: Report, Timings, Completion, ServerValues, Stats, Counters);
     each!(is_value: ConnectionGauges, RequestGauges, Action, Disconnected, Event<&'static [u8]>);
     each!(is_value: OwnedEvent, Params, SharedParams, Script, Resolution, Response, Interim);
+    each!(is_value: RequestInfo, ConnectionInfo);
     each!(is_value: HeadRules, FieldRules, ResponseLimits, Item<'static>);
     fn is_shown<T: Debug>() {}
     each!(is_shown: Client, Engine, ReadBuf, Request, Body, Collector, HeadParser, Head<'static>);

@@ -17,6 +17,7 @@ mod checks;
 mod draw;
 mod far;
 mod figures;
+mod lists;
 mod model;
 mod plan;
 mod regressions;

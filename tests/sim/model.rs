@@ -340,6 +340,7 @@ impl Model {
             }
         }
         let stats = engine.stats();
+        crate::lists::check(engine, now, &stats)?;
         let connections = stats.connections;
         let all = count(&stats);
         let counters = &stats.counters;

@@ -152,7 +152,9 @@ impl Model {
         let (stats, nothing) = (engine.stats(), Stats::default());
         let is_left = stats.bytes_buffered > 0
             || stats.connections != nothing.connections
-            || stats.requests != nothing.requests;
+            || stats.requests != nothing.requests
+            || engine.requests(now).next().is_some()
+            || engine.connections(now).next().is_some();
         if !engine.is_idle() || is_left {
             return Err(format!("not idle at the end: {stats:?}"));
         }

@@ -7,6 +7,7 @@ use crate::server::ServerId;
 
 impl Connection {
     /// The state as the embedder sees it, in lists and in gauges.
+    #[inline]
     pub(crate) fn listed_state(&self) -> ConnectionState {
         let is_idle = self.is_idle();
         match self.state {
@@ -20,10 +21,11 @@ impl Connection {
         }
     }
 
+    #[inline]
     pub(crate) fn info(&self, now: Time, key: u32, requests: &Requests) -> ConnectionInfo {
-        let received = self
-            .requests()
-            .filter_map(|it| requests[it].last_received());
+        // Stops after the last one: an idle connection may have a long list of free IDs.
+        let present = self.requests().take(usize::from(self.live));
+        let received = present.filter_map(|it| requests[it].last_received());
         let last = received.fold(self.last_activity(), Time::max);
         ConnectionInfo {
             connection: self.handle(key),

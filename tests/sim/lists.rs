@@ -1,0 +1,79 @@
+//! Checks of the lists of requests and connections: they agree with the gauges and with each other.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use mio_fcgi::{ConnectionState, Engine, RequestState, Stats};
+
+/// What must hold at any time. `stats` are the engine's.
+pub(crate) fn check(engine: &Engine, now: Instant, stats: &Stats) -> Result<(), String> {
+    let mut on = HashMap::new();
+    let (mut states, mut paused, mut buffered) = ([0; 5], 0, 0);
+    for it in engine.requests(now) {
+        states[match it.state {
+            RequestState::Buffering => 0,
+            RequestState::Queued => 1,
+            RequestState::Sending | RequestState::Sent | RequestState::Receiving => 2,
+            RequestState::Draining => 3,
+            RequestState::Aborting => 4,
+            other => return Err(format!("{other:?} has no gauge")),
+        }] += 1;
+        paused += usize::from(it.is_paused);
+        buffered += it.bytes_buffered;
+        if it.since_progress > it.time_in_state || it.time_in_state > it.age() {
+            return Err(format!("the times of {it:?} contradict each other"));
+        }
+        if let Some(connection) = it.connection {
+            let (requests, aborting) = on.entry(connection).or_insert((0, 0));
+            *requests += 1;
+            *aborting += usize::from(it.state == RequestState::Aborting);
+        }
+    }
+    let gauges = stats.requests;
+    let queued = gauges.queued + gauges.connecting;
+    let expected = [
+        gauges.buffering,
+        queued,
+        gauges.active,
+        gauges.draining,
+        gauges.aborting,
+    ];
+    if (states, paused, buffered) != (expected, gauges.paused, stats.bytes_buffered) {
+        return Err(format!(
+            "requests {states:?}, {paused} paused, {buffered} bytes beside {stats:?}"
+        ));
+    }
+    let mut states = [0; 5];
+    for it in engine.connections(now) {
+        states[match it.state {
+            ConnectionState::Connecting | ConnectionState::Redialing => 0,
+            ConnectionState::Probing => 1,
+            ConnectionState::Idle => 2,
+            ConnectionState::Busy => 3,
+            ConnectionState::Draining => 4,
+            other => return Err(format!("{other:?} has no gauge")),
+        }] += 1;
+        let listed = on.remove(&it.connection).unwrap_or_default();
+        if (it.requests, it.aborting) != listed {
+            return Err(format!("{listed:?} requests are on {it:?}"));
+        }
+        if it.since_activity > it.age {
+            return Err(format!("the times of {it:?} contradict each other"));
+        }
+    }
+    if !on.is_empty() {
+        return Err(format!("requests are on connections that are none: {on:?}"));
+    }
+    let gauges = stats.connections;
+    let expected = [
+        gauges.connecting,
+        gauges.probing,
+        gauges.idle,
+        gauges.busy,
+        gauges.draining,
+    ];
+    if states != expected {
+        return Err(format!("connections {states:?} beside {gauges:?}"));
+    }
+    Ok(())
+}

@@ -23,6 +23,11 @@ fn a_paused_answer_goes_on_to_its_end_when_it_is_resumed() {
         turns.run_for(Duration::from_millis(15));
         assert_eq!(turns.stdout(round).len(), received, "nothing while paused");
         assert_eq!(turns.client.stats().requests.paused, 1);
+        let now = Instant::now();
+        let listed: Vec<_> = turns.client.requests(now).collect();
+        assert!(matches!(&listed[..], [it] if it.request == request && it.is_paused));
+        let connections: Vec<_> = turns.client.connections(now).collect();
+        assert!(matches!(&connections[..], [it] if it.is_read_blocked && it.requests == 1));
         turns.client.resume(Instant::now(), request);
         turns.run_to_ends(round as usize + 1);
         assert!(turns.outcome(round).is_ok());

@@ -41,6 +41,19 @@ impl Listener {
         Err(failure)
     }
 
+    /// Takes a Unix socket that listens already.
+    ///
+    /// # Errors
+    /// The system's error; [`io::ErrorKind::InvalidInput`] for a socket without a name.
+    #[cfg(unix)]
+    pub fn from_unix(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let address = Address::try_from(socket.local_addr()?)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let socket = ListenerSocket::Unix(UnixListener::from_std(socket));
+        Ok(Self { socket, address })
+    }
+
     /// The address that the socket listens at.
     pub fn address(&self) -> &Address {
         &self.address

@@ -133,6 +133,7 @@
 //! [`responder`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/responder/
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
 
 mod address;
 pub mod blocking;

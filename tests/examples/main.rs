@@ -4,6 +4,7 @@
 
 #[path = "../../examples/responder/app.rs"]
 mod app;
+mod drivers;
 mod get;
 mod load;
 #[path = "../net/peer.rs"]

@@ -123,10 +123,13 @@
 //! - [`get`]: one request, as curl does for HTTP.
 //! - [`proxy`]: an HTTP/1.1 server in front of FastCGI applications, one loop per thread.
 //! - [`embed`]: the client in a mio loop with a listener of its own.
+//! - [`tokio`] and [`io_uring`]: the engine on sockets without mio, by readiness and by completion.
 //! - [`load`]: a load generator with latency percentiles.
 //! - [`responder`]: a FastCGI application on [`wire`].
 //!
 //! [`embed`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/embed.rs
+//! [`tokio`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/tokio.rs
+//! [`io_uring`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/io_uring.rs
 //! [`proxy`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/proxy/
 //! [`get`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/get/
 //! [`load`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/load/

@@ -8,7 +8,7 @@
 //! - [`failure`]: what each error means, what a proxy answers, whether to send the request again.
 //! - [`back_pressure`]: slow readers, slow writers, and how much memory they may cost.
 //! - [`http_types`]: from and to the requests and responses of the crate `http`.
-//! - [`without_mio`]: driving an [`Engine`](crate::Engine) yourself, here without any socket.
+//! - [`without_mio`]: driving an [`Engine`](crate::Engine) yourself: on tokio, on `io_uring`, without any socket.
 #![cfg_attr(
     feature = "testkit",
     doc = "- [`testing`]: testing your server without sockets and without waiting."

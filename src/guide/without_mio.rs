@@ -2,7 +2,8 @@
 //!
 //! If your program has no mio loop, [`Client`](crate::Client) is not for you, but the engine inside it is. The engine
 //! decides. Its driver moves the bytes, reports what became of the sockets, and passes the time in. `Client` has a
-//! driver for mio; every other driver has the same duties:
+//! driver for mio. Two examples are drivers for real sockets, to copy from: [`tokio`], by readiness, and [`io_uring`],
+//! by completion. Every driver has the same duties:
 //!
 //! 1. **Actions.** Take [`poll_action`](Engine::poll_action) until `None`, and carry out each action: connect, close,
 //!    write or read.
@@ -179,123 +180,13 @@
 //! twice and its connection has served others. On a new connection, [`Action::Flush`] may come before or after the
 //! selector's first report that the socket takes bytes. You may write at either: a write that would block does no harm.
 //!
-//! ```
-//! use std::io::{ErrorKind, Read, Write};
-//! use std::time::Instant;
-//! use mio_fcgi::{ConnectionHandle, Disconnected, Engine, Event, EventKind};
+//! The example [`tokio`] reports all, in this order: what is ready, before anything else is done; then, for each
+//! connection, one read and its bytes; then the writes. Three of its choices suit any selector:
 //!
-//! /// At each report of the selector. Does not touch the socket.
-//! fn handle_report(engine: &mut Engine, now: Instant, connection: ConnectionHandle, is_end: bool) {
-//!     if is_end {
-//!         engine.handle_read_closed(now, connection);
-//!     } else {
-//!         engine.handle_readable(now, connection);
-//!     }
-//! }
-//!
-//! /// After all reports of the selector: reads until the socket is empty.
-//! fn read(
-//!     engine: &mut Engine,
-//!     now: Instant,
-//!     connection: ConnectionHandle,
-//!     socket: &mut impl Read,
-//!     on_event: &mut dyn FnMut(&mut Engine, Event<&[u8]>),
-//! ) {
-//!     let mut buffer = [0; 16 * 1024];
-//!     while engine.wants_read(connection) || engine.reads_first(connection) {
-//!         match socket.read(&mut buffer) {
-//!             Ok(0) => return engine.handle_closed(now, connection, Disconnected::Eof),
-//!             Ok(len) => {
-//!                 engine.handle_readable(now, connection); // right with any selector
-//!                 let mut input = &buffer[..len];
-//!                 while let Some(event) = engine.poll_received(now, connection, &mut input) {
-//!                     on_event(engine, event); // it may give commands
-//!                 }
-//!             }
-//!             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-//!             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-//!                 return engine.handle_drained(now, connection);
-//!             }
-//!             Err(error) => {
-//!                 return engine.handle_closed(now, connection, Disconnected::Failed(error.kind()));
-//!             }
-//!         }
-//!     }
-//! }
-//!
-//! /// At [`Action::Flush`](mio_fcgi::Action::Flush), and when the socket takes more.
-//! fn write(
-//!     engine: &mut Engine,
-//!     now: Instant,
-//!     connection: ConnectionHandle,
-//!     socket: &mut (impl Read + Write),
-//!     on_event: &mut dyn FnMut(&mut Engine, Event<&[u8]>),
-//! ) {
-//!     if engine.reads_first(connection) {
-//!         read(engine, now, connection, socket, on_event);
-//!     }
-//!     loop {
-//!         let slices = engine.transmit(connection);
-//!         if slices.is_empty() {
-//!             return; // forgotten: its time limit has to end the request
-//!         }
-//!         match socket.write_vectored(&slices) {
-//!             Ok(len) if len > 0 => engine.handle_transmitted(now, connection, len),
-//!             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-//!             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-//!             failed => {
-//!                 // The application may have answered before it closed. So read first, then report the failure. What
-//!                 // is paused is not read here: a driver that keeps such answers reports the failure after them.
-//!                 let kind = failed.err().map_or(ErrorKind::WriteZero, |error| error.kind());
-//!                 read(engine, now, connection, socket, on_event);
-//!                 return engine.handle_closed(now, connection, Disconnected::Failed(kind));
-//!             }
-//!         }
-//!     }
-//! }
-//! # use std::io;
-//! # use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
-//! # use mio_fcgi::{Action, Config, Multiplex, Request, Tag};
-//! # #[derive(Default)]
-//! # struct Socket { arrived: Vec<u8>, left: Vec<u8> }
-//! # impl Read for Socket {
-//! #     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-//! #         let len = self.arrived.len().min(buffer.len());
-//! #         if len == 0 { return Err(ErrorKind::WouldBlock.into()); }
-//! #         buffer[..len].copy_from_slice(&self.arrived[..len]);
-//! #         self.arrived.drain(..len);
-//! #         Ok(len)
-//! #     }
-//! # }
-//! # impl Write for Socket {
-//! #     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> { self.left.write(bytes) }
-//! #     fn flush(&mut self) -> io::Result<()> { Ok(()) }
-//! # }
-//! # let mut config = Config::new("127.0.0.1:9000".parse()?);
-//! # config.multiplex = Multiplex::Off;
-//! # let mut engine = Engine::new(config)?;
-//! # let (now, mut socket, mut ends) = (Instant::now(), Socket::default(), 0);
-//! # engine.submit(now, Request::responder(), Tag(1))?;
-//! # let Some(Action::Connect { connection, .. }) = engine.poll_action() else { panic!() };
-//! # engine.handle_connected(now, connection);
-//! # // All on one connection: the last, which may not run twice, waits for a read.
-//! # for (id, next) in [(1, "GET"), (2, "POST"), (1, "")] {
-//! #     while engine.poll_action().is_some() {}
-//! #     assert_eq!(engine.reads_first(connection), next.is_empty());
-//! #     write(&mut engine, now, connection, &mut socket, &mut |_, _| panic!());
-//! #     assert_eq!(socket.left[..4], [1, 1, 0, id]);
-//! #     socket.left.clear();
-//! #     let protocol_status = ProtocolStatus::RequestComplete;
-//! #     wire::write_end_request(&mut socket.arrived, id.into(), EndRequest { app_status: 0, protocol_status });
-//! #     handle_report(&mut engine, now, connection, false);
-//! #     read(&mut engine, now, connection, &mut socket, &mut |_, event| {
-//! #         ends += usize::from(matches!(event.kind, EventKind::End(_)));
-//! #     });
-//! #     engine.submit(now, Request::responder().param("REQUEST_METHOD", next), Tag(2))?;
-//! # }
-//! # assert_eq!(ends, 3);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! - It takes no short read for an empty socket. It reads on, until a read would block.
+//! - It reads before it writes. That is the read that `reads_first` asks for.
+//! - When a write has failed, it looks at the socket again and reads to the end, and only then reports the failure. What
+//!   is paused is not read meanwhile.
 //!
 //! # On completions
 //!
@@ -316,15 +207,20 @@
 //! - **A failed write.** Do not report it at once. The application may have answered before it closed, so let the read
 //!   go on to its end. Report [`handle_closed`](Engine::handle_closed) when the read has found the end or failed.
 //!   Report it also when the read is still under way after all completions were taken: then nothing is left to read.
-//! - **[`Disconnected::BacklogFull`].** Report it for a connect that completes with `EAGAIN`. If the system holds the
-//!   connect until the backlog has room, there is nothing to report: [`Config::connect_timeout`] ends it with
-//!   [`Action::Close`].
+//! - **[`Disconnected::BacklogFull`].** Report it for a connect that completes with `EAGAIN`. `io_uring` does so if the
+//!   Unix socket is non-blocking while it connects. If the system holds the connect until the backlog has room, there is
+//!   nothing to report: [`Config::connect_timeout`] ends it with [`Action::Close`].
 //! - **Readiness.** Take all completions before you give a command and before
-//!   [`handle_timeout`](Engine::handle_timeout). Then either report nothing of the table above, or report these two. A
-//!   read that filled its buffer is [`handle_readable`](Engine::handle_readable), before its bytes are fed. A read that
-//!   is still under way after all completions were taken is [`handle_drained`](Engine::handle_drained), and that is
-//!   also the answer to `Action::Read` and to [`reads_first`](Engine::reads_first). If you report nothing, a request
-//!   may get a connection whose end is already in the socket, and only the request IDs protect it from late bytes.
+//!   [`handle_timeout`](Engine::handle_timeout). Then either report nothing of the table above, or all of this. A
+//!   read that has completed is [`handle_readable`](Engine::handle_readable), or
+//!   [`handle_read_closed`](Engine::handle_read_closed) if it found the end, before the bytes of any read are fed: an
+//!   event may lead to a command. A read that is still under way after all completions were taken is
+//!   [`handle_drained`](Engine::handle_drained), and that is also the answer to `Action::Read` and to
+//!   [`reads_first`](Engine::reads_first). After a read, submit the next one and look again at once, because a
+//!   connection takes no request until its socket was found empty. If you report nothing, a request may get a connection
+//!   whose end is already in the socket, and only the request IDs protect it from late bytes.
+//!
+//! The example [`io_uring`] does all this.
 //!
 //! An abort while a write is under way:
 //!
@@ -375,6 +271,9 @@
 //!   by yourself when the transport takes more.
 //! - **Reads.** [`Action::Read`] asks for a read now, because reading was held off and may go on, or because a time
 //!   limit is over. An edge-triggered selector does not report again what it reported before.
+//!
+//! [`tokio`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/tokio.rs
+//! [`io_uring`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/io_uring.rs
 
 #[cfg(doc)]
 use crate::{Action, Config, ConnectionHandle, Delivery, Disconnected, Engine, Timeouts};

@@ -63,6 +63,12 @@ impl HeadParser {
         &'h mut self,
         piece: &'c [u8],
     ) -> Result<Option<(Head<'h>, &'c [u8])>, HeadError> {
+        let taken = self.read(piece)?;
+        Ok(taken.map(|taken| (self.head(&piece[..taken]), &piece[taken..])))
+    }
+
+    /// As [`push`](Self::push). Returns how many bytes of the piece complete the head; [`head`](Self::head) returns it.
+    pub(super) fn read(&mut self, piece: &[u8]) -> Result<Option<usize>, HeadError> {
         match self.state {
             State::Failed(error) => return Err(error),
             _ if piece.is_empty() => return Ok(None),
@@ -78,23 +84,28 @@ impl HeadParser {
                 return Err(error);
             }
         };
-        let bytes = if self.buffer.is_empty() {
-            &piece[..taken]
-        } else {
-            &self.buffer
-        };
-        let head = Head {
-            bytes,
-            spans: &self.spans,
-            facts: &self.facts,
-        };
+        let head = self.head(&piece[..taken]);
         if head.is_interim() {
-            self.interim_len += bytes.len();
+            self.interim_len += head.encoded_len();
             self.state = State::Interim;
         } else {
             self.state = State::Done;
         }
-        Ok(Some((head, &piece[taken..])))
+        Ok(Some(taken))
+    }
+
+    /// The head that [`read`](Self::read) has completed with this part of a piece.
+    pub(super) fn head<'h>(&'h self, part: &'h [u8]) -> Head<'h> {
+        let bytes = if self.buffer.is_empty() {
+            part
+        } else {
+            &self.buffer
+        };
+        Head {
+            bytes,
+            spans: &self.spans,
+            facts: &self.facts,
+        }
     }
 
     /// Checks that the output may end here, which is after a final head.

@@ -68,7 +68,9 @@ impl ResponseError {
             | Self::Head(_)
             | Self::Truncated
             | Self::LengthMismatch { .. }
-            | Self::BodyTooLarge { .. } => 502,
+            | Self::BodyTooLarge { .. }
+            | Self::TransferEncoding
+            | Self::Chunked(_) => 502,
             Self::Failed(failure) => failure.http_status(),
         }
     }

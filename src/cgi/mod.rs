@@ -5,6 +5,7 @@
 //! - [`HeadParser`] reads the head of a response from pieces of any size.
 //! - [`Collector`] collects the output of one request into a [`Response`], and distinguishes a complete response from a
 //!   truncated one.
+//! - [`Reply`] passes the output of one request on to an HTTP/1 client as it arrives, framed for that client.
 //!
 //! # From request to response
 //!
@@ -102,9 +103,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The example `proxy` does the same piece by piece, for requests and responses of any size.
+//! For responses of any size, use a [`Reply`] in place of the collector, as the example `proxy` does.
 
 mod bytes;
+mod chunked;
 mod collector;
 mod env;
 mod env_error;
@@ -113,17 +115,27 @@ mod head;
 mod head_parser;
 mod http_status;
 mod path;
+mod reason;
 mod refusal;
+mod reply;
+mod reply_framing;
+mod reply_head;
+mod reply_progress;
 mod response;
 mod script;
 mod writer;
 
+pub use chunked::{ChunkedDecoder, ChunkedError, Decoded};
 pub use collector::{Collector, ResponseLimits, has_body};
 pub use env::{Env, site_params};
 pub use env_error::EnvError;
 pub use fields::{FieldRules, is_hop_by_hop, is_valid_host};
 pub use head::{Head, HeadError, HeadRules};
 pub use head_parser::HeadParser;
+pub use reason::reason_phrase;
 pub use refusal::{ForbiddenReason, InvalidTarget};
+pub use reply::{Reply, ReplyTo, Verdict};
+pub use reply_head::ReplyHead;
+pub use reply_progress::BodyPart;
 pub use response::{Completeness, Field, Incomplete, Interim, Response, ResponseError};
 pub use script::{Resolution, Script, ScriptMap};

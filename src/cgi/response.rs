@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::HeadError;
+use super::{ChunkedError, HeadError};
 use crate::error::Failure;
 use crate::event::Outcome;
 use crate::params::Params;
@@ -214,6 +214,16 @@ pub enum ResponseError {
         /// The value of `max_body`.
         limit: usize,
     },
+    /// The body has a compressed transfer coding, or is chunked twice. Only a [`Reply`](super::Reply) reports this.
+    #[error(
+        "the application's head states a Transfer-Encoding that cannot be removed: leave that field to the server"
+    )]
+    TransferEncoding,
+    /// The head states that the body is chunked, and it is not. Only a [`Reply`](super::Reply) reports this.
+    #[error(
+        "the application states Transfer-Encoding: chunked, but {0}: leave that field to the server"
+    )]
+    Chunked(#[from] ChunkedError),
     /// The request failed.
     #[error("the request failed: {0}")]
     Failed(Failure),

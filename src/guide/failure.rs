@@ -222,6 +222,8 @@
 //! | [`Truncated`](ResponseError::Truncated) | 502 | a process that died or was killed in the middle |
 //! | [`LengthMismatch`](ResponseError::LengthMismatch) | 502 | a bug of the application |
 //! | [`BodyTooLarge`](ResponseError::BodyTooLarge) | 502 | [`ResponseLimits`](crate::cgi::ResponseLimits), or pass the body on as it comes |
+//! | [`TransferEncoding`](ResponseError::TransferEncoding) | 502 | a script that compresses and says so in the wrong field |
+//! | [`Chunked`](ResponseError::Chunked) | 502 | a script that states `Transfer-Encoding: chunked` and chunks nothing |
 //! | [`Failed`](ResponseError::Failed) | that of the failure | the [`Failure`] inside |
 //!
 //! # After an abort

@@ -8,5 +8,7 @@ mod head;
 mod links;
 mod names;
 mod pieces;
+mod reply;
+mod reply_calls;
 mod response;
 mod script;

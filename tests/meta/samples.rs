@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::time::Instant;
 
-use mio_fcgi::cgi::{EnvError, HeadError, ResponseError};
+use mio_fcgi::cgi::{ChunkedError, EnvError, HeadError, ResponseError};
 use mio_fcgi::wire::{DecodeError, EncodeError, RecordType};
 use mio_fcgi::{
     AddressError, BodyError, Config, ConfigError, ConnectError, ConnectionLostReason, Delivery,
@@ -43,6 +43,7 @@ pub(crate) fn errors() -> Vec<Sample> {
         .chain(boxed(encodings))
         .chain(boxed(environments()))
         .chain(boxed(heads()))
+        .chain(boxed(chunks()))
         .chain(boxed(responses()))
         .chain(boxed(vec![(failure(), "safe to send again")]))
         .chain(boxed(vec![(refused(), "takes no further request")]))
@@ -335,6 +336,15 @@ pub(crate) fn heads() -> Vec<(HeadError, &'static str)> {
     ]
 }
 
+pub(crate) fn chunks() -> Vec<(ChunkedError, &'static str)> {
+    vec![
+        (ChunkedError::NoSize, ""),
+        (ChunkedError::SizeTooLarge, ""),
+        (ChunkedError::LineTooLong, ""),
+        (ChunkedError::Malformed, ""),
+    ]
+}
+
 pub(crate) fn responses() -> Vec<(ResponseError, &'static str)> {
     vec![
         (ResponseError::Empty, "stderr"),
@@ -349,6 +359,11 @@ pub(crate) fn responses() -> Vec<(ResponseError, &'static str)> {
         (
             ResponseError::BodyTooLarge { limit: 65_536 },
             "raise max_body",
+        ),
+        (ResponseError::TransferEncoding, "leave that field"),
+        (
+            ResponseError::Chunked(ChunkedError::NoSize),
+            "a chunk has no size",
         ),
         (ResponseError::Failed(failure()), "safe to send again"),
     ]

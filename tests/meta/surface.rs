@@ -4,8 +4,9 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use mio_fcgi::cgi::{
-    self, Collector, Completeness, EnvError, FieldRules, Head, HeadError, HeadParser, HeadRules,
-    Incomplete, Interim, Resolution, Response, ResponseError, ResponseLimits, Script, ScriptMap,
+    self, BodyPart, ChunkedDecoder, ChunkedError, Collector, Completeness, Decoded, EnvError,
+    FieldRules, Head, HeadError, HeadParser, HeadRules, Incomplete, Interim, Reply, ReplyHead,
+    ReplyTo, Resolution, Response, ResponseError, ResponseLimits, Script, ScriptMap, Verdict,
 };
 use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, RecordType, Role};
 use mio_fcgi::{
@@ -28,7 +29,7 @@ macro_rules! each {
 fn everything_can_move_to_another_thread() {
     fn is_send<T: Send>() {}
     each!(is_send: Client, Engine, ReadBuf, Request, Body, Params, Event<&'static [u8]>, OwnedEvent);
-    each!(is_send: Config, Stats, Transmit<'static>, Collector, HeadParser, ScriptMap, Demux);
+    each!(is_send: Config, Stats, Transmit<'static>, Collector, HeadParser, Reply, ReplyHead<'static>, ScriptMap, Demux);
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn errors_are_errors_that_can_be_cloned_and_compared() {
     fn is_error<T: std::error::Error + Clone + Eq + Send + Sync + 'static>() {}
     each!(is_error: AddressError, ConfigError, GetValuesError, SubmitError, StdinError, Failure, RequestError);
     each!(is_error: ConnectError, ConnectionLostReason, ProtocolError, BodyError, DecodeError, EncodeError);
-    each!(is_error: EnvError, HeadError, ResponseError, Incomplete);
+    each!(is_error: ChunkedError, EnvError, HeadError, ResponseError, Incomplete);
     // Holds an `io::Error`, which can be neither.
     fn is_plain_error<T: std::error::Error + Send + Sync + 'static>() {}
     each!(is_plain_error: blocking::CallError);
@@ -74,8 +75,10 @@ fn settings_and_figures_are_cloned_compared_and_shown() {
     each!(is_value: OwnedEvent, Params, SharedParams, Script, Resolution, Response, Interim);
     each!(is_value: RequestInfo, ConnectionInfo);
     each!(is_value: HeadRules, FieldRules, ResponseLimits, Item<'static>);
+    each!(is_value: ReplyTo, Verdict, BodyPart<'static>, Decoded<'static>);
     fn is_shown<T: Debug>() {}
     each!(is_shown: Client, Engine, ReadBuf, Request, Body, Collector, HeadParser, Head<'static>);
+    each!(is_shown: ChunkedDecoder, Reply, ReplyHead<'static>);
 }
 
 /// The values returned for each piece of output are small, since they are moved several times.

@@ -10,5 +10,6 @@ mod names;
 mod pieces;
 mod reply;
 mod reply_calls;
+mod reply_parsers;
 mod response;
 mod script;

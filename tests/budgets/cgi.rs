@@ -1,7 +1,7 @@
-//! Steady state allocates nothing: parameters from a request, heads from output.
+//! Steady state allocates nothing: parameters from a request, heads and whole responses from output.
 
-use mio_fcgi::Params;
-use mio_fcgi::cgi::{Env, HeadParser, Script, site_params};
+use mio_fcgi::cgi::{Env, HeadParser, Reply, ReplyTo, Script, Verdict, site_params};
+use mio_fcgi::{Completion, Params, Report};
 
 /// Allocations of the second call and all later ones.
 fn allocations(mut step: impl FnMut()) -> u64 {
@@ -110,5 +110,39 @@ fn heads_are_parsed_without_allocation() {
             }
         });
         assert_eq!((responses, counted), (101, 0), "pieces of {piece_len}");
+    }
+}
+
+#[test]
+fn replies_are_written_without_allocation() {
+    let interim = b"Status: 103\nLink: x\n\nStatus: 404 Not Found\r\nConnection: close\r\nSet-Cookie: a=b\r\n";
+    let plain = [&interim[..], b"\r\nbody"].concat();
+    let counted = [&interim[..], b"Content-Length: 4\r\n\r\nbody and more"].concat();
+    let chunked = [
+        &interim[..],
+        b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    ]
+    .concat();
+    let completed = Ok(Completion::new(0, Report::default()));
+    for output in [&plain, &counted, &chunked] {
+        for piece_len in [output.len(), 50, 7, 1] {
+            for http11 in [true, false] {
+                let to = ReplyTo::new().with_http11(http11);
+                let (mut reply, mut out) = (Reply::default(), Vec::new());
+                let counted = allocations(|| {
+                    out.clear();
+                    reply.begin(to);
+                    for mut piece in output.chunks(piece_len) {
+                        if let Some(head) = reply.head(&mut piece, &mut out) {
+                            head.with_defaults(&[("Server", "x")]).write(&mut out);
+                        }
+                        assert_eq!(reply.stdout(piece, &mut out), None);
+                    }
+                    let verdict = reply.end(&completed, &mut out);
+                    assert!(matches!(verdict, Some(Verdict::Keep | Verdict::Close)));
+                });
+                assert_eq!((reply.body_len(), counted), (4, 0), "{piece_len}, {http11}");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! CGI on both sides: what a request becomes, and what a response says.
 
+mod chunked;
 mod env;
 mod exchange;
 mod fields;

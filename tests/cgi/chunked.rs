@@ -1,0 +1,107 @@
+//! Chunked bodies, decoded from pieces.
+
+use mio_fcgi::cgi::{ChunkedDecoder, ChunkedError};
+
+/// The content, and the bytes after the body, if it is complete.
+type Decoded = Result<(Vec<u8>, Option<Vec<u8>>), ChunkedError>;
+
+fn decode<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Decoded {
+    let (mut decoder, mut content, mut after) = (ChunkedDecoder::default(), Vec::new(), Vec::new());
+    for piece in pieces {
+        let mut rest = piece;
+        while !rest.is_empty() && !decoder.is_done() {
+            let decoded = decoder.decode(rest)?;
+            assert!(decoded.used > 0);
+            content.extend_from_slice(decoded.content);
+            rest = &rest[decoded.used..];
+        }
+        after.extend_from_slice(rest);
+    }
+    Ok((content, decoder.is_done().then_some(after)))
+}
+
+#[track_caller]
+fn check(body: &str, expected: Decoded) {
+    let body = body.as_bytes();
+    assert_eq!(decode(std::iter::once(body)), expected);
+    assert_eq!(decode(body.chunks(1)), expected);
+    for at in 0..body.len() {
+        assert_eq!(decode([&body[..at], &body[at..]].into_iter()), expected);
+    }
+}
+
+#[track_caller]
+fn whole(body: &str, content: &str, after: &str) {
+    check(body, Ok((content.into(), Some(after.into()))));
+}
+
+#[test]
+fn chunks_are_joined_and_what_follows_is_left() {
+    whole("0\r\n\r\n", "", "");
+    whole("4\r\nbody\r\n0\r\n\r\n", "body", "");
+    whole("1\r\na\r\n2\r\nbc\r\n000\r\n\r\nGET /", "abc", "GET /");
+    whole("A\r\n0123456789\r\n0\r\n\r\n", "0123456789", "");
+    whole(
+        "00000000000000b\r\n\r\n0\r\n\r\n0\r\n\r\r\n0\r\n\r\n",
+        "\r\n0\r\n\r\n0\r\n\r",
+        "",
+    );
+}
+
+#[test]
+fn extensions_and_trailer_fields_are_dropped() {
+    whole(
+        "4;a=b;c=\"d e\"\r\nbody\r\n0;x\r\nX: y\r\nZ:\r\n\r\nrest",
+        "body",
+        "rest",
+    );
+}
+
+#[test]
+fn a_body_without_its_end_is_not_done() {
+    for len in 0.."4\r\nbody\r\n0\r\nX: y\r\n\r\n".len() {
+        let (content, after) = decode(std::iter::once(&b"4\r\nbody\r\n0\r\nX: y\r\n\r\n"[..len]))
+            .expect("valid so far");
+        assert_eq!((content.len(), after), (len.saturating_sub(3).min(4), None));
+    }
+}
+
+#[test]
+fn a_body_that_is_not_chunked_is_refused() {
+    for body in ["\r\n", "body", "-4\r\nbody\r\n", " 4\r\n", "<p>"] {
+        let expected = match body {
+            // A letter of a hexadecimal number, to begin with.
+            "body" => ChunkedError::Malformed,
+            _ => ChunkedError::NoSize,
+        };
+        check(body, Err(expected));
+    }
+    for body in [
+        "4\nbody\n",
+        "4 \r\nbody\r\n",
+        "0x4\r\nbody\r\n",
+        "4\r\nbodyx",
+        "4\r\nbody\n0\r\n",
+        "4;a\x01\r\n",
+        "0\r\n: y\r\n",
+        "0\r\nX y: z\r\n",
+        "0\r\n folded\r\n",
+        "0\r\nX: y\n",
+    ] {
+        check(body, Err(ChunkedError::Malformed));
+    }
+    check("1000000000000000\r\n", Err(ChunkedError::SizeTooLarge));
+    check("fffffffffffffff\r\nx", Ok((b"x".to_vec(), None)));
+}
+
+#[test]
+fn a_line_has_a_limit_and_so_has_the_trailer_section() {
+    let long = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(4096 - 4));
+    whole(&long, "a", "");
+    for body in [
+        format!("1;{}\r\n", "x".repeat(4096 - 3)),
+        format!("0\r\n{}", "X: y\r\n".repeat(700)),
+    ] {
+        check(&body, Err(ChunkedError::LineTooLong));
+    }
+}

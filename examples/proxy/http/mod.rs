@@ -1,6 +1,5 @@
-//! HTTP/1 itself: heads, chunks, framing, conditions. Nothing here knows sockets or FastCGI.
+//! HTTP/1 itself: heads and conditions. Nothing here knows sockets or FastCGI.
 
-pub(crate) mod chunked;
 pub(crate) mod conditional;
 pub(crate) mod head;
 pub(crate) mod request_reader;

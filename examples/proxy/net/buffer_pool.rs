@@ -1,8 +1,8 @@
 //! Buffers that are reused from request to request, so that a steady load allocates nothing.
 
-use mio_fcgi::cgi::HeadParser;
+use mio_fcgi::cgi::{Reply, ReplyTo};
 
-/// Unused buffers and head parsers.
+/// Unused buffers and replies.
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
     buffers: Vec<Vec<u8>>,
@@ -10,7 +10,7 @@ pub(crate) struct BufferPool {
         clippy::vec_box,
         reason = "they go from here to an exchange as they are"
     )]
-    parsers: Vec<Box<HeadParser>>,
+    replies: Vec<Box<Reply>>,
 }
 
 impl BufferPool {
@@ -26,19 +26,20 @@ impl BufferPool {
         }
     }
 
-    pub(crate) fn take_parser(&mut self) -> Box<HeadParser> {
-        self.parsers.pop().unwrap_or_default()
+    pub(crate) fn take_reply(&mut self, to: ReplyTo) -> Box<Reply> {
+        let mut reply = self.replies.pop().unwrap_or_default();
+        reply.begin(to);
+        reply
     }
 
-    pub(crate) fn give_back_parser(&mut self, mut parser: Box<HeadParser>) {
-        if self.parsers.len() < MAX_KEPT {
-            parser.clear();
-            self.parsers.push(parser);
+    pub(crate) fn give_back_reply(&mut self, reply: Box<Reply>) {
+        if self.replies.len() < MAX_KEPT {
+            self.replies.push(reply);
         }
     }
 }
 
-/// The most buffers that are kept, and the most parsers.
+/// The most buffers that are kept, and the most replies.
 const MAX_KEPT: usize = 64;
 /// Longer buffers are freed.
 const MAX_LEN: usize = 64 * 1024;

@@ -115,8 +115,8 @@ impl Outbox {
     }
 }
 
-/// A chunk has three parts: its size line, its bytes, its line end.
-const MAX_PARTS: usize = 3;
+/// A chunk has two parts, its bytes and its line end. Its size line is kept before them.
+const MAX_PARTS: usize = 2;
 
 fn each_unsent<'p>(parts: &[&'p [u8]], mut sent: usize, mut take: impl FnMut(&'p [u8])) {
     for part in parts {

@@ -143,7 +143,7 @@ impl Socket {
     }
 
     /// Sends a few bytes at the end of the turn, more of them at once. Keeps what the client does not take.
-    pub(crate) fn put(&mut self, now: Instant, parts: [&[u8]; 3], pool: &mut BufferPool) {
+    pub(crate) fn put(&mut self, now: Instant, parts: [&[u8]; 2], pool: &mut BufferPool) {
         if self.is_failed {
             return;
         }

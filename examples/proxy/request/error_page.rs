@@ -1,10 +1,10 @@
 //! The proxy's own error responses.
 
-use super::http::response_head;
+use mio_fcgi::cgi;
 
 /// The body of an error response.
 pub(crate) fn text(status: u16, why: &str) -> String {
-    format!("{status} {}: {why}\n", response_head::reason(status))
+    format!("{status} {}: {why}\n", cgi::reason_phrase(status))
 }
 
 /// The fields that a status requires.

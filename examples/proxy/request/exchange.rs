@@ -16,12 +16,11 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::cgi::HeadError;
+use mio_fcgi::cgi::{ReplyTo, Verdict};
 use mio_fcgi::{Outcome, Request, RequestHandle, Tag};
 
 use super::error_page;
 use super::http::head::Refusal;
-use super::http::response_head::Asked;
 use super::log::access_log::{LogEntry, Served};
 use super::net::socket::Socket;
 use super::response::{OwnBody, Phase, Response};
@@ -65,7 +64,7 @@ impl Exchange {
     pub(crate) fn open(
         cx: &mut Context,
         tag: Tag,
-        asked: Asked,
+        to: ReplyTo,
         upload: Upload,
         line: &[u8],
     ) -> Self {
@@ -73,7 +72,7 @@ impl Exchange {
             tag,
             request: None,
             upload,
-            response: Response::new(asked),
+            response: Response::new(to),
             is_paused: false,
             entry: cx.log_entry(line),
             submitted: None,
@@ -128,7 +127,7 @@ impl Exchange {
             Ok(handle) => {
                 self.request = Some(handle);
                 self.submitted = Some(now);
-                self.response.await_head(cx.buffers().take_parser());
+                self.response.await_head(cx);
             }
             Err(refused) => {
                 let error = refused.error;
@@ -177,11 +176,10 @@ impl Exchange {
 
     /// Handles output of the application.
     pub(crate) fn take_stdout(&mut self, cx: &mut Context, socket: &mut Socket, data: &[u8]) {
-        match self.response.push(cx, socket, data) {
-            Ok(true) => self.pause_if_full(cx, socket),
-            Ok(false) => {}
-            Err(error) => self.fail_bad_head(cx, socket, error),
+        if self.response.push(cx, socket, data) {
+            self.pause_if_full(cx, socket);
         }
+        self.settle_response(cx, socket);
     }
 
     fn pause_if_full(&mut self, cx: &mut Context, socket: &Socket) {
@@ -214,51 +212,39 @@ impl Exchange {
 
     /// The application's output is complete. What the application does after that does not concern the client.
     pub(crate) fn end_output(&mut self, cx: &mut Context, socket: &mut Socket) {
-        if self.response.phase() == Phase::Body {
-            self.complete(cx, socket);
-        }
+        self.response.end_output(cx, socket);
+        self.settle_response(cx, socket);
     }
 
     /// The application's request has ended.
     pub(crate) fn end_request(&mut self, cx: &mut Context, socket: &mut Socket, outcome: Outcome) {
         self.request = None;
-        match (outcome, self.response.phase()) {
-            (Ok(_), Phase::Body) => self.complete(cx, socket),
-            (Ok(_), Phase::Awaited) => {
-                let error = self.response.missing_head();
-                self.fail_bad_head(cx, socket, error);
-            }
-            (Err(failure), Phase::Awaited) => {
-                let status = failure.http_status();
-                cx.log_problem(format_args!("answered with {status}: {failure}"));
-                self.fail(cx, socket, status, "the application did not answer");
-            }
-            (Err(failure), Phase::Body) => {
-                cx.log_problem(format_args!("a response is cut short: {failure}"));
-                self.response.cut(socket);
-            }
-            (_, Phase::Unasked | Phase::File | Phase::Complete | Phase::Cut) => {}
-        }
+        self.response.end(cx, socket, &outcome);
+        self.settle_response(cx, socket);
     }
 
-    fn complete(&mut self, cx: &mut Context, socket: &mut Socket) {
-        self.application_time = self.time_since_submitted(cx.now());
-        self.response.complete(cx, socket);
+    /// Does what the verdict about the application's response asks for, once there is one.
+    fn settle_response(&mut self, cx: &mut Context, socket: &mut Socket) {
+        match self.response.take_verdict(cx, socket) {
+            None => {}
+            Some(Verdict::Keep | Verdict::Close) => {
+                self.application_time = self.time_since_submitted(cx.now());
+            }
+            Some(Verdict::NothingSent { status }) => {
+                let why = "the application did not answer, or not with a valid response";
+                self.fail(cx, socket, status, why);
+            }
+            Some(_) => {
+                if let Some(request) = self.request.take() {
+                    let now = cx.now();
+                    cx.fcgi().abort(now, request);
+                }
+            }
+        }
     }
 
     fn time_since_submitted(&self, now: Instant) -> Option<Duration> {
         self.submitted.map(|at| now.duration_since(at))
-    }
-
-    fn fail_bad_head(&mut self, cx: &mut Context, socket: &mut Socket, error: HeadError) {
-        let status = error.http_status();
-        cx.log_problem(format_args!("answered with {status}: {error}"));
-        self.fail(
-            cx,
-            socket,
-            status,
-            "the application's response has no valid head",
-        );
     }
 
     /// Responds with an error if nothing was sent yet, and aborts the application's request.

@@ -3,20 +3,21 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 
-use mio_fcgi::cgi::{HeadError, HeadParser};
+use mio_fcgi::Outcome;
+use mio_fcgi::cgi::{Reply, ReplyTo, Verdict};
 
-use super::http::response_head::{self, Asked, ChunkSize, Framing, LAST_CHUNK};
+use super::http::response_head;
 use super::net::socket::Socket;
 use super::site::context::Context;
 
 /// A response and its progress.
 #[derive(Debug)]
 pub(crate) struct Response {
-    asked: Asked,
+    to: ReplyTo,
     state: State,
-    /// 0: no head was written yet.
+    /// 0: no head was written yet. In [`State::Application`] the reply counts.
     status: u16,
-    /// Bytes of the body that were sent.
+    /// Bytes of the body that were sent. In [`State::Application`] the reply counts.
     body_len: u64,
 }
 
@@ -24,9 +25,8 @@ pub(crate) struct Response {
 enum State {
     /// The application was not asked yet.
     Unasked,
-    /// Nothing but interim heads was sent.
-    Awaited(Box<HeadParser>),
-    Body(Framing),
+    /// The application was asked.
+    Application(Box<Reply>),
     File {
         file: File,
         left: u64,
@@ -69,9 +69,9 @@ pub(crate) enum OwnBody<'a> {
 }
 
 impl Response {
-    pub(crate) fn new(asked: Asked) -> Self {
+    pub(crate) fn new(to: ReplyTo) -> Self {
         Self {
-            asked,
+            to,
             state: State::Unasked,
             status: 0,
             body_len: 0,
@@ -79,10 +79,10 @@ impl Response {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        match self.state {
+        match &self.state {
             State::Unasked => Phase::Unasked,
-            State::Awaited(_) => Phase::Awaited,
-            State::Body(_) => Phase::Body,
+            State::Application(reply) if reply.status().is_none() => Phase::Awaited,
+            State::Application(_) => Phase::Body,
             State::File { .. } => Phase::File,
             State::Complete => Phase::Complete,
             State::Cut => Phase::Cut,
@@ -91,143 +91,101 @@ impl Response {
 
     /// The status and the number of body bytes, for the log.
     pub(crate) fn sent(&self) -> (u16, u64) {
-        (self.status, self.body_len)
+        match &self.state {
+            State::Application(reply) => (reply.status().unwrap_or(self.status), reply.body_len()),
+            _ => (self.status, self.body_len),
+        }
     }
 
     /// Whether the connection can be kept after this response.
     pub(crate) fn keeps_alive(&self) -> bool {
-        self.asked.keeps_alive
+        self.to.keep_alive
     }
 
     /// Makes the connection end with this response.
     pub(crate) fn close_after(&mut self) {
-        self.asked.keeps_alive = false;
+        self.to.keep_alive = false;
     }
 
     /// The application was asked: its head is expected.
-    pub(crate) fn await_head(&mut self, parser: Box<HeadParser>) {
-        self.state = State::Awaited(parser);
+    pub(crate) fn await_head(&mut self, cx: &mut Context) {
+        self.state = State::Application(cx.buffers().take_reply(self.to));
     }
 
-    /// Passes output of the application on: heads, or parts of one, and the body. True if a part of the body was sent.
-    ///
-    /// # Errors
-    /// A head that cannot be parsed.
-    pub(crate) fn push(
-        &mut self,
-        cx: &mut Context,
-        socket: &mut Socket,
-        data: &[u8],
-    ) -> Result<bool, HeadError> {
-        let data = match self.state {
-            State::Awaited(_) => self.push_heads(cx, socket, data)?,
-            _ => data,
-        };
-        Ok(self.push_body(cx, socket, data))
-    }
-
-    /// Writes the heads. Returns the output after the final one.
-    fn push_heads<'d>(
-        &mut self,
-        cx: &mut Context,
-        socket: &mut Socket,
-        mut data: &'d [u8],
-    ) -> Result<&'d [u8], HeadError> {
-        let State::Awaited(parser) = &mut self.state else {
-            return Ok(data);
+    /// Passes output of the application on. True if a part of the body was sent.
+    pub(crate) fn push(&mut self, cx: &mut Context, socket: &mut Socket, data: &[u8]) -> bool {
+        let State::Application(reply) = &mut self.state else {
+            return false;
         };
         if socket.is_sent() {
             socket.note_progress(cx.now());
         }
-        let out = socket.tail(cx.buffers());
-        while let Some((head, rest)) = parser.push(data)? {
-            data = rest;
-            if head.is_interim() {
-                // The proxy itself has already sent `100 Continue` if the client expected it.
-                if self.asked.is_http11 && head.status() != 100 {
-                    response_head::write_interim(out, &head);
+        let mut rest = data;
+        if reply.status().is_none() {
+            if !cx.keeps_clients() {
+                reply.close_after();
+            }
+            let out = socket.tail(cx.buffers());
+            if let Some(head) = reply.head(&mut rest, out) {
+                let fields = [("Date", cx.http_date()), ("Server", response_head::SERVER)];
+                head.with_defaults(&fields).write(out);
+            }
+        }
+        let mut is_sent = false;
+        while let Some(part) = reply.body(&mut rest, socket.tail(cx.buffers())) {
+            socket.put(cx.now(), [part.data, part.suffix], cx.buffers());
+            is_sent = true;
+        }
+        is_sent
+    }
+
+    /// The application's output is complete.
+    pub(crate) fn end_output(&mut self, cx: &mut Context, socket: &mut Socket) {
+        if let State::Application(reply) = &mut self.state {
+            reply.stdout_end(start(cx, socket));
+        }
+    }
+
+    /// The application's request has ended.
+    pub(crate) fn end(&mut self, cx: &mut Context, socket: &mut Socket, outcome: &Outcome) {
+        if let State::Application(reply) = &mut self.state {
+            reply.end(outcome, start(cx, socket));
+        }
+    }
+
+    /// What became of the application's response, once that is known. Logs why it is not whole. Returns it once.
+    pub(crate) fn take_verdict(&mut self, cx: &mut Context, socket: &Socket) -> Option<Verdict> {
+        let State::Application(reply) = &self.state else {
+            return None;
+        };
+        let verdict = reply.verdict()?;
+        match (verdict, reply.error()) {
+            (Verdict::NothingSent { status }, Some(error)) => {
+                cx.log_problem(format_args!("answered with {status}: {error}"));
+            }
+            (_, Some(error)) => cx.log_problem(format_args!("a response is cut short: {error}")),
+            (_, None) => {}
+        }
+        match verdict {
+            Verdict::Keep => self.become_state(cx, State::Complete),
+            Verdict::Close => {
+                self.close_after();
+                self.become_state(cx, State::Complete);
+            }
+            Verdict::NothingSent { .. } => self.become_state(cx, State::Unasked),
+            verdict => {
+                if verdict == (Verdict::Cut { needs_reset: true }) {
+                    socket.reset_when_closed();
                 }
-                continue;
-            }
-            self.asked.keeps_alive &= cx.keeps_clients();
-            self.status = head.status();
-            let written = response_head::write_head(out, &head, self.asked, cx.http_date());
-            self.asked.keeps_alive = written.keeps_alive;
-            self.become_state(cx, State::Body(written.framing));
-            return Ok(data);
-        }
-        Ok(&[])
-    }
-
-    /// Sends a part of the body, framed for the client. False if no byte results from it.
-    fn push_body(&mut self, cx: &mut Context, socket: &mut Socket, data: &[u8]) -> bool {
-        let State::Body(framing) = &mut self.state else {
-            return false;
-        };
-        if data.is_empty() {
-            return false;
-        }
-        let len = match framing {
-            Framing::None => return false,
-            // Bytes beyond Content-Length are dropped: the client would take them for the next response.
-            Framing::Counted { left } => {
-                let len = usize::try_from(*left).map_or(data.len(), |left| left.min(data.len()));
-                *left -= len as u64;
-                len
-            }
-            Framing::Chunked | Framing::Close => data.len(),
-        };
-        self.body_len += len as u64;
-        if *framing == Framing::Chunked {
-            let size = ChunkSize::new(len);
-            socket.put(cx.now(), [size.line(), data, b"\r\n"], cx.buffers());
-        } else {
-            socket.put(cx.now(), [&data[..len], b"", b""], cx.buffers());
-        }
-        true
-    }
-
-    /// The application's output is complete. So is the response, unless it is shorter than declared: then it is cut.
-    pub(crate) fn complete(&mut self, cx: &mut Context, socket: &mut Socket) {
-        let State::Body(framing) = self.state else {
-            return;
-        };
-        match framing {
-            Framing::Counted { left: 1.. } => {
-                let what = format_args!("a response is shorter than its Content-Length");
-                cx.log_problem(what);
-                self.cut(socket);
-            }
-            Framing::Chunked => {
-                self.state = State::Complete;
-                socket.put(cx.now(), [LAST_CHUNK, b"", b""], cx.buffers());
-            }
-            Framing::None | Framing::Counted { left: 0 } | Framing::Close => {
-                self.state = State::Complete;
+                self.become_state(cx, State::Cut);
             }
         }
-    }
-
-    /// The error for output that ended before the end of its head.
-    pub(crate) fn missing_head(&self) -> HeadError {
-        match &self.state {
-            State::Awaited(parser) => parser.end().err().unwrap_or(HeadError::Missing),
-            _ => HeadError::Missing,
-        }
-    }
-
-    /// Ends the response early, so that the client notices that it is incomplete.
-    pub(crate) fn cut(&mut self, socket: &Socket) {
-        if matches!(self.state, State::Body(Framing::Close)) {
-            // The end of the connection would be the end of the body. Only a reset is different.
-            socket.reset_when_closed();
-        }
-        self.state = State::Cut;
+        Some(verdict)
     }
 
     /// The client is gone. `status` is logged if there is no status yet.
     pub(crate) fn abandon(&mut self, status: u16) {
-        if !matches!(self.state, State::Complete | State::Cut) && self.status == 0 {
+        if !matches!(self.state, State::Complete | State::Cut) && self.sent().0 == 0 {
             self.status = status;
         }
     }
@@ -257,20 +215,21 @@ impl Response {
             response_head::write_field(out, b"Content-Type", content_type.as_bytes());
             response_head::write_number(out, b"Content-Length", len);
         }
-        response_head::write_connection(out, self.asked.keeps_alive, self.asked.is_http11);
-        self.status = status;
+        response_head::write_connection(out, self.to);
+        let mut body_len = 0;
         let state = match body {
-            OwnBody::Text { text, .. } if !self.asked.is_head => {
+            OwnBody::Text { text, .. } if !self.to.head_only => {
                 out.extend_from_slice(text.as_bytes());
-                self.body_len = len;
+                body_len = len;
                 State::Complete
             }
-            OwnBody::File { file, len: 1.., .. } if !self.asked.is_head => {
+            OwnBody::File { file, len: 1.., .. } if !self.to.head_only => {
                 State::File { file, left: len }
             }
             OwnBody::None | OwnBody::Text { .. } | OwnBody::File { .. } => State::Complete,
         };
         self.become_state(cx, state);
+        (self.status, self.body_len) = (status, body_len);
     }
 
     /// Sends more of a file while the client takes it. True if the client could take more.
@@ -291,7 +250,7 @@ impl Response {
                 Ok(0) | Err(_) => {
                     let what = format_args!("a file is cut short: it shrank, or cannot be read");
                     cx.log_problem(what);
-                    self.cut(socket);
+                    self.state = State::Cut;
                     return false;
                 }
                 Ok(len) => len,
@@ -301,7 +260,7 @@ impl Response {
                 self.state = State::Complete;
             }
             self.body_len += len as u64;
-            socket.put(cx.now(), [&scratch[..len], b"", b""], cx.buffers());
+            socket.put(cx.now(), [&scratch[..len], b""], cx.buffers());
             if !socket.is_writable() {
                 return false;
             }
@@ -309,10 +268,11 @@ impl Response {
         true
     }
 
-    /// Changes the state and gives the parser back for reuse.
+    /// Changes the state and gives the reply back for reuse.
     fn become_state(&mut self, cx: &mut Context, state: State) {
-        if let State::Awaited(parser) = std::mem::replace(&mut self.state, state) {
-            cx.buffers().give_back_parser(parser);
+        (self.status, self.body_len) = self.sent();
+        if let State::Application(reply) = std::mem::replace(&mut self.state, state) {
+            cx.buffers().give_back_reply(reply);
         }
     }
 
@@ -320,6 +280,14 @@ impl Response {
     pub(crate) fn give_back(mut self, cx: &mut Context) {
         self.become_state(cx, State::Complete);
     }
+}
+
+/// The buffer for more of a response. The client's time limit starts now if there was nothing to send before.
+fn start<'s>(cx: &mut Context, socket: &'s mut Socket) -> &'s mut Vec<u8> {
+    if socket.is_sent() {
+        socket.note_progress(cx.now());
+    }
+    socket.tail(cx.buffers())
 }
 
 /// How often a file is read per turn.

@@ -1,12 +1,11 @@
 //! The start of a request: what it asks for, and who responds to it.
 
-use mio_fcgi::cgi::{Env, EnvError, FieldRules, ForbiddenReason, Resolution, Script};
+use mio_fcgi::cgi::{Env, EnvError, FieldRules, ForbiddenReason, ReplyTo, Resolution, Script};
 use mio_fcgi::{Body, Request};
 
 use super::error_page::TEXT;
 use super::exchange::Exchange;
 use super::http::head::{BodyLength, RequestHead};
-use super::http::response_head::Asked;
 use super::net::socket::Socket;
 use super::response::OwnBody;
 use super::site::context::Context;
@@ -14,12 +13,11 @@ use super::upload::Upload;
 use super::{file, status_page};
 
 /// What the response needs to know of the request.
-pub(crate) fn asked(cx: &Context, head: &RequestHead<'_, '_>) -> Asked {
-    Asked {
-        is_http11: head.is_http11,
-        is_head: head.method == "HEAD",
-        keeps_alive: head.keeps_alive && cx.keeps_clients(),
-    }
+pub(crate) fn reply_to(cx: &Context, head: &RequestHead<'_, '_>) -> ReplyTo {
+    ReplyTo::new()
+        .with_method(head.method)
+        .with_http11(head.is_http11)
+        .with_keep_alive(head.keeps_alive && cx.keeps_clients())
 }
 
 /// How to treat the body until an application is asked for: its unread rest decides whether the connection can be kept.

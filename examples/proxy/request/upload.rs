@@ -2,9 +2,9 @@
 
 use std::io;
 
+use mio_fcgi::cgi::{ChunkedDecoder, ChunkedError};
 use mio_fcgi::{Request, RequestHandle};
 
-use super::http::chunked::Chunked;
 use super::http::head::Refusal;
 use super::net::spool::Spool;
 use super::site::context::Context;
@@ -33,7 +33,7 @@ enum State {
 /// A request that is submitted once its body is complete.
 #[derive(Debug)]
 struct Collected {
-    chunked: Chunked,
+    chunked: ChunkedDecoder,
     spool: Spool,
     request: Request,
 }
@@ -69,7 +69,7 @@ impl Upload {
     /// A chunked body. The request is submitted when the body is complete.
     pub(crate) fn collected(request: Request) -> Self {
         Self(State::Collected(Box::new(Collected {
-            chunked: Chunked::new(),
+            chunked: ChunkedDecoder::default(),
             spool: Spool::default(),
             request,
         })))
@@ -232,6 +232,18 @@ fn within(left: u64, bytes: &[u8]) -> usize {
 impl From<Refusal> for NotTaken {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<ChunkedError> for NotTaken {
+    fn from(error: ChunkedError) -> Self {
+        let why = match error {
+            ChunkedError::NoSize => "a chunk has no size",
+            ChunkedError::SizeTooLarge => "a chunk's size is too large",
+            ChunkedError::LineTooLong => "a chunk's line or the trailer section is too long",
+            _ => "the chunked body is malformed",
+        };
+        Refusal { status: 400, why }.into()
     }
 }
 

@@ -4,11 +4,11 @@ use std::mem::MaybeUninit;
 use std::time::Instant;
 
 use mio::event::Event;
+use mio_fcgi::cgi::ReplyTo;
 use mio_fcgi::{Outcome, RequestHandle, Tag};
 
 use super::http::head::{self, FieldSpace, MAX_FIELDS, Refusal};
 use super::http::request_reader::{Found, RequestReader, request_line};
-use super::http::response_head::Asked;
 use super::net::outbox::MAX_BATCHED;
 use super::net::socket::Socket;
 use super::request::exchange::{Exchange, Over};
@@ -254,9 +254,9 @@ impl Connection {
         let mut space: FieldSpace<'_> = [MaybeUninit::uninit(); MAX_FIELDS];
         let taken = match head::parse(raw, &mut space) {
             Ok(head) => {
-                let asked = start::asked(cx, &head);
+                let to = start::reply_to(cx, &head);
                 let body = start::unwanted_body(&head);
-                let mut exchange = Exchange::open(cx, self.tag, asked, body, request_line(raw));
+                let mut exchange = Exchange::open(cx, self.tag, to, body, request_line(raw));
                 let socket = &mut self.socket;
                 let taken = start::start(&mut exchange, cx, socket, &head, following);
                 self.begin(exchange);
@@ -272,14 +272,12 @@ impl Connection {
 
     /// Responds to bytes that are not a request.
     fn refuse(&mut self, cx: &mut Context, bytes: &[u8], refusal: Refusal) {
-        let asked = Asked {
-            is_http11: true,
-            is_head: bytes.starts_with(b"HEAD "),
-            keeps_alive: false,
-        };
+        let to = ReplyTo::new()
+            .with_head_only(bytes.starts_with(b"HEAD "))
+            .with_keep_alive(false);
         // Where these bytes end is unknown, and more of them may be on their way.
         let upload = Upload::endless();
-        let mut exchange = Exchange::open(cx, self.tag, asked, upload, request_line(bytes));
+        let mut exchange = Exchange::open(cx, self.tag, to, upload, request_line(bytes));
         exchange.fail(cx, &mut self.socket, refusal.status, refusal.why);
         self.begin(exchange);
     }

@@ -3,14 +3,11 @@
 use std::mem::MaybeUninit;
 
 use mio_fcgi::Params;
-use mio_fcgi::cgi::{self, Env, FieldRules, Script};
+use mio_fcgi::cgi::{self, ChunkedDecoder, Env, FieldRules, Script};
 
 use super::choices::Choices;
-use chunked::Chunked;
-use head::{BodyLength, FieldSpace, MAX_FIELDS, MAX_HEAD, MAX_LINE, RequestHead};
+use head::{BodyLength, FieldSpace, MAX_FIELDS, MAX_HEAD, MAX_LINE, Refusal, RequestHead};
 
-#[path = "../../../examples/proxy/http/chunked.rs"]
-mod chunked;
 #[path = "../../../examples/proxy/http/head.rs"]
 mod head;
 
@@ -43,9 +40,16 @@ struct Served {
 }
 
 enum Stage {
-    Head { seen: usize },
-    Counted { left: u64 },
-    Chunked { decoder: Chunked, raw: Vec<u8> },
+    Head {
+        seen: usize,
+    },
+    Counted {
+        left: u64,
+    },
+    Chunked {
+        decoder: ChunkedDecoder,
+        raw: Vec<u8>,
+    },
 }
 
 fn serve<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Served {
@@ -92,7 +96,7 @@ fn advance(stage: &mut Stage, held: &[u8], served: &mut Served) -> usize {
                     BodyLength::Counted(0) => Stage::Head { seen: 0 },
                     BodyLength::Counted(left) => Stage::Counted { left },
                     BodyLength::Chunked => Stage::Chunked {
-                        decoder: Chunked::new(),
+                        decoder: ChunkedDecoder::default(),
                         raw: Vec::new(),
                     },
                 };
@@ -119,7 +123,9 @@ fn advance(stage: &mut Stage, held: &[u8], served: &mut Served) -> usize {
                 assert_eq!(joined(raw).as_ref(), Some(&*body_of(served)));
                 *stage = Stage::Head { seen: 0 };
             }
-            decoded.map(|decoded| decoded.used)
+            let why = "the body is not chunked";
+            let refusal = Refusal { status: 400, why };
+            decoded.map(|decoded| decoded.used).map_err(|_| refusal)
         }
     };
     result.unwrap_or_else(|refusal| {

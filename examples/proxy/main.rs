@@ -12,8 +12,7 @@
 //! 4. `request::exchange` holds a request and its response. `request::upload` passes the body on as fast as the
 //!    application takes it.
 //! 5. Output of the application reaches the worker as events. The worker passes each event to its connection.
-//!    `request::response` writes heads and frames bodies for the client; `net::outbox` keeps what the client does not
-//!    take.
+//!    `request::response` passes it on through a `cgi::Reply`; `net::outbox` keeps what the client does not take.
 //! 6. `log::access_log` writes a line. `Worker::settle` then starts the next request or `serve::teardown`.
 //!
 //! Calls go down that list, values come back up. What all requests share is passed along as `site::context`. Around the
@@ -26,7 +25,7 @@
 //! and `Listener::check`. Add pages of your own to `request::start`, beside the status page. `tests/proxy/embedded.rs`
 //! is such a server.
 //!
-//! Crates: mio, slab; httparse, memchr (heads); http, itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
+//! Crates: mio, slab; httparse, memchr (heads); itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
 //! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page); clap (the options).
 
 use std::io::{self, Write};

@@ -223,10 +223,16 @@ pub enum ResponseError {
     #[error(
         "the application states Transfer-Encoding: chunked, but {0}: leave that field to the server"
     )]
-    Chunked(#[from] ChunkedError),
+    Chunked(ChunkedError),
     /// The request failed.
     #[error("the request failed: {0}")]
     Failed(Failure),
+}
+
+impl From<ChunkedError> for ResponseError {
+    fn from(error: ChunkedError) -> Self {
+        Self::Chunked(error)
+    }
 }
 
 /// The reason alone; what was received is dropped.

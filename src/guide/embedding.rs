@@ -158,6 +158,86 @@
 //! The data is gone with the next `poll_event`. Copy what you need for longer, for instance with
 //! [`into_owned`](Event::into_owned).
 //!
+//! # A response to an HTTP client
+//!
+//! What does your client get, and what becomes of its connection? A [`cgi::Reply`](crate::cgi::Reply) knows: make one
+//! for each exchange, and pass it the events of the request. It appends the bytes of the response to a buffer of yours,
+//! and returns a [`Verdict`](crate::cgi::Verdict) at the end, or when the output turns out to be no response.
+//!
+//! ```
+//! use mio_fcgi::cgi::{Reply, ReplyTo, Verdict};
+//! use mio_fcgi::{Event, EventKind};
+//!
+//! /// A connection of yours, and its request.
+//! struct Exchange {
+//!     reply: Reply,
+//!     out: Vec<u8>, // write this to the socket, as far as it takes it
+//!     after_out: AfterOut,
+//! }
+//!
+//! /// What to do once the socket has taken all of `out`.
+//! #[derive(PartialEq)]
+//! enum AfterOut {
+//!     Wait,
+//!     ReadNextRequest,
+//!     Close,
+//!     Reset, // set SO_LINGER to 0, then close
+//! }
+//!
+//! fn on_event(exchange: &mut Exchange, event: &Event<&[u8]>) {
+//!     if let EventKind::Stderr(text) = event.kind {
+//!         eprintln!("{}", String::from_utf8_lossy(text));
+//!     }
+//!     let Some(mut verdict) = exchange.reply.on_event(event, &mut exchange.out) else {
+//!         return; // the verdict is still to come, or came before
+//!     };
+//!     if let Some(error) = exchange.reply.error() {
+//!         eprintln!("tag {}: {error}", event.tag.0);
+//!     }
+//!     if let Verdict::NothingSent { status } = verdict {
+//!         let page = format!("error {status}");
+//!         verdict = exchange.reply.answer(status, &[], page.as_bytes(), &mut exchange.out);
+//!     }
+//!     exchange.after_out = match verdict {
+//!         Verdict::Keep => AfterOut::ReadNextRequest,
+//!         Verdict::Cut { needs_reset: true } => AfterOut::Reset,
+//!         _ => AfterOut::Close,
+//!     };
+//! }
+//! # let request = mio_fcgi::Engine::new(mio_fcgi::Config::new("127.0.0.1:9000".parse()?))?
+//! #     .submit(std::time::Instant::now(), mio_fcgi::Request::responder(), mio_fcgi::Tag(0))?;
+//! # let event = |kind| Event::new(request, mio_fcgi::Tag(0), kind);
+//! # let end = || event(EventKind::End(Ok(mio_fcgi::Completion::new(0, mio_fcgi::Report::default()))));
+//!
+//! // Made when the head of a request was read:
+//! let reply = Reply::new(ReplyTo::new().with_method("GET").with_http11(false));
+//! let mut exchange = Exchange { reply, out: Vec::new(), after_out: AfterOut::Wait };
+//! # let stdout = event(EventKind::Stdout(&b"Content-Length: 4\n\nbody"[..]));
+//! # for event in [stdout, end()] {
+//! on_event(&mut exchange, &event); // for each event of its request
+//! # }
+//! # assert!(exchange.after_out == AfterOut::ReadNextRequest);
+//! # assert!(exchange.out.ends_with(b"\r\nConnection: keep-alive\r\n\r\nbody"));
+//! # exchange.reply.begin(ReplyTo::new());
+//! # exchange.out.clear();
+//! # on_event(&mut exchange, &end());
+//! # assert!(exchange.after_out == AfterOut::ReadNextRequest);
+//! # assert!(exchange.out.starts_with(b"HTTP/1.1 502 Bad Gateway\r\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - *To add fields, or to look at the head first* (a local redirect, `X-Accel-Redirect`): call
+//!   [`head`](crate::cgi::Reply::head) before the output is passed on.
+//! - *Without a copy of the body:* [`body`](crate::cgi::Reply::body) returns it in the slices it came in, for a vectored
+//!   write.
+//! - *If the client reads slowly*, `out` grows: [`pause`](Client::pause) the request while `out` is long.
+//! - *A verdict before `End`* that is not `Keep` or `Close` means that nothing useful follows:
+//!   [`abort`](Client::abort) the request. After `Keep` or `Close`, let the request end by itself, so that its
+//!   connection is used again; its events no longer concern the client.
+//! - *An answer that is complete before its request*, a HEAD for instance: the application may go on for ever. Look at
+//!   [`is_complete`](crate::cgi::Reply::is_complete) and [`discarded`](crate::cgi::Reply::discarded), and abort beyond
+//!   a limit.
+//!
 //! # What you must not assume
 //!
 //! - *That output comes in certain pieces.* An event holds what one read of the socket brought of one record. A

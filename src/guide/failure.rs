@@ -213,7 +213,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It can find these errors:
+//! It can find these errors, as a [`Reply`](crate::cgi::Reply) can:
 //!
 //! | error | answer | what to check |
 //! |-------|--------|---------------|

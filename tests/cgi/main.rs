@@ -6,6 +6,7 @@ mod exchange;
 mod fields;
 mod given;
 mod head;
+mod http_clients;
 mod links;
 mod names;
 mod pieces;

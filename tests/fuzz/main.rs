@@ -81,6 +81,11 @@ fn response_heads() {
 }
 
 #[test]
+fn responses_for_a_client() {
+    run("reply", entries::reply);
+}
+
+#[test]
 fn calls_of_the_engine() {
     run("calls", |input| {
         entries::calls(input);

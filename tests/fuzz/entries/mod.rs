@@ -13,6 +13,7 @@ mod head;
 mod http;
 mod params;
 mod received;
+mod reply;
 mod settings;
 
 pub use calls::calls;
@@ -21,3 +22,4 @@ pub use head::head;
 pub use http::http;
 pub use params::params;
 pub use received::received;
+pub use reply::reply;

@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
-use mio_fcgi::Params;
-use mio_fcgi::cgi::{Env, HeadParser, Script, site_params};
+use mio_fcgi::cgi::{Env, HeadParser, Reply, ReplyTo, Script, site_params};
+use mio_fcgi::{Completion, Outcome, Params, Report};
 
 /// A browser's fields.
 const FIELDS: [(&[u8], &[u8]); 9] = [
@@ -48,14 +48,39 @@ pub(crate) fn env() -> Box<dyn FnMut()> {
     })
 }
 
+/// A page of php-fpm's.
+const PAGE: &[u8] =
+    b"Status: 200 OK\r\nX-Powered-By: PHP/8.2.29\r\nExpires: Thu, 19 Nov 1981 08:52:00 GMT\r\n\
+    Cache-Control: no-store, no-cache, must-revalidate\r\nSet-Cookie: session=0123456789abcdef; path=/\r\n\
+    Content-Type: text/html; charset=UTF-8\r\nContent-Length: 16\r\n\r\nxxxxxxxxxxxxxxxx";
+
 /// The head that php-fpm sends for a page.
 pub(crate) fn head() -> Box<dyn FnMut()> {
-    let bytes = b"Status: 200 OK\r\nX-Powered-By: PHP/8.2.29\r\nExpires: Thu, 19 Nov 1981 08:52:00 GMT\r\n\
-        Cache-Control: no-store, no-cache, must-revalidate\r\nSet-Cookie: session=0123456789abcdef; path=/\r\n\
-        Content-Type: text/html; charset=UTF-8\r\nContent-Length: 16\r\n\r\nxxxxxxxxxxxxxxxx";
     let mut parser = HeadParser::default();
     Box::new(move || {
-        let complete = parser.push(black_box(bytes)).expect("a good head");
+        let complete = parser.push(black_box(PAGE)).expect("a good head");
         black_box(&complete);
+    })
+}
+
+/// The same page, from output to the bytes for a client.
+pub(crate) fn reply() -> Box<dyn FnMut()> {
+    let mut reply = Reply::default();
+    let mut out = Vec::new();
+    let outcome: Outcome = Ok(Completion::new(0, Report::default()));
+    Box::new(move || {
+        out.clear();
+        reply.begin(ReplyTo::new());
+        let mut piece = black_box(PAGE);
+        let fields = [
+            ("Date", "Thu, 19 Nov 1981 08:52:00 GMT"),
+            ("Server", "mio-fcgi"),
+        ];
+        if let Some(head) = reply.head(&mut piece, &mut out) {
+            head.with_defaults(&fields).write(&mut out);
+        }
+        reply.stdout(piece, &mut out);
+        black_box(reply.end(&outcome, &mut out));
+        black_box(&out);
     })
 }

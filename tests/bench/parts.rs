@@ -39,6 +39,7 @@ pub(crate) fn all() -> impl Iterator<Item = Part> {
         part("engine, 1 MiB down", download, 200),
         part("cgi, an HTTP request to params", cgi::env, 10_000),
         part("cgi, a response head", cgi::head, 10_000),
+        part("cgi, a response to a client", cgi::reply, 10_000),
     ];
     #[cfg(unix)]
     let over_sockets = [

@@ -10,8 +10,8 @@ use crate::settings::settings;
 /// Collects the events of one request into a [`Response`].
 ///
 /// Memory is bounded by [`ResponseLimits`], which the collector is made with. Its own `with_*` methods may follow at any
-/// time, also after output was taken. To pass output on without holding it, use a [`HeadParser`] and forward the
-/// body as it arrives.
+/// time, also after output was taken. To pass output on without holding it, use a [`Reply`](super::Reply), or a
+/// [`HeadParser`] if the client does not speak HTTP/1.
 ///
 /// ```
 /// use mio_fcgi::cgi::Collector;

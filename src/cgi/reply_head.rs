@@ -192,8 +192,11 @@ fn has_field(head: &Head<'_>, name: &[u8]) -> bool {
 fn is_connection_option(head: &Head<'_>, name: &[u8]) -> bool {
     let mut fields = head.fields();
     fields.any(|(other, value)| {
-        let mut options = value.split(|byte| *byte == b',');
+        let mut options = value.split(|byte| *byte == b',').take(MAX_OPTIONS);
         other.eq_ignore_ascii_case(b"connection")
             && options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name))
     })
 }
+
+/// The most options of a `Connection` field that are looked at: each is compared with each field.
+const MAX_OPTIONS: usize = 32;

@@ -50,7 +50,7 @@ fn it_tells_a_script_that_is_not_there_or_breaks() {
         nowhere.stderr,
         format!(
             "Primary script unknown\n\
-             get: {}: the application answered 404 Not Found; it was to run /nowhere/x.php\n",
+             get: {}: the application answered 404 Not Found; it was asked to run /nowhere/x.php\n",
             fpm.listen()
         )
     );

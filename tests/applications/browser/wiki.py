@@ -70,12 +70,12 @@ def look(session):
     """), "the picture")
     assert size == [WIDTH, HEIGHT], size
     session.picture("wiki-page")
-    bytes = session.run_async("""
+    served = session.run_async("""
         const done = arguments[arguments.length - 1];
         fetch("/lib/exe/fetch.php?media=noise.png").then(answer => answer.arrayBuffer())
           .then(bytes => done(Array.from(new Uint8Array(bytes))));
     """)
-    assert bytes(bytes) == noise()
+    assert bytes(served) == noise()
 
 
 def revisions(session):

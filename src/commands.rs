@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use crate::config::Limits;
 use crate::config_error::ConfigError;
 use crate::engine::{Engine, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
+use crate::limits::Limits;
 use crate::net::Client;
 use crate::request::Request;
 use crate::server::{GetValuesError, ServerId};

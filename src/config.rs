@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::config_error::ConfigError;
+use crate::limits::Limits;
 use crate::server::ServerId;
+use crate::timeouts::Timeouts;
 
 /// The settings of a [`Client`](crate::Client) or an [`Engine`](crate::Engine): servers, limits, time limits, retries.
 ///
@@ -175,135 +177,6 @@ impl Config {
 }
 
 const MAX_SERVERS: usize = 1024;
-
-/// Limits on connections and on the queue. They can be changed while the client runs, with
-/// [`Engine::set_limits`](crate::Engine::set_limits).
-///
-/// When a limit on connections is lowered, idle connections above it are closed at once, and busy ones when they become
-/// idle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The most connections to one server, including those that are idle or being opened. Not zero. Default: 8.
-    ///
-    /// If a server that multiplexes answers [`Multiplex::Auto`] with a lower `FCGI_MAX_CONNS`, the lower number holds.
-    /// A connection costs a socket, a slab entry (below 512 bytes) and, while it has unsent bytes, an outbox of at most
-    /// about 128 KiB plus the parameters of its requests until they are sent. A shared connection that has become idle
-    /// keeps its lists for one more second: up to 68 bytes for each request of its largest burst.
-    pub max_connections_per_server: usize,
-    /// The most idle connections kept to one server. Default: 4; 0: a connection is closed when its requests have
-    /// ended. Each idle connection to php-fpm binds a worker.
-    pub max_idle_per_server: usize,
-    /// The number of idle connections to one server that are opened in advance, from the first turn on, and not closed
-    /// for `idle_timeout`. At most 16 are being opened at a time. Must not exceed `max_idle_per_server` or
-    /// `max_connections_per_server`. Default: 0.
-    pub min_idle_per_server: usize,
-    /// How long a connection may be idle. After this time it takes no request and is closed. Default: 10 s;
-    /// [`Duration::MAX`]: no limit.
-    pub idle_timeout: Duration,
-    /// The age at which a connection takes no further request. Default: `None`, no limit.
-    pub max_lifetime: Option<Duration>,
-    /// The number of requests after which a connection is closed. Not zero. Default: `None`, no limit.
-    pub max_requests_per_connection: Option<u32>,
-    /// The most requests that wait for a connection while none is being opened for them, over all servers. Default:
-    /// 1,024.
-    ///
-    /// Requests that wait to be sent again count as well, and so do requests whose body is being
-    /// [buffered](UnknownLength::Buffer). With 0, a request is refused unless a connection has a free slot for it, or
-    /// is being or can be opened for it. So is every body of unknown length that would be buffered from `write_stdin`.
-    /// A queued request costs its parameters, its body, and less than 1 KiB. Lowering the limit ends no queued request.
-    pub max_queued_requests: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_connections_per_server: 8,
-            max_idle_per_server: 4,
-            min_idle_per_server: 0,
-            idle_timeout: Duration::from_secs(10),
-            max_lifetime: None,
-            max_requests_per_connection: None,
-            max_queued_requests: 1024,
-        }
-    }
-}
-
-impl Limits {
-    /// Checks each limit, and the limits against each other.
-    ///
-    /// # Errors
-    /// [`ConfigError::MaxConnectionsZero`], [`ConfigError::MaxRequestsZero`],
-    /// [`ConfigError::MinIdle`].
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.max_connections_per_server == 0 {
-            return Err(ConfigError::MaxConnectionsZero);
-        }
-        if self.max_requests_per_connection == Some(0) {
-            return Err(ConfigError::MaxRequestsZero);
-        }
-        if self.min_idle_per_server > self.max_idle_per_server
-            || self.min_idle_per_server > self.max_connections_per_server
-        {
-            return Err(ConfigError::MinIdle {
-                min_idle: self.min_idle_per_server,
-            });
-        }
-        Ok(())
-    }
-}
-
-/// Time limits of a request, one for each phase and one for the whole.
-///
-/// A request that exceeds a limit fails with [`RequestError::TimedOut`](crate::RequestError::TimedOut) and the
-/// [`TimeoutKind`](crate::TimeoutKind) of the limit. `None` and [`Duration::MAX`] mean no limit. A request on a
-/// connection times out only after its socket was read once more and did not bring the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Timeouts {
-    /// How long a request may wait for a connection, including the time to open one. The clock restarts before each
-    /// further attempt. If it is shorter than [`Config::connect_timeout`], a connect that hangs and a full backlog are
-    /// reported as this limit. Default: 10 s.
-    pub queue: Option<Duration>,
-    /// How long a request may wait for its bytes to leave. The clock belongs to the connection: it runs while the
-    /// connection has unsent bytes and restarts whenever the transport takes some. On a shared connection a request
-    /// therefore times out together with its neighbours. The clock stops while the request is paused, or its connection
-    /// is not read because a neighbour is paused. Default: 30 s.
-    pub write: Option<Duration>,
-    /// How long the application may take from the last byte of the request to the first byte of output. The clock stops
-    /// as that of [`write`](Self::write) does. Default: 60 s.
-    pub first_byte: Option<Duration>,
-    /// How long the application may take from one byte of output to the next, and from the last byte to
-    /// `FCGI_END_REQUEST`. The clock runs only after the whole request was sent, and stops as that of
-    /// [`write`](Self::write) does. Default: 60 s.
-    pub between_bytes: Option<Duration>,
-    /// How long a request may take from `submit` to `End`, including the wait in the queue and all retries. The clock
-    /// does not stop while the request is paused. Default: `None`, no limit.
-    pub total: Option<Duration>,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            queue: Some(Duration::from_secs(10)),
-            write: Some(Duration::from_secs(30)),
-            first_byte: Some(Duration::from_secs(60)),
-            between_bytes: Some(Duration::from_secs(60)),
-            total: None,
-        }
-    }
-}
-
-impl Timeouts {
-    /// No time limits.
-    pub const NONE: Self = Self {
-        queue: None,
-        write: None,
-        first_byte: None,
-        between_bytes: None,
-        total: None,
-    };
-}
 
 /// Whether several requests may share a connection (`FCGI_MPXS_CONNS`, FastCGI 1.0, 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

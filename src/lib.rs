@@ -148,6 +148,7 @@ mod engine;
 mod error;
 mod event;
 pub mod guide;
+mod limits;
 mod net;
 mod params;
 mod report;
@@ -156,13 +157,13 @@ mod server;
 mod settings;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+mod timeouts;
 pub mod wire;
 
 pub use address::{Address, AddressError};
 pub use commands::Commands;
 pub use config::{
-    Backoff, Config, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, Timeouts,
-    UnknownLength,
+    Backoff, Config, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, UnknownLength,
 };
 pub use config_error::ConfigError;
 pub use engine::{
@@ -177,11 +178,13 @@ pub use event::{
     Completion, ConnectionHandle, Event, EventKind, Outcome, OwnedEvent, RequestHandle,
     ServerValues, Tag,
 };
+pub use limits::Limits;
 pub use net::{Client, ReadBuf};
 pub use params::{Params, ParamsIter, SharedParams};
 pub use report::{Report, Timings};
 pub use request::{Body, Request, Retry};
 pub use server::{GetValuesError, ServerId};
+pub use timeouts::Timeouts;
 
 // The program in README.md is compiled with the documentation tests.
 #[cfg(doctest)]

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::sync::Arc;
 
-use crate::config::Timeouts;
 use crate::error::SubmitError;
 use crate::params::{Declared, Params};
+use crate::timeouts::Timeouts;
 use crate::wire::Role;
 
 /// A request for an application, to be passed to `submit`.

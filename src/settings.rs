@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::config::{
-    Backoff, Config, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, Timeouts,
-    UnknownLength,
+    Backoff, Config, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, UnknownLength,
 };
+use crate::limits::Limits;
+use crate::timeouts::Timeouts;
 
 /// Generates a method `with_<field>` for each field of a struct, from a list of signatures. If the list lacks a field,
 /// the build fails.

@@ -12,10 +12,11 @@ use thiserror::Error;
 
 use crate::address::Address;
 use crate::cgi::{Collector, Incomplete, Response, ResponseError, ResponseLimits};
-use crate::config::{Config, Multiplex, Timeouts};
+use crate::config::{Config, Multiplex};
 use crate::error::{Failure, SubmitError};
 use crate::event::{EventKind, ServerValues, Tag};
 use crate::request::Request;
+use crate::timeouts::Timeouts;
 use turns::Turns;
 
 /// Sends one request on a connection of its own, waits for its end, and returns the collected response.

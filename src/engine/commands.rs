@@ -7,12 +7,13 @@ use log::debug;
 use super::Engine;
 use super::requests::State;
 use super::timers::Owner;
-use crate::config::{Limits, Timeouts};
 use crate::config_error::ConfigError;
 use crate::error::{BodyError, Refused, RequestError, StdinError, SubmitError};
 use crate::event::{RequestHandle, Tag};
+use crate::limits::Limits;
 use crate::request::Request;
 use crate::server::{GetValuesError, ServerId};
+use crate::timeouts::Timeouts;
 
 impl Engine {
     /// An empty request that reuses the memory of an ended one. In a steady state, requests made this way allocate

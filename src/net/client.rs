@@ -9,11 +9,12 @@ use mio::{Events, Poll, Registry, Token};
 
 use super::read_buf::{Owner, ReadBuf};
 use super::turns::Turns;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::config_error::ConfigError;
 use crate::engine::{ConnectionInfo, Engine, RequestInfo, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{ConnectionHandle, Event, RequestHandle, Tag};
+use crate::limits::Limits;
 use crate::request::Request;
 use crate::server::{GetValuesError, ServerId};
 

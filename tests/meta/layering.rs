@@ -5,7 +5,8 @@
 //! testkit   blocking -> net -> engine -> words -> wire        cgi -> words; commands -> net; guide: prose
 //!      \________________________/
 //!
-//! words: address, config, config_error, error, event, params, report, request, server, settings
+//! words: address, config, config_error, error, event, limits, params, report, request,
+//!        server, settings, timeouts
 //! ```
 
 use std::fs;
@@ -31,11 +32,13 @@ const WORDS: &[&str] = &[
     "config_error",
     "error",
     "event",
+    "limits",
     "params",
     "report",
     "request",
     "server",
     "settings",
+    "timeouts",
 ];
 const CGI: &[&str] = &["cgi"];
 const ENGINE: &[&str] = &["engine"];

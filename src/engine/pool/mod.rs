@@ -25,9 +25,10 @@ use slab::Slab;
 
 use super::connection::{Connection, Expected, FirstReply};
 use super::time::Time;
-use crate::config::{Backoff, Config, Limits, Multiplex, RequestIds};
+use crate::config::{Backoff, Config, Multiplex, RequestIds};
 use crate::error::ConnectError;
 use crate::event::{ConnectionHandle, ServerValues};
+use crate::limits::Limits;
 use backoff::Health;
 use capabilities::Capabilities;
 use lists::Lists;

@@ -43,12 +43,12 @@ use slab::Slab;
 
 use super::stats::Counts;
 use super::time::Time;
-use crate::config::Timeouts;
 use crate::engine::RawEvent;
 use crate::error::{BodyError, Failure, StdinError};
 use crate::event::{Event, EventKind, Outcome, RequestHandle, Tag};
 use crate::params::Params;
 use crate::request::Request as Submitted;
+use crate::timeouts::Timeouts;
 use kept::{KeptBytes, Notice, Notices};
 use output_buffer::Taken;
 use params_pool::ParamsPool;

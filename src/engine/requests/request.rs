@@ -11,7 +11,6 @@ use super::output::Output;
 use super::source::Source;
 use super::state::{Input, State, Step};
 use super::upload::Upload;
-use crate::config::Timeouts;
 use crate::engine::time::Time;
 use crate::error::{ConnectError, Delivery, Failure, Phase, RequestError, StdinError};
 use crate::event::{ConnectionHandle, RequestHandle, Tag};
@@ -19,6 +18,7 @@ use crate::params::Params;
 use crate::report::{Elapsed, Report};
 use crate::request::{Request as Submitted, Retry};
 use crate::server::ServerId;
+use crate::timeouts::Timeouts;
 use crate::wire::Role;
 
 pub(crate) struct Request {

@@ -131,7 +131,7 @@ mod driver {
             match (completion.operation, completion.result) {
                 (Operation::Connect, Ok(_)) => self.engine.handle_connected(now, link.handle),
                 (Operation::Connect, Err(error)) => {
-                    let address = &self.engine.config().servers[link.server.index()];
+                    let address = self.engine.server_address(link.server);
                     let why = connect_error::why(&error, address);
                     self.lose(now, at, why)?;
                 }
@@ -177,7 +177,9 @@ mod driver {
         fn act(&mut self, now: Instant, action: Action) -> io::Result<()> {
             match action {
                 Action::Connect { connection, server } => {
-                    let address = &self.engine.config().servers[server.index()];
+                    let Some(address) = self.engine.server_address(server) else {
+                        return Ok(());
+                    };
                     match self.ring.connect(address) {
                         Ok(key) => self.links.push(Link {
                             handle: connection,
@@ -188,7 +190,7 @@ mod driver {
                             failure: None,
                         }),
                         Err(error) => {
-                            let why = connect_error::why(&error, address);
+                            let why = connect_error::why(&error, Some(address));
                             self.engine.handle_closed(now, connection, why);
                         }
                     }

@@ -114,7 +114,7 @@ impl Driver<'_> {
                     self.engine.handle_connected(now, *handle);
                 }
                 Poll::Ready(Err(error)) => {
-                    let why = connect_error::why(&error, address);
+                    let why = connect_error::why(&error, Some(address));
                     self.engine.handle_closed(now, *handle, why);
                 }
             }
@@ -146,7 +146,9 @@ impl Driver<'_> {
     fn act(&mut self, action: Action) {
         match action {
             Action::Connect { connection, server } => {
-                let address = self.engine.config().servers[server.index()].clone();
+                let Some(address) = self.engine.server_address(server).cloned() else {
+                    return;
+                };
                 let connect = Box::pin(Socket::connect(address.clone()));
                 self.connects.push((connection, address, connect));
             }

@@ -9,7 +9,7 @@ use crate::event::{RequestHandle, Tag};
 use crate::limits::Limits;
 use crate::net::Client;
 use crate::request::Request;
-use crate::server::{GetValuesError, ServerId};
+use crate::server::{GetValuesError, Server, ServerId};
 
 /// The commands that [`Client`] and [`Engine`] have in common.
 ///
@@ -97,6 +97,12 @@ pub trait Commands: Sealed {
     /// changed.
     fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError>;
 
+    /// Replaces the servers. See [`Engine::set_servers`] and [`Client::set_servers`].
+    ///
+    /// # Errors
+    /// Those of [`Engine::set_servers`]. On an error nothing is changed.
+    fn set_servers(&mut self, now: Instant, servers: Vec<Server>) -> Result<(), ConfigError>;
+
     /// Accepts no further request, and finishes those accepted until the deadline. See [`Engine::shutdown`].
     fn shutdown(&mut self, now: Instant, deadline: Option<Instant>);
 
@@ -179,6 +185,14 @@ macro_rules! commands {
 
             fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError> {
                 Self::set_limits(self, now, limits)
+            }
+
+            fn set_servers(
+                &mut self,
+                now: Instant,
+                servers: Vec<Server>,
+            ) -> Result<(), ConfigError> {
+                Self::set_servers(self, now, servers)
             }
 
             fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {

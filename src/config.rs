@@ -5,13 +5,14 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::config_error::ConfigError;
 use crate::limits::Limits;
-use crate::server::ServerId;
+use crate::server::Server;
 use crate::timeouts::Timeouts;
 
 /// The settings of a [`Client`](crate::Client) or an [`Engine`](crate::Engine): servers, limits, time limits, retries.
 ///
-/// The defaults suit a php-fpm pool on the same machine. Only [`limits`](Self::limits) can be changed while the client
-/// runs, with [`Engine::set_limits`](crate::Engine::set_limits).
+/// The defaults suit a php-fpm pool on the same machine. Only [`limits`](Self::limits) and [`servers`](Self::servers) can
+/// be changed while the client runs, with [`Engine::set_limits`](crate::Engine::set_limits) and
+/// [`Engine::set_servers`](crate::Engine::set_servers).
 ///
 /// # Fields and chains
 /// A setting in this crate is a public field, as a rule. The method `with_<field>` sets the field and returns the struct, so
@@ -40,10 +41,11 @@ use crate::timeouts::Timeouts;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The addresses of the servers: at least one, at most 1,024. A request goes to the server with the fewest requests
-    /// in flight, and cannot choose its server. A connect that hangs delays a request that could go to another server by
-    /// at most 250 ms.
-    pub servers: Vec<Address>,
+    /// The servers: at least one, at most 1,024. A request goes to the server with the fewest requests in flight for its
+    /// weight, unless it [names its server](crate::Request::server). A connect that hangs delays a request that could
+    /// go to another server by at most 250 ms. [`Engine::set_servers`](crate::Engine::set_servers) changes the servers
+    /// while the client runs.
+    pub servers: Vec<Server>,
     /// Limits on connections and on the queue. Default: [`Limits::default`].
     pub limits: Limits,
     /// Time limits for requests that have none of their own, see [`Request::timeouts`](crate::Request::timeouts).
@@ -107,20 +109,31 @@ pub struct Config {
     /// some other connections, one for each doubling of its wait; an application that is slow as a whole does not.
     /// Default: 20 ms; `None` disables the rule.
     pub preempt_idle_after: Option<Duration>,
+    /// How often a server that serves no request is checked, so that a dead one is known before a request finds it.
+    ///
+    /// A check opens a connection to the server, asks `FCGI_GET_VALUES` on it, and closes it. The server fails the check
+    /// when it refuses the connection, or when it does not answer within [`probe_timeout`](Self::probe_timeout) although
+    /// it has answered such a question before. It is then set aside, as after a request whose connect failed. A
+    /// [`Draining`](crate::ServerMode::Draining) server is not checked, and neither is one that has completed a request
+    /// since its last check or has requests in flight. An application that has once ended a connection over the question
+    /// is connected to and not asked.
+    ///
+    /// Default: `None`, no checks. Less than 1 ms counts as 1 ms.
+    pub check_interval: Option<Duration>,
 }
 
 impl Config {
     /// Settings for one server, with defaults for everything else.
     #[must_use]
     pub fn new(server: Address) -> Self {
-        Self::from_servers(vec![server])
+        Self::from_servers([server])
     }
 
-    /// Settings for several servers, with defaults for everything else.
+    /// Settings for several servers or addresses, with defaults for everything else.
     #[must_use]
-    pub fn from_servers(servers: Vec<Address>) -> Self {
+    pub fn from_servers<S: Into<Server>>(servers: impl IntoIterator<Item = S>) -> Self {
         Self {
-            servers,
+            servers: servers.into_iter().map(Into::into).collect(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             connect_timeout: Duration::from_secs(3),
@@ -139,6 +152,7 @@ impl Config {
             max_params_len: 1024 * 1024,
             split_long_pairs: false,
             preempt_idle_after: Some(Duration::from_millis(20)),
+            check_interval: None,
         }
     }
 
@@ -148,21 +162,7 @@ impl Config {
     /// The first [`ConfigError`] found, except [`TooFewTokens`](ConfigError::TooFewTokens) and
     /// [`UnresolvedHost`](ConfigError::UnresolvedHost), which depend on the client.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.servers.is_empty() {
-            return Err(ConfigError::NoServer);
-        }
-        if self.servers.len() > MAX_SERVERS {
-            return Err(ConfigError::TooManyServers {
-                count: self.servers.len(),
-                limit: MAX_SERVERS,
-            });
-        }
-        for (server, address) in self.servers.iter().enumerate() {
-            if let Err(error) = address.check() {
-                let server = ServerId(server as u16);
-                return Err(ConfigError::Address { server, error });
-            }
-        }
+        check_servers(&self.servers)?;
         if let Multiplex::On { max: 0 } = self.multiplex {
             return Err(ConfigError::MultiplexZero);
         }
@@ -176,7 +176,31 @@ impl Config {
     }
 }
 
-const MAX_SERVERS: usize = 1024;
+/// Checks the servers of a configuration, or a list that replaces them.
+///
+/// # Errors
+/// [`ConfigError::NoServer`], [`ConfigError::TooManyServers`], [`ConfigError::Address`], [`ConfigError::WeightZero`].
+pub(crate) fn check_servers(servers: &[Server]) -> Result<(), ConfigError> {
+    if servers.is_empty() {
+        return Err(ConfigError::NoServer);
+    }
+    let (count, limit) = (servers.len(), MAX_SERVERS);
+    if count > limit {
+        return Err(ConfigError::TooManyServers { count, limit });
+    }
+    for (index, server) in servers.iter().enumerate() {
+        if let Err(error) = server.address.check() {
+            return Err(ConfigError::Address { index, error });
+        }
+        if server.weight == 0 {
+            return Err(ConfigError::WeightZero { index });
+        }
+    }
+    Ok(())
+}
+
+/// The most servers of a client.
+pub(crate) const MAX_SERVERS: usize = 1024;
 
 /// Whether several requests may share a connection (`FCGI_MPXS_CONNS`, FastCGI 1.0, 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

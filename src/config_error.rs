@@ -5,7 +5,6 @@ use thiserror::Error;
 use crate::address::AddressError;
 #[cfg(doc)]
 use crate::config::{Config, Multiplex};
-use crate::server::ServerId;
 
 /// Why a [`Config`] cannot be used. The embedder has to change it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -24,12 +23,18 @@ pub enum ConfigError {
     },
     /// A server has an address that the system cannot use, such as a path that is too long for a Unix socket. It occurs
     /// only for an address that was not parsed.
-    #[error("server {server}: {error}")]
+    #[error("server {index}: {error}")]
     Address {
-        /// The server with that address.
-        server: ServerId,
+        /// The index of the server in the list.
+        index: usize,
         /// What is wrong with the address.
         error: AddressError,
+    },
+    /// A server has a [`weight`](crate::Server::weight) of zero.
+    #[error("server {index} has weight 0: use a weight of at least 1, or the mode Draining")]
+    WeightZero {
+        /// The index of the server in the list.
+        index: usize,
     },
     /// A server is a host name, and an [`Engine`](crate::Engine) needs a numeric address.
     #[error("'{name}' is a name: resolve it with Address::resolve before the loop starts")]
@@ -37,9 +42,18 @@ pub enum ConfigError {
         /// The host name.
         name: String,
     },
-    /// [`Limits::max_connections_per_server`](crate::Limits::max_connections_per_server) is zero.
-    #[error("max_connections_per_server is 0: no request could ever be sent")]
+    /// [`Limits::max_connections_per_server`](crate::Limits::max_connections_per_server) or
+    /// [`Limits::max_total_connections`](crate::Limits::max_total_connections) is zero.
+    #[error(
+        "max_connections_per_server or max_total_connections is 0: no request could ever be sent"
+    )]
     MaxConnectionsZero,
+    /// [`Limits::reserve_for_get_values`](crate::Limits::reserve_for_get_values) is set, and the limits allow only one
+    /// connection.
+    #[error(
+        "reserve_for_get_values leaves no connection for requests: allow at least 2 connections, or do not reserve one"
+    )]
+    ReservedOnly,
     /// [`Limits::max_requests_per_connection`](crate::Limits::max_requests_per_connection) is zero.
     #[error("max_requests_per_connection is 0: use None for no limit")]
     MaxRequestsZero,
@@ -65,12 +79,13 @@ pub enum ConfigError {
     /// allow.
     #[error(
         "the token range holds {tokens} tokens for {connections} connections (max_connections_per_server for each address of each server): \
-         widen it, or lower max_connections_per_server"
+         widen it, or lower max_connections_per_server or max_total_connections"
     )]
     TooFewTokens {
         /// The number of tokens in the range.
         tokens: usize,
-        /// `max_connections_per_server` times the number of servers. A host name counts once for each of its addresses.
+        /// `max_connections_per_server` times the number of servers, at most `max_total_connections`. A host name counts once
+        /// for each of its addresses.
         connections: usize,
     },
 }

@@ -17,9 +17,12 @@ use thiserror::Error;
 
 use crate::report::Report;
 use crate::request::Request;
-use crate::wire::{DecodeError, RecordType};
+use crate::server::ServerId;
 
 mod http_status;
+mod protocol;
+
+pub use protocol::ProtocolError;
 
 /// A request that `submit` did not accept, and the reason. No byte was sent, and no `End` follows.
 ///
@@ -138,6 +141,13 @@ pub enum SubmitError {
         "the role has no such stream: an Authorizer has no body, and only a Filter has data, which cannot be pushed"
     )]
     StreamNotAllowed,
+    /// The client has no server with the ID that the request [names](Request::server): it never had, or `set_servers`
+    /// has removed it.
+    #[error("the client has no server {server}: it was removed, or never existed")]
+    NoSuchServer {
+        /// The server that the request names.
+        server: ServerId,
+    },
 }
 
 /// Why `write_stdin` or `finish_stdin` failed.
@@ -309,6 +319,11 @@ pub enum RequestError {
         /// The bytes that were buffered for the request. They are dropped.
         buffered: usize,
     },
+    /// `set_servers` has removed the server that the request [names](Request::server), before the request was sent.
+    #[error(
+        "the server that the request names was removed while the request waited: name another one, or none"
+    )]
+    ServerRemoved,
     /// The request was accepted for a connection that was being opened, and then had to wait while the queue was full.
     /// The connect failed, or the connection takes fewer requests than expected.
     #[error(
@@ -397,45 +412,6 @@ pub enum ConnectionLostReason {
     /// The system reported an error, usually a reset.
     #[error("{0}")]
     Io(io::ErrorKind),
-}
-
-/// How the application violated FastCGI 1.0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ProtocolError {
-    /// The bytes are not a FastCGI record.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// A record has a request ID that was never used on this connection.
-    #[error("{record_type} for request ID {request_id}, which was never used")]
-    UnknownRequest {
-        /// The type of the record.
-        record_type: RecordType,
-        /// The request ID of the record.
-        request_id: u16,
-    },
-    /// A record arrived before any byte of the request in flight was sent. It belongs to an earlier request.
-    #[error(
-        "{record_type} for request ID {request_id}, before a byte of the request in flight was sent"
-    )]
-    Premature {
-        /// The type of the record.
-        record_type: RecordType,
-        /// The request ID of the record.
-        request_id: u16,
-    },
-    /// The application answered a request that has another ID with ID 1. From then on, each connection to this server
-    /// serves one request, with ID 1. See [`RequestIds`](crate::RequestIds).
-    #[error(
-        "a request with another ID was answered as request 1: the application knows no other ID; RequestIds::AlwaysOne is for such"
-    )]
-    OnlyIdOne,
-    /// A record has a type that only a Web server sends.
-    #[error("{record_type}, which only a Web server sends")]
-    UnexpectedRecord {
-        /// The type of the record.
-        record_type: RecordType,
-    },
 }
 
 /// Which time limit a request exceeded. Each variant names the setting.

@@ -153,6 +153,7 @@ mod net;
 mod params;
 mod report;
 mod request;
+mod retry;
 mod server;
 mod settings;
 #[cfg(feature = "testkit")]
@@ -168,7 +169,7 @@ pub use config::{
 pub use config_error::ConfigError;
 pub use engine::{
     Action, CloseReason, ConnectionGauges, ConnectionInfo, ConnectionState, Counters, Disconnected,
-    Engine, RequestGauges, RequestInfo, RequestState, Stats, Transmit,
+    Engine, RequestGauges, RequestInfo, RequestState, ServerInfo, Stats, Transmit,
 };
 pub use error::{
     BodyError, ConnectError, ConnectionLostReason, Delivery, Failure, Phase, ProtocolError,
@@ -182,8 +183,9 @@ pub use limits::Limits;
 pub use net::{Client, ReadBuf};
 pub use params::{Params, ParamsIter, SharedParams};
 pub use report::{Report, Timings};
-pub use request::{Body, Request, Retry};
-pub use server::{GetValuesError, ServerId};
+pub use request::{Body, Request};
+pub use retry::Retry;
+pub use server::{GetValuesError, Server, ServerId, ServerMode};
 pub use timeouts::Timeouts;
 
 // The program in README.md is compiled with the documentation tests.

@@ -12,6 +12,11 @@ use crate::config_error::ConfigError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
+    /// The most connections to all servers together, including those that are idle or being opened, and those to
+    /// servers that were removed. Not zero. Default: `usize::MAX`, no limit.
+    ///
+    /// A request that needs a connection to another server replaces the connection that has been idle for longest.
+    pub max_total_connections: usize,
     /// The most connections to one server, including those that are idle or being opened. Not zero. Default: 8.
     ///
     /// If a server that multiplexes answers [`Multiplex::Auto`](crate::Multiplex::Auto) with a lower `FCGI_MAX_CONNS`, the lower number holds.
@@ -19,6 +24,10 @@ pub struct Limits {
     /// about 128 KiB plus the parameters of its requests until they are sent. A shared connection that has become idle
     /// keeps its lists for one more second: up to 68 bytes for each request of its largest burst.
     pub max_connections_per_server: usize,
+    /// Whether the last connection to each server is kept for [`get_values`](crate::Engine::get_values), so that a health
+    /// check is not held up by requests: these use at most `max_connections_per_server - 1` connections to a server and
+    /// `max_total_connections - 1` in all. Default: false.
+    pub reserve_for_get_values: bool,
     /// The most idle connections kept to one server. Default: 4; 0: a connection is closed when its requests have
     /// ended. Each idle connection to php-fpm binds a worker.
     pub max_idle_per_server: usize,
@@ -46,7 +55,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            max_total_connections: usize::MAX,
             max_connections_per_server: 8,
+            reserve_for_get_values: false,
             max_idle_per_server: 4,
             min_idle_per_server: 0,
             idle_timeout: Duration::from_secs(10),
@@ -61,11 +72,17 @@ impl Limits {
     /// Checks each limit, and the limits against each other.
     ///
     /// # Errors
-    /// [`ConfigError::MaxConnectionsZero`], [`ConfigError::MaxRequestsZero`],
+    /// [`ConfigError::MaxConnectionsZero`], [`ConfigError::ReservedOnly`], [`ConfigError::MaxRequestsZero`],
     /// [`ConfigError::MinIdle`].
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.max_connections_per_server == 0 {
+        let most = self
+            .max_total_connections
+            .min(self.max_connections_per_server);
+        if most == 0 {
             return Err(ConfigError::MaxConnectionsZero);
+        }
+        if self.reserve_for_get_values && most == 1 {
+            return Err(ConfigError::ReservedOnly);
         }
         if self.max_requests_per_connection == Some(0) {
             return Err(ConfigError::MaxRequestsZero);

@@ -168,7 +168,7 @@ mod tests {
         let served = Report {
             bytes_sent: 56,
             bytes_received: 10,
-            server: Some(ServerId(2)),
+            server: Some(ServerId::new(2)),
             retries: 1,
             reused: true,
             timings: Timings {

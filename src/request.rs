@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use crate::error::SubmitError;
 use crate::params::{Declared, Params};
+use crate::retry::Retry;
+use crate::server::ServerId;
 use crate::timeouts::Timeouts;
 use crate::wire::Role;
 
@@ -34,6 +36,13 @@ pub struct Request {
     pub data: Body,
     /// When the client may send the request again without a call by the embedder. Default: [`Retry::ByMethod`].
     pub retry: Retry,
+    /// The only server that may serve this request: one of [`Engine::servers`](crate::Engine::servers). Default: `None`,
+    /// the client chooses.
+    ///
+    /// For what each server has to be told or asked by itself, such as to reset its cache or to report its status. The
+    /// request goes before the requests that may go elsewhere, waits for its server only, and is never sent to another
+    /// one. It also reaches a server in another mode than [`Active`](crate::ServerMode::Active).
+    pub server: Option<ServerId>,
     /// Time limits of this request. Default: `None`, those of [`Config::timeouts`](crate::Config::timeouts).
     pub timeouts: Option<Timeouts>,
 }
@@ -83,6 +92,7 @@ impl Request {
             body: Body::empty(),
             data: Body::empty(),
             retry: Retry::default(),
+            server: None,
             timeouts: None,
         }
     }
@@ -113,6 +123,13 @@ impl Request {
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Sets the only server that may serve the request. `None` lets the client choose; for chains.
+    #[must_use]
+    pub fn with_server(mut self, server: impl Into<Option<ServerId>>) -> Self {
+        self.server = server.into();
         self
     }
 
@@ -168,38 +185,6 @@ impl Request {
         }
         Ok(())
     }
-}
-
-/// When the client may send a request again on its own: never, if it cannot have run, or if it may run twice.
-///
-/// Each variant includes the ones before it. A request is never sent again after output arrived, and at most
-/// [`Config::max_retries`](crate::Config::max_retries) times. If its body cannot be [rewound](Body#rewinding), it is
-/// sent again only if no byte of it was sent. A failed connect is not an attempt. Whatever the variant, the request
-/// then waits for another server, or for [`Config::connect_retry_timeout`](crate::Config::connect_retry_timeout).
-///
-/// Before a request that must not run twice is sent on a reused connection, the socket is read once. If the application
-/// has closed it by then, the request goes to another connection. The guide has [all
-/// cases](crate::guide::failure#what-the-client-sends-again).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Retry {
-    /// The request is never sent again. The first failure is reported.
-    Never,
-    /// The request is sent again if the application cannot have acted on it: no byte was handed to the transport, or
-    /// the application rejected it (`FCGI_CANT_MPX_CONN`, `FCGI_OVERLOADED`). For requests that must not run twice.
-    IfNotProcessed,
-    /// [`IfStale`](Self::IfStale) if `REQUEST_METHOD` is idempotent (RFC 9110, 9.2.2: GET, HEAD, OPTIONS, TRACE, PUT,
-    /// DELETE), otherwise [`IfNotProcessed`](Self::IfNotProcessed).
-    #[default]
-    ByMethod,
-    /// The request is also sent again, once, if a *reused* connection was lost without a byte of a response within
-    /// [`Config::stale_window`](crate::Config::stale_window) after the last byte of the request was sent. It is sent on
-    /// a connection opened after the loss. Usually the application had closed the connection while it was idle, but
-    /// this is not proven: the request may run twice.
-    IfStale,
-    /// The request is also sent again if a *new* connection was lost in the same way, or a shared one on which other
-    /// requests were answered; once in all. For requests that may run twice.
-    IfUnanswered,
 }
 
 /// A request body: bytes in memory, a reader or file, or bytes that the embedder pushes as they arrive.

@@ -7,13 +7,14 @@ use crate::config::{
     Backoff, Config, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, UnknownLength,
 };
 use crate::limits::Limits;
+use crate::server::{Server, ServerMode};
 use crate::timeouts::Timeouts;
 
 /// Generates a method `with_<field>` for each field of a struct, from a list of signatures. If the list lacks a field,
 /// the build fails.
 ///
-/// A method for an `Option<T>` takes a `T` or an `Option<T>`. The other methods are `const`, except those for a `Vec`,
-/// which has a destructor.
+/// A method for an `Option<T>` takes a `T` or an `Option<T>`. The other methods are `const`, except those for a `Vec`
+/// or an [`Address`], which have a destructor.
 macro_rules! settings {
     ($name:ident { $($with:ident($field:ident: $head:ident $(<$argument:ty>)?),)+ }) => {
         impl $name {
@@ -38,6 +39,14 @@ macro_rules! settings {
             self
         }
     };
+    (@method $with:ident $field:ident Address) => {
+        #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), "); for chains.")]
+        #[must_use]
+        pub fn $with(mut self, $field: Address) -> Self {
+            self.$field = $field;
+            self
+        }
+    };
     (@method $with:ident $field:ident $type:ident) => {
         #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), "); for chains.")]
         #[must_use]
@@ -51,7 +60,7 @@ macro_rules! settings {
 pub(crate) use settings;
 
 settings! { Config {
-    with_servers(servers: Vec<Address>),
+    with_servers(servers: Vec<Server>),
     with_limits(limits: Limits),
     with_timeouts(timeouts: Timeouts),
     with_connect_timeout(connect_timeout: Duration),
@@ -70,10 +79,19 @@ settings! { Config {
     with_max_params_len(max_params_len: usize),
     with_split_long_pairs(split_long_pairs: bool),
     with_preempt_idle_after(preempt_idle_after: Option<Duration>),
+    with_check_interval(check_interval: Option<Duration>),
+} }
+
+settings! { Server {
+    with_address(address: Address),
+    with_weight(weight: u16),
+    with_mode(mode: ServerMode),
 } }
 
 settings! { Limits {
+    with_max_total_connections(max_total_connections: usize),
     with_max_connections_per_server(max_connections_per_server: usize),
+    with_reserve_for_get_values(reserve_for_get_values: bool),
     with_max_idle_per_server(max_idle_per_server: usize),
     with_min_idle_per_server(min_idle_per_server: usize),
     with_idle_timeout(idle_timeout: Duration),
@@ -115,8 +133,8 @@ mod tests {
             .with_preempt_idle_after(None)
             .with_timeouts(Timeouts::NONE.with_total(second).with_queue(Some(second)))
             .with_limits(Limits::default().with_max_requests_per_connection(7))
-            .with_servers(vec![address.clone(), address.clone()]);
-        let mut config = Config::from_servers(vec![address.clone(), address]);
+            .with_servers(vec![address.clone().into(), address.clone().into()]);
+        let mut config = Config::from_servers([address.clone(), address]);
         config.keep_connections = false;
         config.preempt_idle_after = None;
         config.timeouts = Timeouts::NONE;

@@ -55,7 +55,7 @@ fn can_multiplex(address: &Address) -> io::Result<bool> {
     let mut client = Client::new(poll.registry(), Token(0)..Token(1), config)?;
     let mut events = Events::with_capacity(8);
     let mut buf = ReadBuf::default();
-    let asked = client.get_values(Instant::now(), ServerId(0), Tag(0));
+    let asked = client.get_values(Instant::now(), ServerId::new(0), Tag(0));
     asked.map_err(io::Error::other)?;
     let mut answer = false;
     loop {

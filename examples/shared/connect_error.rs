@@ -4,9 +4,9 @@ use std::io::{self, ErrorKind};
 
 use mio_fcgi::{Address, Disconnected};
 
-/// What a driver reports when it could not connect to `address`.
-pub(crate) fn why(error: &io::Error, address: &Address) -> Disconnected {
-    let (kind, is_tcp) = (error.kind(), matches!(address, Address::Tcp(_)));
+/// What a driver reports when it could not connect to `address`, that of a server.
+pub(crate) fn why(error: &io::Error, address: Option<&Address>) -> Disconnected {
+    let (kind, is_tcp) = (error.kind(), matches!(address, Some(Address::Tcp(_))));
     if kind == ErrorKind::WouldBlock && !is_tcp {
         Disconnected::BacklogFull
     } else if is_shortage(error) {

@@ -77,7 +77,7 @@ fn run_scripts(address: &str, scripts: &[String], drive: Drive) -> Result<(), Bo
     let mut jobs = Jobs::new((0..JOBS).map(script).collect());
     jobs.scripts = scripts.to_vec();
     jobs.answers = vec![None; scripts.len()];
-    let config = Config::from_servers(servers.into_iter().take(1).collect());
+    let config = Config::from_servers(servers.into_iter().take(1));
     run_jobs("scripts", config, jobs, drive).map(drop)
 }
 

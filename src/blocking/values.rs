@@ -25,7 +25,7 @@ pub(super) fn ask(mut config: Config) -> Result<ServerValues, CallError> {
     let count = config.servers.len();
     let mut turns = Turns::new(config)?;
     // The client holds at most 1,024.
-    let mut servers = 0..count as u16;
+    let mut servers = 0..count as u32;
     let mut found = Found::default();
     let mut refusals = 0;
     // A question has no total limit of its own. The engine's limit for the first connect passes at the same instant.
@@ -41,7 +41,7 @@ pub(super) fn ask(mut config: Config) -> Result<ServerValues, CallError> {
             servers = 0..0;
         }
         if is_next && let Some(server) = servers.next() {
-            let asked = turns.client.get_values(now, ServerId(server), Tag(0));
+            let asked = turns.client.get_values(now, ServerId::new(server), Tag(0));
             // Never an error: each server is asked once, and nothing else waits.
             let asked = asked.map_err(io::Error::other)?;
             found.waiting.push(asked);

@@ -67,6 +67,11 @@ impl Engine {
             return;
         }
         let connection = &mut self.connections[key as usize];
+        if connection.take_check() && !self.requests.queue().has_request_for(connection.server()) {
+            self.check_on_idle(now, key);
+            return;
+        }
+        let connection = &mut self.connections[key as usize];
         let server = connection.server();
         let is_shared = connection.max_requests() > 1;
         connection.touch(now);
@@ -88,6 +93,20 @@ impl Engine {
         self.arm_connection(key);
     }
 
+    /// A connection was opened to check its server: asks the server on it, and closes it after that.
+    #[cold]
+    fn check_on_idle(&mut self, now: Time, key: u32) {
+        let connection = &mut self.connections[key as usize];
+        connection.retire(CloseReason::ProbeDone);
+        let server = connection.server();
+        if self.pool.known(server).was_lost_with_probe() || self.is_probed(server) {
+            self.close(now, key, CloseReason::ProbeDone);
+        } else {
+            self.send_own_probe(now, key);
+            self.arm_connection(key);
+        }
+    }
+
     /// Why a connection whose last request has left cannot be used again.
     #[inline]
     fn reason_to_close(&mut self, now: Time, key: u32) -> Option<CloseReason> {
@@ -107,7 +126,10 @@ impl Engine {
             Some(CloseReason::MaxRequests)
         } else if connection.is_old(now, limits) {
             Some(CloseReason::MaxLifetime)
-        } else if self.pool.has_too_many(server, &self.config) {
+        } else if self.pool.has_too_many(server, &self.config)
+            || self.pool.exceeds(self.connections.len(), &self.config)
+            || (has_served && self.pool.servers().is_leaving(server))
+        {
             Some(CloseReason::Retired)
         } else if connection.max_requests() == 1 && has_served && self.must_preempt(now, server) {
             Some(CloseReason::Preempted)
@@ -229,6 +251,7 @@ impl Engine {
             let cause = loss.cause(request.is_reused());
             request.may_retry_lost(now, loss.progress, cause, self.config.stale_window)
                 && request.has_attempt_left(now, self.config.max_retries)
+                && !self.is_without_server(*key)
                 && !self.lifecycle.has_stopped()
         });
         // Each requeued request goes to the front of the queue, so the last one is requeued first.

@@ -72,7 +72,7 @@ impl Engine {
         if !self.lifecycle.is_running() {
             return Err(SubmitError::ShuttingDown);
         }
-        if self.would_accept(self.timeline.peek(now), None, || false) {
+        if self.would_accept(self.timeline.peek(now), None, false, || false) {
             Ok(())
         } else {
             let limit = self.config.limits.max_queued_requests;
@@ -210,18 +210,16 @@ impl Engine {
         tag: Tag,
     ) -> Result<RequestHandle, GetValuesError> {
         let now = self.timeline.tick(now);
-        let count = self.pool.len();
-        if server.index() >= count {
-            return Err(GetValuesError::NoSuchServer { server, count });
-        }
+        let Some(slot) = self.pool.servers().slot_of(server) else {
+            return Err(GetValuesError::NoSuchServer { server });
+        };
         if !self.lifecycle.is_running() {
             return Err(GetValuesError::ShuttingDown);
         }
-        if self.is_probed(server.0) {
+        if self.is_probed(slot) {
             return Err(GetValuesError::InProgress { server });
         }
-        let ServerId(server) = server;
-        if !self.would_accept(now, Some(server), || false) {
+        if !self.would_accept(now, Some(slot), true, || false) {
             let limit = self.config.limits.max_queued_requests;
             return Err(GetValuesError::QueueFull { limit });
         }
@@ -229,9 +227,9 @@ impl Engine {
             queue: self.config.timeouts.queue,
             ..Timeouts::NONE
         };
-        let key = self.requests.add_probe(now, tag, server, timeouts);
+        let key = self.requests.add_probe(now, tag, (slot, server), timeouts);
         let handle = self.requests[key].handle(key);
-        self.pool.known_mut(server).set_probe_request(handle);
+        self.pool.known_mut(slot).set_probed(true);
         self.requests.enqueue_first(key);
         self.arm_request(key);
         self.settle(now);

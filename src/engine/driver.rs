@@ -159,6 +159,11 @@ impl Engine {
         self.reads_are_reported = true;
     }
 
+    /// The driver can hold at most this number of connections.
+    pub(crate) fn set_capacity(&mut self, capacity: usize) {
+        self.pool.set_capacity(capacity);
+    }
+
     #[inline]
     pub(crate) fn note_readable(&mut self, connection: ConnectionHandle) {
         self.reads_are_reported = true;

@@ -45,7 +45,8 @@ impl Engine {
         let error = match due.kind {
             DueKind::TimedOut(kind) => RequestError::TimedOut(kind),
             DueKind::Refused(error) => {
-                if self.pool.last_errors().any(|it| it.is_none()) {
+                let named = self.requests[key].pinned();
+                if self.pool.servers().refusal(named).is_none() {
                     // A server is available again meanwhile: the request waits like all others.
                     self.requests[key].set_refused(None);
                     self.arm_request(key);
@@ -127,8 +128,8 @@ impl Engine {
                     return;
                 }
                 connection.dial_again();
-                self.pending
-                    .connect(connection.handle(key), connection.server());
+                let server = self.pool.servers().id_of(connection.server());
+                self.pending.connect(connection.handle(key), server);
                 self.arm_connection(key);
             }
             Step::Close => self.close_due(now, key, due),
@@ -154,6 +155,7 @@ impl Engine {
                 return;
             }
             ConnectionDue::Probe if connection.has_own_probe() => {
+                self.check_failed(now, key);
                 self.own_probe_unanswered(key);
                 CloseReason::ProbeDone
             }
@@ -198,6 +200,7 @@ impl Engine {
             self.close(now, key, CloseReason::Preempted);
         }
         self.arm_server(now, server);
+        self.check_server(now, server);
     }
 
     fn look_at_shutdown(&mut self, now: Time) {

@@ -12,12 +12,24 @@ impl Engine {
     /// first.
     #[inline]
     pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<RawEvent> {
+        if self.requests[key].is_probe() {
+            self.probe_ended(key);
+        }
         let event = self.requests.finish(key, outcome);
         match event {
             Some(_) => self.clear_timers_if_idle(),
             None => self.arm_request(key),
         }
         event
+    }
+
+    #[cold]
+    fn probe_ended(&mut self, key: u32) {
+        if let Some(server) = self.requests[key].pinned() {
+            self.pool.known_mut(server).set_probed(false);
+            // The connection that is kept for probes may be used no longer.
+            self.pool.unsettle();
+        }
     }
 
     /// Ends a request that is on no connection, and queues its `End`.
@@ -39,6 +51,12 @@ impl Engine {
         self.requests
             .requeue(key, failed, self.pool.expected(), limit);
         self.arm_request(key);
+    }
+
+    /// Whether the only server that a request may use was removed.
+    pub(super) fn is_without_server(&self, request_key: u32) -> bool {
+        let pinned = self.requests[request_key].pinned();
+        pinned.is_some_and(|slot| self.pool.servers().is_removed(slot))
     }
 
     /// Takes a request off its connection, which stays open; [`release`](Self::release) must follow.

@@ -52,7 +52,10 @@ impl Engine {
     pub fn connections(&self, now: Instant) -> impl Iterator<Item = ConnectionInfo> + '_ {
         let now = self.timeline.peek(now);
         let all = self.connections.iter();
-        all.map(move |(key, connection)| connection.info(now, key as u32, &self.requests))
+        all.map(move |(key, connection)| {
+            let server = self.pool.servers().id_of(connection.server());
+            connection.info(now, key as u32, server, &self.requests)
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 //! * **Commands** of the embedder: [`submit`](Engine::submit), [`write_stdin`](Engine::write_stdin),
 //!   [`finish_stdin`](Engine::finish_stdin), [`abort`](Engine::abort), [`pause`](Engine::pause),
 //!   [`resume`](Engine::resume), [`get_values`](Engine::get_values),
-//!   [`set_limits`](Engine::set_limits), [`shutdown`](Engine::shutdown).
+//!   [`set_limits`](Engine::set_limits), [`set_servers`](Engine::set_servers), [`shutdown`](Engine::shutdown).
 //! * **Facts** from the driver: [`handle_connected`](Engine::handle_connected),
 //!   [`handle_readable`](Engine::handle_readable), [`handle_read_closed`](Engine::handle_read_closed),
 //!   [`handle_short_read`](Engine::handle_short_read), [`handle_drained`](Engine::handle_drained),
@@ -20,7 +20,8 @@
 //!   [`timeout`](Engine::timeout), [`deadline`](Engine::deadline), [`is_idle`](Engine::is_idle),
 //!   [`is_shut_down`](Engine::is_shut_down),
 //!   [`has_output`](Engine::has_output), [`stats`](Engine::stats), [`requests`](Engine::requests),
-//!   [`connections`](Engine::connections).
+//!   [`connections`](Engine::connections), [`servers`](Engine::servers),
+//!   [`server_address`](Engine::server_address).
 //!
 //! Methods may be called in any order. `now` may repeat or be late; an instant earlier than one passed before counts as
 //! that one. The same calls with the same instants give the same outputs.
@@ -118,6 +119,7 @@
 
 mod action;
 mod backpressure;
+mod checking;
 mod close_reason;
 mod closing;
 mod commands;
@@ -139,6 +141,8 @@ mod raw_event;
 mod records;
 mod requests;
 mod sending;
+mod server_info;
+mod servers;
 mod settle;
 mod stats;
 mod stopping;
@@ -154,13 +158,13 @@ pub use close_reason::CloseReason;
 pub use connection::Transmit;
 pub use listing::{ConnectionInfo, ConnectionState, RequestInfo, RequestState};
 pub(crate) use raw_event::RawEvent;
+pub use server_info::ServerInfo;
 pub use stats::{ConnectionGauges, Counters, RequestGauges, Stats};
 
 use std::fmt;
 
 use slab::Slab;
 
-use crate::address::Address;
 use crate::config::Config;
 use crate::config_error::ConfigError;
 use connection::{BufferPool, Connection};
@@ -199,11 +203,7 @@ impl Engine {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         // Only the engine has this restriction: a `Client` resolves names before it makes the engine.
-        for server in &config.servers {
-            if let Address::Host { name, .. } = server {
-                return Err(ConfigError::UnresolvedHost { name: name.clone() });
-            }
-        }
+        servers::check_resolved(&config.servers)?;
         let mut engine = Self {
             lifecycle: Lifecycle::new(config.limits.min_idle_per_server > 0),
             timeline: Timeline::new(),
@@ -220,6 +220,7 @@ impl Engine {
             counters: Counters::default(),
             config,
         };
+        engine.arm_checks(Time::START);
         // Connections opened in advance wait neither for a request nor for time to pass.
         engine.settle(Time::START);
         Ok(engine)

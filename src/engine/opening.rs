@@ -6,7 +6,7 @@ use log::debug;
 
 use super::Engine;
 use super::close_reason::CloseReason;
-use super::connection::Connection;
+use super::connection::{Connection, Expected};
 use super::pool::ConnectFailure;
 use super::time::Time;
 use crate::config::RequestIds;
@@ -16,14 +16,27 @@ impl Engine {
     /// Opens a connection to a server.
     pub(super) fn dial(&mut self, now: Time, server: usize) {
         let (serial, expected) = self.pool.dial(server, self.config.keep_connections);
-        let number = server as u16;
-        let connection = Connection::new(now, serial, number, expected);
+        self.connect(now, server, serial, expected);
+    }
+
+    /// Opens a connection to a server, to check it. No request waits for it.
+    pub(super) fn dial_check(&mut self, now: Time, server: usize) {
+        let (serial, expected) = self.pool.dial_unexpected(server);
+        let key = self.connect(now, server, serial, expected);
+        self.connections[key as usize].begin_check();
+    }
+
+    fn connect(&mut self, now: Time, server: usize, serial: u64, expected: Expected) -> u32 {
+        let slot = server as u16;
+        let id = self.pool.servers().id_of(slot);
+        let connection = Connection::new(now, serial, slot, expected);
         let key = self.connections.insert(connection) as u32;
         let handle = self.connections[key as usize].handle(key);
-        self.pending.connect(handle, number);
+        self.pending.connect(handle, id);
         self.arm_connection(key);
-        let address = &self.config.servers[server];
-        debug!("connection {key}: connecting to server {server}, {address}");
+        let address = self.pool.servers().address(slot);
+        debug!("connection {key}: connecting to server {id}, {address}");
+        key
     }
 
     /// A connection has been opening for too long: requests that can use another server, or another connection, no

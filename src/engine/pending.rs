@@ -35,8 +35,7 @@ impl Pending {
         self.actions.pop_front()
     }
 
-    pub(super) fn connect(&mut self, connection: ConnectionHandle, server: u16) {
-        let server = ServerId(server);
+    pub(super) fn connect(&mut self, connection: ConnectionHandle, server: ServerId) {
         self.actions
             .push_back(Action::Connect { connection, server });
     }

@@ -44,7 +44,8 @@ impl Engine {
         let is_wanted = connection.served() > 0
             && !connection.is_ending()
             && self.may_be_probed(connection.server())
-            && self.has_queued();
+            && self.has_queued()
+            && self.requests.queue().has_request_for(connection.server());
         if is_wanted {
             self.send_own_probe(now, key);
         }
@@ -69,7 +70,7 @@ impl Engine {
         for (key, server, at) in held {
             if at > now {
                 self.timers.arm(Owner::Server(u32::from(server)), at);
-            } else if self.may_be_probed(server) {
+            } else if self.may_be_probed(server) && self.requests.queue().has_request_for(server) {
                 self.send_own_probe(now, key);
             }
         }
@@ -104,17 +105,18 @@ impl Engine {
 
     /// Whether a probe of the embedder is running on a server.
     pub(super) fn is_probed(&self, server: u16) -> bool {
-        let request = self.pool.known(server).probe_request();
-        request.is_some_and(|it| self.requests.key(it).is_some())
+        self.pool.known(server).is_probed()
     }
 
-    fn send_own_probe(&mut self, now: Time, key: u32) {
+    pub(super) fn send_own_probe(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
         let server = connection.server();
         connection.note_own_probe(now);
         connection.frame_probe(now, key, &mut self.buffers);
-        self.pool
-            .set_multiplexing(usize::from(server), Multiplexing::Probing);
+        if self.pool.known(server).multiplexing() == Multiplexing::Unknown {
+            self.pool
+                .set_multiplexing(usize::from(server), Multiplexing::Probing);
+        }
         self.ask_flush(key);
     }
 

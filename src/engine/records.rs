@@ -154,6 +154,7 @@ impl Engine {
     fn may_retry_rejected(&self, now: Time, request_key: u32) -> bool {
         let request = &self.requests[request_key];
         request.may_retry_rejected()
+            && !self.is_without_server(request_key)
             && request.has_attempt_left(now, self.config.max_retries)
             && !self.lifecycle.has_stopped()
     }
@@ -217,6 +218,7 @@ impl Engine {
     fn answered(&mut self, now: Time, key: u32, values: ServerValues) {
         let connection = &mut self.connections[key as usize];
         let server = connection.server();
+        self.pool.known_mut(server).note_answer();
         let Some(request) = connection.take_probe() else {
             connection.set_own_probe(None);
             // An idle connection becomes available when the read is used up.
@@ -246,7 +248,7 @@ impl Engine {
     fn protocol_error(&mut self, now: Time, key: u32, error: ProtocolError) {
         let connection = &self.connections[key as usize];
         let handle = connection.handle(key);
-        let server = &self.config.servers[usize::from(connection.server())];
+        let server = self.pool.servers().address(connection.server());
         warn!("connection {key}: the application at {server} broke the protocol: {error}");
         self.counters.note_protocol_error();
         let reason = match connection.state() {

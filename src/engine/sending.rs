@@ -14,6 +14,8 @@ impl Engine {
         let request = &self.requests[request_key];
         let (is_probe, runs_once) = (request.is_probe(), !request.may_be_repeated());
         let write_limit = request.timeouts().write;
+        let id = self.pool.servers().id_of(server);
+        self.requests[request_key].set_server(id);
         self.pool.assigned(server, key, others);
         if is_first && runs_once {
             self.pool.known_mut(server).spared();

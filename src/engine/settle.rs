@@ -37,8 +37,7 @@ impl Engine {
         self.reopen_reads();
         self.apply_connect_failures(now);
         if !self.requests.queue().is_empty() {
-            self.serve_queue(now, Line::Urgent);
-            self.serve_queue(now, Line::Usual);
+            self.serve_queue(now);
             self.enforce_queue_limit(now);
         }
         if self.pool.take_unsettled() {
@@ -53,11 +52,16 @@ impl Engine {
         self.probe_servers(now);
         if self.config.limits.min_idle_per_server > 0 && self.requests.queue().is_empty() {
             let mut from = 0;
-            while let Some(server) = self.pool.refill(now, from, &self.config) {
+            while let Some(server) = self.refill(now, from) {
                 self.dial(now, server);
                 from = server;
             }
         }
+    }
+
+    fn refill(&self, now: Time, from: usize) -> Option<usize> {
+        let open = self.connections.len();
+        self.pool.refill(now, from, open, &self.config)
     }
 
     /// Handles failed connects: requests that waited for them and may not wait longer fail.
@@ -69,31 +73,38 @@ impl Engine {
 
     /// Handles one failed connect: requests that can use no other server and have no time left to wait fail.
     fn fail_waiting(&mut self, now: Time, failure: ConnectFailure) {
-        let ConnectFailure {
-            server,
-            opened,
-            error,
-        } = failure;
         // The server is up, only busy: the failure ends at most one request, for which the connection was opened.
-        let is_busy = error == ConnectError::BacklogFull;
-        let is_elsewhere = !is_busy && self.pool.has_usable_server(now);
-        let mut next = self.requests.queue().first();
+        let is_busy = failure.error == ConnectError::BacklogFull;
+        let is_elsewhere = !is_busy && self.pool.servers().has_usable(now);
+        for line in [Line::Pinned(failure.server), Line::Urgent, Line::Usual] {
+            if is_elsewhere && !matches!(line, Line::Pinned(_)) {
+                return;
+            }
+            let has_failed = self.fail_waiting_in(now, line, failure);
+            if is_busy && has_failed {
+                return;
+            }
+        }
+    }
+
+    /// Handles one failed connect for a line of the queue. If the server is only busy, stops after the first request that
+    /// leaves the line. Returns whether one has left it.
+    fn fail_waiting_in(&mut self, now: Time, line: Line, failure: ConnectFailure) -> bool {
+        let is_busy = failure.error == ConnectError::BacklogFull;
+        let mut has_left = false;
+        let mut next = self.requests.queue().first_of(line);
         while let Some(key) = next {
-            next = self.requests.queue().after(key);
+            next = self.requests.queue().after_in_line(key);
             let request = &self.requests[key];
             let queued = request.queued_at();
-            if is_elsewhere && !request.is_probe() {
-                continue;
-            }
             if now.saturating_duration_since(queued) < self.config.connect_retry_timeout {
                 if !is_busy {
-                    self.requests[key].set_refused(Some(error));
+                    self.requests[key].set_refused(Some(failure.error));
                     self.arm_request(key);
                 }
                 continue;
             }
-            let is_waited_for = request.probed_server().is_none_or(|it| it == server);
-            if queued > opened || !is_waited_for {
+            if queued > failure.opened {
                 continue;
             }
             // A connection that was passed over in favor of a new one is better than none.
@@ -103,48 +114,56 @@ impl Engine {
             };
             let placement = self.place(now, sought, 0);
             self.requests.dequeue(key);
+            has_left = true;
             match placement {
                 Placement::Use(connection) => self.assign(now, key, connection),
-                _ => self.fail(now, key, RequestError::Connect(error), 0),
+                _ => self.fail(now, key, RequestError::Connect(failure.error), 0),
             }
             if is_busy {
-                return;
+                break;
             }
         }
+        has_left
+    }
+
+    /// Serves the lines of the queue.
+    fn serve_queue(&mut self, now: Time) {
+        // A line that becomes empty leaves the list, so the list is walked from its end.
+        for index in (0..self.requests.queue().named().len()).rev() {
+            let server = self.requests.queue().named()[index];
+            self.serve_line(now, Line::Pinned(server));
+        }
+        self.serve_line(now, Line::Urgent);
+        self.serve_line(now, Line::Usual);
     }
 
     /// Serves a line of the queue from its front.
-    fn serve_queue(&mut self, now: Time, line: Line) {
+    fn serve_line(&mut self, now: Time, line: Line) {
         let mut passed_over = 0;
         let mut next = self.requests.queue().first_of(line);
         while let Some(key) = next {
-            let request = &self.requests[key];
-            let is_probe = request.is_probe();
-            let sought = seeker(request);
-            // A probe waits for one server, and some requests take only a new connection: requests after them may use
-            // other ones.
-            let takes_new_only = line == Line::Usual && sought.runs_once && self.pool.has_idle();
-            let is_choosy = passed_over < MOST_PASSED_OVER && (is_probe || takes_new_only);
-            let waiting = match line {
-                Line::Urgent => self.requests.queue().len_of(Line::Urgent),
-                // The urgent line is served first.
-                Line::Usual if is_choosy && !is_probe => {
-                    self.requests.queue().len_of(Line::Urgent) + passed_over + 1
+            let sought = seeker(&self.requests[key]);
+            // Some requests take only a new connection: requests after them may use other ones.
+            let takes_new_only = match line {
+                Line::Pinned(server) => {
+                    sought.first_serial > 0
+                        || (sought.runs_once && self.pool.lists(server).idle_len() > 0)
                 }
-                Line::Usual => self.requests.queue().len(),
+                Line::Urgent => false,
+                Line::Usual => sought.runs_once && self.pool.has_idle(),
             };
+            let is_choosy = takes_new_only && passed_over < MOST_PASSED_OVER;
+            let waiting = self.waiting(line, is_choosy.then_some(passed_over));
             match self.place(now, sought, waiting) {
                 Placement::Use(connection) | Placement::UseBlocked(connection) => {
                     self.requests.dequeue(key);
                     self.assign(now, key, connection);
                     next = self.requests.queue().first_of(line);
                 }
-                Placement::Dial { server } if self.should_dial(waiting, is_probe, server) => {
+                Placement::Dial { server } if self.should_dial(line, waiting, server) => {
                     self.dial(now, server);
                 }
-                Placement::Replace { server, idle }
-                    if self.should_dial(waiting, is_probe, server) =>
-                {
+                Placement::Replace { server, idle } if self.should_dial(line, waiting, server) => {
                     self.close(now, idle, CloseReason::Replaced);
                     next = self.requests.queue().first_of(line);
                 }
@@ -158,11 +177,35 @@ impl Engine {
         }
     }
 
-    /// Whether to open a connection for the waiting requests: those being opened do not suffice, or this is a probe and
-    /// none is being opened to its server.
-    fn should_dial(&self, waiting: usize, is_probe: bool, server: usize) -> bool {
-        !self.pool.is_enough(server, waiting)
-            || (is_probe && self.pool.lists(server as u16).connecting() == 0)
+    /// The number of requests that need a connection when a request of a line is looked at: all of its line, or, when it
+    /// is one that others may overtake, those that were passed over and itself.
+    fn waiting(&self, line: Line, passed_over: Option<usize>) -> usize {
+        let queue = self.requests.queue();
+        let of_line = passed_over.map_or_else(|| queue.len_of(line), |it| it + 1);
+        match line {
+            Line::Pinned(_) => of_line,
+            Line::Urgent => of_line + self.expected_for_pinned(),
+            // The urgent line is served first.
+            Line::Usual => of_line + queue.len_of(Line::Urgent) + self.expected_for_pinned(),
+        }
+    }
+
+    /// The number of slots of connections being opened that requests in pinned lines will take.
+    fn expected_for_pinned(&self) -> usize {
+        let queue = self.requests.queue();
+        let of_server = |server: &u16| {
+            let waiting = queue.len_of(Line::Pinned(*server));
+            waiting.min(self.pool.expected_of(*server, &self.config))
+        };
+        queue.named().iter().map(of_server).sum()
+    }
+
+    /// Whether to open a connection for the waiting requests of a line: those being opened do not suffice.
+    fn should_dial(&self, line: Line, waiting: usize, server: usize) -> bool {
+        match line {
+            Line::Pinned(server) => self.pool.expected_of(server, &self.config) < waiting,
+            Line::Urgent | Line::Usual => !self.pool.is_enough(server, waiting),
+        }
     }
 
     /// Ends the last requests of a queue that is too long, because a connection that was being opened failed, or
@@ -184,8 +227,7 @@ impl Engine {
                     self.end(key, Err(*failure));
                 }
                 None => {
-                    let refused = self.pool.last_errors().min_by_key(Option::is_some);
-                    let error = refused.flatten();
+                    let error = self.pool.servers().refusal(self.requests[key].pinned());
                     let error = error.map_or(RequestError::QueueFull { limit }, Into::into);
                     self.fail(now, key, error, 0);
                 }
@@ -199,7 +241,9 @@ impl Engine {
             while let Some(key) = self.pool.lists(index as u16).longest_idle() {
                 let server = index as u16;
                 let has_served = self.connections[key as usize].served() > 0;
-                let reason = if self.pool.has_too_many(server, &self.config) {
+                let reason = if self.pool.has_too_many(server, &self.config)
+                    || self.pool.exceeds(self.connections.len(), &self.config)
+                {
                     CloseReason::Retired
                 } else if has_served && self.pool.serves_once(server, &self.config) {
                     CloseReason::OnlyIdOne

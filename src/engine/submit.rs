@@ -10,12 +10,14 @@ use crate::config::UnknownLength;
 use crate::error::SubmitError;
 use crate::event::{RequestHandle, Tag};
 use crate::request::{Content, Request};
+use crate::server::ServerId;
 
 /// The requirements of a request for its connection.
 #[inline]
 pub(super) fn seeker(request: &requests::Request) -> Seeker {
     Seeker {
-        probed: request.probed_server(),
+        server: request.pinned(),
+        is_probe: request.is_probe(),
         first_serial: request.first_serial(),
         runs_once: !request.may_be_repeated(),
     }
@@ -32,7 +34,11 @@ impl Engine {
             return Err(SubmitError::ShuttingDown);
         }
         let limit = self.config.limits.max_queued_requests;
-        if !self.would_accept(now, None, || request.runs_once()) {
+        let pinned = match request.server {
+            Some(server) => Some(self.slot_of(server)?),
+            None => None,
+        };
+        if !self.would_accept(now, pinned, false, || request.runs_once()) {
             return Err(SubmitError::QueueFull { limit });
         }
         let unknown = self.config.unknown_length;
@@ -41,6 +47,7 @@ impl Engine {
             // The usual case: this saves a fifth of the cost of accepting a request.
             request.params.check(0, max_len, split)?;
             return Ok(Checked {
+                pinned,
                 lens: (Some(0), Some(0)),
                 origins: (0, 0),
                 buffering: None,
@@ -73,10 +80,16 @@ impl Engine {
         stdin_len.state(&mut request.params);
         data_len.state(&mut request.params);
         Ok(Checked {
+            pinned,
             lens: (stdin_len.len(), data_len.len()),
             origins,
             buffering,
         })
+    }
+
+    fn slot_of(&self, server: ServerId) -> Result<u16, SubmitError> {
+        let slot = self.pool.servers().slot_of(server);
+        slot.ok_or(SubmitError::NoSuchServer { server })
     }
 
     /// Puts a checked request on a connection if one is available, otherwise into the queue.
@@ -125,7 +138,8 @@ impl Engine {
     pub(super) fn would_accept(
         &self,
         now: Time,
-        probed: Option<u16>,
+        server: Option<u16>,
+        is_probe: bool,
         runs_once: impl FnOnce() -> bool,
     ) -> bool {
         let waiting = self.requests.queue().len() + 1;
@@ -137,7 +151,8 @@ impl Engine {
             return true;
         }
         let seeker = Seeker {
-            probed,
+            server,
+            is_probe,
             first_serial: 0,
             runs_once: runs_once(),
         };
@@ -149,7 +164,7 @@ impl Engine {
         if self.config.connect_retry_timeout.is_zero() {
             return;
         }
-        if let Some(error) = self.pool.error_of_all() {
+        if let Some(error) = self.pool.servers().refusal(self.requests[key].pinned()) {
             self.requests[key].set_refused(Some(error));
             self.arm_request(key);
         }

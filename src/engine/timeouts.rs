@@ -22,6 +22,9 @@ const REST_AWAITED: Duration = Duration::from_secs(1);
 /// nothing.
 const LISTS_KEPT: Duration = Duration::from_secs(1);
 
+/// The shortest interval between two checks.
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
+
 /// The purpose of a connection's deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionDue {
@@ -128,9 +131,30 @@ impl Engine {
         }
     }
 
+    /// How often servers are checked. `None`: never, or no longer.
+    pub(super) fn check_interval(&self) -> Option<Duration> {
+        let interval = self.config.check_interval?;
+        self.lifecycle
+            .is_running()
+            .then(|| interval.max(MIN_INTERVAL))
+    }
+
+    /// Arms a timer for the next check of a server.
+    pub(super) fn arm_check(&mut self, now: Time, server: u16) {
+        if let Some(interval) = self.check_interval()
+            && let Some(at) = self.pool.next_check(now, server, interval)
+        {
+            self.timers.arm(Owner::Server(u32::from(server)), at);
+        }
+    }
+
     /// Clears the timers when no request and no connection is left.
     pub(super) fn clear_timers_if_idle(&mut self) {
-        if self.connections.is_empty() && self.requests.is_empty() {
+        // Checks go on.
+        if self.connections.is_empty()
+            && self.requests.is_empty()
+            && self.check_interval().is_none()
+        {
             self.timers.clear();
         }
     }

@@ -40,7 +40,7 @@ impl SubmitError {
             Self::LengthRequired => 411,
             Self::BodyTooLarge { .. } => 413,
             Self::InvalidLength { .. } | Self::LengthMismatch { .. } => 400,
-            Self::BodyRead(_) | Self::StreamNotAllowed => 500,
+            Self::BodyRead(_) | Self::StreamNotAllowed | Self::NoSuchServer { .. } => 500,
         }
     }
 }
@@ -89,6 +89,7 @@ impl RequestError {
             Self::TimedOut(TimeoutKind::Queue)
             | Self::QueueFull { .. }
             | Self::Overloaded
+            | Self::ServerRemoved
             | Self::ShutDown => 503,
             Self::TimedOut(
                 TimeoutKind::Write

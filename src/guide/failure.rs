@@ -120,6 +120,7 @@
 //! | [`Body`](RequestError::Body), [`TooShort`](BodyError::TooShort) | N, M, R | 400 | the upload broke off, or `CONTENT_LENGTH` is wrong |
 //! | [`Body`](RequestError::Body), [`TooLong`](BodyError::TooLong) | N, M, R | 400 | `CONTENT_LENGTH` is wrong |
 //! | [`Body`](RequestError::Body), [`Read`](BodyError::Read) | N, M, R | 500 | the reader you gave |
+//! | [`ServerRemoved`](RequestError::ServerRemoved) | N | 503 | it named a server that `set_servers` has removed: name another one, or none |
 //! | [`ShutDown`](RequestError::ShutDown) | N, M, R | 503 | the deadline that `shutdown` was given |
 //!
 //! # Refused at once
@@ -139,6 +140,7 @@
 //! | [`InvalidLength`](SubmitError::InvalidLength), [`LengthMismatch`](SubmitError::LengthMismatch) | 400 | the parameters and the body disagree |
 //! | [`BodyRead`](SubmitError::BodyRead) | 500 | the reader you gave |
 //! | [`StreamNotAllowed`](SubmitError::StreamNotAllowed) | 500 | a mistake in the program: a body for a role that has none |
+//! | [`NoSuchServer`](SubmitError::NoSuchServer) | 500 | it names a server that was removed, or never existed: [`Client::servers`](crate::Client::servers) has those that are there |
 //!
 //! # A refused `get_values`
 //!
@@ -147,7 +149,7 @@
 //!
 //! | error | answer | what to do |
 //! |-------|--------|------------|
-//! | [`NoSuchServer`](GetValuesError::NoSuchServer) | 500 | a mistake in the program: count the servers of [`Client::config`](crate::Client::config), which has the resolved ones |
+//! | [`NoSuchServer`](GetValuesError::NoSuchServer) | 500 | the server was removed, or never existed: [`Client::servers`](crate::Client::servers) has those that are there |
 //! | [`InProgress`](GetValuesError::InProgress) | 503 | wait for the `End` of the `get_values` that is under way |
 //! | [`QueueFull`](GetValuesError::QueueFull) | 503 | ask later: every connection is busy, and the queue is full |
 //! | [`ShuttingDown`](GetValuesError::ShuttingDown) | 503 | nothing |

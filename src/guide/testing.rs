@@ -49,7 +49,7 @@
 //!     Some(b"/slow.php") => Behavior::new().wait(Duration::from_secs(60)).end(0),
 //!     _ => Behavior::answer("Content-Type: text/plain\r\n\r\nhello"),
 //! });
-//! network.server(ServerId(0)).serve(php.with_quirks(Quirks::php_fpm(2)));
+//! network.server(ServerId::new(0)).serve(php.with_quirks(Quirks::php_fpm(2)));
 //!
 //! let mut proxy = Proxy::default();
 //! proxy.on_request(&mut engine, network.now(), 1, "/slow.php");
@@ -102,7 +102,7 @@
 //! config.limits.max_connections_per_server = 2;
 //! let mut sim = Sim::new(config, 1)?;
 //! let work = |_: &_| Behavior::new().await_stdin().wait(Duration::from_millis(100)).end(0);
-//! sim.serve(ServerId(0), Scripted::new(work).with_quirks(Quirks::php_fpm(2)));
+//! sim.serve(ServerId::new(0), Scripted::new(work).with_quirks(Quirks::php_fpm(2)));
 //! let mut requests = Vec::new();
 //! for tag in 0..8 {
 //!     requests.push(sim.submit(Request::responder(), Tag(tag))?);
@@ -123,7 +123,7 @@
 //!
 //! let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 7)?;
 //! let link = Link::default().with_reads(Fragments::UpTo(5)); // cut where the seed says
-//! sim.serve(ServerId(0), Scripted::new(|_| Behavior::new().await_stdin().stdout("half of").close()))
+//! sim.serve(ServerId::new(0), Scripted::new(|_| Behavior::new().await_stdin().stdout("half of").close()))
 //!     .link(link);
 //! let request = sim.submit(Request::responder(), Tag(1))?;
 //! sim.run_to_end();

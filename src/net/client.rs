@@ -9,14 +9,15 @@ use mio::{Events, Poll, Registry, Token};
 
 use super::read_buf::{Owner, ReadBuf};
 use super::turns::Turns;
+use crate::address::Address;
 use crate::config::Config;
 use crate::config_error::ConfigError;
-use crate::engine::{ConnectionInfo, Engine, RequestInfo, Stats};
+use crate::engine::{ConnectionInfo, Engine, RequestInfo, ServerInfo, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{ConnectionHandle, Event, RequestHandle, Tag};
 use crate::limits::Limits;
 use crate::request::Request;
-use crate::server::{GetValuesError, ServerId};
+use crate::server::{GetValuesError, Server, ServerId};
 
 /// A FastCGI client on the embedder's [`mio::Poll`].
 ///
@@ -62,13 +63,19 @@ impl Client {
     pub fn new(registry: &Registry, tokens: Range<Token>, mut config: Config) -> io::Result<Self> {
         let mut servers = Vec::new();
         for server in &config.servers {
-            servers.extend(server.resolve()?);
+            for address in server.address.resolve()? {
+                servers.push(Server {
+                    address,
+                    ..server.clone()
+                });
+            }
         }
         config.servers = servers;
         let tokens = tokens.start.0..tokens.end.0;
         check_tokens(&tokens, config.servers.len(), &config.limits).map_err(invalid)?;
         let mut engine = Engine::new(config).map_err(invalid)?;
         engine.expect_reports();
+        engine.set_capacity(tokens.len());
         Ok(Self {
             engine,
             turns: Turns::new(registry.try_clone()?, tokens),
@@ -288,6 +295,19 @@ impl Client {
         self.engine.set_limits(now, limits)
     }
 
+    /// Replaces the servers: those of the new list are used, removed ones finish what is in flight. More at
+    /// [`Engine::set_servers`].
+    ///
+    /// Host names must be [resolved](crate::Address::resolve) before, since this call does not block. The client never has
+    /// more connections than tokens: when the servers together may have more, it waits for a connection to be closed
+    /// before it opens another one. A removed server counts until its last connection is closed.
+    ///
+    /// # Errors
+    /// Those of [`Engine::set_servers`]. Nothing is changed then.
+    pub fn set_servers(&mut self, now: Instant, servers: Vec<Server>) -> Result<(), ConfigError> {
+        self.engine.set_servers(now, servers)
+    }
+
     /// Shuts the client down: accepts no further request, finishes the accepted ones and closes connections as they
     /// become idle. When the last socket is closed, [`is_shut_down`](Self::is_shut_down) returns true. Requests left at
     /// `deadline` fail with [`RequestError::ShutDown`](crate::RequestError::ShutDown). A second call replaces the deadline.
@@ -324,7 +344,18 @@ impl Client {
         self.engine.connections(now)
     }
 
-    /// The configuration, with the servers resolved and the current limits.
+    /// The servers, one item each. More at [`Engine::servers`].
+    pub fn servers(&self, now: Instant) -> impl Iterator<Item = ServerInfo<'_>> + '_ {
+        self.engine.servers(now)
+    }
+
+    /// The address of a server. More at [`Engine::server_address`].
+    #[must_use]
+    pub fn server_address(&self, server: ServerId) -> Option<&Address> {
+        self.engine.server_address(server)
+    }
+
+    /// The configuration, with the servers resolved and the current servers and limits.
     #[must_use]
     pub fn config(&self) -> &Config {
         self.engine.config()
@@ -346,6 +377,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
 fn check_tokens(tokens: &Range<usize>, servers: usize, limits: &Limits) -> Result<(), ConfigError> {
     let connections = limits.max_connections_per_server.saturating_mul(servers);
+    let connections = connections.min(limits.max_total_connections);
     if tokens.len() < connections {
         return Err(ConfigError::TooFewTokens {
             tokens: tokens.len(),

@@ -170,7 +170,10 @@ impl Turns {
         handle: ConnectionHandle,
         server: ServerId,
     ) {
-        let address = &engine.config().servers[server.index()];
+        // A removed server keeps its address while it has connections.
+        let Some(address) = engine.server_address(server) else {
+            return;
+        };
         match self.sockets.connect(handle, address) {
             Ok(()) => self.rounds.enqueue(handle.index()),
             Err(error) => {

@@ -15,6 +15,9 @@ pub(super) struct ApplicationSide {
     medium: Medium,
 }
 
+/// The most servers that a simulated client can have in its life.
+const MAX_SERVERS: usize = 1 << 16;
+
 impl ApplicationSide {
     pub(super) fn new(servers: usize, origin: Instant) -> Self {
         Self {
@@ -27,7 +30,12 @@ impl ApplicationSide {
         &self.servers
     }
 
+    /// A server, which is added if there is none with this index.
     pub(super) fn server_mut(&mut self, index: usize) -> &mut Server {
+        assert!(index < MAX_SERVERS, "server {index}: no client has so many");
+        if self.servers.len() <= index {
+            self.servers.resize_with(index + 1, Server::nowhere);
+        }
         &mut self.servers[index]
     }
 

@@ -166,7 +166,7 @@ impl ClientSide {
         medium.note(format_args!("{action:?}"));
         match action {
             Action::Connect { connection, server } => {
-                self.connect(engine, connection, server.index());
+                self.connect(engine, connection, server.number() as usize);
             }
             Action::Close { connection, .. } => {
                 if let Some(number) = medium.number(connection) {

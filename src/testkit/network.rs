@@ -39,12 +39,13 @@ impl Network {
         }
     }
 
-    /// A server, to set up its application, its links and its connects.
+    /// A server, to set up its application, its links and its connects. It may be one that
+    /// [`set_servers`](Engine::set_servers) will add.
     ///
     /// # Panics
-    /// If there is no such server.
+    /// If the ID is 65,536 or above.
     pub fn server(&mut self, server: ServerId) -> &mut Server {
-        self.client.side_mut().server_mut(server.index())
+        self.client.side_mut().server_mut(server.number() as usize)
     }
 
     /// Draws the order of what can happen at the same instant from the seed, instead of using the same order always.
@@ -105,7 +106,9 @@ impl Network {
     #[doc(hidden)]
     pub fn open_sockets(&self, server: ServerId) -> usize {
         let links = self.medium().open_links();
-        links.filter(|own| own.server() == server.index()).count()
+        links
+            .filter(|own| own.server() == server.number() as usize)
+            .count()
     }
 
     /// How long the oldest of the sockets that are still connecting has been connecting.

@@ -26,7 +26,7 @@ use crate::server::ServerId;
 /// use mio_fcgi::{Config, Request, ServerId, Tag};
 ///
 /// let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 1)?;
-/// sim.serve(ServerId(0), Scripted::new(|_| Behavior::answer("Status: 200 OK\r\n\r\nhello")));
+/// sim.serve(ServerId::new(0), Scripted::new(|_| Behavior::answer("Status: 200 OK\r\n\r\nhello")));
 /// let request = sim.submit(Request::responder(), Tag(1))?;
 /// sim.run_to_end();
 /// assert_eq!(sim.stdout(request), b"Status: 200 OK\r\n\r\nhello");
@@ -62,16 +62,20 @@ impl Sim {
     /// Sets the application of a server, as [`Server::serve`] does. Returns the server, to set up its link and its
     /// connects.
     ///
+    /// The server may be one that [`set_servers`](Engine::set_servers) will add.
+    ///
     /// # Panics
-    /// If the configuration has no such server.
+    /// If the ID is 65,536 or above.
     pub fn serve(&mut self, server: ServerId, application: Scripted) -> &mut Server {
         self.network.server(server).serve(application)
     }
 
     /// A server, to set up its application, its links and its connects.
     ///
+    /// The server may be one that [`set_servers`](Engine::set_servers) will add.
+    ///
     /// # Panics
-    /// If the configuration has no such server.
+    /// If the ID is 65,536 or above.
     pub fn server(&mut self, server: ServerId) -> &mut Server {
         self.network.server(server)
     }
@@ -83,7 +87,7 @@ impl Sim {
     /// # use mio_fcgi::testkit::{Behavior, Scripted, Sim};
     /// # use mio_fcgi::{Config, Request, ServerId, Tag};
     /// # let mut sim = Sim::new(Config::new("127.0.0.1:9000".parse()?), 1)?;
-    /// # sim.serve(ServerId(0), Scripted::new(|_| Behavior::answer("hello")));
+    /// # sim.serve(ServerId::new(0), Scripted::new(|_| Behavior::answer("hello")));
     /// let request = sim.submit(Request::responder(), Tag(1))?;
     /// let now = sim.now();
     /// sim.engine().pause(now, request);

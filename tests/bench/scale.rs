@@ -98,7 +98,7 @@ struct Crowd {
 impl Crowd {
     fn new(servers: usize, connections: usize, multiplex: Multiplex) -> Self {
         let address = |index: usize| Address::Tcp(([127, 0, 0, 1], 9000 + index as u16).into());
-        let mut config = Config::from_servers((0..servers).map(address).collect());
+        let mut config = Config::from_servers((0..servers).map(address));
         config.multiplex = multiplex;
         config.limits.max_connections_per_server = connections;
         config.limits.max_idle_per_server = connections;

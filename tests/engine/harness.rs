@@ -139,9 +139,8 @@ impl Bench {
     }
 
     pub(crate) fn get_values(&mut self, server: usize) -> RequestHandle {
-        let handle = self
-            .engine
-            .get_values(self.now, ServerId(server as u16), Tag(self.next_tag));
+        let (server, tag) = (ServerId::new(server as u32), Tag(self.next_tag));
+        let handle = self.engine.get_values(self.now, server, tag);
         let handle = handle.expect("not shutting down");
         self.accepted(handle);
         handle
@@ -357,7 +356,7 @@ impl Bench {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Connect { connection, server } => self.dial(connection, server.index()),
+            Action::Connect { connection, server } => self.dial(connection, server),
             Action::Close { connection, reason } => {
                 if let Some(peer) = self.peer_of(connection) {
                     let before = self.peers[peer].closed.replace(reason);
@@ -376,7 +375,8 @@ impl Bench {
         }
     }
 
-    fn dial(&mut self, handle: ConnectionHandle, server: usize) {
+    fn dial(&mut self, handle: ConnectionHandle, server: ServerId) {
+        let server = server.number() as usize;
         if self.peer_of(handle).is_none() {
             self.peers.push(Peer {
                 handle,

@@ -3,6 +3,8 @@
 mod asking;
 mod bodies;
 mod budgets;
+mod checks;
+mod chosen;
 mod cuts;
 mod details;
 mod details_servers;
@@ -38,6 +40,7 @@ mod seams_queue;
 mod seams_time;
 mod sending;
 mod servers;
+mod set_servers;
 mod status;
 mod streams;
 mod time;

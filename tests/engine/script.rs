@@ -4,8 +4,8 @@ use std::io;
 
 use mio_fcgi::wire::{self, EndRequest, Header, Item, ProtocolStatus, RecordType, Role};
 use mio_fcgi::{
-    Config, ConnectError, Delivery, EventKind, Multiplex, OwnedEvent, Phase, Request, RequestError,
-    Retry, ServerValues,
+    Address, Config, ConnectError, Delivery, EventKind, Multiplex, OwnedEvent, Phase, Request,
+    RequestError, Retry, ServerValues,
 };
 
 /// A configuration with one server.
@@ -17,8 +17,12 @@ pub(crate) fn config(multiplex: Multiplex) -> Config {
 
 /// A configuration with `count` servers.
 pub(crate) fn servers(count: u16, multiplex: Multiplex) -> Config {
-    let address = |n| format!("127.0.0.1:{}", 9000 + n).parse().expect("address");
-    let mut config = Config::from_servers((0..count).map(address).collect());
+    let address = |n| {
+        format!("127.0.0.1:{}", 9000 + n)
+            .parse::<Address>()
+            .expect("address")
+    };
+    let mut config = Config::from_servers((0..count).map(address));
     config.multiplex = multiplex;
     config
 }

@@ -5,7 +5,7 @@
 //! testkit   blocking -> net -> engine -> words -> wire        cgi -> words; commands -> net; guide: prose
 //!      \________________________/
 //!
-//! words: address, config, config_error, error, event, limits, params, report, request,
+//! words: address, config, config_error, error, event, limits, params, report, request, retry,
 //!        server, settings, timeouts
 //! ```
 
@@ -36,6 +36,7 @@ const WORDS: &[&str] = &[
     "params",
     "report",
     "request",
+    "retry",
     "server",
     "settings",
     "timeouts",

@@ -86,12 +86,14 @@ pub(crate) fn addresses() -> Vec<(AddressError, &'static str)> {
 
 pub(crate) fn configurations() -> Vec<(ConfigError, &'static str)> {
     let (count, limit) = (2000, 1024);
-    let (server, error) = (ServerId(1), AddressError::Nul);
+    let (index, error) = (1, AddressError::Nul);
     let name = "php.local".into();
     vec![
         (ConfigError::NoServer, "at least one address"),
         (ConfigError::TooManyServers { count, limit }, "at most 1024"),
-        (ConfigError::Address { server, error }, "server 1"),
+        (ConfigError::Address { index, error }, "server 1"),
+        (ConfigError::ReservedOnly, "at least 2 connections"),
+        (ConfigError::WeightZero { index }, "at least 1"),
         (ConfigError::UnresolvedHost { name }, "Address::resolve"),
         (
             ConfigError::MaxConnectionsZero,
@@ -151,6 +153,12 @@ pub(crate) fn submissions() -> Vec<(SubmitError, &'static str)> {
         ),
         (SubmitError::BodyRead(ErrorKind::BrokenPipe), "broken pipe"),
         (SubmitError::StreamNotAllowed, "only a Filter"),
+        (
+            SubmitError::NoSuchServer {
+                server: ServerId::new(3),
+            },
+            "no server 3",
+        ),
     ]
 }
 
@@ -181,9 +189,9 @@ pub(crate) fn pushes() -> Vec<(StdinError, &'static str)> {
 }
 
 pub(crate) fn questions() -> Vec<(GetValuesError, &'static str)> {
-    let (server, count) = (ServerId(3), 2);
+    let server = ServerId::new(3);
     vec![
-        (GetValuesError::NoSuchServer { server, count }, "server 3"),
+        (GetValuesError::NoSuchServer { server }, "server 3"),
         (GetValuesError::InProgress { server }, "wait for the End"),
         (
             GetValuesError::QueueFull { limit: 8 },
@@ -220,6 +228,7 @@ pub(crate) fn requests() -> Vec<(RequestError, &'static str)> {
         ),
         (RequestError::Body(BodyError::TooLong { declared: 3 }), ""),
         (RequestError::ShutDown, ""),
+        (RequestError::ServerRemoved, "name another one"),
     ]
 }
 

@@ -121,12 +121,8 @@ fn an_address_that_no_system_call_would_take_is_refused_before_it_is_connected_t
     ];
     for address in addresses {
         let mut config = Config::new(Address::Abstract("fine".into()));
-        config.servers.push(address.clone());
-        let Err(ConfigError::Address {
-            server: ServerId(1),
-            error,
-        }) = config.validate()
-        else {
+        config.servers.push(address.clone().into());
+        let Err(ConfigError::Address { index: 1, error }) = config.validate() else {
             panic!("{address:?} counts as an address");
         };
         if address == too_long {

@@ -9,7 +9,7 @@ use syn::{BinOp, Expr, Item, Pat, Path, Token, Type, Visibility};
 use crate::source::{Source, below};
 
 /// Enums that programs make, and values of the wire, which are read out of numbers.
-const INPUTS: [&str; 8] = [
+const INPUTS: [&str; 9] = [
     "Address",
     "Disconnected",
     "Multiplex",
@@ -17,6 +17,7 @@ const INPUTS: [&str; 8] = [
     "RequestIds",
     "Retry",
     "RecordType",
+    "ServerMode",
     "UnknownLength",
 ];
 

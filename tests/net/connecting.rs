@@ -83,7 +83,7 @@ fn a_server_that_refuses_is_passed_over_for_another() {
     });
     let (down, _socket) = peer::refusing();
     let mut config = plain(Address::Tcp(down));
-    config.servers.push(peer.address());
+    config.servers.push(peer.address().into());
     config.limits.max_connections_per_server = 1;
     let mut turns = Loop::new(config);
     for _ in 0..10 {
@@ -91,7 +91,7 @@ fn a_server_that_refuses_is_passed_over_for_another() {
         let report = outcome.expect("a response").report;
         assert_eq!(
             (report.server, body(&output)),
-            (Some(ServerId(1)), &b"here"[..])
+            (Some(ServerId::new(1)), &b"here"[..])
         );
     }
     assert!(turns.client.stats().counters.connect_failures > 0);

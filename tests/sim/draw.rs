@@ -6,8 +6,8 @@ use mio_fcgi::testkit::internals::{Break, CloseKind, Rng, SecondBegin, Towards, 
 use mio_fcgi::testkit::{Connect, Fragments, Link, Quirks};
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{
-    Backoff, Config, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, Retry, Timeouts,
-    UnknownLength,
+    Address, Backoff, Config, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, Retry,
+    Timeouts, UnknownLength,
 };
 
 use crate::plan::{AnswerPlan, BodyKind, FAULTS, Fault, Op, Reaction, ServerPlan, Submit};
@@ -148,9 +148,9 @@ fn draw_timeouts(rng: &mut Rng) -> Timeouts {
 }
 
 pub(crate) fn draw_config(rng: &mut Rng, servers: usize) -> Config {
-    let addresses = (0..servers)
-        .map(|index| std::net::SocketAddr::from(([127, 0, 0, 1], 9000 + index as u16)).into());
-    let mut config = Config::from_servers(addresses.collect());
+    let addresses =
+        (0..servers).map(|index| std::net::SocketAddr::from(([127, 0, 0, 1], 9000 + index as u16)));
+    let mut config = Config::from_servers(addresses.map(Address::from));
     config.limits = draw_limits(rng);
     config.timeouts = draw_timeouts(rng);
     config.connect_timeout = millis(rng, 400) + Duration::from_millis(50);

@@ -29,7 +29,7 @@ fn error(sim: &Sim, handle: mio_fcgi::RequestHandle) -> Option<RequestError> {
 #[test]
 fn an_abort_while_bytes_are_being_sent_reports_maybe_processed() {
     let mut sim = Sim::new(config(Multiplex::On { max: 2 }), 1).expect("valid");
-    sim.serve(ServerId(0), Scripted::new(|_| Behavior::new()));
+    sim.serve(ServerId::new(0), Scripted::new(|_| Behavior::new()));
     sim.submit(Request::responder(), Tag(1)).expect("room");
     sim.advance(MS);
     let second = sim.submit(Request::responder(), Tag(2)).expect("room");
@@ -46,7 +46,7 @@ fn a_shared_connection_that_is_never_idle_retires_at_its_limit() {
     config.limits.max_requests_per_connection = Some(4);
     let mut sim = Sim::new(config, 1).expect("valid");
     sim.serve(
-        ServerId(0),
+        ServerId::new(0),
         Scripted::new(|_| Behavior::new().await_stdin().wait(10 * MS).end(0)),
     );
     for tag in 0..12 {
@@ -63,7 +63,7 @@ fn a_queued_request_is_sent_when_a_server_is_up_again_after_an_unnoticed_failure
     config.connect_retry_timeout = 5000 * MS;
     let mut sim = Sim::new(config, 1).expect("valid");
     let refused = Connect::Refuse(std::io::ErrorKind::ConnectionRefused);
-    sim.serve(ServerId(0), Scripted::new(|_| Behavior::answer("up")))
+    sim.serve(ServerId::new(0), Scripted::new(|_| Behavior::answer("up")))
         .on_connect(move |attempt| {
             if attempt == 0 {
                 refused
@@ -85,7 +85,7 @@ fn a_queued_request_is_sent_when_a_server_is_up_again_after_an_unnoticed_failure
 fn the_write_timeout_holds_for_a_body_that_waits_for_the_bytes_of_other_requests() {
     let mut sim = Sim::new(config(Multiplex::On { max: 3 }), 1).expect("valid");
     sim.serve(
-        ServerId(0),
+        ServerId::new(0),
         Scripted::new(|_| Behavior::new().stop_reading()),
     )
     .link(narrow(100));
@@ -111,7 +111,7 @@ fn requests_whose_body_is_being_collected_count_as_queued() {
     config.unknown_length = UnknownLength::Buffer { limit: 1000 };
     config.limits.max_queued_requests = 2;
     let mut sim = Sim::new(config, 1).expect("valid");
-    sim.serve(ServerId(0), Scripted::new(|_| Behavior::answer("ok")));
+    sim.serve(ServerId::new(0), Scripted::new(|_| Behavior::answer("ok")));
     let pushed = || Request::responder().with_body(Body::pushed(None));
     let first = sim.submit(pushed(), Tag(1)).expect("room");
     sim.submit(pushed(), Tag(2)).expect("room");
@@ -129,11 +129,11 @@ fn requests_whose_body_is_being_collected_count_as_queued() {
 #[test]
 fn a_paused_get_values_does_not_leave_its_connection_unread() {
     let mut sim = Sim::new(config(Multiplex::On { max: 2 }), 1).expect("valid");
-    sim.serve(ServerId(0), Scripted::new(|_| Behavior::answer("ok")));
+    sim.serve(ServerId::new(0), Scripted::new(|_| Behavior::answer("ok")));
     let now = sim.now();
     let probe = sim
         .engine()
-        .get_values(now, ServerId(0), Tag(1))
+        .get_values(now, ServerId::new(0), Tag(1))
         .expect("room");
     sim.step();
     sim.step();
@@ -151,7 +151,7 @@ fn a_pause_buffer_of_zero_bytes_is_free_again_when_no_output_is_held() {
     config.pause_buffer.per_request = 0;
     let mut sim = Sim::new(config, 1).expect("valid");
     sim.serve(
-        ServerId(0),
+        ServerId::new(0),
         Scripted::new(|_| Behavior::new().stdout("one").wait(MS).stdout("two").end(0)),
     );
     let first = sim.submit(Request::responder(), Tag(1)).expect("room");
@@ -177,11 +177,11 @@ fn a_shutdown_closes_connections_that_became_idle_while_it_waited_for_another_se
     let mut sim = Sim::new(config, 1).expect("valid");
     let slow = || Scripted::new(|_| Behavior::new().await_stdin().wait(50 * MS).end(0));
     let link = Link::default().with_latency(10 * MS);
-    sim.serve(ServerId(0), slow());
-    sim.serve(ServerId(1), slow()).link(link);
+    sim.serve(ServerId::new(0), slow());
+    sim.serve(ServerId::new(1), slow()).link(link);
     let now = sim.now();
     sim.engine()
-        .get_values(now, ServerId(1), Tag(1))
+        .get_values(now, ServerId::new(1), Tag(1))
         .expect("room");
     sim.submit(Request::responder(), Tag(2)).expect("room");
     let now = sim.now();
@@ -193,7 +193,7 @@ fn a_shutdown_closes_connections_that_became_idle_while_it_waited_for_another_se
 #[test]
 fn a_shutdown_at_its_deadline_opens_no_connection_for_get_values() {
     let mut sim = Sim::new(config(Multiplex::Auto), 1).expect("valid");
-    sim.serve(ServerId(0), Scripted::new(|_| Behavior::new()));
+    sim.serve(ServerId::new(0), Scripted::new(|_| Behavior::new()));
     sim.submit(Request::responder(), Tag(1)).expect("room");
     sim.settle();
     let now = sim.now();
@@ -208,7 +208,7 @@ fn an_idle_timeout_of_zero_with_a_minimum_of_idle_connections_is_no_endless_loop
     config.limits.min_idle_per_server = 1;
     config.limits.idle_timeout = Duration::ZERO;
     let mut sim = Sim::new(config, 1).expect("valid");
-    sim.serve(ServerId(0), Scripted::new(|_| Behavior::answer("ok")));
+    sim.serve(ServerId::new(0), Scripted::new(|_| Behavior::answer("ok")));
     let request = sim.submit(Request::responder(), Tag(1)).expect("room");
     for _ in 0..100 {
         sim.step();

@@ -78,7 +78,7 @@ impl<'p> World<'p> {
             let notes = Rc::clone(&far);
             let (link, other) = (setup.link.clone(), setup.other_link.clone());
             network
-                .server(ServerId(index as u16))
+                .server(ServerId::new(index as u32))
                 .links(move |attempt| match &other {
                     Some(other) if attempt % 2 == 1 => other.clone(),
                     _ => link.clone(),
@@ -148,9 +148,9 @@ impl<'p> World<'p> {
             Op::Submit(submit) => self.submit(submit)?,
             Op::GetValues(server) => {
                 let tag = self.next_probe;
-                if let Ok(handle) = self
-                    .engine
-                    .get_values(now, ServerId(*server as u16), Tag(tag))
+                if let Ok(handle) =
+                    self.engine
+                        .get_values(now, ServerId::new(*server as u32), Tag(tag))
                 {
                     self.next_probe += 1;
                     self.model.probes += 1;
@@ -400,9 +400,9 @@ impl<'p> World<'p> {
     }
 
     fn sockets(&self) -> Vec<usize> {
-        let servers = 0..self.plan.servers.len() as u16;
+        let servers = 0..self.plan.servers.len() as u32;
         servers
-            .map(|it| self.network.open_sockets(ServerId(it)))
+            .map(|it| self.network.open_sockets(ServerId::new(it)))
             .collect()
     }
 

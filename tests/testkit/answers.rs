@@ -253,7 +253,10 @@ pub(crate) const CASES: &[Case] = &[
                 .push("127.0.0.1:9001".parse().expect("an address"));
             let mut sim = sim(config, |_| Behavior::answer("hello"));
             server(&mut sim).on_connect(|_| REFUSED);
-            sim.serve(ServerId(1), Scripted::new(|_| Behavior::answer("hello")));
+            sim.serve(
+                ServerId::new(1),
+                Scripted::new(|_| Behavior::answer("hello")),
+            );
             let handle = submit(&mut sim, 1);
             assert!(sim.run_to_end() && is_complete(&sim, handle));
         },

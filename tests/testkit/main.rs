@@ -101,7 +101,7 @@ fn sim(config: Config, behavior: impl FnMut(&ReceivedRequest) -> Behavior + 'sta
 
 fn sim_of(config: Config, application: Scripted) -> Sim {
     let mut sim = Sim::new(config, 1).expect("valid");
-    sim.serve(ServerId(0), application);
+    sim.serve(ServerId::new(0), application);
     sim
 }
 
@@ -119,7 +119,7 @@ fn play(behavior: impl FnMut(&ReceivedRequest) -> Behavior + 'static) -> (Sim, R
 }
 
 fn server(sim: &mut Sim) -> &mut Server {
-    sim.server(ServerId(0))
+    sim.server(ServerId::new(0))
 }
 
 fn is_complete(sim: &Sim, handle: RequestHandle) -> bool {
@@ -154,7 +154,7 @@ fn a_run_to_the_end_counts_requests_submitted_to_the_engine_itself() {
     let now = sim.now();
     let asked = sim
         .engine()
-        .get_values(now, ServerId(0), Tag(3))
+        .get_values(now, ServerId::new(0), Tag(3))
         .expect("room");
     assert!(sim.run_to_end() && sim.outcome(asked).is_some());
 }

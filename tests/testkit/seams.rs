@@ -276,14 +276,14 @@ fn a_late_record_that_is_read_before_a_request_is_sent_reaches_no_request() {
 #[test]
 fn a_connect_that_hangs_keeps_no_request_from_another_server() {
     let servers = ["127.0.0.1:9000", "127.0.0.1:9001"];
-    let servers = servers.map(|it| it.parse().expect("an address"));
+    let servers = servers.map(|it| it.parse::<mio_fcgi::Server>().expect("an address"));
     let mut config = Config::from_servers(servers.to_vec());
     config.multiplex = Multiplex::On { max: 8 };
     config.limits.max_connections_per_server = 1;
     let mut sim = sim(config, |_| Behavior::new().await_stdin().end(0));
     server(&mut sim).on_connect(|_| Connect::Hang);
     sim.serve(
-        ServerId(1),
+        ServerId::new(1),
         Scripted::new(|_| Behavior::new().await_stdin().end(0)),
     );
     let handles: Vec<RequestHandle> = (0..3).map(|tag| submit(&mut sim, tag)).collect();

@@ -107,7 +107,7 @@ pub(crate) const CASES: &[Case] = &[
             assert!(!is_complete(&sim, stuck) && is_complete(&sim, quick));
             assert_eq!(sim.ended_at(stuck), Some(10 * MS));
             assert_eq!(
-                sim.network().open_sockets(ServerId(0)),
+                sim.network().open_sockets(ServerId::new(0)),
                 0,
                 "the grace is over"
             );
@@ -180,7 +180,7 @@ fn asked(quirks: Quirks) -> (Sim, RequestHandle) {
     let now = sim.now();
     let handle = sim
         .engine()
-        .get_values(now, ServerId(0), Tag(1))
+        .get_values(now, ServerId::new(0), Tag(1))
         .expect("room");
     assert!(sim.run_to_end());
     let has_values = |(_, event): &(_, OwnedEvent)| matches!(event.kind, EventKind::Values(_));

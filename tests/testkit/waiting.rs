@@ -27,9 +27,9 @@ pub(crate) const CASES: &[Case] = &[
         let mut sim = sim(config, |_| Behavior::answer("ok"));
         submit(&mut sim, 1);
         sim.advance(499 * MS);
-        assert_eq!(sim.network().open_sockets(ServerId(0)), 1);
+        assert_eq!(sim.network().open_sockets(ServerId::new(0)), 1);
         sim.advance(MS);
-        assert_eq!(sim.network().open_sockets(ServerId(0)), 0);
+        assert_eq!(sim.network().open_sockets(ServerId::new(0)), 0);
     }),
     (
         101,
@@ -43,7 +43,7 @@ pub(crate) const CASES: &[Case] = &[
                 submit(&mut sim, tag);
             }
             let within = sim.run_until(|sim| {
-                assert!(sim.network().open_sockets(ServerId(0)) <= 3);
+                assert!(sim.network().open_sockets(ServerId::new(0)) <= 3);
                 sim.engine().is_idle()
             });
             assert!(within);
@@ -99,7 +99,7 @@ pub(crate) const CASES: &[Case] = &[
         sim.settle();
         sim.abort(handle);
         sim.settle();
-        assert_eq!(sim.network().open_sockets(ServerId(0)), 0);
+        assert_eq!(sim.network().open_sockets(ServerId::new(0)), 0);
     }),
     (
         105,
@@ -164,7 +164,7 @@ pub(crate) const CASES: &[Case] = &[
                 let mut sim = Sim::new(config, seed).expect("valid");
                 sim.network().shuffle();
                 sim.serve(
-                    ServerId(0),
+                    ServerId::new(0),
                     Scripted::new(|_| Behavior::new().await_stdin().wait(50 * MS).end(0)),
                 );
                 submit(&mut sim, 1);

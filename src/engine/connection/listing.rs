@@ -22,14 +22,20 @@ impl Connection {
     }
 
     #[inline]
-    pub(crate) fn info(&self, now: Time, key: u32, requests: &Requests) -> ConnectionInfo {
+    pub(crate) fn info(
+        &self,
+        now: Time,
+        key: u32,
+        server: ServerId,
+        requests: &Requests,
+    ) -> ConnectionInfo {
         // Stops after the last one: an idle connection may have a long list of free IDs.
         let present = self.requests().take(usize::from(self.live));
         let received = present.filter_map(|it| requests[it].last_received());
         let last = received.fold(self.last_activity(), Time::max);
         ConnectionInfo {
             connection: self.handle(key),
-            server: ServerId(self.server),
+            server,
             state: self.listed_state(),
             age: now.saturating_duration_since(self.opened),
             since_activity: now.saturating_duration_since(last),

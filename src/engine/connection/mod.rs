@@ -23,7 +23,7 @@ pub(super) use fill::Filled;
 pub(super) use outbox::BufferPool;
 pub use outbox::Transmit;
 pub(super) use received::{FirstReply, Look, Received};
-pub(super) use state::{Input, State, Step};
+pub(super) use state::{Expected, Input, State, Step};
 
 use slab::Slab;
 
@@ -61,6 +61,8 @@ pub(super) struct Connection {
     served: u32,
     /// Whether the connection is in its server's list of idle connections and may be used.
     is_available: bool,
+    /// Whether the connection is opened to check its server.
+    is_check: bool,
     /// Why the connection must not serve another request: late records, an early end, a limit.
     retire_reason: Option<CloseReason>,
     ids: IdTable,
@@ -69,15 +71,6 @@ pub(super) struct Connection {
     budget: Budget,
     /// The client's own probe of the server's values, sent after a request.
     own_probe: Option<Box<OwnProbe>>,
-}
-
-/// What a connection that is being opened is expected to provide.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Expected {
-    /// The number of requests the connection can take. 0 once it is late.
-    pub(super) slots: u32,
-    /// Whether requests that can use another server do not wait for the connection.
-    pub(super) is_late: bool,
 }
 
 /// The number of requests for which an idle connection keeps memory in its lists.
@@ -105,6 +98,7 @@ impl Connection {
             aborting: 0,
             served: 0,
             is_available: false,
+            is_check: false,
             retire_reason: None,
             ids: IdTable::default(),
             sending: Sending::new(now),

@@ -105,6 +105,16 @@ impl Connection {
         })));
     }
 
+    /// The connection is opened to check its server.
+    pub(crate) fn begin_check(&mut self) {
+        self.is_check = true;
+    }
+
+    /// Whether the connection was opened to check its server. From now on it was not.
+    pub(crate) fn take_check(&mut self) -> bool {
+        std::mem::take(&mut self.is_check)
+    }
+
     pub(crate) fn has_own_probe(&self) -> bool {
         self.own_probe.is_some()
     }

@@ -259,7 +259,6 @@ impl Connection {
         let to = Assignment {
             connection: self.handle(key),
             id,
-            server: self.server,
             is_reused: self.served > 0,
             connecting: is_first.then(|| Elapsed::from_nanos(u64::from(self.took_us) * 1000)),
             first_offset: end,

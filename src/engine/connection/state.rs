@@ -108,6 +108,15 @@ impl State {
     }
 }
 
+/// What a connection that is being opened is expected to provide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// The number of requests the connection can take. 0 once it is late.
+    pub(crate) slots: u32,
+    /// Whether requests that can use another server do not wait for the connection.
+    pub(crate) is_late: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -59,6 +59,12 @@ impl Health {
         self.refill_at.is_some_and(|at| at > now)
     }
 
+    /// How long the server is still set aside.
+    pub(super) fn set_aside_for(&self, now: Time) -> Option<Duration> {
+        let until = self.backoff_until.filter(|until| *until > now)?;
+        Some(until.saturating_duration_since(now))
+    }
+
     pub(super) fn last_error(&self) -> Option<ConnectError> {
         self.last_error
     }

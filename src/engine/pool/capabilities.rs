@@ -5,13 +5,15 @@ use std::time::Duration;
 use log::warn;
 
 use crate::engine::time::Time;
-use crate::event::{RequestHandle, ServerValues};
+use crate::event::ServerValues;
 
 #[derive(Debug, Default)]
 pub(crate) struct Capabilities {
     multiplexing: Multiplexing,
-    /// The request of the embedder's last probe (`get_values`).
-    probe_request: Option<RequestHandle>,
+    /// Whether a probe of the embedder (`get_values`) has not ended.
+    is_probed: bool,
+    /// Whether a probe was ever answered.
+    has_answered: bool,
     /// Whether a connection was lost while it carried a probe of this client.
     was_lost_with_probe: bool,
     /// The most connections that the application accepts, if it reported a number.
@@ -148,12 +150,25 @@ impl Capabilities {
         self.was_lost_with_probe = true;
     }
 
-    pub(crate) fn probe_request(&self) -> Option<RequestHandle> {
-        self.probe_request
+    /// Whether a connection was lost while it carried a probe of this client.
+    pub(crate) fn was_lost_with_probe(&self) -> bool {
+        self.was_lost_with_probe
     }
 
-    pub(crate) fn set_probe_request(&mut self, request: RequestHandle) {
-        self.probe_request = Some(request);
+    pub(crate) fn is_probed(&self) -> bool {
+        self.is_probed
+    }
+
+    pub(crate) fn set_probed(&mut self, is_probed: bool) {
+        self.is_probed = is_probed;
+    }
+
+    pub(crate) fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
+    pub(crate) fn note_answer(&mut self) {
+        self.has_answered = true;
     }
 
     /// The application closed a connection right after a response, perhaps before the client could notice: php-fpm's

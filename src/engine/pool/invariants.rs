@@ -13,24 +13,28 @@ impl Pool {
         assert_eq!(self.expected_slots, slots, "slots that are expected");
         let late = expected.filter(|it| it.is_late).count();
         assert_eq!(self.late, late, "connects that hang");
-        let of_servers: usize = self.servers.iter().map(|it| it.lists.late()).sum();
+        let of_servers: usize = self.servers.iter().map(|it| it.lists().late()).sum();
         assert_eq!(self.late, of_servers, "connects that hang, by server");
         let short = self.servers.iter();
-        let short = short.filter(|it| it.health.waits_for_resources()).count();
+        let short = short.filter(|it| it.health().waits_for_resources()).count();
         assert_eq!(self.short, short, "servers without a socket for them");
         let unprobed = self
             .servers
             .iter()
-            .filter(|it| it.capabilities.multiplexing() == Multiplexing::Unknown);
+            .filter(|it| it.capabilities().multiplexing() == Multiplexing::Unknown);
         assert_eq!(self.unprobed, unprobed.count(), "servers to be asked");
         for (index, server) in self.servers.iter().enumerate() {
             let of = |it: &&Connection| usize::from(it.server()) == index;
             let own = || connections.iter().map(|(_, it)| it).filter(of);
-            server.lists.check(index, own(), connections);
+            server.lists().check(index, own(), connections);
             let load: usize = own()
                 .map(|it| it.live() as usize + usize::from(it.is_connecting()))
                 .sum();
-            assert_eq!(self.loads[index] as usize, load, "server {index}: load");
+            assert_eq!(
+                self.servers.load(index) as usize,
+                load,
+                "server {index}: load"
+            );
         }
     }
 }

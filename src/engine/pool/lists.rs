@@ -31,7 +31,7 @@ impl Lists {
         self.late
     }
 
-    pub(super) fn idle_len(&self) -> usize {
+    pub(crate) fn idle_len(&self) -> usize {
         self.idle.len()
     }
 

@@ -9,9 +9,12 @@ mod backoff;
 mod capabilities;
 #[cfg(debug_assertions)]
 mod invariants;
+mod limits;
 mod lists;
 mod placement;
 mod preempt;
+mod server;
+mod servers;
 #[cfg(test)]
 mod tests;
 
@@ -28,21 +31,15 @@ use super::time::Time;
 use crate::config::{Backoff, Config, Multiplex, RequestIds};
 use crate::error::ConnectError;
 use crate::event::{ConnectionHandle, ServerValues};
-use crate::limits::Limits;
-use backoff::Health;
 use capabilities::Capabilities;
 use lists::Lists;
-use preempt::Preempt;
+use server::Server;
+use servers::Servers;
 
 /// All servers, and sums over them that are needed for each request.
 #[derive(Debug)]
 pub(super) struct Pool {
-    servers: Vec<Server>,
-    /// For each server: the requests on its connections plus the connections being opened. A separate `Vec`, because
-    /// each request searches for the least: this saves 590 of 7,050 instructions with 64 servers.
-    loads: Vec<u32>,
-    /// Where the search for a server begins, so that servers with equal load take turns.
-    first_choice: usize,
+    servers: Servers,
     /// The number of requests that the connections being opened can take.
     expected_slots: usize,
     /// Late connections, being opened for so long that only requests to their own server wait for them.
@@ -55,6 +52,8 @@ pub(super) struct Pool {
     next_serial: u64,
     /// Whether to check the limits on connections, or for requests that no server can take.
     is_unsettled: bool,
+    /// The most connections that the driver can hold.
+    capacity: usize,
     /// Failed connects whose effect on waiting requests is not applied yet.
     failures: Vec<ConnectFailure>,
 }
@@ -68,41 +67,45 @@ pub(super) struct ConnectFailure {
     pub(super) error: ConnectError,
 }
 
-#[derive(Debug, Default)]
-struct Server {
-    lists: Lists,
-    health: Health,
-    capabilities: Capabilities,
-    preempt: Preempt,
-}
-
 impl Pool {
     pub(super) fn new(config: &Config) -> Self {
-        let multiplexing = match config.multiplex {
-            Multiplex::Off => Multiplexing::Single,
-            Multiplex::On { max } => Multiplexing::Limited(max),
-            // Multiplexing is of no use if each connection serves one request.
-            Multiplex::Auto if !config.keep_connections => Multiplexing::Single,
-            Multiplex::Auto => Multiplexing::Unknown,
-        };
-        let server = |_| Server {
-            capabilities: Capabilities::new(multiplexing),
-            ..Server::default()
-        };
-        let servers: Vec<Server> = config.servers.iter().map(server).collect();
+        let multiplexing = multiplexing_at_first(config);
+        let servers = Servers::new(&config.servers, multiplexing);
         let is_unknown = multiplexing == Multiplexing::Unknown;
         Self {
-            loads: vec![0; servers.len()],
-            first_choice: 0,
             expected_slots: 0,
             late: 0,
             short: 0,
             unprobed: if is_unknown { servers.len() } else { 0 },
             next_serial: 0,
             is_unsettled: false,
+            capacity: usize::MAX,
             failures: Vec::new(),
             servers,
         }
+    }
+
+    // --- the list of servers ---
+
+    /// Replaces the servers, see [`Servers::set`].
+    pub(super) fn set_servers(
+        &mut self,
+        config: &Config,
+        list: &[crate::Server],
+    ) -> Option<Vec<u16>> {
+        let leaving = self.servers.set(list, multiplexing_at_first(config))?;
+        let all = || self.servers.iter();
+        let is_unknown = |it: &&Server| it.capabilities().multiplexing() == Multiplexing::Unknown;
+        self.unprobed = all().filter(is_unknown).count();
+        self.short = all().filter(|it| it.health().waits_for_resources()).count();
+        self.is_unsettled = true;
+        Some(leaving)
+    }
+
+    /// The servers, for reading.
+    #[inline]
+    pub(super) fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     pub(super) fn len(&self) -> usize {
@@ -118,40 +121,49 @@ impl Pool {
 
     #[inline]
     pub(super) fn lists(&self, server: u16) -> &Lists {
-        &self.servers[usize::from(server)].lists
+        self.servers[usize::from(server)].lists()
     }
 
     /// For noting what a connection can be used for. Changes with further effects have methods of the pool.
     #[inline]
     pub(super) fn lists_mut(&mut self, server: u16) -> &mut Lists {
-        &mut self.servers[usize::from(server)].lists
+        self.servers[usize::from(server)].lists_mut()
     }
 
     /// Counts a connection that is being opened to a server. Returns its serial number and the slots expected of it.
     pub(super) fn dial(&mut self, server: usize, keep_connections: bool) -> (u64, Expected) {
         let of = &mut self.servers[server];
-        let is_late = of.health.is_down();
+        let is_late = of.health().is_down();
         let expected = Expected {
             // A server that was down is tried in parallel to the requests: they need not wait for the result.
             slots: match is_late {
-                false if keep_connections => of.capabilities.max_requests(),
+                false if keep_connections => of.capabilities().max_requests(),
                 false => 1,
                 true => 0,
             },
             is_late,
         };
-        of.lists.dial(is_late);
+        of.lists_mut().dial(is_late);
         self.late += usize::from(is_late);
-        self.loads[server] += 1;
+        self.servers.add_load(server);
         self.expected_slots += expected.slots as usize;
         self.next_serial += 1;
         (self.next_serial - 1, expected)
     }
 
+    /// Counts a connection that is being opened to a server and that no request waits for. Returns its serial number and
+    /// what is expected of it: nothing.
+    pub(super) fn dial_unexpected(&mut self, server: usize) -> (u64, Expected) {
+        self.servers[server].lists_mut().dial(false);
+        self.servers.add_load(server);
+        self.next_serial += 1;
+        (self.next_serial - 1, Expected::default())
+    }
+
     /// A connection has become late: only requests to its own server still wait for it.
     pub(super) fn note_late(&mut self, server: u16, expected: Expected) {
         self.expected_slots -= expected.slots as usize;
-        self.servers[usize::from(server)].lists.note_late();
+        self.servers[usize::from(server)].lists_mut().note_late();
         self.late += 1;
     }
 
@@ -159,32 +171,27 @@ impl Pool {
     pub(super) fn dial_over(&mut self, server: u16, expected: Expected) {
         let server = usize::from(server);
         self.expected_slots -= expected.slots as usize;
-        self.servers[server].lists.dial_over(expected.is_late);
+        self.servers[server].lists_mut().dial_over(expected.is_late);
         self.late -= usize::from(expected.is_late);
-        self.loads[server] -= 1;
+        self.servers.remove_load(server, 1);
     }
 
     /// A connect succeeded. Returns the most requests that the connection may have at a time.
     pub(super) fn connected(&mut self, server: u16, config: &Config) -> u32 {
         let server = usize::from(server);
         let of = &mut self.servers[server];
-        if of.health.connected() {
-            // Another program may listen there now.
-            of.capabilities.reset_ids();
-            if of.capabilities.may_be_probed_again()
-                && config.multiplex.is_auto()
-                && config.keep_connections
-            {
-                of.capabilities.reset_capacity();
-                self.set_multiplexing(server, Multiplexing::Unknown);
-            }
+        if of.health_mut().connected() {
+            let is_known = of.capabilities().multiplexing() != Multiplexing::Unknown;
+            of.forget(multiplexing_at_first(config));
+            let is_unknown = of.capabilities().multiplexing() == Multiplexing::Unknown;
+            self.unprobed += usize::from(is_known && is_unknown);
         }
         self.max_requests(server as u16, config.keep_connections)
     }
 
     /// The most requests that a connection to a server may have at a time.
     pub(super) fn max_requests(&self, server: u16, keep_connections: bool) -> u32 {
-        let of = &self.servers[usize::from(server)].capabilities;
+        let of = self.servers[usize::from(server)].capabilities();
         if keep_connections {
             of.max_requests()
         } else {
@@ -195,8 +202,8 @@ impl Pool {
     /// Removes a connection that is no longer being opened.
     pub(super) fn remove(&mut self, server: u16, key: u32, handle: ConnectionHandle) {
         let of = &mut self.servers[usize::from(server)];
-        of.lists.remove(key);
-        of.preempt.remove(handle);
+        of.lists_mut().remove(key);
+        of.preempt_mut().remove(handle);
     }
 
     /// Takes a connection off the lists: it gets no further request.
@@ -210,34 +217,21 @@ impl Pool {
     #[inline]
     pub(super) fn add_idle(&mut self, server: u16, key: u32, config: &Config) {
         let of = &mut self.servers[usize::from(server)];
-        of.lists.add_idle(key);
-        let limits = &config.limits;
-        self.is_unsettled |= of.lists.idle_len() > limits.max_idle_per_server
-            || of.exceeds(limits.max_connections_per_server);
+        of.lists_mut().add_idle(key);
+        self.is_unsettled |= of.has_too_many_idle(&config.limits) || of.exceeds(&config.limits);
     }
 
     /// Whether there is an idle connection to any server.
     pub(super) fn has_idle(&self) -> bool {
-        self.servers.iter().any(|it| it.lists.idle_len() > 0)
-    }
-
-    /// Whether a connection is idle and one of the `kept` connections that are not closed for being idle.
-    pub(super) fn is_kept_idle(&self, server: u16, key: u32, kept: usize) -> bool {
-        let lists = self.lists(server);
-        lists.idle_len() <= kept && lists.is_idle(key)
-    }
-
-    /// Whether a server has more connections than allowed.
-    pub(super) fn has_too_many(&self, server: u16, config: &Config) -> bool {
-        self.servers[usize::from(server)].exceeds(config.limits.max_connections_per_server)
-    }
-
-    /// Whether a server has more idle connections than allowed.
-    pub(super) fn has_too_many_idle(&self, server: u16, config: &Config) -> bool {
-        self.lists(server).idle_len() > config.limits.max_idle_per_server
+        self.servers.iter().any(|it| it.lists().idle_len() > 0)
     }
 
     // --- limits ---
+
+    /// Limits the connections to what the driver can hold.
+    pub(super) fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
 
     pub(super) fn is_unsettled(&self) -> bool {
         self.is_unsettled
@@ -259,10 +253,9 @@ impl Pool {
     #[inline(always)]
     pub(super) fn assigned(&mut self, server: u16, key: u32, others: u32) {
         let server = usize::from(server);
-        self.first_choice = server + 1;
-        self.loads[server] += 1;
+        self.servers.note_assigned(server);
         if others == 0 {
-            self.servers[server].lists.remove_idle(key);
+            self.servers[server].lists_mut().remove_idle(key);
         }
     }
 
@@ -270,13 +263,13 @@ impl Pool {
     #[inline]
     pub(super) fn released(&mut self, server: u16, served: u32) {
         let server = usize::from(server);
-        self.loads[server] -= 1;
-        self.servers[server].capabilities.note_served(served);
+        self.servers.remove_load(server, 1);
+        self.servers[server].capabilities_mut().note_served(served);
     }
 
     /// A connection is lost with `requests` requests.
     pub(super) fn lost(&mut self, server: u16, requests: u32) {
-        self.loads[usize::from(server)] -= requests;
+        self.servers.remove_load(usize::from(server), requests);
     }
 
     /// The number of queued requests for which a connection is being opened.
@@ -285,11 +278,17 @@ impl Pool {
         self.expected_slots + self.late
     }
 
+    /// The number of requests that the connections being opened to a server can take, late ones included.
+    pub(super) fn expected_of(&self, server: u16, config: &Config) -> usize {
+        let max_requests = self.max_requests(server, config.keep_connections) as usize;
+        self.lists(server).connecting().saturating_mul(max_requests)
+    }
+
     /// Whether the connections being opened suffice for all waiting requests. A late connect counts only for its own
     /// server: no request waits for it instead of using another server.
     #[inline]
     pub(super) fn is_enough(&self, server: usize, waiting: usize) -> bool {
-        self.expected_slots + self.servers[server].lists.late() >= waiting
+        self.expected_slots + self.servers[server].lists().late() >= waiting
     }
 
     // --- failures ---
@@ -303,7 +302,7 @@ impl Pool {
         backoff: Backoff,
     ) {
         let ConnectFailure { server, error, .. } = failure;
-        let health = &mut self.servers[usize::from(server)].health;
+        let health = self.servers[usize::from(server)].health_mut();
         if let Some(pause) = health.connect_failed(now, serial, self.next_serial, error, backoff) {
             debug!("server {server}: set aside for {pause:?}");
         }
@@ -319,7 +318,7 @@ impl Pool {
 
     /// A server rejected a request for overload.
     pub(super) fn overloaded(&mut self, now: Time, server: u16, backoff: Backoff) {
-        let health = &mut self.servers[usize::from(server)].health;
+        let health = self.servers[usize::from(server)].health_mut();
         let pause = health.overloaded(now, backoff);
         debug!("server {server}: set aside for {pause:?}");
     }
@@ -327,12 +326,12 @@ impl Pool {
     /// A server completed a request.
     #[inline]
     pub(super) fn completed(&mut self, server: u16) {
-        self.servers[usize::from(server)].health.completed();
+        self.servers[usize::from(server)].note_completed();
     }
 
     /// This side had no descriptor, port or memory for a connect. Returns the pause before the next try.
     pub(super) fn ran_short(&mut self, now: Time, server: u16, backoff: Backoff) -> Duration {
-        let health = &mut self.servers[usize::from(server)].health;
+        let health = self.servers[usize::from(server)].health_mut();
         self.short += usize::from(!health.waits_for_resources());
         health.ran_short(now, backoff)
     }
@@ -340,8 +339,8 @@ impl Pool {
     /// Ends all shortages: a socket of this client was closed, so that its resources are free again.
     pub(super) fn end_shortages(&mut self) {
         if self.short > 0 {
-            for server in &mut self.servers {
-                server.health.end_shortage();
+            for server in self.servers.iter_mut() {
+                server.health_mut().end_shortage();
             }
             self.short = 0;
         }
@@ -350,50 +349,33 @@ impl Pool {
     /// A connection ended before it served. Without a pause, `min_idle_per_server` would open and lose others in a loop.
     pub(super) fn pause_refill(&mut self, now: Time, server: u16, backoff: Backoff) {
         self.servers[usize::from(server)]
-            .health
+            .health_mut()
             .pause_refill(now, backoff);
-    }
-
-    /// Why the last connect to each server failed. `None` for a server whose last connect succeeded.
-    pub(super) fn last_errors(&self) -> impl Iterator<Item = Option<ConnectError>> + '_ {
-        self.servers.iter().map(|it| it.health.last_error())
-    }
-
-    /// Why the last connect to the first server failed, if the last connect to every server failed.
-    pub(super) fn error_of_all(&self) -> Option<ConnectError> {
-        let mut errors = self.last_errors();
-        let first = errors.next()?;
-        first.filter(|_| errors.all(|it| it.is_some()))
-    }
-
-    /// Whether at least one server is neither down nor overloaded.
-    pub(super) fn has_usable_server(&self, now: Time) -> bool {
-        self.servers.iter().any(|it| !it.health.is_backing_off(now))
     }
 
     /// Ends the pauses of a server that have expired.
     pub(super) fn end_pauses(&mut self, now: Time, server: usize) {
-        let was_short = self.servers[server].health.end_pauses(now);
+        let was_short = self.servers[server].health_mut().end_pauses(now);
         self.short -= usize::from(was_short);
     }
 
     /// When a pause of a server expires or a connection to it may have to be preempted, whichever is next.
     pub(super) fn next_due(&self, server: usize, now: Time) -> Option<Time> {
         let of = &self.servers[server];
-        let preempts = of.preempt.next_due().filter(|at| *at > now);
-        of.health.next_due(now).into_iter().chain(preempts).min()
+        let preempts = of.preempt().next_due().filter(|at| *at > now);
+        of.health().next_due(now).into_iter().chain(preempts).min()
     }
 
     // --- capabilities of a server ---
 
     #[inline]
     pub(super) fn known(&self, server: u16) -> &Capabilities {
-        &self.servers[usize::from(server)].capabilities
+        self.servers[usize::from(server)].capabilities()
     }
 
     /// For noting what was learned about a server. Changes with consequences for connections have methods of the pool.
     pub(super) fn known_mut(&mut self, server: u16) -> &mut Capabilities {
-        &mut self.servers[usize::from(server)].capabilities
+        self.servers[usize::from(server)].capabilities_mut()
     }
 
     pub(super) fn unprobed(&self) -> usize {
@@ -402,7 +384,7 @@ impl Pool {
 
     /// Records whether requests may share a connection to a server, or that a probe is on its way.
     pub(super) fn set_multiplexing(&mut self, server: usize, multiplexing: Multiplexing) {
-        let of = &mut self.servers[server].capabilities;
+        let of = self.servers[server].capabilities_mut();
         let before = of.set_multiplexing(multiplexing);
         self.unprobed -= usize::from(before == Multiplexing::Unknown);
         self.unprobed += usize::from(multiplexing == Multiplexing::Unknown);
@@ -411,7 +393,7 @@ impl Pool {
     /// Applies the values that a server reported. Returns the most requests that a connection to it may have.
     pub(super) fn apply_capabilities(&mut self, server: u16, values: ServerValues) -> u32 {
         let server = usize::from(server);
-        let of = &mut self.servers[server].capabilities;
+        let of = self.servers[server].capabilities_mut();
         let multiplexing = of.apply(values);
         self.is_unsettled |= of.limits_connections();
         self.set_multiplexing(server, multiplexing);
@@ -421,14 +403,14 @@ impl Pool {
 
     /// A connection was lost with an unanswered request whose ID was not 1.
     pub(super) fn other_id_unanswered(&mut self, server: u16) {
-        let of = &mut self.servers[usize::from(server)].capabilities;
+        let of = self.servers[usize::from(server)].capabilities_mut();
         of.other_id_unanswered(server);
         self.is_unsettled = true;
     }
 
     /// The application answers only requests with ID 1.
     pub(super) fn knows_only_id_1(&mut self, server: u16) {
-        let of = &mut self.servers[usize::from(server)].capabilities;
+        let of = self.servers[usize::from(server)].capabilities_mut();
         of.knows_only_id_1(server);
         self.is_unsettled = true;
     }
@@ -444,10 +426,10 @@ impl Pool {
     pub(super) fn answered(&mut self, server: u16, reply: FirstReply) {
         let of = &mut self.servers[usize::from(server)];
         if reply.request_id != 1 {
-            of.capabilities.answers_any_id();
+            of.capabilities_mut().answers_any_id();
         }
         if let Some(waited) = reply.waited {
-            of.preempt.note_first_byte(waited);
+            of.preempt_mut().note_first_byte(waited);
         }
     }
 
@@ -462,14 +444,14 @@ impl Pool {
         wait: Duration,
     ) {
         self.servers[usize::from(server)]
-            .preempt
+            .preempt_mut()
             .await_first_byte(now, connection, wait);
     }
 
     /// Whether a new connection to a server is waiting for its first byte.
     #[inline]
     pub(super) fn awaits_first_byte(&self, server: u16) -> bool {
-        !self.servers[usize::from(server)].preempt.is_empty()
+        !self.servers[usize::from(server)].preempt().is_empty()
     }
 
     /// Whether a connection to a server must be closed now so that its process can serve a waiting connection, see
@@ -481,19 +463,18 @@ impl Pool {
         connections: &Slab<Connection>,
     ) -> bool {
         self.servers[usize::from(server)]
-            .preempt
+            .preempt_mut()
             .must_preempt(now, connections)
     }
 }
 
-impl Server {
-    fn max_connections(&self, limits: &Limits) -> usize {
-        let limit = limits.max_connections_per_server;
-        self.capabilities.max_connections(limit)
-    }
-
-    /// Whether the server has more connections than allowed.
-    fn exceeds(&self, limit: usize) -> bool {
-        self.lists.total() > self.capabilities.max_connections(limit)
+/// What is known of a server's multiplexing before it has told anything.
+fn multiplexing_at_first(config: &Config) -> Multiplexing {
+    match config.multiplex {
+        Multiplex::Off => Multiplexing::Single,
+        Multiplex::On { max } => Multiplexing::Limited(max),
+        // Multiplexing is of no use if each connection serves one request.
+        Multiplex::Auto if !config.keep_connections => Multiplexing::Single,
+        Multiplex::Auto => Multiplexing::Unknown,
     }
 }

@@ -1,7 +1,8 @@
 //! Chooses the connection for a request.
 //!
-//! A server is chosen first: the one with the fewest requests among those that can take one and are not backing off.
-//! Servers with equal load take turns. A request then takes, in this order: (1) a shared connection with a free slot
+//! A server is chosen first: the one with the fewest requests for its weight among those that can take one and are not
+//! backing off. Servers with equal load take turns. Backup servers are chosen only while no active server is up. A
+//! request that names its server goes to that one. It then takes, in this order: (1) a shared connection with a free slot
 //! that no paused request blocks, most recently freed first, so that the others drain; (2) the most recently used idle
 //! connection; (3) a new connection, if the limit allows; (4) a blocked shared connection, unless another one is being
 //! opened.
@@ -16,7 +17,8 @@
 use slab::Slab;
 
 use super::{Connection, Pool, Time};
-use crate::config::{Config, RequestIds};
+use crate::config::Config;
+use crate::server::ServerMode;
 
 /// Where a queued request can go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +42,10 @@ pub(crate) enum Placement {
 /// The requirements of a request for its connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seeker {
-    /// The server to probe, if this is a probe. Other requests may go to any server.
-    pub(crate) probed: Option<u16>,
+    /// The server that the request names. Other requests may go to any server that takes requests.
+    pub(crate) server: Option<u16>,
+    /// Whether this is a probe, which needs a connection without a request.
+    pub(crate) is_probe: bool,
     /// The lowest acceptable serial number of a connection.
     pub(crate) first_serial: u64,
     /// Whether the request must not be sent twice.
@@ -59,34 +63,65 @@ impl Pool {
         config: &Config,
     ) -> Placement {
         let place_on = |server| self.place_on(now, seeker, server, connections, config);
-        if let Some(server) = seeker.probed {
+        if let Some(server) = seeker.server {
             return place_on(usize::from(server));
+        }
+        let place_on = |server| self.unless_enough(place_on(server), server, waiting);
+        if !self.servers.is_uniform() {
+            return self.place_by_weight(now, place_on);
         }
         let count = self.servers.len();
         if count == 1 {
-            return self.unless_enough(place_on(0), 0, waiting);
+            return place_on(0);
         }
-        let place_on = |server| self.unless_enough(place_on(server), server, waiting);
-        let start = self.first_choice % count;
+        let start = self.servers.first_choice();
         // Usually the server with the least load has a place, and the others need not be checked.
-        match self.least_loaded(start).map(place_on) {
+        match self.servers.least_loaded(start).map(place_on) {
             Some(Placement::None) | None => {}
             Some(placement) => return placement,
         }
         let mut best = Placement::None;
         let mut least = u32::MAX;
         for server in (start..count).chain(0..start) {
-            if self.loads[server] < least {
+            let load = self.servers.load(server);
+            if load < least {
                 match place_on(server) {
                     Placement::None => {}
                     placement => {
-                        least = self.loads[server];
+                        least = load;
                         best = placement;
                     }
                 }
             }
         }
         best
+    }
+
+    /// Chooses among servers with modes and weights.
+    fn place_by_weight(&self, now: Time, place_on: impl Fn(usize) -> Placement) -> Placement {
+        let mut active = self.takers_of(ServerMode::Active);
+        let is_any_up = active.any(|server| self.servers[server].is_up(now));
+        match self.best_of(ServerMode::Active, &place_on) {
+            Placement::None if !is_any_up => self.best_of(ServerMode::Backup, &place_on),
+            placement => placement,
+        }
+    }
+
+    fn best_of(&self, mode: ServerMode, place_on: impl Fn(usize) -> Placement) -> Placement {
+        let mut best: Option<(usize, Placement)> = None;
+        for server in self.takers_of(mode) {
+            if best.is_none_or(|(other, _)| self.servers.is_preferred(server, other)) {
+                match place_on(server) {
+                    Placement::None => {}
+                    placement => best = Some((server, placement)),
+                }
+            }
+        }
+        best.map_or(Placement::None, |(_, placement)| placement)
+    }
+
+    fn takers_of(&self, mode: ServerMode) -> impl Iterator<Item = usize> + '_ {
+        (0..self.servers.len()).filter(move |index| self.servers[*index].serves(mode))
     }
 
     /// Opens nothing while the connections being opened suffice for all waiting requests: only open connections count
@@ -97,17 +132,6 @@ impl Pool {
             Placement::Use(_) | Placement::None => placement,
             _ if self.is_enough(server, waiting) => Placement::None,
             _ => placement,
-        }
-    }
-
-    /// The server with the least load. Among equals the first one from `start` on.
-    fn least_loaded(&self, start: usize) -> Option<usize> {
-        let least = self.loads.iter().copied().min()?;
-        let (before, after) = self.loads.split_at(start);
-        let mut after = after.iter();
-        match after.position(|load| *load == least) {
-            Some(index) => Some(start + index),
-            None => before.iter().position(|load| *load == least),
         }
     }
 
@@ -122,13 +146,14 @@ impl Pool {
         config: &Config,
     ) -> Placement {
         let server = &self.servers[index];
-        if server.health.is_overloaded(now) {
+        if server.health().is_overloaded(now) {
             return Placement::None;
         }
         // A probe does not count as a request.
-        if seeker.probed.is_none() {
-            let requests = (self.loads[index] as usize).saturating_sub(server.lists.connecting());
-            if server.capabilities.is_full(requests) {
+        if !seeker.is_probe {
+            let load = self.servers.load(index) as usize;
+            let requests = load.saturating_sub(server.lists().connecting());
+            if server.capabilities().is_full(requests) {
                 return Placement::None;
             }
         }
@@ -137,8 +162,8 @@ impl Pool {
             connection.serial() >= seeker.first_serial && !connection.is_used_up(now, limits)
         };
         let mut blocked = None;
-        if seeker.probed.is_none() {
-            for key in server.lists.shareable() {
+        if !seeker.is_probe {
+            for key in server.lists().shareable() {
                 let connection = &connections[key as usize];
                 if !is_good(connection) || !connection.has_free_slot() {
                     continue;
@@ -150,7 +175,7 @@ impl Pool {
             }
         }
         // A connection that was idle for too long is closed by the next tick, unless it is one of those to keep.
-        let may_idle = server.lists.idle_len() <= limits.min_idle_per_server;
+        let may_idle = server.lists().idle_len() <= limits.min_idle_per_server;
         let is_usable = |connection: &Connection| {
             let since = connection.last_activity();
             is_good(connection) && (may_idle || since == now || since + limits.idle_timeout > now)
@@ -160,16 +185,20 @@ impl Pool {
             is_usable(connection)
                 && (!seeker.runs_once || server.is_safe(now, connection, config.request_ids))
         };
-        if let Some(key) = server.lists.find_idle(is_first_choice) {
+        if let Some(key) = server.lists().find_idle(is_first_choice) {
             return Placement::Use(key);
         }
-        let may_dial = self.may_dial(now, index, config);
+        let may_dial = self.may_dial(now, index, seeker.server.is_some(), config);
         if may_dial {
-            let most = server.max_connections(limits);
-            if server.lists.total() < most {
+            let has_place = server.lists().total() < server.most(seeker.is_probe, limits);
+            if has_place && connections.len() < self.most(seeker.is_probe, limits) {
                 return Placement::Dial { server: index };
             }
-            if let Some(idle) = server.lists.longest_idle() {
+            let idle = match has_place {
+                true => self.longest_idle(connections),
+                false => server.lists().longest_idle(),
+            };
+            if let Some(idle) = idle {
                 return Placement::Replace {
                     server: index,
                     idle,
@@ -177,58 +206,66 @@ impl Pool {
             }
         } else if seeker.runs_once
             && let Some(key) = server
-                .lists
+                .lists()
                 .find_idle(|key| is_usable(&connections[key as usize]))
         {
             return Placement::Use(key);
         }
         match blocked {
-            Some(key) if server.lists.connecting() == 0 => Placement::UseBlocked(key),
+            Some(key) if server.lists().connecting() == 0 => Placement::UseBlocked(key),
             _ => Placement::None,
         }
     }
 
-    /// Whether a server may be connected to now, regardless of the limit on connections.
-    fn may_dial(&self, now: Time, index: usize, config: &Config) -> bool {
+    /// Whether a server may be connected to now, regardless of the limit on connections. `is_named` is whether this is
+    /// for a request that can use no other server.
+    fn may_dial(&self, now: Time, index: usize, is_named: bool, config: &Config) -> bool {
         let server = &self.servers[index];
-        if server.health.is_short(now) {
+        if server.is_removed() || server.health().is_short(now) {
             return false;
         }
-        if !server.health.is_down() {
-            return !server.health.is_backing_off(now);
+        if !server.health().is_down() {
+            return !server.health().is_backing_off(now);
         }
         // After a failure, one connection at a time tests whether the server is back: when the pause has expired, or
         // for each new request when no other server is usable.
-        let is_last_resort = config.connect_retry_timeout.is_zero() && !self.has_usable_server(now);
-        server.lists.connecting() == 0 && (!server.health.is_backing_off(now) || is_last_resort)
+        let is_last_resort =
+            config.connect_retry_timeout.is_zero() && (is_named || !self.servers.has_usable(now));
+        server.lists().connecting() == 0 && (!server.health().is_backing_off(now) || is_last_resort)
     }
 
-    /// The first server, from index `from` on, that needs another connection in advance for `min_idle_per_server`.
-    pub(crate) fn refill(&self, now: Time, from: usize, config: &Config) -> Option<usize> {
+    /// The connection that has been idle for longest, to any server.
+    #[cold]
+    fn longest_idle(&self, connections: &Slab<Connection>) -> Option<u32> {
+        let all = self.servers.iter();
+        let idle = all.filter_map(|it| it.lists().longest_idle());
+        idle.min_by_key(|key| connections[*key as usize].last_activity())
+    }
+
+    /// The first server, from index `from` on, that needs another connection in advance for `min_idle_per_server`;
+    /// `open` is the number of connections to all servers.
+    pub(crate) fn refill(
+        &self,
+        now: Time,
+        from: usize,
+        open: usize,
+        config: &Config,
+    ) -> Option<usize> {
         let limits = &config.limits;
+        if open >= self.most(false, limits) {
+            return None;
+        }
         (from..self.servers.len()).find(|index| {
             let server = &self.servers[*index];
-            let lists = &server.lists;
+            let lists = server.lists();
             lists.idle_len() + lists.connecting() < limits.min_idle_per_server
                 && lists.connecting() < MAX_DIALS_IN_ADVANCE
-                && lists.total() < server.max_connections(limits)
-                && !server.health.is_backing_off(now)
-                && !server.health.is_refill_paused(now)
-                && self.may_dial(now, *index, config)
+                && lists.total() < server.most(false, limits)
+                && !server.health().is_backing_off(now)
+                && !server.health().is_refill_paused(now)
+                && !server.is_leaving()
+                && self.may_dial(now, *index, false, config)
         })
-    }
-}
-
-impl super::Server {
-    /// Whether a request that must not be sent twice may use an idle connection.
-    fn is_safe(&self, now: Time, connection: &Connection, ids: RequestIds) -> bool {
-        let served = connection.served();
-        let known = &self.capabilities;
-        served == 0
-            || (!known.is_about_to_close(now, served, connection.last_activity())
-                && (known.takes_other_ids()
-                    || connection.max_requests() > 1
-                    || ids == RequestIds::AlwaysOne))
     }
 }
 

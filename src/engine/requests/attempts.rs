@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::time::Time;
 use crate::error::{ConnectError, Delivery, Failure};
-use crate::request::Retry;
+use crate::retry::Retry;
 
 #[derive(Debug)]
 pub(crate) struct Attempts {

@@ -27,7 +27,11 @@ mod tests {
         let wrong: [fn(&mut Requests); 3] = [
             |requests| requests.queue.expect_one(),
             |requests| requests.kept.add(1),
-            |requests| requests.queue.push_back(0),
+            |requests| {
+                requests
+                    .queue
+                    .push_back(0, crate::engine::requests::Line::Usual)
+            },
         ];
         for (number, change) in std::iter::once(right).chain(wrong).enumerate() {
             let mut requests = Requests::new(1, 1);

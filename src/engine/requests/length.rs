@@ -20,6 +20,8 @@ pub(crate) struct Length {
 /// The results of the check of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checked {
+    /// The slot of the server that the request names.
+    pub(crate) pinned: Option<u16>,
     /// The lengths of the body and of a Filter's data, if known.
     pub(crate) lens: (Option<u64>, Option<u64>),
     /// The positions of their seekable readers.

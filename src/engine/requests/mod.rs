@@ -7,6 +7,7 @@
 //! [`abandon`](Requests::abandon) makes its `End` and leaves the request on its connection until the application has
 //! ended it. [`remove`](Requests::remove) removes a request that has reported its `End`.
 
+mod assignment;
 mod attempts;
 mod clock;
 #[cfg(debug_assertions)]
@@ -23,13 +24,14 @@ mod source;
 mod state;
 mod upload;
 
+pub(super) use assignment::Assignment;
 pub(super) use attempts::LossCause;
 pub(super) use clock::{Due, DueKind, Progress};
 pub(super) use kept::Kept;
 pub(super) use length::{Checked, Length};
 pub(super) use output::{OutputKind, OutputWeight};
 pub(super) use queue::Line;
-pub(super) use request::{Assignment, Request};
+pub(super) use request::Request;
 pub(super) use source::Ready;
 pub(super) use state::{Input, State, Step};
 pub(super) use upload::BodySlice;
@@ -48,6 +50,7 @@ use crate::error::{BodyError, Failure, StdinError};
 use crate::event::{Event, EventKind, Outcome, RequestHandle, Tag};
 use crate::params::Params;
 use crate::request::Request as Submitted;
+use crate::server::ServerId;
 use crate::timeouts::Timeouts;
 use kept::{KeptBytes, Notice, Notices};
 use output_buffer::Taken;
@@ -134,12 +137,12 @@ impl Requests {
         self.slab.insert(request) as u32
     }
 
-    /// Adds a probe of a server.
+    /// Adds a probe of a server, given by its slot and its ID.
     pub(super) fn add_probe(
         &mut self,
         now: Time,
         tag: Tag,
-        server: u16,
+        server: (u16, ServerId),
         timeouts: Timeouts,
     ) -> u32 {
         let generation = self.generation();
@@ -161,14 +164,20 @@ impl Requests {
         &self.queue
     }
 
-    /// Appends a request to the queue.
+    /// Appends a request to its line of the queue.
     pub(super) fn enqueue(&mut self, key: u32) {
-        self.queue.push_back(key);
+        let line = self.slab[key as usize]
+            .pinned()
+            .map_or(Line::Usual, Line::Pinned);
+        self.queue.push_back(key, line);
     }
 
-    /// Puts a request at the front of the queue.
+    /// Puts a request in front of those that wait for the same servers.
     pub(super) fn enqueue_first(&mut self, key: u32) {
-        self.queue.push_front(key);
+        let line = self.slab[key as usize]
+            .pinned()
+            .map_or(Line::Urgent, Line::Pinned);
+        self.queue.push_front(key, line);
     }
 
     /// Removes a request that is in the queue.
@@ -195,7 +204,7 @@ impl Requests {
         request.attempts_mut().note_retry(failed);
         let retry = request.attempts().retries();
         self.counts.retries += 1;
-        self.queue.push_front(key);
+        self.enqueue_first(key);
         debug!("request {key}: to be sent again, retry {retry}");
     }
 
@@ -282,7 +291,7 @@ impl Requests {
             length::push_length(request.params_mut(), "CONTENT_LENGTH", len);
             request.body_complete(now);
             self.queue.expect_one_less();
-            self.queue.push_back(key);
+            self.enqueue(key);
         }
         Ok(None)
     }

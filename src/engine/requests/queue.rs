@@ -1,13 +1,22 @@
 //! The queue of waiting requests: first in, first out.
 //!
-//! It has two lines. The *urgent* line is served first: it has the embedder's probes, and requests that are sent again,
-//! which take only a new connection. The *usual* line has all others. They are served while urgent ones still wait if a
-//! connection is free that the urgent ones do not take.
+//! It has lines. Each server has a *pinned* line, for the embedder's probes and for requests that name the server. The
+//! *urgent* line has requests that are sent again and take only a new connection. The *usual* line has all others. The
+//! pinned lines are served first, because their requests can go nowhere else, and they hold nobody back: a request in
+//! another line is served while they wait. The urgent line comes next. The usual one is served while urgent requests still
+//! wait if a connection is free that these do not take.
 
-/// The ends of the two lines, and the links between requests: removing a request from the middle takes constant time.
+/// The ends of the lines, and the links between requests: removing a request from the middle takes constant time.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    lines: [Ends; 2],
+    urgent: Ends,
+    usual: Ends,
+    /// By the server's slot.
+    pinned: Vec<Ends>,
+    /// The slots of the servers whose pinned line is not empty.
+    named: Vec<u16>,
+    /// Requests in the pinned lines.
+    pinned_len: usize,
     /// By the request's key. The links of a request that is not in the queue are meaningless.
     links: Vec<Links>,
     /// Requests whose body is being buffered. They will enter the queue.
@@ -16,7 +25,7 @@ pub(crate) struct Queue {
     ceiling: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ends {
     first: Option<u32>,
     last: Option<u32>,
@@ -30,9 +39,11 @@ struct Links {
     line: Line,
 }
 
-/// One of the queue's two lines.
+/// One of the queue's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
+    /// The line of the server in this slot.
+    Pinned(u16),
     Urgent,
     Usual,
 }
@@ -40,71 +51,124 @@ pub(crate) enum Line {
 impl Queue {
     pub(super) fn new(ceiling: usize) -> Self {
         Self {
-            lines: Default::default(),
+            urgent: Ends::default(),
+            usual: Ends::default(),
+            pinned: Vec::new(),
+            named: Vec::new(),
+            pinned_len: 0,
             links: Vec::new(),
             buffering: 0,
             ceiling,
         }
     }
 
+    fn ends(&self, line: Line) -> Option<&Ends> {
+        match line {
+            Line::Pinned(server) => self.pinned.get(usize::from(server)),
+            Line::Urgent => Some(&self.urgent),
+            Line::Usual => Some(&self.usual),
+        }
+    }
+
+    /// The ends of a line that has a request or gets one.
+    fn ends_mut(&mut self, line: Line) -> &mut Ends {
+        match line {
+            Line::Pinned(server) => {
+                let server = usize::from(server);
+                if self.pinned.len() <= server {
+                    self.pinned.resize(server + 1, Ends::default());
+                }
+                &mut self.pinned[server]
+            }
+            Line::Urgent => &mut self.urgent,
+            Line::Usual => &mut self.usual,
+        }
+    }
+
     /// The first request of a line.
     #[inline]
     pub(crate) fn first_of(&self, line: Line) -> Option<u32> {
-        self.lines[line as usize].first
+        self.ends(line)?.first
     }
 
-    /// The first request of the queue.
-    pub(crate) fn first(&self) -> Option<u32> {
-        self.first_of(Line::Urgent)
-            .or_else(|| self.first_of(Line::Usual))
+    /// The slots of the servers whose pinned line is not empty, in no particular order.
+    #[inline]
+    pub(crate) fn named(&self) -> &[u16] {
+        &self.named
     }
 
-    /// The request that entered the queue last, as far as the lines tell: the first urgent one, or else the last usual
-    /// one.
+    /// A request that entered the queue last, as far as the lines tell: the first urgent one, or else the last usual
+    /// one, or else the last one of a pinned line.
     pub(crate) fn last(&self) -> Option<u32> {
-        let [urgent, usual] = &self.lines;
-        urgent.first.or(usual.last)
+        let pinned = || self.ends(Line::Pinned(*self.named.last()?))?.last;
+        self.urgent.first.or(self.usual.last).or_else(pinned)
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        let [urgent, usual] = &self.lines;
-        urgent.first.is_none() && usual.first.is_none()
+        self.urgent.first.is_none() && self.usual.first.is_none() && self.pinned_len == 0
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        let [urgent, usual] = &self.lines;
-        urgent.len + usual.len
+        self.urgent.len + self.usual.len + self.pinned_len
     }
 
     #[inline]
     pub(crate) fn len_of(&self, line: Line) -> usize {
-        self.lines[line as usize].len
+        self.ends(line).map_or(0, |it| it.len)
     }
 
-    /// Appends a request to the usual line.
-    pub(super) fn push_back(&mut self, key: u32) {
-        let ends = &mut self.lines[Line::Usual as usize];
+    /// Whether a request waits that a server may serve.
+    pub(crate) fn has_request_for(&self, server: u16) -> bool {
+        let lines = [Line::Usual, Line::Urgent, Line::Pinned(server)];
+        lines.into_iter().any(|line| self.len_of(line) > 0)
+    }
+
+    /// Appends a request to a line.
+    pub(super) fn push_back(&mut self, key: u32, line: Line) {
+        self.note_more(line);
+        let ends = self.ends_mut(line);
         let before = ends.last.replace(key);
         ends.len += 1;
         match before {
             Some(last) => self.links[last as usize].after = Some(key),
-            None => ends.first = Some(key),
+            None => self.ends_mut(line).first = Some(key),
         }
-        self.link(key, before, None, Line::Usual);
+        self.link(key, before, None, line);
     }
 
-    /// Puts a request at the front of the queue.
-    pub(super) fn push_front(&mut self, key: u32) {
-        let ends = &mut self.lines[Line::Urgent as usize];
+    /// Puts a request at the front of a line.
+    pub(super) fn push_front(&mut self, key: u32, line: Line) {
+        self.note_more(line);
+        let ends = self.ends_mut(line);
         let after = ends.first.replace(key);
         ends.len += 1;
         match after {
             Some(first) => self.links[first as usize].before = Some(key),
-            None => ends.last = Some(key),
+            None => self.ends_mut(line).last = Some(key),
         }
-        self.link(key, None, after, Line::Urgent);
+        self.link(key, None, after, line);
+    }
+
+    /// A line is about to get a request.
+    fn note_more(&mut self, line: Line) {
+        if let Line::Pinned(server) = line {
+            self.pinned_len += 1;
+            if self.len_of(line) == 0 {
+                self.named.push(server);
+            }
+        }
+    }
+
+    /// A line has lost a request.
+    fn note_less(&mut self, line: Line) {
+        if let Line::Pinned(server) = line {
+            self.pinned_len -= 1;
+            if self.len_of(line) == 0 {
+                self.named.retain(|it| *it != server);
+            }
+        }
     }
 
     fn link(&mut self, key: u32, before: Option<u32>, after: Option<u32>, line: Line) {
@@ -126,33 +190,26 @@ impl Queue {
             after,
             line,
         } = self.links[key as usize];
-        let ends = &mut self.lines[line as usize];
+        let ends = self.ends_mut(line);
         ends.len -= 1;
-        match before {
-            Some(before) => self.links[before as usize].after = after,
-            None => ends.first = after,
+        if before.is_none() {
+            ends.first = after;
         }
-        match after {
-            Some(after) => self.links[after as usize].before = before,
-            None => ends.last = before,
+        if after.is_none() {
+            ends.last = before;
         }
+        if let Some(before) = before {
+            self.links[before as usize].after = after;
+        }
+        if let Some(after) = after {
+            self.links[after as usize].before = before;
+        }
+        self.note_less(line);
     }
 
     /// The next request after `key` in its line; `key` is in the queue.
     pub(crate) fn after_in_line(&self, key: u32) -> Option<u32> {
         self.links[key as usize].after
-    }
-
-    /// The next request after `key` in the queue; `key` is in the queue.
-    pub(crate) fn after(&self, key: u32) -> Option<u32> {
-        match self.links[key as usize] {
-            Links {
-                after: None,
-                line: Line::Urgent,
-                ..
-            } => self.first_of(Line::Usual),
-            Links { after, .. } => after,
-        }
     }
 
     // --- the number of waiting requests ---
@@ -204,13 +261,13 @@ mod tests {
     fn requests_above_a_limit_that_was_lowered_wait_on_and_nothing_joins_them() {
         let mut queue = Queue::new(1);
         for key in 0..3 {
-            queue.push_back(key);
+            queue.push_back(key, Line::Usual);
         }
         queue.set_ceiling(0, 1);
         assert!(!queue.exceeds_ceiling(0, 1));
         queue.remove(0);
         assert!(!queue.exceeds_ceiling(0, 1));
-        queue.push_back(0);
+        queue.push_back(0, Line::Usual);
         assert!(queue.exceeds_ceiling(0, 1));
     }
 }

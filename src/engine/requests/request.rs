@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::assignment::Assignment;
 use super::attempts::{Attempts, LossCause, is_in_time};
 use super::clock::{Clock, Progress};
 use super::length::Checked;
@@ -15,8 +16,9 @@ use crate::engine::time::Time;
 use crate::error::{ConnectError, Delivery, Failure, Phase, RequestError, StdinError};
 use crate::event::{ConnectionHandle, RequestHandle, Tag};
 use crate::params::Params;
-use crate::report::{Elapsed, Report};
-use crate::request::{Request as Submitted, Retry};
+use crate::report::Report;
+use crate::request::Request as Submitted;
+use crate::retry::Retry;
 use crate::server::ServerId;
 use crate::timeouts::Timeouts;
 use crate::wire::Role;
@@ -28,6 +30,8 @@ pub(crate) struct Request {
     role: Role,
     /// Whether this is a probe (`get_values`) and not a request.
     is_probe: bool,
+    /// The slot of the server that the request names, or that is probed.
+    pinned: Option<u16>,
     /// The server of its connection, or the one that is probed.
     server: Option<ServerId>,
     /// Whether its connection had served another request before.
@@ -38,19 +42,6 @@ pub(crate) struct Request {
     clock: Clock,
     timeouts: Timeouts,
     params: Params,
-}
-
-/// The connection that a request gets, and its place there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Assignment {
-    pub(crate) connection: ConnectionHandle,
-    pub(crate) id: u16,
-    pub(crate) server: u16,
-    pub(crate) is_reused: bool,
-    /// How long the connect took, if the request is the first on the connection.
-    pub(crate) connecting: Option<Elapsed>,
-    /// The position of the request's first byte in the connection's stream of sent bytes.
-    pub(crate) first_offset: u64,
 }
 
 impl Request {
@@ -78,6 +69,7 @@ impl Request {
             tag,
             role: request.role,
             is_probe: false,
+            pinned: checked.pinned,
             server: None,
             is_reused: false,
             attempts: Attempts::new(retry),
@@ -94,10 +86,11 @@ impl Request {
         now: Time,
         generation: u32,
         tag: Tag,
-        server: u16,
+        (slot, server): (u16, ServerId),
         timeouts: Timeouts,
     ) -> Self {
         let nothing = Checked {
+            pinned: Some(slot),
             lens: (Some(0), Some(0)),
             origins: (0, 0),
             buffering: None,
@@ -105,7 +98,7 @@ impl Request {
         let request = Submitted::responder().with_retry(Retry::Never);
         Self {
             is_probe: true,
-            server: Some(ServerId(server)),
+            server: Some(server),
             ..Self::new(now, generation, tag, request, nothing, timeouts)
         }
     }
@@ -138,10 +131,10 @@ impl Request {
         self.is_probe
     }
 
-    /// The server that is probed, if this is a probe.
+    /// The slot of the only server that the request may use, if it names one or is a probe.
     #[inline]
-    pub(crate) fn probed_server(&self) -> Option<u16> {
-        self.server.filter(|_| self.is_probe).map(|it| it.0)
+    pub(crate) fn pinned(&self) -> Option<u16> {
+        self.pinned
     }
 
     pub(crate) fn is_reused(&self) -> bool {
@@ -226,6 +219,12 @@ impl Request {
         self.state = State::Queued;
     }
 
+    /// The request is about to be put on a connection to a server.
+    #[inline]
+    pub(crate) fn set_server(&mut self, server: ServerId) {
+        self.server = Some(server);
+    }
+
     /// Input *assigned*.
     #[inline]
     pub(crate) fn assign(&mut self, now: Time, to: Assignment) {
@@ -234,7 +233,6 @@ impl Request {
             connection: to.connection,
             id: to.id,
         };
-        self.server = Some(ServerId(to.server));
         self.is_reused = to.is_reused;
         self.attempts.note_assigned();
         self.clock.note_assigned(now, to.connecting);

@@ -87,7 +87,7 @@ impl Loop {
         let tag = Tag(self.next_tag);
         let handle = self
             .client
-            .get_values(Instant::now(), ServerId(0), tag)
+            .get_values(Instant::now(), ServerId::new(0), tag)
             .expect("a running client");
         self.note(tag, handle)
     }

@@ -100,7 +100,7 @@ impl Driver {
         let tag = Tag(self.next_tag);
         if let Ok(handle) = self
             .engine
-            .get_values(self.now, ServerId(server as u16), tag)
+            .get_values(self.now, ServerId::new(server as u32), tag)
         {
             self.add(handle, None);
         }
@@ -227,7 +227,7 @@ impl Driver {
                     let (is_open, is_deaf) = (false, self.is_deaf);
                     self.links.push(Link {
                         connection,
-                        server: server.index(),
+                        server: server.number() as usize,
                         is_open,
                         is_deaf,
                         far,

@@ -9,8 +9,8 @@ use super::choices::Choices;
 /// A configuration, nearly any.
 pub(super) fn config(choices: &mut Choices<'_>) -> Config {
     let ports = 9000..9000 + choices.of(&[1_u16, 2, 3]);
-    let servers = ports.map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port)).into());
-    let mut config = Config::from_servers(servers.collect());
+    let servers = ports.map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+    let mut config = Config::from_servers(servers.map(mio_fcgi::Address::from));
     config.multiplex = choices.of(&[
         Multiplex::Off,
         Multiplex::Auto,

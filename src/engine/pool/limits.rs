@@ -1,0 +1,69 @@
+//! The limits on connections, and whether a server may be checked within them.
+
+use std::time::Duration;
+
+use super::{Pool, Time};
+use crate::config::Config;
+use crate::limits::Limits;
+
+impl Pool {
+    /// Whether a connection is idle and one of the `kept` connections that are not closed for being idle.
+    pub(crate) fn is_kept_idle(&self, server: u16, key: u32, kept: usize) -> bool {
+        let lists = self.lists(server);
+        lists.idle_len() <= kept && lists.is_idle(key)
+    }
+
+    /// Whether a server has more connections than allowed.
+    pub(crate) fn has_too_many(&self, server: u16, config: &Config) -> bool {
+        self.servers[usize::from(server)].exceeds(&config.limits)
+    }
+
+    /// Whether a server has more idle connections than allowed.
+    pub(crate) fn has_too_many_idle(&self, server: u16, config: &Config) -> bool {
+        self.servers[usize::from(server)].has_too_many_idle(&config.limits)
+    }
+
+    /// The most connections to all servers, for requests or with the one that is kept for probes.
+    #[inline]
+    pub(super) fn most(&self, is_probe: bool, limits: &Limits) -> usize {
+        let most = limits.max_total_connections.min(self.capacity);
+        match limits.reserve_for_get_values && !is_probe {
+            true => most.saturating_sub(1).max(1),
+            false => most,
+        }
+    }
+
+    /// Whether there are more connections to all servers than allowed; `open` is their number.
+    #[inline]
+    pub(crate) fn exceeds(&self, open: usize, config: &Config) -> bool {
+        open > self.most(true, &config.limits)
+    }
+
+    /// When the next check of a server is due. `None` for one that takes no requests.
+    pub(crate) fn next_check(&self, now: Time, server: u16, interval: Duration) -> Option<Time> {
+        let of = &self.servers[usize::from(server)];
+        (!of.is_leaving())
+            .then(|| of.next_check(now, interval))
+            .flatten()
+    }
+
+    /// A check of a server is due. Returns whether to make it: no request shows whether the server is alive, and another
+    /// connection may be opened. `open` is the number of connections to all servers.
+    pub(crate) fn begin_check(
+        &mut self,
+        now: Time,
+        server: u16,
+        open: usize,
+        config: &Config,
+    ) -> bool {
+        let index = usize::from(server);
+        let is_busy = self.servers.load(index) > 0;
+        let most = self.most(true, &config.limits);
+        let of = &mut self.servers[index];
+        of.begin_check(now)
+            && !is_busy
+            && !of.health().is_short(now)
+            && of.lists().total() < of.most(true, &config.limits)
+            && open < most
+    }
+}

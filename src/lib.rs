@@ -180,7 +180,7 @@ pub use event::{
     ServerValues, Tag,
 };
 pub use limits::Limits;
-pub use net::{Client, ReadBuf};
+pub use net::{Client, ReadBuf, Stream};
 pub use params::{Params, ParamsIter, SharedParams};
 pub use report::{Report, Timings};
 pub use request::{Body, Request};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Registry, Token};
 
 use super::read_buf::{Owner, ReadBuf};
+use super::stream::Stream;
 use super::turns::Turns;
 use crate::address::Address;
 use crate::config::Config;
@@ -306,6 +307,62 @@ impl Client {
     /// Those of [`Engine::set_servers`]. Nothing is changed then.
     pub fn set_servers(&mut self, now: Instant, servers: Vec<Server>) -> Result<(), ConfigError> {
         self.engine.set_servers(now, servers)
+    }
+
+    /// Makes the sockets of new connections with `connect`, which the client calls with the server and its address for
+    /// each connection, and again for each further attempt. Without a connector it calls [`Stream::connect`].
+    ///
+    /// A connector can bind a source address, set socket options, or return one end of a socket pair or a descriptor
+    /// that another process has opened.
+    ///
+    /// ```
+    /// use std::net::TcpStream;
+    /// use mio::{Poll, Token};
+    /// use mio_fcgi::{Address, Client, Config, Stream};
+    ///
+    /// let poll = Poll::new()?;
+    /// let config = Config::new("127.0.0.1:9000".parse()?);
+    /// let mut client = Client::new(poll.registry(), Token(0)..Token(8), config)?;
+    /// client.set_connector(|server, address| {
+    ///     println!("connecting to server {server}, {address}");
+    ///     Stream::connect(address)
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// What the client relies on:
+    ///
+    /// - *The call does not block.* It is made by [`poll_event`](Self::poll_event), and the loop waits for it. Connections
+    ///   that are open already keep their sockets.
+    /// - *The stream is connected, or is being connected.* [`Config::connect_timeout`] runs until it is connected, and
+    ///   ends the connect of one that never will be. A connect that is under way is no error: where the system reports
+    ///   `EINPROGRESS`, return the stream.
+    /// - *The stream is non-blocking, and in no poll.* The client registers it under one of its tokens, closes it when
+    ///   the connection ends, and sets `TCP_NODELAY` on a TCP stream.
+    /// - *The stream is new.* One that is closed by its peer, or that has bytes to read, fails with
+    ///   [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) or [`InvalidData`](io::ErrorKind::InvalidData), and no byte of a
+    ///   request is written to it.
+    ///
+    /// The address is one of [`servers`](Self::servers). A connector may take it as a mere name, such as
+    /// `unix:@app`: then nothing has to be bound to it. Host names were resolved by [`new`](Self::new).
+    ///
+    /// # Errors of the connector
+    /// They mean what they mean in a connect of the client's own:
+    ///
+    /// | error | meaning | what follows |
+    /// |-------|---------|--------------|
+    /// | [`WouldBlock`](io::ErrorKind::WouldBlock) | the server is up and busy: its backlog is full | another attempt after a pause, until `connect_timeout`; then [`ConnectError::BacklogFull`](crate::ConnectError::BacklogFull) |
+    /// | [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable), [`AddrInUse`](io::ErrorKind::AddrInUse), [`OutOfMemory`](io::ErrorKind::OutOfMemory), [`StorageFull`](io::ErrorKind::StorageFull); the system's `EMFILE`, `ENFILE`, `ENOBUFS` | this side has no port, memory or descriptor left | another attempt when a connection of this client was closed, or after a pause; requests wait |
+    /// | any other | the server is down | the server gets no request for a pause ([`Config::backoff`]); requests that can use no other one fail with [`ConnectError::Failed`](crate::ConnectError::Failed) |
+    ///
+    /// # Panics
+    /// Does not panic. A panic of `connect` passes through [`poll_event`](Self::poll_event); its connection fails at
+    /// `connect_timeout`.
+    pub fn set_connector(
+        &mut self,
+        connect: impl FnMut(ServerId, &Address) -> io::Result<Stream> + Send + 'static,
+    ) {
+        self.turns.connector().set(Box::new(connect));
     }
 
     /// Shuts the client down: accepts no further request, finishes the accepted ones and closes connections as they

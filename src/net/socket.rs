@@ -1,6 +1,6 @@
 //! One socket and its state: whether it is connected, and what a read or a write would find.
 
-use std::io::{self, IoSlice, Read as _, Write as _};
+use std::io::{self, IoSlice};
 
 use log::debug;
 use mio::Registry;
@@ -73,7 +73,7 @@ impl Socket {
 
     /// Deregisters the socket from its poll.
     pub(super) fn deregister(&mut self, from: &Registry) -> io::Result<()> {
-        from.deregister(&mut self.stream)
+        self.stream.deregister(from)
     }
 
     #[inline]

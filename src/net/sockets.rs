@@ -4,19 +4,20 @@ use std::io;
 use std::ops::Range;
 
 use log::warn;
-use mio::event::Source as _;
 use mio::{Interest, Registry, Token};
 
+use super::connector::Connector;
 use super::socket::Socket;
-use super::stream::Stream;
 use crate::address::Address;
 use crate::event::ConnectionHandle;
+use crate::server::ServerId;
 
 /// All sockets of a client, each registered under one of the client's tokens.
 #[derive(Debug)]
 pub(super) struct Sockets {
     registry: Registry,
     tokens: Range<usize>,
+    connector: Connector,
     /// The sockets by [`ConnectionHandle::index`], which is also the offset in `tokens`.
     slots: Vec<Option<Socket>>,
     /// The number of sockets that are being connected.
@@ -30,6 +31,7 @@ impl Sockets {
         Self {
             registry,
             tokens,
+            connector: Connector::default(),
             slots: Vec::new(),
             connecting: 0,
             is_overlap_logged: false,
@@ -38,6 +40,11 @@ impl Sockets {
 
     pub(super) fn tokens(&self) -> &Range<usize> {
         &self.tokens
+    }
+
+    /// What makes the sockets.
+    pub(super) fn connector(&mut self) -> &mut Connector {
+        &mut self.connector
     }
 
     /// The index of a token; `None` when the token is not the client's.
@@ -88,9 +95,11 @@ impl Sockets {
     pub(super) fn connect(
         &mut self,
         handle: ConnectionHandle,
+        server: ServerId,
         address: &Address,
     ) -> io::Result<()> {
-        let mut stream = Stream::connect(address)?;
+        let mut stream = self.connector.connect(server, address)?;
+        stream.set_nodelay();
         let token = self.token(handle);
         stream.register(&self.registry, token, interests())?;
         let index = handle.index();

@@ -8,11 +8,11 @@ use log::{debug, trace};
 use mio::Registry;
 use mio::event::Event;
 
+use super::connector::Connector;
 use super::read_buf::ReadBuf;
 use super::rounds::Rounds;
 use super::socket::{Read, Written};
 use super::sockets::Sockets;
-use crate::address::Address;
 use crate::engine::{Action, Disconnected, Engine};
 use crate::event::ConnectionHandle;
 use crate::server::ServerId;
@@ -34,6 +34,10 @@ impl Turns {
 
     pub(super) fn tokens(&self) -> &Range<usize> {
         self.sockets.tokens()
+    }
+
+    pub(super) fn connector(&mut self) -> &mut Connector {
+        self.sockets.connector()
     }
 
     /// The number of turns that are due.
@@ -174,17 +178,15 @@ impl Turns {
         let Some(address) = engine.server_address(server) else {
             return;
         };
-        match self.sockets.connect(handle, address) {
+        match self.sockets.connect(handle, server, address) {
             Ok(()) => self.rounds.enqueue(handle.index()),
             Err(error) => {
                 debug!(
                     "connection {}: not connected to {address}, {error}",
                     handle.index
                 );
-                let why = match (error.kind(), address) {
-                    (io::ErrorKind::WouldBlock, Address::Unix(_) | Address::Abstract(_)) => {
-                        Disconnected::BacklogFull
-                    }
+                let why = match error.kind() {
+                    io::ErrorKind::WouldBlock => Disconnected::BacklogFull,
                     _ => why_not_connected(&error),
                 };
                 engine.handle_closed(now, handle, why);
@@ -294,7 +296,10 @@ fn why_not_connected(error: &io::Error) -> Disconnected {
 fn is_shortage(error: &io::Error) -> bool {
     if matches!(
         error.kind(),
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory | io::ErrorKind::StorageFull
+        io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::AddrInUse
+            | io::ErrorKind::OutOfMemory
+            | io::ErrorKind::StorageFull
     ) {
         return true;
     }

@@ -16,8 +16,8 @@ use mio_fcgi::{
     Engine, Event, Failure, GetValuesError, Limits, Multiplex, OverflowPolicy, OwnedEvent, Params,
     ParamsIter, PauseBuffer, Phase, ProtocolError, ReadBuf, Report, Request, RequestError,
     RequestGauges, RequestHandle, RequestInfo, RequestState, Retry, ServerId, ServerValues,
-    SharedParams, Stats, StdinError, SubmitError, Tag, TimeoutKind, Timeouts, Timings, Transmit,
-    UnknownLength, blocking,
+    SharedParams, Stats, StdinError, Stream, SubmitError, Tag, TimeoutKind, Timeouts, Timings,
+    Transmit, UnknownLength, blocking,
 };
 
 /// Calls a function for each type of a list.
@@ -28,7 +28,7 @@ macro_rules! each {
 #[test]
 fn everything_can_move_to_another_thread() {
     fn is_send<T: Send>() {}
-    each!(is_send: Client, Engine, ReadBuf, Request, Body, Params, Event<&'static [u8]>, OwnedEvent);
+    each!(is_send: Client, Engine, ReadBuf, Stream, Request, Body, Params, Event<&'static [u8]>, OwnedEvent);
     each!(is_send: Config, Stats, Transmit<'static>, Collector, HeadParser, Reply, ReplyHead<'static>, ScriptMap, Demux);
 }
 
@@ -77,7 +77,7 @@ fn settings_and_figures_are_cloned_compared_and_shown() {
     each!(is_value: HeadRules, FieldRules, ResponseLimits, Item<'static>);
     each!(is_value: ReplyTo, Verdict, BodyPart<'static>, Decoded<'static>);
     fn is_shown<T: Debug>() {}
-    each!(is_shown: Client, Engine, ReadBuf, Request, Body, Collector, HeadParser, Head<'static>);
+    each!(is_shown: Client, Engine, ReadBuf, Stream, Request, Body, Collector, HeadParser, Head<'static>);
     each!(is_shown: ChunkedDecoder, Reply, ReplyHead<'static>);
 }
 

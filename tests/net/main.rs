@@ -15,6 +15,7 @@ mod handles;
 mod pausing;
 mod peer;
 mod seams;
+mod sockets;
 mod uploads;
 
 use std::io;

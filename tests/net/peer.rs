@@ -168,6 +168,18 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
 }
 
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
+        Self::Unix(stream)
+    }
+}
+
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
 /// One connection, the application's side. Reads and writes block, within [`TIME_LIMIT`].
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -185,6 +197,11 @@ pub(crate) struct Received {
 }
 
 impl Connection {
+    /// Over a socket that the test has connected.
+    pub(crate) fn over(socket: impl Into<Socket>) -> Self {
+        Self::new(socket.into())
+    }
+
     fn new(socket: Socket) -> Self {
         let connection = Self {
             socket,

@@ -10,6 +10,8 @@
 //! - **a time limit for each phase** of a request, each with an error of its own;
 //! - **failures that say whether the application can have acted** ([`Delivery`]), and retries that by default never run a
 //!   POST twice ([`Retry`]);
+//! - **[sockets that you make](guide::sockets)**, if you like: bound to a source address, one end of a pair, a descriptor of
+//!   another process;
 //! - **no socket and no clock in the [engine](Engine)**: drive it from tests with virtual time, or from another runtime.
 //!
 //! Output is reported in the pieces in which it arrives, borrowed from the embedder's [`ReadBuf`].
@@ -77,7 +79,7 @@
 //!
 //! # Traps
 //!
-//! - **`TCP_NODELAY`.** The client sets it on its own sockets, not on yours. Call
+//! - **`TCP_NODELAY`.** The client sets it on its connections, not on sockets of yours. Call
 //!   [`set_nodelay(true)`](mio::net::TcpStream::set_nodelay) on each TCP socket that you accept. Without it, a response
 //!   sent in several small writes waits for the browser's delayed acknowledgement: in a trial, the option reduced the
 //!   time per response from 46 ms to 3.4 ms.

@@ -253,7 +253,7 @@
 //!
 //! # Traps
 //!
-//! **`TCP_NODELAY`.** The client sets it on its own sockets, not on yours. Call
+//! **`TCP_NODELAY`.** The client sets it on its connections, not on sockets of yours. Call
 //! [`set_nodelay(true)`](mio::net::TcpStream::set_nodelay) on each TCP socket that you accept. Without it, a small write
 //! waits until the browser has acknowledged the one before, which it delays by about 40 ms: in a trial, 46 ms for each
 //! response became 3.4 ms.

@@ -8,6 +8,7 @@
 //! - [`failure`]: what each error means, what a proxy answers, whether to send the request again.
 //! - [`back_pressure`]: slow readers, slow writers, and how much memory they may cost.
 //! - [`http_types`]: from and to the requests and responses of the crate `http`.
+//! - [`sockets`]: sockets that you make: a source address, a socket pair, a descriptor of another process, TLS.
 //! - [`without_mio`]: driving an [`Engine`](crate::Engine) yourself: on tokio, on `io_uring`, without any socket.
 #![cfg_attr(
     feature = "testkit",
@@ -27,6 +28,7 @@ pub mod failure;
 pub mod http_types;
 pub mod multiplexing;
 pub mod php_fpm;
+pub mod sockets;
 #[cfg(feature = "testkit")]
 pub mod testing;
 pub mod without_mio;

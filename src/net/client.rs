@@ -310,15 +310,15 @@ impl Client {
     }
 
     /// Makes the sockets of new connections with `connect`, which the client calls with the server and its address for
-    /// each connection, and again for each further attempt. Without a connector it calls [`Stream::connect`].
+    /// each connection, and again for each further attempt. Without a connector it calls [`Stream::connect`]. Connections
+    /// that are open already keep their sockets.
     ///
     /// A connector can bind a source address, set socket options, or return one end of a socket pair or a descriptor
-    /// that another process has opened.
+    /// that another process has opened. The guide has [an example of each](crate::guide::sockets).
     ///
     /// ```
-    /// use std::net::TcpStream;
     /// use mio::{Poll, Token};
-    /// use mio_fcgi::{Address, Client, Config, Stream};
+    /// use mio_fcgi::{Client, Config, Stream};
     ///
     /// let poll = Poll::new()?;
     /// let config = Config::new("127.0.0.1:9000".parse()?);
@@ -332,13 +332,12 @@ impl Client {
     ///
     /// What the client relies on:
     ///
-    /// - *The call does not block.* It is made by [`poll_event`](Self::poll_event), and the loop waits for it. Connections
-    ///   that are open already keep their sockets.
-    /// - *The stream is connected, or is being connected.* [`Config::connect_timeout`] runs until it is connected, and
-    ///   ends the connect of one that never will be. A connect that is under way is no error: where the system reports
-    ///   `EINPROGRESS`, return the stream.
+    /// - *The call does not block.* It is made by [`poll_event`](Self::poll_event), and the loop waits for it.
+    /// - *The stream is connected, or is being connected.* A connect that is under way is no error: where the system
+    ///   reports `EINPROGRESS`, return the stream. One that is not connected by [`Config::connect_timeout`] fails.
     /// - *The stream is non-blocking, and in no poll.* The client registers it under one of its tokens, closes it when
-    ///   the connection ends, and sets `TCP_NODELAY` on a TCP stream.
+    ///   the connection ends, and sets `TCP_NODELAY` on a TCP stream. One that is in the poll already fails with
+    ///   [`AlreadyExists`](io::ErrorKind::AlreadyExists).
     /// - *The stream is new.* One that is closed by its peer, or that has bytes to read, fails with
     ///   [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) or [`InvalidData`](io::ErrorKind::InvalidData), and no byte of a
     ///   request is written to it.
@@ -356,8 +355,8 @@ impl Client {
     /// | any other | the server is down | the server gets no request for a pause ([`Config::backoff`]); requests that can use no other one fail with [`ConnectError::Failed`](crate::ConnectError::Failed) |
     ///
     /// # Panics
-    /// Does not panic. A panic of `connect` passes through [`poll_event`](Self::poll_event); its connection fails at
-    /// `connect_timeout`.
+    /// A panic of `connect` passes through [`poll_event`](Self::poll_event), and its connection fails at
+    /// `connect_timeout`. This call itself does not panic.
     pub fn set_connector(
         &mut self,
         connect: impl FnMut(ServerId, &Address) -> io::Result<Stream> + Send + 'static,

@@ -67,11 +67,6 @@ impl Engine {
             return;
         }
         let connection = &mut self.connections[key as usize];
-        if connection.take_check() && !self.requests.queue().has_request_for(connection.server()) {
-            self.check_on_idle(now, key);
-            return;
-        }
-        let connection = &mut self.connections[key as usize];
         let server = connection.server();
         let is_shared = connection.max_requests() > 1;
         connection.touch(now);
@@ -93,10 +88,15 @@ impl Engine {
         self.arm_connection(key);
     }
 
-    /// A connection was opened to check its server: asks the server on it, and closes it after that.
-    #[cold]
-    fn check_on_idle(&mut self, now: Time, key: u32) {
+    /// A connection is open. If that was to check its server, asks the server on it, and closes it after that. If not, or
+    /// if requests wait for the server, it becomes idle.
+    pub(super) fn opened(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
+        let is_check = connection.take_check();
+        if !is_check || self.requests.queue().has_request_for(connection.server()) {
+            self.make_idle(now, key);
+            return;
+        }
         connection.retire(CloseReason::ProbeDone);
         let server = connection.server();
         if self.pool.known(server).was_lost_with_probe() || self.is_probed(server) {
@@ -128,7 +128,6 @@ impl Engine {
             Some(CloseReason::MaxLifetime)
         } else if self.pool.has_too_many(server, &self.config)
             || self.pool.exceeds(self.connections.len(), &self.config)
-            || (has_served && self.pool.servers().is_leaving(server))
         {
             Some(CloseReason::Retired)
         } else if connection.max_requests() == 1 && has_served && self.must_preempt(now, server) {

@@ -27,7 +27,7 @@ impl Engine {
             == Step::Open
         {
             self.open(now, key);
-            self.make_idle(now, key);
+            self.opened(now, key);
             self.settle(now);
         }
     }

@@ -8,13 +8,10 @@ use crate::error::{Failure, RequestError};
 use crate::event::Outcome;
 
 impl Engine {
-    /// Ends a request that is on no connection. Returns its `End`, or `None` while buffered output has to be taken
+    /// Ends a request, which is no probe, that is on no connection. Returns its `End`, or `None` while buffered output has to be taken
     /// first.
     #[inline]
     pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<RawEvent> {
-        if self.requests[key].is_probe() {
-            self.probe_ended(key);
-        }
         let event = self.requests.finish(key, outcome);
         match event {
             Some(_) => self.clear_timers_if_idle(),
@@ -23,19 +20,22 @@ impl Engine {
         event
     }
 
+    /// Ends a request that is on no connection, and queues its `End`.
+    pub(super) fn end(&mut self, key: u32, outcome: Outcome) {
+        if self.requests[key].is_probe() {
+            self.probe_ended(key);
+        }
+        if let Some(event) = self.finish(key, outcome) {
+            self.pending.event(event);
+        }
+    }
+
     #[cold]
     fn probe_ended(&mut self, key: u32) {
         if let Some(server) = self.requests[key].pinned() {
             self.pool.known_mut(server).set_probed(false);
             // The connection that is kept for probes may be used no longer.
             self.pool.unsettle();
-        }
-    }
-
-    /// Ends a request that is on no connection, and queues its `End`.
-    pub(super) fn end(&mut self, key: u32, outcome: Outcome) {
-        if let Some(event) = self.finish(key, outcome) {
-            self.pending.event(event);
         }
     }
 

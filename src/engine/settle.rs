@@ -241,7 +241,8 @@ impl Engine {
             while let Some(key) = self.pool.lists(index as u16).longest_idle() {
                 let server = index as u16;
                 let has_served = self.connections[key as usize].served() > 0;
-                let reason = if self.pool.has_too_many(server, &self.config)
+                let reason = if self.pool.servers().is_leaving(server)
+                    || self.pool.has_too_many(server, &self.config)
                     || self.pool.exceeds(self.connections.len(), &self.config)
                 {
                     CloseReason::Retired

@@ -12,6 +12,7 @@ mod connecting;
 mod contract;
 mod fairness;
 mod handles;
+mod moving;
 mod pausing;
 mod peer;
 mod seams;

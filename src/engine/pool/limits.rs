@@ -14,6 +14,7 @@ impl Pool {
     }
 
     /// Whether a server has more connections than allowed.
+    #[inline]
     pub(crate) fn has_too_many(&self, server: u16, config: &Config) -> bool {
         self.servers[usize::from(server)].exceeds(&config.limits)
     }

@@ -62,18 +62,33 @@ impl Pool {
         connections: &Slab<Connection>,
         config: &Config,
     ) -> Placement {
-        let place_on = |server| self.place_on(now, seeker, server, connections, config);
         if let Some(server) = seeker.server {
-            return place_on(usize::from(server));
+            return self.place_on(now, seeker, usize::from(server), connections, config);
         }
-        let place_on = |server| self.unless_enough(place_on(server), server, waiting);
+        if self.servers.len() == 1 && self.servers.is_uniform() {
+            let placement = self.place_on(now, seeker, 0, connections, config);
+            return self.unless_enough(placement, 0, waiting);
+        }
+        self.place_on_any(now, seeker, waiting, connections, config)
+    }
+
+    /// Chooses among several servers.
+    fn place_on_any(
+        &self,
+        now: Time,
+        seeker: Seeker,
+        waiting: usize,
+        connections: &Slab<Connection>,
+        config: &Config,
+    ) -> Placement {
+        let place_on = |server| {
+            let placement = self.place_on(now, seeker, server, connections, config);
+            self.unless_enough(placement, server, waiting)
+        };
         if !self.servers.is_uniform() {
             return self.place_by_weight(now, place_on);
         }
         let count = self.servers.len();
-        if count == 1 {
-            return place_on(0);
-        }
         let start = self.servers.first_choice();
         // Usually the server with the least load has a place, and the others need not be checked.
         match self.servers.least_loaded(start).map(place_on) {

@@ -101,6 +101,7 @@ impl Server {
         &mut self.preempt
     }
 
+    #[inline]
     pub(super) fn id(&self) -> ServerId {
         self.id
     }
@@ -117,16 +118,19 @@ impl Server {
         self.turn
     }
 
+    #[inline]
     pub(super) fn is_removed(&self) -> bool {
         self.is_removed
     }
 
     /// Whether the server gets the requests of a mode.
+    #[inline]
     pub(super) fn serves(&self, mode: ServerMode) -> bool {
         self.mode == mode && !self.is_removed
     }
 
     /// Whether the server gets no request but those that name it.
+    #[inline]
     pub(super) fn is_leaving(&self) -> bool {
         self.is_removed || self.mode == ServerMode::Draining
     }
@@ -164,10 +168,13 @@ impl Server {
         }
     }
 
-    /// A request was assigned to the server in its turn, which begins no earlier than `earliest`. Returns the turn.
     #[inline]
-    pub(super) fn note_assigned(&mut self, earliest: u64) -> u64 {
+    pub(super) fn note_assigned(&mut self) {
         self.assigned += 1;
+    }
+
+    /// The server gets a request in its turn, which begins no earlier than `earliest`. Returns the turn.
+    pub(super) fn take_turn(&mut self, earliest: u64) -> u64 {
         let turn = self.turn.max(earliest);
         self.turn = turn + STRIDE / u64::from(self.weight);
         turn
@@ -179,6 +186,7 @@ impl Server {
         self.health.completed();
     }
 
+    #[inline]
     fn max_connections(&self, limits: &Limits) -> usize {
         let limit = limits.max_connections_per_server;
         self.capabilities.max_connections(limit)
@@ -186,6 +194,7 @@ impl Server {
 
     /// The most connections to the server, for requests or with the one that is kept for probes. While a probe runs, it
     /// holds that one or another one.
+    #[inline]
     pub(super) fn most(&self, is_probe: bool, limits: &Limits) -> usize {
         let most = self.max_connections(limits);
         match limits.reserve_for_get_values && !is_probe && !self.capabilities.is_probed() {
@@ -195,11 +204,13 @@ impl Server {
     }
 
     /// Whether the server has more connections than allowed.
+    #[inline]
     pub(super) fn exceeds(&self, limits: &Limits) -> bool {
         self.lists.total() > self.most(false, limits)
     }
 
     /// Whether the server has more idle connections than allowed.
+    #[inline]
     pub(super) fn has_too_many_idle(&self, limits: &Limits) -> bool {
         let most = match self.is_leaving() {
             true => 0,
@@ -223,6 +234,7 @@ impl Server {
     }
 
     /// Whether a request that must not be sent twice may use an idle connection.
+    #[inline]
     pub(super) fn is_safe(&self, now: Time, connection: &Connection, ids: RequestIds) -> bool {
         let served = connection.served();
         let known = &self.capabilities;

@@ -46,6 +46,7 @@ impl Servers {
     }
 
     /// The number of slots.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -69,6 +70,7 @@ impl Servers {
         Some(index as u16)
     }
 
+    #[inline]
     pub(crate) fn id_of(&self, slot: u16) -> ServerId {
         self.slots[usize::from(slot)].id()
     }
@@ -78,11 +80,13 @@ impl Servers {
     }
 
     /// Whether the embedder has removed a server.
+    #[inline]
     pub(crate) fn is_removed(&self, slot: u16) -> bool {
         self.slots[usize::from(slot)].is_removed()
     }
 
     /// Whether a server gets no request but those that name it.
+    #[inline]
     pub(crate) fn is_leaving(&self, slot: u16) -> bool {
         self.slots[usize::from(slot)].is_leaving()
     }
@@ -143,7 +147,11 @@ impl Servers {
     pub(super) fn note_assigned(&mut self, index: usize) {
         self.first_choice = index + 1;
         self.loads[index] += 1;
-        self.turn = self.slots[index].note_assigned(self.turn);
+        let server = &mut self.slots[index];
+        server.note_assigned();
+        if !self.is_uniform {
+            self.turn = server.take_turn(self.turn);
+        }
     }
 
     // --- choice ---

@@ -15,8 +15,8 @@ pub(crate) struct Queue {
     pinned: Vec<Ends>,
     /// The slots of the servers whose pinned line is not empty.
     named: Vec<u16>,
-    /// Requests in the pinned lines.
-    pinned_len: usize,
+    /// Requests in all lines.
+    len: usize,
     /// By the request's key. The links of a request that is not in the queue are meaningless.
     links: Vec<Links>,
     /// Requests whose body is being buffered. They will enter the queue.
@@ -55,13 +55,14 @@ impl Queue {
             usual: Ends::default(),
             pinned: Vec::new(),
             named: Vec::new(),
-            pinned_len: 0,
+            len: 0,
             links: Vec::new(),
             buffering: 0,
             ceiling,
         }
     }
 
+    #[inline]
     fn ends(&self, line: Line) -> Option<&Ends> {
         match line {
             Line::Pinned(server) => self.pinned.get(usize::from(server)),
@@ -71,6 +72,7 @@ impl Queue {
     }
 
     /// The ends of a line that has a request or gets one.
+    #[inline]
     fn ends_mut(&mut self, line: Line) -> &mut Ends {
         match line {
             Line::Pinned(server) => {
@@ -106,12 +108,12 @@ impl Queue {
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.urgent.first.is_none() && self.usual.first.is_none() && self.pinned_len == 0
+        self.len == 0
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.urgent.len + self.usual.len + self.pinned_len
+        self.len
     }
 
     #[inline]
@@ -126,6 +128,7 @@ impl Queue {
     }
 
     /// Appends a request to a line.
+    #[inline]
     pub(super) fn push_back(&mut self, key: u32, line: Line) {
         self.note_more(line);
         let ends = self.ends_mut(line);
@@ -152,22 +155,24 @@ impl Queue {
     }
 
     /// A line is about to get a request.
+    #[inline]
     fn note_more(&mut self, line: Line) {
-        if let Line::Pinned(server) = line {
-            self.pinned_len += 1;
-            if self.len_of(line) == 0 {
-                self.named.push(server);
-            }
+        self.len += 1;
+        if let Line::Pinned(server) = line
+            && self.len_of(line) == 0
+        {
+            self.named.push(server);
         }
     }
 
     /// A line has lost a request.
+    #[inline]
     fn note_less(&mut self, line: Line) {
-        if let Line::Pinned(server) = line {
-            self.pinned_len -= 1;
-            if self.len_of(line) == 0 {
-                self.named.retain(|it| *it != server);
-            }
+        self.len -= 1;
+        if let Line::Pinned(server) = line
+            && self.len_of(line) == 0
+        {
+            self.named.retain(|it| *it != server);
         }
     }
 
@@ -184,6 +189,7 @@ impl Queue {
     }
 
     /// Removes a request that is in the queue.
+    #[inline]
     pub(super) fn remove(&mut self, key: u32) {
         let Links {
             before,

@@ -127,6 +127,7 @@ impl Request {
         self.role
     }
 
+    #[inline]
     pub(crate) fn is_probe(&self) -> bool {
         self.is_probe
     }

@@ -48,7 +48,8 @@ pub struct Limits {
     /// Requests that wait to be sent again count as well, and so do requests whose body is being
     /// [buffered](crate::UnknownLength::Buffer). With 0, a request is refused unless a connection has a free slot for it, or
     /// is being or can be opened for it. So is every body of unknown length that would be buffered from `write_stdin`.
-    /// A queued request costs its parameters, its body, and less than 1 KiB. Lowering the limit ends no queued request.
+    /// A queued request costs its parameters, its body, and less than 1 KiB. Lowering the limit ends no queued request, and
+    /// neither does a change of the servers that leaves fewer connections to wait for.
     pub max_queued_requests: usize,
 }
 

@@ -89,7 +89,7 @@ pub(crate) struct Bench {
     requests: BTreeMap<RequestHandle, bool>,
     pub(crate) next_tag: u64,
     /// How many requests were queued when the limits were last checked.
-    queued_before: usize,
+    pub(crate) queued_before: usize,
 }
 
 impl Bench {

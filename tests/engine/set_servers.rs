@@ -82,6 +82,28 @@ fn what_waits_for_a_connection_to_a_removed_server_goes_to_a_new_one() {
 }
 
 #[test]
+fn what_waited_for_more_connections_than_there_are_now_waits_on_whatever_the_limit_of_the_queue() {
+    let mut config = servers(2, Multiplex::Off);
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_queued_requests = 0;
+    let mut bench = Bench::new(config);
+    bench.servers = vec![Answer::Hang; 2];
+    bench.submit(request());
+    bench.submit(request());
+    // As after a limit that was lowered.
+    bench.queued_before = 1;
+    set(&mut bench, vec![server(9001)]);
+    assert_eq!(bench.seen(), [], "both wait for the one that is left");
+    let refused = bench.engine.submit(bench.now, request(), Tag(9));
+    assert!(refused.is_err(), "no other one joins them");
+    bench.accept(1);
+    bench.end(1);
+    bench.end(1);
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}
+
+#[test]
 fn a_request_that_is_sent_again_goes_to_a_server_of_the_new_list() {
     let mut bench = bench(Multiplex::Off, 2);
     bench.submit(request());

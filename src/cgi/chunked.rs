@@ -22,12 +22,14 @@ use super::bytes::is_token;
 /// ```
 ///
 /// Lines must end in CR LF. Chunk extensions and trailer fields are checked and dropped; a size line, and all trailer
-/// fields together, may have 4,096 bytes.
+/// fields together, may have 4,096 bytes. All extensions together may have 16 KiB more than the content before them.
 #[derive(Debug, Default)]
 pub struct ChunkedDecoder {
     place: Place,
     /// Bytes so far of the current size line, or of the trailer section.
     line_len: usize,
+    /// Bytes of extensions so far for which there was no content.
+    extensions_len: u64,
 }
 
 /// What [`ChunkedDecoder::decode`] returns.
@@ -53,6 +55,9 @@ pub enum ChunkedError {
     /// A size line, or the trailer section, has more than 4,096 bytes.
     #[error("a chunk's line or the trailer section is too long")]
     LineTooLong,
+    /// The chunk extensions have more than 16 KiB beyond the content: the body is nearly all framing.
+    #[error("the chunk extensions are too long for the content")]
+    ExtensionsTooLong,
     /// A byte is where it may not be, such as content after the end of a chunk or LF without CR.
     #[error("the chunked body is malformed")]
     Malformed,
@@ -64,6 +69,10 @@ enum Place {
     Size {
         size: u64,
         digits: u32,
+    },
+    /// In the blanks between a size and an extension (RFC 9112, 7.1.1; RFC 9110, 5.6.3).
+    Blanks {
+        size: u64,
     },
     /// In a chunk extension, which is ignored.
     Extension {
@@ -109,19 +118,20 @@ impl ChunkedDecoder {
     /// # Errors
     /// [`ChunkedError`]. The decoder cannot go on after an error.
     pub fn decode<'a>(&mut self, piece: &'a [u8]) -> Result<Decoded<'a>, ChunkedError> {
+        let framing_len = self.skip_framing(piece)?;
+        let rest = &piece[framing_len..];
+        let left = usize::try_from(self.chunk_left()).unwrap_or(usize::MAX);
+        let content = &rest[..rest.len().min(left)];
+        self.skip_content(content.len() as u64);
+        let used = framing_len + content.len();
+        Ok(Decoded { used, content })
+    }
+
+    /// Takes what is not content from the front of a piece, up to the next content or the end of the body. Returns the
+    /// number of bytes.
+    pub(super) fn skip_framing(&mut self, piece: &[u8]) -> Result<usize, ChunkedError> {
         let mut used = 0;
-        while self.place != Place::Done {
-            if let Place::Data { left } = &mut self.place {
-                let rest = &piece[used..];
-                let len = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= len as u64;
-                if *left == 0 {
-                    self.place = Place::DataCr;
-                }
-                let content = &rest[..len];
-                let used = used + len;
-                return Ok(Decoded { used, content });
-            }
+        while !matches!(self.place, Place::Data { .. } | Place::Done) {
             let Some(byte) = piece.get(used) else {
                 break;
             };
@@ -131,9 +141,34 @@ impl ChunkedDecoder {
                 return Err(ChunkedError::LineTooLong);
             }
             self.place = self.step(*byte)?;
+            if matches!(self.place, Place::Extension { .. }) {
+                self.extensions_len += 1;
+                if self.extensions_len > MAX_EXTENSIONS {
+                    return Err(ChunkedError::ExtensionsTooLong);
+                }
+            }
         }
-        let content = &[];
-        Ok(Decoded { used, content })
+        Ok(used)
+    }
+
+    /// The bytes of content that are left of the current chunk; 0 outside of a chunk.
+    pub(super) fn chunk_left(&self) -> u64 {
+        match self.place {
+            Place::Data { left } => left,
+            _ => 0,
+        }
+    }
+
+    /// Takes content, at most [`chunk_left`](Self::chunk_left) bytes.
+    pub(super) fn skip_content(&mut self, len: u64) {
+        if let Place::Data { left } = self.place {
+            let left = left.saturating_sub(len);
+            self.place = match left {
+                0 => Place::DataCr,
+                left => Place::Data { left },
+            };
+            self.extensions_len = self.extensions_len.saturating_sub(len);
+        }
     }
 
     fn step(&mut self, byte: u8) -> Result<Place, ChunkedError> {
@@ -150,7 +185,10 @@ impl ChunkedDecoder {
             }
             (Place::Size { digits: 0, .. }, _) => return Err(ChunkedError::NoSize),
             (Place::Size { size, .. } | Place::Extension { size }, b'\r') => Place::SizeLf { size },
-            (Place::Size { size, .. }, b';') => Place::Extension { size },
+            (Place::Size { size, .. } | Place::Blanks { size }, b';') => Place::Extension { size },
+            (Place::Size { size, .. } | Place::Blanks { size }, b' ' | b'\t') => {
+                Place::Blanks { size }
+            }
             (Place::Extension { .. }, byte) if is_text(byte) => self.place,
             (Place::SizeLf { size: 0 }, b'\n') => {
                 self.line_len = 0;
@@ -188,3 +226,6 @@ const MAX_DIGITS: u32 = 15;
 
 /// The most bytes of one size line, and of the whole trailer section.
 const MAX_LINES: usize = 4096;
+
+/// The most bytes of extensions without content.
+const MAX_EXTENSIONS: u64 = 16 * 1024;

@@ -58,6 +58,33 @@ fn extensions_and_trailer_fields_are_dropped() {
 }
 
 #[test]
+fn blanks_may_separate_a_size_from_its_extension() {
+    whole("4 ;a=b\r\nbody\r\n0\t \t;c\r\n\r\n", "body", "");
+    for body in ["4 \r\nbody\r\n", "4 a\r\n", "4 4\r\n", "4\t\n"] {
+        check(body, Err(ChunkedError::Malformed));
+    }
+    check(" ;a\r\n", Err(ChunkedError::NoSize));
+}
+
+#[test]
+fn extensions_that_are_far_longer_than_the_content_are_refused() {
+    // Each chunk has one byte of content and 4,000 bytes of an extension.
+    let chunk = format!("1;{}\r\na\r\n", "x".repeat(4000));
+    let (fine, long) = (chunk.repeat(4) + "0\r\n\r\n", chunk.repeat(5));
+    for len in [1, 7, 4000, usize::MAX] {
+        let decoded = decode(fine.as_bytes().chunks(len));
+        assert_eq!(decoded, Ok((b"aaaa".to_vec(), Some(vec![]))));
+        let decoded = decode(long.as_bytes().chunks(len));
+        assert_eq!(decoded, Err(ChunkedError::ExtensionsTooLong));
+    }
+    // However long a body is, short extensions of its chunks are no offence.
+    let chunk = format!("64;name=value\r\n{}\r\n", "a".repeat(100));
+    let body = chunk.repeat(3000) + "0\r\n\r\n";
+    let decoded = decode(body.as_bytes().chunks(997));
+    assert_eq!(decoded, Ok(("a".repeat(300_000).into(), Some(vec![]))));
+}
+
+#[test]
 fn a_body_without_its_end_is_not_done() {
     for len in 0.."4\r\nbody\r\n0\r\nX: y\r\n\r\n".len() {
         let (content, after) = decode(std::iter::once(&b"4\r\nbody\r\n0\r\nX: y\r\n\r\n"[..len]))
@@ -78,7 +105,6 @@ fn a_body_that_is_not_chunked_is_refused() {
     }
     for body in [
         "4\nbody\n",
-        "4 \r\nbody\r\n",
         "0x4\r\nbody\r\n",
         "4\r\nbodyx",
         "4\r\nbody\n0\r\n",

@@ -350,6 +350,7 @@ pub(crate) fn chunks() -> Vec<(ChunkedError, &'static str)> {
         (ChunkedError::NoSize, ""),
         (ChunkedError::SizeTooLarge, ""),
         (ChunkedError::LineTooLong, ""),
+        (ChunkedError::ExtensionsTooLong, ""),
         (ChunkedError::Malformed, ""),
     ]
 }

@@ -272,6 +272,11 @@ fn joined(raw: &[u8]) -> Option<Vec<u8>> {
         let line = take_line(&mut rest)?;
         let end = line.iter().position(|it| *it == b';').unwrap_or(line.len());
         let digits = std::str::from_utf8(&line[..end]).ok()?;
+        // Blanks may separate a size from its extension, and only from that.
+        let digits = match end < line.len() && !digits.starts_with([' ', '\t']) {
+            true => digits.trim_end_matches([' ', '\t']),
+            false => digits,
+        };
         let is_hex = digits.bytes().all(|it| it.is_ascii_hexdigit());
         let size = usize::from_str_radix(digits, 16).ok().filter(|_| is_hex)?;
         if size == 0 {

@@ -5,6 +5,14 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| IN_TOKEN[usize::from(*byte)])
 }
 
+/// The bytes without the blanks around them, which are spaces and tabs (OWS of RFC 9110, 5.6.3).
+pub(super) fn trim_blanks(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
 /// The first byte that no parameter may contain. Applications use values as C strings and write them to logs and
 /// fields.
 pub(super) fn breaks_lines(bytes: &[u8]) -> Option<u8> {

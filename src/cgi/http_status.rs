@@ -1,6 +1,9 @@
 //! The HTTP status that a server answers an error of CGI with.
 
-use super::{EnvError, ForbiddenReason, HeadError, Incomplete, InvalidTarget, ResponseError};
+use super::{
+    EnvError, ForbiddenReason, HeadError, Incomplete, InvalidTarget, RequestBodyError,
+    ResponseError,
+};
 
 impl EnvError {
     /// The HTTP status to answer with: 431 for too many fields, otherwise 400.
@@ -19,6 +22,26 @@ impl EnvError {
             | Self::Repeated { .. }
             | Self::Host
             | Self::ConnectionOptions { .. } => 400,
+        }
+    }
+}
+
+impl RequestBodyError {
+    /// The HTTP status to answer with: 413 for a body beyond the limit, 501 for a transfer coding that is not supported,
+    /// 417 for an expectation that is not, otherwise 400. Close the connection after it.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::TooLarge { .. } => 413,
+            Self::UnsupportedCoding => 501,
+            Self::Expectation => 417,
+            Self::LengthAndCoding
+            | Self::ContentLength
+            | Self::ContentLengths { .. }
+            | Self::TransferEncoding
+            | Self::TransferEncodingInHttp10
+            | Self::Chunked(_)
+            | Self::Truncated { .. } => 400,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! - [`Collector`] collects the output of one request into a [`Response`], and distinguishes a complete response from a
 //!   truncated one.
 //! - [`Reply`] passes the output of one request on to an HTTP/1 client as it arrives, framed for that client.
+//! - [`RequestBody`] finds the body of a request in what an HTTP/1 client sends.
 //!
 //! # From request to response
 //!
@@ -121,6 +122,9 @@ mod reply;
 mod reply_framing;
 mod reply_head;
 mod reply_progress;
+mod request_body;
+mod request_body_error;
+mod request_framing;
 mod response;
 mod script;
 mod writer;
@@ -137,5 +141,8 @@ pub use refusal::{ForbiddenReason, InvalidTarget};
 pub use reply::{Reply, ReplyTo, Verdict};
 pub use reply_head::ReplyHead;
 pub use reply_progress::BodyPart;
+pub use request_body::RequestBody;
+pub use request_body_error::RequestBodyError;
+pub use request_framing::wants_keep_alive;
 pub use response::{Completeness, Field, Incomplete, Interim, Response, ResponseError};
 pub use script::{Resolution, Script, ScriptMap};

@@ -167,6 +167,23 @@
 //! | [`BodyTooLarge`](StdinError::BodyTooLarge) | 413 | abort |
 //! | [`Finished`](StdinError::Finished), [`NotPushed`](StdinError::NotPushed) | 500 | a mistake in the program |
 //!
+//! # A body that cannot be read
+//!
+//! A [`RequestBodyError`] from a [`RequestBody`](crate::cgi::RequestBody) means that the request of the HTTP client is at
+//! fault. Close the connection after the answer: where the request ends is unknown. If it was submitted already,
+//! [`abort`](crate::Client::abort) it.
+//!
+//! | error | answer | what to check |
+//! |-------|--------|---------------|
+//! | [`LengthAndCoding`](RequestBodyError::LengthAndCoding), [`TransferEncodingInHttp10`](RequestBodyError::TransferEncodingInHttp10) | 400 | an attempt at request smuggling, or a broken proxy before this server |
+//! | [`ContentLength`](RequestBodyError::ContentLength), [`ContentLengths`](RequestBodyError::ContentLengths) | 400 | as above |
+//! | [`TransferEncoding`](RequestBodyError::TransferEncoding) | 400 | as above |
+//! | [`UnsupportedCoding`](RequestBodyError::UnsupportedCoding) | 501 | a client that compresses what it transfers |
+//! | [`Expectation`](RequestBodyError::Expectation) | 417 | |
+//! | [`TooLarge`](RequestBodyError::TooLarge) | 413 | the limit that was given to `RequestBody::new` |
+//! | [`Chunked`](RequestBodyError::Chunked) | 400 | a broken client |
+//! | [`Truncated`](RequestBodyError::Truncated) | 400 | the client went away; nobody may be there to read the answer |
+//!
 //! # Complete is not whole
 //!
 //! Can a response be passed on as complete? The outcome alone does not decide that:
@@ -300,7 +317,7 @@
 //! start to end. The client never logs content or the values of parameters.
 
 #[cfg(doc)]
-use crate::cgi::ResponseError;
+use crate::cgi::{RequestBodyError, ResponseError};
 #[cfg(doc)]
 use crate::{
     BodyError, ConnectError, ConnectionLostReason, Delivery, Failure, GetValuesError, RequestError,

@@ -1,6 +1,8 @@
-//! Steady state allocates nothing: parameters from a request, heads and whole responses from output.
+//! Steady state allocates nothing: parameters from a request, its body, heads and whole responses from output.
 
-use mio_fcgi::cgi::{Env, HeadParser, Reply, ReplyTo, Script, Verdict, site_params};
+use mio_fcgi::cgi::{
+    Env, HeadParser, Reply, ReplyTo, RequestBody, Script, Verdict, site_params, wants_keep_alive,
+};
 use mio_fcgi::{Completion, Params, Report};
 
 /// Allocations of the second call and all later ones.
@@ -86,6 +88,48 @@ fn no_form_of_a_request_is_an_exception() {
             assert_eq!(params.get("REMOTE_ADDR"), Some(&b"fe80::1"[..]));
             assert_eq!(params.get("HTTP_TE").is_some(), passes);
             assert_eq!(counted, 0, "{server}, {passes}, {authorizer}");
+        }
+    }
+}
+
+#[test]
+fn bodies_of_requests_are_found_without_allocation() {
+    let counted: [(&[u8], &[u8]); 3] = [
+        (b"Host", b"a"),
+        (b"Content-Length", b"4, 4"),
+        (b"Expect", b"100-continue"),
+    ];
+    let chunked: [(&[u8], &[u8]); 2] = [
+        (b"Connection", b"TE, close"),
+        (b"Transfer-Encoding", b"chunked"),
+    ];
+    let in_chunks = b"3;a=b\r\nbod\r\n1\r\ny\r\n0\r\nX: y\r\n\r\n";
+    let malformed = b"3\r\nbod\r\n1\r\ny\r\n0\r\nX: y\r\n\n";
+    for (fields, sent) in [
+        (&counted[..], &b"body"[..]),
+        (&chunked, in_chunks),
+        (&chunked, malformed),
+    ] {
+        for piece_len in [sent.len(), 5, 1] {
+            let mut received = 0;
+            let counted = allocations(|| {
+                let fields = || fields.iter().copied();
+                std::hint::black_box(wants_keep_alive(true, fields()));
+                let mut body = RequestBody::new(true, fields(), 100).expect("valid");
+                std::hint::black_box(body.take_continue());
+                'pieces: for mut piece in sent.chunks(piece_len) {
+                    loop {
+                        match body.peek(&mut piece) {
+                            Ok(Some(_)) => body.consume(&mut piece, 1),
+                            Ok(None) => break,
+                            Err(_) => break 'pieces,
+                        }
+                    }
+                }
+                assert_eq!(body.is_complete(), body.end().is_ok());
+                received += body.received();
+            });
+            assert_eq!((received, counted), (4 * 101, 0), "pieces of {piece_len}");
         }
     }
 }

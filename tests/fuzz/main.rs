@@ -86,6 +86,11 @@ fn responses_for_a_client() {
 }
 
 #[test]
+fn bodies_of_requests() {
+    run("body", entries::body);
+}
+
+#[test]
 fn calls_of_the_engine() {
     run("calls", |input| {
         entries::calls(input);

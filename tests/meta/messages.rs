@@ -116,6 +116,7 @@ fn the_guide_has_a_row_for_each_error_that_a_call_or_a_request_can_have() {
     have_rows("ConnectError", connects());
     have_rows("BodyError", bodies());
     have_rows("ResponseError", responses());
+    have_rows("RequestBodyError", request_bodies());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 use std::time::Instant;
 
-use mio_fcgi::cgi::{ChunkedError, EnvError, HeadError, ResponseError};
+use mio_fcgi::cgi::{ChunkedError, EnvError, HeadError, RequestBodyError, ResponseError};
 use mio_fcgi::wire::{DecodeError, EncodeError, RecordType};
 use mio_fcgi::{
     AddressError, BodyError, Config, ConfigError, ConnectError, ConnectionLostReason, Delivery,
@@ -44,6 +44,7 @@ pub(crate) fn errors() -> Vec<Sample> {
         .chain(boxed(environments()))
         .chain(boxed(heads()))
         .chain(boxed(chunks()))
+        .chain(boxed(request_bodies()))
         .chain(boxed(responses()))
         .chain(boxed(vec![(failure(), "safe to send again")]))
         .chain(boxed(vec![(refused(), "takes no further request")]))
@@ -352,6 +353,33 @@ pub(crate) fn chunks() -> Vec<(ChunkedError, &'static str)> {
         (ChunkedError::LineTooLong, ""),
         (ChunkedError::ExtensionsTooLong, ""),
         (ChunkedError::Malformed, ""),
+    ]
+}
+
+pub(crate) fn request_bodies() -> Vec<(RequestBodyError, &'static str)> {
+    vec![
+        (RequestBodyError::LengthAndCoding, "both"),
+        (RequestBodyError::ContentLength, "2^64"),
+        (
+            RequestBodyError::ContentLengths {
+                first: 3,
+                second: 4,
+            },
+            "3 and 4",
+        ),
+        (RequestBodyError::TransferEncoding, "does not end in"),
+        (RequestBodyError::TransferEncodingInHttp10, "HTTP/1.0"),
+        (RequestBodyError::UnsupportedCoding, "chunked"),
+        (RequestBodyError::Expectation, "100-continue"),
+        (
+            RequestBodyError::TooLarge { limit: 65_536 },
+            "raise max_len",
+        ),
+        (
+            RequestBodyError::Chunked(ChunkedError::NoSize),
+            "a chunk has no size",
+        ),
+        (RequestBodyError::Truncated { received: 3 }, "3 bytes"),
     ]
 }
 

@@ -136,6 +136,14 @@ fn the_guide_answers_responses_that_are_not_whole_as_http_status_does() {
 }
 
 #[test]
+fn the_guide_answers_bodies_that_cannot_be_read_as_http_status_does() {
+    let tables = Tables::read();
+    for (error, _) in request_bodies() {
+        tables.check(&[link("RequestBodyError", &error)], error.http_status());
+    }
+}
+
+#[test]
 fn what_is_wrong_with_an_http_request_is_answered_with_a_status_of_the_client() {
     for (error, _) in environments() {
         let is_long = matches!(error, EnvError::TooManyFields { .. });

@@ -6,7 +6,8 @@ use std::hash::Hash;
 use mio_fcgi::cgi::{
     self, BodyPart, ChunkedDecoder, ChunkedError, Collector, Completeness, Decoded, EnvError,
     FieldRules, Head, HeadError, HeadParser, HeadRules, Incomplete, Interim, Reply, ReplyHead,
-    ReplyTo, Resolution, Response, ResponseError, ResponseLimits, Script, ScriptMap, Verdict,
+    ReplyTo, RequestBody, RequestBodyError, Resolution, Response, ResponseError, ResponseLimits,
+    Script, ScriptMap, Verdict,
 };
 use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, RecordType, Role};
 use mio_fcgi::{
@@ -29,7 +30,7 @@ macro_rules! each {
 fn everything_can_move_to_another_thread() {
     fn is_send<T: Send>() {}
     each!(is_send: Client, Engine, ReadBuf, Stream, Request, Body, Params, Event<&'static [u8]>, OwnedEvent);
-    each!(is_send: Config, Stats, Transmit<'static>, Collector, HeadParser, Reply, ReplyHead<'static>, ScriptMap, Demux);
+    each!(is_send: Config, Stats, Transmit<'static>, Collector, HeadParser, Reply, ReplyHead<'static>, RequestBody, ScriptMap, Demux);
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn errors_are_errors_that_can_be_cloned_and_compared() {
     fn is_error<T: std::error::Error + Clone + Eq + Send + Sync + 'static>() {}
     each!(is_error: AddressError, ConfigError, GetValuesError, SubmitError, StdinError, Failure, RequestError);
     each!(is_error: ConnectError, ConnectionLostReason, ProtocolError, BodyError, DecodeError, EncodeError);
-    each!(is_error: ChunkedError, EnvError, HeadError, ResponseError, Incomplete);
+    each!(is_error: ChunkedError, EnvError, HeadError, RequestBodyError, ResponseError, Incomplete);
     // Holds an `io::Error`, which can be neither.
     fn is_plain_error<T: std::error::Error + Send + Sync + 'static>() {}
     each!(is_plain_error: blocking::CallError);
@@ -78,7 +79,7 @@ fn settings_and_figures_are_cloned_compared_and_shown() {
     each!(is_value: ReplyTo, Verdict, BodyPart<'static>, Decoded<'static>);
     fn is_shown<T: Debug>() {}
     each!(is_shown: Client, Engine, ReadBuf, Stream, Request, Body, Collector, HeadParser, Head<'static>);
-    each!(is_shown: ChunkedDecoder, Reply, ReplyHead<'static>);
+    each!(is_shown: ChunkedDecoder, Reply, ReplyHead<'static>, RequestBody);
 }
 
 /// The values returned for each piece of output are small, since they are moved several times.

@@ -3,6 +3,7 @@
 //! Each entry panics where a promise is broken. None of them depends on anything but its input.
 
 mod asked;
+mod body;
 mod calls;
 mod choices;
 mod driver;
@@ -16,6 +17,7 @@ mod received;
 mod reply;
 mod settings;
 
+pub use body::body;
 pub use calls::calls;
 pub use env::env;
 pub use head::head;

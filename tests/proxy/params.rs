@@ -66,12 +66,46 @@ fn read_request(stream: &mut TcpStream) -> Option<ReceivedRequest> {
 
 /// The request that an application below `/srv/www` receives.
 fn told(arguments: &[&str], target: &str, fields: &str) -> ReceivedRequest {
+    told_after(
+        arguments,
+        &format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"),
+    )
+}
+
+/// The request that an application receives after these bytes of a client.
+fn told_after(arguments: &[&str], sent: &str) -> ReceivedRequest {
     let (address, told) = listener();
     let fixed = ["--multiplex", "off"];
     let proxy = Proxy::in_front_of(&address, &[&fixed[..], arguments].concat());
-    let answer = proxy.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    let answer = proxy.ask(sent);
     assert_eq!(answer.text(), "yes");
     told.recv_timeout(TIME_LIMIT).expect("a request")
+}
+
+#[test]
+fn a_declared_length_is_passed_on_even_if_it_is_zero() {
+    for (request, expected) in [
+        ("POST /a.php HTTP/1.1\r\nContent-Length: 0\r\n", Some("0")),
+        ("PUT /a.php HTTP/1.1\r\nContent-Length: 0\r\n", Some("0")),
+        ("POST /a.php HTTP/1.0\r\nContent-Length: 00\r\n", Some("0")),
+        ("POST /a.php HTTP/1.1\r\n", None),
+        ("GET /a.php HTTP/1.1\r\n", None),
+    ] {
+        let params = told_after(&[], &format!("{request}Host: a\r\n\r\n")).params;
+        let length = params.get("CONTENT_LENGTH").map(String::as_str);
+        assert_eq!(length, expected, "{request}");
+    }
+    let fields = "Host: a\r\nContent-Length: 4\r\n";
+    let params = told_after(&[], &format!("POST /a.php HTTP/1.1\r\n{fields}\r\nbody")).params;
+    assert_eq!(params.get("CONTENT_LENGTH").map(String::as_str), Some("4"));
+    let fields = "Host: a\r\nTransfer-Encoding: chunked\r\n";
+    let chunks = "4\r\nbody\r\n0\r\n\r\n";
+    let params = told_after(
+        &[],
+        &format!("POST /a.php HTTP/1.1\r\n{fields}\r\n{chunks}"),
+    )
+    .params;
+    assert_eq!(params.get("CONTENT_LENGTH").map(String::as_str), Some("4"));
 }
 
 #[test]

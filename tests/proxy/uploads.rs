@@ -41,6 +41,18 @@ fn chunks_of_any_length_come_back_as_one_body_of_known_length() {
     }
 }
 
+// edge: blanks between the size of a chunk and its extension | served
+#[test]
+fn blanks_may_precede_the_extension_of_a_chunk() {
+    let proxy = Proxy::start(&[]);
+    let mut client = proxy.connect();
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(head.to_owned() + "3 ;a=b\r\nabc\r\n2\t ; c\r\nde\r\n0 ;d\r\n\r\n");
+    assert_eq!(client.answer().text(), "abcde");
+    client.send(get("/tag?tag=next"));
+    assert_eq!(client.answer().text(), "next");
+}
+
 // edge: chunks in single bytes | served
 #[test]
 fn chunks_in_single_bytes_come_back_whole() {

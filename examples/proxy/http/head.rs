@@ -1,4 +1,4 @@
-//! Parses the head of an HTTP/1 request and determines the length of its body (RFC 9112).
+//! Parses the head of an HTTP/1 request (RFC 9112). `cgi::RequestBody` finds the body after it.
 //!
 //! Anything that two programs could read differently is refused. If they disagree about where a request ends, they
 //! disagree about whose request comes next (request smuggling).
@@ -27,10 +27,6 @@ pub(crate) struct RequestHead<'h, 'b> {
     /// False: HTTP/1.0.
     pub(crate) is_http11: bool,
     pub(crate) fields: &'h [Header<'b>],
-    pub(crate) body: BodyLength,
-    pub(crate) keeps_alive: bool,
-    /// The client waits for `100 Continue`.
-    pub(crate) expects_continue: bool,
 }
 
 impl<'h, 'b> RequestHead<'h, 'b> {
@@ -47,25 +43,22 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             .map(|field| field.value)
     }
 
+    /// The fields as names and values.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + Clone + use<'h, 'b> {
+        let fields = self.fields.iter();
+        fields.map(|field| (field.name.as_bytes(), field.value))
+    }
+
     /// The fields. If the target had an authority, it replaces `Host` (RFC 9112, 3.2.2).
     pub(crate) fn fields_for_application(
         &self,
     ) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + Clone + use<'h, 'b> {
         let authority = self.authority;
         let host = authority.map(|authority| (&b"Host"[..], authority.as_bytes()));
-        let fields = self
-            .fields
-            .iter()
-            .filter(move |field| authority.is_none() || !field.name.eq_ignore_ascii_case("host"));
-        let fields = fields.map(|field| (field.name.as_bytes(), field.value));
+        let is_kept = move |name: &[u8]| authority.is_none() || !name.eq_ignore_ascii_case(b"host");
+        let fields = self.pairs().filter(move |field| is_kept(field.0));
         host.into_iter().chain(fields)
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BodyLength {
-    Counted(u64),
-    Chunked,
 }
 
 /// A request that is refused: the status and the reason for the client. The connection is closed.
@@ -164,19 +157,13 @@ pub(crate) fn parse<'h, 'b>(
     }
     let is_http11 = version == 1;
     let (target, authority) = split_target(method, target)?;
-    let facts = Facts::gather(request.headers)?;
-    if is_http11 && facts.hosts == 0 {
-        return refuse(400, "HTTP/1.1 requires a Host field");
-    }
+    check_host(is_http11, request.headers)?;
     Ok(RequestHead {
         method,
         target,
         authority,
         is_http11,
         fields: request.headers,
-        body: facts.body(is_http11)?,
-        keeps_alive: !facts.close && (is_http11 || facts.keep_alive),
-        expects_continue: is_http11 && facts.expects,
     })
 }
 
@@ -213,93 +200,15 @@ fn split_target<'b>(method: &str, target: &'b str) -> Result<(&'b str, Option<&'
     }
 }
 
-/// What the fields say about the connection and the body.
-#[derive(Default)]
-struct Facts {
-    hosts: u32,
-    content_length: Option<u64>,
-    transfer_codings: u32,
-    is_chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    expects: bool,
-}
-
-impl Facts {
-    fn gather(fields: &[Header<'_>]) -> Result<Self, Refusal> {
-        let mut facts = Self::default();
-        for field in fields {
-            // Comparing the length first excludes most fields cheaply.
-            match field.name.len() {
-                4 if field.name.eq_ignore_ascii_case("host") => facts.note_host(field.value)?,
-                6 if field.name.eq_ignore_ascii_case("expect") => facts.note_expect(field.value)?,
-                10 if field.name.eq_ignore_ascii_case("connection") => {
-                    facts.note_connection(field.value);
-                }
-                14 if field.name.eq_ignore_ascii_case("content-length") => {
-                    facts.note_length(field.value)?;
-                }
-                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
-                    facts.transfer_codings += 1;
-                    facts.is_chunked = field.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
-                }
-                _ => {}
-            }
-        }
-        Ok(facts)
-    }
-
-    /// RFC 9112, 3.2: the value is checked even if another host, or none, is used.
-    fn note_host(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        self.hosts += 1;
-        if self.hosts > 1 {
-            return refuse(400, "more than one Host");
-        }
-        if !cgi::is_valid_host(value.trim_ascii()) {
-            return refuse(400, "Host is not a host and port");
-        }
-        Ok(())
-    }
-
-    /// Neither a list nor a repeated field is accepted, even if all values are equal: RFC 9110, 8.6 allows to refuse
-    /// them.
-    fn note_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        let value = value.trim_ascii();
-        // `parse` would accept "+5".
-        let digits = value.iter().all(u8::is_ascii_digit);
-        let len = std::str::from_utf8(value).ok().filter(|_| digits);
-        let Some(len) = len.and_then(|value| value.parse::<u64>().ok()) else {
-            return refuse(400, "Content-Length is not a number");
-        };
-        match self.content_length.replace(len) {
-            None => Ok(()),
-            Some(_) => refuse(400, "more than one Content-Length"),
-        }
-    }
-
-    fn note_connection(&mut self, value: &[u8]) {
-        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-
-    fn note_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        if !value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
-            return refuse(417, "the only supported expectation is 100-continue");
-        }
-        self.expects = true;
-        Ok(())
-    }
-
-    /// The length of the body (RFC 9112, 6.1 and 6.3).
-    fn body(&self, is_http11: bool) -> Result<BodyLength, Refusal> {
-        match (self.transfer_codings, self.content_length) {
-            (0, length) => Ok(BodyLength::Counted(length.unwrap_or(0))),
-            (_, Some(_)) => refuse(400, "both Content-Length and Transfer-Encoding"),
-            (_, None) if !is_http11 => refuse(400, "Transfer-Encoding in HTTP/1.0"),
-            (1, None) if self.is_chunked => Ok(BodyLength::Chunked),
-            (_, None) => refuse(501, "the only supported transfer coding is chunked"),
-        }
+/// RFC 9112, 3.2: `Host` is checked even if another host, or none, is used.
+fn check_host(is_http11: bool, fields: &[Header<'_>]) -> Result<(), Refusal> {
+    let has_host = |field: &&Header<'_>| field.name.eq_ignore_ascii_case("host");
+    let mut hosts = fields.iter().filter(has_host);
+    match (hosts.next(), hosts.next()) {
+        (None, _) if is_http11 => refuse(400, "HTTP/1.1 requires a Host field"),
+        (None, _) => Ok(()),
+        (Some(_), Some(_)) => refuse(400, "more than one Host"),
+        (Some(host), None) if cgi::is_valid_host(host.value.trim_ascii()) => Ok(()),
+        (Some(_), None) => refuse(400, "Host is not a host and port"),
     }
 }

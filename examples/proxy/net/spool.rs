@@ -17,10 +17,6 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
     /// # Errors
     /// The file system's error.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -16,11 +16,10 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::cgi::{ReplyTo, Verdict};
+use mio_fcgi::cgi::{ReplyTo, RequestBodyError, Verdict};
 use mio_fcgi::{Outcome, Request, RequestHandle, Tag};
 
 use super::error_page;
-use super::http::head::Refusal;
 use super::log::access_log::{LogEntry, Served};
 use super::net::socket::Socket;
 use super::response::{OwnBody, Phase, Response};
@@ -61,17 +60,12 @@ pub(crate) struct Finished {
 
 impl Exchange {
     /// A request without a response. `line` is the request line, for the log.
-    pub(crate) fn open(
-        cx: &mut Context,
-        tag: Tag,
-        to: ReplyTo,
-        upload: Upload,
-        line: &[u8],
-    ) -> Self {
+    pub(crate) fn open(cx: &mut Context, tag: Tag, to: ReplyTo, line: &[u8]) -> Self {
         Self {
             tag,
             request: None,
-            upload,
+            // More bytes may be on their way.
+            upload: Upload::endless(),
             response: Response::new(to),
             is_paused: false,
             entry: cx.log_entry(line),
@@ -110,14 +104,9 @@ impl Exchange {
         self.response.phase() == Phase::File
     }
 
-    /// Sets how to treat the body, once that is known.
-    pub(crate) fn set_upload(&mut self, upload: Upload) {
-        self.upload = upload;
-    }
-
-    /// Whether the body is passed to an application.
-    pub(crate) fn wants_body(&self) -> bool {
-        self.upload.is_wanted()
+    /// The body of the request.
+    pub(crate) fn upload(&mut self) -> &mut Upload {
+        &mut self.upload
     }
 
     /// Submits a request to the FastCGI client.
@@ -157,8 +146,8 @@ impl Exchange {
                 }
                 taken.used
             }
-            Err(NotTaken::Refused(Refusal { status, why })) => {
-                self.fail(cx, socket, status, why);
+            Err(NotTaken::Refused(error)) => {
+                self.refuse_body(cx, socket, error);
                 bytes.len()
             }
             Err(NotTaken::NotKept(error)) => {
@@ -167,6 +156,20 @@ impl Exchange {
                 bytes.len()
             }
         }
+    }
+
+    /// Responds to a body that cannot be read. Where the request ends is unknown.
+    pub(crate) fn refuse_body(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        error: RequestBodyError,
+    ) {
+        let why = match error {
+            RequestBodyError::TooLarge { .. } => "the body is too long".to_owned(),
+            error => error.to_string(),
+        };
+        self.fail(cx, socket, error.http_status(), &why);
     }
 
     /// The application takes bytes of the body again. False if there is nothing to pass on.

@@ -1,11 +1,13 @@
 //! The start of a request: what it asks for, and who responds to it.
 
-use mio_fcgi::cgi::{Env, EnvError, FieldRules, ForbiddenReason, ReplyTo, Resolution, Script};
+use mio_fcgi::cgi::{
+    self, Env, EnvError, FieldRules, ForbiddenReason, ReplyTo, RequestBody, Resolution, Script,
+};
 use mio_fcgi::{Body, Request};
 
 use super::error_page::TEXT;
 use super::exchange::Exchange;
-use super::http::head::{BodyLength, RequestHead};
+use super::http::head::RequestHead;
 use super::net::socket::Socket;
 use super::response::OwnBody;
 use super::site::context::Context;
@@ -14,19 +16,11 @@ use super::{file, status_page};
 
 /// What the response needs to know of the request.
 pub(crate) fn reply_to(cx: &Context, head: &RequestHead<'_, '_>) -> ReplyTo {
+    let keeps_alive = cgi::wants_keep_alive(head.is_http11, head.pairs());
     ReplyTo::new()
         .with_method(head.method)
         .with_http11(head.is_http11)
-        .with_keep_alive(head.keeps_alive && cx.keeps_clients())
-}
-
-/// How to treat the body until an application is asked for: its unread rest decides whether the connection can be kept.
-pub(crate) fn unwanted_body(head: &RequestHead<'_, '_>) -> Upload {
-    match head.body {
-        BodyLength::Counted(0) => Upload::done(),
-        BodyLength::Counted(left) if !head.expects_continue => Upload::skipped(left),
-        BodyLength::Counted(_) | BodyLength::Chunked => Upload::endless(),
-    }
+        .with_keep_alive(keeps_alive && cx.keeps_clients())
 }
 
 /// Starts serving a request. Returns how many of the bytes after the head were used.
@@ -40,11 +34,13 @@ pub(crate) fn start(
     if cx.logs_requests() {
         exchange.note_fields(head.field("referer"), head.field("user-agent"));
     }
-    if let BodyLength::Counted(len) = head.body
-        && len > cx.options().max_body
-    {
-        exchange.fail(cx, socket, 413, "the body is too long");
-        return 0;
+    match RequestBody::new(head.is_http11, head.pairs(), cx.options().max_body) {
+        // Until an application is asked: the unread rest decides whether the connection can be kept.
+        Ok(body) => *exchange.upload() = Upload::unwanted(body),
+        Err(error) => {
+            exchange.refuse_body(cx, socket, error);
+            return 0;
+        }
     }
     if head.target == "*" {
         exchange.answer(cx, socket, 204, &[], OwnBody::None);
@@ -100,35 +96,32 @@ fn ask(
     following: &[u8],
 ) -> usize {
     let mut request = cx.fcgi().new_request();
-    if let Err(error) = write_params(cx, socket, head, script, &mut request) {
+    let content_length = exchange.upload().content_length();
+    if let Err(error) = write_params(cx, socket, head, script, content_length, &mut request) {
         let why = "the request cannot be passed on";
         exchange.fail(cx, socket, error.http_status(), why);
         return 0;
     }
-    let mut used = 0;
-    match head.body {
-        BodyLength::Counted(len) if following.len() as u64 >= len => {
-            // The whole body is in the buffer already.
-            used = len as usize;
-            if used > 0 {
-                request.body = Body::bytes(&following[..used]);
-            }
-            exchange.set_upload(Upload::done());
-            exchange.submit(cx, socket, request);
+    let mut rest = following;
+    let upload = exchange.upload();
+    if let Some(content) = upload.take_whole(&mut rest) {
+        if !content.is_empty() {
+            request.body = Body::bytes(content);
         }
-        BodyLength::Counted(len) => {
-            request.body = Body::pushed(Some(len));
-            exchange.set_upload(Upload::pushed(len));
-            exchange.submit(cx, socket, request);
-        }
-        BodyLength::Chunked => exchange.set_upload(Upload::collected(request)),
+        exchange.submit(cx, socket, request);
+    } else if let Some(len) = upload.len() {
+        request.body = Body::pushed(Some(len));
+        upload.push();
+        exchange.submit(cx, socket, request);
+    } else {
+        upload.collect(request);
     }
-    if head.expects_continue && following.is_empty() && exchange.wants_body() {
-        // The client waits for permission to send its body.
-        let out = socket.tail(cx.buffers());
-        out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    if rest.is_empty()
+        && let Some(interim) = exchange.upload().take_continue()
+    {
+        socket.tail(cx.buffers()).extend_from_slice(interim);
     }
-    used
+    following.len() - rest.len()
 }
 
 fn write_params(
@@ -136,6 +129,7 @@ fn write_params(
     socket: &Socket,
     head: &RequestHead<'_, '_>,
     script: &Script,
+    content_length: Option<u64>,
     request: &mut Request,
 ) -> Result<(), EnvError> {
     request.params.set_shared(cx.constants());
@@ -145,15 +139,17 @@ fn write_params(
     };
     let mut rules = FieldRules::default();
     rules.pass_authorization = cx.options().pass_authorization;
-    Env::new(
+    let mut env = Env::new(
         head.method.as_bytes(),
         head.target.as_bytes(),
         head.fields_for_application(),
         script,
-    )
-    .with_protocol(protocol)
-    .with_rules(rules)
-    .with_server(socket.local())
-    .with_remote(socket.peer())
-    .write_to(&mut request.params)
+    );
+    // A declared length of 0 is passed on, too. That of a collected body is added when it is submitted.
+    env.content_length = content_length;
+    env.with_protocol(protocol)
+        .with_rules(rules)
+        .with_server(socket.local())
+        .with_remote(socket.peer())
+        .write_to(&mut request.params)
 }

@@ -2,40 +2,37 @@
 
 use std::io;
 
-use mio_fcgi::cgi::{ChunkedDecoder, ChunkedError};
+use mio_fcgi::cgi::{RequestBody, RequestBodyError};
 use mio_fcgi::{Request, RequestHandle};
 
-use super::http::head::Refusal;
 use super::net::spool::Spool;
 use super::site::context::Context;
 
 /// The part of a request's body that has not arrived yet, and what happens to it.
 #[derive(Debug)]
-pub(crate) struct Upload(State);
+pub(crate) struct Upload {
+    /// `None`: where the body ends is unknown, or it may never arrive.
+    body: Option<RequestBody>,
+    target: Target,
+}
 
+/// Where a body goes.
 #[derive(Debug)]
-enum State {
-    Done,
-    /// Passed on as it arrives.
-    Pushed {
-        left: u64,
-        /// The application takes no more for now. `StdinReady` reports when it does.
-        is_full: bool,
-    },
-    /// Collected first: its length is known only at its end.
-    Collected(Box<Collected>),
-    /// Not needed any more. If little is left, it is read and discarded so that the connection can be kept.
-    Skipped {
-        left: u64,
-    },
+enum Target {
+    /// It is not needed. If little is left, it is read and discarded so that the connection can be kept.
+    Nowhere,
+    /// Passed on as it arrives. Full: the application takes no more for now, and `StdinReady` reports when it does.
+    Application { is_full: bool },
+    /// Collected first, because its length is known only at its end.
+    Spool(Box<Collected>),
 }
 
 /// A request that is submitted once its body is complete.
 #[derive(Debug)]
 struct Collected {
-    chunked: ChunkedDecoder,
     spool: Spool,
-    request: Request,
+    /// Taken when the body is complete.
+    request: Option<Request>,
 }
 
 /// The result of [`Upload::take`].
@@ -46,75 +43,97 @@ pub(crate) struct Taken {
     pub(crate) complete: Option<Request>,
 }
 
-/// Why collecting a body failed.
+/// Why using a body failed.
 #[derive(Debug)]
 pub(crate) enum NotTaken {
-    Refused(Refusal),
+    Refused(RequestBodyError),
     /// The body could not be stored.
     NotKept(io::Error),
 }
 
 impl Upload {
-    /// There is no body, or it has arrived completely.
-    pub(crate) fn done() -> Self {
-        Self(State::Done)
-    }
-
-    /// A body that is passed on as it arrives.
-    pub(crate) fn pushed(left: u64) -> Self {
-        let is_full = false;
-        Self(State::Pushed { left, is_full })
-    }
-
-    /// A chunked body. The request is submitted when the body is complete.
-    pub(crate) fn collected(request: Request) -> Self {
-        Self(State::Collected(Box::new(Collected {
-            chunked: ChunkedDecoder::default(),
-            spool: Spool::default(),
-            request,
-        })))
-    }
-
-    /// A body that is not needed, of known length.
-    pub(crate) fn skipped(left: u64) -> Self {
-        Self(State::Skipped { left })
+    /// A body that nobody needs so far.
+    pub(crate) fn unwanted(body: RequestBody) -> Self {
+        Self {
+            body: Some(body),
+            target: Target::Nowhere,
+        }
     }
 
     /// A body that is not needed, if its end is unknown or it may never arrive.
     pub(crate) fn endless() -> Self {
-        Self::skipped(u64::MAX)
+        Self {
+            body: None,
+            target: Target::Nowhere,
+        }
+    }
+
+    /// Takes the content off the front of the input, if all of it is there and its length is known.
+    pub(crate) fn take_whole<'b>(&mut self, input: &mut &'b [u8]) -> Option<&'b [u8]> {
+        let body = self.body.as_mut()?;
+        if body.len()? > input.len() as u64 {
+            return None;
+        }
+        let content = body.decode(input).ok()?;
+        Some(content.unwrap_or_default())
+    }
+
+    /// Passes the body on as it arrives.
+    pub(crate) fn push(&mut self) {
+        self.target = Target::Application { is_full: false };
+    }
+
+    /// Collects the body first. The request is submitted when the body is complete.
+    pub(crate) fn collect(&mut self, request: Request) {
+        self.target = Target::Spool(Box::new(Collected {
+            spool: Spool::default(),
+            request: Some(request),
+        }));
+    }
+
+    /// The length of the body, if it is known.
+    pub(crate) fn len(&self) -> Option<u64> {
+        self.body.as_ref()?.len()
+    }
+
+    /// The length that the client has declared.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        self.body.as_ref()?.content_length()
+    }
+
+    /// The interim response that the client waits for, if the body is wanted.
+    pub(crate) fn take_continue(&mut self) -> Option<&'static [u8]> {
+        let body = self.body.as_mut().filter(|_| !self.target.is_nowhere());
+        body?.take_continue()
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.0, State::Done)
+        self.target.is_nowhere() && self.body.as_ref().is_some_and(RequestBody::is_complete)
     }
 
     /// Whether the body is passed to an application.
     pub(crate) fn is_wanted(&self) -> bool {
-        matches!(self.0, State::Pushed { .. } | State::Collected(_))
+        !self.target.is_nowhere()
     }
 
     /// Whether bytes of the body can be used now. If not, they stay in the system's buffer.
     pub(crate) fn wants_input(&self) -> bool {
-        match self.0 {
-            State::Done | State::Pushed { is_full: true, .. } => false,
-            State::Pushed { .. } | State::Collected(_) => true,
-            State::Skipped { left } => left <= MAX_SKIPPED,
+        match self.target {
+            Target::Application { is_full } => !is_full,
+            Target::Spool(_) => true,
+            Target::Nowhere => !self.is_done() && self.can_keep_connection(),
         }
     }
 
     /// Whether the client is the one that has to act.
     pub(crate) fn waits_for_client(&self) -> bool {
-        !matches!(self.0, State::Done | State::Pushed { is_full: true, .. })
+        !self.is_done() && !matches!(self.target, Target::Application { is_full: true })
     }
 
     /// Whether the connection can be kept after a response that does not wait for the rest of the body.
     pub(crate) fn can_keep_connection(&self) -> bool {
-        match self.0 {
-            State::Done => true,
-            State::Skipped { left } => left <= MAX_SKIPPED,
-            State::Pushed { .. } | State::Collected(_) => false,
-        }
+        let keeps_it = |body: &RequestBody| body.keeps_connection(MAX_SKIPPED);
+        self.target.is_nowhere() && self.body.as_ref().is_some_and(keeps_it)
     }
 
     /// Uses bytes of the body. Leaves some if the application takes no more.
@@ -127,85 +146,40 @@ impl Upload {
         request: Option<RequestHandle>,
         bytes: &[u8],
     ) -> Result<Taken, NotTaken> {
-        let used = match &mut self.0 {
-            State::Done => 0,
-            State::Pushed { .. } => request.map_or(0, |request| self.push(cx, request, bytes)),
-            State::Collected(_) => return self.collect(cx.options().max_body, bytes),
-            State::Skipped { left } => {
-                let len = within(*left, bytes);
-                *left -= len as u64;
-                if *left == 0 {
-                    self.0 = State::Done;
+        let (mut input, mut complete) = (bytes, None);
+        if let Some(body) = &mut self.body {
+            match &mut self.target {
+                Target::Nowhere => body.discard(&mut input)?,
+                Target::Application { .. } => {
+                    if let Some(request) = request {
+                        self.target = push(cx, request, body, &mut input)?;
+                    }
                 }
-                len
-            }
-        };
-        let complete = None;
-        Ok(Taken { used, complete })
-    }
-
-    /// Passes bytes on as far as the application takes them.
-    fn push(&mut self, cx: &mut Context, request: RequestHandle, bytes: &[u8]) -> usize {
-        let State::Pushed { left, is_full } = &mut self.0 else {
-            return 0;
-        };
-        let now = cx.now();
-        let offered = within(*left, bytes);
-        match cx.fcgi().write_stdin(now, request, &bytes[..offered]) {
-            Ok(taken) => {
-                *left -= taken as u64;
-                *is_full = taken < offered;
-                if *left == 0 {
-                    // All bytes were taken, so this cannot fail.
-                    let _ = cx.fcgi().finish_stdin(now, request);
-                    self.0 = State::Done;
+                Target::Spool(collected) => {
+                    while let Some(content) = body.decode(&mut input)? {
+                        collected.spool.write(content)?;
+                    }
+                    if body.is_complete() {
+                        // If this fails, the upload is not done, and the connection closes after the response.
+                        let body = std::mem::take(&mut collected.spool).into_body()?;
+                        complete = collected.request.take().map(|it| it.with_body(body));
+                        self.target = Target::Nowhere;
+                    }
                 }
-                taken
-            }
-            // The request has ended. Its `End` event follows.
-            Err(_) => {
-                self.0 = State::Skipped { left: *left };
-                0
             }
         }
-    }
-
-    /// Collects a chunked body.
-    fn collect(&mut self, max_body: u64, bytes: &[u8]) -> Result<Taken, NotTaken> {
-        let (mut used, mut complete) = (0, None);
-        let State::Collected(collected) = &mut self.0 else {
-            return Ok(Taken { used, complete });
-        };
-        while used < bytes.len() && !collected.chunked.is_done() {
-            let decoded = collected.chunked.decode(&bytes[used..])?;
-            used += decoded.used;
-            if collected.spool.len() + decoded.content.len() as u64 > max_body {
-                let why = "the body is too long";
-                return Err(Refusal { status: 413, why }.into());
-            }
-            collected.spool.write(decoded.content)?;
-        }
-        if collected.chunked.is_done() {
-            // Before the state changes: if this fails, the upload is not done, and the connection closes after the
-            // response.
-            let body = std::mem::take(&mut collected.spool).into_body()?;
-            if let State::Collected(collected) = std::mem::replace(&mut self.0, State::Done) {
-                let mut request = collected.request;
-                request.body = body;
-                complete = Some(request);
-            }
-        }
+        let used = bytes.len() - input.len();
         Ok(Taken { used, complete })
     }
 
     /// The application takes bytes again. False if there is nothing to pass on.
     pub(crate) fn resume(&mut self) -> bool {
-        match &mut self.0 {
-            State::Pushed { is_full, .. } => {
+        match &mut self.target {
+            Target::Application { is_full } => {
                 *is_full = false;
                 true
             }
-            State::Done | State::Collected(_) | State::Skipped { .. } => false,
+            Target::Nowhere | Target::Spool(_) => false,
         }
     }
 
@@ -218,32 +192,47 @@ impl Upload {
 
     /// The application's request has ended: the rest of the body is not needed any more.
     pub(crate) fn request_ended(&mut self) {
-        if let State::Pushed { left, .. } = self.0 {
-            self.0 = State::Skipped { left };
+        if matches!(self.target, Target::Application { .. }) {
+            self.target = Target::Nowhere;
         }
     }
 }
 
-/// How many of the bytes belong to the remaining `left`.
-fn within(left: u64, bytes: &[u8]) -> usize {
-    usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
-}
-
-impl From<Refusal> for NotTaken {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl Target {
+    fn is_nowhere(&self) -> bool {
+        matches!(self, Self::Nowhere)
     }
 }
 
-impl From<ChunkedError> for NotTaken {
-    fn from(error: ChunkedError) -> Self {
-        let why = match error {
-            ChunkedError::NoSize => "a chunk has no size",
-            ChunkedError::SizeTooLarge => "a chunk's size is too large",
-            ChunkedError::LineTooLong => "a chunk's line or the trailer section is too long",
-            _ => "the chunked body is malformed",
+/// Passes content on as far as the application takes it. Returns where the rest goes.
+fn push(
+    cx: &mut Context,
+    request: RequestHandle,
+    body: &mut RequestBody,
+    input: &mut &[u8],
+) -> Result<Target, RequestBodyError> {
+    let now = cx.now();
+    while let Some(content) = body.peek(input)? {
+        let Ok(taken) = cx.fcgi().write_stdin(now, request, content) else {
+            // The request has ended. Its `End` event follows.
+            return Ok(Target::Nowhere);
         };
-        Refusal { status: 400, why }.into()
+        body.consume(input, taken);
+        if taken < content.len() {
+            return Ok(Target::Application { is_full: true });
+        }
+    }
+    if !body.is_complete() {
+        return Ok(Target::Application { is_full: false });
+    }
+    // All bytes were taken, so this cannot fail.
+    let _ = cx.fcgi().finish_stdin(now, request);
+    Ok(Target::Nowhere)
+}
+
+impl From<RequestBodyError> for NotTaken {
+    fn from(error: RequestBodyError) -> Self {
+        Self::Refused(error)
     }
 }
 

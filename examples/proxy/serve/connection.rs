@@ -13,7 +13,6 @@ use super::net::outbox::MAX_BATCHED;
 use super::net::socket::Socket;
 use super::request::exchange::{Exchange, Over};
 use super::request::start;
-use super::request::upload::Upload;
 use super::site::context::Context;
 use super::teardown::{self, Next, Teardown};
 
@@ -255,8 +254,7 @@ impl Connection {
         let taken = match head::parse(raw, &mut space) {
             Ok(head) => {
                 let to = start::reply_to(cx, &head);
-                let body = start::unwanted_body(&head);
-                let mut exchange = Exchange::open(cx, self.tag, to, body, request_line(raw));
+                let mut exchange = Exchange::open(cx, self.tag, to, request_line(raw));
                 let socket = &mut self.socket;
                 let taken = start::start(&mut exchange, cx, socket, &head, following);
                 self.begin(exchange);
@@ -275,9 +273,7 @@ impl Connection {
         let to = ReplyTo::new()
             .with_head_only(bytes.starts_with(b"HEAD "))
             .with_keep_alive(false);
-        // Where these bytes end is unknown, and more of them may be on their way.
-        let upload = Upload::endless();
-        let mut exchange = Exchange::open(cx, self.tag, to, upload, request_line(bytes));
+        let mut exchange = Exchange::open(cx, self.tag, to, request_line(bytes));
         exchange.fail(cx, &mut self.socket, refusal.status, refusal.why);
         self.begin(exchange);
     }

@@ -104,12 +104,12 @@
 //! - [`Engine`]: the same state machine without sockets: requests, connections, the pool and all time limits, over bytes
 //!   and instants. For another runtime, completion-based I/O (io_uring), and tests with virtual time.
 //! - [`Commands`]: the commands that both have. Write your server for this trait, and test it without sockets.
-//! - [`cgi`]: an HTTP request to CGI parameters, and output to an HTTP response: status, fields and body.
+//! - [`cgi`]: an HTTP request to CGI parameters and a body, and output to an HTTP response: status, fields and body.
 //! - [`blocking`]: one request on a private loop, for tools, health checks and tests.
 //! - [`wire`]: records and name-value pairs, to and from bytes.
 //!
-//! The [`guide`] explains how to use them with real applications: php-fpm, failures and retries, back-pressure,
-//! multiplexing, testing.
+//! The [`guide`] explains how to use them with real applications: an HTTP server, php-fpm, failures and retries,
+//! back-pressure, multiplexing, testing.
 //!
 //! **Not included:** futures or a runtime, an HTTP server (see the example [`proxy`]), the application side of FastCGI
 //! (see [`wire`] and the example [`responder`]), TLS, process management.

@@ -10,7 +10,7 @@
 //! 3. `request::start` decides who answers: an application (`site::routes` finds the script), a file (`request::file`),
 //!    or the proxy itself (`request::error_page`, `request::status_page`).
 //! 4. `request::exchange` holds a request and its response. `request::upload` passes the body on as fast as the
-//!    application takes it.
+//!    application takes it; a `cgi::RequestBody` finds the body in the bytes.
 //! 5. Output of the application reaches the worker as events. The worker passes each event to its connection.
 //!    `request::response` passes it on through a `cgi::Reply`; `net::outbox` keeps what the client does not take.
 //! 6. `log::access_log` writes a line. `Worker::settle` then starts the next request or `serve::teardown`.

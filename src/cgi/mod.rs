@@ -104,7 +104,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! For responses of any size, use a [`Reply`] in place of the collector, as the example `proxy` does.
+//! For responses of any size, use a [`Reply`] in place of the collector. The guide has [a whole HTTP/1
+//! server](crate::guide::http_server) with bodies and responses of any size; the example `proxy` is another one.
 
 mod bytes;
 mod chunked;

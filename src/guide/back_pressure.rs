@@ -104,6 +104,9 @@
 //! has been sent, whatever was offered in between. After `finish_stdin` none comes. At `StdinReady`, read the upload at
 //! once: mio reports no event for bytes that arrived while you did not read.
 //!
+//! A [`cgi::RequestBody`](crate::cgi::RequestBody#an-application-that-takes-a-part) keeps count of what was taken of the
+//! body of an HTTP request, also in chunks.
+//!
 //! Always call [`finish_stdin`](Client::finish_stdin). Without it the application waits for more, and while there is
 //! nothing to send, no time limit but `total` runs. If the HTTP client is gone, call `abort` instead.
 //!

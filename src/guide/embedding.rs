@@ -238,6 +238,13 @@
 //!   [`is_complete`](crate::cgi::Reply::is_complete) and [`discarded`](crate::cgi::Reply::discarded), and abort beyond
 //!   a limit.
 //!
+//! # A request of an HTTP client
+//!
+//! Where does the body of a request end, and what if the application takes it slowly? A
+//! [`cgi::RequestBody`](crate::cgi::RequestBody) is the counterpart of a reply: it finds the body in what you read from
+//! the client, and leaves what the application does not take in your buffer. The page [`http_server`](super::http_server)
+//! has a whole session to copy, with both directions at once.
+//!
 //! # What you must not assume
 //!
 //! - *That output comes in certain pieces.* An event holds what one read of the socket brought of one record. A

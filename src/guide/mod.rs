@@ -3,6 +3,7 @@
 //! It has no code of its own. Every snippet is compiled and run.
 //!
 //! - [`embedding`]: the client in your own event loop, step by step.
+//! - [`http_server`]: an HTTP/1 server, from a client's bytes to the application and back.
 //! - [`php_fpm`]: choosing limits for php-fpm, where a connection is a process.
 //! - [`multiplexing`]: several requests on one connection: when it pays, and when it breaks requests.
 //! - [`failure`]: what each error means, what a proxy answers, whether to send the request again.
@@ -25,6 +26,7 @@
 pub mod back_pressure;
 pub mod embedding;
 pub mod failure;
+pub mod http_server;
 pub mod http_types;
 pub mod multiplexing;
 pub mod php_fpm;

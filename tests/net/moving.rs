@@ -62,7 +62,7 @@ fn a_client_follows_a_server_that_moves_and_has_no_more_sockets_than_tokens() {
 
 #[test]
 fn names_are_resolved_before_they_are_set() {
-    let peer = Peer::tcp(|listener| drop(listener));
+    let peer = Peer::tcp(drop);
     let mut turns = Loop::plain(peer.address());
     let name = "localhost:9000".parse().expect("an address");
     let set = turns.client.set_servers(Instant::now(), vec![name]);

@@ -11,7 +11,10 @@ mod load;
 mod peer;
 mod program;
 mod readme;
+mod resolve;
 mod responder;
 mod servers;
 mod terminal;
 mod waiting;
+#[path = "../../examples/resolve/watch.rs"]
+mod watch;

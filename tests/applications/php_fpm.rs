@@ -3,9 +3,11 @@
 mod exchanges;
 mod failures;
 mod get;
+mod moves;
 mod pool;
 mod restarts;
 mod scripts;
+mod servers;
 
 use mio_fcgi::Request;
 

@@ -51,9 +51,14 @@ pub(crate) struct Exchange {
 }
 
 impl Loop {
+    /// A client with as many tokens as its servers may have connections.
     pub(crate) fn new(config: Config) -> Self {
-        let poll = Poll::new().expect("a poll");
         let tokens = config.limits.max_connections_per_server * config.servers.len();
+        Self::with_tokens(config, tokens)
+    }
+
+    pub(crate) fn with_tokens(config: Config, tokens: usize) -> Self {
+        let poll = Poll::new().expect("a poll");
         let tokens = Token(0)..Token(tokens);
         let client = Client::new(poll.registry(), tokens, config).expect("a valid configuration");
         Self {
@@ -261,8 +266,9 @@ impl Loop {
         let config = self.client.config();
         let gauges = stats.connections;
         let open = gauges.connecting + gauges.probing + gauges.idle + gauges.busy + gauges.draining;
-        assert!(open <= config.limits.max_connections_per_server * config.servers.len());
-        assert!(gauges.idle <= config.limits.max_idle_per_server * config.servers.len());
+        let servers = self.client.servers(Instant::now()).count();
+        assert!(open <= config.limits.max_connections_per_server * servers);
+        assert!(gauges.idle <= config.limits.max_idle_per_server * servers);
         assert!(stats.requests.queued <= config.limits.max_queued_requests);
         self.peak = Peak {
             connections: self.peak.connections.max(open),

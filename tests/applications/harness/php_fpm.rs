@@ -107,6 +107,18 @@ impl PhpFpm {
         self.process.end(Signal::TERM)
     }
 
+    /// Tells php-fpm to end when its children have ended the requests that they serve (SIGQUIT): they have
+    /// [`process_control_timeout`](Builder::process_control_timeout) for it.
+    pub(crate) fn begin_quit(&mut self) {
+        self.process.signal(Signal::QUIT);
+        self.wait_for_log("Finishing ...");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end_quit(&mut self) -> ExitStatus {
+        self.process.wait_for_end()
+    }
+
     /// Stops php-fpm if it runs and starts it again on the same address.
     pub(crate) fn restart(&mut self) {
         if !self.process.has_ended() {
@@ -162,6 +174,11 @@ impl Builder {
         self.global
             .push(("process_control_timeout".into(), format!("{seconds}s")));
         self
+    }
+
+    /// A variable of the children's environment.
+    pub(crate) fn env(self, name: &str, value: impl ToString) -> Self {
+        self.pool(&format!("env[{name}]"), value)
     }
 
     /// A PHP setting.

@@ -96,9 +96,14 @@ impl Process {
     /// Sends `signal`, waits until the program ends, and kills what it left behind.
     pub(crate) fn end(&mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
+        self.wait_for_end()
+    }
+
+    /// Waits until a program that was told to end has done so, and kills what it left behind.
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         assert!(
             wait_until(|| self.has_ended()),
-            "the application did not end on {signal:?}: {}",
+            "the application did not end: {}",
             self.log()
         );
         self.kill_group();

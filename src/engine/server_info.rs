@@ -76,7 +76,7 @@ impl ServerInfo<'_> {
 
 /// One line. Weight, mode and failures are left out where there is nothing to say:
 /// `server 2, 10.0.0.7:9000, weight 3, backup: 4 requests on 5 connections, 1 being opened, 0 idle; 912 requests completed,
-/// 3 not; set aside for 1.5s: connection refused`.
+/// 3 not; set aside for 1.5s; connection refused: nobody listens there`.
 impl fmt::Display for ServerInfo<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "server {}, {}", self.server, self.address)?;

@@ -293,7 +293,8 @@
 //! **Host names.** [`Client::new`] resolves host names, which blocks, and counts each address of a name as a server.
 //! `localhost` is often two addresses, of which one refuses. An address that does not answer keeps no request from
 //! another address for longer than 250 ms. The token range must hold `max_connections_per_server` times the number of
-//! servers.
+//! servers, or `max_total_connections` if that is less. To follow a name whose addresses change, see
+//! [`servers`](super::servers#a-name-that-moves).
 //!
 //! **Dropping the client.** A dropped client closes its sockets and reports nothing. For a clean end, at a SIGTERM for
 //! instance, call `shutdown` and go on with the loop until [`is_shut_down`](Client::is_shut_down) returns true: then

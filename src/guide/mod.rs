@@ -6,6 +6,7 @@
 //! - [`http_server`]: an HTTP/1 server, from a client's bytes to the application and back.
 //! - [`php_fpm`]: choosing limits for php-fpm, where a connection is a process.
 //! - [`multiplexing`]: several requests on one connection: when it pays, and when it breaks requests.
+//! - [`servers`]: several servers, and names that move: shares, backups, maintenance, one request for each, health.
 //! - [`failure`]: what each error means, what a proxy answers, whether to send the request again.
 //! - [`back_pressure`]: slow readers, slow writers, and how much memory they may cost.
 //! - [`http_types`]: from and to the requests and responses of the crate `http`.
@@ -30,6 +31,7 @@ pub mod http_server;
 pub mod http_types;
 pub mod multiplexing;
 pub mod php_fpm;
+pub mod servers;
 pub mod sockets;
 #[cfg(feature = "testkit")]
 pub mod testing;

@@ -134,7 +134,8 @@
 //!
 //! **Reload.** On `SIGUSR2`, idle connections delay php-fpm until `process_control_timeout`, and busy ones may be reset
 //! when their request is done. New connections work all the time. If php-fpm is stopped and started instead, connects
-//! are refused in between: [`Config::connect_retry_timeout`] lets requests wait for that long.
+//! are refused in between: [`Config::connect_retry_timeout`] lets requests wait for that long. With several pools, take
+//! one after the other [out of service](super::servers#maintenance).
 //!
 //! # `fastcgi_finish_request`
 //!

@@ -55,8 +55,9 @@ impl Client {
     /// The host names among the servers are resolved here, which **blocks**. A name with N addresses counts as N
     /// servers.
     ///
-    /// A client holds one descriptor besides its sockets, a clone of the registry. To address servers one by one, make one
-    /// client for each on the same `Poll`, with token ranges that do not overlap.
+    /// A client holds one descriptor besides its sockets, a clone of the registry. Several clients can share a `Poll`, with
+    /// token ranges that do not overlap. One client is enough for several servers, also to address them one by one: see
+    /// [`Request::server`].
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] with a [`ConfigError`] as its source; an error of the resolver; an error from
@@ -301,7 +302,8 @@ impl Client {
     ///
     /// Host names must be [resolved](crate::Address::resolve) before, since this call does not block. The client never has
     /// more connections than tokens: when the servers together may have more, it waits for a connection to be closed
-    /// before it opens another one. A removed server counts until its last connection is closed.
+    /// before it opens another one. A removed server counts until its last connection is closed. How to follow a name that
+    /// moves: [`guide::servers`](crate::guide::servers#a-name-that-moves).
     ///
     /// # Errors
     /// Those of [`Engine::set_servers`]. Nothing is changed then.

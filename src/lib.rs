@@ -6,6 +6,8 @@
 //!
 //! - **multiplexing**: thousands of requests in flight, several on one connection where the application allows it;
 //! - **pooling**: connections are reused, limited per server, and closed when idle for too long;
+//! - **[several servers](guide::servers)**, with weights and backups; the list may change while requests run, and a request
+//!   may name its server;
 //! - **back-pressure** in both directions, at bounded memory;
 //! - **a time limit for each phase** of a request, each with an error of its own;
 //! - **failures that say whether the application can have acted** ([`Delivery`]), and retries that by default never run a
@@ -108,8 +110,8 @@
 //! - [`blocking`]: one request on a private loop, for tools, health checks and tests.
 //! - [`wire`]: records and name-value pairs, to and from bytes.
 //!
-//! The [`guide`] explains how to use them with real applications: an HTTP server, php-fpm, failures and retries,
-//! back-pressure, multiplexing, testing.
+//! The [`guide`] explains how to use them with real applications: an HTTP server, php-fpm, several servers and names
+//! that move, failures and retries, back-pressure, multiplexing, testing.
 //!
 //! **Not included:** futures or a runtime, an HTTP server (see the example [`proxy`]), the application side of FastCGI
 //! (see [`wire`] and the example [`responder`]), TLS, process management.
@@ -125,6 +127,7 @@
 //! - [`get`]: one request, as curl does for HTTP.
 //! - [`proxy`]: an HTTP/1.1 server in front of FastCGI applications, one loop per thread.
 //! - [`embed`]: the client in a mio loop with a listener of its own.
+//! - [`resolve`]: requests to a name that moves, without blocking the loop.
 //! - [`tokio`] and [`io_uring`]: the engine on sockets without mio, by readiness and by completion.
 //! - [`load`]: a load generator with latency percentiles.
 //! - [`responder`]: a FastCGI application on [`wire`].
@@ -134,6 +137,7 @@
 //! [`io_uring`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/io_uring.rs
 //! [`proxy`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/proxy/
 //! [`get`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/get/
+//! [`resolve`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/resolve/
 //! [`load`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/load/
 //! [`responder`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/responder/
 

@@ -271,7 +271,7 @@ impl Client {
 
     /// Asks a server for its capabilities (`FCGI_GET_VALUES`): a health check that runs no script.
     /// [`EventKind::Values`](crate::EventKind::Values) and `End` follow.
-    /// `server` counts the resolved servers, see [`config`](Self::config). More at [`Engine::get_values`].
+    /// `server` is one of [`servers`](Self::servers). More at [`Engine::get_values`].
     ///
     /// # Errors
     /// [`GetValuesError`]: nothing was sent, and no `End` follows.

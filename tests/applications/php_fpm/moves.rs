@@ -16,6 +16,7 @@ use crate::harness::{PhpFpm, Transport, echo_of, pattern};
 const CHILDREN: u32 = 10;
 const CONNECTIONS: usize = 8;
 
+// case 150
 #[test]
 #[ignore = "needs php-fpm; run tests/run"]
 fn a_name_that_moves_under_load_loses_no_request_and_runs_none_twice() {
@@ -286,6 +287,10 @@ fn mixed(number: u64) -> Request {
 }
 
 fn body(number: u64) -> Vec<u8> {
-    let len = if number.is_multiple_of(5) { 200_000 } else { 1000 };
+    let len = if number.is_multiple_of(5) {
+        200_000
+    } else {
+        1000
+    };
     pattern(number as usize, len)
 }

@@ -113,7 +113,8 @@ pub struct Config {
     ///
     /// A check opens a connection to the server, asks `FCGI_GET_VALUES` on it, and closes it. The server fails the check
     /// when it refuses the connection, or when it does not answer within [`probe_timeout`](Self::probe_timeout) although
-    /// it has answered such a question before. It is then set aside, as after a request whose connect failed. A
+    /// it has answered such a question before. It is then set aside: after a refused connection as usual, see
+    /// [`backoff`](Self::backoff), and otherwise until it answers a check or completes a request. A
     /// [`Draining`](crate::ServerMode::Draining) server is not checked, and neither is one that has completed a request
     /// since its last check or has requests in flight. An application that has once ended a connection over the question
     /// is connected to and not asked.

@@ -33,10 +33,11 @@ impl Engine {
         if is_due
             && self
                 .pool
-                .begin_check(now, server, self.connections.len(), &self.config)
+                .begin_check(now, server, &self.connections, &self.config)
         {
             debug!("server {}: check", self.pool.servers().id_of(server));
-            self.dial_check(now, usize::from(server));
+            let handle = self.dial_check(now, usize::from(server));
+            self.pool.check_dialed(server, handle);
         }
         self.arm_check(now, server);
     }
@@ -53,6 +54,7 @@ impl Engine {
                 error: ConnectError::TimedOut,
             };
             self.server_failed(now, connection.serial(), failure);
+            self.pool.check_unanswered(server);
         }
     }
 }

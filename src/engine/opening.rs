@@ -11,6 +11,7 @@ use super::pool::ConnectFailure;
 use super::time::Time;
 use crate::config::RequestIds;
 use crate::error::ConnectError;
+use crate::event::ConnectionHandle;
 
 impl Engine {
     /// Opens a connection to a server.
@@ -20,10 +21,12 @@ impl Engine {
     }
 
     /// Opens a connection to a server, to check it. No request waits for it.
-    pub(super) fn dial_check(&mut self, now: Time, server: usize) {
+    pub(super) fn dial_check(&mut self, now: Time, server: usize) -> ConnectionHandle {
         let (serial, expected) = self.pool.dial_unexpected(server);
         let key = self.connect(now, server, serial, expected);
-        self.connections[key as usize].begin_check();
+        let connection = &mut self.connections[key as usize];
+        connection.begin_check();
+        connection.handle(key)
     }
 
     fn connect(&mut self, now: Time, server: usize, serial: u64, expected: Expected) -> u32 {

@@ -218,7 +218,7 @@ impl Engine {
     fn answered(&mut self, now: Time, key: u32, values: ServerValues) {
         let connection = &mut self.connections[key as usize];
         let server = connection.server();
-        self.pool.known_mut(server).note_answer();
+        self.pool.answered_probe(server);
         let Some(request) = connection.take_probe() else {
             connection.set_own_probe(None);
             // An idle connection becomes available when the read is used up.

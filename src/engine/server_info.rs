@@ -60,8 +60,8 @@ pub struct ServerInfo<'a> {
     pub completed: u64,
     /// Why the last connect failed. `None`: the last connect succeeded, or there was none.
     pub connect_error: Option<ConnectError>,
-    /// How long no request is sent to the server, because it refused connections or was overloaded. `None`: it is not
-    /// set aside.
+    /// How long no request is sent to the server, because it refused connections or was overloaded. Zero: until it
+    /// answers, because it did not answer a check. `None`: it is not set aside.
     pub set_aside_for: Option<Duration>,
 }
 
@@ -103,8 +103,10 @@ impl fmt::Display for ServerInfo<'_> {
             if self.completed == 1 { "" } else { "s" },
             self.not_completed(),
         )?;
-        if let Some(pause) = self.set_aside_for {
-            write!(f, "; set aside for {pause:.1?}")?;
+        match self.set_aside_for {
+            Some(Duration::ZERO) => f.write_str("; set aside until it answers")?,
+            Some(pause) => write!(f, "; set aside for {pause:.1?}")?,
+            None => {}
         }
         match self.connect_error {
             Some(error) => write!(f, "; {error}"),

@@ -226,9 +226,9 @@
 //! | a request of yours that names the server | a ping page or a script | whatever the script looks at | you decide what follows |
 //!
 //! `check_interval` needs no code. It sets a server aside that refuses connections, before a request finds it, and uses it
-//! again after a check that succeeds. It does not help against a server that accepts connections and answers nothing,
-//! because its next connect succeeds: such a server is set aside for [`Config::backoff`] only. Nor can it know that a
-//! script fails, or its database. For these, ask by yourself, and set the mode:
+//! again after a check that succeeds. A server that accepts connections and answers nothing, because its processes hang,
+//! is set aside until it answers again, provided that it has answered a question before. What a check cannot know is
+//! that a script fails, or its database. For these, ask by yourself, and set the mode:
 //!
 //! ```
 //! use std::collections::HashMap;

@@ -75,6 +75,57 @@ fn a_server_that_has_answered_and_does_not_any_more_is_set_aside() {
 }
 
 #[test]
+fn a_server_that_hangs_gets_no_request_before_it_answers_a_check() {
+    let mut bench = checked(2);
+    bench.advance(Duration::ZERO);
+    bench.feed(0, answer());
+    bench.feed(1, answer());
+    bench.advance(5 * SECOND);
+    let last = |bench: &Bench, server| {
+        let last = bench.peers.iter().rposition(|it| it.server == server);
+        last.expect("a check")
+    };
+    let of_1 = last(&bench, 1);
+    bench.feed(of_1, answer());
+    bench.advance(SECOND + 100 * MS);
+    let server = |bench: &Bench, number| {
+        let mut all = bench.engine.servers(bench.now);
+        all.nth(number).expect("two").to_string()
+    };
+    let line = server(&bench, 0);
+    assert!(line.contains("; set aside until it answers; "), "{line}");
+    for _ in 0..4 {
+        bench.submit(request());
+        let peer = *bench.talked_to().last().expect("one");
+        bench.sent(peer);
+        assert_eq!(
+            bench.peers[peer].server, 1,
+            "although the other accepts connections"
+        );
+        bench.end(peer);
+        bench.advance(SECOND);
+    }
+    bench.advance(5 * SECOND);
+    let of_0 = last(&bench, 0);
+    bench.feed(of_0, answer());
+    assert!(!server(&bench, 0).contains("set aside"));
+    bench.finish();
+}
+
+#[test]
+fn while_a_check_is_not_over_no_other_one_begins() {
+    let mut config = config(Multiplex::Off);
+    config.check_interval = Some(100 * MS);
+    config.probe_timeout = 500 * MS;
+    let mut bench = Bench::new(config);
+    for _ in 0..5 {
+        bench.advance(100 * MS);
+        assert_eq!(bench.stats().connections.probing, 1);
+    }
+    bench.finish();
+}
+
+#[test]
 fn a_server_with_traffic_is_not_checked() {
     let mut bench = checked(1);
     bench.advance(Duration::ZERO);

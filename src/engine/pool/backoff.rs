@@ -14,6 +14,9 @@ pub(super) struct Health {
     failure_epoch: u64,
     /// Why the last connect failed. `None` after a connect that succeeded.
     last_error: Option<ConnectError>,
+    /// Whether the server did not answer a check: it accepts connections and does nothing else. A connect does not end
+    /// that, only an answer.
+    hangs: bool,
     /// Requests rejected for overload in a row.
     overloads: u32,
     /// Until when no request is sent to the server, because it is down or overloaded.
@@ -30,7 +33,13 @@ impl Health {
     /// Whether the server is backing off: it is down or overloaded.
     #[inline]
     pub(super) fn is_backing_off(&self, now: Time) -> bool {
-        self.backoff_until.is_some_and(|until| until > now)
+        self.hangs || self.backoff_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether the server did not answer a check, and has answered nothing since.
+    #[inline]
+    pub(super) fn hangs(&self) -> bool {
+        self.hangs
     }
 
     /// Whether the server takes no request for now because it is overloaded.
@@ -61,8 +70,9 @@ impl Health {
 
     /// How long the server is still set aside.
     pub(super) fn set_aside_for(&self, now: Time) -> Option<Duration> {
-        let until = self.backoff_until.filter(|until| *until > now)?;
-        Some(until.saturating_duration_since(now))
+        let until = self.backoff_until.unwrap_or(now);
+        let left = until.saturating_duration_since(now);
+        (self.hangs || !left.is_zero()).then_some(left)
     }
 
     pub(super) fn last_error(&self) -> Option<ConnectError> {
@@ -71,6 +81,9 @@ impl Health {
 
     /// A connect succeeded. Returns whether the connect before it had failed.
     pub(super) fn connected(&mut self) -> bool {
+        if self.hangs {
+            return false;
+        }
         let was_down = self.failures > 0;
         self.failures = 0;
         self.last_error = None;
@@ -113,6 +126,22 @@ impl Health {
     #[inline]
     pub(super) fn completed(&mut self) {
         self.overloads = 0;
+        if self.hangs {
+            self.answered();
+        }
+    }
+
+    /// The server has not answered a check.
+    pub(super) fn unanswered(&mut self) {
+        self.hangs = true;
+    }
+
+    /// The server has answered: it does not hang.
+    #[cold]
+    pub(super) fn answered(&mut self) {
+        if std::mem::take(&mut self.hangs) {
+            self.connected();
+        }
     }
 
     /// This side had no descriptor, port or memory for a connect. Returns the pause that follows.
@@ -206,6 +235,20 @@ mod tests {
         health.overloaded(Time::START, backoff());
         assert!(!health.connected());
         assert!(health.is_overloaded(Time::START));
+    }
+
+    #[test]
+    fn a_server_that_hangs_is_set_aside_until_it_answers_and_not_until_it_accepts() {
+        let mut health = Health::default();
+        failed(&mut health, 0, ConnectError::TimedOut);
+        health.unanswered();
+        let later = Time::START + 100 * PAUSE;
+        assert!(!health.connected() && health.is_down());
+        assert!(health.is_backing_off(later) && !health.is_overloaded(later));
+        assert_eq!(health.set_aside_for(later), Some(Duration::ZERO));
+        health.answered();
+        assert!(!health.is_backing_off(Time::START) && !health.is_down());
+        assert_eq!(health.set_aside_for(Time::START), None);
     }
 
     #[test]

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Pool, Time};
+use slab::Slab;
+
+use super::{Connection, Pool, Time};
 use crate::config::Config;
+use crate::engine::connection;
+use crate::event::ConnectionHandle;
 use crate::limits::Limits;
 
 impl Pool {
@@ -48,23 +52,37 @@ impl Pool {
             .flatten()
     }
 
+    /// A connection is being opened to check a server.
+    pub(crate) fn check_dialed(&mut self, server: u16, connection: ConnectionHandle) {
+        self.servers[usize::from(server)].set_check(connection);
+    }
+
+    /// A server has not answered a check.
+    pub(crate) fn check_unanswered(&mut self, server: u16) {
+        self.servers[usize::from(server)].health_mut().unanswered();
+    }
+
     /// A check of a server is due. Returns whether to make it: no request shows whether the server is alive, and another
-    /// connection may be opened. `open` is the number of connections to all servers.
+    /// connection may be opened, and the last check is over.
     pub(crate) fn begin_check(
         &mut self,
         now: Time,
         server: u16,
-        open: usize,
+        connections: &Slab<Connection>,
         config: &Config,
     ) -> bool {
         let index = usize::from(server);
         let is_busy = self.servers.load(index) > 0;
+        let last = self.servers[index].check();
+        let last = last.and_then(|it| connection::get(connections, it));
+        let is_checking = last.is_some_and(|it| it.is_connecting() || it.has_own_probe());
         let most = self.most(true, &config.limits);
         let of = &mut self.servers[index];
         of.begin_check(now)
             && !is_busy
             && !of.health().is_short(now)
             && of.lists().total() < of.most(true, &config.limits)
-            && open < most
+            && connections.len() < most
+            && !is_checking
     }
 }

@@ -390,6 +390,13 @@ impl Pool {
         self.unprobed += usize::from(multiplexing == Multiplexing::Unknown);
     }
 
+    /// A server has answered a probe.
+    pub(super) fn answered_probe(&mut self, server: u16) {
+        let of = &mut self.servers[usize::from(server)];
+        of.capabilities_mut().note_answer();
+        of.health_mut().answered();
+    }
+
     /// Applies the values that a server reported. Returns the most requests that a connection to it may have.
     pub(super) fn apply_capabilities(&mut self, server: u16, values: ServerValues) -> u32 {
         let server = usize::from(server);

@@ -164,6 +164,9 @@ impl Pool {
         if server.health().is_overloaded(now) {
             return Placement::None;
         }
+        if server.health().hangs() && seeker.server.is_none() && self.servers.has_usable(now) {
+            return Placement::None;
+        }
         // A probe does not count as a request.
         if !seeker.is_probe {
             let load = self.servers.load(index) as usize;

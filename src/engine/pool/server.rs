@@ -10,6 +10,7 @@ use super::{Connection, Time};
 use crate::address::Address;
 use crate::config::RequestIds;
 use crate::engine::server_info::ServerInfo;
+use crate::event::ConnectionHandle;
 use crate::limits::Limits;
 use crate::server::{ServerId, ServerMode};
 
@@ -34,6 +35,8 @@ pub(crate) struct Server {
     preempt: Preempt,
     /// When the server was last checked, or found to need no check.
     checked: Option<Time>,
+    /// The connection of the last check.
+    check: Option<ConnectionHandle>,
     /// `completed` at that time.
     completed_then: u64,
 }
@@ -57,6 +60,7 @@ impl Server {
             capabilities: Capabilities::new(multiplexing),
             preempt: Preempt::default(),
             checked: None,
+            check: None,
             completed_then: 0,
         }
     }
@@ -225,6 +229,14 @@ impl Server {
             Some(checked) => checked.checked_add(interval),
             None => Some(now),
         }
+    }
+
+    pub(super) fn check(&self) -> Option<ConnectionHandle> {
+        self.check
+    }
+
+    pub(super) fn set_check(&mut self, connection: ConnectionHandle) {
+        self.check = Some(connection);
     }
 
     /// A check is due. Returns whether it is to be made: nothing has shown since the last one that the server is alive.

@@ -16,49 +16,15 @@ use std::io;
 use thiserror::Error;
 
 use crate::report::Report;
-use crate::request::Request;
 use crate::server::ServerId;
 
 mod http_status;
 mod protocol;
+mod refused;
 
 pub use protocol::ProtocolError;
 
-/// A request that `submit` did not accept, and the reason. No byte was sent, and no `End` follows.
-///
-/// The request is returned unchanged, so that it can be submitted to another client:
-///
-/// ```
-/// # use std::time::Instant;
-/// # use mio_fcgi::{Commands, Refused, Request, RequestHandle, Tag};
-/// fn submit_to_either(
-///     first: &mut impl Commands,
-///     second: &mut impl Commands,
-///     (now, request, tag): (Instant, Request, Tag),
-/// ) -> Result<RequestHandle, Box<Refused>> {
-///     first.submit(now, request, tag).or_else(|it| second.submit(now, it.request, tag))
-/// }
-/// ```
-///
-/// The type is not `Sync`, because a body may contain a reader. `SubmitError::from` keeps only the reason, which is
-/// `Sync`.
-#[derive(Debug, Error)]
-#[error("{error}")]
-#[non_exhaustive]
-pub struct Refused {
-    /// Why the request was not accepted.
-    pub error: SubmitError,
-    /// The request. If the reason is [`SubmitError::BodyRead`] or [`SubmitError::BodyTooLarge`], its body was read, at
-    /// least in part.
-    pub request: Request,
-}
-
-/// Keeps the reason and drops the request.
-impl From<Box<Refused>> for SubmitError {
-    fn from(refused: Box<Refused>) -> Self {
-        refused.error
-    }
-}
+pub use refused::Refused;
 
 /// Why `submit` did not accept a request.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -123,8 +123,8 @@
 //! A request that gets no connection, and for which none can be opened, is queued. The queue holds at most
 //! [`Limits::max_queued_requests`], each for at most [`Timeouts::queue`]. The next one is refused at once with
 //! [`SubmitError::QueueFull`](crate::SubmitError::QueueFull). The refusal reads nothing of the body and gives the
-//! request back, see [`Refused`](crate::Refused). [`ready`](Client::ready) gives the same answer before you make a
-//! request.
+//! request back: [`for_another_client`](crate::Refused::for_another_client) hands it on. [`ready`](Client::ready) gives
+//! the same answer before you make a request.
 //!
 //! Keep the queue short: a request that waits longer than its HTTP client does is work for nothing.
 //!

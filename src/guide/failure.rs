@@ -127,12 +127,13 @@
 //!
 //! A [`SubmitError`] means that nothing was sent and that no `End` follows. [`submit`](crate::Client::submit) returns
 //! it inside [`Refused`](crate::Refused), beside the request. Nothing was read of the body, unless the error is
-//! `BodyRead` or `BodyTooLarge`.
+//! `BodyRead` or `BodyTooLarge`. After `QueueFull` and `ShuttingDown`, hand the request to another client with
+//! [`for_another_client`](crate::Refused::for_another_client).
 //!
 //! | error | answer | what to do |
 //! |-------|--------|------------|
-//! | [`QueueFull`](SubmitError::QueueFull) | 503 | shed load; a longer queue only makes clients wait for the same refusal. |
-//! | [`ShuttingDown`](SubmitError::ShuttingDown) | 503 | |
+//! | [`QueueFull`](SubmitError::QueueFull) | 503 | another client, or shed load; a longer queue only makes clients wait for the same refusal |
+//! | [`ShuttingDown`](SubmitError::ShuttingDown) | 503 | another client |
 //! | [`PairTooLarge`](SubmitError::PairTooLarge), [`ParamsTooLarge`](SubmitError::ParamsTooLarge) | 431 or 414 | a field or a target too long for one record, or all together for `max_params_len` |
 //! | [`ParamLengthTooLong`](SubmitError::ParamLengthTooLong) | 431 or 414 | a name or a value of 2 GiB |
 //! | [`LengthRequired`](SubmitError::LengthRequired) | 411 | or collect the body: [`UnknownLength`](crate::UnknownLength) |

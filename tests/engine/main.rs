@@ -27,6 +27,7 @@ mod preempt;
 mod promises;
 mod queue;
 mod receive;
+mod refused;
 mod regressions;
 mod regressions_pool;
 mod regressions_requests;

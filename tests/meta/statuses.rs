@@ -105,6 +105,7 @@ fn the_guide_answers_refused_requests_as_http_status_does() {
     let tables = Tables::read();
     for (error, _) in submissions() {
         tables.check(&[link("SubmitError", &error)], error.http_status());
+        assert_eq!(error.is_unavailable(), error.http_status() == 503);
     }
     for (error, _) in questions() {
         tables.check(&[link("GetValuesError", &error)], error.http_status());

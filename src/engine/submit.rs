@@ -9,6 +9,7 @@ use super::time::Time;
 use crate::config::UnknownLength;
 use crate::error::SubmitError;
 use crate::event::{RequestHandle, Tag};
+use crate::params::Declared;
 use crate::request::{Content, Request};
 use crate::server::ServerId;
 
@@ -61,17 +62,18 @@ impl Engine {
         let added = Length::check("CONTENT_LENGTH", declared.0, &request.body, unknown)?
             + Length::check("FCGI_DATA_LENGTH", declared.1, &request.data, unknown)?;
         request.params.check(added, max_len, split)?;
-        let stdin_len = Length::of("CONTENT_LENGTH", declared.0, &mut request.body, unknown)?;
-        let data_len = Length::of("FCGI_DATA_LENGTH", declared.1, &mut request.data, unknown)?;
-        let buffering = match unknown {
-            UnknownLength::Buffer { limit } if stdin_len.len().is_none() => {
-                matches!(request.body.0, Content::Pushed { .. }).then_some(limit)
+        // Before a stream is read, so that another client can have the request.
+        let buffering = match (unknown, &request.body.0) {
+            (UnknownLength::Buffer { limit }, Content::Pushed { len: None }) => {
+                (declared.0 == Declared::Absent).then_some(limit)
             }
             _ => None,
         };
         if buffering.is_some() && self.requests.queue().waiting(self.pool.expected()) >= limit {
             return Err(SubmitError::QueueFull { limit });
         }
+        let stdin_len = Length::of("CONTENT_LENGTH", declared.0, &mut request.body, unknown)?;
+        let data_len = Length::of("FCGI_DATA_LENGTH", declared.1, &mut request.data, unknown)?;
         let read = |error: std::io::Error| SubmitError::BodyRead(error.kind());
         let origins = (
             request.body.position().map_err(read)?,

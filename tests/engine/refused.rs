@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mio_fcgi::wire::RecordType;
+use mio_fcgi::wire::{RecordType, Role};
 use mio_fcgi::{Body, Multiplex, Request, SubmitError, Tag, UnknownLength};
 
 use crate::harness::Bench;
@@ -110,4 +110,20 @@ fn a_request_that_is_at_fault_is_not_for_another_client() {
         let kept = refused.for_another_client().expect_err("it is at fault");
         assert_eq!(kept.error, why);
     }
+}
+
+/// A pushed body may have to wait for its length in the queue, which is full: the second stream must not be read first.
+#[test]
+fn no_stream_is_read_before_the_queue_has_room_for_a_body_to_be_buffered() {
+    let mut bench = buffering();
+    let (data, reads) = counted();
+    let request = Request::new(Role::Filter)
+        .with_body(Body::pushed(None))
+        .with_data(data);
+    let refused = bench.engine.submit(bench.now, request, Tag(9));
+    let refused = refused.expect_err("no place in the queue");
+    assert_eq!(refused.error, SubmitError::QueueFull { limit: 0 });
+    assert_eq!(reads.load(Ordering::Relaxed), 0);
+    assert_eq!(refused.request.data.len(), None, "as it was");
+    bench.finish();
 }

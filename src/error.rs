@@ -23,7 +23,6 @@ mod protocol;
 mod refused;
 
 pub use protocol::ProtocolError;
-
 pub use refused::Refused;
 
 /// Why `submit` did not accept a request.

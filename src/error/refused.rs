@@ -48,9 +48,10 @@ impl Refused {
     /// ```
     ///
     /// # Errors
-    /// The refusal itself, if the request was the reason. Another client with the same configuration would refuse it, too.
+    /// The refusal itself, if the request was the reason: another client with the same configuration would refuse it, too.
+    /// Also if the request [names its server](Request::server), by an ID that means another server elsewhere.
     pub fn for_another_client(self: Box<Self>) -> Result<Request, Box<Self>> {
-        if self.error.is_unavailable() {
+        if self.error.is_unavailable() && self.request.server.is_none() {
             Ok(self.request)
         } else {
             Err(self)

@@ -206,7 +206,7 @@ impl Engine {
         }
         self.release_lost_requests(now, live, loss, &error);
         if let Some(request) = probe {
-            self.probe_failed(now, request, error);
+            self.probe_failed(now, request, error, loss.progress.transmitted);
         }
     }
 
@@ -279,9 +279,15 @@ impl Engine {
     }
 
     /// An embedder's probe ends without a reply.
-    fn probe_failed(&mut self, now: Time, request: RequestHandle, error: RequestError) {
+    fn probe_failed(
+        &mut self,
+        now: Time,
+        request: RequestHandle,
+        error: RequestError,
+        transmitted: u64,
+    ) {
         if let Some(key) = self.requests.key(request) {
-            self.fail(now, key, error, u64::MAX);
+            self.fail(now, key, error, transmitted);
         }
     }
 

@@ -110,7 +110,7 @@
 //! | [`TimedOut`](RequestError::TimedOut), [`FirstByte`](TimeoutKind::FirstByte) | M | 504 | a slow script; `fastcgi_finish_request` on kept connections |
 //! | [`TimedOut`](RequestError::TimedOut), [`BetweenBytes`](TimeoutKind::BetweenBytes) | R | 504 | a script that stopped in the middle, or works on after its output |
 //! | [`TimedOut`](RequestError::TimedOut), [`Total`](TimeoutKind::Total) | N, M, R | 504 | the timings in the [`Report`](crate::Report): where the time went |
-//! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | M | 504 | only `get_values`: connected, and no answer |
+//! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | N, M | 504 | only `get_values`: connected, and no answer |
 //! | [`Aborted`](RequestError::Aborted) | N, M, R | 499 | nothing: you aborted it; 499 is for the log, no answer is sent |
 //! | [`Overloaded`](RequestError::Overloaded) | N, M, R | 503 | the application refused it, and each retry too |
 //! | [`CantMultiplex`](RequestError::CantMultiplex) | N, M, R | 502 | [`Multiplex::On`](crate::Multiplex::On) for an application that cannot |

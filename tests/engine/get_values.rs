@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mio_fcgi::{
     CloseReason, ConnectionLostReason, Delivery, Disconnected, GetValuesError, Multiplex, Phase,
-    RequestError, ServerId, ServerValues, SubmitError, Tag, TimeoutKind,
+    RequestError, RequestState, ServerId, ServerValues, SubmitError, Tag, TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
@@ -41,7 +41,7 @@ fn get_values_of_a_silent_server_times_out() {
     let error = RequestError::TimedOut(TimeoutKind::Probe);
     assert_eq!(
         bench.seen(),
-        [failed(1, error, Phase::Sending, Delivery::MaybeProcessed)]
+        [failed(1, error, Phase::Sent, Delivery::MaybeProcessed)]
     );
     assert_eq!(bench.peers[0].closed, Some(CloseReason::ProbeDone));
     bench.finish();
@@ -64,9 +64,53 @@ fn get_values_of_a_server_that_closes_says_so() {
     let error = RequestError::ConnectionLost(ConnectionLostReason::Closed);
     assert_eq!(
         bench.seen(),
-        [failed(1, error, Phase::Sending, Delivery::MaybeProcessed)]
+        [failed(1, error, Phase::Sent, Delivery::MaybeProcessed)]
     );
     bench.finish();
+}
+
+fn lose(bench: &mut Bench) {
+    bench.eof(0);
+}
+
+fn abort(bench: &mut Bench) {
+    let handle = bench.handles[1];
+    bench.command(|engine, now| engine.abort(now, handle));
+}
+
+fn wait(bench: &mut Bench) {
+    bench.advance(SECOND);
+}
+
+/// The list of requests and the failure agree on how far it has come.
+#[test]
+fn get_values_that_fails_says_how_much_of_it_was_sent() {
+    for (window, phase, delivery) in [
+        (0, Phase::Sending, Delivery::NotProcessed),
+        (10, Phase::Sending, Delivery::MaybeProcessed),
+        (usize::MAX, Phase::Sent, Delivery::MaybeProcessed),
+    ] {
+        for end in [lose, abort, wait] {
+            let mut bench = Bench::plain();
+            bench.submit(request());
+            bench.end(0);
+            bench.seen();
+            bench.peers[0].window = window;
+            bench.get_values(0);
+            let listed = bench.engine.requests(bench.now).next().expect("one");
+            let state = match phase {
+                Phase::Sent => RequestState::Sent,
+                _ => RequestState::Sending,
+            };
+            assert_eq!((listed.state, listed.awaits_body), (state, false));
+            end(&mut bench);
+            let Seen::Failed(2, _, failed_in, delivered) = &bench.seen()[0] else {
+                panic!("it failed");
+            };
+            assert_eq!((*failed_in, *delivered), (phase, delivery), "{window}");
+            bench.finish();
+        }
+    }
 }
 
 #[test]
@@ -154,7 +198,7 @@ fn an_aborted_get_values_closes_its_connection() {
         [failed(
             1,
             RequestError::Aborted,
-            Phase::Sending,
+            Phase::Sent,
             Delivery::MaybeProcessed
         )]
     );

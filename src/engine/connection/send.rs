@@ -239,6 +239,10 @@ impl Connection {
         self.assign(now, key, wire::MANAGEMENT_ID, request);
         self.probe(now, request.handle(request_key));
         self.frame_probe(now, key, pool);
+        // It has no body whose end could be framed. Its bytes are not counted as bytes of a request.
+        let upload = request.upload_mut();
+        upload.note_framed(0, self.end_offset());
+        upload.stop();
     }
 
     #[inline(always)]

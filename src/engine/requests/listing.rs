@@ -49,7 +49,7 @@ impl Request {
             bytes_buffered: self.output().buffered(),
             awaits_body: match state {
                 RequestState::Buffering => true,
-                RequestState::Sending => !is_unsent && !self.is_probe(),
+                RequestState::Sending => !is_unsent,
                 _ => false,
             },
             is_probe: self.is_probe(),
@@ -68,8 +68,6 @@ impl Request {
             State::Active { .. } => match self.phase(transmitted) {
                 Phase::Receiving => RequestState::Receiving,
                 Phase::Sent => RequestState::Sent,
-                // A probe has no body whose end could be framed.
-                _ if self.is_probe() && self.upload().has_begun(transmitted) => RequestState::Sent,
                 _ => RequestState::Sending,
             },
         }

@@ -54,6 +54,28 @@ fn a_connection_was_opened_for_the_first_of_those_that_share_it() {
     bench.finish();
 }
 
+/// Its connection serves other requests by then.
+#[test]
+fn the_report_of_a_request_given_up_after_its_end_is_that_of_its_end() {
+    let mut bench = Bench::shared(2);
+    let slow = bench.submit(request());
+    bench.submit(request());
+    bench.command(|engine, now| engine.pause(now, slow));
+    bench.feed(0, records().stdout(1, "held").stdout_end(1).end(1, 0));
+    bench.advance(20 * MS);
+    let listed = bench.engine.requests(bench.now).next().expect("two").report;
+    assert_eq!((listed.bytes_sent, listed.bytes_received), (64, 4));
+    assert_eq!(listed.timings.total(), 20 * MS);
+    bench.command(|engine, now| engine.abort(now, slow));
+    let events = bench.events();
+    let EventKind::End(Err(failure)) = &events[0].kind else {
+        panic!("{events:?}");
+    };
+    assert_eq!(failure.report, listed);
+    bench.feed(0, records().end(2, 0));
+    bench.finish();
+}
+
 #[test]
 fn a_report_counts_the_bytes_of_its_own_request() {
     let mut bench = Bench::shared(8);

@@ -1,4 +1,4 @@
-//! A request as an item of a list, for the embedder.
+//! A request as an item of a list, for the embedder, and its figures until now.
 
 use super::clock::Progress;
 use super::request::Request;
@@ -6,6 +6,7 @@ use super::state::State;
 use crate::engine::listing::{RequestInfo, RequestState};
 use crate::engine::time::Time;
 use crate::error::Phase;
+use crate::report::Report;
 
 impl Request {
     /// The item; `progress` is that of the request's connection, if it has one.
@@ -17,7 +18,7 @@ impl Request {
         let state = self.listed_state(transmitted);
         let is_unsent = self.upload().is_unsent(transmitted);
         let last_sent = progress.filter(|_| state == RequestState::Sending && is_unsent);
-        let mut report = self.report(now, transmitted);
+        let report = self.report_until(now, transmitted);
         let age = report.timings.total();
         let mut entered = self.clock().entered(state);
         if let State::Aborting { since, .. } = self.state() {
@@ -27,16 +28,9 @@ impl Request {
         let last = last_sent.map_or(last, |it| last.max(it.last_activity));
         let mut time_in_state = now.saturating_duration_since(entered);
         let mut since_progress = now.saturating_duration_since(last);
-        if let Some(outcome) = self.output().outcome() {
-            let ended = match outcome {
-                Ok(completion) => &completion.report,
-                Err(failure) => &failure.report,
-            };
+        if let Some(ended) = self.output().ended_report() {
             time_in_state = age.saturating_sub(ended.timings.total());
             since_progress = since_progress.min(time_in_state);
-            let total = report.timings.total;
-            report = *ended;
-            report.timings.total = total;
         }
         RequestInfo {
             request: self.handle(key),
@@ -56,6 +50,19 @@ impl Request {
             connect_error: self.attempts().refused(),
             report,
         }
+    }
+
+    /// The figures until now. If the request has ended and its output is left, all but the total time are those of its
+    /// end.
+    #[inline]
+    pub(super) fn report_until(&self, now: Time, transmitted: u64) -> Report {
+        let mut report = self.report(now, transmitted);
+        if let Some(ended) = self.output().ended_report() {
+            let total = report.timings.total;
+            report = *ended;
+            report.timings.total = total;
+        }
+        report
     }
 
     #[inline]

@@ -2,6 +2,7 @@
 
 use super::output_buffer::{OutputBuffer, Taken};
 use crate::event::{EventKind, Outcome};
+use crate::report::Report;
 
 #[derive(Debug, Default)]
 pub(crate) struct Output {
@@ -139,9 +140,15 @@ impl Output {
         self.buffer.get_or_insert_default().set_outcome(outcome);
     }
 
-    /// The outcome that is reported after the output.
-    pub(super) fn outcome(&self) -> Option<&Outcome> {
-        self.buffer.as_ref()?.outcome()
+    /// The report of the outcome that waits until the output was taken.
+    pub(super) fn ended_report(&self) -> Option<&Report> {
+        self.buffer
+            .as_ref()?
+            .outcome()
+            .map(|outcome| match outcome {
+                Ok(completion) => &completion.report,
+                Err(failure) => &failure.report,
+            })
     }
 
     /// Notes that the buffer is full. Returns whether that is a change.

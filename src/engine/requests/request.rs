@@ -489,7 +489,7 @@ impl Request {
             error,
             phase: self.phase(transmitted),
             delivery: self.delivery(transmitted),
-            report: self.report(now, transmitted),
+            report: self.report_until(now, transmitted),
         }
     }
 }

@@ -6,7 +6,7 @@ use log::trace;
 
 use super::Engine;
 use super::close_reason::CloseReason;
-use super::connection::{Input, Look, State, Step};
+use super::connection::{Input, Look, Step};
 use super::requests::{DueKind, Input as RequestInput, State as RequestState, Step as RequestStep};
 use super::time::Time;
 use super::timeouts::ConnectionDue;
@@ -119,10 +119,8 @@ impl Engine {
         match connection.state().step(Input::Deadline) {
             Step::Failed => self.give_up_connecting(now, key, ConnectError::TimedOut),
             Step::Dial => {
-                let State::Redialing { since, .. } = connection.state() else {
-                    return;
-                };
-                if now.saturating_duration_since(*since) >= self.config.connect_timeout {
+                let waited = now.saturating_duration_since(connection.opened());
+                if waited >= self.config.connect_timeout {
                     // No pause is left, or the timer was handled late.
                     self.give_up_connecting(now, key, ConnectError::BacklogFull);
                     return;

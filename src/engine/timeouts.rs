@@ -69,20 +69,21 @@ impl Engine {
     pub(super) fn connection_due(&self, key: u32) -> Option<(Time, ConnectionDue)> {
         let connection = self.connections.get(key as usize)?;
         match connection.state() {
-            State::Connecting { since } => {
+            State::Connecting => {
+                let since = connection.opened();
                 let last = since.checked_add(self.config.connect_timeout);
                 // Only if a request can go elsewhere: to another server, or over another shared connection.
                 let slots = connection.expected().slots;
                 let can_help = slots > u32::from(self.pool.len() == 1);
-                let waited_for = can_help.then_some(*since + WAITED_FOR);
+                let waited_for = can_help.then_some(since + WAITED_FOR);
                 match (waited_for, last) {
                     (Some(at), None) => Some((at, ConnectionDue::Late)),
                     (Some(at), Some(last)) if at < last => Some((at, ConnectionDue::Late)),
                     (_, last) => last.map(|at| (at, ConnectionDue::Connect)),
                 }
             }
-            State::Redialing { since, until } => {
-                let last = since.checked_add(self.config.connect_timeout);
+            State::Redialing { until } => {
+                let last = connection.opened().checked_add(self.config.connect_timeout);
                 match last.filter(|last| last < until) {
                     Some(last) => Some((last, ConnectionDue::Connect)),
                     None => Some((*until, ConnectionDue::Redial)),

@@ -11,7 +11,7 @@ impl Connection {
     pub(crate) fn listed_state(&self) -> ConnectionState {
         let is_idle = self.is_idle();
         match self.state {
-            State::Connecting { .. } => ConnectionState::Connecting,
+            State::Connecting => ConnectionState::Connecting,
             State::Redialing { .. } => ConnectionState::Redialing,
             State::Probing(_) => ConnectionState::Probing,
             State::Open if is_idle && self.has_own_probe() => ConnectionState::Probing,

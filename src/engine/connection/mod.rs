@@ -46,6 +46,7 @@ pub(super) struct Connection {
     state: State,
     /// What the connection is expected to provide once it is open.
     expected: Expected,
+    /// When the client began to open the connection.
     opened: Time,
     /// How long the connect took, in microseconds. `u32` holds more than an hour.
     took_us: u32,
@@ -88,7 +89,7 @@ impl Connection {
         Self {
             serial,
             server,
-            state: State::Connecting { since: now },
+            state: State::Connecting,
             expected,
             opened: now,
             took_us: 0,
@@ -177,10 +178,7 @@ impl Connection {
 
     #[inline]
     pub(super) fn is_connecting(&self) -> bool {
-        matches!(
-            self.state,
-            State::Connecting { .. } | State::Redialing { .. }
-        )
+        matches!(self.state, State::Connecting | State::Redialing { .. })
     }
 
     /// Whether the connection is shared by requests and below its `max_requests`.
@@ -259,7 +257,7 @@ impl Connection {
     pub(super) fn heap_len(&self) -> usize {
         let probe = match &self.state {
             State::Probing(probe) => probe.heap_len(),
-            State::Connecting { .. } | State::Redialing { .. } | State::Open | State::Draining => 0,
+            State::Connecting | State::Redialing { .. } | State::Open | State::Draining => 0,
         };
         let own_probe = self.own_probe.as_ref().map_or(0, |it| it.heap_len());
         self.sending.heap_len() + self.ids.heap_len() + probe + own_probe
@@ -286,19 +284,15 @@ impl Connection {
     /// Input *backlog full*. `until` gets the number of pauses including this one.
     pub(super) fn redial(&mut self, until: impl FnOnce(u32) -> Time) {
         debug_assert_eq!(self.state.step(Input::BacklogFull), Step::Redial);
-        if let State::Connecting { since } = self.state {
-            self.redials = self.redials.saturating_add(1);
-            let until = until(u32::from(self.redials));
-            self.state = State::Redialing { since, until };
-        }
+        self.redials = self.redials.saturating_add(1);
+        let until = until(u32::from(self.redials));
+        self.state = State::Redialing { until };
     }
 
     /// Input *deadline* at the end of a pause: the connection is opened again.
     pub(super) fn dial_again(&mut self) {
         debug_assert_eq!(self.state.step(Input::Deadline), Step::Dial);
-        if let State::Redialing { since, .. } = self.state {
-            self.state = State::Connecting { since };
-        }
+        self.state = State::Connecting;
     }
 
     /// The connection has been opening for too long. Returns what was expected of it before.

@@ -27,8 +27,8 @@ use crate::engine::time::Time;
 
 #[derive(Debug)]
 pub(crate) enum State {
-    Connecting { since: Time },
-    Redialing { since: Time, until: Time },
+    Connecting,
+    Redialing { until: Time },
     Probing(Box<Probe>),
     Open,
     Draining,
@@ -70,10 +70,10 @@ impl State {
     pub(crate) fn step(&self, input: Input) -> Step {
         use Input as I;
         match (self, input) {
-            (Self::Connecting { .. }, I::Connected) => Step::Open,
-            (Self::Connecting { .. }, I::BacklogFull) => Step::Redial,
-            (Self::Connecting { .. }, I::Shortage) => Step::Postpone,
-            (Self::Connecting { .. }, I::Closed | I::Deadline | I::Retire) => Step::Failed,
+            (Self::Connecting, I::Connected) => Step::Open,
+            (Self::Connecting, I::BacklogFull) => Step::Redial,
+            (Self::Connecting, I::Shortage) => Step::Postpone,
+            (Self::Connecting, I::Closed | I::Deadline | I::Retire) => Step::Failed,
             (Self::Redialing { .. }, I::Deadline) => Step::Dial,
             (Self::Redialing { .. }, I::Closed | I::Retire) => Step::Failed,
             (Self::Probing(_) | Self::Open | Self::Draining, I::Closed) => Step::Gone,
@@ -86,7 +86,7 @@ impl State {
             (Self::Open | Self::Draining, I::Answered) => Step::None,
             (Self::Draining, I::Deadline) => Step::None,
             (Self::Draining, I::LastRequestOff) => Step::Close,
-            (Self::Connecting { .. }, I::Ask | I::Answered | I::LastRequestOff)
+            (Self::Connecting, I::Ask | I::Answered | I::LastRequestOff)
             | (
                 Self::Redialing { .. },
                 I::Connected
@@ -127,11 +127,8 @@ mod tests {
     fn every_cell_of_the_table_above_is_what_the_code_does() {
         let since = Time::START;
         let states = [
-            State::Connecting { since },
-            State::Redialing {
-                since,
-                until: since,
-            },
+            State::Connecting,
+            State::Redialing { until: since },
             State::Probing(Box::new(Probe::new(
                 since,
                 RequestHandle {
@@ -144,7 +141,7 @@ mod tests {
         ];
         // No wildcard: a new state or input must be added to the table.
         let states = states.map(|state| match state {
-            State::Connecting { .. } => ("Connecting", state),
+            State::Connecting => ("Connecting", state),
             State::Redialing { .. } => ("Redialing", state),
             State::Probing(_) => ("Probing", state),
             State::Open => ("Open", state),

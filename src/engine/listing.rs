@@ -152,6 +152,8 @@ pub struct ConnectionInfo {
     pub bytes_sent: u64,
     /// Bytes ready to be sent that the transport has not taken. If they stay, the application does not read.
     pub bytes_unsent: usize,
+    /// Bytes received on the connection and fed to the engine, including record headers and padding.
+    pub bytes_received: u64,
     /// Bytes of output buffered for the paused requests on the connection.
     pub bytes_buffered: usize,
     /// Whether the connection is not read because of a pause, see [`Engine::wants_read`].
@@ -227,7 +229,7 @@ impl fmt::Display for RequestState {
 
 /// A line for a log or a status page. Zeros and what does not apply are left out:
 /// `connection 2 to server 0: busy, opened 40.2s ago, last activity 3.1s ago, requests 3 of 8, aborting 1, served 120,
-/// 81234 bytes sent, 4096 unsent, 8192 buffered, not read because of a pause`.
+/// 81234 bytes sent, 4096 unsent, 52100 bytes received, 8192 buffered, not read because of a pause`.
 impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (connection, server) = (self.connection.index(), self.server);
@@ -250,6 +252,9 @@ impl fmt::Display for ConnectionInfo {
         }
         if self.bytes_unsent > 0 {
             write!(f, ", {} unsent", self.bytes_unsent)?;
+        }
+        if self.bytes_received > 0 {
+            write!(f, ", {} bytes received", self.bytes_received)?;
         }
         if self.bytes_buffered > 0 {
             write!(f, ", {} buffered", self.bytes_buffered)?;

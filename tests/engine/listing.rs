@@ -73,7 +73,7 @@ fn a_line_says_what_a_request_is_doing_since_when_and_where() {
         connections(&bench),
         [
             "connection 0 to server 0: busy, opened 2.5s ago, last activity 500.0ms ago, requests 1 of 1, \
-             64 bytes sent, not read because of a pause",
+             64 bytes sent, 27 bytes received, not read because of a pause",
             "connection 1 to server 0: busy, opened 1.5s ago, requests 1 of 1, 64 bytes sent",
             "connection 2 to server 0: busy, opened 1.5s ago, requests 1 of 1, 72 bytes sent",
             "connection 3 to server 0: busy, opened 1.5s ago, requests 1 of 1, 10 bytes sent, 182 unsent",
@@ -117,7 +117,7 @@ fn an_item_has_these_fields() {
         format!("{connection:?}"),
         "ConnectionInfo { connection: ConnectionHandle { index: 3, generation: 3 }, server: ServerId(0), \
          state: Busy, age: 1.5s, since_activity: 1.5s, requests: 1, aborting: 0, max_requests: 1, served: 0, \
-         bytes_sent: 10, bytes_unsent: 182, bytes_buffered: 0, is_read_blocked: false, close_reason: None }"
+         bytes_sent: 10, bytes_unsent: 182, bytes_received: 0, bytes_buffered: 0, is_read_blocked: false, close_reason: None }"
     );
 }
 
@@ -134,7 +134,7 @@ fn what_has_ended_is_listed_while_its_output_or_its_abort_is_left() {
         connections(&bench),
         [
             "connection 0 to server 0: busy, opened 1.0s ago, last activity 0.0ns ago, requests 3 of 4, \
-             192 bytes sent, 5 buffered"
+             192 bytes sent, 21 bytes received, 5 buffered"
         ]
     );
     bench.advance(SECOND);
@@ -163,7 +163,7 @@ fn what_has_ended_is_listed_while_its_output_or_its_abort_is_left() {
         connections(&bench),
         [
             "connection 0 to server 0: busy, opened 4.0s ago, last activity 1.0s ago, requests 2 of 4, \
-             aborting 1, served 1, 200 bytes sent"
+             aborting 1, served 1, 200 bytes sent, 48 bytes received"
         ]
     );
     let grace = bench.engine.config().abort_grace;
@@ -172,7 +172,7 @@ fn what_has_ended_is_listed_while_its_output_or_its_abort_is_left() {
         connections(&bench),
         [
             "connection 0 to server 0: draining, opened 9.0s ago, last activity 6.0s ago, requests 1 of 4, served 2, \
-             200 bytes sent, closes: a request did not end after its abort"
+             200 bytes sent, 48 bytes received, closes: a request did not end after its abort"
         ]
     );
     bench.command(|engine, now| engine.resume(now, paused));
@@ -191,7 +191,8 @@ fn a_connection_is_idle_asks_for_values_or_waits_for_the_backlog() {
     assert_eq!(
         connections(&bench),
         [
-            "connection 0 to server 0: idle, opened 2.0s ago, last activity 1.0s ago, served 1, 64 bytes sent"
+            "connection 0 to server 0: idle, opened 2.0s ago, last activity 1.0s ago, served 1, 64 bytes sent, \
+             16 bytes received"
         ]
     );
     bench.get_values(0);
@@ -207,7 +208,7 @@ fn a_connection_is_idle_asks_for_values_or_waits_for_the_backlog() {
         connections(&bench),
         [
             "connection 0 to server 0: probing, opened 2.5s ago, last activity 500.0ms ago, requests 1 of 1, served 1, \
-             128 bytes sent"
+             128 bytes sent, 16 bytes received"
         ]
     );
     bench.feed(0, records().values(&[]));

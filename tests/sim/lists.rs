@@ -43,8 +43,10 @@ pub(crate) fn check(engine: &Engine, now: Instant, stats: &Stats) -> Result<(), 
             "requests {states:?}, {paused} paused, {buffered} bytes beside {stats:?}"
         ));
     }
-    let mut states = [0; 5];
+    let (mut states, mut sent, mut received) = ([0; 5], 0, 0);
     for it in engine.connections(now) {
+        sent += it.bytes_sent;
+        received += it.bytes_received;
         states[match it.state {
             ConnectionState::Connecting | ConnectionState::Redialing => 0,
             ConnectionState::Probing => 1,
@@ -63,6 +65,15 @@ pub(crate) fn check(engine: &Engine, now: Instant, stats: &Stats) -> Result<(), 
     }
     if !on.is_empty() {
         return Err(format!("requests are on connections that are none: {on:?}"));
+    }
+    let counters = &stats.counters;
+    let is_whole = counters.closed_by_reason().next().is_none();
+    let all = (counters.bytes_sent, counters.bytes_received);
+    let is_more = sent > all.0 || received > all.1;
+    if is_more || (is_whole && (sent, received) != all) {
+        return Err(format!(
+            "{sent} bytes sent, {received} received beside {stats:?}"
+        ));
     }
     let gauges = stats.connections;
     let expected = [

@@ -45,6 +45,7 @@ impl Connection {
             served: self.served,
             bytes_sent: self.transmitted(),
             bytes_unsent: self.unsent(),
+            bytes_received: self.received(),
             bytes_buffered: self.buffered(),
             is_read_blocked: self.is_read_blocked(),
             close_reason: self.retire_reason,

@@ -69,6 +69,8 @@ pub(super) struct Connection {
     ids: IdTable,
     sending: Sending,
     receiving: Receiving,
+    /// Bytes received since the connection was opened. Inside `receiving` the number would cost twice its size.
+    received: u64,
     budget: Budget,
     /// The client's own probe of the server's values, sent after a request.
     own_probe: Option<Box<OwnProbe>>,
@@ -104,6 +106,7 @@ impl Connection {
             ids: IdTable::default(),
             sending: Sending::new(now),
             receiving: Receiving::default(),
+            received: 0,
             budget: Budget::default(),
             own_probe: None,
         }

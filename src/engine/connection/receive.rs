@@ -69,7 +69,9 @@ impl Connection {
         requests: &mut Requests,
         reply: &mut Option<FirstReply>,
     ) -> Received {
+        let before = input.len();
         let next = self.receiving.demux.next(input);
+        self.received += (before - input.len()) as u64;
         self.receiving.has_unparsed_input = !input.is_empty();
         let item = match next {
             Ok(Some(item)) => item,
@@ -304,6 +306,11 @@ impl Connection {
             && self
                 .only_request(requests)
                 .is_some_and(|it| it.upload().is_sent(self.transmitted()))
+    }
+
+    /// Bytes received since the connection was opened.
+    pub(super) fn received(&self) -> u64 {
+        self.received
     }
 
     // --- state of the socket ---

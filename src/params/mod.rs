@@ -13,6 +13,7 @@ mod lengths;
 mod method;
 
 pub(crate) use declared::Declared;
+use declared::DeclaredLen;
 pub use iter::ParamsIter;
 use lengths::{MAX_MEMORY, UNENCODABLE, encodable};
 use method::Method;
@@ -43,8 +44,8 @@ pub struct Params {
     /// The length of the longest pair with a 4-byte length, in bytes; shorter pairs always fit. [`UNENCODABLE`] after a
     /// pair that cannot be encoded.
     longest_pair: usize,
-    content_length: Declared,
-    data_length: Declared,
+    content_length: DeclaredLen,
+    data_length: DeclaredLen,
     method: Method,
 }
 
@@ -183,8 +184,8 @@ impl Params {
         self.shared = None;
         self.len = 0;
         self.longest_pair = 0;
-        self.content_length = Declared::Absent;
-        self.data_length = Declared::Absent;
+        self.content_length = DeclaredLen::ABSENT;
+        self.data_length = DeclaredLen::ABSENT;
         self.method = Method::Absent;
     }
 
@@ -258,15 +259,17 @@ impl Params {
     pub(crate) fn content_length(&self) -> Declared {
         let shared = self.shared.as_ref();
         shared
-            .map_or(Declared::Absent, |s| s.0.content_length)
+            .map_or(DeclaredLen::ABSENT, |s| s.0.content_length)
             .joined(self.content_length)
+            .get()
     }
 
     pub(crate) fn data_length(&self) -> Declared {
         let shared = self.shared.as_ref();
         shared
-            .map_or(Declared::Absent, |s| s.0.data_length)
+            .map_or(DeclaredLen::ABSENT, |s| s.0.data_length)
             .joined(self.data_length)
+            .get()
     }
 
     /// Whether `REQUEST_METHOD` names an idempotent method.

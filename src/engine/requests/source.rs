@@ -123,6 +123,7 @@ impl Source {
     }
 
     /// Bytes in memory that were taken and are not yet [released](Self::release).
+    #[inline(always)]
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> &[u8] {
         let (bytes, start) = match &self.supply {
             Supply::Static(bytes) => (*bytes, offset),

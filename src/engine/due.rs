@@ -36,7 +36,9 @@ impl Engine {
             return;
         }
         let state = self.requests[key].state();
+        // Nothing in a socket ends a pause.
         if let RequestState::Active { connection, .. } = state
+            && due.kind != DueKind::TimedOut(TimeoutKind::Paused)
             && self.looks_first(connection.index)
         {
             return;

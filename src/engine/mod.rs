@@ -109,10 +109,11 @@
 //! A time limit is armed where it begins (`Timers::arm_limit`), with an entry that may fire too early. When the entry
 //! fires, `due` checks what is due now: for a request in `requests::clock`, for a connection in `timeouts`, for a
 //! server in `pool`. A limit that is not due yet is armed again. Before a limit on the application's output takes
-//! effect, the socket is read (`connection::receive`, `look_first`).
+//! effect, the socket is read (`connection::receive`, `look_first`). A limit on a pause waits for no read.
 //!
 //! ## The path of a pause
-//! `pause` counts the request in the budget of its connection (`connection::budget`). A connection is not read while a
+//! `pause` arms the limit of the pause, and counts the request in the budget of its connection (`connection::budget`).
+//! For a request that was paused in the queue, `sending` does so. A connection is not read while a
 //! paused request is alone on it. Otherwise the output is buffered (`requests::output`) and counted for the request,
 //! for the connection and for the client (`requests::kept`). After `resume`, `poll_pending` returns the buffered output
 //! (`outputs`), and `backpressure` has the connection read again.

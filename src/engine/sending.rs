@@ -48,6 +48,8 @@ impl Engine {
             self.timers.arm_limit(now, request_key, write_limit);
             if self.connections[key as usize].may_be_blocked() {
                 self.update_reads(key);
+                // If it was paused in the queue, the limit of its pause begins now.
+                self.arm_request(request_key);
             }
             self.fill(now, key);
             self.ask_flush(key);

@@ -73,10 +73,11 @@ impl RequestError {
     /// The HTTP status to answer with, if the head of the response has not been passed on yet; the
     /// [guide](crate::guide::failure#every-error) has a table.
     ///
-    /// 504 means that a time limit other than `queue` was exceeded. 503 means that the application or a queue is full, or
+    /// 504 means that a time limit other than `queue` and `paused` was exceeded. 503 means that the application or a queue is full, or
     /// that the client was shut down: send it with `Retry-After`. 502 is any other fault of the application or the network. 400 is a
-    /// fault of the HTTP client, 500 a fault of this side. 499 is nginx's number for a client that closed its
-    /// connection: it follows [`abort`](crate::Client::abort) and is for the log.
+    /// fault of the HTTP client, 500 a fault of this side. Two are for the log, with nginx's numbers: 499, which follows
+    /// [`abort`](crate::Client::abort), for a client that closed its connection, and 408 for one that took no output
+    /// ([`TimeoutKind::Paused`]).
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         match self {
@@ -98,6 +99,7 @@ impl RequestError {
                 | TimeoutKind::Total
                 | TimeoutKind::Probe,
             ) => 504,
+            Self::TimedOut(TimeoutKind::Paused) => 408,
             Self::Aborted => 499,
             Self::PauseBufferFull { .. } => 500,
             Self::Body(error) => error.http_status(),

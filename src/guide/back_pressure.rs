@@ -54,11 +54,15 @@
 //! ```
 //!
 //! **Time limits.** While a request on a connection is paused, [`Timeouts::write`], [`Timeouts::first_byte`] and
-//! [`Timeouts::between_bytes`] do not run, because the application is not the slow one. Only [`Timeouts::total`] runs.
-//! So an HTTP client that never reads keeps a connection, and with php-fpm a process, for as long as you allow: set
-//! `total`, or a limit of your own on HTTP clients that do not read. As many of them as there are connections stop every
-//! other request, so a server on the open Internet writes large responses to a file first, or limits the downloads of each
-//! HTTP client.
+//! [`Timeouts::between_bytes`] do not run, because the application is not the slow one. [`Timeouts::total`] and
+//! [`Timeouts::paused`] run, and neither is set by default. Without them, an HTTP client that never reads keeps a
+//! connection, and with php-fpm a process, for as long as it likes: as many of them as there are connections stop every
+//! other request. Set `paused`, unless you have a limit of your own on HTTP clients that do not read. It limits each
+//! pause by itself. Where you resume when your buffer is empty, allow the time that the slowest HTTP client may take for
+//! a full buffer.
+//!
+//! A client that reads a little in time, again and again, keeps its connection all the same. So a server on the open
+//! Internet writes large responses to a file first, or limits the downloads of each HTTP client.
 //!
 //! **Events.** A paused request has no output, but it may have its `End`, for instance after [`abort`](Client::abort)
 //! or a time limit; output still buffered is then dropped. If the application itself ended the request, or the connection

@@ -230,7 +230,8 @@
 //!   [`head`](crate::cgi::Reply::head) before the output is passed on.
 //! - *Without a copy of the body:* [`body`](crate::cgi::Reply::body) returns it in the slices it came in, for a vectored
 //!   write.
-//! - *If the client reads slowly*, `out` grows: [`pause`](Client::pause) the request while `out` is long.
+//! - *If the client reads slowly*, `out` grows: [`pause`](Client::pause) the request while `out` is long. Set
+//!   [`Timeouts::paused`](crate::Timeouts::paused) to give up clients that take nothing.
 //! - *A verdict before `End`* that is not `Keep` or `Close` means that nothing useful follows:
 //!   [`abort`](Client::abort) the request. After `Keep` or `Close`, let the request end by itself, so that its
 //!   connection is used again; its events no longer concern the client.

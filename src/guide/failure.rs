@@ -109,6 +109,7 @@
 //! | [`TimedOut`](RequestError::TimedOut), [`Write`](TimeoutKind::Write) | N, M, R | 504 | an application that does not read: all its processes are busy, or it hangs |
 //! | [`TimedOut`](RequestError::TimedOut), [`FirstByte`](TimeoutKind::FirstByte) | M | 504 | a slow script; `fastcgi_finish_request` on kept connections |
 //! | [`TimedOut`](RequestError::TimedOut), [`BetweenBytes`](TimeoutKind::BetweenBytes) | R | 504 | a script that stopped in the middle, or works on after its output |
+//! | [`TimedOut`](RequestError::TimedOut), [`Paused`](TimeoutKind::Paused) | N, M, R | 408 | nothing at the application: your own client took no output; 408 is for the log, no answer would be taken |
 //! | [`TimedOut`](RequestError::TimedOut), [`Total`](TimeoutKind::Total) | N, M, R | 504 | the timings in the [`Report`](crate::Report): where the time went |
 //! | [`TimedOut`](RequestError::TimedOut), [`Probe`](TimeoutKind::Probe) | N, M | 504 | only `get_values`: connected, and no answer |
 //! | [`Aborted`](RequestError::Aborted) | N, M, R | 499 | nothing: you aborted it; 499 is for the log, no answer is sent |
@@ -250,7 +251,7 @@
 //!
 //! Does an abort stop the script? Often not. [`abort`](crate::Engine::abort) does not wait for the application: `End`
 //! comes with the next `poll_event` (of an engine: `poll_pending`). A time limit does the same, once the socket was read
-//! and has not brought the response. The client drops the body no later than `End` comes.
+//! and has not brought the response; the limit on a pause does it at once. The client drops the body no later than `End` comes.
 //!
 //! What the script does then is up to the application. php-fpm notices a closed connection when it next writes, and
 //! runs to the end if it writes nothing. No application can be stopped in the middle of a database query. So after an
@@ -285,8 +286,8 @@
 //! | `sending` | an application that does not read, if the line of its connection has bytes that are `unsent` | `write` |
 //! | `awaiting output` | the script; or a process of the application, if all are busy and the connection is in the backlog | `first_byte` |
 //! | `receiving` | a script that stopped in the middle, or works on after its output | `between_bytes` |
-//! | `receiving`, `paused` | you: [`resume`](crate::Client::resume) | none |
-//! | `draining` | you: `resume`, or the events that are left | none |
+//! | `sending`, `awaiting output` or `receiving`, and `paused` | you: [`resume`](crate::Client::resume) | `paused` |
+//! | `draining` | you: `resume`, or the events that are left | `paused`, if it is paused |
 //! | `aborting` | the application, to end a request that has reported its `End` | `abort_grace` |
 //!
 //! The items hold no parameters: keep the URL of a request under its [`Tag`](crate::Tag).

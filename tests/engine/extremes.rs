@@ -16,7 +16,7 @@ use crate::script::{Seen, Sent, config, records, request};
 /// A limit's name, and a function that sets it to a duration.
 type SetDuration = (&'static str, fn(&mut Config, Duration));
 
-const DURATIONS: [SetDuration; 14] = [
+const DURATIONS: [SetDuration; 15] = [
     ("connect_timeout", |it, time| it.connect_timeout = time),
     ("connect_retry_timeout", |it, time| {
         it.connect_retry_timeout = time
@@ -46,6 +46,7 @@ const DURATIONS: [SetDuration; 14] = [
     ("between_bytes", |it, time| {
         it.timeouts.between_bytes = Some(time)
     }),
+    ("paused", |it, time| it.timeouts.paused = Some(time)),
     ("total", |it, time| it.timeouts.total = Some(time)),
 ];
 

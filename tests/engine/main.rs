@@ -21,6 +21,7 @@ mod multiplexing;
 mod negotiation;
 mod params;
 mod pause_buffer;
+mod pause_limit;
 mod places;
 mod pool;
 mod preempt;

@@ -126,6 +126,7 @@ fn each_time_limit_names_its_setting() {
         (TimeoutKind::Write, "timeouts.write"),
         (TimeoutKind::FirstByte, "timeouts.first_byte"),
         (TimeoutKind::BetweenBytes, "timeouts.between_bytes"),
+        (TimeoutKind::Paused, "timeouts.paused"),
         (TimeoutKind::Total, "timeouts.total"),
         (TimeoutKind::Probe, "probe_timeout"),
     ] {

@@ -72,6 +72,7 @@ fn the_guide_answers_failed_requests_as_http_status_does() {
         TimeoutKind::Write,
         TimeoutKind::FirstByte,
         TimeoutKind::BetweenBytes,
+        TimeoutKind::Paused,
         TimeoutKind::Total,
         TimeoutKind::Probe,
     ] {

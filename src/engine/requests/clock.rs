@@ -22,7 +22,8 @@ pub(super) struct Clock {
     sent: Option<Time>,
     first_byte: Option<Time>,
     last_byte: Option<Time>,
-    resumed: Option<Time>,
+    /// When the request was last paused or resumed.
+    pause_changed: Option<Time>,
 }
 
 impl Clock {
@@ -35,7 +36,7 @@ impl Clock {
             sent: None,
             first_byte: None,
             last_byte: None,
-            resumed: None,
+            pause_changed: None,
         }
     }
 
@@ -75,8 +76,9 @@ impl Clock {
         self.last_byte.replace(now).is_none()
     }
 
-    pub(super) fn note_resumed(&mut self, now: Time) {
-        self.resumed = Some(now);
+    /// The request was paused or resumed.
+    pub(super) fn note_pause_changed(&mut self, now: Time) {
+        self.pause_changed = Some(now);
     }
 
     pub(super) fn submitted(&self) -> Time {
@@ -175,7 +177,8 @@ impl Request {
         };
         let total = timed_out(clock.submitted, timeouts.total, TimeoutKind::Total);
         let phase = match self.state() {
-            State::Buffering { .. } | State::Draining => None,
+            State::Buffering { .. } => None,
+            State::Draining => self.paused_due(timed_out),
             State::Queued => {
                 let queue = timed_out(clock.queued, timeouts.queue, TimeoutKind::Queue);
                 let refused = self.attempts().refused().and_then(|error| {
@@ -188,6 +191,7 @@ impl Request {
                     (queue, refused) => refused.or(queue),
                 }
             }
+            State::Active { .. } if self.output().is_paused() => self.paused_due(timed_out),
             State::Active { .. } => self.active_due(progress, timed_out),
             State::Aborting { since, .. } => {
                 let kind = DueKind::AbortGrace;
@@ -202,6 +206,17 @@ impl Request {
         }
     }
 
+    /// The end of the pause. While a request is paused, no other limit runs but the total one.
+    fn paused_due(
+        &self,
+        timed_out: impl Fn(Time, Option<Duration>, TimeoutKind) -> Option<Due>,
+    ) -> Option<Due> {
+        let clock = self.clock();
+        let assigned = clock.assigned.filter(|_| self.output().is_paused())?;
+        let from = clock.pause_changed.unwrap_or(assigned).max(assigned);
+        timed_out(from, self.timeouts().paused, TimeoutKind::Paused)
+    }
+
     fn active_due(
         &self,
         progress: Option<Progress>,
@@ -210,11 +225,10 @@ impl Request {
         let clock = self.clock();
         let timeouts = self.timeouts();
         let assigned = clock.assigned?;
-        let resumed = clock.resumed.unwrap_or(assigned);
+        let resumed = clock.pause_changed.unwrap_or(assigned);
         // Silence counts against the application only after the whole request was sent, and only while the connection
         // is read. While the connection is not read, the application need not read either.
-        let progress =
-            progress.filter(|progress| !self.output().is_paused() && !progress.read_blocked);
+        let progress = progress.filter(|progress| !progress.read_blocked);
         let write = progress
             // A request in the send queue counts as unsent: it frames no more while the bytes of others fill the
             // outbox.

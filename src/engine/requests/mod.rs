@@ -239,6 +239,7 @@ impl Requests {
     }
 
     /// The bytes of a body slice in an outbox.
+    #[inline]
     pub(super) fn body(&self, slice: BodySlice) -> &[u8] {
         // A slice is copied before its request is removed, so the key is never that of another request.
         match self.slab.get(slice.request as usize) {
@@ -316,7 +317,7 @@ impl Requests {
         if !request.output_mut().set_paused(false) {
             return false;
         }
-        request.clock_mut().note_resumed(now);
+        request.clock_mut().note_pause_changed(now);
         if request.output().has_buffer() {
             self.notices.add(Notice::Output(request.handle(key)));
         }

@@ -417,8 +417,12 @@ impl Request {
     }
 
     /// Pauses the request. Returns whether that is a change.
-    pub(crate) fn pause(&mut self) -> bool {
-        self.output.set_paused(true)
+    pub(crate) fn pause(&mut self, now: Time) -> bool {
+        let is_change = self.output.set_paused(true);
+        if is_change {
+            self.clock.note_pause_changed(now);
+        }
+        is_change
     }
 
     // --- reports ---

@@ -25,6 +25,7 @@ pub(super) fn config(choices: &mut Choices<'_>) -> Config {
         &mut of_request.write,
         &mut of_request.first_byte,
         &mut of_request.between_bytes,
+        &mut of_request.paused,
         &mut of_request.total,
     ] {
         *timeout = choices.of(&[None, Some(5 * SECOND), Some(SECOND / 10)]);

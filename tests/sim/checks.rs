@@ -56,6 +56,7 @@ pub(crate) fn check_timeout(
     let timings = failure.report.timings;
     let limits = submit.timeouts;
     let is_first = failure.report.retries == 0;
+    let was_paused = request.pauses.has_any();
     let (from, limit, is_exact) = match kind {
         TimeoutKind::Queue => (
             Some(Duration::ZERO),
@@ -63,11 +64,11 @@ pub(crate) fn check_timeout(
             is_first && !submit.is_collected(),
         ),
         TimeoutKind::Total => (Some(Duration::ZERO), limits.total, true),
-        TimeoutKind::FirstByte => (timings.sent(), limits.first_byte, !request.was_paused),
+        TimeoutKind::FirstByte => (timings.sent(), limits.first_byte, !was_paused),
         TimeoutKind::BetweenBytes => (
             timings.last_byte().max(timings.sent()),
             limits.between_bytes,
-            !request.was_paused,
+            !was_paused,
         ),
         TimeoutKind::Write => {
             let began = match is_first {

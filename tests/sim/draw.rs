@@ -143,6 +143,7 @@ fn draw_timeouts(rng: &mut Rng) -> Timeouts {
     timeouts.write = Some(millis(rng, 600) + Duration::from_millis(1));
     timeouts.first_byte = Some(millis(rng, 900));
     timeouts.between_bytes = Some(millis(rng, 600));
+    timeouts.paused = rng.chance(40).then(|| millis(rng, 500));
     timeouts.total = rng.chance(40).then(|| millis(rng, 2500));
     timeouts
 }

@@ -19,6 +19,7 @@ mod far;
 mod figures;
 mod lists;
 mod model;
+mod pauses;
 mod plan;
 mod regressions;
 mod request;

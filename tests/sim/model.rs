@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::{
     Delivery, Engine, Event, EventKind, Limits, Multiplex, Outcome, Phase, RequestError,
-    RequestHandle, ServerValues, Stats,
+    RequestHandle, ServerValues, Stats, TimeoutKind,
 };
 
 use crate::checks::{check_bytes, check_full_queue, check_shortage, check_timeout};
 use crate::far::{Far, status_of, stderr_of, stdout_of};
+use crate::pauses::Pauses;
 use crate::plan::{BodyKind, Fault, Reaction, Submit};
 
 #[derive(Debug)]
@@ -23,8 +24,7 @@ pub(crate) struct Request {
     pub(crate) stdout: u64,
     pub(crate) stderr: u64,
     pub(crate) stdout_ended: bool,
-    pub(crate) paused: bool,
-    pub(crate) was_paused: bool,
+    pub(crate) pauses: Pauses,
     pub(crate) resumed: Duration,
     pub(crate) last_output: Option<Duration>,
     pub(crate) has_ended: bool,
@@ -102,8 +102,7 @@ impl Model {
             stdout: 0,
             stderr: 0,
             stdout_ended: false,
-            paused: false,
-            was_paused: false,
+            pauses: Pauses::default(),
             resumed: at,
             last_output: None,
             has_ended: false,
@@ -163,7 +162,7 @@ impl Model {
             event.kind,
             EventKind::Stdout(_) | EventKind::Stderr(_) | EventKind::StdoutEnd
         );
-        if is_output && request.paused {
+        if is_output && request.pauses.is_paused() {
             return Err(format!("tag {tag}: output while paused"));
         }
         let is_complete = matches!(event.kind, EventKind::End(Ok(_)));
@@ -171,7 +170,7 @@ impl Model {
         if is_answer && !self.far.borrow().sent.contains_key(&tag) {
             return Err(format!("tag {tag}: {event:?} before it was sent"));
         }
-        if is_output && request.was_paused {
+        if is_output && request.pauses.has_any() {
             // Until held output is taken, its connection may not be read.
             request.resumed = at;
         }
@@ -184,9 +183,8 @@ impl Model {
                 request.last_output = Some(at);
                 let reaction = request.submit.as_ref().map(|submit| submit.reaction);
                 match reaction {
-                    Some(Reaction::Pause) if !request.was_paused && !self.is_winding_up => {
-                        request.paused = true;
-                        request.was_paused = true;
+                    Some(Reaction::Pause) if !request.pauses.has_any() && !self.is_winding_up => {
+                        request.pauses.begin(at);
                         engine.pause(now, handle);
                     }
                     Some(Reaction::Abort) => engine.abort(now, handle),
@@ -207,10 +205,10 @@ impl Model {
             }
             EventKind::End(outcome) => {
                 request.has_ended = true;
-                if std::mem::take(&mut request.paused) {
+                if request.pauses.end(at) {
                     request.resumed = at;
                 }
-                if is_complete && !request.was_paused {
+                if is_complete && !request.pauses.has_any() {
                     self.far.borrow_mut().note_answered(tag);
                 }
                 self.ended += 1;
@@ -234,7 +232,7 @@ impl Model {
 
     fn check_outcome(&mut self, tag: u64, at: Duration, outcome: &Outcome) -> Check {
         // A pause may stop the reading of other requests on the same connection, and the clocks of their limits.
-        let any_pause = self.requests.values().any(|request| request.was_paused);
+        let any_pause = self.requests.values().any(|it| it.pauses.has_any());
         let is_punctual = self.is_punctual && !any_pause;
         let Some(request) = self.requests.get_mut(&tag) else {
             return Ok(());
@@ -309,11 +307,24 @@ impl Model {
                         failure.delivery
                     ));
                 }
-                if has_output != (failure.phase == Phase::Receiving) && !request.was_paused {
+                if has_output != (failure.phase == Phase::Receiving) && !request.pauses.has_any() {
                     return Err(format!(
                         "tag {tag}: {:?} with output {has_output}",
                         failure.phase
                     ));
+                }
+                if failure.error == RequestError::TimedOut(TimeoutKind::Paused) {
+                    let timings = failure.report.timings;
+                    let assigned = timings.queued().unwrap_or(Duration::MAX);
+                    let pauses = &request.pauses;
+                    pauses
+                        .check_given_up(
+                            request.submitted.saturating_add(assigned),
+                            submit.timeouts.paused,
+                            request.submitted + timings.total(),
+                            self.is_punctual,
+                        )
+                        .map_err(|what| format!("tag {tag}: {what}"))?;
                 }
                 check_timeout(request, at, failure, is_punctual)
                     .map_err(|what| format!("tag {tag}: {what}: {failure:?}"))

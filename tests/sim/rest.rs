@@ -42,6 +42,7 @@ impl Model {
             return Err("a question has waited too long for its answer".into());
         }
         self.check_waiting(&stats)?;
+        self.check_pauses(engine, now)?;
         let is_overdue = at > self.last_abandoned + engine.config().abort_grace;
         if stats.requests.aborting > 0 && is_overdue && stats.connections.draining == 0 {
             return Err("the grace for an abort is over, and its connection goes on".into());
@@ -61,7 +62,10 @@ impl Model {
             }
         }
         // While a connection is not read because of one request, the clocks of the other requests on it stop.
-        let any_paused = self.requests.values().any(|request| request.paused);
+        let any_paused = self
+            .requests
+            .values()
+            .any(|request| request.pauses.is_paused());
         let resumed = self.requests.values().map(|request| request.resumed);
         let resumed = resumed.max().unwrap_or_default();
         for (tag, request) in &self.requests {
@@ -95,6 +99,23 @@ impl Model {
                 && stats.bytes_buffered == 0
             {
                 return Err(format!("tag {tag}: its limit on the first byte was missed"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no request on a connection, or with output left, has been paused for longer than it may.
+    fn check_pauses(&self, engine: &Engine, now: Instant) -> Check {
+        for listed in engine.requests(now) {
+            let request = self.requests.get(&listed.tag.0);
+            let paused = request.filter(|it| it.handle == listed.request && !it.has_ended);
+            let (Some(request), Some(assigned)) = (paused, listed.report.timings.queued()) else {
+                continue;
+            };
+            let limit = request.submit.as_ref().and_then(|it| it.timeouts.paused);
+            let due = request.pauses.due(request.submitted + assigned, limit);
+            if due.is_some_and(|due| due <= now - self.origin) {
+                return Err(format!("its limit on pauses was missed: {listed}"));
             }
         }
         Ok(())

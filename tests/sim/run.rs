@@ -286,15 +286,14 @@ impl<'p> World<'p> {
 
     fn pause(&mut self, tag: u64) {
         if let Some(request) = self.model.requests.get_mut(&tag) {
-            request.paused = true;
-            request.was_paused = true;
+            request.pauses.begin(self.network.elapsed());
             self.engine.pause(self.network.now(), request.handle);
         }
     }
 
     fn resume(&mut self, tag: u64) {
         if let Some(request) = self.model.requests.get_mut(&tag) {
-            if std::mem::take(&mut request.paused) {
+            if request.pauses.end(self.network.elapsed()) {
                 request.resumed = self.network.elapsed();
             }
             self.engine.resume(self.network.now(), request.handle);

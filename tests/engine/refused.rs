@@ -112,6 +112,18 @@ fn a_request_that_is_at_fault_is_not_for_another_client() {
     }
 }
 
+/// Its ID would name another server there.
+#[test]
+fn a_request_that_names_its_server_is_not_for_another_client() {
+    let mut bench = buffering();
+    bench.engine.shutdown(bench.now, None);
+    let named = request().with_server(mio_fcgi::ServerId::new(0));
+    let refused = bench.engine.submit(bench.now, named, Tag(9));
+    let refused = refused.expect_err("it is shutting down");
+    let kept = refused.for_another_client().expect_err("it is named");
+    assert_eq!(kept.error, SubmitError::ShuttingDown);
+}
+
 /// A pushed body may have to wait for its length in the queue, which is full: the second stream must not be read first.
 #[test]
 fn no_stream_is_read_before_the_queue_has_room_for_a_body_to_be_buffered() {

@@ -47,6 +47,7 @@ impl Engine {
             if self.requests.queue().is_empty() {
                 self.retire_unused(now);
             }
+            self.clear_timers_if_idle();
             return;
         }
         self.probe_servers(now);

@@ -151,12 +151,11 @@ impl Engine {
 
     /// Clears the timers when no request and no connection is left.
     pub(super) fn clear_timers_if_idle(&mut self) {
-        // Checks go on.
-        if self.connections.is_empty()
-            && self.requests.is_empty()
-            && self.check_interval().is_none()
-        {
-            self.timers.clear();
+        if self.is_idle() {
+            match self.lifecycle.is_running() {
+                true => self.timers.clear(),
+                false => self.timers.clear_all(),
+            }
         }
     }
 

@@ -85,7 +85,7 @@ impl Timers {
     }
 
     /// Removes the entries of requests and connections: none of them is left. The pauses of servers continue, for
-    /// requests that come before they expire.
+    /// requests that come before they expire, and so do their checks.
     pub(super) fn clear(&mut self) {
         for entry in std::mem::take(&mut self.heap) {
             *self.place_mut(entry.owner) = NOWHERE;
@@ -93,6 +93,11 @@ impl Timers {
                 self.arm(entry.owner, entry.at);
             }
         }
+    }
+
+    /// Removes all entries: the client has shut down.
+    pub(super) fn clear_all(&mut self) {
+        *self = Self::default();
     }
 
     #[inline(always)]

@@ -218,6 +218,22 @@ fn no_interval_is_too_short_or_too_long() {
     }
 }
 
+#[test]
+fn no_check_and_no_deadline_is_left_after_a_shutdown_of_a_client_that_serves_nothing() {
+    for deadline in [None, Some(SECOND)] {
+        let mut bench = checked(2);
+        bench.advance(Duration::ZERO);
+        bench.feed(0, answer());
+        bench.feed(1, answer());
+        let deadline = deadline.map(|within| bench.now + within);
+        bench.command(|engine, now| engine.shutdown(now, deadline));
+        assert!(bench.engine.is_shut_down());
+        assert_eq!(bench.engine.timeout(bench.now), None);
+        bench.advance(20 * SECOND);
+        assert_eq!(bench.peers.len(), 2);
+    }
+}
+
 // --- the cap over all servers ---
 
 #[test]

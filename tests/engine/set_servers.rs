@@ -186,6 +186,27 @@ fn one_address_may_be_several_servers() {
 }
 
 #[test]
+fn of_several_servers_with_one_address_the_older_one_is_kept() {
+    let mut bench = Bench::new(servers(2, Multiplex::Off));
+    bench.servers = vec![Answer::Accept; 3];
+    set(&mut bench, vec![server(9001)]);
+    set(&mut bench, vec![server(9001), server(9001)]);
+    let sorted = |bench: &Bench| {
+        let mut ids = ids(bench);
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(
+        sorted(&bench),
+        [1, 2],
+        "the new one is in the place of server 0"
+    );
+    set(&mut bench, vec![server(9001)]);
+    assert_eq!(sorted(&bench), [1]);
+    bench.finish();
+}
+
+#[test]
 fn a_shared_connection_to_a_removed_server_takes_no_further_request() {
     let mut bench = bench(Multiplex::On { max: 8 }, 2);
     bench.submit(request());

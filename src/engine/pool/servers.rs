@@ -3,6 +3,7 @@
 //! Code inside the engine names a server by its slot. A removed server keeps its slot until its last connection is gone
 //! and a new server needs one. [`ServerId`] is the name for the embedder, and is never given to another server.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 
@@ -239,9 +240,9 @@ impl Servers {
     fn find(&self, list: &[crate::Server]) -> Vec<Option<usize>> {
         let mut by_address: HashMap<&Address, Vec<usize>> = HashMap::new();
         // Of two servers with one address, the first in the list keeps the one that is there, and then the older one.
-        let slots = self.slots.iter().enumerate().rev();
-        let (removed, present): (Vec<_>, Vec<_>) = slots.partition(|(_, it)| it.is_removed());
-        for (index, server) in removed.into_iter().chain(present) {
+        let mut slots: Vec<(usize, &Server)> = self.slots.iter().enumerate().collect();
+        slots.sort_unstable_by_key(|(_, it)| Reverse((it.is_removed(), it.id())));
+        for (index, server) in slots {
             let is_gone = server.is_removed() && server.lists().total() == 0;
             if !is_gone {
                 by_address.entry(server.address()).or_default().push(index);

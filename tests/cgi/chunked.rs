@@ -77,6 +77,15 @@ fn extensions_that_are_far_longer_than_the_content_are_refused() {
         let decoded = decode(long.as_bytes().chunks(len));
         assert_eq!(decoded, Err(ChunkedError::ExtensionsTooLong));
     }
+    // 4 extensions of 4,093 bytes, each with its semicolon, and 4 bytes of content: 16 more bytes are 16 KiB.
+    let four = format!("1;{}\r\na\r\n", "x".repeat(4092)).repeat(4);
+    for (len, expected) in [
+        (15, Ok((b"aaaa".to_vec(), Some(vec![])))),
+        (16, Err(ChunkedError::ExtensionsTooLong)),
+    ] {
+        let body = format!("{four}0;{}\r\n\r\n", "x".repeat(len));
+        assert_eq!(decode(body.as_bytes().chunks(1000)), expected, "{len}");
+    }
     // However long a body is, short extensions of its chunks are no offence.
     let chunk = format!("64;name=value\r\n{}\r\n", "a".repeat(100));
     let body = chunk.repeat(3000) + "0\r\n\r\n";

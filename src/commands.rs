@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::cgi::{PassOnError, PassedOn, RequestBody};
 use crate::config_error::ConfigError;
 use crate::engine::{Engine, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
@@ -69,6 +70,84 @@ pub trait Commands: Sealed {
     /// # Errors
     /// [`StdinError`]. After [`StdinError::TooShort`] the request fails.
     fn finish_stdin(&mut self, now: Instant, request: RequestHandle) -> Result<(), StdinError>;
+
+    /// Passes the body of an HTTP/1 request on as far as the application takes it, and ends it once it is complete.
+    /// Removes what was used from the front of the input: framing, and content that was taken.
+    ///
+    /// Call it when the client's bytes have come, at [`StdinReady`](crate::EventKind::StdinReady), and after `submit`, also
+    /// for a body without content. The request's body is [`RequestBody::to_pushed`].
+    ///
+    /// ```
+    /// # use std::time::Instant;
+    /// use mio_fcgi::cgi::{PassOnError, PassedOn, RequestBody};
+    /// use mio_fcgi::{Commands, RequestHandle};
+    /// # use mio_fcgi::{Config, Engine, Request, Tag};
+    ///
+    /// /// Passes on what was read from the client. Returns whether to read more of the body.
+    /// fn pass_on(
+    ///     fcgi: &mut impl Commands,
+    ///     now: Instant,
+    ///     request: RequestHandle,
+    ///     body: &mut RequestBody,
+    ///     unread: &mut Vec<u8>,
+    /// ) -> Result<bool, PassOnError> {
+    ///     let mut input = &unread[..];
+    ///     let passed = fcgi.pass_on(now, request, body, &mut input);
+    ///     let used = unread.len() - input.len();
+    ///     unread.drain(..used); // the rest waits for `StdinReady`, or is the next request
+    ///     if passed.is_err() {
+    ///         fcgi.abort(now, request); // it would wait for the rest
+    ///     }
+    ///     Ok(passed? == PassedOn::NeedsInput)
+    /// }
+    /// # let mut fcgi = Engine::new(Config::new("127.0.0.1:9000".parse()?))?;
+    /// # let now = Instant::now();
+    /// # let mut body = RequestBody::new(true, [(&b"Content-Length"[..], &b"3"[..])], 9)?;
+    /// # let request = fcgi.submit(now, Request::responder().with_body(body.to_pushed()), Tag(0))?;
+    /// # let mut unread = b"ab".to_vec();
+    /// # assert!(pass_on(&mut fcgi, now, request, &mut body, &mut unread)?);
+    /// # unread.extend_from_slice(b"cGET");
+    /// # assert!(!pass_on(&mut fcgi, now, request, &mut body, &mut unread)?);
+    /// # assert_eq!(unread, b"GET");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PassOnError`]. The request continues, unless the error is [`StdinError::TooShort`]: abort it.
+    fn pass_on(
+        &mut self,
+        now: Instant,
+        request: RequestHandle,
+        body: &mut RequestBody,
+        input: &mut &[u8],
+    ) -> Result<PassedOn, PassOnError> {
+        let gone = |error| match error {
+            StdinError::Gone => Ok(PassedOn::Gone),
+            error => Err(PassOnError::Stdin(error)),
+        };
+        while let Some(content) = body.peek(input)? {
+            let taken = match self.write_stdin(now, request, content) {
+                Ok(taken) => taken,
+                Err(error) => return gone(error),
+            };
+            body.consume(input, taken);
+            if taken < content.len() {
+                return Ok(PassedOn::Full);
+            }
+        }
+        if !body.is_complete() {
+            return Ok(PassedOn::NeedsInput);
+        }
+        if body.take_end() {
+            match self.finish_stdin(now, request) {
+                Ok(()) => {}
+                // The request was submitted without a body.
+                Err(StdinError::NotPushed) if body.is_empty() => {}
+                Err(error) => return gone(error),
+            }
+        }
+        Ok(PassedOn::Complete)
+    }
 
     /// Ends a request early. Its `End` follows. See [`Engine::abort`].
     fn abort(&mut self, now: Instant, request: RequestHandle);

@@ -1,8 +1,8 @@
 //! The HTTP status that a server answers an error of CGI with.
 
 use super::{
-    EnvError, ForbiddenReason, HeadError, Incomplete, InvalidTarget, RequestBodyError,
-    ResponseError,
+    EnvError, ForbiddenReason, HeadError, Incomplete, InvalidTarget, PassOnError, RequestBodyError,
+    Resolution, ResponseError,
 };
 
 impl EnvError {
@@ -42,6 +42,33 @@ impl RequestBodyError {
             | Self::TransferEncodingInHttp10
             | Self::Chunked(_)
             | Self::Truncated { .. } => 400,
+        }
+    }
+}
+
+impl PassOnError {
+    /// The HTTP status to answer with: that of the error inside, such as 413 for a body that is too long. Close the
+    /// connection after it.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        match self {
+            Self::Body(error) => error.http_status(),
+            Self::Stdin(error) => error.http_status(),
+        }
+    }
+}
+
+impl Resolution {
+    /// The HTTP status to answer with, if the target leads neither to a script nor to a file: 301 for a redirect, 404,
+    /// 403 or 400.
+    #[must_use]
+    pub const fn http_status(&self) -> Option<u16> {
+        match self {
+            Self::Script(_) | Self::StaticFile { .. } | Self::RemoteFile { .. } => None,
+            Self::Redirect { .. } => Some(301),
+            Self::NotFound => Some(404),
+            Self::Forbidden(why) => Some(why.http_status()),
+            Self::Invalid(why) => Some(why.http_status()),
         }
     }
 }

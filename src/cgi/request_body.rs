@@ -3,6 +3,7 @@
 use super::chunked::ChunkedDecoder;
 use super::request_body_error::RequestBodyError;
 use super::request_framing::Declared;
+use crate::request::Body;
 
 /// Finds the body of an HTTP/1 request in the bytes that a client sends: its length, its content, and its end.
 ///
@@ -37,42 +38,9 @@ use super::request_framing::Declared;
 ///
 /// # An application that takes a part
 ///
-/// [`write_stdin`](crate::Client::write_stdin) may take less than it is offered. [`peek`](Self::peek) shows the next
-/// content and leaves it in the input, and [`consume`](Self::consume) removes what was taken. So what is left of the
-/// input is always what the client sent: keep it, and continue with it at
-/// [`StdinReady`](crate::EventKind::StdinReady). Until then, do not read the client's socket.
-///
-/// ```
-/// # use std::time::Instant;
-/// use mio_fcgi::cgi::RequestBody;
-/// use mio_fcgi::{Client, RequestHandle};
-///
-/// /// Passes on what the application takes of the bytes that were read and not used yet.
-/// ///
-/// /// Call it after each read of the client's socket, and at `StdinReady`.
-/// fn pass_on(
-///     body: &mut RequestBody,
-///     unread: &mut Vec<u8>,
-///     fcgi: &mut Client,
-///     now: Instant,
-///     request: RequestHandle,
-/// ) -> Result<(), Box<dyn std::error::Error>> {
-///     let mut input = &unread[..];
-///     while let Some(content) = body.peek(&mut input)? {
-///         let taken = fcgi.write_stdin(now, request, content)?;
-///         body.consume(&mut input, taken);
-///         if taken < content.len() {
-///             break; // the application takes no more for now
-///         }
-///     }
-///     let used = unread.len() - input.len();
-///     unread.drain(..used);
-///     if body.is_complete() {
-///         fcgi.finish_stdin(now, request)?;
-///     }
-///     Ok(())
-/// }
-/// ```
+/// [`Commands::pass_on`](crate::Commands::pass_on) passes a body on as far as the application takes it. It is made of
+/// [`peek`](Self::peek), which shows the next content and leaves it in the input, and [`consume`](Self::consume), which
+/// removes what was taken. So what is left of the input is always what the client sent.
 ///
 /// # What is refused
 ///
@@ -91,6 +59,8 @@ pub struct RequestBody {
     /// The bytes of content that were consumed.
     received: u64,
     expects_continue: bool,
+    /// The application was told of the end.
+    has_passed_end: bool,
 }
 
 #[derive(Debug)]
@@ -132,15 +102,13 @@ impl RequestBody {
             max_len,
             received: 0,
             expects_continue: http11 && declared.expects_continue,
+            has_passed_end: false,
         })
     }
 
     /// The length of the content in bytes, if it is known from the head: 0 for a request without a body, `None` for a
     /// chunked body.
     ///
-    /// This is what [`Body::pushed`](crate::Body::pushed) takes. Without a length,
-    /// [`Config::unknown_length`](crate::Config::unknown_length) decides what becomes of the request: by default, `submit`
-    /// refuses it with a status of 411.
     #[must_use]
     pub fn len(&self) -> Option<u64> {
         match self.state {
@@ -153,6 +121,19 @@ impl RequestBody {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
+    }
+
+    /// The body to [submit](crate::Request::body) for [`Commands::pass_on`](crate::Commands::pass_on): none if it
+    /// [is empty](Self::is_empty), otherwise [`Body::pushed`] with its length.
+    ///
+    /// Without a length, [`Config::unknown_length`](crate::Config::unknown_length) decides what becomes of the request: by
+    /// default, `submit` refuses it with a status of 411.
+    #[must_use]
+    pub fn to_pushed(&self) -> Body {
+        match self.len() {
+            Some(0) => Body::empty(),
+            len => Body::pushed(len),
+        }
     }
 
     /// The `Content-Length` of the request, `None` if it has none. For
@@ -321,6 +302,11 @@ impl RequestBody {
             State::Counted { left } => left <= max_discarded && !self.expects_continue,
             State::Chunked(_) | State::Failed(_) => false,
         }
+    }
+
+    /// Whether the application has to be told of the end now. True once.
+    pub(crate) fn take_end(&mut self) -> bool {
+        self.is_complete() && !std::mem::replace(&mut self.has_passed_end, true)
     }
 
     fn fail<T>(&mut self, error: RequestBodyError) -> Result<T, RequestBodyError> {

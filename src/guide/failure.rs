@@ -159,7 +159,8 @@
 //! # Refused bytes of a body
 //!
 //! A [`StdinError`] from [`write_stdin`](crate::Client::write_stdin) or [`finish_stdin`](crate::Client::finish_stdin)
-//! means that nothing of that call was taken.
+//! means that nothing of that call was taken. [`Commands::pass_on`](crate::Commands::pass_on) tells `Gone` from the rest,
+//! after which the request goes on.
 //!
 //! | error | answer | what to do |
 //! |-------|--------|------------|

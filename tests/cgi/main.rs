@@ -10,6 +10,7 @@ mod http_clients;
 mod http_servers;
 mod links;
 mod names;
+mod pass_on;
 mod pieces;
 mod reply;
 mod reply_calls;

@@ -2,7 +2,7 @@
 //! that is too long.
 //!
 //! ```text
-//! testkit   blocking -> net -> engine -> words -> wire        cgi -> words; commands -> net; guide: prose
+//! testkit   blocking -> net -> engine -> words -> wire        cgi -> words; commands -> net, cgi; guide: prose
 //!      \________________________/
 //!
 //! words: address, config, config_error, error, event, limits, params, report, request, retry,
@@ -84,7 +84,7 @@ const LAYERS: [Layer; 9] = [
     Layer {
         // What the engine and the driver share.
         modules: COMMANDS,
-        below: &[WIRE, WORDS, ENGINE, NET],
+        below: &[WIRE, WORDS, CGI, ENGINE, NET],
         crates: &[],
         allowed: &[],
     },

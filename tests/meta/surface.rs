@@ -5,9 +5,9 @@ use std::hash::Hash;
 
 use mio_fcgi::cgi::{
     self, BodyPart, ChunkedDecoder, ChunkedError, Collector, Completeness, Decoded, EnvError,
-    FieldRules, Head, HeadError, HeadParser, HeadRules, Incomplete, Interim, Reply, ReplyHead,
-    ReplyTo, RequestBody, RequestBodyError, Resolution, Response, ResponseError, ResponseLimits,
-    Script, ScriptMap, Verdict,
+    FieldRules, Head, HeadError, HeadParser, HeadRules, Incomplete, Interim, PassOnError, PassedOn,
+    Reply, ReplyHead, ReplyTo, RequestBody, RequestBodyError, Resolution, Response, ResponseError,
+    ResponseLimits, Script, ScriptMap, Verdict,
 };
 use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, RecordType, Role};
 use mio_fcgi::{
@@ -49,7 +49,7 @@ fn errors_are_errors_that_can_be_cloned_and_compared() {
     fn is_error<T: std::error::Error + Clone + Eq + Send + Sync + 'static>() {}
     each!(is_error: AddressError, ConfigError, GetValuesError, SubmitError, StdinError, Failure, RequestError);
     each!(is_error: ConnectError, ConnectionLostReason, ProtocolError, BodyError, DecodeError, EncodeError);
-    each!(is_error: ChunkedError, EnvError, HeadError, RequestBodyError, ResponseError, Incomplete);
+    each!(is_error: ChunkedError, EnvError, HeadError, PassOnError, RequestBodyError, ResponseError, Incomplete);
     // Holds an `io::Error`, which can be neither.
     fn is_plain_error<T: std::error::Error + Send + Sync + 'static>() {}
     each!(is_plain_error: blocking::CallError);
@@ -59,7 +59,7 @@ fn errors_are_errors_that_can_be_cloned_and_compared() {
 fn names_and_kinds_are_copied_compared_and_hashed() {
     fn is_key<T: Copy + Eq + Hash + Debug>() {}
     each!(is_key: Tag, ServerId, RequestHandle, ConnectionHandle, TimeoutKind, Delivery, Phase, CloseReason);
-    each!(is_key: Retry, Role, RecordType, Completeness, cgi::ForbiddenReason, cgi::InvalidTarget);
+    each!(is_key: Retry, Role, RecordType, Completeness, PassedOn, cgi::ForbiddenReason, cgi::InvalidTarget);
     each!(is_key: RequestState, ConnectionState);
     fn is_ordered<T: Ord>() {}
     each!(is_ordered: Tag, ServerId, RequestHandle, ConnectionHandle, Retry, Delivery, Phase);

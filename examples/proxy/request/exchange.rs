@@ -16,7 +16,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::cgi::{ReplyTo, RequestBodyError, Verdict};
+use mio_fcgi::cgi::{PassOnError, ReplyTo, Verdict};
 use mio_fcgi::{Outcome, Request, RequestHandle, Tag};
 
 use super::error_page;
@@ -163,11 +163,11 @@ impl Exchange {
         &mut self,
         cx: &mut Context,
         socket: &mut Socket,
-        error: RequestBodyError,
+        error: PassOnError,
     ) {
-        let why = match error {
-            RequestBodyError::TooLarge { .. } => "the body is too long".to_owned(),
-            error => error.to_string(),
+        let why = match error.http_status() {
+            413 => "the body is too long".to_owned(),
+            _ => error.to_string(),
         };
         self.fail(cx, socket, error.http_status(), &why);
     }

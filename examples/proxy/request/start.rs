@@ -38,7 +38,7 @@ pub(crate) fn start(
         // Until an application is asked: the unread rest decides whether the connection can be kept.
         Ok(body) => *exchange.upload() = Upload::unwanted(body),
         Err(error) => {
-            exchange.refuse_body(cx, socket, error);
+            exchange.refuse_body(cx, socket, error.into());
             return 0;
         }
     }

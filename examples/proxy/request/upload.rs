@@ -2,8 +2,8 @@
 
 use std::io;
 
-use mio_fcgi::cgi::{RequestBody, RequestBodyError};
-use mio_fcgi::{Request, RequestHandle};
+use mio_fcgi::cgi::{PassOnError, PassedOn, RequestBody, RequestBodyError};
+use mio_fcgi::{Commands, Request, RequestHandle};
 
 use super::net::spool::Spool;
 use super::site::context::Context;
@@ -46,7 +46,7 @@ pub(crate) struct Taken {
 /// Why using a body failed.
 #[derive(Debug)]
 pub(crate) enum NotTaken {
-    Refused(RequestBodyError),
+    Refused(PassOnError),
     /// The body could not be stored.
     NotKept(io::Error),
 }
@@ -210,28 +210,23 @@ fn push(
     request: RequestHandle,
     body: &mut RequestBody,
     input: &mut &[u8],
-) -> Result<Target, RequestBodyError> {
+) -> Result<Target, PassOnError> {
     let now = cx.now();
-    while let Some(content) = body.peek(input)? {
-        let Ok(taken) = cx.fcgi().write_stdin(now, request, content) else {
-            // The request has ended. Its `End` event follows.
-            return Ok(Target::Nowhere);
-        };
-        body.consume(input, taken);
-        if taken < content.len() {
-            return Ok(Target::Application { is_full: true });
-        }
-    }
-    if !body.is_complete() {
-        return Ok(Target::Application { is_full: false });
-    }
-    // All bytes were taken, so this cannot fail.
-    let _ = cx.fcgi().finish_stdin(now, request);
-    Ok(Target::Nowhere)
+    Ok(match cx.fcgi().pass_on(now, request, body, input)? {
+        PassedOn::NeedsInput => Target::Application { is_full: false },
+        PassedOn::Full => Target::Application { is_full: true },
+        _ => Target::Nowhere, // the whole body was passed on, or the request has ended
+    })
 }
 
 impl From<RequestBodyError> for NotTaken {
     fn from(error: RequestBodyError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<PassOnError> for NotTaken {
+    fn from(error: PassOnError) -> Self {
         Self::Refused(error)
     }
 }

@@ -27,9 +27,12 @@ use crate::params::Params;
 /// | `CONTENT_LENGTH` | [`content_length`](Self::content_length), never the client's field |
 /// | `CONTENT_TYPE`, `HTTP_*` | the fields, as far as [`FieldRules`] pass them |
 ///
-/// Not written: `AUTH_TYPE`, `REMOTE_USER`, `REMOTE_IDENT` and `REMOTE_HOST`. `REMOTE_ADDR`, which applications rely
-/// on, is not written if [`remote`](Self::remote) is not set, as for clients of a Unix socket. Push these where they
-/// are needed.
+/// Set what is known of the connection: without [`remote`](Self::remote), neither `REMOTE_ADDR`, which applications rely
+/// on, nor `REMOTE_PORT` is written. Without [`server`](Self::server), `SERVER_PORT` is 80, or 443 with
+/// [`https`](Self::https), whatever the listener's port is, and `SERVER_ADDR` is not written.
+///
+/// Not written: `AUTH_TYPE`, `REMOTE_USER`, `REMOTE_IDENT` and `REMOTE_HOST`; for clients of a Unix socket `REMOTE_ADDR`.
+/// Push these where they are needed.
 ///
 /// ```
 /// use mio_fcgi::Params;
@@ -66,11 +69,11 @@ pub struct Env<'a, F> {
     pub rules: FieldRules,
     /// The script for the target.
     pub script: &'a Script,
-    /// Whether the client's connection uses TLS.
+    /// Whether the client's connection uses TLS. Default: false, which applications take for an insecure connection.
     pub https: bool,
-    /// The listener's address; `None` for a Unix socket.
+    /// The address that the client has connected to; `None` for a Unix socket. Default: `None`, and so the scheme's port.
     pub server: Option<SocketAddr>,
-    /// The client's address.
+    /// The client's address. Default: `None`, and so no `REMOTE_ADDR`.
     pub remote: Option<SocketAddr>,
     /// The name of the server. It replaces the client's `Host` as `SERVER_NAME`.
     pub server_name: Option<&'a [u8]>,

@@ -36,9 +36,7 @@
 //!             Script::new(map.root(), "/index.php", "")
 //!         }
 //!         Resolution::StaticFile { .. } => return Err(200), // to be read and sent
-//!         Resolution::Redirect { .. } => return Err(301),
-//!         Resolution::Forbidden(_) => return Err(403),
-//!         _ => return Err(400),
+//!         other => return Err(other.http_status().unwrap_or(404)), // a redirect has a location
 //!     };
 //!     let mut request = Request::responder();
 //!     let fields = asked.fields.iter().copied();

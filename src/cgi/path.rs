@@ -63,13 +63,13 @@ pub(super) fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// The target with a slash after its path, encoded again so that it cannot lead to another host.
-pub(super) fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
-    let mut location = Vec::new();
+pub(super) fn location(path: &[u8], query: &[u8]) -> String {
+    let mut location = String::new();
     for byte in path {
         let is_plain = byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(byte);
         push_encoded(&mut location, *byte, is_plain);
     }
-    location.push(b'/');
+    location.push('/');
     for byte in query {
         // The query arrived encoded. A byte that was not encoded would end the field.
         push_encoded(&mut location, *byte, byte.is_ascii_graphic());
@@ -77,14 +77,15 @@ pub(super) fn location(path: &[u8], query: &[u8]) -> Vec<u8> {
     location
 }
 
-fn push_encoded(out: &mut Vec<u8>, byte: u8, is_plain: bool) {
+/// A plain byte is one of ASCII.
+fn push_encoded(out: &mut String, byte: u8, is_plain: bool) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     if is_plain {
-        out.push(byte);
+        out.push(byte.into());
     } else {
         let digits = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
-        out.push(b'%');
-        out.extend_from_slice(&digits);
+        out.push('%');
+        out.extend(digits.map(char::from));
     }
 }
 

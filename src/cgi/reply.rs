@@ -4,7 +4,7 @@ use super::head_parser::HeadParser;
 use super::reply_framing::is_chunked;
 use super::reply_head::{ReplyHead, write_interim, write_own};
 use super::reply_progress::{BodyPart, Progress, State};
-use super::{HeadError, HeadRules, ResponseError};
+use super::{HeadError, HeadRules, ResponseError, wants_keep_alive};
 use crate::event::{Event, EventKind, Outcome};
 use crate::settings::settings;
 
@@ -351,6 +351,27 @@ impl ReplyTo {
             http11: true,
             keep_alive: true,
         }
+    }
+
+    /// What the head of a request says: its method, whether its version is HTTP/1.1, and its fields, see
+    /// [`wants_keep_alive`](super::wants_keep_alive).
+    ///
+    /// ```
+    /// use mio_fcgi::cgi::ReplyTo;
+    ///
+    /// let to = ReplyTo::of("HEAD", true, [(&b"Connection"[..], &b"close"[..])]);
+    /// assert_eq!(to, ReplyTo::new().with_method("HEAD").with_keep_alive(false));
+    /// ```
+    #[must_use]
+    pub fn of<'f>(
+        method: impl AsRef<[u8]>,
+        http11: bool,
+        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+    ) -> Self {
+        Self::new()
+            .with_method(method)
+            .with_http11(http11)
+            .with_keep_alive(wants_keep_alive(http11, fields))
     }
 
     /// Sets [`head_only`](Self::head_only) by the method.

@@ -282,7 +282,7 @@ impl ScriptMap {
     }
 }
 
-/// The result of [`ScriptMap::resolve`].
+/// The result of [`ScriptMap::resolve`]. What is neither a script nor a file has an [`http_status`](Self::http_status).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resolution {
@@ -301,8 +301,8 @@ pub enum Resolution {
     },
     /// A directory, but the target lacks the slash at its end: a server answers 301.
     Redirect {
-        /// The new location: path and query, encoded, beginning with one slash.
-        location: Vec<u8>,
+        /// The new location, a value of the field `Location`: path and query, encoded, beginning with one slash.
+        location: String,
     },
     /// The file does not exist: 404. The application was not asked.
     NotFound,

@@ -85,7 +85,7 @@
 //! ```
 //!
 //! Every error that ends or refuses a request has such an `http_status`: the errors in the tables below,
-//! [`cgi::EnvError`](crate::cgi::EnvError), the refusals of [`cgi::ScriptMap`](crate::cgi::ScriptMap), and
+//! [`cgi::EnvError`](crate::cgi::EnvError), what [`cgi::ScriptMap`](crate::cgi::ScriptMap) finds no file for, and
 //! [`blocking::CallError`](crate::blocking::CallError). The example `proxy` answers with it. The example `get` turns
 //! the same errors into exit statuses.
 //!

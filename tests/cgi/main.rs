@@ -18,5 +18,6 @@ mod reply_parsers;
 mod request_body;
 mod request_body_calls;
 mod request_parsers;
+mod resolution;
 mod response;
 mod script;

@@ -202,3 +202,14 @@ fn each_event_goes_where_it_belongs() {
         "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
     );
 }
+
+#[test]
+fn what_a_reply_depends_on_is_in_the_head_of_its_request() {
+    let close = [(&b"Connection"[..], &b"close"[..])];
+    let get = ReplyTo::of("GET", true, []);
+    assert_eq!(get, ReplyTo::new());
+    assert_eq!(ReplyTo::of(b"HEAD", true, []), get.with_head_only(true));
+    assert_eq!(ReplyTo::of("GET", true, close), get.with_keep_alive(false));
+    let old = get.with_http11(false).with_keep_alive(false);
+    assert_eq!(ReplyTo::of("GET", false, []), old);
+}

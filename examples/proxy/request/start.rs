@@ -75,15 +75,15 @@ fn redirect(
     cx: &mut Context,
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
-    mut location: Vec<u8>,
+    mut location: String,
 ) {
     if let Some((_, query)) = head.target.split_once('?') {
-        location.push(b'?');
-        location.extend_from_slice(query.as_bytes());
+        location.push('?');
+        location.push_str(query);
     }
     let (content_type, text) = (TEXT, "");
     let body = OwnBody::Text { content_type, text };
-    exchange.answer(cx, socket, 301, &[(b"Location", &location)], body);
+    exchange.answer(cx, socket, 301, &[(b"Location", location.as_bytes())], body);
 }
 
 /// Builds a FastCGI request and submits it, unless its body has to be collected first.

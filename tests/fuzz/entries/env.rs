@@ -150,15 +150,16 @@ fn local(target: &[u8]) -> Option<Script> {
         Resolution::Script(script) => (to_path(&script.filename), Some(script)),
         Resolution::StaticFile { path } => (path, None),
         Resolution::Redirect { location } => {
+            let location = location.as_bytes();
             let (path, query) = match location.iter().position(|byte| *byte == b'?') {
                 Some(at) => location.split_at(at),
-                None => (&location[..], &[][..]),
+                None => (location, &[][..]),
             };
             assert!(path.starts_with(b"/") && !path.starts_with(b"//"));
             assert!(path.ends_with(b"/") && path.iter().all(u8::is_ascii_graphic));
             let breaks = query.iter().any(|it| it.is_ascii_control());
             assert!(!breaks, "{query:?} would split a response");
-            assert_eq!(path_of(&location), path_of(target));
+            assert_eq!(path_of(location), path_of(target));
             return None;
         }
         _ => return None,

@@ -111,6 +111,7 @@ mod collector;
 mod env;
 mod env_error;
 mod fields;
+mod files;
 mod head;
 mod head_parser;
 mod http_status;
@@ -127,6 +128,7 @@ mod request_body_error;
 mod request_framing;
 mod response;
 mod script;
+mod source;
 mod writer;
 
 pub use chunked::{ChunkedDecoder, ChunkedError, Decoded};

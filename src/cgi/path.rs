@@ -62,6 +62,12 @@ pub(super) fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
         .chain(std::iter::once(path.len()))
 }
 
+/// The part of a path after its last slash.
+pub(super) fn last_segment(path: &[u8]) -> &[u8] {
+    let slash = path.iter().rposition(|byte| *byte == b'/');
+    &path[slash.map_or(0, |at| at + 1)..]
+}
+
 /// The target with a slash after its path, encoded again so that it cannot lead to another host.
 pub(super) fn location(path: &[u8], query: &[u8]) -> String {
     let mut location = String::new();

@@ -9,8 +9,11 @@ pub enum ForbiddenReason {
     /// The path leads out of the document root, or a symbolic link does, and not into a directory that
     /// [`with_links_into`](super::ScriptMap::with_links_into) named.
     OutsideRoot,
-    /// A name in the path begins with a dot.
+    /// A name in the path begins with a dot, or a symbolic link leads to such a name.
     DotFile,
+    /// The file, or the one that a symbolic link leads to, holds the source of a script by its name:
+    /// [`hide_sources`](super::ScriptMap::hide_sources).
+    Source,
     /// The target is a directory without an index.
     NoIndex,
 }
@@ -32,6 +35,7 @@ impl fmt::Display for ForbiddenReason {
         f.write_str(match self {
             Self::OutsideRoot => "the path leads out of the document root",
             Self::DotFile => "a name in the path begins with a dot",
+            Self::Source => "the file holds the source of a script",
             Self::NoIndex => "the directory has no index",
         })
     }

@@ -1,13 +1,15 @@
-//! From the target of a request to its script. Only this file of the module accesses the file system.
+//! From the target of a request to its script.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use super::files::{Files, Found};
 use super::path::{
-    begins_with_dot, has_extension, has_other_names_on_windows, hides_extension, location,
-    normalized, segment_ends,
+    begins_with_dot, has_extension, has_other_names_on_windows, hides_extension, last_segment,
+    location, normalized, segment_ends,
 };
 use super::refusal::{ForbiddenReason, InvalidTarget, Refusal};
+use super::source::is_source;
 
 /// A script, and the rest of the path after it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,10 +51,15 @@ impl Script {
 /// it. Nothing is found under a name that some file systems take for a script's name, such as `x.ph` and `p` with a
 /// zero-width code point between them on HFS+.
 ///
-/// [`ScriptMap::local`] accesses the file system: one `metadata` for each segment that could be a script or else for
-/// the path, one for each index tried, and one `canonicalize` (a system call per segment) for the file found. These
-/// calls block; on a slow file system, make them on a thread of their own. Files may change between these calls and the
-/// moment when the application opens the script. This is no sandbox against users who can write below the root.
+/// [`ScriptMap::local`] accesses the file system: one system call for each segment of a path, and some more for a path
+/// that leads over a symbolic link. It looks at each path that could be a script, or else at the whole path, and at each
+/// index. These calls block; on a slow file system, make them on a thread of their own. Files may change between these
+/// calls and the moment when the application opens the script. This is no sandbox against users who can write below the
+/// root.
+///
+/// A symbolic link may lead to another place below the root, and [as allowed](Self::with_links_into) out of it. A path
+/// out of the root is [forbidden](ForbiddenReason::OutsideRoot) whether or not something is there. A link does not make
+/// a hidden file or the source of a script available under another name.
 ///
 /// [`ScriptMap::remote`] maps names only, for an application with a file system of its own. A path that is not a script
 /// by its name is a [`RemoteFile`](Resolution::RemoteFile), whether or not the file exists. In a remote map,
@@ -71,16 +78,17 @@ impl Script {
 #[non_exhaustive]
 pub struct ScriptMap {
     root: PathBuf,
-    /// The root as it was without symbolic links when the map was made; `None` for a remote map.
-    canonical_root: Option<PathBuf>,
-    /// Where links may lead to beside the root, without symbolic links.
-    link_targets: Vec<PathBuf>,
+    /// `None` for a remote map.
+    files: Option<Files>,
     /// The end of a script's name, including its dot. If it is empty, every file is a script. Default: `.php`.
     pub extension: String,
     /// The names tried in a directory, in this order. A name that ends in the extension is run. Default: `index.php`.
     pub index: Vec<String>,
     /// Refuses files and directories whose name begins with a dot, except `.well-known` (RFC 8615). Default: true.
     pub hide_dot_files: bool,
+    /// Refuses files that hold the source of scripts by their name: copies of scripts, such as `x.php.bak` or `x.php~`,
+    /// and for PHP also `.phtml`, `.pht`, `.phps`, `.php5` and the like, and `.inc`. Default: true.
+    pub hide_sources: bool,
 }
 
 impl ScriptMap {
@@ -92,7 +100,7 @@ impl ScriptMap {
         // Removes the separators at the end, whichever the system uses.
         let root: PathBuf = std::path::absolute(root)?.components().collect();
         Ok(Self {
-            canonical_root: Some(directory(&root)?),
+            files: Some(Files::new(&root)?),
             ..Self::remote(root)
         })
     }
@@ -101,11 +109,11 @@ impl ScriptMap {
     pub fn remote(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
-            canonical_root: None,
-            link_targets: Vec::new(),
+            files: None,
             extension: ".php".to_owned(),
             index: vec!["index.php".to_owned()],
             hide_dot_files: true,
+            hide_sources: true,
         }
     }
 
@@ -137,6 +145,13 @@ impl ScriptMap {
         self
     }
 
+    /// Sets [`hide_sources`](Self::hide_sources); for chains.
+    #[must_use]
+    pub fn with_hide_sources(mut self, hide_sources: bool) -> Self {
+        self.hide_sources = hide_sources;
+        self
+    }
+
     /// Lets symbolic links below the root lead into the directory `target` as well. All files below `target` can then be
     /// had through such links. Each call adds a directory.
     ///
@@ -146,7 +161,12 @@ impl ScriptMap {
     /// # Errors
     /// When `target` cannot be found or is no directory.
     pub fn with_links_into(mut self, target: impl AsRef<Path>) -> io::Result<Self> {
-        self.link_targets.push(directory(target.as_ref())?);
+        let target = target.as_ref();
+        match &mut self.files {
+            Some(files) => files.allow_links_into(target)?,
+            // A remote map has no links. Its directories are checked alike.
+            None => drop(Files::new(target)?),
+        }
         Ok(self)
     }
 
@@ -169,10 +189,11 @@ impl ScriptMap {
             if self.is_hidden(&path[..end]) {
                 return Resolution::Forbidden(ForbiddenReason::DotFile);
             }
-            match self.kind(&path[..end]) {
-                Kind::File => return self.script(&path[..end], &path[end..]),
-                Kind::Directory => {}
-                Kind::Absent => return Resolution::NotFound,
+            match self.look(&path[..end]) {
+                Found::File { .. } => return self.script(&path[..end], &path[end..]),
+                Found::Directory => {}
+                Found::Absent => return Resolution::NotFound,
+                Found::Refused(reason) => return Resolution::Forbidden(reason),
             }
         }
         self.resolve_plain(&path, query)
@@ -185,63 +206,53 @@ impl ScriptMap {
             return Resolution::Forbidden(ForbiddenReason::DotFile);
         }
         let is_directory = path.ends_with(b"/");
-        // The path keeps its slash at the end, with which no file is found. In a remote map, the slash marks a
-        // directory.
-        match self.kind(path) {
-            Kind::Absent => Resolution::NotFound,
-            Kind::Directory | Kind::File if is_directory => self.resolve_index(path),
-            Kind::Directory => match self.refusal(path) {
-                Some(refusal) => refusal,
-                None => Resolution::Redirect {
-                    location: location(path, query),
-                },
+        // In a remote map, the slash at the end marks a directory.
+        match self.look(path) {
+            Found::Absent => Resolution::NotFound,
+            Found::Refused(reason) => Resolution::Forbidden(reason),
+            Found::Directory if !is_directory => Resolution::Redirect {
+                location: location(path, query),
             },
-            Kind::File => self.static_file(path),
+            Found::File { target } if !is_directory => self.static_file(path, target.as_deref()),
+            Found::File { .. } if self.files.is_some() => Resolution::NotFound,
+            Found::Directory | Found::File { .. } => self.resolve_index(path),
         }
     }
 
     fn resolve_index(&self, directory: &[u8]) -> Resolution {
-        if let Some(refusal) = self.refusal(directory) {
-            return refusal;
-        }
         for index in &self.index {
             let path = [directory, index.as_bytes()].concat();
-            match self.kind(&path) {
-                Kind::File if self.is_script(&path) => return self.script(&path, &[]),
-                Kind::File => return self.static_file(&path),
-                Kind::Directory | Kind::Absent => {}
+            match self.look(&path) {
+                Found::File { .. } if self.is_script(&path) => return self.script(&path, &[]),
+                Found::File { target } => return self.static_file(&path, target.as_deref()),
+                Found::Refused(reason) => return Resolution::Forbidden(reason),
+                Found::Directory | Found::Absent => {}
             }
         }
         Resolution::Forbidden(ForbiddenReason::NoIndex)
     }
 
     fn script(&self, name: &[u8], path_info: &[u8]) -> Resolution {
-        if let Some(refusal) = self.refusal(name) {
-            return refusal;
-        }
         Resolution::Script(Script::new(self.root(), name, path_info))
     }
 
-    fn static_file(&self, path: &[u8]) -> Resolution {
-        match (self.refusal(path), self.file(path)) {
-            (Some(refusal), _) => refusal,
-            (None, Some(path)) if self.canonical_root.is_none() => Resolution::RemoteFile { path },
-            (None, Some(path)) => Resolution::StaticFile { path },
-            (None, None) => Resolution::NotFound,
-        }
-    }
-
-    /// Why a file or directory that exists is refused.
-    fn refusal(&self, path: &[u8]) -> Option<Resolution> {
-        let canonical_root = self.canonical_root.as_ref()?;
-        let Some(Ok(canonical)) = self.file(path).map(|file| file.canonicalize()) else {
-            return Some(Resolution::NotFound);
+    /// A file that is no script. `target` is where links lead to.
+    fn static_file(&self, path: &[u8], target: Option<&Path>) -> Resolution {
+        let Some(file) = self.file(path) else {
+            return Resolution::NotFound;
         };
-        let mut inside = std::iter::once(canonical_root).chain(&self.link_targets);
-        // The root itself may be a link that was changed since then, as some deployments do.
-        let inside = inside.any(|directory| canonical.starts_with(directory))
-            || matches!(self.root.canonicalize(), Ok(root) if canonical.starts_with(&root));
-        (!inside).then_some(Resolution::Forbidden(ForbiddenReason::OutsideRoot))
+        if self.files.is_none() {
+            return Resolution::RemoteFile { path: file };
+        }
+        let target = target.and_then(Path::file_name);
+        let is_source = |name| is_source(name, &self.extension);
+        if self.hide_sources
+            && (is_source(last_segment(path))
+                || target.is_some_and(|name| is_source(name.as_encoded_bytes())))
+        {
+            return Resolution::Forbidden(ForbiddenReason::Source);
+        }
+        Resolution::StaticFile { path: file }
     }
 
     fn is_hidden(&self, path: &[u8]) -> bool {
@@ -250,35 +261,34 @@ impl ScriptMap {
     }
 
     fn is_script(&self, name: &[u8]) -> bool {
-        let slash = name.iter().rposition(|byte| *byte == b'/');
-        let segment = &name[slash.map_or(0, |at| at + 1)..];
+        let segment = last_segment(name);
         // With an empty extension every segment is a script's name. After the last slash there is no segment.
         !segment.is_empty() && has_extension(segment, &self.extension)
     }
 
-    fn kind(&self, path: &[u8]) -> Kind {
-        if self.canonical_root.is_none() {
-            return Kind::File;
-        }
-        let metadata = self.file(path).map(std::fs::metadata);
-        match metadata {
-            Some(Ok(metadata)) if metadata.is_file() => Kind::File,
-            Some(Ok(metadata)) if metadata.is_dir() => Kind::Directory,
-            // Also sockets and devices, and files whose metadata may not be read.
-            _ => Kind::Absent,
+    fn look(&self, path: &[u8]) -> Found {
+        let Some(files) = &self.files else {
+            return Found::File { target: None };
+        };
+        match self.relative(path) {
+            Some(relative) => files.look(&self.root, relative, self.hide_dot_files),
+            None => Found::Absent,
         }
     }
 
     /// The file of a path, if the path can name one on this system.
     fn file(&self, path: &[u8]) -> Option<PathBuf> {
-        let relative = path.strip_prefix(b"/").unwrap_or(path);
-        let relative = to_path(relative)?;
-        let plain = relative
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_)))
+        self.relative(path).map(|relative| self.root.join(relative))
+    }
+
+    /// The path below the root, if it can name a file on this system.
+    fn relative<'p>(&self, path: &'p [u8]) -> Option<&'p Path> {
+        let relative = to_path(path.strip_prefix(b"/").unwrap_or(path))?;
+        let mut parts = relative.components();
+        let plain = parts.all(|part| matches!(part, Component::Normal(_)))
             && !(cfg!(windows) && has_other_names_on_windows(path))
             && (self.extension.is_empty() || !hides_extension(path, &self.extension));
-        plain.then(|| self.root.join(relative))
+        plain.then_some(relative)
     }
 }
 
@@ -323,22 +333,6 @@ pub(super) fn without_slash(root: &[u8]) -> &[u8] {
 /// The part of a root that a path, which begins with a slash, is appended to.
 pub(super) fn base(root: &[u8]) -> &[u8] {
     root.strip_suffix(b"/").unwrap_or(root)
-}
-
-/// The path of a directory without symbolic links.
-fn directory(path: &Path) -> io::Result<PathBuf> {
-    let canonical = path.canonicalize()?;
-    if canonical.is_dir() {
-        Ok(canonical)
-    } else {
-        Err(io::ErrorKind::NotADirectory.into())
-    }
-}
-
-enum Kind {
-    File,
-    Directory,
-    Absent,
 }
 
 #[cfg(unix)]

@@ -21,3 +21,4 @@ mod request_parsers;
 mod resolution;
 mod response;
 mod script;
+mod sources;

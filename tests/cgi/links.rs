@@ -186,3 +186,23 @@ fn a_link_is_no_other_name_for_a_hidden_file_or_for_a_source() -> io::Result<()>
     assert_eq!(open.resolve(b"/x.txt"), source);
     Ok(())
 }
+
+#[test]
+fn links_inside_a_root_that_was_changed_lead_inside() -> io::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = |name: &str| directory.path().join(name);
+    for release in ["one", "two"] {
+        fs::create_dir_all(path(release).join("sub"))?;
+        fs::write(path(release).join("sub/a.php"), "")?;
+        symlink(path(release).join("sub"), path(release).join("in"))?;
+    }
+    symlink("one", path("current"))?;
+    let map = ScriptMap::local(path("current"))?;
+    for release in ["one", "two"] {
+        fs::remove_file(path("current"))?;
+        symlink(release, path("current"))?;
+        let found = map.resolve(b"/in/a.php");
+        assert!(matches!(found, Resolution::Script(_)), "{found:?}");
+    }
+    Ok(())
+}

@@ -78,7 +78,11 @@ impl ForbiddenReason {
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         match self {
-            Self::OutsideRoot | Self::DotFile | Self::Source | Self::NoIndex => 403,
+            Self::OutsideRoot
+            | Self::DotFile
+            | Self::AbsentDotFile
+            | Self::Source
+            | Self::NoIndex => 403,
         }
     }
 }

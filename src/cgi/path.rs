@@ -10,9 +10,6 @@ pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
         return Err(Refusal::Invalid(InvalidTarget::NoSlash));
     }
     let decoded = decoded(raw).ok_or(Refusal::Invalid(InvalidTarget::Encoding))?;
-    if breaks_lines(&decoded).is_some() {
-        return Err(Refusal::Invalid(InvalidTarget::Control));
-    }
     let mut path = Vec::with_capacity(decoded.len());
     let mut is_directory = false;
     for segment in decoded.split(|byte| *byte == b'/') {
@@ -32,7 +29,11 @@ pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
     if is_directory {
         path.push(b'/');
     }
-    Ok(path)
+    // Last: whatever else a path holds, that it leads out of the root counts first.
+    match breaks_lines(&decoded) {
+        None => Ok(path),
+        Some(_) => Err(Refusal::Invalid(InvalidTarget::Control)),
+    }
 }
 
 fn decoded(raw: &[u8]) -> Option<Vec<u8>> {
@@ -95,16 +96,43 @@ fn push_encoded(out: &mut String, byte: u8, is_plain: bool) {
     }
 }
 
-/// Whether Windows would find another file by this path. There, `c:x` and `a\b` are paths; `x.php.` and `x.php ` mean
-/// `x.php`, whose source would be sent; `ENV~1` means `.env`.
+/// Whether Windows would find another file by this path, or a device. There, `c:x` and `a\b` are paths; `x.php.` and
+/// `x.php ` mean `x.php`, whose source would be sent; `ENV~1` means `.env`; some functions take `<`, `>` and `"` for
+/// wildcards.
 pub(super) fn has_other_names_on_windows(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|segment| {
         matches!(segment.last(), Some(b'.' | b' '))
-            || segment.iter().any(|byte| matches!(byte, b'\\' | b':'))
+            || segment
+                .iter()
+                .any(|byte| b"\\:<>\"|?*".contains(byte) || byte.is_ascii_control())
             || segment
                 .windows(2)
                 .any(|pair| pair[0] == b'~' && pair[1].is_ascii_digit())
+            || is_device_on_windows(segment)
     })
+}
+
+/// Whether Windows takes a name for that of a device, whatever directory and extension it has.
+fn is_device_on_windows(name: &[u8]) -> bool {
+    let stem = name.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let stem = stem.trim_ascii_end();
+    let devices = ["con", "prn", "aux", "nul", "conin$", "conout$"];
+    let is_numbered = match stem.split_first_chunk::<3>() {
+        Some((kind, number)) => {
+            let kinds: [&[u8]; 2] = [b"com", b"lpt"];
+            // Superscript digits count, too.
+            kinds.iter().any(|it| it.eq_ignore_ascii_case(kind))
+                && (matches!(number, [b'0'..=b'9'])
+                    || ["\u{b9}", "\u{b2}", "\u{b3}"]
+                        .map(str::as_bytes)
+                        .contains(&number))
+        }
+        None => false,
+    };
+    is_numbered
+        || devices
+            .iter()
+            .any(|it| it.as_bytes().eq_ignore_ascii_case(stem))
 }
 
 /// Whether a name begins with a dot, also on file systems that ignore invisible code points before it: HFS+, and ext4
@@ -191,10 +219,25 @@ mod tests {
             "/a\\b",
             "/ENV~1",
             "/SECRET~2.TXT",
+            "/con",
+            "/a/NUL.php",
+            "/Com0.x.y",
+            "/lpt\u{b2}",
+            "/aux .txt",
+            "/a<<",
+            "/a\"",
+            "/a\t",
         ] {
             assert!(has_other_names_on_windows(path.as_bytes()), "{path:?}");
         }
-        for path in ["/", "/a.b/ c/.d/x.txt", "/~user/a~b.txt", "/caf\u{e9}"] {
+        for path in [
+            "/",
+            "/a.b/ c/.d/x.txt",
+            "/~user/a~b.txt",
+            "/caf\u{e9}",
+            "/console/com/lpt10.txt",
+            "/x.con",
+        ] {
             assert!(!has_other_names_on_windows(path.as_bytes()), "{path:?}");
         }
     }

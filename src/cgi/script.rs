@@ -62,7 +62,8 @@ impl Script {
 /// a hidden file or the source of a script available under another name.
 ///
 /// [`ScriptMap::remote`] maps names only, for an application with a file system of its own. A path that is not a script
-/// by its name is a [`RemoteFile`](Resolution::RemoteFile), whether or not the file exists. In a remote map,
+/// by its name is a [`RemoteFile`](Resolution::RemoteFile), whether or not the file exists. Nothing is found under a name
+/// that Windows reads in another way, such as `a\b.php`, `c:x.php` or `con.php`. In a remote map,
 /// `/upload.jpg/x.php` is a script: configure the application to refuse scripts that do not exist (PHP:
 /// `cgi.fix_pathinfo=0`, or php-fpm's `security.limit_extensions`).
 ///
@@ -84,7 +85,8 @@ pub struct ScriptMap {
     pub extension: String,
     /// The names tried in a directory, in this order. A name that ends in the extension is run. Default: `index.php`.
     pub index: Vec<String>,
-    /// Refuses files and directories whose name begins with a dot, except `.well-known` (RFC 8615). Default: true.
+    /// Refuses files and directories whose name begins with a dot, except `.well-known` (RFC 8615). In a local map, the
+    /// [`ForbiddenReason`] says whether there is one. Default: true.
     pub hide_dot_files: bool,
     /// Refuses files that hold the source of scripts by their name: copies of scripts, such as `x.php.bak` or `x.php~`,
     /// and for PHP also `.phtml`, `.pht`, `.phps`, `.php5` and the like, and `.inc`. Default: true.
@@ -186,8 +188,8 @@ impl ScriptMap {
             if !self.is_script(&path[..end]) {
                 continue;
             }
-            if self.is_hidden(&path[..end]) {
-                return Resolution::Forbidden(ForbiddenReason::DotFile);
+            if let Some(reason) = self.hidden(&path[..end]) {
+                return Resolution::Forbidden(reason);
             }
             match self.look(&path[..end]) {
                 Found::File { .. } => return self.script(&path[..end], &path[end..]),
@@ -201,9 +203,8 @@ impl ScriptMap {
 
     /// Resolves a path without a script in it.
     fn resolve_plain(&self, path: &[u8], query: &[u8]) -> Resolution {
-        // Checked before the file is accessed, so that the answer does not reveal whether it exists.
-        if self.is_hidden(path) {
-            return Resolution::Forbidden(ForbiddenReason::DotFile);
+        if let Some(reason) = self.hidden(path) {
+            return Resolution::Forbidden(reason);
         }
         let is_directory = path.ends_with(b"/");
         // In a remote map, the slash at the end marks a directory.
@@ -255,9 +256,19 @@ impl ScriptMap {
         Resolution::StaticFile { path: file }
     }
 
-    fn is_hidden(&self, path: &[u8]) -> bool {
-        let dotted = |segment: &[u8]| begins_with_dot(segment) && segment != b".well-known";
-        self.hide_dot_files && path.split(|byte| *byte == b'/').any(dotted)
+    /// Why a path is hidden: a name in it begins with a dot.
+    fn hidden(&self, path: &[u8]) -> Option<ForbiddenReason> {
+        if !self.hide_dot_files {
+            return None;
+        }
+        let is_dotted = |name: &[u8]| begins_with_dot(name) && name != b".well-known";
+        let end = segment_ends(path).find(|end| is_dotted(last_segment(&path[..*end])))?;
+        Some(match self.look(&path[..end]) {
+            Found::Absent if self.files.is_some() => ForbiddenReason::AbsentDotFile,
+            Found::Absent | Found::File { .. } | Found::Directory | Found::Refused(_) => {
+                ForbiddenReason::DotFile
+            }
+        })
     }
 
     fn is_script(&self, name: &[u8]) -> bool {
@@ -267,12 +278,10 @@ impl ScriptMap {
     }
 
     fn look(&self, path: &[u8]) -> Found {
-        let Some(files) = &self.files else {
-            return Found::File { target: None };
-        };
-        match self.relative(path) {
-            Some(relative) => files.look(&self.root, relative, self.hide_dot_files),
-            None => Found::Absent,
+        match (self.relative(path), &self.files) {
+            (None, _) => Found::Absent,
+            (Some(_), None) => Found::File { target: None },
+            (Some(relative), Some(files)) => files.look(&self.root, relative, self.hide_dot_files),
         }
     }
 
@@ -281,14 +290,18 @@ impl ScriptMap {
         self.relative(path).map(|relative| self.root.join(relative))
     }
 
-    /// The path below the root, if it can name a file on this system.
+    /// The path below the root, if it can name a file on this system. The system of a remote map is unknown.
     fn relative<'p>(&self, path: &'p [u8]) -> Option<&'p Path> {
         let relative = to_path(path.strip_prefix(b"/").unwrap_or(path))?;
         let mut parts = relative.components();
         let plain = parts.all(|part| matches!(part, Component::Normal(_)))
-            && !(cfg!(windows) && has_other_names_on_windows(path))
+            && !(self.may_be_windows() && has_other_names_on_windows(path))
             && (self.extension.is_empty() || !hides_extension(path, &self.extension));
         plain.then_some(relative)
+    }
+
+    fn may_be_windows(&self) -> bool {
+        cfg!(windows) || self.files.is_none()
     }
 }
 

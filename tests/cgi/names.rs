@@ -92,3 +92,45 @@ fn names_that_hide_nothing_are_found() -> io::Result<()> {
     assert_eq!(there, Resolution::Forbidden(ForbiddenReason::DotFile));
     Ok(())
 }
+
+/// A remote map may be of a machine with Windows.
+#[test]
+fn a_remote_map_finds_nothing_under_a_name_that_windows_reads_otherwise() {
+    let remote = |target: &str| ScriptMap::remote("/srv/www").resolve(target.as_bytes());
+    for target in [
+        "/a\\..\\..\\b.php",
+        "/c:/b.php",
+        "/c:b.php",
+        "/a./b.php",
+        "/a%20/b.php",
+        "/PROGRA~1/b.php",
+        "/con.php",
+        "/a/NUL/b.php",
+        "/com1.x.php",
+        "/lpt\u{b9}.php",
+        "/aux%20.php",
+        "/a<.php",
+        "/%3e%3e.php",
+        "/%22.php",
+        "/a*.php",
+        "/a%3f.php",
+        "/a|b.php",
+        "/%1f.php",
+        "/a.txt::$DATA",
+        "/a\\b.txt",
+        "/a\\/",
+    ] {
+        assert_eq!(remote(target), Resolution::NotFound, "{target}");
+    }
+    let dot_file = Resolution::Forbidden(ForbiddenReason::DotFile);
+    assert_eq!(remote("/..%5cb.php"), dot_file);
+    // After the script, there is no name of a file.
+    for (target, name, path_info) in [
+        ("/index.php/User:A", "/index.php", "/User:A"),
+        ("/~user/a~b.php/con", "/~user/a~b.php", "/con"),
+        ("/console/com/x.php", "/console/com/x.php", ""),
+    ] {
+        let script = Script::new("/srv/www", name, path_info);
+        assert_eq!(remote(target), Resolution::Script(script), "{target}");
+    }
+}

@@ -240,22 +240,28 @@ fn bytes_that_break_lines_are_refused_in_a_path() {
             "{target:?}"
         );
     }
+    assert_eq!(remote("/a%0A/../../b"), OUTSIDE);
 }
 
 #[test]
-fn dot_files_are_hidden_whether_they_exist_or_not() -> io::Result<()> {
+fn dot_files_are_hidden_and_it_is_told_whether_they_exist() -> io::Result<()> {
     let site = Site::new()?;
-    for target in [
-        "/.env",
-        "/.git/config",
-        "/.git/",
-        "/.git",
-        "/.hidden.php",
-        "/.none",
-        "/.none/x.php",
-        "/%2eenv",
+    let absent = Resolution::Forbidden(ForbiddenReason::AbsentDotFile);
+    for (target, expected) in [
+        ("/.env", &DOT_FILE),
+        ("/.git/config", &DOT_FILE),
+        ("/.git/", &DOT_FILE),
+        ("/.git", &DOT_FILE),
+        ("/.git/none/.x", &DOT_FILE),
+        ("/.git/none.php", &DOT_FILE),
+        ("/.hidden.php", &DOT_FILE),
+        ("/%2eenv", &DOT_FILE),
+        ("/.none", &absent),
+        ("/.none/x.php", &absent),
+        ("/blog/.NET/", &absent),
+        ("/none/.env", &absent),
     ] {
-        assert_eq!(site.resolve(target), DOT_FILE, "{target}");
+        assert_eq!(site.resolve(target), *expected, "{target}");
     }
     assert_eq!(
         site.resolve("/.well-known/security.txt"),

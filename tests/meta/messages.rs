@@ -158,6 +158,7 @@ fn what_is_no_error_type_but_is_shown_reads_well_too() {
     for forbidden in [
         ForbiddenReason::OutsideRoot,
         ForbiddenReason::DotFile,
+        ForbiddenReason::AbsentDotFile,
         ForbiddenReason::Source,
         ForbiddenReason::NoIndex,
     ] {

@@ -10,6 +10,8 @@ mod embedded;
 mod failures;
 mod files;
 mod flow;
+#[cfg(unix)]
+mod front;
 mod harness;
 mod limits;
 #[cfg(unix)]
@@ -30,3 +32,4 @@ mod proxy;
 mod stop;
 mod table;
 mod uploads;
+mod witness;

@@ -201,6 +201,7 @@ fn help_names_every_option() {
         "fallback",
         "allow-symlinks-into",
         "extension",
+        "cache-lookups",
         "param",
         "pass-authorization",
         "remote",

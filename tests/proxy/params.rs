@@ -1,67 +1,14 @@
 //! The parameters that the application gets, from the command line and from the request.
 
-use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 
-use mio_fcgi::wire::{Pairs, ProtocolStatus};
-
-use super::application::{application, end, stdout};
 use super::harness::{Proxy, TIME_LIMIT};
+use super::witness::{ReceivedRequest, witness};
 use crate::program::example;
-
-type Params = HashMap<String, String>;
-
-/// The request that an application received.
-struct ReceivedRequest {
-    /// The flag `FCGI_KEEP_CONN`: the connection stays open after the request.
-    keeps: bool,
-    params: Params,
-}
 
 /// An application that answers every request, and a channel of the requests it received.
 fn listener() -> (String, Receiver<ReceivedRequest>) {
-    let (sender, told) = channel();
-    let (address, _) = application(move |_, mut stream| {
-        while let Some(told) = read_request(&mut stream) {
-            let answer = [
-                stdout(b"Content-Type: text/plain\r\n\r\nyes"),
-                end(ProtocolStatus::RequestComplete),
-            ];
-            stream.write_all(&answer.concat()).expect("the proxy reads");
-            if sender.send(told).is_err() {
-                return;
-            }
-        }
-    });
-    (address, told)
-}
-
-/// Reads a request up to its empty STDIN.
-fn read_request(stream: &mut TcpStream) -> Option<ReceivedRequest> {
-    let (mut keeps, mut bytes) = (false, Vec::new());
-    loop {
-        let mut header = [0; 8];
-        stream.read_exact(&mut header).ok()?;
-        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let mut content = vec![0; len + usize::from(header[6])];
-        stream.read_exact(&mut content).ok()?;
-        match (header[1], len) {
-            (1, 8) => keeps = content[2] & 1 == 1,
-            (4, _) => bytes.extend_from_slice(&content[..len]),
-            (5, 0) => break,
-            _ => {}
-        }
-    }
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut params = Params::new();
-    for pair in Pairs::new(&bytes) {
-        let (name, value) = pair.expect("whole pairs");
-        let before = params.insert(text(name), text(value));
-        assert_eq!(before, None, "{} twice", text(name));
-    }
-    Some(ReceivedRequest { keeps, params })
+    witness(|_| b"Content-Type: text/plain\r\n\r\nyes".to_vec())
 }
 
 /// The request that an application below `/srv/www` receives.

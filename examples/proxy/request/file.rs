@@ -13,26 +13,50 @@ use super::net::socket::Socket;
 use super::response::OwnBody;
 use super::site::context::Context;
 
-/// Responds with a file. Opening and reading it can block on the disk.
+/// Responds with a file. Opening and reading it can block on the disk. False: the file is gone, and there is no response
+/// yet.
 pub(crate) fn answer(
     exchange: &mut Exchange,
     cx: &mut Context,
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
     path: &Path,
-) {
+) -> bool {
     if !matches!(head.method, "GET" | "HEAD") {
-        return exchange.fail(cx, socket, 405, "a file accepts only GET and HEAD");
+        exchange.fail(cx, socket, 405, "a file accepts only GET and HEAD");
+        return true;
     }
-    let (mut file, metadata) = match open(path) {
-        Ok((file, metadata)) if metadata.is_file() => (file, metadata),
-        Ok(_) => return exchange.fail(cx, socket, 404, "there is nothing here"),
-        Err(error) => {
-            let (status, why) = refusal_of(cx, &error);
-            return exchange.fail(cx, socket, status, why);
+    match open(path) {
+        Ok((file, metadata)) if metadata.is_file() => {
+            send(exchange, cx, socket, head, path, file, &metadata);
         }
-    };
-    let version = Version::of(&metadata, cx.second());
+        Ok(_) => return false,
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => return false,
+            ErrorKind::PermissionDenied => {
+                exchange.fail(cx, socket, 403, "access to this path is denied");
+            }
+            // For example: no descriptor left.
+            _ => {
+                cx.log_problem(format_args!("a file cannot be opened: {error}"));
+                exchange.fail(cx, socket, 503, "the file cannot be opened now");
+            }
+        },
+    }
+    true
+}
+
+/// Sends what the request asks for of an open file.
+fn send(
+    exchange: &mut Exchange,
+    cx: &mut Context,
+    socket: &mut Socket,
+    head: &RequestHead<'_, '_>,
+    path: &Path,
+    mut file: File,
+    metadata: &Metadata,
+) {
+    let version = Version::of(metadata, cx.second());
     let (etag, modified) = (version.etag.as_bytes(), version.modified.as_bytes());
     let len = metadata.len();
     let range = match version.wanted(head, len) {
@@ -87,19 +111,6 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let file = options.open(path)?;
     let metadata = file.metadata()?;
     Ok((file, metadata))
-}
-
-/// The status and the reason for a file that cannot be opened.
-fn refusal_of(cx: &mut Context, error: &io::Error) -> (u16, &'static str) {
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => (404, "there is nothing here"),
-        ErrorKind::PermissionDenied => (403, "access to this path is denied"),
-        // For example: no descriptor left.
-        _ => {
-            cx.log_problem(format_args!("a file cannot be opened: {error}"));
-            (503, "the file cannot be opened now")
-        }
-    }
 }
 
 fn content_type(path: &Path) -> String {

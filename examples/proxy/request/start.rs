@@ -51,9 +51,35 @@ pub(crate) fn start(
     if status_page::answer(exchange, cx, socket, head) {
         return 0;
     }
-    match &*cx.resolve(head.target) {
+    let found = cx.resolve(head.target);
+    let Resolution::StaticFile { path } = &*found else {
+        return serve(exchange, cx, socket, head, &found, following);
+    };
+    if file::answer(exchange, cx, socket, head, path) {
+        return 0;
+    }
+    // The file has gone since it was looked up. If the next one is gone as well, there is none.
+    let found = cx.resolve_anew(head.target);
+    serve(exchange, cx, socket, head, &found, following)
+}
+
+/// Serves what was found for the target. Returns how many of the bytes after the head were used.
+fn serve(
+    exchange: &mut Exchange,
+    cx: &mut Context,
+    socket: &mut Socket,
+    head: &RequestHead<'_, '_>,
+    found: &Resolution,
+    following: &[u8],
+) -> usize {
+    let nothing = "there is nothing here";
+    match found {
         Resolution::Script(script) => return ask(exchange, cx, socket, head, script, following),
-        Resolution::StaticFile { path } => file::answer(exchange, cx, socket, head, path),
+        Resolution::StaticFile { path } => {
+            if !file::answer(exchange, cx, socket, head, path) {
+                exchange.fail(cx, socket, 404, nothing);
+            }
+        }
         Resolution::Redirect { location } => redirect(exchange, cx, socket, head, location.clone()),
         Resolution::Forbidden(reason) => {
             let why = match reason {
@@ -65,7 +91,7 @@ pub(crate) fn start(
         Resolution::Invalid(error) => {
             exchange.fail(cx, socket, error.http_status(), "the target cannot be read");
         }
-        _ => exchange.fail(cx, socket, 404, "there is nothing here"),
+        _ => exchange.fail(cx, socket, 404, nothing),
     }
     0
 }

@@ -121,6 +121,11 @@ impl Context {
         self.routes.resolve(self.clock.now(), target)
     }
 
+    /// As [`resolve`](Self::resolve), without the cache.
+    pub(crate) fn resolve_anew(&mut self, target: &str) -> Arc<Resolution> {
+        self.routes.resolve_anew(self.clock.now(), target)
+    }
+
     /// Begins the log entry of a request.
     pub(crate) fn log_entry(&mut self, line: &[u8]) -> LogEntry {
         self.log.entry(line)

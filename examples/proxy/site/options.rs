@@ -41,6 +41,10 @@ pub(crate) struct Options {
     /// script for every path that is not a file: a front controller
     #[arg(long, value_name = "/PATH.php", value_parser = path, help_heading = SITE)]
     pub(crate) fallback: Option<String>,
+    /// seconds that the result of looking for a file is believed. A new file is then found late, and a file that was
+    /// replaced by a link out of the root can be sent; 0: look for each request (0)
+    #[arg(long, value_name = "S", value_parser = seconds_or_none, help_heading = SITE)]
+    pub(crate) cache_lookups: Duration,
     /// largest request body, in bytes or as 512k, 8m, 1g (64m)
     #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = SITE)]
     pub(crate) max_body: u64,
@@ -130,6 +134,7 @@ impl Default for Options {
             extension: None,
             index: "index.php".to_owned(),
             fallback: None,
+            cache_lookups: Duration::ZERO,
             max_body: 64 * 1024 * 1024,
             status: false,
             access_log: true,

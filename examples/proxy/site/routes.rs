@@ -1,4 +1,4 @@
-//! Finds the script or the file for a path, and caches the result for a second.
+//! Finds the script or the file for a path.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,12 +11,15 @@ use super::options::Options;
 
 /// The document root of one loop.
 ///
-/// Looking at the file system costs more system calls than everything else in a small request. So results are cached
-/// for a second: a new file is found up to a second late, and opening a file that is gone fails.
+/// By default a path is looked up for each request, so that a request sees what is there now. With `--cache-lookups`,
+/// results are believed for some time. Then a new file is found late, and a file that was replaced by a link out of the
+/// root can be sent.
 #[derive(Debug)]
 pub(crate) struct Routes {
     map: ScriptMap,
     fallback: Option<Script>,
+    /// How long a result is believed.
+    lifetime: Duration,
     /// The cache, by path: when the result was found, and the result. Shared, so that a request can keep its result.
     known: HashMap<Vec<u8>, (Instant, Arc<Resolution>)>,
 }
@@ -54,9 +57,16 @@ impl Routes {
                 }
             },
         };
+        // Without files here, a result depends only on the path.
+        let is_remote = options.remote || options.root.is_none();
+        let lifetime = match is_remote {
+            true => Duration::MAX,
+            false => options.cache_lookups,
+        };
         Ok(Self {
             map,
             fallback,
+            lifetime,
             known: HashMap::new(),
         })
     }
@@ -68,37 +78,50 @@ impl Routes {
 
     /// Finds what a target stands for. The query is ignored: a redirect comes without it.
     pub(crate) fn resolve(&mut self, now: Instant, target: &str) -> Arc<Resolution> {
-        let target = target.as_bytes();
-        let question = target.iter().position(|byte| *byte == b'?');
-        let path = &target[..question.unwrap_or(target.len())];
-        if let Some((since, found)) = self.known.get(path)
-            && now < *since + REMEMBERED
-        {
-            return Arc::clone(found);
+        let path = path_of(target);
+        match self.known.get(path) {
+            Some((since, found)) if now.duration_since(*since) < self.lifetime => Arc::clone(found),
+            _ => self.resolve_anew(now, target),
         }
-        if self.known.len() >= MAX_KNOWN {
-            self.known.clear();
-        }
+    }
+
+    /// As [`resolve`](Self::resolve), without the cache: what was found before turned out to be gone.
+    pub(crate) fn resolve_anew(&mut self, now: Instant, target: &str) -> Arc<Resolution> {
+        let path = path_of(target);
         let found = Arc::new(self.look_up(path));
-        self.known.insert(path.to_vec(), (now, Arc::clone(&found)));
+        if !self.lifetime.is_zero() {
+            if self.known.len() >= MAX_KNOWN {
+                self.known.clear();
+            }
+            self.known.insert(path.to_vec(), (now, Arc::clone(&found)));
+        }
         found
     }
 
-    fn look_up(&self, target: &[u8]) -> Resolution {
-        let found = self.map.resolve(target);
-        // A remote file is not looked at, so it is not sent either.
-        let is_absent = matches!(
-            found,
-            Resolution::NotFound
-                | Resolution::RemoteFile { .. }
-                | Resolution::Forbidden(ForbiddenReason::NoIndex)
-        );
+    fn look_up(&self, path: &[u8]) -> Resolution {
+        let found = self.map.resolve(path);
         match &self.fallback {
-            Some(script) if is_absent => Resolution::Script(script.clone()),
+            Some(script) if Self::is_absent(&found) => Resolution::Script(script.clone()),
             _ => found,
         }
     }
+
+    /// Whether a path leads to no file, so that it is the front controller's.
+    fn is_absent(found: &Resolution) -> bool {
+        matches!(
+            found,
+            Resolution::NotFound
+                // A remote file is not looked at, so it is not sent either.
+                | Resolution::RemoteFile { .. }
+                | Resolution::Forbidden(ForbiddenReason::NoIndex)
+        )
+    }
 }
 
-const REMEMBERED: Duration = Duration::from_secs(1);
+fn path_of(target: &str) -> &[u8] {
+    let target = target.as_bytes();
+    let question = target.iter().position(|byte| *byte == b'?');
+    &target[..question.unwrap_or(target.len())]
+}
+
 const MAX_KNOWN: usize = 1024;

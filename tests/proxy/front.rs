@@ -1,0 +1,93 @@
+//! What a path leads to at the moment of the request: a file, a script, or the front controller.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::harness::{Answer, Proxy};
+use super::witness::witness;
+
+/// A document root before an application that answers with the script's name and the target.
+struct Site {
+    proxy: Proxy,
+    root: TempDir,
+}
+
+impl Site {
+    fn new(arguments: &[&str]) -> Self {
+        let (address, _) = witness(|request| {
+            let (name, target) = (request.param("SCRIPT_NAME"), request.param("REQUEST_URI"));
+            format!("Content-Type: text/plain\r\n\r\n{name} for {target}").into_bytes()
+        });
+        let root = tempfile::tempdir().expect("a directory");
+        fs::write(root.path().join("index.php"), "<?php").expect("a file");
+        let path = root.path().to_str().expect("UTF-8");
+        let fixed = ["--upstream", &address, "--root", path];
+        let proxy = Proxy::start(&[&fixed[..], arguments].concat());
+        Self { proxy, root }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn write(&self, name: &str) {
+        let path = self.path(name);
+        let parent = path.parent().expect("below the root");
+        fs::create_dir_all(parent).expect("a directory");
+        fs::write(path, format!("the file {name}")).expect("a file");
+    }
+
+    /// Status and body.
+    fn get(&self, target: &str) -> (u16, String) {
+        let Answer { status, body, .. } = self.proxy.get(target);
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[track_caller]
+    fn assert_is(&self, target: &str, text: &str) {
+        assert_eq!(self.get(target), (200, text.to_owned()), "{target}");
+    }
+}
+
+/// A maker of thumbnails writes the file that was asked for and redirects the client to it.
+// edge: a file or a script that appears or disappears between two requests | the next request sees it
+#[test]
+fn what_appears_is_found_and_what_has_gone_is_the_front_controllers() {
+    let site = Site::new(&["--fallback", "/index.php"]);
+    site.assert_is("/thumb.jpg", "/index.php for /thumb.jpg");
+    site.write("thumb.jpg");
+    site.assert_is("/thumb.jpg", "the file thumb.jpg");
+    fs::remove_file(site.path("thumb.jpg")).expect("a file");
+    site.assert_is("/thumb.jpg", "/index.php for /thumb.jpg");
+    site.assert_is("/new.php", "/index.php for /new.php");
+    site.write("new.php");
+    site.assert_is("/new.php", "/new.php for /new.php");
+    site.write("thumb.jpg/index.php");
+    assert_eq!(site.get("/thumb.jpg").0, 301);
+}
+
+#[test]
+fn without_a_front_controller_what_appears_is_found() {
+    let site = Site::new(&[]);
+    assert_eq!(site.get("/a.txt").0, 404);
+    site.write("a.txt");
+    site.assert_is("/a.txt", "the file a.txt");
+    fs::remove_file(site.path("a.txt")).expect("a file");
+    assert_eq!(site.get("/a.txt").0, 404);
+}
+
+/// The file was there when the path was looked up, and is gone when it is opened.
+// edge: a file that goes between look-up and opening | it is looked up again
+#[test]
+fn with_a_cache_a_file_that_has_gone_is_looked_up_again() {
+    let site = Site::new(&["--fallback", "/index.php", "--cache-lookups", "1000"]);
+    site.write("a.txt");
+    site.assert_is("/a.txt", "the file a.txt");
+    fs::remove_file(site.path("a.txt")).expect("a file");
+    site.assert_is("/a.txt", "/index.php for /a.txt");
+    // The cache has the new result.
+    site.write("a.txt");
+    site.assert_is("/a.txt", "/index.php for /a.txt");
+}

@@ -91,3 +91,56 @@ fn with_a_cache_a_file_that_has_gone_is_looked_up_again() {
     site.write("a.txt");
     site.assert_is("/a.txt", "/index.php for /a.txt");
 }
+
+/// A wiki has a page on .NET, a forge one on `.gitignore`.
+// edge: a segment that begins with a dot | the front controller's if there is no such file, else 403
+#[test]
+fn a_route_with_a_dot_is_the_front_controllers_and_a_dot_file_stays_hidden() {
+    let site = Site::new(&["--fallback", "/index.php"]);
+    for target in [
+        "/wiki/.NET_Framework",
+        "/repo/src/.gitignore",
+        "/.env",
+        "/.x/y.php",
+    ] {
+        site.assert_is(target, &format!("/index.php for {target}"));
+    }
+    site.write(".env");
+    site.write(".git/config");
+    for target in ["/.env", "/%2eenv", "/.git", "/.git/config", "/.git/none/.x"] {
+        assert_eq!(site.get(target).0, 403, "{target}");
+    }
+    // Without a front controller, both are answered alike.
+    let site = Site::new(&[]);
+    site.write(".env");
+    assert_eq!(site.get("/.env"), site.get("/.none"));
+}
+
+/// The application's files are elsewhere: none is sent, and the front controller decides.
+#[test]
+fn a_route_with_a_dot_is_the_front_controllers_on_a_remote_root() {
+    let site = Site::new(&["--remote", "--fallback", "/index.php"]);
+    for target in ["/wiki/.NET", "/.x/y.php", "/wiki/User:A", "/a%5cb.php"] {
+        site.assert_is(target, &format!("/index.php for {target}"));
+    }
+    let site = Site::new(&["--remote"]);
+    for (target, status) in [
+        ("/.x/y.php", 403),
+        ("/a%5c..%5cb.php", 404),
+        ("/c:/b.php", 404),
+    ] {
+        assert_eq!(site.get(target).0, status, "{target}");
+    }
+}
+
+/// `REQUEST_URI` has it encoded, and no other parameter has it.
+// edge: %0A in a path that the front controller gets | served; 400 without a front controller, and for %00
+#[test]
+fn a_line_end_in_a_route_is_the_front_controllers() {
+    let site = Site::new(&["--fallback", "/index.php"]);
+    site.assert_is("/search/a%0Ab", "/index.php for /search/a%0Ab");
+    for (target, status) in [("/a%00b", 400), ("/a%0A%00b", 400), ("/a%0A/../../b", 403)] {
+        assert_eq!(site.get(target).0, status, "{target}");
+    }
+    assert_eq!(Site::new(&[]).get("/search/a%0Ab").0, 400);
+}

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::cgi::{ForbiddenReason, Resolution, Script, ScriptMap};
+use mio_fcgi::cgi::{ForbiddenReason, InvalidTarget, Resolution, Script, ScriptMap};
 
 use super::options::Options;
 
@@ -17,6 +17,8 @@ use super::options::Options;
 #[derive(Debug)]
 pub(crate) struct Routes {
     map: ScriptMap,
+    /// The files are on the application's machine.
+    is_remote: bool,
     fallback: Option<Script>,
     /// How long a result is believed.
     lifetime: Duration,
@@ -65,6 +67,7 @@ impl Routes {
         };
         Ok(Self {
             map,
+            is_remote,
             fallback,
             lifetime,
             known: HashMap::new(),
@@ -101,20 +104,23 @@ impl Routes {
     fn look_up(&self, path: &[u8]) -> Resolution {
         let found = self.map.resolve(path);
         match &self.fallback {
-            Some(script) if Self::is_absent(&found) => Resolution::Script(script.clone()),
+            Some(script) if self.is_absent(&found, path) => Resolution::Script(script.clone()),
             _ => found,
         }
     }
 
     /// Whether a path leads to no file, so that it is the front controller's.
-    fn is_absent(found: &Resolution) -> bool {
-        matches!(
-            found,
+    fn is_absent(&self, found: &Resolution, path: &[u8]) -> bool {
+        match found {
             Resolution::NotFound
-                // A remote file is not looked at, so it is not sent either.
-                | Resolution::RemoteFile { .. }
-                | Resolution::Forbidden(ForbiddenReason::NoIndex)
-        )
+            // A remote file is not looked at, so it is not sent either.
+            | Resolution::RemoteFile { .. }
+            | Resolution::Forbidden(ForbiddenReason::NoIndex | ForbiddenReason::AbsentDotFile) => true,
+            Resolution::Forbidden(ForbiddenReason::DotFile) => self.is_remote,
+            // A line end. The front controller gets it encoded, in REQUEST_URI. NUL stays refused.
+            Resolution::Invalid(InvalidTarget::Control) => !path.windows(3).any(|it| it == b"%00"),
+            _ => false,
+        }
     }
 }
 

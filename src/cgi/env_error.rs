@@ -50,7 +50,8 @@ pub enum EnvError {
         /// The first byte that is not allowed.
         byte: u8,
     },
-    /// A field that may occur only once is repeated: `Host` or `Content-Type`.
+    /// A field that may occur only once is repeated: `Host`, `Content-Type` with another value, or credentials that are
+    /// passed.
     #[error("the field {name} is there more than once")]
     Repeated {
         /// The name of the field.

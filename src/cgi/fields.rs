@@ -12,7 +12,8 @@ use crate::settings::settings;
 /// Some rules are fixed. `Proxy` is dropped, because `HTTP_PROXY` means something else to many programs. Names with
 /// anything but letters, digits and `-` are dropped, so that `X_Forwarded_For` cannot pose as `X-Forwarded-For`.
 /// `Content-Length` and `Content-Type` do not become `HTTP_*`. Repeated fields are joined by `", "`, `Cookie` by `"; "`
-/// (RFC 9110, 5.2; RFC 6265, 5.4).
+/// (RFC 9110, 5.2; RFC 6265, 5.4). A second `Host` is an error, and so are a second `Content-Type` with another value and
+/// credentials that are passed twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FieldRules {
@@ -86,13 +87,16 @@ where
         let may_repeat = repeated_names.may_have(name);
         let repeated = may_repeat && earlier.any(|field| field.0.eq_ignore_ascii_case(name));
         let class = Class::of(name);
+        if repeated && let Some(name) = class.singleton(rules) {
+            return Err(EnvError::Repeated { name });
+        }
         match class {
-            Class::Host | Class::ContentType if repeated => {
-                let name = match class {
-                    Class::Host => "Host",
-                    _ => "Content-Type",
-                };
-                return Err(EnvError::Repeated { name });
+            Class::ContentType if repeated => {
+                // Clients that add what is there already are many, and the value is not in doubt.
+                if values(&fields, name).any(|other| other != value.trim_ascii()) {
+                    let name = "Content-Type";
+                    return Err(EnvError::Repeated { name });
+                }
             }
             Class::Host => {
                 let value = value.trim_ascii();
@@ -149,6 +153,18 @@ impl Class {
         let is = |special: &&str| special.as_bytes().eq_ignore_ascii_case(name);
         let found = SPECIAL.iter().find(|special| is(&special.0));
         found.map_or(Self::Other, |special| special.1)
+    }
+
+    /// The name of a field that may be there only once: programs disagree about which one counts.
+    fn singleton(self, rules: FieldRules) -> Option<&'static str> {
+        match self {
+            Self::Host => Some("Host"),
+            Self::Authorization if rules.pass_authorization => Some("Authorization"),
+            Self::ProxyAuthorization if rules.pass_proxy_authorization => {
+                Some("Proxy-Authorization")
+            }
+            _ => None,
+        }
     }
 
     fn is_passed(self, rules: FieldRules) -> bool {

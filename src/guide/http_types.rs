@@ -88,7 +88,7 @@
 //! ```
 //!
 //! - *Repeated fields* become one parameter. Their values are joined by `", "`, those of `Cookie` by `"; "`. A second `Host`
-//!   or `Content-Type` is an error.
+//!   is an error, and so is a second `Content-Type` with another value.
 //! - *Values that are not UTF-8* are passed as they are. Read a value with `as_bytes`: `to_str` fails on them.
 //! - *Credentials* are hidden. Set `env.rules.pass_authorization` when the application checks passwords itself.
 //! - *Hop-by-hop fields* are left out, also those that `Connection` lists. The application never sees `Proxy` either.

@@ -57,12 +57,21 @@ fn content_fields_are_not_repeated_as_http() {
     let params = write(fields).expect("valid");
     assert_eq!(get(&params, "CONTENT_TYPE").as_deref(), Some("a/b"));
     assert_eq!(get(&params, "CONTENT_LENGTH"), None, "the body states it");
-    assert_eq!(
-        write(&[("Content-Type", "a/b"), ("content-type", "a/b")]),
-        Err(EnvError::Repeated {
-            name: "Content-Type"
-        })
-    );
+    // A wrapper around a client repeats what its caller has set.
+    let params = write(&[("Content-Type", "a/b"), ("content-type", " a/b ")]).expect("valid");
+    assert_eq!(get(&params, "CONTENT_TYPE").as_deref(), Some("a/b"));
+    for second in ["a/c", "A/B", ""] {
+        assert_eq!(
+            write(&[
+                ("Content-Type", "a/b"),
+                ("A", "b"),
+                ("content-type", second)
+            ]),
+            Err(EnvError::Repeated {
+                name: "Content-Type"
+            })
+        );
+    }
 }
 
 // case 116
@@ -231,6 +240,19 @@ fn credentials_stay_behind_unless_passed() {
         http_with(rules(false, true), fields),
         owned(&[("HTTP_PROXY_AUTHORIZATION", "b")])
     );
+}
+
+/// Programs disagree about which of them counts.
+#[test]
+fn credentials_that_are_passed_are_there_once() {
+    let rules = FieldRules::default()
+        .with_pass_authorization(true)
+        .with_pass_proxy_authorization(true);
+    for name in ["Authorization", "Proxy-Authorization"] {
+        let fields: Fields<'_> = &[(name, "a"), ("B", "c"), (name, "a")];
+        assert_eq!(write_with(rules, fields), Err(EnvError::Repeated { name }));
+        assert!(write(fields).is_ok(), "{name} is not passed");
+    }
 }
 
 #[test]

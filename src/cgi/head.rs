@@ -35,8 +35,8 @@ impl<'a> Head<'a> {
         &self.bytes[self.facts.reason.clone()]
     }
 
-    /// The fields in order, repeated ones included, without the blanks around values. `Status` is left out, and equal
-    /// `Content-Length` fields appear once. A server leaves out further fields: see
+    /// The fields in order, repeated ones included, without the blanks around values. `Status` is left out. Equal
+    /// `Content-Length` fields appear once, and so do equal `Content-Type` fields. A server leaves out further fields: see
     /// [`is_hop_by_hop`](super::is_hop_by_hop).
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
         let bytes = self.bytes;
@@ -250,6 +250,8 @@ pub(super) struct Facts {
     pub(super) reason: Range<usize>,
     /// The first `Location` that is not empty.
     pub(super) location: Option<Range<usize>>,
+    /// The first `Content-Type`.
+    pub(super) content_type: Option<Range<usize>>,
     pub(super) content_length: Option<u64>,
     pub(super) transfer_encoding: bool,
 }

@@ -217,7 +217,8 @@ impl HeadParser {
         self.keep(bytes, span)
     }
 
-    /// Notes what a field states about the response, and keeps it unless it is `Status` or a repeated length.
+    /// Notes what a field states about the response, and keeps it unless it is `Status`, a repeated length or a repeated
+    /// type.
     fn keep(&mut self, bytes: &[u8], span: Span) -> Result<(), HeadError> {
         let line = self.line_count;
         let name = &bytes[span.name.clone()];
@@ -240,6 +241,12 @@ impl HeadParser {
         } else if name.eq_ignore_ascii_case(b"location") {
             if self.facts.location.is_none() && !value.is_empty() {
                 self.facts.location = Some(span.value.clone());
+            }
+        } else if name.eq_ignore_ascii_case(b"content-type") {
+            match &self.facts.content_type {
+                None => self.facts.content_type = Some(span.value.clone()),
+                Some(first) if bytes[first.clone()] == *value => return Ok(()),
+                Some(_) => {}
             }
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.facts.transfer_encoding = true;

@@ -300,6 +300,17 @@ fn a_repeated_length_counts_once_and_must_agree() {
     );
 }
 
+/// A client takes the first one, the last one, or both joined by a comma.
+#[test]
+fn equal_types_are_one_field() {
+    let seen = head("Content-Type: a/b\nA: b\ncontent-type:  a/b \nCONTENT-TYPE: a/b\n\n");
+    let seen = seen.expect("a head");
+    assert_eq!(seen.fields, fields(&[("Content-Type", "a/b"), ("A", "b")]));
+    let seen = head("Content-Type: a/b\nContent-Type: a/c\n\n").expect("a head");
+    let both = fields(&[("Content-Type", "a/b"), ("Content-Type", "a/c")]);
+    assert_eq!(seen.fields, both, "which one is meant is not known here");
+}
+
 // case 41
 #[test]
 fn a_length_is_a_number_below_2_to_the_63() {

@@ -130,10 +130,10 @@ refused! {
         a_fragment_in_the_target: 400, "GET /tag?tag=a#b HTTP/1.1\r\nHost: a\r\n\r\n";
         an_authority_that_is_empty: 400, "GET http:///tag HTTP/1.1\r\nHost: a\r\n\r\n";
         a_star_that_is_no_question_about_options: 400, "GET * HTTP/1.1\r\nHost: a\r\n\r\n";
-        a_blank_in_the_target: 505, "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n";
+        a_blank_in_the_target: 400, "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n";
         a_blank_before_the_method: 400, " GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         a_method_that_is_no_token: 400, "G@T / HTTP/1.1\r\nHost: a\r\n\r\n";
-        a_version_in_lower_case: 505, "GET / http/1.1\r\nHost: a\r\n\r\n";
+        a_version_in_lower_case: 400, "GET / http/1.1\r\nHost: a\r\n\r\n";
         a_version_with_a_tail: 400, "GET / HTTP/1.1x\r\nHost: a\r\n\r\n";
         a_version_with_two_digits: 400, "GET / HTTP/1.10\r\nHost: a\r\n\r\n";
         the_preface_of_http_2: 505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -23,7 +23,7 @@ impl Site {
         let root = tempfile::tempdir().expect("a directory");
         fs::write(root.path().join("index.php"), "<?php").expect("a file");
         let path = root.path().to_str().expect("UTF-8");
-        let fixed = ["--upstream", &address, "--root", path];
+        let fixed = ["--multiplex", "off", "--upstream", &address, "--root", path];
         let proxy = Proxy::start(&[&fixed[..], arguments].concat());
         Self { proxy, root }
     }

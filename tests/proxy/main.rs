@@ -10,6 +10,7 @@ mod embedded;
 mod failures;
 mod files;
 mod flow;
+mod forms;
 #[cfg(unix)]
 mod front;
 mod harness;

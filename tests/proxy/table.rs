@@ -116,7 +116,8 @@ fn write(table: &mut String, text: std::fmt::Arguments<'_>) {
 
 /// The modules with claims.
 const MODULES: &[&str] = &[
-    "attacks", "noise", "limits", "uploads", "flow", "files", "front", "failures", "stop", "log",
+    "attacks", "forms", "noise", "limits", "uploads", "flow", "files", "front", "failures", "stop",
+    "log",
 ];
 
 /// Up to this many bytes are shown completely.

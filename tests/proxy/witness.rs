@@ -5,14 +5,15 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
 
-use mio_fcgi::wire::{Pairs, ProtocolStatus};
+use mio_fcgi::wire::Pairs;
 
-use super::application::{application, end, stdout};
+use super::application::{application, whole_for};
 
 pub(crate) type Params = HashMap<String, String>;
 
 /// The request that an application received.
 pub(crate) struct ReceivedRequest {
+    id: u16,
     /// The flag `FCGI_KEEP_CONN`: the connection stays open after the request.
     pub(crate) keeps: bool,
     /// Each byte as the character of its number.
@@ -33,10 +34,9 @@ pub(crate) fn witness(
     let (sender, told) = channel();
     let (address, _) = application(move |_, mut stream| {
         while let Some(told) = receive(&mut stream) {
-            let output = stdout(&answer(&told));
-            let end = end(ProtocolStatus::RequestComplete);
-            // The proxy may have closed the connection with the head of the output.
-            let is_sent = stream.write_all(&[output, end].concat()).is_ok();
+            // The proxy may have closed the connection by then.
+            let records = whole_for(told.id, &answer(&told));
+            let is_sent = stream.write_all(&records).is_ok();
             if sender.send(told).is_err() || !is_sent {
                 return;
             }
@@ -47,7 +47,7 @@ pub(crate) fn witness(
 
 /// Reads a request up to its empty STDIN. `None` at the end of the connection.
 fn receive(stream: &mut TcpStream) -> Option<ReceivedRequest> {
-    let (mut keeps, mut bytes) = (false, Vec::new());
+    let (mut id, mut keeps, mut bytes) = (0, false, Vec::new());
     loop {
         let mut header = [0; 8];
         stream.read_exact(&mut header).ok()?;
@@ -56,7 +56,10 @@ fn receive(stream: &mut TcpStream) -> Option<ReceivedRequest> {
         stream.read_exact(&mut content).ok()?;
         content.truncate(len);
         match (header[1], len) {
-            (1, 8) => keeps = content[2] & 1 == 1,
+            (1, 8) => {
+                id = u16::from_be_bytes([header[2], header[3]]);
+                keeps = content[2] & 1 == 1;
+            }
             (4, _) => bytes.extend_from_slice(&content),
             (5, 0) => break,
             _ => {}
@@ -69,5 +72,5 @@ fn receive(stream: &mut TcpStream) -> Option<ReceivedRequest> {
         let before = params.insert(text(name), text(value));
         assert_eq!(before, None, "{} twice", text(name));
     }
-    Some(ReceivedRequest { keeps, params })
+    Some(ReceivedRequest { id, keeps, params })
 }

@@ -3,25 +3,32 @@
 //! Anything that two programs could read differently is refused. If they disagree about where a request ends, they
 //! disagree about whose request comes next (request smuggling).
 
-use std::mem::MaybeUninit;
+use std::borrow::Cow;
 
-use httparse::{Error, Header, ParserConfig, Status};
-use memchr::memchr_iter;
+use httparse::{Error, Header, Status};
+use memchr::{memchr, memchr_iter};
 use mio_fcgi::cgi;
 
-/// The longest head, in bytes.
-pub(crate) const MAX_HEAD: usize = 32 * 1024;
-/// The longest request line, in bytes.
-pub(crate) const MAX_LINE: usize = 8 * 1024;
-/// The most fields of a head.
-pub(crate) const MAX_FIELDS: usize = 100;
+use super::refusal::{Refusal, refuse};
+use super::request_line::{self, RequestLine};
+
+/// The limits of a head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadLimits {
+    /// The longest head, in bytes.
+    pub(crate) head: usize,
+    /// The longest request line, in bytes.
+    pub(crate) line: usize,
+    /// The most fields, at most [`MAX_FIELDS`].
+    pub(crate) fields: usize,
+}
 
 /// The head of a request.
 #[derive(Debug)]
 pub(crate) struct RequestHead<'h, 'b> {
     pub(crate) method: &'b str,
-    /// The target as a path, without scheme and authority; or `*`.
-    pub(crate) target: &'b str,
+    /// The target as a path, without scheme and authority; or `*`. Its bytes may be any but blanks and control bytes.
+    pub(crate) target: Cow<'b, [u8]>,
     /// The authority, if the target had one. It replaces `Host`.
     pub(crate) authority: Option<&'b str>,
     /// False: HTTP/1.0.
@@ -61,17 +68,6 @@ impl<'h, 'b> RequestHead<'h, 'b> {
     }
 }
 
-/// A request that is refused: the status and the reason for the client. The connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    pub(crate) why: &'static str,
-}
-
-const fn refuse<T>(status: u16, why: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status, why })
-}
-
 /// The length of the empty lines at the start of `bytes`. An empty line is CR LF; CR or LF alone is none (RFC 9112,
 /// 2.2).
 pub(crate) fn empty_lines(bytes: &[u8]) -> usize {
@@ -84,8 +80,12 @@ pub(crate) fn empty_lines(bytes: &[u8]) -> usize {
 /// `seen` is the number of bytes that were searched before. It is updated.
 ///
 /// # Errors
-/// A head that is too long, that does not begin like HTTP/1, or that has an LF without a CR before it.
-pub(crate) fn find_end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, Refusal> {
+/// A head that is too long, that does not begin with a request line of HTTP/1, or that has an LF without a CR before it.
+pub(crate) fn find_end(
+    bytes: &[u8],
+    limits: HeadLimits,
+    seen: &mut usize,
+) -> Result<Option<usize>, Refusal> {
     match bytes {
         // A CR may be the first half of an empty line.
         [] | [b'\r'] => return Ok(None),
@@ -94,12 +94,13 @@ pub(crate) fn find_end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, 
         _ => return refuse(400, "this is not HTTP/1"),
     }
     // Before the search for the end: otherwise the result would depend on how the bytes were split into reads.
-    let line = &bytes[..bytes.len().min(MAX_LINE)];
-    if line.len() == MAX_LINE && !line.contains(&b'\n') {
+    let line = &bytes[..bytes.len().min(limits.line)];
+    if line.len() == limits.line && memchr(b'\n', line).is_none() {
         return refuse(414, "the request line is too long");
     }
     let from = *seen;
-    let within = bytes.len().min(MAX_HEAD);
+    let within = bytes.len().min(limits.head);
+    let mut is_first_line = memchr(b'\n', &bytes[..from]).is_none();
     // Line by line: for a typical browser's head this takes a tenth of the instructions of a look at each byte.
     for at in memchr_iter(b'\n', &bytes[from..within]) {
         let end = from + at + 1;
@@ -111,9 +112,12 @@ pub(crate) fn find_end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, 
         if !bytes[..end].ends_with(b"\r\n") {
             return refuse(400, "lines must end in CR and LF");
         }
+        if std::mem::take(&mut is_first_line) {
+            request_line::parse(&bytes[..end - 2])?;
+        }
     }
     *seen = within;
-    if bytes.len() >= MAX_HEAD {
+    if bytes.len() >= limits.head {
         return refuse(431, "the head of the request is too long");
     }
     Ok(None)
@@ -121,8 +125,11 @@ pub(crate) fn find_end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, 
 
 const END: &[u8] = b"\r\n\r\n";
 
+/// The most fields that a limit may allow.
+pub(crate) const MAX_FIELDS: usize = 256;
+
 /// Memory for the fields of one head.
-pub(crate) type FieldSpace<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
+pub(crate) type FieldSpace<'b> = [Header<'b>; MAX_FIELDS];
 
 /// Parses a complete head, as found by [`find_end`].
 ///
@@ -130,74 +137,90 @@ pub(crate) type FieldSpace<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
 /// A request that is refused.
 pub(crate) fn parse<'h, 'b>(
     bytes: &'b [u8],
+    limits: HeadLimits,
     space: &'h mut FieldSpace<'b>,
 ) -> Result<RequestHead<'h, 'b>, Refusal> {
-    // The parser also refuses a CR alone, and a line that begins with a blank.
-    let mut request = httparse::Request::new(&mut []);
-    match ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, space) {
-        Ok(Status::Complete(_)) => {}
+    let line_len = memchr(b'\n', bytes).map_or(0, |at| at + 1);
+    let (line, lines) = bytes.split_at(line_len);
+    let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+    let RequestLine {
+        method,
+        target,
+        is_http11,
+    } = request_line::parse(line)?;
+    let (target, authority) = split_target(method, target)?;
+    // The parser also refuses a CR alone.
+    let space = &mut space[..limits.fields.min(MAX_FIELDS)];
+    let fields = match httparse::parse_headers(lines, space) {
+        Ok(Status::Complete((_, fields))) => fields,
         Ok(Status::Partial) => return refuse(400, "the head is incomplete"),
+        Err(_) if is_folded(lines) => {
+            return refuse(400, "a field is folded: a line begins with a blank");
+        }
         Err(Error::TooManyHeaders) => return refuse(431, "too many fields"),
-        Err(Error::Version) => return refuse(505, "only HTTP/1.0 and HTTP/1.1 are supported"),
-        Err(Error::HeaderName) => return refuse(400, "the name of a field is not a token"),
         Err(Error::HeaderValue) => {
             return refuse(400, "the value of a field contains a control byte");
         }
-        Err(Error::NewLine | Error::Status | Error::Token) => {
-            return refuse(400, "the request line cannot be read");
-        }
-    }
-    let (Some(method), Some(target), Some(version)) =
-        (request.method, request.path, request.version)
-    else {
-        return refuse(400, "the request line cannot be read");
+        Err(_) => return refuse(400, "the name of a field is not a token"),
     };
-    if target.len() > MAX_LINE {
-        return refuse(414, "the target is too long");
-    }
-    let is_http11 = version == 1;
-    let (target, authority) = split_target(method, target)?;
-    check_host(is_http11, request.headers)?;
+    check_host(is_http11, fields)?;
     Ok(RequestHead {
         method,
         target,
         authority,
         is_http11,
-        fields: request.headers,
+        fields,
     })
 }
 
+/// Whether a line begins with a blank, so that it would continue the one before it (RFC 9112, 5.2).
+fn is_folded(lines: &[u8]) -> bool {
+    let mut lines = lines.split(|byte| *byte == b'\n');
+    lines.any(|line| matches!(line, [b' ' | b'\t', ..]))
+}
+
+/// A target as a path, and its authority.
+type Target<'b> = (Cow<'b, [u8]>, Option<&'b str>);
+
 /// Splits a target into path and authority. RFC 9112, 3.2: it is a path, a whole URI, or `*`.
-fn split_target<'b>(method: &str, target: &'b str) -> Result<(&'b str, Option<&'b str>), Refusal> {
+fn split_target<'b>(method: &str, target: &'b [u8]) -> Result<Target<'b>, Refusal> {
     if method == "CONNECT" || method == "TRACE" {
         return refuse(405, "this method is not supported");
     }
-    if target.contains('#') {
+    if target.contains(&b'#') {
         // Some programs would cut the target off at the fragment.
         return refuse(400, "the target has a fragment");
     }
-    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
-        return Ok((target, None));
+    if target.starts_with(b"/") || (target == b"*" && method == "OPTIONS") {
+        return Ok((Cow::Borrowed(target), None));
     }
-    let scheme_len = "http://".len();
-    let is_absolute = target
-        .get(..scheme_len)
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
-    if !is_absolute {
-        return refuse(400, "the target is neither a path nor a URI");
-    }
-    let rest = &target[scheme_len..];
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    if authority.is_empty() || !cgi::is_valid_host(authority) {
-        return refuse(400, "the target's authority is not a host");
-    }
-    match path {
-        "" if method == "OPTIONS" => Ok(("*", Some(authority))),
-        "" => Ok(("/", Some(authority))),
-        path if path.starts_with('/') => Ok((path, Some(authority))),
-        _ => refuse(400, "the target has no path"),
-    }
+    let Some(rest) = without_scheme(target) else {
+        return refuse(400, "the target is neither a path nor a URI of HTTP");
+    };
+    let end = rest.iter().position(|byte| b"/?".contains(byte));
+    let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
+    let authority = match std::str::from_utf8(authority) {
+        Ok(text) if !text.is_empty() && cgi::is_valid_host(text) => text,
+        _ => return refuse(400, "the target's authority is not a host"),
+    };
+    let path = match path {
+        // RFC 9112, 3.2.4: the server as a whole.
+        b"" if method == "OPTIONS" => Cow::Borrowed(&b"*"[..]),
+        [b'/', ..] => Cow::Borrowed(path),
+        // An empty path, and perhaps a query: the path is `/` (RFC 9110, 4.2.3).
+        query => Cow::Owned([b"/", query].concat()),
+    };
+    Ok((path, Some(authority)))
+}
+
+/// The rest of a URI after `http://` or `https://`. A client that came through a terminator of TLS uses the second.
+fn without_scheme(target: &[u8]) -> Option<&[u8]> {
+    ["http://", "https://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start
+            .eq_ignore_ascii_case(scheme.as_bytes())
+            .then_some(rest)
+    })
 }
 
 /// RFC 9112, 3.2: `Host` is checked even if another host, or none, is used.

@@ -2,6 +2,8 @@
 
 pub(crate) mod conditional;
 pub(crate) mod head;
+pub(crate) mod refusal;
+mod request_line;
 pub(crate) mod request_reader;
 pub(crate) mod response_head;
 

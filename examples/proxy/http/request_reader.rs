@@ -1,7 +1,8 @@
 //! The bytes from a client that were not used yet, and where the next head in them ends.
 
-use super::head::{self, MAX_LINE, Refusal};
+use super::head::{self, HeadLimits};
 use super::net::buffer_pool::BufferPool;
+use super::refusal::Refusal;
 
 /// Finds heads in the bytes from a client, however they are split into reads.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ pub(crate) enum Found<'b> {
 
 impl RequestReader {
     /// Looks for a complete head at the start of `bytes`, which are the held bytes and then the new ones.
-    pub(crate) fn find_head<'b>(&mut self, bytes: &'b [u8]) -> Found<'b> {
+    pub(crate) fn find_head<'b>(&mut self, bytes: &'b [u8], limits: HeadLimits) -> Found<'b> {
         // RFC 9112, 2.2: an empty line before a request is skipped. Their number is limited, over all reads: otherwise
         // each one would count as progress.
         let blank = head::empty_lines(bytes);
@@ -41,7 +42,7 @@ impl RequestReader {
         if bytes.is_empty() {
             return Found::Part { used: blank };
         }
-        match head::find_end(bytes, &mut self.searched) {
+        match head::find_end(bytes, limits, &mut self.searched) {
             Ok(None) => Found::Part { used: blank },
             Ok(Some(end)) => {
                 self.searched = 0;
@@ -109,10 +110,12 @@ impl RequestReader {
 
 /// The request line, for the log.
 pub(crate) fn request_line(bytes: &[u8]) -> &[u8] {
-    let within = &bytes[..bytes.len().min(MAX_LINE)];
+    let within = &bytes[..bytes.len().min(MAX_LOGGED)];
     let end = within.iter().position(|byte| b"\r\n".contains(byte));
     &within[..end.unwrap_or(within.len())]
 }
 
+/// The most bytes of a request line that are logged.
+const MAX_LOGGED: usize = 8 * 1024;
 /// The most bytes of empty lines before a request.
 const MAX_BLANK: usize = 8;

@@ -42,7 +42,7 @@ pub(crate) fn start(
             return 0;
         }
     }
-    if head.target == "*" {
+    if *head.target == *b"*" {
         exchange.answer(cx, socket, 204, &[], OwnBody::None);
         return 0;
     }
@@ -51,7 +51,7 @@ pub(crate) fn start(
     if status_page::answer(exchange, cx, socket, head) {
         return 0;
     }
-    let found = cx.resolve(head.target);
+    let found = cx.resolve(&head.target);
     let Resolution::StaticFile { path } = &*found else {
         return serve(exchange, cx, socket, head, &found, following);
     };
@@ -59,7 +59,7 @@ pub(crate) fn start(
         return 0;
     }
     // The file has gone since it was looked up. If the next one is gone as well, there is none.
-    let found = cx.resolve_anew(head.target);
+    let found = cx.resolve_anew(&head.target);
     serve(exchange, cx, socket, head, &found, following)
 }
 
@@ -103,10 +103,9 @@ fn redirect(
     head: &RequestHead<'_, '_>,
     mut location: String,
 ) {
-    if let Some((_, query)) = head.target.split_once('?') {
-        location.push('?');
-        location.push_str(query);
-    }
+    let query = head.target.iter().position(|byte| *byte == b'?');
+    let query = query.map_or(&[][..], |at| &head.target[at..]);
+    location.push_str(&String::from_utf8_lossy(query));
     let (content_type, text) = (TEXT, "");
     let body = OwnBody::Text { content_type, text };
     exchange.answer(cx, socket, 301, &[(b"Location", location.as_bytes())], body);
@@ -124,8 +123,7 @@ fn ask(
     let mut request = cx.fcgi().new_request();
     let content_length = exchange.upload().content_length();
     if let Err(error) = write_params(cx, socket, head, script, content_length, &mut request) {
-        let why = "the request cannot be passed on";
-        exchange.fail(cx, socket, error.http_status(), why);
+        exchange.fail(cx, socket, error.http_status(), &error.to_string());
         return 0;
     }
     let mut rest = following;
@@ -167,7 +165,7 @@ fn write_params(
     rules.pass_authorization = cx.options().pass_authorization;
     let mut env = Env::new(
         head.method.as_bytes(),
-        head.target.as_bytes(),
+        &head.target,
         head.fields_for_application(),
         script,
     );

@@ -17,9 +17,9 @@ pub(crate) fn answer(
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
 ) -> bool {
-    let as_json = match head.target {
-        "/-/status" => false,
-        "/-/status.json" => true,
+    let as_json = match &*head.target {
+        b"/-/status" => false,
+        b"/-/status.json" => true,
         _ => return false,
     };
     if !cx.has_status_page() || !socket.client().is_loopback() {

@@ -1,13 +1,14 @@
 //! A client's connection: it serves one request after the other until it ends.
 
-use std::mem::MaybeUninit;
 use std::time::Instant;
 
+use httparse::EMPTY_HEADER;
 use mio::event::Event;
 use mio_fcgi::cgi::ReplyTo;
 use mio_fcgi::{Outcome, RequestHandle, Tag};
 
-use super::http::head::{self, FieldSpace, MAX_FIELDS, Refusal};
+use super::http::head::{self, FieldSpace, HeadLimits, MAX_FIELDS};
+use super::http::refusal::Refusal;
 use super::http::request_reader::{Found, RequestReader, request_line};
 use super::net::outbox::MAX_BATCHED;
 use super::net::socket::Socket;
@@ -20,7 +21,7 @@ use super::teardown::{self, Next, Teardown};
 ///
 /// # Memory
 /// - Idle: this struct, no buffer.
-/// - While a head arrives: the bytes received so far, less than 32 KiB.
+/// - While a head arrives: the bytes received so far, less than `--max-head`.
 /// - While a body arrives: one read of the client (64 KiB) and what the FastCGI client has queued of it (64 KiB). For a
 ///   chunked body: 64 KiB in memory, the rest in a file.
 /// - While a response is sent to a client that does not read: what is unsent of one read of the application (64 KiB),
@@ -242,7 +243,8 @@ impl Connection {
 
     /// Starts an exchange if the head is complete. Returns the number of bytes used.
     fn take_head(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
-        let (raw, following) = match self.reader.find_head(bytes) {
+        let limits = limits_of(cx);
+        let (raw, following) = match self.reader.find_head(bytes, limits) {
             Found::Part { used } => return used,
             Found::Refused { bytes: of, refusal } => {
                 self.refuse(cx, of, refusal);
@@ -250,8 +252,8 @@ impl Connection {
             }
             Found::Head { head, following } => (head, following),
         };
-        let mut space: FieldSpace<'_> = [MaybeUninit::uninit(); MAX_FIELDS];
-        let taken = match head::parse(raw, &mut space) {
+        let mut space: FieldSpace<'_> = [EMPTY_HEADER; MAX_FIELDS];
+        let taken = match head::parse(raw, limits, &mut space) {
             Ok(head) => {
                 let to = start::reply_to(cx, &head);
                 let mut exchange = Exchange::open(cx, self.tag, to, request_line(raw));
@@ -407,6 +409,15 @@ impl Connection {
     pub(crate) fn give_back(&mut self, cx: &mut Context) {
         self.socket.give_back(cx.buffers());
         self.reader.give_back(cx.buffers());
+    }
+}
+
+fn limits_of(cx: &Context) -> HeadLimits {
+    let options = cx.options();
+    HeadLimits {
+        head: options.max_head,
+        line: options.max_request_line,
+        fields: options.max_fields,
     }
 }
 

@@ -117,12 +117,12 @@ impl Context {
     }
 
     /// Finds the script, the file or the error for a target.
-    pub(crate) fn resolve(&mut self, target: &str) -> Arc<Resolution> {
+    pub(crate) fn resolve(&mut self, target: &[u8]) -> Arc<Resolution> {
         self.routes.resolve(self.clock.now(), target)
     }
 
     /// As [`resolve`](Self::resolve), without the cache.
-    pub(crate) fn resolve_anew(&mut self, target: &str) -> Arc<Resolution> {
+    pub(crate) fn resolve_anew(&mut self, target: &[u8]) -> Arc<Resolution> {
         self.routes.resolve_anew(self.clock.now(), target)
     }
 

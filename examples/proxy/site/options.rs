@@ -9,7 +9,8 @@ use mio_fcgi::{Address, Multiplex};
 
 use super::command_line::{number, seconds};
 use super::values::{
-    bytes, extension, file_name, listen_address, multiplex, param, path, seconds_or_none, upstream,
+    bytes, extension, file_name, head_bytes, listen_address, multiplex, param, path,
+    seconds_or_none, upstream,
 };
 
 /// All options of the proxy.
@@ -48,6 +49,15 @@ pub(crate) struct Options {
     /// largest request body, in bytes or as 512k, 8m, 1g (64m)
     #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = SITE)]
     pub(crate) max_body: u64,
+    /// longest head of a request, in bytes or as 16k, up to 64k (32k)
+    #[arg(long, value_name = "BYTES", value_parser = head_bytes, help_heading = SITE)]
+    pub(crate) max_head: usize,
+    /// longest first line of a request, in bytes or as 16k (8k)
+    #[arg(long, value_name = "BYTES", value_parser = head_bytes, help_heading = SITE)]
+    pub(crate) max_request_line: usize,
+    /// most fields of a request (100)
+    #[arg(long, value_name = "N", value_parser = number(1, 256_usize), help_heading = SITE)]
+    pub(crate) max_fields: usize,
     /// answer GET /-/status and /-/status.json for clients on this machine: pool, queue and counters, summed over all
     /// threads
     #[arg(long, help_heading = SITE)]
@@ -136,6 +146,9 @@ impl Default for Options {
             fallback: None,
             cache_lookups: Duration::ZERO,
             max_body: 64 * 1024 * 1024,
+            max_head: 32 * 1024,
+            max_request_line: 8 * 1024,
+            max_fields: 100,
             status: false,
             access_log: true,
             params: Vec::new(),

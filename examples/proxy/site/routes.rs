@@ -80,7 +80,7 @@ impl Routes {
     }
 
     /// Finds what a target stands for. The query is ignored: a redirect comes without it.
-    pub(crate) fn resolve(&mut self, now: Instant, target: &str) -> Arc<Resolution> {
+    pub(crate) fn resolve(&mut self, now: Instant, target: &[u8]) -> Arc<Resolution> {
         let path = path_of(target);
         match self.known.get(path) {
             Some((since, found)) if now.duration_since(*since) < self.lifetime => Arc::clone(found),
@@ -89,7 +89,7 @@ impl Routes {
     }
 
     /// As [`resolve`](Self::resolve), without the cache: what was found before turned out to be gone.
-    pub(crate) fn resolve_anew(&mut self, now: Instant, target: &str) -> Arc<Resolution> {
+    pub(crate) fn resolve_anew(&mut self, now: Instant, target: &[u8]) -> Arc<Resolution> {
         let path = path_of(target);
         let found = Arc::new(self.look_up(path));
         if !self.lifetime.is_zero() {
@@ -124,8 +124,7 @@ impl Routes {
     }
 }
 
-fn path_of(target: &str) -> &[u8] {
-    let target = target.as_bytes();
+fn path_of(target: &[u8]) -> &[u8] {
     let question = target.iter().position(|byte| *byte == b'?');
     &target[..question.unwrap_or(target.len())]
 }

@@ -86,6 +86,13 @@ pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
         .ok_or("expects a size such as 1048576, 512k or 8m")
 }
 
+/// A size that the buffer for one read of a client has room for.
+pub(crate) fn head_bytes(text: &str) -> Result<usize, &'static str> {
+    let size = bytes(text).ok().and_then(|size| usize::try_from(size).ok());
+    let size = size.filter(|size| (100..=64 * 1024).contains(size));
+    size.ok_or("expects a size from 100 to 64k")
+}
+
 /// Seconds, or 0 for none.
 pub(crate) fn seconds_or_none(text: &str) -> Result<Duration, &'static str> {
     match text {

@@ -1,15 +1,25 @@
 //! The HTTP side of the proxy: heads and bodies of requests, compared with a plain reading of RFC 9112.
 
-use std::mem::MaybeUninit;
-
+use httparse::EMPTY_HEADER;
 use mio_fcgi::Params;
 use mio_fcgi::cgi::{self, Env, FieldRules, RequestBody, Script};
 
 use super::choices::Choices;
-use head::{FieldSpace, MAX_FIELDS, MAX_HEAD, MAX_LINE, RequestHead};
+use head::{FieldSpace, HeadLimits, MAX_FIELDS, RequestHead};
 
 #[path = "../../../examples/proxy/http/head.rs"]
+#[allow(dead_code, reason = "the proxy uses more of it")]
 mod head;
+#[path = "../../../examples/proxy/http/refusal.rs"]
+mod refusal;
+#[path = "../../../examples/proxy/http/request_line.rs"]
+mod request_line;
+
+const LIMITS: HeadLimits = HeadLimits {
+    head: 32 * 1024,
+    line: 8 * 1024,
+    fields: 100,
+};
 
 /// Three bytes choose the cuts; then what a client sends. A byte of 0xff and the next one stand for a run of letters.
 pub fn http(input: &[u8]) {
@@ -66,17 +76,17 @@ fn advance(stage: &mut Stage, held: &[u8], served: &mut Served) -> usize {
         // RFC 9112, 2.2: an empty line before a request is let pass.
         Stage::Head { seen: 0 } if head::empty_lines(held) > 0 => head::empty_lines(held),
         Stage::Head { seen } => {
-            let end = match head::find_end(held, seen) {
+            let end = match head::find_end(held, LIMITS, seen) {
                 Ok(Some(end)) => end,
                 Ok(None) => {
-                    assert!(held.len() < MAX_HEAD, "a head without end is held");
+                    assert!(held.len() < LIMITS.head, "a head without end is held");
                     return 0;
                 }
                 Err(refusal) => return refuse(served, refusal.status),
             };
-            assert!(end <= MAX_HEAD);
-            let mut space: FieldSpace<'_> = [MaybeUninit::uninit(); MAX_FIELDS];
-            let head = match head::parse(&held[..end], &mut space) {
+            assert!(end <= LIMITS.head);
+            let mut space: FieldSpace<'_> = [EMPTY_HEADER; MAX_FIELDS];
+            let head = match head::parse(&held[..end], LIMITS, &mut space) {
                 Ok(head) => head,
                 Err(refusal) => {
                     assert!(!refusal.why.is_empty());
@@ -139,7 +149,7 @@ fn allowed(head: &RequestHead<'_, '_>, bytes: &[u8]) {
     let text = bytes
         .strip_suffix(b"\r\n\r\n")
         .expect("it ends in a blank line");
-    assert!(text.len() <= MAX_HEAD && !text.contains(&0));
+    assert!(text.len() <= LIMITS.head && !text.contains(&0));
     let mut lines: Vec<&[u8]> = Vec::new();
     let mut from = 0;
     for at in 0..text.len() {
@@ -156,21 +166,19 @@ fn allowed(head: &RequestHead<'_, '_>, bytes: &[u8]) {
     let [method, target, version] = words[..] else {
         panic!("{:?} is no request line", lines[0]);
     };
-    assert!(lines[0].len() <= MAX_LINE && is_token(method));
+    assert!(lines[0].len() <= LIMITS.line && is_token(method));
     assert_eq!(method, head.method.as_bytes());
-    assert_eq!(
-        version,
-        if head.is_http11 {
-            b"HTTP/1.1"
-        } else {
-            b"HTTP/1.0"
-        }
-    );
+    match version.strip_prefix(b"HTTP/1.") {
+        Some([minor]) if minor.is_ascii_digit() => assert_eq!(head.is_http11, *minor > b'0'),
+        _ => panic!("{version:?} is no version of HTTP/1"),
+    }
     assert!(target.iter().all(|it| *it > b' ' && *it != 0x7f));
-    assert!(head.target.starts_with('/') || (head.target == "*" && method == b"OPTIONS"));
+    assert!(head.target.starts_with(b"/") || (*head.target == *b"*" && method == b"OPTIONS"));
     assert!(!target.contains(&b'#'));
-    let is_given = target.ends_with(head.target.as_bytes());
-    assert!(is_given || head.target == "/" || head.target == "*");
+    // An empty path of a URI is `/`, or `*`.
+    let is_given = target.ends_with(&head.target)
+        || (head.target.starts_with(b"/?") && target.ends_with(&head.target[1..]));
+    assert!(is_given || *head.target == *b"/" || *head.target == *b"*");
     assert!(head.authority.is_none_or(cgi::is_valid_host));
     assert_eq!(
         head.authority.is_some(),
@@ -251,12 +259,7 @@ fn passed_on(head: &RequestHead<'_, '_>) {
             .find(|field| field.0.eq_ignore_ascii_case(b"host"));
         assert_eq!(head.field("Host"), host.map(|field| field.1));
     }
-    let env = Env::new(
-        head.method.as_bytes(),
-        head.target.as_bytes(),
-        fields,
-        &script,
-    );
+    let env = Env::new(head.method.as_bytes(), &head.target, fields, &script);
     let mut params = Params::default();
     if env.write_to(&mut params).is_ok() {
         super::env::check(&params, FieldRules::default());

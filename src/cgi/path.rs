@@ -71,15 +71,17 @@ pub(super) fn last_segment(path: &[u8]) -> &[u8] {
 
 /// The target with a slash after its path, encoded again so that it cannot lead to another host.
 pub(super) fn location(path: &[u8], query: &[u8]) -> String {
+    // RFC 3986, 3.3.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte);
     let mut location = String::new();
     for byte in path {
-        let is_plain = byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(byte);
-        push_encoded(&mut location, *byte, is_plain);
+        push_encoded(&mut location, *byte, is_plain(*byte));
     }
     location.push('/');
     for byte in query {
-        // The query arrived encoded. A byte that was not encoded would end the field.
-        push_encoded(&mut location, *byte, byte.is_ascii_graphic());
+        // The query, with its question mark, arrived encoded. What was not encoded is now (3.4).
+        let is_plain = is_plain(*byte) || matches!(byte, b'?' | b'%');
+        push_encoded(&mut location, *byte, is_plain);
     }
     location
 }

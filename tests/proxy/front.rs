@@ -144,3 +144,19 @@ fn a_line_end_in_a_route_is_the_front_controllers() {
     }
     assert_eq!(Site::new(&[]).get("/search/a%0Ab").0, 400);
 }
+
+/// The query arrives encoded, or not.
+// edge: quotes, brackets and bytes beyond ASCII in the query of a directory without its slash | encoded in `Location`
+#[test]
+fn the_query_of_a_redirect_is_encoded_as_its_path_is() {
+    let site = Site::new(&[]);
+    site.write("a b/index.php");
+    let mut client = site.proxy.connect();
+    client.send(b"GET /a%20b?a=%20b&c[]=\"<\xe9>\\^`{|}&d=e/f?g HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = client.answer();
+    let location = "/a%20b/?a=%20b&c%5B%5D=%22%3C%E9%3E%5C%5E%60%7B%7C%7D&d=e/f?g";
+    assert_eq!(
+        (answer.status, answer.field("location")),
+        (301, Some(location))
+    );
+}

@@ -80,7 +80,11 @@ fn serve(
                 exchange.fail(cx, socket, 404, nothing);
             }
         }
-        Resolution::Redirect { location } => redirect(exchange, cx, socket, head, location.clone()),
+        Resolution::Redirect { location } => {
+            let (content_type, text) = (TEXT, "");
+            let body = OwnBody::Text { content_type, text };
+            exchange.answer(cx, socket, 301, &[(b"Location", location)], body);
+        }
         Resolution::Forbidden(reason) => {
             let why = match reason {
                 ForbiddenReason::OutsideRoot => "the path leads out of the document root",
@@ -94,21 +98,6 @@ fn serve(
         _ => exchange.fail(cx, socket, 404, nothing),
     }
     0
-}
-
-fn redirect(
-    exchange: &mut Exchange,
-    cx: &mut Context,
-    socket: &mut Socket,
-    head: &RequestHead<'_, '_>,
-    mut location: String,
-) {
-    let query = head.target.iter().position(|byte| *byte == b'?');
-    let query = query.map_or(&[][..], |at| &head.target[at..]);
-    location.push_str(&String::from_utf8_lossy(query));
-    let (content_type, text) = (TEXT, "");
-    let body = OwnBody::Text { content_type, text };
-    exchange.answer(cx, socket, 301, &[(b"Location", location.as_bytes())], body);
 }
 
 /// Builds a FastCGI request and submits it, unless its body has to be collected first.

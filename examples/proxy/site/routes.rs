@@ -79,10 +79,9 @@ impl Routes {
         self.map.root()
     }
 
-    /// Finds what a target stands for. The query is ignored: a redirect comes without it.
+    /// Finds what a target stands for.
     pub(crate) fn resolve(&mut self, now: Instant, target: &[u8]) -> Arc<Resolution> {
-        let path = path_of(target);
-        match self.known.get(path) {
+        match self.known.get(path_of(target)) {
             Some((since, found)) if now.duration_since(*since) < self.lifetime => Arc::clone(found),
             _ => self.resolve_anew(now, target),
         }
@@ -90,21 +89,25 @@ impl Routes {
 
     /// As [`resolve`](Self::resolve), without the cache: what was found before turned out to be gone.
     pub(crate) fn resolve_anew(&mut self, now: Instant, target: &[u8]) -> Arc<Resolution> {
-        let path = path_of(target);
-        let found = Arc::new(self.look_up(path));
-        if !self.lifetime.is_zero() {
+        let found = Arc::new(self.look_up(target));
+        // A redirect has the query in it, so it is not the same for each target with this path.
+        let is_redirect = matches!(*found, Resolution::Redirect { .. });
+        if !self.lifetime.is_zero() && !is_redirect {
             if self.known.len() >= MAX_KNOWN {
                 self.known.clear();
             }
-            self.known.insert(path.to_vec(), (now, Arc::clone(&found)));
+            let path = path_of(target).to_vec();
+            self.known.insert(path, (now, Arc::clone(&found)));
         }
         found
     }
 
-    fn look_up(&self, path: &[u8]) -> Resolution {
-        let found = self.map.resolve(path);
+    fn look_up(&self, target: &[u8]) -> Resolution {
+        let found = self.map.resolve(target);
         match &self.fallback {
-            Some(script) if self.is_absent(&found, path) => Resolution::Script(script.clone()),
+            Some(script) if self.is_absent(&found, path_of(target)) => {
+                Resolution::Script(script.clone())
+            }
             _ => found,
         }
     }

@@ -60,6 +60,7 @@ fn files_are_sent_with_their_type() {
         assert_eq!((answer.status, answer.text().as_str()), (200, body));
         assert_eq!(answer.field("content-type"), Some(kind));
         assert_eq!(answer.field("accept-ranges"), Some("bytes"));
+        assert_eq!(answer.field("x-content-type-options"), Some("nosniff"));
     }
     client.send(get("/large.bin"));
     let answer = client.answer();

@@ -90,6 +90,8 @@ fn send(
         (b"Last-Modified", modified),
         (b"ETag", etag),
         (b"Accept-Ranges", b"bytes"),
+        // A browser shows a file as what its name says, not as what its content looks like.
+        (b"X-Content-Type-Options", b"nosniff"),
     ];
     match range {
         None => exchange.answer(cx, socket, 200, fields, body),

@@ -377,31 +377,3 @@ fn what_the_application_writes_to_stderr_is_logged() {
     assert_eq!(proxy.get("/stderr").status, 200);
     proxy.wait_for_log("application: [");
 }
-
-#[test]
-fn the_status_page_adds_up() {
-    let proxy = Proxy::start(&["--status", "--threads", "2"]);
-    for _ in 0..8 {
-        assert_eq!(proxy.get("/tag?tag=a").text(), "a");
-    }
-    // The figures of another loop are at most a tenth of a second old.
-    proxy.wait_for_figure("requests.completed", 8);
-    let json = proxy.get("/-/status.json");
-    assert_eq!(json.field("content-type"), Some("application/json"));
-    let value: serde_json::Value = serde_json::from_slice(&json.body).expect("JSON");
-    assert_eq!(value["requests"]["completed"], 8);
-    assert_eq!(value["requests"]["in_flight"], 0);
-    assert_eq!(value["server"]["threads"], 2);
-    // Events that never happened have a row too.
-    assert_eq!(value["evictions"]["max_lifetime"], 0);
-    let text = proxy.get("/-/status").text();
-    for (group, figures) in value.as_object().expect("groups") {
-        for name in figures.as_object().expect("figures").keys() {
-            let is_row = |line: &str| line.starts_with(&format!("{group}.{name} "));
-            assert!(text.lines().any(is_row), "{group}.{name} in {text}");
-        }
-    }
-    // Without the option, the path is like any other.
-    let proxy = Proxy::start(&[]);
-    assert_eq!(proxy.get("/-/status").status, 404);
-}

@@ -435,13 +435,14 @@ impl HttpClient {
 
 /// A request without a body.
 pub(crate) fn get(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
 /// A request with a body.
 pub(crate) fn post(target: &str, body: &[u8]) -> Vec<u8> {
     let len = body.len();
-    let head = format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: {len}\r\n\r\n");
+    let head =
+        format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len}\r\n\r\n");
     [head.as_bytes(), body].concat()
 }
 

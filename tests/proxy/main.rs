@@ -30,6 +30,7 @@ mod program;
 )]
 #[path = "../../examples/proxy/main.rs"]
 mod proxy;
+mod status;
 mod stop;
 mod table;
 mod uploads;

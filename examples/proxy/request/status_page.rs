@@ -1,7 +1,9 @@
 //! `/-/status`: what all loops together are doing, as text and as JSON.
 //!
 //! Only for clients on this machine. Behind another proxy on this machine every client looks like one: make that proxy
-//! deny the path.
+//! deny the path. A browser on this machine may ask for another site's page: only names of this machine are served.
+
+use std::net::IpAddr;
 
 use super::error_page::TEXT;
 use super::exchange::Exchange;
@@ -25,6 +27,13 @@ pub(crate) fn answer(
     if !cx.has_status_page() || !socket.client().is_loopback() {
         return false;
     }
+    let authority = head.authority.map(str::as_bytes);
+    let host = authority.or_else(|| head.field("host"));
+    if !host.is_none_or(|host| is_of_this_machine(host, socket.local().ip())) {
+        let why = "the status page is for Host: localhost, or an address of this machine";
+        exchange.fail(cx, socket, 403, why);
+        return true;
+    }
     if !matches!(head.method, "GET" | "HEAD") {
         exchange.fail(cx, socket, 405, "the status page accepts only GET and HEAD");
         return true;
@@ -35,4 +44,22 @@ pub(crate) fn answer(
     let fields: &[(&[u8], &[u8])] = &[(b"Cache-Control", b"no-store")];
     exchange.answer(cx, socket, 200, fields, body);
     true
+}
+
+/// Whether a host, with or without a port, is a name of this machine. Any other name can have been made to lead here by
+/// the site that a browser shows (DNS rebinding). `local` is the address that the client connected to.
+fn is_of_this_machine(host: &[u8], local: IpAddr) -> bool {
+    let Ok(host) = std::str::from_utf8(host.trim_ascii()) else {
+        return false;
+    };
+    let (name, _) = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']').unwrap_or((bracketed, "")),
+        None => host.split_once(':').unwrap_or((host, "")),
+    };
+    if let Ok(ip) = name.parse::<IpAddr>() {
+        return ip.is_loopback() || ip.to_canonical() == local.to_canonical();
+    }
+    // No browser leaves the host out.
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name.is_empty() || name == "localhost" || name.ends_with(".localhost")
 }

@@ -58,8 +58,8 @@ pub(crate) struct Options {
     /// most fields of a request (100)
     #[arg(long, value_name = "N", value_parser = number(1, 256_usize), help_heading = SITE)]
     pub(crate) max_fields: usize,
-    /// answer GET /-/status and /-/status.json for clients on this machine: pool, queue and counters, summed over all
-    /// threads
+    /// answer GET /-/status and /-/status.json for clients on this machine, under the host localhost or an address:
+    /// pool, queue and counters, summed over all threads
     #[arg(long, help_heading = SITE)]
     pub(crate) status: bool,
     /// do not log requests to stderr. A line has the combined format, then the seconds that the application took, or -.

@@ -160,3 +160,37 @@ fn the_query_of_a_redirect_is_encoded_as_its_path_is() {
         (301, Some(location))
     );
 }
+
+/// RFC 9110, 15.5.6.
+// edge: a method that a target does not take | 405, `Allow` lists those it takes
+#[test]
+fn allow_lists_what_a_target_takes() {
+    let site = Site::new(&["--status", "--fallback", "/index.php"]);
+    site.write("a.txt");
+    let any = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    for (line, allow) in [
+        ("TRACE /a.txt", "GET, HEAD"),
+        ("POST /a.txt", "GET, HEAD"),
+        ("DELETE /a.txt?b", "GET, HEAD"),
+        ("POST /-/status", "GET, HEAD"),
+        ("TRACE /index.php", any),
+        ("TRACE /route", any),
+        ("TRACE http://localhost/route", any),
+        // A tunnel has no methods.
+        ("CONNECT localhost:443", ""),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let answer = site.proxy.ask(request);
+        assert_eq!(
+            (answer.status, answer.field("allow")),
+            (405, Some(allow)),
+            "{line}"
+        );
+    }
+    assert_eq!(
+        site.proxy
+            .ask("TRACE /.x HTTP/1.1\r\nHost: a\r\n\r\n")
+            .status,
+        405
+    );
+}

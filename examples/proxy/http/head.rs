@@ -184,8 +184,8 @@ type Target<'b> = (Cow<'b, [u8]>, Option<&'b str>);
 
 /// Splits a target into path and authority. RFC 9112, 3.2: it is a path, a whole URI, or `*`.
 fn split_target<'b>(method: &str, target: &'b [u8]) -> Result<Target<'b>, Refusal> {
-    if method == "CONNECT" || method == "TRACE" {
-        return refuse(405, "this method is not supported");
+    if method == "CONNECT" {
+        return refuse(405, "there are no tunnels here");
     }
     if target.contains(&b'#') {
         // Some programs would cut the target off at the fragment.

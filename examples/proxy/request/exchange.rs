@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use mio_fcgi::cgi::{PassOnError, ReplyTo, Verdict};
 use mio_fcgi::{Outcome, Request, RequestHandle, Tag};
 
-use super::error_page;
+use super::error_page::{self, Fields};
 use super::log::access_log::{LogEntry, Served};
 use super::net::socket::Socket;
 use super::response::{OwnBody, Phase, Response};
@@ -252,6 +252,28 @@ impl Exchange {
 
     /// Responds with an error if nothing was sent yet, and aborts the application's request.
     pub(crate) fn fail(&mut self, cx: &mut Context, socket: &mut Socket, status: u16, why: &str) {
+        self.fail_with(cx, socket, status, why, error_page::fields(status));
+    }
+
+    /// As [`fail`](Self::fail), with 405. `allow` is what the target takes.
+    pub(crate) fn refuse_method(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        allow: Fields<'_>,
+    ) {
+        let why = "the target does not take this method";
+        self.fail_with(cx, socket, 405, why, allow);
+    }
+
+    fn fail_with(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        status: u16,
+        why: &str,
+        fields: Fields<'_>,
+    ) {
         let now = cx.now();
         if status == 400 {
             // A client that sent one malformed request may have sent another one after it.
@@ -265,7 +287,7 @@ impl Exchange {
         let text = &error_page::text(status, why);
         let content_type = error_page::TEXT;
         let body = OwnBody::Text { content_type, text };
-        self.answer(cx, socket, status, error_page::fields(status), body);
+        self.answer(cx, socket, status, fields, body);
     }
 
     /// Sends a response that does not come from an application.

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::error_page::READ_ONLY;
 use super::exchange::Exchange;
 use super::http::conditional::{Version, Wanted};
 use super::http::head::RequestHead;
@@ -23,7 +24,7 @@ pub(crate) fn answer(
     path: &Path,
 ) -> bool {
     if !matches!(head.method, "GET" | "HEAD") {
-        exchange.fail(cx, socket, 405, "a file accepts only GET and HEAD");
+        exchange.refuse_method(cx, socket, READ_ONLY);
         return true;
     }
     match open(path) {

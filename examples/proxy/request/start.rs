@@ -5,7 +5,7 @@ use mio_fcgi::cgi::{
 };
 use mio_fcgi::{Body, Request};
 
-use super::error_page::TEXT;
+use super::error_page::{ANY_METHOD, TEXT};
 use super::exchange::Exchange;
 use super::http::head::RequestHead;
 use super::net::socket::Socket;
@@ -16,7 +16,8 @@ use super::{file, status_page};
 
 /// What the response needs to know of the request.
 pub(crate) fn reply_to(cx: &Context, head: &RequestHead<'_, '_>) -> ReplyTo {
-    let keeps_alive = cgi::wants_keep_alive(head.is_http11, head.pairs());
+    // A refused TRACE ends the connection, as a refused CONNECT does.
+    let keeps_alive = head.method != "TRACE" && cgi::wants_keep_alive(head.is_http11, head.pairs());
     ReplyTo::new()
         .with_method(head.method)
         .with_http11(head.is_http11)
@@ -74,6 +75,10 @@ fn serve(
 ) -> usize {
     let nothing = "there is nothing here";
     match found {
+        Resolution::Script(_) if head.method == "TRACE" => {
+            // The application does not see what TRACE is to show.
+            exchange.refuse_method(cx, socket, ANY_METHOD);
+        }
         Resolution::Script(script) => return ask(exchange, cx, socket, head, script, following),
         Resolution::StaticFile { path } => {
             if !file::answer(exchange, cx, socket, head, path) {

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::error_page::TEXT;
+use super::error_page::{READ_ONLY, TEXT};
 use super::exchange::Exchange;
 use super::http::head::RequestHead;
 use super::net::socket::Socket;
@@ -35,7 +35,7 @@ pub(crate) fn answer(
         return true;
     }
     if !matches!(head.method, "GET" | "HEAD") {
-        exchange.fail(cx, socket, 405, "the status page accepts only GET and HEAD");
+        exchange.refuse_method(cx, socket, READ_ONLY);
         return true;
     }
     let text = &cx.status(as_json);

@@ -74,6 +74,7 @@ fn main() -> ExitCode {
 
 fn run(mut options: Options) -> io::Result<()> {
     options.upstreams = resolved(&options.upstreams)?;
+    arguments::lower(&mut options);
     descriptors::fit(&mut options).map_err(io::Error::other)?;
     // The demo application lives as long as the loops do.
     let demo = match options.upstreams[..] {

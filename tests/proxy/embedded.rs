@@ -195,6 +195,26 @@ fn a_request_whose_client_is_cut_off_in_its_body_is_aborted() {
     assert_eq!(served.worker.figures().stats.requests.active, 0);
 }
 
+/// In virtual time. A worker of php-fpm is bound to its connection until that is closed.
+#[test]
+fn an_idle_connection_to_an_application_is_closed_after_a_second() {
+    let mut served = Served::new("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    served.say(b"Content-Type: a/b\r\nContent-Length: 0\r\n\r\n");
+    let mut end = Vec::new();
+    let complete = wire::EndRequest {
+        app_status: 0,
+        protocol_status: wire::ProtocolStatus::RequestComplete,
+    };
+    wire::write_end_request(&mut end, 1, complete);
+    served.application.write_all(&end).expect("it reads");
+    run(&mut served.poll, &mut served.worker);
+    assert_eq!(served.worker.figures().stats.connections.idle, 1);
+    let later = Instant::now() + Duration::from_secs(1);
+    served.worker.set_time(later);
+    run(&mut served.poll, &mut served.worker);
+    assert_eq!(served.worker.figures().stats.connections.idle, 0);
+}
+
 /// A worker that serves one request of a client, and the application's end of that request.
 struct Served {
     poll: Poll,

@@ -14,6 +14,7 @@ mod forms;
 #[cfg(unix)]
 mod front;
 mod harness;
+mod idle;
 mod limits;
 #[cfg(unix)]
 mod log;

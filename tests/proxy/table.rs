@@ -117,7 +117,7 @@ fn write(table: &mut String, text: std::fmt::Arguments<'_>) {
 /// The modules with claims.
 const MODULES: &[&str] = &[
     "attacks", "forms", "noise", "limits", "uploads", "flow", "files", "front", "failures", "stop",
-    "log", "status",
+    "log", "status", "idle",
 ];
 
 /// Up to this many bytes are shown completely.

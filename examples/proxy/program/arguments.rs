@@ -56,6 +56,19 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Opt
     Ok(line.options)
 }
 
+/// Lowers what another option limits, with a line for the operator.
+pub(crate) fn lower(options: &mut Options) {
+    let most = options.max_connections;
+    if let Some(idle) = &mut options.max_idle
+        && *idle > most
+    {
+        eprintln!(
+            "proxy: --max-idle {idle} is more than --max-conns {most}: {most} connections are kept"
+        );
+        *idle = most;
+    }
+}
+
 /// Checks what depends on more than one option.
 fn check(options: &Options) -> Result<(), String> {
     let Options {
@@ -71,13 +84,6 @@ fn check(options: &Options) -> Result<(), String> {
     }
     if *threads > 1 && cfg!(not(unix)) {
         return Err("--threads above 1 needs a Unix system".to_owned());
-    }
-    if let Some(idle) = options.max_idle
-        && idle > *max_connections
-    {
-        return Err(format!(
-            "--max-idle {idle} is more than --max-conns {max_connections}"
-        ));
     }
     if options.upstreams.is_empty() {
         if options.root.is_some()

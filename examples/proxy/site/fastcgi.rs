@@ -1,6 +1,6 @@
 //! The configuration of the FastCGI client, and the parameters that all requests share.
 
-use mio_fcgi::{Address, Config, Params, SharedParams, cgi};
+use mio_fcgi::{Address, Config, Multiplex, Params, SharedParams, cgi};
 
 use super::options::Options;
 
@@ -15,9 +15,7 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     // Whatever this limit, a request that may have been processed is sent again once at most.
     config.max_retries = 4;
     config.limits.max_connections_per_server = share(options.max_connections);
-    let max_idle = options
-        .max_idle
-        .unwrap_or_else(|| options.max_connections.min(4));
+    let max_idle = max_idle(options);
     config.limits.max_idle_per_server = share(max_idle);
     // With no idle connections, a connection is not even reused for a queued request: a script may work on after its
     // response, and the next request on its connection would wait for it.
@@ -33,6 +31,18 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     config.timeouts.between_bytes = Some(options.read_timeout);
     config.timeouts.total = options.request_timeout;
     config
+}
+
+/// The most idle connections. By default one less than there may be: a worker of php-fpm is bound to its connection, and
+/// a liveness probe or a second client needs a free one. Where requests share a connection, none is bound.
+fn max_idle(options: &Options) -> usize {
+    let shares = matches!(options.multiplex, Multiplex::On { .. });
+    let free = usize::from(!shares);
+    let usual = options.max_connections.saturating_sub(free).min(4);
+    options
+        .max_idle
+        .unwrap_or(usual)
+        .min(options.max_connections)
 }
 
 /// The parameters that all requests share. `root` is the document root in the form that

@@ -77,14 +77,16 @@ pub(crate) struct Options {
     /// does not read can delay other requests, for --client-timeout at most
     #[arg(long, value_name = "auto|on|off", value_parser = multiplex, help_heading = APPLICATIONS)]
     pub(crate) multiplex: Multiplex,
-    /// most connections to each application, over all threads; for php-fpm, its pm.max_children (8)
+    /// most connections to each application, over all threads; for php-fpm, its pm.max_children. An application with a
+    /// name is as many applications as the name has addresses (8)
     #[arg(long = "max-conns", value_name = "N", value_parser = number(1, 100_000_usize), help_heading = APPLICATIONS)]
     pub(crate) max_connections: usize,
-    /// most idle connections to each application, over all threads (4); 0: one connection per request, for scripts that
-    /// work on after their response (fastcgi_finish_request)
+    /// most idle connections to each application, over all threads. Each holds a worker of php-fpm (4, but less than
+    /// --max-conns without --multiplex on); 0: one connection per request, for scripts that work on after their response
+    /// (fastcgi_finish_request)
     #[arg(long, value_name = "N", value_parser = number(0, 100_000_usize), help_heading = APPLICATIONS)]
     pub(crate) max_idle: Option<usize>,
-    /// seconds that an idle connection is kept open (10)
+    /// seconds that an idle connection is kept open (1)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) idle_timeout: Duration,
     /// requests that may be queued for a connection, over all threads, for 10 s each; others get 503 (1024)
@@ -156,7 +158,7 @@ impl Default for Options {
             multiplex: Multiplex::Auto,
             max_connections: 8,
             max_idle: None,
-            idle_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(1),
             queue: 1024,
             connect_timeout: Duration::from_secs(3),
             connect_retry_timeout: Duration::from_secs(2),

@@ -12,7 +12,8 @@
 //! 4. `request::exchange` holds a request and its response. `request::upload` passes the body on as fast as the
 //!    application takes it; a `cgi::RequestBody` finds the body in the bytes.
 //! 5. Output of the application reaches the worker as events. The worker passes each event to its connection.
-//!    `request::response` passes it on through a `cgi::Reply`; `net::outbox` keeps what the client does not take.
+//!    `request::response` passes it on through a `cgi::Reply`; `net::outbox` keeps what the client does not take. If it
+//!    is a local redirect, the connection starts the request again with the new path.
 //! 6. `log::access_log` writes a line. `Worker::settle` then starts the next request or `serve::teardown`.
 //!
 //! Calls go down that list, values come back up. What all requests share is passed along as `site::context`. Around the

@@ -31,6 +31,7 @@ mod program;
 )]
 #[path = "../../examples/proxy/main.rs"]
 mod proxy;
+mod redirects;
 mod status;
 mod stop;
 mod table;

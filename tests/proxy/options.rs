@@ -204,6 +204,7 @@ fn help_names_every_option() {
         "allow-symlinks-into",
         "extension",
         "cache-lookups",
+        "no-local-redirects",
         "param",
         "pass-authorization",
         "remote",

@@ -116,8 +116,20 @@ fn write(table: &mut String, text: std::fmt::Arguments<'_>) {
 
 /// The modules with claims.
 const MODULES: &[&str] = &[
-    "attacks", "forms", "noise", "limits", "uploads", "flow", "files", "front", "failures", "stop",
-    "log", "status", "idle",
+    "attacks",
+    "forms",
+    "noise",
+    "limits",
+    "uploads",
+    "flow",
+    "files",
+    "front",
+    "failures",
+    "stop",
+    "log",
+    "status",
+    "idle",
+    "redirects",
 ];
 
 /// Up to this many bytes are shown completely.

@@ -31,12 +31,25 @@ pub(crate) struct RequestHead<'h, 'b> {
     pub(crate) target: Cow<'b, [u8]>,
     /// The authority, if the target had one. It replaces `Host`.
     pub(crate) authority: Option<&'b str>,
+    /// The fields that describe a body do not count: see [`redirected`](Self::redirected).
+    is_redirected: bool,
     /// False: HTTP/1.0.
     pub(crate) is_http11: bool,
     pub(crate) fields: &'h [Header<'b>],
 }
 
 impl<'h, 'b> RequestHead<'h, 'b> {
+    /// The request for a path that an application named in response to this one: a GET without a body, or a HEAD, with
+    /// the fields of this request (RFC 3875, 6.2.2).
+    pub(crate) fn redirected(self, target: Vec<u8>) -> Self {
+        Self {
+            method: if self.method == "HEAD" { "HEAD" } else { "GET" },
+            target: Cow::Owned(target),
+            is_redirected: true,
+            ..self
+        }
+    }
+
     /// The first value of a field.
     pub(crate) fn field(&self, name: &str) -> Option<&'b [u8]> {
         self.values(name).next()
@@ -56,14 +69,22 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         fields.map(|field| (field.name.as_bytes(), field.value))
     }
 
-    /// The fields. If the target had an authority, it replaces `Host` (RFC 9112, 3.2.2).
+    /// The fields. If the target had an authority, it replaces `Host` (RFC 9112, 3.2.2). After a redirect, those of the
+    /// body are left out.
     pub(crate) fn fields_for_application(
         &self,
     ) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + Clone + use<'h, 'b> {
-        let authority = self.authority;
+        let (authority, is_redirected) = (self.authority, self.is_redirected);
+        let is_of_body = |name: &[u8]| {
+            let start = name.split_at_checked(8);
+            start.is_some_and(|start| start.0.eq_ignore_ascii_case(b"content-"))
+                || name.eq_ignore_ascii_case(b"expect")
+        };
         let host = authority.map(|authority| (&b"Host"[..], authority.as_bytes()));
-        let is_kept = move |name: &[u8]| authority.is_none() || !name.eq_ignore_ascii_case(b"host");
-        let fields = self.pairs().filter(move |field| is_kept(field.0));
+        let fields = self.pairs().filter(move |(name, _)| {
+            let is_replaced = authority.is_some() && name.eq_ignore_ascii_case(b"host");
+            !(is_replaced || is_redirected && is_of_body(name))
+        });
         host.into_iter().chain(fields)
     }
 }
@@ -168,6 +189,7 @@ pub(crate) fn parse<'h, 'b>(
         method,
         target,
         authority,
+        is_redirected: false,
         is_http11,
         fields,
     })

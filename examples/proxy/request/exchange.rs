@@ -37,6 +37,10 @@ pub(crate) struct Exchange {
     response: Response,
     /// The request is paused because the client does not take the output.
     is_paused: bool,
+    /// The head of the request while the application may still send a local redirect. Empty: none is followed.
+    head: Vec<u8>,
+    /// Local redirects followed so far.
+    redirects: u32,
     entry: LogEntry,
     submitted: Option<Instant>,
     application_time: Option<Duration>,
@@ -68,6 +72,8 @@ impl Exchange {
             upload: Upload::endless(),
             response: Response::new(to),
             is_paused: false,
+            head: Vec::new(),
+            redirects: 0,
             entry: cx.log_entry(line),
             submitted: None,
             application_time: None,
@@ -82,6 +88,26 @@ impl Exchange {
     /// Whether this is the exchange's FastCGI request.
     pub(crate) fn is_of(&self, request: RequestHandle) -> bool {
         self.request == Some(request)
+    }
+
+    /// Whether an application was asked, or will be.
+    pub(crate) fn has_application(&self) -> bool {
+        self.request.is_some() || self.upload.is_wanted()
+    }
+
+    /// Keeps the head of the request, so that local redirects are followed.
+    pub(crate) fn keep_head(&mut self, cx: &mut Context, head: &[u8]) {
+        self.head = cx.buffers().take().unwrap_or_default();
+        self.head.extend_from_slice(head);
+    }
+
+    /// Takes the head of the request out, to follow a local redirect. The caller puts it back.
+    pub(crate) fn take_head(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.head)
+    }
+
+    pub(crate) fn put_head_back(&mut self, head: Vec<u8>) {
+        self.head = head;
     }
 
     /// Whether the exchange waits for the application, or for the rest of the body.
@@ -115,7 +141,7 @@ impl Exchange {
         match cx.fcgi().submit(now, request, self.tag) {
             Ok(handle) => {
                 self.request = Some(handle);
-                self.submitted = Some(now);
+                self.submitted.get_or_insert(now);
                 self.response.await_head(cx);
             }
             Err(refused) => {
@@ -177,12 +203,22 @@ impl Exchange {
         self.upload.resume()
     }
 
-    /// Handles output of the application.
-    pub(crate) fn take_stdout(&mut self, cx: &mut Context, socket: &mut Socket, data: &[u8]) {
-        if self.response.push(cx, socket, data) {
+    /// Handles output of the application. Returns the target of a local redirect that is to be followed now.
+    pub(crate) fn take_stdout(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        data: &[u8],
+    ) -> Option<Vec<u8>> {
+        let follows = !self.head.is_empty();
+        if self.response.push(cx, socket, data, follows) {
             self.pause_if_full(cx, socket);
         }
+        if follows && self.response.phase() == Phase::Body {
+            cx.buffers().give_back(self.take_head());
+        }
         self.settle_response(cx, socket);
+        self.take_redirect(cx, socket, false)
     }
 
     fn pause_if_full(&mut self, cx: &mut Context, socket: &Socket) {
@@ -213,17 +249,61 @@ impl Exchange {
         self.response.send_file(cx, socket, scratch)
     }
 
-    /// The application's output is complete. What the application does after that does not concern the client.
-    pub(crate) fn end_output(&mut self, cx: &mut Context, socket: &mut Socket) {
+    /// The application's output is complete. What the application does after that does not concern the client. Returns
+    /// the target of a local redirect that is to be followed now.
+    pub(crate) fn end_output(&mut self, cx: &mut Context, socket: &mut Socket) -> Option<Vec<u8>> {
         self.response.end_output(cx, socket);
         self.settle_response(cx, socket);
+        self.take_redirect(cx, socket, true)
     }
 
-    /// The application's request has ended.
-    pub(crate) fn end_request(&mut self, cx: &mut Context, socket: &mut Socket, outcome: Outcome) {
+    /// The application's request has ended. Returns the target of a local redirect that is to be followed now.
+    pub(crate) fn end_request(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        outcome: Outcome,
+    ) -> Option<Vec<u8>> {
         self.request = None;
+        if self.response.is_redirected()
+            && let Err(failure) = &outcome
+        {
+            let status = failure.http_status();
+            cx.log_problem(format_args!("answered with {status}: {failure}"));
+            self.fail(cx, socket, status, NO_ANSWER);
+            return None;
+        }
         self.response.end(cx, socket, &outcome);
         self.settle_response(cx, socket);
+        self.take_redirect(cx, socket, true)
+    }
+
+    /// The target of a local redirect that is to be followed now: when the application's output is complete, so that the
+    /// application can do what it wants to do after its redirect.
+    fn take_redirect(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        is_complete: bool,
+    ) -> Option<Vec<u8>> {
+        let target = self.response.take_redirect(is_complete)?;
+        // A request that is not over yet goes on by itself, unless it waits for the rest of its body.
+        if let Some(request) = self.request.take()
+            && (!is_complete || !self.upload.is_done())
+        {
+            let now = cx.now();
+            cx.fcgi().abort(now, request);
+        }
+        self.upload.request_ended();
+        if self.redirects == MAX_REDIRECTS {
+            cx.log_problem(format_args!(
+                "answered with 502: more than {MAX_REDIRECTS} local redirects for one request"
+            ));
+            self.fail(cx, socket, 502, NO_ANSWER);
+            return None;
+        }
+        self.redirects += 1;
+        Some(target)
     }
 
     /// Does what the verdict about the application's response asks for, once there is one.
@@ -234,8 +314,7 @@ impl Exchange {
                 self.application_time = self.time_since_submitted(cx.now());
             }
             Some(Verdict::NothingSent { status }) => {
-                let why = "the application did not answer, or not with a valid response";
-                self.fail(cx, socket, status, why);
+                self.fail(cx, socket, status, NO_ANSWER);
             }
             Some(_) => {
                 if let Some(request) = self.request.take() {
@@ -369,7 +448,13 @@ impl Exchange {
             is_body_read,
         };
         self.response.give_back(cx);
+        cx.buffers().give_back(self.head);
         cx.log_request(client, self.entry, served);
         finished
     }
 }
+
+/// Why an application's response is replaced by an error.
+const NO_ANSWER: &str = "the application did not answer, or not with a valid response";
+/// The most local redirects that are followed for one request.
+const MAX_REDIRECTS: u32 = 10;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 
 use mio_fcgi::Outcome;
-use mio_fcgi::cgi::{Reply, ReplyTo, Verdict};
+use mio_fcgi::cgi::{Head, Reply, ReplyTo, Verdict};
 
 use super::http::response_head;
 use super::net::socket::Socket;
@@ -27,6 +27,11 @@ enum State {
     Unasked,
     /// The application was asked.
     Application(Box<Reply>),
+    /// The application named another path of the site (RFC 3875, 6.2.2). Its body is dropped.
+    Redirected {
+        target: Vec<u8>,
+        dropped: usize,
+    },
     File {
         file: File,
         left: u64,
@@ -41,7 +46,7 @@ enum State {
 pub(crate) enum Phase {
     /// Nothing was sent, and the application was not asked.
     Unasked,
-    /// Nothing was sent. The application was asked, and its head is expected.
+    /// Nothing was sent. The application was asked, and its head or the end of a local redirect is expected.
     Awaited,
     /// The body of an application's response is being sent.
     Body,
@@ -82,6 +87,7 @@ impl Response {
         match &self.state {
             State::Unasked => Phase::Unasked,
             State::Application(reply) if reply.status().is_none() => Phase::Awaited,
+            State::Redirected { .. } => Phase::Awaited,
             State::Application(_) => Phase::Body,
             State::File { .. } => Phase::File,
             State::Complete => Phase::Complete,
@@ -112,10 +118,22 @@ impl Response {
         self.state = State::Application(cx.buffers().take_reply(self.to));
     }
 
-    /// Passes output of the application on. True if a part of the body was sent.
-    pub(crate) fn push(&mut self, cx: &mut Context, socket: &mut Socket, data: &[u8]) -> bool {
-        let State::Application(reply) = &mut self.state else {
-            return false;
+    /// Passes output of the application on. True if a part of the body was sent. `follows`: a local redirect is not
+    /// passed on.
+    pub(crate) fn push(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        data: &[u8],
+        follows: bool,
+    ) -> bool {
+        let reply = match &mut self.state {
+            State::Application(reply) => reply,
+            State::Redirected { dropped, .. } => {
+                *dropped += data.len();
+                return false;
+            }
+            _ => return false,
         };
         if socket.is_sent() {
             socket.note_progress(cx.now());
@@ -127,6 +145,11 @@ impl Response {
             }
             let out = socket.tail(cx.buffers());
             if let Some(head) = reply.head(&mut rest, out) {
+                if follows && let Some(target) = local_redirect(head.head()) {
+                    let (target, dropped) = (target.to_vec(), rest.len());
+                    self.become_state(cx, State::Redirected { target, dropped });
+                    return false;
+                }
                 let fields = [("Date", cx.http_date()), ("Server", response_head::SERVER)];
                 head.with_defaults(&fields).write(out);
             }
@@ -137,6 +160,24 @@ impl Response {
             is_sent = true;
         }
         is_sent
+    }
+
+    /// The path of a local redirect, once the application's output is complete or too long. Returns it once: nothing was
+    /// sent, and another response can begin.
+    pub(crate) fn take_redirect(&mut self, is_complete: bool) -> Option<Vec<u8>> {
+        match &mut self.state {
+            State::Redirected { target, dropped } if is_complete || *dropped > MAX_DROPPED => {
+                let target = std::mem::take(target);
+                self.state = State::Unasked;
+                Some(target)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the application named another path of the site.
+    pub(crate) fn is_redirected(&self) -> bool {
+        matches!(self.state, State::Redirected { .. })
     }
 
     /// The application's output is complete.
@@ -290,5 +331,25 @@ fn start<'s>(cx: &mut Context, socket: &'s mut Socket) -> &'s mut Vec<u8> {
     socket.tail(cx.buffers())
 }
 
+/// The path that an application's head names for the server to respond with: in a `Location` alone, that is without a
+/// status and without fields but those of the body. If there is more, the client is redirected, so that nothing is lost.
+fn local_redirect(head: Head<'_>) -> Option<&[u8]> {
+    let target = head.local_redirect()?;
+    let mut locations = 0;
+    for (name, _) in head.fields() {
+        let start = name.split_at_checked(8).map(|(start, _)| start);
+        match start {
+            Some(start) if start.eq_ignore_ascii_case(b"content-") => {}
+            Some(_) if name.eq_ignore_ascii_case(b"location") => locations += 1,
+            _ => return None,
+        }
+    }
+    // Otherwise it is no target of a request.
+    let is_target = target.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
+    (locations == 1 && is_target).then_some(target)
+}
+
+/// How much of the body of a local redirect is dropped before its request is aborted, in bytes.
+const MAX_DROPPED: usize = 1024 * 1024;
 /// How often a file is read per turn.
 const PIECES: usize = 4;

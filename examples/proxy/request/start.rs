@@ -1,5 +1,6 @@
 //! The start of a request: what it asks for, and who responds to it.
 
+use httparse::EMPTY_HEADER;
 use mio_fcgi::cgi::{
     self, Env, EnvError, FieldRules, ForbiddenReason, ReplyTo, RequestBody, Resolution, Script,
 };
@@ -7,7 +8,7 @@ use mio_fcgi::{Body, Request};
 
 use super::error_page::{ANY_METHOD, TEXT};
 use super::exchange::Exchange;
-use super::http::head::RequestHead;
+use super::http::head::{self, FieldSpace, HeadLimits, MAX_FIELDS, RequestHead};
 use super::net::socket::Socket;
 use super::response::OwnBody;
 use super::site::context::Context;
@@ -47,6 +48,47 @@ pub(crate) fn start(
         exchange.answer(cx, socket, 204, &[], OwnBody::None);
         return 0;
     }
+    respond(exchange, cx, socket, head, Some(following))
+}
+
+/// Follows a local redirect: responds with what is at a path of the site that the application named.
+pub(crate) fn follow(
+    exchange: &mut Exchange,
+    cx: &mut Context,
+    socket: &mut Socket,
+    target: Vec<u8>,
+) {
+    let raw = exchange.take_head();
+    let mut space: FieldSpace<'_> = [EMPTY_HEADER; MAX_FIELDS];
+    match head::parse(&raw, head_limits(cx), &mut space) {
+        Ok(head) => {
+            respond(exchange, cx, socket, &head.redirected(target), None);
+        }
+        // The limits stay, so this head is parsed as it was before.
+        Err(refusal) => exchange.fail(cx, socket, refusal.status, refusal.why),
+    }
+    exchange.put_head_back(raw);
+}
+
+/// The limits of a head.
+pub(crate) fn head_limits(cx: &Context) -> HeadLimits {
+    let options = cx.options();
+    HeadLimits {
+        head: options.max_head,
+        line: options.max_request_line,
+        fields: options.max_fields,
+    }
+}
+
+/// Responds with what is at the target. `following` are the bytes after the head; `None`: the request has no body of its
+/// own. Returns how many of these bytes were used.
+fn respond(
+    exchange: &mut Exchange,
+    cx: &mut Context,
+    socket: &mut Socket,
+    head: &RequestHead<'_, '_>,
+    following: Option<&[u8]>,
+) -> usize {
     // Add pages of your own here, like the status page. This is also the place to restrict what applications are asked
     // for, for example to one path and those below it.
     if status_page::answer(exchange, cx, socket, head) {
@@ -71,7 +113,7 @@ fn serve(
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
     found: &Resolution,
-    following: &[u8],
+    following: Option<&[u8]>,
 ) -> usize {
     let nothing = "there is nothing here";
     match found {
@@ -112,14 +154,18 @@ fn ask(
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
     script: &Script,
-    following: &[u8],
+    following: Option<&[u8]>,
 ) -> usize {
     let mut request = cx.fcgi().new_request();
-    let content_length = exchange.upload().content_length();
+    let content_length = following.and_then(|_| exchange.upload().content_length());
     if let Err(error) = write_params(cx, socket, head, script, content_length, &mut request) {
         exchange.fail(cx, socket, error.http_status(), &error.to_string());
         return 0;
     }
+    let Some(following) = following else {
+        exchange.submit(cx, socket, request);
+        return 0;
+    };
     let mut rest = following;
     let upload = exchange.upload();
     if let Some(content) = upload.take_whole(&mut rest) {

@@ -7,7 +7,7 @@ use mio::event::Event;
 use mio_fcgi::cgi::ReplyTo;
 use mio_fcgi::{Outcome, RequestHandle, Tag};
 
-use super::http::head::{self, FieldSpace, HeadLimits, MAX_FIELDS};
+use super::http::head::{self, FieldSpace, MAX_FIELDS};
 use super::http::refusal::Refusal;
 use super::http::request_reader::{Found, RequestReader, request_line};
 use super::net::outbox::MAX_BATCHED;
@@ -22,6 +22,7 @@ use super::teardown::{self, Next, Teardown};
 /// # Memory
 /// - Idle: this struct, no buffer.
 /// - While a head arrives: the bytes received so far, less than `--max-head`.
+/// - While an application's head is awaited: the head of the request, to follow a local redirect.
 /// - While a body arrives: one read of the client (64 KiB) and what the FastCGI client has queued of it (64 KiB). For a
 ///   chunked body: 64 KiB in memory, the rest in a file.
 /// - While a response is sent to a client that does not read: what is unsent of one read of the application (64 KiB),
@@ -39,6 +40,10 @@ pub(crate) struct Connection {
 
 /// What a connection is doing.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "in a box, each request would allocate"
+)]
 enum Stage {
     /// Between requests, or while a head arrives.
     Head,
@@ -243,7 +248,7 @@ impl Connection {
 
     /// Starts an exchange if the head is complete. Returns the number of bytes used.
     fn take_head(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
-        let limits = limits_of(cx);
+        let limits = start::head_limits(cx);
         let (raw, following) = match self.reader.find_head(bytes, limits) {
             Found::Part { used } => return used,
             Found::Refused { bytes: of, refusal } => {
@@ -259,6 +264,9 @@ impl Connection {
                 let mut exchange = Exchange::open(cx, self.tag, to, request_line(raw));
                 let socket = &mut self.socket;
                 let taken = start::start(&mut exchange, cx, socket, &head, following);
+                if cx.options().local_redirects && exchange.has_application() {
+                    exchange.keep_head(cx, raw);
+                }
                 self.begin(exchange);
                 taken
             }
@@ -300,14 +308,24 @@ impl Connection {
     /// Handles output of the application: a head, part of a head, or part of the body.
     pub(crate) fn take_stdout(&mut self, cx: &mut Context, request: RequestHandle, data: &[u8]) {
         if let Some((exchange, socket)) = self.exchange_of(request) {
-            exchange.take_stdout(cx, socket, data);
+            let redirect = exchange.take_stdout(cx, socket, data);
+            self.follow(cx, redirect);
         }
     }
 
     /// Handles the end of the application's output.
     pub(crate) fn end_output(&mut self, cx: &mut Context, request: RequestHandle) {
         if let Some((exchange, socket)) = self.exchange_of(request) {
-            exchange.end_output(cx, socket);
+            let redirect = exchange.end_output(cx, socket);
+            self.follow(cx, redirect);
+        }
+    }
+
+    /// Follows a local redirect, if there is one.
+    fn follow(&mut self, cx: &mut Context, target: Option<Vec<u8>>) {
+        if let (Stage::Exchange(exchange), Some(target)) = (&mut self.stage, target) {
+            start::follow(exchange, cx, &mut self.socket, target);
+            self.wants_turn |= exchange.sends_file();
         }
     }
 
@@ -329,7 +347,8 @@ impl Connection {
         outcome: Outcome,
     ) {
         if let Some((exchange, socket)) = self.exchange_of(request) {
-            exchange.end_request(cx, socket, outcome);
+            let redirect = exchange.end_request(cx, socket, outcome);
+            self.follow(cx, redirect);
         }
     }
 
@@ -409,15 +428,6 @@ impl Connection {
     pub(crate) fn give_back(&mut self, cx: &mut Context) {
         self.socket.give_back(cx.buffers());
         self.reader.give_back(cx.buffers());
-    }
-}
-
-fn limits_of(cx: &Context) -> HeadLimits {
-    let options = cx.options();
-    HeadLimits {
-        head: options.max_head,
-        line: options.max_request_line,
-        fields: options.max_fields,
     }
 }
 

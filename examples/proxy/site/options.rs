@@ -73,6 +73,10 @@ pub(crate) struct Options {
     /// pass on the client's Authorization, for applications that check passwords themselves
     #[arg(long, help_heading = APPLICATIONS)]
     pub(crate) pass_authorization: bool,
+    /// redirect the client when an application sends Location: /path alone, without a status or other fields. Otherwise
+    /// the response is what is at that path (RFC 3875, 6.2.2). PHP always sends a status
+    #[arg(long = "no-local-redirects", action = ArgAction::SetFalse, help_heading = APPLICATIONS)]
+    pub(crate) local_redirects: bool,
     /// whether requests share a connection; auto asks the application (auto). On a shared connection, a client that
     /// does not read can delay other requests, for --client-timeout at most
     #[arg(long, value_name = "auto|on|off", value_parser = multiplex, help_heading = APPLICATIONS)]
@@ -155,6 +159,7 @@ impl Default for Options {
             access_log: true,
             params: Vec::new(),
             pass_authorization: false,
+            local_redirects: true,
             multiplex: Multiplex::Auto,
             max_connections: 8,
             max_idle: None,

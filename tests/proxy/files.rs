@@ -134,6 +134,64 @@ fn a_link_out_of_the_root_is_followed_if_allowed() {
     assert_eq!(site.proxy.get("/lib/a.js").text(), "shared");
 }
 
+// edge: a link out of the root, to nothing | the same 403 as for a file
+#[cfg(unix)]
+#[test]
+fn the_answer_does_not_tell_what_is_outside() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().expect("a directory");
+    fs::write(outside.path().join("a.txt"), "secret").expect("a file");
+    for arguments in [&[][..], &["--fallback", "/index.php"]] {
+        let site = site(arguments);
+        symlink(outside.path(), site.root.path().join("out")).expect("a link");
+        let told = |target: &str| {
+            let answer = site.proxy.get(target);
+            (answer.status, answer.text())
+        };
+        for target in [
+            "/out/none.txt",
+            "/out/none/",
+            "/out/none.php",
+            "/out",
+            "/out/",
+        ] {
+            assert_eq!(told(target), told("/out/a.txt"), "{target}");
+        }
+        assert_eq!(told("/out/a.txt").0, 403);
+    }
+}
+
+// edge: a link to a dot file, to a script; copies of scripts, files that others run or include | 403
+#[cfg(unix)]
+#[test]
+fn no_other_name_shows_a_hidden_file_or_a_source() {
+    use std::os::unix::fs::symlink;
+    let names = ["a.phtml", "a.inc", "index.php.bak", "index.php~"];
+    let write = |site: &Site| {
+        for name in names {
+            fs::write(site.root.path().join(name), "source").expect("a file");
+        }
+    };
+    let site = site(&[]);
+    write(&site);
+    for (to, from) in [(".htpasswd", "password.txt"), ("index.php", "index.txt")] {
+        symlink(to, site.root.path().join(from)).expect("a link");
+        assert_eq!(site.proxy.get(&format!("/{from}")).status, 403, "{from}");
+    }
+    for name in names {
+        assert_eq!(site.proxy.get(&format!("/{name}")).status, 403, "{name}");
+    }
+    let site = self::site(&["--send-sources"]);
+    write(&site);
+    for name in names {
+        assert_eq!(
+            site.proxy.get(&format!("/{name}")).text(),
+            "source",
+            "{name}"
+        );
+    }
+}
+
 // edge: ranges, right and wrong ones | 206, 416 or the whole
 #[test]
 fn a_part_of_a_file_is_sent() {

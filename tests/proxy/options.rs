@@ -203,6 +203,7 @@ fn help_names_every_option() {
         "fallback",
         "allow-symlinks-into",
         "extension",
+        "send-sources",
         "cache-lookups",
         "no-local-redirects",
         "param",

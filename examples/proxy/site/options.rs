@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// how the name of a script ends (.php); with '', any file is a script
     #[arg(long, value_name = ".EXT", value_parser = extension, help_heading = SITE)]
     pub(crate) extension: Option<String>,
+    /// send files that hold the source of scripts by their name, such as x.php.bak and x.inc; otherwise they are refused
+    #[arg(long, help_heading = SITE)]
+    pub(crate) send_sources: bool,
     /// file to use when the path is a directory (index.php)
     #[arg(long, value_name = "NAME", value_parser = file_name, help_heading = SITE)]
     pub(crate) index: String,
@@ -148,6 +151,7 @@ impl Default for Options {
             remote: false,
             allow_symlinks_into: Vec::new(),
             extension: None,
+            send_sources: false,
             index: "index.php".to_owned(),
             fallback: None,
             cache_lookups: Duration::ZERO,

@@ -45,6 +45,7 @@ impl Routes {
         if let Some(extension) = &options.extension {
             map.extension.clone_from(extension);
         }
+        map.hide_sources = !options.send_sources;
         map.index = vec![options.index.clone()];
         if options.index != "index.html" && options.root.is_some() {
             map.index.push("index.html".to_owned());

@@ -130,7 +130,7 @@ fn serve(
         Resolution::Redirect { location } => {
             let (content_type, text) = (TEXT, "");
             let body = OwnBody::Text { content_type, text };
-            exchange.answer(cx, socket, 301, &[(b"Location", location)], body);
+            exchange.answer(cx, socket, 301, &[(b"Location", location.as_bytes())], body);
         }
         Resolution::Forbidden(reason) => {
             let why = match reason {

@@ -160,8 +160,9 @@ impl Config {
     /// Checks the settings without connecting to a server.
     ///
     /// # Errors
-    /// The first [`ConfigError`] found, except [`TooFewTokens`](ConfigError::TooFewTokens) and
-    /// [`UnresolvedHost`](ConfigError::UnresolvedHost), which depend on the client.
+    /// The first [`ConfigError`] found, except [`TooFewTokens`](ConfigError::TooFewTokens),
+    /// [`TooManyClients`](ConfigError::TooManyClients) and [`UnresolvedHost`](ConfigError::UnresolvedHost), which depend on
+    /// the client.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_servers(&self.servers)?;
         if let Multiplex::On { max: 0 } = self.multiplex {

@@ -88,4 +88,12 @@ pub enum ConfigError {
         /// for each of its addresses.
         connections: usize,
     },
+    /// The token range of [`Clients`](crate::Clients) has no tokens left for another client.
+    #[error(
+        "the token range holds tokens for {limit} clients, which are present: widen it, or remove one first"
+    )]
+    TooManyClients {
+        /// The most clients that the range has tokens for.
+        limit: usize,
+    },
 }

@@ -186,7 +186,7 @@ pub use event::{
     ServerValues, Tag,
 };
 pub use limits::Limits;
-pub use net::{Client, ReadBuf, Stream};
+pub use net::{Client, ClientId, Clients, ReadBuf, Stream};
 pub use params::{Params, ParamsIter, SharedParams};
 pub use report::{Report, Timings};
 pub use request::{Body, Request};

@@ -200,7 +200,7 @@ impl Engine {
     /// instant, so make such a call before carrying out these actions.
     ///
     /// # Errors
-    /// Every variant of [`ConfigError`] except [`ConfigError::TooFewTokens`].
+    /// Every variant of [`ConfigError`] except [`ConfigError::TooFewTokens`] and [`ConfigError::TooManyClients`].
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
         // Only the engine has this restriction: a `Client` resolves names before it makes the engine.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Registry, Token};
@@ -13,7 +14,7 @@ use super::turns::Turns;
 use crate::address::Address;
 use crate::config::Config;
 use crate::config_error::ConfigError;
-use crate::engine::{ConnectionInfo, Engine, RequestInfo, ServerInfo, Stats};
+use crate::engine::{ConnectionInfo, Engine, RawEvent, RequestInfo, ServerInfo, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
 use crate::event::{ConnectionHandle, Event, RequestHandle, Tag};
 use crate::limits::Limits;
@@ -55,14 +56,26 @@ impl Client {
     /// The host names among the servers are resolved here, which **blocks**. A name with N addresses counts as N
     /// servers.
     ///
-    /// A client holds one descriptor besides its sockets, a clone of the registry. Several clients can share a `Poll`, with
-    /// token ranges that do not overlap. One client is enough for several servers, also to address them one by one: see
-    /// [`Request::server`].
+    /// A client holds one descriptor besides its sockets, a clone of the registry. One client is enough for several
+    /// servers, also to address them one by one: see [`Request::server`]. For different settings make one client for each:
+    /// [`Clients`](crate::Clients) runs them in one loop.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] with a [`ConfigError`] as its source; an error of the resolver; an error from
     /// cloning the registry.
-    pub fn new(registry: &Registry, tokens: Range<Token>, mut config: Config) -> io::Result<Self> {
+    pub fn new(registry: &Registry, tokens: Range<Token>, config: Config) -> io::Result<Self> {
+        let tokens = tokens.start.0..tokens.end.0;
+        Self::on(Arc::new(registry.try_clone()?), tokens, false, config)
+    }
+
+    /// A client on a registry that it may share with others. `are_used`: its tokens were those of another client, of which
+    /// late events may come.
+    pub(super) fn on(
+        registry: Arc<Registry>,
+        tokens: Range<usize>,
+        are_used: bool,
+        mut config: Config,
+    ) -> io::Result<Self> {
         let mut servers = Vec::new();
         for server in &config.servers {
             for address in server.address.resolve()? {
@@ -73,14 +86,13 @@ impl Client {
             }
         }
         config.servers = servers;
-        let tokens = tokens.start.0..tokens.end.0;
         check_tokens(&tokens, config.servers.len(), &config.limits).map_err(invalid)?;
         let mut engine = Engine::new(config).map_err(invalid)?;
         engine.expect_reports();
         engine.set_capacity(tokens.len());
         Ok(Self {
             engine,
-            turns: Turns::new(registry.try_clone()?, tokens),
+            turns: Turns::new(registry, tokens, are_used),
             reading: None,
             owner: Owner::default(),
         })
@@ -95,13 +107,7 @@ impl Client {
     /// # Errors
     /// The errors of [`Poll::poll`], except [`io::ErrorKind::Interrupted`].
     pub fn wait(&self, now: Instant, poll: &mut Poll, events: &mut Events) -> io::Result<()> {
-        match poll.poll(events, self.timeout(now)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                events.clear();
-                Ok(())
-            }
-            polled => polled,
-        }
+        wait(poll, events, self.timeout(now))
     }
 
     /// How long the loop may wait in `poll`: zero while the client has work to do, `None` when no time limit runs.
@@ -173,27 +179,57 @@ impl Client {
         buf.claim(&self.owner, self.reading.is_some());
         self.engine.note_shutdown_seen();
         loop {
-            if let Some(connection) = self.reading {
-                let mut input = buf.unread();
-                let received = self.engine.next_received(now, connection, &mut input);
-                let left = input.len();
-                let end = buf.keep_last(left);
-                if let Some(received) = received {
-                    return Some(received.into_event(buf.bytes(..end)));
-                }
-                self.reading = None;
-                buf.release();
+            if let Some(received) = self.next_received(now, buf) {
+                return Some(received.into_event(buf.consumed()));
             }
             if let Some(received) = self.engine.next_event(buf.memory()) {
-                return Some(received.into_event_at_front(buf.bytes(..)));
+                return Some(received.into_event_at_front(buf.memory()));
             }
-            if let Some(action) = self.engine.poll_action() {
-                self.turns.act(&mut self.engine, now, action);
-                continue;
+            self.advance(now, buf)?;
+        }
+    }
+
+    /// Like [`poll_event`](Self::poll_event), but the output of the event is still to be [lent](ReadBuf::lend). A loop
+    /// over clients cannot return from its middle what it has borrowed.
+    pub(super) fn next_event(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<RawEvent> {
+        buf.claim(&self.owner, self.reading.is_some());
+        self.engine.note_shutdown_seen();
+        loop {
+            let received = self.next_received(now, buf);
+            let received = received.or_else(|| self.engine.next_event(buf.memory()));
+            if received.is_some() {
+                return received;
             }
+            self.advance(now, buf)?;
+        }
+    }
+
+    /// The next event of the bytes in the buffer.
+    #[inline(always)]
+    fn next_received(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<RawEvent> {
+        let connection = self.reading?;
+        let mut input = buf.unread();
+        let received = self.engine.next_received(now, connection, &mut input);
+        let left = input.len();
+        buf.keep_last(left);
+        if received.is_none() {
+            self.reading = None;
+            buf.release();
+        }
+        received
+    }
+
+    /// Carries out an action of the engine, or gives the next connection its turn. `None` when the embedder has to
+    /// handle its own sockets first.
+    #[inline(always)]
+    fn advance(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<()> {
+        if let Some(action) = self.engine.poll_action() {
+            self.turns.act(&mut self.engine, now, action);
+        } else {
             let index = self.turns.next(buf.len())?;
             self.reading = self.turns.take(&mut self.engine, now, index, buf);
         }
+        Some(())
     }
 
     /// Accepts a request. It is sent on an idle connection, or waits until a connection is free or was opened for it.
@@ -430,6 +466,21 @@ impl fmt::Debug for Client {
     }
 }
 
+/// Waits for readiness. An interrupted wait has brought no events.
+pub(super) fn wait(
+    poll: &mut Poll,
+    events: &mut Events,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    match poll.poll(events, timeout) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            events.clear();
+            Ok(())
+        }
+        polled => polled,
+    }
+}
+
 /// What each version of mio can wait for. Before 1.2.1, more milliseconds than an `i32` holds were no limit at all.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
@@ -445,6 +496,6 @@ fn check_tokens(tokens: &Range<usize>, servers: usize, limits: &Limits) -> Resul
     Ok(())
 }
 
-fn invalid(error: ConfigError) -> io::Error {
+pub(super) fn invalid(error: ConfigError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }

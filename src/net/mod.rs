@@ -1,12 +1,14 @@
 //! The mio driver: an [`Engine`](crate::Engine) with real sockets.
 //!
-//! Each file owns the fields of its struct, and calls only files that come later in this order: `client` (the engine,
-//! and the position in the read buffer), `turns` (carries out what the engine asks for, and reports the results to it),
+//! Each file owns the fields of its struct, and calls only files that come later in this order: `clients` (several clients
+//! in one loop), `client` (the engine, and the position in the read buffer), `turns` (carries out what the engine asks
+//! for, and reports the results to it),
 //! `rounds` (the order of the turns), `sockets` (the registry and the table of sockets), `socket` (what a read or a
 //! write would find), `connector` (who makes a socket), `stream` (TCP or Unix). Only `client` owns the engine. It lends
 //! the engine for the time of a call.
 
 mod client;
+mod clients;
 mod connector;
 mod read_buf;
 mod rounds;
@@ -16,5 +18,6 @@ mod stream;
 mod turns;
 
 pub use client::Client;
+pub use clients::{ClientId, Clients};
 pub use read_buf::ReadBuf;
 pub use stream::Stream;

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::slice::SliceIndex;
 use std::sync::{Arc, Weak};
+
+use crate::engine::RawEvent;
+use crate::event::Event;
 
 /// The memory that sockets are read into and that events borrow. The embedder owns one buffer for each client.
 ///
@@ -117,14 +119,24 @@ impl ReadBuf {
         &self.bytes[self.unread.clone()]
     }
 
-    /// Keeps only the last `left` bytes as unread. Returns the position before them.
-    pub(super) fn keep_last(&mut self, left: usize) -> usize {
+    /// Keeps only the last `left` bytes as unread.
+    pub(super) fn keep_last(&mut self, left: usize) {
         self.unread.start = self.unread.end - left;
-        self.unread.start
     }
 
-    pub(super) fn bytes(&self, range: impl SliceIndex<[u8], Output = [u8]>) -> &[u8] {
-        &self.bytes[range]
+    /// The bytes before the unread ones.
+    #[inline]
+    pub(super) fn consumed(&self) -> &[u8] {
+        &self.bytes[..self.unread.start]
+    }
+
+    /// Lends an event its output: the last consumed bytes or, if no bytes of a socket are here, the first bytes.
+    pub(super) fn lend(&self, event: RawEvent) -> Event<&[u8]> {
+        if self.is_taken {
+            event.into_event(self.consumed())
+        } else {
+            event.into_event_at_front(&self.bytes)
+        }
     }
 }
 
@@ -170,7 +182,8 @@ mod tests {
         // The refusal has not changed the buffer.
         buf.claim(&one, true);
         assert_eq!(buf.unread().len(), 10);
-        assert_eq!(buf.keep_last(0), 10);
+        buf.keep_last(0);
+        assert!(buf.unread().is_empty());
         // The last bytes are borrowed, and events that they cause may still follow.
         refusal(&mut buf, &other, false);
         buf.claim(&one, true);

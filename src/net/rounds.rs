@@ -1,8 +1,9 @@
-//! The order of turns: connections with work, in rounds.
+//! The order of turns, in rounds: of a client's connections with work, or of clients with work.
 
 use std::collections::VecDeque;
 
-/// The queues of connections with work, for this round and for the next.
+/// The queues of connections with work, for this round and for the next. For [`Clients`](super::Clients), they are queues
+/// of clients.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     /// Indices of connections with work in this round.
@@ -49,7 +50,7 @@ impl Rounds {
 
     /// The connection whose turn it is. `None` when a round is over and the embedder has to handle its own sockets
     /// before the next one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_turn(&mut self, buf_len: usize) -> Option<usize> {
         loop {
             if let Some(index) = self.ready.pop_front() {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use log::warn;
 use mio::{Interest, Registry, Token};
@@ -15,26 +16,27 @@ use crate::server::ServerId;
 /// All sockets of a client, each registered under one of the client's tokens.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    registry: Registry,
+    registry: Arc<Registry>,
     tokens: Range<usize>,
     connector: Connector,
     /// The sockets by [`ConnectionHandle::index`], which is also the offset in `tokens`.
     slots: Vec<Option<Socket>>,
     /// The number of sockets that are being connected.
     connecting: usize,
-    /// An event of somebody else's socket was logged.
+    /// An event of somebody else's socket was logged, or cannot be told from a late one of a former client's.
     is_overlap_logged: bool,
 }
 
 impl Sockets {
-    pub(super) fn new(registry: Registry, tokens: Range<usize>) -> Self {
+    /// `are_used`: the tokens were those of another client.
+    pub(super) fn new(registry: Arc<Registry>, tokens: Range<usize>, are_used: bool) -> Self {
         Self {
             registry,
             tokens,
             connector: Connector::default(),
             slots: Vec::new(),
             connecting: 0,
-            is_overlap_logged: false,
+            is_overlap_logged: are_used,
         }
     }
 

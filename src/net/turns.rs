@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 use log::{debug, trace};
@@ -25,9 +26,9 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub(super) fn new(registry: Registry, tokens: Range<usize>) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, tokens: Range<usize>, are_used: bool) -> Self {
         Self {
-            sockets: Sockets::new(registry, tokens),
+            sockets: Sockets::new(registry, tokens, are_used),
             rounds: Rounds::default(),
         }
     }
@@ -88,7 +89,7 @@ impl Turns {
     }
 
     /// Carries out an action of the engine: now, or in the connection's turn.
-    #[inline]
+    #[inline(always)]
     pub(super) fn act(&mut self, engine: &mut Engine, now: Instant, action: Action) {
         match action {
             Action::Connect { connection, server } => {
@@ -129,14 +130,14 @@ impl Turns {
     }
 
     /// The connection whose turn it is. `None` when the embedder has to handle its own sockets first.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self, buf_len: usize) -> Option<usize> {
         self.rounds.next_turn(buf_len)
     }
 
     /// One connection's turn: finishes its connect, writes what waits, reads at most one buffer. Returns the connection
     /// when its bytes are in the buffer.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(
         &mut self,
         engine: &mut Engine,

@@ -22,6 +22,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 mod cgi;
+#[cfg(unix)]
+mod clients;
 mod parts;
 #[cfg(unix)]
 mod proxy;
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
         return run_rounds(rounds, name);
     }
     if has("--scale") {
-        return tell(AXES.iter().try_for_each(print_axis));
+        return tell(axes().try_for_each(print_axis));
     }
     let is_wanted =
         |name: &str| wanted.is_empty() || wanted.iter().any(|text| name.contains(*text));
@@ -82,6 +84,14 @@ fn tell(result: io::Result<()>) -> ExitCode {
     }
 }
 
+fn axes() -> impl Iterator<Item = &'static Axis> {
+    #[cfg(unix)]
+    let more = Some(&clients::AXIS);
+    #[cfg(not(unix))]
+    let more = None;
+    AXES.iter().chain(more)
+}
+
 /// A table in Markdown.
 fn print_axis(axis: &Axis) -> io::Result<()> {
     println!("| {} | instructions per request |", axis.name);
@@ -100,7 +110,7 @@ fn find(name: &str) -> Option<Box<dyn FnMut()>> {
         return Some((part.set_up)());
     }
     let (name, size) = name.rsplit_once(' ')?;
-    let axis = AXES.iter().find(|axis| axis.name == name)?;
+    let axis = axes().find(|axis| axis.name == name)?;
     Some((axis.set_up)(size.parse().ok()?))
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn floor_encoding() -> Box<dyn FnMut()> {
     })
 }
 
-fn encode(out: &mut Vec<u8>) {
+pub(crate) fn encode(out: &mut Vec<u8>) {
     out.clear();
     wire::write_begin_request(out, 1, Role::Responder, true);
     let start = out.len();
@@ -219,13 +219,13 @@ fn has_end(mut bytes: &[u8]) -> bool {
 
 /// The other side of the connection.
 #[derive(Default)]
-struct Application {
+pub(crate) struct Application {
     stream: Option<UnixStream>,
     buf: Vec<u8>,
 }
 
 impl Application {
-    fn new(stream: UnixStream) -> Self {
+    pub(crate) fn new(stream: UnixStream) -> Self {
         Self {
             stream: Some(stream),
             buf: vec![0; 256 * 1024],
@@ -233,7 +233,7 @@ impl Application {
     }
 
     /// Reads N bytes and writes the answer.
-    fn serve(&mut self, mut request_len: usize, answer: &[u8]) {
+    pub(crate) fn serve(&mut self, mut request_len: usize, answer: &[u8]) {
         let stream = self.stream.as_mut().expect("accepted before the rounds");
         while request_len > 0 {
             request_len -= stream.read(&mut self.buf).expect("a request");
@@ -243,7 +243,7 @@ impl Application {
     }
 }
 
-fn listen() -> (UnixListener, PathBuf, TempDir) {
+pub(crate) fn listen() -> (UnixListener, PathBuf, TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("socket");
     let listener = UnixListener::bind(&path).expect("bound");

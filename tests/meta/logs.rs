@@ -10,8 +10,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 use mio::{Events, Interest, Poll, Token};
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Action, Body, Client, Config, ConnectionHandle, Disconnected, Engine, EventKind, Multiplex,
-    ReadBuf, Request, Tag, Timeouts,
+    Action, Body, Client, Clients, Config, ConnectionHandle, Disconnected, Engine, EventKind,
+    Multiplex, ReadBuf, Request, Tag, Timeouts,
 };
 
 /// Keeps each line for the test in whose thread it was logged.
@@ -317,6 +317,32 @@ fn an_event_of_a_connection_that_was_closed_is_not_taken_for_a_socket_of_the_emb
     assert!(client.is_idle(), "the connection is closed");
     for event in &events {
         assert!(client.handle_event(event), "it is in the range");
+    }
+    assert_eq!(LINES.take(), [""; 0]);
+}
+
+#[test]
+fn an_event_of_a_client_that_was_removed_is_not_taken_for_a_socket_of_the_embedder() {
+    capture(LevelFilter::Warn);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let mut poll = Poll::new().expect("a poll");
+    let mut events = Events::with_capacity(8);
+    let mut buf = ReadBuf::default();
+    let config = Config::new(listener.local_addr().expect("it is bound").into());
+    let mut clients =
+        Clients::new(poll.registry(), Token(7)..Token(20), 8).expect("a copy of the registry");
+    let now = Instant::now();
+    let gone = clients.add(config.clone()).expect("tokens");
+    let client = clients.get_mut(gone).expect("present");
+    let submitted = client.submit(now, Request::responder(), Tag(1));
+    submitted.expect("accepted");
+    while clients.poll_event(now, &mut buf).is_some() {}
+    poll.poll(&mut events, None).expect("a poll that works");
+    assert!(!events.is_empty(), "the connection is open");
+    assert!(clients.remove(gone));
+    clients.add(config).expect("the same tokens");
+    for event in &events {
+        assert!(clients.handle_event(event), "it is in the range");
     }
     assert_eq!(LINES.take(), [""; 0]);
 }

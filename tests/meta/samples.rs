@@ -112,6 +112,7 @@ pub(crate) fn configurations() -> Vec<(ConfigError, &'static str)> {
             },
             "lower max_connections_per_server",
         ),
+        (ConfigError::TooManyClients { limit: 64 }, "widen it"),
     ]
 }
 

@@ -11,14 +11,14 @@ use mio_fcgi::cgi::{
 };
 use mio_fcgi::wire::{self, DecodeError, Demux, EncodeError, Header, Item, RecordType, Role};
 use mio_fcgi::{
-    Action, Address, AddressError, Backoff, Body, BodyError, Client, CloseReason, Commands,
-    Completion, Config, ConfigError, ConnectError, ConnectionGauges, ConnectionHandle,
-    ConnectionInfo, ConnectionLostReason, ConnectionState, Counters, Delivery, Disconnected,
-    Engine, Event, Failure, GetValuesError, Limits, Multiplex, OverflowPolicy, OwnedEvent, Params,
-    ParamsIter, PauseBuffer, Phase, ProtocolError, ReadBuf, Report, Request, RequestError,
-    RequestGauges, RequestHandle, RequestInfo, RequestState, Retry, ServerId, ServerValues,
-    SharedParams, Stats, StdinError, Stream, SubmitError, Tag, TimeoutKind, Timeouts, Timings,
-    Transmit, UnknownLength, blocking,
+    Action, Address, AddressError, Backoff, Body, BodyError, Client, ClientId, Clients,
+    CloseReason, Commands, Completion, Config, ConfigError, ConnectError, ConnectionGauges,
+    ConnectionHandle, ConnectionInfo, ConnectionLostReason, ConnectionState, Counters, Delivery,
+    Disconnected, Engine, Event, Failure, GetValuesError, Limits, Multiplex, OverflowPolicy,
+    OwnedEvent, Params, ParamsIter, PauseBuffer, Phase, ProtocolError, ReadBuf, Report, Request,
+    RequestError, RequestGauges, RequestHandle, RequestInfo, RequestState, Retry, ServerId,
+    ServerValues, SharedParams, Stats, StdinError, Stream, SubmitError, Tag, TimeoutKind, Timeouts,
+    Timings, Transmit, UnknownLength, blocking,
 };
 
 /// Calls a function for each type of a list.
@@ -29,7 +29,7 @@ macro_rules! each {
 #[test]
 fn everything_can_move_to_another_thread() {
     fn is_send<T: Send>() {}
-    each!(is_send: Client, Engine, ReadBuf, Stream, Request, Body, Params, Event<&'static [u8]>, OwnedEvent);
+    each!(is_send: Client, Clients, Engine, ReadBuf, Stream, Request, Body, Params, Event<&'static [u8]>, OwnedEvent);
     each!(is_send: Config, Stats, Transmit<'static>, Collector, HeadParser, Reply, ReplyHead<'static>, RequestBody, ScriptMap, Demux);
 }
 
@@ -41,7 +41,7 @@ fn values_and_errors_can_be_shared_among_threads() {
     each!(is_shared: Event<&'static [u8]>, OwnedEvent, Response, Incomplete, Script, ScriptMap);
     each!(is_shared: blocking::Call<'static>);
     each!(is_shared: RequestInfo, ConnectionInfo);
-    each!(is_shared: RequestHandle, ConnectionHandle, Tag, ServerId, Action, Disconnected);
+    each!(is_shared: RequestHandle, ConnectionHandle, ClientId, Tag, ServerId, Action, Disconnected);
 }
 
 #[test]
@@ -58,11 +58,11 @@ fn errors_are_errors_that_can_be_cloned_and_compared() {
 #[test]
 fn names_and_kinds_are_copied_compared_and_hashed() {
     fn is_key<T: Copy + Eq + Hash + Debug>() {}
-    each!(is_key: Tag, ServerId, RequestHandle, ConnectionHandle, TimeoutKind, Delivery, Phase, CloseReason);
+    each!(is_key: Tag, ServerId, ClientId, RequestHandle, ConnectionHandle, TimeoutKind, Delivery, Phase, CloseReason);
     each!(is_key: Retry, Role, RecordType, Completeness, PassedOn, cgi::ForbiddenReason, cgi::InvalidTarget);
     each!(is_key: RequestState, ConnectionState);
     fn is_ordered<T: Ord>() {}
-    each!(is_ordered: Tag, ServerId, RequestHandle, ConnectionHandle, Retry, Delivery, Phase);
+    each!(is_ordered: Tag, ServerId, ClientId, RequestHandle, ConnectionHandle, Retry, Delivery, Phase);
     fn hashes<T: Eq + Hash>() {}
     each!(hashes: Address, Header, wire::EndRequest);
 }
@@ -78,7 +78,7 @@ fn settings_and_figures_are_cloned_compared_and_shown() {
     each!(is_value: HeadRules, FieldRules, ResponseLimits, Item<'static>);
     each!(is_value: ReplyTo, Verdict, BodyPart<'static>, Decoded<'static>);
     fn is_shown<T: Debug>() {}
-    each!(is_shown: Client, Engine, ReadBuf, Stream, Request, Body, Collector, HeadParser, Head<'static>);
+    each!(is_shown: Client, Clients, Engine, ReadBuf, Stream, Request, Body, Collector, HeadParser, Head<'static>);
     each!(is_shown: ChunkedDecoder, Reply, ReplyHead<'static>, RequestBody);
 }
 

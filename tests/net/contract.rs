@@ -10,18 +10,19 @@ use crate::peer::{Peer, TIME_LIMIT};
 use crate::{Loop, app, body, demo, get, plain};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+pub(crate) enum Step {
     Wait,
     Note,
     Timeout,
     Drain,
 }
 
+pub(crate) const STEPS: [Step; 4] = [Step::Wait, Step::Note, Step::Timeout, Step::Drain];
+
 #[test]
 fn any_order_of_the_calls_in_a_turn_is_right() {
     let demo = demo();
-    let steps = [Step::Wait, Step::Note, Step::Timeout, Step::Drain];
-    for order in permutations(&steps) {
+    for order in permutations(&STEPS) {
         let mut config = plain(demo.address().clone());
         // No time limit wakes a client that has lost track of its request.
         config.connect_timeout = 2 * TIME_LIMIT;
@@ -45,7 +46,7 @@ fn any_order_of_the_calls_in_a_turn_is_right() {
     }
 }
 
-fn permutations(steps: &[Step]) -> Vec<Vec<Step>> {
+pub(crate) fn permutations(steps: &[Step]) -> Vec<Vec<Step>> {
     if steps.is_empty() {
         return vec![Vec::new()];
     }

@@ -193,11 +193,11 @@ fn a_round_ends_although_there_is_more_to_write() {
 }
 
 /// The read buffer of tests that count reads: far smaller than what waits in a socket.
-const BUF: usize = 1024;
+pub(crate) const BUF: usize = 1024;
 
 /// A peer that answers N requests with a mebibyte each. It reports when each socket is full, and with how many bytes,
 /// and sends the rest once those are taken.
-fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
+pub(crate) fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
     let (filled, is_filled) = mpsc::channel();
     let peer = Peer::unix(move |listener| {
         let mut answers = Vec::new();
@@ -228,7 +228,7 @@ fn large_answers(count: usize) -> (Peer, Receiver<usize>) {
 }
 
 /// Waits until N sockets hold far more than is read from them before the peer may write again.
-fn await_filled(filled: &Receiver<usize>, count: usize) {
+pub(crate) fn await_filled(filled: &Receiver<usize>, count: usize) {
     for _ in 0..count {
         let in_the_socket = filled.recv_timeout(TIME_LIMIT).expect("an answer");
         assert!(in_the_socket > 64 * BUF, "{in_the_socket} bytes wait");

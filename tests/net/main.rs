@@ -7,11 +7,13 @@
 #[path = "../../examples/responder/app.rs"]
 mod app;
 mod asking;
+mod clients;
 mod closing;
 mod connecting;
 mod contract;
 mod fairness;
 mod handles;
+mod membership;
 mod moving;
 mod pausing;
 mod peer;

@@ -6,6 +6,7 @@ use log::debug;
 
 use super::Engine;
 use super::close_reason::CloseReason;
+use super::connection::{Input, Step};
 use super::requests::State;
 use super::time::Time;
 use crate::address::Address;
@@ -95,11 +96,11 @@ impl Engine {
             .map(|(key, _)| key as u32)
             .collect();
         for key in of_server {
-            let connection = &self.connections[key as usize];
-            if connection.is_connecting() || connection.is_idle() {
-                self.close(now, key, CloseReason::Retired);
-            } else if connection.live() > 0 {
-                self.drain(now, key, CloseReason::Retired);
+            match self.connections[key as usize].state().step(Input::Retire) {
+                Step::Failed => self.close(now, key, CloseReason::Retired),
+                Step::Drain => self.drain(now, key, CloseReason::Retired),
+                // The answer to a probe is awaited, and the connection is closed after it.
+                _ => {}
             }
         }
         if is_removed {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mio_fcgi::{
     Address, CloseReason, ConfigError, ConnectionLostReason, Delivery, Multiplex, Phase,
-    RequestError, Server, ServerId, ServerMode, Tag,
+    RequestError, Server, ServerId, ServerMode, Tag, TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
-use crate::script::{config, done, failed, records, refused, repeatable, request, servers};
+use crate::script::{Sent, config, done, failed, records, refused, repeatable, request, servers};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -248,6 +248,30 @@ fn a_waiting_request_that_names_a_removed_server_fails_and_was_not_sent() {
         "it is given back"
     );
     bench.finish();
+}
+
+#[test]
+fn a_get_values_in_flight_ends_although_its_server_is_removed_or_drains() {
+    let drains = server(9000).with_mode(ServerMode::Draining);
+    for list in [vec![server(9001)], vec![drains, server(9001)]] {
+        for has_answer in [true, false] {
+            let mut bench = bench(Multiplex::Off, 2);
+            let probe = bench.get_values(0);
+            assert_eq!(bench.sent(0), [Sent::GetValues]);
+            set(&mut bench, list.clone());
+            if has_answer {
+                bench.feed(0, records().values(&[("FCGI_MPXS_CONNS", "0")]));
+                assert!(bench.seen().contains(&done(1)), "{probe:?}");
+            } else {
+                bench.advance(SECOND);
+                let late = RequestError::TimedOut(TimeoutKind::Probe);
+                let failed = failed(1, late, Phase::Sending, Delivery::MaybeProcessed);
+                assert_eq!(bench.seen(), [failed]);
+            }
+            assert!(bench.peers[0].closed.is_some(), "it gets no request");
+            bench.finish();
+        }
+    }
 }
 
 #[test]

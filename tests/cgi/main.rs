@@ -21,4 +21,5 @@ mod request_parsers;
 mod resolution;
 mod response;
 mod script;
+mod session;
 mod sources;

@@ -251,7 +251,7 @@ impl Reply {
 
     /// Writes a response of the server's own: an error page after [`Verdict::NothingSent`], a redirect, a file in place
     /// of an application's response whose [head](Self::head) was dropped. `Content-Length` and `Connection` are added;
-    /// a client that sent HEAD gets no body. The fields are written as they are.
+    /// a client that sent HEAD gets no body. The fields are written as they are; a 503 should have `Retry-After`.
     ///
     /// Returns the verdict: `Keep` or `Close`. If a final head was already written, nothing is written, and the verdict
     /// stays what it was, or is `Cut`.
@@ -400,12 +400,15 @@ settings! { ReplyTo {
 pub enum Verdict {
     /// The response is complete, and the connection can take the next request.
     Keep,
-    /// The response is complete. Close the connection when all bytes were sent.
+    /// The response is complete. Close the connection when all bytes were sent, over TLS with a `close_notify`. If the
+    /// client may still send, [linger](crate::guide::http_server#the-end-of-a-connection).
     Close,
-    /// The response is incomplete: close the connection so that the client notices.
+    /// The response is incomplete: close the connection so that the client notices, over TLS without a `close_notify`.
     Cut {
         /// The end of the connection would be the end of the body, so that the client would take the body for complete.
-        /// Only a reset shows that it is not: set `SO_LINGER` to 0 before closing.
+        /// Only a reset shows that it is not: set `SO_LINGER` to 0 before closing. Neither mio nor `std` can; the crate
+        /// `socket2` does: `socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO))?`. Over TLS, the missing
+        /// `close_notify` shows it too.
         needs_reset: bool,
     },
     /// No final head was written: answer with this status. [`Reply::answer`] does.

@@ -283,8 +283,9 @@ impl RequestBody {
     /// the head is not written. The rest is long, of unknown length, malformed, or may never come, because the client
     /// still waits for [`100 Continue`](Self::take_continue).
     ///
-    /// A server that closes while the client still sends should end only its own direction first, and read and drop for
-    /// a while: a reset could destroy the response before the client has read it (RFC 9112, 9.6).
+    /// A server that closes while the client still sends has to
+    /// [linger](crate::guide::http_server#the-end-of-a-connection): a reset could destroy the response before the client
+    /// has read it (RFC 9112, 9.6).
     ///
     /// ```
     /// use mio_fcgi::cgi::RequestBody;

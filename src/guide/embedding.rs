@@ -180,8 +180,9 @@
 //! enum AfterOut {
 //!     Wait,
 //!     ReadNextRequest,
-//!     Close,
-//!     Reset, // set SO_LINGER to 0, then close
+//!     Close, // over TLS with a close_notify
+//!     Cut,   // over TLS without one
+//!     Reset, // set_linger(Some(Duration::ZERO)) of `socket2::SockRef::from(&socket)`, then close
 //! }
 //!
 //! fn on_event(exchange: &mut Exchange, event: &Event<&[u8]>) {
@@ -201,6 +202,7 @@
 //!     exchange.after_out = match verdict {
 //!         Verdict::Keep => AfterOut::ReadNextRequest,
 //!         Verdict::Cut { needs_reset: true } => AfterOut::Reset,
+//!         Verdict::Cut { .. } => AfterOut::Cut,
 //!         _ => AfterOut::Close,
 //!     };
 //! }
@@ -237,7 +239,7 @@
 //!   connection is used again; its events no longer concern the client.
 //! - *An answer that is complete before its request*, a HEAD for instance: the application may go on for ever. Look at
 //!   [`is_complete`](crate::cgi::Reply::is_complete) and [`discarded`](crate::cgi::Reply::discarded), and abort beyond
-//!   a limit.
+//!   a limit of bytes or of time. Its `End` then completes the reply.
 //!
 //! # A request of an HTTP client
 //!

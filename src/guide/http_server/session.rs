@@ -148,7 +148,7 @@ impl Session {
         };
         let mut request = fcgi.new_request();
         request.body = body.to_pushed();
-        let script = Script::new("/srv/www", "/index.php", ""); // or what a `ScriptMap` finds
+        let script = Script::new("/srv/www", "/index.php", ""); // or of a `ScriptMap`, whose refusals have a status
         let mut env = Env::new(method.as_bytes(), target.as_bytes(), fields.clone(), &script)
             .with_protocol(if http11 { b"HTTP/1.1" } else { b"HTTP/1.0" })
             .with_https(self.is_tls)

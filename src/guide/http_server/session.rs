@@ -15,7 +15,7 @@ struct Session {
 
 enum State {
     Head,
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
     /// When `out` is written, end the connection: in order after `Verdict::Close`, not so after `Verdict::Cut`.
     Closing(Verdict),
 }
@@ -77,7 +77,9 @@ impl Session {
         if !self.out.is_empty() {
             return;
         }
-        if let State::Exchange(Exchange { request: Some(request), .. }) = self.state {
+        if let State::Exchange(exchange) = &self.state
+            && let Some(request) = exchange.request
+        {
             fcgi.resume(now, request);
         }
         self.advance(fcgi, now);
@@ -164,7 +166,7 @@ impl Session {
             Ok(handle) => exchange.request = Some(handle),
             Err(refused) => exchange.answer(refused.http_status(), &mut self.out),
         }
-        Some(State::Exchange(exchange))
+        Some(State::Exchange(Box::new(exchange)))
     }
 
     /// Answers a request whose end is unknown.

@@ -10,6 +10,7 @@ use mio::{Events, Poll, Registry, Token};
 
 use super::read_buf::{Owner, ReadBuf};
 use super::stream::Stream;
+use super::tokens::check_tokens;
 use super::turns::Turns;
 use crate::address::Address;
 use crate::config::Config;
@@ -483,18 +484,6 @@ pub(super) fn wait(
 
 /// What each version of mio can wait for. Before 1.2.1, more milliseconds than an `i32` holds were no limit at all.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 24 * 60 * 60);
-
-fn check_tokens(tokens: &Range<usize>, servers: usize, limits: &Limits) -> Result<(), ConfigError> {
-    let connections = limits.max_connections_per_server.saturating_mul(servers);
-    let connections = connections.min(limits.max_total_connections);
-    if tokens.len() < connections {
-        return Err(ConfigError::TooFewTokens {
-            tokens: tokens.len(),
-            connections,
-        });
-    }
-    Ok(())
-}
 
 pub(super) fn invalid(error: ConfigError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)

@@ -15,6 +15,7 @@ mod rounds;
 mod socket;
 mod sockets;
 mod stream;
+mod tokens;
 mod turns;
 
 pub use client::Client;

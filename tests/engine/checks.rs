@@ -373,3 +373,47 @@ fn the_kept_connection_is_there_for_a_probe_that_a_cap_over_all_servers_would_st
     }
     bench.finish();
 }
+
+#[test]
+fn under_a_cap_over_all_servers_requests_do_not_take_the_kept_connection_after_a_probe() {
+    let mut config = servers(2, Multiplex::Off);
+    config.limits.max_total_connections = 3;
+    config.limits.reserve_for_get_values = true;
+    let mut bench = Bench::new(config);
+    for _ in 0..4 {
+        bench.submit(request());
+    }
+    for peer in [2, 3] {
+        bench.get_values(1);
+        assert_eq!(bench.sent(peer), [Sent::GetValues], "at once");
+        bench.feed(peer, answer());
+        assert_eq!(bench.peers[peer].closed, Some(CloseReason::Retired));
+    }
+    for peer in [0, 1, 0, 1] {
+        bench.end(peer);
+    }
+    bench.finish();
+}
+
+#[test]
+fn under_a_cap_over_all_servers_requests_do_not_take_the_kept_connection_from_a_check() {
+    let mut config = servers(2, Multiplex::Off);
+    config.limits.max_total_connections = 2;
+    config.limits.reserve_for_get_values = true;
+    config.check_interval = Some(SECOND);
+    let mut bench = Bench::new(config);
+    bench.servers[1] = Answer::Hang;
+    bench.submit(request().with_server(ServerId::new(0)));
+    bench.submit(request());
+    bench.advance(Duration::ZERO);
+    assert_eq!(
+        bench.peers[1].server, 1,
+        "server 0 has a request, and is not checked"
+    );
+    bench.accept(1);
+    assert_eq!(bench.peers[1].closed, Some(CloseReason::Retired));
+    bench.servers[1] = Answer::Accept;
+    bench.end(0);
+    bench.end(2);
+    bench.finish();
+}

@@ -38,10 +38,14 @@ impl Pool {
         }
     }
 
-    /// Whether there are more connections to all servers than allowed; `open` is their number.
+    /// Whether there are more connections to all servers than allowed; `open` is their number. While a probe runs, it
+    /// holds the connection that is kept for probes, or another one.
     #[inline]
     pub(crate) fn exceeds(&self, open: usize, config: &Config) -> bool {
-        open > self.most(true, &config.limits)
+        let limits = &config.limits;
+        open > self.most(false, limits)
+            && (open > self.most(true, limits)
+                || !self.servers.iter().any(|it| it.capabilities().is_probed()))
     }
 
     /// When the next check of a server is due. `None` for one that takes no requests.

@@ -90,7 +90,7 @@
 //!   range far from your own tokens, as the program above does. If your tokens come from a counter that only grows, it
 //!   will reach any range above it: put the range below its first value. The client logs a warning for an event whose
 //!   token none of its connections has ever had.
-//! - **One [`ReadBuf`] per client.** A buffer may contain bytes that its client has not reported yet.
+//! - **One [`ReadBuf`] per client**, or one for all [`Clients`]. A buffer may contain bytes that its client has not reported yet.
 //!   [`poll_event`](Client::poll_event) panics if it gets such a buffer of another client, or if the client's own
 //!   buffer contains such bytes and it gets another one.
 //! - **Tags that are reused too early.** [`abort`](Client::abort) does not end a request at once: the request's
@@ -103,6 +103,7 @@
 //!
 //! - [`Client`]: the client on your [`mio::Poll`], over TCP and Unix sockets. Most programs need this, [`cgi`] and
 //!   [`Commands`].
+//! - [`Clients`]: many clients in one loop, one for each application.
 //! - [`Engine`]: the same state machine without sockets: requests, connections, the pool and all time limits, over bytes
 //!   and instants. For another runtime, completion-based I/O (io_uring), and tests with virtual time.
 //! - [`Commands`]: the commands that both have. Write your server for this trait, and test it without sockets.
@@ -128,11 +129,13 @@
 //! - [`proxy`]: an HTTP/1.1 server in front of FastCGI applications, one loop per thread.
 //! - [`embed`]: the client in a mio loop with a listener of its own.
 //! - [`resolve`]: requests to a name that moves, without blocking the loop.
+//! - [`probe`]: many clients in one loop, which asks whether applications are up.
 //! - [`tokio`] and [`io_uring`]: the engine on sockets without mio, by readiness and by completion.
 //! - [`load`]: a load generator with latency percentiles.
 //! - [`responder`]: a FastCGI application on [`wire`].
 //!
 //! [`embed`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/embed.rs
+//! [`probe`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/probe.rs
 //! [`tokio`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/tokio.rs
 //! [`io_uring`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/io_uring.rs
 //! [`proxy`]: https://docs.rs/crate/mio-fcgi/latest/source/examples/proxy/

@@ -158,6 +158,60 @@
 //! The data is gone with the next `poll_event`. Copy what you need for longer, for instance with
 //! [`into_owned`](Event::into_owned).
 //!
+//! # Several applications
+//!
+//! Each site has a php-fpm pool of its own, with its own limits, and all are served by one loop? Put a client for each
+//! into [`Clients`](crate::Clients), which has the same steps. It adds the [`ClientId`](crate::ClientId) to each event,
+//! waits for whichever client is due first, gives each client with work a turn, and calls no other. One [`ReadBuf`] serves
+//! all. Clients are added and removed while the loop runs.
+//!
+//! ```
+//! # use std::time::{Duration, Instant};
+//! # use mio::{Poll, Token};
+//! # use mio_fcgi::{ClientId, Clients, Config, Request, RequestHandle, Tag};
+//! /// Submits a request to the first pool that has room for it, or returns the status to answer with.
+//! fn submit(
+//!     clients: &mut Clients,
+//!     pools: &[ClientId],
+//!     (now, mut request, tag): (Instant, Request, Tag),
+//! ) -> Result<(ClientId, RequestHandle), u16> {
+//!     for pool in pools {
+//!         let Some(client) = clients.get_mut(*pool) else { continue };
+//!         match client.submit(now, request, tag) {
+//!             Ok(handle) => return Ok((*pool, handle)),
+//!             Err(refused) => request = refused.for_another_client().map_err(|it| it.http_status())?,
+//!         }
+//!     }
+//!     Err(503)
+//! }
+//!
+//! # let (poll, now) = (Poll::new()?, Instant::now());
+//! // 64 connections for each of at most 1,024 clients.
+//! let tokens = Token(1 << 20)..Token((1 << 20) + 64 * 1024);
+//! let mut clients = Clients::new(poll.registry(), tokens, 64)?;
+//! let shop = clients.add(Config::new("unix:/run/php/shop.sock".parse()?))?;
+//! let spare = clients.add(Config::new("unix:/run/php/spare.sock".parse()?))?;
+//!
+//! // A pool goes out of service: its requests have 10 s to end.
+//! if let Some(client) = clients.get_mut(shop) {
+//!     client.shutdown(now, Some(now + Duration::from_secs(10)));
+//! }
+//! let request = Request::responder().param("SCRIPT_FILENAME", "/var/www/shop/index.php");
+//! let submitted = submit(&mut clients, &[shop, spare], (now, request, Tag(7)));
+//! assert!(submitted.is_ok_and(|(pool, _)| pool == spare));
+//!
+//! // After each turn of the loop:
+//! if clients.get(shop).is_some_and(|client| client.is_shut_down()) {
+//!     clients.remove(shop);
+//! }
+//! # assert!(clients.get(shop).is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Keep a handle together with the ID of its client. Another client may have a request with an equal handle.
+//!
+//! The example `probe` is a whole program: it asks any number of pools every few seconds whether they are up.
+//!
 //! # A response to an HTTP client
 //!
 //! What does your client get, and what becomes of its connection? A [`cgi::Reply`](crate::cgi::Reply) knows: make one
@@ -275,7 +329,8 @@
 //! of its connections has ever had. Once a connection has had the token, nothing shows the mistake.
 //!
 //! **Two buffers.** Between two calls, bytes that were read may still be in the [`ReadBuf`]. Until they are taken, the
-//! buffer belongs to that client. So give each client one buffer of its own. [`poll_event`](Client::poll_event) panics
+//! buffer belongs to that client. So give each client one buffer of its own, or run them as
+//! [`Clients`](crate::Clients), with one for all. [`poll_event`](Client::poll_event) panics
 //! when the client gets another buffer, which would lose the bytes, and when another client gets this buffer, which
 //! would deliver the bytes to the wrong client.
 //!

@@ -222,6 +222,8 @@
 //! # Ok::<(), mio_fcgi::AddressError>(())
 //! ```
 //!
+//! To ask many pools in one loop, see the example `probe`.
+//!
 //! The check itself needs a child. Give it a limit that a short rush of requests does not exceed, or ask at
 //! `pm.status_listen`.
 //!

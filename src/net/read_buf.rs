@@ -7,7 +7,8 @@ use std::sync::{Arc, Weak};
 use crate::engine::RawEvent;
 use crate::event::Event;
 
-/// The memory that sockets are read into and that events borrow. The embedder owns one buffer for each client.
+/// The memory that sockets are read into and that events borrow. The embedder owns one buffer for each client,
+/// or one for all [`Clients`](crate::Clients).
 ///
 /// While the buffer holds bytes that were not returned in events, it belongs to the client that read them.
 /// [`Client::poll_event`](crate::Client::poll_event) panics when that client is given another buffer, because the bytes

@@ -9,6 +9,7 @@ mod get;
 mod load;
 #[path = "../net/peer.rs"]
 mod peer;
+mod probe;
 mod program;
 mod readme;
 mod resolve;

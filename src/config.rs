@@ -116,7 +116,8 @@ pub struct Config {
     /// it has answered such a question before. It is then set aside: after a refused connection as usual, see
     /// [`backoff`](Self::backoff), and otherwise until it answers a check or completes a request. A
     /// [`Draining`](crate::ServerMode::Draining) server is not checked, and neither is one that has completed a request
-    /// since its last check or has requests in flight. An application that has once ended a connection over the question
+    /// since its last check or has requests in flight. A check that would exceed a limit on
+    /// connections is left out, and a server that did not answer is then used again. An application that has once ended a connection over the question
     /// is connected to and not asked.
     ///
     /// Default: `None`, no checks. Less than 1 ms counts as 1 ms.
@@ -202,7 +203,7 @@ pub(crate) fn check_servers(servers: &[Server]) -> Result<(), ConfigError> {
 }
 
 /// The most servers of a client.
-pub(crate) const MAX_SERVERS: usize = 1024;
+const MAX_SERVERS: usize = 1024;
 
 /// Whether several requests may share a connection (`FCGI_MPXS_CONNS`, FastCGI 1.0, 4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

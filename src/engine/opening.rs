@@ -72,6 +72,7 @@ impl Engine {
         self.remove(key, CloseReason::Shortage);
         let pause = self.pool.ran_short(now, server, self.config.backoff);
         self.arm_server(now, server);
+        let server = self.pool.servers().id_of(server);
         debug!("server {server}: no socket to connect with, {kind}; again in {pause:?}");
     }
 

@@ -10,7 +10,7 @@ use super::connection::{Input, Step};
 use super::requests::State;
 use super::time::Time;
 use crate::address::Address;
-use crate::config::{self, MAX_SERVERS};
+use crate::config;
 use crate::config_error::ConfigError;
 use crate::error::RequestError;
 use crate::server::{Server, ServerId};
@@ -65,7 +65,7 @@ impl Engine {
         check_resolved(&servers)?;
         let Some(leaving) = self.pool.set_servers(&self.config, &servers) else {
             let count = self.pool.servers().len() + servers.len();
-            let limit = MAX_SERVERS;
+            let limit = usize::from(u16::MAX);
             return Err(ConfigError::TooManyServers { count, limit });
         };
         self.config.servers = servers;

@@ -144,10 +144,12 @@ impl Engine {
         let mut next = self.requests.queue().first_of(line);
         while let Some(key) = next {
             let sought = seeker(&self.requests[key]);
-            // Some requests take only a new connection: requests after them may use other ones.
+            // Some requests take only a new connection, and a probe only one without a request: requests after them may
+            // use other ones.
             let takes_new_only = match line {
                 Line::Pinned(server) => {
-                    sought.first_serial > 0
+                    sought.is_probe
+                        || sought.first_serial > 0
                         || (sought.runs_once && self.pool.lists(server).idle_len() > 0)
                 }
                 Line::Urgent => false,

@@ -246,6 +246,43 @@ fn a_named_request_goes_before_those_that_may_go_elsewhere() {
     bench.finish();
 }
 
+/// The question waits for a connection without a request.
+#[test]
+fn a_question_that_waits_holds_back_no_request_that_names_its_server() {
+    let mut config = config(Multiplex::On { max: 10 });
+    config.limits.max_connections_per_server = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.get_values(0);
+    bench.submit(request().with_server(ServerId::new(0)));
+    bench.submit(request());
+    assert_eq!(bench.stats().requests.active, 3);
+    bench.feed(0, records().end(1, 0).end(2, 0).end(3, 0));
+    bench.feed(0, records().values(&[]));
+    assert_eq!(bench.seen().len(), 5, "four ends and the values");
+    bench.finish();
+}
+
+/// Requests leave one place of all to probes: that one is idle is no reason to close it.
+#[test]
+fn no_connection_is_replaced_where_that_makes_no_place() {
+    let mut config = servers(2, Multiplex::Off);
+    config.limits.max_total_connections = 3;
+    config.limits.reserve_for_get_values = true;
+    let mut bench = Bench::new(config);
+    for _ in 0..4 {
+        bench.submit(request());
+    }
+    bench.get_values(1);
+    bench.feed(2, records().values(&[]));
+    for peer in [0, 1, 0, 1] {
+        bench.end(peer);
+    }
+    let replaced = Some(mio_fcgi::CloseReason::Replaced);
+    assert!(bench.peers.iter().all(|it| it.closed != replaced));
+    bench.finish();
+}
+
 #[test]
 fn named_requests_share_a_connection_that_is_shared() {
     let mut config = servers(2, Multiplex::On { max: 4 });

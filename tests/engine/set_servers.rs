@@ -265,7 +265,7 @@ fn a_get_values_in_flight_ends_although_its_server_is_removed_or_drains() {
             } else {
                 bench.advance(SECOND);
                 let late = RequestError::TimedOut(TimeoutKind::Probe);
-                let failed = failed(1, late, Phase::Sending, Delivery::MaybeProcessed);
+                let failed = failed(1, late, Phase::Sent, Delivery::MaybeProcessed);
                 assert_eq!(bench.seen(), [failed]);
             }
             assert!(bench.peers[0].closed.is_some(), "it gets no request");

@@ -82,11 +82,12 @@ impl Pool {
         let is_checking = last.is_some_and(|it| it.is_connecting() || it.has_own_probe());
         let most = self.most(true, &config.limits);
         let of = &mut self.servers[index];
-        of.begin_check(now)
-            && !is_busy
-            && !of.health().is_short(now)
-            && of.lists().total() < of.most(true, &config.limits)
-            && connections.len() < most
-            && !is_checking
+        let has_place =
+            of.lists().total() < of.most(true, &config.limits) && connections.len() < most;
+        if !has_place {
+            // A check may never find a place: requests find out then.
+            of.health_mut().answered();
+        }
+        of.begin_check(now) && has_place && !is_busy && !is_checking && !of.health().is_short(now)
     }
 }

@@ -304,6 +304,7 @@ impl Pool {
         let ConnectFailure { server, error, .. } = failure;
         let health = self.servers[usize::from(server)].health_mut();
         if let Some(pause) = health.connect_failed(now, serial, self.next_serial, error, backoff) {
+            let server = self.servers.id_of(server);
             debug!("server {server}: set aside for {pause:?}");
         }
         self.failures.push(failure);
@@ -320,6 +321,7 @@ impl Pool {
     pub(super) fn overloaded(&mut self, now: Time, server: u16, backoff: Backoff) {
         let health = self.servers[usize::from(server)].health_mut();
         let pause = health.overloaded(now, backoff);
+        let server = self.servers.id_of(server);
         debug!("server {server}: set aside for {pause:?}");
     }
 
@@ -404,7 +406,8 @@ impl Pool {
         let multiplexing = of.apply(values);
         self.is_unsettled |= of.limits_connections();
         self.set_multiplexing(server, multiplexing);
-        debug!("server {server}: {values:?}, so {multiplexing:?}");
+        let id = self.servers[server].id();
+        debug!("server {id}: {values:?}, so {multiplexing:?}");
         multiplexing.max_requests()
     }
 

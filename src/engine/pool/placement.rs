@@ -209,11 +209,14 @@ impl Pool {
         let may_dial = self.may_dial(now, index, seeker.server.is_some(), config);
         if may_dial {
             let has_place = server.lists().total() < server.most(seeker.is_probe, limits);
-            if has_place && connections.len() < self.most(seeker.is_probe, limits) {
+            let most = self.most(seeker.is_probe, limits);
+            if has_place && connections.len() < most {
                 return Placement::Dial { server: index };
             }
             let idle = match has_place {
-                true => self.longest_idle(connections),
+                // One that is closed makes a place.
+                true if connections.len() == most => self.longest_idle(connections),
+                true => None,
                 false => server.lists().longest_idle(),
             };
             if let Some(idle) = idle {

@@ -91,7 +91,7 @@ fn ask(clients: &mut Clients, id: ClientId, now: Instant) -> Result<(), GetValue
     let Some(client) = clients.get_mut(id) else {
         return Ok(());
     };
-    match client.get_values(now, ServerId(0), Tag(0)) {
+    match client.get_values(now, ServerId::new(0), Tag(0)) {
         // It has not answered the question before.
         Ok(_) | Err(GetValuesError::InProgress { .. }) => Ok(()),
         Err(error) => Err(error),

@@ -72,11 +72,13 @@ impl Engine {
         }
     }
 
-    /// Handles one failed connect: requests that can use no other server and have no time left to wait fail.
+    /// Handles one failed connect: requests that can use no other server and have no time left to wait fail. Those that
+    /// could not use this one either are not affected.
     fn fail_waiting(&mut self, now: Time, failure: ConnectFailure) {
         // The server is up, only busy: the failure ends at most one request, for which the connection was opened.
         let is_busy = failure.error == ConnectError::BacklogFull;
-        let is_elsewhere = !is_busy && self.pool.servers().has_usable(now);
+        let is_elsewhere = (!is_busy && self.pool.servers().has_usable(now))
+            || !self.pool.takes_any(now, failure.server);
         for line in [Line::Pinned(failure.server), Line::Urgent, Line::Usual] {
             if is_elsewhere && !matches!(line, Line::Pinned(_)) {
                 return;

@@ -6,7 +6,7 @@ use mio_fcgi::{Multiplex, Retry, Server, ServerId, ServerMode, SubmitError, Tag}
 
 use crate::harness::{Answer, Bench};
 use crate::script::{config, done, records, refused, request, servers};
-use crate::set_servers::server;
+use crate::set_servers::{server, set};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -228,6 +228,48 @@ fn a_server_that_is_connected_to_for_named_requests_is_not_counted_for_others() 
         bench.end(peer);
     }
     assert_eq!(bench.seen().len(), 3);
+    bench.finish();
+}
+
+#[test]
+fn a_connect_for_a_named_request_that_fails_ends_no_request_that_its_server_would_not_get() {
+    let mut config = servers(1, Multiplex::Off);
+    config.timeouts.queue = Some(SECOND);
+    config.servers[0].mode = ServerMode::Draining;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Refuse;
+    bench.submit(request());
+    bench.submit(request().with_server(ServerId::new(0)));
+    assert_eq!(
+        bench.seen(),
+        [refused(2)],
+        "the other waits for another list"
+    );
+    bench.servers[0] = Answer::Accept;
+    set(&mut bench, vec![server(9000)]);
+    bench.advance(SECOND / 2);
+    bench.end(1);
+    assert_eq!(bench.seen(), [done(1)]);
+    bench.finish();
+}
+
+#[test]
+fn a_full_backlog_of_a_backup_ends_no_request_that_waits_for_an_active_server() {
+    let mut config = servers(2, Multiplex::Off);
+    config.limits.max_connections_per_server = 1;
+    config.servers[1].mode = ServerMode::Backup;
+    let mut bench = Bench::new(config);
+    bench.servers[1] = Answer::BacklogFull;
+    bench.submit(request());
+    bench.submit(request());
+    let named = bench.submit(request().with_server(ServerId::new(1)));
+    bench.command(|engine, now| engine.abort(now, named));
+    bench.seen();
+    bench.advance(4 * SECOND);
+    assert_eq!(bench.seen(), [], "it waits for the first one");
+    bench.end(0);
+    bench.end(0);
+    assert_eq!(bench.seen(), [done(1), done(2)]);
     bench.finish();
 }
 

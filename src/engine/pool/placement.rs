@@ -114,12 +114,24 @@ impl Pool {
 
     /// Chooses among servers with modes and weights.
     fn place_by_weight(&self, now: Time, place_on: impl Fn(usize) -> Placement) -> Placement {
-        let mut active = self.takers_of(ServerMode::Active);
-        let is_any_up = active.any(|server| self.servers[server].is_up(now));
         match self.best_of(ServerMode::Active, &place_on) {
-            Placement::None if !is_any_up => self.best_of(ServerMode::Backup, &place_on),
+            Placement::None if !self.is_active_up(now) => {
+                self.best_of(ServerMode::Backup, &place_on)
+            }
             placement => placement,
         }
+    }
+
+    /// Whether at least one active server is up. Backups are not used then.
+    fn is_active_up(&self, now: Time) -> bool {
+        let mut active = self.takers_of(ServerMode::Active);
+        active.any(|server| self.servers[server].is_up(now))
+    }
+
+    /// Whether a server gets requests that name no server.
+    pub(crate) fn takes_any(&self, now: Time, server: u16) -> bool {
+        let of = &self.servers[usize::from(server)];
+        of.serves(ServerMode::Active) || (of.serves(ServerMode::Backup) && !self.is_active_up(now))
     }
 
     fn best_of(&self, mode: ServerMode, place_on: impl Fn(usize) -> Placement) -> Placement {

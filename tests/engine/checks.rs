@@ -163,6 +163,24 @@ fn a_request_that_waits_takes_the_connection_of_a_check() {
 }
 
 #[test]
+fn a_named_request_does_not_rely_on_the_connection_of_a_check() {
+    let mut config = config(Multiplex::Off);
+    config.check_interval = Some(5 * SECOND);
+    config.limits.max_connections_per_server = 2;
+    config.limits.max_queued_requests = 0;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Hang;
+    bench.advance(Duration::ZERO);
+    bench.submit(request().with_server(ServerId::new(0)));
+    assert_eq!(bench.seen(), [], "it was accepted");
+    assert_eq!(bench.peers.len(), 2, "a connection is opened for it");
+    bench.accept(1);
+    bench.end(1);
+    assert_eq!(bench.seen(), [done(1)]);
+    bench.finish();
+}
+
+#[test]
 fn an_application_that_dies_of_the_question_is_asked_once() {
     let mut bench = checked(1);
     bench.advance(Duration::ZERO);

@@ -117,6 +117,13 @@ pub(crate) struct Expected {
     pub(crate) is_late: bool,
 }
 
+impl Expected {
+    /// Whether no request waits for the connection: it is opened to check its server.
+    pub(crate) fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

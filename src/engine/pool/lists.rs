@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::Expected;
+
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
     /// Connections in any state.
@@ -11,6 +13,8 @@ pub(crate) struct Lists {
     /// Connections for which only requests to this server wait: they have been opening for too long, or the server was
     /// down when they were opened. Requests that can use another server do not wait for them.
     late: usize,
+    /// Connections that are being opened to check the server. No request waits for them.
+    checks: usize,
     /// Idle connections that a request may use, the most recently used at the back.
     idle: VecDeque<u32>,
     /// Open shared connections with requests and a free slot, the most recently freed at the back. Full and idle
@@ -29,6 +33,11 @@ impl Lists {
 
     pub(super) fn late(&self) -> usize {
         self.late
+    }
+
+    /// Connections that are being opened for requests.
+    pub(super) fn connecting_for_requests(&self) -> usize {
+        self.connecting - self.checks
     }
 
     pub(crate) fn idle_len(&self) -> usize {
@@ -65,19 +74,21 @@ impl Lists {
         self.shareable.iter().rev().copied()
     }
 
-    pub(super) fn dial(&mut self, is_late: bool) {
+    pub(super) fn dial(&mut self, expected: Expected) {
         self.total += 1;
         self.connecting += 1;
-        self.late += usize::from(is_late);
+        self.late += usize::from(expected.is_late);
+        self.checks += usize::from(expected.is_nothing());
     }
 
     pub(super) fn note_late(&mut self) {
         self.late += 1;
     }
 
-    pub(super) fn dial_over(&mut self, was_late: bool) {
+    pub(super) fn dial_over(&mut self, expected: Expected) {
         self.connecting -= 1;
-        self.late -= usize::from(was_late);
+        self.late -= usize::from(expected.is_late);
+        self.checks -= usize::from(expected.is_nothing());
     }
 
     pub(super) fn add_idle(&mut self, key: u32) {
@@ -125,10 +136,17 @@ impl Lists {
     ) {
         let connecting = own.clone().filter(|it| it.is_connecting()).count();
         let shareable = own.clone().filter(|it| it.is_shareable()).count();
+        let checks = own.clone().filter(|it| it.is_connecting());
+        let checks = checks.filter(|it| it.expected().is_nothing()).count();
         assert_eq!(
-            [self.total, self.connecting, self.shareable.len()],
-            [own.count(), connecting, shareable],
-            "server {server}: connections, being opened, with a free slot"
+            [
+                self.total,
+                self.connecting,
+                self.checks,
+                self.shareable.len()
+            ],
+            [own.count(), connecting, checks, shareable],
+            "server {server}: connections, being opened, for checks, with a free slot"
         );
         let is_shareable = |key: &u32| connections[*key as usize].is_shareable();
         assert!(

@@ -143,7 +143,7 @@ impl Pool {
             },
             is_late,
         };
-        of.lists_mut().dial(is_late);
+        of.lists_mut().dial(expected);
         self.late += usize::from(is_late);
         self.servers.add_load(server);
         self.expected_slots += expected.slots as usize;
@@ -154,10 +154,11 @@ impl Pool {
     /// Counts a connection that is being opened to a server and that no request waits for. Returns its serial number and
     /// what is expected of it: nothing.
     pub(super) fn dial_unexpected(&mut self, server: usize) -> (u64, Expected) {
-        self.servers[server].lists_mut().dial(false);
+        let expected = Expected::default();
+        self.servers[server].lists_mut().dial(expected);
         self.servers.add_load(server);
         self.next_serial += 1;
-        (self.next_serial - 1, Expected::default())
+        (self.next_serial - 1, expected)
     }
 
     /// A connection has become late: only requests to its own server still wait for it.
@@ -171,7 +172,7 @@ impl Pool {
     pub(super) fn dial_over(&mut self, server: u16, expected: Expected) {
         let server = usize::from(server);
         self.expected_slots -= expected.slots as usize;
-        self.servers[server].lists_mut().dial_over(expected.is_late);
+        self.servers[server].lists_mut().dial_over(expected);
         self.late -= usize::from(expected.is_late);
         self.servers.remove_load(server, 1);
     }
@@ -278,10 +279,11 @@ impl Pool {
         self.expected_slots + self.late
     }
 
-    /// The number of requests that the connections being opened to a server can take, late ones included.
+    /// The number of requests to a server that the connections being opened to it can take, late ones included.
     pub(super) fn expected_of(&self, server: u16, config: &Config) -> usize {
         let max_requests = self.max_requests(server, config.keep_connections) as usize;
-        self.lists(server).connecting().saturating_mul(max_requests)
+        let connecting = self.lists(server).connecting_for_requests();
+        connecting.saturating_mul(max_requests)
     }
 
     /// Whether the connections being opened suffice for all waiting requests. A late connect counts only for its own

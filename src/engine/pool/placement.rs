@@ -245,7 +245,9 @@ impl Pool {
             return Placement::Use(key);
         }
         match blocked {
-            Some(key) if server.lists().connecting() == 0 => Placement::UseBlocked(key),
+            Some(key) if server.lists().connecting_for_requests() == 0 => {
+                Placement::UseBlocked(key)
+            }
             _ => Placement::None,
         }
     }

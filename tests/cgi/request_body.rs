@@ -143,6 +143,7 @@ rows! {
     a_length_with_a_fraction: HTTP11 ["Content-Length": "3.0"] "abc" => "", Refused(400, E::ContentLength);
     a_length_with_an_exponent: HTTP11 ["Content-Length": "3e1"] "abc" => "", Refused(400, E::ContentLength);
     a_length_with_a_separator: HTTP11 ["Content-Length": "1_0"] "abc" => "", Refused(400, E::ContentLength);
+    a_length_with_a_colon: HTTP11 ["Content-Length": "1:"] "abc" => "", Refused(400, E::ContentLength);
     a_length_in_two_words: HTTP11 ["Content-Length": "3 3"] "abc" => "", Refused(400, E::ContentLength);
     a_length_with_a_vertical_tab: HTTP11 ["Content-Length": "\x0b3"] "abc" => "", Refused(400, E::ContentLength);
     a_length_with_a_form_feed: HTTP11 ["Content-Length": "3\x0c"] "abc" => "", Refused(400, E::ContentLength);
@@ -172,6 +173,8 @@ rows! {
     chunked_in_a_name_with_a_blank: HTTP11 ["Transfer-Encoding ": "chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
     chunked_in_a_name_with_a_tab_before_it: HTTP11 ["\tTransfer-Encoding": "chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
     chunked_after_a_comma: HTTP11 ["Transfer-Encoding": ", chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
+    chunked_after_two_commas: HTTP11 ["Transfer-Encoding": ",, chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
+    chunked_in_two_names_with_blanks: HTTP11 ["Transfer-Encoding ": "gzip", "Transfer-Encoding ": "chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
     chunked_twice: HTTP11 ["Transfer-Encoding": "chunked", "Transfer-Encoding": "chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
     chunked_twice_in_a_list: HTTP11 ["Transfer-Encoding": "chunked, chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
     chunked_twice_around_another: HTTP11 ["Transfer-Encoding": "chunked, gzip, chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
@@ -183,12 +186,14 @@ rows! {
     no_coding_and_chunked: HTTP11 ["Transfer-Encoding": "", "Transfer-Encoding": "chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
     a_coding_that_is_no_token: HTTP11 ["Transfer-Encoding": "g(z)ip, chunked"] CHUNKS => "", Refused(400, E::TransferEncoding);
     another_coding: HTTP11 ["Transfer-Encoding": "gzip, chunked"] CHUNKS => "", Refused(501, E::UnsupportedCoding);
+    two_other_codings: HTTP11 ["Transfer-Encoding": "gzip, deflate, chunked"] CHUNKS => "", Refused(501, E::UnsupportedCoding);
     another_coding_with_a_parameter: HTTP11 ["Transfer-Encoding": "x;a=b", "transfer-encoding": "Chunked"] CHUNKS => "", Refused(501, E::UnsupportedCoding);
 
     // What a client expects (RFC 9110, 10.1.1).
     an_expected_continue: HTTP11 ["Expect": " 100-Continue", "Content-Length": "3"] "abcGET" => "abc", Whole("GET");
     an_expected_continue_in_http_1_0: HTTP10 ["Expect": "100-continue", "Content-Length": "3"] "abcGET" => "abc", Whole("GET");
     another_expectation: HTTP11 ["Expect": "tea"] "" => "", Refused(417, E::Expectation);
+    another_expectation_twice: HTTP11 ["Expect": "tea", "Expect": "tea", "Content-Length": "3"] "abc" => "", Refused(417, E::Expectation);
     another_expectation_in_a_list: HTTP11 ["Expect": "100-continue, tea=hot", "Content-Length": "3"] "abc" => "", Refused(417, E::Expectation);
     another_expectation_of_a_request_without_an_end: HTTP11 ["Expect": "tea", "Transfer-Encoding": "gzip"] "abc" => "", Refused(400, E::TransferEncoding);
 

@@ -56,6 +56,8 @@ fn a_client_that_waits_is_told_to_continue_once() {
         assert_eq!(body.take_continue(), CONTINUE);
         assert_eq!(body.take_continue(), None);
     }
+    let twice = ("Expect", "100-continue, 100-Continue");
+    assert_eq!(body(true, [TEN, twice]).take_continue(), CONTINUE);
 }
 
 #[test]

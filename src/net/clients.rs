@@ -36,7 +36,7 @@ use crate::event::Event;
 /// for address in ["unix:/run/php/one.sock", "unix:/run/php/two.sock"] {
 ///     let id = clients.add(Config::new(address.parse()?))?;
 ///     if let Some(client) = clients.get_mut(id) {
-///         client.get_values(Instant::now(), ServerId(0), Tag(0))?;
+///         client.get_values(Instant::now(), ServerId::new(0), Tag(0))?;
 ///     }
 /// }
 /// let mut asked = 2;

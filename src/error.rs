@@ -106,7 +106,7 @@ pub enum SubmitError {
         "the role has no such stream: an Authorizer has no body, and only a Filter has data, which cannot be pushed"
     )]
     StreamNotAllowed,
-    /// The client has no server with the ID that the request [names](Request::server): it never had, or `set_servers`
+    /// The client has no server with the ID that the request [names](crate::Request::server): it never had, or `set_servers`
     /// has removed it.
     #[error("the client has no server {server}: it was removed, or never existed")]
     NoSuchServer {
@@ -284,7 +284,7 @@ pub enum RequestError {
         /// The bytes that were buffered for the request. They are dropped.
         buffered: usize,
     },
-    /// `set_servers` has removed the server that the request [names](Request::server), before the request was sent.
+    /// `set_servers` has removed the server that the request [names](crate::Request::server), before the request was sent.
     #[error(
         "the server that the request names was removed while the request waited: name another one, or none"
     )]

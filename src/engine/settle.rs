@@ -195,16 +195,6 @@ impl Engine {
         }
     }
 
-    /// The number of slots of connections being opened that requests in pinned lines will take.
-    fn expected_for_pinned(&self) -> usize {
-        let queue = self.requests.queue();
-        let of_server = |server: &u16| {
-            let waiting = queue.len_of(Line::Pinned(*server));
-            waiting.min(self.pool.expected_of(*server, &self.config))
-        };
-        queue.named().iter().map(of_server).sum()
-    }
-
     /// Whether to open a connection for the waiting requests of a line: those being opened do not suffice.
     fn should_dial(&self, line: Line, waiting: usize, server: usize) -> bool {
         match line {

@@ -4,7 +4,7 @@ use log::debug;
 
 use super::Engine;
 use super::pool::{Placement, Seeker};
-use super::requests::{self, Checked, Length};
+use super::requests::{self, Checked, Length, Line};
 use super::time::Time;
 use crate::config::UnknownLength;
 use crate::error::SubmitError;
@@ -144,7 +144,6 @@ impl Engine {
         is_probe: bool,
         runs_once: impl FnOnce() -> bool,
     ) -> bool {
-        let waiting = self.requests.queue().len() + 1;
         let queued = self
             .requests
             .queue()
@@ -158,7 +157,21 @@ impl Engine {
             first_serial: 0,
             runs_once: runs_once(),
         };
+        // As many as `settle` will count, so that what is accepted for a new connection gets one.
+        let queue = self.requests.queue();
+        let waiting = queue.len_of(Line::Urgent) + queue.len_of(Line::Usual) + 1;
+        let waiting = waiting + self.expected_for_pinned();
         self.place(now, seeker, waiting) != Placement::None
+    }
+
+    /// The number of slots of connections being opened that requests in pinned lines will take.
+    pub(super) fn expected_for_pinned(&self) -> usize {
+        let queue = self.requests.queue();
+        let of_server = |server: &u16| {
+            let waiting = queue.len_of(Line::Pinned(*server));
+            waiting.min(self.pool.expected_of(*server, &self.config))
+        };
+        queue.named().iter().map(of_server).sum()
     }
 
     /// A request that is submitted while no server can be connected to waits for at most `connect_retry_timeout`.

@@ -4,9 +4,10 @@
 //! `cargo run --release --example proxy`, then http://127.0.0.1:8080. All options: `-- --help`.
 //!
 //! # The way of a request
-//! 1. `net::listener` accepts a client. `serve::worker` registers the socket and schedules its first turn.
+//! 1. `net::listener` accepts a client. `serve::entrance` decides whether it is served. `serve::worker` registers the
+//!    socket and schedules its first turn. Where the PROXY protocol is used, `serve::preamble` takes its header.
 //! 2. In each turn, `serve::connection` reads once from `net::socket`. `http::request_reader` finds the head in the
-//!    bytes, `http::head` parses it.
+//!    bytes, `http::head` parses it. `request::origin` finds out where it comes from.
 //! 3. `request::start` decides who answers: an application (`site::routes` finds the script), a file (`request::file`),
 //!    or the proxy itself (`request::error_page`, `request::status_page`).
 //! 4. `request::exchange` holds a request and its response. `request::upload` passes the body on as fast as the
@@ -17,20 +18,19 @@
 //! 6. `log::access_log` writes a line. `Worker::settle` then starts the next request or `serve::teardown`.
 //!
 //! Calls go down that list, values come back up. What all requests share is passed along as `site::context`. Around the
-//! worker, `program` has the command line, an event loop with signals, and threads.
+//! worker, `program` has the command line, the sockets to listen at, an event loop with signals, and threads.
 //!
 //! # Into a server of your own
 //! Take all folders but `program`, and `../shared`; neither this file nor `../responder`. Your event loop takes the
 //! four steps of `program::event_loop` and reserves a range of tokens for the worker. The options are a struct with
-//! defaults, and they can be flattened into a command line of yours. Only `main` uses `listen`, `upstreams`, `status`
-//! and `Listener::check`. Add pages of your own to `request::start`, beside the status page. `tests/proxy/embedded.rs`
-//! is such a server.
+//! defaults, and they can be flattened into a command line of yours. Only `main` uses `listen`, `upstreams`, `status`,
+//! `user` and `Listener::check`: hand your listeners to `Worker::listen`. Add pages of your own to `request::start`,
+//! beside the status page. `tests/proxy/embedded.rs` is such a server.
 //!
-//! Crates: mio, slab; httparse, memchr (heads); itoa, httpdate (answers); socket2 (the listener); tempfile (bodies
-//! in chunks); mime_guess, on Unix rustix (files); serde_json (the status page); clap (the options).
+//! Crates: mio, slab; httparse, memchr (heads); itoa, httpdate (answers); socket2 (listeners); ipnet (trusted proxies);
+//! tempfile (bodies in chunks); mime_guess, on Unix rustix (files); serde_json (the status page); clap (the options).
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -50,9 +50,11 @@ pub(crate) mod app;
 #[path = "../shared/command_line.rs"]
 mod command_line;
 
-use net::listener::Listener;
 use program::event_loop::EventLoop;
+use program::listeners::Listeners;
 use program::threads::Loops;
+#[cfg(unix)]
+use program::user;
 use program::{arguments, descriptors};
 use site::fastcgi;
 use site::metrics::Metrics;
@@ -86,30 +88,31 @@ fn run(mut options: Options) -> io::Result<()> {
         Some(demo) => vec![demo.address().clone()],
         None => options.upstreams.clone(),
     };
+    let mut listeners = Listeners::open(&options)?;
+    #[cfg(unix)]
+    match &options.user {
+        Some(name) => user::become_user(name)?,
+        None => user::warn_if_root(),
+    }
     let options = Arc::new(options);
     let metrics = Arc::new(Metrics::new(options.status, options.threads));
     let mut loops = Vec::new();
-    let cannot_listen = |address: SocketAddr| {
-        move |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
-        }
-    };
-    let mut address = options.listen;
-    if options.threads > 1 {
-        // Threads share the port, and a shared port could be shared with another proxy too.
-        Listener::check(address).map_err(cannot_listen(address))?;
-    }
-    for index in 0..options.threads {
+    let mut lines = String::new();
+    for (index, of_loop) in listeners.take().into_iter().enumerate() {
         let config = fastcgi::config(&options, servers.clone(), index);
         let mut event_loop = EventLoop::new(index, &options, &metrics, config)?;
-        // The first loop picks the port if port 0 was asked for; the others get the same port.
-        address = event_loop.listen(address).map_err(cannot_listen(address))?;
+        for listener in of_loop {
+            if index == 0 {
+                lines += &format!("listening on http://{listener}\n");
+            }
+            event_loop.listen(listener)?;
+        }
         loops.push(event_loop);
     }
     // If the system has no thread left, the process ends, and with it the loops already started.
     let loops = Loops::start(loops.into_iter().map(|one| move || one.run()))?;
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on http://{address}")?;
+    stdout.write_all(lines.as_bytes())?;
     stdout.flush()?;
     drop(stdout);
     loops.wait()

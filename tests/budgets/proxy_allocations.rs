@@ -9,6 +9,7 @@ use std::time::Instant;
 use allocation_counter::AllocationInfo;
 
 use crate::proxy::app;
+use crate::proxy::net::listener;
 use crate::proxy::program::{arguments, event_loop};
 use crate::proxy::site::{fastcgi, metrics};
 
@@ -85,18 +86,20 @@ fn allocations(
     };
     let application = app::spawn(application).expect("a socket and a thread");
     let upstream = application.address().clone();
-    let fixed = ["--listen", "127.0.0.1:0", "--no-access-log"];
+    let fixed = ["--no-access-log"];
     let arguments = fixed.iter().chain(arguments).map(Into::into);
     let options = arguments::parse(arguments).expect("right ones");
     let (tell, listening) = mpsc::channel();
     let server = thread::spawn(move || {
         let config = fastcgi::config(&options, vec![upstream], 0);
-        let address = options.listen;
         let metrics = Arc::new(metrics::Metrics::new(false, 1));
         let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(options), &metrics, config)
             .expect("the system gives a poll");
-        let address = event_loop.listen(address).expect("a free port");
-        tell.send(address).expect("somebody waits");
+        let any = ([127, 0, 0, 1], 0).into();
+        let listener = listener::Listener::bind(any, false).expect("a free port");
+        tell.send(listener.address().expect("TCP"))
+            .expect("somebody waits");
+        event_loop.listen(listener).expect("the system's poll");
         allocation_counter::measure(move || event_loop.run().expect("it goes on"))
     });
     ask(listening.recv().expect("it listens"), path, requests);

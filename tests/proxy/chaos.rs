@@ -16,6 +16,7 @@ use mio_fcgi::{Multiplex, ReadBuf};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::embedded::listen;
 use crate::proxy::serve::worker;
 use crate::proxy::site::{fastcgi, metrics, options};
 
@@ -166,9 +167,8 @@ impl World {
         let tokens = Token(0)..Token(1000);
         let worker = worker::Worker::new(poll.registry(), tokens, 0, &options, &metrics, config);
         let mut worker = worker.expect("a worker");
-        let any = ([127, 0, 0, 1], 0).into();
         Self {
-            address: worker.listen(any).expect("a free port"),
+            address: listen(&mut worker),
             random,
             poll,
             worker,

@@ -13,6 +13,7 @@ use mio_fcgi::wire::{self, RecordType};
 use mio_fcgi::{Address, Multiplex, ReadBuf};
 
 use crate::proxy::app;
+use crate::proxy::net::listener::Listener;
 use crate::proxy::program::{event_loop, threads};
 use crate::proxy::serve::worker;
 use crate::proxy::site::{fastcgi, metrics, options};
@@ -78,9 +79,7 @@ fn a_refused_body_is_read_while_it_arrives_fast_and_not_when_it_trickles() {
         ..options::Options::default()
     };
     let mut worker = worker_of(&poll, options);
-    let address = worker
-        .listen(([127, 0, 0, 1], 0).into())
-        .expect("a free port");
+    let address = listen(&mut worker);
     let mut client = connect(address);
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
     client.write_all(head).expect("room");
@@ -119,8 +118,7 @@ fn a_refused_body_is_read_while_it_arrives_fast_and_not_when_it_trickles() {
 fn bytes_after_a_refused_head_are_read() {
     let mut poll = Poll::new().expect("a poll");
     let mut worker = worker_of(&poll, options::Options::default());
-    let any = ([127, 0, 0, 1], 0).into();
-    let mut client = connect(worker.listen(any).expect("a free port"));
+    let mut client = connect(listen(&mut worker));
     let head = format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}", "a".repeat(32 * 1024));
     client.write_all(head.as_bytes()).expect("room");
     run(&mut poll, &mut worker);
@@ -139,9 +137,7 @@ fn bytes_after_a_refused_head_are_read() {
 fn clients_cut_off_by_a_stop_are_closed_although_the_loop_goes_on() {
     let mut poll = Poll::new().expect("a poll");
     let mut worker = worker_of(&poll, options::Options::default());
-    let address = worker
-        .listen(([127, 0, 0, 1], 0).into())
-        .expect("a free port");
+    let address = listen(&mut worker);
     let mut client = connect(address);
     client.write_all(b"GET / HTTP/1.1\r\n").expect("room");
     run(&mut poll, &mut worker);
@@ -234,8 +230,7 @@ impl Served {
             ..options::Options::default()
         };
         let mut worker = worker_of(&poll, options);
-        let any = ([127, 0, 0, 1], 0).into();
-        let mut client = connect(worker.listen(any).expect("a free port"));
+        let mut client = connect(listen(&mut worker));
         client.write_all(request.as_bytes()).expect("room");
         run(&mut poll, &mut worker);
         let (application, _) = application.accept().expect("a connection");
@@ -300,6 +295,14 @@ fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
     worker::Worker::new(poll.registry(), WORKER, 0, &options, &metrics, config).expect("a worker")
 }
 
+/// Accepts clients at a free port. Returns its address.
+pub(crate) fn listen(worker: &mut worker::Worker) -> SocketAddr {
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), false).expect("a free port");
+    let address = listener.address().expect("TCP");
+    worker.listen(listener).expect("the system's poll");
+    address
+}
+
 /// Runs turns until there is nothing to do at the current time.
 fn run(poll: &mut Poll, worker: &mut worker::Worker) {
     let mut events = Events::with_capacity(64);
@@ -330,7 +333,7 @@ fn serve(upstream: Address, tell: &mpsc::Sender<(SocketAddr, SocketAddr)>) -> io
     let config = fastcgi::config(&options, vec![upstream], 0);
     let metrics = Arc::new(metrics::Metrics::new(false, 1));
     let mut worker = worker::Worker::new(poll.registry(), WORKER, 0, &options, &metrics, config)?;
-    let web = worker.listen(([127, 0, 0, 1], 0).into())?;
+    let web = listen(&mut worker);
     tell.send((web, health.local_addr()?)).expect("it waits");
     let mut peer: Option<Peer> = None;
     let mut events = Events::with_capacity(64);

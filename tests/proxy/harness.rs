@@ -23,7 +23,8 @@ pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(45);
 /// A running proxy. Killed when dropped.
 pub(crate) struct Proxy {
     child: Child,
-    address: SocketAddr,
+    /// Where it listens, as it says.
+    places: Vec<String>,
     log: NamedTempFile,
 }
 
@@ -44,27 +45,43 @@ impl Proxy {
 
     /// Starts the proxy with its log somewhere else.
     pub(crate) fn launch_logging(mut command: Command, log: NamedTempFile, to: Stdio) -> Self {
+        command.args(["--listen", "127.0.0.1:0"]);
+        Self::launch_at(command, 1, log, to)
+    }
+
+    /// Starts the proxy with the demo application at these places, the first of which is one of TCP.
+    pub(crate) fn listening(places: &[&str], arguments: &[&str]) -> Self {
+        let mut command = example("proxy");
+        command.args(arguments);
+        for place in places {
+            command.args(["--listen", place]);
+        }
+        let log = NamedTempFile::new().expect("a file");
+        let stderr = log.reopen().expect("the same file");
+        Self::launch_at(command, places.len(), log, stderr.into())
+    }
+
+    fn launch_at(mut command: Command, places: usize, log: NamedTempFile, to: Stdio) -> Self {
         let mut child = command
-            .args(["--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(to)
             .spawn()
             .expect("the proxy starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let address = line
-            .trim()
-            .strip_prefix("listening on http://")
-            .and_then(|address| address.parse().ok());
-        let Some(address) = address else {
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let lines = stdout.lines().take(places).map(|line| {
+            let line = line.expect("a line");
+            let place = line.strip_prefix("listening on http://");
+            place.expect("a place").to_owned()
+        });
+        let listening = lines.collect::<Vec<_>>();
+        if listening.len() < places {
             let said = std::fs::read_to_string(log.path()).unwrap_or_default();
-            panic!("the proxy said '{line}' and '{said}'");
-        };
+            panic!("the proxy said '{listening:?}' and '{said}'");
+        }
         Self {
             child,
-            address,
+            places: listening,
             log,
         }
     }
@@ -76,14 +93,14 @@ impl Proxy {
     }
 
     pub(crate) fn connect(&self) -> HttpClient {
-        Self::browse(TcpStream::connect(self.address).expect("it listens"))
+        Self::browse(TcpStream::connect(self.address()).expect("it listens"))
     }
 
     /// A connection with small buffers in the system, for a client that does not read.
     pub(crate) fn connect_narrow(&self) -> HttpClient {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(16 * 1024).expect("a socket");
-        socket.connect(&self.address.into()).expect("it listens");
+        socket.connect(&self.address().into()).expect("it listens");
         Self::browse(socket.into())
     }
 
@@ -115,7 +132,11 @@ impl Proxy {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.places[0].parse().expect("an address")
+    }
+
+    pub(crate) fn places(&self) -> &[String] {
+        &self.places
     }
 
     /// The log so far.

@@ -17,10 +17,15 @@ mod harness;
 mod idle;
 mod limits;
 #[cfg(unix)]
+mod listen;
+#[cfg(unix)]
 mod log;
 mod noise;
 mod options;
 mod params;
+mod peers;
+#[cfg(unix)]
+mod process;
 #[path = "../examples/program.rs"]
 mod program;
 #[cfg(unix)]
@@ -31,9 +36,11 @@ mod program;
 )]
 #[path = "../../examples/proxy/main.rs"]
 mod proxy;
+mod proxy_protocol;
 mod redirects;
 mod status;
 mod stop;
 mod table;
+mod terminator;
 mod uploads;
 mod witness;

@@ -15,6 +15,32 @@ fn an_invalid_option_is_reported_in_one_line() {
         (&["-x"], "-x"),
         (&["--listen"], "--listen expects a value"),
         (&["--listen", "here"], "--listen expects HOST:PORT"),
+        (&["--listen", "127.0.0.1:0,proxy"], "'proxy' is neither"),
+        (&["--listen", "127.0.0.1:0,mode=0660"], "'mode=0660' is"),
+        (
+            &["--listen", "unix:/a,mode=0999"],
+            "--listen expects a mode",
+        ),
+        (
+            &["--listen", "unix:/a,mode=01000"],
+            "--listen expects a mode",
+        ),
+        (&["--listen", "unix:a"], "--listen expects unix:/PATH"),
+        (&["--listen", &long], "--listen expects unix:/PATH"),
+        (&["--listen", "systemd:"], "--listen expects HOST:PORT"),
+        (
+            &["--listen", "127.0.0.1:0,proxy-protocol"],
+            "needs --trusted-proxy",
+        ),
+        (
+            &["--trusted-proxy", "10.0.0.0/33"],
+            "--trusted-proxy expects",
+        ),
+        (&["--trusted-proxy", "localhost"], "--trusted-proxy expects"),
+        (
+            &["--max-per-address", "-1"],
+            "--max-per-address expects a number",
+        ),
         (
             &["--listen", "127.0.0.1:99999"],
             "--listen expects HOST:PORT",
@@ -200,6 +226,9 @@ fn help_names_every_option() {
         "max-request-line",
         "max-fields",
         "threads",
+        "trusted-proxy",
+        "max-per-address",
+        "half-close",
         "fallback",
         "allow-symlinks-into",
         "extension",

@@ -130,6 +130,11 @@ const MODULES: &[&str] = &[
     "status",
     "idle",
     "redirects",
+    "terminator",
+    "proxy_protocol",
+    "listen",
+    "peers",
+    "process",
 ];
 
 /// Up to this many bytes are shown completely.

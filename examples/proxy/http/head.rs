@@ -50,6 +50,12 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         }
     }
 
+    /// The host that is asked for, from the target or from `Host`.
+    pub(crate) fn host(&self) -> Option<&'b str> {
+        let in_field = || std::str::from_utf8(self.field("host")?.trim_ascii()).ok();
+        self.authority.or_else(in_field)
+    }
+
     /// The first value of a field.
     pub(crate) fn field(&self, name: &str) -> Option<&'b [u8]> {
         self.values(name).next()

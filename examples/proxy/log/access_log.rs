@@ -1,7 +1,7 @@
 //! One line per request: the combined log format, then the time that the application took.
 
+use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::log_writer::LogWriter;
@@ -86,7 +86,13 @@ impl AccessLog {
     }
 
     /// Logs a request that was answered.
-    pub(crate) fn request(&mut self, client: IpAddr, date: &str, entry: LogEntry, served: Served) {
+    pub(crate) fn request(
+        &mut self,
+        client: impl Display,
+        date: &str,
+        entry: LogEntry,
+        served: Served,
+    ) {
         if self.is_on {
             self.write_request(client, date, &entry, served);
         }
@@ -95,7 +101,13 @@ impl AccessLog {
         }
     }
 
-    fn write_request(&mut self, client: IpAddr, date: &str, entry: &LogEntry, served: Served) {
+    fn write_request(
+        &mut self,
+        client: impl Display,
+        date: &str,
+        entry: &LogEntry,
+        served: Served,
+    ) {
         let [line, referrer, agent] = entry.parts();
         // Writing to memory does not fail.
         let _ = write!(self.lines, "{client} - - [{date}] \"");

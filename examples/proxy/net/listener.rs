@@ -1,21 +1,44 @@
-//! The listening socket: bound once per loop, and not touched while no client can be accepted.
+//! A listening socket of a loop, which is not touched while no client can be accepted.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
+#[cfg(unix)]
+use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::client_address::{ClientAddress, Ends};
+use super::stream::Stream;
+
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
+    kind: Kind,
+    /// Each connection begins with a header of the PROXY protocol.
+    expects_proxy_header: bool,
     /// A connection may be waiting. Edges are not repeated, so this is kept until `accept` finds none.
     is_ready: bool,
     /// The system had no descriptor left. No event reports that it has one again, so `accept` is retried then.
     retry_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpListener, SocketAddr),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+/// A new connection.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: Stream,
+    pub(crate) ends: Ends,
+    /// The connection begins with a header of the PROXY protocol.
+    pub(crate) expects_proxy_header: bool,
 }
 
 impl Listener {
@@ -27,30 +50,60 @@ impl Listener {
         bound(address, false).map(drop)
     }
 
+    /// Listens at an address. With port 0, the system picks the port.
+    ///
     /// # Errors
     /// The system's error.
     pub(crate) fn bind(address: SocketAddr, is_shared: bool) -> io::Result<Self> {
         let socket = bound(address, is_shared)?;
         socket.listen(BACKLOG)?;
+        Self::new(socket)
+    }
+
+    /// Accepts from a socket that listens.
+    ///
+    /// # Errors
+    /// The system's error; a socket that is neither TCP nor Unix.
+    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let socket = TcpListener::from_std(socket.into());
         let address = socket.local_addr()?;
+        let kind = match address.as_socket() {
+            Some(address) => Kind::Tcp(TcpListener::from_std(socket.into()), address),
+            #[cfg(unix)]
+            None if address.is_unix() => Kind::Unix(UnixListener::from_std(socket.into())),
+            None => return Err(io::Error::other("the socket is neither TCP nor Unix")),
+        };
         Ok(Self {
-            socket,
-            address,
+            kind,
+            expects_proxy_header: false,
             is_ready: true,
             retry_at: None,
         })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Sets whether each connection begins with a header of the PROXY protocol.
+    pub(crate) fn expecting_proxy_header(mut self, expects: bool) -> Self {
+        self.expects_proxy_header = expects;
+        self
+    }
+
+    /// The address, if it has one. It has the actual port if port 0 was asked for.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match &self.kind {
+            Kind::Tcp(_, address) => Some(*address),
+            #[cfg(unix)]
+            Kind::Unix(_) => None,
+        }
     }
 
     /// # Errors
     /// The system's error.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.socket, token, Interest::READABLE)
+        match &mut self.kind {
+            Kind::Tcp(socket, _) => registry.register(socket, token, Interest::READABLE),
+            #[cfg(unix)]
+            Kind::Unix(socket) => registry.register(socket, token, Interest::READABLE),
+        }
     }
 
     /// The poll reported a connection.
@@ -68,29 +121,23 @@ impl Listener {
         self.is_ready && self.retry_at.is_none_or(|at| now >= at)
     }
 
-    /// The next connection: its socket, the client's address, and the local address.
+    /// The next connection.
     ///
     /// # Errors
     /// The system is out of descriptors or memory. The next attempt is due at [`retry_at`](Self::retry_at).
-    pub(crate) fn accept(
-        &mut self,
-        now: Instant,
-    ) -> io::Result<Option<(TcpStream, SocketAddr, SocketAddr)>> {
+    pub(crate) fn accept(&mut self, now: Instant) -> io::Result<Option<Accepted>> {
         if !self.may_accept(now) {
             return Ok(None);
         }
         loop {
-            match self.socket.accept() {
-                Ok((socket, peer)) => {
+            match self.kind.accept() {
+                Ok((stream, ends)) => {
                     self.retry_at = None;
-                    // Each response leaves in one write, so there is nothing to coalesce.
-                    let _ = socket.set_nodelay(true);
-                    let local = if self.address.ip().is_unspecified() {
-                        socket.local_addr().unwrap_or(self.address)
-                    } else {
-                        self.address
-                    };
-                    return Ok(Some((socket, peer, local)));
+                    return Ok(Some(Accepted {
+                        stream,
+                        ends,
+                        expects_proxy_header: self.expects_proxy_header,
+                    }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.is_ready = false;
@@ -110,6 +157,57 @@ impl Listener {
     /// When to try again without an event.
     pub(crate) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
+    }
+}
+
+/// As in the option `--listen`.
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Tcp(_, address) => write!(f, "{address}"),
+            #[cfg(unix)]
+            Kind::Unix(socket) => {
+                let address = socket.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                match path {
+                    Some(path) => write!(f, "unix:{}", path.display()),
+                    None => f.write_str("unix:"),
+                }
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn accept(&self) -> io::Result<(Stream, Ends)> {
+        match self {
+            Self::Tcp(socket, address) => {
+                let (stream, peer) = socket.accept()?;
+                // Each response leaves in one write, so there is nothing to coalesce.
+                let _ = stream.set_nodelay(true);
+                let server = if address.ip().is_unspecified() {
+                    stream.local_addr().unwrap_or(*address)
+                } else {
+                    *address
+                };
+                let ends = Ends {
+                    client: peer.into(),
+                    server: Some(server),
+                    is_secure: false,
+                };
+                Ok((Stream::Tcp(stream), ends))
+            }
+            #[cfg(unix)]
+            Self::Unix(socket) => {
+                let (stream, _) = socket.accept()?;
+                let ends = Ends {
+                    client: ClientAddress::Unix,
+                    server: None,
+                    is_secure: false,
+                };
+                Ok((Stream::Unix(stream), ends))
+            }
+        }
     }
 }
 
@@ -140,5 +238,6 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-const BACKLOG: i32 = 1024;
+/// The most connections that wait to be accepted, within the system's limit.
+pub(crate) const BACKLOG: i32 = 1024;
 const PAUSE: Duration = Duration::from_millis(100);

@@ -1,26 +1,29 @@
 //! A client's socket: its readiness, and the bytes that it has not taken yet.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::event::Event;
-use mio::net::TcpStream;
 
 use super::buffer_pool::BufferPool;
+use super::client_address::{ClientAddress, Ends};
 use super::outbox::{MAX_BATCHED, Outbox};
+use super::stream::Stream;
 
 /// A client's socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
-    peer: SocketAddr,
-    local: SocketAddr,
+    stream: Stream,
+    ends: Ends,
+    /// Where the request comes from that is being served.
+    client: ClientAddress,
     out: Outbox,
     is_readable: bool,
     is_writable: bool,
     /// The client has ended its stream, or the connection failed.
     is_ended: bool,
+    /// The connection failed, or the client can receive nothing more either.
+    is_broken: bool,
     /// A read or a write failed: the client is gone.
     is_failed: bool,
     /// When the client last made progress. While a head arrives: when its first byte arrived.
@@ -28,39 +31,46 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    pub(crate) fn new(
-        stream: TcpStream,
-        peer: SocketAddr,
-        local: SocketAddr,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(stream: Stream, ends: Ends, now: Instant) -> Self {
         Self {
             stream,
-            peer,
-            local,
+            ends,
+            client: ends.client,
             out: Outbox::default(),
             // A new connection often has a request already. If not, the first read finds that out.
             is_readable: true,
             is_writable: true,
             is_ended: false,
+            is_broken: false,
             is_failed: false,
             last_progress: now,
         }
     }
 
-    /// The client's address.
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+    /// The ends of the connection.
+    pub(crate) fn ends(&self) -> Ends {
+        self.ends
     }
 
-    /// The address that the client connected to.
-    pub(crate) fn local(&self) -> SocketAddr {
-        self.local
+    /// Replaces the ends of the connection with those of the connection to the proxy in front.
+    pub(crate) fn set_ends(&mut self, ends: Ends) {
+        self.ends = ends;
+        self.client = ends.client;
     }
 
-    /// The client's IP address. An IPv4-mapped one is converted to IPv4.
-    pub(crate) fn client(&self) -> IpAddr {
-        self.peer.ip().to_canonical()
+    /// Where the request comes from that is being served; between requests, where the connection comes from.
+    pub(crate) fn client(&self) -> ClientAddress {
+        self.client
+    }
+
+    /// Stores where a request comes from.
+    pub(crate) fn set_client(&mut self, client: ClientAddress) {
+        self.client = client;
+    }
+
+    /// The request is over.
+    pub(crate) fn reset_client(&mut self) {
+        self.client = self.ends.client;
     }
 
     pub(crate) fn is_readable(&self) -> bool {
@@ -73,6 +83,11 @@ impl Socket {
 
     pub(crate) fn is_ended(&self) -> bool {
         self.is_ended
+    }
+
+    /// Whether no response can reach the client. A client that only ended its side of the stream may still wait for one.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     pub(crate) fn is_failed(&self) -> bool {
@@ -104,6 +119,7 @@ impl Socket {
         self.is_readable |= event.is_readable() || ended;
         self.is_writable |= event.is_writable() || failed;
         self.is_ended |= ended;
+        self.is_broken |= failed || event.is_write_closed();
     }
 
     /// Reads once into `space`, which must not be empty. `Some(0)`: end of the stream. `None`: nothing to read now, or
@@ -180,13 +196,13 @@ impl Socket {
 
     /// Ends the proxy's side of the stream. False if that is no longer possible.
     pub(crate) fn shut_down(&self) -> bool {
-        self.stream.shutdown(Shutdown::Write).is_ok()
+        self.stream.shut_down().is_ok()
     }
 
     /// Makes closing the connection reset it. A client that reads a body up to the end of the connection then sees that
     /// the body is incomplete.
     pub(crate) fn reset_when_closed(&self) {
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        self.stream.reset_when_closed();
     }
 
     /// Gives empty buffers back.
@@ -198,7 +214,7 @@ impl Socket {
     }
 
     #[cfg(test)]
-    pub(crate) fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &Stream {
         &self.stream
     }
 }

@@ -38,6 +38,7 @@ proxy        # a demo application at http://127.0.0.1:8080
 
 const AFTER: &str = "\
 When a client closes its side of the connection, its request to the application is aborted.
+SIGHUP: the proxy goes on, also when its terminal is closed. SIGUSR1 and SIGUSR2 are ignored.
 Exit status: 0 stopped by a signal, even if requests were cut off; 1 cannot serve; 2 invalid option.
 Seconds may have a fraction.
 If an option is given twice, the last one counts, unless it may be repeated.
@@ -81,6 +82,13 @@ fn check(options: &Options) -> Result<(), String> {
         return Err(format!(
             "--threads {threads} is more than --max-conns {max_connections} or --max-clients {max_clients}: each thread needs one"
         ));
+    }
+    if options.trusted_proxies.is_empty() && options.listen.iter().any(|it| it.expects_proxy_header)
+    {
+        return Err(
+            "--listen with proxy-protocol needs --trusted-proxy, the proxy in front that may say who its clients are"
+                .to_owned(),
+        );
     }
     if *threads > 1 && cfg!(not(unix)) {
         return Err("--threads above 1 needs a Unix system".to_owned());

@@ -21,7 +21,8 @@ pub(crate) fn fit(options: &mut Options) -> Result<(), String> {
     } else {
         connections
     };
-    let own = connections.saturating_add(options.threads * EACH_LOOP + RESERVE);
+    let own =
+        connections.saturating_add(options.threads * (EACH_LOOP + options.listen.len()) + RESERVE);
     let max_clients = limit.saturating_sub(own);
     if max_clients < options.threads {
         return Err(format!(
@@ -56,7 +57,7 @@ fn raise_limit() -> Option<usize> {
     None
 }
 
-/// A loop's poll, listener and signals.
+/// A loop's poll and signals, and what it opens for a moment.
 const EACH_LOOP: usize = 8;
 /// The standard streams and some files.
 const RESERVE: usize = 16;

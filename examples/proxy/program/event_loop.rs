@@ -2,7 +2,6 @@
 //! steps of [`EventLoop::run`].
 
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,8 +9,9 @@ use std::time::Instant;
 use mio::{Events, Poll, Token};
 use mio_fcgi::{Config, ReadBuf};
 
+use super::net::listener::Listener;
 use super::serve::worker::Worker;
-use super::signals::Signals;
+use super::signals::{Signal, Signals};
 use super::site::metrics::Metrics;
 use super::site::options::Options;
 
@@ -19,6 +19,8 @@ pub(crate) struct EventLoop {
     poll: Poll,
     signals: Signals,
     worker: Worker,
+    /// The loop that logs what all loops are told.
+    is_first: bool,
 }
 
 impl EventLoop {
@@ -37,15 +39,16 @@ impl EventLoop {
             poll,
             signals,
             worker,
+            is_first: index == 0,
         })
     }
 
-    /// Starts to listen and returns the address, which has the actual port if port 0 was asked for.
+    /// Accepts clients from one more listener.
     ///
     /// # Errors
     /// The system's error.
-    pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        self.worker.listen(address)
+    pub(crate) fn listen(&mut self, listener: Listener) -> io::Result<()> {
+        self.worker.listen(listener)
     }
 
     /// Serves until it is told to stop and the worker has stopped.
@@ -67,9 +70,7 @@ impl EventLoop {
             // 3. Hand out the events. The worker only records its own events here.
             for event in &events {
                 if !self.worker.handle_event(event) {
-                    for _ in 0..self.signals.pending() {
-                        self.worker.stop();
-                    }
+                    self.take_signals();
                 }
             }
             // 4. The worker does everything else here.
@@ -77,7 +78,23 @@ impl EventLoop {
         }
         Ok(())
     }
+
+    fn take_signals(&mut self) {
+        for signal in self.signals.pending() {
+            match signal {
+                Signal::Stop => self.worker.stop(),
+                Signal::Hangup if self.is_first => self.worker.log(HANGUP),
+                Signal::User if self.is_first => self.worker.log(USER_SIGNAL),
+                Signal::Hangup | Signal::User => {}
+            }
+        }
+    }
 }
 
+/// Other servers read their configuration again.
+const HANGUP: &str = "SIGHUP: going on, with the same options";
+/// Other servers reopen their logs, or exchange their program: here the log is stderr.
+const USER_SIGNAL: &str =
+    "SIGUSR1 and SIGUSR2 are ignored: SIGHUP looks names up again, SIGTERM stops";
 const SIGNALS: Token = Token(0);
 const WORKER: Range<Token> = Token(1)..Token(usize::MAX);

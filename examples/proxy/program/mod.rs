@@ -4,7 +4,14 @@
 pub(crate) mod arguments;
 pub(crate) mod descriptors;
 pub(crate) mod event_loop;
+#[cfg(unix)]
+pub(crate) mod handed_over;
+pub(crate) mod listeners;
 pub(crate) mod signals;
 pub(crate) mod threads;
+#[cfg(unix)]
+pub(crate) mod unix_socket;
+#[cfg(unix)]
+pub(crate) mod user;
 
-use super::{serve, site};
+use super::{net, serve, site};

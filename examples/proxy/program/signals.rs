@@ -1,8 +1,19 @@
-//! SIGTERM and SIGINT as readiness events of a loop.
+//! Signals as readiness events of a loop.
 
 use std::io;
 
 use mio::{Registry, Token};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// SIGTERM or SIGINT: finish what is running; the second time: stop at once.
+    Stop,
+    /// SIGHUP: look names up again, and go on.
+    Hangup,
+    /// SIGUSR1 or SIGUSR2: nothing.
+    User,
+}
 
 /// The signals of one loop. Each loop has its own, and each loop gets every signal.
 #[cfg(unix)]
@@ -14,15 +25,21 @@ impl Signals {
     /// The system's error.
     pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         use mio::Interest;
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        let mut signals = signal_hook_mio::v1_0::Signals::new([SIGINT, SIGTERM])?;
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+        let wanted = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2];
+        let mut signals = signal_hook_mio::v1_0::Signals::new(wanted)?;
         registry.register(&mut signals, token, Interest::READABLE)?;
         Ok(Self(signals))
     }
 
-    /// How many signals arrived since the last call.
-    pub(crate) fn pending(&mut self) -> usize {
-        self.0.pending().count()
+    /// The signals that arrived since the last call. Some that arrived together count as one.
+    pub(crate) fn pending(&mut self) -> impl Iterator<Item = Signal> {
+        use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
+        self.0.pending().map(|number| match number {
+            SIGHUP => Signal::Hangup,
+            SIGUSR1 | SIGUSR2 => Signal::User,
+            _ => Signal::Stop,
+        })
     }
 }
 
@@ -36,8 +53,8 @@ impl Signals {
         Ok(Self)
     }
 
-    pub(crate) fn pending(&mut self) -> usize {
-        0
+    pub(crate) fn pending(&mut self) -> impl Iterator<Item = Signal> {
+        std::iter::empty()
     }
 }
 

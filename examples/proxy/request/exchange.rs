@@ -13,7 +13,6 @@
 //! client's connection is not read ([`Upload::wants_input`]) until `StdinReady`. The rest stays in the system's
 //! buffers, and the client waits. Nor is the next request read before this response is complete.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::cgi::{PassOnError, ReplyTo, Verdict};
@@ -21,6 +20,7 @@ use mio_fcgi::{Outcome, Request, RequestHandle, Tag};
 
 use super::error_page::{self, Fields};
 use super::log::access_log::{LogEntry, Served};
+use super::net::client_address::ClientAddress;
 use super::net::socket::Socket;
 use super::response::{OwnBody, Phase, Response};
 use super::site::context::Context;
@@ -426,7 +426,7 @@ impl Exchange {
     }
 
     /// Logs the exchange and gives its buffers back.
-    pub(crate) fn finish(self, cx: &mut Context, client: IpAddr) -> Finished {
+    pub(crate) fn finish(self, cx: &mut Context, client: ClientAddress) -> Finished {
         let now = cx.now();
         let is_body_read = self.upload.is_done();
         if let Some(request) = self.request

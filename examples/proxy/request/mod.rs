@@ -3,6 +3,7 @@
 pub(crate) mod error_page;
 pub(crate) mod exchange;
 pub(crate) mod file;
+mod origin;
 pub(crate) mod response;
 pub(crate) mod start;
 pub(crate) mod status_page;

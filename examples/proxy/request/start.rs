@@ -1,5 +1,7 @@
 //! The start of a request: what it asks for, and who responds to it.
 
+use std::net::SocketAddr;
+
 use httparse::EMPTY_HEADER;
 use mio_fcgi::cgi::{
     self, Env, EnvError, FieldRules, ForbiddenReason, ReplyTo, RequestBody, Resolution, Script,
@@ -9,7 +11,9 @@ use mio_fcgi::{Body, Request};
 use super::error_page::{ANY_METHOD, TEXT};
 use super::exchange::Exchange;
 use super::http::head::{self, FieldSpace, HeadLimits, MAX_FIELDS, RequestHead};
+use super::net::client_address::ClientAddress;
 use super::net::socket::Socket;
+use super::origin::Origin;
 use super::response::OwnBody;
 use super::site::context::Context;
 use super::upload::Upload;
@@ -33,6 +37,7 @@ pub(crate) fn start(
     head: &RequestHead<'_, '_>,
     following: &[u8],
 ) -> usize {
+    socket.set_client(Origin::of(cx, socket, head).client);
     if cx.logs_requests() {
         exchange.note_fields(head.field("referer"), head.field("user-agent"));
     }
@@ -201,19 +206,25 @@ fn write_params(
         true => b"HTTP/1.1",
         false => b"HTTP/1.0",
     };
+    let origin = Origin::of(cx, socket, head);
+    origin.write_to(request);
     let mut rules = FieldRules::default();
     rules.pass_authorization = cx.options().pass_authorization;
     let mut env = Env::new(
         head.method.as_bytes(),
         &head.target,
-        head.fields_for_application(),
+        origin.fields(head),
         script,
     );
     // A declared length of 0 is passed on, too. That of a collected body is added when it is submitted.
     env.content_length = content_length;
+    env.server = socket.ends().server;
+    env.remote = match origin.client {
+        ClientAddress::Ip { ip, port } => port.map(|port| SocketAddr::new(ip, port)),
+        ClientAddress::Unix => None,
+    };
     env.with_protocol(protocol)
         .with_rules(rules)
-        .with_server(socket.local())
-        .with_remote(socket.peer())
+        .with_https(origin.is_secure)
         .write_to(&mut request.params)
 }

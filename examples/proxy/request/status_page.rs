@@ -1,14 +1,15 @@
 //! `/-/status`: what all loops together are doing, as text and as JSON.
 //!
-//! Only for clients on this machine. Behind another proxy on this machine every client looks like one: make that proxy
-//! deny the path. A browser on this machine may ask for another site's page: only names of this machine are served.
+//! Only for clients on this machine, and not through another proxy: behind one on this machine, every client could look
+//! like one. A browser on this machine may ask for another site's page: only names of this machine are served.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::error_page::{READ_ONLY, TEXT};
 use super::exchange::Exchange;
 use super::http::head::RequestHead;
 use super::net::socket::Socket;
+use super::origin;
 use super::response::OwnBody;
 use super::site::context::Context;
 
@@ -24,12 +25,12 @@ pub(crate) fn answer(
         b"/-/status.json" => true,
         _ => return false,
     };
-    if !cx.has_status_page() || !socket.client().is_loopback() {
+    if !cx.has_status_page() || !socket.client().is_local() || origin::is_forwarded(head) {
         return false;
     }
     let authority = head.authority.map(str::as_bytes);
     let host = authority.or_else(|| head.field("host"));
-    if !host.is_none_or(|host| is_of_this_machine(host, socket.local().ip())) {
+    if !host.is_none_or(|host| is_of_this_machine(host, socket.ends().server)) {
         let why = "the status page is for Host: localhost, or an address of this machine";
         exchange.fail(cx, socket, 403, why);
         return true;
@@ -48,7 +49,7 @@ pub(crate) fn answer(
 
 /// Whether a host, with or without a port, is a name of this machine. Any other name can have been made to lead here by
 /// the site that a browser shows (DNS rebinding). `local` is the address that the client connected to.
-fn is_of_this_machine(host: &[u8], local: IpAddr) -> bool {
+fn is_of_this_machine(host: &[u8], local: Option<SocketAddr>) -> bool {
     let Ok(host) = std::str::from_utf8(host.trim_ascii()) else {
         return false;
     };
@@ -57,7 +58,8 @@ fn is_of_this_machine(host: &[u8], local: IpAddr) -> bool {
         None => host.split_once(':').unwrap_or((host, "")),
     };
     if let Ok(ip) = name.parse::<IpAddr>() {
-        return ip.is_loopback() || ip.to_canonical() == local.to_canonical();
+        let local = local.map(|local| local.ip().to_canonical());
+        return ip.is_loopback() || local == Some(ip.to_canonical());
     }
     // No browser leaves the host out.
     let name = name.trim_end_matches('.').to_ascii_lowercase();

@@ -12,8 +12,10 @@ use super::http::refusal::Refusal;
 use super::http::request_reader::{Found, RequestReader, request_line};
 use super::net::outbox::MAX_BATCHED;
 use super::net::socket::Socket;
+use super::preamble::{self, Preamble};
 use super::request::exchange::{Exchange, Over};
 use super::request::start;
+use super::site::addresses::Place;
 use super::site::context::Context;
 use super::teardown::{self, Next, Teardown};
 
@@ -36,6 +38,8 @@ pub(crate) struct Connection {
     stage: Stage,
     /// The connection needs a turn although its socket reported no event.
     wants_turn: bool,
+    /// Counted until the connection is dropped.
+    place: Option<Place>,
 }
 
 /// What a connection is doing.
@@ -45,6 +49,8 @@ pub(crate) struct Connection {
     reason = "in a box, each request would allocate"
 )]
 enum Stage {
+    /// The header of the PROXY protocol is awaited.
+    Preamble,
     /// Between requests, or while a head arrives.
     Head,
     Exchange(Exchange),
@@ -54,20 +60,31 @@ enum Stage {
 }
 
 impl Connection {
-    pub(crate) fn new(tag: Tag, socket: Socket) -> Self {
+    /// `place` counts among the connections of the client's address. `expects_proxy_header`: the connection begins with a
+    /// header of the PROXY protocol.
+    pub(crate) fn new(
+        tag: Tag,
+        socket: Socket,
+        place: Option<Place>,
+        expects_proxy_header: bool,
+    ) -> Self {
         Self {
             tag,
             socket,
             reader: RequestReader::default(),
-            stage: Stage::Head,
+            stage: match expects_proxy_header {
+                true => Stage::Preamble,
+                false => Stage::Head,
+            },
             wants_turn: false,
+            place,
         }
     }
 
     /// Whether the connection has been idle since `since` or longer: between requests, nothing to read, nothing to
     /// send.
     pub(crate) fn is_idle_since(&self, since: Instant) -> bool {
-        matches!(self.stage, Stage::Head)
+        matches!(self.stage, Stage::Preamble | Stage::Head)
             && self.reader.is_empty()
             && self.socket.is_sent()
             && !self.socket.is_readable()
@@ -99,7 +116,7 @@ impl Connection {
         let limit = match &self.stage {
             _ if !self.socket.is_sent() => options.client_timeout,
             Stage::Head if self.reader.is_empty() => options.keepalive_timeout,
-            Stage::Head => options.header_timeout,
+            Stage::Preamble | Stage::Head => options.header_timeout,
             Stage::Exchange(exchange) if exchange.waits_for_client() => options.client_timeout,
             Stage::Exchange(_) | Stage::Gone => return None,
             Stage::Teardown(_) => teardown::TIME_LIMIT,
@@ -113,7 +130,8 @@ impl Connection {
         if self.socket.is_failed() {
             return;
         }
-        if self.socket.is_ended() && self.is_waited_for() {
+        let is_gone = self.socket.is_broken() || !cx.options().half_close;
+        if self.socket.is_ended() && is_gone && self.is_waited_for() {
             // As in nginx and Go, a client that ends its stream while it is being served is gone. A file is still sent:
             // that keeps no application busy, and the socket reports when the client cannot receive any more.
             return self.end(cx, CLIENT_GONE);
@@ -161,13 +179,14 @@ impl Connection {
     fn is_waited_for(&self) -> bool {
         match &self.stage {
             Stage::Exchange(exchange) => exchange.waits(),
-            Stage::Head | Stage::Teardown(_) | Stage::Gone => false,
+            Stage::Preamble | Stage::Head | Stage::Teardown(_) | Stage::Gone => false,
         }
     }
 
     /// Whether bytes from the client can be used now. If not, they stay in the system's buffer.
     fn wants_input(&self) -> bool {
         match &self.stage {
+            Stage::Preamble => true,
             // False for a client that keeps sending requests and does not read the responses.
             Stage::Head => self.socket.is_writable() && self.socket.unsent() < MAX_BATCHED,
             Stage::Exchange(exchange) => exchange.wants_input(),
@@ -181,7 +200,7 @@ impl Connection {
         let is_progress = match self.stage {
             Stage::Head => self.reader.is_empty(),
             Stage::Exchange(_) => true,
-            Stage::Teardown(_) | Stage::Gone => false,
+            Stage::Preamble | Stage::Teardown(_) | Stage::Gone => false,
         };
         if is_progress {
             self.socket.note_progress(now);
@@ -207,7 +226,9 @@ impl Connection {
             Stage::Head if !self.socket.is_sent() => {
                 self.stage = Stage::Teardown(Teardown::new(false));
             }
-            Stage::Head | Stage::Teardown(_) | Stage::Gone => self.stage = Stage::Gone,
+            Stage::Preamble | Stage::Head | Stage::Teardown(_) | Stage::Gone => {
+                self.stage = Stage::Gone;
+            }
         }
     }
 
@@ -220,6 +241,10 @@ impl Connection {
                 return used;
             }
             match &mut self.stage {
+                Stage::Preamble => match self.take_preamble(cx, rest) {
+                    0 => return used,
+                    len => used += len,
+                },
                 Stage::Head => match self.take_head(cx, rest) {
                     0 => return used,
                     len => used += len,
@@ -236,6 +261,25 @@ impl Connection {
             }
             self.conclude(cx);
         }
+    }
+
+    /// Uses the header of the PROXY protocol if it is complete. Returns the number of bytes used.
+    fn take_preamble(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
+        match preamble::take(cx, &mut self.socket, bytes) {
+            Preamble::Part => return 0,
+            Preamble::Done { used, place } => {
+                self.place = place;
+                self.stage = Stage::Head;
+                self.socket.note_progress(cx.now());
+                return used;
+            }
+            Preamble::TooMany => {
+                let why = "your address has too many connections";
+                self.refuse(cx, &[], Refusal { status: 503, why });
+            }
+            Preamble::Malformed => self.stage = Stage::Gone,
+        }
+        bytes.len()
     }
 
     fn go_on(&mut self, cx: &Context, next: Next) {
@@ -358,6 +402,11 @@ impl Connection {
         let is_in_head = !self.reader.is_empty();
         match &mut self.stage {
             _ if is_stuck => self.end(cx, CLIENT_GONE),
+            Stage::Preamble => {
+                let why = "the header of the PROXY protocol did not arrive in time";
+                preamble::close(cx, &self.socket, why);
+                self.stage = Stage::Gone;
+            }
             Stage::Head if is_in_head => {
                 let why = "the head of the request did not arrive in time";
                 let bytes = self.reader.take();
@@ -393,7 +442,7 @@ impl Connection {
                 self.wants_turn |= next == Next::Progress;
                 self.go_on(cx, next);
             }
-            Stage::Head | Stage::Teardown(_) | Stage::Gone => {}
+            Stage::Preamble | Stage::Head | Stage::Teardown(_) | Stage::Gone => {}
         }
     }
 
@@ -406,6 +455,7 @@ impl Connection {
         };
         self.socket.note_progress(cx.now());
         let finished = exchange.finish(cx, self.socket.client());
+        self.socket.reset_client();
         if !finished.keeps_alive || cx.is_stopping() {
             let is_unread =
                 !finished.is_body_read || self.socket.is_readable() || !self.reader.is_empty();

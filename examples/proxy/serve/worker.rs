@@ -6,7 +6,6 @@
 //! The loop in `program::event_loop` also handles signals; yours may handle anything else.
 
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +15,8 @@ use mio_fcgi::{Client, Config, EventKind, ReadBuf, Tag};
 use slab::Slab;
 
 use super::connection::{Connection, NOT_ANSWERED};
+use super::entrance;
+use super::net::listener::Listener;
 use super::net::socket::Socket;
 use super::schedule::{Marks, Schedule};
 use super::site::context::Context;
@@ -51,7 +52,7 @@ enum Running {
 }
 
 impl Worker {
-    /// `tokens` must not be used for anything else in the loop: the first is for the listener, then there is one for
+    /// `tokens` must not be used for anything else in the loop: the first is for the listeners, then there is one for
     /// each client, and the rest are for FastCGI connections. `index` is the number of this loop, below
     /// [`Options::threads`].
     ///
@@ -81,15 +82,13 @@ impl Worker {
         })
     }
 
-    /// Starts to listen and returns the address, which has the actual port if port 0 was asked for.
+    /// Accepts clients from one more listener.
     ///
     /// # Errors
     /// The system's error.
-    pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let is_shared = self.cx.options().threads > 1;
+    pub(crate) fn listen(&mut self, listener: Listener) -> io::Result<()> {
         let (registry, token) = (&self.registry, self.tokens.listener);
-        let admission = self.cx.admission_mut();
-        admission.listen(address, is_shared, registry, token)
+        self.cx.admission_mut().listen(listener, registry, token)
     }
 
     /// Whether the worker was told to stop and has nothing left to do.
@@ -183,7 +182,7 @@ impl Worker {
             if !self.cx.admission().may_accept(now) {
                 return;
             }
-            let (mut stream, peer, local) = match self.cx.admission_mut().accept(now) {
+            let mut accepted = match self.cx.admission_mut().accept(now) {
                 Ok(Some(accepted)) => accepted,
                 Ok(None) => return,
                 Err(error) => {
@@ -191,18 +190,29 @@ impl Worker {
                     return self.cx.log_problem(what);
                 }
             };
+            let place = match entrance::admit(&mut self.cx, &accepted) {
+                Ok(place) => place,
+                Err(refused) => {
+                    entrance::turn_away(accepted, refused, &mut self.scratch);
+                    continue;
+                }
+            };
             let entry = self.clients.vacant_entry();
             let key = entry.key();
             let interests = Interest::READABLE | Interest::WRITABLE;
             let token = self.tokens.of_client(key);
-            if let Err(error) = self.registry.register(&mut stream, token, interests) {
+            if let Err(error) = self
+                .registry
+                .register(&mut accepted.stream, token, interests)
+            {
                 self.cx
                     .log_problem(format_args!("a client cannot be served: {error}"));
                 continue;
             }
-            let socket = Socket::new(stream, peer, local, now);
+            let expects_proxy_header = accepted.expects_proxy_header;
+            let socket = Socket::new(accepted.stream, accepted.ends, now);
             let slot = entry.insert(Slot {
-                connection: Connection::new(Tag(key as u64), socket),
+                connection: Connection::new(Tag(key as u64), socket, place, expects_proxy_header),
                 marks: Marks::default(),
             });
             self.cx.admission_mut().add_client();
@@ -320,6 +330,11 @@ impl Worker {
         }
         let due = connection.deadline(&self.cx);
         self.schedule.arm(key, marks, due);
+    }
+
+    /// Logs a message for the operator.
+    pub(crate) fn log(&mut self, what: &str) {
+        self.cx.log_problem(format_args!("{what}"));
     }
 
     /// Stops accepting clients and closes each client after its current response. The second call ends everything at

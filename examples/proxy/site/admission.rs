@@ -1,18 +1,19 @@
 //! Which clients are accepted, and which idle ones are closed when there are too many.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use mio::{Registry, Token};
 
-use super::net::listener::Listener;
+use super::net::listener::{Accepted, Listener};
 
-/// The listener of a loop, and its limit of clients.
+/// The listeners of a loop, and its limit of clients.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    listener: Option<Listener>,
+    /// Empty once no more clients are accepted.
+    listeners: Vec<Listener>,
+    /// The listener that is asked next, so that one with a crowd does not keep others waiting.
+    next: usize,
     clients: usize,
     max_clients: usize,
     /// No more clients are accepted.
@@ -24,7 +25,8 @@ pub(crate) struct Admission {
 impl Admission {
     pub(crate) fn new(max_clients: usize, now: Instant) -> Self {
         Self {
-            listener: None,
+            listeners: Vec::new(),
+            next: 0,
             clients: 0,
             max_clients,
             is_closed: false,
@@ -32,48 +34,43 @@ impl Admission {
         }
     }
 
-    /// Starts to listen and returns the address, which has the actual port if port 0 was asked for.
+    /// Accepts from one more listener. All listeners have the same token.
     ///
     /// # Errors
     /// The system's error.
     pub(crate) fn listen(
         &mut self,
-        address: SocketAddr,
-        is_shared: bool,
+        mut listener: Listener,
         registry: &Registry,
         token: Token,
-    ) -> io::Result<SocketAddr> {
-        let mut listener = Listener::bind(address, is_shared)?;
+    ) -> io::Result<()> {
         listener.register(registry, token)?;
-        let address = listener.address();
-        self.listener = Some(listener);
-        Ok(address)
+        self.listeners.push(listener);
+        Ok(())
     }
 
     /// The poll reported a connection.
     pub(crate) fn note_ready(&mut self) {
-        if let Some(listener) = &mut self.listener {
-            listener.note_ready();
-        }
+        self.listeners.iter_mut().for_each(Listener::note_ready);
     }
 
     /// Whether a client may be waiting and can be accepted now.
     pub(crate) fn may_accept(&self, now: Instant) -> bool {
-        self.has_free_place() && self.listener.as_ref().is_some_and(|it| it.may_accept(now))
+        self.has_free_place() && self.listeners.iter().any(|it| it.may_accept(now))
     }
 
-    /// The next client, if one [may be accepted](Self::may_accept): its socket, its address, and the local address.
+    /// The next client, if one [may be accepted](Self::may_accept).
     ///
     /// # Errors
     /// The system is out of descriptors or memory: accepting is paused.
-    pub(crate) fn accept(
-        &mut self,
-        now: Instant,
-    ) -> io::Result<Option<(TcpStream, SocketAddr, SocketAddr)>> {
-        match &mut self.listener {
-            Some(listener) => listener.accept(now),
-            None => Ok(None),
+    pub(crate) fn accept(&mut self, now: Instant) -> io::Result<Option<Accepted>> {
+        for _ in 0..self.listeners.len() {
+            self.next = (self.next + 1) % self.listeners.len();
+            if let Some(accepted) = self.listeners[self.next].accept(now)? {
+                return Ok(Some(accepted));
+            }
         }
+        Ok(None)
     }
 
     pub(crate) fn add_client(&mut self) {
@@ -101,7 +98,7 @@ impl Admission {
     /// Stops accepting clients.
     pub(crate) fn close(&mut self) {
         self.is_closed = true;
-        self.listener = None;
+        self.listeners.clear();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -121,14 +118,14 @@ impl Admission {
     /// When to accept again, or to look for idle clients again, without an event.
     pub(crate) fn due(&self) -> Option<Instant> {
         if self.has_free_place() {
-            self.listener.as_ref().and_then(Listener::retry_at)
+            self.listeners.iter().filter_map(Listener::retry_at).min()
         } else {
             self.look_due()
         }
     }
 
     fn look_due(&self) -> Option<Instant> {
-        let is_wanted = self.listener.as_ref().is_some_and(Listener::is_ready);
+        let is_wanted = self.listeners.iter().any(Listener::is_ready);
         (is_wanted && !self.has_free_place()).then_some(self.next_look)
     }
 }

@@ -2,18 +2,19 @@
 
 use std::fmt::Arguments;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio_fcgi::cgi::Resolution;
 use mio_fcgi::{Client, SharedParams};
 
+use super::addresses::Addresses;
 use super::admission::Admission;
 use super::fastcgi::site_params;
 use super::log::access_log::{AccessLog, LogEntry, Served};
 use super::metrics::{Figures, LoopMetrics};
 use super::net::buffer_pool::BufferPool;
+use super::net::client_address::ClientAddress;
 use super::net::clock::Clock;
 use super::options::Options;
 use super::routes::Routes;
@@ -78,6 +79,11 @@ impl Context {
         &mut self.admission
     }
 
+    /// The connections of each client address, over all loops.
+    pub(crate) fn addresses(&self) -> &Arc<Addresses> {
+        self.metrics.addresses()
+    }
+
     pub(crate) fn buffers(&mut self) -> &mut BufferPool {
         &mut self.buffers
     }
@@ -137,7 +143,7 @@ impl Context {
     }
 
     /// Logs and counts a request that was answered.
-    pub(crate) fn log_request(&mut self, client: IpAddr, entry: LogEntry, served: Served) {
+    pub(crate) fn log_request(&mut self, client: ClientAddress, entry: LogEntry, served: Served) {
         self.metrics.count_answer();
         self.log.request(client, self.clock.log(), entry, served);
     }

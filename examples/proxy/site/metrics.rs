@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 use mio_fcgi::{CloseReason, Stats};
 use serde_json::{Value, json};
 
+use super::addresses::Addresses;
+
 /// The figures of all loops, shared among them.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     is_on: bool,
     started: Instant,
     slots: Vec<Mutex<Figures>>,
+    /// The connections of each client address, over all loops.
+    addresses: Arc<Addresses>,
 }
 
 /// The figures of one loop.
@@ -31,6 +35,7 @@ impl Metrics {
             is_on,
             started: Instant::now(),
             slots: (0..threads).map(|_| Mutex::default()).collect(),
+            addresses: Arc::default(),
         }
     }
 
@@ -44,6 +49,7 @@ impl Metrics {
         let server = groups.entry("server").or_default();
         server.insert("uptime_s".to_owned(), uptime);
         server.insert("threads".to_owned(), self.slots.len() as u64);
+        server.insert("refused".to_owned(), self.addresses.refused());
         if as_json {
             let mut text = json!(groups).to_string();
             text.push('\n');
@@ -142,6 +148,11 @@ impl LoopMetrics {
     /// Whether figures are published.
     pub(crate) fn is_on(&self) -> bool {
         self.metrics.is_on
+    }
+
+    /// The connections of each client address, over all loops.
+    pub(crate) fn addresses(&self) -> &Arc<Addresses> {
+        &self.metrics.addresses
     }
 
     pub(crate) fn count_answer(&mut self) {

@@ -1,6 +1,5 @@
 //! The options and their defaults. The doc comment of each option is its text in `--help`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,17 +7,22 @@ use clap::{ArgAction, Args};
 use mio_fcgi::{Address, Multiplex};
 
 use super::command_line::{number, seconds};
+use super::listen::{Listen, Place, listen};
+use super::net::client_address::ClientAddress;
+use super::trusted::{TrustedProxy, trusted_proxy, trusts};
 use super::values::{
-    bytes, extension, file_name, head_bytes, listen_address, multiplex, param, path,
-    seconds_or_none, upstream,
+    bytes, extension, file_name, head_bytes, multiplex, param, path, seconds_or_none, upstream,
 };
 
 /// All options of the proxy.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// address to accept HTTP connections at; port 0 picks a free port, which is printed (127.0.0.1:8080)
-    #[arg(long, value_name = "HOST:PORT", value_parser = listen_address, help_heading = SITE)]
-    pub(crate) listen: SocketAddr,
+    /// where to accept HTTP connections; may be repeated (127.0.0.1:8080). HOST:PORT: port 0 picks a free port, which is
+    /// printed. unix:/PATH[,mode=0660]: a Unix socket, replaced if nobody listens at it, removed at the end. systemd or
+    /// systemd:NAME: the sockets that systemd hands over, all or those of a name. With ,proxy-protocol at the end, each
+    /// connection has to begin with a header of the PROXY protocol, version 1 or 2, from a --trusted-proxy
+    #[arg(long, value_name = "PLACE", value_parser = listen, help_heading = SITE)]
+    pub(crate) listen: Vec<Listen>,
     /// address of a FastCGI application: unix:/path, unix:@name or host:port; may be repeated: a request then goes to
     /// the application with the fewest requests
     #[arg(long = "upstream", value_name = "ADDR", value_parser = upstream, help_heading = SITE)]
@@ -116,6 +120,25 @@ pub(crate) struct Options {
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) request_timeout: Option<Duration>,
 
+    /// proxy in front that says who its clients are, in X-Forwarded-For, -Proto, -Host and -Port, or, without any of
+    /// these, in Forwarded: an address, a range such as 10.0.0.0/8, or unix: for the other end of a Unix socket; may be
+    /// repeated. The proxy in front must set these fields or remove them. From all others, these fields and the like are
+    /// not passed on
+    #[arg(long = "trusted-proxy", value_name = "CIDR", value_parser = trusted_proxy, help_heading = CLIENTS)]
+    pub(crate) trusted_proxies: Vec<TrustedProxy>,
+    /// most connections of a client's address (IPv6: of its /64), over all threads; others get 503. Those of a
+    /// --trusted-proxy and of Unix sockets do not count; 0: no limit, as behind one address there may be a whole office,
+    /// or a proxy that was not named (0)
+    #[arg(long, value_name = "N", value_parser = number(0, 10_000_000_usize), help_heading = CLIENTS)]
+    pub(crate) max_per_address: usize,
+    /// serve a client that has ended its side of the connection after its request. Otherwise it is taken to be gone, as
+    /// in nginx, and its request is aborted
+    #[arg(long, help_heading = CLIENTS)]
+    pub(crate) half_close: bool,
+    /// user to run as, for a process that root has started: it keeps the sockets that it listens at, and no rights
+    #[cfg(unix)]
+    #[arg(long, value_name = "NAME", help_heading = CLIENTS)]
+    pub(crate) user: Option<String>,
     /// event loops, each on a thread of its own; connections and queue are divided among them (1)
     #[arg(long, value_name = "N", value_parser = number(1, 1024_usize), help_heading = CLIENTS)]
     pub(crate) threads: usize,
@@ -145,7 +168,10 @@ const CLIENTS: &str = "HTTP clients";
 impl Default for Options {
     fn default() -> Self {
         Self {
-            listen: ([127, 0, 0, 1], 8080).into(),
+            listen: vec![Listen {
+                place: Place::Tcp(([127, 0, 0, 1], 8080).into()),
+                expects_proxy_header: false,
+            }],
             upstreams: Vec::new(),
             root: None,
             remote: false,
@@ -174,6 +200,11 @@ impl Default for Options {
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             request_timeout: None,
+            trusted_proxies: Vec::new(),
+            max_per_address: 0,
+            half_close: false,
+            #[cfg(unix)]
+            user: None,
             threads: 1,
             max_clients: 8192,
             keepalive_timeout: Duration::from_secs(60),
@@ -185,6 +216,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether a peer is a proxy in front that is believed.
+    pub(crate) fn trusts(&self, peer: ClientAddress) -> bool {
+        trusts(&self.trusted_proxies, peer)
+    }
+
     /// One loop's part of a limit that is divided among all loops.
     pub(crate) fn share(&self, whole: usize, index: usize) -> usize {
         // The first loops get one more each until the remainder is used up.

@@ -10,7 +10,7 @@ use super::command_line;
 
 pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let addresses = text.to_socket_addrs().map_err(|error| match error.kind() {
-        ErrorKind::InvalidInput => "expects HOST:PORT, such as 127.0.0.1:8080".to_owned(),
+        ErrorKind::InvalidInput => "expects HOST:PORT, unix:/PATH or systemd".to_owned(),
         _ => error.to_string(),
     });
     let first = addresses?.next();

@@ -245,11 +245,28 @@ fn help_names_every_option() {
         "header-timeout",
         "client-timeout",
         "shutdown-timeout",
+        #[cfg(unix)]
+        "user",
         "version",
     ] {
         assert!(help.contains(&format!("--{option} ")), "{option}");
     }
     assert!(help.lines().all(|line| line.len() <= 110), "{help}");
+}
+
+#[test]
+fn the_page_for_operators_names_only_options_that_there_are() {
+    let output = run(&["--help"]);
+    let help = String::from_utf8(output.stdout).expect("UTF-8");
+    let page = include_str!("../../examples/proxy/IN_PRODUCTION.md");
+    let words = page.split(|sign: char| !(sign.is_ascii_lowercase() || sign == '-'));
+    let options = words.filter(|word| word.len() > 3 && word.starts_with("--"));
+    let mut count = 0;
+    for option in options.filter(|option| !["--help", "--unix-socket"].contains(option)) {
+        assert!(help.contains(&format!("{option} ")), "{option}");
+        count += 1;
+    }
+    assert!(count > 20, "{count} options");
 }
 
 #[test]

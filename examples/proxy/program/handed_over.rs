@@ -13,19 +13,20 @@ pub(crate) struct HandedOver {
 
 impl HandedOver {
     /// Takes the sockets, of which there are none unless systemd has started this process.
-    ///
-    /// # Errors
-    /// Malformed variables in the environment.
-    pub(crate) fn take() -> io::Result<Self> {
-        let all = sd_listen_fds::get().map_err(|_| {
-            io::Error::other("LISTEN_FDS or LISTEN_PID in the environment is no number")
-        })?;
+    pub(crate) fn take() -> Self {
+        // Malformed variables in the environment are not systemd's.
+        let all = sd_listen_fds::get().unwrap_or_default();
         let sockets = all
             .into_iter()
             .map(|(name, descriptor)| (name, Socket::from(descriptor.into_std())));
-        Ok(Self {
+        Self {
             sockets: sockets.collect(),
-        })
+        }
+    }
+
+    /// The number of sockets that were not taken.
+    pub(crate) fn left(&self) -> usize {
+        self.sockets.len()
     }
 
     /// The sockets with a name, or all.

@@ -33,7 +33,7 @@ impl Listeners {
             files: Vec::new(),
         };
         #[cfg(unix)]
-        let mut handed_over = super::handed_over::HandedOver::take()?;
+        let mut handed_over = super::handed_over::HandedOver::take();
         for listen in &options.listen {
             match &listen.place {
                 Place::Tcp(address) => {
@@ -60,6 +60,13 @@ impl Listeners {
                     }
                 }
             }
+        }
+        #[cfg(unix)]
+        if handed_over.left() > 0 {
+            eprintln!(
+                "proxy: {} sockets of systemd are not listened at: add --listen systemd",
+                handed_over.left()
+            );
         }
         Ok(all)
     }

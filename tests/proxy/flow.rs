@@ -367,8 +367,10 @@ fn requests_are_logged_in_the_combined_format() {
         .find(|line| line.contains("tag=abc"))
         .expect("a line");
     assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
-    let time = line.rsplit(' ').next().expect("a last word");
+    let mut words = line.rsplit(' ');
+    let (id, time) = (words.next().expect("an ID"), words.next().expect("a time"));
     assert!(time.contains('.') && time.parse::<f64>().is_ok(), "{line}");
+    assert!(id.ends_with("-0-2"), "{line}");
 }
 
 #[test]

@@ -42,5 +42,6 @@ mod status;
 mod stop;
 mod table;
 mod terminator;
+mod trace;
 mod uploads;
 mod witness;

@@ -116,7 +116,8 @@ fn assert_logged_as_not_answered(proxy: &Proxy) {
     let log = proxy.log();
     let line = log.lines().find(|line| line.contains("\"GET /slow?"));
     let end = line.and_then(|line| line.split("HTTP/1.1\" ").nth(1));
-    let time = end.and_then(|end| end.strip_prefix("444 0 \"-\" \"-\" "));
+    let rest = end.and_then(|end| end.strip_prefix("444 0 \"-\" \"-\" "));
+    let time = rest.and_then(|rest| rest.split(' ').next());
     assert!(
         time.is_some_and(|time| time.parse::<f64>().is_ok()),
         "{log}"

@@ -3,7 +3,7 @@
 use mio_fcgi::cgi::{self, ReplyTo};
 
 /// Begins a head of the proxy's own. The caller adds the remaining fields, such as `Content-Length`.
-pub(crate) fn start_own(out: &mut Vec<u8>, status: u16, date: &str) {
+pub(crate) fn start_own(out: &mut Vec<u8>, status: u16, date: &str, id: &str) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
     out.push(b' ');
@@ -11,6 +11,7 @@ pub(crate) fn start_own(out: &mut Vec<u8>, status: u16, date: &str) {
     out.extend_from_slice(b"\r\n");
     write_field(out, b"Date", date.as_bytes());
     write_field(out, b"Server", SERVER.as_bytes());
+    write_field(out, REQUEST_ID.as_bytes(), id.as_bytes());
 }
 
 /// Ends a head.
@@ -33,5 +34,7 @@ pub(crate) fn write_number(out: &mut Vec<u8>, name: &[u8], value: u64) {
     write_field(out, name, itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// The field with the ID of the request.
+pub(crate) const REQUEST_ID: &str = "X-Request-Id";
 /// The value of `Server`.
 pub(crate) const SERVER: &str = concat!("mio-fcgi/", env!("CARGO_PKG_VERSION"));

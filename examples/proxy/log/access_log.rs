@@ -1,10 +1,13 @@
-//! One line per request: the combined log format, then the time that the application took.
+//! One line per request: the combined log format, then the time that the application took, and the request's ID. And
+//! lines for the operator.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use super::log_writer::LogWriter;
+use super::net::client_address::ClientAddress;
+use super::request_id::RequestIds;
 
 /// The log lines of a turn. They are passed to the writer's thread once per turn, or earlier if there are many.
 #[derive(Debug)]
@@ -12,24 +15,29 @@ pub(crate) struct AccessLog {
     lines: Vec<u8>,
     is_on: bool,
     writer: LogWriter,
+    ids: RequestIds,
     /// Entries for reuse.
     entries: Vec<LogEntry>,
 }
 
-/// What a log line needs of a request's head, which is gone when the line is written. Reused from request to request.
+/// What log lines need of a request's head, which is gone when they are written: the bytes as they arrived. Reused from
+/// request to request.
 #[derive(Debug, Default)]
 pub(crate) struct LogEntry {
+    /// The ID, the request line, the referrer and the agent, one after the other.
     bytes: Vec<u8>,
-    /// Where in `bytes` the request line ends, and where the referrer ends.
+    id_end: usize,
     line_end: usize,
     referrer_end: usize,
 }
 
 impl LogEntry {
-    /// Stores the request line.
-    fn start(&mut self, line: &[u8]) {
+    /// Stores an ID and a request line.
+    fn start(&mut self, ids: &mut RequestIds, line: &[u8]) {
         self.bytes.clear();
-        push_escaped(&mut self.bytes, line);
+        ids.write_next(&mut self.bytes);
+        self.id_end = self.bytes.len();
+        self.bytes.extend_from_slice(line);
         self.line_end = self.bytes.len();
         self.set_fields(None, None);
     }
@@ -37,15 +45,39 @@ impl LogEntry {
     /// Stores the fields that are logged. `None`: the request does not have the field.
     pub(crate) fn set_fields(&mut self, referrer: Option<&[u8]>, agent: Option<&[u8]>) {
         self.bytes.truncate(self.line_end);
-        push_escaped(&mut self.bytes, referrer.unwrap_or(b"-"));
+        self.bytes.extend_from_slice(referrer.unwrap_or(b"-"));
         self.referrer_end = self.bytes.len();
-        push_escaped(&mut self.bytes, agent.unwrap_or(b"-"));
+        self.bytes.extend_from_slice(agent.unwrap_or(b"-"));
+    }
+
+    /// Replaces the ID by one that the request came with.
+    pub(crate) fn set_id(&mut self, id: &[u8]) {
+        self.bytes.splice(..self.id_end, id.iter().copied());
+        let moved = |end: usize| end - self.id_end + id.len();
+        (self.line_end, self.referrer_end) = (moved(self.line_end), moved(self.referrer_end));
+        self.id_end = id.len();
+    }
+
+    /// The ID of the request. All of its bytes are ASCII.
+    pub(crate) fn id(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.id_end]).unwrap_or_default()
+    }
+
+    /// The request line, escaped, and cut off if it is long.
+    pub(crate) fn short_line(&self) -> String {
+        let line = &self.bytes[self.id_end..self.line_end];
+        let mut text = Vec::new();
+        push_escaped(&mut text, &line[..line.len().min(MAX_SHORT)]);
+        if line.len() > MAX_SHORT {
+            text.extend_from_slice(b"...");
+        }
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     fn parts(&self) -> [&[u8]; 3] {
-        let (line, rest) = self.bytes.split_at(self.line_end);
-        let (referrer, agent) = rest.split_at(self.referrer_end - self.line_end);
-        [line, referrer, agent]
+        let line = &self.bytes[self.id_end..self.line_end];
+        let referrer = &self.bytes[self.line_end..self.referrer_end];
+        [line, referrer, &self.bytes[self.referrer_end..]]
     }
 }
 
@@ -58,16 +90,28 @@ pub(crate) struct Served {
     pub(crate) application_time: Option<Duration>,
 }
 
+/// The request that a line about a failure is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) client: ClientAddress,
+    pub(crate) entry: &'a LogEntry,
+    /// The address of the application, or of those that could have served the request.
+    pub(crate) upstream: &'a str,
+    /// How far the request had come.
+    pub(crate) phase: &'a str,
+}
+
 impl AccessLog {
-    /// A log to stderr. `is_on`: whether requests are logged.
+    /// A log to stderr. `is_on`: whether requests are logged. `index` is the number of the loop.
     ///
     /// # Errors
     /// The system's error if it has no thread left.
-    pub(crate) fn new(is_on: bool) -> io::Result<Self> {
+    pub(crate) fn new(is_on: bool, index: usize) -> io::Result<Self> {
         Ok(Self {
             lines: Vec::new(),
             is_on,
             writer: LogWriter::spawn()?,
+            ids: RequestIds::new(index),
             entries: Vec::new(),
         })
     }
@@ -76,12 +120,10 @@ impl AccessLog {
         self.is_on
     }
 
-    /// Begins the entry of a request with its request line.
+    /// Begins the entry of a request with its request line, and gives the request an ID.
     pub(crate) fn entry(&mut self, line: &[u8]) -> LogEntry {
         let mut entry = self.entries.pop().unwrap_or_default();
-        if self.is_on {
-            entry.start(line);
-        }
+        entry.start(&mut self.ids, line);
         entry
     }
 
@@ -111,21 +153,40 @@ impl AccessLog {
         let [line, referrer, agent] = entry.parts();
         // Writing to memory does not fail.
         let _ = write!(self.lines, "{client} - - [{date}] \"");
-        self.lines.extend_from_slice(line);
+        push_escaped(&mut self.lines, line);
         let _ = write!(self.lines, "\" {} {} \"", served.status, served.body_len);
-        self.lines.extend_from_slice(referrer);
+        push_escaped(&mut self.lines, referrer);
         self.lines.extend_from_slice(b"\" \"");
-        self.lines.extend_from_slice(agent);
+        push_escaped(&mut self.lines, agent);
         let _ = match served.application_time {
-            Some(time) => writeln!(self.lines, "\" {:.3}", time.as_secs_f64()),
-            None => writeln!(self.lines, "\" -"),
+            Some(time) => write!(self.lines, "\" {:.3} ", time.as_secs_f64()),
+            None => write!(self.lines, "\" - "),
         };
+        self.lines.extend_from_slice(entry.id().as_bytes());
+        self.lines.push(b'\n');
         self.flush_if_long();
     }
 
     /// Logs a message for the operator, whether or not requests are logged.
     pub(crate) fn problem(&mut self, date: &str, what: std::fmt::Arguments<'_>) {
         let _ = writeln!(self.lines, "proxy: [{date}] {what}");
+    }
+
+    /// Logs a failure of a request, with what the operator needs to find the request elsewhere.
+    pub(crate) fn failure(&mut self, date: &str, what: std::fmt::Arguments<'_>, of: Subject<'_>) {
+        let Subject {
+            client,
+            entry,
+            upstream,
+            phase,
+        } = of;
+        let (line, id) = (entry.short_line(), entry.id());
+        let _ = writeln!(
+            self.lines,
+            "proxy: [{date}] {what}, client: {client}, request: \"{line}\", upstream: {upstream}, phase: {phase}, \
+             id: {id}"
+        );
+        self.flush_if_long();
     }
 
     /// Logs the application's stderr, line by line.
@@ -162,6 +223,8 @@ impl AccessLog {
 const MAX_ENTRIES: usize = 64;
 /// With more bytes than this, the lines are passed on before the end of the turn.
 const FLUSH_LEN: usize = 64 * 1024;
+/// How many bytes of a request line are in a line about a failure.
+const MAX_SHORT: usize = 256;
 
 /// Escapes bytes that could end a line or a quoted part, as `\xNN`.
 fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -1,4 +1,7 @@
-//! The access log, and the thread that writes it.
+//! The access log, the thread that writes it, and the IDs of requests.
 
 pub(crate) mod access_log;
 pub(crate) mod log_writer;
+pub(crate) mod request_id;
+
+use super::net;

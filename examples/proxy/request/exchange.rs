@@ -13,17 +13,17 @@
 //! client's connection is not read ([`Upload::wants_input`]) until `StdinReady`. The rest stays in the system's
 //! buffers, and the client waits. Nor is the next request read before this response is complete.
 
-use std::time::{Duration, Instant};
+use std::fmt::Arguments;
 
 use mio_fcgi::cgi::{PassOnError, ReplyTo, Verdict};
 use mio_fcgi::{Outcome, Request, RequestHandle, Tag};
 
 use super::error_page::{self, Fields};
-use super::log::access_log::{LogEntry, Served};
 use super::net::client_address::ClientAddress;
 use super::net::socket::Socket;
 use super::response::{OwnBody, Phase, Response};
 use super::site::context::Context;
+use super::trace::Trace;
 use super::upload::{NotTaken, Upload};
 
 /// A request and its response.
@@ -41,9 +41,7 @@ pub(crate) struct Exchange {
     head: Vec<u8>,
     /// Local redirects followed so far.
     redirects: u32,
-    entry: LogEntry,
-    submitted: Option<Instant>,
-    application_time: Option<Duration>,
+    trace: Trace,
 }
 
 /// How an exchange ended.
@@ -74,15 +72,24 @@ impl Exchange {
             is_paused: false,
             head: Vec::new(),
             redirects: 0,
-            entry: cx.log_entry(line),
-            submitted: None,
-            application_time: None,
+            trace: Trace::new(cx.log_entry(line)),
         }
     }
 
-    /// Stores the fields that are logged.
-    pub(crate) fn note_fields(&mut self, referrer: Option<&[u8]>, agent: Option<&[u8]>) {
-        self.entry.set_fields(referrer, agent);
+    /// What the log says of the request.
+    pub(crate) fn trace(&mut self) -> &mut Trace {
+        &mut self.trace
+    }
+
+    /// Logs a failure of this request.
+    pub(crate) fn report(&self, cx: &mut Context, socket: &Socket, what: Arguments<'_>) {
+        self.report_in(cx, socket, self.response.phase(), what);
+    }
+
+    /// As [`report`](Self::report), in a phase of the response that may be over.
+    fn report_in(&self, cx: &mut Context, socket: &Socket, phase: Phase, what: Arguments<'_>) {
+        let client = socket.client();
+        self.trace.report(cx, client, self.request, phase, what);
     }
 
     /// Whether this is the exchange's FastCGI request.
@@ -138,10 +145,10 @@ impl Exchange {
     /// Submits a request to the FastCGI client.
     pub(crate) fn submit(&mut self, cx: &mut Context, socket: &mut Socket, request: Request) {
         let now = cx.now();
+        self.trace.note_submit(now);
         match cx.fcgi().submit(now, request, self.tag) {
             Ok(handle) => {
                 self.request = Some(handle);
-                self.submitted.get_or_insert(now);
                 self.response.await_head(cx);
             }
             Err(refused) => {
@@ -152,7 +159,8 @@ impl Exchange {
                     431 => "the fields are too long",
                     _ => "the request cannot be passed on",
                 };
-                cx.log_problem(format_args!("a request is answered with {status}: {error}"));
+                self.trace.note_refused();
+                self.report(cx, socket, format_args!("answered with {status}: {error}"));
                 self.fail(cx, socket, status, why);
             }
         }
@@ -177,7 +185,8 @@ impl Exchange {
                 bytes.len()
             }
             Err(NotTaken::NotKept(error)) => {
-                cx.log_problem(format_args!("a request body cannot be stored: {error}"));
+                let what = format_args!("a request body cannot be stored: {error}");
+                self.report(cx, socket, what);
                 self.fail(cx, socket, 503, "the body cannot be stored now");
                 bytes.len()
             }
@@ -211,7 +220,10 @@ impl Exchange {
         data: &[u8],
     ) -> Option<Vec<u8>> {
         let follows = !self.head.is_empty();
-        if self.response.push(cx, socket, data, follows) {
+        if self
+            .response
+            .push(cx, socket, data, self.trace.id(), follows)
+        {
             self.pause_if_full(cx, socket);
         }
         if follows && self.response.phase() == Phase::Body {
@@ -246,7 +258,14 @@ impl Exchange {
             let now = cx.now();
             cx.fcgi().resume(now, request);
         }
-        self.response.send_file(cx, socket, scratch)
+        match self.response.send_file(cx, socket, scratch) {
+            Ok(is_ready) => is_ready,
+            Err(error) => {
+                let what = format_args!("a file is cut short: {error}");
+                self.report_in(cx, socket, Phase::File, what);
+                false
+            }
+        }
     }
 
     /// The application's output is complete. What the application does after that does not concern the client. Returns
@@ -265,11 +284,16 @@ impl Exchange {
         outcome: Outcome,
     ) -> Option<Vec<u8>> {
         self.request = None;
+        self.trace.note_end(&outcome, self.response.phase());
         if self.response.is_redirected()
             && let Err(failure) = &outcome
         {
             let status = failure.http_status();
-            cx.log_problem(format_args!("answered with {status}: {failure}"));
+            self.report(
+                cx,
+                socket,
+                format_args!("answered with {status}: {failure}"),
+            );
             self.fail(cx, socket, status, NO_ANSWER);
             return None;
         }
@@ -296,9 +320,8 @@ impl Exchange {
         }
         self.upload.request_ended();
         if self.redirects == MAX_REDIRECTS {
-            cx.log_problem(format_args!(
-                "answered with 502: more than {MAX_REDIRECTS} local redirects for one request"
-            ));
+            let what = format_args!("answered with 502: more than {MAX_REDIRECTS} local redirects");
+            self.report(cx, socket, what);
             self.fail(cx, socket, 502, NO_ANSWER);
             return None;
         }
@@ -308,25 +331,27 @@ impl Exchange {
 
     /// Does what the verdict about the application's response asks for, once there is one.
     fn settle_response(&mut self, cx: &mut Context, socket: &mut Socket) {
-        match self.response.take_verdict(cx, socket) {
-            None => {}
-            Some(Verdict::Keep | Verdict::Close) => {
-                self.application_time = self.time_since_submitted(cx.now());
+        let phase = self.response.phase();
+        let Some(judged) = self.response.take_verdict(cx, socket) else {
+            return;
+        };
+        if let Some(problem) = judged.problem {
+            self.report_in(cx, socket, phase, format_args!("{problem}"));
+        }
+        match judged.verdict {
+            Verdict::Keep | Verdict::Close => {
+                self.trace.note_answer(cx.now());
             }
-            Some(Verdict::NothingSent { status }) => {
+            Verdict::NothingSent { status } => {
                 self.fail(cx, socket, status, NO_ANSWER);
             }
-            Some(_) => {
+            _ => {
                 if let Some(request) = self.request.take() {
                     let now = cx.now();
                     cx.fcgi().abort(now, request);
                 }
             }
         }
-    }
-
-    fn time_since_submitted(&self, now: Instant) -> Option<Duration> {
-        self.submitted.map(|at| now.duration_since(at))
     }
 
     /// Responds with an error if nothing was sent yet, and aborts the application's request.
@@ -358,7 +383,7 @@ impl Exchange {
             // A client that sent one malformed request may have sent another one after it.
             self.response.close_after();
         }
-        self.application_time = self.time_since_submitted(now);
+        self.trace.note_answer(now);
         self.upload.give_up();
         if let Some(request) = self.request.take() {
             cx.fcgi().abort(now, request);
@@ -381,7 +406,9 @@ impl Exchange {
         if !self.upload.can_keep_connection() {
             self.response.close_after();
         }
-        self.response.write_own(cx, socket, status, fields, body);
+        let id = self.trace.id();
+        self.response
+            .write_own(cx, socket, status, fields, id, body);
     }
 
     /// The client's time limit is over. False if it is too late for a response.
@@ -436,20 +463,13 @@ impl Exchange {
             cx.fcgi().abort(now, request);
         }
         let (status, body_len) = self.response.sent();
-        // The application's time of a request that was given up ends now.
-        let until_now = || self.time_since_submitted(now);
-        let served = Served {
-            status,
-            body_len,
-            application_time: self.application_time.or_else(until_now),
-        };
         let finished = Finished {
             keeps_alive: self.response.keeps_alive(),
             is_body_read,
         };
         self.response.give_back(cx);
         cx.buffers().give_back(self.head);
-        cx.log_request(client, self.entry, served);
+        self.trace.finish(cx, client, status, body_len);
         finished
     }
 }

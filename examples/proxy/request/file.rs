@@ -39,7 +39,7 @@ pub(crate) fn answer(
             }
             // For example: no descriptor left.
             _ => {
-                cx.log_problem(format_args!("a file cannot be opened: {error}"));
+                exchange.report(cx, socket, format_args!("a file cannot be opened: {error}"));
                 exchange.fail(cx, socket, 503, "the file cannot be opened now");
             }
         },

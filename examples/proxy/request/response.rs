@@ -1,7 +1,7 @@
 //! The response to the client: its head, its body, its end.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 
 use mio_fcgi::Outcome;
 use mio_fcgi::cgi::{Head, Reply, ReplyTo, Verdict};
@@ -54,6 +54,27 @@ pub(crate) enum Phase {
     File,
     Complete,
     Cut,
+}
+
+impl Phase {
+    /// The name for the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unasked => "reading the request",
+            Self::Awaited => "waiting for the head",
+            Self::Body => "body",
+            Self::File => "file",
+            Self::Complete | Self::Cut => "after the response",
+        }
+    }
+}
+
+/// What became of an application's response.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    /// Why the response is not whole.
+    pub(crate) problem: Option<String>,
 }
 
 /// The body of a response of the proxy's own.
@@ -118,13 +139,14 @@ impl Response {
         self.state = State::Application(cx.buffers().take_reply(self.to));
     }
 
-    /// Passes output of the application on. True if a part of the body was sent. `follows`: a local redirect is not
-    /// passed on.
+    /// Passes output of the application on. True if a part of the body was sent. `id` is the ID of the request, unless the
+    /// application names one itself. `follows`: a local redirect is not passed on.
     pub(crate) fn push(
         &mut self,
         cx: &mut Context,
         socket: &mut Socket,
         data: &[u8],
+        id: &str,
         follows: bool,
     ) -> bool {
         let reply = match &mut self.state {
@@ -150,7 +172,11 @@ impl Response {
                     self.become_state(cx, State::Redirected { target, dropped });
                     return false;
                 }
-                let fields = [("Date", cx.http_date()), ("Server", response_head::SERVER)];
+                let fields = [
+                    ("Date", cx.http_date()),
+                    ("Server", response_head::SERVER),
+                    (response_head::REQUEST_ID, id),
+                ];
                 head.with_defaults(&fields).write(out);
             }
         }
@@ -194,19 +220,16 @@ impl Response {
         }
     }
 
-    /// What became of the application's response, once that is known. Logs why it is not whole. Returns it once.
-    pub(crate) fn take_verdict(&mut self, cx: &mut Context, socket: &Socket) -> Option<Verdict> {
+    /// What became of the application's response, once that is known. Returns it once.
+    pub(crate) fn take_verdict(&mut self, cx: &mut Context, socket: &Socket) -> Option<Judged> {
         let State::Application(reply) = &self.state else {
             return None;
         };
         let verdict = reply.verdict()?;
-        match (verdict, reply.error()) {
-            (Verdict::NothingSent { status }, Some(error)) => {
-                cx.log_problem(format_args!("answered with {status}: {error}"));
-            }
-            (_, Some(error)) => cx.log_problem(format_args!("a response is cut short: {error}")),
-            (_, None) => {}
-        }
+        let problem = reply.error().map(|error| match verdict {
+            Verdict::NothingSent { status } => format!("answered with {status}: {error}"),
+            _ => format!("a response is cut short: {error}"),
+        });
         match verdict {
             Verdict::Keep => self.become_state(cx, State::Complete),
             Verdict::Close => {
@@ -221,7 +244,7 @@ impl Response {
                 self.become_state(cx, State::Cut);
             }
         }
-        Some(verdict)
+        Some(Judged { verdict, problem })
     }
 
     /// The client is gone. `status` is logged if there is no status yet.
@@ -238,10 +261,11 @@ impl Response {
         socket: &mut Socket,
         status: u16,
         fields: &[(&[u8], &[u8])],
+        id: &str,
         body: OwnBody<'_>,
     ) {
         let out = socket.tail(cx.buffers());
-        response_head::start_own(out, status, cx.http_date());
+        response_head::start_own(out, status, cx.http_date(), id);
         for (name, value) in fields {
             response_head::write_field(out, name, value);
         }
@@ -274,25 +298,30 @@ impl Response {
     }
 
     /// Sends more of a file while the client takes it. True if the client could take more.
+    ///
+    /// # Errors
+    /// The file is shorter than it was, or cannot be read: the response is cut.
     pub(crate) fn send_file(
         &mut self,
         cx: &mut Context,
         socket: &mut Socket,
         scratch: &mut [u8],
-    ) -> bool {
+    ) -> io::Result<bool> {
         for _ in 0..PIECES {
             let State::File { file, left } = &mut self.state else {
-                return false;
+                return Ok(false);
             };
             let most = scratch.len();
             let wanted = usize::try_from(*left).map_or(most, |left| left.min(most));
             let len = match file.read(&mut scratch[..wanted]) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Ok(0) | Err(_) => {
-                    let what = format_args!("a file is cut short: it shrank, or cannot be read");
-                    cx.log_problem(what);
+                Ok(0) => {
                     self.state = State::Cut;
-                    return false;
+                    return Err(io::Error::new(ErrorKind::UnexpectedEof, "it shrank"));
+                }
+                Err(error) => {
+                    self.state = State::Cut;
+                    return Err(error);
                 }
                 Ok(len) => len,
             };
@@ -303,10 +332,10 @@ impl Response {
             self.body_len += len as u64;
             socket.put(cx.now(), [&scratch[..len], b""], cx.buffers());
             if !socket.is_writable() {
-                return false;
+                return Ok(false);
             }
         }
-        true
+        Ok(true)
     }
 
     /// Changes the state and gives the reply back for reuse.

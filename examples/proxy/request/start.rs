@@ -11,6 +11,8 @@ use mio_fcgi::{Body, Request};
 use super::error_page::{ANY_METHOD, TEXT};
 use super::exchange::Exchange;
 use super::http::head::{self, FieldSpace, HeadLimits, MAX_FIELDS, RequestHead};
+use super::http::response_head::REQUEST_ID;
+use super::log::request_id;
 use super::net::client_address::ClientAddress;
 use super::net::socket::Socket;
 use super::origin::Origin;
@@ -38,8 +40,12 @@ pub(crate) fn start(
     following: &[u8],
 ) -> usize {
     socket.set_client(Origin::of(cx, socket, head).client);
+    if let Some(id) = given_id(cx, socket, head) {
+        exchange.trace().entry().set_id(id);
+    }
     if cx.logs_requests() {
-        exchange.note_fields(head.field("referer"), head.field("user-agent"));
+        let fields = (head.field("referer"), head.field("user-agent"));
+        exchange.trace().entry().set_fields(fields.0, fields.1);
     }
     match RequestBody::new(head.is_http11, head.pairs(), cx.options().max_body) {
         // Until an application is asked: the unread rest decides whether the connection can be kept.
@@ -54,6 +60,13 @@ pub(crate) fn start(
         return 0;
     }
     respond(exchange, cx, socket, head, Some(following))
+}
+
+/// The ID that the request came with, if it came from a trusted proxy. Anybody else could make their requests look like
+/// those of others.
+fn given_id<'b>(cx: &Context, socket: &Socket, head: &RequestHead<'_, 'b>) -> Option<&'b [u8]> {
+    let id = head.field(REQUEST_ID)?;
+    (cx.options().trusts(socket.ends().client) && request_id::is_valid(id)).then_some(id)
 }
 
 /// Follows a local redirect: responds with what is at a path of the site that the application named.
@@ -163,7 +176,8 @@ fn ask(
 ) -> usize {
     let mut request = cx.fcgi().new_request();
     let content_length = following.and_then(|_| exchange.upload().content_length());
-    if let Err(error) = write_params(cx, socket, head, script, content_length, &mut request) {
+    let id = exchange.trace().id();
+    if let Err(error) = write_params(cx, socket, head, script, id, content_length, &mut request) {
         exchange.fail(cx, socket, error.http_status(), &error.to_string());
         return 0;
     }
@@ -198,6 +212,7 @@ fn write_params(
     socket: &Socket,
     head: &RequestHead<'_, '_>,
     script: &Script,
+    id: &str,
     content_length: Option<u64>,
     request: &mut Request,
 ) -> Result<(), EnvError> {
@@ -210,12 +225,13 @@ fn write_params(
     origin.write_to(request);
     let mut rules = FieldRules::default();
     rules.pass_authorization = cx.options().pass_authorization;
-    let mut env = Env::new(
-        head.method.as_bytes(),
-        &head.target,
-        origin.fields(head),
-        script,
-    );
+    // In place of the client's.
+    let own_id = (REQUEST_ID.as_bytes(), id.as_bytes());
+    let fields = origin
+        .fields(head)
+        .filter(|(name, _)| !name.eq_ignore_ascii_case(own_id.0))
+        .chain(std::iter::once(own_id));
+    let mut env = Env::new(head.method.as_bytes(), &head.target, fields, script);
     // A declared length of 0 is passed on, too. That of a collected body is added when it is submitted.
     env.content_length = content_length;
     env.server = socket.ends().server;

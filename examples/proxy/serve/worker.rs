@@ -205,8 +205,9 @@ impl Worker {
                 .registry
                 .register(&mut accepted.stream, token, interests)
             {
-                self.cx
-                    .log_problem(format_args!("a client cannot be served: {error}"));
+                let client = accepted.ends.client;
+                let what = format_args!("a client cannot be served: {error}, client: {client}");
+                self.cx.log_problem(what);
                 continue;
             }
             let expects_proxy_header = accepted.expects_proxy_header;

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio_fcgi::cgi::Resolution;
-use mio_fcgi::{Client, SharedParams};
+use mio_fcgi::{Client, RequestHandle, ServerId, SharedParams};
 
 use super::addresses::Addresses;
 use super::admission::Admission;
 use super::fastcgi::site_params;
-use super::log::access_log::{AccessLog, LogEntry, Served};
+use super::log::access_log::{AccessLog, LogEntry, Served, Subject};
 use super::metrics::{Figures, LoopMetrics};
 use super::net::buffer_pool::BufferPool;
 use super::net::client_address::ClientAddress;
 use super::net::clock::Clock;
 use super::options::Options;
 use super::routes::Routes;
+use super::upstreams;
 
 /// Passed down to the code that serves a request. Each part owns its own state; methods here combine at most a few
 /// parts.
@@ -53,7 +54,7 @@ impl Context {
             clock,
             constants: site_params(options, routes.root()),
             routes,
-            log: AccessLog::new(options.access_log)?,
+            log: AccessLog::new(options.access_log, metrics.index())?,
             metrics,
             buffers: BufferPool::default(),
         })
@@ -148,7 +149,23 @@ impl Context {
         self.log.request(client, self.clock.log(), entry, served);
     }
 
-    /// Logs a message for the operator.
+    /// The server that has a request. This looks through all requests: for failures only.
+    pub(crate) fn server_of(&self, request: RequestHandle) -> Option<ServerId> {
+        let mut all = self.fcgi.requests(self.clock.now());
+        all.find(|it| it.request == request)?.report.server
+    }
+
+    /// The address of a server, or of those that could have served a request.
+    pub(crate) fn upstream(&self, server: Option<ServerId>) -> String {
+        upstreams::names(&self.fcgi, self.clock.now(), server)
+    }
+
+    /// Logs a failure of a request.
+    pub(crate) fn log_failure(&mut self, what: Arguments<'_>, of: Subject<'_>) {
+        self.log.failure(self.clock.log(), what, of);
+    }
+
+    /// Logs a message for the operator that is not about a request.
     pub(crate) fn log_problem(&mut self, what: Arguments<'_>) {
         self.log.problem(self.clock.log(), what);
     }

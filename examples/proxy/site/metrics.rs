@@ -145,6 +145,11 @@ impl LoopMetrics {
         }
     }
 
+    /// The number of the loop.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
     /// Whether figures are published.
     pub(crate) fn is_on(&self) -> bool {
         self.metrics.is_on

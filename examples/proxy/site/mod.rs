@@ -9,6 +9,7 @@ pub(crate) mod metrics;
 pub(crate) mod options;
 pub(crate) mod routes;
 pub(crate) mod trusted;
+mod upstreams;
 mod values;
 
 use super::{command_line, log, net};

@@ -69,8 +69,9 @@ pub(crate) struct Options {
     /// pool, queue and counters, summed over all threads
     #[arg(long, help_heading = SITE)]
     pub(crate) status: bool,
-    /// do not log requests to stderr. A line has the combined format, then the seconds that the application took, or -.
-    /// Lines are dropped, and counted, if stderr is not read
+    /// do not log requests to stderr. A line has the combined format, then the seconds that the application took, or -,
+    /// and the request's ID, which is also X-Request-Id for the client and the application. Lines are dropped, and
+    /// counted, if stderr is not read
     #[arg(long = "no-access-log", action = ArgAction::SetFalse, help_heading = SITE)]
     pub(crate) access_log: bool,
 

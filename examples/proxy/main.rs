@@ -15,10 +15,12 @@
 //! 5. Output of the application reaches the worker as events. The worker passes each event to its connection.
 //!    `request::response` passes it on through a `cgi::Reply`; `net::outbox` keeps what the client does not take. If it
 //!    is a local redirect, the connection starts the request again with the new path.
-//! 6. `log::access_log` writes a line. `Worker::settle` then starts the next request or `serve::teardown`.
+//! 6. `request::trace` has the request's ID, for the log and for `status`. `log::access_log` writes a line.
+//!    `Worker::settle` then starts the next request or `serve::teardown`.
 //!
-//! Calls go down that list, values come back up. What all requests share is passed along as `site::context`. Around the
-//! worker, `program` has the command line, the sockets to listen at, an event loop with signals, and threads.
+//! Calls go down that list, values come back up. What all requests share is passed along as `site::context`. The figures
+//! of all loops meet in `site::metrics`; `status` counts them and shows them. Around the worker, `program` has the
+//! command line, the sockets to listen at, an event loop with signals, and threads.
 //!
 //! # Into a server of your own
 //! Take all folders but `program`, and `../shared`; neither this file nor `../responder`. Your event loop takes the
@@ -28,7 +30,7 @@
 //! beside the status page. `tests/proxy/embedded.rs` is such a server.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); itoa, httpdate (answers); socket2 (listeners); ipnet (trusted proxies);
-//! tempfile (bodies in chunks); mime_guess, on Unix rustix (files); serde_json (the status page); clap (the options).
+//! tempfile (bodies in chunks); mime_guess, on Unix rustix (files); serde_json (the status pages); clap (the options).
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -44,6 +46,7 @@ pub(crate) mod program;
 mod request;
 pub(crate) mod serve;
 pub(crate) mod site;
+mod status;
 
 #[path = "../responder/app.rs"]
 pub(crate) mod app;

@@ -154,21 +154,25 @@ impl Proxy {
 
     /// A figure of the status page, which has to be enabled.
     pub(crate) fn figure(&self, name: &str) -> u64 {
-        let text = self.get("/-/status").text();
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|figure| figure.trim().parse().ok())
-            .unwrap_or_else(|| panic!("{name} in {text}"))
+        let all = self.status();
+        let path = format!("/{}", name.replace('.', "/"));
+        let figure = all.pointer(&path).and_then(serde_json::Value::as_u64);
+        figure.unwrap_or_else(|| panic!("{name} in {all}"))
+    }
+
+    /// The figures of the status page, which has to be enabled.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.get("/-/status.json").body).expect("JSON")
     }
 
     /// Waits until a figure of the status page has this value.
     pub(crate) fn wait_for_figure(&self, name: &str, value: u64) {
         let start = Instant::now();
         while self.figure(name) != value {
-            let status = || self.get("/-/status").text();
             assert!(
                 start.elapsed() < TIME_LIMIT,
                 "{name} is not {value}: {}",
-                status()
+                self.status()
             );
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -21,6 +21,7 @@ mod listen;
 #[cfg(unix)]
 mod log;
 mod noise;
+mod openmetrics;
 mod options;
 mod params;
 mod peers;

@@ -1,6 +1,20 @@
-//! The status page: what it says, and to whom.
+//! The status pages: what they say, and to whom.
 
-use super::harness::Proxy;
+use serde_json::Value;
+
+use super::application::{application, read_request};
+use super::harness::{Proxy, eventually, get, post};
+use super::openmetrics::{Metrics, parse};
+
+/// The targets, and the types of their documents.
+const PAGES: [(&str, &str); 3] = [
+    ("/-/status", "text/html; charset=utf-8"),
+    ("/-/status.json", "application/json"),
+    (
+        "/-/metrics",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    ),
+];
 
 #[test]
 fn the_status_page_adds_up() {
@@ -10,24 +24,289 @@ fn the_status_page_adds_up() {
     }
     // The figures of another loop are at most a tenth of a second old.
     proxy.wait_for_figure("requests.completed", 8);
-    let json = proxy.get("/-/status.json");
-    assert_eq!(json.field("content-type"), Some("application/json"));
-    let value: serde_json::Value = serde_json::from_slice(&json.body).expect("JSON");
+    let value = proxy.status();
     assert_eq!(value["requests"]["completed"], 8);
     assert_eq!(value["requests"]["in_flight"], 0);
     assert_eq!(value["server"]["threads"], 2);
+    assert_eq!(value["responses"]["5xx"], 0);
     // Events that never happened have a row too.
     assert_eq!(value["evictions"]["max_lifetime"], 0);
-    let text = proxy.get("/-/status").text();
-    for (group, figures) in value.as_object().expect("groups") {
-        for name in figures.as_object().expect("figures").keys() {
-            let is_row = |line: &str| line.starts_with(&format!("{group}.{name} "));
-            assert!(text.lines().any(is_row), "{group}.{name} in {text}");
-        }
+    for phase in ["queue", "first_byte", "total"] {
+        let times = &value["latency"][phase];
+        assert_eq!(times["count"], 8, "{phase}");
+        let counts = times["buckets"].as_array().expect("buckets").iter();
+        let counts: Vec<_> = counts.map(|it| it["count"].as_u64()).collect();
+        assert!(
+            counts.is_sorted() && counts.last() <= Some(&Some(8)),
+            "{counts:?}"
+        );
     }
-    // Without the option, the path is like any other.
+    let [upstream] = &value["upstreams"].as_array().expect("upstreams")[..] else {
+        panic!("one application, not {}", value["upstreams"]);
+    };
+    assert_eq!(
+        (&upstream["completed"], &upstream["failed"]),
+        (&8.into(), &0.into())
+    );
+    assert_eq!(upstream["problem"], Value::Null);
+    for (target, content_type) in PAGES {
+        let page = proxy.get(target);
+        assert_eq!(page.field("content-type"), Some(content_type));
+        assert_eq!(page.field("cache-control"), Some("no-store"));
+        // HEAD has the head of GET.
+        let head =
+            format!("HEAD {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut client = proxy.connect();
+        client.send(head);
+        assert_eq!(client.head().field("content-type"), Some(content_type));
+        client.assert_closed();
+    }
+    // Without the option, the paths are like any other.
     let proxy = Proxy::start(&[]);
-    assert_eq!(proxy.get("/-/status").status, 404);
+    for (target, _) in PAGES {
+        assert_eq!(proxy.get(target).status, 404);
+    }
+}
+
+/// The seconds of all loops are added up, and the second that is not over is left out.
+#[test]
+fn the_history_holds_each_request_once() {
+    let proxy = Proxy::start(&["--status", "--threads", "2"]);
+    let total = |value: &Value, name: &str| -> u64 {
+        let seconds = value["history"][name].as_array().expect("seconds").iter();
+        seconds.map(|it| it.as_u64().expect("a number")).sum()
+    };
+    for _ in 0..20 {
+        proxy.get("/tag?tag=a");
+    }
+    proxy.get("/status?code=500");
+    proxy.wait_for_figure("requests.completed", 21);
+    let end = proxy.status()["server"]["uptime_s"]
+        .as_u64()
+        .expect("a time");
+    // The loops publish within a tenth of a second, which may be in the next second.
+    let is_over = || proxy.status()["server"]["uptime_s"].as_u64() >= Some(end + 2);
+    eventually(is_over, || "two seconds".to_owned());
+    let value = proxy.status();
+    let upstream = &value["history"]["upstreams"][0];
+    let ended: u64 = upstream["requests"]
+        .as_array()
+        .expect("seconds")
+        .iter()
+        .filter_map(Value::as_u64)
+        .sum();
+    assert_eq!(ended, 21, "{upstream}");
+    assert!(total(&value, "responses") >= 21, "{value}");
+    assert_eq!(total(&value, "errors"), 1);
+    let seconds = value["history"]["responses"]
+        .as_array()
+        .expect("seconds")
+        .len() as u64;
+    assert_eq!(Some(seconds), value["history"]["end_s"].as_u64());
+    for (name, values) in value["history"].as_object().expect("histories") {
+        let is_whole = |values: &Value| {
+            values
+                .as_array()
+                .is_none_or(|it| it.len() as u64 == seconds)
+        };
+        assert!(name == "upstreams" || is_whole(values), "{name}: {values}");
+    }
+}
+
+#[test]
+fn what_hangs_is_listed_with_its_reason() {
+    let (address, _thread) = application(|_, mut stream| {
+        read_request(&mut stream);
+        read_request(&mut stream);
+    });
+    let limits = [
+        "--max-conns",
+        "1",
+        "--status",
+        "--multiplex",
+        "off",
+        "--threads",
+        "1",
+    ];
+    let proxy = Proxy::in_front_of(&address, &limits);
+    let mut first = proxy.connect();
+    first.send(get("/silent.php?a=\"b"));
+    proxy.wait_for_figure("requests.in_flight", 1);
+    let mut second = proxy.connect();
+    second.send(get("/queued.php"));
+    let present = || proxy.status()["present"].clone();
+    // The list is published up to a tenth of a second later, although the loop has nothing to do by then.
+    eventually(
+        || {
+            present()["requests"]
+                .as_array()
+                .is_some_and(|it| it.len() == 2)
+        },
+        || present().to_string(),
+    );
+    let present = present();
+    let find = |path: &str| {
+        let mut requests = present["requests"].as_array().expect("requests").iter();
+        let found = requests.find(|it| it["request"].as_str().is_some_and(|it| it.contains(path)));
+        found.unwrap_or_else(|| panic!("{path} in {present}"))
+    };
+    let silent = find("/silent.php");
+    assert_eq!(silent["request"], "GET /silent.php?a=\\x22b HTTP/1.1");
+    assert_eq!(
+        (&silent["state"], &silent["why"]),
+        (
+            &"awaiting output".into(),
+            &"the application has not answered".into()
+        )
+    );
+    assert_eq!(
+        (&silent["client"], &silent["upstream"]),
+        (&"127.0.0.1".into(), &address.as_str().into())
+    );
+    assert!(silent["bytes_sent"].as_u64() > Some(0), "{silent}");
+    let queued = find("/queued.php");
+    assert_eq!(
+        (&queued["state"], &queued["upstream"]),
+        (&"queued".into(), &Value::Null)
+    );
+    assert_eq!(queued["why"], "no connection to an application is free");
+    let connection = &present["connections"][0];
+    assert_eq!(
+        (&connection["state"], &connection["requests"]),
+        (&"busy".into(), &1.into())
+    );
+}
+
+#[test]
+fn a_client_that_sends_no_body_is_named_as_the_reason() {
+    let (address, _thread) = application(|_, mut stream| {
+        read_request(&mut stream);
+    });
+    let proxy = Proxy::in_front_of(&address, &["--status", "--multiplex", "off"]);
+    let mut client = proxy.connect();
+    client.send("POST /a.php HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc");
+    let why = || proxy.status()["present"]["requests"][0]["why"].clone();
+    eventually(
+        || why() == "the client has not sent the rest of the body",
+        || why().to_string(),
+    );
+}
+
+#[test]
+fn the_metrics_are_openmetrics_and_count_what_happened() {
+    let proxy = Proxy::start(&["--status", "--threads", "2"]);
+    let metrics = || parse(&proxy.get("/-/metrics").text());
+    let none = metrics();
+    assert_eq!(
+        none.sum("fcgi_proxy_responses_total", &[("class", "2xx")]),
+        0.0
+    );
+    for _ in 0..5 {
+        proxy.get("/tag?tag=a");
+    }
+    proxy.ask(post("/echo", b"abc"));
+    proxy.get("/slow?ms=30");
+    proxy.get("/..");
+    let completed = |metrics: &Metrics| {
+        metrics.sum(
+            "fcgi_proxy_upstream_requests_ended_total",
+            &[("outcome", "completed")],
+        )
+    };
+    eventually(
+        || completed(&metrics()) == 7.0,
+        || "seven requests".to_owned(),
+    );
+    let all = metrics();
+    assert!(all.sum("fcgi_proxy_responses_total", &[("class", "2xx")]) >= 7.0);
+    assert!(all.sum("fcgi_proxy_responses_total", &[("class", "4xx")]) >= 1.0);
+    assert_eq!(all.sum("fcgi_proxy_first_byte_seconds_count", &[]), 7.0);
+    assert_eq!(
+        all.sum("fcgi_proxy_total_seconds_bucket", &[("le", "+Inf")]),
+        7.0
+    );
+    // One took longer.
+    assert!(all.sum("fcgi_proxy_total_seconds_bucket", &[("le", "0.025")]) <= 6.0);
+    assert!(all.sum("fcgi_proxy_total_seconds_sum", &[]) >= 0.03);
+    assert!(
+        all.labels("fcgi_proxy_queue_seconds_count", "upstream")
+            .all(|it| it.starts_with("unix:@"))
+    );
+    all.assert_not_less_than(&none);
+}
+
+/// The address of an application may hold what has to be escaped.
+#[test]
+fn an_application_that_is_down_is_counted_under_its_address() {
+    let address = "unix:/nonexistent/a\\b\"c";
+    let proxy = Proxy::in_front_of(address, &["--status", "--connect-retry-timeout", "0"]);
+    assert_eq!(proxy.get("/a.php").status, 502);
+    let all = parse(&proxy.get("/-/metrics").text());
+    let connections: Vec<&str> = all
+        .labels("fcgi_proxy_upstream_connections", "upstream")
+        .collect();
+    assert_eq!(connections, [address]);
+    assert_eq!(
+        all.sum(
+            "fcgi_proxy_upstream_requests_ended_total",
+            &[("upstream", ""), ("outcome", "failed")]
+        ),
+        1.0
+    );
+    assert_eq!(
+        all.sum("fcgi_proxy_connects_total", &[("result", "failed")]),
+        1.0
+    );
+    let upstreams = &proxy.status()["upstreams"];
+    assert_eq!(upstreams[1]["address"], address);
+    assert!(
+        upstreams[1]["problem"]
+            .as_str()
+            .is_some_and(|it| it.starts_with("no such socket")),
+        "{upstreams}"
+    );
+}
+
+/// The page shows what strangers have sent, and a script of theirs must not run.
+#[test]
+fn the_page_brings_everything_along_and_allows_nothing_else() {
+    let proxy = Proxy::start(&["--status"]);
+    let (page, again) = (proxy.get("/-/status"), proxy.get("/-/status"));
+    let policy = page.field("content-security-policy").expect("a policy");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'nonce-"),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_ne!(Some(policy), again.field("content-security-policy"));
+    let nonce = policy
+        .split('\'')
+        .find_map(|it| it.strip_prefix("nonce-"))
+        .expect("a nonce");
+    let text = page.text();
+    assert_eq!(text.matches(&format!(" nonce=\"{nonce}\">")).count(), 2);
+    assert!(!text.contains("{nonce}"));
+    assert_eq!(
+        text.matches("<script").count() + text.matches("<style").count(),
+        2
+    );
+    for outside in [
+        "src=",
+        "http://",
+        "//cdn",
+        "@import",
+        "url(",
+        "innerHTML",
+        " style=",
+        " onclick",
+    ] {
+        let found: Vec<&str> = text.lines().filter(|line| line.contains(outside)).collect();
+        // A name of SVG, which is not fetched.
+        let is_right = found
+            .iter()
+            .all(|line| line.contains("http://www.w3.org/2000/svg"));
+        assert!(is_right, "{outside}: {found:?}");
+    }
 }
 
 /// A page of another site can make a browser on this machine ask under that site's name, and read the answer (DNS
@@ -40,7 +319,7 @@ fn the_status_page_is_not_given_out_under_a_foreign_name() {
         let request = format!("{line}\r\n{host}Connection: close\r\n\r\n");
         proxy.ask(request).status
     };
-    for target in ["/-/status", "/-/status.json"] {
+    for (target, _) in PAGES {
         for (host, status) in [
             ("evil.example", 403),
             ("localhost.evil.example", 403),

@@ -23,6 +23,7 @@ use super::net::client_address::ClientAddress;
 use super::net::socket::Socket;
 use super::response::{OwnBody, Phase, Response};
 use super::site::context::Context;
+use super::status::present::Asker;
 use super::trace::Trace;
 use super::upload::{NotTaken, Upload};
 
@@ -79,6 +80,11 @@ impl Exchange {
     /// What the log says of the request.
     pub(crate) fn trace(&mut self) -> &mut Trace {
         &mut self.trace
+    }
+
+    /// Who asked for what.
+    pub(crate) fn asker(&self, socket: &Socket) -> Asker {
+        self.trace.asker(socket.client())
     }
 
     /// Logs a failure of this request.

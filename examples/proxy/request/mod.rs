@@ -10,4 +10,4 @@ pub(crate) mod status_page;
 mod trace;
 pub(crate) mod upload;
 
-use super::{http, log, net, site};
+use super::{http, log, net, site, status};

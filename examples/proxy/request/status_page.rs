@@ -1,28 +1,31 @@
-//! `/-/status`: what all loops together are doing, as text and as JSON.
+//! `/-/status`, `/-/status.json` and `/-/metrics`: what all loops together are doing, as a page, as JSON and for
+//! Prometheus.
 //!
 //! Only for clients on this machine, and not through another proxy: behind one on this machine, every client could look
 //! like one. A browser on this machine may ask for another site's page: only names of this machine are served.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::error_page::{READ_ONLY, TEXT};
+use super::error_page::READ_ONLY;
 use super::exchange::Exchange;
 use super::http::head::RequestHead;
 use super::net::socket::Socket;
 use super::origin;
 use super::response::OwnBody;
 use super::site::context::Context;
+use super::status::{openmetrics, page};
 
-/// Responds with the status page if a client on this machine asks for it. Otherwise returns false.
+/// Responds with a status page if a client on this machine asks for it. Otherwise returns false.
 pub(crate) fn answer(
     exchange: &mut Exchange,
     cx: &mut Context,
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
 ) -> bool {
-    let as_json = match &*head.target {
-        b"/-/status" => false,
-        b"/-/status.json" => true,
+    let page = match &*head.target {
+        b"/-/status" => Page::Html,
+        b"/-/status.json" => Page::Json,
+        b"/-/metrics" => Page::Metrics,
         _ => return false,
     };
     if !cx.has_status_page() || !socket.client().is_local() || origin::is_forwarded(head) {
@@ -39,12 +42,35 @@ pub(crate) fn answer(
         exchange.refuse_method(cx, socket, READ_ONLY);
         return true;
     }
-    let text = &cx.status(as_json);
-    let content_type = if as_json { "application/json" } else { TEXT };
+    let now = cx.now();
+    let (content_type, (text, policy)) = match page {
+        Page::Html => ("text/html; charset=utf-8", page::page()),
+        Page::Json => ("application/json", (cx.status().json(now), nothing())),
+        Page::Metrics => {
+            let text = cx.status().openmetrics(now);
+            (openmetrics::CONTENT_TYPE, (text, nothing()))
+        }
+    };
+    let text = &text;
     let body = OwnBody::Text { content_type, text };
-    let fields: &[(&[u8], &[u8])] = &[(b"Cache-Control", b"no-store")];
+    let fields: &[(&[u8], &[u8])] = &[
+        (b"Cache-Control", b"no-store"),
+        (b"Content-Security-Policy", policy.as_bytes()),
+        (b"X-Content-Type-Options", b"nosniff"),
+    ];
     exchange.answer(cx, socket, 200, fields, body);
     true
+}
+
+enum Page {
+    Html,
+    Json,
+    Metrics,
+}
+
+/// The policy of a document that shows nothing by itself.
+fn nothing() -> String {
+    "default-src 'none'".to_owned()
 }
 
 /// Whether a host, with or without a port, is a name of this machine. Any other name can have been made to lead here by

@@ -9,6 +9,7 @@ use super::log::access_log::{LogEntry, Served, Subject};
 use super::net::client_address::ClientAddress;
 use super::response;
 use super::site::context::Context;
+use super::status::present::Asker;
 
 /// Follows a request through its phases, for the log.
 #[derive(Debug)]
@@ -72,6 +73,15 @@ impl Trace {
         };
         let server = report.server;
         self.ended = Ended { server, phase };
+    }
+
+    /// Who asked for what, for the list of what hangs.
+    pub(crate) fn asker(&self, client: ClientAddress) -> Asker {
+        Asker {
+            id: self.id().to_owned(),
+            client: client.to_string(),
+            line: self.entry.short_line(),
+        }
     }
 
     /// Logs a failure. `request` is the application's request while it is running.

@@ -17,6 +17,7 @@ use super::request::exchange::{Exchange, Over};
 use super::request::start;
 use super::site::addresses::Place;
 use super::site::context::Context;
+use super::status::present::Asker;
 use super::teardown::{self, Next, Teardown};
 
 /// A client's connection.
@@ -344,6 +345,16 @@ impl Connection {
         match &mut self.stage {
             Stage::Exchange(exchange) if exchange.is_of(request) => {
                 Some((exchange, &mut self.socket))
+            }
+            _ => None,
+        }
+    }
+
+    /// Who asked for a request, if the client is still there.
+    pub(crate) fn asker(&self, request: RequestHandle) -> Option<Asker> {
+        match &self.stage {
+            Stage::Exchange(exchange) if exchange.is_of(request) => {
+                Some(exchange.asker(&self.socket))
             }
             _ => None,
         }

@@ -7,4 +7,4 @@ pub(crate) mod schedule;
 pub(crate) mod teardown;
 pub(crate) mod worker;
 
-use super::{http, net, request, site};
+use super::{http, net, request, site, status};

@@ -144,7 +144,11 @@ impl Worker {
             }
         }
         self.stop_when_empty();
-        self.cx.end_turn();
+        let clients = &self.clients;
+        self.cx.end_turn(|tag, request| {
+            let slot = clients.get(tag.0 as usize)?;
+            slot.connection.asker(request)
+        });
     }
 
     /// How long the loop may wait for events. `None`: without limit.
@@ -261,8 +265,10 @@ impl Worker {
             let Some(event) = self.cx.fcgi().poll_event(now, buf) else {
                 return taken;
             };
-            if let EventKind::Stderr(data) = event.kind {
-                self.cx.log_stderr(data);
+            match &event.kind {
+                EventKind::Stderr(data) => self.cx.log_stderr(data),
+                EventKind::End(outcome) => self.cx.count_end(outcome),
+                _ => {}
             }
             let (request, key) = (event.request, event.tag.0 as usize);
             let Some(slot) = self.clients.get_mut(key) else {
@@ -388,7 +394,7 @@ impl Worker {
 /// For tests only.
 #[cfg(test)]
 impl Worker {
-    pub(crate) fn figures(&self) -> super::site::metrics::Figures {
+    pub(crate) fn figures(&self) -> super::status::figures::Figures {
         self.cx.figures()
     }
 

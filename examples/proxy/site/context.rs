@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio_fcgi::cgi::Resolution;
-use mio_fcgi::{Client, RequestHandle, ServerId, SharedParams};
+use mio_fcgi::{Client, Outcome, RequestHandle, ServerId, SharedParams, Tag};
 
 use super::addresses::Addresses;
 use super::admission::Admission;
 use super::fastcgi::site_params;
 use super::log::access_log::{AccessLog, LogEntry, Served, Subject};
-use super::metrics::{Figures, LoopMetrics};
+use super::metrics::LoopMetrics;
 use super::net::buffer_pool::BufferPool;
 use super::net::client_address::ClientAddress;
 use super::net::clock::Clock;
 use super::options::Options;
 use super::routes::Routes;
+use super::status::figures::{self, Figures};
+use super::status::present::{Asker, Present};
 use super::upstreams;
 
 /// Passed down to the code that serves a request. Each part owns its own state; methods here combine at most a few
@@ -145,8 +147,15 @@ impl Context {
 
     /// Logs and counts a request that was answered.
     pub(crate) fn log_request(&mut self, client: ClientAddress, entry: LogEntry, served: Served) {
-        self.metrics.count_answer();
+        self.metrics.count_answer(served.status, served.body_len);
         self.log.request(client, self.clock.log(), entry, served);
+    }
+
+    /// Counts the end of an application's request.
+    pub(crate) fn count_end(&mut self, outcome: &Outcome) {
+        let (fcgi, now) = (&self.fcgi, self.clock.now());
+        self.metrics
+            .count_end(outcome, |server| upstreams::names(fcgi, now, Some(server)));
     }
 
     /// The server that has a request. This looks through all requests: for failures only.
@@ -178,7 +187,8 @@ impl Context {
     /// The figures of this loop, as they are now.
     pub(crate) fn figures(&self) -> Figures {
         let (stats, clients) = (self.fcgi.stats(), self.admission.clients());
-        self.metrics.figures(stats, clients)
+        let servers = figures::servers(&self.fcgi, self.clock.now());
+        self.metrics.figures(stats, clients, servers)
     }
 
     /// Whether the status page is enabled.
@@ -186,18 +196,21 @@ impl Context {
         self.metrics.is_on()
     }
 
-    /// The status page. The figures of this loop are as they are now, those of the others as last published.
-    pub(crate) fn status(&mut self, as_json: bool) -> String {
+    /// The figures of all loops. Those of this loop are as they are now, those of the others as last published.
+    pub(crate) fn status(&mut self) -> &LoopMetrics {
         let figures = self.figures();
-        self.metrics.publish(self.clock.now(), figures);
-        self.metrics.render(as_json, self.clock.now())
+        self.metrics.publish(self.clock.now(), figures, None);
+        &self.metrics
     }
 
-    /// Ends a turn: passes the log lines on, and publishes the figures if the last ones are old enough.
-    pub(crate) fn end_turn(&mut self) {
-        if self.metrics.note_change(self.clock.now()) {
+    /// Ends a turn: passes the log lines on, and publishes the figures if the last ones are old enough. `asker` finds
+    /// the client of a request.
+    pub(crate) fn end_turn(&mut self, asker: impl Fn(Tag, RequestHandle) -> Option<Asker>) {
+        let now = self.clock.now();
+        if self.metrics.note_change(now) {
             let figures = self.figures();
-            self.metrics.publish(self.clock.now(), figures);
+            let present = Present::of(&self.fcgi, now, asker);
+            self.metrics.publish(now, figures, Some(present));
         }
         self.log.flush();
     }

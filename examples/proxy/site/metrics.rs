@@ -1,32 +1,34 @@
 //! The figures of all loops. Each loop publishes its own, and any loop can read all of them.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{CloseReason, Stats};
-use serde_json::{Value, json};
+use mio_fcgi::{Outcome, ServerId, Stats};
 
 use super::addresses::Addresses;
+use super::status::counters::Counters;
+use super::status::figures::{Figures, ServerNow};
+use super::status::history::History;
+use super::status::present::{MAX_LISTED, Present};
+use super::status::totals::Totals;
+use super::status::{json, openmetrics};
 
 /// The figures of all loops, shared among them.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     is_on: bool,
     started: Instant,
-    slots: Vec<Mutex<Figures>>,
+    slots: Vec<Mutex<Published>>,
     /// The connections of each client address, over all loops.
     addresses: Arc<Addresses>,
 }
 
-/// The figures of one loop.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Figures {
-    pub(crate) stats: Stats,
-    pub(crate) clients: usize,
-    /// Number of HTTP requests answered.
-    pub(crate) answered: u64,
+/// What one loop has published.
+#[derive(Debug, Default)]
+struct Published {
+    figures: Figures,
+    history: History,
+    present: Present,
 }
 
 impl Metrics {
@@ -39,86 +41,33 @@ impl Metrics {
         }
     }
 
-    fn render(&self, as_json: bool, now: Instant) -> String {
-        let mut groups: BTreeMap<&str, BTreeMap<String, u64>> = BTreeMap::new();
+    fn uptime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
+    }
+
+    fn totals(&self, now: Instant) -> Totals {
+        let mut totals = Totals::new(self.uptime(now), self.slots.len());
         for slot in &self.slots {
-            let figures = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            add(&mut groups, &figures);
+            let slot = lock(slot);
+            totals.add(&slot.figures, &slot.history);
         }
-        let uptime = now.saturating_duration_since(self.started).as_secs();
-        let server = groups.entry("server").or_default();
-        server.insert("uptime_s".to_owned(), uptime);
-        server.insert("threads".to_owned(), self.slots.len() as u64);
-        server.insert("refused".to_owned(), self.addresses.refused());
-        if as_json {
-            let mut text = json!(groups).to_string();
-            text.push('\n');
-            return text;
-        }
-        let mut text = String::new();
-        for (group, figures) in &groups {
-            for (name, figure) in figures {
-                // Writing to memory does not fail.
-                let _ = writeln!(text, "{group}.{name} {}", Value::from(*figure));
-            }
-        }
-        text
+        totals.note_refused(self.addresses.refused());
+        totals
     }
-}
 
-/// Adds the figures of one loop to those of the others.
-fn add(groups: &mut BTreeMap<&str, BTreeMap<String, u64>>, figures: &Figures) {
-    let stats = &figures.stats;
-    let (connections, requests, counters) = (stats.connections, stats.requests, &stats.counters);
-    let gauges = |count: usize| count as u64;
-    let rows = [
-        ("server", "clients", gauges(figures.clients)),
-        ("server", "answered", figures.answered),
-        ("pool", "connecting", gauges(connections.connecting)),
-        ("pool", "probing", gauges(connections.probing)),
-        ("pool", "idle", gauges(connections.idle)),
-        ("pool", "busy", gauges(connections.busy)),
-        ("pool", "draining", gauges(connections.draining)),
-        ("pool", "connected", counters.connected),
-        ("pool", "connect_failures", counters.connect_failures),
-        ("pool", "backlog_full", counters.backlog_full),
-        ("requests", "queued", gauges(requests.queued)),
-        ("requests", "in_flight", gauges(requests.active)),
-        ("requests", "aborting", gauges(requests.aborting)),
-        ("requests", "paused", gauges(requests.paused)),
-        ("requests", "submitted", counters.submitted),
-        ("requests", "completed", counters.completed),
-        ("requests", "failed", counters.failed),
-        ("requests", "retries", counters.retries),
-        ("requests", "reused", counters.reused),
-        ("bytes", "buffered", gauges(stats.bytes_buffered)),
-        ("bytes", "sent", counters.bytes_sent),
-        ("bytes", "received", counters.bytes_received),
-        ("bytes", "protocol_errors", counters.protocol_errors),
-    ];
-    for (group, name, figure) in rows {
-        *groups
-            .entry(group)
-            .or_default()
-            .entry(name.to_owned())
-            .or_default() += figure;
+    fn json(&self, now: Instant) -> String {
+        let totals = self.totals(now);
+        let slots: Vec<_> = self.slots.iter().map(lock).collect();
+        let requests = slots.iter().flat_map(|slot| &slot.present.requests);
+        let mut requests: Vec<_> = requests.collect();
+        requests.sort_by_key(|it| std::cmp::Reverse(it.since_progress(now)));
+        let connections = slots.iter().flat_map(|slot| &slot.present.connections);
+        let mut connections: Vec<_> = connections.collect();
+        connections.sort_by_key(|it| std::cmp::Reverse(it.since_activity(now)));
+        let requests = requests.into_iter().take(MAX_LISTED);
+        let connections = connections.into_iter().take(MAX_LISTED);
+        json::document(&totals, requests, connections, now)
     }
-    let evictions = groups.entry("evictions").or_default();
-    for reason in CloseReason::ALL {
-        *evictions.entry(name_of(*reason)).or_default() += counters.closed_for(*reason);
-    }
-}
-
-/// A close reason as a name: `MaxIdle` as `max_idle`.
-fn name_of(reason: CloseReason) -> String {
-    let mut name = String::new();
-    for letter in format!("{reason:?}").chars() {
-        if letter.is_ascii_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_lowercase());
-    }
-    name
 }
 
 /// The figures that one loop counts and publishes.
@@ -126,8 +75,7 @@ fn name_of(reason: CloseReason) -> String {
 pub(crate) struct LoopMetrics {
     metrics: Arc<Metrics>,
     index: usize,
-    /// Number of HTTP requests answered.
-    answered: u64,
+    counters: Counters,
     /// When the figures can be published again.
     next: Instant,
     /// Figures have changed since they were published.
@@ -139,7 +87,7 @@ impl LoopMetrics {
         Self {
             metrics: Arc::clone(metrics),
             index,
-            answered: 0,
+            counters: Counters::default(),
             next: metrics.started,
             is_stale: false,
         }
@@ -160,22 +108,37 @@ impl LoopMetrics {
         &self.metrics.addresses
     }
 
-    pub(crate) fn count_answer(&mut self) {
-        self.answered += 1;
+    pub(crate) fn count_answer(&mut self, status: u16, body_len: u64) {
+        self.counters.count_answer(status, body_len);
     }
 
-    /// The figures of this loop. `stats` and `clients` are counted elsewhere.
-    pub(crate) fn figures(&self, stats: Stats, clients: usize) -> Figures {
-        Figures {
-            stats,
-            clients,
-            answered: self.answered,
+    /// Counts the end of an application's request. `name` makes the address of its server.
+    pub(crate) fn count_end(&mut self, outcome: &Outcome, name: impl FnOnce(ServerId) -> String) {
+        if self.metrics.is_on {
+            self.counters.count_end(outcome, name);
         }
     }
 
-    /// The figures of all loops. Those of the other loops are at most [`INTERVAL`] old.
-    pub(crate) fn render(&self, as_json: bool, now: Instant) -> String {
-        self.metrics.render(as_json, now)
+    /// The figures of this loop. What the arguments hold is counted elsewhere.
+    pub(crate) fn figures(&self, stats: Stats, clients: usize, servers: Vec<ServerNow>) -> Figures {
+        Figures {
+            stats,
+            clients,
+            answered: self.counters.answered(),
+            counters: self.counters.clone(),
+            servers,
+        }
+    }
+
+    /// The figures of all loops as JSON. Those of the other loops are at most [`INTERVAL`] old, and so are the requests
+    /// that are present.
+    pub(crate) fn json(&self, now: Instant) -> String {
+        self.metrics.json(now)
+    }
+
+    /// The figures of all loops for Prometheus.
+    pub(crate) fn openmetrics(&self, now: Instant) -> String {
+        openmetrics::text(&self.metrics.totals(now))
     }
 
     /// Records that figures may have changed. True if they have to be published now because the last ones are old
@@ -185,10 +148,19 @@ impl LoopMetrics {
         self.metrics.is_on && !self.is_stale
     }
 
-    pub(crate) fn publish(&mut self, now: Instant, figures: Figures) {
-        self.next = now + INTERVAL;
-        if let Some(slot) = self.metrics.slots.get(self.index) {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+    /// Publishes figures, and what is present if that was looked for.
+    pub(crate) fn publish(&mut self, now: Instant, figures: Figures, present: Option<Present>) {
+        let second = self.metrics.uptime(now).as_secs();
+        let longest = self.counters.take_longest();
+        let Some(slot) = self.metrics.slots.get(self.index) else {
+            return;
+        };
+        let mut slot = lock(slot);
+        slot.history.note(second, &figures, longest);
+        slot.figures = figures;
+        if let Some(present) = present {
+            slot.present = present;
+            self.next = now + INTERVAL;
         }
     }
 
@@ -196,6 +168,10 @@ impl LoopMetrics {
     pub(crate) fn due(&self) -> Option<Instant> {
         self.is_stale.then_some(self.next)
     }
+}
+
+fn lock(slot: &Mutex<Published>) -> MutexGuard<'_, Published> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const INTERVAL: Duration = Duration::from_millis(100);

@@ -12,4 +12,4 @@ pub(crate) mod trusted;
 mod upstreams;
 mod values;
 
-use super::{command_line, log, net};
+use super::{command_line, log, net, status};

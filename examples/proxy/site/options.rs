@@ -65,8 +65,9 @@ pub(crate) struct Options {
     /// most fields of a request (100)
     #[arg(long, value_name = "N", value_parser = number(1, 256_usize), help_heading = SITE)]
     pub(crate) max_fields: usize,
-    /// answer GET /-/status and /-/status.json for clients on this machine, under the host localhost or an address:
-    /// pool, queue and counters, summed over all threads
+    /// answer GET /-/status, /-/status.json and /-/metrics for clients on this machine, under the host localhost or an
+    /// address: a page with the last five minutes and what hangs now, its figures, and counters for Prometheus
+    /// (OpenMetrics), all summed over all threads
     #[arg(long, help_heading = SITE)]
     pub(crate) status: bool,
     /// do not log requests to stderr. A line has the combined format, then the seconds that the application took, or -,

@@ -4,16 +4,12 @@ use std::time::Instant;
 
 use mio_fcgi::{Client, ServerId};
 
-/// The address of a server. If the server is unknown, those that could have served a request: the ones that refuse
-/// connections, or else all of them.
+/// The address of a server. If the server is unknown, all addresses: any of them could have served the request.
 pub(crate) fn names(fcgi: &Client, now: Instant, server: Option<ServerId>) -> String {
     if let Some(address) = server.and_then(|server| fcgi.server_address(server)) {
         return address.to_string();
     }
     let mut servers: Vec<_> = fcgi.servers(now).filter(|it| !it.is_removed).collect();
-    if servers.iter().any(|it| it.connect_error.is_some()) {
-        servers.retain(|it| it.connect_error.is_some());
-    }
     servers.sort_by_key(|it| it.server);
     let shown = servers.iter().take(MAX_NAMED);
     let shown: Vec<String> = shown.map(|it| it.address.to_string()).collect();

@@ -26,6 +26,7 @@ scenarios! {
     others_are_served_while_a_slow_answer_is_awaited: "slow",
     text_goes_to_the_application_and_back: "echo",
     nothing_sticks_out_of_a_narrow_page: "small",
+    the_status_page_shows_figures_that_move_and_what_hangs: "figures",
 }
 
 #[test]

@@ -131,6 +131,37 @@ def small(session):
     assert not cut, cut
 
 
+def figures(session):
+    """The status page shows figures that move, and what hangs."""
+    session.open("/-/status")
+    session.run("""
+        window.hang = new AbortController();
+        fetch("/slow?ms=600000", { signal: hang.signal }).catch(() => {});
+        (async () => { while (!hang.signal.aborted) await fetch("/tag?tag=a"); })();
+    """)
+    session.reads("#hanging", "GET /slow?ms=600000 HTTP/1.1", "the application has not answered", "127.0.0.1")
+    number = lambda css: int(session.find(css).text.replace(",", ""))
+    # The first figure is the rate of responses.
+    session.wait(lambda: int(session.find("#tiles dd").text.split()[0].replace(",", "")) > 1, "a rate")
+    completed = "#upstreams tbody [data-label=Completed]"
+    before = number(completed)
+    session.wait(lambda: number(completed) > before, "more requests")
+    line = "#charts figure path.s0"
+    drawn = session.find(line).get_attribute("d")
+    session.wait(lambda: len(session.find(line).get_attribute("d")) > len(drawn), "another second in the chart")
+    session.picture("figures-load")
+    for width in [400, 1100]:
+        screen = {"width": width, "height": 1400, "deviceScaleFactor": 1, "mobile": width < 500}
+        session.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        shown = session.run("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert shown[0] <= width and shown[1] == width, shown
+        unnamed = session.run("return document.querySelectorAll('svg:not([aria-label]):not([aria-hidden])').length")
+        assert unnamed == 0
+    session.run("window.hang.abort()")
+    session.wait(lambda: session.find("#hanging-none").is_displayed(), "the end of what hangs")
+    assert not session.find("#hanging").is_displayed()
+
+
 def status(session):
     return session.run_async("""
         const done = arguments[arguments.length - 1];
@@ -138,4 +169,4 @@ def status(session):
     """)
 
 
-main({each.__name__: each for each in [request, form, upload, stream, stop, slow, echo, small]})
+main({each.__name__: each for each in [request, form, upload, stream, stop, slow, echo, small, figures]})

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{CloseReason, ConfigError, Engine, Limits, Multiplex, ServerId, ServerMode};
+use mio_fcgi::{CloseReason, Config, ConfigError, Engine, Limits, Multiplex, ServerId, ServerMode};
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Sent, config, done, records, request, servers};
+use crate::script::{Sent, config, done, records, repeatable, request, servers};
 use crate::set_servers::server;
 
 const MS: Duration = Duration::from_millis(1);
@@ -280,6 +280,27 @@ fn a_cap_over_all_servers_is_kept_and_an_idle_connection_elsewhere_makes_place()
 }
 
 #[test]
+fn under_a_cap_over_all_servers_an_idle_connection_is_used_rather_than_replaced() {
+    let weighted = |config: Config| {
+        let both = [1, 2].map(|weight| weight * 7);
+        let list = config.servers.clone().into_iter().zip(both);
+        let list = list.map(|(server, weight)| server.with_weight(weight));
+        config.clone().with_servers(list.collect())
+    };
+    for change in [|config| config, weighted] {
+        let mut config = change(servers(2, Multiplex::Off));
+        config.limits.max_total_connections = 1;
+        let mut bench = Bench::new(config);
+        for _ in 0..4 {
+            bench.submit(repeatable());
+            bench.end(0);
+        }
+        assert_eq!(bench.peers.len(), 1);
+        bench.finish();
+    }
+}
+
+#[test]
 fn a_cap_over_all_servers_that_is_lowered_closes_what_is_idle_then_what_becomes_so() {
     let mut bench = Bench::new(servers(2, Multiplex::Off));
     for _ in 0..4 {
@@ -414,6 +435,33 @@ fn under_a_cap_over_all_servers_requests_do_not_take_the_kept_connection_after_a
 }
 
 #[test]
+fn beside_a_probe_no_connection_is_replaced_where_that_makes_no_place() {
+    let mut config = servers(3, Multiplex::Off);
+    config.limits.max_total_connections = 3;
+    config.limits.max_connections_per_server = 2;
+    config.limits.reserve_for_get_values = true;
+    config.limits.max_queued_requests = 0;
+    let mut bench = Bench::new(config);
+    for peer in 0..2 {
+        bench.submit(repeatable());
+        assert_eq!(bench.peers[peer].server, peer);
+    }
+    bench.end(0);
+    bench.end(1);
+    bench.get_values(2);
+    assert_eq!(bench.sent(2), [Sent::GetValues]);
+    bench.submit(repeatable());
+    // It would have a new connection rather than one that has served.
+    bench.submit(request());
+    assert_eq!(bench.stats().requests.active, 3, "with the question");
+    assert_eq!(bench.peers.len(), 3);
+    bench.feed(2, answer());
+    bench.end(0);
+    bench.end(1);
+    bench.finish();
+}
+
+#[test]
 fn under_a_cap_over_all_servers_requests_do_not_take_the_kept_connection_from_a_check() {
     let mut config = servers(2, Multiplex::Off);
     config.limits.max_total_connections = 2;
@@ -432,6 +480,7 @@ fn under_a_cap_over_all_servers_requests_do_not_take_the_kept_connection_from_a_
     assert_eq!(bench.peers[1].closed, Some(CloseReason::Retired));
     bench.servers[1] = Answer::Accept;
     bench.end(0);
-    bench.end(2);
+    assert_eq!(bench.peers.len(), 2, "the other one takes the connection");
+    bench.end(0);
     bench.finish();
 }

@@ -5,7 +5,7 @@
 //! request that names its server goes to that one. It then takes, in this order: (1) a shared connection with a free slot
 //! that no paused request blocks, most recently freed first, so that the others drain; (2) the most recently used idle
 //! connection; (3) a new connection, if the limit allows; (4) a blocked shared connection, unless another one is being
-//! opened.
+//! opened. A server where another connection would have to be closed for it is chosen last.
 //!
 //! There are exceptions for idle connections. A request whose connection turned out stale takes only a connection
 //! opened after that. A request that must not be sent twice avoids an idle connection that has served as many requests
@@ -52,6 +52,13 @@ pub(crate) struct Seeker {
     pub(crate) runs_once: bool,
 }
 
+impl Placement {
+    /// Whether a connection is closed for it: that is the last choice.
+    fn closes_another(self) -> bool {
+        matches!(self, Self::Replace { .. })
+    }
+}
+
 impl Pool {
     /// Chooses a placement; `waiting` is the number of requests that look for one.
     pub(crate) fn place(
@@ -92,20 +99,19 @@ impl Pool {
         let start = self.servers.first_choice();
         // Usually the server with the least load has a place, and the others need not be checked.
         match self.servers.least_loaded(start).map(place_on) {
-            Some(Placement::None) | None => {}
+            Some(Placement::None | Placement::Replace { .. }) | None => {}
             Some(placement) => return placement,
         }
         let mut best = Placement::None;
-        let mut least = u32::MAX;
+        let mut least = (true, u32::MAX);
         for server in (start..count).chain(0..start) {
             let load = self.servers.load(server);
-            if load < least {
-                match place_on(server) {
-                    Placement::None => {}
-                    placement => {
-                        least = load;
-                        best = placement;
-                    }
+            if (false, load) < least {
+                let placement = place_on(server);
+                let rank = (placement.closes_another(), load);
+                if placement != Placement::None && rank < least {
+                    least = rank;
+                    best = placement;
                 }
             }
         }
@@ -137,10 +143,19 @@ impl Pool {
     fn best_of(&self, mode: ServerMode, place_on: impl Fn(usize) -> Placement) -> Placement {
         let mut best: Option<(usize, Placement)> = None;
         for server in self.takers_of(mode) {
-            if best.is_none_or(|(other, _)| self.servers.is_preferred(server, other)) {
-                match place_on(server) {
-                    Placement::None => {}
-                    placement => best = Some((server, placement)),
+            let is_better = |closes_another: bool| {
+                best.is_none_or(|(other, placement)| {
+                    match (closes_another, placement.closes_another()) {
+                        (false, true) => true,
+                        (true, false) => false,
+                        _ => self.servers.is_preferred(server, other),
+                    }
+                })
+            };
+            if is_better(false) {
+                let placement = place_on(server);
+                if placement != Placement::None && is_better(placement.closes_another()) {
+                    best = Some((server, placement));
                 }
             }
         }
@@ -220,16 +235,16 @@ impl Pool {
         }
         let may_dial = self.may_dial(now, index, seeker.server.is_some(), config);
         if may_dial {
-            let has_place = server.lists().total() < server.most(seeker.is_probe, limits);
-            let most = self.most(seeker.is_probe, limits);
-            if has_place && connections.len() < most {
+            let (open, most) = (connections.len(), self.most(seeker.is_probe, limits));
+            let (own, own_most) = (server.lists().total(), server.most(seeker.is_probe, limits));
+            if own < own_most && open < most {
                 return Placement::Dial { server: index };
             }
-            let idle = match has_place {
-                // One that is closed makes a place.
-                true if connections.len() == most => self.longest_idle(connections),
-                true => None,
-                false => server.lists().longest_idle(),
+            // One that is closed makes a place, unless there are more than allowed: a probe may have the one kept for it.
+            let idle = match open <= most {
+                true if own < own_most => self.longest_idle(connections),
+                true if own == own_most => server.lists().longest_idle(),
+                _ => None,
             };
             if let Some(idle) = idle {
                 return Placement::Replace {
@@ -237,7 +252,8 @@ impl Pool {
                     idle,
                 };
             }
-        } else if seeker.runs_once
+        }
+        if seeker.runs_once
             && let Some(key) = server
                 .lists()
                 .find_idle(|key| is_usable(&connections[key as usize]))

@@ -6,11 +6,12 @@ use mio_fcgi::testkit::internals::{Break, CloseKind, Rng, SecondBegin, Towards, 
 use mio_fcgi::testkit::{Connect, Fragments, Link, Quirks};
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{
-    Address, Backoff, Config, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, Retry,
+    Backoff, Config, Limits, Multiplex, OverflowPolicy, PauseBuffer, RequestIds, Retry, Server,
     Timeouts, UnknownLength,
 };
 
 use crate::plan::{AnswerPlan, BodyKind, FAULTS, Fault, Op, Reaction, ServerPlan, Submit};
+use crate::servers::draw_list;
 
 pub(crate) fn millis(rng: &mut Rng, most: u64) -> Duration {
     Duration::from_millis(rng.below(most))
@@ -148,10 +149,9 @@ fn draw_timeouts(rng: &mut Rng) -> Timeouts {
     timeouts
 }
 
-pub(crate) fn draw_config(rng: &mut Rng, servers: usize) -> Config {
-    let addresses =
-        (0..servers).map(|index| std::net::SocketAddr::from(([127, 0, 0, 1], 9000 + index as u16)));
-    let mut config = Config::from_servers(addresses.map(Address::from));
+/// Draws a configuration without servers.
+pub(crate) fn draw_config(rng: &mut Rng) -> Config {
+    let mut config = Config::from_servers([] as [Server; 0]);
     config.limits = draw_limits(rng);
     config.timeouts = draw_timeouts(rng);
     config.connect_timeout = millis(rng, 400) + Duration::from_millis(50);
@@ -226,6 +226,28 @@ pub(crate) fn draw_op(
     }
 }
 
+/// Draws when the servers change, and which requests name one.
+pub(crate) fn draw_changes(rng: &mut Rng, ops: &mut Vec<Op>, places: usize) {
+    for op in &mut *ops {
+        match op {
+            Op::Submit(submit) if rng.chance(25) => submit.server = Some(rng.below(6) as usize),
+            Op::Limits(limits) => draw_totals(rng, limits),
+            _ => {}
+        }
+    }
+    for _ in 0..rng.below(5) {
+        let place = rng.below(ops.len() as u64 + 1) as usize;
+        ops.insert(place, Op::Servers(draw_list(rng, places)));
+    }
+}
+
+/// Draws the limits over all servers.
+pub(crate) fn draw_totals(rng: &mut Rng, limits: &mut Limits) {
+    limits.max_total_connections = *rng.pick(&[1, 2, 3, 5, usize::MAX, usize::MAX]);
+    limits.reserve_for_get_values = rng.chance(20);
+    limits.reserve_for_get_values &= limits.validate().is_ok();
+}
+
 fn draw_len(rng: &mut Rng) -> usize {
     let most = *rng.pick(&[1, 10, 300, 3000, 3000, 30_000, 140_000]);
     rng.below(most) as usize
@@ -267,6 +289,7 @@ fn draw_submit(rng: &mut Rng, tag: u64, has_faults: bool) -> Submit {
     };
     Submit {
         tag,
+        server: None,
         role,
         body,
         body_len,

@@ -11,6 +11,7 @@ use mio_fcgi::testkit::{Behavior, ReceivedRequest, Records};
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 
 use crate::plan::{AnswerPlan, Fault, ServerPlan, Submit};
+use crate::servers::Servers;
 use crate::watch::{Carried, Known};
 
 /// Byte `index` of the stream `stream`.
@@ -71,6 +72,7 @@ pub(crate) struct Far {
     /// then.
     pub(crate) refuses_to_share: bool,
     pub(crate) most_per_connection: Option<u32>,
+    pub(crate) servers: Servers,
     connections: BTreeMap<usize, Connection>,
     /// The first violation of a promise by the client.
     pub(crate) violation: Option<String>,

@@ -117,6 +117,7 @@ pub(crate) fn of_a_run(world: &World<'_>) -> Figures {
             Op::Push(..) => "write_stdin",
             Op::Finish(_) => "finish_stdin",
             Op::Limits(_) => "set_limits",
+            Op::Servers(_) => "set_servers",
             Op::Shutdown(_) => "shutdown",
             Op::Steps(_) => "steps",
             Op::Advance(_) => "the clock, step by step",

@@ -25,6 +25,8 @@ mod regressions;
 mod request;
 mod rest;
 mod run;
+mod servers;
+mod setup;
 mod shrink;
 mod watch;
 
@@ -144,7 +146,7 @@ fn random_runs_keep_every_promise() {
     if runs >= 2_000 {
         assert_eq!(all.names("faults of applications"), plan::FAULTS.len() + 8);
         assert_eq!(all.names("faults of the link"), 17);
-        assert_eq!(all.names("commands"), 15);
+        assert_eq!(all.names("commands"), 16);
     }
 }
 

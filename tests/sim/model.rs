@@ -45,6 +45,8 @@ pub(crate) struct Model {
     pub(crate) limits: Limits,
     /// The most sockets that each server may have now.
     pub(crate) ceilings: Vec<usize>,
+    /// The most connections that there may be now.
+    pub(crate) total_ceiling: usize,
     pub(crate) idle_ceiling: usize,
     /// How many requests may be queued. When the limit is lowered, the requests that are queued may stay.
     pub(crate) queue_ceiling: usize,
@@ -372,6 +374,11 @@ impl Model {
                 .min(left)
                 .max(self.limits.max_connections_per_server);
         }
+        self.far.borrow().servers.check_list(engine, now)?;
+        if all > self.total_ceiling {
+            return Err(format!("{all} connections, {} allowed", self.total_ceiling));
+        }
+        self.total_ceiling = all.max(self.limits.max_total_connections);
         if all > self.ceilings.iter().sum() {
             return Err(format!("{all} connections, {:?} allowed", self.ceilings));
         }
@@ -404,7 +411,8 @@ impl Model {
         }
         self.queue_ceiling = waiting.max(self.limits.max_queued_requests);
         let has_asked = self.far.borrow().questions > 0 && self.probes == 0;
-        if has_asked && !self.has_waited && self.is_punctual {
+        let checks = engine.config().check_interval.is_some();
+        if has_asked && !self.has_waited && self.is_punctual && !checks {
             return Err("a server was asked though no request had to wait".into());
         }
         let active = requests.active + requests.aborting;

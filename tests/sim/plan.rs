@@ -7,14 +7,18 @@ use mio_fcgi::testkit::{Connect, Fragments, Link, Quirks};
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{Config, Limits, Multiplex, Retry, Timeouts};
 
-use crate::draw::{draw_config, draw_op, draw_server, millis};
+use crate::draw::{draw_changes, draw_config, draw_op, draw_server, draw_totals, millis};
+use crate::servers::{Choice, draw_list};
 
 /// Everything that a run depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) config: Config,
+    /// What is at each address.
     pub(crate) servers: Vec<ServerPlan>,
+    /// The servers at the start.
+    pub(crate) list: Vec<Choice>,
     /// How many sockets the client may have.
     pub(crate) max_sockets: Option<usize>,
     pub(crate) is_shuffled: bool,
@@ -44,6 +48,7 @@ pub(crate) enum Op {
     Push(usize, usize),
     Finish(usize),
     Limits(Limits),
+    Servers(Vec<Choice>),
     Shutdown(Option<Duration>),
     /// This many steps at the same instant.
     Steps(usize),
@@ -63,6 +68,8 @@ pub(crate) enum Op {
 #[derive(Clone, Debug)]
 pub(crate) struct Submit {
     pub(crate) tag: u64,
+    /// The server that the request names, by its place among those there have been.
+    pub(crate) server: Option<usize>,
     pub(crate) role: Role,
     pub(crate) body: BodyKind,
     pub(crate) body_len: usize,
@@ -190,7 +197,19 @@ impl Plan {
         let count = *rng.pick(&[1, 1, 2, 3]);
         let has_faults = rng.chance(60);
         let servers = (0..count).map(|_| draw_server(rng, has_faults)).collect();
-        let config = draw_config(rng, count);
+        let config = draw_config(rng);
+        let has_changes = rng.chance(40);
+        let list = match has_changes {
+            true => draw_list(rng, count),
+            false => (0..count).map(Choice::active).collect(),
+        };
+        let mut config = config.with_servers(list.iter().map(|it| it.server()).collect());
+        if has_changes {
+            draw_totals(rng, &mut config.limits);
+        }
+        if has_changes && rng.chance(30) {
+            config.check_interval = Some(millis(rng, 500) + Duration::from_millis(40));
+        }
         // On a shared connection, records after an end can be told from the next response only if one read returns
         // both.
         let is_late = has_faults && rng.chance(12);
@@ -249,10 +268,14 @@ impl Plan {
             let place = rng.below(ops.len() as u64) as usize;
             ops.insert(place, Op::Shutdown(within));
         }
+        if has_changes {
+            draw_changes(rng, &mut ops, count);
+        }
         Self {
             seed,
             config,
             servers,
+            list,
             max_sockets,
             is_shuffled,
             ops,

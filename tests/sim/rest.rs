@@ -55,7 +55,8 @@ impl Model {
         let connections = stats.connections;
         let alone = connections.connecting + connections.probing + connections.idle == 0
             && connections.busy + connections.draining == 0;
-        if alone && stats.requests.queued > 0 {
+        let has_takers = self.far.borrow().servers.has_takers();
+        if alone && stats.requests.queued > 0 && has_takers {
             let soon = engine.timeout(now).is_some_and(|wait| wait <= longest);
             if !soon {
                 return Err("requests wait, no connection, and nothing will wake them".into());
@@ -136,11 +137,16 @@ impl Model {
             let submit = request.submit.as_ref();
             !request.has_ended
                 && !far.sent.contains_key(tag)
-                && submit.is_some_and(|submit| !submit.may_run_twice() || submit.is_collected())
+                && submit.is_some_and(|submit| {
+                    !submit.may_run_twice() || submit.is_collected() || submit.server.is_some()
+                })
         };
         let choosy = self.requests.iter().filter(is_choosy).count();
         let held_back = stats.counters.retries + (self.probes + choosy) as u64;
-        let is_undisturbed = !self.has_totals && far.refused.is_empty() && far.unread() == 0;
+        let is_undisturbed = !self.has_totals
+            && !far.servers.has_modes
+            && far.refused.is_empty()
+            && far.unread() == 0;
         if is_undisturbed && queued > held_back && stats.connections.idle > 0 {
             return Err(format!(
                 "{queued} wait, {held_back} of them sent again, and {} connections are idle",

@@ -4,16 +4,17 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use mio_fcgi::testkit::Network;
 use mio_fcgi::testkit::internals::AppStatus;
-use mio_fcgi::testkit::{Network, Scripted};
 use mio_fcgi::{Engine, RequestIds, ServerId, StdinError, SubmitError, Tag};
 
-use crate::far::{Far, answer, pattern, stdin_of};
+use crate::far::{Far, pattern, stdin_of};
 use crate::figures::{self, Figures};
 use crate::model::Model;
 use crate::plan::{BodyKind, Op, Plan, ServerPlan, Submit};
 use crate::request::request_of;
-use crate::watch::Tap;
+use crate::servers::Choice;
+use crate::setup::set_up;
 
 /// What went wrong, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +56,7 @@ impl<'p> World<'p> {
     fn new(plan: &'p Plan, keep_trace: bool) -> Self {
         let origin = Instant::now();
         let far = Rc::new(RefCell::new(Far::default()));
-        let count = plan.servers.len();
-        let mut network = Network::new(count, origin, plan.seed);
+        let mut network = Network::new(plan.list.len(), origin, plan.seed);
         if keep_trace {
             network.keep_trace();
         }
@@ -67,27 +67,10 @@ impl<'p> World<'p> {
         far.borrow_mut().always_one = plan.config.request_ids == RequestIds::AlwaysOne;
         far.borrow_mut().stale_window = plan.config.stale_window;
         far.borrow_mut().is_punctual = plan.is_punctual();
-        for (index, setup) in plan.servers.iter().enumerate() {
-            let (asks, own) = (Rc::clone(&far), setup.clone());
-            let shares = setup.shares(&plan.config);
-            let inner = Scripted::new(move |request| answer(&asks, request, &own, !shares))
-                .with_quirks(setup.quirks.clone());
-            far.borrow_mut().refuses_to_share |= shares && !setup.quirks.details().multiplexes;
-            let connects = setup.connects.clone();
-            let mut tap = Tap::new(Rc::clone(&far), setup, shares);
-            let notes = Rc::clone(&far);
-            let (link, other) = (setup.link.clone(), setup.other_link.clone());
-            network
-                .server(ServerId::new(index as u32))
-                .links(move |attempt| match &other {
-                    Some(other) if attempt % 2 == 1 => other.clone(),
-                    _ => link.clone(),
-                })
-                .serve(inner)
-                .tap(move |number, bytes| tap.hear(number, bytes))
-                .on_notice(move |number, notice| notes.borrow_mut().note(number, notice))
-                .on_connect(move |attempt| connects[attempt % connects.len()]);
-        }
+        far.borrow_mut().servers.may_be_down = plan.max_sockets.is_some()
+            || plan.config.check_interval.is_some()
+            || !plan.is_punctual()
+            || !plan.servers.iter().all(ServerPlan::is_never_down);
         let limits = plan.config.limits;
         let has_status = |status| {
             let mut servers = plan.servers.iter();
@@ -99,7 +82,8 @@ impl<'p> World<'p> {
             origin,
             is_punctual: plan.is_punctual(),
             limits,
-            ceilings: vec![limits.max_connections_per_server; count],
+            ceilings: Vec::new(),
+            total_ceiling: limits.max_total_connections,
             idle_ceiling: limits.max_idle_per_server,
             queue_ceiling: limits.max_queued_requests,
             has_waited: false,
@@ -121,7 +105,7 @@ impl<'p> World<'p> {
             is_winding_up: false,
             far: Rc::clone(&far),
         };
-        Self {
+        let mut world = Self {
             plan,
             engine: Engine::new(plan.config.clone()).expect("plans draw valid configurations"),
             network,
@@ -130,7 +114,26 @@ impl<'p> World<'p> {
             next_probe: 1_000_000,
             steps: 0,
             busy: Duration::ZERO,
+        };
+        let listed = world.take_list(&plan.list);
+        listed.expect("the engine lists its first servers");
+        world
+    }
+
+    /// Takes over the list that the engine has now, and sets up the servers that are new.
+    fn take_list(&mut self, list: &[Choice]) -> Result<(), String> {
+        let (step, before) = (self.far.borrow().step, self.far.borrow().servers.len());
+        let mut far = self.far.borrow_mut();
+        far.servers
+            .set(step, list, &self.engine, self.network.now())?;
+        let all = far.servers.len();
+        drop(far);
+        for number in before..all {
+            set_up(&mut self.network, &self.far, self.plan, number);
         }
+        let most = self.model.limits.max_connections_per_server;
+        self.model.ceilings.resize(all, most);
+        Ok(())
     }
 
     fn carry_out(&mut self) -> Result<(), String> {
@@ -148,10 +151,8 @@ impl<'p> World<'p> {
             Op::Submit(submit) => self.submit(submit)?,
             Op::GetValues(server) => {
                 let tag = self.next_probe;
-                if let Ok(handle) =
-                    self.engine
-                        .get_values(now, ServerId::new(*server as u32), Tag(tag))
-                {
+                let server = ServerId::new(*server as u32);
+                if let Ok(handle) = self.engine.get_values(now, server, Tag(tag)) {
                     self.next_probe += 1;
                     self.model.probes += 1;
                     self.model.add(tag, handle, None, self.network.elapsed());
@@ -190,6 +191,7 @@ impl<'p> World<'p> {
                 for ceiling in &mut model.ceilings {
                     *ceiling = limits.max_connections_per_server.max(*ceiling);
                 }
+                model.total_ceiling = limits.max_total_connections.max(model.total_ceiling);
                 model.idle_ceiling = limits.max_idle_per_server;
                 let requests = self.engine.stats().requests;
                 let waiting = requests.queued + requests.buffering;
@@ -200,6 +202,19 @@ impl<'p> World<'p> {
                 drop(far);
                 let changed = self.engine.set_limits(now, *limits);
                 changed.map_err(|error| error.to_string())?;
+            }
+            Op::Servers(list) => {
+                self.model.last_traffic = self.network.elapsed();
+                self.model.told = None;
+                let servers = list.iter().map(|it| it.server()).collect();
+                let changed = self.engine.set_servers(now, servers);
+                changed.map_err(|error| error.to_string())?;
+                self.take_list(list)?;
+                // Requests that waited for connections being opened to servers that are gone go on waiting.
+                let requests = self.engine.stats().requests;
+                let waiting = requests.queued + requests.buffering;
+                let model = &mut self.model;
+                model.queue_ceiling = model.queue_ceiling.max(waiting);
             }
             Op::Shutdown(within) => {
                 self.model.shutting_down = true;
@@ -240,7 +255,13 @@ impl<'p> World<'p> {
     }
 
     fn submit(&mut self, submit: &Submit) -> Result<(), String> {
-        let request = request_of(submit);
+        let mut request = request_of(submit);
+        if let Some(place) = submit.server {
+            let mut far = self.far.borrow_mut();
+            let server = ServerId::new((place % far.servers.len()) as u32);
+            far.servers.named.insert(submit.tag, server);
+            request.server = Some(server);
+        }
         let failed = self.engine.stats().counters.failed;
         self.far
             .borrow_mut()
@@ -258,7 +279,10 @@ impl<'p> World<'p> {
                 // The request that failed may be one whose body has a wrong declared length.
                 let is_wrong = matches!(submit.body, BodyKind::Short | BodyKind::Long);
                 let is_read_now = is_wrong || self.model.has_wrong_body();
-                if self.engine.stats().counters.failed > failed && !is_read_now {
+                // A connection that is opened for a request that names its server counts as one for requests above a
+                // lowered limit, although no server takes them.
+                let is_over = is_read_now || !self.far.borrow().servers.has_takers();
+                if self.engine.stats().counters.failed > failed && !is_over {
                     return Err(format!("tag {}: accepted, and one has failed", submit.tag));
                 }
             }
@@ -399,7 +423,7 @@ impl<'p> World<'p> {
     }
 
     fn sockets(&self) -> Vec<usize> {
-        let servers = 0..self.plan.servers.len() as u32;
+        let servers = 0..self.far.borrow().servers.len() as u32;
         servers
             .map(|it| self.network.open_sockets(ServerId::new(it)))
             .collect()

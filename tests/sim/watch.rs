@@ -13,6 +13,8 @@ use crate::plan::{BodyKind, Fault, ServerPlan};
 /// Checks what the client writes to a server.
 pub(crate) struct Tap {
     far: Rc<RefCell<Far>>,
+    /// The number of the server.
+    server: usize,
     /// The client may have several requests on a connection.
     shares: bool,
     /// The application refuses no role.
@@ -104,9 +106,15 @@ impl Use {
 }
 
 impl Tap {
-    pub(crate) fn new(far: Rc<RefCell<Far>>, setup: &ServerPlan, shares: bool) -> Self {
+    pub(crate) fn new(
+        far: Rc<RefCell<Far>>,
+        setup: &ServerPlan,
+        shares: bool,
+        server: usize,
+    ) -> Self {
         Self {
             far,
+            server,
             shares,
             all_roles: setup.quirks.details().all_roles,
             dies_of_questions: setup.quirks.details().values == Values::Close,
@@ -260,6 +268,8 @@ impl Tap {
         let submitted = submitted.ok_or("a request that was not accepted")?;
         let before = |step: Option<u64>| step.is_some_and(|step| step < submitted);
         let tag = own.tag;
+        far.servers
+            .check_sent(tag, self.server, submitted, far.refused.is_empty())?;
         if before(own.known.ended) {
             return Err(format!(
                 "tag {tag}: on connection {number}, whose end had been announced before"

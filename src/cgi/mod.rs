@@ -148,4 +148,4 @@ pub use request_body::RequestBody;
 pub use request_body_error::RequestBodyError;
 pub use request_framing::wants_keep_alive;
 pub use response::{Completeness, Field, Incomplete, Interim, Response, ResponseError};
-pub use script::{Resolution, Script, ScriptMap};
+pub use script::{Resolution, Script, ScriptMap, normalized_path};

@@ -6,10 +6,22 @@ use super::refusal::{ForbiddenReason, InvalidTarget, Refusal};
 /// Decodes a path once and resolves its dot segments. The result begins with a slash; it ends with one if the path
 /// names a directory.
 pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
-    if raw.first() != Some(&b'/') {
-        return Err(Refusal::Invalid(InvalidTarget::NoSlash));
+    let decoded = decoded(raw)?;
+    let path = without_dots(&decoded)?;
+    // Last: whatever else a path holds, that it leads out of the root counts first.
+    match breaks_lines(&decoded) {
+        None => Ok(path),
+        Some(_) => Err(Refusal::Invalid(InvalidTarget::Control)),
     }
-    let decoded = decoded(raw).ok_or(Refusal::Invalid(InvalidTarget::Encoding))?;
+}
+
+/// As [`normalized`], but NUL, CR and LF are left in.
+pub(super) fn normalized_raw(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
+    without_dots(&decoded(raw)?)
+}
+
+/// A decoded path without dot segments and repeated slashes.
+fn without_dots(decoded: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut path = Vec::with_capacity(decoded.len());
     let mut is_directory = false;
     for segment in decoded.split(|byte| *byte == b'/') {
@@ -29,14 +41,18 @@ pub(super) fn normalized(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
     if is_directory {
         path.push(b'/');
     }
-    // Last: whatever else a path holds, that it leads out of the root counts first.
-    match breaks_lines(&decoded) {
-        None => Ok(path),
-        Some(_) => Err(Refusal::Invalid(InvalidTarget::Control)),
-    }
+    Ok(path)
 }
 
-fn decoded(raw: &[u8]) -> Option<Vec<u8>> {
+/// The bytes that a path stands for.
+fn decoded(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
+    if raw.first() != Some(&b'/') {
+        return Err(Refusal::Invalid(InvalidTarget::NoSlash));
+    }
+    percent_decoded(raw).ok_or(Refusal::Invalid(InvalidTarget::Encoding))
+}
+
+fn percent_decoded(raw: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     let mut decoded = Vec::with_capacity(raw.len());
     let mut rest = raw;

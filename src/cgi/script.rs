@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::files::{Files, Found};
 use super::path::{
     begins_with_dot, has_extension, has_other_names_on_windows, hides_extension, last_segment,
-    location, normalized, segment_ends,
+    location, normalized, normalized_raw, segment_ends,
 };
 use super::refusal::{ForbiddenReason, InvalidTarget, Refusal};
 use super::source::is_source;
@@ -79,6 +79,10 @@ impl Script {
 #[non_exhaustive]
 pub struct ScriptMap {
     root: PathBuf,
+    /// The root on the application's machine, if it is another one.
+    script_root: Option<PathBuf>,
+    /// Without a slash at its end, so empty for `/`.
+    prefix: Vec<u8>,
     /// `None` for a remote map.
     files: Option<Files>,
     /// The end of a script's name, including its dot. If it is empty, every file is a script. Default: `.php`.
@@ -111,6 +115,8 @@ impl ScriptMap {
     pub fn remote(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
+            script_root: None,
+            prefix: Vec::new(),
             files: None,
             extension: ".php".to_owned(),
             index: vec!["index.php".to_owned()],
@@ -120,10 +126,53 @@ impl ScriptMap {
     }
 
     /// The document root as scripts see it, for [`site_params`](super::site_params). It is absolute in a
-    /// [local](Self::local) map, and has no slash at its end.
+    /// [local](Self::local) map, unless [`with_script_root`](Self::with_script_root) has set another one, and has no slash
+    /// at its end.
     #[must_use]
     pub fn root(&self) -> &[u8] {
-        without_slash(self.root.as_os_str().as_encoded_bytes())
+        let root = self.script_root.as_ref().unwrap_or(&self.root);
+        without_slash(root.as_os_str().as_encoded_bytes())
+    }
+
+    /// Maps the paths below a prefix, such as `/blog`: the rest of a path is what is looked for below the document root.
+    /// A script's name and the location of a redirect include the prefix. Nothing is found elsewhere.
+    ///
+    /// The prefix is a path as [`normalized_path`] returns it. Only whole segments count: `/blogger` is not below `/blog`.
+    ///
+    /// ```
+    /// use mio_fcgi::cgi::{Resolution, ScriptMap};
+    ///
+    /// let map = ScriptMap::remote("/srv/blog").with_prefix("/blog");
+    /// let Resolution::Script(script) = map.resolve(b"/blog/index.php/2024") else { panic!() };
+    /// assert_eq!(script.name, b"/blog/index.php");
+    /// assert_eq!(script.filename, b"/srv/blog/index.php");
+    /// assert_eq!(map.resolve(b"/index.php"), Resolution::NotFound);
+    /// ```
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<Vec<u8>>) -> Self {
+        self.prefix = prefix.into();
+        let len = base(without_slash(&self.prefix)).len();
+        self.prefix.truncate(len);
+        self
+    }
+
+    /// Tells the application another document root than the one whose files are looked at: the path at which a container
+    /// has the same scripts.
+    ///
+    /// Files that are sent as they are, and whether a script exists, still depend on the root of this map.
+    ///
+    /// ```
+    /// use mio_fcgi::cgi::{Resolution, ScriptMap};
+    ///
+    /// let map = ScriptMap::remote("/srv/www").with_script_root("/var/www/html");
+    /// let Resolution::Script(script) = map.resolve(b"/a.php") else { panic!() };
+    /// assert_eq!(script.filename, b"/var/www/html/a.php");
+    /// assert_eq!(script.root, b"/var/www/html");
+    /// ```
+    #[must_use]
+    pub fn with_script_root(mut self, root: impl Into<PathBuf>) -> Self {
+        self.script_root = Some(root.into());
+        self
     }
 
     /// Sets [`extension`](Self::extension); for chains.
@@ -175,16 +224,21 @@ impl ScriptMap {
     /// Finds the script or the file for a target. A query is ignored.
     #[must_use]
     pub fn resolve(&self, target: &[u8]) -> Resolution {
-        let (raw_path, query) = match target.iter().position(|byte| *byte == b'?') {
-            Some(at) => target.split_at(at),
-            None => (target, &[][..]),
-        };
+        let (raw_path, query) = split_query(target);
         let path = match normalized(raw_path) {
             Ok(path) => path,
-            Err(Refusal::Invalid(why)) => return Resolution::Invalid(why),
-            Err(Refusal::Forbidden(why)) => return Resolution::Forbidden(why),
+            Err(refusal) => return refusal.into(),
         };
-        for end in segment_ends(&path) {
+        let path = match path.strip_prefix(&self.prefix[..]) {
+            // The prefix itself: a directory without its slash.
+            Some([]) => {
+                let location = location(&self.prefix, query);
+                return Resolution::Redirect { location };
+            }
+            Some(path @ [b'/', ..]) => path,
+            Some(_) | None => return Resolution::NotFound,
+        };
+        for end in segment_ends(path) {
             if !self.is_script(&path[..end]) {
                 continue;
             }
@@ -198,7 +252,7 @@ impl ScriptMap {
                 Found::Refused(reason) => return Resolution::Forbidden(reason),
             }
         }
-        self.resolve_plain(&path, query)
+        self.resolve_plain(path, query)
     }
 
     /// Resolves a path without a script in it.
@@ -212,7 +266,7 @@ impl ScriptMap {
             Found::Absent => Resolution::NotFound,
             Found::Refused(reason) => Resolution::Forbidden(reason),
             Found::Directory if !is_directory => Resolution::Redirect {
-                location: location(path, query),
+                location: location(&[&self.prefix, path].concat(), query),
             },
             Found::File { target } if !is_directory => self.static_file(path, target.as_deref()),
             Found::File { .. } if self.files.is_some() => Resolution::NotFound,
@@ -234,7 +288,10 @@ impl ScriptMap {
     }
 
     fn script(&self, name: &[u8], path_info: &[u8]) -> Resolution {
-        Resolution::Script(Script::new(self.root(), name, path_info))
+        Resolution::Script(Script {
+            name: [&self.prefix, name].concat(),
+            ..Script::new(self.root(), name, path_info)
+        })
     }
 
     /// A file that is no script. `target` is where links lead to.
@@ -333,6 +390,45 @@ pub enum Resolution {
     Forbidden(ForbiddenReason),
     /// The target is not a path: 400.
     Invalid(InvalidTarget),
+}
+
+impl From<Refusal> for Resolution {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(why) => Self::Invalid(why),
+            Refusal::Forbidden(why) => Self::Forbidden(why),
+        }
+    }
+}
+
+/// The path of a target: decoded once, without dot segments and repeated slashes. It begins with a slash. A query is
+/// ignored.
+///
+/// Choose by this path, and not by the target, which site, application or rule a request is for: `/%62log/x` and
+/// `/a/../blog/x` are paths below `/blog`. A [`ScriptMap`] does the same to a target.
+///
+/// The path may hold any byte: [`ScriptMap::resolve`] and [`Env`](super::Env) refuse NUL, CR and LF.
+///
+/// # Errors
+/// What every map says about the target: [`Resolution::Invalid`] if it does not begin with a slash or is not encoded well,
+/// [`Resolution::Forbidden`] if it leads out of the root.
+///
+/// ```
+/// use mio_fcgi::cgi::{Resolution, normalized_path};
+///
+/// assert_eq!(normalized_path("/a/..//%62log/./x?y=/z"), Ok(b"/blog/x".to_vec()));
+/// assert!(matches!(normalized_path("/.."), Err(Resolution::Forbidden(_))));
+/// assert!(matches!(normalized_path("/%zz"), Err(Resolution::Invalid(_))));
+/// ```
+pub fn normalized_path(target: impl AsRef<[u8]>) -> Result<Vec<u8>, Resolution> {
+    let (raw_path, _) = split_query(target.as_ref());
+    Ok(normalized_raw(raw_path)?)
+}
+
+/// The path of a target, and its query with the question mark.
+fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
+    let question = target.iter().position(|byte| *byte == b'?');
+    target.split_at(question.unwrap_or(target.len()))
 }
 
 /// A document root without slashes at its end. `/` stays: an application in a chroot has this root.

@@ -12,6 +12,7 @@ mod links;
 mod names;
 mod pass_on;
 mod pieces;
+mod places;
 mod reply;
 mod reply_calls;
 mod reply_parsers;

@@ -4,13 +4,14 @@ use std::net::Ipv6Addr;
 
 use super::bytes::{alphanumeric_or, breaks_lines, is_token};
 use super::env_error::EnvError;
-use super::writer::{Names, Writer};
+use super::writer::{Names, Writer, map_byte};
 use crate::settings::settings;
 
 /// Which fields of a request are passed to the application.
 ///
 /// Some rules are fixed. `Proxy` is dropped, because `HTTP_PROXY` means something else to many programs. Names with
-/// anything but letters, digits and `-` are dropped, so that `X_Forwarded_For` cannot pose as `X-Forwarded-For`.
+/// anything but letters, digits and `-` are dropped, so that `X_Forwarded_For` cannot pose as `X-Forwarded-For`; for
+/// underscores, [`pass_underscores`](Self::pass_underscores) can change that.
 /// `Content-Length` and `Content-Type` do not become `HTTP_*`. Repeated fields are joined by `", "`, `Cookie` by `"; "`
 /// (RFC 9110, 5.2; RFC 6265, 5.4). A second `Host` is an error, and so are a second `Content-Type` with another value and
 /// credentials that are passed twice.
@@ -24,6 +25,13 @@ pub struct FieldRules {
     /// Passes fields that belong to the client's connection: those of [`is_hop_by_hop`], and those listed in
     /// `Connection`. Default: false.
     pub pass_hop_by_hop: bool,
+    /// Passes fields with underscores in their names, such as `api_key`. Default: false.
+    ///
+    /// The application cannot tell `X_Forwarded_For` from `X-Forwarded-For`: both are `HTTP_X_FORWARDED_FOR`. So the
+    /// field with underscores is dropped if the request also has the one with hyphens, or if another rule is about the
+    /// one with hyphens (`Content_Length`). It is still up to the server to remove what a client may not claim, with
+    /// underscores as well.
+    pub pass_underscores: bool,
     /// The most fields of a request. The work grows with the square of the number of fields. Default: 256.
     pub max_fields: usize,
 }
@@ -34,6 +42,7 @@ impl Default for FieldRules {
             pass_authorization: false,
             pass_proxy_authorization: false,
             pass_hop_by_hop: false,
+            pass_underscores: false,
             max_fields: 256,
         }
     }
@@ -43,6 +52,7 @@ settings! { FieldRules {
     with_pass_authorization(pass_authorization: bool),
     with_pass_proxy_authorization(pass_proxy_authorization: bool),
     with_pass_hop_by_hop(pass_hop_by_hop: bool),
+    with_pass_underscores(pass_underscores: bool),
     with_max_fields(max_fields: usize),
 } }
 
@@ -108,6 +118,7 @@ where
             }
             Class::ContentType => writer.put("CONTENT_TYPE", value.trim_ascii()),
             _ if repeated || !class.is_passed(rules) => {}
+            Class::Underscored if is_shadowed(&fields, index, name) => {}
             _ if options.may_have(name)
                 && connection_options(&fields).any(|option| option.eq_ignore_ascii_case(name)) => {}
             _ if !may_repeat => writer.put_field(name, std::iter::once(value.trim_ascii()), b""),
@@ -139,13 +150,15 @@ enum Class {
     HopByHop,
     /// No rule passes it.
     Never,
+    /// The name has underscores, and would be that of an `Other` with hyphens in their place.
+    Underscored,
     Other,
 }
 
 impl Class {
     fn of(name: &[u8]) -> Self {
         if !name.iter().all(|byte| IS_MAPPED[usize::from(*byte)]) {
-            return Self::Never;
+            return Self::of_other_bytes(name);
         }
         if !SPECIAL_NAMES.may_have(name) {
             return Self::Other;
@@ -153,6 +166,16 @@ impl Class {
         let is = |special: &&str| special.as_bytes().eq_ignore_ascii_case(name);
         let found = SPECIAL.iter().find(|special| is(&special.0));
         found.map_or(Self::Other, |special| special.1)
+    }
+
+    #[cold]
+    fn of_other_bytes(name: &[u8]) -> Self {
+        let mut bytes = name.iter();
+        let is_special = || SPECIAL.iter().any(|it| is_same(it.0.as_bytes(), name));
+        match bytes.all(|byte| IS_MAPPED[usize::from(*byte)] || *byte == b'_') {
+            true if !is_special() => Self::Underscored,
+            _ => Self::Never,
+        }
     }
 
     /// The name of a field that may be there only once: programs disagree about which one counts.
@@ -170,12 +193,33 @@ impl Class {
     fn is_passed(self, rules: FieldRules) -> bool {
         match self {
             Self::Never => false,
+            Self::Underscored => rules.pass_underscores,
             Self::Authorization => rules.pass_authorization,
             Self::ProxyAuthorization => rules.pass_proxy_authorization,
             Self::HopByHop => rules.pass_hop_by_hop,
             Self::Host | Self::ContentType | Self::Cookie | Self::Other => true,
         }
     }
+}
+
+/// Whether another field has the parameter of the field at `index`, whose name has underscores: one that has hyphens in
+/// their place, or an earlier one.
+#[cold]
+fn is_shadowed<'a, F>(fields: &F, index: usize, name: &[u8]) -> bool
+where
+    F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+{
+    fields.clone().enumerate().any(|(at, (other, _))| {
+        is_same(other, name)
+            && !other.eq_ignore_ascii_case(name)
+            && (at < index || !other.contains(&b'_'))
+    })
+}
+
+/// Whether two names become the same parameter.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mapped = |name| <[u8]>::iter(name).map(|byte| map_byte(*byte));
+    mapped(one).eq(mapped(other))
 }
 
 /// The options of all `Connection` fields.

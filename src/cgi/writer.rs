@@ -192,7 +192,7 @@ fn write_v4(out: &mut &mut [u8], address: Ipv4Addr) -> io::Result<()> {
 }
 
 /// How a byte of a field's name is written in `HTTP_*` (RFC 3875, 4.1.18).
-const fn map_byte(byte: u8) -> u8 {
+pub(super) const fn map_byte(byte: u8) -> u8 {
     match byte {
         b'-' => b'_',
         byte => byte.to_ascii_uppercase(),

@@ -49,6 +49,48 @@ fn a_name_with_an_underscore_cannot_pose_as_another() {
     }
 }
 
+// case 114
+#[test]
+fn names_with_underscores_are_passed_if_enabled_and_pose_as_no_other_field_of_the_request() {
+    let rules = FieldRules::default().with_pass_underscores(true);
+    let http = |fields: Fields<'_>| http_with(rules, fields);
+    assert_eq!(
+        http(&[("api_key", "k"), ("_", "u"), ("A", "b")]),
+        owned(&[("HTTP_API_KEY", "k"), ("HTTP__", "u"), ("HTTP_A", "b")])
+    );
+    // The field with hyphens wins, wherever it is. Among others the first one does.
+    for fields in [
+        [("X_Real_IP", "evil"), ("X-Real-IP", "good")],
+        [("x-real-ip", "good"), ("X_Real_IP", "evil")],
+        [("X_Real-IP", "good"), ("X-Real_IP", "evil")],
+    ] {
+        assert_eq!(http(&fields), owned(&[("HTTP_X_REAL_IP", "good")]));
+    }
+    assert_eq!(
+        http(&[("a_b", "1"), ("A_B", "2")]),
+        owned(&[("HTTP_A_B", "1, 2")])
+    );
+    // No way around the rules for the names with hyphens.
+    for name in [
+        "Content_Length",
+        "content_type",
+        "Transfer_Encoding",
+        "Proxy_Authorization",
+        "Proxy_Connection",
+        "Keep_Alive",
+        "a_b.c",
+        "a_b~",
+    ] {
+        let params = write_with(rules, &[(name, "evil")]).expect("valid");
+        assert!(
+            !pairs(&params).iter().any(|pair| pair.1 == "evil"),
+            "{name}"
+        );
+    }
+    let listed: Fields<'_> = &[("Connection", "my_hop"), ("My_Hop", "1")];
+    assert_eq!(http(listed), []);
+}
+
 // case 115
 #[test]
 fn content_fields_are_not_repeated_as_http() {
@@ -275,18 +317,21 @@ proptest! {
             (
                 proptest::sample::select(&[
                     "Host", "host", "Cookie", "COOKIE", "Proxy", "pRoXy", "Accept", "accept", "Connection",
-                    "X-A", "X_A", "x-a", "TE", "Content-Type", "Content-Length", "Authorization", "A B", "",
+                    "X-A", "X_A", "x-a", "B-C-D", "b_c-d", "B-C_D", "Te_", "TE", "Content-Type", "Content-Length", "Authorization", "A B", "",
                 ][..]),
                 proptest::collection::vec(proptest::sample::select(b"a:8 ,;\0\r\n\t-Te\xe9".as_slice()), 0..6),
             ),
             0..6,
         ),
+        passes_underscores: bool,
     ) {
         let script = Script::new("/srv", "/x.php", "/y");
+        let rules = FieldRules::default().with_pass_underscores(passes_underscores);
         let bytes = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
         let mut params = Params::default();
         params.push("HTTP_X_A", "set");
-        if Env::new(b"GET", b"/x.php/y", bytes, &script).write_to(&mut params).is_ok() {
+        let env = Env::new(b"GET", b"/x.php/y", bytes, &script).with_rules(rules);
+        if env.write_to(&mut params).is_ok() {
             let mut names = std::collections::HashSet::new();
             for (name, value) in params.iter() {
                 prop_assert!(names.insert(name), "{:?} twice", String::from_utf8_lossy(name));

@@ -37,6 +37,7 @@ pub fn env(input: &[u8]) {
     rules.pass_authorization = has(1);
     rules.pass_proxy_authorization = has(2);
     rules.pass_hop_by_hop = has(3);
+    rules.pass_underscores = has(3) != has(4);
     rules.max_fields = if has(4) { 2 } else { 20 };
     let mut env = Env::new(method, target, fields.iter().copied(), &script);
     env.rules = rules;

@@ -213,19 +213,22 @@ pub enum Multiplex {
     Off,
     /// Requests share connections without asking the application. Choose it only for an application known to multiplex.
     On {
-        /// The most requests in flight on a connection. Not zero.
+        /// The most requests in flight on a connection. Not zero. [`Multiplex::MAX_SHARED`] where nothing else is known.
         max: u32,
     },
     /// A connection serves one request at a time until the server reports that it multiplexes.
     ///
     /// The server is asked once, with `FCGI_GET_VALUES` on a connection that is idle or serves a request, when requests
-    /// are queued and no connection can be opened for them. If it multiplexes, at most 1,024 requests share a
-    /// connection. `FCGI_MAX_CONNS` and `FCGI_MAX_REQS` are taken as totals over all connections to the server.
+    /// are queued and no connection can be opened for them. If it multiplexes, at most [`MAX_SHARED`](Self::MAX_SHARED)
+    /// requests share a connection. `FCGI_MAX_CONNS` and `FCGI_MAX_REQS` are taken as totals over all connections to the server.
     #[default]
     Auto,
 }
 
 impl Multiplex {
+    /// The most requests on a shared connection to a server that says it multiplexes, whatever limit it reports: 1,024.
+    pub const MAX_SHARED: u32 = 1024;
+
     pub(crate) fn is_auto(self) -> bool {
         self == Self::Auto
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use log::warn;
 
+use crate::config::Multiplex;
 use crate::engine::time::Time;
 use crate::event::ServerValues;
 
@@ -38,9 +39,6 @@ const HOLDS_FOR: Duration = Duration::from_secs(10);
 /// After this many lost requests in a row with an ID other than 1, an application that never answered such an ID is
 /// assumed to know only ID 1.
 const MOST_UNANSWERED_IDS: u8 = 3;
-
-/// The most requests on a shared connection, whatever limit the server reports.
-const MAX_SHARING: u32 = 1024;
 
 /// Whether requests may share a connection to a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,8 +124,10 @@ impl Capabilities {
         self.max_conns = capacity(values.max_conns);
         self.max_reqs = capacity(values.max_reqs);
         match (values.multiplexes, values.max_reqs) {
-            (Some(true), Some(most)) if most > 0 => Multiplexing::Limited(most.min(MAX_SHARING)),
-            (Some(true), _) => Multiplexing::Limited(MAX_SHARING),
+            (Some(true), Some(most)) if most > 0 => {
+                Multiplexing::Limited(most.min(Multiplex::MAX_SHARED))
+            }
+            (Some(true), _) => Multiplexing::Limited(Multiplex::MAX_SHARED),
             (Some(false) | None, _) => Multiplexing::Single,
         }
     }
@@ -273,7 +273,7 @@ mod tests {
             told(Some(true), Some(6), Some(20)),
             (limited(6), true, 9, true)
         );
-        let most = (limited(MAX_SHARING), false, 9, false);
+        let most = (limited(Multiplex::MAX_SHARED), false, 9, false);
         assert_eq!(told(Some(true), Some(5000), None), most);
         assert_eq!(told(Some(true), Some(0), Some(0)), most);
         assert_eq!(told(Some(true), None, None), most);

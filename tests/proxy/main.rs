@@ -39,6 +39,7 @@ mod program;
 mod proxy;
 mod proxy_protocol;
 mod redirects;
+mod sharing;
 mod status;
 mod stop;
 mod table;

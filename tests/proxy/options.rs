@@ -59,7 +59,10 @@ fn an_invalid_option_is_reported_in_one_line() {
             &["--read-timeout", "1e99"],
             "--read-timeout expects seconds",
         ),
-        (&["--multiplex", "maybe"], "auto, on or off"),
+        (&["--multiplex", "maybe"], "auto, on, off"),
+        (&["--multiplex", "on:0"], "on:N with N from 1 to 65535"),
+        (&["--multiplex", "on:65536"], "on:N with N from 1"),
+        (&["--multiplex", "on:"], "on:N with N from 1"),
         (&["--index", "a/b"], "--index expects a file's name"),
         (&["--index", ".."], "--index expects a file's name"),
         (&["--threads", "1\n2"], "not '1\\n2'"),
@@ -236,6 +239,7 @@ fn help_names_every_option() {
         "cache-lookups",
         "no-local-redirects",
         "param",
+        "underscores",
         "pass-authorization",
         "remote",
         "status",
@@ -281,7 +285,7 @@ fn every_thread_serves() {
 
 #[test]
 fn every_way_to_multiplex_works() {
-    for choice in ["auto", "on", "off"] {
+    for choice in ["auto", "on", "on:1", "on:65535", "off"] {
         let proxy = Proxy::start(&["--multiplex", choice]);
         for index in 0..5 {
             assert_eq!(

@@ -124,6 +124,8 @@ const MODULES: &[&str] = &[
     "flow",
     "files",
     "front",
+    "params",
+    "sharing",
     "failures",
     "stop",
     "log",

@@ -225,6 +225,7 @@ fn write_params(
     origin.write_to(request);
     let mut rules = FieldRules::default();
     rules.pass_authorization = cx.options().pass_authorization;
+    rules.pass_underscores = cx.options().underscores;
     // In place of the client's.
     let own_id = (REQUEST_ID.as_bytes(), id.as_bytes());
     let fields = origin

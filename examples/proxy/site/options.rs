@@ -79,6 +79,10 @@ pub(crate) struct Options {
     /// parameter sent with each request, in place of the request's own value: HTTPS=on; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param, help_heading = APPLICATIONS)]
     pub(crate) params: Vec<(String, String)>,
+    /// pass on fields with underscores in their names, such as api_key; otherwise they are dropped. To an application,
+    /// X_Forwarded_For is then the same as X-Forwarded-For
+    #[arg(long, help_heading = APPLICATIONS)]
+    pub(crate) underscores: bool,
     /// pass on the client's Authorization, for applications that check passwords themselves
     #[arg(long, help_heading = APPLICATIONS)]
     pub(crate) pass_authorization: bool,
@@ -86,9 +90,10 @@ pub(crate) struct Options {
     /// the response is what is at that path (RFC 3875, 6.2.2). PHP always sends a status
     #[arg(long = "no-local-redirects", action = ArgAction::SetFalse, help_heading = APPLICATIONS)]
     pub(crate) local_redirects: bool,
-    /// whether requests share a connection; auto asks the application (auto). On a shared connection, a client that
-    /// does not read can delay other requests, for --client-timeout at most
-    #[arg(long, value_name = "auto|on|off", value_parser = multiplex, help_heading = APPLICATIONS)]
+    /// whether requests share a connection (auto): on:N lets N share one, on 1024; auto asks the application, once and
+    /// not before a request would wait for a connection. On a shared connection, a client that does not read can delay
+    /// other requests, for --client-timeout at most
+    #[arg(long, value_name = "auto|on|on:N|off", value_parser = multiplex, help_heading = APPLICATIONS)]
     pub(crate) multiplex: Multiplex,
     /// most connections to each application, over all threads; for php-fpm, its pm.max_children. An application with a
     /// name is as many applications as the name has addresses (8)
@@ -190,6 +195,7 @@ impl Default for Options {
             status: false,
             access_log: true,
             params: Vec::new(),
+            underscores: false,
             pass_authorization: false,
             local_redirects: true,
             multiplex: Multiplex::Auto,

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use mio_fcgi::{Address, Multiplex};
@@ -65,11 +66,21 @@ pub(crate) fn param(text: &str) -> Result<(String, String), &'static str> {
 }
 
 pub(crate) fn multiplex(text: &str) -> Result<Multiplex, &'static str> {
+    let expected = "expects auto, on, off, or on:N with N from 1 to 65535";
     match text {
         "auto" => Ok(Multiplex::Auto),
-        "on" => Ok(Multiplex::On { max: 128 }),
+        "on" => {
+            let max = Multiplex::MAX_SHARED;
+            Ok(Multiplex::On { max })
+        }
         "off" => Ok(Multiplex::Off),
-        _ => Err("expects auto, on or off"),
+        _ => {
+            let number = text.strip_prefix("on:").ok_or(expected)?;
+            // A connection has no more request IDs.
+            let max: NonZeroU16 = number.parse().map_err(|_| expected)?;
+            let max = u32::from(max.get());
+            Ok(Multiplex::On { max })
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Gauges and counters.
 
 use std::fmt;
+use std::ops::AddAssign;
 
 use super::close_reason::CloseReason;
 
 /// A snapshot of an engine. Gauges are counted when asked for: the cost is that of walking all
-/// requests and connections.
+/// requests and connections. Those of several clients can be added.
 ///
 /// `Display` is one line for a log. Zeros are left out, and `none` is a group of zeros:
 ///
@@ -179,6 +180,49 @@ impl Closed {
     fn occurred(&self) -> impl Iterator<Item = (CloseReason, u64)> {
         let all = CloseReason::ALL.iter().copied().zip(self.0);
         all.filter(|(_, count)| *count > 0)
+    }
+}
+
+/// Adds each field of `other` to that of `self`. `other` is taken apart, so that none is forgotten.
+macro_rules! add_fields {
+    ($self:ident += $other:ident: $($field:ident),+) => {{
+        let Self { $($field),+ } = $other;
+        $($self.$field += $field;)+
+    }};
+}
+
+impl AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        add_fields!(self += other: connections, requests, bytes_buffered, counters);
+    }
+}
+
+impl AddAssign for ConnectionGauges {
+    fn add_assign(&mut self, other: Self) {
+        add_fields!(self += other: connecting, probing, idle, busy, draining);
+    }
+}
+
+impl AddAssign for RequestGauges {
+    fn add_assign(&mut self, other: Self) {
+        add_fields!(self += other: buffering, queued, connecting, active, draining, aborting, paused);
+    }
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        add_fields!(self += other:
+            submitted, completed, failed, retries, reused, connected, connect_failures, backlog_full, shortages,
+            protocol_errors, records_ignored, bytes_sent, bytes_received, closed
+        );
+    }
+}
+
+impl AddAssign for Closed {
+    fn add_assign(&mut self, other: Self) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::read_buf::ReadBuf;
 use super::rounds::Rounds;
 use crate::config::Config;
 use crate::config_error::ConfigError;
+use crate::engine::Stats;
 use crate::event::Event;
 
 /// Several [`Client`]s on one [`mio::Poll`], driven as one: one wait, one call for all events, one [`ReadBuf`].
@@ -212,6 +213,16 @@ impl Clients {
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, &Client)> {
         let members = self.members.iter().flatten();
         members.map(|member| (member.id, &*member.client))
+    }
+
+    /// The gauges and counters of all clients together. Those of a client that was removed are gone.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut sum = Stats::default();
+        for (_, client) in self.iter() {
+            sum += client.stats();
+        }
+        sum
     }
 
     /// Queues a client that is given a command.

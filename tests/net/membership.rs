@@ -37,6 +37,39 @@ fn a_stale_id_is_harmless_also_when_its_place_is_taken() {
 }
 
 #[test]
+fn the_figures_of_all_clients_are_those_of_each_together() {
+    let demo = demo();
+    let mut pools = Pools::new();
+    assert_eq!(pools.clients.stats(), mio_fcgi::Stats::default());
+    let ids = [(); 2].map(|()| pools.add(demo.address().clone()));
+    for id in ids {
+        pools.submit(id, "/tag?tag=x", 1);
+        assert_eq!(body(&pools.output(id, 1)), b"x");
+    }
+    pools.submit(ids[0], "/slow?ms=60000", 2);
+    pools.turn(Duration::ZERO);
+    let one = |id| pools.clients.get(id).expect("it is present").stats();
+    let (first, second, both) = (one(ids[0]), one(ids[1]), pools.clients.stats());
+    assert_eq!((both.counters.submitted, both.counters.completed), (3, 2));
+    assert_eq!(both.requests.active, 1);
+    let bytes = first.counters.bytes_received + second.counters.bytes_received;
+    assert_eq!(both.counters.bytes_received, bytes);
+    let count = |stats: &mio_fcgi::Stats| {
+        let gauges = stats.connections;
+        gauges.connecting + gauges.probing + gauges.idle + gauges.busy + gauges.draining
+    };
+    assert_eq!(count(&both), count(&first) + count(&second));
+    // What was closed is counted by its reason.
+    let mut limits = pools.client(ids[1]).config().limits;
+    limits.max_idle_per_server = 0;
+    let set = pools.client(ids[1]).set_limits(Instant::now(), limits);
+    assert_eq!(set, Ok(()));
+    let closed = pools.clients.stats().counters;
+    let closed: Vec<_> = closed.closed_by_reason().collect();
+    assert_eq!(closed, [(mio_fcgi::CloseReason::MaxIdle, 1)]);
+}
+
+#[test]
 fn a_client_may_go_while_bytes_of_it_are_in_the_buffer() {
     let demo = demo();
     let mut pools = Pools::new();

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::time::Instant;
 
 use mio::{Events, Poll, Token, Waker};
@@ -15,12 +16,13 @@ use mio_fcgi::{Address, Client, Config, Event, EventKind, Outcome, ReadBuf, Requ
 
 use arguments::Arguments;
 use source::Source;
-use watch::{Answer, News, Watch};
+use watch::{Answer, News};
 
 mod arguments;
 #[path = "../shared/command_line.rs"]
 mod command_line;
 mod source;
+#[path = "../shared/watch.rs"]
 mod watch;
 
 const WAKER: Token = Token(0);
@@ -65,7 +67,17 @@ fn run(arguments: &Arguments) -> io::Result<u64> {
     sender.show_servers(&source, &first)?;
     let for_thread = source.clone();
     let look_up = move || for_thread.look_up();
-    let watch = Watch::start(News::since(&first), arguments.every, waker, look_up)?;
+    let (tell, news) = mpsc::channel();
+    let tell = move |answer| {
+        let is_told = tell.send(answer).is_ok();
+        if let Err(error) = waker.wake() {
+            log::warn!("the loop learns of new addresses in its next turn: {error}");
+        }
+        is_told // else the loop has ended
+    };
+    let (_ends_with_this, asked) = mpsc::channel();
+    let every = Some(arguments.every);
+    watch::start(News::since(&first), every, asked, look_up, tell)?;
 
     let (mut events, mut buf) = (Events::with_capacity(256), ReadBuf::default());
     let mut next_request = Instant::now();
@@ -99,7 +111,7 @@ fn run(arguments: &Arguments) -> io::Result<u64> {
             sender.handle(now, event)?;
         }
         // 5. What is this program's own: news from the thread, then the next request.
-        while let Some(answer) = watch.poll() {
+        while let Ok(answer) = news.try_recv() {
             sender.change_servers(now, &source, answer)?;
         }
         if !is_last && next_request <= now {

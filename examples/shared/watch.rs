@@ -3,63 +3,56 @@
 use std::collections::HashSet;
 use std::io;
 use std::mem;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use mio::Waker;
 use mio_fcgi::Address;
 
 /// What a lookup has found, or why it failed.
 pub(crate) type Answer = io::Result<Vec<Address>>;
 
-/// A thread that looks addresses up. It ends when this value is dropped: at once, or with the lookup that is under way.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    news: Receiver<Answer>,
-    /// Nothing is sent on it. The thread waits on its other end, and ends when this end is dropped.
-    _stop: Sender<()>,
+/// Starts a thread that calls `look_up` after each pause of `every`, and whenever `asked` receives something. It passes
+/// news to `tell`.
+///
+/// The thread ends, at once or with the lookup that is under way, when the sender of `asked` is dropped, and when `tell`
+/// returns false.
+///
+/// # Errors
+/// The system's error if it gives no thread.
+pub(crate) fn start(
+    mut news: News,
+    every: Option<Duration>,
+    asked: Receiver<()>,
+    mut look_up: impl FnMut() -> Answer + Send + 'static,
+    mut tell: impl FnMut(Answer) -> bool + Send + 'static,
+) -> io::Result<()> {
+    let run = move || {
+        while wait(&asked, every) {
+            if let Some(answer) = news.of(look_up())
+                && !tell(answer)
+            {
+                return;
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("resolver".to_owned());
+    thread.spawn(run).map(drop)
 }
 
-impl Watch {
-    /// Starts the thread. It calls `look_up` after each pause of `every`, and wakes the loop when there is news for it.
-    ///
-    /// # Errors
-    /// The system's error if it gives no thread.
-    pub(crate) fn start(
-        mut news: News,
-        every: Duration,
-        waker: Waker,
-        mut look_up: impl FnMut() -> Answer + Send + 'static,
-    ) -> io::Result<Self> {
-        let (sender, receiver) = mpsc::channel();
-        let (stop, stopped) = mpsc::channel::<()>();
-        let run = move || {
-            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                let Some(answer) = news.of(look_up()) else {
-                    continue;
-                };
-                if sender.send(answer).is_err() {
-                    return; // the loop has ended
-                }
-                if let Err(error) = waker.wake() {
-                    log::warn!("the loop learns of new addresses in its next turn: {error}");
-                }
-            }
-        };
-        thread::Builder::new()
-            .name("resolver".to_owned())
-            .spawn(run)?;
-        Ok(Self {
-            news: receiver,
-            _stop: stop,
-        })
-    }
-
-    /// The next news, if there is any. Does not block.
-    pub(crate) fn poll(&self) -> Option<Answer> {
-        self.news.try_recv().ok()
-    }
+/// Waits for the end of the pause, or until somebody asks. False: nobody will.
+fn wait(asked: &Receiver<()>, every: Option<Duration>) -> bool {
+    let is_asked = match every {
+        Some(every) => match asked.recv_timeout(every) {
+            Err(RecvTimeoutError::Timeout) => return true,
+            Ok(()) => true,
+            Err(RecvTimeoutError::Disconnected) => false,
+        },
+        None => asked.recv().is_ok(),
+    };
+    // Several who ask at a time get one answer.
+    while asked.try_recv().is_ok() {}
+    is_asked
 }
 
 /// Decides which answers are news.

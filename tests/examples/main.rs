@@ -17,5 +17,5 @@ mod responder;
 mod servers;
 mod terminal;
 mod waiting;
-#[path = "../../examples/resolve/watch.rs"]
+#[path = "../../examples/shared/watch.rs"]
 mod watch;

@@ -9,14 +9,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token, Waker};
 use mio_fcgi::Address;
 use tempfile::TempDir;
 
 use crate::app::{self, Listener, Options, Running};
 use crate::peer::{self, TIME_LIMIT};
 use crate::program::{Ended, example, run};
-use crate::watch::{Answer, News, Watch};
+use crate::watch::{self, Answer, News};
 
 // --- the process ---
 
@@ -219,7 +218,6 @@ fn lines(pipe: impl io::Read + Send + 'static) -> Receiver<String> {
 
 // --- the thread ---
 
-const WAKER: Token = Token(7);
 const MS: Duration = Duration::from_millis(1);
 
 fn addresses(ports: &[u16]) -> Vec<Address> {
@@ -229,9 +227,6 @@ fn addresses(ports: &[u16]) -> Vec<Address> {
 
 /// The news that a loop gets of these answers, up to the last one, which has to be news.
 fn news(known: &[u16], answers: Vec<Result<Vec<Address>, &'static str>>) -> Vec<String> {
-    let mut poll = Poll::new().expect("a poll");
-    let mut events = Events::with_capacity(1);
-    let waker = Waker::new(poll.registry(), WAKER).expect("a waker");
     let mut answers = VecDeque::from(answers);
     let last = answers.back().expect("an answer").clone();
     let last = shown(&last.map_err(io::Error::other));
@@ -243,13 +238,14 @@ fn news(known: &[u16], answers: Vec<Result<Vec<Address>, &'static str>>) -> Vec<
         answer.expect("one stays").map_err(io::Error::other)
     };
     let known = News::since(&addresses(known));
-    let watch = Watch::start(known, MS, waker, look_up).expect("a thread");
+    let (_ends_with_this, asked) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    let tell = move |answer| tell.send(answer).is_ok();
+    watch::start(known, Some(MS), asked, look_up, tell).expect("a thread");
     let mut seen = Vec::new();
     while seen.last() != Some(&last) {
-        poll.poll(&mut events, Some(TIME_LIMIT)).expect("a poll");
-        let is_woken = events.iter().any(|event| event.token() == WAKER);
-        assert!(is_woken, "nothing after {seen:?}");
-        seen.extend(std::iter::from_fn(|| watch.poll()).map(|it| shown(&it)));
+        let answer = told.recv_timeout(TIME_LIMIT).expect("news");
+        seen.push(shown(&answer));
     }
     seen
 }
@@ -298,17 +294,46 @@ fn the_first_of_failures_in_a_row_is_news_and_so_is_their_end() {
 
 #[test]
 fn the_thread_ends_when_the_loop_does() {
-    for every in [Duration::from_secs(3600), MS] {
-        let poll = Poll::new().expect("a poll");
-        let waker = Waker::new(poll.registry(), WAKER).expect("a waker");
+    for every in [Some(Duration::from_secs(3600)), Some(MS), None] {
         let (in_thread, ended) = mpsc::channel::<()>();
         let look_up = move || {
             let _lives_as_long = &in_thread;
             Ok(addresses(&[1]))
         };
-        let watch = Watch::start(News::since(&[]), every, waker, look_up).expect("a thread");
-        drop(watch);
+        let (asks, asked) = mpsc::channel();
+        watch::start(News::since(&[]), every, asked, look_up, |_| true).expect("a thread");
+        drop(asks);
         let gone = Err(RecvTimeoutError::Disconnected);
         assert_eq!(ended.recv_timeout(TIME_LIMIT), gone);
+    }
+}
+
+#[test]
+fn a_thread_whose_news_nobody_takes_ends() {
+    let (_asks, asked) = mpsc::channel();
+    let (in_thread, ended) = mpsc::channel::<()>();
+    let look_up = move || {
+        let _lives_as_long = &in_thread;
+        Ok(addresses(&[1]))
+    };
+    watch::start(News::since(&[]), Some(MS), asked, look_up, |_| false).expect("a thread");
+    let gone = Err(RecvTimeoutError::Disconnected);
+    assert_eq!(ended.recv_timeout(TIME_LIMIT), gone);
+}
+
+#[test]
+fn addresses_are_looked_up_when_somebody_asks() {
+    for every in [Some(Duration::from_secs(3600)), None] {
+        let (asks, asked) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        let mut ports = 1..;
+        let look_up = move || Ok(addresses(&[ports.next().unwrap_or_default()]));
+        let tell = move |answer| tell.send(answer).is_ok();
+        watch::start(News::since(&[]), every, asked, look_up, tell).expect("a thread");
+        for port in ["1", "2"] {
+            asks.send(()).expect("the thread waits");
+            let answer = told.recv_timeout(TIME_LIMIT).expect("news");
+            assert_eq!(shown(&answer), port);
+        }
     }
 }

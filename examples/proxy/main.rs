@@ -36,8 +36,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use mio_fcgi::Address;
-
 // The modules that are `pub(crate)` are used by tests/proxy and tests/budgets.
 mod http;
 mod log;
@@ -52,10 +50,13 @@ mod status;
 pub(crate) mod app;
 #[path = "../shared/command_line.rs"]
 mod command_line;
+#[path = "../shared/watch.rs"]
+mod watch;
 
 use program::event_loop::EventLoop;
 use program::listeners::Listeners;
 use program::threads::Loops;
+use program::upstreams::{Lookups, Upstreams};
 #[cfg(unix)]
 use program::user;
 use program::{arguments, descriptors};
@@ -79,18 +80,16 @@ fn main() -> ExitCode {
 }
 
 fn run(mut options: Options) -> io::Result<()> {
-    options.upstreams = resolved(&options.upstreams)?;
+    let upstreams = Upstreams::look_up(&options)?;
+    let mut servers = upstreams.servers();
     arguments::lower(&mut options);
-    descriptors::fit(&mut options).map_err(io::Error::other)?;
+    descriptors::fit(&mut options, &servers).map_err(io::Error::other)?;
     // The demo application lives as long as the loops do.
-    let demo = match options.upstreams[..] {
-        [] => Some(app::spawn(app::Options::default())?),
-        _ => None,
-    };
-    let servers = match &demo {
-        Some(demo) => vec![demo.address().clone()],
-        None => options.upstreams.clone(),
-    };
+    let mut demo = None;
+    for list in servers.iter_mut().filter(|list| list.is_empty()) {
+        let demo = demo.insert(app::spawn(app::Options::default())?);
+        list.push(demo.address().clone());
+    }
     let mut listeners = Listeners::open(&options)?;
     #[cfg(unix)]
     match &options.user {
@@ -99,18 +98,24 @@ fn run(mut options: Options) -> io::Result<()> {
     }
     let options = Arc::new(options);
     let metrics = Arc::new(Metrics::new(options.status, options.threads));
-    let mut loops = Vec::new();
+    let (mut loops, mut outlets) = (Vec::new(), Vec::new());
     let mut lines = String::new();
     for (index, of_loop) in listeners.take().into_iter().enumerate() {
-        let config = fastcgi::config(&options, servers.clone(), index);
-        let mut event_loop = EventLoop::new(index, &options, &metrics, config)?;
+        let configs = servers.iter();
+        let configs = configs.map(|list| fastcgi::config(&options, list.clone(), index));
+        let mut event_loop = EventLoop::new(index, &options, &metrics, configs.collect())?;
         for listener in of_loop {
             if index == 0 {
                 lines += &format!("listening on http://{listener}\n");
             }
             event_loop.listen(listener)?;
         }
+        outlets.push(event_loop.outlet()?);
         loops.push(event_loop);
+    }
+    let lookups = Arc::new(Lookups::start(upstreams, options.resolve, outlets)?);
+    for event_loop in &mut loops {
+        event_loop.set_lookups(&lookups);
     }
     // If the system has no thread left, the process ends, and with it the loops already started.
     let loops = Loops::start(loops.into_iter().map(|one| move || one.run()))?;
@@ -119,16 +124,4 @@ fn run(mut options: Options) -> io::Result<()> {
     stdout.flush()?;
     drop(stdout);
     loops.wait()
-}
-
-/// Resolves the names, once for all loops. Each address found is a server with connections of its own.
-fn resolved(upstreams: &[Address]) -> io::Result<Vec<Address>> {
-    let mut all = Vec::new();
-    for upstream in upstreams {
-        let found = upstream.resolve().map_err(|error| {
-            io::Error::new(error.kind(), format!("--upstream {upstream}: {error}"))
-        })?;
-        all.extend(found);
-    }
-    Ok(all)
 }

@@ -57,23 +57,27 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// Finds the page by the path of REQUEST_URI, or without it by SCRIPT_NAME.
+    /// Finds the page by the path of REQUEST_URI, or by SCRIPT_NAME, or by PATH_INFO.
     ///
     /// # Errors
     /// [`DecodeError::TruncatedPair`] if the parameters end in the middle of a pair.
     pub(super) fn find(role: Role, params: &[u8]) -> Result<Self, DecodeError> {
-        let (mut uri, mut script, mut query) = (&b""[..], &b""[..], None);
+        let (mut uri, mut script, mut path_info) = (&b""[..], &b""[..], &b""[..]);
+        let mut query = None;
         for pair in Pairs::new(params) {
             match pair? {
                 (b"REQUEST_URI", value) => uri = value,
                 (b"SCRIPT_NAME", value) => script = value,
+                (b"PATH_INFO", value) => path_info = value,
                 (b"QUERY_STRING", value) => query = Some(value),
                 _ => {}
             }
         }
         let (path, uri_query) = split_uri(uri);
         let page = match role {
-            Role::Responder => Page::at(path).or_else(|| Page::at(script)),
+            Role::Responder => Page::at(path)
+                .or_else(|| Page::at(script))
+                .or_else(|| Page::at(path_info)),
             Role::Authorizer => Some(Page::Authorize),
             Role::Filter => Some(Page::Echo),
         };

@@ -93,8 +93,9 @@ fn allocations(
     let server = thread::spawn(move || {
         let config = fastcgi::config(&options, vec![upstream], 0);
         let metrics = Arc::new(metrics::Metrics::new(false, 1));
-        let mut event_loop = event_loop::EventLoop::new(0, &Arc::new(options), &metrics, config)
-            .expect("the system gives a poll");
+        let mut event_loop =
+            event_loop::EventLoop::new(0, &Arc::new(options), &metrics, vec![config])
+                .expect("the system gives a poll");
         let any = ([127, 0, 0, 1], 0).into();
         let listener = listener::Listener::bind(any, false).expect("a free port");
         tell.send(listener.address().expect("TCP"))

@@ -165,7 +165,8 @@ impl World {
         let config = fastcgi::config(&options, options.upstreams.clone(), 0);
         let metrics = Arc::new(metrics::Metrics::new(false, 1));
         let tokens = Token(0)..Token(1000);
-        let worker = worker::Worker::new(poll.registry(), tokens, 0, &options, &metrics, config);
+        let worker =
+            worker::Worker::new(poll.registry(), tokens, 0, &options, &metrics, vec![config]);
         let mut worker = worker.expect("a worker");
         Self {
             address: listen(&mut worker),

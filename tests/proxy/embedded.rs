@@ -65,7 +65,14 @@ fn fewer_tokens_than_clients_and_connections_are_refused() {
         (enough, true),
     ] {
         let tokens = Token(5)..Token(5 + count);
-        let made = worker::Worker::new(poll.registry(), tokens, 0, &options, &metrics, config());
+        let made = worker::Worker::new(
+            poll.registry(),
+            tokens,
+            0,
+            &options,
+            &metrics,
+            vec![config()],
+        );
         assert_eq!(made.is_ok(), is_enough, "{count}: {:?}", made.err());
     }
 }
@@ -270,7 +277,8 @@ fn a_loop_that_fails_or_panics_stops_the_others() {
         let nobody = vec!["127.0.0.1:1".parse().expect("one")];
         let config = fastcgi::config(&options, nobody, 0);
         let metrics = Arc::new(metrics::Metrics::new(false, 2));
-        let healthy = event_loop::EventLoop::new(0, &options, &metrics, config).expect("a loop");
+        let healthy =
+            event_loop::EventLoop::new(0, &options, &metrics, vec![config]).expect("a loop");
         let runs: [Run; 2] = [Box::new(move || healthy.run()), fail];
         let (tell, told) = mpsc::channel();
         let loops = threads::Loops::start(runs).expect("threads");
@@ -292,7 +300,8 @@ fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
     };
     let config = fastcgi::config(&options, servers, 0);
     let metrics = Arc::new(metrics::Metrics::new(false, 1));
-    worker::Worker::new(poll.registry(), WORKER, 0, &options, &metrics, config).expect("a worker")
+    worker::Worker::new(poll.registry(), WORKER, 0, &options, &metrics, vec![config])
+        .expect("a worker")
 }
 
 /// Accepts clients at a free port. Returns its address.
@@ -332,7 +341,8 @@ fn serve(upstream: Address, tell: &mpsc::Sender<(SocketAddr, SocketAddr)>) -> io
     });
     let config = fastcgi::config(&options, vec![upstream], 0);
     let metrics = Arc::new(metrics::Metrics::new(false, 1));
-    let mut worker = worker::Worker::new(poll.registry(), WORKER, 0, &options, &metrics, config)?;
+    let mut worker =
+        worker::Worker::new(poll.registry(), WORKER, 0, &options, &metrics, vec![config])?;
     let web = listen(&mut worker);
     tell.send((web, health.local_addr()?)).expect("it waits");
     let mut peer: Option<Peer> = None;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
 
+use super::site::mounts;
 use super::site::options::Options;
 
 #[derive(Debug, Default, Parser)]
@@ -93,30 +94,5 @@ fn check(options: &Options) -> Result<(), String> {
     if *threads > 1 && cfg!(not(unix)) {
         return Err("--threads above 1 needs a Unix system".to_owned());
     }
-    if options.upstreams.is_empty() {
-        if options.root.is_some()
-            || !options.allow_symlinks_into.is_empty()
-            || options.extension.is_some()
-            || options.fallback.is_some()
-            || options.remote
-        {
-            return Err(
-                "--root, --allow-symlinks-into, --extension, --fallback and --remote need --upstream; without it, the demo application answers every path"
-                    .to_owned(),
-            );
-        }
-        return Ok(());
-    }
-    match &options.root {
-        None => Err("--upstream needs --root DIR, the directory of the scripts".to_owned()),
-        Some(_) if options.remote => Ok(()),
-        Some(root) if !root.is_dir() => Err(format!(
-            "--root '{}' is not a directory here; if it is one on the application's machine, add --remote",
-            root.display()
-        )),
-        Some(root) => match std::fs::metadata(root.join(".")) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("--root '{}': {error}", root.display())),
-        },
-    }
+    mounts::check(options)
 }

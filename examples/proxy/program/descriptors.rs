@@ -1,26 +1,23 @@
 //! How many clients the system's limit of file descriptors allows. Descriptors for the FastCGI connections are set
 //! aside first, so that applications stay reachable however many clients there are.
 
+use mio_fcgi::Address;
+
 use super::site::options::Options;
 
 /// Lowers `--max-clients` to what the limit allows. The error says what to do if the limit is too low for one client
-/// per loop.
+/// per loop. `servers` are those of each application; none: the demo application.
 ///
 /// Each client and each FastCGI connection takes a descriptor. A file that is being sent to a client takes another, and
 /// so does a long chunked body. If none is left for these, the response is 503.
-pub(crate) fn fit(options: &mut Options) -> Result<(), String> {
+pub(crate) fn fit(options: &mut Options, servers: &[Vec<Address>]) -> Result<(), String> {
     let Some(limit) = raise_limit() else {
         return Ok(());
     };
-    let connections = options
-        .max_connections
-        .saturating_mul(options.upstreams.len().max(1));
-    let connections = if options.upstreams.is_empty() {
-        // The demo application is in this process and has the other ends of the connections.
-        connections.saturating_mul(2)
-    } else {
-        connections
-    };
+    // The demo application is in this process and has the other ends of the connections.
+    let count = |list: &Vec<Address>| if list.is_empty() { 2 } else { list.len() };
+    let servers: usize = servers.iter().map(count).sum();
+    let connections = options.max_connections.saturating_mul(servers);
     let own =
         connections.saturating_add(options.threads * (EACH_LOOP + options.listen.len()) + RESERVE);
     let max_clients = limit.saturating_sub(own);

@@ -4,9 +4,10 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, Waker};
 use mio_fcgi::{Config, ReadBuf};
 
 use super::net::listener::Listener;
@@ -14,6 +15,7 @@ use super::serve::worker::Worker;
 use super::signals::{Signal, Signals};
 use super::site::metrics::Metrics;
 use super::site::options::Options;
+use super::upstreams::{Change, Changes, Lookups, Outlet};
 
 pub(crate) struct EventLoop {
     poll: Poll,
@@ -21,6 +23,8 @@ pub(crate) struct EventLoop {
     worker: Worker,
     /// The loop that logs what all loops are told.
     is_first: bool,
+    changes: Option<Changes>,
+    lookups: Option<Arc<Lookups>>,
 }
 
 impl EventLoop {
@@ -30,16 +34,18 @@ impl EventLoop {
         index: usize,
         options: &Arc<Options>,
         metrics: &Arc<Metrics>,
-        config: Config,
+        configs: Vec<Config>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
-        let worker = Worker::new(poll.registry(), WORKER, index, options, metrics, config)?;
+        let worker = Worker::new(poll.registry(), WORKER, index, options, metrics, configs)?;
         Ok(Self {
             poll,
             signals,
             worker,
             is_first: index == 0,
+            changes: None,
+            lookups: None,
         })
     }
 
@@ -49,6 +55,37 @@ impl EventLoop {
     /// The system's error.
     pub(crate) fn listen(&mut self, listener: Listener) -> io::Result<()> {
         self.worker.listen(listener)
+    }
+
+    /// Where to send new addresses of the applications.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub(crate) fn outlet(&mut self) -> io::Result<Outlet> {
+        let waker = Waker::new(self.poll.registry(), WAKER)?;
+        let (sender, changes) = channel();
+        self.changes = Some(changes);
+        let changes = sender;
+        Ok(Outlet { changes, waker })
+    }
+
+    /// The lookups that the loop can ask for.
+    pub(crate) fn set_lookups(&mut self, lookups: &Arc<Lookups>) {
+        self.lookups = Some(Arc::clone(lookups));
+    }
+
+    fn take_changes(&mut self) {
+        let Some(changes) = &self.changes else {
+            return;
+        };
+        for Change { line, servers } in changes.try_iter() {
+            if let Some(line) = line {
+                self.worker.log(&line);
+            }
+            for (application, servers) in servers {
+                self.worker.set_servers(application, servers);
+            }
+        }
     }
 
     /// Serves until it is told to stop and the worker has stopped.
@@ -73,6 +110,7 @@ impl EventLoop {
                     self.take_signals();
                 }
             }
+            self.take_changes();
             // 4. The worker does everything else here.
             self.worker.turn(&mut buf);
         }
@@ -83,18 +121,17 @@ impl EventLoop {
         for signal in self.signals.pending() {
             match signal {
                 Signal::Stop => self.worker.stop(),
-                Signal::Hangup if self.is_first => self.worker.log(HANGUP),
+                Signal::Hangup => self.lookups.iter().for_each(|it| it.look_up_now()),
                 Signal::User if self.is_first => self.worker.log(USER_SIGNAL),
-                Signal::Hangup | Signal::User => {}
+                Signal::User => {}
             }
         }
     }
 }
 
-/// Other servers read their configuration again.
-const HANGUP: &str = "SIGHUP: going on, with the same options";
 /// Other servers reopen their logs, or exchange their program: here the log is stderr.
 const USER_SIGNAL: &str =
     "SIGUSR1 and SIGUSR2 are ignored: SIGHUP looks names up again, SIGTERM stops";
 const SIGNALS: Token = Token(0);
-const WORKER: Range<Token> = Token(1)..Token(usize::MAX);
+const WAKER: Token = Token(1);
+const WORKER: Range<Token> = Token(2)..Token(usize::MAX);

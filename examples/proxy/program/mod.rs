@@ -11,7 +11,8 @@ pub(crate) mod signals;
 pub(crate) mod threads;
 #[cfg(unix)]
 pub(crate) mod unix_socket;
+pub(crate) mod upstreams;
 #[cfg(unix)]
 pub(crate) mod user;
 
-use super::{net, serve, site};
+use super::{net, serve, site, watch};

@@ -16,12 +16,13 @@
 use std::fmt::Arguments;
 
 use mio_fcgi::cgi::{PassOnError, ReplyTo, Verdict};
-use mio_fcgi::{Outcome, Request, RequestHandle, Tag};
+use mio_fcgi::{Outcome, Request, Tag};
 
 use super::error_page::{self, Fields};
 use super::net::client_address::ClientAddress;
 use super::net::socket::Socket;
 use super::response::{OwnBody, Phase, Response};
+use super::site::applications::RequestHandle;
 use super::site::context::Context;
 use super::status::present::Asker;
 use super::trace::Trace;
@@ -32,6 +33,8 @@ use super::upload::{NotTaken, Upload};
 pub(crate) struct Exchange {
     /// The tag of the client's connection, for events of the FastCGI client.
     tag: Tag,
+    /// The number of the application that is asked.
+    application: usize,
     /// The FastCGI request, while it is running.
     request: Option<RequestHandle>,
     upload: Upload,
@@ -66,6 +69,7 @@ impl Exchange {
     pub(crate) fn open(cx: &mut Context, tag: Tag, to: ReplyTo, line: &[u8]) -> Self {
         Self {
             tag,
+            application: 0,
             request: None,
             // More bytes may be on their way.
             upload: Upload::endless(),
@@ -106,6 +110,15 @@ impl Exchange {
     /// Whether an application was asked, or will be.
     pub(crate) fn has_application(&self) -> bool {
         self.request.is_some() || self.upload.is_wanted()
+    }
+
+    /// Sets the application that is asked.
+    pub(crate) fn set_application(&mut self, number: usize) {
+        self.application = number;
+    }
+
+    pub(crate) fn application(&self) -> usize {
+        self.application
     }
 
     /// Keeps the head of the request, so that local redirects are followed.
@@ -151,8 +164,9 @@ impl Exchange {
     /// Submits a request to the FastCGI client.
     pub(crate) fn submit(&mut self, cx: &mut Context, socket: &mut Socket, request: Request) {
         let now = cx.now();
-        self.trace.note_submit(now);
-        match cx.fcgi().submit(now, request, self.tag) {
+        let (application, tag) = (self.application, self.tag);
+        self.trace.note_submit(now, application);
+        match cx.fcgi().submit(now, application, request, tag) {
             Ok(handle) => {
                 self.request = Some(handle);
                 self.response.await_head(cx);

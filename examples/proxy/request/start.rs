@@ -18,6 +18,7 @@ use super::net::socket::Socket;
 use super::origin::Origin;
 use super::response::OwnBody;
 use super::site::context::Context;
+use super::site::routes::Route;
 use super::upload::Upload;
 use super::{file, status_page};
 
@@ -112,16 +113,16 @@ fn respond(
     if status_page::answer(exchange, cx, socket, head) {
         return 0;
     }
-    let found = cx.resolve(&head.target);
-    let Resolution::StaticFile { path } = &*found else {
-        return serve(exchange, cx, socket, head, &found, following);
+    let route = cx.resolve(&head.target);
+    let Resolution::StaticFile { path } = &route.found else {
+        return serve(exchange, cx, socket, head, &route, following);
     };
     if file::answer(exchange, cx, socket, head, path) {
         return 0;
     }
     // The file has gone since it was looked up. If the next one is gone as well, there is none.
-    let found = cx.resolve_anew(&head.target);
-    serve(exchange, cx, socket, head, &found, following)
+    let route = cx.resolve_anew(&head.target);
+    serve(exchange, cx, socket, head, &route, following)
 }
 
 /// Serves what was found for the target. Returns how many of the bytes after the head were used.
@@ -130,16 +131,19 @@ fn serve(
     cx: &mut Context,
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
-    found: &Resolution,
+    route: &Route,
     following: Option<&[u8]>,
 ) -> usize {
     let nothing = "there is nothing here";
-    match found {
+    match &route.found {
         Resolution::Script(_) if head.method == "TRACE" => {
             // The application does not see what TRACE is to show.
             exchange.refuse_method(cx, socket, ANY_METHOD);
         }
-        Resolution::Script(script) => return ask(exchange, cx, socket, head, script, following),
+        Resolution::Script(script) => {
+            exchange.set_application(route.application);
+            return ask(exchange, cx, socket, head, script, following);
+        }
         Resolution::StaticFile { path } => {
             if !file::answer(exchange, cx, socket, head, path) {
                 exchange.fail(cx, socket, 404, nothing);
@@ -174,7 +178,7 @@ fn ask(
     script: &Script,
     following: Option<&[u8]>,
 ) -> usize {
-    let mut request = cx.fcgi().new_request();
+    let mut request = cx.fcgi().new_request(exchange.application());
     let content_length = following.and_then(|_| exchange.upload().content_length());
     let id = exchange.trace().id();
     if let Err(error) = write_params(cx, socket, head, script, id, content_length, &mut request) {

@@ -3,11 +3,12 @@
 use std::fmt::Arguments;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Failure, Outcome, Phase, RequestError, RequestHandle, ServerId};
+use mio_fcgi::{Failure, Outcome, Phase, RequestError, ServerId};
 
 use super::log::access_log::{LogEntry, Served, Subject};
 use super::net::client_address::ClientAddress;
 use super::response;
+use super::site::applications::RequestHandle;
 use super::site::context::Context;
 use super::status::present::Asker;
 
@@ -17,6 +18,8 @@ pub(crate) struct Trace {
     entry: LogEntry,
     /// When an application was asked first.
     submitted: Option<Instant>,
+    /// The number of the application that was asked last.
+    application: usize,
     /// The time until the application had answered.
     application_time: Option<Duration>,
     /// What the application's request has left when it ended.
@@ -34,6 +37,7 @@ impl Trace {
         Self {
             entry,
             submitted: None,
+            application: 0,
             application_time: None,
             ended: Ended::default(),
         }
@@ -50,7 +54,8 @@ impl Trace {
     }
 
     /// An application's request begins.
-    pub(crate) fn note_submit(&mut self, now: Instant) {
+    pub(crate) fn note_submit(&mut self, now: Instant, application: usize) {
+        self.application = application;
         self.submitted.get_or_insert(now);
         self.ended = Ended::default();
     }
@@ -95,7 +100,7 @@ impl Trace {
     ) {
         let server = self.ended.server.or_else(|| cx.server_of(request?));
         let upstream = match self.submitted {
-            Some(_) => cx.upstream(server),
+            Some(_) => cx.upstream(self.application, server),
             None => "-".to_owned(),
         };
         let of = Subject {

@@ -2,10 +2,11 @@
 
 use std::io;
 
+use mio_fcgi::Request;
 use mio_fcgi::cgi::{PassOnError, PassedOn, RequestBody, RequestBodyError};
-use mio_fcgi::{Commands, Request, RequestHandle};
 
 use super::net::spool::Spool;
+use super::site::applications::RequestHandle;
 use super::site::context::Context;
 
 /// The part of a request's body that has not arrived yet, and what happens to it.

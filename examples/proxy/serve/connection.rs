@@ -5,7 +5,7 @@ use std::time::Instant;
 use httparse::EMPTY_HEADER;
 use mio::event::Event;
 use mio_fcgi::cgi::ReplyTo;
-use mio_fcgi::{Outcome, RequestHandle, Tag};
+use mio_fcgi::{Outcome, Tag};
 
 use super::http::head::{self, FieldSpace, MAX_FIELDS};
 use super::http::refusal::Refusal;
@@ -16,6 +16,7 @@ use super::preamble::{self, Preamble};
 use super::request::exchange::{Exchange, Over};
 use super::request::start;
 use super::site::addresses::Place;
+use super::site::applications::RequestHandle;
 use super::site::context::Context;
 use super::status::present::Asker;
 use super::teardown::{self, Next, Teardown};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
-use mio_fcgi::{Client, Config, EventKind, ReadBuf, Tag};
+use mio_fcgi::{Address, Config, EventKind, ReadBuf, Tag};
 use slab::Slab;
 
 use super::connection::{Connection, NOT_ANSWERED};
@@ -19,6 +19,7 @@ use super::entrance;
 use super::net::listener::Listener;
 use super::net::socket::Socket;
 use super::schedule::{Marks, Schedule};
+use super::site::applications::Applications;
 use super::site::context::Context;
 use super::site::metrics::{LoopMetrics, Metrics};
 use super::site::options::Options;
@@ -48,13 +49,17 @@ enum Running {
     Stopping {
         deadline: Instant,
     },
+    /// No client is left. The connections to applications are being closed.
+    Finishing {
+        deadline: Instant,
+    },
     Stopped,
 }
 
 impl Worker {
     /// `tokens` must not be used for anything else in the loop: the first is for the listeners, then there is one for
     /// each client, and the rest are for FastCGI connections. `index` is the number of this loop, below
-    /// [`Options::threads`].
+    /// [`Options::threads`]. There is a configuration for each of [`Options::applications`].
     ///
     /// # Errors
     /// The system's error; a configuration that the FastCGI client rejects, or too few tokens for it; a document root
@@ -65,11 +70,11 @@ impl Worker {
         index: usize,
         options: &Arc<Options>,
         metrics: &Arc<Metrics>,
-        config: Config,
+        configs: Vec<Config>,
     ) -> io::Result<Self> {
         let max_clients = options.share(options.max_clients, index);
         let tokens = Tokens::new(tokens, max_clients);
-        let fcgi = Client::new(registry, tokens.fastcgi.clone(), config)?;
+        let fcgi = Applications::new(registry, tokens.fastcgi.clone(), configs)?;
         let metrics = LoopMetrics::new(metrics, index);
         Ok(Self {
             cx: Context::new(options, fcgi, metrics, max_clients)?,
@@ -158,7 +163,7 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let deadline = match self.running {
-            Running::Stopping { deadline } => Some(deadline),
+            Running::Stopping { deadline } | Running::Finishing { deadline } => Some(deadline),
             Running::Yes | Running::Stopped => None,
         };
         let own = [
@@ -267,7 +272,7 @@ impl Worker {
             };
             match &event.kind {
                 EventKind::Stderr(data) => self.cx.log_stderr(data),
-                EventKind::End(outcome) => self.cx.count_end(outcome),
+                EventKind::End(outcome) => self.cx.count_end(event.request, outcome),
                 _ => {}
             }
             let (request, key) = (event.request, event.tag.0 as usize);
@@ -339,6 +344,15 @@ impl Worker {
         self.schedule.arm(key, marks, due);
     }
 
+    /// Replaces the servers of an application, by its number. Requests in flight finish where they are.
+    pub(crate) fn set_servers(&mut self, application: usize, servers: Vec<Address>) {
+        let now = self.cx.now();
+        let set = self.cx.fcgi().set_servers(now, application, servers);
+        if let Err(error) = set {
+            self.log(&format!("the addresses stay as they are: {error}"));
+        }
+    }
+
     /// Logs a message for the operator.
     pub(crate) fn log(&mut self, what: &str) {
         self.cx.log_problem(format_args!("{what}"));
@@ -363,18 +377,22 @@ impl Worker {
     /// While stopping: closes idle clients, including those that are idle after their first turn. When no client is
     /// left, shuts the FastCGI client down, which ends the loop.
     fn stop_when_empty(&mut self) {
-        let Running::Stopping { deadline } = self.running else {
-            return;
-        };
         let now = self.cx.now();
-        self.close_idle(now, usize::MAX);
-        if now >= deadline {
-            self.end();
-        } else if self.clients.is_empty() {
-            self.cx.fcgi().shutdown(now, Some(deadline));
-            if self.cx.fcgi().is_shut_down() {
+        if let Running::Stopping { deadline } = self.running {
+            self.close_idle(now, usize::MAX);
+            if now < deadline && self.clients.is_empty() {
+                self.cx.fcgi().shutdown(now, Some(deadline));
+                self.running = Running::Finishing { deadline };
+            }
+        }
+        match self.running {
+            Running::Finishing { .. } if self.cx.fcgi().is_shut_down() => {
                 self.running = Running::Stopped;
             }
+            Running::Stopping { deadline } | Running::Finishing { deadline } if now >= deadline => {
+                self.end();
+            }
+            _ => {}
         }
     }
 

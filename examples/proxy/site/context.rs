@@ -1,15 +1,15 @@
-//! What the requests of a loop share: the FastCGI client, the time, the options, the log, the metrics.
+//! What the requests of a loop share: the applications, the time, the options, the log, the metrics.
 
 use std::fmt::Arguments;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use mio_fcgi::cgi::Resolution;
-use mio_fcgi::{Client, Outcome, RequestHandle, ServerId, SharedParams, Tag};
+use mio_fcgi::{Outcome, ServerId, SharedParams, Tag};
 
 use super::addresses::Addresses;
 use super::admission::Admission;
+use super::applications::{Applications, RequestHandle};
 use super::fastcgi::site_params;
 use super::log::access_log::{AccessLog, LogEntry, Served, Subject};
 use super::metrics::LoopMetrics;
@@ -17,7 +17,7 @@ use super::net::buffer_pool::BufferPool;
 use super::net::client_address::ClientAddress;
 use super::net::clock::Clock;
 use super::options::Options;
-use super::routes::Routes;
+use super::routes::{Route, Routes};
 use super::status::figures::{self, Figures};
 use super::status::present::{Asker, Present};
 use super::upstreams;
@@ -28,7 +28,7 @@ use super::upstreams;
 pub(crate) struct Context {
     options: Arc<Options>,
     clock: Clock,
-    fcgi: Client,
+    fcgi: Applications,
     admission: Admission,
     routes: Routes,
     /// The parameters that are the same for all requests.
@@ -43,7 +43,7 @@ impl Context {
     /// A document root that cannot be read; the system's error if it has no thread left.
     pub(crate) fn new(
         options: &Arc<Options>,
-        fcgi: Client,
+        fcgi: Applications,
         metrics: LoopMetrics,
         max_clients: usize,
     ) -> io::Result<Self> {
@@ -54,7 +54,7 @@ impl Context {
             fcgi,
             admission: Admission::new(max_clients, clock.now()),
             clock,
-            constants: site_params(options, routes.root()),
+            constants: site_params(options),
             routes,
             log: AccessLog::new(options.access_log, metrics.index())?,
             metrics,
@@ -70,7 +70,7 @@ impl Context {
         &self.constants
     }
 
-    pub(crate) fn fcgi(&mut self) -> &mut Client {
+    pub(crate) fn fcgi(&mut self) -> &mut Applications {
         &mut self.fcgi
     }
 
@@ -91,7 +91,7 @@ impl Context {
         &mut self.buffers
     }
 
-    /// How long the FastCGI client may wait for events.
+    /// How long the applications may wait for events.
     pub(crate) fn fcgi_timeout(&self) -> Option<Duration> {
         self.fcgi.timeout(self.clock.now())
     }
@@ -126,12 +126,12 @@ impl Context {
     }
 
     /// Finds the script, the file or the error for a target.
-    pub(crate) fn resolve(&mut self, target: &[u8]) -> Arc<Resolution> {
+    pub(crate) fn resolve(&mut self, target: &[u8]) -> Arc<Route> {
         self.routes.resolve(self.clock.now(), target)
     }
 
     /// As [`resolve`](Self::resolve), without the cache.
-    pub(crate) fn resolve_anew(&mut self, target: &[u8]) -> Arc<Resolution> {
+    pub(crate) fn resolve_anew(&mut self, target: &[u8]) -> Arc<Route> {
         self.routes.resolve_anew(self.clock.now(), target)
     }
 
@@ -152,21 +152,21 @@ impl Context {
     }
 
     /// Counts the end of an application's request.
-    pub(crate) fn count_end(&mut self, outcome: &Outcome) {
-        let (fcgi, now) = (&self.fcgi, self.clock.now());
+    pub(crate) fn count_end(&mut self, request: RequestHandle, outcome: &Outcome) {
+        let (fcgi, now) = (self.fcgi.of_request(request), self.clock.now());
         self.metrics
             .count_end(outcome, |server| upstreams::names(fcgi, now, Some(server)));
     }
 
     /// The server that has a request. This looks through all requests: for failures only.
     pub(crate) fn server_of(&self, request: RequestHandle) -> Option<ServerId> {
-        let mut all = self.fcgi.requests(self.clock.now());
-        all.find(|it| it.request == request)?.report.server
+        let info = self.fcgi.info(self.clock.now(), request)?;
+        info.report.server
     }
 
-    /// The address of a server, or of those that could have served a request.
-    pub(crate) fn upstream(&self, server: Option<ServerId>) -> String {
-        upstreams::names(&self.fcgi, self.clock.now(), server)
+    /// The address of a server of an application, or of those that could have served a request.
+    pub(crate) fn upstream(&self, application: usize, server: Option<ServerId>) -> String {
+        upstreams::names(self.fcgi.of(application), self.clock.now(), server)
     }
 
     /// Logs a failure of a request.

@@ -45,15 +45,14 @@ fn max_idle(options: &Options) -> usize {
         .min(options.max_connections)
 }
 
-/// The parameters that all requests share. `root` is the document root in the form that
-/// [`Routes`](super::routes::Routes) uses, so that scripts are below it.
-pub(crate) fn site_params(options: &Options, root: &[u8]) -> SharedParams {
+/// The parameters that all requests share. The document root is not among them: it is that of the script.
+pub(crate) fn site_params(options: &Options) -> SharedParams {
     let mut params = Params::default();
     for (name, value) in &options.params {
         params.push(name, value);
     }
-    for (name, value) in cgi::site_params(root).iter() {
-        if params.get(name).is_none() {
+    for (name, value) in cgi::site_params("").iter() {
+        if name != b"DOCUMENT_ROOT" && params.get(name).is_none() {
             params.push(name, value);
         }
     }

@@ -2,11 +2,16 @@
 
 pub(crate) mod addresses;
 pub(crate) mod admission;
+pub(crate) mod applications;
 pub(crate) mod context;
 pub(crate) mod fastcgi;
 pub(crate) mod listen;
 pub(crate) mod metrics;
+mod mount;
+pub(crate) mod mounts;
 pub(crate) mod options;
+mod place;
+mod prefix;
 pub(crate) mod routes;
 pub(crate) mod trusted;
 mod upstreams;

@@ -8,7 +8,9 @@ use mio_fcgi::{Address, Multiplex};
 
 use super::command_line::{number, seconds};
 use super::listen::{Listen, Place, listen};
+use super::mount::{Mount, mount};
 use super::net::client_address::ClientAddress;
+use super::prefix::Prefix;
 use super::trusted::{TrustedProxy, trusted_proxy, trusts};
 use super::values::{
     bytes, extension, file_name, head_bytes, multiplex, param, path, seconds_or_none, upstream,
@@ -33,6 +35,13 @@ pub(crate) struct Options {
     /// DIR is on the application's machine: look for no file here and send none
     #[arg(long, help_heading = SITE)]
     pub(crate) remote: bool,
+    /// the document root as the application sees it, if its container has the same files at another path
+    #[arg(long, value_name = "DIR", help_heading = SITE)]
+    pub(crate) script_root: Option<PathBuf>,
+    /// tell the application the root without symbolic links, looked up for each request: once a link leads to another
+    /// release, no request gets the old one. Applications believe for a while that a link is what it was
+    #[arg(long, help_heading = SITE)]
+    pub(crate) realpath: bool,
     /// directory outside the root that symbolic links below the root may lead to, such as /usr/share/javascript; may be
     /// repeated
     #[arg(long, value_name = "DIR", help_heading = SITE)]
@@ -49,6 +58,17 @@ pub(crate) struct Options {
     /// script for every path that is not a file: a front controller
     #[arg(long, value_name = "/PATH.php", value_parser = path, help_heading = SITE)]
     pub(crate) fallback: Option<String>,
+    /// another site or application, for the path PREFIX and those below it; may be repeated, and the longest PREFIX
+    /// counts. /app=ADDR: every path is the application's, with SCRIPT_NAME=/app and the rest in PATH_INFO; ,files=DIR
+    /// sends the files below DIR instead. /blog=ADDR,root=DIR: scripts and files as with --root; ,script-root=DIR
+    /// ,index=NAME ,extension=.EXT ,fallback=/PATH.php ,remote and ,realpath are as the options. More ADDRs may follow the
+    /// first one. The options for one site are those of PREFIX /
+    #[arg(long = "mount", value_name = "PREFIX=ADDR[,...]", value_parser = mount, help_heading = SITE)]
+    pub(crate) mounts: Vec<Mount>,
+    /// path below which no script is run, nor sent as text, such as /uploads, also if a symbolic link leads there; may be
+    /// repeated. Other files are sent
+    #[arg(long, value_name = "PREFIX", value_parser = Prefix::parse, help_heading = SITE)]
+    pub(crate) no_exec: Vec<Prefix>,
     /// seconds that the result of looking for a file is believed. A new file is then found late, and a file that was
     /// replaced by a link out of the root can be sent; 0: look for each request (0)
     #[arg(long, value_name = "S", value_parser = seconds_or_none, help_heading = SITE)]
@@ -76,6 +96,10 @@ pub(crate) struct Options {
     #[arg(long = "no-access-log", action = ArgAction::SetFalse, help_heading = SITE)]
     pub(crate) access_log: bool,
 
+    /// seconds between two lookups of the names of applications, which go on being used while their addresses change; 0:
+    /// only at the start and at SIGHUP (5)
+    #[arg(long, value_name = "S", value_parser = seconds_or_none, help_heading = APPLICATIONS)]
+    pub(crate) resolve: Duration,
     /// parameter sent with each request, in place of the request's own value: HTTPS=on; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param, help_heading = APPLICATIONS)]
     pub(crate) params: Vec<(String, String)>,
@@ -182,11 +206,15 @@ impl Default for Options {
             upstreams: Vec::new(),
             root: None,
             remote: false,
+            script_root: None,
+            realpath: false,
             allow_symlinks_into: Vec::new(),
             extension: None,
             send_sources: false,
             index: "index.php".to_owned(),
             fallback: None,
+            mounts: Vec::new(),
+            no_exec: Vec::new(),
             cache_lookups: Duration::ZERO,
             max_body: 64 * 1024 * 1024,
             max_head: 32 * 1024,
@@ -194,6 +222,7 @@ impl Default for Options {
             max_fields: 100,
             status: false,
             access_log: true,
+            resolve: Duration::from_secs(5),
             params: Vec::new(),
             underscores: false,
             pass_authorization: false,

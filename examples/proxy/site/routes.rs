@@ -1,130 +1,164 @@
-//! Finds the script or the file for a path.
+//! Finds the part of the site for a path, and what the path stands for in it.
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::cgi::{ForbiddenReason, InvalidTarget, Resolution, Script, ScriptMap};
+use mio_fcgi::cgi::{ForbiddenReason, Resolution, Script, normalized_path};
 
+use super::mounts::{applications, mounts};
 use super::options::Options;
+use super::place::Place;
 
-/// The document root of one loop.
+/// The parts of the site.
 ///
 /// By default a path is looked up for each request, so that a request sees what is there now. With `--cache-lookups`,
 /// results are believed for some time. Then a new file is found late, and a file that was replaced by a link out of the
 /// root can be sent.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    map: ScriptMap,
-    /// The files are on the application's machine.
-    is_remote: bool,
-    fallback: Option<Script>,
-    /// How long a result is believed.
-    lifetime: Duration,
-    /// The cache, by path: when the result was found, and the result. Shared, so that a request can keep its result.
-    known: HashMap<Vec<u8>, (Instant, Arc<Resolution>)>,
+    options: Arc<Options>,
+    /// The longest prefix first.
+    places: Vec<Place>,
+    /// The cache, by path: until when a result is believed, and the result. Shared, so that a request can keep its
+    /// result.
+    known: HashMap<Vec<u8>, (Until, Arc<Route>)>,
+}
+
+/// `None`: a result never changes.
+type Until = Option<Instant>;
+
+/// What a target stands for.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) found: Resolution,
+    /// The number of the application that runs a script.
+    pub(crate) application: usize,
 }
 
 impl Routes {
     /// # Errors
-    /// A document root that cannot be read.
-    pub(crate) fn new(options: &Options) -> io::Result<Self> {
-        let mut map = match &options.root {
-            // The demo application: the first segment of every path is a script.
-            None => ScriptMap::remote("").with_extension(""),
-            Some(root) if options.remote => ScriptMap::remote(root),
-            Some(root) => ScriptMap::local(root)?,
-        };
-        for directory in &options.allow_symlinks_into {
-            map = map.with_links_into(directory).map_err(|error| {
-                let why = format!("--allow-symlinks-into {}: {error}", directory.display());
-                io::Error::new(error.kind(), why)
-            })?;
-        }
-        if let Some(extension) = &options.extension {
-            map.extension.clone_from(extension);
-        }
-        map.hide_sources = !options.send_sources;
-        map.index = vec![options.index.clone()];
-        if options.index != "index.html" && options.root.is_some() {
-            map.index.push("index.html".to_owned());
-        }
-        let fallback = match &options.fallback {
-            None => None,
-            Some(path) => match map.resolve(path.as_bytes()) {
-                Resolution::Script(script) => Some(script),
-                _ => {
-                    let why = format!("--fallback {path} is no script below the root");
-                    return Err(io::Error::new(io::ErrorKind::NotFound, why));
-                }
-            },
-        };
-        // Without files here, a result depends only on the path.
-        let is_remote = options.remote || options.root.is_none();
-        let lifetime = match is_remote {
-            true => Duration::MAX,
-            false => options.cache_lookups,
-        };
-        Ok(Self {
-            map,
-            is_remote,
-            fallback,
-            lifetime,
+    /// A directory that cannot be read; a fallback that is no script, or must not be run.
+    pub(crate) fn new(options: &Arc<Options>) -> io::Result<Self> {
+        let mounts = mounts(options);
+        let lists = applications(&mounts);
+        let places = mounts.iter().map(|mount| {
+            let number = lists.iter().position(|list| *list == mount.upstreams);
+            Place::new(mount.clone(), number.unwrap_or_default(), options)
+        });
+        let mut places = places.collect::<io::Result<Vec<_>>>()?;
+        places.sort_by_key(|place| std::cmp::Reverse(place.prefix().path().len()));
+        let routes = Self {
+            options: Arc::clone(options),
+            places,
             known: HashMap::new(),
-        })
-    }
-
-    /// The document root, in the form that is sent to applications.
-    pub(crate) fn root(&self) -> &[u8] {
-        self.map.root()
+        };
+        for place in &routes.places {
+            if let Some(script) = place.fallback()
+                && routes.is_barred(place, script)
+            {
+                let name = String::from_utf8_lossy(&script.name);
+                let why = format!("the fallback {name} is below a --no-exec: it would not be run");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
+        }
+        Ok(routes)
     }
 
     /// Finds what a target stands for.
-    pub(crate) fn resolve(&mut self, now: Instant, target: &[u8]) -> Arc<Resolution> {
+    pub(crate) fn resolve(&mut self, now: Instant, target: &[u8]) -> Arc<Route> {
+        self.follow_links();
         match self.known.get(path_of(target)) {
-            Some((since, found)) if now.duration_since(*since) < self.lifetime => Arc::clone(found),
+            Some((until, route)) if until.is_none_or(|until| now < until) => Arc::clone(route),
             _ => self.resolve_anew(now, target),
         }
     }
 
     /// As [`resolve`](Self::resolve), without the cache: what was found before turned out to be gone.
-    pub(crate) fn resolve_anew(&mut self, now: Instant, target: &[u8]) -> Arc<Resolution> {
-        let found = Arc::new(self.look_up(target));
+    pub(crate) fn resolve_anew(&mut self, now: Instant, target: &[u8]) -> Arc<Route> {
+        let (route, lifetime) = self.look_up(target);
+        let route = Arc::new(route);
         // A redirect has the query in it, so it is not the same for each target with this path.
-        let is_redirect = matches!(*found, Resolution::Redirect { .. });
-        if !self.lifetime.is_zero() && !is_redirect {
+        let is_redirect = matches!(route.found, Resolution::Redirect { .. });
+        if !lifetime.is_zero() && !is_redirect {
             if self.known.len() >= MAX_KNOWN {
                 self.known.clear();
             }
+            let until = now.checked_add(lifetime);
             let path = path_of(target).to_vec();
-            self.known.insert(path, (now, Arc::clone(&found)));
+            self.known.insert(path, (until, Arc::clone(&route)));
         }
-        found
+        route
     }
 
-    fn look_up(&self, target: &[u8]) -> Resolution {
-        let found = self.map.resolve(target);
-        match &self.fallback {
-            Some(script) if self.is_absent(&found, path_of(target)) => {
-                Resolution::Script(script.clone())
+    /// Nothing is believed about a root that is another one by now.
+    fn follow_links(&mut self) {
+        for place in &mut self.places {
+            if place.follow(&self.options) {
+                self.known.clear();
             }
-            _ => found,
         }
     }
 
-    /// Whether a path leads to no file, so that it is the front controller's.
-    fn is_absent(&self, found: &Resolution, path: &[u8]) -> bool {
-        match found {
-            Resolution::NotFound
-            // A remote file is not looked at, so it is not sent either.
-            | Resolution::RemoteFile { .. }
-            | Resolution::Forbidden(ForbiddenReason::NoIndex | ForbiddenReason::AbsentDotFile) => true,
-            Resolution::Forbidden(ForbiddenReason::DotFile) => self.is_remote,
-            // A line end. The front controller gets it encoded, in REQUEST_URI. NUL stays refused.
-            Resolution::Invalid(InvalidTarget::Control) => !path.windows(3).any(|it| it == b"%00"),
-            _ => false,
+    /// What a target stands for, and how long that is believed.
+    fn look_up(&self, target: &[u8]) -> (Route, Duration) {
+        let nowhere = |found| {
+            let route = Route {
+                found,
+                application: 0,
+            };
+            (route, Duration::ZERO)
+        };
+        let place = match self.place_of(target) {
+            Ok(Some(place)) => place,
+            Ok(None) => return nowhere(Resolution::NotFound),
+            Err(refused) => return nowhere(refused),
+        };
+        let found = match place.resolve(target) {
+            Resolution::Script(script) if self.is_barred(place, &script) => {
+                Resolution::Forbidden(ForbiddenReason::Source)
+            }
+            found => found,
+        };
+        let route = Route {
+            found,
+            application: place.application(),
+        };
+        (route, place.lifetime(&self.options))
+    }
+
+    /// The part of the site that a target is in.
+    fn place_of(&self, target: &[u8]) -> Result<Option<&Place>, Resolution> {
+        if let [place] = &self.places[..]
+            && place.prefix().path().is_empty()
+        {
+            return Ok(Some(place));
         }
+        let path = normalized_path(target)?;
+        let mut places = self.places.iter();
+        Ok(places.find(|place| place.prefix().rest(&path).is_some()))
+    }
+
+    /// Whether a script must not be run: its path or, on this machine, its file is below a `--no-exec`.
+    fn is_barred(&self, place: &Place, script: &Script) -> bool {
+        let barred = &self.options.no_exec;
+        if barred.is_empty() || !place.has_scripts() {
+            return false;
+        }
+        if barred.iter().any(|it| it.covers_in_any_case(&script.name)) {
+            return true;
+        }
+        let real = |place: &Place, path: &[u8]| place.file_of(path)?.canonicalize().ok();
+        let Some(file) = real(place, &script.name) else {
+            return false;
+        };
+        let mut directories = barred.iter().flat_map(|prefix| {
+            let places = self.places.iter();
+            places.filter_map(move |place| real(place, prefix.path()))
+        });
+        directories.any(|directory: PathBuf| file.starts_with(directory))
     }
 }
 

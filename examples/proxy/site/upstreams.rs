@@ -5,7 +5,10 @@ use std::time::Instant;
 use mio_fcgi::{Client, ServerId};
 
 /// The address of a server. If the server is unknown, all addresses: any of them could have served the request.
-pub(crate) fn names(fcgi: &Client, now: Instant, server: Option<ServerId>) -> String {
+pub(crate) fn names(fcgi: Option<&Client>, now: Instant, server: Option<ServerId>) -> String {
+    let Some(fcgi) = fcgi else {
+        return "-".to_owned();
+    };
     if let Some(address) = server.and_then(|server| fcgi.server_address(server)) {
         return address.to_string();
     }

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use mio_fcgi::{Client, Stats};
+use mio_fcgi::Stats;
 
 use super::counters::Counters;
+use super::site::applications::Applications;
 
 /// The figures of one loop.
 #[derive(Clone, Debug, Default)]
@@ -30,9 +31,10 @@ pub(crate) struct ServerNow {
     pub(crate) problem: Option<String>,
 }
 
-/// The applications of a client.
-pub(crate) fn servers(fcgi: &Client, now: Instant) -> Vec<ServerNow> {
-    let servers = fcgi.servers(now).take(MAX_SERVERS);
+/// The servers of all applications.
+pub(crate) fn servers(fcgi: &Applications, now: Instant) -> Vec<ServerNow> {
+    let servers = fcgi.clients().flat_map(|(_, client)| client.servers(now));
+    let servers = servers.take(MAX_SERVERS);
     let servers = servers.map(|it| ServerNow {
         name: it.address.to_string(),
         connections: it.connections as u64,

@@ -10,3 +10,5 @@ pub(crate) mod openmetrics;
 pub(crate) mod page;
 pub(crate) mod present;
 pub(crate) mod totals;
+
+use super::site;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{
-    Client, ConnectionInfo, ConnectionState, RequestHandle, RequestInfo, RequestState, Tag,
-};
+use mio_fcgi::{Client, ConnectionInfo, ConnectionState, RequestInfo, RequestState, ServerId, Tag};
+
+use super::site::applications::{Applications, RequestHandle};
 
 /// What a loop had in flight when it published it.
 #[derive(Debug, Default)]
@@ -43,26 +43,40 @@ pub(crate) struct Asker {
 impl Present {
     /// Looks through all requests and connections. `asker` finds the client of a request.
     pub(crate) fn of(
-        fcgi: &Client,
+        fcgi: &Applications,
         at: Instant,
         asker: impl Fn(Tag, RequestHandle) -> Option<Asker>,
     ) -> Self {
-        let address = |server| fcgi.server_address(server).map(ToString::to_string);
-        let requests = longest(fcgi.requests(at), |it| it.since_progress);
-        let requests = requests.into_iter().map(|info| PresentRequest {
-            at,
-            upstream: info.report.server.and_then(address).unwrap_or_default(),
-            asker: asker(info.tag, info.request),
-            info,
-        });
-        let busy = fcgi.connections(at);
-        let busy = busy.filter(|it| it.state != ConnectionState::Idle);
-        let connections = longest(busy, |it| it.since_activity);
-        let connections = connections.into_iter().map(|info| PresentConnection {
-            at,
-            upstream: address(info.server).unwrap_or_default(),
-            info,
-        });
+        let address = |client: &Client, server: ServerId| {
+            let address = client.server_address(server);
+            address.map(ToString::to_string).unwrap_or_default()
+        };
+        let all = fcgi.clients();
+        let all = all.flat_map(|(id, client)| client.requests(at).map(move |it| (id, client, it)));
+        let requests = longest(all, |(_, _, it)| it.since_progress);
+        let requests = requests
+            .into_iter()
+            .map(|(id, client, info)| PresentRequest {
+                at,
+                upstream: info
+                    .report
+                    .server
+                    .map(|server| address(client, server))
+                    .unwrap_or_default(),
+                asker: asker(info.tag, RequestHandle::new(id, info.request)),
+                info,
+            });
+        let all = fcgi.clients();
+        let all = all.flat_map(|(_, client)| client.connections(at).map(move |it| (client, it)));
+        let busy = all.filter(|(_, it)| it.state != ConnectionState::Idle);
+        let connections = longest(busy, |(_, it)| it.since_activity);
+        let connections = connections
+            .into_iter()
+            .map(|(client, info)| PresentConnection {
+                at,
+                upstream: address(client, info.server),
+                info,
+            });
         Self {
             requests: requests.collect(),
             connections: connections.collect(),

@@ -20,6 +20,7 @@ mod limits;
 mod listen;
 #[cfg(unix)]
 mod log;
+mod mounts;
 mod noise;
 mod openmetrics;
 mod options;

@@ -29,8 +29,9 @@
 //! `user` and `Listener::check`: hand your listeners to `Worker::listen`. Add pages of your own to `request::start`,
 //! beside the status page. `tests/proxy/embedded.rs` is such a server.
 //!
-//! Crates: mio, slab; httparse, memchr (heads); itoa, httpdate (answers); socket2 (listeners); ipnet (trusted proxies);
-//! tempfile (bodies in chunks); mime_guess, on Unix rustix (files); serde_json (the status pages); clap (the options).
+//! Crates: mio, slab; httparse, memchr (heads); itoa, httpdate (answers); socket2 (listeners); ipnet (who is trusted,
+//! who may ask); tempfile (bodies in chunks); mime_guess, on Unix rustix (files); serde_json (the status pages); clap
+//! (the options).
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -1,69 +1,8 @@
-//! Where things are: sites and applications below prefixes, two roots, links that are switched, and what is not run.
+//! Several sites and applications below prefixes.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::thread;
-
-use tempfile::TempDir;
-
-use super::harness::{Answer, Proxy, run};
+use super::harness::{Proxy, get, run};
+use super::site::{application, assert_answers, directory, text};
 use super::witness::witness;
-
-/// An application that answers with its name and with where it was told that the script is.
-fn application(name: &'static str) -> String {
-    let (address, requests) = witness(move |request| {
-        let told = ["SCRIPT_NAME", "PATH_INFO", "SCRIPT_FILENAME"].map(|it| request.param(it));
-        let told = told.join("|");
-        format!("Content-Type: text/plain\r\n\r\n{name}|{told}").into_bytes()
-    });
-    // As long as somebody takes them, the application keeps its connections.
-    thread::spawn(move || requests.iter().for_each(drop));
-    address
-}
-
-/// A directory with files. A name that ends in a slash is a directory.
-fn directory(names: &[&str]) -> TempDir {
-    let directory = tempfile::tempdir().expect("a directory");
-    write(directory.path(), names);
-    directory
-}
-
-fn write(directory: &Path, names: &[&str]) {
-    for name in names {
-        let path = directory.join(name);
-        let folder = match name.strip_suffix('/') {
-            Some(_) => &path,
-            None => path.parent().expect("below the root"),
-        };
-        fs::create_dir_all(folder).expect("a directory");
-        if !name.ends_with('/') {
-            fs::write(&path, format!("the file {name}")).expect("a file");
-        }
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
-
-fn real(directory: &TempDir) -> PathBuf {
-    directory.path().canonicalize().expect("it is there")
-}
-
-/// Checks statuses, and texts where they are given.
-#[track_caller]
-fn assert_answers(proxy: &Proxy, rows: &[(&str, u16, &str)]) {
-    for (target, status, expected) in rows {
-        let Answer {
-            status: got, body, ..
-        } = proxy.get(target);
-        let body = String::from_utf8_lossy(&body);
-        assert_eq!(got, *status, "{target}: {body}");
-        if *status == 200 {
-            assert_eq!(body, *expected, "{target}");
-        }
-    }
-}
 
 /// flup, Django, Rack and Go take each path.
 // edge: an application at the root | `SCRIPT_NAME` is empty, `PATH_INFO` is the path, decoded and without dots
@@ -222,7 +161,7 @@ fn each_application_has_connections_and_a_queue_of_its_own() {
     let arguments: Vec<&str> = fixed.into_iter().chain(mounted).collect();
     let proxy = Proxy::start(&arguments);
     let mut waiting = proxy.connect();
-    waiting.send(super::harness::get("/silent/"));
+    waiting.send(get("/silent/"));
     let _connection = listener.accept().expect("a connection");
     assert_answers(
         &proxy,
@@ -256,227 +195,6 @@ fn mounts_with_the_same_upstreams_share_their_connections() {
     }
     proxy.wait_for_figure("requests.completed", 6);
     assert_eq!(proxy.figure("pool.connected"), 1);
-}
-
-// edge: files here, the same scripts at another path in the application's container | both roots are used
-#[test]
-fn the_application_may_have_its_scripts_at_another_path() {
-    let root = directory(&["a.php", "a.txt", "index.php"]);
-    let (app, path) = (application("app"), text(root.path()));
-    let mount = format!("/m={app},root={path},script-root=/srv/m,fallback=/index.php");
-    let proxy = Proxy::start(&[
-        "--upstream",
-        &app,
-        "--root",
-        path,
-        "--script-root",
-        "/var/www/html/",
-        "--mount",
-        &mount,
-    ]);
-    assert_answers(
-        &proxy,
-        &[
-            ("/a.php/x", 200, "app|/a.php|/x|/var/www/html/a.php"),
-            ("/a.txt", 200, "the file a.txt"),
-            ("/none.php", 404, ""),
-            ("/m/a.php", 200, "app|/m/a.php||/srv/m/a.php"),
-            ("/m/route", 200, "app|/m/index.php||/srv/m/index.php"),
-        ],
-    );
-    let (address, told) = witness(|_| b"Content-Type: a/b\r\n\r\n".to_vec());
-    let proxy = Proxy::start(&[
-        "--upstream",
-        &address,
-        "--root",
-        path,
-        "--script-root",
-        "/var/www/html/",
-    ]);
-    assert_eq!(proxy.get("/a.php/x").status, 200);
-    let told = told.iter().next().expect("a request");
-    assert_eq!(told.param("DOCUMENT_ROOT"), "/var/www/html");
-    assert_eq!(told.param("PATH_TRANSLATED"), "/var/www/html/x");
-}
-
-/// Replaces a link at once, as deployments do.
-#[cfg(unix)]
-fn switch(link: &Path, to: &Path) {
-    let new = link.with_extension("new");
-    std::os::unix::fs::symlink(to, &new).expect("a link");
-    fs::rename(&new, link).expect("the link is replaced");
-}
-
-/// PHP believes for minutes what a link leads to.
-// edge: a release switched by a symbolic link | with `--realpath` the next request is for a script of the new release
-#[cfg(unix)]
-#[test]
-fn the_resolved_root_is_told_and_no_old_release_after_the_switch() {
-    let base = directory(&[
-        "1/web/index.php",
-        "1/web/a.txt",
-        "1/web/old.php",
-        "2/web/index.php",
-        "2/web/new.php",
-    ]);
-    let (path, real) = (base.path(), real(&base));
-    fs::write(path.join("2/web/a.txt"), "the new file").expect("a file");
-    let link = path.join("current");
-    switch(&link, &path.join("1"));
-    let app = application("app");
-    let root = text(&link).to_owned() + "/web";
-    let mount = format!("/m={app},root={root},realpath,fallback=/index.php");
-    let proxy = Proxy::start(&[
-        "--upstream",
-        &app,
-        "--root",
-        &root,
-        "--realpath",
-        "--fallback",
-        "/index.php",
-        "--cache-lookups",
-        "1000",
-        "--mount",
-        &mount,
-    ]);
-    let file = |release: u32, name: &str| format!("{}/{release}/web/{name}", text(&real));
-    let told = |prefix: &str, release: u32, name: &str| {
-        format!("app|{prefix}/{name}||{}", file(release, name))
-    };
-    for prefix in ["", "/m"] {
-        let at = |name: &str| format!("{prefix}/{name}");
-        assert_answers(
-            &proxy,
-            &[
-                (&at("old.php"), 200, &told(prefix, 1, "old.php")),
-                (&at("route"), 200, &told(prefix, 1, "index.php")),
-                (&at("a.txt"), 200, "the file 1/web/a.txt"),
-            ],
-        );
-    }
-    switch(&link, &path.join("2"));
-    for prefix in ["", "/m"] {
-        let at = |name: &str| format!("{prefix}/{name}");
-        assert_answers(
-            &proxy,
-            &[
-                (&at("old.php"), 200, &told(prefix, 2, "index.php")),
-                (&at("new.php"), 200, &told(prefix, 2, "new.php")),
-                (&at("route"), 200, &told(prefix, 2, "index.php")),
-                (&at("a.txt"), 200, "the new file"),
-            ],
-        );
-    }
-    // No release at all, and one again.
-    fs::remove_file(&link).expect("a link");
-    assert_answers(&proxy, &[("/new.php", 404, ""), ("/a.txt", 404, "")]);
-    switch(&link, &path.join("1"));
-    let index = told("", 1, "index.php");
-    assert_answers(&proxy, &[("/new.php", 200, &index), ("/", 200, &index)]);
-}
-
-/// As in nginx: `location ~ ^/uploads/.*\.php$ { deny all; }`
-// edge: a script below a `--no-exec`, also by encoding, path info, index or link | 403; other files are sent
-#[cfg(unix)]
-#[test]
-fn below_a_no_exec_scripts_are_neither_run_nor_sent() {
-    let root = directory(&[
-        "index.php",
-        "a.php",
-        "uploads/x.php",
-        "uploads/a.jpg",
-        "uploads/sub/index.php",
-        "uploads/x.PHP",
-        "uploads/page/index.html",
-        "uploadsx/y.php",
-        "data/z.php",
-    ]);
-    let at = |name: &str| root.path().join(name);
-    let link = |to: &str, name: &str| {
-        std::os::unix::fs::symlink(at(to), at(name)).expect("a link");
-    };
-    link("uploads/x.php", "shortcut.php");
-    link("uploads", "pictures");
-    link("a.php", "uploads/inside.php");
-    let app = application("app");
-    let path = text(root.path());
-    let mount = format!("/m={app},root={path}");
-    let fixed = ["--upstream", &app, "--root", path, "--mount", &mount];
-    let no_exec = ["--no-exec", "/upl%6Fads/", "--no-exec", "/data"];
-    for fallback in [&[][..], &["--fallback", "/index.php"]] {
-        let proxy = Proxy::start(&[&fixed[..], &no_exec, fallback].concat());
-        assert_answers(
-            &proxy,
-            &[
-                ("/a.php", 200, &format!("app|/a.php||{path}/a.php")),
-                (
-                    "/a.php/uploads/x.php",
-                    200,
-                    &format!("app|/a.php|/uploads/x.php|{path}/a.php"),
-                ),
-                ("/uploads/x.php", 403, ""),
-                ("/uploads/x.php/", 403, ""),
-                ("/uploads/x.php/b.jpg", 403, ""),
-                ("/%75ploads/%78.php", 403, ""),
-                ("/a/../uploads//x.ph%70?q", 403, ""),
-                ("/uploads/x.PHP", 403, ""),
-                ("/uploads/sub/", 403, ""),
-                ("/uploads/inside.php", 403, ""),
-                ("/shortcut.php", 403, ""),
-                ("/pictures/x.php", 403, ""),
-                ("/pictures/sub/", 403, ""),
-                ("/data/z.php", 403, ""),
-                // The same files, by another path of the site.
-                ("/m/uploads/x.php", 403, ""),
-                ("/m/a.php", 200, &format!("app|/m/a.php||{path}/a.php")),
-                ("/uploads/a.jpg", 200, "the file uploads/a.jpg"),
-                ("/pictures/a.jpg", 200, "the file uploads/a.jpg"),
-                ("/uploads/page/", 200, "the file uploads/page/index.html"),
-                (
-                    "/uploadsx/y.php",
-                    200,
-                    &format!("app|/uploadsx/y.php||{path}/uploadsx/y.php"),
-                ),
-            ],
-        );
-        // What does not exist is the front controller's.
-        let front = format!("app|/index.php||{path}/index.php");
-        let status = if fallback.is_empty() { 404 } else { 200 };
-        assert_answers(
-            &proxy,
-            &[
-                ("/uploads/none.php", status, &front),
-                ("/uploads/none.jpg", status, &front),
-            ],
-        );
-    }
-    let output = run(&[&fixed[..], &no_exec, &["--fallback", "/uploads/x.php"]].concat());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("/uploads/x.php is below a --no-exec"),
-        "{said}"
-    );
-}
-
-/// The application's file system may not tell letters of different case apart.
-#[test]
-fn on_a_remote_root_a_no_exec_holds_for_names() {
-    let arguments = ["--no-exec", "/uploads"];
-    let proxy = Proxy::in_front_of(&application("app"), &arguments);
-    assert_answers(
-        &proxy,
-        &[
-            ("/uploads/x.php", 403, ""),
-            ("/UPLOADS/x.php/y", 403, ""),
-            ("/uploads/", 403, ""),
-            (
-                "/upload/x.php",
-                200,
-                "app|/upload/x.php||/srv/www/upload/x.php",
-            ),
-        ],
-    );
 }
 
 #[test]
@@ -552,6 +270,18 @@ fn what_is_wrong_with_a_mount_is_said_in_one_line() {
         (
             upstream(&["--realpath", "--script-root", "/x"]),
             "--realpath needs",
+        ),
+        (
+            upstream(&["--fpm-status", "/a,from=here"]),
+            "--fpm-status expects PREFIX[,from=CIDR]",
+        ),
+        (
+            upstream(&["--fpm-status", "/a,192.0.2.0/24"]),
+            "--fpm-status expects PREFIX[,from=CIDR]",
+        ),
+        (
+            upstream(&["--fpm-status", "status"]),
+            "--fpm-status expects a path",
         ),
         (
             upstream(&["--no-exec", "uploads"]),

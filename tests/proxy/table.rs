@@ -125,6 +125,7 @@ const MODULES: &[&str] = &[
     "files",
     "front",
     "mounts",
+    "roots",
     "params",
     "sharing",
     "failures",

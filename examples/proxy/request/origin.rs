@@ -81,7 +81,8 @@ impl<'b> Origin<'b> {
 
 /// Whether a proxy in front has passed the request on, trusted or not.
 pub(crate) fn is_forwarded(head: &RequestHead<'_, '_>) -> bool {
-    head.pairs().any(|(name, _)| forwarded::is_claim(name))
+    head.pairs()
+        .any(|(name, _)| forwarded::is_claim(name) || name.eq_ignore_ascii_case(b"via"))
 }
 
 /// The port in a valid `Host`.

@@ -15,10 +15,10 @@ use super::http::response_head::REQUEST_ID;
 use super::log::request_id;
 use super::net::client_address::ClientAddress;
 use super::net::socket::Socket;
-use super::origin::Origin;
+use super::origin::{self, Origin};
 use super::response::OwnBody;
 use super::site::context::Context;
-use super::site::routes::Route;
+use super::site::routes::{Denied, Route};
 use super::upload::Upload;
 use super::{file, status_page};
 
@@ -112,6 +112,17 @@ fn respond(
     // for, for example to one path and those below it.
     if status_page::answer(exchange, cx, socket, head) {
         return 0;
+    }
+    // Behind another proxy that is not trusted, every client would look like that proxy.
+    let is_known = !origin::is_forwarded(head) || cx.options().trusts(socket.ends().client);
+    let client = is_known.then(|| socket.client().ip()).flatten();
+    match cx.fpm_status(&head.target, client) {
+        Ok(None) => {}
+        Ok(Some(route)) => return serve(exchange, cx, socket, head, &route, following),
+        Err(Denied) => {
+            exchange.fail(cx, socket, 403, "access to this path is denied");
+            return 0;
+        }
     }
     let route = cx.resolve(&head.target);
     let Resolution::StaticFile { path } = &route.found else {

@@ -2,6 +2,7 @@
 
 use std::fmt::Arguments;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,7 +18,7 @@ use super::net::buffer_pool::BufferPool;
 use super::net::client_address::ClientAddress;
 use super::net::clock::Clock;
 use super::options::Options;
-use super::routes::{Route, Routes};
+use super::routes::{Denied, Route, Routes};
 use super::status::figures::{self, Figures};
 use super::status::present::{Asker, Present};
 use super::upstreams;
@@ -128,6 +129,18 @@ impl Context {
     /// Finds the script, the file or the error for a target.
     pub(crate) fn resolve(&mut self, target: &[u8]) -> Arc<Route> {
         self.routes.resolve(self.clock.now(), target)
+    }
+
+    /// The way to one of php-fpm's own pages, if the target is one.
+    ///
+    /// # Errors
+    /// The page is not for this client.
+    pub(crate) fn fpm_status(
+        &self,
+        target: &[u8],
+        client: Option<IpAddr>,
+    ) -> Result<Option<Route>, Denied> {
+        self.routes.fpm_status(target, client)
     }
 
     /// As [`resolve`](Self::resolve), without the cache.

@@ -5,6 +5,7 @@ pub(crate) mod admission;
 pub(crate) mod applications;
 pub(crate) mod context;
 pub(crate) mod fastcgi;
+mod fpm_status;
 pub(crate) mod listen;
 pub(crate) mod metrics;
 mod mount;

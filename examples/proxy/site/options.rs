@@ -7,6 +7,7 @@ use clap::{ArgAction, Args};
 use mio_fcgi::{Address, Multiplex};
 
 use super::command_line::{number, seconds};
+use super::fpm_status::FpmStatus;
 use super::listen::{Listen, Place, listen};
 use super::mount::{Mount, mount};
 use super::net::client_address::ClientAddress;
@@ -69,6 +70,10 @@ pub(crate) struct Options {
     /// repeated. Other files are sent
     #[arg(long, value_name = "PREFIX", value_parser = Prefix::parse, help_heading = SITE)]
     pub(crate) no_exec: Vec<Prefix>,
+    /// path at which, and below which, php-fpm answers itself: pm.status_path or ping.path; may be repeated. For clients
+    /// on this machine, or those named; others get 403
+    #[arg(long, value_name = "PREFIX[,from=CIDR]...", value_parser = FpmStatus::parse, help_heading = SITE)]
+    pub(crate) fpm_status: Vec<FpmStatus>,
     /// seconds that the result of looking for a file is believed. A new file is then found late, and a file that was
     /// replaced by a link out of the root can be sent; 0: look for each request (0)
     #[arg(long, value_name = "S", value_parser = seconds_or_none, help_heading = SITE)]
@@ -215,6 +220,7 @@ impl Default for Options {
             fallback: None,
             mounts: Vec::new(),
             no_exec: Vec::new(),
+            fpm_status: Vec::new(),
             cache_lookups: Duration::ZERO,
             max_body: 64 * 1024 * 1024,
             max_head: 32 * 1024,

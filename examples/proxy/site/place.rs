@@ -136,6 +136,16 @@ impl Place {
         Some(self.found.as_ref()?.root.join(relative))
     }
 
+    /// A script with this path as its name, whether or not there is such a file.
+    pub(crate) fn script_named(&self, path: &[u8]) -> Script {
+        let found = self.found.as_ref();
+        let root = found.map_or(&b""[..], |found| found.map.root());
+        let rest = self.mount.prefix.rest(path).unwrap_or(path);
+        let mut script = Script::new(root, rest, "");
+        script.name = path.to_vec();
+        script
+    }
+
     /// Whether the part of the site has scripts: an application is none.
     pub(crate) fn has_scripts(&self) -> bool {
         matches!(self.mount.serves, Serves::Scripts(_))

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,6 +38,10 @@ pub(crate) struct Route {
     /// The number of the application that runs a script.
     pub(crate) application: usize,
 }
+
+/// A page is not for the client that asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Denied;
 
 impl Routes {
     /// # Errors
@@ -127,6 +132,37 @@ impl Routes {
             application: place.application(),
         };
         (route, place.lifetime(&self.options))
+    }
+
+    /// The way to one of php-fpm's own pages, if the target is one. `client` is `None` if it is not known who asks.
+    ///
+    /// # Errors
+    /// The page is not for this client.
+    pub(crate) fn fpm_status(
+        &self,
+        target: &[u8],
+        client: Option<IpAddr>,
+    ) -> Result<Option<Route>, Denied> {
+        let pages = &self.options.fpm_status;
+        if pages.is_empty() {
+            return Ok(None);
+        }
+        let Ok(path) = normalized_path(target) else {
+            return Ok(None);
+        };
+        let mut pages = pages.iter();
+        let Some(page) = pages.find(|page| page.prefix().rest(&path).is_some()) else {
+            return Ok(None);
+        };
+        if !client.is_some_and(|client| page.admits(client)) {
+            return Err(Denied);
+        }
+        let mut places = self.places.iter();
+        let place = places.find(|place| place.prefix().rest(&path).is_some());
+        Ok(place.map(|place| Route {
+            found: Resolution::Script(place.script_named(&path)),
+            application: place.application(),
+        }))
     }
 
     /// The part of the site that a target is in.

@@ -37,6 +37,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use mio_fcgi::Address;
+
 // The modules that are `pub(crate)` are used by tests/proxy and tests/budgets.
 mod http;
 mod log;
@@ -81,7 +83,7 @@ fn main() -> ExitCode {
 }
 
 fn run(mut options: Options) -> io::Result<()> {
-    let upstreams = Upstreams::look_up(&options)?;
+    let upstreams = Upstreams::new(&options, Address::resolve)?;
     let mut servers = upstreams.servers();
     arguments::lower(&mut options);
     descriptors::fit(&mut options, &servers).map_err(io::Error::other)?;
@@ -114,7 +116,12 @@ fn run(mut options: Options) -> io::Result<()> {
         outlets.push(event_loop.outlet()?);
         loops.push(event_loop);
     }
-    let lookups = Arc::new(Lookups::start(upstreams, options.resolve, outlets)?);
+    let lookups = Arc::new(Lookups::start(
+        upstreams,
+        options.resolve,
+        outlets,
+        Address::resolve,
+    )?);
     for event_loop in &mut loops {
         event_loop.set_lookups(&lookups);
     }

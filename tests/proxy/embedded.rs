@@ -288,7 +288,7 @@ fn a_loop_that_fails_or_panics_stops_the_others() {
     }
 }
 
-fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
+pub(crate) fn worker_of(poll: &Poll, options: options::Options) -> worker::Worker {
     let options = Arc::new(options::Options {
         access_log: false,
         ..options
@@ -313,7 +313,7 @@ pub(crate) fn listen(worker: &mut worker::Worker) -> SocketAddr {
 }
 
 /// Runs turns until there is nothing to do at the current time.
-fn run(poll: &mut Poll, worker: &mut worker::Worker) {
+pub(crate) fn run(poll: &mut Poll, worker: &mut worker::Worker) {
     let mut events = Events::with_capacity(64);
     let mut buf = ReadBuf::default();
     loop {
@@ -411,7 +411,7 @@ impl Peer {
     }
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(TIME_LIMIT)).expect("a socket");
     stream

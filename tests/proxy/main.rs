@@ -20,6 +20,8 @@ mod limits;
 mod listen;
 #[cfg(unix)]
 mod log;
+#[cfg(unix)]
+mod lookups;
 mod mounts;
 mod noise;
 mod openmetrics;

@@ -124,6 +124,7 @@ const MODULES: &[&str] = &[
     "flow",
     "files",
     "front",
+    "lookups",
     "mounts",
     "roots",
     "params",

@@ -50,11 +50,11 @@ pub(crate) struct Outlet {
 }
 
 impl Upstreams {
-    /// Looks all names up. Blocks on the system's resolver.
+    /// Looks all names up with `look_up`, which may block.
     ///
     /// # Errors
     /// A name that cannot be looked up.
-    pub(crate) fn look_up(options: &Options) -> io::Result<Self> {
+    pub(crate) fn new(options: &Options, look_up: impl Fn(&Address) -> Answer) -> io::Result<Self> {
         let mounts = mounts(options);
         let mut upstreams: Vec<Upstream> = Vec::new();
         let mut numbers = Vec::new();
@@ -64,7 +64,8 @@ impl Upstreams {
                 let known = upstreams.iter().position(|it| it.address == *address);
                 let index = known.unwrap_or(upstreams.len());
                 if known.is_none() {
-                    upstreams.push(Upstream::look_up(address, options)?);
+                    let found = look_up(address);
+                    upstreams.push(Upstream::new(address, found, options)?);
                 }
                 indices.push(index);
             }
@@ -100,12 +101,12 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn look_up(address: &Address, options: &Options) -> io::Result<Self> {
+    fn new(address: &Address, found: Answer, options: &Options) -> io::Result<Self> {
         let option = match options.upstreams.contains(address) {
             true => "--upstream",
             false => "--mount",
         };
-        let found = address.resolve().map_err(|error| {
+        let found = found.map_err(|error| {
             io::Error::new(error.kind(), format!("{option} {address}: {error}"))
         })?;
         Ok(Self {
@@ -121,7 +122,8 @@ impl Upstream {
 pub(crate) struct Lookups(Vec<Sender<()>>);
 
 impl Lookups {
-    /// Starts a thread for each name, which tells all loops of a change. `every` zero: only when asked to.
+    /// Starts a thread for each name, which calls `look_up` and tells all loops of a change. `every` zero: only when
+    /// asked to.
     ///
     /// # Errors
     /// The system's error if it gives no thread.
@@ -129,6 +131,7 @@ impl Lookups {
         upstreams: Upstreams,
         every: Duration,
         loops: Vec<Outlet>,
+        look_up: impl Fn(&Address) -> Answer + Clone + Send + 'static,
     ) -> io::Result<Self> {
         let every = (!every.is_zero()).then_some(every);
         let names = upstreams.upstreams.clone().into_iter().enumerate();
@@ -139,8 +142,8 @@ impl Lookups {
             let (asks, asked) = channel();
             let news = News::since(&name.found);
             let (upstreams, loops) = (Arc::clone(&upstreams), Arc::clone(&loops));
-            let address = name.address.clone();
-            let look_up = move || address.resolve();
+            let (address, look_up) = (name.address.clone(), look_up.clone());
+            let look_up = move || look_up(&address);
             let tell = move |answer| {
                 let mut upstreams = upstreams.lock().unwrap_or_else(PoisonError::into_inner);
                 let change = name.change(answer, |found| upstreams.note(index, found));

@@ -192,6 +192,7 @@ fn a_proxy_that_looks_names_up_goes_on_serving() {
 }
 
 /// In a loop of the test, which decides when the addresses change.
+// case 150
 #[test]
 fn a_request_in_flight_finishes_where_it_is_and_the_next_goes_to_the_new_address() {
     let mut poll = Poll::new().expect("a poll");

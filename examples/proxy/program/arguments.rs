@@ -35,7 +35,8 @@ struct CommandLine {
 const USAGE: &str = "\
 proxy        # a demo application at http://127.0.0.1:8080
        proxy --upstream unix:/run/php/php-fpm.sock --root /srv/www
-       proxy --upstream 127.0.0.1:9000 --root /srv/www --fallback /index.php --listen 0.0.0.0:80";
+       proxy --upstream 127.0.0.1:9000 --root /srv/www --fallback /index.php --listen 0.0.0.0:80
+       proxy --mount /=127.0.0.1:8000,files=/srv/static --mount /blog=127.0.0.1:9000,root=/srv/blog";
 
 const AFTER: &str = "\
 When a client closes its side of the connection, its request to the application is aborted.

@@ -60,10 +60,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "/PATH.php", value_parser = path, help_heading = SITE)]
     pub(crate) fallback: Option<String>,
     /// another site or application, for the path PREFIX and those below it; may be repeated, and the longest PREFIX
-    /// counts. /app=ADDR: every path is the application's, with SCRIPT_NAME=/app and the rest in PATH_INFO; ,files=DIR
-    /// sends the files below DIR instead. /blog=ADDR,root=DIR: scripts and files as with --root; ,script-root=DIR
-    /// ,index=NAME ,extension=.EXT ,fallback=/PATH.php ,remote and ,realpath are as the options. More ADDRs may follow the
-    /// first one. The options for one site are those of PREFIX /
+    /// counts. /app=ADDR: an application that gets every path, as SCRIPT_NAME=/app and PATH_INFO; with ,files=DIR all but
+    /// those of the files below DIR. /blog=ADDR,root=DIR: a site as with --root; script-root=DIR, index=NAME,
+    /// extension=.EXT, fallback=/PATH.php, remote and realpath may follow, as the options of these names. More ADDRs may
+    /// follow the first one. A value has no comma. The options for one site are those of PREFIX /
     #[arg(long = "mount", value_name = "PREFIX=ADDR[,...]", value_parser = mount, help_heading = SITE)]
     pub(crate) mounts: Vec<Mount>,
     /// path below which no script is run, nor sent as text, such as /uploads, also if a symbolic link leads there; may be
@@ -124,11 +124,11 @@ pub(crate) struct Options {
     /// other requests, for --client-timeout at most
     #[arg(long, value_name = "auto|on|on:N|off", value_parser = multiplex, help_heading = APPLICATIONS)]
     pub(crate) multiplex: Multiplex,
-    /// most connections to each application, over all threads; for php-fpm, its pm.max_children. An application with a
-    /// name is as many applications as the name has addresses (8)
+    /// most connections to each upstream, over all threads; for php-fpm, its pm.max_children. A name is as many upstreams
+    /// as it has addresses (8)
     #[arg(long = "max-conns", value_name = "N", value_parser = number(1, 100_000_usize), help_heading = APPLICATIONS)]
     pub(crate) max_connections: usize,
-    /// most idle connections to each application, over all threads. Each holds a worker of php-fpm (4, but less than
+    /// most idle connections to each upstream, over all threads. Each holds a worker of php-fpm (4, but less than
     /// --max-conns without --multiplex on); 0: one connection per request, for scripts that work on after their response
     /// (fastcgi_finish_request)
     #[arg(long, value_name = "N", value_parser = number(0, 100_000_usize), help_heading = APPLICATIONS)]
@@ -136,7 +136,8 @@ pub(crate) struct Options {
     /// seconds that an idle connection is kept open (1)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) idle_timeout: Duration,
-    /// requests that may be queued for a connection, over all threads, for 10 s each; others get 503 (1024)
+    /// requests that may be queued for a connection, over all threads, for 10 s each; others get 503. Each --mount with
+    /// upstreams of its own has a queue of its own (1024)
     #[arg(long, value_name = "N", value_parser = number(0, 10_000_000_usize), help_heading = APPLICATIONS)]
     pub(crate) queue: usize,
     /// seconds until a connection is established (3)

@@ -1,5 +1,5 @@
 //! An HTTP/1.1 server in front of FastCGI applications: one event loop per thread, each with its own
-//! `mio_fcgi::Client`.
+//! `mio_fcgi::Clients`.
 //!
 //! `cargo run --release --example proxy`, then http://127.0.0.1:8080. All options: `-- --help`.
 //!
@@ -8,8 +8,9 @@
 //!    socket and schedules its first turn. Where the PROXY protocol is used, `serve::preamble` takes its header.
 //! 2. In each turn, `serve::connection` reads once from `net::socket`. `http::request_reader` finds the head in the
 //!    bytes, `http::head` parses it. `request::origin` finds out where it comes from.
-//! 3. `request::start` decides who answers: an application (`site::routes` finds the script), a file (`request::file`),
-//!    or the proxy itself (`request::error_page`, `request::status_page`).
+//! 3. `request::start` decides who answers: an application or a file (`site::routes` finds the part of the site, and
+//!    `site::place` what the path is there; `request::file` sends files), or the proxy itself (`request::error_page`,
+//!    `request::status_page`).
 //! 4. `request::exchange` holds a request and its response. `request::upload` passes the body on as fast as the
 //!    application takes it; a `cgi::RequestBody` finds the body in the bytes.
 //! 5. Output of the application reaches the worker as events. The worker passes each event to its connection.
@@ -25,9 +26,10 @@
 //! # Into a server of your own
 //! Take all folders but `program`, and `../shared`; neither this file nor `../responder`. Your event loop takes the
 //! four steps of `program::event_loop` and reserves a range of tokens for the worker. The options are a struct with
-//! defaults, and they can be flattened into a command line of yours. Only `main` uses `listen`, `upstreams`, `status`,
-//! `user` and `Listener::check`: hand your listeners to `Worker::listen`. Add pages of your own to `request::start`,
-//! beside the status page. `tests/proxy/embedded.rs` is such a server.
+//! defaults, and they can be flattened into a command line of yours. Only `main` uses `listen`, `status`, `user`,
+//! `resolve` and `Listener::check`: hand your listeners to `Worker::listen`. `Worker::set_servers` takes new addresses of
+//! an application. Add pages of your own to `request::start`, beside the status page. `tests/proxy/embedded.rs` is such a
+//! server.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); itoa, httpdate (answers); socket2 (listeners); ipnet (who is trusted,
 //! who may ask); tempfile (bodies in chunks); mime_guess, on Unix rustix (files); serde_json (the status pages); clap

@@ -1,5 +1,6 @@
 //! Names of applications are looked up again while the loops run.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
@@ -18,15 +19,18 @@ use super::site::application;
 
 /// The answers of a resolver, by name. A name without an answer is not found.
 #[derive(Clone, Default)]
-struct Resolver(Arc<Mutex<Vec<(&'static str, Vec<u16>)>>>);
+struct Resolver(Arc<Mutex<Ports>>);
+
+/// By name.
+type Ports = HashMap<&'static str, Vec<u16>>;
 
 impl Resolver {
     fn set(&self, name: &'static str, ports: &[u16]) {
         let mut answers = self.0.lock().expect("no panic");
-        answers.retain(|answer| answer.0 != name);
-        if !ports.is_empty() {
-            answers.push((name, ports.to_vec()));
-        }
+        match ports {
+            [] => answers.remove(name),
+            ports => answers.insert(name, ports.to_vec()),
+        };
     }
 
     fn look_up(&self, address: &Address) -> io::Result<Vec<Address>> {
@@ -34,9 +38,9 @@ impl Resolver {
             return address.resolve();
         };
         let answers = self.0.lock().expect("no panic");
-        let answer = answers.iter().find(|answer| answer.0 == name);
-        let ports = answer.ok_or_else(|| io::Error::other("no such name"))?;
-        Ok(ports.1.iter().map(|port| at(*port)).collect())
+        let ports = answers.get(&name[..]);
+        let ports = ports.ok_or_else(|| io::Error::other("no such name"))?;
+        Ok(ports.iter().map(|port| at(*port)).collect())
     }
 }
 

@@ -20,15 +20,22 @@ pub(super) struct Files {
 /// What a path leads to.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// A file. If the path leads over a symbolic link, `target` is the path without links.
+    /// A file. If the path leads over a symbolic link, `target` is where to.
     File {
-        target: Option<PathBuf>,
+        target: Option<Target>,
     },
     Directory,
     /// Nothing, or something that is neither a file nor a directory.
     Absent,
     /// A link leads to what may not be given out.
     Refused(ForbiddenReason),
+}
+
+/// Where a link leads: a directory that links may lead to, and a path below it. Neither has links.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) directory: PathBuf,
+    pub(super) relative: PathBuf,
 }
 
 impl Files {
@@ -82,6 +89,11 @@ impl Files {
             };
             if !(hides_dot_files && has_dot_name(below)) {
                 let metadata = fs::metadata(&target);
+                let (directory, relative) = (directory.clone(), below.to_path_buf());
+                let target = Target {
+                    directory,
+                    relative,
+                };
                 return found(metadata, Some(target));
             }
             reason = ForbiddenReason::DotFile;
@@ -90,7 +102,7 @@ impl Files {
     }
 }
 
-fn found(metadata: io::Result<fs::Metadata>, target: Option<PathBuf>) -> Found {
+fn found(metadata: io::Result<fs::Metadata>, target: Option<Target>) -> Found {
     match metadata {
         Ok(metadata) if metadata.is_file() => Found::File { target },
         Ok(metadata) if metadata.is_dir() => Found::Directory,

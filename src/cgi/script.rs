@@ -1,9 +1,10 @@
 //! From the target of a request to its script.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::files::{Files, Found};
+use super::files::{Files, Found, Target};
 use super::path::{
     begins_with_dot, has_extension, has_other_names_on_windows, hides_extension, last_segment,
     location, normalized, normalized_raw, segment_ends,
@@ -268,7 +269,7 @@ impl ScriptMap {
             Found::Directory if !is_directory => Resolution::Redirect {
                 location: location(&[&self.prefix, path].concat(), query),
             },
-            Found::File { target } if !is_directory => self.static_file(path, target.as_deref()),
+            Found::File { target } if !is_directory => self.static_file(path, target),
             Found::File { .. } if self.files.is_some() => Resolution::NotFound,
             Found::Directory | Found::File { .. } => self.resolve_index(path),
         }
@@ -279,7 +280,7 @@ impl ScriptMap {
             let path = [directory, index.as_bytes()].concat();
             match self.look(&path) {
                 Found::File { .. } if self.is_script(&path) => return self.script(&path, &[]),
-                Found::File { target } => return self.static_file(&path, target.as_deref()),
+                Found::File { target } => return self.static_file(&path, target),
                 Found::Refused(reason) => return Resolution::Forbidden(reason),
                 Found::Directory | Found::Absent => {}
             }
@@ -295,22 +296,28 @@ impl ScriptMap {
     }
 
     /// A file that is no script. `target` is where links lead to.
-    fn static_file(&self, path: &[u8], target: Option<&Path>) -> Resolution {
-        let Some(file) = self.file(path) else {
+    fn static_file(&self, path: &[u8], target: Option<Target>) -> Resolution {
+        let Some(name) = self.relative(path) else {
             return Resolution::NotFound;
         };
+        let file = self.root.join(name);
         if self.files.is_none() {
             return Resolution::RemoteFile { path: file };
         }
-        let target = target.and_then(Path::file_name);
-        let is_source = |name| is_source(name, &self.extension);
-        if self.hide_sources
-            && (is_source(last_segment(path))
-                || target.is_some_and(|name| is_source(name.as_encoded_bytes())))
-        {
+        let target = target.unwrap_or_else(|| Target {
+            directory: self.root.clone(),
+            relative: name.to_path_buf(),
+        });
+        let names = [name, &target.relative].map(Path::file_name);
+        let is_source = |name: &OsStr| is_source(name.as_encoded_bytes(), &self.extension);
+        if self.hide_sources && names.into_iter().flatten().any(is_source) {
             return Resolution::Forbidden(ForbiddenReason::Source);
         }
-        Resolution::StaticFile { path: file }
+        Resolution::StaticFile {
+            path: file,
+            directory: target.directory,
+            relative: target.relative,
+        }
     }
 
     /// Why a path is hidden: a name in it begins with a dot.
@@ -342,11 +349,6 @@ impl ScriptMap {
         }
     }
 
-    /// The file of a path, if the path can name one on this system.
-    fn file(&self, path: &[u8]) -> Option<PathBuf> {
-        self.relative(path).map(|relative| self.root.join(relative))
-    }
-
     /// The path below the root, if it can name a file on this system. The system of a remote map is unknown.
     fn relative<'p>(&self, path: &'p [u8]) -> Option<&'p Path> {
         let relative = to_path(path.strip_prefix(b"/").unwrap_or(path))?;
@@ -369,9 +371,17 @@ pub enum Resolution {
     /// A script, for [`Env`](super::Env).
     Script(Script),
     /// A file to be sent as it is. Only from [`ScriptMap::local`]: the file exists.
+    ///
+    /// Someone who can write below the root can replace the file, or a directory of its path, by a link that leads out of
+    /// the root. To open nothing but what was found, open `directory`, and from there `relative` without following links:
+    /// on Linux with `openat2` and `RESOLVE_NO_SYMLINKS`, elsewhere name by name with `openat` and `O_NOFOLLOW`.
     StaticFile {
-        /// The path of the file.
+        /// The path of the file, by the name that was asked for: its extension tells the type.
         path: PathBuf,
+        /// The directory that the file is in or below: the root, or where links lead.
+        directory: PathBuf,
+        /// The path of the file from there. It had no symbolic links.
+        relative: PathBuf,
     },
     /// A path that is not a script by its name. Only from [`ScriptMap::remote`]: whether the file exists was not
     /// checked. A file of that name on this machine has nothing to do with it.
@@ -447,7 +457,7 @@ pub(super) fn base(root: &[u8]) -> &[u8] {
 #[cfg(unix)]
 fn to_path(bytes: &[u8]) -> Option<&Path> {
     use std::os::unix::ffi::OsStrExt;
-    Some(Path::new(std::ffi::OsStr::from_bytes(bytes)))
+    Some(Path::new(OsStr::from_bytes(bytes)))
 }
 
 #[cfg(not(unix))]

@@ -32,8 +32,11 @@ fn links_lead_out_of_the_root_only_into_what_was_allowed() -> io::Result<()> {
     }
     let map = map.with_links_into(path("alias"))?;
     for target in ["/lib/js/a.js", "/a.js"] {
-        let path = path("www").join(&target[1..]);
-        let file = Resolution::StaticFile { path };
+        let file = Resolution::StaticFile {
+            path: path("www").join(&target[1..]),
+            directory: path("shared"),
+            relative: "js/a.js".into(),
+        };
         assert_eq!(map.resolve(target.as_bytes()), file, "{target}");
     }
     let Resolution::Script(script) = map.resolve(b"/lib/b.php/x") else {
@@ -161,8 +164,10 @@ fn a_link_is_no_other_name_for_a_hidden_file_or_for_a_source() -> io::Result<()>
     link("..data/a.txt", "a.txt")?;
     link("../shared/.cache", "cache")?;
     let map = ScriptMap::local(path("www"))?.with_links_into(path("shared/.cache"))?;
-    let file = |name: &str| Resolution::StaticFile {
+    let file = |name: &str, directory: &str, relative: &str| Resolution::StaticFile {
         path: path("www").join(name),
+        directory: path(directory),
+        relative: relative.into(),
     };
     let hidden = Resolution::Forbidden(ForbiddenReason::DotFile);
     let source = Resolution::Forbidden(ForbiddenReason::Source);
@@ -173,16 +178,19 @@ fn a_link_is_no_other_name_for_a_hidden_file_or_for_a_source() -> io::Result<()>
         ("/y.php", hidden.clone()),
         ("/x.txt", source.clone()),
         // Kubernetes mounts a volume through such links.
-        ("/a.txt", file("a.txt")),
+        ("/a.txt", file("a.txt", "www", "..2024/a.txt")),
         // What an allowed directory is called does not matter, only what is below it.
-        ("/cache/b.txt", file("cache/b.txt")),
+        (
+            "/cache/b.txt",
+            file("cache/b.txt", "shared/.cache", "b.txt"),
+        ),
         ("/cache/.private/c.txt", hidden),
     ] {
         assert_eq!(map.resolve(target.as_bytes()), expected, "{target}");
     }
     assert!(matches!(map.resolve(b"/z.php"), Resolution::Script(_)));
     let open = map.with_hide_dot_files(false);
-    assert_eq!(open.resolve(b"/env.txt"), file("env.txt"));
+    assert_eq!(open.resolve(b"/env.txt"), file("env.txt", "www", ".env"));
     assert_eq!(open.resolve(b"/x.txt"), source);
     Ok(())
 }

@@ -81,7 +81,12 @@ fn names_that_hide_nothing_are_found() -> io::Result<()> {
         let path = directory.path().join(name);
         fs::write(&path, "")?;
         let found = here.resolve(format!("/{name}").as_bytes());
-        assert_eq!(found, Resolution::StaticFile { path }, "{name:?}");
+        let file = Resolution::StaticFile {
+            path,
+            directory: directory.path().into(),
+            relative: name.into(),
+        };
+        assert_eq!(found, file, "{name:?}");
     }
     let name = "/\u{645}\u{200c}\u{62e}.php";
     fs::write(directory.path().join(&name[1..]), "")?;

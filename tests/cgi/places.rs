@@ -116,5 +116,10 @@ fn the_application_is_told_the_root_that_it_has() {
     // What is looked at and sent is here.
     assert_eq!(map.resolve(b"/blog/none.php"), Resolution::NotFound);
     let path = root.path().join("a.txt");
-    assert_eq!(map.resolve(b"/blog/a.txt"), Resolution::StaticFile { path });
+    let file = Resolution::StaticFile {
+        path,
+        directory: root.path().into(),
+        relative: "a.txt".into(),
+    };
+    assert_eq!(map.resolve(b"/blog/a.txt"), file);
 }

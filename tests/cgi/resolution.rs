@@ -13,6 +13,8 @@ fn a_target_that_leads_to_no_file_has_a_status() {
         (
             Resolution::StaticFile {
                 path: "/srv/x".into(),
+                directory: "/srv".into(),
+                relative: "x".into(),
             },
             None,
         ),

@@ -73,8 +73,11 @@ impl Site {
     }
 
     fn file(&self, path: &str) -> Resolution {
-        let path = self.root.join(path);
-        Resolution::StaticFile { path }
+        Resolution::StaticFile {
+            path: self.root.join(path),
+            directory: self.root.clone(),
+            relative: path.into(),
+        }
     }
 }
 

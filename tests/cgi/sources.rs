@@ -14,7 +14,11 @@ fn copies_and_relatives_of_scripts_are_not_sent_as_text() -> io::Result<()> {
     let put = |name: &str| {
         let path = directory.path().join(name);
         fs::write(&path, "")?;
-        Ok::<_, io::Error>(Resolution::StaticFile { path })
+        Ok::<_, io::Error>(Resolution::StaticFile {
+            path,
+            directory: directory.path().into(),
+            relative: name.into(),
+        })
     };
     for name in [
         "a.phtml",

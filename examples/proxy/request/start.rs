@@ -125,7 +125,7 @@ fn respond(
         }
     }
     let route = cx.resolve(&head.target);
-    let Resolution::StaticFile { path } = &route.found else {
+    let Resolution::StaticFile { path, .. } = &route.found else {
         return serve(exchange, cx, socket, head, &route, following);
     };
     if file::answer(exchange, cx, socket, head, path) {
@@ -155,7 +155,7 @@ fn serve(
             exchange.set_application(route.application);
             return ask(exchange, cx, socket, head, script, following);
         }
-        Resolution::StaticFile { path } => {
+        Resolution::StaticFile { path, .. } => {
             if !file::answer(exchange, cx, socket, head, path) {
                 exchange.fail(cx, socket, 404, nothing);
             }

@@ -126,7 +126,7 @@ fn remote(target: &[u8]) {
             let bytes = relative.as_os_str().as_encoded_bytes();
             ([b"/", bytes].concat(), false)
         }
-        Resolution::StaticFile { path } => panic!("{path:?}, where nobody looked"),
+        Resolution::StaticFile { path, .. } => panic!("{path:?}, where nobody looked"),
         Resolution::Redirect { location } => panic!("{location:?} for names that no file backs"),
         _ => return,
     };
@@ -149,7 +149,7 @@ fn local(target: &[u8]) -> Option<Script> {
     let (map, root) = site();
     let (path, script) = match map.resolve(target) {
         Resolution::Script(script) => (to_path(&script.filename), Some(script)),
-        Resolution::StaticFile { path } => (path, None),
+        Resolution::StaticFile { path, .. } => (path, None),
         Resolution::Redirect { location } => {
             let location = location.as_bytes();
             let (path, query) = match location.iter().position(|byte| *byte == b'?') {

@@ -11,7 +11,7 @@ use mio::{Events, Poll, Token, Waker};
 use mio_fcgi::{Address, Multiplex};
 
 use super::application::whole_for;
-use super::embedded::{connect, run, worker_of};
+use super::embedded::{connect, listen, run, worker_of};
 use super::harness::{Proxy, TIME_LIMIT, get};
 use super::proxy::program::upstreams::{Change, Lookups, Outlet, Upstreams};
 use super::proxy::site::options::Options;
@@ -200,8 +200,8 @@ fn a_proxy_that_looks_names_up_goes_on_serving() {
 #[test]
 fn a_request_in_flight_finishes_where_it_is_and_the_next_goes_to_the_new_address() {
     let mut poll = Poll::new().expect("a poll");
-    let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
-    let (old, new) = (listen(), listen());
+    let bind = || TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (old, new) = (bind(), bind());
     let address = |listener: &TcpListener| listener.local_addr().expect("an address").into();
     let mut worker = worker_of(
         &poll,
@@ -211,8 +211,7 @@ fn a_request_in_flight_finishes_where_it_is_and_the_next_goes_to_the_new_address
             ..Options::default()
         },
     );
-    let any = ([127, 0, 0, 1], 0).into();
-    let mut client = connect(worker.listen(any).expect("a free port"));
+    let mut client = connect(listen(&mut worker));
     for (application, content) in [(&old, "old"), (&new, "new")] {
         client.write_all(get("/").as_bytes()).expect("room");
         run(&mut poll, &mut worker);

@@ -4,6 +4,8 @@
 mod application;
 mod attacks;
 #[cfg(unix)]
+mod budget;
+#[cfg(unix)]
 mod chaos;
 #[cfg(unix)]
 mod embedded;

@@ -20,6 +20,7 @@ use super::net::listener::Listener;
 use super::net::socket::Socket;
 use super::schedule::{Marks, Schedule};
 use super::site::applications::Applications;
+use super::site::budget::Budget;
 use super::site::context::Context;
 use super::site::metrics::{LoopMetrics, Metrics};
 use super::site::options::Options;
@@ -76,8 +77,9 @@ impl Worker {
         let tokens = Tokens::new(tokens, max_clients);
         let fcgi = Applications::new(registry, tokens.fastcgi.clone(), configs)?;
         let metrics = LoopMetrics::new(metrics, index);
+        let budget = Budget::new(options, index);
         Ok(Self {
-            cx: Context::new(options, fcgi, metrics, max_clients)?,
+            cx: Context::new(options, fcgi, metrics, max_clients, budget)?,
             registry: registry.try_clone()?,
             tokens,
             clients: Slab::new(),

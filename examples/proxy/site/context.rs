@@ -11,6 +11,7 @@ use mio_fcgi::{Outcome, ServerId, SharedParams, Tag};
 use super::addresses::Addresses;
 use super::admission::Admission;
 use super::applications::{Applications, RequestHandle};
+use super::budget::Budget;
 use super::fastcgi::site_params;
 use super::log::access_log::{AccessLog, LogEntry, Served, Subject};
 use super::metrics::LoopMetrics;
@@ -37,6 +38,7 @@ pub(crate) struct Context {
     log: AccessLog,
     metrics: LoopMetrics,
     buffers: BufferPool,
+    budget: Budget,
 }
 
 impl Context {
@@ -47,6 +49,7 @@ impl Context {
         fcgi: Applications,
         metrics: LoopMetrics,
         max_clients: usize,
+        budget: Budget,
     ) -> io::Result<Self> {
         let clock = Clock::new();
         let routes = Routes::new(options)?;
@@ -60,6 +63,7 @@ impl Context {
             log: AccessLog::new(options.access_log, metrics.index())?,
             metrics,
             buffers: BufferPool::default(),
+            budget,
         })
     }
 
@@ -90,6 +94,11 @@ impl Context {
 
     pub(crate) fn buffers(&mut self) -> &mut BufferPool {
         &mut self.buffers
+    }
+
+    /// What may be kept for all clients of this loop.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// How long the applications may wait for events.
@@ -201,7 +210,8 @@ impl Context {
     pub(crate) fn figures(&self) -> Figures {
         let (stats, clients) = (self.fcgi.stats(), self.admission.clients());
         let servers = figures::servers(&self.fcgi, self.clock.now());
-        self.metrics.figures(stats, clients, servers)
+        let kept = self.budget.used();
+        self.metrics.figures(stats, clients, servers, kept)
     }
 
     /// Whether the status page is enabled.

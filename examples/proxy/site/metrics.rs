@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mio_fcgi::{Outcome, ServerId, Stats};
 
 use super::addresses::Addresses;
+use super::budget::Used;
 use super::status::counters::Counters;
 use super::status::figures::{Figures, ServerNow};
 use super::status::history::History;
@@ -120,13 +121,20 @@ impl LoopMetrics {
     }
 
     /// The figures of this loop. What the arguments hold is counted elsewhere.
-    pub(crate) fn figures(&self, stats: Stats, clients: usize, servers: Vec<ServerNow>) -> Figures {
+    pub(crate) fn figures(
+        &self,
+        stats: Stats,
+        clients: usize,
+        servers: Vec<ServerNow>,
+        kept: Used,
+    ) -> Figures {
         Figures {
             stats,
             clients,
             answered: self.counters.answered(),
             counters: self.counters.clone(),
             servers,
+            kept,
         }
     }
 

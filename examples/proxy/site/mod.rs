@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod admission;
 pub(crate) mod applications;
+pub(crate) mod budget;
 pub(crate) mod context;
 pub(crate) mod fastcgi;
 mod fpm_status;

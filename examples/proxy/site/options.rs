@@ -193,6 +193,16 @@ pub(crate) struct Options {
     /// seconds to wait for a client to send more of a request body, or to read more of a response (60)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = CLIENTS)]
     pub(crate) client_timeout: Duration,
+    /// bytes of bodies and responses that are kept in memory for all clients together, over all threads, in bytes or as
+    /// 64m; more is kept in temporary files (64m)
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = CLIENTS)]
+    pub(crate) max_buffered: u64,
+    /// bytes in temporary files for all clients together, over all threads, in bytes or as 1g (1g)
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = CLIENTS)]
+    pub(crate) max_on_disk: u64,
+    /// most temporary files that are open, over all threads: what the limit of descriptors leaves
+    #[arg(skip = u64::MAX)]
+    pub(crate) max_files: u64,
     /// seconds that running requests may take after SIGTERM or SIGINT; a second signal stops at once (30)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = CLIENTS)]
     pub(crate) shutdown_timeout: Duration,
@@ -254,6 +264,9 @@ impl Default for Options {
             keepalive_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),
             client_timeout: Duration::from_secs(60),
+            max_buffered: 64 * 1024 * 1024,
+            max_on_disk: 1024 * 1024 * 1024,
+            max_files: u64::MAX,
             shutdown_timeout: Duration::from_secs(30),
         }
     }

@@ -6,6 +6,7 @@ use mio_fcgi::Stats;
 
 use super::counters::Counters;
 use super::site::applications::Applications;
+use super::site::budget::Used;
 
 /// The figures of one loop.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,8 @@ pub(crate) struct Figures {
     pub(crate) answered: u64,
     pub(crate) counters: Counters,
     pub(crate) servers: Vec<ServerNow>,
+    /// What is kept for clients.
+    pub(crate) kept: Used,
 }
 
 /// An application as one loop sees it.

@@ -193,6 +193,20 @@ const FAMILIES: &[Family] = &[
         of: &[("server", "refused", "")],
     },
     Family {
+        kind: "gauge",
+        name: "fcgi_proxy_kept_bytes",
+        help: "Bytes of bodies and responses that are kept for clients.",
+        label: "where",
+        of: &[("kept", "memory", "memory"), ("kept", "disk", "disk")],
+    },
+    Family {
+        kind: "gauge",
+        name: "fcgi_proxy_kept_files",
+        help: "Temporary files that are open.",
+        label: "",
+        of: &[("kept", "files", "")],
+    },
+    Family {
         kind: "counter",
         name: "fcgi_proxy_responses",
         help: "Responses to HTTP requests.",

@@ -111,6 +111,9 @@ fn add_numbers(groups: &mut Groups, figures: &Figures) {
     let rows = [
         ("server", "clients", gauges(figures.clients)),
         ("server", "answered", figures.answered),
+        ("kept", "memory", figures.kept.memory),
+        ("kept", "disk", figures.kept.disk),
+        ("kept", "files", figures.kept.files),
         ("pool", "connecting", gauges(connections.connecting)),
         ("pool", "probing", gauges(connections.probing)),
         ("pool", "idle", gauges(connections.idle)),

@@ -258,6 +258,28 @@ pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
     special.any(|special| matches!(special.1, Class::HopByHop) && is(special.0))
 }
 
+/// Whether an application means a field for the server, and not for the client: those that begin with `X-Accel-` (nginx),
+/// `X-Sendfile` (Apache, lighttpd) or `X-LIGHTTPD-`. Names are compared without case.
+///
+/// With such a field, an application names a file to send in place of its body, for instance. Leave it out of the
+/// response, whether or not the server does what it says: its value may be a path on this machine.
+///
+/// ```
+/// use mio_fcgi::cgi::is_for_server;
+///
+/// assert!(is_for_server("X-Accel-Redirect") && is_for_server("x-sendfile"));
+/// assert!(!is_for_server("X-Powered-By"));
+/// ```
+pub fn is_for_server(name: impl AsRef<[u8]>) -> bool {
+    let name = name.as_ref();
+    // Most names begin with another letter.
+    matches!(name.first(), Some(b'x' | b'X'))
+        && FOR_SERVER.iter().any(|start| {
+            let found = name.split_at_checked(start.len());
+            found.is_some_and(|(found, _)| found.eq_ignore_ascii_case(start.as_bytes()))
+        })
+}
+
 /// Whether this is a host with an optional port, or empty. Only such a value is allowed in `Host` and as the authority
 /// of a target, after the blanks around it are removed (RFC 9110, 7.2; RFC 3986, 3.2.2 without the comma, at which some
 /// programs would split the host).
@@ -292,6 +314,9 @@ fn is_ipv6(bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes);
     text.is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
+
+/// How the names of fields for the server begin.
+const FOR_SERVER: [&str; 3] = ["x-accel-", "x-sendfile", "x-lighttpd-"];
 
 /// The bytes of field names that are passed.
 static IS_MAPPED: [bool; 256] = alphanumeric_or(b"-");

@@ -57,7 +57,7 @@
 //!         // HEAD and 304 keep the application's length: no body is sent. A 204 has none (RFC 9110, 8.6).
 //!         let is_length = name.eq_ignore_ascii_case(b"Content-Length");
 //!         let is_left_out = is_length && (has_body || response.status == 204);
-//!         if !cgi::is_hop_by_hop(name) && !is_left_out {
+//!         if !cgi::is_hop_by_hop(name) && !cgi::is_for_server(name) && !is_left_out {
 //!             out.extend_from_slice(&[name, &b": "[..], value, b"\r\n"].concat());
 //!         }
 //!     }
@@ -135,7 +135,7 @@ pub use chunked::{ChunkedDecoder, ChunkedError, Decoded};
 pub use collector::{Collector, ResponseLimits, has_body};
 pub use env::{Env, site_params};
 pub use env_error::EnvError;
-pub use fields::{FieldRules, is_hop_by_hop, is_valid_host};
+pub use fields::{FieldRules, is_for_server, is_hop_by_hop, is_valid_host};
 pub use head::{Head, HeadError, HeadRules};
 pub use head_parser::HeadParser;
 pub use pass_on::{PassOnError, PassedOn};

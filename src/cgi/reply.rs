@@ -48,8 +48,8 @@ use crate::settings::settings;
 /// # What the client gets
 ///
 /// - **The head**: status line and fields in the application's order, repeated ones included. Left out are fields that
-///   [concern the connection](super::is_hop_by_hop) and those listed in `Connection`, of which the first 32 options
-///   count. Add fields of the server's own, such as `Date`, with [`head`](Self::head).
+///   [concern the connection](super::is_hop_by_hop) or [are for the server](super::is_for_server), and those listed in
+///   `Connection`, of which the first 32 options count. Add fields of the server's own, such as `Date`, with [`head`](Self::head).
 /// - **Interim heads** (1xx), except to HTTP/1.0. `100 Continue` is left out: the server sends it itself to a client
 ///   that expects it.
 /// - **The body** with the application's `Content-Length`, or in chunks, or for HTTP/1.0 up to the end of the

@@ -5,7 +5,7 @@ use super::reason::reason_phrase;
 use super::reply::ReplyTo;
 use super::reply_framing::{Body, Framing, RESET_CONTENT};
 use super::reply_progress::{Progress, State};
-use super::{has_body, is_hop_by_hop};
+use super::{has_body, is_for_server, is_hop_by_hop};
 
 /// The application's head, before it is written: see [`Reply::head`](super::Reply::head).
 ///
@@ -67,7 +67,10 @@ impl<'r> ReplyHead<'r> {
         for (name, value) in head.fields() {
             let is_removed = match name.len() {
                 14 if name.eq_ignore_ascii_case(b"content-length") => is_length_removed,
-                _ if is_hop_by_hop(name) || (has_options && is_connection_option(head, name)) => {
+                _ if is_hop_by_hop(name)
+                    || is_for_server(name)
+                    || (has_options && is_connection_option(head, name)) =>
+                {
                     true
                 }
                 _ => self.is_unwanted(name),
@@ -105,6 +108,7 @@ pub(super) fn write_interim(out: &mut Vec<u8>, head: &Head<'_>) {
     write_status(out, head.status(), head.reason());
     for (name, value) in head.fields() {
         let is_removed = is_hop_by_hop(name)
+            || is_for_server(name)
             || name.eq_ignore_ascii_case(b"content-length")
             || is_connection_option(head, name);
         if !is_removed {

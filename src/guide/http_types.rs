@@ -112,7 +112,8 @@
 //!     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 //! ) -> Result<response::Parts, http::Error> {
 //!     let mut builder = http::Response::builder().status(status);
-//!     for (name, value) in fields.filter(|field| !cgi::is_hop_by_hop(field.0)) {
+//!     let is_for_client = |name| !cgi::is_hop_by_hop(name) && !cgi::is_for_server(name);
+//!     for (name, value) in fields.filter(|field| is_for_client(field.0)) {
 //!         builder = builder.header(name, value); // appends: each `Set-Cookie` stays on its own
 //!     }
 //!     let (mut parts, ()) = builder.body(())?.into_parts();

@@ -224,6 +224,9 @@ mod heads {
         two_interim_heads: GET, "Status: 103\nLink: a\n\nStatus: 102\n\nContent-Length: 0\n\n", Done => "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", KEEP;
         an_interim_head_for_an_old_client: OLD, "Status: 103\nLink: a\n\nContent-Length: 0\n\n", Done => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", KEEP;
         status_100_is_the_server_s: GET, "Status: 100\n\nContent-Length: 0\n\n", Done => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", KEEP;
+        fields_for_the_server: GET, "X-Accel-Redirect: /a\nx-accel-buffering: no\nX-SENDFILE: /b\nX-Sendfile2: /b 0-\nX-LIGHTTPD-send-file: /c\nX-Accelerated: d\nContent-Length: 0\n\n", Done => "HTTP/1.1 200 OK\r\nX-Accelerated: d\r\nContent-Length: 0\r\n\r\n", KEEP;
+        an_interim_head_with_fields_for_the_server: GET, "Status: 103\nX-Sendfile: /b\nLink: a\n\nContent-Length: 0\n\n", Done => "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", KEEP;
+        fields_for_the_server_without_a_body: GET, "Status: 304\nX-Sendfile: /b\nETag: a\n\n", Done => "HTTP/1.1 304 Not Modified\r\nETag: a\r\n\r\n", KEEP;
         an_interim_head_to_head: HEAD, "Status: 103\nLink: a\n\nContent-Length: 4\n\n", Done => "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", KEEP;
     }
 }

@@ -31,6 +31,8 @@ mod options;
 mod params;
 mod peers;
 #[cfg(unix)]
+mod permissions;
+#[cfg(unix)]
 mod process;
 #[path = "../examples/program.rs"]
 mod program;
@@ -45,10 +47,14 @@ mod proxy;
 mod proxy_protocol;
 mod redirects;
 mod roots;
+#[cfg(unix)]
+mod sent_files;
 mod sharing;
 mod site;
 mod status;
 mod stop;
+#[cfg(unix)]
+mod swaps;
 mod table;
 mod terminator;
 mod trace;

@@ -48,6 +48,21 @@ impl Version {
         }
     }
 
+    /// The validators that an application gave to the file, in place of the file's own. What is none is ignored.
+    pub(crate) fn with_given(mut self, etag: Option<&[u8]>, modified: Option<&[u8]>) -> Self {
+        let text = |value| std::str::from_utf8(value).ok();
+        if let Some(etag) = etag.and_then(text).filter(|etag| is_tag(etag)) {
+            etag.clone_into(&mut self.etag);
+        }
+        let date = modified
+            .and_then(text)
+            .and_then(|date| httpdate::parse_http_date(date).ok());
+        if let Some(seconds) = date {
+            (self.seconds, self.modified) = (seconds, http_date(seconds));
+        }
+        self
+    }
+
     /// What to send for GET or HEAD of a file with `len` bytes. Conditions are evaluated in the order of RFC 9110,
     /// 13.2.2.
     pub(crate) fn wanted(&self, head: &RequestHead<'_, '_>, len: u64) -> Wanted {
@@ -69,7 +84,7 @@ impl Version {
 
     /// Whether the request is for this version: If-Match, or without it If-Unmodified-Since.
     fn meets_precondition(&self, head: &RequestHead<'_, '_>) -> bool {
-        match self.is_listed(head, "if-match", |tag| tag) {
+        match self.is_listed(head, "if-match", |tag, own| tag == own && is_strong(own)) {
             Some(is_listed) => is_listed,
             None => date_of(head, "if-unmodified-since").is_none_or(|since| self.seconds <= since),
         }
@@ -77,7 +92,7 @@ impl Version {
 
     /// Whether the client has this version: If-None-Match, or without it If-Modified-Since.
     fn is_not_modified(&self, head: &RequestHead<'_, '_>) -> bool {
-        match self.is_listed(head, "if-none-match", without_weakness) {
+        match self.is_listed(head, "if-none-match", is_same_or_weak) {
             Some(is_listed) => is_listed,
             None => date_of(head, "if-modified-since").is_some_and(|since| self.seconds <= since),
         }
@@ -88,23 +103,45 @@ impl Version {
         &self,
         head: &RequestHead<'_, '_>,
         name: &str,
-        compared: fn(&[u8]) -> &[u8],
+        is_same: fn(&[u8], &[u8]) -> bool,
     ) -> Option<bool> {
         head.field(name)?;
         let mut tags = head
             .values(name)
             .flat_map(|tags| tags.split(|byte| *byte == b','))
             .map(<[u8]>::trim_ascii);
-        Some(tags.any(|tag| tag == b"*" || compared(tag) == self.etag.as_bytes()))
+        Some(tags.any(|tag| tag == b"*" || is_same(tag, self.etag.as_bytes())))
     }
 
     /// Whether a part of this version matches the parts that the client has (If-Range).
     fn matches_if_range(&self, head: &RequestHead<'_, '_>) -> bool {
         head.field("if-range").is_none_or(|condition| {
-            condition.trim_ascii() == self.etag.as_bytes()
+            let etag = self.etag.as_bytes();
+            (condition.trim_ascii() == etag && is_strong(etag))
                 || date_of(head, "if-range").is_some_and(|date| date == self.seconds)
         })
     }
+}
+
+/// Whether a text is a tag (RFC 9110, 8.8.3).
+fn is_tag(text: &str) -> bool {
+    let quoted = text.strip_prefix("W/").unwrap_or(text);
+    let inner = quoted
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inner.is_some_and(|inner| {
+        inner
+            .bytes()
+            .all(|byte| byte > b' ' && !b"\"\x7f".contains(&byte))
+    })
+}
+
+fn is_strong(tag: &[u8]) -> bool {
+    !tag.starts_with(b"W/")
+}
+
+fn is_same_or_weak(tag: &[u8], own: &[u8]) -> bool {
+    without_weakness(tag) == without_weakness(own)
 }
 
 fn without_weakness(tag: &[u8]) -> &[u8] {

@@ -18,6 +18,7 @@ use std::fmt::Arguments;
 use mio_fcgi::cgi::{PassOnError, ReplyTo, Verdict};
 use mio_fcgi::{Outcome, Request, Tag};
 
+use super::elsewhere::Elsewhere;
 use super::error_page::{self, Fields};
 use super::net::client_address::ClientAddress;
 use super::net::socket::Socket;
@@ -41,8 +42,10 @@ pub(crate) struct Exchange {
     response: Response,
     /// The request is paused because the client does not take the output.
     is_paused: bool,
-    /// The head of the request while the application may still send a local redirect. Empty: none is followed.
+    /// The head of the request while the application may still name where the response is.
     head: Vec<u8>,
+    /// Bytes of output that were dropped after the application named a file.
+    dropped: usize,
     /// Local redirects followed so far.
     redirects: u32,
     trace: Trace,
@@ -76,6 +79,7 @@ impl Exchange {
             response: Response::new(to),
             is_paused: false,
             head: Vec::new(),
+            dropped: 0,
             redirects: 0,
             trace: Trace::new(cx.log_entry(line)),
         }
@@ -121,13 +125,13 @@ impl Exchange {
         self.application
     }
 
-    /// Keeps the head of the request, so that local redirects are followed.
+    /// Keeps the head of the request, for the response that the application names.
     pub(crate) fn keep_head(&mut self, cx: &mut Context, head: &[u8]) {
         self.head = cx.buffers().take().unwrap_or_default();
         self.head.extend_from_slice(head);
     }
 
-    /// Takes the head of the request out, to follow a local redirect. The caller puts it back.
+    /// Takes the head of the request out, to respond as the application says. The caller puts it back.
     pub(crate) fn take_head(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.head)
     }
@@ -232,25 +236,40 @@ impl Exchange {
         self.upload.resume()
     }
 
-    /// Handles output of the application. Returns the target of a local redirect that is to be followed now.
+    /// Handles output of the application. Returns where the response is, if that is to be followed now.
     pub(crate) fn take_stdout(
         &mut self,
         cx: &mut Context,
         socket: &mut Socket,
         data: &[u8],
-    ) -> Option<Vec<u8>> {
-        let follows = !self.head.is_empty();
+    ) -> Option<Elsewhere> {
+        if self.response.phase() == Phase::File {
+            self.drop_output(cx, data.len());
+            return None;
+        }
+        let follows = cx.options().local_redirects;
         if self
             .response
             .push(cx, socket, data, self.trace.id(), follows)
         {
             self.pause_if_full(cx, socket);
         }
-        if follows && self.response.phase() == Phase::Body {
+        if self.response.phase() == Phase::Body {
             cx.buffers().give_back(self.take_head());
         }
         self.settle_response(cx, socket);
         self.take_redirect(cx, socket, false)
+    }
+
+    /// The application goes on although it named a file: what it does is dropped, within a bound.
+    fn drop_output(&mut self, cx: &mut Context, len: usize) {
+        self.dropped = self.dropped.saturating_add(len);
+        if self.dropped > MAX_DROPPED
+            && let Some(request) = self.request.take()
+        {
+            let now = cx.now();
+            cx.fcgi().abort(now, request);
+        }
     }
 
     fn pause_if_full(&mut self, cx: &mut Context, socket: &Socket) {
@@ -289,20 +308,24 @@ impl Exchange {
     }
 
     /// The application's output is complete. What the application does after that does not concern the client. Returns
-    /// the target of a local redirect that is to be followed now.
-    pub(crate) fn end_output(&mut self, cx: &mut Context, socket: &mut Socket) -> Option<Vec<u8>> {
+    /// where the response is, if that is to be followed now.
+    pub(crate) fn end_output(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+    ) -> Option<Elsewhere> {
         self.response.end_output(cx, socket);
         self.settle_response(cx, socket);
         self.take_redirect(cx, socket, true)
     }
 
-    /// The application's request has ended. Returns the target of a local redirect that is to be followed now.
+    /// The application's request has ended. Returns where the response is, if that is to be followed now.
     pub(crate) fn end_request(
         &mut self,
         cx: &mut Context,
         socket: &mut Socket,
         outcome: Outcome,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Elsewhere> {
         self.request = None;
         self.trace.note_end(&outcome, self.response.phase());
         if self.response.is_redirected()
@@ -322,15 +345,21 @@ impl Exchange {
         self.take_redirect(cx, socket, true)
     }
 
-    /// The target of a local redirect that is to be followed now: when the application's output is complete, so that the
-    /// application can do what it wants to do after its redirect.
+    /// Where the response is, if that is to be followed now. A local redirect is followed when the application's output is
+    /// complete, so that the application can do what it wants to do after its redirect.
     fn take_redirect(
         &mut self,
         cx: &mut Context,
         socket: &mut Socket,
         is_complete: bool,
-    ) -> Option<Vec<u8>> {
-        let target = self.response.take_redirect(is_complete)?;
+    ) -> Option<Elsewhere> {
+        let to = self.response.take_redirect(is_complete)?;
+        if let Elsewhere::File(_) = to {
+            self.trace.note_answer(cx.now());
+            if self.upload.is_done() {
+                return Some(to);
+            }
+        }
         // A request that is not over yet goes on by itself, unless it waits for the rest of its body.
         if let Some(request) = self.request.take()
             && (!is_complete || !self.upload.is_done())
@@ -339,6 +368,9 @@ impl Exchange {
             cx.fcgi().abort(now, request);
         }
         self.upload.request_ended();
+        if let Elsewhere::File(_) = to {
+            return Some(to);
+        }
         if self.redirects == MAX_REDIRECTS {
             let what = format_args!("answered with 502: more than {MAX_REDIRECTS} local redirects");
             self.report(cx, socket, what);
@@ -346,7 +378,7 @@ impl Exchange {
             return None;
         }
         self.redirects += 1;
-        Some(target)
+        Some(to)
     }
 
     /// Does what the verdict about the application's response asks for, once there is one.
@@ -496,5 +528,7 @@ impl Exchange {
 
 /// Why an application's response is replaced by an error.
 const NO_ANSWER: &str = "the application did not answer, or not with a valid response";
+/// The bytes of output after which an application that named a file is aborted.
+const MAX_DROPPED: usize = 1024 * 1024;
 /// The most local redirects that are followed for one request.
 const MAX_REDIRECTS: u32 = 10;

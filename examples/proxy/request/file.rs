@@ -1,48 +1,80 @@
 //! Files that are sent as they are. `http::conditional` finds out which part of a file a client asks for.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Seek, SeekFrom};
-#[cfg(unix)]
-use std::os::unix::fs::OpenOptionsExt;
+use std::borrow::Cow;
+use std::fs::{File, Metadata};
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
+use mio_fcgi::cgi::Resolution;
+
+use super::beneath::{self, NotOpened};
+use super::elsewhere::GivenFields;
 use super::error_page::READ_ONLY;
 use super::exchange::Exchange;
 use super::http::conditional::{Version, Wanted};
 use super::http::head::RequestHead;
 use super::net::socket::Socket;
-use super::response::OwnBody;
+use super::response::{IN_MEMORY, OwnBody};
+use super::site::budget::Held;
 use super::site::context::Context;
 
-/// Responds with a file. Opening and reading it can block on the disk. False: the file is gone, and there is no response
-/// yet.
+/// A file that was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoundFile<'a> {
+    /// Its name tells the type.
+    path: &'a Path,
+    directory: &'a Path,
+    relative: &'a Path,
+}
+
+impl<'a> FoundFile<'a> {
+    /// `None`: what was found is no file.
+    pub(crate) fn of(found: &'a Resolution) -> Option<Self> {
+        match found {
+            Resolution::StaticFile {
+                path,
+                directory,
+                relative,
+            } => Some(Self {
+                path,
+                directory,
+                relative,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Responds with a file. Opening and reading it can block on the disk. `given`: what an application says about the file.
+/// False: the file is gone, and there is no response yet.
 pub(crate) fn answer(
     exchange: &mut Exchange,
     cx: &mut Context,
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
-    path: &Path,
+    found: FoundFile<'_>,
+    given: &GivenFields,
 ) -> bool {
     if !matches!(head.method, "GET" | "HEAD") {
         exchange.refuse_method(cx, socket, READ_ONLY);
         return true;
     }
-    match open(path) {
-        Ok((file, metadata)) if metadata.is_file() => {
-            send(exchange, cx, socket, head, path, file, &metadata);
+    let refused = "access to this path is denied";
+    match beneath::open(found.directory, found.relative) {
+        Ok(opened) => send(exchange, cx, socket, head, found.path, opened, given),
+        Err(NotOpened::Gone) => return false,
+        Err(NotOpened::Denied) => exchange.fail(cx, socket, 403, refused),
+        Err(NotOpened::OnlyForRoot) => {
+            let path = found.path.as_os_str().as_encoded_bytes().escape_ascii();
+            exchange.report(cx, socket, format_args!(
+                "a file that only root may read is not sent: make it readable for all, or run the proxy as its owner: {path}"
+            ));
+            exchange.fail(cx, socket, 403, refused);
         }
-        Ok(_) => return false,
-        Err(error) => match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => return false,
-            ErrorKind::PermissionDenied => {
-                exchange.fail(cx, socket, 403, "access to this path is denied");
-            }
-            // For example: no descriptor left.
-            _ => {
-                exchange.report(cx, socket, format_args!("a file cannot be opened: {error}"));
-                exchange.fail(cx, socket, 503, "the file cannot be opened now");
-            }
-        },
+        Err(NotOpened::Failed(error)) => {
+            exchange.report(cx, socket, format_args!("a file cannot be opened: {error}"));
+            exchange.fail(cx, socket, 503, SHORTAGE);
+        }
     }
     true
 }
@@ -54,18 +86,23 @@ fn send(
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
     path: &Path,
-    mut file: File,
-    metadata: &Metadata,
+    (mut file, metadata): (File, Metadata),
+    given: &GivenFields,
 ) {
-    let version = Version::of(metadata, cx.second());
-    let (etag, modified) = (version.etag.as_bytes(), version.modified.as_bytes());
+    let version = Version::of(&metadata, cx.second())
+        .with_given(given.get("ETag"), given.get("Last-Modified"));
+    let validators: [(&[u8], &[u8]); 2] = [
+        (b"Last-Modified", version.modified.as_bytes()),
+        (b"ETag", version.etag.as_bytes()),
+    ];
+    let given_fields = given.without(&["ETag", "Last-Modified", "Content-Type"]);
+    let mut fields: Vec<(&[u8], &[u8])> = given_fields.chain(validators).collect();
     let len = metadata.len();
-    let range = match version.wanted(head, len) {
+    let part = match version.wanted(head, len) {
         Wanted::Part { from, to } => Some((from, to)),
         Wanted::Whole => None,
         Wanted::NotModified => {
-            let fields: &[(&[u8], &[u8])] = &[(b"ETag", etag), (b"Last-Modified", modified)];
-            return exchange.answer(cx, socket, 304, fields, OwnBody::None);
+            return exchange.answer(cx, socket, 304, &fields, OwnBody::None);
         }
         Wanted::PreconditionFailed => {
             return exchange.fail(cx, socket, 412, "the file has changed");
@@ -78,43 +115,45 @@ fn send(
             return exchange.answer(cx, socket, 416, fields, body);
         }
     };
-    let (start, len_sent) = range.map_or((0, len), |(from, to)| (from, to - from));
-    if start > 0 && file.seek(SeekFrom::Start(start)).is_err() {
+    let (from, to) = part.unwrap_or((0, len));
+    if from > 0 && file.seek(SeekFrom::Start(from)).is_err() {
         return exchange.fail(cx, socket, 500, "the file cannot be read");
     }
-    let body = OwnBody::File {
-        content_type: &content_type(path),
-        file,
-        len: len_sent,
-    };
-    let fields: &[(&[u8], &[u8])] = &[
-        (b"Last-Modified", modified),
-        (b"ETag", etag),
-        (b"Accept-Ranges", b"bytes"),
-        // A browser shows a file as what its name says, not as what its content looks like.
-        (b"X-Content-Type-Options", b"nosniff"),
-    ];
-    match range {
-        None => exchange.answer(cx, socket, 200, fields, body),
-        Some((from, to)) => {
-            let range = format!("bytes {from}-{}/{len}", to - 1);
-            let part: (&[u8], &[u8]) = (b"Content-Range", range.as_bytes());
-            exchange.answer(cx, socket, 206, &[fields, &[part]].concat(), body);
-        }
+    let mut held = Held::none_of(cx.budget());
+    let stays_open = head.method == "GET" && to - from > IN_MEMORY;
+    if stays_open && !held.take_file() {
+        let what = format_args!(
+            "answered with 503: as many files are open as the limit of descriptors (ulimit -n) leaves for them"
+        );
+        exchange.report(cx, socket, what);
+        return exchange.fail(cx, socket, 503, SHORTAGE);
     }
+    let given_type = given.get("Content-Type").map(std::str::from_utf8);
+    let content_type = match given_type {
+        Some(Ok(given)) => Cow::Borrowed(given),
+        Some(Err(_)) | None => Cow::Owned(content_type(path)),
+    };
+    let body = OwnBody::File {
+        content_type: &content_type,
+        file,
+        len: to - from,
+        held,
+    };
+    fields.push((b"Accept-Ranges", b"bytes"));
+    if given.get(NOSNIFF.0).is_none() {
+        fields.push((NOSNIFF.0.as_bytes(), NOSNIFF.1));
+    }
+    let range = part.map(|(from, to)| format!("bytes {from}-{}/{len}", to - 1));
+    if let Some(range) = &range {
+        fields.push((b"Content-Range", range.as_bytes()));
+    }
+    let status = if range.is_some() { 206 } else { 200 };
+    exchange.answer(cx, socket, status, &fields, body);
 }
 
-/// Opens a file for reading. Without blocking: if a FIFO has replaced the file since the lookup, the loop does not wait
-/// for a writer.
-fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    let file = options.open(path)?;
-    let metadata = file.metadata()?;
-    Ok((file, metadata))
-}
+/// A browser shows a file as what its type says, not as what its content looks like.
+const NOSNIFF: (&str, &[u8]) = ("X-Content-Type-Options", b"nosniff");
+const SHORTAGE: &str = "the file cannot be opened now";
 
 fn content_type(path: &Path) -> String {
     let kind = mime_guess::from_path(path).first_or_octet_stream();

@@ -1,8 +1,11 @@
 //! One request and its response.
 
+mod beneath;
+pub(crate) mod elsewhere;
 pub(crate) mod error_page;
 pub(crate) mod exchange;
 pub(crate) mod file;
+mod named_file;
 mod origin;
 pub(crate) mod response;
 pub(crate) mod start;

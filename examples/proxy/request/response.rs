@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 
 use mio_fcgi::Outcome;
-use mio_fcgi::cgi::{Head, Reply, ReplyTo, Verdict};
+use mio_fcgi::cgi::{Reply, ReplyTo, Verdict};
 
+use super::elsewhere::Elsewhere;
 use super::http::response_head;
 use super::net::socket::Socket;
+use super::site::budget::Held;
 use super::site::context::Context;
 
 /// A response and its progress.
@@ -27,14 +29,15 @@ enum State {
     Unasked,
     /// The application was asked.
     Application(Box<Reply>),
-    /// The application named another path of the site (RFC 3875, 6.2.2). Its body is dropped.
+    /// The application named where the response is. Its body is dropped.
     Redirected {
-        target: Vec<u8>,
+        to: Elsewhere,
         dropped: usize,
     },
     File {
         file: File,
         left: u64,
+        _held: Held,
     },
     Complete,
     /// The response ended early: the connection has to show that to the client.
@@ -91,6 +94,8 @@ pub(crate) enum OwnBody<'a> {
         content_type: &'a str,
         file: File,
         len: u64,
+        /// The file as a part of the budget, if it is longer than [`IN_MEMORY`].
+        held: Held,
     },
 }
 
@@ -167,9 +172,9 @@ impl Response {
             }
             let out = socket.tail(cx.buffers());
             if let Some(head) = reply.head(&mut rest, out) {
-                if follows && let Some(target) = local_redirect(head.head()) {
-                    let (target, dropped) = (target.to_vec(), rest.len());
-                    self.become_state(cx, State::Redirected { target, dropped });
+                if let Some(to) = Elsewhere::of(head.head(), follows) {
+                    let dropped = rest.len();
+                    self.become_state(cx, State::Redirected { to, dropped });
                     return false;
                 }
                 let fields = [
@@ -188,20 +193,27 @@ impl Response {
         is_sent
     }
 
-    /// The path of a local redirect, once the application's output is complete or too long. Returns it once: nothing was
-    /// sent, and another response can begin.
-    pub(crate) fn take_redirect(&mut self, is_complete: bool) -> Option<Vec<u8>> {
-        match &mut self.state {
-            State::Redirected { target, dropped } if is_complete || *dropped > MAX_DROPPED => {
-                let target = std::mem::take(target);
-                self.state = State::Unasked;
-                Some(target)
-            }
+    /// Where the response is: a file at once; another path of the site once the application's output is complete or too
+    /// long. Returns it once: nothing was sent, and another response can begin.
+    pub(crate) fn take_redirect(&mut self, is_complete: bool) -> Option<Elsewhere> {
+        let is_due = match &self.state {
+            State::Redirected {
+                to: Elsewhere::File(_),
+                ..
+            } => true,
+            State::Redirected { dropped, .. } => is_complete || *dropped > MAX_DROPPED,
+            _ => false,
+        };
+        if !is_due {
+            return None;
+        }
+        match std::mem::replace(&mut self.state, State::Unasked) {
+            State::Redirected { to, .. } => Some(to),
             _ => None,
         }
     }
 
-    /// Whether the application named another path of the site.
+    /// Whether the application named where the response is.
     pub(crate) fn is_redirected(&self) -> bool {
         matches!(self.state, State::Redirected { .. })
     }
@@ -288,9 +300,25 @@ impl Response {
                 body_len = len;
                 State::Complete
             }
-            OwnBody::File { file, len: 1.., .. } if !self.to.head_only => {
-                State::File { file, left: len }
-            }
+            OwnBody::File {
+                file,
+                len: 1..,
+                held,
+                ..
+            } if !self.to.head_only => match len <= IN_MEMORY {
+                true => {
+                    body_len = append(file, len, out);
+                    match body_len == len {
+                        true => State::Complete,
+                        false => cut_short(cx),
+                    }
+                }
+                false => State::File {
+                    file,
+                    left: len,
+                    _held: held,
+                },
+            },
             OwnBody::None | OwnBody::Text { .. } | OwnBody::File { .. } => State::Complete,
         };
         self.become_state(cx, state);
@@ -308,7 +336,7 @@ impl Response {
         scratch: &mut [u8],
     ) -> io::Result<bool> {
         for _ in 0..PIECES {
-            let State::File { file, left } = &mut self.state else {
+            let State::File { file, left, .. } = &mut self.state else {
                 return Ok(false);
             };
             let most = scratch.len();
@@ -360,24 +388,25 @@ fn start<'s>(cx: &mut Context, socket: &'s mut Socket) -> &'s mut Vec<u8> {
     socket.tail(cx.buffers())
 }
 
-/// The path that an application's head names for the server to respond with: in a `Location` alone, that is without a
-/// status and without fields but those of the body. If there is more, the client is redirected, so that nothing is lost.
-fn local_redirect(head: Head<'_>) -> Option<&[u8]> {
-    let target = head.local_redirect()?;
-    let mut locations = 0;
-    for (name, _) in head.fields() {
-        let start = name.split_at_checked(8).map(|(start, _)| start);
-        match start {
-            Some(start) if start.eq_ignore_ascii_case(b"content-") => {}
-            Some(_) if name.eq_ignore_ascii_case(b"location") => locations += 1,
-            _ => return None,
-        }
-    }
-    // Otherwise it is no target of a request.
-    let is_target = target.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
-    (locations == 1 && is_target).then_some(target)
+/// Appends a file, from its current position. Returns how many bytes there were, `len` at most.
+fn append(file: File, len: u64, out: &mut Vec<u8>) -> u64 {
+    let start = out.len();
+    // What was read before an error is kept.
+    let _ = file.take(len).read_to_end(out);
+    (out.len() - start) as u64
 }
 
+/// A file ends before its declared length.
+fn cut_short(cx: &mut Context) -> State {
+    cx.log_problem(format_args!(
+        "a file is cut short: it shrank, or cannot be read"
+    ));
+    State::Cut
+}
+
+/// A file, or a part of one, of at most so many bytes is read at once, so that a client that reads slowly keeps no file
+/// open.
+pub(crate) const IN_MEMORY: u64 = 64 * 1024;
 /// How much of the body of a local redirect is dropped before its request is aborted, in bytes.
 const MAX_DROPPED: usize = 1024 * 1024;
 /// How often a file is read per turn.

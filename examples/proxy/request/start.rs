@@ -8,8 +8,10 @@ use mio_fcgi::cgi::{
 };
 use mio_fcgi::{Body, Request};
 
+use super::elsewhere::{Elsewhere, GivenFields};
 use super::error_page::{ANY_METHOD, TEXT};
 use super::exchange::Exchange;
+use super::file::FoundFile;
 use super::http::head::{self, FieldSpace, HeadLimits, MAX_FIELDS, RequestHead};
 use super::http::response_head::REQUEST_ID;
 use super::log::request_id;
@@ -20,7 +22,7 @@ use super::response::OwnBody;
 use super::site::context::Context;
 use super::site::routes::{Denied, Route};
 use super::upload::Upload;
-use super::{file, status_page};
+use super::{file, named_file, status_page};
 
 /// What the response needs to know of the request.
 pub(crate) fn reply_to(cx: &Context, head: &RequestHead<'_, '_>) -> ReplyTo {
@@ -70,19 +72,22 @@ fn given_id<'b>(cx: &Context, socket: &Socket, head: &RequestHead<'_, 'b>) -> Op
     (cx.options().trusts(socket.ends().client) && request_id::is_valid(id)).then_some(id)
 }
 
-/// Follows a local redirect: responds with what is at a path of the site that the application named.
+/// Responds with what the application named: what is at another path of the site, or a file.
 pub(crate) fn follow(
     exchange: &mut Exchange,
     cx: &mut Context,
     socket: &mut Socket,
-    target: Vec<u8>,
+    to: Elsewhere,
 ) {
     let raw = exchange.take_head();
     let mut space: FieldSpace<'_> = [EMPTY_HEADER; MAX_FIELDS];
     match head::parse(&raw, head_limits(cx), &mut space) {
-        Ok(head) => {
-            respond(exchange, cx, socket, &head.redirected(target), None);
-        }
+        Ok(head) => match to {
+            Elsewhere::Path(target) => {
+                respond(exchange, cx, socket, &head.redirected(target), None);
+            }
+            Elsewhere::File(named) => named_file::answer(exchange, cx, socket, head, &named),
+        },
         // The limits stay, so this head is parsed as it was before.
         Err(refusal) => exchange.fail(cx, socket, refusal.status, refusal.why),
     }
@@ -113,6 +118,10 @@ fn respond(
     if status_page::answer(exchange, cx, socket, head) {
         return 0;
     }
+    if cx.sent_files().is_internal(&head.target) {
+        exchange.fail(cx, socket, 404, NOTHING);
+        return 0;
+    }
     // Behind another proxy that is not trusted, every client would look like that proxy.
     let is_known = !origin::is_forwarded(head) || cx.options().trusts(socket.ends().client);
     let client = is_known.then(|| socket.client().ip()).flatten();
@@ -125,10 +134,10 @@ fn respond(
         }
     }
     let route = cx.resolve(&head.target);
-    let Resolution::StaticFile { path, .. } = &route.found else {
+    let Some(file) = FoundFile::of(&route.found) else {
         return serve(exchange, cx, socket, head, &route, following);
     };
-    if file::answer(exchange, cx, socket, head, path) {
+    if file::answer(exchange, cx, socket, head, file, &GivenFields::default()) {
         return 0;
     }
     // The file has gone since it was looked up. If the next one is gone as well, there is none.
@@ -145,7 +154,6 @@ fn serve(
     route: &Route,
     following: Option<&[u8]>,
 ) -> usize {
-    let nothing = "there is nothing here";
     match &route.found {
         Resolution::Script(_) if head.method == "TRACE" => {
             // The application does not see what TRACE is to show.
@@ -155,9 +163,12 @@ fn serve(
             exchange.set_application(route.application);
             return ask(exchange, cx, socket, head, script, following);
         }
-        Resolution::StaticFile { path, .. } => {
-            if !file::answer(exchange, cx, socket, head, path) {
-                exchange.fail(cx, socket, 404, nothing);
+        Resolution::StaticFile { .. } => {
+            let given = GivenFields::default();
+            let is_answered = FoundFile::of(&route.found)
+                .is_some_and(|file| file::answer(exchange, cx, socket, head, file, &given));
+            if !is_answered {
+                exchange.fail(cx, socket, 404, NOTHING);
             }
         }
         Resolution::Redirect { location } => {
@@ -175,10 +186,12 @@ fn serve(
         Resolution::Invalid(error) => {
             exchange.fail(cx, socket, error.http_status(), "the target cannot be read");
         }
-        _ => exchange.fail(cx, socket, 404, nothing),
+        _ => exchange.fail(cx, socket, 404, NOTHING),
     }
     0
 }
+
+const NOTHING: &str = "there is nothing here";
 
 /// Builds a FastCGI request and submits it, unless its body has to be collected first.
 fn ask(

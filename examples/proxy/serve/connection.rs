@@ -13,6 +13,7 @@ use super::http::request_reader::{Found, RequestReader, request_line};
 use super::net::outbox::MAX_BATCHED;
 use super::net::socket::Socket;
 use super::preamble::{self, Preamble};
+use super::request::elsewhere::Elsewhere;
 use super::request::exchange::{Exchange, Over};
 use super::request::start;
 use super::site::addresses::Place;
@@ -26,7 +27,7 @@ use super::teardown::{self, Next, Teardown};
 /// # Memory
 /// - Idle: this struct, no buffer.
 /// - While a head arrives: the bytes received so far, less than `--max-head`.
-/// - While an application's head is awaited: the head of the request, to follow a local redirect.
+/// - While an application's head is awaited: the head of the request, to respond with a file or a path that it names.
 /// - While a body arrives: one read of the client (64 KiB) and what the FastCGI client has queued of it (64 KiB). For a
 ///   chunked body: 64 KiB in memory, the rest in a file.
 /// - While a response is sent to a client that does not read: what is unsent of one read of the application (64 KiB),
@@ -310,7 +311,7 @@ impl Connection {
                 let mut exchange = Exchange::open(cx, self.tag, to, request_line(raw));
                 let socket = &mut self.socket;
                 let taken = start::start(&mut exchange, cx, socket, &head, following);
-                if cx.options().local_redirects && exchange.has_application() {
+                if exchange.has_application() {
                     exchange.keep_head(cx, raw);
                 }
                 self.begin(exchange);
@@ -377,10 +378,10 @@ impl Connection {
         }
     }
 
-    /// Follows a local redirect, if there is one.
-    fn follow(&mut self, cx: &mut Context, target: Option<Vec<u8>>) {
-        if let (Stage::Exchange(exchange), Some(target)) = (&mut self.stage, target) {
-            start::follow(exchange, cx, &mut self.socket, target);
+    /// Responds with what is elsewhere, if the application says so.
+    fn follow(&mut self, cx: &mut Context, to: Option<Elsewhere>) {
+        if let (Stage::Exchange(exchange), Some(to)) = (&mut self.stage, to) {
+            start::follow(exchange, cx, &mut self.socket, to);
             self.wants_turn |= exchange.sends_file();
         }
     }

@@ -20,6 +20,7 @@ use super::net::client_address::ClientAddress;
 use super::net::clock::Clock;
 use super::options::Options;
 use super::routes::{Denied, Route, Routes};
+use super::sent_files::SentFiles;
 use super::status::figures::{self, Figures};
 use super::status::present::{Asker, Present};
 use super::upstreams;
@@ -33,6 +34,7 @@ pub(crate) struct Context {
     fcgi: Applications,
     admission: Admission,
     routes: Routes,
+    sent_files: SentFiles,
     /// The parameters that are the same for all requests.
     constants: SharedParams,
     log: AccessLog,
@@ -60,6 +62,7 @@ impl Context {
             clock,
             constants: site_params(options),
             routes,
+            sent_files: SentFiles::new(options)?,
             log: AccessLog::new(options.access_log, metrics.index())?,
             metrics,
             buffers: BufferPool::default(),
@@ -155,6 +158,11 @@ impl Context {
     /// As [`resolve`](Self::resolve), without the cache.
     pub(crate) fn resolve_anew(&mut self, target: &[u8]) -> Arc<Route> {
         self.routes.resolve_anew(self.clock.now(), target)
+    }
+
+    /// The files that applications may name.
+    pub(crate) fn sent_files(&self) -> &SentFiles {
+        &self.sent_files
     }
 
     /// Begins the log entry of a request.

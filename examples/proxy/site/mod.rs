@@ -15,6 +15,7 @@ pub(crate) mod options;
 mod place;
 mod prefix;
 pub(crate) mod routes;
+pub(crate) mod sent_files;
 pub(crate) mod trusted;
 mod upstreams;
 mod values;

@@ -14,7 +14,8 @@ use super::net::client_address::ClientAddress;
 use super::prefix::Prefix;
 use super::trusted::{TrustedProxy, trusted_proxy, trusts};
 use super::values::{
-    bytes, extension, file_name, head_bytes, multiplex, param, path, seconds_or_none, upstream,
+    bytes, extension, file_name, head_bytes, internal, multiplex, param, path, seconds_or_none,
+    upstream,
 };
 
 /// All options of the proxy.
@@ -78,6 +79,14 @@ pub(crate) struct Options {
     /// replaced by a link out of the root can be sent; 0: look for each request (0)
     #[arg(long, value_name = "S", value_parser = seconds_or_none, help_heading = SITE)]
     pub(crate) cache_lookups: Duration,
+    /// directory whose files an application may have sent: X-Accel-Redirect: /PREFIX/a.pdf sends DIR/a.pdf in place of
+    /// its body. Clients get 404 for paths below the prefix; may be repeated
+    #[arg(long, value_name = "/PREFIX=DIR", value_parser = internal, help_heading = SITE)]
+    pub(crate) internal: Vec<(Vec<u8>, PathBuf)>,
+    /// directory whose files an application may have sent: X-Sendfile: DIR/a.pdf, an absolute path, sends that file in
+    /// place of its body; may be repeated
+    #[arg(long, value_name = "DIR", help_heading = SITE)]
+    pub(crate) send_files_from: Vec<PathBuf>,
     /// largest request body, in bytes or as 512k, 8m, 1g (64m)
     #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = SITE)]
     pub(crate) max_body: u64,
@@ -233,6 +242,8 @@ impl Default for Options {
             no_exec: Vec::new(),
             fpm_status: Vec::new(),
             cache_lookups: Duration::ZERO,
+            internal: Vec::new(),
+            send_files_from: Vec::new(),
             max_body: 64 * 1024 * 1024,
             max_head: 32 * 1024,
             max_request_line: 8 * 1024,

@@ -3,8 +3,10 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use mio_fcgi::cgi::normalized_path;
 use mio_fcgi::{Address, Multiplex};
 
 use super::command_line;
@@ -44,6 +46,17 @@ pub(crate) fn path(text: &str) -> Result<String, &'static str> {
         true => Ok(text.to_owned()),
         false => Err("expects a path such as /index.php"),
     }
+}
+
+/// A prefix of paths, as they are after decoding, and a directory.
+pub(crate) fn internal(text: &str) -> Result<(Vec<u8>, PathBuf), &'static str> {
+    let expected = "expects /PREFIX=DIR, such as /protected=/srv/files";
+    let (prefix, directory) = text.split_once('=').ok_or(expected)?;
+    let prefix = normalized_path(prefix).map_err(|_| expected)?;
+    if prefix == b"/" || directory.is_empty() {
+        return Err(expected);
+    }
+    Ok((prefix, directory.into()))
 }
 
 /// The end of a script's name. Empty: any name can be a script.

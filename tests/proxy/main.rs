@@ -26,6 +26,8 @@ mod log;
 mod lookups;
 mod mounts;
 mod noise;
+#[cfg(unix)]
+mod open_files;
 mod openmetrics;
 mod options;
 mod params;

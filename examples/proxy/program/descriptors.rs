@@ -1,15 +1,17 @@
-//! How many clients the system's limit of file descriptors allows. Descriptors for the FastCGI connections are set
-//! aside first, so that applications stay reachable however many clients there are.
+//! What the system's limit of file descriptors allows: how many clients, and how many files open for them. Descriptors
+//! for the FastCGI connections are set aside first, so that applications stay reachable however many clients there are,
+//! and whatever these download.
 
 use mio_fcgi::Address;
 
 use super::site::options::Options;
 
-/// Lowers `--max-clients` to what the limit allows. The error says what to do if the limit is too low for one client
-/// per loop. `servers` are those of each application; none: the demo application.
+/// Lowers `--max-clients`, and the number of files, to what the limit allows. The error says what to do if the limit is
+/// too low for one client and one file per loop. `servers` are those of each application; none: the demo application.
 ///
-/// Each client and each FastCGI connection takes a descriptor. A file that is being sent to a client takes another, and
-/// so does a long chunked body. If none is left for these, the response is 503.
+/// Each client and each FastCGI connection takes a descriptor. Files are those that are being sent, if they are long, and
+/// temporary ones for bodies and responses. They get a quarter of what is left, or all that clients may not take; beyond
+/// that, the response is 503.
 pub(crate) fn fit(options: &mut Options, servers: &[Vec<Address>]) -> Result<(), String> {
     let Some(limit) = raise_limit() else {
         return Ok(());
@@ -20,19 +22,22 @@ pub(crate) fn fit(options: &mut Options, servers: &[Vec<Address>]) -> Result<(),
     let connections = options.max_connections.saturating_mul(servers);
     let own =
         connections.saturating_add(options.threads * (EACH_LOOP + options.listen.len()) + RESERVE);
-    let max_clients = limit.saturating_sub(own);
-    if max_clients < options.threads {
+    let left = limit.saturating_sub(own);
+    if left / 2 < options.threads {
         return Err(format!(
             "the system allows {limit} open files (ulimit -n), but {own} are needed before the first client: lower --max-conns or --threads"
         ));
     }
+    let max_files = (left / 4).max(options.threads);
+    let max_clients = left - max_files;
     if max_clients < options.max_clients {
         eprintln!(
-            "proxy: the system allows {limit} open files (ulimit -n): serving {max_clients} clients at a time instead of {}; others wait",
+            "proxy: the system allows {limit} open files (ulimit -n): serving {max_clients} clients at a time instead of {}, with {max_files} files open for them; others wait",
             options.max_clients
         );
         options.max_clients = max_clients;
     }
+    options.max_files = (left - options.max_clients) as u64;
     Ok(())
 }
 

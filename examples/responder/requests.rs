@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use mio_fcgi::wire::{self, EndRequest, ProtocolStatus, RecordType};
 
-use super::answer::Source;
+use super::answer::{Site, Source};
 use super::buffers::{Outbox, Pool};
 use super::event_loop::Context;
 use super::exchange::{Body, Exchange, Stage};
@@ -28,6 +28,8 @@ pub(super) struct OpenRequests {
     sending: usize,
     /// Where to look for the next request with output.
     next_sender: usize,
+    /// Where to look for the next request that is due.
+    next_due: usize,
 }
 
 impl OpenRequests {
@@ -71,6 +73,15 @@ impl OpenRequests {
         self.closing && self.open.is_empty()
     }
 
+    /// Whether a request has output or is due.
+    pub(super) fn has_output(&self, now: Instant) -> bool {
+        self.sending > 0 || self.is_due(now)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
     /// Whether there is more output as soon as there is space for it.
     pub(super) fn is_sending(&self) -> bool {
         self.sending > 0
@@ -88,13 +99,17 @@ impl OpenRequests {
         }
     }
 
-    /// Handles deadlines that have passed, and produces output while there is space for it.
+    /// Handles deadlines that have passed, and produces output while there is space for it: in rounds, so that a request
+    /// with output without end leaves space to the others.
     pub(super) fn advance(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
-        if self.due.is_some_and(|due| due <= cx.now) {
-            self.handle_due(cx, out);
-        }
-        while self.sending > 0 && out.unsent_len() < cx.site.options.output_limit.min(FILL_LEN) {
-            self.send_piece(cx, out);
+        let (now, limit) = (cx.now, fill_len(cx.site));
+        while out.unsent_len() < limit && self.has_output(now) {
+            if self.is_due(now) {
+                self.handle_due(cx, out, limit);
+            }
+            if self.sending > 0 {
+                self.send_piece(cx, out);
+            }
         }
     }
 
@@ -195,13 +210,24 @@ impl OpenRequests {
         }
     }
 
-    fn handle_due(&mut self, cx: &mut Context<'_>, out: &mut Outbox) {
-        let limit = cx.site.options.output_limit;
-        let mut at = 0;
-        while let Some(exchange) = self.open.get_mut(at) {
-            let is_due = exchange.due().is_some_and(|due| due <= cx.now);
-            if !is_due || out.unsent_len() >= limit {
-                at += 1;
+    /// Lets each request that is due do one thing, while there is space for output. The next round begins where this one
+    /// ends.
+    fn handle_due(&mut self, cx: &mut Context<'_>, out: &mut Outbox, limit: usize) {
+        for _ in 0..self.open.len() {
+            if out.unsent_len() >= limit {
+                return;
+            }
+            let at = if self.next_due < self.open.len() {
+                self.next_due
+            } else {
+                0
+            };
+            self.next_due = at + 1;
+            // The last one may have ended, and another one taken its place.
+            let Some(exchange) = self.open.get_mut(at) else {
+                break;
+            };
+            if exchange.due().is_none_or(|due| due > cx.now) {
                 continue;
             }
             let id = exchange.id;
@@ -216,7 +242,6 @@ impl OpenRequests {
                 }
                 stage => exchange.stage = stage,
             }
-            // The same index again: there may be another request now, or this one's next line may be due too.
         }
         self.due = self.open.iter().filter_map(Exchange::due).min();
     }
@@ -267,4 +292,8 @@ impl OpenRequests {
 }
 
 /// How many bytes of output are produced ahead of the socket.
+pub(super) fn fill_len(site: &Site) -> usize {
+    site.options.output_limit.min(FILL_LEN)
+}
+
 const FILL_LEN: usize = 128 * 1024;

@@ -14,7 +14,7 @@ use super::event_loop::Context;
 use super::exchange::{Body, Exchange, MAX_FORM_LEN, Stage};
 use super::page::{Page, Route};
 use super::render;
-use super::requests::OpenRequests;
+use super::requests::{OpenRequests, fill_len};
 
 /// The state of the protocol on one connection.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Session {
     pub(super) fn due(&self, site: &Site, out: &Outbox) -> Option<Instant> {
         self.requests
             .due()
-            .filter(|_| out.unsent_len() < site.options.output_limit)
+            .filter(|_| out.unsent_len() < fill_len(site))
     }
 
     /// Processes input until it is used up, or until there is too much unsent output.

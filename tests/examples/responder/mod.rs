@@ -3,6 +3,7 @@
 mod pages;
 mod peer;
 mod random;
+mod turns;
 
 use std::time::{Duration, Instant};
 

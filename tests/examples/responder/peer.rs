@@ -42,12 +42,18 @@ pub(crate) fn params(id: u16, uri: &str, more: &[(&str, &str)]) -> Vec<u8> {
 }
 
 trait Socket: Read + Write {
+    fn second(&self) -> io::Result<Box<dyn Write + Send>>;
+
     fn shutdown_write(&self) -> io::Result<()>;
 
     fn pending_error(&self) -> io::Result<Option<io::Error>>;
 }
 
 impl Socket for TcpStream {
+    fn second(&self) -> io::Result<Box<dyn Write + Send>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+
     fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
@@ -59,6 +65,10 @@ impl Socket for TcpStream {
 
 #[cfg(target_os = "linux")]
 impl Socket for UnixStream {
+    fn second(&self) -> io::Result<Box<dyn Write + Send>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+
     fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
@@ -126,6 +136,11 @@ impl Peer {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).expect("the peer reads");
+    }
+
+    /// What another thread can send with.
+    pub(crate) fn sender(&self) -> Box<dyn Write + Send> {
+        self.socket.second().expect("a descriptor")
     }
 
     /// Sends until the other side closes.

@@ -182,18 +182,15 @@ impl Final {
     }
 }
 
-/// Writes a head in CGI form, always with its status.
+/// Writes a head in CGI form, always with its status. Its control characters are escaped wherever it goes: they belong to no
+/// head, and a terminal may show it later.
 fn show(head: &Head<'_>, out: &mut impl Write) -> io::Result<()> {
     write!(out, "Status: {}", head.status())?;
     if !head.reason().is_empty() {
-        out.write_all(b" ")?;
-        out.write_all(head.reason())?;
+        write!(out, " {}", shown::line(head.reason()))?;
     }
     for (name, value) in head.fields() {
-        out.write_all(b"\r\n")?;
-        out.write_all(name)?;
-        out.write_all(b": ")?;
-        out.write_all(value)?;
+        write!(out, "\r\n{}: {}", shown::line(name), shown::line(value))?;
     }
     out.write_all(b"\r\n\r\n")
 }

@@ -26,9 +26,9 @@ impl Escaper {
     }
 }
 
-/// A message of this program, which may quote the application: all control characters are escaped.
-pub(crate) fn line(text: &str) -> String {
-    escape(text.as_bytes(), false)
+/// A line of this program, which may quote the application: all control characters are escaped.
+pub(crate) fn line(text: impl AsRef<[u8]>) -> String {
+    escape(text.as_ref(), false)
 }
 
 /// The number of bytes at the end whose meaning depends on the bytes that follow.

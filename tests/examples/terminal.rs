@@ -78,6 +78,7 @@ fn on_a_terminal(peer: Peer) -> Ended {
 
 const EIO: i32 = 5;
 
+// case 185
 #[test]
 fn the_applications_stderr_and_the_programs_own_lines_hold_no_escape_sequence() {
     let peer = answer(RUDE, b"Status: 503 a\xc2\x9b2Jb\r\n\r\n");
@@ -89,6 +90,24 @@ fn the_applications_stderr_and_the_programs_own_lines_hold_no_escape_sequence() 
     assert_eq!(lines[0], "a\\x1b[2Jb\\x9b1mc\\x07d\\xc3", "{ended:?}");
     assert!(lines[1].starts_with("get: "), "{ended:?}");
     assert!(lines[1].ends_with("503 a\\u{9b}2Jb"), "{ended:?}");
+    peer.join();
+}
+
+// case 185
+#[test]
+fn a_head_is_shown_without_escape_sequences_and_a_body_as_it_is() {
+    // Other control characters are refused.
+    const PAGE: &[u8] =
+        b"Status: 201 a\xc2\x9b1m\r\nX: caf\xc3\xa9 \x9b2J\xe2\x80\xae\r\n\r\n\x1b[31mred\xff";
+    let peer = answer(b"", PAGE);
+    let address = peer.address().to_string();
+    let ended = run(
+        example("get").args(["--connect", &address, "--script", "/x", "-i"]),
+        b"",
+    );
+    ended.succeeded();
+    let head = "Status: 201 a\\u{9b}1m\r\nX: caf\u{e9} \\x9b2J\\u{202e}\r\n\r\n";
+    assert_eq!(ended.stdout, [head.as_bytes(), b"\x1b[31mred\xff"].concat());
     peer.join();
 }
 

@@ -23,6 +23,8 @@ mod listen;
 #[cfg(unix)]
 mod log;
 #[cfg(unix)]
+mod log_limits;
+#[cfg(unix)]
 mod lookups;
 mod mounts;
 mod noise;

@@ -219,6 +219,10 @@ impl AccessLog {
     }
 }
 
+/// By how many bytes a text may become longer by escaping it.
+const MAX_ADDED: usize = 512;
+/// The length of an escaped byte.
+const ESCAPED_LEN: usize = 4;
 /// The most entries that are kept for reuse.
 const MAX_ENTRIES: usize = 64;
 /// With more bytes than this, the lines are passed on before the end of the turn.
@@ -226,9 +230,15 @@ const FLUSH_LEN: usize = 64 * 1024;
 /// How many bytes of a request line are in a line about a failure.
 const MAX_SHORT: usize = 256;
 
-/// Escapes bytes that could end a line or a quoted part, as `\xNN`.
+/// Escapes bytes that could end a line or a quoted part, as `\xNN`. A text that would become much longer by that is cut
+/// off.
 fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
+    let most = out.len() + bytes.len() + MAX_ADDED;
     for byte in bytes {
+        if out.len() + ESCAPED_LEN > most {
+            out.extend_from_slice(b"...");
+            return;
+        }
         if (byte.is_ascii_graphic() && !b"\"\\".contains(byte)) || *byte == b' ' {
             out.push(*byte);
         } else {

@@ -14,6 +14,7 @@ use super::applications::{Applications, RequestHandle};
 use super::budget::Budget;
 use super::fastcgi::site_params;
 use super::log::access_log::{AccessLog, LogEntry, Served, Subject};
+use super::log::stderr_rate::StderrRate;
 use super::metrics::LoopMetrics;
 use super::net::buffer_pool::BufferPool;
 use super::net::client_address::ClientAddress;
@@ -38,6 +39,7 @@ pub(crate) struct Context {
     /// The parameters that are the same for all requests.
     constants: SharedParams,
     log: AccessLog,
+    stderr_rate: StderrRate,
     metrics: LoopMetrics,
     buffers: BufferPool,
     budget: Budget,
@@ -59,6 +61,7 @@ impl Context {
             options: Arc::clone(options),
             fcgi,
             admission: Admission::new(max_clients, clock.now()),
+            stderr_rate: StderrRate::new(clock.now()),
             clock,
             constants: site_params(options),
             routes,
@@ -209,9 +212,14 @@ impl Context {
         self.log.problem(self.clock.log(), what);
     }
 
-    /// Logs the application's stderr.
+    /// Logs the application's stderr, as far as its rate allows.
     pub(crate) fn log_stderr(&mut self, bytes: &[u8]) {
-        self.log.stderr(self.clock.log(), bytes);
+        let now = self.clock.now();
+        for line in bytes.split(|byte| *byte == b'\n') {
+            if !line.trim_ascii().is_empty() && self.stderr_rate.admits(now, line.len()) {
+                self.log.stderr(self.clock.log(), line);
+            }
+        }
     }
 
     /// The figures of this loop, as they are now.
@@ -243,11 +251,17 @@ impl Context {
             let present = Present::of(&self.fcgi, now, asker);
             self.metrics.publish(now, figures, Some(present));
         }
+        if let Some(dropped) = self.stderr_rate.take_dropped(self.clock.now()) {
+            self.log_problem(format_args!(
+                "{dropped} lines of the applications' stderr are not logged: there are too many"
+            ));
+        }
         self.log.flush();
     }
 
-    /// When to publish the figures without an event.
+    /// When to end a turn without an event: to publish the figures, or to report lines that were not logged.
     pub(crate) fn publish_due(&self) -> Option<Instant> {
-        self.metrics.due()
+        let due = [self.metrics.due(), self.stderr_rate.due()];
+        due.into_iter().flatten().min()
     }
 }

@@ -15,7 +15,7 @@
 //!    application takes it; a `cgi::RequestBody` finds the body in the bytes.
 //! 5. Output of the application reaches the worker as events. The worker passes each event to its connection.
 //!    `request::response` passes it on through a `cgi::Reply`; `net::outbox` keeps what the client does not take. If it
-//!    is a local redirect, the connection starts the request again with the new path.
+//!    names another path of the site or a file (`request::elsewhere`), the connection starts the request again with that.
 //! 6. `request::trace` has the request's ID, for the log and for `status`. `log::access_log` writes a line.
 //!    `Worker::settle` then starts the next request or `serve::teardown`.
 //!

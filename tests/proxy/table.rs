@@ -132,6 +132,7 @@ const MODULES: &[&str] = &[
     "failures",
     "stop",
     "log",
+    "log_limits",
     "status",
     "idle",
     "redirects",
@@ -140,6 +141,10 @@ const MODULES: &[&str] = &[
     "listen",
     "peers",
     "process",
+    "sent_files",
+    "swaps",
+    "permissions",
+    "open_files",
 ];
 
 /// Up to this many bytes are shown completely.

@@ -44,8 +44,6 @@ pub(crate) struct Exchange {
     is_paused: bool,
     /// The head of the request while the application may still name where the response is.
     head: Vec<u8>,
-    /// Bytes of output that were dropped after the application named a file.
-    dropped: usize,
     /// Local redirects followed so far.
     redirects: u32,
     trace: Trace,
@@ -79,7 +77,6 @@ impl Exchange {
             response: Response::new(to),
             is_paused: false,
             head: Vec::new(),
-            dropped: 0,
             redirects: 0,
             trace: Trace::new(cx.log_entry(line)),
         }
@@ -243,8 +240,12 @@ impl Exchange {
         socket: &mut Socket,
         data: &[u8],
     ) -> Option<Elsewhere> {
-        if self.response.phase() == Phase::File {
-            self.drop_output(cx, data.len());
+        if self.response.phase() == Phase::File
+            && let Some(request) = self.request.take()
+        {
+            // The application goes on although it named a file: nobody gets what it sends.
+            let now = cx.now();
+            cx.fcgi().abort(now, request);
             return None;
         }
         let follows = cx.options().local_redirects;
@@ -259,17 +260,6 @@ impl Exchange {
         }
         self.settle_response(cx, socket);
         self.take_redirect(cx, socket, false)
-    }
-
-    /// The application goes on although it named a file: what it does is dropped, within a bound.
-    fn drop_output(&mut self, cx: &mut Context, len: usize) {
-        self.dropped = self.dropped.saturating_add(len);
-        if self.dropped > MAX_DROPPED
-            && let Some(request) = self.request.take()
-        {
-            let now = cx.now();
-            cx.fcgi().abort(now, request);
-        }
     }
 
     fn pause_if_full(&mut self, cx: &mut Context, socket: &Socket) {
@@ -528,7 +518,5 @@ impl Exchange {
 
 /// Why an application's response is replaced by an error.
 const NO_ANSWER: &str = "the application did not answer, or not with a valid response";
-/// The bytes of output after which an application that named a file is aborted.
-const MAX_DROPPED: usize = 1024 * 1024;
 /// The most local redirects that are followed for one request.
 const MAX_REDIRECTS: u32 = 10;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
+use std::slice::EscapeAscii;
 
 use mio_fcgi::cgi::Resolution;
 
@@ -65,7 +66,7 @@ pub(crate) fn answer(
         Err(NotOpened::Gone) => return false,
         Err(NotOpened::Denied) => exchange.fail(cx, socket, 403, refused),
         Err(NotOpened::OnlyForRoot) => {
-            let path = found.path.as_os_str().as_encoded_bytes().escape_ascii();
+            let path = shown(found.path.as_os_str().as_encoded_bytes());
             exchange.report(cx, socket, format_args!(
                 "a file that only root may read is not sent: make it readable for all, or run the proxy as its owner: {path}"
             ));
@@ -151,6 +152,12 @@ fn send(
     exchange.answer(cx, socket, status, &fields, body);
 }
 
+/// A path for the log, cut off if it is long.
+pub(crate) fn shown(path: &[u8]) -> EscapeAscii<'_> {
+    path[..path.len().min(MAX_SHOWN)].escape_ascii()
+}
+
+const MAX_SHOWN: usize = 256;
 /// A browser shows a file as what its type says, not as what its content looks like.
 const NOSNIFF: (&str, &[u8]) = ("X-Content-Type-Options", b"nosniff");
 const SHORTAGE: &str = "the file cannot be opened now";

@@ -32,10 +32,9 @@ pub(crate) fn answer(
         }
         Some(_) => (404, "there is no such file"),
     };
-    let shown = &named.value[..named.value.len().min(MAX_SHOWN)];
     let what = format_args!(
         "answered with {status}: the application names the file {} in {}, but {why}: see {}",
-        shown.escape_ascii(),
+        file::shown(&named.value),
         named.naming,
         named.naming.option(),
     );
@@ -47,6 +46,3 @@ pub(crate) fn answer(
         "the file of this response cannot be sent",
     );
 }
-
-/// How much of a path is logged, in bytes.
-const MAX_SHOWN: usize = 256;

@@ -129,8 +129,9 @@ fn send(
         exchange.report(cx, socket, what);
         return exchange.fail(cx, socket, 503, SHORTAGE);
     }
-    let given_type = given.get("Content-Type").map(std::str::from_utf8);
-    let content_type = match given_type {
+    // Empty: how a PHP script leaves the type to the server.
+    let given_type = given.get("Content-Type").filter(|it| !it.is_empty());
+    let content_type = match given_type.map(std::str::from_utf8) {
         Some(Ok(given)) => Cow::Borrowed(given),
         Some(Err(_)) | None => Cow::Owned(content_type(path)),
     };

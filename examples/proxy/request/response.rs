@@ -391,6 +391,7 @@ fn start<'s>(cx: &mut Context, socket: &'s mut Socket) -> &'s mut Vec<u8> {
 /// Appends a file, from its current position. Returns how many bytes there were, `len` at most.
 fn append(file: File, len: u64, out: &mut Vec<u8>) -> u64 {
     let start = out.len();
+    out.reserve(usize::try_from(len).unwrap_or_default());
     // What was read before an error is kept.
     let _ = file.take(len).read_to_end(out);
     (out.len() - start) as u64

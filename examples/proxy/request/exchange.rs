@@ -344,21 +344,20 @@ impl Exchange {
         is_complete: bool,
     ) -> Option<Elsewhere> {
         let to = self.response.take_redirect(is_complete)?;
-        if let Elsewhere::File(_) = to {
-            self.trace.note_answer(cx.now());
-            if self.upload.is_done() {
-                return Some(to);
-            }
-        }
-        // A request that is not over yet goes on by itself, unless it waits for the rest of its body.
-        if let Some(request) = self.request.take()
+        let is_file = matches!(to, Elsewhere::File(_));
+        // A request that is not over yet goes on by itself, unless it waits for the rest of its body. After a file, it is
+        // watched.
+        let is_watched = is_file && self.upload.is_done();
+        if !is_watched
+            && let Some(request) = self.request.take()
             && (!is_complete || !self.upload.is_done())
         {
             let now = cx.now();
             cx.fcgi().abort(now, request);
         }
         self.upload.request_ended();
-        if let Elsewhere::File(_) = to {
+        if is_file {
+            self.trace.note_answer(cx.now());
             return Some(to);
         }
         if self.redirects == MAX_REDIRECTS {

@@ -42,7 +42,7 @@ use std::sync::Arc;
 use mio_fcgi::Address;
 
 // The modules that are `pub(crate)` are used by tests/proxy and tests/budgets.
-mod http;
+pub(crate) mod http;
 mod log;
 pub(crate) mod net;
 pub(crate) mod program;

@@ -97,7 +97,8 @@ fn allocations(
             event_loop::EventLoop::new(0, &Arc::new(options), &metrics, vec![config])
                 .expect("the system gives a poll");
         let any = ([127, 0, 0, 1], 0).into();
-        let listener = listener::Listener::bind(any, false).expect("a free port");
+        let listener =
+            listener::Listener::bind(any, listener::Binding::default()).expect("a free port");
         tell.send(listener.address().expect("TCP"))
             .expect("somebody waits");
         event_loop.listen(listener).expect("the system's poll");

@@ -13,7 +13,7 @@ use mio_fcgi::wire::{self, RecordType};
 use mio_fcgi::{Address, Multiplex, ReadBuf};
 
 use crate::proxy::app;
-use crate::proxy::net::listener::Listener;
+use crate::proxy::net::listener::{Binding, Listener};
 use crate::proxy::program::{event_loop, threads};
 use crate::proxy::serve::worker;
 use crate::proxy::site::{fastcgi, metrics, options};
@@ -306,7 +306,8 @@ pub(crate) fn worker_of(poll: &Poll, options: options::Options) -> worker::Worke
 
 /// Accepts clients at a free port. Returns its address.
 pub(crate) fn listen(worker: &mut worker::Worker) -> SocketAddr {
-    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), false).expect("a free port");
+    let listener =
+        Listener::bind(([127, 0, 0, 1], 0).into(), Binding::default()).expect("a free port");
     let address = listener.address().expect("TCP");
     worker.listen(listener).expect("the system's poll");
     address

@@ -60,6 +60,28 @@ fn it_listens_at_several_places() {
     assert!(!path.exists());
 }
 
+// edge: `0.0.0.0` and `[::]` with the same port | both, each for its own kind of address; `[::]` alone serves both kinds
+#[test]
+fn all_addresses_of_both_kinds_can_be_listened_at() {
+    // The system gives none of these to a connection of another test.
+    let is_free = |port: &u16| TcpListener::bind(("::", *port)).is_ok();
+    let from = 20_000 + u16::try_from(std::process::id() % 10_000).expect("a number");
+    let port = (from..32_000).find(is_free).expect("a port");
+    let (v4, v6) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
+    for places in [&[&*v4, &v6], &[&*v6, &v4]] {
+        for threads in ["1", "2"] {
+            let _proxy = Proxy::listening(places, &["--threads", threads]);
+            for address in ["127.0.0.1", "[::1]"] {
+                let address = format!("{address}:{port}").parse().expect("an address");
+                assert!(ask_at(address).starts_with("HTTP/1.1 200 "));
+            }
+        }
+    }
+    let _proxy = Proxy::listening(&[&v6], &[]);
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    assert!(ask_at(address).starts_with("HTTP/1.1 200 "));
+}
+
 // edge: a client on a Unix socket | REMOTE_ADDR `unix:`, as in nginx, and the port of the scheme
 #[test]
 fn a_client_of_a_unix_socket_has_no_address() {

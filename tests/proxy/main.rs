@@ -8,6 +8,8 @@ mod budget;
 #[cfg(unix)]
 mod chaos;
 #[cfg(unix)]
+mod claims;
+#[cfg(unix)]
 mod embedded;
 mod failures;
 mod files;

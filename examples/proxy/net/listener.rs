@@ -32,6 +32,15 @@ enum Kind {
     Unix(UnixListener),
 }
 
+/// How a TCP socket is bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Binding {
+    /// Other sockets of this process listen at the same address: the system divides the connections among them.
+    pub(crate) is_shared: bool,
+    /// Every IPv6 address, without every IPv4 address.
+    pub(crate) only_ipv6: bool,
+}
+
 /// A new connection.
 #[derive(Debug)]
 pub(crate) struct Accepted {
@@ -46,16 +55,20 @@ impl Listener {
     ///
     /// # Errors
     /// The system's error.
-    pub(crate) fn check(address: SocketAddr) -> io::Result<()> {
-        bound(address, false).map(drop)
+    pub(crate) fn check(address: SocketAddr, binding: Binding) -> io::Result<()> {
+        let alone = Binding {
+            is_shared: false,
+            ..binding
+        };
+        bound(address, alone).map(drop)
     }
 
     /// Listens at an address. With port 0, the system picks the port.
     ///
     /// # Errors
     /// The system's error.
-    pub(crate) fn bind(address: SocketAddr, is_shared: bool) -> io::Result<Self> {
-        let socket = bound(address, is_shared)?;
+    pub(crate) fn bind(address: SocketAddr, binding: Binding) -> io::Result<Self> {
+        let socket = bound(address, binding)?;
         socket.listen(BACKLOG)?;
         Self::new(socket)
     }
@@ -211,7 +224,7 @@ impl Kind {
     }
 }
 
-fn bound(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
+fn bound(address: SocketAddr, binding: Binding) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -220,10 +233,11 @@ fn bound(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
     #[cfg(unix)]
     {
         socket.set_reuse_address(true)?;
-        socket.set_reuse_port(is_shared)?;
+        socket.set_reuse_port(binding.is_shared)?;
     }
-    #[cfg(not(unix))]
-    let _ = is_shared;
+    if binding.only_ipv6 {
+        socket.set_only_v6(true)?;
+    }
     socket.bind(&address.into())?;
     Ok(socket)
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::net::listener::Listener;
+use super::net::listener::{Binding, Listener};
 use super::site::listen::{Listen, Place};
 use super::site::options::Options;
 #[cfg(unix)]
@@ -37,7 +37,7 @@ impl Listeners {
         for listen in &options.listen {
             match &listen.place {
                 Place::Tcp(address) => {
-                    all.add_tcp(*address, listen).map_err(|error| {
+                    all.add_tcp(*address, options, listen).map_err(|error| {
                         named(error, format_args!("cannot listen at {address}"))
                     })?;
                 }
@@ -76,14 +76,22 @@ impl Listeners {
         std::mem::take(&mut self.of_loops)
     }
 
-    fn add_tcp(&mut self, mut address: SocketAddr, listen: &Listen) -> io::Result<()> {
-        let is_shared = self.of_loops.len() > 1;
-        if is_shared {
+    fn add_tcp(
+        &mut self,
+        mut address: SocketAddr,
+        options: &Options,
+        listen: &Listen,
+    ) -> io::Result<()> {
+        let binding = Binding {
+            is_shared: self.of_loops.len() > 1,
+            only_ipv6: address.is_ipv6() && has_all_ipv4(options, address.port()),
+        };
+        if binding.is_shared {
             // Threads share the port, and a shared port could be shared with another proxy too.
-            Listener::check(address)?;
+            Listener::check(address, binding)?;
         }
         for of_loop in &mut self.of_loops {
-            let listener = Listener::bind(address, is_shared)?;
+            let listener = Listener::bind(address, binding)?;
             // The first socket picks the port if port 0 was asked for; the others get the same port.
             address = listener.address().unwrap_or(address);
             of_loop.push(listener.expecting_proxy_header(listen.expects_proxy_header));
@@ -99,6 +107,13 @@ impl Listeners {
         }
         Ok(())
     }
+}
+
+/// Whether `0.0.0.0` with this port is listened at too. `[::]` would include it otherwise, and one of the two would find
+/// its port in use.
+fn has_all_ipv4(options: &Options, port: u16) -> bool {
+    let all = Place::Tcp(SocketAddr::from(([0, 0, 0, 0], port)));
+    options.listen.iter().any(|listen| listen.place == all)
 }
 
 /// An error that says what failed.

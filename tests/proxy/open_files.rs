@@ -58,7 +58,7 @@ fn downloads_leave_descriptors_to_the_application() {
     let (address, _told) = witness(|_| b"Content-Length: 3\r\n\r\nran".to_vec());
     let root = root();
     let proxy = Proxy::launch(with_limit(64, &address, &root));
-    proxy.wait_for_log("serving 24 clients at a time instead of 8192, with 8 files open for them");
+    proxy.wait_for_log("serving 24 clients at a time instead of 8192, with 7 files open for them");
     let mut clients: Vec<_> = (0..20).map(|_| slow(&proxy, "/long.bin")).collect();
     let served = clients.iter().filter(|client| client.1).count();
     assert_eq!(served, 8);
@@ -103,7 +103,7 @@ fn a_short_file_is_not_kept_open() {
 #[test]
 fn a_limit_that_is_too_low_is_an_error() {
     let root = root();
-    for (limit, is_enough) in [(33, false), (34, true)] {
+    for (limit, is_enough) in [(34, false), (35, true)] {
         let mut command = with_limit(limit, "unix:/nonexistent/fcgi.sock", &root);
         if is_enough {
             let proxy = Proxy::launch(command);

@@ -31,9 +31,9 @@ fn connections_of_an_address_are_limited() {
     // One line, not four.
     assert_eq!(proxy.log().matches("is refused").count(), 1);
     served.iter_mut().for_each(|client| ask(client, "b"));
-    served[0].send(get("/-/status"));
+    served[0].send(get("/-/status.json"));
     let status = served[0].answer().text();
-    assert!(status.contains("server.refused 4"), "{status}");
+    assert!(status.contains("\"refused\":4"), "{status}");
     // A place for the next, as soon as the proxy has seen that one has gone.
     drop(served.pop());
     super::harness::eventually(

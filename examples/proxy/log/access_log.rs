@@ -227,8 +227,8 @@ const ESCAPED_LEN: usize = 4;
 const MAX_ENTRIES: usize = 64;
 /// With more bytes than this, the lines are passed on before the end of the turn.
 const FLUSH_LEN: usize = 64 * 1024;
-/// How many bytes of a request line are in a line about a failure.
-const MAX_SHORT: usize = 256;
+/// How many bytes of a request line are in a line about a failure. Escaping cuts off none of them.
+const MAX_SHORT: usize = MAX_ADDED / (ESCAPED_LEN - 1);
 
 /// Escapes bytes that could end a line or a quoted part, as `\xNN`. A text that would become much longer by that is cut
 /// off.

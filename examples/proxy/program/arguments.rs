@@ -40,7 +40,8 @@ proxy        # a demo application at http://127.0.0.1:8080
 
 const AFTER: &str = "\
 When a client closes its side of the connection, its request to the application is aborted.
-SIGHUP: the proxy goes on, also when its terminal is closed. SIGUSR1 and SIGUSR2 are ignored.
+SIGHUP: names are looked up again, and the proxy goes on, also when its terminal is closed.
+SIGUSR1 and SIGUSR2 are ignored.
 Exit status: 0 stopped by a signal, even if requests were cut off; 1 cannot serve; 2 invalid option.
 Seconds may have a fraction.
 If an option is given twice, the last one counts, unless it may be repeated.

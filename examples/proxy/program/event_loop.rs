@@ -121,14 +121,19 @@ impl EventLoop {
         for signal in self.signals.pending() {
             match signal {
                 Signal::Stop => self.worker.stop(),
-                Signal::Hangup => self.lookups.iter().for_each(|it| it.look_up_now()),
+                Signal::Hangup if self.is_first => {
+                    self.worker.log(HANGUP);
+                    self.lookups.iter().for_each(|it| it.look_up_now());
+                }
                 Signal::User if self.is_first => self.worker.log(USER_SIGNAL),
-                Signal::User => {}
+                Signal::Hangup | Signal::User => {}
             }
         }
     }
 }
 
+/// Other servers read their configuration again.
+const HANGUP: &str = "SIGHUP: going on with the same options, names are looked up again";
 /// Other servers reopen their logs, or exchange their program: here the log is stderr.
 const USER_SIGNAL: &str =
     "SIGUSR1 and SIGUSR2 are ignored: SIGHUP looks names up again, SIGTERM stops";

@@ -62,7 +62,7 @@ use program::event_loop::EventLoop;
 use program::listeners::Listeners;
 use program::threads::Loops;
 use program::upstreams::{Lookups, Upstreams};
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 use program::user;
 use program::{arguments, descriptors};
 use site::fastcgi;
@@ -96,7 +96,7 @@ fn run(mut options: Options) -> io::Result<()> {
         list.push(demo.address().clone());
     }
     let mut listeners = Listeners::open(&options)?;
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     match &options.user {
         Some(name) => user::become_user(name)?,
         None => user::warn_if_root(),

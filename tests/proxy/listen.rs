@@ -248,7 +248,7 @@ fn sockets_of_systemd_are_served() {
     let admin = proxy.addresses[1];
     assert_eq!(lines[1], format!("listening on http://{admin}"));
     assert!(ask_at(admin).starts_with("HTTP/1.1 200 "));
-    let said = "1 sockets of systemd are not listened at: add --listen systemd";
+    let said = "sockets of systemd that no --listen takes: 1; add --listen systemd";
     assert!(proxy.log().contains(said), "{}", proxy.log());
 }
 

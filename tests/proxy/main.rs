@@ -20,7 +20,7 @@ mod front;
 mod harness;
 mod idle;
 mod limits;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod listen;
 #[cfg(unix)]
 mod log;
@@ -38,7 +38,7 @@ mod params;
 mod peers;
 #[cfg(unix)]
 mod permissions;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod process;
 #[path = "../examples/program.rs"]
 mod program;

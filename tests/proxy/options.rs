@@ -255,7 +255,7 @@ fn help_names_every_option() {
         "header-timeout",
         "client-timeout",
         "shutdown-timeout",
-        #[cfg(unix)]
+        #[cfg(target_os = "linux")]
         "user",
         "version",
     ] {

@@ -32,7 +32,7 @@ impl Listeners {
             #[cfg(unix)]
             files: Vec::new(),
         };
-        #[cfg(unix)]
+        #[cfg(target_os = "linux")]
         let mut handed_over = super::handed_over::HandedOver::take();
         for listen in &options.listen {
             match &listen.place {
@@ -53,7 +53,7 @@ impl Listeners {
                     all.files.push(file);
                     all.add(&socket, listen)?;
                 }
-                #[cfg(unix)]
+                #[cfg(target_os = "linux")]
                 Place::Systemd { name } => {
                     for socket in handed_over.named(name.as_deref())? {
                         all.add(&socket, listen)?;
@@ -61,10 +61,10 @@ impl Listeners {
                 }
             }
         }
-        #[cfg(unix)]
+        #[cfg(target_os = "linux")]
         if handed_over.left() > 0 {
             eprintln!(
-                "proxy: {} sockets of systemd are not listened at: add --listen systemd",
+                "proxy: sockets of systemd that no --listen takes: {}; add --listen systemd",
                 handed_over.left()
             );
         }

@@ -4,7 +4,7 @@
 pub(crate) mod arguments;
 pub(crate) mod descriptors;
 pub(crate) mod event_loop;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 pub(crate) mod handed_over;
 pub(crate) mod listeners;
 pub(crate) mod signals;
@@ -12,7 +12,7 @@ pub(crate) mod threads;
 #[cfg(unix)]
 pub(crate) mod unix_socket;
 pub(crate) mod upstreams;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 pub(crate) mod user;
 
 use super::{net, serve, site, watch};

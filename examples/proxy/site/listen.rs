@@ -25,7 +25,7 @@ pub(crate) enum Place {
         mode: Option<u32>,
     },
     /// The sockets that systemd has handed over; with a name, those of that name.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     Systemd {
         name: Option<String>,
     },
@@ -76,13 +76,16 @@ fn place(text: &str) -> Result<Place, String> {
             false => Err("expects unix:/PATH of at most 107 bytes".to_owned()),
         };
     }
+    #[cfg(target_os = "linux")]
     match text.strip_prefix("systemd") {
-        Some("") => Ok(Place::Systemd { name: None }),
-        Some(name) if name.len() > 1 && name.starts_with(':') => Ok(Place::Systemd {
-            name: Some(name[1..].to_owned()),
-        }),
-        _ => listen_address(text).map(Place::Tcp),
+        Some("") => return Ok(Place::Systemd { name: None }),
+        Some(name) if name.len() > 1 && name.starts_with(':') => {
+            let name = Some(name[1..].to_owned());
+            return Ok(Place::Systemd { name });
+        }
+        _ => {}
     }
+    listen_address(text).map(Place::Tcp)
 }
 
 #[cfg(not(unix))]

@@ -182,7 +182,7 @@ pub(crate) struct Options {
     #[arg(long, help_heading = CLIENTS)]
     pub(crate) half_close: bool,
     /// user to run as, for a process that root has started: it keeps the sockets that it listens at, and no rights
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[arg(long, value_name = "NAME", help_heading = CLIENTS)]
     pub(crate) user: Option<String>,
     /// event loops, each on a thread of its own; connections and queue are divided among them (1)
@@ -268,7 +268,7 @@ impl Default for Options {
             trusted_proxies: Vec::new(),
             max_per_address: 0,
             half_close: false,
-            #[cfg(unix)]
+            #[cfg(target_os = "linux")]
             user: None,
             threads: 1,
             max_clients: 8192,

@@ -94,11 +94,10 @@ pub(crate) fn is_read(name: &[u8]) -> bool {
 /// Whether a field says something of a client that only a proxy in front can know.
 pub(crate) fn is_claim(name: &[u8]) -> bool {
     let prefix = "X-Forwarded-";
+    let start = name.get(..prefix.len());
     is_like(name, "Forwarded")
         || is_like(name, "X-Real-IP")
-        || name
-            .get(..prefix.len())
-            .is_some_and(|start| is_like(start, prefix))
+        || start.is_some_and(|start| is_like(start, prefix))
 }
 
 /// Whether two names become the same parameter, or would if names with `_` were passed on.

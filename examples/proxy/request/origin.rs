@@ -52,13 +52,16 @@ impl<'b> Origin<'b> {
         &self,
         head: &RequestHead<'h, 'b>,
     ) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + Clone + use<'h, 'b> {
-        let (is_trusted, host) = (self.is_trusted, self.host);
+        let host = self.host;
+        let is_hidden = match self.is_trusted {
+            true => forwarded::is_read,
+            false => forwarded::is_claim,
+        };
+        // The fields are iterated several times, and few requests have one of these.
+        let hides = head.pairs().any(|(name, _)| is_hidden(name));
         let fields = head.fields_for_application().filter(move |(name, _)| {
-            let is_hidden = match is_trusted {
-                true => forwarded::is_read(name),
-                false => forwarded::is_claim(name),
-            };
-            !is_hidden && (host.is_none() || !name.eq_ignore_ascii_case(b"host"))
+            let is_replaced = host.is_some() && name.eq_ignore_ascii_case(b"host");
+            !(is_replaced || hides && is_hidden(name))
         });
         let host = host.map(|host| (&b"Host"[..], host.as_bytes()));
         host.into_iter().chain(fields)

@@ -75,22 +75,25 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         fields.map(|field| (field.name.as_bytes(), field.value))
     }
 
-    /// The fields. If the target had an authority, it replaces `Host` (RFC 9112, 3.2.2). After a redirect, those of the
-    /// body are left out.
+    /// The fields. `host`, or else the authority of the target if it had one, replaces `Host` (RFC 9112, 3.2.2). After a
+    /// redirect, those of the body are left out. So are those of which `is_hidden` says so.
     pub(crate) fn fields_for_application(
         &self,
+        host: Option<&'b str>,
+        is_hidden: Option<fn(&[u8]) -> bool>,
     ) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + Clone + use<'h, 'b> {
-        let (authority, is_redirected) = (self.authority, self.is_redirected);
+        let (host, is_redirected) = (host.or(self.authority), self.is_redirected);
         let is_of_body = |name: &[u8]| {
             let start = name.split_at_checked(8);
             start.is_some_and(|start| start.0.eq_ignore_ascii_case(b"content-"))
                 || name.eq_ignore_ascii_case(b"expect")
         };
-        let host = authority.map(|authority| (&b"Host"[..], authority.as_bytes()));
         let fields = self.pairs().filter(move |(name, _)| {
-            let is_replaced = authority.is_some() && name.eq_ignore_ascii_case(b"host");
-            !(is_replaced || is_redirected && is_of_body(name))
+            let is_replaced = host.is_some() && name.eq_ignore_ascii_case(b"host");
+            let is_hidden = is_hidden.is_some_and(|is_hidden| is_hidden(name));
+            !(is_replaced || is_redirected && is_of_body(name) || is_hidden)
         });
+        let host = host.map(|host| (&b"Host"[..], host.as_bytes()));
         host.into_iter().chain(fields)
     }
 }

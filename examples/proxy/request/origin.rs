@@ -52,19 +52,13 @@ impl<'b> Origin<'b> {
         &self,
         head: &RequestHead<'h, 'b>,
     ) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + Clone + use<'h, 'b> {
-        let host = self.host;
         let is_hidden = match self.is_trusted {
             true => forwarded::is_read,
             false => forwarded::is_claim,
         };
         // The fields are iterated several times, and few requests have one of these.
         let hides = head.pairs().any(|(name, _)| is_hidden(name));
-        let fields = head.fields_for_application().filter(move |(name, _)| {
-            let is_replaced = host.is_some() && name.eq_ignore_ascii_case(b"host");
-            !(is_replaced || hides && is_hidden(name))
-        });
-        let host = host.map(|host| (&b"Host"[..], host.as_bytes()));
-        host.into_iter().chain(fields)
+        head.fields_for_application(self.host, hides.then_some(is_hidden))
     }
 
     /// Writes the parameters that cannot be derived from an address with a port.

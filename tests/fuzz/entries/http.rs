@@ -247,7 +247,7 @@ fn framed(head: &RequestHead<'_, '_>, body: Option<&RequestBody>) {
 /// An accepted request can be passed on, or is refused there; there is no third outcome.
 fn passed_on(head: &RequestHead<'_, '_>) {
     let script = Script::new("/srv", "/x.php", "");
-    let fields = head.fields_for_application();
+    let fields = head.fields_for_application(None, None);
     let hosts = fields
         .clone()
         .filter(|field| field.0.eq_ignore_ascii_case(b"host"));

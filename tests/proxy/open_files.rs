@@ -15,7 +15,7 @@ fn root() -> TempDir {
     for (name, len) in [
         ("a.php", 0),
         ("short.bin", 64 * 1024),
-        ("long.bin", 30_000_000),
+        ("long.bin", 12_000_000),
     ] {
         fs::write(root.path().join(name), pattern(len)).expect("a file");
     }
@@ -70,7 +70,7 @@ fn downloads_leave_descriptors_to_the_application() {
     assert_eq!((head.status, head.body.len()), (200, 0));
     // Whoever has got a file gives the next one its place, and so does whoever goes away.
     let first = clients.iter_mut().find(|client| client.1).expect("one");
-    assert!(first.0.answer().body == pattern(30_000_000));
+    assert!(first.0.answer().body == pattern(12_000_000));
     assert!(proxy.get("/long.bin").is_whole);
     clients.clear();
     let again: Vec<_> = (0..8).map(|_| slow(&proxy, "/long.bin")).collect();
@@ -96,7 +96,7 @@ fn a_short_file_is_not_kept_open() {
     assert!(client.answer().body == pattern(64 * 1024));
     let (mut client, _) = slow(&proxy, "/long.bin");
     assert!(is_open(&proxy, "long.bin"));
-    assert!(client.answer().body == pattern(30_000_000));
+    assert!(client.answer().body == pattern(12_000_000));
 }
 
 // edge: a limit of descriptors that leaves no client or no file | an error that says what to do

@@ -76,7 +76,8 @@ impl<'h, 'b> RequestHead<'h, 'b> {
     }
 
     /// The fields. `host`, or else the authority of the target if it had one, replaces `Host` (RFC 9112, 3.2.2). After a
-    /// redirect, those of the body are left out. So are those of which `is_hidden` says so.
+    /// redirect, those of the body are left out. So are those of which `is_hidden` says so, and fields such as
+    /// `X-Accel-Mapping`, with which a server tells an application how to name files: a client could have other files sent.
     pub(crate) fn fields_for_application(
         &self,
         host: Option<&'b str>,
@@ -91,6 +92,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let fields = self.pairs().filter(move |(name, _)| {
             let is_replaced = host.is_some() && name.eq_ignore_ascii_case(b"host");
             let is_hidden = is_hidden.is_some_and(|is_hidden| is_hidden(name));
+            let is_hidden = is_hidden || cgi::is_for_server(name);
             !(is_replaced || is_redirected && is_of_body(name) || is_hidden)
         });
         let host = host.map(|host| (&b"Host"[..], host.as_bytes()));

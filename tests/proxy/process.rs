@@ -5,7 +5,7 @@ use std::process::Command;
 use rustix::process::{Signal, geteuid};
 use tempfile::NamedTempFile;
 
-use super::harness::{Proxy, get, run};
+use super::harness::{Proxy, get, post, run};
 use crate::program::example;
 
 // edge: SIGHUP, SIGUSR1, SIGUSR2 | a line; clients are served on
@@ -15,8 +15,9 @@ fn other_signals_stop_nothing() {
     let mut kept = proxy.connect();
     kept.send(get("/tag?tag=a"));
     assert_eq!(kept.answer().text(), "a");
-    let mut slow = proxy.connect();
-    slow.send(get("/slow?ms=500"));
+    let mut busy = proxy.connect();
+    let request = post("/form", b"name=a");
+    busy.send(&request[..request.len() - 1]);
     proxy.wait_for_figure("requests.in_flight", 1);
     for (signal, line) in [
         (Signal::HUP, "SIGHUP: going on"),
@@ -26,7 +27,8 @@ fn other_signals_stop_nothing() {
         proxy.signal(signal);
         proxy.wait_for_log(line);
     }
-    assert_eq!(slow.answer().status, 200);
+    busy.send(&request[request.len() - 1..]);
+    assert_eq!(busy.answer().status, 200);
     kept.send(get("/tag?tag=b"));
     assert_eq!(kept.answer().text(), "b");
     proxy.terminate();

@@ -259,7 +259,8 @@ pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
 }
 
 /// Whether an application means a field for the server, and not for the client: those that begin with `X-Accel-` (nginx),
-/// `X-Sendfile` (Apache, lighttpd) or `X-LIGHTTPD-`. Names are compared without case.
+/// `X-Sendfile` (Apache, lighttpd) or `X-LIGHTTPD-`. Names are compared without case, and with `_` as `-`: in a request, both
+/// become the same parameter.
 ///
 /// With such a field, an application names a file to send in place of its body, for instance. Leave it out of the
 /// response, whether or not the server does what it says: its value may be a path on this machine.
@@ -267,7 +268,7 @@ pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
 /// ```
 /// use mio_fcgi::cgi::is_for_server;
 ///
-/// assert!(is_for_server("X-Accel-Redirect") && is_for_server("x-sendfile"));
+/// assert!(is_for_server("X-Accel-Redirect") && is_for_server("x_sendfile"));
 /// assert!(!is_for_server("X-Powered-By"));
 /// ```
 pub fn is_for_server(name: impl AsRef<[u8]>) -> bool {
@@ -276,8 +277,17 @@ pub fn is_for_server(name: impl AsRef<[u8]>) -> bool {
     matches!(name.first(), Some(b'x' | b'X'))
         && FOR_SERVER.iter().any(|start| {
             let found = name.split_at_checked(start.len());
-            found.is_some_and(|(found, _)| found.eq_ignore_ascii_case(start.as_bytes()))
+            found.is_some_and(|(found, _)| is_like(found, start))
         })
+}
+
+/// Whether two names of the same length become the same parameter.
+fn is_like(name: &[u8], other: &str) -> bool {
+    let like = |byte: &u8| match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    name.iter().map(like).eq(other.bytes().map(|it| like(&it)))
 }
 
 /// Whether this is a host with an optional port, or empty. Only such a value is allowed in `Host` and as the authority

@@ -12,6 +12,8 @@ mod claims;
 #[cfg(unix)]
 mod embedded;
 mod failures;
+#[cfg(unix)]
+mod file_queue;
 mod files;
 mod flow;
 mod forms;

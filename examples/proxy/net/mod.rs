@@ -3,6 +3,7 @@
 pub(crate) mod buffer_pool;
 pub(crate) mod client_address;
 pub(crate) mod clock;
+pub(crate) mod file_queue;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 pub(crate) mod socket;

@@ -74,7 +74,7 @@ fn run_all() {
         Some(seed) => vec![seed],
         None => (1..=runs).chain(ONCE_FAILED).collect(),
     };
-    let (mut answered, mut heads) = (0, 0);
+    let (mut answered, mut heads, mut spilled) = (0, 0, 0);
     for seed in seeds {
         let failed = Failed(seed);
         limit_processor_time(seed);
@@ -89,11 +89,15 @@ fn run_all() {
         world.fall_silent();
         answered += world.worker.figures().answered;
         heads += world.heads;
+        spilled += u64::from(world.spilled);
         std::mem::forget(failed);
     }
     // Fewer would prove nothing.
-    let enough = answered > runs * 10 && heads > runs;
-    assert!(seed.is_some() || enough, "{answered} answers, {heads} came");
+    let enough = answered > runs * 10 && heads > runs && spilled > runs / 40;
+    assert!(
+        seed.is_some() || enough,
+        "{answered} answers, {heads} came, {spilled} worlds with files"
+    );
     println!("answered: {answered}");
 }
 
@@ -129,6 +133,8 @@ struct World {
     clients: Vec<Client>,
     /// Number of response heads that clients received.
     heads: u64,
+    /// A response was kept in a file.
+    spilled: bool,
     _root: tempfile::TempDir,
 }
 
@@ -154,6 +160,9 @@ impl World {
             queue: random.below(4) as usize,
             max_clients: 4 + random.below(8) as usize,
             max_body: 300_000,
+            buffer_response: [0, 1, 70_000, 300_000, 1 << 40][random.below(5) as usize],
+            max_buffered: [0, 100_000, 1 << 40][random.below(3) as usize],
+            max_on_disk: [0, 400_000, 1 << 40][random.below(3) as usize],
             client_timeout: limit(&mut random),
             read_timeout: limit(&mut random),
             write_timeout: limit(&mut random),
@@ -179,6 +188,7 @@ impl World {
             applications: Vec::new(),
             clients: Vec::new(),
             heads: 0,
+            spilled: false,
             _root: root,
         }
     }
@@ -279,7 +289,7 @@ impl World {
         panic!("it spins: {:?}", self.worker.connections());
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         let connections = self.worker.connections();
         let clients = self.worker.figures().clients;
         assert!(clients <= self.max_clients && clients == connections.len());
@@ -290,8 +300,9 @@ impl World {
                 socket.set_send_buffer_size(4096).expect("a socket");
             }
             assert!(connection.held() <= 64 * 1024);
-            assert!(connection.socket().unsent() <= 128 * 1024);
+            assert!(connection.socket().in_memory() <= 144 * 1024);
         }
+        self.spilled |= self.worker.figures().kept.files > 0;
     }
 
     /// No peer does anything any more: only time passes.
@@ -312,6 +323,7 @@ impl World {
         let left = stats.connections;
         assert_eq!(left, Default::default(), "connections are left");
         assert_eq!(stats.bytes_buffered, 0);
+        assert_eq!(self.worker.figures().kept, Default::default());
     }
 }
 

@@ -219,12 +219,13 @@ fn a_large_response_arrives_whole() {
     assert!(answer.is_whole && answer.body == pattern(len));
 }
 
-// edge: 24 MiB that are not read | paused, memory bounded
+// edge: 24 MiB that are not read, with --buffer-response 0 | paused, memory bounded
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_does_not_read_costs_little_memory() {
     // On a shared connection, a client that does not read would eventually delay the others.
-    let proxy = Proxy::start(&["--status", "--multiplex", "off"]);
+    let arguments = ["--status", "--multiplex", "off", "--buffer-response", "0"];
+    let proxy = Proxy::start(&arguments);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     let before = proxy.resident();
     let len: usize = 24 * 1024 * 1024;
@@ -247,7 +248,9 @@ fn a_client_that_does_not_read_costs_little_memory() {
 
 #[test]
 fn a_slow_client_does_not_delay_others_on_its_connection() {
-    let proxy = Proxy::start(&["--status", "--multiplex", "on", "--max-conns", "1"]);
+    let mut arguments = vec!["--status", "--multiplex", "on", "--max-conns", "1"];
+    arguments.extend(["--buffer-response", "0"]);
+    let proxy = Proxy::start(&arguments);
     let ask = |len: usize| {
         let mut client = proxy.connect_narrow();
         client.send(get(&format!("/big?size={len}")));

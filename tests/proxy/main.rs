@@ -59,6 +59,7 @@ mod roots;
 mod sent_files;
 mod sharing;
 mod site;
+mod slow_readers;
 mod status;
 mod stop;
 #[cfg(unix)]

@@ -145,6 +145,7 @@ const MODULES: &[&str] = &[
     "swaps",
     "permissions",
     "open_files",
+    "slow_readers",
 ];
 
 /// Up to this many bytes are shown completely.

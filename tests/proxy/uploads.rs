@@ -231,7 +231,8 @@ fn both_directions_stream_at_once() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_upload_that_is_not_read_costs_little_memory() {
-    let proxy = Proxy::start(&["--status", "--max-body", "1g"]);
+    let arguments = ["--status", "--max-body", "1g", "--buffer-response", "0"];
+    let proxy = Proxy::start(&arguments);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     let before = proxy.resident();
     let mut client = proxy.connect();

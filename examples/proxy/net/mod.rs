@@ -7,6 +7,9 @@ pub(crate) mod file_queue;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 pub(crate) mod socket;
+pub(crate) mod spill;
 pub(crate) mod spool;
 pub(crate) mod stream;
 pub(crate) mod timers;
+
+use super::site;

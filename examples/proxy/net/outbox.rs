@@ -22,6 +22,21 @@ impl Outbox {
         self.bytes.len() - self.start
     }
 
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// Removes the first `len` bytes.
+    pub(crate) fn remove(&mut self, len: usize) {
+        self.start += len;
+    }
+
+    /// The memory that the outbox has.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The buffer, to append to.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         // Here and not after each write: for a client that takes little at a time, each write would move all the rest.

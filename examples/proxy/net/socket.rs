@@ -1,6 +1,6 @@
 //! A client's socket: its readiness, and the bytes that it has not taken yet.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::time::Instant;
 
 use mio::event::Event;
@@ -8,6 +8,8 @@ use mio::event::Event;
 use super::buffer_pool::BufferPool;
 use super::client_address::{ClientAddress, Ends};
 use super::outbox::{MAX_BATCHED, Outbox};
+use super::site::budget::Budget;
+use super::spill::Spill;
 use super::stream::Stream;
 
 /// A client's socket.
@@ -18,6 +20,8 @@ pub(crate) struct Socket {
     /// Where the request comes from that is being served.
     client: ClientAddress,
     out: Outbox,
+    /// What is older than the bytes in `out`, and what they take of the budget. `None`: the client reads fast enough.
+    spill: Option<Box<Spill>>,
     is_readable: bool,
     is_writable: bool,
     /// The client has ended its stream, or the connection failed.
@@ -37,6 +41,7 @@ impl Socket {
             ends,
             client: ends.client,
             out: Outbox::default(),
+            spill: None,
             // A new connection often has a request already. If not, the first read finds that out.
             is_readable: true,
             is_writable: true,
@@ -96,12 +101,21 @@ impl Socket {
 
     /// Whether the client has taken everything.
     pub(crate) fn is_sent(&self) -> bool {
-        self.out.is_empty()
+        self.out.is_empty() && !self.is_spilled()
     }
 
     /// The number of bytes that the client has not taken.
-    pub(crate) fn unsent(&self) -> usize {
-        self.out.len()
+    pub(crate) fn unsent(&self) -> u64 {
+        self.spilled() + self.out.len() as u64
+    }
+
+    /// Whether a part of what the client has not taken is in a file.
+    pub(crate) fn is_spilled(&self) -> bool {
+        self.spilled() > 0
+    }
+
+    fn spilled(&self) -> u64 {
+        self.spill.as_ref().map_or(0, |spill| spill.len())
     }
 
     pub(crate) fn last_progress(&self) -> Instant {
@@ -164,11 +178,11 @@ impl Socket {
             return;
         }
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        if self.out.is_empty() {
+        if self.is_sent() {
             // The client's time limit starts now: there was nothing to send before.
             self.last_progress = now;
         }
-        if !self.is_writable || self.out.len() + len <= MAX_BATCHED {
+        if !self.is_writable || self.is_spilled() || self.out.len() + len <= MAX_BATCHED {
             self.out.take_buffer(|| pool.take());
             self.out.keep(&parts, 0);
             return;
@@ -178,15 +192,57 @@ impl Socket {
         self.note_sent(sent);
     }
 
-    /// Sends what is kept. True if the client took some of it.
-    pub(crate) fn flush(&mut self) -> bool {
-        if !self.is_writable || self.out.is_empty() {
-            return false;
+    /// Makes room for more of a response, of which `limit` bytes may be kept for the client. False: there is none, and
+    /// the application has to wait.
+    ///
+    /// # Errors
+    /// The file system's error. What is kept stays as it is.
+    pub(crate) fn make_room(&mut self, limit: u64, budget: &Budget) -> io::Result<bool> {
+        if self.is_sent() || (self.is_writable && !self.is_spilled()) {
+            return Ok(true);
         }
-        let before = self.out.len();
-        let sent = self.out.flush(&mut self.stream);
-        self.note_sent(sent);
-        self.out.len() < before
+        if limit == 0 {
+            return Ok(false);
+        }
+        let spill = self
+            .spill
+            .get_or_insert_with(|| Box::new(Spill::new(budget)));
+        spill.make_room(&mut self.out, limit, budget)
+    }
+
+    /// Sends what is kept, but from a file a few pieces at most. True if the client took some of it.
+    ///
+    /// # Errors
+    /// The error of the file system: the rest of the response is lost. If the client is gone, the socket
+    /// [reports](Self::is_failed) it.
+    pub(crate) fn flush(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
+        let before = self.unsent();
+        if !self.is_writable || before == 0 {
+            return Ok(false);
+        }
+        for _ in 0..PIECES {
+            let Some(spill) = self.spill.as_mut().filter(|spill| spill.len() > 0) else {
+                let sent = self.out.flush(&mut self.stream);
+                self.note_sent(sent);
+                break;
+            };
+            let len = spill.peek(scratch)?;
+            let sent = self.stream.write(&scratch[..len]);
+            if let Ok(sent) = sent {
+                spill.remove(sent);
+            }
+            match sent {
+                // On Linux a short write means that the socket is full.
+                Ok(sent) => self.is_writable = sent == len || !cfg!(target_os = "linux"),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_writable = false,
+                Err(error) => self.note_sent(Err(error)),
+            }
+            if !self.is_writable {
+                break;
+            }
+        }
+        Ok(self.unsent() < before)
     }
 
     fn note_sent(&mut self, sent: io::Result<bool>) {
@@ -205,12 +261,21 @@ impl Socket {
         self.stream.reset_when_closed();
     }
 
-    /// Gives empty buffers back.
+    /// Gives empty buffers back, and what an unsent response took of the budget.
     #[inline]
     pub(crate) fn give_back(&mut self, pool: &mut BufferPool) {
+        if self.spill.is_some() && self.is_sent() {
+            self.spill = None;
+        }
         if let Some(buffer) = self.out.reclaim() {
             pool.give_back(buffer);
         }
+    }
+
+    /// The number of unsent bytes that are in memory.
+    #[cfg(test)]
+    pub(crate) fn in_memory(&self) -> usize {
+        self.out.len()
     }
 
     #[cfg(test)]
@@ -218,3 +283,6 @@ impl Socket {
         &self.stream
     }
 }
+
+/// How often a file is read in a turn.
+const PIECES: usize = 4;

@@ -5,9 +5,12 @@
 //!
 //! **To the client.** A few bytes of output are queued until the end of the loop's turn, so that a head, a body and the
 //! end of the body leave in one write. Larger pieces are written at once, from the buffer they were read into
-//! ([`Socket::put`]). What the socket does not take is kept, and the request is paused: no more output is read for it
-//! until the socket has taken all of it. So a client that does not read costs one read of the application, and no more.
-//! The next piece of a file is read when the socket has taken the last one.
+//! ([`Socket::put`]). What the socket does not take is kept: in memory, then in a file, up to `--buffer-response` and
+//! within the budget of all clients ([`Socket::make_room`]). So the application is done when it has sent its output, and
+//! a client that reads slowly holds no worker. When no more can be kept, the request is paused: no more output is read
+//! for it until there is room. So it is from the beginning, and until the socket has taken everything, with
+//! `--buffer-response 0`, for a response that asks for it ([`Response::has_room`]), and after an error of the file
+//! system. The next piece of a file of the site is read when the socket has taken the last one.
 //!
 //! **To the application.** A body is passed on as far as the FastCGI client takes it. When it takes no more, the
 //! client's connection is not read ([`Upload::wants_input`]) until `StdinReady`. The rest stays in the system's
@@ -249,11 +252,9 @@ impl Exchange {
             return None;
         }
         let follows = cx.options().local_redirects;
-        if self
-            .response
-            .push(cx, socket, data, self.trace.id(), follows)
-        {
-            self.pause_if_full(cx, socket);
+        let id = self.trace.id();
+        if self.response.push(cx, socket, data, id, follows) && !self.has_room(cx, socket) {
+            self.pause(cx);
         }
         if self.response.phase() == Phase::Body {
             cx.buffers().give_back(self.take_head());
@@ -262,10 +263,8 @@ impl Exchange {
         self.take_redirect(cx, socket, false)
     }
 
-    fn pause_if_full(&mut self, cx: &mut Context, socket: &Socket) {
-        if !socket.is_writable()
-            && !socket.is_sent()
-            && !self.is_paused
+    fn pause(&mut self, cx: &mut Context) {
+        if !self.is_paused
             && let Some(request) = self.request
         {
             self.is_paused = true;
@@ -274,18 +273,35 @@ impl Exchange {
         }
     }
 
-    /// The client has taken everything: fetches more. True if there is more to send at once.
+    /// Whether the client takes more, or there is room to keep it.
+    fn has_room(&mut self, cx: &mut Context, socket: &mut Socket) -> bool {
+        self.response
+            .has_room(cx, socket)
+            .unwrap_or_else(|error| {
+                let what = format_args!(
+                    "a response cannot be kept in a file, so its application waits for the client: {error}"
+                );
+                self.report_in(cx, socket, Phase::Body, what);
+                false
+            })
+    }
+
+    /// The client may have taken something: fetches more if there is room. True if there is more to send at once.
     pub(crate) fn fetch(
         &mut self,
         cx: &mut Context,
         socket: &mut Socket,
         scratch: &mut [u8],
     ) -> bool {
-        if std::mem::take(&mut self.is_paused)
-            && let Some(request) = self.request
-        {
-            let now = cx.now();
-            cx.fcgi().resume(now, request);
+        if self.is_paused && self.has_room(cx, socket) {
+            self.is_paused = false;
+            if let Some(request) = self.request {
+                let now = cx.now();
+                cx.fcgi().resume(now, request);
+            }
+        }
+        if !socket.is_sent() {
+            return false;
         }
         match self.response.send_file(cx, socket, scratch) {
             Ok(is_ready) => is_ready,
@@ -463,23 +479,27 @@ impl Exchange {
         }
     }
 
-    /// The client is gone. `status` is logged if there is no status yet.
-    pub(crate) fn abandon(&mut self, cx: &mut Context, status: u16) {
+    /// The client is gone. `status` is logged if there is no status yet. `unsent`: the bytes that the client did not
+    /// take.
+    pub(crate) fn abandon(&mut self, cx: &mut Context, status: u16, unsent: u64) {
         if let Some(request) = self.request.take() {
             let now = cx.now();
             cx.fcgi().abort(now, request);
         }
-        self.response.abandon(status);
+        self.response.abandon(cx, status, unsent);
     }
 
-    /// Whether the exchange is over, and how. `is_sent`: the client has taken everything.
-    pub(crate) fn conclude(&mut self, is_sent: bool) -> Option<Over> {
+    /// Whether the exchange is over, and how.
+    pub(crate) fn conclude(&mut self, socket: &Socket) -> Option<Over> {
         if self.request.is_none() {
             self.upload.request_ended();
         }
         match self.response.phase() {
-            Phase::Cut if is_sent => Some(Over::Cut),
-            Phase::Complete if self.upload.is_done() => Some(Over::Done),
+            Phase::Cut if socket.is_sent() => Some(Over::Cut),
+            // The log line of a response comes when little of it is left, whose client may still vanish.
+            Phase::Complete if self.upload.is_done() => {
+                (!socket.is_spilled()).then_some(Over::Done)
+            }
             Phase::Complete if !self.upload.is_wanted() => {
                 // The rest of the body is read so that the connection can be kept: not if it ends anyway, and not
                 // without limit.

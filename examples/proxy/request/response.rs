@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 
 use mio_fcgi::Outcome;
-use mio_fcgi::cgi::{Reply, ReplyTo, Verdict};
+use mio_fcgi::cgi::{Head, Reply, ReplyTo, Verdict};
 
 use super::elsewhere::Elsewhere;
 use super::http::response_head;
@@ -21,6 +21,8 @@ pub(crate) struct Response {
     status: u16,
     /// Bytes of the body that were sent. In [`State::Application`] the reply counts.
     body_len: u64,
+    /// How many bytes may be kept for a client that reads slowly. 0: the application waits for the client.
+    spill_limit: u64,
 }
 
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl Response {
             state: State::Unasked,
             status: 0,
             body_len: 0,
+            spill_limit: 0,
         }
     }
 
@@ -142,6 +145,7 @@ impl Response {
     /// The application was asked: its head is expected.
     pub(crate) fn await_head(&mut self, cx: &mut Context) {
         self.state = State::Application(cx.buffers().take_reply(self.to));
+        self.spill_limit = cx.options().buffer_response;
     }
 
     /// Passes output of the application on. True if a part of the body was sent. `id` is the ID of the request, unless the
@@ -177,6 +181,9 @@ impl Response {
                     self.become_state(cx, State::Redirected { to, dropped });
                     return false;
                 }
+                if is_unbuffered(head.head()) {
+                    self.spill_limit = 0;
+                }
                 let fields = [
                     ("Date", cx.http_date()),
                     ("Server", response_head::SERVER),
@@ -191,6 +198,19 @@ impl Response {
             is_sent = true;
         }
         is_sent
+    }
+
+    /// Whether the socket takes more of the body, or there is room to keep it. A response that asks for it is not kept:
+    /// its application is to notice how fast its client reads.
+    ///
+    /// # Errors
+    /// The file system's error. No more of this response is kept then.
+    pub(crate) fn has_room(&mut self, cx: &mut Context, socket: &mut Socket) -> io::Result<bool> {
+        let room = socket.make_room(self.spill_limit, cx.budget());
+        if room.is_err() {
+            self.spill_limit = 0;
+        }
+        room
     }
 
     /// Where the response is: a file at once; another path of the site once the application's output is complete or too
@@ -259,11 +279,16 @@ impl Response {
         Some(Judged { verdict, problem })
     }
 
-    /// The client is gone. `status` is logged if there is no status yet.
-    pub(crate) fn abandon(&mut self, status: u16) {
-        if !matches!(self.state, State::Complete | State::Cut) && self.sent().0 == 0 {
+    /// The client is gone. `status` is logged if there is no status yet. `unsent`: the bytes that the client did not
+    /// take.
+    pub(crate) fn abandon(&mut self, cx: &mut Context, status: u16, unsent: u64) {
+        let was_over = matches!(self.state, State::Complete | State::Cut);
+        self.become_state(cx, State::Cut);
+        if !was_over && self.status == 0 {
             self.status = status;
         }
+        // A little less than the client got: the sizes of chunks are not part of the body.
+        self.body_len = self.body_len.saturating_sub(unsent);
     }
 
     /// Writes a response of the proxy's own. [`send_file`](Self::send_file) sends the body of a file.
@@ -403,6 +428,18 @@ fn cut_short(cx: &mut Context) -> State {
         "a file is cut short: it shrank, or cannot be read"
     ));
     State::Cut
+}
+
+/// Whether the application wants to notice how fast its client reads: it says so as for nginx, or it sends events, of
+/// which a slow client is to get the newest ones.
+fn is_unbuffered(head: Head<'_>) -> bool {
+    let is_no = |value: &[u8]| value.eq_ignore_ascii_case(b"no");
+    let is_events = |value: &[u8]| {
+        let name = value.split(|byte| *byte == b';').next();
+        name.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+    };
+    head.get("X-Accel-Buffering").is_some_and(is_no)
+        || head.get("content-type").is_some_and(is_events)
 }
 
 /// A file, or a part of one, of at most so many bytes is read at once, so that a client that reads slowly keeps no file

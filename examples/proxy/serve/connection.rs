@@ -30,8 +30,9 @@ use super::teardown::{self, Next, Teardown};
 /// - While an application's head is awaited: the head of the request, to respond with a file or a path that it names.
 /// - While a body arrives: one read of the client (64 KiB) and what the FastCGI client has queued of it (64 KiB). For a
 ///   chunked body: 64 KiB in memory, the rest in a file.
-/// - While a response is sent to a client that does not read: what is unsent of one read of the application (64 KiB),
-///   and the 16 KiB queued before it.
+/// - While a response is sent to a client that does not read: 64 KiB of the response and one read of the application
+///   (64 KiB) more; or 16 KiB if the rest is in a file. If no more may be kept, what is unsent of one read, and the
+///   16 KiB queued before it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// The tag of this connection's requests; each event of an application carries it.
@@ -164,18 +165,25 @@ impl Connection {
         }
     }
 
-    /// Sends what is queued. Once all of it is sent, fetches more of the response.
+    /// Sends what is queued. Then fetches more of the response, if there is room.
     pub(crate) fn send(&mut self, cx: &mut Context, scratch: &mut [u8]) {
         let is_head_begun = matches!(self.stage, Stage::Head) && !self.reader.is_empty();
-        if self.socket.flush() && !is_head_begun {
-            self.socket.note_progress(cx.now());
+        match self.socket.flush(scratch) {
+            Ok(true) if !is_head_begun => self.socket.note_progress(cx.now()),
+            Ok(_) => {}
+            Err(error) => {
+                cx.log_problem(format_args!("a response is cut short: {error}"));
+                self.socket.reset_when_closed();
+                return self.end(cx, CLIENT_GONE);
+            }
         }
-        if self.socket.is_sent()
+        if let Stage::Exchange(exchange) = &mut self.stage
             && !self.socket.is_failed()
-            && let Stage::Exchange(exchange) = &mut self.stage
         {
             self.wants_turn |= exchange.fetch(cx, &mut self.socket, scratch);
         }
+        // A file is sent in turns.
+        self.wants_turn |= self.socket.is_spilled() && self.socket.is_writable();
     }
 
     /// Whether the response waits for the application, or for the rest of the body.
@@ -191,7 +199,7 @@ impl Connection {
         match &self.stage {
             Stage::Preamble => true,
             // False for a client that keeps sending requests and does not read the responses.
-            Stage::Head => self.socket.is_writable() && self.socket.unsent() < MAX_BATCHED,
+            Stage::Head => self.socket.is_writable() && self.socket.unsent() < MAX_BATCHED as u64,
             Stage::Exchange(exchange) => exchange.wants_input(),
             Stage::Teardown(teardown) => teardown.wants_input(),
             Stage::Gone => false,
@@ -442,7 +450,7 @@ impl Connection {
         }
         let is_sent = self.socket.is_sent();
         match &mut self.stage {
-            Stage::Exchange(exchange) => match exchange.conclude(is_sent) {
+            Stage::Exchange(exchange) => match exchange.conclude(&self.socket) {
                 Some(Over::Done) => self.finish_exchange(cx),
                 Some(Over::Cut) => {
                     self.finish_exchange(cx);
@@ -480,7 +488,7 @@ impl Connection {
     /// Ends the connection without another byte. `status` is logged if the request has no status yet.
     pub(crate) fn end(&mut self, cx: &mut Context, status: u16) {
         if let Stage::Exchange(exchange) = &mut self.stage {
-            exchange.abandon(cx, status);
+            exchange.abandon(cx, status, self.socket.unsent());
             self.finish_exchange(cx);
         }
         self.stage = Stage::Gone;

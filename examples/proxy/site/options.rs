@@ -202,6 +202,11 @@ pub(crate) struct Options {
     /// seconds to wait for a client to send more of a request body, or to read more of a response (60)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = CLIENTS)]
     pub(crate) client_timeout: Duration,
+    /// bytes of a response that are kept for a client that reads slowly, in memory and then in a temporary file, in bytes
+    /// or as 64m (256m). When no more can be kept, the application waits; 0: it waits at once, as for each response with
+    /// X-Accel-Buffering: no and each event stream
+    #[arg(long, value_name = "SIZE", value_parser = bytes, help_heading = CLIENTS)]
+    pub(crate) buffer_response: u64,
     /// bytes of bodies and responses that are kept in memory for all clients together, over all threads, in bytes or as
     /// 64m; more is kept in temporary files (64m)
     #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = CLIENTS)]
@@ -275,6 +280,7 @@ impl Default for Options {
             keepalive_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),
             client_timeout: Duration::from_secs(60),
+            buffer_response: 256 * 1024 * 1024,
             max_buffered: 64 * 1024 * 1024,
             max_on_disk: 1024 * 1024 * 1024,
             max_files: u64::MAX,

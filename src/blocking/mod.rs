@@ -22,7 +22,8 @@ use turns::Turns;
 /// Sends one request on a connection of its own, waits for its end, and returns the collected response.
 ///
 /// `timeout` bounds the whole call: resolving a host name, connecting, the response. All addresses of a name share it,
-/// and [`Call`] describes how they are tried. The response is kept in memory, up to [`ResponseLimits::default`].
+/// and [`Call`] describes how they are tried. The response is kept in memory, up to [`ResponseLimits::default`]. An
+/// application that goes on after the whole response is not waited for beyond [`ResponseLimits::max_discarded`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -190,8 +191,9 @@ fn send_to(
                 end = Some(outcome);
                 return ControlFlow::Break(());
             }
-            if collector.on_event(&event).is_err() {
-                // The collector keeps the error. The rest of the response is not needed.
+            // The collector keeps the error.
+            let _ = collector.on_event(&event);
+            if !collector.wants_more() {
                 client.abort(now, handle);
             }
             ControlFlow::Continue(())

@@ -101,7 +101,8 @@ impl Collector {
     /// Takes a piece of output.
     ///
     /// Output that cannot belong to the response is counted in [`Response::stdout_discarded`]: a body where none is
-    /// allowed (see [`has_body`]), and output after [`stdout_end`](Self::stdout_end).
+    /// allowed (see [`has_body`]), and output after [`stdout_end`](Self::stdout_end). It may never end: see
+    /// [`wants_more`](Self::wants_more).
     ///
     /// # Errors
     /// [`ResponseError::Head`], [`ResponseError::BodyTooLarge`], and [`ResponseError::LengthMismatch`] for a body
@@ -129,10 +130,35 @@ impl Collector {
         self.stderr_discarded += (piece.len() - kept) as u64;
     }
 
+    /// Whether to wait for more output. False: abort the request, and call [`finish`](Self::finish) with its outcome.
+    ///
+    /// More is not wanted after an error, and when the application goes on after the whole response, to HEAD for
+    /// instance: beyond [`ResponseLimits::max_discarded`] the rest is not waited for, since it may never end.
+    ///
+    /// ```
+    /// use mio_fcgi::cgi::Collector;
+    ///
+    /// let mut collector = Collector::default().with_method("HEAD");
+    /// collector.stdout(b"Content-Type: text/plain\n\n")?;
+    /// assert!(collector.wants_more()); // as a rule, the request ends soon
+    /// collector.stdout(&[b'x'; 100_000])?;
+    /// assert!(!collector.wants_more());
+    /// # Ok::<(), mio_fcgi::cgi::ResponseError>(())
+    /// ```
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        self.error.is_none() && !self.is_over_the_limit()
+    }
+
+    /// Everything that is discarded comes after the whole response.
+    fn is_over_the_limit(&self) -> bool {
+        self.discarded > self.limits.max_discarded as u64
+    }
+
     /// Ends the collection with the request's outcome, and returns the response.
     ///
-    /// A lost connection, a time limit or a shutdown after the whole response is not an error: the response is
-    /// returned, and [`Response::completeness`] reports the case.
+    /// A lost connection, a time limit, a shutdown, or an abort when nothing more is [wanted](Self::wants_more), is not
+    /// an error after the whole response: the response is returned, and [`Response::completeness`] reports the case.
     ///
     /// # Errors
     /// [`Incomplete`] when there is no whole response. It holds the received part.
@@ -273,13 +299,24 @@ impl Collector {
         match outcome {
             Ok(_) if short => Err(inconsistent),
             Ok(_) => Ok(Completeness::Complete),
-            Err(failure) if !spares_the_response(&failure.error) => {
+            Err(failure) if !self.spares_the_response(&failure.error) => {
                 Err(ResponseError::Failed(failure.clone()))
             }
             Err(_) if self.stdout_ended && short => Err(inconsistent),
             Err(_) if self.stdout_ended => Ok(Completeness::StdoutEnded),
             Err(_) if reached => Ok(Completeness::LengthReached),
             Err(failure) => Err(truncated_or_failed(failure)),
+        }
+    }
+
+    /// Whether a response that is whole already stays valid after this error.
+    fn spares_the_response(&self, error: &RequestError) -> bool {
+        match error {
+            RequestError::ConnectionLost(_)
+            | RequestError::TimedOut(_)
+            | RequestError::ShutDown => true,
+            RequestError::Aborted => self.is_over_the_limit(),
+            _ => false,
         }
     }
 }
@@ -294,6 +331,9 @@ pub struct ResponseLimits {
     pub max_body: usize,
     /// The most bytes of stderr that are kept. More is not an error. Default: 64 KiB.
     pub max_stderr: usize,
+    /// The most bytes of output that are discarded before no more is [wanted](Collector::wants_more), so that the
+    /// request can be aborted. The whole response is there then. Default: 64 KiB.
+    pub max_discarded: usize,
 }
 
 impl Default for ResponseLimits {
@@ -302,6 +342,7 @@ impl Default for ResponseLimits {
             head: HeadRules::default(),
             max_body: 64 * 1024 * 1024,
             max_stderr: 64 * 1024,
+            max_discarded: 64 * 1024,
         }
     }
 }
@@ -310,6 +351,7 @@ settings! { ResponseLimits {
     with_head(head: HeadRules),
     with_max_body(max_body: usize),
     with_max_stderr(max_stderr: usize),
+    with_max_discarded(max_discarded: usize),
 } }
 
 /// Whether the response to a request has a body at all. It has none if the method is HEAD or the status is 1xx, 204 or
@@ -358,12 +400,4 @@ fn truncated_or_failed(failure: &Failure) -> ResponseError {
         RequestError::ConnectionLost(_) => ResponseError::Truncated,
         _ => ResponseError::Failed(failure.clone()),
     }
-}
-
-/// Whether a response that is whole already stays valid after this error.
-fn spares_the_response(error: &RequestError) -> bool {
-    matches!(
-        error,
-        RequestError::ConnectionLost(_) | RequestError::TimedOut(_) | RequestError::ShutDown
-    )
 }

@@ -293,7 +293,8 @@
 //!   connection is used again; its events no longer concern the client.
 //! - *An answer that is complete before its request*, a HEAD for instance: the application may go on for ever. Look at
 //!   [`is_complete`](crate::cgi::Reply::is_complete) and [`discarded`](crate::cgi::Reply::discarded), and abort beyond
-//!   a limit of bytes or of time. Its `End` then completes the reply.
+//!   a limit of bytes or of time. Its `End` then completes the reply. A collector says when, with
+//!   [`wants_more`](crate::cgi::Collector::wants_more).
 //!
 //! # A request of an HTTP client
 //!

@@ -1,6 +1,7 @@
 //! CGI on both sides: what a request becomes, and what a response says.
 
 mod chunked;
+mod endless;
 mod env;
 mod exchange;
 mod fields;

@@ -11,6 +11,7 @@ mod clients;
 mod closing;
 mod connecting;
 mod contract;
+mod endless;
 mod fairness;
 mod handles;
 mod membership;

@@ -17,6 +17,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::embedded::listen;
+use super::random::Random;
 use crate::proxy::serve::worker;
 use crate::proxy::site::{fastcgi, metrics, options};
 
@@ -140,7 +141,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let mut random = Random::new(seed);
         let root = tempfile::tempdir().expect("a directory");
         std::fs::write(root.path().join("index.php"), "").expect("a file");
         std::fs::write(root.path().join("file"), vec![b'f'; 400_000]).expect("a file");
@@ -488,17 +489,5 @@ impl Application {
         if let Ok(len) = self.socket.write(&self.out) {
             self.out.drain(..len);
         }
-    }
-}
-
-/// Xorshift: random enough to choose actions.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
     }
 }

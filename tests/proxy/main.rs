@@ -53,6 +53,8 @@ mod program;
 #[path = "../../examples/proxy/main.rs"]
 mod proxy;
 mod proxy_protocol;
+#[cfg(unix)]
+mod random;
 mod redirects;
 mod roots;
 #[cfg(unix)]

@@ -198,6 +198,38 @@ fn a_request_whose_client_is_cut_off_in_its_body_is_aborted() {
     assert_eq!(served.worker.figures().stats.requests.active, 0);
 }
 
+/// In virtual time. Nobody gets the output after a complete response.
+#[test]
+fn a_request_whose_output_trickles_after_its_response_is_aborted_after_some_seconds() {
+    let heads: [(&str, &[u8]); 2] = [
+        ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", b"A: b\r\n\r\n"),
+        // The client is gone by then.
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            b"Content-Length: 1\r\n\r\nx",
+        ),
+    ];
+    for (request, head) in heads {
+        let mut served = Served::new(request);
+        served.say(head);
+        assert_eq!(served.worker.figures().answered, 1);
+        served.say(b"trickle");
+        let first = Instant::now();
+        served.worker.set_time(first + Duration::from_millis(4900));
+        served.say(b"trickle");
+        assert_eq!(served.worker.figures().stats.requests.active, 1);
+        served.worker.set_time(first + Duration::from_secs(5));
+        run(&mut served.poll, &mut served.worker);
+        assert_eq!(
+            served.worker.figures().stats.requests.active,
+            1,
+            "it is silent"
+        );
+        served.say(b"trickle");
+        assert_eq!(served.worker.figures().stats.requests.active, 0);
+    }
+}
+
 /// In virtual time. A worker of php-fpm is bound to its connection until that is closed.
 #[test]
 fn an_idle_connection_to_an_application_is_closed_after_a_second() {

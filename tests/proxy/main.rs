@@ -11,6 +11,7 @@ mod chaos;
 mod claims;
 #[cfg(unix)]
 mod embedded;
+mod endless;
 mod failures;
 #[cfg(unix)]
 mod file_queue;

@@ -146,6 +146,7 @@ const MODULES: &[&str] = &[
     "permissions",
     "open_files",
     "slow_readers",
+    "endless",
 ];
 
 /// Up to this many bytes are shown completely.

@@ -111,6 +111,14 @@ impl Exchange {
         self.request == Some(request)
     }
 
+    /// Whether output of the application can still be of use to the client.
+    pub(crate) fn wants_output(&self) -> bool {
+        !matches!(
+            self.response.phase(),
+            Phase::File | Phase::Complete | Phase::Cut
+        )
+    }
+
     /// Whether an application was asked, or will be.
     pub(crate) fn has_application(&self) -> bool {
         self.request.is_some() || self.upload.is_wanted()
@@ -243,14 +251,6 @@ impl Exchange {
         socket: &mut Socket,
         data: &[u8],
     ) -> Option<Elsewhere> {
-        if self.response.phase() == Phase::File
-            && let Some(request) = self.request.take()
-        {
-            // The application goes on although it named a file: nobody gets what it sends.
-            let now = cx.now();
-            cx.fcgi().abort(now, request);
-            return None;
-        }
         let follows = cx.options().local_redirects;
         let id = self.trace.id();
         if self.response.push(cx, socket, data, id, follows) && !self.has_room(cx, socket) {

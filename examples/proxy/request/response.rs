@@ -197,6 +197,10 @@ impl Response {
             socket.put(cx.now(), [part.data, part.suffix], cx.buffers());
             is_sent = true;
         }
+        if reply.is_complete() {
+            // The client has the whole response, to HEAD for instance, whatever the application still sends.
+            reply.stdout_end(socket.tail(cx.buffers()));
+        }
         is_sent
     }
 

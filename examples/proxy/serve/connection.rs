@@ -370,6 +370,14 @@ impl Connection {
         }
     }
 
+    /// Whether output of this request can still be of use to the client.
+    pub(crate) fn wants(&self, request: RequestHandle) -> bool {
+        match &self.stage {
+            Stage::Exchange(exchange) => exchange.is_of(request) && exchange.wants_output(),
+            _ => false,
+        }
+    }
+
     /// Handles output of the application: a head, part of a head, or part of the body.
     pub(crate) fn take_stdout(&mut self, cx: &mut Context, request: RequestHandle, data: &[u8]) {
         if let Some((exchange, socket)) = self.exchange_of(request) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod connection;
 mod entrance;
+mod leftovers;
 mod preamble;
 pub(crate) mod schedule;
 pub(crate) mod teardown;

@@ -16,6 +16,7 @@ use slab::Slab;
 
 use super::connection::{Connection, NOT_ANSWERED};
 use super::entrance;
+use super::leftovers::Leftovers;
 use super::net::listener::Listener;
 use super::net::socket::Socket;
 use super::schedule::{Marks, Schedule};
@@ -33,6 +34,7 @@ pub(crate) struct Worker {
     tokens: Tokens,
     clients: Slab<Slot>,
     schedule: Schedule,
+    leftovers: Leftovers,
     running: Running,
     /// The buffer that bytes of clients and of files are read into.
     scratch: Vec<u8>,
@@ -84,6 +86,7 @@ impl Worker {
             tokens,
             clients: Slab::new(),
             schedule: Schedule::default(),
+            leftovers: Leftovers::default(),
             running: Running::Yes,
             scratch: vec![0; SCRATCH_LEN],
         })
@@ -278,7 +281,22 @@ impl Worker {
                 _ => {}
             }
             let (request, key) = (event.request, event.tag.0 as usize);
-            let Some(slot) = self.clients.get_mut(key) else {
+            let slot = self.clients.get_mut(key);
+            match event.kind {
+                EventKind::Stdout(data)
+                    if !slot
+                        .as_ref()
+                        .is_some_and(|slot| slot.connection.wants(request)) =>
+                {
+                    if self.leftovers.drop_output(now, request, data.len()) {
+                        self.cx.fcgi().abort(now, request);
+                    }
+                    continue;
+                }
+                EventKind::End(_) => self.leftovers.forget(request),
+                _ => {}
+            }
+            let Some(slot) = slot else {
                 continue;
             };
             let (connection, cx) = (&mut slot.connection, &mut self.cx);

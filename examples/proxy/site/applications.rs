@@ -20,7 +20,7 @@ pub(crate) struct Applications {
 }
 
 /// A request to an application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RequestHandle {
     client: ClientId,
     request: mio_fcgi::RequestHandle,

@@ -14,8 +14,9 @@
 //! 4. `request::exchange` holds a request and its response. `request::upload` passes the body on as fast as the
 //!    application takes it; a `cgi::RequestBody` finds the body in the bytes.
 //! 5. Output of the application reaches the worker as events. The worker passes each event to its connection.
-//!    `request::response` passes it on through a `cgi::Reply`; `net::outbox` keeps what the client does not take. If it
-//!    names another path of the site or a file (`request::elsewhere`), the connection starts the request again with that.
+//!    `request::response` passes it on through a `cgi::Reply`; `net::outbox` keeps what the client does not take, and
+//!    `net::spill` puts more of it into a file. If it names another path of the site or a file (`request::elsewhere`), the
+//!    connection starts the request again with that.
 //! 6. `request::trace` has the request's ID, for the log and for `status`. `log::access_log` writes a line.
 //!    `Worker::settle` then starts the next request or `serve::teardown`.
 //!
@@ -32,8 +33,8 @@
 //! server.
 //!
 //! Crates: mio, slab; httparse, memchr (heads); itoa, httpdate (answers); socket2 (listeners); ipnet (who is trusted,
-//! who may ask); tempfile (bodies in chunks); mime_guess, on Unix rustix (files); serde_json (the status pages); clap
-//! (the options).
+//! who may ask); tempfile (bodies, responses to slow clients); mime_guess, on Unix rustix (files); serde_json (the status
+//! pages); clap (the options).
 
 use std::io::{self, Write};
 use std::process::ExitCode;

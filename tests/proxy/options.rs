@@ -49,6 +49,10 @@ fn an_invalid_option_is_reported_in_one_line() {
         (&["--threads", "many"], "'many'"),
         (&["--max-conns", "-1"], "--max-conns expects a number"),
         (&["--max-body", "10x"], "--max-body expects a size"),
+        (
+            &["--buffer-response", "-1"],
+            "--buffer-response expects a size",
+        ),
         (&["--max-body", "99999999999g"], "--max-body expects a size"),
         (&["--max-head", "65k"], "--max-head expects a size from"),
         (&["--max-request-line", "9"], "a size from"),
@@ -254,6 +258,7 @@ fn help_names_every_option() {
         "keepalive-timeout",
         "header-timeout",
         "client-timeout",
+        "buffer-response",
         "shutdown-timeout",
         #[cfg(target_os = "linux")]
         "user",

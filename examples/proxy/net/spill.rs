@@ -1,5 +1,8 @@
 //! What a client has not taken of a response, so that the application need not wait for the client: a little of it in
 //! memory, more in a temporary file.
+//!
+//! The event loop writes and reads the file itself, one read of the application or of the file at a time. That can block
+//! on the disk, but usually the data goes to the page cache and comes from there.
 
 use std::io;
 
@@ -142,13 +145,14 @@ impl SpillFile {
 }
 
 /// The longest file that the system lets this process write. A write beyond it would end the process (SIGXFSZ).
+#[cfg(unix)]
 fn max_file_size() -> u64 {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit};
-        getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
-    }
-    #[cfg(not(unix))]
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(not(unix))]
+fn max_file_size() -> u64 {
     u64::MAX
 }
 

@@ -8,9 +8,9 @@
 //! ([`Socket::put`]). What the socket does not take is kept: in memory, then in a file, up to `--buffer-response` and
 //! within the budget of all clients ([`Socket::make_room`]). So the application is done when it has sent its output, and
 //! a client that reads slowly holds no worker. When no more can be kept, the request is paused: no more output is read
-//! for it until there is room. So it is from the beginning, and until the socket has taken everything, with
-//! `--buffer-response 0`, for a response that asks for it ([`Response::has_room`]), and after an error of the file
-//! system. The next piece of a file of the site is read when the socket has taken the last one.
+//! for it until there is room. It is paused at once, until the socket has taken everything, with `--buffer-response 0`,
+//! if the application asks for it, and after an error of the file system ([`Response::has_room`]). The next piece of a
+//! file of the site is read when the socket has taken the last one.
 //!
 //! **To the application.** A body is passed on as far as the FastCGI client takes it. When it takes no more, the
 //! client's connection is not read ([`Upload::wants_input`]) until `StdinReady`. The rest stays in the system's

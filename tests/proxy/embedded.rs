@@ -198,38 +198,6 @@ fn a_request_whose_client_is_cut_off_in_its_body_is_aborted() {
     assert_eq!(served.worker.figures().stats.requests.active, 0);
 }
 
-/// In virtual time. Nobody gets the output after a complete response.
-#[test]
-fn a_request_whose_output_trickles_after_its_response_is_aborted_after_some_seconds() {
-    let heads: [(&str, &[u8]); 2] = [
-        ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", b"A: b\r\n\r\n"),
-        // The client is gone by then.
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-            b"Content-Length: 1\r\n\r\nx",
-        ),
-    ];
-    for (request, head) in heads {
-        let mut served = Served::new(request);
-        served.say(head);
-        assert_eq!(served.worker.figures().answered, 1);
-        served.say(b"trickle");
-        let first = Instant::now();
-        served.worker.set_time(first + Duration::from_millis(4900));
-        served.say(b"trickle");
-        assert_eq!(served.worker.figures().stats.requests.active, 1);
-        served.worker.set_time(first + Duration::from_secs(5));
-        run(&mut served.poll, &mut served.worker);
-        assert_eq!(
-            served.worker.figures().stats.requests.active,
-            1,
-            "it is silent"
-        );
-        served.say(b"trickle");
-        assert_eq!(served.worker.figures().stats.requests.active, 0);
-    }
-}
-
 /// In virtual time. A worker of php-fpm is bound to its connection until that is closed.
 #[test]
 fn an_idle_connection_to_an_application_is_closed_after_a_second() {
@@ -251,15 +219,15 @@ fn an_idle_connection_to_an_application_is_closed_after_a_second() {
 }
 
 /// A worker that serves one request of a client, and the application's end of that request.
-struct Served {
-    poll: Poll,
-    worker: worker::Worker,
-    client: TcpStream,
-    application: TcpStream,
+pub(crate) struct Served {
+    pub(crate) poll: Poll,
+    pub(crate) worker: worker::Worker,
+    pub(crate) client: TcpStream,
+    pub(crate) application: TcpStream,
 }
 
 impl Served {
-    fn new(request: &str) -> Self {
+    pub(crate) fn new(request: &str) -> Self {
         let mut poll = Poll::new().expect("a poll");
         let application = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let upstream = application.local_addr().expect("an address");
@@ -282,7 +250,7 @@ impl Served {
     }
 
     /// Sends output of the application. Empty: the end of the output.
-    fn say(&mut self, content: &[u8]) {
+    pub(crate) fn say(&mut self, content: &[u8]) {
         let mut record = Vec::new();
         match content {
             [] => wire::write_stream_end(&mut record, RecordType::Stdout, 1),

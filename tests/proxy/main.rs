@@ -11,6 +11,8 @@ mod chaos;
 mod claims;
 #[cfg(unix)]
 mod embedded;
+#[cfg(unix)]
+mod endings;
 mod endless;
 mod failures;
 #[cfg(unix)]

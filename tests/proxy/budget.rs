@@ -13,6 +13,19 @@ fn budget(max_buffered: u64, max_on_disk: u64, max_files: u64) -> Budget {
     Budget::new(&options, 0)
 }
 
+/// Options with which bodies are collected or not, and with budgets that often run out.
+pub(crate) fn narrow(seed: u64) -> Options {
+    let pick = |turn: u64, from: &[u64]| from[(seed / turn) as usize % from.len()];
+    Options {
+        buffer_request: pick(1, &[u64::MAX, 0, 5000]),
+        max_buffered: pick(3, &[1 << 30, 0, 10_000, 100_000]),
+        max_on_disk: pick(12, &[1 << 30, 0, 50_000, 200_000]),
+        max_files: pick(48, &[u64::MAX, 0, 1]),
+        min_rate: pick(5, &[500, 0, 50_000]),
+        ..Options::default()
+    }
+}
+
 #[test]
 fn what_is_held_is_given_back_when_it_is_dropped() {
     let budget = budget(10, 20, 2);

@@ -169,7 +169,7 @@ impl World {
             write_timeout: limit(&mut random),
             header_timeout: limit(&mut random),
             keepalive_timeout: limit(&mut random),
-            ..options::Options::default()
+            ..super::budget::narrow(seed)
         });
         let poll = Poll::new().expect("a poll");
         let config = fastcgi::config(&options, options.upstreams.clone(), 0);
@@ -324,7 +324,7 @@ impl World {
         let left = stats.connections;
         assert_eq!(left, Default::default(), "connections are left");
         assert_eq!(stats.bytes_buffered, 0);
-        assert_eq!(self.worker.figures().kept, Default::default());
+        assert_eq!(self.worker.figures().kept, Default::default(), "kept");
     }
 }
 

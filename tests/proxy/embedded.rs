@@ -234,6 +234,7 @@ impl Served {
         let options = options::Options {
             upstreams: vec![upstream.into()],
             multiplex: Multiplex::Off,
+            buffer_request: 0,
             ..options::Options::default()
         };
         let mut worker = worker_of(&poll, options);

@@ -58,6 +58,8 @@ mod proxy;
 mod proxy_protocol;
 #[cfg(unix)]
 mod random;
+#[cfg(unix)]
+mod rates;
 mod redirects;
 mod roots;
 #[cfg(unix)]
@@ -65,6 +67,8 @@ mod sent_files;
 mod sharing;
 mod site;
 mod slow_readers;
+#[cfg(unix)]
+mod slow_uploads;
 mod status;
 mod stop;
 #[cfg(unix)]

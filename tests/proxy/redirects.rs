@@ -241,7 +241,8 @@ fn a_redirect_does_not_wait_for_the_body() {
     });
     let root = root();
     let path = root.path().to_str().expect("UTF-8");
-    let proxy = Proxy::start(&["--upstream", &address, "--root", path, "--multiplex", "off"]);
+    let fixed = ["--upstream", &address, "--root", path, "--multiplex", "off"];
+    let proxy = Proxy::start(&[&fixed[..], &["--buffer-request", "off"]].concat());
     let mut client = proxy.connect();
     let request = post("/a.php", &pattern(8_000_000));
     client.send(&request[..4_000_000]);

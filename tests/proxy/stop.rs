@@ -25,7 +25,8 @@ fn requests_in_flight_are_finished() {
     uploading.send(&request[..request.len() - 3]);
     let mut in_head = proxy.connect();
     in_head.send("GET /tag?tag=late HTTP/1.1\r\n");
-    proxy.wait_for_figure("requests.in_flight", 3);
+    proxy.wait_for_figure("requests.in_flight", 2);
+    proxy.wait_for_figure("kept.memory", 3);
     proxy.terminate();
     idle.assert_closed();
     eventually(

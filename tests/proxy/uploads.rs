@@ -211,7 +211,7 @@ fn a_refused_body_may_be_sent_to_its_end() {
 
 #[test]
 fn both_directions_stream_at_once() {
-    let proxy = Proxy::start(&[]);
+    let proxy = Proxy::start(&["--buffer-request", "off"]);
     let mut client = proxy.connect();
     let len = 200_000;
     client.send(format!(
@@ -231,7 +231,8 @@ fn both_directions_stream_at_once() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_upload_that_is_not_read_costs_little_memory() {
-    let arguments = ["--status", "--max-body", "1g", "--buffer-response", "0"];
+    let off = ["--buffer-request", "off", "--buffer-response", "0"];
+    let arguments = [&["--status", "--max-body", "1g"], &off[..]].concat();
     let proxy = Proxy::start(&arguments);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     let before = proxy.resident();

@@ -1,54 +1,169 @@
-//! A request body of unknown length: collected in memory while it is short, then in a temporary file.
+//! A request body that is collected before an application is asked: in memory while it is short, then in a temporary
+//! file that has no name.
 //!
-//! An application such as php-fpm needs CONTENT_LENGTH before the body, so a chunked body has to be complete first. The
-//! event loop writes the file itself. That can block on the disk, but usually the data ends up in the page cache.
+//! The event loop writes the file itself. That can block on the disk, but usually the data ends up in the page cache.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, IntoInnerError, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use mio_fcgi::Body;
 
-#[derive(Debug, Default)]
+use super::site::budget::{Budget, Held};
+
+#[derive(Debug)]
 pub(crate) struct Spool {
     memory: Vec<u8>,
-    /// Buffered: otherwise each chunk of a few bytes would cost a system call.
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
+    /// The bytes that are kept. A file may have more, if a write failed.
     len: u64,
+    held: Held,
+}
+
+/// Why bytes are not kept.
+#[derive(Debug)]
+pub(crate) enum NotKept {
+    /// Other bodies and responses take what there is. The option that limits it.
+    Budget(&'static str),
+    File(io::Error),
 }
 
 impl Spool {
-    /// # Errors
-    /// The file system's error.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.file.is_none() && self.memory.len() + bytes.len() > IN_MEMORY {
-            let mut file = BufWriter::new(tempfile::tempfile()?);
-            file.write_all(&self.memory)?;
-            self.memory = Vec::new();
-            self.file = Some(file);
+    pub(crate) fn new(budget: &Budget) -> Self {
+        Self {
+            memory: Vec::new(),
+            file: None,
+            len: 0,
+            held: Held::none_of(budget),
         }
-        match &mut self.file {
-            Some(file) => file.write_all(bytes)?,
-            None => self.memory.extend_from_slice(bytes),
+    }
+
+    /// Whether a body of this length could be kept if no other one were.
+    pub(crate) fn is_possible(budget: &Budget, len: u64) -> bool {
+        let limits = budget.limits();
+        let in_memory = limits.memory.min(IN_MEMORY as u64);
+        len <= in_memory || (len <= limits.disk && limits.files > 0)
+    }
+
+    /// Keeps bytes. `dir` is the directory of temporary files; `None` is the system's.
+    ///
+    /// # Errors
+    /// Why none of these bytes are kept. Those that were kept before still are; more cannot be added.
+    pub(crate) fn write(&mut self, bytes: &[u8], dir: Option<&Path>) -> Result<(), NotKept> {
+        if self.file.is_some() {
+            self.write_to_file(bytes)?;
+        } else if self.reserve(bytes.len()) {
+            self.memory.extend_from_slice(bytes);
+        } else {
+            self.open_file(dir)?;
+            self.write_to_file(bytes)?;
         }
         self.len += bytes.len() as u64;
         Ok(())
     }
 
-    /// The whole body. It can be sent more than once.
+    /// Makes room in memory. False: the body would be too long for that, or memory is not left.
+    fn reserve(&mut self, more: usize) -> bool {
+        let (before, len) = (self.memory.capacity(), self.memory.len() + more);
+        if len <= before {
+            return true;
+        }
+        let capacity = len.max(2 * before).min(IN_MEMORY);
+        if len > capacity || !self.held.take_memory(capacity - before) {
+            return false;
+        }
+        self.memory.reserve_exact(capacity - self.memory.len());
+        true
+    }
+
+    /// Moves what is in memory to a new file.
+    fn open_file(&mut self, dir: Option<&Path>) -> Result<(), NotKept> {
+        if !self.held.take_file() {
+            return Err(NotKept::Budget("open files"));
+        }
+        if !self.held.take_disk(self.memory.len() as u64) {
+            return Err(NotKept::Budget("--max-on-disk"));
+        }
+        let mut file = match dir {
+            Some(dir) => tempfile::tempfile_in(dir)?,
+            None => tempfile::tempfile()?,
+        };
+        file.write_all(&self.memory)?;
+        self.file = Some(file);
+        self.memory = Vec::new();
+        self.held.give_memory();
+        Ok(())
+    }
+
+    fn write_to_file(&mut self, bytes: &[u8]) -> Result<(), NotKept> {
+        if !self.held.take_disk(bytes.len() as u64) {
+            return Err(NotKept::Budget("--max-on-disk"));
+        }
+        match &mut self.file {
+            Some(file) => Ok(file.write_all(bytes)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The whole body, which can be sent more than once, and what it holds until then.
     ///
     /// # Errors
     /// The file system's error.
-    pub(crate) fn into_body(self) -> io::Result<Body> {
-        match self.file {
-            Some(file) => {
-                let mut file = file.into_inner().map_err(IntoInnerError::into_error)?;
+    pub(crate) fn into_body(self) -> io::Result<(Body, Held)> {
+        let body = match self.file {
+            Some(mut file) => {
                 file.rewind()?;
-                Ok(Body::seekable(file, Some(self.len)))
+                Body::seekable(file, Some(self.len))
             }
-            None => Ok(Body::bytes(self.memory)),
+            None => Body::bytes(self.memory),
+        };
+        Ok((body, self.held))
+    }
+
+    /// The bytes that are kept.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Appends some of the kept bytes, those from `start` on, to an empty buffer.
+    ///
+    /// # Errors
+    /// The file system's error.
+    pub(crate) fn read(&mut self, start: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let left = self.len.saturating_sub(start).min(IN_MEMORY as u64);
+        match &mut self.file {
+            Some(file) => {
+                file.seek(SeekFrom::Start(start))?;
+                if file.take(left).read_to_end(buffer)? as u64 != left {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            None => {
+                let kept = usize::try_from(start)
+                    .ok()
+                    .and_then(|at| self.memory.get(at..));
+                buffer.extend_from_slice(kept.unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Budget(limit) => write!(f, "what other clients send takes all of {limit}"),
+            Self::File(error) => error.fmt(f),
         }
     }
 }
 
+impl From<io::Error> for NotKept {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
 /// The most bytes per body that are kept in memory.
-const IN_MEMORY: usize = 64 * 1024;
+pub(crate) const IN_MEMORY: usize = 64 * 1024;

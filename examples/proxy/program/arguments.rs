@@ -73,6 +73,16 @@ pub(crate) fn lower(options: &mut Options) {
     }
 }
 
+/// Checks that temporary files can be made. The error says which directory does not take them.
+fn check_body_dir(options: &Options) -> Result<(), String> {
+    match &options.body_dir {
+        Some(dir) => tempfile::tempfile_in(dir)
+            .map(drop)
+            .map_err(|error| format!("--body-dir '{}': {error}", dir.display())),
+        None => Ok(()),
+    }
+}
+
 /// Checks what depends on more than one option.
 fn check(options: &Options) -> Result<(), String> {
     let Options {
@@ -96,5 +106,6 @@ fn check(options: &Options) -> Result<(), String> {
     if *threads > 1 && cfg!(not(unix)) {
         return Err("--threads above 1 needs a Unix system".to_owned());
     }
+    check_body_dir(options)?;
     mounts::check(options)
 }

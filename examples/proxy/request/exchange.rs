@@ -17,6 +17,7 @@
 //! buffers, and the client waits. Nor is the next request read before this response is complete.
 
 use std::fmt::Arguments;
+use std::time::Instant;
 
 use mio_fcgi::cgi::{PassOnError, ReplyTo, Verdict};
 use mio_fcgi::{Outcome, Request, Tag};
@@ -28,6 +29,7 @@ use super::net::socket::Socket;
 use super::response::{OwnBody, Phase, Response};
 use super::site::applications::RequestHandle;
 use super::site::context::Context;
+use super::site::options::Options;
 use super::status::present::Asker;
 use super::trace::Trace;
 use super::upload::{NotTaken, Upload};
@@ -158,9 +160,14 @@ impl Exchange {
         self.upload.wants_input()
     }
 
-    /// Whether the client has to send something.
-    pub(crate) fn waits_for_client(&self) -> bool {
-        self.upload.waits_for_client()
+    /// When the client has to have sent more of the body: its last progress was at `last_progress`. `None`: the client has
+    /// nothing to send.
+    pub(crate) fn body_due(&self, options: &Options, last_progress: Instant) -> Option<Instant> {
+        let grace = options.client_timeout;
+        let too_slow_at = self.upload.too_slow_at(options.min_rate, grace);
+        let idle_at = last_progress + grace;
+        let due = too_slow_at.map_or(idle_at, |at| at.min(idle_at));
+        self.upload.waits_for_client().then_some(due)
     }
 
     /// Whether a file is being sent.
@@ -207,20 +214,25 @@ impl Exchange {
     ) -> usize {
         match self.upload.take(cx, self.request, bytes) {
             Ok(taken) => {
-                if let Some(request) = taken.complete {
+                if let Some(request) = taken.request {
                     self.submit(cx, socket, request);
                 }
                 taken.used
             }
-            Err(NotTaken::Refused(error)) => {
-                self.refuse_body(cx, socket, error);
+            Err(why) => {
+                self.not_taken(cx, socket, why);
                 bytes.len()
             }
-            Err(NotTaken::NotKept(error)) => {
+        }
+    }
+
+    fn not_taken(&mut self, cx: &mut Context, socket: &mut Socket, why: NotTaken) {
+        match why {
+            NotTaken::Refused(error) => self.refuse_body(cx, socket, error),
+            NotTaken::NotKept(error) => {
                 let what = format_args!("a request body cannot be stored: {error}");
                 self.report(cx, socket, what);
                 self.fail(cx, socket, 503, "the body cannot be stored now");
-                bytes.len()
             }
         }
     }
@@ -239,9 +251,15 @@ impl Exchange {
         self.fail(cx, socket, error.http_status(), &why);
     }
 
-    /// The application takes bytes of the body again. False if there is nothing to pass on.
-    pub(crate) fn resume_upload(&mut self) -> bool {
-        self.upload.resume()
+    /// The application takes bytes of the body again. False if the client is not needed for that.
+    pub(crate) fn resume_upload(&mut self, cx: &mut Context, socket: &mut Socket) -> bool {
+        match self.upload.resume(cx, self.request) {
+            Ok(needs_input) => needs_input,
+            Err(why) => {
+                self.not_taken(cx, socket, why);
+                false
+            }
+        }
     }
 
     /// Handles output of the application. Returns where the response is, if that is to be followed now.
@@ -371,7 +389,7 @@ impl Exchange {
             let now = cx.now();
             cx.fcgi().abort(now, request);
         }
-        self.upload.request_ended();
+        self.upload.request_ended(cx.now());
         if is_file {
             self.trace.note_answer(cx.now());
             return Some(to);
@@ -490,9 +508,9 @@ impl Exchange {
     }
 
     /// Whether the exchange is over, and how.
-    pub(crate) fn conclude(&mut self, socket: &Socket) -> Option<Over> {
+    pub(crate) fn conclude(&mut self, now: Instant, socket: &Socket) -> Option<Over> {
         if self.request.is_none() {
-            self.upload.request_ended();
+            self.upload.request_ended(now);
         }
         match self.response.phase() {
             Phase::Cut if socket.is_sent() => Some(Over::Cut),

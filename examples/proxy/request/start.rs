@@ -52,7 +52,7 @@ pub(crate) fn start(
     }
     match RequestBody::new(head.is_http11, head.pairs(), cx.options().max_body) {
         // Until an application is asked: the unread rest decides whether the connection can be kept.
-        Ok(body) => *exchange.upload() = Upload::unwanted(body),
+        Ok(body) => *exchange.upload() = Upload::unwanted(body, cx.now()),
         Err(error) => {
             exchange.refuse_body(cx, socket, error.into());
             return 0;
@@ -214,18 +214,17 @@ fn ask(
         return 0;
     };
     let mut rest = following;
+    let application = exchange.application();
     let upload = exchange.upload();
-    if let Some(content) = upload.take_whole(&mut rest) {
-        if !content.is_empty() {
-            request.body = Body::bytes(content);
-        }
+    if let Some(body) = upload.take_whole(cx.budget(), &mut rest) {
+        request.body = body;
         exchange.submit(cx, socket, request);
-    } else if let Some(len) = upload.len() {
+    } else if let Some(len) = upload.len().filter(|len| !cx.collects(*len)) {
         request.body = Body::pushed(Some(len));
         upload.push();
         exchange.submit(cx, socket, request);
     } else {
-        upload.collect(request);
+        upload.collect(cx.budget(), application, request);
     }
     if rest.is_empty()
         && let Some(interim) = exchange.upload().take_continue()

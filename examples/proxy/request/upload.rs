@@ -1,12 +1,13 @@
-//! The body of a request: read from the client, passed to the application.
+//! The body of a request: read from the client, collected or not, passed to the application.
 
-use std::io;
+use std::time::{Duration, Instant};
 
-use mio_fcgi::Request;
 use mio_fcgi::cgi::{PassOnError, PassedOn, RequestBody, RequestBodyError};
+use mio_fcgi::{Body, Request, StdinError};
 
-use super::net::spool::Spool;
+use super::net::spool::{NotKept, Spool};
 use super::site::applications::RequestHandle;
+use super::site::budget::{Budget, Held};
 use super::site::context::Context;
 
 /// The part of a request's body that has not arrived yet, and what happens to it.
@@ -15,6 +16,10 @@ pub(crate) struct Upload {
     /// `None`: where the body ends is unknown, or it may never arrive.
     body: Option<RequestBody>,
     target: Target,
+    /// What a body that arrived holds of the budget, until the application's request has ended.
+    held: Option<Held>,
+    /// When the body began to arrive, moved by the time in which the application was the one that had to act.
+    since: Option<Instant>,
 }
 
 /// Where a body goes.
@@ -22,9 +27,14 @@ pub(crate) struct Upload {
 enum Target {
     /// It is not needed. If little is left, it is read and discarded so that the connection can be kept.
     Nowhere,
-    /// Passed on as it arrives. Full: the application takes no more for now, and `StdinReady` reports when it does.
-    Application { is_full: bool },
-    /// Collected first, because its length is known only at its end.
+    /// Passed on as it arrives.
+    Application {
+        /// Since when the application takes no more. `StdinReady` reports when it does.
+        full_since: Option<Instant>,
+        /// What was collected before it is passed on first.
+        kept: Option<Box<Kept>>,
+    },
+    /// Collected first, so that the application is not held by a client that sends slowly.
     Spool(Box<Collected>),
 }
 
@@ -32,16 +42,26 @@ enum Target {
 #[derive(Debug)]
 struct Collected {
     spool: Spool,
-    /// Taken when the body is complete.
+    /// The number of the application that is to be asked.
+    application: usize,
+    /// Taken when the request is submitted.
     request: Option<Request>,
+}
+
+/// The beginning of a body that could not be collected to its end.
+#[derive(Debug)]
+struct Kept {
+    spool: Spool,
+    /// The bytes that were passed on.
+    passed: u64,
 }
 
 /// The result of [`Upload::take`].
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) used: usize,
-    /// The request, if its body was collected and is complete now.
-    pub(crate) complete: Option<Request>,
+    /// The request, if its body was collected and it has to be submitted now.
+    pub(crate) request: Option<Request>,
 }
 
 /// Why using a body failed.
@@ -49,15 +69,16 @@ pub(crate) struct Taken {
 pub(crate) enum NotTaken {
     Refused(PassOnError),
     /// The body could not be stored.
-    NotKept(io::Error),
+    NotKept(NotKept),
 }
 
 impl Upload {
     /// A body that nobody needs so far.
-    pub(crate) fn unwanted(body: RequestBody) -> Self {
+    pub(crate) fn unwanted(body: RequestBody, now: Instant) -> Self {
         Self {
             body: Some(body),
-            target: Target::Nowhere,
+            since: Some(now),
+            ..Self::endless()
         }
     }
 
@@ -66,28 +87,37 @@ impl Upload {
         Self {
             body: None,
             target: Target::Nowhere,
+            held: None,
+            since: None,
         }
     }
 
-    /// Takes the content off the front of the input, if all of it is there and its length is known.
-    pub(crate) fn take_whole<'b>(&mut self, input: &mut &'b [u8]) -> Option<&'b [u8]> {
+    /// Takes the body off the front of the input, if all of it is there, its length is known and memory is left for it.
+    pub(crate) fn take_whole(&mut self, budget: &Budget, input: &mut &[u8]) -> Option<Body> {
         let body = self.body.as_mut()?;
-        if body.len()? > input.len() as u64 {
+        let len = usize::try_from(body.len()?).ok()?;
+        if len == 0 {
+            return Some(Body::empty());
+        }
+        let mut held = Held::none_of(budget);
+        if len > input.len() || !held.take_memory(len) {
             return None;
         }
-        let content = body.decode(input).ok()?;
-        Some(content.unwrap_or_default())
+        let content = body.decode(input).ok()??;
+        self.held = Some(held);
+        Some(Body::bytes(content))
     }
 
     /// Passes the body on as it arrives.
     pub(crate) fn push(&mut self) {
-        self.target = Target::Application { is_full: false };
+        self.target = Target::passing_on(None);
     }
 
     /// Collects the body first. The request is submitted when the body is complete.
-    pub(crate) fn collect(&mut self, request: Request) {
+    pub(crate) fn collect(&mut self, budget: &Budget, application: usize, request: Request) {
         self.target = Target::Spool(Box::new(Collected {
-            spool: Spool::default(),
+            spool: Spool::new(budget),
+            application,
             request: Some(request),
         }));
     }
@@ -112,7 +142,7 @@ impl Upload {
         self.target.is_nowhere() && self.body.as_ref().is_some_and(RequestBody::is_complete)
     }
 
-    /// Whether the body is passed to an application.
+    /// Whether the body is passed to an application, or will be.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.target.is_nowhere()
     }
@@ -120,7 +150,7 @@ impl Upload {
     /// Whether bytes of the body can be used now. If not, they stay in the system's buffer.
     pub(crate) fn wants_input(&self) -> bool {
         match self.target {
-            Target::Application { is_full } => !is_full,
+            Target::Application { full_since, .. } => full_since.is_none(),
             Target::Spool(_) => true,
             Target::Nowhere => !self.is_done() && self.can_keep_connection(),
         }
@@ -128,7 +158,16 @@ impl Upload {
 
     /// Whether the client is the one that has to act.
     pub(crate) fn waits_for_client(&self) -> bool {
-        !self.is_done() && !matches!(self.target, Target::Application { is_full: true })
+        !self.is_done() && !self.target.is_full()
+    }
+
+    /// When the body is too slow, if no more of it arrives until then: it may take `grace`, and a second more for each
+    /// `rate` bytes that have arrived. `None`: never.
+    pub(crate) fn too_slow_at(&self, rate: u64, grace: Duration) -> Option<Instant> {
+        let received = self.body.as_ref()?.received();
+        let earned = received.saturating_mul(1000).checked_div(rate)?;
+        let time = grace.checked_add(Duration::from_millis(earned))?;
+        self.since?.checked_add(time)
     }
 
     /// Whether the connection can be kept after a response that does not wait for the rest of the body.
@@ -140,48 +179,160 @@ impl Upload {
     /// Uses bytes of the body. Leaves some if the application takes no more.
     ///
     /// # Errors
-    /// A chunked body that is malformed, too long, or cannot be stored.
+    /// A chunked body that is malformed or too long, or a body that cannot be stored.
     pub(crate) fn take(
         &mut self,
         cx: &mut Context,
         request: Option<RequestHandle>,
         bytes: &[u8],
     ) -> Result<Taken, NotTaken> {
-        let (mut input, mut complete) = (bytes, None);
-        if let Some(body) = &mut self.body {
-            match &mut self.target {
-                Target::Nowhere => body.discard(&mut input)?,
-                Target::Application { .. } => {
-                    if let Some(request) = request {
-                        self.target = push(cx, request, body, &mut input)?;
-                    }
+        let (mut input, mut submitted) = (bytes, None);
+        match (&mut self.body, &mut self.target) {
+            (None, _) => {}
+            (Some(body), Target::Nowhere) => body.discard(&mut input)?,
+            (Some(_), Target::Application { .. }) => {
+                if let Some(request) = request {
+                    self.pass_on(cx, request, &mut input)?;
                 }
-                Target::Spool(collected) => {
-                    while let Some(content) = body.decode(&mut input)? {
-                        collected.spool.write(content)?;
-                    }
-                    if body.is_complete() {
-                        // If this fails, the upload is not done, and the connection closes after the response.
-                        let body = std::mem::take(&mut collected.spool).into_body()?;
-                        complete = collected.request.take().map(|it| it.with_body(body));
-                        self.target = Target::Nowhere;
-                    }
+            }
+            (Some(body), Target::Spool(collected)) => {
+                match collect(cx, &mut collected.spool, body, &mut input) {
+                    Ok(()) if !body.is_complete() => {}
+                    Ok(()) => submitted = self.end_collecting()?,
+                    Err(NotTaken::NotKept(why)) => submitted = Some(self.stop_collecting(cx, why)?),
+                    Err(refused) => return Err(refused),
                 }
             }
         }
         let used = bytes.len() - input.len();
-        Ok(Taken { used, complete })
+        Ok(Taken {
+            used,
+            request: submitted,
+        })
     }
 
-    /// The application takes bytes again. False if there is nothing to pass on.
-    pub(crate) fn resume(&mut self) -> bool {
-        match &mut self.target {
-            Target::Application { is_full } => {
-                *is_full = false;
-                true
+    /// The body is complete.
+    fn end_collecting(&mut self) -> Result<Option<Request>, NotKept> {
+        let Target::Spool(collected) = std::mem::replace(&mut self.target, Target::Nowhere) else {
+            return Ok(None);
+        };
+        match collected.spool.into_body() {
+            Ok((body, held)) => {
+                self.held = Some(held);
+                Ok(collected.request.map(|it| it.with_body(body)))
             }
-            Target::Nowhere | Target::Spool(_) => false,
+            Err(error) => {
+                // The connection closes after the response.
+                *self = Self::endless();
+                Err(error.into())
+            }
         }
+    }
+
+    /// The body cannot be kept: from now on it is passed on as it arrives, if its length is known and a connection to
+    /// the application is free. Otherwise a crowd of such bodies would hold the application after all.
+    fn stop_collecting(&mut self, cx: &mut Context, why: NotKept) -> Result<Request, NotKept> {
+        let Target::Spool(collected) = &mut self.target else {
+            return Err(why);
+        };
+        let len = self.body.as_ref().and_then(RequestBody::len);
+        let is_possible = len.is_some() && cx.has_free_connection(collected.application);
+        let Some(request) = collected.request.take_if(|_| is_possible) else {
+            return Err(why);
+        };
+        cx.log_problem(format_args!(
+            "a request body is passed on as it arrives, because it cannot be stored: {why}"
+        ));
+        let spool = std::mem::replace(&mut collected.spool, Spool::new(cx.budget()));
+        let kept = (spool.len() > 0).then(|| Box::new(Kept { spool, passed: 0 }));
+        self.target = Target::passing_on(kept);
+        Ok(request.with_body(Body::pushed(len)))
+    }
+
+    /// The application takes bytes again. False if it does not need more of the client.
+    ///
+    /// # Errors
+    /// What was collected of the body cannot be read.
+    pub(crate) fn resume(
+        &mut self,
+        cx: &mut Context,
+        request: Option<RequestHandle>,
+    ) -> Result<bool, NotTaken> {
+        self.end_pause(cx.now());
+        if let Some(request) = request {
+            self.pass_kept_on(cx, request)?;
+        }
+        Ok(matches!(
+            self.target,
+            Target::Application {
+                full_since: None,
+                ..
+            }
+        ))
+    }
+
+    /// The client is the one that has to act again. The time in which it was not does not count.
+    fn end_pause(&mut self, now: Instant) {
+        if let Target::Application { full_since, .. } = &mut self.target
+            && let Some(full_since) = full_since.take()
+        {
+            let waited = now.saturating_duration_since(full_since);
+            self.since = self.since.and_then(|since| since.checked_add(waited));
+        }
+    }
+
+    /// Passes content on as far as the application takes it.
+    fn pass_on(
+        &mut self,
+        cx: &mut Context,
+        request: RequestHandle,
+        input: &mut &[u8],
+    ) -> Result<(), NotTaken> {
+        self.pass_kept_on(cx, request)?;
+        let now = cx.now();
+        if let Target::Application { full_since, .. } = &mut self.target
+            && full_since.is_none()
+            && let Some(body) = &mut self.body
+        {
+            match cx.fcgi().pass_on(now, request, body, input)? {
+                PassedOn::NeedsInput => {}
+                PassedOn::Full => *full_since = Some(now),
+                // The whole body was passed on, or the request has ended.
+                _ => self.target = Target::Nowhere,
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on what was collected, as far as the application takes it.
+    fn pass_kept_on(&mut self, cx: &mut Context, request: RequestHandle) -> Result<(), NotTaken> {
+        let Target::Application { full_since, kept } = &mut self.target else {
+            return Ok(());
+        };
+        let now = cx.now();
+        let mut buffer = cx.buffers().take().unwrap_or_default();
+        while let Some(Kept { spool, passed }) = kept.as_deref_mut()
+            && full_since.is_none()
+        {
+            buffer.clear();
+            spool.read(*passed, &mut buffer).map_err(NotKept::File)?;
+            match cx.fcgi().write_stdin(now, request, &buffer) {
+                Ok(taken) => {
+                    *passed += taken as u64;
+                    *full_since = (taken < buffer.len()).then_some(now);
+                    if *passed == spool.len() {
+                        *kept = None;
+                    }
+                }
+                Err(StdinError::Gone) => {
+                    self.target = Target::Nowhere;
+                    break;
+                }
+                Err(error) => return Err(PassOnError::Stdin(error).into()),
+            }
+        }
+        cx.buffers().give_back(buffer);
+        Ok(())
     }
 
     /// The response will not wait for the rest of the body. Its length may be known, but not whether it will arrive.
@@ -191,8 +342,10 @@ impl Upload {
         }
     }
 
-    /// The application's request has ended: the rest of the body is not needed any more.
-    pub(crate) fn request_ended(&mut self) {
+    /// The application's request has ended: its body is not needed any more.
+    pub(crate) fn request_ended(&mut self, now: Instant) {
+        self.held = None;
+        self.end_pause(now);
         if matches!(self.target, Target::Application { .. }) {
             self.target = Target::Nowhere;
         }
@@ -200,24 +353,50 @@ impl Upload {
 }
 
 impl Target {
+    fn passing_on(kept: Option<Box<Kept>>) -> Self {
+        Self::Application {
+            full_since: None,
+            kept,
+        }
+    }
+
     fn is_nowhere(&self) -> bool {
         matches!(self, Self::Nowhere)
     }
+
+    fn is_full(&self) -> bool {
+        matches!(
+            self,
+            Self::Application {
+                full_since: Some(_),
+                ..
+            }
+        )
+    }
 }
 
-/// Passes content on as far as the application takes it. Returns where the rest goes.
-fn push(
+/// Keeps the content that is at the front of the input. Content of a known length that cannot be kept stays there.
+fn collect(
     cx: &mut Context,
-    request: RequestHandle,
+    spool: &mut Spool,
     body: &mut RequestBody,
     input: &mut &[u8],
-) -> Result<Target, PassOnError> {
-    let now = cx.now();
-    Ok(match cx.fcgi().pass_on(now, request, body, input)? {
-        PassedOn::NeedsInput => Target::Application { is_full: false },
-        PassedOn::Full => Target::Application { is_full: true },
-        _ => Target::Nowhere, // the whole body was passed on, or the request has ended
-    })
+) -> Result<(), NotTaken> {
+    if body.len().is_some() {
+        if let Some(content) = body.peek(input)? {
+            spool.write(content, cx.body_dir())?;
+            body.consume(input, content.len());
+        }
+        return Ok(());
+    }
+    // Otherwise each chunk of a few bytes could cost a system call.
+    let mut gathered = cx.buffers().take().unwrap_or_default();
+    while let Some(content) = body.decode(input)? {
+        gathered.extend_from_slice(content);
+    }
+    spool.write(&gathered, cx.body_dir())?;
+    cx.buffers().give_back(gathered);
+    Ok(())
 }
 
 impl From<RequestBodyError> for NotTaken {
@@ -232,8 +411,8 @@ impl From<PassOnError> for NotTaken {
     }
 }
 
-impl From<io::Error> for NotTaken {
-    fn from(error: io::Error) -> Self {
+impl From<NotKept> for NotTaken {
+    fn from(error: NotKept) -> Self {
         Self::NotKept(error)
     }
 }

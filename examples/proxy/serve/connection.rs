@@ -117,15 +117,18 @@ impl Connection {
     /// When the client's time limit ends. `None`: the client has nothing to do.
     pub(crate) fn deadline(&self, cx: &Context) -> Option<Instant> {
         let options = cx.options();
+        let last_progress = self.socket.last_progress();
         let limit = match &self.stage {
             _ if !self.socket.is_sent() => options.client_timeout,
             Stage::Head if self.reader.is_empty() => options.keepalive_timeout,
             Stage::Preamble | Stage::Head => options.header_timeout,
-            Stage::Exchange(exchange) if exchange.waits_for_client() => options.client_timeout,
-            Stage::Exchange(_) | Stage::Gone => return None,
+            // What the client has sent has to be read first.
+            Stage::Exchange(it) if self.socket.is_readable() && it.wants_input() => return None,
+            Stage::Exchange(exchange) => return exchange.body_due(options, last_progress),
+            Stage::Gone => return None,
             Stage::Teardown(_) => teardown::TIME_LIMIT,
         };
-        Some(self.socket.last_progress() + limit)
+        Some(last_progress + limit)
     }
 
     /// Does what is possible now: sends, reads once, and uses what was read.
@@ -403,9 +406,9 @@ impl Connection {
     }
 
     /// Handles that the application takes bytes of the body again.
-    pub(crate) fn resume_upload(&mut self, cx: &Context, request: RequestHandle) {
+    pub(crate) fn resume_upload(&mut self, cx: &mut Context, request: RequestHandle) {
         if let Some((exchange, socket)) = self.exchange_of(request)
-            && exchange.resume_upload()
+            && exchange.resume_upload(cx, socket)
         {
             socket.note_progress(cx.now());
             self.wants_turn = true;
@@ -458,7 +461,7 @@ impl Connection {
         }
         let is_sent = self.socket.is_sent();
         match &mut self.stage {
-            Stage::Exchange(exchange) => match exchange.conclude(&self.socket) {
+            Stage::Exchange(exchange) => match exchange.conclude(cx.now(), &self.socket) {
                 Some(Over::Done) => self.finish_exchange(cx),
                 Some(Over::Cut) => {
                     self.finish_exchange(cx);

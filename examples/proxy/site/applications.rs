@@ -8,7 +8,7 @@ use mio::{Registry, Token};
 use mio_fcgi::cgi::{PassOnError, PassedOn, RequestBody};
 use mio_fcgi::{
     Address, Client, ClientId, Clients, Commands, Config, ConfigError, EventKind, ReadBuf, Refused,
-    Request, RequestInfo, Server, Stats, Tag,
+    Request, RequestInfo, Server, Stats, StdinError, Tag,
 };
 
 /// The applications of a loop. Each has its own connections, limits and queue.
@@ -106,6 +106,18 @@ impl Applications {
     ) -> Result<PassedOn, PassOnError> {
         let client = self.client(handle.client);
         client.pass_on(now, handle.request, body, input)
+    }
+
+    /// # Errors
+    /// The request takes no body now.
+    pub(crate) fn write_stdin(
+        &mut self,
+        now: Instant,
+        handle: RequestHandle,
+        bytes: &[u8],
+    ) -> Result<usize, StdinError> {
+        let client = self.client(handle.client);
+        client.write_stdin(now, handle.request, bytes)
     }
 
     pub(crate) fn pause(&mut self, now: Instant, handle: RequestHandle) {

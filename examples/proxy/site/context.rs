@@ -3,6 +3,7 @@
 use std::fmt::Arguments;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,6 +20,7 @@ use super::metrics::LoopMetrics;
 use super::net::buffer_pool::BufferPool;
 use super::net::client_address::ClientAddress;
 use super::net::clock::Clock;
+use super::net::spool::Spool;
 use super::options::Options;
 use super::routes::{Denied, Route, Routes};
 use super::sent_files::SentFiles;
@@ -105,6 +107,28 @@ impl Context {
     /// What may be kept for all clients of this loop.
     pub(crate) fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// Whether a body of this length is collected before an application is asked.
+    pub(crate) fn collects(&self, len: u64) -> bool {
+        len <= self.options.buffer_request && Spool::is_possible(&self.budget, len)
+    }
+
+    /// The directory of temporary files. `None`: that of the system.
+    pub(crate) fn body_dir(&self) -> Option<&Path> {
+        self.options.body_dir.as_deref()
+    }
+
+    /// Whether an application has a connection for one more request now. Requests that share connections are counted as
+    /// if each had its own.
+    pub(crate) fn has_free_connection(&self, application: usize) -> bool {
+        self.fcgi.of(application).is_some_and(|client| {
+            let config = client.config();
+            let connections = config.limits.max_connections_per_server;
+            let requests = client.stats().requests;
+            let waiting = requests.queued + requests.connecting;
+            waiting + requests.active < connections.saturating_mul(config.servers.len())
+        })
     }
 
     /// How long the applications may wait for events.

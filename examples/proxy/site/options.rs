@@ -14,8 +14,8 @@ use super::net::client_address::ClientAddress;
 use super::prefix::Prefix;
 use super::trusted::{TrustedProxy, trusted_proxy, trusts};
 use super::values::{
-    bytes, extension, file_name, head_bytes, internal, multiplex, param, path, seconds_or_none,
-    upstream,
+    buffer_request, bytes, extension, file_name, head_bytes, internal, multiplex, param, path,
+    seconds_or_none, upstream,
 };
 
 /// All options of the proxy.
@@ -207,6 +207,18 @@ pub(crate) struct Options {
     /// X-Accel-Buffering: no and each event stream
     #[arg(long, value_name = "SIZE", value_parser = bytes, help_heading = CLIENTS)]
     pub(crate) buffer_response: u64,
+    /// whether request bodies are collected before an application is asked, so that a client that sends slowly holds none
+    /// of its workers: in memory up to 64k, then in a temporary file (on). SIZE: a body with a longer Content-Length is
+    /// passed on as it arrives; off: each that has a Content-Length
+    #[arg(long, value_name = "on|off|SIZE", value_parser = buffer_request, help_heading = CLIENTS)]
+    pub(crate) buffer_request: u64,
+    /// bytes per second that a client has to send of a request body, on average after the first --client-timeout; a
+    /// slower one is answered with 408. Time in which the application does not read does not count; 0: no limit (500)
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = CLIENTS)]
+    pub(crate) min_rate: u64,
+    /// directory of temporary files (that of the system: TMPDIR, or /tmp)
+    #[arg(long, value_name = "DIR", help_heading = CLIENTS)]
+    pub(crate) body_dir: Option<PathBuf>,
     /// bytes of bodies and responses that are kept in memory for all clients together, over all threads, in bytes or as
     /// 64m; more is kept in temporary files (64m)
     #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = CLIENTS)]
@@ -281,6 +293,9 @@ impl Default for Options {
             header_timeout: Duration::from_secs(10),
             client_timeout: Duration::from_secs(60),
             buffer_response: 256 * 1024 * 1024,
+            buffer_request: u64::MAX,
+            min_rate: 500,
+            body_dir: None,
             max_buffered: 64 * 1024 * 1024,
             max_on_disk: 1024 * 1024 * 1024,
             max_files: u64::MAX,

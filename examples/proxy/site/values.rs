@@ -110,6 +110,15 @@ pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
         .ok_or("expects a size such as 1048576, 512k or 8m")
 }
 
+/// The longest body that is collected.
+pub(crate) fn buffer_request(text: &str) -> Result<u64, &'static str> {
+    match text {
+        "on" => Ok(u64::MAX),
+        "off" => Ok(0),
+        _ => bytes(text).map_err(|_| "expects on, off or a size such as 512k or 8m"),
+    }
+}
+
 /// A size that the buffer for one read of a client has room for.
 pub(crate) fn head_bytes(text: &str) -> Result<usize, &'static str> {
     let size = bytes(text).ok().and_then(|size| usize::try_from(size).ok());

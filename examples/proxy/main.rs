@@ -11,8 +11,8 @@
 //! 3. `request::start` decides who answers: an application or a file (`site::routes` finds the part of the site, and
 //!    `site::place` what the path is there; `request::file` sends files), or the proxy itself (`request::error_page`,
 //!    `request::status_page`).
-//! 4. `request::exchange` holds a request and its response. `request::upload` passes the body on as fast as the
-//!    application takes it; a `cgi::RequestBody` finds the body in the bytes.
+//! 4. `request::exchange` holds a request and its response. `request::upload` collects the body in a `net::spool`, or
+//!    passes it on as fast as the application takes it; a `cgi::RequestBody` finds it in the bytes.
 //! 5. Output of the application reaches the worker as events. The worker passes each event to its connection.
 //!    `request::response` passes it on through a `cgi::Reply`; `net::outbox` keeps what the client does not take, and
 //!    `net::spill` puts more of it into a file. If it names another path of the site or a file (`request::elsewhere`), the

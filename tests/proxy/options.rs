@@ -53,6 +53,11 @@ fn an_invalid_option_is_reported_in_one_line() {
             &["--buffer-response", "-1"],
             "--buffer-response expects a size",
         ),
+        (
+            &["--buffer-request", "yes"],
+            "--buffer-request expects on, off or a size",
+        ),
+        (&["--min-rate", "-1"], "--min-rate expects a size"),
         (&["--max-body", "99999999999g"], "--max-body expects a size"),
         (&["--max-head", "65k"], "--max-head expects a size from"),
         (&["--max-request-line", "9"], "a size from"),

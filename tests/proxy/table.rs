@@ -121,6 +121,8 @@ const MODULES: &[&str] = &[
     "noise",
     "limits",
     "uploads",
+    "slow_uploads",
+    "rates",
     "flow",
     "files",
     "front",

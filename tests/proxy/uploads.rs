@@ -343,6 +343,7 @@ fn a_body_that_cannot_be_stored_is_logged() {
     command.args(["--upstream", "127.0.0.1:1", "--root", "/", "--remote"]);
     command.env("TMPDIR", "/nonexistent");
     let proxy = Proxy::launch(command);
+    proxy.wait_for_log("takes no temporary file (No such file or directory");
     let body = [pattern(200_000), Vec::new()];
     let mut request =
         b"POST /a.php HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();

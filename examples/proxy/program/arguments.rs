@@ -60,7 +60,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Opt
     Ok(line.options)
 }
 
-/// Lowers what another option limits, with a line for the operator.
+/// Lowers what another option limits, and finds out what the system does not give, with a line for the operator.
 pub(crate) fn lower(options: &mut Options) {
     let most = options.max_connections;
     if let Some(idle) = &mut options.max_idle
@@ -70,6 +70,13 @@ pub(crate) fn lower(options: &mut Options) {
             "proxy: --max-idle {idle} is more than --max-conns {most}: {most} connections are kept"
         );
         *idle = most;
+    }
+    if options.body_dir.is_none()
+        && let Err(error) = tempfile::tempfile()
+    {
+        eprintln!(
+            "proxy: the system's directory takes no temporary file ({error}): long bodies are passed on as they arrive; --body-dir names another one"
+        );
     }
 }
 

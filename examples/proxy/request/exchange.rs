@@ -12,9 +12,11 @@
 //! if the application asks for it, and after an error of the file system ([`Response::has_room`]). The next piece of a
 //! file of the site is read when the socket has taken the last one.
 //!
-//! **To the application.** A body is passed on as far as the FastCGI client takes it. When it takes no more, the
-//! client's connection is not read ([`Upload::wants_input`]) until `StdinReady`. The rest stays in the system's
-//! buffers, and the client waits. Nor is the next request read before this response is complete.
+//! **To the application.** A body is collected before the application is asked, so that a client that sends slowly
+//! holds none of its workers: in memory while it is short, then in a file, within a budget over all clients. A longer
+//! body than the options allow, and one that cannot be kept, is passed on as far as the FastCGI client takes it. When
+//! that takes no more, the client's connection is not read ([`Upload::wants_input`]) until `StdinReady`. The rest stays
+//! in the system's buffers, and the client waits. Nor is the next request read before this response is complete.
 
 use std::fmt::Arguments;
 use std::time::Instant;

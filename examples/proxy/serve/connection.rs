@@ -27,9 +27,12 @@ use super::teardown::{self, Next, Teardown};
 /// # Memory
 /// - Idle: this struct, no buffer.
 /// - While a head arrives: the bytes received so far, less than `--max-head`.
-/// - While an application's head is awaited: the head of the request, to respond with a file or a path that it names.
-/// - While a body arrives: one read of the client (64 KiB) and what the FastCGI client has queued of it (64 KiB). For a
-///   chunked body: 64 KiB in memory, the rest in a file.
+/// - While a body arrives, and while an application's head is awaited: the head of the request, to respond with a file or
+///   a path that the application names, and its parameters.
+/// - While a body is collected and the application works on it: up to 64 KiB of it. The sum over all clients is bounded
+///   by the budget; more is in files.
+/// - While a body is passed on as it arrives: one read of the client (64 KiB) and what the FastCGI client has queued of
+///   it (64 KiB).
 /// - While a response is sent to a client that does not read: 64 KiB of the response and one read of the application
 ///   (64 KiB) more; or 16 KiB if the rest is in a file. If no more may be kept, what is unsent of one read, and the
 ///   16 KiB queued before it.

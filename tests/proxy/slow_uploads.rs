@@ -397,3 +397,33 @@ fn a_collected_body_for_an_application_that_is_down_is_given_back() {
         wait_for_kept(&proxy, 0, 0, 0);
     }
 }
+
+// case 179
+// edge: 500 clients that each send much of a head, or of a body, and leave | memory is bounded and goes back
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn memory_goes_back_when_a_crowd_has_gone() {
+    let limits = ["--header-timeout", "3600", "--client-timeout", "3600"];
+    let proxy = start(&[&limits[..], &["--max-buffered", "4m"]].concat());
+    let part = "a".repeat(30_000);
+    let half_head = format!("GET / HTTP/1.1\r\nHost: a\r\nA: {part}");
+    let half_body =
+        format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n{part}");
+    assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
+    let before = proxy.resident();
+    let grown = || proxy.resident().saturating_sub(before);
+    for (request, most) in [(half_head, 40 << 20), (half_body, 20 << 20)] {
+        let crowd: Vec<_> = (0..500).map(|_| proxy.connect()).collect();
+        for mut client in crowd.iter().map(|client| &client.stream) {
+            std::io::Write::write_all(&mut client, request.as_bytes()).expect("it reads");
+        }
+        proxy.wait_for_figure("server.clients", 501);
+        proxy.wait_for_rest();
+        assert!(grown() < most, "{} bytes", grown());
+        drop(crowd);
+        eventually(
+            || grown() < 10 << 20,
+            || format!("{} bytes are left", grown()),
+        );
+    }
+}

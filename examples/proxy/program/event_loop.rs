@@ -10,6 +10,7 @@ use std::time::Instant;
 use mio::{Events, Poll, Token, Waker};
 use mio_fcgi::{Config, ReadBuf};
 
+use super::memory::Memory;
 use super::net::listener::Listener;
 use super::serve::worker::Worker;
 use super::signals::{Signal, Signals};
@@ -25,6 +26,7 @@ pub(crate) struct EventLoop {
     is_first: bool,
     changes: Option<Changes>,
     lookups: Option<Arc<Lookups>>,
+    memory: Memory,
 }
 
 impl EventLoop {
@@ -46,6 +48,7 @@ impl EventLoop {
             is_first: index == 0,
             changes: None,
             lookups: None,
+            memory: Memory::default(),
         })
     }
 
@@ -113,6 +116,7 @@ impl EventLoop {
             self.take_changes();
             // 4. The worker does everything else here.
             self.worker.turn(&mut buf);
+            self.memory.note_clients(self.worker.clients());
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ pub(crate) mod event_loop;
 #[cfg(target_os = "linux")]
 pub(crate) mod handed_over;
 pub(crate) mod listeners;
+pub(crate) mod memory;
 pub(crate) mod signals;
 pub(crate) mod threads;
 #[cfg(unix)]

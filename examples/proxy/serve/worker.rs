@@ -106,6 +106,11 @@ impl Worker {
         self.running == Running::Stopped
     }
 
+    /// The number of clients.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
     /// Sets the time of the turn that begins. Call it after the loop has waited.
     pub(crate) fn set_time(&mut self, now: Instant) {
         self.cx.set_time(now);

@@ -256,7 +256,7 @@ fn a_body_that_was_begun_to_be_kept_is_passed_on_whole() {
     }
 }
 
-// edge: the space for bodies ends in the middle of one, and no connection to an application is free | 503, `Retry-After`
+// edge: the space for bodies ends in the middle of one, and the connections to applications are in use | 503, `Retry-After`
 #[test]
 fn a_body_that_cannot_be_kept_does_not_wait_for_a_connection() {
     let proxy = start(&[
@@ -284,6 +284,31 @@ fn a_body_that_cannot_be_kept_does_not_wait_for_a_connection() {
     drop(busy);
     other.send([pattern(60_000)[59_999]]);
     assert!(other.answer().body == pattern(60_000));
+    wait_for_kept(&proxy, 0, 0, 0);
+}
+
+// edge: a crowd of uploads when the space for bodies is used up | half of the connections stay free, 503 for the others
+#[test]
+fn bodies_that_cannot_be_kept_leave_connections_free() {
+    let nothing = ["--max-buffered", "1000", "--max-on-disk", "70000"];
+    let proxy = start(&[&["--max-conns", "4"][..], &nothing].concat());
+    let other = begin(&proxy, "/echo", &pattern(60_000), 1);
+    wait_until_kept(&proxy, 59_999);
+    let body = pattern(50_000);
+    let slow: Vec<_> = (0..2)
+        .map(|index| {
+            let client = begin(&proxy, "/echo", &body, 1);
+            proxy.wait_for_figure("requests.in_flight", index + 1);
+            client
+        })
+        .collect();
+    assert_eq!(begin(&proxy, "/echo", &body, 1).answer().status, 503);
+    assert_eq!(proxy.get("/tag?tag=quick").text(), "quick");
+    for mut client in slow {
+        client.send(&body[49_999..]);
+        assert!(client.answer().body == body);
+    }
+    drop(other);
     wait_for_kept(&proxy, 0, 0, 0);
 }
 

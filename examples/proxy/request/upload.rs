@@ -229,14 +229,14 @@ impl Upload {
         }
     }
 
-    /// The body cannot be kept: from now on it is passed on as it arrives, if its length is known and a connection to
-    /// the application is free. Otherwise a crowd of such bodies would hold the application after all.
+    /// The body cannot be kept: from now on it is passed on as it arrives, if its length is known and connections to
+    /// applications are spare. Otherwise a crowd of such bodies would hold all of them.
     fn stop_collecting(&mut self, cx: &mut Context, why: NotKept) -> Result<Request, NotKept> {
         let Target::Spool(collected) = &mut self.target else {
             return Err(why);
         };
         let len = self.body.as_ref().and_then(RequestBody::len);
-        let is_possible = len.is_some() && cx.has_free_connection(collected.application);
+        let is_possible = len.is_some() && cx.has_spare_connections(collected.application);
         let Some(request) = collected.request.take_if(|_| is_possible) else {
             return Err(why);
         };

@@ -119,15 +119,15 @@ impl Context {
         self.options.body_dir.as_deref()
     }
 
-    /// Whether an application has a connection for one more request now. Requests that share connections are counted as
-    /// if each had its own.
-    pub(crate) fn has_free_connection(&self, application: usize) -> bool {
+    /// Whether less than half of the connections to an application are in use. Requests that share connections are counted
+    /// as if each had its own.
+    pub(crate) fn has_spare_connections(&self, application: usize) -> bool {
         self.fcgi.of(application).is_some_and(|client| {
             let config = client.config();
             let connections = config.limits.max_connections_per_server;
             let requests = client.stats().requests;
             let waiting = requests.queued + requests.connecting;
-            waiting + requests.active < connections.saturating_mul(config.servers.len())
+            2 * (waiting + requests.active) < connections.saturating_mul(config.servers.len())
         })
     }
 

@@ -232,3 +232,35 @@ fn a_request_in_flight_finishes_where_it_is_and_the_next_goes_to_the_new_address
     run(&mut poll, &mut worker);
     assert_eq!(worker.figures().stats.requests.active, 1);
 }
+
+/// As its help says, `--max-conns` counts for each address of a name.
+// case 160
+#[test]
+fn a_name_with_two_addresses_is_two_upstreams_with_connections_of_their_own() {
+    let mut poll = Poll::new().expect("a poll");
+    let bind = || TcpListener::bind("127.0.0.1:0").expect("a port");
+    let applications = [bind(), bind()];
+    let address = |listener: &TcpListener| listener.local_addr().expect("an address").into();
+    let mut worker = worker_of(
+        &poll,
+        Options {
+            upstreams: applications.iter().map(address).collect(),
+            multiplex: Multiplex::Off,
+            max_connections: 1,
+            ..Options::default()
+        },
+    );
+    let at = listen(&mut worker);
+    let mut clients = [(); 3].map(|()| connect(at));
+    for client in &mut clients {
+        client.write_all(get("/").as_bytes()).expect("room");
+    }
+    run(&mut poll, &mut worker);
+    let requests = worker.figures().stats.requests;
+    assert_eq!((requests.active, requests.queued), (2, 1));
+    for application in &applications {
+        application.set_nonblocking(true).expect("a socket");
+        let connections = std::iter::from_fn(|| application.accept().ok());
+        assert_eq!(connections.count(), 1);
+    }
+}

@@ -5,6 +5,7 @@ use super::site::{application, assert_answers, directory, text};
 use super::witness::witness;
 
 /// flup, Django, Rack and Go take each path.
+// case 163
 // edge: an application at the root | `SCRIPT_NAME` is empty, `PATH_INFO` is the path, decoded and without dots
 #[test]
 fn an_application_at_the_root_gets_every_path() {
@@ -25,6 +26,7 @@ fn an_application_at_the_root_gets_every_path() {
     );
 }
 
+// case 163
 // edge: an application below a prefix | `SCRIPT_NAME` is the prefix, `PATH_INFO` the rest; 404 elsewhere
 #[test]
 fn an_application_below_a_prefix_gets_the_paths_below_it() {
@@ -51,6 +53,7 @@ fn an_application_below_a_prefix_gets_the_paths_below_it() {
     );
 }
 
+// case 163
 // edge: files beside an application | sent if they exist; hidden files, links out and sources are refused
 #[cfg(unix)]
 #[test]
@@ -84,6 +87,7 @@ fn files_beside_an_application_are_sent() {
     }
 }
 
+// case 163
 // edge: several sites below prefixes | each has its own root, front controller, index and application
 #[test]
 fn sites_below_prefixes_have_roots_and_applications_of_their_own() {

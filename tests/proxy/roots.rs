@@ -8,6 +8,7 @@ use super::harness::{Proxy, run};
 use super::site::{application, assert_answers, directory, real, text};
 use super::witness::witness;
 
+// case 164
 // edge: files here, the same scripts at another path in the application's container | both roots are used
 #[test]
 fn the_application_may_have_its_scripts_at_another_path() {
@@ -58,6 +59,7 @@ fn switch(link: &Path, to: &Path) {
 }
 
 /// PHP believes for minutes what a link leads to.
+// case 165
 // edge: a release switched by a symbolic link | with `--realpath` the next request is for a script of the new release
 #[cfg(unix)]
 #[test]
@@ -126,6 +128,7 @@ fn the_resolved_root_is_told_and_no_old_release_after_the_switch() {
 }
 
 /// As in nginx: `location ~ ^/uploads/.*\.php$ { deny all; }`
+// case 166
 // edge: a script below a `--no-exec`, also by encoding, path info, index or link | 403; other files are sent
 #[cfg(unix)]
 #[test]
@@ -210,6 +213,7 @@ fn below_a_no_exec_scripts_are_neither_run_nor_sent() {
 }
 
 /// php-fpm goes by `SCRIPT_NAME`, and wants any `SCRIPT_FILENAME`.
+// case 167
 // edge: php-fpm's status and ping pages | served for `--fpm-status`, to this machine or the addresses named; else 403
 #[test]
 fn php_fpms_own_pages_are_for_named_addresses_only() {
@@ -269,6 +273,7 @@ fn php_fpms_own_pages_are_for_named_addresses_only() {
 }
 
 /// The application's file system may not tell letters of different case apart.
+// case 166
 #[test]
 fn on_a_remote_root_a_no_exec_holds_for_names() {
     let arguments = ["--no-exec", "/uploads"];

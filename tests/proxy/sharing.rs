@@ -67,6 +67,7 @@ const GET_VALUES: u8 = 9;
 const STDIN: u8 = 5;
 
 /// Some applications die of the question.
+// case 170
 // edge: an application that dies of `FCGI_GET_VALUES` | not asked before a request waits because all connections are busy
 #[test]
 fn an_application_is_asked_whether_it_multiplexes_only_when_a_request_waits() {
@@ -87,6 +88,7 @@ fn an_application_is_asked_whether_it_multiplexes_only_when_a_request_waits() {
     assert!(application.up_to(GET_VALUES).contains(&STDIN));
 }
 
+// case 169
 #[test]
 fn as_many_requests_share_a_connection_as_was_said() {
     for (choice, in_flight, queued) in [("on:2", 2, 1), ("on:3", 3, 0), ("on", 3, 0), ("off", 1, 2)]

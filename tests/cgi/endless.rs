@@ -23,6 +23,7 @@ const NO_BODY: [(&str, &[u8]); 4] = [
     ("GET", b"Status: 304\n\n"),
 ];
 
+// case 176
 #[test]
 fn output_that_nobody_gets_ends_with_an_abort_and_the_response_is_whole() {
     for (method, head) in NO_BODY {

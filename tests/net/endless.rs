@@ -7,6 +7,7 @@ use mio_fcgi::{Request, RequestError};
 
 use crate::peer::{Peer, TIME_LIMIT};
 
+// case 176
 #[test]
 fn a_call_ends_although_the_application_goes_on_for_ever() {
     for (method, head) in [

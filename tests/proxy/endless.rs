@@ -67,7 +67,7 @@ fn ask_twice(proxy: &Proxy, request: &str, output: &str) {
     assert_eq!(client.answer().text(), "next", "{request} {output}");
 }
 
-/// Case 176 of the field.
+// case 176
 // edge: HEAD, 204, 304 or a body longer than its length, and the application goes on for ever | complete at once; the application's request is aborted after 64 KiB
 #[test]
 fn a_response_that_is_complete_ends_although_the_application_goes_on_for_ever() {

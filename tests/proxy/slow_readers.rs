@@ -69,7 +69,7 @@ fn assert_nothing_kept(proxy: &Proxy) {
     }
 }
 
-/// Case 154 of the field.
+// case 154
 // edge: as many clients that do not read their large responses as the application has workers | others are served; each response arrives whole
 #[test]
 fn clients_that_do_not_read_hold_no_worker() {

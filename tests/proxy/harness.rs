@@ -167,15 +167,10 @@ impl Proxy {
 
     /// Waits until a figure of the status page has this value.
     pub(crate) fn wait_for_figure(&self, name: &str, value: u64) {
-        let start = Instant::now();
-        while self.figure(name) != value {
-            assert!(
-                start.elapsed() < TIME_LIMIT,
-                "{name} is not {value}: {}",
-                self.status()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        eventually(
+            || self.figure(name) == value,
+            || format!("{name} is {value} in {}", self.status()),
+        );
     }
 
     #[cfg(unix)]

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use httparse::EMPTY_HEADER;
 use mio::event::Event;
+use mio_fcgi::Tag;
 use mio_fcgi::cgi::ReplyTo;
-use mio_fcgi::{Outcome, Tag};
 
 use super::http::head::{self, FieldSpace, MAX_FIELDS};
 use super::http::refusal::Refusal;
@@ -13,13 +13,10 @@ use super::http::request_reader::{Found, RequestReader, request_line};
 use super::net::outbox::MAX_BATCHED;
 use super::net::socket::Socket;
 use super::preamble::{self, Preamble};
-use super::request::elsewhere::Elsewhere;
 use super::request::exchange::{Exchange, Over};
 use super::request::start;
 use super::site::addresses::Place;
-use super::site::applications::RequestHandle;
 use super::site::context::Context;
-use super::status::present::Asker;
 use super::teardown::{self, Next, Teardown};
 
 /// A client's connection.
@@ -65,6 +62,8 @@ enum Stage {
     Teardown(Teardown),
     Gone,
 }
+
+mod application;
 
 impl Connection {
     /// `place` counts among the connections of the client's address. `expects_proxy_header`: the connection begins with a
@@ -354,81 +353,6 @@ impl Connection {
         // in turns.
         self.wants_turn |= self.socket.is_ended() || exchange.sends_file();
         self.stage = Stage::Exchange(exchange);
-    }
-
-    /// The exchange that a request belongs to. `None` if the client is gone or already got another response.
-    fn exchange_of(&mut self, request: RequestHandle) -> Option<(&mut Exchange, &mut Socket)> {
-        match &mut self.stage {
-            Stage::Exchange(exchange) if exchange.is_of(request) => {
-                Some((exchange, &mut self.socket))
-            }
-            _ => None,
-        }
-    }
-
-    /// Who asked for a request, if the client is still there.
-    pub(crate) fn asker(&self, request: RequestHandle) -> Option<Asker> {
-        match &self.stage {
-            Stage::Exchange(exchange) if exchange.is_of(request) => {
-                Some(exchange.asker(&self.socket))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether output of this request can still be of use to the client.
-    pub(crate) fn wants(&self, request: RequestHandle) -> bool {
-        match &self.stage {
-            Stage::Exchange(exchange) => exchange.is_of(request) && exchange.wants_output(),
-            _ => false,
-        }
-    }
-
-    /// Handles output of the application: a head, part of a head, or part of the body.
-    pub(crate) fn take_stdout(&mut self, cx: &mut Context, request: RequestHandle, data: &[u8]) {
-        if let Some((exchange, socket)) = self.exchange_of(request) {
-            let redirect = exchange.take_stdout(cx, socket, data);
-            self.follow(cx, redirect);
-        }
-    }
-
-    /// Handles the end of the application's output.
-    pub(crate) fn end_output(&mut self, cx: &mut Context, request: RequestHandle) {
-        if let Some((exchange, socket)) = self.exchange_of(request) {
-            let redirect = exchange.end_output(cx, socket);
-            self.follow(cx, redirect);
-        }
-    }
-
-    /// Responds with what is elsewhere, if the application says so.
-    fn follow(&mut self, cx: &mut Context, to: Option<Elsewhere>) {
-        if let (Stage::Exchange(exchange), Some(to)) = (&mut self.stage, to) {
-            start::follow(exchange, cx, &mut self.socket, to);
-            self.wants_turn |= exchange.sends_file();
-        }
-    }
-
-    /// Handles that the application takes bytes of the body again.
-    pub(crate) fn resume_upload(&mut self, cx: &mut Context, request: RequestHandle) {
-        if let Some((exchange, socket)) = self.exchange_of(request)
-            && exchange.resume_upload(cx, socket)
-        {
-            socket.note_progress(cx.now());
-            self.wants_turn = true;
-        }
-    }
-
-    /// Handles the end of the application's request.
-    pub(crate) fn end_request(
-        &mut self,
-        cx: &mut Context,
-        request: RequestHandle,
-        outcome: Outcome,
-    ) {
-        if let Some((exchange, socket)) = self.exchange_of(request) {
-            let redirect = exchange.end_request(cx, socket, outcome);
-            self.follow(cx, redirect);
-        }
     }
 
     /// The client's time limit is over.

@@ -421,7 +421,8 @@ fn a_file_does_not_wait_for_the_body() {
         read_request(&mut stream);
     });
     let files = folder.path().join("files");
-    let proxy = Proxy::in_front_of(&address, &["--send-files-from", text(&files)]);
+    let options = ["--buffer-request", "off", "--send-files-from", text(&files)];
+    let proxy = Proxy::in_front_of(&address, &options);
     let mut client = proxy.connect();
     client.send(&post("/a.php", &pattern(8_000_000))[..4_000_000]);
     let answer = client.answer();

@@ -182,7 +182,8 @@ fn a_client_that_sends_no_body_is_named_as_the_reason() {
     let (address, _thread) = application(|_, mut stream| {
         read_request(&mut stream);
     });
-    let proxy = Proxy::in_front_of(&address, &["--status", "--multiplex", "off"]);
+    let options = ["--status", "--multiplex", "off", "--buffer-request", "off"];
+    let proxy = Proxy::in_front_of(&address, &options);
     let mut client = proxy.connect();
     client.send("POST /a.php HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc");
     let why = || proxy.status()["present"]["requests"][0]["why"].clone();

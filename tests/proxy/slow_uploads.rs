@@ -317,12 +317,7 @@ fn bodies_that_cannot_be_kept_leave_connections_free() {
 #[test]
 fn a_body_for_which_the_disk_is_full_is_passed_on_whole() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
-    let example = crate::program::example("proxy");
-    let mut command = std::process::Command::new("sh");
-    // A write beyond the limit should fail and not end the process.
-    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
-    command.arg(example.get_program()).args(ONE_AT_A_TIME);
-    let proxy = Proxy::launch(command);
+    let proxy = start(&[]);
     let pid = Pid::from_raw(proxy.pid() as i32).expect("a pid");
     let limit = Some(150_000);
     let limit = Rlimit {
@@ -332,7 +327,7 @@ fn a_body_for_which_the_disk_is_full_is_passed_on_whole() {
     prlimit(Some(pid), Resource::Fsize, limit).expect("ours");
     let body = pattern(1_000_003);
     assert!(proxy.ask(post("/echo", &body)).body == body);
-    proxy.wait_for_log("because it cannot be stored: File too large");
+    proxy.wait_for_log("because it cannot be stored: file too large");
     wait_for_kept(&proxy, 0, 0, 0);
 }
 

@@ -8,7 +8,7 @@ use std::io;
 
 use super::file_queue::FileQueue;
 use super::outbox::{MAX_BATCHED, Outbox};
-use super::site::budget::{Budget, Held};
+use super::site::budget::{Budget, Held, max_file_size};
 
 /// What the outbox of a slow client takes of the budget, and the file with the bytes that are older than the outbox.
 /// Dropping it gives the budget back and frees the file, which has no name.
@@ -124,10 +124,13 @@ impl SpillFile {
     fn create(len: u64, limit: u64, budget: &Budget) -> io::Result<Option<Self>> {
         let size = len.min(limit).min(max_file_size());
         let mut held = Held::none_of(budget);
-        if size == 0 || !held.take_file() || !held.take_disk(size) {
+        if size == 0 || !held.take_disk(size) {
             return Ok(None);
         }
-        let queue = FileQueue::new(tempfile::tempfile()?);
+        let Some(file) = held.create_file()? else {
+            return Ok(None);
+        };
+        let queue = FileQueue::new(file);
         Ok(Some(Self { queue, size, held }))
     }
 
@@ -142,18 +145,6 @@ impl SpillFile {
         out.remove(written);
         Ok(())
     }
-}
-
-/// The longest file that the system lets this process write. A write beyond it would end the process (SIGXFSZ).
-#[cfg(unix)]
-fn max_file_size() -> u64 {
-    use rustix::process::{Resource, getrlimit};
-    getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
-}
-
-#[cfg(not(unix))]
-fn max_file_size() -> u64 {
-    u64::MAX
 }
 
 /// The most bytes per response that are kept in memory without a file.

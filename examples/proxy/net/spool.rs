@@ -6,11 +6,10 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
 
 use mio_fcgi::Body;
 
-use super::site::budget::{Budget, Held};
+use super::site::budget::{Budget, Held, max_file_size};
 
 #[derive(Debug)]
 pub(crate) struct Spool {
@@ -46,17 +45,17 @@ impl Spool {
         len <= in_memory || (len <= limits.disk && limits.files > 0)
     }
 
-    /// Keeps bytes. `dir` is the directory of temporary files; `None` is the system's.
+    /// Keeps bytes.
     ///
     /// # Errors
     /// Why none of these bytes are kept. Those that were kept before still are; more cannot be added.
-    pub(crate) fn write(&mut self, bytes: &[u8], dir: Option<&Path>) -> Result<(), NotKept> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), NotKept> {
         if self.file.is_some() {
             self.write_to_file(bytes)?;
         } else if self.reserve(bytes.len()) {
             self.memory.extend_from_slice(bytes);
         } else {
-            self.open_file(dir)?;
+            self.open_file()?;
             self.write_to_file(bytes)?;
         }
         self.len += bytes.len() as u64;
@@ -78,16 +77,12 @@ impl Spool {
     }
 
     /// Moves what is in memory to a new file.
-    fn open_file(&mut self, dir: Option<&Path>) -> Result<(), NotKept> {
-        if !self.held.take_file() {
-            return Err(NotKept::Budget("open files"));
-        }
+    fn open_file(&mut self) -> Result<(), NotKept> {
         if !self.held.take_disk(self.memory.len() as u64) {
             return Err(NotKept::Budget("--max-on-disk"));
         }
-        let mut file = match dir {
-            Some(dir) => tempfile::tempfile_in(dir)?,
-            None => tempfile::tempfile()?,
+        let Some(mut file) = self.held.create_file()? else {
+            return Err(NotKept::Budget("open files"));
         };
         file.write_all(&self.memory)?;
         self.file = Some(file);
@@ -97,8 +92,12 @@ impl Spool {
     }
 
     fn write_to_file(&mut self, bytes: &[u8]) -> Result<(), NotKept> {
-        if !self.held.take_disk(bytes.len() as u64) {
+        let len = bytes.len() as u64;
+        if !self.held.take_disk(len) {
             return Err(NotKept::Budget("--max-on-disk"));
+        }
+        if self.len + len > max_file_size() {
+            return Err(NotKept::File(io::ErrorKind::FileTooLarge.into()));
         }
         match &mut self.file {
             Some(file) => Ok(file.write_all(bytes)?),

@@ -384,7 +384,7 @@ fn collect(
 ) -> Result<(), NotTaken> {
     if body.len().is_some() {
         if let Some(content) = body.peek(input)? {
-            spool.write(content, cx.body_dir())?;
+            spool.write(content)?;
             body.consume(input, content.len());
         }
         return Ok(());
@@ -394,7 +394,7 @@ fn collect(
     while let Some(content) = body.decode(input)? {
         gathered.extend_from_slice(content);
     }
-    spool.write(&gathered, cx.body_dir())?;
+    spool.write(&gathered)?;
     cx.buffers().give_back(gathered);
     Ok(())
 }

@@ -3,6 +3,9 @@
 //! One client is bounded by other limits. This one bounds the sum over all clients. What is taken of it belongs to a
 //! [`Held`], and dropping that gives it back, however a request ends.
 
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +20,8 @@ struct Shared {
     memory: Account,
     disk: Account,
     files: Account,
+    /// The directory of temporary files. `None`: that of the system.
+    dir: Option<PathBuf>,
 }
 
 /// What is used of a budget.
@@ -41,6 +46,7 @@ impl Budget {
             memory: share(options.max_buffered),
             disk: share(options.max_on_disk),
             files: share(options.max_files),
+            dir: options.body_dir.clone(),
         }))
     }
 
@@ -76,6 +82,7 @@ impl Budget {
             memory,
             disk,
             files,
+            ..
         } = &*self.0;
         Used {
             memory: memory.used(),
@@ -132,11 +139,26 @@ impl Held {
         is_taken
     }
 
-    /// Takes one more temporary file. False: none is left.
+    /// Takes one more open file. False: none is left.
     pub(crate) fn take_file(&mut self) -> bool {
         let is_taken = self.budget.take_file();
         self.files += usize::from(is_taken);
         is_taken
+    }
+
+    /// Makes one more temporary file, without a name. `None`: none is left.
+    ///
+    /// # Errors
+    /// The file system's error.
+    pub(crate) fn create_file(&mut self) -> io::Result<Option<File>> {
+        if !self.take_file() {
+            return Ok(None);
+        }
+        match &self.budget.0.dir {
+            Some(dir) => tempfile::tempfile_in(dir),
+            None => tempfile::tempfile(),
+        }
+        .map(Some)
     }
 }
 
@@ -179,4 +201,16 @@ impl Account {
         let before = self.used.fetch_sub(less, Ordering::Relaxed);
         debug_assert!(before >= less, "more is given back than was taken");
     }
+}
+
+/// The longest file that the system lets this process write. A write beyond it would end the process (SIGXFSZ).
+#[cfg(unix)]
+pub(crate) fn max_file_size() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn max_file_size() -> u64 {
+    u64::MAX
 }

@@ -3,7 +3,6 @@
 use std::fmt::Arguments;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -112,11 +111,6 @@ impl Context {
     /// Whether a body of this length is collected before an application is asked.
     pub(crate) fn collects(&self, len: u64) -> bool {
         len <= self.options.buffer_request && Spool::is_possible(&self.budget, len)
-    }
-
-    /// The directory of temporary files. `None`: that of the system.
-    pub(crate) fn body_dir(&self) -> Option<&Path> {
-        self.options.body_dir.as_deref()
     }
 
     /// Whether less than half of the connections to an application are in use. Requests that share connections are counted

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::application::{application, read_request};
 use super::harness::{Proxy, eventually, get, post};
 use super::openmetrics::{Metrics, parse};
+use super::site::application as application_named;
 
 /// The targets, and the types of their documents.
 const PAGES: [(&str, &str); 3] = [
@@ -234,6 +235,30 @@ fn the_metrics_are_openmetrics_and_count_what_happened() {
             .all(|it| it.starts_with("unix:@"))
     );
     all.assert_not_less_than(&none);
+}
+
+#[test]
+fn each_application_is_counted_under_its_own_address() {
+    let addresses = ["one", "two"].map(application_named);
+    let mounts = [
+        format!("/one={}", addresses[0]),
+        format!("/two={}", addresses[1]),
+        // The same application once more.
+        format!("/too={}", addresses[1]),
+    ];
+    let mounts = mounts.iter().flat_map(|it| ["--mount", it]);
+    let arguments: Vec<&str> = mounts.chain(["--status"]).collect();
+    let proxy = Proxy::start(&arguments);
+    for target in ["/one/a", "/two/a", "/too/a", "/two/b"] {
+        assert_eq!(proxy.get(target).status, 200);
+    }
+    proxy.wait_for_figure("requests.completed", 4);
+    let all = parse(&proxy.get("/-/metrics").text());
+    let completed = |address: &str| {
+        let labels = [("upstream", address), ("outcome", "completed")];
+        all.sum("fcgi_proxy_upstream_requests_ended_total", &labels)
+    };
+    assert_eq!(addresses.each_ref().map(|it| completed(it)), [1.0, 3.0]);
 }
 
 /// The address of an application may hold what has to be escaped.

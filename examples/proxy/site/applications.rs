@@ -174,9 +174,10 @@ impl Applications {
         self.clients.get(*self.ids.get(application)?)
     }
 
-    /// The client that a request was submitted to.
-    pub(crate) fn of_request(&self, handle: RequestHandle) -> Option<&Client> {
-        self.clients.get(handle.client)
+    /// The number of the application that a request was submitted to.
+    pub(crate) fn number_of(&self, handle: RequestHandle) -> usize {
+        let mut ids = self.ids.iter();
+        ids.position(|id| *id == handle.client).unwrap_or_default()
     }
 
     /// The clients of all applications.
@@ -186,7 +187,7 @@ impl Applications {
 
     /// What a running request does. This looks through all requests: for failures only.
     pub(crate) fn info(&self, now: Instant, handle: RequestHandle) -> Option<RequestInfo> {
-        let mut all = self.of_request(handle)?.requests(now);
+        let mut all = self.clients.get(handle.client)?.requests(now);
         all.find(|it| it.request == handle.request)
     }
 

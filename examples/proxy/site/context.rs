@@ -204,9 +204,10 @@ impl Context {
 
     /// Counts the end of an application's request.
     pub(crate) fn count_end(&mut self, request: RequestHandle, outcome: &Outcome) {
-        let (fcgi, now) = (self.fcgi.of_request(request), self.clock.now());
-        self.metrics
-            .count_end(outcome, |server| upstreams::names(fcgi, now, Some(server)));
+        let (application, now) = (self.fcgi.number_of(request), self.clock.now());
+        let fcgi = self.fcgi.of(application);
+        let name = |server| upstreams::names(fcgi, now, Some(server));
+        self.metrics.count_end(application, outcome, name);
     }
 
     /// The server that has a request. This looks through all requests: for failures only.

@@ -114,9 +114,14 @@ impl LoopMetrics {
     }
 
     /// Counts the end of an application's request. `name` makes the address of its server.
-    pub(crate) fn count_end(&mut self, outcome: &Outcome, name: impl FnOnce(ServerId) -> String) {
+    pub(crate) fn count_end(
+        &mut self,
+        application: usize,
+        outcome: &Outcome,
+        name: impl FnOnce(ServerId) -> String,
+    ) {
         if self.metrics.is_on {
-            self.counters.count_end(outcome, name);
+            self.counters.count_end(application, outcome, name);
         }
     }
 

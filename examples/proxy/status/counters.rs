@@ -23,8 +23,8 @@ pub(crate) struct Counters {
 pub(crate) struct Upstream {
     /// The address. Empty: the requests that were sent to no application.
     pub(crate) name: String,
-    /// Which server of the client has the address now.
-    server: Option<ServerId>,
+    /// Which server has the address now: the number of its application, and its ID there.
+    server: Option<(usize, ServerId)>,
     pub(crate) completed: u64,
     pub(crate) failed: u64,
     pub(crate) phases: [Histogram; PHASES],
@@ -41,14 +41,21 @@ impl Counters {
         self.body_bytes += body_len;
     }
 
-    /// Counts the end of an application's request. `name` makes the address of a server that was not seen before.
-    pub(crate) fn count_end(&mut self, outcome: &Outcome, name: impl FnOnce(ServerId) -> String) {
+    /// Counts the end of a request to the application with this number. `name` makes the address of a server that was not
+    /// seen before.
+    pub(crate) fn count_end(
+        &mut self,
+        application: usize,
+        outcome: &Outcome,
+        name: impl FnOnce(ServerId) -> String,
+    ) {
         let report = match outcome {
             Ok(completion) => &completion.report,
             Err(failure) => &failure.report,
         };
         let times = times(report);
-        let upstream = find(&mut self.upstreams, report.server, name);
+        let server = report.server.map(|server| (application, server));
+        let upstream = find(&mut self.upstreams, server, name);
         match outcome {
             Ok(_) => upstream.completed += 1,
             Err(_) => upstream.failed += 1,
@@ -101,24 +108,26 @@ fn times(report: &Report) -> [Option<Duration>; PHASES] {
 /// The counters of a server.
 fn find(
     all: &mut Vec<Upstream>,
-    server: Option<ServerId>,
+    server: Option<(usize, ServerId)>,
     name: impl FnOnce(ServerId) -> String,
 ) -> &mut Upstream {
     let known = all.iter().position(|it| it.server == server);
     let at = known.unwrap_or_else(|| {
-        let mut name = server.map(name).unwrap_or_default();
-        if all.len() >= MAX_UPSTREAMS {
+        let mut name = server.map(|it| name(it.1)).unwrap_or_default();
+        // An address that was removed and is there again has another server of its application.
+        let is_of = |it: &Upstream| it.server.map(|it| it.0) == server.map(|it| it.0);
+        let mut at = all.iter().position(|it| it.name == name && is_of(it));
+        if at.is_none() && all.len() >= MAX_UPSTREAMS {
             name = OTHERS.to_owned();
+            at = all.iter().position(|it| it.name == name);
         }
-        // An address that was removed and is there again has another server.
-        let named = all.iter().position(|it| it.name == name);
-        let at = named.unwrap_or_else(|| {
+        let at = at.unwrap_or(all.len());
+        if at == all.len() {
             all.push(Upstream {
                 name,
                 ..Upstream::default()
             });
-            all.len() - 1
-        });
+        }
         all[at].server = server;
         at
     });
@@ -139,11 +148,15 @@ mod tests {
     #[test]
     fn addresses_are_bounded_and_counted_again_under_another_server() {
         let mut counters = Counters::default();
-        let mut end = |server, name: &str| {
+        let mut end_of = |application, server, name: &str| {
             let mut report = Report::default();
             report.server = server;
-            counters.count_end(&Ok(Completion::new(0, report)), |_| name.to_owned());
+            let outcome = Ok(Completion::new(0, report));
+            counters.count_end(application, &outcome, |_| name.to_owned());
         };
+        // Another application has servers of the same numbers.
+        end_of(1, Some(ServerId::new(0)), "unix:/other");
+        let mut end = |server, name: &str| end_of(0, server, name);
         end(None, "never asked for");
         for number in 0..100 {
             end(Some(ServerId::new(number)), &format!("unix:/{number}"));
@@ -158,11 +171,10 @@ mod tests {
                 .map(|it| it.completed)
         };
         assert_eq!(upstreams.len(), MAX_UPSTREAMS + 1);
-        assert_eq!(
-            (count(""), count("unix:/62"), count("unix:/63")),
-            (Some(1), Some(1), None)
-        );
-        assert_eq!(upstreams.iter().map(|it| it.completed).sum::<u64>(), 103);
+        assert_eq!((count("unix:/other"), count("")), (Some(1), Some(1)));
+        assert_eq!((count("unix:/0"), count("others")), (Some(3), Some(38)));
+        assert_eq!((count("unix:/61"), count("unix:/62")), (Some(1), None));
+        assert_eq!(upstreams.iter().map(|it| it.completed).sum::<u64>(), 104);
     }
 
     #[test]

@@ -244,6 +244,39 @@ fn the_id_of_a_client_is_not_believed() {
     assert_eq!(params.get("HTTP_X_REQUEST_ID"), Some(&id));
 }
 
+// edge: X-Request-Id | made anew, or taken over from a trusted proxy if it is short and plain
+#[test]
+fn the_id_of_a_trusted_proxy_is_taken_over() {
+    let (address, told) = witness(|_| b"Content-Length: 3\r\n\r\nyes".to_vec());
+    let proxy = Proxy::in_front_of(&address, &[OFF, &["--trusted-proxy", "127.0.0.1"]].concat());
+    let long = "x".repeat(129);
+    for (given, is_taken) in [
+        ("0af7651916cd43dd8448eb211c80319c", true),
+        ("a", true),
+        ("", false),
+        ("two words", false),
+        ("a\"b", false),
+        (&long, false),
+    ] {
+        let field = format!("X-Request-Id: {given}\r\nReferer: /from\r\n");
+        let answer = proxy.ask(format!("GET /a.php HTTP/1.1\r\nHost: a\r\n{field}\r\n"));
+        let id = id_of(&answer);
+        assert_eq!(id == given, is_taken, "{given}: {id}");
+        let params = told.recv_timeout(TIME_LIMIT).expect("a request").params;
+        assert_eq!(params.get("HTTP_X_REQUEST_ID"), Some(&id));
+        proxy.wait_for_log(&format!(" {id}\n"));
+        let log = proxy.log();
+        let line = log
+            .lines()
+            .find(|line| line.ends_with(&id))
+            .expect("a line");
+        assert!(
+            line.contains("\"GET /a.php HTTP/1.1\" 200 3 \"/from\" \"-\" "),
+            "{line}"
+        );
+    }
+}
+
 #[test]
 fn an_application_may_name_the_id_itself() {
     let (address, _told) =

@@ -335,6 +335,32 @@ fn the_page_brings_everything_along_and_allows_nothing_else() {
     }
 }
 
+// edge: the status pages for clients elsewhere | for those of --status-from, under an address of this machine
+#[test]
+fn the_status_page_is_given_out_to_named_clients_elsewhere() {
+    let proxy = Proxy::listening(
+        &["127.0.0.1:0,proxy-protocol"],
+        &[
+            "--trusted-proxy",
+            "127.0.0.1",
+            "--status",
+            "--status-from",
+            "192.0.2.0/25",
+        ],
+    );
+    let ask = |client: &str, host: &str, field: &str| {
+        let header = format!("PROXY TCP4 {client} 198.51.100.1 49152 80\r\n");
+        let request = format!("GET /-/metrics HTTP/1.1\r\nHost: {host}\r\n{field}\r\n");
+        proxy.ask(header + &request).status
+    };
+    assert_eq!(ask("192.0.2.7", "198.51.100.1:9100", ""), 200);
+    assert_eq!(ask("192.0.2.7", "www.example", ""), 403);
+    assert_eq!(ask("192.0.2.128", "198.51.100.1", ""), 404);
+    let through = "X-Forwarded-For: 192.0.2.8\r\n";
+    assert_eq!(ask("192.0.2.7", "198.51.100.1", through), 404);
+    assert_eq!(ask("127.0.0.1", "localhost", ""), 200);
+}
+
 /// A page of another site can make a browser on this machine ask under that site's name, and read the answer (DNS
 /// rebinding).
 // edge: the status page under a foreign host | 403

@@ -139,6 +139,7 @@ const MODULES: &[&str] = &[
     "idle",
     "redirects",
     "terminator",
+    "trace",
     "proxy_protocol",
     "listen",
     "peers",

@@ -1,8 +1,9 @@
 //! `/-/status`, `/-/status.json` and `/-/metrics`: what all loops together are doing, as a page, as JSON and for
 //! Prometheus.
 //!
-//! Only for clients on this machine, and not through another proxy: behind one on this machine, every client could look
-//! like one. A browser on this machine may ask for another site's page: only names of this machine are served.
+//! Only for clients on this machine and those of `--status-from`, and not through another proxy: behind one on this
+//! machine, every client could look like one. A browser on this machine may ask for another site's page: only names and
+//! addresses of this machine are served.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,7 +16,7 @@ use super::response::OwnBody;
 use super::site::context::Context;
 use super::status::{openmetrics, page};
 
-/// Responds with a status page if a client on this machine asks for it. Otherwise returns false.
+/// Responds with a status page if the client may see it. Otherwise returns false.
 pub(crate) fn answer(
     exchange: &mut Exchange,
     cx: &mut Context,
@@ -28,7 +29,7 @@ pub(crate) fn answer(
         b"/-/metrics" => Page::Metrics,
         _ => return false,
     };
-    if !cx.has_status_page() || !socket.client().is_local() || origin::is_forwarded(head) {
+    if !cx.options().shows_status_to(socket.client()) || origin::is_forwarded(head) {
         return false;
     }
     let authority = head.authority.map(str::as_bytes);

@@ -249,11 +249,6 @@ impl Context {
         self.metrics.figures(stats, clients, servers, kept)
     }
 
-    /// Whether the status page is enabled.
-    pub(crate) fn has_status_page(&self) -> bool {
-        self.metrics.is_on()
-    }
-
     /// The figures of all loops. Those of this loop are as they are now, those of the others as last published.
     pub(crate) fn status(&mut self) -> &LoopMetrics {
         let figures = self.figures();

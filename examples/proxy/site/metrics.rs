@@ -99,11 +99,6 @@ impl LoopMetrics {
         self.index
     }
 
-    /// Whether figures are published.
-    pub(crate) fn is_on(&self) -> bool {
-        self.metrics.is_on
-    }
-
     /// The connections of each client address, over all loops.
     pub(crate) fn addresses(&self) -> &Arc<Addresses> {
         &self.metrics.addresses

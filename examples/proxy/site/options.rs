@@ -104,6 +104,10 @@ pub(crate) struct Options {
     /// (OpenMetrics), all summed over all threads
     #[arg(long, help_heading = SITE)]
     pub(crate) status: bool,
+    /// client that gets the pages of --status although it is not on this machine, such as Prometheus: an address or a
+    /// range such as 10.0.0.0/8; may be repeated. It asks under an address of this machine, not under a name
+    #[arg(long, value_name = "CIDR", value_parser = trusted_proxy, requires = "status", help_heading = SITE)]
+    pub(crate) status_from: Vec<TrustedProxy>,
     /// do not log requests to stderr. A line has the combined format, then the seconds that the application took, or -,
     /// and the request's ID, which is also X-Request-Id for the client and the application. Lines are dropped, and
     /// counted, if stderr is not read
@@ -266,6 +270,7 @@ impl Default for Options {
             max_request_line: 8 * 1024,
             max_fields: 100,
             status: false,
+            status_from: Vec::new(),
             access_log: true,
             resolve: Duration::from_secs(5),
             params: Vec::new(),
@@ -308,6 +313,11 @@ impl Options {
     /// Whether a peer is a proxy in front that is believed.
     pub(crate) fn trusts(&self, peer: ClientAddress) -> bool {
         trusts(&self.trusted_proxies, peer)
+    }
+
+    /// Whether a client may see the status pages.
+    pub(crate) fn shows_status_to(&self, client: ClientAddress) -> bool {
+        self.status && (client.is_local() || trusts(&self.status_from, client))
     }
 
     /// One loop's part of a limit that is divided among all loops.

@@ -379,6 +379,12 @@ fn requests_are_logged_in_the_combined_format() {
 #[test]
 fn what_the_application_writes_to_stderr_is_logged() {
     let proxy = Proxy::start(&[]);
-    assert_eq!(proxy.get("/stderr").status, 200);
+    let answer = proxy.get("/stderr");
+    assert_eq!(answer.status, 200);
+    let id = answer.field("x-request-id").expect("an ID");
     proxy.wait_for_log("application: [");
+    let log = proxy.log();
+    let line = log.lines().find(|line| line.starts_with("application: ["));
+    let is_named = line.is_some_and(|line| line.contains(&format!("] {id}: ")));
+    assert!(is_named, "{id} in {log}");
 }

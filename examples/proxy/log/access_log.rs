@@ -68,7 +68,8 @@ impl LogEntry {
         let line = &self.bytes[self.id_end..self.line_end];
         let mut text = Vec::new();
         push_escaped(&mut text, &line[..line.len().min(MAX_SHORT)]);
-        if line.len() > MAX_SHORT {
+        // Escaping may have cut it off, too.
+        if line.len() > MAX_SHORT && !text.ends_with(b"...") {
             text.extend_from_slice(b"...");
         }
         String::from_utf8_lossy(&text).into_owned()
@@ -190,13 +191,13 @@ impl AccessLog {
     }
 
     /// Logs the application's stderr, line by line.
-    pub(crate) fn stderr(&mut self, date: &str, bytes: &[u8]) {
+    pub(crate) fn stderr(&mut self, date: &str, id: &str, bytes: &[u8]) {
         for line in bytes.split(|byte| *byte == b'\n') {
             let line = line.trim_ascii();
             if line.is_empty() {
                 continue;
             }
-            let _ = write!(self.lines, "application: [{date}] ");
+            let _ = write!(self.lines, "application: [{date}] {id}: ");
             push_escaped(&mut self.lines, line);
             self.lines.push(b'\n');
         }

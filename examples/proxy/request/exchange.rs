@@ -31,7 +31,6 @@ use super::response::{OwnBody, Phase, Response};
 use super::site::applications::RequestHandle;
 use super::site::context::Context;
 use super::site::options::Options;
-use super::status::present::Asker;
 use super::trace::Trace;
 use super::upload::{NotTaken, Upload};
 
@@ -95,9 +94,9 @@ impl Exchange {
         &mut self.trace
     }
 
-    /// Who asked for what.
-    pub(crate) fn asker(&self, socket: &Socket) -> Asker {
-        self.trace.asker(socket.client())
+    /// As [`trace`](Self::trace), to look at.
+    pub(crate) fn traced(&self) -> &Trace {
+        &self.trace
     }
 
     /// Logs a failure of this request.

@@ -10,7 +10,7 @@ mod origin;
 pub(crate) mod response;
 pub(crate) mod start;
 pub(crate) mod status_page;
-mod trace;
+pub(crate) mod trace;
 pub(crate) mod upload;
 
 use super::{http, log, net, site, status};

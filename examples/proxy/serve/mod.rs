@@ -8,4 +8,6 @@ pub(crate) mod schedule;
 pub(crate) mod teardown;
 pub(crate) mod worker;
 
-use super::{http, net, request, site, status};
+#[cfg(test)]
+use super::status;
+use super::{http, net, request, site};

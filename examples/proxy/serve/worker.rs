@@ -162,7 +162,8 @@ impl Worker {
         let clients = &self.clients;
         self.cx.end_turn(|tag, request| {
             let slot = clients.get(tag.0 as usize)?;
-            slot.connection.asker(request)
+            let (trace, client) = slot.connection.trace_of(request)?;
+            Some(trace.asker(client))
         });
     }
 
@@ -280,12 +281,17 @@ impl Worker {
             let Some(event) = self.cx.fcgi().poll_event(now, buf) else {
                 return taken;
             };
+            let (request, key) = (event.request, event.tag.0 as usize);
             match &event.kind {
-                EventKind::Stderr(data) => self.cx.log_stderr(data),
-                EventKind::End(outcome) => self.cx.count_end(event.request, outcome),
+                EventKind::Stderr(data) => {
+                    let slot = self.clients.get(key);
+                    let trace = slot.and_then(|slot| slot.connection.trace_of(request));
+                    let id = trace.map_or("-", |(trace, _)| trace.id());
+                    self.cx.log_stderr(id, data);
+                }
+                EventKind::End(outcome) => self.cx.count_end(request, outcome),
                 _ => {}
             }
-            let (request, key) = (event.request, event.tag.0 as usize);
             let slot = self.clients.get_mut(key);
             match event.kind {
                 EventKind::Stdout(data)

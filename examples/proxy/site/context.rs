@@ -232,11 +232,12 @@ impl Context {
     }
 
     /// Logs the application's stderr, as far as its rate allows.
-    pub(crate) fn log_stderr(&mut self, bytes: &[u8]) {
+    /// `id` is that of the request.
+    pub(crate) fn log_stderr(&mut self, id: &str, bytes: &[u8]) {
         let now = self.clock.now();
         for line in bytes.split(|byte| *byte == b'\n') {
             if !line.trim_ascii().is_empty() && self.stderr_rate.admits(now, line.len()) {
-                self.log.stderr(self.clock.log(), line);
+                self.log.stderr(self.clock.log(), id, line);
             }
         }
     }

@@ -2,13 +2,14 @@
 
 use mio_fcgi::Outcome;
 
+use super::super::net::client_address::ClientAddress;
 use super::super::net::socket::Socket;
 use super::super::request::elsewhere::Elsewhere;
 use super::super::request::exchange::Exchange;
 use super::super::request::start;
+use super::super::request::trace::Trace;
 use super::super::site::applications::RequestHandle;
 use super::super::site::context::Context;
-use super::super::status::present::Asker;
 use super::{Connection, Stage};
 
 impl Connection {
@@ -22,11 +23,11 @@ impl Connection {
         }
     }
 
-    /// Who asked for a request, if the client is still there.
-    pub(crate) fn asker(&self, request: RequestHandle) -> Option<Asker> {
+    /// What the log says of a request, and its client if that is still there.
+    pub(crate) fn trace_of(&self, request: RequestHandle) -> Option<(&Trace, ClientAddress)> {
         match &self.stage {
             Stage::Exchange(exchange) if exchange.is_of(request) => {
-                Some(exchange.asker(&self.socket))
+                Some((exchange.traced(), self.socket.client()))
             }
             _ => None,
         }

@@ -2,6 +2,7 @@
 //! Prometheus.
 
 pub(crate) mod counters;
+mod families;
 pub(crate) mod figures;
 pub(crate) mod histogram;
 pub(crate) mod history;

@@ -1,0 +1,140 @@
+//! The numbers of the status page that Prometheus gets as well, under which names.
+
+/// A family of numbers: its name, its help, its label, and the value of the label for each group and name.
+pub(crate) struct Family {
+    pub(crate) kind: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) of: &'static [(&'static str, &'static str, &'static str)],
+}
+
+pub(crate) const FAMILIES: &[Family] = &[
+    Family {
+        kind: "gauge",
+        name: "fcgi_proxy_clients",
+        help: "Connections of HTTP clients.",
+        label: "",
+        of: &[("server", "clients", "")],
+    },
+    Family {
+        kind: "counter",
+        name: "fcgi_proxy_clients_refused",
+        help: "Connections of HTTP clients that were refused for --max-per-address.",
+        label: "",
+        of: &[("server", "refused", "")],
+    },
+    Family {
+        kind: "gauge",
+        name: "fcgi_proxy_kept_bytes",
+        help: "Bytes of bodies and responses that are kept for clients.",
+        label: "where",
+        of: &[("kept", "memory", "memory"), ("kept", "disk", "disk")],
+    },
+    Family {
+        kind: "gauge",
+        name: "fcgi_proxy_kept_files",
+        help: "Temporary files that are open.",
+        label: "",
+        of: &[("kept", "files", "")],
+    },
+    Family {
+        kind: "counter",
+        name: "fcgi_proxy_responses",
+        help: "Responses to HTTP requests.",
+        label: "class",
+        of: &[
+            ("responses", "1xx", "1xx"),
+            ("responses", "2xx", "2xx"),
+            ("responses", "3xx", "3xx"),
+            ("responses", "4xx", "4xx"),
+            ("responses", "5xx", "5xx"),
+        ],
+    },
+    Family {
+        kind: "counter",
+        name: "fcgi_proxy_response_body_bytes",
+        help: "Bytes of response bodies that were sent to clients.",
+        label: "",
+        of: &[("responses", "body_bytes", "")],
+    },
+    Family {
+        kind: "gauge",
+        name: "fcgi_proxy_requests",
+        help: "Requests to applications.",
+        label: "state",
+        of: &[
+            ("requests", "queued", "queued"),
+            ("requests", "connecting", "connecting"),
+            ("requests", "in_flight", "in_flight"),
+            ("requests", "aborting", "aborting"),
+        ],
+    },
+    Family {
+        kind: "gauge",
+        name: "fcgi_proxy_paused_requests",
+        help: "Requests whose client does not read the response.",
+        label: "",
+        of: &[("requests", "paused", "")],
+    },
+    Family {
+        kind: "counter",
+        name: "fcgi_proxy_requests_submitted",
+        help: "Requests that were accepted for an application.",
+        label: "",
+        of: &[("requests", "submitted", "")],
+    },
+    Family {
+        kind: "counter",
+        name: "fcgi_proxy_retries",
+        help: "Requests that were sent again.",
+        label: "",
+        of: &[("requests", "retries", "")],
+    },
+    Family {
+        kind: "gauge",
+        name: "fcgi_proxy_connections",
+        help: "Connections to applications.",
+        label: "state",
+        of: &[
+            ("pool", "connecting", "connecting"),
+            ("pool", "probing", "probing"),
+            ("pool", "idle", "idle"),
+            ("pool", "busy", "busy"),
+            ("pool", "draining", "draining"),
+        ],
+    },
+    Family {
+        kind: "counter",
+        name: "fcgi_proxy_connects",
+        help: "Connects to applications.",
+        label: "result",
+        of: &[
+            ("pool", "connected", "connected"),
+            ("pool", "connect_failures", "failed"),
+            ("pool", "backlog_full", "backlog_full"),
+            ("pool", "shortages", "shortage"),
+        ],
+    },
+    Family {
+        kind: "counter",
+        name: "fcgi_proxy_upstream_sent_bytes",
+        help: "Bytes that were sent to applications.",
+        label: "",
+        of: &[("bytes", "sent", "")],
+    },
+    Family {
+        kind: "counter",
+        name: "fcgi_proxy_upstream_received_bytes",
+        help: "Bytes that were received from applications.",
+        label: "",
+        of: &[("bytes", "received", "")],
+    },
+    Family {
+        kind: "counter",
+        name: "fcgi_proxy_protocol_errors",
+        help: "Connections that were closed because an application broke the protocol.",
+        label: "",
+        of: &[("bytes", "protocol_errors", "")],
+    },
+];

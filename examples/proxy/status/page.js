@@ -184,7 +184,7 @@ function tables({ present, upstreams }) {
 }
 
 function numbers(status) {
-  const groups = ["server", "responses", "requests", "pool", "bytes", "evictions"];
+  const groups = ["server", "responses", "requests", "pool", "kept", "bytes", "evictions"];
   byId("numbers").replaceChildren(...groups.map((group) => {
     const rows = Object.entries(status[group]).map(([name, value]) =>
       make("tr", {}, make("td", {}, name.replaceAll("_", " ")), make("td", { class: "number" }, whole.format(value))));

@@ -102,7 +102,7 @@ fn a_line_about_a_failure_names_the_request_and_where_it_was() {
         504,
         "answered with 504: ",
         &silent,
-        "waiting for the head",
+        "waiting for the head, option: --read-timeout",
     );
 
     let cut = answering(b"Content-Length: 100\r\n\r\nhalf");
@@ -139,7 +139,9 @@ fn a_line_about_a_failure_names_the_request_and_where_it_was() {
     ));
     // Until the proxy has given up, it takes as much as fits in all buffers.
     let _ = client.stream.write_all(&body);
-    proxy.wait_for_log(&format!(", upstream: {address}, phase: sending, id: "));
+    proxy.wait_for_log(&format!(
+        ", upstream: {address}, phase: sending, option: --write-timeout, id: "
+    ));
 }
 
 #[test]
@@ -159,7 +161,7 @@ fn a_request_that_no_application_was_asked_for_has_a_line_as_well() {
         503,
         "answered with 503: ",
         &waits,
-        "queued",
+        "queued, option: --queue",
     );
     // Its temporary directory is gone.
     let mut command = crate::program::example("proxy");

@@ -100,6 +100,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) upstream: &'a str,
     /// How far the request had come.
     pub(crate) phase: &'a str,
+    /// The option whose limit was the reason.
+    pub(crate) option: Option<&'a str>,
 }
 
 impl AccessLog {
@@ -180,12 +182,14 @@ impl AccessLog {
             entry,
             upstream,
             phase,
+            option,
         } = of;
+        let (before, option) = option.map_or(("", ""), |option| (", option: ", option));
         let (line, id) = (entry.short_line(), entry.id());
         let _ = writeln!(
             self.lines,
-            "proxy: [{date}] {what}, client: {client}, request: \"{line}\", upstream: {upstream}, phase: {phase}, \
-             id: {id}"
+            "proxy: [{date}] {what}, client: {client}, request: \"{line}\", upstream: {upstream}, phase: {phase}\
+             {before}{option}, id: {id}"
         );
         self.flush_if_long();
     }

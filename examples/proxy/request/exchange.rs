@@ -200,7 +200,7 @@ impl Exchange {
                     431 => "the fields are too long",
                     _ => "the request cannot be passed on",
                 };
-                self.trace.note_refused();
+                self.trace.note_refused(&error);
                 self.report(cx, socket, format_args!("answered with {status}: {error}"));
                 self.fail(cx, socket, status, why);
             }

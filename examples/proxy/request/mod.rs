@@ -5,6 +5,7 @@ pub(crate) mod elsewhere;
 pub(crate) mod error_page;
 pub(crate) mod exchange;
 pub(crate) mod file;
+mod limit_option;
 mod named_file;
 mod origin;
 pub(crate) mod response;

@@ -3,8 +3,9 @@
 use std::fmt::Arguments;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Failure, Outcome, Phase, RequestError, ServerId};
+use mio_fcgi::{Failure, Outcome, Phase, RequestError, ServerId, SubmitError};
 
+use super::limit_option;
 use super::log::access_log::{LogEntry, Served, Subject};
 use super::net::client_address::ClientAddress;
 use super::response;
@@ -30,6 +31,8 @@ pub(crate) struct Trace {
 struct Ended {
     server: Option<ServerId>,
     phase: Option<&'static str>,
+    /// The option whose limit was the reason.
+    option: Option<&'static str>,
 }
 
 impl Trace {
@@ -61,8 +64,9 @@ impl Trace {
     }
 
     /// The application's request was refused before it began.
-    pub(crate) fn note_refused(&mut self) {
+    pub(crate) fn note_refused(&mut self, error: &SubmitError) {
         self.ended.phase = Some("queued");
+        self.ended.option = limit_option::of_submit(error);
     }
 
     /// The response of the application is complete, or given up.
@@ -72,12 +76,17 @@ impl Trace {
 
     /// The application's request has ended.
     pub(crate) fn note_end(&mut self, outcome: &Outcome, response: response::Phase) {
-        let (report, phase) = match outcome {
-            Ok(completion) => (&completion.report, None),
-            Err(failure) => (&failure.report, Some(phase_of(failure, response))),
+        self.ended = match outcome {
+            Ok(completion) => Ended {
+                server: completion.report.server,
+                ..Ended::default()
+            },
+            Err(failure) => Ended {
+                server: failure.report.server,
+                phase: Some(phase_of(failure, response)),
+                option: limit_option::of_request(&failure.error),
+            },
         };
-        let server = report.server;
-        self.ended = Ended { server, phase };
     }
 
     /// Who asked for what, for the list of what hangs.
@@ -108,6 +117,7 @@ impl Trace {
             entry: &self.entry,
             upstream: &upstream,
             phase: self.ended.phase.unwrap_or_else(|| phase.name()),
+            option: self.ended.option,
         };
         cx.log_failure(what, of);
     }

@@ -266,8 +266,15 @@ fn php_fpms_own_pages_are_for_named_addresses_only() {
         let request = format!("GET /ping HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
         assert_eq!(proxy.ask(request).status, 403, "{field}");
     }
-    let proxy = with(&["/everybody,from=0.0.0.0/0"]);
-    assert_answers(&proxy, &[("/everybody", 200, &page("/everybody"))]);
+    // The longest prefix counts.
+    let proxy = with(&["/everybody,from=0.0.0.0/0", "/everybody/not,from=192.0.2.1"]);
+    assert_answers(
+        &proxy,
+        &[
+            ("/everybody", 200, &page("/everybody")),
+            ("/everybody/not", 403, ""),
+        ],
+    );
     let proxy = with(&[]);
     assert_answers(&proxy, &[("/fpm-status", 200, &front)]);
 }

@@ -237,13 +237,19 @@ fn a_file_that_shrinks_has_a_line_with_the_phase() {
 #[test]
 fn the_id_of_a_client_is_not_believed() {
     let (address, told) = witness(|_| b"Content-Length: 3\r\n\r\nyes".to_vec());
-    let proxy = Proxy::in_front_of(&address, OFF);
-    let fields = "X-Request-Id: made-up\r\nx-request-id: again\r\n";
-    let answer = proxy.ask(format!("GET /a.php HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
-    let id = id_of(&answer);
-    assert!(!id.contains("made-up"), "{id}");
-    let params = told.recv_timeout(TIME_LIMIT).expect("a request").params;
-    assert_eq!(params.get("HTTP_X_REQUEST_ID"), Some(&id));
+    let proxy = Proxy::in_front_of(&address, &[OFF, &["--underscores"]].concat());
+    for fields in [
+        "X-Request-Id: made-up\r\nx-request-id: again\r\n",
+        "X_Request_Id: made-up\r\n",
+        // Fields that are named there are not passed on.
+        "Connection: keep-alive, X-Request-Id\r\n",
+    ] {
+        let answer = proxy.ask(format!("GET /a.php HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        let id = id_of(&answer);
+        assert!(!id.contains("made-up"), "{id}");
+        let params = told.recv_timeout(TIME_LIMIT).expect("a request").params;
+        assert_eq!(params.get("HTTP_X_REQUEST_ID"), Some(&id), "{fields}");
+    }
 }
 
 // edge: X-Request-Id | made anew, or taken over from a trusted proxy if it is short and plain

@@ -192,6 +192,8 @@ fn serve(
 }
 
 const NOTHING: &str = "there is nothing here";
+/// [`REQUEST_ID`] as the application gets it.
+const REQUEST_ID_PARAM: &str = "HTTP_X_REQUEST_ID";
 
 /// Builds a FastCGI request and submits it, unless its body has to be collected first.
 fn ask(
@@ -253,12 +255,11 @@ fn write_params(
     let mut rules = FieldRules::default();
     rules.pass_authorization = cx.options().pass_authorization;
     rules.pass_underscores = cx.options().underscores;
-    // In place of the client's.
-    let own_id = (REQUEST_ID.as_bytes(), id.as_bytes());
-    let fields = origin
-        .fields(head)
-        .filter(|(name, _)| !name.eq_ignore_ascii_case(own_id.0))
-        .chain(std::iter::once(own_id));
+    // In place of the client's field, which `Connection` could take away.
+    if request.params.get(REQUEST_ID_PARAM).is_none() {
+        request.params.push(REQUEST_ID_PARAM, id);
+    }
+    let fields = origin.fields(head);
     let mut env = Env::new(head.method.as_bytes(), &head.target, fields, script);
     // A declared length of 0 is passed on, too. That of a collected body is added when it is submitted.
     env.content_length = content_length;

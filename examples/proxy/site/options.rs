@@ -71,8 +71,9 @@ pub(crate) struct Options {
     /// repeated. Other files are sent
     #[arg(long, value_name = "PREFIX", value_parser = Prefix::parse, help_heading = SITE)]
     pub(crate) no_exec: Vec<Prefix>,
-    /// path at which, and below which, php-fpm answers itself: pm.status_path or ping.path; may be repeated. Only for
-    /// clients on this machine, or those of ,from=CIDR, which may be repeated; others get 403
+    /// path at which, and below which, php-fpm answers itself: pm.status_path or ping.path; may be repeated, and the
+    /// longest PREFIX counts. Only for clients on this machine, or those of ,from=CIDR, which may be repeated; others get
+    /// 403
     #[arg(long, value_name = "PREFIX", value_parser = FpmStatus::parse, help_heading = SITE)]
     pub(crate) fpm_status: Vec<FpmStatus>,
     /// seconds that the result of looking for a file is believed. A new file is then found late, and a file that was

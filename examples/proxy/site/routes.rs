@@ -150,8 +150,9 @@ impl Routes {
         let Ok(path) = normalized_path(target) else {
             return Ok(None);
         };
-        let mut pages = pages.iter();
-        let Some(page) = pages.find(|page| page.prefix().rest(&path).is_some()) else {
+        let pages = pages.iter();
+        let above = pages.filter(|page| page.prefix().rest(&path).is_some());
+        let Some(page) = above.max_by_key(|page| page.prefix().path().len()) else {
             return Ok(None);
         };
         if !client.is_some_and(|client| page.admits(client)) {

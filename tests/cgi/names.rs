@@ -99,6 +99,7 @@ fn names_that_hide_nothing_are_found() -> io::Result<()> {
 }
 
 /// A remote map may be of a machine with Windows.
+// case 183
 #[test]
 fn a_remote_map_finds_nothing_under_a_name_that_windows_reads_otherwise() {
     let remote = |target: &str| ScriptMap::remote("/srv/www").resolve(target.as_bytes());

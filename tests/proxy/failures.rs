@@ -329,6 +329,7 @@ fn dies_after(served: u16) -> (String, Arc<AtomicU32>) {
     (address, taken)
 }
 
+// case 151
 // edge: a reused connection that is lost before the response | GET sent again once, POST 502
 #[test]
 fn only_idempotent_requests_are_sent_again_and_only_once() {
@@ -348,6 +349,7 @@ fn only_idempotent_requests_are_sent_again_and_only_once() {
     assert_eq!(taken.load(Ordering::SeqCst), 3, "it ran once");
 }
 
+// case 151
 // edge: a new connection that is lost before the response | 502 after one run, whatever the method
 #[test]
 fn a_request_lost_on_a_new_connection_is_not_sent_again() {

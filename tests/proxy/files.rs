@@ -41,6 +41,7 @@ fn with(proxy: &Proxy, target: &str, fields: &str) -> Answer {
     proxy.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
 }
 
+// case 187
 #[test]
 fn files_are_sent_with_their_type() {
     let site = site(&[]);
@@ -134,6 +135,7 @@ fn a_link_out_of_the_root_is_followed_if_allowed() {
     assert_eq!(site.proxy.get("/lib/a.js").text(), "shared");
 }
 
+// case 182
 // edge: a link out of the root, to nothing | the same 403 as for a file
 #[cfg(unix)]
 #[test]
@@ -161,6 +163,7 @@ fn the_answer_does_not_tell_what_is_outside() {
     }
 }
 
+// case 187
 // edge: a link to a dot file, to a script; copies of scripts, files that others run or include | 403
 #[cfg(unix)]
 #[test]

@@ -39,6 +39,7 @@ impl Noted {
 }
 
 /// RFC 9112, 3.2.2. Behind a terminator of TLS, a client's scheme is `https`.
+// cases 157, 172
 // edge: a whole URI as the target, with http or https, without a path | served, its authority is the host
 #[test]
 fn a_whole_uri_is_a_target() {
@@ -78,6 +79,7 @@ fn bytes_beyond_ascii_in_a_target_are_passed_on() {
 }
 
 /// RFC 9110, 2.5.
+// case 174
 // edge: a higher minor version | served as HTTP/1.1
 #[test]
 fn a_higher_minor_version_is_served_as_1_1() {
@@ -89,6 +91,7 @@ fn a_higher_minor_version_is_served_as_1_1() {
     }
 }
 
+// cases 174, 175
 #[test]
 fn a_client_is_told_what_is_wrong_with_its_request() {
     let noted = Noted::new(&["--pass-authorization"]);
@@ -132,6 +135,32 @@ fn a_client_is_told_what_is_wrong_with_its_request() {
     }
 }
 
+/// RFC 9112, 6.3: it is not known where such a body ends.
+// case 173
+// edge: a Transfer-Encoding that ends in another coding than chunked, or is chunked twice | 400 and closed; no application is asked
+#[test]
+fn a_body_must_be_chunked_once_and_at_last() {
+    let noted = Noted::new(&[]);
+    for codings in [
+        "gzip",
+        "chunked, gzip",
+        "chunked, chunked",
+        "chunked, gzip, chunked",
+        "chunked\r\nTransfer-Encoding: chunked",
+        "chunked\r\nTransfer-Encoding: gzip",
+    ] {
+        let mut client = noted.proxy.connect();
+        let fields = format!("Host: a\r\nTransfer-Encoding: {codings}\r\n");
+        let chunks = "3\r\nabc\r\n0\r\n\r\n";
+        client.send(format!("POST /a HTTP/1.1\r\n{fields}\r\n{chunks}"));
+        let answer = client.answer();
+        assert_eq!(answer.status, 400, "{codings}: {}", answer.text());
+        client.assert_closed();
+    }
+    let told = noted.served(b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(told.param("REQUEST_URI"), "/next");
+}
+
 /// A wrapper around a client adds the field that its caller has set.
 // edge: equal Content-Type fields | served, as one; 400 if they differ
 #[test]
@@ -160,6 +189,7 @@ fn a_request_of_http_0_9_is_refused_at_once() {
     }
 }
 
+// case 175
 // edge: a head beyond `--max-head`, `--max-request-line`, `--max-fields` | 431, 414, 431; below them, served
 #[test]
 fn the_limits_of_a_head_are_options() {

@@ -52,6 +52,7 @@ impl Site {
 }
 
 /// A maker of thumbnails writes the file that was asked for and redirects the client to it.
+// case 152
 // edge: a file or a script that appears or disappears between two requests | the next request sees it
 #[test]
 fn what_appears_is_found_and_what_has_gone_is_the_front_controllers() {
@@ -68,6 +69,7 @@ fn what_appears_is_found_and_what_has_gone_is_the_front_controllers() {
     assert_eq!(site.get("/thumb.jpg").0, 301);
 }
 
+// case 152
 #[test]
 fn without_a_front_controller_what_appears_is_found() {
     let site = Site::new(&[]);
@@ -79,6 +81,7 @@ fn without_a_front_controller_what_appears_is_found() {
 }
 
 /// The file was there when the path was looked up, and is gone when it is opened.
+// case 152
 // edge: a file that goes between look-up and opening | it is looked up again
 #[test]
 fn with_a_cache_a_file_that_has_gone_is_looked_up_again() {
@@ -93,6 +96,7 @@ fn with_a_cache_a_file_that_has_gone_is_looked_up_again() {
 }
 
 /// A wiki has a page on .NET, a forge one on `.gitignore`.
+// case 155
 // edge: a segment that begins with a dot | the front controller's if there is no such file, else 403
 #[test]
 fn a_route_with_a_dot_is_the_front_controllers_and_a_dot_file_stays_hidden() {
@@ -117,6 +121,7 @@ fn a_route_with_a_dot_is_the_front_controllers_and_a_dot_file_stays_hidden() {
 }
 
 /// The application's files are elsewhere: none is sent, and the front controller decides.
+// case 155
 #[test]
 fn a_route_with_a_dot_is_the_front_controllers_on_a_remote_root() {
     let site = Site::new(&["--remote", "--fallback", "/index.php"]);
@@ -146,6 +151,7 @@ fn a_line_end_in_a_route_is_the_front_controllers() {
 }
 
 /// The query arrives encoded, or not.
+// case 187
 // edge: quotes, brackets and bytes beyond ASCII in the query of a directory without its slash | encoded in `Location`
 #[test]
 fn the_query_of_a_redirect_is_encoded_as_its_path_is() {
@@ -162,6 +168,7 @@ fn the_query_of_a_redirect_is_encoded_as_its_path_is() {
 }
 
 /// RFC 9110, 15.5.6.
+// case 161
 // edge: a method that a target does not take | 405, `Allow` lists those it takes
 #[test]
 fn allow_lists_what_a_target_takes() {

@@ -65,6 +65,7 @@ fn kept(connections: usize, arguments: &[&str], expected: usize) -> Proxy {
 }
 
 /// A liveness probe needs a worker, too.
+// case 156
 // edge: as many requests at once as connections, then none | by default fewer connections are kept than there may be
 #[test]
 fn kept_connections_leave_a_worker_free() {

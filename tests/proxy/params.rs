@@ -29,6 +29,7 @@ fn told_after(arguments: &[&str], sent: &str) -> ReceivedRequest {
     told.recv_timeout(TIME_LIMIT).expect("a request")
 }
 
+// case 159
 #[test]
 fn a_declared_length_is_passed_on_even_if_it_is_zero() {
     for (request, expected) in [

@@ -97,6 +97,7 @@ fn without_the_option_connections_are_not_limited() {
     }
 }
 
+// case 168
 // edge: a client that ends its side of the connection after its request | served with `--half-close`, else its request is aborted
 #[test]
 fn a_client_that_ends_its_side_is_served_where_that_is_wished() {

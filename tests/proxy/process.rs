@@ -36,6 +36,7 @@ fn other_signals_stop_nothing() {
 }
 
 /// Runs the proxy as this user, and as root if this test does.
+// case 181
 // edge: started as root | a line that says what to do, unless `--user` names another one
 #[test]
 fn a_proxy_of_root_says_so_or_becomes_another_user() {

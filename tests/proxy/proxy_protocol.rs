@@ -69,6 +69,7 @@ fn answer_to(client: &mut HttpClient) -> String {
     answer.text()
 }
 
+// case 162
 // edge: a header of version 1 or 2, IPv4 or IPv6, with TLVs | its addresses are those of the connection
 #[test]
 fn the_header_says_who_the_client_is() {
@@ -217,6 +218,7 @@ fn anything_else_is_closed_with_a_line() {
     }
 }
 
+// case 162
 // edge: a connection that is no trusted proxy's, at an address with the PROXY protocol | closed at once, with a line
 #[test]
 fn only_trusted_proxies_may_use_it() {

@@ -363,6 +363,7 @@ fn the_status_page_is_given_out_to_named_clients_elsewhere() {
 
 /// A page of another site can make a browser on this machine ask under that site's name, and read the answer (DNS
 /// rebinding).
+// case 184
 // edge: the status page under a foreign host | 403
 #[test]
 fn the_status_page_is_not_given_out_under_a_foreign_name() {

@@ -50,6 +50,7 @@ fn assert_told(fields: &str, expected: [&str; 7]) {
     );
 }
 
+// case 162
 // edge: `X-Forwarded-*` of a trusted proxy | address, port, scheme and host of its client, in parameters and log
 #[test]
 fn what_a_trusted_proxy_says_of_its_client_counts() {
@@ -221,6 +222,7 @@ fn forwarded_is_ignored_beside_the_other_fields() {
     }
 }
 
+// case 162
 // edge: `Forwarded`, `X-Forwarded-*`, `X-Real-IP` of a client that is no trusted proxy | neither believed nor passed on
 #[test]
 fn others_are_not_believed_and_their_claims_are_not_passed_on() {

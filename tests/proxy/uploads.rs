@@ -41,6 +41,7 @@ fn chunks_of_any_length_come_back_as_one_body_of_known_length() {
     }
 }
 
+// case 171
 // edge: blanks between the size of a chunk and its extension | served
 #[test]
 fn blanks_may_precede_the_extension_of_a_chunk() {

@@ -149,7 +149,7 @@ fn files_are_sent_and_what_is_no_script_is_not_run() {
 fn the_environment_is_what_php_expects() {
     let site = plain_site();
     let answer = site.proxy.ask(
-        "GET /env.php?a=b HTTP/1.1\r\nHost: example.org:8080\r\nProxy: evil\r\nCookie: a=1\r\nCookie: b=2\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
+        "GET /env.php?a=b HTTP/1.1\r\nHost: example.org:8080\r\nProxy: evil\r\nCookie: a=1\r\nCookie: b=2\r\nX-Site: 7\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
     );
     let env: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
     let root = site.root.path().to_str().expect("UTF-8");
@@ -161,7 +161,8 @@ fn the_environment_is_what_php_expects() {
     assert_eq!(env["REMOTE_ADDR"], "127.0.0.1");
     assert_eq!(env["SERVER_PROTOCOL"], "HTTP/1.1");
     assert_eq!(env["HTTP_COOKIE"], "a=1; b=2");
-    assert_eq!(env["HTTP_X_FORWARDED_FOR"], "192.0.2.1");
+    assert_eq!(env["HTTP_X_SITE"], "7");
+    assert!(env.get("HTTP_X_FORWARDED_FOR").is_none());
     assert!(env.get("HTTP_PROXY").is_none());
 }
 

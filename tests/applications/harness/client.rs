@@ -10,10 +10,10 @@ use mio_fcgi::cgi::{Collector, Incomplete, Response};
 use mio_fcgi::{
     Address, Body, Client, Completion, Config, ConnectionGauges, Event, EventKind, Failure,
     Outcome, ReadBuf, Request, RequestGauges, RequestHandle, ServerId, ServerValues, Stats,
-    StdinError, Tag,
+    StdinError, Tag, Timeouts,
 };
 
-use super::Listen;
+use super::{Listen, TIME_LIMIT};
 
 /// A client, its poll, and the exchanges that were not taken yet.
 pub(crate) struct Loop {
@@ -50,6 +50,13 @@ pub(crate) struct Exchange {
     is_paused: bool,
 }
 
+/// A configuration whose time limits are not what a busy machine runs into.
+pub(crate) fn patient(listen: &Listen) -> Config {
+    Config::new(listen.address())
+        .with_timeouts(Timeouts::NONE)
+        .with_connect_timeout(TIME_LIMIT)
+}
+
 impl Loop {
     /// A client with as many tokens as its servers may have connections.
     pub(crate) fn new(config: Config) -> Self {
@@ -76,7 +83,7 @@ impl Loop {
 
     /// A client of one server, with the configuration by default.
     pub(crate) fn to(listen: &Listen) -> Self {
-        Self::new(Config::new(listen.address()))
+        Self::new(patient(listen))
     }
 
     pub(crate) fn submit(&mut self, request: Request) -> Tag {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mio_fcgi::{CloseReason, Config, Multiplex, Retry, Stats, Tag, Timeouts};
 
 use super::get;
-use crate::harness::client::{Exchange, Loop};
+use crate::harness::client::{Exchange, Loop, patient};
 use crate::harness::{Listen, PhpFpm, TIME_LIMIT, echo_of, pattern};
 
 #[test]
@@ -240,7 +240,5 @@ fn closed(stats: &Stats) -> String {
 
 /// Without a probe, so that connections can be counted.
 fn plain(listen: &Listen) -> Config {
-    let mut config = Config::new(listen.address());
-    config.multiplex = Multiplex::Off;
-    config
+    patient(listen).with_multiplex(Multiplex::Off)
 }

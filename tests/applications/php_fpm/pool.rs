@@ -104,11 +104,11 @@ fn max_requests_costs_requests_that_may_not_be_sent_again_no_more_than_the_first
     }
     let stats = client.shut_down();
     println!("{}, {} failed", closed(&stats), stats.counters.failed);
-    assert_eq!(stats.counters.retries, 0);
+    // A request is sent again only if the socket took none of its bytes: the child had closed just before.
+    let (failed, retries) = (stats.counters.failed, stats.counters.retries);
     assert!(
-        stats.counters.failed <= 4,
-        "{} failed",
-        stats.counters.failed
+        failed + retries <= 4,
+        "{failed} failed, {retries} sent again"
     );
 }
 

@@ -69,6 +69,33 @@ fn answer_to(client: &mut HttpClient) -> String {
     answer.text()
 }
 
+/// These would have the address of the proxy in front, which is often on this machine.
+// edge: the proxy in front does not know its client (UNKNOWN, LOCAL, a Unix socket) | no page that is for named addresses
+#[test]
+fn a_client_that_is_not_known_gets_no_page_for_this_machine() {
+    let proxy = start(&["--status", "--fpm-status", "/fpm"]);
+    let ask = |header: &[u8], path: &str| {
+        let mut client = proxy.connect();
+        client.send(header);
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        let answer = client.answer();
+        let is_figures = answer.field("content-type") == Some("application/json");
+        (answer.status, is_figures)
+    };
+    let local = b"PROXY TCP4 127.0.0.1 127.0.0.1 49152 443\r\n";
+    assert_eq!(ask(local, "/fpm"), (404, false));
+    assert_eq!(ask(local, "/-/status.json"), (200, true));
+    for header in [
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        binary(0x20, 0x00, &[]),
+        binary(0x21, 0x31, &[b'/'; 216]),
+    ] {
+        assert_eq!(ask(&header, "/fpm"), (403, false));
+        // As any other path.
+        assert_eq!(ask(&header, "/-/status.json"), (404, false));
+    }
+}
+
 // case 162
 // edge: a header of version 1 or 2, IPv4 or IPv6, with TLVs | its addresses are those of the connection
 #[test]

@@ -266,6 +266,23 @@ fn php_fpms_own_pages_are_for_named_addresses_only() {
         let request = format!("GET /ping HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
         assert_eq!(proxy.ask(request).status, 403, "{field}");
     }
+    // A trusted proxy has passed the request on, but does not say for whom.
+    let proxy = Proxy::in_front_of(
+        &application("one"),
+        &["--fpm-status", "/ping", "--trusted-proxy", "127.0.0.1"],
+    );
+    for (field, status) in [
+        ("X-Forwarded-For: 127.0.0.1", 200),
+        ("X-Forwarded-For: 192.0.2.1", 403),
+        ("X-Forwarded-For: unknown", 403),
+        ("X-Forwarded-Proto: http", 403),
+        ("Forwarded: for=_hidden", 403),
+        ("Via: 1.1 a", 403),
+        ("Accept: a/b", 200),
+    ] {
+        let request = format!("GET /ping HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+        assert_eq!(proxy.ask(request).status, status, "{field}");
+    }
     // The longest prefix counts.
     let proxy = with(&["/everybody,from=0.0.0.0/0", "/everybody/not,from=192.0.2.1"]);
     assert_answers(

@@ -50,6 +50,8 @@ impl fmt::Display for ClientAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     pub(crate) client: ClientAddress,
+    /// False: a proxy in front does not know on which machine its client is. `client` may be that proxy.
+    pub(crate) is_known: bool,
     /// The address that the client has connected to. `None`: a Unix socket.
     pub(crate) server: Option<SocketAddr>,
     /// The client uses TLS, which the proxy in front has ended.

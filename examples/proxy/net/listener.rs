@@ -205,6 +205,7 @@ impl Kind {
                 };
                 let ends = Ends {
                     client: peer.into(),
+                    is_known: true,
                     server: Some(server),
                     is_secure: false,
                 };
@@ -215,6 +216,7 @@ impl Kind {
                 let (stream, _) = socket.accept()?;
                 let ends = Ends {
                     client: ClientAddress::Unix,
+                    is_known: true,
                     server: None,
                     is_secure: false,
                 };

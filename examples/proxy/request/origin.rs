@@ -12,6 +12,8 @@ use super::site::context::Context;
 #[derive(Debug)]
 pub(crate) struct Origin<'b> {
     pub(crate) client: ClientAddress,
+    /// False: a proxy in front has passed the request on, and nobody who is believed says for whom.
+    pub(crate) is_known: bool,
     pub(crate) is_secure: bool,
     /// Replaces `Host`.
     host: Option<&'b str>,
@@ -39,6 +41,7 @@ impl<'b> Origin<'b> {
         let by_host = || is_elsewhere.then(|| in_host().unwrap_or(by_scheme));
         Self {
             client: client.unwrap_or(ends.client),
+            is_known: client.is_some() || (ends.is_known && !is_forwarded(head)),
             is_secure,
             host: said.host,
             port: said.port.or_else(by_host),

@@ -17,7 +17,7 @@ use super::http::response_head::REQUEST_ID;
 use super::log::request_id;
 use super::net::client_address::ClientAddress;
 use super::net::socket::Socket;
-use super::origin::{self, Origin};
+use super::origin::Origin;
 use super::response::OwnBody;
 use super::site::context::Context;
 use super::site::routes::{Denied, Route};
@@ -122,9 +122,10 @@ fn respond(
         exchange.fail(cx, socket, 404, NOTHING);
         return 0;
     }
-    // Behind another proxy that is not trusted, every client would look like that proxy.
-    let is_known = !origin::is_forwarded(head) || cx.options().trusts(socket.ends().client);
-    let client = is_known.then(|| socket.client().ip()).flatten();
+    let client = || {
+        let origin = Origin::of(cx, socket, head);
+        origin.is_known.then(|| origin.client.ip()).flatten()
+    };
     match cx.fpm_status(&head.target, client) {
         Ok(None) => {}
         Ok(Some(route)) => return serve(exchange, cx, socket, head, &route, following),

@@ -29,7 +29,8 @@ pub(crate) fn answer(
         b"/-/metrics" => Page::Metrics,
         _ => return false,
     };
-    if !cx.options().shows_status_to(socket.client()) || origin::is_forwarded(head) {
+    let is_direct = socket.ends().is_known && !origin::is_forwarded(head);
+    if !is_direct || !cx.options().shows_status_to(socket.client()) {
         return false;
     }
     let authority = head.authority.map(str::as_bytes);

@@ -32,9 +32,7 @@ pub(crate) fn take(cx: &mut Context, socket: &mut Socket, bytes: &[u8]) -> Pream
             return Preamble::Malformed;
         }
     };
-    if let Some(ends) = ends(client) {
-        socket.set_ends(ends);
-    }
+    socket.set_ends(ends(client, socket.ends()));
     match entrance::place(cx, socket.client()) {
         Ok(place) => Preamble::Done { used, place },
         Err(_) => Preamble::TooMany,
@@ -47,23 +45,28 @@ pub(crate) fn close(cx: &mut Context, socket: &Socket, why: &str) {
     cx.log_problem(format_args!("a connection of {client} is closed: {why}"));
 }
 
-/// The ends of the client's connection to the proxy in front. `None`: unknown.
-fn ends(client: Client) -> Option<Ends> {
+/// The ends of the client's connection to the proxy in front; if that does not know them, those of its own connection.
+fn ends(client: Client, own: Ends) -> Ends {
     match client {
-        Client::Unknown => None,
+        Client::Unknown => Ends {
+            is_known: false,
+            ..own
+        },
         Client::Ip {
             source,
             destination,
             is_secure,
-        } => Some(Ends {
+        } => Ends {
             client: source.into(),
+            is_known: true,
             server: Some(destination),
             is_secure,
-        }),
-        Client::Unix { is_secure } => Some(Ends {
+        },
+        Client::Unix { is_secure } => Ends {
             client: ClientAddress::Unix,
+            is_known: false,
             server: None,
             is_secure,
-        }),
+        },
     }
 }

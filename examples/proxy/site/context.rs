@@ -171,7 +171,7 @@ impl Context {
     pub(crate) fn fpm_status(
         &self,
         target: &[u8],
-        client: Option<IpAddr>,
+        client: impl FnOnce() -> Option<IpAddr>,
     ) -> Result<Option<Route>, Denied> {
         self.routes.fpm_status(target, client)
     }

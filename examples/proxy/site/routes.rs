@@ -134,14 +134,15 @@ impl Routes {
         (route, place.lifetime(&self.options))
     }
 
-    /// The way to one of php-fpm's own pages, if the target is one. `client` is `None` if it is not known who asks.
+    /// The way to one of php-fpm's own pages, if the target is one. `client` finds out who asks; `None`: it is
+    /// not known.
     ///
     /// # Errors
     /// The page is not for this client.
     pub(crate) fn fpm_status(
         &self,
         target: &[u8],
-        client: Option<IpAddr>,
+        client: impl FnOnce() -> Option<IpAddr>,
     ) -> Result<Option<Route>, Denied> {
         let pages = &self.options.fpm_status;
         if pages.is_empty() {
@@ -155,7 +156,7 @@ impl Routes {
         let Some(page) = above.max_by_key(|page| page.prefix().path().len()) else {
             return Ok(None);
         };
-        if !client.is_some_and(|client| page.admits(client)) {
+        if !client().is_some_and(|client| page.admits(client)) {
             return Err(Denied);
         }
         let mut places = self.places.iter();

@@ -11,7 +11,8 @@ use crate::program::example;
 // edge: SIGHUP, SIGUSR1, SIGUSR2 | a line; clients are served on
 #[test]
 fn other_signals_stop_nothing() {
-    let mut proxy = Proxy::start(&["--threads", "2", "--status"]);
+    let arguments = ["--threads", "2", "--status", "--buffer-request", "off"];
+    let mut proxy = Proxy::start(&arguments);
     let mut kept = proxy.connect();
     kept.send(get("/tag?tag=a"));
     assert_eq!(kept.answer().text(), "a");

@@ -208,7 +208,7 @@ impl Plan {
             draw_totals(rng, &mut config.limits);
         }
         if has_changes && rng.chance(30) {
-            config.check_interval = Some(millis(rng, 500) + Duration::from_millis(40));
+            config.check_interval = Some(millis(rng, 2000) + Duration::from_millis(200));
         }
         // On a shared connection, records after an end can be told from the next response only if one read returns
         // both.

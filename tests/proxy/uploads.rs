@@ -402,6 +402,9 @@ fn a_refused_client_may_end_its_stream() {
     use rustix::process::Signal;
     let proxy = Proxy::start(&[]);
     let mut client = proxy.connect();
+    // What the proxy's receive buffer does not take waits in the client's, however far either has grown.
+    let socket = socket2::SockRef::from(&client.stream);
+    socket.set_send_buffer_size(1 << 20).expect("a socket");
     // The system's receive buffer grows beyond one read.
     client.send(post("/upload", &pattern(8 << 20)));
     assert_eq!(client.answer().status, 200);

@@ -51,6 +51,28 @@ fn slow(proxy: &Proxy, target: &str) -> (HttpClient, bool) {
     (client, is_served)
 }
 
+// case 179
+// edge: 200 slow downloads of a long file | memory bounded: what they do not take is not read
+#[cfg(target_os = "linux")]
+#[test]
+fn slow_downloads_cost_little_memory() {
+    let root = root();
+    let path = root.path().to_str().expect("UTF-8");
+    let arguments = ["--upstream", "127.0.0.1:9", "--root", path];
+    let mut command = example("proxy");
+    command.args([&arguments[..], &["--client-timeout", "600"]].concat());
+    let proxy = Proxy::launch(command);
+    assert_eq!(proxy.get("/long.bin").body.len(), 12_000_000);
+    let before = proxy.resident();
+    let mut clients: Vec<HttpClient> = (0..200).map(|_| slow(&proxy, "/long.bin").0).collect();
+    assert_eq!(proxy.get("/short.bin").status, 200);
+    let grown = proxy.resident().saturating_sub(before);
+    assert!(grown < 4_000_000, "{grown} bytes");
+    for client in clients.iter_mut().step_by(67) {
+        assert!(client.answer().body == pattern(12_000_000));
+    }
+}
+
 // case 178
 // edge: slow downloads, as many as there are descriptors for files and more | 503 beyond; the application and short files are served
 #[test]

@@ -67,6 +67,15 @@ impl Outbox {
         Some(bytes)
     }
 
+    /// Removes the last bytes, `most` at most, and all but a few. Returns how many, and the memory that the outbox had.
+    pub(crate) fn take_back(&mut self, most: usize) -> (usize, Vec<u8>) {
+        let len = self.len().saturating_sub(LEFT).min(most);
+        let end = self.bytes.len() - len;
+        let left = self.bytes[self.start..end].to_vec();
+        self.start = 0;
+        (len, std::mem::replace(&mut self.bytes, left))
+    }
+
     /// Sends what is kept. `Ok(false)`: the socket is full.
     ///
     /// # Errors
@@ -129,6 +138,9 @@ impl Outbox {
         each_unsent(parts, sent, |part| self.tail().extend_from_slice(part));
     }
 }
+
+/// How many bytes stay in an outbox from which others are taken back.
+const LEFT: usize = 1024;
 
 /// A chunk has two parts, its bytes and its line end. Its size line is kept before them.
 const MAX_PARTS: usize = 2;

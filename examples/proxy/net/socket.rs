@@ -192,6 +192,14 @@ impl Socket {
         self.note_sent(sent);
     }
 
+    /// Takes back the bytes that were put last and are unsent, `most` at most, and returns how many. A few are left, for
+    /// which the client's time limit holds.
+    pub(crate) fn take_back(&mut self, most: usize, pool: &mut BufferPool) -> usize {
+        let (len, buffer) = self.out.take_back(most);
+        pool.give_back(buffer);
+        len
+    }
+
     /// Makes room for more of a response, of which `limit` bytes may be kept for the client. False: there is none, and
     /// the application has to wait.
     ///

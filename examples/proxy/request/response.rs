@@ -1,7 +1,7 @@
 //! The response to the client: its head, its body, its end.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek};
 
 use mio_fcgi::Outcome;
 use mio_fcgi::cgi::{Head, Reply, ReplyTo, Verdict};
@@ -382,13 +382,26 @@ impl Response {
                 }
                 Ok(len) => len,
             };
-            *left -= len as u64;
+            socket.put(cx.now(), [&scratch[..len], b""], cx.buffers());
+            // What the client does not take is read again later: until then it takes no memory.
+            let is_full = !socket.is_writable();
+            let back = match is_full {
+                true => socket.take_back(len, cx.buffers()),
+                false => 0,
+            };
+            let used = (len - back) as u64;
+            *left -= used;
+            self.body_len += used;
+            if back > 0
+                && let Err(error) = file.seek_relative(-(back as i64))
+            {
+                self.state = State::Cut;
+                return Err(error);
+            }
             if *left == 0 {
                 self.state = State::Complete;
             }
-            self.body_len += len as u64;
-            socket.put(cx.now(), [&scratch[..len], b""], cx.buffers());
-            if !socket.is_writable() {
+            if is_full {
                 return Ok(false);
             }
         }

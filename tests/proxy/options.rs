@@ -282,6 +282,7 @@ fn the_pages_name_only_options_that_there_are() {
     for (page, least) in [
         (include_str!("../../examples/proxy/IN_PRODUCTION.md"), 21),
         (include_str!("../../examples/proxy/COMPARED.md"), 11),
+        (SECURITY, 21),
     ] {
         let words = page.split(|sign: char| !(sign.is_ascii_lowercase() || sign == '-'));
         let options = words.filter(|word| word.starts_with("--") && !word.ends_with('-'));
@@ -294,6 +295,32 @@ fn the_pages_name_only_options_that_there_are() {
         assert!(count >= least, "{count} options");
     }
 }
+
+#[test]
+fn the_page_about_security_has_the_defaults_of_the_limits() {
+    let output = run(&["--help"]);
+    let help = String::from_utf8(output.stdout).expect("UTF-8");
+    let texts: Vec<&str> = help.split("\n      --").collect();
+    let mut count = 0;
+    for line in SECURITY.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, _, option, default, ..] = cells[..] else {
+            continue;
+        };
+        let Some(option) = option.strip_prefix("`--") else {
+            continue;
+        };
+        let name = format!("{} ", option.trim_end_matches('`'));
+        let text = texts.iter().find(|text| text.starts_with(&name));
+        let text = text.unwrap_or_else(|| panic!("{name}"));
+        let default = default.split(' ').next().unwrap_or_default();
+        assert!(text.contains(&format!("({default})")), "{name}{text}");
+        count += 1;
+    }
+    assert!(count > 10, "{count} limits");
+}
+
+const SECURITY: &str = include_str!("../../examples/proxy/SECURITY.md");
 
 #[test]
 fn every_thread_serves() {

@@ -64,7 +64,13 @@ pub(crate) fn answer(
     match beneath::open(found.directory, found.relative) {
         Ok(opened) => send(exchange, cx, socket, head, found.path, opened, given),
         Err(NotOpened::Gone) => return false,
-        Err(NotOpened::Denied) => exchange.fail(cx, socket, 403, refused),
+        Err(NotOpened::Denied) => {
+            let path = shown(found.path.as_os_str().as_encoded_bytes());
+            exchange.report(cx, socket, format_args!(
+                "answered with 403: the user of this proxy may not read a file: permit it, or run the proxy as its owner: {path}"
+            ));
+            exchange.fail(cx, socket, 403, refused);
+        }
         Err(NotOpened::OnlyForRoot) => {
             let path = shown(found.path.as_os_str().as_encoded_bytes());
             exchange.report(cx, socket, format_args!(

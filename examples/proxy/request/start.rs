@@ -187,7 +187,13 @@ fn serve(
         Resolution::Invalid(error) => {
             exchange.fail(cx, socket, error.http_status(), "the target cannot be read");
         }
-        _ => exchange.fail(cx, socket, 404, NOTHING),
+        _ => {
+            if cx.is_closed(&head.target) {
+                let what = "the user of this proxy may not enter a directory of the path: permit it, or run the proxy as its owner";
+                exchange.report(cx, socket, format_args!("answered with 404: {what}"));
+            }
+            exchange.fail(cx, socket, 404, NOTHING);
+        }
     }
     0
 }

@@ -176,6 +176,11 @@ impl Context {
         self.routes.fpm_status(target, client)
     }
 
+    /// Whether there may be a file for a target for which nothing was found.
+    pub(crate) fn is_closed(&self, target: &[u8]) -> bool {
+        self.routes.is_closed(target)
+    }
+
     /// As [`resolve`](Self::resolve), without the cache.
     pub(crate) fn resolve_anew(&mut self, target: &[u8]) -> Arc<Route> {
         self.routes.resolve_anew(self.clock.now(), target)

@@ -167,6 +167,19 @@ impl Routes {
         }))
     }
 
+    /// Whether there may be a file for a target for which nothing was found: the process may not look.
+    pub(crate) fn is_closed(&self, target: &[u8]) -> bool {
+        let Ok(path) = normalized_path(target) else {
+            return false;
+        };
+        let place = self.place_of(target).ok().flatten();
+        let file = place.and_then(|place| place.file_of(&path));
+        file.is_some_and(|file| {
+            let found = file.symlink_metadata();
+            found.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        })
+    }
+
     /// The part of the site that a target is in.
     fn place_of(&self, target: &[u8]) -> Result<Option<&Place>, Resolution> {
         if let [place] = &self.places[..]

@@ -279,9 +279,9 @@ impl<'p> World<'p> {
                 // The request that failed may be one whose body has a wrong declared length.
                 let is_wrong = matches!(submit.body, BodyKind::Short | BodyKind::Long);
                 let is_read_now = is_wrong || self.model.has_wrong_body();
-                // A connection that is opened for a request that names its server counts as one for requests above a
-                // lowered limit, although no server takes them.
-                let is_over = is_read_now || !self.far.borrow().servers.has_takers();
+                // A connection that is being opened counts also for a waiting request that names another server.
+                let servers = &self.far.borrow().servers;
+                let is_over = is_read_now || !servers.has_takers() || !servers.named.is_empty();
                 if self.engine.stats().counters.failed > failed && !is_over {
                     return Err(format!("tag {}: accepted, and one has failed", submit.tag));
                 }

@@ -15,7 +15,9 @@ pub struct Limits {
     /// The most connections to all servers together, including those that are idle or being opened, and those to
     /// servers that were removed. Not zero. Default: `usize::MAX`, no limit.
     ///
-    /// A request that needs a connection to another server replaces the connection that has been idle for longest.
+    /// An idle connection to any server is used before another one is closed for a new one, so the shares of the servers
+    /// follow the connections that are open. A request that no idle connection can serve replaces the one that has been
+    /// idle for longest.
     pub max_total_connections: usize,
     /// The most connections to one server, including those that are idle or being opened. Not zero. Default: 8.
     ///

@@ -13,7 +13,8 @@
 //! A [backup](ServerMode::Backup) gets requests while every active server is set aside: a pool in another data center, or
 //! a small application that answers each request with a page of apology. That the active servers are slow is no reason
 //! to use a backup. The limits count for each server: [`Limits::max_connections_per_server`] and its neighbors. One limit
-//! is over all servers: [`Limits::max_total_connections`].
+//! is over all servers: [`Limits::max_total_connections`]. At that limit, an idle connection to any server is used before
+//! another one is closed, so the shares follow the connections that are open.
 //!
 //! ```
 //! use std::time::Instant;

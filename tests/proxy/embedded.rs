@@ -186,6 +186,36 @@ fn a_request_is_not_left_paused_by_the_end_of_its_answer() {
     assert!(answer.ends_with(b"\r\n0\r\n\r\n"));
 }
 
+/// The last byte of a declared length fills the socket: the response is complete, and nobody would resume its request.
+#[test]
+fn a_request_is_not_left_paused_by_the_last_byte_of_its_answer() {
+    const PART: usize = 60_000;
+    let is_writable = |served: &Served| {
+        let connections = served.worker.connections();
+        connections.is_empty() || connections[0].1.socket().is_writable()
+    };
+    // How much the system takes is not known: one of these lengths is the first that it does not.
+    let is_hit = (1..200).any(|parts| {
+        let mut served = Served::new("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let len = parts * PART;
+        served.say(format!("X-Accel-Buffering: no\r\nContent-Length: {len}\r\n\r\n").as_bytes());
+        let socket = socket2::SockRef::from(served.worker.connections()[0].1.socket().stream());
+        socket.set_send_buffer_size(16 * 1024).expect("a socket");
+        for _ in 1..parts {
+            served.say(&[b'x'; PART]);
+        }
+        let was_writable = is_writable(&served);
+        served.say(&[b'x'; PART]);
+        let fills = was_writable && !is_writable(&served);
+        if fills {
+            served.say(b"");
+            assert_eq!(served.worker.figures().stats.requests.paused, 0);
+        }
+        fills
+    });
+    assert!(is_hit);
+}
+
 /// The rest of the body will not arrive, and no timeout applies to the application until it has arrived.
 #[test]
 fn a_request_whose_client_is_cut_off_in_its_body_is_aborted() {

@@ -91,6 +91,10 @@ fn a_client_that_is_not_known_gets_no_page_for_this_machine() {
         binary(0x21, 0x31, &[b'/'; 216]),
     ] {
         assert_eq!(ask(&header, "/fpm"), (403, false));
+        // Nor does it help to say so: these fields are the client's own.
+        let forged =
+            "/fpm HTTP/1.1\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\nX-A:";
+        assert_eq!(ask(&header, forged), (403, false));
         // As any other path.
         assert_eq!(ask(&header, "/-/status.json"), (404, false));
     }

@@ -39,7 +39,7 @@ proxy        # a demo application at http://127.0.0.1:8080
        proxy --mount /=127.0.0.1:8000,files=/srv/static --mount /blog=127.0.0.1:9000,root=/srv/blog";
 
 const AFTER: &str = "\
-When a client closes its side of the connection, its request to the application is aborted.
+When a client closes its side of the connection, its request is aborted, unless --half-close is given.
 SIGHUP: names are looked up again, and the proxy goes on, also when its terminal is closed.
 SIGUSR1 and SIGUSR2 are ignored.
 Exit status: 0 stopped by a signal, even if requests were cut off; 1 cannot serve; 2 invalid option.

@@ -111,4 +111,5 @@ const NOT_GIVEN: &[&str] = &[
     "Location",
     "Date",
     "Server",
+    "X-Request-Id",
 ];

@@ -371,9 +371,10 @@ impl Exchange {
         let now = cx.now();
         let is_body_read = self.upload.is_done();
         if let Some(request) = self.request
-            && !is_body_read
+            && (!is_body_read || self.is_paused)
         {
-            // The rest of the body will not arrive, and no timeout applies to an application that waits for it.
+            // The rest of the body will not arrive, and no timeout applies to an application that waits for it. Nor does
+            // one apply to a request that is paused, and nobody is left to resume it.
             cx.fcgi().abort(now, request);
         }
         let (status, body_len) = self.response.sent();

@@ -26,7 +26,8 @@ pub(crate) struct Origin<'b> {
 impl<'b> Origin<'b> {
     pub(crate) fn of(cx: &Context, socket: &Socket, head: &RequestHead<'_, 'b>) -> Self {
         let (ends, options) = (socket.ends(), cx.options());
-        let is_trusted = options.trusts(ends.client);
+        // A client that the proxy in front does not know may have sent any field.
+        let is_trusted = ends.is_known && options.trusts(ends.client);
         let said = match is_trusted {
             false => Forwarded::default(),
             true => Forwarded::read(head.fields, |ip| {

@@ -69,7 +69,9 @@ pub(crate) fn start(
 /// those of others.
 fn given_id<'b>(cx: &Context, socket: &Socket, head: &RequestHead<'_, 'b>) -> Option<&'b [u8]> {
     let id = head.field(REQUEST_ID)?;
-    (cx.options().trusts(socket.ends().client) && request_id::is_valid(id)).then_some(id)
+    let ends = socket.ends();
+    let is_trusted = ends.is_known && cx.options().trusts(ends.client);
+    (is_trusted && request_id::is_valid(id)).then_some(id)
 }
 
 /// Responds with what the application named: what is at another path of the site, or a file.

@@ -62,7 +62,7 @@ enum Running {
 impl Worker {
     /// `tokens` must not be used for anything else in the loop: the first is for the listeners, then there is one for
     /// each client, and the rest are for FastCGI connections. `index` is the number of this loop, below
-    /// [`Options::threads`]. There is a configuration for each of [`Options::applications`].
+    /// [`Options::threads`]. There is a configuration for each application.
     ///
     /// # Errors
     /// The system's error; a configuration that the FastCGI client rejects, or too few tokens for it; a document root

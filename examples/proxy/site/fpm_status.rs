@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
+use super::net::client_address::ClientAddress;
 use super::prefix::Prefix;
+use super::trusted::{TrustedProxy, trusted_proxy, trusts};
 
 /// Paths that php-fpm itself answers, and who may ask for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FpmStatus {
     prefix: Prefix,
     /// Empty: this machine.
-    from: Vec<IpNet>,
+    from: Vec<TrustedProxy>,
 }
 
 impl FpmStatus {
@@ -25,8 +25,7 @@ impl FpmStatus {
         let prefix = Prefix::parse(items.next().unwrap_or_default())?;
         let from = items.map(|item| {
             let item = item.strip_prefix("from=").ok_or(expected)?;
-            let one = || item.parse::<IpAddr>().map(IpNet::from);
-            item.parse().or_else(|_| one()).map_err(|_| expected)
+            trusted_proxy(item).map_err(|_| expected)
         });
         let from = from.collect::<Result<_, _>>()?;
         Ok(Self { prefix, from })
@@ -38,10 +37,13 @@ impl FpmStatus {
 
     /// Whether a client may see the pages.
     pub(crate) fn admits(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
+        let client = ClientAddress::Ip {
+            ip: client,
+            port: None,
+        };
         match &self.from[..] {
-            [] => client.is_loopback(),
-            from => from.iter().any(|net| net.contains(&client)),
+            [] => client.is_local(),
+            from => trusts(from, client),
         }
     }
 }

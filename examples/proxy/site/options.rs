@@ -67,13 +67,13 @@ pub(crate) struct Options {
     /// follow the first one. A value has no comma. The options for one site are those of PREFIX /
     #[arg(long = "mount", value_name = "PREFIX=ADDR", value_parser = mount, help_heading = SITE)]
     pub(crate) mounts: Vec<Mount>,
-    /// path below which no script is run, nor sent as text, such as /uploads, also if a symbolic link leads there; may be
-    /// repeated. Other files are sent
+    /// path below which no script is run, nor sent as text, such as /uploads, also if a symbolic link leads there
+    /// (not with --remote); may be repeated. Other files are sent
     #[arg(long, value_name = "PREFIX", value_parser = Prefix::parse, help_heading = SITE)]
     pub(crate) no_exec: Vec<Prefix>,
     /// path at which, and below which, php-fpm answers itself: pm.status_path or ping.path; may be repeated, and the
-    /// longest PREFIX counts. Only for clients on this machine, or those of ,from=CIDR, which may be repeated; others get
-    /// 403
+    /// longest PREFIX counts. Only for clients on this machine (not through a Unix socket), or those of ,from=CIDR, which may
+    /// be repeated; others get 403
     #[arg(long, value_name = "PREFIX", value_parser = FpmStatus::parse, help_heading = SITE)]
     pub(crate) fpm_status: Vec<FpmStatus>,
     /// seconds that the result of looking for a file is believed. A new file is then found late, and a file that was

@@ -89,7 +89,8 @@ impl SentFiles {
     pub(crate) fn is_internal(&self, target: &[u8]) -> bool {
         let mut places = self.places_of(Naming::Internal).peekable();
         places.peek().is_some()
-            && normalized_path(target).is_ok_and(|path| places.any(|place| place.has(&path)))
+            && normalized_path(target)
+                .is_ok_and(|path| places.any(|place| place.has_in_any_case(&path)))
     }
 
     /// Finds a file that an application named. `None`: it is below no directory from which files may be sent.
@@ -131,6 +132,14 @@ impl Place {
             naming,
             prefix,
             map,
+        })
+    }
+
+    /// As [`has`](Self::has), on a file system that may not tell letters of different case apart.
+    fn has_in_any_case(&self, path: &[u8]) -> bool {
+        let split = path.split_at_checked(self.prefix.len());
+        split.is_some_and(|(start, rest)| {
+            start.eq_ignore_ascii_case(&self.prefix) && matches!(rest.first(), None | Some(b'/'))
         })
     }
 

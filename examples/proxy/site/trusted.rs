@@ -1,4 +1,5 @@
-//! The proxies in front that are believed: the values of `--trusted-proxy`.
+//! Addresses and ranges of them: the values of `--trusted-proxy`, the proxies in front that are believed, and of other
+//! options that name clients.
 
 use std::net::IpAddr;
 

@@ -19,13 +19,16 @@ impl Exchange {
     ) -> Option<Elsewhere> {
         let follows = cx.options().local_redirects;
         let id = self.trace.id();
-        if self.response.push(cx, socket, data, id, follows) && !self.has_room(cx, socket) {
-            self.pause(cx);
-        }
+        let is_full =
+            self.response.push(cx, socket, data, id, follows) && !self.has_room(cx, socket);
         if self.response.phase() == Phase::Body {
             cx.buffers().give_back(self.take_head());
         }
         self.settle_response(cx, socket);
+        // Nobody would resume the request of a response that is complete.
+        if is_full && self.response.phase() == Phase::Body {
+            self.pause(cx);
+        }
         self.take_redirect(cx, socket, false)
     }
 

@@ -216,6 +216,26 @@ fn a_request_is_not_left_paused_by_the_last_byte_of_its_answer() {
     assert!(is_hit);
 }
 
+/// The application answers before it has read the body, and its request goes on: the body is still there.
+#[test]
+fn what_a_body_holds_of_the_budget_is_given_back_when_its_request_ends() {
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nsome body";
+    let mut served = Served::new(request);
+    assert_eq!(served.worker.figures().kept.memory, 9);
+    served.say(b"Content-Length: 2\r\n\r\nok");
+    assert_eq!(served.worker.figures().answered, 1);
+    assert_eq!(served.worker.figures().kept.memory, 9);
+    let mut end = Vec::new();
+    let body = wire::EndRequest {
+        app_status: 0,
+        protocol_status: wire::ProtocolStatus::RequestComplete,
+    };
+    wire::write_end_request(&mut end, 1, body);
+    served.application.write_all(&end).expect("it reads");
+    run(&mut served.poll, &mut served.worker);
+    assert_eq!(served.worker.figures().kept.memory, 0);
+}
+
 /// The rest of the body will not arrive, and no timeout applies to the application until it has arrived.
 #[test]
 fn a_request_whose_client_is_cut_off_in_its_body_is_aborted() {

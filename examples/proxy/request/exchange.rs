@@ -367,15 +367,16 @@ impl Exchange {
     }
 
     /// Logs the exchange and gives its buffers back.
-    pub(crate) fn finish(self, cx: &mut Context, client: ClientAddress) -> Finished {
+    pub(crate) fn finish(mut self, cx: &mut Context, client: ClientAddress) -> Finished {
         let now = cx.now();
         let is_body_read = self.upload.is_done();
-        if let Some(request) = self.request
-            && (!is_body_read || self.is_paused)
-        {
-            // The rest of the body will not arrive, and no timeout applies to an application that waits for it. Nor does
-            // one apply to a request that is paused, and nobody is left to resume it.
-            cx.fcgi().abort(now, request);
+        if let Some(request) = self.request {
+            cx.keep_until_end(request, self.upload.take_held());
+            if !is_body_read || self.is_paused {
+                // The rest of the body will not arrive, and no timeout applies to an application that waits for it. Nor
+                // does one apply to a request that is paused, and nobody is left to resume it.
+                cx.fcgi().abort(now, request);
+            }
         }
         let (status, body_len) = self.response.sent();
         let finished = Finished {

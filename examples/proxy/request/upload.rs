@@ -342,6 +342,11 @@ impl Upload {
         }
     }
 
+    /// Takes out what the body holds of the budget, for a request that outlives its exchange.
+    pub(crate) fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
+    }
+
     /// The application's request has ended: its body is not needed any more.
     pub(crate) fn request_ended(&mut self, now: Instant) {
         self.held = None;

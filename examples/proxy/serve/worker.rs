@@ -289,7 +289,7 @@ impl Worker {
                     let id = trace.map_or("-", |(trace, _)| trace.id());
                     self.cx.log_stderr(id, data);
                 }
-                EventKind::End(outcome) => self.cx.count_end(request, outcome),
+                EventKind::End(outcome) => self.cx.note_end(request, outcome),
                 _ => {}
             }
             let slot = self.clients.get_mut(key);

@@ -1,5 +1,6 @@
 //! What the requests of a loop share: the applications, the time, the options, the log, the metrics.
 
+use std::collections::HashMap;
 use std::fmt::Arguments;
 use std::io;
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use mio_fcgi::{Outcome, ServerId, SharedParams, Tag};
 use super::addresses::Addresses;
 use super::admission::Admission;
 use super::applications::{Applications, RequestHandle};
-use super::budget::Budget;
+use super::budget::{Budget, Held};
 use super::fastcgi::site_params;
 use super::log::access_log::{AccessLog, LogEntry, Served, Subject};
 use super::log::stderr_rate::StderrRate;
@@ -44,6 +45,8 @@ pub(crate) struct Context {
     metrics: LoopMetrics,
     buffers: BufferPool,
     budget: Budget,
+    /// What requests hold of the budget whose exchanges are over.
+    held: HashMap<RequestHandle, Held>,
 }
 
 impl Context {
@@ -71,6 +74,7 @@ impl Context {
             metrics,
             buffers: BufferPool::default(),
             budget,
+            held: HashMap::new(),
         })
     }
 
@@ -207,8 +211,17 @@ impl Context {
         self.log.request(client, self.clock.log(), entry, served);
     }
 
-    /// Counts the end of an application's request.
-    pub(crate) fn count_end(&mut self, request: RequestHandle, outcome: &Outcome) {
+    /// Keeps what the body of a request holds of the budget until the request has ended: its response may be complete
+    /// before.
+    pub(crate) fn keep_until_end(&mut self, request: RequestHandle, held: Option<Held>) {
+        if let Some(held) = held {
+            self.held.insert(request, held);
+        }
+    }
+
+    /// Counts the end of an application's request, and gives back what was kept until then.
+    pub(crate) fn note_end(&mut self, request: RequestHandle, outcome: &Outcome) {
+        self.held.remove(&request);
         let (application, now) = (self.fcgi.number_of(request), self.clock.now());
         let fcgi = self.fcgi.of(application);
         let name = |server| upstreams::names(fcgi, now, Some(server));

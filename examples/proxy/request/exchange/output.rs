@@ -133,14 +133,16 @@ impl Exchange {
         // A request that is not over yet goes on by itself, unless it waits for the rest of its body. After a file, it is
         // watched.
         let is_watched = is_file && self.upload.is_done();
-        if !is_watched
-            && let Some(request) = self.request.take()
-            && (!is_complete || !self.upload.is_done())
-        {
-            let now = cx.now();
-            cx.fcgi().abort(now, request);
+        if !is_watched && let Some(request) = self.request.take() {
+            cx.keep_until_end(request, self.upload.take_held());
+            if !is_complete || !self.upload.is_done() {
+                let now = cx.now();
+                cx.fcgi().abort(now, request);
+            }
         }
-        self.upload.request_ended(cx.now());
+        if !is_watched {
+            self.upload.request_ended(cx.now());
+        }
         if is_file {
             self.trace.note_answer(cx.now());
             return Some(to);

@@ -177,7 +177,11 @@ impl Connection {
             Ok(true) if !is_head_begun => self.socket.note_progress(cx.now()),
             Ok(_) => {}
             Err(error) => {
-                cx.log_problem(format_args!("a response is cut short: {error}"));
+                let what = format_args!("a response is cut short: {error}");
+                match &self.stage {
+                    Stage::Exchange(exchange) => exchange.report(cx, &self.socket, what),
+                    _ => cx.log_problem(what),
+                }
                 self.socket.reset_when_closed();
                 return self.end(cx, CLIENT_GONE);
             }

@@ -15,6 +15,8 @@ pub(crate) struct Arguments {
     pub(crate) conns: usize,
     pub(crate) inflight: usize,
     pub(crate) end: End,
+    /// The first requests, which are left out of the figures.
+    pub(crate) warm_up: u64,
     /// Requests per second. `None`: a new request is sent whenever one has ended.
     pub(crate) rate: Option<f64>,
     /// The scripts to run, in turns. At least one.
@@ -107,6 +109,9 @@ struct Given {
     /// stop sending after S seconds [default: 10]
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = LOAD)]
     duration: Option<Duration>,
+    /// leave the first N requests out of the figures of requests, time, processor and latency
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = LOAD)]
+    warm_up: u64,
     /// send R requests per second, however fast the application answers. Latencies then count from when a request was
     /// due, so a stall shows in every request that it delayed; requests are sent to the millisecond
     #[arg(long, value_name = "R", value_parser = rate, help_heading = LOAD)]
@@ -157,6 +162,7 @@ impl Given {
             conns: self.conns.unwrap_or(1).min(inflight),
             inflight,
             end,
+            warm_up: self.warm_up,
             rate: self.rate,
             sets: sets(matches, self.scripts, self.params),
             stdin_len: self.stdin_len,

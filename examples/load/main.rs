@@ -28,7 +28,6 @@ use progress::Progress;
 use request::Template;
 use summary::Summary;
 use tally::Tally;
-use usage::Usage;
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -63,8 +62,8 @@ fn run(arguments: &Arguments) -> io::Result<Summary> {
     let sets = arguments.sets.iter();
     let templates: Vec<_> = sets.map(|set| Template::new(arguments, set)).collect();
     let sharing = connect::sharing(&address, arguments)?;
-    let mut tally = Tally::new(&arguments.sets, Progress::new(arguments.progress));
-    let before = Usage::now();
+    let progress = Progress::new(arguments.progress);
+    let mut tally = Tally::new(&arguments.sets, arguments.warm_up, progress);
     let pace = Pace::starting_now(arguments);
     let totals = if arguments.raw {
         raw::run(
@@ -78,10 +77,13 @@ fn run(arguments: &Arguments) -> io::Result<Summary> {
     } else {
         library::run(&address, arguments, &templates, sharing, pace, &mut tally)?
     };
-    let usage = Usage::now().since(before);
+    let (usage, elapsed) = tally.since_start();
     tally.end_progress();
     if tally.is_failing() {
         eprintln!("load: given up: too many failures in a row");
     }
-    Ok(Summary::new(tally, totals, usage))
+    if tally.requests == 0 {
+        eprintln!("load: no request ended after the warm-up");
+    }
+    Ok(Summary::new(tally, totals, usage, elapsed))
 }

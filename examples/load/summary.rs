@@ -12,12 +12,18 @@ use crate::usage::Usage;
 /// Totals of a run, from the library or from raw sockets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
-    /// From the start to the end of the last request.
+    /// From the start to the end of the last request, the warm-up included.
     pub(crate) elapsed: Duration,
     pub(crate) connections: u64,
     pub(crate) retries: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
+}
+
+impl Totals {
+    fn bytes_per_second(&self) -> f64 {
+        (self.bytes_sent + self.bytes_received) as f64 / self.elapsed.as_secs_f64().max(0.001)
+    }
 }
 
 /// The results of a run.
@@ -26,14 +32,17 @@ pub(crate) struct Summary {
     tally: Tally,
     totals: Totals,
     usage: Usage,
+    /// From the first request that counts to the end of the last one.
+    elapsed: Duration,
 }
 
 impl Summary {
-    pub(crate) fn new(tally: Tally, totals: Totals, usage: Usage) -> Self {
+    pub(crate) fn new(tally: Tally, totals: Totals, usage: Usage, elapsed: Duration) -> Self {
         Self {
             tally,
             totals,
             usage,
+            elapsed,
         }
     }
 
@@ -55,7 +64,7 @@ impl Summary {
         });
         let line = json!({
             "requests": self.tally.requests,
-            "seconds": self.totals.elapsed.as_secs_f64(),
+            "seconds": self.elapsed.as_secs_f64(),
             "cpu_user_s": self.usage.user.as_secs_f64(),
             "cpu_sys_s": self.usage.system.as_secs_f64(),
             "errors": self.tally.errors,
@@ -80,9 +89,10 @@ impl Summary {
             tally,
             totals,
             usage,
+            elapsed,
         } = self;
         let count = tally.requests.max(1) as f64;
-        let seconds = totals.elapsed.as_secs_f64();
+        let seconds = elapsed.as_secs_f64();
         writeln!(
             out,
             "requests     {} in {seconds:.2} s, {:.0}/s",
@@ -104,7 +114,7 @@ impl Summary {
             "bytes       {} sent, {} received, {:.1} MiB/s",
             totals.bytes_sent,
             totals.bytes_received,
-            (totals.bytes_sent + totals.bytes_received) as f64 / seconds.max(0.001) / 1_048_576.0
+            totals.bytes_per_second() / 1_048_576.0
         )?;
         writeln!(
             out,
@@ -133,7 +143,7 @@ impl Summary {
     }
 
     fn rate(&self) -> f64 {
-        self.tally.requests as f64 / self.totals.elapsed.as_secs_f64().max(1e-9)
+        self.tally.requests as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
 }
 

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 
 use crate::arguments::Set;
 use crate::progress::Progress;
+use crate::usage::Usage;
 
 /// Counts requests that ended: how many, how long they took, what went wrong.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub(crate) struct Tally {
     pub(crate) sets: Vec<SetTally>,
     /// Failures since the last success.
     failures_in_a_row: u64,
+    /// Requests that are still to succeed before any counts.
+    warm_up: u64,
+    /// What was used, and when, as the first request that counts was to come.
+    start: (Usage, Instant),
     progress: Progress,
 }
 
@@ -49,13 +54,16 @@ impl SetTally {
 }
 
 impl Tally {
-    pub(crate) fn new(sets: &[Set], progress: Progress) -> Self {
+    /// The first `warm_up` requests that succeed are not counted.
+    pub(crate) fn new(sets: &[Set], warm_up: u64, progress: Progress) -> Self {
         Self {
             requests: 0,
             errors: 0,
             errors_by_kind: BTreeMap::new(),
             sets: sets.iter().map(SetTally::new).collect(),
             failures_in_a_row: 0,
+            warm_up,
+            start: (Usage::now(), Instant::now()),
             progress,
         }
     }
@@ -63,13 +71,30 @@ impl Tally {
     /// Counts `count` successful requests of a set that took `latency` each.
     #[inline]
     pub(crate) fn succeeded(&mut self, set: usize, latency: Duration, count: u64) {
+        self.failures_in_a_row = 0;
+        if self.warm_up > 0 {
+            return self.warm_up(count);
+        }
         self.requests += count;
         let set = &mut self.sets[set];
         set.requests += count;
-        self.failures_in_a_row = 0;
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         set.latencies
             .saturating_record_n(nanos.min(LONGEST_NANOS), count);
+    }
+
+    #[cold]
+    fn warm_up(&mut self, count: u64) {
+        self.warm_up = self.warm_up.saturating_sub(count);
+        if self.warm_up == 0 {
+            self.start = (Usage::now(), Instant::now());
+        }
+    }
+
+    /// What was used, and how long it took, since the first request that counts.
+    pub(crate) fn since_start(&self) -> (Usage, Duration) {
+        let (usage, start) = self.start;
+        (Usage::now().since(usage), start.elapsed())
     }
 
     /// Counts a request of a set that failed, or whose response was not the expected one.

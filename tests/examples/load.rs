@@ -79,6 +79,22 @@ fn an_application_that_does_not_multiplex_gets_one_request_at_a_time() {
 }
 
 #[test]
+fn a_warm_up_is_sent_and_not_counted() {
+    let application = start(Options::default());
+    for (more, extra) in [(&[][..], 0), (&["--raw"], 1)] {
+        let before = application.counters().requests;
+        let arguments = ["--conns", "2", "--requests", "300", "--warm-up", "200"];
+        let figures = json(&application, &[&arguments[..], more].concat());
+        // With `--raw`, responses that arrive together count together.
+        assert!((99..=100).contains(&figures["requests"].as_u64().unwrap()));
+        assert_eventually(|| application.counters().requests - before == 300 + extra);
+    }
+    let all = load(&application, &["--requests", "5", "--warm-up", "5"]);
+    assert_eq!(all.status.code(), Some(1));
+    assert!(text(&all.stderr).contains("no request ended after the warm-up"));
+}
+
+#[test]
 fn a_body_of_another_length_is_an_error() {
     let application = start(Options::default());
     let output = load(

@@ -11,6 +11,9 @@ use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
+#[path = "request.rs"]
+mod request;
+
 /// The options of `load` that are used here.
 pub(crate) struct Arguments {
     pub(crate) socket: String,
@@ -54,42 +57,9 @@ impl Arguments {
 
     /// Those of `load`.
     pub(crate) fn params(&self) -> Vec<(Bytes, Bytes)> {
-        let (method, content_type, content_length) = match self.stdin_len {
-            0 => ("GET", "", String::new()),
-            len => ("POST", "application/octet-stream", len.to_string()),
-        };
-        [
-            ("GATEWAY_INTERFACE", "CGI/1.1"),
-            ("SERVER_SOFTWARE", "mio-fcgi-load/0.1"),
-            ("QUERY_STRING", ""),
-            ("REQUEST_METHOD", method),
-            ("CONTENT_TYPE", content_type),
-            ("CONTENT_LENGTH", &content_length),
-            ("SCRIPT_FILENAME", "/srv/www/bench"),
-            ("SCRIPT_NAME", "/bench"),
-            ("REQUEST_URI", "/bench"),
-            ("DOCUMENT_URI", "/bench"),
-            ("DOCUMENT_ROOT", "/srv/www"),
-            ("SERVER_PROTOCOL", "HTTP/1.1"),
-            ("REQUEST_SCHEME", "http"),
-            ("REMOTE_ADDR", "192.0.2.17"),
-            ("REMOTE_PORT", "52614"),
-            ("SERVER_ADDR", "192.0.2.1"),
-            ("SERVER_PORT", "80"),
-            ("SERVER_NAME", "www.example.org"),
-            ("REDIRECT_STATUS", "200"),
-            ("HTTP_HOST", "www.example.org"),
-            ("HTTP_USER_AGENT", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-            ("HTTP_ACCEPT", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-            ("HTTP_ACCEPT_ENCODING", "gzip, deflate, br, zstd"),
-            ("HTTP_ACCEPT_LANGUAGE", "en-GB,en;q=0.8,de;q=0.5,fr;q=0.3"),
-            (
-                "HTTP_COOKIE",
-                "session=0123456789abcdef0123456789abcdef; theme=light; consent=all; cart=9f86d081884c7d65",
-            ),
-        ]
-        .map(|(name, value)| (name.to_owned().into(), value.to_owned().into()))
-        .into()
+        request::params(self.stdin_len)
+            .map(|(name, value)| (name.into(), value.into()))
+            .into()
     }
 }
 

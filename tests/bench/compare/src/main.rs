@@ -12,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 mod clients;
+mod counts;
+mod one_core;
 mod options;
 mod peers;
 mod php;
@@ -19,6 +21,8 @@ mod process;
 mod proxies;
 mod report;
 mod scale;
+mod threads;
+mod wrk;
 
 use options::{Options, Table, USAGE};
 
@@ -64,6 +68,9 @@ fn run(options: &Options) -> Result<()> {
             Table::Proxies => proxies::measure(options, &programs)?,
             Table::Php => php::measure(options, &programs)?,
             Table::Scale => scale::measure(options, &programs)?,
+            Table::OneCore => one_core::measure(options, &programs)?,
+            Table::Counts => counts::measure(options, &programs)?,
+            Table::Threads => threads::measure(options, &programs)?,
         }
     }
     Ok(())
@@ -125,6 +132,7 @@ fn machine() -> String {
             "haproxy",
             "h2o",
             "lighttpd",
+            "caddy",
             "php8.2-fpm",
         ],
     );

@@ -26,14 +26,20 @@ pub(crate) enum Table {
     Proxies,
     Php,
     Scale,
+    OneCore,
+    Counts,
+    Threads,
 }
 
 impl Table {
-    const ALL: [(&'static str, Self); 4] = [
+    const ALL: [(&'static str, Self); 7] = [
         ("clients", Self::Clients),
         ("proxies", Self::Proxies),
         ("php", Self::Php),
         ("scale", Self::Scale),
+        ("one-core", Self::OneCore),
+        ("counts", Self::Counts),
+        ("threads", Self::Threads),
     ];
 }
 
@@ -55,7 +61,8 @@ impl Options {
                 Long("table") => {
                     let name = parser.value()?.string()?;
                     let Some(table) = Table::ALL.iter().find(|table| table.0 == name) else {
-                        bail!("--table is clients, proxies, php or scale, not '{name}'");
+                        let names = Table::ALL.map(|table| table.0).join(", ");
+                        bail!("--table is one of {names}; not '{name}'");
                     };
                     options.tables.push(table.1);
                 }
@@ -82,9 +89,9 @@ impl Options {
 }
 
 pub(crate) const USAGE: &str = "\
-usage: tests/bench/compare/run [--table clients|proxies|php|scale]... [--quick] [--rounds N] [--only TEXT] [--out FILE]
+usage: tests/bench/compare/run [--table NAME]... [--quick] [--rounds N] [--only TEXT] [--out FILE]
 
-  --table NAME   measure one table; may be repeated (all)
+  --table NAME   measure one table: clients, proxies, php, scale, one-core, counts or threads; may be repeated (all)
   --quick        one short round: to see that it works, not to quote
   --rounds N     alternating rounds, of which the medians count (3)
   --only TEXT    only cases with TEXT in their name

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::Programs;
-use crate::process::{Listening, MEASURED, Running, free_port};
+use crate::process::{ALL_CORES, Listening, MEASURED, Running, free_port};
 
 /// A server in front of an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,12 @@ pub(crate) enum Side {
     OwnMax(usize),
     /// Ours as it is without options.
     OwnDefault,
+    /// Ours, request bodies are passed on as they arrive.
+    OwnStreaming,
+    OwnSharedStreaming,
     Nginx,
+    /// Request bodies are passed on as they arrive.
+    NginxStreaming,
     /// Without connections that are used again.
     NginxClosing,
     HaProxy,
@@ -30,6 +35,7 @@ pub(crate) enum Side {
     HaProxyMax(usize),
     H2o,
     Lighttpd,
+    Caddy,
 }
 
 /// Where things are.
@@ -40,6 +46,18 @@ pub(crate) struct Site<'a> {
     pub(crate) socket: &'a Path,
     /// The document root, with an `index.php`.
     pub(crate) root: &'a Path,
+    /// Threads of ours, processes of nginx; with more than one, on all cores.
+    pub(crate) workers: usize,
+}
+
+impl Site<'_> {
+    fn cores(&self) -> &'static str {
+        if self.workers > 1 {
+            ALL_CORES
+        } else {
+            MEASURED
+        }
+    }
 }
 
 /// A server that listens.
@@ -56,6 +74,10 @@ impl Side {
             Self::OwnShared => "proxy, multiplexing".to_owned(),
             Self::OwnMax(count) => format!("proxy --max-conns {count}"),
             Self::OwnDefault => "proxy, defaults".to_owned(),
+            Self::OwnStreaming => "proxy --buffer-request off".to_owned(),
+            Self::OwnSharedStreaming => "proxy, multiplexing, --buffer-request off".to_owned(),
+            Self::NginxStreaming => "nginx, fastcgi_request_buffering off".to_owned(),
+            Self::Caddy => "Caddy".to_owned(),
             Self::Nginx => "nginx".to_owned(),
             Self::NginxClosing => "nginx, no keep-alive".to_owned(),
             Self::HaProxy => "HAProxy".to_owned(),
@@ -66,12 +88,22 @@ impl Side {
         }
     }
 
+    /// The nginx that does the same with a request's body, of those in the table.
+    pub(crate) fn nginx_beside(self, sides: &[Side]) -> Self {
+        let collects = matches!(self, Self::Own | Self::OwnShared | Self::Nginx);
+        if !collects && sides.contains(&Self::NginxStreaming) {
+            Self::NginxStreaming
+        } else {
+            Self::Nginx
+        }
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn start(self, site: &Site<'_>) -> Result<Server> {
         let address = free_port()?;
         let (program, arguments) = self.command(site, address)?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut running = Running::start(MEASURED, &program, &arguments, site.directory)?;
+        let mut running = Running::start(site.cores(), &program, &arguments, site.directory)?;
         running.wait_for(&Listening::Tcp(address))?;
         Ok(Server { running, address })
     }
@@ -89,23 +121,14 @@ impl Side {
                 site.programs.own.join("floor-proxy"),
                 strings(&[&address.to_string(), &site.socket.display().to_string()]),
             ),
-            Self::Own => own(
-                site,
-                address,
-                &[
-                    "--multiplex",
-                    "off",
-                    "--max-conns",
-                    "1024",
-                    "--max-idle",
-                    "1024",
-                ],
-            ),
-            Self::OwnShared => own(site, address, &["--multiplex", "on", "--max-conns", "8"]),
+            Self::Own => own(site, address, ALONE),
+            Self::OwnStreaming => own(site, address, &[ALONE, STREAMING].concat()),
+            Self::OwnShared => own(site, address, SHARED),
+            Self::OwnSharedStreaming => own(site, address, &[SHARED, STREAMING].concat()),
             Self::OwnMax(count) => own(site, address, &["--max-conns", &count.to_string()]),
             Self::OwnDefault => own(site, address, &[]),
-            Self::Nginx | Self::NginxClosing => {
-                let file = with_file("nginx.conf", nginx(site, address, self == Self::Nginx))?;
+            Self::Nginx | Self::NginxStreaming | Self::NginxClosing => {
+                let file = with_file("nginx.conf", self.nginx(site, address))?;
                 let errors = format!("{directory}/nginx-errors.log");
                 (
                     "/usr/sbin/nginx".into(),
@@ -120,11 +143,66 @@ impl Side {
                 let file = with_file("h2o.conf", h2o(site, address))?;
                 ("/usr/bin/h2o".into(), strings(&["-c", &file]))
             }
+            Self::Caddy => {
+                let file = with_file("Caddyfile", caddy(site, address))?;
+                (
+                    "/usr/bin/caddy".into(),
+                    strings(&["run", "--adapter", "caddyfile", "--config", &file]),
+                )
+            }
             Self::Lighttpd => {
                 let file = with_file("lighttpd.conf", lighttpd(site, address))?;
                 ("/usr/sbin/lighttpd".into(), strings(&["-D", "-f", &file]))
             }
         })
+    }
+
+    fn nginx(self, site: &Site<'_>, address: SocketAddr) -> String {
+        let directory = site.directory.display();
+        let (socket, root) = (site.socket.display(), site.root.display());
+        let (keep_conn, keepalive) = if self == Self::NginxClosing {
+            ("off", "")
+        } else {
+            ("on", "keepalive 1024; keepalive_requests 1000000000;")
+        };
+        let buffering = if self == Self::NginxStreaming {
+            "off"
+        } else {
+            "on"
+        };
+        let workers = site.workers;
+        format!(
+            "user root;
+daemon off;
+worker_processes {workers};
+worker_rlimit_nofile 16384;
+pid {directory}/nginx.pid;
+error_log {directory}/nginx-errors.log error;
+events {{ worker_connections 8192; }}
+http {{
+      access_log off;
+  client_max_body_size 64m;
+  keepalive_requests 1000000000;
+  client_body_temp_path {directory}/nginx-body;
+  fastcgi_temp_path {directory}/nginx-fastcgi;
+  proxy_temp_path {directory}/nginx-proxy;
+  uwsgi_temp_path {directory}/nginx-uwsgi;
+  scgi_temp_path {directory}/nginx-scgi;
+  upstream app {{ server unix:{socket}; {keepalive} }}
+  server {{
+    listen {address} backlog=4096;
+    root {root};
+    location / {{
+      include /etc/nginx/fastcgi_params;
+      fastcgi_param SCRIPT_FILENAME $document_root/index.php;
+      fastcgi_request_buffering {buffering};
+      fastcgi_pass app;
+      fastcgi_keep_conn {keep_conn};
+    }}
+  }}
+}}
+"
+        )
     }
 
     fn haproxy(self, site: &Site<'_>, address: SocketAddr) -> String {
@@ -165,10 +243,25 @@ backend app
     }
 }
 
+/// One request on a connection.
+const ALONE: &[&str] = &[
+    "--multiplex",
+    "off",
+    "--max-conns",
+    "1024",
+    "--max-idle",
+    "1024",
+];
+const SHARED: &[&str] = &["--multiplex", "on", "--max-conns", "8"];
+const STREAMING: &[&str] = &["--buffer-request", "off"];
+
 fn own(site: &Site<'_>, address: SocketAddr, more: &[&str]) -> (PathBuf, Vec<String>) {
     let upstream = format!("unix:{}", site.socket.display());
     let (listen, root) = (address.to_string(), site.root.display().to_string());
+    let workers = site.workers.to_string();
     let mut arguments = vec![
+        "--threads",
+        &workers,
         "--listen",
         &listen,
         "--upstream",
@@ -180,46 +273,6 @@ fn own(site: &Site<'_>, address: SocketAddr, more: &[&str]) -> (PathBuf, Vec<Str
     arguments.extend(more);
     let arguments = arguments.iter().map(ToString::to_string).collect();
     (site.programs.proxy.clone(), arguments)
-}
-
-fn nginx(site: &Site<'_>, address: SocketAddr, keeps: bool) -> String {
-    let directory = site.directory.display();
-    let (socket, root) = (site.socket.display(), site.root.display());
-    let (keep_conn, keepalive) = if keeps {
-        ("on", "keepalive 1024; keepalive_requests 1000000000;")
-    } else {
-        ("off", "")
-    };
-    format!(
-        "user root;
-daemon off;
-worker_processes 1;
-worker_rlimit_nofile 16384;
-pid {directory}/nginx.pid;
-error_log {directory}/nginx-errors.log error;
-events {{ worker_connections 8192; }}
-http {{
-  access_log off;
-  keepalive_requests 1000000000;
-  client_body_temp_path {directory}/nginx-body;
-  fastcgi_temp_path {directory}/nginx-fastcgi;
-  proxy_temp_path {directory}/nginx-proxy;
-  uwsgi_temp_path {directory}/nginx-uwsgi;
-  scgi_temp_path {directory}/nginx-scgi;
-  upstream app {{ server unix:{socket}; {keepalive} }}
-  server {{
-    listen {address} backlog=4096;
-    root {root};
-    location / {{
-      include /etc/nginx/fastcgi_params;
-      fastcgi_param SCRIPT_FILENAME $document_root/index.php;
-      fastcgi_pass app;
-      fastcgi_keep_conn {keep_conn};
-    }}
-  }}
-}}
-"
-    )
 }
 
 fn h2o(site: &Site<'_>, address: SocketAddr) -> String {
@@ -258,5 +311,26 @@ fastcgi.server = (\"/\" => ((\"socket\" => \"{}\", \"check-local\" => \"disable\
         address.ip(),
         address.port(),
         site.socket.display()
+    )
+}
+
+fn caddy(site: &Site<'_>, address: SocketAddr) -> String {
+    let (socket, root) = (site.socket.display(), site.root.display());
+    format!(
+        "{{
+  admin off
+  auto_https off
+}}
+http://{address} {{
+  root * {root}
+  rewrite * /index.php
+  reverse_proxy unix/{socket} {{
+    transport fastcgi {{
+      root {root}
+      split .php
+    }}
+  }}
+}}
+"
     )
 }

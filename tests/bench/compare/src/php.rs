@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::Programs;
 use crate::options::Options;
 use crate::peers::{Side, Site};
-use crate::process::{self, Listening, OTHERS, Running};
+use crate::process::{self, ALL_CORES, Listening, OTHERS, Running};
 use crate::report::{Report, figure, median};
 
 const CLIENTS: u32 = 64;
@@ -111,6 +111,7 @@ fn sample(
         directory,
         socket: &socket,
         root,
+        workers: 1,
     };
     let server = side.start(&site)?;
     let seconds = options.duration.as_secs_f64();
@@ -135,7 +136,7 @@ fn sample(
     })
 }
 
-fn start_pool(workers: u32, directory: &Path, socket: &Path) -> Result<Running> {
+pub(crate) fn start_pool(workers: u32, directory: &Path, socket: &Path) -> Result<Running> {
     let _ = fs::remove_file(socket);
     let configuration = directory.join("php-fpm.conf");
     let text = format!(
@@ -155,7 +156,7 @@ pm.max_children = {workers}
     let configuration = configuration.display().to_string();
     let arguments = ["-n", "-F", "-R", "-y", &configuration];
     let program = PathBuf::from("/usr/sbin/php-fpm8.2");
-    let mut pool = Running::start("0,1", &program, &arguments, directory)?;
+    let mut pool = Running::start(ALL_CORES, &program, &arguments, directory)?;
     pool.wait_for(&Listening::Unix(socket.to_owned()))?;
     Ok(pool)
 }

@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// The core of what is measured, and that of all the rest.
 pub(crate) const MEASURED: &str = "0";
 pub(crate) const OTHERS: &str = "1";
+/// Where a thread each has a core.
+pub(crate) const ALL_CORES: &str = "0,1";
 
 /// A process that is ended when this is dropped.
 pub(crate) struct Running {
@@ -62,12 +64,19 @@ impl Running {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The process that does the work: itself, or the one worker of nginx.
+    /// The process that does the work: itself, or the first worker of nginx.
     pub(crate) fn worker(&self) -> u32 {
+        self.workers()[0]
+    }
+
+    /// The processes that do the work, one at least.
+    pub(crate) fn workers(&self) -> Vec<u32> {
         let pid = self.child.id();
-        match children(pid).first() {
-            Some(child) if self.name == "nginx" => *child,
-            _ => pid,
+        let children = children(pid);
+        if self.name == "nginx" && !children.is_empty() {
+            children
+        } else {
+            vec![pid]
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Table 2: HTTP servers in front of one application, one worker on one core.
 
 use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use tempfile::TempDir;
 
 use crate::Programs;
@@ -13,11 +11,14 @@ use crate::options::Options;
 use crate::peers::{Side, Site};
 use crate::process::{self, Listening, OTHERS, Running};
 use crate::report::{Report, figure, median};
+use crate::wrk::Load;
 
 struct Case {
     name: &'static str,
     clients: u32,
     body_len: u32,
+    /// Of the request.
+    post_len: usize,
     delay_ms: u32,
     sides: &'static [Side],
     /// Whether system calls are counted too.
@@ -35,14 +36,28 @@ const ALL: &[Side] = &[
     Side::Lighttpd,
 ];
 
+/// Bodies are collected by those above the line, and passed on as they arrive by those below.
+const POST: &[Side] = &[
+    Side::Own,
+    Side::OwnShared,
+    Side::Nginx,
+    Side::OwnStreaming,
+    Side::OwnSharedStreaming,
+    Side::NginxStreaming,
+    Side::HaProxy,
+    Side::Caddy,
+];
+
 const KIB: u32 = 1024;
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 8] = [
     case("16 bytes, 64 clients", 64, 16, 0, true),
     case("16 bytes, 256 clients", 256, 16, 0, true),
     case("16 bytes, 1,024 clients", 1024, 16, 0, false),
     case("100 KiB, 16 clients", 16, 100 * KIB, 0, false),
     case("1 MiB, 16 clients", 16, 1024 * KIB, 0, false),
+    post("POST of 64 KiB, 16 clients", 64 * 1024),
+    post("POST of 1 MiB, 16 clients", 1024 * 1024),
     case("16 bytes after 50 ms, 1,000 clients", 1000, 16, 50, false),
 ];
 
@@ -57,9 +72,18 @@ const fn case(
         name,
         clients,
         body_len,
+        post_len: 0,
         delay_ms,
         sides: ALL,
         counts_calls,
+    }
+}
+
+const fn post(name: &'static str, post_len: usize) -> Case {
+    Case {
+        post_len,
+        sides: POST,
+        ..case(name, 16, 16, 0, true)
     }
 }
 
@@ -93,10 +117,12 @@ pub(crate) fn measure(options: &Options, programs: &Programs) -> Result<()> {
                     directory: directory.path(),
                     socket: &socket,
                     root: &root,
+                    workers: 1,
                 };
+                let load = Load::new(case.clients, case.post_len, directory.path())?;
                 // Their numbers hardly differ from round to round.
                 let counts_calls = case.counts_calls && round == 0;
-                match sample(options, case, *side, &site, counts_calls) {
+                match sample(options, &load, *side, &site, counts_calls) {
                     Ok(sample) => samples[at].push(sample),
                     Err(error) => failures[at] = Some(format!("{error:#}")),
                 }
@@ -124,7 +150,7 @@ fn start_application(
 
 fn sample(
     options: &Options,
-    case: &Case,
+    load: &Load,
     side: Side,
     site: &Site<'_>,
     counts_calls: bool,
@@ -133,26 +159,26 @@ fn sample(
     let pid = server.running.worker();
     let rest_mib = process::resident_mib(pid)?;
     // Connections are opened, buffers made, paths looked up.
-    wrk(case.clients, options.duration / 4, server.address)?;
+    load.run(options.duration / 4, server.address)?;
     let before = process::cpu_time(pid)?;
-    let load = wrk(case.clients, options.duration, server.address)?;
+    let done = load.run(options.duration, server.address)?;
     let cpu = process::cpu_time(pid)?.saturating_sub(before);
     let rss_mib = process::resident_mib(pid)?;
     let calls = if counts_calls {
-        let during = || wrk(case.clients, options.duration, server.address);
-        let (calls, load) = process::count_calls(pid, site.directory, during)?;
-        calls as f64 / load.requests
+        let during = || load.run(options.duration, server.address);
+        let (calls, done) = process::count_calls(pid, site.directory, during)?;
+        calls as f64 / done.requests
     } else {
         f64::NAN
     };
     Ok(Sample {
-        requests_per_s: load.requests_per_s,
-        cpu_micros: cpu.as_secs_f64() * 1e6 / load.requests,
-        p99_ms: load.p99_ms,
+        requests_per_s: done.requests_per_s,
+        cpu_micros: cpu.as_secs_f64() * 1e6 / done.requests,
+        p99_ms: done.p99_ms,
         rss_mib,
         rest_mib,
         calls,
-        failed: load.failed / load.requests * 100.0,
+        failed: done.failed / done.requests * 100.0,
     })
 }
 
@@ -164,8 +190,9 @@ fn print(
 ) -> Result<()> {
     let mut report = Report::new(
         &format!("Proxies: {}", case.name),
-        "Processor time of the worker per request (user and system) and its ratio to nginx's; system calls per request; \
-         the 99th percentile; resident memory at rest and after the load.",
+        "Processor time of the worker per request (user and system) and its ratio to nginx's (with bodies, to that nginx which \
+         collects them or does not, as the server does); system calls per request; the 99th percentile; resident memory \
+         at rest and after the load.",
     );
     report.head(&[
         "server",
@@ -186,8 +213,11 @@ fn print(
                 .filter(|value| !value.is_nan()),
         )
     };
-    let nginx = case.sides.iter().position(|side| *side == Side::Nginx);
-    let nginx = nginx.map_or(f64::NAN, |at| middle(at, |sample| sample.cpu_micros));
+    let nginx_beside = |side: Side| {
+        let nginx = side.nginx_beside(case.sides);
+        let at = case.sides.iter().position(|side| *side == nginx);
+        at.map_or(f64::NAN, |at| middle(at, |sample| sample.cpu_micros))
+    };
     for (at, side) in case.sides.iter().enumerate() {
         if let Some(failure) = &failures[at] {
             eprintln!("{}, {}: {failure}", case.name, side.name());
@@ -196,7 +226,7 @@ fn print(
         report.row(&[
             side.name(),
             figure(cpu),
-            figure(cpu / nginx),
+            figure(cpu / nginx_beside(*side)),
             figure(middle(at, |sample| sample.calls)),
             figure(middle(at, |sample| sample.p99_ms)),
             figure(middle(at, |sample| sample.rest_mib)),
@@ -206,68 +236,4 @@ fn print(
         ]);
     }
     report.finish(options.out.as_deref())
-}
-
-/// What `wrk` says of a run.
-struct Load {
-    requests: f64,
-    requests_per_s: f64,
-    p99_ms: f64,
-    /// Answers with a status of an error.
-    failed: f64,
-}
-
-fn wrk(clients: u32, duration: Duration, address: SocketAddr) -> Result<Load> {
-    // wrk counts in whole seconds.
-    let seconds = duration.as_secs_f64().ceil().max(1.0);
-    let arguments = [
-        "-t1".to_owned(),
-        format!("-c{clients}"),
-        format!("-d{seconds:.0}s"),
-        "--latency".to_owned(),
-        // A client that waits for long is a bad 99th percentile, and no failure.
-        "--timeout".to_owned(),
-        "20s".to_owned(),
-        format!("http://{address}/bench"),
-    ];
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let output = process::run(OTHERS, &PathBuf::from("/usr/bin/wrk"), &arguments)?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let is_clean = output.status.success() && !text.contains("Socket errors");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(is_clean, "wrk ends with {}:\n{text}{errors}", output.status);
-    let after = |label: &str| {
-        let mut words = text
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix(label));
-        words.next().map(str::trim)
-    };
-    let requests = text
-        .lines()
-        .find_map(|line| line.trim().split_once(" requests in "))
-        .context("no number of requests")?
-        .0;
-    ensure!(requests != "0", "wrk got no answer");
-    Ok(Load {
-        requests: requests.parse()?,
-        requests_per_s: after("Requests/sec:").context("no rate")?.parse()?,
-        p99_ms: milliseconds(after("99%").context("no p99")?)?,
-        failed: match after("Non-2xx or 3xx responses:") {
-            Some(count) => count.parse()?,
-            None => 0.0,
-        },
-    })
-}
-
-/// `12.34ms`, `870.00us` or `1.02s`.
-fn milliseconds(text: &str) -> Result<f64> {
-    let units = [("us", 0.001), ("ms", 1.0), ("s", 1000.0)];
-    for (unit, factor) in units {
-        if let Some(number) = text.strip_suffix(unit)
-            && let Ok(number) = number.parse::<f64>()
-        {
-            return Ok(number * factor);
-        }
-    }
-    anyhow::bail!("'{text}' is no time")
 }

@@ -62,6 +62,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 pub(crate) fn figure(value: f64) -> String {
     match value {
         _ if value.is_nan() => "–".to_owned(),
+        _ if value.abs() < 0.005 => "0".to_owned(),
         _ if value >= 1000.0 => thousands(value),
         _ if value >= 100.0 => format!("{value:.0}"),
         _ if value >= 10.0 => format!("{value:.1}"),

@@ -449,3 +449,39 @@ fn nothing_is_read_of_a_body_whose_request_is_refused_for_another_reason() {
         bench.finish();
     }
 }
+
+/// The lengths of the writes that a request makes on a "socket" that takes everything it is offered.
+fn writes(bench: &mut Bench) -> Vec<usize> {
+    let (now, handle) = (bench.now, bench.peers[0].handle);
+    let mut writes = Vec::new();
+    loop {
+        let slices = bench.engine.transmit(handle);
+        let len: usize = slices.iter().map(|it| it.len()).sum();
+        if len == 0 {
+            return writes;
+        }
+        bench.engine.handle_transmitted(now, handle, len);
+        writes.push(len);
+    }
+}
+
+#[test]
+fn the_end_of_a_body_leaves_with_its_last_bytes() {
+    for len in [1, 65_528, 65_536, 131_072, 1 << 20] {
+        let mut whole = blocked(|_| {});
+        whole.submit(request().with_body(Body::bytes(bytes(len))));
+        let mut pushed = blocked(|config| config.stdin_high_water = len);
+        let handle = pushed.submit(request().with_body(Body::pushed(Some(len as u64))));
+        assert_eq!(push(&mut pushed, handle, &bytes(len)), Ok(len));
+        assert_eq!(finish(&mut pushed, handle), Ok(()));
+        let mut read = blocked(|_| {});
+        let reader = Body::reader(Cursor::new(bytes(len)), Some(len as u64));
+        read.submit(request().with_body(reader));
+        for mut bench in [whole, pushed, read] {
+            let writes = writes(&mut bench);
+            assert!(writes.iter().all(|it| *it > 8), "{len}: {writes:?}");
+            bench.feed(0, records().end(1, 0));
+            bench.finish();
+        }
+    }
+}

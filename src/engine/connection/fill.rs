@@ -2,8 +2,8 @@
 //!
 //! Requests with more to send are in their connection's send queue and frame one record each in turn: at most 16 KiB of
 //! content while others wait, 65,528 bytes when alone. The outbox is filled up to 64 KiB, or 256 KiB for a body in
-//! memory on a connection that is not shared. The parameters of a new request therefore wait for at most 128 KiB of
-//! other requests' bodies, headers and padding aside.
+//! memory on a connection that is not shared. Only the 8 bytes that end a stream do not wait for room. The parameters of
+//! a new request therefore wait for at most 128 KiB of other requests' bodies, headers and padding aside.
 
 use log::trace;
 
@@ -64,7 +64,9 @@ impl Connection {
             };
             let full = match request.upload().ready() {
                 Ready::Memory(_) if is_alone && self.max_requests == 1 => FULL_ALONE,
-                Ready::Memory(_) | Ready::Reader | Ready::Starved | Ready::End => FULL,
+                Ready::Memory(_) | Ready::Reader | Ready::Starved => FULL,
+                // The end of a stream is not worth a write of its own: it leaves with what is unsent.
+                Ready::ReaderEnd | Ready::End => usize::MAX,
             };
             if self.unsent() >= full {
                 break;
@@ -148,7 +150,7 @@ impl Connection {
                 }
                 len
             }
-            Ready::Reader => outbox.frame(pool, |buffer| {
+            Ready::Reader | Ready::ReaderEnd => outbox.frame(pool, |buffer| {
                 let before = buffer.len();
                 buffer.extend_from_slice(&[0; HEADER_LEN]);
                 match source.read(buffer, quantum.min(READ)) {

@@ -50,6 +50,8 @@ pub(crate) enum Ready {
     Memory(u64),
     /// Bytes from a reader, which has to be called.
     Reader,
+    /// The end of a reader that has given its declared length. It has to be called once more, for an excess.
+    ReaderEnd,
     /// Nothing until the embedder pushes more.
     Starved,
     /// The end of the stream.
@@ -96,6 +98,9 @@ impl Source {
             Supply::Static(bytes) => bytes.len() as u64 - self.taken,
             Supply::Bytes(bytes) | Supply::Buffered(bytes) => bytes.len() as u64 - self.taken,
             Supply::Shared(bytes) => bytes.len() as u64 - self.taken,
+            Supply::Reader(_) | Supply::Seekable { .. } if self.declared == Some(self.taken) => {
+                return Ready::ReaderEnd;
+            }
             Supply::Reader(_) | Supply::Seekable { .. } => return Ready::Reader,
             Supply::Pushed(pushed) => match pushed.total() - self.taken {
                 0 if pushed.finished => return Ready::End,

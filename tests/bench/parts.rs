@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::wire::{self, Demux, RecordType, Role};
 use mio_fcgi::{
-    Action, Body, Config, ConnectionHandle, Engine, EventKind, Multiplex, Params, Request, Tag,
+    Action, Body, Config, ConnectionHandle, Engine, EventKind, Multiplex, Params, Request,
+    RequestHandle, Tag,
 };
 
 use crate::cgi;
@@ -36,6 +37,7 @@ pub(crate) fn all() -> impl Iterator<Item = Part> {
         part("engine, one request", one_request, 10_000),
         part("engine, 1,024 requests shared", many_requests, 10),
         part("engine, 1 MiB up", upload, 200),
+        part("engine, 1 MiB pushed", push, 200),
         part("engine, 1 MiB down", download, 200),
         part("cgi, an HTTP request to params", cgi::env, 10_000),
         part("cgi, a response head", cgi::head, 10_000),
@@ -58,6 +60,11 @@ pub(crate) fn all() -> impl Iterator<Item = Part> {
             "client, 64 requests shared",
             round_trip::client_64_shared,
             200,
+        ),
+        part(
+            "client, 1 MiB pushed",
+            round_trip::client_mebibyte_pushed,
+            100,
         ),
     ];
     #[cfg(not(unix))]
@@ -152,6 +159,25 @@ fn upload() -> Box<dyn FnMut()> {
     })
 }
 
+/// The body is pushed in pieces of 64 KiB, each of which leaves before the next.
+fn push() -> Box<dyn FnMut()> {
+    let mut bench = Bench::new(Multiplex::Off);
+    let body = vec![b'x'; MEBIBYTE];
+    let mut answers = Answers::new(1, response);
+    Box::new(move || {
+        let request = bench.submit(Body::pushed(Some(MEBIBYTE as u64)));
+        for piece in body.chunks(64 * 1024) {
+            let pushed = bench.engine.write_stdin(bench.now, request, piece);
+            assert_eq!(pushed, Ok(piece.len()));
+            bench.transmit();
+        }
+        let finished = bench.engine.finish_stdin(bench.now, request);
+        assert_eq!(finished, Ok(()));
+        bench.transmit();
+        assert_eq!(bench.receive(answers.next_round()), 1);
+    })
+}
+
 fn download() -> Box<dyn FnMut()> {
     let mut bench = Bench::new(Multiplex::Off);
     let mut answers = Answers::new(1, |id| {
@@ -203,7 +229,7 @@ impl Bench {
         bench
     }
 
-    fn submit(&mut self, body: Body) {
+    fn submit(&mut self, body: Body) -> RequestHandle {
         let mut request = self.engine.new_request();
         push_all(&mut request.params);
         if !body.is_empty() {
@@ -214,7 +240,7 @@ impl Bench {
         request.body = body;
         self.engine
             .submit(self.now, request, Tag(7))
-            .expect("the queue is not full");
+            .expect("the queue is not full")
     }
 
     /// Takes everything that is to be written, as a driver would.

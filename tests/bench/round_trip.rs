@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 use mio_fcgi::wire::{self, RecordType, Role};
-use mio_fcgi::{Address, Client, Config, EventKind, Multiplex, ReadBuf, Tag};
+use mio_fcgi::{Address, Body, Client, Config, EventKind, Multiplex, ReadBuf, Tag};
 use tempfile::TempDir;
 
 use crate::request::{Answers, PARAMS, push_all, response};
@@ -28,6 +28,39 @@ pub(crate) fn client_64_shared() -> Box<dyn FnMut()> {
     let mut caller = Caller::new(Multiplex::On { max: 64 }, 64);
     let mut answers = Answers::new(64, response);
     Box::new(move || caller.round(answers.next_round()))
+}
+
+/// A body pushed in pieces of 64 KiB, each of which the application reads before the next.
+pub(crate) fn client_mebibyte_pushed() -> Box<dyn FnMut()> {
+    const PIECE: usize = 64 * 1024;
+    // A record of 65,528 bytes and one of 8.
+    const FRAMED: usize = PIECE + 2 * 8;
+    let body = vec![b'x'; 16 * PIECE];
+    let mut caller = Caller::new(Multiplex::Off, 1);
+    let mut answers = Answers::new(1, response);
+    // A request that may not be sent again takes a new connection until one has shown that it takes any ID.
+    caller.round(answers.next_round());
+    Box::new(move || {
+        let mut request = caller.client.new_request();
+        request.params.push("REQUEST_METHOD", "POST");
+        request.body = Body::pushed(Some(body.len() as u64));
+        let submitted = caller.client.submit(caller.now, request, Tag(7));
+        let handle = submitted.expect("the queue is not full");
+        caller.drain();
+        let head = caller.application.read_some();
+        assert!(head < 100, "{head} bytes of head");
+        for piece in body.chunks(PIECE) {
+            let pushed = caller.client.write_stdin(caller.now, handle, piece);
+            assert_eq!(pushed, Ok(PIECE));
+            caller.drain();
+            caller.application.read(FRAMED);
+        }
+        let finished = caller.client.finish_stdin(caller.now, handle);
+        assert_eq!(finished, Ok(()));
+        caller.drain();
+        caller.application.serve(0, answers.next_round());
+        caller.collect(1);
+    })
 }
 
 /// The same bytes without the library: they are prebuilt, and only the end is looked for in the answer.
@@ -232,12 +265,24 @@ impl Application {
         }
     }
 
-    /// Reads N bytes and writes the answer.
-    pub(crate) fn serve(&mut self, mut request_len: usize, answer: &[u8]) {
-        let stream = self.stream.as_mut().expect("accepted before the rounds");
-        while request_len > 0 {
-            request_len -= stream.read(&mut self.buf).expect("a request");
+    /// Reads at least N bytes.
+    fn read(&mut self, len: usize) {
+        let mut left = len;
+        while left > 0 {
+            left = left.saturating_sub(self.read_some());
         }
+    }
+
+    /// Reads what is there, and waits for it if nothing is.
+    fn read_some(&mut self) -> usize {
+        let stream = self.stream.as_mut().expect("accepted before the rounds");
+        stream.read(&mut self.buf).expect("a request")
+    }
+
+    /// Reads N bytes and writes the answer.
+    pub(crate) fn serve(&mut self, request_len: usize, answer: &[u8]) {
+        self.read(request_len);
+        let stream = self.stream.as_mut().expect("accepted before the rounds");
         let written = stream.write(answer).expect("an answer");
         assert_eq!(written, answer.len());
     }

@@ -18,6 +18,7 @@ mod listing;
 mod output;
 mod output_buffer;
 mod params_pool;
+mod pushed;
 mod queue;
 mod request;
 mod source;

@@ -3,6 +3,7 @@
 use std::io::{self, Read, SeekFrom};
 use std::sync::Arc;
 
+use super::pushed::Pushed;
 use crate::error::BodyError;
 use crate::request::{Body, Content, ReadSeek};
 
@@ -30,17 +31,6 @@ enum Supply {
     Pushed(Box<Pushed>),
     /// A pushed body that was finished before any byte of it was sent.
     Buffered(Vec<u8>),
-}
-
-/// Bytes pushed by the embedder and not yet sent.
-#[derive(Default)]
-struct Pushed {
-    bytes: Vec<u8>,
-    /// How many bytes at the start of `bytes` were sent.
-    sent: usize,
-    /// The offset in the stream of `bytes[sent]`.
-    offset: u64,
-    finished: bool,
 }
 
 /// What a stream can provide now.
@@ -102,10 +92,10 @@ impl Source {
                 return Ready::ReaderEnd;
             }
             Supply::Reader(_) | Supply::Seekable { .. } => return Ready::Reader,
-            Supply::Pushed(pushed) => match pushed.total() - self.taken {
-                0 if pushed.finished => return Ready::End,
+            Supply::Pushed(pushed) => match pushed.contiguous(self.taken) {
+                0 if pushed.is_finished() => return Ready::End,
                 0 => return Ready::Starved,
-                left => left,
+                left => left as u64,
             },
         };
         if left == 0 {
@@ -124,7 +114,7 @@ impl Source {
 
     /// Whether the next bytes may be released before bytes taken earlier are sent. Pushed bytes are released in order.
     pub(crate) fn releases_next(&self) -> bool {
-        self.pushed().is_none_or(|it| it.offset == self.taken)
+        self.pushed().is_none_or(|it| it.offset() == self.taken)
     }
 
     /// Bytes in memory that were taken and are not yet [released](Self::release).
@@ -134,7 +124,7 @@ impl Source {
             Supply::Static(bytes) => (*bytes, offset),
             Supply::Bytes(bytes) | Supply::Buffered(bytes) => (bytes.as_slice(), offset),
             Supply::Shared(bytes) => (&bytes[..], offset),
-            Supply::Pushed(pushed) => (&pushed.bytes[pushed.sent..], offset - pushed.offset),
+            Supply::Pushed(pushed) => return pushed.bytes(offset, len),
             Supply::Empty | Supply::Reader(_) | Supply::Seekable { .. } => (&[][..], 0),
         };
         bytes
@@ -216,13 +206,13 @@ impl Source {
         };
         let room = high_water.saturating_sub(pushed.len());
         let taken = bytes.len().min(room);
-        pushed.bytes.extend_from_slice(&bytes[..taken]);
+        pushed.keep(&bytes[..taken]);
         taken
     }
 
     pub(crate) fn finish(&mut self) {
         if let Some(pushed) = self.pushed_mut() {
-            pushed.finished = true;
+            pushed.finish();
         }
     }
 
@@ -232,7 +222,7 @@ impl Source {
 
     pub(crate) fn is_finished(&self) -> bool {
         match &self.supply {
-            Supply::Pushed(pushed) => pushed.finished,
+            Supply::Pushed(pushed) => pushed.is_finished(),
             Supply::Buffered(_) => true,
             _ => false,
         }
@@ -251,7 +241,7 @@ impl Source {
     /// Turns a finished pushed body into one of known length.
     pub(crate) fn fix_length(&mut self) {
         if let Some(pushed) = self.pushed_mut() {
-            let bytes = std::mem::take(&mut pushed.bytes);
+            let bytes = pushed.take_all();
             self.declared = Some(bytes.len() as u64);
             self.supply = Supply::Buffered(bytes);
         }
@@ -274,16 +264,7 @@ impl Source {
     pub(crate) fn take_back(&mut self, taken: Vec<u8>) {
         debug_assert_eq!(taken.len() as u64, self.taken);
         match &mut self.supply {
-            Supply::Pushed(pushed) => {
-                let rest = pushed.sent + (self.taken - pushed.offset) as usize;
-                let rest = pushed.bytes.split_off(rest);
-                let bytes = [taken, rest].concat();
-                **pushed = Pushed {
-                    bytes,
-                    finished: pushed.finished,
-                    ..Pushed::default()
-                };
-            }
+            Supply::Pushed(pushed) => pushed.take_back(taken, self.taken),
             Supply::Reader(reader) => {
                 let rest = std::mem::replace(reader, Box::new(io::empty()));
                 *reader = Box::new(io::Cursor::new(taken).chain(rest));
@@ -308,7 +289,7 @@ impl Source {
             | Supply::Shared(_)
             | Supply::Buffered(_) => true,
             Supply::Reader(_) => self.taken == 0,
-            Supply::Pushed(pushed) => pushed.offset == 0,
+            Supply::Pushed(pushed) => pushed.offset() == 0,
             Supply::Seekable { reader, origin } => {
                 self.taken == 0 || reader.seek(SeekFrom::Start(*origin)).is_ok()
             }
@@ -332,28 +313,6 @@ impl Source {
         match &mut self.supply {
             Supply::Pushed(pushed) => Some(pushed),
             _ => None,
-        }
-    }
-}
-
-impl Pushed {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.sent
-    }
-
-    fn total(&self) -> u64 {
-        self.offset + self.len() as u64
-    }
-
-    fn release(&mut self, len: usize) {
-        self.sent += len;
-        self.offset += len as u64;
-        if self.sent == self.bytes.len() {
-            self.bytes.clear();
-            self.sent = 0;
-        } else if self.sent * 2 >= self.bytes.len() {
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
         }
     }
 }
@@ -404,8 +363,11 @@ mod tests {
         assert_eq!(source.bytes(5, 3), b"567");
         assert!(!source.rewind());
         assert_eq!(source.push(b"89", 8), 2);
-        assert_eq!(source.bytes(5, 5), b"56789");
-        source.take(5);
+        assert_eq!(source.ready(), Ready::Memory(3), "next to each other");
+        assert_eq!(source.take(3), 5);
+        assert_eq!(source.ready(), Ready::Memory(2));
+        assert_eq!(source.take(2), 8);
+        assert_eq!(source.bytes(8, 2), b"89");
         source.finish();
         assert_eq!(source.ready(), Ready::End);
     }
@@ -436,7 +398,7 @@ mod tests {
             source.release(32);
             assert_eq!(source.push(&[0; 64], 64), 32);
         }
-        let memory = source.pushed().map(|pushed| pushed.bytes.capacity());
+        let memory = source.pushed().map(Pushed::capacity);
         assert!(memory <= Some(4 * 64), "{memory:?}");
     }
 }

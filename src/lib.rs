@@ -68,7 +68,7 @@
 //! 2. Pass each event to [`Client::handle_event`]. It returns `false` for events of your own sockets.
 //! 3. Call [`Client::handle_timeout`].
 //! 4. Call [`Client::poll_event`] until it returns `None`. All connecting, reading and writing happens in there, in
-//!    turns of bounded length.
+//!    turns of bounded length. Only [`write_stdin`](Client::write_stdin) may write as well.
 //! 5. Serve your own sockets.
 //!
 //! You may call commands ([`submit`](Client::submit), [`write_stdin`](Client::write_stdin), [`abort`](Client::abort),

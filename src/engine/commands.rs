@@ -1,15 +1,17 @@
 //! Commands of the embedder: submit, write a body, abort, pause, probe, set limits, shut down.
 
+use std::io::IoSlice;
 use std::time::Instant;
 
 use log::debug;
 
 use super::Engine;
 use super::requests::State;
+use super::sending::MOST_LENT;
 use super::timers::Owner;
 use crate::config_error::ConfigError;
 use crate::error::{BodyError, Refused, RequestError, StdinError, SubmitError};
-use crate::event::{RequestHandle, Tag};
+use crate::event::{ConnectionHandle, RequestHandle, Tag};
 use crate::limits::Limits;
 use crate::request::Request;
 use crate::server::{GetValuesError, ServerId};
@@ -84,7 +86,8 @@ impl Engine {
     ///
     /// Takes bytes until [`Config::stdin_high_water`](crate::Config::stdin_high_water) bytes are unsent. A result
     /// smaller than `bytes.len()` means that the buffer is full: [`EventKind::StdinReady`](crate::EventKind::StdinReady)
-    /// follows once half of it was sent. Large pieces are copied once. They are sent as `FCGI_STDIN` records of at most
+    /// follows once half of it was sent. The bytes are copied once; [`write_stdin_with`](Self::write_stdin_with) avoids
+    /// that. They are sent as `FCGI_STDIN` records of at most
     /// 65,528 bytes (FastCGI 1.0, 5.3).
     ///
     /// # Errors
@@ -103,6 +106,46 @@ impl Engine {
         self.send_more(now, key);
         self.settle(now);
         Ok(taken)
+    }
+
+    /// Like [`write_stdin`](Self::write_stdin), for a driver that can write at once: bytes that the transport takes now
+    /// are not copied.
+    ///
+    /// `write` gets the connection, and slices to write to it in order, the given bytes among them. It returns how many
+    /// bytes the transport took: 0 if it takes none now, which is also the answer after an error. Report that error as
+    /// one of any other write. `write` is called again as long as the transport takes everything, up to 1 MiB. It is not called
+    /// for pieces of less than 16 KiB, for a request that waits, and for a connection that is
+    /// [read first](Self::reads_first): these bytes are kept, as with `write_stdin`.
+    ///
+    /// If the bytes complete the length that was declared for the body, its end is sent with them.
+    /// [`finish_stdin`](Self::finish_stdin) is required all the same.
+    ///
+    /// # Errors
+    /// As for [`write_stdin`](Self::write_stdin).
+    pub fn write_stdin_with(
+        &mut self,
+        now: Instant,
+        request: RequestHandle,
+        bytes: &[u8],
+        mut write: impl FnMut(ConnectionHandle, &[IoSlice<'_>]) -> usize,
+    ) -> Result<usize, StdinError> {
+        let time = self.timeline.tick(now);
+        let mut taken = 0;
+        while taken < MOST_LENT
+            && let Some(key) = self.requests.key(request)
+        {
+            let (lent, goes_on) = self.lend(time, key, &bytes[taken..], &mut write);
+            taken += lent;
+            if !goes_on {
+                break;
+            }
+        }
+        match self.write_stdin(now, request, &bytes[taken..]) {
+            Ok(kept) => Ok(taken + kept),
+            // No error of what was taken: the request has ended since.
+            Err(_) if taken > 0 => Ok(taken),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends a [pushed](crate::Body::pushed) body. The empty `FCGI_STDIN` record is sent after the bytes already

@@ -1,9 +1,17 @@
 //! How a request gets its connection, and how its body is put into the outbox.
 
+use std::io::IoSlice;
+
 use super::Engine;
 use super::connection::Filled;
 use super::requests::State;
 use super::time::Time;
+use crate::event::ConnectionHandle;
+
+/// Fewer bytes of a pushed body are copied, so that small pieces leave in one write.
+const LENT: usize = 16 * 1024;
+/// After this many bytes of a pushed body, other requests have their turn.
+pub(super) const MOST_LENT: usize = 1024 * 1024;
 
 impl Engine {
     /// Puts a queued request, already removed from the queue, on a connection with a free slot.
@@ -80,17 +88,71 @@ impl Engine {
         }
     }
 
-    /// The embedder has pushed more of a body.
+    /// Offers bytes of a pushed body to the transport where they are. Keeps those of them that it does not take. Returns
+    /// how many bytes the request has taken, and whether the transport may take more.
+    pub(super) fn lend(
+        &mut self,
+        now: Time,
+        request_key: u32,
+        bytes: &[u8],
+        write: &mut impl FnMut(ConnectionHandle, &[IoSlice<'_>]) -> usize,
+    ) -> (usize, bool) {
+        let request = &mut self.requests[request_key];
+        let State::Active {
+            connection: handle, ..
+        } = request.state()
+        else {
+            return (0, false);
+        };
+        let key = handle.index;
+        let connection = &mut self.connections[key as usize];
+        let (high_water, half) = (
+            self.config.stdin_high_water,
+            self.config.stdin_high_water / 2,
+        );
+        if connection.reads_first() {
+            return (0, false);
+        }
+        let taken = request.upload_mut().lend(bytes.len(), high_water, LENT);
+        if taken == 0 {
+            return (0, false);
+        }
+        let lent = &bytes[..taken];
+        connection.send_more(now, request_key, request);
+        let filled = connection.fill(key, &mut self.requests, half, &mut self.buffers);
+        let slices = connection.transmit_lent(&self.requests, request_key, lent);
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        let written = write(handle, &slices).min(offered);
+        if written > 0 {
+            self.count_sent(now, key, written);
+        }
+        self.requests[request_key].upload_mut().keep_lent(lent);
+        if let Filled::BodyFailed { request, error } = filled {
+            self.stop(now, request, error.into());
+        }
+        self.send_on(now, request_key, key);
+        (taken, written == offered)
+    }
+
+    /// The embedder has pushed more of a body, or has finished it.
     pub(super) fn send_more(&mut self, now: Time, request_key: u32) {
         let request = &mut self.requests[request_key];
         let State::Active { connection, .. } = request.state() else {
             return;
         };
+        if request.upload().stream().is_none() {
+            // The end has left with the last bytes.
+            return;
+        }
         let key = connection.index;
         let Some(connection) = self.connections.get_mut(key as usize) else {
             return;
         };
         connection.send_more(now, request_key, request);
+        self.send_on(now, request_key, key);
+    }
+
+    fn send_on(&mut self, now: Time, request_key: u32, key: u32) {
         self.fill(now, key);
         self.ask_flush(key);
         self.arm_request(request_key);
@@ -98,6 +160,13 @@ impl Engine {
 
     /// Bytes of a connection were given to the transport.
     pub(super) fn sent(&mut self, now: Time, key: u32, len: usize) {
+        self.count_sent(now, key, len);
+        self.fill(now, key);
+    }
+
+    /// Notes for each request on a connection what of it was given to the transport.
+    #[inline(always)]
+    fn count_sent(&mut self, now: Time, key: u32, len: usize) {
         let half = self.config.stdin_high_water / 2;
         let connection = &mut self.connections[key as usize];
         let sent = connection.sent(now, len, &mut self.requests, half, &mut self.buffers);
@@ -105,6 +174,5 @@ impl Engine {
         while let Some((request, limit)) = connection.next_sent(now, key, &mut self.requests) {
             self.timers.arm_limit(now, request, limit);
         }
-        self.fill(now, key);
     }
 }

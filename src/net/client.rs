@@ -29,7 +29,8 @@ use crate::server::{GetValuesError, Server, ServerId};
 /// 1. [`wait`](Self::wait), which is `poll.poll(&mut events, client.timeout(now))`
 /// 2. [`handle_event`](Self::handle_event) for each event. It returns `false` for an event of the embedder's own.
 /// 3. [`handle_timeout`](Self::handle_timeout)
-/// 4. [`poll_event`](Self::poll_event) until it returns `None`. All reading and writing happens in this call.
+/// 4. [`poll_event`](Self::poll_event) until it returns `None`. All reading and writing happens in this call,
+///    and some writing in [`write_stdin`](Self::write_stdin).
 /// 5. the embedder's own sockets
 ///
 /// Commands may be called at any time, also while an event's data is in use: events borrow the [`ReadBuf`], not the
@@ -264,6 +265,9 @@ impl Client {
     /// Queues bytes of a [pushed](crate::Body::pushed) body and returns how many were taken. Fewer than offered means
     /// full: [`EventKind::StdinReady`](crate::EventKind::StdinReady) follows when there is space again. More at [`Engine::write_stdin`].
     ///
+    /// Pieces of 16 KiB and more are written at once, as far as the socket takes them, and not copied. If they complete
+    /// the declared length, the end is sent with them. [`poll_event`](Self::poll_event) reports an error of the socket.
+    ///
     /// # Errors
     /// [`StdinError`], all variants but `TooShort`. Nothing was taken then, and the request goes on.
     pub fn write_stdin(
@@ -272,7 +276,13 @@ impl Client {
         request: RequestHandle,
         bytes: &[u8],
     ) -> Result<usize, StdinError> {
-        self.engine.write_stdin(now, request, bytes)
+        let (turns, reading) = (&mut self.turns, self.reading);
+        let engine = &mut self.engine;
+        engine.write_stdin_with(now, request, bytes, |connection, slices| match reading {
+            // Its bytes are in the read buffer, and may end the request.
+            Some(reading) if reading == connection => 0,
+            _ => turns.write_now(connection, slices),
+        })
     }
 
     /// Ends a [pushed](crate::Body::pushed) body. This call is required, because the application waits for the end.

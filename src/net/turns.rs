@@ -1,6 +1,6 @@
 //! The turn of a connection: it is connected, written and read, and the engine gets the results.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -242,6 +242,26 @@ impl Turns {
                     self.rounds.enqueue(index);
                     return;
                 }
+            }
+        }
+    }
+
+    /// Writes once, outside of the connection's turn. Returns how many bytes the socket has taken. Its turn follows if it
+    /// has failed.
+    pub(super) fn write_now(&mut self, handle: ConnectionHandle, slices: &[IoSlice<'_>]) -> usize {
+        let socket = self.sockets.of(handle);
+        let Some(socket) = socket.filter(|it| it.may_write()) else {
+            return 0;
+        };
+        match socket.write(slices) {
+            Written::Some { len, .. } => {
+                self.rounds.count(len);
+                len
+            }
+            Written::Nothing => 0,
+            Written::Failed => {
+                self.rounds.enqueue(handle.index());
+                0
             }
         }
     }

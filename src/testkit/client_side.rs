@@ -1,7 +1,7 @@
 //! The client's side of the virtual network: what is announced, and how connections take turns at writing and reading.
 //! It does what [`Client`](crate::Client) does.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 
 use super::agenda::Appointment;
@@ -329,25 +329,46 @@ impl ClientSide {
                 return Written::ReadFirst;
             }
         }
+        let slices = engine.transmit(handle);
+        match self.offer(number, &slices) {
+            0 => Written::Nothing,
+            len => {
+                engine.handle_transmitted(self.side.medium().now(), handle, len);
+                Written::Some
+            }
+        }
+    }
+
+    /// Gives bytes of a pushed body, which the engine has not copied, to the socket.
+    pub(super) fn write_now(
+        &mut self,
+        connection: ConnectionHandle,
+        slices: &[IoSlice<'_>],
+    ) -> usize {
+        let number = self.side.medium().number(connection);
+        number.map_or(0, |number| self.offer(number, slices))
+    }
+
+    /// Offers bytes to a socket. Returns how many it takes.
+    fn offer(&mut self, number: usize, slices: &[IoSlice<'_>]) -> usize {
         let medium = self.side.medium_mut();
         let now = medium.now();
         let Some(own) = medium.connection_mut(number) else {
-            return Written::Nothing;
+            return 0;
         };
-        let slices = engine.transmit(handle);
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         let (len, is_lost) = match own.offer(offered, &mut self.rng) {
             Offer::Takes { len, is_lost } => (len, is_lost),
-            Offer::Nothing => return Written::Nothing,
+            Offer::Nothing => return 0,
             Offer::Failed => {
                 medium.tally_mut().failed_write();
                 medium.note(format_args!("connection {number} takes nothing any more"));
                 medium.enqueue(number);
-                return Written::Nothing;
+                return 0;
             }
             Offer::Full => {
                 medium.tally_mut().full_link();
-                return Written::Nothing;
+                return 0;
             }
         };
         let mut bytes = Vec::with_capacity(len);
@@ -366,8 +387,7 @@ impl ClientSide {
             "connection {number} takes {len} of {offered} bytes"
         ));
         medium.appoint(arrival, Appointment::AtApplication(number));
-        engine.handle_transmitted(now, handle, len);
-        Written::Some
+        len
     }
 
     fn read(&mut self, engine: &mut Engine, number: usize, on_event: &mut OnEvent<'_>) -> Read {

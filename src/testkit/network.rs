@@ -9,7 +9,8 @@ use super::medium::Medium;
 use super::server::Server;
 use super::tally::Tally;
 use crate::engine::Engine;
-use crate::event::ConnectionHandle;
+use crate::error::StdinError;
+use crate::event::{ConnectionHandle, RequestHandle};
 use crate::server::ServerId;
 
 /// The driver of an [`Engine`] in a test. It takes the place of mio, the sockets and the applications.
@@ -205,6 +206,27 @@ impl Network {
                 }
                 is_due
             }
+        })
+    }
+
+    /// Writes bytes of a pushed body as [`Client`](crate::Client) does: what its socket takes at once is not copied. When
+    /// the order of events is [drawn](Self::shuffle), every second call is [`Engine::write_stdin`].
+    ///
+    /// # Errors
+    /// As for [`Engine::write_stdin`].
+    #[doc(hidden)]
+    pub fn write_stdin(
+        &mut self,
+        engine: &mut Engine,
+        request: RequestHandle,
+        bytes: &[u8],
+    ) -> Result<usize, StdinError> {
+        let now = self.now();
+        if self.client.place(2) == 1 {
+            return engine.write_stdin(now, request, bytes);
+        }
+        engine.write_stdin_with(now, request, bytes, |connection, slices| {
+            self.client.write_now(connection, slices)
         })
     }
 

@@ -21,12 +21,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::wire::{Demux, Item};
+use mio_fcgi::wire::Demux;
 use mio_fcgi::{
-    Action, CloseReason, Config, ConnectionHandle, Disconnected, Engine, EventKind, Multiplex,
-    OwnedEvent, Request, RequestHandle, ServerId, Stats, SubmitError, Tag,
+    Action, Config, ConnectionHandle, Disconnected, Engine, EventKind, Multiplex, OwnedEvent,
+    Request, RequestHandle, ServerId, Stats, SubmitError, Tag,
 };
 
+use crate::peer::Peer;
 use crate::script::{Records, Seen, Sent, config, records};
 
 /// How the application's listener answers a connect.
@@ -39,26 +40,6 @@ pub(crate) enum Answer {
     Shortage,
     /// The connect hangs until [`Bench::accept`].
     Hang,
-}
-
-/// One transport connection, from its first connect on. It stays in the list after it was closed.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) handle: ConnectionHandle,
-    pub(crate) server: usize,
-    /// Why the engine closed the connection.
-    pub(crate) closed: Option<CloseReason>,
-    /// How many bytes the "socket" still takes.
-    pub(crate) window: usize,
-    /// Every byte that the "socket" took.
-    pub(crate) sent: Vec<u8>,
-    shown: usize,
-    demux: Demux,
-    /// The request ID begun last (0 before the first), and the demultiplexer that finds it.
-    begun: u16,
-    begins: Demux,
-    inbox: VecDeque<u8>,
-    ending: Option<Disconnected>,
 }
 
 /// An engine with a driver and an application around it.
@@ -413,24 +394,10 @@ impl Bench {
         }
         let peer = &mut self.peers[peer];
         loop {
-            let mut room = peer.window.min(self.write_len);
-            let before = peer.sent.len();
-            for slice in self.engine.transmit(peer.handle).iter() {
-                let len = slice.len().min(room);
-                peer.sent.extend_from_slice(&slice[..len]);
-                room -= len;
-            }
-            let written = peer.sent.len() - before;
+            let written = peer.take(&self.engine.transmit(peer.handle), self.write_len);
             if written == 0 {
                 return;
             }
-            let mut input = &peer.sent[before..];
-            while let Some(item) = peer.begins.next(&mut input).expect("FastCGI is sent") {
-                if let Item::Begin { request_id, .. } = item {
-                    peer.begun = request_id;
-                }
-            }
-            peer.window = peer.window.saturating_sub(written);
             self.engine
                 .handle_transmitted(self.now, peer.handle, written);
         }

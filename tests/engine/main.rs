@@ -14,6 +14,7 @@ mod figures;
 mod get_values;
 mod hand;
 mod harness;
+mod lending;
 mod listing;
 #[path = "../sim/lists.rs"]
 mod lists;
@@ -22,6 +23,7 @@ mod negotiation;
 mod params;
 mod pause_buffer;
 mod pause_limit;
+mod peer;
 mod places;
 mod pool;
 mod preempt;

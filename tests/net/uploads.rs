@@ -1,13 +1,14 @@
 //! Bodies sent to applications that read slowly, or answer before they have read.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Body, EventKind, OwnedEvent};
+use mio_fcgi::{Body, EventKind, OwnedEvent, RequestError, RequestHandle, StdinError, Stream};
 
-use crate::peer::{Kind, Peer};
+use crate::peer::{Kind, Peer, answer};
 use crate::{Loop, body, get};
 
 const LEN: usize = 8 * 1024 * 1024;
@@ -145,4 +146,74 @@ fn a_pushed_body_goes_on_when_there_is_room() {
     assert_eq!(body(&turns.stdout(1)), b"thanks");
     drop(turns);
     assert_eq!(peer.join(), LEN);
+}
+
+/// A connected client and the application's side of its connection, with a request whose body of `len` bytes is pushed
+/// and whose head has left.
+fn pushing(len: u64) -> (Loop, RequestHandle, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().expect("two sockets");
+    let mut turns = Loop::plain("unix:@none".parse().expect("an address"));
+    let mut ours = Some(ours);
+    turns.client.set_connector(move |_, _| {
+        let ours = ours.take().ok_or(ErrorKind::ConnectionRefused)?;
+        Stream::try_from(ours)
+    });
+    let request = turns.submit(get("/").with_body(Body::pushed(Some(len))), 1);
+    turns.run_until(|it| {
+        it.client
+            .requests(Instant::now())
+            .all(|it| it.report.bytes_sent > 0)
+    });
+    theirs.set_nonblocking(true).expect("a socket");
+    (turns, request, theirs)
+}
+
+#[test]
+fn a_pushed_piece_is_in_the_socket_when_the_call_returns() {
+    let len = 64 * 1024;
+    let (mut turns, request, mut theirs) = pushing(len as u64);
+    let mut received = vec![0; 2 * len];
+    let head = theirs.read(&mut received).expect("a head");
+    let pushed = turns
+        .client
+        .write_stdin(Instant::now(), request, &pattern()[..len]);
+    assert_eq!(pushed, Ok(len));
+    // Two records with their headers, and the end.
+    let piece = theirs.read(&mut received).expect("a body");
+    assert_eq!(piece, len + 3 * 8, "after a head of {head} bytes");
+    assert_eq!(&received[8..65_536], &pattern()[..65_528]);
+    let finished = turns.client.finish_stdin(Instant::now(), request);
+    assert_eq!(finished, Ok(()));
+    turns.drain();
+    let more = theirs.read(&mut received).map_err(|error| error.kind());
+    assert_eq!(
+        more,
+        Err(ErrorKind::WouldBlock),
+        "the end came with the body"
+    );
+    theirs.write_all(&answer(1, b"thanks")).expect("a socket");
+    turns.run_to_ends(1);
+    assert_eq!(body(&turns.stdout(1)), b"thanks");
+}
+
+#[test]
+fn an_error_of_a_pushed_pieces_write_is_reported_by_the_loop() {
+    let len = 64 * 1024;
+    let (mut turns, request, theirs) = pushing(len as u64);
+    drop(theirs);
+    let pushed = turns
+        .client
+        .write_stdin(Instant::now(), request, &pattern()[..len]);
+    assert_eq!(pushed, Ok(len), "kept");
+    assert_eq!(turns.client.timeout(Instant::now()), Some(Duration::ZERO));
+    turns.run_to_ends(1);
+    let Some(EventKind::End(Err(failure))) = turns.seen.last().map(|it| &it.kind) else {
+        panic!("{:?}", turns.seen);
+    };
+    assert!(
+        matches!(failure.error, RequestError::ConnectionLost(_)),
+        "{failure}"
+    );
+    let pushed = turns.client.write_stdin(Instant::now(), request, b"more");
+    assert_eq!(pushed, Err(StdinError::Gone));
 }

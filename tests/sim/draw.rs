@@ -209,7 +209,7 @@ pub(crate) fn draw_op(
         47..51 => Op::Pause(request),
         51..56 => Op::Resume(request),
         56..64 => {
-            let most = *rng.pick(&[3, 40, 3000]);
+            let most = *rng.pick(&[3, 40, 3000, 100_000]);
             Op::Push(rng.below(6) as usize, rng.below(most) as usize)
         }
         64..66 => Op::Finish(request),

@@ -335,10 +335,10 @@ impl<'p> World<'p> {
             _ => len,
         };
         let bytes = pattern(stdin_of(tag), request.pushed..request.pushed + most);
-        let now = self.network.now();
-        match self.engine.write_stdin(now, request.handle, &bytes) {
+        let engine = &mut self.engine;
+        let is_written = self.far.borrow_mut().is_written(tag, request.pushed as u64);
+        match self.network.write_stdin(engine, request.handle, &bytes) {
             Ok(taken) if taken <= bytes.len() => {
-                let is_written = self.far.borrow_mut().is_written(tag, request.pushed as u64);
                 if is_written && taken > 0 {
                     request.writes_since = self.network.elapsed();
                 }

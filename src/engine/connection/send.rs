@@ -113,6 +113,21 @@ impl Connection {
         self.sending.outbox.slices(|slice| requests.body(slice))
     }
 
+    /// Like [`transmit`](Self::transmit), while bytes of a request are lent.
+    pub(crate) fn transmit_lent<'a>(
+        &'a self,
+        requests: &'a Requests,
+        lender: u32,
+        lent: &'a [u8],
+    ) -> Transmit<'a> {
+        let upload = requests[lender].upload();
+        self.sending.outbox.slices(|slice| {
+            let is_lenders = slice.request == lender;
+            let lent = is_lenders.then(|| upload.lent(slice, lent)).flatten();
+            lent.unwrap_or_else(|| requests.body(slice))
+        })
+    }
+
     #[inline]
     pub(crate) fn has_unsent(&self) -> bool {
         self.unsent() > 0

@@ -93,7 +93,7 @@ impl Source {
             }
             Supply::Reader(_) | Supply::Seekable { .. } => return Ready::Reader,
             Supply::Pushed(pushed) => match pushed.contiguous(self.taken) {
-                0 if pushed.is_finished() => return Ready::End,
+                0 if pushed.ends_here() => return Ready::End,
                 0 => return Ready::Starved,
                 left => left as u64,
             },
@@ -112,9 +112,11 @@ impl Source {
         offset
     }
 
-    /// Whether the next bytes may be released before bytes taken earlier are sent. Pushed bytes are released in order.
+    /// Whether the next bytes may be copied, and released before bytes taken earlier are sent. Pushed bytes are released
+    /// in order, and those that are lent are not here.
     pub(crate) fn releases_next(&self) -> bool {
-        self.pushed().is_none_or(|it| it.offset() == self.taken)
+        self.pushed()
+            .is_none_or(|it| it.offset() == self.taken && it.kept() > 0)
     }
 
     /// Bytes in memory that were taken and are not yet [released](Self::release).
@@ -208,6 +210,35 @@ impl Source {
         let taken = bytes.len().min(room);
         pushed.keep(&bytes[..taken]);
         taken
+    }
+
+    /// Takes pushed bytes that are lent: as many as fit below `high_water`, and none if these are fewer than `least`.
+    pub(super) fn lend(&mut self, len: usize, high_water: usize, least: usize) -> usize {
+        let declared = self.declared;
+        let Some(pushed) = self.pushed_mut() else {
+            return 0;
+        };
+        let taken = len.min(high_water.saturating_sub(pushed.len()));
+        if taken < least {
+            return 0;
+        }
+        pushed.lend(taken);
+        if declared == Some(pushed.total()) {
+            pushed.set_whole();
+        }
+        taken
+    }
+
+    /// The bytes from an offset on, out of the bytes that were lent. `None` for bytes that are here.
+    pub(super) fn lent<'a>(&self, offset: u64, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        self.pushed()?.lent(offset, bytes)
+    }
+
+    /// Keeps what was not sent of the bytes that were lent.
+    pub(super) fn keep_lent(&mut self, bytes: &[u8]) {
+        if let Some(pushed) = self.pushed_mut() {
+            pushed.keep_lent(bytes);
+        }
     }
 
     pub(crate) fn finish(&mut self) {

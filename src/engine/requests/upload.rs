@@ -246,17 +246,46 @@ impl Upload {
         high_water: usize,
         max_len: Option<usize>,
     ) -> Result<usize, StdinError> {
+        self.check_push(bytes.len(), max_len)?;
+        let taken = self.stdin.push(bytes, high_water);
+        self.awaits_stdin_ready |= taken < bytes.len();
+        Ok(taken)
+    }
+
+    /// Takes bytes that are lent, as far as they fit below `high_water`. None if `push` would fail, or if these are fewer
+    /// than `least`.
+    pub(crate) fn lend(&mut self, len: usize, high_water: usize, least: usize) -> usize {
+        match self.check_push(len, None) {
+            Ok(()) => self.stdin.lend(len, high_water, least),
+            Err(_) => 0,
+        }
+    }
+
+    /// The bytes of a slice, if they are among those that were lent.
+    pub(crate) fn lent<'a>(&self, slice: BodySlice, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        match slice.stream {
+            Stream::Stdin => self.stdin.lent(slice.offset, bytes)?.get(..slice.len),
+            Stream::Data => None,
+        }
+    }
+
+    /// Keeps what was not sent of the bytes that were lent.
+    pub(crate) fn keep_lent(&mut self, bytes: &[u8]) {
+        self.stdin.keep_lent(bytes);
+    }
+
+    /// # Errors
+    /// [`StdinError::NotPushed`], [`StdinError::Finished`], [`StdinError::TooLong`], [`StdinError::BodyTooLarge`].
+    fn check_push(&self, len: usize, max_len: Option<usize>) -> Result<(), StdinError> {
         self.check_open()?;
-        let offered = self.stdin.pushed_total() + bytes.len() as u64;
+        let offered = self.stdin.pushed_total() + len as u64;
         if let Some(declared) = self.stdin.declared().filter(|all| offered > *all) {
             return Err(StdinError::TooLong { declared, offered });
         }
         if let Some(limit) = max_len.filter(|limit| offered > *limit as u64) {
             return Err(StdinError::BodyTooLarge { limit });
         }
-        let taken = self.stdin.push(bytes, high_water);
-        self.awaits_stdin_ready |= taken < bytes.len();
-        Ok(taken)
+        Ok(())
     }
 
     /// # Errors

@@ -71,11 +71,9 @@ impl Params {
     #[inline]
     pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
         let (name, value) = (name.as_ref(), value.as_ref());
-        match name {
-            b"CONTENT_LENGTH" => self.content_length.note(value),
-            b"FCGI_DATA_LENGTH" => self.data_length.note(value),
-            b"REQUEST_METHOD" => self.method = Method::of(value),
-            _ => {}
+        // Two of the names that `submit` looks at have 14 bytes, and one has 16.
+        if let 14 | 16 = name.len() {
+            self.note(name, value);
         }
         if (name.len() | value.len()) < 0x80 {
             let place = self.short_place(name.len(), value.len());
@@ -86,6 +84,17 @@ impl Params {
             fill(place, name, value);
         }
         self
+    }
+
+    /// Notes the value of a parameter that `submit` looks at. Not as a `match`, which would compare byte by byte.
+    fn note(&mut self, name: &[u8], value: &[u8]) {
+        if name == b"REQUEST_METHOD" {
+            self.method = Method::of(value);
+        } else if name == b"CONTENT_LENGTH" {
+            self.content_length.note(value);
+        } else if name == b"FCGI_DATA_LENGTH" {
+            self.data_length.note(value);
+        }
     }
 
     /// Appends a pair. `write` writes the name, then the value, in the lengths stated. If it writes any other number of
@@ -136,10 +145,12 @@ impl Params {
     #[inline]
     fn append(&mut self, len: usize) -> &mut [u8] {
         let (start, end) = (self.len, self.len + len);
-        if end > self.memory.len() {
-            self.grow(end);
-        }
         self.len = end;
+        // The very conditions of the slice, so that they are checked once.
+        if start <= end && end <= self.memory.len() {
+            return &mut self.memory[start..end];
+        }
+        self.grow(end);
         &mut self.memory[start..end]
     }
 

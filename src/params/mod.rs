@@ -353,6 +353,8 @@ fn copy_short(place: &mut [u8], bytes: &[u8]) {
     match bytes.len() {
         8..=16 => copy_ends::<8>(place, bytes),
         17..=32 => copy_ends::<16>(place, bytes),
+        4..=7 => copy_ends::<4>(place, bytes),
+        0 => {}
         _ => place.copy_from_slice(bytes),
     }
 }

@@ -52,8 +52,6 @@ const READS: u8 = 128;
 /// The header of a record for a request.
 #[derive(Clone, Copy, Debug)]
 struct Record {
-    /// The connection's key.
-    on: u32,
     record_type: RecordType,
     request_id: u16,
 }
@@ -78,48 +76,47 @@ impl Connection {
             Ok(None) => return Received::Nothing,
             Err(error) => return Received::Violation(ProtocolError::Decode(error)),
         };
-        let record = |record_type, request_id| Record {
-            on: key,
-            record_type,
-            request_id,
-        };
         match item {
             Item::Stream {
-                record_type: RecordType::Stdout,
+                record_type: record_type @ (RecordType::Stdout | RecordType::Stderr),
                 request_id,
                 data,
             } => {
-                let record = record(RecordType::Stdout, request_id);
-                self.output(now, record, data, requests, reply)
-            }
-            Item::Stream {
-                record_type: RecordType::Stderr,
-                request_id,
-                data,
-            } => {
-                let record = record(RecordType::Stderr, request_id);
-                self.output(now, record, data, requests, reply)
+                let record = Record {
+                    record_type,
+                    request_id,
+                };
+                self.output(now, key, record, data, requests, reply)
             }
             Item::StreamEnd {
                 record_type: RecordType::Stdout,
                 request_id,
             } => {
-                let record = record(RecordType::Stdout, request_id);
-                self.output_end(now, record, requests, reply)
+                let record = Record {
+                    record_type: RecordType::Stdout,
+                    request_id,
+                };
+                self.output_end(now, key, record, requests, reply)
             }
             Item::StreamEnd {
                 record_type: RecordType::Stderr,
                 request_id,
             } => {
-                let record = record(RecordType::Stderr, request_id);
-                match self.find(now, record, requests, reply) {
+                let record = Record {
+                    record_type: RecordType::Stderr,
+                    request_id,
+                };
+                match self.find(now, key, record, requests, reply) {
                     Some(_) => Received::Unremarkable,
                     None => self.not_found(record, requests),
                 }
             }
             Item::End { request_id, body } => {
-                let record = record(RecordType::EndRequest, request_id);
-                match self.find(now, record, requests, reply) {
+                let record = Record {
+                    record_type: RecordType::EndRequest,
+                    request_id,
+                };
+                match self.find(now, key, record, requests, reply) {
                     Some((key, _)) => Received::Ended { key, body },
                     None => self.not_found(record, requests),
                 }
@@ -166,12 +163,13 @@ impl Connection {
     fn output(
         &mut self,
         now: Time,
+        on: u32,
         record: Record,
         data: &[u8],
         requests: &mut Requests,
         reply: &mut Option<FirstReply>,
     ) -> Received {
-        let Some((key, request)) = self.find(now, record, requests, reply) else {
+        let Some((key, request)) = self.find(now, on, record, requests, reply) else {
             return self.not_found(record, requests);
         };
         let kind = match record.record_type {
@@ -195,15 +193,16 @@ impl Connection {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn output_end(
         &mut self,
         now: Time,
+        on: u32,
         record: Record,
         requests: &mut Requests,
         reply: &mut Option<FirstReply>,
     ) -> Received {
-        let Some((key, request)) = self.find(now, record, requests, reply) else {
+        let Some((key, request)) = self.find(now, on, record, requests, reply) else {
             return self.not_found(record, requests);
         };
         if request.is_aborting() || request.output().has_ended() {
@@ -220,16 +219,16 @@ impl Connection {
     }
 
     /// The request of a record, unless the record must be dropped or is a violation.
-    #[inline]
+    #[inline(always)]
     fn find<'r>(
         &mut self,
         now: Time,
+        on: u32,
         record: Record,
         requests: &'r mut Requests,
         reply: &mut Option<FirstReply>,
     ) -> Option<(u32, &'r mut Request)> {
         let Record {
-            on,
             record_type,
             request_id,
         } = record;

@@ -134,8 +134,13 @@ impl Elapsed {
         Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 
+    #[inline]
+    pub(crate) fn nanos(self) -> u64 {
+        self.0.get() - 1
+    }
+
     fn duration(self) -> Duration {
-        Duration::from_nanos(self.0.get() - 1)
+        Duration::from_nanos(self.nanos())
     }
 }
 

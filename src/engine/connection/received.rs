@@ -1,10 +1,9 @@
 //! What a connection received, as values for the engine to act on.
 
-use std::time::Duration;
-
 use crate::engine::requests::OutputKind;
 use crate::error::ProtocolError;
 use crate::event::{RequestHandle, ServerValues, Tag};
+use crate::report::Elapsed;
 use crate::wire::{EndRequest, RecordType};
 
 /// The result of one step of parsing.
@@ -57,7 +56,7 @@ pub(crate) enum Received {
 pub(crate) struct FirstReply {
     pub(crate) request_id: u16,
     /// How long the request has waited for it.
-    pub(crate) waited: Option<Duration>,
+    pub(crate) waited: Option<Elapsed>,
 }
 
 /// Whether the socket must be read before an expired time limit takes effect.

@@ -11,13 +11,14 @@ use slab::Slab;
 use crate::engine::connection::{self, Connection};
 use crate::engine::time::Time;
 use crate::event::ConnectionHandle;
+use crate::report::Elapsed;
 
 #[derive(Debug, Default)]
 pub(super) struct Preempt {
     /// New connections whose first request is not answered yet, the one with the earliest `due` at the front.
     awaiting: VecDeque<Awaiting>,
-    /// How long requests wait for their first byte: a moving average that weighs recent requests most.
-    mean: Duration,
+    /// How long requests wait for their first byte, in nanoseconds: a moving average that weighs recent requests most.
+    mean: u64,
 }
 
 /// A new connection that waits for its first byte.
@@ -65,8 +66,9 @@ impl Preempt {
     /// because only the application knows which connections are there. Each wait raises the mean by at most an eighth
     /// of itself.
     #[inline]
-    pub(super) fn note_first_byte(&mut self, waited: Duration) {
-        self.mean = if self.mean.is_zero() {
+    pub(super) fn note_first_byte(&mut self, waited: Elapsed) {
+        let waited = waited.nanos();
+        self.mean = if self.mean == 0 {
             waited
         } else {
             self.mean - self.mean / 8 + waited / 8
@@ -75,7 +77,7 @@ impl Preempt {
 
     /// When a connection must be closed for the one that has waited longest.
     pub(super) fn next_due(&self) -> Option<Time> {
-        self.awaiting.front()?.due.checked_add(self.mean)
+        self.awaiting.front()?.due.checked_add(Duration::from_nanos(self.mean))
     }
 
     /// Whether a connection must be closed now. If so, the waiting connection's `wait` doubles before the next one is

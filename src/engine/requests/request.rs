@@ -16,7 +16,7 @@ use crate::engine::time::Time;
 use crate::error::{ConnectError, Delivery, Failure, Phase, RequestError, StdinError};
 use crate::event::{ConnectionHandle, RequestHandle, Tag};
 use crate::params::Params;
-use crate::report::Report;
+use crate::report::{Elapsed, Report};
 use crate::request::Request as Submitted;
 use crate::retry::Retry;
 use crate::server::ServerId;
@@ -332,9 +332,9 @@ impl Request {
 
     /// How long the request has had its connection.
     #[inline]
-    pub(crate) fn assigned_for(&self, now: Time) -> Option<Duration> {
+    pub(crate) fn assigned_for(&self, now: Time) -> Option<Elapsed> {
         let assigned = self.clock.assigned()?;
-        Some(now.saturating_duration_since(assigned))
+        Some(now.saturating_elapsed_since(assigned))
     }
 
     /// When the request entered the queue.

@@ -61,6 +61,7 @@ impl Engine {
     }
 
     /// Step `Pool`: the last request has left the connection. It becomes idle, or is closed if a limit requires it.
+    #[inline(always)]
     pub(super) fn make_idle(&mut self, now: Time, key: u32) {
         if let Some(reason) = self.reason_to_close(now, key) {
             self.close(now, key, reason);
@@ -82,8 +83,8 @@ impl Engine {
         // Otherwise the connection becomes available when the read is used up, the padding has come and the socket was
         // found empty: bytes after the end of a request must not reach the next one.
         let connection = &mut self.connections[key as usize];
-        if connection.is_clean() {
-            self.make_available(key);
+        if connection.is_clean() && connection.set_available() {
+            self.pool.add_idle(server, key, &self.config);
         }
         self.arm_connection(key);
     }
@@ -108,7 +109,7 @@ impl Engine {
     }
 
     /// Why a connection whose last request has left cannot be used again.
-    #[inline]
+    #[inline(always)]
     fn reason_to_close(&mut self, now: Time, key: u32) -> Option<CloseReason> {
         let limits = &self.config.limits;
         let connection = &self.connections[key as usize];
@@ -139,10 +140,12 @@ impl Engine {
 
     /// Whether a connection must be closed now so that its process can serve a waiting connection, see
     /// [`Config::preempt_idle_after`](crate::Config::preempt_idle_after).
+    #[inline(always)]
     pub(super) fn must_preempt(&mut self, now: Time, server: u16) -> bool {
-        if !self.pool.awaits_first_byte(server) {
-            return false;
-        }
+        self.pool.awaits_first_byte(server) && self.is_preempt_due(now, server)
+    }
+
+    fn is_preempt_due(&mut self, now: Time, server: u16) -> bool {
         let must = self.pool.must_preempt(now, server, &self.connections);
         self.arm_server(now, server);
         must

@@ -261,8 +261,18 @@ impl Engine {
 
     /// A read is used up. Freed IDs may be used again, and so may an idle connection that is at the end of a record. An
     /// idle connection on which a new record has begun may not.
+    #[inline(always)]
     pub(super) fn finish_read(&mut self, now: Time, key: u32) {
-        if self.connections[key as usize].finish_read() {
+        let connection = &mut self.connections[key as usize];
+        let is_looked_into = connection.finish_read();
+        if is_looked_into || (connection.is_idle() && !connection.is_ready()) {
+            self.finish_last_read(now, key, is_looked_into);
+        }
+    }
+
+    /// Finishes the read of a connection that is idle and not available, or with an expired limit.
+    fn finish_last_read(&mut self, now: Time, key: u32, is_looked_into: bool) {
+        if is_looked_into {
             self.look_is_over(now, key);
         }
         let Some(connection) = self.connections.get_mut(key as usize) else {

@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// Arms a timer for the next deadline of a connection.
-    #[inline]
+    #[inline(always)]
     pub(super) fn arm_connection(&mut self, key: u32) {
         if let Some((at, _)) = self.connection_due(key) {
             self.timers.arm(Owner::Connection(key), at);
@@ -66,8 +66,17 @@ impl Engine {
     }
 
     /// The next deadline of a connection.
+    #[inline(always)]
     pub(super) fn connection_due(&self, key: u32) -> Option<(Time, ConnectionDue)> {
         let connection = self.connections.get(key as usize)?;
+        if connection.is_idle() {
+            return self.idle_due(connection);
+        }
+        self.busy_due(connection)
+    }
+
+    /// The next deadline of a connection that is not idle.
+    fn busy_due(&self, connection: &Connection) -> Option<(Time, ConnectionDue)> {
         match connection.state() {
             State::Connecting => {
                 let since = connection.opened();
@@ -93,11 +102,11 @@ impl Engine {
                 let at = probe.since().checked_add(self.config.probe_timeout)?;
                 Some((at, ConnectionDue::Probe))
             }
-            State::Open if connection.live() == 0 => self.idle_due(connection),
             State::Open | State::Draining => None,
         }
     }
 
+    #[inline(always)]
     fn idle_due(&self, connection: &Connection) -> Option<(Time, ConnectionDue)> {
         let since = connection.last_activity();
         if connection.has_own_probe() {

@@ -203,6 +203,12 @@ impl Connection {
         self.is_drained() && self.own_probe.is_none()
     }
 
+    /// Whether the connection is available, and nothing keeps it from being used.
+    #[inline]
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_available && self.retire_reason.is_none() && self.is_clean()
+    }
+
     /// Whether the connection has served, or serves, its maximum number of requests.
     #[inline]
     pub(super) fn has_served_most(&self, limits: &Limits) -> bool {

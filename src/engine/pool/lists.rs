@@ -91,6 +91,7 @@ impl Lists {
         self.checks -= usize::from(expected.is_nothing());
     }
 
+    #[inline]
     pub(super) fn add_idle(&mut self, key: u32) {
         self.idle.push_back(key);
     }

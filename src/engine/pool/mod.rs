@@ -215,7 +215,7 @@ impl Pool {
     }
 
     /// Adds a connection without a request to the idle list.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add_idle(&mut self, server: u16, key: u32, config: &Config) {
         let of = &mut self.servers[usize::from(server)];
         of.lists_mut().add_idle(key);

@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// Arms a timer for the next deadline of a connection.
-    #[inline(always)]
+    #[inline]
     pub(super) fn arm_connection(&mut self, key: u32) {
         if let Some((at, _)) = self.connection_due(key) {
             self.timers.arm(Owner::Connection(key), at);
@@ -66,7 +66,7 @@ impl Engine {
     }
 
     /// The next deadline of a connection.
-    #[inline(always)]
+    #[inline]
     pub(super) fn connection_due(&self, key: u32) -> Option<(Time, ConnectionDue)> {
         let connection = self.connections.get(key as usize)?;
         if connection.is_idle() {

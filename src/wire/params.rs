@@ -89,6 +89,7 @@ pub const fn pair_len(name_len: usize, value_len: usize) -> usize {
 ///
 /// A slice that does not hold whole pairs is a bug in the caller. Debug builds panic; release builds send the rest of
 /// such a slice as it is.
+#[inline]
 pub fn write_params_records(out: &mut Vec<u8>, request_id: u16, encoded: &[&[u8]]) {
     debug_assert!(
         encoded
@@ -110,6 +111,11 @@ pub fn write_params_records(out: &mut Vec<u8>, request_id: u16, encoded: &[&[u8]
         );
         return;
     }
+    write_several(out, request_id, encoded);
+}
+
+/// Appends pairs that do not fit one record.
+fn write_several(out: &mut Vec<u8>, request_id: u16, encoded: &[&[u8]]) {
     let mut packer = Packer {
         out,
         request_id,

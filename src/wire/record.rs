@@ -382,6 +382,7 @@ pub fn write_record(
 }
 
 /// Appends an `FCGI_BEGIN_REQUEST` record (5.1).
+#[inline]
 pub fn write_begin_request(out: &mut Vec<u8>, request_id: u16, role: Role, keep_conn: bool) {
     let body = BeginRequest {
         role: role.to_wire(),
@@ -435,22 +436,30 @@ pub fn write_stream_end(out: &mut Vec<u8>, record_type: RecordType, request_id: 
     out.extend_from_slice(&Header::padded(record_type, request_id, 0).encode());
 }
 
-/// Appends a record whose content is `parts` in order. The header must already state their total length.
+/// Appends a record whose content is `parts` in order. The header must already state their total length, and at most
+/// [`MAX_PADDING_LEN`] bytes of padding.
 #[inline]
 pub(super) fn write_parts(out: &mut Vec<u8>, header: Header, parts: &[&[u8]]) {
     let padding_len = usize::from(header.padding_len);
-    out.reserve(HEADER_LEN + usize::from(header.content_len) + padding_len);
+    debug_assert!(padding_len <= MAX_PADDING_LEN);
+    out.reserve(HEADER_LEN + usize::from(header.content_len) + MAX_PADDING_LEN);
     out.extend_from_slice(&header.encode());
-    for part in parts {
+    for part in parts.iter().filter(|part| !part.is_empty()) {
         out.extend_from_slice(part);
     }
-    out.resize(out.len() + padding_len, 0);
+    // Two moves of a known length, where `resize` calls `memset`.
+    let end = out.len() + padding_len;
+    out.extend_from_slice(&[0; MAX_PADDING_LEN]);
+    out.truncate(end);
 }
 
 #[inline]
 fn write_discrete(out: &mut Vec<u8>, record_type: RecordType, request_id: u16, body: [u8; 8]) {
-    out.extend_from_slice(&Header::padded(record_type, request_id, 8).encode());
-    out.extend_from_slice(&body);
+    let header = Header::padded(record_type, request_id, 8).encode();
+    let mut record = [0; 2 * HEADER_LEN];
+    record[..HEADER_LEN].copy_from_slice(&header);
+    record[HEADER_LEN..].copy_from_slice(&body);
+    out.extend_from_slice(&record);
 }
 
 /// The error for bytes that do not begin with [`VERSION`].
@@ -463,6 +472,9 @@ pub(super) fn not_a_header(bytes: &[u8]) -> DecodeError {
         found: bytes.first().copied().unwrap_or(0),
     }
 }
+
+/// The most padding that this crate writes after a record, in bytes.
+const MAX_PADDING_LEN: usize = 8;
 
 /// The first bytes of every HTTP/1 response. An HTTP server sends them where a record header should be.
 pub(super) const HTTP: &[u8] = b"HTTP/";

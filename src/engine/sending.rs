@@ -59,7 +59,9 @@ impl Engine {
                 // If it was paused in the queue, the limit of its pause begins now.
                 self.arm_request(request_key);
             }
-            self.fill(now, key);
+            if self.connections[key as usize].has_senders() {
+                self.fill(now, key);
+            }
             self.ask_flush(key);
         }
     }
@@ -161,7 +163,9 @@ impl Engine {
     /// Bytes of a connection were given to the transport.
     pub(super) fn sent(&mut self, now: Time, key: u32, len: usize) {
         self.count_sent(now, key, len);
-        self.fill(now, key);
+        if self.connections[key as usize].has_senders() {
+            self.fill(now, key);
+        }
     }
 
     /// Notes for each request on a connection what of it was given to the transport.

@@ -132,6 +132,7 @@ impl Outbox {
 
     /// Removes `len` bytes that were given to the transport, at most those that are unsent. Calls `sent` for each piece
     /// of a body slice among them.
+    #[inline]
     pub(super) fn consume(
         &mut self,
         len: usize,
@@ -186,6 +187,7 @@ impl Outbox {
     }
 
     /// Gives the buffer back when nothing is unsent, and drops the sent part of a long one.
+    #[inline]
     fn reclaim(&mut self, pool: &mut BufferPool) {
         if self.unsent == 0 {
             self.start = 0;
@@ -208,6 +210,9 @@ impl Outbox {
             framed.clear();
             pool.buffers.push(framed);
             pool.capacity = capacity;
+        }
+        if self.slices.capacity() == 0 {
+            return;
         }
         let mut slices = std::mem::take(&mut self.slices);
         let fits = (1..=MAX_KEPT_SLICES).contains(&slices.capacity());

@@ -137,6 +137,12 @@ impl Connection {
         self.sending.outbox.unsent()
     }
 
+    /// Whether a request on the connection may have more to frame.
+    #[inline]
+    pub(crate) fn has_senders(&self) -> bool {
+        !self.sending.queue.is_empty()
+    }
+
     /// Bytes given to the transport since the connection was opened.
     pub(crate) fn transmitted(&self) -> u64 {
         self.sending.outbox.transmitted()
@@ -310,6 +316,7 @@ impl Connection {
     }
 
     /// Bytes were given to the transport. Returns how many count, at most those that were unsent.
+    #[inline(always)]
     pub(crate) fn sent(
         &mut self,
         now: Time,

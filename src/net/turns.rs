@@ -151,7 +151,7 @@ impl Turns {
             self.finish_connect(engine, now, index);
             socket = self.sockets.get(index)?;
         }
-        if socket.may_write() {
+        if socket.may_write() && engine.wants_write(handle) {
             if engine.reads_first(handle) {
                 let has_read = self.read(engine, now, index, buf);
                 if has_read || engine.reads_first(handle) {

@@ -20,6 +20,7 @@ mod output_buffer;
 mod params_pool;
 mod pushed;
 mod queue;
+mod reports;
 mod request;
 mod source;
 mod state;

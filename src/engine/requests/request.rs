@@ -13,10 +13,10 @@ use super::source::Source;
 use super::state::{Input, State, Step};
 use super::upload::Upload;
 use crate::engine::time::Time;
-use crate::error::{ConnectError, Delivery, Failure, Phase, RequestError, StdinError};
+use crate::error::{ConnectError, Failure, StdinError};
 use crate::event::{ConnectionHandle, RequestHandle, Tag};
 use crate::params::Params;
-use crate::report::{Elapsed, Report};
+use crate::report::Elapsed;
 use crate::request::Request as Submitted;
 use crate::retry::Retry;
 use crate::server::ServerId;
@@ -136,6 +136,11 @@ impl Request {
     #[inline]
     pub(crate) fn pinned(&self) -> Option<u16> {
         self.pinned
+    }
+
+    /// The server of its connection, or the one that is probed.
+    pub(super) fn server(&self) -> Option<ServerId> {
+        self.server
     }
 
     pub(crate) fn is_reused(&self) -> bool {
@@ -423,77 +428,5 @@ impl Request {
             self.clock.note_pause_changed(now);
         }
         is_change
-    }
-
-    // --- reports ---
-
-    /// The phase for a report; `transmitted` is that of the request's connection, if it has one.
-    pub(super) fn phase(&self, transmitted: u64) -> Phase {
-        match self.state {
-            State::Buffering { .. } => Phase::Buffering,
-            State::Queued => Phase::Queued,
-            State::Draining => Phase::Receiving,
-            State::Active { .. } | State::Aborting { .. } => {
-                if self.output.has_begun() {
-                    Phase::Receiving
-                } else if self.upload.is_sent(transmitted) {
-                    Phase::Sent
-                } else {
-                    Phase::Sending
-                }
-            }
-        }
-    }
-
-    /// Whether the application can have acted on the request, in any attempt.
-    fn delivery(&self, transmitted: u64) -> Delivery {
-        if !self.output.has_begun() && self.attempts.maybe_processed() {
-            return Delivery::MaybeProcessed;
-        }
-        self.delivery_of_attempt(transmitted)
-    }
-
-    /// Whether the application can have acted on this attempt.
-    pub(crate) fn delivery_of_attempt(&self, transmitted: u64) -> Delivery {
-        if self.output.has_begun() {
-            return Delivery::Responded;
-        }
-        match self.state {
-            State::Buffering { .. } | State::Queued => Delivery::NotProcessed,
-            State::Draining => Delivery::Responded,
-            State::Active { .. } | State::Aborting { .. } => {
-                if self.upload.has_begun(transmitted) {
-                    Delivery::MaybeProcessed
-                } else {
-                    Delivery::NotProcessed
-                }
-            }
-        }
-    }
-
-    /// Whether the application may have acted on an earlier attempt.
-    pub(crate) fn maybe_processed(&self) -> bool {
-        self.attempts.maybe_processed()
-    }
-
-    pub(crate) fn report(&self, now: Time, transmitted: u64) -> Report {
-        Report {
-            bytes_sent: self.upload.sent(transmitted),
-            bytes_received: self.output.received(),
-            server: self.server,
-            retries: self.attempts.retries(),
-            reused: self.is_reused,
-            stdout_ended: self.output.has_ended(),
-            timings: self.clock.timings(now),
-        }
-    }
-
-    pub(crate) fn failure(&self, now: Time, error: RequestError, transmitted: u64) -> Failure {
-        Failure {
-            error,
-            phase: self.phase(transmitted),
-            delivery: self.delivery(transmitted),
-            report: self.report_until(now, transmitted),
-        }
     }
 }

@@ -35,11 +35,8 @@ impl Engine {
     pub(super) fn release(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
         connection.remove_request();
-        let server = connection.server();
-        self.pool.released(server, connection.served());
-        if connection.live() + 1 == connection.max_requests() && connection.is_shareable() {
-            self.pool.lists_mut(server).add_shareable(key);
-        }
+        self.slot_freed(key);
+        let connection = &self.connections[key as usize];
         let is_last = connection.live() == 0;
         let (step, reason) = (
             connection.state().step(Input::LastRequestOff),
@@ -57,6 +54,17 @@ impl Engine {
                 self.close(now, key, reason.unwrap_or(CloseReason::Retired));
             }
             _ => debug_assert!(false, "requests are on open connections"),
+        }
+    }
+
+    /// A request is on a connection no more: another one may take its place.
+    #[inline(always)]
+    pub(super) fn slot_freed(&mut self, key: u32) {
+        let connection = &self.connections[key as usize];
+        let server = connection.server();
+        self.pool.released(server, connection.served());
+        if connection.live() + 1 == connection.max_requests() && connection.is_shareable() {
+            self.pool.lists_mut(server).add_shareable(key);
         }
     }
 
@@ -171,8 +179,7 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         let probe = connection.take_probe();
         let server = connection.server();
-        let mut live: Vec<u32> = connection.requests().collect();
-        live.sort_unstable_by_key(|it| self.requests[*it].upload().first_offset());
+        let live = connection.requests_in_order(key, &self.requests);
         let connection = &self.connections[key as usize];
         for request in &live {
             connection.take_back_bodies(*request, &mut self.requests);

@@ -73,8 +73,8 @@
 //!    `requests`.
 //! 3. `settle` serves the queue at the end of each method that may change something, and has `opening` open the
 //!    connections that are missing.
-//! 4. `sending` puts the request on its connection: `connection::send` frames its head, `connection::fill` its body,
-//!    one record per turn.
+//! 4. `sending` puts the request on its connection. As the outbox has room, `connection::heads` frames its head and
+//!    `connection::fill` its body, one record per turn.
 //! 5. The driver is asked for a write (`Action::Flush`), takes the bytes (`transmit`) and reports them (`driver`). The
 //!    clock of the response starts with the last byte.
 //! 6. Each record of the response names the request by its ID (`connection::receive`). Its output is borrowed by the
@@ -87,7 +87,7 @@
 //! 9. `closing` releases the connection, which becomes idle or is closed if a limit requires it.
 //! 10. If the connection is lost, `closing` decides with `requests::attempts` whether the request is queued again or
 //!     ends. If the request is given up, `stopping` ends it at once and drops its buffered output. Its connection is
-//!     closed or, if other requests share it, an `FCGI_ABORT_REQUEST` is sent.
+//!     closed or, if other requests share it, an `FCGI_ABORT_REQUEST` is sent, unless nothing of it was framed.
 //!
 //! ## The path of a read
 //! 1. The driver reports the state of the socket (`driver`): readable, at its end, empty.

@@ -59,9 +59,7 @@ impl Engine {
                 // If it was paused in the queue, the limit of its pause begins now.
                 self.arm_request(request_key);
             }
-            if self.connections[key as usize].has_senders() {
-                self.fill(now, key);
-            }
+            self.fill(now, key);
             self.ask_flush(key);
         }
     }
@@ -82,8 +80,11 @@ impl Engine {
     #[inline]
     pub(super) fn fill(&mut self, now: Time, key: u32) {
         let half = self.config.stdin_high_water / 2;
-        while let Some(connection) = self.connections.get_mut(key as usize) {
-            match connection.fill(key, &mut self.requests, half, &mut self.buffers) {
+        let keep = self.config.keep_connections;
+        while let Some(connection) = self.connections.get_mut(key as usize)
+            && connection.wants_fill()
+        {
+            match connection.fill(key, &mut self.requests, keep, half, &mut self.buffers) {
                 Filled::Done => return,
                 Filled::BodyFailed { request, error } => self.stop(now, request, error.into()),
             }
@@ -121,7 +122,8 @@ impl Engine {
         }
         let lent = &bytes[..taken];
         connection.send_more(now, request_key, request);
-        let filled = connection.fill(key, &mut self.requests, half, &mut self.buffers);
+        let keep = self.config.keep_connections;
+        let filled = connection.fill(key, &mut self.requests, keep, half, &mut self.buffers);
         let slices = connection.transmit_lent(&self.requests, request_key, lent);
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         let written = write(handle, &slices).min(offered);
@@ -163,9 +165,7 @@ impl Engine {
     /// Bytes of a connection were given to the transport.
     pub(super) fn sent(&mut self, now: Time, key: u32, len: usize) {
         self.count_sent(now, key, len);
-        if self.connections[key as usize].has_senders() {
-            self.fill(now, key);
-        }
+        self.fill(now, key);
     }
 
     /// Notes for each request on a connection what of it was given to the transport.

@@ -5,7 +5,7 @@ use super::close_reason::CloseReason;
 use super::connection;
 use super::requests::{Input, State, Step};
 use super::time::Time;
-use crate::error::{Delivery, RequestError};
+use crate::error::{Delivery, Failure, RequestError};
 use crate::event::ConnectionHandle;
 
 impl Engine {
@@ -33,6 +33,10 @@ impl Engine {
         let is_alone = connection.has_one_left();
         let request = &self.requests[key];
         let mut failure = request.failure(now, error, connection.transmitted());
+        if !is_alone && !request.upload().is_head_framed() {
+            self.withdraw(key, connection_key, id, failure);
+            return;
+        }
         if !is_alone && failure.delivery == Delivery::NotProcessed {
             // Its framed bytes are still sent, before its FCGI_ABORT_REQUEST.
             failure.delivery = Delivery::MaybeProcessed;
@@ -57,6 +61,17 @@ impl Engine {
         connection.frame_abort(now, connection_key, id, &mut self.buffers);
         self.ask_flush(connection_key);
         self.arm_request(key);
+        self.update_reads(connection_key);
+    }
+
+    /// Takes a request of which nothing was framed off a connection that other requests share. The application has never
+    /// heard of it.
+    fn withdraw(&mut self, key: u32, connection_key: u32, id: u16, failure: Failure) {
+        let connection = &mut self.connections[connection_key as usize];
+        connection.remove_weight(self.requests[key].output().weight());
+        connection.withdraw_request(id);
+        self.slot_freed(connection_key);
+        self.end(key, Err(failure));
         self.update_reads(connection_key);
     }
 

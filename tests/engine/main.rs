@@ -14,6 +14,7 @@ mod figures;
 mod get_values;
 mod hand;
 mod harness;
+mod heads;
 mod lending;
 mod listing;
 #[path = "../sim/lists.rs"]

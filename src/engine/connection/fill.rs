@@ -2,8 +2,10 @@
 //!
 //! Requests with more to send are in their connection's send queue and frame one record each in turn: at most 16 KiB of
 //! content while others wait, 65,528 bytes when alone. The outbox is filled up to 64 KiB, or 256 KiB for a body in
-//! memory on a connection that is not shared. Only the 8 bytes that end a stream do not wait for room. The parameters of
-//! a new request therefore wait for at most 128 KiB of other requests' bodies, headers and padding aside.
+//! memory on a connection that is not shared. Only the 8 bytes that end a stream do not wait for room.
+//!
+//! The heads of new requests ([`super::heads`]) go before bodies: at least 16 KiB of them, then one record of a body.
+//! Those that fit into 16 KiB therefore wait for at most 96 KiB of other requests' bodies, headers and padding aside.
 
 use log::trace;
 
@@ -45,15 +47,25 @@ enum Framed {
 }
 
 impl Connection {
-    /// Lets the requests in the send queue frame records until the outbox is full. The embedder of a pushed body is
-    /// notified once at most `half` bytes of it are unsent.
+    /// Whether a head can be framed, or a body waits for its turn.
+    #[inline]
+    pub(crate) fn wants_fill(&self) -> bool {
+        self.can_frame_head() || self.sending.next_sender().is_some()
+    }
+
+    /// Frames heads, and lets the requests in the send queue frame records, until the outbox is full. The embedder of a
+    /// pushed body is notified once at most `half` bytes of it are unsent.
     pub(crate) fn fill(
         &mut self,
         key: u32,
         requests: &mut Requests,
+        keep: bool,
         half: usize,
         pool: &mut BufferPool,
     ) -> Filled {
+        if self.can_frame_head() {
+            self.frame_heads(key, requests, keep, pool);
+        }
         while let Some((handle, is_alone)) = self.sending.next_sender() {
             let own = self.handle(key);
             let is_own =
@@ -73,13 +85,14 @@ impl Connection {
             }
             self.sending.remove_sender();
             request.upload_mut().set_queued(false);
-            let quantum = if is_alone {
+            let quantum = if is_alone && self.heads.is_empty() {
                 MAX_ALIGNED_CONTENT_LEN
             } else {
                 FAIR_RECORD
             };
             let framed = self.frame_record(key, handle.index, request, quantum, pool);
             requests.notify_stdin_ready(handle.index, half);
+            self.heads.end_turn();
             match framed {
                 Ok(Framed::More) => {
                     requests[handle.index].upload_mut().set_queued(true);
@@ -92,6 +105,9 @@ impl Connection {
                         error,
                     };
                 }
+            }
+            if self.can_frame_head() {
+                self.frame_heads(key, requests, keep, pool);
             }
         }
         Filled::Done

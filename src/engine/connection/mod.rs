@@ -1,14 +1,15 @@
 //! One connection: a state machine that parses records incrementally. The engine holds a slab of connections.
 //!
-//! A connection owns its request IDs ([`ids`]), the bytes it sends ([`send`], with its [`outbox`]), the bytes it
-//! receives ([`receive`]), the count of its buffered output ([`budget`]) and the probe sent on it ([`probe`]). It
-//! borrows the requests and knows nothing else of the engine: consequences for the pool or for a request are returned
-//! as values.
+//! A connection owns its request IDs ([`ids`]), the bytes it sends ([`heads`], [`fill`] and [`send`], with their
+//! [`outbox`]), the bytes it receives ([`receive`]), the count of its buffered output ([`budget`]) and the probe sent on
+//! it ([`probe`]). It borrows the requests and knows nothing else of the engine: consequences for the pool or for a
+//! request are returned as values.
 //!
 //! Its states are in [`state`].
 
 mod budget;
 mod fill;
+mod heads;
 mod ids;
 mod listing;
 mod outbox;
@@ -33,6 +34,7 @@ use super::time::Time;
 use crate::event::{ConnectionHandle, RequestHandle};
 use crate::limits::Limits;
 use budget::Budget;
+use heads::Heads;
 use ids::IdTable;
 use probe::{Answer, OwnProbe, Probe};
 use receive::Receiving;
@@ -67,6 +69,7 @@ pub(super) struct Connection {
     /// Why the connection must not serve another request: late records, an early end, a limit.
     retire_reason: Option<CloseReason>,
     ids: IdTable,
+    heads: Heads,
     sending: Sending,
     receiving: Receiving,
     /// Bytes received since the connection was opened. Inside `receiving` the number would cost twice its size.
@@ -104,6 +107,7 @@ impl Connection {
             is_check: false,
             retire_reason: None,
             ids: IdTable::default(),
+            heads: Heads::default(),
             sending: Sending::new(now),
             receiving: Receiving::default(),
             received: 0,
@@ -269,7 +273,7 @@ impl Connection {
             State::Connecting | State::Redialing { .. } | State::Open | State::Draining => 0,
         };
         let own_probe = self.own_probe.as_ref().map_or(0, |it| it.heap_len());
-        self.sending.heap_len() + self.ids.heap_len() + probe + own_probe
+        self.sending.heap_len() + self.heads.heap_len() + self.ids.heap_len() + probe + own_probe
     }
 
     // --- state ---
@@ -384,12 +388,6 @@ impl Connection {
 
     // --- requests ---
 
-    /// Allocates an ID for a request; `None` when there is none.
-    #[inline]
-    fn allocate(&mut self, request: u32) -> Option<u16> {
-        self.ids.allocate(request)
-    }
-
     /// A request was put on the connection.
     #[inline]
     pub(super) fn add_request(&mut self, weight: OutputWeight) {
@@ -402,6 +400,12 @@ impl Connection {
     pub(super) fn remove_request(&mut self) {
         self.live -= 1;
         self.served = self.served.saturating_add(1);
+    }
+
+    /// A request is given up of which nothing was framed: it was never here, and its ID is as it was.
+    pub(super) fn withdraw_request(&mut self, id: u16) {
+        self.live -= 1;
+        self.release_id(id);
     }
 
     /// Frees the ID of a request that was sent as a whole and has ended.
@@ -437,7 +441,7 @@ impl Connection {
 
     /// Whether a burst of requests has made the lists large and their memory can be freed.
     pub(super) fn is_large(&self) -> bool {
-        self.ids.is_large() || self.sending.is_large()
+        self.ids.is_large() || self.heads.is_large() || self.sending.is_large()
     }
 
     /// Frees the memory of lists that a burst made large. Only while the connection is idle.
@@ -445,6 +449,7 @@ impl Connection {
         if self.ids.is_large() {
             self.ids.shrink_idle();
         }
+        self.heads.shrink_idle();
         self.sending.shrink_idle();
     }
 }

@@ -11,6 +11,4 @@ pub(crate) struct Assignment {
     pub(crate) is_reused: bool,
     /// How long the connect took, if the request is the first on the connection.
     pub(crate) connecting: Option<Elapsed>,
-    /// The position of the request's first byte in the connection's stream of sent bytes.
-    pub(crate) first_offset: u64,
 }

@@ -96,10 +96,17 @@ impl Requests {
         self.slab.get(key as usize)
     }
 
-    /// The request with a handle, in any state. `None` when the handle is stale.
+    /// Like [`of`](Self::of), to change it.
     pub(super) fn of_mut(&mut self, handle: RequestHandle) -> Option<&mut Request> {
         self.slab
             .get_mut(handle.index as usize)
+            .filter(|it| it.is(handle))
+    }
+
+    /// The request with a handle, in any state. `None` when the handle is stale.
+    pub(super) fn of(&self, handle: RequestHandle) -> Option<&Request> {
+        self.slab
+            .get(handle.index as usize)
             .filter(|it| it.is(handle))
     }
 

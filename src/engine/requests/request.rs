@@ -207,6 +207,22 @@ impl Request {
         matches!(self.state, State::Aborting { .. })
     }
 
+    /// The ID of a request on a connection.
+    #[inline]
+    pub(crate) fn id(&self) -> Option<u16> {
+        match self.state {
+            State::Active { id, .. } | State::Aborting { id, .. } => Some(id),
+            State::Buffering { .. } | State::Queued | State::Draining => None,
+        }
+    }
+
+    /// Whether the request is on a connection where its head waits to be framed.
+    #[inline]
+    pub(crate) fn waits_on(&self, on: ConnectionHandle) -> bool {
+        matches!(self.state, State::Active { connection, .. } if connection == on)
+            && !self.upload.is_head_framed()
+    }
+
     /// The connection of the request.
     #[inline]
     pub(crate) fn connection(&self) -> Option<ConnectionHandle> {
@@ -242,7 +258,7 @@ impl Request {
         self.is_reused = to.is_reused;
         self.attempts.note_assigned();
         self.clock.note_assigned(now, to.connecting);
-        self.upload.begin(to.first_offset);
+        self.upload.begin();
     }
 
     /// Input *rejected* or *lost, may retry*. False, without any change, when a body cannot be rewound.

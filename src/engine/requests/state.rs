@@ -20,7 +20,8 @@
 //!
 //! Steps: `Queue` puts the request into the queue. `Begin` sends it. `End` reports and removes it, by way of Draining
 //! while output is buffered. `Abandon` reports it, then closes its connection or, if other requests share it, goes to
-//! Aborting. `Gone` removes it without a report. `Close` gives its connection up. `-` cannot happen.
+//! Aborting; if nothing of it was framed, it just leaves the shared connection. `Gone` removes it without a report.
+//! `Close` gives its connection up. `-` cannot happen.
 
 use crate::engine::time::Time;
 use crate::event::ConnectionHandle;

@@ -13,7 +13,8 @@ pub(crate) struct Upload {
     is_queued: bool,
     /// Whether `write_stdin` took fewer bytes than offered, so that `StdinReady` is due later.
     awaits_stdin_ready: bool,
-    /// The position of the request's first byte in its connection's stream of sent bytes.
+    /// The position of the request's first byte in its connection's stream of sent bytes. The largest number while
+    /// nothing of the request is framed.
     first_offset: u64,
     /// The position after the last byte framed for the request.
     last_offset: u64,
@@ -55,7 +56,7 @@ impl Upload {
             data,
             is_queued: false,
             awaits_stdin_ready: false,
-            first_offset: 0,
+            first_offset: u64::MAX,
             last_offset: 0,
             framed: 0,
         }
@@ -139,11 +140,23 @@ impl Upload {
 
     // --- framing ---
 
-    /// The request's first byte will be at this position of its connection.
+    /// The request was put on a connection. Nothing of it is framed.
     #[inline]
-    pub(crate) fn begin(&mut self, first_offset: u64) {
+    pub(crate) fn begin(&mut self) {
         self.stage = Stage::Stdin;
+        self.first_offset = u64::MAX;
+    }
+
+    /// The head of the request was framed, from a position on.
+    #[inline]
+    pub(crate) fn note_head_framed(&mut self, first_offset: u64) {
         self.first_offset = first_offset;
+    }
+
+    /// Whether the head of the request was framed on its connection.
+    #[inline]
+    pub(crate) fn is_head_framed(&self) -> bool {
+        self.first_offset != u64::MAX
     }
 
     /// `len` bytes were framed for the request, up to a position.

@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Registry, Token};
 
-use super::read_buf::{Owner, ReadBuf};
+use super::driver::Driver;
+use super::read_buf::ReadBuf;
 use super::stream::Stream;
+use super::system::System;
 use super::tokens::check_tokens;
-use super::turns::Turns;
 use crate::address::Address;
 use crate::config::Config;
 use crate::config_error::ConfigError;
 use crate::engine::{ConnectionInfo, Engine, RawEvent, RequestInfo, ServerInfo, Stats};
 use crate::error::{Refused, StdinError, SubmitError};
-use crate::event::{ConnectionHandle, Event, RequestHandle, Tag};
+use crate::event::{Event, RequestHandle, Tag};
 use crate::limits::Limits;
 use crate::request::Request;
 use crate::server::{GetValuesError, Server, ServerId};
@@ -41,12 +42,7 @@ use crate::server::{GetValuesError, Server, ServerId};
 /// Not promised: which connection a request uses, and how output is divided into events.
 pub struct Client {
     engine: Engine,
-    /// The sockets, and the order of their turns.
-    turns: Turns,
-    /// The connection whose bytes are in the read buffer.
-    reading: Option<ConnectionHandle>,
-    /// Identifies this client to the read buffer.
-    owner: Owner,
+    driver: Driver<System>,
 }
 
 impl Client {
@@ -92,11 +88,10 @@ impl Client {
         let mut engine = Engine::new(config).map_err(invalid)?;
         engine.expect_reports();
         engine.set_capacity(tokens.len());
+        let system = System::new(registry, tokens.start);
         Ok(Self {
             engine,
-            turns: Turns::new(registry, tokens, are_used),
-            reading: None,
-            owner: Owner::default(),
+            driver: Driver::new(system, tokens, are_used),
         })
     }
 
@@ -115,24 +110,18 @@ impl Client {
     /// How long the loop may wait in `poll`: zero while the client has work to do, `None` when no time limit runs.
     #[must_use]
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.has_work() {
-            return Some(Duration::ZERO);
-        }
-        self.engine.timeout(now).map(|it| it.min(LONGEST_WAIT))
+        let timeout = self.driver.timeout(&self.engine, now);
+        timeout.map(|it| it.min(LONGEST_WAIT))
     }
 
     /// The end of [`timeout`](Self::timeout) as an instant, for loops that collect deadlines: `now` while the client has
     /// work to do, never before `now`.
     #[must_use]
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        if self.has_work() {
+        if self.driver.has_work(&self.engine) {
             return Some(now);
         }
         self.engine.deadline(now)
-    }
-
-    fn has_work(&self) -> bool {
-        self.reading.is_some() || !self.turns.is_empty() || self.engine.has_output()
     }
 
     /// Notes a readiness event, without any I/O. Returns `false` when the token is not one of the client's: the event
@@ -145,7 +134,9 @@ impl Client {
     /// An idle connection with something to read is given to no request from here on, until a read in
     /// [`poll_event`](Self::poll_event) has found it open and empty.
     pub fn handle_event(&mut self, event: &mio::event::Event) -> bool {
-        self.turns.note_event(&mut self.engine, event)
+        let Token(token) = event.token();
+        self.driver
+            .handle_event(&mut self.engine, token, event.into())
     }
 
     /// Tells the client that time has passed. Calling it early or twice is harmless.
@@ -154,10 +145,7 @@ impl Client {
     /// first. The request times out only if that read does not bring the answer. A request in the queue times out at
     /// once.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.turns.has_connects() && self.engine.timeout(now) == Some(Duration::ZERO) {
-            self.turns.finish_connects(&mut self.engine, now);
-        }
-        self.engine.handle_timeout(now);
+        self.driver.handle_timeout(&mut self.engine, now);
     }
 
     /// Returns the next event. Reads, writes and connects as needed. `None` when each connection with work had at least
@@ -178,60 +166,13 @@ impl Client {
         now: Instant,
         buf: &'b mut ReadBuf,
     ) -> Option<Event<&'b [u8]>> {
-        buf.claim(&self.owner, self.reading.is_some());
-        self.engine.note_shutdown_seen();
-        loop {
-            if let Some(received) = self.next_received(now, buf) {
-                return Some(received.into_event(buf.consumed()));
-            }
-            if let Some(received) = self.engine.next_event(buf.memory()) {
-                return Some(received.into_event_at_front(buf.memory()));
-            }
-            self.advance(now, buf)?;
-        }
+        self.driver.poll_event(&mut self.engine, now, buf)
     }
 
     /// Like [`poll_event`](Self::poll_event), but the output of the event is still to be [lent](ReadBuf::lend). A loop
     /// over clients cannot return from its middle what it has borrowed.
     pub(super) fn next_event(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<RawEvent> {
-        buf.claim(&self.owner, self.reading.is_some());
-        self.engine.note_shutdown_seen();
-        loop {
-            let received = self.next_received(now, buf);
-            let received = received.or_else(|| self.engine.next_event(buf.memory()));
-            if received.is_some() {
-                return received;
-            }
-            self.advance(now, buf)?;
-        }
-    }
-
-    /// The next event of the bytes in the buffer.
-    #[inline(always)]
-    fn next_received(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<RawEvent> {
-        let connection = self.reading?;
-        let mut input = buf.unread();
-        let received = self.engine.next_received(now, connection, &mut input);
-        let left = input.len();
-        buf.keep_last(left);
-        if received.is_none() {
-            self.reading = None;
-            buf.release();
-        }
-        received
-    }
-
-    /// Carries out an action of the engine, or gives the next connection its turn. `None` when the embedder has to
-    /// handle its own sockets first.
-    #[inline(always)]
-    fn advance(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<()> {
-        if let Some(action) = self.engine.poll_action() {
-            self.turns.act(&mut self.engine, now, action);
-        } else {
-            let index = self.turns.next(buf.len())?;
-            self.reading = self.turns.take(&mut self.engine, now, index, buf);
-        }
-        Some(())
+        self.driver.next_event(&mut self.engine, now, buf)
     }
 
     /// Accepts a request. It is sent on an idle connection, or waits until a connection is free or was opened for it.
@@ -276,13 +217,8 @@ impl Client {
         request: RequestHandle,
         bytes: &[u8],
     ) -> Result<usize, StdinError> {
-        let (turns, reading) = (&mut self.turns, self.reading);
-        let engine = &mut self.engine;
-        engine.write_stdin_with(now, request, bytes, |connection, slices| match reading {
-            // Its bytes are in the read buffer, and may end the request.
-            Some(reading) if reading == connection => 0,
-            _ => turns.write_now(connection, slices),
-        })
+        self.driver
+            .write_stdin(&mut self.engine, now, request, bytes)
     }
 
     /// Ends a [pushed](crate::Body::pushed) body. This call is required, because the application waits for the end.
@@ -337,7 +273,7 @@ impl Client {
     /// The errors of [`Limits::validate`], and [`ConfigError::TooFewTokens`]. Nothing is changed then.
     pub fn set_limits(&mut self, now: Instant, limits: Limits) -> Result<(), ConfigError> {
         check_tokens(
-            self.turns.tokens(),
+            self.driver.tokens(),
             self.engine.config().servers.len(),
             &limits,
         )?;
@@ -410,7 +346,10 @@ impl Client {
         &mut self,
         connect: impl FnMut(ServerId, &Address) -> io::Result<Stream> + Send + 'static,
     ) {
-        self.turns.connector().set(Box::new(connect));
+        self.driver
+            .transport_mut()
+            .connector()
+            .set(Box::new(connect));
     }
 
     /// Shuts the client down: accepts no further request, finishes the accepted ones and closes connections as they
@@ -471,8 +410,8 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("engine", &self.engine)
-            .field("tokens", self.turns.tokens())
-            .field("ready", &self.turns.len())
+            .field("tokens", self.driver.tokens())
+            .field("ready", &self.driver.turns_due())
             .finish_non_exhaustive()
     }
 }

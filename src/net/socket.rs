@@ -3,18 +3,16 @@
 use std::io::{self, IoSlice};
 
 use log::debug;
-use mio::Registry;
-use mio::event::Event;
 
-use super::stream::Stream;
+use super::transport::{Readiness, Transport};
 use crate::engine::Disconnected;
 use crate::event::ConnectionHandle;
 
 /// The socket of one connection.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(super) struct Socket<S> {
     handle: ConnectionHandle,
-    stream: Stream,
+    stream: S,
     phase: Phase,
     /// The socket may have bytes to read, or may be at its end.
     readable: bool,
@@ -56,9 +54,9 @@ pub(super) enum Written {
     Failed,
 }
 
-impl Socket {
+impl<S> Socket<S> {
     /// A socket that is being connected.
-    pub(super) fn new(handle: ConnectionHandle, stream: Stream) -> Self {
+    pub(super) fn new(handle: ConnectionHandle, stream: S) -> Self {
         Self {
             handle,
             stream,
@@ -71,9 +69,8 @@ impl Socket {
         }
     }
 
-    /// Deregisters the socket from its poll.
-    pub(super) fn deregister(&mut self, from: &Registry) -> io::Result<()> {
-        self.stream.deregister(from)
+    pub(super) fn into_stream(self) -> S {
+        self.stream
     }
 
     #[inline]
@@ -108,12 +105,13 @@ impl Socket {
     }
 
     /// Notes a readiness event.
-    pub(super) fn note_event(&mut self, event: &Event) {
-        let failed = event.is_error();
-        self.readable |= event.is_readable() || event.is_read_closed() || failed;
-        self.writable |= event.is_writable() || event.is_write_closed() || failed;
-        self.peer_closed |= event.is_read_closed() || failed;
-        self.is_urgent |= is_urgent(event);
+    #[inline]
+    pub(super) fn note_event(&mut self, event: Readiness) {
+        let failed = event.is_error;
+        self.readable |= event.is_readable || event.is_read_closed || failed;
+        self.writable |= event.is_writable || event.is_write_closed || failed;
+        self.peer_closed |= event.is_read_closed || failed;
+        self.is_urgent |= event.is_urgent;
     }
 
     /// Notes that the engine wants to read, although perhaps no event has announced bytes.
@@ -122,8 +120,11 @@ impl Socket {
     }
 
     /// Checks whether the socket is connected. Fails when the connect has failed.
-    pub(super) fn finish_connect(&mut self) -> io::Result<bool> {
-        let is_connected = self.stream.is_connected()?;
+    pub(super) fn finish_connect<T>(&mut self, transport: &mut T) -> io::Result<bool>
+    where
+        T: Transport<Stream = S>,
+    {
+        let is_connected = transport.is_connected(&self.stream)?;
         if is_connected {
             self.phase = Phase::Open;
         } else {
@@ -134,14 +135,13 @@ impl Socket {
 
     /// Writes once.
     #[inline]
-    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> Written {
+    pub(super) fn write<T>(&mut self, transport: &mut T, slices: &[IoSlice<'_>]) -> Written
+    where
+        T: Transport<Stream = S>,
+    {
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         loop {
-            let written = match slices {
-                [slice] => self.stream.write(slice),
-                _ => self.stream.write_vectored(slices),
-            };
-            match written {
+            match transport.write(&mut self.stream, slices) {
                 Ok(len) if len > 0 => {
                     // On Linux, a short write means that the socket is full. An event reports when it is writable
                     // again.
@@ -169,9 +169,12 @@ impl Socket {
 
     /// Reads once.
     #[inline]
-    pub(super) fn read(&mut self, memory: &mut [u8]) -> Read {
+    pub(super) fn read<T>(&mut self, transport: &mut T, memory: &mut [u8]) -> Read
+    where
+        T: Transport<Stream = S>,
+    {
         let read = loop {
-            match self.stream.read(memory) {
+            match transport.read(&mut self.stream, memory) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other,
             }
@@ -182,8 +185,9 @@ impl Socket {
                 // Edge-triggered: after a short read the socket is empty, and an event reports later bytes. The end of
                 // the stream may have been reported already.
                 let may_be_cut = self.peer_closed || self.is_urgent;
+                let is_short = len < memory.len();
                 let drained =
-                    len < memory.len() && self.stream.is_drained_by_short_reads() && !may_be_cut;
+                    is_short && !may_be_cut && transport.is_drained_by_short_reads(&self.stream);
                 self.readable = !drained;
                 Read::Some { len, drained }
             }
@@ -200,9 +204,4 @@ impl Socket {
             }
         }
     }
-}
-
-/// Whether an event reports an urgent byte, which cuts reads short.
-fn is_urgent(event: &Event) -> bool {
-    cfg!(any(target_os = "linux", target_os = "android")) && event.is_priority()
 }

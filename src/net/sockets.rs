@@ -1,39 +1,35 @@
-//! The sockets of a client, and their registration in the embedder's poll.
+//! The sockets of a client.
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 
 use log::warn;
-use mio::{Interest, Registry, Token};
 
-use super::connector::Connector;
 use super::socket::Socket;
+use super::transport::Transport;
 use crate::address::Address;
 use crate::event::ConnectionHandle;
 use crate::server::ServerId;
 
-/// All sockets of a client, each registered under one of the client's tokens.
+/// All sockets of a client, each under one of the client's tokens.
 #[derive(Debug)]
-pub(super) struct Sockets {
-    registry: Arc<Registry>,
+pub(super) struct Sockets<T: Transport> {
+    transport: T,
     tokens: Range<usize>,
-    connector: Connector,
     /// The sockets by [`ConnectionHandle::index`], which is also the offset in `tokens`.
-    slots: Vec<Option<Socket>>,
+    slots: Vec<Option<Socket<T::Stream>>>,
     /// The number of sockets that are being connected.
     connecting: usize,
     /// An event of somebody else's socket was logged, or cannot be told from a late one of a former client's.
     is_overlap_logged: bool,
 }
 
-impl Sockets {
+impl<T: Transport> Sockets<T> {
     /// `are_used`: the tokens were those of another client.
-    pub(super) fn new(registry: Arc<Registry>, tokens: Range<usize>, are_used: bool) -> Self {
+    pub(super) fn new(transport: T, tokens: Range<usize>, are_used: bool) -> Self {
         Self {
-            registry,
+            transport,
             tokens,
-            connector: Connector::default(),
             slots: Vec::new(),
             connecting: 0,
             is_overlap_logged: are_used,
@@ -44,16 +40,20 @@ impl Sockets {
         &self.tokens
     }
 
-    /// What makes the sockets.
-    pub(super) fn connector(&mut self) -> &mut Connector {
-        &mut self.connector
+    #[cfg(feature = "testkit")]
+    pub(super) fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    pub(super) fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
     }
 
     /// The index of a token; `None` when the token is not the client's.
     #[inline]
-    pub(super) fn index_of(&self, token: Token) -> Option<usize> {
-        let is_own = self.tokens.contains(&token.0);
-        is_own.then(|| token.0 - self.tokens.start)
+    pub(super) fn index_of(&self, token: usize) -> Option<usize> {
+        let is_own = self.tokens.contains(&token);
+        is_own.then(|| token - self.tokens.start)
     }
 
     /// Logs, once, an event for a token that no socket of this client has ever had. Its socket is the embedder's. (An event
@@ -72,38 +72,45 @@ impl Sockets {
     }
 
     /// The token that a connection's socket is registered under.
-    pub(super) fn token(&self, handle: ConnectionHandle) -> Token {
-        Token(self.tokens.start + handle.index())
+    pub(super) fn token(&self, handle: ConnectionHandle) -> usize {
+        self.tokens.start + handle.index()
     }
 
     #[inline]
-    pub(super) fn get(&self, index: usize) -> Option<&Socket> {
+    pub(super) fn get(&self, index: usize) -> Option<&Socket<T::Stream>> {
         self.slots.get(index)?.as_ref()
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Socket> {
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Socket<T::Stream>> {
         self.slots.get_mut(index)?.as_mut()
+    }
+
+    /// A socket, and the transport that it reads and writes with.
+    #[inline]
+    pub(super) fn with_transport(
+        &mut self,
+        index: usize,
+    ) -> Option<(&mut Socket<T::Stream>, &mut T)> {
+        let socket = self.slots.get_mut(index)?.as_mut()?;
+        Some((socket, &mut self.transport))
     }
 
     /// The socket of a connection; `None` when the slot is empty or belongs to another connection.
     #[inline]
-    pub(super) fn of(&mut self, handle: ConnectionHandle) -> Option<&mut Socket> {
+    pub(super) fn of(&mut self, handle: ConnectionHandle) -> Option<&mut Socket<T::Stream>> {
         let socket = self.get_mut(handle.index())?;
         (socket.handle() == handle).then_some(socket)
     }
 
-    /// Begins to connect a socket, and registers it.
+    /// Begins to connect a socket.
     pub(super) fn connect(
         &mut self,
         handle: ConnectionHandle,
         server: ServerId,
         address: &Address,
     ) -> io::Result<()> {
-        let mut stream = self.connector.connect(server, address)?;
-        stream.set_nodelay();
-        let token = self.token(handle);
-        stream.register(&self.registry, token, interests())?;
+        let stream = self.transport.connect(handle, server, address)?;
         let index = handle.index();
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
@@ -125,41 +132,31 @@ impl Sockets {
 
     /// Checks whether a socket is connected. Fails when its connect has failed.
     pub(super) fn finish_connect(&mut self, index: usize) -> io::Result<bool> {
-        let Some(socket) = self.get_mut(index) else {
+        let Some((socket, transport)) = self.with_transport(index) else {
             return Ok(false);
         };
-        let is_connected = socket.finish_connect()?;
+        let is_connected = socket.finish_connect(transport)?;
         self.connecting -= usize::from(is_connected);
         Ok(is_connected)
     }
 
-    /// Deregisters and drops the socket of a connection. Returns false when there is none.
+    /// Closes the socket of a connection. Returns false when there is none.
     pub(super) fn close(&mut self, handle: ConnectionHandle) -> bool {
         if self.of(handle).is_none() {
             return false;
         }
-        if let Some(mut socket) = self.slots[handle.index()].take() {
+        if let Some(socket) = self.slots[handle.index()].take() {
             self.connecting -= usize::from(socket.is_connecting());
-            // An error does not matter: the socket is closed next, which removes it from the poll in any case.
-            let _ = socket.deregister(&self.registry);
+            self.transport.close(socket.into_stream());
         }
         true
     }
 }
 
-impl Drop for Sockets {
+impl<T: Transport> Drop for Sockets<T> {
     fn drop(&mut self) {
-        for socket in self.slots.iter_mut().flatten() {
-            let _ = socket.deregister(&self.registry);
+        for socket in self.slots.drain(..).flatten() {
+            self.transport.close(socket.into_stream());
         }
     }
-}
-
-/// The interests of all sockets. They include urgent bytes where the system can report them: an urgent byte cuts reads
-/// short, and nothing else reports it.
-fn interests() -> Interest {
-    let interests = Interest::READABLE | Interest::WRITABLE;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let interests = interests | Interest::PRIORITY;
-    interests
 }

@@ -2,33 +2,30 @@
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Instant;
 
 use log::{debug, trace};
-use mio::Registry;
-use mio::event::Event;
 
-use super::connector::Connector;
 use super::read_buf::ReadBuf;
 use super::rounds::Rounds;
 use super::socket::{Read, Written};
 use super::sockets::Sockets;
+use super::transport::{Readiness, Transport};
 use crate::engine::{Action, Disconnected, Engine};
 use crate::event::ConnectionHandle;
 use crate::server::ServerId;
 
 /// The sockets of a client, and the order of their turns.
 #[derive(Debug)]
-pub(super) struct Turns {
-    sockets: Sockets,
+pub(super) struct Turns<T: Transport> {
+    sockets: Sockets<T>,
     rounds: Rounds,
 }
 
-impl Turns {
-    pub(super) fn new(registry: Arc<Registry>, tokens: Range<usize>, are_used: bool) -> Self {
+impl<T: Transport> Turns<T> {
+    pub(super) fn new(transport: T, tokens: Range<usize>, are_used: bool) -> Self {
         Self {
-            sockets: Sockets::new(registry, tokens, are_used),
+            sockets: Sockets::new(transport, tokens, are_used),
             rounds: Rounds::default(),
         }
     }
@@ -37,8 +34,13 @@ impl Turns {
         self.sockets.tokens()
     }
 
-    pub(super) fn connector(&mut self) -> &mut Connector {
-        self.sockets.connector()
+    #[cfg(feature = "testkit")]
+    pub(super) fn transport(&self) -> &T {
+        self.sockets.transport()
+    }
+
+    pub(super) fn transport_mut(&mut self) -> &mut T {
+        self.sockets.transport_mut()
     }
 
     /// The number of turns that are due.
@@ -58,8 +60,14 @@ impl Turns {
     }
 
     /// Notes a readiness event, without any I/O. Returns false when its token is not one of the client's.
-    pub(super) fn note_event(&mut self, engine: &mut Engine, event: &Event) -> bool {
-        let Some(index) = self.sockets.index_of(event.token()) else {
+    #[inline]
+    pub(super) fn note_event(
+        &mut self,
+        engine: &mut Engine,
+        token: usize,
+        event: Readiness,
+    ) -> bool {
+        let Some(index) = self.sockets.index_of(token) else {
             return false;
         };
         if let Some(socket) = self.sockets.get_mut(index) {
@@ -99,7 +107,7 @@ impl Turns {
                 if self.sockets.close(connection) {
                     trace!(
                         "token {}: closed, {reason:?}",
-                        self.sockets.token(connection).0
+                        self.sockets.token(connection)
                     );
                 }
             }
@@ -214,7 +222,7 @@ impl Turns {
     /// Writes until no bytes are left, the socket is full, or the turn is over.
     #[inline]
     fn write(&mut self, engine: &mut Engine, now: Instant, index: usize) {
-        let Some(socket) = self.sockets.get_mut(index) else {
+        let Some((socket, transport)) = self.sockets.with_transport(index) else {
             return;
         };
         let handle = socket.handle();
@@ -224,7 +232,7 @@ impl Turns {
             if slices.is_empty() {
                 return;
             }
-            match socket.write(&slices) {
+            match socket.write(transport, &slices) {
                 Written::Some { len, is_full } => {
                     engine.handle_transmitted(now, handle, len);
                     self.rounds.count(len);
@@ -249,11 +257,13 @@ impl Turns {
     /// Writes once, outside of the connection's turn. Returns how many bytes the socket has taken. Its turn follows if it
     /// has failed.
     pub(super) fn write_now(&mut self, handle: ConnectionHandle, slices: &[IoSlice<'_>]) -> usize {
-        let socket = self.sockets.of(handle);
-        let Some(socket) = socket.filter(|it| it.may_write()) else {
+        let Some((socket, transport)) = self.sockets.with_transport(handle.index()) else {
             return 0;
         };
-        match socket.write(slices) {
+        if socket.handle() != handle || !socket.may_write() {
+            return 0;
+        }
+        match socket.write(transport, slices) {
             Written::Some { len, .. } => {
                 self.rounds.count(len);
                 len
@@ -269,11 +279,11 @@ impl Turns {
     /// Reads once. Returns true when bytes were read.
     #[inline]
     fn read(&mut self, engine: &mut Engine, now: Instant, index: usize, buf: &mut ReadBuf) -> bool {
-        let Some(socket) = self.sockets.get_mut(index) else {
+        let Some((socket, transport)) = self.sockets.with_transport(index) else {
             return false;
         };
         let handle = socket.handle();
-        match socket.read(buf.memory()) {
+        match socket.read(transport, buf.memory()) {
             Read::Some { len, drained } => {
                 buf.filled(len);
                 self.rounds.count(len);

@@ -1,13 +1,16 @@
 //! The application side of the virtual network: what arrives at applications, and what they do.
 
-use std::time::Instant;
+use std::io::{self, IoSlice};
+use std::time::{Duration, Instant};
 
 use super::agenda::Appointment;
 use super::application::{Application, Replies, Reply};
 use super::later::later;
 use super::medium::Medium;
-use super::server::{Notice, Server};
+use super::results::Offer;
+use super::server::{Connect, Notice, Server};
 use super::virtual_connection::VirtualConnection;
+use crate::event::ConnectionHandle;
 
 /// The servers, and the connections that lead to them.
 pub(super) struct ApplicationSide {
@@ -45,6 +48,113 @@ impl ApplicationSide {
 
     pub(super) fn medium_mut(&mut self) -> &mut Medium {
         &mut self.medium
+    }
+
+    /// The client begins to connect. Returns the number of the connection, or why there is none.
+    pub(super) fn connect(
+        &mut self,
+        handle: ConnectionHandle,
+        server: usize,
+        max_sockets: Option<usize>,
+    ) -> Result<usize, Connect> {
+        let (attempt, mut decision) = self.server_mut(server).decide();
+        let now = self.medium.now();
+        if max_sockets.is_some_and(|most| self.medium.open_links().count() >= most) {
+            decision = Connect::Shortage(io::ErrorKind::OutOfMemory);
+        }
+        self.medium
+            .note(format_args!("connect to server {server}: {decision:?}"));
+        self.medium.tally_mut().connect(decision);
+        if matches!(decision, Connect::BacklogFull | Connect::Shortage(_)) {
+            return Err(decision);
+        }
+        let link = self.server_mut(server).link_of(attempt);
+        let after = later(now, link.latency.saturating_mul(2));
+        let decided = match decision {
+            Connect::Accept => Some((after, None)),
+            Connect::AcceptAfter(more) => Some((later(after, more), None)),
+            Connect::Refuse(kind) => Some((after, Some(kind))),
+            Connect::Hang | Connect::BacklogFull | Connect::Shortage(_) => None,
+        };
+        let own = VirtualConnection::new(server, handle, &link, now, decided);
+        let number = self.medium.add(own);
+        self.medium
+            .appoint(decided.map(|(at, _)| at), Appointment::Decided(number));
+        Ok(number)
+    }
+
+    /// The client writes as many bytes as were taken. Returns how many.
+    pub(super) fn write(&mut self, number: usize, offer: Offer, slices: &[IoSlice<'_>]) -> usize {
+        let medium = &mut self.medium;
+        let (len, is_lost) = match offer {
+            Offer::Takes { len, is_lost } => (len, is_lost),
+            Offer::Nothing => return 0,
+            Offer::Failed => {
+                medium.tally_mut().failed_write();
+                medium.note(format_args!("connection {number} takes nothing any more"));
+                return 0;
+            }
+            Offer::Full => {
+                medium.tally_mut().full_link();
+                return 0;
+            }
+        };
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        let mut bytes = Vec::with_capacity(len);
+        for slice in slices {
+            let missing = len - bytes.len();
+            bytes.extend_from_slice(&slice[..slice.len().min(missing)]);
+        }
+        let Some(server) = medium.connection(number).map(VirtualConnection::server) else {
+            return 0;
+        };
+        self.servers[server].show_written(number, &bytes);
+        medium.tally_mut().write(len, offered, is_lost);
+        medium.note_bytes(&bytes);
+        let now = medium.now();
+        let own = medium.connection_mut(number);
+        let arrival = own.and_then(|own| own.write(now, bytes));
+        medium.note(format_args!(
+            "connection {number} takes {len} of {offered} bytes"
+        ));
+        medium.appoint(arrival, Appointment::AtApplication(number));
+        len
+    }
+
+    /// The client closes a socket.
+    pub(super) fn hang_up(&mut self, number: usize) {
+        self.show(number, Notice::Closed);
+        self.medium.hang_up(number);
+    }
+
+    /// Stops the client for a time. Applications and links go on; what was due at the client is due at the end of that
+    /// time.
+    pub(super) fn hold_up(&mut self, time: Duration) {
+        let medium = &mut self.medium;
+        let until = later(medium.now(), time);
+        medium.tally_mut().hold_up();
+        medium.note(format_args!("the client is held up for {time:?}"));
+        let mut late = Vec::new();
+        while let Some((at, what)) = self.medium.take_appointment(until) {
+            match what {
+                Appointment::Decided(_)
+                | Appointment::AtClient(_)
+                | Appointment::ResetAtClient(_) => late.push(what),
+                Appointment::AtApplication(number) => {
+                    self.medium.advance_to(at);
+                    self.deliver(number);
+                }
+                Appointment::Wake(server, connection, token) => {
+                    self.medium.advance_to(at);
+                    self.wake(server, connection, token);
+                }
+            }
+        }
+        let medium = &mut self.medium;
+        medium.advance_to(until);
+        for what in late {
+            medium.appoint(Some(until), what);
+        }
     }
 
     /// Reports what the driver has learned of a connection.

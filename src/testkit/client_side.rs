@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::agenda::Appointment;
 use super::application_side::ApplicationSide;
-use super::later::later;
 use super::link::CloseKind;
+use super::results::{BUFFER_LEN, Found, Offer};
 use super::rng::Rng;
 use super::server::{Connect, Notice};
-use super::virtual_connection::{BUFFER_LEN, Found, Offer, VirtualConnection};
 use crate::engine::{Action, Disconnected, Engine};
-use crate::event::{ConnectionHandle, Event};
+use crate::error::StdinError;
+use crate::event::{ConnectionHandle, Event, RequestHandle};
 
 /// The driver of an engine, on top of the application side.
 pub(super) struct ClientSide {
@@ -62,6 +62,11 @@ impl ClientSide {
         }
     }
 
+    /// What a driver of another kind needs.
+    pub(super) fn into_parts(self) -> (ApplicationSide, Rng, Option<usize>) {
+        (self.side, self.rng, self.max_sockets)
+    }
+
     pub(super) fn side(&self) -> &ApplicationSide {
         &self.side
     }
@@ -78,8 +83,36 @@ impl ClientSide {
         self.max_sockets = most;
     }
 
+    /// Does one thing that can be done now. False when there is none.
+    pub(super) fn step(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
+        let first = self.place(4);
+        (0..4).any(|kind| match (first + kind) % 4 {
+            0 => self.keep_appointment(engine),
+            1 => self.take_output(engine, on_event),
+            2 => self.take_turn(engine, on_event),
+            _ => {
+                let now = self.side.medium().now();
+                let is_due = engine.timeout(now) == Some(Duration::ZERO);
+                if is_due {
+                    self.finish_connects(engine);
+                    engine.handle_timeout(now);
+                }
+                is_due
+            }
+        })
+    }
+
+    /// A connection that the engine wants to use without having asked the driver to.
+    pub(super) fn forgotten(&self, engine: &Engine) -> Option<ConnectionHandle> {
+        let forgotten = self.side.medium().open_links().find(|own| {
+            let wants_write = !engine.transmit(own.handle()).is_empty();
+            own.is_forgotten(wants_write, engine.wants_read(own.handle()))
+        });
+        forgotten.map(|own| own.handle())
+    }
+
     /// A place below `count`: 0, or any of them when the order is shuffled.
-    pub(super) fn place(&mut self, count: u64) -> u64 {
+    fn place(&mut self, count: u64) -> u64 {
         match self.is_shuffled {
             true => self.rng.below(count),
             false => 0,
@@ -87,7 +120,7 @@ impl ClientSide {
     }
 
     /// Carries out the next appointment that is due. False when there is none.
-    pub(super) fn keep_appointment(&mut self, engine: &mut Engine) -> bool {
+    fn keep_appointment(&mut self, engine: &mut Engine) -> bool {
         let medium = self.side.medium_mut();
         let now = medium.now();
         let Some((_, what)) = medium.take_appointment(now) else {
@@ -115,38 +148,8 @@ impl ClientSide {
         true
     }
 
-    /// Stops the client for a time. Applications and links go on; what was due at the client is due at the end of that
-    /// time.
-    pub(super) fn hold_up(&mut self, time: Duration) {
-        let medium = self.side.medium_mut();
-        let until = later(medium.now(), time);
-        medium.tally_mut().hold_up();
-        medium.note(format_args!("the client is held up for {time:?}"));
-        let mut late = Vec::new();
-        while let Some((at, what)) = self.side.medium_mut().take_appointment(until) {
-            match what {
-                Appointment::Decided(_)
-                | Appointment::AtClient(_)
-                | Appointment::ResetAtClient(_) => late.push(what),
-                Appointment::AtApplication(number) => {
-                    self.side.medium_mut().advance_to(at);
-                    self.side.deliver(number);
-                }
-                Appointment::Wake(server, connection, token) => {
-                    self.side.medium_mut().advance_to(at);
-                    self.side.wake(server, connection, token);
-                }
-            }
-        }
-        let medium = self.side.medium_mut();
-        medium.advance_to(until);
-        for what in late {
-            medium.appoint(Some(until), what);
-        }
-    }
-
     /// Takes an event or an action from the engine. False when there is none.
-    pub(super) fn take_output(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
+    fn take_output(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
         if !engine.has_output() {
             return false;
         }
@@ -170,7 +173,7 @@ impl ClientSide {
             }
             Action::Close { connection, .. } => {
                 if let Some(number) = medium.number(connection) {
-                    self.hang_up(number);
+                    self.side.hang_up(number);
                 }
             }
             Action::Flush { connection } => {
@@ -195,7 +198,7 @@ impl ClientSide {
     }
 
     /// The next connection in turn writes, or reads once. False when there is none.
-    pub(super) fn take_turn(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
+    fn take_turn(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
         let place = self.place(self.side.medium().ready_len() as u64);
         let medium = self.side.medium_mut();
         let Some(number) = medium.next_turn(place as usize) else {
@@ -229,7 +232,7 @@ impl ClientSide {
 
     /// Looks at all sockets that are connecting, before a time limit counts: a socket that is connected by now is in
     /// time, although that was not announced.
-    pub(super) fn finish_connects(&mut self, engine: &mut Engine) {
+    fn finish_connects(&mut self, engine: &mut Engine) {
         let numbers: Vec<usize> = self.side.medium().open_numbers().collect();
         for number in numbers {
             self.finish_connect(engine, number);
@@ -237,37 +240,13 @@ impl ClientSide {
     }
 
     fn connect(&mut self, engine: &mut Engine, handle: ConnectionHandle, index: usize) {
-        let (attempt, mut decision) = self.side.server_mut(index).decide();
-        let medium = self.side.medium_mut();
-        let now = medium.now();
-        if self
-            .max_sockets
-            .is_some_and(|most| medium.open_links().count() >= most)
-        {
-            decision = Connect::Shortage(io::ErrorKind::OutOfMemory);
-        }
-        medium.note(format_args!("connect to server {index}: {decision:?}"));
-        medium.tally_mut().connect(decision);
-        let why = match decision {
-            Connect::BacklogFull => Some(Disconnected::BacklogFull),
-            Connect::Shortage(kind) => Some(Disconnected::Shortage(kind)),
-            Connect::Accept | Connect::AcceptAfter(_) | Connect::Refuse(_) | Connect::Hang => None,
+        let why = match self.side.connect(handle, index, self.max_sockets) {
+            Err(Connect::BacklogFull) => Disconnected::BacklogFull,
+            Err(Connect::Shortage(kind)) => Disconnected::Shortage(kind),
+            Ok(_) | Err(_) => return,
         };
-        if let Some(why) = why {
-            engine.handle_closed(now, handle, why);
-            return;
-        }
-        let link = self.side.server_mut(index).link_of(attempt);
-        let after = later(now, link.latency.saturating_mul(2));
-        let decided = match decision {
-            Connect::Accept => Some((after, None)),
-            Connect::AcceptAfter(more) => Some((later(after, more), None)),
-            Connect::Refuse(kind) => Some((after, Some(kind))),
-            Connect::Hang | Connect::BacklogFull | Connect::Shortage(_) => None,
-        };
-        let medium = self.side.medium_mut();
-        let number = medium.add(VirtualConnection::new(index, handle, &link, now, decided));
-        medium.appoint(decided.map(|(at, _)| at), Appointment::Decided(number));
+        let now = self.side.medium().now();
+        engine.handle_closed(now, handle, why);
     }
 
     /// The client looks whether a socket is connected.
@@ -289,7 +268,7 @@ impl ClientSide {
             }
             Some(Err(kind)) => {
                 medium.note(format_args!("connection {number} is refused"));
-                self.hang_up(number);
+                self.side.hang_up(number);
                 engine.handle_closed(now, handle, Disconnected::ConnectFailed(kind));
             }
             None => {}
@@ -339,55 +318,35 @@ impl ClientSide {
         }
     }
 
-    /// Gives bytes of a pushed body, which the engine has not copied, to the socket.
-    pub(super) fn write_now(
+    /// Writes bytes of a pushed body: those that the socket takes at once are not copied. When the order is drawn, every
+    /// second call copies all.
+    pub(super) fn write_stdin(
         &mut self,
-        connection: ConnectionHandle,
-        slices: &[IoSlice<'_>],
-    ) -> usize {
-        let number = self.side.medium().number(connection);
-        number.map_or(0, |number| self.offer(number, slices))
+        engine: &mut Engine,
+        request: RequestHandle,
+        bytes: &[u8],
+    ) -> Result<usize, StdinError> {
+        let now = self.side.medium().now();
+        if self.place(2) == 1 {
+            return engine.write_stdin(now, request, bytes);
+        }
+        engine.write_stdin_with(now, request, bytes, |connection, slices| {
+            let number = self.side.medium().number(connection);
+            number.map_or(0, |number| self.offer(number, slices))
+        })
     }
 
     /// Offers bytes to a socket. Returns how many it takes.
     fn offer(&mut self, number: usize, slices: &[IoSlice<'_>]) -> usize {
-        let medium = self.side.medium_mut();
-        let now = medium.now();
-        let Some(own) = medium.connection_mut(number) else {
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        let Some(own) = self.side.medium_mut().connection_mut(number) else {
             return 0;
         };
-        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        let (len, is_lost) = match own.offer(offered, &mut self.rng) {
-            Offer::Takes { len, is_lost } => (len, is_lost),
-            Offer::Nothing => return 0,
-            Offer::Failed => {
-                medium.tally_mut().failed_write();
-                medium.note(format_args!("connection {number} takes nothing any more"));
-                medium.enqueue(number);
-                return 0;
-            }
-            Offer::Full => {
-                medium.tally_mut().full_link();
-                return 0;
-            }
-        };
-        let mut bytes = Vec::with_capacity(len);
-        for slice in slices.iter() {
-            let missing = len - bytes.len();
-            bytes.extend_from_slice(&slice[..slice.len().min(missing)]);
+        let offer = own.offer(offered, &mut self.rng);
+        if offer == Offer::Failed {
+            self.side.medium_mut().enqueue(number);
         }
-        let server = own.server();
-        self.side.server_mut(server).show_written(number, &bytes);
-        let medium = self.side.medium_mut();
-        medium.tally_mut().write(len, offered, is_lost);
-        medium.note_bytes(&bytes);
-        let own = medium.connection_mut(number);
-        let arrival = own.and_then(|own| own.write(now, bytes));
-        medium.note(format_args!(
-            "connection {number} takes {len} of {offered} bytes"
-        ));
-        medium.appoint(arrival, Appointment::AtApplication(number));
-        len
+        self.side.write(number, offer, slices)
     }
 
     fn read(&mut self, engine: &mut Engine, number: usize, on_event: &mut OnEvent<'_>) -> Read {
@@ -466,13 +425,7 @@ impl ClientSide {
         let medium = self.side.medium_mut();
         let now = medium.now();
         medium.note(format_args!("connection {number} has ended, {why:?}"));
-        self.hang_up(number);
+        self.side.hang_up(number);
         engine.handle_closed(now, handle, why);
-    }
-
-    /// The client closes a socket.
-    fn hang_up(&mut self, number: usize) {
-        self.side.show(number, Notice::Closed);
-        self.side.medium_mut().hang_up(number);
     }
 }

@@ -23,7 +23,7 @@
 //! sockets show what the bytes cost in real time.
 
 // Each file owns the fields of its struct, and calls only files below it. `network`, which is called from outside, is
-// above `client_side` (the driver), `application_side`, `medium` (the connections, and what happens when),
+// above `client_side` (a driver) and `driver_side` (the client's driver, on the sockets of `kernel`), `application_side`, `medium` (the connections, and what happens when),
 // `virtual_connection` (both ends of one connection) and `link` (one direction). `scripted` is above `receive` (takes
 // records), `respond` (takes the steps of behaviors), `connections` (also has the workers) and `exchange` (one
 // request).
@@ -36,10 +36,12 @@ mod client_side;
 mod connections;
 mod details;
 mod dialogue;
+mod driver_side;
 mod exchange;
 mod framing;
 #[doc(hidden)]
 pub mod internals;
+mod kernel;
 mod later;
 mod link;
 mod medium;
@@ -49,6 +51,7 @@ mod quirks;
 mod receive;
 mod records;
 mod respond;
+mod results;
 mod rng;
 mod scripted;
 mod server;

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::application_side::ApplicationSide;
 use super::client_side::{ClientSide, OnEvent};
+use super::driver_side::DriverSide;
+use super::kernel::Kernel;
 use super::later::later;
 use super::medium::Medium;
 use super::server::Server;
@@ -20,9 +23,33 @@ use crate::server::ServerId;
 ///
 /// The same seed and calls give the same events at the same instants of virtual time.
 pub struct Network {
-    client: ClientSide,
+    client: Way,
     /// The engine was driven before.
     has_started: bool,
+}
+
+/// What drives the engine.
+enum Way {
+    /// A driver that does one thing at a time, in any order.
+    OneByOne(ClientSide),
+    /// The driver of [`Client`](crate::Client), in a loop.
+    AsClient(DriverSide),
+}
+
+impl Way {
+    fn side(&self) -> &ApplicationSide {
+        match self {
+            Self::OneByOne(client) => client.side(),
+            Self::AsClient(client) => client.kernel().side(),
+        }
+    }
+
+    fn side_mut(&mut self) -> &mut ApplicationSide {
+        match self {
+            Self::OneByOne(client) => client.side_mut(),
+            Self::AsClient(client) => client.kernel_mut().side_mut(),
+        }
+    }
 }
 
 /// After this many steps a run panics, because it does not end.
@@ -35,7 +62,7 @@ impl Network {
     #[must_use]
     pub fn new(servers: usize, origin: Instant, seed: u64) -> Self {
         Self {
-            client: ClientSide::new(servers, origin, seed),
+            client: Way::OneByOne(ClientSide::new(servers, origin, seed)),
             has_started: false,
         }
     }
@@ -52,14 +79,38 @@ impl Network {
     /// Draws the order of what can happen at the same instant from the seed, instead of using the same order always.
     #[doc(hidden)]
     pub fn shuffle(&mut self) {
-        self.client.shuffle();
+        match &mut self.client {
+            Way::OneByOne(client) => client.shuffle(),
+            Way::AsClient(client) => client.shuffle(),
+        }
+    }
+
+    /// The network, driven by what drives [`Client`](crate::Client), in a loop over edge-triggered events. Call it before
+    /// [`shuffle`](Self::shuffle).
+    #[must_use]
+    #[doc(hidden)]
+    pub fn as_client(self) -> Self {
+        let client = match self.client {
+            Way::OneByOne(client) => {
+                let (side, rng, max_sockets) = client.into_parts();
+                DriverSide::new(Kernel::new(side, rng, max_sockets))
+            }
+            Way::AsClient(client) => client,
+        };
+        Self {
+            client: Way::AsClient(client),
+            ..self
+        }
     }
 
     /// Limits how many sockets the client has at a time, to all servers together. A connect above the limit fails as
     /// [`Disconnected::Shortage`](crate::Disconnected::Shortage). `None`: no limit.
     #[doc(hidden)]
     pub fn limit_sockets(&mut self, most: Option<usize>) {
-        self.client.limit_sockets(most);
+        match &mut self.client {
+            Way::OneByOne(client) => client.limit_sockets(most),
+            Way::AsClient(client) => client.kernel_mut().limit_sockets(most),
+        }
     }
 
     /// Keeps the lines of the [`trace`](Self::trace) from now on.
@@ -192,21 +243,10 @@ impl Network {
             engine.expect_reports();
             engine.handle_timeout(self.now());
         }
-        let first = self.client.place(4);
-        (0..4).any(|kind| match (first + kind) % 4 {
-            0 => self.client.keep_appointment(engine),
-            1 => self.client.take_output(engine, on_event),
-            2 => self.client.take_turn(engine, on_event),
-            _ => {
-                let now = self.now();
-                let is_due = engine.timeout(now) == Some(Duration::ZERO);
-                if is_due {
-                    self.client.finish_connects(engine);
-                    engine.handle_timeout(now);
-                }
-                is_due
-            }
-        })
+        match &mut self.client {
+            Way::OneByOne(client) => client.step(engine, on_event),
+            Way::AsClient(client) => client.step(engine, on_event),
+        }
     }
 
     /// Writes bytes of a pushed body as [`Client`](crate::Client) does: what its socket takes at once is not copied. When
@@ -221,13 +261,10 @@ impl Network {
         request: RequestHandle,
         bytes: &[u8],
     ) -> Result<usize, StdinError> {
-        let now = self.now();
-        if self.client.place(2) == 1 {
-            return engine.write_stdin(now, request, bytes);
+        match &mut self.client {
+            Way::OneByOne(client) => client.write_stdin(engine, request, bytes),
+            Way::AsClient(client) => client.write_stdin(engine, request, bytes),
         }
-        engine.write_stdin_with(now, request, bytes, |connection, slices| {
-            self.client.write_now(connection, slices)
-        })
     }
 
     /// A connection that the engine wants to use without having asked the driver to: a forgotten action. Call it when
@@ -235,18 +272,17 @@ impl Network {
     #[must_use]
     #[doc(hidden)]
     pub fn forgotten(&self, engine: &Engine) -> Option<ConnectionHandle> {
-        let forgotten = self.medium().open_links().find(|own| {
-            let wants_write = !engine.transmit(own.handle()).is_empty();
-            own.is_forgotten(wants_write, engine.wants_read(own.handle()))
-        });
-        forgotten.map(|own| own.handle())
+        match &self.client {
+            Way::OneByOne(client) => client.forgotten(engine),
+            Way::AsClient(client) => client.forgotten(engine),
+        }
     }
 
     /// Stops the client's process for this long, while applications and links go on. What arrives for the client is in
     /// its sockets then, and is announced late, together with the time limits that are over.
     #[doc(hidden)]
     pub fn hold_up(&mut self, time: Duration) {
-        self.client.hold_up(time);
+        self.client.side_mut().hold_up(time);
     }
 
     fn medium(&self) -> &Medium {

@@ -7,12 +7,11 @@ use super::application::{Application, Replies, Reply};
 use super::framing::Framing;
 use super::later::later;
 use super::link::{AfterClose, CloseKind, Link, Pipe, Towards};
+use super::results::{BUFFER_LEN, Found, Offer};
 use super::rng::Rng;
 use super::server::Notice;
 use crate::event::ConnectionHandle;
-
-/// The length of the client's read buffer.
-pub(super) const BUFFER_LEN: usize = 64 * 1024;
+use crate::net::Readiness;
 
 /// Both ends of a connection.
 #[derive(Debug)]
@@ -58,37 +57,6 @@ pub(super) struct VirtualConnection {
 
 /// When a connect succeeds or fails, and the error if it fails. The client learns it later.
 pub(super) type Decision = (Instant, Option<io::ErrorKind>);
-
-/// The result of a write of the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offer {
-    /// There is nothing to write, or writing is over.
-    Nothing,
-    /// The write fails.
-    Failed,
-    /// The link is full.
-    Full,
-    /// The link takes this many bytes. `is_lost`: they are never read.
-    Takes { len: usize, is_lost: bool },
-}
-
-/// The result of a read of the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// The end.
-    End(CloseKind),
-    /// No byte. `is_over`: none will arrive, because a write has failed.
-    Nothing { is_over: bool },
-    Some {
-        len: usize,
-        available: usize,
-        buffer_len: usize,
-        /// The read has emptied the socket, and later bytes are announced.
-        is_drained: bool,
-        /// When the bytes arrive for which there is room now.
-        arrival: Option<Instant>,
-    },
-}
 
 /// The client's end.
 impl VirtualConnection {
@@ -215,6 +183,40 @@ impl VirtualConnection {
         }
     }
 
+    /// How the socket is, as an event reports it. `None` when there is nothing to report.
+    pub(super) fn readiness(&self, now: Instant) -> Option<Readiness> {
+        let has_failed = matches!(self.decision(now), Some(Err(_)));
+        if self.client_closed || !(self.is_open || has_failed) {
+            return None;
+        }
+        let is_error = has_failed || self.was_reset || self.to_client.was_reset();
+        let is_write_closed = has_failed || self.refuses_writes();
+        Some(Readiness {
+            is_readable: self.has_input() || is_error,
+            is_read_closed: self.to_client.has_end() || is_error,
+            is_writable: self.to_application.room() > 0 || is_write_closed,
+            is_write_closed,
+            is_error,
+            ..Readiness::default()
+        })
+    }
+
+    /// The driver was told that there is something to read.
+    pub(super) fn note_announced(&mut self, is_end: bool) {
+        self.readable = true;
+        self.end_announced |= is_end;
+    }
+
+    pub(super) fn is_drained_by_short_reads(&self) -> bool {
+        !self.link.reads_until_blocked
+    }
+
+    /// Whether the engine waits for something that is there.
+    pub(super) fn is_stuck(&self, wants_write: bool, wants_read: bool) -> bool {
+        let can_write = !self.write_failed && self.to_application.room() > 0;
+        self.is_in_use() && (can_write && wants_write || wants_read && self.has_input())
+    }
+
     /// The engine wants to read. `is_unread`: the engine takes the socket for unread, whether bytes were announced or
     /// not.
     pub(super) fn ask_to_read(&mut self, is_unread: bool) {
@@ -278,6 +280,33 @@ impl VirtualConnection {
 
     /// Reads once to `out`, whether bytes were announced or not.
     pub(super) fn read(&mut self, now: Instant, rng: &mut Rng, out: &mut Vec<u8>) -> Found {
+        let buffer_len = self.link.reads.buffer_len(BUFFER_LEN, rng);
+        self.read_some(now, buffer_len, buffer_len, out)
+    }
+
+    /// Reads once, as [`read`](Self::read), to a buffer of the driver's. A read brings less than there is only on a link
+    /// where that proves nothing.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        buffer_len: usize,
+        rng: &mut Rng,
+        out: &mut Vec<u8>,
+    ) -> Found {
+        let most = match self.link.reads_until_blocked {
+            true => self.link.reads.buffer_len(buffer_len, rng),
+            false => buffer_len,
+        };
+        self.read_some(now, buffer_len, most, out)
+    }
+
+    fn read_some(
+        &mut self,
+        now: Instant,
+        buffer_len: usize,
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> Found {
         self.to_client.arrive(now);
         if let Some(end) = self.to_client.ended() {
             return Found::End(end);
@@ -288,8 +317,7 @@ impl VirtualConnection {
             let is_over = self.write_failed;
             return Found::Nothing { is_over };
         }
-        let buffer_len = self.link.reads.buffer_len(BUFFER_LEN, rng);
-        let len = available.min(buffer_len);
+        let len = available.min(most);
         let is_cut = self.end_announced || self.link.reads_until_blocked;
         let is_drained = len < buffer_len && !is_cut;
         self.readable = !is_drained;
@@ -318,7 +346,7 @@ impl VirtualConnection {
 
 /// The application's end.
 impl VirtualConnection {
-    /// Makes unread what has arrived for the application, which starts to read.
+    /// Makes unread what has arrived. The application starts to read.
     pub(super) fn arrive_at_application(&mut self, now: Instant) {
         self.to_application.arrive(now);
         self.discard_rest = false;

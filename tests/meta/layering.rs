@@ -104,7 +104,7 @@ const LAYERS: [Layer; 9] = [
     },
     Layer {
         modules: TESTKIT,
-        below: &[WIRE, WORDS, ENGINE],
+        below: &[WIRE, WORDS, ENGINE, NET],
         crates: &[],
         // The origin from which its time is counted.
         allowed: &["Instant::now"],

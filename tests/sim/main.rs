@@ -78,7 +78,10 @@ fn outcome(plan: &Plan) -> Result<(u64, Figures), String> {
 fn report(seed: u64, what: &str) -> String {
     let small = shrink::shrink(&Plan::draw(seed), |plan| outcome(plan).is_err());
     let mut text = format!("seed {seed}: {what}\nsmallest run: {:?}\n", small.config);
-    text += &format!("shuffled {}, {:?}\n", small.is_shuffled, small.servers);
+    text += &format!(
+        "client {}, shuffled {}, {:?}\n",
+        small.is_client, small.is_shuffled, small.servers
+    );
     for op in &small.ops {
         text += &format!("  {op:?}\n");
     }

@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     /// How many sockets the client may have.
     pub(crate) max_sockets: Option<usize>,
     pub(crate) is_shuffled: bool,
+    /// The driver of `Client` drives the engine, over sockets with edge-triggered events.
+    pub(crate) is_client: bool,
     pub(crate) ops: Vec<Op>,
 }
 
@@ -278,6 +280,7 @@ impl Plan {
             list,
             max_sockets,
             is_shuffled,
+            is_client: rng.chance(40),
             ops,
         }
     }

@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::plan::{BodyKind, Op, Plan, ServerPlan, Submit};
 use crate::request::request_of;
 use crate::servers::Choice;
-use crate::setup::set_up;
+use crate::setup::{network_of, set_up};
 
 /// What went wrong, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,14 +56,7 @@ impl<'p> World<'p> {
     fn new(plan: &'p Plan, keep_trace: bool) -> Self {
         let origin = Instant::now();
         let far = Rc::new(RefCell::new(Far::default()));
-        let mut network = Network::new(plan.list.len(), origin, plan.seed);
-        if keep_trace {
-            network.keep_trace();
-        }
-        if plan.is_shuffled {
-            network.shuffle();
-        }
-        network.limit_sockets(plan.max_sockets);
+        let network = network_of(plan, origin, keep_trace);
         far.borrow_mut().always_one = plan.config.request_ids == RequestIds::AlwaysOne;
         far.borrow_mut().stale_window = plan.config.stale_window;
         far.borrow_mut().is_punctual = plan.is_punctual();

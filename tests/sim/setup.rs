@@ -1,7 +1,8 @@
-//! Sets up the application, the links and the connects of a server, as planned for its address.
+//! Sets up the network, and the application, the links and the connects of a server, as planned for its address.
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use mio_fcgi::ServerId;
 use mio_fcgi::testkit::{Network, Scripted};
@@ -9,6 +10,22 @@ use mio_fcgi::testkit::{Network, Scripted};
 use crate::far::{Far, answer};
 use crate::plan::Plan;
 use crate::watch::Tap;
+
+/// A network without servers, as planned.
+pub(crate) fn network_of(plan: &Plan, origin: Instant, keep_trace: bool) -> Network {
+    let mut network = Network::new(plan.list.len(), origin, plan.seed);
+    if plan.is_client {
+        network = network.as_client();
+    }
+    if keep_trace {
+        network.keep_trace();
+    }
+    if plan.is_shuffled {
+        network.shuffle();
+    }
+    network.limit_sockets(plan.max_sockets);
+    network
+}
 
 /// Sets up the server with a number.
 pub(crate) fn set_up(network: &mut Network, far: &Rc<RefCell<Far>>, plan: &Plan, number: usize) {

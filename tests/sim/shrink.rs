@@ -64,6 +64,7 @@ impl<F: Fn(&Plan) -> bool> Shrinker<F> {
     }
 
     fn simplify(&mut self) {
+        self.attempt(|plan| plan.is_client = false);
         self.attempt(|plan| plan.is_shuffled = false);
         self.attempt(|plan| plan.max_sockets = None);
         for index in 0..self.smallest.servers.len() {

@@ -58,7 +58,9 @@ pub(crate) struct Known {
     unread: Option<u64>,
     ended: Option<u64>,
     drained: Option<u64>,
-    /// When the last end of a request on this connection was reported to the embedder.
+    /// When the driver was last told of bytes, or read.
+    heard: Option<u64>,
+    /// When the last end of a request on this connection was read.
     answered: Option<u64>,
 }
 
@@ -78,10 +80,12 @@ impl Known {
     }
 
     pub(crate) fn note_answered(&mut self, step: u64) {
-        self.answered = Some(step);
+        // The driver of `Client` reads in one step, and the events follow in later ones.
+        self.answered = self.heard.or(Some(step));
     }
 
     pub(crate) fn note(&mut self, step: u64, notice: Notice) {
+        self.heard = Some(step);
         match notice {
             Notice::Readable => {
                 self.unread.get_or_insert(step);

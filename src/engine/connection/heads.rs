@@ -225,7 +225,7 @@ mod tests {
         config.limits.max_connections_per_server = 1;
         let mut engine = Engine::new(config).expect("a valid configuration");
         let now = Instant::now();
-        let mut submit = |engine: &mut Engine, len| {
+        let submit = |engine: &mut Engine, len| {
             let request = Request::responder().param("N", "x".repeat(len));
             engine.submit(now, request, Tag(0)).expect("accepted")
         };

@@ -343,12 +343,12 @@ mod tests {
     {
         let mut connection = Connection::new(Time::START, 0, 0, Expected::default());
         connection.connected(Time::START, 1, true);
-        assert_eq!(connection.allocate(0), Some(1));
+        assert_eq!(connection.ids.allocate(0), Some(1));
         connection.set_max_requests(1);
         assert!(connection.is_out_of_ids());
         connection.set_max_requests(2);
         assert!(!connection.is_out_of_ids());
-        assert_eq!(connection.allocate(1), Some(2));
+        assert_eq!(connection.ids.allocate(1), Some(2));
     }
 
     #[test]

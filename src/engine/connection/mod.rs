@@ -491,10 +491,10 @@ mod tests {
     fn what_a_burst_made_large_is_given_back() {
         let mut connection = opened(9);
         for request in 0..KEPT as u32 {
-            connection.allocate(request);
+            connection.ids.allocate(request);
         }
         assert!(!connection.is_large());
-        connection.allocate(9);
+        connection.ids.allocate(9);
         assert!(connection.is_large());
         connection.shrink_idle();
         assert!(!connection.is_large());

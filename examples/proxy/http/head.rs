@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use httparse::{Error, Header, Status};
+use httparse::{EMPTY_HEADER, Error, Header, Status};
 use memchr::{memchr, memchr_iter};
 use mio_fcgi::cgi;
 
@@ -158,10 +158,27 @@ pub(crate) fn find_end(
 const END: &[u8] = b"\r\n\r\n";
 
 /// The most fields that a limit may allow.
-pub(crate) const MAX_FIELDS: usize = 256;
+const MAX_FIELDS: usize = 256;
 
 /// Memory for the fields of one head.
-pub(crate) type FieldSpace<'b> = [Header<'b>; MAX_FIELDS];
+#[derive(Debug)]
+pub(crate) struct FieldSpace<'b> {
+    few: [Header<'b>; FEW],
+    /// Empty unless a head has more fields than that.
+    many: Vec<Header<'b>>,
+}
+
+/// Making room for more than a browser sends would take longer than parsing that.
+const FEW: usize = 48;
+
+impl FieldSpace<'_> {
+    pub(crate) fn new() -> Self {
+        Self {
+            few: [EMPTY_HEADER; FEW],
+            many: Vec::new(),
+        }
+    }
+}
 
 /// Parses a complete head, as found by [`find_end`].
 ///
@@ -181,9 +198,14 @@ pub(crate) fn parse<'h, 'b>(
         is_http11,
     } = request_line::parse(line)?;
     let (target, authority) = split_target(method, target)?;
+    let most = limits.fields.min(MAX_FIELDS);
     // The parser also refuses a CR alone.
-    let space = &mut space[..limits.fields.min(MAX_FIELDS)];
-    let fields = match httparse::parse_headers(lines, space) {
+    let mut parsed = httparse::parse_headers(lines, &mut space.few[..most.min(FEW)]);
+    if parsed == Err(Error::TooManyHeaders) && most > FEW {
+        space.many = vec![EMPTY_HEADER; most];
+        parsed = httparse::parse_headers(lines, &mut space.many);
+    }
+    let fields = match parsed {
         Ok(Status::Complete((_, fields))) => fields,
         Ok(Status::Partial) => return refuse(400, "the head is incomplete"),
         Err(_) if is_folded(lines) => {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use httparse::EMPTY_HEADER;
 use mio_fcgi::cgi::{
     self, Env, EnvError, FieldRules, ForbiddenReason, ReplyTo, RequestBody, Resolution, Script,
 };
@@ -12,7 +11,7 @@ use super::elsewhere::{Elsewhere, GivenFields};
 use super::error_page::{ANY_METHOD, TEXT};
 use super::exchange::Exchange;
 use super::file::FoundFile;
-use super::http::head::{self, FieldSpace, HeadLimits, MAX_FIELDS, RequestHead};
+use super::http::head::{self, FieldSpace, HeadLimits, RequestHead};
 use super::http::response_head::REQUEST_ID;
 use super::log::request_id;
 use super::net::client_address::ClientAddress;
@@ -82,7 +81,7 @@ pub(crate) fn follow(
     to: Elsewhere,
 ) {
     let raw = exchange.take_head();
-    let mut space: FieldSpace<'_> = [EMPTY_HEADER; MAX_FIELDS];
+    let mut space = FieldSpace::new();
     match head::parse(&raw, head_limits(cx), &mut space) {
         Ok(head) => match to {
             Elsewhere::Path(target) => {

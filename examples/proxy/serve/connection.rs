@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use httparse::EMPTY_HEADER;
 use mio::event::Event;
 use mio_fcgi::Tag;
 use mio_fcgi::cgi::ReplyTo;
 
-use super::http::head::{self, FieldSpace, MAX_FIELDS};
+use super::http::head::{self, FieldSpace};
 use super::http::refusal::Refusal;
 use super::http::request_reader::{Found, RequestReader, request_line};
 use super::net::outbox::MAX_BATCHED;
@@ -321,7 +320,7 @@ impl Connection {
             }
             Found::Head { head, following } => (head, following),
         };
-        let mut space: FieldSpace<'_> = [EMPTY_HEADER; MAX_FIELDS];
+        let mut space = FieldSpace::new();
         let taken = match head::parse(raw, limits, &mut space) {
             Ok(head) => {
                 let to = start::reply_to(cx, &head);

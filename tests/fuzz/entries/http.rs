@@ -1,11 +1,10 @@
 //! The HTTP side of the proxy: heads and bodies of requests, compared with a plain reading of RFC 9112.
 
-use httparse::EMPTY_HEADER;
 use mio_fcgi::Params;
 use mio_fcgi::cgi::{self, Env, FieldRules, RequestBody, Script};
 
 use super::choices::Choices;
-use head::{FieldSpace, HeadLimits, MAX_FIELDS, RequestHead};
+use head::{FieldSpace, HeadLimits, RequestHead};
 
 #[path = "../../../examples/proxy/http/head.rs"]
 #[allow(dead_code, reason = "the proxy uses more of it")]
@@ -85,7 +84,7 @@ fn advance(stage: &mut Stage, held: &[u8], served: &mut Served) -> usize {
                 Err(refusal) => return refuse(served, refusal.status),
             };
             assert!(end <= LIMITS.head);
-            let mut space: FieldSpace<'_> = [EMPTY_HEADER; MAX_FIELDS];
+            let mut space = FieldSpace::new();
             let head = match head::parse(&held[..end], LIMITS, &mut space) {
                 Ok(head) => head,
                 Err(refusal) => {

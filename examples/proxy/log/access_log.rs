@@ -24,9 +24,10 @@ pub(crate) struct AccessLog {
 /// request to request.
 #[derive(Debug, Default)]
 pub(crate) struct LogEntry {
-    /// The ID, the request line, the referrer and the agent, one after the other.
+    /// The ID of the request. All of its bytes are ASCII.
+    id: String,
+    /// The request line, the referrer and the agent, one after the other.
     bytes: Vec<u8>,
-    id_end: usize,
     line_end: usize,
     referrer_end: usize,
 }
@@ -34,9 +35,9 @@ pub(crate) struct LogEntry {
 impl LogEntry {
     /// Stores an ID and a request line.
     fn start(&mut self, ids: &mut RequestIds, line: &[u8]) {
+        self.id.clear();
+        ids.write_next(&mut self.id);
         self.bytes.clear();
-        ids.write_next(&mut self.bytes);
-        self.id_end = self.bytes.len();
         self.bytes.extend_from_slice(line);
         self.line_end = self.bytes.len();
         self.set_fields(None, None);
@@ -51,21 +52,19 @@ impl LogEntry {
     }
 
     /// Replaces the ID by one that the request came with.
-    pub(crate) fn set_id(&mut self, id: &[u8]) {
-        self.bytes.splice(..self.id_end, id.iter().copied());
-        let moved = |end: usize| end - self.id_end + id.len();
-        (self.line_end, self.referrer_end) = (moved(self.line_end), moved(self.referrer_end));
-        self.id_end = id.len();
+    pub(crate) fn set_id(&mut self, id: &str) {
+        self.id.clear();
+        self.id.push_str(id);
     }
 
-    /// The ID of the request. All of its bytes are ASCII.
+    /// The ID of the request.
     pub(crate) fn id(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.id_end]).unwrap_or_default()
+        &self.id
     }
 
     /// The request line, escaped, and cut off if it is long.
     pub(crate) fn short_line(&self) -> String {
-        let line = &self.bytes[self.id_end..self.line_end];
+        let line = &self.bytes[..self.line_end];
         let mut text = Vec::new();
         push_escaped(&mut text, &line[..line.len().min(MAX_SHORT)]);
         // Escaping may have cut it off, too.
@@ -76,7 +75,7 @@ impl LogEntry {
     }
 
     fn parts(&self) -> [&[u8]; 3] {
-        let line = &self.bytes[self.id_end..self.line_end];
+        let line = &self.bytes[..self.line_end];
         let referrer = &self.bytes[self.line_end..self.referrer_end];
         [line, referrer, &self.bytes[self.referrer_end..]]
     }

@@ -1,6 +1,5 @@
 //! IDs of requests: in every line of the log about a request, in the application's parameters and in the response.
 
-use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Makes the IDs of one loop: `64f3a1b2c3d4e-0-1a` is the microsecond of the start, the number of the loop and that of
@@ -24,18 +23,23 @@ impl RequestIds {
     }
 
     /// Appends the next ID.
-    pub(crate) fn write_next(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn write_next(&mut self, out: &mut String) {
         self.next += 1;
-        out.extend_from_slice(self.prefix.as_bytes());
-        // Writing to memory does not fail.
-        let _ = write!(out, "{:x}", self.next);
+        out.push_str(&self.prefix);
+        // `write!` would take 280 instructions for it.
+        let digits = self.next.checked_ilog2().unwrap_or(0) / 4;
+        for at in (0..=digits).rev() {
+            let digit = (self.next >> (4 * at)) as usize % 16;
+            out.push(b"0123456789abcdef"[digit].into());
+        }
     }
 }
 
-/// Whether an ID that somebody else made can be used: it needs no quoting in any log.
-pub(crate) fn is_valid(id: &[u8]) -> bool {
+/// An ID that somebody else made, if it can be used: it needs no quoting in any log.
+pub(crate) fn valid(id: &[u8]) -> Option<&str> {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte);
-    (1..=MAX_LEN).contains(&id.len()) && id.iter().all(is_plain)
+    let is_valid = (1..=MAX_LEN).contains(&id.len()) && id.iter().all(is_plain);
+    std::str::from_utf8(id).ok().filter(|_| is_valid)
 }
 
 const MAX_LEN: usize = 128;
@@ -48,14 +52,23 @@ mod tests {
     fn ids_differ_between_requests_and_between_loops() {
         let (mut one, mut other) = (RequestIds::new(0), RequestIds::new(0x1f));
         let next = |ids: &mut RequestIds| {
-            let mut id = Vec::new();
+            let mut id = String::new();
             ids.write_next(&mut id);
-            assert!(is_valid(&id), "{id:?}");
-            String::from_utf8(id).expect("ASCII")
+            assert_eq!(valid(id.as_bytes()), Some(&*id));
+            id
         };
         assert!(next(&mut one).ends_with("-0-1"));
         assert!(next(&mut one).ends_with("-0-2"));
         assert!(next(&mut other).ends_with("-1f-1"));
+        for (number, shown) in [
+            (15, "-f"),
+            (16, "-10"),
+            (0xabc, "-abc"),
+            (u64::MAX, "-ffffffffffffffff"),
+        ] {
+            one.next = number - 1;
+            assert!(next(&mut one).ends_with(shown), "{number}");
+        }
     }
 
     #[test]
@@ -70,7 +83,7 @@ mod tests {
             (&[b'x'; 128], true),
             (&[b'x'; 129], false),
         ] {
-            assert_eq!(is_valid(id), is_right, "{id:?}");
+            assert_eq!(valid(id).is_some(), is_right, "{id:?}");
         }
     }
 }

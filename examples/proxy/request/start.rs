@@ -66,11 +66,11 @@ pub(crate) fn start(
 
 /// The ID that the request came with, if it came from a trusted proxy. Anybody else could make their requests look like
 /// those of others.
-fn given_id<'b>(cx: &Context, socket: &Socket, head: &RequestHead<'_, 'b>) -> Option<&'b [u8]> {
+fn given_id<'b>(cx: &Context, socket: &Socket, head: &RequestHead<'_, 'b>) -> Option<&'b str> {
     let id = head.field(REQUEST_ID)?;
     let ends = socket.ends();
     let is_trusted = ends.is_known && cx.options().trusts(ends.client);
-    (is_trusted && request_id::is_valid(id)).then_some(id)
+    request_id::valid(id).filter(|_| is_trusted)
 }
 
 /// Responds with what the application named: what is at another path of the site, or a file.

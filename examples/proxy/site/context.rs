@@ -221,7 +221,10 @@ impl Context {
 
     /// Counts the end of an application's request, and gives back what was kept until then.
     pub(crate) fn note_end(&mut self, request: RequestHandle, outcome: &Outcome) {
-        self.held.remove(&request);
+        // Hashing costs more than everything else here, and most requests have nothing kept.
+        if !self.held.is_empty() {
+            self.held.remove(&request);
+        }
         let (application, now) = (self.fcgi.number_of(request), self.clock.now());
         let fcgi = self.fcgi.of(application);
         let name = |server| upstreams::names(fcgi, now, Some(server));

@@ -4,7 +4,8 @@ use std::net::Ipv6Addr;
 
 use super::bytes::{alphanumeric_or, breaks_lines, is_token};
 use super::env_error::EnvError;
-use super::writer::{Names, Writer, map_byte};
+use super::writer::Writer;
+use crate::params::{Names, map_byte};
 use crate::settings::settings;
 
 /// Which fields of a request are passed to the application.

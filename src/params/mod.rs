@@ -11,12 +11,14 @@ mod declared;
 mod iter;
 mod lengths;
 mod method;
+mod names;
 
 pub(crate) use declared::Declared;
 use declared::DeclaredLen;
 pub use iter::ParamsIter;
 use lengths::{MAX_MEMORY, UNENCODABLE, encodable};
 use method::Method;
+pub(crate) use names::{Names, map_byte};
 
 /// The parameters of a request: name-value pairs, encoded when they are pushed (FastCGI 1.0, 3.4).
 ///

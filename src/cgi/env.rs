@@ -8,7 +8,7 @@ use super::env_error::EnvError;
 use super::fields::{self, FieldRules};
 use super::script::{Script, base, without_slash};
 use super::writer::Writer;
-use crate::params::Params;
+use crate::params::{Known, Params};
 
 /// An HTTP request, from which the parameters for an application are made.
 ///
@@ -212,46 +212,46 @@ where
     }
 
     fn write_request(&self, query: &[u8], writer: &mut Writer<'_>) {
-        writer.put("GATEWAY_INTERFACE", b"CGI/1.1");
-        writer.put("SERVER_SOFTWARE", SOFTWARE.as_bytes());
+        writer.put(GATEWAY_INTERFACE, b"CGI/1.1");
+        writer.put(SERVER_SOFTWARE, SOFTWARE.as_bytes());
         // PHP built with force-cgi-redirect runs no script without it.
-        writer.put("REDIRECT_STATUS", b"200");
-        writer.put("REQUEST_METHOD", self.method);
-        writer.put("SERVER_PROTOCOL", self.protocol);
-        writer.put("REQUEST_URI", self.target);
-        writer.put("QUERY_STRING", query);
+        writer.put(REDIRECT_STATUS, b"200");
+        writer.put(REQUEST_METHOD, self.method);
+        writer.put(SERVER_PROTOCOL, self.protocol);
+        writer.put(REQUEST_URI, self.target);
+        writer.put(QUERY_STRING, query);
         if self.https {
-            writer.put("REQUEST_SCHEME", b"https");
-            writer.put("HTTPS", b"on");
+            writer.put(REQUEST_SCHEME, b"https");
+            writer.put(HTTPS, b"on");
         } else {
-            writer.put("REQUEST_SCHEME", b"http");
+            writer.put(REQUEST_SCHEME, b"http");
         }
         if let Some(bytes) = self.content_length
             && !self.authorizer
         {
-            writer.put_number("CONTENT_LENGTH", bytes);
+            writer.put_number(CONTENT_LENGTH, bytes);
         }
     }
 
     fn write_script(&self, writer: &mut Writer<'_>) {
         let script = self.script;
         if !script.root.is_empty() {
-            writer.put("DOCUMENT_ROOT", &script.root);
+            writer.put(DOCUMENT_ROOT, &script.root);
         }
         if !script.filename.is_empty() {
-            writer.put("SCRIPT_FILENAME", &script.filename);
+            writer.put(SCRIPT_FILENAME, &script.filename);
         }
-        writer.put_joined("DOCUMENT_URI", [&script.name, &script.path_info]);
+        writer.put_joined(DOCUMENT_URI, [&script.name, &script.path_info]);
         if self.authorizer {
             return;
         }
-        writer.put("SCRIPT_NAME", &script.name);
+        writer.put(SCRIPT_NAME, &script.name);
         if script.path_info.is_empty() {
             return;
         }
-        writer.put("PATH_INFO", &script.path_info);
+        writer.put(PATH_INFO, &script.path_info);
         if !script.root.is_empty() {
-            writer.put_joined("PATH_TRANSLATED", [base(&script.root), &script.path_info]);
+            writer.put_joined(PATH_TRANSLATED, [base(&script.root), &script.path_info]);
         }
     }
 
@@ -259,22 +259,22 @@ where
         let host = host.map(fields::host_name).filter(|name| !name.is_empty());
         let server = self.server.map(|address| address.ip().to_canonical());
         match (self.server_name.or(host), server) {
-            (Some(name), _) => writer.put("SERVER_NAME", name),
+            (Some(name), _) => writer.put(SERVER_NAME, name),
             (None, Some(IpAddr::V6(ip))) => {
-                writer.put_shown("SERVER_NAME", format_args!("[{ip}]"));
+                writer.put_shown(SERVER_NAME, format_args!("[{ip}]"));
             }
-            (None, Some(ip)) => writer.put_address("SERVER_NAME", ip),
-            (None, None) => writer.put("SERVER_NAME", b"localhost"),
+            (None, Some(ip)) => writer.put_address(SERVER_NAME, ip),
+            (None, None) => writer.put(SERVER_NAME, b"localhost"),
         }
         let by_scheme = if self.https { 443 } else { 80 };
         let port = self.server.map_or(by_scheme, |address| address.port());
-        writer.put_number("SERVER_PORT", port.into());
+        writer.put_number(SERVER_PORT, port.into());
         if let Some(ip) = server {
-            writer.put_address("SERVER_ADDR", ip);
+            writer.put_address(SERVER_ADDR, ip);
         }
         if let Some(address) = self.remote {
-            writer.put_address("REMOTE_ADDR", address.ip().to_canonical());
-            writer.put_number("REMOTE_PORT", address.port().into());
+            writer.put_address(REMOTE_ADDR, address.ip().to_canonical());
+            writer.put_number(REMOTE_PORT, address.port().into());
         }
     }
 }
@@ -324,3 +324,25 @@ pub fn site_params(document_root: impl AsRef<[u8]>) -> Params {
 }
 
 const SOFTWARE: &str = concat!("mio-fcgi/", env!("CARGO_PKG_VERSION"));
+
+const GATEWAY_INTERFACE: Known = Known::new("GATEWAY_INTERFACE");
+const SERVER_SOFTWARE: Known = Known::new("SERVER_SOFTWARE");
+const REDIRECT_STATUS: Known = Known::new("REDIRECT_STATUS");
+const REQUEST_METHOD: Known = Known::new("REQUEST_METHOD");
+const SERVER_PROTOCOL: Known = Known::new("SERVER_PROTOCOL");
+const REQUEST_URI: Known = Known::new("REQUEST_URI");
+const QUERY_STRING: Known = Known::new("QUERY_STRING");
+const REQUEST_SCHEME: Known = Known::new("REQUEST_SCHEME");
+const HTTPS: Known = Known::new("HTTPS");
+const CONTENT_LENGTH: Known = Known::new("CONTENT_LENGTH");
+const DOCUMENT_ROOT: Known = Known::new("DOCUMENT_ROOT");
+const SCRIPT_FILENAME: Known = Known::new("SCRIPT_FILENAME");
+const DOCUMENT_URI: Known = Known::new("DOCUMENT_URI");
+const SCRIPT_NAME: Known = Known::new("SCRIPT_NAME");
+const PATH_INFO: Known = Known::new("PATH_INFO");
+const PATH_TRANSLATED: Known = Known::new("PATH_TRANSLATED");
+const SERVER_NAME: Known = Known::new("SERVER_NAME");
+const SERVER_PORT: Known = Known::new("SERVER_PORT");
+const SERVER_ADDR: Known = Known::new("SERVER_ADDR");
+const REMOTE_ADDR: Known = Known::new("REMOTE_ADDR");
+const REMOTE_PORT: Known = Known::new("REMOTE_PORT");

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use super::bytes::{alphanumeric_or, breaks_lines, is_token};
 use super::env_error::EnvError;
 use super::writer::Writer;
-use crate::params::{Names, map_byte};
+use crate::params::{Known, Names, map_byte};
 use crate::settings::settings;
 
 /// Which fields of a request are passed to the application.
@@ -117,7 +117,7 @@ where
                 host = Some(value);
                 writer.put_field(name, std::iter::once(value), b"");
             }
-            Class::ContentType => writer.put("CONTENT_TYPE", value.trim_ascii()),
+            Class::ContentType => writer.put(CONTENT_TYPE, value.trim_ascii()),
             _ if repeated || !class.is_passed(rules) => {}
             Class::Underscored if is_shadowed(&fields, index, name) => {}
             _ if options.may_have(name)
@@ -363,3 +363,5 @@ const SPECIAL_NAMES: Names = {
 
 /// The most options of `Connection` that are checked; browsers send two. Each option is compared with each field.
 const MAX_OPTIONS: usize = 32;
+
+const CONTENT_TYPE: Known = Known::new("CONTENT_TYPE");

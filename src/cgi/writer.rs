@@ -4,51 +4,37 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::params::{Names, Params, map_byte};
+use crate::params::{GivenNames, Known, Params, map_byte};
 
 /// Appends parameters that are not there yet.
 pub(super) struct Writer<'p> {
     params: &'p mut Params,
-    /// The number of pairs that were there before, which are the embedder's own.
-    given: usize,
-    given_names: Names,
+    /// The pairs that were there before, which are the embedder's own.
+    given: GivenNames,
 }
 
 impl<'p> Writer<'p> {
     pub(super) fn new(params: &'p mut Params) -> Self {
-        let mut given = 0;
-        let mut given_names = Names::EMPTY;
-        for (name, _) in params.iter() {
-            given += 1;
-            given_names.insert(name);
-        }
-        Self {
-            params,
-            given,
-            given_names,
-        }
+        let given = params.names();
+        Self { params, given }
     }
 
-    fn is_given(&self, name: &str) -> bool {
-        let name = name.as_bytes();
-        self.given_names.may_have(name) && self.has_given(|given| given == name)
+    /// Whether the embedder has given this parameter.
+    pub(super) fn has(&self, known: Known) -> bool {
+        self.given.has(known)
     }
 
-    fn has_given(&self, named: impl Fn(&[u8]) -> bool) -> bool {
-        let mut given = self.params.iter().take(self.given);
-        given.any(|pair| named(pair.0))
-    }
-
-    pub(super) fn put(&mut self, name: &str, value: &[u8]) {
-        if !self.is_given(name) {
-            self.params.push(name, value);
+    pub(super) fn put(&mut self, known: Known, value: &[u8]) {
+        if !self.has(known) {
+            self.params.push(known.name, value);
         }
     }
 
-    pub(super) fn put_joined(&mut self, name: &str, parts: [&[u8]; 2]) {
-        if self.is_given(name) {
+    pub(super) fn put_joined(&mut self, known: Known, parts: [&[u8]; 2]) {
+        if self.has(known) {
             return;
         }
+        let name = known.name;
         // Saturates, because `push_with` refuses lengths that no memory can hold.
         let value_len = parts[0].len().saturating_add(parts[1].len());
         self.params.push_with(name.len(), value_len, |place| {
@@ -58,28 +44,33 @@ impl<'p> Writer<'p> {
         });
     }
 
-    pub(super) fn put_number(&mut self, name: &str, number: u64) {
-        self.put(name, Digits::of(number).bytes());
-    }
-
-    pub(super) fn put_address(&mut self, name: &str, address: IpAddr) {
-        match address {
-            IpAddr::V4(address) => self.put_written(name, |out| write_v4(out, address)),
-            IpAddr::V6(address) => self.put_shown(name, address),
+    pub(super) fn put_number(&mut self, known: Known, number: u64) {
+        if !self.has(known) {
+            self.params.push(known.name, Digits::of(number).bytes());
         }
     }
 
-    pub(super) fn put_shown(&mut self, name: &str, value: impl fmt::Display) {
-        self.put_written(name, |out| write!(out, "{value}"));
+    pub(super) fn put_address(&mut self, known: Known, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.put_written(known, |out| write_v4(out, address)),
+            IpAddr::V6(address) => self.put_shown(known, address),
+        }
     }
 
-    fn put_written(&mut self, name: &str, write: impl FnOnce(&mut &mut [u8]) -> io::Result<()>) {
+    pub(super) fn put_shown(&mut self, known: Known, value: impl fmt::Display) {
+        self.put_written(known, |out| write!(out, "{value}"));
+    }
+
+    fn put_written(&mut self, known: Known, write: impl FnOnce(&mut &mut [u8]) -> io::Result<()>) {
+        if self.has(known) {
+            return;
+        }
         // An IPv6 address with brackets takes at most 47 bytes.
         let mut text = [0; 64];
         let mut rest = &mut text[..];
         if write(&mut rest).is_ok() {
             let len = 64 - rest.len();
-            self.put(name, &text[..len]);
+            self.params.push(known.name, &text[..len]);
         }
     }
 
@@ -95,7 +86,9 @@ impl<'p> Writer<'p> {
             None => false,
         };
         let name_len = HTTP.len() + name.len();
-        if self.given_names.may_have_like(name_len, name.last()) && self.has_given(mapped) {
+        let may_be_given = self.given.all().may_have_like(name_len, name.last());
+        let mut given = self.params.iter().take(self.given.count());
+        if may_be_given && given.any(|pair| mapped(pair.0)) {
             return;
         }
         // Saturates as in `put_joined`.

@@ -53,6 +53,6 @@ mod tests {
         assert!(params.is_idempotent());
         params.push("REQUEST_METHOD", "POST");
         assert!(!params.is_idempotent());
-        assert!(!params.into_shared().0.is_idempotent());
+        assert!(!params.into_shared().0.params.is_idempotent());
     }
 }

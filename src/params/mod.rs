@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::SubmitError;
-use crate::wire;
+use crate::wire::{self, Pairs};
 
 mod declared;
 mod iter;
@@ -18,7 +18,7 @@ use declared::DeclaredLen;
 pub use iter::ParamsIter;
 use lengths::{MAX_MEMORY, UNENCODABLE, encodable};
 use method::Method;
-pub(crate) use names::{Names, map_byte};
+pub(crate) use names::{GivenNames, Known, Names, map_byte};
 
 /// The parameters of a request: name-value pairs, encoded when they are pushed (FastCGI 1.0, 3.4).
 ///
@@ -206,17 +206,30 @@ impl Params {
     #[must_use]
     pub fn into_shared(mut self) -> SharedParams {
         if let Some(inner) = self.shared.take() {
-            let encoded = [inner.0.encoded(), self.encoded()].concat();
+            let inner = &inner.0.params;
+            let encoded = [inner.encoded(), self.encoded()].concat();
             self.len = encoded.len();
             self.memory = encoded;
-            self.longest_pair = self.longest_pair.max(inner.0.longest_pair);
-            self.content_length = inner.0.content_length.joined(self.content_length);
-            self.data_length = inner.0.data_length.joined(self.data_length);
-            self.method = inner.0.method.followed_by(self.method);
+            self.longest_pair = self.longest_pair.max(inner.longest_pair);
+            self.content_length = inner.content_length.joined(self.content_length);
+            self.data_length = inner.data_length.joined(self.data_length);
+            self.method = inner.method.followed_by(self.method);
         }
         self.memory.truncate(self.len);
         self.memory.shrink_to_fit();
-        SharedParams(Arc::new(self))
+        let mut names = GivenNames::NONE;
+        self.iter().for_each(|(name, _)| names.insert(name));
+        let params = self;
+        SharedParams(Arc::new(Block { params, names }))
+    }
+
+    /// The names of the pairs.
+    pub(crate) fn names(&self) -> GivenNames {
+        let shared = self.shared.as_ref();
+        let mut names = shared.map_or(GivenNames::NONE, |shared| shared.0.names);
+        let own = Pairs::new(self.encoded()).flatten();
+        own.for_each(|(name, _)| names.insert(name));
+        names
     }
 
     /// The encoded pairs without those of the shared block.
@@ -228,7 +241,7 @@ impl Params {
     pub(crate) fn encoded_parts(&self) -> [&[u8]; 2] {
         let shared = match &self.shared {
             // Shared blocks are never nested: `into_shared` flattens them.
-            Some(shared) => shared.0.encoded(),
+            Some(shared) => shared.0.params.encoded(),
             None => &[],
         };
         [shared, self.encoded()]
@@ -265,14 +278,14 @@ impl Params {
 
     /// The length of the longest pair with a 4-byte length; 0 when there is none.
     fn longest_pair(&self) -> usize {
-        let shared = self.shared.as_ref().map_or(0, |s| s.0.longest_pair);
+        let shared = self.shared.as_ref().map_or(0, |s| s.0.params.longest_pair);
         self.longest_pair.max(shared)
     }
 
     pub(crate) fn content_length(&self) -> Declared {
         let shared = self.shared.as_ref();
         shared
-            .map_or(DeclaredLen::ABSENT, |s| s.0.content_length)
+            .map_or(DeclaredLen::ABSENT, |s| s.0.params.content_length)
             .joined(self.content_length)
             .get()
     }
@@ -280,7 +293,7 @@ impl Params {
     pub(crate) fn data_length(&self) -> Declared {
         let shared = self.shared.as_ref();
         shared
-            .map_or(DeclaredLen::ABSENT, |s| s.0.data_length)
+            .map_or(DeclaredLen::ABSENT, |s| s.0.params.data_length)
             .joined(self.data_length)
             .get()
     }
@@ -288,7 +301,7 @@ impl Params {
     /// Whether `REQUEST_METHOD` names an idempotent method.
     pub(crate) fn is_idempotent(&self) -> bool {
         let shared = self.shared.as_ref();
-        let shared = shared.map_or(Method::Absent, |it| it.0.method);
+        let shared = shared.map_or(Method::Absent, |it| it.0.params.method);
         shared.followed_by(self.method) == Method::Idempotent
     }
 
@@ -338,7 +351,19 @@ impl fmt::Debug for Params {
 
 /// A block of pairs, encoded once and shared by many requests. Cloning copies a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedParams(Arc<Params>);
+pub struct SharedParams(Arc<Block>);
+
+#[derive(PartialEq, Eq)]
+struct Block {
+    params: Params,
+    names: GivenNames,
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.params.fmt(f)
+    }
+}
 
 #[inline]
 fn fill(place: &mut [u8], name: &[u8], value: &[u8]) {

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::time::Instant;
 
 use mio::event::Event;
+use mio_fcgi::SharedParams;
 
 use super::buffer_pool::BufferPool;
 use super::client_address::{ClientAddress, Ends};
@@ -19,6 +20,8 @@ pub(crate) struct Socket {
     ends: Ends,
     /// Where the request comes from that is being served.
     client: ClientAddress,
+    /// The parameters that all requests of the connection share. `None`: there was no request yet.
+    params: Option<SharedParams>,
     out: Outbox,
     /// What is older than the bytes in `out`, and what they take of the budget. `None`: the client reads fast enough.
     spill: Option<Box<Spill>>,
@@ -40,6 +43,7 @@ impl Socket {
             stream,
             ends,
             client: ends.client,
+            params: None,
             out: Outbox::default(),
             spill: None,
             // A new connection often has a request already. If not, the first read finds that out.
@@ -61,6 +65,12 @@ impl Socket {
     pub(crate) fn set_ends(&mut self, ends: Ends) {
         self.ends = ends;
         self.client = ends.client;
+        self.params = None;
+    }
+
+    /// The parameters that all requests of the connection share, made at the first request.
+    pub(crate) fn params(&mut self, make: impl FnOnce(Ends) -> SharedParams) -> &SharedParams {
+        self.params.get_or_insert_with(|| make(self.ends))
     }
 
     /// Where the request comes from that is being served; between requests, where the connection comes from.

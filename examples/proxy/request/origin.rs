@@ -4,7 +4,7 @@ use mio_fcgi::Request;
 
 use super::http::forwarded::{self, Forwarded};
 use super::http::head::RequestHead;
-use super::net::client_address::ClientAddress;
+use super::net::client_address::{ClientAddress, Ends};
 use super::net::socket::Socket;
 use super::site::context::Context;
 
@@ -63,6 +63,11 @@ impl<'b> Origin<'b> {
         // The fields are iterated several times, and few requests have one of these.
         let hides = head.pairs().any(|(name, _)| is_hidden(name));
         head.fields_for_application(self.host, hides.then_some(is_hidden))
+    }
+
+    /// Whether this is what the ends of the connection say.
+    pub(crate) fn is_of(&self, ends: Ends) -> bool {
+        self.client == ends.client && self.port.is_none()
     }
 
     /// Writes the parameters that cannot be derived from an address with a port.

@@ -200,8 +200,6 @@ fn serve(
 }
 
 const NOTHING: &str = "there is nothing here";
-/// [`REQUEST_ID`] as the application gets it.
-const REQUEST_ID_PARAM: &str = "HTTP_X_REQUEST_ID";
 
 /// Builds a FastCGI request and submits it, unless its body has to be collected first.
 fn ask(
@@ -246,27 +244,30 @@ fn ask(
 
 fn write_params(
     cx: &Context,
-    socket: &Socket,
+    socket: &mut Socket,
     head: &RequestHead<'_, '_>,
     script: &Script,
     id: &str,
     content_length: Option<u64>,
     request: &mut Request,
 ) -> Result<(), EnvError> {
-    request.params.set_shared(cx.constants());
     let protocol: &[u8] = match head.is_http11 {
         true => b"HTTP/1.1",
         false => b"HTTP/1.0",
     };
     let origin = Origin::of(cx, socket, head);
-    origin.write_to(request);
+    let constants = cx.constants();
+    if origin.is_of(socket.ends()) {
+        let shared = socket.params(|ends| constants.of_connection(ends));
+        request.params.set_shared(shared);
+    } else {
+        request.params.set_shared(constants.shared());
+        origin.write_to(request);
+    }
+    constants.push_id(&mut request.params, id);
     let mut rules = FieldRules::default();
     rules.pass_authorization = cx.options().pass_authorization;
     rules.pass_underscores = cx.options().underscores;
-    // In place of the client's field, which `Connection` could take away.
-    if request.params.get(REQUEST_ID_PARAM).is_none() {
-        request.params.push(REQUEST_ID_PARAM, id);
-    }
     let fields = origin.fields(head);
     let mut env = Env::new(head.method.as_bytes(), &head.target, fields, script);
     // A declared length of 0 is passed on, too. That of a collected body is added when it is submitted.

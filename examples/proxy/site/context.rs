@@ -7,13 +7,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use mio_fcgi::{Outcome, ServerId, SharedParams, Tag};
+use mio_fcgi::{Outcome, ServerId, Tag};
 
 use super::addresses::Addresses;
 use super::admission::Admission;
 use super::applications::{Applications, RequestHandle};
 use super::budget::{Budget, Held};
-use super::fastcgi::site_params;
+use super::fastcgi::SiteParams;
 use super::log::access_log::{AccessLog, LogEntry, Served, Subject};
 use super::log::stderr_rate::StderrRate;
 use super::metrics::LoopMetrics;
@@ -39,7 +39,7 @@ pub(crate) struct Context {
     routes: Routes,
     sent_files: SentFiles,
     /// The parameters that are the same for all requests.
-    constants: SharedParams,
+    constants: SiteParams,
     log: AccessLog,
     stderr_rate: StderrRate,
     metrics: LoopMetrics,
@@ -67,7 +67,7 @@ impl Context {
             admission: Admission::new(max_clients, clock.now()),
             stderr_rate: StderrRate::new(clock.now()),
             clock,
-            constants: site_params(options),
+            constants: SiteParams::new(options),
             routes,
             sent_files: SentFiles::new(options)?,
             log: AccessLog::new(options.access_log, metrics.index())?,
@@ -82,7 +82,7 @@ impl Context {
         &self.options
     }
 
-    pub(crate) fn constants(&self) -> &SharedParams {
+    pub(crate) fn constants(&self) -> &SiteParams {
         &self.constants
     }
 

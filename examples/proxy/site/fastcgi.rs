@@ -1,7 +1,10 @@
 //! The configuration of the FastCGI client, and the parameters that all requests share.
 
+use std::fmt::Display;
+
 use mio_fcgi::{Address, Config, Multiplex, Params, SharedParams, cgi};
 
+use super::net::client_address::{ClientAddress, Ends};
 use super::options::Options;
 
 /// The configuration for one loop, with its share of the FastCGI connections.
@@ -45,16 +48,65 @@ fn max_idle(options: &Options) -> usize {
         .min(options.max_connections)
 }
 
-/// The parameters that all requests share. The document root is not among them: it is that of the script.
-pub(crate) fn site_params(options: &Options) -> SharedParams {
-    let mut params = Params::default();
-    for (name, value) in &options.params {
-        params.push(name, value);
-    }
-    for (name, value) in cgi::site_params("").iter() {
-        if name != b"DOCUMENT_ROOT" && params.get(name).is_none() {
+/// The parameters that are the same for all requests, encoded once.
+#[derive(Debug)]
+pub(crate) struct SiteParams {
+    shared: SharedParams,
+    /// The options have a parameter in place of a request's ID.
+    has_id: bool,
+}
+
+impl SiteParams {
+    /// The document root is not among them: it is that of the script.
+    pub(crate) fn new(options: &Options) -> Self {
+        let mut params = Params::default();
+        for (name, value) in &options.params {
             params.push(name, value);
         }
+        for (name, value) in cgi::site_params("").iter() {
+            if name != b"DOCUMENT_ROOT" && params.get(name).is_none() {
+                params.push(name, value);
+            }
+        }
+        Self {
+            has_id: params.get(REQUEST_ID_PARAM).is_some(),
+            shared: params.into_shared(),
+        }
     }
-    params.into_shared()
+
+    pub(crate) fn shared(&self) -> &SharedParams {
+        &self.shared
+    }
+
+    /// These, and those that follow from the ends of a client's connection.
+    pub(crate) fn of_connection(&self, ends: Ends) -> SharedParams {
+        let mut params = Params::with_shared(&self.shared);
+        let mut push = |name: &str, value: &dyn Display| {
+            if params.get(name).is_none() {
+                params.push(name, value.to_string());
+            }
+        };
+        push("REMOTE_ADDR", &ends.client);
+        if let ClientAddress::Ip {
+            port: Some(port), ..
+        } = ends.client
+        {
+            push("REMOTE_PORT", &port);
+        }
+        if let Some(server) = ends.server {
+            push("SERVER_ADDR", &server.ip().to_canonical());
+            push("SERVER_PORT", &server.port());
+        }
+        params.into_shared()
+    }
+
+    /// Adds the ID of a request, in place of the client's field, which `Connection` could take away.
+    pub(crate) fn push_id(&self, params: &mut Params, id: &str) {
+        if !self.has_id {
+            params.push(REQUEST_ID_PARAM, id);
+        }
+    }
 }
+
+/// The field with the ID of a request, as the application gets it.
+const REQUEST_ID_PARAM: &str = "HTTP_X_REQUEST_ID";

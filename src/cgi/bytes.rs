@@ -17,14 +17,34 @@ pub(super) fn trim_blanks(mut bytes: &[u8]) -> &[u8] {
 /// fields.
 pub(super) fn breaks_lines(bytes: &[u8]) -> Option<u8> {
     let breaks = |byte: u8| matches!(byte, 0 | b'\r' | b'\n');
-    // Usually all bytes are checked. Without an early exit, the loop takes several at a time.
-    let is_broken = bytes
-        .iter()
-        .fold(false, |so_far, byte| so_far | breaks(*byte));
-    if !is_broken {
+    if !has_any(bytes, breaks) {
         return None;
     }
     bytes.iter().copied().find(|byte| breaks(*byte))
+}
+
+/// Whether one of the bytes is such a byte. As a rule none is, so there is no early exit, and the bytes are taken in blocks:
+/// all of a block at once.
+#[inline]
+pub(super) fn has_any(bytes: &[u8], is: impl Fn(u8) -> bool + Copy) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    let mut found = false;
+    for block in blocks {
+        found |= block_has(block, is);
+    }
+    // The last blocks overlap others.
+    if let Some(last) = bytes.last_chunk::<16>() {
+        return found | block_has(last, is);
+    }
+    match (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+        (Some(first), Some(last)) => block_has(first, is) | block_has(last, is),
+        _ => rest.iter().any(|byte| is(*byte)),
+    }
+}
+
+#[inline]
+fn block_has<const N: usize>(block: &[u8; N], is: impl Fn(u8) -> bool) -> bool {
+    block.iter().fold(false, |so_far, byte| so_far | is(*byte))
 }
 
 /// A table by byte: true for letters, digits and `marks`. Each byte of each name is looked up: 850 instructions instead
@@ -44,4 +64,22 @@ pub(super) const fn alphanumeric_or(marks: &[u8]) -> [bool; 256] {
     table
 }
 
-static IN_TOKEN: [bool; 256] = alphanumeric_or(b"!#$%&'*+-.^_`|~");
+pub(super) static IN_TOKEN: [bool; 256] = alphanumeric_or(b"!#$%&'*+-.^_`|~");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_is_found_at_each_place_of_each_length() {
+        for len in 0..70 {
+            let mut bytes = vec![b'x'; len];
+            assert_eq!(breaks_lines(&bytes), None);
+            for at in 0..len {
+                bytes[at] = b'\n';
+                assert_eq!(breaks_lines(&bytes), Some(b'\n'), "{at} of {len}");
+                bytes[at] = b'x';
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::bytes::{breaks_lines, is_token};
+use super::bytes::{breaks_lines, has_any, is_token};
 use super::env_error::EnvError;
 use super::fields::{self, FieldRules};
 use super::script::{Script, base, without_slash};
@@ -182,16 +182,18 @@ where
         if !is_token(self.method) {
             return Err(EnvError::Method);
         }
-        if !self.protocol.iter().all(u8::is_ascii_graphic) {
+        if has_any(self.protocol, |byte| !byte.is_ascii_graphic()) {
             return Err(EnvError::Protocol);
         }
         if self.target != b"*" && !self.target.starts_with(b"/") {
             return Err(EnvError::TargetForm);
         }
         // A fragment is not part of a target (RFC 9112, 3.2), and programs may disagree where it begins.
-        let outside = |byte: &&u8| byte.is_ascii_control() || matches!(**byte, b' ' | b'#');
-        if let Some(byte) = self.target.iter().find(outside) {
-            return Err(EnvError::Target { byte: *byte });
+        let is_outside = |byte: u8| byte.is_ascii_control() || matches!(byte, b' ' | b'#');
+        if has_any(self.target, is_outside)
+            && let Some(byte) = self.target.iter().copied().find(|byte| is_outside(*byte))
+        {
+            return Err(EnvError::Target { byte });
         }
         let script = self.script;
         for part in [

@@ -66,15 +66,6 @@ pub(super) fn write<'a, F>(
 where
     F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
-    let mut options = Names::EMPTY;
-    if !rules.pass_hop_by_hop {
-        for (index, option) in connection_options(&fields).enumerate() {
-            if index == MAX_OPTIONS {
-                return Err(EnvError::ConnectionOptions { limit: MAX_OPTIONS });
-            }
-            options.insert(option);
-        }
-    }
     let (mut names, mut repeated_names) = (Names::EMPTY, Names::EMPTY);
     for (name, _) in fields.clone() {
         if names.may_have(name) {
@@ -82,13 +73,23 @@ where
         }
         names.insert(name);
     }
+    let mut options = Names::EMPTY;
+    if !rules.pass_hop_by_hop && names.may_have(CONNECTION) {
+        for (index, option) in connection_options(&fields).enumerate() {
+            if index == MAX_OPTIONS {
+                return Err(EnvError::ConnectionOptions { limit: MAX_OPTIONS });
+            }
+            options.insert(option);
+        }
+    }
     let mut host = None;
     for (index, (name, value)) in fields.clone().enumerate() {
         if index == rules.max_fields {
             let limit = rules.max_fields;
             return Err(EnvError::TooManyFields { limit });
         }
-        if !is_token(name) {
+        let is_mapped = !name.is_empty() && has_only(name, &IS_MAPPED);
+        if !is_mapped && !is_token(name) {
             return Err(EnvError::FieldName { index });
         }
         if let Some(byte) = breaks_lines(value) {
@@ -97,7 +98,10 @@ where
         let mut earlier = fields.clone().take(index);
         let may_repeat = repeated_names.may_have(name);
         let repeated = may_repeat && earlier.any(|field| field.0.eq_ignore_ascii_case(name));
-        let class = Class::of(name);
+        let class = match is_mapped {
+            true => Class::of(name),
+            false => Class::of_other_bytes(name),
+        };
         if repeated && let Some(name) = class.singleton(rules) {
             return Err(EnvError::Repeated { name });
         }
@@ -157,10 +161,8 @@ enum Class {
 }
 
 impl Class {
+    /// The class of a name that has no other bytes than letters, digits and `-`.
     fn of(name: &[u8]) -> Self {
-        if !name.iter().all(|byte| IS_MAPPED[usize::from(*byte)]) {
-            return Self::of_other_bytes(name);
-        }
         if !SPECIAL_NAMES.may_have(name) {
             return Self::Other;
         }
@@ -228,7 +230,7 @@ fn connection_options<'a, F>(fields: &F) -> impl Iterator<Item = &'a [u8]> + use
 where
     F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
-    values(fields, b"connection")
+    values(fields, CONNECTION)
         .flat_map(|value| value.split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
 }
@@ -254,9 +256,7 @@ where
 /// Leave such a field of an application out of the response: the application cannot know the server's connection.
 pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
     let name = name.as_ref();
-    let is = |special: &str| special.as_bytes().eq_ignore_ascii_case(name);
-    let mut special = SPECIAL.iter();
-    special.any(|special| matches!(special.1, Class::HopByHop) && is(special.0))
+    matches!(Class::of(name), Class::HopByHop)
 }
 
 /// Whether an application means a field for the server, and not for the client: those that begin with `X-Accel-` (nginx),
@@ -311,14 +311,22 @@ pub fn is_valid_host(host: impl AsRef<[u8]>) -> bool {
     let valid_name = match name {
         [] => port.is_empty(),
         [b'[', address @ .., b']'] => is_ipv6(address),
-        [b'.', ..] => false,
         name => {
-            name.iter().all(|byte| IN_HOST[usize::from(*byte)])
-                && !name.windows(2).any(|pair| pair == b"..")
+            let mut before = b'.';
+            name.iter().all(|byte| {
+                // The first one, too.
+                let is_empty_label = *byte == b'.' && before == b'.';
+                before = *byte;
+                IN_HOST[usize::from(*byte)] && !is_empty_label
+            })
         }
     };
     // After the name there is nothing, or a colon and the port.
     valid_name && port.iter().skip(1).all(u8::is_ascii_digit)
+}
+
+fn has_only(bytes: &[u8], table: &[bool; 256]) -> bool {
+    bytes.iter().all(|byte| table[usize::from(*byte)])
 }
 
 fn is_ipv6(bytes: &[u8]) -> bool {
@@ -364,4 +372,5 @@ const SPECIAL_NAMES: Names = {
 /// The most options of `Connection` that are checked; browsers send two. Each option is compared with each field.
 const MAX_OPTIONS: usize = 32;
 
+const CONNECTION: &[u8] = b"connection";
 const CONTENT_TYPE: Known = Known::new("CONTENT_TYPE");

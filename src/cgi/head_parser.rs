@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::bytes::is_token;
+use super::bytes::{IN_TOKEN, has_any};
 use super::head::{Facts, Head, HeadError, HeadRules, Span, trimmed};
 
 /// Reads response heads incrementally. One parser serves any number of responses and keeps its memory.
@@ -201,13 +201,13 @@ impl HeadParser {
         if line == 1 && content.starts_with(b"HTTP/") {
             return self.parse_status_line(bytes, at);
         }
-        let Some(colon) = content.iter().position(|byte| *byte == b':') else {
-            return Err(HeadError::NoColon { line });
+        let is_of_name = |byte: &u8| IN_TOKEN[usize::from(*byte)];
+        let end = content.iter().position(|byte| !is_of_name(byte));
+        let colon = match end {
+            Some(at @ 1..) if content[at] == b':' => at,
+            _ if content.contains(&b':') => return Err(HeadError::FieldName { line }),
+            _ => return Err(HeadError::NoColon { line }),
         };
-        let name = &content[..colon];
-        if !is_token(name) {
-            return Err(HeadError::FieldName { line });
-        }
         let value = trimmed(bytes, at.start + colon + 1..at.end);
         check_value(&bytes[value.clone()], line)?;
         let span = Span {
@@ -223,33 +223,38 @@ impl HeadParser {
         let line = self.line_count;
         let name = &bytes[span.name.clone()];
         let value = &bytes[span.value.clone()];
-        if name.eq_ignore_ascii_case(b"status") {
-            let Some(status) = parse_status(value) else {
-                return Err(HeadError::Status { line });
-            };
-            return self.facts.note_status(bytes, status, span.value);
-        }
-        if name.eq_ignore_ascii_case(b"content-length") {
-            let Some(len) = parse_length(value) else {
-                return Err(HeadError::ContentLength { line });
-            };
-            match self.facts.content_length.replace(len) {
-                None => {}
-                Some(first) if first == len => return Ok(()),
-                Some(first) => return Err(HeadError::ContentLengths { first, second: len }),
+        // Most names have another length.
+        match name.len() {
+            6 if name.eq_ignore_ascii_case(b"status") => {
+                let Some(status) = parse_status(value) else {
+                    return Err(HeadError::Status { line });
+                };
+                return self.facts.note_status(bytes, status, span.value);
             }
-        } else if name.eq_ignore_ascii_case(b"location") {
-            if self.facts.location.is_none() && !value.is_empty() {
-                self.facts.location = Some(span.value.clone());
+            8 if name.eq_ignore_ascii_case(b"location") => {
+                if self.facts.location.is_none() && !value.is_empty() {
+                    self.facts.location = Some(span.value.clone());
+                }
             }
-        } else if name.eq_ignore_ascii_case(b"content-type") {
-            match &self.facts.content_type {
+            12 if name.eq_ignore_ascii_case(b"content-type") => match &self.facts.content_type {
                 None => self.facts.content_type = Some(span.value.clone()),
                 Some(first) if bytes[first.clone()] == *value => return Ok(()),
                 Some(_) => {}
+            },
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let Some(len) = parse_length(value) else {
+                    return Err(HeadError::ContentLength { line });
+                };
+                match self.facts.content_length.replace(len) {
+                    None => {}
+                    Some(first) if first == len => return Ok(()),
+                    Some(first) => return Err(HeadError::ContentLengths { first, second: len }),
+                }
             }
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.facts.transfer_encoding = true;
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.facts.transfer_encoding = true;
+            }
+            _ => {}
         }
         if self.spans.len() == self.rules.max_fields {
             return Err(HeadError::TooManyFields {
@@ -337,26 +342,26 @@ impl Place {
 }
 
 fn find_lf(bytes: &[u8]) -> Option<usize> {
-    // 16 bytes at a time as far as possible: together with `check_value`, this saves 1,800 of 7,000 instructions of a
-    // head.
-    let chunks = bytes.chunks_exact(16);
-    let has_lf = |chunk: &[u8]| {
-        chunk
-            .iter()
-            .fold(false, |so_far, byte| so_far | (*byte == b'\n'))
-    };
-    let skipped = 16 * chunks.take_while(|chunk| !has_lf(chunk)).count();
-    let position = bytes[skipped..].iter().position(|byte| *byte == b'\n')?;
-    Some(skipped + position)
+    // 8 bytes at a time as far as possible.
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        // A byte that is LF becomes zero, and the lowest of these gets its highest bit set.
+        let zeros = u64::from_le_bytes(*word) ^ (ONES * b'\n' as u64);
+        let found = zeros.wrapping_sub(ONES) & !zeros & (ONES << 7);
+        if found != 0 {
+            return Some(8 * index + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let position = rest.iter().position(|byte| *byte == b'\n')?;
+    Some(bytes.len() - rest.len() + position)
 }
+
+/// 1 in each byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
 
 fn check_value(value: &[u8], line: usize) -> Result<(), HeadError> {
     let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
-    // Without an early exit, the loop takes several bytes at a time.
-    if !value
-        .iter()
-        .fold(false, |so_far, byte| so_far | is_control(*byte))
-    {
+    if !has_any(value, is_control) {
         return Ok(());
     }
     match value.iter().find(|byte| is_control(**byte)) {
@@ -383,4 +388,23 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     }
     let len: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
     (len <= i64::MAX as u64).then_some(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_end_is_found_at_each_place_among_all_bytes() {
+        let others = (0..=u8::MAX).filter(|byte| *byte != b'\n');
+        let others: Vec<u8> = others.collect();
+        for start in 0..others.len() - 40 {
+            for len in 0..40 {
+                let mut bytes = others[start..start + len].to_vec();
+                assert_eq!(find_lf(&bytes), None);
+                bytes.extend(b"\n.\n");
+                assert_eq!(find_lf(&bytes), Some(len));
+            }
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The head of a response, on its way to the client.
 
-use super::head::Head;
+use std::ops::Range;
+
+use super::head::{Head, Span};
 use super::reason::reason_phrase;
 use super::reply::ReplyTo;
 use super::reply_framing::{Body, Framing, RESET_CONTENT};
@@ -64,7 +66,9 @@ impl<'r> ReplyHead<'r> {
         let is_length_removed = matches!(status, 204 | RESET_CONTENT) || self.is_chunked;
         let has_options = has_field(head, b"connection");
         write_status(out, status, head.reason());
-        for (name, value) in head.fields() {
+        let mut kept = Kept::of(head);
+        for span in head.spans {
+            let name = &head.bytes[span.name.clone()];
             let is_removed = match name.len() {
                 14 if name.eq_ignore_ascii_case(b"content-length") => is_length_removed,
                 _ if is_hop_by_hop(name)
@@ -76,9 +80,10 @@ impl<'r> ReplyHead<'r> {
                 _ => self.is_unwanted(name),
             };
             if !is_removed {
-                write_field(out, name, value);
+                kept.write(span, out);
             }
         }
+        kept.end(out);
         for (name, value) in self.defaults {
             let name = name.as_bytes();
             if self.is_unwanted(name) || !has_field(head, name) {
@@ -100,6 +105,44 @@ impl<'r> ReplyHead<'r> {
     fn is_unwanted(&self, name: &[u8]) -> bool {
         let is = |removed: &&str| removed.as_bytes().eq_ignore_ascii_case(name);
         self.removed.iter().any(is)
+    }
+}
+
+/// Fields that are passed on. Their lines are copied as they are, as many as possible at a time.
+struct Kept<'h> {
+    bytes: &'h [u8],
+    /// Lines that are not copied yet.
+    lines: Range<usize>,
+}
+
+impl<'h> Kept<'h> {
+    fn of(head: &Head<'h>) -> Self {
+        Self {
+            bytes: head.bytes,
+            lines: 0..0,
+        }
+    }
+
+    fn write(&mut self, span: &Span, out: &mut Vec<u8>) {
+        let end = span.value.end + 2;
+        let is_plain = self.bytes.get(span.name.end..span.value.start) == Some(b": ")
+            && self.bytes.get(span.value.end..end) == Some(b"\r\n");
+        if is_plain && self.lines.end == span.name.start {
+            self.lines.end = end;
+            return;
+        }
+        self.end(out);
+        if is_plain {
+            self.lines = span.name.start..end;
+        } else {
+            let [name, value] = [&span.name, &span.value].map(|it| &self.bytes[it.clone()]);
+            write_field(out, name, value);
+        }
+    }
+
+    /// Copies what is left.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[std::mem::take(&mut self.lines)]);
     }
 }
 
@@ -156,6 +199,9 @@ fn write_connection(out: &mut Vec<u8>, to: ReplyTo) {
 }
 
 fn write_status(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+    if status == 200 && reason.is_empty() {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
     out.extend_from_slice(b"HTTP/1.1 ");
     write_decimal(out, status.into());
     out.push(b' ');

@@ -1,7 +1,6 @@
 //! One line per request: the combined log format, then the time that the application took, and the request's ID. And
 //! lines for the operator.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -132,7 +131,7 @@ impl AccessLog {
     /// Logs a request that was answered.
     pub(crate) fn request(
         &mut self,
-        client: impl Display,
+        client: ClientAddress,
         date: &str,
         entry: LogEntry,
         served: Served,
@@ -147,25 +146,34 @@ impl AccessLog {
 
     fn write_request(
         &mut self,
-        client: impl Display,
+        client: ClientAddress,
         date: &str,
         entry: &LogEntry,
         served: Served,
     ) {
         let [line, referrer, agent] = entry.parts();
-        // Writing to memory does not fail.
-        let _ = write!(self.lines, "{client} - - [{date}] \"");
-        push_escaped(&mut self.lines, line);
-        let _ = write!(self.lines, "\" {} {} \"", served.status, served.body_len);
-        push_escaped(&mut self.lines, referrer);
-        self.lines.extend_from_slice(b"\" \"");
-        push_escaped(&mut self.lines, agent);
-        let _ = match served.application_time {
-            Some(time) => write!(self.lines, "\" {:.3} ", time.as_secs_f64()),
-            None => write!(self.lines, "\" - "),
-        };
-        self.lines.extend_from_slice(entry.id().as_bytes());
-        self.lines.push(b'\n');
+        let out = &mut self.lines;
+        client.push_to(out);
+        out.extend_from_slice(b" - - [");
+        out.extend_from_slice(date.as_bytes());
+        out.extend_from_slice(b"] \"");
+        push_escaped(out, line);
+        out.extend_from_slice(b"\" ");
+        push_number(out, served.status.into());
+        out.push(b' ');
+        push_number(out, served.body_len);
+        out.extend_from_slice(b" \"");
+        push_escaped(out, referrer);
+        out.extend_from_slice(b"\" \"");
+        push_escaped(out, agent);
+        out.extend_from_slice(b"\" ");
+        match served.application_time {
+            Some(time) => push_seconds(out, time),
+            None => out.push(b'-'),
+        }
+        out.push(b' ');
+        out.extend_from_slice(entry.id().as_bytes());
+        out.push(b'\n');
         self.flush_if_long();
     }
 
@@ -234,19 +242,64 @@ const FLUSH_LEN: usize = 64 * 1024;
 /// How many bytes of a request line are in a line about a failure. Escaping cuts off none of them.
 const MAX_SHORT: usize = MAX_ADDED / (ESCAPED_LEN - 1);
 
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Writes seconds with three digits after the point.
+fn push_seconds(out: &mut Vec<u8>, time: Duration) {
+    let time = time.saturating_add(Duration::from_micros(500));
+    push_number(out, time.as_secs());
+    let millis = time.subsec_millis();
+    let digits = [millis / 100, millis / 10 % 10, millis % 10];
+    out.push(b'.');
+    out.extend(digits.map(|digit| b'0' + digit as u8));
+}
+
 /// Escapes bytes that could end a line or a quoted part, as `\xNN`. A text that would become much longer by that is cut
 /// off.
 fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     let most = out.len() + bytes.len() + MAX_ADDED;
+    let is_escaped = |byte: u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
+    let is_plain = !bytes
+        .iter()
+        .fold(false, |so_far, byte| so_far | is_escaped(*byte));
+    if is_plain {
+        return out.extend_from_slice(bytes);
+    }
     for byte in bytes {
         if out.len() + ESCAPED_LEN > most {
             out.extend_from_slice(b"...");
             return;
         }
-        if (byte.is_ascii_graphic() && !b"\"\\".contains(byte)) || *byte == b' ' {
-            out.push(*byte);
-        } else {
+        if is_escaped(*byte) {
+            // Writing to memory does not fail.
             let _ = write!(out, "\\x{byte:02X}");
+        } else {
+            out.push(*byte);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_to_three_digits() {
+        for (micros, shown) in [
+            (0, "0.000"),
+            (499, "0.000"),
+            (500, "0.001"),
+            (12_345, "0.012"),
+            (999_499, "0.999"),
+            (999_500, "1.000"),
+            (61_020_300_000, "61020.300"),
+        ] {
+            let mut out = Vec::new();
+            push_seconds(&mut out, Duration::from_micros(micros));
+            assert_eq!(String::from_utf8_lossy(&out), shown);
+        }
+        push_seconds(&mut Vec::new(), Duration::MAX);
     }
 }

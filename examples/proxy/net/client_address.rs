@@ -1,6 +1,7 @@
 //! Where a client is.
 
 use std::fmt;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 /// The address of a client, or of a proxy in front.
@@ -18,6 +19,24 @@ impl ClientAddress {
         match self {
             Self::Ip { ip, .. } => Some(ip.to_canonical()),
             Self::Unix => None,
+        }
+    }
+
+    /// Appends the address to a line of the log. `write!` would take 800 instructions more for an IPv4 address.
+    pub(crate) fn push_to(self, out: &mut Vec<u8>) {
+        match self.ip() {
+            Some(IpAddr::V4(ip)) => {
+                for (at, byte) in ip.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        out.push(b'.');
+                    }
+                    out.extend_from_slice(itoa::Buffer::new().format(byte).as_bytes());
+                }
+            }
+            _ => {
+                // Writing to memory does not fail.
+                let _ = write!(out, "{self}");
+            }
         }
     }
 

@@ -422,8 +422,11 @@ impl Connection {
             let is_unread =
                 !finished.is_body_read || self.socket.is_readable() || !self.reader.is_empty();
             self.stage = Stage::Teardown(Teardown::new(is_unread));
+            self.wants_turn = true;
         }
-        self.wants_turn = true;
+        // The next request may be there already. If not, an event reports it.
+        self.wants_turn |=
+            !self.reader.is_empty() || self.socket.is_readable() || self.socket.is_ended();
     }
 
     /// Ends the connection without another byte. `status` is logged if the request has no status yet.

@@ -277,11 +277,19 @@ impl Worker {
     /// Handles events of the applications, `most` at most, and returns how many. The rest are handled after sending.
     fn take_events(&mut self, buf: &mut ReadBuf, most: usize) -> usize {
         let now = self.cx.now();
-        for taken in 0..most {
-            let Some(event) = self.cx.fcgi().poll_event(now, buf) else {
-                return taken;
-            };
+        // The client of the last event. The events of a response come one after the other.
+        let mut current = None;
+        let mut taken = 0;
+        while taken < most
+            && let Some(event) = self.cx.fcgi().poll_event(now, buf)
+        {
+            taken += 1;
             let (request, key) = (event.request, event.tag.0 as usize);
+            if let Some(last) = current.replace(key)
+                && last != key
+            {
+                self.settle(last);
+            }
             match &event.kind {
                 EventKind::Stderr(data) => {
                     let slot = self.clients.get(key);
@@ -318,9 +326,9 @@ impl Worker {
                 EventKind::End(outcome) => connection.end_request(cx, request, outcome),
                 _ => {}
             }
-            self.settle(key);
         }
-        most
+        current.into_iter().for_each(|last| self.settle(last));
+        taken
     }
 
     fn send_unsent(&mut self) {

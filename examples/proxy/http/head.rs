@@ -132,7 +132,7 @@ pub(crate) fn find_end(
     }
     let from = *seen;
     let within = bytes.len().min(limits.head);
-    let mut is_first_line = memchr(b'\n', &bytes[..from]).is_none();
+    let mut is_right = true;
     // Line by line: for a typical browser's head this takes a tenth of the instructions of a look at each byte.
     for at in memchr_iter(b'\n', &bytes[from..within]) {
         let end = from + at + 1;
@@ -141,12 +141,20 @@ pub(crate) fn find_end(
         }
         // RFC 9112, 2.2: another program may not accept LF alone as a line end. And if all lines of a head end in LF
         // alone, its end would never be found.
-        if !bytes[..end].ends_with(b"\r\n") {
-            return refuse(400, "lines must end in CR and LF");
+        is_right = bytes[..end].ends_with(b"\r\n");
+        if !is_right {
+            break;
         }
-        if std::mem::take(&mut is_first_line) {
-            request_line::parse(&bytes[..end - 2])?;
-        }
+    }
+    // That of a complete head is parsed with it.
+    if memchr(b'\n', &bytes[..from]).is_none()
+        && let Some(at) = memchr(b'\n', &bytes[..within])
+        && let Some(line) = bytes[..at].strip_suffix(b"\r")
+    {
+        request_line::parse(line)?;
+    }
+    if !is_right {
+        return refuse(400, "lines must end in CR and LF");
     }
     *seen = within;
     if bytes.len() >= limits.head {

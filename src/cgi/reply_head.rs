@@ -64,7 +64,7 @@ impl<'r> ReplyHead<'r> {
         to.keep_alive &= body.framing != Framing::Close;
         // RFC 9110, 8.6: a 204 has no length. With 205 it is 0. A body that was chunked has another one.
         let is_length_removed = matches!(status, 204 | RESET_CONTENT) || self.is_chunked;
-        let has_options = has_field(head, b"connection");
+        let has_options = head.get(b"connection").is_some();
         write_status(out, status, head.reason());
         let mut kept = Kept::of(head);
         for span in head.spans {
@@ -86,7 +86,7 @@ impl<'r> ReplyHead<'r> {
         kept.end(out);
         for (name, value) in self.defaults {
             let name = name.as_bytes();
-            if self.is_unwanted(name) || !has_field(head, name) {
+            if self.is_unwanted(name) || head.get(name).is_none() {
                 write_field(out, name, value.as_bytes());
             }
         }
@@ -231,13 +231,6 @@ fn write_decimal(out: &mut Vec<u8>, value: u64) {
     }
     text[start] = b"0123456789"[left as usize];
     out.extend_from_slice(&text[start..]);
-}
-
-fn has_field(head: &Head<'_>, name: &[u8]) -> bool {
-    // Most names differ in their length, which is cheaper to compare than a slice is to make.
-    head.spans.iter().any(|span| {
-        span.name.len() == name.len() && head.bytes[span.name.clone()].eq_ignore_ascii_case(name)
-    })
 }
 
 /// Whether `Connection` lists the field, which then concerns the connection, too (RFC 9110, 7.6.1).

@@ -452,13 +452,17 @@ fn cut_short(cx: &mut Context) -> State {
 fn is_unbuffered(head: Head<'_>) -> bool {
     let is_no = |value: &[u8]| value.eq_ignore_ascii_case(b"no");
     let is_events = |value: &[u8]| {
-        let name = value.split(|byte| *byte == b';').next();
-        name.is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+        let split = value.split_at_checked(EVENTS.len());
+        split.is_some_and(|(name, rest)| {
+            let rest = rest.trim_ascii_start();
+            name.eq_ignore_ascii_case(EVENTS) && matches!(rest, [] | [b';', ..])
+        })
     };
     head.get("X-Accel-Buffering").is_some_and(is_no)
         || head.get("content-type").is_some_and(is_events)
 }
 
+const EVENTS: &[u8] = b"text/event-stream";
 /// A file, or a part of one, of at most so many bytes is read at once, so that a client that reads slowly keeps no file
 /// open.
 pub(crate) const IN_MEMORY: u64 = 64 * 1024;

@@ -256,7 +256,7 @@ where
 /// Leave such a field of an application out of the response: the application cannot know the server's connection.
 pub fn is_hop_by_hop(name: impl AsRef<[u8]>) -> bool {
     let name = name.as_ref();
-    matches!(Class::of(name), Class::HopByHop)
+    HOP_BY_HOP.may_have(name) && matches!(Class::of(name), Class::HopByHop)
 }
 
 /// Whether an application means a field for the server, and not for the client: those that begin with `X-Accel-` (nginx),
@@ -306,32 +306,39 @@ fn is_like(name: &[u8], other: &str) -> bool {
 /// ```
 pub fn is_valid_host(host: impl AsRef<[u8]>) -> bool {
     let host = host.as_ref();
-    let name = host_name(host);
-    let port = &host[name.len()..];
-    let valid_name = match name {
-        [] => port.is_empty(),
-        [b'[', address @ .., b']'] => is_ipv6(address),
-        name => {
+    let (is_name, port) = match host {
+        [b'[', ..] => {
+            let (name, port) = host.split_at(host_name(host).len());
+            (is_bracketed(name), port)
+        }
+        _ => {
+            // One pass, since each request has a host. The first label counts as one after a dot.
             let mut before = b'.';
-            name.iter().all(|byte| {
-                // The first one, too.
+            let end = host.iter().position(|byte| {
                 let is_empty_label = *byte == b'.' && before == b'.';
                 before = *byte;
-                IN_HOST[usize::from(*byte)] && !is_empty_label
-            })
+                is_empty_label || !IN_HOST[usize::from(*byte)]
+            });
+            let (name, port) = host.split_at(end.unwrap_or(host.len()));
+            (!name.is_empty() || port.is_empty(), port)
         }
     };
-    // After the name there is nothing, or a colon and the port.
-    valid_name && port.iter().skip(1).all(u8::is_ascii_digit)
+    let is_port = match port {
+        [] => true,
+        [colon, digits @ ..] => *colon == b':' && digits.iter().all(u8::is_ascii_digit),
+    };
+    is_name && is_port
 }
 
 fn has_only(bytes: &[u8], table: &[bool; 256]) -> bool {
     bytes.iter().all(|byte| table[usize::from(*byte)])
 }
 
-fn is_ipv6(bytes: &[u8]) -> bool {
-    let text = std::str::from_utf8(bytes);
-    text.is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+/// Whether this is an IPv6 address in brackets.
+fn is_bracketed(name: &[u8]) -> bool {
+    let address = name.strip_prefix(b"[").and_then(|it| it.strip_suffix(b"]"));
+    let text = address.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    text.is_some_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
 /// How the names of fields for the server begin.
@@ -359,15 +366,22 @@ const SPECIAL: &[(&str, Class)] = &[
     ("upgrade", Class::HopByHop),
 ];
 
-const SPECIAL_NAMES: Names = {
+const SPECIAL_NAMES: Names = special_names(false);
+
+const HOP_BY_HOP: Names = special_names(true);
+
+const fn special_names(is_hop_by_hop: bool) -> Names {
     let mut names = Names::EMPTY;
     let mut index = 0;
     while index < SPECIAL.len() {
-        names = names.with(SPECIAL[index].0.as_bytes());
+        let (name, class) = SPECIAL[index];
+        if !is_hop_by_hop || matches!(class, Class::HopByHop) {
+            names = names.with(name.as_bytes());
+        }
         index += 1;
     }
     names
-};
+}
 
 /// The most options of `Connection` that are checked; browsers send two. Each option is compared with each field.
 const MAX_OPTIONS: usize = 32;

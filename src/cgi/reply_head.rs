@@ -8,6 +8,7 @@ use super::reply::ReplyTo;
 use super::reply_framing::{Body, Framing, RESET_CONTENT};
 use super::reply_progress::{Progress, State};
 use super::{has_body, is_for_server, is_hop_by_hop};
+use crate::params::Names;
 
 /// The application's head, before it is written: see [`Reply::head`](super::Reply::head).
 ///
@@ -64,7 +65,12 @@ impl<'r> ReplyHead<'r> {
         to.keep_alive &= body.framing != Framing::Close;
         // RFC 9110, 8.6: a 204 has no length. With 205 it is 0. A body that was chunked has another one.
         let is_length_removed = matches!(status, 204 | RESET_CONTENT) || self.is_chunked;
-        let has_options = head.get(b"connection").is_some();
+        let mut names = Names::EMPTY;
+        for span in head.spans {
+            names.insert(&head.bytes[span.name.clone()]);
+        }
+        let has = |name: &[u8]| names.may_have(name) && head.get(name).is_some();
+        let has_options = has(b"connection");
         write_status(out, status, head.reason());
         let mut kept = Kept::of(head);
         for span in head.spans {
@@ -86,7 +92,7 @@ impl<'r> ReplyHead<'r> {
         kept.end(out);
         for (name, value) in self.defaults {
             let name = name.as_bytes();
-            if self.is_unwanted(name) || head.get(name).is_none() {
+            if self.is_unwanted(name) || !has(name) {
                 write_field(out, name, value.as_bytes());
             }
         }

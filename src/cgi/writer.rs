@@ -24,6 +24,8 @@ impl<'p> Writer<'p> {
         self.given.has(known)
     }
 
+    /// Inlined, so that the name has a constant length.
+    #[inline(always)]
     pub(super) fn put(&mut self, known: Known, value: &[u8]) {
         if !self.has(known) {
             self.params.push(known.name, value);

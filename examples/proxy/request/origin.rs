@@ -12,8 +12,10 @@ use super::site::context::Context;
 #[derive(Debug)]
 pub(crate) struct Origin<'b> {
     pub(crate) client: ClientAddress,
-    /// False: a proxy in front has passed the request on, and nobody who is believed says for whom.
-    pub(crate) is_known: bool,
+    /// A trusted proxy says who the client is.
+    is_named: bool,
+    /// The connection says who the client is.
+    is_end_known: bool,
     pub(crate) is_secure: bool,
     /// Replaces `Host`.
     host: Option<&'b str>,
@@ -42,12 +44,18 @@ impl<'b> Origin<'b> {
         let by_host = || is_elsewhere.then(|| in_host().unwrap_or(by_scheme));
         Self {
             client: client.unwrap_or(ends.client),
-            is_known: client.is_some() || (ends.is_known && !is_forwarded(head)),
+            is_named: client.is_some(),
+            is_end_known: ends.is_known,
             is_secure,
             host: said.host,
             port: said.port.or_else(by_host),
             is_trusted,
         }
+    }
+
+    /// False: a proxy in front has passed the request on, and nobody who is believed says for whom.
+    pub(crate) fn is_known(&self, head: &RequestHead<'_, '_>) -> bool {
+        self.is_named || (self.is_end_known && !is_forwarded(head))
     }
 
     /// The fields for the application, without those that only a trusted proxy may send: from such a proxy, without

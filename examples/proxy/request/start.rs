@@ -125,7 +125,7 @@ fn respond(
     }
     let client = || {
         let origin = Origin::of(cx, socket, head);
-        origin.is_known.then(|| origin.client.ip()).flatten()
+        origin.is_known(head).then(|| origin.client.ip()).flatten()
     };
     match cx.fpm_status(&head.target, client) {
         Ok(None) => {}

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::bytes::{alphanumeric_or, breaks_lines, is_token};
+use super::bytes::{alphanumeric_or, breaks_lines, is_named, is_token};
 use super::env_error::EnvError;
 use super::writer::Writer;
 use crate::params::{Known, Names, map_byte};
@@ -165,6 +165,9 @@ impl Class {
     fn of(name: &[u8]) -> Self {
         if !SPECIAL_NAMES.may_have(name) {
             return Self::Other;
+        }
+        if is_named(name, b"host") {
+            return Self::Host;
         }
         let is = |special: &&str| special.as_bytes().eq_ignore_ascii_case(name);
         let found = SPECIAL.iter().find(|special| is(&special.0));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::bytes::{IN_TOKEN, has_any};
+use super::bytes::{IN_TOKEN, ONES, control, is_named};
 use super::head::{Facts, Head, HeadError, HeadRules, Span, trimmed};
 
 /// Reads response heads incrementally. One parser serves any number of responses and keeps its memory.
@@ -223,25 +223,24 @@ impl HeadParser {
         let line = self.line_count;
         let name = &bytes[span.name.clone()];
         let value = &bytes[span.value.clone()];
-        // Most names have another length.
         match name.len() {
-            6 if name.eq_ignore_ascii_case(b"status") => {
+            6 if is_named(name, b"status") => {
                 let Some(status) = parse_status(value) else {
                     return Err(HeadError::Status { line });
                 };
                 return self.facts.note_status(bytes, status, span.value);
             }
-            8 if name.eq_ignore_ascii_case(b"location") => {
+            8 if is_named(name, b"location") => {
                 if self.facts.location.is_none() && !value.is_empty() {
                     self.facts.location = Some(span.value.clone());
                 }
             }
-            12 if name.eq_ignore_ascii_case(b"content-type") => match &self.facts.content_type {
+            12 if is_named(name, b"content-type") => match &self.facts.content_type {
                 None => self.facts.content_type = Some(span.value.clone()),
                 Some(first) if bytes[first.clone()] == *value => return Ok(()),
                 Some(_) => {}
             },
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            14 if is_named(name, b"content-length") => {
                 let Some(len) = parse_length(value) else {
                     return Err(HeadError::ContentLength { line });
                 };
@@ -251,7 +250,7 @@ impl HeadParser {
                     Some(first) => return Err(HeadError::ContentLengths { first, second: len }),
                 }
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            17 if is_named(name, b"transfer-encoding") => {
                 self.facts.transfer_encoding = true;
             }
             _ => {}
@@ -356,16 +355,9 @@ fn find_lf(bytes: &[u8]) -> Option<usize> {
     Some(bytes.len() - rest.len() + position)
 }
 
-/// 1 in each byte.
-const ONES: u64 = 0x0101_0101_0101_0101;
-
 fn check_value(value: &[u8], line: usize) -> Result<(), HeadError> {
-    let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
-    if !has_any(value, is_control) {
-        return Ok(());
-    }
-    match value.iter().find(|byte| is_control(**byte)) {
-        Some(byte) => Err(HeadError::FieldValue { line, byte: *byte }),
+    match control(value) {
+        Some(byte) => Err(HeadError::FieldValue { line, byte }),
         None => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::bytes::is_named;
 use super::head::{Head, Span};
 use super::reason::reason_phrase;
 use super::reply::ReplyTo;
@@ -76,7 +77,7 @@ impl<'r> ReplyHead<'r> {
         for span in head.spans {
             let name = &head.bytes[span.name.clone()];
             let is_removed = match name.len() {
-                14 if name.eq_ignore_ascii_case(b"content-length") => is_length_removed,
+                14 if is_named(name, b"content-length") => is_length_removed,
                 _ if is_hop_by_hop(name)
                     || is_for_server(name)
                     || (has_options && is_connection_option(head, name)) =>

@@ -177,7 +177,7 @@ pub(crate) struct FieldSpace<'b> {
 }
 
 /// Making room for more than a browser sends would take longer than parsing that.
-const FEW: usize = 48;
+const FEW: usize = 32;
 
 impl FieldSpace<'_> {
     pub(crate) fn new() -> Self {

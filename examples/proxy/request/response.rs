@@ -458,6 +458,11 @@ fn is_unbuffered(head: Head<'_>) -> bool {
             name.eq_ignore_ascii_case(EVENTS) && matches!(rest, [] | [b';', ..])
         })
     };
+    // Looked at first, because names are long and these values are rare.
+    let mut fields = head.fields();
+    if !fields.any(|field| is_no(field.1) || is_events(field.1)) {
+        return false;
+    }
     head.get("X-Accel-Buffering").is_some_and(is_no)
         || head.get("content-type").is_some_and(is_events)
 }

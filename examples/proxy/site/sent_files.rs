@@ -36,6 +36,10 @@ struct Place {
 impl Naming {
     /// What a field names a file by. `None`: it names none.
     pub(crate) fn of_field(name: &[u8]) -> Option<Self> {
+        // Most names begin with another letter.
+        if !matches!(name.first(), Some(b'x' | b'X')) {
+            return None;
+        }
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         if is("X-Accel-Redirect") {
             Some(Self::Internal)

@@ -22,5 +22,6 @@ mod php_fpm;
 #[path = "../examples/program.rs"]
 mod program;
 mod proxy;
+mod suites;
 mod tools;
 mod wiki;

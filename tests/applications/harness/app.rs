@@ -28,6 +28,15 @@ pub(crate) enum Program {
     Flup,
     /// `flup/app.py` with `multiplexed=True`
     FlupMultiplexed,
+    /// `suites/plack.pl`
+    Plack,
+    /// `suites/rack.rb`
+    Rack,
+    /// An application of `suites/wsgi.py`, with `multiplexed` several requests at a time on a connection
+    Wsgi {
+        name: &'static str,
+        multiplexed: bool,
+    },
     /// fcgiwrap with N worker processes; requests need [`cgi_script`] as `SCRIPT_FILENAME`
     Fcgiwrap { workers: u32 },
 }
@@ -147,12 +156,24 @@ fn launch(program: Program, socket: OwnedFd, directory: &Path) -> Process {
         }
         Program::Flup | Program::FlupMultiplexed => {
             let mut command = command(python());
-            let mode = if program == Program::Flup {
-                "plain"
-            } else {
-                "multiplexed"
-            };
+            let mode = flup_mode(program == Program::FlupMultiplexed);
             command.arg(source("flup/app.py")).arg(mode);
+            command
+        }
+        Program::Plack => {
+            let mut command = command("perl");
+            command.arg(source("suites/plack.pl")).arg("serve");
+            command
+        }
+        Program::Rack => {
+            let mut command = command("ruby");
+            command.arg(source("suites/rack.rb"));
+            command
+        }
+        Program::Wsgi { name, multiplexed } => {
+            let mut command = command(suites().join("bin/python"));
+            command.arg(source("suites/wsgi.py"));
+            command.args([name, flup_mode(multiplexed)]);
             command
         }
         Program::Fcgiwrap { workers } => {
@@ -161,7 +182,7 @@ fn launch(program: Program, socket: OwnedFd, directory: &Path) -> Process {
             command
         }
     };
-    command.stdin(Stdio::from(socket));
+    command.stdin(Stdio::from(socket)).current_dir(directory);
     let mut process = Process::start(command, &directory.join("log"));
     // fcgiwrap does not report when it is ready; a connection waits in the backlog until then.
     if !matches!(program, Program::Fcgiwrap { .. })
@@ -170,6 +191,15 @@ fn launch(program: Program, socket: OwnedFd, directory: &Path) -> Process {
         panic!("{program:?} does not start: {why}; run tests/run");
     }
     process
+}
+
+fn flup_mode(multiplexed: bool) -> &'static str {
+    if multiplexed { "multiplexed" } else { "plain" }
+}
+
+/// Where `tests/run` installs Python with what the suites need, and the sources that have tests.
+pub(crate) fn suites() -> PathBuf {
+    build_directory().join("suites")
 }
 
 /// Python with the packages that `tests/run` installs.

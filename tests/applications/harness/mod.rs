@@ -20,7 +20,7 @@ use std::{fmt, io};
 
 use socket2::{Domain, Socket, Type};
 
-pub(crate) use app::{App, Program, cgi_script, source};
+pub(crate) use app::{App, Program, cgi_script, source, suites, temporary_directory};
 pub(crate) use exchange::{Request, Response};
 pub(crate) use php_fpm::{PhpFpm, READY};
 pub(crate) use tool::Tool;

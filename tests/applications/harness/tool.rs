@@ -1,7 +1,7 @@
 //! Programs that run to their end: load generators, a browser and its driver.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use super::app::{python, source, temporary_directory};
@@ -33,18 +33,28 @@ impl Tool {
         self
     }
 
+    pub(crate) fn current_dir(mut self, directory: &Path) -> Self {
+        self.0.current_dir(directory);
+        self
+    }
+
     /// Runs the program and returns its output, errors included. Fails with that output unless the program succeeds.
     pub(crate) fn run(self) -> String {
+        let shown = format!("{:?}", self.0);
+        let (status, printed) = self.finish();
+        assert!(status.success(), "{shown} ended with {status}:\n{printed}");
+        printed
+    }
+
+    /// Runs the program to its end and returns how it ended, and its output, errors included.
+    pub(crate) fn finish(self) -> (ExitStatus, String) {
         let shown = format!("{:?}", self.0);
         let directory = temporary_directory();
         let mut process = Process::start(self.0, &directory.path().join("log"));
         let status = process.wait(TOOL_TIME_LIMIT);
         let printed = process.log();
-        match status {
-            Some(status) if status.success() => printed,
-            Some(status) => panic!("{shown} ended with {status}:\n{printed}"),
-            None => panic!("{shown} does not end:\n{printed}"),
-        }
+        let status = status.unwrap_or_else(|| panic!("{shown} does not end:\n{printed}"));
+        (status, printed)
     }
 }
 

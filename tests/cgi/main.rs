@@ -11,6 +11,7 @@ mod http_clients;
 mod http_servers;
 mod links;
 mod names;
+mod others;
 mod pass_on;
 mod pieces;
 mod places;

@@ -39,6 +39,7 @@ mod noise;
 mod open_files;
 mod openmetrics;
 mod options;
+mod others;
 mod params;
 mod peers;
 #[cfg(unix)]

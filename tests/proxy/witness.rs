@@ -18,6 +18,7 @@ pub(crate) struct ReceivedRequest {
     pub(crate) keeps: bool,
     /// Each byte as the character of its number.
     pub(crate) params: Params,
+    pub(crate) stdin: Vec<u8>,
 }
 
 impl ReceivedRequest {
@@ -47,7 +48,7 @@ pub(crate) fn witness(
 
 /// Reads a request up to its empty STDIN. `None` at the end of the connection.
 fn receive(stream: &mut TcpStream) -> Option<ReceivedRequest> {
-    let (mut id, mut keeps, mut bytes) = (0, false, Vec::new());
+    let (mut id, mut keeps, mut bytes, mut stdin) = (0, false, Vec::new(), Vec::new());
     loop {
         let mut header = [0; 8];
         stream.read_exact(&mut header).ok()?;
@@ -62,6 +63,7 @@ fn receive(stream: &mut TcpStream) -> Option<ReceivedRequest> {
             }
             (4, _) => bytes.extend_from_slice(&content),
             (5, 0) => break,
+            (5, _) => stdin.extend_from_slice(&content),
             _ => {}
         }
     }
@@ -72,5 +74,10 @@ fn receive(stream: &mut TcpStream) -> Option<ReceivedRequest> {
         let before = params.insert(text(name), text(value));
         assert_eq!(before, None, "{} twice", text(name));
     }
-    Some(ReceivedRequest { id, keeps, params })
+    Some(ReceivedRequest {
+        id,
+        keeps,
+        params,
+        stdin,
+    })
 }

@@ -2,7 +2,7 @@
 //!
 //! The cases are those of Rack's own tests of handlers (the response, the variables, a form, a password, a status), and
 //! others for what applications do. Debian 12's `fcgi` for Ruby is the one in pure Ruby: a request at a time, a
-//! connection each, and it dies of `FCGI_GET_VALUES`, which the proxy asks when a request would wait for a connection.
+//! connection each, and it dies when it is asked `FCGI_GET_VALUES`.
 
 use std::fs;
 
@@ -173,14 +173,13 @@ fn below_a_prefix_rack_gets_the_rest_of_the_path() {
     assert!(to.ends_with("/blog/"), "{answer:?}");
 }
 
-/// More requests than connections: the application is asked nothing but requests, and each is answered.
+/// More requests than connections: requests wait, and the application is not asked whether it multiplexes.
 #[test]
 #[ignore = "needs Sinatra and Ruby's fcgi; run tests/run"]
 fn a_crowd_before_rack_is_served_one_by_one() {
     let app = App::start(Program::Rack, Transport::Unix);
     let mount = format!("/={}", app.listen());
-    let arguments = ["--max-conns", "2", "--multiplex", "off"];
-    let proxy = Proxy::start(&[&["--mount", &*mount][..], &arguments].concat());
+    let proxy = Proxy::start(&["--mount", &mount, "--max-conns", "2"]);
     let mut clients: Vec<_> = (0..30).map(|_| proxy.connect()).collect();
     for client in &mut clients {
         client.send(get("/"));

@@ -2,7 +2,9 @@
 //! Where this crate differs on purpose, the row has what it does, and the reason.
 
 use mio_fcgi::Params;
-use mio_fcgi::cgi::{Env, FieldRules, Resolution, Script, ScriptMap};
+use mio_fcgi::cgi::{
+    Env, FieldRules, ForbiddenReason, InvalidTarget, Resolution, Script, ScriptMap, normalized_path,
+};
 
 use super::env::{Fields, bytes, get};
 
@@ -258,3 +260,63 @@ fn paths_are_divided_as_by_nginx_and_lighttpd() {
     let other = cgi().resolve(b"/a.cgi-other");
     assert!(!matches!(other, Resolution::Script(_)), "{other:?}");
 }
+
+/// Paths are simplified as by lighttpd, whose parser takes what leads out of the root for the root.
+#[test]
+fn paths_are_simplified_as_by_lighttpd() {
+    for (target, theirs, ours) in [
+        ("/", "/", None),
+        ("//", "/", None),
+        ("/p//", "/p/", None),
+        ("/p//q", "/p/q", None),
+        ("/p/./q", "/p/q", None),
+        ("/p/.//q", "/p/q", None),
+        ("/p//./q", "/p/q", None),
+        ("/p/../q", "/q", None),
+        ("/p/../q/.", "/q/", None),
+        ("/p/./q/..", "/p/", None),
+        ("/...", "/...", None),
+        ("/....", "/....", None),
+        ("/.../", "/.../", None),
+        ("/./q/..", "/", None),
+        ("/p/../q/..", "/", None),
+        ("/p%2fq", "/p/q", None),
+        ("/p%2Fq?r=%2f", "/p/q", None),
+        ("/%2b%3A", "/+:", None),
+        ("/p?q=r#s", "/p", None),
+        (
+            "/.././q/..",
+            "/",
+            Some((OUTSIDE, "no client sends it by mistake")),
+        ),
+        (
+            "../p/q",
+            "/p/q",
+            Some((NO_SLASH, "a path begins with a slash (RFC 9112, 3.2.1)")),
+        ),
+        (
+            "./p/q",
+            "/p/q",
+            Some((NO_SLASH, "a path begins with a slash (RFC 9112, 3.2.1)")),
+        ),
+        (
+            "%2fp",
+            "/p",
+            Some((NO_SLASH, "a path begins with a slash (RFC 9112, 3.2.1)")),
+        ),
+        (
+            "p",
+            "p",
+            Some((NO_SLASH, "a path begins with a slash (RFC 9112, 3.2.1)")),
+        ),
+    ] {
+        let found = normalized_path(target);
+        match ours {
+            None => assert_eq!(found, Ok(theirs.into()), "{target}"),
+            Some((ours, reason)) => assert_eq!(found, Err(ours), "{target}: {reason}"),
+        }
+    }
+}
+
+const OUTSIDE: Resolution = Resolution::Forbidden(ForbiddenReason::OutsideRoot);
+const NO_SLASH: Resolution = Resolution::Invalid(InvalidTarget::NoSlash);

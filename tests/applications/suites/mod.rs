@@ -46,7 +46,7 @@ impl Site {
         let mount = format!("/={}", app.listen());
         let fixed = ["--mount", &mount, "--pass-authorization"];
         Self {
-            proxy: Proxy::start(&[&fixed[..], way.arguments].concat()),
+            proxy: Proxy::start(&[&fixed[..], &UNHURRIED, way.arguments].concat()),
             app,
         }
     }
@@ -55,6 +55,22 @@ impl Site {
         format!("http://{}/", self.proxy.address())
     }
 }
+
+/// No suite is about time limits.
+const UNHURRIED: [&str; 12] = [
+    "--header-timeout",
+    "3600",
+    "--client-timeout",
+    "3600",
+    "--connect-timeout",
+    "3600",
+    "--read-timeout",
+    "3600",
+    "--write-timeout",
+    "3600",
+    "--min-rate",
+    "0",
+];
 
 /// How requests get from the client to the application.
 struct Way {
@@ -97,4 +113,30 @@ fn ways_to_flup(name: &'static str) -> impl Iterator<Item = (Way, Program)> {
     plain
         .chain([(SHARED, true)])
         .map(move |(way, multiplexed)| (way, Program::Wsgi { name, multiplexed }))
+}
+
+#[test]
+#[should_panic(expected = "another number of cases")]
+fn a_suite_that_runs_nothing_fails() {
+    Report::default().check("nothing", 1, &[], "");
+}
+
+#[test]
+#[should_panic(expected = "other failures")]
+fn a_known_failure_that_passes_fails() {
+    let report = Report {
+        passed: vec!["a".to_owned()],
+        failed: vec![],
+    };
+    report.check("one", 1, &[("a", "known to fail")], "");
+}
+
+#[test]
+#[should_panic(expected = "other failures")]
+fn a_failure_that_is_not_known_fails() {
+    let report = Report {
+        passed: vec![],
+        failed: vec!["a".to_owned()],
+    };
+    report.check("one", 1, &[], "");
 }

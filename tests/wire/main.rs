@@ -2,6 +2,7 @@
 
 mod conversations;
 mod demux;
+mod others;
 mod params;
 mod random;
 mod records;

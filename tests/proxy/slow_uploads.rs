@@ -8,8 +8,10 @@ use super::harness::{HttpClient, Proxy, eventually, get, pattern, post};
 use super::witness::witness;
 
 const ONE_AT_A_TIME: &[&str] = &["--status", "--multiplex", "off"];
-/// Bytes of a body that are kept in memory.
-const IN_MEMORY: usize = 65_536;
+/// Bytes of a body that are kept in memory while half of it is left.
+const IN_MEMORY: usize = 1 << 20;
+/// No more than 64 KiB of a body are kept in memory.
+const LITTLE_MEMORY: &[&str] = &["--max-buffered", "131072"];
 
 fn start(arguments: &[&str]) -> Proxy {
     Proxy::start(&[ONE_AT_A_TIME, arguments].concat())
@@ -44,7 +46,7 @@ fn wait_until_kept(proxy: &Proxy, len: usize) {
 // edge: as many uploads that trickle in as there are connections, and a GET | served at once
 #[test]
 fn uploads_that_trickle_in_hold_nobody() {
-    let proxy = start(&["--max-conns", "2"]);
+    let proxy = start(&[&["--max-conns", "2"], LITTLE_MEMORY].concat());
     let body = pattern(200_000);
     let short = pattern(2000);
     let mut slow: Vec<_> = (0..4).map(|_| begin(&proxy, "/echo", &body, 1)).collect();
@@ -87,7 +89,8 @@ fn bodies_are_passed_on_as_they_arrive_where_that_is_asked_for() {
 #[test]
 fn a_body_of_what_fits_memory_needs_no_file_and_one_byte_more_does() {
     let proxy = start(&[]);
-    for (len, memory, disk, files) in [(IN_MEMORY, 65_536, 0, 0), (IN_MEMORY + 1, 0, 65_537, 1)] {
+    let (most, more) = (IN_MEMORY as u64, IN_MEMORY as u64 + 1);
+    for (len, memory, disk, files) in [(IN_MEMORY, most, 0, 0), (IN_MEMORY + 1, 0, more, 1)] {
         let body = pattern(len);
         let mut client = begin(&proxy, "/slow?ms=600000", &body, 1);
         wait_until_kept(&proxy, len - 1);
@@ -97,6 +100,48 @@ fn a_body_of_what_fits_memory_needs_no_file_and_one_byte_more_does() {
         wait_for_kept(&proxy, memory, disk, files);
         drop(client);
         wait_for_kept(&proxy, 0, 0, 0);
+    }
+}
+
+// edge: long uploads that trickle in, and a short one | half of the memory is left to it
+#[test]
+fn long_bodies_leave_half_of_the_memory_to_short_ones() {
+    let proxy = start(&["--max-buffered", "2m"]);
+    let long = pattern(IN_MEMORY);
+    let mut slow = vec![begin(&proxy, "/echo", &long, 1)];
+    wait_for_kept(&proxy, IN_MEMORY as u64, 0, 0);
+    slow.push(begin(&proxy, "/echo", &long, 1));
+    wait_for_kept(&proxy, IN_MEMORY as u64, IN_MEMORY as u64 - 1, 1);
+    let short = pattern(65_536);
+    let mut client = begin(&proxy, "/echo", &short, 1);
+    wait_until_kept(&proxy, 2 * IN_MEMORY - 1 + 65_535);
+    assert_eq!(proxy.figure("kept.files"), 1);
+    client.send(&short[65_535..]);
+    assert!(client.answer().body == short);
+    for mut client in slow {
+        client.send(&long[IN_MEMORY - 1..]);
+        assert!(client.answer().body == long);
+    }
+    wait_for_kept(&proxy, 0, 0, 0);
+}
+
+// edge: a request in the same bytes as the end of a long body | both are answered
+#[test]
+fn a_request_may_follow_a_collected_body_at_once() {
+    for limits in [&[][..], LITTLE_MEMORY] {
+        let proxy = start(limits);
+        for len in [10_000, 200_000, 1_200_000] {
+            for missing in [1, 5000] {
+                let body = pattern(len);
+                let mut client = begin(&proxy, "/echo", &body, missing);
+                wait_until_kept(&proxy, len - missing);
+                let next = get("/tag?tag=next").into_bytes();
+                client.send([&body[len - missing..], &next].concat());
+                assert!(client.answer().body == body, "{len}");
+                assert_eq!(client.answer().text(), "next", "{len}");
+                wait_for_kept(&proxy, 0, 0, 0);
+            }
+        }
     }
 }
 
@@ -127,6 +172,8 @@ fn a_client_that_goes_away_costs_the_application_nothing() {
         (1000, true),
         (200_000, false),
         (200_000, true),
+        (1_200_000, false),
+        (1_200_000, true),
     ] {
         let client = begin(&proxy, "/gone.php", &pattern(len), 1);
         wait_until_kept(&proxy, len - 1);
@@ -148,7 +195,7 @@ fn a_client_that_goes_away_costs_the_application_nothing() {
 /// A stale connection: the application ends it after its first request, just when the second one arrives.
 #[test]
 fn a_collected_body_is_sent_again_from_its_start() {
-    for len in [10, 1000, 200_000] {
+    for len in [10, 1000, 200_000, 1_200_000] {
         // The first connection is closed without an answer when a request is there.
         let (address, _thread) = application(|index, mut stream| {
             if read_request(&mut stream) && index > 0 {
@@ -176,7 +223,7 @@ fn a_local_redirect_after_a_collected_body_is_followed() {
         _ => b"Content-Length: 2\r\n\r\nok".to_vec(),
     });
     let proxy = Proxy::in_front_of(&address, ONE_AT_A_TIME);
-    for len in [1000, 200_000] {
+    for len in [1000, 200_000, 1_200_000] {
         let body = pattern(len);
         let mut client = begin(&proxy, "/a.php", &body, 1);
         client.send(&body[len - 1..]);
@@ -317,7 +364,7 @@ fn bodies_that_cannot_be_kept_leave_connections_free() {
 #[test]
 fn a_body_for_which_the_disk_is_full_is_passed_on_whole() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
-    let proxy = start(&[]);
+    let proxy = start(LITTLE_MEMORY);
     let pid = Pid::from_raw(proxy.pid() as i32).expect("a pid");
     let limit = Some(150_000);
     let limit = Rlimit {
@@ -343,7 +390,7 @@ fn the_directory_of_temporary_files_is_used_and_checked() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains(&format!("--body-dir '{path}': ")), "{said}");
     std::fs::create_dir(path).expect("a directory");
-    let proxy = start(&["--body-dir", path]);
+    let proxy = start(&[&["--body-dir", path], LITTLE_MEMORY].concat());
     let body = pattern(200_000);
     let mut client = begin(&proxy, "/echo", &body, 1);
     proxy.wait_for_figure("kept.files", 1);

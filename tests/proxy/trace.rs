@@ -166,6 +166,7 @@ fn a_request_that_no_application_was_asked_for_has_a_line_as_well() {
     // Its temporary directory is gone.
     let mut command = crate::program::example("proxy");
     command.env("TMPDIR", "/nonexistent");
+    command.args(["--max-buffered", "131072"]);
     let proxy = Proxy::launch(command);
     let chunks = b"Transfer-Encoding: chunked\r\n\r\n20000\r\n";
     let head = b"POST /echo HTTP/1.1\r\nHost: a\r\n";

@@ -291,7 +291,7 @@ fn a_large_body_in_chunks_is_not_kept_in_memory() {
 #[cfg(target_os = "linux")]
 #[test]
 fn small_chunks_cost_few_system_calls() {
-    let proxy = Proxy::start(&[]);
+    let proxy = Proxy::start(&["--max-buffered", "131072"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     let before = proxy.writes();
     let mut client = proxy.connect();
@@ -343,6 +343,7 @@ fn a_body_that_cannot_be_stored_is_logged() {
     let mut command = crate::program::example("proxy");
     command.args(["--upstream", "127.0.0.1:1", "--root", "/", "--remote"]);
     command.env("TMPDIR", "/nonexistent");
+    command.args(["--max-buffered", "131072"]);
     let proxy = Proxy::launch(command);
     proxy.wait_for_log("takes no temporary file (No such file or directory");
     let body = [pattern(200_000), Vec::new()];
@@ -369,6 +370,7 @@ fn a_request_after_a_body_that_cannot_be_stored_is_not_read_as_its_rest() {
     // A write beyond the limit should fail and not end the process.
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
     command.arg(example.get_program());
+    command.args(["--max-buffered", "131072"]);
     let proxy = Proxy::launch(command);
     let pid = Pid::from_raw(proxy.pid() as i32).expect("a pid");
     let limit = Rlimit {

@@ -149,8 +149,22 @@ impl Socket {
     /// Reads once into `space`, which must not be empty. `Some(0)`: end of the stream. `None`: nothing to read now, or
     /// a failure.
     pub(crate) fn read(&mut self, space: &mut [u8]) -> Option<usize> {
+        self.read_by(space.len(), |stream| stream.read(space))
+    }
+
+    /// As [`read`](Self::read), and appends to a buffer that has room.
+    pub(crate) fn read_to(&mut self, buffer: &mut Vec<u8>) -> Option<usize> {
+        let room = buffer.capacity() - buffer.len();
+        self.read_by(room, |stream| stream.read_to(buffer))
+    }
+
+    fn read_by(
+        &mut self,
+        room: usize,
+        mut read: impl FnMut(&mut Stream) -> io::Result<usize>,
+    ) -> Option<usize> {
         loop {
-            match self.stream.read(space) {
+            match read(&mut self.stream) {
                 Ok(0) => {
                     self.is_ended = true;
                     self.is_readable = false;
@@ -158,7 +172,7 @@ impl Socket {
                 }
                 Ok(len) => {
                     // Events are edge-triggered: a short read has emptied the socket, and an event reports more.
-                    if len < space.len() && cfg!(unix) && !self.is_ended {
+                    if len < room && cfg!(unix) && !self.is_ended {
                         self.is_readable = false;
                     }
                     return Some(len);

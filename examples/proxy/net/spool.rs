@@ -1,5 +1,5 @@
-//! A request body that is collected before an application is asked: in memory while it is short, then in a temporary
-//! file that has no name.
+//! A request body that is collected before an application is asked: in memory while it is short or much memory is left,
+//! then in a temporary file that has no name.
 //!
 //! The event loop writes the file itself. That can block on the disk, but usually the data ends up in the page cache.
 
@@ -41,18 +41,19 @@ impl Spool {
     /// Whether a body of this length could be kept if no other one were.
     pub(crate) fn is_possible(budget: &Budget, len: u64) -> bool {
         let limits = budget.limits();
-        let in_memory = limits.memory.min(IN_MEMORY as u64);
-        len <= in_memory || (len <= limits.disk && limits.files > 0)
+        let short = limits.memory.min(SHORT as u64);
+        let long = (limits.memory / 2).min(IN_MEMORY as u64);
+        len <= short.max(long) || (len <= limits.disk && limits.files > 0)
     }
 
-    /// Keeps bytes.
+    /// Keeps bytes of a body that is `total` bytes long, if that is known.
     ///
     /// # Errors
     /// Why none of these bytes are kept. Those that were kept before still are; more cannot be added.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), NotKept> {
+    pub(crate) fn write(&mut self, bytes: &[u8], total: Option<u64>) -> Result<(), NotKept> {
         if self.file.is_some() {
             self.write_to_file(bytes)?;
-        } else if self.reserve(bytes.len()) {
+        } else if self.reserve(bytes.len(), total) {
             self.memory.extend_from_slice(bytes);
         } else {
             self.open_file()?;
@@ -62,18 +63,50 @@ impl Spool {
         Ok(())
     }
 
+    /// The memory with the kept bytes, and with room for more of a body that is `total` bytes long. `None`: it is in a file,
+    /// or will be.
+    pub(crate) fn space(&mut self, total: u64) -> Option<&mut Vec<u8>> {
+        let left = usize::try_from(total.saturating_sub(self.len)).ok()?;
+        // No more than has arrived: the client may never send the rest.
+        let more = left.min(self.memory.len().max(MIN_SPACE));
+        let has_room = self.file.is_none() && more > 0 && self.reserve(more, Some(total));
+        has_room.then_some(&mut self.memory)
+    }
+
+    /// The last `len` bytes of the [space](Self::space).
+    pub(crate) fn last(&self, len: usize) -> &[u8] {
+        &self.memory[self.memory.len() - len..]
+    }
+
+    /// Keeps `len` of the bytes that were read into the [space](Self::space), and removes the others, which follow the
+    /// body.
+    pub(crate) fn keep_read(&mut self, len: usize) {
+        self.len += len as u64;
+        self.memory.truncate(self.len as usize);
+    }
+
     /// Makes room in memory. False: the body would be too long for that, or memory is not left.
-    fn reserve(&mut self, more: usize) -> bool {
+    fn reserve(&mut self, more: usize, total: Option<u64>) -> bool {
         let (before, len) = (self.memory.capacity(), self.memory.len() + more);
         if len <= before {
             return true;
         }
-        let capacity = len.max(2 * before).min(IN_MEMORY);
-        if len > capacity || !self.held.take_memory(capacity - before) {
-            return false;
+        let total = total.and_then(|total| usize::try_from(total).ok());
+        let capacity = match total {
+            _ if len <= SHORT => len.max((2 * before).min(SHORT)),
+            Some(total) => total,
+            None => len.max((2 * before).min(IN_MEMORY)),
+        };
+        let more = capacity.saturating_sub(before);
+        let is_taken = match capacity {
+            ..=SHORT => self.held.take_memory(more),
+            ..=IN_MEMORY => self.held.take_spare_memory(more),
+            _ => false,
+        };
+        if is_taken {
+            self.memory.reserve_exact(capacity - self.memory.len());
         }
-        self.memory.reserve_exact(capacity - self.memory.len());
-        true
+        is_taken
     }
 
     /// Moves what is in memory to a new file.
@@ -130,7 +163,7 @@ impl Spool {
     /// # Errors
     /// The file system's error.
     pub(crate) fn read(&mut self, start: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
-        let left = self.len.saturating_sub(start).min(IN_MEMORY as u64);
+        let left = self.len.saturating_sub(start).min(SHORT as u64);
         match &mut self.file {
             Some(file) => {
                 file.seek(SeekFrom::Start(start))?;
@@ -141,7 +174,7 @@ impl Spool {
             None => {
                 let kept = usize::try_from(start)
                     .ok()
-                    .and_then(|at| self.memory.get(at..));
+                    .and_then(|at| self.memory.get(at..at + left as usize));
                 buffer.extend_from_slice(kept.unwrap_or_default());
             }
         }
@@ -164,5 +197,10 @@ impl From<io::Error> for NotKept {
     }
 }
 
-/// The most bytes per body that are kept in memory.
-pub(crate) const IN_MEMORY: usize = 64 * 1024;
+/// The most bytes of a body that are kept in memory while any is left. A longer one goes to a file sooner than shorter
+/// ones: half of the memory is left to those.
+const SHORT: usize = 64 * 1024;
+/// The room for a read of a body that has just begun.
+const MIN_SPACE: usize = 16 * 1024;
+/// The most bytes of a body that are kept in memory.
+const IN_MEMORY: usize = 1024 * 1024;

@@ -43,6 +43,31 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Reads once, at most as much as the buffer has room for, and appends it. The room must not be empty.
+    ///
+    /// # Errors
+    /// The system's error.
+    #[cfg(unix)]
+    pub(crate) fn read_to(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        use rustix::buffer::spare_capacity;
+        // Without zeros in the room first, which would cost as much as copying.
+        match self {
+            Self::Tcp(it) => it.try_io(|| Ok(rustix::io::read(&*it, spare_capacity(buffer))?)),
+            Self::Unix(it) => it.try_io(|| Ok(rustix::io::read(&*it, spare_capacity(buffer))?)),
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn read_to(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let start = buffer.len();
+        buffer.resize(buffer.capacity(), 0);
+        let read = self.read(&mut buffer[start..]);
+        buffer.truncate(start + *read.as_ref().unwrap_or(&0));
+        read
+    }
+}
+
 impl Read for Stream {
     #[inline]
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {

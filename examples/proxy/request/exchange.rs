@@ -228,6 +228,32 @@ impl Exchange {
         }
     }
 
+    /// How many bytes of the body have not arrived, if that is known.
+    pub(crate) fn body_left(&self) -> Option<u64> {
+        self.upload.left()
+    }
+
+    /// The memory to read more of the body into, if it is collected there.
+    pub(crate) fn body_space(&mut self) -> Option<&mut Vec<u8>> {
+        self.upload.space()
+    }
+
+    /// Uses the last `len` bytes of the [space](Self::body_space), which were read into it. Those that follow the body are
+    /// appended to `following`.
+    pub(crate) fn take_read(
+        &mut self,
+        cx: &mut Context,
+        socket: &mut Socket,
+        len: usize,
+        following: &mut Vec<u8>,
+    ) {
+        match self.upload.take_read(len, following) {
+            Ok(Some(request)) => self.submit(cx, socket, request),
+            Ok(None) => {}
+            Err(why) => self.not_taken(cx, socket, why),
+        }
+    }
+
     fn not_taken(&mut self, cx: &mut Context, socket: &mut Socket, why: NotTaken) {
         match why {
             NotTaken::Refused(error) => self.refuse_body(cx, socket, error),

@@ -127,6 +127,12 @@ impl Upload {
         self.body.as_ref()?.len()
     }
 
+    /// How many bytes have not arrived, if that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        let body = self.body.as_ref()?;
+        Some(body.len()?.saturating_sub(body.received()))
+    }
+
     /// The length that the client has declared.
     pub(crate) fn content_length(&self) -> Option<u64> {
         self.body.as_ref()?.content_length()
@@ -209,6 +215,37 @@ impl Upload {
             used,
             request: submitted,
         })
+    }
+
+    /// The memory to read more of the body into, if it is collected there.
+    pub(crate) fn space(&mut self) -> Option<&mut Vec<u8>> {
+        match (&self.body, &mut self.target) {
+            (Some(body), Target::Spool(collected)) => collected.spool.space(body.len()?),
+            _ => None,
+        }
+    }
+
+    /// Uses the last `len` bytes of the [space](Self::space), which were read into it. Those that follow the body are
+    /// appended to `following`.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(crate) fn take_read(
+        &mut self,
+        len: usize,
+        following: &mut Vec<u8>,
+    ) -> Result<Option<Request>, NotTaken> {
+        let (Some(body), Target::Spool(collected)) = (&mut self.body, &mut self.target) else {
+            return Ok(None);
+        };
+        let mut input = collected.spool.last(len);
+        let content = body.decode(&mut input)?.map_or(0, <[u8]>::len);
+        following.extend_from_slice(input);
+        collected.spool.keep_read(content);
+        match body.is_complete() {
+            true => Ok(self.end_collecting()?),
+            false => Ok(None),
+        }
     }
 
     /// The body is complete.
@@ -389,7 +426,7 @@ fn collect(
 ) -> Result<(), NotTaken> {
     if body.len().is_some() {
         if let Some(content) = body.peek(input)? {
-            spool.write(content)?;
+            spool.write(content, body.len())?;
             body.consume(input, content.len());
         }
         return Ok(());
@@ -399,7 +436,7 @@ fn collect(
     while let Some(content) = body.decode(input)? {
         gathered.extend_from_slice(content);
     }
-    spool.write(&gathered)?;
+    spool.write(&gathered, None)?;
     cx.buffers().give_back(gathered);
     Ok(())
 }

@@ -23,11 +23,12 @@ use super::teardown::{self, Next, Teardown};
 /// # Memory
 /// - Idle: this struct, no buffer.
 /// - While a head arrives: the bytes received so far, less than `--max-head`.
+/// - After requests that were sent at once: one read of them (72 KiB).
 /// - While a body arrives, and while an application's head is awaited: the head of the request, to respond with a file or
 ///   a path that the application names, and its parameters.
-/// - While a body is collected and the application works on it: up to 64 KiB of it. The sum over all clients is bounded
+/// - While a body is collected and the application works on it: up to 1 MiB of it. The sum over all clients is bounded
 ///   by the budget; more is in files.
-/// - While a body is passed on as it arrives: one read of the client (64 KiB) and what the FastCGI client has queued of
+/// - While a body is passed on as it arrives: one read of the client (128 KiB) and what the FastCGI client has queued of
 ///   it (64 KiB).
 /// - While a response is sent to a client that does not read: 64 KiB of the response and one read of the application
 ///   (64 KiB) more; or 16 KiB if the rest is in a file. If no more may be kept, what is unsent of one read, and the
@@ -63,6 +64,7 @@ enum Stage {
 }
 
 mod application;
+mod input;
 
 impl Connection {
     /// `place` counts among the connections of the client's address. `expects_proxy_header`: the connection begins with a
@@ -153,8 +155,12 @@ impl Connection {
         if !self.socket.is_readable() {
             return;
         }
+        if self.reader.is_empty() && self.read_body(cx) {
+            return;
+        }
         let held = self.reader.copy_to(scratch);
-        match self.socket.read(&mut scratch[held..]) {
+        let end = scratch.len().min(self.read_len());
+        match self.socket.read(&mut scratch[held..end]) {
             None => {}
             Some(0) => self.end_of_stream(cx),
             Some(len) => {
@@ -235,7 +241,7 @@ impl Connection {
             // The head of a pipelined request begins now.
             self.socket.note_progress(cx.now());
         }
-        !self.wants_input() || self.reader.len() >= max
+        !self.wants_input() || self.reader.len() >= self.read_len().min(max)
     }
 
     fn end_of_stream(&mut self, cx: &mut Context) {

@@ -491,8 +491,8 @@ impl Tokens {
     }
 }
 
-/// The size of one read of a client. A whole head fits.
-const SCRATCH_LEN: usize = 64 * 1024;
+/// The largest size of one read of a client, or of a file.
+const SCRATCH_LEN: usize = 128 * 1024;
 /// Turns of clients and events of applications before the poll is called again: 8 MiB of data at most.
 const TURNS: usize = 128;
 /// The most clients that are accepted, or closed, at a time.

@@ -55,6 +55,12 @@ impl Budget {
         self.0.memory.take(bytes as u64)
     }
 
+    /// As [`take_memory`](Self::take_memory), if half of all memory is left then.
+    pub(crate) fn take_spare_memory(&self, bytes: usize) -> bool {
+        let memory = &self.0.memory;
+        memory.take_below(bytes as u64, memory.limit / 2)
+    }
+
     pub(crate) fn give_memory(&self, bytes: usize) {
         self.0.memory.give(bytes as u64);
     }
@@ -127,6 +133,13 @@ impl Held {
         is_taken
     }
 
+    /// Takes more bytes of memory, if half of all memory is left then. False: it is not.
+    pub(crate) fn take_spare_memory(&mut self, bytes: usize) -> bool {
+        let is_taken = self.budget.take_spare_memory(bytes);
+        self.memory += if is_taken { bytes } else { 0 };
+        is_taken
+    }
+
     /// Gives the memory back, and keeps the rest.
     pub(crate) fn give_memory(&mut self) {
         self.budget.give_memory(std::mem::take(&mut self.memory));
@@ -192,7 +205,11 @@ impl Account {
     }
 
     fn take(&self, more: u64) -> bool {
-        let within = |used: u64| used.checked_add(more).filter(|total| *total <= self.limit);
+        self.take_below(more, self.limit)
+    }
+
+    fn take_below(&self, more: u64, limit: u64) -> bool {
+        let within = |used: u64| used.checked_add(more).filter(|total| *total <= limit);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         self.used.fetch_update(set, fetch, within).is_ok()
     }

@@ -213,8 +213,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE", value_parser = bytes, help_heading = CLIENTS)]
     pub(crate) buffer_response: u64,
     /// whether request bodies are collected before an application is asked, so that a client that sends slowly holds none
-    /// of its workers: in memory up to 64k, then in a temporary file (on). SIZE: a body with a longer Content-Length is
-    /// passed on as it arrives; off: each that has a Content-Length
+    /// of its workers: in memory up to 1m, up to 64k if half of --max-buffered is in use, else in a temporary file (on).
+    /// SIZE: a body with a longer Content-Length is passed on as it arrives; off: each that has a Content-Length
     #[arg(long, value_name = "on|off|SIZE", value_parser = buffer_request, help_heading = CLIENTS)]
     pub(crate) buffer_request: u64,
     /// bytes per second that a client has to send of a request body, on average after the first --client-timeout; a

@@ -22,6 +22,8 @@ mod proxy;
 mod proxy_allocations;
 mod proxy_copies;
 #[cfg(target_os = "linux")]
+mod pushed;
+#[cfg(target_os = "linux")]
 mod syscalls;
 
 use proxy::app;

@@ -48,6 +48,16 @@ fn requests_that_share_a_connection_share_its_system_calls() {
 
 #[test]
 #[ignore = "needs strace: tests/run installs it"]
+fn the_end_of_a_body_takes_no_write_of_its_own() {
+    // The head, the body and its end fit the socket. Before the request leaves, the connection is read once more.
+    for len in [65_528, 65_536, 131_072] {
+        let load = format!("--conns 1 --inflight 1 --multiplex off --stdin {len}");
+        within(count(200, &load), [2.0, 1.0, 3.0]);
+    }
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
 fn a_mebibyte_up_takes_as_many_writes_as_the_socket_makes_of_it() {
     let calls = count(50, "--conns 1 --inflight 1 --multiplex off --stdin 1048576");
     // Of 208 KiB, which a Unix socket holds by default, the kernel takes what is free: 8 KiB at least. Before a request that

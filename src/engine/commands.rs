@@ -21,11 +21,10 @@ impl Engine {
     /// An empty request that reuses the memory of an ended one. In a steady state, requests made this way allocate
     /// nothing.
     pub fn new_request(&mut self) -> Request {
-        let mut request = Request::responder();
-        if let Some(params) = self.requests.spare_params() {
-            request.params = params;
+        Request {
+            params: self.requests.spare_params().unwrap_or_default(),
+            ..Request::responder()
         }
-        request
     }
 
     /// Accepts a request. It is sent on a connection that can take it, or waits in the queue for one.

@@ -19,11 +19,10 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         let (server, others) = (connection.server(), connection.live());
         let is_first = connection.served() == 0 && others == 0;
-        let request = &self.requests[request_key];
+        let request = &mut self.requests[request_key];
         let (is_probe, runs_once) = (request.is_probe(), !request.may_be_repeated());
         let write_limit = request.timeouts().write;
-        let id = self.pool.servers().id_of(server);
-        self.requests[request_key].set_server(id);
+        request.set_server(self.pool.servers().id_of(server));
         self.pool.assigned(server, key, others);
         if is_first && runs_once {
             self.pool.known_mut(server).spared();
@@ -35,16 +34,14 @@ impl Engine {
             return;
         }
         let most = connection.max_requests();
-        if most == 1 {
-            if is_first {
-                self.await_first_byte(now, key);
+        if most > 1 {
+            if others + 1 == most {
+                self.pool.lists_mut(server).remove_shareable(key);
+            } else if others == 0 {
+                self.pool.lists_mut(server).add_shareable(key);
             }
-        } else if others + 1 == most {
-            self.pool.lists_mut(server).remove_shareable(key);
-        } else if others == 0 {
-            self.pool.lists_mut(server).add_shareable(key);
         }
-        let has_begun = self.connections[key as usize].begin(
+        let has_begun = connection.begin(
             now,
             key,
             request_key,
@@ -52,15 +49,21 @@ impl Engine {
             self.config.keep_connections,
             &mut self.buffers,
         );
+        let (is_blocked, has_more) = (connection.may_be_blocked(), connection.wants_fill());
         if has_begun {
             self.timers.arm_limit(now, request_key, write_limit);
-            if self.connections[key as usize].may_be_blocked() {
+            if is_blocked {
                 self.update_reads(key);
                 // If it was paused in the queue, the limit of its pause begins now.
                 self.arm_request(request_key);
             }
-            self.fill(now, key);
+            if has_more {
+                self.fill(now, key);
+            }
             self.ask_flush(key);
+        }
+        if is_first && most == 1 {
+            self.await_first_byte(now, key);
         }
     }
 

@@ -45,7 +45,7 @@ impl Lists {
     }
 
     /// The most recently used idle connection for which `serves` is true. Usually that is the first one tried.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find_idle(&self, serves: impl Fn(u32) -> bool) -> Option<u32> {
         let last = *self.idle.back()?;
         if serves(last) {

@@ -77,10 +77,8 @@ impl Preempt {
 
     /// When a connection must be closed for the one that has waited longest.
     pub(super) fn next_due(&self) -> Option<Time> {
-        self.awaiting
-            .front()?
-            .due
-            .checked_add(Duration::from_nanos(self.mean))
+        let mean = Duration::from_nanos(self.mean);
+        self.awaiting.front()?.due.checked_add(mean)
     }
 
     /// Whether a connection must be closed now. If so, the waiting connection's `wait` doubles before the next one is

@@ -66,7 +66,7 @@ impl Engine {
     }
 
     /// The next deadline of a connection.
-    #[inline]
+    #[inline(always)]
     pub(super) fn connection_due(&self, key: u32) -> Option<(Time, ConnectionDue)> {
         let connection = self.connections.get(key as usize)?;
         if connection.is_idle() {

@@ -65,8 +65,13 @@ impl Rounds {
 
     /// Begins the next round. Returns false when the round has to wait.
     fn begin(&mut self, buf_len: usize) -> bool {
+        // Usually no connection has more work.
+        if self.next.is_empty() {
+            self.turn_bytes = 0;
+            return false;
+        }
         std::mem::swap(&mut self.ready, &mut self.next);
-        let goes_on = !self.ready.is_empty() && self.turn_bytes < buf_len.saturating_mul(BUFFERS);
+        let goes_on = self.turn_bytes < buf_len.saturating_mul(BUFFERS);
         if !goes_on {
             self.turn_bytes = 0;
         }

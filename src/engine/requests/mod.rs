@@ -428,6 +428,7 @@ impl Requests {
     }
 
     /// Removes a request that has reported its `End`, and keeps its memory for the next one.
+    #[inline]
     pub(super) fn remove(&mut self, key: u32) {
         let request = &mut self.slab[key as usize];
         if let State::Buffering { .. } = request.state() {

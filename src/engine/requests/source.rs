@@ -51,6 +51,7 @@ pub(crate) enum Ready {
 impl Source {
     /// `declared` is the length declared in the parameters; `None` to use the body's own length. `origin` is the
     /// position of a seekable reader.
+    #[inline]
     pub(crate) fn new(body: Body, declared: Option<u64>, origin: u64) -> Self {
         let declared = declared.or(body.len());
         let supply = match body.0 {

@@ -33,7 +33,7 @@ enum Way {
     /// A driver that does one thing at a time, in any order.
     OneByOne(ClientSide),
     /// The driver of [`Client`](crate::Client), in a loop.
-    AsClient(DriverSide),
+    AsClient(Box<DriverSide>),
 }
 
 impl Way {
@@ -93,7 +93,7 @@ impl Network {
         let client = match self.client {
             Way::OneByOne(client) => {
                 let (side, rng, max_sockets) = client.into_parts();
-                DriverSide::new(Kernel::new(side, rng, max_sockets))
+                Box::new(DriverSide::new(Kernel::new(side, rng, max_sockets)))
             }
             Way::AsClient(client) => client,
         };

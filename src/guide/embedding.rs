@@ -2,9 +2,9 @@
 //!
 //! You have an event loop already, and a library must not block it or run a second one. So the loop, its [`mio::Poll`],
 //! the clock and the read buffer stay yours. The client opens its own sockets on your poll, under tokens of a range
-//! that you give it. It connects, writes and reads only while you ask for the next event. It starts no thread and never
-//! reads the clock. Only [`Client::new`], which resolves host names, and [`wait`](Client::wait), which calls `poll`,
-//! may block.
+//! that you give it. It connects, writes and reads only while you ask for the next event, and writes when you push a large
+//! piece of a body. It starts no thread and never reads the clock. Only [`Client::new`], which resolves host names, and
+//! [`wait`](Client::wait), which calls `poll`, may block.
 //!
 //! # A whole loop
 //!

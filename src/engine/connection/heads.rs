@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use log::trace;
 
 use super::outbox::BufferPool;
-use super::{Connection, KEPT, Requests};
+use super::{Connection, Requests};
 use crate::engine::requests::Request;
 use crate::event::RequestHandle;
 use crate::wire::{self, RecordType};
@@ -83,23 +83,19 @@ impl Heads {
         self.0.iter().flat_map(|it| it.queue.iter().copied())
     }
 
-    fn capacity(&self) -> usize {
-        self.0.as_ref().map_or(0, |it| it.queue.capacity())
-    }
-
     pub(super) fn heap_len(&self) -> usize {
-        let waiting = self.0.as_ref().map_or(0, |_| size_of::<Waiting>());
-        waiting + self.capacity() * size_of::<RequestHandle>()
+        self.0.as_ref().map_or(0, |it| {
+            size_of::<Waiting>() + it.queue.capacity() * size_of::<RequestHandle>()
+        })
     }
 
+    /// Whether there is memory that an idle connection need not keep.
     pub(super) fn is_large(&self) -> bool {
-        self.capacity() > KEPT
+        self.0.is_some()
     }
 
     pub(super) fn shrink_idle(&mut self) {
-        if self.is_large() {
-            self.0 = None;
-        }
+        self.0 = None;
     }
 }
 

@@ -259,7 +259,7 @@ impl Engine {
             let request = &self.requests[*key];
             let cause = loss.cause(request.is_reused());
             request.may_retry_lost(now, loss.progress, cause, self.config.stale_window)
-                && request.has_attempt_left(now, self.config.max_retries)
+                && self.has_attempt_left(now, *key)
                 && !self.is_without_server(*key)
                 && !self.lifecycle.has_stopped()
         });

@@ -58,7 +58,8 @@ impl Engine {
             && let request = &self.requests[key]
             && request.is_queued()
         {
-            self.timers.arm_limit(now, key, request.timeouts().queue);
+            self.timers
+                .arm_limit(now, key, self.requests.timeouts(key).queue);
             self.note_refusals(key);
         }
         Ok(handle)

@@ -53,6 +53,12 @@ impl Engine {
         self.arm_request(key);
     }
 
+    /// Whether a request has an attempt left, and time for it.
+    pub(super) fn has_attempt_left(&self, now: Time, request_key: u32) -> bool {
+        let total = self.requests.timeouts(request_key).total;
+        self.requests[request_key].has_attempt_left(now, total, self.config.max_retries)
+    }
+
     /// Whether the only server that a request may use was removed.
     pub(super) fn is_without_server(&self, request_key: u32) -> bool {
         let pinned = self.requests[request_key].pinned();

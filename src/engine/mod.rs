@@ -214,6 +214,7 @@ impl Engine {
             requests: Requests::new(
                 config.limits.max_queued_requests,
                 config.pause_buffer.per_client,
+                config.timeouts,
             ),
             pending: Pending::default(),
             buffers: BufferPool::default(),

@@ -51,7 +51,7 @@ impl Engine {
     #[inline(always)]
     fn note_received(&mut self, now: Time, key: u32, is_first: bool) {
         if is_first {
-            let limit = self.requests[key].timeouts().between_bytes;
+            let limit = self.requests.timeouts(key).between_bytes;
             self.timers.arm_limit(now, key, limit);
         }
     }
@@ -155,7 +155,7 @@ impl Engine {
         let request = &self.requests[request_key];
         request.may_retry_rejected()
             && !self.is_without_server(request_key)
-            && request.has_attempt_left(now, self.config.max_retries)
+            && self.has_attempt_left(now, request_key)
             && !self.lifecycle.has_stopped()
     }
 

@@ -21,8 +21,8 @@ impl Engine {
         let is_first = connection.served() == 0 && others == 0;
         let request = &mut self.requests[request_key];
         let (is_probe, runs_once) = (request.is_probe(), !request.may_be_repeated());
-        let write_limit = request.timeouts().write;
         request.set_server(self.pool.servers().id_of(server));
+        let write_limit = self.requests.timeouts(request_key).write;
         self.pool.assigned(server, key, others);
         if is_first && runs_once {
             self.pool.known_mut(server).spared();

@@ -399,7 +399,7 @@ mod sizes {
     fn hot_types_are_no_larger_than_they_were() {
         let sizes = [
             ("Connection", size_of::<Connection>(), 376),
-            ("Request in flight", size_of::<Request>(), 424),
+            ("Request in flight", size_of::<Request>(), 336),
             ("Event", size_of::<Event<&[u8]>>(), 128),
             ("Action", size_of::<Action>(), 24),
             ("Request", size_of::<crate::Request>(), 256),

@@ -104,13 +104,12 @@ impl Engine {
         tag: Tag,
     ) -> RequestHandle {
         let is_buffering = checked.buffering.is_some();
-        let key = self
-            .requests
-            .add(now, tag, request, checked, self.config.timeouts);
+        let key = self.requests.add(now, tag, request, checked);
         debug!("request {key}, tag {}: submitted", tag.0);
         let accepted = &self.requests[key];
         let handle = accepted.handle(key);
-        self.timers.arm_limit(now, key, accepted.timeouts().total);
+        self.timers
+            .arm_limit(now, key, self.requests.timeouts(key).total);
         if is_buffering {
             return handle;
         }

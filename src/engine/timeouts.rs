@@ -54,7 +54,8 @@ impl Engine {
         let request = self.requests.get(key)?;
         let connection = request.connection();
         let on = connection.and_then(|it| connection::get(&self.connections, it));
-        request.due(on.map(Connection::progress), &self.config)
+        let timeouts = self.requests.timeouts(key);
+        request.due(on.map(Connection::progress), timeouts, &self.config)
     }
 
     /// Arms a timer for the next deadline of a connection.

@@ -337,7 +337,7 @@ impl Connection {
             {
                 debug!("request {}: sent", handle.index);
                 request.note_sent(now);
-                return Some((handle.index, request.read_limit()));
+                return Some((handle.index, requests.read_limit(handle.index)));
             }
         }
         None

@@ -9,6 +9,7 @@ use crate::engine::listing::RequestState;
 use crate::engine::time::Time;
 use crate::error::{ConnectError, TimeoutKind};
 use crate::report::{Elapsed, Timings};
+use crate::timeouts::Timeouts;
 
 /// The times of a request's events. Except for `submitted`, those of the last attempt.
 #[derive(Clone, Copy, Debug)]
@@ -164,10 +165,15 @@ pub(crate) struct Progress {
 }
 
 impl Request {
-    /// The earliest deadline at the moment; `progress` is that of the request's connection, if it has one.
-    pub(crate) fn due(&self, progress: Option<Progress>, config: &Config) -> Option<Due> {
+    /// The earliest deadline at the moment; `progress` is that of the request's connection, if it has one, and
+    /// `timeouts` its time limits.
+    pub(crate) fn due(
+        &self,
+        progress: Option<Progress>,
+        timeouts: &Timeouts,
+        config: &Config,
+    ) -> Option<Due> {
         let clock = self.clock();
-        let timeouts = self.timeouts();
         let timed_out = |from: Time, limit: Option<Duration>, kind| {
             let at = from.checked_add(limit?)?;
             Some(Due {
@@ -178,7 +184,7 @@ impl Request {
         let total = timed_out(clock.submitted, timeouts.total, TimeoutKind::Total);
         let phase = match self.state() {
             State::Buffering { .. } => None,
-            State::Draining => self.paused_due(timed_out),
+            State::Draining => self.paused_due(timeouts.paused, timed_out),
             State::Queued => {
                 let queue = timed_out(clock.queued, timeouts.queue, TimeoutKind::Queue);
                 let refused = self.attempts().refused().and_then(|error| {
@@ -191,8 +197,10 @@ impl Request {
                     (queue, refused) => refused.or(queue),
                 }
             }
-            State::Active { .. } if self.output().is_paused() => self.paused_due(timed_out),
-            State::Active { .. } => self.active_due(progress, timed_out),
+            State::Active { .. } if self.output().is_paused() => {
+                self.paused_due(timeouts.paused, timed_out)
+            }
+            State::Active { .. } => self.active_due(progress, timeouts, timed_out),
             State::Aborting { since, .. } => {
                 let kind = DueKind::AbortGrace;
                 let at = since.checked_add(config.abort_grace)?;
@@ -209,21 +217,22 @@ impl Request {
     /// The end of the pause. While a request is paused, no other limit runs but the total one.
     fn paused_due(
         &self,
+        limit: Option<Duration>,
         timed_out: impl Fn(Time, Option<Duration>, TimeoutKind) -> Option<Due>,
     ) -> Option<Due> {
         let clock = self.clock();
         let assigned = clock.assigned.filter(|_| self.output().is_paused())?;
         let from = clock.pause_changed.unwrap_or(assigned).max(assigned);
-        timed_out(from, self.timeouts().paused, TimeoutKind::Paused)
+        timed_out(from, limit, TimeoutKind::Paused)
     }
 
     fn active_due(
         &self,
         progress: Option<Progress>,
+        timeouts: &Timeouts,
         timed_out: impl Fn(Time, Option<Duration>, TimeoutKind) -> Option<Due>,
     ) -> Option<Due> {
         let clock = self.clock();
-        let timeouts = self.timeouts();
         let assigned = clock.assigned?;
         let resumed = clock.pause_changed.unwrap_or(assigned);
         // Silence counts against the application only after the whole request was sent, and only while the connection

@@ -34,7 +34,7 @@ mod tests {
             },
         ];
         for (number, change) in std::iter::once(right).chain(wrong).enumerate() {
-            let mut requests = Requests::new(1, 1);
+            let mut requests = Requests::new(1, 1, crate::timeouts::Timeouts::NONE);
             change(&mut requests);
             let checked = catch_unwind(AssertUnwindSafe(|| requests.check()));
             assert_eq!(checked.is_ok(), number == 0, "change {number}");

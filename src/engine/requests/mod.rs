@@ -14,6 +14,7 @@ mod clock;
 mod invariants;
 mod kept;
 mod length;
+mod limits;
 mod listing;
 mod output;
 mod output_buffer;
@@ -41,6 +42,7 @@ pub(super) use upload::BodySlice;
 pub(super) use upload::Stream;
 
 use std::ops::{Index, IndexMut};
+use std::time::Duration;
 
 use log::debug;
 use slab::Slab;
@@ -55,6 +57,7 @@ use crate::request::Request as Submitted;
 use crate::server::ServerId;
 use crate::timeouts::Timeouts;
 use kept::{KeptBytes, Notice, Notices};
+use limits::LimitsTable;
 use output_buffer::Taken;
 use params_pool::ParamsPool;
 use queue::Queue;
@@ -64,6 +67,7 @@ pub(super) struct Requests {
     queue: Queue,
     /// Notices for embedders, apart from the events that are parsed from bytes.
     notices: Notices,
+    limits: LimitsTable,
     params_pool: ParamsPool,
     next_generation: u32,
     /// The output buffered for paused requests.
@@ -72,11 +76,12 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(max_queued: usize, max_kept: usize) -> Self {
+    pub(super) fn new(max_queued: usize, max_kept: usize, timeouts: Timeouts) -> Self {
         Self {
             slab: Slab::new(),
             queue: Queue::new(max_queued),
             notices: Notices::default(),
+            limits: LimitsTable::new(timeouts),
             params_pool: ParamsPool::default(),
             next_generation: 0,
             kept: KeptBytes::new(max_kept),
@@ -121,6 +126,23 @@ impl Requests {
         self.counts
     }
 
+    /// The time limits of a request.
+    #[inline]
+    pub(super) fn timeouts(&self, key: u32) -> &Timeouts {
+        self.limits.get(self.slab[key as usize].limits())
+    }
+
+    /// The time limit on the next byte of a request's response.
+    #[inline]
+    pub(super) fn read_limit(&self, key: u32) -> Option<Duration> {
+        let timeouts = self.timeouts(key);
+        if self.slab[key as usize].clock().has_received() {
+            timeouts.between_bytes
+        } else {
+            timeouts.first_byte
+        }
+    }
+
     // --- adding ---
 
     /// Takes memory for the parameters of a new request from the pool, if there is some.
@@ -130,19 +152,13 @@ impl Requests {
 
     /// Adds a checked request. Its state is Buffering or Queued, but it is not in the queue yet.
     #[inline]
-    pub(super) fn add(
-        &mut self,
-        now: Time,
-        tag: Tag,
-        request: Submitted,
-        checked: Checked,
-        timeouts: Timeouts,
-    ) -> u32 {
+    pub(super) fn add(&mut self, now: Time, tag: Tag, request: Submitted, checked: Checked) -> u32 {
         if checked.buffering.is_some() {
             self.queue.expect_one();
         }
         let generation = self.generation();
-        let request = Request::new(now, generation, tag, request, checked, timeouts);
+        let limits = self.limits.add(request.timeouts);
+        let request = Request::new(now, generation, tag, request, checked, limits);
         self.slab.insert(request) as u32
     }
 
@@ -155,7 +171,8 @@ impl Requests {
         timeouts: Timeouts,
     ) -> u32 {
         let generation = self.generation();
-        let request = Request::probe(now, generation, tag, server, timeouts);
+        let limits = self.limits.add(Some(timeouts));
+        let request = Request::probe(now, generation, tag, server, limits);
         self.slab.insert(request) as u32
     }
 
@@ -436,6 +453,7 @@ impl Requests {
         }
         let buffered = request.output().buffered();
         self.params_pool.give_back(request.params_mut());
+        self.limits.remove(request.limits());
         self.slab.remove(key as usize);
         if buffered > 0 {
             self.kept.remove(buffered);

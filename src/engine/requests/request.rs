@@ -8,6 +8,7 @@ use super::assignment::Assignment;
 use super::attempts::{Attempts, LossCause, is_in_time};
 use super::clock::{Clock, Progress};
 use super::length::Checked;
+use super::limits::LimitsKey;
 use super::output::Output;
 use super::source::Source;
 use super::state::{Input, State, Step};
@@ -20,7 +21,6 @@ use crate::report::Elapsed;
 use crate::request::Request as Submitted;
 use crate::retry::Retry;
 use crate::server::ServerId;
-use crate::timeouts::Timeouts;
 use crate::wire::Role;
 
 pub(crate) struct Request {
@@ -40,7 +40,7 @@ pub(crate) struct Request {
     upload: Upload,
     output: Output,
     clock: Clock,
-    timeouts: Timeouts,
+    limits: LimitsKey,
     params: Params,
 }
 
@@ -53,7 +53,7 @@ impl Request {
         tag: Tag,
         request: Submitted,
         checked: Checked,
-        timeouts: Timeouts,
+        limits: LimitsKey,
     ) -> Self {
         let retry = request.effective_retry();
         let (stdin_origin, data_origin) = checked.origins;
@@ -76,7 +76,7 @@ impl Request {
             upload: Upload::new(stdin, data),
             output: Output::default(),
             clock: Clock::starting(now),
-            timeouts: request.timeouts.unwrap_or(timeouts),
+            limits,
             params: request.params,
         }
     }
@@ -87,7 +87,7 @@ impl Request {
         generation: u32,
         tag: Tag,
         (slot, server): (u16, ServerId),
-        timeouts: Timeouts,
+        limits: LimitsKey,
     ) -> Self {
         let nothing = Checked {
             pinned: Some(slot),
@@ -99,7 +99,7 @@ impl Request {
         Self {
             is_probe: true,
             server: Some(server),
-            ..Self::new(now, generation, tag, request, nothing, timeouts)
+            ..Self::new(now, generation, tag, request, nothing, limits)
         }
     }
 
@@ -151,8 +151,8 @@ impl Request {
         &self.params
     }
 
-    pub(crate) fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    pub(super) fn limits(&self) -> &LimitsKey {
+        &self.limits
     }
 
     pub(crate) fn upload(&self) -> &Upload {
@@ -309,9 +309,14 @@ impl Request {
         self.attempts.take_failed()
     }
 
-    /// Whether the request has an attempt left, and time for it.
-    pub(crate) fn has_attempt_left(&self, now: Time, max_retries: u8) -> bool {
-        is_in_time(now, self.clock.submitted(), self.timeouts.total)
+    /// Whether the request has an attempt left, and time for it; `total` is its limit.
+    pub(crate) fn has_attempt_left(
+        &self,
+        now: Time,
+        total: Option<Duration>,
+        max_retries: u8,
+    ) -> bool {
+        is_in_time(now, self.clock.submitted(), total)
             && !self.is_probe
             && self.attempts.retries() < max_retries
     }
@@ -361,16 +366,6 @@ impl Request {
     /// When the request entered the queue.
     pub(crate) fn queued_at(&self) -> Time {
         self.clock.queued()
-    }
-
-    /// The time limit on the next byte of the response.
-    #[inline]
-    pub(crate) fn read_limit(&self) -> Option<Duration> {
-        if self.clock.has_received() {
-            self.timeouts.between_bytes
-        } else {
-            self.timeouts.first_byte
-        }
     }
 
     /// Sets why no server could be connected to; `None` when one is available again.

@@ -161,7 +161,26 @@ impl Params {
         // Twice the size may exceed what memory can hold, even if the needed size does not.
         let twice = self.memory.len().saturating_mul(2).min(MAX_MEMORY);
         let len = least.max(twice).max(FIRST_LEN);
-        self.memory.resize(len, 0);
+        if self.memory.is_empty() {
+            // Zeroed by the allocator, which knows when it need not.
+            self.memory = vec![0; len];
+        } else {
+            self.memory.resize(len, 0);
+        }
+    }
+
+    /// Empty parameters with memory for pairs of `len` bytes in all.
+    pub(crate) fn with_room(len: usize) -> Self {
+        Self {
+            memory: vec![0; len],
+            ..Self::default()
+        }
+    }
+
+    /// The length of the encoded pairs in bytes, without those of the shared block.
+    #[inline]
+    pub(crate) fn own_len(&self) -> usize {
+        self.len
     }
 
     /// The pairs, those of the shared block first.

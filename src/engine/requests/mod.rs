@@ -157,6 +157,7 @@ impl Requests {
             self.queue.expect_one();
         }
         let generation = self.generation();
+        self.params_pool.note(request.params.own_len());
         let limits = self.limits.add(request.timeouts);
         let request = Request::new(now, generation, tag, request, checked, limits);
         self.slab.insert(request) as u32

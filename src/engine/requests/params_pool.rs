@@ -3,24 +3,47 @@
 use crate::params::Params;
 
 #[derive(Default)]
-pub(super) struct ParamsPool(Vec<Params>);
+pub(super) struct ParamsPool {
+    kept: Vec<Params>,
+    /// The longest parameters of late, in bytes: new memory has this size and does not grow.
+    expected_len: usize,
+}
 
 /// The most buffers kept, and the largest buffer kept: 16 MiB in all at most.
 const MAX_KEPT: usize = 1024;
 const MAX_KEPT_LEN: usize = 16 * 1024;
 
+/// By how many bytes the size of new memory changes, and the largest size.
+const STEP: usize = 64;
+const MAX_EXPECTED_LEN: usize = 4 * 1024;
+
 impl ParamsPool {
+    /// Memory for the parameters of a new request: that of an ended one, or new memory as large as will be needed, as
+    /// far as earlier requests tell. `None` while none tells.
     pub(super) fn take(&mut self) -> Option<Params> {
-        self.0.pop()
+        let fresh = || (self.expected_len > 0).then(|| Params::with_room(self.expected_len));
+        self.kept.pop().or_else(fresh)
+    }
+
+    /// Notes the length of the parameters of a request that was accepted.
+    #[inline]
+    pub(super) fn note(&mut self, len: usize) {
+        if len > self.expected_len && self.expected_len < MAX_EXPECTED_LEN {
+            // In steps, so that requests that differ a little do not grow theirs.
+            self.expected_len = len.min(MAX_EXPECTED_LEN).next_multiple_of(STEP);
+        } else if len < self.expected_len / 2 {
+            // One request that was longer than the others is forgotten.
+            self.expected_len -= STEP;
+        }
     }
 
     /// Keeps the memory of parameters that are no longer needed. The parameters are empty afterwards.
     #[inline]
     pub(super) fn give_back(&mut self, params: &mut Params) {
         // The parameters of a probe have no memory.
-        if self.0.len() < MAX_KEPT && (1..=MAX_KEPT_LEN).contains(&params.capacity()) {
+        if self.kept.len() < MAX_KEPT && (1..=MAX_KEPT_LEN).contains(&params.capacity()) {
             params.clear();
-            self.0.push(std::mem::take(params));
+            self.kept.push(std::mem::take(params));
         }
     }
 }
@@ -38,7 +61,7 @@ mod tests {
                 params.push("A", "1");
                 pool.give_back(&mut params);
             }
-            assert_eq!(pool.0.len(), kept);
+            assert_eq!(pool.kept.len(), kept);
         }
     }
 
@@ -64,8 +87,30 @@ mod tests {
             params.push("A", "x".repeat(len - 6));
             assert_eq!(params.capacity(), len);
             pool.give_back(&mut params);
-            assert_eq!(pool.0.len(), kept, "{len}");
+            assert_eq!(pool.kept.len(), kept, "{len}");
         }
+    }
+
+    #[test]
+    fn new_memory_is_as_large_as_late_requests_needed() {
+        let mut pool = ParamsPool::default();
+        assert!(pool.take().is_none());
+        let mut room = |len| {
+            pool.note(len);
+            pool.take().map_or(0, |it| it.capacity())
+        };
+        assert_eq!(room(0), 0);
+        assert_eq!([room(1), room(64), room(65), room(800)], [64, 64, 128, 832]);
+        assert_eq!(room(801), 832);
+        assert_eq!(room(usize::MAX / 2), MAX_EXPECTED_LEN);
+        for _ in 0..MAX_EXPECTED_LEN / STEP {
+            room(800);
+        }
+        assert_eq!(room(800), 1600);
+        for _ in 0..MAX_EXPECTED_LEN / STEP {
+            room(0);
+        }
+        assert_eq!(room(0), 0);
     }
 
     #[test]

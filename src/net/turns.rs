@@ -347,5 +347,7 @@ fn is_shortage(error: &io::Error) -> bool {
         .is_some_and(|code| codes.contains(&code))
 }
 
-/// The bytes that one turn writes at most before the connection goes to the back of the queue.
-const WRITE_TURN: usize = 1024 * 1024;
+/// The bytes that one turn writes at most before the connection goes to the back of the queue. An application that reads as
+/// fast as they are written has answers to some 150 requests by then: they are read while their requests are still in the
+/// processor's cache. With 1 MiB, a request of 60,000 in flight misses 8 lines more.
+const WRITE_TURN: usize = 128 * 1024;

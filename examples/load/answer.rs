@@ -3,15 +3,21 @@
 use mio_fcgi::cgi::{HeadError, HeadParser};
 use thiserror::Error;
 
-/// Parses the responses to one request after the other.
+/// How much of the response to a request has come. Small, because there is one for each request in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    head: HeadParser,
-    /// The parser has bytes of the current response.
-    parsing: bool,
-    status: Option<u16>,
     body_len: u64,
-    error: Option<HeadError>,
+    stage: Stage,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Nothing,
+    /// Part of the head, or one that cannot be parsed.
+    Head(Box<HeadParser>),
+    /// The whole head, with this status.
+    Body(u16),
 }
 
 /// What all responses are compared with.
@@ -20,6 +26,8 @@ pub(crate) struct Wanted {
     body_len: Option<u64>,
     /// The bytes of an earlier head, and its status: the next head is most likely the same.
     known: Option<(Vec<u8>, u16)>,
+    /// A parser that is not in use.
+    spare: Option<Box<HeadParser>>,
 }
 
 /// What is wrong with a complete response.
@@ -41,6 +49,7 @@ impl Wanted {
         Self {
             body_len,
             known: None,
+            spare: None,
         }
     }
 }
@@ -48,7 +57,7 @@ impl Wanted {
 impl Answer {
     /// Takes a piece of `FCGI_STDOUT`.
     pub(crate) fn push(&mut self, wanted: &mut Wanted, mut piece: &[u8]) {
-        if self.status.is_none() && self.error.is_none() {
+        if !matches!(self.stage, Stage::Body(_)) {
             piece = self.push_head(wanted, piece);
         }
         self.body_len += piece.len() as u64;
@@ -66,20 +75,15 @@ impl Answer {
 
     /// Drops the current response.
     pub(crate) fn clear(&mut self) {
-        if std::mem::take(&mut self.parsing) {
-            self.head.clear();
-        }
-        self.status = None;
-        self.body_len = 0;
-        self.error = None;
+        *self = Self::default();
     }
 
     fn check(&self, wanted: &Wanted, app_status: u32) -> Result<(), Wrong> {
-        match (self.status, self.error) {
-            (_, Some(error)) => return Err(Wrong::Head(error)),
-            (None, None) => self.head.end().map_err(Wrong::Head)?,
-            (Some(status), None) if status >= 400 => return Err(Wrong::Status(status)),
-            (Some(_), None) => {}
+        match &self.stage {
+            Stage::Nothing => return Err(Wrong::Head(HeadError::Missing)),
+            Stage::Head(head) => head.end().map_err(Wrong::Head)?,
+            Stage::Body(status) if *status >= 400 => return Err(Wrong::Status(*status)),
+            Stage::Body(_) => {}
         }
         if app_status != 0 {
             return Err(Wrong::AppStatus(app_status));
@@ -92,33 +96,40 @@ impl Answer {
 
     /// Parses the bytes of the head. Returns the bytes after it.
     fn push_head<'a>(&mut self, wanted: &mut Wanted, piece: &'a [u8]) -> &'a [u8] {
-        if !self.parsing
-            && let Some((bytes, status)) = &wanted.known
-            && let Some(body) = piece.strip_prefix(bytes.as_slice())
-        {
-            self.status = Some(*status);
-            return body;
-        }
-        self.parsing = true;
+        let mut parser = match std::mem::take(&mut self.stage) {
+            Stage::Head(parser) => parser,
+            Stage::Nothing | Stage::Body(_) => {
+                if let Some((bytes, status)) = &wanted.known
+                    && let Some(body) = piece.strip_prefix(bytes.as_slice())
+                {
+                    self.stage = Stage::Body(*status);
+                    return body;
+                }
+                wanted.spare.take().unwrap_or_default()
+            }
+        };
         let mut rest = piece;
-        loop {
-            match self.head.push(rest) {
-                Ok(None) => return &[],
+        let (status, body) = loop {
+            match parser.push(rest) {
                 Ok(Some((head, body))) if head.is_interim() => rest = body,
                 Ok(Some((head, body))) => {
                     let status = head.status();
-                    self.status = Some(status);
                     let head_len = piece.len() - body.len();
                     if rest.len() == piece.len() && head.encoded_len() == head_len {
                         wanted.known = Some((piece[..head_len].to_vec(), status));
                     }
-                    return body;
+                    break (status, body);
                 }
-                Err(error) => {
-                    self.error = Some(error);
+                // The parser keeps an error.
+                Ok(None) | Err(_) => {
+                    self.stage = Stage::Head(parser);
                     return &[];
                 }
             }
-        }
+        };
+        parser.clear();
+        wanted.spare = Some(parser);
+        self.stage = Stage::Body(status);
+        body
     }
 }

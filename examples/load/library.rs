@@ -109,7 +109,7 @@ struct Load<'a> {
 struct InFlight {
     due: Instant,
     /// Index of the template that the request was made from.
-    set: usize,
+    set: u32,
     answer: Answer,
 }
 
@@ -145,7 +145,7 @@ impl Load<'_> {
         let set = self.next_set;
         self.next_set = (set + 1) % self.templates.len();
         let flight = &mut self.in_flight[tag as usize];
-        (flight.due, flight.set) = (due, set);
+        (flight.due, flight.set) = (due, set as u32);
         let mut request = self.client.new_request();
         self.templates[set].fill(&mut request);
         if let Err(error) = self.client.submit(now, request, Tag(u64::from(tag))) {
@@ -182,7 +182,7 @@ impl Load<'_> {
         match flight.answer.end(&self.wanted, completion.app_status) {
             Ok(()) => {
                 let latency = now.saturating_duration_since(flight.due);
-                self.tally.succeeded(flight.set, latency, 1);
+                self.tally.succeeded(flight.set as usize, latency, 1);
                 self.free_tags.push(tag);
             }
             Err(wrong) => self.fail(tag, wrong),
@@ -191,7 +191,8 @@ impl Load<'_> {
 
     fn fail(&mut self, tag: u32, kind: impl std::fmt::Display) {
         self.free_tags.push(tag);
-        self.tally.failed(self.in_flight[tag as usize].set, kind);
+        self.tally
+            .failed(self.in_flight[tag as usize].set as usize, kind);
         if self.tally.is_failing() {
             self.pace.stop();
         }

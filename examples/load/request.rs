@@ -3,13 +3,29 @@
 use std::sync::Arc;
 
 use mio_fcgi::wire::{self, RecordType, Role};
-use mio_fcgi::{Body, Request};
+use mio_fcgi::{Body, Params, Request, SharedParams};
 
 use crate::arguments::{Arguments, Set};
+
+/// The parameters that a site has in common.
+const SITE: [&str; 9] = [
+    "GATEWAY_INTERFACE",
+    "SERVER_SOFTWARE",
+    "SERVER_PROTOCOL",
+    "REQUEST_SCHEME",
+    "DOCUMENT_ROOT",
+    "SERVER_ADDR",
+    "SERVER_PORT",
+    "SERVER_NAME",
+    "REDIRECT_STATUS",
+];
 
 /// The template that each request is made from.
 #[derive(Debug)]
 pub(crate) struct Template {
+    /// What is the same for all requests of a site, encoded once.
+    site: SharedParams,
+    /// What comes from the HTTP request and its connection.
     params: Vec<(String, String)>,
     body: Arc<[u8]>,
 }
@@ -67,14 +83,19 @@ impl Template {
                 None => params.push((name.clone(), value.clone())),
             }
         }
+        let (site, params): (Vec<_>, Vec<_>) = params
+            .into_iter()
+            .partition(|(name, _)| SITE.contains(&name.as_str()));
         Self {
+            site: Params::from_iter(site).into_shared(),
             params,
             body: vec![b'x'; arguments.stdin_len].into(),
         }
     }
 
-    /// Fills a request. The parameters are encoded again, the body is shared.
+    /// Fills a request, as a Web server does: the site's parameters and the body are shared, the others encoded again.
     pub(crate) fn fill(&self, request: &mut Request) {
+        request.params.set_shared(&self.site);
         for (name, value) in &self.params {
             request.params.push(name, value);
         }
@@ -93,6 +114,9 @@ impl Template {
         request_id: u16,
     ) -> Result<(), wire::EncodeError> {
         let mut pairs = Vec::new();
+        for (name, value) in &Params::with_shared(&self.site) {
+            wire::write_pair(&mut pairs, name, value)?;
+        }
         for (name, value) in &self.params {
             wire::write_pair(&mut pairs, name.as_bytes(), value.as_bytes())?;
         }

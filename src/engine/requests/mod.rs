@@ -67,7 +67,7 @@ pub(super) struct Requests {
     queue: Queue,
     /// Notices for embedders, apart from the events that are parsed from bytes.
     notices: Notices,
-    limits: LimitsTable,
+    time_limits: LimitsTable,
     params_pool: ParamsPool,
     next_generation: u32,
     /// The output buffered for paused requests.
@@ -81,7 +81,7 @@ impl Requests {
             slab: Slab::new(),
             queue: Queue::new(max_queued),
             notices: Notices::default(),
-            limits: LimitsTable::new(timeouts),
+            time_limits: LimitsTable::new(timeouts),
             params_pool: ParamsPool::default(),
             next_generation: 0,
             kept: KeptBytes::new(max_kept),
@@ -129,7 +129,7 @@ impl Requests {
     /// The time limits of a request.
     #[inline]
     pub(super) fn timeouts(&self, key: u32) -> &Timeouts {
-        self.limits.get(self.slab[key as usize].limits())
+        self.time_limits.get(self.slab[key as usize].time_limits())
     }
 
     /// The time limit on the next byte of a request's response.
@@ -158,7 +158,7 @@ impl Requests {
         }
         let generation = self.generation();
         self.params_pool.note(request.params.own_len());
-        let limits = self.limits.add(request.timeouts);
+        let limits = self.time_limits.add(request.timeouts);
         let request = Request::new(now, generation, tag, request, checked, limits);
         self.slab.insert(request) as u32
     }
@@ -172,7 +172,7 @@ impl Requests {
         timeouts: Timeouts,
     ) -> u32 {
         let generation = self.generation();
-        let limits = self.limits.add(Some(timeouts));
+        let limits = self.time_limits.add(Some(timeouts));
         let request = Request::probe(now, generation, tag, server, limits);
         self.slab.insert(request) as u32
     }
@@ -454,7 +454,7 @@ impl Requests {
         }
         let buffered = request.output().buffered();
         self.params_pool.give_back(request.params_mut());
-        self.limits.remove(request.limits());
+        self.time_limits.remove(request.time_limits());
         self.slab.remove(key as usize);
         if buffered > 0 {
             self.kept.remove(buffered);

@@ -40,7 +40,7 @@ pub(crate) struct Request {
     upload: Upload,
     output: Output,
     clock: Clock,
-    limits: LimitsKey,
+    time_limits: LimitsKey,
     params: Params,
 }
 
@@ -76,7 +76,7 @@ impl Request {
             upload: Upload::new(stdin, data),
             output: Output::default(),
             clock: Clock::starting(now),
-            limits,
+            time_limits: limits,
             params: request.params,
         }
     }
@@ -151,8 +151,8 @@ impl Request {
         &self.params
     }
 
-    pub(super) fn limits(&self) -> &LimitsKey {
-        &self.limits
+    pub(super) fn time_limits(&self) -> &LimitsKey {
+        &self.time_limits
     }
 
     pub(crate) fn upload(&self) -> &Upload {

@@ -50,6 +50,10 @@ impl Engine {
             &mut self.buffers,
         );
         let (is_blocked, has_more) = (connection.may_be_blocked(), connection.wants_fill());
+        // Before a body is read: where that fails, the connection may be gone.
+        if is_first && most == 1 {
+            self.await_first_byte(now, key);
+        }
         if has_begun {
             self.timers.arm_limit(now, request_key, write_limit);
             if is_blocked {
@@ -61,9 +65,6 @@ impl Engine {
                 self.fill(now, key);
             }
             self.ask_flush(key);
-        }
-        if is_first && most == 1 {
-            self.await_first_byte(now, key);
         }
     }
 

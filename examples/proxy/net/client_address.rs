@@ -26,7 +26,7 @@ impl ClientAddress {
     pub(crate) fn push_to(self, out: &mut Vec<u8>) {
         match self.ip() {
             Some(IpAddr::V4(ip)) => {
-                for (at, byte) in ip.octets().into_iter().enumerate() {
+                for (at, byte) in u32::from(ip).to_be_bytes().into_iter().enumerate() {
                     if at > 0 {
                         out.push(b'.');
                     }

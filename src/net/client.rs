@@ -175,6 +175,11 @@ impl Client {
         self.driver.next_event(&mut self.engine, now, buf)
     }
 
+    /// The next event of the bytes in the buffer, without I/O.
+    pub(super) fn next_of_read(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<RawEvent> {
+        self.driver.next_of_read(&mut self.engine, now, buf)
+    }
+
     /// Accepts a request. It is sent on an idle connection, or waits until a connection is free or was opened for it.
     /// Exactly one [`EventKind::End`](crate::EventKind::End) with the returned handle and `tag` follows. More at [`Engine::submit`].
     ///

@@ -13,7 +13,7 @@ use super::read_buf::ReadBuf;
 use super::rounds::Rounds;
 use crate::config::Config;
 use crate::config_error::ConfigError;
-use crate::engine::Stats;
+use crate::engine::{RawEvent, Stats};
 use crate::event::Event;
 
 /// Several [`Client`]s on one [`mio::Poll`], driven as one: one wait, one call for all events, one [`ReadBuf`].
@@ -312,6 +312,45 @@ impl Clients {
         now: Instant,
         buf: &'b mut ReadBuf,
     ) -> Option<(ClientId, Event<&'b [u8]>)> {
+        let (id, event) = self.next_event(now, buf)?;
+        Some((id, buf.lend(event)))
+    }
+
+    /// As [`poll_event`](Self::poll_event), and names output by its place in the buffer. So the output of several events
+    /// can be written together, without a copy: take the events of the same read from
+    /// [`poll_same_read`](Self::poll_same_read) until it returns `None`, write it out of [`ReadBuf::bytes`], and only then
+    /// call this again, which may read.
+    ///
+    /// # Panics
+    /// As [`poll_event`](Self::poll_event).
+    #[must_use = "an event is not announced twice"]
+    pub fn poll_in_place(
+        &mut self,
+        now: Instant,
+        buf: &mut ReadBuf,
+    ) -> Option<(ClientId, Event<Range<usize>>)> {
+        let (id, event) = self.next_event(now, buf)?;
+        Some((id, buf.place(event)))
+    }
+
+    /// The next event of the bytes that the last call of [`poll_in_place`](Self::poll_in_place) has read. This reads and
+    /// writes no socket, and leaves the buffer's bytes as they are. `None`: there is none.
+    ///
+    /// # Panics
+    /// As [`poll_event`](Self::poll_event).
+    #[must_use = "an event is not announced twice"]
+    pub fn poll_same_read(
+        &mut self,
+        now: Instant,
+        buf: &mut ReadBuf,
+    ) -> Option<(ClientId, Event<Range<usize>>)> {
+        let member = self.members.get_mut(self.current?)?.as_mut()?;
+        let event = member.client.next_of_read(now, buf)?;
+        Some((member.id, buf.place(event)))
+    }
+
+    /// The next event, whose output is still to be lent.
+    fn next_event(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<(ClientId, RawEvent)> {
         loop {
             let goes_on = self.current;
             let Some(index) = goes_on.or_else(|| self.rounds.next_turn(ONE_ROUND)) else {
@@ -328,7 +367,7 @@ impl Clients {
                 member.client.handle_timeout(now);
             }
             if let Some(received) = member.client.next_event(now, buf) {
-                return Some((member.id, buf.lend(received)));
+                return Some((member.id, received));
             }
             self.current = None;
             member.deadline = None;

@@ -131,6 +131,17 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// The next event of the bytes in the buffer, without I/O.
+    pub(super) fn next_of_read(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        buf: &mut ReadBuf,
+    ) -> Option<RawEvent> {
+        buf.claim(&self.owner, self.reading.is_some());
+        self.next_received(engine, now, buf)
+    }
+
     /// The next event of the bytes in the buffer.
     #[inline(always)]
     fn next_received(

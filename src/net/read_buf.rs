@@ -131,6 +131,22 @@ impl ReadBuf {
         &self.bytes[..self.unread.start]
     }
 
+    /// The memory of the buffer, in which the events of [`poll_in_place`](crate::Clients::poll_in_place) name their output.
+    /// It stays as it is until the next call that may read.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Names the output of an event by its place.
+    pub(super) fn place(&self, event: RawEvent) -> Event<Range<usize>> {
+        let end = self.unread.start;
+        match self.is_taken {
+            true => event.map(|len| end - len..end),
+            false => event.map(|len| 0..len),
+        }
+    }
+
     /// Lends an event its output: the last consumed bytes or, if no bytes of a socket are here, the first bytes.
     pub(super) fn lend(&self, event: RawEvent) -> Event<&[u8]> {
         if self.is_taken {

@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, Write};
 use std::ops::Range;
 
+use crate::proxy::net::lent::Lent;
 use crate::proxy::net::outbox::Outbox;
 
 /// A head that waits for its body, as the size line of a chunk does.
@@ -97,6 +98,70 @@ fn what_was_sent_makes_room_for_what_follows() {
     assert_eq!(counted.count_total, 0);
 }
 
+#[test]
+fn what_one_read_has_brought_leaves_in_one_write_and_is_not_copied() {
+    let memory = body();
+    for size in [3000, 8192, 32_768] {
+        let mut outbox = outbox(HEAD);
+        let mut list = Vec::with_capacity(64);
+        let answer = lend_all(&mut outbox, &memory, size, &mut list);
+        let mut socket = Socket::new(usize::MAX, &memory);
+        let counted = allocation_counter::measure(|| {
+            let sent = outbox.send_lent(&mut socket, &list, &memory);
+            assert!(sent.expect("it takes bytes"), "it is not full");
+        });
+        assert!(outbox.is_empty());
+        assert_eq!((socket.writes, socket.uncopied), (1, BODY_LEN), "{size}");
+        assert_eq!(counted.count_total, 0);
+        assert!(socket.taken == answer, "{size}");
+    }
+}
+
+#[test]
+fn what_the_socket_does_not_take_of_a_read_is_copied_once() {
+    for size in [1000, 3000, 32_768] {
+        for room in [0, 1, 299, 300, 305, 306, 3306, 40_000, BODY_LEN] {
+            let mut memory = body();
+            let mut outbox = outbox(HEAD);
+            let mut list = Vec::with_capacity(256);
+            let answer = lend_all(&mut outbox, &memory, size, &mut list);
+            let mut socket = Socket::new(room, &memory);
+            let counted = allocation_counter::measure(|| {
+                let sent = outbox.send_lent(&mut socket, &list, &memory);
+                assert!(!sent.expect("it takes bytes"), "it is full");
+            });
+            assert_eq!(counted.count_total, 0);
+            assert_eq!(outbox.len(), answer.len() - room);
+            // The next read from the application.
+            memory.fill(b'n');
+            outbox.tail().extend_from_slice(b"end");
+            while !outbox.is_empty() {
+                socket.room = 30_000;
+                outbox.flush(&mut socket).expect("it takes bytes");
+            }
+            assert!(
+                socket.taken == [&answer[..], b"end"].concat(),
+                "{room} of pieces of {size}"
+            );
+        }
+    }
+}
+
+/// Lends a body in chunks of this size. Returns what the client is to get.
+fn lend_all(outbox: &mut Outbox, memory: &[u8], size: usize, list: &mut Vec<Lent>) -> Vec<u8> {
+    let mut answer = outbox.bytes().to_vec();
+    for start in (0..memory.len()).step_by(size) {
+        let place = start..memory.len().min(start + size);
+        let line = format!("{:x}\r\n", place.len());
+        answer.extend([line.as_bytes(), &memory[place.clone()], b"\r\n"].concat());
+        outbox.tail().extend_from_slice(line.as_bytes());
+        outbox.lend(place, list);
+        outbox.tail().extend_from_slice(b"\r\n");
+        assert_eq!(outbox.len(), answer.len());
+    }
+    answer
+}
+
 fn body() -> Vec<u8> {
     (0..BODY_LEN).map(|at| (at % 251) as u8).collect()
 }
@@ -104,7 +169,7 @@ fn body() -> Vec<u8> {
 /// An outbox that is large enough for everything, as after earlier use.
 fn outbox(kept: &[u8]) -> Outbox {
     let mut outbox = Outbox::default();
-    outbox.take_buffer(|| Some(Vec::with_capacity(2 * BODY_LEN)));
+    outbox.take_buffer(|| Some(Vec::with_capacity(3 * BODY_LEN)));
     outbox.tail().extend_from_slice(kept);
     outbox
 }
@@ -121,6 +186,8 @@ struct Socket {
     /// The address of the rest of what was last offered again.
     rest: Option<*const u8>,
     taken: Vec<u8>,
+    /// The number of vectored writes.
+    writes: usize,
 }
 
 impl Socket {
@@ -132,6 +199,7 @@ impl Socket {
             copied: 0,
             rest: None,
             taken: Vec::with_capacity(2 * BODY_LEN),
+            writes: 0,
         }
     }
 
@@ -164,6 +232,7 @@ impl Write for Socket {
         if self.room == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        self.writes += 1;
         Ok(slices.iter().map(|slice| self.take(slice)).sum())
     }
 

@@ -301,7 +301,7 @@ impl World {
                 socket.set_send_buffer_size(4096).expect("a socket");
             }
             assert!(connection.held() <= 128 * 1024);
-            assert!(connection.socket().in_memory() <= 144 * 1024);
+            assert!(connection.socket().in_memory() <= 208 * 1024);
         }
         self.spilled |= self.worker.figures().kept.files > 0;
     }

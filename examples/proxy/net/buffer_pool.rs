@@ -2,6 +2,8 @@
 
 use mio_fcgi::cgi::{Reply, ReplyTo};
 
+use super::lent::Lent;
+
 /// Unused buffers and replies.
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
@@ -11,6 +13,8 @@ pub(crate) struct BufferPool {
         reason = "they go from here to an exchange as they are"
     )]
     replies: Vec<Box<Reply>>,
+    /// What one client gets of the last read of an application. Each client's is written before the next one's.
+    lent: Vec<Lent>,
 }
 
 impl BufferPool {
@@ -24,6 +28,11 @@ impl BufferPool {
             buffer.clear();
             self.buffers.push(buffer);
         }
+    }
+
+    /// The parts of a read that are lent to a client's outbox.
+    pub(crate) fn lent(&mut self) -> &mut Vec<Lent> {
+        &mut self.lent
     }
 
     pub(crate) fn take_reply(&mut self, to: ReplyTo) -> Box<Reply> {

@@ -4,6 +4,7 @@ pub(crate) mod buffer_pool;
 pub(crate) mod client_address;
 pub(crate) mod clock;
 pub(crate) mod file_queue;
+pub(crate) mod lent;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 pub(crate) mod socket;

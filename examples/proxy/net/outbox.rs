@@ -1,6 +1,9 @@
 //! The bytes to send to a client. What the socket does not take is kept, and copied once only.
 
 use std::io::{self, IoSlice, Write};
+use std::ops::Range;
+
+use super::lent::{Lent, Parts};
 
 /// Up to this many bytes are kept until the end of the turn.
 pub(crate) const MAX_BATCHED: usize = 16 * 1024;
@@ -11,18 +14,20 @@ pub(crate) struct Outbox {
     bytes: Vec<u8>,
     /// The bytes before this index were sent.
     start: usize,
+    /// How many bytes of the read buffer are lent to the outbox, between its own ones. None were sent then.
+    lent_len: usize,
 }
 
 impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
-        self.start == self.bytes.len()
+        self.len() == 0
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.bytes.len() - self.start + self.lent_len
     }
 
-    /// The bytes.
+    /// The bytes, of which none are lent.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
@@ -133,6 +138,85 @@ impl Outbox {
         }
     }
 
+    /// Appends a part of the read buffer without copying it. Before more is read into the buffer, it has to be
+    /// [sent](Self::send_lent) or [kept](Self::keep_lent).
+    pub(crate) fn lend(&mut self, place: Range<usize>, lent: &mut Vec<Lent>) {
+        let after = self.tail().len();
+        self.lent_len += place.len();
+        lent.push(Lent { after, place });
+    }
+
+    /// Sends what is kept and what is lent of `memory`. Keeps what the socket does not take. `Ok(false)`: the socket is
+    /// full.
+    ///
+    /// # Errors
+    /// The socket's error: the client is gone.
+    pub(crate) fn send_lent(
+        &mut self,
+        socket: &mut impl Write,
+        lent: &[Lent],
+        memory: &[u8],
+    ) -> io::Result<bool> {
+        if self.lent_len == 0 {
+            return self.flush(socket);
+        }
+        let own = &self.bytes;
+        let parts = Parts { own, lent, memory };
+        let mut sent = 0;
+        let is_sent = loop {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut offered = 0;
+            let left = parts.after(sent).filter(|part| !part.is_empty());
+            let mut count = 0;
+            for (slice, part) in slices.iter_mut().zip(left) {
+                *slice = IoSlice::new(part);
+                offered += part.len();
+                count += 1;
+            }
+            if count == 0 {
+                break Ok(true);
+            }
+            match socket.write_vectored(&slices[..count]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => {
+                    sent += len;
+                    // As in `send`.
+                    if len < offered && cfg!(target_os = "linux") {
+                        break Ok(false);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(false),
+                Err(error) => break Err(error),
+            }
+        };
+        self.keep_lent(lent, memory, sent);
+        is_sent
+    }
+
+    /// Keeps the bytes after the first `sent`, with copies of those that are lent.
+    pub(crate) fn keep_lent(&mut self, lent: &[Lent], memory: &[u8], mut sent: usize) {
+        let end = self.bytes.len();
+        if sent == self.len() {
+            self.bytes.clear();
+        } else {
+            let mut unsent = |part: Range<usize>| {
+                let skipped = sent.min(part.len());
+                sent -= skipped;
+                part.start + skipped..part.end
+            };
+            let mut start = 0;
+            for Lent { after, place } in lent {
+                self.bytes.extend_from_within(unsent(start..*after));
+                self.bytes.extend_from_slice(&memory[unsent(place.clone())]);
+                start = *after;
+            }
+            self.bytes.extend_from_within(unsent(start..end));
+        }
+        self.start = end.min(self.bytes.len());
+        self.lent_len = 0;
+    }
+
     /// Keeps the bytes of `parts` after the first `sent`.
     pub(crate) fn keep(&mut self, parts: &[&[u8]], sent: usize) {
         each_unsent(parts, sent, |part| self.tail().extend_from_slice(part));
@@ -144,6 +228,9 @@ const LEFT: usize = 1024;
 
 /// A chunk has two parts, its bytes and its line end. Its size line is kept before them.
 const MAX_PARTS: usize = 2;
+
+/// The most parts of one write.
+const MAX_SLICES: usize = 64;
 
 fn each_unsent<'p>(parts: &[&'p [u8]], mut sent: usize, mut take: impl FnMut(&'p [u8])) {
     for part in parts {

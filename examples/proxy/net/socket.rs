@@ -8,6 +8,7 @@ use mio_fcgi::SharedParams;
 
 use super::buffer_pool::BufferPool;
 use super::client_address::{ClientAddress, Ends};
+use super::lent::Output;
 use super::outbox::{MAX_BATCHED, Outbox};
 use super::site::budget::Budget;
 use super::spill::Spill;
@@ -216,6 +217,52 @@ impl Socket {
         self.note_sent(sent);
     }
 
+    /// Takes output of the application, and `suffix` after it. It stays in the read buffer until
+    /// [`send_lent`](Self::send_lent) if the client may take it then. A little is copied.
+    pub(crate) fn lend(
+        &mut self,
+        now: Instant,
+        output: Output<'_>,
+        part: &[u8],
+        suffix: &[u8],
+        pool: &mut BufferPool,
+    ) {
+        if self.is_failed {
+            return;
+        }
+        if self.is_sent() {
+            // The client's time limit starts now: there was nothing to send before.
+            self.last_progress = now;
+        }
+        self.out.take_buffer(|| pool.take());
+        if !self.is_writable || self.is_spilled() || part.len() <= COPIED {
+            self.out.keep(&[part, suffix], 0);
+        } else {
+            self.out.lend(output.place_of(part), pool.lent());
+            self.out.tail().extend_from_slice(suffix);
+        }
+    }
+
+    /// Everything that one read of the application has brought for this client is there: sends it, a few bytes at the end
+    /// of the turn. `memory` is the read buffer. False if nothing was done.
+    pub(crate) fn send_lent(&mut self, now: Instant, memory: &[u8], pool: &mut BufferPool) -> bool {
+        let is_small = self.out.len() <= MAX_BATCHED;
+        if (is_small && pool.lent().is_empty()) || !self.is_writable || self.is_spilled() {
+            return false;
+        }
+        let mut lent = std::mem::take(pool.lent());
+        if is_small || self.is_failed {
+            self.out.keep_lent(&lent, memory, 0);
+        } else {
+            self.last_progress = now;
+            let sent = self.out.send_lent(&mut self.stream, &lent, memory);
+            self.note_sent(sent);
+        }
+        lent.clear();
+        *pool.lent() = lent;
+        true
+    }
+
     /// Takes back the bytes that were put last and are unsent, `most` at most, and returns how many. A few are left, for
     /// which the client's time limit holds.
     pub(crate) fn take_back(&mut self, most: usize, pool: &mut BufferPool) -> usize {
@@ -316,5 +363,7 @@ impl Socket {
     }
 }
 
+/// Parts of an application's output up to this length are copied, so that small responses take no list of parts.
+const COPIED: usize = 2 * 1024;
 /// How often a file is read in a turn.
 const PIECES: usize = 4;

@@ -97,7 +97,7 @@ impl EventLoop {
     /// The system's error, if waiting for events fails.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
-        let mut buf = ReadBuf::default();
+        let mut buf = ReadBuf::with_len(READ_LEN);
         while !self.worker.has_stopped() {
             // 1. Wait as long as the worker allows.
             match self.poll.poll(&mut events, self.worker.timeout()) {
@@ -144,3 +144,7 @@ const USER_SIGNAL: &str =
 const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
 const WORKER: Range<Token> = Token(2)..Token(usize::MAX);
+
+/// The size of one read of an application. Twice [`ReadBuf::DEFAULT_LEN`] takes half as many system calls for a long
+/// response.
+const READ_LEN: usize = 128 * 1024;

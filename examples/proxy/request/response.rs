@@ -8,6 +8,7 @@ use mio_fcgi::cgi::{Head, Reply, ReplyTo, Verdict};
 
 use super::elsewhere::Elsewhere;
 use super::http::response_head;
+use super::net::lent::Output;
 use super::net::socket::Socket;
 use super::site::budget::Held;
 use super::site::context::Context;
@@ -154,10 +155,11 @@ impl Response {
         &mut self,
         cx: &mut Context,
         socket: &mut Socket,
-        data: &[u8],
+        output: Output<'_>,
         id: &str,
         follows: bool,
     ) -> bool {
+        let data = output.bytes();
         let reply = match &mut self.state {
             State::Application(reply) => reply,
             State::Redirected { dropped, .. } => {
@@ -194,7 +196,7 @@ impl Response {
         }
         let mut is_sent = false;
         while let Some(part) = reply.body(&mut rest, socket.tail(cx.buffers())) {
-            socket.put(cx.now(), [part.data, part.suffix], cx.buffers());
+            socket.lend(cx.now(), output, part.data, part.suffix, cx.buffers());
             is_sent = true;
         }
         if reply.is_complete() {

@@ -31,7 +31,7 @@ use super::teardown::{self, Next, Teardown};
 /// - While a body is passed on as it arrives: one read of the client (128 KiB) and what the FastCGI client has queued of
 ///   it (64 KiB).
 /// - While a response is sent to a client that does not read: 64 KiB of the response and one read of the application
-///   (64 KiB) more; or 16 KiB if the rest is in a file. If no more may be kept, what is unsent of one read, and the
+///   (128 KiB) more; or 16 KiB if the rest is in a file. If no more may be kept, what is unsent of one read, and the
 ///   16 KiB queued before it.
 #[derive(Debug)]
 pub(crate) struct Connection {

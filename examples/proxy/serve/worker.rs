@@ -152,7 +152,7 @@ impl Worker {
             self.accept();
             // Clients get half of the turns: a crowd of busy clients must leave some to the applications.
             turns -= self.run_ready(turns.div_ceil(2));
-            turns -= self.take_events(buf, turns);
+            turns -= self.take_events(buf, turns).min(turns);
             self.send_unsent();
             // A FastCGI timeout of zero can also be a time limit that has already expired. The next turn handles that
             // one.

@@ -32,11 +32,22 @@ impl RequestHandle {
     }
 }
 
-/// An event of a request.
-pub(crate) struct Event<'b> {
+/// An event of a request. Its output is in the read buffer.
+pub(crate) struct Event {
     pub(crate) request: RequestHandle,
     pub(crate) tag: Tag,
-    pub(crate) kind: EventKind<&'b [u8]>,
+    pub(crate) kind: EventKind<Range<usize>>,
+}
+
+impl Event {
+    fn of((client, event): (ClientId, mio_fcgi::Event<Range<usize>>)) -> Self {
+        let request = event.request;
+        Self {
+            request: RequestHandle { client, request },
+            tag: event.tag,
+            kind: event.kind,
+        }
+    }
 }
 
 impl Applications {
@@ -146,19 +157,14 @@ impl Applications {
         self.clients.timeout(now)
     }
 
-    /// The next event.
-    pub(crate) fn poll_event<'b>(
-        &mut self,
-        now: Instant,
-        buf: &'b mut ReadBuf,
-    ) -> Option<Event<'b>> {
-        let (client, event) = self.clients.poll_event(now, buf)?;
-        let request = event.request;
-        Some(Event {
-            request: RequestHandle { client, request },
-            tag: event.tag,
-            kind: event.kind,
-        })
+    /// The next event. May read into the buffer.
+    pub(crate) fn poll_event(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<Event> {
+        self.clients.poll_in_place(now, buf).map(Event::of)
+    }
+
+    /// The next event of what the last call of [`poll_event`](Self::poll_event) has read.
+    pub(crate) fn poll_same_read(&mut self, now: Instant, buf: &mut ReadBuf) -> Option<Event> {
+        self.clients.poll_same_read(now, buf).map(Event::of)
     }
 
     pub(crate) fn shutdown(&mut self, now: Instant, deadline: Option<Instant>) {

@@ -4,6 +4,7 @@ use mio_fcgi::Outcome;
 use mio_fcgi::cgi::Verdict;
 
 use super::super::elsewhere::Elsewhere;
+use super::super::net::lent::Output;
 use super::super::net::socket::Socket;
 use super::super::response::Phase;
 use super::super::site::context::Context;
@@ -15,12 +16,12 @@ impl Exchange {
         &mut self,
         cx: &mut Context,
         socket: &mut Socket,
-        data: &[u8],
+        output: Output<'_>,
     ) -> Option<Elsewhere> {
         let follows = cx.options().local_redirects;
         let id = self.trace.id();
         let is_full =
-            self.response.push(cx, socket, data, id, follows) && !self.has_room(cx, socket);
+            self.response.push(cx, socket, output, id, follows) && !self.has_room(cx, socket);
         if self.response.phase() == Phase::Body {
             cx.buffers().give_back(self.take_head());
         }
@@ -30,6 +31,13 @@ impl Exchange {
             self.pause(cx);
         }
         self.take_redirect(cx, socket, false)
+    }
+
+    /// The client has not taken all of what the application has sent: pauses the request if there is no room for more.
+    pub(crate) fn pause_if_full(&mut self, cx: &mut Context, socket: &mut Socket) {
+        if self.response.phase() == Phase::Body && !self.has_room(cx, socket) {
+            self.pause(cx);
+        }
     }
 
     fn pause(&mut self, cx: &mut Context) {

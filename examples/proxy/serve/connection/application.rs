@@ -3,6 +3,7 @@
 use mio_fcgi::Outcome;
 
 use super::super::net::client_address::ClientAddress;
+use super::super::net::lent::Output;
 use super::super::net::socket::Socket;
 use super::super::request::elsewhere::Elsewhere;
 use super::super::request::exchange::Exchange;
@@ -42,10 +43,24 @@ impl Connection {
     }
 
     /// Handles output of the application: a head, part of a head, or part of the body.
-    pub(crate) fn take_stdout(&mut self, cx: &mut Context, request: RequestHandle, data: &[u8]) {
+    pub(crate) fn take_stdout(
+        &mut self,
+        cx: &mut Context,
+        request: RequestHandle,
+        output: Output<'_>,
+    ) {
         if let Some((exchange, socket)) = self.exchange_of(request) {
-            let redirect = exchange.take_stdout(cx, socket, data);
+            let redirect = exchange.take_stdout(cx, socket, output);
             self.follow(cx, redirect);
+        }
+    }
+
+    /// Sends what one read of the application has brought. `memory` is the read buffer.
+    pub(crate) fn send_lent(&mut self, cx: &mut Context, memory: &[u8]) {
+        let now = cx.now();
+        let is_done = self.socket.send_lent(now, memory, cx.buffers());
+        if is_done && let Stage::Exchange(exchange) = &mut self.stage {
+            exchange.pause_if_full(cx, &mut self.socket);
         }
     }
 

@@ -14,6 +14,7 @@ mod contract;
 mod endless;
 mod fairness;
 mod handles;
+mod in_place;
 mod membership;
 mod moving;
 mod pausing;

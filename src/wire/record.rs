@@ -382,7 +382,6 @@ pub fn write_record(
 }
 
 /// Appends an `FCGI_BEGIN_REQUEST` record (5.1).
-#[inline]
 pub fn write_begin_request(out: &mut Vec<u8>, request_id: u16, role: Role, keep_conn: bool) {
     let body = BeginRequest {
         role: role.to_wire(),
@@ -436,30 +435,24 @@ pub fn write_stream_end(out: &mut Vec<u8>, record_type: RecordType, request_id: 
     out.extend_from_slice(&Header::padded(record_type, request_id, 0).encode());
 }
 
-/// Appends a record whose content is `parts` in order. The header must already state their total length, and at most
-/// [`MAX_PADDING_LEN`] bytes of padding.
+/// Appends a record of `parts` in order. The header must state their total length, and at most 8 bytes of padding.
 #[inline]
 pub(super) fn write_parts(out: &mut Vec<u8>, header: Header, parts: &[&[u8]]) {
-    let padding_len = usize::from(header.padding_len);
-    debug_assert!(padding_len <= MAX_PADDING_LEN);
-    out.reserve(HEADER_LEN + usize::from(header.content_len) + MAX_PADDING_LEN);
+    out.reserve(HEADER_LEN + usize::from(header.content_len) + 8);
     out.extend_from_slice(&header.encode());
     for part in parts.iter().filter(|part| !part.is_empty()) {
         out.extend_from_slice(part);
     }
     // Two moves of a known length, where `resize` calls `memset`.
-    let end = out.len() + padding_len;
-    out.extend_from_slice(&[0; MAX_PADDING_LEN]);
+    let end = out.len() + usize::from(header.padding_len);
+    out.extend_from_slice(&[0; 8]);
     out.truncate(end);
 }
 
 #[inline]
 fn write_discrete(out: &mut Vec<u8>, record_type: RecordType, request_id: u16, body: [u8; 8]) {
-    let header = Header::padded(record_type, request_id, 8).encode();
-    let mut record = [0; 2 * HEADER_LEN];
-    record[..HEADER_LEN].copy_from_slice(&header);
-    record[HEADER_LEN..].copy_from_slice(&body);
-    out.extend_from_slice(&record);
+    out.extend_from_slice(&Header::padded(record_type, request_id, 8).encode());
+    out.extend_from_slice(&body);
 }
 
 /// The error for bytes that do not begin with [`VERSION`].
@@ -472,9 +465,6 @@ pub(super) fn not_a_header(bytes: &[u8]) -> DecodeError {
         found: bytes.first().copied().unwrap_or(0),
     }
 }
-
-/// The most padding that this crate writes after a record, in bytes.
-const MAX_PADDING_LEN: usize = 8;
 
 /// The first bytes of every HTTP/1 response. An HTTP server sends them where a record header should be.
 pub(super) const HTTP: &[u8] = b"HTTP/";

@@ -62,10 +62,11 @@ fn main() -> ExitCode {
     });
     #[cfg(unix)]
     let counted = counted.and_then(|()| {
-        if is_wanted(proxy::NAME) {
-            print_instructions(proxy::NAME, proxy::instructions()?);
-        }
-        Ok(())
+        let mut loads = proxy::LOADS.iter().filter(|load| is_wanted(load.name));
+        loads.try_for_each(|load| {
+            print_instructions(load.name, load.instructions()?);
+            Ok(())
+        })
     });
     tell(counted)
 }

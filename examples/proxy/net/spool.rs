@@ -98,10 +98,10 @@ impl Spool {
             None => len.max((2 * before).min(IN_MEMORY)),
         };
         let more = capacity.saturating_sub(before);
-        let is_taken = match capacity {
-            ..=SHORT => self.held.take_memory(more),
-            ..=IN_MEMORY => self.held.take_spare_memory(more),
-            _ => false,
+        let is_taken = if capacity <= SHORT {
+            self.held.take_memory(more)
+        } else {
+            capacity <= IN_MEMORY && self.held.take_spare_memory(more)
         };
         if is_taken {
             self.memory.reserve_exact(capacity - self.memory.len());

@@ -51,8 +51,9 @@ fn a_request_whose_output_trickles_after_its_response_is_aborted_after_some_seco
         let mut served = Served::new(request);
         served.say(head);
         assert_eq!(served.worker.figures().answered, 1);
-        served.say(b"trickle");
         let first = Instant::now();
+        served.worker.set_time(first);
+        served.say(b"trickle");
         served.worker.set_time(first + Duration::from_millis(4900));
         served.say(b"trickle");
         assert_eq!(served.worker.figures().stats.requests.active, 1);

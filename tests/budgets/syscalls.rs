@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -106,7 +106,7 @@ fn the_proxy_takes_a_short_upload_in_one_read_and_passes_it_on_in_one_write() {
         clients: 16,
         rounds: 8,
         request: [head.as_bytes(), &vec![b'x'; len]].concat(),
-        answer_len: Options::default().bench_body_len,
+        ..Load::default()
     };
     // A connection is read once before a request that may not be sent again leaves on it. The end of a body has a write of
     // its own.
@@ -127,6 +127,22 @@ fn the_proxy_writes_a_long_answer_once_for_each_read() {
     };
     // The request, and the answer in one read and in one write each. Some come in two, as the application is at work.
     load_proxy(load, EACH_ALONE, [2.3, 2.3, 0.5]);
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn the_proxy_sends_a_file_in_one_write_after_its_head_and_does_not_read_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let answer_len = 200 * 1024;
+    std::fs::write(root.path().join("a.bin"), vec![b'x'; answer_len]).expect("a file");
+    let load = Load {
+        clients: 16,
+        rounds: 8,
+        request: b"GET /a.bin HTTP/1.1\r\nHost: test\r\n\r\n".to_vec(),
+        answer_len,
+        root: Some(root.path().to_owned()),
+    };
+    load_proxy(load, "--multiplex off", [1.0, 2.3, 0.5]);
 }
 
 #[test]
@@ -206,6 +222,7 @@ fn load_proxy(load: Load, arguments: &str, [reads, writes, waits]: [f64; 3]) {
         ..Options::default()
     };
     let application = app::spawn(options).expect("a socket and a thread");
+    let others = load.root.as_ref().map_or(OTHERS, |_| OF_A_FILE);
     let longer = Load {
         rounds: 3 * load.rounds,
         ..load.clone()
@@ -219,12 +236,12 @@ fn load_proxy(load: Load, arguments: &str, [reads, writes, waits]: [f64; 3]) {
         if is_within(calls.reads, reads)
             && is_within(calls.writes, writes)
             && is_within(calls.waits, waits)
-            && is_within(calls.others, OTHERS)
+            && is_within(calls.others, others)
         {
             return;
         }
     }
-    panic!("more than {reads} reads, {writes} writes, {waits} waits or {OTHERS} others each time");
+    panic!("more than {reads} reads, {writes} writes, {waits} waits or {others} others each time");
 }
 
 /// Checks that no figure is more than a twentieth above its budget: the application's answers may come cut.
@@ -300,7 +317,10 @@ fn trace_proxy(application: &Running, load: &Load, arguments: &str) -> HashMap<S
         .arg(&table)
         .arg(program::path("proxy"));
     strace.args(["--upstream", &application.address().to_string()]);
-    strace.args(["--root", "/srv/www", "--remote", "--fallback", "/x.php"]);
+    match &load.root {
+        Some(root) => strace.arg("--root").arg(root),
+        None => strace.args(["--root", "/srv/www", "--remote", "--fallback", "/x.php"]),
+    };
     strace.args(["--listen", "127.0.0.1:0", "--no-access-log"]);
     strace.args(arguments.split(' '));
     let child = strace.stdout(Stdio::piped()).spawn();
@@ -381,8 +401,10 @@ struct Load {
     /// Requests of each client.
     rounds: usize,
     request: Vec<u8>,
-    /// The length of the application's answer.
+    /// The length of the answer.
     answer_len: usize,
+    /// Where the files are that are asked for. `None`: an application is asked.
+    root: Option<PathBuf>,
 }
 
 impl Default for Load {
@@ -392,6 +414,7 @@ impl Default for Load {
             rounds: 1,
             request: b"GET /bench HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n".to_vec(),
             answer_len: Options::default().bench_body_len,
+            root: None,
         }
     }
 }
@@ -401,8 +424,11 @@ const EACH_ALONE: &str = "--multiplex off --max-conns 256 --max-idle 256";
 /// How many other calls the proxy may make per request: connections may be opened in one run and not in the other.
 const OTHERS: f64 = 0.2;
 
+/// To look for a file, to open and to close it.
+const OF_A_FILE: f64 = 10.0;
+
 const READS: &[&str] = &["read", "readv", "recvfrom", "recvmsg"];
-const WRITES: &[&str] = &["write", "writev", "sendto", "sendmsg"];
+const WRITES: &[&str] = &["write", "writev", "sendto", "sendmsg", "sendfile"];
 const WAITS: &[&str] = &["epoll_wait", "epoll_pwait", "epoll_pwait2"];
 /// The table's sum line, and reads of the clock, which are system calls on some machines.
 const NOT_COUNTED: &[&str] = &["total", "clock_gettime"];

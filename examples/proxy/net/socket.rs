@@ -1,5 +1,6 @@
 //! A client's socket: its readiness, and the bytes that it has not taken yet.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use super::lent::Output;
 use super::outbox::{MAX_BATCHED, Outbox};
 use super::site::budget::Budget;
 use super::spill::Spill;
-use super::stream::Stream;
+use super::stream::{More, Stream};
 
 /// A client's socket.
 #[derive(Debug)]
@@ -289,19 +290,49 @@ impl Socket {
         spill.make_room(&mut self.out, limit, budget)
     }
 
-    /// Sends what is kept, but from a file a few pieces at most. True if the client took some of it.
+    /// Sends bytes of a file, from its position on and `len` at most, and returns how many: at least one.
+    ///
+    /// # Errors
+    /// `WouldBlock`: the client takes no more now. After any other error the file has to be read: this system or file
+    /// system cannot do it, or reading and writing will show what is wrong.
+    pub(crate) fn send_file(&mut self, now: Instant, file: &File, len: u64) -> io::Result<usize> {
+        if !self.is_writable {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let len = usize::try_from(len).map_or(FILE_PIECE, |len| len.min(FILE_PIECE));
+        loop {
+            match self.stream.send_file(file, len) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.is_writable = error.kind() != io::ErrorKind::WouldBlock;
+                    return Err(error);
+                }
+                Ok(sent) => {
+                    self.last_progress = now;
+                    return Ok(sent);
+                }
+            }
+        }
+    }
+
+    /// Sends what is kept, but from a file a few pieces at most. True if the client took some of it. `more`: a file of the
+    /// site follows.
     ///
     /// # Errors
     /// The error of the file system: the rest of the response is lost. If the client is gone, the socket
     /// [reports](Self::is_failed) it.
-    pub(crate) fn flush(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
+    pub(crate) fn flush(&mut self, scratch: &mut [u8], more: bool) -> io::Result<bool> {
         let before = self.unsent();
         if !self.is_writable || before == 0 {
             return Ok(false);
         }
         for _ in 0..PIECES {
             let Some(spill) = self.spill.as_mut().filter(|spill| spill.len() > 0) else {
-                let sent = self.out.flush(&mut self.stream);
+                let sent = match more {
+                    true => self.out.flush(&mut More(&mut self.stream)),
+                    false => self.out.flush(&mut self.stream),
+                };
                 self.note_sent(sent);
                 break;
             };
@@ -365,5 +396,7 @@ impl Socket {
 
 /// Parts of an application's output up to this length are copied, so that small responses take no list of parts.
 const COPIED: usize = 2 * 1024;
+/// The most bytes of a file that are sent at once. They are not copied.
+const FILE_PIECE: usize = 512 * 1024;
 /// How often a file is read in a turn.
 const PIECES: usize = 4;

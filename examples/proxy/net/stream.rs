@@ -1,5 +1,6 @@
 //! A client's stream: TCP, or a Unix socket.
 
+use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
@@ -65,6 +66,57 @@ impl Stream {
         let read = self.read(&mut buffer[start..]);
         buffer.truncate(start + *read.as_ref().unwrap_or(&0));
         read
+    }
+}
+
+/// Files, without a copy of their bytes.
+#[cfg(target_os = "linux")]
+impl Stream {
+    /// Sends at most `len` bytes of a file, from its position on, which moves.
+    ///
+    /// # Errors
+    /// The system's error. Some file systems do not support this: `InvalidInput`.
+    pub(crate) fn send_file(&self, file: &File, len: usize) -> io::Result<usize> {
+        match self {
+            Self::Tcp(it) => it.try_io(|| Ok(rustix::fs::sendfile(it, file, None, len)?)),
+            Self::Unix(it) => it.try_io(|| Ok(rustix::fs::sendfile(it, file, None, len)?)),
+        }
+    }
+
+    fn send_more(&self, bytes: &[u8]) -> io::Result<usize> {
+        use rustix::net::{SendFlags, send};
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        match self {
+            Self::Tcp(it) => it.try_io(|| Ok(send(it, bytes, flags)?)),
+            Self::Unix(it) => it.try_io(|| Ok(send(it, bytes, flags)?)),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Stream {
+    pub(crate) fn send_file(&self, _: &File, _: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A stream to which more is written at once.
+#[derive(Debug)]
+pub(crate) struct More<'s>(pub(crate) &'s mut Stream);
+
+impl Write for More<'_> {
+    #[cfg(target_os = "linux")]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send_more(bytes)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@
 //! a client that reads slowly holds no worker. When no more can be kept, the request is paused: no more output is read
 //! for it until there is room. It is paused at once, until the socket has taken everything, with `--buffer-response 0`,
 //! if the application asks for it, and after an error of the file system ([`Response::has_room`]). The next piece of a
-//! file of the site is read when the socket has taken the last one.
+//! file of the site is sent, on Linux without reading it, when the socket has taken the last one.
 //!
 //! **To the application.** A body is collected before the application is asked, so that a client that sends slowly
 //! holds none of its workers: in memory while it is short, then in a file, within a budget over all clients. A longer

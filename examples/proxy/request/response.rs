@@ -370,40 +370,25 @@ impl Response {
             let State::File { file, left, .. } = &mut self.state else {
                 return Ok(false);
             };
-            let most = scratch.len();
-            let wanted = usize::try_from(*left).map_or(most, |left| left.min(most));
-            let len = match file.read(&mut scratch[..wanted]) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Ok(0) => {
-                    self.state = State::Cut;
-                    return Err(io::Error::new(ErrorKind::UnexpectedEof, "it shrank"));
+            let sent = match socket.send_file(cx.now(), file, *left) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(_) => copy_piece(cx, socket, file, *left, scratch),
+                sent => sent,
+            };
+            match sent {
+                Ok(sent) => {
+                    *left -= sent as u64;
+                    self.body_len += sent as u64;
+                    if *left == 0 {
+                        self.state = State::Complete;
+                    }
                 }
                 Err(error) => {
                     self.state = State::Cut;
                     return Err(error);
                 }
-                Ok(len) => len,
-            };
-            socket.put(cx.now(), [&scratch[..len], b""], cx.buffers());
-            // What the client does not take is read again later: until then it takes no memory.
-            let is_full = !socket.is_writable();
-            let back = match is_full {
-                true => socket.take_back(len, cx.buffers()),
-                false => 0,
-            };
-            let used = (len - back) as u64;
-            *left -= used;
-            self.body_len += used;
-            if back > 0
-                && let Err(error) = file.seek_relative(-(back as i64))
-            {
-                self.state = State::Cut;
-                return Err(error);
             }
-            if *left == 0 {
-                self.state = State::Complete;
-            }
-            if is_full {
+            if !socket.is_writable() {
                 return Ok(false);
             }
         }
@@ -432,13 +417,52 @@ fn start<'s>(cx: &mut Context, socket: &'s mut Socket) -> &'s mut Vec<u8> {
     socket.tail(cx.buffers())
 }
 
+/// Reads a piece of a file, `left` bytes at most, and sends it. Returns how much of it is sent, or will be.
+fn copy_piece(
+    cx: &mut Context,
+    socket: &mut Socket,
+    file: &mut File,
+    left: u64,
+    scratch: &mut [u8],
+) -> io::Result<usize> {
+    let most = scratch.len();
+    let wanted = usize::try_from(left).map_or(most, |left| left.min(most));
+    let len = loop {
+        match file.read(&mut scratch[..wanted]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "it shrank")),
+            read => break read?,
+        }
+    };
+    socket.put(cx.now(), [&scratch[..len], b""], cx.buffers());
+    if socket.is_writable() {
+        return Ok(len);
+    }
+    // What the client does not take is read again later: until then it takes no memory.
+    let back = socket.take_back(len, cx.buffers());
+    if back > 0 {
+        file.seek_relative(-(back as i64))?;
+    }
+    Ok(len - back)
+}
+
 /// Appends a file, from its current position. Returns how many bytes there were, `len` at most.
-fn append(file: File, len: u64, out: &mut Vec<u8>) -> u64 {
+fn append(mut file: File, len: u64, out: &mut Vec<u8>) -> u64 {
     let start = out.len();
-    out.reserve(usize::try_from(len).unwrap_or_default());
-    // What was read before an error is kept.
-    let _ = file.take(len).read_to_end(out);
-    (out.len() - start) as u64
+    let end = start + usize::try_from(len).unwrap_or_default();
+    // `read_to_end` takes four reads for 64 KiB.
+    out.resize(end, 0);
+    let mut at = start;
+    while at < end {
+        match file.read(&mut out[at..]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // What was read before an error is kept.
+            Ok(0) | Err(_) => break,
+            Ok(len) => at += len,
+        }
+    }
+    out.truncate(at);
+    (at - start) as u64
 }
 
 /// A file ends before its declared length.

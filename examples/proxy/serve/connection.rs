@@ -126,7 +126,7 @@ impl Connection {
         let options = cx.options();
         let last_progress = self.socket.last_progress();
         let limit = match &self.stage {
-            _ if !self.socket.is_sent() => options.client_timeout,
+            _ if self.is_sending() => options.client_timeout,
             Stage::Head if self.reader.is_empty() => options.keepalive_timeout,
             Stage::Preamble | Stage::Head => options.header_timeout,
             // What the client has sent has to be read first.
@@ -182,7 +182,7 @@ impl Connection {
     /// Sends what is queued. Then fetches more of the response, if there is room.
     pub(crate) fn send(&mut self, cx: &mut Context, scratch: &mut [u8]) {
         let is_head_begun = matches!(self.stage, Stage::Head) && !self.reader.is_empty();
-        match self.socket.flush(scratch) {
+        match self.socket.flush(scratch, self.sends_file()) {
             Ok(true) if !is_head_begun => self.socket.note_progress(cx.now()),
             Ok(_) => {}
             Err(error) => {
@@ -202,6 +202,15 @@ impl Connection {
         }
         // A file is sent in turns.
         self.wants_turn |= self.socket.is_spilled() && self.socket.is_writable();
+    }
+
+    fn sends_file(&self) -> bool {
+        matches!(&self.stage, Stage::Exchange(exchange) if exchange.sends_file())
+    }
+
+    /// Whether the client has not taken all of what there is for it.
+    fn is_sending(&self) -> bool {
+        !self.socket.is_sent() || self.sends_file()
     }
 
     /// Whether the response waits for the application, or for the rest of the body.
@@ -370,7 +379,7 @@ impl Connection {
 
     /// The client's time limit is over.
     pub(crate) fn expire(&mut self, cx: &mut Context) {
-        let is_stuck = !self.socket.is_sent();
+        let is_stuck = self.is_sending();
         let is_in_head = !self.reader.is_empty();
         match &mut self.stage {
             _ if is_stuck => self.end(cx, CLIENT_GONE),

@@ -31,7 +31,7 @@ pub struct Network {
 /// What drives the engine.
 enum Way {
     /// A driver that does one thing at a time, in any order.
-    OneByOne(ClientSide),
+    OneByOne(Box<ClientSide>),
     /// The driver of [`Client`](crate::Client), in a loop.
     AsClient(Box<DriverSide>),
 }
@@ -62,7 +62,7 @@ impl Network {
     #[must_use]
     pub fn new(servers: usize, origin: Instant, seed: u64) -> Self {
         Self {
-            client: Way::OneByOne(ClientSide::new(servers, origin, seed)),
+            client: Way::OneByOne(Box::new(ClientSide::new(servers, origin, seed))),
             has_started: false,
         }
     }

@@ -1,11 +1,9 @@
 //! One connection: a state machine that parses records incrementally. The engine holds a slab of connections.
 //!
-//! A connection owns its request IDs ([`ids`]), the bytes it sends ([`heads`], [`fill`] and [`send`], with their
-//! [`outbox`]), the bytes it receives ([`receive`]), the count of its buffered output ([`budget`]) and the probe sent on
-//! it ([`probe`]). It borrows the requests and knows nothing else of the engine: consequences for the pool or for a
-//! request are returned as values.
-//!
-//! Its states are in [`state`].
+//! A connection owns its state ([`state`]), its request IDs ([`ids`]), the bytes it sends ([`heads`], [`fill`] and
+//! [`send`], with their [`outbox`]), the bytes it receives ([`receive`]), the count of its buffered output ([`budget`]) and
+//! the probe sent on it ([`probe`]). It borrows the requests and knows nothing else of the engine: consequences for the
+//! pool or for a request are returned as values.
 
 mod budget;
 mod fill;

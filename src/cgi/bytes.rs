@@ -18,7 +18,7 @@ pub(super) fn trim_blanks(mut bytes: &[u8]) -> &[u8] {
 pub(super) fn breaks_lines(bytes: &[u8]) -> Option<u8> {
     let breaks = |byte: u8| matches!(byte, 0 | b'\r' | b'\n');
     // As a rule there is no byte below the blank at all.
-    if !any_word(bytes, |word| below_blank(word), |byte| byte < b' ') {
+    if !any_word(bytes, below_blank, |byte| byte < b' ') {
         return None;
     }
     bytes.iter().copied().find(|byte| breaks(*byte))

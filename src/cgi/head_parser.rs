@@ -230,10 +230,11 @@ impl HeadParser {
                 };
                 return self.facts.note_status(bytes, status, span.value);
             }
-            8 if is_named(name, b"location") => {
-                if self.facts.location.is_none() && !value.is_empty() {
-                    self.facts.location = Some(span.value.clone());
-                }
+            8 if is_named(name, b"location")
+                && self.facts.location.is_none()
+                && !value.is_empty() =>
+            {
+                self.facts.location = Some(span.value.clone());
             }
             12 if is_named(name, b"content-type") => match &self.facts.content_type {
                 None => self.facts.content_type = Some(span.value.clone()),

@@ -398,7 +398,7 @@ mod sizes {
     #[test]
     fn hot_types_are_no_larger_than_they_were() {
         let sizes = [
-            ("Connection", size_of::<Connection>(), 376),
+            ("Connection", size_of::<Connection>(), 368),
             ("Request in flight", size_of::<Request>(), 336),
             ("Event", size_of::<Event<&[u8]>>(), 128),
             ("Action", size_of::<Action>(), 24),

@@ -42,6 +42,12 @@ impl Driver {
     }
 
     fn submit(&mut self, body: Body) {
+        self.place(body);
+        self.act();
+    }
+
+    /// Submits a request and writes nothing.
+    fn place(&mut self, body: Body) {
         let mut request = self.engine.new_request();
         request
             .params
@@ -53,7 +59,6 @@ impl Driver {
         let result = self.engine.submit(self.now, request, tag);
         result.expect("room in the queue");
         self.submitted += 1;
-        self.act();
     }
 
     fn act(&mut self) {
@@ -300,6 +305,26 @@ fn all_memory_of_an_engine_with_requests_in_flight_is_at_most_a_kibibyte_and_the
     let each = counted.bytes_current as usize / REQUESTS;
     println!("{each} bytes of heap for each of {REQUESTS} requests in flight");
     assert!(each <= 1024 + PARAMS_LEN, "{each} bytes");
+}
+
+#[test]
+fn a_request_that_a_socket_does_not_take_yet_costs_512_bytes_and_its_params_once() {
+    const REQUESTS: usize = 16_384;
+    let mut driver = Driver::new(Multiplex::On { max: 65_535 }, 1);
+    driver.submit(Body::empty());
+    let counted = allocation_counter::measure(|| {
+        for _ in 1..REQUESTS {
+            driver.place(Body::empty());
+        }
+    });
+    assert_eq!(driver.engine.stats().requests.active, REQUESTS);
+    let unsent = driver.engine.connections(driver.now);
+    let unsent: usize = unsent.map(|it| it.bytes_unsent).sum();
+    assert!(unsent < 66_000, "{unsent} bytes framed");
+    let each = counted.bytes_current as usize / REQUESTS;
+    println!("{each} bytes of heap for each of {REQUESTS} requests that wait for room");
+    // New memory for parameters has a multiple of 64 bytes: 128 for these.
+    assert!(each <= 512 + 128, "{each} bytes");
 }
 
 #[test]

@@ -44,8 +44,9 @@ pub(super) struct Connection {
     serial: u64,
     server: u16,
     state: State,
-    /// What the connection is expected to provide once it is open.
-    expected: Expected,
+    /// What the connection is [expected](Expected) to provide once it is open. As one field it would take more.
+    expected_slots: u32,
+    is_late: bool,
     /// When the client began to open the connection.
     opened: Time,
     /// How long the connect took, in microseconds. `u32` holds more than an hour.
@@ -66,6 +67,10 @@ pub(super) struct Connection {
     is_check: bool,
     /// Why the connection must not serve another request: late records, an early end, a limit.
     retire_reason: Option<CloseReason>,
+    /// Whether an action that asks the driver to write is queued and not yet taken.
+    is_flush_asked: bool,
+    /// Whether the socket must be read once before anything is written: a request must not be sent twice.
+    reads_first: bool,
     ids: IdTable,
     heads: Heads,
     sending: Sending,
@@ -93,7 +98,8 @@ impl Connection {
             serial,
             server,
             state: State::Connecting,
-            expected,
+            expected_slots: expected.slots,
+            is_late: expected.is_late,
             opened: now,
             took_us: 0,
             redials: 0,
@@ -104,6 +110,8 @@ impl Connection {
             is_available: false,
             is_check: false,
             retire_reason: None,
+            is_flush_asked: false,
+            reads_first: false,
             ids: IdTable::default(),
             heads: Heads::default(),
             sending: Sending::new(now),
@@ -142,7 +150,10 @@ impl Connection {
     }
 
     pub(super) fn expected(&self) -> Expected {
-        self.expected
+        Expected {
+            slots: self.expected_slots,
+            is_late: self.is_late,
+        }
     }
 
     pub(super) fn opened(&self) -> Time {
@@ -308,17 +319,16 @@ impl Connection {
 
     /// The connection has been opening for too long. Returns what was expected of it before.
     pub(super) fn set_late(&mut self) -> Expected {
-        let before = self.expected;
-        self.expected = Expected {
-            slots: 0,
-            is_late: true,
-        };
+        let before = self.take_expected();
+        self.is_late = true;
         before
     }
 
     /// The connection is no longer being opened. Returns what was expected of it.
     pub(super) fn take_expected(&mut self) -> Expected {
-        std::mem::take(&mut self.expected)
+        let before = self.expected();
+        (self.expected_slots, self.is_late) = (0, false);
+        before
     }
 
     /// Input *retire*: the connection closes for this reason, even if it was retired for another one before.
@@ -418,12 +428,6 @@ impl Connection {
     /// Keeps an ID from being used again on this connection.
     pub(super) fn quarantine_id(&mut self, id: u16) {
         self.ids.quarantine(id);
-    }
-
-    /// A read is used up: freed IDs may be used again.
-    #[inline]
-    fn make_ids_reusable(&mut self) {
-        self.ids.make_reusable();
     }
 
     /// The abort of a request begins.

@@ -341,7 +341,7 @@ impl Connection {
     /// A read is used up. Returns whether an expired time limit takes effect now.
     #[inline]
     pub(crate) fn finish_read(&mut self) -> bool {
-        self.make_ids_reusable();
+        self.ids.make_reusable();
         let receiving = &mut self.receiving;
         receiving.is_feeding = false;
         let Some(reads) = &mut receiving.overdue else {

@@ -20,11 +20,6 @@ pub(super) struct Sending {
     queue: VecDeque<RequestHandle>,
     /// Requests that were framed as a whole, with the position after their last byte.
     marks: VecDeque<(u64, RequestHandle)>,
-    /// Whether an action that asks the driver to write is queued and not yet taken.
-    is_flush_asked: bool,
-    /// Whether the socket must be read once before anything is written: a request begun since the connection was idle
-    /// must not be sent twice.
-    reads_first: bool,
     /// The position after the last byte that was framed before the connection was last idle.
     idle_offset: u64,
     /// When the connection became idle, when bytes last left it, or when its outbox was last empty.
@@ -37,8 +32,6 @@ impl Sending {
             outbox: Outbox::default(),
             queue: VecDeque::new(),
             marks: VecDeque::new(),
-            is_flush_asked: false,
-            reads_first: false,
             idle_offset: 0,
             last_activity: now,
         }
@@ -164,25 +157,25 @@ impl Connection {
     /// Whether to ask the driver to write: there are bytes, and it was not asked yet.
     #[inline]
     pub(crate) fn ask_flush(&mut self) -> bool {
-        let is_new = self.has_unsent() && !self.sending.is_flush_asked;
-        self.sending.is_flush_asked |= is_new;
+        let is_new = self.has_unsent() && !self.is_flush_asked;
+        self.is_flush_asked |= is_new;
         is_new
     }
 
     /// The driver has taken the action that asks it to write.
     #[inline]
     pub(crate) fn note_flush_asked(&mut self) {
-        self.sending.is_flush_asked = false;
+        self.is_flush_asked = false;
     }
 
     /// Whether the socket must be read once before anything is written.
     pub(crate) fn reads_first(&self) -> bool {
-        self.sending.reads_first
+        self.reads_first
     }
 
     #[inline]
     pub(super) fn end_reading_first(&mut self) {
-        self.sending.reads_first = false;
+        self.reads_first = false;
     }
 
     /// Gives the memory of the outbox to the pool.
@@ -252,12 +245,12 @@ impl Connection {
         if self.live == 0 {
             self.await_reply();
             self.take_available();
-            self.sending.reads_first = false;
+            self.reads_first = false;
             self.sending.idle_offset = end;
         }
         // True as long as no byte was sent since the connection was idle, whichever request came first.
         let is_untouched = self.transmitted() <= self.sending.idle_offset;
-        self.sending.reads_first |= self.served > 0 && is_untouched && runs_once;
+        self.reads_first |= self.served > 0 && is_untouched && runs_once;
         let is_first = self.served == 0 && self.live == 0;
         self.begin_framing(now);
         let to = Assignment {
@@ -305,7 +298,7 @@ impl Connection {
     ) -> u64 {
         let before = self.transmitted();
         self.sending.last_activity = now;
-        self.sending.reads_first = false;
+        self.reads_first = false;
         self.sending
             .outbox
             .consume(len, pool, |slice| requests.release_body(slice, half));

@@ -8,6 +8,7 @@ pub(crate) mod file;
 mod limit_option;
 mod named_file;
 mod origin;
+mod piece;
 pub(crate) mod response;
 pub(crate) mod start;
 pub(crate) mod status_page;

@@ -16,6 +16,7 @@ mod receive;
 mod received;
 mod send;
 mod state;
+mod used_up;
 
 pub(super) use budget::Reads;
 pub(super) use fill::Filled;
@@ -30,7 +31,6 @@ use super::close_reason::CloseReason;
 use super::requests::{OutputWeight, Progress, Request, Requests};
 use super::time::Time;
 use crate::event::{ConnectionHandle, RequestHandle};
-use crate::limits::Limits;
 use budget::Budget;
 use heads::Heads;
 use ids::IdTable;
@@ -220,35 +220,6 @@ impl Connection {
     #[inline]
     pub(super) fn is_ready(&self) -> bool {
         self.is_available && self.retire_reason.is_none() && self.is_clean()
-    }
-
-    /// Whether the connection has served, or serves, its maximum number of requests.
-    #[inline]
-    pub(super) fn has_served_most(&self, limits: &Limits) -> bool {
-        limits
-            .max_requests_per_connection
-            .is_some_and(|most| self.served.saturating_add(self.live()) >= most)
-    }
-
-    /// Whether there is no ID for another request.
-    pub(super) fn is_out_of_ids(&self) -> bool {
-        !self.ids.has_free_id()
-    }
-
-    /// Whether the connection has reached its maximum lifetime. A connection that has not served yet is never too old,
-    /// however long the connect took: a new one would take as long.
-    #[inline]
-    pub(super) fn is_old(&self, now: Time, limits: &Limits) -> bool {
-        (self.served > 0 || self.live > 0)
-            && limits
-                .max_lifetime
-                .is_some_and(|age| now.saturating_duration_since(self.opened) >= age)
-    }
-
-    /// Whether a limit keeps the connection from taking one more request.
-    #[inline]
-    pub(super) fn is_used_up(&self, now: Time, limits: &Limits) -> bool {
-        self.has_served_most(limits) || self.is_old(now, limits)
     }
 
     /// When the connection became idle, when bytes last left it, or when its outbox was last empty.

@@ -469,17 +469,13 @@ fn end(counts: &mut Counts, key: u32, request: &Request, outcome: Outcome) -> Ra
     match &outcome {
         Ok(completion) => {
             counts.completed += 1;
-            debug!(
-                "request {key}, tag {}: complete; {}",
-                tag.0, completion.report
-            );
+            let report = &completion.report;
+            debug!("request {key}, tag {}: complete; {report}", tag.0);
         }
         Err(failure) => {
             counts.failed += 1;
-            debug!(
-                "request {key}, tag {}: {failure}; {}",
-                tag.0, failure.report
-            );
+            let report = &failure.report;
+            debug!("request {key}, tag {}: {failure}; {report}", tag.0);
         }
     }
     Event::new(request.handle(key), tag, EventKind::End(outcome))

@@ -129,6 +129,8 @@ mod driver;
 mod due;
 mod ending;
 mod getters;
+#[cfg(feature = "testkit")]
+mod inside;
 #[cfg(debug_assertions)]
 mod invariants;
 mod lifecycle;

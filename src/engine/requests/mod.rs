@@ -10,6 +10,8 @@
 mod assignment;
 mod attempts;
 mod clock;
+#[cfg(feature = "testkit")]
+mod inside;
 #[cfg(debug_assertions)]
 mod invariants;
 mod kept;

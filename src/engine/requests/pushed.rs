@@ -9,7 +9,7 @@
 //! `front` is empty: no byte is moved. A record has bytes of one of the three only.
 
 /// Bytes pushed by the embedder and not yet sent.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Pushed {
     front: Vec<u8>,
     /// How many bytes at the start of `front` were released.

@@ -23,6 +23,7 @@ use crate::retry::Retry;
 use crate::server::ServerId;
 use crate::wire::Role;
 
+#[derive(Debug)]
 pub(crate) struct Request {
     generation: u32,
     state: State,

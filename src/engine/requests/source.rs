@@ -1,5 +1,6 @@
 //! One body stream of a request: where its bytes come from, and how many were taken.
 
+use std::fmt;
 use std::io::{self, Read, SeekFrom};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use crate::error::BodyError;
 use crate::request::{Body, Content, ReadSeek};
 
 /// A [`Body`] being sent. Positions are offsets in the stream.
+#[derive(Debug)]
 pub(crate) struct Source {
     supply: Supply,
     /// The length declared to the application, if known.
@@ -31,6 +33,19 @@ enum Supply {
     Pushed(Box<Pushed>),
     /// A pushed body that was finished before any byte of it was sent.
     Buffered(Vec<u8>),
+}
+
+/// Shows bytes only where they change while the request lives: those that are pushed.
+impl fmt::Debug for Supply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Static(_) | Self::Bytes(_) | Self::Shared(_) => f.write_str("Memory"),
+            Self::Reader(_) | Self::Seekable { .. } => f.write_str("Reader"),
+            Self::Pushed(pushed) => pushed.fmt(f),
+            Self::Buffered(bytes) => f.debug_tuple("Buffered").field(bytes).finish(),
+        }
+    }
 }
 
 /// What a stream can provide now.

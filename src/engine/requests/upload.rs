@@ -4,6 +4,7 @@ use super::source::{Ready, Source};
 use crate::error::{BodyError, StdinError};
 use crate::wire::RecordType;
 
+#[derive(Debug)]
 pub(crate) struct Upload {
     stage: Stage,
     stdin: Source,

@@ -1,0 +1,44 @@
+//! The whole state of an engine as text, for this crate's tests: they compare engines.
+
+use std::fmt;
+
+use slab::Slab;
+
+use super::Engine;
+use super::connection::Connection;
+
+/// Shows each field that changes what the engine does later. Left out are the counters, the spare memory, and the
+/// configuration apart from its limits, which is the only part that changes.
+pub(crate) struct Inside<'a>(&'a Engine);
+
+impl Engine {
+    pub(crate) fn inside(&self) -> Inside<'_> {
+        Inside(self)
+    }
+}
+
+impl fmt::Debug for Inside<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let engine = self.0;
+        f.debug_struct("Inside")
+            .field("now", &engine.timeline.now())
+            .field("limits", &engine.config.limits)
+            .field("lifecycle", &engine.lifecycle)
+            .field("pool", &engine.pool)
+            .field("next_key", &engine.connections.vacant_key())
+            .field("connections", &Entries(&engine.connections))
+            .field("requests", &engine.requests)
+            .field("pending", &engine.pending)
+            .field("timers", &engine.timers)
+            .field("reads_are_reported", &engine.reads_are_reported)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Entries<'a>(&'a Slab<Connection>);
+
+impl fmt::Debug for Entries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0).finish()
+    }
+}

@@ -290,8 +290,9 @@ impl Engine {
         self.config.limits = limits;
         self.lifecycle
             .set_opens_in_advance(limits.min_idle_per_server > 0);
+        let expected = self.expected();
         self.requests
-            .keep_waiting(self.pool.expected(), limits.max_queued_requests);
+            .keep_waiting(expected, limits.max_queued_requests);
         self.close_used_up(now);
         self.pool.unsettle();
         self.settle(now);

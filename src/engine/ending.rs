@@ -48,8 +48,8 @@ impl Engine {
     /// Puts a request that will be sent again back into the queue.
     pub(super) fn requeue(&mut self, key: u32, failed: Failure) {
         let limit = self.config.limits.max_queued_requests;
-        self.requests
-            .requeue(key, failed, self.pool.expected(), limit);
+        let expected = self.expected();
+        self.requests.requeue(key, failed, expected, limit);
         self.arm_request(key);
     }
 

@@ -146,7 +146,7 @@ impl Engine {
             } += 1;
             requests.paused += usize::from(request.output().is_paused());
         }
-        let waiting = requests.queued.saturating_sub(self.pool.expected());
+        let waiting = requests.queued.saturating_sub(self.expected());
         requests.connecting = requests.queued - waiting;
         requests.queued = waiting;
         Stats {

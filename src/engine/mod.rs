@@ -128,6 +128,7 @@ mod connection;
 mod driver;
 mod due;
 mod ending;
+mod expected;
 mod getters;
 #[cfg(feature = "testkit")]
 mod inside;

@@ -54,7 +54,7 @@ impl Engine {
 
     /// Whether requests wait for which no connection is being opened.
     fn has_queued(&self) -> bool {
-        self.requests.queue().len() > self.pool.expected()
+        self.requests.queue().len() > self.expected()
     }
 
     /// A request waits, and no connection can be opened for it: probes the servers that were not probed yet, after

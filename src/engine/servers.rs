@@ -74,7 +74,7 @@ impl Engine {
         }
         // The connections that were being opened for them are closed: that is no reason to end one.
         let limit = self.config.limits.max_queued_requests;
-        self.requests.keep_waiting(self.pool.expected(), limit);
+        self.requests.keep_waiting(self.expected(), limit);
         self.arm_checks(now);
         self.settle(now);
         Ok(())

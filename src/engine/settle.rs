@@ -211,7 +211,7 @@ impl Engine {
             return;
         }
         let limit = self.config.limits.max_queued_requests;
-        while self.requests.exceeds_ceiling(self.pool.expected(), limit) {
+        while self.requests.exceeds_ceiling(self.expected(), limit) {
             let Some(key) = self.requests.queue().last() else {
                 return;
             };

@@ -69,7 +69,7 @@ impl Engine {
             }
             _ => None,
         };
-        if buffering.is_some() && self.requests.queue().waiting(self.pool.expected()) >= limit {
+        if buffering.is_some() && self.requests.queue().waiting(self.expected()) >= limit {
             return Err(SubmitError::QueueFull { limit });
         }
         let stdin_len = Length::of("CONTENT_LENGTH", declared.0, &mut request.body, unknown)?;
@@ -143,11 +143,11 @@ impl Engine {
         is_probe: bool,
         runs_once: impl FnOnce() -> bool,
     ) -> bool {
-        let queued = self
-            .requests
-            .queue()
-            .waiting_with_one_more(self.pool.expected());
-        if queued <= self.config.limits.max_queued_requests {
+        let limit = self.config.limits.max_queued_requests;
+        let waiting = |expected| self.requests.queue().waiting_with_one_more(expected);
+        let line = server.map_or(Line::Usual, Line::Pinned);
+        // Usually the queue has a place even if nothing is expected.
+        if waiting(0) <= limit || waiting(self.expected_with(Some(line))) <= limit {
             return true;
         }
         let seeker = Seeker {
@@ -161,16 +161,6 @@ impl Engine {
         let waiting = queue.len_of(Line::Urgent) + queue.len_of(Line::Usual) + 1;
         let waiting = waiting + self.expected_for_pinned();
         self.place(now, seeker, waiting) != Placement::None
-    }
-
-    /// The number of slots of connections being opened that requests in pinned lines will take.
-    pub(super) fn expected_for_pinned(&self) -> usize {
-        let queue = self.requests.queue();
-        let of_server = |server: &u16| {
-            let waiting = queue.len_of(Line::Pinned(*server));
-            waiting.min(self.pool.expected_of(*server, &self.config))
-        };
-        queue.named().iter().map(of_server).sum()
     }
 
     /// A request that is submitted while no server can be connected to waits for at most `connect_retry_timeout`.

@@ -423,3 +423,24 @@ fn the_list_of_servers_counts_and_reads_well() {
     bench.end(0);
     bench.finish();
 }
+
+#[test]
+fn a_connection_being_opened_does_not_count_for_a_request_that_names_another_server() {
+    let mut config = servers(2, Multiplex::On { max: 2 });
+    config.limits.max_total_connections = 1;
+    config.limits.max_queued_requests = 0;
+    let mut bench = Bench::new(config);
+    bench.servers = vec![Answer::Hang; 2];
+    let named = |server| request().with_server(ServerId::new(server));
+    bench.submit(named(0));
+    let refused = bench.engine.submit(bench.now, named(1), Tag(9));
+    let refused = refused.map_err(SubmitError::from);
+    assert_eq!(refused, Err(SubmitError::QueueFull { limit: 0 }));
+    bench.submit(named(0));
+    let requests = bench.stats().requests;
+    assert_eq!((requests.connecting, requests.queued), (2, 0));
+    bench.accept(0);
+    bench.feed(0, records().end(1, 0).end(2, 0));
+    assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}

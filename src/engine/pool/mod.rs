@@ -273,7 +273,7 @@ impl Pool {
         self.servers.remove_load(usize::from(server), requests);
     }
 
-    /// The number of queued requests for which a connection is being opened.
+    /// The number of requests that the connections being opened can take.
     #[inline]
     pub(super) fn expected(&self) -> usize {
         self.expected_slots + self.late

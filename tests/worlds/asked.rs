@@ -32,8 +32,8 @@ pub(crate) enum Kind {
     Post,
     /// A POST with a body that the embedder pushes.
     Pushed,
-    /// A GET that names the second server.
-    Pinned,
+    /// A GET that names a server.
+    Pinned(u32),
 }
 
 impl Kind {
@@ -46,12 +46,12 @@ impl Kind {
             Self::Get => request,
             Self::Post => request.with_body(Body::bytes(BODY)),
             Self::Pushed => request.with_body(Body::pushed(Some(BODY.len() as u64))),
-            Self::Pinned => request.with_server(ServerId::new(1)),
+            Self::Pinned(server) => request.with_server(ServerId::new(server)),
         }
     }
 
     pub(crate) fn may_run_twice(self) -> bool {
-        matches!(self, Self::Get | Self::Pinned)
+        matches!(self, Self::Get | Self::Pinned(_))
     }
 }
 

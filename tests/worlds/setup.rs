@@ -152,15 +152,46 @@ pub(crate) static WORLDS: &[Setup] = &[
         ..PLAIN
     },
     Setup {
+        name: "shared, a third request",
+        config: || shared(1, 1),
+        requests: &[Kind::Get, Kind::Get, Kind::Post],
+        shares: 2,
+        budget: Budget {
+            aborts: 1,
+            late: 1,
+            ..NONE
+        },
+        ..PLAIN
+    },
+    Setup {
         name: "two servers",
         config: || plain(2, 1, 1),
-        requests: &[Kind::Pinned, Kind::Post],
+        requests: &[Kind::Pinned(1), Kind::Post],
         budget: Budget {
             aborts: 1,
             refusals: 2,
             full_backlogs: 1,
             closes: 1,
             ticks: 2,
+            ..NONE
+        },
+        ..PLAIN
+    },
+    Setup {
+        name: "shared, two servers, one connection, no queue",
+        config: || {
+            let mut config = shared(1, 0);
+            config.servers = plain(2, 1, 0).servers;
+            config.limits.max_total_connections = 1;
+            config
+        },
+        requests: &[Kind::Pinned(0), Kind::Pinned(1)],
+        shares: 2,
+        budget: Budget {
+            aborts: 2,
+            outputs: 1,
+            late: 1,
+            closes: 1,
             ..NONE
         },
         ..PLAIN

@@ -109,5 +109,11 @@ mod tests {
         let refused = Err(SubmitError::PairTooLarge { len, limit });
         assert_eq!(params.check(0, usize::MAX, false), refused);
         assert_eq!(params.check(0, usize::MAX, true), Ok(()));
+        // A pair that may be split is no longer than its limit allows: the other limit is why it is refused.
+        let refused = Err(SubmitError::ParamsTooLarge {
+            len: 65_545,
+            limit: 65_536,
+        });
+        assert_eq!(params.check(0, 65_536, true), refused);
     }
 }

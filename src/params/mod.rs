@@ -286,7 +286,7 @@ impl Params {
             if len == UNENCODABLE {
                 return Err(SubmitError::ParamLengthTooLong);
             }
-            if !split_long_pairs || len > max_len {
+            if !split_long_pairs {
                 return Err(SubmitError::PairTooLarge { len, limit });
             }
         }

@@ -12,6 +12,7 @@ use crate::event::{RequestHandle, Tag};
 use crate::params::Declared;
 use crate::request::{Content, Request};
 use crate::server::ServerId;
+use crate::wire::Role;
 
 /// The requirements of a request for its connection.
 #[inline]
@@ -79,7 +80,10 @@ impl Engine {
             request.body.position().map_err(read)?,
             request.data.position().map_err(read)?,
         );
-        stdin_len.state(&mut request.params);
+        // FastCGI 1.0, 6.3: an Authorizer receives no CONTENT_LENGTH.
+        if request.role != Role::Authorizer {
+            stdin_len.state(&mut request.params);
+        }
         data_len.state(&mut request.params);
         Ok(Checked {
             pinned,

@@ -1,5 +1,6 @@
 //! What the repository promises about itself: which module may import which, what public types can do, what errors and
-//! logs say, which words are used, which test proves which case, and that each planted fault can still be planted.
+//! logs say, which words are used, which test proves which case, that each planted fault can still be planted, and that
+//! the page on trust is true.
 
 mod cases;
 mod faults;
@@ -13,5 +14,6 @@ mod samples;
 mod source;
 mod statuses;
 mod surface;
+mod trust;
 mod variants;
 mod words;

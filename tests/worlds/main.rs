@@ -1,7 +1,8 @@
 //! Small worlds, explored to the end: every order of inputs, on the real engine.
 //!
-//! A world has at most two requests, two connections and two servers. In each state the promises are checked, and that
-//! everything can still come to its end. `README.md` lists the worlds, their figures, and the faults that they find.
+//! A world has two requests (one has three), at most two connections and two servers. In each state the promises are
+//! checked, and that everything can still come to its end. `README.md` lists the worlds, their figures, and the faults that
+//! they find.
 //!
 //! ```text
 //! cargo test --features testkit --test worlds                                    # a few seconds

@@ -28,7 +28,26 @@ const WAYS: &[(&str, &str, &[Input])] = &[
             Submit,
         ],
     ),
+    (
+        "id-reused-after-an-abort",
+        "shared, a third request",
+        &[
+            Submit,
+            Submit,
+            Submit,
+            Connected(0),
+            Abort(0),
+            Write(0),
+            End(0),
+            End(1),
+        ],
+    ),
     ("cap-off-by-one", "plain", &[Submit, Submit]),
+    (
+        "retry-after-output",
+        "plain",
+        &[Submit, Connected(0), Write(0), Output(0), Close(0)],
+    ),
     (
         "deadline-not-armed-again",
         "time limits",

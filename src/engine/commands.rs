@@ -326,7 +326,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Config;
+    use crate::{Action, Config};
 
     #[test]
     fn a_new_request_has_the_memory_of_one_that_has_ended() {
@@ -340,5 +340,27 @@ mod tests {
         engine.abort(now, handle);
         let again = engine.new_request().params;
         assert_eq!((again.capacity(), again.encoded_len()), (capacity, 0));
+    }
+
+    #[test]
+    fn a_new_request_has_the_memory_of_one_whose_response_has_begun() {
+        let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        let now = Instant::now();
+        let request = engine.new_request().param("SCRIPT_NAME", "/x.php");
+        let capacity = request.params.capacity();
+        engine.submit(now, request, Tag(0)).expect("accepted");
+        let Some(Action::Connect { connection, .. }) = engine.poll_action() else {
+            panic!("a connect");
+        };
+        engine.handle_connected(now, connection);
+        engine.handle_transmitted(now, connection, usize::MAX);
+        // It may be sent again.
+        assert_eq!(engine.requests[0].params().capacity(), capacity);
+        // FCGI_STDOUT with one byte, for ID 1.
+        let mut output: &[u8] = &[1, 6, 0, 1, 0, 1, 0, 0, b'x'];
+        assert!(engine.poll_received(now, connection, &mut output).is_some());
+        assert_eq!(engine.requests[0].params().capacity(), 0);
+        assert_eq!(engine.new_request().params.capacity(), capacity);
     }
 }

@@ -47,12 +47,14 @@ impl Engine {
         }
     }
 
-    /// A record has come for a request. From the first one on, the time between two records is limited.
+    /// A record has come for a request. From the first one on, the time between two records is limited, and the
+    /// parameters are no longer needed.
     #[inline(always)]
     fn note_received(&mut self, now: Time, key: u32, is_first: bool) {
         if is_first {
             let limit = self.requests.timeouts(key).between_bytes;
             self.timers.arm_limit(now, key, limit);
+            self.requests.reuse_params(key);
         }
     }
 

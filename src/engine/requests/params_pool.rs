@@ -1,5 +1,6 @@
 //! Memory of parameters, kept for the next requests.
 
+use super::Requests;
 use crate::params::Params;
 
 #[derive(Default)]
@@ -45,6 +46,17 @@ impl ParamsPool {
             params.clear();
             self.kept.push(std::mem::take(params));
         }
+    }
+}
+
+impl Requests {
+    /// The response of a request has begun: it is not sent again, so the next request may have the memory of its
+    /// parameters.
+    #[inline]
+    pub(in crate::engine) fn reuse_params(&mut self, key: u32) {
+        let request = &mut self.slab[key as usize];
+        debug_assert!(request.upload().is_head_framed() && request.output().has_begun());
+        self.params_pool.give_back(request.params_mut());
     }
 }
 

@@ -38,6 +38,10 @@ impl Engine {
                 counted[key],
                 "connection {key}: requests, aborting, paused, full, bytes kept"
             );
+            assert!(
+                !connection.has_forgotten_head(key as u32, &self.requests),
+                "connection {key}: nothing is unsent, and a head waits"
+            );
         }
     }
 }

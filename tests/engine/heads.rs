@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mio_fcgi::wire::RecordType;
+use mio_fcgi::wire::{ProtocolStatus, RecordType};
 use mio_fcgi::{Body, Delivery, Multiplex, Phase, Request, RequestError, TimeoutKind, Timeouts};
 
 use crate::harness::Bench;
@@ -202,4 +202,74 @@ fn heads_and_bodies_have_the_connection_in_turn_and_neither_starves_the_other() 
         bench.feed(0, records().end(id, 0));
     }
     bench.finish();
+}
+
+/// A request that ends early on a shared connection, behind heads that wait for their turn beside its body.
+#[test]
+fn a_head_is_framed_when_the_body_that_had_the_turn_is_gone() {
+    let mut bench = Bench::shared(1000);
+    bench.submit(request().with_body(Body::pushed(Some(100_000))));
+    bench.sent(0);
+    bench.peers[0].window = 0;
+    let pushing = bench.handles[0];
+    for round in 0..2 {
+        // Two that fill the outbox, and one that waits.
+        for _ in 0..2 {
+            bench.submit(request().param("N", "x".repeat(33_000)));
+        }
+        bench.submit(request());
+        if round == 1 {
+            let pushed = bench.engine.write_stdin(bench.now, pushing, &[0; 100]);
+            assert_eq!(pushed, Ok(100));
+            bench.feed(0, records().end(1, 0));
+        }
+        bench.open_window(0, usize::MAX);
+        let sent = bench.sent(0);
+        assert_eq!(begun(&sent).len(), 3, "round {round}");
+        bench.peers[0].window = 0;
+    }
+}
+
+#[test]
+fn a_request_that_is_sent_again_on_its_connection_sends_no_body_before_its_head() {
+    let mut bench = stuck(0);
+    bench.submit(request().with_body(vec![b'q'; 400_000]));
+    bench.submit(request().with_body(vec![b'r'; 400_000]));
+    bench.open_window(0, 70_000);
+    bench.submit(request().param("X", "x".repeat(20_000)));
+    bench.feed(0, records().end_as(3, 0, ProtocolStatus::Overloaded));
+    bench.advance(Duration::from_secs(1));
+    bench.open_window(0, usize::MAX);
+    let sent = bench.sent(0);
+    let ids = begun(&sent);
+    let again = *ids.last().expect("the second request, again");
+    assert_eq!(ids[..3], [2, 3, 4]);
+    let is_of = |it: &Sent| matches!(it, Sent::Stream(RecordType::Stdin, id, _) if *id == again);
+    let is_begin = |it: &Sent| matches!(it, Sent::Begin { id, .. } if *id == again);
+    assert!(sent.iter().position(is_begin) < sent.iter().position(is_of));
+    assert_eq!(content(&sent, RecordType::Stdin, again).len(), 400_000);
+}
+
+#[test]
+fn the_id_that_was_freed_last_is_not_the_next_one_after_a_request_was_given_up() {
+    for gives_up in [false, true] {
+        let mut bench = Bench::shared(1000);
+        for _ in 0..3 {
+            bench.submit(request());
+        }
+        bench.sent(0);
+        bench.peers[0].window = 0;
+        bench.submit(large(0).param("M", "x".repeat(60_000)));
+        for id in [2, 3] {
+            bench.feed(0, records().end(id, 0));
+        }
+        if gives_up {
+            bench.submit(request());
+            let handle = *bench.handles.last().expect("it was accepted");
+            bench.command(|engine, now| engine.abort(now, handle));
+        }
+        bench.submit(request());
+        bench.open_window(0, usize::MAX);
+        assert_eq!(begun(&bench.sent(0)), [4, 2], "{gives_up}");
+    }
 }

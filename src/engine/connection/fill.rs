@@ -66,12 +66,19 @@ impl Connection {
         if self.can_frame_head() {
             self.frame_heads(key, requests, keep, pool);
         }
-        while let Some((handle, is_alone)) = self.sending.next_sender() {
-            let own = self.handle(key);
-            let is_own =
-                |it: &&mut Request| it.connection() == Some(own) && it.upload().is_queued();
+        while let Some((sender, is_alone)) = self.sending.next_sender() {
+            let (own, handle) = (self.handle(key), sender.request);
+            let is_own = |it: &&mut Request| {
+                it.connection() == Some(own)
+                    && it.id() == Some(sender.id)
+                    && it.upload().is_queued()
+            };
             let Some(request) = requests.of_mut(handle).filter(is_own) else {
                 self.sending.remove_sender();
+                if self.can_frame_head() {
+                    // The heads may have waited for its turn.
+                    self.frame_heads(key, requests, keep, pool);
+                }
                 continue;
             };
             let full = match request.upload().ready() {
@@ -96,7 +103,7 @@ impl Connection {
             match framed {
                 Ok(Framed::More) => {
                     requests[handle.index].upload_mut().set_queued(true);
-                    self.sending.add_sender(handle);
+                    self.sending.add_sender(sender);
                 }
                 Ok(Framed::Starved | Framed::Done) => {}
                 Err(error) => {

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use log::trace;
 
 use super::outbox::BufferPool;
+use super::send::Sender;
 use super::{Connection, Requests};
 use crate::engine::requests::Request;
 use crate::event::RequestHandle;
@@ -145,6 +146,14 @@ impl Connection {
         !self.heads.is_empty() && self.has_room_for_head()
     }
 
+    /// Whether a head waits although nothing is unsent.
+    #[cfg(debug_assertions)]
+    pub(crate) fn has_forgotten_head(&self, key: u32, requests: &Requests) -> bool {
+        let own = self.handle(key);
+        let waits = |it: RequestHandle| requests.of(it).is_some_and(|it| it.waits_on(own));
+        !self.has_unsent() && self.heads.iter().any(waits)
+    }
+
     /// Whether the outbox has room for a head, and it is not a body's turn.
     #[inline]
     fn has_room_for_head(&self) -> bool {
@@ -191,7 +200,10 @@ impl Connection {
             upload.stop();
             self.sending.add_mark(handle);
         } else {
-            self.sending.add_sender(handle);
+            self.sending.add_sender(Sender {
+                request: handle,
+                id,
+            });
         }
         trace!(
             "request {request_key}: head of {} bytes framed",

@@ -101,6 +101,14 @@ impl IdTable {
         self.last_freed = id;
     }
 
+    /// Takes back an ID of which the application has heard nothing. It is the next one, and as if it had not been
+    /// allocated.
+    pub(super) fn withdraw(&mut self, id: u16) {
+        self.slots[usize::from(id) - 1] = Slot::Free;
+        self.free.push_front(id);
+        self.reusable += 1;
+    }
+
     /// Makes all free IDs available.
     #[inline]
     pub(super) fn make_reusable(&mut self) {

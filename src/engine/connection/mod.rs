@@ -384,7 +384,7 @@ impl Connection {
     /// A request is given up of which nothing was framed: it was never here, and its ID is as it was.
     pub(super) fn withdraw_request(&mut self, id: u16) {
         self.live -= 1;
-        self.release_id(id);
+        self.ids.withdraw(id);
     }
 
     /// Frees the ID of a request that was sent as a whole and has ended.

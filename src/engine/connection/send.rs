@@ -16,14 +16,21 @@ use crate::wire::{self, Demux, Item, RecordType};
 #[derive(Debug)]
 pub(super) struct Sending {
     outbox: Outbox,
-    /// Requests with more body to send, in turn.
-    queue: VecDeque<RequestHandle>,
+    /// Requests with more body to send, in turn. Those that are no longer here may be in it.
+    queue: VecDeque<Sender>,
     /// Requests that were framed as a whole, with the position after their last byte.
     marks: VecDeque<(u64, RequestHandle)>,
     /// The position after the last byte that was framed before the connection was last idle.
     idle_offset: u64,
     /// When the connection became idle, when bytes last left it, or when its outbox was last empty.
     last_activity: Time,
+}
+
+/// A request with more body to send. The ID tells it from an earlier attempt of the same request on the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sender {
+    pub(super) request: RequestHandle,
+    pub(super) id: u16,
 }
 
 impl Sending {
@@ -49,7 +56,7 @@ impl Sending {
 
     /// The request whose turn it is, and whether it is the only one with something to send.
     #[inline]
-    pub(super) fn next_sender(&self) -> Option<(RequestHandle, bool)> {
+    pub(super) fn next_sender(&self) -> Option<(Sender, bool)> {
         let next = self.queue.front().copied()?;
         Some((next, self.queue.len() == 1))
     }
@@ -60,8 +67,8 @@ impl Sending {
     }
 
     /// A request has more to send.
-    pub(super) fn add_sender(&mut self, request: RequestHandle) {
-        self.queue.push_back(request);
+    pub(super) fn add_sender(&mut self, sender: Sender) {
+        self.queue.push_back(sender);
     }
 
     /// A request was framed as a whole.
@@ -79,7 +86,7 @@ impl Sending {
 
     pub(super) fn heap_len(&self) -> usize {
         self.outbox.heap_len()
-            + self.queue.capacity() * size_of::<RequestHandle>()
+            + self.queue.capacity() * size_of::<Sender>()
             + self.marks.capacity() * size_of::<(u64, RequestHandle)>()
     }
 
@@ -281,8 +288,12 @@ impl Connection {
     pub(crate) fn send_more(&mut self, now: Time, request_key: u32, request: &mut Request) {
         self.begin_framing(now);
         if !request.upload().is_queued() {
+            let Some(id) = request.id() else {
+                return;
+            };
             request.upload_mut().set_queued(true);
-            self.sending.queue.push_back(request.handle(request_key));
+            let request = request.handle(request_key);
+            self.sending.add_sender(Sender { request, id });
         }
     }
 
@@ -426,7 +437,7 @@ mod tests {
             let mut sending = Sending::new(Time::START);
             sending.queue = VecDeque::with_capacity(queue);
             sending.marks = VecDeque::with_capacity(marks);
-            assert_eq!(sending.heap_len(), queue * 8 + marks * 16);
+            assert_eq!(sending.heap_len(), queue * 12 + marks * 16);
             assert_eq!(sending.is_large(), queue + marks > 8);
             sending.shrink_idle();
             let left = [sending.queue.capacity(), sending.marks.capacity()];

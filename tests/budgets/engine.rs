@@ -376,6 +376,8 @@ fn sixteen_mebibytes_in_records_of_one_byte_cost_time_in_proportion_and_no_memor
     }
     // Header, byte, padding.
     let in_one = bytes.len() / 16;
+    // The first output of an engine makes the list of memory for parameters.
+    driver.feed(connection, &bytes[..16]);
     let counted = allocation_counter::measure(|| {
         for _ in 0..RECORDS / in_one {
             // Cut at odd places, so that records are carried over.
@@ -385,7 +387,7 @@ fn sixteen_mebibytes_in_records_of_one_byte_cost_time_in_proportion_and_no_memor
         }
     });
     assert_eq!(counted.count_total, 0);
-    assert_eq!(driver.stdout_len, (RECORDS / in_one * in_one) as u64);
+    assert_eq!(driver.stdout_len, (1 + RECORDS / in_one * in_one) as u64);
     driver.answer();
     assert_eq!(driver.ended, 1);
 }

@@ -86,8 +86,8 @@ pub struct Config {
     /// How much output is buffered for paused requests that share a connection, and what happens when the buffer is
     /// full. Default: [`PauseBuffer::default`].
     pub pause_buffer: PauseBuffer,
-    /// How many unsent bytes of a pushed body are buffered per request before `write_stdin` takes no more. Not zero.
-    /// Default: 64 KiB.
+    /// How many unsent bytes of a pushed body are buffered per request before `write_stdin` takes no more. Not zero. The
+    /// memory for them is at most four times as long. Default: 64 KiB.
     pub stdin_high_water: usize,
     /// What happens to a request body whose length is not known. Default: [`UnknownLength::Refuse`].
     pub unknown_length: UnknownLength,

@@ -97,11 +97,13 @@ impl Tally {
         (Usage::now().since(usage), start.elapsed())
     }
 
-    /// Counts a request of a set that failed, or whose response was not the expected one.
+    /// Counts a request of a set that failed, or whose response was not the expected one. An error counts also in the
+    /// warm-up.
     pub(crate) fn failed(&mut self, set: usize, kind: impl Display) {
-        self.requests += 1;
+        let counts = u64::from(self.warm_up == 0);
+        self.requests += counts;
         self.errors += 1;
-        self.sets[set].requests += 1;
+        self.sets[set].requests += counts;
         self.sets[set].errors += 1;
         self.failures_in_a_row += 1;
         let kind = kind.to_string();

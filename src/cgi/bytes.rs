@@ -50,8 +50,7 @@ fn block_has<const N: usize>(block: &[u8; N], is: impl Fn(u8) -> bool) -> bool {
 
 /// The first control byte other than a tab.
 pub(super) fn control(bytes: &[u8]) -> Option<u8> {
-    // DEL becomes zero.
-    let in_word = |word| below_blank(word) | below_blank(word ^ DELS);
+    let in_word = |word| below_blank(word) | is_zero(word ^ DELS);
     let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
     if !any_word(bytes, in_word, is_control) {
         return None;
@@ -76,6 +75,11 @@ fn any_word(bytes: &[u8], in_word: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool)
 /// Not zero if one of the eight bytes of a word is less than a blank.
 const fn below_blank(word: u64) -> u64 {
     word.wrapping_sub(ONES * b' ' as u64) & !word & (ONES << 7)
+}
+
+/// Not zero if one of the eight bytes of a word is zero.
+const fn is_zero(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
 
 /// 1 in each byte.
@@ -130,6 +134,15 @@ mod tests {
                 bytes[at] = b'x';
             }
         }
+    }
+
+    #[test]
+    fn words_of_text_are_not_looked_at_byte_by_byte() {
+        for text in [b"abcdefgh", b"~}| zyxw", b"ABC 0189"] {
+            let word = u64::from_le_bytes(*text);
+            assert_eq!((below_blank(word), is_zero(word ^ DELS)), (0, 0));
+        }
+        assert_ne!(is_zero(u64::from_le_bytes(*b"abc\x7fefgh") ^ DELS), 0);
     }
 
     #[test]

@@ -111,10 +111,11 @@ impl Engine {
     /// Like [`write_stdin`](Self::write_stdin), for a driver that can write at once: bytes that the transport takes now
     /// are not copied.
     ///
-    /// `write` gets the connection, and slices to write to it in order, the given bytes among them. It returns how many
-    /// bytes the transport took: 0 if it takes none now, which is also the answer after an error. Report that error as
-    /// one of any other write. `write` is called again as long as the transport takes everything, up to 1 MiB. It is not called
-    /// for pieces of less than 16 KiB, for a request that waits, and for a connection that is
+    /// `write` gets the connection, and slices to write to it in order. The given bytes are among them as soon as what
+    /// comes before them leaves room. It returns how many bytes the transport took: 0 if it takes none now, which is also
+    /// the answer after an error. Report that error as one of any other write. `write` is called again as long as the
+    /// transport takes everything, up to 1 MiB. It must not panic. It is not called for pieces of less than 16 KiB, for a
+    /// request that waits for a connection, and for a connection that is
     /// [read first](Self::reads_first): these bytes are kept, as with `write_stdin`.
     ///
     /// If the bytes complete the length that was declared for the body, its end is sent with them.

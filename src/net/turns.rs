@@ -260,7 +260,7 @@ impl<T: Transport> Turns<T> {
         let Some((socket, transport)) = self.sockets.with_transport(handle.index()) else {
             return 0;
         };
-        if socket.handle() != handle || !socket.may_write() {
+        if socket.handle() != handle || !socket.may_write() || slices.is_empty() {
             return 0;
         }
         match socket.write(transport, slices) {

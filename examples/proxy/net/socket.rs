@@ -299,6 +299,10 @@ impl Socket {
         if !self.is_writable {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        if !self.is_sent() {
+            // What is kept comes first. The caller reads the file, and what was read is kept behind it.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let len = usize::try_from(len).map_or(FILE_PIECE, |len| len.min(FILE_PIECE));
         loop {
             match self.stream.send_file(file, len) {

@@ -94,7 +94,7 @@ impl Spool {
         let total = total.and_then(|total| usize::try_from(total).ok());
         let capacity = match total {
             _ if len <= SHORT => len.max((2 * before).min(SHORT)),
-            Some(total) => total,
+            Some(total) => len.max((2 * before).min(total)),
             None => len.max((2 * before).min(IN_MEMORY)),
         };
         let more = capacity.saturating_sub(before);

@@ -4,8 +4,8 @@
 //! The faster side waits for the slower one, and the bytes queued between them are bounded.
 //!
 //! **To the client.** A few bytes of output are queued until the end of the loop's turn, so that a head, a body and the
-//! end of the body leave in one write. Larger pieces are written at once, from the buffer they were read into
-//! ([`Socket::put`]). What the socket does not take is kept: in memory, then in a file, up to `--buffer-response` and
+//! end of the body leave in one write. Larger pieces of one read are written together, from the buffer they were read into
+//! ([`Socket::send_lent`]). What the socket does not take is kept: in memory, then in a file, up to `--buffer-response` and
 //! within the budget of all clients ([`Socket::make_room`]). So the application is done when it has sent its output, and
 //! a client that reads slowly holds no worker. When no more can be kept, the request is paused: no more output is read
 //! for it until there is room. It is paused at once, until the socket has taken everything, with `--buffer-response 0`,

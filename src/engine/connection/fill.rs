@@ -5,7 +5,7 @@
 //! memory on a connection that is not shared. Only the 8 bytes that end a stream do not wait for room.
 //!
 //! The heads of new requests ([`super::heads`]) go before bodies: at least 16 KiB of them, then one record of a body.
-//! Those that fit into 16 KiB therefore wait for at most 96 KiB of other requests' bodies, headers and padding aside.
+//! Those that fit into 16 KiB therefore wait for at most 128 KiB of other requests' bodies, headers and padding aside.
 
 use log::trace;
 

@@ -79,8 +79,7 @@ fn the_report_of_a_request_given_up_after_its_end_is_that_of_its_end() {
 #[test]
 fn a_report_counts_the_bytes_of_its_own_request() {
     let mut bench = Bench::shared(8);
-    // One record, whether others wait or not.
-    let with_body = || request().with_body(Body::bytes(vec![b'x'; 15_000]));
+    let with_body = || request().with_body(Body::bytes(vec![b'x'; 40_000]));
     bench.submit(with_body());
     bench.peers[0].window = 0;
     for _ in 0..3 {

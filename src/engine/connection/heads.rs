@@ -17,11 +17,8 @@ use crate::engine::requests::Request;
 use crate::event::RequestHandle;
 use crate::wire::{self, RecordType};
 
-/// The unsent bytes up to which heads are framed. Few, so that what is framed and what has been sent is still in the
-/// processor's cache when its memory is used again.
-const FULL: usize = 32 * 1024;
-/// The same while a body waits: as many as for bodies, which would otherwise leave no room for a head.
-const FULL_BESIDE_BODY: usize = 64 * 1024;
+/// The unsent bytes up to which heads are framed.
+const FULL: usize = 64 * 1024;
 /// The bytes of heads that are framed before a body that waits gets its turn: as many as the body's record has.
 const FAIR_TURN: usize = 16 * 1024;
 
@@ -157,10 +154,7 @@ impl Connection {
     /// Whether the outbox has room for a head, and it is not a body's turn.
     #[inline]
     fn has_room_for_head(&self) -> bool {
-        match self.sending.next_sender() {
-            None => self.unsent() < FULL,
-            Some(_) => self.unsent() < FULL_BESIDE_BODY && !self.heads.is_turn_over(),
-        }
+        self.unsent() < FULL && (!self.heads.is_turn_over() || self.sending.next_sender().is_none())
     }
 
     /// Frames `FCGI_BEGIN_REQUEST` and `FCGI_PARAMS`. If the request has a body, it gets into the send queue.

@@ -278,6 +278,16 @@ impl Network {
         }
     }
 
+    /// Whether there are more events of the last read. The engine looks at its queue after them.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn is_reading(&self) -> bool {
+        match &self.client {
+            Way::OneByOne(_) => false,
+            Way::AsClient(client) => client.is_reading(),
+        }
+    }
+
     /// Stops the client's process for this long, while applications and links go on. What arrives for the client is in
     /// its sockets then, and is announced late, together with the time limits that are over.
     #[doc(hidden)]

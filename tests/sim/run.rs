@@ -79,6 +79,7 @@ impl<'p> World<'p> {
             total_ceiling: limits.max_total_connections,
             idle_ceiling: limits.max_idle_per_server,
             queue_ceiling: limits.max_queued_requests,
+            is_reading: false,
             has_waited: false,
             has_totals: plan.servers.iter().any(ServerPlan::has_totals),
             is_never_down: plan.is_punctual() && plan.servers.iter().all(ServerPlan::is_never_down),
@@ -409,6 +410,7 @@ impl<'p> World<'p> {
 
     fn check(&mut self) -> Result<(), String> {
         let sockets = self.sockets();
+        self.model.is_reading = self.network.is_reading();
         self.model
             .check_state(&self.engine, &sockets, self.network.now())
     }

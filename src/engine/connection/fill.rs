@@ -67,13 +67,13 @@ impl Connection {
             self.frame_heads(key, requests, keep, pool);
         }
         while let Some((sender, is_alone)) = self.sending.next_sender() {
-            let (own, handle) = (self.handle(key), sender.request);
+            let (own, request_key) = (self.handle(key), sender.request_key);
             let is_own = |it: &&mut Request| {
                 it.connection() == Some(own)
                     && it.id() == Some(sender.id)
                     && it.upload().is_queued()
             };
-            let Some(request) = requests.of_mut(handle).filter(is_own) else {
+            let Some(request) = requests.get_mut(request_key).filter(is_own) else {
                 self.sending.remove_sender();
                 if self.can_frame_head() {
                     // The heads may have waited for its turn.
@@ -97,18 +97,18 @@ impl Connection {
             } else {
                 FAIR_RECORD
             };
-            let framed = self.frame_record(key, handle.index, request, quantum, pool);
-            requests.notify_stdin_ready(handle.index, half);
+            let framed = self.frame_record(key, request_key, request, quantum, pool);
+            requests.notify_stdin_ready(request_key, half);
             self.heads.end_turn();
             match framed {
                 Ok(Framed::More) => {
-                    requests[handle.index].upload_mut().set_queued(true);
+                    requests[request_key].upload_mut().set_queued(true);
                     self.sending.add_sender(sender);
                 }
                 Ok(Framed::Starved | Framed::Done) => {}
                 Err(error) => {
                     return Filled::BodyFailed {
-                        request: handle.index,
+                        request: request_key,
                         error,
                     };
                 }

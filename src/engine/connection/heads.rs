@@ -194,10 +194,7 @@ impl Connection {
             upload.stop();
             self.sending.add_mark(handle);
         } else {
-            self.sending.add_sender(Sender {
-                request: handle,
-                id,
-            });
+            self.sending.add_sender(Sender { request_key, id });
         }
         trace!(
             "request {request_key}: head of {} bytes framed",

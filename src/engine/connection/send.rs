@@ -26,10 +26,11 @@ pub(super) struct Sending {
     last_activity: Time,
 }
 
-/// A request with more body to send. The ID tells it from an earlier attempt of the same request on the connection.
+/// A request with more body to send. The ID tells it from an earlier attempt of the same request on the connection, and
+/// from an earlier request under the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sender {
-    pub(super) request: RequestHandle,
+    pub(super) request_key: u32,
     pub(super) id: u16,
 }
 
@@ -292,8 +293,7 @@ impl Connection {
                 return;
             };
             request.upload_mut().set_queued(true);
-            let request = request.handle(request_key);
-            self.sending.add_sender(Sender { request, id });
+            self.sending.add_sender(Sender { request_key, id });
         }
     }
 
@@ -437,7 +437,7 @@ mod tests {
             let mut sending = Sending::new(Time::START);
             sending.queue = VecDeque::with_capacity(queue);
             sending.marks = VecDeque::with_capacity(marks);
-            assert_eq!(sending.heap_len(), queue * 12 + marks * 16);
+            assert_eq!(sending.heap_len(), queue * 8 + marks * 16);
             assert_eq!(sending.is_large(), queue + marks > 8);
             sending.shrink_idle();
             let left = [sending.queue.capacity(), sending.marks.capacity()];

@@ -1,11 +1,9 @@
 //! The requests: a slab of state machines, from `submit` to `End`, and the queue of waiting requests.
 //!
 //! This module knows neither the pool nor connections. It owns the parts of a request ([`request`]): its body
-//! ([`upload`], [`source`]), its output ([`output`]), its attempts ([`attempts`]) and its clock ([`clock`]).
-//!
-//! A request ends through one of three methods. [`finish`](Requests::finish) makes its `End` and removes it.
-//! [`abandon`](Requests::abandon) makes its `End` and leaves the request on its connection until the application has
-//! ended it. [`remove`](Requests::remove) removes a request that has reported its `End`.
+//! ([`upload`], [`source`]), its output ([`output`]), its attempts ([`attempts`]) and its clock ([`clock`]). A request ends
+//! through [`finish`](Requests::finish), which makes its `End` and removes it, or through [`abandon`](Requests::abandon),
+//! which leaves it on its connection until the application has ended it, and then [`remove`](Requests::remove).
 
 mod assignment;
 mod attempts;
@@ -101,6 +99,10 @@ impl Requests {
 
     pub(super) fn get(&self, key: u32) -> Option<&Request> {
         self.slab.get(key as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, key: u32) -> Option<&mut Request> {
+        self.slab.get_mut(key as usize)
     }
 
     /// Like [`of`](Self::of), to change it.
@@ -418,8 +420,6 @@ impl Requests {
     pub(super) fn take_fallen_below(&mut self) -> bool {
         self.kept.take_fallen_below()
     }
-
-    // --- ending ---
 
     /// Ends a request that is on no connection. Returns `None` while buffered output has to be taken first; its `End`
     /// follows after that. A request that is ended a second time meanwhile ends at once.

@@ -273,3 +273,31 @@ fn the_id_that_was_freed_last_is_not_the_next_one_after_a_request_was_given_up()
         assert_eq!(begun(&bench.sent(0)), [4, 2], "{gives_up}");
     }
 }
+
+#[test]
+fn a_record_for_an_id_that_was_given_back_before_the_application_heard_of_it_is_an_error() {
+    for is_used_again in [false, true] {
+        let mut bench = stuck(20);
+        let handle = *bench.handles.last().expect("20 were accepted");
+        bench.command(|engine, now| engine.abort(now, handle));
+        assert_eq!(bench.seen().len(), 1, "its end");
+        if is_used_again {
+            bench.submit(request());
+            bench.open_window(0, usize::MAX);
+            assert_eq!(begun(&bench.sent(0)).last(), Some(&21));
+            bench.feed(0, records().end(21, 0));
+            assert_eq!(bench.seen(), [done(22)]);
+        }
+        let first = |bench: &Bench| {
+            let connection = bench.engine.connections(bench.now).next();
+            connection.map(|it| it.connection)
+        };
+        let before = first(&bench);
+        bench.feed(0, records().stdout(21, "late"));
+        assert_eq!(
+            first(&bench) == before,
+            is_used_again,
+            "a late one is dropped"
+        );
+    }
+}

@@ -32,11 +32,14 @@ pub(crate) fn check(
             attempts.len()
         ));
     }
-    if connection
-        .broken
-        .is_some_and(|tick| log.out_len(tick) < log.out.len())
+    if let Some(tick) = connection.broken
+        && log.out_len(tick) < log.out.len()
     {
-        return Err("bytes after a protocol error".to_owned());
+        return Err(format!(
+            "{} of {} bytes left after a protocol error, read at {tick}",
+            log.out.len() - log.out_len(tick),
+            log.out.len()
+        ));
     }
     for (at, attempt) in attempts.iter().enumerate() {
         let before = &attempts[..at];

@@ -170,6 +170,7 @@ impl Connection {
             debug_assert!(false, "a request on a connection has an ID");
             return;
         };
+        self.ids.note_framed(id);
         let handle = request.handle(request_key);
         // A request without a body skips the send queue, which saves 240 of 8,500 instructions.
         let is_whole = request.upload().is_empty();

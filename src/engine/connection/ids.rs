@@ -19,6 +19,10 @@ pub(super) enum Slot {
     Free,
     /// In use by the request with this slab key.
     Live(u32),
+    /// The same, while the application has not heard of the ID.
+    Unsent(u32),
+    /// Given back before the application had heard of the ID.
+    Fresh,
     /// Never used again on this connection.
     Quarantined,
 }
@@ -69,7 +73,11 @@ impl IdTable {
         if self.has_reusable() {
             self.reusable -= 1;
             let id = self.free.pop_front()?;
-            self.slots[usize::from(id) - 1] = Slot::Live(request);
+            let slot = &mut self.slots[usize::from(id) - 1];
+            *slot = match *slot {
+                Slot::Fresh => Slot::Unsent(request),
+                _ => Slot::Live(request),
+            };
             return Some(id);
         }
         if self.slots.len() + 1 == usize::from(self.last_freed) && !self.is_always_one {
@@ -78,15 +86,31 @@ impl IdTable {
             self.free.push_back(self.last_freed);
         }
         let id = u16::try_from(self.slots.len() + 1).ok()?;
-        self.slots.push(Slot::Live(request));
+        // A table that was shrunk does not know all IDs that were used.
+        self.slots.push(match id > self.used {
+            true => Slot::Unsent(request),
+            false => Slot::Live(request),
+        });
         self.used = self.used.max(id);
         Some(id)
     }
 
-    /// The use of an ID; `None` when it was never used.
+    /// The head of the request with this ID is framed.
+    #[inline]
+    pub(super) fn note_framed(&mut self, id: u16) {
+        if let Some(slot) = self.slots.get_mut(usize::from(id).wrapping_sub(1))
+            && let Slot::Unsent(request) = *slot
+        {
+            *slot = Slot::Live(request);
+        }
+    }
+
+    /// The use of an ID; `None` when the application cannot know it.
     #[inline]
     pub(super) fn get(&self, id: u16) -> Option<Slot> {
         match self.slots.get(usize::from(id).wrapping_sub(1)) {
+            Some(Slot::Unsent(request)) => Some(Slot::Live(*request)),
+            Some(Slot::Fresh) => None,
             Some(slot) => Some(*slot),
             None => (1..=self.used).contains(&id).then_some(Slot::Free),
         }
@@ -104,7 +128,11 @@ impl IdTable {
     /// Takes back an ID of which the application has heard nothing. It is the next one, and as if it had not been
     /// allocated.
     pub(super) fn withdraw(&mut self, id: u16) {
-        self.slots[usize::from(id) - 1] = Slot::Free;
+        let slot = &mut self.slots[usize::from(id) - 1];
+        *slot = match *slot {
+            Slot::Unsent(_) => Slot::Fresh,
+            _ => Slot::Free,
+        };
         self.free.push_front(id);
         self.reusable += 1;
     }
@@ -125,8 +153,8 @@ impl IdTable {
         let slot = &mut self.slots[usize::from(id) - 1];
         match std::mem::replace(slot, Slot::Quarantined) {
             Slot::Quarantined => return,
-            Slot::Live(_) => {}
-            Slot::Free => {
+            Slot::Live(_) | Slot::Unsent(_) => {}
+            Slot::Free | Slot::Fresh => {
                 if self.quarantined >= MAX_QUARANTINED {
                     // The connection takes no further request, so no ID is used again.
                     self.slots[usize::from(id) - 1] = Slot::Free;
@@ -144,8 +172,8 @@ impl IdTable {
     /// The requests that have an ID.
     pub(super) fn live(&self) -> impl Iterator<Item = u32> + '_ {
         self.slots.iter().filter_map(|slot| match slot {
-            Slot::Live(request) => Some(*request),
-            Slot::Free | Slot::Quarantined => None,
+            Slot::Live(request) | Slot::Unsent(request) => Some(*request),
+            Slot::Free | Slot::Fresh | Slot::Quarantined => None,
         })
     }
 

@@ -124,8 +124,8 @@ fn the_proxy_writes_a_long_answer_once_for_each_read() {
         answer_len: 100 * 1024,
         ..Load::default()
     };
-    // The request, and the answer in one read and in one write each. Some come in two, as the application is at work.
-    load_proxy(load, EACH_ALONE, [2.3, 2.3, 0.5]);
+    // The request, and the answer in two reads and in two writes. Some come in three, as the application is at work.
+    load_proxy(load, EACH_ALONE, [3.3, 3.3, 0.5]);
 }
 
 #[test]

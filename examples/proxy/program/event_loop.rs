@@ -145,6 +145,6 @@ const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
 const WORKER: Range<Token> = Token(2)..Token(usize::MAX);
 
-/// The size of one read of an application. Twice [`ReadBuf::DEFAULT_LEN`] takes half as many system calls for a long
-/// response.
-const READ_LEN: usize = 128 * 1024;
+/// The most bytes of one read of an application. A client that takes nothing may hold as many, so twice as much would save
+/// calls and cost memory.
+const READ_LEN: usize = ReadBuf::DEFAULT_LEN;

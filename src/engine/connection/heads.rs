@@ -2,7 +2,8 @@
 //!
 //! A head is framed when the outbox has room for it, not when its request is put on the connection. Until then the
 //! parameters are in memory once, the application has no part of the request, and giving the request up costs neither
-//! an ID nor a record. The heads of a connection are framed in the order in which their requests were put on it.
+//! an ID nor a record (if it is the last one that has not ended, the connection is closed as for any other). The heads of a
+//! connection are framed in the order in which their requests were put on it.
 //!
 //! [`frame_head`](Connection::frame_head) is the only function that frames one.
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -13,6 +13,10 @@ use tokio::task::LocalSet;
 
 #[path = "request.rs"]
 mod request;
+#[path = "usage.rs"]
+mod usage;
+
+use usage::{cpu_time, peak_kib};
 
 /// The options of `load` that are used here.
 pub(crate) struct Arguments {
@@ -92,15 +96,8 @@ where
         "cpu_user_s": cpu.as_secs_f64(),
         // The sum is what is looked at.
         "cpu_sys_s": 0.0,
-        "rss_kb": 0,
+        "rss_kb": peak_kib()?,
     });
     println!("{figures}");
     Ok(())
-}
-
-/// Of this thread, which is the only one that does anything.
-fn cpu_time() -> Result<Duration> {
-    let text = std::fs::read_to_string("/proc/self/schedstat")?;
-    let nanos = text.split_whitespace().next().context("schedstat")?;
-    Ok(Duration::from_nanos(nanos.parse()?))
 }

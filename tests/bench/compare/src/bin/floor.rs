@@ -15,6 +15,10 @@ use serde_json::json;
 
 #[path = "../request.rs"]
 mod request;
+#[path = "../usage.rs"]
+mod usage;
+
+use usage::{cpu_time, peak_kib};
 
 /// As `load` reads.
 const READ_LEN: usize = 64 * 1024;
@@ -111,7 +115,7 @@ fn run(given: &Arguments) -> Result<()> {
         "cpu_user_s": cpu.as_secs_f64(),
         // The sum is what is looked at.
         "cpu_sys_s": 0.0,
-        "rss_kb": resident_kib()?,
+        "rss_kb": peak_kib()?,
     });
     println!("{figures}");
     Ok(())
@@ -297,18 +301,4 @@ fn encode(out: &mut Vec<u8>, id: u16, params: &[(&str, String)]) {
     let len = (out.len() - start - 8) as u16;
     out[start..][..8].copy_from_slice(&header(4, id, len));
     out.extend(header(4, id, 0));
-}
-
-/// Of this thread, the only one.
-fn cpu_time() -> Result<Duration> {
-    let text = std::fs::read_to_string("/proc/self/schedstat")?;
-    let nanos = text.split_whitespace().next().context("schedstat")?;
-    Ok(Duration::from_nanos(nanos.parse()?))
-}
-
-fn resident_kib() -> Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.context("VmHWM")?.trim().trim_end_matches(" kB");
-    Ok(kib.parse()?)
 }

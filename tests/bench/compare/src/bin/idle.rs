@@ -8,6 +8,11 @@ use mio::{Events, Poll, Token};
 use mio_fcgi::{Address, Client, Config, EventKind, Multiplex, ReadBuf, Request, SubmitError, Tag};
 use serde_json::json;
 
+#[path = "../usage.rs"]
+mod usage;
+
+use usage::{cpu_time, peak_kib};
+
 const BUSY: usize = 64;
 
 fn main() -> Result<()> {
@@ -71,7 +76,7 @@ fn main() -> Result<()> {
         "seconds": seconds,
         "cpu_user_s": cpu.as_secs_f64(),
         "cpu_sys_s": 0.0,
-        "rss_kb": resident_kib()?,
+        "rss_kb": peak_kib()?,
     });
     println!("{figures}");
     Ok(())
@@ -127,18 +132,4 @@ fn fill(request: &mut Request) {
     ] {
         request.params.push(name, value);
     }
-}
-
-/// Of this thread, the only one.
-fn cpu_time() -> Result<Duration> {
-    let text = std::fs::read_to_string("/proc/self/schedstat")?;
-    let nanos = text.split_whitespace().next().context("schedstat")?;
-    Ok(Duration::from_nanos(nanos.parse()?))
-}
-
-fn resident_kib() -> Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.context("VmRSS")?.trim().trim_end_matches(" kB");
-    Ok(kib.parse()?)
 }

@@ -7,6 +7,7 @@ use mio_fcgi::testkit::{Connect, Fragments, Link, Quirks};
 use mio_fcgi::wire::{ProtocolStatus, Role};
 use mio_fcgi::{Config, Limits, Multiplex, Retry, Timeouts};
 
+use crate::crowd::crowd;
 use crate::draw::{draw_changes, draw_config, draw_op, draw_server, draw_totals, millis};
 use crate::servers::{Choice, draw_list};
 
@@ -273,7 +274,7 @@ impl Plan {
         if has_changes {
             draw_changes(rng, &mut ops, count);
         }
-        Self {
+        let mut plan = Self {
             seed,
             config,
             servers,
@@ -282,7 +283,11 @@ impl Plan {
             is_shuffled,
             is_client: rng.chance(40),
             ops,
+        };
+        if rng.chance(10) {
+            crowd(rng, &mut plan);
         }
+        plan
     }
 
     /// Whether the engine may stop reading before a socket is empty, when it checks whether a time limit counts.

@@ -1,0 +1,64 @@
+//! Runs in which many requests share one connection that takes little: their heads wait for room, bodies and heads have
+//! their turns, and uploads are answered early or refused while others wait behind them.
+
+use std::time::Duration;
+
+use mio_fcgi::testkit::internals::Rng;
+use mio_fcgi::testkit::{Connect, Link, Quirks};
+use mio_fcgi::wire::{ProtocolStatus, Role};
+use mio_fcgi::{Multiplex, Timeouts};
+
+use crate::plan::{BodyKind, Fault, Op, Plan, Submit};
+
+/// Lets the requests of a plan share one connection to each server.
+pub(crate) fn crowd(rng: &mut Rng, plan: &mut Plan) {
+    plan.config.multiplex = Multiplex::On { max: 1000 };
+    let limits = &mut plan.config.limits;
+    limits.max_connections_per_server = 1;
+    limits.reserve_for_get_values = false;
+    limits.max_requests_per_connection = None;
+    limits.max_queued_requests = 1000;
+    for server in &mut plan.servers {
+        let capacity = 1 << (10 + rng.below(8));
+        let latency = Duration::from_millis(rng.below(20));
+        server.link = Link::default()
+            .with_capacity(capacity)
+            .with_latency(latency);
+        server.other_link = None;
+        server.quirks = Quirks::default();
+        server.quirks.details_mut().multiplexes = true;
+        server.connects = vec![Connect::Accept];
+        server.max_requests = None;
+    }
+    plan.ops.retain(|op| !matches!(op, Op::Limits(_)));
+    for op in &mut plan.ops {
+        match op {
+            Op::Submit(submit) => fill(rng, submit),
+            Op::Push(_, len) => *len = rng.below(100_000) as usize,
+            // So that others come before the link has taken what there is.
+            Op::Advance(time) => *time = (*time).min(Duration::from_millis(rng.below(60))),
+            _ => {}
+        }
+    }
+}
+
+fn fill(rng: &mut Rng, submit: &mut Submit) {
+    submit.role = Role::Responder;
+    submit.params_len = *rng.pick(&[0, 20_000, 33_000, 70_000]);
+    // Few bodies: a turn that nobody takes any more is rare among many.
+    submit.body = match rng.below(6) {
+        0 => BodyKind::Bytes,
+        1 => BodyKind::PushedKnown,
+        _ => BodyKind::None,
+    };
+    submit.body_len = match submit.body {
+        BodyKind::None => 0,
+        _ => 1 + rng.below(150_000) as usize,
+    };
+    // Whoever waits for a head that is never framed runs into it.
+    submit.timeouts = Timeouts::NONE.with_total(Some(Duration::from_secs(60)));
+    submit.answer.is_early = rng.chance(60);
+    submit.answer.fault = Fault::None;
+    submit.answer.refusals = rng.below(4).saturating_sub(2) as usize;
+    submit.answer.refusal = ProtocolStatus::Overloaded;
+}

@@ -321,6 +321,19 @@ fn trace_proxy(application: &Running, load: &Load, arguments: &str) -> HashMap<S
         None => strace.args(["--root", "/srv/www", "--remote", "--fallback", "/x.php"]),
     };
     strace.args(["--listen", "127.0.0.1:0", "--no-access-log"]);
+    // Below strace, on a busy machine, 256 connections take a while.
+    for limit in [
+        "queue",
+        "connect",
+        "connect-retry",
+        "read",
+        "write",
+        "keepalive",
+        "client",
+        "idle",
+    ] {
+        strace.args([format!("--{limit}-timeout"), "3600".to_owned()]);
+    }
     strace.args(arguments.split(' '));
     let child = strace.stdout(Stdio::piped()).spawn();
     let mut proxy = KilledAtLast(child.expect("strace starts"));
@@ -331,7 +344,7 @@ fn trace_proxy(application: &Running, load: &Load, arguments: &str) -> HashMap<S
     let address = address.expect("an address");
     let connect = |_| {
         let client = TcpStream::connect(address).expect("it listens");
-        let time_limit = Some(Duration::from_secs(60));
+        let time_limit = Some(Duration::from_secs(600));
         client.set_read_timeout(time_limit).expect("a socket");
         client
     };
@@ -373,7 +386,8 @@ fn read_answer(client: &mut TcpStream, body_len: usize) {
         let len = client.read(&mut piece).expect("an answer");
         assert!(len > 0, "the proxy closes after {} bytes", answer.len());
         answer.extend_from_slice(&piece[..len]);
-        assert!(answer.len() < 12 || answer.starts_with(b"HTTP/1.1 200"));
+        let is_ok = answer.len() < 12 || answer.starts_with(b"HTTP/1.1 200");
+        assert!(is_ok, "{}", answer.escape_ascii());
         let end = answer.windows(4).position(|it| it == b"\r\n\r\n");
         if end.is_some_and(|end| answer.len() == end + 4 + body_len) {
             return;

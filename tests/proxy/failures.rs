@@ -294,6 +294,23 @@ fn a_full_queue_is_answered_at_once() {
     proxy.wait_for_figure("requests.queued", 1);
 }
 
+#[test]
+fn a_request_is_queued_for_so_long_and_no_longer() {
+    let (address, _thread) = application(|_, mut stream| {
+        read_request(&mut stream);
+        std::thread::sleep(TIME_LIMIT);
+    });
+    let few = ["--max-conns", "1", "--queue-timeout", "0.2", "--status"];
+    let proxy = Proxy::in_front_of(&address, &[OFF, &few].concat());
+    let mut first = proxy.connect();
+    first.send(get("/index.php"));
+    proxy.wait_for_figure("requests.in_flight", 1);
+    let mut client = proxy.connect();
+    client.send(get("/index.php"));
+    assert_eq!(client.answer().status, 503);
+    proxy.wait_for_log("phase: queued, option: --queue-timeout");
+}
+
 // edge: FCGI_OVERLOADED | 503 with Retry-After
 #[test]
 fn an_overloaded_application_is_not_reported_as_a_broken_one() {

@@ -5,7 +5,7 @@ use mio_fcgi::{ConnectError, RequestError, SubmitError, TimeoutKind};
 /// The option whose limit ended a request.
 pub(super) fn of_request(error: &RequestError) -> Option<&'static str> {
     Some(match error {
-        RequestError::TimedOut(TimeoutKind::Queue) => "--max-conns",
+        RequestError::TimedOut(TimeoutKind::Queue) => "--queue-timeout",
         RequestError::TimedOut(TimeoutKind::Write) => "--write-timeout",
         RequestError::TimedOut(TimeoutKind::FirstByte | TimeoutKind::BetweenBytes) => {
             "--read-timeout"

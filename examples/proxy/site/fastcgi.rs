@@ -29,6 +29,7 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     // these buffers, and most pages do.
     config.pause_buffer.per_request = 1024 * 1024;
     config.pause_buffer.per_connection = 8 * 1024 * 1024;
+    config.timeouts.queue = Some(options.queue_timeout);
     config.timeouts.write = Some(options.write_timeout);
     config.timeouts.first_byte = Some(options.read_timeout);
     config.timeouts.between_bytes = Some(options.read_timeout);

@@ -150,10 +150,13 @@ pub(crate) struct Options {
     /// seconds that an idle connection is kept open (1)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) idle_timeout: Duration,
-    /// requests that may be queued for a connection, over all threads, for 10 s each; others get 503. Each --mount with
-    /// upstreams of its own has a queue of its own (1024)
+    /// requests that may be queued for a connection, over all threads; others get 503. Each --mount with upstreams of its
+    /// own has a queue of its own (1024)
     #[arg(long, value_name = "N", value_parser = number(0, 10_000_000_usize), help_heading = APPLICATIONS)]
     pub(crate) queue: usize,
+    /// seconds that a request is queued; then it gets 503 (10)
+    #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
+    pub(crate) queue_timeout: Duration,
     /// seconds until a connection is established (3)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) connect_timeout: Duration,
@@ -283,6 +286,7 @@ impl Default for Options {
             max_idle: None,
             idle_timeout: Duration::from_secs(1),
             queue: 1024,
+            queue_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(3),
             connect_retry_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(60),

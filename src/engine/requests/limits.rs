@@ -2,9 +2,11 @@
 //! quarter of a request in flight.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use slab::Slab;
 
+use super::Requests;
 use crate::timeouts::Timeouts;
 
 #[derive(Debug)]
@@ -51,10 +53,28 @@ impl LimitsTable {
     }
 }
 
+impl Requests {
+    /// The time limits of a request.
+    #[inline]
+    pub(in crate::engine) fn timeouts(&self, key: u32) -> &Timeouts {
+        self.time_limits.get(self.slab[key as usize].time_limits())
+    }
+
+    /// The time limit on the next byte of a request's response.
+    #[inline]
+    pub(in crate::engine) fn read_limit(&self, key: u32) -> Option<Duration> {
+        let timeouts = self.timeouts(key);
+        if self.slab[key as usize].clock().has_received() {
+            timeouts.between_bytes
+        } else {
+            timeouts.first_byte
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn requests_without_limits_of_their_own_take_no_place() {

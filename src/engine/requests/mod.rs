@@ -42,7 +42,6 @@ pub(super) use upload::BodySlice;
 pub(super) use upload::Stream;
 
 use std::ops::{Index, IndexMut};
-use std::time::Duration;
 
 use log::debug;
 use slab::Slab;
@@ -128,23 +127,6 @@ impl Requests {
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
-    }
-
-    /// The time limits of a request.
-    #[inline]
-    pub(super) fn timeouts(&self, key: u32) -> &Timeouts {
-        self.time_limits.get(self.slab[key as usize].time_limits())
-    }
-
-    /// The time limit on the next byte of a request's response.
-    #[inline]
-    pub(super) fn read_limit(&self, key: u32) -> Option<Duration> {
-        let timeouts = self.timeouts(key);
-        if self.slab[key as usize].clock().has_received() {
-            timeouts.between_bytes
-        } else {
-            timeouts.first_byte
-        }
     }
 
     // --- adding ---

@@ -50,7 +50,7 @@ impl Engine {
                 return Err(Box::new(Refused { error, request }));
             }
         };
-        let handle = self.accept(now, request, checked, tag);
+        let handle = self.accept(now, &mut request, checked, tag);
         self.settle(now);
         // The request may have ended already, for example because its body failed.
         if !self.requests.queue().is_empty()

@@ -103,7 +103,7 @@ impl Engine {
     pub(super) fn accept(
         &mut self,
         now: Time,
-        request: Request,
+        request: &mut Request,
         checked: Checked,
         tag: Tag,
     ) -> RequestHandle {

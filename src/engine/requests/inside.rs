@@ -9,8 +9,8 @@ impl fmt::Debug for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Requests")
             .field("next_generation", &self.next_generation)
-            .field("next_key", &self.slab.vacant_key())
-            .field("slab", &Entries(self))
+            .field("next_key", &self.places.next_key())
+            .field("places", &Entries(self))
             .field("queue", &self.queue)
             .field("notices", &self.notices)
             .field("kept", &self.kept)

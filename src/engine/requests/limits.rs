@@ -18,7 +18,7 @@ pub(super) struct LimitsTable {
 }
 
 /// Where the limits of a request are. `None`: it has the usual ones.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LimitsKey(Option<NonZeroU32>);
 
 impl LimitsTable {
@@ -57,14 +57,14 @@ impl Requests {
     /// The time limits of a request.
     #[inline]
     pub(in crate::engine) fn timeouts(&self, key: u32) -> &Timeouts {
-        self.time_limits.get(self.slab[key as usize].time_limits())
+        self.time_limits.get(self[key].time_limits())
     }
 
     /// The time limit on the next byte of a request's response.
     #[inline]
     pub(in crate::engine) fn read_limit(&self, key: u32) -> Option<Duration> {
         let timeouts = self.timeouts(key);
-        if self.slab[key as usize].clock().has_received() {
+        if self[key].clock().has_received() {
             timeouts.between_bytes
         } else {
             timeouts.first_byte

@@ -1,4 +1,4 @@
-//! The requests: a slab of state machines, from `submit` to `End`, and the queue of waiting requests.
+//! The requests: state machines in their places, from `submit` to `End`, and the queue of waiting requests.
 //!
 //! This module knows neither the pool nor connections. It owns the parts of a request ([`request`]): its body
 //! ([`upload`], [`source`]), its output ([`output`]), its attempts ([`attempts`]) and its clock ([`clock`]). A request ends
@@ -19,6 +19,7 @@ mod listing;
 mod output;
 mod output_buffer;
 mod params_pool;
+mod places;
 mod pushed;
 mod queue;
 mod reports;
@@ -41,10 +42,8 @@ pub(super) use upload::BodySlice;
 #[cfg(test)]
 pub(super) use upload::Stream;
 
-use std::ops::{Index, IndexMut};
-
 use log::debug;
-use slab::Slab;
+use std::ops::{Index, IndexMut};
 
 use super::stats::Counts;
 use super::time::Time;
@@ -59,10 +58,11 @@ use kept::{KeptBytes, Notice, Notices};
 use limits::LimitsTable;
 use output_buffer::Taken;
 use params_pool::ParamsPool;
+use places::Places;
 use queue::Queue;
 
 pub(super) struct Requests {
-    slab: Slab<Request>,
+    places: Places,
     queue: Queue,
     /// Notices for embedders, apart from the events that are parsed from bytes.
     notices: Notices,
@@ -77,7 +77,7 @@ pub(super) struct Requests {
 impl Requests {
     pub(super) fn new(max_queued: usize, max_kept: usize, timeouts: Timeouts) -> Self {
         Self {
-            slab: Slab::new(),
+            places: Places::default(),
             queue: Queue::new(max_queued),
             notices: Notices::default(),
             time_limits: LimitsTable::new(timeouts),
@@ -89,39 +89,37 @@ impl Requests {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slab.is_empty()
+        self.places.is_empty()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Request)> + Clone + '_ {
-        self.slab.iter().map(|(key, request)| (key as u32, request))
+        self.places.iter()
     }
 
     pub(super) fn get(&self, key: u32) -> Option<&Request> {
-        self.slab.get(key as usize)
+        self.places.get(key)
     }
 
     pub(super) fn get_mut(&mut self, key: u32) -> Option<&mut Request> {
-        self.slab.get_mut(key as usize)
+        self.places.get_mut(key)
     }
 
     /// Like [`of`](Self::of), to change it.
     pub(super) fn of_mut(&mut self, handle: RequestHandle) -> Option<&mut Request> {
-        self.slab
-            .get_mut(handle.index as usize)
-            .filter(|it| it.is(handle))
+        let request = self.places.get_mut(handle.index);
+        request.filter(|it| it.is(handle))
     }
 
     /// The request with a handle, in any state. `None` when the handle is stale.
     pub(super) fn of(&self, handle: RequestHandle) -> Option<&Request> {
-        self.slab
-            .get(handle.index as usize)
-            .filter(|it| it.is(handle))
+        let request = self.places.get(handle.index);
+        request.filter(|it| it.is(handle))
     }
 
     /// The key of a request that has not reported its `End`.
     #[inline]
     pub(super) fn key(&self, handle: RequestHandle) -> Option<u32> {
-        let request = self.slab.get(handle.index as usize)?;
+        let request = self.places.get(handle.index)?;
         (request.is(handle) && !request.is_aborting()).then_some(handle.index)
     }
 
@@ -138,15 +136,22 @@ impl Requests {
 
     /// Adds a checked request. Its state is Buffering or Queued, but it is not in the queue yet.
     #[inline]
-    pub(super) fn add(&mut self, now: Time, tag: Tag, request: Submitted, checked: Checked) -> u32 {
+    pub(super) fn add(
+        &mut self,
+        now: Time,
+        tag: Tag,
+        request: &mut Submitted,
+        checked: Checked,
+    ) -> u32 {
         if checked.buffering.is_some() {
             self.queue.expect_one();
         }
         let generation = self.generation();
         self.params_pool.note(request.params.own_len());
         let limits = self.time_limits.add(request.timeouts);
-        let request = Request::new(now, generation, tag, request, checked, limits);
-        self.slab.insert(request) as u32
+        let (key, place) = self.places.vacancy();
+        place.fill(now, generation, tag, request, checked, limits);
+        key
     }
 
     /// Adds a probe of a server, given by its slot and its ID.
@@ -159,14 +164,15 @@ impl Requests {
     ) -> u32 {
         let generation = self.generation();
         let limits = self.time_limits.add(Some(timeouts));
-        let request = Request::probe(now, generation, tag, server, limits);
-        self.slab.insert(request) as u32
+        let (key, place) = self.places.vacancy();
+        place.fill_with_probe(now, generation, tag, server, limits);
+        key
     }
 
-    /// Counts a request and returns the generation of its handle.
+    /// Counts a request and returns the generation of its handle, which is not 0: that is a vacant place.
     fn generation(&mut self) -> u32 {
         self.counts.submitted += 1;
-        self.next_generation = self.next_generation.wrapping_add(1);
+        self.next_generation = self.next_generation.wrapping_add(1).max(1);
         self.next_generation
     }
 
@@ -179,17 +185,13 @@ impl Requests {
 
     /// Appends a request to its line of the queue.
     pub(super) fn enqueue(&mut self, key: u32) {
-        let line = self.slab[key as usize]
-            .pinned()
-            .map_or(Line::Usual, Line::Pinned);
+        let line = self[key].pinned().map_or(Line::Usual, Line::Pinned);
         self.queue.push_back(key, line);
     }
 
     /// Puts a request in front of those that wait for the same servers.
     pub(super) fn enqueue_first(&mut self, key: u32) {
-        let line = self.slab[key as usize]
-            .pinned()
-            .map_or(Line::Urgent, Line::Pinned);
+        let line = self[key].pinned().map_or(Line::Urgent, Line::Pinned);
         self.queue.push_front(key, line);
     }
 
@@ -213,7 +215,7 @@ impl Requests {
     /// limit.
     pub(super) fn requeue(&mut self, key: u32, failed: Failure, expected: usize, limit: usize) {
         self.queue.exceeds_ceiling(expected, limit);
-        let request = &mut self.slab[key as usize];
+        let request = self.places.at_mut(key);
         request.attempts_mut().note_retry(failed);
         let retry = request.attempts().retries();
         self.counts.retries += 1;
@@ -227,7 +229,7 @@ impl Requests {
     #[inline]
     pub(super) fn begin(&mut self, key: u32, is_reused: bool) -> &mut Request {
         self.counts.reused += u64::from(is_reused);
-        &mut self.slab[key as usize]
+        self.places.at_mut(key)
     }
 
     /// Resets a request whose connection was lost, or that was rejected, for another attempt. False when its body
@@ -240,7 +242,7 @@ impl Requests {
         transmitted: u64,
         next_serial: Option<u64>,
     ) -> bool {
-        let request = &mut self.slab[key as usize];
+        let request = self.places.at_mut(key);
         let delivery = request.delivery_of_attempt(transmitted);
         if !request.retry(now) {
             return false;
@@ -255,7 +257,7 @@ impl Requests {
     #[inline]
     pub(super) fn body(&self, slice: BodySlice) -> &[u8] {
         // A slice is copied before its request is removed, so the key is never that of another request.
-        match self.slab.get(slice.request as usize) {
+        match self.places.get(slice.request) {
             Some(request) => request.upload().bytes(slice),
             None => &[],
         }
@@ -264,7 +266,7 @@ impl Requests {
     /// Bytes of a body slice were sent.
     #[inline]
     pub(super) fn release_body(&mut self, slice: BodySlice, half: usize) {
-        if let Some(request) = self.slab.get_mut(slice.request as usize) {
+        if let Some(request) = self.places.get_mut(slice.request) {
             if let Some(source) = request.upload_mut().source(slice.stream) {
                 source.release(slice.len);
             }
@@ -275,7 +277,7 @@ impl Requests {
     /// Notifies the embedder, once, that a pushed body takes more bytes, if at most `half` bytes of it are unsent.
     #[inline]
     pub(super) fn notify_stdin_ready(&mut self, key: u32, half: usize) {
-        let request = &mut self.slab[key as usize];
+        let request = self.places.at_mut(key);
         if request.upload_mut().take_stdin_ready(half) {
             self.notices.add(Notice::StdinReady(request.handle(key)));
         }
@@ -291,7 +293,7 @@ impl Requests {
         now: Time,
         key: u32,
     ) -> Result<Option<BodyError>, StdinError> {
-        let request = &mut self.slab[key as usize];
+        let request = self.places.at_mut(key);
         request.upload().check_open()?;
         if request.state() == State::Draining {
             return Err(StdinError::Gone);
@@ -319,14 +321,14 @@ impl Requests {
 
     /// Buffers a piece of output. Returns the bytes added, and all bytes buffered for the request.
     pub(super) fn keep(&mut self, key: u32, kind: OutputKind, data: &[u8]) -> (usize, usize) {
-        let (more, in_all) = self.slab[key as usize].output_mut().keep(kind, data);
+        let (more, in_all) = self.places.at_mut(key).output_mut().keep(kind, data);
         self.kept.add(more);
         (more, in_all)
     }
 
     /// Ends the pause of a request. Returns false when it was not paused.
     pub(super) fn resume(&mut self, now: Time, key: u32) -> bool {
-        let request = &mut self.slab[key as usize];
+        let request = self.places.at_mut(key);
         if !request.output_mut().set_paused(false) {
             return false;
         }
@@ -352,7 +354,7 @@ impl Requests {
             let Some(key) = self.key(handle) else {
                 continue;
             };
-            let request = &mut self.slab[key as usize];
+            let request = self.places.at_mut(key);
             if let Notice::StdinReady(_) = notice {
                 if request.upload().is_finished() {
                     continue;
@@ -407,7 +409,7 @@ impl Requests {
     /// follows after that. A request that is ended a second time meanwhile ends at once.
     #[inline(always)]
     pub(super) fn finish(&mut self, key: u32, outcome: Outcome) -> Option<RawEvent> {
-        let request = &mut self.slab[key as usize];
+        let request = self.places.at_mut(key);
         if request.output().is_unread() && request.state() != State::Draining {
             request.drain();
             request.output_mut().keep_outcome(outcome);
@@ -420,7 +422,7 @@ impl Requests {
 
     /// Ends a request at once and leaves it on its connection until the application has ended it.
     pub(super) fn abandon(&mut self, now: Time, key: u32, failure: Failure) -> RawEvent {
-        let request = &mut self.slab[key as usize];
+        let request = self.places.at_mut(key);
         let event = end(&mut self.counts, key, request, Err(failure));
         let buffered = request.output().buffered();
         request.output_mut().discard();
@@ -432,14 +434,14 @@ impl Requests {
     /// Removes a request that has reported its `End`, and keeps its memory for the next one.
     #[inline]
     pub(super) fn remove(&mut self, key: u32) {
-        let request = &mut self.slab[key as usize];
+        let request = self.places.at_mut(key);
         if let State::Buffering { .. } = request.state() {
             self.queue.expect_one_less();
         }
         let buffered = request.output().buffered();
         self.params_pool.give_back(request.params_mut());
         self.time_limits.remove(request.time_limits());
-        self.slab.remove(key as usize);
+        self.places.vacate(key);
         if buffered > 0 {
             self.kept.remove(buffered);
         }
@@ -470,13 +472,13 @@ impl Index<u32> for Requests {
 
     #[inline]
     fn index(&self, key: u32) -> &Request {
-        &self.slab[key as usize]
+        self.places.at(key)
     }
 }
 
 impl IndexMut<u32> for Requests {
     #[inline]
     fn index_mut(&mut self, key: u32) -> &mut Request {
-        &mut self.slab[key as usize]
+        self.places.at_mut(key)
     }
 }

@@ -54,7 +54,7 @@ impl Requests {
     /// parameters.
     #[inline]
     pub(in crate::engine) fn reuse_params(&mut self, key: u32) {
-        let request = &mut self.slab[key as usize];
+        let request = self.places.at_mut(key);
         debug_assert!(request.upload().is_head_framed() && request.output().has_begun());
         self.params_pool.give_back(request.params_mut());
     }

@@ -2,6 +2,7 @@
 //!
 //! Its states are in [`super::state`].
 
+use std::mem::take;
 use std::time::Duration;
 
 use super::assignment::Assignment;
@@ -46,62 +47,98 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Makes a request that was checked. Its state is Buffering or Queued, but it is not in the queue yet.
-    #[inline]
-    pub(super) fn new(
-        now: Time,
-        generation: u32,
-        tag: Tag,
-        request: Submitted,
-        checked: Checked,
-        limits: LimitsKey,
-    ) -> Self {
-        let retry = request.effective_retry();
-        let (stdin_origin, data_origin) = checked.origins;
-        let stdin = Source::new(request.body, checked.lens.0, stdin_origin);
-        let data = (request.role == Role::Filter)
-            .then(|| Box::new(Source::new(request.data, checked.lens.1, data_origin)));
+    /// A place for a request. It holds nothing.
+    pub(super) fn vacant() -> Self {
         Self {
-            generation,
-            state: match checked.buffering {
-                Some(limit) => State::Buffering { limit },
-                None => State::Queued,
-            },
-            tag,
-            role: request.role,
+            generation: 0,
+            state: State::Queued,
+            tag: Tag(0),
+            role: Role::Responder,
             is_probe: false,
-            pinned: checked.pinned,
+            pinned: None,
             server: None,
             is_reused: false,
-            attempts: Attempts::new(retry),
-            upload: Upload::new(stdin, data),
+            attempts: Attempts::new(Retry::Never),
+            upload: Upload::new(Source::empty(), None),
             output: Output::default(),
-            clock: Clock::starting(now),
-            time_limits: limits,
-            params: request.params,
+            clock: Clock::starting(Time::START),
+            time_limits: LimitsKey::default(),
+            params: Params::default(),
         }
     }
 
-    /// Makes a probe of a server.
-    pub(super) fn probe(
+    #[inline]
+    pub(super) fn is_vacant(&self) -> bool {
+        self.generation == 0
+    }
+
+    /// Makes a request in a vacant place, of what was submitted and checked. Its state is Buffering or Queued, but it is not in
+    /// the queue yet.
+    #[inline]
+    pub(super) fn fill(
+        &mut self,
+        now: Time,
+        generation: u32,
+        tag: Tag,
+        request: &mut Submitted,
+        checked: Checked,
+        limits: LimitsKey,
+    ) {
+        let retry = request.effective_retry();
+        self.generation = generation;
+        self.state = match checked.buffering {
+            Some(limit) => State::Buffering { limit },
+            None => State::Queued,
+        };
+        self.tag = tag;
+        self.role = request.role;
+        self.is_probe = false;
+        self.pinned = checked.pinned;
+        self.server = None;
+        self.is_reused = false;
+        self.attempts = Attempts::new(retry);
+        let (stdin_origin, data_origin) = checked.origins;
+        let stdin = Source::new(take(&mut request.body), checked.lens.0, stdin_origin);
+        let data = (request.role == Role::Filter).then(|| {
+            let data = take(&mut request.data);
+            Box::new(Source::new(data, checked.lens.1, data_origin))
+        });
+        self.upload = Upload::new(stdin, data);
+        self.output = Output::default();
+        self.clock = Clock::starting(now);
+        self.time_limits = limits;
+        self.params = take(&mut request.params);
+    }
+
+    /// Makes a probe of a server in a vacant place.
+    pub(super) fn fill_with_probe(
+        &mut self,
         now: Time,
         generation: u32,
         tag: Tag,
         (slot, server): (u16, ServerId),
         limits: LimitsKey,
-    ) -> Self {
+    ) {
         let nothing = Checked {
             pinned: Some(slot),
             lens: (Some(0), Some(0)),
             origins: (0, 0),
             buffering: None,
         };
-        let request = Submitted::responder().with_retry(Retry::Never);
-        Self {
-            is_probe: true,
-            server: Some(server),
-            ..Self::new(now, generation, tag, request, nothing, limits)
-        }
+        let mut request = Submitted::responder().with_retry(Retry::Never);
+        self.fill(now, generation, tag, &mut request, nothing, limits);
+        self.is_probe = true;
+        self.server = Some(server);
+    }
+
+    /// Gives up what the request holds. Its place can be filled again.
+    #[inline]
+    pub(super) fn vacate(&mut self) {
+        self.generation = 0;
+        self.attempts.note_assigned();
+        self.upload.drop_bodies();
+        self.output = Output::default();
+        self.params = Params::default();
     }
 
     // --- getters ---

@@ -146,9 +146,15 @@ impl IdTable {
 
     /// Keeps an ID from being used again.
     pub(super) fn quarantine(&mut self, id: u16) {
+        let known = self.slots.len();
         while self.slots.len() < usize::from(id) {
             self.slots.push(Slot::Free);
             self.free.push_back(self.slots.len() as u16);
+        }
+        // In a table that was shrunk, the ID freed last is among these.
+        if (known + 1..=usize::from(id)).contains(&usize::from(self.last_freed)) {
+            self.free.retain(|free| *free != self.last_freed);
+            self.free.push_back(self.last_freed);
         }
         let slot = &mut self.slots[usize::from(id) - 1];
         match std::mem::replace(slot, Slot::Quarantined) {
@@ -251,6 +257,23 @@ mod tests {
             let next = ids.allocate(0).expect("room");
             assert_ne!(next, last);
             assert!(next <= 2, "{next}");
+        }
+    }
+
+    #[test]
+    fn a_late_record_after_a_shrink_does_not_make_the_id_freed_last_the_next() {
+        for last in 1..=6 {
+            let mut ids = IdTable::default();
+            for request in 0..6 {
+                ids.allocate(request);
+            }
+            for id in (1..=6).filter(|id| *id != last).chain([last]) {
+                ids.release(id);
+            }
+            ids.shrink_idle();
+            ids.quarantine(5);
+            ids.make_reusable();
+            assert_ne!(ids.allocate(0), Some(last));
         }
     }
 

@@ -14,6 +14,7 @@
 //! time they took.
 
 mod checks;
+mod commands;
 mod crowd;
 mod draw;
 mod far;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::testkit::Network;
 use mio_fcgi::testkit::internals::AppStatus;
-use mio_fcgi::{Engine, RequestIds, ServerId, StdinError, SubmitError, Tag};
+use mio_fcgi::{Engine, RequestIds, ServerId, SubmitError, Tag};
 
-use crate::far::{Far, pattern, stdin_of};
+use crate::far::Far;
 use crate::figures::{self, Figures};
 use crate::model::Model;
 use crate::plan::{BodyKind, Op, Plan, ServerPlan, Submit};
@@ -302,67 +302,6 @@ impl<'p> World<'p> {
         let mut far = self.far.borrow_mut();
         far.step += 1;
         far.now = self.network.elapsed();
-    }
-
-    fn pause(&mut self, tag: u64) {
-        if let Some(request) = self.model.requests.get_mut(&tag) {
-            request.pauses.begin(self.network.elapsed());
-            self.engine.pause(self.network.now(), request.handle);
-        }
-    }
-
-    fn resume(&mut self, tag: u64) {
-        if let Some(request) = self.model.requests.get_mut(&tag) {
-            if request.pauses.end(self.network.elapsed()) {
-                request.resumed = self.network.elapsed();
-            }
-            self.engine.resume(self.network.now(), request.handle);
-        }
-    }
-
-    fn push(&mut self, tag: u64, len: usize) -> Result<(), String> {
-        let Some(request) = self.model.requests.get_mut(&tag) else {
-            return Ok(());
-        };
-        let declared = request.declared();
-        let most = match declared {
-            // Every second request offers too many bytes.
-            Some(declared) if tag.is_multiple_of(2) => len.min(declared - request.pushed),
-            _ => len,
-        };
-        let bytes = pattern(stdin_of(tag), request.pushed..request.pushed + most);
-        let engine = &mut self.engine;
-        let is_written = self.far.borrow_mut().is_written(tag, request.pushed as u64);
-        match self.network.write_stdin(engine, request.handle, &bytes) {
-            Ok(taken) if taken <= bytes.len() => {
-                if is_written && taken > 0 {
-                    request.writes_since = self.network.elapsed();
-                }
-                request.pushed += taken;
-                request.wants_room |= taken < bytes.len();
-            }
-            Ok(taken) => return Err(format!("took {taken} of {most}")),
-            Err(StdinError::TooLong { .. }) if declared < Some(request.pushed + most) => {}
-            // The `End` of the request may be queued.
-            Err(StdinError::Gone | StdinError::NotPushed | StdinError::BodyTooLarge { .. }) => {}
-            Err(StdinError::Finished) if request.finished => {}
-            Err(error) => return Err(format!("tag {tag}: {error}")),
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, tag: u64) -> Result<(), String> {
-        let Some(request) = self.model.requests.get_mut(&tag) else {
-            return Ok(());
-        };
-        match self.engine.finish_stdin(self.network.now(), request.handle) {
-            Ok(()) => request.finished = true,
-            Err(StdinError::TooShort { .. }) if Some(request.pushed) < request.declared() => {}
-            Err(StdinError::Gone | StdinError::NotPushed) => {}
-            Err(StdinError::Finished) if request.finished => {}
-            Err(error) => return Err(format!("tag {tag}: {error}")),
-        }
-        Ok(())
     }
 
     /// One step, and the checks after it.

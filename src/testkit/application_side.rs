@@ -157,6 +157,13 @@ impl ApplicationSide {
         }
     }
 
+    /// The client has read bytes.
+    pub(super) fn show_read(&mut self, number: usize, bytes: &[u8]) {
+        if let Some(own) = self.medium.connection(number) {
+            self.servers[own.server()].show_read(number, bytes);
+        }
+    }
+
     /// Reports what the driver has learned of a connection.
     pub(super) fn show(&mut self, number: usize, notice: Notice) {
         if let Some(own) = self.medium.connection(number) {

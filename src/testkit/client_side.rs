@@ -368,7 +368,7 @@ impl ClientSide {
                 Read::End
             }
             Found::Nothing { is_over } => {
-                medium.tally_mut().empty_read();
+                medium.tally_mut().empty_read(is_over);
                 if is_over {
                     let why = Disconnected::Failed(io::ErrorKind::BrokenPipe);
                     self.report_lost(engine, number, handle, why);
@@ -390,6 +390,8 @@ impl ClientSide {
                 medium.appoint(arrival, Appointment::AtClient(number));
                 medium.note_bytes(&self.input);
                 medium.note(format_args!("connection {number} brings {len} bytes"));
+                self.side.show_read(number, &self.input);
+                let medium = self.side.medium_mut();
                 if is_drained {
                     engine.note_drained(handle);
                     self.side.show(number, Notice::Drained);

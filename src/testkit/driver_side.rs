@@ -17,15 +17,26 @@ pub(super) struct DriverSide {
     buf: ReadBuf,
     /// Events that were taken from the system, and of which the driver was not told yet.
     events: VecDeque<Taken>,
+    /// The driver has said, since it last did anything, that it has nothing more to do.
+    has_paused: bool,
 }
 
 impl DriverSide {
     pub(super) fn new(kernel: Kernel) -> Self {
-        Self {
+        let mut own = Self {
             driver: Driver::new(kernel, 0..usize::MAX, false),
             buf: ReadBuf::default(),
             events: VecDeque::new(),
-        }
+            has_paused: true,
+        };
+        own.set_buf(ReadBuf::DEFAULT_LEN);
+        own
+    }
+
+    fn set_buf(&mut self, len: usize) {
+        let len = len.max(ReadBuf::MIN_LEN);
+        self.buf = ReadBuf::with_len(len);
+        self.kernel_mut().manners_mut().set_buf_len(len);
     }
 
     pub(super) fn kernel(&self) -> &Kernel {
@@ -42,7 +53,7 @@ impl DriverSide {
         let kernel = self.kernel_mut();
         kernel.be_unkind();
         let len = 1 << kernel.rng().below(17);
-        self.buf = ReadBuf::with_len(len);
+        self.set_buf(len);
     }
 
     fn place(&mut self, count: u64) -> u64 {
@@ -100,14 +111,32 @@ impl DriverSide {
     }
 
     fn poll(&mut self, engine: &mut Engine, on_event: &mut OnEvent<'_>) -> bool {
-        if !self.driver.has_work(engine) {
+        // As a loop does: until there is no event.
+        let has_work = self.driver.has_work(engine);
+        if !has_work && self.has_paused {
             return false;
         }
         let now = self.kernel().side().medium().now();
-        if let Some(event) = self.driver.poll_event(engine, now, &mut self.buf) {
+        let reads = self.kernel().manners().reads();
+        let event = self.driver.poll_event(engine, now, &mut self.buf);
+        self.has_paused = event.is_none();
+        if let Some(event) = event {
             let medium = self.driver.transport_mut().side_mut().medium_mut();
             medium.note_event(&event);
             on_event(engine, now, event);
+        }
+        let kernel = self.driver.transport_mut();
+        if !has_work && !self.has_paused {
+            let manners = kernel.manners_mut();
+            manners.accuse(format_args!(
+                "an event, after it had said that there is none"
+            ));
+        }
+        if kernel.manners().reads() > reads {
+            kernel.note_waits(|handle| engine.wants_read(handle));
+        }
+        if self.has_paused {
+            kernel.note_pause();
         }
         true
     }

@@ -1,6 +1,6 @@
 //! The sockets of the client's driver, as an operating system with edge-triggered events has them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::time::Instant;
@@ -8,9 +8,11 @@ use std::time::Instant;
 use super::agenda::Appointment;
 use super::application_side::ApplicationSide;
 use super::link::CloseKind;
+use super::manners::Manners;
 use super::results::{Found, Offer};
 use super::rng::Rng;
 use super::server::{Connect, Notice};
+use super::virtual_connection::VirtualConnection;
 use crate::address::Address;
 use crate::event::ConnectionHandle;
 use crate::net::{Readiness, Transport};
@@ -23,8 +25,11 @@ pub(super) struct Kernel {
     /// Calls are interrupted, and events come without a cause.
     is_unkind: bool,
     max_sockets: Option<usize>,
+    /// Connections whose sockets an urgent byte cuts reads of, as the driver knows.
+    urgent: BTreeSet<usize>,
     /// Connections whose sockets have something new to report, each once.
     ready: VecDeque<usize>,
+    manners: Manners,
 }
 
 /// An event, as it was taken from the system.
@@ -43,8 +48,18 @@ impl Kernel {
             rng,
             is_unkind: false,
             max_sockets,
+            urgent: BTreeSet::new(),
             ready: VecDeque::new(),
+            manners: Manners::default(),
         }
+    }
+
+    pub(super) fn manners(&self) -> &Manners {
+        &self.manners
+    }
+
+    pub(super) fn manners_mut(&mut self) -> &mut Manners {
+        &mut self.manners
     }
 
     pub(super) fn side(&self) -> &ApplicationSide {
@@ -109,7 +124,9 @@ impl Kernel {
 
     /// A socket has something new to report.
     fn report(&mut self, number: usize) {
-        if !self.ready.contains(&number) {
+        if self.ready.contains(&number) {
+            self.side.medium_mut().tally_mut().merged_event();
+        } else {
             self.ready.push_back(number);
         }
     }
@@ -130,10 +147,15 @@ impl Kernel {
             let open: Vec<usize> = self.side.medium().open_numbers().collect();
             if !open.is_empty() {
                 let place = self.rng.below(open.len() as u64) as usize;
+                if !self.ready.contains(&open[place]) {
+                    self.side.medium_mut().tally_mut().spurious_event();
+                }
                 self.report(open[place]);
             }
         }
         let most = most.min(self.ready.len());
+        let left = self.ready.len() - most;
+        self.side.medium_mut().tally_mut().events_left(left);
         let numbers: Vec<usize> = self.ready.drain(..most).collect();
         let taken = numbers
             .into_iter()
@@ -141,9 +163,20 @@ impl Kernel {
         Some(taken.collect())
     }
 
-    fn event_of(&self, number: usize) -> Option<Taken> {
-        let own = self.side.medium().connection(number)?;
-        let readiness = own.readiness(self.now())?;
+    fn event_of(&mut self, number: usize) -> Option<Taken> {
+        let is_urgent = self.is_unkind && self.rng.below(64) == 0;
+        let medium = self.side.medium();
+        let own = medium.connection(number)?;
+        let mut readiness = match own.readiness(medium.now()) {
+            Some(readiness) => readiness,
+            // An event without a cause, before the socket is connected.
+            None if own.connecting_since().is_some() && medium.is_open(number) => Readiness {
+                is_writable: true,
+                ..Readiness::default()
+            },
+            None => return None,
+        };
+        readiness.is_urgent = is_urgent && readiness.is_readable;
         Some(Taken {
             number,
             index: own.handle().index(),
@@ -151,15 +184,45 @@ impl Kernel {
         })
     }
 
+    /// The embedder may handle its own sockets now.
+    pub(super) fn note_pause(&mut self) {
+        let sockets = self.side.medium().open_numbers().count();
+        self.manners.note_pause(sockets);
+    }
+
+    /// Reads have brought bytes. `wants_read`: what the engine says of a connection.
+    pub(super) fn note_waits(&mut self, wants_read: impl Fn(ConnectionHandle) -> bool) {
+        let medium = self.side.medium();
+        let sockets = medium.open_numbers().count();
+        for number in medium.open_numbers() {
+            let waits = medium.connection(number).is_some_and(|own| {
+                own.may_read() && own.has_unread_bytes() && wants_read(own.handle())
+            });
+            match waits {
+                true => self.manners.note_wait(number, sockets),
+                false => self.manners.end_wait(number),
+            }
+        }
+    }
+
     /// The driver is told of an event now.
     pub(super) fn tell(&mut self, event: Taken) {
         let medium = self.side.medium_mut();
         medium.note(format_args!("an event: {event:?}"));
-        let own = medium.connection_mut(event.number);
-        if let Some(own) = own
+        if !medium.is_open(event.number) {
+            let is_other = medium.has_open_at(event.index);
+            medium.tally_mut().late_event(is_other);
+        } else if event.readiness.is_urgent {
+            medium.tally_mut().urgent_byte();
+            self.urgent.insert(event.number);
+        }
+        if let Some(own) = medium.connection_mut(event.number)
             && event.readiness.is_readable
             && own.is_in_use()
         {
+            if !own.may_read() {
+                self.manners.note_reason();
+            }
             let notice = match event.readiness.is_read_closed {
                 true => Notice::ReadClosed,
                 false => Notice::Readable,
@@ -193,7 +256,23 @@ impl Kernel {
 
     /// Whether a call is interrupted by a signal.
     fn is_interrupted(&mut self) -> bool {
-        self.is_unkind && self.rng.below(16) == 0
+        let is_so = self.is_unkind && self.rng.below(16) == 0;
+        if is_so {
+            self.side.medium_mut().tally_mut().interrupted_call();
+        }
+        is_so
+    }
+
+    /// Whether a socket may be read and written. The driver has to know that it is connected.
+    fn is_usable(&mut self, number: usize) -> bool {
+        let own = self.side.medium().connection(number);
+        let is_so = own.is_some_and(VirtualConnection::is_in_use);
+        if !is_so {
+            self.manners.accuse(format_args!(
+                "connection {number} is used while it is not connected"
+            ));
+        }
+        is_so
     }
 }
 
@@ -207,12 +286,26 @@ impl Transport for Kernel {
         _: &Address,
     ) -> io::Result<usize> {
         let server = server.number() as usize;
+        self.manners.note_reason();
         let connect = self.side.connect(connection, server, self.max_sockets);
-        connect.map_err(|why| match why {
+        let number = connect.map_err(|why| match why {
             Connect::BacklogFull => io::ErrorKind::WouldBlock.into(),
+            // No descriptor is left, for which there is no kind.
+            Connect::Shortage(io::ErrorKind::OutOfMemory) => io::Error::from_raw_os_error(EMFILE),
             Connect::Shortage(kind) => kind.into(),
-            _ => io::ErrorKind::ConnectionRefused.into(),
-        })
+            _ => io::Error::from(io::ErrorKind::ConnectionRefused),
+        })?;
+        if self.is_unkind && self.rng.below(2) == 0 {
+            // Known at once, as with a Unix socket.
+            let now = self.now();
+            let own = self.side.medium().connection(number);
+            if let Some(Err(kind)) = own.and_then(|own| own.decision(now)) {
+                self.side.medium_mut().tally_mut().refused_at_once();
+                self.side.hang_up(number);
+                return Err(kind.into());
+            }
+        }
+        Ok(number)
     }
 
     fn is_connected(&mut self, stream: &usize) -> io::Result<bool> {
@@ -224,12 +317,21 @@ impl Transport for Kernel {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let (number, now) = (*stream, self.now());
+        if !self.is_usable(number) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         let medium = self.side.medium_mut();
         let Some(own) = medium.connection_mut(number) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
+        self.manners.end_wait(number);
         let mut input = Vec::new();
-        match own.receive(now, bytes.len(), &mut self.rng, &mut input) {
+        let mut most = bytes.len();
+        if self.urgent.contains(&number) {
+            most = 1 + self.rng.below(most as u64) as usize;
+        }
+        let is_after_failure = own.has_write_failed();
+        match own.receive(now, most, &mut self.rng, &mut input) {
             Found::End(end) => {
                 medium.tally_mut().end(end);
                 medium.note(format_args!("connection {number} has ended, {end:?}"));
@@ -238,8 +340,8 @@ impl Transport for Kernel {
                     CloseKind::Reset => Err(io::ErrorKind::ConnectionReset.into()),
                 }
             }
-            Found::Nothing { .. } => {
-                medium.tally_mut().empty_read();
+            Found::Nothing { is_over } => {
+                medium.tally_mut().empty_read(is_over);
                 medium.note(format_args!("connection {number} is empty"));
                 self.side.show(number, Notice::Drained);
                 Err(io::ErrorKind::WouldBlock.into())
@@ -252,6 +354,9 @@ impl Transport for Kernel {
                 arrival,
             } => {
                 medium.tally_mut().read(len, available, buffer_len);
+                if is_after_failure {
+                    medium.tally_mut().answer_after_failure();
+                }
                 medium.appoint(arrival, Appointment::AtClient(number));
                 medium.note_bytes(&input);
                 medium.note(format_args!("connection {number} brings {len} bytes"));
@@ -260,7 +365,9 @@ impl Transport for Kernel {
                     false => Notice::Readable,
                 };
                 self.side.show(number, notice);
+                self.side.show_read(number, &input);
                 bytes[..len].copy_from_slice(&input);
+                self.manners.note_read(len);
                 Ok(len)
             }
         }
@@ -271,10 +378,18 @@ impl Transport for Kernel {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let number = *stream;
+        if !self.is_usable(number) {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         let offered = slices.iter().map(|slice| slice.len()).sum();
         let Some(own) = self.side.medium_mut().connection_mut(number) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
+        if own.has_write_failed() {
+            self.manners.accuse(format_args!(
+                "connection {number} is written although a write has failed"
+            ));
+        }
         let offer = own.offer(offered, &mut self.rng);
         match offer {
             Offer::Takes { len, .. } if len == offered => {}
@@ -289,6 +404,9 @@ impl Transport for Kernel {
         }
         match self.side.write(number, offer, slices) {
             0 if offer == Offer::Full => Err(io::ErrorKind::WouldBlock.into()),
+            0 if self.is_unkind && self.rng.below(2) == 0 => {
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
             0 => Err(io::ErrorKind::BrokenPipe.into()),
             len => Ok(len),
         }
@@ -301,9 +419,14 @@ impl Transport for Kernel {
 
     fn close(&mut self, stream: usize) {
         self.ready.retain(|number| *number != stream);
+        self.manners.end_wait(stream);
+        self.urgent.remove(&stream);
         self.side.hang_up(stream);
     }
 }
+
+/// The system's error for too many open files.
+const EMFILE: i32 = if cfg!(windows) { 10024 } else { 24 };
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

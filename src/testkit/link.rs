@@ -219,6 +219,8 @@ pub(super) struct Pipe {
     arrivals: VecDeque<(Instant, usize)>,
     /// The end, which is after the unread bytes, and when it arrived.
     end: Option<(Instant, CloseKind)>,
+    /// When bytes were read last.
+    read_at: Option<Instant>,
     in_flight: usize,
     busy_until: Instant,
 }
@@ -247,6 +249,7 @@ impl Pipe {
             unread: VecDeque::new(),
             arrivals: VecDeque::new(),
             end: None,
+            read_at: None,
             in_flight: 0,
             busy_until: now,
         }
@@ -342,6 +345,9 @@ impl Pipe {
     pub(super) fn read(&mut self, now: Instant, len: usize, out: &mut Vec<u8>) -> Option<Instant> {
         let len = len.min(self.unread.len());
         out.extend(self.unread.drain(..len));
+        if len > 0 {
+            self.read_at = Some(now);
+        }
         self.drop_arrivals(len);
         self.take_off(now)
     }
@@ -371,11 +377,13 @@ impl Pipe {
         self.take_off(now)
     }
 
-    /// Since when there have been bytes to read, or the end, whether that was announced or not.
+    /// Since when there have been bytes to read, or the end, whether that was announced or not. The end does not count
+    /// at the instant at which the bytes before it were read: they do not show it.
     pub(super) fn waits_since(&self, now: Instant) -> Option<Instant> {
         let read = self.arrivals.front().map(|(at, _)| *at);
         let flying = self.flying.front().map(|(at, _)| *at);
         let end = self.end.map(|(at, _)| at);
+        let end = end.filter(|_| self.read_at != Some(now));
         let arrived = flying.filter(|at| *at <= now);
         read.or(end).or(arrived)
     }

@@ -125,6 +125,16 @@ impl Medium {
         self.by_index.iter().flatten().copied()
     }
 
+    /// Whether the client has a socket for a connection.
+    pub(super) fn is_open(&self, number: usize) -> bool {
+        self.open_numbers().any(|it| it == number)
+    }
+
+    /// Whether the client has a socket for the connection with this index.
+    pub(super) fn has_open_at(&self, index: usize) -> bool {
+        self.by_index.get(index).is_some_and(Option::is_some)
+    }
+
     /// The connections for which the client has a socket.
     pub(super) fn open_links(&self) -> impl Iterator<Item = &VirtualConnection> {
         self.open_numbers()

@@ -23,10 +23,10 @@
 //! sockets show what the bytes cost in real time.
 
 // Each file owns the fields of its struct, and calls only files below it. `network`, which is called from outside, is
-// above `client_side` (a driver) and `driver_side` (the client's driver, on the sockets of `kernel`), `application_side`, `medium` (the connections, and what happens when),
-// `virtual_connection` (both ends of one connection) and `link` (one direction). `scripted` is above `receive` (takes
-// records), `respond` (takes the steps of behaviors), `connections` (also has the workers) and `exchange` (one
-// request).
+// above `client_side` (a driver) and `driver_side` (the client's driver, on the sockets of `kernel`), `manners` (what a
+// driver must not do), `application_side`, `medium` (the connections, and what happens when), `virtual_connection` (both
+// ends of one connection) and `link` (one direction). `scripted` is above `receive` (takes records), `respond` (takes
+// the steps of behaviors), `connections` (also has the workers) and `exchange` (one request).
 
 mod agenda;
 mod application;
@@ -44,6 +44,7 @@ pub mod internals;
 mod kernel;
 mod later;
 mod link;
+mod manners;
 mod medium;
 mod network;
 mod output;

@@ -288,6 +288,16 @@ impl Network {
         }
     }
 
+    /// What the driver has done that no system forgives or no embedder may expect, if it has done such a thing.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn offence(&self) -> Option<&str> {
+        match &self.client {
+            Way::OneByOne(_) => None,
+            Way::AsClient(client) => client.kernel().manners().offence(),
+        }
+    }
+
     /// Stops the client's process for this long, while applications and links go on. What arrives for the client is in
     /// its sockets then, and is announced late, together with the time limits that are over.
     #[doc(hidden)]

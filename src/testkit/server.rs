@@ -16,11 +16,12 @@ pub struct Server {
     application: Option<Box<dyn Application>>,
     connects: Box<dyn FnMut(usize) -> Connect>,
     tap: Option<Tap>,
+    read_tap: Option<Tap>,
     on_notice: Option<OnNotice>,
     attempts: usize,
 }
 
-/// Called with the bytes that the client writes, and the number of the connection.
+/// Called with the bytes that the client writes or reads, and the number of the connection.
 type Tap = Box<dyn FnMut(usize, &[u8])>;
 
 /// Called with what the driver learns of a connection, and the number of the connection.
@@ -65,6 +66,7 @@ impl Server {
             application: None,
             connects: Box::new(|_| Connect::Refuse(io::ErrorKind::ConnectionRefused)),
             tap: None,
+            read_tap: None,
             on_notice: None,
             attempts: 0,
         }
@@ -93,6 +95,13 @@ impl Server {
     #[doc(hidden)]
     pub fn tap(&mut self, tap: impl FnMut(usize, &[u8]) + 'static) -> &mut Self {
         self.tap = Some(Box::new(tap));
+        self
+    }
+
+    /// Calls `tap` with all bytes that the client reads and the number of the connection.
+    #[doc(hidden)]
+    pub fn read_tap(&mut self, tap: impl FnMut(usize, &[u8]) + 'static) -> &mut Self {
+        self.read_tap = Some(Box::new(tap));
         self
     }
 
@@ -132,6 +141,13 @@ impl Server {
     /// The client has written bytes.
     pub(super) fn show_written(&mut self, number: usize, bytes: &[u8]) {
         if let Some(tap) = &mut self.tap {
+            tap(number, bytes);
+        }
+    }
+
+    /// The client has read bytes.
+    pub(super) fn show_read(&mut self, number: usize, bytes: &[u8]) {
+        if let Some(tap) = &mut self.read_tap {
             tap(number, bytes);
         }
     }

@@ -31,6 +31,8 @@ pub struct Tally {
     pub lost_writes: u64,
     /// Connections on which a write failed, because the application had closed them.
     pub failed_writes: u64,
+    /// Connections that were read, after a write had failed, until nothing was left.
+    pub spent_after_failures: u64,
     /// Connections whose end the client has read, by a reset or not.
     pub ends: u64,
     /// Connections whose end the client has read as a reset.
@@ -41,6 +43,24 @@ pub struct Tally {
     pub closed_unread: u64,
     /// How often the client's process was stopped.
     pub hold_ups: u64,
+    /// Calls that a signal interrupted.
+    pub interrupted_calls: u64,
+    /// Events without a cause.
+    pub spurious_events: u64,
+    /// Events that were joined with one that the client had not taken yet.
+    pub merged_events: u64,
+    /// Events that the client did not take, because it took few at a time.
+    pub events_left: u64,
+    /// Events that the driver was told of after it had closed their socket.
+    pub late_events: u64,
+    /// Late events whose token was another socket's by then.
+    pub misleading_events: u64,
+    /// Urgent bytes, after which reads bring less than there is.
+    pub urgent_bytes: u64,
+    /// Connects that were refused at once.
+    pub refused_at_once: u64,
+    /// Reads that brought bytes after a write had failed.
+    pub answers_after_failures: u64,
 }
 
 impl Tally {
@@ -62,8 +82,10 @@ impl Tally {
         self.exact_reads += u64::from(len == available && len == buffer_len);
     }
 
-    pub(super) fn empty_read(&mut self) {
+    /// A read that found no byte. `is_over`: none will come, because a write has failed.
+    pub(super) fn empty_read(&mut self, is_over: bool) {
         self.empty_reads += 1;
+        self.spent_after_failures += u64::from(is_over);
     }
 
     /// A write that took `len` of the bytes `offered`.
@@ -94,6 +116,40 @@ impl Tally {
     /// The client has closed a connection.
     pub(super) fn closed(&mut self, is_unread: bool) {
         self.closed_unread += u64::from(is_unread);
+    }
+
+    pub(super) fn interrupted_call(&mut self) {
+        self.interrupted_calls += 1;
+    }
+
+    pub(super) fn spurious_event(&mut self) {
+        self.spurious_events += 1;
+    }
+
+    pub(super) fn merged_event(&mut self) {
+        self.merged_events += 1;
+    }
+
+    pub(super) fn events_left(&mut self, count: usize) {
+        self.events_left += count as u64;
+    }
+
+    pub(super) fn urgent_byte(&mut self) {
+        self.urgent_bytes += 1;
+    }
+
+    pub(super) fn refused_at_once(&mut self) {
+        self.refused_at_once += 1;
+    }
+
+    pub(super) fn answer_after_failure(&mut self) {
+        self.answers_after_failures += 1;
+    }
+
+    /// An event of a socket that is closed. `is_other`: another socket has its token now.
+    pub(super) fn late_event(&mut self, is_other: bool) {
+        self.late_events += 1;
+        self.misleading_events += u64::from(is_other);
     }
 
     pub(super) fn hold_up(&mut self) {

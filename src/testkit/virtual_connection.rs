@@ -214,7 +214,8 @@ impl VirtualConnection {
     /// Whether the engine waits for something that is there.
     pub(super) fn is_stuck(&self, wants_write: bool, wants_read: bool) -> bool {
         let can_write = !self.write_failed && self.to_application.room() > 0;
-        self.is_in_use() && (can_write && wants_write || wants_read && self.has_input())
+        let can_read = self.has_input() || self.write_failed;
+        self.is_in_use() && (can_write && wants_write || wants_read && can_read)
     }
 
     /// The engine wants to read. `is_unread`: the engine takes the socket for unread, whether bytes were announced or

@@ -1,9 +1,8 @@
 //! Checks of a single event.
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
-use mio_fcgi::{ConnectError, Delivery, Failure, Phase, RequestError, TimeoutKind};
+use mio_fcgi::{Delivery, Failure, Phase, RequestError, TimeoutKind};
 
 use crate::far::byte;
 use crate::model::{Check, Request};
@@ -20,17 +19,6 @@ pub(crate) fn check_bytes(stream: u64, at: &mut u64, data: &[u8]) -> Check {
         *at += 1;
     }
     Ok(())
-}
-
-/// A shortage on this side is no failure of a server: no request fails that could wait.
-pub(crate) fn check_shortage(tag: u64, failure: &Failure) -> Check {
-    let shortages = [ErrorKind::OutOfMemory, ErrorKind::AddrNotAvailable];
-    match &failure.error {
-        RequestError::Connect(ConnectError::Failed(kind)) if shortages.contains(kind) => {
-            Err(format!("tag {tag}: failed for a shortage, {kind:?}"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// A request that fails because the queue is full has not begun.

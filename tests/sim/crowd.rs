@@ -19,11 +19,14 @@ pub(crate) fn crowd(rng: &mut Rng, plan: &mut Plan) {
     limits.max_requests_per_connection = None;
     limits.max_queued_requests = 1000;
     for server in &mut plan.servers {
-        let capacity = 1 << (10 + rng.below(8));
+        let capacity = 1 << (12 + rng.below(7));
+        // A slow link takes its capacity at once, and then nothing for a while, in which answers arrive.
+        let rate = *rng.pick(&[u64::MAX, 200_000, 1_000_000]);
         let latency = Duration::from_millis(rng.below(20));
         server.link = Link::default()
             .with_capacity(capacity)
-            .with_latency(latency);
+            .with_latency(latency)
+            .with_bytes_per_second(rate);
         server.other_link = None;
         server.quirks = Quirks::default();
         server.quirks.details_mut().multiplexes = true;
@@ -40,15 +43,28 @@ pub(crate) fn crowd(rng: &mut Rng, plan: &mut Plan) {
             _ => {}
         }
     }
+    let ops = std::mem::take(&mut plan.ops);
+    for op in ops {
+        let is_submit = matches!(op, Op::Submit(_));
+        plan.ops.push(op);
+        if is_submit && rng.chance(20) {
+            // Of the last ones, some of whose heads or bodies are still waiting.
+            let place = rng.below(5) as usize;
+            if rng.chance(50) {
+                plan.ops.push(Op::Push(place, rng.below(200) as usize));
+            }
+            plan.ops.push(Op::Abort(place));
+        }
+    }
 }
 
 fn fill(rng: &mut Rng, submit: &mut Submit) {
     submit.role = Role::Responder;
-    submit.params_len = *rng.pick(&[0, 20_000, 33_000, 70_000]);
+    submit.params_len = *rng.pick(&[0, 0, 20_000, 33_000, 70_000]);
     // Few bodies: a turn that nobody takes any more is rare among many.
-    submit.body = match rng.below(6) {
+    submit.body = match rng.below(8) {
         0 => BodyKind::Bytes,
-        1 => BodyKind::PushedKnown,
+        1 | 2 => BodyKind::PushedKnown,
         _ => BodyKind::None,
     };
     submit.body_len = match submit.body {

@@ -10,6 +10,7 @@ use mio_fcgi::testkit::internals::Notice;
 use mio_fcgi::testkit::{Behavior, ReceivedRequest, Records};
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
 
+use crate::ids::Ids;
 use crate::plan::{AnswerPlan, Fault, ServerPlan, Submit};
 use crate::servers::Servers;
 use crate::watch::{Carried, Known};
@@ -82,6 +83,7 @@ pub(crate) struct Far {
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
     pub(crate) known: Known,
+    pub(crate) ids: Ids,
     pub(crate) last_write: Duration,
     /// The last write ends a record, padding included.
     pub(crate) is_between: bool,

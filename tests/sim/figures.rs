@@ -107,6 +107,19 @@ pub(crate) fn of_a_run(world: &World<'_>) -> Figures {
     ] {
         figures.add("faults of the link", name, count);
     }
+    for (name, count) in [
+        ("interrupted calls", tally.interrupted_calls),
+        ("events without a cause", tally.spurious_events),
+        ("events in one", tally.merged_events),
+        ("events left for later", tally.events_left),
+        ("events of closed sockets", tally.late_events),
+        ("events of other sockets", tally.misleading_events),
+        ("urgent bytes", tally.urgent_bytes),
+        ("connects refused at once", tally.refused_at_once),
+        ("answers after a failed write", tally.answers_after_failures),
+    ] {
+        figures.add("the system beneath the driver", name, count);
+    }
     for op in &world.plan.ops {
         let name = match op {
             Op::Submit(_) => "submit",

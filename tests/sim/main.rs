@@ -19,6 +19,7 @@ mod crowd;
 mod draw;
 mod far;
 mod figures;
+mod ids;
 mod lists;
 mod model;
 mod pauses;
@@ -30,6 +31,7 @@ mod run;
 mod servers;
 mod setup;
 mod shrink;
+mod system;
 mod watch;
 
 use std::hint::black_box;
@@ -151,6 +153,7 @@ fn random_runs_keep_every_promise() {
     if runs >= 2_000 {
         assert_eq!(all.names("faults of applications"), plan::FAULTS.len() + 8);
         assert_eq!(all.names("faults of the link"), 17);
+        assert_eq!(all.names("the system beneath the driver"), 9);
         assert_eq!(all.names("commands"), 16);
     }
 }

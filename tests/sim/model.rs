@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use mio_fcgi::testkit::internals::Tally;
 use mio_fcgi::{
     Delivery, Engine, Event, EventKind, Limits, Multiplex, Outcome, Phase, RequestError,
     RequestHandle, ServerValues, Stats, TimeoutKind,
 };
 
-use crate::checks::{check_bytes, check_full_queue, check_shortage, check_timeout};
+use crate::checks::{check_bytes, check_full_queue, check_timeout};
 use crate::far::{Far, status_of, stderr_of, stdout_of};
 use crate::pauses::Pauses;
 use crate::plan::{BodyKind, Fault, Reaction, Submit};
+use crate::system::{System, check_connect};
 
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -79,6 +81,7 @@ pub(crate) struct Model {
     pub(crate) shutting_down: bool,
     pub(crate) is_winding_up: bool,
     pub(crate) far: Rc<RefCell<Far>>,
+    pub(crate) system: System,
 }
 
 impl Request {
@@ -302,7 +305,7 @@ impl Model {
                     let decided = request.submitted + failure.report.timings.total();
                     self.timed_out = Some((tag, decided));
                 }
-                check_shortage(tag, failure)?;
+                check_connect(tag, failure)?;
                 check_full_queue(tag, failure)?;
                 let has_output = request.stdout + request.stderr > 0 || request.stdout_ended;
                 if has_output && failure.delivery != Delivery::Responded {
@@ -342,6 +345,7 @@ impl Model {
         engine: &Engine,
         sockets: &[usize],
         now: Instant,
+        tally: &Tally,
     ) -> Check {
         if let Some(what) = self.far.borrow_mut().violation.take() {
             return Err(what);
@@ -356,6 +360,7 @@ impl Model {
         }
         let stats = engine.stats();
         crate::lists::check(engine, now, &stats)?;
+        self.system.check(&stats.counters, tally)?;
         let connections = stats.connections;
         let all = count(&stats);
         let counters = &stats.counters;

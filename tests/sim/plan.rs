@@ -318,7 +318,11 @@ impl ServerPlan {
         let fails = |it: &Connect| {
             matches!(
                 it,
-                Connect::Refuse(_) | Connect::Hang | Connect::AcceptAfter(_)
+                Connect::Refuse(_)
+                    | Connect::Hang
+                    | Connect::AcceptAfter(_)
+                    // Too many of them leave no time to connect.
+                    | Connect::BacklogFull
             )
         };
         !self.connects.iter().any(fails)

@@ -98,6 +98,7 @@ impl<'p> World<'p> {
             shutting_down: false,
             is_winding_up: false,
             far: Rc::clone(&far),
+            system: Default::default(),
         };
         let mut world = Self {
             plan,
@@ -352,10 +353,13 @@ impl<'p> World<'p> {
     }
 
     fn check(&mut self) -> Result<(), String> {
+        if let Some(offence) = self.network.offence() {
+            return Err(offence.into());
+        }
         let sockets = self.sockets();
         self.model.is_reading = self.network.is_reading();
-        self.model
-            .check_state(&self.engine, &sockets, self.network.now())
+        let (now, tally) = (self.network.now(), self.network.tally());
+        self.model.check_state(&self.engine, &sockets, now, &tally)
     }
 
     fn sockets(&self) -> Vec<usize> {

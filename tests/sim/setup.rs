@@ -37,7 +37,7 @@ pub(crate) fn set_up(network: &mut Network, far: &Rc<RefCell<Far>>, plan: &Plan,
     far.borrow_mut().refuses_to_share |= shares && !setup.quirks.details().multiplexes;
     let connects = setup.connects.clone();
     let mut tap = Tap::new(Rc::clone(far), setup, shares, number);
-    let notes = Rc::clone(far);
+    let (notes, reads) = (Rc::clone(far), Rc::clone(far));
     let (link, other) = (setup.link.clone(), setup.other_link.clone());
     network
         .server(ServerId::new(number as u32))
@@ -47,6 +47,7 @@ pub(crate) fn set_up(network: &mut Network, far: &Rc<RefCell<Far>>, plan: &Plan,
         })
         .serve(inner)
         .tap(move |number, bytes| tap.hear(number, bytes))
+        .read_tap(move |number, bytes| reads.borrow_mut().connection(number).ids.hear(bytes))
         .on_notice(move |number, notice| notes.borrow_mut().note(number, notice))
         .on_connect(move |attempt| connects[attempt % connects.len()]);
 }

@@ -247,6 +247,9 @@ impl Tap {
         if is_same && !self.shares && !far.always_one {
             return Err(format!("ID {id} twice in a row on connection {number}"));
         }
+        if !far.always_one {
+            far.connection(number).ids.begin(id)?;
+        }
         let own = Use {
             is_filter: role == 3,
             is_refused: role != 1 && !self.all_roles,

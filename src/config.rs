@@ -111,14 +111,15 @@ pub struct Config {
     pub preempt_idle_after: Option<Duration>,
     /// How often a server that serves no request is checked, so that a dead one is known before a request finds it.
     ///
-    /// A check opens a connection to the server, asks `FCGI_GET_VALUES` on it, and closes it. The server fails the check
-    /// when it refuses the connection, or when it does not answer within [`probe_timeout`](Self::probe_timeout) although
-    /// it has answered such a question before. It is then set aside: after a refused connection as usual, see
-    /// [`backoff`](Self::backoff), and otherwise until it answers a check or completes a request. A
+    /// A check opens a connection to the server, asks `FCGI_GET_VALUES` on it, and closes it. The server fails the
+    /// check when it refuses the connection, or when it does not answer within [`probe_timeout`](Self::probe_timeout)
+    /// although it has answered such a question before. It is then set aside: after a refused connection as usual, see
+    /// [`backoff`](Self::backoff), and otherwise until it answers a check or completes a request. Requests that can use
+    /// no other server, and [`get_values`](crate::Engine::get_values), try it after the pause in either case. A
     /// [`Draining`](crate::ServerMode::Draining) server is not checked, and neither is one that has completed a request
-    /// since its last check or has requests in flight. A check that would exceed a limit on
-    /// connections is left out, and a server that did not answer is then used again. An application that has once ended a connection over the question
-    /// is connected to and not asked.
+    /// since its last check or has requests in flight. A check that would exceed a limit on connections is left out,
+    /// and a server that did not answer is then used again. An application that has once ended a connection over the
+    /// question is connected to and not asked.
     ///
     /// Default: `None`, no checks. Less than 1 ms counts as 1 ms.
     pub check_interval: Option<Duration>,

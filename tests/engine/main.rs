@@ -49,3 +49,4 @@ mod set_servers;
 mod status;
 mod streams;
 mod time;
+mod waits;

@@ -1,4 +1,8 @@
 //! The failures of a server, and the pauses that follow from them.
+//!
+//! A request that has to wait because of a pause is woken by the timer for its end. So only what has such a timer may
+//! keep a request waiting that can go nowhere else. That a server hangs has none: it sends requests elsewhere, and the
+//! pause decides when a request is sent to the server nevertheless.
 
 use std::time::Duration;
 
@@ -33,7 +37,13 @@ impl Health {
     /// Whether the server is backing off: it is down or overloaded.
     #[inline]
     pub(super) fn is_backing_off(&self, now: Time) -> bool {
-        self.hangs || self.backoff_until.is_some_and(|until| until > now)
+        self.hangs || self.is_paused(now)
+    }
+
+    /// Whether the pause after a failure or an overload lasts.
+    #[inline]
+    pub(super) fn is_paused(&self, now: Time) -> bool {
+        self.backoff_until.is_some_and(|until| until > now)
     }
 
     /// Whether the server did not answer a check, and has answered nothing since.
@@ -45,7 +55,7 @@ impl Health {
     /// Whether the server takes no request for now because it is overloaded.
     #[inline]
     pub(super) fn is_overloaded(&self, now: Time) -> bool {
-        self.overloads > 0 && self.is_backing_off(now)
+        self.overloads > 0 && self.is_paused(now)
     }
 
     /// Whether the server is not connected to for now, because this side had no descriptor, port or memory.
@@ -54,9 +64,9 @@ impl Health {
         self.short_until.is_some_and(|until| until > now)
     }
 
-    /// Whether the last connect failed.
+    /// Whether the last connect failed, or the server hangs.
     pub(super) fn is_down(&self) -> bool {
-        self.failures > 0
+        self.failures > 0 || self.hangs
     }
 
     pub(super) fn waits_for_resources(&self) -> bool {

@@ -276,13 +276,14 @@ impl Pool {
             return false;
         }
         if !server.health().is_down() {
-            return !server.health().is_backing_off(now);
+            return !server.health().is_paused(now);
         }
         // After a failure, one connection at a time tests whether the server is back: when the pause has expired, or
-        // for each new request when no other server is usable.
+        // for each new request when no other server is usable. A server that hangs is tested by the next check, too, but
+        // not every server is checked: nobody waits for one.
         let is_last_resort =
             config.connect_retry_timeout.is_zero() && (is_named || !self.servers.has_usable(now));
-        server.lists().connecting() == 0 && (!server.health().is_backing_off(now) || is_last_resort)
+        server.lists().connecting() == 0 && (!server.health().is_paused(now) || is_last_resort)
     }
 
     /// The connection that has been idle for longest, to any server.

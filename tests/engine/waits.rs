@@ -1,0 +1,124 @@
+//! What is awaited has a cause, and the cause has an end: who waits beside a server that is set aside is woken.
+
+use std::time::Duration;
+
+use mio_fcgi::wire::ProtocolStatus;
+use mio_fcgi::{Backoff, CloseReason, Multiplex, ServerId, ServerMode, ServerValues};
+
+use crate::harness::Bench;
+use crate::script::{Records, Seen, Sent, config, done, records, repeatable, request, servers};
+use crate::set_servers::{server, set};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(50);
+
+fn answer() -> Records {
+    records().values(&[("FCGI_MPXS_CONNS", "0")])
+}
+
+/// The only server has answered a check, and not the next one: it hangs. The pause after that has just begun.
+fn beside_a_hung_server() -> Bench {
+    let mut config = config(Multiplex::Off);
+    config.check_interval = Some(10 * SECOND);
+    // Requests wait for as long as they may.
+    config.connect_retry_timeout = 60 * SECOND;
+    config.timeouts.queue = None;
+    config.backoff = Backoff {
+        initial: PAUSE,
+        max: PAUSE,
+    };
+    let mut bench = Bench::new(config);
+    bench.advance(Duration::ZERO);
+    bench.feed(0, answer());
+    bench.advance(10 * SECOND);
+    bench.advance(SECOND);
+    assert_eq!(bench.peers[1].closed, Some(CloseReason::ProbeDone));
+    bench
+}
+
+fn is_set_aside(bench: &Bench) -> bool {
+    let mut servers = bench.engine.servers(bench.now);
+    servers.next().is_some_and(|it| it.set_aside_for.is_some())
+}
+
+/// A question waits, and is asked at the end of the pause. Its answer shows that the server is alive.
+fn asks_after_the_pause(mut bench: Bench) {
+    bench.get_values(0);
+    bench.advance(PAUSE - MS);
+    assert_eq!(bench.peers.len(), 2, "the pause is not over");
+    bench.advance(MS);
+    assert_eq!(bench.peers.len(), 3, "no check was awaited");
+    assert_eq!(bench.sent(2), [Sent::GetValues]);
+    bench.feed(2, answer());
+    let mut values = ServerValues::default();
+    values.multiplexes = Some(false);
+    assert_eq!(bench.seen(), [Seen::Values(1, values), done(1)]);
+    assert!(!is_set_aside(&bench), "it has answered");
+    bench.finish();
+}
+
+#[test]
+fn a_question_to_a_server_that_hangs_waits_for_the_pause_and_for_no_check() {
+    asks_after_the_pause(beside_a_hung_server());
+}
+
+#[test]
+fn a_question_to_a_server_that_hangs_is_asked_although_no_check_follows() {
+    let mut bench = beside_a_hung_server();
+    set(
+        &mut bench,
+        vec![server(9000).with_mode(ServerMode::Draining)],
+    );
+    asks_after_the_pause(bench);
+}
+
+#[test]
+fn a_question_that_waits_for_a_server_that_hangs_keeps_no_shutdown_waiting() {
+    let mut bench = beside_a_hung_server();
+    bench.get_values(0);
+    bench.command(|engine, now| engine.shutdown(now, None));
+    bench.advance(PAUSE);
+    bench.feed(2, answer());
+    assert!(bench.engine.is_shut_down());
+}
+
+#[test]
+fn requests_that_have_no_other_server_try_one_that_hangs_after_its_pause() {
+    for named in [None, Some(ServerId::new(0))] {
+        let mut bench = beside_a_hung_server();
+        let mut request = request();
+        request.server = named;
+        bench.submit(request);
+        bench.advance(PAUSE - MS);
+        assert_eq!(bench.peers.len(), 2);
+        bench.advance(MS);
+        assert_eq!(bench.sent(2), Sent::whole(1));
+        bench.end(2);
+        assert_eq!(bench.seen(), [done(1)]);
+        assert!(!is_set_aside(&bench), "it has completed a request");
+        bench.finish();
+    }
+}
+
+#[test]
+fn a_server_that_was_overloaded_and_hangs_is_overloaded_no_longer_than_its_pause() {
+    let mut config = servers(1, Multiplex::Off);
+    config.check_interval = Some(10 * SECOND);
+    config.timeouts.queue = None;
+    config.max_retries = 0;
+    let mut bench = Bench::new(config);
+    bench.advance(Duration::ZERO);
+    bench.feed(0, answer());
+    bench.submit(repeatable());
+    bench.answer(1, |id| records().end_as(id, 0, ProtocolStatus::Overloaded));
+    bench.seen();
+    bench.advance(11 * SECOND);
+    assert!(is_set_aside(&bench), "it has not answered the check");
+    bench.submit(repeatable());
+    bench.advance(PAUSE);
+    let open = bench.peers.iter().rposition(|it| it.closed.is_none());
+    bench.end(open.expect("a connection"));
+    assert_eq!(bench.seen(), [done(2)]);
+    bench.finish();
+}

@@ -228,7 +228,9 @@ pub enum Delivery {
     /// request. It is safe to send again.
     NotProcessed,
     /// The application may have acted: bytes were handed to the transport, and no output arrived. Only an
-    /// idempotent request is safe to send again.
+    /// idempotent request is safe to send again. Also when [`Report::bytes_sent`] is 0, if the request was given up on a
+    /// shared connection: its first records may wait in front of those of other requests, and are sent after its `End`,
+    /// with an `FCGI_ABORT_REQUEST`.
     MaybeProcessed,
     /// The application has acted, at least in part: output arrived.
     Responded,

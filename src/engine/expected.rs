@@ -2,27 +2,30 @@
 
 use super::Engine;
 use super::requests::Line;
+use super::time::Time;
 
 impl Engine {
     /// The number of queued requests for which a connection is being opened. A connection counts first for the requests
-    /// that name its server, and then for those that name none.
+    /// that name its server, and then for those that name none, if its server takes these.
     pub(super) fn expected(&self) -> usize {
-        self.expected_with(None)
+        self.expected_with(self.timeline.now(), None)
     }
 
     /// Like [`expected`](Self::expected), with one more request in a line.
     #[inline]
-    pub(super) fn expected_with(&self, one_more: Option<Line>) -> usize {
+    pub(super) fn expected_with(&self, now: Time, one_more: Option<Line>) -> usize {
         let queue = self.requests.queue();
-        let named = match one_more {
-            Some(Line::Pinned(server)) => self.expected_for_one_more(server),
-            _ => 0,
-        };
-        let named = named + self.expected_for_pinned();
+        let for_others = self.pool.expected_for_any(now);
+        let (mut named, mut of_takers) = self.expected_for_pinned(now);
+        if let Some(Line::Pinned(server)) = one_more {
+            let more = self.expected_for_one_more(server);
+            named += more;
+            of_takers += self.if_taker(now, server, more);
+        }
         let others = queue.len_of(Line::Urgent)
             + queue.len_of(Line::Usual)
             + usize::from(one_more == Some(Line::Usual));
-        named + others.min(self.pool.expected().saturating_sub(named))
+        named + others.min(for_others.saturating_sub(of_takers))
     }
 
     /// 1 if a connection that is being opened to a server can take one more of the requests that name it.
@@ -31,13 +34,31 @@ impl Engine {
         usize::from(waiting < self.pool.expected_of(server, &self.config))
     }
 
-    /// The number of slots of connections being opened that requests in pinned lines will take.
-    pub(super) fn expected_for_pinned(&self) -> usize {
+    /// The number of slots of connections being opened that requests in pinned lines will take, and how many of these
+    /// requests that name no server could take otherwise.
+    fn expected_for_pinned(&self, now: Time) -> (usize, usize) {
         let queue = self.requests.queue();
-        let of_server = |server: &u16| {
+        let (mut named, mut of_takers) = (0, 0);
+        for server in queue.named() {
             let waiting = queue.len_of(Line::Pinned(*server));
-            waiting.min(self.pool.expected_of(*server, &self.config))
-        };
-        queue.named().iter().map(of_server).sum()
+            let taken = waiting.min(self.pool.expected_of(*server, &self.config));
+            named += taken;
+            of_takers += self.if_taker(now, *server, taken);
+        }
+        (named, of_takers)
+    }
+
+    /// The number of slots of connections being opened that requests in pinned lines will take, although requests that
+    /// name no server could take them.
+    pub(super) fn taken_by_pinned(&self, now: Time) -> usize {
+        self.expected_for_pinned(now).1
+    }
+
+    fn if_taker(&self, now: Time, server: u16, slots: usize) -> usize {
+        match slots {
+            0 => 0,
+            _ if self.pool.takes_any(now, server) => slots,
+            _ => 0,
+        }
     }
 }

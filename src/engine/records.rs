@@ -183,7 +183,11 @@ impl Engine {
     }
 
     /// A record for a request that has ended is dropped. After that, a connection with one request at a time is not
-    /// used again; a shared one continues without the ID.
+    /// used again: its application may be one that ignores IDs, and the next response could be out of step, too.
+    ///
+    /// A shared connection continues without the ID, also when it is idle. FastCGI 1.0 does not say what follows from such
+    /// a record (3.3 and 5.5), and applications that multiplex send it, after an abort as a rule. They tell requests
+    /// apart by their IDs, and this ID is never used again on the connection.
     fn late_record(&mut self, now: Time, key: u32, record_type: RecordType, request_id: u16) {
         let connection = &self.connections[key as usize];
         let server = connection.server();

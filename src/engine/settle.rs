@@ -158,17 +158,19 @@ impl Engine {
                 Line::Usual => sought.runs_once && self.pool.has_idle(),
             };
             let is_choosy = takes_new_only && passed_over < MOST_PASSED_OVER;
-            let waiting = self.waiting(line, is_choosy.then_some(passed_over));
+            let waiting = self.waiting(now, line, is_choosy.then_some(passed_over));
             match self.place(now, sought, waiting) {
                 Placement::Use(connection) | Placement::UseBlocked(connection) => {
                     self.requests.dequeue(key);
                     self.assign(now, key, connection);
                     next = self.requests.queue().first_of(line);
                 }
-                Placement::Dial { server } if self.should_dial(line, waiting, server) => {
+                Placement::Dial { server } if self.should_dial(now, line, waiting, server) => {
                     self.dial(now, server);
                 }
-                Placement::Replace { server, idle } if self.should_dial(line, waiting, server) => {
+                Placement::Replace { server, idle }
+                    if self.should_dial(now, line, waiting, server) =>
+                {
                     self.close(now, idle, CloseReason::Replaced);
                     next = self.requests.queue().first_of(line);
                 }
@@ -184,22 +186,22 @@ impl Engine {
 
     /// The number of requests that need a connection when a request of a line is looked at: all of its line, or, when it
     /// is one that others may overtake, those that were passed over and itself.
-    fn waiting(&self, line: Line, passed_over: Option<usize>) -> usize {
+    fn waiting(&self, now: Time, line: Line, passed_over: Option<usize>) -> usize {
         let queue = self.requests.queue();
         let of_line = passed_over.map_or_else(|| queue.len_of(line), |it| it + 1);
         match line {
             Line::Pinned(_) => of_line,
-            Line::Urgent => of_line + self.expected_for_pinned(),
+            Line::Urgent => of_line + self.taken_by_pinned(now),
             // The urgent line is served first.
-            Line::Usual => of_line + queue.len_of(Line::Urgent) + self.expected_for_pinned(),
+            Line::Usual => of_line + queue.len_of(Line::Urgent) + self.taken_by_pinned(now),
         }
     }
 
     /// Whether to open a connection for the waiting requests of a line: those being opened do not suffice.
-    fn should_dial(&self, line: Line, waiting: usize, server: usize) -> bool {
+    fn should_dial(&self, now: Time, line: Line, waiting: usize, server: usize) -> bool {
         match line {
             Line::Pinned(server) => self.pool.expected_of(server, &self.config) < waiting,
-            Line::Urgent | Line::Usual => !self.pool.is_enough(server, waiting),
+            Line::Urgent | Line::Usual => !self.pool.is_enough(now, server, waiting),
         }
     }
 

@@ -151,7 +151,7 @@ impl Engine {
         let waiting = |expected| self.requests.queue().waiting_with_one_more(expected);
         let line = server.map_or(Line::Usual, Line::Pinned);
         // Usually the queue has a place even if nothing is expected.
-        if waiting(0) <= limit || waiting(self.expected_with(Some(line))) <= limit {
+        if waiting(0) <= limit || waiting(self.expected_with(now, Some(line))) <= limit {
             return true;
         }
         let seeker = Seeker {
@@ -163,7 +163,7 @@ impl Engine {
         // As many as `settle` will count, so that what is accepted for a new connection gets one.
         let queue = self.requests.queue();
         let waiting = queue.len_of(Line::Urgent) + queue.len_of(Line::Usual) + 1;
-        let waiting = waiting + self.expected_for_pinned();
+        let waiting = waiting + self.taken_by_pinned(now);
         self.place(now, seeker, waiting) != Placement::None
     }
 

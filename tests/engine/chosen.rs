@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{Multiplex, Retry, Server, ServerId, ServerMode, SubmitError, Tag};
+use mio_fcgi::{Limits, Multiplex, Retry, Server, ServerId, ServerMode, SubmitError, Tag};
 
 use crate::harness::{Answer, Bench};
 use crate::script::{config, done, records, refused, request, servers};
@@ -442,5 +442,55 @@ fn a_connection_being_opened_does_not_count_for_a_request_that_names_another_ser
     bench.accept(0);
     bench.feed(0, records().end(1, 0).end(2, 0));
     assert_eq!(bench.seen(), [done(1), done(2)]);
+    bench.finish();
+}
+
+/// Server 0 is active and has no place left for requests; a connection to server 1 is being opened, for one request that
+/// names the server and room for another one.
+fn beside_one_that_drains(mode: ServerMode) -> Bench {
+    let mut config = servers(2, Multiplex::On { max: 2 });
+    config.servers[1].mode = mode;
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_queued_requests = 0;
+    let mut bench = Bench::new(config);
+    bench.servers[1] = Answer::Hang;
+    bench.submit(request());
+    bench.submit(request());
+    bench.submit(request().with_server(ServerId::new(1)));
+    bench
+}
+
+#[test]
+fn a_connection_being_opened_counts_for_no_request_that_its_server_does_not_take() {
+    for mode in [ServerMode::Draining, ServerMode::Backup] {
+        let mut bench = beside_one_that_drains(mode);
+        let refused = bench.try_submit(request());
+        assert_eq!(
+            refused,
+            Err(SubmitError::QueueFull { limit: 0 }),
+            "{mode:?}"
+        );
+        bench.submit(request().with_server(ServerId::new(1)));
+        assert_eq!(bench.stats().requests.connecting, 2);
+        bench.accept(1);
+        bench.feed(1, records().end(1, 0).end(2, 0));
+        bench.feed(0, records().end(1, 0).end(2, 0));
+        assert_eq!(bench.seen(), [done(3), done(4), done(1), done(2)]);
+        bench.finish();
+    }
+}
+
+#[test]
+fn no_request_waits_for_a_connection_to_a_server_that_does_not_take_it() {
+    let mut bench = beside_one_that_drains(ServerMode::Draining);
+    let limits = Limits::default().with_max_connections_per_server(2);
+    let set = bench.command(|engine, now| engine.set_limits(now, limits));
+    assert_eq!(set, Ok(()));
+    bench.submit(request());
+    assert_eq!(counts(&bench), [2, 1], "a connection is opened at once");
+    bench.accept(1);
+    bench.end(2);
+    bench.end(1);
+    bench.feed(0, records().end(1, 0).end(2, 0));
     bench.finish();
 }

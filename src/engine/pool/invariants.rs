@@ -11,6 +11,8 @@ impl Pool {
         let expected = connections.iter().map(|(_, it)| it.expected());
         let slots: usize = expected.clone().map(|it| it.slots as usize).sum();
         assert_eq!(self.expected_slots, slots, "slots that are expected");
+        let of_servers: usize = self.servers.iter().map(|it| it.lists().slots()).sum();
+        assert_eq!(slots, of_servers, "slots that are expected, by server");
         let late = expected.filter(|it| it.is_late).count();
         assert_eq!(self.late, late, "connects that hang");
         let of_servers: usize = self.servers.iter().map(|it| it.lists().late()).sum();

@@ -13,6 +13,8 @@ pub(crate) struct Lists {
     /// Connections for which only requests to this server wait: they have been opening for too long, or the server was
     /// down when they were opened. Requests that can use another server do not wait for them.
     late: usize,
+    /// The number of requests that the connections being opened can take, without late ones.
+    slots: usize,
     /// Connections that are being opened to check the server. No request waits for them.
     checks: usize,
     /// Idle connections that a request may use, the most recently used at the back.
@@ -33,6 +35,10 @@ impl Lists {
 
     pub(super) fn late(&self) -> usize {
         self.late
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.slots
     }
 
     /// Connections that are being opened for requests.
@@ -77,16 +83,20 @@ impl Lists {
     pub(super) fn dial(&mut self, expected: Expected) {
         self.total += 1;
         self.connecting += 1;
+        self.slots += expected.slots as usize;
         self.late += usize::from(expected.is_late);
         self.checks += usize::from(expected.is_nothing());
     }
 
-    pub(super) fn note_late(&mut self) {
+    /// A connection has become late, of which `before` was expected.
+    pub(super) fn note_late(&mut self, before: Expected) {
+        self.slots -= before.slots as usize;
         self.late += 1;
     }
 
     pub(super) fn dial_over(&mut self, expected: Expected) {
         self.connecting -= 1;
+        self.slots -= expected.slots as usize;
         self.late -= usize::from(expected.is_late);
         self.checks -= usize::from(expected.is_nothing());
     }

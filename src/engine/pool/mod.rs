@@ -7,6 +7,7 @@
 
 mod backoff;
 mod capabilities;
+mod expected;
 #[cfg(debug_assertions)]
 mod invariants;
 mod limits;
@@ -164,7 +165,8 @@ impl Pool {
     /// A connection has become late: only requests to its own server still wait for it.
     pub(super) fn note_late(&mut self, server: u16, expected: Expected) {
         self.expected_slots -= expected.slots as usize;
-        self.servers[usize::from(server)].lists_mut().note_late();
+        let lists = self.servers[usize::from(server)].lists_mut();
+        lists.note_late(expected);
         self.late += 1;
     }
 
@@ -271,26 +273,6 @@ impl Pool {
     /// A connection is lost with `requests` requests.
     pub(super) fn lost(&mut self, server: u16, requests: u32) {
         self.servers.remove_load(usize::from(server), requests);
-    }
-
-    /// The number of requests that the connections being opened can take.
-    #[inline]
-    pub(super) fn expected(&self) -> usize {
-        self.expected_slots + self.late
-    }
-
-    /// The number of requests to a server that the connections being opened to it can take, late ones included.
-    pub(super) fn expected_of(&self, server: u16, config: &Config) -> usize {
-        let max_requests = self.max_requests(server, config.keep_connections) as usize;
-        let connecting = self.lists(server).connecting_for_requests();
-        connecting.saturating_mul(max_requests)
-    }
-
-    /// Whether the connections being opened suffice for all waiting requests. A late connect counts only for its own
-    /// server: no request waits for it instead of using another server.
-    #[inline]
-    pub(super) fn is_enough(&self, server: usize, waiting: usize) -> bool {
-        self.expected_slots + self.servers[server].lists().late() >= waiting
     }
 
     // --- failures ---

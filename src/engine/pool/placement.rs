@@ -16,7 +16,7 @@
 
 use slab::Slab;
 
-use super::{Connection, Pool, Time};
+use super::{Connection, Pool, Server, Time};
 use crate::config::Config;
 use crate::server::ServerMode;
 
@@ -74,7 +74,7 @@ impl Pool {
         }
         if self.servers.len() == 1 && self.servers.is_uniform() {
             let placement = self.place_on(now, seeker, 0, connections, config);
-            return self.unless_enough(placement, 0, waiting);
+            return self.unless_enough(placement, self.slots_for_any(now), 0, waiting);
         }
         self.place_on_any(now, seeker, waiting, connections, config)
     }
@@ -88,9 +88,10 @@ impl Pool {
         connections: &Slab<Connection>,
         config: &Config,
     ) -> Placement {
+        let slots = self.slots_for_any(now);
         let place_on = |server| {
             let placement = self.place_on(now, seeker, server, connections, config);
-            self.unless_enough(placement, server, waiting)
+            self.unless_enough(placement, slots, server, waiting)
         };
         if !self.servers.is_uniform() {
             return self.place_by_weight(now, place_on);
@@ -137,7 +138,15 @@ impl Pool {
     /// Whether a server gets requests that name no server.
     pub(crate) fn takes_any(&self, now: Time, server: u16) -> bool {
         let of = &self.servers[usize::from(server)];
-        of.serves(ServerMode::Active) || (of.serves(ServerMode::Backup) && !self.is_active_up(now))
+        let is_in_use = of.serves(ServerMode::Active)
+            || (of.serves(ServerMode::Backup) && !self.is_active_up(now));
+        is_in_use && !self.is_avoided(now, of)
+    }
+
+    /// Whether a server gets only requests that name it because it hangs, and another one is usable.
+    #[inline]
+    fn is_avoided(&self, now: Time, server: &Server) -> bool {
+        server.health().hangs() && self.servers.has_usable(now)
     }
 
     fn best_of(&self, mode: ServerMode, place_on: impl Fn(usize) -> Placement) -> Placement {
@@ -169,10 +178,16 @@ impl Pool {
     /// Opens nothing while the connections being opened suffice for all waiting requests: only open connections count
     /// then.
     #[inline]
-    fn unless_enough(&self, placement: Placement, server: usize, waiting: usize) -> Placement {
+    fn unless_enough(
+        &self,
+        placement: Placement,
+        slots: usize,
+        server: usize,
+        waiting: usize,
+    ) -> Placement {
         match placement {
             Placement::Use(_) | Placement::None => placement,
-            _ if self.is_enough(server, waiting) => Placement::None,
+            _ if self.suffice(slots, server, waiting) => Placement::None,
             _ => placement,
         }
     }
@@ -191,7 +206,7 @@ impl Pool {
         if server.health().is_overloaded(now) {
             return Placement::None;
         }
-        if server.health().hangs() && seeker.server.is_none() && self.servers.has_usable(now) {
+        if seeker.server.is_none() && self.is_avoided(now, server) {
             return Placement::None;
         }
         // A probe does not count as a request.

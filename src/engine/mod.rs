@@ -94,7 +94,8 @@
 //! 2. It reads, and feeds the bytes to `poll_received` (`outputs`).
 //! 3. The connection with that handle parses one record, or a piece of one (`connection::receive`).
 //! 4. It finds the request by its ID. A record that comes before its request was sent, or for an ID that was never
-//!    used, is a protocol violation; a late record is dropped.
+//!    used, is a protocol violation; a late record is dropped. So is an answer of the server to a question of which
+//!    nothing was sent.
 //! 5. It notes the output in the request and returns what was received as a `Received`.
 //! 6. `records` acts on the `Received`: an event for the embedder, the end of a request, a reply of the server, a
 //!    violation.

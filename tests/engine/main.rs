@@ -8,6 +8,7 @@ mod chosen;
 mod cuts;
 mod details;
 mod details_servers;
+mod early_answers;
 mod end;
 mod extremes;
 mod figures;

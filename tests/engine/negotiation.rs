@@ -36,7 +36,7 @@ fn asked(bench: &mut Bench) -> usize {
 }
 
 /// How many requests run side by side after the question was answered. Then ends all of them.
-fn shared_by(mut bench: Bench) -> usize {
+pub(crate) fn shared_by(mut bench: Bench) -> usize {
     bench.submit(repeatable());
     let shared = bench.stats().requests.active;
     let mut live = vec![1];

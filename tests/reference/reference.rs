@@ -423,8 +423,9 @@ fn violation(record: &Record, tick: Tick, connection: &Connection) -> Option<Vec
 
 /// Takes a record that breaks no rule, although it may come at the wrong time.
 fn accept(log: &Log, record: &Record, tick: Tick, connection: &mut Connection) {
-    // An answer is believed from when its question is queued, whether or not a byte of that has left.
-    if record.kind == wire::GET_VALUES_RESULT && record.has_content() {
+    // 4.1: an answer follows its question.
+    let is_asked = connection.questions.iter().any(|asked| *asked < tick);
+    if record.kind == wire::GET_VALUES_RESULT && record.has_content() && is_asked {
         let (pairs, _) = decode_pairs(&record.content);
         if pairs
             .iter()

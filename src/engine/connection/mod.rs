@@ -312,7 +312,8 @@ impl Connection {
     /// Input *ask*.
     pub(super) fn probe(&mut self, now: Time, request: RequestHandle) {
         debug_assert_eq!(self.state.step(Input::Ask), Step::Probe);
-        self.state = State::Probing(Box::new(Probe::new(now, request)));
+        let probe = Probe::new(now, self.end_offset(), request);
+        self.state = State::Probing(Box::new(probe));
     }
 
     /// Input *answered*, or the probe was given up. Returns the embedder's probe request, in state Probing.

@@ -9,6 +9,8 @@ use crate::wire::{self, Pairs};
 #[derive(Debug)]
 pub(crate) struct Probe {
     since: Time,
+    /// Where the probe begins in the connection's stream of sent bytes.
+    offset: u64,
     request: RequestHandle,
     answer: Answer,
 }
@@ -30,9 +32,10 @@ pub(super) struct Answer(Vec<u8>);
 const MAX_ANSWER: usize = 1024;
 
 impl Probe {
-    pub(super) fn new(since: Time, request: RequestHandle) -> Self {
+    pub(super) fn new(since: Time, offset: u64, request: RequestHandle) -> Self {
         Self {
             since,
+            offset,
             request,
             answer: Answer::default(),
         }
@@ -125,9 +128,15 @@ impl Connection {
         Some((own_probe.since, self.transmitted() > own_probe.offset))
     }
 
-    /// Whether a probe was sent on the connection and is not answered.
-    pub(super) fn has_any_probe(&self) -> bool {
-        matches!(self.state, State::Probing(_)) || self.own_probe.is_some()
+    /// Whether a byte of a probe was given to the transport, and the probe is not answered. What comes before that is
+    /// no answer to it.
+    pub(super) fn is_asked(&self) -> bool {
+        let offset = match (&self.state, &self.own_probe) {
+            (State::Probing(probe), _) => probe.offset,
+            (_, Some(own_probe)) => own_probe.offset,
+            _ => return false,
+        };
+        self.transmitted() > offset
     }
 
     /// Adds a piece of the reply. `None` when no probe was sent; the values once the reply is complete.

@@ -20,6 +20,8 @@ pub(super) struct Receiving {
     is_unread: bool,
     /// Whether the end of the application's stream was announced.
     is_ending: bool,
+    /// Whether the current `FCGI_GET_VALUES_RESULT` began before a byte of a probe had left.
+    is_unsolicited: bool,
     /// Whether the bytes of a read are being parsed and the socket is empty after them.
     is_feeding: bool,
     /// Whether an action that asks the driver to read is queued and not yet taken.
@@ -37,6 +39,7 @@ impl Default for Receiving {
             has_unparsed_input: false,
             is_unread: false,
             is_ending: false,
+            is_unsolicited: false,
             is_feeding: false,
             is_read_asked: false,
             has_no_reply_yet: true,
@@ -134,14 +137,18 @@ impl Connection {
                 data,
                 last,
                 ..
-            } => match self.collect_answer(data, last) {
+            } if self.is_answer(last) => match self.collect_answer(data, last) {
                 Some(Some(values)) => Received::Values(values),
                 Some(None) => Received::Unremarkable,
                 None => Received::Unsolicited,
             },
+            Item::Values {
+                record_type: RecordType::GetValuesResult,
+                ..
+            } => Received::Unsolicited,
             // The reply of applications that do not know `FCGI_GET_VALUES`.
             Item::UnknownType { record_type, .. }
-                if self.has_any_probe() && record_type == u8::from(RecordType::GetValues) =>
+                if self.is_asked() && record_type == u8::from(RecordType::GetValues) =>
             {
                 Received::Values(ServerValues::default())
             }
@@ -157,6 +164,14 @@ impl Connection {
             | Item::StreamEnd { record_type, .. }
             | Item::Values { record_type, .. } => unexpected_direction(record_type),
         }
+    }
+
+    /// Whether a piece of `FCGI_GET_VALUES_RESULT` answers a probe. The first piece decides for the whole record: it may
+    /// have been sent for another question, or for none, if it was there before a byte of the probe had left.
+    fn is_answer(&mut self, is_last: bool) -> bool {
+        let is_unsolicited = self.receiving.is_unsolicited || !self.is_asked();
+        self.receiving.is_unsolicited = is_unsolicited && !is_last;
+        !is_unsolicited
     }
 
     #[inline(always)]

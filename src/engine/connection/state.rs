@@ -138,6 +138,7 @@ mod tests {
             State::Redialing { until: since },
             State::Probing(Box::new(Probe::new(
                 since,
+                0,
                 RequestHandle {
                     index: 0,
                     generation: 0,

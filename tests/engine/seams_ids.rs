@@ -30,6 +30,39 @@ fn consecutive_requests_on_a_connection_have_different_ids() {
 
 // case 125
 #[test]
+fn a_request_has_neither_the_id_sent_last_nor_the_one_freed_last() {
+    let orders: [&[u16]; 8] = [
+        &[1],
+        &[2],
+        &[3],
+        &[2, 1],
+        &[1, 2, 3],
+        &[3, 2, 1],
+        &[2, 3, 1],
+        &[3, 1, 2],
+    ];
+    for ends in orders {
+        let mut bench = Bench::shared(3);
+        for _ in 0..3 {
+            bench.submit(request());
+        }
+        let end = |bench: &mut Bench, id| bench.feed(0, records().end(id, 0));
+        ends.iter().for_each(|id| end(&mut bench, *id));
+        bench.submit(request());
+        let next = bench.id(0);
+        assert!(
+            next != 3 && ends.last() != Some(&next),
+            "{next} after {ends:?}"
+        );
+        let others = (1..=3).filter(|id| !ends.contains(id));
+        others.for_each(|id| end(&mut bench, id));
+        end(&mut bench, next);
+        bench.finish();
+    }
+}
+
+// case 125
+#[test]
 fn records_of_the_request_before_reach_nobody_after_bytes_of_the_next_have_left() {
     // By the third request the application has shown that it knows more than one ID: an end is an end.
     for record in [

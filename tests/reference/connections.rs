@@ -71,7 +71,11 @@ pub(crate) fn check(
         {
             return fault("an ID after an abort or an early end");
         }
-        // The one before is the last to have ended: on a shared connection not always the last to have begun.
+        // The one before is the last to have begun, and the last to have ended: on a shared connection not always the same.
+        let begun = before.last().filter(|it| it.id == attempt.id);
+        if config.request_ids == RequestIds::Distinct && begun.is_some() {
+            return fault("the ID of the request that began before");
+        }
         let ended = || before.iter().filter(|it| !it.is_active(attempt.begun));
         let last = ended().map(|it| it.ending.tick()).max();
         let mut is_last = ended().filter(|it| last == Some(it.ending.tick()));

@@ -2,8 +2,9 @@
 //!
 //! An ID is used again only after its `FCGI_END_REQUEST` came for a request that had been sent as a whole, and not
 //! before the read that contained this record is used up: then it becomes *reusable*. The ID freed first is used first,
-//! and the ID freed last is never the next one: two consecutive requests on a connection have different IDs, so that a
-//! late record for the first is not taken for one of the second.
+//! and neither the ID freed last nor the ID sent last is the next one: two requests of which one begins after the other
+//! on a connection, or after the other has ended, have different IDs, so that a late record for the first is not taken
+//! for one of the second.
 //!
 //! After an abort or an early end, an ID is quarantined for the life of the connection: Go's and flup's applications
 //! send late output, and a second end, for such an ID.
@@ -37,6 +38,8 @@ pub(super) struct IdTable {
     free: VecDeque<u16>,
     reusable: u16,
     last_freed: u16,
+    /// The ID of the last head that was framed.
+    last_framed: u16,
     quarantined: u32,
     /// Whether the ID is always 1, for applications that know no other. There is one request at a time then.
     is_always_one: bool,
@@ -52,14 +55,19 @@ impl IdTable {
     pub(super) fn has_free_id(&self) -> bool {
         let most = if self.is_always_one { 1 } else { u16::MAX };
         self.quarantined < MAX_QUARANTINED
-            && (self.has_reusable() || self.slots.len() < usize::from(most))
+            && (self.reusable().is_some() || self.slots.len() < usize::from(most))
     }
 
-    /// Whether an ID that was used before may be used again.
+    /// The place in the list of an ID that was used before and may be used again. It is the first one, or the second one
+    /// if the first one was sent last.
     #[inline]
-    fn has_reusable(&self) -> bool {
-        let kept_back = usize::from(!self.is_always_one);
-        self.reusable > 0 && self.free.len() > kept_back
+    fn reusable(&self) -> Option<usize> {
+        if self.is_always_one {
+            return (self.reusable > 0).then_some(0);
+        }
+        let place = usize::from(self.free.front() == Some(&self.last_framed));
+        let is_free = usize::from(self.reusable) > place && self.free.len() > place + 1;
+        is_free.then_some(place)
     }
 
     /// Sets whether every request has ID 1. Only for a connection with one request at a time.
@@ -70,9 +78,12 @@ impl IdTable {
     /// Allocates an ID for a request, the one freed first. `None` when no ID is available.
     #[inline]
     pub(super) fn allocate(&mut self, request: u32) -> Option<u16> {
-        if self.has_reusable() {
+        if let Some(place) = self.reusable() {
             self.reusable -= 1;
-            let id = self.free.pop_front()?;
+            let id = match place {
+                0 => self.free.pop_front()?,
+                _ => self.free.remove(place)?,
+            };
             let slot = &mut self.slots[usize::from(id) - 1];
             *slot = match *slot {
                 Slot::Fresh => Slot::Unsent(request),
@@ -80,10 +91,10 @@ impl IdTable {
             };
             return Some(id);
         }
-        if self.slots.len() + 1 == usize::from(self.last_freed) && !self.is_always_one {
+        while !self.is_always_one && self.is_last(self.slots.len() + 1) {
             // The table was shrunk after this ID was freed.
             self.slots.push(Slot::Free);
-            self.free.push_back(self.last_freed);
+            self.free.push_back(self.slots.len() as u16);
         }
         let id = u16::try_from(self.slots.len() + 1).ok()?;
         // A table that was shrunk does not know all IDs that were used.
@@ -95,9 +106,16 @@ impl IdTable {
         Some(id)
     }
 
+    /// Whether an ID was the last one to be freed or sent.
+    #[inline]
+    fn is_last(&self, id: usize) -> bool {
+        id == usize::from(self.last_freed) || id == usize::from(self.last_framed)
+    }
+
     /// The head of the request with this ID is framed.
     #[inline]
     pub(super) fn note_framed(&mut self, id: u16) {
+        self.last_framed = id;
         if let Some(slot) = self.slots.get_mut(usize::from(id).wrapping_sub(1))
             && let Slot::Unsent(request) = *slot
         {
@@ -274,6 +292,31 @@ mod tests {
             ids.quarantine(5);
             ids.make_reusable();
             assert_ne!(ids.allocate(0), Some(last));
+        }
+    }
+
+    #[test]
+    fn the_id_sent_last_is_not_the_next_either_whatever_was_freed_after_it() {
+        for is_shrunk in [false, true] {
+            let mut ids = IdTable::default();
+            for id in 1..=3 {
+                assert_eq!(ids.allocate(0), Some(id));
+                ids.note_framed(id);
+            }
+            for id in [3, 2, 1] {
+                ids.release(id);
+            }
+            ids.make_reusable();
+            if is_shrunk {
+                ids.shrink_idle();
+            }
+            assert_eq!(
+                ids.allocate(0),
+                Some(2),
+                "3 was sent last, and 1 freed last"
+            );
+            ids.note_framed(2);
+            assert_eq!(ids.allocate(0), Some(3));
         }
     }
 

@@ -104,7 +104,7 @@
 //!    effect (`due`).
 //! 9. An idle connection is used again only if it is between two records and its socket is empty, as far as the driver
 //!    has reported.
-//! 10. `settle` runs after each event that is not output, and at the end of the read.
+//! 10. `settle` runs after each event that is not output, after each end of a request, and at the end of the read.
 //!
 //! ## The path of a time limit
 //! A time limit is armed where it begins (`Timers::arm_limit`), with an entry that may fire too early. When the entry

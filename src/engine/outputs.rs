@@ -55,11 +55,17 @@ impl Engine {
                 self.settle(now);
                 return None;
             }
-            if let Some(event) = self.received(now, key, received) {
-                if !event.is_output() {
-                    self.settle(now);
+            let is_end = matches!(received, Received::Ended { .. });
+            match self.received(now, key, received) {
+                Some(event) => {
+                    if !event.is_output() {
+                        self.settle(now);
+                    }
+                    return Some(event);
                 }
-                return Some(event);
+                // A refused request waits again: the limit of the queue holds before the next event.
+                None if is_end => self.settle(now),
+                None => {}
             }
         }
     }

@@ -49,12 +49,6 @@ impl<T: Transport> Driver<T> {
         self.turns.transport_mut()
     }
 
-    /// Whether bytes of a connection are in the read buffer.
-    #[cfg(feature = "testkit")]
-    pub(crate) fn is_reading(&self) -> bool {
-        self.reading.is_some()
-    }
-
     pub(crate) fn has_work(&self, engine: &Engine) -> bool {
         self.reading.is_some() || !self.turns.is_empty() || engine.has_output()
     }

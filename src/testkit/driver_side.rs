@@ -141,10 +141,6 @@ impl DriverSide {
         true
     }
 
-    pub(super) fn is_reading(&self) -> bool {
-        self.driver.is_reading()
-    }
-
     pub(super) fn write_stdin(
         &mut self,
         engine: &mut Engine,

@@ -278,16 +278,6 @@ impl Network {
         }
     }
 
-    /// Whether there are more events of the last read. The engine looks at its queue after them.
-    #[must_use]
-    #[doc(hidden)]
-    pub fn is_reading(&self) -> bool {
-        match &self.client {
-            Way::OneByOne(_) => false,
-            Way::AsClient(client) => client.is_reading(),
-        }
-    }
-
     /// What the driver has done that no system forgives or no embedder may expect, if it has done such a thing.
     #[must_use]
     #[doc(hidden)]

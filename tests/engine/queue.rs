@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use mio_fcgi::wire::RecordType;
+use mio_fcgi::wire::{ProtocolStatus, RecordType};
 use mio_fcgi::{
-    Body, CloseReason, Delivery, Multiplex, Phase, Request, RequestError, SubmitError, TimeoutKind,
+    Body, CloseReason, Delivery, Multiplex, Phase, Request, RequestError, SubmitError, Tag,
+    TimeoutKind,
 };
 
 use crate::harness::{Answer, Bench};
@@ -266,5 +267,37 @@ fn commands_on_a_request_that_has_ended_do_nothing() {
     bench.answer(0, |id| records().stdout(id, "two").end(id, 0));
     assert_eq!(bench.seen(), [out(2, "two"), done(2)]);
     assert_eq!(bench.sent(0).len(), Sent::whole(1).len() * 2);
+    bench.finish();
+}
+
+/// A driver may take one event of a read, and ask for the figures before it takes the next one.
+#[test]
+fn a_refused_request_does_not_wait_above_the_limit_until_its_read_is_used_up() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.limits.max_connections_per_server = 1;
+    config.limits.max_queued_requests = 0;
+    let mut bench = Bench::new(config);
+    bench.submit(request());
+    bench.submit(request());
+    let refusal = records().end_as(1, 0, ProtocolStatus::Overloaded);
+    let read = refusal.stdout(2, "a").end(2, 0);
+    let (mut input, connection) = (read.as_ref(), bench.peers[0].handle);
+    let event = bench
+        .engine
+        .poll_received(bench.now, connection, &mut input);
+    let event = event.expect("output").into_owned();
+    assert_eq!(event.tag, Tag(2));
+    bench.note(event);
+    assert_eq!(bench.stats().requests.queued, 0, "none may wait");
+    bench.run();
+    let rest = Vec::from(input);
+    bench.feed(0, rest);
+    let overloaded = failed(
+        1,
+        RequestError::Overloaded,
+        Phase::Sent,
+        Delivery::NotProcessed,
+    );
+    assert_eq!(bench.seen(), [out(2, "a"), overloaded, done(2)]);
     bench.finish();
 }

@@ -52,8 +52,6 @@ pub(crate) struct Model {
     pub(crate) idle_ceiling: usize,
     /// How many requests may be queued. When the limit is lowered, the requests that are queued may stay.
     pub(crate) queue_ceiling: usize,
-    /// More events of a read follow. One that was refused may wait until then.
-    pub(crate) is_reading: bool,
     /// Whether a request has waited while no connection was being opened for it.
     pub(crate) has_waited: bool,
     /// A server reports how many requests it can serve in all. Requests may wait for that, too.
@@ -413,7 +411,7 @@ impl Model {
         self.has_waited |= requests.queued > 0 || counters.connect_failures > 0;
         self.has_waited |= self.errors.contains_key("TimedOut(Queue)");
         let waiting = requests.queued + requests.buffering;
-        if waiting > self.queue_ceiling && !self.is_reading {
+        if waiting > self.queue_ceiling {
             return Err(format!("{waiting} wait, {} may", self.queue_ceiling));
         }
         self.queue_ceiling = waiting.max(self.limits.max_queued_requests);

@@ -79,7 +79,6 @@ impl<'p> World<'p> {
             total_ceiling: limits.max_total_connections,
             idle_ceiling: limits.max_idle_per_server,
             queue_ceiling: limits.max_queued_requests,
-            is_reading: false,
             has_waited: false,
             has_totals: plan.servers.iter().any(ServerPlan::has_totals),
             is_never_down: plan.is_punctual() && plan.servers.iter().all(ServerPlan::is_never_down),
@@ -355,7 +354,6 @@ impl<'p> World<'p> {
             return Err(offence.into());
         }
         let sockets = self.sockets();
-        self.model.is_reading = self.network.is_reading();
         let (now, tally) = (self.network.now(), self.network.tally());
         self.model.check_state(&self.engine, &sockets, now, &tally)
     }

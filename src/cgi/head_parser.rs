@@ -238,7 +238,7 @@ impl HeadParser {
             }
             12 if is_named(name, b"content-type") => match &self.facts.content_type {
                 None => self.facts.content_type = Some(span.value.clone()),
-                Some(first) if bytes[first.clone()] == *value => return Ok(()),
+                Some(_) if self.has_content_type(bytes, value) => return Ok(()),
                 Some(_) => {}
             },
             14 if is_named(name, b"content-length") => {
@@ -263,6 +263,14 @@ impl HeadParser {
         }
         self.spans.push(span);
         Ok(())
+    }
+
+    /// Whether a `Content-Type` with this value was kept.
+    fn has_content_type(&self, bytes: &[u8], value: &[u8]) -> bool {
+        let mut kept = self.spans.iter();
+        kept.any(|it| {
+            bytes[it.value.clone()] == *value && is_named(&bytes[it.name.clone()], b"content-type")
+        })
     }
 
     fn parse_status_line(&mut self, bytes: &[u8], at: Range<usize>) -> Result<(), HeadError> {

@@ -309,6 +309,9 @@ fn equal_types_are_one_field() {
     let seen = head("Content-Type: a/b\nContent-Type: a/c\n\n").expect("a head");
     let both = fields(&[("Content-Type", "a/b"), ("Content-Type", "a/c")]);
     assert_eq!(seen.fields, both, "which one is meant is not known here");
+    let seen =
+        head("Content-Type: a/b\nContent-Type: a/c\ncontent-type: a/c\nContent-Type: a/b\n\n");
+    assert_eq!(seen.expect("a head").fields, both, "each one once");
 }
 
 // case 41

@@ -129,11 +129,10 @@ fn field(text: &[u8], line: usize, head: &mut Head, reasons: &mut Vec<HeadError>
     if name.eq_ignore_ascii_case(b"Status") {
         return state(value, line, head, reasons);
     }
-    let first = head
+    let is_again = head
         .fields
         .iter()
-        .find(|pair| pair.0.eq_ignore_ascii_case(name));
-    let is_again = first.is_some_and(|pair| pair.1 == value);
+        .any(|pair| pair.0.eq_ignore_ascii_case(name) && pair.1 == value);
     if name.eq_ignore_ascii_case(b"Content-Length") {
         let digits = std::str::from_utf8(value)
             .ok()
@@ -149,7 +148,7 @@ fn field(text: &[u8], line: usize, head: &mut Head, reasons: &mut Vec<HeadError>
             (_, len) => head.content_length = len,
         }
     }
-    // 6.3: a CGI field is there once. The library leaves out those that are equal to the first, and passes others on.
+    // 6.3: a CGI field is there once. The library leaves out those that are equal to another one, and passes others on.
     let is_cgi = [&b"Content-Length"[..], b"Content-Type"]
         .iter()
         .any(|it| name.eq_ignore_ascii_case(it));

@@ -318,6 +318,8 @@ impl ApplicationSide {
                 .appoint(at_client, Appointment::AtClient(number));
             self.medium
                 .appoint(at_application, Appointment::AtApplication(number));
+            // What was discarded has made room.
+            self.flush_if_possible(number);
             self.break_if_due(number);
             self.medium.remove_if_over(number);
         }

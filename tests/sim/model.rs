@@ -407,8 +407,9 @@ impl Model {
         if stats.counters.submitted != self.requests.len() as u64 {
             return Err(format!("{} submitted", stats.counters.submitted));
         }
-        // A connect that fails makes a request wait, perhaps for one step only.
-        self.has_waited |= requests.queued > 0 || counters.connect_failures > 0;
+        // A connect that fails and a request that is refused make a request wait, perhaps for one step only.
+        self.has_waited |= requests.queued > 0;
+        self.has_waited |= counters.connect_failures > 0 || counters.retries > 0;
         self.has_waited |= self.errors.contains_key("TimedOut(Queue)");
         let waiting = requests.queued + requests.buffering;
         if waiting > self.queue_ceiling {

@@ -4,16 +4,13 @@ use std::time::Instant;
 
 use mio::event::Event;
 use mio_fcgi::Tag;
-use mio_fcgi::cgi::ReplyTo;
 
-use super::http::head::{self, FieldSpace};
 use super::http::refusal::Refusal;
-use super::http::request_reader::{Found, RequestReader, request_line};
+use super::http::request_reader::RequestReader;
 use super::net::outbox::MAX_BATCHED;
 use super::net::socket::Socket;
 use super::preamble::{self, Preamble};
 use super::request::exchange::{Exchange, Over};
-use super::request::start;
 use super::site::addresses::Place;
 use super::site::context::Context;
 use super::teardown::{self, Next, Teardown};
@@ -64,6 +61,7 @@ enum Stage {
 }
 
 mod application;
+mod begin;
 mod input;
 
 impl Connection {
@@ -326,55 +324,6 @@ impl Connection {
             Next::Progress => self.socket.note_progress(cx.now()),
             Next::Close => self.stage = Stage::Gone,
         }
-    }
-
-    /// Starts an exchange if the head is complete. Returns the number of bytes used.
-    fn take_head(&mut self, cx: &mut Context, bytes: &[u8]) -> usize {
-        let limits = start::head_limits(cx);
-        let (raw, following) = match self.reader.find_head(bytes, limits) {
-            Found::Part { used } => return used,
-            Found::Refused { bytes: of, refusal } => {
-                self.refuse(cx, of, refusal);
-                return bytes.len();
-            }
-            Found::Head { head, following } => (head, following),
-        };
-        let mut space = FieldSpace::new();
-        let taken = match head::parse(raw, limits, &mut space) {
-            Ok(head) => {
-                let to = start::reply_to(cx, &head);
-                let mut exchange = Exchange::open(cx, self.tag, to, request_line(raw));
-                let socket = &mut self.socket;
-                let taken = start::start(&mut exchange, cx, socket, &head, following);
-                if exchange.has_application() {
-                    exchange.keep_head(cx, raw);
-                }
-                self.begin(exchange);
-                taken
-            }
-            Err(refusal) => {
-                self.refuse(cx, raw, refusal);
-                0
-            }
-        };
-        bytes.len() - following.len() + taken
-    }
-
-    /// Responds to bytes that are not a request.
-    fn refuse(&mut self, cx: &mut Context, bytes: &[u8], refusal: Refusal) {
-        let to = ReplyTo::new()
-            .with_head_only(bytes.starts_with(b"HEAD "))
-            .with_keep_alive(false);
-        let mut exchange = Exchange::open(cx, self.tag, to, request_line(bytes));
-        exchange.fail(cx, &mut self.socket, refusal.status, refusal.why);
-        self.begin(exchange);
-    }
-
-    fn begin(&mut self, exchange: Exchange) {
-        // If the client's end of stream arrived together with the request, no further event reports it. A file is sent
-        // in turns.
-        self.wants_turn |= self.socket.is_ended() || exchange.sends_file();
-        self.stage = Stage::Exchange(exchange);
     }
 
     /// The client's time limit is over.

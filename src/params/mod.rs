@@ -13,6 +13,7 @@ mod iter;
 mod lengths;
 mod method;
 mod names;
+mod shared;
 
 use copy::{copy_short, fill};
 pub(crate) use declared::Declared;
@@ -21,6 +22,8 @@ pub use iter::ParamsIter;
 use lengths::{MAX_MEMORY, UNENCODABLE, encodable};
 use method::Method;
 pub(crate) use names::{GivenNames, Known, Names, map_byte};
+use shared::Block;
+pub use shared::SharedParams;
 
 /// The parameters of a request: name-value pairs, encoded when they are pushed (FastCGI 1.0, 3.4).
 ///
@@ -370,22 +373,6 @@ impl fmt::Debug for Params {
     }
 }
 
-/// A block of pairs, encoded once and shared by many requests. Cloning copies a pointer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SharedParams(Arc<Block>);
-
-#[derive(PartialEq, Eq)]
-struct Block {
-    params: Params,
-    names: GivenNames,
-}
-
-impl fmt::Debug for Block {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.params.fmt(f)
-    }
-}
-
 /// The memory for the first pair, in bytes.
 const FIRST_LEN: usize = 256;
 
@@ -453,22 +440,6 @@ mod tests {
                 assert_eq!(params.encoded(), expected);
             }
         }
-    }
-
-    #[test]
-    fn shared_pairs_come_first_and_the_last_of_a_name_is_found() {
-        let mut constants = Params::default();
-        constants.push("SERVER_SOFTWARE", "x").push("A", "1");
-        let mut params = Params::with_shared(&constants.into_shared());
-        params.push("A", "2");
-        let names: Vec<&[u8]> = params.iter().map(|pair| pair.0).collect();
-        assert_eq!(names, [&b"SERVER_SOFTWARE"[..], b"A", b"A"]);
-        assert_eq!(params.get("A"), Some(&b"2"[..]));
-        params.extend([("A", "3"), ("CONTENT_LENGTH", "4")]);
-        assert_eq!(params.get("A"), Some(&b"3"[..]));
-        assert_eq!(params.content_length(), Declared::Bytes(4));
-        let copy: Params = params.iter().collect();
-        assert!(copy.iter().eq(params.iter()));
     }
 
     #[test]

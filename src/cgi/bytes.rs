@@ -90,13 +90,34 @@ const DELS: u64 = ONES * 0x7f;
 /// each byte because it does not know the length beforehand.
 #[inline]
 pub(super) fn is_named<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
-    name.len() == N
-        && name.first_chunk::<N>().is_some_and(|name| {
+    let Some(name) = name.first_chunk::<N>().filter(|_| name.len() == N) else {
+        return false;
+    };
+    let starts = (name.first_chunk::<8>(), lower.first_chunk::<8>());
+    let ends = (name.last_chunk::<8>(), lower.last_chunk::<8>());
+    match (starts, ends) {
+        // Two words, which overlap.
+        ((Some(start), Some(lower_start)), (Some(end), Some(lower_end))) if N <= 16 => {
+            is_word(*start, *lower_start) & is_word(*end, *lower_end)
+        }
+        _ => {
             let pairs = name.iter().zip(lower);
             pairs.fold(true, |so_far, (byte, lower)| {
                 so_far & (byte.to_ascii_lowercase() == *lower)
             })
-        })
+        }
+    }
+}
+
+/// As [`is_named`], for eight bytes at once. A letter differs from its capital in one bit.
+#[inline]
+fn is_word(name: [u8; 8], lower: [u8; 8]) -> bool {
+    let case = lower.map(|byte| match byte.is_ascii_lowercase() {
+        true => b'a' - b'A',
+        false => 0,
+    });
+    let case = u64::from_le_bytes(case);
+    u64::from_le_bytes(name) | case == u64::from_le_bytes(lower)
 }
 
 /// A table by byte: true for letters, digits and `marks`. Each byte of each name is looked up: 850 instructions instead
@@ -155,6 +176,12 @@ mod tests {
                 assert_eq!(breaks_lines(&bytes), breaks.then_some(byte));
                 let is_control = byte.is_ascii_control() && byte != b'\t';
                 assert_eq!(control(&bytes), is_control.then_some(byte));
+            }
+            for at in 0..12 {
+                let mut name = *b"conTENT-typ1";
+                name[at] = byte;
+                let lower = b"content-typ1";
+                assert_eq!(is_named(&name, lower), name.eq_ignore_ascii_case(lower));
             }
             let name = [b'k', byte];
             assert_eq!(is_named(&name, b"kz"), name.eq_ignore_ascii_case(b"kz"));

@@ -293,14 +293,13 @@ impl Facts {
 }
 
 /// The part of `range` without the blanks around it.
-pub(super) fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let value = &bytes[range.clone()];
-    let leading = value.iter().take_while(|byte| blank(byte)).count();
-    let trailing = value[leading..]
-        .iter()
-        .rev()
-        .take_while(|byte| blank(byte))
-        .count();
-    range.start + leading..range.end - trailing
+pub(super) fn trimmed(bytes: &[u8], mut range: Range<usize>) -> Range<usize> {
+    let is_blank = |at: usize| matches!(bytes[at], b' ' | b'\t');
+    while !range.is_empty() && is_blank(range.start) {
+        range.start += 1;
+    }
+    while !range.is_empty() && is_blank(range.end - 1) {
+        range.end -= 1;
+    }
+    range
 }

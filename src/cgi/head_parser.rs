@@ -35,7 +35,6 @@ pub struct HeadParser {
     facts: Facts,
     /// Bytes of the interim heads before this one.
     interim_len: usize,
-    place: Place,
     /// The start of the first line that is not parsed yet, counted from the start of the head.
     line_start: usize,
     line_count: usize,
@@ -143,33 +142,37 @@ impl HeadParser {
         self.buffer.clear();
         self.spans.clear();
         self.facts = Facts::default();
-        self.place = Place::LineStart;
         self.line_start = 0;
         self.line_count = 0;
     }
 
-    /// Returns how many bytes of the piece complete the head; `None` while it is incomplete.
+    /// Returns how many bytes of the piece complete the head; `None` while it is incomplete. The line ends are looked for in
+    /// the piece alone, so that a long line that grows by a byte at a time is not searched again each time.
     fn advance(&mut self, piece: &[u8]) -> Result<Option<usize>, HeadError> {
         let room = self.rules.max_len - self.interim_len - self.buffer.len();
         let visible = &piece[..piece.len().min(room)];
-        let before = self.buffer.len();
-        let scan = self.place.scan(visible);
-        let taken = scan.head_end.unwrap_or(visible.len());
         // A head that began and ends in this piece is not copied.
-        if before > 0 || scan.head_end.is_none() {
-            self.buffer.extend_from_slice(&visible[..taken]);
+        let is_first = self.buffer.is_empty();
+        let mut at = 0;
+        while let Some(len) = find_lf(&visible[at..]) {
+            let end = at + len;
+            let is_blank = if is_first {
+                self.take_line(visible, end)?
+            } else {
+                let mut buffer = std::mem::take(&mut self.buffer);
+                buffer.extend_from_slice(&visible[at..=end]);
+                let taken = self.take_line(&buffer, buffer.len() - 1);
+                self.buffer = buffer;
+                taken?
+            };
+            at = end + 1;
+            if is_blank {
+                self.facts.check(self.line_count, self.rules.strict)?;
+                return Ok(Some(at));
+            }
         }
-        if let Some(lines_end) = scan.lines_end {
-            let buffer = std::mem::take(&mut self.buffer);
-            let bytes = if buffer.is_empty() { visible } else { &buffer };
-            let parsed = self.parse_lines(bytes, before + lines_end);
-            self.buffer = buffer;
-            parsed?;
-        }
-        if scan.head_end.is_some() {
-            self.facts.check(self.line_count, self.rules.strict)?;
-            return Ok(Some(taken));
-        }
+        let kept = if is_first { 0 } else { at };
+        self.buffer.extend_from_slice(&visible[kept..]);
         if piece.len() > room {
             return Err(HeadError::TooLarge {
                 limit: self.rules.max_len,
@@ -178,18 +181,17 @@ impl HeadParser {
         Ok(None)
     }
 
-    /// Parses the complete lines before `end`, none of which is blank. Called only if there is one, so that a long line
-    /// that grows by a byte at a time is not searched again each time.
-    fn parse_lines(&mut self, bytes: &[u8], end: usize) -> Result<(), HeadError> {
-        while let Some(len) = find_lf(&bytes[self.line_start..end]) {
-            let start = self.line_start;
-            self.line_start += len + 1;
-            let line = &bytes[start..start + len];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            self.line_count += 1;
-            self.parse_line(bytes, start..start + line.len())?;
+    /// Parses the next line, which ends before the LF at `end`. True: it is the blank one.
+    fn take_line(&mut self, bytes: &[u8], end: usize) -> Result<bool, HeadError> {
+        let start = std::mem::replace(&mut self.line_start, end + 1);
+        let line = &bytes[start..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return Ok(true);
         }
-        Ok(())
+        self.line_count += 1;
+        self.parse_line(bytes, start..start + line.len())?;
+        Ok(false)
     }
 
     fn parse_line(&mut self, bytes: &[u8], at: Range<usize>) -> Result<(), HeadError> {
@@ -201,10 +203,15 @@ impl HeadParser {
         if line == 1 && content.starts_with(b"HTTP/") {
             return self.parse_status_line(bytes, at);
         }
-        let is_of_name = |byte: &u8| IN_TOKEN[usize::from(*byte)];
-        let end = content.iter().position(|byte| !is_of_name(byte));
-        let colon = match end {
-            Some(at @ 1..) if content[at] == b':' => at,
+        let mut name_len = 0;
+        while content
+            .get(name_len)
+            .is_some_and(|byte| IN_TOKEN[usize::from(*byte)])
+        {
+            name_len += 1;
+        }
+        let colon = match content.get(name_len) {
+            Some(b':') if name_len > 0 => name_len,
             _ if content.contains(&b':') => return Err(HeadError::FieldName { line }),
             _ => return Err(HeadError::NoColon { line }),
         };
@@ -297,56 +304,6 @@ enum State {
     /// A final head was returned.
     Done,
     Failed(HeadError),
-}
-
-/// How far the search for the blank line is, within a line.
-#[derive(Clone, Copy, Debug, Default)]
-enum Place {
-    #[default]
-    LineStart,
-    /// After a CR at the start of a line.
-    LineStartCr,
-    Inside,
-}
-
-/// The result of a search, as positions after the byte found.
-struct Scan {
-    /// The end of the blank line.
-    head_end: Option<usize>,
-    /// The end of the last line before the blank line.
-    lines_end: Option<usize>,
-}
-
-impl Place {
-    fn scan(&mut self, bytes: &[u8]) -> Scan {
-        let mut at = 0;
-        let mut lines_end = None;
-        let head_end = loop {
-            let Some(byte) = bytes.get(at) else {
-                break None;
-            };
-            match (*self, byte) {
-                (Self::LineStart | Self::LineStartCr, b'\n') => break Some(at + 1),
-                (Self::LineStart, b'\r') => {
-                    *self = Self::LineStartCr;
-                    at += 1;
-                }
-                (Self::LineStart | Self::LineStartCr, _) => *self = Self::Inside,
-                (Self::Inside, _) => {
-                    let Some(len) = find_lf(&bytes[at..]) else {
-                        break None;
-                    };
-                    at += len + 1;
-                    lines_end = Some(at);
-                    *self = Self::LineStart;
-                }
-            }
-        };
-        Scan {
-            head_end,
-            lines_end,
-        }
-    }
 }
 
 fn find_lf(bytes: &[u8]) -> Option<usize> {

@@ -316,13 +316,15 @@ pub fn is_valid_host(host: impl AsRef<[u8]>) -> bool {
         }
         _ => {
             // One pass, since each request has a host. The first label counts as one after a dot.
-            let mut before = b'.';
-            let end = host.iter().position(|byte| {
-                let is_empty_label = *byte == b'.' && before == b'.';
-                before = *byte;
-                is_empty_label || !IN_HOST[usize::from(*byte)]
-            });
-            let (name, port) = host.split_at(end.unwrap_or(host.len()));
+            let (mut end, mut is_after_dot) = (0, true);
+            while let Some(byte) = host.get(end)
+                && IN_HOST[usize::from(*byte)]
+                && !(is_after_dot && *byte == b'.')
+            {
+                is_after_dot = *byte == b'.';
+                end += 1;
+            }
+            let (name, port) = host.split_at(end);
             (!name.is_empty() || port.is_empty(), port)
         }
     };

@@ -8,7 +8,7 @@ use super::env_error::EnvError;
 use super::fields::{self, FieldRules};
 use super::script::{Script, base, without_slash};
 use super::writer::Writer;
-use crate::params::{Known, Params};
+use crate::params::{Known, Params, SharedParams};
 
 /// An HTTP request, from which the parameters for an application are made.
 ///
@@ -69,6 +69,9 @@ pub struct Env<'a, F> {
     pub rules: FieldRules,
     /// The script for the target.
     pub script: &'a Script,
+    /// The parameters of the script, encoded once for many requests: see [`Script::params`]. They replace those that
+    /// [`script`](Self::script) would give. Default: `None`.
+    pub script_params: Option<&'a SharedParams>,
     /// Whether the client's connection uses TLS. Default: false, which applications take for an insecure connection.
     pub https: bool,
     /// The address that the client has connected to; `None` for a Unix socket. Default: `None`, and so the scheme's port.
@@ -97,6 +100,7 @@ where
             fields,
             rules: FieldRules::default(),
             script,
+            script_params: None,
             https: false,
             server: None,
             remote: None,
@@ -117,6 +121,13 @@ where
     #[must_use]
     pub fn with_rules(mut self, rules: FieldRules) -> Self {
         self.rules = rules;
+        self
+    }
+
+    /// Sets [`script_params`](Self::script_params), the parameters of the script if they are encoded already.
+    #[must_use]
+    pub fn with_script_params(mut self, params: &'a SharedParams) -> Self {
+        self.script_params = Some(params);
         self
     }
 
@@ -171,7 +182,10 @@ where
         let query = self.check()?;
         let mut writer = Writer::new(params);
         self.write_request(query, &mut writer);
-        self.write_script(&mut writer);
+        match self.script_params {
+            Some(params) => writer.put_all(params),
+            None => write_script(self.script, self.authorizer, &mut writer)?,
+        }
         let host = fields::write(self.fields.clone(), self.rules, &mut writer)?;
         self.write_addresses(host, &mut writer);
         Ok(())
@@ -194,17 +208,6 @@ where
             && let Some(byte) = self.target.iter().copied().find(|byte| is_outside(*byte))
         {
             return Err(EnvError::Target { byte });
-        }
-        let script = self.script;
-        for part in [
-            &script.root,
-            &script.filename,
-            &script.name,
-            &script.path_info,
-        ] {
-            if let Some(byte) = breaks_lines(part) {
-                return Err(EnvError::Script { byte });
-            }
         }
         if let Some(byte) = self.server_name.and_then(breaks_lines) {
             return Err(EnvError::ServerName { byte });
@@ -235,28 +238,6 @@ where
         }
     }
 
-    fn write_script(&self, writer: &mut Writer<'_>) {
-        let script = self.script;
-        if !script.root.is_empty() {
-            writer.put(DOCUMENT_ROOT, &script.root);
-        }
-        if !script.filename.is_empty() {
-            writer.put(SCRIPT_FILENAME, &script.filename);
-        }
-        writer.put_joined(DOCUMENT_URI, [&script.name, &script.path_info]);
-        if self.authorizer {
-            return;
-        }
-        writer.put(SCRIPT_NAME, &script.name);
-        if script.path_info.is_empty() {
-            return;
-        }
-        writer.put(PATH_INFO, &script.path_info);
-        if !script.root.is_empty() {
-            writer.put_joined(PATH_TRANSLATED, [base(&script.root), &script.path_info]);
-        }
-    }
-
     fn write_addresses(&self, host: Option<&[u8]>, writer: &mut Writer<'_>) {
         let host = host.map(fields::host_name).filter(|name| !name.is_empty());
         let server = self.server.map(|address| address.ip().to_canonical());
@@ -279,6 +260,71 @@ where
             writer.put_number(REMOTE_PORT, address.port().into());
         }
     }
+}
+
+impl Script {
+    /// The parameters of this script, to be encoded once and used for many requests: see
+    /// [`Env::with_script_params`]. `authorizer`: whether these requests go to an
+    /// [Authorizer](Env::authorizer).
+    ///
+    /// ```
+    /// use mio_fcgi::Params;
+    /// use mio_fcgi::cgi::{Env, Script};
+    ///
+    /// let script = Script::new("/srv/www", "/index.php", "/news");
+    /// let script_params = script.params(false)?; // once
+    ///
+    /// let mut params = Params::default(); // per request
+    /// Env::new(b"GET", b"/index.php/news", std::iter::empty(), &script)
+    ///     .with_script_params(&script_params)
+    ///     .write_to(&mut params)?;
+    /// assert_eq!(params.get("PATH_INFO"), Some(&b"/news"[..]));
+    /// # Ok::<(), mio_fcgi::cgi::EnvError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`EnvError::Script`].
+    pub fn params(&self, authorizer: bool) -> Result<SharedParams, EnvError> {
+        let mut params = Params::default();
+        write_script(self, authorizer, &mut Writer::new(&mut params))?;
+        Ok(params.into_shared())
+    }
+}
+
+fn write_script(
+    script: &Script,
+    authorizer: bool,
+    writer: &mut Writer<'_>,
+) -> Result<(), EnvError> {
+    for part in [
+        &script.root,
+        &script.filename,
+        &script.name,
+        &script.path_info,
+    ] {
+        if let Some(byte) = breaks_lines(part) {
+            return Err(EnvError::Script { byte });
+        }
+    }
+    if !script.root.is_empty() {
+        writer.put(DOCUMENT_ROOT, &script.root);
+    }
+    if !script.filename.is_empty() {
+        writer.put(SCRIPT_FILENAME, &script.filename);
+    }
+    writer.put_joined(DOCUMENT_URI, [&script.name, &script.path_info]);
+    if authorizer {
+        return Ok(());
+    }
+    writer.put(SCRIPT_NAME, &script.name);
+    if script.path_info.is_empty() {
+        return Ok(());
+    }
+    writer.put(PATH_INFO, &script.path_info);
+    if !script.root.is_empty() {
+        writer.put_joined(PATH_TRANSLATED, [base(&script.root), &script.path_info]);
+    }
+    Ok(())
 }
 
 /// Shows neither the query nor the values of fields.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::params::{GivenNames, Known, Params, map_byte};
+use crate::params::{GivenNames, Known, Params, SharedParams, map_byte};
 
 /// Appends parameters that are not there yet.
 pub(super) struct Writer<'p> {
@@ -29,6 +29,19 @@ impl<'p> Writer<'p> {
     pub(super) fn put(&mut self, known: Known, value: &[u8]) {
         if !self.has(known) {
             self.params.push(known.name, value);
+        }
+    }
+
+    /// Appends the pairs of a block, all at once if none of them is given.
+    pub(super) fn put_all(&mut self, block: &SharedParams) {
+        if !self.given.may_share(block.names()) {
+            return self.params.append_shared(block);
+        }
+        for (name, value) in block.iter() {
+            let mut given = self.params.iter().take(self.given.count());
+            if !given.any(|pair| pair.0 == name) {
+                self.params.push(name, value);
+            }
         }
     }
 

@@ -126,6 +126,17 @@ impl Params {
         }
     }
 
+    /// Appends copies of the pairs of a block.
+    pub(crate) fn append_shared(&mut self, block: &SharedParams) {
+        let block = &block.0.params;
+        let pairs = block.encoded();
+        self.append(pairs.len()).copy_from_slice(pairs);
+        self.longest_pair = self.longest_pair.max(block.longest_pair);
+        self.content_length = self.content_length.joined(block.content_length);
+        self.data_length = self.data_length.joined(block.data_length);
+        self.method = self.method.followed_by(block.method);
+    }
+
     /// Appends the lengths of a pair, both below 128. Returns the place for its name and value.
     #[inline]
     fn short_place(&mut self, name_len: usize, value_len: usize) -> &mut [u8] {

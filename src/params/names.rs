@@ -71,6 +71,12 @@ impl GivenNames {
         self.all
     }
 
+    /// Whether there may be a name in common. This is exact if the other names are [`Known`] and differ.
+    pub(crate) fn may_share(&self, other: &Self) -> bool {
+        let are_known = other.count == other.known.count_ones() as usize;
+        !are_known || self.known & other.known != 0
+    }
+
     pub(crate) fn has(&self, known: Known) -> bool {
         self.known & known.bit != 0
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{GivenNames, Params};
+use super::{GivenNames, Params, ParamsIter};
 
 /// A block of pairs, encoded once and shared by many requests. Cloning copies a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,18 @@ pub struct SharedParams(pub(super) Arc<Block>);
 pub(super) struct Block {
     pub(super) params: Params,
     pub(super) names: GivenNames,
+}
+
+impl SharedParams {
+    /// The names of the pairs.
+    pub(crate) fn names(&self) -> &GivenNames {
+        &self.0.names
+    }
+
+    /// The pairs, in order.
+    pub(crate) fn iter(&self) -> ParamsIter<'_> {
+        self.0.params.iter()
+    }
 }
 
 impl fmt::Debug for Block {
@@ -40,5 +52,26 @@ mod tests {
         assert_eq!(params.content_length(), Declared::Bytes(4));
         let copy: Params = params.iter().collect();
         assert!(copy.iter().eq(params.iter()));
+    }
+
+    #[test]
+    fn appended_pairs_count_as_if_they_were_pushed() {
+        let pairs = [("REQUEST_METHOD", "POST"), ("CONTENT_LENGTH", "4")];
+        let long = "x".repeat(70_000);
+        let mut block = Params::from_iter(pairs);
+        block.push("LONG", &long);
+        let (mut appended, mut pushed) = (Params::default(), Params::default());
+        for params in [&mut appended, &mut pushed] {
+            params.push("REQUEST_METHOD", "GET");
+        }
+        appended.append_shared(&block.into_shared());
+        pushed.extend(pairs);
+        pushed.push("LONG", &long);
+        assert_eq!(appended, pushed);
+        assert_eq!(appended.content_length(), Declared::Bytes(4));
+        assert!(!appended.is_idempotent());
+        let check = |params: &Params| params.check(0, usize::MAX, false);
+        assert!(check(&pushed).is_err());
+        assert_eq!(check(&appended), check(&pushed));
     }
 }

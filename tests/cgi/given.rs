@@ -1,7 +1,7 @@
 //! Parameters that are set before those of a request: the embedder's own, and the constants of a site.
 
 use mio_fcgi::Params;
-use mio_fcgi::cgi::{Env, Script, site_params};
+use mio_fcgi::cgi::{Env, EnvError, Script, site_params};
 
 use crate::env::{Fields, bytes, get, pairs};
 
@@ -97,4 +97,64 @@ fn the_constants_of_a_site_are_those_of_each_of_its_requests() {
         pairs
     };
     assert_eq!(sorted(&params), sorted(&alone));
+}
+
+#[test]
+fn the_parameters_of_a_script_are_the_same_if_they_were_encoded_before() {
+    let mut without_file = Script::new("", "/x.php", "/y");
+    without_file.filename.clear();
+    let scripts = [
+        Script::new("/srv/www", "/x.php", ""),
+        Script::new("/srv/www", "/x.php", "/y"),
+        Script::new("/", format!("/{}.php", "x".repeat(70_000)), ""),
+        without_file,
+    ];
+    let given: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("SCRIPT_NAME", "set"), ("X", "1")],
+        &[("DOCUMENT_ROOT", "set"), ("PATH_INFO", "")],
+        &[("SERVER_SOFTWARE", "set"), ("HTTP_A", "1")],
+        &[("SCRIPT_FILENAMF", "set")],
+    ];
+    for script in &scripts {
+        for authorizer in [false, true] {
+            let script_params = script.params(authorizer).expect("valid");
+            for given in given {
+                let fields = bytes(&[("Host", "a.example")]);
+                let env = Env::new(b"GET", b"/x.php/y?a=b", fields, script);
+                let env = env.with_authorizer(authorizer);
+                let encoded = env.clone().with_script_params(&script_params);
+                let [made, encoded] = [env, encoded].map(|env| {
+                    let mut params = Params::from_iter(given.iter().copied());
+                    env.write_to(&mut params).expect("valid");
+                    params
+                });
+                assert_eq!(encoded, made, "{given:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_with_any_names_takes_nothing_from_the_embedder() {
+    let script = Script::new("/srv/www", "/x.php", "");
+    let mut block = Params::default();
+    block.push("A", "block").push("SCRIPT_NAME", "/block");
+    let block = block.into_shared();
+    let env = Env::new(b"GET", b"/x.php", bytes(&[]), &script).with_script_params(&block);
+    let mut params = Params::from_iter([("A", "set")]);
+    env.write_to(&mut params).expect("valid");
+    let values = |name: &str| {
+        let named = params.iter().filter(|pair| pair.0 == name.as_bytes());
+        named.map(|pair| pair.1).collect::<Vec<_>>()
+    };
+    assert_eq!(values("A"), [b"set"]);
+    assert_eq!(values("SCRIPT_NAME"), [b"/block"]);
+    assert!(values("SCRIPT_FILENAME").is_empty());
+}
+
+#[test]
+fn a_script_with_a_line_break_has_no_parameters() {
+    let script = Script::new("/srv/www", "/x.php", "/\n");
+    assert_eq!(script.params(false), Err(EnvError::Script { byte: b'\n' }));
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use mio_fcgi::cgi::{
     self, Env, EnvError, FieldRules, ForbiddenReason, ReplyTo, RequestBody, Resolution, Script,
 };
-use mio_fcgi::{Body, Request};
+use mio_fcgi::{Body, Request, SharedParams};
 
 use super::elsewhere::{Elsewhere, GivenFields};
 use super::error_page::{ANY_METHOD, TEXT};
@@ -163,6 +163,8 @@ fn serve(
         }
         Resolution::Script(script) => {
             exchange.set_application(route.application);
+            let params = route.params.as_ref();
+            let script = Called { script, params };
             return ask(exchange, cx, socket, head, script, following);
         }
         Resolution::StaticFile { .. } => {
@@ -201,13 +203,21 @@ fn serve(
 
 const NOTHING: &str = "there is nothing here";
 
+/// The script that is run.
+#[derive(Clone, Copy)]
+struct Called<'r> {
+    script: &'r Script,
+    /// Its parameters, if they are encoded already.
+    params: Option<&'r SharedParams>,
+}
+
 /// Builds a FastCGI request and submits it, unless its body has to be collected first.
 fn ask(
     exchange: &mut Exchange,
     cx: &mut Context,
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
-    script: &Script,
+    script: Called<'_>,
     following: Option<&[u8]>,
 ) -> usize {
     let mut request = cx.fcgi().new_request(exchange.application());
@@ -246,7 +256,7 @@ fn write_params(
     cx: &Context,
     socket: &mut Socket,
     head: &RequestHead<'_, '_>,
-    script: &Script,
+    script: Called<'_>,
     id: &str,
     content_length: Option<u64>,
     request: &mut Request,
@@ -269,7 +279,8 @@ fn write_params(
     rules.pass_authorization = cx.options().pass_authorization;
     rules.pass_underscores = cx.options().underscores;
     let fields = origin.fields(head);
-    let mut env = Env::new(head.method.as_bytes(), &head.target, fields, script);
+    let mut env = Env::new(head.method.as_bytes(), &head.target, fields, script.script);
+    env.script_params = script.params;
     // A declared length of 0 is passed on, too. That of a collected body is added when it is submitted.
     env.content_length = content_length;
     env.server = socket.ends().server;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ahash::HashMap;
+use mio_fcgi::SharedParams;
 use mio_fcgi::cgi::{ForbiddenReason, Resolution, Script, normalized_path};
 
 use super::mounts::{applications, mounts};
@@ -35,6 +37,8 @@ type Until = Option<Instant>;
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) found: Resolution,
+    /// The parameters of a script, encoded if the result is used again.
+    pub(crate) params: Option<SharedParams>,
     /// The number of the application that runs a script.
     pub(crate) application: usize,
 }
@@ -83,11 +87,16 @@ impl Routes {
 
     /// As [`resolve`](Self::resolve), without the cache: what was found before turned out to be gone.
     pub(crate) fn resolve_anew(&mut self, now: Instant, target: &[u8]) -> Arc<Route> {
-        let (route, lifetime) = self.look_up(target);
-        let route = Arc::new(route);
+        let (mut route, lifetime) = self.look_up(target);
         // A redirect has the query in it, so it is not the same for each target with this path.
         let is_redirect = matches!(route.found, Resolution::Redirect { .. });
-        if !lifetime.is_zero() && !is_redirect {
+        let is_kept = !lifetime.is_zero() && !is_redirect;
+        if is_kept && let Resolution::Script(script) = &route.found {
+            // A script that cannot be sent is refused with each request.
+            route.params = script.params(false).ok();
+        }
+        let route = Arc::new(route);
+        if is_kept {
             if self.known.len() >= MAX_KNOWN {
                 self.known.clear();
             }
@@ -112,6 +121,7 @@ impl Routes {
         let nowhere = |found| {
             let route = Route {
                 found,
+                params: None,
                 application: 0,
             };
             (route, Duration::ZERO)
@@ -129,6 +139,7 @@ impl Routes {
         };
         let route = Route {
             found,
+            params: None,
             application: place.application(),
         };
         (route, place.lifetime(&self.options))
@@ -163,6 +174,7 @@ impl Routes {
         let place = places.find(|place| place.prefix().rest(&path).is_some());
         Ok(place.map(|place| Route {
             found: Resolution::Script(place.script_named(&path)),
+            params: None,
             application: place.application(),
         }))
     }

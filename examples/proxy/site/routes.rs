@@ -1,13 +1,12 @@
 //! Finds the part of the site for a path, and what the path stands for in it.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ahash::HashMap;
+use ahash::AHashMap;
 use mio_fcgi::SharedParams;
 use mio_fcgi::cgi::{ForbiddenReason, Resolution, Script, normalized_path};
 
@@ -27,7 +26,7 @@ pub(crate) struct Routes {
     places: Vec<Place>,
     /// The cache, by path: until when a result is believed, and the result. Shared, so that a request can keep its
     /// result.
-    known: HashMap<Vec<u8>, (Until, Arc<Route>)>,
+    known: AHashMap<Vec<u8>, (Until, Arc<Route>)>,
 }
 
 /// `None`: a result never changes.
@@ -62,7 +61,7 @@ impl Routes {
         let routes = Self {
             options: Arc::clone(options),
             places,
-            known: HashMap::new(),
+            known: AHashMap::new(),
         };
         for place in &routes.places {
             if let Some(script) = place.fallback()

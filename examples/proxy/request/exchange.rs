@@ -165,11 +165,13 @@ impl Exchange {
     /// When the client has to have sent more of the body: its last progress was at `last_progress`. `None`: the client has
     /// nothing to send.
     pub(crate) fn body_due(&self, options: &Options, last_progress: Instant) -> Option<Instant> {
+        if !self.upload.waits_for_client() {
+            return None;
+        }
         let grace = options.client_timeout;
         let too_slow_at = self.upload.too_slow_at(options.min_rate, grace);
         let idle_at = last_progress + grace;
-        let due = too_slow_at.map_or(idle_at, |at| at.min(idle_at));
-        self.upload.waits_for_client().then_some(due)
+        Some(too_slow_at.map_or(idle_at, |at| at.min(idle_at)))
     }
 
     /// Whether a file is being sent.
@@ -392,8 +394,8 @@ impl Exchange {
         }
     }
 
-    /// Logs the exchange and gives its buffers back.
-    pub(crate) fn finish(mut self, cx: &mut Context, client: ClientAddress) -> Finished {
+    /// Logs the exchange and gives its buffers back. The exchange is dropped then.
+    pub(crate) fn finish(&mut self, cx: &mut Context, client: ClientAddress) -> Finished {
         let now = cx.now();
         let is_body_read = self.upload.is_done();
         if let Some(request) = self.request {
@@ -410,7 +412,7 @@ impl Exchange {
             is_body_read,
         };
         self.response.give_back(cx);
-        cx.buffers().give_back(self.head);
+        cx.buffers().give_back(self.take_head());
         self.trace.finish(cx, client, status, body_len);
         finished
     }

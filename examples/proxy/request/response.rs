@@ -405,7 +405,7 @@ impl Response {
     }
 
     /// Gives the memory of the response back.
-    pub(crate) fn give_back(mut self, cx: &mut Context) {
+    pub(crate) fn give_back(&mut self, cx: &mut Context) {
         self.become_state(cx, State::Complete);
     }
 }

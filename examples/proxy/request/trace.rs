@@ -124,7 +124,7 @@ impl Trace {
 
     /// Logs the request when it is over.
     pub(crate) fn finish(
-        mut self,
+        &mut self,
         cx: &mut Context,
         client: ClientAddress,
         status: u16,
@@ -139,7 +139,7 @@ impl Trace {
             body_len,
             application_time: self.application_time,
         };
-        cx.log_request(client, self.entry, served);
+        cx.log_request(client, std::mem::take(&mut self.entry), served);
     }
 }
 

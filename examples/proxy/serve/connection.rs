@@ -378,13 +378,12 @@ impl Connection {
 
     /// Logs the exchange. Then the next request begins, or the connection ends.
     fn finish_exchange(&mut self, cx: &mut Context) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Head);
-        let Stage::Exchange(exchange) = stage else {
-            self.stage = stage;
+        let Stage::Exchange(exchange) = &mut self.stage else {
             return;
         };
         self.socket.note_progress(cx.now());
         let finished = exchange.finish(cx, self.socket.client());
+        self.stage = Stage::Head;
         self.socket.reset_client();
         if !finished.keeps_alive || cx.is_stopping() {
             let is_unread =

@@ -2,7 +2,7 @@
 
 use mio_fcgi::cgi::ReplyTo;
 
-use super::super::http::head::{self, FieldSpace};
+use super::super::http::head::{self, FieldSpace, RequestHead};
 use super::super::http::refusal::Refusal;
 use super::super::http::request_reader::{Found, request_line};
 use super::super::request::exchange::Exchange;
@@ -25,14 +25,9 @@ impl Connection {
         let mut space = FieldSpace::new();
         let taken = match head::parse(raw, limits, &mut space) {
             Ok(head) => {
-                let to = start::reply_to(cx, &head);
-                let mut exchange = Exchange::open(cx, self.tag, to, request_line(raw));
-                let socket = &mut self.socket;
-                let taken = start::start(&mut exchange, cx, socket, &head, following);
-                if exchange.has_application() {
-                    exchange.keep_head(cx, raw);
-                }
-                self.begin(exchange);
+                self.open(cx, start::reply_to(cx, &head), raw);
+                let taken = self.start(cx, &head, raw, following);
+                self.begin();
                 taken
             }
             Err(refusal) => {
@@ -48,15 +43,41 @@ impl Connection {
         let to = ReplyTo::new()
             .with_head_only(bytes.starts_with(b"HEAD "))
             .with_keep_alive(false);
-        let mut exchange = Exchange::open(cx, self.tag, to, request_line(bytes));
-        exchange.fail(cx, &mut self.socket, refusal.status, refusal.why);
-        self.begin(exchange);
+        self.open(cx, to, bytes);
+        if let Stage::Exchange(exchange) = &mut self.stage {
+            exchange.fail(cx, &mut self.socket, refusal.status, refusal.why);
+        }
+        self.begin();
     }
 
-    fn begin(&mut self, exchange: Exchange) {
+    /// Makes an exchange, in the place where it stays: it is not moved. `bytes` begin with the request line.
+    fn open(&mut self, cx: &mut Context, to: ReplyTo, bytes: &[u8]) {
+        let line = request_line(bytes);
+        self.stage = Stage::Exchange(Exchange::open(cx, self.tag, to, line));
+    }
+
+    /// Starts the exchange. Returns how many of the bytes after the head were used.
+    fn start(
+        &mut self,
+        cx: &mut Context,
+        head: &RequestHead<'_, '_>,
+        raw: &[u8],
+        following: &[u8],
+    ) -> usize {
+        let Stage::Exchange(exchange) = &mut self.stage else {
+            return 0;
+        };
+        let taken = start::start(exchange, cx, &mut self.socket, head, following);
+        if exchange.has_application() {
+            exchange.keep_head(cx, raw);
+        }
+        taken
+    }
+
+    /// The exchange was started or refused.
+    fn begin(&mut self) {
         // If the client's end of stream arrived together with the request, no further event reports it. A file is sent
         // in turns.
-        self.wants_turn |= self.socket.is_ended() || exchange.sends_file();
-        self.stage = Stage::Exchange(exchange);
+        self.wants_turn |= self.socket.is_ended() || self.sends_file();
     }
 }

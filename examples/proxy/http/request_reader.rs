@@ -1,5 +1,7 @@
 //! The bytes from a client that were not used yet, and where the next head in them ends.
 
+use memchr::memchr2;
+
 use super::head::{self, HeadLimits};
 use super::net::buffer_pool::BufferPool;
 use super::refusal::Refusal;
@@ -111,7 +113,7 @@ impl RequestReader {
 /// The request line, for the log.
 pub(crate) fn request_line(bytes: &[u8]) -> &[u8] {
     let within = &bytes[..bytes.len().min(MAX_LOGGED)];
-    let end = within.iter().position(|byte| b"\r\n".contains(byte));
+    let end = memchr2(b'\r', b'\n', within);
     &within[..end.unwrap_or(within.len())]
 }
 

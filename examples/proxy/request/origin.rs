@@ -29,13 +29,20 @@ impl<'b> Origin<'b> {
     pub(crate) fn of(cx: &Context, socket: &Socket, head: &RequestHead<'_, 'b>) -> Self {
         let (ends, options) = (socket.ends(), cx.options());
         // A client that the proxy in front does not know may have sent any field.
-        let is_trusted = ends.is_known && options.trusts(ends.client);
-        let said = match is_trusted {
-            false => Forwarded::default(),
-            true => Forwarded::read(head.fields, |ip| {
-                options.trusts(ClientAddress::Ip { ip, port: None })
-            }),
-        };
+        if !ends.is_known || !options.trusts(ends.client) {
+            return Self {
+                client: ends.client,
+                is_named: false,
+                is_end_known: ends.is_known,
+                is_secure: ends.is_secure,
+                host: None,
+                port: None,
+                is_trusted: false,
+            };
+        }
+        let said = Forwarded::read(head.fields, |ip| {
+            options.trusts(ClientAddress::Ip { ip, port: None })
+        });
         let client = said.client.map(|(ip, port)| ClientAddress::Ip { ip, port });
         let is_secure = said.is_secure.unwrap_or(ends.is_secure);
         let by_scheme = if is_secure { 443 } else { 80 };
@@ -45,11 +52,11 @@ impl<'b> Origin<'b> {
         Self {
             client: client.unwrap_or(ends.client),
             is_named: client.is_some(),
-            is_end_known: ends.is_known,
+            is_end_known: true,
             is_secure,
             host: said.host,
             port: said.port.or_else(by_host),
-            is_trusted,
+            is_trusted: true,
         }
     }
 

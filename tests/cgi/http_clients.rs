@@ -1,6 +1,6 @@
 //! Two HTTP/1 clients that share no code, which have to read the same in what a reply writes.
 
-use http_net::{ClientConn, ClientEvent, HttpError, Request};
+use http_net::{ClientConn, ClientEvent, HttpError, Limits, Request};
 use mio_fcgi::cgi::{ReplyTo, Verdict};
 
 /// What both parsers read, which has to be what the verdict says.
@@ -45,7 +45,7 @@ pub(crate) struct Parsed {
 /// As the crate `http-net` reads it.
 fn parsed_by_http_net(sent: &[u8], head_only: bool) -> Result<Parsed, HttpError> {
     let mut parsed = Parsed::default();
-    let mut client = ClientConn::new();
+    let mut client = ClientConn::with_limits(NO_LIMITS);
     client.set_report_informational(true);
     let request = if head_only {
         Request::head("/")
@@ -84,12 +84,22 @@ fn parsed_by_http_net(sent: &[u8], head_only: bool) -> Result<Parsed, HttpError>
     }
 }
 
+/// What is too long or too many is for the reply to say.
+const NO_LIMITS: Limits = Limits::new()
+    .with_max_header_bytes(1 << 20)
+    .with_max_headers(MOST_FIELDS)
+    .with_max_field_line(1 << 20)
+    .with_max_interim(u16::MAX)
+    .with_max_body(u64::MAX);
+
+const MOST_FIELDS: usize = 1024;
+
 /// As the crate `httparse` reads heads and the sizes of chunks, with the rules of RFC 9112, 6.3 between them.
 fn parsed_by_httparse(sent: &[u8], head_only: bool) -> Result<Parsed, httparse::Error> {
     let mut parsed = Parsed::default();
     let mut rest = sent;
     loop {
-        let mut space = [httparse::EMPTY_HEADER; 64];
+        let mut space = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut head = httparse::Response::new(&mut space);
         let httparse::Status::Complete(len) = head.parse(rest)? else {
             return Ok(parsed);

@@ -13,6 +13,7 @@ mod finish;
 mod head;
 mod http;
 mod params;
+mod passed_on;
 mod received;
 mod reply;
 mod settings;

@@ -1,16 +1,15 @@
 //! Configurations, drawn from an input.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use mio_fcgi::{Config, Limits, Multiplex, OverflowPolicy, UnknownLength};
+use mio_fcgi::{Address, Config, Limits, Multiplex, OverflowPolicy, UnknownLength};
 
 use super::choices::Choices;
 
 /// A configuration, nearly any.
 pub(super) fn config(choices: &mut Choices<'_>) -> Config {
-    let ports = 9000..9000 + choices.of(&[1_u16, 2, 3]);
-    let servers = ports.map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port)));
-    let mut config = Config::from_servers(servers.map(mio_fcgi::Address::from));
+    let mut config = Config::from_servers((0..choices.of(&[1, 2, 3])).map(address));
     config.multiplex = choices.of(&[
         Multiplex::Off,
         Multiplex::Auto,
@@ -48,6 +47,11 @@ pub(super) fn config(choices: &mut Choices<'_>) -> Config {
     config.split_long_pairs = choices.is_even();
     config.preempt_idle_after = choices.of(&[Some(SECOND / 50), None, Some(Duration::ZERO)]);
     config
+}
+
+/// The address of one of the servers.
+pub(super) fn address(place: u8) -> Address {
+    SocketAddr::from(([127, 0, 0, 1], 9000 + u16::from(place))).into()
 }
 
 pub(super) fn limits(choices: &mut Choices<'_>) -> Limits {

@@ -11,6 +11,7 @@ use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
+use mio_fcgi::Counters;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -98,10 +99,26 @@ fn calls_of_the_engine() {
 }
 
 #[test]
+fn servers_and_limits_that_change() {
+    run("changes", |input| {
+        entries::changes(input);
+    });
+}
+
+#[test]
 fn calls_of_the_engine_drawn_without_a_corpus() {
+    drawn(entries::calls, 2000, 100);
+}
+
+#[test]
+fn changes_drawn_without_a_corpus() {
+    drawn(entries::changes, 1000, 30);
+}
+
+fn drawn(entry: fn(&[u8]) -> Counters, ended: u64, other: u64) {
     let totals = Cell::new([0; 5]);
     let result = runner().run(&prop::collection::vec(any::<u8>(), 100..1200), |bytes| {
-        let counters = entries::calls(&bytes);
+        let counters = entry(&bytes);
         let of_this = [
             counters.completed,
             counters.failed,
@@ -117,7 +134,7 @@ fn calls_of_the_engine_drawn_without_a_corpus() {
     }
     // Runs in which these outcomes are rare prove nothing.
     let [completed, failed, others @ ..] = totals.get();
-    let is_enough = completed.min(failed) > 2000 && others.iter().all(|count| *count > 100);
+    let is_enough = completed.min(failed) > ended && others.iter().all(|count| *count > other);
     assert!(is_enough, "the runs are too tame: {totals:?}");
 }
 

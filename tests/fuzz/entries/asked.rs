@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Delivery, Event, EventKind, Outcome, RequestHandle};
+use mio_fcgi::{Delivery, Event, EventKind, Outcome, RequestError, RequestHandle, ServerId};
 
 use super::far::{Stream, byte};
 
@@ -12,6 +12,8 @@ use super::far::{Stream, byte};
 pub(super) struct Asked {
     pub(super) handle: RequestHandle,
     pub(super) submitted: Instant,
+    /// The only server that may get it.
+    pub(super) named: Option<ServerId>,
     pub(super) total: Option<Duration>,
     pub(super) pushed: u64,
     pub(super) is_paused: bool,
@@ -64,6 +66,8 @@ pub(super) fn note(requests: &mut BTreeMap<u64, Asked>, is_wild: bool, event: &E
                     assert!(is_wild || status == asked.stdout, "cut short, but complete");
                 }
                 Err(failure) => {
+                    let is_removed = failure.error == RequestError::ServerRemoved;
+                    assert!(!is_removed || asked.named.is_some(), "lost: {failure:?}");
                     let has_output = asked.stdout + asked.stderr > 0 || asked.stdout_ended;
                     assert!(!has_output || failure.delivery == Delivery::Responded);
                 }

@@ -28,10 +28,13 @@ pub fn calls(input: &[u8]) -> Counters {
     driver.finish(at_once)
 }
 
-fn call(driver: &mut Driver, choices: &mut Choices<'_>) {
+pub(super) fn call(driver: &mut Driver, choices: &mut Choices<'_>) {
     let call = choices.byte();
     match call % 24 {
-        0..3 => submit(driver, choices),
+        0..3 => {
+            let request = request(driver.next_tag(), choices);
+            driver.submit(request);
+        }
         3 => driver.act(),
         4 => driver.take_events(),
         5 => drop(driver.take_action(choices.is_even())),
@@ -84,8 +87,7 @@ fn on_link(driver: &mut Driver, choices: &mut Choices<'_>, what: impl FnOnce(&mu
     }
 }
 
-fn submit(driver: &mut Driver, choices: &mut Choices<'_>) {
-    let tag = driver.next_tag();
+pub(super) fn request(tag: u64, choices: &mut Choices<'_>) -> Request {
     let role = choices.of(&[
         Role::Responder,
         Role::Responder,
@@ -127,7 +129,7 @@ fn submit(driver: &mut Driver, choices: &mut Choices<'_>) {
         Some(Timeouts::NONE),
         Some(Timeouts::NONE.with_total(SECOND)),
     ]);
-    driver.submit(request);
+    request
 }
 
 /// The application does something on one connection.
@@ -180,4 +182,4 @@ fn command(driver: &mut Driver, choices: &mut Choices<'_>) {
 }
 
 /// Calls of one run.
-const MOST: usize = 300;
+pub(super) const MOST: usize = 300;

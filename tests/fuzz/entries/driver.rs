@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::{
     Action, Config, ConnectionHandle, Disconnected, Engine, Event, EventKind, Limits, Multiplex,
-    Request, RequestHandle, ServerId, SubmitError, Tag,
+    Request, RequestHandle, Server, ServerId, SubmitError, Tag,
 };
 
 use super::asked::{Asked, note};
+use super::ceilings::Ceilings;
 use super::far::{Far, Manners};
 
 pub(super) struct Driver {
@@ -24,19 +25,19 @@ pub(super) struct Driver {
     pub(super) is_deaf: bool,
     next_tag: u64,
     manners: Manners,
-    pub(super) seen: Vec<u64>,
+    /// The numbers of servers, with the tags of requests that they got.
+    pub(super) seen: Vec<(usize, u64)>,
     pub(super) refused: Vec<u64>,
     /// Servers that said that requests may share a connection.
     sharing: Vec<usize>,
-    /// The highest limits so far.
-    most: Limits,
+    ceilings: Ceilings,
     is_stopping: bool,
 }
 
 /// One connection: a socket that is open or being opened, and the application's side.
 pub(super) struct Link {
     connection: ConnectionHandle,
-    server: usize,
+    pub(super) server: usize,
     pub(super) is_open: bool,
     is_deaf: bool,
     pub(super) far: Far,
@@ -53,10 +54,12 @@ impl Driver {
             sharing,
             keeps: config.keep_connections,
         };
+        let engine = Engine::new(config).expect("the configuration is valid");
+        let now = Instant::now();
         Self {
-            most: config.limits,
-            engine: Engine::new(config).expect("the configuration is valid"),
-            now: Instant::now(),
+            ceilings: Ceilings::new(&engine, now),
+            engine,
+            now,
             links: Vec::new(),
             requests: BTreeMap::new(),
             reaction: 0,
@@ -79,12 +82,12 @@ impl Driver {
     pub(super) fn submit(&mut self, mut request: Request) {
         let tag = self.next_tag;
         request.params.push("TAG", tag.to_string());
-        let timeouts = request.timeouts;
+        let (timeouts, named) = (request.timeouts, request.server);
         let timeouts = timeouts.unwrap_or_else(|| self.engine.config().timeouts);
         match self.engine.submit(self.now, request, Tag(tag)) {
             Ok(handle) => {
                 assert!(!self.is_stopping, "accepted after shutdown");
-                self.add(handle, timeouts.total);
+                self.add(handle, timeouts.total, named);
             }
             Err(refused) => {
                 if let SubmitError::QueueFull { limit } = refused.error {
@@ -97,19 +100,17 @@ impl Driver {
     }
 
     pub(super) fn get_values(&mut self, server: usize) {
-        let tag = Tag(self.next_tag);
-        if let Ok(handle) = self
-            .engine
-            .get_values(self.now, ServerId::new(server as u32), tag)
-        {
-            self.add(handle, None);
+        let (tag, server) = (Tag(self.next_tag), ServerId::new(server as u32));
+        if let Ok(handle) = self.engine.get_values(self.now, server, tag) {
+            self.add(handle, None, Some(server));
         }
     }
 
-    fn add(&mut self, handle: RequestHandle, total: Option<Duration>) {
+    fn add(&mut self, handle: RequestHandle, total: Option<Duration>, named: Option<ServerId>) {
         let asked = Asked {
             handle,
             submitted: self.now,
+            named,
             total,
             pushed: 0,
             is_paused: false,
@@ -141,24 +142,21 @@ impl Driver {
         self.engine.resume(self.now, asked.handle);
     }
 
+    /// Sets limits, which may be invalid: then nothing changes.
     pub(super) fn set_limits(&mut self, limits: Limits) {
-        self.most.max_connections_per_server = self
-            .most
-            .max_connections_per_server
-            .max(limits.max_connections_per_server);
-        self.most.max_idle_per_server = self
-            .most
-            .max_idle_per_server
-            .max(limits.max_idle_per_server);
-        self.most.max_queued_requests = self
-            .most
-            .max_queued_requests
-            .max(limits.max_queued_requests);
-        let most = self.most.max_requests_per_connection;
-        let both = most.zip(limits.max_requests_per_connection);
-        self.most.max_requests_per_connection = both.map(|(a, b)| a.max(b));
+        let before = self.engine.config().limits;
         let changed = self.engine.set_limits(self.now, limits);
-        assert_eq!(changed, Ok(()));
+        assert_eq!(changed, limits.validate());
+        let now = self.engine.config().limits;
+        assert_eq!(now, if changed.is_ok() { limits } else { before });
+        self.ceilings.set(&self.engine);
+    }
+
+    /// Sets the list of servers. Returns false if it is invalid: then nothing changes.
+    pub(super) fn set_servers(&mut self, list: Vec<Server>) -> bool {
+        let is_set = self.engine.set_servers(self.now, list).is_ok();
+        self.ceilings.set(&self.engine);
+        is_set
     }
 
     pub(super) fn advance(&mut self, time: Duration) {
@@ -275,7 +273,8 @@ impl Driver {
 
     pub(super) fn remove(&mut self, place: usize) {
         let link = self.links.remove(place);
-        self.seen.extend(link.far.seen);
+        let seen = link.far.seen.into_iter();
+        self.seen.extend(seen.map(|tag| (link.server, tag)));
         self.refused.extend(link.far.refused);
         if link.far.says_yes {
             self.sharing.push(link.server);
@@ -365,31 +364,16 @@ impl Driver {
     }
 
     /// Checks what holds at every moment.
-    pub(super) fn check(&self) {
+    pub(super) fn check(&mut self) {
+        self.ceilings.check(&self.engine, self.now);
         let stats = self.engine.stats();
-        let gauges = stats.connections;
-        let all = gauges.connecting + gauges.probing + gauges.idle + gauges.busy + gauges.draining;
-        let servers = self.engine.config().servers.len();
-        assert!(
-            all <= self.most.max_connections_per_server * servers,
-            "{gauges:?}"
-        );
-        assert!(
-            gauges.idle <= self.most.max_idle_per_server * servers,
-            "{gauges:?}"
-        );
         if !self.engine.has_output() {
-            assert_eq!(all, self.links.len(), "{gauges:?}");
-            for server in 0..servers {
-                let open = self
-                    .links
-                    .iter()
-                    .filter(|link| link.server == server)
-                    .count();
-                assert!(
-                    open <= self.most.max_connections_per_server,
-                    "{open} to one server"
-                );
+            let connections = self.engine.servers(self.now).map(|it| it.connections);
+            assert_eq!(connections.sum::<usize>(), self.links.len());
+            for info in self.engine.servers(self.now) {
+                let number = info.server.number() as usize;
+                let links = self.links.iter().filter(|it| it.server == number);
+                assert_eq!(links.count(), info.connections, "{info}");
             }
         }
         let requests = stats.requests;
@@ -401,9 +385,6 @@ impl Driver {
             counters.submitted - counters.completed - counters.failed,
             unended as u64
         );
-        let waiting = (requests.queued + requests.buffering) as u64;
-        let most = self.most.max_queued_requests as u64;
-        assert!(waiting <= most, "{requests:?}, {most} may wait");
         let rests = 2 * LONGEST_READ * (self.links.len() + requests.draining + 1);
         let held = stats.bytes_buffered;
         assert!(
@@ -420,11 +401,7 @@ impl Driver {
                     || self.links.iter().any(said_yes),
                 "shared without a yes"
             );
-            let most = self.most.max_requests_per_connection;
-            assert!(
-                most.is_none_or(|most| link.far.begun <= most),
-                "too many requests on one"
-            );
+            self.ceilings.check_connection(link.far.begun);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::driver::Driver;
 
 impl Driver {
     /// Shuts down at once, or lets the application answer everything first. Returns the counters of the run.
-    pub(super) fn finish(mut self, at_once: bool) -> Counters {
+    pub(super) fn finish(&mut self, at_once: bool) -> Counters {
         self.reaction = 0;
         if at_once {
             self.shutdown(Some(self.now));
@@ -31,17 +31,14 @@ impl Driver {
         assert!(self.engine.is_shut_down());
         assert_eq!(self.engine.stats().bytes_buffered, 0);
         assert!(!self.engine.has_output());
-        let count = |tags: &[u64], tag| tags.iter().filter(|it| **it == tag).count();
         for (tag, asked) in &self.requests {
             let Some(Err(failure)) = &asked.outcome else {
                 continue;
             };
             if failure.delivery == Delivery::NotProcessed && !self.is_wild {
-                let seen = count(&self.seen, *tag);
-                assert!(
-                    seen <= count(&self.refused, *tag),
-                    "{tag} was sent: {failure:?}"
-                );
+                let seen = self.seen.iter().filter(|it| it.1 == *tag).count();
+                let refused = self.refused.iter().filter(|it| *it == tag).count();
+                assert!(seen <= refused, "{tag} was sent: {failure:?}");
             }
         }
         self.engine.stats().counters

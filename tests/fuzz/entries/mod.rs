@@ -5,6 +5,8 @@
 mod asked;
 mod body;
 mod calls;
+mod ceilings;
+mod changes;
 mod choices;
 mod driver;
 mod env;
@@ -12,6 +14,7 @@ mod far;
 mod finish;
 mod head;
 mod http;
+mod lists;
 mod params;
 mod passed_on;
 mod received;
@@ -20,6 +23,7 @@ mod settings;
 
 pub use body::body;
 pub use calls::calls;
+pub use changes::changes;
 pub use env::env;
 pub use head::head;
 pub use http::http;

@@ -62,6 +62,10 @@ impl ClientSide {
         }
     }
 
+    pub(super) fn set_rng(&mut self, rng: Rng) {
+        self.rng = rng;
+    }
+
     /// What a driver of another kind needs.
     pub(super) fn into_parts(self) -> (ApplicationSide, Rng, Option<usize>) {
         (self.side, self.rng, self.max_sockets)

@@ -9,6 +9,7 @@ use super::driver_side::DriverSide;
 use super::kernel::Kernel;
 use super::later::later;
 use super::medium::Medium;
+use super::rng::Rng;
 use super::server::Server;
 use super::tally::Tally;
 use crate::engine::Engine;
@@ -83,6 +84,17 @@ impl Network {
             Way::OneByOne(client) => client.shuffle(),
             Way::AsClient(client) => client.shuffle(),
         }
+    }
+
+    /// What is random is drawn from here, and not from the seed.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn with_rng(mut self, rng: Rng) -> Self {
+        match &mut self.client {
+            Way::OneByOne(client) => client.set_rng(rng),
+            Way::AsClient(client) => *client.kernel_mut().rng() = rng,
+        }
+        self
     }
 
     /// The network, driven by what drives [`Client`](crate::Client), in a loop over edge-triggered events. Call it before

@@ -10,10 +10,10 @@ use crate::run::World;
 /// Counts by group and name, and virtual time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Figures {
-    runs: u64,
-    busy: Duration,
-    whole: Duration,
-    counts: BTreeMap<(&'static str, String), u64>,
+    pub(crate) runs: u64,
+    pub(crate) busy: Duration,
+    pub(crate) whole: Duration,
+    pub(crate) counts: BTreeMap<(&'static str, String), u64>,
 }
 
 impl Figures {
@@ -32,20 +32,6 @@ impl Figures {
         if count > 0 {
             *self.counts.entry((group, name.into())).or_default() += count;
         }
-    }
-
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.runs += other.runs;
-        self.busy += other.busy;
-        self.whole += other.whole;
-        for (key, count) in &other.counts {
-            *self.counts.entry(key.clone()).or_default() += count;
-        }
-    }
-
-    /// How many names in a group have a count.
-    pub(crate) fn names(&self, group: &str) -> usize {
-        self.counts.keys().filter(|(own, _)| *own == group).count()
     }
 }
 

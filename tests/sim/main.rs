@@ -32,12 +32,15 @@ mod servers;
 mod setup;
 mod shrink;
 mod system;
+mod totals;
 mod watch;
 
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+
+use mio_fcgi::testkit::internals::Rng;
 
 use figures::Figures;
 use plan::Plan;
@@ -47,9 +50,16 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// The run of a seed.
+fn plan_of(seed: u64) -> Plan {
+    let mut plan = Plan::draw(&mut Rng::new(seed));
+    plan.rng = Rng::new(seed);
+    plan
+}
+
 /// Runs one seed. Returns its figures, or what is wrong.
 fn try_seed(seed: u64) -> Result<Figures, String> {
-    let plan = Plan::draw(seed);
+    let plan = plan_of(seed);
     let first = outcome(&plan);
     let Err(what) = &first else {
         // Every 16th seed runs twice: the same calls give the same trace.
@@ -79,9 +89,9 @@ fn outcome(plan: &Plan) -> Result<(u64, Figures), String> {
 }
 
 /// Makes the smallest run that fails too, and prints all about it.
-fn report(seed: u64, what: &str) -> String {
-    let small = shrink::shrink(&Plan::draw(seed), |plan| outcome(plan).is_err());
-    let mut text = format!("seed {seed}: {what}\nsmallest run: {:?}\n", small.config);
+fn report(plan: &Plan, what: &str) -> String {
+    let small = shrink::shrink(plan, |plan| outcome(plan).is_err());
+    let mut text = format!("{what}\nsmallest run: {:?}\n", small.config);
     text += &format!(
         "client {}, shuffled {}, {:?}\n",
         small.is_client, small.is_shuffled, small.servers
@@ -102,7 +112,12 @@ fn report(seed: u64, what: &str) -> String {
         }
         text += &format!("at {:?}: {}\n", violation.at, violation.what);
     }
-    text + &format!("again: SEED={seed} cargo test --features testkit --test sim\n")
+    text
+}
+
+fn report_seed(seed: u64, what: &str) -> String {
+    let text = report(&plan_of(seed), what);
+    format!("seed {seed}: {text}again: SEED={seed} cargo test --features testkit --test sim\n")
 }
 
 #[test]
@@ -110,7 +125,7 @@ fn random_runs_keep_every_promise() {
     if let Some(seed) = number("SEED") {
         let _ = env_logger::try_init();
         if let Err(what) = try_seed(seed) {
-            panic!("{}", report(seed, &what));
+            panic!("{}", report_seed(seed, &what));
         }
         return;
     }
@@ -147,7 +162,7 @@ fn random_runs_keep_every_promise() {
         println!("SEED={seed}: {what}");
     }
     if let Some((seed, what)) = failures.first() {
-        panic!("{}", report(*seed, what));
+        panic!("{}", report_seed(*seed, what));
     }
     // What is never tried proves nothing.
     if runs >= 2_000 {
@@ -155,6 +170,19 @@ fn random_runs_keep_every_promise() {
         assert_eq!(all.names("faults of the link"), 17);
         assert_eq!(all.names("the system beneath the driver"), 9);
         assert_eq!(all.names("commands"), 16);
+    }
+}
+
+#[test]
+fn inputs_of_the_fuzzer_keep_every_promise() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/client");
+    let files = std::fs::read_dir(corpus).expect("the corpus is committed");
+    for file in files {
+        let path = file.expect("a file").path();
+        let plan = Plan::of_bytes(&std::fs::read(&path).expect("readable"));
+        if let Err(what) = outcome(&plan) {
+            panic!("{}: {}", path.display(), report(&plan, &what));
+        }
     }
 }
 

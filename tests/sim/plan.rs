@@ -1,4 +1,4 @@
-//! A run as data: drawn from a seed, so that it can be repeated and cut down.
+//! A run as data: drawn from a seed or from a fuzzer's bytes, so that it can be repeated and cut down.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::servers::{Choice, draw_list};
 /// Everything that a run depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) seed: u64,
+    /// What the network draws from.
+    pub(crate) rng: Rng,
     pub(crate) config: Config,
     /// What is at each address.
     pub(crate) servers: Vec<ServerPlan>,
@@ -194,9 +195,25 @@ pub(crate) const FAULTS: [Fault; 23] = [
 ];
 
 impl Plan {
-    pub(crate) fn draw(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
-        let rng = &mut rng;
+    /// The run of a fuzzer's bytes, with the driver of `Client`. What the plan leaves of them is for the network.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let mut rng = Rng::of_bytes(bytes);
+        let mut plan = Self::draw(&mut rng);
+        (plan.rng, plan.is_client) = (rng, true);
+        // A fuzzer needs many short runs. Long ones have seeds.
+        plan.ops.truncate(30);
+        for op in &mut plan.ops {
+            match op {
+                Op::Submit(submit) => submit.shorten(3000),
+                Op::Push(_, len) => *len = (*len).min(3000),
+                _ => {}
+            }
+        }
+        plan
+    }
+
+    /// A run that is drawn. Its network draws on from the same numbers, unless it is given others.
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
         let count = *rng.pick(&[1, 1, 2, 3]);
         let has_faults = rng.chance(60);
         let servers = (0..count).map(|_| draw_server(rng, has_faults)).collect();
@@ -254,9 +271,7 @@ impl Plan {
         };
         for op in &mut ops {
             if let Op::Submit(submit) = op {
-                submit.body_len = submit.body_len.min(most);
-                submit.params_len = submit.params_len.min(most);
-                submit.answer.stdout = submit.answer.stdout.min(most);
+                submit.shorten(most);
             }
             if let Op::Submit(submit) = op
                 && is_late
@@ -275,7 +290,7 @@ impl Plan {
             draw_changes(rng, &mut ops, count);
         }
         let mut plan = Self {
-            seed,
+            rng: rng.clone(),
             config,
             servers,
             list,
@@ -350,6 +365,16 @@ impl ServerPlan {
 }
 
 impl Submit {
+    fn shorten(&mut self, most: usize) {
+        for len in [
+            &mut self.body_len,
+            &mut self.params_len,
+            &mut self.answer.stdout,
+        ] {
+            *len = most.min(*len);
+        }
+    }
+
     /// Whether an application may work on the request twice.
     pub(crate) fn may_run_twice(&self) -> bool {
         let is_idempotent = ["GET", "PUT"].contains(&self.method);

@@ -13,7 +13,7 @@ use crate::watch::Tap;
 
 /// A network without servers, as planned.
 pub(crate) fn network_of(plan: &Plan, origin: Instant, keep_trace: bool) -> Network {
-    let mut network = Network::new(plan.list.len(), origin, plan.seed);
+    let mut network = Network::new(plan.list.len(), origin, 0).with_rng(plan.rng.clone());
     if plan.is_client {
         network = network.as_client();
     }

@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn only_the_commands_that_matter_are_left() {
-        let plan = Plan::draw(3);
+        let plan = crate::plan_of(3);
         let mark = |op: &Op| matches!(op, Op::Submit(submit) if submit.tag <= 2);
         let both = |plan: &Plan| plan.ops.iter().filter(|op| mark(op)).count() == 2;
         assert!(both(&plan) && plan.ops.len() > 4);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_does_not_matter_is_made_simple() {
-        let plan = Plan::draw(3);
+        let plan = crate::plan_of(3);
         let small = shrink(&plan, |plan| {
             plan.ops.iter().any(|op| matches!(op, Op::Submit(_)))
         });

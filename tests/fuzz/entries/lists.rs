@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use mio_fcgi::{Address, Engine, Server, ServerId, ServerMode};
+use mio_fcgi::{Address, ConnectionState, Engine, Server, ServerId, ServerMode};
 
 use super::driver::Driver;
 
@@ -138,6 +138,15 @@ impl Lists {
                 assert_eq!(info.connecting, 0, "{info}");
             }
             assert!(known.left.is_none() || info.idle == 0, "{info}");
+        }
+        for it in driver.engine.connections(driver.now) {
+            // Its requests end, or a probe is answered: then it is closed.
+            let ends = matches!(
+                it.state,
+                ConnectionState::Draining | ConnectionState::Probing
+            );
+            let is_removed = self.all[&it.server].removed_at.is_some();
+            assert!(ends || !is_removed, "it stays: {it:?}");
         }
         self.check_seen(&driver.seen);
         for link in &driver.links {

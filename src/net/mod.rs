@@ -13,6 +13,8 @@ mod connector;
 mod driver;
 mod read_buf;
 mod rounds;
+#[cfg(test)]
+mod scripted;
 mod socket;
 mod sockets;
 mod stream;

@@ -208,6 +208,11 @@ mod tests {
         buf.claim(&other, false);
         buf.claim(&one, false);
         buf.claim(&other, false);
+        // Bytes that the owner does not read any more are nobody's.
+        buf.filled(10);
+        buf.claim(&other, false);
+        assert!(buf.unread().is_empty());
+        buf.claim(&one, false);
     }
 
     #[test]

@@ -205,3 +205,188 @@ impl<S> Socket<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::scripted::{Scripted, handle};
+
+    fn error(kind: io::ErrorKind) -> io::Result<usize> {
+        Err(kind.into())
+    }
+
+    fn connecting() -> Socket<()> {
+        Socket::new(handle(0), ())
+    }
+
+    fn open() -> Socket<()> {
+        let mut socket = connecting();
+        let connected = socket.finish_connect(&mut Scripted(vec![Ok(1)]));
+        assert!(connected.expect("it is connected"));
+        socket
+    }
+
+    /// Writes ten bytes, in two slices. The last result is the first.
+    fn write(socket: &mut Socket<()>, results: Vec<io::Result<usize>>) -> Written {
+        let mut transport = Scripted(results);
+        let slices = [IoSlice::new(b"0123"), IoSlice::new(b"456789")];
+        let written = socket.write(&mut transport, &slices);
+        assert!(transport.0.is_empty(), "one call for each result");
+        written
+    }
+
+    /// Reads up to ten bytes.
+    fn read(socket: &mut Socket<()>, results: Vec<io::Result<usize>>) -> Read {
+        let mut transport = Scripted(results);
+        let read = socket.read(&mut transport, &mut [0; 10]);
+        assert!(transport.0.is_empty(), "one call for each result");
+        read
+    }
+
+    #[test]
+    fn each_readiness_means_what_it_says() {
+        let none = Readiness::default();
+        // The event; whether a read, a write or a close may be found then; whether a short read says nothing.
+        let table = [
+            (none, [false, false, false, false]),
+            (
+                Readiness {
+                    is_readable: true,
+                    ..none
+                },
+                [true, false, false, false],
+            ),
+            (
+                Readiness {
+                    is_read_closed: true,
+                    ..none
+                },
+                [true, false, true, true],
+            ),
+            (
+                Readiness {
+                    is_writable: true,
+                    ..none
+                },
+                [false, true, false, false],
+            ),
+            (
+                Readiness {
+                    is_write_closed: true,
+                    ..none
+                },
+                [false, true, false, false],
+            ),
+            (
+                Readiness {
+                    is_error: true,
+                    ..none
+                },
+                [true, true, true, true],
+            ),
+            (
+                Readiness {
+                    is_urgent: true,
+                    ..none
+                },
+                [false, false, false, true],
+            ),
+        ];
+        for (event, expected) in table {
+            let mut socket = open();
+            assert_eq!(
+                write(&mut socket, vec![error(io::ErrorKind::WouldBlock)]),
+                Written::Nothing
+            );
+            // Twice is as once, and what was noted before stays.
+            for _ in 0..2 {
+                socket.note_event(event);
+                let is_cut = socket.peer_closed || socket.is_urgent;
+                let noted = [
+                    socket.may_read(),
+                    socket.may_write(),
+                    socket.is_peer_closed(),
+                    is_cut,
+                ];
+                assert_eq!(noted, expected, "{event:?}");
+            }
+            socket.note_event(none);
+            assert_eq!(socket.may_read(), expected[0], "{event:?}");
+            assert_eq!(socket.may_write(), expected[1], "{event:?}");
+            let drained = !expected[3];
+            assert_eq!(
+                read(&mut socket, vec![Ok(9)]),
+                Read::Some { len: 9, drained },
+                "{event:?}"
+            );
+            assert_eq!(socket.may_read(), !drained);
+        }
+    }
+
+    #[test]
+    fn a_full_read_leaves_more_to_read() {
+        let mut socket = open();
+        let full = Read::Some {
+            len: 10,
+            drained: false,
+        };
+        assert_eq!(read(&mut socket, vec![Ok(10)]), full);
+        assert!(socket.may_read());
+        let interrupted = error(io::ErrorKind::Interrupted);
+        let empty = error(io::ErrorKind::WouldBlock);
+        assert_eq!(read(&mut socket, vec![empty, interrupted]), Read::Nothing);
+        assert!(!socket.may_read());
+        assert_eq!(read(&mut socket, vec![Ok(0)]), Read::End(Disconnected::Eof));
+        let reset = io::ErrorKind::ConnectionReset;
+        assert_eq!(
+            read(&mut socket, vec![error(reset)]),
+            Read::End(Disconnected::Failed(reset))
+        );
+    }
+
+    #[test]
+    fn a_socket_is_written_once_it_is_connected_and_until_it_is_full() {
+        let mut socket = connecting();
+        assert!(socket.is_connecting() && socket.may_be_connected());
+        assert!(!socket.may_write());
+        let connected = socket.finish_connect(&mut Scripted(vec![Ok(0)]));
+        assert!(!connected.expect("no error"));
+        assert!(socket.is_connecting() && !socket.may_be_connected());
+        let mut socket = open();
+        assert!(!socket.is_connecting() && !socket.may_be_connected());
+        assert!(socket.may_write() && !socket.may_read());
+        let interrupted = error(io::ErrorKind::Interrupted);
+        let all = Written::Some {
+            len: 10,
+            is_full: false,
+        };
+        assert_eq!(write(&mut socket, vec![Ok(10), interrupted]), all);
+        assert!(socket.may_write());
+        let is_full = cfg!(target_os = "linux");
+        let part = Written::Some { len: 9, is_full };
+        assert_eq!(write(&mut socket, vec![Ok(9)]), part);
+        assert_eq!(socket.may_write(), !is_full);
+    }
+
+    /// What the application has sent before is read, then the write's failure is the end.
+    #[test]
+    fn a_failed_write_leaves_a_socket_that_is_read_to_its_end() {
+        let zero = io::ErrorKind::WriteZero;
+        let broken = io::ErrorKind::BrokenPipe;
+        for (result, kind) in [(Ok(0), zero), (error(broken), broken)] {
+            let mut socket = open();
+            assert_eq!(write(&mut socket, vec![result]), Written::Failed);
+            assert!(socket.may_read() && socket.is_peer_closed() && !socket.may_write());
+            let answer = Read::Some {
+                len: 9,
+                drained: false,
+            };
+            assert_eq!(read(&mut socket, vec![Ok(9)]), answer);
+            assert!(socket.may_read());
+            assert_eq!(
+                read(&mut socket, vec![error(io::ErrorKind::WouldBlock)]),
+                Read::End(Disconnected::Failed(kind))
+            );
+        }
+    }
+}

@@ -160,3 +160,55 @@ impl<T: Transport> Drop for Sockets<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::scripted::{Scripted, handle};
+
+    fn sockets(results: Vec<io::Result<usize>>, count: u32) -> Sockets<Scripted> {
+        let mut sockets = Sockets::new(Scripted(results), 7..20, false);
+        for index in 0..count {
+            let address = "unix:@none".parse().expect("an address");
+            let connected = sockets.connect(handle(index), ServerId::new(0), &address);
+            connected.expect("no error");
+        }
+        sockets
+    }
+
+    #[test]
+    fn sockets_are_counted_as_long_as_they_are_being_connected() {
+        let refused = Err(io::ErrorKind::ConnectionRefused.into());
+        let mut sockets = sockets(vec![refused, Ok(0), Ok(1)], 3);
+        assert!(sockets.has_connects());
+        assert!(sockets.finish_connect(0).expect("it is connected"));
+        assert_eq!(sockets.next_connecting(0), Some(1));
+        assert!(!sockets.finish_connect(1).expect("no error"));
+        assert_eq!(sockets.next_connecting(1), Some(1));
+        assert_eq!(sockets.next_connecting(2), Some(2));
+        assert!(sockets.close(handle(1)));
+        assert!(sockets.has_connects());
+        sockets.finish_connect(2).expect_err("it is refused");
+        assert!(sockets.close(handle(2)));
+        assert_eq!(sockets.next_connecting(0), None);
+        assert!(!sockets.has_connects());
+        assert!(sockets.close(handle(0)));
+        assert!(!sockets.close(handle(0)));
+        assert!(!sockets.has_connects());
+    }
+
+    #[test]
+    fn a_socket_is_found_by_its_token_and_by_its_handle_alone() {
+        let mut sockets = sockets(Vec::new(), 2);
+        assert_eq!(sockets.index_of(6), None);
+        assert_eq!(sockets.index_of(8), Some(1));
+        assert_eq!(sockets.index_of(20), None);
+        assert_eq!(sockets.token(handle(1)), 8);
+        assert_eq!(sockets.of(handle(1)).map(|it| it.handle()), Some(handle(1)));
+        let mut earlier = handle(1);
+        earlier.generation = 1;
+        assert!(sockets.of(earlier).is_none());
+        assert!(!sockets.close(earlier));
+        assert!(sockets.get(2).is_none());
+    }
+}

@@ -102,3 +102,37 @@ fn interests() -> Interest {
     let interests = interests | Interest::PRIORITY;
     interests
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Write as _;
+
+    use mio::net::UnixStream;
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    #[test]
+    fn bytes_and_room_are_no_urgent_byte() {
+        let (mut socket, mut other) = UnixStream::pair().expect("a pair");
+        let mut poll = Poll::new().expect("a poll");
+        poll.registry()
+            .register(&mut socket, Token(1), interests())
+            .expect("a socket");
+        assert_eq!(other.write(b"x").expect("room"), 1);
+        let mut events = Events::with_capacity(1);
+        while events.is_empty() {
+            match poll.poll(&mut events, None) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+                polled => polled.expect("a poll"),
+            }
+        }
+        let noted: Vec<Readiness> = events.iter().map(Readiness::from).collect();
+        let expected = Readiness {
+            is_readable: true,
+            is_writable: true,
+            ..Readiness::default()
+        };
+        assert_eq!(noted, [expected]);
+    }
+}

@@ -20,6 +20,7 @@ mod moving;
 mod pausing;
 mod peer;
 mod seams;
+mod shown;
 mod sockets;
 mod uploads;
 

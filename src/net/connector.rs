@@ -64,3 +64,16 @@ fn check_unused(stream: &mut Stream) -> io::Result<()> {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_says_whether_there_is_a_function() {
+        let mut connector = Connector::default();
+        assert_eq!(format!("{connector:?}"), "Connector { is_set: false }");
+        connector.set(Box::new(|_, _| Err(io::ErrorKind::Unsupported.into())));
+        assert_eq!(format!("{connector:?}"), "Connector { is_set: true }");
+    }
+}

@@ -235,19 +235,3 @@ impl TryFrom<std::os::unix::net::UnixStream> for Stream {
         Ok(UnixStream::from_std(stream).into())
     }
 }
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    /// A further read costs a system call for each response.
-    #[test]
-    fn a_short_read_suffices_on_linux() {
-        let (unix, _other) = UnixStream::pair().expect("a pair");
-        assert!(Stream::from(unix).is_drained_by_short_reads());
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let address = listener.local_addr().expect("it is bound");
-        let tcp = TcpStream::connect(address).expect("it listens");
-        assert!(Stream::from(tcp).is_drained_by_short_reads());
-    }
-}

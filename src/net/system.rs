@@ -112,6 +112,21 @@ mod tests {
 
     use super::*;
 
+    /// A further read costs a system call for each response.
+    #[test]
+    fn a_short_read_suffices_on_linux() {
+        let poll = Poll::new().expect("a poll");
+        let registry = poll.registry().try_clone().expect("a descriptor");
+        let system = System::new(Arc::new(registry), 0);
+        let (unix, _other) = UnixStream::pair().expect("a pair");
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let tcp = mio::net::TcpStream::connect(address).expect("it listens");
+        for stream in [Stream::from(unix), Stream::from(tcp)] {
+            assert!(system.is_drained_by_short_reads(&stream), "{stream:?}");
+        }
+    }
+
     #[test]
     fn bytes_and_room_are_no_urgent_byte() {
         let (mut socket, mut other) = UnixStream::pair().expect("a pair");

@@ -8,9 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
-use mio_fcgi::{Client, ReadBuf, Stream};
+use mio_fcgi::{Client, ReadBuf, Stream, SubmitError};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::clients::Pools;
 use crate::peer::TIME_LIMIT;
 use crate::{Loop, demo, get};
 
@@ -127,4 +128,63 @@ fn a_socket_that_the_embedder_has_a_copy_of_is_out_of_the_poll_once_the_client_h
         assert_eq!(tokens, [Token(1)], "dropped: {is_dropped}");
         drop::<Option<Client>>(kept);
     }
+}
+
+/// Waits with bytes in a socket of the embedder's.
+#[test]
+fn a_wait_brings_what_the_poll_has() {
+    let mut events = Events::with_capacity(8);
+    let mut turns = Loop::plain("unix:@none".parse().expect("an address"));
+    let mut pools = Pools::new();
+    let mut kept = Vec::new();
+    for poll in [&turns.poll, &pools.poll] {
+        let (mut ours, mut theirs) = mio::net::UnixStream::pair().expect("a pair");
+        let registered = poll
+            .registry()
+            .register(&mut ours, Token(1), Interest::READABLE);
+        registered.expect("a socket");
+        theirs.write_all(b"x").expect("room");
+        kept.push((ours, theirs));
+    }
+    while events.is_empty() {
+        let waited = turns
+            .client
+            .wait(Instant::now(), &mut turns.poll, &mut events);
+        waited.expect("a poll");
+    }
+    events.clear();
+    while events.is_empty() {
+        let waited = pools
+            .clients
+            .wait(Instant::now(), &mut pools.poll, &mut events);
+        waited.expect("a poll");
+    }
+}
+
+#[test]
+fn a_client_that_is_shut_down_is_not_ready_and_one_with_a_request_not_idle() {
+    let mut turns = Loop::plain("unix:/no/such.sock".parse().expect("an address"));
+    assert!(turns.client.is_idle());
+    assert_eq!(turns.client.ready(Instant::now()), Ok(()));
+    turns.submit(get("/"), 1);
+    assert!(!turns.client.is_idle());
+    turns.client.shutdown(Instant::now(), None);
+    let refused = turns.client.ready(Instant::now());
+    assert_eq!(refused, Err(SubmitError::ShuttingDown));
+    turns.run_to_ends(1);
+    turns.run_until(|it| it.client.is_shut_down());
+}
+
+#[test]
+fn a_command_to_the_client_whose_turn_it_is_costs_no_further_turn() {
+    let mut pools = Pools::new();
+    let id = pools.add("unix:/no/such.sock".parse().expect("an address"));
+    pools.submit(id, "/", 1);
+    let now = Instant::now();
+    assert_eq!(pools.take(now), Some(id));
+    pools.submit(id, "/", 2);
+    assert_eq!(pools.take(now), Some(id));
+    assert!(pools.has_ended(id, 2));
+    pools.drain_at(now);
+    assert_ne!(pools.clients.timeout(now), Some(Duration::ZERO));
 }

@@ -57,6 +57,9 @@ fn run(options: &Options) -> Result<bool> {
             }
         }
     };
+    for gone in gone(options, &mutants, &justified) {
+        println!("no mutant any more, and still in survivors.md: {gone}");
+    }
     let trial = Trial::new(options, binaries)?;
     let mutants: Vec<Mutant> = mutants
         .into_iter()
@@ -68,6 +71,19 @@ fn run(options: &Options) -> Result<bool> {
         .collect();
     let verdicts = try_all(options, &trial, &viable);
     Ok(sum_up(&mutants, &viable, &verdicts, &justified))
+}
+
+/// The lines of `survivors.md` about the module that no mutant has.
+fn gone<'a>(
+    options: &Options,
+    mutants: &[Mutant],
+    justified: &'a BTreeSet<String>,
+) -> impl Iterator<Item = &'a String> {
+    let names: BTreeSet<String> = mutants.iter().map(Mutant::known_as).collect();
+    let module = format!("src/{}/", options.module);
+    justified
+        .iter()
+        .filter(move |it| it.starts_with(&module) && !names.contains(*it))
 }
 
 /// Writes the library's copy anew, with the mutants of the module in it.

@@ -11,7 +11,7 @@ use lexopt::prelude::*;
 use crate::mutate::Mutant;
 
 const USAGE: &str = "\
-usage: tests/mutants/run wire|engine|cgi [OPTION]...
+usage: tests/mutants/run wire|engine|net|cgi [OPTION]...
 
   --file PATH     mutants of this file only; may be given again
   --match TEXT    those whose line has this text in it
@@ -72,7 +72,7 @@ impl Options {
                 other => return Err(other.unexpected().into()),
             }
         }
-        if !["wire", "engine", "cgi"].contains(&&*options.module) {
+        if !["wire", "engine", "net", "cgi"].contains(&&*options.module) {
             bail!("which module?\n{USAGE}");
         }
         Ok(Some(options))
@@ -83,8 +83,14 @@ impl Options {
         match &*self.module {
             "wire" => &["wire", "fuzz", "meta"],
             "cgi" => &["cgi", "fuzz", "meta"],
+            "net" => &["net", "meta", "sim"],
             _ => &["engine", "fuzz", "meta", "sim"],
         }
+    }
+
+    /// Whether the tests wait on real sockets.
+    pub(crate) fn waits(&self) -> bool {
+        self.module == "net"
     }
 
     pub(crate) fn wants(&self, mutant: &Mutant) -> bool {

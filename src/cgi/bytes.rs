@@ -158,6 +158,24 @@ mod tests {
     }
 
     #[test]
+    fn one_byte_is_found_at_each_place_and_two_as_well() {
+        let is = |byte| byte == b'!';
+        for len in 0..50 {
+            let mut bytes = vec![b'x'; len];
+            assert!(!has_any(&bytes, is));
+            for one in 0..len {
+                for other in 0..=one {
+                    bytes[one] = b'!';
+                    bytes[other] = b'!';
+                    assert!(has_any(&bytes, is), "{one} and {other} of {len}");
+                    bytes[one] = b'x';
+                    bytes[other] = b'x';
+                }
+            }
+        }
+    }
+
+    #[test]
     fn words_of_text_are_not_looked_at_byte_by_byte() {
         for text in [b"abcdefgh", b"~}| zyxw", b"ABC 0189"] {
             let word = u64::from_le_bytes(*text);

@@ -168,3 +168,27 @@ fn directory(path: &Path) -> io::Result<PathBuf> {
 
 /// The most links of one path, as in Linux.
 const MAX_LINKS: u32 = 40;
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn as_many_links_are_followed_as_linux_follows() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let root = folder.path().canonicalize().expect("it is there");
+        // Link N leads to link N - 1, and the first one to what is absent.
+        for link in 0..=MAX_LINKS {
+            let target = match link {
+                0 => root.join("absent"),
+                _ => root.join((link - 1).to_string()),
+            };
+            symlink(target, root.join(link.to_string())).expect("a link");
+        }
+        let last = root.join((MAX_LINKS - 1).to_string());
+        assert_eq!(without_links(&last), Some(root.join("absent")));
+        assert_eq!(without_links(&root.join(MAX_LINKS.to_string())), None);
+    }
+}

@@ -252,3 +252,17 @@ fn is_connection_option(head: &Head<'_>, name: &[u8]) -> bool {
 
 /// The most options of a `Connection` field that are looked at: each is compared with each field.
 const MAX_OPTIONS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_without_leading_zeros() {
+        for value in [0, 1, 9, 10, 99, 100, 204, u64::MAX] {
+            let mut out = Vec::new();
+            write_decimal(&mut out, value);
+            assert_eq!(out, value.to_string().into_bytes());
+        }
+    }
+}

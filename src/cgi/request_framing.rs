@@ -155,3 +155,21 @@ fn number(digits: &[u8]) -> Option<u64> {
         number.checked_mul(10)?.checked_add(digit.into())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_as_long_as_another_is_not_taken_for_it() {
+        let fields: [(&[u8], &[u8]); 4] = [
+            (b"Accept", b"100-continue"),
+            (b"Cookie", b"x"),
+            (b"X-Fourteen-Lon", b"x"),
+            (b"X-Seventeen-Long1", b"chunked"),
+        ];
+        let declared = Declared::by(true, fields.into_iter()).expect("no body");
+        assert!(!declared.expects_continue && !declared.is_chunked);
+        assert_eq!(declared.content_length, None);
+    }
+}

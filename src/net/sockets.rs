@@ -201,6 +201,7 @@ mod tests {
     fn a_socket_is_found_by_its_token_and_by_its_handle_alone() {
         let mut sockets = sockets(Vec::new(), 2);
         assert_eq!(sockets.index_of(6), None);
+        assert_eq!(sockets.index_of(7), Some(0));
         assert_eq!(sockets.index_of(8), Some(1));
         assert_eq!(sockets.index_of(20), None);
         assert_eq!(sockets.token(handle(1)), 8);

@@ -435,3 +435,30 @@ fn debug_shows_no_value() {
     let shown = format!("{head:?}");
     assert!(shown.contains("Set-Cookie") && !shown.contains("secret"));
 }
+
+/// Names are compared by their length first.
+#[test]
+fn a_name_as_long_as_another_is_not_taken_for_it() {
+    let seen = head(
+        "X-Powered-By: one\nX-Powered-By: one\nContent-Type: text/html\nContent-Type: text/html\n\
+         X-Seventeen-Long1: chunked\nX-Fourteen-Lon: 3\nX-Eight1: /x\n\n",
+    )
+    .expect("a head");
+    let expected = [
+        ("X-Powered-By", "one"),
+        ("X-Powered-By", "one"),
+        ("Content-Type", "text/html"),
+        ("X-Seventeen-Long1", "chunked"),
+        ("X-Fourteen-Lon", "3"),
+        ("X-Eight1", "/x"),
+    ];
+    assert_eq!(seen.fields, fields(&expected));
+    assert!(!seen.transfer_encoding);
+    assert_eq!((seen.status, seen.content_length), (200, None));
+    let mut parser = HeadParser::new(HeadRules::default());
+    let parsed = parser.push(b"Cookie: a\nX: b\nServer: c\n\n");
+    let (head, _) = parsed.expect("well-formed").expect("complete");
+    assert_eq!(head.get("sERVER"), Some(&b"c"[..]));
+    assert_eq!(head.get("Seraph"), None);
+    assert_eq!(head.get("Serve"), None);
+}

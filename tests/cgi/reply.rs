@@ -276,3 +276,30 @@ mod broken {
         status_101: GET, "Status: 101\nUpgrade: x\n\n", Done => "", nothing(502);
     }
 }
+
+/// Lines that end with LF alone are not copied as they are, and a field that `Connection` lists is not passed on, also one
+/// that is as long as `Content-Length`.
+#[test]
+fn bare_line_feeds_and_listed_fields_do_not_reach_the_client() {
+    let output = b"Connection: X-Fourteen-Lon\nX-Fourteen-Lon: 3\nX-One: a\nX-Two: b\n\n123456789";
+    for (to, status) in [(GET, "200"), (GET, "204"), (HEAD, "200")] {
+        let output = [format!("Status: {status}\n").as_bytes(), output].concat();
+        let pieces = std::iter::once(&output[..]);
+        let (sent, _) = serve(&mut Reply::default(), to, pieces, Last::Ended);
+        let sent = String::from_utf8(sent).expect("text");
+        assert!(sent.contains("\r\nX-One: a\r\nX-Two: b\r\n"), "{sent}");
+        assert!(!sent.contains("Fourteen"), "{sent}");
+        let (head, _) = sent.split_once("\r\n\r\n").expect("a head");
+        let lines = head.split("\r\n");
+        assert!(lines.clone().all(|line| !line.contains('\n')), "{sent}");
+    }
+}
+
+#[test]
+fn a_field_as_long_as_a_length_is_passed_on_with_a_204() {
+    let output = b"Status: 204\nX-Fourteen-Lon: 3\n\n";
+    let pieces = std::iter::once(&output[..]);
+    let (sent, _) = serve(&mut Reply::default(), GET, pieces, Last::Ended);
+    let sent = String::from_utf8(sent).expect("text");
+    assert!(sent.contains("\r\nX-Fourteen-Lon: 3\r\n"), "{sent}");
+}

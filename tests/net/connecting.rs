@@ -6,8 +6,9 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Address, ConnectError, Delivery, Phase, RequestError, ServerId};
+use mio_fcgi::{Address, ConnectError, Delivery, Phase, RequestError, ServerId, Stream};
 use rustix::net::listen;
+use socket2::{Domain, Socket, Type};
 
 use crate::peer::{self, Listener, Peer, TIME_LIMIT};
 use crate::{Loop, body, get, plain};
@@ -244,4 +245,33 @@ fn a_slow_connect_is_finished_when_the_system_says_so() {
     assert!(connecting.is_some_and(|it| it <= began.elapsed()));
     drop(turns);
     peer.join();
+}
+
+/// The loop stood still, and the time limit is looked at before the event.
+#[test]
+fn a_connect_that_no_event_has_reported_is_found_at_its_time_limit() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let copy = socket.try_clone().expect("a descriptor");
+    let mut config = plain(Address::Tcp(address));
+    config.connect_timeout = 2 * TIME_LIMIT;
+    let mut turns = Loop::new(config);
+    let mut socket = Some(TcpStream::from(socket));
+    turns.client.set_connector(move |_, _| {
+        let socket = socket.take().ok_or(ErrorKind::ConnectionRefused)?;
+        Stream::try_from(socket)
+    });
+    turns.submit(get("/"), 1);
+    turns.drain();
+    assert_eq!(turns.client.stats().connections.connecting, 1);
+    // The socket does not block: the connect may be under way for a moment.
+    let _ = copy.connect(&address.into());
+    let deadline = Instant::now() + TIME_LIMIT;
+    while copy.peer_addr().is_err() {
+        assert!(Instant::now() < deadline, "no connection");
+        std::thread::yield_now();
+    }
+    turns.client.handle_timeout(Instant::now() + 3 * TIME_LIMIT);
+    assert_eq!(turns.client.stats().counters.connected, 1);
 }

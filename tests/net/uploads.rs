@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio_fcgi::{Body, EventKind, OwnedEvent, RequestError, RequestHandle, StdinError, Stream};
 
-use crate::peer::{Kind, Peer, answer};
+use crate::peer::{Kind, Peer, TIME_LIMIT, answer};
 use crate::{Loop, body, get};
 
 const LEN: usize = 8 * 1024 * 1024;
@@ -216,4 +216,61 @@ fn an_error_of_a_pushed_pieces_write_is_reported_by_the_loop() {
     );
     let pushed = turns.client.write_stdin(Instant::now(), request, b"more");
     assert_eq!(pushed, Err(StdinError::Gone));
+}
+
+/// The bytes may be the end of the request, so that nobody reads the body any more.
+#[test]
+fn a_piece_that_is_pushed_beside_unread_output_of_its_connection_waits() {
+    let len = 64 * 1024;
+    let (mut turns, request, mut theirs) = pushing(2 * len as u64);
+    let mut received = vec![0; 2 * len];
+    theirs.read(&mut received).expect("a head");
+    theirs.write_all(&answer(1, b"no, thanks")).expect("room");
+    let mut has_output = false;
+    while !has_output {
+        turns.wait(TIME_LIMIT);
+        turns.note();
+        let event = turns.client.poll_event(Instant::now(), &mut turns.buf);
+        has_output = event.is_some();
+    }
+    let pushed = turns
+        .client
+        .write_stdin(Instant::now(), request, &pattern()[..len]);
+    assert_eq!(pushed, Ok(len));
+    let piece = theirs.read(&mut received).map_err(|error| error.kind());
+    assert_eq!(piece, Err(ErrorKind::WouldBlock), "kept");
+    turns.run_to_ends(1);
+    assert!(turns.outcome(1).is_ok());
+}
+
+#[test]
+fn a_piece_that_is_pushed_beside_unread_output_of_another_connection_leaves_at_once() {
+    let len = 64 * 1024;
+    let (mut turns, request, mut theirs) = pushing(len as u64);
+    let mut received = vec![0; 2 * len];
+    theirs.read(&mut received).expect("a head");
+    let (ours, mut other) = UnixStream::pair().expect("two sockets");
+    let mut ours = Some(ours);
+    turns.client.set_connector(move |_, _| {
+        let ours = ours.take().ok_or(ErrorKind::ConnectionRefused)?;
+        Stream::try_from(ours)
+    });
+    turns.submit(get("/"), 2);
+    turns.drain();
+    other.write_all(&answer(1, b"beside")).expect("room");
+    let mut has_output = false;
+    while !has_output {
+        turns.wait(TIME_LIMIT);
+        turns.note();
+        let event = turns.client.poll_event(Instant::now(), &mut turns.buf);
+        has_output = event.is_some();
+    }
+    let pushed = turns
+        .client
+        .write_stdin(Instant::now(), request, &pattern()[..len]);
+    assert_eq!(pushed, Ok(len));
+    let piece = theirs.read(&mut received).map_err(|error| error.kind());
+    assert!(piece.is_ok_and(|piece| piece >= len));
+    turns.run_to_ends(1);
+    assert!(turns.outcome(2).is_ok());
 }

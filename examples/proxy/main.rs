@@ -32,9 +32,9 @@
 //! an application. Add pages of your own to `request::start`, beside the status page. `tests/proxy/embedded.rs` is such a
 //! server.
 //!
-//! Crates: mio, slab; httparse, memchr (heads); itoa, httpdate (answers); socket2 (listeners); ipnet (who is trusted,
-//! who may ask); tempfile (bodies, responses to slow clients); mime_guess, on Unix rustix (files); serde_json (the status
-//! pages); clap (the options).
+//! Crates: mio, slab; httparse, memchr (heads); ahash (paths that are known); itoa, httpdate (answers); socket2 (listeners);
+//! ipnet (who is trusted, who may ask); tempfile (bodies, responses to slow clients); mime_guess, on Unix rustix (files);
+//! serde_json (the status pages); clap (the options).
 
 use std::io::{self, Write};
 use std::process::ExitCode;

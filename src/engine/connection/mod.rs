@@ -75,6 +75,9 @@ pub(super) struct Connection {
     heads: Heads,
     sending: Sending,
     receiving: Receiving,
+    /// Whether the current `FCGI_GET_VALUES_RESULT` began before a byte of a probe had left. Inside `receiving` it would cost
+    /// eight bytes.
+    is_unsolicited: bool,
     /// Bytes received since the connection was opened. Inside `receiving` the number would cost twice its size.
     received: u64,
     budget: Budget,
@@ -116,6 +119,7 @@ impl Connection {
             heads: Heads::default(),
             sending: Sending::new(now),
             receiving: Receiving::default(),
+            is_unsolicited: false,
             received: 0,
             budget: Budget::default(),
             own_probe: None,

@@ -20,8 +20,6 @@ pub(super) struct Receiving {
     is_unread: bool,
     /// Whether the end of the application's stream was announced.
     is_ending: bool,
-    /// Whether the current `FCGI_GET_VALUES_RESULT` began before a byte of a probe had left.
-    is_unsolicited: bool,
     /// Whether the bytes of a read are being parsed and the socket is empty after them.
     is_feeding: bool,
     /// Whether an action that asks the driver to read is queued and not yet taken.
@@ -39,7 +37,6 @@ impl Default for Receiving {
             has_unparsed_input: false,
             is_unread: false,
             is_ending: false,
-            is_unsolicited: false,
             is_feeding: false,
             is_read_asked: false,
             has_no_reply_yet: true,
@@ -169,8 +166,8 @@ impl Connection {
     /// Whether a piece of `FCGI_GET_VALUES_RESULT` answers a probe. The first piece decides for the whole record: it may
     /// have been sent for another question, or for none, if it was there before a byte of the probe had left.
     fn is_answer(&mut self, is_last: bool) -> bool {
-        let is_unsolicited = self.receiving.is_unsolicited || !self.is_asked();
-        self.receiving.is_unsolicited = is_unsolicited && !is_last;
+        let is_unsolicited = self.is_unsolicited || !self.is_asked();
+        self.is_unsolicited = is_unsolicited && !is_last;
         !is_unsolicited
     }
 

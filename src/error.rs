@@ -292,7 +292,8 @@ pub enum RequestError {
     )]
     ServerRemoved,
     /// The request was accepted for a connection that was being opened, and then had to wait while the queue was full.
-    /// The connect failed, or the connection takes fewer requests than expected.
+    /// The connect failed, the connection takes fewer requests than expected, or its server takes none but those that name
+    /// it any more: it hangs, or is a backup and an active server is up again.
     #[error(
         "no connection could be had for it, and the queue is full: {limit} requests wait; try later, or raise max_queued_requests"
     )]

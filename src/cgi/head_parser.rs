@@ -163,6 +163,10 @@ impl HeadParser {
                 buffer.extend_from_slice(&visible[at..=end]);
                 let taken = self.take_line(&buffer, buffer.len() - 1);
                 self.buffer = buffer;
+                if taken.is_err() {
+                    // Whoever looks for the fault wants all that came.
+                    self.buffer.extend_from_slice(&visible[end + 1..]);
+                }
                 taken?
             };
             at = end + 1;

@@ -98,16 +98,20 @@ impl Engine {
     }
 
     /// A connection is open. If that was to check its server, asks the server on it, and closes it after that. If not, or
-    /// if requests wait for the server, it becomes idle.
+    /// if requests wait that the server may be given, it becomes idle.
     pub(super) fn opened(&mut self, now: Time, key: u32) {
         let connection = &mut self.connections[key as usize];
         let is_check = connection.take_check();
-        if !is_check || self.requests.queue().has_request_for(connection.server()) {
+        let server = connection.server();
+        // Those that a server gets nothing of while it hangs do not show that it is alive.
+        let queue = self.requests.queue();
+        let is_needed = queue.has_pinned_to(server)
+            || (queue.has_request_for(server) && self.pool.takes_any(now, server));
+        if !is_check || is_needed {
             self.make_idle(now, key);
             return;
         }
-        connection.retire(CloseReason::ProbeDone);
-        let server = connection.server();
+        self.connections[key as usize].retire(CloseReason::ProbeDone);
         if self.pool.known(server).was_lost_with_probe() || self.is_probed(server) {
             self.close(now, key, CloseReason::ProbeDone);
         } else {

@@ -1,9 +1,10 @@
 //! Response heads in pieces: every cut, the limits, no copy.
 
-use mio_fcgi::cgi::{HeadError, HeadParser, HeadRules};
+use mio_fcgi::cgi::{Collector, HeadError, HeadParser, HeadRules, ResponseLimits};
 use proptest::prelude::*;
 
 use super::head::{head, read, read_with, text};
+use super::response::ended;
 
 fn rules(max_len: usize) -> HeadRules {
     let mut rules = HeadRules::default();
@@ -151,5 +152,26 @@ proptest! {
         let whole = read(&mut HeadParser::default(), &[&bytes]);
         let pieces: Vec<&[u8]> = bytes.chunks(len).collect();
         prop_assert_eq!(read(&mut HeadParser::default(), &pieces), whole);
+    }
+}
+
+/// What is no head is a message of the application's, perhaps with a trace: all of it that has come is kept.
+#[test]
+fn a_refused_head_is_kept_whatever_its_cut() {
+    let message: &[u8] = b"PHP Fatal error: x\nStack trace:\n#0 /a.php\n";
+    for cut in 0..=message.len() {
+        let mut collector = Collector::new(ResponseLimits::default());
+        let (one, two) = message.split_at(cut);
+        // What comes after the error is not looked at.
+        let kept = if collector.stdout(one).is_err() {
+            one
+        } else {
+            message
+        };
+        assert!(collector.stdout(two).is_err());
+        let Err(incomplete) = collector.finish(ended()) else {
+            panic!("there is no head");
+        };
+        assert_eq!(text(&incomplete.stdout), text(kept), "{cut}");
     }
 }

@@ -11,7 +11,7 @@ use mio_fcgi::{
     RequestError, TimeoutKind,
 };
 
-fn ended() -> Outcome {
+pub(super) fn ended() -> Outcome {
     Ok(Completion::new(0, Report::default()))
 }
 

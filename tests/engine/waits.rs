@@ -122,3 +122,41 @@ fn a_server_that_was_overloaded_and_hangs_is_overloaded_no_longer_than_its_pause
     assert_eq!(bench.seen(), [done(2)]);
     bench.finish();
 }
+
+/// Requests that wait for another server say nothing about one that hangs: only a check does.
+#[test]
+fn a_server_that_hangs_is_asked_although_requests_wait_for_others() {
+    let mut config = servers(2, Multiplex::Off);
+    config.check_interval = Some(10 * SECOND);
+    config.limits.max_connections_per_server = 1;
+    config.timeouts.queue = None;
+    let mut bench = Bench::new(config);
+    bench.advance(Duration::ZERO);
+    bench.feed(0, answer());
+    bench.feed(1, answer());
+    bench.advance(10 * SECOND);
+    let second = open(&bench, 1);
+    bench.feed(second, answer());
+    bench.advance(SECOND);
+    assert!(is_set_aside(&bench));
+    bench.submit(request());
+    bench.submit(request());
+    bench.advance(9 * SECOND);
+    let first = open(&bench, 0);
+    assert_eq!(bench.sent(first), [Sent::GetValues]);
+    bench.feed(first, answer());
+    assert!(!is_set_aside(&bench));
+    for server in [0, 1] {
+        let peer = open(&bench, server);
+        assert_eq!(bench.sent(peer), Sent::whole(1));
+        bench.end(peer);
+    }
+    bench.finish();
+}
+
+/// The connection that was opened last of those to a server that are open.
+fn open(bench: &Bench, server: usize) -> usize {
+    let mut peers = bench.peers.iter();
+    let is_it = |it: &crate::peer::Peer| it.server == server && it.closed.is_none();
+    peers.rposition(is_it).expect("an open connection")
+}

@@ -154,7 +154,8 @@ pub(crate) struct Options {
     /// own has a queue of its own (1024)
     #[arg(long, value_name = "N", value_parser = number(0, 10_000_000_usize), help_heading = APPLICATIONS)]
     pub(crate) queue: usize,
-    /// seconds that a request is queued; then it gets 503 (10)
+    /// seconds that a request waits for a connection, the time to open one included; then it gets 503. Keep it
+    /// above --connect-timeout (10)
     #[arg(long, value_name = "S", value_parser = seconds, help_heading = APPLICATIONS)]
     pub(crate) queue_timeout: Duration,
     /// seconds until a connection is established (3)

@@ -89,7 +89,8 @@ impl Routes {
         let (mut route, lifetime) = self.look_up(target);
         // A redirect has the query in it, so it is not the same for each target with this path.
         let is_redirect = matches!(route.found, Resolution::Redirect { .. });
-        let is_kept = !lifetime.is_zero() && !is_redirect;
+        let is_short = path_of(target).len() <= MAX_KNOWN_PATH;
+        let is_kept = !lifetime.is_zero() && !is_redirect && is_short;
         if is_kept && let Resolution::Script(script) = &route.found {
             // A script that cannot be sent is refused with each request.
             route.params = script.params(false).ok();
@@ -230,3 +231,5 @@ fn path_of(target: &[u8]) -> &[u8] {
 }
 
 const MAX_KNOWN: usize = 1024;
+/// A client chooses its paths, and each that is known is kept several times, in the parameters too.
+const MAX_KNOWN_PATH: usize = 1024;

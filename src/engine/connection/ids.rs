@@ -18,7 +18,7 @@ use super::KEPT;
 pub(super) enum Slot {
     /// Used before, free now.
     Free,
-    /// In use by the request with this slab key.
+    /// In use by the request with this key.
     Live(u32),
     /// The same, while the application has not heard of the ID.
     Unsent(u32),
@@ -92,9 +92,7 @@ impl IdTable {
             return Some(id);
         }
         while !self.is_always_one && self.is_last(self.slots.len() + 1) {
-            // The table was shrunk after this ID was freed.
-            self.slots.push(Slot::Free);
-            self.free.push_back(self.slots.len() as u16);
+            self.recall(self.slots.len() + 1);
         }
         let id = u16::try_from(self.slots.len() + 1).ok()?;
         // A table that was shrunk does not know all IDs that were used.
@@ -162,18 +160,26 @@ impl IdTable {
         self.reusable = self.free.len() as u16;
     }
 
-    /// Keeps an ID from being used again.
-    pub(super) fn quarantine(&mut self, id: u16) {
-        let known = self.slots.len();
-        while self.slots.len() < usize::from(id) {
+    /// Enters what a table that was shrunk has forgotten: the IDs up to this one, as free ones. The ID freed last stays
+    /// the last of them.
+    fn recall(&mut self, id: usize) {
+        if id <= self.slots.len() {
+            return;
+        }
+        while self.slots.len() < id {
             self.slots.push(Slot::Free);
             self.free.push_back(self.slots.len() as u16);
         }
-        // In a table that was shrunk, the ID freed last is among these.
-        if (known + 1..=usize::from(id)).contains(&usize::from(self.last_freed)) {
-            self.free.retain(|free| *free != self.last_freed);
+        if let Some(place) = self.free.iter().position(|free| *free == self.last_freed) {
+            self.free.remove(place);
+            self.reusable -= u16::from(place < usize::from(self.reusable));
             self.free.push_back(self.last_freed);
         }
+    }
+
+    /// Keeps an ID from being used again.
+    pub(super) fn quarantine(&mut self, id: u16) {
+        self.recall(usize::from(id));
         let slot = &mut self.slots[usize::from(id) - 1];
         match std::mem::replace(slot, Slot::Quarantined) {
             Slot::Quarantined => return,
@@ -263,9 +269,7 @@ mod tests {
     fn the_id_freed_last_is_never_the_next_whatever_became_of_the_lists() {
         for last in 1..=6 {
             let mut ids = IdTable::default();
-            for request in 0..6 {
-                ids.allocate(request);
-            }
+            (0..6).for_each(|request| assert!(ids.allocate(request).is_some()));
             for id in (1..=6).filter(|id| *id != last) {
                 ids.release(id);
             }
@@ -279,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_record_after_a_shrink_does_not_make_the_id_freed_last_the_next() {
+    fn a_late_record_after_a_shrink_leaves_the_id_freed_last_behind_those_it_brings_back() {
         for last in 1..=6 {
             let mut ids = IdTable::default();
             for request in 0..6 {
@@ -289,9 +293,14 @@ mod tests {
                 ids.release(id);
             }
             ids.shrink_idle();
-            ids.quarantine(5);
+            let [one, two] = [0; 2].map(|_| ids.allocate(0).expect("one of six"));
+            ids.note_framed(two);
+            ids.release(two);
+            ids.release(one);
             ids.make_reusable();
-            assert_ne!(ids.allocate(0), Some(last));
+            ids.quarantine(5);
+            let next = ids.allocate(0).expect("there are others");
+            assert!(next != one && next != two, "freed and sent last");
         }
     }
 

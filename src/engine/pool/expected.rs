@@ -28,7 +28,7 @@ impl Pool {
     #[inline]
     pub(super) fn slots_for_any(&self, now: Time) -> usize {
         // The usual cases.
-        if self.expected_slots == 0 || self.servers.is_uniform() {
+        if self.expected_slots == 0 || (self.servers.is_uniform() && !self.has_hung) {
             return self.expected_slots;
         }
         self.sum_of_takers(now, Lists::slots)

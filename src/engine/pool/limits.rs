@@ -64,6 +64,7 @@ impl Pool {
     /// A server has not answered a check.
     pub(crate) fn check_unanswered(&mut self, server: u16) {
         self.servers[usize::from(server)].health_mut().unanswered();
+        self.has_hung = true;
     }
 
     /// A check of a server is due. Returns whether to make it: no request shows whether the server is alive, and another

@@ -43,6 +43,8 @@ pub(super) struct Pool {
     servers: Servers,
     /// The number of requests that the connections being opened can take.
     expected_slots: usize,
+    /// Whether a server has not answered a check at some time.
+    has_hung: bool,
     /// Late connections, being opened for so long that only requests to their own server wait for them.
     late: usize,
     /// Servers for which this side had no descriptor, port or memory.
@@ -75,6 +77,7 @@ impl Pool {
         let is_unknown = multiplexing == Multiplexing::Unknown;
         Self {
             expected_slots: 0,
+            has_hung: false,
             late: 0,
             short: 0,
             unprobed: if is_unknown { servers.len() } else { 0 },

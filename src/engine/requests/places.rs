@@ -1,4 +1,5 @@
-//! The places of the requests. A request is made in its place and never moved: a slab would move its 336 bytes three times.
+//! The places of the requests. A request is made in its place and not moved out of it: a slab would move its 336 bytes three
+//! times.
 
 use super::request::Request;
 
@@ -69,10 +70,15 @@ impl Places {
     }
 
     /// Removes a request.
+    ///
+    /// # Panics
+    /// When there is none: a place that is vacant twice would be two requests' at the same time.
     #[inline]
     pub(super) fn vacate(&mut self, key: u32) {
+        let place = &mut self.all[key as usize];
+        assert!(!place.is_vacant());
+        place.vacate();
         self.vacant.push(key);
-        self.at_mut(key).vacate();
     }
 }
 

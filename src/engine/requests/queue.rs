@@ -121,6 +121,11 @@ impl Queue {
         self.ends(line).map_or(0, |it| it.len)
     }
 
+    /// Whether a request waits that names a server.
+    pub(crate) fn has_pinned_to(&self, server: u16) -> bool {
+        self.len_of(Line::Pinned(server)) > 0
+    }
+
     /// Whether a request waits that a server may serve.
     pub(crate) fn has_request_for(&self, server: u16) -> bool {
         let lines = [Line::Usual, Line::Urgent, Line::Pinned(server)];

@@ -255,6 +255,7 @@ const ALONE: &[&str] = &[
 const SHARED: &[&str] = &["--multiplex", "on", "--max-conns", "8"];
 const STREAMING: &[&str] = &["--buffer-request", "off"];
 
+/// Like the others, it looks for no file: each path is the script's.
 fn own(site: &Site<'_>, address: SocketAddr, more: &[&str]) -> (PathBuf, Vec<String>) {
     let upstream = format!("unix:{}", site.socket.display());
     let (listen, root) = (address.to_string(), site.root.display().to_string());
@@ -269,7 +270,7 @@ fn own(site: &Site<'_>, address: SocketAddr, more: &[&str]) -> (PathBuf, Vec<Str
         "--root",
         &root,
     ];
-    arguments.extend(["--fallback", "/index.php", "--no-access-log"]);
+    arguments.extend(["--remote", "--fallback", "/index.php", "--no-access-log"]);
     arguments.extend(more);
     let arguments = arguments.iter().map(ToString::to_string).collect();
     (site.programs.proxy.clone(), arguments)

@@ -417,3 +417,22 @@ enum Stage {
 
 /// The length of a discrete record's body, in bytes.
 const BODY_LEN: u16 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_skipped_after_the_content_and_only_then() {
+        let record = [1, 6, 0, 1, 0, 2, 2, 0, b'a', b'b', 0, 0];
+        let mut demux = Demux::default();
+        let skipping = record.map(|byte| {
+            let bytes = [byte];
+            let mut input = &bytes[..];
+            while demux.next(&mut input).expect("a correct record").is_some() {}
+            demux.is_skipping()
+        });
+        let expected = [[false; 9].as_slice(), &[true; 2], &[false]].concat();
+        assert_eq!(skipping, *expected);
+    }
+}

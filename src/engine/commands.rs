@@ -141,12 +141,8 @@ impl Engine {
                 break;
             }
         }
-        match self.write_stdin(now, request, &bytes[taken..]) {
-            Ok(kept) => Ok(taken + kept),
-            // No error of what was taken: the request has ended since.
-            Err(_) if taken > 0 => Ok(taken),
-            Err(error) => Err(error),
-        }
+        let kept = self.write_stdin(now, request, &bytes[taken..])?;
+        Ok(taken + kept)
     }
 
     /// Ends a [pushed](crate::Body::pushed) body. The empty `FCGI_STDIN` record is sent after the bytes already

@@ -269,4 +269,19 @@ mod tests {
         engine.note_drained(connection);
         assert!(!engine.is_unread(connection));
     }
+
+    #[test]
+    fn no_more_connections_are_opened_than_the_driver_can_hold() {
+        let mut config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        config.multiplex = crate::Multiplex::Off;
+        let mut engine = Engine::new(config).expect("a valid configuration");
+        engine.set_capacity(2);
+        for tag in 0..4 {
+            let submitted = engine.submit(Instant::now(), Request::responder(), Tag(tag));
+            submitted.expect("accepted");
+        }
+        let actions = std::iter::from_fn(|| engine.poll_action());
+        let connects = actions.filter(|it| matches!(it, Action::Connect { .. }));
+        assert_eq!(connects.count(), 2);
+    }
 }

@@ -42,3 +42,35 @@ impl fmt::Debug for Entries<'_> {
         f.debug_map().entries(self.0).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use crate::{Action, Config, Engine, Request, Tag};
+
+    #[test]
+    fn engines_look_alike_only_if_they_are() {
+        let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
+        let now = Instant::now();
+        let [mut one, mut other] = [(); 2].map(|()| {
+            let mut engine = Engine::new(config.clone()).expect("a valid configuration");
+            let submitted = engine.submit(now, Request::responder(), Tag(0));
+            submitted.expect("accepted");
+            engine
+        });
+        let shown = |engine: &Engine| format!("{:?}", engine.inside());
+        assert_eq!(shown(&one), shown(&other));
+        let actions = [&mut one, &mut other].map(|engine| engine.poll_action());
+        let Some(Action::Connect { connection, .. }) = actions[0] else {
+            panic!("a connect");
+        };
+        one.handle_connected(now, connection);
+        other.handle_connected(now, connection);
+        assert_eq!(shown(&one), shown(&other));
+        // Only the connection tells these apart.
+        one.note_readable(connection);
+        other.note_drained(connection);
+        assert_ne!(shown(&one), shown(&other));
+    }
+}

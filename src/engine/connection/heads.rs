@@ -55,7 +55,7 @@ impl Heads {
     }
 
     /// Adds a request to the end. Once more than `most` are in the queue, those that no longer wait are removed.
-    fn add(
+    pub(super) fn add(
         &mut self,
         request: RequestHandle,
         most: usize,
@@ -223,7 +223,42 @@ impl Connection {
 mod tests {
     use std::time::Instant;
 
+    use super::{Heads, Waiting};
+    use crate::event::RequestHandle;
     use crate::{Action, Config, Engine, Multiplex, Request, Tag};
+
+    fn handle(index: u32) -> RequestHandle {
+        RequestHandle {
+            index,
+            generation: 1,
+        }
+    }
+
+    #[test]
+    fn those_that_no_longer_wait_are_removed_only_beyond_the_most() {
+        let mut heads = Heads::default();
+        for index in 0..=10 {
+            heads.add(handle(index), 10, |_| panic!("there are few"));
+        }
+        // Two more than the most: requests have ended since.
+        heads.add(handle(11), 9, |it| it.index % 2 == 0);
+        let kept: Vec<u32> = heads.iter().map(|it| it.index).collect();
+        assert_eq!(kept, [0, 2, 4, 6, 8, 10, 11]);
+    }
+
+    #[test]
+    fn the_memory_of_many_that_wait_is_counted_and_given_back() {
+        let mut heads = Heads::default();
+        assert_eq!((heads.heap_len(), heads.is_large()), (0, false));
+        for index in 0..1000 {
+            heads.add(handle(index), 1000, |_| true);
+        }
+        let least = size_of::<Waiting>() + 1000 * size_of::<RequestHandle>();
+        assert!((least..2 * least).contains(&heads.heap_len()));
+        assert!(heads.is_large());
+        heads.shrink_idle();
+        assert_eq!((heads.heap_len(), heads.is_large()), (0, false));
+    }
 
     #[test]
     fn giving_up_requests_that_wait_again_and_again_takes_no_memory() {

@@ -463,6 +463,10 @@ mod tests {
         connection.collect_answer(&[0; 100], false);
         let own_probe = size_of::<OwnProbe>() + 100;
         assert_eq!(connection.heap_len(), parts + own_probe);
+        connection.set_own_probe(None);
+        connection.heads.add(REQUEST, 1, |_| true);
+        let heads = connection.heads.heap_len();
+        assert_eq!(connection.heap_len(), parts + heads);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
-use mio_fcgi::{Backoff, CloseReason, Multiplex, ServerId, ServerMode, ServerValues};
+use mio_fcgi::{Backoff, CloseReason, Multiplex, ServerId, ServerMode, ServerValues, SubmitError};
 
-use crate::harness::Bench;
+use crate::harness::{Answer, Bench};
 use crate::script::{Records, Seen, Sent, config, done, records, repeatable, request, servers};
 use crate::set_servers::{server, set};
 
@@ -150,6 +150,46 @@ fn a_server_that_hangs_is_asked_although_requests_wait_for_others() {
         let peer = open(&bench, server);
         assert_eq!(bench.sent(peer), Sent::whole(1));
         bench.end(peer);
+    }
+    bench.finish();
+}
+
+#[test]
+fn a_connection_to_a_server_that_hangs_counts_for_no_request_that_does_not_name_it() {
+    let mut config = servers(2, Multiplex::On { max: 2 });
+    config.check_interval = Some(10 * SECOND);
+    config.limits.max_connections_per_server = 2;
+    config.limits.max_queued_requests = 0;
+    config.timeouts.queue = None;
+    let mut bench = Bench::new(config);
+    let answer = || records().values(&[("FCGI_MPXS_CONNS", "1")]);
+    bench.advance(Duration::ZERO);
+    bench.feed(0, answer());
+    bench.feed(1, answer());
+    bench.advance(10 * SECOND);
+    let second = open(&bench, 1);
+    bench.feed(second, answer());
+    // The check of server 0 goes on while a connection is opened for a request.
+    bench.advance(SECOND - MS);
+    bench.servers[0] = Answer::Hang;
+    let named = || request().with_server(ServerId::new(0));
+    bench.submit(named());
+    bench.advance(MS);
+    assert!(is_set_aside(&bench));
+    for _ in 0..4 {
+        bench.submit(request());
+    }
+    let requests = bench.stats().requests;
+    assert_eq!((requests.active, requests.connecting), (4, 1));
+    let refused = bench.try_submit(request());
+    assert_eq!(refused, Err(SubmitError::QueueFull { limit: 0 }));
+    bench.submit(named());
+    let first = open(&bench, 0);
+    bench.accept(first);
+    bench.feed(first, records().end(1, 0).end(2, 0));
+    assert_eq!(bench.seen(), [done(1), done(6)]);
+    for peer in [first + 1, first + 2] {
+        bench.feed(peer, records().end(1, 0).end(2, 0));
     }
     bench.finish();
 }

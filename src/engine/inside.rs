@@ -53,14 +53,17 @@ mod tests {
     fn engines_look_alike_only_if_they_are() {
         let config = Config::new("127.0.0.1:9000".parse().expect("an address"));
         let now = Instant::now();
-        let [mut one, mut other] = [(); 2].map(|()| {
+        let [(mut one, handle), (mut other, _)] = [(); 2].map(|()| {
             let mut engine = Engine::new(config.clone()).expect("a valid configuration");
             let submitted = engine.submit(now, Request::responder(), Tag(0));
-            submitted.expect("accepted");
-            engine
+            (engine, submitted.expect("accepted"))
         });
         let shown = |engine: &Engine| format!("{:?}", engine.inside());
         assert_eq!(shown(&one), shown(&other));
+        // First only a request tells them apart, then only a connection.
+        one.pause(now, handle);
+        assert_ne!(shown(&one), shown(&other));
+        other.pause(now, handle);
         let actions = [&mut one, &mut other].map(|engine| engine.poll_action());
         let Some(Action::Connect { connection, .. }) = actions[0] else {
             panic!("a connect");
@@ -68,7 +71,6 @@ mod tests {
         one.handle_connected(now, connection);
         other.handle_connected(now, connection);
         assert_eq!(shown(&one), shown(&other));
-        // Only the connection tells these apart.
         one.note_readable(connection);
         other.note_drained(connection);
         assert_ne!(shown(&one), shown(&other));

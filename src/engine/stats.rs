@@ -318,6 +318,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_figures_of_several_engines_add_up_in_each_part() {
+        let mut one = Stats::default();
+        one.connections.idle = 2;
+        one.requests.active = 3;
+        one.bytes_buffered = 4;
+        one.counters.submitted = 5;
+        one.counters.closed.0[0] = 6;
+        let mut sum = one.clone();
+        sum += one.clone();
+        sum += one;
+        let parts = (sum.connections.idle, sum.requests.active);
+        assert_eq!((parts, sum.bytes_buffered), ((6, 9), 12));
+        let counters = sum.counters;
+        assert_eq!((counters.submitted, counters.closed.0[0]), (15, 18));
+    }
+
+    #[test]
     fn stats_are_one_line_for_a_log() {
         let mut stats = Stats::default();
         assert_eq!(

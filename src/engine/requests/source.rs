@@ -448,4 +448,12 @@ mod tests {
         let memory = source.pushed().map(Pushed::capacity);
         assert!(memory <= Some(4 * 64), "{memory:?}");
     }
+
+    #[test]
+    fn debug_tells_where_the_bytes_come_from_and_shows_none_that_are_the_embedders() {
+        let shown = |body: Body| format!("{:?}", Source::new(body, None, 0).supply);
+        assert_eq!(shown(Body::bytes("secret")), "Memory");
+        assert_eq!(shown(Body::reader(&b"secret"[..], None)), "Reader");
+        assert_eq!(format!("{:?}", Source::empty().supply), "Empty");
+    }
 }

@@ -286,3 +286,64 @@ impl IndexMut<usize> for Servers {
         &mut self.slots[index]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+
+    fn list(first: u32, count: u32) -> Vec<crate::Server> {
+        let address = |number: u32| {
+            let ip = Ipv4Addr::from(0x7f00_0000 + number);
+            Address::from(SocketAddr::from((ip, 9000)))
+        };
+        let all = first..first + count;
+        all.map(|it| crate::Server::new(address(it))).collect()
+    }
+
+    #[test]
+    fn there_are_at_most_65_535_slots_and_those_of_servers_that_left_earlier_are_free() {
+        let known = Multiplexing::Unknown;
+        let mut servers = Servers::new(&list(0, 1), known);
+        let mut set = |first, count| {
+            let leaving = servers.set(&list(first, count), known);
+            leaving.map(|it| it.len())
+        };
+        assert_eq!(
+            set(1, 65_535),
+            None,
+            "the slot of the one that leaves is free only later"
+        );
+        assert_eq!(set(0, 65_535), Some(0));
+        assert_eq!(set(1, 65_535), None);
+        assert_eq!(set(0, 1), Some(65_534));
+        assert_eq!(set(65_535, 65_534), Some(1));
+        assert_eq!(servers.len(), 65_535);
+    }
+
+    #[test]
+    fn of_equals_the_one_after_the_last_is_the_first_choice() {
+        let mut servers = Servers::new(&list(0, 3), Multiplexing::Unknown);
+        assert!(servers.is_uniform());
+        for choice in [0, 1, 2, 0] {
+            assert_eq!(servers.first_choice(), choice);
+            assert_eq!(servers.least_loaded(choice), Some(choice));
+            servers.note_assigned(choice);
+            servers.remove_load(choice, 1);
+        }
+        servers.add_load(1);
+        assert_eq!(servers.least_loaded(1), Some(2));
+    }
+
+    #[test]
+    fn a_server_leaves_once_when_it_begins_to_drain() {
+        let known = Multiplexing::Unknown;
+        let mut servers = Servers::new(&list(0, 2), known);
+        let mut list = list(0, 2);
+        list[1].mode = ServerMode::Draining;
+        assert_eq!(servers.set(&list, known), Some(vec![1]));
+        assert_eq!(servers.set(&list, known), Some(vec![]));
+        assert!(!servers.is_uniform());
+    }
+}

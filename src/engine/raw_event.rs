@@ -25,3 +25,20 @@ impl RawEvent {
         self.map(|len| &consumed[consumed.len() - len..])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{RequestHandle, Tag};
+
+    #[test]
+    fn only_output_changes_nothing_that_is_to_be_settled() {
+        let request = RequestHandle {
+            index: 0,
+            generation: 1,
+        };
+        let of = |kind| RawEvent::new(request, Tag(0), kind).is_output();
+        assert!(of(EventKind::Stdout(1)) && of(EventKind::Stderr(1)));
+        assert!(!of(EventKind::StdinReady));
+    }
+}

@@ -149,4 +149,19 @@ mod tests {
         connection.note_taken(1, false);
         assert!(!connection.may_be_blocked());
     }
+
+    #[test]
+    fn the_output_of_a_request_counts_for_its_connection_until_it_leaves() {
+        let mut connection = Connection::new(Time::START, 0, 0, Expected::default());
+        let one = OutputWeight {
+            is_paused: true,
+            is_full: true,
+            buffered: 5,
+        };
+        connection.add_weight(one);
+        connection.add_weight(one);
+        assert_eq!(connection.counts()[2..], [2, 2, 10]);
+        connection.remove_weight(one);
+        assert_eq!(connection.counts()[2..], [1, 1, 5]);
+    }
 }

@@ -223,7 +223,9 @@ impl Connection {
 mod tests {
     use std::time::Instant;
 
+    use super::super::Connection;
     use super::{Heads, Waiting};
+    use crate::engine::time::Time;
     use crate::event::RequestHandle;
     use crate::{Action, Config, Engine, Multiplex, Request, Tag};
 
@@ -286,5 +288,24 @@ mod tests {
             engine.abort(now, handle);
             assert!(engine.connections[0].heads.heap_len() <= 256);
         }
+    }
+
+    #[test]
+    fn a_head_is_taken_while_there_is_room_and_only_if_none_waits_before_it() {
+        let mut connection = Connection::new(Time::START, 0, 0, Default::default());
+        connection.connected(Time::START, 9, false);
+        assert!(connection.takes_head());
+        assert!(!connection.can_frame_head() && !connection.wants_fill());
+        connection.heads.add(handle(1), 1, |_| true);
+        assert!(!connection.takes_head(), "it would be the first");
+        assert!(connection.can_frame_head() && connection.wants_fill());
+        let full = |buffer: &mut Vec<u8>| buffer.resize(super::FULL, 0);
+        connection
+            .sending
+            .outbox()
+            .frame(&mut Default::default(), full);
+        assert!(!connection.takes_head() && !connection.can_frame_head());
+        connection.heads.shrink_idle();
+        assert!(!connection.takes_head());
     }
 }

@@ -460,3 +460,30 @@ impl Connection {
 fn unexpected_direction(record_type: RecordType) -> Received {
     Received::Violation(ProtocolError::UnexpectedRecord { record_type })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CloseReason;
+
+    #[test]
+    fn an_expired_limit_looks_into_the_socket_until_that_is_over() {
+        let mut connection = Connection::new(Time::START, 0, 0, Default::default());
+        assert!(!connection.is_looked_into());
+        assert_eq!(connection.look_first(), Look::Ask);
+        assert!(connection.is_looked_into());
+        connection.end_look();
+        assert!(!connection.is_looked_into());
+    }
+
+    #[test]
+    fn a_connection_is_ready_if_it_is_available_and_to_be_used_further() {
+        let mut connection = Connection::new(Time::START, 0, 0, Default::default());
+        connection.connected(Time::START, 1, false);
+        assert!(!connection.is_available() && !connection.is_ready());
+        assert!(connection.set_available());
+        assert!(connection.is_available() && connection.is_ready());
+        connection.retire(CloseReason::Retired);
+        assert!(!connection.is_ready());
+    }
+}

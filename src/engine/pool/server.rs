@@ -277,3 +277,36 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Backoff;
+
+    fn server(multiplexing: Multiplexing) -> Server {
+        let address: Address = "127.0.0.1:9000".parse().expect("an address");
+        Server::new(ServerId::new(0), &address.into(), multiplexing)
+    }
+
+    #[test]
+    fn an_overloaded_server_is_not_up_although_it_can_be_connected_to() {
+        let mut server = server(Multiplexing::Single);
+        assert!(server.is_up(Time::START));
+        let backoff = Backoff::default();
+        server.health_mut().overloaded(Time::START, backoff);
+        assert!(!server.health().is_down() && !server.is_up(Time::START));
+        assert!(server.is_up(Time::START + backoff.max));
+    }
+
+    #[test]
+    fn nothing_is_to_be_learned_of_a_server_that_was_removed() {
+        for (known, then) in [
+            (Multiplexing::Unknown, Multiplexing::Single),
+            (Multiplexing::Limited(9), Multiplexing::Limited(9)),
+        ] {
+            let mut server = server(known);
+            server.remove();
+            assert_eq!(server.capabilities().multiplexing(), then);
+        }
+    }
+}

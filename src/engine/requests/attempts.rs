@@ -136,3 +136,26 @@ impl Attempts {
 pub(super) fn is_in_time(now: Time, from: Time, limit: Option<Duration>) -> bool {
     limit.is_none_or(|limit| now.saturating_duration_since(from) < limit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Phase, RequestError};
+
+    #[test]
+    fn a_connection_ends_what_was_remembered_of_those_before() {
+        let mut attempts = Attempts::new(Retry::IfStale);
+        let failure = Failure::new(
+            RequestError::Aborted,
+            Phase::Queued,
+            Delivery::NotProcessed,
+            Default::default(),
+        );
+        attempts.note_retry(failure);
+        attempts.set_refused(Some(ConnectError::TimedOut));
+        attempts.note_assigned();
+        assert_eq!(attempts.refused(), None);
+        assert!(attempts.take_failed().is_none());
+        assert_eq!(attempts.retries(), 1);
+    }
+}

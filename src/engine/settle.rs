@@ -165,16 +165,14 @@ impl Engine {
                     self.assign(now, key, connection);
                     next = self.requests.queue().first_of(line);
                 }
-                Placement::Dial { server } if self.should_dial(now, line, waiting, server) => {
+                Placement::Dial { server } if self.should_dial(line, waiting) => {
                     self.dial(now, server);
                 }
-                Placement::Replace { server, idle }
-                    if self.should_dial(now, line, waiting, server) =>
-                {
+                Placement::Replace(idle) if self.should_dial(line, waiting) => {
                     self.close(now, idle, CloseReason::Replaced);
                     next = self.requests.queue().first_of(line);
                 }
-                Placement::Dial { .. } | Placement::Replace { .. } | Placement::None => {
+                Placement::Dial { .. } | Placement::Replace(_) | Placement::None => {
                     passed_over += 1;
                     next = is_choosy
                         .then(|| self.requests.queue().after_in_line(key))
@@ -198,10 +196,11 @@ impl Engine {
     }
 
     /// Whether to open a connection for the waiting requests of a line: those being opened do not suffice.
-    fn should_dial(&self, now: Time, line: Line, waiting: usize, server: usize) -> bool {
+    fn should_dial(&self, line: Line, waiting: usize) -> bool {
         match line {
             Line::Pinned(server) => self.pool.expected_of(server, &self.config) < waiting,
-            Line::Urgent | Line::Usual => !self.pool.is_enough(now, server, waiting),
+            // Otherwise no placement was found.
+            Line::Urgent | Line::Usual => true,
         }
     }
 

@@ -40,13 +40,8 @@ impl Pool {
         takers.map(|it| count(self.servers[it].lists())).sum()
     }
 
-    /// Whether the connections being opened suffice for all waiting requests. A late connect counts only for its own
-    /// server.
-    pub(crate) fn is_enough(&self, now: Time, server: usize, waiting: usize) -> bool {
-        self.suffice(self.slots_for_any(now), server, waiting)
-    }
-
-    /// Like [`is_enough`](Self::is_enough), with the number of [`slots_for_any`](Self::slots_for_any).
+    /// Whether the connections being opened suffice for all waiting requests that name no server. `slots` is the number
+    /// of [`slots_for_any`](Self::slots_for_any). A late connect counts only for its own server.
     #[inline]
     pub(super) fn suffice(&self, slots: usize, server: usize, waiting: usize) -> bool {
         slots + self.servers[server].lists().late() >= waiting

@@ -31,11 +31,8 @@ pub(crate) enum Placement {
     Dial {
         server: usize,
     },
-    /// To a new connection that replaces an unsuitable idle one.
-    Replace {
-        server: usize,
-        idle: u32,
-    },
+    /// To a new connection, once this unsuitable idle one is closed.
+    Replace(u32),
     None,
 }
 
@@ -55,7 +52,7 @@ pub(crate) struct Seeker {
 impl Placement {
     /// Whether a connection is closed for it: that is the last choice.
     fn closes_another(self) -> bool {
-        matches!(self, Self::Replace { .. })
+        matches!(self, Self::Replace(_))
     }
 }
 
@@ -100,7 +97,7 @@ impl Pool {
         let start = self.servers.first_choice();
         // Usually the server with the least load has a place, and the others need not be checked.
         match self.servers.least_loaded(start).map(place_on) {
-            Some(Placement::None | Placement::Replace { .. }) | None => {}
+            Some(Placement::None | Placement::Replace(_)) | None => {}
             Some(placement) => return placement,
         }
         let mut best = Placement::None;
@@ -262,10 +259,7 @@ impl Pool {
                 _ => None,
             };
             if let Some(idle) = idle {
-                return Placement::Replace {
-                    server: index,
-                    idle,
-                };
+                return Placement::Replace(idle);
             }
         }
         if seeker.runs_once

@@ -9,7 +9,7 @@ use mio_fcgi::{
 };
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Seen, Sent, config, done, failed, records, refused, request};
+use crate::script::{Seen, Sent, config, done, failed, records, refused, repeatable, request};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -245,5 +245,33 @@ fn a_question_of_the_embedder_waits_within_the_limit_too() {
     bench.end(0);
     bench.feed(0, records().values(&[]));
     assert_eq!(bench.seen().len(), 4, "two ends, values and their end");
+    bench.finish();
+}
+
+#[test]
+fn beside_a_question_only_what_is_above_the_limit_for_questions_is_closed() {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_idle_per_server = 4;
+    config.limits.reserve_for_get_values = true;
+    config.limits.max_total_connections = 4;
+    let mut limits = config.limits;
+    let mut bench = Bench::new(config);
+    for _ in 0..3 {
+        bench.submit(repeatable());
+    }
+    for peer in 0..3 {
+        bench.end(peer);
+    }
+    bench.get_values(0);
+    assert_eq!(bench.stats().connections.idle, 3);
+    limits.max_total_connections = 2;
+    let set = bench.command(|engine, now| engine.set_limits(now, limits));
+    assert_eq!(set, Ok(()));
+    let connections = bench.stats().connections;
+    assert_eq!((connections.probing, connections.idle), (1, 1));
+    let closed = bench.peers.iter().filter_map(|it| it.closed);
+    assert_eq!(closed.collect::<Vec<_>>(), [CloseReason::Retired; 2]);
+    let asked = bench.talked_to();
+    bench.feed(asked[0], records().values(&[]));
     bench.finish();
 }

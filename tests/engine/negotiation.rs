@@ -443,3 +443,26 @@ fn nobody_is_asked_within_the_body_of_a_request() {
     bench.command(|engine, now| engine.abort(now, uploading));
     bench_is_over(bench);
 }
+
+/// The connection that is being opened is for the request that waits.
+#[test]
+fn nothing_is_asked_for_a_request_that_another_connection_is_opened_for() {
+    let mut config = config(Multiplex::Auto);
+    config.limits.max_connections_per_server = 2;
+    let mut bench = Bench::new(config);
+    bench.submit(repeatable());
+    bench.servers[0] = Answer::Hang;
+    bench.submit(repeatable());
+    assert_eq!(bench.stats().requests.connecting, 1);
+    bench.advance(2 * SECOND);
+    assert_eq!(
+        bench.sent(0),
+        Sent::whole(1),
+        "held for long, and nothing asked"
+    );
+    bench.end(0);
+    assert_eq!(bench.sent(0), Sent::whole(2), "the request goes first");
+    bench.end(0);
+    bench.accept(1);
+    bench.finish();
+}

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{CloseReason, Multiplex, RequestHandle};
+use mio_fcgi::{CloseReason, Multiplex, RequestHandle, ServerId};
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Sent, config, records, request, servers};
+use crate::script::{Sent, config, records, repeatable, request, servers};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -353,5 +353,25 @@ fn a_later_answer_decides_anew_how_many_requests_there_is_room_for() {
             end(&mut bench);
         }
     }
+    bench.finish();
+}
+
+/// An idle connection is closed only if no server has a place without that.
+#[test]
+fn a_request_uses_an_idle_connection_rather_than_closing_it_for_a_server_with_less_load() {
+    let mut config = servers(2, Multiplex::Off);
+    config.servers[0].weight = 2;
+    config.limits.max_total_connections = 2;
+    config.limits.max_idle_per_server = 2;
+    let mut bench = Bench::new(config);
+    let named = || repeatable().with_server(ServerId::new(1));
+    bench.submit(named());
+    bench.submit(named());
+    bench.end(0);
+    bench.submit(repeatable());
+    assert_eq!(bench.sent(0).len(), 2 * Sent::whole(1).len());
+    assert_eq!(bench.peers.len(), 2, "both connections are to server 1");
+    bench.end(0);
+    bench.end(1);
     bench.finish();
 }

@@ -279,3 +279,24 @@ fn an_idle_connection_is_preempted_for_one_that_a_retried_request_needs() {
     bench.end(2);
     bench.finish();
 }
+
+#[test]
+fn a_new_connection_that_is_shared_costs_no_other_one() {
+    let mut config = config(Multiplex::On { max: 2 });
+    config.limits.max_connections_per_server = 2;
+    config.limits.idle_timeout = Duration::from_secs(3600);
+    let mut bench = Bench::new(config);
+    for _ in 0..3 {
+        bench.submit(request());
+    }
+    bench.advance(10 * MS);
+    bench.feed(
+        0,
+        records().stdout(1, "x").end(1, 0).stdout(2, "x").end(2, 0),
+    );
+    bench.advance(Duration::from_secs(30));
+    assert_eq!(bench.peers[0].closed, None, "it is idle, and stays");
+    bench.seen();
+    bench.end(1);
+    bench.finish();
+}

@@ -448,3 +448,22 @@ fn a_connect_to_a_server_that_refuses_fails_a_request_that_names_it_and_no_other
     assert_eq!(bench.seen(), [done(2)]);
     bench.finish();
 }
+
+#[test]
+fn a_removed_server_is_listed_as_such_while_a_request_is_on_it() {
+    let mut bench = bench(Multiplex::Off, 1);
+    bench.submit(request());
+    set(&mut bench, vec![server(9009)]);
+    let listed: Vec<String> = bench
+        .engine
+        .servers(bench.now)
+        .map(|it| it.to_string())
+        .collect();
+    assert!(
+        listed[0].contains("removed: 1 request on 1 connection"),
+        "{listed:?}"
+    );
+    assert!(!listed[1].contains("removed"), "{listed:?}");
+    bench.end(0);
+    bench.finish();
+}

@@ -200,3 +200,91 @@ fn open(bench: &Bench, server: usize) -> usize {
     let is_it = |it: &crate::peer::Peer| it.server == server && it.closed.is_none();
     peers.rposition(is_it).expect("an open connection")
 }
+
+/// The check of server 0 is opened while a request that names the server waits: it gets that connection.
+#[test]
+fn a_connection_for_a_check_serves_a_request_that_waits_for_its_server() {
+    let mut config = servers(2, Multiplex::Off);
+    config.check_interval = Some(10 * SECOND);
+    config.connect_retry_timeout = 60 * SECOND;
+    config.timeouts.queue = None;
+    config.backoff = Backoff {
+        initial: 60 * SECOND,
+        max: 60 * SECOND,
+    };
+    let mut bench = Bench::new(config);
+    bench.advance(Duration::ZERO);
+    bench.feed(0, answer());
+    bench.feed(1, answer());
+    bench.advance(10 * SECOND);
+    let second = open(&bench, 1);
+    bench.feed(second, answer());
+    bench.advance(SECOND);
+    assert!(is_set_aside(&bench));
+    bench.submit(request().with_server(ServerId::new(0)));
+    bench.advance(8 * SECOND);
+    assert_eq!(bench.stats().requests.queued, 1, "its pause lasts");
+    bench.advance(SECOND);
+    let checked = open(&bench, 0);
+    assert_eq!(bench.sent(checked), Sent::whole(1));
+    bench.end(checked);
+    assert_eq!(bench.seen(), [done(1)]);
+}
+
+/// A connection is being opened for a request that names its server: it is for no other one.
+#[test]
+fn a_request_that_is_sent_again_gets_a_connection_of_its_own() {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_connections_per_server = 3;
+    let mut bench = Bench::new(config);
+    bench.submit(repeatable());
+    bench.end(0);
+    bench.submit(repeatable());
+    bench.servers[0] = Answer::Hang;
+    bench.submit(request().with_server(ServerId::new(0)));
+    assert_eq!(bench.peers.len(), 2);
+    bench.reset(0);
+    assert_eq!(bench.peers.len(), 3);
+    bench.accept(1);
+    bench.accept(2);
+    bench.end(1);
+    bench.end(2);
+    assert_eq!(bench.seen().len(), 3);
+    bench.finish();
+}
+
+/// The first of two requests that name a server takes only a new connection, which is being opened; the second one goes
+/// over the idle connection.
+#[test]
+fn a_named_request_is_not_held_up_by_one_before_it_that_takes_only_a_new_connection() {
+    let named = |it: mio_fcgi::Request| it.with_server(ServerId::new(0));
+    for is_again in [false, true] {
+        let mut config = servers(2, Multiplex::Off);
+        config.limits.max_connections_per_server = 3;
+        config.limits.max_idle_per_server = 3;
+        let mut bench = Bench::new(config);
+        bench.submit(named(repeatable()));
+        bench.submit(named(repeatable()));
+        for peer in [0, 1] {
+            bench.sent(peer);
+            bench.end(peer);
+        }
+        if is_again {
+            bench.submit(named(repeatable()));
+            bench.servers[0] = Answer::Hang;
+            let used = bench.talked_to()[0];
+            bench.reset(used);
+        } else {
+            bench.servers[0] = Answer::Hang;
+            bench.submit(named(request()));
+        }
+        assert_eq!(
+            (bench.peers.len(), bench.stats().requests.connecting),
+            (3, 1)
+        );
+        bench.sent(0);
+        bench.sent(1);
+        bench.submit(named(repeatable()));
+        assert_eq!(bench.talked_to().len(), 1, "again {is_again}");
+    }
+}

@@ -97,9 +97,7 @@ impl Pushed {
     /// Keeps what is not released of the bytes that were lent.
     pub(super) fn keep_lent(&mut self, bytes: &[u8]) {
         let left = std::mem::take(&mut self.lent);
-        if left > 0 {
-            self.keep(&bytes[bytes.len() - left..]);
-        }
+        self.keep(&bytes[bytes.len() - left..]);
     }
 
     /// Bytes were sent: the memory of those that are kept here is free.

@@ -456,4 +456,24 @@ mod tests {
         assert_eq!(shown(Body::reader(&b"secret"[..], None)), "Reader");
         assert_eq!(format!("{:?}", Source::empty().supply), "Empty");
     }
+
+    #[test]
+    fn only_pushed_bytes_that_are_here_and_next_are_released_before_others() {
+        assert!(Source::empty().releases_next());
+        let mut source = Source::new(Body::pushed(None), None, 0);
+        assert!(!source.releases_next(), "nothing is here");
+        source.push(b"0123456789", 10);
+        assert!(source.releases_next());
+        source.take(5);
+        assert!(!source.releases_next(), "the first five come first");
+        source.release(5);
+        assert!(source.releases_next());
+    }
+
+    #[test]
+    fn bytes_are_lent_from_the_least_number_on() {
+        let mut source = Source::new(Body::pushed(None), None, 0);
+        assert_eq!(source.lend(4, 100, 5), 0);
+        assert_eq!(source.lend(5, 100, 5), 5);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mio_fcgi::wire::{ProtocolStatus, RecordType};
-use mio_fcgi::{Body, CloseReason, Multiplex};
+use mio_fcgi::{Body, CloseReason, Multiplex, Request, Retry};
 
 use crate::harness::{Answer, Bench};
 use crate::script::{Records, Sent, config, done, out, records, repeatable, split};
@@ -465,4 +465,35 @@ fn nothing_is_asked_for_a_request_that_another_connection_is_opened_for() {
     bench.end(0);
     bench.accept(1);
     bench.finish();
+}
+
+/// libfcgi reads a request below a length at once, so that nothing behind it is lost.
+#[test]
+fn nothing_is_asked_behind_a_request_that_is_not_read_at_once() {
+    for (value_len, is_asked) in [(7_882, true), (7_890, false)] {
+        let mut config = config(Multiplex::Auto);
+        config.limits.max_connections_per_server = 1;
+        let mut bench = Bench::new(config);
+        let request = Request::responder().with_retry(Retry::IfStale);
+        bench.submit(request.param("N", "x".repeat(value_len)));
+        bench.submit(repeatable());
+        bench.advance(2 * SECOND);
+        let has_asked = bench.sent(0).contains(&Sent::GetValues);
+        assert_eq!(has_asked, is_asked, "{value_len}");
+    }
+}
+
+#[test]
+fn nothing_is_asked_on_a_connection_that_is_closed_after_its_request() {
+    let mut config = config(Multiplex::Auto);
+    config.limits.max_connections_per_server = 1;
+    let mut bench = Bench::new(config);
+    bench.submit(repeatable());
+    bench.end(0);
+    bench.submit(repeatable());
+    bench.feed(0, records().stdout(1, "late"));
+    bench.submit(repeatable());
+    bench.sent(0);
+    bench.advance(2 * SECOND);
+    assert_eq!(bench.sent(0), []);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mio_fcgi::{Body, Multiplex, UnknownLength};
+use mio_fcgi::{Body, Multiplex, RequestState, UnknownLength};
 
 use crate::harness::{Answer, Bench};
 use crate::lists;
@@ -305,4 +305,22 @@ fn no_item_shows_a_parameter_or_content() {
     );
     bench.end(0);
     bench.finish();
+}
+
+#[test]
+fn once_a_response_has_begun_what_is_still_sent_is_no_progress() {
+    let mut bench = Bench::plain();
+    bench.submit(request());
+    bench.end(0);
+    bench.peers[0].window = 1_000;
+    bench.submit(request().with_body(vec![b'x'; 100_000]));
+    bench.answer(0, |id| records().stdout(id, "x"));
+    bench.advance(2 * SECOND);
+    bench.open_window(0, 10);
+    let listed = bench.engine.requests(bench.now).next().expect("one");
+    let times = (listed.time_in_state, listed.since_progress);
+    assert_eq!(
+        (listed.state, times),
+        (RequestState::Receiving, (2 * SECOND, 2 * SECOND))
+    );
 }

@@ -238,6 +238,21 @@ fn an_application_that_takes_nothing_runs_into_the_write_limit() {
     bench.finish();
 }
 
+#[test]
+fn a_reader_of_unknown_length_is_held_against_the_length_that_the_parameters_state() {
+    let mut bench = Bench::plain();
+    let body = Body::reader(&b"12345"[..], None);
+    bench.submit(request().param("CONTENT_LENGTH", "8").with_body(body));
+    let (declared, sent) = (8, 5);
+    let error = RequestError::Body(BodyError::TooShort { declared, sent });
+    let seen = bench.seen();
+    assert!(
+        matches!(&seen[..], [Seen::Failed(1, why, ..)] if *why == error),
+        "{seen:?}"
+    );
+    bench.finish();
+}
+
 // case 79
 #[test]
 fn a_body_that_ends_short_of_its_length_aborts_the_request() {

@@ -482,3 +482,14 @@ impl IndexMut<u32> for Requests {
         self.places.at_mut(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_has_not_fallen_below_its_limit_unless_it_was_above() {
+        let mut requests = Requests::new(1, 1, Timeouts::NONE);
+        assert!(!requests.has_fallen_below() && !requests.take_fallen_below());
+    }
+}

@@ -55,10 +55,9 @@ impl Engine {
     }
 
     fn if_taker(&self, now: Time, server: u16, slots: usize) -> usize {
-        match slots {
-            0 => 0,
-            _ if self.pool.takes_any(now, server) => slots,
-            _ => 0,
+        match self.pool.takes_any(now, server) {
+            true => slots,
+            false => 0,
         }
     }
 }

@@ -83,7 +83,7 @@ impl Engine {
     /// Lets the requests on a connection frame records until its outbox is full.
     #[inline]
     pub(super) fn fill(&mut self, now: Time, key: u32) {
-        let half = self.config.stdin_high_water / 2;
+        let half = self.stdin_half();
         let keep = self.config.keep_connections;
         while let Some(connection) = self.connections.get_mut(key as usize)
             && connection.wants_fill()
@@ -104,6 +104,7 @@ impl Engine {
         bytes: &[u8],
         write: &mut impl FnMut(ConnectionHandle, &[IoSlice<'_>]) -> usize,
     ) -> (usize, bool) {
+        let (high_water, half) = (self.config.stdin_high_water, self.stdin_half());
         let request = &mut self.requests[request_key];
         let State::Active {
             connection: handle, ..
@@ -113,10 +114,6 @@ impl Engine {
         };
         let key = handle.index;
         let connection = &mut self.connections[key as usize];
-        let (high_water, half) = (
-            self.config.stdin_high_water,
-            self.config.stdin_high_water / 2,
-        );
         if connection.reads_first() {
             return (0, false);
         }
@@ -172,10 +169,15 @@ impl Engine {
         self.fill(now, key);
     }
 
+    /// The embedder is told to push more of a body once no more than this number of bytes is unsent.
+    fn stdin_half(&self) -> usize {
+        self.config.stdin_high_water / 2
+    }
+
     /// Notes for each request on a connection what of it was given to the transport.
     #[inline(always)]
     fn count_sent(&mut self, now: Time, key: u32, len: usize) {
-        let half = self.config.stdin_high_water / 2;
+        let half = self.stdin_half();
         let connection = &mut self.connections[key as usize];
         let sent = connection.sent(now, len, &mut self.requests, half, &mut self.buffers);
         self.counters.note_sent(sent);

@@ -130,3 +130,26 @@ impl Engine {
         self.pool.servers().address_of(server)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+    use crate::{Address, Config};
+
+    #[test]
+    fn an_error_counts_the_servers_that_leave_too() {
+        let server = |number: u32| {
+            let ip = Ipv4Addr::from(0x7f00_0000 + number);
+            Server::new(Address::from(SocketAddr::from((ip, 9000))))
+        };
+        let config = Config::new(server(0).address);
+        let mut engine = Engine::new(config.clone()).expect("a valid configuration");
+        let all = (0..65_535).map(server).collect::<Vec<_>>();
+        assert!(engine.pool.set_servers(&config, &all).is_some());
+        let set = engine.set_servers(Instant::now(), vec![server(70_000), server(70_001)]);
+        let (count, limit) = (65_537, 65_535);
+        assert_eq!(set, Err(ConfigError::TooManyServers { count, limit }));
+    }
+}

@@ -185,3 +185,43 @@ impl Engine {
         Some((self.timeline.instant(at)?, what))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Action, Address, Config, Request, Tag};
+
+    fn engine(change: impl FnOnce(&mut Config)) -> Engine {
+        let address = |it: &str| it.parse::<Address>().expect("an address");
+        let mut config = Config::from_servers(["127.0.0.1:1", "127.0.0.1:2"].map(address));
+        config.multiplex = crate::Multiplex::Off;
+        change(&mut config);
+        Engine::new(config).expect("a valid configuration")
+    }
+
+    fn due(engine: &Engine) -> Option<ConnectionDue> {
+        engine.connection_due(0).map(|it| it.1)
+    }
+
+    #[test]
+    fn of_two_limits_that_expire_at_one_instant_the_one_that_says_more_counts() {
+        let now = Instant::now();
+        let mut one = engine(|config| config.connect_timeout = WAITED_FOR);
+        let submitted = one.submit(now, Request::responder(), Tag(0));
+        submitted.expect("accepted");
+        assert_eq!(due(&one), Some(ConnectionDue::Connect), "not late");
+
+        let five = Duration::from_secs(5);
+        let mut one = engine(|config| {
+            config.limits.min_idle_per_server = 1;
+            config.limits.idle_timeout = five;
+            config.limits.max_lifetime = Some(five);
+        });
+        one.handle_timeout(now);
+        let Some(Action::Connect { connection, .. }) = one.poll_action() else {
+            panic!("a connect");
+        };
+        one.handle_connected(now, connection);
+        assert_eq!(due(&one), Some(ConnectionDue::Idle), "not its age");
+    }
+}

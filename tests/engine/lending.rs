@@ -1,6 +1,7 @@
 //! A pushed body that is written from the caller's memory.
 
 use std::io::IoSlice;
+use std::time::Duration;
 
 use mio_fcgi::wire::RecordType;
 use mio_fcgi::{
@@ -268,4 +269,25 @@ fn on_a_shared_connection_a_lent_piece_leaves_in_turn_with_the_others() {
     assert_eq!(other, large);
     bench.feed(0, records().end(1, 0).end(2, 0));
     bench.finish();
+}
+
+#[test]
+fn a_write_that_takes_nothing_is_no_progress() {
+    let (mut bench, handle) = pushing(100 * KIB);
+    let limit = bench.engine.config().timeouts.write.expect("a default");
+    let push = |bench: &mut Bench| {
+        let now = bench.now;
+        let write = |_, _: &[IoSlice<'_>]| 0;
+        let taken = bench
+            .engine
+            .write_stdin_with(now, handle, &bytes(32 * KIB), write);
+        assert_eq!(taken, Ok(32 * KIB));
+    };
+    bench.peers[0].window = 0;
+    push(&mut bench);
+    bench.advance(limit - Duration::from_millis(1));
+    push(&mut bench);
+    assert_eq!(bench.seen(), []);
+    bench.advance(Duration::from_millis(1));
+    assert_eq!(bench.seen().len(), 1, "the limit has expired");
 }

@@ -166,7 +166,9 @@ impl Connection {
     #[inline]
     pub(crate) fn ask_flush(&mut self) -> bool {
         let is_new = self.has_unsent() && !self.is_flush_asked;
-        self.is_flush_asked |= is_new;
+        if is_new {
+            self.is_flush_asked = true;
+        }
         is_new
     }
 

@@ -391,7 +391,9 @@ impl Pool {
         let server = usize::from(server);
         let of = self.servers[server].capabilities_mut();
         let multiplexing = of.apply(values);
-        self.is_unsettled |= of.limits_connections();
+        if of.limits_connections() {
+            self.is_unsettled = true;
+        }
         self.set_multiplexing(server, multiplexing);
         let id = self.servers[server].id();
         debug!("server {id}: {values:?}, so {multiplexing:?}");

@@ -442,9 +442,7 @@ impl Requests {
         self.params_pool.give_back(request.params_mut());
         self.time_limits.remove(request.time_limits());
         self.places.vacate(key);
-        if buffered > 0 {
-            self.kept.remove(buffered);
-        }
+        self.kept.remove(buffered);
     }
 }
 

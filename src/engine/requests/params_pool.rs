@@ -29,12 +29,13 @@ impl ParamsPool {
     /// Notes the length of the parameters of a request that was accepted.
     #[inline]
     pub(super) fn note(&mut self, len: usize) {
-        if len > self.expected_len && self.expected_len < MAX_EXPECTED_LEN {
-            // In steps, so that requests that differ a little do not grow theirs.
-            self.expected_len = len.min(MAX_EXPECTED_LEN).next_multiple_of(STEP);
-        } else if len < self.expected_len / 2 {
+        if len < self.expected_len / 2 {
             // One request that was longer than the others is forgotten.
             self.expected_len -= STEP;
+        } else {
+            // In steps, so that requests that differ a little do not grow theirs.
+            let needed = len.min(MAX_EXPECTED_LEN).next_multiple_of(STEP);
+            self.expected_len = self.expected_len.max(needed);
         }
     }
 

@@ -347,3 +347,22 @@ impl Upload {
         is_due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Body;
+
+    #[test]
+    fn only_an_upload_without_a_body_is_empty() {
+        let source = |bytes: &'static str| Source::new(Body::bytes(bytes), None, 0);
+        assert!(Upload::new(Source::empty(), None).is_empty());
+        assert!(Upload::new(source(""), None).is_empty());
+        assert!(!Upload::new(source("x"), None).is_empty());
+        let data = Some(Box::new(Source::empty()));
+        assert!(
+            !Upload::new(Source::empty(), data).is_empty(),
+            "its end is sent"
+        );
+    }
+}

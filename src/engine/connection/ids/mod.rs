@@ -80,10 +80,7 @@ impl IdTable {
     pub(super) fn allocate(&mut self, request: u32) -> Option<u16> {
         if let Some(place) = self.reusable() {
             self.reusable -= 1;
-            let id = match place {
-                0 => self.free.pop_front()?,
-                _ => self.free.remove(place)?,
-            };
+            let id = self.free.remove(place)?;
             let slot = &mut self.slots[usize::from(id) - 1];
             *slot = match *slot {
                 Slot::Fresh => Slot::Unsent(request),

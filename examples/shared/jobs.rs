@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use mio_fcgi::UnknownLength;
-use mio_fcgi::{Address, Config, Engine, Event, EventKind, Multiplex, RequestHandle, Tag};
+use mio_fcgi::{
+    Address, Config, Engine, Event, EventKind, Multiplex, RequestHandle, Tag, Timeouts,
+};
 
 // The application to use if the command line names none. Your program does not need it.
 #[path = "../responder/app.rs"]
@@ -54,14 +56,18 @@ pub(crate) fn main(program: &str, drive: Drive) -> ExitCode {
 fn run_demo(drive: Drive) -> Result<(), Box<dyn Error>> {
     let demo = app::spawn(app::Options::default())?;
     let jobs = || (0..JOBS).map(mixed).collect::<Vec<_>>();
-    let config = Config::new(demo.address().clone());
+    // The jobs come all at once and have limits of their own: the last one waits for those before it.
+    let unlimited = |address| Config::new(address).with_timeouts(Timeouts::NONE);
+    let config = unlimited(demo.address().clone());
     run_jobs("shared connections", config, Jobs::new(jobs()), drive)?;
     #[cfg(target_os = "linux")]
     {
         let (address, listener) = full_listener()?;
         let mut jobs = Jobs::new(jobs());
         jobs.late = Some((Instant::now() + ACCEPTS_AFTER, listener));
-        let config = Config::new(address).with_multiplex(Multiplex::Off);
+        let config = unlimited(address)
+            .with_multiplex(Multiplex::Off)
+            .with_connect_timeout(Duration::MAX);
         let full = run_jobs("a full backlog", config, jobs, drive)?;
         if full == 0 {
             return Err("no connect found the backlog full".into());

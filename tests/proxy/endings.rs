@@ -3,7 +3,8 @@
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use super::embedded::{Served, run};
+use super::embedded::Served;
+use super::turns::run;
 
 /// In virtual time, with a client that does not read.
 #[test]

@@ -11,11 +11,12 @@ use mio::{Events, Poll, Token, Waker};
 use mio_fcgi::{Address, Multiplex};
 
 use super::application::whole_for;
-use super::embedded::{connect, listen, run, worker_of};
+use super::embedded::{connect, listen, worker_of};
 use super::harness::{Proxy, TIME_LIMIT, get};
 use super::proxy::program::upstreams::{Change, Lookups, Outlet, Upstreams};
 use super::proxy::site::options::Options;
 use super::site::application;
+use super::turns::{run, run_until};
 
 /// The answers of a resolver, by name. A name without an answer is not found.
 #[derive(Clone, Default)]
@@ -214,7 +215,9 @@ fn a_request_in_flight_finishes_where_it_is_and_the_next_goes_to_the_new_address
     let mut client = connect(listen(&mut worker));
     for (application, content) in [(&old, "old"), (&new, "new")] {
         client.write_all(get("/").as_bytes()).expect("room");
-        run(&mut poll, &mut worker);
+        run_until(&mut poll, &mut worker, |it| {
+            it.figures().stats.requests.active == 1
+        });
         let (mut connection, _) = application.accept().expect("a connection");
         worker.set_servers(0, vec![address(&new)]);
         run(&mut poll, &mut worker);
@@ -229,8 +232,9 @@ fn a_request_in_flight_finishes_where_it_is_and_the_next_goes_to_the_new_address
     // A list that cannot be used changes nothing.
     worker.set_servers(0, Vec::new());
     client.write_all(get("/").as_bytes()).expect("room");
-    run(&mut poll, &mut worker);
-    assert_eq!(worker.figures().stats.requests.active, 1);
+    run_until(&mut poll, &mut worker, |it| {
+        it.figures().stats.requests.active == 1
+    });
 }
 
 /// As its help says, `--max-conns` counts for each address of a name.
@@ -255,9 +259,10 @@ fn a_name_with_two_addresses_is_two_upstreams_with_connections_of_their_own() {
     for client in &mut clients {
         client.write_all(get("/").as_bytes()).expect("room");
     }
-    run(&mut poll, &mut worker);
-    let requests = worker.figures().stats.requests;
-    assert_eq!((requests.active, requests.queued), (2, 1));
+    run_until(&mut poll, &mut worker, |it| {
+        let requests = it.figures().stats.requests;
+        (requests.active, requests.queued) == (2, 1)
+    });
     for application in &applications {
         application.set_nonblocking(true).expect("a socket");
         let connections = std::iter::from_fn(|| application.accept().ok());

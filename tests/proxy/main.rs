@@ -77,5 +77,7 @@ mod swaps;
 mod table;
 mod terminator;
 mod trace;
+#[cfg(unix)]
+mod turns;
 mod uploads;
 mod witness;

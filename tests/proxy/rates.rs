@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use mio::Poll;
 use mio_fcgi::Multiplex;
 
-use super::embedded::{connect, listen, run, worker_of};
+use super::embedded::{connect, listen, worker_of};
+use super::turns::run;
 use crate::proxy::serve::worker::Worker;
 use crate::proxy::site::options::Options;
 

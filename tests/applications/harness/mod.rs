@@ -111,4 +111,4 @@ pub(crate) fn echo_of(body: &[u8]) -> String {
 }
 
 /// How long the harness waits for an application before it gives up: a loaded machine starts Go or Python slowly.
-pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(300);

@@ -438,7 +438,7 @@ const EACH_ALONE: &str = "--multiplex off --max-conns 256 --max-idle 256";
 const OTHERS: f64 = 0.2;
 
 /// To look for a file, to open and to close it.
-const OF_A_FILE: f64 = 10.0;
+const OF_A_FILE: f64 = 8.0;
 
 const READS: &[&str] = &["read", "readv", "recvfrom", "recvmsg"];
 const WRITES: &[&str] = &["write", "writev", "sendto", "sendmsg", "sendfile"];

@@ -27,29 +27,39 @@ pub(crate) enum NotOpened {
 /// is not readable for all, or that is in a directory of root's that is not open to all. As another user, the system
 /// decides.
 pub(crate) fn open(directory: &Path, relative: &Path) -> Result<(File, Metadata), NotOpened> {
-    let file = system::open(directory, relative)?;
-    let metadata = file.metadata().map_err(NotOpened::Failed)?;
-    match metadata.is_file() {
-        true => Ok((file, metadata)),
+    let opened = system::open(directory, relative)?;
+    match opened.1.is_file() {
+        true => Ok(opened),
         false => Err(NotOpened::Gone),
     }
 }
 
+/// An open file, and what the system says of it: that is asked once.
+fn with_metadata(file: File) -> Result<(File, Metadata), NotOpened> {
+    let metadata = file.metadata().map_err(NotOpened::Failed)?;
+    Ok((file, metadata))
+}
+
 #[cfg(unix)]
 mod system {
-    use std::fs::File;
+    use std::fs::{File, Metadata};
     use std::os::fd::OwnedFd;
+    use std::os::unix::fs::MetadataExt;
     use std::path::Path;
+    use std::sync::LazyLock;
 
-    use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+    use rustix::fs::{CWD, Mode, OFlags, openat};
     use rustix::io::Errno;
     use rustix::process::geteuid;
 
-    use super::NotOpened;
+    use super::{NotOpened, with_metadata};
 
-    pub(super) fn open(directory: &Path, relative: &Path) -> Result<File, NotOpened> {
+    /// Whether the proxy runs as root. Its user does not change once it has clients.
+    static IS_ROOT: LazyLock<bool> = LazyLock::new(|| geteuid().is_root());
+
+    pub(super) fn open(directory: &Path, relative: &Path) -> Result<(File, Metadata), NotOpened> {
         let directory = openat(CWD, directory, DIRECTORY, Mode::empty())?;
-        if geteuid().is_root() {
+        if *IS_ROOT {
             return walk(directory, relative, true);
         }
         #[cfg(target_os = "linux")]
@@ -64,11 +74,11 @@ mod system {
     pub(super) fn open_at_once(
         directory: &OwnedFd,
         relative: &Path,
-    ) -> Option<Result<File, NotOpened>> {
+    ) -> Option<Result<(File, Metadata), NotOpened>> {
         use rustix::fs::{ResolveFlags, openat2};
         let rules = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match openat2(directory, relative, FILE, Mode::empty(), rules) {
-            Ok(file) => Some(Ok(file.into())),
+            Ok(file) => Some(with_metadata(file.into())),
             Err(Errno::NOSYS | Errno::PERM) => None,
             Err(error) => Some(Err(error.into())),
         }
@@ -79,29 +89,46 @@ mod system {
         directory: OwnedFd,
         relative: &Path,
         is_root: bool,
-    ) -> Result<File, NotOpened> {
+    ) -> Result<(File, Metadata), NotOpened> {
         let mut at = directory;
         let mut names = relative.iter().peekable();
         while let Some(name) = names.next() {
-            let (kind, permission) = match names.peek() {
-                Some(_) => (DIRECTORY, Mode::XOTH),
-                None => (FILE, Mode::ROTH),
-            };
+            let is_last = names.peek().is_none();
+            let kind = if is_last { FILE } else { DIRECTORY };
             at = openat(&at, name, kind | OFlags::NOFOLLOW, Mode::empty())?;
-            if is_root {
-                let stat = fstat(&at)?;
-                let kind = FileType::from_raw_mode(stat.st_mode);
-                if permission == Mode::ROTH && kind != FileType::RegularFile {
-                    return Err(NotOpened::Gone);
-                }
-                let is_for_all = Mode::from_raw_mode(stat.st_mode).contains(permission);
-                if stat.st_uid == 0 && !is_for_all {
-                    return Err(NotOpened::OnlyForRoot);
-                }
+            if !is_last && !is_root {
+                continue;
             }
+            let (file, metadata) = with_metadata(at.into())?;
+            if is_root {
+                check_as_root(&metadata, is_last)?;
+            }
+            if is_last {
+                return Ok((file, metadata));
+            }
+            at = file.into();
         }
-        Ok(at.into())
+        // An empty path is that of the directory.
+        Err(NotOpened::Gone)
     }
+
+    /// Checks what others than root may do with a directory on the way to a file, or with the file.
+    fn check_as_root(metadata: &Metadata, is_last: bool) -> Result<(), NotOpened> {
+        let for_all = match is_last {
+            true if !metadata.is_file() => return Err(NotOpened::Gone),
+            true => FILE_FOR_ALL,
+            false => DIRECTORY_FOR_ALL,
+        };
+        match metadata.uid() == 0 && metadata.mode() & for_all == 0 {
+            true => Err(NotOpened::OnlyForRoot),
+            false => Ok(()),
+        }
+    }
+
+    /// The permission of others to read a file.
+    const FILE_FOR_ALL: u32 = 0o004;
+    /// The permission of others to enter a directory.
+    const DIRECTORY_FOR_ALL: u32 = 0o001;
 
     /// A directory that is only passed through needs no permission to list it.
     #[cfg(target_os = "linux")]
@@ -134,18 +161,19 @@ mod system {
 /// Elsewhere links are followed: creating one needs a privilege on Windows.
 #[cfg(not(unix))]
 mod system {
-    use std::fs::File;
+    use std::fs::{File, Metadata};
     use std::io::ErrorKind;
     use std::path::Path;
 
-    use super::NotOpened;
+    use super::{NotOpened, with_metadata};
 
-    pub(super) fn open(directory: &Path, relative: &Path) -> Result<File, NotOpened> {
-        File::open(directory.join(relative)).map_err(|error| match error.kind() {
+    pub(super) fn open(directory: &Path, relative: &Path) -> Result<(File, Metadata), NotOpened> {
+        let opened = File::open(directory.join(relative));
+        with_metadata(opened.map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => NotOpened::Gone,
             ErrorKind::PermissionDenied => NotOpened::Denied,
             _ => NotOpened::Failed(error),
-        })
+        })?)
     }
 }
 
@@ -190,7 +218,7 @@ mod tests {
             let at_once = system::open_at_once(&directory(), Path::new(name));
             for opened in [Some(walked), at_once].into_iter().flatten() {
                 match opened {
-                    Ok(mut file) => {
+                    Ok((mut file, _)) => {
                         let mut text = String::new();
                         file.read_to_string(&mut text).expect("text");
                         assert!(is_file && text == "inside", "{name}");

@@ -100,12 +100,10 @@ fn the_proxy_reads_and_writes_once_for_each_request_where_they_share_connections
 #[test]
 #[ignore = "needs strace: tests/run installs it"]
 fn the_proxy_takes_a_short_upload_in_one_read_and_passes_it_on_in_one_write() {
-    let len = 64 * 1024;
-    let head = format!("POST /bench HTTP/1.1\r\nHost: test\r\nContent-Length: {len}\r\n\r\n");
     let load = Load {
         clients: 16,
         rounds: 8,
-        request: [head.as_bytes(), &vec![b'x'; len]].concat(),
+        request: upload(64 * 1024),
         ..Load::default()
     };
     // A connection is read once before a request that may not be sent again leaves on it.
@@ -113,6 +111,21 @@ fn the_proxy_takes_a_short_upload_in_one_read_and_passes_it_on_in_one_write() {
         let arguments = format!("{EACH_ALONE} --buffer-request {mode}");
         load_proxy(load.clone(), &arguments, [3.0, 2.0, 0.3]);
     }
+}
+
+#[test]
+#[ignore = "needs strace: tests/run installs it"]
+fn the_proxy_passes_a_long_upload_on_in_one_write_for_each_read() {
+    let load = Load {
+        clients: 4,
+        rounds: 8,
+        request: upload(MIB),
+        ..Load::default()
+    };
+    // Nine reads of 128 KiB, one of the answer, and one before the request leaves. The socket may be full in between: then
+    // what it does not take needs a write of its own.
+    let arguments = format!("{EACH_ALONE} --buffer-request off");
+    load_proxy(load, &arguments, [12.0, 14.0, 8.0]);
 }
 
 #[test]
@@ -211,6 +224,12 @@ fn proxied(clients: usize, arguments: &str, budget: [f64; 3]) {
         ..Load::default()
     };
     load_proxy(load, arguments, budget);
+}
+
+/// A request with a body of this length.
+fn upload(len: usize) -> Vec<u8> {
+    let head = format!("POST /bench HTTP/1.1\r\nHost: test\r\nContent-Length: {len}\r\n\r\n");
+    [head.as_bytes(), &vec![b'x'; len]].concat()
 }
 
 /// As [`proxied`], with other requests and answers.

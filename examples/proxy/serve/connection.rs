@@ -26,7 +26,7 @@ use super::teardown::{self, Next, Teardown};
 /// - While a body is collected and the application works on it: up to 1 MiB of it. The sum over all clients is bounded
 ///   by the budget; more is in files.
 /// - While a body is passed on as it arrives: one read of the client (128 KiB) and what the FastCGI client has queued of
-///   it (64 KiB).
+///   it (128 KiB).
 /// - While a response is sent to a client that does not read: 64 KiB of the response and one read of the application
 ///   (128 KiB) more; or 16 KiB if the rest is in a file. If no more may be kept, what is unsent of one read, and the
 ///   16 KiB queued before it.

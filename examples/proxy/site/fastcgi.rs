@@ -29,6 +29,8 @@ pub(crate) fn config(options: &Options, servers: Vec<Address>, index: usize) -> 
     // these buffers, and most pages do.
     config.pause_buffer.per_request = 1024 * 1024;
     config.pause_buffer.per_connection = 8 * 1024 * 1024;
+    // A client is read 128 KiB at a time: what one read has brought of a body leaves in one write.
+    config.stdin_high_water = 128 * 1024;
     config.timeouts.queue = Some(options.queue_timeout);
     config.timeouts.write = Some(options.write_timeout);
     config.timeouts.first_byte = Some(options.read_timeout);

@@ -15,21 +15,10 @@ use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use tempfile::NamedTempFile;
 
-use crate::program::example;
+use crate::program::{example, lift_limits};
 
 /// How long anything may take before a test fails. Only what never comes takes as long, on a busy machine too.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(300);
-
-/// The limits of the proxy that a busy machine could exceed. They are off unless a test sets them.
-const LIMITS: [&str; 7] = [
-    "--queue-timeout",
-    "--connect-timeout",
-    "--read-timeout",
-    "--write-timeout",
-    "--header-timeout",
-    "--keepalive-timeout",
-    "--client-timeout",
-];
 
 /// A running proxy. Killed when dropped.
 pub(crate) struct Proxy {
@@ -73,11 +62,7 @@ impl Proxy {
     }
 
     fn launch_at(mut command: Command, places: usize, log: NamedTempFile, to: Stdio) -> Self {
-        for limit in LIMITS {
-            if command.get_args().all(|it| it != limit) {
-                command.args([limit, "3600"]);
-            }
-        }
+        lift_limits(&mut command);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

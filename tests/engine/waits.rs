@@ -6,7 +6,9 @@ use mio_fcgi::wire::ProtocolStatus;
 use mio_fcgi::{Backoff, CloseReason, Multiplex, ServerId, ServerMode, ServerValues, SubmitError};
 
 use crate::harness::{Answer, Bench};
-use crate::script::{Records, Seen, Sent, config, done, records, repeatable, request, servers};
+use crate::script::{
+    Records, Seen, Sent, config, done, records, refused, repeatable, request, servers,
+};
 use crate::set_servers::{server, set};
 
 const MS: Duration = Duration::from_millis(1);
@@ -250,6 +252,19 @@ fn a_request_that_is_sent_again_gets_a_connection_of_its_own() {
     bench.end(1);
     bench.end(2);
     assert_eq!(bench.seen().len(), 3);
+    bench.finish();
+}
+
+#[test]
+fn a_refusal_is_the_reason_where_the_limit_of_the_queue_expires_at_the_same_instant() {
+    let mut config = config(Multiplex::Off);
+    config.timeouts.queue = Some(SECOND);
+    config.connect_retry_timeout = SECOND;
+    let mut bench = Bench::new(config);
+    bench.servers[0] = Answer::Refuse;
+    bench.submit(request());
+    bench.advance(SECOND);
+    assert_eq!(bench.seen(), [refused(1)]);
     bench.finish();
 }
 

@@ -54,15 +54,17 @@ impl Heads {
         self.0.as_ref().is_some_and(|it| it.turn >= FAIR_TURN)
     }
 
-    /// Adds a request to the end. Once more than `most` are in the queue, those that no longer wait are removed.
+    /// Adds a request to the end. Once more than twice the `live` requests are in the queue, those that no longer wait
+    /// are removed.
     pub(super) fn add(
         &mut self,
         request: RequestHandle,
-        most: usize,
+        live: u16,
         is_waiting: impl FnMut(&RequestHandle) -> bool,
     ) {
         let waiting = self.0.get_or_insert_default();
-        if waiting.queue.len() > most {
+        // There may be as many that were given up as there are others.
+        if waiting.queue.len() > 2 * usize::from(live) {
             waiting.queue.retain(is_waiting);
         }
         waiting.queue.push_back(request);
@@ -115,9 +117,7 @@ impl Connection {
         let handle = request.handle(request_key);
         let own = self.handle(key);
         let is_waiting = |it: &_| requests.of(*it).is_some_and(|it| it.waits_on(own));
-        // There may be as many that were given up as there are others.
-        let most = 2 * usize::from(self.live);
-        self.heads.add(handle, most, is_waiting);
+        self.heads.add(handle, self.live, is_waiting);
     }
 
     /// Frames the heads that have waited, as far as there is room.
@@ -237,13 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn those_that_no_longer_wait_are_removed_only_beyond_the_most() {
+    fn those_that_no_longer_wait_are_removed_only_where_they_are_the_most() {
         let mut heads = Heads::default();
         for index in 0..=10 {
-            heads.add(handle(index), 10, |_| panic!("there are few"));
+            heads.add(handle(index), 5, |_| panic!("there are few"));
         }
-        // Two more than the most: requests have ended since.
-        heads.add(handle(11), 9, |it| it.index % 2 == 0);
+        // Three more than the most: a request has ended since.
+        heads.add(handle(11), 4, |it| it.index % 2 == 0);
         let kept: Vec<u32> = heads.iter().map(|it| it.index).collect();
         assert_eq!(kept, [0, 2, 4, 6, 8, 10, 11]);
     }

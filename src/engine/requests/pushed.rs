@@ -175,6 +175,7 @@ mod tests {
         pushed.keep(b"abc");
         pushed.keep(b"def");
         assert_eq!(pushed.contiguous(0), 6, "nothing has left");
+        assert_eq!(pushed.back.capacity(), 0);
         pushed.release(2);
         let first = pushed.bytes(2, 4).as_ptr();
         pushed.keep(b"ghi");

@@ -73,7 +73,7 @@ impl Job {
                 to("POST", "/echo".to_owned()).with_body(Body::pushed(has_length.then_some(*len)))
             }
             Kind::TimeLimit => {
-                let limits = Timeouts::default().with_first_byte(TIME_LIMIT);
+                let limits = Timeouts::NONE.with_first_byte(TIME_LIMIT);
                 to("GET", "/slow?ms=60000".to_owned()).with_timeouts(limits)
             }
             Kind::Script(_) => to("GET", script.to_owned())

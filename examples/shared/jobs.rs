@@ -56,7 +56,7 @@ pub(crate) fn main(program: &str, drive: Drive) -> ExitCode {
 fn run_demo(drive: Drive) -> Result<(), Box<dyn Error>> {
     let demo = app::spawn(app::Options::default())?;
     let jobs = || (0..JOBS).map(mixed).collect::<Vec<_>>();
-    // The jobs come all at once and have limits of their own: the last one waits for those before it.
+    // The jobs come all at once: the last one waits for those before it, however long they take.
     let unlimited = |address| Config::new(address).with_timeouts(Timeouts::NONE);
     let config = unlimited(demo.address().clone());
     run_jobs("shared connections", config, Jobs::new(jobs()), drive)?;

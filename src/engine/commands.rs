@@ -141,8 +141,12 @@ impl Engine {
                 break;
             }
         }
-        let kept = self.write_stdin(now, request, &bytes[taken..])?;
-        Ok(taken + kept)
+        match self.write_stdin(now, request, &bytes[taken..]) {
+            Ok(kept) => Ok(taken + kept),
+            // No error of what was taken: the data of a Filter has failed since, and with it the request.
+            Err(_) if taken > 0 => Ok(taken),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends a [pushed](crate::Body::pushed) body. The empty `FCGI_STDIN` record is sent after the bytes already

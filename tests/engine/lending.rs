@@ -3,9 +3,9 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use mio_fcgi::wire::RecordType;
+use mio_fcgi::wire::{RecordType, Role};
 use mio_fcgi::{
-    Body, ConnectionHandle, Multiplex, RequestHandle, StdinError, Timeouts, UnknownLength,
+    Body, ConnectionHandle, Multiplex, Request, RequestHandle, StdinError, Timeouts, UnknownLength,
 };
 
 use crate::harness::Bench;
@@ -290,4 +290,21 @@ fn a_write_that_takes_nothing_is_no_progress() {
     assert_eq!(bench.seen(), []);
     bench.advance(Duration::from_millis(1));
     assert_eq!(bench.seen().len(), 1, "the limit has expired");
+}
+
+#[test]
+fn what_was_taken_is_told_although_the_data_that_follows_it_fails() {
+    let mut bench = Bench::plain();
+    let len = 64 * KIB;
+    let filter = Request::new(Role::Filter).param("CONTENT_LENGTH", len.to_string());
+    let data = Body::reader(&b"short"[..], Some(8));
+    let body = Body::pushed(Some(len as u64));
+    let handle = bench.submit(filter.with_body(body).with_data(data));
+    let (taken, _) = lend(&mut bench, handle, &bytes(len));
+    assert_eq!(taken, len);
+    let seen = bench.seen();
+    assert!(matches!(&seen[..], [Seen::Failed(..)]), "{seen:?}");
+    let more = bench.engine.write_stdin(bench.now, handle, b"x");
+    assert_eq!(more, Err(StdinError::Gone));
+    bench.finish();
 }

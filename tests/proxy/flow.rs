@@ -116,7 +116,7 @@ fn a_response_without_a_length_is_sent_in_chunks_as_it_is_produced() {
     let proxy = Proxy::start(&[]);
     let mut client = proxy.connect();
     // The second line comes later than the client waits for the first.
-    client.send(get("/stream?n=2&ms=60000"));
+    client.send(get("/stream?n=2&ms=600000"));
     let head = client.head();
     assert_eq!(head.field("transfer-encoding"), Some("chunked"));
     assert_eq!(head.field("content-length"), None);
@@ -302,14 +302,14 @@ fn is_taken_by_the_system(proxy: &Proxy) -> bool {
 fn the_request_of_a_client_that_disconnects_is_aborted() {
     let proxy = Proxy::start(&["--status"]);
     let mut client = proxy.connect();
-    client.send(get("/slow?ms=50000"));
+    client.send(get("/slow?ms=500000"));
     proxy.wait_for_figure("requests.in_flight", 1);
     drop(client);
     proxy.wait_for_figure("requests.in_flight", 0);
-    proxy.wait_for_log("/slow?ms=50000 HTTP/1.1\" 499 0");
+    proxy.wait_for_log("/slow?ms=500000 HTTP/1.1\" 499 0");
     // Also in the middle of a response.
     let mut client = proxy.connect();
-    client.send(get("/stream?n=10000&ms=20"));
+    client.send(get("/stream?n=100000&ms=20"));
     client.head();
     drop(client);
     proxy.wait_for_figure("requests.in_flight", 0);
@@ -326,13 +326,13 @@ fn a_client_that_disconnects_right_after_its_request_is_not_served() {
     assert_eq!(client.answer().text(), "warm");
     let mut others = proxy.connect();
     proxy.halt();
-    client.send(get("/slow?ms=50000"));
+    client.send(get("/slow?ms=500000"));
     drop(client);
     // Pipelined after a request that asks no application.
-    others.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned() + &get("/slow?ms=50001"));
+    others.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned() + &get("/slow?ms=500001"));
     drop(others);
     proxy.signal(Signal::CONT);
-    for target in ["/slow?ms=50000", "/slow?ms=50001"] {
+    for target in ["/slow?ms=500000", "/slow?ms=500001"] {
         proxy.wait_for_log(&format!("{target} HTTP/1.1\" 499 0"));
     }
     proxy.wait_for_figure("requests.in_flight", 0);
@@ -344,12 +344,12 @@ fn a_client_that_disconnects_right_after_its_request_is_not_served() {
 fn a_client_that_ends_its_stream_while_it_is_served_is_gone() {
     let proxy = Proxy::start(&["--status"]);
     let mut client = proxy.connect();
-    client.send(get("/slow?ms=50000"));
+    client.send(get("/slow?ms=500000"));
     proxy.wait_for_figure("requests.in_flight", 1);
     let shut = client.stream.shutdown(std::net::Shutdown::Write);
     shut.expect("a connection");
     client.assert_closed();
-    proxy.wait_for_log("/slow?ms=50000 HTTP/1.1\" 499 0");
+    proxy.wait_for_log("/slow?ms=500000 HTTP/1.1\" 499 0");
     proxy.wait_for_figure("requests.in_flight", 0);
 }
 

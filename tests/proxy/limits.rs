@@ -15,7 +15,7 @@ use super::harness::{Proxy, get, post};
 #[test]
 fn an_idle_connection_is_closed_without_a_response() {
     // By this limit and by no other.
-    let proxy = Proxy::start(&["--keepalive-timeout", "1", "--header-timeout", "60"]);
+    let proxy = Proxy::start(&["--keepalive-timeout", "1", "--header-timeout", "3600"]);
     let start = Instant::now();
     let mut client = proxy.connect();
     client.send(get("/tag?tag=a"));
@@ -83,7 +83,7 @@ fn clients_above_the_limit_wait_and_are_served_then() {
     let proxy = Proxy::start(&["--max-clients", "2"]);
     let mut first = proxy.connect();
     let mut second = proxy.connect();
-    first.send(get("/slow?ms=60000"));
+    first.send(get("/slow?ms=600000"));
     // This client is being served until the rest of its body arrives.
     let request = post("/form", b"name=a");
     second.send(&request[..request.len() - 1]);
@@ -110,7 +110,7 @@ fn an_idle_client_is_closed_for_a_waiting_one() {
     assert_eq!(idle.answer().text(), "a");
     let mut silent = proxy.connect();
     let mut busy = proxy.connect();
-    busy.send(get("/stream?n=2&ms=60000"));
+    busy.send(get("/stream?n=2&ms=600000"));
     busy.head();
     busy.read_exactly(&mut [0; 17]);
     // All three are connected. After a second the two idle ones may be closed, and then both are.
@@ -157,7 +157,7 @@ fn many_busy_clients_do_not_delay_the_applications_responses() {
 #[cfg(target_os = "linux")]
 #[test]
 fn clients_beyond_the_descriptor_limit_wait_without_cost() {
-    let proxy = Proxy::start(&["--keepalive-timeout", "60"]);
+    let proxy = Proxy::start(&[]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     // As many as are open now, and a few more.
     let open = proxy.descriptors() as u64;
@@ -215,7 +215,7 @@ fn it_does_nothing_while_nothing_happens() {
     let proxy = Proxy::start(&["--max-clients", "1", "--status"]);
     // One client that is being served, and one that waits to be accepted.
     let mut client = proxy.connect();
-    client.send(get("/slow?ms=60000"));
+    client.send(get("/slow?ms=600000"));
     let _other = proxy.connect();
     std::thread::sleep(Duration::from_millis(200));
     proxy.wait_for_rest();

@@ -130,17 +130,17 @@ fn a_client_that_ends_its_side_is_served_where_that_is_wished() {
     let socket = socket2::SockRef::from(&client.stream);
     socket.set_linger(Some(Duration::ZERO)).expect("a socket");
     let mut client = client;
-    client.send(get("/slow?ms=60000"));
+    client.send(get("/slow?ms=600000"));
     proxy.wait_for_figure("requests.in_flight", 1);
     drop(client);
-    proxy.wait_for_log("\"GET /slow?ms=60000 HTTP/1.1\" 499 ");
+    proxy.wait_for_log("\"GET /slow?ms=600000 HTTP/1.1\" 499 ");
     proxy.wait_for_figure("requests.in_flight", 0);
 
     let proxy = Proxy::start(&["--status"]);
     let mut client = proxy.connect();
-    client.send(get("/slow?ms=60000"));
+    client.send(get("/slow?ms=600000"));
     proxy.wait_for_figure("requests.in_flight", 1);
     client.stream.shutdown(Shutdown::Write).expect("a socket");
     client.assert_closed();
-    proxy.wait_for_log("\"GET /slow?ms=60000 HTTP/1.1\" 499 ");
+    proxy.wait_for_log("\"GET /slow?ms=600000 HTTP/1.1\" 499 ");
 }

@@ -67,7 +67,7 @@ fn an_idle_proxy_stops_at_once() {
 // edge: a connection in the system's queue at SIGTERM | served if it sends a request, else closed
 #[test]
 fn a_client_that_connects_during_the_stop_does_not_delay_it() {
-    let mut proxy = Proxy::start(&["--shutdown-timeout", "60"]);
+    let mut proxy = Proxy::start(&["--shutdown-timeout", "3600"]);
     assert_eq!(proxy.get("/tag?tag=warm").text(), "warm");
     proxy.halt();
     let mut silent = proxy.connect();
@@ -84,7 +84,7 @@ fn a_client_that_connects_during_the_stop_does_not_delay_it() {
 fn the_deadline_cuts_off_requests_that_do_not_end() {
     let mut proxy = Proxy::start(&["--shutdown-timeout", "0.3", "--status"]);
     let mut slow = proxy.connect();
-    slow.send(get("/slow?ms=60000"));
+    slow.send(get("/slow?ms=600000"));
     proxy.wait_for_figure("requests.in_flight", 1);
     let start = Instant::now();
     proxy.terminate();
@@ -99,7 +99,7 @@ fn the_deadline_cuts_off_requests_that_do_not_end() {
 fn a_second_signal_ends_everything() {
     let mut proxy = Proxy::start(&["--status", "--shutdown-timeout", "3600"]);
     let mut slow = proxy.connect();
-    slow.send(get("/slow?ms=60000"));
+    slow.send(get("/slow?ms=600000"));
     proxy.wait_for_figure("requests.in_flight", 1);
     proxy.terminate();
     // Two signals at once would count as one.

@@ -130,7 +130,7 @@ fn an_aborted_request_ends_at_once_and_alone() {
     let application = start();
     let mut peer = Peer::connect(application.address());
     // Longer than a peer waits for a response.
-    let mut bytes = request(1, true, "/slow?ms=60000", b"");
+    let mut bytes = request(1, true, "/slow?ms=600000", b"");
     bytes.extend(request(2, true, "/tag?tag=other&delay=100", b""));
     bytes.extend(open_request(3, true, "/form", &[]));
     wire::write_abort_request(&mut bytes, 1);
@@ -404,7 +404,7 @@ fn dropping_it_closes_connections_and_leaves_no_socket() {
     }
     for peer in &mut peers {
         assert_eq!(peer.answers(1).one(1).body(), b"soon");
-        peer.send(&request(1, true, "/slow?ms=60000", b""));
+        peer.send(&request(1, true, "/slow?ms=600000", b""));
     }
     drop(application);
     for peer in &mut peers {

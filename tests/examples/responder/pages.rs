@@ -105,7 +105,7 @@ fn an_upload_is_counted_and_hashed() {
 fn lines_come_one_at_a_time() {
     let application = start();
     let mut peer = Peer::connect(application.address());
-    peer.send(&request(1, true, "/stream?n=2&ms=60000", b""));
+    peer.send(&request(1, true, "/stream?n=2&ms=600000", b""));
     while !peer
         .so_far()
         .by_id

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
-use mio_fcgi::{Backoff, CloseReason, Multiplex, ServerId, ServerMode, ServerValues, SubmitError};
+use mio_fcgi::{
+    Backoff, CloseReason, Config, Multiplex, ServerId, ServerMode, ServerValues, SubmitError,
+};
 
 use crate::harness::{Answer, Bench};
 use crate::script::{
@@ -132,15 +134,7 @@ fn a_server_that_hangs_is_asked_although_requests_wait_for_others() {
     config.check_interval = Some(10 * SECOND);
     config.limits.max_connections_per_server = 1;
     config.timeouts.queue = None;
-    let mut bench = Bench::new(config);
-    bench.advance(Duration::ZERO);
-    bench.feed(0, answer());
-    bench.feed(1, answer());
-    bench.advance(10 * SECOND);
-    let second = open(&bench, 1);
-    bench.feed(second, answer());
-    bench.advance(SECOND);
-    assert!(is_set_aside(&bench));
+    let mut bench = beside_a_first_that_hangs(config);
     bench.submit(request());
     bench.submit(request());
     bench.advance(9 * SECOND);
@@ -196,6 +190,20 @@ fn a_connection_to_a_server_that_hangs_counts_for_no_request_that_does_not_name_
     bench.finish();
 }
 
+/// Of two servers, the first one has answered a check and not the next one. The second one has answered both.
+fn beside_a_first_that_hangs(config: Config) -> Bench {
+    let mut bench = Bench::new(config);
+    bench.advance(Duration::ZERO);
+    bench.feed(0, answer());
+    bench.feed(1, answer());
+    bench.advance(10 * SECOND);
+    let second = open(&bench, 1);
+    bench.feed(second, answer());
+    bench.advance(SECOND);
+    assert!(is_set_aside(&bench));
+    bench
+}
+
 /// The connection that was opened last of those to a server that are open.
 fn open(bench: &Bench, server: usize) -> usize {
     let mut peers = bench.peers.iter();
@@ -214,15 +222,7 @@ fn a_connection_for_a_check_serves_a_request_that_waits_for_its_server() {
         initial: 60 * SECOND,
         max: 60 * SECOND,
     };
-    let mut bench = Bench::new(config);
-    bench.advance(Duration::ZERO);
-    bench.feed(0, answer());
-    bench.feed(1, answer());
-    bench.advance(10 * SECOND);
-    let second = open(&bench, 1);
-    bench.feed(second, answer());
-    bench.advance(SECOND);
-    assert!(is_set_aside(&bench));
+    let mut bench = beside_a_first_that_hangs(config);
     bench.submit(request().with_server(ServerId::new(0)));
     bench.advance(8 * SECOND);
     assert_eq!(bench.stats().requests.queued, 1, "its pause lasts");

@@ -138,8 +138,8 @@ impl IdTable {
         self.last_freed = id;
     }
 
-    /// Takes back an ID of which the application has heard nothing. It is the next one, and as if it had not been
-    /// allocated.
+    /// Takes back an ID of which the application has heard nothing: as if it had not been allocated. It is the next one,
+    /// unless it is the only one that is free.
     pub(super) fn withdraw(&mut self, id: u16) {
         let slot = &mut self.slots[usize::from(id) - 1];
         *slot = match *slot {

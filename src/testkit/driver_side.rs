@@ -132,7 +132,7 @@ impl DriverSide {
                 "an event, after it had said that there is none"
             ));
         }
-        if kernel.manners().reads() > reads {
+        if kernel.manners().reads() > reads || kernel.manners().has_waits() {
             kernel.note_waits(|handle| engine.wants_read(handle));
         }
         if self.has_paused {

@@ -77,6 +77,11 @@ impl Manners {
         self.waits.remove(&number);
     }
 
+    /// Whether a socket waits to be read. The engine may want no more bytes from it since.
+    pub(super) fn has_waits(&self) -> bool {
+        !self.waits.is_empty()
+    }
+
     /// A socket waits to be read, as the driver knows. There are so many sockets in all.
     pub(super) fn note_wait(&mut self, number: usize, sockets: usize) {
         let now = (self.reads, self.reasons);

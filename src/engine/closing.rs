@@ -267,9 +267,8 @@ impl Engine {
                 && !self.is_without_server(*key)
                 && !self.lifecycle.has_stopped()
         });
-        // Each requeued request goes to the front of the queue, so the last one is requeued first.
         let over = over.into_iter().map(|key| (key, RequestInput::Lost));
-        let again = again.into_iter().rev();
+        let again = again.into_iter();
         for (key, input) in over.chain(again.map(|key| (key, RequestInput::LostMayRetry))) {
             let transmitted = loss.progress.transmitted;
             match self.requests[key].state().step(input) {

@@ -15,7 +15,7 @@ use super::submit::seeker;
 use super::time::Time;
 use crate::error::{ConnectError, RequestError};
 
-/// The most requests passed over in one run because they take only a new connection.
+/// The most requests of a line passed over before one is served, because they take only a new connection.
 const MOST_PASSED_OVER: usize = 64;
 
 impl Engine {
@@ -154,7 +154,7 @@ impl Engine {
                         || sought.first_serial > 0
                         || (sought.runs_once && self.pool.lists(server).idle_len() > 0)
                 }
-                Line::Urgent => false,
+                Line::Urgent => sought.first_serial > 0,
                 Line::Usual => sought.runs_once && self.pool.has_idle(),
             };
             let is_choosy = takes_new_only && passed_over < MOST_PASSED_OVER;
@@ -163,6 +163,7 @@ impl Engine {
                 Placement::Use(connection) | Placement::UseBlocked(connection) => {
                     self.requests.dequeue(key);
                     self.assign(now, key, connection);
+                    passed_over = 0;
                     next = self.requests.queue().first_of(line);
                 }
                 Placement::Dial { server } if self.should_dial(line, waiting) => {

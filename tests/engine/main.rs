@@ -36,6 +36,7 @@ mod refused;
 mod regressions;
 mod regressions_pool;
 mod regressions_requests;
+mod restart;
 mod script;
 mod seams;
 mod seams_again;

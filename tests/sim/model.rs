@@ -57,6 +57,9 @@ pub(crate) struct Model {
     /// A server reports how many requests it can serve in all. Requests may wait for that, too.
     pub(crate) has_totals: bool,
     pub(crate) is_never_down: bool,
+    /// A request may cost several connections, or none may wait for one: they are opened in advance, for checks, or to
+    /// another server where a connect takes long; they are closed for another server, or because limits have changed.
+    pub(crate) opens_more: bool,
     /// The values that the embedder has received from the only server.
     pub(crate) told: Option<ServerValues>,
     /// How many requests were on connections at the last check.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mio_fcgi::{Delivery, Engine, Stats};
+use mio_fcgi::{CloseReason, Counters, Delivery, Engine, Stats};
 
 use crate::model::{Check, Model, Request, count};
 
@@ -163,6 +163,21 @@ impl Model {
         Ok(())
     }
 
+    /// Checks that each connect had a cause: a request that was submitted or put back, a connect that failed or found the
+    /// backlog full, a connection that was closed before it was of use, or a question. A server that is overloaded may
+    /// be left alone until its connections are closed.
+    fn check_connects(&self, counters: &Counters) -> Check {
+        let far = self.far.borrow();
+        let requests = counters.submitted + counters.retries;
+        let failed = counters.connect_failures + counters.backlog_full;
+        let useless = counters.closed_for(CloseReason::ClosedIdle);
+        let causes = requests + failed + useless + far.questions as u64;
+        if counters.connected > causes && !self.opens_more && far.refused.is_empty() {
+            return Err(format!("{causes} causes of a connect: {counters:?}"));
+        }
+        Ok(())
+    }
+
     /// What must hold when everything is over.
     pub(crate) fn check_end(&self, engine: &Engine, now: Instant) -> Check {
         for (tag, request) in &self.requests {
@@ -188,6 +203,7 @@ impl Model {
         if engine.timeout(now).is_some() {
             return Err("a deadline is left over".into());
         }
+        self.check_connects(&stats.counters)?;
         if !self.shut_down {
             return Err("it is not shut down".into());
         }

@@ -82,6 +82,9 @@ impl<'p> World<'p> {
             has_waited: false,
             has_totals: plan.servers.iter().any(ServerPlan::has_totals),
             is_never_down: plan.is_punctual() && plan.servers.iter().all(ServerPlan::is_never_down),
+            opens_more: plan.list.len() > 1
+                || limits.min_idle_per_server > 0
+                || plan.config.check_interval.is_some(),
             told: None,
             active: 0,
             timed_out: None,
@@ -181,6 +184,7 @@ impl<'p> World<'p> {
             Op::Limits(limits) => {
                 let model = &mut self.model;
                 model.limits = *limits;
+                model.opens_more = true;
                 model.last_traffic = self.network.elapsed();
                 for ceiling in &mut model.ceilings {
                     *ceiling = limits.max_connections_per_server.max(*ceiling);
@@ -198,6 +202,7 @@ impl<'p> World<'p> {
                 changed.map_err(|error| error.to_string())?;
             }
             Op::Servers(list) => {
+                self.model.opens_more = true;
                 self.model.last_traffic = self.network.elapsed();
                 self.model.told = None;
                 let servers = list.iter().map(|it| it.server()).collect();

@@ -189,10 +189,10 @@ impl Requests {
         self.queue.push_back(key, line);
     }
 
-    /// Puts a request in front of those that wait for the same servers.
-    pub(super) fn enqueue_first(&mut self, key: u32) {
+    /// Puts a probe, or a request that is sent again, ahead of those that wait for the same servers.
+    pub(super) fn enqueue_ahead(&mut self, key: u32) {
         let line = self[key].pinned().map_or(Line::Urgent, Line::Pinned);
-        self.queue.push_front(key, line);
+        self.queue.push_ahead(key, line);
     }
 
     /// Removes a request that is in the queue.
@@ -219,7 +219,7 @@ impl Requests {
         request.attempts_mut().note_retry(failed);
         let retry = request.attempts().retries();
         self.counts.retries += 1;
-        self.enqueue_first(key);
+        self.enqueue_ahead(key);
         debug!("request {key}: to be sent again, retry {retry}");
     }
 

@@ -1,10 +1,14 @@
 //! The queue of waiting requests: first in, first out.
 //!
 //! It has lines. Each server has a *pinned* line, for the embedder's probes and for requests that name the server. The
-//! *urgent* line has requests that are sent again and take only a new connection. The *usual* line has all others. The
-//! pinned lines are served first, because their requests can go nowhere else, and they hold nobody back: a request in
-//! another line is served while they wait. The urgent line comes next. The usual one is served while urgent requests still
-//! wait if a connection is free that these do not take.
+//! *urgent* line has requests that are sent again, most of which take only a new connection. The *usual* line has all
+//! others. The pinned lines are served first, because their requests can go nowhere else, and they hold nobody back: a
+//! request in another line is served while they wait. The urgent line comes next. The usual one is served while urgent
+//! requests still wait if a connection is free that these do not take.
+//!
+//! In a pinned line, requests that are sent again are ahead of the others. Among each other they are in the order in
+//! which they were put back, as in the urgent line: the one lost first takes any connection that a later one takes, so
+//! that each of the connections opened for them is of use to the first that waits.
 
 /// The ends of the lines, and the links between requests: removing a request from the middle takes constant time.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(crate) struct Queue {
 struct Ends {
     first: Option<u32>,
     last: Option<u32>,
+    /// The last of the requests that are ahead of those appended.
+    last_ahead: Option<u32>,
     len: usize,
 }
 
@@ -99,11 +105,11 @@ impl Queue {
         &self.named
     }
 
-    /// A request that entered the queue last, as far as the lines tell: the first urgent one, or else the last usual
+    /// A request that entered the queue last, as far as the lines tell: the last urgent one, or else the last usual
     /// one, or else the last one of a pinned line.
     pub(crate) fn last(&self) -> Option<u32> {
         let pinned = || self.ends(Line::Pinned(*self.named.last()?))?.last;
-        self.urgent.first.or(self.usual.last).or_else(pinned)
+        self.urgent.last.or(self.usual.last).or_else(pinned)
     }
 
     #[inline]
@@ -135,28 +141,34 @@ impl Queue {
     /// Appends a request to a line.
     #[inline]
     pub(super) fn push_back(&mut self, key: u32, line: Line) {
-        self.note_more(line);
-        let ends = self.ends_mut(line);
-        let before = ends.last.replace(key);
-        ends.len += 1;
-        match before {
-            Some(last) => self.links[last as usize].after = Some(key),
-            None => self.ends_mut(line).first = Some(key),
-        }
-        self.link(key, before, None, line);
+        let last = self.ends(line).and_then(|it| it.last);
+        self.insert_after(last, key, line);
     }
 
-    /// Puts a request at the front of a line.
-    pub(super) fn push_front(&mut self, key: u32, line: Line) {
+    /// Puts a request behind those of a line that were put ahead before, and in front of the others.
+    pub(super) fn push_ahead(&mut self, key: u32, line: Line) {
+        let last = self.ends(line).and_then(|it| it.last_ahead);
+        self.insert_after(last, key, line);
+        self.ends_mut(line).last_ahead = Some(key);
+    }
+
+    /// Puts a request into a line behind the request `before`, or at its front.
+    #[inline]
+    fn insert_after(&mut self, before: Option<u32>, key: u32, line: Line) {
         self.note_more(line);
         let ends = self.ends_mut(line);
-        let after = ends.first.replace(key);
         ends.len += 1;
-        match after {
-            Some(first) => self.links[first as usize].before = Some(key),
-            None => self.ends_mut(line).last = Some(key),
+        if ends.last == before {
+            ends.last = Some(key);
         }
-        self.link(key, None, after, line);
+        let after = match before {
+            Some(before) => self.links[before as usize].after.replace(key),
+            None => self.ends_mut(line).first.replace(key),
+        };
+        if let Some(after) = after {
+            self.links[after as usize].before = Some(key);
+        }
+        self.link(key, before, after, line);
     }
 
     /// A line is about to get a request.
@@ -208,6 +220,9 @@ impl Queue {
         }
         if after.is_none() {
             ends.last = before;
+        }
+        if ends.last_ahead == Some(key) {
+            ends.last_ahead = before;
         }
         if let Some(before) = before {
             self.links[before as usize].after = after;

@@ -1,13 +1,13 @@
 //! Checks of the lists of requests and connections: they agree with the gauges and with each other.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
-use mio_fcgi::{ConnectionState, Engine, RequestState, Stats};
+use mio_fcgi::{ConnectionHandle, ConnectionState, Engine, RequestState, Stats};
 
 /// What must hold at any time. `stats` are the engine's.
 pub(crate) fn check(engine: &Engine, now: Instant, stats: &Stats) -> Result<(), String> {
-    let mut on = HashMap::new();
+    // Each connection that a request is on, its requests, and how many of them are aborting. There are few.
+    let mut on: Vec<(ConnectionHandle, usize, usize)> = Vec::new();
     let (mut states, mut paused, mut buffered) = ([0; 5], 0, 0);
     for it in engine.requests(now) {
         states[match it.state {
@@ -24,9 +24,11 @@ pub(crate) fn check(engine: &Engine, now: Instant, stats: &Stats) -> Result<(), 
             return Err(format!("the times of {it:?} contradict each other"));
         }
         if let Some(connection) = it.connection {
-            let (requests, aborting) = on.entry(connection).or_insert((0, 0));
-            *requests += 1;
-            *aborting += usize::from(it.state == RequestState::Aborting);
+            let aborting = usize::from(it.state == RequestState::Aborting);
+            match on.iter_mut().find(|of| of.0 == connection) {
+                Some(of) => (of.1, of.2) = (of.1 + 1, of.2 + aborting),
+                None => on.push((connection, 1, aborting)),
+            }
         }
     }
     let gauges = stats.requests;
@@ -55,9 +57,13 @@ pub(crate) fn check(engine: &Engine, now: Instant, stats: &Stats) -> Result<(), 
             ConnectionState::Draining => 4,
             other => return Err(format!("{other:?} has no gauge")),
         }] += 1;
-        let listed = on.remove(&it.connection).unwrap_or_default();
-        if (it.requests, it.aborting) != listed {
-            return Err(format!("{listed:?} requests are on {it:?}"));
+        let place = on.iter().position(|of| of.0 == it.connection);
+        let (_, requests, aborting) =
+            place.map_or((it.connection, 0, 0), |place| on.swap_remove(place));
+        if (it.requests, it.aborting) != (requests, aborting) {
+            return Err(format!(
+                "{requests} requests, {aborting} aborting, are on {it:?}"
+            ));
         }
         if it.since_activity > it.age {
             return Err(format!("the times of {it:?} contradict each other"));

@@ -268,8 +268,10 @@ impl Engine {
                 && !self.lifecycle.has_stopped()
         });
         let over = over.into_iter().map(|key| (key, RequestInput::Lost));
-        let again = again.into_iter();
-        for (key, input) in over.chain(again.map(|key| (key, RequestInput::LostMayRetry))) {
+        let again = again
+            .into_iter()
+            .map(|key| (key, RequestInput::LostMayRetry));
+        for (key, input) in over.chain(again) {
             let transmitted = loss.progress.transmitted;
             match self.requests[key].state().step(input) {
                 RequestStep::Queue => {

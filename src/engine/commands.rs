@@ -275,7 +275,7 @@ impl Engine {
         let key = self.requests.add_probe(now, tag, (slot, server), timeouts);
         let handle = self.requests[key].handle(key);
         self.pool.known_mut(slot).set_probed(true);
-        self.requests.enqueue_ahead(key);
+        self.requests.enqueue_first(key, slot);
         self.arm_request(key);
         self.settle(now);
         Ok(handle)

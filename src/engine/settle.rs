@@ -15,7 +15,7 @@ use super::submit::seeker;
 use super::time::Time;
 use crate::error::{ConnectError, RequestError};
 
-/// The most requests of a line passed over before one is served, because they take only a new connection.
+/// The most requests of a line passed over in one run because they do not take just any connection.
 const MOST_PASSED_OVER: usize = 64;
 
 impl Engine {
@@ -131,13 +131,20 @@ impl Engine {
 
     /// Serves the lines of the queue.
     fn serve_queue(&mut self, now: Time) {
-        // A line that becomes empty leaves the list, so the list is walked from its end.
-        for index in (0..self.requests.queue().named().len()).rev() {
-            let server = self.requests.queue().named()[index];
-            self.serve_line(now, Line::Pinned(server));
+        loop {
+            let failed = self.requests.failed();
+            // A line that becomes empty leaves the list, so the list is walked from its end.
+            for index in (0..self.requests.queue().named().len()).rev() {
+                let server = self.requests.queue().named()[index];
+                self.serve_line(now, Line::Pinned(server));
+            }
+            self.serve_line(now, Line::Urgent);
+            self.serve_line(now, Line::Usual);
+            // Where the body of a request that was served could not be read, its place is free for those before it.
+            if self.requests.failed() == failed || self.requests.queue().is_empty() {
+                return;
+            }
         }
-        self.serve_line(now, Line::Urgent);
-        self.serve_line(now, Line::Usual);
     }
 
     /// Serves a line of the queue from its front.
@@ -148,30 +155,23 @@ impl Engine {
             let sought = seeker(&self.requests[key]);
             // Some requests take only a new connection, and a probe only one without a request: requests after them may
             // use other ones.
-            let takes_new_only = match line {
-                Line::Pinned(server) => {
-                    sought.is_probe
-                        || sought.first_serial > 0
-                        || (sought.runs_once && self.pool.lists(server).idle_len() > 0)
-                }
-                Line::Urgent => sought.first_serial > 0,
-                Line::Usual => sought.runs_once && self.pool.has_idle(),
-            };
-            let is_choosy = takes_new_only && passed_over < MOST_PASSED_OVER;
+            let is_choosy = passed_over < MOST_PASSED_OVER
+                && (sought.is_probe
+                    || sought.first_serial > 0
+                    || (sought.runs_once && self.pool.has_idle_for(sought.server)));
             let waiting = self.waiting(now, line, is_choosy.then_some(passed_over));
             match self.place(now, sought, waiting) {
                 Placement::Use(connection) | Placement::UseBlocked(connection) => {
+                    next = self.requests.queue().after_in_line(key);
                     self.requests.dequeue(key);
                     self.assign(now, key, connection);
-                    passed_over = 0;
-                    next = self.requests.queue().first_of(line);
                 }
+                // Then it is looked at again: it waits for a connection that is being opened.
                 Placement::Dial { server } if self.should_dial(line, waiting) => {
                     self.dial(now, server);
                 }
                 Placement::Replace(idle) if self.should_dial(line, waiting) => {
                     self.close(now, idle, CloseReason::Replaced);
-                    next = self.requests.queue().first_of(line);
                 }
                 Placement::Dial { .. } | Placement::Replace(_) | Placement::None => {
                     passed_over += 1;

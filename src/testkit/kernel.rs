@@ -190,7 +190,7 @@ impl Kernel {
         self.manners.note_pause(sockets);
     }
 
-    /// The driver has done something. `wants_read`: what the engine says of a connection.
+    /// The driver has read, or could have. `wants_read`: what the engine says of a connection.
     pub(super) fn note_waits(&mut self, wants_read: impl Fn(ConnectionHandle) -> bool) {
         let medium = self.side.medium();
         let sockets = medium.open_numbers().count();

@@ -1,13 +1,14 @@
 //! An application restarts with requests in flight: each is sent again over a connection of its own, in the order in
-//! which they were lost, and nothing is opened or closed beyond that.
+//! which they were lost, and nothing is opened or closed beyond that, provided that connects succeed in their order. Those
+//! that take only a new connection hold up nobody else.
 
 use std::time::Duration;
 
 use mio_fcgi::wire::ProtocolStatus;
-use mio_fcgi::{Multiplex, Request, ServerId};
+use mio_fcgi::{Body, CloseReason, Multiplex, Request, ServerId};
 
 use crate::harness::{Answer, Bench};
-use crate::script::{config, done, records, repeatable};
+use crate::script::{Sent, config, done, records, repeatable, request};
 
 fn named() -> Request {
     repeatable().with_server(ServerId::new(0))
@@ -91,9 +92,10 @@ fn a_rejected_request_is_not_held_up_by_one_that_was_lost() {
             bench.submit(request());
         }
         bench.end(0);
+        // Nothing of it leaves: it may still be sent again as often as needed.
+        bench.peers[0].window = 0;
         bench.submit(request());
         bench.servers[0] = Answer::Hang;
-        bench.sent(0);
         bench.reset(0);
         assert_eq!(bench.peers.len(), 4);
         // The application has a reason that says nothing about the next moment.
@@ -109,4 +111,117 @@ fn a_rejected_request_is_not_held_up_by_one_that_was_lost() {
         assert_eq!(bench.seen(), [done(1), done(2), done(3), done(4)]);
         bench.finish();
     }
+}
+
+#[test]
+fn a_question_goes_before_requests_that_were_lost() {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_connections_per_server = 3;
+    config.limits.reserve_for_get_values = true;
+    config.timeouts.queue = None;
+    let mut bench = Bench::new(config);
+    for _ in 0..2 {
+        bench.submit(named());
+    }
+    bench.end(0);
+    bench.end(1);
+    for _ in 0..2 {
+        bench.submit(named());
+    }
+    bench.servers[0] = Answer::Hang;
+    for peer in [0, 1] {
+        bench.sent(peer);
+        bench.reset(peer);
+    }
+    bench.get_values(0);
+    assert_eq!(bench.peers.len(), 5, "the connection kept for it");
+    bench.accept(4);
+    assert_eq!(bench.sent(4), [Sent::GetValues]);
+    bench.feed(4, records().values(&[]));
+    assert_eq!(bench.peers[4].closed, Some(CloseReason::Retired));
+    for peer in [2, 3] {
+        bench.accept(peer);
+        bench.end(peer);
+    }
+    assert_eq!(bench.stats().counters.completed, 5);
+    bench.seen();
+    bench.finish();
+}
+
+/// Requests that take only a new connection close an idle connection each, and no more.
+#[test]
+fn each_request_that_takes_only_a_new_connection_replaces_one_idle_connection() {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_connections_per_server = 8;
+    config.limits.max_idle_per_server = 4;
+    config.timeouts.queue = None;
+    let mut bench = Bench::new(config);
+    for _ in 0..8 {
+        bench.submit(repeatable());
+    }
+    for peer in 0..4 {
+        bench.end(peer);
+    }
+    assert_eq!(bench.stats().connections.idle, 4);
+    bench.servers[0] = Answer::Hang;
+    // It is unknown whether the application answers a second request on a connection, and these may not run twice.
+    for count in 1..=3 {
+        bench.submit(request());
+        let connections = bench.stats().connections;
+        assert_eq!(
+            (connections.connecting, connections.idle),
+            (count, 4 - count)
+        );
+    }
+}
+
+/// A request whose body cannot be read ends its connection: the place is free for one that was looked at before it.
+#[test]
+fn a_place_that_a_failed_body_frees_is_for_the_request_that_was_lost() {
+    let mut config = config(Multiplex::On { max: 3 });
+    config.limits.max_connections_per_server = 3;
+    config.timeouts.queue = None;
+    let mut bench = Bench::new(config);
+    // On each of two connections three requests, and two on the third.
+    let requests = || (0..8).map(|number| if number < 3 { named() } else { repeatable() });
+    for request in requests() {
+        bench.submit(request);
+    }
+    for (peer, served) in [3, 3, 2].into_iter().enumerate() {
+        bench.feed(peer, (1..=served).fold(records(), |all, id| all.end(id, 0)));
+    }
+    let handles: Vec<_> = requests().map(|it| bench.submit(it)).collect();
+    bench.servers[0] = Answer::Hang;
+    let peer_of = |bench: &Bench, handle| {
+        let mut listed = bench.engine.requests(bench.now);
+        let on = listed
+            .find(|it| it.request == handle)
+            .and_then(|it| it.connection);
+        let place = bench.peers.iter().position(|it| Some(it.handle) == on);
+        place.expect("a connection")
+    };
+    let [named, lost, last] = [handles[0], handles[3], handles[6]].map(|it| peer_of(&bench, it));
+    for peer in 0..3 {
+        bench.sent(peer);
+    }
+    bench.reset(named);
+    bench.most_connections = 3;
+    let mut limits = bench.engine.config().limits;
+    limits.max_connections_per_server = 2;
+    bench
+        .command(|engine, now| engine.set_limits(now, limits))
+        .expect("limits");
+    bench.reset(lost);
+    // Only a request that was given up is left on it.
+    bench.command(|engine, now| engine.abort(now, handles[6]));
+    bench.end(last);
+    let requests = bench.stats().requests;
+    assert_eq!(
+        (bench.peers.len(), requests.queued, requests.connecting),
+        (4, 3, 3)
+    );
+    bench.accept(3);
+    assert_eq!(bench.stats().requests.active, 3);
+    bench.submit(request().with_body(Body::reader(&b"short"[..], Some(9))));
+    assert_eq!(bench.peers.len(), 5);
 }

@@ -343,6 +343,12 @@ impl ServerPlan {
         !self.connects.iter().any(fails)
     }
 
+    /// Whether its connects succeed in the order in which they began.
+    pub(crate) fn connects_in_order(&self) -> bool {
+        let is_late = |it: &Connect| matches!(it, Connect::AcceptAfter(_) | Connect::BacklogFull);
+        self.other_link.is_none() && !self.connects.iter().any(is_late)
+    }
+
     /// Whether the server reports how many requests it can serve in all.
     pub(crate) fn has_totals(&self) -> bool {
         let has_totals = |(name, _): &(&str, &str)| *name == "FCGI_MAX_REQS";

@@ -163,15 +163,15 @@ impl Model {
         Ok(())
     }
 
-    /// Checks that each connect had a cause: a request that was submitted or put back, a connect that failed or found the
-    /// backlog full, a connection that was closed before it was of use, or a question. A server that is overloaded may
-    /// be left alone until its connections are closed.
+    /// Checks that each connect had a cause: a request that was submitted or put back, a question of the engine, or a
+    /// connection that the application closed before it was of use. A server that is overloaded may be left alone until
+    /// its connections are closed.
     fn check_connects(&self, counters: &Counters) -> Check {
         let far = self.far.borrow();
         let requests = counters.submitted + counters.retries;
-        let failed = counters.connect_failures + counters.backlog_full;
+        let questions = far.questions.saturating_sub(self.probes);
         let useless = counters.closed_for(CloseReason::ClosedIdle);
-        let causes = requests + failed + useless + far.questions as u64;
+        let causes = requests + useless + questions as u64;
         if counters.connected > causes && !self.opens_more && far.refused.is_empty() {
             return Err(format!("{causes} causes of a connect: {counters:?}"));
         }

@@ -83,6 +83,8 @@ impl<'p> World<'p> {
             has_totals: plan.servers.iter().any(ServerPlan::has_totals),
             is_never_down: plan.is_punctual() && plan.servers.iter().all(ServerPlan::is_never_down),
             opens_more: plan.list.len() > 1
+                || plan.servers.iter().any(ServerPlan::has_totals)
+                || !plan.servers.iter().all(ServerPlan::connects_in_order)
                 || limits.min_idle_per_server > 0
                 || plan.config.check_interval.is_some(),
             told: None,

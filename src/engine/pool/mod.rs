@@ -227,9 +227,12 @@ impl Pool {
         self.is_unsettled |= of.has_too_many_idle(&config.limits) || of.exceeds(&config.limits);
     }
 
-    /// Whether there is an idle connection to any server.
-    pub(super) fn has_idle(&self) -> bool {
-        self.servers.iter().any(|it| it.lists().idle_len() > 0)
+    /// Whether there is an idle connection to a server, or to any one.
+    pub(super) fn has_idle_for(&self, server: Option<u16>) -> bool {
+        match server {
+            Some(server) => self.lists(server).idle_len() > 0,
+            None => self.servers.iter().any(|it| it.lists().idle_len() > 0),
+        }
     }
 
     // --- limits ---

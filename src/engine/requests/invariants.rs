@@ -9,6 +9,7 @@ impl Requests {
         let count = |is_it: fn(&Request) -> bool| self.iter().filter(|(_, it)| is_it(it)).count();
         let queued = count(Request::is_queued);
         assert_eq!(self.queue.len(), queued, "requests in the queue");
+        self.queue.check();
         let buffering = count(|it| matches!(it.state(), State::Buffering { .. }));
         assert_eq!(self.queue.buffering(), buffering, "bodies being buffered");
         let buffered: usize = self.iter().map(|(_, it)| it.output().buffered()).sum();

@@ -176,6 +176,11 @@ impl Requests {
         self.next_generation
     }
 
+    /// The number of requests that have ended with a failure.
+    pub(super) fn failed(&self) -> u64 {
+        self.counts.failed
+    }
+
     // --- queueing ---
 
     /// The queue, in the order in which it is served.
@@ -189,10 +194,9 @@ impl Requests {
         self.queue.push_back(key, line);
     }
 
-    /// Puts a probe, or a request that is sent again, ahead of those that wait for the same servers.
-    pub(super) fn enqueue_ahead(&mut self, key: u32) {
-        let line = self[key].pinned().map_or(Line::Urgent, Line::Pinned);
-        self.queue.push_ahead(key, line);
+    /// Puts a probe in front of the requests that name its server, which is in this slot.
+    pub(super) fn enqueue_first(&mut self, key: u32, slot: u16) {
+        self.queue.push_front(key, Line::Pinned(slot));
     }
 
     /// Removes a request that is in the queue.
@@ -219,7 +223,8 @@ impl Requests {
         request.attempts_mut().note_retry(failed);
         let retry = request.attempts().retries();
         self.counts.retries += 1;
-        self.enqueue_ahead(key);
+        let line = self[key].pinned().map_or(Line::Urgent, Line::Pinned);
+        self.queue.push_ahead(key, line);
         debug!("request {key}: to be sent again, retry {retry}");
     }
 

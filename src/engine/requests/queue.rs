@@ -6,9 +6,10 @@
 //! request in another line is served while they wait. The urgent line comes next. The usual one is served while urgent
 //! requests still wait if a connection is free that these do not take.
 //!
-//! In a pinned line, requests that are sent again are ahead of the others. Among each other they are in the order in
-//! which they were put back, as in the urgent line: the one lost first takes any connection that a later one takes, so
-//! that each of the connections opened for them is of use to the first that waits.
+//! In a pinned line, probes come first, then requests that are sent again, and then the others. Requests that are sent
+//! again are in the order in which they were put back, as in the urgent line. Each of those that were lost takes only a
+//! connection opened after its own was lost: in this order, the connections that are opened one after the other are each
+//! of use to the first that waits.
 
 /// The ends of the lines, and the links between requests: removing a request from the middle takes constant time.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(crate) struct Queue {
 struct Ends {
     first: Option<u32>,
     last: Option<u32>,
-    /// The last of the requests that are ahead of those appended.
+    /// The last of the probes and of the requests that are sent again: they are ahead of those appended.
     last_ahead: Option<u32>,
     len: usize,
 }
@@ -152,6 +153,12 @@ impl Queue {
         self.ends_mut(line).last_ahead = Some(key);
     }
 
+    /// Puts a request at the front of a line.
+    pub(super) fn push_front(&mut self, key: u32, line: Line) {
+        self.insert_after(None, key, line);
+        self.ends_mut(line).last_ahead.get_or_insert(key);
+    }
+
     /// Puts a request into a line behind the request `before`, or at its front.
     #[inline]
     fn insert_after(&mut self, before: Option<u32>, key: u32, line: Line) {
@@ -256,6 +263,28 @@ impl Queue {
     #[cfg(debug_assertions)]
     pub(super) fn buffering(&self) -> usize {
         self.buffering
+    }
+
+    /// # Panics
+    /// When the links of a line contradict each other, which is a defect of this library.
+    #[cfg(debug_assertions)]
+    pub(super) fn check(&self) {
+        let pinned = (0..self.pinned.len()).map(|server| Line::Pinned(server as u16));
+        for line in pinned.chain([Line::Urgent, Line::Usual]) {
+            let Some(ends) = self.ends(line) else {
+                continue;
+            };
+            let (mut len, mut before, mut next) = (0, None, ends.first);
+            let mut is_last_ahead_found = ends.last_ahead.is_none();
+            while let Some(key) = next {
+                let links = self.links[key as usize];
+                assert_eq!((links.before, links.line), (before, line), "links of {key}");
+                is_last_ahead_found |= ends.last_ahead == Some(key);
+                (len, before, next) = (len + 1, next, links.after);
+            }
+            assert_eq!((len, before), (ends.len, ends.last), "{line:?}");
+            assert!(is_last_ahead_found, "{line:?}: the last one ahead has left");
+        }
     }
 
     /// The body of a request is being buffered.

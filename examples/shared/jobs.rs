@@ -57,7 +57,11 @@ fn run_demo(drive: Drive) -> Result<(), Box<dyn Error>> {
     let demo = app::spawn(app::Options::default())?;
     let jobs = || (0..JOBS).map(mixed).collect::<Vec<_>>();
     // The jobs come all at once: the last one waits for those before it, however long they take.
-    let unlimited = |address| Config::new(address).with_timeouts(Timeouts::NONE);
+    let unlimited = |address| {
+        Config::new(address)
+            .with_timeouts(Timeouts::NONE)
+            .with_preempt_idle_after(None)
+    };
     let config = unlimited(demo.address().clone());
     run_jobs("shared connections", config, Jobs::new(jobs()), drive)?;
     #[cfg(target_os = "linux")]

@@ -1,7 +1,8 @@
 //! The consequences of a change: serves the queue, and brings the pool within its limits.
 //!
 //! Each public method that may free a slot, end a connection or add a request calls [`settle`](Engine::settle) once, at
-//! its end. No internal function calls it, so that a change cannot trigger another run, however many changes there are.
+//! its end. No internal function calls it, so that a change cannot trigger another run, however many changes there are. Only
+//! the queue is served again within a run, where the body of a request that it has served cannot be read.
 //! The order is: requests that no server can take, the queue, the limits on connections, probes, connections opened in
 //! advance.
 
@@ -166,7 +167,8 @@ impl Engine {
                     self.requests.dequeue(key);
                     self.assign(now, key, connection);
                 }
-                // Then it is looked at again: it waits for a connection that is being opened.
+                // The same request is looked at again: then it waits for the connection that is being opened, or one is
+                // opened in the place of the one that was closed.
                 Placement::Dial { server } if self.should_dial(line, waiting) => {
                     self.dial(now, server);
                 }

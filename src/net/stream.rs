@@ -134,13 +134,7 @@ impl Stream {
                 stream.peer_addr().map(drop)
             }
         };
-        match peer {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            // mio documents this error too. It has no stable `ErrorKind`.
-            Err(error) if cfg!(unix) && error.raw_os_error() == Some(EINPROGRESS) => Ok(false),
-            Err(error) => Err(error),
-        }
+        has_peer(peer)
     }
 
     #[inline]
@@ -192,6 +186,17 @@ impl Stream {
     }
 }
 
+/// Whether a socket without a pending error is connected, given what was said when it was asked for its peer.
+fn has_peer(peer: io::Result<()>) -> io::Result<bool> {
+    match peer {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        // mio documents this error too. It has no stable `ErrorKind`.
+        Err(error) if cfg!(unix) && error.raw_os_error() == Some(EINPROGRESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 const EINPROGRESS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
     115
 } else {
@@ -233,5 +238,25 @@ impl TryFrom<std::os::unix::net::UnixStream> for Stream {
     fn try_from(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(UnixStream::from_std(stream).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_without_an_error_is_connected_once_it_has_a_peer() {
+        assert_eq!(has_peer(Ok(())).ok(), Some(true));
+        let not_yet = io::Error::from(io::ErrorKind::NotConnected);
+        assert_eq!(has_peer(Err(not_yet)).ok(), Some(false));
+        let in_progress = has_peer(Err(io::Error::from_raw_os_error(EINPROGRESS)));
+        assert_eq!(in_progress.ok(), cfg!(unix).then_some(false));
+        // Any other error is a failed connect.
+        let failed = has_peer(Err(io::ErrorKind::InvalidInput.into()));
+        assert_eq!(
+            failed.map_err(|error| error.kind()),
+            Err(io::ErrorKind::InvalidInput)
+        );
     }
 }

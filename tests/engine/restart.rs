@@ -164,7 +164,7 @@ fn each_request_that_takes_only_a_new_connection_replaces_one_idle_connection() 
     }
     assert_eq!(bench.stats().connections.idle, 4);
     bench.servers[0] = Answer::Hang;
-    // It is unknown whether the application answers a second request on a connection, and these may not run twice.
+    // It is unknown whether the application answers an ID other than 1, and these may not run twice.
     for count in 1..=3 {
         bench.submit(request());
         let connections = bench.stats().connections;

@@ -307,6 +307,8 @@ impl Connection {
                 Ok(0) => return None,
                 Ok(len) => len,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
+                // As when the tests were stopped for a moment.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => panic!("read: {error}"),
             };
             let mut input = &bytes[..len];
@@ -337,6 +339,7 @@ impl Connection {
                 Ok(0) => return rest,
                 Ok(len) => rest.extend_from_slice(&bytes[..len]),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return rest,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("the client did not close: {error}"),
             }
         }

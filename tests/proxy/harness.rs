@@ -449,6 +449,7 @@ impl HttpClient {
                 true
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) => panic!("waiting for the proxy: {error}"),
         }
     }

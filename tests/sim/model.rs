@@ -58,8 +58,9 @@ pub(crate) struct Model {
     pub(crate) has_totals: bool,
     pub(crate) is_never_down: bool,
     /// A request may cost several connections, or none may wait for one: they are opened in advance, for checks, or to
-    /// another server where a connect takes long; they are closed for another server, or because limits have changed; or
-    /// the connect that began last comes first, and the request that waits for it does not take the other one.
+    /// another server where a connect takes long; they are closed for another server, or because limits or those that
+    /// the server tells have changed; or the connect that began last comes first, and the request that waits for it does
+    /// not take the other one.
     pub(crate) opens_more: bool,
     /// The values that the embedder has received from the only server.
     pub(crate) told: Option<ServerValues>,

@@ -8,8 +8,8 @@
 //!
 //! In a pinned line, probes come first, then requests that are sent again, and then the others. Requests that are sent
 //! again are in the order in which they were put back, as in the urgent line. Each of those that were lost takes only a
-//! connection opened after its own was lost: in this order, the connections that are opened one after the other are each
-//! of use to the first that waits.
+//! connection opened after its own was lost: in this order, the connections that are then opened one after the other are
+//! each of use to the first that waits, if connects succeed in their order.
 
 /// The ends of the lines, and the links between requests: removing a request from the middle takes constant time.
 #[derive(Debug)]
@@ -270,6 +270,7 @@ impl Queue {
     #[cfg(debug_assertions)]
     pub(super) fn check(&self) {
         let pinned = (0..self.pinned.len()).map(|server| Line::Pinned(server as u16));
+        let mut sum = 0;
         for line in pinned.chain([Line::Urgent, Line::Usual]) {
             let Some(ends) = self.ends(line) else {
                 continue;
@@ -283,8 +284,10 @@ impl Queue {
                 (len, before, next) = (len + 1, next, links.after);
             }
             assert_eq!((len, before), (ends.len, ends.last), "{line:?}");
+            sum += len;
             assert!(is_last_ahead_found, "{line:?}: the last one ahead has left");
         }
+        assert_eq!(sum, self.len, "requests in all lines");
     }
 
     /// The body of a request is being buffered.
@@ -324,5 +327,41 @@ mod tests {
         assert!(!queue.exceeds_ceiling(0, 1));
         queue.push_back(0, Line::Usual);
         assert!(queue.exceeds_ceiling(0, 1));
+    }
+
+    fn keys(queue: &Queue, line: Line) -> Vec<u32> {
+        let next = |key: &u32| queue.after_in_line(*key);
+        std::iter::successors(queue.first_of(line), next).collect()
+    }
+
+    #[test]
+    fn probes_come_first_and_then_what_is_sent_again_in_the_order_of_its_return() {
+        let line = Line::Pinned(3);
+        for probe_comes in 0..=3 {
+            let mut queue = Queue::new(0);
+            queue.push_back(10, line);
+            for again in 0..3 {
+                if probe_comes == again {
+                    queue.push_front(20, line);
+                }
+                queue.push_ahead(again, line);
+            }
+            if probe_comes == 3 {
+                queue.push_front(20, line);
+            }
+            queue.push_back(11, line);
+            assert_eq!(keys(&queue, line), [20, 0, 1, 2, 10, 11]);
+            // Whichever of them leave, those that are put ahead stay ahead.
+            for gone in [2, 20, 0, 1] {
+                queue.remove(gone);
+                queue.push_ahead(30, line);
+                assert_eq!(
+                    keys(&queue, line).iter().position(|key| *key == 30),
+                    Some(queue.len() - 3)
+                );
+                queue.remove(30);
+            }
+            assert_eq!(keys(&queue, line), [10, 11]);
+        }
     }
 }

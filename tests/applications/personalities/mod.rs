@@ -272,7 +272,11 @@ impl Real {
         match self.stream.read(&mut bytes) {
             Ok(0) => self.has_ended = true,
             Ok(len) => self.received.extend_from_slice(&bytes[..len]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
             Err(_) => self.has_ended = true,
         }
     }

@@ -162,6 +162,8 @@ impl Peer {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+                // As when the tests were stopped for a moment.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("it does not close: {error}"),
             }
         }
@@ -176,6 +178,7 @@ impl Peer {
                 self.was_reset = true;
                 0
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
             Err(error) => panic!("nothing came: {error}; so far: {:?}", self.answers.ended),
         };
         let mut input = &buf[..len];

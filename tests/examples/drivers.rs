@@ -75,7 +75,9 @@ fn all_jobs_are_as_expected(driver: &str) {
         assert!(figure(line, " reads") > 80 << 4, "{line}");
         assert!(figure(line, " writes") > 20 << 4, "{line}");
     }
-    assert_eq!(figure(lines[0], " connections"), 8, "{text}");
+    // The limit; and one more for each job that is given up before it is known that connections can be shared.
+    let shared = figure(lines[0], " connections");
+    assert!((8..=16).contains(&shared), "{text}");
     for line in &lines[1..] {
         let full = figure(line, " connects to a full backlog");
         assert!(full > 0, "{line}");

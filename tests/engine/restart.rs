@@ -14,13 +14,18 @@ fn named() -> Request {
     repeatable().with_server(ServerId::new(0))
 }
 
+/// Plain connections, of which `most` are allowed and as many may be idle.
+fn plain(most: usize) -> Bench {
+    let mut config = config(Multiplex::Off);
+    config.limits.max_connections_per_server = most;
+    config.limits.max_idle_per_server = most;
+    config.timeouts.queue = None;
+    Bench::new(config)
+}
+
 /// `count` requests are each on a connection that has served before, which is all the limit allows.
 fn busy(count: usize, request: fn() -> Request) -> Bench {
-    let mut config = config(Multiplex::Off);
-    config.limits.max_connections_per_server = count;
-    config.limits.max_idle_per_server = count;
-    config.timeouts.queue = None;
-    let mut bench = Bench::new(config);
+    let mut bench = plain(count);
     for _ in 0..2 {
         for _ in 0..count {
             bench.submit(request());
@@ -83,11 +88,7 @@ fn each_lost_request_costs_one_connect() {
 #[test]
 fn a_rejected_request_is_not_held_up_by_one_that_was_lost() {
     for request in [repeatable as fn() -> Request, named] {
-        let mut config = config(Multiplex::Off);
-        config.limits.max_connections_per_server = 4;
-        config.limits.max_idle_per_server = 4;
-        config.timeouts.queue = None;
-        let mut bench = Bench::new(config);
+        let mut bench = plain(4);
         for _ in 0..3 {
             bench.submit(request());
         }
@@ -151,11 +152,7 @@ fn a_question_goes_before_requests_that_were_lost() {
 /// Requests that take only a new connection close an idle connection each, and no more.
 #[test]
 fn each_request_that_takes_only_a_new_connection_replaces_one_idle_connection() {
-    let mut config = config(Multiplex::Off);
-    config.limits.max_connections_per_server = 8;
-    config.limits.max_idle_per_server = 4;
-    config.timeouts.queue = None;
-    let mut bench = Bench::new(config);
+    let mut bench = plain(8);
     for _ in 0..8 {
         bench.submit(repeatable());
     }
@@ -173,6 +170,10 @@ fn each_request_that_takes_only_a_new_connection_replaces_one_idle_connection() 
             (count, 4 - count)
         );
     }
+    for peer in 8..11 {
+        bench.accept(peer);
+    }
+    assert_eq!((bench.stats().requests.active, bench.peers.len()), (7, 11));
 }
 
 /// A request whose body cannot be read ends its connection: the place is free for one that was looked at before it.
@@ -224,4 +225,11 @@ fn a_place_that_a_failed_body_frees_is_for_the_request_that_was_lost() {
     assert_eq!(bench.stats().requests.active, 3);
     bench.submit(request().with_body(Body::reader(&b"short"[..], Some(9))));
     assert_eq!(bench.peers.len(), 5);
+    bench.accept(4);
+    assert_eq!(bench.stats().requests.active, 6);
+    for peer in [3, 4] {
+        bench.feed(peer, (1..=3).fold(records(), |all, id| all.end(id, 0)));
+    }
+    bench.seen();
+    bench.finish();
 }

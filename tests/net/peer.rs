@@ -231,9 +231,16 @@ impl Connection {
 
     /// Reads once.
     pub(crate) fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match &mut self.socket {
-            Socket::Unix(stream) => stream.read(bytes),
-            Socket::Tcp(stream) => stream.read(bytes),
+        loop {
+            let read = match &mut self.socket {
+                Socket::Unix(stream) => stream.read(bytes),
+                Socket::Tcp(stream) => stream.read(bytes),
+            };
+            // As when the tests were stopped for a moment: a read with a time limit does not go on by itself.
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
         }
     }
 
@@ -307,8 +314,6 @@ impl Connection {
                 Ok(0) => return None,
                 Ok(len) => len,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
-                // As when the tests were stopped for a moment.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => panic!("read: {error}"),
             };
             let mut input = &bytes[..len];
@@ -339,7 +344,6 @@ impl Connection {
                 Ok(0) => return rest,
                 Ok(len) => rest.extend_from_slice(&bytes[..len]),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return rest,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("the client did not close: {error}"),
             }
         }
